@@ -1,0 +1,49 @@
+# The commands that README names. Every environment is made here, from python3 alone.
+
+PYTHON ?= python3
+PIP := -m pip install -q --disable-pip-version-check
+
+.PHONY: demo test lint test-oracles clean
+
+# The default model, fetched on first use, completes a line of Python. stdout is the model's text.
+demo: .venv/run.stamp
+	@echo "SmolLM2 135M on this CPU, after 'def fibonacci(n):' (the first run compiles)" >&2
+	@.venv/bin/halfbyte complete -m smollm2-135m -p 'def fibonacci(n):' -n 64 --temp 0
+
+test: .venv/dev.stamp
+	.venv/bin/python -m pytest -m "not oracle" -rs
+
+# What a type checker sees is a regular install: it does not follow package-dir in an editable one.
+lint: .venvs/lint/tools.stamp
+	.venvs/lint/bin/ruff check --extend-exclude .venvs .
+	.venvs/lint/bin/ruff format --check --extend-exclude .venvs .
+	@rm -rf build
+	.venvs/lint/bin/python $(PIP) --no-deps --force-reinstall . >&2
+	.venvs/lint/bin/mypy -p halfbyte
+
+# Comparisons with heavy peers (torch, transformers, llama.cpp); skipped visibly where not installed.
+test-oracles: .venv/dev.stamp
+	.venv/bin/python -m pytest -m oracle -rs
+
+clean:
+	rm -rf .venv .venvs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# A stamp is newer than pyproject.toml once its environment holds what that names.
+.venv/bin/python:
+	@$(PYTHON) -m venv .venv >&2
+
+.venv/run.stamp: pyproject.toml | .venv/bin/python
+	@echo "Installing halfbyte into .venv" >&2
+	@.venv/bin/python $(PIP) -e . >&2
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml | .venv/bin/python
+	@echo "Installing halfbyte and its test tools into .venv" >&2
+	@.venv/bin/python $(PIP) -e '.[dev]' >&2
+	@touch $@ .venv/run.stamp
+
+.venvs/lint/tools.stamp: pyproject.toml
+	@echo "Installing halfbyte and its lint tools into .venvs/lint" >&2
+	@$(PYTHON) -m venv .venvs/lint >&2
+	@.venvs/lint/bin/python $(PIP) '.[dev]' >&2
+	@touch $@

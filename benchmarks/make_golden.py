@@ -1,0 +1,80 @@
+"""Write tests/data/golden_llama.npz: what transformers says about four tiny checkpoints.
+
+    .venvs/torch/bin/python benchmarks/make_golden.py
+
+The checkpoints are made from seeds (tiny_llama.py), so only answers are stored, for each case:
+NAME.spec (the Tiny, as JSON), NAME.ids, NAME.positions, NAME.logits (float32, after the ids at
+those positions), NAME.greedy (ids generated after all of them). Greedy ids are stored only of
+cases whose best token leads clearly at each step, so that float32 arithmetic in another order
+cannot choose another one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from tiny_llama import Tiny, weights
+from transformers import LlamaForCausalLM
+from transformers_peer import expected, llama_config
+
+OUT = Path(__file__).resolve().parent.parent / "tests" / "data" / "golden_llama.npz"
+N_IDS = 100
+N_GREEDY = 12
+POSITIONS = np.array([0, 1, 15, 31, 32, 63, 64, 99])
+CLEAR_LEAD = 1e-2  # of the largest logit; the f16 cache may change it by 4e-3
+
+CASES = (
+    Tiny("mha16", 14, 64, 96, 2, 4, 4, 16, 323, 1e4, tied=False),
+    Tiny("gqa32_tied", 2, 128, 352, 3, 4, 2, 32, 320, 1e6, tied=True),
+    Tiny("gqa64", 1, 256, 320, 2, 4, 1, 64, 331, 1e6, tied=False),
+    Tiny("head128_wide", 36, 96, 160, 2, 2, 1, 128, 323, 1e4, tied=True),
+)
+
+
+def model_of(tiny: Tiny) -> LlamaForCausalLM:
+    """The checkpoint in transformers; every tensor is checked to be used."""
+    model = LlamaForCausalLM(llama_config(tiny)).eval()
+    state = {name: torch.from_numpy(value) for name, value in weights(tiny).items()}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected or set(missing) - ({"lm_head.weight"} if tiny.tied else set()):
+        raise SystemExit(f"{tiny.name}: missing {missing}, unexpected {unexpected}")
+    model.tie_weights()
+    return model
+
+
+def lead(model: LlamaForCausalLM, ids: np.ndarray, n: int) -> float:
+    """The smallest lead of the best token over the last n positions, in parts of the largest."""
+    with torch.inference_mode():
+        logits = model(torch.tensor(ids[None])).logits[0, -n - 1 : -1].numpy()
+    best = np.sort(logits, -1)[:, -2:]
+    return float(np.diff(best, axis=-1).min() / np.abs(logits).max())
+
+
+def main() -> None:
+    """Make the file."""
+    torch.set_num_threads(1)
+    data: dict[str, np.ndarray] = {}
+    for tiny in CASES:
+        model = model_of(tiny)
+        answers = expected(model, N_IDS, N_GREEDY)
+        whole = np.concatenate([answers["ids"], answers["greedy"]])
+        smallest = lead(model, whole, N_GREEDY)
+        print(f"{tiny.name}: smallest lead {smallest:.4f}, greedy {answers['greedy'].tolist()}")
+        if smallest < CLEAR_LEAD or 2 in answers["greedy"]:
+            raise SystemExit(f"{tiny.name}: take another seed")
+        data[f"{tiny.name}.spec"] = np.array(json.dumps(asdict(tiny)))
+        data[f"{tiny.name}.ids"] = answers["ids"].astype(np.int32)
+        data[f"{tiny.name}.positions"] = POSITIONS
+        data[f"{tiny.name}.logits"] = answers["logits"][POSITIONS]
+        data[f"{tiny.name}.greedy"] = answers["greedy"].astype(np.int32)
+    OUT.parent.mkdir(exist_ok=True)
+    np.savez_compressed(OUT, **data)
+    print(f"{OUT.name}: {OUT.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""llama.cpp as a benchmark worker: runs in `.venvs/peer`, answers the commands of protocol.py.
+
+    python peer.py MODEL.gguf [-t THREADS] [--ctx N]
+
+    prefill N          seconds for N random tokens in one batch, logits of the last one only
+    decode N DEPTH     seconds for N tokens, one by one, after DEPTH positions are filled
+    tokenize IN OUT    ids (.npy) of a text file, BOS added as the file says
+    logits IN OUT      float32 logits (.npy) after each of the ids in IN
+    greedy IN N OUT    the N most likely ids, one by one, after the ids in IN
+
+Counted as llama-bench counts: the cache (f16) is empty before each, flash attention is as
+llama.cpp chooses it, tokens are random. The low-level API is used, since the high-level one
+copies logits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import llama_cpp as L
+import numpy as np
+from protocol import serve, take_stdout
+
+DEPTH_CHUNK = 512
+
+
+@L.llama_log_callback
+def _quiet(level: int, text: bytes, user_data: ctypes.c_void_p) -> None:
+    if level == 4:  # GGML_LOG_LEVEL_ERROR; 5 continues any other
+        sys.stderr.write(text.decode(errors="replace"))
+
+
+class Peer:
+    """One model and one context of llama.cpp."""
+
+    def __init__(self, path: str, threads: int, ctx: int) -> None:
+        L.llama_log_set(_quiet, ctypes.c_void_p(0))
+        L.llama_backend_init()
+        begin = time.perf_counter()
+        self.model = L.llama_model_load_from_file(path.encode(), L.llama_model_default_params())
+        if not self.model:
+            sys.exit(f"llama.cpp cannot load {path}")
+        params = L.llama_context_default_params()
+        params.n_ctx = params.n_batch = ctx
+        params.n_threads = params.n_threads_batch = threads
+        self.context = L.llama_init_from_model(self.model, params)
+        if not self.context:
+            sys.exit(f"llama.cpp cannot make a context of {ctx} tokens")
+        self.load_s = time.perf_counter() - begin
+        self.vocab = L.llama_model_get_vocab(self.model)
+        self.n_vocab = L.llama_vocab_n_tokens(self.vocab)
+
+    def clear(self) -> None:
+        """Empty the cache."""
+        L.llama_memory_clear(L.llama_get_memory(self.context), True)
+
+    def eval(self, ids: Any) -> None:
+        """Process ids after what the cache holds; only the last one's logits are computed."""
+        tokens = (L.llama_token * len(ids))(*ids)
+        self._decode(L.llama_batch_get_one(tokens, len(ids)))
+        L.llama_synchronize(self.context)
+
+    def last_logits(self) -> np.ndarray:
+        """A view of the last token's logits, valid until the next call."""
+        return np.ctypeslib.as_array(L.llama_get_logits_ith(self.context, -1), (self.n_vocab,))
+
+    def all_logits(self, ids: np.ndarray) -> np.ndarray:
+        """Logits after each id, from an empty cache: float32 (len(ids), n_vocab)."""
+        self.clear()
+        n = len(ids)
+        batch = L.llama_batch_init(n, 0, 1)
+        batch.n_tokens = n
+        for i, token in enumerate(ids):
+            batch.token[i], batch.pos[i], batch.n_seq_id[i] = int(token), i, 1
+            batch.seq_id[i][0], batch.logits[i] = 0, 1
+        self._decode(batch)
+        rows = np.ctypeslib.as_array(L.llama_get_logits(self.context), (n, self.n_vocab)).copy()
+        L.llama_batch_free(batch)
+        return rows
+
+    def _decode(self, batch: L.llama_batch) -> None:
+        status = L.llama_decode(self.context, batch)
+        if status:
+            sys.exit(f"llama_decode: {status}")
+
+    # The commands.
+
+    def prefill(self, n: str) -> dict[str, Any]:
+        ids = np.random.default_rng(int(n)).integers(0, self.n_vocab, int(n)).tolist()
+        self.clear()
+        begin = time.perf_counter()
+        self.eval(ids)
+        return {"seconds": time.perf_counter() - begin}
+
+    def decode(self, n: str, depth: str) -> dict[str, Any]:
+        ids = np.random.default_rng(0).integers(0, self.n_vocab, int(n)).tolist()
+        self.clear()
+        for done in range(0, int(depth), DEPTH_CHUNK):
+            self.eval([1] * min(DEPTH_CHUNK, int(depth) - done))
+        begin = time.perf_counter()
+        for token in ids:
+            self.eval([token])
+        return {"seconds": time.perf_counter() - begin}
+
+    def tokenize(self, source: str, out: str) -> dict[str, Any]:
+        text = Path(source).read_bytes()
+        ids = (L.llama_token * (len(text) + 8))()
+        n = L.llama_tokenize(self.vocab, text, len(text), ids, len(ids), True, False)
+        np.save(out, np.array(ids[:n], np.int64))
+        return {"n": n}
+
+    def logits(self, source: str, out: str) -> dict[str, Any]:
+        np.save(out, self.all_logits(np.load(source)))
+        return {}
+
+    def greedy(self, source: str, n: str, out: str) -> dict[str, Any]:
+        self.clear()
+        self.eval(np.load(source).tolist())
+        ids = [int(self.last_logits().argmax())]
+        while len(ids) < int(n):
+            self.eval([ids[-1]])
+            ids.append(int(self.last_logits().argmax()))
+        np.save(out, np.array(ids, np.int64))
+        return {}
+
+
+def main() -> None:
+    """Load, announce, answer."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("-t", "--threads", type=int, default=2)
+    parser.add_argument("--ctx", type=int, default=1024)
+    args = parser.parse_args()
+    answers = take_stdout()
+    peer = Peer(args.model, args.threads, args.ctx)
+    info = {
+        "name": "llama.cpp",
+        "version": L.__version__,
+        "system": L.llama_print_system_info().decode().strip(" |"),
+        "load_s": peer.load_s,
+    }
+    commands = ("prefill", "decode", "tokenize", "logits", "greedy")
+    serve(info, {name: getattr(peer, name) for name in commands}, answers)
+    os._exit(0)  # the library's own exit handlers log
+
+
+if __name__ == "__main__":
+    main()

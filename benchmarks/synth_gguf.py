@@ -1,0 +1,178 @@
+"""Write a Llama GGUF file of a given shape with random weights, to measure speed with.
+
+    python benchmarks/synth_gguf.py 7b q4_0 FILE.gguf
+
+The weights are Gaussian noise, quantized by the `gguf` package, of a size that keeps activations
+sane: the model runs at its real speed and writes rubbish. The vocabulary is invented (words of
+made-up syllables), so nobody's tokenizer is in the file. Tensors are written one at a time.
+A 7b q4_0 file has 3.8 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+from gguf import TokenType
+from numpy.typing import NDArray
+
+TYPES = {"f16": Type.F16, "q8_0": Type.Q8_0, "q4_0": Type.Q4_0, "q4_1": Type.Q4_1}
+N_VOCAB = 32016  # Code Llama's, which no power of two divides beyond 16
+N_CTX = 16384
+N_SAMPLES = 1 << 16  # distinct random blocks that a file is made of
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What decides a Llama model's speed."""
+
+    n_layers: int
+    dim: int
+    hidden_dim: int
+    n_heads: int
+    n_kv_heads: int
+
+
+SHAPES = {
+    "7b": Shape(32, 4096, 11008, 32, 32),
+    "1b": Shape(22, 2048, 5632, 32, 4),
+    "160m": Shape(12, 768, 2048, 12, 12),
+}
+
+
+def matrices(shape: Shape) -> Iterator[tuple[str, int, int]]:
+    """(name, rows, columns) of each matrix, in the file's order."""
+    kv_dim = shape.dim // shape.n_heads * shape.n_kv_heads
+    yield "token_embd.weight", N_VOCAB, shape.dim
+    for i in range(shape.n_layers):
+        yield f"blk.{i}.attn_q.weight", shape.dim, shape.dim
+        yield f"blk.{i}.attn_k.weight", kv_dim, shape.dim
+        yield f"blk.{i}.attn_v.weight", kv_dim, shape.dim
+        yield f"blk.{i}.attn_output.weight", shape.dim, shape.dim
+        yield f"blk.{i}.ffn_gate.weight", shape.hidden_dim, shape.dim
+        yield f"blk.{i}.ffn_up.weight", shape.hidden_dim, shape.dim
+        yield f"blk.{i}.ffn_down.weight", shape.dim, shape.hidden_dim
+    yield "output.weight", N_VOCAB, shape.dim
+
+
+def norms(shape: Shape) -> list[str]:
+    """Names of the norm vectors, each of `dim` numbers."""
+    kinds = ("attn_norm", "ffn_norm")
+    layers = [f"blk.{i}.{kind}.weight" for i in range(shape.n_layers) for kind in kinds]
+    return [*layers, "output_norm.weight"]
+
+
+def vocabulary() -> tuple[list[bytes], list[float], list[TokenType]]:
+    """Pieces, scores and kinds: control tokens, every byte, then invented words."""
+    syllables = ["".join(pair) for pair in itertools.product("bdfgklmnprstvz", "aeiou")]
+    words = ("".join(s) for n in (1, 2, 3) for s in itertools.product(syllables, repeat=n))
+    spaced = (piece for word in words for piece in (word, "\u2581" + word))
+    pieces = [b"<unk>", b"<s>", b"</s>", *(b"<0x%02X>" % i for i in range(256))]
+    kinds = [TokenType.UNKNOWN, *[TokenType.CONTROL] * 2, *[TokenType.BYTE] * 256]
+    scores = [0.0] * len(pieces)
+    for rank, piece in enumerate(itertools.islice(spaced, N_VOCAB - len(pieces))):
+        pieces.append(piece.encode())
+        kinds.append(TokenType.NORMAL)
+        scores.append(-float(rank))
+    return pieces, scores, kinds
+
+
+class RandomBlocks:
+    """Blocks of Gaussian noise of one type; a matrix is a random choice of them."""
+
+    def __init__(self, kind: Type) -> None:
+        self._rng = np.random.default_rng(0)
+        self._block_size, self._block_nbytes = gguf.GGML_QUANT_SIZES[kind]
+        # A block of one number is taken as 32, so that choosing costs as little as elsewhere.
+        self._group = max(1, 32 // self._block_size)
+        noise = self._rng.standard_normal((N_SAMPLES, self._group * self._block_size), np.float32)
+        raw = gguf.quants.quantize(noise * np.float32(0.02), kind)
+        self._samples = raw.view(np.uint8).reshape(N_SAMPLES, -1)
+
+    def matrix(self, rows: int, cols: int) -> NDArray[np.uint8]:
+        """Bytes of a matrix: (rows, bytes of a row)."""
+        n = rows * cols // (self._group * self._block_size)
+        chosen = self._rng.integers(0, N_SAMPLES, n, np.int32)
+        return self._samples[chosen].reshape(rows, -1)
+
+
+def write(shape: Shape, kind: Type, path: Path) -> None:
+    """Write a file. It appears under its name when it is whole."""
+    part = path.with_name(path.name + ".part")
+    writer = gguf.GGUFWriter(part, "llama")
+    _add_metadata(writer, shape)
+    for name, rows, cols in matrices(shape):
+        nbytes = rows * cols // gguf.GGML_QUANT_SIZES[kind][0] * gguf.GGML_QUANT_SIZES[kind][1]
+        row_shape = gguf.quant_shape_to_byte_shape((rows, cols), kind)
+        writer.add_tensor_info(name, row_shape, np.dtype(np.uint8), nbytes, raw_dtype=kind)
+    for name in norms(shape):
+        writer.add_tensor_info(name, (shape.dim,), np.dtype(np.float32), 4 * shape.dim)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    blocks = RandomBlocks(kind)
+    for _, rows, cols in matrices(shape):
+        writer.write_tensor_data(blocks.matrix(rows, cols))
+    for _ in norms(shape):
+        writer.write_tensor_data(np.ones(shape.dim, np.float32))
+    writer.close()
+    os.replace(part, path)
+
+
+def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
+    writer.add_context_length(N_CTX)
+    writer.add_embedding_length(shape.dim)
+    writer.add_block_count(shape.n_layers)
+    writer.add_feed_forward_length(shape.hidden_dim)
+    writer.add_head_count(shape.n_heads)
+    writer.add_head_count_kv(shape.n_kv_heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(1e6)
+    writer.add_rope_dimension_count(shape.dim // shape.n_heads)
+    writer.add_vocab_size(N_VOCAB)
+    pieces, scores, kinds = vocabulary()
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(pieces)
+    writer.add_token_scores(scores)
+    writer.add_token_types(kinds)
+    writer.add_unk_token_id(0)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+
+
+def ensure(name: str, folder: Path) -> Path:
+    """The file of a name such as `7b-q4_0`, written into `folder` unless it is there."""
+    shape, _, kind = name.partition("-")
+    path = folder / f"{name}.gguf"
+    if not path.is_file():
+        print(f"writing {path}", file=sys.stderr)
+        folder.mkdir(parents=True, exist_ok=True)
+        write(SHAPES[shape], TYPES[kind], path)
+    return path
+
+
+def names() -> list[str]:
+    """Every name that `ensure` knows."""
+    return [f"{shape}-{kind}" for shape in SHAPES for kind in TYPES]
+
+
+def main() -> None:
+    """Write one file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("shape", choices=SHAPES)
+    parser.add_argument("type", choices=TYPES)
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args()
+    write(SHAPES[args.shape], TYPES[args.type], args.out)
+
+
+if __name__ == "__main__":
+    main()

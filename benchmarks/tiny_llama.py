@@ -1,0 +1,128 @@
+"""Tiny Llama checkpoints made from a seed, the same bytes on every machine.
+
+Golden data then holds only what a reference says about such a model; the weights are made again
+where they are needed. Their sizes are chosen so that attention attends, gates open and close and
+norms differ: a mistake in any of them changes the logits. Only raw bits of PCG64 are used, since
+NumPy promises their stability but not that of its normal distribution.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+N_BYTE_PIECES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Tiny:
+    """Shape and seed of a checkpoint."""
+
+    name: str
+    seed: int
+    dim: int
+    hidden_dim: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    rope_theta: float
+    tied: bool
+    n_ctx: int = 512
+    norm_eps: float = 1e-5
+
+
+def weights(tiny: Tiny) -> dict[str, F32]:
+    """All tensors under the names that transformers gives them, as (out, in)."""
+    bits = np.random.PCG64(tiny.seed)
+
+    def uniform(shape: tuple[int, ...], std: float, mean: float = 0.0) -> F32:
+        raw = bits.random_raw(int(np.prod(shape))) >> np.uint64(40)
+        unit = raw.astype(np.float64) / 2.0**23 - 1.0
+        return (mean + unit * std * 3**0.5).astype(np.float32).reshape(shape)
+
+    def linear(rows: int, cols: int, gain: float) -> F32:
+        return uniform((rows, cols), gain / cols**0.5)
+
+    q_dim, kv_dim = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
+    dim, hidden = tiny.dim, tiny.hidden_dim
+    out = {"model.embed_tokens.weight": uniform((tiny.vocab_size, dim), 0.5)}
+    for i in range(tiny.n_layers):
+        layer = f"model.layers.{i}."
+        out[layer + "input_layernorm.weight"] = uniform((dim,), 0.2, 1.0)
+        out[layer + "self_attn.q_proj.weight"] = linear(q_dim, dim, 1.4)
+        out[layer + "self_attn.k_proj.weight"] = linear(kv_dim, dim, 1.4)
+        out[layer + "self_attn.v_proj.weight"] = linear(kv_dim, dim, 1.0)
+        out[layer + "self_attn.o_proj.weight"] = linear(dim, q_dim, 1.0)
+        out[layer + "post_attention_layernorm.weight"] = uniform((dim,), 0.2, 1.0)
+        out[layer + "mlp.gate_proj.weight"] = linear(hidden, dim, 1.5)
+        out[layer + "mlp.up_proj.weight"] = linear(hidden, dim, 1.0)
+        out[layer + "mlp.down_proj.weight"] = linear(dim, hidden, 1.0)
+    out["model.norm.weight"] = uniform((dim,), 0.2, 1.0)
+    if not tiny.tied:
+        out["lm_head.weight"] = linear(tiny.vocab_size, dim, 3.0)
+    return out
+
+
+def config(tiny: Tiny) -> dict[str, object]:
+    """config.json as transformers 4 writes it."""
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "vocab_size": tiny.vocab_size,
+        "hidden_size": tiny.dim,
+        "intermediate_size": tiny.hidden_dim,
+        "num_hidden_layers": tiny.n_layers,
+        "num_attention_heads": tiny.n_heads,
+        "num_key_value_heads": tiny.n_kv_heads,
+        "head_dim": tiny.head_dim,
+        "max_position_embeddings": tiny.n_ctx,
+        "rms_norm_eps": tiny.norm_eps,
+        "rope_theta": tiny.rope_theta,
+        "rope_scaling": None,
+        "tie_word_embeddings": tiny.tied,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "torch_dtype": "float32",
+    }
+
+
+def save(tiny: Tiny, folder: Path) -> None:
+    """Write the checkpoint as a Hugging Face folder with an invented vocabulary."""
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config(tiny)))
+    save_file(weights(tiny), folder / "model.safetensors", metadata={"format": "pt"})
+    save_tokenizer(tiny.vocab_size, folder)
+
+
+def save_tokenizer(vocab_size: int, folder: Path) -> None:
+    """Write tokenizer.model: control pieces, the 256 bytes, then invented words."""
+    from sentencepiece import sentencepiece_model_pb2 as spm
+
+    model = spm.ModelProto()
+    model.trainer_spec.model_type = spm.TrainerSpec.BPE
+    model.trainer_spec.byte_fallback = True
+    model.trainer_spec.vocab_size = vocab_size
+    kind = spm.ModelProto.SentencePiece
+    pieces = [("<unk>", kind.UNKNOWN), ("<s>", kind.CONTROL), ("</s>", kind.CONTROL)]
+    pieces += [(f"<0x{i:02X}>", kind.BYTE) for i in range(N_BYTE_PIECES)]
+    letters = "\u2581abcdefghijklmnopqrstuvwxyz"
+    words = [*letters, *(a + b for a in letters for b in letters[1:])]
+    pieces += [(word, kind.NORMAL) for word in words[: vocab_size - len(pieces)]]
+    if len(pieces) != vocab_size:
+        raise ValueError(f"a vocabulary of {vocab_size}: expected 259 to {259 + len(words)}")
+    for rank, (piece, piece_kind) in enumerate(pieces):
+        score = -float(rank) if piece_kind == kind.NORMAL else 0.0
+        model.pieces.add(piece=piece, score=score, type=piece_kind)
+    (folder / "tokenizer.model").write_bytes(model.SerializeToString())

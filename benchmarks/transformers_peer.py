@@ -1,0 +1,85 @@
+"""transformers + torch as an oracle: runs in `.venvs/torch`.
+
+    python transformers_peer.py SPECS.json OUT
+
+Each spec of the list in SPECS.json is a `Tiny` (tiny_llama.py) with two more fields: `dtype`, in
+which the checkpoint is stored, and `shard`, the largest size of one file or null. For each a
+Llama model is initialized at random by transformers, saved by `save_pretrained` into OUT/NAME,
+and what it says in float32 is written to OUT/NAME/expected.npz: `ids`, `logits` (n, vocab) and
+`greedy`, the ids generated after them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tiny_llama import Tiny
+from transformers import LlamaConfig, LlamaForCausalLM
+
+N_IDS = 200
+N_GREEDY = 24
+
+
+def llama_config(tiny: Tiny) -> LlamaConfig:
+    """The configuration of a Tiny in transformers' words."""
+    return LlamaConfig(
+        vocab_size=tiny.vocab_size,
+        hidden_size=tiny.dim,
+        intermediate_size=tiny.hidden_dim,
+        num_hidden_layers=tiny.n_layers,
+        num_attention_heads=tiny.n_heads,
+        num_key_value_heads=tiny.n_kv_heads,
+        head_dim=tiny.head_dim,
+        max_position_embeddings=tiny.n_ctx,
+        rms_norm_eps=tiny.norm_eps,
+        rope_parameters={"rope_type": "default", "rope_theta": tiny.rope_theta},
+        tie_word_embeddings=tiny.tied,
+        initializer_range=1.3 / tiny.dim**0.5,
+        bos_token_id=1,
+        eos_token_id=2,
+        attn_implementation="eager",
+    )
+
+
+def expected(model: LlamaForCausalLM, n_ids: int, n_greedy: int) -> dict[str, np.ndarray]:
+    """Random ids (BOS first), the logits after each, and the greedy continuation."""
+    rng = np.random.default_rng(7)
+    ids = np.concatenate([[1], rng.integers(3, model.config.vocab_size, n_ids - 1)])
+    batch = torch.tensor(ids[None])
+    with torch.inference_mode():
+        logits = model(batch).logits[0].numpy()
+        model.generation_config.eos_token_id = None  # nothing ends it: all n_greedy ids come
+        whole = model.generate(batch, do_sample=False, max_new_tokens=n_greedy, pad_token_id=0)
+    return {"ids": ids, "logits": logits, "greedy": whole[0, n_ids:].numpy()}
+
+
+def make(spec: dict[str, Any], out: Path) -> None:
+    """Make one checkpoint and what it says."""
+    dtype = getattr(torch, spec.pop("dtype"))
+    shard = spec.pop("shard")
+    tiny = Tiny(**spec)
+    torch.manual_seed(tiny.seed)
+    model = LlamaForCausalLM(llama_config(tiny)).eval()
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if "norm" in name:  # transformers starts them all at one, which hides a mix-up
+                value.add_(0.2 * torch.randn_like(value))
+    model.to(dtype).save_pretrained(out / tiny.name, **({"max_shard_size": shard} if shard else {}))
+    np.savez(out / tiny.name / "expected.npz", **expected(model.float(), N_IDS, N_GREEDY))
+
+
+def main() -> None:
+    """Make all checkpoints."""
+    torch.set_num_threads(1)
+    specs, out = Path(sys.argv[1]), Path(sys.argv[2])
+    for spec in json.loads(specs.read_text()):
+        make(spec, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""A Hugging Face folder: its JSON files and its tensors, whichever file they lie in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from halfbyte.convert.safetensors_file import SafetensorsFile, StoredTensor
+from halfbyte.errors import ConversionError
+
+_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_PICKLES = ("*.bin", "*.pth", "*.pt")
+_MAX_JSON_NBYTES = 256_000_000
+
+
+class HFFolder:
+    """An opened folder. `config` is config.json; `tensors` are lazy.
+
+    Raises:
+        ConversionError: a file is missing, broken, or points outside the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_dir():
+            raise ConversionError(path, expected="a Hugging Face model folder", got="no folder")
+        self.config = self.read_json("config.json")
+        if self.config is None:
+            raise ConversionError(path, "config.json", expected="a file", got="nothing there")
+        self.files = [SafetensorsFile(path / name) for name in self._weight_files()]
+        self.tensors: dict[str, StoredTensor] = {}
+        for file in self.files:
+            for name, tensor in file.tensors.items():
+                if name in self.tensors:
+                    raise ConversionError(file.path, name, expected="it once", got="it twice")
+                self.tensors[name] = tensor
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """A JSON object of the folder, or None where the file is absent."""
+        path = self.path / name
+        try:
+            if path.stat().st_size > _MAX_JSON_NBYTES:
+                raise ConversionError(path, expected=f"at most {_MAX_JSON_NBYTES} bytes")
+            value = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConversionError(path, expected="readable JSON", got=str(error)) from error
+        if not isinstance(value, dict):
+            raise ConversionError(path, expected="a JSON object", got=type(value).__name__)
+        return value
+
+    def _weight_files(self) -> list[str]:
+        index = self.read_json(_INDEX)
+        if index is not None:
+            shards = index.get("weight_map")
+            if not isinstance(shards, dict) or not shards:
+                raise ConversionError(self.path / _INDEX, "weight_map", expected="tensor names")
+            return sorted({self._plain_name(name) for name in shards.values()})
+        if (self.path / _SINGLE).is_file():
+            return [_SINGLE]
+        pickles = [p.name for pattern in _PICKLES for p in self.path.glob(pattern)]
+        if pickles:
+            raise ConversionError(
+                self.path,
+                "weights",
+                expected=_SINGLE,
+                got=", ".join(sorted(pickles)[:4]),
+                hint="pickle files can run code and are not read: save the model again with "
+                "transformers' save_pretrained(folder, safe_serialization=True)",
+            )
+        raise ConversionError(self.path, "weights", expected=_SINGLE, got="no such file")
+
+    def _plain_name(self, name: object) -> str:
+        if not isinstance(name, str) or name != Path(name).name or name in ("", ".", ".."):
+            raise ConversionError(
+                self.path / _INDEX, "weight_map", expected="files of this folder", got=repr(name)
+            )
+        return name

@@ -1,0 +1,120 @@
+"""Hugging Face's tensor names and layouts, translated to GGUF's; nothing else knows them.
+
+Hugging Face rotates feature i of a head with feature i + d/2, GGUF's "llama" its neighbours 2i and
+2i + 1: the rows of q and k are put into that order, GGUF row h d + 2i + j from h d + j d/2 + i.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.convert.hf import HFFolder
+from halfbyte.convert.hparams import HParams
+from halfbyte.convert.safetensors_file import StoredTensor
+from halfbyte.errors import ConversionError
+
+_LAYER = {
+    "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+# Tables that older checkpoints carry along; they follow from the configuration.
+_DERIVED = (".rotary_emb.inv_freq",)
+
+
+@dataclass(frozen=True, slots=True)
+class MappedTensor:
+    """A tensor under its GGUF name; `order` are the source's rows in GGUF's order, if changed."""
+
+    name: str
+    source: StoredTensor
+    order: NDArray[np.int64] | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, inputs) or (features,)."""
+        return self.source.shape
+
+    def rows(self, begin: int, end: int) -> NDArray[np.float32]:
+        """Rows begin..end in GGUF's order, float32."""
+        return self.source.rows(slice(begin, end) if self.order is None else self.order[begin:end])
+
+
+def map_tensors(folder: HFFolder, h: HParams) -> list[MappedTensor]:
+    """All tensors of the model in GGUF's usual order.
+
+    Raises:
+        ConversionError: tensors are missing, unknown or of another shape; all are named.
+    """
+    wanted = _expected(h)
+    names = {name for name in folder.tensors if not name.endswith(_DERIVED)}
+    if h.tied:
+        names.discard("lm_head.weight")  # some checkpoints store the tied copy too
+    faults = [f"missing {name}" for name in wanted if name not in names]
+    faults += [f"unknown {name}" for name in sorted(names) if name not in wanted]
+    faults += [
+        f"{name} is {folder.tensors[name].shape}, not {shape}"
+        for name, (_, shape) in wanted.items()
+        if name in names and folder.tensors[name].shape != shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 12} more" if len(faults) > 12 else ""
+        raise ConversionError(
+            folder.path,
+            "tensors",
+            expected="those of config.json",
+            got="; ".join(faults[:12]) + more,
+        )
+    return [
+        MappedTensor(gguf_name, folder.tensors[name], _order(gguf_name, h))
+        for name, (gguf_name, _) in wanted.items()
+    ]
+
+
+def rope_order(n_heads: int, head_dim: int) -> NDArray[np.int64]:
+    """For each row of GGUF's q or k, the row of Hugging Face's that it is."""
+    rows = np.arange(n_heads * head_dim).reshape(n_heads, 2, head_dim // 2)
+    return rows.swapaxes(1, 2).reshape(-1)
+
+
+def _order(gguf_name: str, h: HParams) -> NDArray[np.int64] | None:
+    if gguf_name.endswith(".attn_q.weight"):
+        return rope_order(h.n_heads, h.head_dim)
+    if gguf_name.endswith(".attn_k.weight"):
+        return rope_order(h.n_kv_heads, h.head_dim)
+    return None
+
+
+def _expected(h: HParams) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Hugging Face name -> (GGUF name, shape)."""
+    q, kv = h.n_heads * h.head_dim, h.n_kv_heads * h.head_dim
+    shapes: dict[str, tuple[int, ...]] = {
+        "attn_norm": (h.dim,),
+        "attn_q": (q, h.dim),
+        "attn_k": (kv, h.dim),
+        "attn_v": (kv, h.dim),
+        "attn_output": (h.dim, q),
+        "ffn_norm": (h.dim,),
+        "ffn_gate": (h.hidden_dim, h.dim),
+        "ffn_up": (h.hidden_dim, h.dim),
+        "ffn_down": (h.dim, h.hidden_dim),
+    }
+    table: dict[str, tuple[str, tuple[int, ...]]] = {
+        "model.embed_tokens.weight": ("token_embd.weight", (h.vocab_size, h.dim))
+    }
+    for i in range(h.n_layers):
+        for hf, gguf in _LAYER.items():
+            table[f"model.layers.{i}.{hf}.weight"] = (f"blk.{i}.{gguf}.weight", shapes[gguf])
+    table["model.norm.weight"] = ("output_norm.weight", (h.dim,))
+    if not h.tied:
+        table["lm_head.weight"] = ("output.weight", (h.vocab_size, h.dim))
+    return table

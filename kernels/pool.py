@@ -1,0 +1,195 @@
+"""Threads that work through one job together, stage by stage.
+
+A job is a kernel that every thread runs from beginning to end. It is a sequence of stages, and a
+stage is a number of chunks that may be done in any order by any thread:
+
+    chunk = take(pool, stage, n_chunks)          # -1: the stage is over
+    while chunk >= 0:
+        ... do the chunk ...
+        finish(pool, stage, n_chunks)
+        chunk = take(pool, stage, n_chunks)
+    stage += 1
+
+There is no barrier that every thread must reach. A stage is over when its chunks are done, whoever
+did them, and a thread that the system kept away finds the stages over that it missed and catches
+up. So a busy neighbour on one core costs a share of the speed and not a stall per stage, and a
+pool of one is the same program.
+
+The state is one word, `ticket`: the stage's number (counted up over all jobs, never reused) in the
+high bits and the next chunk in the low ones, so that a late thread can never take a chunk of
+another stage. Waiting threads spin for a while, then sleep on `ticket`. Between jobs the workers
+spin a little longer, then wait in Python, where an idle pool costs nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from typing import Any
+
+import numpy as np
+
+from .atomics import (
+    atomic_add,
+    atomic_get,
+    atomic_put,
+    call_job,
+    compare_and_swap,
+    pause,
+    sleep_while,
+    wake_all,
+)
+from .jit import Kernel, device, kernel
+from .simd import get_i64
+
+# Words of the shared state, a cache line apart.
+_LINE = 64
+TICKET, DONE, SLEEPERS, JOB, FUNCTION, ARGS = (i * _LINE for i in range(6))
+_N_WORDS = 6 * _LINE // 8
+
+_CHUNK_BITS = 24
+_CHUNK_MASK = (1 << _CHUNK_BITS) - 1
+MAX_CHUNKS = _CHUNK_MASK - 1
+
+# About 20 us within a job (a stage lasts 1 to 100 us) and 200 us between two tokens.
+_SPINS_IN_STAGE = 1000
+_SPINS_BETWEEN_JOBS = 10000
+
+
+@device
+def take(pool, stage, n_chunks):
+    """The next chunk of a stage; waits while others finish its last ones; -1 when it is over."""
+    spins = 0
+    while True:
+        ticket = atomic_get(pool + TICKET)
+        if ticket >> _CHUNK_BITS != stage:
+            return -1
+        chunk = ticket & _CHUNK_MASK
+        if chunk < n_chunks:
+            if compare_and_swap(pool + TICKET, ticket, ticket + 1):
+                return chunk
+        elif spins < _SPINS_IN_STAGE:
+            spins += 1
+            pause()
+        else:
+            # The ticket's low half changes with the stage: whoever ends it sees a sleeper or
+            # this thread sees the new ticket.
+            atomic_add(pool + SLEEPERS, 1)
+            sleep_while(pool + TICKET, ticket)
+            atomic_add(pool + SLEEPERS, -1)
+
+
+@device
+def finish(pool, stage, n_chunks):
+    """Count a chunk as done; the last one opens the next stage."""
+    if atomic_add(pool + DONE, 1) == n_chunks - 1:
+        atomic_put(pool + DONE, 0)
+        atomic_put(pool + TICKET, (stage + 1) << _CHUNK_BITS)
+        if atomic_get(pool + SLEEPERS) != 0:
+            wake_all(pool + TICKET)
+
+
+@device
+def share(chunk, n_chunks, n_items):
+    """First item of a chunk when n_items are dealt to n_chunks evenly."""
+    return chunk * n_items // n_chunks
+
+
+@device
+def is_current(pool, first):
+    """Whether the job that began with stage `first` still runs.
+
+    A late thread asks after it has copied the job's arguments, and leaves if they may be another
+    job's. (Adding nothing, unlike a load, also keeps the copies before it.)
+    """
+    return atomic_add(pool + JOB, 0) == 2 * first
+
+
+@kernel(4)
+def serve(pool, thread, last_job_at, n_spins):
+    """Run jobs as they come; returns after `n_spins` without a new one."""
+    seen = get_i64(last_job_at)
+    spins = 0
+    while spins < n_spins:
+        job = atomic_get(pool + JOB)
+        if job == seen or job & 1:
+            spins += 1
+            pause()
+            continue
+        function = atomic_get(pool + FUNCTION)
+        args = atomic_get(pool + ARGS)
+        if is_current(pool, job >> 1):
+            seen = job
+            atomic_put(last_job_at, job)
+            call_job(function, pool, job >> 1, args, thread)
+            spins = 0
+
+
+_CALL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
+
+
+class Pool:
+    """`n_threads` threads: the caller of `run` and n_threads - 1 workers.
+
+    Only one thread may be in `run` at a time; the owner sees to that.
+    """
+
+    def __init__(self, n_threads: int) -> None:
+        self.n_threads = n_threads
+        self._words = np.zeros(_N_WORDS + _LINE // 8, np.int64)
+        base = int(self._words.ctypes.data)
+        self.address = base + -base % _LINE
+        self._ticket, self._job, self._function, self._args = (
+            self._view(offset) for offset in (TICKET, JOB, FUNCTION, ARGS)
+        )
+        self._job[0] = 1
+        self._serve = _CALL(serve.address)
+        self._stopping = False
+        self._pid = os.getpid()
+        self._wake = [threading.Event() for _ in range(n_threads - 1)]
+        self._threads = [
+            threading.Thread(target=self._work, args=(i,), name=f"halfbyte-{i + 1}", daemon=True)
+            for i in range(n_threads - 1)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def run(self, function: Kernel, args: int) -> None:
+        """Run a job with all threads; returns when its last stage is over.
+
+        `function` is a kernel of (pool, first stage, args, thread). The job word is even while a
+        job runs and odd otherwise; `args` must not change before `run` returns.
+        """
+        address = function.address
+        first = int(self._ticket[0]) >> _CHUNK_BITS
+        self._function[0] = address
+        self._args[0] = args
+        self._job[0] = 2 * first
+        for event in self._wake:
+            event.set()
+        _CALL(address)(self.address, first, args, 0)
+        self._job[0] = 2 * first + 1
+
+    def close(self) -> None:
+        """Stop the workers and wait for them; in a forked child there are none."""
+        self._stopping = True
+        if os.getpid() != self._pid:
+            return
+        for event in self._wake:
+            event.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _view(self, offset: int) -> Any:
+        return np.ctypeslib.as_array((ctypes.c_int64 * 1).from_address(self.address + offset))
+
+    def _work(self, i: int) -> None:
+        seen = np.ones(1, np.int64)
+        wake = self._wake[i]
+        while True:
+            wake.wait()
+            wake.clear()
+            if self._stopping:
+                return
+            self._serve(self.address, i + 1, int(seen.ctypes.data), _SPINS_BETWEEN_JOBS)

@@ -1,0 +1,91 @@
+"""halfbyte runs Code Llama and its relatives, quantized to 4 or 8 bits, on an ordinary CPU.
+
+    import halfbyte
+
+    with halfbyte.load("smollm2-135m") as model:
+        print(model.complete("def fibonacci(n):", max_tokens=64).text)
+
+Importing it compiles nothing, opens nothing and loads neither NumPy nor Numba.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from halfbyte.errors import (
+    ContextLengthError,
+    ConversionError,
+    DownloadError,
+    EngineError,
+    HalfbyteError,
+    ModelFileError,
+    RequestError,
+    SettingError,
+    TokenizerError,
+    UnsupportedModelError,
+)
+
+if TYPE_CHECKING:
+    from halfbyte.catalogue import pull
+    from halfbyte.convert import ConversionReport, convert
+    from halfbyte.generate import Completion, Stats
+    from halfbyte.model import CompletionStream, Model, load
+    from halfbyte.sampling_params import SamplingParams
+    from halfbyte.tokenizer import Tokenizer
+
+try:
+    __version__ = version("halfbyte")
+except PackageNotFoundError:  # run from a checkout that was not installed
+    __version__ = "0+unknown"
+
+_LAZY = {
+    "Completion": "halfbyte.generate",
+    "CompletionStream": "halfbyte.model",
+    "ConversionReport": "halfbyte.convert",
+    "Model": "halfbyte.model",
+    "SamplingParams": "halfbyte.sampling_params",
+    "Stats": "halfbyte.generate",
+    "Tokenizer": "halfbyte.tokenizer",
+    "convert": "halfbyte.convert",
+    "load": "halfbyte.model",
+    "pull": "halfbyte.catalogue",
+}
+
+__all__ = [
+    "Completion",
+    "CompletionStream",
+    "ContextLengthError",
+    "ConversionError",
+    "ConversionReport",
+    "DownloadError",
+    "EngineError",
+    "HalfbyteError",
+    "Model",
+    "ModelFileError",
+    "RequestError",
+    "SamplingParams",
+    "SettingError",
+    "Stats",
+    "Tokenizer",
+    "TokenizerError",
+    "UnsupportedModelError",
+    "__version__",
+    "convert",
+    "load",
+    "pull",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module 'halfbyte' has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,132 @@
+"""`halfbyte bench`: prefill and decode speed, counted as llama-bench counts them.
+
+pp512 is the time to process 512 random token ids with an empty cache, tg128 that to generate 128
+tokens one by one from an empty cache, taking the most likely each time. A run of each comes first
+and is not counted, and neither is compilation. The rate is the median of the repetitions.
+Decode reads every weight once per token: its GB/s are compared with what this machine can read,
+measured in the same run with the same threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from halfbyte.cli import options, report
+from halfbyte.cli.progress import BAR
+
+if TYPE_CHECKING:
+    from halfbyte.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One test: tokens per second, the median and each repetition.
+
+    gb_s and bandwidth_share belong to decode: weight bytes read per second, in all and as a part
+    of what the machine can read.
+    """
+
+    test: str
+    n: int
+    tok_s: float
+    runs: list[float]
+    gb_s: float | None = None
+    bandwidth_share: float | None = None
+
+
+def add(commands: options.Commands) -> argparse.ArgumentParser:
+    """Declare the command."""
+    parser = commands.add_parser("bench", help="measure prefill and decode speed")
+    options.add_model(parser)
+    parser.add_argument(
+        "-p", "--n-prompt", type=options.natural, default=512, metavar="N",
+        help="tokens to process, 0: skip (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "-n", "--n-gen", type=options.natural, default=128, metavar="N",
+        help="tokens to generate, 0: skip (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "-r", "--repetitions", type=options.positive, default=5, metavar="N",
+        help="counted runs of each test (default: %(default)s)",
+    )  # fmt: skip
+    options.add_engine(parser)
+    parser.add_argument("--json", action="store_true", help="print one object")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a line per test."""
+    import halfbyte
+    from halfbyte import system
+
+    with halfbyte.load(
+        args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type, progress=BAR
+    ) as model:
+        n_threads = model.n_threads
+        bandwidth = system.read_bandwidth(n_threads)
+        results = _measure(model, args, bandwidth)
+        nbytes = model.nbytes_per_token
+    BAR.clear()
+    if not args.json:
+        _print_table(results)
+        print(
+            f"{model.path} | {n_threads} threads | {system.describe_isa()} | "
+            f"loaded in {model.load_s:.1f} s | this machine reads {bandwidth / 1e9:.1f} GB/s",
+            file=sys.stderr,
+        )
+        return
+    report.print_json(
+        {
+            "results": [asdict(result) for result in results],
+            "model": model.path,
+            "threads": n_threads,
+            "isa": system.describe_isa(),
+            "kv_type": args.kv_type,
+            "nbytes_per_token": nbytes,
+            "read_bandwidth_gb_s": bandwidth / 1e9,
+            "load_s": model.load_s,
+            "version": halfbyte.__version__,
+        }
+    )
+
+
+def _measure(model: Model, args: argparse.Namespace, bandwidth: float) -> list[Result]:
+    results = []
+    if args.n_prompt:
+        runs = _runs(f"pp{args.n_prompt}", model.bench_prefill, args.n_prompt, args.repetitions)
+        results.append(Result(f"pp{args.n_prompt}", args.n_prompt, statistics.median(runs), runs))
+    if args.n_gen:
+        runs = _runs(f"tg{args.n_gen}", model.bench_decode, args.n_gen, args.repetitions)
+        tok_s = statistics.median(runs)
+        gb_s = tok_s * model.nbytes_per_token / 1e9
+        share = gb_s / (bandwidth / 1e9)
+        results.append(Result(f"tg{args.n_gen}", args.n_gen, tok_s, runs, gb_s, share))
+    return results
+
+
+def _runs(test: str, measure: Callable[[int], float], n: int, repetitions: int) -> list[float]:
+    """Tokens per second of each repetition, after one that does not count."""
+    rates = []
+    for i in range(repetitions + 1):
+        BAR(f"bench {test}", i, repetitions + 1)
+        seconds = measure(n)
+        if i:
+            rates.append(n / seconds)
+    BAR(f"bench {test}", repetitions + 1, repetitions + 1)
+    return rates
+
+
+def _print_table(results: list[Result]) -> None:
+    print(f"{'test':8}{'tok/s':>10}{'lowest':>10}{'highest':>10}{'GB/s':>8}  of bandwidth")
+    for r in results:
+        row = f"{r.test:8}{r.tok_s:10.1f}{min(r.runs):10.1f}{max(r.runs):10.1f}"
+        if r.gb_s is not None and r.bandwidth_share is not None:
+            row += f"{r.gb_s:8.1f}{100 * r.bandwidth_share:12.0f} %"
+        print(row)

@@ -1,0 +1,178 @@
+"""`halfbyte inspect`: what is in a .gguf file, and what it needs to run."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import TYPE_CHECKING, Any
+
+from halfbyte.cli import options, report
+
+if TYPE_CHECKING:
+    from halfbyte.gguf_file import GGUFFile, TensorInfo
+
+_ARRAY_ITEMS = 6
+_TEXT_LENGTH = 100
+
+
+def add(commands: options.Commands) -> argparse.ArgumentParser:
+    """Declare the command."""
+    parser = commands.add_parser("inspect", help="show what is in a .gguf file")
+    parser.add_argument("file", metavar="FILE", help="a .gguf file or a model in the cache")
+    parser.add_argument(
+        "-c",
+        "--ctx",
+        type=options.positive,
+        metavar="N",
+        help="context whose memory is shown (default: the one it was trained for)",
+    )
+    options.add_kv_type(parser)
+    parser.add_argument("--json", action="store_true", help="print one object")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Show metadata, tensors, totals and memory."""
+    from halfbyte import catalogue
+    from halfbyte.gguf_file import GGUFFile
+
+    path = catalogue.resolve(args.file, pull=False)
+    with GGUFFile.open(path, strict_types=False) as file:
+        need, why_not = _memory(file, args.ctx, args.kv_type)
+        if args.json:
+            _print_json(file, need, why_not)
+        else:
+            _print_text(file, need, why_not)
+
+
+def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, int] | None, str]:
+    """Bytes of weights and KV cache, or why halfbyte cannot run the file."""
+    from halfbyte.config import ModelConfig
+    from halfbyte.errors import ModelFileError, RequestError
+    from halfbyte.kernels.kv_layout import KV_TYPES, KVLayout
+
+    if kv_type not in KV_TYPES:
+        raise RequestError("kv_type", expected=" or ".join(KV_TYPES), got=kv_type)
+    try:
+        config = ModelConfig.from_gguf(file)
+    except ModelFileError as error:
+        return None, str(error)
+    n_ctx = ctx or config.n_ctx_train
+    layout = KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type)
+    weights, kv = _weights_nbytes(file), layout.nbytes(n_ctx)
+    return {"ctx": n_ctx, "weights": weights, "kv_cache": kv, "total": weights + kv}, ""
+
+
+def _weights_nbytes(file: GGUFFile) -> int:
+    return sum(tensor.nbytes for tensor in file.tensors.values())
+
+
+def _n_weights(file: GGUFFile) -> int:
+    return sum(math.prod(tensor.shape) for tensor in file.tensors.values())
+
+
+def _bits_per_weight(file: GGUFFile) -> float:
+    return 8 * _weights_nbytes(file) / max(_n_weights(file), 1)
+
+
+def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> None:
+    print(f"{file.path}: GGUF version {file.version}, {report.size(file.nbytes)}\n")
+    print("metadata")
+    for key in file.metadata.keys():
+        print(f"  {key} = {_short(file.metadata.raw(key).value)}")
+    print("\ntensors")
+    width = max((len(name) for name in file.tensors), default=0)
+    for tensor in file.tensors.values():
+        shape = " x ".join(map(str, tensor.shape))
+        print(
+            f"  {_clean(tensor.name):{width}}  {tensor.type_name:6}{shape:>16}"
+            f"{report.size(tensor.nbytes):>12}"
+        )
+    print(f"\n{len(file.tensors)} tensors, {_n_weights(file):,} weights, {_types(file)}")
+    bits = _bits_per_weight(file)
+    print(f"{report.size(_weights_nbytes(file))} of weights, {bits:.2f} bits per weight")
+    if need is None:
+        print(f"halfbyte cannot run this file: {why_not}")
+    else:
+        print(
+            f"memory for a context of {need['ctx']}: {report.size(need['weights'])} weights + "
+            f"{report.size(need['kv_cache'])} KV cache = {report.size(need['total'])}"
+        )
+
+
+def _types(file: GGUFFile) -> str:
+    counts: dict[str, int] = {}
+    for tensor in file.tensors.values():
+        counts[tensor.type_name] = counts.get(tensor.type_name, 0) + 1
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+
+
+def _print_json(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> None:
+    report.print_json(
+        {
+            "path": file.path,
+            "version": file.version,
+            "nbytes": file.nbytes,
+            "metadata": {key: _plain(file.metadata.raw(key).value) for key in file.metadata.keys()},
+            "tensors": [_tensor(tensor) for tensor in file.tensors.values()],
+            "n_weights": _n_weights(file),
+            "weights_nbytes": _weights_nbytes(file),
+            "bits_per_weight": _bits_per_weight(file),
+            "memory": need,
+            "unsupported": why_not or None,
+        }
+    )
+
+
+def _tensor(tensor: TensorInfo) -> dict[str, object]:
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "type": tensor.type_name,
+        "nbytes": tensor.nbytes,
+    }
+
+
+def _first_items(value: object) -> tuple[int, list[object]] | None:
+    """An array's length and first items, as plain values; None for anything else."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+        return None
+    array: Any = value
+    items = array[:_ARRAY_ITEMS]
+    # Numbers lie in a NumPy array, texts in a list of bytes that need not be valid UTF-8.
+    plain = items.tolist() if hasattr(items, "tolist") else list(items)
+    return len(array), [
+        item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in plain
+    ]
+
+
+def _short(value: object) -> str:
+    """One line for a value, arrays and texts cut with their length told."""
+    array = _first_items(value)
+    if array is not None:
+        n, items = array
+        more = f", ... ({n} items)" if n > len(items) else ""
+        return f"[{', '.join(map(_short, items))}{more}]"
+    if not isinstance(value, str):
+        return str(value)
+    text = repr(value)
+    cut = f"{text[:_TEXT_LENGTH]}... ({len(value)} characters)"
+    return text if len(text) <= _TEXT_LENGTH else cut
+
+
+def _plain(value: object) -> object:
+    """The value for JSON; a long array as its length and first items."""
+    array = _first_items(value)
+    if array is not None:
+        n, items = array
+        plain = [_plain(item) for item in items]
+        return plain if n == len(plain) else {"length": n, "first": plain}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
+    return value
+
+
+def _clean(name: str) -> str:
+    """A tensor's name without anything that could steer a terminal."""
+    return name if name.isprintable() else repr(name)

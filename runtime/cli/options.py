@@ -1,0 +1,138 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from halfbyte.errors import RequestError
+from halfbyte.sampling_params import SamplingParams
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DEFAULT_MODEL = "smollm2-135m"
+
+# Flag, parameter, type, what the help says. The defaults are those of SamplingParams.
+_SAMPLING = (
+    ("--temp", "temperature", float, "0 takes the most likely token"),
+    ("--top-k", "top_k", int, "keep the k most likely tokens, 0: all"),
+    ("--top-p", "top_p", float, "keep the likeliest tokens up to this probability, 1: all"),
+    ("--min-p", "min_p", float, "keep tokens this likely beside the likeliest, 0: all"),
+    ("--repeat-penalty", "repetition_penalty", float, "1: none"),
+    ("--presence-penalty", "presence_penalty", float, "0: none"),
+    ("--frequency-penalty", "frequency_penalty", float, "0: none"),
+    ("--seed", "seed", int, "the same seed gives the same text"),
+)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """-m: which model."""
+    parser.add_argument(
+        "-m",
+        "--model",
+        default=DEFAULT_MODEL,
+        help="a .gguf file, a name of the catalogue or org/name (default: %(default)s)",
+    )
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """-c, -t, --kv-type: how it is loaded."""
+    group = parser.add_argument_group("engine")
+    group.add_argument(
+        "-c", "--ctx", type=positive, metavar="N", help="context in tokens (default: the model's)"
+    )
+    group.add_argument(
+        "-t",
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="threads (default: the physical cores that this process may use)",
+    )
+    add_kv_type(group)
+
+
+def add_kv_type(parser: argparse._ActionsContainer) -> None:
+    """--kv-type: how keys and values are stored."""
+    parser.add_argument(
+        "--kv-type", default="f16", metavar="TYPE", help="type of the KV cache (default: f16)"
+    )
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """-n and how tokens are chosen."""
+    defaults = {field.name: field.default for field in fields(SamplingParams)}
+    group = parser.add_argument_group("sampling")
+    group.add_argument(
+        "-n",
+        "--max-tokens",
+        type=int,
+        metavar="N",
+        help=f"most tokens to generate (default: {defaults['max_tokens']})",
+    )
+    for flag, name, kind, text in _SAMPLING:
+        default = "random" if defaults[name] is None else f"{defaults[name]:g}"
+        group.add_argument(
+            flag, dest=name, type=kind, metavar="X", help=f"{text} (default: {default})"
+        )
+    group.add_argument(
+        "--stop", action="append", metavar="TEXT", help="stop before this text; may be repeated"
+    )
+
+
+def sampling_of(args: argparse.Namespace) -> dict[str, object]:
+    """The sampling parameters that were given, by name; checked.
+
+    Raises:
+        RequestError: a value out of range.
+    """
+    names = [field.name for field in fields(SamplingParams)]
+    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    SamplingParams.from_kwargs(**given)
+    return given
+
+
+def add_prompt(parser: argparse.ArgumentParser) -> None:
+    """-p: the text."""
+    parser.add_argument(
+        "-p", "--prompt", required=True, metavar="TEXT", help="the text; - reads stdin as UTF-8"
+    )
+
+
+def prompt_of(args: argparse.Namespace) -> str:
+    """The prompt's text.
+
+    Raises:
+        RequestError: it is not valid UTF-8.
+    """
+    text = str(args.prompt)
+    # Bytes of an argument that are no UTF-8 arrive as lone surrogates; encode finds them.
+    data = sys.stdin.buffer.read() if text == "-" else text.encode("utf-8", "surrogateescape")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            "prompt", expected="valid UTF-8", got=f"byte 0x{data[error.start]:02x} at {error.start}"
+        ) from error
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, for argparse."""
+    return _at_least(text, 1)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0, for argparse."""
+    return _at_least(text, 0)
+
+
+def _at_least(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
+    return number

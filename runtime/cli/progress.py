@@ -1,0 +1,108 @@
+"""What stderr shows while work goes on: a bar on a terminal, single lines elsewhere, the log."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_EVERY_S = 0.1
+_BAR_CELLS = 24
+_BYTES_FROM = 10_000_000
+# Stages, by their first word, that get a line of their own once they have taken so many seconds:
+# loading compiled kernels from the cache is the stage "compile" too, but takes no time.
+_ANNOUNCED_AFTER_S = {"download": 0.0, "convert": 0.0, "compile": 1.0}
+
+
+class Bar:
+    """A progress callback that draws one line over and over; erased when a stage ends.
+
+    Stages that can take minutes (_ANNOUNCED_AFTER_S) get a line that stays, on a terminal and
+    elsewhere; elsewhere nothing else is shown.
+    """
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._begun_s = self._drawn_s = 0.0
+        self._is_drawn = self._is_announced = False
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show that `done` of `total` is done."""
+        now = time.monotonic()
+        if stage != self._stage:
+            self.clear()
+            self._stage, self._is_announced = stage, False
+            self._begun_s, self._drawn_s = now, 0.0
+        if done >= total:
+            self.clear()
+            return
+        self._announce(stage, total, now - self._begun_s)
+        if sys.stderr.isatty() and now - self._drawn_s >= _EVERY_S:
+            self._drawn_s = now
+            self._draw(stage, done, total)
+
+    def clear(self) -> None:
+        """Take the bar off the screen, so that other text can be written."""
+        if self._is_drawn:
+            self._is_drawn = False
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def reset(self) -> None:
+        """Forget the stage, so that the same one is announced again."""
+        self.clear()
+        self._stage = ""
+
+    def _announce(self, stage: str, total: int, seconds: float) -> None:
+        after_s = _ANNOUNCED_AFTER_S.get(stage.partition(" ")[0])
+        if after_s is None or seconds < after_s or self._is_announced:
+            return
+        self.clear()
+        self._is_announced = True
+        sys.stderr.write(f"{stage}{_amount(total)}\n")
+        sys.stderr.flush()
+
+    def _draw(self, stage: str, done: int, total: int) -> None:
+        fraction = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
+        cells = int(fraction * _BAR_CELLS)
+        line = f"{stage} [{'#' * cells}{'.' * (_BAR_CELLS - cells)}] {100 * fraction:3.0f} %"
+        # A line that wraps could not be erased by \r.
+        line = line[: shutil.get_terminal_size().columns - 1]
+        sys.stderr.write(f"\r{line}\x1b[K")
+        sys.stderr.flush()
+        self._is_drawn = True
+
+
+def _amount(total: int) -> str:
+    return f" ({total / 1e6:.0f} MB)" if total >= _BYTES_FROM else ""
+
+
+BAR = Bar()
+
+
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        BAR.clear()
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        print(f"{level}{record.getMessage()}", file=sys.stderr)
+
+
+@contextmanager
+def logging_to_stderr(*, verbose: bool) -> Iterator[None]:
+    """Send halfbyte's log to stderr while a command runs: warnings, or also what is done."""
+    logger = logging.getLogger("halfbyte")
+    handler, level, spreads = _Handler(), logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger.propagate = False
+    BAR.reset()
+    try:
+        yield
+    finally:
+        BAR.clear()
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = spreads

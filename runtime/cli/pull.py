@@ -1,0 +1,35 @@
+"""`halfbyte pull`: fetch a model by name."""
+
+from __future__ import annotations
+
+import argparse
+
+from halfbyte.cli import options
+from halfbyte.cli.progress import BAR
+
+
+def add(commands: options.Commands) -> argparse.ArgumentParser:
+    """Declare the command."""
+    parser = commands.add_parser("pull", help="fetch a model into the cache")
+    parser.add_argument(
+        "model",
+        nargs="?",
+        help="a name of the catalogue or org/name; without one the catalogue is listed",
+    )
+    parser.add_argument("--force", action="store_true", help="fetch it even if it is there")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print where the model lies."""
+    from halfbyte import catalogue
+
+    if args.model is None:
+        for entry in catalogue.CATALOGUE:
+            mark = "  (in the cache)" if catalogue.is_cached(entry) else ""
+            print(f"{entry.name:24}{entry.summary}{mark}")
+        return
+    path = catalogue.pull(args.model, force=args.force, progress=BAR)
+    BAR.clear()
+    print(path)

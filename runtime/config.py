@@ -1,0 +1,157 @@
+"""The hyperparameters of a model, under Meta's names, as its GGUF file states them.
+
+Nothing is assumed: a number that the file does not give is an error, unless GGUF's documentation
+defines what its absence means.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.gguf_file import GGUFFile
+from halfbyte.gguf_metadata import Metadata
+
+log = logging.getLogger(__name__)
+
+ARCHITECTURES = ("llama",)
+_MAX_LAYERS, _MAX_DIM, _MAX_VOCAB, _MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30
+# GGUF's documented base for a file without rope.freq_base.
+_DEFAULT_THETA = 10000.0
+
+
+@dataclass(frozen=True, slots=True)
+class RopeConfig:
+    """Rotary embedding: all head_dim features are rotated, `theta` is the base of the angles."""
+
+    theta: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """A Llama model's shape; see weights.expected_shapes for what follows from it."""
+
+    architecture: str
+    name: str
+    dim: int
+    hidden_dim: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    n_ctx_train: int
+    norm_eps: float
+    rope: RopeConfig
+
+    @classmethod
+    def from_gguf(cls, file: GGUFFile) -> ModelConfig:
+        """Read and check the configuration.
+
+        Raises:
+            ModelFileError: a number is missing, of another type or out of range.
+            UnsupportedModelError: another architecture, or a variation that does not run.
+        """
+        m = file.metadata
+        architecture = m.get_str("general.architecture")
+        if architecture not in ARCHITECTURES:
+            raise UnsupportedModelError(
+                file.path,
+                "general.architecture",
+                expected=" or ".join(ARCHITECTURES),
+                got=architecture,
+            )
+        a = architecture
+        _refuse_variations(m, a)
+        dim = m.get_int(f"{a}.embedding_length", minimum=1, maximum=_MAX_DIM)
+        n_heads = m.get_int(f"{a}.attention.head_count", minimum=1, maximum=_MAX_DIM)
+        n_kv_heads = m.get_int(f"{a}.attention.head_count_kv", n_heads, minimum=1, maximum=n_heads)
+        if n_heads % n_kv_heads:
+            raise ModelFileError(
+                file.path,
+                f"{a}.attention.head_count_kv",
+                expected=f"a divisor of the {n_heads} heads",
+                got=n_kv_heads,
+            )
+        return cls(
+            architecture=architecture,
+            name=m.get_str("general.name", ""),
+            dim=dim,
+            hidden_dim=m.get_int(f"{a}.feed_forward_length", minimum=1, maximum=_MAX_DIM),
+            n_layers=m.get_int(f"{a}.block_count", minimum=1, maximum=_MAX_LAYERS),
+            n_heads=n_heads,
+            n_kv_heads=n_kv_heads,
+            head_dim=_head_dim(m, a, dim, n_heads),
+            vocab_size=_vocab_size(file, a),
+            n_ctx_train=m.get_int(f"{a}.context_length", minimum=2, maximum=_MAX_CTX),
+            norm_eps=m.get_float(f"{a}.attention.layer_norm_rms_epsilon"),
+            rope=RopeConfig(_theta(m, a)),
+        )
+
+
+def _refuse_variations(m: Metadata, a: str) -> None:
+    """Refuse what would change the result if it were ignored."""
+    scaling = f"{a}.rope.scaling.type"
+    if scaling in m and m.get_str(scaling) != "none":
+        raise UnsupportedModelError(m.path, scaling, expected="none", got=m.get_str(scaling))
+    for key in (f"{a}.rope.scale_linear", f"{a}.rope.scaling.factor"):
+        if key in m and m.get_float(key) != 1.0:
+            raise UnsupportedModelError(m.path, key, expected="1", got=m.get_float(key))
+    for key in (f"{a}.expert_count", f"{a}.attention.sliding_window"):
+        if m.get_int(key, 0) != 0:
+            raise UnsupportedModelError(m.path, key, expected="0", got=m.get_int(key))
+
+
+def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
+    given = m.get_int(f"{a}.attention.key_length", None, minimum=1, maximum=_MAX_DIM)
+    if given is None and dim % n_heads:
+        raise ModelFileError(
+            m.path, f"{a}.attention.head_count", expected=f"a divisor of {dim}", got=n_heads
+        )
+    head_dim = dim // n_heads if given is None else given
+    if head_dim < 16 or head_dim % 2:
+        raise UnsupportedModelError(
+            m.path, "head dimension", expected="an even number from 16", got=head_dim
+        )
+    for key in (f"{a}.attention.value_length", f"{a}.rope.dimension_count"):
+        other = m.get_int(key, head_dim)
+        if other != head_dim:
+            raise UnsupportedModelError(
+                m.path, key, expected=f"the head dimension, {head_dim}", got=other
+            )
+    return head_dim
+
+
+def _vocab_size(file: GGUFFile, a: str) -> int:
+    """The rows of the embedding, which the token list and the stated size must match."""
+    m = file.metadata
+    n_tokens = len(m.get_strings("tokenizer.ggml.tokens"))
+    if not 1 <= n_tokens <= _MAX_VOCAB:
+        raise ModelFileError(
+            m.path, "tokenizer.ggml.tokens", expected=f"1 to {_MAX_VOCAB} tokens", got=n_tokens
+        )
+    stated = m.get_int(f"{a}.vocab_size", n_tokens, maximum=_MAX_VOCAB)
+    if stated != n_tokens:
+        raise ModelFileError(
+            m.path, f"{a}.vocab_size", expected=f"the {n_tokens} tokens listed", got=stated
+        )
+    return n_tokens
+
+
+def _theta(m: Metadata, a: str) -> float:
+    key = f"{a}.rope.freq_base"
+    theta = m.get_float(key, None)
+    if theta is not None:
+        return theta
+    # Converters of August 2023 left it out of Code Llama's files, whose base is 1e6.
+    if "code" in m.get_str("general.name", "").lower():
+        raise ModelFileError(
+            m.path,
+            key,
+            expected="1000000 for Code Llama",
+            got="no such key",
+            hint="the file was made by an old converter: convert the model again",
+        )
+    log.warning("%s: no %s; taking GGUF's default of %g", m.path, key, _DEFAULT_THETA)
+    return _DEFAULT_THETA

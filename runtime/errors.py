@@ -1,0 +1,122 @@
+"""Every error that halfbyte raises on purpose.
+
+    HalfbyteError
+    ├── ModelFileError        a file or folder that holds a model is missing, broken or hostile
+    │   └── UnsupportedModelError   well-formed, but this version cannot run it
+    ├── ConversionError       a source cannot be converted
+    ├── DownloadError         a model could not be fetched
+    ├── TokenizerError        a vocabulary or a text that cannot be tokenized
+    ├── RequestError          an argument of a call
+    │   └── ContextLengthError      more tokens than the context holds
+    ├── SettingError          an environment variable or option of the installation
+    └── EngineError           the engine cannot run (closed, forked, out of memory)
+
+Each carries its facts as fields, and its text says what was expected, what came and what to do.
+Programs decide by type and field, never by text.
+"""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+
+
+class HalfbyteError(Exception):
+    """Base of all errors; `hint` is what the user can do, or an empty string."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{message}; {hint}" if hint else message)
+        self.hint = hint
+
+
+class _FactError(HalfbyteError):
+    """An error about one named thing: where, what was expected, what came."""
+
+    def __init__(
+        self, where: str, *, expected: str = "", got: object = None, hint: str = ""
+    ) -> None:
+        parts = [where]
+        if expected:
+            parts.append(f"expected {expected}")
+        if got is not None:
+            parts.append(f"got {_short(got)}")
+        super().__init__(": ".join(parts[:1]) + _tail(parts[1:]), hint=hint)
+        self.expected = expected
+        self.got = got
+
+
+class ModelFileError(_FactError):
+    """A model file or folder is missing, truncated, inconsistent or hostile."""
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        field: str = "",
+        *,
+        expected: str = "",
+        got: object = None,
+        hint: str = "",
+    ) -> None:
+        self.path = fspath(path)
+        self.field = field
+        where = f"{self.path}: {field}" if field else self.path
+        super().__init__(where, expected=expected, got=got, hint=hint)
+
+
+class UnsupportedModelError(ModelFileError):
+    """The file is well-formed, but its architecture, a type or a feature cannot run here."""
+
+
+class ConversionError(ModelFileError):
+    """A source model cannot be converted, or the result cannot be written."""
+
+
+class DownloadError(HalfbyteError):
+    """A model could not be fetched, or what came is not what was promised."""
+
+
+class TokenizerError(HalfbyteError):
+    """A vocabulary that cannot work, or a text that cannot be tokenized."""
+
+
+class RequestError(_FactError):
+    """An argument of a call has the wrong type, range or name; `param` names it."""
+
+    def __init__(
+        self, param: str, *, expected: str = "", got: object = None, hint: str = ""
+    ) -> None:
+        self.param = param
+        super().__init__(param, expected=expected, got=got, hint=hint)
+
+
+class ContextLengthError(RequestError):
+    """The prompt and the answer need more positions than the context holds."""
+
+    def __init__(self, n_tokens: int, n_ctx: int, *, param: str = "prompt", hint: str = "") -> None:
+        self.n_tokens = n_tokens
+        self.n_ctx = n_ctx
+        super().__init__(
+            param, expected=f"at most {n_ctx} tokens of context", got=n_tokens, hint=hint
+        )
+
+
+class SettingError(_FactError):
+    """An environment variable or an installation setting cannot be used; `name` names it."""
+
+    def __init__(
+        self, name: str, *, expected: str = "", got: object = None, hint: str = ""
+    ) -> None:
+        self.name = name
+        super().__init__(name, expected=expected, got=got, hint=hint)
+
+
+class EngineError(HalfbyteError):
+    """The engine cannot run: the model is closed, the process was forked, memory ran out."""
+
+
+def _tail(parts: list[str]) -> str:
+    return f": {', '.join(parts)}" if parts else ""
+
+
+def _short(value: object, limit: int = 120) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"

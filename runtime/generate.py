@@ -1,0 +1,192 @@
+"""From prompts to text: prefill, then decode all sequences together, token by token.
+
+Each prompt is a `Request`: its cache, its sampler, its detokenizer and its stops. `run` admits
+requests while there is room, processes one prompt at a time in chunks, and gives every running
+request one token per step. Which requests share a step changes nothing in their results.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from halfbyte.detokenizer import StreamDetokenizer
+from halfbyte.engine import MAX_BATCH, Engine, Span
+from halfbyte.progress import Progress
+from halfbyte.sampling import Sampler, SamplingParams
+from halfbyte.tokenizer import Tokenizer
+
+MAX_TOGETHER = 32  # sequences decoded in one step
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a completion cost. Seconds are wall time; rates are tokens per second.
+
+    In a list of prompts, `decode_s` is the time in which the sequences were decoded together.
+    """
+
+    n_prompt: int
+    prefill_s: float
+    n_decode: int
+    decode_s: float
+
+    @property
+    def prefill_tps(self) -> float:
+        """Prompt tokens per second."""
+        return self.n_prompt / self.prefill_s if self.prefill_s > 0 else 0.0
+
+    @property
+    def decode_tps(self) -> float:
+        """Generated tokens per second, the first one, which prefill gives, left out."""
+        return self.n_decode / self.decode_s if self.decode_s > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A prompt's continuation.
+
+    Attributes:
+        text: exactly what follows the prompt, a leading space kept.
+        tokens: the generated ids; an end token or a stop token at the end is left out.
+        finish_reason: "stop" (an end token, a stop token or a stop string), "length" (max_tokens)
+            or "context" (the context is full).
+        stats: what it cost.
+    """
+
+    text: str
+    tokens: list[int]
+    finish_reason: str
+    stats: Stats
+
+
+@dataclass(slots=True)
+class Request:
+    """A prompt on its way. `text` holds what may be shown; a possible stop string is held back."""
+
+    prompt: Sequence[int]
+    params: SamplingParams
+    sampler: Sampler
+    detokenizer: StreamDetokenizer
+    stop_tokens: frozenset[int]
+    tokens: list[int] = field(default_factory=list)
+    text: str = ""
+    held: str = ""
+    finish_reason: str = ""
+    prefill_s: float = 0.0
+    n_decode: int = 0
+    decode_s: float = 0.0
+
+    def accept(self, token: int, n_ctx: int) -> None:
+        """Take a sampled token: text, stops, limits."""
+        if token in self.stop_tokens:
+            self._finish("stop")
+            return
+        self.tokens.append(token)
+        self.sampler.accept(token)
+        self._take_text(self.detokenizer.push(token))
+        if self.finish_reason:
+            return
+        if len(self.tokens) >= self.params.max_tokens:
+            self._finish("length")
+        elif len(self.prompt) + len(self.tokens) >= n_ctx:
+            self._finish("context")
+
+    def completion(self) -> Completion:
+        """The result of a finished request."""
+        stats = Stats(len(self.prompt), self.prefill_s, self.n_decode, self.decode_s)
+        return Completion(self.text, self.tokens, self.finish_reason, stats)
+
+    def _take_text(self, piece: str) -> None:
+        text = self.held + piece
+        cut = min((at for stop in self.params.stop if (at := text.find(stop)) >= 0), default=-1)
+        if cut >= 0:
+            self.text += text[:cut]
+            self.held = ""
+            self.finish_reason = "stop"
+            return
+        n_held = max((_overlap(text, stop) for stop in self.params.stop), default=0)
+        self.text += text[: len(text) - n_held]
+        self.held = text[len(text) - n_held :]
+
+    def _finish(self, reason: str) -> None:
+        self._take_text(self.detokenizer.flush())
+        self.text += self.held
+        self.held = ""
+        self.finish_reason = self.finish_reason or reason
+
+
+def new_request(tokenizer: Tokenizer, prompt: Sequence[int], params: SamplingParams) -> Request:
+    """A request at its beginning."""
+    return Request(
+        prompt=prompt,
+        params=params,
+        sampler=Sampler(params, tokenizer.n_vocab, prompt),
+        detokenizer=StreamDetokenizer(tokenizer),
+        stop_tokens=tokenizer.eog_ids | frozenset(params.stop_tokens),
+    )
+
+
+def run(engine: Engine, requests: Sequence[Request], progress: Progress) -> Iterator[None]:
+    """Work on all requests until they are finished; yields after every step that gave tokens."""
+    waiting = deque(r for r in requests if not _is_empty_task(r))
+    running: list[tuple[Request, object]] = []
+    while waiting or running:
+        while waiting and len(running) < MAX_TOGETHER:
+            request = waiting.popleft()
+            sequence = _prefill(engine, request, progress)
+            if not request.finish_reason:
+                running.append((request, sequence))
+            yield
+        if running:
+            _decode(engine, running)
+            running = [pair for pair in running if not pair[0].finish_reason]
+            yield
+
+
+def prefill_chunks(n: int) -> Iterator[tuple[int, int]]:
+    """(begin, end) of the chunks in which n prompt tokens are processed."""
+    for begin in range(0, n, MAX_BATCH):
+        yield begin, min(begin + MAX_BATCH, n)
+
+
+def _is_empty_task(request: Request) -> bool:
+    if request.params.max_tokens == 0:
+        request.finish_reason = "length"
+    return bool(request.finish_reason)
+
+
+def _prefill(engine: Engine, request: Request, progress: Progress) -> object:
+    """Process a prompt; its last logits give the first token."""
+    begin_s = time.perf_counter()
+    sequence, n = engine.new_sequence(), len(request.prompt)
+    for begin, end in prefill_chunks(n):
+        span = Span(sequence, request.prompt[begin:end], n_out=int(end == n))
+        logits = engine.forward([span])
+        progress("prefill", end, n)
+    request.prefill_s = time.perf_counter() - begin_s
+    request.accept(request.sampler.sample(logits[0]), engine.n_ctx)
+    return sequence
+
+
+def _decode(engine: Engine, running: list[tuple[Request, object]]) -> None:
+    """One token for every running request."""
+    begin_s = time.perf_counter()
+    spans = [Span(sequence, request.tokens[-1:], 1) for request, sequence in running]  # type: ignore[arg-type]
+    logits = engine.forward(spans)
+    for (request, _), row in zip(running, logits, strict=True):
+        request.accept(request.sampler.sample(row), engine.n_ctx)
+    seconds = time.perf_counter() - begin_s
+    for request, _ in running:
+        request.n_decode += 1
+        request.decode_s += seconds
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that begins `stop`."""
+    for n in range(min(len(text), len(stop) - 1), 0, -1):
+        if text.endswith(stop[:n]):
+            return n
+    return 0

@@ -1,0 +1,144 @@
+"""What a caller may ask of the sampler: every parameter, its default and its range.
+
+The defaults live here and nowhere else. Apart from NumPy, so that the command line can show its
+help without importing it; `halfbyte.sampling` has the arithmetic.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+
+from halfbyte.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How to choose the next token, and when to stop. Checked when made.
+
+    Attributes:
+        max_tokens: most tokens to generate, from 0.
+        temperature: divides the logits; 0 takes the most likely token (lowest id on ties).
+        top_k: keep the k most likely tokens; 0 keeps all.
+        top_p: keep the fewest most likely tokens that together reach this probability;
+            1 keeps all, 0 one.
+        min_p: keep tokens at least this fraction as likely as the most likely one; 0 keeps all.
+        repetition_penalty: above 1 makes every token of prompt and answer less likely, as
+            CTRL has it; 1 does nothing; from 0.01 to 100.
+        presence_penalty: subtracted from the logit of each token generated so far, from -2 to 2.
+        frequency_penalty: the same, times how often it was generated, from -2 to 2.
+        seed: the same seed gives the same answer; None takes fresh entropy.
+        stop: text at which to stop, left out of the answer; a single string counts as one.
+        stop_tokens: ids at which to stop, besides the model's own end tokens.
+
+    Raises:
+        RequestError: a value of the wrong type or out of range; `param` names it.
+    """
+
+    max_tokens: int = 128
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    stop_tokens: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        def check(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        for name in ("max_tokens", "top_k"):
+            check(name, _whole(name, getattr(self, name)))
+        for name, (low, high) in _RANGES.items():
+            check(name, _real(name, getattr(self, name), low, high))
+        if self.seed is not None:
+            check("seed", _whole("seed", self.seed))
+        check("stop", _strings("stop", self.stop))
+        check("stop_tokens", _ids("stop_tokens", self.stop_tokens))
+
+    @classmethod
+    def from_kwargs(cls, **kwargs: object) -> SamplingParams:
+        """The parameters with these values, the rest at their defaults.
+
+        Raises:
+            RequestError: an unknown name (the nearest valid one is in the hint), or a bad value.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in kwargs:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+                raise RequestError(name, expected="the name of a sampling parameter", hint=hint)
+        return cls(**kwargs)  # type: ignore[arg-type]  # __post_init__ checks every type
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the most likely token is taken, so that no random numbers are drawn."""
+        return self.temperature == 0.0
+
+    @property
+    def has_penalties(self) -> bool:
+        """Whether the choice depends on the tokens so far, beyond the model."""
+        return (
+            self.repetition_penalty != 1.0
+            or self.presence_penalty != 0.0
+            or self.frequency_penalty != 0.0
+        )
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "temperature": (0.0, math.inf),
+    "top_p": (0.0, 1.0),
+    "min_p": (0.0, 1.0),
+    "repetition_penalty": (0.01, 100.0),
+    "presence_penalty": (-2.0, 2.0),
+    "frequency_penalty": (-2.0, 2.0),
+}
+
+
+def _whole(name: str, value: object, what: str = "a whole number from 0") -> int:
+    # bool is an int to Python, but True as a count is a mistake of the caller.
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise RequestError(name, expected=what, got=repr(value))
+    return int(value)
+
+
+def _real(name: str, value: object, low: float, high: float) -> float:
+    expected = f"a number from {low:g}" + (f" to {high:g}" if high < math.inf else "")
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise RequestError(name, expected=expected, got=repr(value))
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or not low <= number <= high:
+        raise RequestError(name, expected=expected, got=repr(value))
+    return number
+
+
+def _strings(name: str, value: object) -> tuple[str, ...]:
+    items = (
+        (value,) if isinstance(value, str) else _items(name, value, "a string or list of strings")
+    )
+    for item in items:
+        if not isinstance(item, str) or not item:
+            raise RequestError(name, expected="strings that are not empty", got=repr(item))
+    return tuple(str(item) for item in items)
+
+
+def _ids(name: str, value: object) -> tuple[int, ...]:
+    items = _items(name, value, "a list of token ids")
+    return tuple(_whole(name, item, "token ids, whole numbers from 0") for item in items)
+
+
+def _items(name: str, value: object, expected: str) -> tuple[object, ...]:
+    if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, Collection):
+        raise RequestError(name, expected=expected, got=repr(value))
+    return tuple(value)

@@ -1,0 +1,116 @@
+"""The environment variables of halfbyte, parsed in this one place.
+
+    HALFBYTE_CACHE     folder for pulled models and compiled kernels
+    HALFBYTE_THREADS   number of threads, from 1
+    HALFBYTE_ISA       instruction set to compile for, such as avx2 or generic
+
+An empty value counts as unset; any other value that cannot be used is a SettingError that names
+the variable. Nothing is read at import, and nothing is ever written to the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from halfbyte.errors import SettingError
+
+CACHE_VARIABLE = "HALFBYTE_CACHE"
+THREADS_VARIABLE = "HALFBYTE_THREADS"
+ISA_VARIABLE = "HALFBYTE_ISA"
+
+_MAX_THREADS = 1024
+
+
+def cache_dir() -> Path:
+    """The folder that holds all cached files; neither made nor checked for write access here.
+
+    HALFBYTE_CACHE if set (a leading `~` is expanded, a relative path is taken from the current
+    folder), else the user cache folder of the platform.
+
+    Raises:
+        SettingError: something that is not a folder lies there, or no home folder is known.
+    """
+    value = _get(CACHE_VARIABLE)
+    if value is None:
+        return _user_cache_dir() / "halfbyte"
+    try:
+        path = Path(value).expanduser().absolute()
+    except RuntimeError as error:
+        raise SettingError(CACHE_VARIABLE, expected="a folder", got=value) from error
+    if path.exists() and not path.is_dir():
+        raise SettingError(CACHE_VARIABLE, expected="a folder, not a file", got=value)
+    return path
+
+
+def models_dir() -> Path:
+    """The folder of pulled and converted models, inside `cache_dir()`; not made here."""
+    return cache_dir() / "models"
+
+
+def threads() -> int | None:
+    """HALFBYTE_THREADS, or None where it is unset.
+
+    Raises:
+        SettingError: not a whole number from 1 to 1024.
+    """
+    value = _get(THREADS_VARIABLE)
+    if value is None:
+        return None
+    digits = value.strip()
+    # isdecimal alone accepts digits of every script, and int() would read them.
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 9):
+        count = 0
+    else:
+        count = int(digits)
+    if not 1 <= count <= _MAX_THREADS:
+        raise SettingError(
+            THREADS_VARIABLE, expected=f"a whole number from 1 to {_MAX_THREADS}", got=value
+        )
+    return count
+
+
+def isa() -> str | None:
+    """HALFBYTE_ISA in lower case, or None where it is unset.
+
+    Which names there are, and which this CPU has, is for the kernels to say.
+
+    Raises:
+        SettingError: not a plain name of letters, digits, `_`, `-` and `.`.
+    """
+    value = _get(ISA_VARIABLE)
+    if value is None:
+        return None
+    name = value.strip().lower()
+    if not name or not name.isascii() or not name.translate(_NAME_MARKS).isalnum():
+        raise SettingError(ISA_VARIABLE, expected="the name of an instruction set", got=value)
+    return name
+
+
+_NAME_MARKS = str.maketrans("_-.", "000")
+
+
+def _get(variable: str) -> str | None:
+    return os.environ.get(variable) or None
+
+
+def _user_cache_dir() -> Path:
+    """Where the platform keeps files that can be fetched or made again."""
+    if sys.platform == "win32":
+        local = _get("LOCALAPPDATA")
+        return Path(local) if local else _home() / "AppData" / "Local"
+    if sys.platform == "darwin":
+        return _home() / "Library" / "Caches"
+    xdg = _get("XDG_CACHE_HOME")
+    # The XDG Base Directory Specification: a relative path is invalid and to be ignored.
+    return Path(xdg) if xdg and os.path.isabs(xdg) else _home() / ".cache"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise SettingError(
+            CACHE_VARIABLE, hint="there is no home folder, so name a folder for the cache"
+        ) from error

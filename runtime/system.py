@@ -1,0 +1,158 @@
+"""What this machine offers: instruction set, cores, memory bandwidth.
+
+The kernels are set up here, once per process and before the first one is compiled: which ISA they
+are compiled for and where the compiled code is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from halfbyte import settings
+from halfbyte.errors import SettingError
+
+log = logging.getLogger(__name__)
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """How many threads to use, and what decided it."""
+
+    count: int
+    reason: str
+
+
+def set_up_kernels() -> None:
+    """Choose the ISA and the folder of compiled code.
+
+    Raises:
+        SettingError: HALFBYTE_ISA cannot be honoured.
+    """
+    with _lock:
+        _set_up_kernels()
+
+
+@cache
+def _set_up_kernels() -> None:
+    from halfbyte.kernels import jit, target
+
+    name = settings.isa()
+    if name is not None:
+        try:
+            target.force(name)
+        except target.IsaError as error:
+            raise SettingError(settings.ISA_VARIABLE, expected=str(error), got=name) from error
+    folder = jit.set_cache_root(settings.cache_dir() / "kernels")
+    log.info("kernels for %s, compiled code in %s", target.current().name, folder)
+
+
+def describe_isa() -> str:
+    """The ISA in use and the CPU that the kernels are compiled for."""
+    set_up_kernels()
+    from halfbyte.kernels import target
+
+    return f"{target.current().name} ({target.target_cpu()})"
+
+
+def kernel_cache() -> Path:
+    """The folder of compiled kernels."""
+    set_up_kernels()
+    from halfbyte.kernels import jit
+
+    return jit.cache_directory()
+
+
+def default_threads() -> Threads:
+    """HALFBYTE_THREADS, else the physical cores within the affinity mask and the CPU quota.
+
+    Raises:
+        SettingError: HALFBYTE_THREADS is not a number of threads.
+    """
+    wanted = settings.threads()
+    if wanted is not None:
+        return Threads(wanted, settings.THREADS_VARIABLE)
+    cpus = _allowed_cpus()
+    count, reason = _physical_cores(cpus), "physical cores"
+    if len(cpus) < (os.cpu_count() or 1):
+        reason = "physical cores within the affinity mask"
+    quota = _cpu_quota()
+    if quota is not None and quota < count:
+        # Rounded down: a thread without its share of time makes the others wait.
+        count, reason = max(1, math.floor(quota)), f"the CPU quota of {quota:g}"
+    return Threads(count, reason)
+
+
+def read_bandwidth(threads: int) -> float:
+    """Measured read bandwidth in bytes per second with so many threads."""
+    set_up_kernels()
+    from halfbyte.kernels.bandwidth import read_bandwidth as measure
+    from halfbyte.kernels.pool import Pool
+
+    pool = Pool(threads)
+    try:
+        return measure(pool)
+    finally:
+        pool.close()
+
+
+def _allowed_cpus() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return set(os.sched_getaffinity(0))
+    return set(range(os.cpu_count() or 1))
+
+
+def _physical_cores(cpus: set[int]) -> int:
+    """Cores among the logical CPUs: SMT siblings share one. All CPUs where that is unknown."""
+    cores = set()
+    for cpu in cpus:
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+        try:
+            cores.add((topology / "thread_siblings_list").read_text().strip())
+        except OSError:
+            cores.add(str(cpu))
+    return max(1, len(cores))
+
+
+def _cpu_quota() -> float | None:
+    """CPUs' worth of time that the cgroup allows, or None where it does not limit."""
+    limits = []
+    for folder in _cgroup_folders():
+        try:
+            quota, period = (folder / "cpu.max").read_text().split()
+            if quota != "max":
+                limits.append(int(quota) / int(period))
+        except (OSError, ValueError):
+            pass
+        try:
+            microseconds = int((folder / "cpu.cfs_quota_us").read_text())
+            period_us = int((folder / "cpu.cfs_period_us").read_text())
+            if microseconds > 0 and period_us > 0:
+                limits.append(microseconds / period_us)
+        except (OSError, ValueError):
+            pass
+    return min(limits, default=None)
+
+
+def _cgroup_folders() -> list[Path]:
+    """The process's cgroup (v2, or v1's cpu controller) and its parents, nearest first."""
+    root = Path("/sys/fs/cgroup")
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    folders = [root, root / "cpu"]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / "cpu" if controllers else root
+        relative = Path(path.lstrip("/"))
+        folders += [base / part for part in (relative, *relative.parents)]
+    return folders

@@ -1,0 +1,121 @@
+"""Byte-level BPE vocabularies ("gpt2"), encoded by the `tokenizers` package.
+
+Pieces are spelled in an alphabet of 256 printable characters, one per byte. How a text is cut
+before merging (`tokenizer.ggml.pre`) differs from family to family; the table below has the
+regular expressions that the families' own tokenizer files state.
+"""
+
+from __future__ import annotations
+
+from tokenizers import AddedToken, Regex, models, pre_tokenizers
+from tokenizers import Tokenizer as _Tokenizer
+
+from halfbyte.errors import ModelFileError, TokenizerError, UnsupportedModelError
+from halfbyte.tokenizer import USER_DEFINED, Vocabulary
+
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_CJK = "[一-龥\u0800-一가-\ud7ff]+"
+
+# Name -> regular expressions, applied in turn to what the one before left whole.
+PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
+    "gpt-2": (_GPT2,),
+    "default": (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", "[0-9][0-9][0-9]"),
+    "smollm": (r"\p{N}", _GPT2),
+    "starcoder": (r"\p{N}", _GPT2),
+    "refact": (r"\p{N}", _GPT2),
+    "command-r": (r"\p{N}", _GPT2),
+    "llama-bpe": (_WORDS % "{1,3}",),
+    "llama3": (_WORDS % "{1,3}",),
+    "qwen2": (_WORDS % "",),
+    "deepseek-coder": (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _CJK, r"\p{N}"),
+}
+_WHOLE_PIECES_FIRST = ("llama-bpe", "llama3")
+
+
+class ByteLevelBackend:
+    """Encodes with the `tokenizers` package, whose text is bytes in GPT-2's alphabet."""
+
+    kind = "bpe"
+    default_add_bos = False
+    strips_space = False
+
+    def __init__(self, vocabulary: Vocabulary, merges: list[bytes], pre: str) -> None:
+        path = vocabulary.path
+        if pre not in PRE_TOKENIZERS:
+            raise UnsupportedModelError(
+                path, "tokenizer.ggml.pre", expected=", ".join(PRE_TOKENIZERS), got=pre
+            )
+        pieces = [_text(path, piece) for piece in vocabulary.pieces]
+        # A file may repeat a piece; the first is the one that text becomes.
+        ids = {piece: i for i, piece in reversed(list(enumerate(pieces)))}
+        pairs = [_pair(path, i, merge) for i, merge in enumerate(merges)]
+        # Some vocabularies lack bytes that hardly occur; the package would drop them silently.
+        self._missing = frozenset(_BYTE_OF[c] for c in _BYTE_OF.keys() - ids.keys())
+        try:
+            model = models.BPE(ids, pairs, ignore_merges=pre in _WHOLE_PIECES_FIRST)
+        except Exception as error:  # the package raises plain Exception
+            raise ModelFileError(
+                path, "tokenizer.ggml.merges", expected="pairs of pieces", got=str(error)
+            ) from error
+        self._tokenizer = _Tokenizer(model)
+        cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in PRE_TOKENIZERS[pre]]
+        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*cuts, byte_level])
+        self._tokenizer.add_tokens(
+            [
+                AddedToken(piece, normalized=False)
+                for piece, type_id in zip(pieces, vocabulary.types, strict=True)
+                if type_id == USER_DEFINED and piece
+            ]
+        )
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text without special tokens."""
+        absent = self._missing.intersection(text.encode())
+        if absent:
+            raise TokenizerError(f"text: this vocabulary has no token for byte {min(absent):#04x}")
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
+        """The text bytes that a piece stands for."""
+        if type_id == USER_DEFINED:
+            return piece
+        try:
+            return bytes(_BYTE_OF[c] for c in piece.decode())
+        except KeyError:  # not spelled in the alphabet: an added token, which is plain text
+            return piece
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Character -> byte: printable Latin-1 characters are themselves, the rest follows U+0100.
+
+    Source: Radford et al., GPT-2's encoder.
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in printable]
+    return {chr(b): b for b in printable} | {chr(0x100 + i): b for i, b in enumerate(others)}
+
+
+_BYTE_OF = _byte_alphabet()
+
+
+def _text(path: str, piece: bytes) -> str:
+    try:
+        return piece.decode()
+    except UnicodeDecodeError as error:
+        raise ModelFileError(
+            path, "tokenizer.ggml.tokens", expected="UTF-8 pieces", got=repr(piece)
+        ) from error
+
+
+def _pair(path: str, i: int, merge: bytes) -> tuple[str, str]:
+    left, space, right = _text(path, merge).partition(" ")
+    if not (left and space and right):
+        raise ModelFileError(
+            path, f"tokenizer.ggml.merges[{i}]", expected="two pieces", got=repr(merge)
+        )
+    return left, right

@@ -1,0 +1,73 @@
+"""Logits and greedy ids of random checkpoints, against transformers + torch in float32."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import halfbyte
+
+pytestmark = pytest.mark.oracle
+
+ROOT = Path(__file__).resolve().parents[2]
+# name: (dim, hidden, layers, heads, kv heads, head_dim, vocabulary, theta, tied, dtype, shard)
+SHAPES = {
+    "mha16": (64, 160, 3, 4, 4, 16, 320, 1e4, False, "float32", None),
+    "mha32_tied": (128, 352, 2, 4, 4, 32, 323, 1e6, True, "float32", None),
+    "gqa32_sharded": (256, 320, 3, 8, 2, 32, 331, 1e4, False, "float32", "300KB"),
+    "gqa64_bf16": (256, 320, 2, 4, 2, 64, 320, 1e6, False, "bfloat16", None),
+    "mqa128_tied": (256, 512, 2, 2, 1, 128, 500, 1e6, True, "float16", None),
+    "gqa48_wide": (96, 160, 2, 4, 2, 48, 320, 1e4, False, "float32", None),
+}
+TOLERANCE = {"f32": 1e-4, "f16": 2e-3}
+
+
+@pytest.fixture(scope="module")
+def checkpoints(
+    torch_python: Path,
+    benchmark_module: Callable[[str], ModuleType],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A folder with a checkpoint and its expected.npz for each shape, made by transformers."""
+    out = tmp_path_factory.mktemp("transformers")
+    tiny_llama = benchmark_module("tiny_llama")
+    specs = [
+        asdict(tiny_llama.Tiny(name, i, *shape[:9])) | {"dtype": shape[9], "shard": shape[10]}
+        for i, (name, shape) in enumerate(SHAPES.items())
+    ]
+    (out / "specs.json").write_text(json.dumps(specs))
+    script = ROOT / "benchmarks" / "transformers_peer.py"
+    subprocess.run([torch_python, script, out / "specs.json", out], check=True)
+    for spec in specs:
+        tiny_llama.save_tokenizer(spec["vocab_size"], out / spec["name"])
+    return out
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
+    path = checkpoints / f"{name}.gguf"
+    halfbyte.convert(checkpoints / name, path, type="f32")
+    with np.load(checkpoints / name / "expected.npz") as answers:
+        ids, expected, greedy = answers["ids"].tolist(), answers["logits"], answers["greedy"]
+    for kv_type, tolerance in TOLERANCE.items():
+        with halfbyte.load(path, threads=2, kv_type=kv_type) as model:
+            logits = model.logits(ids)
+            tokens = model.complete(ids, max_tokens=len(greedy)).tokens
+        assert logits.shape == expected.shape
+        distance = np.abs(logits - expected).max() / np.abs(expected).max()
+        assert distance < tolerance, kv_type
+        if kv_type == "f32":
+            # A model may end by itself; transformers was told not to stop.
+            assert tokens == greedy[: len(tokens)].tolist()
+            assert len(tokens) == len(greedy) or 2 in greedy
+
+
+def test_a_sharded_checkpoint_really_is(checkpoints: Path) -> None:
+    assert len(list((checkpoints / "gqa32_sharded").glob("model-*.safetensors"))) > 1

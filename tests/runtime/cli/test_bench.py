@@ -1,0 +1,57 @@
+"""halfbyte bench and warmup, with a fake model."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import halfbyte
+from halfbyte import system
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "describe_isa", lambda: "generic (some-cpu)")
+    monkeypatch.setattr(system, "read_bandwidth", lambda threads: threads * 20e9)
+
+
+def test_json(run: Any, model: Any) -> None:
+    outcome = run("bench", "-p", "512", "-n", "128", "--json")
+    assert outcome.code == 0
+    # The first run of each does not count; then 512 tokens take 1, 2, 4, 8 and 16 seconds.
+    assert json.loads(outcome.out) == {
+        "results": [
+            {"test": "pp512", "n": 512, "tok_s": 128.0, "runs": [512.0, 256.0, 128.0, 64.0, 32.0],
+             "gb_s": None, "bandwidth_share": None},
+            {"test": "tg128", "n": 128, "tok_s": 10.0, "runs": [10.0] * 5,
+             "gb_s": 10.0, "bandwidth_share": 0.25},
+        ],
+        "model": "/models/fake.gguf", "threads": 2, "isa": "generic (some-cpu)",
+        "kv_type": "f16", "nbytes_per_token": 1_000_000_000, "read_bandwidth_gb_s": 40.0,
+        "load_s": 0.25, "version": halfbyte.__version__,
+    }  # fmt: skip
+    assert model.benched == [("pp", 512)] * 6 + [("tg", 128)] * 6
+
+
+def test_table(run: Any, model: Any) -> None:
+    outcome = run("bench", "-r", "3", "-t", "2")
+    lines = outcome.out.splitlines()
+    assert [line.split()[0] for line in lines] == ["test", "pp512", "tg128"]
+    assert lines[1].split() == ["pp512", "256.0", "128.0", "512.0"]
+    assert lines[2].split() == ["tg128", "10.0", "10.0", "10.0", "10.0", "25", "%"]
+    assert "this machine reads 40.0 GB/s" in outcome.err
+    assert model.load_args["threads"] == 2
+
+
+def test_zero_skips(run: Any, model: Any) -> None:
+    run("bench", "-p", "0", "-n", "4", "-r", "1")
+    assert model.benched == [("tg", 4)] * 2
+
+
+def test_warmup(run: Any, model: Any) -> None:
+    outcome = run("warmup", "-m", "m.gguf")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert outcome.err.startswith("ready in ")
+    assert model.is_closed and model.load_args["model"] == "m.gguf"

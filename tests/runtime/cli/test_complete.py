@@ -1,0 +1,100 @@
+"""halfbyte complete, with a fake model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from halfbyte.cli.progress import BAR
+from halfbyte.sampling_params import SamplingParams
+
+
+def test_stdout_is_the_exact_continuation(run: Any, model: Any) -> None:
+    outcome = run("complete", "-p", "def f():")
+    assert (outcome.code, outcome.out) == (0, " ab\né")
+    assert outcome.err.startswith("prompt 4 tok 8.0 tok/s | decode 3 tok 2.0 tok/s")
+    assert outcome.err.count("\n") == 1
+    assert model.prompt == "def f():"
+    assert model.is_closed
+
+
+def test_defaults_are_not_repeated(run: Any, model: Any) -> None:
+    run("complete", "-p", "x")
+    assert model.params == {}
+    assert model.load_args == {
+        "model": "smollm2-135m", "threads": None, "ctx": None, "kv_type": "f16", "progress": BAR,
+    }  # fmt: skip
+
+
+def test_every_option_arrives(run: Any, model: Any) -> None:
+    outcome = run(
+        *("complete", "-m", "m.gguf", "-p", "x", "-n", "32", "-c", "64", "-t", "3"),
+        *("--kv-type", "f32", "--temp", "0.5", "--top-k", "4", "--top-p", "0.9", "--min-p", "0.1"),
+        *("--repeat-penalty", "1.1", "--presence-penalty", "-0.5", "--frequency-penalty", "0.25"),
+        *("--seed", "7", "--stop", "a", "--stop", "b"),
+    )
+    assert outcome.code == 0
+    assert model.load_args == {
+        "model": "m.gguf", "threads": 3, "ctx": 64, "kv_type": "f32", "progress": BAR,
+    }  # fmt: skip
+    assert model.params == {
+        "max_tokens": 32, "temperature": 0.5, "top_k": 4, "top_p": 0.9, "min_p": 0.1,
+        "repetition_penalty": 1.1, "presence_penalty": -0.5, "frequency_penalty": 0.25,
+        "seed": 7, "stop": ["a", "b"],
+    }  # fmt: skip
+    # Ids are for programs; every other parameter can be given on the command line.
+    assert set(model.params) == {f.name for f in fields(SamplingParams)} - {"stop_tokens"}
+
+
+def test_zero_counts_as_given(run: Any, model: Any) -> None:
+    run("complete", "-p", "x", "--temp", "0", "--seed", "0", "-n", "0")
+    assert model.params == {"temperature": 0.0, "seed": 0, "max_tokens": 0}
+
+
+def test_the_help_shows_the_defaults_of_sampling_params(run: Any) -> None:
+    text = " ".join(run("complete", "--help").out.split())
+    assert f"most tokens to generate (default: {SamplingParams().max_tokens})" in text
+    assert "stop before this text" in text
+
+
+@pytest.mark.parametrize("option", ["--temp=-1", "--top-p=1.5", "--temp=nan", "-n=-1", "--stop="])
+def test_a_bad_value_fails_before_the_model_is_loaded(run: Any, model: Any, option: str) -> None:
+    outcome = run("complete", "-p", "x", option)
+    assert outcome.code == 1
+    assert outcome.err.startswith("error: ")
+    assert model.load_args == {}
+
+
+def test_stdin(run: Any, model: Any) -> None:
+    assert run("complete", "-p", "-", stdin="é\r\n€".encode()).code == 0
+    assert model.prompt == "é\r\n€"
+
+
+def test_stdin_that_is_no_utf_8(run: Any, model: Any) -> None:
+    outcome = run("complete", "-p", "-", stdin=b"ab\xff")
+    assert outcome.code == 1
+    assert outcome.err == "error: prompt: expected valid UTF-8, got byte 0xff at 2\n"
+    assert model.load_args == {}
+
+
+def test_an_argument_that_is_no_utf_8(run: Any, model: Any) -> None:
+    outcome = run("complete", "-p", b"a\xfe".decode("utf-8", "surrogateescape"))
+    assert outcome.err == "error: prompt: expected valid UTF-8, got byte 0xfe at 1\n"
+
+
+def test_json(run: Any, model: Any) -> None:
+    outcome = run("complete", "-p", "x", "--json", "-n", "3")
+    assert json.loads(outcome.out) == {
+        "model": "/models/fake.gguf",
+        "text": " ab\né",
+        "tokens": [5, 6, 7],
+        "finish_reason": "length",
+        "stats": {
+            "n_prompt": 4, "prefill_s": 0.5, "n_decode": 3, "decode_s": 1.5, "load_s": 0.25,
+        },
+    }  # fmt: skip
+    assert outcome.out.count("\n") == 1
+    assert model.params == {"max_tokens": 3}

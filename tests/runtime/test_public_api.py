@@ -1,0 +1,33 @@
+"""What `import halfbyte` gives, and what it does not load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import halfbyte
+
+HEAVY = ("numpy", "numba", "llvmlite", "gguf", "sentencepiece", "tokenizers", "huggingface_hub")
+
+
+@pytest.mark.parametrize("module", ["halfbyte", "halfbyte.cli", "halfbyte.catalogue"])
+def test_import_is_light(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()).isdisjoint(HEAVY)
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys, halfbyte.cli; halfbyte.cli.main(['complete', '--help']); "
+        "print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.splitlines()[-1].split()).isdisjoint(HEAVY)
+
+
+def test_no_surprise_attributes() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        halfbyte.lod  # noqa: B018
