@@ -35,6 +35,7 @@ from .simd import (
 
 BLOCK = 32
 SCALE_AT, SUM_AT, RECORD_NBYTES = 32, 36, 40
+_INFINITY = np.float32(np.inf)
 
 
 def padded(n: int) -> int:
@@ -44,17 +45,20 @@ def padded(n: int) -> int:
 
 @device
 def quantize_block(x0, x1, record):
-    """Write the record of 32 floats, given as two vectors."""
+    """Write the record of 32 floats, given as two vectors.
+
+    A block is zero where its numbers are too small for 127 / largest to be finite.
+    """
     largest = max_lanes(maximum(absolute(x0), absolute(x1)))
-    if largest > 0:
-        inverse = splat(np.float32(127) / largest)
-        total = store_rounded_i8(record, mul(x0, inverse))
-        total += store_rounded_i8(record + 16, mul(x1, inverse))
+    inverse = np.float32(127) / largest
+    if inverse < _INFINITY:
+        total = store_rounded_i8(record, mul(x0, splat(inverse)))
+        total += store_rounded_i8(record + 16, mul(x1, splat(inverse)))
         put_f32(record + SCALE_AT, largest / np.float32(127))
         put_i32(record + SUM_AT, total)
     else:
         zero = splat(np.float32(0))
-        put_f32(record + SCALE_AT, np.float32(0))
+        put_f32(record + SCALE_AT, largest * np.float32(0))  # NaN and infinity stay visible
         total = store_rounded_i8(record, zero) + store_rounded_i8(record + 16, zero)
         put_i32(record + SUM_AT, total)
 

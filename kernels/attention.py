@@ -19,7 +19,7 @@ from functools import cache
 import numpy as np
 
 from .jit import Kernel, device
-from .kv_layout import PAGE
+from .kv_layout import MAX_GROUP, PAGE
 from .simd import (
     add,
     add_outer,
@@ -46,7 +46,7 @@ from .simd import (
 from .vector_math import exp
 
 N_ARGS = 9
-MAX_ROWS = 64  # rows of one task: scratch is sized for them
+MAX_ROWS = MAX_GROUP  # rows of one task: scratch is sized for them
 _MINUS_INF = np.float32(-np.inf)
 _WEIGHTS = 4 * PAGE  # bytes of a row of scores
 _STATE = 16  # bytes of a row: merged max and sum, the page's max and sum
@@ -58,8 +58,14 @@ def scratch_floats(value_dim: int) -> int:
 
 
 def query_block(group: int) -> int:
-    """Queries (positions) per task when `group` query heads share a KV head."""
-    return max(1, MAX_ROWS // group)
+    """Queries (positions) per task when `group` query heads share a KV head.
+
+    Raises:
+        ValueError: not even one query's heads fit the scratch of a task.
+    """
+    if group > MAX_ROWS:
+        raise ValueError(f"attention: {group} query heads per KV head, expected up to {MAX_ROWS}")
+    return MAX_ROWS // group
 
 
 @cache

@@ -13,6 +13,7 @@ pickles and must never come from anywhere else.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -184,11 +185,15 @@ class _Cache(FunctionCache):
         try:
             return super().load_overload(sig, target_context)
         except Exception as error:
-            log.warning("%s: unreadable compiled code (%r), compiling again", self._name, error)
+            log.warning("%s: unreadable compiled code of %s (%r), compiling again",
+                        cache_directory(), self._py_func.__qualname__, error)  # fmt: skip
+            with contextlib.suppress(OSError):
+                self.flush()  # saving reads the index first
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
+        # The code is compiled and in use: whatever fails here costs the next start, not this one.
         try:
             super().save_overload(sig, data)
-        except OSError as error:
-            log.warning("%s: cannot keep compiled code (%s)", cache_directory(), error)
+        except Exception as error:
+            log.warning("%s: cannot keep compiled code (%r)", cache_directory(), error)

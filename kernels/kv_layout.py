@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PAGE = 128
+MAX_GROUP = 64  # query heads that may share a KV head: attention's scratch is sized for them
 KV_TYPES = {"f16": 2, "f32": 4}
 
 

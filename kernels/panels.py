@@ -109,6 +109,8 @@ def pack(
         ValueError: a shape or layout is not as stated.
     """
     n_rows, nbytes = rows.shape
+    if n_rows == 0:
+        raise ValueError("pack: a matrix without rows")
     if nbytes != fmt.source.row_nbytes(n_inputs) or not rows.flags.c_contiguous:
         raise ValueError(f"pack: rows of {nbytes} bytes are not {n_inputs} inputs of {fmt.name}")
     if out.nbytes != fmt.nbytes(n_rows, n_inputs) or not out.flags.c_contiguous:

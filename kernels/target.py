@@ -75,10 +75,12 @@ def force(name: str) -> None:
         raise IsaError(f"expected one of {', '.join(names())}, got {name!r}")
     if not _cpu_has(isa):
         raise IsaError(f"this CPU does not support {name}; it supports {', '.join(supported())}")
+    before = numba.config.CPU_NAME, numba.config.CPU_FEATURES
     if isa.cpu and _machine() == "x86":
         numba.config.CPU_NAME = isa.cpu
         numba.config.CPU_FEATURES = isa.features
     if current() is not isa:
+        numba.config.CPU_NAME, numba.config.CPU_FEATURES = before
         raise IsaError(
             f"{name} was asked for after Numba had begun to compile for {current().name}; "
             "set it before anything is compiled in this process"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.gguf_file import GGUFFile
 from halfbyte.gguf_metadata import Metadata
+from halfbyte.kernels.kv_layout import MAX_GROUP
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,13 @@ class ModelConfig:
                 f"{a}.attention.head_count_kv",
                 expected=f"a divisor of the {n_heads} heads",
                 got=n_kv_heads,
+            )
+        if n_heads // n_kv_heads > MAX_GROUP:
+            raise UnsupportedModelError(
+                file.path,
+                f"{a}.attention.head_count_kv",
+                expected=f"at most {MAX_GROUP} query heads for each",
+                got=f"{n_heads} for {n_kv_heads}",
             )
         return cls(
             architecture=architecture,

@@ -227,11 +227,16 @@ class Model:
 
     def _request(self, prompt: Prompt, params: SamplingParams, name: str) -> Request:
         if isinstance(prompt, str):
+            if not prompt:
+                raise RequestError(
+                    name,
+                    expected="some text",
+                    got="an empty prompt",
+                    hint="to begin from nothing, give the token ids [model.tokenizer.bos_id]",
+                )
             tokens = self.tokenizer.encode(prompt)
         else:
             tokens = self._check_ids(prompt, name)
-        if not tokens:
-            raise RequestError(name, expected="at least one token", got="an empty prompt")
         if len(tokens) >= self.n_ctx:
             raise ContextLengthError(
                 len(tokens) + 1,

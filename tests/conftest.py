@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -16,4 +20,46 @@ def shared_dir() -> Path:
     path = Path(os.environ.get("HALFBYTE_SHARED", ROOT.parent / "shared"))
     if not (path / "data").is_dir():
         pytest.skip(f"no shared data in {path} (HALFBYTE_SHARED names another folder)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def benchmark_module() -> Callable[[str], ModuleType]:
+    """Loads a module of benchmarks/, which no installed package holds."""
+
+    def load(name: str) -> ModuleType:
+        full_name = f"halfbyte_benchmarks_{name}"
+        if full_name not in sys.modules:
+            path = ROOT / "benchmarks" / f"{name}.py"
+            spec = importlib.util.spec_from_file_location(full_name, path)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[full_name] = module  # dataclasses look their module up
+            spec.loader.exec_module(module)
+        return sys.modules[full_name]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(
+    tmp_path_factory: pytest.TempPathFactory, benchmark_module: Callable[[str], ModuleType]
+) -> Path:
+    """A small random Llama checkpoint as a Hugging Face folder: 2 layers, 4 heads on 2."""
+    tiny = benchmark_module("tiny_llama")
+    path = tmp_path_factory.mktemp("tiny") / "hf"
+    shape = {"dim": 64, "hidden_dim": 96, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2}
+    tiny.save(
+        tiny.Tiny("tiny", 7, **shape, head_dim=16, vocab_size=300, rope_theta=1e4, tied=False), path
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tiny_folder: Path) -> Path:
+    """The same model converted to Q8_0."""
+    from halfbyte.convert import convert
+
+    path = tiny_folder.with_name("tiny-q8_0.gguf")
+    convert(tiny_folder, path, type="q8_0")
     return path

@@ -19,8 +19,8 @@ import halfbyte
 pytestmark = pytest.mark.oracle
 
 ROOT = Path(__file__).resolve().parents[2]
-# max |difference| / max |logit| that is allowed, by type of the file.
-TOLERANCE = {"f32": 2e-3, "f16": 1e-2, "q8_0": 5e-2, "q4_0": 1e-1}
+# max |difference| / max |logit| that is allowed, by type of the file: twice what was measured.
+TOLERANCE = {"f32": 2e-4, "f16": 4e-3, "q8_0": 5e-2, "q4_0": 6e-2}
 # Prompts for the default model, and how many of 48 greedy tokens must agree. Where that is 32 all
 # 48 did; the others part where the best two tokens are within the rounding of both engines.
 PROMPTS = {
@@ -82,6 +82,7 @@ def test_llama_cpp_runs_converted_files(
         fed = model.logits([*ids, *greedy[:-1]])[len(ids) - 1 :]
     size = np.abs(expected).max()
     error = np.abs(ours - expected).max()
+    print(f"{file_type}: {error / size:.2g}")
     assert error / size < TOLERANCE[file_type]
     # Fed llama.cpp's own continuation, each of its choices is ours, or as good within the error.
     chosen = fed[np.arange(len(greedy)), greedy]

@@ -62,6 +62,7 @@ def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
             tokens = model.complete(ids, max_tokens=len(greedy)).tokens
         assert logits.shape == expected.shape
         distance = np.abs(logits - expected).max() / np.abs(expected).max()
+        print(f"{name} {kv_type}: {distance:.2g}")
         assert distance < tolerance, kv_type
         if kv_type == "f32":
             # A model may end by itself; transformers was told not to stop.

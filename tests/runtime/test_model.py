@@ -1,0 +1,229 @@
+"""The public API on a small model: what users call, what they get, what they are told."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import halfbyte
+from halfbyte import model as model_module
+
+PROMPT = "ab cd ef"
+
+
+@pytest.fixture(scope="module")
+def model(tiny_gguf: Path) -> Iterator[halfbyte.Model]:
+    with halfbyte.load(tiny_gguf, threads=2) as loaded:
+        yield loaded
+
+
+def test_a_loaded_model_says_what_it_is(model: halfbyte.Model, tiny_gguf: Path) -> None:
+    assert model.path == str(tiny_gguf)
+    assert (model.config.dim, model.config.n_kv_heads, model.n_ctx) == (64, 2, 512)
+    assert model.n_threads == 2
+
+
+def test_completion_follows_the_logits_greedily(model: halfbyte.Model) -> None:
+    ids = model.tokenizer.encode(PROMPT)
+    done = model.complete(PROMPT, max_tokens=12)
+    assert done.stats.n_prompt == len(ids)
+    for token in done.tokens:
+        assert int(model.logits(ids)[-1].argmax()) == token
+        ids.append(token)
+    assert done.text == b"".join(map(model.tokenizer.token_bytes, done.tokens)).decode(
+        errors="replace"
+    )
+
+
+def test_text_ids_and_numpy_prompts_agree(model: halfbyte.Model) -> None:
+    ids = model.tokenizer.encode(PROMPT)
+    tokens = model.complete(PROMPT, max_tokens=8).tokens
+    assert model.complete(ids, max_tokens=8).tokens == tokens
+    assert model.complete(np.array(ids), max_tokens=8).tokens == tokens
+    assert model.complete(tuple(ids), max_tokens=8).tokens == tokens
+
+
+def test_a_list_of_prompts_gives_what_each_gives_alone(model: halfbyte.Model) -> None:
+    prompts = ["ab", "some longer text here", [1, 5, 9], "x" * 50]
+    together = model.complete(prompts, max_tokens=10, temperature=0.9, seed=4)
+    alone = [model.complete(p, max_tokens=10, temperature=0.9, seed=4) for p in prompts]
+    assert [c.tokens for c in together] == [c.tokens for c in alone]
+    assert [c.text for c in together] == [c.text for c in alone]
+
+
+def test_more_prompts_than_run_together(model: halfbyte.Model) -> None:
+    prompts = [[1, i + 3] for i in range(40)]
+    together = model.complete(prompts, max_tokens=3)
+    assert [c.tokens for c in together] == [model.complete(p, max_tokens=3).tokens for p in prompts]
+
+
+def test_the_stream_is_the_completion_in_pieces(model: halfbyte.Model) -> None:
+    stream = model.stream(PROMPT, max_tokens=20, temperature=1.0, seed=3)
+    pieces = list(stream)
+    whole = model.complete(PROMPT, max_tokens=20, temperature=1.0, seed=3)
+    assert all(pieces) and "".join(pieces) == whole.text
+    assert stream.completion is not None
+    assert stream.completion.tokens == whole.tokens
+    with pytest.raises(StopIteration):
+        next(stream)
+
+
+def test_an_abandoned_stream_leaves_the_model_usable(model: halfbyte.Model) -> None:
+    stream = model.stream(PROMPT, max_tokens=50)
+    next(stream)
+    inner = model.complete(PROMPT, max_tokens=5).tokens
+    del stream
+    gc.collect()
+    assert model.complete(PROMPT, max_tokens=5).tokens == inner
+
+
+def test_logits_have_one_row_per_token(model: halfbyte.Model) -> None:
+    ids = model.tokenizer.encode(PROMPT)
+    logits = model.logits(ids)
+    assert (logits.dtype, logits.shape) == (np.float32, (len(ids), 300))
+    assert (logits[:3] == model.logits(ids[:3])).all()
+
+
+def test_eight_threads_get_what_one_gets(model: halfbyte.Model) -> None:
+    prompts = [f"text {i} of several" for i in range(8)]
+    expected = [model.complete(p, max_tokens=15).tokens for p in prompts]
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda p: model.complete(p, max_tokens=15).tokens, prompts))
+    assert got == expected
+
+
+def test_caches_and_threads_do_not_change_the_text(tiny_gguf: Path, model: halfbyte.Model) -> None:
+    with halfbyte.load(tiny_gguf, threads=1) as one:
+        assert (one.logits(range(3, 90)) == model.logits(range(3, 90))).all()
+    with halfbyte.load(tiny_gguf, threads=3, kv_type="f32") as exact:
+        assert (exact.logits(range(3, 90)) != model.logits(range(3, 90))).any()
+
+
+@pytest.mark.parametrize(
+    ("call", "param"),
+    [
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"prompt": [1, 300]}, "prompt[1]"),
+        ({"prompt": [-1]}, "prompt[0]"),
+        ({"prompt": [[1], [2, 2**70]]}, "prompt[1]"),
+        ({"prompt": [1.5]}, "prompt[0]"),
+        ({"prompt": [True]}, "prompt[0]"),
+        ({"prompt": ["a", ""]}, "prompt[1]"),
+        ({"prompt": b"bytes"}, "prompt"),
+        ({"prompt": None}, "prompt"),
+        ({"prompt": "a", "max_tokns": 3}, "max_tokns"),
+        ({"prompt": "a", "temperature": float("nan")}, "temperature"),
+        ({"prompt": "a", "stop_tokens": [300]}, "stop_tokens"),
+        ({"prompt": [3] * 512}, "prompt"),
+    ],
+)
+def test_bad_requests_name_the_argument(
+    model: halfbyte.Model, call: dict[str, object], param: str
+) -> None:
+    with pytest.raises(halfbyte.RequestError) as caught:
+        model.complete(**call)
+    assert caught.value.param == param
+
+
+def test_text_that_is_no_unicode_is_a_tokenizer_error(model: halfbyte.Model) -> None:
+    with pytest.raises(halfbyte.TokenizerError, match="surrogate at 1"):
+        model.complete("a\ud800")
+
+
+def test_a_prompt_may_fill_all_but_one_position(model: halfbyte.Model) -> None:
+    done = model.complete([3] * 510, max_tokens=9, stop_tokens=[])
+    assert (len(done.tokens), done.finish_reason) in ((2, "context"), (0, "stop"), (1, "stop"))
+    with pytest.raises(halfbyte.ContextLengthError) as caught:
+        model.logits([3] * 513)
+    assert (caught.value.n_tokens, caught.value.n_ctx) == (513, 512)
+
+
+def test_a_longer_context_must_be_asked_for_and_is_warned_about(
+    tiny_gguf: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with halfbyte.load(tiny_gguf, ctx=700) as longer:
+        assert longer.logits([3] * 600).shape == (600, 300)
+    assert "beyond the 512 tokens" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("threads", 0), ("threads", True), ("threads", "2"), ("ctx", 0), ("ctx", -5), ("ctx", 1.5),
+     ("kv_type", "f64"), ("kv_type", None)],
+)  # fmt: skip
+def test_bad_load_options(tiny_gguf: Path, option: str, value: object) -> None:
+    with pytest.raises(halfbyte.RequestError) as caught:
+        halfbyte.load(tiny_gguf, **{option: value})
+    assert caught.value.param == option
+
+
+def test_missing_files_and_folders(tmp_path: Path, tiny_folder: Path) -> None:
+    with pytest.raises(halfbyte.ModelFileError, match="nothing there"):
+        halfbyte.load(tmp_path / "absent.gguf")
+    with pytest.raises(halfbyte.UnsupportedModelError, match="halfbyte convert"):
+        halfbyte.load(tiny_folder)
+
+
+def test_a_closed_model_says_so_and_frees_its_threads(tiny_gguf: Path) -> None:
+    before = threading.active_count()
+    model = halfbyte.load(tiny_gguf, threads=4)
+    assert threading.active_count() == before + 3
+    stream = model.stream(PROMPT, max_tokens=30)
+    next(stream)
+    model.close()
+    model.close()
+    assert threading.active_count() == before
+    for call in (lambda: model.complete("a"), lambda: next(stream), lambda: model.logits([1])):
+        with pytest.raises(halfbyte.EngineError, match="closed"):
+            call()
+
+
+def test_a_load_that_fails_leaves_no_threads(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = threading.active_count()
+
+    def fail(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model_module, "load_weights", fail)
+    with pytest.raises(KeyboardInterrupt):
+        halfbyte.load(tiny_gguf, threads=4)
+    assert threading.active_count() == before
+
+
+def _in_child(model: halfbyte.Model, queue: multiprocessing.Queue) -> None:
+    try:
+        model.complete("a")
+        queue.put("worked")
+    except halfbyte.EngineError as error:
+        queue.put(str(error))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # forking beside threads is the test
+def test_use_after_a_fork_is_an_error(model: halfbyte.Model) -> None:
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(model, queue))
+    child.start()
+    answer = queue.get(timeout=60)
+    child.join(60)
+    assert "forked" in answer
+    assert child.exitcode == 0
+    assert model.complete("ab", max_tokens=2).tokens
+
+
+def test_progress_of_a_long_prompt(model: halfbyte.Model) -> None:
+    seen: list[tuple[str, int, int]] = []
+    model.complete([3] * 300, max_tokens=1, progress=lambda *step: seen.append(step))
+    assert seen == [("prefill", 256, 300), ("prefill", 300, 300)]
