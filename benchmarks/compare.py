@@ -14,7 +14,6 @@ machine does: the load average is recorded, and a busy machine is warned about.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 from dataclasses import asdict, dataclass
@@ -128,8 +127,8 @@ def main() -> None:
     peer_python = environments.make("peer")
     if args.make_env:
         return
-    if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > BUSY:
-        print(f"warning: the load average is {load:.1f}; something else runs", file=sys.stderr)
+    if results.LOAD is not None and results.LOAD > BUSY:
+        print(f"warning: load average {results.LOAD:.1f}; something else runs", file=sys.stderr)
     path = model_path(args.model, args.files)
     ctx = max(args.n_prompt, args.depth + args.n_gen, MIN_CTX)
     options = (path, "-t", args.threads, "--ctx", ctx)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent / "results"
+# Taken when the benchmark starts: at its end the number would mostly count the benchmark itself.
+LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def append(name: str, model: Path, threads: int, facts: dict[str, Any]) -> None:
@@ -50,11 +52,15 @@ def _git(*words: str) -> str:
 
 
 def _machine() -> dict[str, Any]:
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     cpu = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return {"cpu": cpu, "cores": os.cpu_count(), "system": platform.system(), "load_1min": load}
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "load_1min_at_start": LOAD,
+    }

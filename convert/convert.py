@@ -45,6 +45,7 @@ def convert(
     dst: str | os.PathLike[str],
     *,
     type: str = "q8_0",
+    name: str | None = None,
     force: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> ConversionReport:
@@ -54,6 +55,7 @@ def convert(
         src: folder with config.json, safetensors and the tokenizer's files.
         dst: the file to write; it appears when it is complete.
         type: f32, f16, bf16, q8_0, q4_0 or q4_1, for all matrices; vectors stay F32.
+        name: general.name in the file; default: the folder's name.
         force: replace an existing file.
         progress: called with ("convert", bytes written, bytes in all).
 
@@ -74,7 +76,8 @@ def convert(
     total, done = sum(p.nbytes for p in plan), 0
     with part_file(target, force=force) as part:
         meta = gguf.GGUFWriter(part, "llama")
-        _add_hparams(meta, folder.path, hparams, file_type)
+        meta.add_name(name or folder.path.resolve().name)
+        _add_hparams(meta, hparams, file_type)
         add_vocabulary(meta, folder, hparams.vocab_size)
         writer = Writer(part, meta, plan)
         try:
@@ -117,8 +120,7 @@ def _encode(tensor: MappedTensor, planned: Planned) -> NDArray[np.uint8]:
         ) from error
 
 
-def _add_hparams(meta: gguf.GGUFWriter, path: Path, h: HParams, file_type: int) -> None:
-    meta.add_name(path.resolve().name)
+def _add_hparams(meta: gguf.GGUFWriter, h: HParams, file_type: int) -> None:
     meta.add_file_type(file_type)
     meta.add_quantization_version(gguf.GGML_QUANT_VERSION)
     meta.add_context_length(h.n_ctx)

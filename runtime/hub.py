@@ -243,7 +243,8 @@ def _place(
     from halfbyte.convert import convert
 
     result = folder / target.name
-    convert(folder, result, type=entry.type, force=True, progress=progress)
+    name = entry.repo.rpartition("/")[2]
+    convert(folder, result, type=entry.type, name=name, force=True, progress=progress)
     os.replace(result, target)
 
 

@@ -55,7 +55,7 @@ def _stream(model: Model, prompt: str, sampling: dict[str, object]) -> None:
         sys.stdout.write("\n")
         sys.stdout.flush()
     if stream.completion is not None:
-        print(report.stats_line(stream.completion.stats), file=sys.stderr)
+        print(report.stats_line(stream.completion.stats, model.nbytes_per_token), file=sys.stderr)
 
 
 def _print_json(model: Model, prompt: str, sampling: dict[str, object]) -> None:
@@ -77,4 +77,4 @@ def _print_json(model: Model, prompt: str, sampling: dict[str, object]) -> None:
             },
         }
     )
-    print(report.stats_line(stats), file=sys.stderr)
+    print(report.stats_line(stats, model.nbytes_per_token), file=sys.stderr)

@@ -10,11 +10,16 @@ if TYPE_CHECKING:
     from halfbyte.generate import Stats
 
 
-def stats_line(stats: Stats) -> str:
-    """`prompt 512 tok 61.3 tok/s | decode 128 tok 9.8 tok/s | peak 4.3 GB`."""
+def stats_line(stats: Stats, nbytes_per_token: int) -> str:
+    """`prompt 512 tok 61.3 tok/s | decode 128 tok 9.8 tok/s 37.2 GB/s | peak 4.3 GB`.
+
+    Decoding a token reads `nbytes_per_token` of weights, so GB/s shows how near the memory's
+    limit it is (`halfbyte doctor` measures that).
+    """
+    read = stats.decode_tps * nbytes_per_token / 1e9
     parts = [
         f"prompt {stats.n_prompt} tok {stats.prefill_tps:.1f} tok/s",
-        f"decode {stats.n_decode} tok {stats.decode_tps:.1f} tok/s",
+        f"decode {stats.n_decode} tok {stats.decode_tps:.1f} tok/s {read:.1f} GB/s",
     ]
     peak = peak_nbytes()
     if peak is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import halfbyte
 from halfbyte import catalogue, hub
 from halfbyte.catalogue import HubModel
 from halfbyte.errors import ConversionError, DownloadError
@@ -44,8 +45,9 @@ class Converter:
         self.error: BaseException | None = None
 
     def __call__(
-        self, src: Path, dst: Path, *, type: str, force: bool, progress: Any = None
+        self, src: Path, dst: Path, *, type: str, name: str, force: bool, progress: Any = None
     ) -> None:
+        assert not name.startswith(".")
         names = sorted(path.name for path in Path(src).iterdir() if path.is_file())
         self.calls.append((names, type, force))
         if self.error is not None:
@@ -113,6 +115,15 @@ def test_safetensors_are_converted(server: Any, models: Path, converter: Convert
     assert converter.calls == [(sorted(WANTED), "q8_0", True)]
     assert server.fetched() == WANTED
     assert visible(models) == ["org--m.gguf"]
+
+
+def test_a_folder_of_the_hub_loads_by_name(server: Any, models: Path, tiny_folder: Path) -> None:
+    files = {path.name: path.read_bytes() for path in tiny_folder.iterdir()}
+    server.repositories["org/Tiny-hf"] = server.Repository(files)
+    with halfbyte.load("org/Tiny-hf") as model:
+        assert model.config.name == "Tiny-hf"
+        assert model.path == str(models / "org--Tiny-hf.gguf")
+        assert len(model.complete([1, 5], max_tokens=3, stop_tokens=[]).tokens) <= 3
 
 
 def test_a_catalogue_name(server: Any, models: Path, converter: Converter) -> None:

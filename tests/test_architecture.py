@@ -1,0 +1,88 @@
+"""Who may import whom: read off the source, as ast."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+STANDARD = set(__import__("sys").stdlib_module_names)
+
+# Folder -> what its modules may import beside the standard library and themselves.
+ALLOWED = {
+    "kernels": {"numpy", "numba", "llvmlite"},
+    "convert": {
+        "numpy", "gguf", "sentencepiece", "tokenizers", "google",
+        "halfbyte.errors", "halfbyte.kernels.formats", "halfbyte.kernels.quantize",
+    },
+    "runtime": {"numpy", "sentencepiece", "tokenizers", "huggingface_hub", "halfbyte.kernels"},
+}  # fmt: skip
+PACKAGE = {"kernels": "halfbyte.kernels", "convert": "halfbyte.convert", "runtime": "halfbyte"}
+# Code generation stays in few files.
+LLVMLITE = {"simd.py", "tiles.py", "atomics.py", "target.py", "jit.py"}
+
+
+def imports(path: Path, *, inside_functions: bool) -> Iterator[str]:
+    """Full names of the modules that a file imports."""
+    tree = ast.parse(path.read_text("utf-8"))
+    nested = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if (node in nested) != inside_functions:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                package = PACKAGE[path.relative_to(ROOT).parts[0]]
+                yield f"{package}.{node.module}" if node.module else package
+            else:
+                yield str(node.module)
+
+
+def files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_arrows(folder: str) -> None:
+    allowed = ALLOWED[folder] | {PACKAGE[folder]}
+    for path in files(folder):
+        for lazy in (False, True):
+            for name in imports(path, inside_functions=lazy):
+                if name.partition(".")[0] in STANDARD:
+                    continue
+                # convert is for loading folders and the command line: lazily only.
+                if folder == "runtime" and name.startswith("halfbyte.convert"):
+                    assert lazy or _is_type_checking(path), f"{path.name} imports {name}"
+                    continue
+                inside = any(name == a or name.startswith(f"{a}.") for a in allowed)
+                assert inside, f"{folder}/{path.name} imports {name}"
+
+
+def _is_type_checking(path: Path) -> bool:
+    return path.name == "__init__.py" and "if TYPE_CHECKING:" in path.read_text("utf-8")
+
+
+def test_code_generation_stays_where_it_is() -> None:
+    users = {
+        path.name
+        for path in files("kernels")
+        for name in imports(path, inside_functions=False)
+        if name.partition(".")[0] == "llvmlite"
+    }
+    assert users <= LLVMLITE
+
+
+def test_nothing_imports_tests_or_benchmarks() -> None:
+    for folder in ALLOWED:
+        for path in files(folder):
+            names = {n for lazy in (False, True) for n in imports(path, inside_functions=lazy)}
+            assert not names & {"tests", "benchmarks"}, path.name
