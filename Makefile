@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP := -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test lint test-oracles clean
+.PHONY: demo test lint test-oracles golden bench clean
 
 # The default model, fetched on first use, completes a line of Python. stdout is the model's text.
 demo: .venv/run.stamp
@@ -21,9 +21,22 @@ lint: .venvs/lint/tools.stamp
 	.venvs/lint/bin/python $(PIP) --no-deps --force-reinstall . >&2
 	.venvs/lint/bin/mypy -p halfbyte
 
-# Comparisons with heavy peers (torch, transformers, llama.cpp); skipped visibly where not installed.
+# Comparisons with heavy peers (torch and transformers, llama.cpp), each in an environment of its
+# own; building llama.cpp takes minutes.
 test-oracles: .venv/dev.stamp
+	@$(PYTHON) benchmarks/environments.py torch peer
 	.venv/bin/python -m pytest -m oracle -rs
+
+# The answers of transformers that the tests compare with, made anew.
+golden:
+	@$(PYTHON) benchmarks/environments.py torch
+	.venvs/torch/bin/python benchmarks/make_golden.py
+
+# Against llama.cpp on the same files, in turns; needs an otherwise idle machine.
+bench: .venv/dev.stamp
+	@$(PYTHON) benchmarks/environments.py peer
+	.venv/bin/python benchmarks/compare.py smollm2-135m -p 320 -n 64
+	.venv/bin/python benchmarks/compare.py 7b-q4_0 -p 512 -n 32
 
 clean:
 	rm -rf .venv .venvs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,9 +6,8 @@ The answers lie in tests/data/golden_llama.npz with the seeds of their checkpoin
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -22,23 +21,12 @@ GOLDEN = ROOT / "tests" / "data" / "golden_llama.npz"
 with np.load(GOLDEN) as _data:
     DATA = dict(_data)
 CASES = sorted({name.partition(".")[0] for name in DATA})
+Loader = Callable[[str], ModuleType]
 # max |difference| / max |logit|: the project's promise for each kind of cache.
 TOLERANCE = {"f32": 1e-4, "f16": 2e-3}
 # Mean KL in nats against exact arithmetic on the same weights, which int8 activations cost: at
 # most 0.0046 here, and 0.0045 in llama.cpp on the same files (their logits are far apart).
 QUANTIZED_KL = 0.007
-
-
-def _benchmark_module(name: str) -> ModuleType:
-    """A module of benchmarks/, which no installed package holds."""
-    full_name = f"halfbyte_benchmarks_{name}"
-    if full_name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(full_name, ROOT / "benchmarks" / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[full_name] = module  # dataclasses look their module up
-        spec.loader.exec_module(module)
-    return sys.modules[full_name]
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -47,9 +35,9 @@ def case(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(case: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(case: str, tmp_path_factory: pytest.TempPathFactory, benchmark_module: Loader) -> Path:
     """The checkpoint as a Hugging Face folder."""
-    tiny_llama = _benchmark_module("tiny_llama")
+    tiny_llama = benchmark_module("tiny_llama")
     path = tmp_path_factory.mktemp(case) / "hf"
     tiny_llama.save(tiny_llama.Tiny(**json.loads(str(DATA[f"{case}.spec"]))), path)
     return path
@@ -80,19 +68,21 @@ def test_logits_and_greedy_ids_are_those_of_transformers(
         assert model.complete(ids, max_tokens=len(greedy)).tokens == greedy
 
 
-def test_the_float64_reference_agrees_with_transformers(case: str, f32_file: Path) -> None:
-    reference = _benchmark_module("reference_model").ReferenceModel(f32_file)
+def test_the_float64_reference_agrees_with_transformers(
+    case: str, f32_file: Path, benchmark_module: Loader
+) -> None:
+    reference = benchmark_module("reference_model").ReferenceModel(f32_file)
     assert _distance(reference.logits(DATA[f"{case}.ids"]), case) < 1e-5
 
 
 @pytest.mark.parametrize("file_type", ["q8_0", "q4_0"])
 def test_quantized_distributions_are_close_to_exact_arithmetic(
-    case: str, folder: Path, file_type: str
+    case: str, folder: Path, file_type: str, benchmark_module: Loader
 ) -> None:
     path = folder.with_name(f"{file_type}.gguf")
     halfbyte.convert(folder, path, type=file_type)
     ids = DATA[f"{case}.ids"].tolist()
-    expected = _log_softmax(_benchmark_module("reference_model").ReferenceModel(path).logits(ids))
+    expected = _log_softmax(benchmark_module("reference_model").ReferenceModel(path).logits(ids))
     with halfbyte.load(path, threads=1) as model:
         got = _log_softmax(model.logits(ids).astype(np.float64))
     kl = (np.exp(expected) * (expected - got)).sum(-1)
