@@ -22,7 +22,6 @@ from .jit import Kernel, device
 from .kv_layout import MAX_GROUP, PAGE
 from .simd import (
     add,
-    add_outer,
     div,
     first_lane,
     fma,
@@ -30,17 +29,20 @@ from .simd import (
     get_i64,
     keep_first,
     load,
-    load_column,
-    load_column_f16,
     max_lanes,
     maximum,
     mul,
     put_f32,
     splat,
     store,
-    store_tile,
     sub,
     sum_lanes,
+)
+from .tiles import (
+    add_outer,
+    load_column,
+    load_column_f16,
+    store_tile,
     zeros,
 )
 from .vector_math import exp

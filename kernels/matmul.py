@@ -28,7 +28,7 @@ from . import target
 from .activations import RECORD_NBYTES, SCALE_AT, SUM_AT
 from .jit import Kernel
 from .panels import PANEL_FORMATS, PanelFormat
-from .simd import (
+from .tiles import (
     add_minima,
     add_outer,
     add_scaled,

@@ -17,7 +17,7 @@ _ALIGN = 64
 class Page:
     """PAGE positions of all layers, zeroed: the kernels count on finite numbers."""
 
-    __slots__ = ("_memory", "address")
+    __slots__ = ("_memory", "address", "is_shared")
 
     def __init__(self, nbytes: int) -> None:
         try:
@@ -29,11 +29,14 @@ class Page:
             ) from error
         base = int(self._memory.ctypes.data)
         self.address = base + -base % _ALIGN
+        self.is_shared = False  # once several sequences have held it, for good
 
-    def copy_from(self, other: Page, nbytes: int) -> None:
-        """Take over another page's contents."""
-        mine, its = (p.address - int(p._memory.ctypes.data) for p in (self, other))
-        self._memory[mine : mine + nbytes] = other._memory[its : its + nbytes]
+    def copy(self, nbytes: int) -> Page:
+        """A page with the same contents."""
+        other = Page(nbytes)
+        its, mine = (p.address - int(p._memory.ctypes.data) for p in (other, self))
+        other._memory[its : its + nbytes] = self._memory[mine : mine + nbytes]
+        return other
 
 
 class Sequence:
@@ -65,9 +68,18 @@ class Sequence:
             self._append(Page(self.layout.page_nbytes))
 
     def truncate(self, n_positions: int) -> None:
-        """Forget the positions from n_positions on; a no-op where there are fewer."""
+        """Forget the positions from n_positions on; a no-op where there are fewer.
+
+        Raises:
+            EngineError: there is no memory for a copy of a page that another sequence holds too.
+        """
         self.n_past = min(self.n_past, n_positions)
         del self._pages[-(-self.n_past // PAGE) :]
+        if self.n_past % PAGE and self._pages[-1].is_shared:
+            # What follows will be written into this page, which is not ours alone.
+            own = self._pages[-1].copy(self.layout.page_nbytes)
+            del self._pages[-1]
+            self._append(own)
 
     def fork(self, n_positions: int) -> Sequence:
         """A sequence with the same first positions; full pages are shared, a begun one copied."""
@@ -75,11 +87,10 @@ class Sequence:
         other.n_past = min(n_positions, self.n_past)
         n_full, rest = divmod(other.n_past, PAGE)
         for page in self._pages[:n_full]:
+            page.is_shared = True
             other._append(page)
         if rest:
-            begun = Page(self.layout.page_nbytes)
-            begun.copy_from(self._pages[n_full], self.layout.page_nbytes)
-            other._append(begun)
+            other._append(self._pages[n_full].copy(self.layout.page_nbytes))
         return other
 
     def _append(self, page: Page) -> None:

@@ -1,0 +1,132 @@
+"""Fixtures of the kernels' tests.
+
+`HALFBYTE_ISA=avx2 pytest tests/kernels` runs the whole folder as a lesser CPU would. Compiled
+kernels are kept below HALFBYTE_CACHE or else pytest's own cache folder, so only the first run of
+each ISA compiles.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.util
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from halfbyte.kernels import jit, target
+from halfbyte.kernels.jit import Kernel
+from halfbyte.kernels.pool import Pool
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the ISA before anything is compiled."""
+    if name := os.environ.get("HALFBYTE_ISA"):
+        target.force(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel_cache(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """The root below which compiled kernels are kept from one run to the next."""
+    cache = getattr(request.config, "cache", None)
+    if value := os.environ.get("HALFBYTE_CACHE"):
+        root = Path(value).absolute() / "kernels"
+    elif cache is not None:
+        root = cache.mkdir("halfbyte-kernels")
+    else:
+        root = tmp_path_factory.mktemp("kernels")
+    yield root
+
+
+@pytest.fixture(autouse=True)
+def _keep_kernels(kernel_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use that root in each test; a test may set another, which ends with it."""
+    monkeypatch.setattr(jit, "_directory", None)
+    jit.set_cache_root(kernel_cache)
+
+
+@pytest.fixture(scope="session")
+def naive() -> ModuleType:
+    """The slow twins (naive.py)."""
+    spec = importlib.util.spec_from_file_location(
+        "halfbyte_tests_naive", Path(__file__).with_name("naive.py")
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session", params=[1, 2], ids=["1-thread", "2-threads"])
+def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    """A pool of one thread, then of two."""
+    made = Pool(request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def pool2() -> Iterator[Pool]:
+    """A pool of two threads, for tests that are not about threads."""
+    made = Pool(2)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def as_kernel() -> Callable[[Callable[..., None]], Kernel]:
+    """Make a kernel of a test's own function; its name tells versions of it apart."""
+    made: dict[Callable[..., None], Kernel] = {}
+
+    def make(function: Callable[..., None]) -> Kernel:
+        if function not in made:
+            constants = [cell.cell_contents for cell in function.__closure__ or ()]
+            text = f"{inspect.getsource(function)}{constants}"
+            name = f"{function.__name__}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+            made[function] = Kernel(function, len(inspect.signature(function).parameters), name)
+        return made[function]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def call(as_kernel: Callable[[Callable[..., None]], Kernel]) -> Callable[..., None]:
+    """call(kernel or function, *args): run it compiled; arrays stand for their addresses."""
+
+    def run(function: Kernel | Callable[..., None], *args: Any) -> None:
+        item = function if isinstance(function, Kernel) else as_kernel(function)
+        assert len(args) == len(item._signature.args)
+        assert all(a.flags.c_contiguous for a in args if isinstance(a, np.ndarray))
+        numbers = [a.ctypes.data if isinstance(a, np.ndarray) else int(a) for a in args]
+        ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(numbers))(item.address)(*numbers)
+
+    return run
+
+
+@pytest.fixture
+def run_python(kernel_cache: Path, tmp_path: Path) -> Callable[..., str]:
+    """run_python(source, *args): what a new process prints; it must succeed within 5 minutes.
+
+    HALFBYTE_ISA does not reach it: the script forces what it wants.
+    """
+    env = {k: v for k, v in os.environ.items() if k != "HALFBYTE_ISA"}
+
+    def run(source: str, *args: object) -> str:
+        command = [sys.executable, "-W", "error", "-c", source, *map(str, args)]
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=300, env=env, cwd=tmp_path
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run

@@ -1,0 +1,163 @@
+"""The matrix products against twins that round alike, with `==`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+
+import gguf
+import numpy as np
+import pytest
+
+from halfbyte.kernels.matmul import matmul_kernel, tile_tokens
+from halfbyte.kernels.panels import PANEL_FORMATS, n_panels, pack
+from halfbyte.kernels.pool import Pool
+
+Call = Callable[..., None]
+FORMATS = sorted(PANEL_FORMATS)
+QUANTIZED = [name for name in FORMATS if PANEL_FORMATS[name].is_quantized]
+# Rows and inputs: less than a strip, an odd number of panels, a single block, many blocks.
+SHAPES = [(1, 32), (17, 64), (32, 32), (70, 160), (96, 1056)]
+
+
+class Case:
+    """A random matrix in a format, its packed form and a product with any tile."""
+
+    def __init__(self, call: Call, naive: ModuleType, pool: Pool, name: str, shape: tuple) -> None:
+        self.call, self.naive, self.name = call, naive, name
+        self.fmt, (self.n_rows, self.n_inputs) = PANEL_FORMATS[name], shape
+        self.rng = np.random.default_rng(sum(shape))
+        w = self.rng.standard_normal(shape).astype(np.float32)
+        kind = gguf.GGMLQuantizationType[name]
+        rows = gguf.quants.quantize(w, kind).view(np.uint8).reshape(self.n_rows, -1)
+        if name == "Q8_0":  # files made elsewhere hold -128 too
+            codes = rows.reshape(self.n_rows, -1, 34)[..., 2:].view(np.int8)
+            codes[self.rng.random(codes.shape) < 0.1] = -128
+        self.rows = rows
+        self.weights = gguf.quants.dequantize(rows, kind).reshape(shape).astype(np.float32)
+        self.packed = np.empty(self.fmt.nbytes(*shape), np.uint8)
+        pack(pool, rows, self.fmt, self.n_inputs, self.packed)
+
+    def activations(self, n_tokens: int) -> np.ndarray:
+        """Records (K / 32, T), or floats (T, K)."""
+        x = self.rng.standard_normal((n_tokens, self.n_inputs)).astype(np.float32)
+        return self.naive.quantize_activations(x) if self.fmt.is_quantized else x
+
+    def product(
+        self, x: np.ndarray, tile: int, *, strips: tuple[int, int] | None = None,
+        y: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """y (T, padded rows); given a y, the product is added to it."""
+        is_records = x.dtype.names is not None
+        n_tokens, stride = (x.shape[1] if is_records else len(x)), x.strides[0]
+        assert n_tokens % tile == 0
+        n = n_panels(self.n_rows)
+        begin, end = strips or (0, n // 2)
+        out = np.full((n_tokens, 16 * n), np.nan, np.float32) if y is None else y.copy()
+        self.call(
+            matmul_kernel(self.name, tile), self.packed, n, self.fmt.n_units(self.n_inputs),
+            begin, end, x, stride, n_tokens, out, 64 * n, int(y is not None),
+        )  # fmt: skip
+        return out
+
+    def twin(self, x: np.ndarray) -> np.ndarray:
+        """y (T, rows) by naive.py."""
+        if not self.fmt.is_quantized:
+            return self.naive.matmul_floats(self.weights, x)
+        blocks = self.rows.view(self.fmt.source.dtype)
+        qs = blocks["qs"].astype(np.int32)
+        if self.fmt.bits == 4:
+            qs = np.concatenate([qs & 15, qs >> 4], axis=-1) - (8 if self.name == "Q4_0" else 0)
+        d = blocks["d"].astype(np.float32)
+        m = blocks["m"].astype(np.float32) if self.fmt.has_minima else None
+        return self.naive.matmul_blocks(qs, d, m, x)
+
+
+@pytest.fixture
+def case(call: Call, naive: ModuleType, pool2: Pool) -> Callable[..., Case]:
+    return lambda name, shape: Case(call, naive, pool2, name, shape)
+
+
+def _tokens(x: np.ndarray, which: slice) -> np.ndarray:
+    return np.ascontiguousarray(x[:, which] if x.dtype.names else x[which])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_product_is_the_twins(case: Callable[..., Case], name: str, shape: tuple) -> None:
+    c = case(name, shape)
+    x = c.activations(4 * tile_tokens())
+    expected = c.twin(x)
+    for tile in {1, tile_tokens()}:
+        y = c.product(x, tile)
+        assert (y[:, : c.n_rows] == expected).all()
+        assert (y[:, c.n_rows :] == 0).all()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_token_does_not_depend_on_the_others(case: Callable[..., Case], name: str) -> None:
+    c = case(name, (70, 96))
+    x = c.activations(9)
+    whole = c.product(x, 1)
+    wide = tile_tokens()
+    for n_tokens in range(1, 10):
+        part = _tokens(x, slice(9 - n_tokens, 9))
+        assert (c.product(part, 1) == whole[9 - n_tokens :]).all()
+        if n_tokens % wide == 0:
+            assert (c.product(part, wide) == whole[9 - n_tokens :]).all()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_range_of_strips_is_written_and_no_more(case: Callable[..., Case], name: str) -> None:
+    c = case(name, (100, 64))
+    x = c.activations(tile_tokens())
+    whole = c.product(x, 1)
+    for tile in {1, tile_tokens()}:
+        for begin, end in [(0, 1), (1, 3), (3, 4), (2, 2), (0, 4)]:
+            y = c.product(x, tile, strips=(begin, end))
+            inside = slice(32 * begin, 32 * end)
+            assert (y[:, inside] == whole[:, inside]).all()
+            assert np.isnan(np.delete(y, np.r_[inside], axis=1)).all()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_add_is_one_sum_after_the_product(case: Callable[..., Case], name: str) -> None:
+    c = case(name, (64, 64))
+    x = c.activations(tile_tokens())
+    before = c.rng.standard_normal((tile_tokens(), 64)).astype(np.float32)
+    for tile in {1, tile_tokens()}:
+        assert (c.product(x, tile, y=before) == before + c.product(x, tile)).all()
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_largest_codes_do_not_saturate(case: Callable[..., Case], name: str) -> None:
+    c = case(name, (32, 64))
+    blocks = c.rows.view(c.fmt.source.dtype)
+    low, high = (-128, 127) if c.fmt.bits == 8 else (0, 255)
+    blocks["qs"][:16], blocks["qs"][16:], blocks["d"] = low, high, 1
+    pack_pool = Pool(1)
+    pack(pack_pool, c.rows, c.fmt, c.n_inputs, c.packed)
+    pack_pool.close()
+    x = np.full((4 * tile_tokens(), 64), 1, np.float32)
+    x[1::2] = -1
+    records = c.naive.quantize_activations(x)
+    assert set(np.unique(records["q"])) == {-127, 127}
+    expected = c.twin(records)
+    for tile in {1, tile_tokens()}:
+        assert (c.product(records, tile) == expected).all()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_product_is_close_to_float64(case: Callable[..., Case], name: str) -> None:
+    """The twins could share a mistake: here the weights are the `gguf` package's."""
+    c = case(name, (48, 512))
+    x = c.activations(4)
+    if c.fmt.is_quantized:
+        exact = (x["q"] * x["d"][..., None].astype(np.float64)).transpose(1, 0, 2).reshape(4, -1)
+        n_sums = 2 * 512 // 32
+    else:
+        exact, n_sums = x.astype(np.float64), 512
+    weights = c.weights.astype(np.float64)
+    # Each of n_sums steps rounds once, to half a unit of at most the sum of magnitudes.
+    bound = (n_sums + 2) * 2.0**-24 * (np.abs(exact) @ np.abs(weights).T)
+    assert (np.abs(c.product(x, 1)[:, :48] - exact @ weights.T) <= bound).all()

@@ -1,0 +1,270 @@
+"""The worker pool: every chunk once, stages in order, no thread left behind or left asleep."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from halfbyte.kernels.atomics import atomic_add, atomic_get, pause
+from halfbyte.kernels.jit import Kernel
+from halfbyte.kernels.pool import Pool, finish, is_current, share, take
+from halfbyte.kernels.simd import get_i64
+
+AsKernel = Callable[[Callable[..., None]], Kernel]
+
+MOST = 9  # chunks of a stage
+
+
+@pytest.fixture(params=[1, 2, 4])
+def any_pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    """Also more threads than cores."""
+    pool = Pool(request.param)
+    yield pool
+    pool.close()
+
+
+def _within(seconds: float, function: Callable[[], None]) -> None:
+    """Run in a thread of its own, so that a deadlock fails instead of hanging the tests."""
+    errors: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=guarded, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert not thread.is_alive(), "deadlock"
+    if errors:
+        raise errors[0]
+
+
+def log_stages(pool, stage, args, thread):
+    """Stage i has 1 + 7 i % MOST chunks; each logs its begin and end on a common clock."""
+    n_stages, log, clock, work = (
+        get_i64(args), get_i64(args + 8), get_i64(args + 16), get_i64(args + 24)
+    )  # fmt: skip
+    if not is_current(pool, stage):
+        return
+    for i in range(n_stages):
+        n_chunks = 1 + 7 * i % MOST
+        chunk = take(pool, stage, n_chunks)
+        while chunk >= 0:
+            at = log + (i * MOST + chunk) * 32
+            atomic_add(at, atomic_add(clock, 1) + 1)
+            for _ in range(work * (chunk % 3)):
+                pause()
+            atomic_add(at + 8, atomic_add(clock, 1) + 1)
+            atomic_add(at + 16, 1)
+            atomic_add(at + 24, 1 << (8 * thread))
+            finish(pool, stage, n_chunks)
+            chunk = take(pool, stage, n_chunks)
+        stage += 1
+
+
+def _run_logged(pool: Pool, job: Kernel, n_stages: int, work: int) -> np.ndarray:
+    """Run a job of `log_stages` and check its log; returns who did how many chunks."""
+    log = np.zeros((n_stages, MOST, 4), np.int64)  # begin, end, times done, by whom
+    clock = np.zeros(1, np.int64)
+    args = np.array([n_stages, log.ctypes.data, clock.ctypes.data, work], np.int64)
+    pool.run(job, int(args.ctypes.data))
+    n_chunks = 1 + 7 * np.arange(n_stages) % MOST
+    exists = np.arange(MOST) < n_chunks[:, None]
+    assert (log[..., 2] == exists).all()
+    first = np.where(exists, log[..., 0], 1 << 62).min(1)
+    last = np.where(exists, log[..., 1], 0).max(1)
+    assert (last[:-1] < first[1:]).all()
+    return (log[..., 3, None] >> (8 * np.arange(pool.n_threads)) & 255).sum((0, 1))
+
+
+@pytest.mark.parametrize("work", [0, 3, 400])
+def test_each_chunk_is_done_once_and_stages_in_order(
+    as_kernel: AsKernel, any_pool: Pool, work: int
+) -> None:
+    job = as_kernel(log_stages)
+
+    def many_jobs() -> None:
+        for n_stages in [0, 1, 2, 300, 1, 40, 0, 5] + [3] * 50:
+            _run_logged(any_pool, job, n_stages, work)
+
+    _within(120, many_jobs)
+
+
+def test_jobs_with_pauses_between_them(as_kernel: AsKernel, any_pool: Pool) -> None:
+    """The workers sleep, spin or are about to sleep when a job comes."""
+    job = as_kernel(log_stages)
+
+    def spaced_jobs() -> None:
+        for i in range(60):
+            _run_logged(any_pool, job, 20, 5)
+            time.sleep((i % 7) * 2e-4)
+
+    _within(120, spaced_jobs)
+
+
+def tiny_stages(pool, stage, args, thread):
+    n_stages, total = get_i64(args), get_i64(args + 8)
+    if not is_current(pool, stage):
+        return
+    for i in range(n_stages):
+        n_chunks = 1 + i % 3
+        chunk = take(pool, stage, n_chunks)
+        while chunk >= 0:
+            atomic_add(total, 1)
+            finish(pool, stage, n_chunks)
+            chunk = take(pool, stage, n_chunks)
+        stage += 1
+
+
+def _count_tiny(pool: Pool, job: Kernel, n_stages: int) -> None:
+    total = np.zeros(1, np.int64)
+    args = np.array([n_stages, total.ctypes.data], np.int64)
+    pool.run(job, int(args.ctypes.data))
+    assert total[0] == sum(1 + i % 3 for i in range(n_stages))
+
+
+def test_no_deadlock_over_many_tiny_stages(as_kernel: AsKernel, any_pool: Pool) -> None:
+    job = as_kernel(tiny_stages)
+    _within(120, lambda: _count_tiny(any_pool, job, 20_000))
+
+
+def test_beside_busy_processes(as_kernel: AsKernel, any_pool: Pool) -> None:
+    job, tiny = as_kernel(log_stages), as_kernel(tiny_stages)
+    busy = [
+        subprocess.Popen(
+            [sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE
+        )
+        for _ in range(min(os.cpu_count() or 1, 4))
+    ]
+    try:
+        for process in busy:
+            assert process.stdout is not None
+            with process.stdout as pipe:
+                pipe.readline()
+
+        def jobs() -> None:
+            for _ in range(20):
+                _run_logged(any_pool, job, 30, 20)
+                _count_tiny(any_pool, tiny, 300)
+
+        _within(120, jobs)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def meet_after_a_long_chunk(pool, stage, args, thread):
+    """Stage 0 is one long chunk, stage 1 has a chunk per thread and all must meet in it.
+
+    The threads without a chunk in stage 0 fall asleep: only if all are woken can they meet.
+    """
+    n_threads, length, here, met = (
+        get_i64(args), get_i64(args + 8), get_i64(args + 16), get_i64(args + 24)
+    )  # fmt: skip
+    if not is_current(pool, stage):
+        return
+    chunk = take(pool, stage, 1)
+    if chunk >= 0:
+        for _ in range(length):
+            pause()
+        finish(pool, stage, 1)
+        chunk = take(pool, stage, 1)
+    stage += 1
+    chunk = take(pool, stage, n_threads)
+    while chunk >= 0:
+        atomic_add(here, 1)
+        patience = 1 << 28  # seconds: a sleeper that nobody wakes must not hang the test
+        while atomic_get(here) % n_threads != 0 and patience > 0:
+            patience -= 1
+            pause()
+        if patience > 0:
+            atomic_add(met, 1)
+        finish(pool, stage, n_threads)
+        chunk = take(pool, stage, n_threads)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_sleeping_threads_are_woken(as_kernel: AsKernel, n_threads: int) -> None:
+    pool = Pool(n_threads)
+    job = as_kernel(meet_after_a_long_chunk)
+    here, met = np.zeros((2, 1), np.int64)
+
+    def jobs() -> None:
+        for i in range(20):
+            # All threads are in the job before the long chunk ends.
+            args = np.array([n_threads, 300_000, here.ctypes.data, met.ctypes.data], np.int64)
+            pool.run(job, int(args.ctypes.data))
+            assert met[0] == n_threads * (i + 1)
+
+    _within(300, jobs)
+    pool.close()
+
+
+def test_work_is_shared(as_kernel: AsKernel) -> None:
+    pool = Pool(2)
+    who = np.zeros(2, np.int64)
+
+    def until_both() -> None:
+        while not who.all():
+            who[:] += _run_logged(pool, as_kernel(log_stages), 200, 100)
+
+    _within(60, until_both)
+    pool.close()
+
+
+def test_an_idle_pool_uses_no_processor_time(as_kernel: AsKernel) -> None:
+    pool = Pool(4)
+    _count_tiny(pool, as_kernel(tiny_stages), 1000)
+    time.sleep(0.1)
+    begin = time.process_time()
+    time.sleep(0.4)
+    # CPU seconds, not a speed: three spinning workers would use 0.4 and more.
+    assert time.process_time() - begin < 0.1
+    pool.close()
+
+
+def test_close_ends_the_threads(as_kernel: AsKernel) -> None:
+    before = set(threading.enumerate())
+    pool = Pool(3)
+    _count_tiny(pool, as_kernel(tiny_stages), 10)
+    assert len(set(threading.enumerate()) - before) == 2
+    _within(30, pool.close)
+    assert set(threading.enumerate()) <= before
+    _within(30, pool.close)  # again: nothing to do
+
+
+def test_close_right_after_a_job_and_before_any(as_kernel: AsKernel) -> None:
+    job = as_kernel(tiny_stages)
+
+    def open_and_close() -> None:
+        for i in range(50):
+            pool = Pool(2)
+            if i % 2:
+                _count_tiny(pool, job, 5)
+            pool.close()
+
+    _within(60, open_and_close)
+
+
+def share_out(n_chunks, n_items, out):
+    for chunk in range(n_chunks + 1):
+        atomic_add(out + 8 * chunk, share(chunk, n_chunks, n_items))
+
+
+@pytest.mark.parametrize("n_chunks, n_items", [(1, 5), (4, 4), (7, 100), (16, 3), (1024, 1500)])
+def test_share_deals_evenly(call: Callable[..., None], n_chunks: int, n_items: int) -> None:
+    starts = np.zeros(n_chunks + 1, np.int64)
+    call(share_out, n_chunks, n_items, starts)
+    sizes = np.diff(starts)
+    assert (starts[0], starts[-1]) == (0, n_items)
+    assert sizes.min() >= n_items // n_chunks and sizes.max() <= -(-n_items // n_chunks)
