@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -20,14 +21,6 @@ from halfbyte.kernels.simd import get_i64
 AsKernel = Callable[[Callable[..., None]], Kernel]
 
 MOST = 9  # chunks of a stage
-
-
-@pytest.fixture(params=[1, 2, 4])
-def any_pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
-    """Also more threads than cores."""
-    pool = Pool(request.param)
-    yield pool
-    pool.close()
 
 
 def _within(seconds: float, function: Callable[[], None]) -> None:
@@ -46,6 +39,21 @@ def _within(seconds: float, function: Callable[[], None]) -> None:
     assert not thread.is_alive(), "deadlock"
     if errors:
         raise errors[0]
+
+
+@contextmanager
+def _pool(n_threads: int) -> Iterator[Pool]:
+    """A pool whose closing may not hang either."""
+    pool = Pool(n_threads)
+    yield pool
+    _within(30, pool.close)
+
+
+@pytest.fixture(params=[1, 2, 4])
+def any_pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    """Also more threads than cores."""
+    with _pool(request.param) as pool:
+        yield pool
 
 
 def log_stages(pool, stage, args, thread):
@@ -195,42 +203,39 @@ def meet_after_a_long_chunk(pool, stage, args, thread):
 
 @pytest.mark.parametrize("n_threads", [2, 3])
 def test_sleeping_threads_are_woken(as_kernel: AsKernel, n_threads: int) -> None:
-    pool = Pool(n_threads)
     job = as_kernel(meet_after_a_long_chunk)
     here, met = np.zeros((2, 1), np.int64)
 
-    def jobs() -> None:
+    def jobs(pool: Pool) -> None:
         for i in range(20):
             # All threads are in the job before the long chunk ends.
             args = np.array([n_threads, 300_000, here.ctypes.data, met.ctypes.data], np.int64)
             pool.run(job, int(args.ctypes.data))
             assert met[0] == n_threads * (i + 1)
 
-    _within(300, jobs)
-    pool.close()
+    with _pool(n_threads) as pool:
+        _within(300, lambda: jobs(pool))
 
 
 def test_work_is_shared(as_kernel: AsKernel) -> None:
-    pool = Pool(2)
     who = np.zeros(2, np.int64)
 
-    def until_both() -> None:
+    def until_both(pool: Pool) -> None:
         while not who.all():
             who[:] += _run_logged(pool, as_kernel(log_stages), 200, 100)
 
-    _within(60, until_both)
-    pool.close()
+    with _pool(2) as pool:
+        _within(60, lambda: until_both(pool))
 
 
 def test_an_idle_pool_uses_no_processor_time(as_kernel: AsKernel) -> None:
-    pool = Pool(4)
-    _count_tiny(pool, as_kernel(tiny_stages), 1000)
-    time.sleep(0.1)
-    begin = time.process_time()
-    time.sleep(0.4)
-    # CPU seconds, not a speed: three spinning workers would use 0.4 and more.
-    assert time.process_time() - begin < 0.1
-    pool.close()
+    with _pool(4) as pool:
+        _count_tiny(pool, as_kernel(tiny_stages), 1000)
+        time.sleep(0.1)
+        begin = time.process_time()
+        time.sleep(0.4)
+        # CPU seconds, not a speed: three spinning workers would use 0.4 and more.
+        assert time.process_time() - begin < 0.1
 
 
 def test_close_ends_the_threads(as_kernel: AsKernel) -> None:
