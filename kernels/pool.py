@@ -16,7 +16,7 @@ up. So a busy neighbour on one core costs a share of the speed and not a stall p
 pool of one is the same program.
 
 The state is one word, `ticket`: the stage's number (counted up over all jobs, never reused) in the
-high bits and the next chunk in the low ones, so that a late thread can never take a chunk of
+low bits and the next chunk in the high ones, so that a late thread can never take a chunk of
 another stage. Waiting threads spin for a while, then sleep on `ticket`. Between jobs the workers
 spin a little longer, then wait in Python, where an idle pool costs nothing.
 """
@@ -48,9 +48,11 @@ _LINE = 64
 TICKET, DONE, SLEEPERS, JOB, FUNCTION, ARGS = (i * _LINE for i in range(6))
 _N_WORDS = 6 * _LINE // 8
 
-_CHUNK_BITS = 24
-_CHUNK_MASK = (1 << _CHUNK_BITS) - 1
-MAX_CHUNKS = _CHUNK_MASK - 1
+# The stage stands in the low bits, of which a sleeper compares 32: it cannot miss a new stage.
+_STAGE_BITS = 40
+_STAGE_MASK = (1 << _STAGE_BITS) - 1
+_ONE_CHUNK = 1 << _STAGE_BITS
+MAX_CHUNKS = (1 << 23) - 1
 
 # About 20 us within a job (a stage lasts 1 to 100 us) and 200 us between two tokens.
 _SPINS_IN_STAGE = 1000
@@ -63,18 +65,17 @@ def take(pool, stage, n_chunks):
     spins = 0
     while True:
         ticket = atomic_get(pool + TICKET)
-        if ticket >> _CHUNK_BITS != stage:
+        if ticket & _STAGE_MASK != stage:
             return -1
-        chunk = ticket & _CHUNK_MASK
+        chunk = ticket >> _STAGE_BITS
         if chunk < n_chunks:
-            if compare_and_swap(pool + TICKET, ticket, ticket + 1):
+            if compare_and_swap(pool + TICKET, ticket, ticket + _ONE_CHUNK):
                 return chunk
         elif spins < _SPINS_IN_STAGE:
             spins += 1
             pause()
         else:
-            # The ticket's low half changes with the stage: whoever ends it sees a sleeper or
-            # this thread sees the new ticket.
+            # Whoever ends the stage sees a sleeper, or this thread sees the new stage.
             atomic_add(pool + SLEEPERS, 1)
             sleep_while(pool + TICKET, ticket)
             atomic_add(pool + SLEEPERS, -1)
@@ -85,7 +86,7 @@ def finish(pool, stage, n_chunks):
     """Count a chunk as done; the last one opens the next stage."""
     if atomic_add(pool + DONE, 1) == n_chunks - 1:
         atomic_put(pool + DONE, 0)
-        atomic_put(pool + TICKET, (stage + 1) << _CHUNK_BITS)
+        atomic_put(pool + TICKET, stage + 1)
         if atomic_get(pool + SLEEPERS) != 0:
             wake_all(pool + TICKET)
 
@@ -162,14 +163,16 @@ class Pool:
         job runs and odd otherwise; `args` must not change before `run` returns.
         """
         address = function.address
-        first = int(self._ticket[0]) >> _CHUNK_BITS
+        first = int(self._ticket[0])
         self._function[0] = address
         self._args[0] = args
         self._job[0] = 2 * first
         for event in self._wake:
             event.set()
-        _CALL(address)(self.address, first, args, 0)
-        self._job[0] = 2 * first + 1
+        try:
+            _CALL(address)(self.address, first, args, 0)
+        finally:  # an interrupt may be waiting for the call to end
+            self._job[0] = 2 * first + 1
 
     def close(self) -> None:
         """Stop the workers and wait for them; in a forked child there are none."""
@@ -179,7 +182,8 @@ class Pool:
         for event in self._wake:
             event.set()
         for thread in self._threads:
-            thread.join()
+            if thread is not threading.current_thread():  # a collected engine may be closed there
+                thread.join()
 
     def _view(self, offset: int) -> Any:
         return np.ctypeslib.as_array((ctypes.c_int64 * 1).from_address(self.address + offset))

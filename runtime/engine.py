@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
@@ -76,6 +77,7 @@ class Engine:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._closed = False
+        weakref.finalize(self, pool.close)  # a model that is dropped, not closed
         self._rope = np.zeros((0, config.head_dim), np.float32)
         self._build_model_table()
         self._build_buffers()

@@ -187,6 +187,15 @@ def test_a_closed_model_says_so_and_frees_its_threads(tiny_gguf: Path) -> None:
             call()
 
 
+def test_a_dropped_model_frees_its_threads(tiny_gguf: Path) -> None:
+    before = threading.active_count()
+    model = halfbyte.load(tiny_gguf, threads=3)
+    model.complete("ab", max_tokens=2)
+    del model
+    gc.collect()
+    assert threading.active_count() == before
+
+
 def test_a_load_that_fails_leaves_no_threads(
     tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
