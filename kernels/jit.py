@@ -13,6 +13,7 @@ pickles and must never come from anywhere else.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import logging
@@ -121,7 +122,7 @@ def set_cache_root(root: Path) -> Path:
         _check_private(folder)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        folder = Path(tempfile.mkdtemp(prefix="halfbyte-kernels-"))
+        folder = _temporary()
         log.warning("%s: not writable (%s); compiled kernels go to %s for this process",
                     root, error, folder)  # fmt: skip
     _directory = folder
@@ -132,7 +133,7 @@ def cache_directory() -> Path:
     """The folder of the compiled code; a temporary one where `set_cache_root` was not called."""
     global _directory
     if _directory is None:
-        _directory = Path(tempfile.mkdtemp(prefix="halfbyte-kernels-"))
+        _directory = _temporary()
     return _directory
 
 
@@ -146,6 +147,13 @@ def cache_key() -> str:
                  target.target_features()):  # fmt: skip
         digest.update(part.encode() + b"\0")
     return f"{target.current().name}-{digest.hexdigest()[:16]}"
+
+
+def _temporary() -> Path:
+    """A folder that goes with this process."""
+    folder = tempfile.TemporaryDirectory(prefix="halfbyte-kernels-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def _check_private(folder: Path) -> None:

@@ -25,7 +25,14 @@ from numba.core.registry import cpu_target
 
 
 class IsaError(ValueError):
-    """The wanted ISA is unknown, is not supported by this CPU, or comes too late."""
+    """The wanted ISA is unknown, is not supported by this CPU, or comes too late.
+
+    `expected` says what would have been accepted.
+    """
+
+    def __init__(self, expected: str, got: str) -> None:
+        super().__init__(f"expected {expected}, got {got}")
+        self.expected = expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +79,9 @@ def force(name: str) -> None:
     """
     isa = _BY_NAME.get(name)
     if isa is None:
-        raise IsaError(f"expected one of {', '.join(names())}, got {name!r}")
+        raise IsaError(f"one of {', '.join(names())}", repr(name))
     if not _cpu_has(isa):
-        raise IsaError(f"this CPU does not support {name}; it supports {', '.join(supported())}")
+        raise IsaError(f"what this CPU supports ({', '.join(supported())})", name)
     before = numba.config.CPU_NAME, numba.config.CPU_FEATURES
     if isa.cpu and _machine() == "x86":
         numba.config.CPU_NAME = isa.cpu
@@ -82,8 +89,9 @@ def force(name: str) -> None:
     if current() is not isa:
         numba.config.CPU_NAME, numba.config.CPU_FEATURES = before
         raise IsaError(
-            f"{name} was asked for after Numba had begun to compile for {current().name}; "
-            "set it before anything is compiled in this process"
+            f"{current().name}, for which Numba has begun to compile in this process (the ISA must "
+            "be chosen before)",
+            name,
         )
 
 

@@ -48,7 +48,7 @@ def _set_up_kernels() -> None:
         try:
             target.force(name)
         except target.IsaError as error:
-            raise SettingError(settings.ISA_VARIABLE, expected=str(error), got=name) from error
+            raise SettingError(settings.ISA_VARIABLE, expected=error.expected, got=name) from error
     folder = jit.set_cache_root(settings.cache_dir() / "kernels")
     log.info("kernels for %s, compiled code in %s", target.current().name, folder)
 
