@@ -36,7 +36,7 @@ golden:
 bench: .venv/dev.stamp
 	@$(PYTHON) benchmarks/environments.py peer
 	.venv/bin/python benchmarks/compare.py smollm2-135m -p 320 -n 64
-	.venv/bin/python benchmarks/compare.py 7b-q4_0 -p 512 -n 32
+	.venv/bin/python benchmarks/compare.py 7b-q4_0 -p 256 -n 16 --rounds 3
 
 clean:
 	rm -rf .venv .venvs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
