@@ -25,6 +25,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from .atomics import atomic_put
 from .formats import FORMATS, BlockFormat
 from .jit import Kernel
 from .pool import Pool, finish, is_current, share, take
@@ -43,6 +44,8 @@ from .simd import (
 ROWS = 16
 STRIP_ROWS = 32
 UNIT = 32  # inputs per block
+_BAD_AT = 40  # where a pack job's arguments tell that a number was NaN or infinite
+_F16_SPECIAL = np.uint16(0x7C00)  # the exponent bits of NaN and infinity
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def pack(
         out: uint8, `fmt.nbytes(n_rows, n_inputs)` bytes, overwritten.
 
     Raises:
-        ValueError: a shape or layout is not as stated.
+        ValueError: a shape or layout is not as stated, or a number is NaN or infinite.
     """
     n_rows, nbytes = rows.shape
     if n_rows == 0:
@@ -116,10 +119,12 @@ def pack(
     if out.nbytes != fmt.nbytes(n_rows, n_inputs) or not out.flags.c_contiguous:
         raise ValueError(f"pack: {out.nbytes} bytes do not hold {n_rows} x {n_inputs} {fmt.name}")
     args = np.array(
-        [rows.ctypes.data, n_rows, fmt.n_units(n_inputs), out.ctypes.data, n_panels(n_rows)],
+        [rows.ctypes.data, n_rows, fmt.n_units(n_inputs), out.ctypes.data, n_panels(n_rows), 0],
         np.int64,
     )
     pool.run(pack_kernel(fmt.name), int(args.ctypes.data))
+    if args[_BAD_AT // 8]:
+        raise ValueError("NaN or infinite numbers")
 
 
 @cache
@@ -127,7 +132,8 @@ def pack_kernel(name: str) -> Kernel:
     """The job that packs a format: (pool, first stage, args, thread)."""
     fmt = PANEL_FORMATS[name]
     if not fmt.is_quantized:
-        return Kernel(_pack_floats(fmt.source.block_nbytes), 4, f"pack_{name}")
+        special = {"F32": 0x7F800000, "F16": 0x7C00, "BF16": 0x7F80}[name]
+        return Kernel(_pack_floats(fmt.source.block_nbytes, special), 4, f"pack_{name}")
     at = {k: int(v[1]) for k, v in (fmt.source.dtype.fields or {}).items()}
     function = _pack_blocks(fmt.bits, fmt.source.block_nbytes, at["d"], at["qs"], at.get("m", -1))
     return Kernel(function, 4, f"pack_{name}")
@@ -167,9 +173,13 @@ def _pack_blocks(BITS: int, NBYTES: int, D_AT: int, QS_AT: int, M_AT: int) -> Ca
                         inside = row < n_rows
                         source = src + ((row if inside else 0) * n_units + unit) * NBYTES
                         scale = get_u16(source + D_AT)
+                        if scale & _F16_SPECIAL == _F16_SPECIAL:
+                            atomic_put(args + _BAD_AT, 1)
                         put_u16(scales + block * 32 + 2 * r, scale if inside else np.uint16(0))
                         if M_AT >= 0:
                             m = get_u16(source + M_AT)
+                            if m & _F16_SPECIAL == _F16_SPECIAL:
+                                atomic_put(args + _BAD_AT, 1)
                             put_u16(minima + block * 32 + 2 * r, m if inside else np.uint16(0))
                         for j in range(WORDS):
                             word = get_i32(source + QS_AT + 4 * j)
@@ -180,7 +190,7 @@ def _pack_blocks(BITS: int, NBYTES: int, D_AT: int, QS_AT: int, M_AT: int) -> Ca
     return run
 
 
-def _pack_floats(SIZE: int) -> Callable[..., None]:
+def _pack_floats(SIZE: int, SPECIAL: int) -> Callable[..., None]:
     def run(pool, first, args, thread):
         src, n_rows, n_units = get_i64(args), get_i64(args + 8), get_i64(args + 16)
         dst, n_panels = get_i64(args + 24), get_i64(args + 32)
@@ -199,9 +209,13 @@ def _pack_floats(SIZE: int) -> Callable[..., None]:
                         source = src + ((row if inside else 0) * n_units + k) * SIZE
                         to = dst + ((panel * n_units + k) * 16 + r) * SIZE
                         if SIZE == 4:
-                            put_i32(to, get_i32(source) if inside else np.int32(0))
+                            bits = np.int64(get_i32(source))
+                            put_i32(to, np.int32(bits) if inside else np.int32(0))
                         else:
-                            put_u16(to, get_u16(source) if inside else np.uint16(0))
+                            bits = np.int64(get_u16(source))
+                            put_u16(to, np.uint16(bits) if inside else np.uint16(0))
+                        if bits & SPECIAL == SPECIAL:
+                            atomic_put(args + _BAD_AT, 1)
             finish(pool, first, n_chunks)
             chunk = take(pool, first, n_chunks)
 

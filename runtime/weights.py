@@ -143,7 +143,10 @@ def load_weights(
         else:
             n_rows, n_inputs = info.shape
             fmt = panel_format(file, info)
-            pack(pool, file.data(info.name).reshape(n_rows, -1), fmt, n_inputs, target)
+            try:
+                pack(pool, file.data(info.name).reshape(n_rows, -1), fmt, n_inputs, target)
+            except ValueError as error:
+                raise _not_finite(file, info.name) from error
             weights.matrices[info.name] = Matrix(fmt, n_rows, n_inputs, int(target.ctypes.data))
         file.release(info.name)
         at += nbytes
@@ -173,9 +176,22 @@ def _packed_nbytes(file: GGUFFile, info: TensorInfo) -> int:
 def _floats(file: GGUFFile, name: str) -> NDArray[np.float32]:
     info = file.tensors[name]
     try:
-        return dequantize(file.data(name)[None], FORMATS[info.type_name], info.shape[0])[0]
+        row = dequantize(file.data(name)[None], FORMATS[info.type_name], info.shape[0])[0]
     except (ValueError, KeyError) as error:
         raise ModelFileError(file.path, name, expected="floats", got=info.type_name) from error
+    if not np.isfinite(row).all():
+        raise _not_finite(file, name)
+    return row
+
+
+def _not_finite(file: GGUFFile, name: str) -> ModelFileError:
+    return ModelFileError(
+        file.path,
+        name,
+        expected="finite weights",
+        got="NaN or infinity",
+        hint="the file is damaged, or its weights overflowed when it was converted",
+    )
 
 
 def _some(names: list[str], limit: int = 8) -> str:

@@ -96,6 +96,40 @@ def test_norms_may_be_half_precision(tiny_gguf: Path, tmp_path: Path) -> None:
         assert np.isfinite(model.logits([5])).all()
 
 
+@pytest.mark.parametrize("name", ["blk.1.attn_norm.weight", "blk.0.ffn_up.weight", "output.weight"])
+def test_weights_that_are_no_numbers_are_named(tiny_gguf: Path, tmp_path: Path, name: str) -> None:
+    def spoil(tensors: Tensors) -> None:
+        data, qtype = tensors[name]
+        data = np.array(data)
+        if data.dtype == np.float32:
+            data[5] = np.inf
+        else:
+            data[7, 34:36] = np.frombuffer(np.float16(np.nan).tobytes(), np.uint8)  # a scale
+        tensors[name] = data, qtype
+
+    with pytest.raises(ModelFileError, match="finite") as caught:
+        halfbyte.load(rewrite(tiny_gguf, tmp_path / "nan.gguf", spoil))
+    assert caught.value.field == name
+
+
+@pytest.mark.parametrize("kind", ["f32", "f16", "bf16", "q4_1"])
+def test_every_type_is_searched_for_nan(tiny_folder: Path, tmp_path: Path, kind: str) -> None:
+    halfbyte.convert(tiny_folder, tmp_path / "good.gguf", type=kind)
+    halfbyte.load(tmp_path / "good.gguf").close()
+
+    def spoil(tensors: Tensors) -> None:
+        data, qtype = tensors["blk.0.attn_v.weight"]
+        data = np.array(data)
+        raw = data.view(np.uint8).reshape(data.shape[0], -1)
+        raw[31, 2:4] = 0xFF, 0x7F  # the high half of a float, a half or the minimum of a block
+        if kind in ("f16", "bf16"):
+            raw[31, 2:4] = 0x80, 0x7F
+        tensors["blk.0.attn_v.weight"] = data, qtype
+
+    with pytest.raises(ModelFileError, match="finite"):
+        halfbyte.load(rewrite(tmp_path / "good.gguf", tmp_path / "nan.gguf", spoil))
+
+
 def load(path: Path) -> tuple[ModelWeights, GGUFFile]:
     pool = Pool(2)
     file = GGUFFile.open(path)
