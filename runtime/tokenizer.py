@@ -188,6 +188,8 @@ def _numbers(m: Metadata, key: str, n: int, *, floats: bool) -> list[float]:
     values = m.get_numbers(key, floats=floats)
     if len(values) != n:
         raise ModelFileError(m.path, key, expected=f"{n} numbers, one a token", got=len(values))
-    if floats and not np.isfinite(values.astype(np.float64)).all():
+    with np.errstate(invalid="ignore"):  # casting a signalling NaN warns
+        is_finite = not floats or bool(np.isfinite(values.astype(np.float64)).all())
+    if not is_finite:
         raise ModelFileError(m.path, key, expected="finite numbers", got="NaN or infinity")
     return list(values.tolist())
