@@ -5,10 +5,16 @@ PIP := -m pip install -q --disable-pip-version-check
 
 .PHONY: demo test lint test-oracles golden bench clean
 
-# The default model, fetched on first use, completes a line of Python. stdout is the model's text.
+# A small infilling model, which comes with the package, fills a gap; then the default model,
+# fetched on first use, completes a line of Python. stdout is the models' text.
 demo: .venv/run.stamp
-	@echo "SmolLM2 135M on this CPU, after 'def fibonacci(n):' (the first run compiles)" >&2
-	@.venv/bin/halfbyte complete -m smollm2-135m -p 'def fibonacci(n):' -n 64 --temp 0
+	@echo "infill-10m on this CPU, after 'import nu' (the first run compiles)" >&2
+	@.venv/bin/halfbyte infill -m infill-10m -n 3 --full \
+	    -p "$$(printf 'import nu<FILL_ME>\n\nx = np.zeros(3)')"
+	@echo
+	@echo "SmolLM2 135M, after 'def fibonacci(n):' and 'if'" >&2
+	@.venv/bin/halfbyte complete -m smollm2-135m -n 64 --temp 0 --stop '```' \
+	    -p "$$(printf 'def fibonacci(n):\n    if')"
 
 test: .venv/dev.stamp
 	.venv/bin/python -m pytest -m "not oracle" -rs

@@ -17,7 +17,7 @@ from halfbyte.convert.hf import HFFolder
 from halfbyte.convert.hparams import HParams, read_hparams
 from halfbyte.convert.mapping import MappedTensor, map_tensors
 from halfbyte.convert.recipe import choose_format, find_type
-from halfbyte.convert.vocab import add_vocabulary
+from halfbyte.convert.vocab import add_vocabulary, read_vocabulary
 from halfbyte.convert.writer import Planned, Writer, part_file
 from halfbyte.errors import ConversionError
 from halfbyte.kernels.quantize import quantize
@@ -78,7 +78,7 @@ def convert(
         meta = gguf.GGUFWriter(part, "llama")
         meta.add_name(name or folder.path.resolve().name)
         _add_hparams(meta, hparams, file_type)
-        add_vocabulary(meta, folder, hparams.vocab_size)
+        add_vocabulary(meta, read_vocabulary(folder.path, hparams.vocab_size))
         writer = Writer(part, meta, plan)
         try:
             for tensor, planned in zip(tensors, plan, strict=True):

@@ -14,27 +14,17 @@ _PICKLES = ("*.bin", "*.pth", "*.pt")
 _MAX_JSON_NBYTES = 256_000_000
 
 
-class HFFolder:
-    """An opened folder. `config` is config.json; `tensors` are lazy.
+class JSONFolder:
+    """A folder of JSON files, which need not all be there.
 
     Raises:
-        ConversionError: a file is missing, broken, or points outside the folder.
+        ConversionError: there is no such folder.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_dir():
             raise ConversionError(path, expected="a Hugging Face model folder", got="no folder")
-        self.config = self.read_json("config.json")
-        if self.config is None:
-            raise ConversionError(path, "config.json", expected="a file", got="nothing there")
-        self.files = [SafetensorsFile(path / name) for name in self._weight_files()]
-        self.tensors: dict[str, StoredTensor] = {}
-        for file in self.files:
-            for name, tensor in file.tensors.items():
-                if name in self.tensors:
-                    raise ConversionError(file.path, name, expected="it once", got="it twice")
-                self.tensors[name] = tensor
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON object of the folder, or None where the file is absent."""
@@ -50,6 +40,27 @@ class HFFolder:
         if not isinstance(value, dict):
             raise ConversionError(path, expected="a JSON object", got=type(value).__name__)
         return value
+
+
+class HFFolder(JSONFolder):
+    """A folder with weights. `config` is config.json; `tensors` are lazy.
+
+    Raises:
+        ConversionError: a file is missing, broken, or points outside the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.config = self.read_json("config.json")
+        if self.config is None:
+            raise ConversionError(path, "config.json", expected="a file", got="nothing there")
+        self.files = [SafetensorsFile(path / name) for name in self._weight_files()]
+        self.tensors: dict[str, StoredTensor] = {}
+        for file in self.files:
+            for name, tensor in file.tensors.items():
+                if name in self.tensors:
+                    raise ConversionError(file.path, name, expected="it once", got="it twice")
+                self.tensors[name] = tensor
 
     def _weight_files(self) -> list[str]:
         index = self.read_json(_INDEX)

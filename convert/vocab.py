@@ -1,4 +1,4 @@
-"""Tokenizer files to GGUF's tokenizer keys.
+"""Tokenizer files of a Hugging Face folder to a vocabulary, and a vocabulary to GGUF's keys.
 
 `tokenizer.model` (sentencepiece) gives a "llama" vocabulary, a byte-level BPE `tokenizer.json` a
 "gpt2" one. Ids of special tokens come from the texts that tokenizer_config.json names, else from
@@ -7,105 +7,139 @@ config.json and generation_config.json; infilling tokens are found by their own 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gguf
 
-from halfbyte.convert.hf import HFFolder
+from halfbyte.convert.hf import JSONFolder
 from halfbyte.convert.pretokenizers import pre_tokenizer_name
 from halfbyte.errors import ConversionError
+from halfbyte.tokenizer.vocabulary import (
+    CONTROL,
+    NORMAL,
+    SPECIAL_KEYS,
+    UNUSED,
+    USER_DEFINED,
+    Vocabulary,
+)
 
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
-
-# GGUF key -> the piece of Code Llama's vocabulary.
+# Role -> the piece of Code Llama's vocabulary.
 _INFILL = {"fim_pre": "▁<PRE>", "fim_suf": "▁<SUF>", "fim_mid": "▁<MID>", "eot": "▁<EOT>"}
 
 
 @dataclass(slots=True)
-class Vocabulary:
-    """Pieces by id, with their types and, for sentencepiece, scores."""
+class _Draft:
+    """A vocabulary while it is put together."""
 
     model: str
     pieces: list[str]
     types: list[int]
     scores: list[float]
-    merges: list[str]
-    pre: str
-    add_space_prefix: bool
+    merges: list[str] = field(default_factory=list)
+    pre: str = "default"
+    add_space_prefix: bool = False
+
+    def append(self, piece: str, type_id: int) -> None:
+        self.pieces.append(piece)
+        self.types.append(type_id)
+        if self.model == "llama":
+            self.scores.append(-1000.0)
 
 
-def add_vocabulary(meta: gguf.GGUFWriter, folder: HFFolder, n_rows: int) -> None:
-    """Write the tokenizer keys for a model with n_rows embedding rows.
+def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> Vocabulary:
+    """The vocabulary of a folder, or of a tokenizer.model or tokenizer.json alone.
+
+    Args:
+        path: a folder or one of these files, whose neighbours are read as well.
+        n_rows: rows of the model's embedding; missing tokens are filled in as unused ones.
 
     Raises:
         ConversionError: there is no tokenizer, it is of an unknown kind, or does not fit.
     """
-    if (folder.path / "tokenizer.model").is_file():
-        vocabulary = _from_sentencepiece(folder)
-    elif (folder.path / "tokenizer.json").is_file():
-        vocabulary = _from_tokenizer_json(folder)
-    else:
+    path = Path(path)
+    names = ("tokenizer.model", "tokenizer.json")
+    folder = JSONFolder(path if path.is_dir() else path.parent)
+    found = [path] if path.is_file() else [path / n for n in names if (path / n).is_file()]
+    if not found:
+        raise ConversionError(path, "tokenizer", expected=" or ".join(names), got="neither")
+    is_json = found[0].suffix == ".json"
+    read = _from_tokenizer_json if is_json else _from_sentencepiece
+    draft = read(folder, found[0])
+    n = len(draft.pieces)
+    if n_rows is not None and n > n_rows:
         raise ConversionError(
-            folder.path, "tokenizer", expected="tokenizer.model or tokenizer.json", got="neither"
+            path, "tokenizer", expected=f"at most vocab_size {n_rows} tokens", got=n
         )
-    n = len(vocabulary.pieces)
-    if n > n_rows:
-        raise ConversionError(
-            folder.path, "tokenizer", expected=f"at most vocab_size {n_rows} tokens", got=n
-        )
-    for i in range(n, n_rows):
-        vocabulary.pieces.append(f"[PAD{i}]")
-        vocabulary.types.append(UNUSED)
-        vocabulary.scores.append(-1000.0)
-    _write(meta, folder, vocabulary)
+    for i in range(n, n_rows or 0):
+        draft.append(f"[PAD{i}]", UNUSED)
+    return _finish(folder, path, draft)
 
 
-def _write(meta: gguf.GGUFWriter, folder: HFFolder, v: Vocabulary) -> None:
+def add_vocabulary(meta: gguf.GGUFWriter, v: Vocabulary) -> None:
+    """Write the tokenizer keys of a vocabulary."""
     meta.add_tokenizer_model(v.model)
     meta.add_tokenizer_pre(v.pre)
-    meta.add_token_list([piece.encode() for piece in v.pieces])
+    meta.add_token_list(v.pieces)
     meta.add_token_types(v.types)
     if v.model == "llama":
         meta.add_token_scores(v.scores)
         meta.add_add_space_prefix(v.add_space_prefix)
     else:
         meta.add_token_merges(v.merges)
-    ids = {piece: i for i, piece in reversed(list(enumerate(v.pieces)))}
+    for role, token in v.special.items():
+        meta.add_uint32(f"tokenizer.ggml.{SPECIAL_KEYS[role][0]}_token_id", token)
+    if v.add_bos is not None:
+        meta.add_bool("tokenizer.ggml.add_bos_token", v.add_bos)
+    if v.chat_template is not None:
+        meta.add_chat_template(v.chat_template)
+
+
+def _finish(folder: JSONFolder, path: Path, draft: _Draft) -> Vocabulary:
     settings = folder.read_json("tokenizer_config.json") or {}
-    for name in ("bos", "eos", "unk", "pad"):
-        token = _special_id(folder, settings, ids, name)
+    ids = {piece: i for i, piece in reversed(list(enumerate(draft.pieces)))}
+    special = {}
+    for role in ("bos", "eos", "unk", "pad"):
+        token = _special_id(folder, settings, ids, role)
         if token is not None:
-            key = {"unk": "unknown", "pad": "padding"}.get(name, name)
-            meta.add_uint32(f"tokenizer.ggml.{key}_token_id", token)
-    for key in ("add_bos_token", "add_eos_token"):
-        value = settings.get(key, True if key == "add_bos_token" and v.model == "llama" else None)
-        if isinstance(value, bool):
-            meta.add_bool(f"tokenizer.ggml.{key}", value)
-    if v.model == "llama" and all(piece in ids for piece in _INFILL.values()):
-        for key, piece in _INFILL.items():
-            meta.add_uint32(f"tokenizer.ggml.{key}_token_id", ids[piece])
-    template = _chat_template(folder, settings)
-    if template is not None:
-        meta.add_chat_template(template)
+            special[role] = token
+    if draft.model == "llama" and all(piece in ids for piece in _INFILL.values()):
+        special |= {role: ids[piece] for role, piece in _INFILL.items()}
+    add_bos = settings.get("add_bos_token", True if draft.model == "llama" else None)
+    return Vocabulary(
+        path=str(path),
+        model=draft.model,
+        pieces=[piece.encode() for piece in draft.pieces],
+        types=draft.types,
+        scores=draft.scores,
+        merges=[merge.encode() for merge in draft.merges],
+        pre=draft.pre,
+        add_space_prefix=draft.add_space_prefix,
+        add_bos=add_bos if isinstance(add_bos, bool) else None,
+        special=special,
+        chat_template=_chat_template(folder, settings),
+    )
 
 
 def _special_id(
-    folder: HFFolder, settings: dict[str, Any], ids: dict[str, int], name: str
+    folder: JSONFolder, settings: dict[str, Any], ids: dict[str, int], role: str
 ) -> int | None:
-    text = settings.get(f"{name}_token")
+    text = settings.get(f"{role}_token")
     text = text.get("content") if isinstance(text, dict) else text
     if isinstance(text, str) and text in ids:
         return ids[text]
-    for source in (folder.config, folder.read_json("generation_config.json")):
-        value = (source or {}).get(f"{name}_token_id")
+    for name in ("config.json", "generation_config.json"):
+        value = (folder.read_json(name) or {}).get(f"{role}_token_id")
         value = value[0] if isinstance(value, list) and value else value
         if type(value) is int and 0 <= value < len(ids):
             return value
-    return ids.get("<unk>") if name == "unk" else None
+    # A folder may hold nothing but a tokenizer.model, whose special pieces have these texts.
+    return ids.get({"bos": "<s>", "eos": "</s>", "unk": "<unk>"}.get(role, ""))
 
 
-def _chat_template(folder: HFFolder, settings: dict[str, Any]) -> str | None:
+def _chat_template(folder: JSONFolder, settings: dict[str, Any]) -> str | None:
     path = folder.path / "chat_template.jinja"
     if path.is_file():
         return path.read_text("utf-8")
@@ -116,7 +150,7 @@ def _chat_template(folder: HFFolder, settings: dict[str, Any]) -> str | None:
     return template if isinstance(template, str) else None
 
 
-def _added_tokens(folder: HFFolder) -> dict[int, tuple[str, bool]]:
+def _added_tokens(folder: JSONFolder) -> dict[int, tuple[str, bool]]:
     """Tokens beside the model's own: id -> (text, is special)."""
     added: dict[int, tuple[str, bool]] = {}
     for text, i in (folder.read_json("added_tokens.json") or {}).items():
@@ -129,27 +163,24 @@ def _added_tokens(folder: HFFolder) -> dict[int, tuple[str, bool]]:
     return added
 
 
-def _place_added(folder: HFFolder, v: Vocabulary, added: dict[int, tuple[str, bool]]) -> None:
+def _place_added(folder: JSONFolder, v: _Draft, added: dict[int, tuple[str, bool]]) -> None:
     for i, (text, is_special) in sorted(added.items()):
         type_id = CONTROL if is_special else USER_DEFINED
         if i < len(v.pieces):
             if v.pieces[i] != text:
                 v.pieces[i], v.types[i] = text, type_id
         elif i == len(v.pieces):
-            v.pieces.append(text)
-            v.types.append(type_id)
-            v.scores.append(-1000.0)
+            v.append(text, type_id)
         else:
             raise ConversionError(
                 folder.path, f"added token {text!r}", expected=f"id {len(v.pieces)}", got=i
             )
 
 
-def _from_sentencepiece(folder: HFFolder) -> Vocabulary:
+def _from_sentencepiece(folder: JSONFolder, path: Path) -> _Draft:
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2 as spm
 
-    path = folder.path / "tokenizer.model"
     model = spm.ModelProto()
     try:
         model.ParseFromString(path.read_bytes())
@@ -157,22 +188,19 @@ def _from_sentencepiece(folder: HFFolder) -> Vocabulary:
         raise ConversionError(path, expected="a sentencepiece model", got=str(error)) from error
     if model.trainer_spec.model_type != spm.TrainerSpec.BPE or not model.pieces:
         raise ConversionError(path, "model_type", expected="BPE", got="another kind")
-    vocabulary = Vocabulary(
+    draft = _Draft(
         model="llama",
         pieces=[piece.piece for piece in model.pieces],
         types=[int(piece.type) for piece in model.pieces],
         scores=[float(piece.score) for piece in model.pieces],
-        merges=[],
-        pre="default",
         add_space_prefix=bool(model.normalizer_spec.add_dummy_prefix),
     )
-    _place_added(folder, vocabulary, _added_tokens(folder))
-    return vocabulary
+    _place_added(folder, draft, _added_tokens(folder))
+    return draft
 
 
-def _from_tokenizer_json(folder: HFFolder) -> Vocabulary:
-    path = folder.path / "tokenizer.json"
-    data = folder.read_json("tokenizer.json") or {}
+def _from_tokenizer_json(folder: JSONFolder, path: Path) -> _Draft:
+    data = folder.read_json(path.name) or {}
     model = data.get("model")
     vocab = model.get("vocab") if isinstance(model, dict) else None
     if not isinstance(model, dict) or model.get("type") != "BPE" or not isinstance(vocab, dict):
@@ -186,21 +214,20 @@ def _from_tokenizer_json(folder: HFFolder) -> Vocabulary:
     by_id = {i: text for text, i in vocab.items() if type(i) is int}
     if sorted(by_id) != list(range(len(vocab))):
         raise ConversionError(path, "model.vocab", expected="ids without gaps", got="gaps")
-    vocabulary = Vocabulary(
+    draft = _Draft(
         model="gpt2",
         pieces=[by_id[i] for i in range(len(by_id))],
         types=[NORMAL] * len(by_id),
-        scores=[0.0] * len(by_id),
+        scores=[],
         merges=[m if isinstance(m, str) else " ".join(m) for m in model.get("merges", [])],
         pre=pre,
-        add_space_prefix=False,
     )
     added = {
         t["id"]: (t["content"], t.get("special") is not False)
         for t in data.get("added_tokens") or []
         if isinstance(t, dict) and type(t.get("id")) is int
     }
-    _place_added(folder, vocabulary, _added_tokens(folder) | added)
+    _place_added(folder, draft, _added_tokens(folder) | added)
     for i, (_, is_special) in added.items():
-        vocabulary.types[i] = CONTROL if is_special else USER_DEFINED
-    return vocabulary
+        draft.types[i] = CONTROL if is_special else USER_DEFINED
+    return draft

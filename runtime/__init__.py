@@ -23,15 +23,21 @@ from halfbyte.errors import (
     ModelFileError,
     RequestError,
     SettingError,
+    TemplateError,
     TokenizerError,
     UnsupportedModelError,
 )
 
 if TYPE_CHECKING:
     from halfbyte.catalogue import pull
+    from halfbyte.completion import Completion, Infilling, Stats
+    from halfbyte.completion_stream import CompletionStream
     from halfbyte.convert import ConversionReport, convert
-    from halfbyte.generate import Completion, Stats
-    from halfbyte.model import CompletionStream, Model, load
+    from halfbyte.hf.auto_tokenizer import AutoTokenizer
+    from halfbyte.hf.tokenizer import CodeLlamaTokenizer, CodeLlamaTokenizerFast
+    from halfbyte.loading import load
+    from halfbyte.model import Model
+    from halfbyte.prompt.infill import Repository
     from halfbyte.sampling_params import SamplingParams
     from halfbyte.tokenizer import Tokenizer
 
@@ -41,19 +47,27 @@ except PackageNotFoundError:  # run from a checkout that was not installed
     __version__ = "0+unknown"
 
 _LAZY = {
-    "Completion": "halfbyte.generate",
-    "CompletionStream": "halfbyte.model",
+    "AutoTokenizer": "halfbyte.hf.auto_tokenizer",
+    "CodeLlamaTokenizer": "halfbyte.hf.tokenizer",
+    "CodeLlamaTokenizerFast": "halfbyte.hf.tokenizer",
+    "Completion": "halfbyte.completion",
+    "CompletionStream": "halfbyte.completion_stream",
     "ConversionReport": "halfbyte.convert",
+    "Infilling": "halfbyte.completion",
     "Model": "halfbyte.model",
+    "Repository": "halfbyte.prompt.infill",
     "SamplingParams": "halfbyte.sampling_params",
-    "Stats": "halfbyte.generate",
+    "Stats": "halfbyte.completion",
     "Tokenizer": "halfbyte.tokenizer",
     "convert": "halfbyte.convert",
-    "load": "halfbyte.model",
+    "load": "halfbyte.loading",
     "pull": "halfbyte.catalogue",
 }
 
 __all__ = [
+    "AutoTokenizer",
+    "CodeLlamaTokenizer",
+    "CodeLlamaTokenizerFast",
     "Completion",
     "CompletionStream",
     "ContextLengthError",
@@ -62,12 +76,15 @@ __all__ = [
     "DownloadError",
     "EngineError",
     "HalfbyteError",
+    "Infilling",
     "Model",
     "ModelFileError",
+    "Repository",
     "RequestError",
     "SamplingParams",
     "SettingError",
     "Stats",
+    "TemplateError",
     "Tokenizer",
     "TokenizerError",
     "UnsupportedModelError",

@@ -63,7 +63,21 @@ class HubModel:
         return f"{stem}--{self.file}" if self.file else f"{stem}.gguf"
 
 
-Entry = WheelModel | HubModel
+@dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """A model that comes with the package."""
+
+    name: str
+    summary: str
+    license: str
+
+    @property
+    def file_name(self) -> str:
+        """The file's name among the package's data."""
+        return f"{self.name}.gguf"
+
+
+Entry = WheelModel | HubModel | PackagedModel
 
 
 def _codellama() -> tuple[HubModel, ...]:
@@ -79,6 +93,7 @@ def _codellama() -> tuple[HubModel, ...]:
     )
 
 
+# SmolLM2 stands first: it is the default.
 CATALOGUE: tuple[Entry, ...] = (
     WheelModel(
         name="smollm2-135m",
@@ -91,11 +106,17 @@ CATALOGUE: tuple[Entry, ...] = (
         gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         gguf_nbytes=98_362_432,
     ),
+    PackagedModel(
+        name="infill-10m",
+        summary="a small infilling model, Q8_0, for demonstrations and tests; part of the package",
+        license="Apache-2.0",
+    ),
     *_codellama(),
 )
 
 DEFAULT_MODEL = CATALOGUE[0].name
 
+_DATA = Path(__file__).parent / "data"
 _REPOSITORY = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?::(?P<file>\w[\w.-]*\.gguf))?", re.ASCII)
 
 
@@ -127,6 +148,8 @@ def find(name: str) -> Entry:
 
 def cached_path(entry: Entry) -> Path:
     """Where the entry's file lies, or will lie once it is pulled."""
+    if isinstance(entry, PackagedModel):
+        return _DATA / entry.file_name
     return settings.models_dir() / entry.file_name
 
 
@@ -193,6 +216,12 @@ def pull(name: str, *, force: bool = False, progress: Progress | None = None) ->
 def _fetch(entry: Entry, *, force: bool, progress: Progress | None) -> Path:
     report = progress or silent
     target = cached_path(entry)
+    if isinstance(entry, PackagedModel):
+        if not target.is_file():
+            raise ModelFileError(
+                target, expected="a file of the package", got="nothing", hint="install it again"
+            )
+        return target
     if isinstance(entry, WheelModel):
         from halfbyte import download
 

@@ -2,7 +2,8 @@
 
     HalfbyteError
     ├── ModelFileError        a file or folder that holds a model is missing, broken or hostile
-    │   └── UnsupportedModelError   well-formed, but this version cannot run it
+    │   ├── UnsupportedModelError   well-formed, but this version cannot run it
+    │   └── TemplateError           its chat template does not compile or does too much
     ├── ConversionError       a source cannot be converted
     ├── DownloadError         a model could not be fetched
     ├── TokenizerError        a vocabulary or a text that cannot be tokenized
@@ -64,6 +65,10 @@ class ModelFileError(_FactError):
 
 class UnsupportedModelError(ModelFileError):
     """The file is well-formed, but its architecture, a type or a feature cannot run here."""
+
+
+class TemplateError(ModelFileError):
+    """A chat template that does not compile, fails, or does more than a template may."""
 
 
 class ConversionError(ModelFileError):

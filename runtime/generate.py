@@ -12,65 +12,31 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from halfbyte.detokenizer import StreamDetokenizer
+from halfbyte.completion import Completion, Stats
 from halfbyte.engine import MAX_BATCH, Engine, Span
 from halfbyte.progress import Progress
-from halfbyte.sampling import Sampler, SamplingParams
+from halfbyte.prompt.healing import Healing
+from halfbyte.sampling import F32, Sampler, SamplingParams
 from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
 MAX_TOGETHER = 32  # sequences decoded in one step
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What a completion cost. Seconds are wall time; rates are tokens per second.
-
-    In a list of prompts, `decode_s` is the time in which the sequences were decoded together.
-    """
-
-    n_prompt: int
-    prefill_s: float
-    n_decode: int
-    decode_s: float
-
-    @property
-    def prefill_tps(self) -> float:
-        """Prompt tokens per second."""
-        return self.n_prompt / self.prefill_s if self.prefill_s > 0 else 0.0
-
-    @property
-    def decode_tps(self) -> float:
-        """Generated tokens per second, the first one, which prefill gives, left out."""
-        return self.n_decode / self.decode_s if self.decode_s > 0 else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A prompt's continuation.
-
-    Attributes:
-        text: exactly what follows the prompt, a leading space kept.
-        tokens: the generated ids; an end token or a stop token at the end is left out.
-        finish_reason: "stop" (an end token, a stop token or a stop string), "length" (max_tokens)
-            or "context" (the context is full).
-        stats: what it cost.
-    """
-
-    text: str
-    tokens: list[int]
-    finish_reason: str
-    stats: Stats
-
-
 @dataclass(slots=True)
 class Request:
-    """A prompt on its way. `text` holds what may be shown; a possible stop string is held back."""
+    """A prompt on its way. `text` holds what may be shown; a possible stop string is held back.
+
+    Tokens that only spell what healing took back count neither as an answer nor as a stop.
+    """
 
     prompt: Sequence[int]
     params: SamplingParams
     sampler: Sampler
     detokenizer: StreamDetokenizer
     stop_tokens: frozenset[int]
+    healing: Healing | None = None
+    n_healed: int = 0
     tokens: list[int] = field(default_factory=list)
     text: str = ""
     held: str = ""
@@ -81,7 +47,10 @@ class Request:
 
     def accept(self, token: int, n_ctx: int) -> None:
         """Take a sampled token: text, stops, limits."""
-        if token in self.stop_tokens:
+        if self.healing is not None and self.healing.rest:
+            self.healing.accept(token)
+            self.n_healed += int(self.detokenizer.skips(token))
+        elif token in self.stop_tokens:
             self._finish("stop")
             return
         self.tokens.append(token)
@@ -89,7 +58,7 @@ class Request:
         self._take_text(self.detokenizer.push(token))
         if self.finish_reason:
             return
-        if len(self.tokens) >= self.params.max_tokens:
+        if len(self.tokens) - self.n_healed >= self.params.max_tokens:
             self._finish("length")
         elif len(self.prompt) + len(self.tokens) >= n_ctx:
             self._finish("context")
@@ -97,7 +66,18 @@ class Request:
     def completion(self) -> Completion:
         """The result of a finished request."""
         stats = Stats(len(self.prompt), self.prefill_s, self.n_decode, self.decode_s)
-        return Completion(self.text, self.tokens, self.finish_reason, stats)
+        return Completion(
+            text=self.text,
+            tokens=self.tokens,
+            finish_reason=self.finish_reason,
+            stats=stats,
+            healed=self.healing.text.decode(errors="replace") if self.healing else "",
+        )
+
+    def sample(self, logits: F32) -> int:
+        """The next token; not taken yet."""
+        allowed = self.healing.allowed() if self.healing is not None else None
+        return self.sampler.sample(logits, allowed)
 
     def _take_text(self, piece: str) -> None:
         text = self.held + piece
@@ -118,14 +98,23 @@ class Request:
         self.finish_reason = self.finish_reason or reason
 
 
-def new_request(tokenizer: Tokenizer, prompt: Sequence[int], params: SamplingParams) -> Request:
-    """A request at its beginning."""
+def new_request(
+    tokenizer: Tokenizer,
+    prompt: Sequence[int],
+    params: SamplingParams,
+    *,
+    healing: Healing | None = None,
+    stop_ids: frozenset[int] = frozenset(),
+) -> Request:
+    """A request at its beginning; `stop_ids` end it besides the tokenizer's and the caller's."""
+    n_healed_nbytes = len(healing.text) if healing is not None else 0
     return Request(
         prompt=prompt,
         params=params,
         sampler=Sampler(params, tokenizer.n_vocab, prompt),
-        detokenizer=StreamDetokenizer(tokenizer),
-        stop_tokens=tokenizer.eog_ids | frozenset(params.stop_tokens),
+        detokenizer=StreamDetokenizer(tokenizer, skip_nbytes=n_healed_nbytes),
+        stop_tokens=tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens),
+        healing=healing,
     )
 
 
@@ -167,7 +156,7 @@ def _prefill(engine: Engine, request: Request, progress: Progress) -> object:
         logits = engine.forward([span])
         progress("prefill", end, n)
     request.prefill_s = time.perf_counter() - begin_s
-    request.accept(request.sampler.sample(logits[0]), engine.n_ctx)
+    request.accept(request.sample(logits[0]), engine.n_ctx)
     return sequence
 
 
@@ -177,7 +166,7 @@ def _decode(engine: Engine, running: list[tuple[Request, object]]) -> None:
     spans = [Span(sequence, request.tokens[-1:], 1) for request, sequence in running]  # type: ignore[arg-type]
     logits = engine.forward(spans)
     for (request, _), row in zip(running, logits, strict=True):
-        request.accept(request.sampler.sample(row), engine.n_ctx)
+        request.accept(request.sample(row), engine.n_ctx)
     seconds = time.perf_counter() - begin_s
     for request, _ in running:
         request.n_decode += 1

@@ -1,91 +1,35 @@
-"""The model as users hold it: load, complete, stream, logits, close."""
+"""The model as users hold it: complete, infill, chat, stream, logits, close."""
 
 from __future__ import annotations
 
 import logging
-import numbers
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte import catalogue, system
+from halfbyte.completion import Completion, Infilling
+from halfbyte.completion_stream import CompletionStream
 from halfbyte.config import ModelConfig
-from halfbyte.engine import MAX_BATCH, Engine, Span, kernels_for, kv_layout
-from halfbyte.errors import ContextLengthError, RequestError, UnsupportedModelError
-from halfbyte.generate import Completion, Request, new_request, prefill_chunks, run
-from halfbyte.gguf_file import GGUFFile
-from halfbyte.kernels import jit
-from halfbyte.kernels.kv_layout import KV_TYPES
-from halfbyte.kernels.pool import Pool
+from halfbyte.engine import Engine, Span
+from halfbyte.errors import ContextLengthError, RequestError
+from halfbyte.generate import Request, new_request, prefill_chunks, run
 from halfbyte.progress import Progress, silent
+from halfbyte.prompt.chat import Message, chat_prompt
+from halfbyte.prompt.healing import Healing, heal_tail
+from halfbyte.prompt.infill import FILL_MARKER, Repository, require_format, split_marker
+from halfbyte.prompt.inputs import Prompt, as_list, check_ids
 from halfbyte.sampling import SamplingParams
 from halfbyte.tokenizer import Tokenizer
-from halfbyte.weights import check_tensors, load_weights, panel_format
+from halfbyte.tokenizer.tokenizer import check_text
 
 log = logging.getLogger(__name__)
 
-Prompt = str | Sequence[int]
-_MAX_THREADS = 1024
-
-
-def load(
-    path_or_name: str | os.PathLike[str],
-    *,
-    threads: int | None = None,
-    ctx: int | None = None,
-    kv_type: str = "f16",
-    progress: Progress | None = None,
-) -> Model:
-    """Load a model.
-
-    Args:
-        path_or_name: a .gguf file, or a name of the catalogue, which is pulled on first use.
-        threads: worker threads; default: physical cores that this process may use.
-        ctx: context in tokens; default: the length that the model was trained with. More than
-            that is allowed and warned about.
-        kv_type: "f16" or "f32", how keys and values are stored.
-        progress: called with (stage, done, total) while pulling, compiling and loading.
-
-    Raises:
-        RequestError: an argument is out of range, or the name is unknown.
-        ModelFileError: the file is missing, broken or not supported.
-        DownloadError: the model could not be pulled.
-        SettingError: an environment variable cannot be used.
-    """
-    report = progress or silent
-    n_threads = _check_threads(threads)
-    if kv_type not in KV_TYPES:
-        raise RequestError("kv_type", expected=f"one of {', '.join(KV_TYPES)}", got=repr(kv_type))
-    path = catalogue.resolve(path_or_name, progress=progress)
-    if path.is_dir():
-        raise UnsupportedModelError(
-            path,
-            expected="a .gguf file",
-            got="a folder",
-            hint=f"convert it first: halfbyte convert {path} model.gguf --type q8_0",
-        )
-    begin = time.perf_counter()
-    with GGUFFile.open(path) as file:
-        config = ModelConfig.from_gguf(file)
-        n_ctx = _check_ctx(ctx, config)
-        check_tensors(file, config)
-        tokenizer = Tokenizer.from_gguf(file)
-        system.set_up_kernels()
-        _compile(file, config, kv_type, report)
-        pool = Pool(n_threads)
-        try:
-            weights = load_weights(file, config, pool, lambda d, n: report("load", d, n))
-            engine = Engine(config, weights, pool, kv_type, n_ctx)
-        except BaseException:
-            pool.close()
-            raise
-    return Model(path, config, tokenizer, engine, time.perf_counter() - begin)
+_TOO_LONG = "load the model with a larger ctx=, or shorten the prompt"
 
 
 class Model:
@@ -117,16 +61,30 @@ class Model:
 
     @overload
     def complete(  # type: ignore[overload-overlap]  # a str is a Sequence[str], but comes first
-        self, prompt: Prompt, *, progress: Progress | None = None, **params: object
+        self,
+        prompt: Prompt,
+        *,
+        heal: bool = True,
+        parse_markers: bool = False,
+        progress: Progress | None = None,
+        **params: object,
     ) -> Completion: ...
     @overload
     def complete(
-        self, prompt: Sequence[Prompt], *, progress: Progress | None = None, **params: object
+        self,
+        prompt: Sequence[Prompt],
+        *,
+        heal: bool = True,
+        parse_markers: bool = False,
+        progress: Progress | None = None,
+        **params: object,
     ) -> list[Completion]: ...
     def complete(
         self,
         prompt: Prompt | Sequence[Prompt],
         *,
+        heal: bool = True,
+        parse_markers: bool = False,
         progress: Progress | None = None,
         **params: object,
     ) -> Completion | list[Completion]:
@@ -135,6 +93,9 @@ class Model:
         Args:
             prompt: text (BOS is added as the vocabulary wants it) or token ids (taken as they
                 are), or a list of either, which are decoded together and give a list.
+            heal: let the model choose a text's last tokens anew where they could be the beginning
+                of longer ones, so that "retu" can become "return"; the text stays what it is.
+            parse_markers: see Tokenizer.encode.
             progress: called with ("prefill", tokens done, tokens in all).
             **params: the fields of SamplingParams.
 
@@ -143,19 +104,25 @@ class Model:
             EngineError: the model is closed or the process was forked.
         """
         sampling = SamplingParams.from_kwargs(**params)
-        prompts, is_list = _as_list(prompt)
+        prompts, is_list = as_list(prompt)
         requests = [
-            self._request(p, sampling, f"prompt[{i}]" if is_list else "prompt")
+            self._completion_request(
+                p, sampling, f"prompt[{i}]" if is_list else "prompt", heal, parse_markers
+            )
             for i, p in enumerate(prompts)
         ]
-        for _ in run(self._engine, requests, progress or silent):
-            pass
-        completions = [request.completion() for request in requests]
+        completions = self._run(requests, progress)
         return completions if is_list else completions[0]
 
     def stream(
-        self, prompt: Prompt, *, progress: Progress | None = None, **params: object
-    ) -> CompletionStream:
+        self,
+        prompt: Prompt,
+        *,
+        heal: bool = True,
+        parse_markers: bool = False,
+        progress: Progress | None = None,
+        **params: object,
+    ) -> CompletionStream[Completion]:
         """Continue a prompt, piece by piece, as soon as a piece is whole characters.
 
         Returns:
@@ -163,11 +130,104 @@ class Model:
         Raises: as `complete`.
         """
         sampling = SamplingParams.from_kwargs(**params)
-        prompts, is_list = _as_list(prompt)
+        prompts, is_list = as_list(prompt)
         if is_list:
             raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
-        request = self._request(prompts[0], sampling, "prompt")
-        return CompletionStream(self._engine, request, progress or silent)
+        request = self._completion_request(prompts[0], sampling, "prompt", heal, parse_markers)
+        return CompletionStream(self._engine, request, progress or silent, lambda done: done)
+
+    def infill(
+        self,
+        prefix: str,
+        suffix: str | None = None,
+        *,
+        order: str = "auto",
+        heal: bool = True,
+        repository: Repository | None = None,
+        parse_markers: bool = False,
+        progress: Progress | None = None,
+        **params: object,
+    ) -> Infilling:
+        """What belongs between prefix and suffix, or in the place of a text's <FILL_ME>.
+
+        The prompt is laid out as the model's own reference does, token for token with
+        `heal=False`, and the answer ends at the tokens that end a middle.
+
+        Args:
+            prefix: the text before the cursor; with `suffix` left out, a text with one <FILL_ME>.
+            suffix: the text after the cursor.
+            order: "psm" (prefix first), "spm" (suffix first: better inside a word or a line), or
+                "auto", which takes suffix-first where the cursor's line has begun; the result
+                says which.
+            heal: see `complete`.
+            repository: other files for the model to see.
+            parse_markers: see Tokenizer.encode.
+            progress: called with ("prefill", tokens done, tokens in all).
+            **params: the fields of SamplingParams.
+
+        Raises:
+            UnsupportedModelError: the vocabulary has no infilling tokens.
+            RequestError, ContextLengthError, EngineError: as `complete`.
+        """
+        options = {"order": order, "repository": repository, "parse_markers": parse_markers}
+        request, finish = self._infilling(prefix, suffix, heal, options, params)
+        return finish(self._run([request], progress)[0])
+
+    def stream_infill(
+        self,
+        prefix: str,
+        suffix: str | None = None,
+        *,
+        order: str = "auto",
+        heal: bool = True,
+        repository: Repository | None = None,
+        parse_markers: bool = False,
+        progress: Progress | None = None,
+        **params: object,
+    ) -> CompletionStream[Infilling]:
+        """`infill` piece by piece; `completion` is the result once it is exhausted."""
+        options = {"order": order, "repository": repository, "parse_markers": parse_markers}
+        request, finish = self._infilling(prefix, suffix, heal, options, params)
+        return CompletionStream(self._engine, request, progress or silent, finish)
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        format: str = "auto",
+        parse_markers: bool = False,
+        progress: Progress | None = None,
+        **params: object,
+    ) -> Completion:
+        """The answer to a conversation.
+
+        Args:
+            messages: each a mapping with `role` ("system", "user", "assistant") and `content`.
+            format: see prompt.chat.chat_prompt; "auto" takes the format that the file asks for.
+            parse_markers: see Tokenizer.encode.
+            progress: called with ("prefill", tokens done, tokens in all).
+            **params: the fields of SamplingParams.
+
+        Raises:
+            UnsupportedModelError: the file says nothing about chat.
+            TemplateError: its template fails.
+            RequestError: bad messages, special tags in their content, or a bad argument.
+            ContextLengthError, EngineError: as `complete`.
+        """
+        return self._run([self._chat_request(messages, format, parse_markers, params)], progress)[0]
+
+    def stream_chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        format: str = "auto",
+        parse_markers: bool = False,
+        progress: Progress | None = None,
+        **params: object,
+    ) -> CompletionStream[Completion]:
+        """`chat` piece by piece; `completion` is the result once it is exhausted."""
+        request = self._chat_request(messages, format, parse_markers, params)
+        return CompletionStream(self._engine, request, progress or silent, lambda done: done)
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Logits after each token: float32 (len(ids), vocab_size).
@@ -175,7 +235,7 @@ class Model:
         Raises:
             RequestError: no ids, or one out of range; ContextLengthError: too many.
         """
-        tokens = self._check_ids(ids, "ids")
+        tokens = check_ids(ids, "ids", self.config.vocab_size)
         if len(tokens) > self.n_ctx:
             raise ContextLengthError(len(tokens), self.n_ctx, param="ids")
         sequence = self._engine.new_sequence()
@@ -225,121 +285,85 @@ class Model:
     ) -> None:
         self.close()
 
-    def _request(self, prompt: Prompt, params: SamplingParams, name: str) -> Request:
-        if isinstance(prompt, str):
-            if not prompt:
-                raise RequestError(
-                    name,
-                    expected="some text",
-                    got="an empty prompt",
-                    hint="to begin from nothing, give the token ids [model.tokenizer.bos_id]",
-                )
-            tokens = self.tokenizer.encode(prompt)
-        else:
-            tokens = self._check_ids(prompt, name)
-        if len(tokens) >= self.n_ctx:
-            raise ContextLengthError(
-                len(tokens) + 1,
-                self.n_ctx,
-                param=name,
-                hint="load the model with a larger ctx=, or shorten the prompt",
-            )
-        return new_request(self.tokenizer, tokens, params)
+    def _run(self, requests: list[Request], progress: Progress | None) -> list[Completion]:
+        for _ in run(self._engine, requests, progress or silent):
+            pass
+        return [request.completion() for request in requests]
 
-    def _check_ids(self, ids: Sequence[int], name: str) -> list[int]:
-        array = np.asarray(ids)
-        if array.ndim != 1 or array.size == 0:
-            raise RequestError(name, expected="a sequence of at least one token id", got=ids)
-        if not np.issubdtype(array.dtype, np.integer):
-            raise RequestError(name, expected="whole numbers", got=ids)
-        wrong = (array < 0) | (array >= self.config.vocab_size)
-        if wrong.any():
-            at = int(wrong.argmax())
+    def _completion_request(
+        self,
+        prompt: Prompt,
+        params: SamplingParams,
+        name: str,
+        heal: bool,
+        parse_markers: bool,
+    ) -> Request:
+        if not isinstance(prompt, str):
+            tokens = check_ids(prompt, name, self.config.vocab_size)
+            return self._request(tokens, params, name)
+        if not prompt:
             raise RequestError(
-                f"{name}[{at}]",
-                expected=f"a token id from 0 to {self.config.vocab_size - 1}",
-                got=int(array[at]),
+                name,
+                expected="some text",
+                got="an empty prompt",
+                hint="to begin from nothing, give the token ids [model.tokenizer.bos_id]",
             )
-        return [int(i) for i in array]
+        if FILL_MARKER in prompt:
+            log.warning(
+                "%s: complete() takes %s as plain text; infill(prompt) fills it", name, FILL_MARKER
+            )
+        self._check_nbytes(prompt, name)
+        tokens, healing = self.tokenizer.encode(prompt, parse_markers=parse_markers), None
+        if heal:
+            # A prompt keeps at least one token.
+            n_kept, tail = heal_tail(self.tokenizer, tokens, n_text=len(tokens) - 1)
+            tokens = tokens[:n_kept]
+            healing = Healing(self.tokenizer, tail) if tail else None
+        return self._request(tokens, params, name, healing)
 
+    def _infilling(
+        self,
+        prefix: str,
+        suffix: str | None,
+        heal: bool,
+        options: dict[str, Any],
+        params: dict[str, object],
+    ) -> tuple[Request, Callable[[Completion], Infilling]]:
+        sampling = SamplingParams.from_kwargs(**params)
+        fmt = require_format(self.tokenizer)
+        before, after = split_marker(prefix) if suffix is None else (prefix, suffix)
+        for name, text in (("prefix", before), ("suffix", after)):
+            self._check_nbytes(text, name)
+        prompt = fmt.prompt(before, after, heal=heal, **options)
+        request = self._request(prompt.tokens, sampling, "prompt", prompt.healing, fmt.stop_ids)
+        return request, lambda done: Infilling.of(done, before, after, prompt.order)
 
-class CompletionStream(Iterator[str]):
-    """Pieces of text as they come; `completion` is set when the last one has been taken."""
+    def _chat_request(
+        self,
+        messages: Sequence[Message],
+        format: str,
+        parse_markers: bool,
+        params: dict[str, object],
+    ) -> Request:
+        sampling = SamplingParams.from_kwargs(**params)
+        prompt = chat_prompt(self.tokenizer, messages, format=format, parse_markers=parse_markers)
+        return self._request(prompt.tokens, sampling, "messages", stop_ids=prompt.stop_ids)
 
-    def __init__(self, engine: Engine, request: Request, progress: Progress) -> None:
-        self._request = request
-        self._steps = run(engine, [request], progress)
-        self._shown = 0
-        self.completion: Completion | None = None
+    def _request(
+        self,
+        tokens: list[int],
+        params: SamplingParams,
+        name: str,
+        healing: Healing | None = None,
+        stop_ids: frozenset[int] = frozenset(),
+    ) -> Request:
+        if len(tokens) >= self.n_ctx:
+            raise ContextLengthError(len(tokens) + 1, self.n_ctx, param=name, hint=_TOO_LONG)
+        return new_request(self.tokenizer, tokens, params, healing=healing, stop_ids=stop_ids)
 
-    def __next__(self) -> str:
-        while self.completion is None:
-            if next(self._steps, self) is self or self._request.finish_reason:
-                self.completion = self._request.completion()
-            piece = self._request.text[self._shown :]
-            if piece:
-                self._shown += len(piece)
-                return piece
-        raise StopIteration
-
-
-def _as_list(prompt: object) -> tuple[list[Prompt], bool]:
-    """The prompts, and whether a list of prompts was given."""
-    if isinstance(prompt, str):
-        return [prompt], False
-    if isinstance(prompt, np.ndarray) and prompt.ndim == 1:
-        return [prompt.tolist()], False
-    if not isinstance(prompt, Sequence) or isinstance(prompt, (bytes, bytearray)):
-        raise RequestError("prompt", expected="text, token ids or a list of these", got=prompt)
-    if not prompt:
-        raise RequestError("prompt", expected="at least one token or prompt", got="an empty list")
-    if all(isinstance(item, numbers.Integral) and not isinstance(item, bool) for item in prompt):
-        return [prompt], False
-    for i, item in enumerate(prompt):
-        is_prompt = isinstance(item, (str, Sequence, np.ndarray))
-        if not is_prompt or isinstance(item, (bytes, bytearray)):
-            raise RequestError(f"prompt[{i}]", expected="text or token ids", got=item)
-    return list(prompt), True
-
-
-def _check_threads(threads: int | None) -> int:
-    if threads is None:
-        return system.default_threads().count
-    is_int = isinstance(threads, int) and not isinstance(threads, bool)
-    if not is_int or not 1 <= threads <= _MAX_THREADS:
-        raise RequestError(
-            "threads", expected=f"a whole number from 1 to {_MAX_THREADS}", got=repr(threads)
-        )
-    return threads
-
-
-def _check_ctx(ctx: int | None, config: ModelConfig) -> int:
-    if ctx is None:
-        return config.n_ctx_train
-    if isinstance(ctx, bool) or not isinstance(ctx, int) or ctx < 2:
-        raise RequestError("ctx", expected="a whole number from 2", got=repr(ctx))
-    if ctx > config.n_ctx_train:
-        log.warning(
-            "ctx=%d is beyond the %d tokens that the model was trained with; quality may suffer",
-            ctx,
-            config.n_ctx_train,
-        )
-    return ctx
-
-
-def _compile(file: GGUFFile, config: ModelConfig, kv_type: str, report: Progress) -> None:
-    matrices = {t.name: panel_format(file, t).name for t in file.tensors.values() if t.is_matrix}
-    embd = matrices["token_embd.weight"]
-    kernels = kernels_for(config, kv_type, set(matrices.values()), embd)
-    begin = time.perf_counter()
-    compiled = jit.compile_all(kernels, lambda done, total: report("compile", done, total))
-    if compiled:
-        log.info("compiled %d kernels in %.1f s", compiled, time.perf_counter() - begin)
-
-
-def memory_needed(weights_nbytes: int, config: ModelConfig, kv_type: str, n_ctx: int) -> int:
-    """Bytes that a model and a full context of n_ctx tokens take, buffers left out."""
-    return weights_nbytes + kv_layout(config, kv_type).nbytes(n_ctx)
-
-
-__all__ = ["MAX_BATCH", "Completion", "CompletionStream", "Model", "load", "memory_needed"]
+    def _check_nbytes(self, text: str, name: str) -> None:
+        """Refuse what cannot fit before it is encoded, however long it is."""
+        check_text(text, name)
+        n_tokens = len(text.encode()) // self.tokenizer.max_piece_nbytes
+        if n_tokens > self.n_ctx:
+            raise ContextLengthError(n_tokens, self.n_ctx, param=name, hint=_TOO_LONG)

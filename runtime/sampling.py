@@ -54,8 +54,12 @@ class Sampler:
         if params.has_penalties:
             self._history = _History(vocab_size, prompt_ids)
 
-    def sample(self, logits: F32) -> int:
+    def sample(self, logits: F32, allowed: I64 | None = None) -> int:
         """The next token; `logits` (V,) is only read. Does not count it: see `accept`.
+
+        Args:
+            logits: one a token.
+            allowed: the only ids that may be chosen; None allows all.
 
         Raises:
             EngineError: the logits hold NaN or +inf, or nothing but -inf.
@@ -63,6 +67,8 @@ class Sampler:
         params = self.params
         if self._history is not None:
             logits = self._history.penalize(logits, params)
+        if allowed is not None:
+            logits = only(logits, allowed)
         # One look suffices: argmax stops at a NaN, and otherwise finds the largest.
         best = int(np.argmax(logits))
         if not math.isfinite(logits[best]):
@@ -139,6 +145,13 @@ def penalize_counts(
     """
     out: F32 = logits.copy()
     out[ids] -= (presence + counts * frequency).astype(np.float32)
+    return out
+
+
+def only(logits: F32, allowed: I64) -> F32:
+    """A copy in which all but `allowed` cannot be chosen."""
+    out = np.full_like(logits, -np.inf)
+    out[allowed] = logits[allowed]
     return out
 
 

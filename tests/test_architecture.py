@@ -16,9 +16,13 @@ ALLOWED = {
     "kernels": {"numpy", "numba", "llvmlite"},
     "convert": {
         "numpy", "gguf", "sentencepiece", "tokenizers", "google",
-        "halfbyte.errors", "halfbyte.kernels.formats", "halfbyte.kernels.quantize",
+        "halfbyte.errors", "halfbyte.tokenizer.vocabulary",
+        "halfbyte.kernels.formats", "halfbyte.kernels.quantize",
     },
-    "runtime": {"numpy", "sentencepiece", "tokenizers", "huggingface_hub", "halfbyte.kernels"},
+    "runtime": {
+        "numpy", "sentencepiece", "tokenizers", "jinja2", "huggingface_hub", "torch",
+        "halfbyte.kernels",
+    },
 }  # fmt: skip
 PACKAGE = {"kernels": "halfbyte.kernels", "convert": "halfbyte.convert", "runtime": "halfbyte"}
 # Code generation stays in few files.

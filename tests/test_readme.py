@@ -13,12 +13,18 @@ README = (Path(__file__).resolve().parent.parent / "README.md").read_text("utf-8
 
 
 def test_the_python_example_runs(tiny_gguf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     namespace: dict[str, object] = {}
     exec(code.replace("smollm2-135m", str(tiny_gguf)), namespace)
     assert namespace["done"].finish_reason in capsys.readouterr().out
     assert len(namespace["two"]) == 2
     assert namespace["logits"].shape[1] == 300
+
+
+def test_the_infilling_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    _, code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(code, {})
+    assert "import numpy as np\n\nx = " in capsys.readouterr().out
 
 
 def test_every_command_it_names_exists(capsys: pytest.CaptureFixture[str]) -> None:

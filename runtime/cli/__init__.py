@@ -1,8 +1,9 @@
 """The command `halfbyte`.
 
-One file per command, each with `add(commands)`, which declares its options, and a handler that
-imports what it needs, so that `--help` comes at once. stdout carries what was asked for (the
-model's text, a table, JSON) and nothing else; stderr the progress, the log and the statistics.
+One file per command, each with `add(commands)`, which declares its options, and a handler `run`
+that imports what it needs, so that `--help` comes at once. Where options exclude each other, a
+`check` of the arguments ends the command as argparse ends it. stdout carries what was asked for
+(the model's text, a table, JSON) and nothing else; stderr the progress, the log and the statistics.
 
 Exit codes: 0; 1 with `error: ...` on stderr; 2 for a wrong command line; 130 when interrupted.
 A reader that closes the pipe ends the command quietly. Tracebacks are shown only with --debug.
@@ -18,9 +19,11 @@ from collections.abc import Sequence
 
 from halfbyte.cli import (
     bench,
+    chat,
     complete,
     convert,
     doctor,
+    infill,
     inspect,
     progress,
     pull,
@@ -29,7 +32,18 @@ from halfbyte.cli import (
 )
 from halfbyte.errors import HalfbyteError
 
-_COMMANDS = (complete, convert, pull, inspect, tokenize, doctor, warmup, bench)
+_COMMANDS = (
+    complete,
+    infill,
+    chat,
+    convert,
+    pull,
+    inspect,
+    tokenize,
+    doctor,
+    warmup,
+    bench,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = _parser().parse_args(argv)
+        if "check" in args:
+            args.check(args)
     except SystemExit as stop:
         # argparse has said why on stderr, or shown the help.
         return stop.code if isinstance(stop.code, int) else 2

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 from halfbyte.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
+    from halfbyte.model import Model
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_INFILL_MODEL = "infill-10m"
 
 # Flag, parameter, type, what the help says. The defaults are those of SamplingParams.
 _SAMPLING = (
@@ -28,13 +32,22 @@ _SAMPLING = (
 )
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser, *, default: str = DEFAULT_MODEL) -> None:
     """-m: which model."""
     parser.add_argument(
         "-m",
         "--model",
-        default=DEFAULT_MODEL,
+        default=default,
         help="a .gguf file, a name of the catalogue or org/name (default: %(default)s)",
+    )
+
+
+def load_model(args: argparse.Namespace) -> Model:
+    """The model that the options of `add_model` and `add_engine` describe, ready to use."""
+    import halfbyte
+
+    return halfbyte.load(
+        args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type, progress=BAR
     )
 
 
@@ -82,7 +95,14 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def sampling_of(args: argparse.Namespace) -> dict[str, object]:
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json: the answer for programs."""
+    parser.add_argument(
+        "--json", action="store_true", help="print one object with text, tokens and statistics"
+    )
+
+
+def sampling_of(args: argparse.Namespace) -> dict[str, Any]:
     """The sampling parameters that were given, by name; checked.
 
     Raises:
@@ -94,10 +114,32 @@ def sampling_of(args: argparse.Namespace) -> dict[str, object]:
     return given
 
 
-def add_prompt(parser: argparse.ArgumentParser) -> None:
+def add_prompt(
+    parser: argparse._ActionsContainer, *, required: bool = True, what: str = "the text"
+) -> None:
     """-p: the text."""
     parser.add_argument(
-        "-p", "--prompt", required=True, metavar="TEXT", help="the text; - reads stdin as UTF-8"
+        "-p", "--prompt", required=required, metavar="TEXT", help=f"{what}; - reads stdin as UTF-8"
+    )
+
+
+def add_heal(parser: argparse.ArgumentParser) -> None:
+    """--no-heal: whether the text's end may be cut into other tokens."""
+    parser.add_argument(
+        "--no-heal",
+        dest="heal",
+        action="store_false",
+        help="keep the tokens at the cursor; otherwise the model may choose them anew, so that "
+        "'retu' can become 'return'",
+    )
+
+
+def add_order(parser: argparse.ArgumentParser) -> None:
+    """--order: which part of an infilling prompt comes first; None where it is not given."""
+    parser.add_argument(
+        "--order",
+        choices=("auto", "psm", "spm"),
+        help="psm: prefix first, spm: suffix first, auto: suffix first inside a line (default)",
     )
 
 
@@ -108,13 +150,23 @@ def prompt_of(args: argparse.Namespace) -> str:
         RequestError: it is not valid UTF-8.
     """
     text = str(args.prompt)
-    # Bytes of an argument that are no UTF-8 arrive as lone surrogates; encode finds them.
-    data = sys.stdin.buffer.read() if text == "-" else text.encode("utf-8", "surrogateescape")
+    if text == "-":
+        return decode_utf8(sys.stdin.buffer.read(), "prompt")
+    # Bytes of an argument that are no UTF-8 arrive as lone surrogates.
+    return decode_utf8(text.encode("utf-8", "surrogateescape"), "prompt")
+
+
+def decode_utf8(data: bytes, name: str) -> str:
+    """The text of these bytes, each character kept; `name` says whose they are.
+
+    Raises:
+        RequestError: they are not valid UTF-8.
+    """
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RequestError(
-            "prompt", expected="valid UTF-8", got=f"byte 0x{data[error.start]:02x} at {error.start}"
+            name, expected="valid UTF-8", got=f"byte 0x{data[error.start]:02x} at {error.start}"
         ) from error
 
 

@@ -7,14 +7,14 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from halfbyte.generate import Stats
+    from halfbyte.completion import Stats
 
 
-def stats_line(stats: Stats, nbytes_per_token: int) -> str:
+def stats_line(stats: Stats, nbytes_per_token: int, *notes: str) -> str:
     """`prompt 512 tok 61.3 tok/s | decode 128 tok 9.8 tok/s 37.2 GB/s | peak 4.3 GB`.
 
     Decoding a token reads `nbytes_per_token` of weights, so GB/s shows how near the memory's
-    limit it is (`halfbyte doctor` measures that).
+    limit it is (`halfbyte doctor` measures that). `notes` are put at the end.
     """
     read = stats.decode_tps * nbytes_per_token / 1e9
     parts = [
@@ -24,7 +24,7 @@ def stats_line(stats: Stats, nbytes_per_token: int) -> str:
     peak = peak_nbytes()
     if peak is not None:
         parts.append(f"peak {size(peak)}")
-    return " | ".join(parts)
+    return " | ".join([*parts, *notes])
 
 
 def size(nbytes: float) -> str:

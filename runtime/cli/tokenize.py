@@ -1,21 +1,44 @@
-"""`halfbyte tokenize`: the tokens of a text."""
+"""`halfbyte tokenize`: the tokens of a text, or of the prompt that asks for a middle."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
 
 from halfbyte.cli import options, report
 from halfbyte.cli.progress import BAR
+
+if TYPE_CHECKING:
+    from halfbyte.tokenizer import Tokenizer
 
 
 def add(commands: options.Commands) -> argparse.ArgumentParser:
     """Declare the command."""
     parser = commands.add_parser("tokenize", help="show the tokens of a text")
-    options.add_model(parser)
+    parser.add_argument(
+        "-m",
+        "--model",
+        help="a .gguf file, a tokenizer.model, a tokenizer.json, a folder with one of these, or a "
+        f"name as for complete (default: {options.DEFAULT_MODEL}; with --infill: "
+        f"{options.DEFAULT_INFILL_MODEL})",
+    )
     options.add_prompt(parser)
     parser.add_argument("--no-bos", action="store_true", help="never begin with the BOS token")
+    parser.add_argument(
+        "--parse-markers",
+        action="store_true",
+        help="read text that spells a marker, such as ' <EOT>', as that marker",
+    )
+    parser.add_argument(
+        "--infill",
+        action="store_true",
+        help="show the prompt for a text with <FILL_ME>, as the model's reference lays it out",
+    )
+    options.add_order(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, check=partial(_check, parser))
     return parser
 
 
@@ -23,17 +46,44 @@ def run(args: argparse.Namespace) -> None:
     """Print id and piece of each token, one a line."""
     prompt = options.prompt_of(args)
     from halfbyte import catalogue
-    from halfbyte.gguf_file import GGUFFile
     from halfbyte.tokenizer import Tokenizer
 
-    path = catalogue.resolve(args.model, progress=BAR)
+    default = options.DEFAULT_INFILL_MODEL if args.infill else options.DEFAULT_MODEL
+    path = catalogue.resolve(args.model or default, progress=BAR)
     BAR.clear()
-    with GGUFFile.open(path, strict_types=False) as file:
-        tokenizer = Tokenizer.from_gguf(file)
-        ids = tokenizer.encode(prompt, add_bos=False if args.no_bos else None)
-        pieces = [tokenizer.piece(i) for i in ids]
+    tokenizer = Tokenizer.from_path(path)
+    order: dict[str, str] = {}
+    if args.infill:
+        ids, order["order"] = _infilling(tokenizer, prompt, args.order, args.parse_markers)
+    else:
+        add_bos = False if args.no_bos else None
+        ids = tokenizer.encode(prompt, add_bos=add_bos, parse_markers=args.parse_markers)
+    pieces = [tokenizer.piece(i) for i in ids]
     if args.json:
-        report.print_json({"ids": ids, "pieces": pieces})
+        report.print_json({"ids": ids, "pieces": pieces, **order})
         return
     for i, piece in zip(ids, pieces, strict=True):
         print(f"{i:8}  {piece!r}")
+    for name, value in order.items():
+        print(f"{name} {value}", file=sys.stderr)
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Let argparse complain where options do not go together."""
+    if args.order and not args.infill:
+        parser.error("--order is for --infill")
+    if args.no_bos and args.infill:
+        parser.error("--no-bos is not for --infill, whose layout says where BOS stands")
+
+
+def _infilling(
+    tokenizer: Tokenizer, prompt: str, order: str | None, parse_markers: bool
+) -> tuple[list[int], str]:
+    """The ids of an infilling prompt, nothing healed, and the order they are in."""
+    from halfbyte.prompt.infill import require_format, split_marker
+
+    prefix, suffix = split_marker(prompt)
+    found = require_format(tokenizer).prompt(
+        prefix, suffix, order=order or "auto", heal=False, parse_markers=parse_markers
+    )
+    return found.tokens, found.order

@@ -25,6 +25,7 @@ def test_names_are_unique_and_as_promised() -> None:
     sizes, kinds = ("7b", "13b", "34b", "70b"), ("", "-python", "-instruct")
     assert set(names) == {
         "smollm2-135m",
+        "infill-10m",
         *(f"codellama-{size}{kind}" for size in sizes for kind in kinds),
     }
     assert len({entry.file_name for entry in CATALOGUE}) == len(names)
@@ -62,7 +63,9 @@ def test_the_default_model() -> None:
 
 @pytest.mark.parametrize("name", ["smolm2-135m", "codellama7b", "../x", "a/b/c", "a//b", ".a/b"])
 def test_unknown_names_are_errors_that_list_the_known(name: str) -> None:
-    with pytest.raises(RequestError, match=r"the catalogue has smollm2-135m, codellama-7b,"):
+    with pytest.raises(
+        RequestError, match=r"the catalogue has smollm2-135m, infill-10m, codellama-7b,"
+    ):
         catalogue.find(name)
 
 

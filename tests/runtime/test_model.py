@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte import model as model_module
+from halfbyte import loading as loading_module
 
 PROMPT = "ab cd ef"
 
@@ -204,7 +204,7 @@ def test_a_load_that_fails_leaves_no_threads(
     def fail(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model_module, "load_weights", fail)
+    monkeypatch.setattr(loading_module, "load_weights", fail)
     with pytest.raises(KeyboardInterrupt):
         halfbyte.load(tiny_gguf, threads=4)
     assert threading.active_count() == before

@@ -9,7 +9,10 @@ import pytest
 
 import halfbyte
 
-HEAVY = ("numpy", "numba", "llvmlite", "gguf", "sentencepiece", "tokenizers", "huggingface_hub")
+HEAVY = (
+    *("numpy", "numba", "llvmlite", "gguf", "sentencepiece", "tokenizers", "huggingface_hub"),
+    *("jinja2", "torch", "google"),
+)
 
 
 @pytest.mark.parametrize("module", ["halfbyte", "halfbyte.cli", "halfbyte.catalogue"])
@@ -26,6 +29,13 @@ def test_help_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.splitlines()[-1].split()).isdisjoint(HEAVY)
+
+
+def test_every_public_name_is_there() -> None:
+    assert {"Infilling", "Repository", "TemplateError", "CompletionStream"} < set(halfbyte.__all__)
+    for name in halfbyte.__all__:
+        assert getattr(halfbyte, name) is not None
+    assert set(halfbyte.__all__) <= set(dir(halfbyte))
 
 
 def test_no_surprise_attributes() -> None:

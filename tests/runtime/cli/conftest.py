@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO, TextIOWrapper
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -32,21 +34,28 @@ class FakeCompletion:
     tokens: list[int]
     finish_reason: str = "length"
     stats: FakeStats = field(default_factory=FakeStats)
+    healed: str = "he"
+    order: str = "spm"
+    full_text: str = "the whole text"
 
 
 class FakeStream(Iterator[str]):
-    """Yields the pieces; one that is an exception is raised instead."""
+    """Yields the pieces; one that is an exception is raised instead, a function called before."""
 
-    def __init__(self, pieces: list[Any]) -> None:
+    def __init__(self, pieces: list[Any], finish_reason: str) -> None:
         self.pieces, self.completion = list(pieces), None
+        self.finish_reason, self.text = finish_reason, ""
 
     def __next__(self) -> str:
         if not self.pieces:
-            self.completion = FakeCompletion("", [])
+            self.completion = FakeCompletion(self.text, [5, 6, 7], self.finish_reason)
             raise StopIteration
         piece = self.pieces.pop(0)
-        if not isinstance(piece, str):
+        if isinstance(piece, BaseException):
             raise piece
+        if callable(piece):
+            piece = piece()
+        self.text += piece
         return piece
 
 
@@ -61,7 +70,9 @@ class FakeModel:
     def __init__(self) -> None:
         self.pieces: list[Any] = [" a", "b\n", "é"]
         self.load_args: dict[str, Any] = {}
+        self.finish_reason = "length"
         self.prompt: Any = None
+        self.how: dict[str, Any] = {}
         self.params: dict[str, Any] = {}
         self.benched: list[tuple[str, int]] = []
         self.is_closed = False
@@ -71,14 +82,42 @@ class FakeModel:
         self.load_args = {"model": path_or_name, **kwargs}
         return self
 
-    def stream(self, prompt: Any, *, progress: Any = None, **params: Any) -> FakeStream:
-        self.prompt, self.params = prompt, params
-        SamplingParams.from_kwargs(**params)
-        return FakeStream(self.pieces)
+    def stream(self, prompt: Any, *, progress: Any, heal: bool, **params: Any) -> FakeStream:
+        return self._stream(prompt, {"heal": heal}, params)
 
-    def complete(self, prompt: Any, *, progress: Any = None, **params: Any) -> FakeCompletion:
-        self.prompt, self.params = prompt, params
-        return FakeCompletion("".join(self.pieces), [5, 6, 7])
+    def complete(self, prompt: Any, *, progress: Any, heal: bool, **params: Any) -> FakeCompletion:
+        return self._complete(prompt, {"heal": heal}, params)
+
+    def stream_infill(
+        self, *prompt: str, progress: Any, heal: bool, order: str, repository: Any, **params: Any
+    ) -> FakeStream:
+        how = {"heal": heal, "order": order, "repository": repository}
+        return self._stream(prompt, how, params)
+
+    def infill(
+        self, *prompt: str, progress: Any, heal: bool, order: str, repository: Any, **params: Any
+    ) -> FakeCompletion:
+        how = {"heal": heal, "order": order, "repository": repository}
+        return self._complete(prompt, how, params)
+
+    def stream_chat(
+        self, messages: Any, *, progress: Any, format: str, **params: Any
+    ) -> FakeStream:
+        return self._stream(list(messages), {"format": format}, params)
+
+    def chat(self, messages: Any, *, progress: Any, format: str, **params: Any) -> FakeCompletion:
+        return self._complete(list(messages), {"format": format}, params)
+
+    def _stream(self, prompt: Any, how: dict[str, Any], params: dict[str, Any]) -> FakeStream:
+        self.prompt, self.how, self.params = prompt, how, params
+        SamplingParams.from_kwargs(**params)
+        return FakeStream(self.pieces, self.finish_reason)
+
+    def _complete(self, prompt: Any, how: dict[str, Any], params: dict[str, Any]) -> FakeCompletion:
+        stream = self._stream(prompt, how, params)
+        list(stream)
+        assert stream.completion is not None
+        return stream.completion
 
     def bench_prefill(self, n: int) -> float:
         self.benched.append(("pp", n))
@@ -103,6 +142,37 @@ def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     fake = FakeModel()
     monkeypatch.setitem(vars(halfbyte), "load", fake.load)  # without importing the real one
     return fake
+
+
+@pytest.fixture(scope="session")
+def infill_gguf(
+    tmp_path_factory: pytest.TempPathFactory, benchmark_module: Callable[[str], ModuleType]
+) -> Path:
+    """A small random model whose vocabulary has Code Llama's infilling pieces."""
+    from sentencepiece import sentencepiece_model_pb2 as spm
+
+    from halfbyte.convert import convert
+    from halfbyte.tokenizer.markers import CODE_LLAMA
+
+    tiny, n_words = benchmark_module("tiny_llama"), 300
+    pieces = ("<", ">", "E", "O", "T", "▁<", "OT", *CODE_LLAMA)  # what " <EOT>" is merged from
+    folder = tmp_path_factory.mktemp("infill") / "hf"
+    shape = {"dim": 64, "hidden_dim": 96, "n_layers": 1, "n_heads": 4, "n_kv_heads": 2}
+    n_vocab = n_words + len(pieces)
+    tiny.save(
+        tiny.Tiny("i", 5, **shape, head_dim=16, vocab_size=n_vocab, rope_theta=1e4, tied=False),
+        folder,
+    )
+    tiny.save_tokenizer(n_words, folder)
+    path = folder / "tokenizer.model"
+    proto = spm.ModelProto.FromString(path.read_bytes())
+    proto.trainer_spec.vocab_size = n_vocab
+    for piece in pieces:
+        score = -1e18 if piece.startswith("▁<") and piece.endswith(">") else -1e9
+        proto.pieces.add(piece=piece, score=score, type=spm.ModelProto.SentencePiece.NORMAL)
+    path.write_bytes(proto.SerializeToString())
+    convert(folder, folder.with_suffix(".gguf"), type="q8_0")
+    return folder.with_suffix(".gguf")
 
 
 @pytest.fixture

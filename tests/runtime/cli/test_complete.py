@@ -49,6 +49,14 @@ def test_every_option_arrives(run: Any, model: Any) -> None:
     assert set(model.params) == {f.name for f in fields(SamplingParams)} - {"stop_tokens"}
 
 
+def test_healing_can_be_left_out(run: Any, model: Any) -> None:
+    for more in ((), ("--json",)):
+        assert run("complete", "-p", "x", *more).code == 0
+        assert model.how == {"heal": True}
+        assert run("complete", "-p", "x", "--no-heal", *more).code == 0
+        assert model.how == {"heal": False}
+
+
 def test_zero_counts_as_given(run: Any, model: Any) -> None:
     run("complete", "-p", "x", "--temp", "0", "--seed", "0", "-n", "0")
     assert model.params == {"temperature": 0.0, "seed": 0, "max_tokens": 0}
@@ -90,6 +98,7 @@ def test_json(run: Any, model: Any) -> None:
     assert json.loads(outcome.out) == {
         "model": "/models/fake.gguf",
         "text": " ab\né",
+        "healed": "he",
         "tokens": [5, 6, 7],
         "finish_reason": "length",
         "stats": {

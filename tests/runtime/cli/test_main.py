@@ -14,7 +14,10 @@ import pytest
 import halfbyte
 from halfbyte.errors import HalfbyteError
 
-COMMANDS = ["complete", "convert", "pull", "inspect", "tokenize", "doctor", "warmup", "bench"]
+COMMANDS = [
+    *("complete", "infill", "chat", "convert", "pull", "inspect", "tokenize"),
+    *("doctor", "warmup", "bench"),
+]
 
 
 def test_help_names_every_command(run: Any) -> None:

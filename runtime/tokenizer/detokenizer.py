@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 
-from halfbyte.tokenizer import DECODE_ERRORS, Tokenizer
+from halfbyte.tokenizer.tokenizer import DECODE_ERRORS, Tokenizer
 
 
 class StreamDetokenizer:
@@ -12,15 +12,26 @@ class StreamDetokenizer:
 
     The pieces of `push` and the rest of `flush` together are the text of all tokens: a first
     space is kept, control tokens give nothing, and each byte that is not UTF-8 gives U+FFFD.
+
+    Args:
+        tokenizer: whose tokens they are.
+        skip_nbytes: bytes at the beginning that are not given out: text that is shown already.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, *, skip_nbytes: int = 0) -> None:
+        self._tokenizer, self._skip_nbytes = tokenizer, skip_nbytes
         self._decoder = codecs.getincrementaldecoder("utf-8")(DECODE_ERRORS)
+
+    def skips(self, token: int) -> bool:
+        """Whether all of the next token's bytes will be skipped."""
+        return len(self._tokenizer.token_bytes(token)) <= self._skip_nbytes
 
     def push(self, token: int) -> str:
         """The text that has become complete with this token."""
-        return self._decoder.decode(self._tokenizer.token_bytes(token))
+        piece = self._tokenizer.token_bytes(token)
+        n = min(self._skip_nbytes, len(piece))
+        self._skip_nbytes -= n
+        return self._decoder.decode(piece[n:])
 
     def flush(self) -> str:
         """What is left of an unfinished character."""

@@ -7,11 +7,16 @@ regular expressions that the families' own tokenizer files state.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from functools import cached_property
+
 from tokenizers import AddedToken, Regex, models, pre_tokenizers
 from tokenizers import Tokenizer as _Tokenizer
 
 from halfbyte.errors import ModelFileError, TokenizerError, UnsupportedModelError
-from halfbyte.tokenizer import USER_DEFINED, Vocabulary
+from halfbyte.tokenizer import cutting
+from halfbyte.tokenizer.vocabulary import CONTROL, USER_DEFINED, Vocabulary
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _WORDS = (
@@ -37,56 +42,92 @@ _WHOLE_PIECES_FIRST = ("llama-bpe", "llama3")
 
 
 class ByteLevelBackend:
-    """Encodes with the `tokenizers` package, whose text is bytes in GPT-2's alphabet."""
+    """Encodes with the `tokenizers` package, whose text is bytes in GPT-2's alphabet.
+
+    Two tokenizers on one model: the one that reads a user's text knows no markers.
+    """
 
     kind = "bpe"
     default_add_bos = False
-    strips_space = False
+    adds_space = False
 
-    def __init__(self, vocabulary: Vocabulary, merges: list[bytes], pre: str) -> None:
-        path = vocabulary.path
+    def __init__(self, vocabulary: Vocabulary, markers: frozenset[int]) -> None:
+        path, pre = vocabulary.path, vocabulary.pre
         if pre not in PRE_TOKENIZERS:
             raise UnsupportedModelError(
                 path, "tokenizer.ggml.pre", expected=", ".join(PRE_TOKENIZERS), got=pre
             )
-        pieces = [_text(path, piece) for piece in vocabulary.pieces]
+        self._pieces = [_text(path, piece) for piece in vocabulary.pieces]
+        self._vocabulary, self._pre = vocabulary, pre
         # A file may repeat a piece; the first is the one that text becomes.
-        ids = {piece: i for i, piece in reversed(list(enumerate(pieces)))}
-        pairs = [_pair(path, i, merge) for i, merge in enumerate(merges)]
+        ids = {piece: i for i, piece in reversed(list(enumerate(self._pieces)))}
+        pairs = [_pair(path, i, merge) for i, merge in enumerate(vocabulary.merges)]
         # Some vocabularies lack bytes that hardly occur; the package would drop them silently.
         self._missing = frozenset(_BYTE_OF[c] for c in _BYTE_OF.keys() - ids.keys())
         try:
-            model = models.BPE(ids, pairs, ignore_merges=pre in _WHOLE_PIECES_FIRST)
+            self._model = models.BPE(ids, pairs, ignore_merges=pre in _WHOLE_PIECES_FIRST)
         except Exception as error:  # the package raises plain Exception
             raise ModelFileError(
                 path, "tokenizer.ggml.merges", expected="pairs of pieces", got=str(error)
             ) from error
-        self._tokenizer = _Tokenizer(model)
-        cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in PRE_TOKENIZERS[pre]]
-        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*cuts, byte_level])
-        self._tokenizer.add_tokens(
-            [
-                AddedToken(piece, normalized=False)
-                for piece, type_id in zip(pieces, vocabulary.types, strict=True)
-                if type_id == USER_DEFINED and piece
-            ]
+        types = vocabulary.types
+        self._plain = self._build(
+            i for i, t in enumerate(types) if t == USER_DEFINED and i not in markers
         )
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of a text without special tokens."""
+    def encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
+        """Ids of a text that is not empty; beginnings are no different."""
         absent = self._missing.intersection(text.encode())
         if absent:
             raise TokenizerError(f"text: this vocabulary has no token for byte {min(absent):#04x}")
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        tokenizer = self._complete if parse_markers else self._plain
+        ids: list[int] = []
+        for part in cutting.parts(text, self._boundary):
+            ids += tokenizer.encode(part, add_special_tokens=False).ids
+        return ids
+
+    @cached_property
+    def _complete(self) -> _Tokenizer:
+        """The tokenizer for text in which special tokens are meant."""
+        types = self._vocabulary.types
+        return self._build(i for i, t in enumerate(types) if t in (CONTROL, USER_DEFINED))
+
+    def _build(self, added: Iterable[int]) -> _Tokenizer:
+        """A tokenizer that finds the tokens `added` before text is cut."""
+        tokenizer = _Tokenizer(self._model)
+        cuts = [
+            pre_tokenizers.Split(Regex(pattern), "isolated")
+            for pattern in PRE_TOKENIZERS[self._pre]
+        ]
+        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*cuts, byte_level])
+        tokenizer.add_tokens(
+            [AddedToken(self._pieces[i], normalized=False) for i in added if self._pieces[i]]
+        )
+        return tokenizer
+
+    @cached_property
+    def _boundary(self) -> re.Pattern[str]:
+        """Before a newline that follows a letter: no cut of any kind above joins the two.
+
+        Unless an added token does.
+        """
+        joins = re.compile(r"[^\W\d_]\n")
+        added = (CONTROL, USER_DEFINED)
+        has_joint = any(
+            joins.search(piece)
+            for piece, type_id in zip(self._pieces, self._vocabulary.types, strict=True)
+            if type_id in added
+        )
+        return re.compile("(?!)" if has_joint else r"(?<=[^\W\d_])(?=\n)")
 
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
         """The text bytes that a piece stands for."""
         if type_id == USER_DEFINED:
             return piece
         try:
-            return bytes(_BYTE_OF[c] for c in piece.decode())
-        except KeyError:  # not spelled in the alphabet: an added token, which is plain text
+            return piece.decode().translate(_TO_LATIN_1).encode("latin-1")
+        except UnicodeEncodeError:  # not spelled in the alphabet: an added token, plain text
             return piece
 
 
@@ -101,6 +142,8 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 _BYTE_OF = _byte_alphabet()
+# The Latin-1 characters outside the alphabet lead to one that Latin-1 cannot encode.
+_TO_LATIN_1 = dict.fromkeys(range(256), 0xFFFF) | {ord(c): b for c, b in _BYTE_OF.items()}
 
 
 def _text(path: str, piece: bytes) -> str:

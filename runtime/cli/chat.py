@@ -1,0 +1,81 @@
+"""`halfbyte chat`: talk with a model, or ask it one thing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+
+from halfbyte.cli import chat_session, options, output
+from halfbyte.cli.progress import BAR
+from halfbyte.errors import RequestError
+
+
+def add(commands: options.Commands) -> argparse.ArgumentParser:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "chat",
+        help="talk with a model",
+        description="Talk at a terminal; from elsewhere, stdin is one message to answer.",
+    )
+    options.add_model(parser)
+    options.add_prompt(parser, required=False, what="answer this one message")
+    parser.add_argument("--system", metavar="TEXT", help="a system message to begin with")
+    parser.add_argument(
+        "--format",
+        choices=("auto", "llama-2", "codellama-70b", "template"),
+        default="auto",
+        help="how messages are laid out (default: as the model's file asks)",
+    )
+    options.add_sampling(parser)
+    options.add_engine(parser)
+    options.add_json(parser)
+    parser.set_defaults(run=run, check=partial(_check, parser))
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Talk at a terminal; answer one message where there is -p or stdin is something else."""
+    sampling = options.sampling_of(args)
+    messages = chat_session.first_messages(args.system)
+    if _is_talk(args):
+        shows_stats = args.verbose or args.debug
+        with options.load_model(args) as model:
+            BAR.clear()
+            session = chat_session.Session(
+                model, messages, shows_stats=shows_stats, format=args.format, **sampling
+            )
+            session.run()
+        return
+    messages.append({"role": "user", "content": _only_message(args)})
+    with options.load_model(args) as model:
+        if args.json:
+            done = model.chat(messages, format=args.format, progress=BAR, **sampling)
+            output.print_json(model, done)
+            output.print_stats(model, done)
+            return
+        stream = model.stream_chat(messages, format=args.format, progress=BAR, **sampling)
+        output.write(stream)
+        output.print_stats(model, stream.completion)
+
+
+def _is_talk(args: argparse.Namespace) -> bool:
+    return args.prompt is None and sys.stdin.isatty()
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Let argparse complain where options do not go together."""
+    if args.json and _is_talk(args):
+        parser.error("--json is for one message: give it with -p or on stdin")
+
+
+def _only_message(args: argparse.Namespace) -> str:
+    """-p, or the whole of stdin; the end of its last line, which a shell put there, left out."""
+    if args.prompt is None:
+        args.prompt = "-"
+    text = options.prompt_of(args)
+    if args.prompt == "-":
+        text = text.removesuffix("\n").removesuffix("\r")
+    if not text.strip():
+        raise RequestError("message", expected="some text", got="nothing")
+    return text

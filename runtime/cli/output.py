@@ -1,0 +1,61 @@
+"""What the model wrote, on stdout: piece by piece, or as one JSON object."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from halfbyte.cli import report
+from halfbyte.cli.progress import BAR
+
+if TYPE_CHECKING:
+    from halfbyte.completion import Completion
+    from halfbyte.model import Model
+
+
+def write(pieces: Iterable[str], *, always_ends_line: bool = False) -> None:
+    """Show each piece as soon as it is there, and on a screen end the line.
+
+    Elsewhere stdout gets the exact text and no more, unless it `always_ends_line`.
+    """
+    last = ""
+    for piece in pieces:
+        BAR.clear()
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+        last = piece or last
+    BAR.clear()
+    if (always_ends_line or sys.stdout.isatty()) and not last.endswith("\n"):
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+
+
+def print_json(model: Model, done: Completion, **more: str) -> None:
+    """One object: text, tokens, why it ended, what it cost, and what one command adds."""
+    BAR.clear()
+    stats = done.stats
+    report.print_json(
+        {
+            "model": model.path,
+            "text": done.text,
+            **more,
+            "healed": done.healed,
+            "tokens": done.tokens,
+            "finish_reason": done.finish_reason,
+            "stats": {
+                "n_prompt": stats.n_prompt,
+                "prefill_s": stats.prefill_s,
+                "n_decode": stats.n_decode,
+                "decode_s": stats.decode_s,
+                "load_s": model.load_s,
+            },
+        }
+    )
+
+
+def print_stats(model: Model, done: Completion | None, *notes: str) -> None:
+    """One line on stderr about a generation that came to its end."""
+    if done is not None:
+        line = report.stats_line(done.stats, model.nbytes_per_token, *notes)
+        print(line, file=sys.stderr)

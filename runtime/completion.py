@@ -1,0 +1,74 @@
+"""What a generation gives: its text, its tokens, why it ended and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a completion cost. Seconds are wall time; rates are tokens per second.
+
+    In a list of prompts, `decode_s` is the time in which the sequences were decoded together.
+    """
+
+    n_prompt: int
+    prefill_s: float
+    n_decode: int
+    decode_s: float
+
+    @property
+    def prefill_tps(self) -> float:
+        """Prompt tokens per second."""
+        return self.n_prompt / self.prefill_s if self.prefill_s > 0 else 0.0
+
+    @property
+    def decode_tps(self) -> float:
+        """Generated tokens per second, the first one, which prefill gives, left out."""
+        return self.n_decode / self.decode_s if self.decode_s > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A prompt's continuation.
+
+    Attributes:
+        text: exactly what follows the prompt, a leading space kept.
+        tokens: the generated ids; an end token or a stop token at the end is left out. With
+            healing the first ones spell `healed` before the text.
+        finish_reason: "stop" (an end token, a stop token or a stop string), "length" (max_tokens)
+            or "context" (the context is full).
+        stats: what it cost.
+        healed: the prompt's end that was taken back and generated again; mostly empty.
+    """
+
+    text: str
+    tokens: list[int]
+    finish_reason: str
+    stats: Stats
+    healed: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Infilling(Completion):
+    """What belongs between a prefix and a suffix; `text` is this middle, its spaces kept.
+
+    Attributes:
+        prefix, suffix: as they were given.
+        order: "psm" (the prompt had the prefix first) or "spm" (the suffix first).
+    """
+
+    prefix: str
+    suffix: str
+    order: str
+
+    @classmethod
+    def of(cls, done: Completion, prefix: str, suffix: str, order: str) -> Infilling:
+        """The result of the generation `done`."""
+        values = {field.name: getattr(done, field.name) for field in fields(done)}
+        return cls(**values, prefix=prefix, suffix=suffix, order=order)
+
+    @property
+    def full_text(self) -> str:
+        """Prefix, middle and suffix, joined."""
+        return self.prefix + self.text + self.suffix

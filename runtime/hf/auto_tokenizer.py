@@ -1,0 +1,70 @@
+"""The tokenizer that fits a model: `AutoTokenizer.from_pretrained`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+from halfbyte.errors import ModelFileError, RequestError
+from halfbyte.hf.tokenizer import CodeLlamaTokenizer
+from halfbyte.hf.tokenizer_base import TokenizerBase, locate
+from halfbyte.hf.tokenizer_json import JSONTokenizer
+from halfbyte.hf.tokenizer_llama import MODEL_FILE, LlamaTokenizer
+from halfbyte.hf.tokenizer_settings import CONFIG, TOKENIZER_JSON, read_json
+from halfbyte.hf.tokenizer_vocab import read_gguf, read_sentencepiece
+from halfbyte.tokenizer import Vocabulary
+
+_MARKER = "▁<PRE>".encode()  # only Code Llama's vocabularies have it
+_CLASSES: dict[str, type[TokenizerBase]] = {
+    "CodeLlamaTokenizer": CodeLlamaTokenizer,
+    "LlamaTokenizer": LlamaTokenizer,
+}
+
+
+class AutoTokenizer:
+    """Chooses among CodeLlamaTokenizer, LlamaTokenizer and JSONTokenizer; has no instances.
+
+    A folder's tokenizer_config.json names the class; otherwise, and for .gguf files, the
+    vocabulary decides.
+    """
+
+    def __init__(self) -> NoReturn:
+        raise RequestError("AutoTokenizer", expected="AutoTokenizer.from_pretrained(...)")
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **arguments: Any
+    ) -> TokenizerBase:
+        """The tokenizer of a model; arguments as for TokenizerBase.from_pretrained.
+
+        Raises:
+            RequestError: an unknown argument, or neither a path nor a name.
+            ModelFileError: nothing usable lies there.
+        """
+        path, given = locate(pretrained_model_name_or_path, arguments)
+        if path.suffix == ".gguf":
+            vocabulary, stated = read_gguf(path)
+            name = os.fspath(pretrained_model_name_or_path)
+            return _by_vocabulary(vocabulary).from_vocabulary(vocabulary, stated, given, name)
+        return _by_files(path).from_pretrained(path, **arguments)
+
+
+def _by_vocabulary(vocabulary: Vocabulary) -> type[TokenizerBase]:
+    if vocabulary.model != "llama":
+        return JSONTokenizer
+    return CodeLlamaTokenizer if _MARKER in vocabulary.pieces else LlamaTokenizer
+
+
+def _by_files(path: Path) -> type[TokenizerBase]:
+    folder = path if path.is_dir() else path.parent
+    model = path if path.is_file() else folder / MODEL_FILE
+    stated = str(read_json(folder / CONFIG).get("tokenizer_class")).removesuffix("Fast")
+    if model.suffix == ".model" and model.is_file():
+        return _CLASSES.get(stated) or _by_vocabulary(read_sentencepiece(model))
+    if (path if path.is_file() else folder / TOKENIZER_JSON).is_file():
+        # A tokenizer.json says nothing about infilling.
+        return CodeLlamaTokenizer if stated == "CodeLlamaTokenizer" else JSONTokenizer
+    raise ModelFileError(
+        path, "tokenizer", expected=f"{MODEL_FILE} or {TOKENIZER_JSON}", got="neither"
+    )

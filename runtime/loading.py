@@ -1,0 +1,118 @@
+"""`load`: from a path or a name to a model that is ready."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+
+from halfbyte import catalogue, system
+from halfbyte.config import ModelConfig
+from halfbyte.engine import Engine, kernels_for, kv_layout
+from halfbyte.errors import RequestError, UnsupportedModelError
+from halfbyte.gguf_file import GGUFFile
+from halfbyte.kernels import jit
+from halfbyte.kernels.kv_layout import KV_TYPES
+from halfbyte.kernels.pool import Pool
+from halfbyte.model import Model
+from halfbyte.progress import Progress, silent
+from halfbyte.tokenizer import Tokenizer
+from halfbyte.weights import check_tensors, load_weights, panel_format
+
+log = logging.getLogger(__name__)
+
+_MAX_THREADS = 1024
+
+
+def load(
+    path_or_name: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    ctx: int | None = None,
+    kv_type: str = "f16",
+    progress: Progress | None = None,
+) -> Model:
+    """Load a model.
+
+    Args:
+        path_or_name: a .gguf file, or a name of the catalogue, which is pulled on first use.
+        threads: worker threads; default: physical cores that this process may use.
+        ctx: context in tokens; default: the length that the model was trained with. More than
+            that is allowed and warned about.
+        kv_type: "f16" or "f32", how keys and values are stored.
+        progress: called with (stage, done, total) while pulling, compiling and loading.
+
+    Raises:
+        RequestError: an argument is out of range, or the name is unknown.
+        ModelFileError: the file is missing, broken or not supported.
+        DownloadError: the model could not be pulled.
+        SettingError: an environment variable cannot be used.
+    """
+    report = progress or silent
+    n_threads = _check_threads(threads)
+    if kv_type not in KV_TYPES:
+        raise RequestError("kv_type", expected=f"one of {', '.join(KV_TYPES)}", got=repr(kv_type))
+    path = catalogue.resolve(path_or_name, progress=progress)
+    if path.is_dir():
+        raise UnsupportedModelError(
+            path,
+            expected="a .gguf file",
+            got="a folder",
+            hint=f"convert it first: halfbyte convert {path} model.gguf --type q8_0",
+        )
+    begin = time.perf_counter()
+    with GGUFFile.open(path) as file:
+        config = ModelConfig.from_gguf(file)
+        n_ctx = _check_ctx(ctx, config)
+        check_tensors(file, config)
+        tokenizer = Tokenizer.from_gguf(file)
+        system.set_up_kernels()
+        _compile(file, config, kv_type, report)
+        pool = Pool(n_threads)
+        try:
+            weights = load_weights(file, config, pool, lambda d, n: report("load", d, n))
+            engine = Engine(config, weights, pool, kv_type, n_ctx)
+        except BaseException:
+            pool.close()
+            raise
+    return Model(path, config, tokenizer, engine, time.perf_counter() - begin)
+
+
+def _check_threads(threads: int | None) -> int:
+    if threads is None:
+        return system.default_threads().count
+    is_int = isinstance(threads, int) and not isinstance(threads, bool)
+    if not is_int or not 1 <= threads <= _MAX_THREADS:
+        raise RequestError(
+            "threads", expected=f"a whole number from 1 to {_MAX_THREADS}", got=repr(threads)
+        )
+    return threads
+
+
+def _check_ctx(ctx: int | None, config: ModelConfig) -> int:
+    if ctx is None:
+        return config.n_ctx_train
+    if isinstance(ctx, bool) or not isinstance(ctx, int) or ctx < 2:
+        raise RequestError("ctx", expected="a whole number from 2", got=repr(ctx))
+    if ctx > config.n_ctx_train:
+        log.warning(
+            "ctx=%d is beyond the %d tokens that the model was trained with; quality may suffer",
+            ctx,
+            config.n_ctx_train,
+        )
+    return ctx
+
+
+def _compile(file: GGUFFile, config: ModelConfig, kv_type: str, report: Progress) -> None:
+    matrices = {t.name: panel_format(file, t).name for t in file.tensors.values() if t.is_matrix}
+    embd = matrices["token_embd.weight"]
+    kernels = kernels_for(config, kv_type, set(matrices.values()), embd)
+    begin = time.perf_counter()
+    compiled = jit.compile_all(kernels, lambda done, total: report("compile", done, total))
+    if compiled:
+        log.info("compiled %d kernels in %.1f s", compiled, time.perf_counter() - begin)
+
+
+def memory_needed(weights_nbytes: int, config: ModelConfig, kv_type: str, n_ctx: int) -> int:
+    """Bytes that a model and a full context of n_ctx tokens take, buffers left out."""
+    return weights_nbytes + kv_layout(config, kv_type).nbytes(n_ctx)

@@ -1,0 +1,316 @@
+"""Infilling: which tokens a family has for it, and how prefix and suffix are laid out.
+
+Two orders: prefix-first (PSM) and suffix-first (SPM), where the prefix stands last, so that the
+model goes on inside a word or a line. What a model can do is read from its vocabulary.
+
+Sources: Bavarian et al., "Efficient Training of Language Models to Fill in the Middle" (2022);
+Rozière et al., "Code Llama" (2023), section 2.3, and its published llama/generation.py; the model
+cards of the other families.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from halfbyte.errors import RequestError, UnsupportedModelError
+from halfbyte.prompt.healing import Healing, heal_tail
+from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer.tokenizer import check_text
+
+FILL_MARKER = "<FILL_ME>"
+ORDERS = ("auto", "psm", "spm")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The infilling tokens of a family of models, by their text.
+
+    Attributes:
+        name: what its users call it.
+        prefix, suffix, middle: markers; a family without a middle marker has an empty one.
+        psm, spm: the order of the parts, or empty where the family was not trained on it; P, S
+            and M are the markers, p and s the texts.
+        stops: tokens that end the middle, besides those that end any text.
+        repo, file: markers before a repository's and a file's name; empty: a comment line.
+        repo_end: what follows the repository's name.
+    """
+
+    name: str
+    prefix: str
+    suffix: str
+    middle: str
+    psm: str = "PpSsM"
+    spm: str = ""
+    stops: tuple[str, ...] = ()
+    repo: str = ""
+    file: str = ""
+    repo_end: str = ""
+
+
+FAMILIES = (
+    Family("Code Llama", "▁<PRE>", "▁<SUF>", "▁<MID>", spm="PSsMp", stops=("▁<EOT>",)),
+    Family(
+        "Qwen2.5-Coder", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>",
+        stops=("<|endoftext|>", "<|fim_pad|>", "<|file_sep|>", "<|repo_name|>"),
+        repo="<|repo_name|>", repo_end="\n", file="<|file_sep|>",
+    ),
+    Family("DeepSeek-Coder", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
+    Family(
+        "Granite-code", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", spm="PSsMp",
+        stops=("<|endoftext|>", "<fim_pad>", "<filename>"), repo="<reponame>", file="<filename>",
+    ),
+    Family(
+        "StarCoder", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", spm="PSsMp",
+        stops=("<|endoftext|>", "<fim_pad>", "<file_sep>"),
+    ),
+    Family("Codestral", "[PREFIX]", "[SUFFIX]", "", psm="", spm="SsPp"),
+)  # fmt: skip
+
+# A vocabulary whose GGUF keys name the tokens, though no family above spells them so.
+_BY_KEYS = "the family that the file's fim keys describe"
+_KEYS = {"P": "fim_pre", "S": "fim_suf", "M": "fim_mid"}
+_STOP_ROLES = ("eot", "fim_pad", "fim_rep", "fim_sep")
+
+_COMMENTS = {
+    "//": "c cc cpp cs cu cxx dart go h hpp java js jsx kt m php proto rs scala swift ts tsx v zig",
+    "--": "ada elm hs lua sql vhd vhdl",
+    "%": "erl m4 pl tex",
+    ";": "asm clj el lisp rkt s scm",
+}
+_COMMENT_OF = {ext: mark for mark, names in _COMMENTS.items() for ext in names.split()}
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """What else the model is shown beside the text around the cursor.
+
+    Families with tokens for it (Qwen2.5-Coder, Granite-code) get repository and file names in
+    their own layout. For the others each file becomes text before the prefix: a comment line with
+    its name, its content, an empty line; then the current file's name, if there is one.
+
+    Attributes:
+        files: name -> content, in order; the nearest to the cursor's best come last.
+        current: name of the file that is being edited.
+        name: name of the repository.
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    current: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InfillPrompt:
+    """Token ids that ask for a middle, and how they came to be.
+
+    Attributes:
+        tokens: the prompt.
+        order: "psm" or "spm".
+        healing: what the first tokens have to spell, or None.
+    """
+
+    tokens: list[int]
+    order: str
+    healing: Healing | None
+
+
+class InfillFormat:
+    """Infilling as one vocabulary can do it.
+
+    Attributes:
+        family: whose tokens they are.
+        orders: those it was trained on.
+        stop_ids: tokens that end a middle, besides the tokenizer's `eog_ids`.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, family: Family, ids: Mapping[str, int]) -> None:
+        self._tokenizer, self.family, self._ids = tokenizer, family, ids
+        self.orders = tuple(name for name in ("psm", "spm") if getattr(family, name))
+        stops = {tokenizer.id_of(text) for text in family.stops}
+        stops |= {tokenizer.vocabulary.special.get(role) for role in _STOP_ROLES}
+        self.stop_ids = frozenset(i for i in stops if i is not None)
+
+    def prompt(
+        self,
+        prefix: str,
+        suffix: str,
+        *,
+        order: str = "auto",
+        heal: bool = False,
+        repository: Repository | None = None,
+        parse_markers: bool = False,
+    ) -> InfillPrompt:
+        """The ids that ask for what stands between prefix and suffix.
+
+        Args:
+            prefix: the text before the cursor, may be empty.
+            suffix: the text after it, likewise.
+            order: "psm", "spm" or "auto", see `choose_order`.
+            heal: whether the prefix may lose its last tokens, for the model to choose them anew.
+            repository: other files.
+            parse_markers: see Tokenizer.encode.
+
+        Raises:
+            RequestError: an order that the family was not trained on.
+            TokenizerError: lone surrogates.
+        """
+        check_text(prefix, "prefix")
+        check_text(suffix, "suffix")
+        order = self._check_order(order, prefix)
+        context, before = self._context(repository)
+        tokenizer = self._tokenizer
+        p = tokenizer.encode(before + prefix, add_bos=False, parse_markers=parse_markers)
+        s = tokenizer.encode_fragment(suffix, parse_markers=parse_markers)
+        healing = None
+        if heal:
+            n_kept, tail = heal_tail(tokenizer, p, n_text=_n_text(tokenizer, p, before, prefix))
+            if order == "psm" and n_kept == 0 and tokenizer.adds_space:
+                tail = tail[1:]  # the middle has no space put before it
+            p = p[:n_kept]
+            healing = Healing(tokenizer, tail) if tail else None
+        parts = {"p": p, "s": s, **{letter: [i] for letter, i in self._ids.items()}}
+        tokens = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
+        tokens += context
+        for letter in getattr(self.family, order):
+            tokens += parts[letter]
+        return InfillPrompt(tokens, order, healing)
+
+    def _check_order(self, order: str, prefix: str) -> str:
+        if order not in ORDERS:
+            raise RequestError("order", expected=f"one of {', '.join(ORDERS)}", got=repr(order))
+        if order == "auto":
+            wanted = choose_order(prefix)
+            return wanted if wanted in self.orders else self.orders[0]
+        if order not in self.orders:
+            raise RequestError(
+                "order", expected=f"{' or '.join(self.orders)} for {self.family.name}", got=order
+            )
+        return order
+
+    def _context(self, repository: Repository | None) -> tuple[list[int], str]:
+        """Ids before the prompt, and text before the prefix, that show the other files."""
+        if repository is None:
+            return [], ""
+        _check_repository(repository)
+        repo, file = (self._tokenizer.id_of(t) for t in (self.family.repo, self.family.file))
+        if file is None:
+            return [], _plain_context(repository)
+        ids: list[int] = []
+        fragment = self._tokenizer.encode_fragment
+        if repo is not None and repository.name:
+            ids += [repo, *fragment(repository.name + self.family.repo_end)]
+        for name, text in repository.files.items():
+            ids += [file, *fragment(f"{name}\n{text}" + ("" if text.endswith("\n") else "\n"))]
+        if repository.current:
+            ids += [file, *fragment(f"{repository.current}\n")]
+        return ids, ""
+
+
+def choose_order(prefix: str) -> str:
+    """The better order for a cursor after this prefix.
+
+    Suffix-first where the cursor's line has begun, so that it is inside a word or a line: there
+    the prefix stands last and the model goes on from it. Prefix-first on a blank line.
+    """
+    line = prefix[prefix.rfind("\n") + 1 :]
+    return "spm" if line.strip() else "psm"
+
+
+def split_marker(prompt: str) -> tuple[str, str]:
+    """Prefix and suffix of a text with one <FILL_ME>.
+
+    Raises:
+        RequestError: none, or more than one.
+    """
+    check_text(prompt, "prompt")
+    parts = prompt.split(FILL_MARKER)
+    if len(parts) != 2:
+        raise RequestError(
+            "prompt",
+            expected=f"one {FILL_MARKER}, where text is wanted",
+            got=f"{len(parts) - 1} of them",
+            hint="give prefix and suffix as two arguments" if len(parts) < 2 else "",
+        )
+    return parts[0], parts[1]
+
+
+def find_format(tokenizer: Tokenizer) -> InfillFormat | None:
+    """Infilling with this vocabulary, or None where it has no tokens for it.
+
+    A family is known by its tokens' text. Where the file's keys name the tokens, these are taken.
+    """
+    special = tokenizer.vocabulary.special
+    named = {letter: special[role] for letter, role in _KEYS.items() if role in special}
+    for family in FAMILIES:
+        if family.file and tokenizer.id_of(family.file) is None:
+            continue
+        texts = {"P": family.prefix, "S": family.suffix, "M": family.middle}
+        found = {k: i for k, text in texts.items() if (i := tokenizer.id_of(text)) is not None}
+        if all(letter in found for letter, text in texts.items() if text):
+            return InfillFormat(tokenizer, family, found | named)
+    if len(named) == len(_KEYS):
+        prefix, suffix, middle = (tokenizer.piece(named[letter]) for letter in "PSM")
+        family = Family(_BY_KEYS, prefix, suffix, middle)
+        return InfillFormat(tokenizer, family, named)
+    return None
+
+
+def require_format(tokenizer: Tokenizer) -> InfillFormat:
+    """Infilling with this vocabulary.
+
+    Raises:
+        UnsupportedModelError: it has no tokens for it; the text names models that have.
+    """
+    found = find_format(tokenizer)
+    if found is None:
+        raise UnsupportedModelError(
+            tokenizer.path,
+            "infilling",
+            expected="infilling tokens in the vocabulary",
+            got="none",
+            hint="Code Llama 7B and 13B (base and Instruct, not Python), Qwen2.5-Coder, "
+            "DeepSeek-Coder, Granite-code, Codestral and infill-10m have them",
+        )
+    return found
+
+
+def _check_repository(repository: object) -> None:
+    if not isinstance(repository, Repository):
+        raise RequestError("repository", expected="a Repository", got=repository)
+    files: object = repository.files
+    if not isinstance(files, Mapping):
+        raise RequestError("repository.files", expected="a mapping of names to texts", got=files)
+    for name, text in files.items():
+        check_text(name, "repository.files")
+        check_text(text, f"repository.files[{name!r}]")
+    check_text(repository.current, "repository.current")
+    check_text(repository.name, "repository.name")
+
+
+def _plain_context(repository: Repository) -> str:
+    """Other files as text before the prefix."""
+    parts = []
+    for name, text in repository.files.items():
+        end = "\n" if text.endswith("\n") else "\n\n"
+        parts.append(f"{_comment(name)} {name}\n{text}{end}")
+    if repository.current:
+        parts.append(f"{_comment(repository.current)} {repository.current}\n")
+    return "".join(parts)
+
+
+def _comment(name: str) -> str:
+    return _COMMENT_OF.get(name.rpartition(".")[2].lower(), "#")
+
+
+def _n_text(tokenizer: Tokenizer, ids: list[int], before: str, prefix: str) -> int:
+    """How many of the last ids may be healed: those that lie in the prefix itself."""
+    if not before:
+        return len(ids)
+    n_nbytes, n = len(prefix.encode()), 0
+    for token in reversed(ids):
+        n_nbytes -= len(tokenizer.token_bytes(token))
+        if n_nbytes < 0:
+            break
+        n += 1
+    return n

@@ -1,0 +1,53 @@
+"""What a caller gave as a prompt, checked."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+
+import numpy as np
+
+from halfbyte.errors import RequestError
+
+Prompt = str | Sequence[int]
+
+
+def as_list(prompt: object) -> tuple[list[Prompt], bool]:
+    """The prompts, and whether a list of prompts was given."""
+    if isinstance(prompt, str):
+        return [prompt], False
+    if isinstance(prompt, np.ndarray) and prompt.ndim == 1:
+        return [prompt.tolist()], False
+    if not isinstance(prompt, Sequence) or isinstance(prompt, (bytes, bytearray)):
+        raise RequestError("prompt", expected="text, token ids or a list of these", got=prompt)
+    if not prompt:
+        raise RequestError("prompt", expected="at least one token or prompt", got="an empty list")
+    if all(isinstance(item, numbers.Integral) and not isinstance(item, bool) for item in prompt):
+        return [prompt], False
+    for i, item in enumerate(prompt):
+        is_prompt = isinstance(item, (str, Sequence, np.ndarray))
+        if not is_prompt or isinstance(item, (bytes, bytearray)):
+            raise RequestError(f"prompt[{i}]", expected="text or token ids", got=item)
+    return list(prompt), True
+
+
+def check_ids(ids: Sequence[int], name: str, vocab_size: int) -> list[int]:
+    """Token ids as a list.
+
+    Raises:
+        RequestError: none, not whole numbers, or outside the vocabulary.
+    """
+    array = np.asarray(ids)
+    if array.ndim != 1 or array.size == 0:
+        raise RequestError(name, expected="a sequence of at least one token id", got=ids)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise RequestError(name, expected="whole numbers", got=ids)
+    wrong = (array < 0) | (array >= vocab_size)
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise RequestError(
+            f"{name}[{at}]",
+            expected=f"a token id from 0 to {vocab_size - 1}",
+            got=int(array[at]),
+        )
+    return [int(i) for i in array]

@@ -1,0 +1,49 @@
+"""Marker tokens: pieces that steer a model though their type says plain text.
+
+Code Llama's vocabulary spells its infilling markers as normal pieces, so that plain text such as
+" <EOT>" merges into one; files of other families list markers as user-defined pieces. What a user
+wrote is text, so these pieces are kept out of the vocabulary that reads it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from halfbyte.tokenizer.vocabulary import Vocabulary
+
+# The pieces after Llama 2's 32000, the halves that merging needs included.
+_EOT = "▁<EOT>"
+CODE_LLAMA = (
+    "▁<SU", "▁<SUF", "▁<PRE", "▁<M", "▁<MID", "▁<E", "▁<EOT",
+    "▁<PRE>", "▁<SUF>", "▁<MID>", *(_EOT + "<EOT>" * n for n in range(6)),
+)  # fmt: skip
+
+# How byte-level vocabularies, and Mistral's, spell theirs.
+_SHAPE = re.compile(
+    r"<[|｜].*[|｜]>|<fim_\w+>|<(?:file_sep|filename|repo_name|reponame)>"
+    r"|\[(?:PREFIX|SUFFIX|MIDDLE|INST|/INST)\]"
+)
+_ROLES = (
+    "bos",
+    "eos",
+    "eot",
+    "eom",
+    "fim_pre",
+    "fim_suf",
+    "fim_mid",
+    "fim_pad",
+    "fim_rep",
+    "fim_sep",
+)
+
+
+def marker_ids(vocabulary: Vocabulary) -> frozenset[int]:
+    """Ids of all marker pieces, whatever their type."""
+    found = {vocabulary.special[role] for role in _ROLES if role in vocabulary.special}
+    ids = {piece: i for i, piece in enumerate(vocabulary.pieces)}
+    if "▁<PRE>".encode() in ids:
+        found |= {ids[key] for piece in CODE_LLAMA if (key := piece.encode()) in ids}
+    for i, piece in enumerate(vocabulary.pieces):
+        if piece[:1] in b"<[" and _SHAPE.fullmatch(piece.decode(errors="replace")):
+            found.add(i)
+    return frozenset(found)

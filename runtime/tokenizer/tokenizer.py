@@ -1,0 +1,281 @@
+"""The tokenizer of a model: what all kinds of vocabulary have in common.
+
+A backend turns text into ids; here are BOS, special tokens, markers and decoding. Text of a user
+never becomes a control or a marker token, unless the caller says `parse_markers=True`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Protocol
+
+from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
+from halfbyte.gguf_file import GGUFFile
+from halfbyte.tokenizer.markers import marker_ids
+from halfbyte.tokenizer.piece_index import PieceIndex
+from halfbyte.tokenizer.vocabulary import CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Vocabulary
+
+# Tokens that end a text in files that do not name them by key.
+_END_PIECES = (
+    "</s>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>",
+    "▁<EOT>", "<|end|>", "<｜end▁of▁sentence｜>",
+)  # fmt: skip
+
+DECODE_ERRORS = "halfbyte-byte-by-byte"
+codecs.register_error(
+    DECODE_ERRORS,
+    lambda error: ("\ufffd" * (error.end - error.start), error.end),  # type: ignore[attr-defined]
+)
+
+
+class Backend(Protocol):
+    """A kind of vocabulary."""
+
+    kind: str
+    default_add_bos: bool
+    adds_space: bool
+
+    def encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
+        """Ids of a text that is not empty; `is_start` where a prefix space is due."""
+
+    def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
+        """The text bytes that a piece stands for."""
+
+
+class Tokenizer:
+    """The tokenizer of a model.
+
+    Attributes:
+        kind: "spm" (sentencepiece) or "bpe" (byte-level).
+        n_vocab: number of tokens.
+        bos_id, eos_id: ids, or None.
+        add_bos: whether a prompt begins with BOS.
+        eog_ids: the tokens that end a generation.
+        marker_ids: tokens that steer the model, among them pieces typed as plain text.
+        chat_template: Jinja source, or None.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.marker_ids = marker_ids(vocabulary)
+        backend = _backend(vocabulary, self.marker_ids)
+        self.path = vocabulary.path
+        self.kind = backend.kind
+        self.vocabulary, self._backend = vocabulary, backend
+        self.n_vocab = len(vocabulary.pieces)
+        self._bytes: list[bytes | None] = [None] * self.n_vocab
+        self._ids: dict[bytes, int] = {}
+        for i, piece in enumerate(vocabulary.pieces):
+            self._ids.setdefault(piece, i)
+        self.bos_id = vocabulary.special.get("bos")
+        self.eos_id = vocabulary.special.get("eos")
+        add_bos = vocabulary.add_bos
+        self.add_bos = backend.default_add_bos if add_bos is None else add_bos
+        ends = {vocabulary.special.get(role) for role in ("eos", "eot", "eom")}
+        ends |= {self.id_of(piece) for piece in _END_PIECES}
+        self.eog_ids = frozenset(i for i in ends if i is not None)
+        self.chat_template = vocabulary.chat_template
+
+    @classmethod
+    def from_gguf(cls, file: GGUFFile) -> Tokenizer:
+        """The tokenizer that a GGUF file describes.
+
+        Raises:
+            ModelFileError: the vocabulary is incomplete or inconsistent.
+            UnsupportedModelError: a kind of vocabulary that is not known here.
+        """
+        return cls(Vocabulary.from_metadata(file.metadata))
+
+    @classmethod
+    def from_path(cls, path: str | os.PathLike[str]) -> Tokenizer:
+        """The tokenizer of a .gguf file, a tokenizer.model, a tokenizer.json or a folder of these.
+
+        Raises:
+            ModelFileError: nothing usable lies there.
+            UnsupportedModelError: a kind of vocabulary that is not known here.
+        """
+        if os.fspath(path).endswith(".gguf"):
+            with GGUFFile.open(path, strict_types=False) as file:
+                return cls.from_gguf(file)
+        from halfbyte.convert.vocab import read_vocabulary
+
+        return cls(read_vocabulary(path))
+
+    def encode(
+        self, text: str, *, add_bos: bool | None = None, parse_markers: bool = False
+    ) -> list[int]:
+        """Ids of a text; BOS first where the model wants it, or as `add_bos` says.
+
+        Args:
+            text: any Unicode text.
+            add_bos: None does as the vocabulary says.
+            parse_markers: read the text as the model's own tokenizer does, which takes text that
+                spells a marker for the marker: for Code Llama " <EOT>", for byte-level
+                vocabularies every special token.
+
+        Raises:
+            TokenizerError: the text holds lone surrogates, or BOS is asked for and there is none.
+        """
+        check_text(text)
+        wanted = self.add_bos if add_bos is None else add_bos
+        ids = self._encode(text, is_start=True, parse_markers=parse_markers)
+        if not wanted:
+            return ids
+        if self.bos_id is None:
+            raise TokenizerError("this vocabulary has no BOS token", hint="use add_bos=False")
+        return [self.bos_id, *ids]
+
+    def encode_fragment(self, text: str, *, parse_markers: bool = False) -> list[int]:
+        """Ids of a text that follows other text: no BOS and no space put before it.
+
+        Raises:
+            TokenizerError: the text holds lone surrogates.
+        """
+        check_text(text)
+        return self._encode(text, is_start=False, parse_markers=parse_markers)
+
+    def encode_rendered(self, text: str) -> list[int]:
+        """Ids of a chat template's output, in which special tokens are meant by their text.
+
+        After a special token, sentencepiece vocabularies put the space of a beginning.
+
+        Raises:
+            TokenizerError: the text holds lone surrogates.
+        """
+        check_text(text)
+        ids: list[int] = []
+        for i, part in enumerate(self._special_pattern.split(text)):
+            if i % 2:
+                ids.append(self._special_texts[part])
+            else:
+                ids += self._encode(part, is_start=True, parse_markers=False)
+        return ids
+
+    def decode(self, ids: Iterable[int], *, strip_prefix_space: bool = True) -> str:
+        """The text of ids: control tokens give nothing; bytes that are not UTF-8 give U+FFFD.
+
+        The space that sentencepiece puts before a text's first word is taken off, unless
+        `strip_prefix_space` is false, as for text from the middle of something.
+        """
+        text = b"".join(self.token_bytes(i) for i in ids)
+        if strip_prefix_space and self._backend.adds_space and text.startswith(b" "):
+            text = text[1:]
+        return text.decode(errors=DECODE_ERRORS)
+
+    def token_bytes(self, token: int) -> bytes:
+        """The text bytes of one token; none for control tokens."""
+        self._check(token)
+        known = self._bytes[token]
+        if known is None:
+            type_id = self.vocabulary.types[token]
+            piece = self.vocabulary.pieces[token]
+            known = b"" if type_id == CONTROL else self._backend.piece_bytes(piece, type_id)
+            self._bytes[token] = known
+        return known
+
+    def piece(self, token: int) -> str:
+        """A token's piece as it stands in the vocabulary."""
+        self._check(token)
+        return self.vocabulary.pieces[token].decode(errors="backslashreplace")
+
+    def id_of(self, piece: str) -> int | None:
+        """The id of a piece, or None."""
+        return self._ids.get(piece.encode(errors="surrogatepass"))
+
+    def is_control(self, token: int) -> bool:
+        """Whether a token is for control, and so has no text."""
+        self._check(token)
+        return self.vocabulary.types[token] == CONTROL
+
+    def special_texts_in(self, text: str) -> list[str]:
+        """The texts of special tokens that occur in a text, each once."""
+        return list(dict.fromkeys(self._special_pattern.findall(text)))
+
+    @cached_property
+    def max_piece_nbytes(self) -> int:
+        """No token stands for more bytes of text than this."""
+        return max(map(len, self.vocabulary.pieces))
+
+    @property
+    def adds_space(self) -> bool:
+        """Whether a text gets a space before it when it is encoded as a beginning."""
+        return self._backend.adds_space
+
+    @cached_property
+    def text_ids(self) -> list[int]:
+        """Tokens that stand for text: no control, unknown, unused or marker tokens."""
+        types, markers = self.vocabulary.types, self.marker_ids
+        ends = self.eog_ids
+        return [
+            i
+            for i, type_id in enumerate(types)
+            if type_id not in (CONTROL, UNKNOWN, UNUSED) and i not in markers and i not in ends
+        ]
+
+    @cached_property
+    def piece_index(self) -> PieceIndex:
+        """The tokens that stand for text, by their bytes."""
+        return PieceIndex((self.token_bytes(i), i) for i in self.text_ids)
+
+    @cached_property
+    def _special_texts(self) -> dict[str, int]:
+        """Texts of special tokens; sentencepiece's normal pieces are none, whatever they spell."""
+        return {
+            self.piece(i): i
+            for i, type_id in reversed(list(enumerate(self.vocabulary.types)))
+            if self.vocabulary.pieces[i]
+            and (
+                type_id in (CONTROL, UNKNOWN) or (type_id == USER_DEFINED and i in self.marker_ids)
+            )
+        }
+
+    @cached_property
+    def _special_pattern(self) -> re.Pattern[str]:
+        longest_first = sorted(self._special_texts, key=len, reverse=True)
+        return re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
+
+    def _encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
+        if not text:
+            return []
+        return self._backend.encode(text, is_start=is_start, parse_markers=parse_markers)
+
+    def _check(self, token: int) -> None:
+        if not 0 <= token < self.n_vocab:
+            raise TokenizerError(f"token id: expected 0 to {self.n_vocab - 1}, got {token}")
+
+
+def check_text(text: str, name: str = "text") -> None:
+    """Refuse what is not Unicode text.
+
+    Raises:
+        RequestError: not a str.
+        TokenizerError: lone surrogates.
+    """
+    if not isinstance(text, str):
+        raise RequestError(name, expected="a str", got=repr(text))
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TokenizerError(
+            f"{name}: expected Unicode characters, got a lone surrogate at {error.start}"
+        ) from error
+
+
+def _backend(vocabulary: Vocabulary, markers: frozenset[int]) -> Backend:
+    if vocabulary.model == "llama":
+        from halfbyte.tokenizer.spm import SentencePieceBackend
+
+        return SentencePieceBackend(vocabulary, markers)
+    if vocabulary.model == "gpt2":
+        from halfbyte.tokenizer.bpe import ByteLevelBackend
+
+        return ByteLevelBackend(vocabulary, markers)
+    raise UnsupportedModelError(
+        vocabulary.path, "tokenizer.ggml.model", expected="llama or gpt2", got=vocabulary.model
+    )
+
+
+__all__ = ["DECODE_ERRORS", "NORMAL", "Tokenizer", "check_text"]

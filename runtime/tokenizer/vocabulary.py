@@ -1,0 +1,125 @@
+"""A vocabulary as plain data: where a GGUF file and a folder of tokenizer files meet.
+
+Source of the keys: the GGUF specification, "Tokenizer"; llama.cpp's for the infilling tokens.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from halfbyte.errors import ModelFileError
+from halfbyte.gguf_metadata import Metadata
+
+log = logging.getLogger(__name__)
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+
+# Role -> GGUF keys that name its token, the current key before the ones of older converters.
+SPECIAL_KEYS: dict[str, tuple[str, ...]] = {
+    "bos": ("bos",),
+    "eos": ("eos",),
+    "unk": ("unknown",),
+    "pad": ("padding",),
+    "eot": ("eot",),
+    "eom": ("eom",),
+    "fim_pre": ("fim_pre", "prefix"),
+    "fim_suf": ("fim_suf", "suffix"),
+    "fim_mid": ("fim_mid", "middle"),
+    "fim_pad": ("fim_pad",),
+    "fim_rep": ("fim_rep",),
+    "fim_sep": ("fim_sep",),
+}
+_ESSENTIAL = ("bos", "eos")
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Pieces by id, and what is said about them.
+
+    Attributes:
+        path: the file or folder, for messages.
+        model: "llama" (sentencepiece BPE) or "gpt2" (byte-level BPE).
+        pieces: UTF-8, as the vocabulary spells them.
+        types: GGUF's token types, one a piece.
+        scores: one a piece for "llama", else empty.
+        merges: pairs with a space between, for "gpt2".
+        pre: how text is cut before merging, for "gpt2".
+        add_space_prefix: whether a text gets a space before it, for "llama".
+        add_bos: whether a prompt begins with BOS; None leaves it to the kind of vocabulary.
+        special: role -> id, see SPECIAL_KEYS.
+        chat_template: Jinja source, or None.
+    """
+
+    path: str
+    model: str
+    pieces: list[bytes]
+    types: list[int]
+    scores: list[float]
+    merges: list[bytes] = field(default_factory=list)
+    pre: str = "default"
+    add_space_prefix: bool = True
+    add_bos: bool | None = None
+    special: dict[str, int] = field(default_factory=dict)
+    chat_template: str | None = None
+
+    @classmethod
+    def from_metadata(cls, m: Metadata) -> Vocabulary:
+        """Read the tokenizer keys of a GGUF file.
+
+        Raises:
+            ModelFileError: they are missing, of another type or out of range.
+        """
+        pieces = m.get_strings("tokenizer.ggml.tokens")
+        if not pieces:
+            raise ModelFileError(m.path, "tokenizer.ggml.tokens", expected="tokens", got="none")
+        types = _numbers(m, "tokenizer.ggml.token_type", len(pieces), floats=False)
+        bad = [t for t in types if not NORMAL <= t <= BYTE]
+        if bad:
+            raise ModelFileError(m.path, "tokenizer.ggml.token_type", expected="1 to 6", got=bad[0])
+        model = m.get_str("tokenizer.ggml.model")
+        return cls(
+            path=m.path,
+            model=model,
+            pieces=pieces,
+            types=[int(t) for t in types] or [NORMAL] * len(pieces),
+            scores=_numbers(m, "tokenizer.ggml.scores", len(pieces), floats=True),
+            merges=m.get_strings("tokenizer.ggml.merges") if model == "gpt2" else [],
+            pre=m.get_str("tokenizer.ggml.pre", "default"),
+            add_space_prefix=m.get_bool("tokenizer.ggml.add_space_prefix", True),
+            add_bos=m.get_bool("tokenizer.ggml.add_bos_token", None),
+            special=_special_ids(m, len(pieces)),
+            chat_template=m.get_str("tokenizer.chat_template", None),
+        )
+
+
+def _special_ids(m: Metadata, n_vocab: int) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for role, names in SPECIAL_KEYS.items():
+        for key in (f"tokenizer.ggml.{name}_token_id" for name in names):
+            if key not in m or role in found:
+                continue
+            if role in _ESSENTIAL:
+                found[role] = m.get_int(key, maximum=n_vocab - 1)
+                continue
+            token = m.get_int(key, minimum=-(2**31))
+            if 0 <= token < n_vocab:
+                found[role] = token
+            else:  # converters write such ids for "none", and other runtimes take no notice
+                log.warning("%s: %s is %d, beyond the vocabulary: not used", m.path, key, token)
+    return found
+
+
+def _numbers(m: Metadata, key: str, n: int, *, floats: bool) -> list[float]:
+    if key not in m:
+        return []
+    values = m.get_numbers(key, floats=floats)
+    if len(values) != n:
+        raise ModelFileError(m.path, key, expected=f"{n} numbers, one a token", got=len(values))
+    with np.errstate(invalid="ignore"):  # casting a signalling NaN warns
+        is_finite = not floats or bool(np.isfinite(values.astype(np.float64)).all())
+    if not is_finite:
+        raise ModelFileError(m.path, key, expected="finite numbers", got="NaN or infinity")
+    return list(values.tolist())

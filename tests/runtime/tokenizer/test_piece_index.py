@@ -1,0 +1,61 @@
+"""PieceIndex against a look at every piece."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer.piece_index import PieceIndex
+
+# Few values, the highest byte among them, so that pieces share beginnings and repeat.
+BYTES = st.lists(st.sampled_from([0, 1, 97, 254, 255]), max_size=5).map(bytes)
+PIECES = st.lists(BYTES, max_size=12)
+
+
+def pairs(pieces: list[bytes]) -> list[tuple[bytes, int]]:
+    """With ids that are in no order."""
+    return [(piece, (7 * i + 3) % 101) for i, piece in enumerate(pieces)]
+
+
+def extends(pieces: list[bytes], text: bytes) -> bool:
+    return any(piece != text and piece.startswith(text) for piece in pieces)
+
+
+def allowed(pieces: list[tuple[bytes, int]], text: bytes) -> list[int]:
+    return sorted(
+        i for piece, i in pieces if piece and (piece.startswith(text) or text.startswith(piece))
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(PIECES, BYTES.filter(bool))
+def test_any_pieces_and_any_text(pieces: list[bytes], text: bytes) -> None:
+    index = PieceIndex(pairs(pieces))
+    assert index.extends(text) == extends(pieces, text)
+    got = index.allowed(text)
+    assert got.tolist() == allowed(pairs(pieces), text) and got.dtype == "int64"
+
+
+def test_no_pieces() -> None:
+    index = PieceIndex([])
+    assert not index.extends(b"a")
+    assert index.allowed(b"a").tolist() == []
+
+
+def test_a_piece_does_not_extend_itself() -> None:
+    index = PieceIndex([(b"a", 5), (b"a", 3), (b"b", 4)])
+    assert not index.extends(b"a")
+    assert index.allowed(b"a").tolist() == [3, 5]
+    assert index.allowed(b"ab").tolist() == [3, 5]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text("ab re_(.\n é語", min_size=1, max_size=8))
+def test_a_whole_vocabulary(small_spm: Tokenizer, text: str) -> None:
+    markers = small_spm.marker_ids | {0}
+    pieces = [(small_spm.token_bytes(i), i) for i in range(500) if i not in markers]
+    assert small_spm.text_ids == [i for _, i in pieces]
+    index = small_spm.piece_index
+    assert index.extends(text.encode()) == extends([piece for piece, _ in pieces], text.encode())
+    assert index.allowed(text.encode()).tolist() == allowed(pieces, text.encode())
