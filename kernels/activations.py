@@ -4,7 +4,8 @@ Quantized weights meet activations of 8 bits: each block of 32 inputs of a token
 
     q     32 signed bytes, x = d * q, within +-127
     d     the scale, float
-    sum   the sum of the 32 q, a 32-bit integer: offsets and minima of weight blocks need it
+    sum   the sum of the 32 q, a 16-bit integer: offsets and minima of weight blocks need it
+    half  the sum of the first 16, likewise
 
 and the records lie block by block, token by token within a block: [K / 32][tokens]. A tile of
 tokens then reads neighbouring records; rows of their own would meet in the same cache sets.
@@ -26,7 +27,7 @@ from .simd import (
     maximum,
     mul,
     put_f32,
-    put_i32,
+    put_u16,
     splat,
     store,
     store_rounded_i8,
@@ -34,7 +35,7 @@ from .simd import (
 )
 
 BLOCK = 32
-SCALE_AT, SUM_AT, RECORD_NBYTES = 32, 36, 40
+SCALE_AT, SUM_AT, HALF_AT, RECORD_NBYTES = 32, 36, 38, 40
 _INFINITY = np.float32(np.inf)
 
 
@@ -52,15 +53,16 @@ def quantize_block(x0, x1, record):
     largest = max_lanes(maximum(absolute(x0), absolute(x1)))
     inverse = np.float32(127) / largest
     if inverse < _INFINITY:
-        total = store_rounded_i8(record, mul(x0, splat(inverse)))
-        total += store_rounded_i8(record + 16, mul(x1, splat(inverse)))
+        half = store_rounded_i8(record, mul(x0, splat(inverse)))
+        total = half + store_rounded_i8(record + 16, mul(x1, splat(inverse)))
         put_f32(record + SCALE_AT, largest / np.float32(127))
-        put_i32(record + SUM_AT, total)
     else:
         zero = splat(np.float32(0))
         put_f32(record + SCALE_AT, largest * np.float32(0))  # NaN and infinity stay visible
-        total = store_rounded_i8(record, zero) + store_rounded_i8(record + 16, zero)
-        put_i32(record + SUM_AT, total)
+        half = store_rounded_i8(record, zero)
+        total = half + store_rounded_i8(record + 16, zero)
+    put_u16(record + SUM_AT, np.uint16(total))
+    put_u16(record + HALF_AT, np.uint16(half))
 
 
 @device

@@ -448,3 +448,9 @@ def put_i32(tc: Any, address: Any, x: Any) -> Any:
 def put_u16(tc: Any, address: Any, x: Any) -> Any:
     """Write a 16-bit unsigned integer."""
     return _scalar_store(types.uint16)
+
+
+@intrinsic
+def put_u8(tc: Any, address: Any, x: Any) -> Any:
+    """Write a byte."""
+    return _scalar_store(types.uint8)

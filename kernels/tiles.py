@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from . import target
 from .simd import (
     F32,
+    I8,
     I16,
     I32,
     I64,
@@ -24,7 +25,6 @@ from .simd import (
     V_I32,
     Tile,
     constant,
-    elementwise,
     emit_call,
     emit_load,
     emit_load_f16,
@@ -58,23 +58,53 @@ def load_codes(tc: Any, address: Any, stride: Any, r: Any) -> Any:
     return tile(types.int64, types.int64, r), codegen
 
 
-@intrinsic
-def low_nibbles(tc: Any, codes: Any) -> Any:
-    """The low 4 bits of each byte."""
-    return elementwise(lambda b, x: b.and_(x, constant(x.type, 15)))(tc, codes)
+def _bits(b: Any, x: Any, shift: int, mask: int) -> Any:
+    """Each byte moved right by `shift` bits (left where it is negative), then masked.
+
+    No ISA shifts bytes: 16 bits are shifted, and the mask drops what came from the neighbour.
+    """
+    wide = ir.VectorType(I16, 32)
+    x16 = b.bitcast(x, wide)
+    if shift > 0:
+        x16 = b.lshr(x16, constant(wide, shift))
+    elif shift < 0:
+        x16 = b.shl(x16, constant(wide, -shift))
+    return b.bitcast(b.and_(x16, constant(wide, 0x0101 * mask)), x.type)
 
 
-@intrinsic
-def high_nibbles(tc: Any, codes: Any) -> Any:
-    """The high 4 bits of each byte."""
+def _plane_codes(b: Any, load: Callable[[int], Any], low: int, high: int, g: int) -> Any:
+    """The codes of inputs 4g .. 4g + 3 from the planes of a unit; `load(i)` gives vector i."""
+    if low == 4:
+        codes = _bits(b, load(g % 4), 4 * (g // 4), 15)
+    else:
+        codes = _bits(b, load(g // 4), 2 * (g % 4), 3)
+    if high == 1:  # bit g of a byte, to the bit above the low plane's
+        return b.or_(codes, _bits(b, load(low), g - low, 1 << low))
+    if high == 2:
+        return b.or_(codes, _bits(b, load(low + g // 4), 2 * (g % 4) - low, 3 << low))
+    return codes
 
-    def emit(b: Any, x: Any) -> Any:
-        # No ISA shifts bytes: shift 16 bits, then drop what came from the neighbour.
-        wide = ir.VectorType(I16, 32)
-        shifted = b.lshr(b.bitcast(x, wide), constant(wide, 4))
-        return b.bitcast(b.and_(shifted, constant(wide, 0x0F0F)), x.type)
 
-    return elementwise(emit)(tc, codes)
+@intrinsic(prefer_literal=True)
+def load_codes_of(tc: Any, address: Any, stride: Any, low: Any, high: Any, g: Any, r: Any) -> Any:
+    """The codes of inputs 4g .. 4g + 3 of a unit, for R panels `stride` bytes apart.
+
+    The unit's planes of `low` and `high` bits begin at `address`, as panels.py has them.
+    """
+    tile = Tile("i8", r.literal_value)
+    shape = low.literal_value, high.literal_value, g.literal_value
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        def codes(panel: int) -> Any:
+            def load(i: int) -> Any:
+                at = b.add(args[0], ir.Constant(I64, 64 * i))
+                return emit_load(b, tile.vector, at, args[1], panel)
+
+            return _plane_codes(b, load, *shape)
+
+        return pack(b, [codes(panel) for panel in range(tile.n)])
+
+    return tile(types.int64, types.int64, low, high, g, r), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -82,7 +112,7 @@ def dot_start(tc: Any, sums: Any, stride: Any, offset: Any, r: Any, t: Any) -> A
     """A tile of r x t integer vectors: every lane of token i begins at -offset * sums[i].
 
     Folds a constant offset of the codes into the sum's start: sum((q - o) * x) = sum(q * x) - o *
-    sum(x). `sums` is the address of the first token's 32-bit sum.
+    sum(x). `sums` is the address of the first token's 16-bit sum.
     """
     n_panels, n_tokens = r.literal_value, t.literal_value
     tile, minus = Tile("i32", n_panels * n_tokens), -offset.literal_value
@@ -92,11 +122,33 @@ def dot_start(tc: Any, sums: Any, stride: Any, offset: Any, r: Any, t: Any) -> A
             return pack(b, [constant(tile.vector, 0)] * tile.n)
         starts = []
         for i in range(n_tokens):
-            total = emit_load(b, I32, args[0], args[1], i)
+            total = b.sext(emit_load(b, I16, args[0], args[1], i), I32)
             starts.append(emit_splat(b, b.mul(total, ir.Constant(I32, minus))))
         return pack(b, starts * n_panels)
 
     return tile(types.int64, types.int64, offset, r, t), codegen
+
+
+@intrinsic(prefer_literal=True)
+def dot_start_rest(
+    tc: Any, sums: Any, halves: Any, stride: Any, offset: Any, r: Any, t: Any
+) -> Any:
+    """As `dot_start` for the second half of a block, whose sum is sums[i] - halves[i]."""
+    n_panels, n_tokens = r.literal_value, t.literal_value
+    tile, minus = Tile("i32", n_panels * n_tokens), -offset.literal_value
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        if minus == 0:
+            return pack(b, [constant(tile.vector, 0)] * tile.n)
+        starts = []
+        for i in range(n_tokens):
+            total, half = (emit_load(b, I16, args[k], args[2], i) for k in (0, 1))
+            rest = b.sext(b.sub(total, half), I32)
+            starts.append(emit_splat(b, b.mul(rest, ir.Constant(I32, minus))))
+        return pack(b, starts * n_panels)
+
+    i64 = types.int64
+    return tile(i64, i64, i64, offset, r, t), codegen
 
 
 def _dot(is_signed: bool) -> Any:
@@ -210,55 +262,67 @@ def signed_offset() -> int:
 
 
 @intrinsic(prefer_literal=True)
-def add_scaled(
-    tc: Any, acc: Any, dots: Any, d: Any, d_stride: Any, s: Any, s_stride: Any, r: Any, t: Any
-) -> Any:
+def add_scaled(tc: Any, acc: Any, dots: Any, d: Any, s: Any, stride: Any, t: Any) -> Any:
     """acc[panel, token] += float(dots) * (d[panel] * s[token]).
 
-    d: address of 16 half-precision weight scales; s: address of the token's float scale.
+    d: a tile of the weights' scales; s: address of the token's float scale.
     """
-    n_panels, n_tokens = r.literal_value, t.literal_value
+    n_panels, n_tokens = d.n, t.literal_value
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        acc, dots = unpack(b, args[0]), unpack(b, args[1])
-        scales = [emit_splat(b, emit_load(b, F32, args[4], args[5], i)) for i in range(n_tokens)]
+        acc, dots, d = (unpack(b, args[k]) for k in range(3))
+        scales = [emit_splat(b, emit_load(b, F32, args[3], args[4], i)) for i in range(n_tokens)]
         for panel in range(n_panels):
-            d = emit_load_f16(b, b.add(args[2], b.mul(args[3], ir.Constant(I64, panel))))
             for i in range(n_tokens):
                 k = panel * n_tokens + i
-                scale, value = b.fmul(d, scales[i]), b.sitofp(dots[k], V_F32)
+                scale, value = b.fmul(d[panel], scales[i]), b.sitofp(dots[k], V_F32)
                 acc[k] = emit_call(b, "llvm.fma.v16f32", V_F32, value, scale, acc[k])
         return pack(b, acc)
 
-    i64 = types.int64
-    return acc(acc, dots, i64, i64, i64, i64, r, t), codegen
+    return acc(acc, dots, d, types.int64, types.int64, t), codegen
+
+
+def _add_minima(acc: Any, m: Any, t: Any, emit_sum: Callable[..., Any], n_addresses: int) -> Any:
+    n_panels, n_tokens = m.n, t.literal_value
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        acc, m = unpack(b, args[0]), unpack(b, args[1])
+        stride = args[2 + n_addresses]
+        for i in range(n_tokens):
+            s = emit_load(b, F32, args[2], stride, i)
+            total = b.sitofp(emit_sum(b, args, stride, i), F32)
+            weight = emit_splat(b, b.fmul(s, total))
+            for panel in range(n_panels):
+                k = panel * n_tokens + i
+                acc[k] = emit_call(b, "llvm.fma.v16f32", V_F32, m[panel], weight, acc[k])
+        return pack(b, acc)
+
+    return acc(acc, m, *[types.int64] * (n_addresses + 1), t), codegen
 
 
 @intrinsic(prefer_literal=True)
-def add_minima(
-    tc: Any, acc: Any, m: Any, m_stride: Any, s: Any, sums: Any, stride: Any, r: Any, t: Any
-) -> Any:
+def add_minima(tc: Any, acc: Any, m: Any, s: Any, sums: Any, stride: Any, t: Any) -> Any:
     """acc[panel, token] += m[panel] * (s[token] * float(sums[token])).
 
-    m: address of 16 half-precision minima; s, sums: addresses of the token's scale and sum.
+    m: a tile of the weights' minima; s, sums: addresses of the token's scale and 16-bit sum.
     """
-    n_panels, n_tokens = r.literal_value, t.literal_value
 
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        acc, weights = unpack(b, args[0]), []
-        for i in range(n_tokens):
-            s = emit_load(b, F32, args[3], args[5], i)
-            total = b.sitofp(emit_load(b, I32, args[4], args[5], i), F32)
-            weights.append(emit_splat(b, b.fmul(s, total)))
-        for panel in range(n_panels):
-            m = emit_load_f16(b, b.add(args[1], b.mul(args[2], ir.Constant(I64, panel))))
-            for i in range(n_tokens):
-                k = panel * n_tokens + i
-                acc[k] = emit_call(b, "llvm.fma.v16f32", V_F32, m, weights[i], acc[k])
-        return pack(b, acc)
+    def emit(b: Any, args: Any, stride: Any, i: int) -> Any:
+        return emit_load(b, I16, args[3], stride, i)
 
-    i64 = types.int64
-    return acc(acc, i64, i64, i64, i64, i64, r, t), codegen
+    return _add_minima(acc, m, t, emit, 2)
+
+
+@intrinsic(prefer_literal=True)
+def add_minima_rest(
+    tc: Any, acc: Any, m: Any, s: Any, sums: Any, halves: Any, stride: Any, t: Any
+) -> Any:
+    """As `add_minima` for the second half of a block, whose sum is sums - halves."""
+
+    def emit(b: Any, args: Any, stride: Any, i: int) -> Any:
+        return b.sub(*(emit_load(b, I16, args[k], stride, i) for k in (3, 4)))
+
+    return _add_minima(acc, m, t, emit, 3)
 
 
 @intrinsic(prefer_literal=True)
@@ -312,6 +376,36 @@ def load_column_bf16(tc: Any, address: Any, stride: Any, r: Any) -> Any:
         return b.bitcast(b.shl(bits, constant(V_I32, 16)), V_F32)
 
     return _column(convert)(tc, address, stride, r)
+
+
+def _byte_column(extend: Callable[[Any, Any], Any]) -> Any:
+    def convert(b: Any, address: Any) -> Any:
+        wide = extend(b, emit_load(b, ir.VectorType(I8, 16), address))
+        return b.sitofp(wide, V_F32)
+
+    return _column(convert)
+
+
+@intrinsic(prefer_literal=True)
+def load_column_i8(tc: Any, address: Any, stride: Any, r: Any) -> Any:
+    """R vectors of signed bytes, `stride` bytes apart, as floats."""
+    return _byte_column(lambda b, x: b.sext(x, V_I32))(tc, address, stride, r)
+
+
+@intrinsic(prefer_literal=True)
+def load_column_low(tc: Any, address: Any, stride: Any, r: Any) -> Any:
+    """The low 4 bits of R vectors of bytes, `stride` bytes apart, as floats."""
+    return _byte_column(lambda b, x: b.zext(b.and_(x, constant(x.type, 15)), V_I32))(
+        tc, address, stride, r
+    )
+
+
+@intrinsic(prefer_literal=True)
+def load_column_high(tc: Any, address: Any, stride: Any, r: Any) -> Any:
+    """The high 4 bits of R vectors of bytes, likewise."""
+    return _byte_column(lambda b, x: b.zext(b.lshr(x, constant(x.type, 4)), V_I32))(
+        tc, address, stride, r
+    )
 
 
 @intrinsic(prefer_literal=True)

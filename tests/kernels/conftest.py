@@ -58,11 +58,22 @@ def _keep_kernels(kernel_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def naive() -> ModuleType:
     """The slow twins (naive.py)."""
+    return _load("naive")
+
+
+@pytest.fixture(scope="session")
+def blocks() -> ModuleType:
+    """Blocks taken apart (blocks.py)."""
+    return _load("blocks")
+
+
+def _load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(
-        "halfbyte_tests_naive", Path(__file__).with_name("naive.py")
+        f"halfbyte_tests_{name}", Path(__file__).with_name(f"{name}.py")
     )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 
-RECORD = np.dtype([("q", "i1", 32), ("d", "<f4"), ("sum", "<i4")])
+RECORD = np.dtype([("q", "i1", 32), ("d", "<f4"), ("sum", "<i2"), ("half", "<i2")])
 
 
 def fma(a: F32, b: F32, c: F32) -> F32:
@@ -61,24 +61,26 @@ def quantize_activations(x: F32) -> NDArray[np.void]:
     out = np.zeros(largest.shape, RECORD)
     out["q"] = np.rint(blocks * inverse[..., None])
     out["d"] = np.where(inverse > 0, largest / np.float32(127), np.float32(0))
-    out["sum"] = out["q"].sum(-1, dtype=np.int32)
+    out["sum"] = out["q"].sum(-1, dtype=np.int16)
+    out["half"] = out["q"][..., :16].sum(-1, dtype=np.int16)
     return np.ascontiguousarray(out.T)
 
 
 def matmul_blocks(codes: NDArray[np.int32], d: F32, m: F32 | None, records: NDArray) -> F32:
-    """y (T, N) of weights d * codes + m, in blocks: codes (N, K / 32, 32), d and m (N, K / 32).
+    """y (T, N) of weights d * codes + m, in blocks: codes (N, S, n), d and m (N, S), n 16 or 32.
 
     A block's products add up exactly; its scale is the product of both scales, and its minimum
     follows the scaled sum.
     """
-    n_units, n_tokens = records.shape
+    n_tokens, per_record = records.shape[1], 32 // codes.shape[2]
     acc = np.zeros((n_tokens, len(codes)), np.float32)
-    for unit in range(n_units):
-        x = records[unit]
-        dots = (x["q"].astype(np.int32) @ codes[:, unit].T).astype(np.float32)
-        acc = fma(dots, d[:, unit] * x["d"][:, None], acc)
+    for i in range(codes.shape[1]):
+        x, part = records[i // per_record], i % per_record
+        q = x["q"].astype(np.int32).reshape(n_tokens, per_record, -1)[:, part]
+        acc = fma((q @ codes[:, i].T).astype(np.float32), d[:, i] * x["d"][:, None], acc)
         if m is not None:
-            acc = fma(m[:, unit], (x["d"] * x["sum"].astype(np.float32))[:, None], acc)
+            total = q.sum(-1).astype(np.float32)
+            acc = fma(m[:, i], (x["d"] * total)[:, None], acc)
     return acc
 
 

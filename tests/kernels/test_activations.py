@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from halfbyte.kernels import activations
-from halfbyte.kernels.activations import RECORD_NBYTES, SCALE_AT, SUM_AT, padded
+from halfbyte.kernels.activations import HALF_AT, RECORD_NBYTES, SCALE_AT, SUM_AT, padded
 
 Call = Callable[..., None]
 
@@ -31,7 +31,7 @@ def _quantize(call: Call, naive: ModuleType, x: np.ndarray) -> np.ndarray:
 
 def test_a_record_lies_as_stated(naive: ModuleType) -> None:
     offsets = {name: field[1] for name, field in naive.RECORD.fields.items()}
-    assert offsets == {"q": 0, "d": SCALE_AT, "sum": SUM_AT}
+    assert offsets == {"q": 0, "d": SCALE_AT, "sum": SUM_AT, "half": HALF_AT}
     assert naive.RECORD.itemsize == RECORD_NBYTES
 
 

@@ -23,20 +23,22 @@ SHAPES = [(1, 32), (17, 64), (32, 32), (70, 160), (96, 1056)]
 class Case:
     """A random matrix in a format, its packed form and a product with any tile."""
 
-    def __init__(self, call: Call, naive: ModuleType, pool: Pool, name: str, shape: tuple) -> None:
-        self.call, self.naive, self.name = call, naive, name
+    def __init__(
+        self, call: Call, naive: ModuleType, blocks: ModuleType, pool: Pool, name: str, shape: tuple
+    ) -> None:
+        self.call, self.naive, self.blocks, self.name = call, naive, blocks, name
         self.fmt, (self.n_rows, self.n_inputs) = PANEL_FORMATS[name], shape
         self.rng = np.random.default_rng(sum(shape))
-        w = self.rng.standard_normal(shape).astype(np.float32)
         kind = gguf.GGMLQuantizationType[name]
-        rows = gguf.quants.quantize(w, kind).view(np.uint8).reshape(self.n_rows, -1)
-        if name == "Q8_0":  # files made elsewhere hold -128 too
-            codes = rows.reshape(self.n_rows, -1, 34)[..., 2:].view(np.int8)
-            codes[self.rng.random(codes.shape) < 0.1] = -128
-        self.rows = rows
-        self.weights = gguf.quants.dequantize(rows, kind).reshape(shape).astype(np.float32)
+        if self.fmt.is_quantized:
+            self.rows = blocks.random_rows(self.rng, name, *shape)
+        else:
+            w = self.rng.standard_normal(shape).astype(np.float32)
+            self.rows = gguf.quants.quantize(w, kind).view(np.uint8).reshape(self.n_rows, -1)
+        weights = gguf.quants.dequantize(self.rows, kind)
+        self.weights = weights.reshape(shape).astype(np.float32)
         self.packed = np.empty(self.fmt.nbytes(*shape), np.uint8)
-        pack(pool, rows, self.fmt, self.n_inputs, self.packed)
+        pack(pool, self.rows, self.fmt, self.n_inputs, self.packed)
 
     def activations(self, n_tokens: int) -> np.ndarray:
         """Records (K / 32, T), or floats (T, K)."""
@@ -64,18 +66,19 @@ class Case:
         """y (T, rows) by naive.py."""
         if not self.fmt.is_quantized:
             return self.naive.matmul_floats(self.weights, x)
-        blocks = self.rows.view(self.fmt.source.dtype)
-        qs = blocks["qs"].astype(np.int32)
-        if self.fmt.bits == 4:
-            qs = np.concatenate([qs & 15, qs >> 4], axis=-1) - (8 if self.name == "Q4_0" else 0)
-        d = blocks["d"].astype(np.float32)
-        m = blocks["m"].astype(np.float32) if self.fmt.has_minima else None
-        return self.naive.matmul_blocks(qs, d, m, x)
+        return self.naive.matmul_blocks(*self.blocks.take_apart(self.name, self.rows), x)
 
 
 @pytest.fixture
-def case(call: Call, naive: ModuleType, pool2: Pool) -> Callable[..., Case]:
-    return lambda name, shape: Case(call, naive, pool2, name, shape)
+def case(call: Call, naive: ModuleType, blocks: ModuleType, pool2: Pool) -> Callable[..., Case]:
+    """Makes a case; a K type's rows are the next multiple of its block."""
+
+    def make(name: str, shape: tuple[int, int]) -> Case:
+        block = PANEL_FORMATS[name].source.block_size
+        n_inputs = -(-shape[1] // block) * block
+        return Case(call, naive, blocks, pool2, name, (shape[0], n_inputs))
+
+    return make
 
 
 def _tokens(x: np.ndarray, which: slice) -> np.ndarray:
@@ -130,15 +133,16 @@ def test_add_is_one_sum_after_the_product(case: Callable[..., Case], name: str) 
 
 
 @pytest.mark.parametrize("name", QUANTIZED)
-def test_largest_codes_do_not_saturate(case: Callable[..., Case], name: str) -> None:
+def test_largest_codes_do_not_saturate(case: Callable[..., Case], pool2: Pool, name: str) -> None:
     c = case(name, (32, 64))
     blocks = c.rows.view(c.fmt.source.dtype)
-    low, high = (-128, 127) if c.fmt.bits == 8 else (0, 255)
-    blocks["qs"][:16], blocks["qs"][16:], blocks["d"] = low, high, 1
-    pack_pool = Pool(1)
-    pack(pack_pool, c.rows, c.fmt, c.n_inputs, c.packed)
-    pack_pool.close()
-    x = np.full((4 * tile_tokens(), 64), 1, np.float32)
+    for field in {"qs", "ql", "qh", "hmask"} & set(blocks.dtype.names or ()):
+        is_signed = blocks.dtype[field].base == np.int8
+        blocks[field][:16] = -128 if is_signed else 0
+        blocks[field][16:] = 127 if is_signed else np.iinfo(blocks.dtype[field].base).max
+    blocks["d"] = 1
+    pack(pool2, c.rows, c.fmt, c.n_inputs, c.packed)
+    x = np.full((4 * tile_tokens(), c.n_inputs), 1, np.float32)
     x[1::2] = -1
     records = c.naive.quantize_activations(x)
     assert set(np.unique(records["q"])) == {-127, 127}
@@ -157,7 +161,16 @@ def test_product_is_close_to_float64(case: Callable[..., Case], name: str) -> No
         n_sums = 2 * 512 // 32
     else:
         exact, n_sums = x.astype(np.float64), 512
+    if c.fmt.has_minima:
+        n_sums *= 2
+    if c.fmt.n_subs == 2:
+        n_sums *= 2
     weights = c.weights.astype(np.float64)
     # Each of n_sums steps rounds once, to half a unit of at most the sum of magnitudes.
-    bound = (n_sums + 2) * 2.0**-24 * (np.abs(exact) @ np.abs(weights).T)
+    magnitude = np.abs(weights)
+    if c.fmt.has_minima:  # the two terms of a weight may cancel
+        code, factor, addend = c.blocks.take_apart(name, c.rows)
+        magnitude = np.abs(code * factor[..., None]) + np.abs(addend)[..., None]
+        magnitude = magnitude.reshape(weights.shape)
+    bound = (n_sums + 4) * 2.0**-24 * (np.abs(exact) @ magnitude.T)
     assert (np.abs(c.product(x, 1)[:, :48] - exact @ weights.T) <= bound).all()

@@ -30,7 +30,7 @@ def _random_rows(name: str, n_rows: int, n_inputs: int, seed: int) -> np.ndarray
     blocks = np.zeros((n_rows, n_inputs // fmt.block_size), fmt.dtype)
     raw = rng.integers(0, 256, (*blocks.shape, fmt.block_nbytes)).astype(np.uint8)
     blocks[:] = raw.view(fmt.dtype)[..., 0]
-    for field in {"d", "m", "w"} & set(fmt.dtype.names):
+    for field in {"d", "m", "dmin", "w"} & set(fmt.dtype.names):
         x = rng.standard_normal(blocks.shape).astype(np.float32)
         blocks[field] = x.view(np.uint32) >> 16 if name == "BF16" else x
     return np.ascontiguousarray(blocks).view(np.uint8).reshape(n_rows, -1)
@@ -48,7 +48,7 @@ def test_lookup_of_packed_rows_is_dequantize(
     call: Call, pool: Pool, name: str, n_rows: int, n_units: int
 ) -> None:
     fmt = PANEL_FORMATS[name]
-    n_inputs = 32 * n_units if fmt.is_quantized else 37 * n_units
+    n_inputs = fmt.source.block_size * n_units if fmt.is_quantized else 37 * n_units
     rows = _random_rows(name, n_rows, n_inputs, seed=n_rows)
     packed = _packed(pool, rows, fmt, n_inputs)
     expected = gguf.quants.dequantize(rows, gguf.GGMLQuantizationType[name])
@@ -60,7 +60,7 @@ def test_lookup_of_packed_rows_is_dequantize(
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_padding_rows_are_zero(call: Call, pool2: Pool, name: str) -> None:
-    fmt, n_inputs = PANEL_FORMATS[name], 64
+    fmt, n_inputs = PANEL_FORMATS[name], 256
     packed = _packed(pool2, _random_rows(name, 5, n_inputs, seed=1), fmt, n_inputs)
     out = np.empty(n_inputs, np.float32)
     for row in range(5, STRIP_ROWS):
@@ -92,9 +92,12 @@ def test_a_read_only_matrix_is_packed(pool2: Pool) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_sizes(name: str) -> None:
     fmt = PANEL_FORMATS[name]
-    row_nbytes = fmt.source.row_nbytes(128)
-    assert fmt.nbytes(32, 128) == 32 * row_nbytes
-    assert fmt.nbytes(33, 128) == 64 * row_nbytes
+    row_nbytes = fmt.source.row_nbytes(256)
+    assert fmt.nbytes(33, 256) == 2 * fmt.nbytes(32, 256)
+    if fmt.is_super:  # 6-bit scales have become bytes
+        assert 32 * row_nbytes <= fmt.nbytes(32, 256) <= 1.05 * 32 * row_nbytes
+    else:
+        assert fmt.nbytes(32, 256) == 32 * row_nbytes
     assert [n_panels(n) for n in (1, 16, 32, 33, 64, 65)] == [2, 2, 2, 4, 4, 6]
     assert fmt.n_units(128) == (4 if fmt.is_quantized else 128)
 

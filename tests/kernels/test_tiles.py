@@ -59,7 +59,8 @@ def _dot_kernel(signed: bool, offset: int, r: int, t: int) -> Callable[..., None
                 acc = tiles.dot_signed(acc, tile, at, 4)
             else:
                 acc = tiles.dot(acc, tile, at, 4)
-            shown = tiles.add_scaled(tiles.zeros(R, T), acc, ones16, 0, ones, 0, R, T)
+            d = tiles.load_column_f16(ones16, 0, R)
+            shown = tiles.add_scaled(tiles.zeros(R, T), acc, d, ones, 0, T)
             tiles.store_tile(shown, out + 64 * R * T * i, 64, 64 * R, 0, R, T)
 
     return dots
@@ -89,30 +90,42 @@ def test_dot_products_are_exact(call: Call, signed: bool, r: int, t: int) -> Non
 
 
 @cache
-def _nibbles(name: str) -> Callable[..., None]:
-    OP = getattr(tiles, name)
+def _plane_codes(low: int, high: int, g: int) -> Callable[..., None]:
+    LOW, HIGH, G = low, high, g
 
-    def nibbles(codes, x, sums, ones16, ones, out, n):
-        for i in range(n):
-            tile = OP(tiles.load_codes(codes + 128 * i, 64, 2))
-            acc = tiles.dot(tiles.dot_start(sums, 4, 0, 2, 1), tile, x, 0)
-            shown = tiles.add_scaled(tiles.zeros(2, 1), acc, ones16, 0, ones, 0, 2, 1)
-            tiles.store_tile(shown, out + 128 * i, 64, 0, 0, 2, 1)
+    def plane_codes(planes, x, sums, ones16, ones, out):
+        tile = tiles.load_codes_of(planes, 64 * (LOW + HIGH), LOW, HIGH, G, 2)
+        acc = tiles.dot(tiles.dot_start(sums, 4, 0, 2, 1), tile, x, 0)
+        d = tiles.load_column_f16(ones16, 0, 2)
+        shown = tiles.add_scaled(tiles.zeros(2, 1), acc, d, ones, 0, 1)
+        tiles.store_tile(shown, out, 64, 0, 0, 2, 1)
 
-    return nibbles
+    return plane_codes
 
 
-@pytest.mark.parametrize("name", ["low_nibbles", "high_nibbles"])
-def test_nibbles(call: Call, name: str) -> None:
-    codes = np.random.default_rng(11).permutation(np.arange(2048) % 256).astype(np.uint8)
-    ones16, ones = np.ones(16, np.float16), np.ones(1, np.float32)
-    expected = (codes & 15 if name == "low_nibbles" else codes >> 4).reshape(-1, 4)
-    for j in range(4):
-        x = np.zeros(4, np.int8)
-        x[j] = 1
-        out = np.empty(512, np.float32)
-        call(_nibbles(name), codes, x, np.zeros(1, np.int32), ones16, ones, out, 16)
-        assert (out == expected[:, j]).all()
+@pytest.mark.parametrize("low, high", [(4, 0), (4, 1), (4, 2), (2, 0), (2, 1)])
+def test_codes_come_out_of_their_planes(call: Call, low: int, high: int) -> None:
+    """Planes are put together here bit by bit, as panels.py states them."""
+    codes = np.random.default_rng(11).integers(0, 1 << (low + high), (2, 8, 16, 4))
+    planes = np.zeros((2, low + high, 16, 4), np.uint8)
+    for g in range(8):
+        small, rest = codes[:, g] & ((1 << low) - 1), codes[:, g] >> low
+        at, shift = (g % 4, g // 4 * 4) if low == 4 else (g // 4, g % 4 * 2)
+        planes[:, at] |= (small << shift).astype(np.uint8)
+        if high == 1:
+            planes[:, low] |= (rest << g).astype(np.uint8)
+        elif high == 2:
+            planes[:, low + g // 4] |= (rest << (g % 4 * 2)).astype(np.uint8)
+    ones16, ones, out = (
+        np.ones(16, np.float16),
+        np.ones(1, np.float32),
+        np.empty((2, 16), np.float32),
+    )
+    for g in range(8):
+        for i in range(4):
+            x = (np.arange(4) == i).astype(np.int8)
+            call(_plane_codes(low, high, g), planes, x, np.zeros(1, np.int32), ones16, ones, out)
+            assert (out == codes[:, g, :, i]).all(), (g, i)
 
 
 def tile_sums(acc, codes, x, sums, d, m, scales, out, add):
@@ -121,8 +134,8 @@ def tile_sums(acc, codes, x, sums, d, m, scales, out, add):
     dots = tiles.dot(tiles.dot_start(sums, 4, 0, 2, 3), tile, x, 4)
     total = tiles.zeros(2, 3)
     total = tiles.add_outer(total, tiles.load_column(acc, 64, 2), scales, 4, 3)
-    total = tiles.add_scaled(total, dots, d, 32, scales, 4, 2, 3)
-    total = tiles.add_minima(total, m, 32, scales, sums, 4, 2, 3)
+    total = tiles.add_scaled(total, dots, tiles.load_column_f16(d, 32, 2), scales, 4, 3)
+    total = tiles.add_minima(total, tiles.load_column_f16(m, 32, 2), scales, sums, 4, 3)
     tiles.store_tile(total, out, 64, 128, add, 2, 3)
 
 

@@ -258,12 +258,12 @@ def test_tensor_tables_that_lie(
 
 
 def test_types_that_do_not_run_are_listed_on_request(write: Callable[[bytes], Path]) -> None:
-    path = write(build(tensors=(("t", (256, 4), 12, 0),)))
-    with pytest.raises(UnsupportedModelError, match="Q4_K"):
+    path = write(build(tensors=(("t", (256, 4), 18, 0),)))
+    with pytest.raises(UnsupportedModelError, match="IQ3_XXS"):
         GGUFFile.open(path)
     with GGUFFile.open(path, strict_types=False) as file:
         info = file.tensors["t"]
-        assert (info.format, info.type_name, info.nbytes) == (None, "Q4_K", 4 * 144)
+        assert (info.format, info.type_name, info.nbytes) == (None, "IQ3_XXS", 4 * 98)
 
 
 def test_unknown_types_are_refused(write: Callable[[bytes], Path]) -> None:

@@ -1,0 +1,145 @@
+"""Blocks of every quantized type taken apart in NumPy, independent of the package's code.
+
+Written from ggml's dequantize_row_*; the tests check it against `gguf.dequantize`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+
+_SMALL = {"Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24, "Q8_0": 34}
+_SUPER = {"Q2_K": 84, "Q3_K": 110, "Q4_K": 144, "Q5_K": 176, "Q6_K": 210}
+
+
+class Parts(NamedTuple):
+    """w = factor * code + addend, per sub-block: code (N, S, n), factor and addend (N, S)."""
+
+    code: NDArray[np.int32]
+    factor: F32
+    addend: F32 | None
+
+
+def random_rows(rng: np.random.Generator, name: str, n_rows: int, n: int) -> U8:
+    """Rows of random codes and scales, with moderate numbers for the half-precision fields."""
+    size, nbytes = (256, _SUPER[name]) if name in _SUPER else (32, _SMALL[name])
+    rows = rng.integers(0, 256, (n_rows, n // size, nbytes), dtype=np.uint8)
+    for at in _halves(name):
+        values = rng.uniform(0.01, 1, rows.shape[:2]) * rng.choice([-1, 1], rows.shape[:2])
+        rows[..., at : at + 2] = values.astype("<f2")[..., None].view(np.uint8)
+    return rows.reshape(n_rows, -1)
+
+
+def take_apart(name: str, rows: U8) -> Parts:
+    """The codes and scales of rows."""
+    nbytes = _SUPER.get(name) or _SMALL[name]
+    b = rows.reshape(len(rows), -1, nbytes)
+    d, *m = (b[..., at : at + 2].copy().view("<f2")[..., 0].astype(np.float32)
+             for at in _halves(name))  # fmt: skip
+    return globals()[f"_{name.lower()}"](b, d, *m)
+
+
+def _halves(name: str) -> tuple[int, ...]:
+    return {
+        "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,), "Q2_K": (80, 82),
+        "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,),
+    }[name]  # fmt: skip
+
+
+def _nibbles(b: U8) -> NDArray[np.int32]:
+    return np.concatenate([b & 15, b >> 4], -1).astype(np.int32)
+
+
+def _fifth(b: U8) -> NDArray[np.int32]:
+    return np.unpackbits(b, axis=-1, bitorder="little").astype(np.int32) << 4
+
+
+def _q4_0(b: U8, d: F32) -> Parts:
+    return Parts(_nibbles(b[..., 2:]) - 8, d, None)
+
+
+def _q4_1(b: U8, d: F32, m: F32) -> Parts:
+    return Parts(_nibbles(b[..., 4:]), d, m)
+
+
+def _q5_0(b: U8, d: F32) -> Parts:
+    return Parts(_nibbles(b[..., 6:]) + _fifth(b[..., 2:6]) - 16, d, None)
+
+
+def _q5_1(b: U8, d: F32, m: F32) -> Parts:
+    return Parts(_nibbles(b[..., 8:]) + _fifth(b[..., 4:8]), d, m)
+
+
+def _q8_0(b: U8, d: F32) -> Parts:
+    return Parts(b[..., 2:].view(np.int8).astype(np.int32), d, None)
+
+
+def _crumbs(b: U8) -> NDArray[np.int32]:
+    """64 bytes of 2-bit codes to (N, blocks, 256): each 32 bytes hold 4 runs of 32."""
+    runs = b.reshape(*b.shape[:2], 2, 1, 32) >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3
+    return runs.reshape(*b.shape[:2], 256).astype(np.int32)
+
+
+def _flat(x: NDArray, n: int) -> NDArray:
+    return x.reshape(len(x), -1, n)
+
+
+def _each(d: F32, scales: NDArray[np.int32]) -> F32:
+    return (d[..., None] * scales.astype(np.float32)).reshape(len(d), -1)
+
+
+def _q2_k(b: U8, d: F32, dmin: F32) -> Parts:
+    scales = b[..., :16].astype(np.int32)
+    return Parts(
+        _flat(_crumbs(b[..., 16:80]), 16), _each(d, scales & 15), _each(-dmin, scales >> 4)
+    )
+
+
+def _q3_k(b: U8, d: F32) -> Parts:
+    bits = b[..., None, :32] >> np.arange(8, dtype=np.uint8)[:, None] & 1
+    code = _crumbs(b[..., 32:96]) + 4 * bits.reshape(*b.shape[:2], 256).astype(np.int32) - 4
+    s = b[..., 96:108].astype(np.int32)
+    low = np.concatenate([s[..., :8] & 15, s[..., :8] >> 4], -1)
+    high = np.concatenate([s[..., 8:] >> k & 3 for k in (0, 2, 4, 6)], -1)
+    return Parts(_flat(code, 16), _each(d, (low | high << 4) - 32), None)
+
+
+def _six_bits(s: U8) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    s = s.astype(np.int32)
+    a, b, c = s[..., :4], s[..., 4:8], s[..., 8:]
+    scales = np.concatenate([a & 63, c & 15 | a >> 6 << 4], -1)
+    return scales, np.concatenate([b & 63, c >> 4 | b >> 6 << 4], -1)
+
+
+def _runs_of_nibbles(qs: U8) -> NDArray[np.int32]:
+    pairs = qs.reshape(*qs.shape[:2], -1, 1, 32) >> np.array([0, 4], np.uint8)[:, None] & 15
+    return pairs.reshape(*qs.shape[:2], 256).astype(np.int32)
+
+
+def _q4_k(b: U8, d: F32, dmin: F32) -> Parts:
+    scales, minima = _six_bits(b[..., 4:16])
+    return Parts(_flat(_runs_of_nibbles(b[..., 16:]), 32), _each(d, scales), _each(-dmin, minima))
+
+
+def _q5_k(b: U8, d: F32, dmin: F32) -> Parts:
+    scales, minima = _six_bits(b[..., 4:16])
+    bits = b[..., None, 16:48] >> np.arange(8, dtype=np.uint8)[:, None] & 1
+    fifth = bits.reshape(*b.shape[:2], 256).astype(np.int32) << 4
+    code = _runs_of_nibbles(b[..., 48:]) + fifth
+    return Parts(_flat(code, 32), _each(d, scales), _each(-dmin, minima))
+
+
+def _q6_k(b: U8, d: F32) -> Parts:
+    ql = b[..., :128].reshape(*b.shape[:2], 2, 1, 64) >> np.array([0, 4], np.uint8)[:, None] & 15
+    qh = b[..., 128:192].reshape(*b.shape[:2], 2, 1, 32)
+    high = qh >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3
+    code = ql.reshape(*b.shape[:2], 256).astype(np.int32)
+    code += high.reshape(*b.shape[:2], 256).astype(np.int32) << 4
+    return Parts(
+        _flat(code - 32, 16), _each(d, b[..., 192:208].view(np.int8).astype(np.int32)), None
+    )
