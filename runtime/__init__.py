@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from halfbyte.completion import Completion, Infilling, Stats
     from halfbyte.completion_stream import CompletionStream
     from halfbyte.convert import ConversionReport, convert
+    from halfbyte.hf.auto_model import AutoModelForCausalLM, LlamaForCausalLM
     from halfbyte.hf.auto_tokenizer import AutoTokenizer
+    from halfbyte.hf.generation import set_seed
+    from halfbyte.hf.generation_config import GenerationConfig
+    from halfbyte.hf.pipeline import TextGenerationPipeline, pipeline
+    from halfbyte.hf.streamers import TextIteratorStreamer, TextStreamer
     from halfbyte.hf.tokenizer import CodeLlamaTokenizer, CodeLlamaTokenizerFast
     from halfbyte.loading import load
     from halfbyte.model import Model
@@ -47,24 +52,33 @@ except PackageNotFoundError:  # run from a checkout that was not installed
     __version__ = "0+unknown"
 
 _LAZY = {
+    "AutoModelForCausalLM": "halfbyte.hf.auto_model",
     "AutoTokenizer": "halfbyte.hf.auto_tokenizer",
     "CodeLlamaTokenizer": "halfbyte.hf.tokenizer",
     "CodeLlamaTokenizerFast": "halfbyte.hf.tokenizer",
     "Completion": "halfbyte.completion",
     "CompletionStream": "halfbyte.completion_stream",
     "ConversionReport": "halfbyte.convert",
+    "GenerationConfig": "halfbyte.hf.generation_config",
     "Infilling": "halfbyte.completion",
+    "LlamaForCausalLM": "halfbyte.hf.auto_model",
     "Model": "halfbyte.model",
     "Repository": "halfbyte.prompt.infill",
     "SamplingParams": "halfbyte.sampling_params",
     "Stats": "halfbyte.completion",
+    "TextGenerationPipeline": "halfbyte.hf.pipeline",
+    "TextIteratorStreamer": "halfbyte.hf.streamers",
+    "TextStreamer": "halfbyte.hf.streamers",
     "Tokenizer": "halfbyte.tokenizer",
     "convert": "halfbyte.convert",
     "load": "halfbyte.loading",
+    "pipeline": "halfbyte.hf.pipeline",
     "pull": "halfbyte.catalogue",
+    "set_seed": "halfbyte.hf.generation",
 }
 
 __all__ = [
+    "AutoModelForCausalLM",
     "AutoTokenizer",
     "CodeLlamaTokenizer",
     "CodeLlamaTokenizerFast",
@@ -75,8 +89,10 @@ __all__ = [
     "ConversionReport",
     "DownloadError",
     "EngineError",
+    "GenerationConfig",
     "HalfbyteError",
     "Infilling",
+    "LlamaForCausalLM",
     "Model",
     "ModelFileError",
     "Repository",
@@ -85,13 +101,18 @@ __all__ = [
     "SettingError",
     "Stats",
     "TemplateError",
+    "TextGenerationPipeline",
+    "TextIteratorStreamer",
+    "TextStreamer",
     "Tokenizer",
     "TokenizerError",
     "UnsupportedModelError",
     "__version__",
     "convert",
     "load",
+    "pipeline",
     "pull",
+    "set_seed",
 ]
 
 

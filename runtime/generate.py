@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from halfbyte.completion import Completion, Stats
 from halfbyte.engine import MAX_BATCH, Engine, Span
@@ -21,6 +22,23 @@ from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
 MAX_TOGETHER = 32  # sequences decoded in one step
+
+
+class Task(Protocol):
+    """A prompt on its way, as `run` sees it; `finish_reason` is empty until it is finished."""
+
+    prompt: Sequence[int]
+    tokens: list[int]
+    finish_reason: str
+    prefill_s: float
+    n_decode: int
+    decode_s: float
+
+    def sample(self, logits: F32) -> int:
+        """The next token; not taken yet."""
+
+    def accept(self, token: int, n_ctx: int) -> None:
+        """Take a sampled token; sets `finish_reason` when it was the last."""
 
 
 @dataclass(slots=True)
@@ -115,19 +133,20 @@ def new_request(
         detokenizer=StreamDetokenizer(tokenizer, skip_nbytes=n_healed_nbytes),
         stop_tokens=tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens),
         healing=healing,
+        finish_reason="" if params.max_tokens else "length",
     )
 
 
-def run(engine: Engine, requests: Sequence[Request], progress: Progress) -> Iterator[None]:
-    """Work on all requests until they are finished; yields after every step that gave tokens."""
-    waiting = deque(r for r in requests if not _is_empty_task(r))
-    running: list[tuple[Request, object]] = []
+def run(engine: Engine, tasks: Sequence[Task], progress: Progress) -> Iterator[None]:
+    """Work on all tasks until they are finished; yields after every step that gave tokens."""
+    waiting = deque(task for task in tasks if not task.finish_reason)
+    running: list[tuple[Task, object]] = []
     while waiting or running:
         while waiting and len(running) < MAX_TOGETHER:
-            request = waiting.popleft()
-            sequence = _prefill(engine, request, progress)
-            if not request.finish_reason:
-                running.append((request, sequence))
+            task = waiting.popleft()
+            sequence = _prefill(engine, task, progress)
+            if not task.finish_reason:
+                running.append((task, sequence))
             yield
         if running:
             _decode(engine, running)
@@ -141,36 +160,30 @@ def prefill_chunks(n: int) -> Iterator[tuple[int, int]]:
         yield begin, min(begin + MAX_BATCH, n)
 
 
-def _is_empty_task(request: Request) -> bool:
-    if request.params.max_tokens == 0:
-        request.finish_reason = "length"
-    return bool(request.finish_reason)
-
-
-def _prefill(engine: Engine, request: Request, progress: Progress) -> object:
+def _prefill(engine: Engine, task: Task, progress: Progress) -> object:
     """Process a prompt; its last logits give the first token."""
     begin_s = time.perf_counter()
-    sequence, n = engine.new_sequence(), len(request.prompt)
+    sequence, n = engine.new_sequence(), len(task.prompt)
     for begin, end in prefill_chunks(n):
-        span = Span(sequence, request.prompt[begin:end], n_out=int(end == n))
+        span = Span(sequence, task.prompt[begin:end], n_out=int(end == n))
         logits = engine.forward([span])
         progress("prefill", end, n)
-    request.prefill_s = time.perf_counter() - begin_s
-    request.accept(request.sample(logits[0]), engine.n_ctx)
+    task.prefill_s = time.perf_counter() - begin_s
+    task.accept(task.sample(logits[0]), engine.n_ctx)
     return sequence
 
 
-def _decode(engine: Engine, running: list[tuple[Request, object]]) -> None:
-    """One token for every running request."""
+def _decode(engine: Engine, running: list[tuple[Task, object]]) -> None:
+    """One token for every running task."""
     begin_s = time.perf_counter()
-    spans = [Span(sequence, request.tokens[-1:], 1) for request, sequence in running]  # type: ignore[arg-type]
+    spans = [Span(sequence, task.tokens[-1:], 1) for task, sequence in running]  # type: ignore[arg-type]
     logits = engine.forward(spans)
-    for (request, _), row in zip(running, logits, strict=True):
-        request.accept(request.sample(row), engine.n_ctx)
+    for (task, _), row in zip(running, logits, strict=True):
+        task.accept(task.sample(row), engine.n_ctx)
     seconds = time.perf_counter() - begin_s
-    for request, _ in running:
-        request.n_decode += 1
-        request.decode_s += seconds
+    for task, _ in running:
+        task.n_decode += 1
+        task.decode_s += seconds
 
 
 def _overlap(text: str, stop: str) -> int:

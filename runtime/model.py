@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -17,7 +17,7 @@ from halfbyte.completion_stream import CompletionStream
 from halfbyte.config import ModelConfig
 from halfbyte.engine import Engine, Span
 from halfbyte.errors import ContextLengthError, RequestError
-from halfbyte.generate import Request, new_request, prefill_chunks, run
+from halfbyte.generate import Request, Task, new_request, prefill_chunks, run
 from halfbyte.progress import Progress, silent
 from halfbyte.prompt.chat import Message, chat_prompt
 from halfbyte.prompt.healing import Healing, heal_tail
@@ -285,8 +285,12 @@ class Model:
     ) -> None:
         self.close()
 
+    def run_tasks(self, tasks: Sequence[Task], progress: Progress | None = None) -> Iterator[None]:
+        """Work on what `halfbyte.generate` describes; yields after every step that gave tokens."""
+        return run(self._engine, tasks, progress or silent)
+
     def _run(self, requests: list[Request], progress: Progress | None) -> list[Completion]:
-        for _ in run(self._engine, requests, progress or silent):
+        for _ in self.run_tasks(requests, progress):
             pass
         return [request.completion() for request in requests]
 

@@ -13,7 +13,7 @@ README = (Path(__file__).resolve().parent.parent / "README.md").read_text("utf-8
 
 
 def test_the_python_example_runs(tiny_gguf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code, _, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     namespace: dict[str, object] = {}
     exec(code.replace("smollm2-135m", str(tiny_gguf)), namespace)
     assert namespace["done"].finish_reason in capsys.readouterr().out
@@ -22,9 +22,19 @@ def test_the_python_example_runs(tiny_gguf: Path, capsys: pytest.CaptureFixture[
 
 
 def test_the_infilling_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    _, code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    _, code, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(code, {})
     assert "import numpy as np\n\nx = " in capsys.readouterr().out
+
+
+def test_the_example_with_the_names_of_transformers_runs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, _, code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    namespace: dict[str, object] = {}
+    exec(code, namespace)
+    assert namespace["outputs"].shape == (1, 50)
+    assert capsys.readouterr().out.count("def fibonacci(n):\n") == 2
 
 
 def test_every_command_it_names_exists(capsys: pytest.CaptureFixture[str]) -> None:

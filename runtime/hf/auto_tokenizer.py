@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer
@@ -29,7 +29,7 @@ class AutoTokenizer:
     vocabulary decides.
     """
 
-    def __init__(self) -> NoReturn:
+    def __init__(self) -> None:
         raise RequestError("AutoTokenizer", expected="AutoTokenizer.from_pretrained(...)")
 
     @classmethod

@@ -82,16 +82,15 @@ class BatchEncoding(UserDict[str, Any]):
         return self
 
     def to(self, device: Any, *, non_blocking: bool = False) -> BatchEncoding:
-        """Move torch tensors to a device, in place; other items stay as they are.
-
-        Raises:
-            RequestError: torch is not installed.
-        """
-        torch = import_torch("device")
-        for name, value in self.data.items():
-            if isinstance(value, torch.Tensor):
-                self.data[name] = value.to(device, non_blocking=non_blocking)
+        """The encoding itself, on the CPU: another device is logged as without effect."""
+        check_device(device)
         return self
+
+
+def check_device(device: Any, name: str = "device") -> None:
+    """Say that a device has no effect, unless it is where halfbyte computes anyway."""
+    if device is not None and str(device) not in ("cpu", "auto", "-1"):
+        log.warning("%s=%s has no effect: halfbyte computes on the CPU", name, device)
 
 
 def import_torch(param: str) -> Any:

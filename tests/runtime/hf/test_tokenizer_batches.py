@@ -181,8 +181,15 @@ def test_tensors_without_torch(
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(RequestError, match=r"return_tensors: expected PyTorch.*'np'"):
         tokenizer("a", return_tensors="pt")
-    with pytest.raises(RequestError, match="device"):
-        tokenizer("a").to("cpu")
+
+
+def test_it_stays_on_the_cpu(
+    tokenizer: CodeLlamaTokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoding = tokenizer("a", return_tensors="np")
+    assert encoding.to("cpu") is encoding and not caplog.records
+    assert encoding.to("cuda") is encoding
+    assert "device=cuda has no effect" in caplog.text
 
 
 def test_torch_tensors(tokenizer: CodeLlamaTokenizer) -> None:

@@ -1,0 +1,255 @@
+"""A model with transformers' interface: `AutoModelForCausalLM`, and its `generate`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from halfbyte import catalogue
+from halfbyte.config import ModelConfig
+from halfbyte.hf.batch import check_device
+from halfbyte.hf.errors import ArgumentError
+from halfbyte.hf.generation import Batch, Row, join, new_rows, read_batch
+from halfbyte.hf.generation_config import FILE, GenerationConfig, config_of
+from halfbyte.hf.tokenizer_options import leave_out
+from halfbyte.hf.tokenizer_settings import NOT_LOADING
+from halfbyte.loading import load
+from halfbyte.model import Model
+
+log = logging.getLogger(__name__)
+
+# Arguments of `halfbyte.load`, which from_pretrained passes on.
+_LOAD = ("threads", "ctx", "kv_type", "progress")
+# Where transformers keeps and computes; here there is the CPU, and weights keep their types.
+_PLACES = ("device", "device_map")
+_DTYPES = ("dtype", "torch_dtype")
+# How transformers computes or reads: any value gives the same here.
+_WITHOUT_EFFECT = (
+    "attn_implementation", "experts_implementation", "low_cpu_mem_usage", "max_memory",
+    "offload_buffers", "offload_folder", "offload_state_dict", "trust_remote_code", "tp_plan",
+    "use_flash_attention_2", "use_safetensors", "weights_only",
+)  # fmt: skip
+_QUANTIZATION = ("quantization_config", "load_in_4bit", "load_in_8bit")
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateOutput:
+    """What `generate` gives with `return_dict_in_generate=True`."""
+
+    sequences: Any
+
+
+class CausalLM:
+    """A loaded model that continues token ids; `close()` frees it, as leaving a `with` does.
+
+    Attributes:
+        generation_config: what `generate` does where a call says nothing.
+        name_or_path: what it was loaded from.
+    """
+
+    device = "cpu"
+
+    def __init__(self, model: Model, generation_config: GenerationConfig, name: str) -> None:
+        self._model = model
+        self.generation_config = generation_config
+        self.name_or_path = name
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **arguments: Any
+    ) -> CausalLM:
+        """Load a model.
+
+        Args:
+            pretrained_model_name_or_path: whatever `halfbyte.load` takes.
+            arguments: `threads`, `ctx`, `kv_type` and `progress` as for `load`; `gguf_file` in a
+                folder or a repository; `local_files_only=True` pulls nothing; `generation_config`.
+                What says how transformers computes (`dtype`, `device_map`, `attn_implementation`
+                ...) may be given too: weights keep the types of the file, on the CPU.
+
+        Raises:
+            RequestError: an unknown argument, or one that cannot be honoured.
+            HalfbyteError: as `halfbyte.load`.
+        """
+        name = os.fspath(pretrained_model_name_or_path)
+        stated = config_of(arguments.pop("generation_config", None))
+        path = _locate(name, arguments)
+        given = _loading(arguments)
+        model = load(path, **given)
+        try:
+            folder = Path(name) if Path(name).is_dir() else Path(model.path).parent / "none"
+            return cls(model, stated.over(_own_config(model, folder)), name)
+        except BaseException:
+            model.close()
+            raise
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's shape, under Meta's names."""
+        return self._model.config
+
+    @property
+    def model(self) -> Model:
+        """The same model with halfbyte's own interface."""
+        return self._model
+
+    def generate(
+        self,
+        inputs: Any = None,
+        generation_config: Any = None,
+        *,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        streamer: Any = None,
+        tokenizer: Any = None,
+        **parameters: Any,
+    ) -> Any:
+        """Continue rows of token ids.
+
+        Args:
+            inputs: whole numbers (batch, n), as an array, a torch tensor or lists; padding
+                stands on the left.
+            generation_config: a GenerationConfig, ours or transformers'.
+            input_ids: another name of `inputs`.
+            attention_mask: (batch, n), 0 where `inputs` is padding.
+            token_type_ids: may be given and has no effect, as for transformers' Llama.
+            streamer: gets the prompt and then each token by `put`, and `end` after the last.
+            tokenizer: may be given and is not needed: the model knows its texts.
+            parameters: GenerationConfig's names, which win over it.
+
+        Returns:
+            int64 (batch * num_return_sequences, n + longest answer), an array, or a tensor where
+            the inputs are one; rows that are shorter end with `pad_token_id`.
+
+        Raises:
+            RequestError: a name or value that is not supported, or inputs of another shape.
+            ContextLengthError: a prompt fills the context. EngineError: the model is closed.
+        """
+        if inputs is not None and input_ids is not None:
+            raise ArgumentError("input_ids", expected="nothing where inputs are given")
+        try:
+            config = self.configure(generation_config, parameters)
+            ids = input_ids if inputs is None else inputs
+            batch = read_batch(ids, attention_mask, config, self.config.vocab_size)
+            rows = self.rows(batch, config)
+            self.run(rows, streamer, batch)
+        finally:  # whoever waits for a streamer's text must not wait for ever
+            if streamer is not None:
+                streamer.end()
+        sequences = batch.give_back(join(batch, rows, config))
+        return GenerateOutput(sequences) if config.return_dict_in_generate else sequences
+
+    def configure(self, stated: Any, parameters: Mapping[str, Any]) -> GenerationConfig:
+        """What a call asks for: its parameters over `stated` over the model's own.
+
+        Raises:
+            RequestError: a name or value that is not supported.
+        """
+        given = dict(parameters)
+        if "eos_token_id" in given and given["eos_token_id"] is None:
+            given["eos_token_id"] = []  # nothing ends an answer
+        return GenerationConfig.read(given).over(config_of(stated)).over(self.generation_config)
+
+    def rows(self, batch: Batch, config: GenerationConfig) -> list[Row]:
+        """The answers to a batch, to be given to `run`; raises as `generate`."""
+        return new_rows(batch, config, self._model.tokenizer, self._model.n_ctx)
+
+    def run(self, rows: list[Row], streamer: Any = None, batch: Batch | None = None) -> None:
+        """Work on rows, of one batch or several, until all are finished.
+
+        Raises:
+            RequestError: a streamer for several rows.
+        """
+        if streamer is not None and batch is not None:
+            if len(rows) > 1:
+                raise ArgumentError("streamer", expected="a batch of one row", got=len(rows))
+            streamer.put(batch.give_back(batch.ids))
+        for _ in self._model.run_tasks(rows):
+            if streamer is not None:
+                streamer.put(np.array(rows[0].tokens[-1:]))
+
+    def can_generate(self) -> bool:
+        """True."""
+        return True
+
+    def eval(self) -> CausalLM:
+        """The model itself: there is no training."""
+        return self
+
+    def to(self, device: Any = None, **options: Any) -> CausalLM:
+        """The model itself, on the CPU: another device is logged as without effect."""
+        check_places({"device": device, **options})
+        return self
+
+    def close(self) -> None:
+        """Free the memory and stop the threads."""
+        self._model.close()
+
+    def __enter__(self) -> CausalLM:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+# There is one class for whatever runs here.
+AutoModelForCausalLM = LlamaForCausalLM = CausalLM
+
+
+def check_places(arguments: Mapping[str, Any]) -> None:
+    """Say that a device or a type that is asked for has no effect.
+
+    Raises:
+        RequestError: something else than a device or a type.
+    """
+    for name, value in arguments.items():
+        if name in _PLACES:
+            check_device(value, name)
+        elif name in _DTYPES:
+            if value not in (None, "auto"):
+                log.warning("%s=%s: weights keep the types that the file has", name, value)
+        else:
+            raise ArgumentError(name, expected="an argument that is known", got=name)
+
+
+def _locate(name: str, arguments: dict[str, Any]) -> str | Path:
+    """What `load` takes for it."""
+    file = arguments.pop("gguf_file", None)
+    if file is not None:
+        name = os.path.join(name, file) if os.path.isdir(name) else f"{name}:{file}"
+    if arguments.pop("local_files_only", False):
+        return catalogue.resolve(name, pull=False)
+    return name
+
+
+def _loading(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments for `load`; all others checked."""
+    rest = leave_out(arguments, NOT_LOADING, (*_LOAD, *_WITHOUT_EFFECT))
+    for name in _QUANTIZATION:
+        if rest.pop(name, None):
+            raise ArgumentError(
+                name, expected="nothing: a model is quantized when it is converted",
+                hint="halfbyte convert SRC DST --type q4_0",
+            )  # fmt: skip
+    check_places(rest)
+    return {name: arguments[name] for name in _LOAD if name in arguments}
+
+
+def _own_config(model: Model, folder: Path) -> GenerationConfig:
+    """What the model's folder states, or else its vocabulary."""
+    special = model.tokenizer.vocabulary.special
+    own = GenerationConfig(
+        eos_token_id=special.get("eos"),
+        bos_token_id=special.get("bos"),
+        pad_token_id=special.get("pad"),
+    )
+    if (folder / FILE).is_file():
+        return GenerationConfig.from_pretrained(folder).over(own)
+    return own

@@ -1,0 +1,319 @@
+"""`pipeline("text-generation", model=...)`: texts or chats in, texts or chats out.
+
+What a prompt's answer is, is taken from the text of prompt and answer together: so its first space
+is kept, which decoding the answer alone would lose.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from halfbyte import catalogue
+from halfbyte.hf.auto_model import CausalLM, check_places
+from halfbyte.hf.auto_tokenizer import AutoTokenizer
+from halfbyte.hf.errors import ArgumentError
+from halfbyte.hf.generation import Row, read_batch
+from halfbyte.hf.generation_config import SAMPLING, GenerationConfig, check_count
+from halfbyte.hf.tokenizer_base import TokenizerBase
+
+log = logging.getLogger(__name__)
+
+TASK = "text-generation"
+# Where neither the call nor the model states a value.
+DEFAULTS = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}
+
+_TENSORS, _NEW_TEXT, _FULL_TEXT = 0, 1, 2  # transformers' numbers for return_type
+# Arguments of transformers' pipeline that mean nothing here, with what leaves them off.
+_ABSENT: dict[str, object] = {
+    "config": None, "feature_extractor": None, "image_processor": None, "processor": None,
+    "video_processor": None, "pipeline_class": None, "framework": None, "revision": None,
+    "token": None, "binary_output": False, "num_workers": None,
+}  # fmt: skip
+
+
+def pipeline(
+    task: str | None = None,
+    model: Any = None,
+    tokenizer: Any = None,
+    *,
+    device: Any = None,
+    device_map: Any = None,
+    dtype: Any = None,
+    torch_dtype: Any = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+    trust_remote_code: bool | None = None,
+    use_fast: bool = True,
+    **arguments: Any,
+) -> TextGenerationPipeline:
+    """A pipeline that generates text.
+
+    Args:
+        task: "text-generation", or None.
+        model: whatever `halfbyte.load` takes, or what AutoModelForCausalLM gave; default: the
+            catalogue's first model.
+        tokenizer: a name or path, or a tokenizer; default: the model's own.
+        device: may be given; see CausalLM.from_pretrained.
+        device_map: likewise.
+        dtype: likewise.
+        torch_dtype: likewise.
+        model_kwargs: more arguments for CausalLM.from_pretrained.
+        trust_remote_code: may be given and has no effect: no code is ever loaded.
+        use_fast: likewise: there is one tokenizer.
+        arguments: those of a call of the pipeline, for every call.
+
+    Raises:
+        RequestError: another task, or an argument that is not supported.
+        HalfbyteError: the model cannot be loaded.
+    """
+    if task not in (None, TASK):
+        raise ArgumentError("task", expected=repr(TASK), got=repr(task))
+    for name in [name for name in _ABSENT if name in arguments]:
+        value = arguments.pop(name)
+        if value not in (None, _ABSENT[name]):
+            raise ArgumentError(name, expected="nothing: it has no meaning here", got=value)
+    places = {
+        "device": device,
+        "device_map": device_map,
+        "dtype": dtype,
+        "torch_dtype": torch_dtype,
+    }
+    check_places(places)
+    source = _default_model() if model is None else model
+    if isinstance(source, CausalLM):
+        if tokenizer is None:
+            tokenizer = source.name_or_path
+        loaded = source
+    else:
+        loaded = CausalLM.from_pretrained(source, **(model_kwargs or {}))
+        tokenizer = source if tokenizer is None else tokenizer
+    if isinstance(tokenizer, (str, os.PathLike)):
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer)
+    return TextGenerationPipeline(loaded, tokenizer, **arguments)
+
+
+class TextGenerationPipeline:
+    """Continues texts and chats.
+
+    Args:
+        model: what generates.
+        tokenizer: its tokenizer.
+        arguments: those of a call, for every call.
+
+    Raises:
+        RequestError: an argument that is not supported.
+    """
+
+    task = TASK
+
+    def __init__(self, model: CausalLM, tokenizer: TokenizerBase, **arguments: Any) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self._arguments = arguments
+        _Call.read(arguments)
+
+    def __call__(self, text_inputs: Any, **arguments: Any) -> Any:
+        """The prompts with their answers.
+
+        Args:
+            text_inputs: a text, or a chat (messages with `role` and `content`), or a list or a
+                generator of either.
+            arguments: `return_full_text` (default True: the prompt stands before the answer),
+                `return_text`, `return_tensors` (ids instead of text), `return_type`,
+                `clean_up_tokenization_spaces`, `skip_special_tokens`, `prefix` (put before each
+                text), `stop_sequence`, `add_special_tokens`, `truncation`, `max_length`,
+                `tokenizer_encode_kwargs`, `continue_final_message`, `tools`, `documents`,
+                `batch_size` (rows decoded together; has no effect on what they say), and what
+                `generate` takes.
+
+        Returns:
+            a list of {"generated_text": text or chat} or {"generated_token_ids": ids}, one for
+            each of `num_return_sequences`; a list of such lists for a list of prompts; an
+            iterator of them for a generator.
+
+        Raises:
+            RequestError: an argument that is not supported, or a prompt of another kind.
+        """
+        call = _Call.read({**self._arguments, **arguments})
+        if isinstance(text_inputs, str):
+            return self._run([text_inputs], call)[0]
+        if isinstance(text_inputs, Sequence) and not isinstance(text_inputs, bytes):
+            if not text_inputs:
+                return []
+            if _is_message(text_inputs[0]):
+                return self._run([_chat(text_inputs)], call)[0]
+            return self._run([_prompt(item) for item in text_inputs], call)
+        if isinstance(text_inputs, Iterator):
+            return (self._run([_prompt(item)], call)[0] for item in text_inputs)
+        raise ArgumentError("text_inputs", expected="texts or chats", got=repr(text_inputs))
+
+    def _run(self, prompts: Sequence[_Prompt], call: _Call) -> list[list[dict[str, Any]]]:
+        """A list of records for each prompt."""
+        try:
+            config = self._config(call)
+            vocab_size = self.model.config.vocab_size
+            batches = [
+                read_batch([ids] if ids else None, None, _without_padding(config), vocab_size)
+                for ids in (self._ids(prompt, call) for prompt in prompts)
+            ]
+            answers = [self.model.rows(batch, config) for batch in batches]
+            size = call.batch_size or len(prompts)
+            for begin in range(0, len(prompts), size):
+                rows = [row for some in answers[begin : begin + size] for row in some]
+                self.model.run(rows, call.streamer, batches[begin])
+        finally:
+            if call.streamer is not None:
+                call.streamer.end()
+        return [
+            [self._record(prompt, row, call) for row in rows]
+            for prompt, rows in zip(prompts, answers, strict=True)
+        ]
+
+    def _config(self, call: _Call) -> GenerationConfig:
+        """What a call asks for; the defaults where neither it nor the model states a value."""
+        config = self.model.configure(call.generation_config, call.generation)
+        defaults: dict[str, Any] = dict(DEFAULTS)
+        if config.max_length is not None:
+            del defaults["max_new_tokens"]
+        if config.do_sample is False:
+            defaults = {name: v for name, v in defaults.items() if name not in SAMPLING}
+        return config.over(GenerationConfig(**defaults))
+
+    def _ids(self, prompt: _Prompt, call: _Call) -> list[int]:
+        """A prompt's ids."""
+        options = dict(call.encode)
+        if isinstance(prompt, str):
+            return list(self.tokenizer(call.prefix + prompt, **options)["input_ids"])
+        options.pop("add_special_tokens", None)
+        goes_on = call.goes_on(prompt)
+        encoding = self.tokenizer.apply_chat_template(
+            prompt, add_generation_prompt=not goes_on, continue_final_message=goes_on,
+            return_dict=True, tools=call.tools, documents=call.documents, **options,
+        )  # fmt: skip
+        return list(encoding["input_ids"])
+
+    def _record(self, prompt: _Prompt, row: Row, call: _Call) -> dict[str, Any]:
+        """An answer as the caller wants it."""
+        if call.return_type == _TENSORS:
+            return {"generated_token_ids": [*row.prompt, *row.tokens]}
+        text = self._text([*row.prompt, *row.tokens], call)
+        new = text[len(self._text(list(row.prompt), call)) :]
+        if call.return_type == _NEW_TEXT:
+            return {"generated_text": new}
+        if isinstance(prompt, str):
+            return {"generated_text": prompt + new}
+        *before, last = prompt
+        if call.goes_on(prompt):
+            return {"generated_text": [*before, {**last, "content": last["content"] + new}]}
+        return {"generated_text": [*prompt, {"role": "assistant", "content": new}]}
+
+    def _text(self, ids: list[int], call: _Call) -> str:
+        return self.tokenizer.decode(ids, call.skip_special_tokens, call.clean_up)
+
+
+_Prompt = str | list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class _Call:
+    """The arguments of a call: for encoding, for generating, for the records."""
+
+    encode: dict[str, Any] = field(default_factory=dict)
+    prefix: str = ""
+    tools: Any = None
+    documents: Any = None
+    continue_final_message: bool | None = None
+    generation: dict[str, Any] = field(default_factory=dict)
+    generation_config: Any = None
+    streamer: Any = None
+    batch_size: int | None = None
+    return_type: int = _FULL_TEXT
+    skip_special_tokens: bool = True
+    clean_up: bool | None = None
+
+    @classmethod
+    def read(cls, arguments: Mapping[str, Any]) -> _Call:
+        """A call's arguments; those that are no one else's are for `generate`.
+
+        Raises:
+            RequestError: they exclude each other.
+        """
+        given = {name: value for name, value in arguments.items() if value is not None}
+        call = cls(return_type=_return_type(given))
+        for name in ("prefix", "tools", "documents", "continue_final_message", "streamer",
+                     "generation_config", "batch_size", "skip_special_tokens"):  # fmt: skip
+            if name in given:
+                setattr(call, name, given.pop(name))
+        check_count("batch_size", call.batch_size, 1)
+        call.clean_up = given.pop("clean_up_tokenization_spaces", None)
+        encode = ("add_special_tokens", "truncation", "padding")
+        call.encode = {name: given.pop(name) for name in encode if name in given}
+        if call.encode.get("truncation") and "max_length" in given:
+            call.encode["max_length"] = given["max_length"]
+        call.encode |= given.pop("tokenizer_encode_kwargs", {})
+        if given.pop("handle_long_generation", None) is not None:
+            raise ArgumentError("handle_long_generation", expected="None", hint="shorten the text")
+        if "stop_sequence" in given:
+            given["stop_strings"] = given.pop("stop_sequence")
+        if "eos_token_id" in arguments:
+            given["eos_token_id"] = arguments["eos_token_id"]  # None: nothing ends an answer
+        call.generation = given
+        GenerationConfig.read({n: v for n, v in given.items() if v is not None})
+        return call
+
+    def goes_on(self, chat: _Prompt) -> bool:
+        """Whether an answer goes on with the last message instead of beginning one."""
+        stated = self.continue_final_message
+        return chat[-1]["role"] == "assistant" if stated is None else stated  # type: ignore[index]
+
+
+def _return_type(given: dict[str, Any]) -> int:
+    """What a record holds; takes the arguments that say so out of `given`."""
+    stated = given.pop("return_type", None)
+    names = ("return_full_text", "return_text", "return_tensors")
+    asked = {name: given.pop(name) for name in names if name in given}
+    if stated is not None:
+        if stated not in (_TENSORS, _NEW_TEXT, _FULL_TEXT):
+            raise ArgumentError("return_type", expected="0 (ids), 1 (new text) or 2 (full text)",
+                                got=repr(stated))  # fmt: skip
+        return int(stated)
+    if len(asked) > 1:
+        raise ArgumentError(", ".join(asked), expected="one of these")
+    if asked.get("return_tensors"):
+        return _TENSORS
+    return _FULL_TEXT if asked.get("return_full_text", True) else _NEW_TEXT
+
+
+def _without_padding(config: GenerationConfig) -> GenerationConfig:
+    """The same, where every id of a prompt is one of its tokens."""
+    return replace(config, pad_token_id=None)
+
+
+def _is_message(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _prompt(value: Any) -> _Prompt:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        return _chat(value)
+    raise ArgumentError("text_inputs", expected="a text or a chat", got=repr(value))
+
+
+def _chat(messages: Sequence[Any]) -> list[dict[str, Any]]:
+    for message in messages:
+        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
+            raise ArgumentError(
+                "text_inputs", expected="messages with role and content", got=repr(message)
+            )
+    if not messages:
+        raise ArgumentError("text_inputs", expected="at least one message", got="an empty chat")
+    return [dict(message) for message in messages]
+
+
+def _default_model() -> str:
+    log.warning("no model is named: taking %s", catalogue.DEFAULT_MODEL)
+    return catalogue.DEFAULT_MODEL

@@ -1,0 +1,106 @@
+"""Text as `generate` makes it: `TextStreamer` prints it, `TextIteratorStreamer` hands it out.
+
+Any object with `put(ids)` and `end()` is a streamer; transformers' own work too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from queue import Queue
+from typing import Any
+
+from halfbyte.hf.errors import ArgumentError
+
+
+class TextStreamer:
+    """Prints text word by word; for a batch of one row.
+
+    Args:
+        tokenizer: whose ids they are.
+        skip_prompt: do not print the prompt.
+        decode_kwargs: for `tokenizer.decode`, as `skip_special_tokens=True`.
+    """
+
+    def __init__(self, tokenizer: Any, skip_prompt: bool = False, **decode_kwargs: Any) -> None:
+        self.tokenizer = tokenizer
+        self.skip_prompt = skip_prompt
+        self.decode_kwargs = decode_kwargs
+        self._ids: list[int] = []
+        self._n_shown = 0
+        self._is_prompt = True
+
+    def put(self, value: Any) -> None:
+        """Take the prompt, or the next ids.
+
+        Raises:
+            RequestError: more than one row.
+        """
+        if len(value.shape) > 1:
+            if value.shape[0] > 1:
+                raise ArgumentError("streamer", expected="one row", got=int(value.shape[0]))
+            value = value[0]
+        is_prompt, self._is_prompt = self._is_prompt, False
+        if is_prompt and self.skip_prompt:
+            return
+        self._ids.extend(value.tolist())
+        text = self._decode(self._ids)
+        # A word may go on, and a character may be half: both wait for what follows.
+        n = len(text) if text.endswith("\n") else text.rfind(" ") + 1
+        self._show(text, n)
+        last = self._ids[-1:]
+        if text.endswith("\n") and self._decode(last):
+            # A line is done: all but its last token, which keeps the next line's spaces, can go.
+            self._ids, self._n_shown = last, len(self._decode(last))
+
+    def end(self) -> None:
+        """Give out what is left."""
+        text = self._decode(self._ids)
+        self.on_finalized_text(text[self._n_shown :], stream_end=True)
+        self._ids, self._n_shown, self._is_prompt = [], 0, True
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        """Print a piece of text, and a newline after the last one."""
+        sys.stdout.write(text + "\n" if stream_end else text)
+        sys.stdout.flush()
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, **self.decode_kwargs)) if ids else ""
+
+    def _show(self, text: str, n: int) -> None:
+        if n > self._n_shown:
+            self.on_finalized_text(text[self._n_shown : n])
+            self._n_shown = n
+
+
+class TextIteratorStreamer(TextStreamer):
+    """Hands text out to another thread, which iterates over the streamer.
+
+    Args:
+        tokenizer: whose ids they are.
+        skip_prompt: leave the prompt out.
+        timeout: seconds to wait for a piece before queue.Empty is raised; None waits for ever.
+        decode_kwargs: for `tokenizer.decode`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        skip_prompt: bool = False,
+        timeout: float | None = None,
+        **decode_kwargs: Any,
+    ) -> None:
+        super().__init__(tokenizer, skip_prompt, **decode_kwargs)
+        self.timeout = timeout
+        self._pieces: Queue[str | None] = Queue()
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        """Hand out a piece of text."""
+        self._pieces.put(text, timeout=self.timeout)
+        if stream_end:
+            self._pieces.put(None, timeout=self.timeout)
+
+    def __iter__(self) -> Iterator[str]:
+        """The pieces until the end."""
+        while (piece := self._pieces.get(timeout=self.timeout)) is not None:
+            yield piece
