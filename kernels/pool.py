@@ -26,7 +26,6 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from typing import Any
 
 import numpy as np
 
@@ -127,7 +126,23 @@ def serve(pool, thread, last_job_at, n_spins):
             spins = 0
 
 
-_CALL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
+@kernel(3)
+def run_job(pool, function, args):
+    """Post a job, take part in it as thread 0, and close it.
+
+    One call into compiled code, since an interrupt may come between any two lines of Python, and a
+    job that is open while its caller has left reads arguments that are gone.
+    """
+    first = atomic_get(pool + TICKET)
+    atomic_put(pool + FUNCTION, function)
+    atomic_put(pool + ARGS, args)
+    atomic_put(pool + JOB, 2 * first)
+    call_job(function, pool, first, args, 0)
+    atomic_put(pool + JOB, 2 * first + 1)
+
+
+_SERVE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
+_RUN_JOB = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
 
 
 class Pool:
@@ -141,11 +156,8 @@ class Pool:
         self._words = np.zeros(_N_WORDS + _LINE // 8, np.int64)
         base = int(self._words.ctypes.data)
         self.address = base + -base % _LINE
-        self._ticket, self._job, self._function, self._args = (
-            self._view(offset) for offset in (TICKET, JOB, FUNCTION, ARGS)
-        )
-        self._job[0] = 1
-        self._serve = _CALL(serve.address)
+        self._words[(self.address - base + JOB) // 8] = 1  # no job
+        self._serve, self._run_job = _SERVE(serve.address), _RUN_JOB(run_job.address)
         self._stopping = False
         self._pid = os.getpid()
         self._wake = [threading.Event() for _ in range(n_threads - 1)]
@@ -163,16 +175,9 @@ class Pool:
         job runs and odd otherwise; `args` must not change before `run` returns.
         """
         address = function.address
-        first = int(self._ticket[0])
-        self._function[0] = address
-        self._args[0] = args
-        self._job[0] = 2 * first
         for event in self._wake:
             event.set()
-        try:
-            _CALL(address)(self.address, first, args, 0)
-        finally:  # an interrupt may be waiting for the call to end
-            self._job[0] = 2 * first + 1
+        self._run_job(self.address, address, args)
 
     def close(self) -> None:
         """Stop the workers and wait for them; in a forked child there are none."""
@@ -184,9 +189,6 @@ class Pool:
         for thread in self._threads:
             if thread is not threading.current_thread():  # a collected engine may be closed there
                 thread.join()
-
-    def _view(self, offset: int) -> Any:
-        return np.ctypeslib.as_array((ctypes.c_int64 * 1).from_address(self.address + offset))
 
     def _work(self, i: int) -> None:
         seen = np.ones(1, np.int64)

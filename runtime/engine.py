@@ -24,7 +24,7 @@ from halfbyte.kernels.jit import Kernel
 from halfbyte.kernels.kv_layout import PAGE, KVLayout
 from halfbyte.kernels.matmul import matmul_kernel, tile_tokens
 from halfbyte.kernels.panels import lookup_kernel, n_panels, pack_kernel
-from halfbyte.kernels.pool import Pool, serve
+from halfbyte.kernels.pool import Pool, run_job, serve
 from halfbyte.kernels.rope import rope_append_kernel, rope_table
 from halfbyte.kv_cache import Sequence
 from halfbyte.weights import Matrix, ModelWeights, layer_names
@@ -49,6 +49,7 @@ def kernels_for(config: ModelConfig, kv_type: str, formats: set[str], embd: str)
     tiles = sorted({1, tile_tokens()})
     return [
         serve,
+        run_job,
         step.step,
         attention.attention_kernel(*head),
         rope_append_kernel(*head),

@@ -22,7 +22,7 @@ from halfbyte.progress import Progress, silent
 from halfbyte.prompt.chat import Message, chat_prompt
 from halfbyte.prompt.healing import Healing, heal_tail
 from halfbyte.prompt.infill import FILL_MARKER, Repository, require_format, split_marker
-from halfbyte.prompt.inputs import Prompt, as_list, check_ids
+from halfbyte.prompt.inputs import Prompt, as_list, check_ids, texts_in
 from halfbyte.sampling import SamplingParams
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
@@ -316,7 +316,8 @@ class Model:
             log.warning(
                 "%s: complete() takes %s as plain text; infill(prompt) fills it", name, FILL_MARKER
             )
-        self._check_nbytes(prompt, name)
+        check_text(prompt, name)
+        self._check_nbytes(name, prompt)
         tokens, healing = self.tokenizer.encode(prompt, parse_markers=parse_markers), None
         if heal:
             # A prompt keeps at least one token.
@@ -337,7 +338,10 @@ class Model:
         fmt = require_format(self.tokenizer)
         before, after = split_marker(prefix) if suffix is None else (prefix, suffix)
         for name, text in (("prefix", before), ("suffix", after)):
-            self._check_nbytes(text, name)
+            check_text(text, name)
+            self._check_nbytes(name, text)
+        if isinstance(repository := options["repository"], Repository):
+            self._check_nbytes("repository", *texts_in(repository.files))
         prompt = fmt.prompt(before, after, heal=heal, **options)
         request = self._request(prompt.tokens, sampling, "prompt", prompt.healing, fmt.stop_ids)
         return request, lambda done: Infilling.of(done, before, after, prompt.order)
@@ -350,6 +354,7 @@ class Model:
         params: dict[str, object],
     ) -> Request:
         sampling = SamplingParams.from_kwargs(**params)
+        self._check_nbytes("messages", *texts_in(messages))
         prompt = chat_prompt(self.tokenizer, messages, format=format, parse_markers=parse_markers)
         return self._request(prompt.tokens, sampling, "messages", stop_ids=prompt.stop_ids)
 
@@ -365,9 +370,9 @@ class Model:
             raise ContextLengthError(len(tokens) + 1, self.n_ctx, param=name, hint=_TOO_LONG)
         return new_request(self.tokenizer, tokens, params, healing=healing, stop_ids=stop_ids)
 
-    def _check_nbytes(self, text: str, name: str) -> None:
+    def _check_nbytes(self, name: str, *texts: str) -> None:
         """Refuse what cannot fit before it is encoded, however long it is."""
-        check_text(text, name)
-        n_tokens = len(text.encode()) // self.tokenizer.max_piece_nbytes
+        n_nbytes = sum(len(text.encode(errors="surrogatepass")) for text in texts)
+        n_tokens = n_nbytes // self.tokenizer.max_piece_nbytes
         if n_tokens > self.n_ctx:
             raise ContextLengthError(n_tokens, self.n_ctx, param=name, hint=_TOO_LONG)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from halfbyte.errors import RequestError, UnsupportedModelError
+from halfbyte.prompt.inputs import texts_in
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
 
@@ -141,7 +142,7 @@ def _from_template(tokenizer: Tokenizer, messages: list[Message], parse_markers:
             tokenizer.path, "tokenizer.chat_template", expected="a chat template", got="none"
         )
     for i, message in enumerate(messages):
-        for text in () if parse_markers else _texts(message):
+        for text in () if parse_markers else texts_in(message):
             found = tokenizer.special_texts_in(text)
             _need(not found, "no special tokens in the text", i, ", ".join(found))
     bos, eos = (
@@ -185,19 +186,6 @@ def _check_turns(messages: list[Message]) -> list[Message]:
         _need(message["role"] == wanted, f"role {wanted}", begin + i, message["role"])
     _need(messages[-1]["role"] == "user", "a user's message at the end", len(messages) - 1)
     return messages
-
-
-def _texts(value: object) -> Iterator[str]:
-    """Every text inside a message."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(key)
-            yield from _texts(item)
-    elif isinstance(value, Sequence):
-        for item in value:
-            yield from _texts(item)
 
 
 def _need(is_met: bool, expected: str, i: int | None = None, got: object = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -51,3 +51,16 @@ def check_ids(ids: Sequence[int], name: str, vocab_size: int) -> list[int]:
             got=int(array[at]),
         )
     return [int(i) for i in array]
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Every text inside of mappings and sequences, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from texts_in(key)
+            yield from texts_in(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from texts_in(item)

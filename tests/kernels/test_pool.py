@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -9,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import numpy as np
 import pytest
 
 from halfbyte.kernels.atomics import atomic_add, atomic_get, pause
 from halfbyte.kernels.jit import Kernel
-from halfbyte.kernels.pool import Pool, finish, is_current, share, take
+from halfbyte.kernels.pool import JOB, Pool, finish, is_current, share, take
 from halfbyte.kernels.simd import get_i64
 
 AsKernel = Callable[[Callable[..., None]], Kernel]
@@ -236,6 +238,41 @@ def test_an_idle_pool_uses_no_processor_time(as_kernel: AsKernel) -> None:
         time.sleep(0.4)
         # CPU seconds, not a speed: three spinning workers would use 0.4 and more.
         assert time.process_time() - begin < 0.1
+
+
+def test_an_interrupt_at_any_line_leaves_no_job_open(as_kernel: AsKernel) -> None:
+    job = as_kernel(log_stages)
+    code, lines = Pool.run.__code__, 0
+
+    def interrupt_at(n: int) -> Callable[..., object]:
+        def trace(frame: FrameType, event: str, arg: object) -> object:
+            nonlocal lines
+            if frame.f_code is not code:
+                return None
+            if event == "line":
+                lines += 1
+                if lines == n:
+                    raise KeyboardInterrupt
+            return trace
+
+        return trace
+
+    with _pool(2) as pool:
+        for n in range(1, 20):
+            lines = 0
+            sys.settrace(interrupt_at(n))
+            try:
+                _run_logged(pool, job, 5, 3)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(None)
+            jobs = np.ctypeslib.as_array((ctypes.c_int64 * 1).from_address(pool.address + JOB))
+            assert jobs[0] % 2 == 1
+            _run_logged(pool, job, 5, 3)
+            if lines < n:
+                break
+    assert 2 < n < 19
 
 
 def test_close_ends_the_threads(as_kernel: AsKernel) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from halfbyte.sampling_params import SamplingParams
 
 PREFIX, SUFFIX = "def add(a, b):\n    ", "\n\nprint(add(1, 2))\n"
 EOT = 8010
+HELLO = [{"role": "user", "content": "hello"}]
 
 
 @pytest.fixture(scope="module")
@@ -226,20 +227,26 @@ def test_a_prompt_that_does_not_fit(infill_model: halfbyte.Model) -> None:
         assert (caught.value.n_tokens, caught.value.n_ctx) == (n_ctx + 1, n_ctx)
 
 
-@pytest.mark.parametrize("where", ["prefix", "suffix", "prompt"])
+@pytest.mark.parametrize("where", ["prefix", "suffix", "prompt", "repository", "messages"])
 def test_a_huge_text_is_refused_before_it_is_encoded(
     infill_model: halfbyte.Model, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     def encode(*args: object, **kwargs: object) -> list[int]:
         raise AssertionError("encoded")
 
-    for name in ("encode", "encode_fragment"):
+    for name in ("encode", "encode_fragment", "encode_rendered"):
         monkeypatch.setattr(type(infill_model.tokenizer), name, encode)
     huge = "x = 1\n" * (50_000_000 // 6)
-    call: Any = infill_model.complete if where == "prompt" else infill_model.infill
-    kwargs = {"prefix": "", "suffix": "", where: huge} if where != "prompt" else {"prompt": huge}
+    model, repository = infill_model, halfbyte.Repository({"a.py": "x", "b.py": huge})
+    calls: dict[str, Callable[[], object]] = {
+        "prompt": lambda: model.complete(huge),
+        "prefix": lambda: model.infill(huge, ""),
+        "suffix": lambda: model.infill("", huge),
+        "repository": lambda: model.infill("x", "", repository=repository),
+        "messages": lambda: model.chat([*HELLO, {"role": "user", "content": huge}]),
+    }
     with pytest.raises(halfbyte.ContextLengthError) as caught:
-        call(**kwargs)
+        calls[where]()
     assert (caught.value.param, caught.value.n_ctx) == (where, 512)
     assert caught.value.n_tokens > 512
 
@@ -253,9 +260,6 @@ def test_what_is_refused_unencoded_would_not_have_fitted(infill_model: halfbyte.
 
 
 # --- chat -------------------------------------------------------------------------------------
-
-
-HELLO = [{"role": "user", "content": "hello"}]
 
 
 def test_a_base_model_does_not_chat_unless_it_is_told_how(
