@@ -1,29 +1,53 @@
 """Rows of floats to blocks and back, for every tensor type.
 
-The bytes are those of ggml's reference quantizers, which the `gguf` package repeats and the tests
-compare with. This is the arithmetic of files; the int8 activations are made in activations.py.
+Without importance, the bytes of the small types are those of ggml's reference quantizers, which
+the `gguf` package repeats; the K types have a search of their own (quantize_k.py). This is the
+arithmetic of files; the int8 activations are made in activations.py. A block depends on nothing
+but its inputs and their importance: not on threads, neighbours or the instruction set.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .formats import BF16, F16, F32, Q4_0, Q4_1, Q8_0, BlockFormat
+from . import quantize_k, quantize_small
+from .dequantize import N_ARGS, dequantizer
+from .formats import BF16, BlockFormat
+from .jit import Kernel
+from .quantize_k import k_quantizer
+from .quantize_small import small_quantizer
+from .scale_search import QUANTIZER_ARGS
 
 _Floats = NDArray[np.float32]
-_Blocks = NDArray[np.void]
+_Bytes = NDArray[np.uint8]
+
+_SCRATCH_NBYTES = max(quantize_k.SCRATCH_NBYTES, quantize_small.SCRATCH_NBYTES)
+_SHARE = 1 << 18  # weights that a thread takes at a time: they stay in its cache
+_CALL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(QUANTIZER_ARGS))
+_CALL_BACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * N_ARGS)
 
 
-def quantize(x: NDArray[np.float32], fmt: BlockFormat) -> NDArray[np.uint8]:
+def quantizer(fmt: BlockFormat) -> Kernel:
+    """The kernel that makes blocks of a quantized type."""
+    return k_quantizer(fmt.name) if fmt.block_size == 256 else small_quantizer(fmt.name)
+
+
+def quantize(
+    x: _Floats, fmt: BlockFormat, *, importance: _Floats | None = None, threads: int = 1
+) -> _Bytes:
     """Rows of floats as the bytes of a tensor type.
 
     Args:
         x: float32 (rows, n), n a multiple of the block size.
         fmt: the tensor type.
+        importance: float32 (n,), what a squared error of each input counts, at least 0; None
+            counts all alike. Types without blocks have nothing to choose and ignore it.
+        threads: threads that compute; the bytes do not depend on it.
 
     Returns:
         uint8 (rows, fmt.row_nbytes(n)).
@@ -33,26 +57,30 @@ def quantize(x: NDArray[np.float32], fmt: BlockFormat) -> NDArray[np.uint8]:
     """
     rows, n = x.shape
     nbytes = fmt.row_nbytes(n)
-    if not np.isfinite(x).all():
-        raise ValueError("NaN or infinite weights")
-    blocks = np.ascontiguousarray(x, np.float32).reshape(-1, fmt.block_size)
-    out = np.empty(len(blocks), fmt.dtype)
-    with np.errstate(over="ignore", divide="ignore"):
-        _QUANTIZE[fmt.name](blocks, out)
-    for name in ("d", "m", "w"):
-        if name in (fmt.dtype.names or ()) and out.dtype[name].kind == "f":
-            if not np.isfinite(out[name]).all():
-                raise ValueError(f"a weight is too large for {fmt.name}")
-    return out.view(np.uint8).reshape(rows, nbytes)
+    x = np.ascontiguousarray(x, np.float32)
+    out = np.empty((rows, nbytes), np.uint8)
+    if importance is not None:
+        importance = _check_importance(importance, n)
+    convert = _blocks if fmt.is_quantized else _numbers
+
+    def work(begin: int, end: int) -> None:
+        if not np.isfinite(x[begin:end]).all():
+            raise ValueError("NaN or infinite weights")
+        convert(x[begin:end], fmt, importance, out[begin:end])
+        _check_finite(out[begin:end], fmt)
+
+    _share_out(work, rows, n, threads)
+    return out
 
 
-def dequantize(data: NDArray[np.uint8], fmt: BlockFormat, n: int) -> NDArray[np.float32]:
+def dequantize(data: _Bytes, fmt: BlockFormat, n: int, *, threads: int = 1) -> _Floats:
     """The floats that a tensor's bytes stand for.
 
     Args:
         data: uint8 (rows, fmt.row_nbytes(n)).
         fmt: the tensor type.
         n: weights per row.
+        threads: threads that compute.
 
     Returns:
         float32 (rows, n).
@@ -62,92 +90,69 @@ def dequantize(data: NDArray[np.uint8], fmt: BlockFormat, n: int) -> NDArray[np.
     """
     if data.ndim != 2 or data.shape[1] != fmt.row_nbytes(n):
         raise ValueError(f"rows of {data.shape[1:]} bytes are not {n} weights of {fmt.name}")
-    blocks = np.ascontiguousarray(data).view(fmt.dtype).reshape(-1)
-    return _DEQUANTIZE[fmt.name](blocks).reshape(len(data), n)
+    data = np.ascontiguousarray(data)
+    if not fmt.is_quantized:
+        words = data.view(fmt.dtype["w"])
+        if fmt is BF16:
+            return (words.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return words.astype(np.float32)
+    out = np.empty((len(data), n), np.float32)
+    call = _CALL_BACK(dequantizer(fmt.name).address)
+
+    def work(begin: int, end: int) -> None:
+        n_blocks = (end - begin) * n // fmt.block_size
+        call(data[begin:].ctypes.data, out[begin:].ctypes.data, n_blocks)
+
+    _share_out(work, len(data), n, threads)
+    return out
 
 
-def _inverse(d: _Floats) -> _Floats:
-    """1 / d, and 0 for blocks whose scale is zero or too small to have an inverse."""
-    inverse = np.float32(1) / d
-    inverse[~np.isfinite(inverse)] = 0
-    return inverse
+def _share_out(work: Callable[[int, int], None], rows: int, n: int, threads: int) -> None:
+    """Do all rows, a share at a time; errors of any share are raised."""
+    step = max(1, _SHARE // n)
+    shares = [(begin, min(begin + step, rows)) for begin in range(0, rows, step)]
+    if threads == 1 or len(shares) == 1:
+        for share in shares:
+            work(*share)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(lambda share: work(*share), shares):
+            pass
 
 
-def _pack_nibbles(q: _Floats) -> NDArray[np.uint8]:
-    codes = np.minimum(q.astype(np.uint8), 15)
-    return codes[:, :16] | (codes[:, 16:] << np.uint8(4))
+def _blocks(x: _Floats, fmt: BlockFormat, importance: _Floats | None, out: _Bytes) -> None:
+    row_blocks = x.shape[1] // fmt.block_size
+    scratch = np.empty(_SCRATCH_NBYTES, np.uint8)
+    at = 0 if importance is None else importance.ctypes.data
+    call = _CALL(quantizer(fmt).address)
+    call(x.ctypes.data, at, out.ctypes.data, len(x) * row_blocks, row_blocks, scratch.ctypes.data)
 
 
-def _unpack_nibbles(qs: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.concatenate([qs & np.uint8(15), qs >> np.uint8(4)], axis=1)
+def _numbers(x: _Floats, fmt: BlockFormat, importance: _Floats | None, out: _Bytes) -> None:
+    words = out.view(fmt.dtype["w"])
+    if fmt is BF16:
+        bits = x.view(np.uint32)
+        # Half to even; finite numbers do not overflow into the sign.
+        words[:] = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> 16
+    else:
+        with np.errstate(over="ignore"):
+            words[:] = x
 
 
-def _quantize_f32(x: _Floats, out: _Blocks) -> None:
-    out["w"] = x[:, 0]
+def _check_finite(out: _Bytes, fmt: BlockFormat) -> None:
+    """Refuse what has overflowed: scales in half precision, or the numbers themselves."""
+    if fmt is BF16:
+        is_finite = (out.view(np.uint16) & 0x7F80 != 0x7F80).all()
+    else:
+        fields = [out.view(fmt.dtype)[k] for k in ("d", "dmin", "m", "w")
+                  if k in (fmt.dtype.names or ())]  # fmt: skip
+        is_finite = all(np.isfinite(field).all() for field in fields)
+    if not is_finite:
+        raise ValueError(f"a weight is too large for {fmt.name}")
 
 
-def _quantize_bf16(x: _Floats, out: _Blocks) -> None:
-    bits = x[:, 0].view(np.uint32).astype(np.uint64)
-    out["w"] = (bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) >> np.uint64(16)
-
-
-def _quantize_q4_0(x: _Floats, out: _Blocks) -> None:
-    # The weight of largest magnitude, with its sign, becomes code 0, which is -8.
-    largest = np.take_along_axis(x, np.abs(x).argmax(axis=1, keepdims=True), axis=1)
-    d = largest / np.float32(-8)
-    out["d"] = d[:, 0]
-    out["qs"] = _pack_nibbles(np.trunc(x * _inverse(d) + np.float32(8.5)))
-
-
-def _quantize_q4_1(x: _Floats, out: _Blocks) -> None:
-    low = x.min(axis=1, keepdims=True)
-    d = (x.max(axis=1, keepdims=True) - low) / np.float32(15)
-    out["d"], out["m"] = d[:, 0], low[:, 0]
-    out["qs"] = _pack_nibbles(np.trunc((x - low) * _inverse(d) + np.float32(0.5)))
-
-
-def _quantize_q8_0(x: _Floats, out: _Blocks) -> None:
-    d = np.abs(x).max(axis=1, keepdims=True) / np.float32(127)
-    scaled = x * _inverse(d)
-    magnitude = np.abs(scaled)
-    whole = np.floor(magnitude)
-    whole += np.floor(np.float32(2) * (magnitude - whole))  # half away from zero
-    out["d"] = d[:, 0]
-    out["qs"] = np.copysign(whole, scaled)
-
-
-def _dequantize_bf16(blocks: _Blocks) -> _Floats:
-    return (blocks["w"].astype(np.uint32) << np.uint32(16)).view(np.float32)
-
-
-def _dequantize_q4_0(blocks: _Blocks) -> _Floats:
-    codes = _unpack_nibbles(blocks["qs"]).astype(np.int8) - np.int8(8)
-    return blocks["d"].astype(np.float32)[:, None] * codes.astype(np.float32)
-
-
-def _dequantize_q4_1(blocks: _Blocks) -> _Floats:
-    codes = _unpack_nibbles(blocks["qs"]).astype(np.float32)
-    d, m = (blocks[k].astype(np.float32)[:, None] for k in ("d", "m"))
-    return d * codes + m
-
-
-def _dequantize_q8_0(blocks: _Blocks) -> _Floats:
-    return blocks["d"].astype(np.float32)[:, None] * blocks["qs"].astype(np.float32)
-
-
-_QUANTIZE: dict[str, Callable[[_Floats, _Blocks], None]] = {
-    F32.name: _quantize_f32,
-    F16.name: _quantize_f32,
-    BF16.name: _quantize_bf16,
-    Q4_0.name: _quantize_q4_0,
-    Q4_1.name: _quantize_q4_1,
-    Q8_0.name: _quantize_q8_0,
-}
-_DEQUANTIZE: dict[str, Callable[[_Blocks], Any]] = {
-    F32.name: lambda blocks: blocks["w"].astype(np.float32),
-    F16.name: lambda blocks: blocks["w"].astype(np.float32),
-    BF16.name: _dequantize_bf16,
-    Q4_0.name: _dequantize_q4_0,
-    Q4_1.name: _dequantize_q4_1,
-    Q8_0.name: _dequantize_q8_0,
-}
+def _check_importance(importance: _Floats, n: int) -> _Floats:
+    importance = np.ascontiguousarray(importance, np.float32)
+    if importance.shape != (n,) or not (importance >= 0).all() or not np.isfinite(importance).all():
+        raise ValueError(f"importance: {n} finite numbers from 0 are needed")
+    return importance

@@ -167,6 +167,25 @@ def minimum(tc: Any, x: Any, y: Any) -> Any:
 
 
 @intrinsic
+def choose_above(tc: Any, x: Any, y: Any, above: Any, other: Any) -> Any:
+    """`above` where x > y; `other` elsewhere, also where they do not compare."""
+    emit = lambda b, x, y, a, o: b.select(b.fcmp_ordered(">", x, y), a, o)  # noqa: E731
+    return elementwise(emit)(tc, x, y, above, other)
+
+
+@intrinsic
+def floor(tc: Any, x: Any) -> Any:
+    """The largest whole number that is not above x."""
+    return elementwise(lambda b, x: emit_call(b, "llvm.floor.v16f32", V_F32, x))(tc, x)
+
+
+@intrinsic
+def sqrt(tc: Any, x: Any) -> Any:
+    """The square root."""
+    return elementwise(lambda b, x: emit_call(b, "llvm.sqrt.v16f32", V_F32, x))(tc, x)
+
+
+@intrinsic
 def absolute(tc: Any, x: Any) -> Any:
     """|x|."""
 
