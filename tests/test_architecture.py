@@ -16,8 +16,10 @@ ALLOWED = {
     "kernels": {"numpy", "numba", "llvmlite"},
     "convert": {
         "numpy", "gguf", "sentencepiece", "tokenizers", "google",
-        "halfbyte.errors", "halfbyte.tokenizer.vocabulary",
-        "halfbyte.kernels.formats", "halfbyte.kernels.quantize",
+        "halfbyte.errors", "halfbyte.tokenizer",
+        "halfbyte.kernels.formats", "halfbyte.kernels.quantize", "halfbyte.kernels.gptq",
+        # The file is where the two meet: what was written is read back and measured.
+        "halfbyte.gguf_file", "halfbyte.config",
     },
     "runtime": {
         "numpy", "sentencepiece", "tokenizers", "jinja2", "huggingface_hub", "torch",
