@@ -19,7 +19,7 @@ ALLOWED = {
         "halfbyte.errors", "halfbyte.tokenizer",
         "halfbyte.kernels.formats", "halfbyte.kernels.quantize", "halfbyte.kernels.gptq",
         # The file is where the two meet: what was written is read back and measured.
-        "halfbyte.gguf_file", "halfbyte.config",
+        "halfbyte.gguf_file", "halfbyte.gguf_metadata", "halfbyte.config",
     },
     "runtime": {
         "numpy", "sentencepiece", "tokenizers", "jinja2", "huggingface_hub", "torch",
