@@ -1,0 +1,61 @@
+"""llama.cpp quantizing with an importance matrix of ours."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import halfbyte
+from halfbyte.config import ModelConfig
+from halfbyte.convert.float_model import FloatModel, GGUFSource
+from halfbyte.convert.importance import collect_importance, save_importance
+from halfbyte.convert.measure import measure
+from halfbyte.convert.texts import packaged_text, token_windows
+from halfbyte.gguf_file import GGUFFile
+from halfbyte.tokenizer import Tokenizer
+
+pytestmark = pytest.mark.oracle
+
+# llama.cpp's library takes the means; its programs read the file, which the gguf package does here.
+QUANTIZE = """
+import ctypes, sys
+import gguf, llama_cpp as L, numpy as np
+source, out, imatrix = sys.argv[1:]
+tensors = {t.name: t.data.ravel() for t in gguf.GGUFReader(imatrix).tensors} if imatrix else {}
+names = [n.removesuffix(".in_sum2") for n in tensors if n.endswith(".in_sum2")]
+means = [np.ascontiguousarray(tensors[n + ".in_sum2"] / tensors[n + ".counts"]) for n in names]
+entries = (L.llama_model_imatrix_data * (len(names) + 1))()
+for entry, name, mean in zip(entries, names, means):
+    entry.name, entry.size = name.encode(), len(mean)
+    entry.data = mean.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+params = L.llama_model_quantize_default_params()
+params.ftype, params.nthread, params.pure = 2, 1, True
+if imatrix:
+    params.imatrix = entries
+sys.exit(L.llama_model_quantize(source.encode(), out.encode(), ctypes.byref(params)))
+"""
+
+
+def test_llama_cpp_does_better_with_it(shared_dir: Path, peer_python: Path, tmp_path: Path) -> None:
+    f16 = tmp_path / "f16.gguf"
+    halfbyte.convert(shared_dir / "data" / "models" / "infill-10m", f16, type="f16")
+    kl = {}
+    with GGUFFile.open(f16) as file:
+        tokenizer = Tokenizer.from_gguf(file)
+        source = GGUFSource(file, ModelConfig.from_gguf(file))
+        ids = token_windows(tokenizer, packaged_text("calibration"), max_windows=12)
+        save_importance(tmp_path / "i.gguf", collect_importance(FloatModel(source), ids))
+        heldout = token_windows(tokenizer, packaged_text("heldout"), max_windows=6)
+        for imatrix in ("", str(tmp_path / "i.gguf")):
+            out = tmp_path / "out.gguf"
+            subprocess.run([peer_python, "-c", QUANTIZE, f16, out, imatrix], check=True,
+                           capture_output=True)  # fmt: skip
+            with GGUFFile.open(out) as result_file:
+                result = GGUFSource(result_file, ModelConfig.from_gguf(result_file))
+                kl[imatrix] = measure(source, result, heldout).distance.mean_kl
+    without, with_it = kl.values()
+    print(f"Q4_0, mean KL: {without:.4f}, with importance {with_it:.4f}")
+    assert np.isfinite(with_it) and with_it < 0.95 * without
