@@ -13,23 +13,24 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.convert.hf import HFFolder
-from halfbyte.convert.hparams import HParams, read_hparams
-from halfbyte.convert.mapping import MappedTensor, map_tensors
-from halfbyte.convert.recipe import choose_format, find_type
-from halfbyte.convert.vocab import add_vocabulary, read_vocabulary
-from halfbyte.convert.writer import Planned, Writer, part_file
+from halfbyte.convert.plan import Plan, make_plan
+from halfbyte.convert.recipe import find_recipe
+from halfbyte.convert.sources import Source, Tensor, open_source
+from halfbyte.convert.writer import Planned, Writer, check_space, check_target, part_file
 from halfbyte.errors import ConversionError
 from halfbyte.kernels.quantize import quantize
+from halfbyte.system import default_threads, set_up_kernels
 
 log = logging.getLogger(__name__)
 
 _CHUNK_WEIGHTS = 1 << 22  # rows are converted in pieces of about 16 MB of floats
 
+Progress = Callable[[str, int, int], None]
+
 
 @dataclass(frozen=True, slots=True)
 class ConversionReport:
-    """What a conversion made. `fallbacks` are tensors stored as F16 instead of the type."""
+    """What a conversion made. `fallbacks` are matrices whose rows do not fit the type's blocks."""
 
     path: str
     type: str
@@ -42,68 +43,94 @@ class ConversionReport:
 
 def convert(
     src: str | os.PathLike[str],
-    dst: str | os.PathLike[str],
+    dst: str | os.PathLike[str] | None = None,
     *,
     type: str = "q8_0",
+    pure: bool = False,
     name: str | None = None,
     force: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
 ) -> ConversionReport:
-    """Convert a Hugging Face Llama folder to a GGUF file.
+    """Convert a Hugging Face folder, or a GGUF file, to a GGUF file.
 
     Args:
-        src: folder with config.json, safetensors and the tokenizer's files.
-        dst: the file to write; it appears when it is complete.
-        type: f32, f16, bf16, q8_0, q4_0 or q4_1, for all matrices; vectors stay F32.
-        name: general.name in the file; default: the folder's name.
+        src: a folder with config.json, safetensors and the tokenizer's files, or a .gguf file.
+        dst: the file to write, which appears when it is complete; default: the source's name and
+            the type, in the working directory.
+        type: a name of RECIPES ("q8_0", "q4_0", "q4_k_m" ...). As llama.cpp's, most types give
+            some matrices a better one; vectors stay F32.
+        pure: give all matrices the one type.
+        name: general.name in the file; default: the source's.
         force: replace an existing file.
+        threads: threads that quantize; default: physical cores that this process may use. The
+            file does not depend on it.
         progress: called with ("convert", bytes written, bytes in all).
 
     Raises:
         RequestError: an unknown type.
         ConversionError: the source cannot be converted or the file cannot be written.
+        ModelFileError: the source is a broken .gguf file.
     """
     begin_s = time.perf_counter()
-    fmt, file_type = find_type(type)
-    target = Path(dst)
-    folder = HFFolder(Path(src))
-    hparams = read_hparams(folder.path, folder.config or {})
-    tensors = map_tensors(folder, hparams)
-    plan = [Planned(t.name, t.shape, choose_format(t.shape, fmt)) for t in tensors]
-    fallbacks = tuple(p.name for p in plan if len(p.shape) > 1 and p.format is not fmt)
-    for name in fallbacks:
-        log.warning("%s: rows are no multiple of %d, stored as F16", name, fmt.block_size)
-    total, done = sum(p.nbytes for p in plan), 0
-    with part_file(target, force=force) as part:
-        meta = gguf.GGUFWriter(part, "llama")
-        meta.add_name(name or folder.path.resolve().name)
-        _add_hparams(meta, hparams, file_type)
-        add_vocabulary(meta, read_vocabulary(folder.path, hparams.vocab_size))
-        writer = Writer(part, meta, plan)
-        try:
-            for tensor, planned in zip(tensors, plan, strict=True):
-                writer.write(_encode(tensor, planned))
-                tensor.source.file.release()
-                done += planned.nbytes
-                if progress is not None:
-                    progress("convert", done, total)
-        finally:
-            writer.close()
-    n_weights = sum(int(np.prod(p.shape)) for p in plan)
+    recipe = find_recipe(type)
+    source = open_source(Path(src))
+    try:
+        target = Path(f"{source.name}.{recipe.name}.gguf") if dst is None else Path(dst)
+        _check_not_source(source, target)
+        check_target(target, force=force)
+        plan = make_plan(source, recipe, pure=pure)
+        check_space(target, plan.nbytes)
+        _warn(source, plan)
+        set_up_kernels()
+        with part_file(target) as part:
+            meta = source.new_metadata(part, name or source.name)
+            meta.add_file_type(recipe.file_type)
+            meta.add_quantization_version(gguf.GGML_QUANT_VERSION)
+            n_threads = threads or default_threads().count
+            _write(source, plan, Writer(part, meta, plan.tensors), n_threads, progress)
+    finally:
+        source.close()
     return ConversionReport(
         path=str(target),
-        type=type.lower(),
-        n_tensors=len(plan),
+        type=recipe.name,
+        n_tensors=len(plan.tensors),
         nbytes=target.stat().st_size,
-        bits_per_weight=8 * total / n_weights,
-        fallbacks=fallbacks,
+        bits_per_weight=plan.bits_per_weight,
+        fallbacks=plan.fallbacks,
         seconds=time.perf_counter() - begin_s,
     )
 
 
-def _encode(tensor: MappedTensor, planned: Planned) -> NDArray[np.uint8]:
+def plan_conversion(src: str | os.PathLike[str], *, type: str = "q8_0", pure: bool = False) -> Plan:
+    """What `convert` would write; reads no weights and writes nothing. Raises as `convert`."""
+    source = open_source(Path(src))
+    try:
+        return make_plan(source, find_recipe(type), pure=pure)
+    finally:
+        source.close()
+
+
+def _write(
+    source: Source, plan: Plan, writer: Writer, threads: int, progress: Progress | None
+) -> None:
+    done = 0
+    try:
+        for tensor, planned in zip(source.tensors, plan.tensors, strict=True):
+            writer.write(_encode(tensor, planned, threads))
+            tensor.release()
+            done += planned.nbytes
+            if progress is not None:
+                progress("convert", done, plan.nbytes)
+    finally:
+        writer.close()
+
+
+def _encode(tensor: Tensor, planned: Planned, threads: int) -> NDArray[np.uint8]:
     """A tensor's bytes in its format, made in pieces of rows."""
     fmt = planned.format
+    if tensor.format is fmt:
+        return tensor.stored_bytes()
     try:
         if len(tensor.shape) == 1:
             return quantize(tensor.rows(0, tensor.shape[0])[None], fmt)[0]
@@ -112,26 +139,30 @@ def _encode(tensor: MappedTensor, planned: Planned) -> NDArray[np.uint8]:
         step = max(1, _CHUNK_WEIGHTS // n)
         for begin in range(0, n_rows, step):
             end = min(begin + step, n_rows)
-            out[begin:end] = quantize(tensor.rows(begin, end), fmt)
+            out[begin:end] = quantize(tensor.rows(begin, end), fmt, threads=threads)
         return out
     except ValueError as error:
-        raise ConversionError(
-            tensor.source.file.path, tensor.source.name, expected="finite weights", got=str(error)
-        ) from error
+        path, name = tensor.where
+        raise ConversionError(path, name, expected="finite weights", got=str(error)) from error
 
 
-def _add_hparams(meta: gguf.GGUFWriter, h: HParams, file_type: int) -> None:
-    meta.add_file_type(file_type)
-    meta.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    meta.add_context_length(h.n_ctx)
-    meta.add_embedding_length(h.dim)
-    meta.add_block_count(h.n_layers)
-    meta.add_feed_forward_length(h.hidden_dim)
-    meta.add_head_count(h.n_heads)
-    meta.add_head_count_kv(h.n_kv_heads)
-    meta.add_key_length(h.head_dim)
-    meta.add_value_length(h.head_dim)
-    meta.add_layer_norm_rms_eps(h.norm_eps)
-    meta.add_rope_dimension_count(h.head_dim)
-    meta.add_rope_freq_base(h.rope_theta)
-    meta.add_vocab_size(h.vocab_size)
+def _check_not_source(source: Source, target: Path) -> None:
+    for path in source.files:
+        if target.exists() and path.samefile(target):
+            raise ConversionError(target, expected="another file than the source", got="the source")
+
+
+def _warn(source: Source, plan: Plan) -> None:
+    for name in plan.fallbacks:
+        chosen = next(tensor.format.name for tensor in plan.tensors if tensor.name == name)
+        log.warning("%s: rows do not fit the type's blocks, stored as %s", name, chosen)
+    again = [
+        old.name
+        for old, new in zip(source.tensors, plan.tensors, strict=True)
+        if old.format is not None and old.format.is_quantized and old.format is not new.format
+    ]
+    if again:
+        log.warning(
+            "%s: %d tensors are quantized already; quantizing them again loses more than "
+            "converting the original weights", source.path, len(again),
+        )  # fmt: skip

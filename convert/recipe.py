@@ -1,31 +1,164 @@
-"""Which type each tensor gets."""
+"""Which type each tensor gets: the mixes that llama.cpp's users know by name.
+
+A mix gives most matrices one type and those that matter more a better one: the output projection
+(or the embedding that stands in for it), attention's values and the ffn's way down, in some of the
+layers. The choice is llama.cpp's, so that a file of a name has the size and the layout that the
+name promises.
+
+Source: llama.cpp's llama-quant.cpp, llama_tensor_get_type; tests compare with its files.
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from halfbyte.errors import RequestError
 from halfbyte.kernels.formats import F16, F32, FORMATS, BlockFormat
 
-# Type name -> (format of the matrices, general.file_type: llama.cpp's enum llama_ftype).
-TYPES: dict[str, tuple[BlockFormat, int]] = {
-    "f32": (FORMATS["F32"], 0),
-    "f16": (FORMATS["F16"], 1),
-    "bf16": (FORMATS["BF16"], 32),
-    "q4_0": (FORMATS["Q4_0"], 2),
-    "q4_1": (FORMATS["Q4_1"], 3),
-    "q8_0": (FORMATS["Q8_0"], 7),
-}
+_LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 
-def find_type(name: str) -> tuple[BlockFormat, int]:
-    """The matrices' format and the file type of a type name; RequestError if unknown."""
-    found = TYPES.get(name.lower()) if isinstance(name, str) else None
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a model a mix looks at."""
+
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    tied: bool
+
+    @property
+    def group(self) -> int:
+        """Query heads per KV head."""
+        return self.n_heads // self.n_kv_heads
+
+    @property
+    def shares_values(self) -> bool:
+        """Whether this is a 70B model, whose values are small and used by eight heads each."""
+        return self.n_layers == 80
+
+
+Rule = Callable[[int, Shape], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A type's name, its usual format, the number of llama.cpp's enum llama_ftype, exceptions.
+
+    `rules` map the name of a layer's matrix to the format of layer i, or None for the usual one.
+    """
+
+    name: str
+    usual: BlockFormat
+    file_type: int
+    rules: dict[str, Rule]
+
+    def choose(self, name: str, shape: tuple[int, ...], model: Shape, *, pure: bool) -> BlockFormat:
+        """A tensor's format, by its GGUF name; rows that do not fit take a fallback."""
+        if len(shape) == 1:
+            return F32
+        wanted = self._wanted(name, model, pure)
+        while shape[-1] % wanted.block_size:
+            wanted = _FALLBACK.get(wanted.name, F16)
+        return wanted
+
+    def is_fallback(self, name: str, shape: tuple[int, ...], model: Shape, *, pure: bool) -> bool:
+        """Whether a matrix does not get the format that is meant for it."""
+        return len(shape) > 1 and shape[-1] % self._wanted(name, model, pure).block_size > 0
+
+    def _wanted(self, name: str, model: Shape, pure: bool) -> BlockFormat:
+        if pure or not self.usual.is_quantized:
+            return self.usual
+        return self._mixed(name, model)
+
+    def _mixed(self, name: str, model: Shape) -> BlockFormat:
+        if name == "output.weight" or (model.tied and name == "token_embd.weight"):
+            return self.usual if self.usual.name == "Q8_0" else FORMATS["Q6_K"]
+        found = _LAYER.fullmatch(name)
+        if found is None:
+            return self.usual
+        rule = self.rules.get(found[2])
+        chosen = FORMATS[(rule(int(found[1]), model) if rule else None) or self.usual.name]
+        is_values = found[2] == "attn_v"
+        if is_values and model.shares_values and chosen.name in ("Q3_K", "Q4_K"):
+            return FORMATS["Q5_K"]
+        return chosen
+
+
+# Rows that are no multiple of 256: the type of 32 that is nearest in size. llama.cpp takes IQ4_NL
+# where this takes Q4_0.
+_FALLBACK = {
+    name: FORMATS[other]
+    for name, other in {
+        "Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0",
+    }.items()
+}  # fmt: skip
+
+
+def _always(name: str) -> Rule:
+    return lambda i, model: name
+
+
+def _first(name: str, n: int, other: str | None = None) -> Rule:
+    """The first n layers."""
+    return lambda i, model: name if i < n else other
+
+
+def _first_part(name: str, part: int, other: str | None = None) -> Rule:
+    """The first of `part` equal parts of the layers."""
+    return lambda i, model: name if i < model.n_layers // part else other
+
+
+def _more_bits(name: str) -> Rule:
+    """The first and the last eighth of the layers, and every third between."""
+
+    def rule(i: int, model: Shape) -> str | None:
+        eighth, last = model.n_layers // 8, 7 * model.n_layers // 8
+        return name if i < eighth or i >= last or (i - eighth) % 3 == 2 else None
+
+    return rule
+
+
+def _values_of_q2_k(i: int, model: Shape) -> str:
+    return "Q4_K" if model.group >= 4 else "Q3_K"
+
+
+def _recipe(name: str, usual: str, file_type: int, **rules: Rule) -> Recipe:
+    return Recipe(name, FORMATS[usual], file_type, rules)
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        _recipe("f32", "F32", 0),
+        _recipe("f16", "F16", 1),
+        _recipe("bf16", "BF16", 32),
+        _recipe("q8_0", "Q8_0", 7),
+        _recipe("q6_k", "Q6_K", 18),
+        _recipe("q5_k_m", "Q5_K", 17, attn_v=_more_bits("Q6_K"), ffn_down=_more_bits("Q6_K")),
+        _recipe("q5_k_s", "Q5_K", 16),
+        _recipe("q5_1", "Q5_1", 9),
+        _recipe("q5_0", "Q5_0", 8),
+        _recipe("q4_k_m", "Q4_K", 15, attn_v=_more_bits("Q6_K"), ffn_down=_more_bits("Q6_K")),
+        _recipe("q4_k_s", "Q4_K", 14, attn_v=_first("Q5_K", 4), ffn_down=_first_part("Q5_K", 8)),
+        _recipe("q4_1", "Q4_1", 3),
+        _recipe("q4_0", "Q4_0", 2),
+        _recipe("q3_k_l", "Q3_K", 13, attn_v=_always("Q5_K"), ffn_down=_always("Q5_K"),
+                attn_output=_always("Q5_K")),
+        _recipe("q3_k_m", "Q3_K", 12, attn_v=_first("Q5_K", 2, "Q4_K"),
+                ffn_down=_first_part("Q5_K", 16, "Q4_K"), attn_output=_always("Q4_K")),
+        _recipe("q3_k_s", "Q3_K", 11),
+        _recipe("q2_k", "Q2_K", 10, attn_v=_values_of_q2_k, ffn_down=_always("Q3_K"),
+                attn_output=_always("Q3_K")),
+    )
+}  # fmt: skip
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of a type name; RequestError if unknown."""
+    found = RECIPES.get(name.lower()) if isinstance(name, str) else None
     if found is None:
-        raise RequestError("type", expected=f"one of {', '.join(TYPES)}", got=repr(name))
+        raise RequestError("type", expected=f"one of {', '.join(RECIPES)}", got=repr(name))
     return found
-
-
-def choose_format(shape: tuple[int, ...], wanted: BlockFormat) -> BlockFormat:
-    """A tensor's format: vectors stay F32; rows that are no multiple of the block become F16."""
-    if len(shape) == 1:
-        return F32
-    return wanted if shape[-1] % wanted.block_size == 0 else F16

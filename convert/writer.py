@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import glob
+import logging
+import math
 import os
-from collections.abc import Iterator
+import re
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +20,8 @@ from numpy.typing import NDArray
 from halfbyte.errors import ConversionError
 from halfbyte.kernels.formats import BlockFormat
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -25,22 +32,49 @@ class Planned:
     format: BlockFormat
 
     @property
+    def n_weights(self) -> int:
+        """Its numbers."""
+        return math.prod(self.shape)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of its data."""
         rows = 1 if len(self.shape) == 1 else self.shape[0]
         return rows * self.format.row_nbytes(self.shape[-1])
 
 
-@contextmanager
-def part_file(target: Path, *, force: bool) -> Iterator[Path]:
-    """A path to write to, which becomes `target` if the block ends well and vanishes if not.
+def check_target(target: Path, *, force: bool) -> None:
+    """Refuse a target that cannot be written, or must not be.
 
     Raises:
-        ConversionError: the target exists and `force` is not set, or writing fails.
+        ConversionError: it exists and `force` is not set, or is no place for a file.
     """
+    if target.is_dir():
+        raise ConversionError(target, expected="the name of a file", got="a folder")
     if target.exists() and not force:
         raise ConversionError(target, expected="a new file", got="an existing one",
                               hint="use --force (force=True) to replace it")  # fmt: skip
+    if not target.parent.is_dir():
+        raise ConversionError(target, expected="a folder to write to", got="none there")
+
+
+def check_space(target: Path, nbytes: int) -> None:
+    """ConversionError where the target's disk has less room than that."""
+    free = shutil.disk_usage(target.parent).free
+    if free < nbytes:
+        raise ConversionError(
+            target, expected=f"{nbytes / 1e9:.2f} GB of free space", got=f"{free / 1e9:.2f} GB"
+        )
+
+
+@contextmanager
+def part_file(target: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `target` if the block ends well and vanishes if not.
+
+    Raises:
+        ConversionError: writing fails.
+    """
+    _remove_stale(target)
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         yield part
@@ -56,10 +90,32 @@ def part_file(target: Path, *, force: bool) -> Iterator[Path]:
         raise
 
 
+def _remove_stale(target: Path) -> None:
+    """Remove what processes that were killed have left of this target."""
+    pattern = re.compile(re.escape(target.name) + r"\.(\d+)\.part")
+    for path in target.parent.glob(f"{glob.escape(target.name)}.*.part"):
+        found = pattern.fullmatch(path.name)
+        if found and not _is_alive(int(found[1])):
+            log.warning("removing %s, which an ended process has left", path)
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":  # there is no harmless signal to ask with
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
 class Writer:
     """Streams tensors, in the planned order, into a file whose metadata `gguf_writer` holds."""
 
-    def __init__(self, path: Path, writer: gguf.GGUFWriter, plan: list[Planned]) -> None:
+    def __init__(self, path: Path, writer: gguf.GGUFWriter, plan: Sequence[Planned]) -> None:
         self._writer = writer
         for tensor in plan:
             writer.add_tensor_info(

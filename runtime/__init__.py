@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from halfbyte.catalogue import pull
     from halfbyte.completion import Completion, Infilling, Stats
     from halfbyte.completion_stream import CompletionStream
-    from halfbyte.convert import ConversionReport, convert
+    from halfbyte.convert import ConversionReport, convert  # type: ignore[no-redef]
     from halfbyte.hf.auto_model import AutoModelForCausalLM, LlamaForCausalLM
     from halfbyte.hf.auto_tokenizer import AutoTokenizer
     from halfbyte.hf.generation import set_seed

@@ -9,7 +9,8 @@ import time
 from halfbyte import catalogue, system
 from halfbyte.config import ModelConfig
 from halfbyte.engine import Engine, kernels_for, kv_layout
-from halfbyte.errors import RequestError, UnsupportedModelError
+from halfbyte.errors import RequestError
+from halfbyte.folder_models import converted
 from halfbyte.gguf_file import GGUFFile
 from halfbyte.kernels import jit
 from halfbyte.kernels.kv_layout import KV_TYPES
@@ -30,21 +31,26 @@ def load(
     threads: int | None = None,
     ctx: int | None = None,
     kv_type: str = "f16",
+    type: str | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """Load a model.
 
     Args:
-        path_or_name: a .gguf file, or a name of the catalogue, which is pulled on first use.
+        path_or_name: a .gguf file, a Hugging Face folder, which is converted into the cache on
+            first use, or a name of the catalogue, which is pulled on first use.
         threads: worker threads; default: physical cores that this process may use.
         ctx: context in tokens; default: the length that the model was trained with. More than
             that is allowed and warned about.
         kv_type: "f16" or "f32", how keys and values are stored.
-        progress: called with (stage, done, total) while pulling, compiling and loading.
+        type: what a folder is converted to, see `convert`; default: "q8_0".
+        progress: called with (stage, done, total) while pulling, converting, compiling and
+            loading.
 
     Raises:
         RequestError: an argument is out of range, or the name is unknown.
         ModelFileError: the file is missing, broken or not supported.
+        ConversionError: the folder cannot be converted.
         DownloadError: the model could not be pulled.
         SettingError: an environment variable cannot be used.
     """
@@ -54,12 +60,9 @@ def load(
         raise RequestError("kv_type", expected=f"one of {', '.join(KV_TYPES)}", got=repr(kv_type))
     path = catalogue.resolve(path_or_name, progress=progress)
     if path.is_dir():
-        raise UnsupportedModelError(
-            path,
-            expected="a .gguf file",
-            got="a folder",
-            hint=f"convert it first: halfbyte convert {path} model.gguf --type q8_0",
-        )
+        path = converted(path, type or "q8_0", report)
+    elif type is not None:
+        raise RequestError("type", expected="None: only a folder is converted", got=repr(type))
     begin = time.perf_counter()
     with GGUFFile.open(path) as file:
         config = ModelConfig.from_gguf(file)

@@ -25,7 +25,7 @@ from halfbyte.model import Model
 log = logging.getLogger(__name__)
 
 # Arguments of `halfbyte.load`, which from_pretrained passes on.
-_LOAD = ("threads", "ctx", "kv_type", "progress")
+_LOAD = ("threads", "ctx", "kv_type", "type", "progress")
 # Where transformers keeps and computes; here there is the CPU, and weights keep their types.
 _PLACES = ("device", "device_map")
 _DTYPES = ("dtype", "torch_dtype")
@@ -68,8 +68,9 @@ class CausalLM:
 
         Args:
             pretrained_model_name_or_path: whatever `halfbyte.load` takes.
-            arguments: `threads`, `ctx`, `kv_type` and `progress` as for `load`; `gguf_file` in a
-                folder or a repository; `local_files_only=True` pulls nothing; `generation_config`.
+            arguments: `threads`, `ctx`, `kv_type`, `type` and `progress` as for `load`; `gguf_file`
+                in a folder or a repository; `local_files_only=True` pulls nothing;
+                `generation_config`.
                 What says how transformers computes (`dtype`, `device_map`, `attn_implementation`
                 ...) may be given too: weights keep the types of the file, on the CPU.
 

@@ -27,6 +27,8 @@ QTYPES = {
     "q8_0": "Q8_0",
     "q4_0": "Q4_0",
     "q4_1": "Q4_1",
+    "q5_0": "Q5_0",
+    "q5_1": "Q5_1",
 }
 
 
@@ -47,7 +49,7 @@ def permuted(w: np.ndarray, n_heads: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", QTYPES)
 def test_every_tensor_has_the_reference_bytes(folder: Path, tmp_path: Path, name: str) -> None:
-    report = convert(folder, tmp_path / "out.gguf", type=name)
+    report = convert(folder, tmp_path / "out.gguf", type=name, pure=True)
     qtype = gguf.GGMLQuantizationType[QTYPES[name]]
     source = load_file(folder / "model.safetensors")
     found = tensors_of(tmp_path / "out.gguf")
@@ -154,7 +156,7 @@ def test_rows_that_do_not_fit_the_block_become_f16(
     shape = {"dim": 64, "hidden_dim": 80, "n_layers": 1, "n_heads": 2, "n_kv_heads": 2}
     model = tiny.Tiny("odd", 1, **shape, head_dim=32, vocab_size=300, rope_theta=1e4, tied=True)
     tiny.save(model, tmp_path / "hf")
-    report = convert(tmp_path / "hf", tmp_path / "out.gguf", type="q4_0")
+    report = convert(tmp_path / "hf", tmp_path / "out.gguf", type="q4_0", pure=True)
     assert report.fallbacks == ("blk.0.ffn_down.weight",)
     assert "blk.0.ffn_down.weight" in caplog.text
     with halfbyte.load(tmp_path / "out.gguf") as loaded:

@@ -166,11 +166,11 @@ def test_bad_load_options(tiny_gguf: Path, option: str, value: object) -> None:
     assert caught.value.param == option
 
 
-def test_missing_files_and_folders(tmp_path: Path, tiny_folder: Path) -> None:
+def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(halfbyte.ModelFileError, match="nothing there"):
         halfbyte.load(tmp_path / "absent.gguf")
-    with pytest.raises(halfbyte.UnsupportedModelError, match="halfbyte convert"):
-        halfbyte.load(tiny_folder)
+    with pytest.raises(halfbyte.ConversionError, match=r"config\.json"):
+        halfbyte.load(tmp_path)
 
 
 def test_a_closed_model_says_so_and_frees_its_threads(tiny_gguf: Path) -> None:

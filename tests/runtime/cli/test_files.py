@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import gguf
@@ -167,20 +165,37 @@ def test_pull_prints_the_path(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert forced == [True, False]
 
 
-def test_convert(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[Any] = []
-    module = ModuleType("halfbyte.convert")
+def test_convert(run: Any, tiny_folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.gguf"
+    outcome = run("convert", str(tiny_folder), str(target), "--type", "q4_k_m")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert f"{target}: q4_k_m, 21 tensors, " in outcome.err
+    outcome = run("convert", str(tiny_folder), str(target))
+    assert outcome.code == 1 and "--force" in outcome.err
+    assert run("convert", str(tiny_folder), str(target), "--force", "--pure").code == 0
+    outcome = run("convert", str(target), str(target), "--force")
+    assert outcome.code == 1 and "the source" in outcome.err
 
-    def convert(src: str, dst: str, *, type: str, force: bool, progress: Any) -> str:
-        calls.append((src, dst, type, force))
-        return "what was done"
 
-    module.convert = convert  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "halfbyte.convert", module)
-    outcome = run("convert", "in", "out.gguf", "--type", "f16", "--force")
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", "what was done\n")
-    run("convert", "in", "out.gguf")
-    assert calls == [("in", "out.gguf", "f16", True), ("in", "out.gguf", "q8_0", False)]
+def test_convert_names_the_file_itself(
+    run: Any, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("convert", str(tiny_folder), "--type", "Q4_0").code == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["hf.q4_0.gguf"]
+
+
+def test_a_dry_run_writes_nothing(
+    run: Any, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run("convert", str(tiny_folder), "--type", "q4_0", "--dry-run")
+    assert outcome.code == 0 and not list(tmp_path.iterdir())
+    rows = {line.split()[0]: line.split() for line in outcome.out.splitlines()}
+    n_weights = 300 * 64 * 2 + 2 * (64 * 64 * 2 + 32 * 64 * 2 + 3 * 96 * 64 + 2 * 64) + 64
+    assert int(rows["all"][2].replace(",", "")) == n_weights
+    assert {"Q4_0", "Q8_0", "F32", "memory:", "time:"} <= set(rows)
+    assert "output.weight: rows do not fit" in outcome.out
 
 
 @pytest.fixture

@@ -1,0 +1,57 @@
+"""Types per tensor: those that llama.cpp's quantizer chose, and what is chosen otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from halfbyte.convert.recipe import RECIPES, Shape, find_recipe
+from halfbyte.errors import RequestError
+
+GOLDEN = json.loads(
+    (Path(__file__).resolve().parents[1] / "data" / "golden_recipes.json").read_text("utf-8")
+)
+CASES = [(shape, kind) for shape, case in GOLDEN.items() for kind in case["types"]]
+
+
+@pytest.mark.parametrize(("shape", "kind"), CASES)
+def test_types_are_those_of_llama_cpp(
+    shape: str, kind: str, benchmark_module: Callable[[str], ModuleType]
+) -> None:
+    golden = benchmark_module("make_recipe_golden")
+    n_layers, heads, kv_heads, tied, dim = GOLDEN[shape]["shape"]
+    model, recipe = Shape(n_layers, heads, kv_heads, tied), find_recipe(kind)
+    assert recipe.file_type == golden.FILE_TYPES[kind]
+    for name, theirs in zip(
+        golden.names(n_layers, tied), GOLDEN[shape]["types"][kind].split(), strict=True
+    ):
+        chosen = recipe.choose(name, (32, dim), model, pure=False).name
+        assert chosen == theirs.replace("IQ4_NL", "Q4_0"), name
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_pure_gives_all_matrices_one_type(kind: str) -> None:
+    recipe, model = find_recipe(kind), Shape(32, 8, 8, False)
+    for name in ("token_embd.weight", "blk.0.attn_v.weight", "blk.31.ffn_down.weight",
+                 "output.weight"):  # fmt: skip
+        assert recipe.choose(name, (32, 512), model, pure=True) is recipe.usual
+    assert recipe.choose("output_norm.weight", (512,), model, pure=True).name == "F32"
+
+
+@pytest.mark.parametrize(("kind", "n", "chosen"), [
+    ("q4_k_m", 96, "Q5_0"), ("q6_k", 96, "Q8_0"), ("q2_k", 96, "Q4_0"), ("q4_0", 100, "F16"),
+    ("q5_k_s", 100, "F16"), ("f32", 100, "F32"), ("bf16", 100, "BF16"),
+])  # fmt: skip
+def test_rows_that_do_not_fit(kind: str, n: int, chosen: str) -> None:
+    model = Shape(8, 8, 8, False)
+    assert find_recipe(kind).choose("blk.1.attn_q.weight", (4, n), model, pure=True).name == chosen
+
+
+@pytest.mark.parametrize("name", ["q4", "", None, 4])
+def test_an_unknown_type(name: object) -> None:
+    with pytest.raises(RequestError, match="q4_k_m"):
+        find_recipe(name)  # type: ignore[arg-type]
