@@ -1,4 +1,4 @@
-"""Write tests/data/golden_llama.npz: what transformers says about four tiny checkpoints.
+"""Write tests/data/golden_llama.npz: what transformers says about tiny checkpoints.
 
     .venvs/torch/bin/python benchmarks/make_golden.py
 
@@ -12,14 +12,15 @@ cannot choose another one.
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from tiny_llama import Tiny, weights
-from transformers import LlamaForCausalLM
-from transformers_peer import expected, llama_config
+from tiny_llama import Tiny, config, weights
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers_peer import expected
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "data" / "golden_llama.npz"
 N_IDS = 100
@@ -32,12 +33,19 @@ CASES = (
     Tiny("gqa32_tied", 2, 128, 352, 3, 4, 2, 32, 320, 1e6, tied=True),
     Tiny("gqa64", 1, 256, 320, 2, 4, 1, 64, 331, 1e6, tied=False),
     Tiny("head128_wide", 36, 96, 160, 2, 2, 1, 128, 323, 1e4, tied=True),
+    Tiny("qwen2", 1, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=True, kind="qwen2"),
+    Tiny("mistral", 3, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind="mistral"),
+    Tiny("linear", 6, 64, 96, 2, 4, 4, 16, 323, 1e5, tied=False, kind="linear"),
+    Tiny("llama3", 7, 64, 96, 2, 4, 2, 32, 323, 5e5, tied=True, kind="llama3"),
 )
 
 
-def model_of(tiny: Tiny) -> LlamaForCausalLM:
+def model_of(tiny: Tiny) -> PreTrainedModel:
     """The checkpoint in transformers; every tensor is checked to be used."""
-    model = LlamaForCausalLM(llama_config(tiny)).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(config(tiny)))
+        read = AutoConfig.from_pretrained(folder, attn_implementation="eager")
+    model = AutoModelForCausalLM.from_config(read).float().eval()
     state = {name: torch.from_numpy(value) for name, value in weights(tiny).items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     if unexpected or set(missing) - ({"lm_head.weight"} if tiny.tied else set()):
@@ -46,7 +54,7 @@ def model_of(tiny: Tiny) -> LlamaForCausalLM:
     return model
 
 
-def lead(model: LlamaForCausalLM, ids: np.ndarray, n: int) -> float:
+def lead(model: PreTrainedModel, ids: np.ndarray, n: int) -> float:
     """The smallest lead of the best token over the last n positions, in parts of the largest."""
     with torch.inference_mode():
         logits = model(torch.tensor(ids[None])).logits[0, -n - 1 : -1].numpy()

@@ -5,8 +5,8 @@ package and shares no code with halfbyte, so a mistake in either shows. Weights 
 (to float32, exactly) and everything after that is float64: no quantized activations, no cache.
 Plain rather than fast: about 15 seconds for 512 tokens of a 135M model.
 
-Source: the Llama papers' equations; q and k as llama.cpp stores them (pairs of RoPE are
-neighbours), linear.weight as (out, in).
+Source: the papers' equations (Llama; Qwen2, which adds biases to q, k and v; Mistral, whose tokens
+see a window); q and k as llama.cpp stores them, linear.weight as (out, in).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ F64 = NDArray[np.float64]
 
 
 class ReferenceModel:
-    """A Llama model of a GGUF file."""
+    """A model of the Llama family from a GGUF file."""
 
     def __init__(self, path: str | Path) -> None:
         reader = gguf.GGUFReader(path)
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
-        meta = {name: field for name, field in reader.fields.items() if name.startswith("llama.")}
+        architecture = reader.fields["general.architecture"].contents()
 
         def number(key: str, default: float | None = None) -> float:
-            field = meta.get(f"llama.{key}")
+            field = reader.fields.get(f"{architecture}.{key}")
             if field is None and default is not None:
                 return default
             if field is None:
-                raise KeyError(f"{path}: no llama.{key}")
+                raise KeyError(f"{path}: no {architecture}.{key}")
             return float(field.contents())
 
         self.n_layers = int(number("block_count"))
@@ -43,7 +43,14 @@ class ReferenceModel:
         self.dim = int(number("embedding_length"))
         self.head_dim = int(number("attention.key_length", self.dim // self.n_heads))
         self.eps = number("attention.layer_norm_rms_epsilon")
-        self.theta = number("rope.freq_base", 10000.0)
+        self.window = int(number("attention.sliding_window", 0))
+        # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen2's.
+        self.pairs_are_halves = architecture == "qwen2"
+        self.frequencies = number("rope.freq_base", 10000.0) ** (
+            -np.arange(0, self.head_dim, 2) / self.head_dim
+        ) / number("rope.scaling.factor", 1.0)
+        if "rope_freqs.weight" in self._tensors:
+            self.frequencies = self.frequencies / self.weight("rope_freqs.weight")
         if int(number("rope.dimension_count", self.head_dim)) != self.head_dim:
             raise ValueError(f"{path}: RoPE on a part of the head is not implemented")
 
@@ -70,26 +77,36 @@ class ReferenceModel:
     def _attention(self, block: str, x: F64) -> F64:
         x = self._norm(block + "attn_norm.weight", x)
         n, d = len(x), self.head_dim
-        q = self._rope((x @ self.weight(block + "attn_q.weight").T).reshape(n, self.n_heads, d))
-        k = self._rope((x @ self.weight(block + "attn_k.weight").T).reshape(n, self.n_kv_heads, d))
-        v = (x @ self.weight(block + "attn_v.weight").T).reshape(n, self.n_kv_heads, d)
-        future = np.triu(np.full((n, n), -np.inf), 1)
+        q = self._rope(self._linear(block + "attn_q", x).reshape(n, self.n_heads, d))
+        k = self._rope(self._linear(block + "attn_k", x).reshape(n, self.n_kv_heads, d))
+        v = self._linear(block + "attn_v", x).reshape(n, self.n_kv_heads, d)
+        hidden = np.triu(np.full((n, n), -np.inf), 1)
+        if self.window:
+            hidden += np.tril(np.full((n, n), -np.inf), -self.window)
         out = np.empty_like(q)
         for head in range(self.n_heads):
             kv_head = head // (self.n_heads // self.n_kv_heads)
-            scores = q[:, head] @ k[:, kv_head].T / np.sqrt(d) + future
+            scores = q[:, head] @ k[:, kv_head].T / np.sqrt(d) + hidden
             p = np.exp(scores - scores.max(-1, keepdims=True))
             out[:, head] = p / p.sum(-1, keepdims=True) @ v[:, kv_head]
         return out.reshape(n, -1) @ self.weight(block + "attn_output.weight").T
 
+    def _linear(self, name: str, x: F64) -> F64:
+        y: F64 = x @ self.weight(name + ".weight").T
+        return y + self.weight(name + ".bias") if name + ".bias" in self._tensors else y
+
     def _rope(self, x: F64) -> F64:
-        """Rotate neighbours (2i, 2i + 1) of x, (n, heads, head_dim), by pos * theta^(-2i/d)."""
+        """Rotate the pairs i of x, (n, heads, head_dim), by position * frequency i."""
         n, _, d = x.shape
-        angle = np.outer(np.arange(n), self.theta ** (-np.arange(0, d, 2) / d))[:, None, :]
-        even, odd = x[..., 0::2], x[..., 1::2]
+        angle = np.outer(np.arange(n), self.frequencies)[:, None, :]
+        if self.pairs_are_halves:
+            first, second = slice(0, d // 2), slice(d // 2, d)
+        else:
+            first, second = slice(0, d, 2), slice(1, d, 2)
+        a, b = x[..., first], x[..., second]
         out = np.empty_like(x)
-        out[..., 0::2] = even * np.cos(angle) - odd * np.sin(angle)
-        out[..., 1::2] = even * np.sin(angle) + odd * np.cos(angle)
+        out[..., first] = a * np.cos(angle) - b * np.sin(angle)
+        out[..., second] = a * np.sin(angle) + b * np.cos(angle)
         return out
 
     def _feed_forward(self, block: str, x: F64) -> F64:

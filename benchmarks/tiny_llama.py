@@ -17,6 +17,17 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 N_BYTE_PIECES = 256
+# Relatives: what their config.json says otherwise.
+KINDS: dict[str, dict[str, object]] = {
+    "qwen2": {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"],
+              "use_sliding_window": False, "sliding_window": 24},
+    "mistral": {"model_type": "mistral", "architectures": ["MistralForCausalLM"],
+                "sliding_window": 24},
+    "linear": {"rope_scaling": {"type": "linear", "factor": 4.0}},
+    "llama3": {"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                                "high_freq_factor": 4.0,
+                                "original_max_position_embeddings": 64}},
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,7 @@ class Tiny:
     tied: bool
     n_ctx: int = 512
     norm_eps: float = 1e-5
+    kind: str = "llama"  # or a key of KINDS
 
 
 def weights(tiny: Tiny) -> dict[str, F32]:
@@ -59,6 +71,9 @@ def weights(tiny: Tiny) -> dict[str, F32]:
         out[layer + "self_attn.q_proj.weight"] = linear(q_dim, dim, 1.4)
         out[layer + "self_attn.k_proj.weight"] = linear(kv_dim, dim, 1.4)
         out[layer + "self_attn.v_proj.weight"] = linear(kv_dim, dim, 1.0)
+        if tiny.kind == "qwen2":
+            for name, n in (("q", q_dim), ("k", kv_dim), ("v", kv_dim)):
+                out[f"{layer}self_attn.{name}_proj.bias"] = uniform((n,), 0.7)
         out[layer + "self_attn.o_proj.weight"] = linear(dim, q_dim, 1.0)
         out[layer + "post_attention_layernorm.weight"] = uniform((dim,), 0.2, 1.0)
         out[layer + "mlp.gate_proj.weight"] = linear(hidden, dim, 1.5)
@@ -93,6 +108,7 @@ def config(tiny: Tiny) -> dict[str, object]:
         "bos_token_id": 1,
         "eos_token_id": 2,
         "torch_dtype": "float32",
+        **KINDS.get(tiny.kind, {}),
     }
 
 

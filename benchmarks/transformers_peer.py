@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from tiny_llama import Tiny
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 N_IDS = 200
 N_GREEDY = 24
@@ -46,7 +46,7 @@ def llama_config(tiny: Tiny) -> LlamaConfig:
     )
 
 
-def expected(model: LlamaForCausalLM, n_ids: int, n_greedy: int) -> dict[str, np.ndarray]:
+def expected(model: PreTrainedModel, n_ids: int, n_greedy: int) -> dict[str, np.ndarray]:
     """Random ids (BOS first), the logits after each, and the greedy continuation."""
     rng = np.random.default_rng(7)
     ids = np.concatenate([[1], rng.integers(3, model.config.vocab_size, n_ids - 1)])

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.config import ModelConfig
+from halfbyte.config import ModelConfig, RopeConfig, interleaved_rows
 from halfbyte.convert.hparams import HParams
 from halfbyte.convert.mapping import MappedTensor
 from halfbyte.gguf_file import GGUFFile
@@ -74,10 +74,14 @@ class FolderSource:
 
     def __init__(self, tensors: Sequence[MappedTensor], h: HParams) -> None:
         self._tensors = {tensor.name: tensor for tensor in tensors}
+        frequencies = RopeConfig(h.rope_theta, h.rope_factor).frequencies(h.head_dim)
+        if h.rope_divisors is not None:
+            frequencies /= np.array(h.rope_divisors, np.float32)  # as a file has them
         self.config = FloatConfig(
-            h.n_layers, h.n_heads, h.n_kv_heads, h.head_dim, h.norm_eps,
-            rope_frequencies(h.rope_theta, h.head_dim),
+            h.n_layers, h.n_heads, h.n_kv_heads, h.head_dim, h.norm_eps, frequencies,
+            h.sliding_window,
         )  # fmt: skip
+        self._halves = h.architecture == "qwen2"
 
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
@@ -87,7 +91,7 @@ class FolderSource:
         tensor = self._tensors[name]
         values = tensor.rows(0, tensor.shape[0])
         tensor.source.file.release()
-        return values
+        return _interleaved(name, values, self.config) if self._halves else values
 
 
 class GGUFSource:
@@ -97,8 +101,9 @@ class GGUFSource:
         self._file = file
         self.config = FloatConfig(
             config.n_layers, config.n_heads, config.n_kv_heads, config.head_dim, config.norm_eps,
-            rope_frequencies(config.rope.theta, config.head_dim),
+            config.rope.frequencies(config.head_dim), config.sliding_window,
         )  # fmt: skip
+        self._halves = config.rotates_halves
 
     def __contains__(self, name: str) -> bool:
         return name in self._file.tensors
@@ -116,12 +121,16 @@ class GGUFSource:
             chunk = rows[begin : begin + step]
             values[begin : begin + step] = dequantize(chunk, info.format, n)
         self._file.release(name)
-        return values.reshape(info.shape)
+        whole = values.reshape(info.shape)
+        return _interleaved(name, whole, self.config) if self._halves else whole
 
 
-def rope_frequencies(theta: float, head_dim: int) -> NDArray[np.float64]:
-    """theta ** (-2i / head_dim) for the pairs i of a head."""
-    return theta ** (-np.arange(0, head_dim, 2) / head_dim)
+def _interleaved(name: str, values: F32, c: FloatConfig) -> F32:
+    """A q or k whose halves are rotated, in the order in which neighbours are."""
+    kind = name.split(".")[-2]
+    if kind not in ("attn_q", "attn_k"):
+        return values
+    return values[interleaved_rows(c.n_heads if kind == "attn_q" else c.n_kv_heads, c.head_dim)]
 
 
 class FloatModel:

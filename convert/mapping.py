@@ -1,7 +1,7 @@
 """Hugging Face's tensor names and layouts, translated to GGUF's; nothing else knows them.
 
 Hugging Face rotates feature i of a head with feature i + d/2, GGUF's "llama" its neighbours 2i and
-2i + 1: the rows of q and k are put into that order, GGUF row h d + 2i + j from h d + j d/2 + i.
+2i + 1: the rows of q and k are put into that order. GGUF's "qwen2" leaves them as they are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.config import interleaved_rows
 from halfbyte.convert.hf import HFFolder
 from halfbyte.convert.hparams import HParams
 from halfbyte.convert.safetensors_file import StoredTensor
@@ -27,6 +28,7 @@ _LAYER = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+_BIASED = ("attn_q", "attn_k", "attn_v")
 # Tables that older checkpoints carry along; they follow from the configuration.
 _DERIVED = (".rotary_emb.inv_freq",)
 
@@ -80,17 +82,13 @@ def map_tensors(folder: HFFolder, h: HParams) -> list[MappedTensor]:
     ]
 
 
-def rope_order(n_heads: int, head_dim: int) -> NDArray[np.int64]:
-    """For each row of GGUF's q or k, the row of Hugging Face's that it is."""
-    rows = np.arange(n_heads * head_dim).reshape(n_heads, 2, head_dim // 2)
-    return rows.swapaxes(1, 2).reshape(-1)
-
-
 def _order(gguf_name: str, h: HParams) -> NDArray[np.int64] | None:
+    if h.architecture == "qwen2":
+        return None
     if gguf_name.endswith(".attn_q.weight"):
-        return rope_order(h.n_heads, h.head_dim)
+        return interleaved_rows(h.n_heads, h.head_dim)
     if gguf_name.endswith(".attn_k.weight"):
-        return rope_order(h.n_kv_heads, h.head_dim)
+        return interleaved_rows(h.n_kv_heads, h.head_dim)
     return None
 
 
@@ -114,6 +112,8 @@ def _expected(h: HParams) -> dict[str, tuple[str, tuple[int, ...]]]:
     for i in range(h.n_layers):
         for hf, gguf in _LAYER.items():
             table[f"model.layers.{i}.{hf}.weight"] = (f"blk.{i}.{gguf}.weight", shapes[gguf])
+            if h.has_qkv_biases and gguf in _BIASED:
+                table[f"model.layers.{i}.{hf}.bias"] = (f"blk.{i}.{gguf}.bias", shapes[gguf][:1])
     table["model.norm.weight"] = ("output_norm.weight", (h.dim,))
     if not h.tied:
         table["lm_head.weight"] = ("output.weight", (h.vocab_size, h.dim))

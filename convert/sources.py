@@ -105,11 +105,13 @@ class FolderModel:
         self.path, self.name = path, path.resolve().name
         self.model = Shape(h.n_layers, h.n_heads, h.n_kv_heads, h.tied)
         self.tensors: list[Tensor] = [_FolderTensor(tensor) for tensor in self._mapped]
+        if h.rope_divisors is not None:
+            self.tensors.append(_MadeTensor(path, "rope_freqs.weight", h.rope_divisors))
         self.files = sorted(p for p in path.iterdir() if _is_read(p, self._folder))
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
         """See Source."""
-        meta = gguf.GGUFWriter(path, "llama")
+        meta = gguf.GGUFWriter(path, self._hparams.architecture)
         meta.add_name(name)
         _add_hparams(meta, self._hparams)
         add_vocabulary(meta, read_vocabulary(self.path, self._hparams.vocab_size))
@@ -185,6 +187,25 @@ class _FolderTensor:
         self._mapped.source.file.release()
 
 
+class _MadeTensor:
+    """A vector that follows from the configuration."""
+
+    format: BlockFormat | None = None
+
+    def __init__(self, path: Path, name: str, values: tuple[float, ...]) -> None:
+        self._values = np.array(values, np.float32)
+        self.name, self.shape, self.where = name, self._values.shape, (path, name)
+
+    def rows(self, begin: int, end: int) -> NDArray[np.float32]:
+        return self._values[begin:end]
+
+    def stored_bytes(self) -> NDArray[np.uint8]:
+        raise NotImplementedError
+
+    def release(self) -> None:
+        pass
+
+
 class _FileTensor:
     def __init__(self, file: GGUFFile, info: TensorInfo) -> None:
         self._file, self._info = file, info
@@ -228,4 +249,9 @@ def _add_hparams(meta: gguf.GGUFWriter, h: HParams) -> None:
     meta.add_layer_norm_rms_eps(h.norm_eps)
     meta.add_rope_dimension_count(h.head_dim)
     meta.add_rope_freq_base(h.rope_theta)
+    if h.rope_factor != 1.0:
+        meta.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        meta.add_rope_scaling_factor(h.rope_factor)
+    if h.sliding_window:
+        meta.add_sliding_window(h.sliding_window)
     meta.add_vocab_size(h.vocab_size)

@@ -71,15 +71,20 @@ def query_block(group: int) -> int:
 
 
 @cache
-def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
+def attention_kernel(
+    kv_type: str, head_dim: int, value_dim: int, group: int, window: int = 0
+) -> Kernel:
     """Attention of one KV head and a block of queries of one sequence.
 
     Arguments: q (the first query's heads of this group), q_stride (bytes from one query to the
     next), n_queries, position (of the first query), pages (address of the sequence's page
     addresses), head_at (byte offset of layer and head in a page), out (as q), out_stride, scratch.
+
+    With a window, a query sees that many positions, its own included; 0 is all.
     """
-    function = _attention(int(kv_type == "f16"), head_dim, value_dim, group)
-    return Kernel(function, N_ARGS, f"attention_{kv_type}_{head_dim}_{group}")
+    function = _attention(int(kv_type == "f16"), head_dim, value_dim, group, window)
+    name = f"attention_{kv_type}_{head_dim}_{group}" + (f"_{window}" if window else "")
+    return Kernel(function, N_ARGS, name)
 
 
 @device
@@ -113,20 +118,26 @@ def _weighted(weights, values, dv, n_keys, out, size, tile):
 
 
 @device
-def _softmax_row(weights, n_keys, n_vectors, state):
-    """Scores of a page -> exponentials below their maximum, 0 from n_keys on; keeps max and sum.
+def _softmax_row(weights, first, n_keys, n_vectors, state):
+    """Scores of a page -> exponentials below their maximum; keeps max and sum.
+
+    Keys before `first` and from n_keys on get 0.
 
     Vectors behind n_vectors hold no row's keys; leaving them out leaves out zeros.
     """
     largest = splat(_MINUS_INF)
     for v in range(n_vectors):
         scores = keep_first(load(weights + 64 * v), n_keys - 16 * v, splat(_MINUS_INF))
+        if first > 0:
+            scores = keep_first(splat(_MINUS_INF), first - 16 * v, scores)
         largest = maximum(scores, largest)
     top = max_lanes(largest)
     total = splat(np.float32(0))
     for v in range(n_vectors):
         e = exp(sub(load(weights + 64 * v), splat(top)))
         e = keep_first(e, n_keys - 16 * v, splat(np.float32(0)))
+        if first > 0:
+            e = keep_first(splat(np.float32(0)), first - 16 * v, e)
         store(weights + 64 * v, e)
         total = add(total, e)
     put_f32(state + 8, top)
@@ -147,7 +158,7 @@ def _merge_row(state, values, page_values, n_vectors):
         store(values + 64 * v, fma(load(page_values + 64 * v), b, kept))
 
 
-def _attention(IS_F16: int, D: int, DV: int, GROUP: int) -> Callable[..., None]:
+def _attention(IS_F16: int, D: int, DV: int, GROUP: int, WINDOW: int) -> Callable[..., None]:
     SIZE = 2 if IS_F16 else 4
     KEYS = PAGE * D * SIZE  # bytes of the keys, before the values
     ROW = DV * 4  # bytes of a row of queries or values
@@ -169,7 +180,8 @@ def _attention(IS_F16: int, D: int, DV: int, GROUP: int) -> Callable[..., None]:
                 store(queries + row * ROW + 64 * v, mul(load(source + 64 * v), splat(SCALE)))
                 store(values + row * ROW + 64 * v, splat(np.float32(0)))
         last = position + n_queries - 1
-        for page in range(last // PAGE + 1):
+        first_page = max(position + 1 - WINDOW, 0) // PAGE if WINDOW > 0 else 0
+        for page in range(first_page, last // PAGE + 1):
             keys = get_i64(pages + 8 * page) + head_at
             begin = page * PAGE
             n_keys = min(last + 1 - begin, PAGE)
@@ -185,13 +197,16 @@ def _attention(IS_F16: int, D: int, DV: int, GROUP: int) -> Callable[..., None]:
                     _scores(queries + row * ROW, ROW, keys, D, n_vectors, w, SIZE, 1)
                 for r in range(row, min(row + tile, n_rows)):
                     n_seen = position + r // GROUP + 1 - begin
-                    _softmax_row(weights + r * _WEIGHTS, n_seen, n_vectors, states + r * _STATE)
+                    unseen = n_seen - WINDOW if WINDOW > 0 else 0
+                    _softmax_row(weights + r * _WEIGHTS, unseen, n_seen, n_vectors,
+                                 states + r * _STATE)  # fmt: skip
                 if tile == 4:
                     _weighted(w, keys + KEYS, DV, n_keys, out_rows, SIZE, 4)
                 else:
                     _weighted(w, keys + KEYS, DV, n_keys, out_rows, SIZE, 1)
                 for r in range(row, min(row + tile, n_rows)):
-                    if position + r // GROUP >= begin:
+                    n_seen = position + r // GROUP + 1 - begin
+                    if n_seen > 0 and (WINDOW == 0 or n_seen - WINDOW < PAGE):
                         _merge_row(states + r * _STATE, values + r * ROW, page_values + r * ROW,
                                    VECTORS)  # fmt: skip
                 row += tile

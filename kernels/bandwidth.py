@@ -42,6 +42,6 @@ def read_bandwidth(pool: Pool, n_bytes: int = 1 << 29, rounds: int = 5) -> float
     seconds = []
     for _ in range(rounds + 1):
         begin = time.perf_counter()
-        pool.run(read_memory, int(args.ctypes.data))
+        pool.run(read_memory, args)
         seconds.append(time.perf_counter() - begin)
     return float(n_bytes / np.median(seconds[1:]))

@@ -52,7 +52,6 @@ ROWS = 16
 STRIP_ROWS = 32
 UNIT = 32  # inputs
 SUPER = 8  # units in a block of a K type
-_BAD_AT = 40  # where a pack job's arguments tell that a number was NaN or infinite
 _F16_SPECIAL = np.uint16(0x7C00)  # the exponent bits of NaN and infinity
 
 
@@ -179,12 +178,11 @@ def pack(
         raise ValueError(f"pack: rows of {nbytes} bytes are not {n_inputs} inputs of {fmt.name}")
     if out.nbytes != fmt.nbytes(n_rows, n_inputs) or not out.flags.c_contiguous:
         raise ValueError(f"pack: {out.nbytes} bytes do not hold {n_rows} x {n_inputs} {fmt.name}")
-    args = np.array(
-        [rows.ctypes.data, n_rows, fmt.n_units(n_inputs), out.ctypes.data, n_panels(n_rows), 0],
-        np.int64,
-    )
-    pool.run(pack_kernel(fmt.name), int(args.ctypes.data))
-    if args[_BAD_AT // 8]:
+    bad = np.zeros(1, np.int64)
+    args = [rows.ctypes.data, n_rows, fmt.n_units(n_inputs), out.ctypes.data, n_panels(n_rows),
+            bad.ctypes.data]  # fmt: skip
+    pool.run(pack_kernel(fmt.name), np.array(args, np.int64))
+    if bad[0]:
         raise ValueError("NaN or infinite numbers")
 
 
@@ -239,11 +237,11 @@ def _pack_codes(KIND, LOW, HIGH, block, unit, out):
 
 
 @device
-def _pack_half(source, to, sign, inside, args):
+def _pack_half(source, to, sign, inside, bad):
     """A half-precision number, its sign bit turned by `sign`; NaN and infinity are reported."""
     bits = get_u16(source)
     if bits & _F16_SPECIAL == _F16_SPECIAL:
-        atomic_put(args + _BAD_AT, 1)
+        atomic_put(bad, 1)
     put_u16(to, bits ^ np.uint16(sign) if inside else np.uint16(0))
 
 
@@ -259,7 +257,7 @@ def _pack_blocks(fmt: PanelFormat) -> Callable[..., None]:
 
     def run(pool, first, args, thread):
         src, n_rows, n_units = get_i64(args), get_i64(args + 8), get_i64(args + 16)
-        dst, n_panels = get_i64(args + 24), get_i64(args + 32)
+        dst, n_panels, bad = get_i64(args + 24), get_i64(args + 32), get_i64(args + 40)
         if not is_current(pool, first):
             return
         n, n_blocks = n_panels * n_units, n_units // UNITS
@@ -273,10 +271,10 @@ def _pack_blocks(fmt: PanelFormat) -> Callable[..., None]:
                     inside = panel * 16 + r < n_rows  # padding has the scale 0
                     row = panel * 16 + r if inside else 0
                     block = src + (row * n_blocks + i) * NBYTES
-                    _pack_half(block + D_AT, dst + n * FACTOR + at * 32 + 2 * r, 0, inside, args)
+                    _pack_half(block + D_AT, dst + n * FACTOR + at * 32 + 2 * r, 0, inside, bad)
                     if HAS_MINIMA:
                         _pack_half(block + M_AT, dst + n * ADDEND + at * 32 + 2 * r, SIGN, inside,
-                                   args)  # fmt: skip
+                                   bad)  # fmt: skip
                     for unit in range(UNITS):
                         place = at * UNITS + unit
                         _pack_codes(KIND, LOW, HIGH, block, unit, dst + place * BITS * 64 + 4 * r)
@@ -295,7 +293,7 @@ def _pack_blocks(fmt: PanelFormat) -> Callable[..., None]:
 def _pack_floats(SIZE: int, SPECIAL: int) -> Callable[..., None]:
     def run(pool, first, args, thread):
         src, n_rows, n_units = get_i64(args), get_i64(args + 8), get_i64(args + 16)
-        dst, n_panels = get_i64(args + 24), get_i64(args + 32)
+        dst, n_panels, bad = get_i64(args + 24), get_i64(args + 32), get_i64(args + 40)
         if not is_current(pool, first):
             return
         n_chunks = min(n_panels, 1024)
@@ -317,7 +315,7 @@ def _pack_floats(SIZE: int, SPECIAL: int) -> Callable[..., None]:
                             bits = np.int64(get_u16(source))
                             put_u16(to, np.uint16(bits) if inside else np.uint16(0))
                         if bits & SPECIAL == SPECIAL:
-                            atomic_put(args + _BAD_AT, 1)
+                            atomic_put(bad, 1)
             finish(pool, first, n_chunks)
             chunk = take(pool, first, n_chunks)
 

@@ -19,15 +19,20 @@ The state is one word, `ticket`: the stage's number (counted up over all jobs, n
 low bits and the next chunk in the high ones, so that a late thread can never take a chunk of
 another stage. Waiting threads spin for a while, then sleep on `ticket`. Between jobs the workers
 spin a little longer, then wait in Python, where an idle pool costs nothing.
+
+A late thread may look at a job's arguments when the job is long over. They stand in the pool's own
+memory, which lives as long as its workers.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import queue
 import threading
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .atomics import (
     atomic_add,
@@ -42,10 +47,11 @@ from .atomics import (
 from .jit import Kernel, device, kernel
 from .simd import get_i64
 
-# Words of the shared state, a cache line apart.
+# Words of the shared state, a cache line apart; the arguments stand last.
 _LINE = 64
 TICKET, DONE, SLEEPERS, JOB, FUNCTION, ARGS = (i * _LINE for i in range(6))
-_N_WORDS = 6 * _LINE // 8
+MAX_ARGS = 32
+_N_WORDS = ARGS // 8 + MAX_ARGS
 
 # The stage stands in the low bits, of which a sleeper compares 32: it cannot miss a new stage.
 _STAGE_BITS = 40
@@ -118,31 +124,31 @@ def serve(pool, thread, last_job_at, n_spins):
             pause()
             continue
         function = atomic_get(pool + FUNCTION)
-        args = atomic_get(pool + ARGS)
         if is_current(pool, job >> 1):
             seen = job
             atomic_put(last_job_at, job)
-            call_job(function, pool, job >> 1, args, thread)
+            call_job(function, pool, job >> 1, pool + ARGS, thread)
             spins = 0
 
 
-@kernel(3)
-def run_job(pool, function, args):
+@kernel(4)
+def run_job(pool, function, args, n_args):
     """Post a job, take part in it as thread 0, and close it.
 
     One call into compiled code, since an interrupt may come between any two lines of Python, and a
-    job that is open while its caller has left reads arguments that are gone.
+    job that is open while its caller has left reads what is gone.
     """
     first = atomic_get(pool + TICKET)
     atomic_put(pool + FUNCTION, function)
-    atomic_put(pool + ARGS, args)
+    for i in range(n_args):
+        atomic_put(pool + ARGS + 8 * i, get_i64(args + 8 * i))
     atomic_put(pool + JOB, 2 * first)
-    call_job(function, pool, first, args, 0)
+    call_job(function, pool, first, pool + ARGS, 0)
     atomic_put(pool + JOB, 2 * first + 1)
 
 
 _SERVE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
-_RUN_JOB = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
+_RUN_JOB = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
 
 
 class Pool:
@@ -158,9 +164,10 @@ class Pool:
         self.address = base + -base % _LINE
         self._words[(self.address - base + JOB) // 8] = 1  # no job
         self._serve, self._run_job = _SERVE(serve.address), _RUN_JOB(run_job.address)
-        self._stopping = False
+        self._is_running = self._stopping = False
         self._pid = os.getpid()
-        self._wake = [threading.Event() for _ in range(n_threads - 1)]
+        # Of all that Python waits on, only this may be used while garbage is collected.
+        self._wake = [queue.SimpleQueue[None]() for _ in range(n_threads - 1)]
         self._threads = [
             threading.Thread(target=self._work, args=(i,), name=f"halfbyte-{i + 1}", daemon=True)
             for i in range(n_threads - 1)
@@ -168,34 +175,53 @@ class Pool:
         for thread in self._threads:
             thread.start()
 
-    def run(self, function: Kernel, args: int) -> None:
+    def run(self, function: Kernel, args: NDArray[np.int64]) -> None:
         """Run a job with all threads; returns when its last stage is over.
 
-        `function` is a kernel of (pool, first stage, args, thread). The job word is even while a
-        job runs and odd otherwise; `args` must not change before `run` returns.
+        Args:
+            function: a kernel of (pool, first stage, args, thread), `args` being the address of
+                a copy of:
+            args: int64, at most MAX_ARGS words.
         """
+        if args.size > MAX_ARGS:
+            raise ValueError(f"{args.size} arguments of a job; there is room for {MAX_ARGS}")
         address = function.address
-        for event in self._wake:
-            event.set()
-        self._run_job(self.address, address, args)
+        try:
+            self._is_running = True
+            for queue_ in self._wake:
+                if queue_.empty():
+                    queue_.put(None)
+            self._run_job(self.address, address, int(args.ctypes.data), args.size)
+        finally:
+            self._is_running = False
+
+    def stop(self, *kept: object) -> None:
+        """Tell the workers to end, and keep some objects alive until they have.
+
+        Waits for nothing and takes no lock: it may be called while garbage is collected, in the
+        middle of whatever a thread was doing, starting another thread for one.
+        """
+        self._kept = kept
+        self._stopping = True
+        if os.getpid() == self._pid:
+            for queue_ in self._wake:
+                queue_.put(None)
 
     def close(self) -> None:
         """Stop the workers and wait for them; in a forked child there are none."""
-        self._stopping = True
-        if os.getpid() != self._pid:
-            return
-        for event in self._wake:
-            event.set()
-        for thread in self._threads:
-            if thread is not threading.current_thread():  # a collected engine may be closed there
+        self.stop()
+        if os.getpid() == self._pid:
+            for thread in self._threads:
                 thread.join()
 
     def _work(self, i: int) -> None:
         seen = np.ones(1, np.int64)
-        wake = self._wake[i]
         while True:
-            wake.wait()
-            wake.clear()
+            self._wake[i].get()
             if self._stopping:
                 return
-            self._serve(self.address, i + 1, int(seen.ctypes.data), _SPINS_BETWEEN_JOBS)
+            while True:
+                self._serve(self.address, i + 1, int(seen.ctypes.data), _SPINS_BETWEEN_JOBS)
+                # Its caller may have been kept from posting the job for longer than that.
+                if not self._is_running:
+                    break

@@ -28,6 +28,7 @@ _Bytes = NDArray[np.uint8]
 
 _SCRATCH_NBYTES = max(quantize_k.SCRATCH_NBYTES, quantize_small.SCRATCH_NBYTES)
 _SHARE = 1 << 18  # weights that a thread takes at a time: they stay in its cache
+_TOO_LARGE = 1e9  # more than any type holds, and the searches still compute with it
 _CALL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(QUANTIZER_ARGS))
 _CALL_BACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * N_ARGS)
 
@@ -64,8 +65,7 @@ def quantize(
     convert = _blocks if fmt.is_quantized else _numbers
 
     def work(begin: int, end: int) -> None:
-        if not np.isfinite(x[begin:end]).all():
-            raise ValueError("NaN or infinite weights")
+        _check_range(x[begin:end], fmt)
         convert(x[begin:end], fmt, importance, out[begin:end])
         _check_finite(out[begin:end], fmt)
 
@@ -137,6 +137,14 @@ def _numbers(x: _Floats, fmt: BlockFormat, importance: _Floats | None, out: _Byt
     else:
         with np.errstate(over="ignore"):
             words[:] = x
+
+
+def _check_range(x: _Floats, fmt: BlockFormat) -> None:
+    low, high = x.min(initial=0), x.max(initial=0)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError("NaN or infinite weights")
+    if fmt.is_quantized and max(-low, high) > _TOO_LARGE:
+        raise ValueError(f"a weight is too large for {fmt.name}")
 
 
 def _check_finite(out: _Bytes, fmt: BlockFormat) -> None:

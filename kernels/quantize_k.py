@@ -69,6 +69,7 @@ from .simd import (
 )
 
 SUPER = 256
+_INF = np.float32(np.inf)
 # What is known of the sub-blocks of a block beside their scale and minimum, a vector each.
 _CHOSEN, _BEST, _SUMS = FREE, FREE + 4, FREE + 8
 _D, _DMIN, _S, _M = range(_CHOSEN, _CHOSEN + 4)
@@ -192,6 +193,8 @@ def _refit(scratch, n, low, high, n_subs):
             d, dmin = (xa * bb - xb * ab) / det, (xa * ab - xb * aa) / det
             if dmin < 0.0:
                 d, dmin = xa / aa, 0.0
+        if get_f32(lane_at(scratch, _BEST_D, first)) == _INF:
+            d = np.inf  # there is nothing to refit
         _spread(scratch, _D, first, n_subs, _as_half(scratch, np.float32(d)))
         _spread(scratch, _DMIN, first, n_subs, _as_half(scratch, np.float32(dmin)))
 
@@ -260,7 +263,11 @@ def _quantizer(KIND: int) -> Callable[..., None]:
                 search_scale_min(scratch, N, HIGH, FIRST, STEP, COUNT, False)
             else:
                 search_scale(scratch, N, LOW, HIGH, FIRST, STEP, COUNT)
+            # Where not even one candidate has a finite error, d stays infinite and is refused.
             store(at(scratch, _TOTAL), splat(BIG))
+            store(at(scratch, _BEST_D), splat(_INF))
+            for slot in (_BEST_DMIN, _BEST_S, _BEST_M):
+                store(at(scratch, slot), splat(ZERO))
             for k in range(N_PROPOSALS + _N_REFITS):
                 if k < N_PROPOSALS:
                     end = S_LOW if k % N_ENDS == 1 else S_HIGH

@@ -1,8 +1,8 @@
 """Rotary position embedding, and writing keys and values into the cache.
 
-GGUF's "llama" layout: neighbours (x[2i], x[2i+1]) are rotated by position * theta ** (-2i / d)
-(Su et al., arXiv:2104.09864). Cosines and sines come from a table, so a position always gets the
-same bits.
+GGUF's "llama" layout: neighbours (x[2i], x[2i+1]) are rotated by position * frequency[i], in plain
+models theta ** (-2i / d) (Su et al., arXiv:2104.09864). Cosines and sines come from a table, so a
+position always gets the same bits.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .jit import Kernel, device
 from .kv_layout import PAGE
@@ -20,14 +21,13 @@ _LARGEST_F16 = np.float32(65504)
 _LARGEST_F32 = np.float32(3.0e38)
 
 
-def rope_table(begin: int, end: int, n_dims: int, theta: float) -> np.ndarray:
-    """cos and sin of each position and pair: float32 (end - begin, n_dims), (cos, sin) in turn."""
-    frequencies = theta ** (-np.arange(0, n_dims, 2, dtype=np.float64) / n_dims)
+def rope_table(begin: int, end: int, frequencies: NDArray[np.float64]) -> NDArray[np.float32]:
+    """cos and sin of each position and pair in turn: float32 (end - begin, 2 * pairs)."""
     angles = np.arange(begin, end, dtype=np.float64)[:, None] * frequencies
     return (
         np.stack([np.cos(angles), np.sin(angles)], axis=-1)
         .astype(np.float32)
-        .reshape(end - begin, n_dims)
+        .reshape(end - begin, 2 * len(frequencies))
     )
 
 
@@ -64,6 +64,13 @@ def append(k, v, d, dv, position, head, is_f16):
         for i in range(d):
             put_f32(keys + 64 * i, _clamp(get_f32(k + 4 * i), _LARGEST_F32))
             put_f32(values + 4 * i, _clamp(get_f32(v + 4 * i), _LARGEST_F32))
+
+
+@device
+def add_bias(x, bias, n):
+    """x += bias, n floats."""
+    for i in range(n):
+        put_f32(x + 4 * i, get_f32(x + 4 * i) + get_f32(bias + 4 * i))
 
 
 @cache

@@ -25,6 +25,7 @@ from .activations import RECORD_NBYTES, quantize_block, quantize_row, rms_norm_r
 from .atomics import call_attention, call_lookup, call_matmul, call_rope_append
 from .jit import device, kernel
 from .pool import finish, is_current, share, take
+from .rope import add_bias
 from .simd import get_f32, get_i64, load, mul, store
 from .vector_math import silu
 
@@ -33,11 +34,14 @@ LINEAR = ("narrow", "wide", "w", "n_panels", "n_units", "is_quantized")
 (_NARROW, _WIDE, _W, _N_PANELS, _N_UNITS, _IS_Q) = (8 * i for i in range(len(LINEAR)))
 _LINEAR_NBYTES = 8 * len(LINEAR)
 
-# A layer: two norm weights, then its matrices.
+# A layer: two norm weights, the biases of q, k and v (or 0), then its matrices.
+VECTORS = ("attn_norm", "ffn_norm", "q_bias", "k_bias", "v_bias")
 MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
-_ATTN_NORM, _FFN_NORM = 0, 8
-(_Q, _K, _V, _O, _GATE, _UP, _DOWN) = (16 + _LINEAR_NBYTES * i for i in range(len(MATRICES)))
-LAYER_NBYTES = 16 + _LINEAR_NBYTES * len(MATRICES)
+(_ATTN_NORM, _FFN_NORM, _Q_BIAS, _K_BIAS, _V_BIAS) = (8 * i for i in range(len(VECTORS)))
+(_Q, _K, _V, _O, _GATE, _UP, _DOWN) = (
+    8 * len(VECTORS) + _LINEAR_NBYTES * i for i in range(len(MATRICES))
+)
+LAYER_NBYTES = 8 * len(VECTORS) + _LINEAR_NBYTES * len(MATRICES)
 
 # The model table.
 MODEL = (
@@ -155,7 +159,11 @@ def _project_qkv(pool, stage, model, layer, max_chunks, n_tokens, x, x_stride, n
 def _rope_append(
     pool, stage, model, i_layer, k_at, v_at, n_tokens, positions, pages, qkv, qkv_stride
 ):
-    """Rotate queries and keys to their positions; write keys and values into the cache."""
+    """Add biases, rotate queries and keys to their positions; keys and values go to the cache."""
+    layer = get_i64(model + _LAYERS) + i_layer * LAYER_NBYTES
+    q_bias, k_bias, v_bias = (
+        get_i64(layer + _Q_BIAS), get_i64(layer + _K_BIAS), get_i64(layer + _V_BIAS)
+    )  # fmt: skip
     n_kv_heads, head_nbytes = get_i64(model + _N_KV_HEADS), get_i64(model + _HEAD_NBYTES)
     head_dim, group = get_i64(model + _HEAD_DIM), get_i64(model + _GROUP)
     n_chunks = n_tokens * n_kv_heads
@@ -165,6 +173,11 @@ def _rope_append(
         position = get_i64(positions + 8 * row)
         page = get_i64(get_i64(pages + 8 * row) + position // 128 * 8)
         at = qkv + row * qkv_stride
+        if q_bias != 0:
+            q_width, width = group * head_dim, head_dim
+            add_bias(at + head * q_width * 4, q_bias + head * q_width * 4, q_width)
+            add_bias(at + k_at + head * width * 4, k_bias + head * width * 4, width)
+            add_bias(at + v_at + head * width * 4, v_bias + head * width * 4, width)
         call_rope_append(get_i64(model + _ROPE_APPEND), at + head * group * head_dim * 4,
                          at + k_at + head * head_dim * 4, at + v_at + head * head_dim * 4,
                          get_i64(model + _ROPE_TABLE) + position * head_dim * 4, position,
@@ -290,9 +303,9 @@ def step(pool, stage, args, thread):
     hidden, hidden_stride = get_i64(args + 160), get_i64(args + 168)
     scratch_stride, gate_up_at = get_i64(args + 184), get_i64(args + 192)
     scratch = get_i64(args + 176) + thread * scratch_stride
-    first_out = get_i64(out_rows) if n_out > 0 else 0
     if not is_current(pool, stage):
         return
+    first_out = get_i64(out_rows) if n_out > 0 else 0
     own_normed, own_records = scratch, scratch + x_stride
     if n_tokens == 1:
         normed, records = own_normed, own_records

@@ -9,6 +9,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.gguf_file import GGUFFile
 from halfbyte.gguf_metadata import Metadata
@@ -16,7 +19,7 @@ from halfbyte.kernels.kv_layout import MAX_GROUP
 
 log = logging.getLogger(__name__)
 
-ARCHITECTURES = ("llama",)
+ARCHITECTURES = ("llama", "qwen2")
 _MAX_LAYERS, _MAX_DIM, _MAX_VOCAB, _MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30
 # GGUF's documented base for a file without rope.freq_base.
 _DEFAULT_THETA = 10000.0
@@ -24,14 +27,28 @@ _DEFAULT_THETA = 10000.0
 
 @dataclass(frozen=True, slots=True)
 class RopeConfig:
-    """Rotary embedding: all head_dim features are rotated, `theta` is the base of the angles."""
+    """Rotary embedding of all head_dim features.
+
+    Attributes:
+        theta: the base of the angles.
+        factor: positions are divided by it (linear scaling).
+    """
 
     theta: float
+    factor: float = 1.0
+
+    def frequencies(self, head_dim: int) -> NDArray[np.float64]:
+        """The angle per position of each pair of a head: float64 (head_dim / 2,)."""
+        return self.theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim) / self.factor
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """A Llama model's shape; see weights.expected_shapes for what follows from it."""
+    """A model's shape; see weights.expected_shapes for what follows from it.
+
+    Attributes:
+        sliding_window: positions that a token sees, its own included; 0: all before it.
+    """
 
     architecture: str
     name: str
@@ -45,6 +62,17 @@ class ModelConfig:
     n_ctx_train: int
     norm_eps: float
     rope: RopeConfig
+    sliding_window: int = 0
+
+    @property
+    def rotates_halves(self) -> bool:
+        """Whether the file's q and k rotate feature i with i + d / 2; see `interleaved_rows`."""
+        return self.architecture == "qwen2"
+
+    @property
+    def has_qkv_biases(self) -> bool:
+        """Whether q, k and v have biases."""
+        return self.architecture == "qwen2"
 
     @classmethod
     def from_gguf(cls, file: GGUFFile) -> ModelConfig:
@@ -94,21 +122,38 @@ class ModelConfig:
             vocab_size=_vocab_size(file, a),
             n_ctx_train=m.get_int(f"{a}.context_length", minimum=2, maximum=_MAX_CTX),
             norm_eps=m.get_float(f"{a}.attention.layer_norm_rms_epsilon"),
-            rope=RopeConfig(_theta(m, a)),
+            rope=RopeConfig(_theta(m, a), _linear_factor(m, a)),
+            sliding_window=m.get_int(f"{a}.attention.sliding_window", 0, maximum=_MAX_CTX),
         )
 
 
 def _refuse_variations(m: Metadata, a: str) -> None:
     """Refuse what would change the result if it were ignored."""
     scaling = f"{a}.rope.scaling.type"
-    if scaling in m and m.get_str(scaling) != "none":
-        raise UnsupportedModelError(m.path, scaling, expected="none", got=m.get_str(scaling))
-    for key in (f"{a}.rope.scale_linear", f"{a}.rope.scaling.factor"):
-        if key in m and m.get_float(key) != 1.0:
-            raise UnsupportedModelError(m.path, key, expected="1", got=m.get_float(key))
-    for key in (f"{a}.expert_count", f"{a}.attention.sliding_window"):
-        if m.get_int(key, 0) != 0:
-            raise UnsupportedModelError(m.path, key, expected="0", got=m.get_int(key))
+    if m.get_str(scaling, "none") not in ("none", "linear"):
+        raise UnsupportedModelError(
+            m.path, scaling, expected="none or linear", got=m.get_str(scaling)
+        )
+    key = f"{a}.expert_count"
+    if m.get_int(key, 0) != 0:
+        raise UnsupportedModelError(m.path, key, expected="0", got=m.get_int(key))
+
+
+def _linear_factor(m: Metadata, a: str) -> float:
+    """What positions are divided by; older files have it under another key."""
+    kind, factor = m.get_str(f"{a}.rope.scaling.type", ""), f"{a}.rope.scaling.factor"
+    if kind == "linear" or (kind == "" and factor in m):
+        return m.get_float(factor)
+    return m.get_float(f"{a}.rope.scale_linear", 1.0)
+
+
+def interleaved_rows(n_heads: int, head_dim: int) -> NDArray[np.int64]:
+    """For each row of a q or k that rotates neighbours, its row where halves are rotated.
+
+    Row h d + 2i + j comes from h d + j d/2 + i.
+    """
+    rows = np.arange(n_heads * head_dim).reshape(n_heads, 2, head_dim // 2)
+    return rows.swapaxes(1, 2).reshape(-1)
 
 
 def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:

@@ -27,7 +27,7 @@ from halfbyte.kernels.panels import lookup_kernel, n_panels, pack_kernel
 from halfbyte.kernels.pool import Pool, run_job, serve
 from halfbyte.kernels.rope import rope_append_kernel, rope_table
 from halfbyte.kv_cache import Sequence
-from halfbyte.weights import Matrix, ModelWeights, layer_names
+from halfbyte.weights import Matrix, ModelWeights, layer_names, vector_names
 
 MAX_BATCH = 256  # rows of a step: the activations of a 7B model's layer then fit the L2 cache
 _CHUNKS_PER_THREAD = 8
@@ -46,12 +46,13 @@ def kernels_for(config: ModelConfig, kv_type: str, formats: set[str], embd: str)
     """Every kernel that a model with these weight formats uses."""
     group, layout = config.n_heads // config.n_kv_heads, kv_layout(config, kv_type)
     head = (kv_type, config.head_dim, layout.value_dim, group)
+    window = config.sliding_window
     tiles = sorted({1, tile_tokens()})
     return [
         serve,
         run_job,
         step.step,
-        attention.attention_kernel(*head),
+        attention.attention_kernel(*head, window),
         rope_append_kernel(*head),
         lookup_kernel(embd),
         *(pack_kernel(name) for name in sorted(formats)),
@@ -78,10 +79,14 @@ class Engine:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._closed = False
-        weakref.finalize(self, pool.close)  # a model that is dropped, not closed
         self._rope = np.zeros((0, config.head_dim), np.float32)
+        self._frequencies = config.rope.frequencies(config.head_dim)
+        if weights.rope_divisors is not None:
+            self._frequencies /= weights.rope_divisors
         self._build_model_table()
         self._build_buffers()
+        # A model that is dropped, not closed; a late worker may still look at these.
+        weakref.finalize(self, pool.stop, self._model_record, self._layers, self._out_rows)
 
     def new_sequence(self) -> Sequence:
         """An empty sequence."""
@@ -106,7 +111,7 @@ class Engine:
             n_out = self._fill(spans)
             logits = np.empty((n_out, self._logits_width), np.float32)
             self._args["logits"] = logits.ctypes.data
-            self.pool.run(step.step, int(self._args_record.ctypes.data))
+            self.pool.run(step.step, self._args_record.view(np.int64))
             for span in spans:
                 span.sequence.n_past += len(span.tokens)
             return logits[:, : self.config.vocab_size]
@@ -158,21 +163,18 @@ class Engine:
             return
         # Page by page, whatever the step asks for: equal calls give equal bits.
         want = -(-max(n_positions, min(2 * have, self.n_ctx)) // PAGE) * PAGE
-        c = self.config
-        pages = [rope_table(i, i + PAGE, c.head_dim, c.rope.theta) for i in range(have, want, PAGE)]
+        pages = [rope_table(i, i + PAGE, self._frequencies) for i in range(have, want, PAGE)]
         self._rope = np.concatenate([self._rope, *pages])
         self._model["rope_table"] = self._rope.ctypes.data
 
     def _build_model_table(self) -> None:
         c, w, layout = self.config, self.weights, self.layout
         linear = np.dtype([(name, np.int64) for name in step.LINEAR])
-        layer = np.dtype(
-            [("attn_norm", np.int64), ("ffn_norm", np.int64), ("matrices", linear, (7,))]
-        )
+        layer = np.dtype([*((name, np.int64) for name in step.VECTORS), ("matrices", linear, (7,))])
         self._layers = np.zeros(c.n_layers, layer)
         for i, row in enumerate(self._layers):
-            row["attn_norm"] = w.norms[f"blk.{i}.attn_norm.weight"]
-            row["ffn_norm"] = w.norms[f"blk.{i}.ffn_norm.weight"]
+            for name, tensor in zip(step.VECTORS, vector_names(i), strict=True):
+                row[name] = w.vectors.get(tensor, 0)
             for j, name in enumerate(layer_names(i)):
                 row["matrices"][j] = _linear(w.matrices[name])
         head = (layout.kv_type, c.head_dim, layout.value_dim, self._group)
@@ -191,13 +193,13 @@ class Engine:
             "tile": tile_tokens(),
             "norm_eps": int(np.float32(c.norm_eps).view(np.int32)),
             "head_nbytes": layout.head_nbytes,
-            "attention": attention.attention_kernel(*head).address,
+            "attention": attention.attention_kernel(*head, c.sliding_window).address,
             "rope_append": rope_append_kernel(*head).address,
             "embd_lookup": lookup_kernel(embd.format.name).address,
             "embd_w": embd.address,
             "embd_n_panels": n_panels(embd.n_rows),
             "embd_n_units": embd.format.n_units(embd.n_inputs),
-            "output_norm": w.norms["output_norm.weight"],
+            "output_norm": w.vectors["output_norm.weight"],
             "output": _linear(w.output),
         }.items():
             self._model[name] = value

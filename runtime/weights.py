@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.config import ModelConfig
+from halfbyte.config import ModelConfig, interleaved_rows
 from halfbyte.errors import EngineError, ModelFileError, UnsupportedModelError
 from halfbyte.gguf_file import GGUFFile, TensorInfo
 from halfbyte.kernels.activations import padded
@@ -23,6 +23,9 @@ from halfbyte.kernels.quantize import dequantize
 from halfbyte.kernels.step import MATRICES
 
 _ALIGN = 64
+ROPE_FREQS = "rope_freqs.weight"  # divisors of the frequencies: Llama 3's scaling
+OPTIONAL = ("output.weight", ROPE_FREQS)
+ROTATED, VALUES = ("attn_q", "attn_k"), ("attn_v",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +44,20 @@ class Matrix:
 
 
 class ModelWeights:
-    """All weights of a model in one block of memory: `matrices` and `norms` by GGUF name.
+    """All weights of a model in one block of memory: `matrices` and `vectors` by GGUF name.
 
-    Norm weights are addresses of float rows padded to 32. `output` is `token_embd` where tied.
+    Vectors (norm weights, biases) are addresses of float rows padded to 32. `output` is
+    `token_embd` where tied. Rows of q and k are in the order in which neighbours are rotated.
+
+    Attributes:
+        rope_divisors: what the frequencies of rotary embedding are divided by, if anything.
     """
 
     def __init__(self, memory: NDArray[np.uint8]) -> None:
         self._memory = memory
         self.matrices: dict[str, Matrix] = {}
-        self.norms: dict[str, int] = {}
+        self.vectors: dict[str, int] = {}
+        self.rope_divisors: NDArray[np.float64] | None = None
 
     @property
     def output(self) -> Matrix:
@@ -69,7 +77,7 @@ class ModelWeights:
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape (rows, inputs) of every tensor that a Llama model has; `output` may lack."""
+    """Name and shape (rows, inputs) of every tensor that a model has; OPTIONAL ones may lack."""
     c = config
     q_dim, kv_dim = c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim
     inner: dict[str, tuple[int, ...]] = {
@@ -86,7 +94,10 @@ def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (c.vocab_size, c.dim)}
     for i in range(c.n_layers):
         shapes |= {f"blk.{i}.{name}.weight": shape for name, shape in inner.items()}
-    return shapes | {"output_norm.weight": (c.dim,), "output.weight": (c.vocab_size, c.dim)}
+        if c.has_qkv_biases:
+            shapes |= {f"blk.{i}.{name}.bias": inner[name][:1] for name in ROTATED + VALUES}
+    shapes |= {"output_norm.weight": (c.dim,), "output.weight": (c.vocab_size, c.dim)}
+    return shapes | {ROPE_FREQS: (c.head_dim // 2,)}
 
 
 def check_tensors(file: GGUFFile, config: ModelConfig) -> None:
@@ -98,7 +109,7 @@ def check_tensors(file: GGUFFile, config: ModelConfig) -> None:
             not run.
     """
     expected = expected_shapes(config)
-    missing = [n for n in expected if n not in file.tensors and n != "output.weight"]
+    missing = [n for n in expected if n not in file.tensors and n not in OPTIONAL]
     if missing:
         raise ModelFileError(file.path, "tensors", expected=_some(missing), got="none of these")
     misshapen = [
@@ -134,17 +145,20 @@ def load_weights(
     at = -int(memory.ctypes.data) % _ALIGN
     done = 0
     for info, nbytes in zip(infos, sizes, strict=True):
-        target = memory[at : at + nbytes]
-        if len(info.shape) == 1:
-            row = target.view(np.float32)
+        target, order = memory[at : at + nbytes], _order(info.name, config)
+        if info.name == ROPE_FREQS:
+            weights.rope_divisors = _divisors(file)
+        elif len(info.shape) == 1:
+            row, values = target.view(np.float32), _floats(file, info.name)
             row[:] = 0
-            row[: info.shape[0]] = _floats(file, info.name)
-            weights.norms[info.name] = int(target.ctypes.data)
+            row[: info.shape[0]] = values if order is None else values[order]
+            weights.vectors[info.name] = int(target.ctypes.data)
         else:
             n_rows, n_inputs = info.shape
             fmt = panel_format(file, info)
+            rows = file.data(info.name).reshape(n_rows, -1)
             try:
-                pack(pool, file.data(info.name).reshape(n_rows, -1), fmt, n_inputs, target)
+                pack(pool, rows if order is None else rows[order], fmt, n_inputs, target)
             except ValueError as error:
                 raise _not_finite(file, info.name) from error
             weights.matrices[info.name] = Matrix(fmt, n_rows, n_inputs, int(target.ctypes.data))
@@ -153,6 +167,21 @@ def load_weights(
         done += nbytes
         progress(done, total)
     return weights
+
+
+def _order(name: str, c: ModelConfig) -> NDArray[np.int64] | None:
+    """The rows of a tensor in the order in which neighbours are rotated, if the file's differs."""
+    kind = name.split(".")[-2]
+    if not c.rotates_halves or kind not in ROTATED:
+        return None
+    return interleaved_rows(c.n_heads if kind == "attn_q" else c.n_kv_heads, c.head_dim)
+
+
+def _divisors(file: GGUFFile) -> NDArray[np.float64]:
+    values = _floats(file, ROPE_FREQS)
+    if not (values > 0).all():
+        raise ModelFileError(file.path, ROPE_FREQS, expected="numbers above 0", got=values.min())
+    return values.astype(np.float64)
 
 
 def panel_format(file: GGUFFile, info: TensorInfo) -> PanelFormat:
@@ -197,6 +226,12 @@ def _not_finite(file: GGUFFile, name: str) -> ModelFileError:
 def _some(names: list[str], limit: int = 8) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
+
+
+def vector_names(i_layer: int) -> tuple[str, ...]:
+    """GGUF names of a layer's vectors, in the order of the model table (step.VECTORS)."""
+    norms = (f"blk.{i_layer}.{name}.weight" for name in ("attn_norm", "ffn_norm"))
+    return (*norms, *(f"blk.{i_layer}.{name}.bias" for name in ROTATED + VALUES))
 
 
 def layer_names(i_layer: int) -> tuple[str, ...]:

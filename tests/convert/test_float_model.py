@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte.config import ModelConfig
+from halfbyte.config import ModelConfig, RopeConfig
 from halfbyte.convert.float_model import (
     F32,
     GROUPS,
@@ -21,7 +21,6 @@ from halfbyte.convert.float_model import (
     FolderSource,
     GGUFSource,
     hidden_states,
-    rope_frequencies,
 )
 from halfbyte.convert.hf import HFFolder
 from halfbyte.convert.hparams import read_hparams
@@ -75,7 +74,7 @@ def logits_of(model: FloatModel, ids: np.ndarray) -> np.ndarray:
 
 def random_source(**changes: object) -> Tensors:
     rng = np.random.default_rng(4)
-    config = FloatConfig(1, 4, 2, 8, 1e-5, rope_frequencies(100.0, 8))
+    config = FloatConfig(1, 4, 2, 8, 1e-5, RopeConfig(100.0).frequencies(8))
     shapes = {"attn_q": (32, 24), "attn_k": (16, 24), "attn_v": (16, 24), "attn_output": (24, 32)}
     shapes |= {"ffn_gate": (40, 24), "ffn_up": (40, 24), "ffn_down": (24, 40)}
     tensors = {

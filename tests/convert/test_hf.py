@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from halfbyte.config import interleaved_rows
 from halfbyte.convert.hf import HFFolder
 from halfbyte.convert.hparams import read_hparams
-from halfbyte.convert.mapping import map_tensors, rope_order
+from halfbyte.convert.mapping import map_tensors
 from halfbyte.errors import ConversionError
 
 
@@ -102,7 +103,7 @@ def test_derived_tables_and_tied_copies_are_left_out(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("model_type", "qwen2"),
+        ("model_type", "gpt2"),
         ("model_type", ...),
         ("hidden_size", ...),
         ("hidden_size", 0),
@@ -148,7 +149,7 @@ def test_the_permutation_turns_halves_into_neighbours() -> None:
     cos, sin = np.cos(angles), np.sin(angles)
     first, second = x[:, : d // 2], x[:, d // 2 :]
     halves = np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=1)
-    order = rope_order(n_heads, d)
+    order = interleaved_rows(n_heads, d)
     y = x.reshape(-1)[order].reshape(n_heads, d)
     even, odd = y[:, 0::2], y[:, 1::2]
     neighbours = np.empty_like(y)

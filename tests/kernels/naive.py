@@ -92,14 +92,19 @@ def matmul_floats(w: F32, x: F32) -> F32:
     return acc
 
 
-def attention(q: F32, k: F32, v: F32, first: int) -> NDArray[np.float64]:
-    """Causal attention in float64: q (T, H, D) at positions first.., k and v (S, G, D)."""
+def attention(q: F32, k: F32, v: F32, first: int, window: int = 0) -> NDArray[np.float64]:
+    """Causal attention in float64: q (T, H, D) at positions first.., k and v (S, G, D).
+
+    A window is the number of positions that a query sees; 0 is all.
+    """
     n, n_heads, d = q.shape
     group = n_heads // k.shape[1]
     keys, values = (np.repeat(a.astype(np.float64), group, axis=1) for a in (k, v))
     scores = np.einsum("thd,shd->hts", q.astype(np.float64), keys) / np.sqrt(d)
     position = first + np.arange(n)
-    scores = np.where(np.arange(len(k)) <= position[:, None], scores, -np.inf)
+    distance = position[:, None] - np.arange(len(k))
+    seen = (distance >= 0) & (distance < (window or len(k)))
+    scores = np.where(seen, scores, -np.inf)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
     return np.einsum("hts,shd->thd", weights, values)

@@ -57,12 +57,12 @@ def _cache(kv_type: str, d: int, n: int, seed: int, scale: float = 1) -> Cache:
 
 
 def _attend(
-    call: Call, cache: Cache, q: np.ndarray, first: int, chunks: Sequence[int]
+    call: Call, cache: Cache, q: np.ndarray, first: int, chunks: Sequence[int], window: int = 0
 ) -> np.ndarray:
     """Attention of q (T, 2 heads x group, D) in chunks of queries; junk lies in all scratch."""
     layout, (n, n_heads, d) = cache.layout, q.shape
     group = n_heads // 2
-    kernel = attention_kernel(layout.kv_type, d, layout.value_dim, group)
+    kernel = attention_kernel(layout.kv_type, d, layout.value_dim, group, window)
     rng = np.random.default_rng(0)
     scratch = rng.standard_normal(scratch_floats(layout.value_dim)).astype(np.float32)
     rows = np.zeros((n + 1, n_heads * d), np.float32)  # loads go up to 31 floats past a head
@@ -115,6 +115,25 @@ def test_any_chunking_of_queries_gives_the_same_bits(
     for size in {2, 3, 7, query_block(group)}:
         if size <= query_block(group):
             assert (_attend(call, cache, q, first, _even(n, size)) == one_by_one).all(), size
+
+
+@pytest.mark.parametrize("kv_type, d, group", SHAPES[:3])
+@pytest.mark.parametrize("window", [1, 2, 37, 128, 131, 260])
+def test_a_window_hides_what_lies_before_it(
+    call: Call, naive: ModuleType, kv_type: str, d: int, group: int, window: int
+) -> None:
+    cache = _cache(kv_type, d, N_POSITIONS, seed=8)
+    q = _queries(N_POSITIONS, group, d, seed=9)
+    exact = naive.attention(q, cache.keys, cache.values, 0, window)
+    one_by_one = _attend(call, cache, q, 0, [1] * N_POSITIONS, window)
+    assert np.abs(one_by_one - exact).max() < 3e-6
+    for size in (5, query_block(group)):
+        chunks = _even(N_POSITIONS, size)
+        assert (_attend(call, cache, q, 0, chunks, window) == one_by_one).all(), size
+    if window <= PAGE:  # pages before the window are not even read
+        cache.addresses[0] = 0
+        tail = _attend(call, cache, q[2 * PAGE :], 2 * PAGE, [1] * (N_POSITIONS - 2 * PAGE), window)
+        assert (tail == one_by_one[2 * PAGE :]).all()
 
 
 @pytest.mark.parametrize("kv_type, d, group", SHAPES[:3])

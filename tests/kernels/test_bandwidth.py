@@ -13,7 +13,7 @@ def test_every_byte_is_read(pool: Pool) -> None:
     memory[12345] = 3
     out = np.zeros(_CHUNKS, np.float32)
     args = np.array([memory.ctypes.data, memory.nbytes, out.ctypes.data], np.int64)
-    pool.run(read_memory, int(args.ctypes.data))
+    pool.run(read_memory, args)
     assert out.sum() == memory.sum()
 
 

@@ -86,7 +86,7 @@ def _run_logged(pool: Pool, job: Kernel, n_stages: int, work: int) -> np.ndarray
     log = np.zeros((n_stages, MOST, 4), np.int64)  # begin, end, times done, by whom
     clock = np.zeros(1, np.int64)
     args = np.array([n_stages, log.ctypes.data, clock.ctypes.data, work], np.int64)
-    pool.run(job, int(args.ctypes.data))
+    pool.run(job, args)
     n_chunks = 1 + 7 * np.arange(n_stages) % MOST
     exists = np.arange(MOST) < n_chunks[:, None]
     assert (log[..., 2] == exists).all()
@@ -138,7 +138,7 @@ def tiny_stages(pool, stage, args, thread):
 def _count_tiny(pool: Pool, job: Kernel, n_stages: int) -> None:
     total = np.zeros(1, np.int64)
     args = np.array([n_stages, total.ctypes.data], np.int64)
-    pool.run(job, int(args.ctypes.data))
+    pool.run(job, args)
     assert total[0] == sum(1 + i % 3 for i in range(n_stages))
 
 
@@ -212,7 +212,7 @@ def test_sleeping_threads_are_woken(as_kernel: AsKernel, n_threads: int) -> None
         for i in range(20):
             # All threads are in the job before the long chunk ends.
             args = np.array([n_threads, 300_000, here.ctypes.data, met.ctypes.data], np.int64)
-            pool.run(job, int(args.ctypes.data))
+            pool.run(job, args)
             assert met[0] == n_threads * (i + 1)
 
     with _pool(n_threads) as pool:

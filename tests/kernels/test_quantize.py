@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from halfbyte.kernels.formats import FORMATS
-from halfbyte.kernels.quantize import dequantize, quantize
+from halfbyte.kernels.quantize import dequantize, quantize, quantizer
 
 F32 = np.ndarray
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden_quantizers.json"
@@ -145,6 +145,22 @@ def test_the_same_bytes_everywhere(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEARCHED)
+def test_what_the_scratch_held_does_not_matter(name: str, call: Callable[..., None]) -> None:
+    fmt, x = FORMATS[name], _raw(5, 512)
+    x *= np.array([[1], [0], [1e-36], [1e8], [1e30]], np.float32)
+    n_blocks = x.size // fmt.block_size
+    seen = []
+    for byte in (0, 255):
+        scratch, out = (
+            np.full(1 << 16, byte, np.uint8),
+            np.empty((5, fmt.row_nbytes(512)), np.uint8),
+        )
+        call(quantizer(fmt), x, 0, out, n_blocks, n_blocks // 5, scratch)
+        seen.append(out)
+    assert (seen[0] == seen[1]).all()
+
+
+@pytest.mark.parametrize("name", SEARCHED)
 def test_neither_threads_nor_neighbours_matter(name: str) -> None:
     fmt, x = FORMATS[name], np.random.default_rng(6).standard_normal((700, 768), np.float32)
     importance = np.linspace(0.1, 2, 768, dtype=np.float32)
@@ -189,5 +205,11 @@ def test_what_cannot_be_quantized(name: str) -> None:
     if name != "F32":
         with pytest.raises(ValueError, match="too large"):
             quantize(np.full((1, 256), 3.4e38, np.float32), fmt)
+    if fmt.is_quantized:
+        for size in 10.0 ** np.arange(9, 39):
+            x = np.linspace(-size, size, 256, dtype=np.float32)[None]
+            for importance in (None, np.ones(256, np.float32)):
+                with pytest.raises(ValueError, match="too large"):
+                    quantize(x, fmt, importance=importance)
     with pytest.raises(ValueError, match="bytes are not"):
         dequantize(np.zeros((1, 7), np.uint8), fmt, 256)

@@ -15,10 +15,14 @@ Call = Callable[..., None]
 DTYPES = {"f16": np.float16, "f32": np.float32}
 
 
+def _frequencies(d: int, theta: float) -> np.ndarray:
+    return theta ** (-np.arange(0, d, 2) / d)
+
+
 @pytest.mark.parametrize("theta", [1e4, 1e6])
 @pytest.mark.parametrize("d", [16, 18, 128])
 def test_table_is_rounded_once(theta: float, d: int) -> None:
-    got = rope_table(0, 3000, d, theta).reshape(3000, d // 2, 2)
+    got = rope_table(0, 3000, _frequencies(d, theta)).reshape(3000, d // 2, 2)
     for position, pair in [(0, 0), (1, 0), (2999, 0), (2999, 1), (77, d // 2 - 1)]:
         angle = position * theta ** (-2 * pair / d)
         expected = np.float32([np.cos(angle), np.sin(angle)])
@@ -27,8 +31,8 @@ def test_table_is_rounded_once(theta: float, d: int) -> None:
 
 
 def test_a_row_of_the_table_depends_on_its_position_only() -> None:
-    whole = rope_table(0, 300, 64, 1e6)
-    parts = [rope_table(i, i + 100, 64, 1e6) for i in range(0, 300, 100)]
+    whole = rope_table(0, 300, _frequencies(64, 1e6))
+    parts = [rope_table(i, i + 100, _frequencies(64, 1e6)) for i in range(0, 300, 100)]
     assert (np.concatenate(parts) == whole).all()
 
 
@@ -52,7 +56,7 @@ def test_rotates_and_appends(
     layout, theta = KVLayout(1, 2, d, kv_type), 1e4
     rng = np.random.default_rng(d)
     page, head = _page(layout), 1
-    table = rope_table(0, 3 * PAGE, d, theta)
+    table = rope_table(0, 3 * PAGE, _frequencies(d, theta))
     keys, values = np.zeros((PAGE, d)), np.zeros((PAGE, layout.value_dim))
     for position in (0, 15, 16, PAGE - 1, PAGE + 5, 2 * PAGE + 77):
         q, k, v = (rng.standard_normal((n, d)).astype(np.float32) for n in (group, 1, 1))
@@ -81,7 +85,7 @@ def test_the_cache_stays_finite(call: Call, kv_type: str, largest: float) -> Non
     k = np.zeros(16, np.float32)
     v = np.resize(np.float32([np.inf, -np.inf, np.nan, 3.2e38, -3.2e38, 65519, 1]), 16)
     k[0::2] = v[:8]
-    table = rope_table(0, 1, 16, 1e4)  # position 0 leaves all as it is
+    table = rope_table(0, 1, _frequencies(16, 1e4))  # position 0 leaves all as it is
     call(rope_append_kernel(kv_type, 16, 32, 1), q, k, v, table, 0, page)
     keys, values = _split(page, layout, 0)
     limit = np.float32(largest)

@@ -45,19 +45,24 @@ def ask(python: Path, model: Path, *lines: str) -> None:
     subprocess.run(command, input=text, check=True, text=True, stdout=subprocess.DEVNULL)
 
 
-@pytest.fixture(scope="module", params=["tiny", "infill-10m"])
+@pytest.fixture(scope="module", params=["llama", "qwen2", "linear", "llama3", "infill-10m"])
 def source(
     request: pytest.FixtureRequest,
     benchmark_module: Callable[[str], ModuleType],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A Hugging Face folder: a tiny random model, and a trained one where the data is there."""
+    """A Hugging Face folder: tiny random models, and a trained one where the data is there.
+
+    Mistral is not among them: llama.cpp sees no window in a Llama file.
+    """
     if request.param == "infill-10m":
         shared: Path = request.getfixturevalue("shared_dir")
         return shared / "data" / "models" / "infill-10m"
     tiny_llama = benchmark_module("tiny_llama")
     folder = tmp_path_factory.mktemp("tiny")
-    tiny = tiny_llama.Tiny("tiny", 5, 256, 320, 2, 4, 2, 64, 331, 1e6, tied=False)
+    tiny = tiny_llama.Tiny(
+        "tiny", 5, 256, 320, 2, 4, 2, 64, 331, 1e6, tied=False, kind=request.param
+    )
     tiny_llama.save(tiny, folder)
     return folder
 
@@ -87,7 +92,7 @@ def test_llama_cpp_runs_converted_files(
     # Fed llama.cpp's own continuation, each of its choices is ours, or as good within the error.
     chosen = fed[np.arange(len(greedy)), greedy]
     assert (fed.max(-1) - chosen <= 2 * error).all()
-    if file_type in ("f32", "f16"):
+    if file_type == "f32":  # with F16 weights llama.cpp rounds the activations to half precision
         assert (fed.argmax(-1) == greedy).all()
 
 
@@ -123,7 +128,7 @@ def test_greedy_text_of_the_default_model(
     with halfbyte.load(smollm2, threads=2) as model:
         ids = model.tokenizer.encode(prompt)
         assert ids == np.load(ids_file).tolist()
-        tokens = model.complete(prompt, max_tokens=48).tokens
+        tokens = model.complete(prompt, max_tokens=48, heal=False).tokens
         fed = model.logits([*ids, *theirs[:-1].tolist()])[len(ids) - 1 :]
     differs = [a != b for a, b in zip(tokens, theirs, strict=False)]
     agreed = differs.index(True) if True in differs else len(differs)

@@ -22,7 +22,7 @@ from halfbyte.engine import Engine, Span
 from halfbyte.kernels.activations import padded
 from halfbyte.kernels.panels import PANEL_FORMATS, pack
 from halfbyte.kernels.pool import Pool
-from halfbyte.weights import Matrix, ModelWeights, expected_shapes
+from halfbyte.weights import ROPE_FREQS, Matrix, ModelWeights, expected_shapes
 
 F64 = NDArray[np.float64]
 N_CTX = 1024
@@ -42,14 +42,19 @@ class Shape:
     vocab_size: int
     n_layers: int = 2
     is_tied: bool = False
+    architecture: str = "llama"
+    rope_factor: float = 1
+    sliding_window: int = 0
+    has_divisors: bool = False
 
     def config(self) -> ModelConfig:
         """As a file would state it."""
         return ModelConfig(
-            architecture="llama", name="small", dim=self.dim, hidden_dim=self.hidden_dim,
+            architecture=self.architecture, name="small", dim=self.dim, hidden_dim=self.hidden_dim,
             n_layers=self.n_layers, n_heads=self.n_heads, n_kv_heads=self.n_kv_heads,
             head_dim=self.head_dim, vocab_size=self.vocab_size, n_ctx_train=N_CTX,
-            norm_eps=1e-5, rope=RopeConfig(theta=1e4),
+            norm_eps=1e-5, rope=RopeConfig(1e4, self.rope_factor),
+            sliding_window=self.sliding_window,
         )  # fmt: skip
 
 
@@ -73,6 +78,10 @@ SHAPES = {
     "Q4_1": Shape("Q4_1", "f32", 192, 3, 1, 64, 96, 257),
     "F32-f16-cache": Shape("F32", "f16", 80, 2, 1, 40, 33, 97),
     "mix": Shape(_every_format, "f16", 128, 4, 2, 32, 224, 301),
+    # Biases of q, k and v and a group that is no power of two; a window; both scalings of RoPE.
+    "Qwen2": Shape("F32", "f32", 112, 7, 1, 16, 96, 150, architecture="qwen2"),
+    "window": Shape("Q4_0", "f16", 96, 4, 2, 24, 96, 150, sliding_window=50, rope_factor=4),
+    "Llama3": Shape("F32", "f32", 96, 3, 1, 32, 64, 99, has_divisors=True),
 }
 
 
@@ -99,14 +108,16 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
     rng = np.random.default_rng(seed)
     config, weights = shape.config(), ModelWeights(np.empty(0, np.uint8))
     arrays, exact = [], {}
+    if shape.has_divisors:
+        weights.rope_divisors = np.geomspace(1, 8, config.head_dim // 2)
     for name, dims in expected_shapes(config).items():
-        if shape.is_tied and name == "output.weight":
+        if name == ROPE_FREQS or (shape.is_tied and name == "output.weight"):
             continue
         if len(dims) == 1:
             exact[name] = (1 + 0.1 * rng.standard_normal(dims)).astype(np.float32)
             row = np.zeros(padded(dims[0]), np.float32)
             row[: dims[0]] = exact[name]
-            weights.norms[name] = row.ctypes.data
+            weights.vectors[name] = row.ctypes.data
             arrays.append(row)
             continue
         format_of = shape.format_of
@@ -145,7 +156,13 @@ def reference_logits(model: Model, tokens: Sequence[int], *, rounds: bool = Fals
     c = model.config
     n, d = len(tokens), c.head_dim
     w = {name: value.astype(np.float64) for name, value in model.exact.items()}
-    turns = np.exp(1j * np.arange(n)[:, None] * c.rope.theta ** (-np.arange(0, d, 2) / d))[:, None]
+    angles = np.arange(n)[:, None] / c.rope.factor * c.rope.theta ** (-np.arange(0, d, 2) / d)
+    if model.weights.rope_divisors is not None:
+        angles /= model.weights.rope_divisors
+    turns = np.exp(1j * angles)[:, None]
+    hidden = ~np.tril(np.ones((n, n), bool))
+    if c.sliding_window:
+        hidden |= np.tril(np.ones((n, n), bool), -c.sliding_window)
     x = w["token_embd.weight"][tokens]
 
     def norm(x: F64, name: str) -> F64:
@@ -153,7 +170,8 @@ def reference_logits(model: Model, tokens: Sequence[int], *, rounds: bool = Fals
 
     def product(x: F64, name: str) -> F64:
         is_quantized = model.weights.matrices[name].format.is_quantized
-        return (_as_int8(x) if rounds and is_quantized else x) @ w[name].T
+        y = (_as_int8(x) if rounds and is_quantized else x) @ w[name].T
+        return y + w.get(name.replace("weight", "bias"), 0)
 
     def rope(x: F64) -> F64:
         turned = (x[..., 0::2] + 1j * x[..., 1::2]) * turns
@@ -169,7 +187,7 @@ def reference_logits(model: Model, tokens: Sequence[int], *, rounds: bool = Fals
         q, k, v = (product(h, f"{at}attn_{name}.weight").reshape(n, -1, d) for name in "qkv")
         q, k, v = rope(q), kept(rope(k)), kept(v)
         scores = np.einsum("thd,shd->hts", q, k) / np.sqrt(d)
-        scores = np.where(np.tril(np.ones((n, n), bool)), scores, -np.inf)
+        scores = np.where(hidden, -np.inf, scores)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
         mixed = np.einsum("hts,shd->thd", weights, v).reshape(n, -1)
@@ -198,7 +216,7 @@ def main(isa: str, cache: str) -> None:
 
     target.force(isa)
     jit.set_cache_root(Path(cache))
-    for name in ("mix", "F32"):
+    for name in ("mix", "F32", "Qwen2", "window"):
         pool = Pool(2)
         model = build(SHAPES[name], pool)
         logits = run(model.engine(pool), model.tokens(140), [90, 40, *[1] * 10])

@@ -103,10 +103,8 @@ def test_missing_mistyped_and_impossible_numbers(tmp_path: Path, key: str, value
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("llama.rope.scaling.type", "linear"),
-        ("llama.rope.scale_linear", 4.0),
+        ("llama.rope.scaling.type", "yarn"),
         ("llama.expert_count", 8),
-        ("llama.attention.sliding_window", 4096),
         ("llama.rope.dimension_count", 12),
         ("llama.attention.value_length", 16),
         ("llama.attention.key_length", 14),
@@ -129,6 +127,33 @@ def test_neutral_variations_run(tmp_path: Path) -> None:
     assert read(tmp_path, neutral | {"llama.expert_count": 0}).dim == 96
 
 
+@pytest.mark.parametrize(
+    ("keys", "factor"),
+    [
+        ({"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}, 4),
+        ({"rope.scale_linear": 4.0}, 4),
+        ({"rope.scaling.factor": 4.0}, 4),
+        ({"rope.scaling.type": "none", "rope.scaling.factor": 4.0}, 1),
+    ],
+)
+def test_linear_scaling(tmp_path: Path, keys: dict[str, object], factor: float) -> None:
+    rope = read(tmp_path, {f"llama.{key}": value for key, value in keys.items()}).rope
+    assert rope.factor == factor
+    plain = rope.theta ** (-np.arange(0, 32, 2) / 32)
+    assert np.allclose(rope.frequencies(32), plain / factor, rtol=1e-15)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("inf"), float("nan")])
+def test_factors_that_cannot_be(tmp_path: Path, factor: float) -> None:
+    with pytest.raises(ModelFileError, match=r"rope\.scaling\.factor"):
+        read(tmp_path, {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": factor})
+
+
+def test_a_sliding_window(tmp_path: Path) -> None:
+    assert read(tmp_path, {"llama.attention.sliding_window": 4096}).sliding_window == 4096
+    assert read(tmp_path, {}).sliding_window == 0
+
+
 def test_other_architectures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModelError, match="qwen2"):
-        read(tmp_path, {}, architecture="qwen2")
+    with pytest.raises(UnsupportedModelError, match="gemma"):
+        read(tmp_path, {}, architecture="gemma")

@@ -39,6 +39,9 @@ TOLERANCE = {
     # 9 products that a logit goes through; measured 2.3 %. The weights' own error is not in it.
     "Q8_0": 3e-2,
     "Q4_0": 3e-2,
+    "Qwen2": 5e-6,
+    "window": 3e-2,
+    "Llama3": 5e-6,
     "Q4_1": 3e-2,
     "mix": 3e-2,
 }
@@ -276,5 +279,5 @@ def test_every_isa_gives_the_same_bits(kernel_cache: Path) -> None:
         )
         assert result.returncode == 0, result.stderr
         digests[isa] = result.stdout
-        assert result.stdout.count("\n") == 2
+        assert result.stdout.count("\n") == 4
     assert len(set(digests.values())) == 1, digests

@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -193,7 +194,26 @@ def test_a_dropped_model_frees_its_threads(tiny_gguf: Path) -> None:
     model.complete("ab", max_tokens=2)
     del model
     gc.collect()
+    deadline = time.monotonic() + 60
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert threading.active_count() == before
+
+
+def test_a_model_may_be_dropped_while_a_thread_starts(tiny_gguf: Path) -> None:
+    """Garbage is collected anywhere, also under the locks that starting and ending threads take."""
+    models = [halfbyte.load(tiny_gguf, threads=3)]
+    models[0].complete("ab", max_tokens=2)
+
+    def drop() -> None:
+        with threading._active_limbo_lock:  # type: ignore[attr-defined]
+            models.clear()
+            gc.collect()
+
+    thread = threading.Thread(target=drop, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive(), "it waits for a thread that waits for the lock"
 
 
 def test_a_load_that_fails_leaves_no_threads(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import gguf
 import numpy as np
@@ -21,10 +22,12 @@ from halfbyte.weights import ModelWeights, check_tensors, load_weights
 Tensors = dict[str, tuple[np.ndarray, gguf.GGMLQuantizationType]]
 
 
-def rewrite(source: Path, target: Path, change: Callable[[Tensors], None]) -> Path:
+def rewrite(
+    source: Path, target: Path, change: Callable[[Tensors], None], architecture: str = "llama"
+) -> Path:
     """Copy a file with its tensors changed."""
     reader = gguf.GGUFReader(source)
-    writer = gguf.GGUFWriter(target, "llama")
+    writer = gguf.GGUFWriter(target, architecture)
     for field in reader.fields.values():
         if field.name.startswith("GGUF.") or field.name == "general.architecture":
             continue
@@ -72,6 +75,42 @@ def test_tensors_that_would_be_ignored_are_refused(tiny_gguf: Path, tmp_path: Pa
 
     with pytest.raises(UnsupportedModelError, match=r"attn_q\.bias"):
         halfbyte.load(rewrite(tiny_gguf, tmp_path / "bad.gguf", add))
+
+
+def test_bad_divisors_of_the_frequencies_are_refused(tiny_gguf: Path, tmp_path: Path) -> None:
+    divisors = np.ones(8, np.float32)
+
+    def add(tensors: Tensors) -> None:
+        tensors["rope_freqs.weight"] = divisors, gguf.GGMLQuantizationType.F32
+
+    with (
+        halfbyte.load(rewrite(tiny_gguf, tmp_path / "ones.gguf", add)) as model,
+        halfbyte.load(tiny_gguf) as plain,
+    ):
+        assert (model.logits([5, 6, 7]) == plain.logits([5, 6, 7])).all()
+    for i, bad in enumerate((0.0, -1.0, np.nan, np.inf)):
+        divisors[3] = bad
+        with pytest.raises(ModelFileError, match=r"rope_freqs\.weight"):
+            halfbyte.load(rewrite(tiny_gguf, tmp_path / f"{i}.gguf", add))
+    divisors = np.ones(7, np.float32)
+    with pytest.raises(ModelFileError, match=r"rope_freqs\.weight"):
+        halfbyte.load(rewrite(tiny_gguf, tmp_path / "short.gguf", add))
+
+
+def test_missing_biases_are_named(
+    benchmark_module: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    tiny_llama = benchmark_module("tiny_llama")
+    tiny = tiny_llama.Tiny("tiny", 5, 64, 96, 1, 4, 2, 16, 331, 1e6, tied=True, kind="qwen2")
+    tiny_llama.save(tiny, tmp_path)
+    halfbyte.convert(tmp_path, tmp_path / "qwen2.gguf", type="f16")
+
+    def drop(tensors: Tensors) -> None:
+        del tensors["blk.0.attn_k.bias"]
+
+    bad = rewrite(tmp_path / "qwen2.gguf", tmp_path / "bad.gguf", drop, "qwen2")
+    with pytest.raises(ModelFileError, match=r"blk\.0\.attn_k\.bias"):
+        halfbyte.load(bad)
 
 
 def test_tied_embeddings_have_no_second_copy(tiny_gguf: Path, tmp_path: Path) -> None:
