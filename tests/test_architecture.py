@@ -17,7 +17,8 @@ ALLOWED = {
     "convert": {
         "numpy", "gguf", "sentencepiece", "tokenizers", "google",
         "halfbyte.errors", "halfbyte.tokenizer",
-        "halfbyte.kernels.formats", "halfbyte.kernels.quantize", "halfbyte.kernels.gptq",
+        "halfbyte.kernels.formats", "halfbyte.kernels.quantize",
+        "halfbyte.kernels.gptq", "halfbyte.kernels.grids", "halfbyte.kernels.pool",
         # The file is where the two meet: what was written is read back and measured.
         "halfbyte.gguf_file", "halfbyte.gguf_metadata", "halfbyte.config", "halfbyte.system",
     },
