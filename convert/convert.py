@@ -1,4 +1,4 @@
-"""`convert`: the conversion from beginning to end, one tensor at a time."""
+"""`convert`: the conversion from beginning to end."""
 
 from __future__ import annotations
 
@@ -6,31 +6,48 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gguf
-import numpy as np
-from numpy.typing import NDArray
 
+from halfbyte.convert import figures
+from halfbyte.convert.encode import Encoded, calibrated, check_importance, plain
+from halfbyte.convert.figures import Figures
+from halfbyte.convert.float_model import FloatModel, Ids
+from halfbyte.convert.importance import (
+    Importance,
+    collect_importance,
+    load_importance,
+    save_importance,
+)
 from halfbyte.convert.plan import Plan, make_plan
 from halfbyte.convert.recipe import find_recipe
-from halfbyte.convert.sources import Source, Tensor, open_source
-from halfbyte.convert.writer import Planned, Writer, check_space, check_target, part_file
-from halfbyte.errors import ConversionError
-from halfbyte.kernels.quantize import quantize
+from halfbyte.convert.sources import Source, open_source
+from halfbyte.convert.texts import N_WINDOW, packaged_text, read_text, token_windows
+from halfbyte.convert.writer import Writer, check_space, check_target, part_file
+from halfbyte.errors import ConversionError, RequestError
+from halfbyte.gguf_file import GGUFFile
 from halfbyte.system import default_threads, set_up_kernels
+from halfbyte.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-_CHUNK_WEIGHTS = 1 << 22  # rows are converted in pieces of about 16 MB of floats
+MEASURED_WINDOWS = 8  # of the held-out text
+CALIBRATED_WINDOWS = 64  # at most, of the text to calibrate on
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class ConversionReport:
-    """What a conversion made. `fallbacks` are matrices whose rows do not fit the type's blocks."""
+    """What a conversion made.
+
+    Attributes:
+        fallbacks: matrices whose rows do not fit the type's blocks.
+        figures: what was measured and recorded in the file; None with measure=False.
+        tensors: the tensors' names, in the order of `figures.tensor_errors`.
+    """
 
     path: str
     type: str
@@ -39,6 +56,8 @@ class ConversionReport:
     bits_per_weight: float
     fallbacks: tuple[str, ...]
     seconds: float
+    figures: Figures | None
+    tensors: tuple[str, ...]
 
 
 def convert(
@@ -47,6 +66,10 @@ def convert(
     *,
     type: str = "q8_0",
     pure: bool = False,
+    calibrate: bool | str | os.PathLike[str] = False,
+    imatrix: str | os.PathLike[str] | None = None,
+    save_imatrix: str | os.PathLike[str] | None = None,
+    measure: bool = True,
     name: str | None = None,
     force: bool = False,
     threads: int | None = None,
@@ -55,25 +78,33 @@ def convert(
     """Convert a Hugging Face folder, or a GGUF file, to a GGUF file.
 
     Args:
-        src: a folder with config.json, safetensors and the tokenizer's files, or a .gguf file.
+        src: a folder with config.json, safetensors and the tokenizer's files, a .gguf file, or a
+            hub's org/name.
         dst: the file to write, which appears when it is complete; default: the source's name and
             the type, in the working directory.
         type: a name of RECIPES ("q8_0", "q4_0", "q4_k_m" ...). As llama.cpp's, most types give
             some matrices a better one; vectors stay F32.
         pure: give all matrices the one type.
+        calibrate: choose scales and codes by what a text sends through the model: True for the
+            Python text that comes with halfbyte, or the path of a text file or folder. Takes far
+            longer; `plan_conversion` says how much memory.
+        imatrix: an importance matrix (.gguf or .dat, as llama.cpp's) to weigh errors by.
+        save_imatrix: where to save the importance matrix of the calibration's text.
+        measure: compare the result with the source and record the figures in the file.
         name: general.name in the file; default: the source's.
         force: replace an existing file.
-        threads: threads that quantize; default: physical cores that this process may use. The
-            file does not depend on it.
-        progress: called with ("convert", bytes written, bytes in all).
+        threads: threads that quantize; default: physical cores that this process may use. An
+            uncalibrated file does not depend on it.
+        progress: called with a stage, what is done of it and what it is in all.
 
     Raises:
-        RequestError: an unknown type.
+        RequestError: an unknown type, or arguments that contradict each other.
         ConversionError: the source cannot be converted or the file cannot be written.
-        ModelFileError: the source is a broken .gguf file.
+        ModelFileError: the source is a broken .gguf file, or the importance matrix is broken.
     """
     begin_s = time.perf_counter()
     recipe = find_recipe(type)
+    _check_arguments(calibrate, imatrix, save_imatrix)
     source = open_source(Path(src))
     try:
         target = Path(f"{source.name}.{recipe.name}.gguf") if dst is None else Path(dst)
@@ -83,12 +114,24 @@ def convert(
         check_space(target, plan.nbytes)
         _warn(source, plan)
         set_up_kernels()
+        n_threads = threads or default_threads().count
+        given = _given_importance(source, imatrix)
+        found = None
         with part_file(target) as part:
             meta = source.new_metadata(part, name or source.name)
             meta.add_file_type(recipe.file_type)
             meta.add_quantization_version(gguf.GGML_QUANT_VERSION)
-            n_threads = threads or default_threads().count
-            _write(source, plan, Writer(part, meta, plan.tensors), n_threads, progress)
+            figures.reserve(meta, len(plan.tensors), measured=measure)
+            writer = Writer(part, meta, plan.tensors)
+            if calibrate is False:
+                encoded = plain(source, plan, n_threads, given)
+            else:
+                ids = _calibration_ids(part, calibrate)
+                if save_imatrix is not None:
+                    _save_importance(source, ids, Path(save_imatrix), progress)
+                encoded = calibrated(source, plan, n_threads, ids, progress)
+            _write(encoded, plan, writer, None if calibrate else progress)
+            found = _record(source, part, n_threads, progress, measure=measure)
     finally:
         source.close()
     return ConversionReport(
@@ -99,6 +142,8 @@ def convert(
         bits_per_weight=plan.bits_per_weight,
         fallbacks=plan.fallbacks,
         seconds=time.perf_counter() - begin_s,
+        figures=found if measure else None,
+        tensors=tuple(tensor.name for tensor in plan.tensors),
     )
 
 
@@ -111,39 +156,88 @@ def plan_conversion(src: str | os.PathLike[str], *, type: str = "q8_0", pure: bo
         source.close()
 
 
-def _write(
-    source: Source, plan: Plan, writer: Writer, threads: int, progress: Progress | None
-) -> None:
+def _check_arguments(calibrate: object, imatrix: object, save_imatrix: object) -> None:
+    if calibrate is not False and imatrix is not None:
+        raise RequestError(
+            "imatrix", expected="None with calibrate, which takes its own", got=imatrix
+        )
+    if calibrate is False and save_imatrix is not None:
+        raise RequestError(
+            "save_imatrix", expected="calibrate, whose text it is taken from", got="no calibrate"
+        )
+
+
+def _given_importance(source: Source, path: str | os.PathLike[str] | None) -> Importance | None:
+    if path is None:
+        return None
+    importance = load_importance(Path(path))
+    check_importance(source, importance)
+    return importance
+
+
+def _calibration_ids(part: Path, calibrate: bool | str | os.PathLike[str]) -> Ids:
+    """The text's windows; the vocabulary is the file's, whose header is written."""
+    is_packaged = calibrate is True
+    text = packaged_text("calibration") if is_packaged else read_text(Path(str(calibrate)))
+    with GGUFFile.open(part) as file:
+        length = min(
+            N_WINDOW,
+            file.metadata.get_int(
+                f"{file.metadata.get_str('general.architecture')}.context_length"
+            ),
+        )
+        tokenizer = Tokenizer.from_gguf(file)
+    ids = token_windows(tokenizer, text, length)
+    if len(ids) > CALIBRATED_WINDOWS:
+        log.warning(
+            "calibrating on the first %d of %d windows of %d tokens",
+            CALIBRATED_WINDOWS, len(ids), length,
+        )  # fmt: skip
+    return ids[:CALIBRATED_WINDOWS]
+
+
+def _save_importance(source: Source, ids: Ids, path: Path, progress: Progress | None) -> None:
+    model = FloatModel(source.layers())
+    save_importance(path, collect_importance(model, ids, progress=progress))
+
+
+def _write(encoded: Encoded, plan: Plan, writer: Writer, progress: Progress | None) -> None:
     done = 0
     try:
-        for tensor, planned in zip(source.tensors, plan.tensors, strict=True):
-            writer.write(_encode(tensor, planned, threads))
-            tensor.release()
-            done += planned.nbytes
+        for name, data in encoded:
+            writer.write(name, data)
+            done += data.nbytes
             if progress is not None:
                 progress("convert", done, plan.nbytes)
+        writer.check_complete()
     finally:
         writer.close()
 
 
-def _encode(tensor: Tensor, planned: Planned, threads: int) -> NDArray[np.uint8]:
-    """A tensor's bytes in its format, made in pieces of rows."""
-    fmt = planned.format
-    if tensor.format is fmt:
-        return tensor.stored_bytes()
-    try:
-        if len(tensor.shape) == 1:
-            return quantize(tensor.rows(0, tensor.shape[0])[None], fmt)[0]
-        n_rows, n = tensor.shape
-        out = np.empty((n_rows, fmt.row_nbytes(n)), np.uint8)
-        step = max(1, _CHUNK_WEIGHTS // n)
-        for begin in range(0, n_rows, step):
-            end = min(begin + step, n_rows)
-            out[begin:end] = quantize(tensor.rows(begin, end), fmt, threads=threads)
-        return out
-    except ValueError as error:
-        path, name = tensor.where
-        raise ConversionError(path, name, expected="finite weights", got=str(error)) from error
+def _record(
+    source: Source, part: Path, threads: int, progress: Progress | None, *, measure: bool
+) -> Figures:
+    """Write into the file what it is: checksums, and what it says beside its source."""
+    from halfbyte.golden import golden_continuation
+    from halfbyte.loading import load
+
+    with GGUFFile.open(part) as file:
+        if measure:
+            found = figures.measured_figures(
+                file,
+                source.layers(),
+                source_sha256=figures.source_sha256(source.files),
+                max_windows=MEASURED_WINDOWS,
+                progress=progress,
+            )
+        else:
+            found = figures.checksums(file)
+    if measure:
+        with load(part, threads=threads, progress=progress) as model:
+            golden = golden_continuation(model)
+        found = replace(found, golden_tokens=golden.tokens, golden_margin=golden.margin)
+    figures.patch(part, found, measured=measure)
+    return found
 
 
 def _check_not_source(source: Source, target: Path) -> None:

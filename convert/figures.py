@@ -24,17 +24,21 @@ import hashlib
 import mmap
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gguf
 import numpy as np
 
-from halfbyte.convert.measure import Quality
+from halfbyte.config import ModelConfig
+from halfbyte.convert.float_model import GGUFSource, LayerSource
+from halfbyte.convert.measure import Quality, measure
+from halfbyte.convert.texts import N_WINDOW, packaged_text, token_windows
 from halfbyte.errors import ConversionError, ModelFileError
 from halfbyte.gguf_file import GGUFFile
 from halfbyte.gguf_metadata import Metadata
+from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.vocabulary import Vocabulary
 
 N_GOLDEN = 32
@@ -58,6 +62,7 @@ _KEYS = {
     "golden_tokens": ("golden.tokens", _ARRAY),
     "golden_margin": ("golden.margin", _F32),
 }
+_OWN = ("tokenizer_sha256", "tensors_sha256")  # known without the source and the engine
 _NAN = float("nan")
 
 
@@ -96,10 +101,49 @@ class Figures:
         )
 
 
-def reserve(meta: gguf.GGUFWriter, n_tensors: int) -> None:
-    """Put blanks for the figures of a file of so many tensors into its metadata."""
+def measured_figures(
+    file: GGUFFile,
+    source: LayerSource,
+    *,
+    source_sha256: str = NO_HASH,
+    max_windows: int | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Figures:
+    """All figures of a file but the golden continuation, which takes the engine.
+
+    Args:
+        file: the result, all its tensors written.
+        source: what it was made from.
+        source_sha256: see the function of this name.
+        max_windows: of the held-out text, 512 tokens each; None: all.
+        progress: see `measure`.
+    """
+    config, tokenizer = ModelConfig.from_gguf(file), Tokenizer.from_gguf(file)
+    text = packaged_text("heldout")
+    n_window = min(N_WINDOW, config.n_ctx_train)
+    ids = token_windows(tokenizer, text, n_window, max_windows=max_windows)
+    quality = measure(source, GGUFSource(file, config), ids, progress=progress)
+    found = replace(checksums(file), source_sha256=source_sha256)
+    return found.with_quality(quality, text, list(file.tensors))
+
+
+def checksums(file: GGUFFile) -> Figures:
+    """What can be said of a file without its source: the hashes of its parts."""
+    return Figures(
+        tokenizer_sha256=tokenizer_sha256(Vocabulary.from_metadata(file.metadata)),
+        tensors_sha256=tensors_sha256(file),
+    )
+
+
+def reserve(meta: gguf.GGUFWriter, n_tensors: int, *, measured: bool = True) -> None:
+    """Put blanks for the figures of a file of so many tensors into its metadata.
+
+    Only its own checksums are known of a file that is not `measured`.
+    """
     blank = Figures(tensor_errors=(_NAN,) * n_tensors)
     for name, (key, kind) in _KEYS.items():
+        if not measured and name not in _OWN:
+            continue
         value = getattr(blank, name)
         if kind == _STRING:
             meta.add_string(f"halfbyte.{key}", value)
@@ -111,7 +155,7 @@ def reserve(meta: gguf.GGUFWriter, n_tensors: int) -> None:
             meta.add_float32(f"halfbyte.{key}", value)
 
 
-def patch(path: str | os.PathLike[str], figures: Figures) -> None:
+def patch(path: str | os.PathLike[str], figures: Figures, *, measured: bool = True) -> None:
     """Fill in the blanks that `reserve` left.
 
     Raises:
@@ -119,6 +163,8 @@ def patch(path: str | os.PathLike[str], figures: Figures) -> None:
     """
     with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
         for name, (key, kind) in _KEYS.items():
+            if not measured and name not in _OWN:
+                continue
             head, value = _packed(f"halfbyte.{key}", kind, getattr(figures, name))
             at = mapped.find(head)
             if at < 0:
@@ -130,16 +176,18 @@ def patch(path: str | os.PathLike[str], figures: Figures) -> None:
 
 
 def read_figures(metadata: Metadata) -> Figures | None:
-    """The figures that a file carries; None where it has none.
+    """The figures that a file carries, defaults for what was not measured; None without any.
 
     Raises:
-        ModelFileError: they are incomplete or of another type.
+        ModelFileError: a checksum is missing, or one is of another type.
     """
     if "halfbyte.tensors.sha256" not in metadata:
         return None
     found: dict[str, object] = {}
     for name, (key, kind) in _KEYS.items():
         full = f"halfbyte.{key}"
+        if name not in _OWN and full not in metadata:
+            continue
         if kind == _STRING:
             found[name] = metadata.get_str(full)
         elif kind == _U32:

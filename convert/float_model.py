@@ -6,8 +6,7 @@ what differs between two models is their weights alone.
 
     B windows, T tokens a window, H heads, G kv heads, D head_dim, C dim
 
-Source: the Llama papers' equations; tensor names and the order of q's and k's rows are GGUF's
-(RoPE rotates neighbours 2i and 2i + 1).
+Source: the Llama papers' equations; tensor names and the order of q's and k's rows are GGUF's.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.config import ModelConfig, RopeConfig, interleaved_rows
+from halfbyte.config import ModelConfig, RopeConfig
 from halfbyte.convert.hparams import HParams
 from halfbyte.convert.mapping import MappedTensor
 from halfbyte.gguf_file import GGUFFile
@@ -44,6 +43,7 @@ class FloatConfig:
     Attributes:
         frequencies: angle per position of each pair of a head, float64 (head_dim / 2,).
         sliding_window: positions that a token sees, itself included; 0: all before it.
+        rotates_halves: whether RoPE rotates features i and i + head_dim / 2, or neighbours.
     """
 
     n_layers: int
@@ -53,6 +53,7 @@ class FloatConfig:
     norm_eps: float
     frequencies: NDArray[np.float64]
     sliding_window: int = 0
+    rotates_halves: bool = False
 
 
 class LayerSource(Protocol):
@@ -79,9 +80,8 @@ class FolderSource:
             frequencies /= np.array(h.rope_divisors, np.float32)  # as a file has them
         self.config = FloatConfig(
             h.n_layers, h.n_heads, h.n_kv_heads, h.head_dim, h.norm_eps, frequencies,
-            h.sliding_window,
+            h.sliding_window, h.rotates_halves,
         )  # fmt: skip
-        self._halves = h.architecture == "qwen2"
 
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
@@ -91,7 +91,7 @@ class FolderSource:
         tensor = self._tensors[name]
         values = tensor.rows(0, tensor.shape[0])
         tensor.source.file.release()
-        return _interleaved(name, values, self.config) if self._halves else values
+        return values
 
 
 class GGUFSource:
@@ -102,8 +102,8 @@ class GGUFSource:
         self.config = FloatConfig(
             config.n_layers, config.n_heads, config.n_kv_heads, config.head_dim, config.norm_eps,
             config.rope.frequencies(config.head_dim), config.sliding_window,
+            config.rotates_halves,
         )  # fmt: skip
-        self._halves = config.rotates_halves
 
     def __contains__(self, name: str) -> bool:
         return name in self._file.tensors
@@ -121,16 +121,7 @@ class GGUFSource:
             chunk = rows[begin : begin + step]
             values[begin : begin + step] = dequantize(chunk, info.format, n)
         self._file.release(name)
-        whole = values.reshape(info.shape)
-        return _interleaved(name, whole, self.config) if self._halves else whole
-
-
-def _interleaved(name: str, values: F32, c: FloatConfig) -> F32:
-    """A q or k whose halves are rotated, in the order in which neighbours are."""
-    kind = name.split(".")[-2]
-    if kind not in ("attn_q", "attn_k"):
-        return values
-    return values[interleaved_rows(c.n_heads if kind == "attn_q" else c.n_kv_heads, c.head_dim)]
+        return values.reshape(info.shape)
 
 
 class FloatModel:
@@ -207,8 +198,8 @@ class FloatModel:
         out = np.empty_like(q)
         for b in range(n_windows):
             rows = slice(b * n, (b + 1) * n)
-            qs = _rope(_heads(q[rows], d), cos, sin).reshape(c.n_kv_heads, group, n, d)
-            keys, values = _rope(_heads(k[rows], d), cos, sin), _heads(v[rows], d)
+            queries, keys = (_rope(_heads(x[rows], d), cos, sin, c.rotates_halves) for x in (q, k))
+            qs, values = queries.reshape(c.n_kv_heads, group, n, d), _heads(v[rows], d)
             for begin in range(0, n, _N_QUERIES):
                 end = min(begin + _N_QUERIES, n)
                 scores = qs[:, :, begin:end] @ keys[:, None, :end].swapaxes(-1, -2)
@@ -261,11 +252,15 @@ def _heads(x: F32, head_dim: int) -> F32:
     return x.reshape(len(x), -1, head_dim).swapaxes(0, 1)
 
 
-def _rope(x: F32, cos: F32, sin: F32) -> F32:
-    even, odd = x[..., 0::2], x[..., 1::2]
+def _rope(x: F32, cos: F32, sin: F32, rotates_halves: bool) -> F32:
+    d = x.shape[-1]
+    first, second = slice(0, d, 2), slice(1, d, 2)
+    if rotates_halves:
+        first, second = slice(0, d // 2), slice(d // 2, d)
+    a, b = x[..., first], x[..., second]
     out = np.empty(x.shape, np.float32)
-    out[..., 0::2] = even * cos - odd * sin
-    out[..., 1::2] = even * sin + odd * cos
+    out[..., first] = a * cos - b * sin
+    out[..., second] = a * sin + b * cos
     return out
 
 

@@ -40,6 +40,7 @@ U8 = NDArray[np.uint8]
 
 # Added to H's diagonal, as a share of its mean: what the text does not show is not free.
 _DAMPING = 0.01
+_BY_IMPORTANCE = ("Q2_K", "Q3_K")
 _N_FITS = 2  # of a block's scales before its codes are fed forward
 _N_ROUNDS, _N_PASSES = 2, 4
 _N_CHUNK_WEIGHTS = 1 << 23
@@ -57,8 +58,9 @@ class Hessian:
 
     @property
     def importance(self) -> F32:
-        """The diagonal: in proportion to the mean squares of the inputs."""
-        return self.sum.diagonal().copy()
+        """The diagonal, its mean 1: in proportion to the mean squares of the inputs."""
+        diagonal = self.sum.diagonal().astype(np.float64)
+        return (diagonal / (diagonal.mean() or 1.0)).astype(np.float32)
 
     def damped(self) -> F32:
         """H with its diagonal raised, so that it can be inverted."""
@@ -81,8 +83,8 @@ def calibrate_model(
     Args:
         source: the model in floats.
         ids: int64 (B, T).
-        formats: matrix -> its type, by GGUF name. Types without a calibration (F16, Q8_0, Q6_K...)
-            and the embedding are quantized plainly.
+        formats: matrix -> its type, by GGUF name. Q2_K and Q3_K weigh errors by the inputs'
+            importance only; F16, Q8_0, Q6_K, and the embedding, are quantized plainly.
         pool: threads for the codes; the rest is NumPy's.
         progress: called with ("calibrate", layers done, layers in all).
 
@@ -93,7 +95,7 @@ def calibrate_model(
     model = FloatModel(source)
     name = "token_embd.weight"
     embedding = source.tensor(name)
-    data = quantize(embedding, formats[name])
+    data = quantize(embedding, formats[name], threads=pool.n_threads)
     yield name, data
     x = dequantize(data, formats[name], embedding.shape[1])[ids]
     del embedding, data
@@ -122,7 +124,8 @@ def calibrate_model(
 def calibrate(pool: Pool, w: F32, hessian: Hessian, fmt: BlockFormat) -> U8:
     """A matrix's bytes, uint8 (R, row bytes), for the weights w (R, K)."""
     if fmt.name not in SUPPORTED:
-        return quantize(w, fmt)
+        importance = hessian.importance if fmt.name in _BY_IMPORTANCE else None
+        return quantize(w, fmt, importance=importance, threads=pool.n_threads)
     h = hessian.damped()
     u = inverse_factor(h)
     step = max(1, _N_CHUNK_WEIGHTS // w.shape[1])

@@ -45,6 +45,11 @@ class HParams:
     rope_divisors: tuple[float, ...] | None = None
 
     @property
+    def rotates_halves(self) -> bool:
+        """Whether RoPE rotates features i and i + head_dim / 2 in the file's q and k."""
+        return self.architecture == "qwen2"
+
+    @property
     def has_qkv_biases(self) -> bool:
         """Whether q, k and v have biases."""
         return self.architecture == "qwen2"

@@ -83,7 +83,7 @@ def map_tensors(folder: HFFolder, h: HParams) -> list[MappedTensor]:
 
 
 def _order(gguf_name: str, h: HParams) -> NDArray[np.int64] | None:
-    if h.architecture == "qwen2":
+    if h.rotates_halves:
         return None
     if gguf_name.endswith(".attn_q.weight"):
         return interleaved_rows(h.n_heads, h.head_dim)

@@ -25,14 +25,15 @@ class Distance:
 
     Attributes:
         kl: KL(reference || other) in nats, float64 (B, T).
-        agrees: whether both find the same token most likely, bool (B, T).
+        reference_top, other_top: the most likely tokens, int64 (B, T).
         reference_nll, other_nll: minus the log probability of the token that came next, in nats,
             float64 (B, T - 1).
     """
 
     ids: Ids
     kl: F64
-    agrees: NDArray[np.bool_]
+    reference_top: Ids
+    other_top: Ids
     reference_nll: F64
     other_nll: F64
 
@@ -49,7 +50,7 @@ class Distance:
     @property
     def top1(self) -> float:
         """Share of positions where both find the same token most likely."""
-        return float(self.agrees.mean())
+        return float((self.reference_top == self.other_top).mean())
 
     @property
     def perplexities(self) -> tuple[float, float]:
@@ -132,18 +133,18 @@ def relative_error(w: F32, changed: F32, importance: F32 | None = None) -> float
 def distance(ids: Ids, reference: Iterable[F32], other: Iterable[F32]) -> Distance:
     """Compare logits (T, vocab), window by window."""
     kl = np.empty(ids.shape)
-    agrees = np.empty(ids.shape, np.bool_)
+    top = np.empty((2, *ids.shape), np.int64)
     nll = np.empty((2, *ids.shape))
     for b, (p_logits, q_logits) in enumerate(zip(reference, other, strict=True)):
         for begin in range(0, ids.shape[1], _N_ROWS):
             rows = slice(begin, begin + _N_ROWS)
             p, q = log_softmax(p_logits[rows]), log_softmax(q_logits[rows])
             kl[b, rows] = (np.exp(p) * (p - q)).sum(-1)
-            agrees[b, rows] = p.argmax(-1) == q.argmax(-1)
             following = np.roll(ids[b], -1)[rows, None]  # the last of a window is dropped below
             for i, logprobs in enumerate((p, q)):
+                top[i, b, rows] = logprobs.argmax(-1)
                 nll[i, b, rows] = -np.take_along_axis(logprobs, following, -1)[:, 0]
-    return Distance(ids, kl, agrees, nll[0, :, :-1], nll[1, :, :-1])
+    return Distance(ids, kl, top[0], top[1], nll[0, :, :-1], nll[1, :, :-1])
 
 
 def log_softmax(logits: F32) -> F64:

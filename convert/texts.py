@@ -6,7 +6,9 @@ on: a small Python corpus of the project's own (benchmarks/make_texts.py), disjo
 
 from __future__ import annotations
 
+import contextlib
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,44 @@ from halfbyte.errors import RequestError
 from halfbyte.tokenizer import Tokenizer
 
 N_WINDOW = 512
+_MOST_NBYTES = 4_000_000
 
 
 def packaged_text(name: str) -> str:
     """`calibration` or `heldout`."""
     return (files("halfbyte.convert") / "data" / f"{name}.txt").read_text("utf-8")
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file's text, or that of a folder's files, up to 4 MB in the order of their names.
+
+    In a folder, hidden files and those that are not UTF-8 text are left out.
+
+    Raises:
+        RequestError: nothing to read, or a file that is not UTF-8.
+    """
+    try:
+        if not path.is_dir():
+            return path.read_bytes().decode("utf-8")
+        parts, size = [], 0
+        for name in sorted(path.rglob("*")):
+            is_hidden = any(part.startswith(".") for part in name.relative_to(path).parts)
+            if is_hidden or not name.is_file() or name.stat().st_size > _MOST_NBYTES:
+                continue
+            raw = name.read_bytes()
+            with contextlib.suppress(UnicodeDecodeError):
+                if b"\0" not in raw:
+                    parts.append(raw.decode("utf-8"))
+                    size += len(raw)
+            if size >= _MOST_NBYTES:
+                break
+    except UnicodeDecodeError as error:
+        raise RequestError("text", expected="UTF-8", got=f"{path}: {error}") from error
+    except OSError as error:
+        raise RequestError("text", expected="a readable file or folder", got=str(error)) from error
+    if not parts:
+        raise RequestError("text", expected="a folder with text files", got=str(path))
+    return "".join(parts)
 
 
 def token_windows(

@@ -113,29 +113,49 @@ def _is_alive(pid: int) -> bool:
 
 
 class Writer:
-    """Streams tensors, in the planned order, into a file whose metadata `gguf_writer` holds."""
+    """Writes tensors, in any order, into a file whose metadata `meta` holds."""
 
-    def __init__(self, path: Path, writer: gguf.GGUFWriter, plan: Sequence[Planned]) -> None:
-        self._writer = writer
+    def __init__(self, path: Path, meta: gguf.GGUFWriter, plan: Sequence[Planned]) -> None:
         for tensor in plan:
-            writer.add_tensor_info(
+            meta.add_tensor_info(
                 tensor.name,
                 tensor.shape if not tensor.format.is_quantized else _byte_shape(tensor),
                 np.dtype(np.uint8) if tensor.format.is_quantized else np.dtype(np.float32),
                 tensor.nbytes,
                 raw_dtype=gguf.GGMLQuantizationType(tensor.format.ggml_id),
             )
-        writer.write_header_to_file(path)
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
+        meta.write_header_to_file(path)
+        meta.write_kv_data_to_file()
+        meta.write_ti_data_to_file()
+        meta.close()
+        self._file = path.open("r+b")
+        at = _aligned(self._file.seek(0, os.SEEK_END))
+        self._places: dict[str, tuple[int, int]] = {}
+        for tensor in plan:
+            self._places[tensor.name] = (at, tensor.nbytes)
+            at = _aligned(at + tensor.nbytes)
+        self._file.truncate(at)
 
-    def write(self, data: NDArray[np.uint8]) -> None:
-        """Write the next tensor's bytes."""
-        self._writer.write_tensor_data(data)
+    def write(self, name: str, data: NDArray[np.uint8]) -> None:
+        """Write a tensor's bytes, once."""
+        at, nbytes = self._places.pop(name)
+        if data.nbytes != nbytes:
+            raise ValueError(f"{name}: {data.nbytes} bytes for a place of {nbytes}")
+        self._file.seek(at)
+        self._file.write(np.ascontiguousarray(data).data)
 
     def close(self) -> None:
         """Flush and close the file."""
-        self._writer.close()
+        self._file.close()
+
+    def check_complete(self) -> None:
+        """ValueError unless every tensor was written."""
+        if self._places:
+            raise ValueError(f"tensors without bytes: {', '.join(self._places)}")
+
+
+def _aligned(at: int) -> int:
+    return -(-at // gguf.GGUF_DEFAULT_ALIGNMENT) * gguf.GGUF_DEFAULT_ALIGNMENT
 
 
 def _byte_shape(tensor: Planned) -> tuple[int, ...]:

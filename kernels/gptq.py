@@ -81,7 +81,7 @@ def _run(pool: Pool, job: object, sizes: list[int], arrays: list[NDArray[np.gene
     n_chunks = min(sizes[0], pool.n_threads * _CHUNKS_PER_THREAD)
     args = np.array([n_chunks, *sizes, *(a.ctypes.data for a in arrays)], np.int64)
     if n_chunks:
-        pool.run(job, int(args.ctypes.data))  # type: ignore[arg-type]
+        pool.run(job, args)  # type: ignore[arg-type]
 
 
 @device

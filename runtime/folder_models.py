@@ -48,7 +48,7 @@ def converted(folder: Path, type: str, progress: Progress) -> Path:
             from halfbyte.convert import convert
 
             log.warning("converting %s to %s, once, into %s", folder, type, target.parent)
-            convert(folder, target, type=type, progress=progress)
+            convert(folder, target, type=type, measure=False, progress=progress)
     return target
 
 

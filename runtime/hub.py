@@ -244,7 +244,9 @@ def _place(
 
     result = folder / target.name
     name = entry.repo.rpartition("/")[2]
-    convert(folder, result, type=entry.type, name=name, force=True, progress=progress)
+    convert(
+        folder, result, type=entry.type, name=name, measure=False, force=True, progress=progress
+    )
     os.replace(result, target)
 
 

@@ -68,5 +68,5 @@ def tiny_gguf(tiny_folder: Path) -> Path:
     from halfbyte.convert import convert
 
     path = tiny_folder.with_name("tiny-q8_0.gguf")
-    convert(tiny_folder, path, type="q8_0")
+    convert(tiny_folder, path, type="q8_0", measure=False)
     return path

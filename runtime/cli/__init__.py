@@ -20,14 +20,17 @@ from collections.abc import Sequence
 from halfbyte.cli import (
     bench,
     chat,
+    compare,
     complete,
     convert,
     doctor,
     infill,
     inspect,
+    perplexity,
     progress,
     pull,
     tokenize,
+    verify,
     warmup,
 )
 from halfbyte.errors import HalfbyteError
@@ -39,6 +42,9 @@ _COMMANDS = (
     convert,
     pull,
     inspect,
+    verify,
+    compare,
+    perplexity,
     tokenize,
     doctor,
     warmup,

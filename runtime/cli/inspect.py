@@ -92,6 +92,7 @@ def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
     print(f"\n{len(file.tensors)} tensors, {_n_weights(file):,} weights, {_types(file)}")
     bits = _bits_per_weight(file)
     print(f"{report.size(_weights_nbytes(file))} of weights, {bits:.2f} bits per weight")
+    _print_figures(file)
     if need is None:
         print(f"halfbyte cannot run this file: {why_not}")
     else:
@@ -99,6 +100,20 @@ def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
             f"memory for a context of {need['ctx']}: {report.size(need['weights'])} weights + "
             f"{report.size(need['kv_cache'])} KV cache = {report.size(need['total'])}"
         )
+
+
+def _print_figures(file: GGUFFile) -> None:
+    """What its conversion measured, if it did."""
+    from halfbyte.convert.figures import read_figures
+
+    figures = read_figures(file.metadata)
+    if figures is None or not figures.n_positions:
+        return
+    print(
+        f"measured at conversion on {figures.n_positions} tokens, weights alone: "
+        f"mean KL {figures.kl_mean:.5f}, p99 {figures.kl_p99:.5f}, top-1 {figures.top1:.2%}, "
+        f"perplexity {figures.perplexity:.4f} (source {figures.perplexity_source:.4f})"
+    )
 
 
 def _types(file: GGUFFile) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import filecmp
+import functools
 import importlib
 import json
 import shutil
@@ -17,7 +18,6 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import halfbyte
-from halfbyte.convert import convert
 from halfbyte.convert import convert as convert_function
 from halfbyte.errors import ConversionError, RequestError
 
@@ -31,6 +31,9 @@ QTYPES = {
     "q5_0": "Q5_0",
     "q5_1": "Q5_1",
 }
+
+
+convert = functools.partial(convert_function, measure=False)
 
 
 @pytest.fixture
@@ -202,7 +205,7 @@ def test_an_interruption_leaves_nothing(
 def test_a_full_disk_is_a_conversion_error(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(self: object, data: object) -> None:
+    def write(self: object, name: str, data: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("halfbyte.convert.writer.Writer.write", write)

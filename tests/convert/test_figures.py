@@ -16,6 +16,7 @@ from halfbyte.convert.figures import (
     NO_HASH,
     NO_TOKEN,
     Figures,
+    measured_figures,
     patch,
     read_figures,
     reserve,
@@ -24,6 +25,8 @@ from halfbyte.convert.figures import (
     tokenizer_sha256,
 )
 from halfbyte.convert.measure import Distance, Quality
+from halfbyte.convert.sources import open_source
+from halfbyte.convert.texts import packaged_text
 from halfbyte.errors import ConversionError, ModelFileError
 from halfbyte.gguf_file import GGUFFile
 from halfbyte.tokenizer.vocabulary import Vocabulary
@@ -86,24 +89,25 @@ def test_what_was_not_reserved_cannot_be_patched(path: Path, tiny_gguf: Path) ->
         patch(path, dataclasses.replace(FIGURES, tensor_errors=(0.5,)))
     with pytest.raises(ConversionError, match="reserved"):
         patch(tiny_gguf, FIGURES)
-    assert read(tiny_gguf) is None
+    bare = path.with_name("bare.gguf")
+    bare.write_bytes(path.read_bytes().replace(b"halfbyte.", b"elsewise."))
+    assert read(bare) is None
 
 
 def test_incomplete_figures_are_an_error(tmp_path: Path) -> None:
     meta = gguf.GGUFWriter(tmp_path / "x.gguf", "llama")
     meta.add_string("halfbyte.tensors.sha256", NO_HASH)
-    meta.add_float32("halfbyte.quality.kl_mean", 1.0)
     meta.write_header_to_file()
     meta.write_kv_data_to_file()
     meta.write_tensors_to_file()
     meta.close()
-    with pytest.raises(ModelFileError, match=r"halfbyte\.source\.sha256"):
+    with pytest.raises(ModelFileError, match=r"halfbyte\.tokenizer\.sha256"):
         read(tmp_path / "x.gguf")
 
 
 def test_quality_becomes_figures() -> None:
     kl = np.array([[0.1, 0.3]])
-    found = Distance(np.array([[1, 2]]), kl, np.array([[True, False]]),
+    found = Distance(np.array([[1, 2]]), kl, np.array([[5, 6]]), np.array([[5, 7]]),
                      np.array([[np.log(2)]]), np.array([[np.log(3)]]))  # fmt: skip
     quality = Quality(found, {"a": 0.5, "c": 0.25})
     figures = Figures().with_quality(quality, "text", ["c", "b", "a"])
@@ -112,6 +116,26 @@ def test_quality_becomes_figures() -> None:
     assert figures.perplexity == pytest.approx(3)
     assert figures.tensor_errors[::2] == (0.25, 0.5) and math.isnan(figures.tensor_errors[1])
     assert figures.text_sha256 == hashlib.sha256(b"text").hexdigest()
+
+
+def test_all_figures_of_a_file_but_the_golden_ones(tiny_folder: Path, tiny_gguf: Path) -> None:
+    with GGUFFile.open(tiny_gguf) as file:
+        figures = measured_figures(
+            file, open_source(tiny_folder).layers(), source_sha256="5" * 64, max_windows=2
+        )
+        assert figures.tensors_sha256 == tensors_sha256(file)
+        vocabulary = Vocabulary.from_metadata(file.metadata)
+        n_ctx = file.metadata.get_int("llama.context_length")
+        names = list(file.tensors)
+    assert figures.source_sha256 == "5" * 64
+    assert figures.tokenizer_sha256 == tokenizer_sha256(vocabulary)
+    assert figures.text_sha256 == hashlib.sha256(packaged_text("heldout").encode()).hexdigest()
+    assert figures.n_positions == 2 * min(512, n_ctx)
+    assert 0 < figures.kl_mean < figures.kl_p99 < 0.01
+    assert len(figures.tensor_errors) == len(names)
+    zero = [name for name, e in zip(names, figures.tensor_errors, strict=True) if e == 0]
+    assert zero == [name for name in names if "norm" in name]
+    assert figures.golden_tokens == (NO_TOKEN,) * N_GOLDEN
 
 
 def test_the_tensors_checksum_sees_every_byte(path: Path) -> None:

@@ -18,13 +18,10 @@ from halfbyte.convert.float_model import (
     GROUPS,
     FloatConfig,
     FloatModel,
-    FolderSource,
     GGUFSource,
     hidden_states,
 )
-from halfbyte.convert.hf import HFFolder
-from halfbyte.convert.hparams import read_hparams
-from halfbyte.convert.mapping import map_tensors
+from halfbyte.convert.sources import open_source
 from halfbyte.gguf_file import GGUFFile
 
 with np.load(Path(__file__).parents[1] / "data" / "golden_llama.npz") as _data:
@@ -62,12 +59,6 @@ def folder(
     return path
 
 
-def folder_source(path: Path) -> FolderSource:
-    folder = HFFolder(path)
-    hparams = read_hparams(path, folder.config or {})
-    return FolderSource(map_tensors(folder, hparams), hparams)
-
-
 def logits_of(model: FloatModel, ids: np.ndarray) -> np.ndarray:
     return np.stack(list(model.logits(hidden_states(model, ids))))
 
@@ -89,7 +80,7 @@ def random_source(**changes: object) -> Tensors:
 
 def test_logits_are_those_of_transformers(case: str, folder: Path) -> None:
     ids = GOLDEN[f"{case}.ids"][None]
-    got = logits_of(FloatModel(folder_source(folder)), ids)[0][GOLDEN[f"{case}.positions"]]
+    got = logits_of(FloatModel(open_source(folder).layers()), ids)[0][GOLDEN[f"{case}.positions"]]
     expected = GOLDEN[f"{case}.logits"]
     assert got.dtype == np.float32 and got.shape == expected.shape
     assert np.abs(got - expected).max() < 2e-5 * np.abs(expected).max()
@@ -99,11 +90,11 @@ def test_a_gguf_file_gives_what_its_folder_gives_and_what_the_engine_says(
     case: str, folder: Path
 ) -> None:
     path = folder.with_name("f32.gguf")
-    halfbyte.convert(folder, path, type="f32", force=True)
+    halfbyte.convert(folder, path, type="f32", force=True, measure=False)
     ids = GOLDEN[f"{case}.ids"]
     with GGUFFile.open(path) as file:
         ours = logits_of(FloatModel(GGUFSource(file, ModelConfig.from_gguf(file))), ids[None])[0]
-    assert (ours == logits_of(FloatModel(folder_source(folder)), ids[None])[0]).all()
+    assert (ours == logits_of(FloatModel(open_source(folder).layers()), ids[None])[0]).all()
     with halfbyte.load(path, threads=1, kv_type="f32") as model:
         engine = model.logits(ids.tolist())
     assert np.abs(ours - engine).max() < 1e-4 * np.abs(engine).max()
@@ -121,7 +112,7 @@ def test_quantized_tensors_are_dequantized(tiny_gguf: Path) -> None:
 
 
 def test_windows_do_not_see_each_other(case: str, folder: Path) -> None:
-    model = FloatModel(folder_source(folder))
+    model = FloatModel(open_source(folder).layers())
     ids = np.random.default_rng(1).integers(0, 250, (3, 37))
     together = logits_of(model, ids)
     for window, expected in zip(ids, together, strict=True):

@@ -12,11 +12,9 @@ import pytest
 
 import halfbyte
 from halfbyte.config import ModelConfig
-from halfbyte.convert.float_model import FolderSource, GGUFSource
-from halfbyte.convert.hf import HFFolder
-from halfbyte.convert.hparams import read_hparams
-from halfbyte.convert.mapping import map_tensors
+from halfbyte.convert.float_model import GGUFSource
 from halfbyte.convert.measure import Quality, distance, measure, relative_error
+from halfbyte.convert.sources import open_source
 from halfbyte.convert.texts import packaged_text, token_windows
 from halfbyte.errors import RequestError
 from halfbyte.gguf_file import GGUFFile
@@ -25,25 +23,19 @@ from halfbyte.tokenizer import Tokenizer
 IDS = np.random.default_rng(5).integers(3, 290, (3, 40))
 
 
-def folder_source(path: Path) -> FolderSource:
-    folder = HFFolder(path)
-    hparams = read_hparams(path, folder.config or {})
-    return FolderSource(map_tensors(folder, hparams), hparams)
-
-
 @pytest.fixture(scope="module")
 def files(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {}
     for kind in ("f32", "q4_0"):
         found[kind] = tmp_path_factory.mktemp("measure") / f"{kind}.gguf"
-        halfbyte.convert(tiny_folder, found[kind], type=kind)
+        halfbyte.convert(tiny_folder, found[kind], type=kind, measure=False)
     return found
 
 
 def measured(tiny_folder: Path, path: Path, **options: object) -> Quality:
     with GGUFFile.open(path) as file:
         result = GGUFSource(file, ModelConfig.from_gguf(file))
-        return measure(folder_source(tiny_folder), result, IDS, **options)  # type: ignore[arg-type]
+        return measure(open_source(tiny_folder).layers(), result, IDS, **options)  # type: ignore[arg-type]
 
 
 def test_the_distance_is_that_of_exact_arithmetic(
@@ -114,7 +106,7 @@ def test_a_distance_by_hand() -> None:
     q = np.log(np.array([[0.25, 0.5, 0.25], [0.1, 0.8, 0.1]], np.float32))
     found = distance(np.array([[0, 2]]), [p + 3], [q - 1])
     np.testing.assert_allclose(found.kl, [[0.25 * np.log(2), 0]], atol=1e-6)
-    assert found.agrees.tolist() == [[False, True]]
+    assert found.reference_top.tolist() == [[0, 1]] and found.other_top.tolist() == [[1, 1]]
     np.testing.assert_allclose(found.perplexities, [4, 4], rtol=1e-6)
 
 

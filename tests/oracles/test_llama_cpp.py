@@ -72,7 +72,7 @@ def test_llama_cpp_runs_converted_files(
     source: Path, peer_python: Path, file_type: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.gguf"
-    halfbyte.convert(source, path, type=file_type)
+    halfbyte.convert(source, path, type=file_type, measure=False)
     ids_file, logits_file, greedy_file = (
         tmp_path / f"{n}.npy" for n in ("ids", "logits", "greedy")
     )
@@ -98,7 +98,7 @@ def test_llama_cpp_runs_converted_files(
 
 def test_tokens_are_those_of_llama_cpp(source: Path, peer_python: Path, tmp_path: Path) -> None:
     path, text_file, ids_file = tmp_path / "model.gguf", tmp_path / "text", tmp_path / "ids.npy"
-    halfbyte.convert(source, path, type="f16")
+    halfbyte.convert(source, path, type="f16", measure=False)
     text = Path(halfbyte.__file__).read_text() + " \t\n  naïve 日本 🎉\r\n\n"
     text_file.write_bytes(text.encode())
     ask(peer_python, path, f"tokenize {text_file} {ids_file}")

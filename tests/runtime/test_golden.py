@@ -46,7 +46,7 @@ def folder(case: str, tmp_path_factory: pytest.TempPathFactory, benchmark_module
 @pytest.fixture(scope="module")
 def f32_file(folder: Path) -> Path:
     out = folder.with_name("f32.gguf")
-    halfbyte.convert(folder, out, type="f32")
+    halfbyte.convert(folder, out, type="f32", measure=False)
     return out
 
 
@@ -80,7 +80,7 @@ def test_quantized_distributions_are_close_to_exact_arithmetic(
     case: str, folder: Path, file_type: str, benchmark_module: Loader
 ) -> None:
     path = folder.with_name(f"{file_type}.gguf")
-    halfbyte.convert(folder, path, type=file_type)
+    halfbyte.convert(folder, path, type=file_type, measure=False)
     ids = DATA[f"{case}.ids"].tolist()
     expected = _log_softmax(benchmark_module("reference_model").ReferenceModel(path).logits(ids))
     with halfbyte.load(path, threads=1) as model:

@@ -45,9 +45,17 @@ class Converter:
         self.error: BaseException | None = None
 
     def __call__(
-        self, src: Path, dst: Path, *, type: str, name: str, force: bool, progress: Any = None
+        self,
+        src: Path,
+        dst: Path,
+        *,
+        type: str,
+        name: str,
+        measure: bool,
+        force: bool,
+        progress: Any = None,
     ) -> None:
-        assert not name.startswith(".")
+        assert not name.startswith(".") and not measure
         names = sorted(path.name for path in Path(src).iterdir() if path.is_file())
         self.calls.append((names, type, force))
         if self.error is not None:

@@ -324,4 +324,4 @@ def rename_piece(folder: Path, path: Path, token: int, text: str) -> None:
     model = spm.ModelProto.FromString(file.read_bytes())
     model.pieces[token].piece, model.pieces[token].type = text, gguf.TokenType.CONTROL
     file.write_bytes(model.SerializeToString())
-    halfbyte.convert(changed, path, type="q8_0")
+    halfbyte.convert(changed, path, type="q8_0", measure=False)

@@ -103,7 +103,7 @@ def test_missing_biases_are_named(
     tiny_llama = benchmark_module("tiny_llama")
     tiny = tiny_llama.Tiny("tiny", 5, 64, 96, 1, 4, 2, 16, 331, 1e6, tied=True, kind="qwen2")
     tiny_llama.save(tiny, tmp_path)
-    halfbyte.convert(tmp_path, tmp_path / "qwen2.gguf", type="f16")
+    halfbyte.convert(tmp_path, tmp_path / "qwen2.gguf", type="f16", measure=False)
 
     def drop(tensors: Tensors) -> None:
         del tensors["blk.0.attn_k.bias"]
@@ -153,7 +153,7 @@ def test_weights_that_are_no_numbers_are_named(tiny_gguf: Path, tmp_path: Path, 
 
 @pytest.mark.parametrize("kind", ["f32", "f16", "bf16", "q4_1"])
 def test_every_type_is_searched_for_nan(tiny_folder: Path, tmp_path: Path, kind: str) -> None:
-    halfbyte.convert(tiny_folder, tmp_path / "good.gguf", type=kind)
+    halfbyte.convert(tiny_folder, tmp_path / "good.gguf", type=kind, measure=False)
     halfbyte.load(tmp_path / "good.gguf").close()
 
     def spoil(tensors: Tensors) -> None:

@@ -171,7 +171,7 @@ def infill_gguf(
         score = -1e18 if piece.startswith("▁<") and piece.endswith(">") else -1e9
         proto.pieces.add(piece=piece, score=score, type=spm.ModelProto.SentencePiece.NORMAL)
     path.write_bytes(proto.SerializeToString())
-    convert(folder, folder.with_suffix(".gguf"), type="q8_0")
+    convert(folder, folder.with_suffix(".gguf"), type="q8_0", measure=False)
     return folder.with_suffix(".gguf")
 
 

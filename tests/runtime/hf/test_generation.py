@@ -32,7 +32,7 @@ def tiny(
     tiny_llama = benchmark_module("tiny_llama")
     folder = tmp_path_factory.mktemp("generation")
     tiny_llama.save(tiny_llama.Tiny(**GOLDEN["tiny"]), folder / "hf")
-    halfbyte.convert(folder / "hf", folder / "f32.gguf", type="f32")
+    halfbyte.convert(folder / "hf", folder / "f32.gguf", type="f32", measure=False)
     with AutoModelForCausalLM.from_pretrained(folder / "f32.gguf", kv_type="f32") as model:
         yield model
 

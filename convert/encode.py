@@ -1,0 +1,138 @@
+"""The bytes of a file's tensors, in whatever order the way of making them brings.
+
+Plain: each tensor for itself, in pieces of rows. With an importance matrix, what an error costs
+depends on the input that it meets. Calibrated: see gptq.py; vectors and what has no calibration
+are plain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.convert.float_model import F32, Ids
+from halfbyte.convert.gptq import calibrate_model
+from halfbyte.convert.importance import Importance
+from halfbyte.convert.plan import Plan
+from halfbyte.convert.sources import Source, Tensor
+from halfbyte.convert.writer import Planned
+from halfbyte.errors import ConversionError, RequestError
+from halfbyte.kernels.pool import Pool
+from halfbyte.kernels.quantize import quantize
+
+Bytes = NDArray[np.uint8]
+Encoded = Iterator[tuple[str, Bytes]]
+
+_CHUNK_WEIGHTS = 1 << 22  # rows are converted in pieces of about 16 MB of floats
+
+
+def plain(
+    source: Source, plan: Plan, threads: int, importance: Importance | None = None
+) -> Encoded:
+    """(name, bytes) of every tensor, in the source's order.
+
+    Raises:
+        ConversionError: a weight is NaN, infinite or too large for its type.
+    """
+    means = {} if importance is None else importance.means
+    for tensor, planned in zip(source.tensors, plan.tensors, strict=True):
+        yield tensor.name, _encode(tensor, planned, threads, means.get(tensor.name))
+        tensor.release()
+
+
+def calibrated(
+    source: Source,
+    plan: Plan,
+    threads: int,
+    ids: Ids,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Encoded:
+    """(name, bytes) of every tensor: vectors first, then the layers' matrices in order.
+
+    Args:
+        source: the model.
+        plan: the types.
+        threads: threads that quantize.
+        ids: windows of tokens to calibrate on, int64 (B, T).
+        progress: called with ("calibrate", layers done, layers in all).
+
+    Raises:
+        ConversionError: as `plain`.
+    """
+    for tensor, planned in zip(source.tensors, plan.tensors, strict=True):
+        if len(tensor.shape) == 1:
+            yield tensor.name, _encode(tensor, planned, threads, None)
+    formats = {p.name: p.format for p in plan.tensors if len(p.shape) > 1}
+    pool = Pool(threads)
+    try:
+        with _finite(source.path, "weights"):
+            layers = _Checked(source)
+            yield from calibrate_model(layers, ids, formats, pool, progress=progress)
+    finally:
+        pool.close()
+
+
+class _Checked:
+    """A source's floats, none of them NaN or infinite."""
+
+    def __init__(self, source: Source) -> None:
+        self._path, self._layers = source.path, source.layers()
+        self.config = self._layers.config
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._layers
+
+    def tensor(self, name: str) -> F32:
+        """See LayerSource."""
+        values = self._layers.tensor(name)
+        if not np.isfinite(values).all():
+            raise ConversionError(
+                self._path, name, expected="finite weights", got="NaN or infinite weights"
+            )
+        return values
+
+
+def check_importance(source: Source, importance: Importance) -> None:
+    """RequestError unless a matrix's importance has a number for each of its inputs."""
+    shapes: Mapping[str, tuple[int, ...]] = {t.name: t.shape for t in source.tensors}
+    known = [name for name in importance.means if name in shapes]
+    for name in known:
+        have, want = len(importance.means[name]), shapes[name][-1]
+        if have != want:
+            raise RequestError("imatrix", expected=f"{want} numbers for {name}", got=have)
+    if not known:
+        raise RequestError(
+            "imatrix", expected="numbers for this model's matrices", got="none of their names"
+        )
+
+
+def _encode(tensor: Tensor, planned: Planned, threads: int, importance: F32 | None) -> Bytes:
+    fmt = planned.format
+    if tensor.format is fmt:
+        return tensor.stored_bytes()
+    path, name = tensor.where
+    with _finite(path, name):
+        if len(tensor.shape) == 1:
+            return quantize(tensor.rows(0, tensor.shape[0])[None], fmt)[0]
+        n_rows, n = tensor.shape
+        out = np.empty((n_rows, fmt.row_nbytes(n)), np.uint8)
+        step = max(1, _CHUNK_WEIGHTS // n)
+        for begin in range(0, n_rows, step):
+            end = min(begin + step, n_rows)
+            out[begin:end] = quantize(
+                tensor.rows(begin, end), fmt, importance=importance, threads=threads
+            )
+        return out
+
+
+@contextmanager
+def _finite(path: str | Path, name: str) -> Iterator[None]:
+    """A quantizer's complaint as one about the source."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConversionError(path, name, expected="finite weights", got=str(error)) from error

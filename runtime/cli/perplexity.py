@@ -1,0 +1,57 @@
+"""`halfbyte perplexity`: how well a model predicts a text, as the engine runs it.
+
+The text is cut into windows of tokens, each beginning with BOS where the vocabulary wants one and
+seeing nothing of the others; every token of a window but the first is predicted and counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+
+from halfbyte.cli import options, report, texts
+from halfbyte.cli.progress import BAR
+
+
+def add(commands: options.Commands) -> argparse.ArgumentParser:
+    """Declare the command."""
+    parser = commands.add_parser("perplexity", help="measure how well a model predicts a text")
+    parser.add_argument("model", metavar="FILE", help="a .gguf file or a name, as for complete")
+    texts.add_text(parser)
+    options.add_engine(parser)
+    parser.add_argument("--json", action="store_true", help="print one object")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the perplexity and its standard error."""
+    import numpy as np
+
+    from halfbyte.convert.measure import log_softmax
+
+    with options.load_model(args) as model:
+        windows = texts.windows_of(args, model.tokenizer, model.n_ctx)
+        losses = []
+        for i, window in enumerate(windows):
+            BAR("perplexity", i, len(windows))
+            logprobs = log_softmax(model.logits(window.tolist())[:-1])
+            losses.append(-np.take_along_axis(logprobs, window[1:, None], -1)[:, 0])
+        path = model.path
+    BAR.clear()
+    loss = np.concatenate(losses)
+    mean = float(loss.mean())
+    error = float(loss.std(ddof=1) / math.sqrt(loss.size)) if loss.size > 1 else 0.0
+    if args.json:
+        report.print_json({
+            "model": path, "arithmetic": "as run", "perplexity": math.exp(mean),
+            "standard_error": math.exp(mean) * error, "nats_per_token": mean,
+            "n_tokens": loss.size, "n_windows": len(windows), "window": windows.shape[1],
+        })  # fmt: skip
+        return
+    print(f"perplexity {math.exp(mean):.4f} +- {math.exp(mean) * error:.4f} (as run)")
+    print(
+        f"{loss.size} tokens predicted in {len(windows)} windows of {windows.shape[1]}: {path}",
+        file=sys.stderr,
+    )

@@ -1,0 +1,48 @@
+"""`halfbyte verify`: whether a file is what its conversion recorded in it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from halfbyte.cli import options, report
+from halfbyte.cli.progress import BAR
+from halfbyte.errors import ModelFileError
+
+_WORDS = {True: "same", False: "DIFFERS", None: "not recorded"}
+
+
+def add(commands: options.Commands) -> argparse.ArgumentParser:
+    """Declare the command."""
+    parser = commands.add_parser("verify", help="check a .gguf file against what it records")
+    parser.add_argument("file", metavar="FILE", help="a .gguf file or a model in the cache")
+    parser.add_argument(
+        "-t", "--threads", type=options.positive, metavar="N", help="threads (default: the cores)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one object")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a line per check; an error if something differs."""
+    from halfbyte import catalogue
+    from halfbyte.verification import verify
+
+    path = catalogue.resolve(args.file, pull=False)
+    checks = verify(path, threads=args.threads, progress=BAR)
+    BAR.clear()
+    if args.json:
+        report.print_json({"path": str(path), "checks": [asdict(check) for check in checks]})
+    else:
+        for check in checks:
+            print(f"{check.name:10} {_WORDS[check.is_same]:13} {check.detail}")
+    wrong = [check.name for check in checks if check.is_same is False]
+    if wrong:
+        raise ModelFileError(
+            path,
+            ", ".join(wrong),
+            expected="what the conversion recorded",
+            got="something else",
+            hint="the file was changed or damaged: fetch or convert it again",
+        )
