@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gguf
 
+from halfbyte.catalogue import resolve
+from halfbyte.catalogue import source as model_source
 from halfbyte.convert import figures
 from halfbyte.convert.encode import Encoded, calibrated, check_importance, plain
 from halfbyte.convert.figures import Figures
@@ -21,20 +24,17 @@ from halfbyte.convert.importance import (
     load_importance,
     save_importance,
 )
-from halfbyte.convert.plan import Plan, make_plan
+from halfbyte.convert.plan import CALIBRATED_WINDOWS, MEASURED_WINDOWS, Plan, make_plan
 from halfbyte.convert.recipe import find_recipe
 from halfbyte.convert.sources import Source, open_source
 from halfbyte.convert.texts import N_WINDOW, packaged_text, read_text, token_windows
-from halfbyte.convert.writer import Writer, check_space, check_target, part_file
+from halfbyte.convert.writer import Planned, Writer, check_space, check_target, part_file
 from halfbyte.errors import ConversionError, RequestError
 from halfbyte.gguf_file import GGUFFile
 from halfbyte.system import default_threads, set_up_kernels
 from halfbyte.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
-
-MEASURED_WINDOWS = 8  # of the held-out text
-CALIBRATED_WINDOWS = 64  # at most, of the text to calibrate on
 
 Progress = Callable[[str, int, int], None]
 
@@ -46,7 +46,7 @@ class ConversionReport:
     Attributes:
         fallbacks: matrices whose rows do not fit the type's blocks.
         figures: what was measured and recorded in the file; None with measure=False.
-        tensors: the tensors' names, in the order of `figures.tensor_errors`.
+        tensors: name, shape and format, in the order of `figures.tensor_errors`.
     """
 
     path: str
@@ -57,7 +57,7 @@ class ConversionReport:
     fallbacks: tuple[str, ...]
     seconds: float
     figures: Figures | None
-    tensors: tuple[str, ...]
+    tensors: tuple[Planned, ...]
 
 
 def convert(
@@ -105,9 +105,8 @@ def convert(
     begin_s = time.perf_counter()
     recipe = find_recipe(type)
     _check_arguments(calibrate, imatrix, save_imatrix)
-    source = open_source(Path(src))
-    try:
-        target = Path(f"{source.name}.{recipe.name}.gguf") if dst is None else Path(dst)
+    with _opened(src, progress) as (source, source_name):
+        target = Path(f"{source_name}.{recipe.name}.gguf") if dst is None else Path(dst)
         _check_not_source(source, target)
         check_target(target, force=force)
         plan = make_plan(source, recipe, pure=pure)
@@ -116,9 +115,8 @@ def convert(
         set_up_kernels()
         n_threads = threads or default_threads().count
         given = _given_importance(source, imatrix)
-        found = None
         with part_file(target) as part:
-            meta = source.new_metadata(part, name or source.name)
+            meta = source.new_metadata(part, name or source_name)
             meta.add_file_type(recipe.file_type)
             meta.add_quantization_version(gguf.GGML_QUANT_VERSION)
             figures.reserve(meta, len(plan.tensors), measured=measure)
@@ -127,13 +125,15 @@ def convert(
                 encoded = plain(source, plan, n_threads, given)
             else:
                 ids = _calibration_ids(part, calibrate)
+                log.warning(
+                    "calibrating on %d windows of %d tokens, with up to %.1f GB of memory",
+                    *ids.shape, plan.calibrating_nbytes / 1e9,
+                )  # fmt: skip
                 if save_imatrix is not None:
                     _save_importance(source, ids, Path(save_imatrix), progress)
                 encoded = calibrated(source, plan, n_threads, ids, progress)
             _write(encoded, plan, writer, None if calibrate else progress)
             found = _record(source, part, n_threads, progress, measure=measure)
-    finally:
-        source.close()
     return ConversionReport(
         path=str(target),
         type=recipe.name,
@@ -143,17 +143,33 @@ def convert(
         fallbacks=plan.fallbacks,
         seconds=time.perf_counter() - begin_s,
         figures=found if measure else None,
-        tensors=tuple(tensor.name for tensor in plan.tensors),
+        tensors=plan.tensors,
     )
 
 
 def plan_conversion(src: str | os.PathLike[str], *, type: str = "q8_0", pure: bool = False) -> Plan:
-    """What `convert` would write; reads no weights and writes nothing. Raises as `convert`."""
-    source = open_source(Path(src))
+    """What `convert` would write; reads no weights, writes and fetches nothing.
+
+    Raises:
+        As `convert`; DownloadError for a model that is not here.
+    """
+    recipe = find_recipe(type)
+    source = open_source(resolve(src, pull=False))
     try:
-        return make_plan(source, find_recipe(type), pure=pure)
+        return make_plan(source, recipe, pure=pure)
     finally:
         source.close()
+
+
+@contextmanager
+def _opened(src: str | os.PathLike[str], progress: Progress | None) -> Iterator[tuple[Source, str]]:
+    """The source and its name; fetched first if it lies on a hub."""
+    with model_source(src, progress=progress) as (path, name):
+        source = open_source(path)
+        try:
+            yield source, name or source.name
+        finally:
+            source.close()
 
 
 def _check_arguments(calibrate: object, imatrix: object, save_imatrix: object) -> None:

@@ -1,14 +1,21 @@
-"""What a conversion will write, before anything is written."""
+"""What a conversion will write, and about what it will take, before anything is written."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from halfbyte.convert.recipe import Recipe
 from halfbyte.convert.sources import Source, largest_nbytes
+from halfbyte.convert.texts import N_WINDOW
 from halfbyte.convert.writer import Planned
 
+MEASURED_WINDOWS = 8  # of the held-out text
+CALIBRATED_WINDOWS = 64  # at most, of the text to calibrate on
+
 _BESIDE = 250_000_000  # bytes that the interpreter, libraries and chunks take
+_CHUNK_TOKENS = 4096  # that go through a layer together
+_FLOAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +27,15 @@ class Plan:
         tensors: name, shape and format, in the file's order.
         fallbacks: matrices whose rows do not fit the format that the recipe has for them.
         peak_nbytes: memory that the conversion takes at most, measuring and calibrating left out.
+        measuring_nbytes, calibrating_nbytes: memory that these take, about.
     """
 
     type: str
     tensors: tuple[Planned, ...]
     fallbacks: tuple[str, ...]
     peak_nbytes: int
+    measuring_nbytes: int
+    calibrating_nbytes: int
 
     @property
     def n_weights(self) -> int:
@@ -41,6 +51,24 @@ class Plan:
     def bits_per_weight(self) -> float:
         """Of all tensors together."""
         return 8 * self.nbytes / self.n_weights
+
+    @property
+    def measuring_flops(self) -> float:
+        """Operations of both models' forward passes."""
+        return 2 * 2.0 * self.n_weights * MEASURED_WINDOWS * N_WINDOW
+
+    @property
+    def calibrating_flops(self) -> float:
+        """Operations of calibrating on CALIBRATED_WINDOWS, from its parts' orders; see gptq.py."""
+        tokens = CALIBRATED_WINDOWS * N_WINDOW
+        total = 2.5 * 2.0 * self.n_weights * tokens
+        for tensor in self.tensors:
+            if len(tensor.shape) == 2 and tensor.name != "token_embd.weight":
+                rows, k = tensor.shape
+                total += 16.0 * rows * k * k  # feeding forward, fitting and descending
+                # H itself, and its factor in double precision; q, k, v share them, gate and up too.
+                total += (2.0 * tokens * k * k + 8.0 * k**3) / 2
+        return total
 
     def formats(self) -> dict[str, tuple[int, int, int]]:
         """Format -> (tensors, weights, bytes), the largest first."""
@@ -59,5 +87,32 @@ def make_plan(source: Source, recipe: Recipe, *, pure: bool) -> Plan:
         planned.append(Planned(tensor.name, tensor.shape, chosen))
         if recipe.is_fallback(tensor.name, tensor.shape, source.model, pure=pure):
             fallbacks.append(tensor.name)
-    peak = 2 * largest_nbytes(source.tensors) + _BESIDE
-    return Plan(recipe.name, tuple(planned), tuple(fallbacks), peak)
+    measuring, calibrating = _float_nbytes([tensor.shape for tensor in planned], planned)
+    return Plan(
+        recipe.name,
+        tuple(planned),
+        tuple(fallbacks),
+        2 * largest_nbytes(source.tensors) + _BESIDE,
+        measuring,
+        calibrating,
+    )
+
+
+def _float_nbytes(shapes: list[tuple[int, ...]], tensors: list[Planned]) -> tuple[int, int]:
+    """Memory of measuring and of calibrating: weights in floats, hidden states, one Hessian."""
+    layers: dict[str, int] = {}
+    for tensor in tensors:
+        if tensor.name.startswith("blk."):
+            layer = tensor.name.split(".")[1]
+            layers[layer] = layers.get(layer, 0) + _FLOAT * tensor.n_weights
+    largest = _FLOAT * max(math.prod(shape) for shape in shapes)
+    held = max([largest, *layers.values()])
+    dim = next(t.shape[-1] for t in tensors if t.name == "token_embd.weight")
+    widest = max(shape[-1] for shape in shapes if len(shape) == 2)
+    chunk = _FLOAT * _CHUNK_TOKENS * (3 * widest + 6 * dim)
+    state = _FLOAT * N_WINDOW * dim
+    measuring = 2 * held + 2 * MEASURED_WINDOWS * state + chunk
+    # H and its damped copy, and 16 bytes an entry while it is factored.
+    hessian = 24 * widest * widest
+    calibrating = 2 * held + CALIBRATED_WINDOWS * state + chunk + hessian
+    return measuring + _BESIDE, calibrating + _BESIDE

@@ -12,6 +12,8 @@ import difflib
 import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,6 +197,31 @@ def resolve(
     level = logging.WARNING if progress is None else logging.INFO
     _log.log(level, "pulling %s (%s) into %s", entry.name, entry.summary, settings.models_dir())
     return _fetch(entry, force=False, progress=progress)
+
+
+@contextmanager
+def source(
+    name_or_path: str | os.PathLike[str], *, progress: Progress | None = None
+) -> Iterator[tuple[Path, str | None]]:
+    """What a conversion reads: (file or folder, its name where the path does not tell).
+
+    A hub's repository is downloaded, and gone when the block has ended well.
+
+    Raises:
+        As `resolve`.
+    """
+    path = _as_path(name_or_path)
+    is_name = isinstance(name_or_path, str) and not _is_path_text(name_or_path)
+    if is_name and not _exists(path):
+        entry = find(str(name_or_path))
+        if isinstance(entry, HubModel):
+            from halfbyte import hub
+
+            report = progress or silent
+            with hub.fetched_repository(entry, cached_path(entry), progress=report) as fetched:
+                yield fetched, entry.repo.rpartition("/")[2]
+            return
+    yield resolve(name_or_path, progress=progress), None
 
 
 def pull(name: str, *, force: bool = False, progress: Progress | None = None) -> Path:

@@ -60,22 +60,47 @@ def pull_repository(entry: HubModel, target: Path, *, force: bool, progress: Pro
     with model_lock(target) as is_alone:
         if target.is_file() and not force:
             return target
-        hub = _client(entry)
-        commit, listing = _list_files(hub, entry)
-        files = choose_files(entry, listing)
-        folder = target.with_name(f".{target.name}.{commit[:12]}.download")
-        if is_alone:
-            _remove_others(target, folder)
-        with os_errors(entry.name):
-            folder.mkdir(exist_ok=True)
-            missing = sum(file.nbytes for file in files) - size_of_files(folder)
-            check_space(folder, max(missing, 0), entry.name)
-        _download(hub, entry, commit, files, folder, progress)
-        with os_errors(entry.name):
-            _place(entry, folder, files, target, progress)
-            shutil.rmtree(folder, ignore_errors=True)
+        with _fetched(entry, target, is_alone, progress) as source, os_errors(entry.name):
+            _place(entry, source, target, progress)
     _log.info("pulled %s to %s", entry.name, target)
     return target
+
+
+@contextmanager
+def fetched_repository(entry: HubModel, target: Path, *, progress: Progress) -> Iterator[Path]:
+    """The repository's model as it lies on the hub, a .gguf file or a folder, while one needs it.
+
+    Args:
+        entry: the repository.
+        target: what `pull_repository` would make; the files lie beside it.
+        progress: called while downloading.
+
+    Raises:
+        DownloadError, SettingError: as `pull_repository`.
+    """
+    with (
+        model_lock(target) as is_alone,
+        _fetched(entry, target, is_alone, progress) as source,
+    ):
+        yield source
+
+
+@contextmanager
+def _fetched(entry: HubModel, target: Path, is_alone: bool, progress: Progress) -> Iterator[Path]:
+    """Download; the files go when the block ends well, and else wait for the next try."""
+    hub = _client(entry)
+    commit, listing = _list_files(hub, entry)
+    files = choose_files(entry, listing)
+    folder = target.with_name(f".{target.name}.{commit[:12]}.download")
+    if is_alone:
+        _remove_others(target, folder)
+    with os_errors(entry.name):
+        folder.mkdir(exist_ok=True)
+        missing = sum(file.nbytes for file in files) - size_of_files(folder)
+        check_space(folder, max(missing, 0), entry.name)
+    _download(hub, entry, commit, files, folder, progress)
+    yield folder / files[0].name if files[0].name.endswith(".gguf") else folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def choose_files(entry: HubModel, listing: list[RemoteFile]) -> list[RemoteFile]:
@@ -233,19 +258,17 @@ def _watched(
     progress(stage, total, total)
 
 
-def _place(
-    entry: HubModel, folder: Path, files: list[RemoteFile], target: Path, progress: Progress
-) -> None:
+def _place(entry: HubModel, source: Path, target: Path, progress: Progress) -> None:
     """Make the final file out of what came; a rename is the last step."""
-    if files[0].name.endswith(".gguf"):
-        os.replace(folder / files[0].name, target)
+    if source.is_file():
+        os.replace(source, target)
         return
     from halfbyte.convert import convert
 
-    result = folder / target.name
+    result = source / target.name
     name = entry.repo.rpartition("/")[2]
     convert(
-        folder, result, type=entry.type, name=name, measure=False, force=True, progress=progress
+        source, result, type=entry.type, name=name, measure=False, force=True, progress=progress
     )
     os.replace(result, target)
 

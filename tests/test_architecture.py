@@ -21,7 +21,7 @@ ALLOWED = {
         "halfbyte.kernels.gptq", "halfbyte.kernels.grids", "halfbyte.kernels.pool",
         # The file is where the two meet: what was written is read back and measured.
         "halfbyte.gguf_file", "halfbyte.gguf_metadata", "halfbyte.config", "halfbyte.system",
-        "halfbyte.loading", "halfbyte.golden",
+        "halfbyte.loading", "halfbyte.golden", "halfbyte.catalogue",
     },
     "runtime": {
         "numpy", "sentencepiece", "tokenizers", "jinja2", "huggingface_hub", "torch",

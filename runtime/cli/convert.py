@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halfbyte.cli import options
 from halfbyte.cli.progress import BAR
+from halfbyte.errors import RequestError
 
 if TYPE_CHECKING:
+    from halfbyte.convert.convert import ConversionReport
     from halfbyte.convert.plan import Plan
-
-_SAMPLE_ROWS, _SAMPLE_INPUTS = 128, 4096
 
 
 def add(commands: options.Commands) -> argparse.ArgumentParser:
@@ -37,30 +37,75 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run", action="store_true", help="print sizes, memory and time; write nothing"
     )
+    _add_calibration(parser)
+    group = parser.add_argument_group("quality")
+    group.add_argument(
+        "--no-measure", action="store_true",
+        help="do not compare the result with its source (which takes longer than converting)",
+    )  # fmt: skip
+    group.add_argument(
+        "--report", metavar="FILE.html", help="write a page with the error of every matrix"
+    )
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_calibration(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("calibration")
+    group.add_argument(
+        "--calibrate", metavar="TEXT", nargs="?", const=True, default=False,
+        help="choose scales and codes by what a text file or folder sends through the model "
+        "(default text: Python that comes with halfbyte); better and far slower",
+    )  # fmt: skip
+    group.add_argument(
+        "--imatrix", metavar="FILE", help="weigh errors by an importance matrix, .gguf or .dat"
+    )
+    group.add_argument(
+        "--save-imatrix", metavar="FILE", help="with --calibrate: save the text's importance matrix"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Write DST, or print what would be written."""
     from halfbyte.convert.convert import convert, plan_conversion
 
+    if args.report is not None and args.no_measure:
+        raise RequestError("report", expected="a measured conversion", got="--no-measure")
     if args.dry_run:
         sys.stdout.write(_describe(plan_conversion(args.src, type=args.type, pure=args.pure)))
         return
     report = convert(
-        args.src, args.dst, type=args.type, pure=args.pure, force=args.force, progress=BAR
-    )
+        args.src, args.dst, type=args.type, pure=args.pure, calibrate=args.calibrate,
+        imatrix=args.imatrix, save_imatrix=args.save_imatrix, measure=not args.no_measure,
+        force=args.force, progress=BAR,
+    )  # fmt: skip
     BAR.clear()
-    print(
+    print(_summary(report), file=sys.stderr)
+    if args.report is not None:
+        from halfbyte.convert.report_page import write_report
+
+        write_report(Path(args.report), report)
+
+
+def _summary(report: ConversionReport) -> str:
+    text = (
         f"{report.path}: {report.type}, {report.n_tensors} tensors, {report.nbytes / 1e6:.1f} MB, "
-        f"{report.bits_per_weight:.2f} bits per weight, {report.seconds:.1f} s",
-        file=sys.stderr,
+        f"{report.bits_per_weight:.2f} bits per weight, {report.seconds:.1f} s"
     )
+    f = report.figures
+    if f is not None:
+        text += (
+            f"\nbeside its source, weights alone, on {f.n_positions} tokens of Python: "
+            f"mean KL {f.kl_mean:.5f}, p99 {f.kl_p99:.5f}, top-1 {f.top1:.2%}, "
+            f"perplexity {f.perplexity:.4f} (source {f.perplexity_source:.4f})"
+        )
+    return text
 
 
 def _describe(plan: Plan) -> str:
-    """A plan as a table, with the seconds that quantizing will take about."""
+    """A plan as a table, with the memory and the time that its parts will take about."""
+    from halfbyte.convert.estimate import estimate
+
     lines = [f"{'format':8} {'tensors':>8} {'weights':>16} {'MB':>10} {'bits each':>10}"]
     for name, (n, weights, nbytes) in plan.formats().items():
         bits = 8 * nbytes / weights
@@ -70,25 +115,19 @@ def _describe(plan: Plan) -> str:
         f"{plan.bits_per_weight:10.2f}"
     )
     lines += [f"{name}: rows do not fit the type's blocks" for name in plan.fallbacks]
-    lines.append(f"memory: up to {plan.peak_nbytes / 1e6:.0f} MB")
-    lines.append(f"time: about {_seconds(plan):.0f} s of computing, and the disk's")
+    seconds = estimate(plan)
+    lines.append(f"{'':12} {'memory':>10} {'computing':>12}")
+    for name, nbytes, part_s in (
+        ("converting", plan.peak_nbytes, seconds.quantize_s),
+        ("measuring", plan.measuring_nbytes, seconds.measure_s),
+        ("--calibrate", plan.calibrating_nbytes, seconds.calibrate_s),
+    ):
+        lines.append(f"{name:12} {nbytes / 1e6:7.0f} MB {_duration(part_s):>12}")
+    lines.append("estimated for this machine; reading and writing come on top")
     return "\n".join(lines) + "\n"
 
 
-def _seconds(plan: Plan) -> float:
-    """Seconds that quantizing takes, from a sample of each format on this machine."""
-    import numpy as np
-
-    from halfbyte.kernels.formats import FORMATS
-    from halfbyte.kernels.quantize import quantize
-    from halfbyte.system import default_threads, set_up_kernels
-
-    set_up_kernels()
-    rows = np.random.default_rng(0).standard_normal((_SAMPLE_ROWS, _SAMPLE_INPUTS), np.float32)
-    threads, seconds = default_threads().count, 0.0
-    for name, (_, weights, _) in plan.formats().items():
-        quantize(rows[:1], FORMATS[name])  # compiles
-        begin = time.perf_counter()
-        quantize(rows, FORMATS[name], threads=threads)
-        seconds += (time.perf_counter() - begin) / rows.size * weights
-    return seconds
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

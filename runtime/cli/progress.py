@@ -14,7 +14,11 @@ _BAR_CELLS = 24
 _BYTES_FROM = 10_000_000
 # Stages, by their first word, that get a line of their own once they have taken so many seconds:
 # loading compiled kernels from the cache is the stage "compile" too, but takes no time.
-_ANNOUNCED_AFTER_S = {"download": 0.0, "convert": 0.0, "compile": 1.0}
+_ANNOUNCED_AFTER_S = {
+    "download": 0.0, "convert": 0.0, "calibrate": 0.0, "importance": 0.0, "measure": 1.0,
+    "compile": 1.0,
+}  # fmt: skip
+_TIME_LEFT_AFTER_S = 3.0
 
 
 class Bar:
@@ -42,7 +46,7 @@ class Bar:
         self._announce(stage, total, now - self._begun_s)
         if sys.stderr.isatty() and now - self._drawn_s >= _EVERY_S:
             self._drawn_s = now
-            self._draw(stage, done, total)
+            self._draw(stage, done, total, now - self._begun_s)
 
     def clear(self) -> None:
         """Take the bar off the screen, so that other text can be written."""
@@ -65,15 +69,23 @@ class Bar:
         sys.stderr.write(f"{stage}{_amount(total)}\n")
         sys.stderr.flush()
 
-    def _draw(self, stage: str, done: int, total: int) -> None:
+    def _draw(self, stage: str, done: int, total: int, seconds: float) -> None:
         fraction = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
         cells = int(fraction * _BAR_CELLS)
         line = f"{stage} [{'#' * cells}{'.' * (_BAR_CELLS - cells)}] {100 * fraction:3.0f} %"
+        if seconds > _TIME_LEFT_AFTER_S and fraction > 0:
+            line += f", {_duration(seconds * (1 / fraction - 1))} left"
         # A line that wraps could not be erased by \r.
         line = line[: shutil.get_terminal_size().columns - 1]
         sys.stderr.write(f"\r{line}\x1b[K")
         sys.stderr.flush()
         self._is_drawn = True
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def _amount(total: int) -> str:

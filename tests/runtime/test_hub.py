@@ -12,6 +12,7 @@ import pytest
 import halfbyte
 from halfbyte import catalogue, hub
 from halfbyte.catalogue import HubModel
+from halfbyte.convert.convert import plan_conversion
 from halfbyte.errors import ConversionError, DownloadError
 from halfbyte.hub import RemoteFile
 
@@ -132,6 +133,19 @@ def test_a_folder_of_the_hub_loads_by_name(server: Any, models: Path, tiny_folde
         assert model.config.name == "Tiny-hf"
         assert model.path == str(models / "org--Tiny-hf.gguf")
         assert len(model.complete([1, 5], max_tokens=3, stop_tokens=[]).tokens) <= 3
+
+
+def test_a_folder_of_the_hub_is_converted_by_name(
+    server: Any, models: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    files = {path.name: path.read_bytes() for path in tiny_folder.iterdir()}
+    server.repositories["org/Tiny-hf"] = server.Repository(files)
+    with pytest.raises(DownloadError, match="not in"):  # a dry run fetches nothing
+        plan_conversion("org/Tiny-hf", type="q4_0")
+    report = halfbyte.convert("org/Tiny-hf", tmp_path / "x.gguf", type="q4_0", measure=False)
+    with halfbyte.load(report.path) as model:
+        assert model.config.name == "Tiny-hf"
+    assert visible(models) == [] and not list(models.glob(".*.download"))
 
 
 def test_a_catalogue_name(server: Any, models: Path, converter: Converter) -> None:

@@ -177,6 +177,32 @@ def test_convert(run: Any, tiny_folder: Path, tmp_path: Path) -> None:
     assert outcome.code == 1 and "the source" in outcome.err
 
 
+def test_convert_says_what_was_lost(run: Any, tiny_folder: Path, tmp_path: Path) -> None:
+    target, page = tmp_path / "out.gguf", tmp_path / "page.html"
+    outcome = run("convert", str(tiny_folder), str(target), "--type", "q4_0", "--report", str(page))
+    assert outcome.code == 0 and "mean KL 0." in outcome.err
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    outcome = run("convert", str(tiny_folder), str(target), "--force", "--no-measure")
+    assert outcome.code == 0 and "KL" not in outcome.err
+    outcome = run("convert", str(tiny_folder), "x", "--no-measure", "--report", str(page))
+    assert outcome.code == 1 and "report" in outcome.err
+
+
+def test_convert_calibrates(run: Any, tiny_folder: Path, tmp_path: Path) -> None:
+    text, matrix = tmp_path / "text.py", tmp_path / "im.dat"
+    text.write_text("def total(values):\n    return sum(values)\n" * 8)
+    command = ["convert", str(tiny_folder), str(tmp_path / "a.gguf"), "--type", "q4_0"]
+    outcome = run(*command, "--calibrate", str(text), "--save-imatrix", str(matrix))
+    assert outcome.code == 0 and "GB of memory" in outcome.err
+    outcome = run(*command, "--force", "--imatrix", str(matrix))
+    assert outcome.code == 0
+    outcome = run(*command, "--force", "--imatrix", str(text))
+    assert outcome.code == 1 and "text.py" in outcome.err
+    for options in (["--imatrix", str(matrix), "--calibrate"], ["--save-imatrix", str(matrix)]):
+        outcome = run(*command, "--force", *options)
+        assert outcome.code == 1 and "imatrix" in outcome.err
+
+
 def test_convert_names_the_file_itself(
     run: Any, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +220,7 @@ def test_a_dry_run_writes_nothing(
     rows = {line.split()[0]: line.split() for line in outcome.out.splitlines()}
     n_weights = 300 * 64 * 2 + 2 * (64 * 64 * 2 + 32 * 64 * 2 + 3 * 96 * 64 + 2 * 64) + 64
     assert int(rows["all"][2].replace(",", "")) == n_weights
-    assert {"Q4_0", "Q8_0", "F32", "memory:", "time:"} <= set(rows)
+    assert {"Q4_0", "Q8_0", "F32", "converting", "measuring", "--calibrate"} <= set(rows)
     assert "output.weight: rows do not fit" in outcome.out
 
 

@@ -42,6 +42,18 @@ def test_long_stages_leave_a_line(screen: Screen) -> None:
     assert screen.getvalue().count("\n") == 1
 
 
+def test_the_time_left_is_shown_once_it_can_be_known(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([10.0, 12.0, 110.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    bar = Bar()
+    for done in (0, 1, 100):
+        bar("load", done, 4_000)
+    lines = screen.getvalue().split("\r")
+    assert "left" not in lines[2] and lines[3].endswith("  2 %, 1:05:00 left\x1b[K")
+
+
 def test_a_line_never_wraps(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     Bar()("a stage with a long name", 1, 2)
