@@ -39,7 +39,7 @@ def test_the_example_with_the_names_of_transformers_runs(
 
 def test_every_command_it_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
-    listed = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    listed = re.findall(r"^    (\w+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
     table = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", README, re.MULTILINE)
     named = [name for row in table for name in re.findall(r"`(\w+)`", row) if name.islower()]
     assert sorted(named) == sorted(listed)
