@@ -19,24 +19,8 @@ from halfbyte.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.oracle
 
-# llama.cpp's library takes the means; its programs read the file, which the gguf package does here.
-QUANTIZE = """
-import ctypes, sys
-import gguf, llama_cpp as L, numpy as np
-source, out, imatrix = sys.argv[1:]
-tensors = {t.name: t.data.ravel() for t in gguf.GGUFReader(imatrix).tensors} if imatrix else {}
-names = [n.removesuffix(".in_sum2") for n in tensors if n.endswith(".in_sum2")]
-means = [np.ascontiguousarray(tensors[n + ".in_sum2"] / tensors[n + ".counts"]) for n in names]
-entries = (L.llama_model_imatrix_data * (len(names) + 1))()
-for entry, name, mean in zip(entries, names, means):
-    entry.name, entry.size = name.encode(), len(mean)
-    entry.data = mean.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-params = L.llama_model_quantize_default_params()
-params.ftype, params.nthread, params.pure = 2, 1, True
-if imatrix:
-    params.imatrix = entries
-sys.exit(L.llama_model_quantize(source.encode(), out.encode(), ctypes.byref(params)))
-"""
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+Q4_0 = "2"
 
 
 def test_llama_cpp_does_better_with_it(shared_dir: Path, peer_python: Path, tmp_path: Path) -> None:
@@ -49,10 +33,10 @@ def test_llama_cpp_does_better_with_it(shared_dir: Path, peer_python: Path, tmp_
         ids = token_windows(tokenizer, packaged_text("calibration"), max_windows=12)
         save_importance(tmp_path / "i.gguf", collect_importance(FloatModel(source), ids))
         heldout = token_windows(tokenizer, packaged_text("heldout"), max_windows=6)
-        for imatrix in ("", str(tmp_path / "i.gguf")):
+        for imatrix in ((), ("--imatrix", tmp_path / "i.gguf")):
             out = tmp_path / "out.gguf"
-            subprocess.run([peer_python, "-c", QUANTIZE, f16, out, imatrix], check=True,
-                           capture_output=True)  # fmt: skip
+            command = [peer_python, BENCHMARKS / "peer_quantize.py", f16, out, Q4_0, "--pure"]
+            subprocess.run([*command, *imatrix], check=True, capture_output=True)
             with GGUFFile.open(out) as result_file:
                 result = GGUFSource(result_file, ModelConfig.from_gguf(result_file))
                 kl[imatrix] = measure(source, result, heldout).distance.mean_kl

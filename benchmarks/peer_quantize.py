@@ -1,0 +1,51 @@
+"""llama.cpp's quantizer; runs in `.venvs/peer`.
+
+    python peer_quantize.py SOURCE.gguf OUT.gguf FTYPE [--pure] [--imatrix FILE.gguf]
+
+FTYPE is a number of enum llama_ftype. The library takes an importance matrix as means, which its
+programs compute from the file's sums; here the gguf package reads them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import sys
+
+import gguf
+import llama_cpp as L
+import numpy as np
+
+SUMS, COUNTS = ".in_sum2", ".counts"
+
+
+def importance(path: str) -> tuple[ctypes.Array[L.llama_model_imatrix_data], list[np.ndarray]]:
+    """The matrix as llama.cpp takes it, and the arrays that it points to."""
+    tensors = {tensor.name: tensor.data.ravel() for tensor in gguf.GGUFReader(path).tensors}
+    names = [name.removesuffix(SUMS) for name in tensors if name.endswith(SUMS)]
+    means = [np.ascontiguousarray(tensors[n + SUMS] / tensors[n + COUNTS]) for n in names]
+    entries = (L.llama_model_imatrix_data * (len(names) + 1))()  # an empty one ends it
+    for entry, name, mean in zip(entries, names, means, strict=False):
+        entry.name, entry.size = name.encode(), len(mean)
+        entry.data = mean.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+    return entries, means
+
+
+def main() -> None:
+    """Quantize."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source")
+    parser.add_argument("out")
+    parser.add_argument("file_type", type=int)
+    parser.add_argument("--pure", action="store_true")
+    parser.add_argument("--imatrix")
+    args = parser.parse_args()
+    params = L.llama_model_quantize_default_params()
+    params.ftype, params.nthread, params.pure = args.file_type, 2, args.pure
+    if args.imatrix:
+        params.imatrix, kept = importance(args.imatrix)
+    sys.exit(L.llama_model_quantize(args.source.encode(), args.out.encode(), ctypes.byref(params)))
+
+
+if __name__ == "__main__":
+    main()
