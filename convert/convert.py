@@ -100,7 +100,8 @@ def convert(
     Raises:
         RequestError: an unknown type, or arguments that contradict each other.
         ConversionError: the source cannot be converted or the file cannot be written.
-        ModelFileError: the source is a broken .gguf file, or the importance matrix is broken.
+        ModelFileError: there is no source, it is a broken .gguf file, or the importance matrix is
+            broken.
     """
     begin_s = time.perf_counter()
     recipe = find_recipe(type)

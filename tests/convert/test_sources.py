@@ -102,7 +102,7 @@ def test_targets_that_cannot_be_written(f32: Path, tmp_path: Path) -> None:
 
 
 def test_sources_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match="no folder"):
+    with pytest.raises(ModelFileError, match="got nothing there"):
         convert(tmp_path / "none", tmp_path / "x.gguf")
     (tmp_path / "weights.bin").write_bytes(b"x")
     with pytest.raises(ConversionError, match=r"folder or a \.gguf"):
