@@ -3,9 +3,9 @@
     python benchmarks/conversion.py SOURCE [--types q4_0 q4_k_m ...] [--windows 8] [--no-calibrate]
 
 SOURCE is a Hugging Face folder or a .gguf file with float weights. Each type is made by halfbyte
-and by llama.cpp (in `.venvs/peer`), each also with what a text tells: halfbyte calibrates, llama.cpp
-gets the importance matrix of the same text. All are measured by the same code on the same held-out
-Python, in two kinds of figures that are never mixed:
+and by llama.cpp (in `.venvs/peer`), each also with what a text tells: halfbyte calibrates,
+llama.cpp gets the importance matrix of the same text. All are measured by the same code on the
+same held-out Python, in two kinds of figures that are never mixed:
 
     weights   the file's weights in float arithmetic: what conversion lost
     as run    the logits of the engine that the file is for, quantized activations included

@@ -43,7 +43,7 @@ def main() -> None:
     params = L.llama_model_quantize_default_params()
     params.ftype, params.nthread, params.pure = args.file_type, 2, args.pure
     if args.imatrix:
-        params.imatrix, kept = importance(args.imatrix)
+        params.imatrix, _kept = importance(args.imatrix)
     sys.exit(L.llama_model_quantize(args.source.encode(), args.out.encode(), ctypes.byref(params)))
 
 

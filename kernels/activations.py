@@ -2,10 +2,12 @@
 
 Quantized weights meet activations of 8 bits: each block of 32 inputs of a token becomes a record
 
-    q     32 signed bytes, x = d * q, within +-127
-    d     the scale, float
-    sum   the sum of the 32 q, a 16-bit integer: offsets and minima of weight blocks need it
-    half  the sum of the first 16, likewise
+    q       32 signed bytes, x = d * q, within +-127
+    d       the scale, float
+    d sum   d times the sum of the 32 q, float: what a minimum of a weight block is multiplied by
+    d half  d times the sum of the first 16, likewise
+    sum     the sum of the 32 q, a 16-bit integer: offsets of weight blocks need it
+    half    the sum of the first 16, likewise
 
 and the records lie block by block, token by token within a block: [K / 32][tokens]. A tile of
 tokens then reads neighbouring records; rows of their own would meet in the same cache sets.
@@ -35,7 +37,7 @@ from .simd import (
 )
 
 BLOCK = 32
-SCALE_AT, SUM_AT, HALF_AT, RECORD_NBYTES = 32, 36, 38, 40
+SCALE_AT, SCALED_SUM_AT, SCALED_HALF_AT, SUM_AT, HALF_AT, RECORD_NBYTES = 32, 36, 40, 44, 46, 48
 _INFINITY = np.float32(np.inf)
 
 
@@ -51,16 +53,15 @@ def quantize_block(x0, x1, record):
     A block is zero where its numbers are too small for 127 / largest to be finite.
     """
     largest = max_lanes(maximum(absolute(x0), absolute(x1)))
-    inverse = np.float32(127) / largest
-    if inverse < _INFINITY:
-        half = store_rounded_i8(record, mul(x0, splat(inverse)))
-        total = half + store_rounded_i8(record + 16, mul(x1, splat(inverse)))
-        put_f32(record + SCALE_AT, largest / np.float32(127))
-    else:
-        zero = splat(np.float32(0))
-        put_f32(record + SCALE_AT, largest * np.float32(0))  # NaN and infinity stay visible
-        half = store_rounded_i8(record, zero)
-        total = half + store_rounded_i8(record + 16, zero)
+    inverse, d = np.float32(127) / largest, largest / np.float32(127)
+    if not inverse < _INFINITY:
+        x0 = x1 = splat(np.float32(0))
+        inverse, d = np.float32(0), largest * np.float32(0)  # NaN and infinity stay visible
+    half = store_rounded_i8(record, mul(x0, splat(inverse)))
+    total = half + store_rounded_i8(record + 16, mul(x1, splat(inverse)))
+    put_f32(record + SCALE_AT, d)
+    put_f32(record + SCALED_SUM_AT, d * np.float32(total))
+    put_f32(record + SCALED_HALF_AT, d * np.float32(half))
     put_u16(record + SUM_AT, np.uint16(total))
     put_u16(record + HALF_AT, np.uint16(half))
 

@@ -146,6 +146,20 @@ def call_attention(tc: Any, function: Any, q: Any, q_stride: Any, n_queries: Any
     return _indirect(9, types.void(*[types.int64] * 10))
 
 
+@intrinsic
+def call_pages(tc: Any, function: Any, q: Any, position: Any, pages: Any, head_at: Any, begin: Any,
+               end: Any, partials: Any, stride: Any, scratch: Any) -> Any:  # fmt: skip
+    """Call a pages kernel of attention.py through its address."""
+    return _indirect(9, types.void(*[types.int64] * 10))
+
+
+@intrinsic
+def call_merge(tc: Any, function: Any, position: Any, partials: Any, stride: Any, out: Any
+               ) -> Any:  # fmt: skip
+    """Call a merge kernel of attention.py through its address."""
+    return _indirect(4, types.void(*[types.int64] * 5))
+
+
 def _indirect(n_args: int, signature: Any) -> Any:
     function_type = ir.FunctionType(ir.VoidType(), [I64] * n_args)
 

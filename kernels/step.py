@@ -22,16 +22,24 @@ takes less time than waiting for another's.
 from __future__ import annotations
 
 from .activations import RECORD_NBYTES, quantize_block, quantize_row, rms_norm_row
-from .atomics import call_attention, call_lookup, call_matmul, call_rope_append
+from .atomics import (
+    call_attention,
+    call_lookup,
+    call_matmul,
+    call_merge,
+    call_pages,
+    call_rope_append,
+)
 from .jit import device, kernel
+from .matmul import MIN_TILE_TOKENS, WAYS
 from .pool import finish, is_current, share, take
 from .rope import add_bias
 from .simd import get_f32, get_i64, load, mul, store
 from .vector_math import silu
 
-# A matrix, as words in the model table.
-LINEAR = ("narrow", "wide", "w", "n_panels", "n_units", "is_quantized")
-(_NARROW, _WIDE, _W, _N_PANELS, _N_UNITS, _IS_Q) = (8 * i for i in range(len(LINEAR)))
+# A matrix, as words in the model table: its kernels (matmul.py; 0: it has none), then the rest.
+LINEAR = (*WAYS, "w", "n_panels", "n_units", "is_quantized")
+(_NARROW, _VECTORS, _TILES, _W, _N_PANELS, _N_UNITS, _IS_Q) = (8 * i for i in range(len(LINEAR)))
 _LINEAR_NBYTES = 8 * len(LINEAR)
 
 # A layer: two norm weights, the biases of q, k and v (or 0), then its matrices.
@@ -46,12 +54,14 @@ LAYER_NBYTES = 8 * len(VECTORS) + _LINEAR_NBYTES * len(MATRICES)
 # The model table.
 MODEL = (
     "n_layers", "layers", "dim", "q_dim", "head_dim", "n_kv_heads", "group", "tile", "norm_eps",
-    "head_nbytes", "attention", "rope_append", "rope_table", "embd_lookup", "embd_w",
-    "embd_n_panels", "embd_n_units", "output_norm",
+    "head_nbytes", "attention", "attention_pages", "attention_merge", "partial_nbytes",
+    "rope_append", "rope_table", "embd_lookup", "embd_w", "embd_n_panels", "embd_n_units",
+    "output_norm",
 )  # fmt: skip
 (_N_LAYERS, _LAYERS, _DIM, _Q_DIM, _HEAD_DIM, _N_KV_HEADS, _GROUP, _TILE, _NORM_EPS,
- _HEAD_NBYTES, _ATTENTION, _ROPE_APPEND, _ROPE_TABLE, _EMBD_LOOKUP, _EMBD_W,
- _EMBD_N_PANELS, _EMBD_N_UNITS, _OUTPUT_NORM) = (8 * i for i in range(len(MODEL)))  # fmt: skip
+ _HEAD_NBYTES, _ATTENTION, _ATTENTION_PAGES, _ATTENTION_MERGE, _PARTIAL_NBYTES,
+ _ROPE_APPEND, _ROPE_TABLE, _EMBD_LOOKUP, _EMBD_W, _EMBD_N_PANELS, _EMBD_N_UNITS,
+ _OUTPUT_NORM) = (8 * i for i in range(len(MODEL)))  # fmt: skip
 _OUTPUT = 8 * len(MODEL)
 MODEL_NBYTES = _OUTPUT + _LINEAR_NBYTES
 
@@ -60,7 +70,7 @@ ARGS = (
     "model", "n_tokens", "tokens", "positions", "pages", "n_blocks", "blocks", "n_out", "out_rows",
     "logits", "logits_stride", "max_chunks", "x", "x_stride", "normed", "records", "qkv",
     "qkv_stride", "attended", "attended_stride", "hidden", "hidden_stride", "scratch",
-    "scratch_stride", "gate_up_at",
+    "scratch_stride", "gate_up_at", "n_splits", "first_page", "partials",
 )  # fmt: skip
 
 # A block of queries of one sequence: first row, queries, first position, its page addresses.
@@ -69,20 +79,24 @@ BLOCK_WORDS = 4
 
 @device
 def _product(linear, begin, end, records, floats, float_stride, n_tokens, y, y_stride, add, tile):
-    """Strips begin..end of y = W x, or y += W x: full tiles of tokens, then the rest."""
+    """Strips begin..end of y = W x, or y += W x, by the kernels that suit so many tokens."""
     x, x_stride, token_nbytes = records, n_tokens * RECORD_NBYTES, RECORD_NBYTES
     if get_i64(linear + _IS_Q) == 0:
         x, x_stride, token_nbytes = floats, float_stride, float_stride
     w, n_panels = get_i64(linear + _W), get_i64(linear + _N_PANELS)
     n_units = get_i64(linear + _N_UNITS)
-    n_wide = n_tokens // tile * tile
+    n_narrow, wide = n_tokens, get_i64(linear + _VECTORS)
+    if n_tokens >= MIN_TILE_TOKENS and get_i64(linear + _TILES) != 0:
+        n_narrow, wide = 0, get_i64(linear + _TILES)
+    elif wide != 0:  # a tile of few tokens takes as long as a full one
+        n_narrow = int(n_tokens % tile == 1)
+    n_wide = n_tokens - n_narrow
     if n_wide > 0:
-        call_matmul(get_i64(linear + _WIDE), w, n_panels, n_units, begin, end,
-                    x, x_stride, n_wide, y, y_stride, add)  # fmt: skip
-    if n_wide < n_tokens:
+        call_matmul(wide, w, n_panels, n_units, begin, end, x, x_stride, n_wide, y, y_stride, add)
+    if n_narrow > 0:
         call_matmul(get_i64(linear + _NARROW), w, n_panels, n_units, begin, end,
-                    x + n_wide * token_nbytes, x_stride, n_tokens - n_wide,
-                    y + n_wide * y_stride, y_stride, add)  # fmt: skip
+                    x + n_wide * token_nbytes, x_stride, n_narrow, y + n_wide * y_stride,
+                    y_stride, add)  # fmt: skip
 
 
 @device
@@ -156,55 +170,97 @@ def _project_qkv(pool, stage, model, layer, max_chunks, n_tokens, x, x_stride, n
 
 
 @device
-def _rope_append(
-    pool, stage, model, i_layer, k_at, v_at, n_tokens, positions, pages, qkv, qkv_stride
-):
-    """Add biases, rotate queries and keys to their positions; keys and values go to the cache."""
+def _rope_append_head(model, i_layer, k_at, v_at, head, position, pages, at):
+    """Add biases, rotate a token's queries and key; key and value of a head go to the cache."""
     layer = get_i64(model + _LAYERS) + i_layer * LAYER_NBYTES
     q_bias, k_bias, v_bias = (
         get_i64(layer + _Q_BIAS), get_i64(layer + _K_BIAS), get_i64(layer + _V_BIAS)
     )  # fmt: skip
-    n_kv_heads, head_nbytes = get_i64(model + _N_KV_HEADS), get_i64(model + _HEAD_NBYTES)
-    head_dim, group = get_i64(model + _HEAD_DIM), get_i64(model + _GROUP)
+    width, q_width = (
+        get_i64(model + _HEAD_DIM),
+        get_i64(model + _GROUP) * get_i64(model + _HEAD_DIM),
+    )
+    q, k, v = at + head * q_width * 4, at + k_at + head * width * 4, at + v_at + head * width * 4
+    if q_bias != 0:
+        add_bias(q, q_bias + head * q_width * 4, q_width)
+        add_bias(k, k_bias + head * width * 4, width)
+        add_bias(v, v_bias + head * width * 4, width)
+    page = get_i64(pages + position // 128 * 8)
+    in_page = (i_layer * get_i64(model + _N_KV_HEADS) + head) * get_i64(model + _HEAD_NBYTES)
+    call_rope_append(get_i64(model + _ROPE_APPEND), q, k, v,
+                     get_i64(model + _ROPE_TABLE) + position * width * 4, position,
+                     page + in_page)  # fmt: skip
+
+
+@device
+def _rope_append(
+    pool, stage, model, i_layer, k_at, v_at, n_tokens, positions, pages, qkv, qkv_stride
+):
+    """Queries and keys of all tokens are rotated; keys and values go to the cache."""
+    n_kv_heads = get_i64(model + _N_KV_HEADS)
     n_chunks = n_tokens * n_kv_heads
     chunk = take(pool, stage, n_chunks)
     while chunk >= 0:
         row, head = chunk // n_kv_heads, chunk % n_kv_heads
-        position = get_i64(positions + 8 * row)
-        page = get_i64(get_i64(pages + 8 * row) + position // 128 * 8)
-        at = qkv + row * qkv_stride
-        if q_bias != 0:
-            q_width, width = group * head_dim, head_dim
-            add_bias(at + head * q_width * 4, q_bias + head * q_width * 4, q_width)
-            add_bias(at + k_at + head * width * 4, k_bias + head * width * 4, width)
-            add_bias(at + v_at + head * width * 4, v_bias + head * width * 4, width)
-        call_rope_append(get_i64(model + _ROPE_APPEND), at + head * group * head_dim * 4,
-                         at + k_at + head * head_dim * 4, at + v_at + head * head_dim * 4,
-                         get_i64(model + _ROPE_TABLE) + position * head_dim * 4, position,
-                         page + (i_layer * n_kv_heads + head) * head_nbytes)  # fmt: skip
+        _rope_append_head(model, i_layer, k_at, v_at, head, get_i64(positions + 8 * row),
+                          get_i64(pages + 8 * row), qkv + row * qkv_stride)  # fmt: skip
         finish(pool, stage, n_chunks)
         chunk = take(pool, stage, n_chunks)
     return stage + 1
 
 
 @device
-def _attend(pool, stage, model, i_layer, n_blocks, blocks, qkv, qkv_stride, attended,
-            attended_stride, scratch):  # fmt: skip
-    """attended = softmax(q k / sqrt(d)) v, per block of queries and KV head."""
+def _attend(pool, stage, model, i_layer, k_at, v_at, n_tokens, n_blocks, blocks, qkv, qkv_stride,
+            attended, attended_stride, scratch):  # fmt: skip
+    """attended = softmax(q k / sqrt(d)) v, per block of queries and KV head.
+
+    A single token's heads need nothing of each other: each is rotated and appended here too.
+    """
     n_kv_heads, head_nbytes = get_i64(model + _N_KV_HEADS), get_i64(model + _HEAD_NBYTES)
     width = get_i64(model + _GROUP) * get_i64(model + _HEAD_DIM) * 4
     n_chunks = n_blocks * n_kv_heads
     chunk = take(pool, stage, n_chunks)
     while chunk >= 0:
         block, head = blocks + chunk // n_kv_heads * 32, chunk % n_kv_heads
-        row = get_i64(block)
+        row, position, pages = get_i64(block), get_i64(block + 16), get_i64(block + 24)
+        if n_tokens == 1:
+            _rope_append_head(model, i_layer, k_at, v_at, head, position, pages, qkv)
         call_attention(get_i64(model + _ATTENTION), qkv + row * qkv_stride + head * width,
-                       qkv_stride, get_i64(block + 8), get_i64(block + 16), get_i64(block + 24),
+                       qkv_stride, get_i64(block + 8), position, pages,
                        (i_layer * n_kv_heads + head) * head_nbytes,
                        attended + row * attended_stride + head * width, attended_stride,
                        scratch)  # fmt: skip
         finish(pool, stage, n_chunks)
         chunk = take(pool, stage, n_chunks)
+    return stage + 1
+
+
+@device
+def _attend_split(pool, stage, model, i_layer, position, pages, n_splits, first_page, partials,
+                  qkv, attended, scratch):  # fmt: skip
+    """The same for a single token whose pages are dealt to the threads; two stages."""
+    n_kv_heads, head_nbytes = get_i64(model + _N_KV_HEADS), get_i64(model + _HEAD_NBYTES)
+    width = get_i64(model + _GROUP) * get_i64(model + _HEAD_DIM) * 4
+    partial_nbytes = get_i64(model + _PARTIAL_NBYTES)
+    stride, n_pages = n_kv_heads * partial_nbytes, position // 128 + 1 - first_page
+    n_chunks = n_splits * n_kv_heads
+    chunk = take(pool, stage, n_chunks)
+    while chunk >= 0:
+        split, head = chunk // n_kv_heads, chunk % n_kv_heads
+        call_pages(get_i64(model + _ATTENTION_PAGES), qkv + head * width, position, pages,
+                   (i_layer * n_kv_heads + head) * head_nbytes,
+                   first_page + share(split, n_splits, n_pages),
+                   first_page + share(split + 1, n_splits, n_pages),
+                   partials + head * partial_nbytes, stride, scratch)  # fmt: skip
+        finish(pool, stage, n_chunks)
+        chunk = take(pool, stage, n_chunks)
+    stage += 1
+    head = take(pool, stage, n_kv_heads)
+    while head >= 0:
+        call_merge(get_i64(model + _ATTENTION_MERGE), position, partials + head * partial_nbytes,
+                   stride, attended + head * width)  # fmt: skip
+        finish(pool, stage, n_kv_heads)
+        head = take(pool, stage, n_kv_heads)
     return stage + 1
 
 
@@ -302,6 +358,9 @@ def step(pool, stage, args, thread):
     attended, attended_stride = get_i64(args + 144), get_i64(args + 152)
     hidden, hidden_stride = get_i64(args + 160), get_i64(args + 168)
     scratch_stride, gate_up_at = get_i64(args + 184), get_i64(args + 192)
+    n_splits, first_page, partials = (
+        get_i64(args + 200), get_i64(args + 208), get_i64(args + 216)
+    )  # fmt: skip
     scratch = get_i64(args + 176) + thread * scratch_stride
     if not is_current(pool, stage):
         return
@@ -324,10 +383,16 @@ def step(pool, stage, args, thread):
                            n_tokens, normed, records)  # fmt: skip
         stage = _project_qkv(pool, stage, model, layer, max_chunks, n_tokens, x, x_stride, normed,
                              records, qkv, qkv_stride)  # fmt: skip
-        stage = _rope_append(pool, stage, model, i_layer, k_at, v_at, n_tokens, positions, pages,
-                             qkv, qkv_stride)  # fmt: skip
-        stage = _attend(pool, stage, model, i_layer, n_blocks, blocks, qkv, qkv_stride, attended,
-                        attended_stride, work)  # fmt: skip
+        if n_tokens > 1 or n_splits > 1:
+            stage = _rope_append(pool, stage, model, i_layer, k_at, v_at, n_tokens, positions,
+                                 pages, qkv, qkv_stride)  # fmt: skip
+        if n_splits > 1:
+            stage = _attend_split(pool, stage, model, i_layer, get_i64(positions), get_i64(pages),
+                                  n_splits, first_page, partials, qkv, attended,
+                                  work)  # fmt: skip
+        else:
+            stage = _attend(pool, stage, model, i_layer, k_at, v_at, n_tokens, n_blocks, blocks,
+                            qkv, qkv_stride, attended, attended_stride, work)  # fmt: skip
         stage = _quantize_rows(pool, stage, n_tokens, attended, attended_stride, q_blocks, records)
         stage = _add_product(pool, stage, layer + _O, max_chunks, n_tokens, attended,
                              attended_stride, q_blocks if n_tokens == 1 else 0, records, x,

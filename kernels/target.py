@@ -4,6 +4,7 @@ The kernels are written on virtual vectors of 16 lanes, so only two things diffe
 the next: how a 4-way byte dot product is made, and which register tile is fastest. The ISA is
 read from the target that Numba really compiles for, never from the CPU alone:
 
+    amx          as avx512vnni, and tiles of 16 tokens by 16 rows for many tokens at once
     avx512vnni   vpdpbusd on 64 bytes
     avxvnni      vpdpbusd on 32 bytes
     avx2         moved signs, vpmaddubsw and vpmaddwd on 32 bytes; needs FMA and F16C
@@ -16,8 +17,11 @@ Numba's target for the whole process, so it must come before Numba compiles anyt
 
 from __future__ import annotations
 
+import ctypes
 import platform
+import sys
 from dataclasses import dataclass
+from functools import cache
 
 import llvmlite.binding as llvm
 import numba
@@ -39,29 +43,33 @@ class IsaError(ValueError):
 class Isa:
     """One way to compile the kernels. `needs` are LLVM feature names; `tile` is (panels, tokens).
 
-    `cpu` and `features` make Numba compile for exactly this ISA; empty: leave Numba's own choice.
+    `attention_tile` is (vectors, rows), half of the rows where few are left. `cpu` and `features` make Numba compile for exactly this ISA; empty: leave Numba's own choice.
     """
 
     name: str
     machine: str
     needs: tuple[str, ...]
     tile: tuple[int, int]
+    attention_tile: tuple[int, int]
     has_f16: bool
     cpu: str = ""
     features: str = ""
 
 
 _V3 = "+avx,+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+lzcnt,+movbe,+popcnt,+sse4.2"
+_V4 = _V3 + ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+_AVX512 = ("avx512f", "avx512bw", "avx512vl", "avx512vnni")
 
 # Best first. The tiles: 32 vector registers hold 2 x 4 sums and 2 x 4 dot products; with 16 of
 # half the width, 1 x 2 is the most that stays in registers.
 ISAS = (
-    Isa("avx512vnni", "x86", ("avx512f", "avx512bw", "avx512vl", "avx512vnni"), (2, 4), True),
-    Isa("avxvnni", "x86", ("avx2", "fma", "f16c", "avxvnni"), (1, 2), True, "x86-64-v3",
+    Isa("amx", "x86", (*_AVX512, "amx-tile", "amx-int8"), (2, 4), (2, 8), True),
+    Isa("avx512vnni", "x86", _AVX512, (2, 4), (2, 8), True, "x86-64-v4", _V4 + ",+avx512vnni"),
+    Isa("avxvnni", "x86", ("avx2", "fma", "f16c", "avxvnni"), (1, 2), (1, 4), True, "x86-64-v3",
         _V3 + ",+avxvnni"),
-    Isa("avx2", "x86", ("avx2", "fma", "f16c"), (1, 2), True, "x86-64-v3", _V3),
-    Isa("neon", "arm", ("neon", "dotprod"), (1, 4), True),
-    Isa("generic", "", (), (1, 1), False, "x86-64", "+sse2"),
+    Isa("avx2", "x86", ("avx2", "fma", "f16c"), (1, 2), (1, 4), True, "x86-64-v3", _V3),
+    Isa("neon", "arm", ("neon", "dotprod"), (1, 4), (1, 4), True),
+    Isa("generic", "", (), (1, 1), (1, 2), False, "x86-64", "+sse2"),
 )  # fmt: skip
 _BY_NAME = {isa.name: isa for isa in ISAS}
 
@@ -83,7 +91,7 @@ def force(name: str) -> None:
     if not _cpu_has(isa):
         raise IsaError(f"what this CPU supports ({', '.join(supported())})", name)
     before = numba.config.CPU_NAME, numba.config.CPU_FEATURES
-    if isa.cpu and _machine() == "x86":
+    if name != supported()[0] and isa.cpu and _machine() == "x86":
         numba.config.CPU_NAME = isa.cpu
         numba.config.CPU_FEATURES = isa.features
     if current() is not isa:
@@ -103,9 +111,7 @@ def supported() -> tuple[str, ...]:
 def current() -> Isa:
     """The ISA of the target that Numba compiles for in this process."""
     features = {f[1:] for f in target_features().split(",") if f.startswith("+")}
-    return next(
-        isa for isa in ISAS if isa.machine in ("", _machine()) and features.issuperset(isa.needs)
-    )
+    return next(isa for isa in ISAS if _fits(isa, features))
 
 
 def target_cpu() -> str:
@@ -119,10 +125,23 @@ def target_features() -> str:
 
 
 def _cpu_has(isa: Isa) -> bool:
-    if isa.machine not in ("", _machine()):
+    return _fits(isa, {name for name, has in llvm.get_host_cpu_features().items() if has})
+
+
+def _fits(isa: Isa, features: set[str]) -> bool:
+    """Whether this machine and a CPU with these features can run an ISA."""
+    if isa.machine not in ("", _machine()) or not features.issuperset(isa.needs):
         return False
-    host = llvm.get_host_cpu_features()
-    return all(host.get(feature, False) for feature in isa.needs)
+    return isa.name != "amx" or _may_use_tiles()
+
+
+@cache
+def _may_use_tiles() -> bool:
+    """Ask Linux for AMX's registers, which each process has to (arch_prctl(2))."""
+    if not sys.platform.startswith("linux"):
+        return False
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    return ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0
 
 
 def _machine() -> str:

@@ -22,7 +22,7 @@ from halfbyte.kernels import attention, step
 from halfbyte.kernels.activations import BLOCK, RECORD_NBYTES, padded
 from halfbyte.kernels.jit import Kernel
 from halfbyte.kernels.kv_layout import PAGE, KVLayout
-from halfbyte.kernels.matmul import matmul_kernel, tile_tokens
+from halfbyte.kernels.matmul import VECTORS, WAYS, matmul_kernel, tile_tokens, ways
 from halfbyte.kernels.panels import lookup_kernel, n_panels, pack_kernel
 from halfbyte.kernels.pool import Pool, run_job, serve
 from halfbyte.kernels.rope import rope_append_kernel, rope_table
@@ -31,6 +31,7 @@ from halfbyte.weights import Matrix, ModelWeights, layer_names, vector_names
 
 MAX_BATCH = 256  # rows of a step: the activations of a 7B model's layer then fit the L2 cache
 _CHUNKS_PER_THREAD = 8
+_MIN_SPLIT_PAGES = 3  # below, another stage costs more than an uneven share of the heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,17 @@ def kernels_for(config: ModelConfig, kv_type: str, formats: set[str], embd: str)
     group, layout = config.n_heads // config.n_kv_heads, kv_layout(config, kv_type)
     head = (kv_type, config.head_dim, layout.value_dim, group)
     window = config.sliding_window
-    tiles = sorted({1, tile_tokens()})
     return [
         serve,
         run_job,
         step.step,
         attention.attention_kernel(*head, window),
+        attention.pages_kernel(*head, window),
+        attention.merge_kernel(*head[1:], window),
         rope_append_kernel(*head),
         lookup_kernel(embd),
         *(pack_kernel(name) for name in sorted(formats)),
-        *(matmul_kernel(name, tile) for name in sorted(formats) for tile in tiles),
+        *(matmul_kernel(name, way) for name in sorted(formats) for way in ways(name)),
     ]
 
 
@@ -80,6 +82,7 @@ class Engine:
         self._pid = os.getpid()
         self._closed = False
         self._rope = np.zeros((0, config.head_dim), np.float32)
+        self._partials = np.zeros(0, np.uint8)
         self._frequencies = config.rope.frequencies(config.head_dim)
         if weights.rope_divisors is not None:
             self._frequencies /= weights.rope_divisors
@@ -155,7 +158,25 @@ class Engine:
         self._grow_rope(max(span.sequence.n_past + len(span.tokens) for span in spans))
         args = self._args
         args["n_tokens"], args["n_blocks"], args["n_out"] = n_tokens, len(blocks), n_out
+        self._split(blocks)
         return n_out
+
+    def _split(self, blocks: list[tuple[int, int, int, int]]) -> None:
+        """Deal a single token's pages to the threads where its KV heads are too few to share."""
+        args, (_, n_queries, position, _) = self._args, blocks[0]
+        args["n_splits"] = 1
+        n_wanted = -(-_CHUNKS_PER_THREAD * self.pool.n_threads // self.config.n_kv_heads)
+        if len(blocks) > 1 or n_queries > 1 or self.pool.n_threads == 1 or n_wanted == 1:
+            return
+        n_pages = position // PAGE + 1
+        first = attention.first_page(position, self.config.sliding_window)
+        if n_pages - first < _MIN_SPLIT_PAGES:
+            return
+        nbytes = n_pages * self.config.n_kv_heads * int(self._model["partial_nbytes"])
+        if self._partials.nbytes < nbytes:
+            self._partials = np.zeros(2 * nbytes, np.uint8)
+        args["n_splits"], args["first_page"] = min(n_pages - first, n_wanted), first
+        args["partials"] = self._partials.ctypes.data
 
     def _grow_rope(self, n_positions: int) -> None:
         have = len(self._rope)
@@ -190,10 +211,13 @@ class Engine:
             "head_dim": c.head_dim,
             "n_kv_heads": c.n_kv_heads,
             "group": self._group,
-            "tile": tile_tokens(),
+            "tile": tile_tokens(VECTORS),
             "norm_eps": int(np.float32(c.norm_eps).view(np.int32)),
             "head_nbytes": layout.head_nbytes,
             "attention": attention.attention_kernel(*head, c.sliding_window).address,
+            "attention_pages": attention.pages_kernel(*head, c.sliding_window).address,
+            "attention_merge": attention.merge_kernel(*head[1:], c.sliding_window).address,
+            "partial_nbytes": attention.partial_nbytes(layout.value_dim, self._group),
             "rope_append": rope_append_kernel(*head).address,
             "embd_lookup": lookup_kernel(embd.format.name).address,
             "embd_w": embd.address,
@@ -258,9 +282,9 @@ def _strips(n_rows: int) -> int:
 def _linear(matrix: Matrix) -> tuple[int, ...]:
     """A matrix as the step reads it (step.LINEAR)."""
     fmt = matrix.format
+    have = ways(fmt.name)
     return (
-        matmul_kernel(fmt.name, 1).address,
-        matmul_kernel(fmt.name, tile_tokens()).address,
+        *(matmul_kernel(fmt.name, way).address if way in have else 0 for way in WAYS),
         matrix.address,
         n_panels(matrix.n_rows),
         fmt.n_units(matrix.n_inputs),

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 
-RECORD = np.dtype([("q", "i1", 32), ("d", "<f4"), ("sum", "<i2"), ("half", "<i2")])
+RECORD = np.dtype([
+    ("q", "i1", 32), ("d", "<f4"), ("d sum", "<f4"), ("d half", "<f4"), ("sum", "<i2"),
+    ("half", "<i2"),
+])  # fmt: skip
 
 
 def fma(a: F32, b: F32, c: F32) -> F32:
@@ -63,6 +66,8 @@ def quantize_activations(x: F32) -> NDArray[np.void]:
     out["d"] = np.where(inverse > 0, largest / np.float32(127), np.float32(0))
     out["sum"] = out["q"].sum(-1, dtype=np.int16)
     out["half"] = out["q"][..., :16].sum(-1, dtype=np.int16)
+    for name in ("sum", "half"):
+        out["d " + name] = out["d"] * out[name].astype(np.float32)
     return np.ascontiguousarray(out.T)
 
 

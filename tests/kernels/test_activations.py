@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from halfbyte.kernels import activations
-from halfbyte.kernels.activations import HALF_AT, RECORD_NBYTES, SCALE_AT, SUM_AT, padded
+from halfbyte.kernels.activations import (
+    HALF_AT,
+    RECORD_NBYTES,
+    SCALE_AT,
+    SCALED_HALF_AT,
+    SCALED_SUM_AT,
+    SUM_AT,
+    padded,
+)
 
 Call = Callable[..., None]
 
@@ -18,7 +26,7 @@ Call = Callable[..., None]
 def quantize_rows(x, n_rows, n_blocks, records):
     for row in range(n_rows):
         activations.quantize_row(
-            x + row * n_blocks * 128, n_blocks, records + row * 40, n_rows * 40
+            x + row * n_blocks * 128, n_blocks, records + row * 48, n_rows * 48
         )  # fmt: skip
 
 
@@ -31,7 +39,10 @@ def _quantize(call: Call, naive: ModuleType, x: np.ndarray) -> np.ndarray:
 
 def test_a_record_lies_as_stated(naive: ModuleType) -> None:
     offsets = {name: field[1] for name, field in naive.RECORD.fields.items()}
-    assert offsets == {"q": 0, "d": SCALE_AT, "sum": SUM_AT, "half": HALF_AT}
+    assert offsets == {
+        "q": 0, "d": SCALE_AT, "d sum": SCALED_SUM_AT, "d half": SCALED_HALF_AT, "sum": SUM_AT,
+        "half": HALF_AT,
+    }  # fmt: skip
     assert naive.RECORD.itemsize == RECORD_NBYTES
 
 

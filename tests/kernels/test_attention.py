@@ -12,6 +12,9 @@ import pytest
 from halfbyte.kernels.attention import (
     MAX_ROWS,
     attention_kernel,
+    merge_kernel,
+    pages_kernel,
+    partial_nbytes,
     query_block,
     scratch_floats,
 )
@@ -134,6 +137,45 @@ def test_a_window_hides_what_lies_before_it(
         cache.addresses[0] = 0
         tail = _attend(call, cache, q[2 * PAGE :], 2 * PAGE, [1] * (N_POSITIONS - 2 * PAGE), window)
         assert (tail == one_by_one[2 * PAGE :]).all()
+
+
+def _attend_in_splits(
+    call: Call, cache: Cache, q: np.ndarray, position: int, borders: Sequence[int], window: int
+) -> np.ndarray:
+    """Attention of one query (2 heads x group, D), its pages dealt out at the borders."""
+    layout, (n_heads, d) = cache.layout, q.shape
+    group = n_heads // 2
+    head = layout.kv_type, d, layout.value_dim, group
+    stride = partial_nbytes(layout.value_dim, group) + 64
+    rng = np.random.default_rng(0)
+    scratch = rng.standard_normal(scratch_floats(layout.value_dim)).astype(np.float32)
+    room = np.zeros(n_heads * d + 32, np.float32)
+    room[: n_heads * d] = q.ravel()
+    out = np.full(n_heads * d, np.nan, np.float32)
+    for i in range(2):
+        where = i * group * d * 4
+        partials = np.full(stride * (position // PAGE + 1), 0xFF, np.uint8)
+        for begin, end in reversed(list(zip(borders, borders[1:], strict=False))):
+            call(pages_kernel(*head, window), room.ctypes.data + where, position, cache.addresses,
+                 i * layout.head_nbytes, begin, end, partials, stride, scratch)  # fmt: skip
+        call(merge_kernel(*head[1:], window), position, partials, stride,
+             out.ctypes.data + where)  # fmt: skip
+    return out.reshape(q.shape)
+
+
+@pytest.mark.parametrize("kv_type, d, group", SHAPES)
+@pytest.mark.parametrize("window", [0, 150])
+def test_pages_dealt_to_threads_give_the_same_bits(
+    call: Call, kv_type: str, d: int, group: int, window: int
+) -> None:
+    cache = _cache(kv_type, d, N_POSITIONS, seed=11)
+    q = _queries(1, group, d, seed=12)
+    for position in (5, 127, 128, 299):
+        whole = _attend(call, cache, q, position, [1], window)[0]
+        n = position // PAGE + 1
+        for borders in ([0, n], list(range(n + 1)), [0, n // 2, n]):
+            got = _attend_in_splits(call, cache, q[0], position, borders, window)
+            assert (got == whole).all(), borders
 
 
 @pytest.mark.parametrize("kv_type, d, group", SHAPES[:3])

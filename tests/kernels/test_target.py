@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import llvmlite.binding as llvm
 import pytest
 from llvmlite import ir
-from numba import types
 
-from halfbyte.kernels import simd, target, tiles
+from halfbyte.kernels import dots, simd, target
 from halfbyte.kernels.target import ISAS, Isa, IsaError
 
 RunPython = Callable[..., str]
 
 
 def test_isas_are_ordered_and_named_once() -> None:
-    assert target.names() == ("avx512vnni", "avxvnni", "avx2", "neon", "generic")
+    assert target.names() == ("amx", "avx512vnni", "avxvnni", "avx2", "neon", "generic")
     supported = target.supported()
     assert supported[-1] == "generic"
     assert list(supported) == [name for name in target.names() if name in supported]
-    assert set(tiles._DOT) == set(target.names())
+    assert set(dots._DOT) == set(target.names())
 
 
 def test_an_unknown_isa_is_refused_with_the_names() -> None:
-    with pytest.raises(IsaError, match=r"avx512vnni, .*generic, got 'sse9'"):
+    with pytest.raises(IsaError, match=r"amx, avx512vnni, .*generic, got 'sse9'"):
         target.force("sse9")
 
 
@@ -94,7 +92,7 @@ import sys
 from halfbyte.kernels import attention, matmul, step, target
 target.force(sys.argv[1])
 assert target.current().name == sys.argv[1]
-kernels = [matmul.matmul_kernel(n, matmul.tile_tokens()) for n in ("Q4_0", "Q8_0", "F16")]
+kernels = [matmul.matmul_kernel(n, matmul.ways(n)[-1]) for n in ("Q4_0", "Q8_0", "F16")]
 kernels += [attention.attention_kernel("f16", 64, 64, 3), step.step]
 for kernel in kernels:
     print("####", kernel.name)
@@ -103,20 +101,25 @@ for kernel in kernels:
 
 # Registers that an ISA lacks, and what its 4-way dot product is made of.
 FORBIDDEN = {
-    "avx512vnni": r"$^",
+    "amx": r"$^",
+    "avx512vnni": r"%tmm\d",
     "avxvnni": r"%(zmm\d|[xy]mm(1[6-9]|[23]\d)|k[0-7])\b",
     "avx2": r"%(zmm\d|[xy]mm(1[6-9]|[23]\d)|k[0-7])\b",
     "generic": r"%(zmm|ymm|xmm(1[6-9]|[23]\d))|\tv(add|mul|mov|fmadd)ps",
     "neon": r"$^",
 }
 DOT = {
+    "amx": r"tdpbssd.*%tmm",
     "avx512vnni": r"vpdpbusd.*%zmm",
     "avxvnni": r"\{vex\}\s+vpdpbusd.*%ymm",
     "avx2": r"vpmaddubsw.*%ymm",
     "generic": r"\tp(madd|mull)w",
     "neon": r"\bsdot\b",
 }
-WIDEST = {"avx512vnni": "%zmm", "avxvnni": "%ymm", "avx2": "%ymm", "generic": "%xmm", "neon": "v0"}
+WIDEST = {
+    "amx": "%zmm", "avx512vnni": "%zmm", "avxvnni": "%ymm", "avx2": "%ymm", "generic": "%xmm",
+    "neon": "v0",
+}  # fmt: skip
 
 
 @pytest.mark.skipif(target._machine() != "x86", reason="the tables above are of x86")
@@ -159,19 +162,16 @@ def emit_assembly() -> Callable[[str, str, str, ir.Module], str]:
 
 
 def _dot_module(isa: Isa, signed: bool, monkeypatch: pytest.MonkeyPatch) -> ir.Module:
-    """A function of (sums, codes, address of 4 bytes) that is one `dot` of a tile of one."""
+    """A function of (sums, codes, address of 4 bytes) that adds one dot product."""
     monkeypatch.setattr(target, "current", lambda: isa)
-    sums, codes = simd.Tile("i32", 1), simd.Tile("i8", 1)
-    signature, codegen = tiles._dot(signed)(None, sums, codes, types.int64, types.int64)
-    assert signature.return_type == sums
-    tile_types: list[Any] = [ir.ArrayType(t.vector, 1) for t in (sums, codes)]
+    sums, codes = (simd.Tile(kind, 1).vector for kind in ("i32", "i8"))
     module = ir.Module("dot")
-    function = ir.Function(
-        module, ir.FunctionType(tile_types[0], [*tile_types, simd.I64]), "one_dot"
-    )
+    function = ir.Function(module, ir.FunctionType(sums, [sums, codes, simd.I64]), "one_dot")
     builder = ir.IRBuilder(function.append_basic_block())
-    stride = ir.Constant(simd.I64, 0)
-    builder.ret(codegen(None, builder, signature, [*function.args, stride]))
+    total, code, x = function.args
+    found = [total]
+    dots._add_dots(builder, found, [code], x, signed)
+    builder.ret(found[0])
     return module
 
 

@@ -269,6 +269,18 @@ def test_a_full_batch_and_long_positions(engine: Engine, model: Any) -> None:
     assert (small.run(engine, tokens, [7] * 85 + [5]) == whole).all()
 
 
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_single_tokens_at_long_positions(
+    model: Any, pools: dict[int, Pool], n_threads: int
+) -> None:
+    """From three pages on, these are dealt to the threads."""
+    tokens, engine = model.tokens(400), model.engine(pools[n_threads])
+    whole = small.run(engine, tokens, [MAX_BATCH, 400 - MAX_BATCH])
+    assert (small.run(engine, tokens, [MAX_BATCH, *[1] * (400 - MAX_BATCH)]) == whole).all()
+    is_split = int(engine._args["n_splits"]) > 1
+    assert is_split == (n_threads > 1 and not engine.config.sliding_window)
+
+
 def test_every_isa_gives_the_same_bits(kernel_cache: Path) -> None:
     env = {k: v for k, v in os.environ.items() if k != "HALFBYTE_ISA"}
     digests = {}
