@@ -1,0 +1,147 @@
+"""The budget of one rendering: units of work and memory, taken before they are used.
+
+A unit stands for less than a microsecond, or 32 bytes.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+import re
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
+from itertools import chain
+from typing import Any
+
+from jinja2 import Undefined
+from jinja2.runtime import LoopContext
+
+UNIT_NBYTES = 32
+MAX_DATA_DEPTH = 64
+MAX_NAME = 200  # characters
+
+NUMBERS = (int, float)
+SCALARS = (str, int, float, type(None))
+SEQUENCES = (str, list, tuple, range)
+# Filters that would be generators give list iterators: alike in use, but their work is done, and
+# none is nested in another (CPython recurses through nested iterators without a check).
+ListIterator: Any = type(iter([]))
+CONTAINERS: Any = (list, tuple, dict, KeysView, ValuesView, ItemsView, ListIterator)
+ITERABLES: Any = (str, range, *CONTAINERS, Undefined)
+
+_LINE_ENDS = re.compile(r"\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+
+
+class OverBudget(Exception):
+    """The rendering has used up its units."""
+
+
+def units_of(text: str, growth: int = 1) -> int:
+    """What a text measures, or one that so many times as many characters come of."""
+    return growth * len(text) * (1 if text.isascii() else 4) // UNIT_NBYTES
+
+
+class Budget:
+    """What is left to one rendering."""
+
+    def __init__(self, units: int) -> None:
+        self._left = units
+
+    def spend(self, units: int) -> None:
+        """Takes units from the budget, before the work is done."""
+        # A negative price would fill the budget up.
+        self._left -= max(units, 0)
+        if self._left < 0:
+            raise OverBudget
+
+    def spend_text(self, length: int, *made_of: str) -> None:
+        """Pays for a text of some length."""
+        width = 1 if all(text.isascii() for text in made_of) else 4
+        self.spend(1 + length * width // UNIT_NBYTES)
+
+    def spend_sequence(self, length: int, *made_of: Any) -> None:
+        """Pays for a text, list or tuple of some length."""
+        if isinstance(made_of[0], str):
+            self.spend_text(length, *made_of)
+        else:
+            self.spend(1 + length // 4)
+
+    def spend_search(self, text: str, wanted: int) -> None:
+        """Pays for a search for that many characters: at worst, each is tried at each place."""
+        self.spend(1 + units_of(text, 1 + min(wanted, 100) // 8))
+
+    def spend_lines(self, text: str, width: int) -> None:
+        """Pays for the lines of a text, each widened by so much."""
+        self.spend(1 + len(text) // 8)
+        n_lines = sum(1 for _ in _LINE_ENDS.finditer(text)) + 1
+        self.spend(3 * n_lines + 2 * units_of(text) + n_lines * max(width, 0) * 4 // UNIT_NBYTES)
+
+    def walk(
+        self, value: object, growth: int = 1, *, indent: int = 0, is_text: bool = False
+    ) -> int:
+        """Pays for a look at a value and all that it contains, once per path to it.
+
+        Args:
+            value: anything.
+            growth: how many characters may come of one, where the value will be written.
+            indent: how far it will be indented at each level.
+            is_text: whether objects without a text are refused.
+
+        Returns:
+            The units.
+        """
+        before, level = self._left, [value]
+        for depth in range(MAX_DATA_DEPTH):
+            below: list[object] = []
+            for item in level:
+                self.spend(1 + indent * depth // UNIT_NBYTES)
+                if isinstance(item, str):
+                    self.spend(units_of(item, growth))
+                elif isinstance(item, int):
+                    self.spend(item.bit_length() // 64)
+                elif isinstance(item, range):
+                    self.spend(len(item))  # read through where a text is looked for in it
+                elif isinstance(item, CONTAINERS):
+                    below.extend(self._children(item))
+                elif is_text and not isinstance(item, (*SCALARS, range, Undefined)):
+                    raise TypeError(f"a {type(item).__name__} has no text")
+            if not below:
+                return before - self._left
+            level = below
+        raise ValueError(f"data nested deeper than {MAX_DATA_DEPTH} levels")
+
+    def _children(self, value: Any) -> Iterable[object]:
+        self.spend(2 * operator.length_hint(value))
+        if isinstance(value, dict):
+            return chain(value, value.values())
+        # Reading must not use an iterator up.
+        items: Iterable[object] = copy.copy(value) if type(value) is ListIterator else value
+        return items
+
+    def each(self, value: Any, units: int = 1) -> Iterator[Any]:
+        """The items of an iterable, each paid for."""
+        if isinstance(value, LoopContext) or not isinstance(value, ITERABLES):
+            raise TypeError(f"a {type(value).__name__} is not iterable")
+        # Each character is a new object unless it is in Latin-1.
+        price = units + 2 * isinstance(value, str)
+        for item in value:
+            self.spend(price)
+            yield item
+
+    def text(self, value: object) -> str:
+        """The text that a value is written as."""
+        if isinstance(value, str):
+            return value
+        if isinstance(value, SCALARS):
+            self.spend(4)
+            return str(value)
+        # Within a container, one character may be written as ten.
+        self.walk(value, 10, is_text=True)
+        if isinstance(value, ListIterator):
+            raise TypeError("an iterator has no text: the filter list is missing")
+        return str(value)
+
+    def concat(self, pieces: Iterable[str]) -> str:
+        """The text of a body."""
+        parts = list(pieces)
+        self.spend_text(sum(map(len, parts)), *parts)
+        return "".join(parts)

@@ -1,0 +1,112 @@
+"""Operators, each with the price of what it reads and what it would make."""
+
+from __future__ import annotations
+
+import builtins
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import Undefined
+
+from halfbyte.prompt.template.budget import NUMBERS, SCALARS, SEQUENCES, Budget, units_of
+
+MAX_INT_BITS = 4096
+
+_PRINTF = re.compile(r"%(?:\(\w{1,99}\))?[-#0 +]{0,5}\d{0,3}(?:\.\d{0,3})?[diouxXeEfFgGcrsa%]")
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
+    "//": operator.floordiv, "%": operator.mod, "**": operator.pow,
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "lteq": operator.le,
+    "gt": operator.gt, "gteq": operator.ge,
+    "in": lambda left, right: left in right, "notin": lambda left, right: left not in right,
+}  # fmt: skip
+
+
+class Operators:
+    """Operators that draw on a budget."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+
+    def binary(self, symbol: str, left: Any, right: Any) -> Any:
+        """`left symbol right`, for + - * / // % and **."""
+        if isinstance(left, NUMBERS) and isinstance(right, NUMBERS):
+            _check_int(symbol, left, right)
+        elif symbol == "%" and isinstance(left, str):
+            return self.printf(left, right)
+        elif symbol == "+" and type(left) is type(right) and isinstance(left, (str, list, tuple)):
+            self._budget.spend_sequence(len(left) + len(right), left, right)
+        elif symbol == "*" and isinstance(left, int) and isinstance(right, (str, list, tuple)):
+            self._budget.spend_sequence(left * len(right), right)
+        elif symbol == "*" and isinstance(right, int) and isinstance(left, (str, list, tuple)):
+            self._budget.spend_sequence(right * len(left), left)
+        elif not isinstance(left, Undefined) and not isinstance(right, Undefined):
+            kinds = f"{type(left).__name__} and {type(right).__name__}"
+            raise TypeError(f"operator {symbol} takes no {kinds}")
+        return _OPERATORS[symbol](left, right)
+
+    def slice(self, value: Any, start: Any, stop: Any, step: Any) -> Any:
+        """`value[start:stop:step]`."""
+        part = builtins.slice(start, stop, step)
+        if isinstance(value, Undefined):
+            return value[part]
+        if not isinstance(value, SEQUENCES):
+            raise TypeError(f"a {type(value).__name__} has no slices")
+        made_of = [value] if isinstance(value, str) else [()]
+        self._budget.spend_sequence(len(range(*part.indices(len(value)))), *made_of)
+        return value[part]
+
+    def concat(self, *values: object) -> str:
+        """`a ~ b ~ c`."""
+        return self._budget.concat([self._budget.text(value) for value in values])
+
+    def compare(self, left: Any, *rest: Any) -> Any:
+        """`a < b < c`, as a, "lt", b, "lt", c."""
+        result: Any = True
+        for symbol, right in zip(rest[::2], rest[1::2], strict=True):
+            result = self.compare_two(symbol, left, right)
+            if not result:
+                break
+            left = right
+        return result
+
+    def compare_two(self, symbol: str, left: Any, right: Any) -> Any:
+        """`left symbol right`, for == != < <= > >= in and `notin`, by Jinja's names."""
+        if symbol in ("in", "notin") and isinstance(left, str) and isinstance(right, str):
+            self._budget.spend_search(right, len(left))
+        else:
+            self._budget.walk(left)
+            self._budget.walk(right)
+        return _OPERATORS[symbol](left, right)
+
+    def key(self, key: object) -> object:
+        """A dict's key: hashed, so only scalars, since a tuple may be as large as you like."""
+        if not isinstance(key, SCALARS):
+            raise TypeError(f"a {type(key).__name__} cannot be a key")
+        return key
+
+    def printf(self, text: str, values: Any) -> str:
+        """`text % values`, whose widths and precisions have at most three digits."""
+        self._budget.spend_search(text, 8)
+        n_fields = sum(1 for _ in _PRINTF.finditer(text))
+        if text.count("%") > sum(field.group().count("%") for field in _PRINTF.finditer(text)):
+            raise ValueError("a format's widths have three digits at most, and no stars")
+        units = self._budget.walk(values, 10, is_text=True)
+        self._budget.spend(n_fields * (units + 64) + units_of(text))
+        return str.__mod__(text, values)
+
+
+def _check_int(symbol: str, left: Any, right: Any) -> None:
+    """Refuses whole numbers of thousands of digits before they are computed."""
+    if not isinstance(left, int) or not isinstance(right, int):
+        return
+    n, m = left.bit_length(), right.bit_length()
+    bits = max(n, m)
+    if symbol == "*":
+        bits = n + m
+    elif symbol == "**":
+        bits = max(bits, n * max(right, 0))
+    if bits > MAX_INT_BITS:
+        raise OverflowError(f"whole numbers have at most {MAX_INT_BITS} bits here")

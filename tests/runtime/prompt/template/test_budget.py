@@ -1,0 +1,94 @@
+"""The budget: every operation pays for its size, and what a rendering may spend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from halfbyte.errors import TemplateError
+from halfbyte.prompt.template import ChatTemplate, chat_template
+from halfbyte.prompt.template.budget import Budget
+
+WORK = "bounded amount of work"
+LARGE = "{% set s = 'a' * 10 ** 7 %}"  # three fifths of the budget below
+LONG = "{% set s = [0] * 12 * 10 ** 5 %}"  # as much
+LINES = "{% set s = 'a\\n' * 150000 %}"
+PATH = "{% set s = 'a.' * 100000 %}"
+
+
+def user(content: str) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+@pytest.mark.parametrize(
+    ("before", "operation"),
+    [
+        *((LARGE, f"s{method}") for method in (
+            ".count('b')", ".find('b')", ".strip()", ".startswith('b')", ".isalpha()", ".upper()",
+            ".split('b')", ".rsplit('b')", ".split()", ".splitlines()", ".replace('b', 'c')",
+            ".partition('b')", "[:]", "[::-1]", " + 'b'", " ~ ''", " == s", " < s", " is lower",
+            " in ['b']", " | trim", " | upper", " | replace('b', 'c')", " | indent", " | e",
+            " | title", " | list", " | reverse", " | tojson", " | map('upper')", " is eq s",
+            ".format()", ".join(['', ''])",
+        )),
+        (LARGE, "'b' in s"), (LARGE, "'b' not in s"), (LARGE, "'%s' % s"),
+        (LARGE, "'{}'.format(s)"),
+        (LARGE, "[s] | join"), (LARGE, "''.join([s])"), (LARGE, "[s] | string"),
+        (LARGE, "[s] == [1]"),
+        (LARGE, "'b' is in s"), (LARGE, "[s] | sort"), (LARGE, "{'a': s} | dictsort"),
+        (LARGE, "'%s' | format(s)"),
+        *((LONG, f"s{method}") for method in (
+            "[:]", " + [1]", " | list", " | sort", " | first ~ s | sum", " | join", " | unique",
+            " | map('string')", " | select", " | reverse", " | batch(2)", " | string", " | tojson",
+            ".index(1)", ".count(1)", " == s", " | min",
+        )),
+        (LONG, "1 in s"), (LONG, "'%s' % [s]"),
+        (LINES, "s.splitlines()"), (LINES, "s | indent(200)"), (LINES, "s.replace('a', 'b' * 999)"),
+        (LINES, "s.split() | list"), (LINES, "(s | list)[:]"), (LINES, "s | title"),
+        (PATH, "[1] | map(attribute=s, default=1)"), (PATH, "[1] | join(attribute=s)"),
+        ("{% set s = 'a' * 2 * 10 ** 6 %}", "('b' * 99) in s"),
+        ("{% set s = 'a' * 2 * 10 ** 6 %}", "s.count('b' * 99)"),
+        ("{% set s = '%d' * 10 ** 4 %}", "s % {}"),
+        ("", "[1] | batch(600000, 1)"),
+    ],
+)  # fmt: skip
+def test_each_operation_pays_for_its_size(
+    before: str, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_template, "WORK", 500_000)
+    assert ChatTemplate(before).render([]) == ""
+    with pytest.raises(TemplateError, match=WORK):
+        ChatTemplate(f"{before}{{% set x = {operation} %}}").render([])
+
+
+def test_what_stands_outside_loops_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_template, "WORK", 1000)
+    assert ChatTemplate("{% set a = b %}" * 50).render([]) == ""
+    with pytest.raises(TemplateError, match=WORK):
+        ChatTemplate("{% set a = b %}" * 500).render([])
+
+
+def test_nothing_is_computed_before_it_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = ChatTemplate("{% if messages %}{{ 'ab' * 10 ** 4 | int }}{% endif %}")
+    assert len(compiled.render([user("a")])) == 20_000
+    calls: list[int] = []
+    monkeypatch.setattr(Budget, "spend", lambda self, units: calls.append(units))
+    ChatTemplate("{{ 'a' | replace('', 'b') }}{{ 'a' < 'b' }}{{ 2 ** 9 ~ 'a'.upper() }}{{ 1.5 }}")
+    assert not calls
+
+
+def test_each_rendering_has_its_own_budget() -> None:
+    compiled = ChatTemplate("{% for i in range(messages[0].n) %}x{% endfor %}")
+    for _ in range(5):
+        assert len(compiled.render([{"n": 100_000}])) == 100_000
+        with pytest.raises(TemplateError, match=WORK):
+            compiled.render([{"n": 10_000_000}])
+
+
+def test_the_budget_grows_with_the_conversation() -> None:
+    compiled = ChatTemplate("{% for m in messages %}{{ m.content | trim | upper }}{% endfor %}")
+    messages = [user("aé" * 10_000) for _ in range(1000)]
+    assert len(compiled.render(messages)) == 20_000_000
+    with pytest.raises(TemplateError, match=WORK):
+        ChatTemplate("{{ 'é' * 20000000 }}").render([user("a")])
