@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from halfbyte.completion import Stats
+
+_N_PART = 1 << 16  # items of a long list that are written together
 
 
 def stats_line(stats: Stats, nbytes_per_token: int, *notes: str) -> str:
@@ -48,4 +52,26 @@ def peak_nbytes() -> int | None:
 
 def print_json(value: object) -> None:
     """One line of JSON on stdout."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    print(_json(value))
+
+
+def print_json_in_parts(values: Mapping[str, object]) -> None:
+    """One object on stdout as `print_json` does; a value that is an iterator is a long list."""
+    begin = "{"
+    for name, value in values.items():
+        sys.stdout.write(f"{begin}{_json(name)}: ")
+        sys.stdout.writelines(_list_parts(value) if isinstance(value, Iterator) else [_json(value)])
+        begin = ", "
+    print("}")
+
+
+def _list_parts(items: Iterator[object]) -> Iterator[str]:
+    begin = "["
+    while part := list(islice(items, _N_PART)):
+        yield begin + _json(part)[1:-1]
+        begin = ", "
+    yield "]" if begin == ", " else "[]"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -58,12 +58,13 @@ def run(args: argparse.Namespace) -> None:
     else:
         add_bos = False if args.no_bos else None
         ids = tokenizer.encode(prompt, add_bos=add_bos, parse_markers=args.parse_markers)
-    pieces = [tokenizer.piece(i) for i in ids]
+    pieces = {i: tokenizer.piece(i) for i in set(ids)}
     if args.json:
-        report.print_json({"ids": ids, "pieces": pieces, **order})
+        named = (pieces[i] for i in ids)
+        report.print_json_in_parts({"ids": iter(ids), "pieces": named, **order})
         return
-    for i, piece in zip(ids, pieces, strict=True):
-        print(f"{i:8}  {piece!r}")
+    lines = {i: f"{i:8}  {piece!r}\n" for i, piece in pieces.items()}
+    sys.stdout.writelines(lines[i] for i in ids)
     for name, value in order.items():
         print(f"{name} {value}", file=sys.stderr)
 

@@ -81,10 +81,11 @@ class ByteLevelBackend:
         if absent:
             raise TokenizerError(f"text: this vocabulary has no token for byte {min(absent):#04x}")
         tokenizer = self._complete if parse_markers else self._plain
-        ids: list[int] = []
-        for part in cutting.parts(text, self._boundary):
-            ids += tokenizer.encode(part, add_special_tokens=False).ids
-        return ids
+        return cutting.encode(
+            text,
+            self._boundary,
+            lambda part: tokenizer.encode(part, add_special_tokens=False).ids,
+        )
 
     @cached_property
     def _complete(self) -> _Tokenizer:

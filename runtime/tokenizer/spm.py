@@ -42,12 +42,7 @@ class SentencePieceBackend:
         processor = self._complete if parse_markers and self._markers else self._plain
         if is_start and self.adds_space:
             text = f" {text}"
-        if len(text) <= cutting.PART:
-            return list(processor.encode(text))
-        ids: list[int] = []
-        for part in cutting.parts(text, self._boundary):
-            ids += processor.encode(part)
-        return ids
+        return cutting.encode(text, self._boundary, processor.encode)
 
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
         """The text bytes that a piece stands for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,31 @@ def test_tokenize(run: Any, file: Path) -> None:
 def test_tokenize_json_without_bos(run: Any, file: Path) -> None:
     outcome = run("tokenize", "-m", str(file), "-p", "-", "--json", "--no-bos", stdin=b"ab")
     assert json.loads(outcome.out) == {"ids": [262, 261], "pieces": ["▁a", "b"]}
+
+
+def test_tokenize_json_of_nothing(run: Any, file: Path) -> None:
+    outcome = run("tokenize", "-m", str(file), "-p", "", "--json", "--no-bos")
+    assert outcome.out == '{"ids": [], "pieces": []}\n'
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+def test_tokenize_needs_little_memory_for_a_long_text(run: Any, file: Path, is_json: bool) -> None:
+    n = 200_000
+    argv = ("tokenize", "-m", str(file), "-p", "-", "--no-bos", *["--json"] * is_json)
+    tracemalloc.start()
+    try:
+        outcome = run(*argv, stdin=b"ab" * n)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    ids = [262, *[261, 260] * (n - 1), 261]
+    if is_json:
+        names = {260: "a", 261: "b", 262: "▁a"}
+        assert json.loads(outcome.out) == {"ids": ids, "pieces": [names[i] for i in ids]}
+    else:
+        assert [int(line.split()[0]) for line in outcome.out.splitlines()] == ids
+    # The ids are 8 bytes a token; the output, which the test itself reads, is 14 or 17.
+    assert peak < 60 * len(ids)
 
 
 def test_pull_lists_the_catalogue(

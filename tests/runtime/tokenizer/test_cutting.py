@@ -48,6 +48,15 @@ def parts_seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     yield seen
 
 
+def test_ids_of_a_long_text_are_few_objects(
+    small_spm: Tokenizer, small_bpe: tuple[Tokenizer, HFTokenizer]
+) -> None:
+    for tokenizer in (small_spm, small_bpe[0]):
+        ids = tokenizer.encode(LONG["lines"])
+        assert max(ids) > 256  # up to there CPython has one object anyway
+        assert len({id(i) for i in ids}) == len(set(ids))
+
+
 @pytest.mark.parametrize("name", LONG)
 def test_sentencepiece_ids_of_a_long_text(
     small_spm: Tokenizer, theirs_spm: SentencePieceProcessor, parts_seen: list[int], name: str
