@@ -16,6 +16,7 @@ from jinja2 import Undefined
 from jinja2.runtime import LoopContext
 
 UNIT_NBYTES = 32
+BITS_PER_UNIT = 64  # of whole numbers
 MAX_DATA_DEPTH = 64
 MAX_NAME = 200  # characters
 
@@ -97,7 +98,7 @@ class Budget:
                 if isinstance(item, str):
                     self.spend(units_of(item, growth))
                 elif isinstance(item, int):
-                    self.spend(item.bit_length() // 64)
+                    self.spend(item.bit_length() // BITS_PER_UNIT)
                 elif isinstance(item, range):
                     self.spend(len(item))  # read through where a text is looked for in it
                 elif isinstance(item, CONTAINERS):
@@ -132,7 +133,7 @@ class Budget:
         if isinstance(value, str):
             return value
         if isinstance(value, SCALARS):
-            self.spend(4)
+            self.spend(4 + (value.bit_length() // BITS_PER_UNIT if isinstance(value, int) else 0))
             return str(value)
         # Within a container, one character may be written as ten.
         self.walk(value, 10, is_text=True)

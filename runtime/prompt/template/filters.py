@@ -206,8 +206,10 @@ class Filters:
 
     def _check_number(self, value: object) -> None:
         # CPython reads numbers in quadratic time.
-        if isinstance(value, str) and len(value) > MAX_NUMBER:
-            raise ValueError(f"a number of {len(value)} characters")
+        if isinstance(value, str):
+            if len(value) > MAX_NUMBER:
+                raise ValueError(f"a number of {len(value)} characters")
+            self._budget.spend(len(value) // 4)
 
     def _round(self, value: Any, precision: int = 0, method: str = "common") -> Any:
         if not isinstance(value, (*NUMBERS, Undefined)) or abs(precision) > 100:

@@ -38,16 +38,16 @@ def functions_by_name(budget: Budget, operators: Operators) -> dict[str, Callabl
     def raise_exception(message: object = "") -> None:
         raise Refusal(budget.text(message))
 
+    def strftime_now(format: object) -> str:
+        if not isinstance(format, str) or not _STRFTIME.fullmatch(format):
+            raise ValueError("strftime_now takes at most 100 plain characters and directives")
+        budget.spend(len(format))
+        return datetime.now().strftime(format)
+
     return {
         "range": partial(range),
         "dict": partial(make_dict),
         "namespace": partial(make_namespace),
         "raise_exception": partial(raise_exception),
-        "strftime_now": partial(_strftime_now),
+        "strftime_now": partial(strftime_now),
     }
-
-
-def _strftime_now(format: object) -> str:
-    if not isinstance(format, str) or not _STRFTIME.fullmatch(format):
-        raise ValueError("strftime_now takes at most 100 plain characters and directives")
-    return datetime.now().strftime(format)

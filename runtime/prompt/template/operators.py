@@ -10,7 +10,14 @@ from typing import Any
 
 from jinja2 import Undefined
 
-from halfbyte.prompt.template.budget import NUMBERS, SCALARS, SEQUENCES, Budget, units_of
+from halfbyte.prompt.template.budget import (
+    BITS_PER_UNIT,
+    NUMBERS,
+    SCALARS,
+    SEQUENCES,
+    Budget,
+    units_of,
+)
 
 MAX_INT_BITS = 4096
 
@@ -33,7 +40,7 @@ class Operators:
     def binary(self, symbol: str, left: Any, right: Any) -> Any:
         """`left symbol right`, for + - * / // % and **."""
         if isinstance(left, NUMBERS) and isinstance(right, NUMBERS):
-            _check_int(symbol, left, right)
+            self._budget.spend(_int_bits(symbol, left, right) // BITS_PER_UNIT)
         elif symbol == "%" and isinstance(left, str):
             return self.printf(left, right)
         elif symbol == "+" and type(left) is type(right) and isinstance(left, (str, list, tuple)):
@@ -98,10 +105,10 @@ class Operators:
         return str.__mod__(text, values)
 
 
-def _check_int(symbol: str, left: Any, right: Any) -> None:
-    """Refuses whole numbers of thousands of digits before they are computed."""
+def _int_bits(symbol: str, left: Any, right: Any) -> int:
+    """The size of a whole number that is about to be computed; one of thousands of digits fails."""
     if not isinstance(left, int) or not isinstance(right, int):
-        return
+        return 0
     n, m = left.bit_length(), right.bit_length()
     bits = max(n, m)
     if symbol == "*":
@@ -110,3 +117,4 @@ def _check_int(symbol: str, left: Any, right: Any) -> None:
         bits = max(bits, n * max(right, 0))
     if bits > MAX_INT_BITS:
         raise OverflowError(f"whole numbers have at most {MAX_INT_BITS} bits here")
+    return bits

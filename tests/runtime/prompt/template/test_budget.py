@@ -62,6 +62,26 @@ def test_each_operation_pays_for_its_size(
         ChatTemplate(f"{before}{{% set x = {operation} %}}").render([])
 
 
+@pytest.mark.parametrize(
+    ("operation", "small", "large"),
+    [
+        ("x | string", "7", "2 ** 2000 * 2 ** 2000"),
+        ("x // 7", "7", "2 ** 2000 * 2 ** 2000"),
+        ("x | int", "'7'", "'7' * 999"),
+        ("x | float", "'7'", "'7' * 999"),
+        ("strftime_now(x)", "'%c'", "'%c' * 100"),
+    ],
+)
+def test_what_python_takes_long_for_pays(
+    operation: str, small: str, large: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_template, "WORK", 500_000)
+    loop = f"{{% for i in range(8000) %}}{{% set y = {operation} %}}{{% endfor %}}"
+    assert ChatTemplate(f"{{% set x = {small} %}}{loop}").render([]) == ""
+    with pytest.raises(TemplateError, match=WORK):
+        ChatTemplate(f"{{% set x = {large} %}}{loop}").render([])
+
+
 def test_what_stands_outside_loops_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_template, "WORK", 1000)
     assert ChatTemplate("{% set a = b %}" * 50).render([]) == ""
