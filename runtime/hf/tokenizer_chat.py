@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from halfbyte.hf.batch import BatchEncoding
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer_encoding import TextEncoding
+
+if TYPE_CHECKING:
+    from halfbyte.prompt.template import ChatTemplate
 
 
 class ChatEncoding(TextEncoding):
@@ -28,8 +31,8 @@ class ChatEncoding(TextEncoding):
         add_generation_prompt: bool = False, continue_final_message: bool = False,
         tokenize: bool = True, padding: bool | str = False, truncation: bool | str = False,
         max_length: int | None = None, return_tensors: str | None = None,
-        return_dict: bool = False, tokenizer_kwargs: Mapping[str, Any] | None = None,
-        **variables: Any,
+        return_dict: bool = False, return_assistant_tokens_mask: bool = False,
+        tokenizer_kwargs: Mapping[str, Any] | None = None, **variables: Any,
     ) -> Any:  # fmt: skip
         """A conversation as the text or the ids that the model was trained on.
 
@@ -48,6 +51,7 @@ class ChatEncoding(TextEncoding):
             max_length: see EncodeOptions.
             return_tensors: see EncodeOptions.
             return_dict: the whole encoding rather than the ids.
+            return_assistant_tokens_mask: False; which tokens an assistant wrote is not told here.
             tokenizer_kwargs: more options of the encoding.
             variables: for the template.
 
@@ -64,11 +68,15 @@ class ChatEncoding(TextEncoding):
             raise ArgumentError(
                 "continue_final_message", expected="False where add_generation_prompt is True"
             )
+        if return_assistant_tokens_mask:
+            raise ArgumentError("return_assistant_tokens_mask", expected="False", got=True)
         given = {**self.special_tokens_map, "tools": tools, "documents": documents, **variables}
         given["add_generation_prompt"] = add_generation_prompt
-        source = self.get_chat_template(chat_template, tools)
         conversations, is_batch = _conversations(conversation)
-        texts = [self._render(source, c, given, continue_final_message) for c in conversations]
+        template = self._compiled(self.get_chat_template(chat_template, tools))
+        texts = [template.render(messages, **given) for messages in conversations]
+        if continue_final_message:
+            texts = [_up_to_last(text, c) for text, c in zip(texts, conversations, strict=True)]
         if not tokenize:
             return texts if is_batch else texts[0]
         encoded = self._encode_rendered(texts, is_batch, {
@@ -101,22 +109,10 @@ class ChatEncoding(TextEncoding):
             )  # fmt: skip
         return source
 
-    def _render(
-        self, source: str, messages: Sequence[Any], variables: Mapping[str, Any], goes_on: bool
-    ) -> str:
+    def _compiled(self, source: str) -> ChatTemplate:
         from halfbyte.prompt.template import ChatTemplate  # jinja2 takes a while to import
 
-        template = ChatTemplate(source, path=str(self.name_or_path) or "chat_template")
-        text: str = template.render(messages, **variables)
-        if not goes_on:
-            return text
-        last = _last_text(messages)
-        end = text.rfind(last)
-        if not last or end < 0:
-            raise ArgumentError(
-                "continue_final_message", expected="a template that shows the last message"
-            )
-        return text[: end + len(last)].rstrip()
+        return ChatTemplate(source, path=str(self.name_or_path) or "chat_template")
 
     def _encode_rendered(
         self, texts: list[str], is_batch: bool, options: Mapping[str, Any]
@@ -139,6 +135,17 @@ def _conversations(value: Any) -> tuple[list[Sequence[Any]], bool]:
     raise ArgumentError(
         "conversation", expected='a list of {"role": ..., "content": ...}', got=repr(value)
     )
+
+
+def _up_to_last(text: str, messages: Sequence[Any]) -> str:
+    """A rendered conversation up to the end of its last message."""
+    last = _last_text(messages)
+    end = text.rfind(last)
+    if not last or end < 0:
+        raise ArgumentError(
+            "continue_final_message", expected="a template that shows the last message"
+        )
+    return text[: end + len(last)].rstrip()
 
 
 def _last_text(messages: Sequence[Any]) -> str:

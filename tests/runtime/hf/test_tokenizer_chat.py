@@ -8,6 +8,7 @@ import pytest
 
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer
+from halfbyte.prompt import template
 
 MESSAGES = [{"role": "user", "content": "a <FILL_ME>"}, {"role": "assistant", "content": " b "}]
 TEMPLATE = (
@@ -37,6 +38,22 @@ def test_chat_templates(tokenizer: CodeLlamaTokenizer) -> None:
     assert apply(MESSAGES, chat_template="{{ eos_token }}", tokenize=False) == "</s>"
 
 
+def test_a_template_is_compiled_once_for_all_conversations(
+    tokenizer: CodeLlamaTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+
+    class Counting(template.ChatTemplate):
+        def __init__(self, source: str, **options: str) -> None:
+            compiled.append(source)
+            super().__init__(source, **options)
+
+    monkeypatch.setattr(template, "ChatTemplate", Counting)
+    tokenizer.chat_template = TEMPLATE
+    assert len(tokenizer.apply_chat_template([MESSAGES] * 5, tokenize=False)) == 5
+    assert compiled == [TEMPLATE]
+
+
 def test_named_chat_templates(tokenizer: CodeLlamaTokenizer, tmp_path: Path) -> None:
     tokenizer.chat_template = {"default": "D", "tool_use": "T{{ tools }}", "other": "O"}
     apply = tokenizer.apply_chat_template
@@ -60,6 +77,7 @@ def test_chats_that_are_refused(tokenizer: CodeLlamaTokenizer) -> None:
         ({"tokenize": False, "return_dict": True}, "return_dict"),
         ({"continue_final_message": True, "add_generation_prompt": True}, "continue_final"),
         ({"continue_final_message": True}, "continue_final_message"),
+        ({"return_assistant_tokens_mask": True}, "return_assistant_tokens_mask"),
         ({"tokenizer_kwargs": {"no_such": 1}}, "no_such"),
         ({"truncation": "much"}, "truncation"),
     ):
