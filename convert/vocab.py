@@ -1,8 +1,9 @@
 """Tokenizer files of a Hugging Face folder to a vocabulary, and a vocabulary to GGUF's keys.
 
-`tokenizer.model` (sentencepiece) gives a "llama" vocabulary, a byte-level BPE `tokenizer.json` a
-"gpt2" one. Ids of special tokens come from the texts that tokenizer_config.json names, else from
-config.json and generation_config.json; infilling tokens are found by their own text.
+`tokenizer.model` (sentencepiece), or a `tokenizer.json` that was made of one, gives a "llama"
+vocabulary, a byte-level BPE `tokenizer.json` a "gpt2" one. Ids of special tokens come from the
+texts that tokenizer_config.json names, else from config.json and generation_config.json;
+infilling tokens are found by their own text.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import gguf
 
 from halfbyte.convert.hf import JSONFolder
 from halfbyte.convert.pretokenizers import pre_tokenizer_name
+from halfbyte.convert.sentencepiece_json import pieces_by_id, read_sentencepieces
 from halfbyte.errors import ConversionError
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
     NORMAL,
     SPECIAL_KEYS,
+    UNKNOWN,
     UNUSED,
     USER_DEFINED,
     Vocabulary,
@@ -166,7 +169,7 @@ def _added_tokens(folder: JSONFolder) -> dict[int, tuple[str, bool]]:
 def _place_added(folder: JSONFolder, v: _Draft, added: dict[int, tuple[str, bool]]) -> None:
     for i, (text, is_special) in sorted(added.items()):
         type_id = CONTROL if is_special else USER_DEFINED
-        if i < len(v.pieces):
+        if 0 <= i < len(v.pieces):
             if v.pieces[i] != text:
                 v.pieces[i], v.types[i] = text, type_id
         elif i == len(v.pieces):
@@ -206,28 +209,21 @@ def _from_tokenizer_json(folder: JSONFolder, path: Path) -> _Draft:
     if not isinstance(model, dict) or model.get("type") != "BPE" or not isinstance(vocab, dict):
         raise ConversionError(path, "model", expected="a BPE vocabulary", got="another kind")
     if model.get("byte_fallback"):
-        raise ConversionError(
-            path, "model.byte_fallback", expected="byte-level BPE", got="sentencepiece's BPE",
-            hint="put the model's tokenizer.model into the folder",
-        )  # fmt: skip
-    pre = pre_tokenizer_name(path, data.get("pre_tokenizer"))
-    by_id = {i: text for text, i in vocab.items() if type(i) is int}
-    if sorted(by_id) != list(range(len(vocab))):
-        raise ConversionError(path, "model.vocab", expected="ids without gaps", got="gaps")
-    draft = _Draft(
-        model="gpt2",
-        pieces=[by_id[i] for i in range(len(by_id))],
-        types=[NORMAL] * len(by_id),
-        scores=[],
-        merges=[m if isinstance(m, str) else " ".join(m) for m in model.get("merges", [])],
-        pre=pre,
-    )
+        found = read_sentencepieces(path, data)
+        draft = _Draft("llama", found.pieces, found.types, found.scores)
+        draft.add_space_prefix = found.add_space_prefix
+    else:
+        pieces = pieces_by_id(path, vocab)
+        merges = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", [])]
+        pre = pre_tokenizer_name(path, data.get("pre_tokenizer"))
+        draft = _Draft("gpt2", pieces, [NORMAL] * len(pieces), [], merges, pre)
     added = {
         t["id"]: (t["content"], t.get("special") is not False)
         for t in data.get("added_tokens") or []
-        if isinstance(t, dict) and type(t.get("id")) is int
+        if isinstance(t, dict) and type(t.get("id")) is int and isinstance(t.get("content"), str)
     }
     _place_added(folder, draft, _added_tokens(folder) | added)
     for i, (_, is_special) in added.items():
-        draft.types[i] = CONTROL if is_special else USER_DEFINED
+        if draft.types[i] != UNKNOWN:
+            draft.types[i] = CONTROL if is_special else USER_DEFINED
     return draft

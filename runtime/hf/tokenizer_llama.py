@@ -52,7 +52,10 @@ class SentencePieceTokenizer(TokenizerBase):
 
     @classmethod
     def _read_files(cls, path: Path, given: Mapping[str, Any]) -> tuple[Vocabulary, dict[str, Any]]:
-        file = path / MODEL_FILE if path.is_dir() else path
+        names = (MODEL_FILE, TOKENIZER_JSON) if path.is_dir() else ()
+        file = next((path / name for name in names if (path / name).is_file()), path)
+        if file.is_dir():
+            file = path / MODEL_FILE  # whose absence is an error
         return read_sentencepiece(file), read_folder(file.parent, given)
 
     def __getstate__(self) -> dict[str, Any]:

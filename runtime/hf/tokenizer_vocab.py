@@ -9,13 +9,16 @@ from typing import Any
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.hf.tokenizer_added import AddedToken
+from halfbyte.hf.tokenizer_settings import read_json
 from halfbyte.tokenizer import Tokenizer, Vocabulary
 from halfbyte.tokenizer.markers import CODE_LLAMA
 from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED
 
+_ROLES = {"bos": "<s>", "eos": "</s>", "unk": "<unk>"}
+
 
 def read_sentencepiece(path: str | os.PathLike[str]) -> Vocabulary:
-    """The vocabulary of a tokenizer.model and of nothing beside it.
+    """The vocabulary of a tokenizer.model, or of a tokenizer.json made of one, and no added tokens.
 
     Raises:
         ModelFileError: there is no such file, or it is not one.
@@ -30,6 +33,8 @@ def read_sentencepiece(path: str | os.PathLike[str]) -> Vocabulary:
             path, expected="a sentencepiece model", got="no such file",
             hint="put the model's tokenizer.model there",
         )  # fmt: skip
+    if path.endswith(".json"):
+        return _read_json(path)
     try:
         serialized = SentencePieceProcessor(model_file=path).serialized_model_proto()
     except (OSError, RuntimeError) as error:
@@ -37,16 +42,33 @@ def read_sentencepiece(path: str | os.PathLike[str]) -> Vocabulary:
     model = spm.ModelProto.FromString(serialized)
     if model.trainer_spec.model_type != spm.TrainerSpec.BPE:
         raise UnsupportedModelError(path, "model_type", expected="BPE", got="another kind")
-    pieces = [piece.piece.encode() for piece in model.pieces]
-    roles = {"bos": b"<s>", "eos": b"</s>", "unk": b"<unk>"}
-    return Vocabulary(
-        path=path,
-        model="llama",
-        pieces=pieces,
+    return _vocabulary(
+        path,
+        [piece.piece for piece in model.pieces],
         types=[int(piece.type) for piece in model.pieces],
         scores=[float(piece.score) for piece in model.pieces],
         add_space_prefix=bool(model.normalizer_spec.add_dummy_prefix),
-        special={role: pieces.index(text) for role, text in roles.items() if text in pieces},
+    )
+
+
+def _read_json(path: str) -> Vocabulary:
+    from halfbyte.convert.sentencepiece_json import read_sentencepieces
+
+    found = read_sentencepieces(Path(path), read_json(Path(path)))
+    return _vocabulary(path, found.pieces, found.types, found.scores, found.add_space_prefix)
+
+
+def _vocabulary(
+    path: str, pieces: list[str], types: list[int], scores: list[float], add_space_prefix: bool
+) -> Vocabulary:
+    return Vocabulary(
+        path=path,
+        model="llama",
+        pieces=[piece.encode() for piece in pieces],
+        types=types,
+        scores=scores,
+        add_space_prefix=add_space_prefix,
+        special={role: pieces.index(text) for role, text in _ROLES.items() if text in pieces},
     )
 
 

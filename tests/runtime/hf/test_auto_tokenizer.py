@@ -76,10 +76,10 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
         AutoTokenizer()
     with pytest.raises(RequestError, match="catalogue"):
         AutoTokenizer.from_pretrained("no-such-model")
-    # A tokenizer.json says nothing of infilling, so Code Llama needs its tokenizer.model.
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelFileError, match=r"tokenizer\.json"):
         AutoTokenizer.from_pretrained(tmp_path)
+    # Code Llama's is made of a sentencepiece model.
     config = '{"tokenizer_class": "CodeLlamaTokenizerFast"}'
     (tmp_path / "tokenizer_config.json").write_text(config)
     with pytest.raises(ModelFileError, match=r"tokenizer\.model"):

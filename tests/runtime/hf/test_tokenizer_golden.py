@@ -34,7 +34,7 @@ def model_file(shared_dir: Path) -> Path:
     return shared_dir / "data" / "codellama-tokenizer.model"
 
 
-@pytest.fixture(scope="module", params=["file", "bare folder", "published folder", "auto"])
+@pytest.fixture(scope="module", params=["file", "bare folder", "published folder", "json", "auto"])
 def tokenizer(
     request: pytest.FixtureRequest,
     model_file: Path,
@@ -50,7 +50,9 @@ def tokenizer(
         return CodeLlamaTokenizer.from_pretrained(folder)
     for path in (shared_dir / "data" / "hf-codellama").iterdir():
         shutil.copy(path, folder)
-    if request.param == "published folder":
+    if request.param == "json":
+        (folder / "tokenizer.model").unlink()
+    if request.param in ("published folder", "json"):
         return CodeLlamaTokenizer.from_pretrained(folder)
     chosen = AutoTokenizer.from_pretrained(folder)
     assert isinstance(chosen, CodeLlamaTokenizer)

@@ -20,7 +20,7 @@ from halfbyte.prompt.chat import chat_prompt
 from halfbyte.prompt.infill import InfillFormat, require_format, split_marker
 from halfbyte.tokenizer import Tokenizer
 
-SOURCES = ("tokenizer.model", "folder", "gguf")
+SOURCES = ("tokenizer.model", "folder", "tokenizer.json", "gguf")
 # How converters have written the four infilling ids: all by their new names, by the old ones,
 # only EOT's, or none.
 FIM_KEYS = {
@@ -52,7 +52,7 @@ def tokenizer(
     tmp_path_factory: pytest.TempPathFactory,
     vocabularies: Any,
 ) -> Tokenizer:
-    """The same vocabulary, from three kinds of files."""
+    """The same vocabulary, from four kinds of files."""
     if request.param == "tokenizer.model":
         return Tokenizer.from_path(model_file)
     folder = tmp_path_factory.mktemp(request.param)
@@ -62,7 +62,8 @@ def tokenizer(
     for name in ("config.json", "tokenizer_config.json", "special_tokens_map.json"):
         shutil.copyfile(hf / name, folder / name)
     shutil.copyfile(hf / "tokenizer.json", folder / "tokenizer.json")
-    shutil.copyfile(model_file, folder / "tokenizer.model")
+    if request.param == "folder":
+        shutil.copyfile(model_file, folder / "tokenizer.model")
     return Tokenizer.from_path(folder)
 
 

@@ -1,0 +1,115 @@
+"""Sentencepiece's BPE as a tokenizer.json states it: merges in place of scores.
+
+Converters write a merge for every way to put a piece together of two others, those of the piece
+with the highest score first. So the order of the merges gives the scores, or their order, which
+is all that encoding needs. Where a file's merges are of another make, sentencepiece would encode
+otherwise than the file says, and it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from halfbyte.errors import ConversionError
+from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN
+
+_SPACE = "▁"
+_BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
+_PREPEND = {"type": "Prepend", "prepend": _SPACE}
+_REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
+_METASPACE = {"type": "Metaspace", "replacement": _SPACE, "split": False}
+_MAX_PIECE = 512  # characters
+_HINT = "put the model's tokenizer.model into the folder"
+
+
+@dataclass(frozen=True, slots=True)
+class SentencePieces:
+    """A sentencepiece vocabulary by id, the tokens left out that were added to it."""
+
+    pieces: list[str]
+    types: list[int]
+    scores: list[float]
+    add_space_prefix: bool
+
+
+def read_sentencepieces(path: Path, data: dict[str, Any]) -> SentencePieces:
+    """The vocabulary of a tokenizer.json whose model is a BPE with byte fallback.
+
+    Raises:
+        ConversionError: it is another kind, it cuts or spells text otherwise than Llama's, or its
+            merges are not those of scores.
+    """
+    model = data.get("model")
+    if not isinstance(model, dict) or not model.get("byte_fallback"):
+        raise ConversionError(
+            path, "model", expected="BPE with byte fallback", got="another kind", hint=_HINT
+        )
+    pieces = pieces_by_id(path, model.get("vocab"))
+    order = _order(path, set(pieces), model.get("merges"))
+    added = [t for t in data.get("added_tokens") or [] if isinstance(t, dict)]
+    types = {t.get("content"): CONTROL for t in added if t.get("special")}
+    types |= {piece: BYTE for piece in pieces if _BYTE_PIECE.fullmatch(piece)}
+    types[model.get("unk_token")] = UNKNOWN
+    scores = [-float(order.get(piece, len(order))) for piece in pieces]
+    return SentencePieces(
+        pieces, [types.get(piece, NORMAL) for piece in pieces], scores, _adds_space(path, data)
+    )
+
+
+def pieces_by_id(path: Path, vocab: object) -> list[str]:
+    """The pieces of a tokenizer.json's "vocab", in the order of their ids.
+
+    Raises:
+        ConversionError: it is no mapping, or the ids have gaps.
+    """
+    if not isinstance(vocab, dict):
+        raise ConversionError(path, "model.vocab", expected="a mapping", got=type(vocab).__name__)
+    by_id = {i: text for text, i in vocab.items() if type(i) is int}
+    if sorted(by_id) != list(range(len(vocab))):
+        raise ConversionError(path, "model.vocab", expected="ids without gaps", got="gaps")
+    return [by_id[i] for i in range(len(by_id))]
+
+
+def _order(path: Path, pieces: set[str], stated: object) -> dict[str, int]:
+    """Merged piece -> its place among them."""
+    if max(map(len, pieces), default=0) > _MAX_PIECE:
+        raise ConversionError(path, "model.vocab", expected=f"pieces of at most {_MAX_PIECE}")
+    merges = [
+        tuple(map(str, m)) if isinstance(m, list) else tuple(str(m).split(" "))
+        for m in (stated if isinstance(stated, list) else [])
+    ]
+    made = [piece for piece, _ in groupby("".join(merge) for merge in merges)]
+    order = {piece: i for i, piece in enumerate(made)}
+    possible = {
+        (piece[:i], piece[i:])
+        for piece in pieces
+        for i in range(1, len(piece))
+        if piece[:i] in pieces and piece[i:] in pieces
+    }
+    if len(order) != len(made) or possible != set(merges):
+        raise ConversionError(
+            path, "model.merges", hint=_HINT, got="others",
+            expected="all pairs of pieces that make a piece, those of one piece together",
+        )  # fmt: skip
+    return order
+
+
+def _adds_space(path: Path, data: dict[str, Any]) -> bool:
+    """Whether a text gets a space before it; spaces are spelled as Llama's pieces spell them."""
+    normalizer, cutter = data.get("normalizer"), data.get("pre_tokenizer")
+    if cutter is None:
+        for steps in ([_PREPEND, _REPLACE], [_REPLACE]):
+            if normalizer == {"type": "Sequence", "normalizers": steps} or steps == [normalizer]:
+                return _PREPEND in steps
+    if normalizer is None and isinstance(cutter, dict):
+        scheme = cutter.get("prepend_scheme")
+        if cutter == _METASPACE | {"prepend_scheme": scheme}:
+            return bool(scheme != "never")
+    raise ConversionError(
+        path, "normalizer", expected=f"one that makes {_SPACE} of spaces and leaves text whole",
+        got=repr((normalizer, cutter)), hint=_HINT,
+    )  # fmt: skip
