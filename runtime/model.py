@@ -339,6 +339,8 @@ class Model:
         before, after = split_marker(prefix) if suffix is None else (prefix, suffix)
         for name, text in (("prefix", before), ("suffix", after)):
             check_text(text, name)
+            if FILL_MARKER in text:
+                log.warning("%s: infill(prefix, suffix) takes %s as plain text", name, FILL_MARKER)
             self._check_nbytes(name, text)
         if isinstance(repository := options["repository"], Repository):
             self._check_nbytes("repository", *texts_in(repository.files))

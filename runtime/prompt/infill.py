@@ -230,7 +230,9 @@ def split_marker(prompt: str) -> tuple[str, str]:
             "prompt",
             expected=f"one {FILL_MARKER}, where text is wanted",
             got=f"{len(parts) - 1} of them",
-            hint="give prefix and suffix as two arguments" if len(parts) < 2 else "",
+            hint=f"write {FILL_MARKER} there, or give prefix and suffix apart"
+            if len(parts) < 2
+            else "",
         )
     return parts[0], parts[1]
 

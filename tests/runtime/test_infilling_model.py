@@ -104,11 +104,15 @@ def test_one_marked_text_is_prefix_and_suffix(infill_model: halfbyte.Model) -> N
     assert text.full_text.startswith("a<FILL_ME>b")
 
 
-def test_complete_takes_the_mark_as_text_and_says_so(
+def test_where_the_mark_is_taken_as_text_it_is_said(
     infill_model: halfbyte.Model, caplog: pytest.LogCaptureFixture
 ) -> None:
     infill_model.complete("a<FILL_ME>b", max_tokens=1)
     assert "infill(prompt) fills it" in caplog.text
+    for name, parts in (("prefix", ("a<FILL_ME>b", "c")), ("suffix", ("a", "b<FILL_ME>c"))):
+        caplog.clear()
+        infill_model.infill(*parts, max_tokens=1)
+        assert f"{name}: infill(prefix, suffix) takes <FILL_ME> as plain text" in caplog.text
     caplog.clear()
     infill_model.infill("a<FILL_ME>b", max_tokens=1)
     infill_model.complete("a FILL_ME b", max_tokens=1)

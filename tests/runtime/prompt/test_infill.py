@@ -160,7 +160,7 @@ def test_none_or_several_marks_are_an_error(text: str, count: int) -> None:
     with pytest.raises(RequestError, match=f"got {count} of them") as caught:
         split_marker(text)
     assert caught.value.param == "prompt"
-    assert ("two arguments" in caught.value.hint) == (count == 0)
+    assert ("write <FILL_ME> there" in caught.value.hint) == (count == 0)
 
 
 def test_a_marked_text_must_be_a_text() -> None:
