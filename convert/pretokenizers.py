@@ -49,7 +49,10 @@ def _steps(path: Path, spec: Any) -> list[str]:
         raise ConversionError(path, "pre_tokenizer", expected="an object", got=spec)
     kind = spec.get("type")
     if kind == "Sequence":
-        return [step for part in spec.get("pretokenizers", []) for step in _steps(path, part)]
+        parts = spec.get("pretokenizers")
+        if not isinstance(parts, list):
+            raise ConversionError(path, "pre_tokenizer", expected="a list of steps", got=parts)
+        return [step for part in parts for step in _steps(path, part)]
     if kind == "ByteLevel" and not spec.get("add_prefix_space"):
         return [_GPT2_WORDS] if spec.get("use_regex", True) else []
     if kind == "Digits" and spec.get("individual_digits"):

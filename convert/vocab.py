@@ -17,7 +17,7 @@ import gguf
 
 from halfbyte.convert.hf import JSONFolder
 from halfbyte.convert.pretokenizers import pre_tokenizer_name
-from halfbyte.convert.sentencepiece_json import pieces_by_id, read_sentencepieces
+from halfbyte.convert.tokenizer_json import checked, merges_of, pieces_by_id, read_sentencepieces
 from halfbyte.errors import ConversionError
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
@@ -169,6 +169,7 @@ def _added_tokens(folder: JSONFolder) -> dict[int, tuple[str, bool]]:
 def _place_added(folder: JSONFolder, v: _Draft, added: dict[int, tuple[str, bool]]) -> None:
     for i, (text, is_special) in sorted(added.items()):
         type_id = CONTROL if is_special else USER_DEFINED
+        checked(folder.path, "added token", text)
         if 0 <= i < len(v.pieces):
             if v.pieces[i] != text:
                 v.pieces[i], v.types[i] = text, type_id
@@ -214,7 +215,7 @@ def _from_tokenizer_json(folder: JSONFolder, path: Path) -> _Draft:
         draft.add_space_prefix = found.add_space_prefix
     else:
         pieces = pieces_by_id(path, vocab)
-        merges = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", [])]
+        merges = [" ".join(pair) for pair in merges_of(path, model.get("merges", []))]
         pre = pre_tokenizer_name(path, data.get("pre_tokenizer"))
         draft = _Draft("gpt2", pieces, [NORMAL] * len(pieces), [], merges, pre)
     added = {

@@ -143,6 +143,34 @@ def test_no_tokenizer_too_large_or_broken(folder: Path, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["hf"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model": {"merges": 5}}, "merges"),
+        ({"model": {"merges": [5]}}, "merges"),
+        ({"model": {"merges": [["a"]]}}, "merges"),
+        ({"model": {"merges": [["a", 1]]}}, "merges"),
+        ({"model": {"merges": ["a \ud800"]}}, "merges.*surrogates"),
+        ({"model": {"vocab": {"a": 0, "\ud800": 1}}}, "vocab.*surrogates"),
+        ({"model": {"vocab": [["a", 0]]}}, "vocab"),
+        ({"model": {"vocab": {"a": True}}}, "gaps"),
+        ({"added_tokens": [{"id": 1, "content": "\ud800"}]}, "added token.*surrogates"),
+        ({"added_tokens": [{"id": -1, "content": "b"}]}, "id 1, got -1"),
+        ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": 5}}, "list of steps"),
+    ],
+)
+def test_a_broken_tokenizer_json(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
+    data: dict[str, Any] = {
+        "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []} | changes.get("model", {}),
+        "added_tokens": [],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+    }
+    data |= {name: value for name, value in changes.items() if name != "model"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    with pytest.raises(ConversionError, match=reason):
+        Tokenizer.from_path(tmp_path)
+
+
 def test_sentencepiece_in_a_tokenizer_json_asks_for_the_model(folder: Path, tmp_path: Path) -> None:
     (folder / "tokenizer.model").unlink()
     data = {"model": {"type": "BPE", "byte_fallback": True, "vocab": {"a": 0}, "merges": []}}

@@ -1,9 +1,10 @@
-"""Sentencepiece's BPE as a tokenizer.json states it: merges in place of scores.
+"""The BPE of a tokenizer.json: its pieces, its merges, and sentencepiece's scores out of these.
 
-Converters write a merge for every way to put a piece together of two others, those of the piece
-with the highest score first. So the order of the merges gives the scores, or their order, which
-is all that encoding needs. Where a file's merges are of another make, sentencepiece would encode
-otherwise than the file says, and it is refused.
+A file that was made of a sentencepiece model has merges in place of scores. Converters write a
+merge for every way to put a piece together of two others, those of the piece with the highest
+score first. So the order of the merges gives the order of the scores, which is all that encoding
+needs. Where a file's merges are of another make, sentencepiece would encode otherwise than the
+file says, and it is refused.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ def read_sentencepieces(path: Path, data: dict[str, Any]) -> SentencePieces:
             path, "model", expected="BPE with byte fallback", got="another kind", hint=_HINT
         )
     pieces = pieces_by_id(path, model.get("vocab"))
-    order = _order(path, set(pieces), model.get("merges"))
+    order = _order(path, set(pieces), merges_of(path, model.get("merges")))
     added = [t for t in data.get("added_tokens") or [] if isinstance(t, dict)]
-    types = {t.get("content"): CONTROL for t in added if t.get("special")}
+    types = {str(t.get("content")): CONTROL for t in added if t.get("special")}
     types |= {piece: BYTE for piece in pieces if _BYTE_PIECE.fullmatch(piece)}
-    types[model.get("unk_token")] = UNKNOWN
+    types[str(model.get("unk_token"))] = UNKNOWN
     scores = [-float(order.get(piece, len(order))) for piece in pieces]
     return SentencePieces(
         pieces, [types.get(piece, NORMAL) for piece in pieces], scores, _adds_space(path, data)
@@ -71,17 +72,46 @@ def pieces_by_id(path: Path, vocab: object) -> list[str]:
     by_id = {i: text for text, i in vocab.items() if type(i) is int}
     if sorted(by_id) != list(range(len(vocab))):
         raise ConversionError(path, "model.vocab", expected="ids without gaps", got="gaps")
-    return [by_id[i] for i in range(len(by_id))]
+    return [checked(path, "model.vocab", by_id[i]) for i in range(len(by_id))]
 
 
-def _order(path: Path, pieces: set[str], stated: object) -> dict[str, int]:
+def merges_of(path: Path, stated: object) -> list[tuple[str, str]]:
+    """The pairs of a tokenizer.json's "merges", which are lists of two or texts with a space.
+
+    Raises:
+        ConversionError: it is something else.
+    """
+    if not isinstance(stated, list):
+        raise ConversionError(path, "model.merges", expected="a list", got=type(stated).__name__)
+    pairs = []
+    for merge in stated:
+        parts = merge.split(" ") if isinstance(merge, str) else merge
+        if not isinstance(parts, list) or len(parts) != 2:
+            raise ConversionError(path, "model.merges", expected="pairs of pieces", got=repr(merge))
+        left, right = (checked(path, "model.merges", part) for part in parts)
+        pairs.append((left, right))
+    return pairs
+
+
+def checked(path: Path, field: str, text: object) -> str:
+    """A piece of a vocabulary: any text of whole characters.
+
+    Raises:
+        ConversionError: it is no text, or has lone surrogates.
+    """
+    if isinstance(text, str):
+        try:
+            text.encode()
+            return text
+        except UnicodeEncodeError:
+            pass
+    raise ConversionError(path, field, expected="texts without lone surrogates", got=repr(text))
+
+
+def _order(path: Path, pieces: set[str], merges: list[tuple[str, str]]) -> dict[str, int]:
     """Merged piece -> its place among them."""
     if max(map(len, pieces), default=0) > _MAX_PIECE:
         raise ConversionError(path, "model.vocab", expected=f"pieces of at most {_MAX_PIECE}")
-    merges = [
-        tuple(map(str, m)) if isinstance(m, list) else tuple(str(m).split(" "))
-        for m in (stated if isinstance(stated, list) else [])
-    ]
     made = [piece for piece, _ in groupby("".join(merge) for merge in merges)]
     order = {piece: i for i, piece in enumerate(made)}
     possible = {
