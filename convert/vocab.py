@@ -145,7 +145,10 @@ def _special_id(
 def _chat_template(folder: JSONFolder, settings: dict[str, Any]) -> str | None:
     path = folder.path / "chat_template.jinja"
     if path.is_file():
-        return path.read_text("utf-8")
+        try:
+            return path.read_text("utf-8")
+        except (OSError, ValueError) as error:
+            raise ConversionError(path, expected="readable UTF-8", got=str(error)) from error
     template = settings.get("chat_template")
     if isinstance(template, list):  # several by name
         named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from halfbyte.hf.errors import ArgumentError, FillMarkerError
 from halfbyte.hf.tokenizer_added import token_text
 from halfbyte.hf.tokenizer_llama import UNDERLINE, SentencePieceTokenizer
-from halfbyte.hf.tokenizer_options import refuse_unknown
+from halfbyte.hf.tokenizer_options import check_flag, refuse_unknown
 from halfbyte.hf.tokenizer_settings import Settings
 from halfbyte.tokenizer import Vocabulary
 from halfbyte.tokenizer.tokenizer import check_text
@@ -82,9 +82,10 @@ class CodeLlamaTokenizer(SentencePieceTokenizer):
     ) -> None:
         if sp_model_kwargs:
             raise ArgumentError("sp_model_kwargs", expected="nothing", got=sp_model_kwargs)
-        self.add_bos_token, self.add_eos_token = add_bos_token, add_eos_token
+        self.add_bos_token = check_flag("add_bos_token", add_bos_token)
+        self.add_eos_token = check_flag("add_eos_token", add_eos_token)
         self.fill_token = None if fill_token is None else token_text(fill_token)
-        self.suffix_first = suffix_first
+        self.suffix_first = check_flag("suffix_first", suffix_first)
         self.use_default_system_prompt, self.legacy = use_default_system_prompt, legacy
         self.empty_suffix_infills = empty_suffix_infills
         given = (prefix_token, middle_token, suffix_token, eot_token)
@@ -95,8 +96,9 @@ class CodeLlamaTokenizer(SentencePieceTokenizer):
         settings |= {
             "unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token,
             "clean_up_tokenization_spaces": clean_up_tokenization_spaces,
-            "additional_special_tokens": list(additional_special_tokens or ()),
         }  # fmt: skip
+        if additional_special_tokens is not None:
+            settings["additional_special_tokens"] = additional_special_tokens
         super().__init__(vocab_file, Settings.read(settings))
 
     def _take_tokens(self, settings: Settings) -> None:
@@ -106,7 +108,7 @@ class CodeLlamaTokenizer(SentencePieceTokenizer):
             if text is not None and self._base_id(text) is None and text not in added:
                 self._markers[name] = None
         known = [text for text in self._markers.values() if text is not None]
-        stated = map(token_text, settings.additional_special_tokens)
+        stated = map(token_text, settings.additional_special_tokens or ())
         missing = set(_MARKERS.values()).difference(known)
         settings.additional_special_tokens = [t for t in stated if t not in missing] + known
         super()._take_tokens(settings)

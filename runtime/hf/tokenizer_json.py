@@ -19,7 +19,7 @@ from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.hf.errors import TokenIdError
 from halfbyte.hf.tokenizer_added import AddedToken
 from halfbyte.hf.tokenizer_base import TokenizerBase
-from halfbyte.hf.tokenizer_options import refuse_unknown
+from halfbyte.hf.tokenizer_options import check_flag, refuse_unknown
 from halfbyte.hf.tokenizer_settings import TOKENIZER_JSON, Settings, read_folder
 from halfbyte.hf.tokenizer_vocab import added_tokens
 from halfbyte.tokenizer import Vocabulary
@@ -67,7 +67,8 @@ class JSONTokenizer(TokenizerBase):
             adds_bos, adds_eos = self._adds()
             add_bos_token = adds_bos if add_bos_token is None else add_bos_token
             add_eos_token = adds_eos if add_eos_token is None else add_eos_token
-        self.add_bos_token, self.add_eos_token = add_bos_token, add_eos_token
+        self.add_bos_token = check_flag("add_bos_token", add_bos_token)
+        self.add_eos_token = check_flag("add_eos_token", add_eos_token)
 
     @classmethod
     def _read_files(cls, path: Path, given: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from halfbyte.errors import TokenizerError
 from halfbyte.hf.errors import TokenIdError
 from halfbyte.hf.tokenizer_base import TokenizerBase
-from halfbyte.hf.tokenizer_options import refuse_unknown
+from halfbyte.hf.tokenizer_options import check_flag, refuse_unknown
 from halfbyte.hf.tokenizer_settings import TOKENIZER_JSON, Settings, read_folder, read_json
 from halfbyte.hf.tokenizer_vocab import read_gguf, read_sentencepiece, write_sentencepiece
 from halfbyte.tokenizer import Tokenizer, Vocabulary
@@ -202,7 +202,8 @@ class LlamaTokenizer(SentencePieceTokenizer):
         legacy: bool | None = None,
         **settings: Any,
     ) -> None:
-        self.add_bos_token, self.add_eos_token = add_bos_token, add_eos_token
+        self.add_bos_token = check_flag("add_bos_token", add_bos_token)
+        self.add_eos_token = check_flag("add_eos_token", add_eos_token)
         self.legacy = legacy is None or legacy
         special = {"unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
         super().__init__(vocab_file, Settings.read({**settings, **special}))

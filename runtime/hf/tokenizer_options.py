@@ -164,6 +164,16 @@ def refuse_unknown(options: Mapping[str, Any], known: tuple[str, ...] = ()) -> N
             )  # fmt: skip
 
 
+def check_flag(name: str, value: object) -> bool:
+    """A switch.
+
+    Raises:
+        RequestError: it is neither True nor False.
+    """
+    _one_of(name, value, (True, False))
+    return bool(value)
+
+
 def check_side(name: str, side: object) -> Side:
     """A side for padding or truncation.
 

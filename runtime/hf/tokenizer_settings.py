@@ -80,8 +80,14 @@ class Settings:
             raise ArgumentError(
                 "model_max_length", expected="a whole number from 1", got=self.model_max_length
             )
-        if isinstance(self.chat_template, (list, tuple)):
-            self.chat_template = {t["name"]: t["template"] for t in self.chat_template}
+        self.chat_template = _templates(self.chat_template)
+        _need_list("model_input_names", self.model_input_names, "names")
+        _need_list("additional_special_tokens", self.additional_special_tokens or (), "tokens")
+        added = self.added_tokens_decoder
+        if added is not None and not (
+            isinstance(added, Mapping) and all(str(key).isdecimal() for key in added)
+        ):
+            raise ArgumentError("added_tokens_decoder", expected="tokens by id", got=repr(added))
 
     @classmethod
     def read(cls, arguments: Mapping[str, Any]) -> Settings:
@@ -101,6 +107,23 @@ class Settings:
                     hint=f"beside its own these are {', '.join(sorted(known))}",
                 )  # fmt: skip
         return cls(**given)
+
+
+def _templates(value: Any) -> Any:
+    """A chat template, or several by name, which files may spell as a list."""
+    if value is None or isinstance(value, str):
+        return value
+    named = value
+    if isinstance(value, (list, tuple)) and all(isinstance(t, Mapping) for t in value):
+        named = {str(t.get("name")): t.get("template") for t in value}
+    if isinstance(named, Mapping) and all(isinstance(text, str) for text in named.values()):
+        return named
+    raise ArgumentError("chat_template", expected="a text, or texts by name", got=repr(value))
+
+
+def _need_list(name: str, value: Any, what: str) -> None:
+    if not isinstance(value, (list, tuple)):
+        raise ArgumentError(name, expected=f"a list of {what}", got=repr(value))
 
 
 def names() -> set[str]:
@@ -143,7 +166,10 @@ def read_folder(folder: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     arguments = {**_plain(read_json(folder / CONFIG)), **overrides}
     template = folder / "chat_template.jinja"
     if template.is_file() and "chat_template" not in overrides:
-        arguments["chat_template"] = template.read_text("utf-8")
+        try:
+            arguments["chat_template"] = template.read_text("utf-8")
+        except (OSError, ValueError) as error:
+            raise ModelFileError(template, expected="readable UTF-8", got=str(error)) from error
     if not arguments.get("added_tokens_decoder"):
         _read_special_map(folder, arguments, overrides)
         arguments["added_tokens_decoder"] = _read_added(folder, arguments)

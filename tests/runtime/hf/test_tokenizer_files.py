@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 import gguf
 import pytest
 
-from halfbyte.errors import DownloadError, RequestError
+from halfbyte.errors import DownloadError, ModelFileError, RequestError
+from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer
+from halfbyte.tokenizer import Tokenizer
 
 Same = Callable[[CodeLlamaTokenizer, CodeLlamaTokenizer], None]
 
@@ -111,6 +114,41 @@ def test_what_a_folder_states(file: Path, tmp_path: Path, ids: dict[str, int]) -
     assert chat.chat_template == "mine"
     # The constructor looks at the vocabulary alone.
     assert CodeLlamaTokenizer(tmp_path / "tokenizer.model").pad_token is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("chat_template", 5),
+        ("chat_template", ["x"]),
+        ("chat_template", [{"name": "default"}]),
+        ("chat_template", {"default": 5}),
+        ("added_tokens_decoder", 5),
+        ("added_tokens_decoder", {"x": {"content": "y"}}),
+        ("added_tokens_decoder", {"-1": {"content": "y"}}),
+        ("additional_special_tokens", 5),
+        ("additional_special_tokens", "ab"),
+        ("model_input_names", 5),
+        ("model_input_names", "ab"),
+        ("add_bos_token", "yes"),
+        ("add_eos_token", "yes"),
+        ("suffix_first", "yes"),
+    ],
+)
+def test_what_a_folder_cannot_state(file: Path, tmp_path: Path, name: str, value: Any) -> None:
+    shutil.copy(file, tmp_path / "tokenizer.model")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({name: value}))
+    with pytest.raises(ArgumentError) as caught:
+        CodeLlamaTokenizer.from_pretrained(tmp_path)
+    assert caught.value.param == name
+
+
+def test_a_chat_template_that_is_no_text(file: Path, tmp_path: Path) -> None:
+    shutil.copy(file, tmp_path / "tokenizer.model")
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
+    for load in (CodeLlamaTokenizer.from_pretrained, Tokenizer.from_path):
+        with pytest.raises(ModelFileError, match=r"chat_template\.jinja: expected readable UTF-8"):
+            load(tmp_path)
 
 
 def test_gguf_files(vocabularies: Any, file: Path, model: Any, tmp_path: Path, same: Same) -> None:
