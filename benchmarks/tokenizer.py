@@ -29,7 +29,7 @@ from typing import Any
 import results
 import sentencepiece
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import models, pre_tokenizers, trainers
 
 from halfbyte.tokenizer import Tokenizer
 
@@ -52,7 +52,6 @@ def byte_level(texts: list[str], folder: Path) -> tuple[Encode, Encode]:
     """Both encoders of a byte-level vocabulary learnt from some texts."""
     theirs = tokenizers.Tokenizer(models.BPE())
     theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    theirs.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=N_VOCAB, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
