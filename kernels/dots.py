@@ -56,9 +56,9 @@ def block_dots(
 ) -> Any:  # fmt: skip
     """A tile of r x t integer vectors: sum((code - offset) * q) over a part of a block.
 
-    `codes` is the address of the block's planes of `low` and `high` bits, as panels.py has them, for
-    r panels `stride` bytes apart, and `record` that of the first token's record; `part` is WHOLE,
-    FIRST or SECOND. With `tiled`, AMX does it for one panel and TILE_TOKENS tokens: `codes` is then
+    `codes` is the address of the block's planes of `low` and `high` bits, as panels.py has them,
+    for r panels `stride` bytes apart, and `record` that of the first token's record; `part` is
+    WHOLE, FIRST or SECOND. With `tiled`, AMX does it for one panel and TILE_TOKENS tokens: `codes` is then
     the address of expanded codes, and tiles have been configured.
     """
     n_panels, n_tokens = r.literal_value, t.literal_value

@@ -176,10 +176,8 @@ def _rope_append_head(model, i_layer, k_at, v_at, head, position, pages, at):
     q_bias, k_bias, v_bias = (
         get_i64(layer + _Q_BIAS), get_i64(layer + _K_BIAS), get_i64(layer + _V_BIAS)
     )  # fmt: skip
-    width, q_width = (
-        get_i64(model + _HEAD_DIM),
-        get_i64(model + _GROUP) * get_i64(model + _HEAD_DIM),
-    )
+    width = get_i64(model + _HEAD_DIM)
+    q_width = get_i64(model + _GROUP) * width
     q, k, v = at + head * q_width * 4, at + k_at + head * width * 4, at + v_at + head * width * 4
     if q_bias != 0:
         add_bias(q, q_bias + head * q_width * 4, q_width)

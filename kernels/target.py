@@ -43,7 +43,8 @@ class IsaError(ValueError):
 class Isa:
     """One way to compile the kernels. `needs` are LLVM feature names; `tile` is (panels, tokens).
 
-    `attention_tile` is (vectors, rows), half of the rows where few are left. `cpu` and `features` make Numba compile for exactly this ISA; empty: leave Numba's own choice.
+    `attention_tile` is (vectors, rows), half of the rows where few are left. `cpu` and `features`
+    make Numba compile for exactly this ISA; empty: leave Numba's own choice.
     """
 
     name: str

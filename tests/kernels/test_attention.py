@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
@@ -155,7 +156,7 @@ def _attend_in_splits(
     for i in range(2):
         where = i * group * d * 4
         partials = np.full(stride * (position // PAGE + 1), 0xFF, np.uint8)
-        for begin, end in reversed(list(zip(borders, borders[1:], strict=False))):
+        for begin, end in reversed(list(pairwise(borders))):
             call(pages_kernel(*head, window), room.ctypes.data + where, position, cache.addresses,
                  i * layout.head_nbytes, begin, end, partials, stride, scratch)  # fmt: skip
         call(merge_kernel(*head[1:], window), position, partials, stride,
