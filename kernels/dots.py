@@ -35,6 +35,7 @@ from .simd import (
     constant,
     emit_call,
     emit_load,
+    emit_pointer,
     emit_shuffle,
     emit_splat,
     emit_store,
@@ -45,6 +46,8 @@ WHOLE, FIRST, SECOND = range(3)  # which inputs of a block: 0..31, 0..15, 16..31
 _GROUPS = (range(8), range(4), range(4, 8))  # by fours
 TILE_TOKENS = 16
 UNIT_NBYTES = 512  # of a block's expanded codes
+
+_AHEAD = 1024  # bytes; memory pages of 4 KiB stop the CPU's own prefetching
 
 Load = Callable[[int], Any]
 
@@ -58,8 +61,8 @@ def block_dots(
 
     `codes` is the address of the block's planes of `low` and `high` bits, as panels.py has them,
     for r panels `stride` bytes apart, and `record` that of the first token's record; `part` is
-    WHOLE, FIRST or SECOND. With `tiled`, AMX does it for one panel and TILE_TOKENS tokens: `codes` is then
-    the address of expanded codes, and tiles have been configured.
+    WHOLE, FIRST or SECOND. With `tiled`, AMX does it for one panel and TILE_TOKENS tokens: `codes`
+    is then the address of expanded codes, and tiles have been configured.
     """
     n_panels, n_tokens = r.literal_value, t.literal_value
     tile, half = Tile("i32", n_panels * n_tokens), part.literal_value
@@ -69,6 +72,8 @@ def block_dots(
         codes, stride, record = args[:3]
         if tiled.literal_value:
             return pack(b, _tile_dots(b, codes, record, half))
+        if n_tokens == 1 and half != SECOND:
+            _prefetch(b, codes, stride, n_panels, sum(planes))
         sums = _starts(b, record, half, offset.literal_value, planes[0] == 8, n_tokens) * n_panels
         for g in _GROUPS[half]:
             group = [_codes(b, codes, stride, panel, planes, g) for panel in range(n_panels)]
@@ -77,6 +82,16 @@ def block_dots(
 
     i64 = types.int64
     return tile(i64, i64, i64, part, low, high, offset, tiled, r, t), codegen
+
+
+def _prefetch(b: Any, codes: Any, stride: Any, n_panels: int, n_lines: int) -> None:
+    """Ask for the cache lines that lie _AHEAD of a block's: decoding waits for memory only."""
+    hint = [ir.Constant(I32, n) for n in (0, 3, 1)]  # to read, soon and often, data
+    for panel in range(n_panels):
+        start = b.add(codes, b.mul(stride, ir.Constant(I64, panel)))
+        for i in range(n_lines):
+            address = b.add(start, ir.Constant(I64, _AHEAD + 64 * i))
+            emit_call(b, "llvm.prefetch.p0", ir.VoidType(), emit_pointer(b, address), *hint)
 
 
 # --- codes ------------------------------------------------------------------------------------
@@ -250,8 +265,7 @@ def configure_tiles(tc: Any) -> Any:
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         value = ir.Constant(ir.ArrayType(I8, 64), words)
         table = cgutils.global_constant(b, "tile_shapes", value)
-        address = b.inttoptr(b.ptrtoint(table, I64), ir.PointerType())
-        _tile_call(b, "ldtilecfg", address)
+        _tile_call(b, "ldtilecfg", emit_pointer(b, b.ptrtoint(table, I64)))
         return ctx.get_dummy_value()
 
     return types.void(), codegen
@@ -319,8 +333,7 @@ def _tile_dots(b: Any, codes: Any, record: Any, part: int) -> list[Any]:
 
 
 def _tile_memory(b: Any, name: str, tile: int, address: Any, stride: int) -> None:
-    pointer = b.inttoptr(address, ir.PointerType())
-    _tile_call(b, name, tile, pointer, ir.Constant(I64, stride))
+    _tile_call(b, name, tile, emit_pointer(b, address), ir.Constant(I64, stride))
 
 
 def _tile_call(b: Any, name: str, *args: Any) -> None:

@@ -72,10 +72,14 @@ def pack(b: Any, vectors: list[Any]) -> Any:
     return tile
 
 
+def emit_pointer(b: Any, address: Any) -> Any:
+    return b.inttoptr(address, ir.PointerType())
+
+
 def _pointer(b: Any, address: Any, stride: Any = None, i: int = 0) -> Any:
     if i:
         address = b.add(address, b.mul(stride, ir.Constant(I64, i)))
-    return b.inttoptr(address, ir.PointerType())
+    return emit_pointer(b, address)
 
 
 def emit_load(b: Any, llvm_type: Any, address: Any, stride: Any = None, i: int = 0) -> Any:
