@@ -30,7 +30,10 @@ from halfbyte.kv_cache import Sequence
 from halfbyte.weights import Matrix, ModelWeights, layer_names, vector_names
 
 MAX_BATCH = 256  # rows of a step: the activations of a 7B model's layer then fit the L2 cache
-_CHUNKS_PER_THREAD = 8
+# A token's stages last microseconds, so that a chunk's ticket counts; a prompt's last milliseconds,
+# so that a thread that waits for the last chunk counts.
+_CHUNKS_PER_THREAD, _PROMPT_CHUNKS_PER_THREAD = 8, 64
+_PROMPT_TOKENS = 16
 _MIN_SPLIT_PAGES = 3  # below, another stage costs more than an uneven share of the heads
 
 
@@ -158,6 +161,8 @@ class Engine:
         self._grow_rope(max(span.sequence.n_past + len(span.tokens) for span in spans))
         args = self._args
         args["n_tokens"], args["n_blocks"], args["n_out"] = n_tokens, len(blocks), n_out
+        per_thread = _CHUNKS_PER_THREAD if n_tokens < _PROMPT_TOKENS else _PROMPT_CHUNKS_PER_THREAD
+        args["max_chunks"] = per_thread * self.pool.n_threads
         self._split(blocks)
         return n_out
 
@@ -263,7 +268,6 @@ class Engine:
             "blocks": self._blocks.ctypes.data,
             "out_rows": self._out_rows.ctypes.data,
             "logits_stride": 4 * self._logits_width,
-            "max_chunks": _CHUNKS_PER_THREAD * self.pool.n_threads,
             "x_stride": 4 * dim,
             "qkv_stride": 4 * (q + 2 * kv),
             "attended_stride": 4 * attended,
