@@ -66,8 +66,9 @@ def quantize_activations(x: F32) -> NDArray[np.void]:
     out["d"] = np.where(inverse > 0, largest / np.float32(127), np.float32(0))
     out["sum"] = out["q"].sum(-1, dtype=np.int16)
     out["half"] = out["q"][..., :16].sum(-1, dtype=np.int16)
-    for name in ("sum", "half"):
-        out["d " + name] = out["d"] * out[name].astype(np.float32)
+    with np.errstate(over="ignore"):
+        for name in ("sum", "half"):
+            out["d " + name] = out["d"] * out[name].astype(np.float32)
     return np.ascontiguousarray(out.T)
 
 
