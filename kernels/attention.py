@@ -47,7 +47,7 @@ from .tiles import (
     add_outer,
     load_column,
     load_column_f16,
-    store_tile,
+    save_tile,
     zeros,
 )
 from .vector_math import exp
@@ -142,7 +142,7 @@ def _scores(q, row_nbytes, keys, d, n_vectors, weights, size, n, tile):
         for i in range(d):
             columns = _load(keys + (v * d + i) * 16 * size, d * 16 * size, size == 2, n)
             acc = add_outer(acc, columns, q + 4 * i, row_nbytes, tile)
-        store_tile(acc, weights + 64 * v, 64, _WEIGHTS, 0, tile, n, tile)
+        save_tile(acc, weights + 64 * v, 64, _WEIGHTS, n, tile)
 
 
 @device
@@ -153,7 +153,7 @@ def _weighted(weights, values, dv, n_keys, out, size, n, tile):
         for key in range(n_keys):
             columns = _load(values + (key * dv + 16 * v) * size, 16 * size, size == 2, n)
             acc = add_outer(acc, columns, weights + 4 * key, _WEIGHTS, tile)
-        store_tile(acc, out + 64 * v, 64, 4 * dv, 0, tile, n, tile)
+        save_tile(acc, out + 64 * v, 64, 4 * dv, n, tile)
 
 
 @device

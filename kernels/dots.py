@@ -311,7 +311,9 @@ def stack(tc: Any, nbytes: Any) -> Any:
 
 
 def _stack(b: Any, nbytes: int) -> Any:
-    memory = cgutils.alloca_once(b, ir.ArrayType(I8, nbytes))
+    # Numba's own helper would clear it, byte by byte, which takes LLVM a minute.
+    with b.goto_entry_block():
+        memory = b.alloca(ir.ArrayType(I8, nbytes))
     memory.align = 64
     return b.ptrtoint(memory, I64)
 

@@ -46,7 +46,8 @@ from .dots import (
 )
 from .jit import Kernel, device
 from .panels import PANEL_FORMATS, PanelFormat
-from .simd import mul
+from .simd import add as simd_add
+from .simd import load, mul, store
 from .tiles import (
     add_minima_rest,
     add_outer,
@@ -58,6 +59,7 @@ from .tiles import (
     load_column_i8,
     load_column_low,
     load_tile,
+    save_tile,
     store_tile,
     zeros,
 )
@@ -264,11 +266,12 @@ def _in_tiles(fmt: PanelFormat) -> Callable[..., None]:
                         acc = ADD_UNITS(acc, first, last, at, n_units, parts, codes, codes_at,
                                         x + token * RECORD_NBYTES, x_stride, UNIT_NBYTES, LOW,
                                         HIGH, OFFSET, HAS_MINIMA, 1, 1, T)  # fmt: skip
-                        if last < n_units:
-                            store_tile(acc, kept, 0, 64, 0, T, 1, T)
-                        else:
-                            store_tile(acc, y + panel * 64 + token * y_stride, 0, y_stride, add,
-                                       n_tokens - token, 1, T)  # fmt: skip
+                        save_tile(acc, kept, 0, 64, 1, T)
+                for token in range(tokens, tokens_end):
+                    sums, out = load(waiting + 64 * (token - tokens)), y + panel * 64
+                    if add != 0:
+                        sums = simd_add(load(out + token * y_stride), sums)
+                    store(out + token * y_stride, sums)
         release_tiles()
 
     return matmul

@@ -208,8 +208,27 @@ def store_tile(
 
 
 @intrinsic(prefer_literal=True)
+def save_tile(
+    tc: Any, acc: Any, y: Any, panel_stride: Any, token_stride: Any, r: Any, t: Any
+) -> Any:
+    """y[panel, token] = acc, the whole tile."""
+    n_panels, n_tokens = r.literal_value, t.literal_value
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        acc = unpack(b, args[0])
+        for panel in range(n_panels):
+            start = b.add(args[1], b.mul(args[2], ir.Constant(I64, panel)))
+            for i in range(n_tokens):
+                emit_store(b, acc[panel * n_tokens + i], start, args[3], i)
+        return ctx.get_dummy_value()
+
+    i64 = types.int64
+    return types.void(acc, i64, i64, i64, r, t), codegen
+
+
+@intrinsic(prefer_literal=True)
 def load_tile(tc: Any, y: Any, panel_stride: Any, token_stride: Any, r: Any, t: Any) -> Any:
-    """The tile that `store_tile` wrote."""
+    """The tile that `save_tile` wrote."""
     n_panels, n_tokens = r.literal_value, t.literal_value
     tile = Tile("f32", n_panels * n_tokens)
 

@@ -121,8 +121,8 @@ def test_any_chunking_of_queries_gives_the_same_bits(
             assert (_attend(call, cache, q, first, _even(n, size)) == one_by_one).all(), size
 
 
-@pytest.mark.parametrize("kv_type, d, group", SHAPES[:3])
-@pytest.mark.parametrize("window", [1, 2, 37, 128, 131, 260])
+@pytest.mark.parametrize("kv_type, d, group", SHAPES[1:3])
+@pytest.mark.parametrize("window", [1, 37, 128, 260])
 def test_a_window_hides_what_lies_before_it(
     call: Call, naive: ModuleType, kv_type: str, d: int, group: int, window: int
 ) -> None:
@@ -164,8 +164,9 @@ def _attend_in_splits(
     return out.reshape(q.shape)
 
 
-@pytest.mark.parametrize("kv_type, d, group", SHAPES)
-@pytest.mark.parametrize("window", [0, 150])
+@pytest.mark.parametrize(
+    "kv_type, d, group, window", [(*shape, 0) for shape in SHAPES[:4]] + [(*SHAPES[2], 150)]
+)
 def test_pages_dealt_to_threads_give_the_same_bits(
     call: Call, kv_type: str, d: int, group: int, window: int
 ) -> None:

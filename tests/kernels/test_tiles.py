@@ -87,9 +87,9 @@ def test_tiles_add_up_with_one_rounding_per_step(
     assert (out[n:] == before[n:]).all()
 
 
-def test_a_stored_tile_comes_back(call: Call) -> None:
+def test_a_saved_tile_comes_back(call: Call) -> None:
     def there_and_back(x, out):
-        tiles.store_tile(tiles.load_tile(x, 256, 64, 2, 4), out, 256, 64, 0, 4, 2, 4)
+        tiles.save_tile(tiles.load_tile(x, 256, 64, 2, 4), out, 256, 64, 2, 4)
 
     x = np.random.default_rng(14).standard_normal((2, 4, 16)).astype(np.float32)
     out = np.zeros_like(x)
