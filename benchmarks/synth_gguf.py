@@ -2,10 +2,10 @@
 
     python benchmarks/synth_gguf.py 7b q4_0 FILE.gguf
 
-The weights are Gaussian noise, quantized by the `gguf` package, of a size that keeps activations
-sane: the model runs at its real speed and writes rubbish. The vocabulary is invented (words of
-made-up syllables), so nobody's tokenizer is in the file. Tensors are written one at a time.
-A 7b q4_0 file has 3.8 GB.
+The weights are Gaussian noise, quantized by the `gguf` package or, where that cannot, by halfbyte,
+of a size that keeps activations sane: the model runs at its real speed and writes rubbish. The
+vocabulary is invented (words of made-up syllables), so nobody's tokenizer is in the file. Tensors
+are written one at a time. A 7b q4_0 file has 3.8 GB.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from gguf import GGMLQuantizationType as Type
 from gguf import TokenType
 from numpy.typing import NDArray
 
-TYPES = {"f16": Type.F16, "q8_0": Type.Q8_0, "q4_0": Type.Q4_0, "q4_1": Type.Q4_1}
+TYPES = {
+    "f16": Type.F16, "q8_0": Type.Q8_0, "q4_0": Type.Q4_0, "q4_1": Type.Q4_1, "q4_k": Type.Q4_K,
+    "q6_k": Type.Q6_K,
+}  # fmt: skip
 N_VOCAB = 32016  # Code Llama's, which no power of two divides beyond 16
 N_CTX = 16384
-N_SAMPLES = 1 << 16  # distinct random blocks that a file is made of
+N_SAMPLES = 1 << 16  # distinct random blocks that a file is made of; fewer where they are large
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +96,29 @@ class RandomBlocks:
         self._block_size, self._block_nbytes = gguf.GGML_QUANT_SIZES[kind]
         # A block of one number is taken as 32, so that choosing costs as little as elsewhere.
         self._group = max(1, 32 // self._block_size)
-        noise = self._rng.standard_normal((N_SAMPLES, self._group * self._block_size), np.float32)
-        raw = gguf.quants.quantize(noise * np.float32(0.02), kind)
-        self._samples = raw.view(np.uint8).reshape(N_SAMPLES, -1)
+        n_weights = self._group * self._block_size
+        self._n = N_SAMPLES * 32 // n_weights
+        noise = self._rng.standard_normal((self._n, n_weights), np.float32)
+        raw = _quantize(noise * np.float32(0.02), kind)
+        self._samples = raw.view(np.uint8).reshape(self._n, -1)
 
     def matrix(self, rows: int, cols: int) -> NDArray[np.uint8]:
         """Bytes of a matrix: (rows, bytes of a row)."""
         n = rows * cols // (self._group * self._block_size)
-        chosen = self._rng.integers(0, N_SAMPLES, n, np.int32)
+        chosen = self._rng.integers(0, self._n, n, np.int32)
         return self._samples[chosen].reshape(rows, -1)
+
+
+def _quantize(x: NDArray[np.float32], kind: Type) -> NDArray[np.uint8]:
+    """Blocks of rows of weights. The gguf package has no quantizers for the K types."""
+    if not kind.name.endswith("_K"):
+        return gguf.quants.quantize(x, kind).view(np.uint8)
+    from halfbyte import system
+    from halfbyte.kernels.formats import FORMATS
+    from halfbyte.kernels.quantize import quantize
+
+    system.set_up_kernels()
+    return quantize(x, FORMATS[kind.name])
 
 
 def write(shape: Shape, kind: Type, path: Path) -> None:
