@@ -38,11 +38,11 @@ golden:
 	@$(PYTHON) benchmarks/environments.py torch
 	.venvs/torch/bin/python benchmarks/make_golden.py
 
-# Against llama.cpp on the same files, in turns; needs an otherwise idle machine.
+# Against llama.cpp on the same files, in turns: an hour on two cores, which must be idle otherwise.
+# A run that was cut short goes on with `.venv/bin/python benchmarks/suite.py GROUP ...`.
 bench: .venv/dev.stamp
-	@$(PYTHON) benchmarks/environments.py peer
-	.venv/bin/python benchmarks/compare.py smollm2-135m -p 320 -n 64
-	.venv/bin/python benchmarks/compare.py 7b-q4_0 -p 256 -n 16 --rounds 3
+	@$(PYTHON) benchmarks/environments.py peer peer-avx512 peer-avx2
+	.venv/bin/python benchmarks/suite.py
 
 clean:
 	rm -rf .venv .venvs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,102 +6,36 @@ MODEL is a .gguf file, a name of halfbyte's catalogue (smollm2-135m), or a shape
 synth_gguf.py (7b-q4_0, 1b-q8_0), whose file is written into the folder --files on first use.
 Each engine lives in a process of its own, loads once, and is asked in turns; the other one sleeps
 meanwhile. A round that does not count comes first. Printed are medians, their ratio, the lowest
-and highest ratio of a round, and for decode the share of the read bandwidth, measured between the
-rounds. A line is appended to benchmarks/results/compare.jsonl. Speed depends on what else the
-machine does: the load average is recorded, and a busy machine is warned about.
+and highest ratio of a round, and the shares of the machine's limits (cells.py). A line is appended
+to benchmarks/results/compare.jsonl. Speed depends on what else the machine does: the load average
+is recorded, and a busy machine is warned about. suite.py runs all cells of the speed table.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import environments
 import results
-import synth_gguf
+from cells import Cell, decode, measure, prefill, show
 from protocol import Worker
+from suite import model_path
 
-from halfbyte import catalogue, settings
+from halfbyte import settings
 
 HERE = Path(__file__).resolve().parent
 MIN_CTX = 512
-BUSY = 0.5  # one-minute load average from which a warning is given
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One measurement, named as llama-bench names it, in tokens per second."""
-
-    test: str
-    n: int
-    words: tuple[object, ...]
-    ours: list[float]
-    peer: list[float]
-
-    @property
-    def ratio(self) -> float:
-        """Ours over the peer's, of medians."""
-        return statistics.median(self.ours) / statistics.median(self.peer)
-
-    def record(self, nbytes_per_token: int, bandwidth: float) -> dict[str, object]:
-        """The cell with what follows from it; bytes per second belong to decode."""
-        facts = asdict(self) | {"ratio": self.ratio}
-        del facts["words"]
-        if self.words[0] == "decode":
-            rate = statistics.median(self.ours) * nbytes_per_token
-            facts |= {"gb_s": rate / 1e9, "bandwidth_share": rate / bandwidth}
-        return facts
 
 
 def plan(n_prompt: int, n_gen: int, depth: int) -> list[Cell]:
     """The cells to measure; 0 leaves one out."""
-    cells = []
-    if n_prompt:
-        cells.append(Cell(f"pp{n_prompt}", n_prompt, ("prefill", n_prompt), [], []))
-    if n_gen:
-        name = f"tg{n_gen}" + (f"@d{depth}" if depth else "")
-        cells.append(Cell(name, n_gen, ("decode", n_gen, depth), [], []))
-    return cells
-
-
-def measure(cells: list[Cell], ours: Worker, peer: Worker, rounds: int) -> float:
-    """Fill the cells; the median read bandwidth in bytes per second."""
-    bandwidths = []
-    for i in range(rounds + 1):
-        for cell in cells:
-            # The one that goes first changes, so that a drift of the machine favours neither.
-            turns = [(ours, cell.ours), (peer, cell.peer)]
-            for worker, rates in turns if i % 2 else reversed(turns):
-                seconds = worker.ask(*cell.words)["seconds"]
-                if i:
-                    rates.append(cell.n / seconds)
-        bandwidths.append(ours.ask("bandwidth")["bytes_per_s"])
-        print(f"round {i} of {rounds}", file=sys.stderr)
-    return statistics.median(bandwidths[1:])
-
-
-def model_path(name: str, files: Path) -> Path:
-    """The file that MODEL names, made or pulled where it has to be."""
-    if name in synth_gguf.names():
-        return synth_gguf.ensure(name, files)
-    return catalogue.resolve(name)
-
-
-def report(cells: list[Cell], nbytes_per_token: int, bandwidth: float) -> None:
-    """Print the table."""
-    print(f"{'test':14} {'llama.cpp':>10} {'halfbyte':>10} {'ratio':>7}   rounds       bandwidth")
-    for cell in cells:
-        each = [a / b for a, b in zip(cell.ours, cell.peer, strict=True)]
-        share = cell.record(nbytes_per_token, bandwidth).get("bandwidth_share")
-        print(
-            f"{cell.test:14} {statistics.median(cell.peer):10.1f} "
-            f"{statistics.median(cell.ours):10.1f} {cell.ratio:7.2f}   "
-            f"{min(each):.2f}-{max(each):.2f}" + (f"    {share:.0%}" if share else "")
-        )
-    print(f"read bandwidth: {bandwidth / 1e9:.1f} GB/s")
+    return [
+        *([prefill(n_prompt)] if n_prompt else []),
+        *([decode(n_gen, depth)] if n_gen else []),
+    ]
 
 
 def parse() -> argparse.Namespace:
@@ -127,8 +61,7 @@ def main() -> None:
     peer_python = environments.make("peer")
     if args.make_env:
         return
-    if results.LOAD is not None and results.LOAD > BUSY:
-        print(f"warning: load average {results.LOAD:.1f}; something else runs", file=sys.stderr)
+    results.warn_if_busy()
     path = model_path(args.model, args.files)
     ctx = max(args.n_prompt, args.depth + args.n_gen, MIN_CTX)
     options = (path, "-t", args.threads, "--ctx", ctx)
@@ -137,17 +70,17 @@ def main() -> None:
         Worker(sys.executable, HERE / "ours.py", *options) as ours,
         Worker(peer_python, HERE / "peer.py", *options) as peer,
     ):
-        bandwidth = measure(cells, ours, peer, args.rounds)
-    nbytes = ours.info["nbytes_per_token"]
+        limits = measure(cells, ours, peer, args.rounds)
+    records = [cell.record(ours.info, limits) for cell in cells]
     print(f"{path.name}, {args.threads} threads, {ours.info['isa']}, median of {args.rounds}")
-    report(cells, nbytes, bandwidth)
+    show(records, limits)
     results.append(
         "compare",
         path,
         args.threads,
         {
-            "cells": [cell.record(nbytes, bandwidth) for cell in cells],
-            "read_bandwidth_gb_s": bandwidth / 1e9,
+            "cells": records,
+            "limits": asdict(limits),
             "rounds": args.rounds,
             "halfbyte": ours.info,
             "peer": peer.info,

@@ -1,11 +1,18 @@
-"""halfbyte as a benchmark worker: the same commands as peer.py, and `bandwidth`.
+"""halfbyte as a benchmark worker: the same commands as peer.py, and what only it can tell.
 
 python ours.py MODEL.gguf [-t THREADS] [--ctx N]
+
+bandwidth          bytes per second that its threads read
+peak               int8 multiply-adds per second that its threads do
+memory             peak resident memory in bytes, and bytes of KV cache for --ctx tokens
+grow N DEPTH...    seconds in all to reach each depth, and those for N tokens decoded there
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +22,65 @@ from protocol import serve, take_stdout
 
 import halfbyte
 from halfbyte import system
+from halfbyte.engine import Span
+from halfbyte.generate import prefill_chunks
+from halfbyte.kernels.peak import int8_peak
+from halfbyte.kv_cache import Sequence
 
 
 class Ours:
-    """One loaded model."""
+    """One loaded model. What is timed are the engine's steps, as `peer.py` times llama.cpp's."""
 
     def __init__(self, model: halfbyte.Model) -> None:
         self.model = model
+        self._engine = model._engine
+        self._filled = self._engine.new_sequence()
+
+    def info(self) -> dict[str, Any]:
+        """What ratios and limits are worked out from."""
+        matrices = self._engine.weights.matrices
+        inner = (m for name, m in matrices.items() if name.startswith("blk."))
+        return {
+            "name": "halfbyte",
+            "version": halfbyte.__version__,
+            "isa": system.describe_isa(),
+            "numba": numba.__version__,
+            "numpy": np.__version__,
+            "nbytes_per_token": self.model.nbytes_per_token,
+            "kv_nbytes_per_token": self.model.kv_nbytes(self.model.n_ctx) / self.model.n_ctx,
+            "macs_per_token": sum(m.n_rows * m.n_inputs for m in inner),
+            "load_s": self.model.load_s,
+        }
 
     def prefill(self, n: str) -> dict[str, Any]:
-        return {"seconds": self.model.bench_prefill(int(n))}
+        ids = np.random.default_rng(int(n)).integers(0, self.model.config.vocab_size, int(n))
+        self._filled, tokens = self._engine.new_sequence(), ids.tolist()
+        begin_s = time.perf_counter()
+        for begin, end in prefill_chunks(len(tokens)):
+            n_out = int(end == len(tokens))
+            self._engine.forward([Span(self._filled, tokens[begin:end], n_out)])
+        return {"seconds": time.perf_counter() - begin_s}
 
     def decode(self, n: str, depth: str) -> dict[str, Any]:
-        return {"seconds": self.model.bench_decode(int(n), int(depth))}
+        if self._filled.n_past != int(depth):
+            self._filled = self._engine.new_sequence()
+            self._fill(int(depth))
+        return {"seconds": self._decode([self._filled.fork(int(depth))], int(n))}
+
+    def batch(self, sequences: str, n: str) -> dict[str, Any]:
+        made = [self._engine.new_sequence() for _ in range(int(sequences))]
+        return {"seconds": self._decode(made, int(n))}
+
+    def grow(self, n: str, *depths: str) -> dict[str, Any]:
+        self._filled = self._engine.new_sequence()
+        prefill_s, decode_s, total = [], [], 0.0
+        for depth in map(int, depths):
+            begin_s = time.perf_counter()
+            self._fill(depth)
+            total += time.perf_counter() - begin_s
+            prefill_s.append(total)
+            decode_s.append(self._decode([self._filled.fork(depth)], int(n)))
+        return {"prefill_s": prefill_s, "decode_s": decode_s}
 
     def tokenize(self, source: str, out: str) -> dict[str, Any]:
         ids = self.model.tokenizer.encode(Path(source).read_text(encoding="utf-8"))
@@ -47,6 +100,27 @@ class Ours:
     def bandwidth(self) -> dict[str, Any]:
         return {"bytes_per_s": system.read_bandwidth(self.model.n_threads)}
 
+    def peak(self) -> dict[str, Any]:
+        return {"macs_per_s": int8_peak(self._engine.pool)}
+
+    def memory(self) -> dict[str, Any]:
+        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {"peak_nbytes": peak, "kv_nbytes": self.model.kv_nbytes(self.model.n_ctx)}
+
+    def _fill(self, depth: int) -> None:
+        past = self._filled.n_past
+        for begin, end in prefill_chunks(depth - past):
+            self._engine.forward([Span(self._filled, [1] * (end - begin), n_out=0)])
+
+    def _decode(self, sequences: list[Sequence], n: int) -> float:
+        """Seconds for n tokens of each sequence, the most likely ones; each begins with its own."""
+        tokens = list(range(1, 1 + len(sequences)))
+        begin_s = time.perf_counter()
+        for _ in range(n):
+            spans = [Span(s, [t], 1) for s, t in zip(sequences, tokens, strict=True)]
+            tokens = self._engine.forward(spans).argmax(-1).tolist()
+        return time.perf_counter() - begin_s
+
 
 def main() -> None:
     """Load, announce, answer."""
@@ -54,21 +128,16 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("-t", "--threads", type=int, default=2)
     parser.add_argument("--ctx", type=int, default=1024)
+    parser.add_argument("--sequences", type=int, default=1, help="needs no preparation here")
     args = parser.parse_args()
     answers = take_stdout()
     with halfbyte.load(args.model, threads=args.threads, ctx=args.ctx) as model:
-        info = {
-            "name": "halfbyte",
-            "version": halfbyte.__version__,
-            "isa": system.describe_isa(),
-            "numba": numba.__version__,
-            "numpy": np.__version__,
-            "nbytes_per_token": model.nbytes_per_token,
-            "load_s": model.load_s,
-        }
         ours = Ours(model)
-        commands = ("prefill", "decode", "tokenize", "logits", "greedy", "bandwidth")
-        serve(info, {name: getattr(ours, name) for name in commands}, answers)
+        commands = (
+            "prefill", "decode", "batch", "grow", "tokenize", "logits", "greedy", "bandwidth",
+            "peak", "memory",
+        )  # fmt: skip
+        serve(ours.info(), {name: getattr(ours, name) for name in commands}, answers)
 
 
 if __name__ == "__main__":

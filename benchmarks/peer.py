@@ -1,16 +1,18 @@
 """llama.cpp as a benchmark worker: runs in `.venvs/peer`, answers the commands of protocol.py.
 
-    python peer.py MODEL.gguf [-t THREADS] [--ctx N]
+    python peer.py MODEL.gguf [-t THREADS] [--ctx N] [--sequences N]
 
     prefill N          seconds for N random tokens in one batch, logits of the last one only
     decode N DEPTH     seconds for N tokens, one by one, after DEPTH positions are filled
+    batch SEQS N       seconds for N tokens of each of SEQS sequences, decoded together
     tokenize IN OUT    ids (.npy) of a text file, BOS added as the file says
     logits IN OUT      float32 logits (.npy) after each of the ids in IN
     greedy IN N OUT    the N most likely ids, one by one, after the ids in IN
 
 Counted as llama-bench counts: the cache (f16) is empty before each, flash attention is as
 llama.cpp chooses it, tokens are random. The low-level API is used, since the high-level one
-copies logits.
+copies logits. --ctx is a sequence's length; each has a cache of its own, as llama.cpp advises where
+they share no prefix.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ def _quiet(level: int, text: bytes, user_data: ctypes.c_void_p) -> None:
 class Peer:
     """One model and one context of llama.cpp."""
 
-    def __init__(self, path: str, threads: int, ctx: int) -> None:
+    def __init__(self, path: str, threads: int, ctx: int, sequences: int) -> None:
         L.llama_log_set(_quiet, ctypes.c_void_p(0))
         L.llama_backend_init()
         begin = time.perf_counter()
@@ -47,7 +49,8 @@ class Peer:
         if not self.model:
             sys.exit(f"llama.cpp cannot load {path}")
         params = L.llama_context_default_params()
-        params.n_ctx = params.n_batch = ctx
+        params.n_ctx, params.n_batch = ctx * sequences, ctx
+        params.n_seq_max, params.kv_unified = sequences, False
         params.n_threads = params.n_threads_batch = threads
         self.context = L.llama_init_from_model(self.model, params)
         if not self.context:
@@ -55,10 +58,23 @@ class Peer:
         self.load_s = time.perf_counter() - begin
         self.vocab = L.llama_model_get_vocab(self.model)
         self.n_vocab = L.llama_vocab_n_tokens(self.vocab)
+        self.memory = L.llama_get_memory(self.context)
+        self.n_filled = 0  # positions of the cache that the next `fill` may keep
 
     def clear(self) -> None:
         """Empty the cache."""
-        L.llama_memory_clear(L.llama_get_memory(self.context), True)
+        L.llama_memory_clear(self.memory, True)
+        self.n_filled = 0
+
+    def fill(self, depth: int) -> None:
+        """Have `depth` positions in the cache, those of the command before if they are as many."""
+        if 0 < depth == self.n_filled:
+            L.llama_memory_seq_rm(self.memory, 0, depth, -1)
+            return
+        self.clear()
+        for done in range(0, depth, DEPTH_CHUNK):
+            self.eval([1] * min(DEPTH_CHUNK, depth - done))
+        self.n_filled = depth
 
     def eval(self, ids: Any) -> None:
         """Process ids after what the cache holds; only the last one's logits are computed."""
@@ -96,17 +112,34 @@ class Peer:
         self.clear()
         begin = time.perf_counter()
         self.eval(ids)
-        return {"seconds": time.perf_counter() - begin}
+        seconds = time.perf_counter() - begin
+        self.n_filled = len(ids)
+        return {"seconds": seconds}
 
     def decode(self, n: str, depth: str) -> dict[str, Any]:
         ids = np.random.default_rng(0).integers(0, self.n_vocab, int(n)).tolist()
-        self.clear()
-        for done in range(0, int(depth), DEPTH_CHUNK):
-            self.eval([1] * min(DEPTH_CHUNK, int(depth) - done))
+        self.fill(int(depth))
         begin = time.perf_counter()
         for token in ids:
             self.eval([token])
         return {"seconds": time.perf_counter() - begin}
+
+    def batch(self, sequences: str, n: str) -> dict[str, Any]:
+        n_seq = int(sequences)
+        ids = np.random.default_rng(0).integers(0, self.n_vocab, (int(n), n_seq)).tolist()
+        self.clear()
+        batch = L.llama_batch_init(n_seq, 0, 1)
+        batch.n_tokens = n_seq
+        begin = time.perf_counter()
+        for position, row in enumerate(ids):
+            for i, token in enumerate(row):
+                batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, position, 1
+                batch.seq_id[i][0], batch.logits[i] = i, 1
+            self._decode(batch)
+            L.llama_synchronize(self.context)
+        seconds = time.perf_counter() - begin
+        L.llama_batch_free(batch)
+        return {"seconds": seconds}
 
     def tokenize(self, source: str, out: str) -> dict[str, Any]:
         text = Path(source).read_bytes()
@@ -136,16 +169,17 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("-t", "--threads", type=int, default=2)
     parser.add_argument("--ctx", type=int, default=1024)
+    parser.add_argument("--sequences", type=int, default=1)
     args = parser.parse_args()
     answers = take_stdout()
-    peer = Peer(args.model, args.threads, args.ctx)
+    peer = Peer(args.model, args.threads, args.ctx, args.sequences)
     info = {
         "name": "llama.cpp",
         "version": L.__version__,
         "system": L.llama_print_system_info().decode().strip(" |"),
         "load_s": peer.load_s,
     }
-    commands = ("prefill", "decode", "tokenize", "logits", "greedy")
+    commands = ("prefill", "decode", "batch", "tokenize", "logits", "greedy")
     serve(info, {name: getattr(peer, name) for name in commands}, answers)
     os._exit(0)  # the library's own exit handlers log
 

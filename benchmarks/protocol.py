@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -43,20 +44,35 @@ class WorkerError(Exception):
 class Worker:
     """A running worker: `info` is what it said of itself, `ask` puts a command to it."""
 
-    def __init__(self, python: str | Path, script: Path, *args: object) -> None:
+    def __init__(
+        self,
+        python: str | Path,
+        script: Path,
+        *args: object,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         command = [str(python), str(script), *map(str, args)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | dict(env or {}),
         )
-        self.name = script.stem
-        self.info = self._answer("start")
+        self.name, self.pid = script.stem, self._process.pid
+        self.info = self._answer("start", None)
 
-    def ask(self, *words: object) -> dict[str, Any]:
-        """The answer to one command. Words must not contain white space."""
+    def ask(self, *words: object, timeout_s: float | None = None) -> dict[str, Any]:
+        """The answer to one command. Words must not contain white space.
+
+        Raises:
+            WorkerError: the worker has ended.
+            TimeoutError: there was no answer in time; the worker has been killed.
+        """
         assert self._process.stdin is not None
         self._process.stdin.write(" ".join(map(str, words)) + "\n")
         self._process.stdin.flush()
-        return self._answer(str(words[0]))
+        return self._answer(str(words[0]), timeout_s)
 
     def __enter__(self) -> Worker:
         return self
@@ -71,8 +87,15 @@ class Worker:
         self._process.stdin.close()
         self._process.wait()
 
-    def _answer(self, command: str) -> dict[str, Any]:
+    def _answer(self, command: str, timeout_s: float | None) -> dict[str, Any]:
         assert self._process.stdout is not None
+        # An answer is one line and nothing was read ahead: no answer, nothing to read.
+        if (
+            timeout_s is not None
+            and not select.select([self._process.stdout], [], [], timeout_s)[0]
+        ):
+            self._process.kill()
+            raise TimeoutError(f"{self.name}: no answer to {command!r} within {timeout_s:g} s")
         line = self._process.stdout.readline()
         if not line:
             raise WorkerError(f"{self.name} ended at {command!r} with {self._process.wait()}")

@@ -15,6 +15,13 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent / "results"
 # Taken when the benchmark starts: at its end the number would mostly count the benchmark itself.
 LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+BUSY = 0.5  # one-minute load average from which a warning is given
+
+
+def warn_if_busy() -> None:
+    """Say so on stderr where something else runs: only ratios then mean something, if at all."""
+    if LOAD is not None and LOAD > BUSY:
+        print(f"warning: load average {LOAD:.1f}; something else runs", file=sys.stderr)
 
 
 def append(name: str, model: Path, threads: int, facts: dict[str, Any]) -> None:
