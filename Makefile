@@ -43,6 +43,10 @@ golden:
 bench: .venv/dev.stamp
 	@$(PYTHON) benchmarks/environments.py peer peer-avx512 peer-avx2
 	.venv/bin/python benchmarks/suite.py
+	.venv/bin/python benchmarks/contention.py
+	.venv/bin/python benchmarks/start.py
+	.venv/bin/python benchmarks/memory.py
+	.venv/bin/python benchmarks/report.py
 
 clean:
 	rm -rf .venv .venvs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,6 +8,7 @@ in an environment of its own.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -83,8 +84,13 @@ class Worker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker and wait for it."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it may have ended before
+            self._process.stdin.close()
         self._process.wait()
 
     def _answer(self, command: str, timeout_s: float | None) -> dict[str, Any]:
