@@ -5,6 +5,9 @@ tokens one by one from an empty cache, taking the most likely each time. A run o
 and is not counted, and neither is compilation. The rate is the median of the repetitions.
 Decode reads every weight once per token: its GB/s are compared with what this machine can read,
 measured in the same run with the same threads.
+
+With --ops it is the kernels that are timed, each alone: its share of a step, and how near it comes
+to the read bandwidth or to the int8 products that the machine can do.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from halfbyte.cli.progress import BAR
 
 if TYPE_CHECKING:
     from halfbyte.model import Model
+    from halfbyte.ops import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,9 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
         help="counted runs of each test (default: %(default)s)",
     )  # fmt: skip
     options.add_engine(parser)
+    parser.add_argument(
+        "--ops", action="store_true", help="time each kernel of a step instead of pp and tg"
+    )
     parser.add_argument("--json", action="store_true", help="print one object")
     parser.set_defaults(run=run)
     return parser
@@ -70,6 +77,9 @@ def run(args: argparse.Namespace) -> None:
         args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type, progress=BAR
     ) as model:
         n_threads = model.n_threads
+        if args.ops:
+            _run_ops(model, args)
+            return
         bandwidth = system.read_bandwidth(n_threads)
         results = _measure(model, args, bandwidth)
         nbytes = model.nbytes_per_token
@@ -95,6 +105,42 @@ def run(args: argparse.Namespace) -> None:
             "version": halfbyte.__version__,
         }
     )
+
+
+def _run_ops(model: Model, args: argparse.Namespace) -> None:
+    from halfbyte import ops, system
+
+    BAR.clear()
+    measured = ops.measure(model._engine)
+    where = {"model": model.path, "threads": model.n_threads, "isa": system.describe_isa()}
+    if args.json:
+        report.print_json(asdict(measured) | where)
+        return
+    bandwidth, peak = measured.read_bandwidth, measured.int8_peak
+    _print_phase("decode", measured.decode, "GB/s", "gb_s", bandwidth / 1e9)
+    _print_phase("prefill", measured.prefill, "GMAC/s", "gmac_s", peak / 1e9)
+    print(
+        f"{model.path} | {model.n_threads} threads | {where['isa']} | "
+        f"limits: {bandwidth / 1e9:.1f} GB/s, {peak / 1e9:.0f} GMAC/s",
+        file=sys.stderr,
+    )
+
+
+def _print_phase(title: str, phase: Phase, unit: str, rate_name: str, limit: float) -> None:
+    tokens = "1 token" if phase.n_tokens == 1 else f"{phase.n_tokens} tokens"
+    print(f"{title}, {tokens}: {1e3 * phase.seconds:.2f} ms a step")
+    print(f"  {'kernel':48}{'calls':>6}{'ms':>10}{'of step':>9}{unit:>9}{'of limit':>10}")
+    for op in phase.ops:
+        rate = getattr(op, rate_name)
+        row = f"  {op.name:48}{op.count:6}{1e3 * op.seconds:10.3f}{op.share:9.0%}"
+        if rate is not None:
+            row += f"{rate:9.1f}"
+            # Attention computes with floats, which the int8 limit is not about.
+            if unit == "GB/s" or not op.name.startswith("attention"):
+                row += f"{rate / limit:10.0%}"
+        print(row)
+    share = phase.rest_s / phase.seconds
+    print(f"  {'embedding, SiLU, gaps between stages':54}{1e3 * phase.rest_s:10.3f}{share:9.0%}")
 
 
 def _measure(model: Model, args: argparse.Namespace, bandwidth: float) -> list[Result]:
