@@ -41,11 +41,13 @@ golden:
 # Against llama.cpp on the same files, in turns: an hour on two cores, which must be idle otherwise.
 # A run that was cut short goes on with `.venv/bin/python benchmarks/suite.py GROUP ...`.
 bench: .venv/dev.stamp
-	@$(PYTHON) benchmarks/environments.py peer peer-avx512 peer-avx2
+	@$(PYTHON) benchmarks/environments.py peer peer-avx512 peer-avx2 plot
 	.venv/bin/python benchmarks/suite.py
 	.venv/bin/python benchmarks/contention.py
 	.venv/bin/python benchmarks/start.py
 	.venv/bin/python benchmarks/memory.py
+	.venv/bin/python benchmarks/growth.py
+	.venvs/plot/bin/python benchmarks/plot_growth.py
 	.venv/bin/python benchmarks/report.py
 
 clean:
