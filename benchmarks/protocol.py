@@ -92,6 +92,8 @@ class Worker:
         with contextlib.suppress(BrokenPipeError):  # it may have ended before
             self._process.stdin.close()
         self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def _answer(self, command: str, timeout_s: float | None) -> dict[str, Any]:
         assert self._process.stdout is not None
