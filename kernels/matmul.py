@@ -66,7 +66,7 @@ from .tiles import (
 
 N_ARGS = 11
 WAYS = NARROW, VECTORS, TILES = "narrow", "vectors", "tiles"
-MIN_TILE_TOKENS = 6  # from which expanding the codes pays
+MIN_TILE_TOKENS = 13  # fewer take vectors less time
 
 # Units whose expanded codes, with the activations of 16 tokens, stay in the L1 cache; a multiple
 # of the 8 units of a K type's block.

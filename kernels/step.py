@@ -30,6 +30,7 @@ from .atomics import (
     call_pages,
     call_rope_append,
 )
+from .dots import TILE_TOKENS
 from .jit import device, kernel
 from .matmul import MIN_TILE_TOKENS, WAYS
 from .pool import finish, is_current, share, take
@@ -79,24 +80,36 @@ BLOCK_WORDS = 4
 
 @device
 def _product(linear, begin, end, records, floats, float_stride, n_tokens, y, y_stride, add, tile):
-    """Strips begin..end of y = W x, or y += W x, by the kernels that suit so many tokens."""
+    """Strips begin..end of y = W x, or y += W x: first by tiles, the rest by vectors, one alone.
+
+    A tile or a vector kernel takes as long for a few tokens as for all that it has room for.
+    """
+    n_tiles = n_vectors = 0
+    if get_i64(linear + _TILES) != 0:
+        n_tiles = min((n_tokens + TILE_TOKENS - MIN_TILE_TOKENS) // TILE_TOKENS * TILE_TOKENS,
+                      n_tokens)  # fmt: skip
+    rest = n_tokens - n_tiles
+    if get_i64(linear + _VECTORS) != 0:
+        n_vectors = rest - int(rest % tile == 1)
+    _part(linear, _TILES, begin, end, records, floats, float_stride, n_tokens, 0, n_tiles, y,
+          y_stride, add)  # fmt: skip
+    _part(linear, _VECTORS, begin, end, records, floats, float_stride, n_tokens, n_tiles,
+          n_vectors, y, y_stride, add)  # fmt: skip
+    _part(linear, _NARROW, begin, end, records, floats, float_stride, n_tokens,
+          n_tiles + n_vectors, rest - n_vectors, y, y_stride, add)  # fmt: skip
+
+
+@device
+def _part(linear, way, begin, end, records, floats, float_stride, n_tokens, first, n, y, y_stride,
+          add):  # fmt: skip
+    """The product for n tokens from `first` on, by one of the matrix's kernels."""
     x, x_stride, token_nbytes = records, n_tokens * RECORD_NBYTES, RECORD_NBYTES
     if get_i64(linear + _IS_Q) == 0:
         x, x_stride, token_nbytes = floats, float_stride, float_stride
-    w, n_panels = get_i64(linear + _W), get_i64(linear + _N_PANELS)
-    n_units = get_i64(linear + _N_UNITS)
-    n_narrow, wide = n_tokens, get_i64(linear + _VECTORS)
-    if n_tokens >= MIN_TILE_TOKENS and get_i64(linear + _TILES) != 0:
-        n_narrow, wide = 0, get_i64(linear + _TILES)
-    elif wide != 0:  # a tile of few tokens takes as long as a full one
-        n_narrow = int(n_tokens % tile == 1)
-    n_wide = n_tokens - n_narrow
-    if n_wide > 0:
-        call_matmul(wide, w, n_panels, n_units, begin, end, x, x_stride, n_wide, y, y_stride, add)
-    if n_narrow > 0:
-        call_matmul(get_i64(linear + _NARROW), w, n_panels, n_units, begin, end,
-                    x + n_wide * token_nbytes, x_stride, n_narrow, y + n_wide * y_stride,
-                    y_stride, add)  # fmt: skip
+    if n > 0:
+        call_matmul(get_i64(linear + way), get_i64(linear + _W), get_i64(linear + _N_PANELS),
+                    get_i64(linear + _N_UNITS), begin, end, x + first * token_nbytes, x_stride, n,
+                    y + first * y_stride, y_stride, add)  # fmt: skip
 
 
 @device
