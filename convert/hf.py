@@ -68,7 +68,14 @@ class HFFolder(JSONFolder):
             shards = index.get("weight_map")
             if not isinstance(shards, dict) or not shards:
                 raise ConversionError(self.path / _INDEX, "weight_map", expected="tensor names")
-            return sorted({self._plain_name(name) for name in shards.values()})
+            names = sorted({self._plain_name(name) for name in shards.values()})
+            absent = [name for name in names if not (self.path / name).is_file()]
+            if absent:
+                raise ConversionError(
+                    self.path, "weights", expected=f"the {len(names)} files of {_INDEX}",
+                    got=f"no {', '.join(absent)}", hint="download what is missing",
+                )  # fmt: skip
+            return names
         if (self.path / _SINGLE).is_file():
             return [_SINGLE]
         pickles = [p.name for pattern in _PICKLES for p in self.path.glob(pattern)]

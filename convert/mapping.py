@@ -6,6 +6,7 @@ Hugging Face rotates feature i of a head with feature i + d/2, GGUF's "llama" it
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ _LAYER = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+_IN_LAYER = re.compile(r"\.layers\.(\d+)\.")
 _BIASED = ("attn_q", "attn_k", "attn_v")
 # Tables that older checkpoints carry along; they follow from the configuration.
 _DERIVED = (".rotary_emb.inv_freq",)
@@ -69,16 +71,28 @@ def map_tensors(folder: HFFolder, h: HParams) -> list[MappedTensor]:
         if name in names and folder.tensors[name].shape != shape
     ]
     if faults:
-        more = f" and {len(faults) - 12} more" if len(faults) > 12 else ""
         raise ConversionError(
             folder.path,
             "tensors",
             expected="those of config.json",
-            got="; ".join(faults[:12]) + more,
+            got="; ".join(_by_layers(faults)),
         )
     return [
         MappedTensor(gguf_name, folder.tensors[name], _order(gguf_name, h))
         for name, (gguf_name, _) in wanted.items()
+    ]
+
+
+def _by_layers(faults: list[str]) -> list[str]:
+    """The faults, those that differ in the layer only as one: a model has hundreds of tensors."""
+    layers: dict[str, list[str]] = {}
+    for fault in faults:
+        found = _IN_LAYER.search(fault)
+        key = fault if found is None else _IN_LAYER.sub(".layers.*.", fault, count=1)
+        layers.setdefault(key, []).extend(found.groups() if found else [])
+    return [
+        key.replace("*", f"{{{','.join(ids)}}}" if len(ids) > 1 else "".join(ids), 1)
+        for key, ids in layers.items()
     ]
 
 

@@ -44,6 +44,7 @@ class _Draft:
     merges: list[str] = field(default_factory=list)
     pre: str = "default"
     add_space_prefix: bool = False
+    add_bos: bool | None = None
 
     def append(self, piece: str, type_id: int) -> None:
         self.pieces.append(piece)
@@ -110,7 +111,7 @@ def _finish(folder: JSONFolder, path: Path, draft: _Draft) -> Vocabulary:
             special[role] = token
     if draft.model == "llama" and all(piece in ids for piece in _INFILL.values()):
         special |= {role: ids[piece] for role, piece in _INFILL.items()}
-    add_bos = settings.get("add_bos_token", True if draft.model == "llama" else None)
+    add_bos = settings.get("add_bos_token", draft.add_bos)
     return Vocabulary(
         path=str(path),
         model=draft.model,
@@ -201,6 +202,7 @@ def _from_sentencepiece(folder: JSONFolder, path: Path) -> _Draft:
         types=[int(piece.type) for piece in model.pieces],
         scores=[float(piece.score) for piece in model.pieces],
         add_space_prefix=bool(model.normalizer_spec.add_dummy_prefix),
+        add_bos=True,
     )
     _place_added(folder, draft, _added_tokens(folder))
     return draft
@@ -215,12 +217,13 @@ def _from_tokenizer_json(folder: JSONFolder, path: Path) -> _Draft:
     if model.get("byte_fallback"):
         found = read_sentencepieces(path, data)
         draft = _Draft("llama", found.pieces, found.types, found.scores)
-        draft.add_space_prefix = found.add_space_prefix
+        draft.add_space_prefix, draft.add_bos = found.add_space_prefix, True
     else:
         pieces = pieces_by_id(path, vocab)
         merges = [" ".join(pair) for pair in merges_of(path, model.get("merges", []))]
         pre = pre_tokenizer_name(path, data.get("pre_tokenizer"))
         draft = _Draft("gpt2", pieces, [NORMAL] * len(pieces), [], merges, pre)
+        draft.add_bos = _begins_with_special(data.get("post_processor"))
     added = {
         t["id"]: (t["content"], t.get("special") is not False)
         for t in data.get("added_tokens") or []
@@ -231,3 +234,20 @@ def _from_tokenizer_json(folder: JSONFolder, path: Path) -> _Draft:
         if draft.types[i] != UNKNOWN:
             draft.types[i] = CONTROL if is_special else USER_DEFINED
     return draft
+
+
+def _begins_with_special(spec: Any) -> bool | None:
+    """Whether a tokenizer.json's "post_processor" puts a special token first; None: it has none.
+
+    Where tokenizer_config.json is silent, as Llama 3's is, this is what makes a prompt's BOS.
+    """
+    if not isinstance(spec, dict):
+        return None
+    processors = spec.get("processors")
+    if spec.get("type") == "Sequence" and isinstance(processors, list):
+        found = [_begins_with_special(part) for part in processors]
+        return next((answer for answer in found if answer is not None), None)
+    template = spec.get("single")
+    if spec.get("type") != "TemplateProcessing" or not isinstance(template, list):
+        return None
+    return bool(template) and isinstance(template[0], dict) and "SpecialToken" in template[0]

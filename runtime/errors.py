@@ -122,6 +122,6 @@ def _tail(parts: list[str]) -> str:
     return f": {', '.join(parts)}" if parts else ""
 
 
-def _short(value: object, limit: int = 500) -> str:
+def _short(value: object, limit: int = 2000) -> str:
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"

@@ -38,7 +38,7 @@ PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
     "qwen2": (_WORDS % "",),
     "deepseek-coder": (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _CJK, r"\p{N}"),
 }
-_WHOLE_PIECES_FIRST = ("llama-bpe", "llama3")
+_LLAMA3 = ("llama-bpe", "llama3")
 
 
 class ByteLevelBackend:
@@ -48,7 +48,6 @@ class ByteLevelBackend:
     """
 
     kind = "bpe"
-    default_add_bos = False
     adds_space = False
 
     def __init__(self, vocabulary: Vocabulary, markers: frozenset[int]) -> None:
@@ -57,6 +56,8 @@ class ByteLevelBackend:
             raise UnsupportedModelError(
                 path, "tokenizer.ggml.pre", expected=", ".join(PRE_TOKENIZERS), got=pre
             )
+        # Files of Llama 3 need not say that a prompt begins with BOS; llama.cpp knows it by the name.
+        self.default_add_bos = pre in _LLAMA3 and "bos" in vocabulary.special
         self._pieces = [_text(path, piece) for piece in vocabulary.pieces]
         self._vocabulary, self._pre = vocabulary, pre
         # A file may repeat a piece; the first is the one that text becomes.
@@ -65,7 +66,7 @@ class ByteLevelBackend:
         # Some vocabularies lack bytes that hardly occur; the package would drop them silently.
         self._missing = frozenset(_BYTE_OF[c] for c in _BYTE_OF.keys() - ids.keys())
         try:
-            self._model = models.BPE(ids, pairs, ignore_merges=pre in _WHOLE_PIECES_FIRST)
+            self._model = models.BPE(ids, pairs, ignore_merges=pre in _LLAMA3)
         except Exception as error:  # the package raises plain Exception
             raise ModelFileError(
                 path, "tokenizer.ggml.merges", expected="pairs of pieces", got=str(error)

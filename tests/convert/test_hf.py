@@ -90,6 +90,25 @@ def test_all_faults_of_the_tensors_are_named_at_once(folder: Path) -> None:
     assert "model.norm.weight is (63,), not (64,)" in text
 
 
+def test_whole_layers_that_are_missing_are_named_briefly(folder: Path) -> None:
+    """Every name is told, but not every layer's in a line of its own."""
+    edit_config(folder, num_hidden_layers=40)
+    with pytest.raises(ConversionError) as caught:
+        check(folder)
+    text, layers = str(caught.value), ",".join(map(str, range(2, 40)))
+    for name in ("input_layernorm", "self_attn.q_proj", "mlp.down_proj"):
+        assert f"missing model.layers.{{{layers}}}.{name}.weight" in text
+    assert len(text) < 2500
+
+
+def test_shards_that_are_missing_are_named_at_once(folder: Path) -> None:
+    shards = {f"x{i}": f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)}
+    (folder / "model.safetensors").rename(folder / shards["x2"])
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    with pytest.raises(ConversionError, match=f"no {shards['x1']}, {shards['x3']}; download"):
+        HFFolder(folder)
+
+
 def test_derived_tables_and_tied_copies_are_left_out(folder: Path) -> None:
     def add(tensors: dict[str, np.ndarray]) -> None:
         tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = np.zeros(8, np.float32)

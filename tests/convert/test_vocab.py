@@ -11,7 +11,7 @@ from typing import Any
 import gguf
 import pytest
 from sentencepiece import sentencepiece_model_pb2 as spm
-from tokenizers import Regex, models, pre_tokenizers, trainers
+from tokenizers import Regex, models, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as HFTokenizer
 
 from halfbyte.convert import convert
@@ -89,6 +89,37 @@ def test_byte_level_vocabularies_keep_their_ids(folder: Path, tmp_path: Path, na
     assert (ours.bos_id, ours.eos_id) == (0, 1)
     for text in TEXTS:
         assert ours.encode(text, add_bos=False) == theirs.encode(text, add_special_tokens=False).ids
+
+
+@pytest.mark.parametrize("setting", [None, False, True])
+@pytest.mark.parametrize("name", ["qwen2", "llama-bpe"])
+def test_what_tokenizer_json_puts_before_a_text_is_kept(
+    folder: Path, tmp_path: Path, name: str, setting: bool | None
+) -> None:
+    """Llama 3's tokenizer_config.json does not say that a prompt begins with BOS."""
+    theirs = use_byte_level(folder, SPLITS[name]())
+    begin = ("<|begin|>", theirs.token_to_id("<|begin|>"))
+    template = processors.TemplateProcessing("<|begin|> $A", "$A $B", [begin])
+    theirs.post_processor = processors.Sequence([processors.ByteLevel(), template])
+    theirs.save(str(folder / "tokenizer.json"))
+    if setting is not None:
+        path = folder / "tokenizer_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"add_bos_token": setting}))
+    convert(folder, tmp_path / "out.gguf", measure=False)
+    fields = gguf.GGUFReader(tmp_path / "out.gguf").fields
+    assert fields["tokenizer.ggml.add_bos_token"].contents() is (setting is not False)
+    expected = theirs.encode("x = 1", add_special_tokens=setting is not False).ids
+    assert load(tmp_path / "out.gguf").encode("x = 1") == expected
+
+
+@pytest.mark.parametrize(("name", "begins"), [("qwen2", False), ("llama-bpe", True)])
+def test_files_that_do_not_say_follow_their_pre_tokenizer(
+    folder: Path, tmp_path: Path, name: str, begins: bool
+) -> None:
+    use_byte_level(folder, SPLITS[name]())
+    convert(folder, tmp_path / "out.gguf", measure=False)
+    assert "tokenizer.ggml.add_bos_token" not in gguf.GGUFReader(tmp_path / "out.gguf").fields
+    assert (load(tmp_path / "out.gguf").encode("x")[0] == 0) is begins
 
 
 @pytest.mark.parametrize(
