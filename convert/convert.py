@@ -92,7 +92,7 @@ def convert(
         save_imatrix: where to save the importance matrix of the calibration's text.
         measure: compare the result with the source and record the figures in the file.
         name: general.name in the file; default: the source's.
-        force: replace an existing file.
+        force: replace existing files.
         threads: threads that quantize; default: physical cores that this process may use. An
             uncalibrated file does not depend on it.
         progress: called with a stage, what is done of it and what it is in all.
@@ -106,10 +106,15 @@ def convert(
     begin_s = time.perf_counter()
     recipe = find_recipe(type)
     _check_arguments(calibrate, imatrix, save_imatrix)
+    matrix = None if save_imatrix is None else Path(save_imatrix)
     with _opened(src, progress) as (source, source_name):
         target = Path(f"{source_name}.{recipe.name}.gguf") if dst is None else Path(dst)
-        _check_not_source(source, target)
-        check_target(target, force=force)
+        for path in (target, matrix):
+            if path is not None:
+                _check_not_source(source, path)
+                check_target(path, force=force)
+        if matrix is not None and matrix.absolute() == target.absolute():
+            raise RequestError("save_imatrix", expected="another file than dst", got=str(matrix))
         plan = make_plan(source, recipe, pure=pure)
         check_space(target, plan.nbytes)
         _warn(source, plan)
@@ -130,8 +135,8 @@ def convert(
                     "calibrating on %d windows of %d tokens, with up to %.1f GB of memory",
                     *ids.shape, plan.calibrating_nbytes / 1e9,
                 )  # fmt: skip
-                if save_imatrix is not None:
-                    _save_importance(source, ids, Path(save_imatrix), progress)
+                if matrix is not None:
+                    _save_importance(source, ids, matrix, progress)
                 encoded = calibrated(source, plan, n_threads, ids, progress)
             _write(encoded, plan, writer, None if calibrate else progress)
             found = _record(source, part, n_threads, progress, measure=measure)
@@ -182,6 +187,8 @@ def _check_arguments(calibrate: object, imatrix: object, save_imatrix: object) -
         raise RequestError(
             "save_imatrix", expected="calibrate, whose text it is taken from", got="no calibrate"
         )
+    if calibrate is None or calibrate == "":
+        raise RequestError("calibrate", expected="True, False or a path", got=calibrate)
 
 
 def _given_importance(source: Source, path: str | os.PathLike[str] | None) -> Importance | None:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.convert.float_model import F32, FloatModel, Ids, hidden_states
+from halfbyte.convert.writer import part_file
 from halfbyte.errors import ModelFileError
 from halfbyte.gguf_file import GGUFFile
 from halfbyte.gguf_metadata import Cursor
@@ -83,10 +84,19 @@ def collect_importance(
 
 
 def save_importance(path: Path, importance: Importance) -> None:
-    """Write a .dat file, or a GGUF one under any other name."""
-    if path.suffix == ".dat":
-        path.write_bytes(_legacy_bytes(importance))
-        return
+    """Write a .dat file, or a GGUF one under any other name, which appears when it is complete.
+
+    Raises:
+        ConversionError: writing fails.
+    """
+    with part_file(path) as part:
+        if path.suffix == ".dat":
+            part.write_bytes(_legacy_bytes(importance))
+        else:
+            _write_gguf(part, importance)
+
+
+def _write_gguf(path: Path, importance: Importance) -> None:
     writer = gguf.GGUFWriter(path, "imatrix")
     writer.add_type("imatrix")
     writer.add_array("imatrix.datasets", [importance.text])
@@ -106,10 +116,15 @@ def load_importance(path: Path) -> Importance:
     """Read either format.
 
     Raises:
-        ModelFileError: it is neither, cut short, or its numbers are not finite and positive.
+        ModelFileError: it cannot be read, is neither, is cut short, or has numbers that are not
+            finite and positive.
     """
-    with path.open("rb") as file:
-        is_gguf = file.read(4) == b"GGUF"
+    try:
+        with path.open("rb") as file:
+            is_gguf = file.read(4) == b"GGUF"
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ModelFileError(path, expected="an importance matrix", got=reason) from error
     found = _load_gguf(path) if is_gguf else _load_legacy(path)
     for name, mean in found.means.items():
         if not np.isfinite(mean).all() or (mean < 0).any():

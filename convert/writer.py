@@ -63,7 +63,7 @@ def check_space(target: Path, nbytes: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < nbytes:
         raise ConversionError(
-            target, expected=f"{nbytes / 1e9:.2f} GB of free space", got=f"{free / 1e9:.2f} GB"
+            target, expected=f"{nbytes / 1e6:,.1f} MB of free space", got=f"{free / 1e6:,.1f} MB"
         )
 
 

@@ -33,7 +33,7 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--pure", action="store_true", help="one type for all matrices, the output's too"
     )
-    parser.add_argument("--force", action="store_true", help="replace DST if it exists")
+    parser.add_argument("--force", action="store_true", help="replace files that exist")
     parser.add_argument(
         "--dry-run", action="store_true", help="print sizes, memory and time; write nothing"
     )
@@ -68,9 +68,12 @@ def _add_calibration(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write DST, or print what would be written."""
     from halfbyte.convert.convert import convert, plan_conversion
+    from halfbyte.convert.writer import check_target
 
-    if args.report is not None and args.no_measure:
-        raise RequestError("report", expected="a measured conversion", got="--no-measure")
+    if args.report is not None:
+        if args.no_measure:
+            raise RequestError("report", expected="a measured conversion", got="--no-measure")
+        check_target(Path(args.report), force=args.force)  # not after hours of converting
     if args.dry_run:
         sys.stdout.write(_describe(plan_conversion(args.src, type=args.type, pure=args.pure)))
         return

@@ -56,7 +56,7 @@ class ByteLevelBackend:
             raise UnsupportedModelError(
                 path, "tokenizer.ggml.pre", expected=", ".join(PRE_TOKENIZERS), got=pre
             )
-        # Files of Llama 3 need not say that a prompt begins with BOS; llama.cpp knows it by the name.
+        # Files of Llama 3 need not say that a prompt begins with BOS: as in llama.cpp, pre tells.
         self.default_add_bos = pre in _LLAMA3 and "bos" in vocabulary.special
         self._pieces = [_text(path, piece) for piece in vocabulary.pieces]
         self._vocabulary, self._pre = vocabulary, pre

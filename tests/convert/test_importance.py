@@ -18,13 +18,18 @@ from halfbyte.convert.importance import (
     load_importance,
     save_importance,
 )
-from halfbyte.errors import ModelFileError
+from halfbyte.errors import ConversionError, ModelFileError
 from halfbyte.gguf_file import GGUFFile
 
 SMALL = Importance(
     {"blk.0.attn_q.weight": np.array([0.5, 2, 0], np.float32), "b": np.ones(2, np.float32)},
     n_windows=4, n_tokens=8, text="code.txt",
 )  # fmt: skip
+
+
+def fail(writer: gguf.GGUFWriter) -> None:
+    writer.close()
+    raise OSError(28, "the disk is full")
 
 
 def test_it_is_the_mean_square_of_the_inputs(tiny_folder: Path, tmp_path: Path) -> None:
@@ -63,6 +68,46 @@ def test_a_file_gives_back_what_was_saved(tmp_path: Path, name: str) -> None:
     for matrix, mean in SMALL.means.items():
         assert (found.means[matrix] == mean).all()
     assert found.n_windows == 4
+
+
+def test_files_that_cannot_be_read_or_written(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (tmp_path / "absent.gguf", tmp_path):
+        with pytest.raises(ModelFileError, match="an importance matrix"):
+            load_importance(path)
+        with pytest.raises(ModelFileError, match="an importance matrix"):
+            halfbyte.convert(tiny_folder, tmp_path / "x.gguf", imatrix=path)
+    with pytest.raises(ConversionError, match="to write the file"):
+        save_importance(tmp_path / "none" / "x.gguf", SMALL)
+    (tmp_path / "old.gguf").write_text("kept")
+    monkeypatch.setattr(gguf.GGUFWriter, "write_tensors_to_file", fail)
+    with pytest.raises(ConversionError, match=r"old\.gguf.*the disk is full"):
+        save_importance(tmp_path / "old.gguf", SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.gguf"]
+    assert (tmp_path / "old.gguf").read_text() == "kept"
+
+
+def test_saving_replaces_nothing_by_accident(tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.dat").write_text("kept")
+    for matrix, error in (
+        (tmp_path / "mine.dat", "an existing one"),
+        (tmp_path / "none" / "x.dat", "a folder to write to"),
+        (tmp_path / "out.gguf", "another file than dst"),
+    ):
+        with pytest.raises(halfbyte.HalfbyteError, match=error):
+            halfbyte.convert(
+                tiny_folder, tmp_path / "out.gguf", calibrate=True, save_imatrix=matrix
+            )
+    weights = tiny_folder / "model.safetensors"
+    before = weights.read_bytes()
+    with pytest.raises(ConversionError, match="another file than the source"):
+        halfbyte.convert(tiny_folder, tmp_path / "out.gguf", calibrate=True, save_imatrix=weights,
+                         force=True)  # fmt: skip
+    with pytest.raises(halfbyte.RequestError, match="calibrate"):
+        halfbyte.convert(tiny_folder, tmp_path / "out.gguf", calibrate="")
+    assert weights.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.dat"]
 
 
 def test_the_gguf_files_layout(tmp_path: Path) -> None:

@@ -214,6 +214,19 @@ def test_convert_says_what_was_lost(run: Any, tiny_folder: Path, tmp_path: Path)
     assert outcome.code == 1 and "report" in outcome.err
 
 
+def test_convert_looks_at_the_reports_place_first(
+    run: Any, tiny_folder: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old.html"
+    old.write_text("kept")
+    for page, said in ((old, "--force"), (tmp_path / "none" / "x.html", "a folder to write to")):
+        target = str(tmp_path / "x.gguf")
+        outcome = run("convert", str(tiny_folder), target, "--report", str(page))
+        assert outcome.code == 1 and said in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["old.html"]
+    assert old.read_text() == "kept"
+
+
 def test_convert_calibrates(run: Any, tiny_folder: Path, tmp_path: Path) -> None:
     text, matrix = tmp_path / "text.py", tmp_path / "im.dat"
     text.write_text("def total(values):\n    return sum(values)\n" * 8)
