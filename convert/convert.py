@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -139,7 +140,7 @@ def convert(
                     _save_importance(source, ids, matrix, progress)
                 encoded = calibrated(source, plan, n_threads, ids, progress)
             _write(encoded, plan, writer, None if calibrate else progress)
-            found = _record(source, part, n_threads, progress, measure=measure)
+            found = _record(source, part, writer.sha256, n_threads, progress, measure=measure)
     return ConversionReport(
         path=str(target),
         type=recipe.name,
@@ -226,20 +227,31 @@ def _save_importance(source: Source, ids: Ids, path: Path, progress: Progress | 
 
 
 def _write(encoded: Encoded, plan: Plan, writer: Writer, progress: Progress | None) -> None:
+    """Write the tensors, each piece while the next one is made."""
     done = 0
     try:
-        for name, data in encoded:
-            writer.write(name, data)
-            done += data.nbytes
-            if progress is not None:
-                progress("convert", done, plan.nbytes)
+        with ThreadPoolExecutor(1) as behind:
+            written = behind.submit(lambda: None)
+            for name, data in encoded:
+                written.result()
+                written = behind.submit(writer.write, name, data)
+                done += data.nbytes
+                if progress is not None:
+                    progress("convert", done, plan.nbytes)
+            written.result()
         writer.check_complete()
     finally:
         writer.close()
 
 
 def _record(
-    source: Source, part: Path, threads: int, progress: Progress | None, *, measure: bool
+    source: Source,
+    part: Path,
+    tensors_sha256: str | None,
+    threads: int,
+    progress: Progress | None,
+    *,
+    measure: bool,
 ) -> Figures:
     """Write into the file what it is: checksums, and what it says beside its source."""
     from halfbyte.golden import golden_continuation
@@ -251,11 +263,12 @@ def _record(
                 file,
                 source.layers(),
                 source_sha256=figures.source_sha256(source.files),
+                tensors_sha256=tensors_sha256,
                 max_windows=MEASURED_WINDOWS,
                 progress=progress,
             )
         else:
-            found = figures.checksums(file)
+            found = figures.checksums(file, tensors_sha256)
     if measure:
         with load(part, threads=threads, progress=progress) as model:
             golden = golden_continuation(model)

@@ -1,13 +1,14 @@
 """The bytes of a file's tensors, in whatever order the way of making them brings.
 
-Plain: each tensor for itself, in pieces of rows. With an importance matrix, what an error costs
-depends on the input that it meets. Calibrated: see gptq.py; vectors and what has no calibration
-are plain.
+Plain: each tensor for itself, in pieces of rows, the next tensor being read meanwhile. With an
+importance matrix, what an error costs depends on the input that it meets. Calibrated: see gptq.py;
+vectors and what has no calibration are plain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,27 +22,35 @@ from halfbyte.convert.plan import Plan
 from halfbyte.convert.sources import Source, Tensor
 from halfbyte.convert.writer import Planned
 from halfbyte.errors import ConversionError, RequestError
+from halfbyte.kernels.formats import BlockFormat
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantize import quantize
 
 Bytes = NDArray[np.uint8]
+# A tensor's bytes may come in pieces, one after the other.
 Encoded = Iterator[tuple[str, Bytes]]
 
-_CHUNK_WEIGHTS = 1 << 22  # rows are converted in pieces of about 16 MB of floats
+_PIECE_WEIGHTS = 1 << 23  # that are written together
+_SHARE_WEIGHTS = 1 << 18  # that a thread widens and quantizes together: they stay in its cache
 
 
 def plain(
     source: Source, plan: Plan, threads: int, importance: Importance | None = None
 ) -> Encoded:
-    """(name, bytes) of every tensor, in the source's order.
+    """(name, bytes) of every tensor in pieces, in the source's order.
 
     Raises:
         ConversionError: a weight is NaN, infinite or too large for its type.
     """
     means = {} if importance is None else importance.means
-    for tensor, planned in zip(source.tensors, plan.tensors, strict=True):
-        yield tensor.name, _encode(tensor, planned, threads, means.get(tensor.name))
-        tensor.release()
+    tensors = source.tensors
+    with ThreadPoolExecutor(threads) as pool:
+        for i, (tensor, planned) in enumerate(zip(tensors, plan.tensors, strict=True)):
+            for following in tensors[i + (i > 0) : i + 2]:
+                following.prefetch()
+            for piece in _pieces(tensor, planned, pool, means.get(tensor.name)):
+                yield tensor.name, piece
+            tensor.release()
 
 
 def calibrated(
@@ -65,7 +74,7 @@ def calibrated(
     """
     for tensor, planned in zip(source.tensors, plan.tensors, strict=True):
         if len(tensor.shape) == 1:
-            yield tensor.name, _encode(tensor, planned, threads, None)
+            yield tensor.name, _vector(tensor, planned)
     formats = {p.name: p.format for p in plan.tensors if len(p.shape) > 1}
     pool = Pool(threads)
     try:
@@ -110,23 +119,50 @@ def check_importance(source: Source, importance: Importance) -> None:
         )
 
 
-def _encode(tensor: Tensor, planned: Planned, threads: int, importance: F32 | None) -> Bytes:
+def _pieces(
+    tensor: Tensor, planned: Planned, pool: ThreadPoolExecutor, importance: F32 | None
+) -> Iterator[Bytes]:
+    """A tensor's bytes, some rows at a time."""
     fmt = planned.format
+    if len(tensor.shape) == 1:
+        yield _vector(tensor, planned)
+        return
     if tensor.format is fmt:
+        yield tensor.stored_bytes()
+        return
+    n_rows, n = tensor.shape
+    step = max(1, _PIECE_WEIGHTS // n)
+    for begin in range(0, n_rows, step):
+        yield _piece(tensor, fmt, range(begin, min(begin + step, n_rows)), pool, importance)
+
+
+def _piece(
+    tensor: Tensor,
+    fmt: BlockFormat,
+    rows: range,
+    pool: ThreadPoolExecutor,
+    importance: F32 | None,
+) -> Bytes:
+    n = tensor.shape[1]
+    share = max(1, _SHARE_WEIGHTS // n)
+    out = np.empty((len(rows), fmt.row_nbytes(n)), np.uint8)
+
+    def convert(at: int) -> None:
+        here = rows[at : at + share]
+        floats = tensor.rows(here.start, here.stop)
+        out[at : at + share] = quantize(floats, fmt, importance=importance)
+
+    with _finite(*tensor.where):
+        for _ in pool.map(convert, range(0, len(rows), share)):
+            pass
+    return out
+
+
+def _vector(tensor: Tensor, planned: Planned) -> Bytes:
+    if tensor.format is planned.format:
         return tensor.stored_bytes()
-    path, name = tensor.where
-    with _finite(path, name):
-        if len(tensor.shape) == 1:
-            return quantize(tensor.rows(0, tensor.shape[0])[None], fmt)[0]
-        n_rows, n = tensor.shape
-        out = np.empty((n_rows, fmt.row_nbytes(n)), np.uint8)
-        step = max(1, _CHUNK_WEIGHTS // n)
-        for begin in range(0, n_rows, step):
-            end = min(begin + step, n_rows)
-            out[begin:end] = quantize(
-                tensor.rows(begin, end), fmt, importance=importance, threads=threads
-            )
-        return out
+    with _finite(*tensor.where):
+        return quantize(tensor.rows(0, tensor.shape[0])[None], planned.format)[0]
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from halfbyte.config import ModelConfig
 from halfbyte.convert.float_model import GGUFSource, LayerSource
 from halfbyte.convert.measure import Quality, measure
 from halfbyte.convert.texts import N_WINDOW, packaged_text, token_windows
+from halfbyte.convert.writer import tensor_line
 from halfbyte.errors import ConversionError, ModelFileError
 from halfbyte.gguf_file import GGUFFile
 from halfbyte.gguf_metadata import Metadata
@@ -106,6 +107,7 @@ def measured_figures(
     source: LayerSource,
     *,
     source_sha256: str = NO_HASH,
+    tensors_sha256: str | None = None,
     max_windows: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Figures:
@@ -115,6 +117,7 @@ def measured_figures(
         file: the result, all its tensors written.
         source: what it was made from.
         source_sha256: see the function of this name.
+        tensors_sha256: the same; None has it computed.
         max_windows: of the held-out text, 512 tokens each; None: all.
         progress: see `measure`.
     """
@@ -123,15 +126,18 @@ def measured_figures(
     n_window = min(N_WINDOW, config.n_ctx_train)
     ids = token_windows(tokenizer, text, n_window, max_windows=max_windows)
     quality = measure(source, GGUFSource(file, config), ids, progress=progress)
-    found = replace(checksums(file), source_sha256=source_sha256)
+    found = replace(checksums(file, tensors_sha256), source_sha256=source_sha256)
     return found.with_quality(quality, text, list(file.tensors))
 
 
-def checksums(file: GGUFFile) -> Figures:
-    """What can be said of a file without its source: the hashes of its parts."""
+def checksums(file: GGUFFile, tensors: str | None = None) -> Figures:
+    """What can be said of a file without its source: the hashes of its parts.
+
+    `tensors` is `tensors_sha256` where it is known.
+    """
     return Figures(
         tokenizer_sha256=tokenizer_sha256(Vocabulary.from_metadata(file.metadata)),
-        tensors_sha256=tensors_sha256(file),
+        tensors_sha256=tensors or tensors_sha256(file),
     )
 
 
@@ -241,7 +247,7 @@ def tensors_sha256(file: GGUFFile) -> str:
     """SHA-256 over each tensor's name, type, shape and bytes, in the file's order."""
     digest = hashlib.sha256()
     for info in file.tensors.values():
-        digest.update(f"{info.name} {info.type_name} {info.shape}\n".encode())
+        digest.update(tensor_line(info.name, info.type_name, info.shape))
         digest.update(file.data(info.name).data)
         file.release(info.name)
     return digest.hexdigest()

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import ConversionError
+from halfbyte.kernels.formats import FORMATS
+from halfbyte.kernels.quantize import dequantize
 
 MAX_HEADER_NBYTES = 100_000_000
 _DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -41,9 +43,15 @@ class StoredTensor:
             self.file.mapped, np.dtype(_DTYPES[self.dtype]), (self.end - self.begin) //
             np.dtype(_DTYPES[self.dtype]).itemsize, self.begin,
         ).reshape(self.shape)[index]  # fmt: skip
-        if self.dtype == "BF16":
-            return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        return raw.astype(np.float32)
+        rows = np.ascontiguousarray(raw).reshape(-1, raw.shape[-1] if raw.ndim > 1 else 1)
+        fmt = FORMATS[self.dtype]
+        return dequantize(rows.view(np.uint8), fmt, rows.shape[1]).reshape(raw.shape)
+
+    def prefetch(self) -> None:
+        """Have it read from the disk in the background: page by page it would take far longer."""
+        begin = self.begin // mmap.PAGESIZE * mmap.PAGESIZE
+        if hasattr(self.file.mapped, "madvise") and self.end > begin:
+            self.file.mapped.madvise(mmap.MADV_WILLNEED, begin, self.end - begin)
 
 
 class SafetensorsFile:

@@ -58,6 +58,9 @@ class Tensor(Protocol):
     def stored_bytes(self) -> NDArray[np.uint8]:
         """All of it as it is stored, where `format` says how."""
 
+    def prefetch(self) -> None:
+        """Have it read from the disk in the background."""
+
     def release(self) -> None:
         """Give back the memory of its pages."""
 
@@ -183,6 +186,9 @@ class _FolderTensor:
     def stored_bytes(self) -> NDArray[np.uint8]:
         raise NotImplementedError
 
+    def prefetch(self) -> None:
+        self._mapped.source.prefetch()
+
     def release(self) -> None:
         self._mapped.source.file.release()
 
@@ -201,6 +207,9 @@ class _MadeTensor:
 
     def stored_bytes(self) -> NDArray[np.uint8]:
         raise NotImplementedError
+
+    def prefetch(self) -> None:
+        pass
 
     def release(self) -> None:
         pass
@@ -221,6 +230,9 @@ class _FileTensor:
 
     def stored_bytes(self) -> NDArray[np.uint8]:
         return self._file.data(self.name)
+
+    def prefetch(self) -> None:
+        self._file.prefetch(self.name)
 
     def release(self) -> None:
         self._file.release(self.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import logging
 import math
 import os
@@ -112,8 +113,16 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def tensor_line(name: str, type_name: str, shape: tuple[int, ...]) -> bytes:
+    """What a checksum over tensors has before each one's bytes."""
+    return f"{name} {type_name} {shape}\n".encode()
+
+
 class Writer:
-    """Writes tensors, in any order, into a file whose metadata `meta` holds."""
+    """Writes tensors, in any order, into a file whose metadata `meta` holds.
+
+    While they come in the file's order they are hashed on the way, which saves reading them again.
+    """
 
     def __init__(self, path: Path, meta: gguf.GGUFWriter, plan: Sequence[Planned]) -> None:
         for tensor in plan:
@@ -135,14 +144,30 @@ class Writer:
             self._places[tensor.name] = (at, tensor.nbytes)
             at = _aligned(at + tensor.nbytes)
         self._file.truncate(at)
+        self._digest = hashlib.sha256()
+        self._lines = {t.name: tensor_line(t.name, t.format.name, t.shape) for t in plan}
+        self._is_in_order = True
 
     def write(self, name: str, data: NDArray[np.uint8]) -> None:
-        """Write a tensor's bytes, once."""
-        at, nbytes = self._places.pop(name)
-        if data.nbytes != nbytes:
+        """Write a tensor's bytes, or those that come next of them."""
+        at, nbytes = self._places[name]
+        if data.nbytes > nbytes:
             raise ValueError(f"{name}: {data.nbytes} bytes for a place of {nbytes}")
+        self._is_in_order &= name == next(iter(self._places))
+        self._places[name] = (at + data.nbytes, nbytes - data.nbytes)
+        if data.nbytes == nbytes:
+            del self._places[name]
+        content = np.ascontiguousarray(data).data
         self._file.seek(at)
-        self._file.write(np.ascontiguousarray(data).data)
+        self._file.write(content)
+        if self._is_in_order:
+            self._digest.update(self._lines.pop(name, b""))
+            self._digest.update(content)
+
+    @property
+    def sha256(self) -> str | None:
+        """The checksum of all tensors, see figures.py, or None if they came in another order."""
+        return self._digest.hexdigest() if self._is_in_order else None
 
     def close(self) -> None:
         """Flush and close the file."""

@@ -26,7 +26,7 @@ from .codes import (
 )
 from .formats import FORMATS
 from .jit import Kernel, device
-from .simd import get_f16, put_f32
+from .simd import get_f16, load_f16, put_f32, store
 
 N_ARGS = 3
 UNIT = 32
@@ -93,6 +93,19 @@ def _dequantizer(KIND: int) -> Callable[..., None]:
                             put_f32(at + 4 * byte, value + addend if HAS_ADDEND else value)
 
     return dequantize
+
+
+def _widen(halves, out, n):
+    for i in range(n // 16):
+        store(out + 64 * i, load_f16(halves + 32 * i))
+    for i in range(n // 16 * 16, n):
+        put_f32(out + 4 * i, get_f16(halves + 2 * i))
+
+
+@cache
+def widener() -> Kernel:
+    """Floats of half-precision numbers. Arguments: numbers, out, how many."""
+    return Kernel(_widen, N_ARGS, "widen_f16")
 
 
 @cache

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import quantize_k, quantize_small
-from .dequantize import N_ARGS, dequantizer
-from .formats import BF16, BlockFormat
+from .dequantize import N_ARGS, dequantizer, widener
+from .formats import BF16, F16, BlockFormat
 from .jit import Kernel
 from .quantize_k import k_quantizer
 from .quantize_small import small_quantizer
@@ -95,9 +95,11 @@ def dequantize(data: _Bytes, fmt: BlockFormat, n: int, *, threads: int = 1) -> _
         words = data.view(fmt.dtype["w"])
         if fmt is BF16:
             return (words.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        return words.astype(np.float32)
+        if fmt is not F16:
+            return words.astype(np.float32)
     out = np.empty((len(data), n), np.float32)
-    call = _CALL_BACK(dequantizer(fmt.name).address)
+    # NumPy widens half precision one number at a time.
+    call = _CALL_BACK((widener() if fmt is F16 else dequantizer(fmt.name)).address)
 
     def work(begin: int, end: int) -> None:
         n_blocks = (end - begin) * n // fmt.block_size

@@ -119,6 +119,13 @@ class GGUFFile:
         info = self.tensors[name]
         return np.frombuffer(self._mapped, np.uint8, info.nbytes, info.offset)
 
+    def prefetch(self, name: str) -> None:
+        """Have a tensor read from the disk in the background."""
+        if hasattr(self._mapped, "madvise"):
+            info = self.tensors[name]
+            begin = info.offset // mmap.PAGESIZE * mmap.PAGESIZE
+            self._mapped.madvise(mmap.MADV_WILLNEED, begin, info.offset + info.nbytes - begin)
+
     def release(self, name: str) -> None:
         """Give the memory of a tensor's pages back; they are read again when touched again."""
         if not hasattr(self._mapped, "madvise"):

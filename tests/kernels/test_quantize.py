@@ -89,6 +89,16 @@ def test_random_blocks_mean_what_the_gguf_package_says(name: str) -> None:
     assert (ours.view(np.uint32) == theirs.view(np.uint32)).all()
 
 
+@pytest.mark.parametrize("n", [1, 16, 17, 1 << 16])
+def test_half_precision_is_widened_as_numpy_does(n: int) -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16)[: (1 << 16) // n * n].view(np.float16)
+    got = dequantize(halves.view(np.uint8).reshape(-1, 2 * n), FORMATS["F16"], n, threads=2)
+    expected = halves.astype(np.float32).reshape(-1, n)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    is_number = ~np.isnan(expected)
+    assert (got.view(np.uint32) == expected.view(np.uint32))[is_number].all()
+
+
 @pytest.mark.parametrize("name", ["F16", "BF16", "F32"])
 def test_numbers_come_back(name: str) -> None:
     x = np.float32([[0.0, -1.5, 2.0**-10, 65504.0]])
