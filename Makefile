@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP := -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test lint test-oracles golden bench clean
+.PHONY: demo test lint test-oracles golden bench bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
 # fetched on first use, completes a line of Python. stdout is the models' text.
@@ -48,6 +48,16 @@ bench: .venv/dev.stamp
 	.venv/bin/python benchmarks/memory.py
 	.venv/bin/python benchmarks/growth.py
 	.venvs/plot/bin/python benchmarks/plot_growth.py
+	.venv/bin/python benchmarks/report.py
+
+# What conversion loses and how fast it is, beside llama.cpp's quantizer; hours on a small machine.
+bench-conversion: .venv/dev.stamp
+	@$(PYTHON) benchmarks/environments.py peer plot
+	.venv/bin/python benchmarks/conversion.py infill-10m
+	.venv/bin/python benchmarks/conversion.py heavy-tails
+	.venv/bin/python benchmarks/conversion.py smollm2-135m --calibrated q4_0 q4_k_m
+	.venv/bin/python benchmarks/conversion_speed.py
+	.venvs/plot/bin/python benchmarks/plot_conversion.py
 	.venv/bin/python benchmarks/report.py
 
 clean:

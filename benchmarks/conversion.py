@@ -1,11 +1,17 @@
 """What conversion loses, type by type: halfbyte's quantizers beside llama.cpp's.
 
-    python benchmarks/conversion.py SOURCE [--types q4_0 q4_k_m ...] [--windows 8] [--no-calibrate]
+    python benchmarks/conversion.py SOURCE [--types q4_0 q4_k_m ...] [--calibrated q4_0 ...]
 
-SOURCE is a Hugging Face folder or a .gguf file with float weights. Each type is made by halfbyte
-and by llama.cpp (in `.venvs/peer`), each also with what a text tells: halfbyte calibrates,
-llama.cpp gets the importance matrix of the same text. All are measured by the same code on the
-same held-out Python, in two kinds of figures that are never mixed:
+SOURCE is a Hugging Face folder or a .gguf file with float weights, or one of the reference models:
+
+    infill-10m      a trained model's true float weights, from the shared data
+    heavy-tails     random layers, see heavy_tails.py
+    smollm2-135m    the catalogue's file, dequantized: its weights lie on a Q4_1 grid of their own,
+                    and its rows of 576 take fallbacks, so that it says little about quantizers
+
+Each type is made by halfbyte and by llama.cpp (in `.venvs/peer`), each also with what a text tells:
+halfbyte calibrates, llama.cpp gets the importance matrix of the same text. All are measured by the
+same code on the same held-out Python, in two kinds of figures that are never mixed:
 
     weights   the file's weights in float arithmetic: what conversion lost
     as run    the logits of the engine that the file is for, quantized activations included
@@ -16,6 +22,7 @@ Appended to benchmarks/results/conversion.jsonl.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import environments
+import heavy_tails
 import numpy as np
 import results
 from numpy.typing import NDArray
@@ -32,18 +40,33 @@ from protocol import Worker
 
 import halfbyte
 from halfbyte.convert.float_model import FloatModel, hidden_states
+from halfbyte.convert.importance import load_importance
 from halfbyte.convert.measure import distance
-from halfbyte.convert.recipe import find_recipe
+from halfbyte.convert.recipe import RECIPES, find_recipe
 from halfbyte.convert.sources import open_source
 from halfbyte.convert.texts import N_WINDOW, packaged_text, token_windows
 
 HERE = Path(__file__).resolve().parent
-TYPES = ("q8_0", "q6_k", "q5_k_m", "q5_1", "q5_0", "q4_k_m", "q4_k_s", "q4_1", "q4_0", "q3_k_m",
-         "q2_k")  # fmt: skip
+TYPES = tuple(name for name, recipe in RECIPES.items() if recipe.usual.is_quantized)
+UNCALIBRATED = ("q8_0", "q6_k")  # which calibration leaves as they are
 DECODED = 64
 
 F32 = NDArray[np.float32]
 Ids = NDArray[np.int64]
+
+
+def source_of(name: str, folder: Path) -> Path:
+    """A reference model by name, made in a folder; anything else is a path."""
+    if name == "infill-10m":
+        shared = Path(os.environ.get("HALFBYTE_SHARED", HERE.parent.parent / "shared"))
+        return shared / "data" / "models" / name
+    if name == "heavy-tails":
+        heavy_tails.save(folder / name)
+        return folder / name
+    if name == "smollm2-135m":
+        halfbyte.convert(name, folder / f"{name}.gguf", type="f16", measure=False)
+        return folder / f"{name}.gguf"
+    return Path(name)
 
 
 class Reference:
@@ -82,7 +105,7 @@ def engine_logits(model: halfbyte.Model, ids: Ids) -> Iterator[F32]:
 def peer_logits(path: Path, ids: Ids, folder: Path) -> Iterator[F32]:
     """The same from llama.cpp."""
     given, got = folder / "ids.npy", folder / "logits.npy"
-    options = (path, "-t", 2, "--ctx", ids.shape[1])
+    options = (path, "-t", 2, "--ctx", ids.shape[1], "--no-repack")  # it changes no quality
     with Worker(environments.make("peer"), HERE / "peer.py", *options) as worker:
         for window in ids:
             np.save(given, window)
@@ -160,33 +183,42 @@ def show(row: dict[str, Any], peer: float | None) -> None:
 def main() -> None:
     """Measure, print and append."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--types", nargs="+", default=TYPES)
+    parser.add_argument("source")
+    parser.add_argument("--types", nargs="+", default=TYPES, metavar="TYPE")
+    parser.add_argument("--calibrated", nargs="*", default=None, metavar="TYPE",
+                        help="types made with a text too (default: all)")  # fmt: skip
     parser.add_argument("--windows", type=int, default=8, help="of 512 tokens (default: 8)")
-    parser.add_argument("--no-calibrate", action="store_true", help="plain quantizers only")
     args = parser.parse_args()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         exact, imatrix = folder / "exact.gguf", None
-        halfbyte.convert(args.source, exact, type="f32", measure=False)
-        if not args.no_calibrate:
-            imatrix = folder / "imatrix.gguf"
+        source = source_of(args.source, folder)
+        halfbyte.convert(source, exact, type="f32", measure=False)
+        calibrated = set(args.types if args.calibrated is None else args.calibrated)
+        calibrated -= set(UNCALIBRATED)
+        if calibrated:
+            imatrix = folder / "imatrix.npz"
             halfbyte.convert(exact, folder / "out.gguf", type="q8_0", calibrate=True,
-                             save_imatrix=imatrix, measure=False)  # fmt: skip
+                             save_imatrix=folder / "imatrix.gguf", measure=False)  # fmt: skip
+            np.savez(imatrix, **load_importance(folder / "imatrix.gguf").means)
         reference = Reference(exact, args.windows)
         print(
             "type    maker                  bits    KL of weights   p99     top-1  perplexity "
             "KL as run   tok/s\n                                             (to llama.cpp)"
         )
         for kind in args.types:
-            found = list(rows_of(kind, exact, imatrix, reference, folder))
+            found = list(
+                rows_of(kind, exact, imatrix if kind in calibrated else None, reference, folder)
+            )
             peer = next(r["weights"]["kl_mean"] for r in found if r["maker"] == "llama.cpp")
             for row in found:
                 show(row, peer)
             rows += found
         shape = {"windows": len(reference.ids), "window": int(reference.ids.shape[1])}
-        results.append("conversion", exact, 2, shape | {"source": args.source.name, "rows": rows})
+        results.append(
+            "conversion", exact, 2, shape | {"source": Path(args.source).name, "rows": rows}
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """llama.cpp's quantizer; runs in `.venvs/peer`.
 
-    python peer_quantize.py SOURCE.gguf OUT.gguf FTYPE [--pure] [--imatrix FILE.gguf]
+    python peer_quantize.py SOURCE.gguf OUT.gguf FTYPE [--pure] [--imatrix MEANS.npz]
 
-FTYPE is a number of enum llama_ftype. The library takes an importance matrix as means, which its
-programs compute from the file's sums; here the gguf package reads them.
+FTYPE is a number of enum llama_ftype. The library takes an importance matrix as means by matrix,
+which its programs compute from a file's sums; here they come as arrays of float32.
 """
 
 from __future__ import annotations
@@ -12,18 +12,14 @@ import argparse
 import ctypes
 import sys
 
-import gguf
 import llama_cpp as L
 import numpy as np
-
-SUMS, COUNTS = ".in_sum2", ".counts"
 
 
 def importance(path: str) -> tuple[ctypes.Array[L.llama_model_imatrix_data], list[np.ndarray]]:
     """The matrix as llama.cpp takes it, and the arrays that it points to."""
-    tensors = {tensor.name: tensor.data.ravel() for tensor in gguf.GGUFReader(path).tensors}
-    names = [name.removesuffix(SUMS) for name in tensors if name.endswith(SUMS)]
-    means = [np.ascontiguousarray(tensors[n + SUMS] / tensors[n + COUNTS]) for n in names]
+    with np.load(path) as file:
+        names, means = list(file), [np.ascontiguousarray(file[name]) for name in file]
     entries = (L.llama_model_imatrix_data * (len(names) + 1))()  # an empty one ends it
     for entry, name, mean in zip(entries, names, means, strict=False):
         entry.name, entry.size = name.encode(), len(mean)

@@ -3,7 +3,7 @@
     python benchmarks/report.py            replaces what stands between the markers
     python benchmarks/report.py --check    exit 1 if that would change the README
 
-Speed: see report_speed.py. Nothing between the markers is written by hand.
+Speed: see report_speed.py; conversion: see report_conversion.py. Nothing between the markers is written by hand.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import report_conversion
 import report_speed
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -21,7 +22,10 @@ END = "<!-- {}: end -->\n"
 def main() -> None:
     """Rewrite or check the README."""
     text = wanted = README.read_text("utf-8")
-    for name, body in (("speed", report_speed.section()),):
+    for name, body in (
+        ("speed", report_speed.section()),
+        ("conversion", report_conversion.section()),
+    ):
         begin, end = BEGIN.format(name), END.format(name)
         head, _, rest = wanted.partition(begin)
         _, _, tail = rest.partition(end)

@@ -1,0 +1,118 @@
+"""The README's section on what conversion costs, from the newest lines of conversion.jsonl.
+
+For each model the newest line of each type counts. Ratios are of the weights' mean KL, to the file
+of the same type that llama.cpp's quantizer makes. `report.py` puts the section into the README,
+`plot_conversion.py` draws the first model's figures.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+PLOT = "benchmarks/results/conversion.png"
+MAIN, OTHERS = "infill-10m", ("heavy-tails", "smollm2-135m")
+OURS, CALIBRATED, PEER, IMATRIX = (
+    "halfbyte", "halfbyte, calibrated", "llama.cpp", "llama.cpp, imatrix",
+)  # fmt: skip
+
+HEADS = (
+    "type", "bits", "KL, weights", "KL, as run", "top-1", "perplexity", "tok/s", "to llama.cpp",
+    "calibrated: KL", "to llama.cpp", "to its imatrix",
+)  # fmt: skip
+
+Row = dict[str, Any]
+# (type, maker) -> what was measured.
+Rows = dict[tuple[str, str], Row]
+
+
+def newest_rows(source: str) -> tuple[Rows, Row]:
+    """A model's newest row of every type and maker, and the line that the newest stands in."""
+    path, rows, newest = HERE / "results" / "conversion.jsonl", {}, {}
+    for line in map(json.loads, path.read_text("utf-8").splitlines() if path.is_file() else []):
+        if line["source"] == source:
+            rows |= {(row["type"], row["maker"]): row for row in line["rows"]}
+            newest = line
+    return rows, newest
+
+
+def section() -> str:
+    """The Markdown between the markers."""
+    rows, line = newest_rows(MAIN)
+    if not rows:
+        return "Nothing measured yet: `make bench-conversion`.\n"
+    return "\n".join([
+        f"| {' | '.join(HEADS)} |",
+        "|---" * len(HEADS) + "|",
+        *(_row(rows, kind) for kind in _types(rows)),
+        "",
+        *_notes(rows, line),
+        "",
+        f"![KL against bits per weight]({PLOT})",
+        "",
+        *_others(),
+        "",
+    ])  # fmt: skip
+
+
+def _types(rows: Rows) -> list[str]:
+    """The types, the smallest first."""
+    bits = {kind: row["bits"] for (kind, maker), row in rows.items() if maker == OURS}
+    return sorted(bits, key=lambda kind: (bits[kind], kind))
+
+
+def _row(rows: Rows, kind: str) -> str:
+    ours, near = rows[kind, OURS], rows.get((kind, CALIBRATED))
+    w, run = ours["weights"], ours["as_run"]
+    cells = [
+        kind, f"{ours['bits']:.2f}", f"{w['kl_mean']:.5f}", f"{run['kl_mean']:.5f}",
+        f"{w['top1']:.1%}", f"{w['perplexity']:.3f}", f"{ours['decode_tps']:.0f}",
+        _ratio(rows, kind, OURS, PEER), f"{near['weights']['kl_mean']:.5f}" if near else "",
+        _ratio(rows, kind, CALIBRATED, PEER), _ratio(rows, kind, CALIBRATED, IMATRIX),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _ratio(rows: Rows, kind: str, maker: str, other: str) -> str:
+    a, b = rows.get((kind, maker)), rows.get((kind, other))
+    return f"{a['weights']['kl_mean'] / b['weights']['kl_mean']:.2f}" if a and b else ""
+
+
+def _notes(rows: Rows, line: Row) -> list[str]:
+    source = next(iter(rows.values()))["weights"]["perplexity_source"]
+    return [
+        f"{MAIN} from its float weights (perplexity {source:.3f}), {line['windows']} windows of",
+        f"{line['window']} tokens of held-out Python. KL to the source in nats, top-1, perplexity",
+        "are of the weights alone; *as run* adds 8-bit activations. *To llama.cpp* is the ratio of",
+        "the weights' KL to that of its own quantizer's file, with the same mix of types: plain,",
+        "or with an importance matrix from the text that halfbyte calibrates on.",
+        f"{line['machine']['cores']} cores of a shared {line['machine']['cpu']};",
+        f"{line['date'][:10]}, commit {line['commit']}.",
+    ]
+
+
+def _others() -> list[str]:
+    """Ratios of the other models, a column each for plain and calibrated."""
+    found = {source: newest_rows(source)[0] for source in OTHERS}
+    found = {source: rows for source, rows in found.items() if rows}
+    if not found:
+        return []
+    heads = [f"{source} | calibrated" for source in found]
+    kinds = [kind for kind in _types(newest_rows(MAIN)[0])
+             if any((kind, OURS) in rows for rows in found.values())]  # fmt: skip
+    return [
+        "The same ratios of KL to llama.cpp's on random layers with heavy-tailed weights, and on",
+        "SmolLM2 dequantized, whose weights lie on a Q4_1 grid of their own:",
+        "",
+        f"| type | {' | '.join(heads)} |",
+        "|---" * (1 + 2 * len(found)) + "|",
+        *(f"| {' | '.join([kind, *_ratios(found, kind)])} |" for kind in kinds),
+    ]
+
+
+def _ratios(found: dict[str, Rows], kind: str) -> list[str]:
+    return [
+        _ratio(rows, kind, maker, PEER) for rows in found.values() for maker in (OURS, CALIBRATED)
+    ]
