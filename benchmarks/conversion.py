@@ -72,7 +72,7 @@ def source_of(name: str, folder: Path) -> Path:
 class Reference:
     """The source's logits on windows of held-out text."""
 
-    def __init__(self, path: Path, n_windows: int) -> None:
+    def __init__(self, path: Path, n_windows: int | None) -> None:
         with halfbyte.load(path, threads=1) as model:
             length = min(N_WINDOW, model.config.n_ctx_train)
             text = packaged_text("heldout")
@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--types", nargs="+", default=TYPES, metavar="TYPE")
     parser.add_argument("--calibrated", nargs="*", default=None, metavar="TYPE",
                         help="types made with a text too (default: all)")  # fmt: skip
-    parser.add_argument("--windows", type=int, default=8, help="of 512 tokens (default: 8)")
+    parser.add_argument("--windows", type=int, help="of 512 tokens (default: all of the text)")
     args = parser.parse_args()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
