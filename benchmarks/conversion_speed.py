@@ -1,6 +1,6 @@
 """How fast a checkpoint of 7B's shape is converted, beside the speed of disk and memory.
 
-    python benchmarks/conversion_speed.py [--layers 4] [--types q8_0 q4_0 q4_k_m] [--folder DIR]
+    python benchmarks/conversion_speed.py [--layers 4] [--types q8_0 ...] [--folder DIR]
 
 A Hugging Face folder in F16 with so many of the 32 layers is made below DIR (3.4 GB with the
 default, 13.5 GB with 32), converted without measurement, and removed. Before each conversion the
@@ -106,12 +106,12 @@ def write_s(path: Path, nbytes: int) -> float:
     return seconds
 
 
-def measured(folder: Path, kind: str, threads: int, memory: float) -> dict[str, Any]:
+def measured(folder: Path, kind: str, threads: int, memory: float, rounds: int) -> dict[str, Any]:
     """One conversion, and what disk and memory would allow around the same time."""
     source_nbytes = sum(path.stat().st_size for path in folder.iterdir())
     out = folder.with_suffix(".gguf")
     seconds = []
-    for _ in range(3):
+    for _ in range(rounds):
         leave_cache(folder)
         begin = time.perf_counter()
         halfbyte.convert(folder, out, type=kind, measure=False, force=True, threads=threads)
@@ -132,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--types", nargs="+", default=("q8_0", "q4_0", "q4_k_m"))
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where to (default: the temporary folder)")
     args = parser.parse_args()
     threads = default_threads().count
@@ -144,7 +145,7 @@ def main() -> None:
         make_checkpoint(folder, args.layers)
         print("type      s   source GB/s   disk alone s   memory GB/s   of the limit   32 layers")
         for kind in args.types:
-            row = measured(folder, kind, threads, read_bandwidth(pool))
+            row = measured(folder, kind, threads, read_bandwidth(pool), args.rounds)
             rows.append(row)
             middle = float(np.median(row["seconds"]))
             whole = middle * whole_nbytes() / row["source_nbytes"]
@@ -152,7 +153,9 @@ def main() -> None:
                   f"{row['read_s'] + row['write_s']:14.1f} {row['memory_bytes_per_s'] / 1e9:13.1f} "
                   f"{row['of_limit']:14.0%} {whole:9.0f} s", flush=True)  # fmt: skip
         model = next(folder.glob("*.safetensors"))
-        results.append("conversion_speed", model, threads, {"layers": args.layers, "rows": rows})
+        results.append("conversion_speed", model, threads, {
+            "layers": args.layers, "whole_nbytes": whole_nbytes(), "rows": rows,
+        })  # fmt: skip
     pool.close()
 
 

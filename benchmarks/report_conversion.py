@@ -8,6 +8,7 @@ of the same type that llama.cpp's quantizer makes. `report.py` puts the section 
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,18 @@ Rows = dict[tuple[str, str], Row]
 
 def newest_rows(source: str) -> tuple[Rows, Row]:
     """A model's newest row of every type and maker, and the line that the newest stands in."""
-    path, rows, newest = HERE / "results" / "conversion.jsonl", {}, {}
-    for line in map(json.loads, path.read_text("utf-8").splitlines() if path.is_file() else []):
+    rows: Rows = {}
+    newest: Row = {}
+    for line in _lines("conversion.jsonl"):
         if line["source"] == source:
             rows |= {(row["type"], row["maker"]): row for row in line["rows"]}
             newest = line
     return rows, newest
+
+
+def _lines(name: str) -> list[Row]:
+    path = HERE / "results" / name
+    return list(map(json.loads, path.read_text("utf-8").splitlines())) if path.is_file() else []
 
 
 def section() -> str:
@@ -53,6 +60,7 @@ def section() -> str:
         f"![KL against bits per weight]({PLOT})",
         "",
         *_others(),
+        *_speed(),
         "",
     ])  # fmt: skip
 
@@ -115,4 +123,23 @@ def _others() -> list[str]:
 def _ratios(found: dict[str, Rows], kind: str) -> list[str]:
     return [
         _ratio(rows, kind, maker, PEER) for rows in found.values() for maker in (OURS, CALIBRATED)
+    ]
+
+
+def _speed() -> list[str]:
+    """A sentence on how fast a 7B checkpoint is converted."""
+    lines = _lines("conversion_speed.jsonl")
+    if not lines:
+        return []
+    newest = lines[-1]
+    parts = []
+    for row in newest["rows"]:
+        rate = row["source_nbytes"] / statistics.median(row["seconds"])
+        whole = newest["whole_nbytes"] / rate
+        parts.append(f"{row['type']} at {rate / 1e9:.2f} GB/s of F16 ({whole:.0f} s for all of it, "
+                     f"{row['of_limit']:.0%} of what disk and memory allow)")  # fmt: skip
+    return [
+        "",
+        f"Without measuring, 7B's layers ({newest['layers']} of 32 tried) are converted to",
+        f"{'; '.join(parts)}, on {newest['machine']['cores']} cores, {newest['date'][:10]}.",
     ]
