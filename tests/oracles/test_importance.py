@@ -11,7 +11,7 @@ import pytest
 import halfbyte
 from halfbyte.config import ModelConfig
 from halfbyte.convert.float_model import FloatModel, GGUFSource
-from halfbyte.convert.importance import collect_importance, save_importance
+from halfbyte.convert.importance import collect_importance, load_importance, save_importance
 from halfbyte.convert.measure import measure
 from halfbyte.convert.texts import packaged_text, token_windows
 from halfbyte.gguf_file import GGUFFile
@@ -32,8 +32,9 @@ def test_llama_cpp_does_better_with_it(shared_dir: Path, peer_python: Path, tmp_
         source = GGUFSource(file, ModelConfig.from_gguf(file))
         ids = token_windows(tokenizer, packaged_text("calibration"), max_windows=12)
         save_importance(tmp_path / "i.gguf", collect_importance(FloatModel(source), ids))
+        np.savez(tmp_path / "means.npz", **load_importance(tmp_path / "i.gguf").means)
         heldout = token_windows(tokenizer, packaged_text("heldout"), max_windows=6)
-        for imatrix in ((), ("--imatrix", tmp_path / "i.gguf")):
+        for imatrix in ((), ("--imatrix", tmp_path / "means.npz")):
             out = tmp_path / "out.gguf"
             command = [peer_python, BENCHMARKS / "peer_quantize.py", f16, out, Q4_0, "--pure"]
             subprocess.run([*command, *imatrix], check=True, capture_output=True)
