@@ -40,8 +40,9 @@ from protocol import Worker
 
 import halfbyte
 from halfbyte.convert.float_model import FloatModel, hidden_states
-from halfbyte.convert.importance import load_importance
+from halfbyte.convert.importance import collect_importance
 from halfbyte.convert.measure import distance
+from halfbyte.convert.plan import CALIBRATED_WINDOWS
 from halfbyte.convert.recipe import RECIPES, find_recipe
 from halfbyte.convert.sources import open_source
 from halfbyte.convert.texts import N_WINDOW, packaged_text, token_windows
@@ -93,6 +94,19 @@ def float_logits(path: Path, ids: Ids) -> Iterator[F32]:
     try:
         model = FloatModel(source.layers())
         yield from model.logits(hidden_states(model, ids))
+    finally:
+        source.close()
+
+
+def importance(path: Path) -> dict[str, F32]:
+    """Mean squares of each matrix's inputs on the text that halfbyte calibrates on."""
+    with halfbyte.load(path, threads=1) as model:
+        length = min(N_WINDOW, model.config.n_ctx_train)
+        ids = token_windows(model.tokenizer, packaged_text("calibration"), length,
+                            max_windows=CALIBRATED_WINDOWS)  # fmt: skip
+    source = open_source(path)
+    try:
+        return collect_importance(FloatModel(source.layers()), ids).means
     finally:
         source.close()
 
@@ -199,9 +213,7 @@ def main() -> None:
         calibrated -= set(UNCALIBRATED)
         if calibrated:
             imatrix = folder / "imatrix.npz"
-            halfbyte.convert(exact, folder / "out.gguf", type="q8_0", calibrate=True,
-                             save_imatrix=folder / "imatrix.gguf", measure=False)  # fmt: skip
-            np.savez(imatrix, **load_importance(folder / "imatrix.gguf").means)
+            np.savez(imatrix, **importance(exact))
         reference = Reference(exact, args.windows)
         print(
             "type    maker                  bits    KL of weights   p99     top-1  perplexity "
