@@ -38,6 +38,7 @@ def main() -> None:
             at = (row["bits"], row["weights"]["kl_mean"])
             axes.annotate(kind, at, xytext=(7, 5), textcoords="offset points", fontsize=8)
     axes.set_yscale("log")
+    axes.margins(x=0.08)
     axes.set_xlabel("bits per weight, whole file")
     axes.set_ylabel("mean KL to the source, nats")
     axes.set_title(f"{report.MAIN}: what conversion loses (weights alone)")

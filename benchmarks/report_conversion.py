@@ -14,7 +14,11 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PLOT = "benchmarks/results/conversion.png"
-MAIN, OTHERS = "infill-10m", ("heavy-tails", "smollm2-135m")
+MAIN = "infill-10m"
+OTHERS = {
+    "heavy-tails": "random layers with heavy-tailed weights",
+    "smollm2-135m": "SmolLM2 dequantized, whose weights lie on a Q4_1 grid of their own",
+}
 OURS, CALIBRATED, PEER, IMATRIX = (
     "halfbyte", "halfbyte, calibrated", "llama.cpp", "llama.cpp, imatrix",
 )  # fmt: skip
@@ -111,8 +115,8 @@ def _others() -> list[str]:
     kinds = [kind for kind in _types(newest_rows(MAIN)[0])
              if any((kind, OURS) in rows for rows in found.values())]  # fmt: skip
     return [
-        "The same ratios of KL to llama.cpp's on random layers with heavy-tailed weights, and on",
-        "SmolLM2 dequantized, whose weights lie on a Q4_1 grid of their own:",
+        "The same ratios to llama.cpp on other models:",
+        f"{'; '.join(f'{source}, {OTHERS[source]}' for source in found)}.",
         "",
         f"| type | {' | '.join(heads)} |",
         "|---" * (1 + 2 * len(found)) + "|",
