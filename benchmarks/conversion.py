@@ -119,7 +119,7 @@ def engine_logits(model: halfbyte.Model, ids: Ids) -> Iterator[F32]:
 def peer_logits(path: Path, ids: Ids, folder: Path) -> Iterator[F32]:
     """The same from llama.cpp."""
     given, got = folder / "ids.npy", folder / "logits.npy"
-    options = (path, "-t", 2, "--ctx", ids.shape[1], "--no-repack")  # it changes no quality
+    options = (path, "-t", 2, "--ctx", ids.shape[1])
     with Worker(environments.make("peer"), HERE / "peer.py", *options) as worker:
         for window in ids:
             np.save(given, window)

@@ -3,7 +3,8 @@
     python benchmarks/report.py            replaces what stands between the markers
     python benchmarks/report.py --check    exit 1 if that would change the README
 
-Speed: see report_speed.py; conversion: see report_conversion.py. Nothing between the markers is written by hand.
+Speed: see report_speed.py; conversion: see report_conversion.py. Nothing between the markers is
+written by hand.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ MAX_LEAD = 1.0
 
 def ask(python: Path, model: Path, *lines: str) -> None:
     """Have llama.cpp carry out commands of benchmarks/peer.py."""
-    command = [python, ROOT / "benchmarks" / "peer.py", model, "--no-repack"]
+    command = [python, ROOT / "benchmarks" / "peer.py", model]
     text = "\n".join(lines) + "\n"
     subprocess.run(command, input=text, check=True, text=True, stdout=subprocess.DEVNULL)
 
