@@ -161,8 +161,7 @@ class Engine:
         self._grow_rope(max(span.sequence.n_past + len(span.tokens) for span in spans))
         args = self._args
         args["n_tokens"], args["n_blocks"], args["n_out"] = n_tokens, len(blocks), n_out
-        per_thread = _CHUNKS_PER_THREAD if n_tokens < _PROMPT_TOKENS else _PROMPT_CHUNKS_PER_THREAD
-        args["max_chunks"] = per_thread * self.pool.n_threads
+        args["max_chunks"] = self.max_chunks(n_tokens)
         self._split(blocks)
         return n_out
 
@@ -170,18 +169,28 @@ class Engine:
         """Deal a single token's pages to the threads where its KV heads are too few to share."""
         args, (_, n_queries, position, _) = self._args, blocks[0]
         args["n_splits"] = 1
-        n_wanted = -(-_CHUNKS_PER_THREAD * self.pool.n_threads // self.config.n_kv_heads)
-        if len(blocks) > 1 or n_queries > 1 or self.pool.n_threads == 1 or n_wanted == 1:
+        if len(blocks) > 1 or n_queries > 1:
             return
-        n_pages = position // PAGE + 1
+        args["n_splits"], args["first_page"] = self.page_splits(position)
+        if args["n_splits"] > 1:
+            nbytes = (position // PAGE + 1) * self.config.n_kv_heads * self._model["partial_nbytes"]
+            if self._partials.nbytes < nbytes:
+                self._partials = np.zeros(2 * int(nbytes), np.uint8)
+            args["partials"] = self._partials.ctypes.data
+
+    def max_chunks(self, n_tokens: int) -> int:
+        """Into how many chunks a matrix product is dealt at most."""
+        per_thread = _CHUNKS_PER_THREAD if n_tokens < _PROMPT_TOKENS else _PROMPT_CHUNKS_PER_THREAD
+        return per_thread * self.pool.n_threads
+
+    def page_splits(self, position: int) -> tuple[int, int]:
+        """In how many parts a single token's pages are dealt out, and the first page."""
+        n_threads, n_kv_heads = self.pool.n_threads, self.config.n_kv_heads
         first = attention.first_page(position, self.config.sliding_window)
-        if n_pages - first < _MIN_SPLIT_PAGES:
-            return
-        nbytes = n_pages * self.config.n_kv_heads * int(self._model["partial_nbytes"])
-        if self._partials.nbytes < nbytes:
-            self._partials = np.zeros(2 * nbytes, np.uint8)
-        args["n_splits"], args["first_page"] = min(n_pages - first, n_wanted), first
-        args["partials"] = self._partials.ctypes.data
+        n_pages = position // PAGE + 1 - first
+        if n_threads == 1 or n_pages < _MIN_SPLIT_PAGES:
+            return 1, first
+        return min(n_pages, -(-_CHUNKS_PER_THREAD * n_threads // n_kv_heads)), first
 
     def _grow_rope(self, n_positions: int) -> None:
         have = len(self._rope)

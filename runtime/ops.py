@@ -30,8 +30,6 @@ from halfbyte.weights import Matrix
 DEPTHS = (1024, 4096)
 _MAX_CACHE_NBYTES = 1 << 30
 _MIN_RUNS, _MIN_S = 3, 0.1
-_CHUNKS_PER_THREAD = 8
-_MIN_SPLIT_PAGES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +173,7 @@ class _Parts:
             x, x_stride = self._x, 4 * padded(n_inputs)
         return self._time(
             ops.products, ops.PRODUCTS, matrices=_at(table), n=len(same),
-            max_chunks=_CHUNKS_PER_THREAD * self._engine.pool.n_threads, x=_at(x),
+            max_chunks=self._engine.max_chunks(n), x=_at(x),
             x_stride=x_stride, n_tokens=n, y=_at(self._y),
             y_stride=64 * n_panels(same[0].n_rows),
         )  # fmt: skip
@@ -211,14 +209,9 @@ class _Parts:
         """Attention after `depth` positions."""
         c, layout, engine = self._config, self._engine.layout, self._engine
         self._reserve(depth + self._n)
-        first = attention.first_page(depth, c.sliding_window)
-        n_pages = depth // PAGE + 1 - first
-        n_splits = 1
-        if self._n == 1 and engine.pool.n_threads > 1 and n_pages >= _MIN_SPLIT_PAGES:
-            wanted = -(-_CHUNKS_PER_THREAD * engine.pool.n_threads // c.n_kv_heads)
-            n_splits = min(n_pages, wanted)
+        n_splits, first = engine.page_splits(depth) if self._n == 1 else (1, 0)
         partial_nbytes = attention.partial_nbytes(layout.value_dim, self._group)
-        partials = _buffer((first + n_pages) * c.n_kv_heads * partial_nbytes)
+        partials = _buffer((depth // PAGE + 1) * c.n_kv_heads * partial_nbytes)
         scratch_nbytes = 4 * attention.scratch_floats(layout.value_dim)
         scratch, head = _buffer(scratch_nbytes * engine.pool.n_threads), self._head
         width = 4 * self._group * c.head_dim
