@@ -214,7 +214,7 @@ names = sys.argv[3].split(",")
 kernels = [pool.serve, step.step] if "F16" in names else [pool.serve]
 for name in names:
     kernels += [panels.pack_kernel(name), panels.lookup_kernel(name)]
-    kernels += [matmul.matmul_kernel(name, t) for t in sorted({1, matmul.tile_tokens()})]
+    kernels += [matmul.matmul_kernel(name, way) for way in matmul.ways(name)]
 for head in [("f16", 64, 64, 3), ("f32", 18, 32, 2)] if "F16" in names else []:
     kernels += [attention.attention_kernel(*head), rope.rope_append_kernel(*head)]
 assert len({k.name for k in kernels}) == len(kernels)
