@@ -16,8 +16,9 @@ demo: .venv/run.stamp
 	@.venv/bin/halfbyte complete -m smollm2-135m -n 64 --temp 0 --stop '```' \
 	    -p "$$(printf 'def fibonacci(n):\n    if')"
 
+# A file of tests goes to one process, so that what it loads is loaded once.
 test: .venv/dev.stamp
-	.venv/bin/python -m pytest -m "not oracle" -rs
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not oracle" -rs
 
 # What a type checker sees is a regular install: it does not follow package-dir in an editable one.
 lint: .venvs/lint/tools.stamp

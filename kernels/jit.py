@@ -29,13 +29,16 @@ import numba
 from numba import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
+from numba.core.runtime import rtsys
 from numba.extending import overload
 
 from . import target
+from .helpers import HelperCompiler
 
 log = logging.getLogger(__name__)
 
 OPTIONS = {"error_model": "numpy", "boundscheck": False}
+_HELPER_OPTIONS = OPTIONS | {"pipeline_class": HelperCompiler, "no_cfunc_wrapper": True}
 
 _directory: Path | None = None
 _lock = threading.Lock()
@@ -44,7 +47,7 @@ _lock = threading.Lock()
 def device(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a helper of kernels. Integer constants stay constants in it, so tiles take them."""
 
-    @overload(function, jit_options=OPTIONS, strict=False, prefer_literal=True)
+    @overload(function, jit_options=_HELPER_OPTIONS, strict=False, prefer_literal=True)
     def implementation(*args: Any) -> Callable[..., Any]:
         return function
 
@@ -189,15 +192,22 @@ class _Cache(FunctionCache):
     _impl_class = _CacheImpl
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        # All of Numba's types and functions, which take longer to set up than kernels to load, are
+        # for compiling. Finished code may name functions of its runtime, though it calls none.
+        rtsys.initialize(target_context)
+        found = None
         # A damaged file raises whatever pickle makes of it; the code is then compiled again.
         try:
-            return super().load_overload(sig, target_context)
+            with self._guard_against_spurious_io_errors():
+                found = self._load_overload(sig, target_context)
         except Exception as error:
             log.warning("%s: unreadable compiled code of %s (%r), compiling again",
                         cache_directory(), self._py_func.__qualname__, error)  # fmt: skip
             with contextlib.suppress(OSError):
                 self.flush()  # saving reads the index first
-            return None
+        if found is None:
+            target_context.refresh()
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         # The code is compiled and in use: whatever fails here costs the next start, not this one.

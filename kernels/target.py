@@ -111,7 +111,12 @@ def supported() -> tuple[str, ...]:
 
 def current() -> Isa:
     """The ISA of the target that Numba compiles for in this process."""
-    features = {f[1:] for f in target_features().split(",") if f.startswith("+")}
+    return _best(target_features())
+
+
+@cache
+def _best(target_features: str) -> Isa:
+    features = {f[1:] for f in target_features.split(",") if f.startswith("+")}
     return next(isa for isa in ISAS if _fits(isa, features))
 
 

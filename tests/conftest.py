@@ -10,13 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """Hear Ctrl-C, and let child processes hear it, where the runner was started ignoring it."""
+    """Hear Ctrl-C, and let child processes hear it, where the runner was started ignoring it.
+
+    And no example may fail for having taken long: the machine may be busy, or compile.
+    """
+    hypothesis.settings.register_profile("any-time", deadline=None)
+    hypothesis.settings.load_profile("any-time")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

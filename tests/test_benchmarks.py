@@ -85,18 +85,18 @@ def test_the_readme_says_what_was_missed(
         "date": "2026-01-02T03:04:05+00:00", "commit": "abc", "threads": 1, "rounds": 5,
         "machine": {"cores": 2, "cpu": "a CPU"}, "model": {"nbytes": 1e9},
     }  # fmt: skip
-    old, new = (
+    gone, old, new = (
         common | {
-            "group": "g", "name": "1b-q4_0",
+            "group": group, "name": "1b-q4_0",
             "cells": [record(cells, cells.prefill(512, 2.0), [rate], [100.0])],
             "limits": {"bytes_per_s": 20e9, "macs_per_s": 1e12},
             "halfbyte": {"isa": "avx2 (some-cpu)"},
             "peer": {"environment": "peer-avx2", "version": "1.2"},
         }
-        for rate in (250.0, 150.0)
+        for group, rate in (("gone", 250.0), ("1b-avx2", 250.0), ("1b-avx2", 150.0))
     )  # fmt: skip
     memory = common | {"name": "1b-q4_0", "peak_nbytes": 1.6e9, "kv_nbytes": 1e8, "is_met": False}
-    _write(tmp_path, "suite", old, new)
+    _write(tmp_path, "suite", gone, old, new)
     _write(tmp_path, "memory", memory)
     text = report.section()
     assert text.count("| pp512 |") == 1

@@ -97,7 +97,7 @@ def test_missing_empty_and_short_files(tmp_path: Path) -> None:
             SafetensorsFile(tmp_path / name)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_changed_bytes_never_do_worse_than_an_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -14,6 +14,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from numba.core.codegen import JITCodeLibrary
 
 from halfbyte.kernels import jit, target
 from halfbyte.kernels.jit import Kernel
@@ -51,6 +52,28 @@ def test_the_second_compilation_is_a_cache_hit(folder: Path) -> None:
     assert kernel.compile() and kernel.compile()
     assert _answer(kernel) == 42
     assert sorted(p.suffix for p in folder.iterdir()) == [".nbc", ".nbi"]
+
+
+@jit.device
+def _twice(x):
+    return x + x
+
+
+def test_machine_code_is_made_of_a_kernel_and_not_of_its_helpers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, original = [], JITCodeLibrary._finalize_specific
+
+    def finalize(library: JITCodeLibrary) -> None:
+        made.append(library.name)
+        original(library)
+
+    def answer(out):
+        put_i32(out, _twice(np.int32(21)))
+
+    monkeypatch.setattr(JITCodeLibrary, "_finalize_specific", finalize)
+    assert _answer(Kernel(answer, 1, "test_helped")) == 42
+    assert made == ["test_helped"]
 
 
 def test_compile_all_reports_progress_and_counts(folder: Path) -> None:

@@ -60,7 +60,7 @@ numbers = st.one_of(
 
 @pytest.mark.parametrize("name", SAME)
 @given(x=hnp.arrays(np.float32, (3, 64), elements=numbers))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_bytes_are_those_of_the_gguf_package(name: str, x: F32) -> None:
     # Where a scale has no finite inverse, gguf casts infinity to a byte, which means nothing.
     x = np.where(np.abs(x) < 1e-30, np.float32(0), x)

@@ -151,7 +151,7 @@ def _chunks(draw: st.DrawFn, total: int = N_TOKENS) -> list[int]:
 
 
 # The fixtures stay the same over the examples on purpose: a used engine must be as a new one.
-_SETTINGS = settings(max_examples=12, deadline=None, database=None, derandomize=True)
+_SETTINGS = settings(max_examples=12, database=None, derandomize=True)
 
 
 @_SETTINGS

@@ -172,7 +172,7 @@ def test_a_file_cut_anywhere_is_an_error(sample: Path, write: Callable[[bytes], 
             read_all(path)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_changed_bytes_never_do_worse_than_an_error(
     sample: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -18,7 +18,7 @@ from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer
 from halfbyte.hf.tokenizer_llama import LlamaTokenizer
 
-quick = settings(max_examples=100, deadline=None)
+quick = settings(max_examples=100)
 
 
 # The class.

@@ -26,7 +26,7 @@ PLAIN = (
     .map("".join)
     .filter(lambda text: not any(mark in text for mark in MARKED))
 )
-quick = settings(max_examples=100, deadline=None)
+quick = settings(max_examples=100)
 
 
 # Text to ids.

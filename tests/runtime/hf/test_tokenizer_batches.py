@@ -22,7 +22,7 @@ TEXTS = st.lists(
     st.sampled_from(["<s>", "</s>", "▁<MID>", " <PRE>", "▁", " ", "\n", "def f(x):", "é", "a"]),
     max_size=6,
 ).map("".join)
-quick = settings(max_examples=100, deadline=None)
+quick = settings(max_examples=100)
 
 
 @quick

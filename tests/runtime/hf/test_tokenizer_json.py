@@ -30,7 +30,7 @@ TEXTS = st.lists(
     ),
     max_size=5,
 ).map("".join)
-quick = settings(max_examples=100, deadline=None)
+quick = settings(max_examples=100)
 
 
 @pytest.fixture(scope="module", params=["smollm", "qwen2", "llama-bpe"])

@@ -73,7 +73,7 @@ def start(vocabularies: Any) -> Callable[[str], list[int]]:
     return vocabularies.processor(model, dummy_prefix=True, without=markers).encode
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(CONTENT, min_size=1, max_size=5).filter(lambda parts: len(parts) % 2 == 1))
 def test_inst_turns(
     llama_2: Tokenizer, start: Callable[[str], list[int]], parts: list[str]
@@ -103,7 +103,7 @@ def test_a_system_message_stands_in_the_first_turn(
     assert empty.tokens == [1, *start("[INST] <<SYS>>\n\n<</SYS>>\n\nhi [/INST]")]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(CONTENT | st.none(), st.lists(CONTENT, min_size=1, max_size=3))
 def test_source_headers(
     codellama_70b: Tokenizer,

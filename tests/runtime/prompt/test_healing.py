@@ -33,7 +33,7 @@ WORDS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(WORDS)
 def test_what_is_taken_back(naive: Any, text: str) -> None:
     tokenizer = naive.tokenizer
@@ -79,7 +79,7 @@ def test_markers_and_control_tokens_extend_nothing(naive: Any) -> None:
         assert allowed is not None and not tokenizer.marker_ids.intersection(allowed.tolist())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(["retu", " sel", "é", "  ", "日本", "= (", "x"]), st.integers(0, 2**32))
 def test_any_allowed_tokens_spell_the_text(naive: Any, text: str, seed: int) -> None:
     rng, healing, got = np.random.default_rng(seed), Healing(naive.tokenizer, text.encode()), b""

@@ -28,7 +28,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.samp
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TEXTS, TEXTS)
 def test_code_llamas_layouts(
     code_llama: InfillFormat, theirs: Any, prefix: str, suffix: str
@@ -65,7 +65,7 @@ SPELLINGS = (
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(*[st.lists(st.sampled_from((*SPELLINGS, "a", "\n")), max_size=4).map("".join)] * 3)
 def test_what_users_write_is_no_marker(
     code_llama: InfillFormat, theirs: Any, prefix: str, suffix: str, other: str

@@ -134,7 +134,7 @@ def test_documented_layouts(made: Made) -> None:
             assert prompt.order == order
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     *[st.lists(st.sampled_from([*SPELLINGS, "a\n", " x"]), max_size=4).map("".join)] * 2,
     st.sampled_from(["psm", "spm"]),

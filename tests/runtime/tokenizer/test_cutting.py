@@ -90,7 +90,7 @@ def test_byte_level_texts_that_stay_whole(
     assert parts_seen == [1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TEXTS, SIZES)
 def test_sentencepiece_ids_for_any_size_of_parts(
     small_spm: Tokenizer, theirs_spm: SentencePieceProcessor, text: str, size: int
@@ -105,7 +105,7 @@ def test_byte_level_ids_for_any_size_of_parts(tmp_path: Path, vocabularies: Any,
     made = vocabularies.train_byte_level(pre)
     ours, theirs = Tokenizer.from_path(made.write(tmp_path / "m.gguf")), made.tokenizer(parses=True)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(TEXTS, SIZES)
     def check(text: str, size: int) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -116,7 +116,6 @@ def test_byte_level_ids_for_any_size_of_parts(tmp_path: Path, vocabularies: Any,
 
 
 @given(TEXTS, SIZES)
-@settings(deadline=None)
 def test_parts_are_the_text(text: str, size: int) -> None:
     boundary = re.compile("(?<=[a ])(?=[b\n])")
     with pytest.MonkeyPatch.context() as patch:
@@ -197,7 +196,7 @@ def test_pieces_that_join_words_or_lines_are_not_cut(
     surface = piece.replace("▁", " ")
     assert joined in ours.encode(f"x{surface}x")
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.lists(st.sampled_from([surface, *surface, "x", "y "]), max_size=20), SIZES)
     def check(words: list[str], size: int) -> None:
         text = "".join(words)

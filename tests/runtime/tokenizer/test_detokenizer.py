@@ -35,7 +35,7 @@ def decoded(text: bytes) -> str:
     return out
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.integers(0, 499), max_size=40))
 def test_any_tokens(small_spm: Tokenizer, ids: list[int]) -> None:
     stream = StreamDetokenizer(small_spm)
@@ -45,7 +45,7 @@ def test_any_tokens(small_spm: Tokenizer, ids: list[int]) -> None:
     assert text.removeprefix(" ") == small_spm.decode(ids) or not text.startswith(" ")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TEXTS, TEXTS, st.booleans(), st.data())
 def test_text_that_is_shown_already_is_skipped(
     small_spm: Tokenizer,

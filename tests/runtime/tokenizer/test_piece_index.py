@@ -28,7 +28,7 @@ def allowed(pieces: list[tuple[bytes, int]], text: bytes) -> list[int]:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(PIECES, BYTES.filter(bool))
 def test_any_pieces_and_any_text(pieces: list[bytes], text: bytes) -> None:
     index = PieceIndex(pairs(pieces))
@@ -50,7 +50,7 @@ def test_a_piece_does_not_extend_itself() -> None:
     assert index.allowed(b"ab").tolist() == [3, 5]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text("ab re_(.\n é語", min_size=1, max_size=8))
 def test_a_whole_vocabulary(small_spm: Tokenizer, text: str) -> None:
     markers = small_spm.marker_ids | {0}

@@ -21,7 +21,7 @@ from halfbyte.tokenizer import Tokenizer
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS)
 def test_sentencepiece_ids_and_text(
     small_spm: Tokenizer, theirs_spm: SentencePieceProcessor, text: str
@@ -33,7 +33,7 @@ def test_sentencepiece_ids_and_text(
         assert small_spm.decode(ids) == text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS)
 def test_byte_level_ids_and_text(small_bpe: tuple[Tokenizer, HFTokenizer], text: str) -> None:
     ours, theirs = small_bpe
@@ -43,7 +43,7 @@ def test_byte_level_ids_and_text(small_bpe: tuple[Tokenizer, HFTokenizer], text:
     assert ours.decode(ids) == text
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(TEXTS)
 def test_fragments_have_no_space_before_them(
     small_spm: Tokenizer, theirs_spm: SentencePieceProcessor, trained: Path, text: str
@@ -136,7 +136,7 @@ def test_families_cut_text_as_their_own_files_say(
     ours = Tokenizer.from_path(replace(made, pre=pre).write(tmp_path / "m.gguf"))
     theirs = made.tokenizer(parses=True)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(TEXTS | st.text("ab1 2\n\t.'_日é", max_size=40))
     def check(text: str) -> None:
         ids = ours.encode(text)

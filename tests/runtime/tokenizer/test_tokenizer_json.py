@@ -68,7 +68,7 @@ def tokenizer(data: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
     return Tokenizer.from_path(folder)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS)
 def test_ids(
     tokenizer: Tokenizer, theirs_spm: SentencePieceProcessor, data: dict[str, Any], text: str

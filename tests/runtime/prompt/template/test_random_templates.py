@@ -112,7 +112,7 @@ UNPRINTABLE = (
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(source=BODY, messages=MESSAGES, a=PLAIN, b=PLAIN)
 def test_random_templates_render_as_plain_jinja_renders_them(
     plain: Any, source: str, messages: list[dict[str, Any]], a: object, b: object
