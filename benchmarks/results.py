@@ -43,10 +43,10 @@ def append(name: str, model: Path, threads: int, facts: dict[str, Any]) -> None:
 
 
 def _commit() -> str | None:
-    """The commit checked out, `+` after it where files differ; None outside of git."""
+    """The commit checked out, `+` after it where files differ (but results); None without git."""
     try:
         name = _git("rev-parse", "--short", "HEAD")
-        return name + ("+" if _git("status", "--porcelain") else "")
+        return name + ("+" if _git("status", "--porcelain", "--", ".", f":!{FOLDER}") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
