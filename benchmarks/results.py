@@ -46,7 +46,7 @@ def _commit() -> str | None:
     """The commit checked out, `+` after it where files differ (but results); None without git."""
     try:
         name = _git("rev-parse", "--short", "HEAD")
-        return name + ("+" if _git("status", "--porcelain", "--", ".", f":!{FOLDER}") else "")
+        return name + ("+" if _git("status", "--porcelain", "--", ":/", f":!{FOLDER}") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
