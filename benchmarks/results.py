@@ -45,8 +45,8 @@ def append(name: str, model: Path, threads: int, facts: dict[str, Any]) -> None:
 def _commit() -> str | None:
     """The commit checked out, `+` after it where files differ (but results); None without git."""
     try:
-        name = _git("rev-parse", "--short", "HEAD")
-        return name + ("+" if _git("status", "--porcelain", "--", ":/", f":!{FOLDER}") else "")
+        differs = _git("status", "--porcelain", "--", ":/", ":(top,exclude)benchmarks/results")
+        return _git("rev-parse", "--short", "HEAD") + ("+" if differs else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
