@@ -1,8 +1,8 @@
 """The bytes of a file's tensors, in whatever order the way of making them brings.
 
-Plain: each tensor for itself, in pieces of rows, the next tensor being read meanwhile. With an
-importance matrix, what an error costs depends on the input that it meets. Calibrated: see gptq.py;
-vectors and what has no calibration are plain.
+Plain: each tensor for itself, in pieces of rows; while one is written, the threads make the next,
+and the next tensor is read. With an importance matrix, what an error costs depends on the input
+that it meets. Calibrated: see gptq.py; vectors and what has no calibration are plain.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -43,14 +44,11 @@ def plain(
         ConversionError: a weight is NaN, infinite or too large for its type.
     """
     means = {} if importance is None else importance.means
-    tensors = source.tensors
     with ThreadPoolExecutor(threads) as pool:
-        for i, (tensor, planned) in enumerate(zip(tensors, plan.tensors, strict=True)):
-            for following in tensors[i + (i > 0) : i + 2]:
-                following.prefetch()
-            for piece in _pieces(tensor, planned, pool, means.get(tensor.name)):
-                yield tensor.name, piece
-            tensor.release()
+        for piece in _begun_ahead(_begin_all(source, plan, pool, means)):
+            yield piece.tensor.name, piece.finish()
+            if piece.is_last:
+                piece.tensor.release()
 
 
 def calibrated(
@@ -119,30 +117,63 @@ def check_importance(source: Source, importance: Importance) -> None:
         )
 
 
-def _pieces(
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Some rows of a tensor that threads are at work on; `finish` waits for their bytes."""
+
+    tensor: Tensor
+    finish: Callable[[], Bytes]
+    is_last: bool = True
+
+
+def _begun_ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
+    """The same pieces, each begun before the one before it is handed out and written."""
+    previous = None
+    for piece in pieces:
+        if previous is not None:
+            yield previous
+        previous = piece
+    if previous is not None:
+        yield previous
+
+
+def _begin_all(
+    source: Source, plan: Plan, pool: ThreadPoolExecutor, means: Mapping[str, F32]
+) -> Iterator[_Piece]:
+    """Begin every tensor's pieces, in the source's order."""
+    tensors = source.tensors
+    for i, (tensor, planned) in enumerate(zip(tensors, plan.tensors, strict=True)):
+        for following in tensors[i + (i > 0) : i + 2]:
+            following.prefetch()
+        yield from _begin(tensor, planned, pool, means.get(tensor.name))
+
+
+def _begin(
     tensor: Tensor, planned: Planned, pool: ThreadPoolExecutor, importance: F32 | None
-) -> Iterator[Bytes]:
-    """A tensor's bytes, some rows at a time."""
+) -> Iterator[_Piece]:
+    """Begin a tensor's pieces, some rows each."""
     fmt = planned.format
     if len(tensor.shape) == 1:
-        yield _vector(tensor, planned)
+        yield _Piece(tensor, lambda: _vector(tensor, planned))
         return
     if tensor.format is fmt:
-        yield tensor.stored_bytes()
+        yield _Piece(tensor, tensor.stored_bytes)
         return
     n_rows, n = tensor.shape
     step = max(1, _PIECE_WEIGHTS // n)
     for begin in range(0, n_rows, step):
-        yield _piece(tensor, fmt, range(begin, min(begin + step, n_rows)), pool, importance)
+        rows = range(begin, min(begin + step, n_rows))
+        finish = _begin_rows(tensor, fmt, rows, pool, importance)
+        yield _Piece(tensor, finish, rows.stop == n_rows)
 
 
-def _piece(
+def _begin_rows(
     tensor: Tensor,
     fmt: BlockFormat,
     rows: range,
     pool: ThreadPoolExecutor,
     importance: F32 | None,
-) -> Bytes:
+) -> Callable[[], Bytes]:
     n = tensor.shape[1]
     share = max(1, _SHARE_WEIGHTS // n)
     out = np.empty((len(rows), fmt.row_nbytes(n)), np.uint8)
@@ -152,10 +183,15 @@ def _piece(
         floats = tensor.rows(here.start, here.stop)
         out[at : at + share] = quantize(floats, fmt, importance=importance)
 
-    with _finite(*tensor.where):
-        for _ in pool.map(convert, range(0, len(rows), share)):
-            pass
-    return out
+    converted = pool.map(convert, range(0, len(rows), share))
+
+    def finish() -> Bytes:
+        with _finite(*tensor.where):
+            for _ in converted:
+                pass
+        return out
+
+    return finish
 
 
 def _vector(tensor: Tensor, planned: Planned) -> Bytes:

@@ -45,7 +45,7 @@ from .dots import (
     stack,
 )
 from .jit import Kernel, device
-from .panels import PANEL_FORMATS, PanelFormat
+from .panels import PANEL_FORMATS, SUPER, PanelFormat
 from .simd import add as simd_add
 from .simd import load, mul, store
 from .tiles import (
@@ -71,6 +71,9 @@ MIN_TILE_TOKENS = 13  # fewer take vectors less time
 # Units whose expanded codes, with the activations of 16 tokens, stay in the L1 cache; a multiple
 # of the 8 units of a K type's block.
 _EXPANDED = 32
+# Bytes of codes that stay in the L1 cache while the activations of many tokens pass by.
+_NEAR_NBYTES = 24 * 1024
+_ALL = 1 << 40
 _MAX_TOKENS = 256  # whose sums wait on the stack meanwhile
 
 
@@ -209,22 +212,39 @@ def _adder(fmt: PanelFormat) -> Callable[..., object]:
 
 
 def _in_vectors(fmt: PanelFormat, R: int, T: int) -> Callable[..., None]:
-    """Panels R at a time, tokens T at a time, each tile from beginning to end."""
+    """Panels R at a time, tokens T at a time: some units meet all tokens, then the next units.
+
+    Meanwhile the float sums wait on the stack, for _MAX_TOKENS tokens at a time.
+    """
     ADD_UNITS, LOW, HIGH, OFFSET, HAS_MINIMA = (
         _adder(fmt), fmt.low, fmt.high, fmt.offset, int(fmt.has_minima)
     )  # fmt: skip
     NBYTES, (SCALES, MINIMA, D, DMIN, _) = 64 * fmt.bits, fmt.parts
+    AT_ONCE = _NEAR_NBYTES // (R * NBYTES) // SUPER * SUPER if T > 1 else _ALL
+    SUM_NBYTES, SUMS_NBYTES = 64 * R, 64 * R * _MAX_TOKENS
 
     def matmul(w, n_panels, n_units, begin, end, x, x_stride, n_tokens, y, y_stride, add):
         n = n_panels * n_units
         parts = (w + n * SCALES, w + n * MINIMA, w + n * D, w + n * DMIN)
-        for panel in range(2 * begin, 2 * end, R):
-            for token in range(0, n_tokens, T):
-                acc = ADD_UNITS(zeros(R, T), 0, n_units, panel * n_units, n_units, parts, w, 0,
-                                x + token * RECORD_NBYTES, x_stride, NBYTES, LOW, HIGH, OFFSET,
-                                HAS_MINIMA, 0, R, T)  # fmt: skip
-                store_tile(acc, y + panel * 64 + token * y_stride, 64, y_stride, add,
-                           n_tokens - token, R, T)  # fmt: skip
+        waiting = stack(SUMS_NBYTES)
+        for tokens in range(0, n_tokens, _MAX_TOKENS):
+            tokens_end = min(tokens + _MAX_TOKENS, n_tokens)
+            for panel in range(2 * begin, 2 * end, R):
+                for first in range(0, n_units, AT_ONCE):
+                    last = min(first + AT_ONCE, n_units)
+                    for token in range(tokens, tokens_end, T):
+                        kept = waiting + (token - tokens) * SUM_NBYTES
+                        acc = zeros(R, T)
+                        if first > 0:
+                            acc = load_tile(kept, 64 * T, 64, R, T)
+                        acc = ADD_UNITS(acc, first, last, panel * n_units, n_units, parts, w, 0,
+                                        x + token * RECORD_NBYTES, x_stride, NBYTES, LOW, HIGH,
+                                        OFFSET, HAS_MINIMA, 0, R, T)  # fmt: skip
+                        if last < n_units:
+                            save_tile(acc, kept, 64 * T, 64, R, T)
+                        else:
+                            store_tile(acc, y + panel * 64 + token * y_stride, 64, y_stride, add,
+                                       tokens_end - token, R, T)  # fmt: skip
 
     return matmul
 

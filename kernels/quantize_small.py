@@ -58,13 +58,14 @@ from .simd import (
     store_rounded_i8,
     sub,
 )
+from .transpose import join_nibbles, transpose_bytes
 
 N = 32
-_HALF, _CODES = FREE, FREE + 1
-SCRATCH_NBYTES = (_CODES + 8) * V
+_HALF, _CODES, _BLOCKS = FREE, FREE + 1, FREE + 9
 _INF = np.float32(np.inf)
 _BITS = {"Q4_0": 4, "Q4_1": 4, "Q5_0": 5, "Q5_1": 5, "Q8_0": 8}
 _NBYTES = tuple(FORMATS[name].block_nbytes for name in NAMES)
+SCRATCH_NBYTES = _BLOCKS * V + LANES * max(_NBYTES[NAMES.index(name)] for name in _BITS)
 _QS = tuple(offset_of(name, "qs") if name in _BITS else 0 for name in NAMES)
 _QH = tuple(offset_of(name, "qh") if name in ("Q5_0", "Q5_1") else -1 for name in NAMES)
 _M_AT = tuple(offset_of(name, "m") if name in ("Q4_1", "Q5_1") else -1 for name in NAMES)
@@ -153,29 +154,30 @@ def _by_search(scratch, low, high, has_min, shift):
 
 
 @device
-def _code(scratch, i, lane):
-    return np.int64(get_u8(at(scratch, _CODES) + i * LANES + lane))
+def _write_blocks(KIND, scratch, out):
+    """The blocks of all lanes, one after the other."""
+    nbytes, codes_at = _NBYTES[KIND], at(scratch, _CODES)
+    for lane in range(LANES):
+        put_f16(out + lane * nbytes, get_f32(lane_at(scratch, SCALE, lane)))
+        if _M_AT[KIND] >= 0:
+            put_f16(out + lane * nbytes + _M_AT[KIND], get_f32(lane_at(scratch, MINIMUM, lane)))
+        if _QH[KIND] >= 0:
+            put_i32(out + lane * nbytes + _QH[KIND], _fifth_bits(codes_at + lane))
+    if KIND == Q8_0:
+        transpose_bytes(codes_at + N // 2 * LANES, LANES, out + _QS[KIND] + N // 2, nbytes)
+    else:
+        for i in range(N // 2):
+            row = codes_at + i * LANES
+            join_nibbles(row, row + N // 2 * LANES, row)
+    transpose_bytes(codes_at, LANES, out + _QS[KIND], nbytes)
 
 
 @device
-def _write_block(KIND, scratch, lane, out):
-    """The block of a lane."""
-    put_f16(out, get_f32(lane_at(scratch, SCALE, lane)))
-    if _M_AT[KIND] >= 0:
-        put_f16(out + _M_AT[KIND], get_f32(lane_at(scratch, MINIMUM, lane)))
-    qs = out + _QS[KIND]
-    if KIND == Q8_0:
-        for i in range(N):
-            put_u8(qs + i, np.uint8(_code(scratch, i, lane)))
-    else:
-        for i in range(N // 2):
-            low, high = _code(scratch, i, lane), _code(scratch, i + N // 2, lane)
-            put_u8(qs + i, np.uint8(low & 15 | (high & 15) << 4))
-    if _QH[KIND] >= 0:
-        fifth = np.int64(0)
-        for i in range(N):
-            fifth |= (_code(scratch, i, lane) >> 4 & 1) << i
-        put_i32(out + _QH[KIND], np.int32(fifth))
+def _fifth_bits(codes_at):
+    bits = np.int64(0)
+    for i in range(N):
+        bits |= np.int64(get_u8(codes_at + i * LANES) >> 4 & 1) << i
+    return np.int32(bits)
 
 
 def _quantizer(KIND: int) -> Callable[..., None]:
@@ -198,8 +200,12 @@ def _quantizer(KIND: int) -> Callable[..., None]:
                 _bytes_by_range(scratch)
             else:
                 _by_range(scratch, LOW, HIGH)
-            for lane in range(n_here):
-                _write_block(KIND, scratch, lane, out + (block + lane) * NBYTES)
+            if n_here == LANES:
+                _write_blocks(KIND, scratch, out + block * NBYTES)
+            else:
+                _write_blocks(KIND, scratch, at(scratch, _BLOCKS))
+                for i in range(n_here * NBYTES):
+                    put_u8(out + block * NBYTES + i, get_u8(at(scratch, _BLOCKS) + i))
 
     return quantize
 

@@ -27,6 +27,7 @@ from .simd import (
     store,
     sub,
 )
+from .transpose import transpose_f32
 
 LANES = 16
 V = 64  # bytes of a vector
@@ -169,14 +170,20 @@ def gather(scratch, n, x, importance, first, n_subs, row_subs):
 
     `importance` (floats of a row of row_subs sub-blocks, or 0) goes to the weights.
     """
-    for lane in range(LANES):
-        is_there = lane < n_subs
-        source = x + (first + lane) * n * 4
-        weight = importance + (first + lane) % row_subs * n * 4
-        for i in range(n):
-            put_f32(lane_at(scratch, X + i, lane), get_f32(source + 4 * i) if is_there else ZERO)
-            if importance != 0:
-                w = get_f32(weight + 4 * i) if is_there else ZERO
+    source = x + first * n * 4
+    if n_subs == LANES:
+        for i in range(0, n, LANES):
+            transpose_f32(source + 4 * i, 4 * n, at(scratch, X + i), V)
+    else:
+        for lane in range(LANES):
+            for i in range(n):
+                value = get_f32(source + (lane * n + i) * 4) if lane < n_subs else ZERO
+                put_f32(lane_at(scratch, X + i, lane), value)
+    if importance != 0:
+        for lane in range(LANES):
+            weight = importance + (first + lane) % row_subs * n * 4
+            for i in range(n):
+                w = get_f32(weight + 4 * i) if lane < n_subs else ZERO
                 put_f32(lane_at(scratch, W + i, lane), w)
 
 

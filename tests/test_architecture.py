@@ -30,7 +30,16 @@ ALLOWED = {
 }  # fmt: skip
 PACKAGE = {"kernels": "halfbyte.kernels", "convert": "halfbyte.convert", "runtime": "halfbyte"}
 # Code generation stays in few files.
-LLVMLITE = {"simd.py", "tiles.py", "dots.py", "atomics.py", "target.py", "jit.py", "peak.py"}
+LLVMLITE = {
+    "simd.py",
+    "tiles.py",
+    "transpose.py",
+    "dots.py",
+    "atomics.py",
+    "target.py",
+    "jit.py",
+    "peak.py",
+}
 
 
 def imports(path: Path, *, inside_functions: bool) -> Iterator[str]:

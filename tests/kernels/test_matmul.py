@@ -111,6 +111,18 @@ def test_a_token_does_not_depend_on_the_others(case: Callable[..., Case], name: 
 
 
 @pytest.mark.parametrize("name", FORMATS)
+def test_sums_that_wait_are_the_same(case: Callable[..., Case], name: str) -> None:
+    """Long rows are walked in parts, and many tokens in groups; NARROW does neither."""
+    c = case(name, (33, 6400))
+    x = c.activations(259)
+    before = c.rng.standard_normal((259, 64)).astype(np.float32)
+    whole, added = c.product(x, NARROW), c.product(x, NARROW, y=before)
+    for way in ways(name)[1:]:
+        assert (c.product(x, way) == whole).all()
+        assert (c.product(x, way, y=before) == added).all()
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_range_of_strips_is_written_and_no_more(case: Callable[..., Case], name: str) -> None:
     c = case(name, (100, 64))
     x = c.activations(3)
