@@ -3,13 +3,14 @@
 A block is 32 inputs, or one half of them where the weights have a scale for 16. Three ways lead to
 the same integers:
 
-    vectors   a 4-way byte dot product of the ISA (`vpdpbusd`, `vpmaddubsw`, `sdot`, plain vectors)
+    packed    a 4-way byte dot product of the ISA (`vpdpbusd`, `vpmaddubsw`, `sdot`, plain vectors)
               on codes that are taken out of their planes on the fly
-    tiles     AMX: 16 tokens by 16 rows at once, on codes that `expand` has made bytes before
+    expanded  the same, on codes that `expand` has made bytes before, for many tokens
+    tiles     AMX: 16 tokens by 16 rows at once, on expanded codes
 
 A constant offset of the codes (8 in Q4_0, 32 in Q6_K, 128 where the ISA's dot product wants
 unsigned weights) is folded into the sum's start by the activations' own sum. Tiles take signed
-codes, so `expand` takes the offset away.
+codes: for them `expand` takes the offset away.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from .simd import (
     pack,
 )
 
+PACKED, EXPANDED, TILED = range(3)  # the ways
 WHOLE, FIRST, SECOND = range(3)  # which inputs of a block: 0..31, 0..15, 16..31
 _GROUPS = (range(8), range(4), range(4, 8))  # by fours
 TILE_TOKENS = 16
@@ -55,33 +57,36 @@ Load = Callable[[int], Any]
 @intrinsic(prefer_literal=True)
 def block_dots(
     tc: Any, codes: Any, stride: Any, record: Any, part: Any, low: Any, high: Any, offset: Any,
-    tiled: Any, r: Any, t: Any,
+    way: Any, r: Any, t: Any,
 ) -> Any:  # fmt: skip
     """A tile of r x t integer vectors: sum((code - offset) * q) over a part of a block.
 
     `codes` is the address of the block's planes of `low` and `high` bits, as panels.py has them,
     for r panels `stride` bytes apart, and `record` that of the first token's record; `part` is
-    WHOLE, FIRST or SECOND. With `tiled`, AMX does it for one panel and TILE_TOKENS tokens: `codes`
-    is then the address of expanded codes, and tiles have been configured.
+    WHOLE, FIRST or SECOND. Where the way is not PACKED, `codes` is the address of expanded codes.
+    TILED is for one panel and TILE_TOKENS tokens, and the tiles have been configured.
     """
     n_panels, n_tokens = r.literal_value, t.literal_value
     tile, half = Tile("i32", n_panels * n_tokens), part.literal_value
     planes = low.literal_value, high.literal_value
+    is_signed = planes[0] == 8
+    if way.literal_value == EXPANDED:
+        planes = 8, 0
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         codes, stride, record = args[:3]
-        if tiled.literal_value:
+        if way.literal_value == TILED:
             return pack(b, _tile_dots(b, codes, record, half))
         if n_tokens == 1 and half != SECOND:
             _prefetch(b, codes, stride, n_panels, sum(planes))
-        sums = _starts(b, record, half, offset.literal_value, planes[0] == 8, n_tokens) * n_panels
+        sums = _starts(b, record, half, offset.literal_value, is_signed, n_tokens) * n_panels
         for g in _GROUPS[half]:
             group = [_codes(b, codes, stride, panel, planes, g) for panel in range(n_panels)]
-            _add_dots(b, sums, group, b.add(record, ir.Constant(I64, 4 * g)), planes[0] == 8)
+            _add_dots(b, sums, group, b.add(record, ir.Constant(I64, 4 * g)), is_signed)
         return pack(b, sums)
 
     i64 = types.int64
-    return tile(i64, i64, i64, part, low, high, offset, tiled, r, t), codegen
+    return tile(i64, i64, i64, part, low, high, offset, way, r, t), codegen
 
 
 def _prefetch(b: Any, codes: Any, stride: Any, n_panels: int, n_lines: int) -> None:
@@ -284,7 +289,7 @@ def release_tiles(tc: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def expand(tc: Any, codes: Any, low: Any, high: Any, offset: Any, out: Any) -> Any:
-    """Write a block's codes of 16 rows as signed bytes, the offset taken away: UNIT_NBYTES."""
+    """Write a block's codes of 16 rows as bytes, `offset` taken away: UNIT_NBYTES."""
     planes, minus = (low.literal_value, high.literal_value), offset.literal_value
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:

@@ -30,17 +30,17 @@ from .atomics import (
     call_pages,
     call_rope_append,
 )
-from .dots import TILE_TOKENS
 from .jit import device, kernel
-from .matmul import MIN_TILE_TOKENS, WAYS
+from .matmul import WAYS
 from .pool import finish, is_current, share, take
 from .rope import add_bias
 from .simd import get_f32, get_i64, load, mul, store
 from .vector_math import silu
 
 # A matrix, as words in the model table: its kernels (matmul.py; 0: it has none), then the rest.
-LINEAR = (*WAYS, "w", "n_panels", "n_units", "is_quantized")
-(_NARROW, _VECTORS, _TILES, _W, _N_PANELS, _N_UNITS, _IS_Q) = (8 * i for i in range(len(LINEAR)))
+LINEAR = (*WAYS, "w", "n_panels", "n_units", "is_quantized", "many_tokens", "may_lack")
+(_NARROW, _VECTORS, _MANY, _W, _N_PANELS, _N_UNITS, _IS_Q, _MANY_TOKENS,
+ _MAY_LACK) = (8 * i for i in range(len(LINEAR)))  # fmt: skip
 _LINEAR_NBYTES = 8 * len(LINEAR)
 
 # A layer: two norm weights, the biases of q, k and v (or 0), then its matrices.
@@ -80,23 +80,24 @@ BLOCK_WORDS = 4
 
 @device
 def _product(linear, begin, end, records, floats, float_stride, n_tokens, y, y_stride, add, tile):
-    """Strips begin..end of y = W x, or y += W x: first by tiles, the rest by vectors, one alone.
+    """Strips begin..end of y = W x, or y += W x: many tokens, the rest by vectors, one alone.
 
     A tile or a vector kernel takes as long for a few tokens as for all that it has room for.
     """
-    n_tiles = n_vectors = 0
-    if get_i64(linear + _TILES) != 0:
-        n_tiles = min((n_tokens + TILE_TOKENS - MIN_TILE_TOKENS) // TILE_TOKENS * TILE_TOKENS,
-                      n_tokens)  # fmt: skip
-    rest = n_tokens - n_tiles
+    n_many = n_vectors = 0
+    if get_i64(linear + _MANY) != 0:
+        at_once = get_i64(linear + _MANY_TOKENS)
+        n_many = (n_tokens + get_i64(linear + _MAY_LACK)) // at_once * at_once
+        n_many = min(n_many, n_tokens)
+    rest = n_tokens - n_many
     if get_i64(linear + _VECTORS) != 0:
         n_vectors = rest - int(rest % tile == 1)
-    _part(linear, _TILES, begin, end, records, floats, float_stride, n_tokens, 0, n_tiles, y,
+    _part(linear, _MANY, begin, end, records, floats, float_stride, n_tokens, 0, n_many, y,
           y_stride, add)  # fmt: skip
-    _part(linear, _VECTORS, begin, end, records, floats, float_stride, n_tokens, n_tiles,
+    _part(linear, _VECTORS, begin, end, records, floats, float_stride, n_tokens, n_many,
           n_vectors, y, y_stride, add)  # fmt: skip
     _part(linear, _NARROW, begin, end, records, floats, float_stride, n_tokens,
-          n_tiles + n_vectors, rest - n_vectors, y, y_stride, add)  # fmt: skip
+          n_many + n_vectors, rest - n_vectors, y, y_stride, add)  # fmt: skip
 
 
 @device

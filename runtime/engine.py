@@ -22,7 +22,14 @@ from halfbyte.kernels import attention, step
 from halfbyte.kernels.activations import BLOCK, RECORD_NBYTES, padded
 from halfbyte.kernels.jit import Kernel
 from halfbyte.kernels.kv_layout import PAGE, KVLayout
-from halfbyte.kernels.matmul import VECTORS, WAYS, matmul_kernel, tile_tokens, ways
+from halfbyte.kernels.matmul import (
+    VECTORS,
+    WAYS,
+    many_tokens,
+    matmul_kernel,
+    tile_tokens,
+    ways,
+)
 from halfbyte.kernels.panels import lookup_kernel, n_panels, pack_kernel
 from halfbyte.kernels.pool import Pool, run_job, serve
 from halfbyte.kernels.rope import rope_append_kernel, rope_table
@@ -302,4 +309,5 @@ def _linear(matrix: Matrix) -> tuple[int, ...]:
         n_panels(matrix.n_rows),
         fmt.n_units(matrix.n_inputs),
         int(fmt.is_quantized),
+        *many_tokens(),
     )

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from halfbyte.errors import ModelFileError
 from halfbyte.gguf_file import GGUFFile
 from halfbyte.golden import NO_TOKEN, golden_continuation, lead_lost
 from halfbyte.loading import load
-from halfbyte.progress import Progress
+from halfbyte.model import Model
+from halfbyte.perplexity import token_losses
+from halfbyte.progress import Progress, silent
 from halfbyte.tokenizer.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from halfbyte.convert.figures import Figures
 
 # Rounding moves logits by less than this; a damaged weight that changes a token by far more.
 _ROUNDING = 0.01
+# What 8-bit activations change a perplexity by, as a share, is less; a damaged matrix is more.
+_AS_RUN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +37,19 @@ class Check:
 
 
 def verify(
-    path: Path, *, threads: int | None = None, progress: Progress | None = None
+    path: Path,
+    *,
+    quality: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
 ) -> list[Check]:
     """Check a GGUF file against its own metadata.
+
+    Args:
+        path: the file.
+        quality: whether to process the text again that its perplexity was measured on.
+        threads: as for `load`.
+        progress: likewise.
 
     Raises:
         ModelFileError: it cannot be read at all.
@@ -47,12 +68,15 @@ def verify(
         is_same = None if recorded == NO_HASH else recorded == checksum
         detail = checksum if is_same is not False else f"{checksum}, recorded {recorded}"
         checks.append(Check(name, is_same, detail))
-    tokens = figures.golden_tokens if figures is not None else ()
-    return [*checks, *_run_checks(path, tokens, threads, progress)]
+    return [*checks, *_run_checks(path, figures, quality, threads, progress)]
 
 
 def _run_checks(
-    path: Path, recorded: tuple[int, ...], threads: int | None, progress: Progress | None
+    path: Path,
+    figures: Figures | None,
+    quality: bool,
+    threads: int | None,
+    progress: Progress | None,
 ) -> list[Check]:
     """What only the engine can tell: that every weight is a number, and what it says."""
     try:
@@ -61,14 +85,38 @@ def _run_checks(
         return [Check("numbers", False, str(error))]
     with model:
         numbers = Check("numbers", True, "no NaN and no infinity")
-        golden = golden_continuation(model)
-        text = repr(model.tokenizer.decode([t for t in golden.tokens if t != NO_TOKEN]))
-        if not recorded or set(recorded) == {NO_TOKEN}:
-            return [numbers, Check("golden", None, text)]
-        if golden.tokens == recorded:
-            return [numbers, Check("golden", True, f"{text}, least lead {golden.margin:.4f}")]
-        lost = lead_lost(model, recorded, golden.tokens)
-        is_rounding = lost < _ROUNDING
-        what = "within rounding" if is_rounding else "beyond rounding"
-        detail = f"{text}: a recorded token lies {lost:.4f} behind the best, {what}"
-        return [numbers, Check("golden", is_rounding, detail)]
+        golden = _check_golden(model, figures.golden_tokens if figures is not None else ())
+        if not quality:
+            return [numbers, golden]
+        return [numbers, golden, _check_perplexity(model, figures, progress or silent)]
+
+
+def _check_golden(model: Model, recorded: tuple[int, ...]) -> Check:
+    golden = golden_continuation(model)
+    text = repr(model.tokenizer.decode([t for t in golden.tokens if t != NO_TOKEN]))
+    if not recorded or set(recorded) == {NO_TOKEN}:
+        return Check("golden", None, text)
+    if golden.tokens == recorded:
+        return Check("golden", True, f"{text}, least lead {golden.margin:.4f}")
+    lost = lead_lost(model, recorded, golden.tokens)
+    is_rounding = lost < _ROUNDING
+    what = "within rounding" if is_rounding else "beyond rounding"
+    detail = f"{text}: a recorded token lies {lost:.4f} behind the best, {what}"
+    return Check("golden", is_rounding, detail)
+
+
+def _check_perplexity(model: Model, figures: Figures | None, progress: Progress) -> Check:
+    """Perplexity as run beside the recorded one, which is of the weights alone."""
+    from halfbyte.convert.texts import N_WINDOW, packaged_text, token_windows
+
+    text = packaged_text("heldout")
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    if figures is None or not figures.n_positions or figures.text_sha256 != checksum:
+        return Check("perplexity", None, "the file names no text that this version has")
+    length = min(N_WINDOW, model.config.n_ctx_train)
+    n_windows = max(figures.n_positions // length, 1)
+    windows = token_windows(model.tokenizer, text, length, max_windows=n_windows)
+    found = float(np.exp(token_losses(model, windows, progress).mean()))
+    is_same = abs(found / figures.perplexity - 1) < _AS_RUN
+    detail = f"{found:.4f} as run, {figures.perplexity:.4f} recorded of the weights"
+    return Check("perplexity", is_same, detail)

@@ -27,20 +27,13 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Print the perplexity and its standard error."""
-    import numpy as np
-
-    from halfbyte.convert.measure import log_softmax
+    from halfbyte.perplexity import token_losses
 
     with options.load_model(args) as model:
         windows = texts.windows_of(args, model.tokenizer, model.n_ctx)
-        losses = []
-        for i, window in enumerate(windows):
-            BAR("perplexity", i, len(windows))
-            logprobs = log_softmax(model.logits(window.tolist())[:-1])
-            losses.append(-np.take_along_axis(logprobs, window[1:, None], -1)[:, 0])
+        loss = token_losses(model, windows, BAR)
         path = model.path
     BAR.clear()
-    loss = np.concatenate(losses)
     mean = float(loss.mean())
     error = float(loss.std(ddof=1) / math.sqrt(loss.size)) if loss.size > 1 else 0.0
     if args.json:

@@ -19,6 +19,10 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "-t", "--threads", type=options.positive, metavar="N", help="threads (default: the cores)"
     )
+    parser.add_argument(
+        "--quality", action="store_true",
+        help="process the text again that quality was measured on (minutes for a large model)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one object")
     parser.set_defaults(run=run)
     return parser
@@ -30,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     from halfbyte.verification import verify
 
     path = catalogue.resolve(args.file, pull=False)
-    checks = verify(path, threads=args.threads, progress=BAR)
+    checks = verify(path, quality=args.quality, threads=args.threads, progress=BAR)
     BAR.clear()
     if args.json:
         report.print_json({"path": str(path), "checks": [asdict(check) for check in checks]})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -15,6 +17,7 @@ from halfbyte import catalogue
 from halfbyte.convert import ConversionReport
 from halfbyte.convert.convert import plan_conversion
 from halfbyte.convert.estimate import estimate
+from halfbyte.convert.figures import patch
 from halfbyte.convert.importance import load_importance
 from halfbyte.convert.report_page import page, write_report
 from halfbyte.convert.texts import packaged_text, read_text
@@ -41,6 +44,26 @@ def test_the_file_carries_what_was_measured(made: ConversionReport) -> None:
     assert fields["halfbyte.golden.tokens"].contents() == list(found.golden_tokens)
     assert fields["halfbyte.source.sha256"].contents() == found.source_sha256 != "0" * 64
     assert all(check.is_same for check in verify(Path(made.path), threads=1))
+
+
+def test_quality_can_be_measured_again(made: ConversionReport, tmp_path: Path) -> None:
+    assert made.figures is not None
+    checks = verify(Path(made.path), quality=True, threads=1)
+    assert [check.name for check in checks] == [
+        "tensors", "tokenizer", "numbers", "golden", "perplexity",
+    ]  # fmt: skip
+    assert checks[-1].is_same
+    found, recorded = (float(word) for word in re.findall(r"\d+\.\d+", checks[-1].detail))
+    assert found == pytest.approx(made.figures.perplexity, rel=0.02)
+    assert recorded == pytest.approx(made.figures.perplexity, rel=1e-6)
+
+    claims_more = tmp_path / "claims.gguf"
+    shutil.copy(made.path, claims_more)
+    better = replace(made.figures, perplexity=0.8 * made.figures.perplexity)
+    patch(claims_more, better)
+    assert [c.is_same for c in verify(claims_more, quality=True, threads=1)] == [True] * 4 + [False]
+    patch(claims_more, replace(made.figures, text_sha256="1" * 64))
+    assert verify(claims_more, quality=True, threads=1)[-1].is_same is None
 
 
 def test_the_errors_are_those_of_the_tensors(made: ConversionReport, tiny_folder: Path) -> None:

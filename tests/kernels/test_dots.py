@@ -11,7 +11,17 @@ import pytest
 
 from halfbyte.kernels import dots, target
 from halfbyte.kernels.activations import RECORD_NBYTES
-from halfbyte.kernels.dots import FIRST, SECOND, TILE_TOKENS, UNIT_NBYTES, WHOLE, block_dots
+from halfbyte.kernels.dots import (
+    EXPANDED,
+    FIRST,
+    PACKED,
+    SECOND,
+    TILE_TOKENS,
+    TILED,
+    UNIT_NBYTES,
+    WHOLE,
+    block_dots,
+)
 from halfbyte.kernels.tiles import add_scaled, load_column_f16, store_tile, zeros
 
 Call = Callable[..., None]
@@ -56,7 +66,27 @@ def _kernel(low: int, high: int, part: int, offset: int, r: int, t: int) -> Call
     def sums(planes, records, ones16, ones, out, n):
         for i in range(n):
             found = block_dots(planes + i * R * NBYTES, NBYTES, records + i * T * RECORD_NBYTES,
-                               PART, LOW, HIGH, OFFSET, 0, R, T)  # fmt: skip
+                               PART, LOW, HIGH, OFFSET, PACKED, R, T)  # fmt: skip
+            shown = add_scaled(zeros(R, T), found, load_column_f16(ones16, 0, R), ones, 0, T)
+            store_tile(shown, out + 64 * R * T * i, 64, 64 * R, 0, T, R, T)
+
+    return sums
+
+
+@cache
+def _expanded_kernel(
+    low: int, high: int, part: int, offset: int, r: int, t: int
+) -> Callable[..., None]:
+    LOW, HIGH, PART, OFFSET, R, T = low, high, part, offset, r, t
+    NBYTES, ALL_NBYTES = 64 * (low + high), r * UNIT_NBYTES
+
+    def sums(planes, records, ones16, ones, out, n):
+        codes = dots.stack(ALL_NBYTES)
+        for i in range(n):
+            for k in range(R):
+                dots.expand(planes + (i * R + k) * NBYTES, LOW, HIGH, 0, codes + k * UNIT_NBYTES)
+            found = block_dots(codes, UNIT_NBYTES, records + i * T * RECORD_NBYTES, PART, LOW,
+                               HIGH, OFFSET, EXPANDED, R, T)  # fmt: skip
             shown = add_scaled(zeros(R, T), found, load_column_f16(ones16, 0, R), ones, 0, T)
             store_tile(shown, out + 64 * R * T * i, 64, 64 * R, 0, T, R, T)
 
@@ -74,7 +104,7 @@ def _tile_kernel(low: int, high: int, part: int, offset: int) -> Callable[..., N
         for i in range(n):
             dots.expand(planes + i * NBYTES, LOW, HIGH, OFFSET, expanded)
             found = block_dots(expanded, 0, records + i * T * RECORD_NBYTES, PART, LOW, HIGH,
-                               OFFSET, 1, 1, T)  # fmt: skip
+                               OFFSET, TILED, 1, T)  # fmt: skip
             shown = add_scaled(zeros(1, T), found, load_column_f16(ones16, 0, 1), ones, 0, T)
             store_tile(shown, out + 64 * T * i, 64, 64, 0, T, 1, T)
         dots.release_tiles()
@@ -108,8 +138,9 @@ def test_sums_are_exact(
     call: Call, naive: ModuleType, low: int, high: int, part: int, r: int, t: int
 ) -> None:
     offset = 0 if low == 8 else 1 << (low + high - 1)
-    kernel = _kernel(low, high, part, offset, r, t)
-    _check(call, naive, kernel, (low, high), part, offset, r, t)
+    for make in (_kernel, _expanded_kernel):
+        kernel = make(low, high, part, offset, r, t)
+        _check(call, naive, kernel, (low, high), part, offset, r, t)
 
 
 @needs_amx
