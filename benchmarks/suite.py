@@ -53,14 +53,14 @@ class Group:
 def groups() -> dict[str, Group]:
     """All groups, with new cells.
 
-    Targets are for 2 cores with AVX-512 VNNI. Where a CPU has more than that, its own groups come
-    first and the class of the targets after them.
+    Targets are for 2 cores with AVX-512 VNNI. Where a CPU has more than that, groups held to that
+    come first, and then those that use all it has.
     """
-    made = _groups()
-    made += [
+    made = [
         replace(group, name=f"{group.name}-avx512", isa="avx512vnni", peer="peer-avx512")
         for group in _groups()
     ]
+    made += _groups()
     made.append(
         Group("1b-avx2", "1b-q4_0", (prefill(512, 1.2), decode(64, target=1.0)), isa="avx2",
               peer="peer-avx2")
