@@ -59,9 +59,10 @@ def test_quality_can_be_measured_again(made: ConversionReport, tmp_path: Path) -
 
     claims_more = tmp_path / "claims.gguf"
     shutil.copy(made.path, claims_more)
-    better = replace(made.figures, perplexity=0.8 * made.figures.perplexity)
-    patch(claims_more, better)
-    assert [c.is_same for c in verify(claims_more, quality=True, threads=1)] == [True] * 4 + [False]
+    for perplexity in (0.8 * made.figures.perplexity, 0.0, float("nan")):
+        patch(claims_more, replace(made.figures, perplexity=perplexity))
+        found_same = [c.is_same for c in verify(claims_more, quality=True, threads=1)]
+        assert found_same == [True] * 4 + [False]
     patch(claims_more, replace(made.figures, text_sha256="1" * 64))
     assert verify(claims_more, quality=True, threads=1)[-1].is_same is None
 
