@@ -39,13 +39,13 @@ from numpy.typing import NDArray
 from protocol import Worker
 
 import halfbyte
-from halfbyte.convert.float_model import FloatModel, hidden_states
-from halfbyte.convert.importance import collect_importance
-from halfbyte.convert.measure import distance
-from halfbyte.convert.plan import CALIBRATED_WINDOWS
-from halfbyte.convert.recipe import RECIPES, find_recipe
-from halfbyte.convert.sources import open_source
-from halfbyte.convert.texts import N_WINDOW, packaged_text, token_windows
+from halfbyte.converting.calibration.importance import collect_importance
+from halfbyte.converting.plan import CALIBRATED_WINDOWS
+from halfbyte.converting.recipe import RECIPES, find_recipe
+from halfbyte.converting.sources.source import open_source
+from halfbyte.quality.distance import distance
+from halfbyte.quality.float_model import FloatModel, hidden_states
+from halfbyte.quality.texts import N_WINDOW, packaged_text, token_windows
 
 HERE = Path(__file__).resolve().parent
 TYPES = tuple(name for name, recipe in RECIPES.items() if recipe.usual.is_quantized)

@@ -30,7 +30,7 @@ import tiny_llama
 from safetensors.numpy import save_file
 
 import halfbyte
-from halfbyte.kernels.bandwidth import read_bandwidth
+from halfbyte.kernels.limits.bandwidth import read_bandwidth
 from halfbyte.kernels.pool import Pool
 from halfbyte.system import default_threads, set_up_kernels
 

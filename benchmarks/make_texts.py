@@ -28,7 +28,7 @@ def main() -> None:
     """Write both."""
     for name, files in FILES.items():
         text = "\n\n".join((ROOT / file).read_text("utf-8") for file in files)
-        (ROOT / "convert" / "data" / f"{name}.txt").write_text(text, "utf-8")
+        (ROOT / "runtime" / "quality" / "data" / f"{name}.txt").write_text(text, "utf-8")
         print(f"{name}: {len(text)} characters")
 
 

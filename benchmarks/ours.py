@@ -22,10 +22,10 @@ from protocol import serve, take_stdout
 
 import halfbyte
 from halfbyte import system
-from halfbyte.engine import Span
-from halfbyte.generate import prefill_chunks
-from halfbyte.kernels.peak import int8_peak
-from halfbyte.kv_cache import Sequence
+from halfbyte.engine.engine import Span
+from halfbyte.engine.kv_cache import Sequence
+from halfbyte.generation.generate import prefill_chunks
+from halfbyte.kernels.limits.int8_peak import int8_peak
 
 
 class Ours:

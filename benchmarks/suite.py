@@ -25,8 +25,9 @@ import synth_gguf
 from cells import Cell, batch, decode, measure, prefill, show
 from protocol import Worker, WorkerError
 
-from halfbyte import catalogue, settings
-from halfbyte.kernels import target
+from halfbyte import settings
+from halfbyte.kernels.compiler import target
+from halfbyte.models import catalogue
 
 HERE = Path(__file__).resolve().parent
 

@@ -13,25 +13,25 @@ from pathlib import Path
 
 import gguf
 
-from halfbyte.catalogue import resolve
-from halfbyte.catalogue import source as model_source
-from halfbyte.convert import figures
-from halfbyte.convert.encode import Encoded, calibrated, check_importance, plain
-from halfbyte.convert.figures import Figures
-from halfbyte.convert.float_model import FloatModel, Ids
-from halfbyte.convert.importance import (
+from halfbyte.converting.calibration.importance import (
     Importance,
     collect_importance,
     load_importance,
     save_importance,
 )
-from halfbyte.convert.plan import CALIBRATED_WINDOWS, MEASURED_WINDOWS, Plan, make_plan
-from halfbyte.convert.recipe import find_recipe
-from halfbyte.convert.sources import Source, open_source
-from halfbyte.convert.texts import N_WINDOW, packaged_text, read_text, token_windows
-from halfbyte.convert.writer import Planned, Writer, check_space, check_target, part_file
+from halfbyte.converting.encode import Encoded, calibrated, check_importance, plain
+from halfbyte.converting.plan import CALIBRATED_WINDOWS, MEASURED_WINDOWS, Plan, make_plan
+from halfbyte.converting.recipe import find_recipe
+from halfbyte.converting.sources.source import Source, open_source
+from halfbyte.converting.writer import Planned, Writer, check_space, check_target, part_file
 from halfbyte.errors import ConversionError, RequestError
-from halfbyte.gguf_file import GGUFFile
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.models.catalogue import resolve
+from halfbyte.models.catalogue import source as model_source
+from halfbyte.quality import figures
+from halfbyte.quality.figures import Figures
+from halfbyte.quality.float_model import FloatModel, Ids
+from halfbyte.quality.texts import N_WINDOW, packaged_text, read_text, token_windows
 from halfbyte.system import default_threads, set_up_kernels
 from halfbyte.tokenizer import Tokenizer
 

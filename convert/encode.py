@@ -16,16 +16,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.convert.float_model import F32, Ids
-from halfbyte.convert.gptq import calibrate_model
-from halfbyte.convert.importance import Importance
-from halfbyte.convert.plan import Plan
-from halfbyte.convert.sources import Source, Tensor
-from halfbyte.convert.writer import Planned
+from halfbyte.converting.calibration.gptq import calibrate_model
+from halfbyte.converting.calibration.importance import Importance
+from halfbyte.converting.plan import Plan
+from halfbyte.converting.sources.source import Source, Tensor
+from halfbyte.converting.writer import Planned
 from halfbyte.errors import ConversionError, RequestError
-from halfbyte.kernels.formats import BlockFormat
+from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.pool import Pool
-from halfbyte.kernels.quantize import quantize
+from halfbyte.kernels.quantizers.quantize import quantize
+from halfbyte.quality.float_model import F32, Ids
 
 Bytes = NDArray[np.uint8]
 # A tensor's bytes may come in pieces, one after the other.

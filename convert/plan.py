@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from halfbyte.convert.recipe import Recipe
-from halfbyte.convert.sources import Source, largest_nbytes
-from halfbyte.convert.texts import N_WINDOW
-from halfbyte.convert.writer import Planned
+from halfbyte.converting.recipe import Recipe
+from halfbyte.converting.sources.source import Source, largest_nbytes
+from halfbyte.converting.writer import Planned
+from halfbyte.quality.texts import N_WINDOW
 
 MEASURED_WINDOWS = 8  # of the held-out text
 CALIBRATED_WINDOWS = 64  # at most, of the text to calibrate on

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from halfbyte.errors import RequestError
-from halfbyte.kernels.formats import F16, F32, FORMATS, BlockFormat
+from halfbyte.kernels.formats.block_format import F16, F32, FORMATS, BlockFormat
 
 _LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 

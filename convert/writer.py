@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import ConversionError
-from halfbyte.kernels.formats import BlockFormat
+from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.quality.figures import tensor_line
 
 log = logging.getLogger(__name__)
 
@@ -111,11 +112,6 @@ def _is_alive(pid: int) -> bool:
     except (OSError, OverflowError):
         return True
     return True
-
-
-def tensor_line(name: str, type_name: str, shape: tuple[int, ...]) -> bytes:
-    """What a checksum over tensors has before each one's bytes."""
-    return f"{name} {type_name} {shape}\n".encode()
 
 
 class Writer:

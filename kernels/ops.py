@@ -6,18 +6,18 @@ kernel. Arguments are words at an address, as `step`'s are.
 
 from __future__ import annotations
 
-from .activations import RECORD_NBYTES, quantize_row, rms_norm_row
-from .atomics import (
+from halfbyte.kernels.compiler.jit import kernel
+from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_row, rms_norm_row
+from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.pool import finish, is_current, share, take
+from halfbyte.kernels.vectors.atomics import (
     call_attention,
     call_matmul,
     call_merge,
     call_pages,
     call_rope_append,
 )
-from .jit import kernel
-from .kv_layout import PAGE
-from .pool import finish, is_current, share, take
-from .simd import get_f32, get_i64
+from halfbyte.kernels.vectors.simd import get_f32, get_i64
 
 PRODUCTS = ("matrices", "n", "max_chunks", "x", "x_stride", "n_tokens", "y", "y_stride")
 MATRIX = ("kernel", "w", "n_panels", "n_units")

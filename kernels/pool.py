@@ -34,7 +34,8 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomics import (
+from halfbyte.kernels.compiler.jit import Kernel, device, kernel
+from halfbyte.kernels.vectors.atomics import (
     atomic_add,
     atomic_get,
     atomic_put,
@@ -44,8 +45,7 @@ from .atomics import (
     sleep_while,
     wake_all,
 )
-from .jit import Kernel, device, kernel
-from .simd import get_i64
+from halfbyte.kernels.vectors.simd import get_i64
 
 # Words of the shared state, a cache line apart; the arguments stand last.
 _LINE = 64

@@ -21,8 +21,17 @@ takes less time than waiting for another's.
 
 from __future__ import annotations
 
-from .activations import RECORD_NBYTES, quantize_block, quantize_row, rms_norm_row
-from .atomics import (
+from halfbyte.kernels.compiler.jit import device, kernel
+from halfbyte.kernels.layouts.activations import (
+    RECORD_NBYTES,
+    quantize_block,
+    quantize_row,
+    rms_norm_row,
+)
+from halfbyte.kernels.pool import finish, is_current, share, take
+from halfbyte.kernels.products.matmul import WAYS
+from halfbyte.kernels.stages.rope import add_bias
+from halfbyte.kernels.vectors.atomics import (
     call_attention,
     call_lookup,
     call_matmul,
@@ -30,12 +39,8 @@ from .atomics import (
     call_pages,
     call_rope_append,
 )
-from .jit import device, kernel
-from .matmul import WAYS
-from .pool import finish, is_current, share, take
-from .rope import add_bias
-from .simd import get_f32, get_i64, load, mul, store
-from .vector_math import silu
+from halfbyte.kernels.vectors.simd import get_f32, get_i64, load, mul, store
+from halfbyte.kernels.vectors.vector_math import silu
 
 # A matrix, as words in the model table: its kernels (matmul.py; 0: it has none), then the rest.
 LINEAR = (*WAYS, "w", "n_panels", "n_units", "is_quantized", "many_tokens", "may_lack")

@@ -29,10 +29,10 @@ from halfbyte.errors import (
 )
 
 if TYPE_CHECKING:
-    from halfbyte.catalogue import pull
-    from halfbyte.completion import Completion, Infilling, Stats
-    from halfbyte.completion_stream import CompletionStream
-    from halfbyte.convert import ConversionReport, convert  # type: ignore[no-redef]
+    from halfbyte.converting import ConversionReport, convert  # type: ignore[no-redef]
+    from halfbyte.generation.completion import Completion, Infilling, Stats
+    from halfbyte.generation.params import SamplingParams
+    from halfbyte.generation.stream import CompletionStream
     from halfbyte.hf.auto_model import AutoModelForCausalLM, LlamaForCausalLM
     from halfbyte.hf.auto_tokenizer import AutoTokenizer
     from halfbyte.hf.generation import set_seed
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from halfbyte.hf.tokenizer import CodeLlamaTokenizer, CodeLlamaTokenizerFast
     from halfbyte.loading import load
     from halfbyte.model import Model
+    from halfbyte.models.catalogue import pull
     from halfbyte.prompt.infill import Repository
-    from halfbyte.sampling_params import SamplingParams
     from halfbyte.tokenizer import Tokenizer
 
 try:
@@ -56,24 +56,24 @@ _LAZY = {
     "AutoTokenizer": "halfbyte.hf.auto_tokenizer",
     "CodeLlamaTokenizer": "halfbyte.hf.tokenizer",
     "CodeLlamaTokenizerFast": "halfbyte.hf.tokenizer",
-    "Completion": "halfbyte.completion",
-    "CompletionStream": "halfbyte.completion_stream",
-    "ConversionReport": "halfbyte.convert",
+    "Completion": "halfbyte.generation.completion",
+    "CompletionStream": "halfbyte.generation.stream",
+    "ConversionReport": "halfbyte.converting",
     "GenerationConfig": "halfbyte.hf.generation_config",
-    "Infilling": "halfbyte.completion",
+    "Infilling": "halfbyte.generation.completion",
     "LlamaForCausalLM": "halfbyte.hf.auto_model",
     "Model": "halfbyte.model",
     "Repository": "halfbyte.prompt.infill",
-    "SamplingParams": "halfbyte.sampling_params",
-    "Stats": "halfbyte.completion",
+    "SamplingParams": "halfbyte.generation.params",
+    "Stats": "halfbyte.generation.completion",
     "TextGenerationPipeline": "halfbyte.hf.pipeline",
     "TextIteratorStreamer": "halfbyte.hf.streamers",
     "TextStreamer": "halfbyte.hf.streamers",
     "Tokenizer": "halfbyte.tokenizer",
-    "convert": "halfbyte.convert",
+    "convert": "halfbyte.converting",
     "load": "halfbyte.loading",
     "pipeline": "halfbyte.hf.pipeline",
-    "pull": "halfbyte.catalogue",
+    "pull": "halfbyte.models.catalogue",
     "set_seed": "halfbyte.hf.generation",
 }
 

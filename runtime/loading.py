@@ -6,19 +6,20 @@ import logging
 import os
 import time
 
-from halfbyte import catalogue, system
-from halfbyte.config import ModelConfig
-from halfbyte.engine import Engine, kernels_for, kv_layout
+from halfbyte import system
+from halfbyte.engine.engine import Engine, kernels_for, kv_layout
+from halfbyte.engine.weights import check_tensors, load_weights, panel_format
 from halfbyte.errors import RequestError
-from halfbyte.folder_models import converted
-from halfbyte.gguf_file import GGUFFile
-from halfbyte.kernels import jit
-from halfbyte.kernels.kv_layout import KV_TYPES
+from halfbyte.families.config import ModelConfig
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.kernels.compiler import jit
+from halfbyte.kernels.layouts.kv_pages import KV_TYPES
 from halfbyte.kernels.pool import Pool
 from halfbyte.model import Model
+from halfbyte.models import catalogue
+from halfbyte.models.folder import converted
 from halfbyte.progress import Progress, silent
 from halfbyte.tokenizer import Tokenizer
-from halfbyte.weights import check_tensors, load_weights, panel_format
 
 log = logging.getLogger(__name__)
 

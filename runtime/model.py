@@ -12,18 +12,18 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.completion import Completion, Infilling
-from halfbyte.completion_stream import CompletionStream
-from halfbyte.config import ModelConfig
-from halfbyte.engine import Engine, Span
+from halfbyte.engine.engine import Engine, Span
 from halfbyte.errors import ContextLengthError, RequestError
-from halfbyte.generate import Request, Task, new_request, prefill_chunks, run
+from halfbyte.families.config import ModelConfig
+from halfbyte.generation.completion import Completion, Infilling
+from halfbyte.generation.generate import Request, Task, new_request, prefill_chunks, run
+from halfbyte.generation.sampler import SamplingParams
+from halfbyte.generation.stream import CompletionStream
 from halfbyte.progress import Progress, silent
 from halfbyte.prompt.chat import Message, chat_prompt
 from halfbyte.prompt.healing import Healing, heal_tail
 from halfbyte.prompt.infill import FILL_MARKER, Repository, require_format, split_marker
 from halfbyte.prompt.inputs import Prompt, as_list, check_ids, texts_in
-from halfbyte.sampling import SamplingParams
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
 

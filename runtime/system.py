@@ -41,7 +41,7 @@ def set_up_kernels() -> None:
 
 @cache
 def _set_up_kernels() -> None:
-    from halfbyte.kernels import jit, target
+    from halfbyte.kernels.compiler import jit, target
 
     name = settings.isa()
     if name is not None:
@@ -56,7 +56,7 @@ def _set_up_kernels() -> None:
 def describe_isa() -> str:
     """The ISA in use and the CPU that the kernels are compiled for."""
     set_up_kernels()
-    from halfbyte.kernels import target
+    from halfbyte.kernels.compiler import target
 
     return f"{target.current().name} ({target.target_cpu()})"
 
@@ -64,7 +64,7 @@ def describe_isa() -> str:
 def kernel_cache() -> Path:
     """The folder of compiled kernels."""
     set_up_kernels()
-    from halfbyte.kernels import jit
+    from halfbyte.kernels.compiler import jit
 
     return jit.cache_directory()
 
@@ -92,7 +92,7 @@ def default_threads() -> Threads:
 def read_bandwidth(threads: int) -> float:
     """Measured read bandwidth in bytes per second with so many threads."""
     set_up_kernels()
-    from halfbyte.kernels.bandwidth import read_bandwidth as measure
+    from halfbyte.kernels.limits.bandwidth import read_bandwidth as measure
     from halfbyte.kernels.pool import Pool
 
     pool = Pool(threads)

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from halfbyte.errors import ModelFileError
-from halfbyte.gguf_file import GGUFFile
+from halfbyte.gguf.file import GGUFFile
 from halfbyte.golden import NO_TOKEN, golden_continuation, lead_lost
 from halfbyte.loading import load
 from halfbyte.model import Model
-from halfbyte.perplexity import token_losses
 from halfbyte.progress import Progress, silent
+from halfbyte.quality.perplexity import token_losses
 from halfbyte.tokenizer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from halfbyte.convert.figures import Figures
+    from halfbyte.quality.figures import Figures
 
 # Rounding moves logits by less than this; a damaged weight that changes a token by far more.
 _ROUNDING = 0.01
@@ -54,7 +54,7 @@ def verify(
     Raises:
         ModelFileError: it cannot be read at all.
     """
-    from halfbyte.convert.figures import NO_HASH, read_figures, tensors_sha256, tokenizer_sha256
+    from halfbyte.quality.figures import NO_HASH, read_figures, tensors_sha256, tokenizer_sha256
 
     with GGUFFile.open(path) as file:
         figures = read_figures(file.metadata)
@@ -107,7 +107,7 @@ def _check_golden(model: Model, recorded: tuple[int, ...]) -> Check:
 
 def _check_perplexity(model: Model, figures: Figures | None, progress: Progress) -> Check:
     """Perplexity as run beside the recorded one, which is of the weights alone."""
-    from halfbyte.convert.texts import N_WINDOW, packaged_text, token_windows
+    from halfbyte.quality.texts import N_WINDOW, packaged_text, token_windows
 
     text = packaged_text("heldout")
     checksum = hashlib.sha256(text.encode()).hexdigest()

@@ -28,7 +28,7 @@ ALLOWED = {
         "halfbyte.kernels",
     },
 }  # fmt: skip
-PACKAGE = {"kernels": "halfbyte.kernels", "convert": "halfbyte.convert", "runtime": "halfbyte"}
+PACKAGE = {"kernels": "halfbyte.kernels", "convert": "halfbyte.converting", "runtime": "halfbyte"}
 # Code generation stays in few files.
 LLVMLITE = {
     "simd.py",
@@ -77,7 +77,7 @@ def test_arrows(folder: str) -> None:
                 if name.partition(".")[0] in STANDARD:
                     continue
                 # convert is for loading folders and the command line: lazily only.
-                if folder == "runtime" and name.startswith("halfbyte.convert"):
+                if folder == "runtime" and name.startswith("halfbyte.converting"):
                     assert lazy, f"{path.name} imports {name}"
                     continue
                 inside = any(name == a or name.startswith(f"{a}.") for a in allowed)

@@ -23,8 +23,8 @@ from halfbyte.cli import options, report
 from halfbyte.cli.progress import BAR
 
 if TYPE_CHECKING:
+    from halfbyte.engine.profile import Phase
     from halfbyte.model import Model
-    from halfbyte.ops import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _run_ops(model: Model, args: argparse.Namespace) -> None:
-    from halfbyte import ops, system
+    from halfbyte import system
+    from halfbyte.engine import profile as ops
 
     BAR.clear()
     measured = ops.measure(model._engine)

@@ -14,7 +14,7 @@ from halfbyte.cli.progress import BAR
 from halfbyte.errors import ContextLengthError, RequestError, TemplateError, TokenizerError
 
 if TYPE_CHECKING:
-    from halfbyte.completion import Completion
+    from halfbyte.generation.completion import Completion
     from halfbyte.model import Model
 
 _GREETING = """\

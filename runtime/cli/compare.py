@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from halfbyte.convert.float_model import LayerSource
-    from halfbyte.convert.measure import Distance
+    from halfbyte.quality.distance import Distance
+    from halfbyte.quality.float_model import LayerSource
     from halfbyte.tokenizer import Tokenizer
 
 _N_WORST = 8
@@ -46,8 +46,8 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Print both kinds of figures, and the positions where the weights differ most."""
-    from halfbyte import catalogue
-    from halfbyte.convert.measure import distance, measure
+    from halfbyte.models import catalogue
+    from halfbyte.quality.distance import distance, measure
 
     paths = [catalogue.resolve(name, pull=False) for name in (args.a, args.b)]
     with contextlib.ExitStack() as stack:
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _open(stack: contextlib.ExitStack, paths: list[Path]) -> tuple[Tokenizer, list[LayerSource]]:
     """Both models' tensors, and their one tokenizer."""
-    from halfbyte.convert.sources import open_source
+    from halfbyte.converting.sources.source import open_source
     from halfbyte.tokenizer import Tokenizer
 
     tokenizers: list[Tokenizer] = []

@@ -12,8 +12,8 @@ from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 
 if TYPE_CHECKING:
-    from halfbyte.convert.convert import ConversionReport
-    from halfbyte.convert.plan import Plan
+    from halfbyte.converting.convert import ConversionReport
+    from halfbyte.converting.plan import Plan
 
 
 def add(commands: options.Commands) -> argparse.ArgumentParser:
@@ -67,8 +67,8 @@ def _add_calibration(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write DST, or print what would be written."""
-    from halfbyte.convert.convert import convert, plan_conversion
-    from halfbyte.convert.writer import check_target
+    from halfbyte.converting.convert import convert, plan_conversion
+    from halfbyte.converting.writer import check_target
 
     if args.report is not None:
         if args.no_measure:
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
     BAR.clear()
     print(_summary(report), file=sys.stderr)
     if args.report is not None:
-        from halfbyte.convert.report_page import write_report
+        from halfbyte.converting.report.page import write_report
 
         write_report(Path(args.report), report)
 
@@ -107,7 +107,7 @@ def _summary(report: ConversionReport) -> str:
 
 def _describe(plan: Plan) -> str:
     """A plan as a table, with the memory and the time that its parts will take about."""
-    from halfbyte.convert.estimate import estimate
+    from halfbyte.converting.report.estimate import estimate
 
     lines = [f"{'format':8} {'tensors':>8} {'weights':>16} {'MB':>10} {'bits each':>10}"]
     for name, (n, weights, nbytes) in plan.formats().items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from halfbyte.cli import options, report
 
 if TYPE_CHECKING:
-    from halfbyte.gguf_file import GGUFFile, TensorInfo
+    from halfbyte.gguf.file import GGUFFile, TensorInfo
 
 _ARRAY_ITEMS = 6
 _TEXT_LENGTH = 100
@@ -34,8 +34,8 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Show metadata, tensors, totals and memory."""
-    from halfbyte import catalogue
-    from halfbyte.gguf_file import GGUFFile
+    from halfbyte.gguf.file import GGUFFile
+    from halfbyte.models import catalogue
 
     path = catalogue.resolve(args.file, pull=False)
     with GGUFFile.open(path, strict_types=False) as file:
@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> None:
 
 def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, int] | None, str]:
     """Bytes of weights and KV cache, or why halfbyte cannot run the file."""
-    from halfbyte.config import ModelConfig
     from halfbyte.errors import ModelFileError, RequestError
-    from halfbyte.kernels.kv_layout import KV_TYPES, KVLayout
+    from halfbyte.families.config import ModelConfig
+    from halfbyte.kernels.layouts.kv_pages import KV_TYPES, KVLayout
 
     if kv_type not in KV_TYPES:
         raise RequestError("kv_type", expected=" or ".join(KV_TYPES), got=kv_type)
@@ -104,7 +104,7 @@ def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
 
 def _print_figures(file: GGUFFile) -> None:
     """What its conversion measured, if it did."""
-    from halfbyte.convert.figures import read_figures
+    from halfbyte.quality.figures import read_figures
 
     figures = read_figures(file.metadata)
     if figures is None or not figures.n_positions:

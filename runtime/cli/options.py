@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
-from halfbyte.sampling_params import SamplingParams
+from halfbyte.generation.params import SamplingParams
 
 if TYPE_CHECKING:
     from halfbyte.model import Model

@@ -10,7 +10,7 @@ from halfbyte.cli import report
 from halfbyte.cli.progress import BAR
 
 if TYPE_CHECKING:
-    from halfbyte.completion import Completion
+    from halfbyte.generation.completion import Completion
     from halfbyte.model import Model
 
 

@@ -27,7 +27,7 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Print the perplexity and its standard error."""
-    from halfbyte.perplexity import token_losses
+    from halfbyte.quality.perplexity import token_losses
 
     with options.load_model(args) as model:
         windows = texts.windows_of(args, model.tokenizer, model.n_ctx)

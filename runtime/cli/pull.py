@@ -23,7 +23,7 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Print where the model lies."""
-    from halfbyte import catalogue
+    from halfbyte.models import catalogue
 
     if args.model is None:
         for entry in catalogue.CATALOGUE:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from halfbyte.completion import Stats
+    from halfbyte.generation.completion import Stats
 
 _N_PART = 1 << 16  # items of a long list that are written together
 

@@ -37,7 +37,7 @@ def windows_of(args: argparse.Namespace, tokenizer: Tokenizer, n_ctx: int) -> ND
     Raises:
         RequestError: the text cannot be read, or a window exceeds the context.
     """
-    from halfbyte.convert.texts import packaged_text, token_windows
+    from halfbyte.quality.texts import packaged_text, token_windows
 
     if args.window > n_ctx:
         raise RequestError("window", expected=f"at most the context, {n_ctx}", got=args.window)

@@ -45,7 +45,7 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Print id and piece of each token, one a line."""
     prompt = options.prompt_of(args)
-    from halfbyte import catalogue
+    from halfbyte.models import catalogue
     from halfbyte.tokenizer import Tokenizer
 
     default = options.DEFAULT_INFILL_MODEL if args.infill else options.DEFAULT_MODEL

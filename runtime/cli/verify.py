@@ -30,7 +30,7 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Print a line per check; an error if something differs."""
-    from halfbyte import catalogue
+    from halfbyte.models import catalogue
     from halfbyte.verification import verify
 
     path = catalogue.resolve(args.file, pull=False)

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from halfbyte import catalogue
-from halfbyte.config import ModelConfig
+from halfbyte.families.config import ModelConfig
 from halfbyte.hf.batch import check_device
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation import Batch, Row, join, new_rows, read_batch
@@ -21,6 +20,7 @@ from halfbyte.hf.tokenizer_options import leave_out
 from halfbyte.hf.tokenizer_settings import NOT_LOADING
 from halfbyte.loading import load
 from halfbyte.model import Model
+from halfbyte.models import catalogue
 
 log = logging.getLogger(__name__)
 

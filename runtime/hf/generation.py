@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import ContextLengthError
+from halfbyte.generation.sampler import F32, Sampler, SamplingParams
 from halfbyte.hf.batch import import_torch, tensor_type_of, to_lists
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation_config import SAMPLING, GenerationConfig
-from halfbyte.sampling import F32, Sampler, SamplingParams
 from halfbyte.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)

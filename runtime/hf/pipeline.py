@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from halfbyte import catalogue
 from halfbyte.hf.auto_model import CausalLM, check_places
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation import Row, read_batch
 from halfbyte.hf.generation_config import SAMPLING, GenerationConfig, check_count
 from halfbyte.hf.tokenizer_base import TokenizerBase
+from halfbyte.models import catalogue
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from halfbyte import catalogue
 from halfbyte.hf.batch import to_lists
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer_added import AddedToken
@@ -21,6 +20,7 @@ from halfbyte.hf.tokenizer_saving import SavedTokenizer
 from halfbyte.hf.tokenizer_settings import LOADING, NOT_LOADING, Settings, names, own_names
 from halfbyte.hf.tokenizer_special import ROLES
 from halfbyte.hf.tokenizer_vocab import read_gguf
+from halfbyte.models import catalogue
 from halfbyte.tokenizer import Vocabulary
 
 _T = TypeVar("_T", bound="TokenizerBase")

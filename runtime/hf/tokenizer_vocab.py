@@ -52,7 +52,7 @@ def read_sentencepiece(path: str | os.PathLike[str]) -> Vocabulary:
 
 
 def _read_json(path: str) -> Vocabulary:
-    from halfbyte.convert.tokenizer_json import read_sentencepieces
+    from halfbyte.tokenizer.from_json import read_sentencepieces
 
     found = read_sentencepieces(Path(path), read_json(Path(path)))
     return _vocabulary(path, found.pieces, found.types, found.scores, found.add_space_prefix)

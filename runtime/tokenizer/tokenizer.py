@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Protocol
 
 from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
-from halfbyte.gguf_file import GGUFFile
+from halfbyte.gguf.file import GGUFFile
 from halfbyte.tokenizer.markers import marker_ids
 from halfbyte.tokenizer.piece_index import PieceIndex
 from halfbyte.tokenizer.vocabulary import CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Vocabulary
@@ -100,7 +100,7 @@ class Tokenizer:
         if os.fspath(path).endswith(".gguf"):
             with GGUFFile.open(path, strict_types=False) as file:
                 return cls.from_gguf(file)
-        from halfbyte.convert.vocab import read_vocabulary
+        from halfbyte.tokenizer.files import read_vocabulary
 
         return cls(read_vocabulary(path))
 

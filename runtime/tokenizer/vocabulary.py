@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from halfbyte.errors import ModelFileError
-from halfbyte.gguf_metadata import Metadata
+from halfbyte.gguf.metadata import Metadata
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import halfbyte
-from halfbyte.convert import convert as convert_function
+from halfbyte.converting import convert as convert_function
 from halfbyte.errors import ConversionError, RequestError
 
 QTYPES = {
@@ -167,11 +167,11 @@ def test_rows_that_do_not_fit_the_block_become_f16(
         assert np.isfinite(loaded.logits([1, 2, 3])).all()
 
 
-def test_the_package_is_the_function(folder: Path, tmp_path: Path) -> None:
+def test_importing_its_modules_does_not_shadow_the_function(folder: Path, tmp_path: Path) -> None:
     assert halfbyte.convert(folder, tmp_path / "out.gguf").type == "q8_0"
-    importlib.import_module("halfbyte.convert.convert")
+    importlib.import_module("halfbyte.converting.convert")
     assert halfbyte.convert(folder, tmp_path / "again.gguf", type="F16").type == "f16"
-    assert halfbyte.convert.convert is convert_function
+    assert halfbyte.convert is convert_function
 
 
 def test_an_existing_file_is_kept_unless_forced(folder: Path, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_full_disk_is_a_conversion_error(
     def write(self: object, name: str, data: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("halfbyte.convert.writer.Writer.write", write)
+    monkeypatch.setattr("halfbyte.converting.writer.Writer.write", write)
     with pytest.raises(ConversionError, match="No space left"):
         convert(folder, tmp_path / "out.gguf")
     assert [p.name for p in tmp_path.iterdir()] == ["hf"]

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte import catalogue
-from halfbyte.convert import ConversionReport
-from halfbyte.convert.convert import plan_conversion
-from halfbyte.convert.estimate import estimate
-from halfbyte.convert.figures import patch
-from halfbyte.convert.importance import load_importance
-from halfbyte.convert.report_page import page, write_report
-from halfbyte.convert.texts import packaged_text, read_text
+from halfbyte.converting import ConversionReport
+from halfbyte.converting.calibration.importance import load_importance
+from halfbyte.converting.convert import plan_conversion
+from halfbyte.converting.report.estimate import estimate
+from halfbyte.converting.report.page import page, write_report
 from halfbyte.errors import ConversionError, RequestError
+from halfbyte.models import catalogue
+from halfbyte.quality.figures import patch
+from halfbyte.quality.texts import packaged_text, read_text
 from halfbyte.verification import verify
 
 

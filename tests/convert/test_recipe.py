@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from halfbyte.convert.recipe import RECIPES, Shape, find_recipe
+from halfbyte.converting.recipe import RECIPES, Shape, find_recipe
 from halfbyte.errors import RequestError
 
 GOLDEN = json.loads(

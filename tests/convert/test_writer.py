@@ -9,11 +9,11 @@ import gguf
 import numpy as np
 import pytest
 
-from halfbyte.convert import convert, encode
-from halfbyte.convert.figures import tensors_sha256
-from halfbyte.convert.writer import Planned, Writer
-from halfbyte.gguf_file import GGUFFile
-from halfbyte.kernels.formats import FORMATS
+from halfbyte.converting import convert, encode
+from halfbyte.converting.writer import Planned, Writer
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.kernels.formats.block_format import FORMATS
+from halfbyte.quality.figures import tensors_sha256
 
 PLAN = (
     Planned("a", (3, 64), FORMATS["Q8_0"]),

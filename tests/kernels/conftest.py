@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from halfbyte.kernels import jit, target
-from halfbyte.kernels.jit import Kernel
+from halfbyte.kernels.compiler import jit, target
+from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.pool import Pool
 
 

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte.config import ModelConfig
-from halfbyte.convert.float_model import FloatModel, GGUFSource
-from halfbyte.convert.importance import collect_importance, load_importance, save_importance
-from halfbyte.convert.measure import measure
-from halfbyte.convert.texts import packaged_text, token_windows
-from halfbyte.gguf_file import GGUFFile
+from halfbyte.converting.calibration.importance import (
+    collect_importance,
+    load_importance,
+    save_importance,
+)
+from halfbyte.families.config import ModelConfig
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.quality.distance import measure
+from halfbyte.quality.float_model import FloatModel, GGUFSource
+from halfbyte.quality.texts import packaged_text, token_windows
 from halfbyte.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.oracle

@@ -109,7 +109,7 @@ def test_tokens_are_those_of_llama_cpp(source: Path, peer_python: Path, tmp_path
 @pytest.fixture(scope="module")
 def smollm2() -> Path:
     """The default model, if it was pulled before: a test fetches nothing."""
-    from halfbyte import catalogue
+    from halfbyte.models import catalogue
 
     entry = catalogue.find("smollm2-135m")
     if not catalogue.is_cached(entry):

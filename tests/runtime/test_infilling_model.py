@@ -12,9 +12,9 @@ import pytest
 from sentencepiece import sentencepiece_model_pb2 as spm
 
 import halfbyte
+from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.sampler import Sampler
 from halfbyte.prompt.infill import require_format
-from halfbyte.sampling import Sampler
-from halfbyte.sampling_params import SamplingParams
 
 PREFIX, SUFFIX = "def add(a, b):\n    ", "\n\nprint(add(1, 2))\n"
 EOT = 8010

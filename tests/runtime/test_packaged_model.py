@@ -10,9 +10,9 @@ import gguf
 import pytest
 
 import halfbyte
-from halfbyte import catalogue
-from halfbyte.catalogue import CATALOGUE, PackagedModel
 from halfbyte.errors import ModelFileError
+from halfbyte.models import catalogue
+from halfbyte.models.catalogue import CATALOGUE, PackagedModel
 from halfbyte.prompt.infill import require_format
 from halfbyte.verification import verify
 

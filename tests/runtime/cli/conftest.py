@@ -15,7 +15,7 @@ import pytest
 import halfbyte
 from halfbyte import cli
 from halfbyte.errors import RequestError
-from halfbyte.sampling_params import SamplingParams
+from halfbyte.generation.params import SamplingParams
 
 
 @dataclass
@@ -151,7 +151,7 @@ def infill_gguf(
     """A small random model whose vocabulary has Code Llama's infilling pieces."""
     from sentencepiece import sentencepiece_model_pb2 as spm
 
-    from halfbyte.convert import convert
+    from halfbyte.converting import convert
     from halfbyte.tokenizer.markers import CODE_LLAMA
 
     tiny, n_words = benchmark_module("tiny_llama"), 300

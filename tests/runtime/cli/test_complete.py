@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from halfbyte.cli.progress import BAR
-from halfbyte.sampling_params import SamplingParams
+from halfbyte.generation.params import SamplingParams
 
 
 def test_stdout_is_the_exact_continuation(run: Any, model: Any) -> None:

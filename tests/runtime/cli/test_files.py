@@ -11,8 +11,10 @@ import gguf
 import numpy as np
 import pytest
 
-from halfbyte import catalogue, download, system
+from halfbyte import system
 from halfbyte.errors import SettingError
+from halfbyte.models import catalogue
+from halfbyte.models import wheel as download
 
 VOCABULARY = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), "▁", "a", "b", "▁a"]
 N_CTX, DIM, HIDDEN = 64, 64, 96

@@ -15,14 +15,9 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte.convert.figures import (
-    Figures,
-    patch,
-    tensors_sha256,
-    tokenizer_sha256,
-)
-from halfbyte.gguf_file import GGUFFile
+from halfbyte.gguf.file import GGUFFile
 from halfbyte.golden import N_TOKENS, NO_TOKEN, golden_continuation, lead_lost
+from halfbyte.quality.figures import Figures, patch, tensors_sha256, tokenizer_sha256
 from halfbyte.tokenizer.vocabulary import Vocabulary
 
 N_TENSORS = 21

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from halfbyte import catalogue, system
+from halfbyte import system
+from halfbyte.models import catalogue
 
 REPOSITORY = "meta-llama/CodeLlama-7b-hf"
 

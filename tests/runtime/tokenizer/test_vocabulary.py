@@ -10,7 +10,7 @@ import gguf
 import pytest
 
 from halfbyte.errors import ModelFileError
-from halfbyte.gguf_file import GGUFFile
+from halfbyte.gguf.file import GGUFFile
 from halfbyte.tokenizer import Vocabulary
 
 N = 10

@@ -1,0 +1,1 @@
+"""Rounding by what a text sends through the model."""

@@ -1,0 +1,203 @@
+"""The importance matrix: how strongly each input feature of each matrix is used on a text.
+
+A feature's importance is the mean of its squares over the text's tokens, as llama.cpp defines it.
+An error of a weight costs in proportion to it, if features are taken to be independent.
+
+Both of llama.cpp's file formats are read and written:
+
+    .gguf   general.type = "imatrix", imatrix.datasets, imatrix.chunk_count, imatrix.chunk_size;
+            for each matrix NAME.in_sum2 (1, K), the sums of squares, and NAME.counts (1, 1), F32
+    .dat    i32 n, then n x { string name, i32 n_calls, i32 K, f32[K] mean square * n_calls },
+            i32 n_chunks, string text; strings are an i32 length and bytes
+
+Source: llama.cpp's tools/imatrix/imatrix.cpp (save_imatrix, save_imatrix_legacy).
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.converting.writer import part_file
+from halfbyte.errors import ModelFileError
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.gguf.metadata import Cursor
+from halfbyte.quality.float_model import F32, FloatModel, Ids, hidden_states
+
+_SUMS, _COUNTS = ".in_sum2", ".counts"
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """Importance by the matrices' GGUF names.
+
+    Attributes:
+        means: matrix -> mean squares of its inputs, float32 (K,).
+        n_windows: windows of the text they were taken from.
+        n_tokens: tokens of a window.
+        text: what the text was called.
+    """
+
+    means: dict[str, F32]
+    n_windows: int
+    n_tokens: int
+    text: str = ""
+
+
+def collect_importance(
+    model: FloatModel,
+    ids: Ids,
+    *,
+    text: str = "",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Importance:
+    """The importance of every matrix on windows of tokens.
+
+    Args:
+        model: the model.
+        ids: int64 (B, T).
+        text: what the text is called, for the file.
+        progress: called with ("importance", layers done, layers in all).
+    """
+    sums: dict[str, NDArray[np.float64]] = {}
+    n_layers = model.config.n_layers
+
+    def add(names: tuple[str, ...], x: F32) -> None:
+        squares = np.square(x).sum(0, dtype=np.float64)
+        for name in names:
+            sums[name] = sums.get(name, 0) + squares
+        if progress is not None and names[0].startswith("blk."):
+            progress("importance", int(names[0].split(".")[1]) + 1, n_layers)
+
+    x = hidden_states(model, ids, add)
+    for _ in model.logits(x, add):
+        pass
+    means = {name: (total / ids.size).astype(np.float32) for name, total in sums.items()}
+    return Importance(means, ids.shape[0], ids.shape[1], text)
+
+
+def save_importance(path: Path, importance: Importance) -> None:
+    """Write a .dat file, or a GGUF one under any other name, which appears when it is complete.
+
+    Raises:
+        ConversionError: writing fails.
+    """
+    with part_file(path) as part:
+        if path.suffix == ".dat":
+            part.write_bytes(_legacy_bytes(importance))
+        else:
+            _write_gguf(part, importance)
+
+
+def _write_gguf(path: Path, importance: Importance) -> None:
+    writer = gguf.GGUFWriter(path, "imatrix")
+    writer.add_type("imatrix")
+    writer.add_array("imatrix.datasets", [importance.text])
+    writer.add_uint32("imatrix.chunk_count", importance.n_windows)
+    writer.add_uint32("imatrix.chunk_size", importance.n_tokens)
+    count = importance.n_windows * importance.n_tokens
+    for name, mean in importance.means.items():
+        writer.add_tensor(name + _SUMS, (mean.astype(np.float64) * count).astype(np.float32)[None])
+        writer.add_tensor(name + _COUNTS, np.array([[count]], np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def load_importance(path: Path) -> Importance:
+    """Read either format.
+
+    Raises:
+        ModelFileError: it cannot be read, is neither, is cut short, or has numbers that are not
+            finite and positive.
+    """
+    try:
+        with path.open("rb") as file:
+            is_gguf = file.read(4) == b"GGUF"
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ModelFileError(path, expected="an importance matrix", got=reason) from error
+    found = _load_gguf(path) if is_gguf else _load_legacy(path)
+    for name, mean in found.means.items():
+        if not np.isfinite(mean).all() or (mean < 0).any():
+            raise ModelFileError(path, name, expected="finite numbers from 0", got="others")
+    return found
+
+
+def _legacy_bytes(importance: Importance) -> bytes:
+    n_calls = importance.n_windows
+    parts = [struct.pack("<i", len(importance.means))]
+    for name, mean in importance.means.items():
+        parts += [_string(name), struct.pack("<ii", n_calls, len(mean))]
+        parts.append((mean * np.float32(n_calls)).astype("<f4").tobytes())
+    return b"".join([*parts, struct.pack("<i", n_calls), _string(importance.text)])
+
+
+def _string(text: str) -> bytes:
+    raw = text.encode()
+    return struct.pack("<i", len(raw)) + raw
+
+
+def _load_gguf(path: Path) -> Importance:
+    means: dict[str, F32] = {}
+    with GGUFFile.open(path) as file:
+        for full_name in file.tensors:
+            if not full_name.endswith(_SUMS):
+                continue
+            name = full_name.removesuffix(_SUMS)
+            sums, counts = (_floats(file, name + suffix) for suffix in (_SUMS, _COUNTS))
+            if counts.size != 1 or counts[0] < 1:
+                raise ModelFileError(
+                    path, name + _COUNTS, expected="one count (of a model without experts)",
+                    got=counts.tolist(),
+                )  # fmt: skip
+            means[name] = sums / counts[0]
+        if not means:
+            raise ModelFileError(path, expected="an importance matrix", got="no sums of squares")
+        m = file.metadata
+        datasets = m.get_strings("imatrix.datasets") if "imatrix.datasets" in m else []
+        return Importance(
+            means, m.get_int("imatrix.chunk_count", 1), m.get_int("imatrix.chunk_size", 1),
+            b", ".join(datasets).decode("utf-8", "replace"),
+        )  # fmt: skip
+
+
+def _floats(file: GGUFFile, name: str) -> F32:
+    info = file.tensors.get(name)
+    if info is None or info.type_name != "F32":
+        got = "no such tensor" if info is None else info.type_name
+        raise ModelFileError(file.path, name, expected="F32 numbers", got=got)
+    return file.data(name).view("<f4").copy()
+
+
+def _load_legacy(path: Path) -> Importance:
+    with path.open("rb") as file:
+        try:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError as error:
+            raise ModelFileError(path, expected="an importance matrix", got="no bytes") from error
+    with mapped:
+        cursor = Cursor(str(path), mapped)
+        n = cursor.u32("entries")
+        cursor.check_count(n, 12, "entries")
+        means: dict[str, F32] = {}
+        for i in range(n):
+            name = _take_text(cursor, f"entry {i}: name")
+            n_calls, k = cursor.u32(f"{name}: calls"), cursor.u32(f"{name}: length")
+            means[name] = np.frombuffer(cursor.take(4 * k, name), "<f4") / np.float32(n_calls or 1)
+        # Files of early versions end here.
+        has_tail = cursor.at < len(mapped)
+        n_windows = cursor.u32("chunks") if has_tail else 1
+        return Importance(means, n_windows, 1, _take_text(cursor, "text") if has_tail else "")
+
+
+def _take_text(cursor: Cursor, field: str) -> str:
+    return cursor.take(cursor.u32(field), field).decode("utf-8", "replace")

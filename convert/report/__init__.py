@@ -1,0 +1,1 @@
+"""What a conversion will cost and what it lost, for people."""

@@ -1,0 +1,1 @@
+"""What is converted: Hugging Face folders and GGUF files."""

@@ -1,0 +1,68 @@
+"""The weights of a Hugging Face folder, whichever file they lie in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from halfbyte.converting.sources.safetensors_file import SafetensorsFile, StoredTensor
+from halfbyte.errors import ConversionError
+from halfbyte.json_folder import JSONFolder
+
+_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_PICKLES = ("*.bin", "*.pth", "*.pt")
+
+
+class HFFolder(JSONFolder):
+    """A folder with weights. `config` is config.json; `tensors` are lazy.
+
+    Raises:
+        ConversionError: a file is missing, broken, or points outside the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.config = self.read_json("config.json")
+        if self.config is None:
+            raise ConversionError(path, "config.json", expected="a file", got="nothing there")
+        self.files = [SafetensorsFile(path / name) for name in self._weight_files()]
+        self.tensors: dict[str, StoredTensor] = {}
+        for file in self.files:
+            for name, tensor in file.tensors.items():
+                if name in self.tensors:
+                    raise ConversionError(file.path, name, expected="it once", got="it twice")
+                self.tensors[name] = tensor
+
+    def _weight_files(self) -> list[str]:
+        index = self.read_json(_INDEX)
+        if index is not None:
+            shards = index.get("weight_map")
+            if not isinstance(shards, dict) or not shards:
+                raise ConversionError(self.path / _INDEX, "weight_map", expected="tensor names")
+            names = sorted({self._plain_name(name) for name in shards.values()})
+            absent = [name for name in names if not (self.path / name).is_file()]
+            if absent:
+                raise ConversionError(
+                    self.path, "weights", expected=f"the {len(names)} files of {_INDEX}",
+                    got=f"no {', '.join(absent)}", hint="download what is missing",
+                )  # fmt: skip
+            return names
+        if (self.path / _SINGLE).is_file():
+            return [_SINGLE]
+        pickles = [p.name for pattern in _PICKLES for p in self.path.glob(pattern)]
+        if pickles:
+            raise ConversionError(
+                self.path,
+                "weights",
+                expected=_SINGLE,
+                got=", ".join(sorted(pickles)[:4]),
+                hint="pickle files can run code and are not read: save the model again with "
+                "transformers' save_pretrained(folder, safe_serialization=True)",
+            )
+        raise ConversionError(self.path, "weights", expected=_SINGLE, got="no such file")
+
+    def _plain_name(self, name: object) -> str:
+        if not isinstance(name, str) or name != Path(name).name or name in ("", ".", ".."):
+            raise ConversionError(
+                self.path / _INDEX, "weight_map", expected="files of this folder", got=repr(name)
+            )
+        return name

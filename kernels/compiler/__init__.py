@@ -1,0 +1,1 @@
+"""How kernels are compiled: for which instructions, by which passes, cached where."""

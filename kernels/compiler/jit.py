@@ -1,0 +1,218 @@
+"""How kernels are compiled, cached and called.
+
+A kernel is a module-level Python function over 64-bit integers (addresses, counts) that Numba
+compiles to a plain C function. Kernels call each other's helpers directly (`@device`), but reach
+other kernels only through their addresses, so each is compiled and cached alone: a model loads
+just the formats it holds, and the forward pass does not change when a format is added.
+
+Numba's own cache knows neither that a helper in another file has changed nor that the package
+was updated. Here the cache folder is named by a hash of all kernel sources, Numba's version, the
+CPU and its features, and lies below the user's cache directory with mode 0700: its files are
+pickles and must never come from anywhere else.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import hashlib
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba import types
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.ccallback import CFunc
+from numba.core.runtime import rtsys
+from numba.extending import overload
+
+from halfbyte.kernels.compiler import target
+from halfbyte.kernels.compiler.helper_compiler import HelperCompiler
+
+log = logging.getLogger(__name__)
+
+OPTIONS = {"error_model": "numpy", "boundscheck": False}
+_HELPER_OPTIONS = OPTIONS | {"pipeline_class": HelperCompiler, "no_cfunc_wrapper": True}
+
+_SOURCES = Path(__file__).parent.parent  # all of kernels/: what compiled code depends on
+
+_directory: Path | None = None
+_lock = threading.Lock()
+
+
+def device(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a helper of kernels. Integer constants stay constants in it, so tiles take them."""
+
+    @overload(function, jit_options=_HELPER_OPTIONS, strict=False, prefer_literal=True)
+    def implementation(*args: Any) -> Callable[..., Any]:
+        return function
+
+    return function
+
+
+class Kernel:
+    """A function of int64 arguments without result, compiled on first use.
+
+    `name` is unique among all kernels: it names the cache file.
+    """
+
+    def __init__(self, function: Callable[..., None], n_args: int, name: str) -> None:
+        function.__qualname__ = name
+        self.name = name
+        self._signature = types.void(*[types.int64] * n_args)
+        self._function = function
+        self._cfunc: CFunc | None = None
+
+    @property
+    def address(self) -> int:
+        """Address of the compiled code; compiles or loads it from the cache when first asked."""
+        if self._cfunc is None:
+            self.compile()
+        assert self._cfunc is not None
+        return int(self._cfunc.address)
+
+    def compile(self) -> bool:
+        """Make the code ready; True when it came from the cache or was ready before."""
+        with _lock:
+            if self._cfunc is None:
+                signature = (self._signature.args, self._signature.return_type)
+                cfunc = CFunc(self._function, signature, locals={}, options=dict(OPTIONS))
+                cfunc._cache = _Cache(self._function)
+                cfunc.compile()
+                self._cfunc = cfunc
+                return bool(cfunc._cache_hits)
+        return True
+
+    def assembly(self) -> str:
+        """The machine code as text, compiled anew (cached code cannot be shown)."""
+        signature = (self._signature.args, self._signature.return_type)
+        cfunc = CFunc(self._function, signature, locals={}, options=dict(OPTIONS))
+        cfunc.compile()
+        return str(cfunc._library.get_asm_str())
+
+
+def kernel(n_args: int) -> Callable[[Callable[..., None]], Kernel]:
+    """Decorate a module-level function of `n_args` integers as a kernel."""
+
+    def decorate(function: Callable[..., None]) -> Kernel:
+        module = function.__module__.partition(".kernels.")[2]
+        return Kernel(function, n_args, f"{module}.{function.__name__}")
+
+    return decorate
+
+
+def compile_all(kernels: Sequence[Kernel], progress: Callable[[int, int], None]) -> int:
+    """Compile each kernel, reporting (done, total) as it goes; returns how many were compiled."""
+    compiled = 0
+    progress(0, len(kernels))
+    for i, item in enumerate(kernels):
+        compiled += not item.compile()
+        progress(i + 1, len(kernels))
+    return compiled
+
+
+def set_cache_root(root: Path) -> Path:
+    """Keep compiled code below `root`; returns the folder, or a temporary one if unwritable."""
+    global _directory
+    folder = root / cache_key()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_private(folder)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        folder = _temporary()
+        log.warning("%s: not writable (%s); compiled kernels go to %s for this process",
+                    root, error, folder)  # fmt: skip
+    _directory = folder
+    return folder
+
+
+def cache_directory() -> Path:
+    """The folder of the compiled code; a temporary one where `set_cache_root` was not called."""
+    global _directory
+    if _directory is None:
+        _directory = _temporary()
+    return _directory
+
+
+def cache_key() -> str:
+    """Names all that compiled code depends on: sources, Numba, LLVM, CPU and features."""
+    digest = hashlib.sha256()
+    for source in sorted(_SOURCES.rglob("*.py")):
+        digest.update(source.relative_to(_SOURCES).as_posix().encode())
+        digest.update(source.read_bytes())
+    for part in (numba.__version__, llvmlite.__version__, target.target_cpu(),
+                 target.target_features()):  # fmt: skip
+        digest.update(part.encode() + b"\0")
+    return f"{target.current().name}-{digest.hexdigest()[:16]}"
+
+
+def _temporary() -> Path:
+    """A folder that goes with this process."""
+    folder = tempfile.TemporaryDirectory(prefix="halfbyte-kernels-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+def _check_private(folder: Path) -> None:
+    """Refuse a folder that someone else could have put code into."""
+    if hasattr(os, "getuid"):
+        status = folder.stat()
+        if status.st_uid != os.getuid() or status.st_mode & 0o022:
+            raise PermissionError(f"{folder} is owned or writable by someone else")
+
+
+class _Locator(_CacheLocator):
+    """Puts a kernel's files into our folder; the folder's name stands for the sources."""
+
+    def get_cache_path(self) -> str:
+        return str(cache_directory())
+
+    def get_source_stamp(self) -> str:
+        return "halfbyte"
+
+    def get_disambiguator(self) -> str:
+        return "k"
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: Any) -> _Locator:
+        return cls()
+
+
+class _CacheImpl(CompileResultCacheImpl):
+    _locator_classes = [_Locator]  # noqa: RUF012 (Numba's own attribute)
+
+
+class _Cache(FunctionCache):
+    _impl_class = _CacheImpl
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        # All of Numba's types and functions, which take longer to set up than kernels to load, are
+        # for compiling. Finished code may name functions of its runtime, though it calls none.
+        rtsys.initialize(target_context)
+        found = None
+        # A damaged file raises whatever pickle makes of it; the code is then compiled again.
+        try:
+            with self._guard_against_spurious_io_errors():
+                found = self._load_overload(sig, target_context)
+        except Exception as error:
+            log.warning("%s: unreadable compiled code of %s (%r), compiling again",
+                        cache_directory(), self._py_func.__qualname__, error)  # fmt: skip
+            with contextlib.suppress(OSError):
+                self.flush()  # saving reads the index first
+        if found is None:
+            target_context.refresh()
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        # The code is compiled and in use: whatever fails here costs the next start, not this one.
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            log.warning("%s: cannot keep compiled code (%r)", cache_directory(), error)

@@ -1,0 +1,87 @@
+"""Activations as the matrix products read them.
+
+Quantized weights meet activations of 8 bits: each block of 32 inputs of a token becomes a record
+
+    q       32 signed bytes, x = d * q, within +-127
+    d       the scale, float
+    d sum   d times the sum of the 32 q, float: what a minimum of a weight block is multiplied by
+    d half  d times the sum of the first 16, likewise
+    sum     the sum of the 32 q, a 16-bit integer: offsets of weight blocks need it
+    half    the sum of the first 16, likewise
+
+and the records lie block by block, token by token within a block: [K / 32][tokens]. A tile of
+tokens then reads neighbouring records; rows of their own would meet in the same cache sets.
+There is one quantizer, so that a token's numbers never depend on what it is computed with.
+
+Float weights meet the floats themselves, rows of `padded(K)` floats whose padding is zero.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from halfbyte.kernels.compiler.jit import device
+from halfbyte.kernels.vectors.simd import (
+    absolute,
+    fma,
+    load,
+    max_lanes,
+    maximum,
+    mul,
+    put_f32,
+    put_u16,
+    splat,
+    store,
+    store_rounded_i8,
+    sum_lanes,
+)
+
+BLOCK = 32
+SCALE_AT, SCALED_SUM_AT, SCALED_HALF_AT, SUM_AT, HALF_AT, RECORD_NBYTES = 32, 36, 40, 44, 46, 48
+_INFINITY = np.float32(np.inf)
+
+
+def padded(n: int) -> int:
+    """Row length, in elements, of a float buffer for n features."""
+    return -(-n // BLOCK) * BLOCK
+
+
+@device
+def quantize_block(x0, x1, record):
+    """Write the record of 32 floats, given as two vectors.
+
+    A block is zero where its numbers are too small for 127 / largest to be finite.
+    """
+    largest = max_lanes(maximum(absolute(x0), absolute(x1)))
+    inverse, d = np.float32(127) / largest, largest / np.float32(127)
+    if not inverse < _INFINITY:
+        x0 = x1 = splat(np.float32(0))
+        inverse, d = np.float32(0), largest * np.float32(0)  # NaN and infinity stay visible
+    half = store_rounded_i8(record, mul(x0, splat(inverse)))
+    total = half + store_rounded_i8(record + 16, mul(x1, splat(inverse)))
+    put_f32(record + SCALE_AT, d)
+    put_f32(record + SCALED_SUM_AT, d * np.float32(total))
+    put_f32(record + SCALED_HALF_AT, d * np.float32(half))
+    put_u16(record + SUM_AT, np.uint16(total))
+    put_u16(record + HALF_AT, np.uint16(half))
+
+
+@device
+def quantize_row(x, n_blocks, records, stride):
+    """Quantize a row of floats; `stride` bytes lie between the records of its blocks."""
+    for block in range(n_blocks):
+        quantize_block(load(x + 128 * block), load(x + 128 * block + 64), records + stride * block)
+
+
+@device
+def rms_norm_row(x, weight, n, eps, out):
+    """out = x / sqrt(mean(x^2) + eps) * weight over n floats; buffers are padded with zeros."""
+    n_vectors = (n + 31) // 32 * 2
+    squares = splat(np.float32(0))
+    for i in range(n_vectors):
+        v = load(x + 64 * i)
+        squares = fma(v, v, squares)
+    mean = sum_lanes(squares) / np.float32(n)
+    scale = splat(np.float32(1) / np.sqrt(mean + eps))
+    for i in range(n_vectors):
+        store(out + 64 * i, mul(mul(load(x + 64 * i), scale), load(weight + 64 * i)))

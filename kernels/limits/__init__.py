@@ -1,0 +1,1 @@
+"""What the machine allows: bytes read and int8 products a second."""

@@ -1,0 +1,341 @@
+"""Matrix products over packed panels: y[token] = W x[token], for decode and prefill alike.
+
+A product works on a register tile of R panels x T tokens. Per block of 32 inputs, every lane (row)
+of every tile cell gets an exact integer sum of products (dots.py), which one fused multiply-add
+brings into the cell's float sum with the scale d * s; a minimum (Q4_1 and others) follows with a
+second one. Types with a scale for 16 inputs do so for each half of the block. Blocks are walked in
+ascending order with one sum per row and token. So a result depends on neither the tile nor the
+number of tokens nor the ISA, which is what makes prefill, decode and batches agree bit for bit;
+parallelism comes from more rows and tokens.
+
+A kernel takes 11 integers:
+    w, n_panels, n_units     packed matrix (panels.py)
+    begin, end               strips (32 rows) to compute
+    x, x_stride, n_tokens    activations (activations.py): bytes between blocks, or float rows
+    y, y_stride              floats, y[token][row], bytes between tokens
+    add                      0: overwrite y, else add to it
+Where n_tokens is no multiple of the kernel's T, it reads up to T - 1 records or rows more, and
+writes none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+from halfbyte.kernels.compiler import target
+from halfbyte.kernels.compiler.jit import Kernel, device
+from halfbyte.kernels.layouts.activations import (
+    HALF_AT,
+    RECORD_NBYTES,
+    SCALE_AT,
+    SCALED_HALF_AT,
+    SCALED_SUM_AT,
+    SUM_AT,
+)
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS, SUPER, PanelFormat
+from halfbyte.kernels.products.dots import (
+    EXPANDED,
+    FIRST,
+    PACKED,
+    SECOND,
+    TILE_TOKENS,
+    TILED,
+    UNIT_NBYTES,
+    WHOLE,
+    block_dots,
+    configure_tiles,
+    expand,
+    release_tiles,
+    stack,
+)
+from halfbyte.kernels.vectors.simd import add as simd_add
+from halfbyte.kernels.vectors.simd import load, mul, store
+from halfbyte.kernels.vectors.tiles import (
+    add_minima_rest,
+    add_outer,
+    add_scaled,
+    load_column,
+    load_column_bf16,
+    load_column_f16,
+    load_column_high,
+    load_column_i8,
+    load_column_low,
+    load_tile,
+    save_tile,
+    store_tile,
+    zeros,
+)
+
+N_ARGS = 11
+WAYS = NARROW, VECTORS, MANY = "narrow", "vectors", "many"
+
+# Units whose expanded codes, with the activations of 16 tokens, stay in the L1 cache; a multiple
+# of the 8 units of a K type's block.
+_EXPANDED = 32
+# Bytes of codes that stay in the L1 cache while the activations of many tokens pass by.
+_NEAR_NBYTES = 24 * 1024
+_ALL = 1 << 40
+_MAX_TOKENS = 256  # whose sums wait on the stack meanwhile
+
+
+def ways(name: str) -> tuple[str, ...]:
+    """The kernels that a format has on this ISA, for ever more tokens at once.
+
+    NARROW takes a token at a time, VECTORS as many as fit the ISA's register tile. MANY expands the
+    codes first, for AMX's tiles or for vectors; where they are bytes, vectors have nothing to gain.
+    """
+    fmt, n_tokens = PANEL_FORMATS[name], target.current().tile[1]
+    gains = fmt.is_quantized and (_has_tiles() or (n_tokens > 1 and fmt.low < 8))
+    return (NARROW, *([VECTORS] if n_tokens > 1 else []), *([MANY] if gains else []))
+
+
+def tile_tokens(way: str) -> int:
+    """How many tokens a kernel takes at a time."""
+    if way == NARROW:
+        return 1
+    return TILE_TOKENS if way == MANY and _has_tiles() else target.current().tile[1]
+
+
+def many_tokens() -> tuple[int, int]:
+    """How many tokens MANY is given at a time; how many may lack and it still takes less time."""
+    return (TILE_TOKENS, 3) if _has_tiles() else (32, 0)
+
+
+def _has_tiles() -> bool:
+    return target.current().name == "amx"
+
+
+@cache
+def matmul_kernel(name: str, way: str) -> Kernel:
+    """The product for a panel format in one of its `ways`."""
+    fmt, n_panels, n_tokens = PANEL_FORMATS[name], target.current().tile[0], tile_tokens(way)
+    if not fmt.is_quantized:
+        function = _floats(fmt, n_panels, n_tokens)
+    elif way == MANY and _has_tiles():
+        function = _in_tiles(fmt)
+    else:
+        function = _in_vectors(fmt, n_panels, n_tokens, EXPANDED if way == MANY else PACKED)
+    return Kernel(function, N_ARGS, f"matmul_{name}_{way}")
+
+
+# --- what a tile adds up ----------------------------------------------------------------------
+# Units first .. last of R panels and T tokens, added to `acc`. `at` is the number of the panel's
+# first unit in the matrix, and `codes` where the codes of unit 0 lie or, were all of them expanded,
+# would lie: R panels of them, `codes_stride` bytes apart.
+
+
+@device
+def _add_units(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride, NBYTES,
+               LOW, HIGH, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
+    """One scale, and perhaps one minimum, for a unit: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1."""
+    scales, minima = parts[0], parts[1]
+    for unit in range(first, last):
+        record = x + unit * x_stride
+        sums = block_dots(codes + (at + unit) * NBYTES, codes_stride, record, WHOLE,
+                          LOW, HIGH, OFFSET, WAY, R, T)  # fmt: skip
+        d = load_column_f16(scales + (at + unit) * 32, n_units * 32, R)
+        acc = add_scaled(acc, sums, d, record + SCALE_AT, RECORD_NBYTES, T)
+        if HAS_MINIMA:
+            m = load_column_f16(minima + (at + unit) * 32, n_units * 32, R)
+            acc = add_outer(acc, m, record + SCALED_SUM_AT, RECORD_NBYTES, T)
+    return acc
+
+
+@device
+def _add_units_super_32(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride,
+                        NBYTES, LOW, HIGH, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
+    """A scale and a minimum for a unit, multiples of two numbers for 8 units: Q4_K, Q5_K."""
+    scales, minima, super_d, super_m = parts
+    for block in range(first // 8, last // 8):
+        super_at, super_stride = (at // 8 + block) * 32, n_units * 4
+        d = load_column_f16(super_d + super_at, super_stride, R)
+        m = load_column_f16(super_m + super_at, super_stride, R)
+        for unit in range(8 * block, 8 * block + 8):
+            record = x + unit * x_stride
+            sums = block_dots(codes + (at + unit) * NBYTES, codes_stride, record,
+                              WHOLE, LOW, HIGH, OFFSET, WAY, R, T)  # fmt: skip
+            factor = mul(d, load_column_i8(scales + (at + unit) * 16, n_units * 16, R))
+            acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
+            addend = mul(m, load_column_i8(minima + (at + unit) * 16, n_units * 16, R))
+            acc = add_outer(acc, addend, record + SCALED_SUM_AT, RECORD_NBYTES, T)
+    return acc
+
+
+@device
+def _add_units_super_16(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride,
+                        NBYTES, LOW, HIGH, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
+    """Two scales for a unit, multiples of a number for 8 units: Q3_K, Q6_K."""
+    scales, super_d = parts[0], parts[2]
+    stride = n_units * 32
+    for block in range(first // 8, last // 8):
+        d = load_column_f16(super_d + (at // 8 + block) * 32, n_units * 4, R)
+        for unit in range(8 * block, 8 * block + 8):
+            record, scale = x + unit * x_stride, scales + (at + unit) * 32
+            where = codes + (at + unit) * NBYTES
+            sums = block_dots(where, codes_stride, record, FIRST, LOW, HIGH, OFFSET, WAY, R,
+                              T)  # fmt: skip
+            factor = mul(d, load_column_i8(scale, stride, R))
+            acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
+            sums = block_dots(where, codes_stride, record, SECOND, LOW, HIGH, OFFSET, WAY, R,
+                              T)  # fmt: skip
+            factor = mul(d, load_column_i8(scale + 16, stride, R))
+            acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
+    return acc
+
+
+@device
+def _add_units_q2_k(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride,
+                    NBYTES, LOW, HIGH, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
+    """Two scales and two minima for a unit, 4 bits each in one byte."""
+    scales, super_d, super_m = parts[0], parts[2], parts[3]
+    stride = n_units * 32
+    for block in range(first // 8, last // 8):
+        super_at, super_stride = (at // 8 + block) * 32, n_units * 4
+        d = load_column_f16(super_d + super_at, super_stride, R)
+        m = load_column_f16(super_m + super_at, super_stride, R)
+        for unit in range(8 * block, 8 * block + 8):
+            record, both = x + unit * x_stride, scales + (at + unit) * 32
+            where = codes + (at + unit) * NBYTES
+            sums = block_dots(where, codes_stride, record, FIRST, LOW, HIGH, OFFSET, WAY, R,
+                              T)  # fmt: skip
+            factor = mul(d, load_column_low(both, stride, R))
+            acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
+            addend = mul(m, load_column_high(both, stride, R))
+            acc = add_outer(acc, addend, record + SCALED_HALF_AT, RECORD_NBYTES, T)
+            sums = block_dots(where, codes_stride, record, SECOND, LOW, HIGH, OFFSET, WAY, R,
+                              T)  # fmt: skip
+            factor = mul(d, load_column_low(both + 16, stride, R))
+            acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
+            addend = mul(m, load_column_high(both + 16, stride, R))
+            acc = add_minima_rest(acc, addend, record + SCALE_AT, record + SUM_AT,
+                                  record + HALF_AT, RECORD_NBYTES, T)  # fmt: skip
+    return acc
+
+
+def _adder(fmt: PanelFormat) -> Callable[..., object]:
+    """The function above that knows a format's scales."""
+    if not fmt.is_super:
+        return _add_units
+    if fmt.n_subs == 1:
+        return _add_units_super_32
+    return _add_units_q2_k if fmt.has_minima else _add_units_super_16
+
+
+# --- the loops over tiles ---------------------------------------------------------------------
+
+
+def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., None]:
+    """Panels R at a time, tokens T at a time: some units meet all tokens, then the next units.
+
+    Meanwhile the float sums wait on the stack, for _MAX_TOKENS tokens at a time. A single token
+    meets all units at once.
+    """
+    ADD_UNITS, LOW, HIGH, OFFSET, HAS_MINIMA = (
+        _adder(fmt), fmt.low, fmt.high, fmt.offset, int(fmt.has_minima)
+    )  # fmt: skip
+    NBYTES, (SCALES, MINIMA, D, DMIN, _) = 64 * fmt.bits, fmt.parts
+    CODES_NBYTES = NBYTES if WAY == PACKED else UNIT_NBYTES
+    AT_ONCE = _NEAR_NBYTES // (R * CODES_NBYTES) // SUPER * SUPER if T > 1 else _ALL
+    SUM_NBYTES, SUMS_NBYTES = 64 * R, 64 * R * _MAX_TOKENS
+
+    def matmul(w, n_panels, n_units, begin, end, x, x_stride, n_tokens, y, y_stride, add):
+        n = n_panels * n_units
+        parts = (w + n * SCALES, w + n * MINIMA, w + n * D, w + n * DMIN)
+        expanded, waiting = stack(_NEAR_NBYTES), stack(SUMS_NBYTES)
+        for tokens in range(0, n_tokens, _MAX_TOKENS):
+            tokens_end = min(tokens + _MAX_TOKENS, n_tokens)
+            for panel in range(2 * begin, 2 * end, R):
+                at = panel * n_units
+                for first in range(0, n_units, AT_ONCE):
+                    last = min(first + AT_ONCE, n_units)
+                    codes, stride = w, n_units * NBYTES
+                    if WAY == EXPANDED:
+                        stride = AT_ONCE * UNIT_NBYTES
+                        codes = expanded - (at + first) * UNIT_NBYTES
+                        for i in range(R):
+                            for unit in range(first, last):
+                                expand(w + (at + i * n_units + unit) * NBYTES, LOW, HIGH, 0,
+                                       codes + (at + unit) * UNIT_NBYTES + i * stride)  # fmt: skip
+                    for token in range(tokens, tokens_end, T):
+                        kept = waiting + (token - tokens) * SUM_NBYTES
+                        acc = zeros(R, T)
+                        if first > 0:
+                            acc = load_tile(kept, 64 * T, 64, R, T)
+                        acc = ADD_UNITS(acc, first, last, at, n_units, parts, codes, stride,
+                                        x + token * RECORD_NBYTES, x_stride, CODES_NBYTES, LOW,
+                                        HIGH, OFFSET, HAS_MINIMA, WAY, R, T)  # fmt: skip
+                        if last < n_units:
+                            save_tile(acc, kept, 64 * T, 64, R, T)
+                        else:
+                            store_tile(acc, y + panel * 64 + token * y_stride, 64, y_stride, add,
+                                       tokens_end - token, R, T)  # fmt: skip
+
+    return matmul
+
+
+def _in_tiles(fmt: PanelFormat) -> Callable[..., None]:
+    """The same with AMX's tiles, a panel at a time."""
+    ADD_UNITS, LOW, HIGH, OFFSET, HAS_MINIMA = (
+        _adder(fmt), fmt.low, fmt.high, fmt.offset, int(fmt.has_minima)
+    )  # fmt: skip
+    NBYTES, (SCALES, MINIMA, D, DMIN, _) = 64 * fmt.bits, fmt.parts
+    T, EXPANDED_NBYTES, SUMS_NBYTES = TILE_TOKENS, _EXPANDED * UNIT_NBYTES, 64 * _MAX_TOKENS
+
+    def matmul(w, n_panels, n_units, begin, end, x, x_stride, n_tokens, y, y_stride, add):
+        n = n_panels * n_units
+        parts = (w + n * SCALES, w + n * MINIMA, w + n * D, w + n * DMIN)
+        expanded, waiting = stack(EXPANDED_NBYTES), stack(SUMS_NBYTES)
+        configure_tiles()
+        for tokens in range(0, n_tokens, _MAX_TOKENS):
+            tokens_end = min(tokens + _MAX_TOKENS, n_tokens)
+            for panel in range(2 * begin, 2 * end):
+                at = panel * n_units
+                for first in range(0, n_units, _EXPANDED):
+                    last = min(first + _EXPANDED, n_units)
+                    codes = w
+                    if LOW < 8:
+                        codes = expanded - (at + first) * UNIT_NBYTES
+                        for unit in range(first, last):
+                            expand(w + (at + unit) * NBYTES, LOW, HIGH, OFFSET,
+                                   codes + (at + unit) * UNIT_NBYTES)  # fmt: skip
+                    for token in range(tokens, tokens_end, T):
+                        kept = waiting + 64 * (token - tokens)
+                        acc = zeros(1, T)
+                        if first > 0:
+                            acc = load_tile(kept, 0, 64, 1, T)
+                        acc = ADD_UNITS(acc, first, last, at, n_units, parts, codes, 0,
+                                        x + token * RECORD_NBYTES, x_stride, UNIT_NBYTES, LOW,
+                                        HIGH, OFFSET, HAS_MINIMA, TILED, 1, T)  # fmt: skip
+                        save_tile(acc, kept, 0, 64, 1, T)
+                for token in range(tokens, tokens_end):
+                    sums, out = load(waiting + 64 * (token - tokens)), y + panel * 64
+                    if add != 0:
+                        sums = simd_add(load(out + token * y_stride), sums)
+                    store(out + token * y_stride, sums)
+        release_tiles()
+
+    return matmul
+
+
+def _floats(fmt: PanelFormat, R: int, T: int) -> Callable[..., None]:
+    """Float weights and activations: one fused multiply-add for each input."""
+    KIND, NBYTES = ("F32", "F16", "BF16").index(fmt.name), 16 * fmt.source.block_nbytes
+
+    def matmul(w, n_panels, n_units, begin, end, x, x_stride, n_tokens, y, y_stride, add):
+        for panel in range(2 * begin, 2 * end, R):
+            for token in range(0, n_tokens, T):
+                acc = zeros(R, T)
+                for k in range(n_units):
+                    at = w + (panel * n_units + k) * NBYTES
+                    if KIND == 0:
+                        column = load_column(at, n_units * NBYTES, R)
+                    elif KIND == 1:
+                        column = load_column_f16(at, n_units * NBYTES, R)
+                    else:
+                        column = load_column_bf16(at, n_units * NBYTES, R)
+                    acc = add_outer(acc, column, x + token * x_stride + 4 * k, x_stride, T)
+                store_tile(acc, y + panel * 64 + token * y_stride, 64, y_stride, add,
+                           n_tokens - token, R, T)  # fmt: skip
+
+    return matmul

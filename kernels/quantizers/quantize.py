@@ -1,0 +1,168 @@
+"""Rows of floats to blocks and back, for every tensor type.
+
+Without importance, the bytes of the small types are those of ggml's reference quantizers, which
+the `gguf` package repeats; the K types have a search of their own (quantize_k.py). This is the
+arithmetic of files; the int8 activations are made in activations.py. A block depends on nothing
+but its inputs and their importance: not on threads, neighbours or the instruction set.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.kernels.compiler.jit import Kernel
+from halfbyte.kernels.formats.block_format import BF16, F16, BlockFormat
+from halfbyte.kernels.quantizers import quantize_k, quantize_small
+from halfbyte.kernels.quantizers.dequantize import N_ARGS, dequantizer, widener
+from halfbyte.kernels.quantizers.quantize_k import k_quantizer
+from halfbyte.kernels.quantizers.quantize_small import small_quantizer
+from halfbyte.kernels.quantizers.scale_search import QUANTIZER_ARGS
+
+_Floats = NDArray[np.float32]
+_Bytes = NDArray[np.uint8]
+
+_SCRATCH_NBYTES = max(quantize_k.SCRATCH_NBYTES, quantize_small.SCRATCH_NBYTES)
+_SHARE = 1 << 18  # weights that a thread takes at a time: they stay in its cache
+_TOO_LARGE = 1e9  # more than any type holds, and the searches still compute with it
+_CALL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(QUANTIZER_ARGS))
+_CALL_BACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * N_ARGS)
+
+
+def quantizer(fmt: BlockFormat) -> Kernel:
+    """The kernel that makes blocks of a quantized type."""
+    return k_quantizer(fmt.name) if fmt.block_size == 256 else small_quantizer(fmt.name)
+
+
+def quantize(
+    x: _Floats, fmt: BlockFormat, *, importance: _Floats | None = None, threads: int = 1
+) -> _Bytes:
+    """Rows of floats as the bytes of a tensor type.
+
+    Args:
+        x: float32 (rows, n), n a multiple of the block size.
+        fmt: the tensor type.
+        importance: float32 (n,), what a squared error of each input counts, at least 0; None
+            counts all alike. Types without blocks have nothing to choose and ignore it.
+        threads: threads that compute; the bytes do not depend on it.
+
+    Returns:
+        uint8 (rows, fmt.row_nbytes(n)).
+
+    Raises:
+        ValueError: n does not fit, a number is NaN or infinite, or one is too large for the type.
+    """
+    rows, n = x.shape
+    nbytes = fmt.row_nbytes(n)
+    x = np.ascontiguousarray(x, np.float32)
+    out = np.empty((rows, nbytes), np.uint8)
+    if importance is not None:
+        importance = _check_importance(importance, n)
+    convert = _blocks if fmt.is_quantized else _numbers
+
+    def work(begin: int, end: int) -> None:
+        _check_range(x[begin:end], fmt)
+        convert(x[begin:end], fmt, importance, out[begin:end])
+        _check_finite(out[begin:end], fmt)
+
+    _share_out(work, rows, n, threads)
+    return out
+
+
+def dequantize(data: _Bytes, fmt: BlockFormat, n: int, *, threads: int = 1) -> _Floats:
+    """The floats that a tensor's bytes stand for.
+
+    Args:
+        data: uint8 (rows, fmt.row_nbytes(n)).
+        fmt: the tensor type.
+        n: weights per row.
+        threads: threads that compute.
+
+    Returns:
+        float32 (rows, n).
+
+    Raises:
+        ValueError: the row length and the bytes do not agree.
+    """
+    if data.ndim != 2 or data.shape[1] != fmt.row_nbytes(n):
+        raise ValueError(f"rows of {data.shape[1:]} bytes are not {n} weights of {fmt.name}")
+    data = np.ascontiguousarray(data)
+    if not fmt.is_quantized:
+        words = data.view(fmt.dtype["w"])
+        if fmt is BF16:
+            return (words.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        if fmt is not F16:
+            return words.astype(np.float32)
+    out = np.empty((len(data), n), np.float32)
+    # NumPy widens half precision one number at a time.
+    call = _CALL_BACK((widener() if fmt is F16 else dequantizer(fmt.name)).address)
+
+    def work(begin: int, end: int) -> None:
+        n_blocks = (end - begin) * n // fmt.block_size
+        call(data[begin:].ctypes.data, out[begin:].ctypes.data, n_blocks)
+
+    _share_out(work, len(data), n, threads)
+    return out
+
+
+def _share_out(work: Callable[[int, int], None], rows: int, n: int, threads: int) -> None:
+    """Do all rows, a share at a time; errors of any share are raised."""
+    step = max(1, _SHARE // n)
+    shares = [(begin, min(begin + step, rows)) for begin in range(0, rows, step)]
+    if threads == 1 or len(shares) == 1:
+        for share in shares:
+            work(*share)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(lambda share: work(*share), shares):
+            pass
+
+
+def _blocks(x: _Floats, fmt: BlockFormat, importance: _Floats | None, out: _Bytes) -> None:
+    row_blocks = x.shape[1] // fmt.block_size
+    scratch = np.empty(_SCRATCH_NBYTES, np.uint8)
+    at = 0 if importance is None else importance.ctypes.data
+    call = _CALL(quantizer(fmt).address)
+    call(x.ctypes.data, at, out.ctypes.data, len(x) * row_blocks, row_blocks, scratch.ctypes.data)
+
+
+def _numbers(x: _Floats, fmt: BlockFormat, importance: _Floats | None, out: _Bytes) -> None:
+    words = out.view(fmt.dtype["w"])
+    if fmt is BF16:
+        bits = x.view(np.uint32)
+        # Half to even; finite numbers do not overflow into the sign.
+        words[:] = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> 16
+    else:
+        with np.errstate(over="ignore"):
+            words[:] = x
+
+
+def _check_range(x: _Floats, fmt: BlockFormat) -> None:
+    low, high = x.min(initial=0), x.max(initial=0)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError("NaN or infinite weights")
+    if fmt.is_quantized and max(-low, high) > _TOO_LARGE:
+        raise ValueError(f"a weight is too large for {fmt.name}")
+
+
+def _check_finite(out: _Bytes, fmt: BlockFormat) -> None:
+    """Refuse what has overflowed: scales in half precision, or the numbers themselves."""
+    if fmt is BF16:
+        is_finite = (out.view(np.uint16) & 0x7F80 != 0x7F80).all()
+    else:
+        fields = [out.view(fmt.dtype)[k] for k in ("d", "dmin", "m", "w")
+                  if k in (fmt.dtype.names or ())]  # fmt: skip
+        is_finite = all(np.isfinite(field).all() for field in fields)
+    if not is_finite:
+        raise ValueError(f"a weight is too large for {fmt.name}")
+
+
+def _check_importance(importance: _Floats, n: int) -> _Floats:
+    importance = np.ascontiguousarray(importance, np.float32)
+    if importance.shape != (n,) or not (importance >= 0).all() or not np.isfinite(importance).all():
+        raise ValueError(f"importance: {n} finite numbers from 0 are needed")
+    return importance

@@ -1,0 +1,217 @@
+"""Floats to blocks of 32 inputs: Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0.
+
+Without importance the bytes are those of ggml's reference quantizers (quantize_row_q4_0_ref and so
+on), which the `gguf` package repeats: the range of a block gives its scale. With importance the
+scale (and minimum) is searched for as in the K types. 16 blocks are the 16 lanes of a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+from halfbyte.kernels.compiler.jit import Kernel, device
+from halfbyte.kernels.formats.block_format import FORMATS
+from halfbyte.kernels.formats.codes import NAMES, Q4_1, Q5_1, Q8_0, offset_of
+from halfbyte.kernels.quantizers.scale_search import (
+    FREE,
+    LANES,
+    MINIMUM,
+    ONE,
+    QUANTIZER_ARGS,
+    SCALE,
+    TWO,
+    ZERO,
+    V,
+    X,
+    at,
+    clamp,
+    codes,
+    gather,
+    inverse_of,
+    lane_at,
+    search_scale,
+    search_scale_min,
+    weigh,
+)
+from halfbyte.kernels.vectors.simd import (
+    absolute,
+    add,
+    choose_above,
+    div,
+    floor,
+    get_f32,
+    get_u8,
+    load,
+    load_f16,
+    maximum,
+    minimum,
+    mul,
+    put_f16,
+    put_i32,
+    put_u8,
+    splat,
+    store,
+    store_f16,
+    store_rounded_i8,
+    sub,
+)
+from halfbyte.kernels.vectors.transpose import join_nibbles, transpose_bytes
+
+N = 32
+_HALF, _CODES, _BLOCKS = FREE, FREE + 1, FREE + 9
+_INF = np.float32(np.inf)
+_BITS = {"Q4_0": 4, "Q4_1": 4, "Q5_0": 5, "Q5_1": 5, "Q8_0": 8}
+_NBYTES = tuple(FORMATS[name].block_nbytes for name in NAMES)
+SCRATCH_NBYTES = _BLOCKS * V + LANES * max(_NBYTES[NAMES.index(name)] for name in _BITS)
+_QS = tuple(offset_of(name, "qs") if name in _BITS else 0 for name in NAMES)
+_QH = tuple(offset_of(name, "qh") if name in ("Q5_0", "Q5_1") else -1 for name in NAMES)
+_M_AT = tuple(offset_of(name, "m") if name in ("Q4_1", "Q5_1") else -1 for name in NAMES)
+# Stretches of a block's range that the search tries, a tenth of a code apart.
+_FIRST, _STEP, _COUNT = np.float32(-1.4), np.float32(0.1), 24
+
+
+@device
+def _finite_inverse(x):
+    """1 / x, and 0 where that is not finite."""
+    inverse = div(splat(ONE), x)
+    return choose_above(splat(_INF), absolute(inverse), inverse, splat(ZERO))
+
+
+@device
+def _put_codes(scratch, i, q):
+    store_rounded_i8(at(scratch, _CODES) + i * LANES, q)
+
+
+@device
+def _by_range(scratch, low, high):
+    """SCALE (and MINIMUM) from the range of a block; codes from 0 up, rounded as ggml rounds."""
+    half = np.float32(0.5)
+    if low < ZERO:
+        # The input of largest magnitude, with its sign, becomes code 0.
+        peak = splat(ZERO)
+        for i in range(N):
+            x = load(at(scratch, X + i))
+            peak = choose_above(absolute(x), absolute(peak), x, peak)
+        scale, begin = div(peak, splat(low)), splat(ZERO)
+        shift = half - low
+    else:
+        begin, end = load(at(scratch, X)), load(at(scratch, X))
+        for i in range(1, N):
+            x = load(at(scratch, X + i))
+            begin, end = minimum(x, begin), maximum(x, end)
+        scale, shift = div(sub(end, begin), splat(high)), half
+    inverse = _finite_inverse(scale)
+    store(at(scratch, SCALE), scale)
+    store(at(scratch, MINIMUM), begin)
+    for i in range(N):
+        scaled = mul(sub(load(at(scratch, X + i)), begin), inverse)
+        q = floor(add(scaled, splat(shift)))
+        _put_codes(scratch, i, clamp(q, ZERO, high - low))
+
+
+@device
+def _bytes_by_range(scratch):
+    """Q8_0: SCALE from the largest magnitude; signed codes, halves rounded away from zero."""
+    largest = splat(ZERO)
+    for i in range(N):
+        largest = maximum(absolute(load(at(scratch, X + i))), largest)
+    scale = div(largest, splat(np.float32(127)))
+    inverse = _finite_inverse(scale)
+    store(at(scratch, SCALE), scale)
+    for i in range(N):
+        scaled = mul(load(at(scratch, X + i)), inverse)
+        magnitude = absolute(scaled)
+        whole = floor(magnitude)
+        whole = add(whole, floor(mul(splat(TWO), sub(magnitude, whole))))
+        _put_codes(scratch, i, choose_above(scaled, splat(ZERO), whole, sub(splat(ZERO), whole)))
+
+
+@device
+def _as_half(scratch, slot):
+    """What half precision makes of a slot, which keeps it."""
+    store_f16(at(scratch, _HALF), load(at(scratch, slot)))
+    rounded = load_f16(at(scratch, _HALF))
+    store(at(scratch, slot), rounded)
+    return rounded
+
+
+@device
+def _by_search(scratch, low, high, has_min, shift):
+    """SCALE (and MINIMUM) of least weighted error; the codes that then are best."""
+    if has_min:
+        search_scale_min(scratch, N, high, _FIRST, _STEP, _COUNT, True)
+        store(at(scratch, MINIMUM), sub(splat(ZERO), load(at(scratch, MINIMUM))))
+    else:
+        search_scale(scratch, N, low, high, _FIRST, _STEP, _COUNT)
+        store(at(scratch, MINIMUM), splat(ZERO))
+    inverse, begin = inverse_of(_as_half(scratch, SCALE)), _as_half(scratch, MINIMUM)
+    for i in range(N):
+        q = codes(sub(load(at(scratch, X + i)), begin), inverse, low, high)
+        _put_codes(scratch, i, add(q, splat(shift)))
+
+
+@device
+def _write_blocks(KIND, scratch, out):
+    """The blocks of all lanes, one after the other."""
+    nbytes, codes_at = _NBYTES[KIND], at(scratch, _CODES)
+    for lane in range(LANES):
+        put_f16(out + lane * nbytes, get_f32(lane_at(scratch, SCALE, lane)))
+        if _M_AT[KIND] >= 0:
+            put_f16(out + lane * nbytes + _M_AT[KIND], get_f32(lane_at(scratch, MINIMUM, lane)))
+        if _QH[KIND] >= 0:
+            put_i32(out + lane * nbytes + _QH[KIND], _fifth_bits(codes_at + lane))
+    if KIND == Q8_0:
+        transpose_bytes(codes_at + N // 2 * LANES, LANES, out + _QS[KIND] + N // 2, nbytes)
+    else:
+        for i in range(N // 2):
+            row = codes_at + i * LANES
+            join_nibbles(row, row + N // 2 * LANES, row)
+    transpose_bytes(codes_at, LANES, out + _QS[KIND], nbytes)
+
+
+@device
+def _fifth_bits(codes_at):
+    bits = np.int64(0)
+    for i in range(N):
+        bits |= np.int64(get_u8(codes_at + i * LANES) >> 4 & 1) << i
+    return np.int32(bits)
+
+
+def _quantizer(KIND: int) -> Callable[..., None]:
+    HAS_MIN = KIND in (Q4_1, Q5_1)
+    IS_BYTES = KIND == Q8_0
+    BITS = _BITS[NAMES[KIND]]
+    OFFSET = 127 if IS_BYTES else 0 if HAS_MIN else 1 << (BITS - 1)
+    LOW, HIGH = np.float32(-OFFSET), np.float32(OFFSET if IS_BYTES else (1 << BITS) - 1 - OFFSET)
+    SHIFT = ZERO if IS_BYTES else -LOW
+    NBYTES = _NBYTES[KIND]
+
+    def quantize(x, importance, out, n_blocks, row_blocks, scratch):
+        for block in range(0, n_blocks, LANES):
+            n_here = min(LANES, n_blocks - block)
+            gather(scratch, N, x, importance, block, n_here, row_blocks)
+            if importance != 0:
+                weigh(scratch, N, importance)
+                _by_search(scratch, LOW, HIGH, HAS_MIN, SHIFT)
+            elif IS_BYTES:
+                _bytes_by_range(scratch)
+            else:
+                _by_range(scratch, LOW, HIGH)
+            if n_here == LANES:
+                _write_blocks(KIND, scratch, out + block * NBYTES)
+            else:
+                _write_blocks(KIND, scratch, at(scratch, _BLOCKS))
+                for i in range(n_here * NBYTES):
+                    put_u8(out + block * NBYTES + i, get_u8(at(scratch, _BLOCKS) + i))
+
+    return quantize
+
+
+@cache
+def small_quantizer(name: str) -> Kernel:
+    """Blocks of 32 inputs from floats: a kernel of QUANTIZER_ARGS."""
+    function = _quantizer(NAMES.index(name))
+    return Kernel(function, len(QUANTIZER_ARGS), f"quantize_{name.lower()}")

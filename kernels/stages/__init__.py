@@ -1,0 +1,1 @@
+"""The operations that a forward pass is a list of."""

@@ -1,0 +1,241 @@
+"""Register tiles of the matrix products: panels x tokens sums, fed by one operation at a time.
+
+LLVM splits the vectors into the registers that there are (simd.py). The integer dot products, which
+each ISA makes in its own way, are in dots.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from halfbyte.kernels.vectors.simd import (
+    F32,
+    I8,
+    I16,
+    I64,
+    V_F32,
+    V_I16,
+    V_I32,
+    Tile,
+    constant,
+    emit_call,
+    emit_load,
+    emit_load_f16,
+    emit_splat,
+    emit_store,
+    pack,
+    unpack,
+)
+
+
+@intrinsic(prefer_literal=True)
+def zeros(tc: Any, r: Any, t: Any) -> Any:
+    """A tile of r x t float vectors, all zero; r and t are constants."""
+    tile = Tile("f32", r.literal_value * t.literal_value)
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        return pack(b, [constant(tile.vector, 0.0)] * tile.n)
+
+    return tile(r, t), codegen
+
+
+@intrinsic(prefer_literal=True)
+def add_scaled(tc: Any, acc: Any, dots: Any, d: Any, s: Any, stride: Any, t: Any) -> Any:
+    """acc[panel, token] += float(dots) * (d[panel] * s[token]).
+
+    d: a tile of the weights' scales; s: address of the token's float scale.
+    """
+    n_panels, n_tokens = d.n, t.literal_value
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        acc, dots, d = (unpack(b, args[k]) for k in range(3))
+        scales = [emit_splat(b, emit_load(b, F32, args[3], args[4], i)) for i in range(n_tokens)]
+        for panel in range(n_panels):
+            for i in range(n_tokens):
+                k = panel * n_tokens + i
+                scale, value = b.fmul(d[panel], scales[i]), b.sitofp(dots[k], V_F32)
+                acc[k] = emit_call(b, "llvm.fma.v16f32", V_F32, value, scale, acc[k])
+        return pack(b, acc)
+
+    return acc(acc, dots, d, types.int64, types.int64, t), codegen
+
+
+@intrinsic(prefer_literal=True)
+def add_minima_rest(
+    tc: Any, acc: Any, m: Any, s: Any, sums: Any, halves: Any, stride: Any, t: Any
+) -> Any:
+    """acc[panel, token] += m[panel] * (s[token] * float(sums[token] - halves[token])).
+
+    m: a tile of the weights' minima; s: address of the token's float scale; sums, halves: of its
+    16-bit sums of a block and of the block's first half.
+    """
+    n_panels, n_tokens = m.n, t.literal_value
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        acc, m, stride = unpack(b, args[0]), unpack(b, args[1]), args[5]
+        for i in range(n_tokens):
+            total, half = (emit_load(b, I16, args[k], stride, i) for k in (3, 4))
+            rest = b.sitofp(b.sub(total, half), F32)
+            weight = emit_splat(b, b.fmul(emit_load(b, F32, args[2], stride, i), rest))
+            for panel in range(n_panels):
+                k = panel * n_tokens + i
+                acc[k] = emit_call(b, "llvm.fma.v16f32", V_F32, m[panel], weight, acc[k])
+        return pack(b, acc)
+
+    i64 = types.int64
+    return acc(acc, m, i64, i64, i64, i64, t), codegen
+
+
+@intrinsic(prefer_literal=True)
+def add_outer(tc: Any, acc: Any, column: Any, x: Any, stride: Any, t: Any) -> Any:
+    """acc[panel, token] += column[panel] * x[token], x the address of the first token's float."""
+    n_panels, n_tokens = column.n, t.literal_value
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        acc, column = unpack(b, args[0]), unpack(b, args[1])
+        for i in range(n_tokens):
+            x = emit_splat(b, emit_load(b, F32, args[2], args[3], i))
+            for panel in range(n_panels):
+                k = panel * n_tokens + i
+                acc[k] = emit_call(b, "llvm.fma.v16f32", V_F32, column[panel], x, acc[k])
+        return pack(b, acc)
+
+    return acc(acc, column, types.int64, types.int64, t), codegen
+
+
+def _column(convert: Callable[[Any, Any], Any]) -> Any:
+    def typing(tc: Any, address: Any, stride: Any, r: Any) -> Any:
+        tile = Tile("f32", r.literal_value)
+
+        def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+            starts = [b.add(args[0], b.mul(args[1], ir.Constant(I64, i))) for i in range(tile.n)]
+            return pack(b, [convert(b, start) for start in starts])
+
+        return tile(types.int64, types.int64, r), codegen
+
+    return typing
+
+
+@intrinsic(prefer_literal=True)
+def load_column(tc: Any, address: Any, stride: Any, r: Any) -> Any:
+    """R vectors of floats, `stride` bytes apart."""
+    return _column(lambda b, address: emit_load(b, V_F32, address))(tc, address, stride, r)
+
+
+@intrinsic(prefer_literal=True)
+def load_column_f16(tc: Any, address: Any, stride: Any, r: Any) -> Any:
+    """R vectors of half-precision floats, `stride` bytes apart, widened."""
+    return _column(emit_load_f16)(tc, address, stride, r)
+
+
+@intrinsic(prefer_literal=True)
+def load_column_bf16(tc: Any, address: Any, stride: Any, r: Any) -> Any:
+    """R vectors of bfloat16 numbers, `stride` bytes apart, widened."""
+
+    def convert(b: Any, address: Any) -> Any:
+        bits = b.zext(emit_load(b, V_I16, address), V_I32)
+        return b.bitcast(b.shl(bits, constant(V_I32, 16)), V_F32)
+
+    return _column(convert)(tc, address, stride, r)
+
+
+def _byte_column(extend: Callable[[Any, Any], Any]) -> Any:
+    def convert(b: Any, address: Any) -> Any:
+        wide = extend(b, emit_load(b, ir.VectorType(I8, 16), address))
+        return b.sitofp(wide, V_F32)
+
+    return _column(convert)
+
+
+@intrinsic(prefer_literal=True)
+def load_column_i8(tc: Any, address: Any, stride: Any, r: Any) -> Any:
+    """R vectors of signed bytes, `stride` bytes apart, as floats."""
+    return _byte_column(lambda b, x: b.sext(x, V_I32))(tc, address, stride, r)
+
+
+@intrinsic(prefer_literal=True)
+def load_column_low(tc: Any, address: Any, stride: Any, r: Any) -> Any:
+    """The low 4 bits of R vectors of bytes, `stride` bytes apart, as floats."""
+    return _byte_column(lambda b, x: b.zext(b.and_(x, constant(x.type, 15)), V_I32))(
+        tc, address, stride, r
+    )
+
+
+@intrinsic(prefer_literal=True)
+def load_column_high(tc: Any, address: Any, stride: Any, r: Any) -> Any:
+    """The high 4 bits of R vectors of bytes, likewise."""
+    return _byte_column(lambda b, x: b.zext(b.lshr(x, constant(x.type, 4)), V_I32))(
+        tc, address, stride, r
+    )
+
+
+@intrinsic(prefer_literal=True)
+def store_tile(
+    tc: Any, acc: Any, y: Any, panel_stride: Any, token_stride: Any, add_to: Any, n: Any, r: Any,
+    t: Any,
+) -> Any:  # fmt: skip
+    """y[panel, token] = acc, or y + acc where the integer `add_to` is not zero; tokens below n."""
+    n_panels, n_tokens = r.literal_value, t.literal_value
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        acc = unpack(b, args[0])
+        adds = b.icmp_signed("!=", args[4], ir.Constant(I64, 0))
+
+        def store(i: int) -> None:
+            with b.if_else(adds) as (then, otherwise):
+                for branch, is_sum in ((then, True), (otherwise, False)):
+                    with branch:
+                        for panel in range(n_panels):
+                            start = b.add(args[1], b.mul(args[2], ir.Constant(I64, panel)))
+                            value = acc[panel * n_tokens + i]
+                            if is_sum:
+                                value = b.fadd(emit_load(b, V_F32, start, args[3], i), value)
+                            emit_store(b, value, start, args[3], i)
+
+        store(0)
+        for i in range(1, n_tokens):
+            with b.if_then(b.icmp_signed(">", args[5], ir.Constant(I64, i))):
+                store(i)
+        return ctx.get_dummy_value()
+
+    i64 = types.int64
+    return types.void(acc, i64, i64, i64, i64, i64, r, t), codegen
+
+
+@intrinsic(prefer_literal=True)
+def save_tile(
+    tc: Any, acc: Any, y: Any, panel_stride: Any, token_stride: Any, r: Any, t: Any
+) -> Any:
+    """y[panel, token] = acc, the whole tile."""
+    n_panels, n_tokens = r.literal_value, t.literal_value
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        acc = unpack(b, args[0])
+        for panel in range(n_panels):
+            start = b.add(args[1], b.mul(args[2], ir.Constant(I64, panel)))
+            for i in range(n_tokens):
+                emit_store(b, acc[panel * n_tokens + i], start, args[3], i)
+        return ctx.get_dummy_value()
+
+    i64 = types.int64
+    return types.void(acc, i64, i64, i64, r, t), codegen
+
+
+@intrinsic(prefer_literal=True)
+def load_tile(tc: Any, y: Any, panel_stride: Any, token_stride: Any, r: Any, t: Any) -> Any:
+    """The tile that `save_tile` wrote."""
+    n_panels, n_tokens = r.literal_value, t.literal_value
+    tile = Tile("f32", n_panels * n_tokens)
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        starts = [b.add(args[0], b.mul(args[1], ir.Constant(I64, p))) for p in range(n_panels)]
+        at = [(start, i) for start in starts for i in range(n_tokens)]
+        return pack(b, [emit_load(b, V_F32, start, args[2], i) for start, i in at])
+
+    i64 = types.int64
+    return tile(i64, i64, i64, r, t), codegen

@@ -1,0 +1,1 @@
+"""Weights, caches and buffers, and the steps that run on them."""

@@ -1,0 +1,100 @@
+"""The keys and values of one sequence: a list of pages (kernels/layouts/kv_pages.py).
+
+Pages are taken as the sequence grows, so a long context costs memory only where it is used.
+Forks share full pages, which never change; a page is freed with the last sequence that holds it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from halfbyte.errors import EngineError
+from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
+
+_ALIGN = 64
+
+
+class Page:
+    """PAGE positions of all layers, zeroed: the kernels count on finite numbers."""
+
+    __slots__ = ("_memory", "address", "is_shared")
+
+    def __init__(self, nbytes: int) -> None:
+        try:
+            self._memory = np.zeros(nbytes + _ALIGN, np.uint8)
+        except MemoryError as error:
+            raise EngineError(
+                f"no memory for another {nbytes / 1e6:.0f} MB of KV cache ({PAGE} positions)",
+                hint="use a shorter context or fewer sequences",
+            ) from error
+        base = int(self._memory.ctypes.data)
+        self.address = base + -base % _ALIGN
+        self.is_shared = False  # once several sequences have held it, for good
+
+    def copy(self, nbytes: int) -> Page:
+        """A page with the same contents."""
+        other = Page(nbytes)
+        its, mine = (p.address - int(p._memory.ctypes.data) for p in (other, self))
+        other._memory[its : its + nbytes] = self._memory[mine : mine + nbytes]
+        return other
+
+
+class Sequence:
+    """The cache of one sequence; positions 0 .. n_past - 1 are filled."""
+
+    def __init__(self, layout: KVLayout) -> None:
+        self.layout = layout
+        self.n_past = 0
+        self._pages: list[Page] = []
+        self._addresses = np.zeros(8, np.int64)
+
+    @property
+    def page_addresses(self) -> int:
+        """Address of the array of page addresses, valid until the next `reserve`."""
+        return int(self._addresses.ctypes.data)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pages held."""
+        return len(self._pages) * self.layout.page_nbytes
+
+    def reserve(self, n_positions: int) -> None:
+        """Hold pages for positions 0 .. n_positions - 1.
+
+        Raises:
+            EngineError: there is no memory for them.
+        """
+        while len(self._pages) * PAGE < n_positions:
+            self._append(Page(self.layout.page_nbytes))
+
+    def truncate(self, n_positions: int) -> None:
+        """Forget the positions from n_positions on; a no-op where there are fewer.
+
+        Raises:
+            EngineError: there is no memory for a copy of a page that another sequence holds too.
+        """
+        self.n_past = min(self.n_past, n_positions)
+        del self._pages[-(-self.n_past // PAGE) :]
+        if self.n_past % PAGE and self._pages[-1].is_shared:
+            # What follows will be written into this page, which is not ours alone.
+            own = self._pages[-1].copy(self.layout.page_nbytes)
+            del self._pages[-1]
+            self._append(own)
+
+    def fork(self, n_positions: int) -> Sequence:
+        """A sequence with the same first positions; full pages are shared, a begun one copied."""
+        other = Sequence(self.layout)
+        other.n_past = min(n_positions, self.n_past)
+        n_full, rest = divmod(other.n_past, PAGE)
+        for page in self._pages[:n_full]:
+            page.is_shared = True
+            other._append(page)
+        if rest:
+            other._append(self._pages[n_full].copy(self.layout.page_nbytes))
+        return other
+
+    def _append(self, page: Page) -> None:
+        if len(self._pages) == len(self._addresses):
+            self._addresses = np.concatenate([self._addresses, np.zeros_like(self._addresses)])
+        self._addresses[len(self._pages)] = page.address
+        self._pages.append(page)

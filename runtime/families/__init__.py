@@ -1,0 +1,1 @@
+"""Model families: their hyperparameters, tensors and forward pass, as data."""

@@ -1,0 +1,1 @@
+"""Requests, from prompt tokens to text."""

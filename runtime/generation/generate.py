@@ -1,0 +1,194 @@
+"""From prompts to text: prefill, then decode all sequences together, token by token.
+
+Each prompt is a `Request`: its cache, its sampler, its detokenizer and its stops. `run` admits
+requests while there is room, processes one prompt at a time in chunks, and gives every running
+request one token per step. Which requests share a step changes nothing in their results.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from halfbyte.engine.engine import MAX_BATCH, Engine, Span
+from halfbyte.generation.completion import Completion, Stats
+from halfbyte.generation.sampler import F32, Sampler, SamplingParams
+from halfbyte.progress import Progress
+from halfbyte.prompt.healing import Healing
+from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer.detokenizer import StreamDetokenizer
+
+MAX_TOGETHER = 32  # sequences decoded in one step
+
+
+class Task(Protocol):
+    """A prompt on its way, as `run` sees it; `finish_reason` is empty until it is finished."""
+
+    prompt: Sequence[int]
+    tokens: list[int]
+    finish_reason: str
+    prefill_s: float
+    n_decode: int
+    decode_s: float
+
+    def sample(self, logits: F32) -> int:
+        """The next token; not taken yet."""
+
+    def accept(self, token: int, n_ctx: int) -> None:
+        """Take a sampled token; sets `finish_reason` when it was the last."""
+
+
+@dataclass(slots=True)
+class Request:
+    """A prompt on its way. `text` holds what may be shown; a possible stop string is held back.
+
+    Tokens that only spell what healing took back count neither as an answer nor as a stop.
+    """
+
+    prompt: Sequence[int]
+    params: SamplingParams
+    sampler: Sampler
+    detokenizer: StreamDetokenizer
+    stop_tokens: frozenset[int]
+    healing: Healing | None = None
+    n_healed: int = 0
+    tokens: list[int] = field(default_factory=list)
+    text: str = ""
+    held: str = ""
+    finish_reason: str = ""
+    prefill_s: float = 0.0
+    n_decode: int = 0
+    decode_s: float = 0.0
+
+    def accept(self, token: int, n_ctx: int) -> None:
+        """Take a sampled token: text, stops, limits."""
+        if self.healing is not None and self.healing.rest:
+            self.healing.accept(token)
+            self.n_healed += int(self.detokenizer.skips(token))
+        elif token in self.stop_tokens:
+            self._finish("stop")
+            return
+        self.tokens.append(token)
+        self.sampler.accept(token)
+        self._take_text(self.detokenizer.push(token))
+        if self.finish_reason:
+            return
+        if len(self.tokens) - self.n_healed >= self.params.max_tokens:
+            self._finish("length")
+        elif len(self.prompt) + len(self.tokens) >= n_ctx:
+            self._finish("context")
+
+    def completion(self) -> Completion:
+        """The result of a finished request."""
+        stats = Stats(len(self.prompt), self.prefill_s, self.n_decode, self.decode_s)
+        return Completion(
+            text=self.text,
+            tokens=self.tokens,
+            finish_reason=self.finish_reason,
+            stats=stats,
+            healed=self.healing.text.decode(errors="replace") if self.healing else "",
+        )
+
+    def sample(self, logits: F32) -> int:
+        """The next token; not taken yet."""
+        allowed = self.healing.allowed() if self.healing is not None else None
+        return self.sampler.sample(logits, allowed)
+
+    def _take_text(self, piece: str) -> None:
+        text = self.held + piece
+        cut = min((at for stop in self.params.stop if (at := text.find(stop)) >= 0), default=-1)
+        if cut >= 0:
+            self.text += text[:cut]
+            self.held = ""
+            self.finish_reason = "stop"
+            return
+        n_held = max((_overlap(text, stop) for stop in self.params.stop), default=0)
+        self.text += text[: len(text) - n_held]
+        self.held = text[len(text) - n_held :]
+
+    def _finish(self, reason: str) -> None:
+        self._take_text(self.detokenizer.flush())
+        self.text += self.held
+        self.held = ""
+        self.finish_reason = self.finish_reason or reason
+
+
+def new_request(
+    tokenizer: Tokenizer,
+    prompt: Sequence[int],
+    params: SamplingParams,
+    *,
+    healing: Healing | None = None,
+    stop_ids: frozenset[int] = frozenset(),
+) -> Request:
+    """A request at its beginning; `stop_ids` end it besides the tokenizer's and the caller's."""
+    n_healed_nbytes = len(healing.text) if healing is not None else 0
+    return Request(
+        prompt=prompt,
+        params=params,
+        sampler=Sampler(params, tokenizer.n_vocab, prompt),
+        detokenizer=StreamDetokenizer(tokenizer, skip_nbytes=n_healed_nbytes),
+        stop_tokens=tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens),
+        healing=healing,
+        finish_reason="" if params.max_tokens else "length",
+    )
+
+
+def run(engine: Engine, tasks: Sequence[Task], progress: Progress) -> Iterator[None]:
+    """Work on all tasks until they are finished; yields after every step that gave tokens."""
+    waiting = deque(task for task in tasks if not task.finish_reason)
+    running: list[tuple[Task, object]] = []
+    while waiting or running:
+        while waiting and len(running) < MAX_TOGETHER:
+            task = waiting.popleft()
+            sequence = _prefill(engine, task, progress)
+            if not task.finish_reason:
+                running.append((task, sequence))
+            yield
+        if running:
+            _decode(engine, running)
+            running = [pair for pair in running if not pair[0].finish_reason]
+            yield
+
+
+def prefill_chunks(n: int) -> Iterator[tuple[int, int]]:
+    """(begin, end) of the chunks in which n prompt tokens are processed."""
+    for begin in range(0, n, MAX_BATCH):
+        yield begin, min(begin + MAX_BATCH, n)
+
+
+def _prefill(engine: Engine, task: Task, progress: Progress) -> object:
+    """Process a prompt; its last logits give the first token."""
+    begin_s = time.perf_counter()
+    sequence, n = engine.new_sequence(), len(task.prompt)
+    for begin, end in prefill_chunks(n):
+        span = Span(sequence, task.prompt[begin:end], n_out=int(end == n))
+        logits = engine.forward([span])
+        progress("prefill", end, n)
+    task.prefill_s = time.perf_counter() - begin_s
+    task.accept(task.sample(logits[0]), engine.n_ctx)
+    return sequence
+
+
+def _decode(engine: Engine, running: list[tuple[Task, object]]) -> None:
+    """One token for every running task."""
+    begin_s = time.perf_counter()
+    spans = [Span(sequence, task.tokens[-1:], 1) for task, sequence in running]  # type: ignore[arg-type]
+    logits = engine.forward(spans)
+    for (task, _), row in zip(running, logits, strict=True):
+        task.accept(task.sample(row), engine.n_ctx)
+    seconds = time.perf_counter() - begin_s
+    for task, _ in running:
+        task.n_decode += 1
+        task.decode_s += seconds
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that begins `stop`."""
+    for n in range(min(len(text), len(stop) - 1), 0, -1):
+        if text.endswith(stop[:n]):
+            return n
+    return 0

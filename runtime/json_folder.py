@@ -1,0 +1,39 @@
+"""A Hugging Face folder's JSON files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from halfbyte.errors import ConversionError
+
+_MAX_JSON_NBYTES = 256_000_000
+
+
+class JSONFolder:
+    """A folder of JSON files, which need not all be there.
+
+    Raises:
+        ConversionError: there is no such folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_dir():
+            raise ConversionError(path, expected="a Hugging Face model folder", got="no folder")
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """A JSON object of the folder, or None where the file is absent."""
+        path = self.path / name
+        try:
+            if path.stat().st_size > _MAX_JSON_NBYTES:
+                raise ConversionError(path, expected=f"at most {_MAX_JSON_NBYTES} bytes")
+            value = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConversionError(path, expected="readable JSON", got=str(error)) from error
+        if not isinstance(value, dict):
+            raise ConversionError(path, expected="a JSON object", got=type(value).__name__)
+        return value

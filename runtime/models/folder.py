@@ -1,0 +1,83 @@
+"""A Hugging Face folder as a model: converted once into the model cache, found there afterwards.
+
+The file in the cache is named by what the folder holds: the contents of its small files and, of
+the weights, name, size, time of change, header and samples. Hashing 13 GB at every start would
+take longer than loading them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from pathlib import Path
+
+from halfbyte import settings
+from halfbyte.errors import ModelFileError
+from halfbyte.models.cache import model_lock
+from halfbyte.progress import Progress
+
+log = logging.getLogger(__name__)
+
+_VERSION = b"1"  # of what the converter makes of the same folder
+_READ = (".json", ".jinja", ".model")
+_WEIGHTS = ".safetensors"
+_N_SAMPLES, _SAMPLE_NBYTES = 64, 1 << 14
+_HEADER_NBYTES = 1 << 20
+
+
+def converted(folder: Path, type: str, progress: Progress) -> Path:
+    """The folder's model as a .gguf file of the cache, made by the first process that asks.
+
+    Args:
+        folder: a Hugging Face model folder.
+        type: see `halfbyte.convert`.
+        progress: called while converting.
+
+    Raises:
+        ConversionError: the folder cannot be converted.
+        SettingError: the cache cannot be used.
+    """
+    name = re.sub(r"[^\w.-]", "-", folder.resolve().name) or "model"
+    file_name = f"{name}-{fingerprint(folder)}.{type.lower()}.gguf"
+    target = settings.models_dir() / file_name
+    if target.is_file():
+        return target
+    with model_lock(target):
+        if not target.is_file():
+            from halfbyte.converting import convert
+
+            log.warning("converting %s to %s, once, into %s", folder, type, target.parent)
+            convert(folder, target, type=type, measure=False, progress=progress)
+    return target
+
+
+def fingerprint(folder: Path) -> str:
+    """16 hexadecimal digits that change with what a conversion would read.
+
+    Raises:
+        ModelFileError: a file cannot be read.
+    """
+    digest = hashlib.sha256(_VERSION)
+    try:
+        for path in sorted(folder.iterdir()):
+            if path.suffix not in (*_READ, _WEIGHTS) or not path.is_file():
+                continue
+            stat = path.stat()
+            digest.update(f"{path.name}\0{stat.st_size}\0".encode())
+            if path.suffix == _WEIGHTS:
+                digest.update(f"{stat.st_mtime_ns}\0".encode())
+                _add_samples(digest, path, stat.st_size)
+            else:
+                digest.update(path.read_bytes())
+    except OSError as error:
+        raise ModelFileError(folder, expected="files that can be read", got=str(error)) from error
+    return digest.hexdigest()[:16]
+
+
+def _add_samples(digest: hashlib._Hash, path: Path, nbytes: int) -> None:
+    with path.open("rb") as file:
+        digest.update(file.read(_HEADER_NBYTES))
+        for i in range(_N_SAMPLES):
+            file.seek(nbytes * i // _N_SAMPLES)
+            digest.update(file.read(_SAMPLE_NBYTES))

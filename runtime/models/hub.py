@@ -1,0 +1,280 @@
+"""Fetch a model from a Hugging Face hub, with its own client (the extra `hub`).
+
+The client knows the endpoint (HF_ENDPOINT), the token and the proxy. Files of the repository's
+root come into a folder of the model cache that is named for the commit, where an interrupted
+download of many gigabytes is taken up again by the next pull. Sizes and, where the hub states
+them, SHA-256 are checked. A .gguf is then moved to its final name, safetensors are converted to
+it; after that the folder goes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from halfbyte.errors import DownloadError
+from halfbyte.models.cache import (
+    check_sha256,
+    check_space,
+    model_lock,
+    os_errors,
+    sha256_of,
+    size_of_files,
+)
+from halfbyte.models.catalogue import HubModel
+from halfbyte.progress import Progress
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 0.2
+_PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+_PICKLES = (".bin", ".pth", ".pt", ".ckpt")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file as the hub describes it; sha256 is empty for small files, kept in git itself."""
+
+    name: str
+    nbytes: int
+    sha256: str
+
+
+def pull_repository(entry: HubModel, target: Path, *, force: bool, progress: Progress) -> Path:
+    """Bring the repository's model to `target`, unless it is there and not `force`.
+
+    Raises:
+        DownloadError: the client is missing or failed, the repository has no model that halfbyte
+            can read, or what came is not what the hub described.
+        ConversionError: the safetensors could not be converted.
+        SettingError: the cache folder cannot be made or written.
+    """
+    with model_lock(target) as is_alone:
+        if target.is_file() and not force:
+            return target
+        with _fetched(entry, target, is_alone, progress) as source, os_errors(entry.name):
+            _place(entry, source, target, progress)
+    _log.info("pulled %s to %s", entry.name, target)
+    return target
+
+
+@contextmanager
+def fetched_repository(entry: HubModel, target: Path, *, progress: Progress) -> Iterator[Path]:
+    """The repository's model as it lies on the hub, a .gguf file or a folder, while one needs it.
+
+    Args:
+        entry: the repository.
+        target: what `pull_repository` would make; the files lie beside it.
+        progress: called while downloading.
+
+    Raises:
+        DownloadError, SettingError: as `pull_repository`.
+    """
+    with (
+        model_lock(target) as is_alone,
+        _fetched(entry, target, is_alone, progress) as source,
+    ):
+        yield source
+
+
+@contextmanager
+def _fetched(entry: HubModel, target: Path, is_alone: bool, progress: Progress) -> Iterator[Path]:
+    """Download; the files go when the block ends well, and else wait for the next try."""
+    hub = _client(entry)
+    commit, listing = _list_files(hub, entry)
+    files = choose_files(entry, listing)
+    folder = target.with_name(f".{target.name}.{commit[:12]}.download")
+    if is_alone:
+        _remove_others(target, folder)
+    with os_errors(entry.name):
+        folder.mkdir(exist_ok=True)
+        missing = sum(file.nbytes for file in files) - size_of_files(folder)
+        check_space(folder, max(missing, 0), entry.name)
+    _download(hub, entry, commit, files, folder, progress)
+    yield folder / files[0].name if files[0].name.endswith(".gguf") else folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def choose_files(entry: HubModel, listing: list[RemoteFile]) -> list[RemoteFile]:
+    """The files to fetch: the one .gguf, or safetensors with their configuration and tokenizer.
+
+    Raises:
+        DownloadError: there is no such model, or several .gguf to choose from.
+    """
+    files = {file.name: file for file in listing if _PLAIN_NAME.fullmatch(file.name)}
+    if entry.file:
+        if entry.file in files:
+            return [files[entry.file]]
+        raise DownloadError(f"{entry.repo}: has no file {entry.file}", hint=_offer(entry, files))
+    tensors = [name for name in files if name.endswith(".safetensors")]
+    if tensors:
+        # Some repositories hold the weights twice, once as consolidated.safetensors.
+        tensors = [name for name in tensors if name.startswith("model")] or tensors
+        rest = [name for name in files if name.endswith((".json", ".jinja"))]
+        rest += [name for name in ("tokenizer.model",) if name in files]
+        return [files[name] for name in sorted(rest) + sorted(tensors)]
+    ggufs = [name for name in files if name.endswith(".gguf")]
+    if len(ggufs) == 1:
+        return [files[ggufs[0]]]
+    if ggufs:
+        raise DownloadError(
+            f"{entry.repo}: has {len(ggufs)} .gguf files", hint=_offer(entry, files)
+        )
+    if any(name.endswith(_PICKLES) for name in files):
+        raise DownloadError(
+            f"{entry.repo}: has only pickled weights, which halfbyte does not read",
+            hint="ask its authors for safetensors, or look for a converted copy",
+        )
+    raise DownloadError(f"{entry.repo}: has neither safetensors nor a .gguf file")
+
+
+def _offer(entry: HubModel, files: dict[str, RemoteFile]) -> str:
+    names = [f"{entry.repo}:{name}" for name in sorted(files) if name.endswith(".gguf")]
+    return f"name one: {', '.join(names)}" if names else "it has no .gguf file at all"
+
+
+def _client(entry: HubModel) -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise DownloadError(
+            f"{entry.name}: pulling {entry.repo} from the hub needs huggingface_hub",
+            hint="pip install 'halfbyte[hub]' (if you meant a file: nothing lies at that path)",
+        ) from error
+    return huggingface_hub
+
+
+def _endpoint() -> str | None:
+    """The hub's address if the user set one; else the client has its own."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+
+
+@contextmanager
+def _client_errors(entry: HubModel) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # the client's errors have no common base across its versions
+        first = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise DownloadError(f"{entry.name}: the hub's client says: {first}") from error
+
+
+def _list_files(hub: Any, entry: HubModel) -> tuple[str, list[RemoteFile]]:
+    """The commit that `main` is now, and all files of it."""
+    with _client_errors(entry):
+        info = hub.HfApi(endpoint=_endpoint()).model_info(entry.repo, files_metadata=True)
+        commit = str(info.sha)
+        files = [
+            RemoteFile(
+                name=str(sibling.rfilename),
+                nbytes=int(sibling.size or 0),
+                sha256=str(sibling.lfs.sha256) if sibling.lfs else "",
+            )
+            for sibling in info.siblings or []
+        ]
+    if not re.fullmatch(r"[0-9a-fA-F]{7,64}", commit):
+        raise DownloadError(f"{entry.name}: expected a commit's hash from the hub, got {commit!r}")
+    return commit, files
+
+
+def _download(
+    hub: Any,
+    entry: HubModel,
+    commit: str,
+    files: list[RemoteFile],
+    folder: Path,
+    progress: Progress,
+) -> None:
+    with _quiet(hub), _watched(entry, files, folder, progress):
+        for file in files:
+            with _client_errors(entry):
+                hub.hf_hub_download(
+                    entry.repo,
+                    file.name,
+                    revision=commit,
+                    local_dir=folder,
+                    endpoint=_endpoint(),
+                )
+            _check(entry, folder / file.name, file)
+
+
+def _check(entry: HubModel, path: Path, file: RemoteFile) -> None:
+    """DownloadError, and the file removed, where it is not as the hub described it."""
+    try:
+        nbytes = path.stat().st_size
+        if nbytes != file.nbytes:
+            raise DownloadError(
+                f"{entry.name}: {file.name}: expected {file.nbytes} bytes, got {nbytes}"
+            )
+        if file.sha256:
+            check_sha256(entry.name, file.name, file.sha256, sha256_of(path))
+    except DownloadError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _quiet(hub: Any) -> Iterator[None]:
+    """No progress bars of the client: what is shown is the caller's business."""
+    utils = hub.utils
+    if utils.are_progress_bars_disabled():
+        yield
+        return
+    utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        utils.enable_progress_bars()
+
+
+@contextmanager
+def _watched(
+    entry: HubModel, files: list[RemoteFile], folder: Path, progress: Progress
+) -> Iterator[None]:
+    """Report the folder's size from a thread while the client fills it."""
+    total = sum(file.nbytes for file in files)
+    stage = f"download {entry.name}"
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_POLL_S):
+            progress(stage, min(size_of_files(folder), total), total)
+
+    thread = threading.Thread(target=watch, name="halfbyte-progress", daemon=True)
+    progress(stage, min(size_of_files(folder), total), total)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    progress(stage, total, total)
+
+
+def _place(entry: HubModel, source: Path, target: Path, progress: Progress) -> None:
+    """Make the final file out of what came; a rename is the last step."""
+    if source.is_file():
+        os.replace(source, target)
+        return
+    from halfbyte.converting import convert
+
+    result = source / target.name
+    name = entry.repo.rpartition("/")[2]
+    convert(
+        source, result, type=entry.type, name=name, measure=False, force=True, progress=progress
+    )
+    os.replace(result, target)
+
+
+def _remove_others(target: Path, folder: Path) -> None:
+    """Remove what was begun of other commits."""
+    for other in target.parent.glob(f".{target.name}.*.download"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""How good a model is: texts, float arithmetic, distances and the figures a file records."""

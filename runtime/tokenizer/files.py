@@ -1,0 +1,231 @@
+"""Tokenizer files of a Hugging Face folder to a vocabulary.
+
+`tokenizer.model` (sentencepiece), or a `tokenizer.json` that was made of one, gives a "llama"
+vocabulary, a byte-level BPE `tokenizer.json` a "gpt2" one. Ids of special tokens come from the
+texts that tokenizer_config.json names, else from config.json and generation_config.json;
+infilling tokens are found by their own text.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from halfbyte.errors import ConversionError
+from halfbyte.json_folder import JSONFolder
+from halfbyte.tokenizer.from_json import checked, merges_of, pieces_by_id, read_sentencepieces
+from halfbyte.tokenizer.pretokenizers import pre_tokenizer_name
+from halfbyte.tokenizer.vocabulary import (
+    CONTROL,
+    NORMAL,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    Vocabulary,
+)
+
+# Role -> the piece of Code Llama's vocabulary.
+_INFILL = {"fim_pre": "▁<PRE>", "fim_suf": "▁<SUF>", "fim_mid": "▁<MID>", "eot": "▁<EOT>"}
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A vocabulary while it is put together."""
+
+    model: str
+    pieces: list[str]
+    types: list[int]
+    scores: list[float]
+    merges: list[str] = field(default_factory=list)
+    pre: str = "default"
+    add_space_prefix: bool = False
+    add_bos: bool | None = None
+
+    def append(self, piece: str, type_id: int) -> None:
+        self.pieces.append(piece)
+        self.types.append(type_id)
+        if self.model == "llama":
+            self.scores.append(-1000.0)
+
+
+def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> Vocabulary:
+    """The vocabulary of a folder, or of a tokenizer.model or tokenizer.json alone.
+
+    Args:
+        path: a folder or one of these files, whose neighbours are read as well.
+        n_rows: rows of the model's embedding; missing tokens are filled in as unused ones.
+
+    Raises:
+        ConversionError: there is no tokenizer, it is of an unknown kind, or does not fit.
+    """
+    path = Path(path)
+    names = ("tokenizer.model", "tokenizer.json")
+    folder = JSONFolder(path if path.is_dir() else path.parent)
+    found = [path] if path.is_file() else [path / n for n in names if (path / n).is_file()]
+    if not found:
+        raise ConversionError(path, "tokenizer", expected=" or ".join(names), got="neither")
+    is_json = found[0].suffix == ".json"
+    read = _from_tokenizer_json if is_json else _from_sentencepiece
+    draft = read(folder, found[0])
+    n = len(draft.pieces)
+    if n_rows is not None and n > n_rows:
+        raise ConversionError(
+            path, "tokenizer", expected=f"at most vocab_size {n_rows} tokens", got=n
+        )
+    for i in range(n, n_rows or 0):
+        draft.append(f"[PAD{i}]", UNUSED)
+    return _finish(folder, path, draft)
+
+
+def _finish(folder: JSONFolder, path: Path, draft: _Draft) -> Vocabulary:
+    settings = folder.read_json("tokenizer_config.json") or {}
+    ids = {piece: i for i, piece in reversed(list(enumerate(draft.pieces)))}
+    special = {}
+    for role in ("bos", "eos", "unk", "pad"):
+        token = _special_id(folder, settings, ids, role)
+        if token is not None:
+            special[role] = token
+    if draft.model == "llama" and all(piece in ids for piece in _INFILL.values()):
+        special |= {role: ids[piece] for role, piece in _INFILL.items()}
+    add_bos = settings.get("add_bos_token", draft.add_bos)
+    return Vocabulary(
+        path=str(path),
+        model=draft.model,
+        pieces=[piece.encode() for piece in draft.pieces],
+        types=draft.types,
+        scores=draft.scores,
+        merges=[merge.encode() for merge in draft.merges],
+        pre=draft.pre,
+        add_space_prefix=draft.add_space_prefix,
+        add_bos=add_bos if isinstance(add_bos, bool) else None,
+        special=special,
+        chat_template=_chat_template(folder, settings),
+    )
+
+
+def _special_id(
+    folder: JSONFolder, settings: dict[str, Any], ids: dict[str, int], role: str
+) -> int | None:
+    text = settings.get(f"{role}_token")
+    text = text.get("content") if isinstance(text, dict) else text
+    if isinstance(text, str) and text in ids:
+        return ids[text]
+    for name in ("config.json", "generation_config.json"):
+        value = (folder.read_json(name) or {}).get(f"{role}_token_id")
+        value = value[0] if isinstance(value, list) and value else value
+        if type(value) is int and 0 <= value < len(ids):
+            return value
+    # A folder may hold nothing but a tokenizer.model, whose special pieces have these texts.
+    return ids.get({"bos": "<s>", "eos": "</s>", "unk": "<unk>"}.get(role, ""))
+
+
+def _chat_template(folder: JSONFolder, settings: dict[str, Any]) -> str | None:
+    path = folder.path / "chat_template.jinja"
+    if path.is_file():
+        try:
+            return path.read_text("utf-8")
+        except (OSError, ValueError) as error:
+            raise ConversionError(path, expected="readable UTF-8", got=str(error)) from error
+    template = settings.get("chat_template")
+    if isinstance(template, list):  # several by name
+        named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
+        template = named.get("default")
+    return template if isinstance(template, str) else None
+
+
+def _added_tokens(folder: JSONFolder) -> dict[int, tuple[str, bool]]:
+    """Tokens beside the model's own: id -> (text, is special)."""
+    added: dict[int, tuple[str, bool]] = {}
+    for text, i in (folder.read_json("added_tokens.json") or {}).items():
+        if type(i) is int:
+            added[i] = (text, True)
+    settings = folder.read_json("tokenizer_config.json") or {}
+    for key, entry in (settings.get("added_tokens_decoder") or {}).items():
+        if key.isdecimal() and isinstance(entry, dict) and isinstance(entry.get("content"), str):
+            added[int(key)] = (entry["content"], entry.get("special") is not False)
+    return added
+
+
+def _place_added(folder: JSONFolder, v: _Draft, added: dict[int, tuple[str, bool]]) -> None:
+    for i, (text, is_special) in sorted(added.items()):
+        type_id = CONTROL if is_special else USER_DEFINED
+        checked(folder.path, "added token", text)
+        if 0 <= i < len(v.pieces):
+            if v.pieces[i] != text:
+                v.pieces[i], v.types[i] = text, type_id
+        elif i == len(v.pieces):
+            v.append(text, type_id)
+        else:
+            raise ConversionError(
+                folder.path, f"added token {text!r}", expected=f"id {len(v.pieces)}", got=i
+            )
+
+
+def _from_sentencepiece(folder: JSONFolder, path: Path) -> _Draft:
+    from google.protobuf.message import DecodeError
+    from sentencepiece import sentencepiece_model_pb2 as spm
+
+    model = spm.ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except (DecodeError, OSError) as error:
+        raise ConversionError(path, expected="a sentencepiece model", got=str(error)) from error
+    if model.trainer_spec.model_type != spm.TrainerSpec.BPE or not model.pieces:
+        raise ConversionError(path, "model_type", expected="BPE", got="another kind")
+    draft = _Draft(
+        model="llama",
+        pieces=[piece.piece for piece in model.pieces],
+        types=[int(piece.type) for piece in model.pieces],
+        scores=[float(piece.score) for piece in model.pieces],
+        add_space_prefix=bool(model.normalizer_spec.add_dummy_prefix),
+        add_bos=True,
+    )
+    _place_added(folder, draft, _added_tokens(folder))
+    return draft
+
+
+def _from_tokenizer_json(folder: JSONFolder, path: Path) -> _Draft:
+    data = folder.read_json(path.name) or {}
+    model = data.get("model")
+    vocab = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(model, dict) or model.get("type") != "BPE" or not isinstance(vocab, dict):
+        raise ConversionError(path, "model", expected="a BPE vocabulary", got="another kind")
+    if model.get("byte_fallback"):
+        found = read_sentencepieces(path, data)
+        draft = _Draft("llama", found.pieces, found.types, found.scores)
+        draft.add_space_prefix, draft.add_bos = found.add_space_prefix, True
+    else:
+        pieces = pieces_by_id(path, vocab)
+        merges = [" ".join(pair) for pair in merges_of(path, model.get("merges", []))]
+        pre = pre_tokenizer_name(path, data.get("pre_tokenizer"))
+        draft = _Draft("gpt2", pieces, [NORMAL] * len(pieces), [], merges, pre)
+        draft.add_bos = _begins_with_special(data.get("post_processor"))
+    added = {
+        t["id"]: (t["content"], t.get("special") is not False)
+        for t in data.get("added_tokens") or []
+        if isinstance(t, dict) and type(t.get("id")) is int and isinstance(t.get("content"), str)
+    }
+    _place_added(folder, draft, _added_tokens(folder) | added)
+    for i, (_, is_special) in added.items():
+        if draft.types[i] != UNKNOWN:
+            draft.types[i] = CONTROL if is_special else USER_DEFINED
+    return draft
+
+
+def _begins_with_special(spec: Any) -> bool | None:
+    """Whether a tokenizer.json's "post_processor" puts a special token first; None: it has none.
+
+    Where tokenizer_config.json is silent, as Llama 3's is, this is what makes a prompt's BOS.
+    """
+    if not isinstance(spec, dict):
+        return None
+    processors = spec.get("processors")
+    if spec.get("type") == "Sequence" and isinstance(processors, list):
+        found = [_begins_with_special(part) for part in processors]
+        return next((answer for answer in found if answer is not None), None)
+    template = spec.get("single")
+    if spec.get("type") != "TemplateProcessing" or not isinstance(template, list):
+        return None
+    return bool(template) and isinstance(template[0], dict) and "SpecialToken" in template[0]

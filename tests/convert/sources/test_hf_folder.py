@@ -1,0 +1,176 @@
+"""Folders: what is missing, what points elsewhere, what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from halfbyte.converting.sources.hf_config import read_hparams
+from halfbyte.converting.sources.hf_folder import HFFolder
+from halfbyte.converting.sources.hf_tensors import map_tensors
+from halfbyte.errors import ConversionError
+from halfbyte.families.config import interleaved_rows
+
+
+@pytest.fixture
+def folder(tiny_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_folder, tmp_path / "hf"))
+
+
+def check(folder: Path) -> None:
+    opened = HFFolder(folder)
+    map_tensors(opened, read_hparams(folder, opened.config or {}))
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in config.items() if v is not ...}))
+
+
+def test_a_good_folder_is_good(folder: Path) -> None:
+    check(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.safetensors", "/etc/passwd", "sub/x.safetensors", "", "..", 5, None]
+)
+def test_shards_outside_the_folder_are_refused(folder: Path, name: object) -> None:
+    index = {"weight_map": {"model.norm.weight": name}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ConversionError, match="files of this folder"):
+        HFFolder(folder)
+
+
+def test_pickles_are_refused_with_the_way_out(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ConversionError, match="no such file"):
+        HFFolder(folder)
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x02")
+    with pytest.raises(ConversionError, match="safe_serialization"):
+        HFFolder(folder)
+
+
+def test_missing_and_broken_json(folder: Path, tmp_path: Path) -> None:
+    for text in ("", "{", "[1]", "\0", "[" * 100_000):
+        (folder / "config.json").write_text(text)
+        with pytest.raises(ConversionError, match=r"config\.json"):
+            HFFolder(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(ConversionError, match=r"config\.json"):
+        HFFolder(folder)
+    with pytest.raises(ConversionError, match="no folder"):
+        HFFolder(tmp_path / "absent")
+
+
+def change_tensors(folder: Path, change: Callable[[dict[str, np.ndarray]], None]) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def test_all_faults_of_the_tensors_are_named_at_once(folder: Path) -> None:
+    def break_it(tensors: dict[str, np.ndarray]) -> None:
+        del tensors["model.layers.0.self_attn.q_proj.weight"]
+        tensors["model.layers.0.self_attn.q_proj.bias"] = np.zeros(4, np.float32)
+        tensors["model.norm.weight"] = np.zeros(63, np.float32)
+
+    change_tensors(folder, break_it)
+    with pytest.raises(ConversionError) as caught:
+        check(folder)
+    text = str(caught.value)
+    assert "missing model.layers.0.self_attn.q_proj.weight" in text
+    assert "unknown model.layers.0.self_attn.q_proj.bias" in text
+    assert "model.norm.weight is (63,), not (64,)" in text
+
+
+def test_whole_layers_that_are_missing_are_named_briefly(folder: Path) -> None:
+    """Every name is told, but not every layer's in a line of its own."""
+    edit_config(folder, num_hidden_layers=40)
+    with pytest.raises(ConversionError) as caught:
+        check(folder)
+    text, layers = str(caught.value), ",".join(map(str, range(2, 40)))
+    for name in ("input_layernorm", "self_attn.q_proj", "mlp.down_proj"):
+        assert f"missing model.layers.{{{layers}}}.{name}.weight" in text
+    assert len(text) < 2500
+
+
+def test_shards_that_are_missing_are_named_at_once(folder: Path) -> None:
+    shards = {f"x{i}": f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)}
+    (folder / "model.safetensors").rename(folder / shards["x2"])
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    with pytest.raises(ConversionError, match=f"no {shards['x1']}, {shards['x3']}; download"):
+        HFFolder(folder)
+
+
+def test_derived_tables_and_tied_copies_are_left_out(folder: Path) -> None:
+    def add(tensors: dict[str, np.ndarray]) -> None:
+        tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = np.zeros(8, np.float32)
+
+    change_tensors(folder, add)
+    check(folder)
+    edit_config(folder, tie_word_embeddings=True)
+    check(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model_type", "gpt2"),
+        ("model_type", ...),
+        ("hidden_size", ...),
+        ("hidden_size", 0),
+        ("hidden_size", "64"),
+        ("hidden_size", True),
+        ("num_hidden_layers", 2.0),
+        ("num_key_value_heads", 3),
+        ("head_dim", 15),
+        ("rms_norm_eps", 0),
+        ("rope_theta", float("inf")),
+        ("rope_theta", "1e4"),
+        ("rope_scaling", {"rope_type": "llama3", "factor": 8.0}),
+        ("rope_scaling", "linear"),
+        ("rope_parameters", {"rope_type": "yarn"}),
+        ("attention_bias", True),
+        ("mlp_bias", True),
+        ("hidden_act", "gelu"),
+        ("tie_word_embeddings", 1),
+    ],
+)
+def test_configurations_that_cannot_be_converted_name_the_key(
+    folder: Path, key: str, value: object
+) -> None:
+    edit_config(folder, **{key: value})
+    with pytest.raises(ConversionError) as caught:
+        check(folder)
+    assert caught.value.field.startswith(key)
+
+
+def test_absent_keys_have_the_documented_defaults(folder: Path) -> None:
+    edit_config(folder, rms_norm_eps=..., rope_theta=..., max_position_embeddings=..., head_dim=...)
+    opened = HFFolder(folder)
+    h = read_hparams(folder, opened.config or {})
+    assert (h.norm_eps, h.rope_theta, h.n_ctx, h.head_dim) == (1e-6, 10000.0, 2048, 16)
+
+
+def test_the_permutation_turns_halves_into_neighbours() -> None:
+    """Rotating neighbours of the permuted vector is rotating halves of the original."""
+    rng = np.random.default_rng(3)
+    n_heads, d = 3, 16
+    x = rng.standard_normal((n_heads, d))
+    angles = rng.standard_normal(d // 2)
+    cos, sin = np.cos(angles), np.sin(angles)
+    first, second = x[:, : d // 2], x[:, d // 2 :]
+    halves = np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=1)
+    order = interleaved_rows(n_heads, d)
+    y = x.reshape(-1)[order].reshape(n_heads, d)
+    even, odd = y[:, 0::2], y[:, 1::2]
+    neighbours = np.empty_like(y)
+    neighbours[:, 0::2], neighbours[:, 1::2] = even * cos - odd * sin, odd * cos + even * sin
+    np.testing.assert_allclose(neighbours.reshape(-1), halves.reshape(-1)[order], rtol=1e-12)

@@ -1,0 +1,263 @@
+"""The cache of compiled kernels: what hits, what must not, and what damage does."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from numba.core.codegen import JITCodeLibrary
+
+from halfbyte.kernels.compiler import jit, target
+from halfbyte.kernels.compiler.jit import Kernel
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS
+from halfbyte.kernels.vectors.simd import put_i32
+
+RunPython = Callable[..., str]
+
+
+def _fresh(name: str = "test_answer") -> Kernel:
+    """A kernel as a new process would have it."""
+
+    def answer(out):
+        put_i32(out, np.int32(42))
+
+    return Kernel(answer, 1, name)
+
+
+def _answer(kernel: Kernel) -> int:
+    out = np.zeros(1, np.int32)
+    ctypes.CFUNCTYPE(None, ctypes.c_int64)(kernel.address)(out.ctypes.data)
+    return int(out[0])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A cache folder that holds the compiled kernel."""
+    path = jit.set_cache_root(tmp_path / "cache")
+    assert not _fresh().compile()
+    return path
+
+
+def test_the_second_compilation_is_a_cache_hit(folder: Path) -> None:
+    kernel = _fresh()
+    assert kernel.compile() and kernel.compile()
+    assert _answer(kernel) == 42
+    assert sorted(p.suffix for p in folder.iterdir()) == [".nbc", ".nbi"]
+
+
+@jit.device
+def _twice(x):
+    return x + x
+
+
+def test_machine_code_is_made_of_a_kernel_and_not_of_its_helpers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, original = [], JITCodeLibrary._finalize_specific
+
+    def finalize(library: JITCodeLibrary) -> None:
+        made.append(library.name)
+        original(library)
+
+    def answer(out):
+        put_i32(out, _twice(np.int32(21)))
+
+    monkeypatch.setattr(JITCodeLibrary, "_finalize_specific", finalize)
+    assert _answer(Kernel(answer, 1, "test_helped")) == 42
+    assert made == ["test_helped"]
+
+
+def test_compile_all_reports_progress_and_counts(folder: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    kernels = [_fresh(), _fresh("test_other"), _fresh()]
+    assert jit.compile_all(kernels, lambda done, total: seen.append((done, total))) == 1
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: b"",
+        lambda raw: raw[: len(raw) // 2],
+        lambda raw: raw[:-1],
+        lambda raw: b"\xff" * len(raw),
+        lambda raw: b"not a pickle at all",
+    ],
+    ids=["empty", "half", "a byte short", "ones", "text"],
+)
+def test_damaged_files_are_compiled_again_with_a_warning(
+    folder: Path, suffix: str, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    (path,) = folder.glob(f"*{suffix}")
+    path.write_bytes(damage(path.read_bytes()))
+    with caplog.at_level(logging.WARNING, logger="halfbyte"):
+        kernel = _fresh()
+        assert not kernel.compile()
+    assert _answer(kernel) == 42
+    assert any("test_answer" in r.getMessage() for r in caplog.records)
+    assert _fresh().compile(), "the damage is still there"
+
+
+def test_a_lost_data_file_is_made_again(folder: Path) -> None:
+    for path in folder.glob("*.nbc"):
+        path.unlink()
+    kernel = _fresh()
+    assert not kernel.compile() and _answer(kernel) == 42
+    assert _fresh().compile()
+
+
+@pytest.fixture
+def new_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are made during the test."""
+    path = tmp_path / "temporary"
+    path.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(path))
+    return path
+
+
+def _assert_fell_back(folder: Path, root: Path, temporary: Path, log: list[str]) -> None:
+    assert folder.parent == temporary
+    assert len(log) == 1 and str(root) in log[0] and str(folder) in log[0]
+    assert not _fresh().compile()
+    assert any(folder.iterdir())
+
+
+def test_an_unwritable_root_gives_a_temporary_folder_and_a_warning(
+    tmp_path: Path, new_temporary: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    root = tmp_path / "file" / "below"
+    folder = jit.set_cache_root(root)
+    _assert_fell_back(folder, root, new_temporary, [r.getMessage() for r in caplog.records])
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no POSIX permissions here")
+@pytest.mark.parametrize("mode", [0o777, 0o720, 0o702])
+def test_a_folder_that_others_can_write_is_refused(
+    tmp_path: Path, new_temporary: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    root = tmp_path / "cache"
+    folder = jit.set_cache_root(root)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    _fresh().compile()
+    caplog.clear()
+    folder.chmod(mode)
+    other = jit.set_cache_root(root)
+    _assert_fell_back(other, root, new_temporary, [r.getMessage() for r in caplog.records])
+
+
+def test_without_a_root_there_is_a_temporary_folder(
+    new_temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jit, "_directory", None)
+    assert jit.cache_directory().parent == new_temporary
+    assert jit.cache_directory() == jit.cache_directory()
+
+
+def test_a_folder_lost_later_costs_the_cache_and_not_the_kernel(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = jit.set_cache_root(tmp_path / "cache")
+    folder.rmdir()
+    folder.touch()
+    kernel = _fresh()
+    assert not kernel.compile() and _answer(kernel) == 42
+    assert any(f"{folder}: cannot keep" in r.getMessage() for r in caplog.records)
+
+
+# --- the cache's name -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Iterator[ModuleType]:
+    """A copy of the kernels' package, as `copied_kernels`; its jit module."""
+    source = Path(jit.__file__).parent.parent
+    package = tmp_path / "copied_kernels"
+    shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__"))
+    spec = importlib.util.spec_from_file_location(
+        "copied_kernels", package / "__init__.py", submodule_search_locations=[str(package)]
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["copied_kernels"] = module
+    spec.loader.exec_module(module)
+    yield importlib.import_module("copied_kernels.compiler.jit")
+    for name in [n for n in sys.modules if n.startswith("copied_kernels")]:
+        del sys.modules[name]
+
+
+def test_the_key_names_the_isa_and_changes_with_any_source(copied: ModuleType) -> None:
+    package = Path(copied.__file__ or "").parent.parent
+    key = copied.cache_key()
+    assert key == jit.cache_key() and key.startswith(f"{target.current().name}-")
+    keys = {key}
+    for name in ("vectors/simd.py", "compiler/target.py", "step.py"):
+        path = package / name
+        path.write_bytes(path.read_bytes() + b"\n")
+        keys.add(copied.cache_key())
+    (package / "vectors" / "simd.py").rename(package / "simd.py")
+    keys.add(copied.cache_key())
+    (package / "formats" / "extra.py").touch()
+    keys.add(copied.cache_key())
+    assert len(keys) == 6
+
+
+@pytest.mark.parametrize(
+    "name", ["numba.__version__", "llvmlite.__version__", "target_cpu", "target_features"]
+)
+def test_the_key_changes_with_compiler_and_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = jit.cache_key()
+    if "." in name:
+        monkeypatch.setattr(name, "0.0.1")
+    else:
+        text = getattr(target, name)()
+        monkeypatch.setattr(target, name, lambda: text + ",+other")
+    assert jit.cache_key() != key
+
+
+# --- other processes --------------------------------------------------------------------------
+
+COMPILE = """
+import sys
+from pathlib import Path
+from halfbyte.kernels import jit, matmul, panels, pool, target, attention, rope, step
+target.force(sys.argv[1])
+jit.set_cache_root(Path(sys.argv[2]))
+names = sys.argv[3].split(",")
+kernels = [pool.serve, step.step] if "F16" in names else [pool.serve]
+for name in names:
+    kernels += [panels.pack_kernel(name), panels.lookup_kernel(name)]
+    kernels += [matmul.matmul_kernel(name, way) for way in matmul.ways(name)]
+for head in [("f16", 64, 64, 3), ("f32", 18, 32, 2)] if "F16" in names else []:
+    kernels += [attention.attention_kernel(*head), rope.rope_append_kernel(*head)]
+assert len({k.name for k in kernels}) == len(kernels)
+print(jit.compile_all(kernels, lambda done, total: None), len(kernels))
+"""
+
+
+def test_another_process_compiles_nothing(run_python: RunPython, kernel_cache: Path) -> None:
+    """Every kind of kernel; the first process finds most compiled already, the second all."""
+    names = ",".join(sorted(PANEL_FORMATS))
+    for expected in (None, 0):
+        n, total = map(
+            int, run_python(COMPILE, target.current().name, kernel_cache, names).split()
+        )  # fmt: skip
+        assert total > 20 and expected in (None, n)
+
+
+def test_a_new_cache_is_filled_once(run_python: RunPython, tmp_path: Path) -> None:
+    for expected in (lambda total: total, lambda total: 0):
+        n, total = map(
+            int, run_python(COMPILE, target.current().name, tmp_path / "new", "Q4_0").split()
+        )  # fmt: skip
+        assert n == expected(total)

@@ -1,0 +1,27 @@
+"""Sizes of cache pages."""
+
+from __future__ import annotations
+
+import pytest
+
+from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, KVLayout
+
+
+@pytest.mark.parametrize("kv_type, nbytes", [("f16", 2), ("f32", 4)])
+@pytest.mark.parametrize("head_dim, value_dim", [(16, 32), (18, 32), (32, 32), (80, 96)])
+def test_sizes(kv_type: str, nbytes: int, head_dim: int, value_dim: int) -> None:
+    layout = KVLayout(n_layers=3, n_kv_heads=5, head_dim=head_dim, kv_type=kv_type)
+    assert layout.element_nbytes == nbytes == KV_TYPES[kv_type]
+    assert layout.value_dim == value_dim
+    assert layout.head_nbytes == PAGE * (head_dim + value_dim) * nbytes
+    assert layout.page_nbytes == 15 * layout.head_nbytes
+
+
+def test_memory_is_counted_in_whole_pages() -> None:
+    layout = KVLayout(n_layers=2, n_kv_heads=1, head_dim=64, kv_type="f16")
+    pages = [layout.nbytes(n) // layout.page_nbytes for n in (0, 1, PAGE, PAGE + 1, 4096)]
+    assert pages == [0, 1, 1, 2, 32]
+
+
+def test_a_page_of_positions_is_whole_vectors() -> None:
+    assert PAGE % 32 == 0  # attention takes scores in pairs of 16 keys

@@ -1,0 +1,228 @@
+"""Small random models in memory, and their forward pass in float64.
+
+Run as a program, it prints a digest of a model's logits: tests compare processes by it.
+
+    python small_models.py ISA CACHE_FOLDER
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.engine.engine import Engine, Span
+from halfbyte.engine.weights import ROPE_FREQS, Matrix, ModelWeights, expected_shapes
+from halfbyte.families.config import ModelConfig, RopeConfig
+from halfbyte.kernels.layouts.activations import padded
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS, pack
+from halfbyte.kernels.pool import Pool
+
+F64 = NDArray[np.float64]
+N_CTX = 1024
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What makes one model: `format_of` a format's name or a rule from a tensor's name to it."""
+
+    format_of: str | Callable[[str], str]
+    kv_type: str
+    dim: int
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    hidden_dim: int
+    vocab_size: int
+    n_layers: int = 2
+    is_tied: bool = False
+    architecture: str = "llama"
+    rope_factor: float = 1
+    sliding_window: int = 0
+    has_divisors: bool = False
+
+    def config(self) -> ModelConfig:
+        """As a file would state it."""
+        return ModelConfig(
+            architecture=self.architecture, name="small", dim=self.dim, hidden_dim=self.hidden_dim,
+            n_layers=self.n_layers, n_heads=self.n_heads, n_kv_heads=self.n_kv_heads,
+            head_dim=self.head_dim, vocab_size=self.vocab_size, n_ctx_train=N_CTX,
+            norm_eps=1e-5, rope=RopeConfig(1e4, self.rope_factor),
+            sliding_window=self.sliding_window,
+        )  # fmt: skip
+
+
+def _every_format(name: str) -> str:
+    for part, fmt in (
+        ("token_embd", "Q4_1"), ("attn_q", "Q8_0"), ("attn_k", "Q4_0"), ("attn_v", "F16"),
+        ("attn_output", "Q4_0"), ("ffn_gate", "BF16"), ("ffn_up", "F32"), ("ffn_down", "Q4_1"),
+    ):  # fmt: skip
+        if part in name:
+            return fmt
+    return "Q8_0"
+
+
+# Multi-query, grouped and full attention; rows that fill no tile and rows that do; tied and not.
+SHAPES = {
+    "F32": Shape("F32", "f32", 48, 3, 1, 16, 100, 70),
+    "F16": Shape("F16", "f32", 96, 4, 2, 24, 80, 64),
+    "BF16": Shape("BF16", "f32", 72, 4, 4, 18, 52, 45, is_tied=True),
+    "Q8_0": Shape("Q8_0", "f16", 128, 4, 2, 32, 160, 333),
+    "Q4_0": Shape("Q4_0", "f16", 128, 8, 8, 16, 192, 333, is_tied=True),
+    "Q4_1": Shape("Q4_1", "f32", 192, 3, 1, 64, 96, 257),
+    "F32-f16-cache": Shape("F32", "f16", 80, 2, 1, 40, 33, 97),
+    "mix": Shape(_every_format, "f16", 128, 4, 2, 32, 224, 301),
+    # Biases of q, k and v and a group that is no power of two; a window; both scalings of RoPE.
+    "Qwen2": Shape("F32", "f32", 112, 7, 1, 16, 96, 150, architecture="qwen2"),
+    "window": Shape("Q4_0", "f16", 96, 4, 2, 24, 96, 150, sliding_window=50, rope_factor=4),
+    "Llama3": Shape("F32", "f32", 96, 3, 1, 32, 64, 99, has_divisors=True),
+}
+
+
+@dataclass
+class Model:
+    """A model's configuration, its packed weights and what they stand for."""
+
+    shape: Shape
+    config: ModelConfig
+    weights: ModelWeights
+    exact: dict[str, NDArray[np.float32]]
+
+    def engine(self, pool: Pool) -> Engine:
+        """An engine of its own; the weights are shared."""
+        return Engine(self.config, self.weights, pool, self.shape.kv_type, N_CTX)
+
+    def tokens(self, n: int, seed: int = 0) -> list[int]:
+        """Random token ids."""
+        return np.random.default_rng(seed).integers(0, self.shape.vocab_size, n).tolist()
+
+
+def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
+    """Random weights that keep activations at size 1."""
+    rng = np.random.default_rng(seed)
+    config, weights = shape.config(), ModelWeights(np.empty(0, np.uint8))
+    arrays, exact = [], {}
+    if shape.has_divisors:
+        weights.rope_divisors = np.geomspace(1, 8, config.head_dim // 2)
+    for name, dims in expected_shapes(config).items():
+        if name == ROPE_FREQS or (shape.is_tied and name == "output.weight"):
+            continue
+        if len(dims) == 1:
+            exact[name] = (1 + 0.1 * rng.standard_normal(dims)).astype(np.float32)
+            row = np.zeros(padded(dims[0]), np.float32)
+            row[: dims[0]] = exact[name]
+            weights.vectors[name] = row.ctypes.data
+            arrays.append(row)
+            continue
+        format_of = shape.format_of
+        fmt = PANEL_FORMATS[format_of if isinstance(format_of, str) else format_of(name)]
+        kind = gguf.GGMLQuantizationType[fmt.name]
+        w = (rng.standard_normal(dims) / np.sqrt(dims[1])).astype(np.float32)
+        rows = gguf.quants.quantize(w, kind).view(np.uint8).reshape(dims[0], -1)
+        exact[name] = gguf.quants.dequantize(rows, kind).astype(np.float32).reshape(dims)
+        packed = np.empty(fmt.nbytes(*dims), np.uint8)
+        pack(pool, rows, fmt, dims[1], packed)
+        weights.matrices[name] = Matrix(fmt, *dims, packed.ctypes.data)
+        arrays.append(packed)
+    weights.test_arrays = arrays  # keeps them alive
+    return Model(shape, config, weights, exact)
+
+
+def run(
+    engine: Engine, tokens: Sequence[int], chunks: Sequence[int], sequence: object = None
+) -> NDArray[np.float32]:
+    """Logits (T, V) of tokens that are given chunk by chunk to a new sequence, or to one's end."""
+    assert sum(chunks) == len(tokens)
+    sequence = sequence or engine.new_sequence()
+    out, at = [], 0
+    for n in chunks:
+        out.append(engine.forward([Span(sequence, tokens[at : at + n], n)]))
+        at += n
+    return np.concatenate(out)
+
+
+def reference_logits(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> F64:
+    """The same model in float64 without a cache.
+
+    With `rounds`, numbers are rounded where halfbyte says that it rounds more than floats do:
+    8-bit inputs of quantized matrices (activations.py), keys and values as the cache keeps them.
+    """
+    c = model.config
+    n, d = len(tokens), c.head_dim
+    w = {name: value.astype(np.float64) for name, value in model.exact.items()}
+    angles = np.arange(n)[:, None] / c.rope.factor * c.rope.theta ** (-np.arange(0, d, 2) / d)
+    if model.weights.rope_divisors is not None:
+        angles /= model.weights.rope_divisors
+    turns = np.exp(1j * angles)[:, None]
+    hidden = ~np.tril(np.ones((n, n), bool))
+    if c.sliding_window:
+        hidden |= np.tril(np.ones((n, n), bool), -c.sliding_window)
+    x = w["token_embd.weight"][tokens]
+
+    def norm(x: F64, name: str) -> F64:
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + c.norm_eps) * w[name]
+
+    def product(x: F64, name: str) -> F64:
+        is_quantized = model.weights.matrices[name].format.is_quantized
+        y = (_as_int8(x) if rounds and is_quantized else x) @ w[name].T
+        return y + w.get(name.replace("weight", "bias"), 0)
+
+    def rope(x: F64) -> F64:
+        turned = (x[..., 0::2] + 1j * x[..., 1::2]) * turns
+        return np.stack([turned.real, turned.imag], -1).reshape(x.shape)
+
+    def kept(x: F64) -> F64:
+        x = x.astype(np.float16).astype(np.float64) if rounds and _is_f16(model) else x
+        return x.repeat(c.n_heads // c.n_kv_heads, axis=1)
+
+    for i in range(c.n_layers):
+        at = f"blk.{i}."
+        h = norm(x, at + "attn_norm.weight")
+        q, k, v = (product(h, f"{at}attn_{name}.weight").reshape(n, -1, d) for name in "qkv")
+        q, k, v = rope(q), kept(rope(k)), kept(v)
+        scores = np.einsum("thd,shd->hts", q, k) / np.sqrt(d)
+        scores = np.where(hidden, -np.inf, scores)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        weights /= weights.sum(-1, keepdims=True)
+        mixed = np.einsum("hts,shd->thd", weights, v).reshape(n, -1)
+        x = x + product(mixed, at + "attn_output.weight")
+        h = norm(x, at + "ffn_norm.weight")
+        gate, up = (product(h, f"{at}ffn_{name}.weight") for name in ("gate", "up"))
+        x = x + product(gate / (1 + np.exp(-gate)) * up, at + "ffn_down.weight")
+    is_tied = "output.weight" not in w
+    name = "token_embd.weight" if is_tied else "output.weight"
+    return product(norm(x, "output_norm.weight"), name)
+
+
+def _as_int8(x: F64) -> F64:
+    blocks = x.reshape(len(x), -1, 32)
+    step = np.abs(blocks).max(-1, keepdims=True) / 127
+    return (np.rint(blocks / step) * step).reshape(x.shape)
+
+
+def _is_f16(model: Model) -> bool:
+    return model.shape.kv_type == "f16"
+
+
+def main(isa: str, cache: str) -> None:
+    """Print a digest per model, each of a prompt in two chunks and some single tokens."""
+    from halfbyte.kernels.compiler import jit, target
+
+    target.force(isa)
+    jit.set_cache_root(Path(cache))
+    for name in ("mix", "F32", "Qwen2", "window"):
+        pool = Pool(2)
+        model = build(SHAPES[name], pool)
+        logits = run(model.engine(pool), model.tokens(140), [90, 40, *[1] * 10])
+        pool.close()
+        print(name, logits.shape, hashlib.sha256(np.ascontiguousarray(logits)).hexdigest())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

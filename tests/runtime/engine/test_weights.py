@@ -1,0 +1,204 @@
+"""Binding a file's tensors: all faults at once, nothing ignored, everything packed."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import gguf
+import numpy as np
+import pytest
+
+import halfbyte
+from halfbyte.engine.weights import ModelWeights, check_tensors, load_weights
+from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.families.config import ModelConfig
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.kernels.layouts.panels import lookup_kernel, n_panels
+from halfbyte.kernels.pool import Pool
+
+Tensors = dict[str, tuple[np.ndarray, gguf.GGMLQuantizationType]]
+
+
+def rewrite(
+    source: Path, target: Path, change: Callable[[Tensors], None], architecture: str = "llama"
+) -> Path:
+    """Copy a file with its tensors changed."""
+    reader = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(target, architecture)
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name == "general.architecture":
+            continue
+        value_type = field.types[0]
+        sub_type = field.types[-1] if value_type == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, field.contents(), value_type, sub_type)
+    tensors: Tensors = {t.name: (t.data, t.tensor_type) for t in reader.tensors}
+    change(tensors)
+    for name, (data, qtype) in tensors.items():
+        writer.add_tensor(name, np.ascontiguousarray(data), raw_dtype=qtype)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target
+
+
+def test_rewriting_changes_nothing_by_itself(tiny_gguf: Path, tmp_path: Path) -> None:
+    copy = rewrite(tiny_gguf, tmp_path / "copy.gguf", lambda tensors: None)
+    with halfbyte.load(tiny_gguf) as a, halfbyte.load(copy) as b:
+        assert (a.logits([1, 5, 9]) == b.logits([1, 5, 9])).all()
+
+
+def test_all_missing_tensors_are_named(tiny_gguf: Path, tmp_path: Path) -> None:
+    def drop(tensors: Tensors) -> None:
+        del tensors["blk.0.attn_q.weight"], tensors["blk.1.ffn_norm.weight"]
+
+    with pytest.raises(ModelFileError, match=r"blk\.0\.attn_q.*blk\.1\.ffn_norm"):
+        halfbyte.load(rewrite(tiny_gguf, tmp_path / "bad.gguf", drop))
+
+
+def test_all_misshapen_tensors_are_named(tiny_gguf: Path, tmp_path: Path) -> None:
+    def cut(tensors: Tensors) -> None:
+        for name in ("blk.0.ffn_up.weight", "blk.1.attn_k.weight"):
+            data, qtype = tensors[name]
+            tensors[name] = data[:-1], qtype
+
+    with pytest.raises(ModelFileError, match=r"blk\.0\.ffn_up.*blk\.1\.attn_k|attn_k.*ffn_up"):
+        halfbyte.load(rewrite(tiny_gguf, tmp_path / "bad.gguf", cut))
+
+
+def test_tensors_that_would_be_ignored_are_refused(tiny_gguf: Path, tmp_path: Path) -> None:
+    def add(tensors: Tensors) -> None:
+        tensors["blk.0.attn_q.bias"] = np.zeros(64, np.float32), gguf.GGMLQuantizationType.F32
+
+    with pytest.raises(UnsupportedModelError, match=r"attn_q\.bias"):
+        halfbyte.load(rewrite(tiny_gguf, tmp_path / "bad.gguf", add))
+
+
+def test_bad_divisors_of_the_frequencies_are_refused(tiny_gguf: Path, tmp_path: Path) -> None:
+    divisors = np.ones(8, np.float32)
+
+    def add(tensors: Tensors) -> None:
+        tensors["rope_freqs.weight"] = divisors, gguf.GGMLQuantizationType.F32
+
+    with (
+        halfbyte.load(rewrite(tiny_gguf, tmp_path / "ones.gguf", add)) as model,
+        halfbyte.load(tiny_gguf) as plain,
+    ):
+        assert (model.logits([5, 6, 7]) == plain.logits([5, 6, 7])).all()
+    for i, bad in enumerate((0.0, -1.0, np.nan, np.inf)):
+        divisors[3] = bad
+        with pytest.raises(ModelFileError, match=r"rope_freqs\.weight"):
+            halfbyte.load(rewrite(tiny_gguf, tmp_path / f"{i}.gguf", add))
+    divisors = np.ones(7, np.float32)
+    with pytest.raises(ModelFileError, match=r"rope_freqs\.weight"):
+        halfbyte.load(rewrite(tiny_gguf, tmp_path / "short.gguf", add))
+
+
+def test_missing_biases_are_named(
+    benchmark_module: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    tiny_llama = benchmark_module("tiny_llama")
+    tiny = tiny_llama.Tiny("tiny", 5, 64, 96, 1, 4, 2, 16, 331, 1e6, tied=True, kind="qwen2")
+    tiny_llama.save(tiny, tmp_path)
+    halfbyte.convert(tmp_path, tmp_path / "qwen2.gguf", type="f16", measure=False)
+
+    def drop(tensors: Tensors) -> None:
+        del tensors["blk.0.attn_k.bias"]
+
+    bad = rewrite(tmp_path / "qwen2.gguf", tmp_path / "bad.gguf", drop, "qwen2")
+    with pytest.raises(ModelFileError, match=r"blk\.0\.attn_k\.bias"):
+        halfbyte.load(bad)
+
+
+def test_tied_embeddings_have_no_second_copy(tiny_gguf: Path, tmp_path: Path) -> None:
+    def tie(tensors: Tensors) -> None:
+        del tensors["output.weight"]
+
+    with halfbyte.load(rewrite(tiny_gguf, tmp_path / "tied.gguf", tie)) as model:
+        weights = model._engine.weights
+        assert weights.output is weights.matrices["token_embd.weight"]
+        with halfbyte.load(tiny_gguf) as untied:
+            assert weights.nbytes < untied._engine.weights.nbytes
+            assert (model.logits([5]) != untied.logits([5])).any()
+
+
+def test_norms_may_be_half_precision(tiny_gguf: Path, tmp_path: Path) -> None:
+    def halve(tensors: Tensors) -> None:
+        for name, (data, _) in tensors.items():
+            if "norm" in name:
+                tensors[name] = data.astype(np.float16), gguf.GGMLQuantizationType.F16
+
+    with halfbyte.load(rewrite(tiny_gguf, tmp_path / "half.gguf", halve)) as model:
+        assert np.isfinite(model.logits([5])).all()
+
+
+@pytest.mark.parametrize("name", ["blk.1.attn_norm.weight", "blk.0.ffn_up.weight", "output.weight"])
+def test_weights_that_are_no_numbers_are_named(tiny_gguf: Path, tmp_path: Path, name: str) -> None:
+    def spoil(tensors: Tensors) -> None:
+        data, qtype = tensors[name]
+        data = np.array(data)
+        if data.dtype == np.float32:
+            data[5] = np.inf
+        else:
+            data[7, 34:36] = np.frombuffer(np.float16(np.nan).tobytes(), np.uint8)  # a scale
+        tensors[name] = data, qtype
+
+    with pytest.raises(ModelFileError, match="finite") as caught:
+        halfbyte.load(rewrite(tiny_gguf, tmp_path / "nan.gguf", spoil))
+    assert caught.value.field == name
+
+
+@pytest.mark.parametrize("kind", ["f32", "f16", "bf16", "q4_1"])
+def test_every_type_is_searched_for_nan(tiny_folder: Path, tmp_path: Path, kind: str) -> None:
+    halfbyte.convert(tiny_folder, tmp_path / "good.gguf", type=kind, measure=False)
+    halfbyte.load(tmp_path / "good.gguf").close()
+
+    def spoil(tensors: Tensors) -> None:
+        data, qtype = tensors["blk.0.attn_v.weight"]
+        data = np.array(data)
+        raw = data.view(np.uint8).reshape(data.shape[0], -1)
+        raw[31, 2:4] = 0xFF, 0x7F  # the high half of a float, a half or the minimum of a block
+        if kind in ("f16", "bf16"):
+            raw[31, 2:4] = 0x80, 0x7F
+        tensors["blk.0.attn_v.weight"] = data, qtype
+
+    with pytest.raises(ModelFileError, match="finite"):
+        halfbyte.load(rewrite(tmp_path / "good.gguf", tmp_path / "nan.gguf", spoil))
+
+
+def load(path: Path) -> tuple[ModelWeights, GGUFFile]:
+    pool = Pool(2)
+    file = GGUFFile.open(path)
+    config = ModelConfig.from_gguf(file)
+    check_tensors(file, config)
+    steps: list[tuple[int, int]] = []
+    weights = load_weights(file, config, pool, lambda done, total: steps.append((done, total)))
+    pool.close()
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+    assert steps[-1][0] == steps[-1][1]
+    return weights, file
+
+
+def test_packed_rows_are_the_files_rows(tiny_gguf: Path) -> None:
+    weights, file = load(tiny_gguf)
+    reader = {t.name: t for t in gguf.GGUFReader(tiny_gguf).tensors}
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)
+    for name, matrix in weights.matrices.items():
+        rows = gguf.quants.dequantize(reader[name].data, reader[name].tensor_type)
+        lookup = call(lookup_kernel(matrix.format.name).address)
+        out = np.empty(matrix.n_inputs, np.float32)
+        units = matrix.format.n_units(matrix.n_inputs)
+        for row in (0, 1, matrix.n_rows - 1):
+            lookup(matrix.address, n_panels(matrix.n_rows), units, row, out.ctypes.data)
+            assert (out == rows[row]).all(), (name, row)
+    file.close()
+
+
+def test_the_bytes_of_a_token_are_its_matrices(tiny_gguf: Path) -> None:
+    weights, file = load(tiny_gguf)
+    file.close()
+    layers = sum(m.nbytes for n, m in weights.matrices.items() if n.startswith("blk."))
+    assert weights.nbytes_per_token == layers + weights.matrices["output.weight"].nbytes

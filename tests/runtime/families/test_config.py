@@ -1,0 +1,159 @@
+"""Hyperparameters: read as they stand, refused when missing, out of range or not supported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.families.config import ModelConfig
+from halfbyte.gguf.file import GGUFFile
+
+GOOD: dict[str, object] = {
+    "llama.context_length": 16384,
+    "llama.embedding_length": 96,
+    "llama.block_count": 3,
+    "llama.feed_forward_length": 200,
+    "llama.attention.head_count": 4,
+    "llama.attention.head_count_kv": 2,
+    "llama.attention.layer_norm_rms_epsilon": 1e-6,
+    "llama.rope.freq_base": 1e6,
+}
+
+
+def read(tmp_path: Path, changes: dict[str, object], architecture: str = "llama") -> ModelConfig:
+    path = tmp_path / "config.gguf"
+    writer = gguf.GGUFWriter(path, architecture)
+    for key, value in (GOOD | changes).items():
+        if isinstance(value, bool):
+            writer.add_bool(key, value)
+        elif isinstance(value, int):
+            writer.add_uint32(key, value)
+        elif isinstance(value, float):
+            writer.add_float32(key, value)
+        elif isinstance(value, str):
+            writer.add_string(key, value)
+    writer.add_token_list([b"a", b"b", b"c"])
+    writer.add_tensor("t", np.zeros(4, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with GGUFFile.open(path) as file:
+        return ModelConfig.from_gguf(file)
+
+
+def test_everything_is_read(tmp_path: Path) -> None:
+    config = read(tmp_path, {"general.name": "Code Llama"})
+    assert (config.dim, config.hidden_dim, config.n_layers) == (96, 200, 3)
+    assert (config.n_heads, config.n_kv_heads, config.head_dim) == (4, 2, 24)
+    assert (config.vocab_size, config.n_ctx_train, config.name) == (3, 16384, "Code Llama")
+    assert config.norm_eps == np.float32(1e-6)
+    assert config.rope.theta == 1e6
+
+
+def test_what_absence_means(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = read(tmp_path, {"llama.attention.head_count_kv": None, "llama.rope.freq_base": None})
+    assert config.n_kv_heads == 4
+    assert config.rope.theta == 10000.0
+    assert "rope.freq_base" in caplog.text
+
+
+def test_code_llama_without_its_base_is_refused(tmp_path: Path) -> None:
+    changes = {"general.name": "codellama_7b", "llama.rope.freq_base": None}
+    with pytest.raises(ModelFileError, match="old converter"):
+        read(tmp_path, changes)
+
+
+def test_a_head_dimension_of_its_own(tmp_path: Path) -> None:
+    lengths = {"llama.attention.key_length": 32, "llama.attention.value_length": 32}
+    assert read(tmp_path, lengths).head_dim == 32
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((key, None) for key in GOOD if "head_count_kv" not in key and "freq_base" not in key),
+        ("llama.block_count", 0),
+        ("llama.block_count", 2**31),
+        ("llama.embedding_length", 2**32 - 1),
+        ("llama.embedding_length", "96"),
+        ("llama.embedding_length", 96.0),
+        ("llama.attention.head_count", 10),
+        ("llama.attention.head_count", True),
+        ("llama.attention.head_count_kv", 3),
+        ("llama.attention.head_count_kv", 0),
+        ("llama.attention.layer_norm_rms_epsilon", 0.0),
+        ("llama.attention.layer_norm_rms_epsilon", float("nan")),
+        ("llama.rope.freq_base", float("inf")),
+        ("llama.rope.freq_base", -1.0),
+        ("llama.vocab_size", 4),
+        ("llama.context_length", 0),
+    ],
+)
+def test_missing_mistyped_and_impossible_numbers(tmp_path: Path, key: str, value: object) -> None:
+    with pytest.raises(ModelFileError) as caught:
+        read(tmp_path, {key: value})
+    assert caught.value.field == key
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("llama.rope.scaling.type", "yarn"),
+        ("llama.expert_count", 8),
+        ("llama.rope.dimension_count", 12),
+        ("llama.attention.value_length", 16),
+        ("llama.attention.key_length", 14),
+        ("llama.attention.key_length", 33),
+    ],
+)
+def test_variations_that_do_not_run_are_named(tmp_path: Path, key: str, value: object) -> None:
+    with pytest.raises(UnsupportedModelError):
+        read(tmp_path, {key: value})
+
+
+def test_too_many_heads_for_one_key_are_refused(tmp_path: Path) -> None:
+    heads = {"llama.embedding_length": 16 * 65, "llama.attention.head_count": 65}
+    with pytest.raises(UnsupportedModelError, match="at most 64"):
+        read(tmp_path, heads | {"llama.attention.head_count_kv": 1})
+
+
+def test_neutral_variations_run(tmp_path: Path) -> None:
+    neutral = {"llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 1.0}
+    assert read(tmp_path, neutral | {"llama.expert_count": 0}).dim == 96
+
+
+@pytest.mark.parametrize(
+    ("keys", "factor"),
+    [
+        ({"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}, 4),
+        ({"rope.scale_linear": 4.0}, 4),
+        ({"rope.scaling.factor": 4.0}, 4),
+        ({"rope.scaling.type": "none", "rope.scaling.factor": 4.0}, 1),
+    ],
+)
+def test_linear_scaling(tmp_path: Path, keys: dict[str, object], factor: float) -> None:
+    rope = read(tmp_path, {f"llama.{key}": value for key, value in keys.items()}).rope
+    assert rope.factor == factor
+    plain = rope.theta ** (-np.arange(0, 32, 2) / 32)
+    assert np.allclose(rope.frequencies(32), plain / factor, rtol=1e-15)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("inf"), float("nan")])
+def test_factors_that_cannot_be(tmp_path: Path, factor: float) -> None:
+    with pytest.raises(ModelFileError, match=r"rope\.scaling\.factor"):
+        read(tmp_path, {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": factor})
+
+
+def test_a_sliding_window(tmp_path: Path) -> None:
+    assert read(tmp_path, {"llama.attention.sliding_window": 4096}).sliding_window == 4096
+    assert read(tmp_path, {}).sliding_window == 0
+
+
+def test_other_architectures_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModelError, match="gemma"):
+        read(tmp_path, {}, architecture="gemma")

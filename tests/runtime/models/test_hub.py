@@ -1,0 +1,264 @@
+"""halfbyte.hub against a hub of our own on 127.0.0.1."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import halfbyte
+from halfbyte.converting.convert import plan_conversion
+from halfbyte.errors import ConversionError, DownloadError
+from halfbyte.models import catalogue, hub
+from halfbyte.models.catalogue import HubModel
+from halfbyte.models.hub import RemoteFile
+
+GGUF = b"GGUF" + bytes(range(256)) * 4000
+FOLDER = {
+    "README.md": b"# model",
+    ".gitattributes": b"",
+    "config.json": b"{}",
+    "model.safetensors.index.json": b"{}",
+    "model-00001-of-00002.safetensors": b"1" * 70_000,
+    "model-00002-of-00002.safetensors": b"2" * 70_000,
+    "consolidated.safetensors": b"3" * 70_000,
+    "pytorch_model.bin": b"4" * 70_000,
+    "tokenizer.model": b"5" * 500,
+    "original/params.json": b"{}",
+}
+WANTED = [
+    "config.json",
+    "model.safetensors.index.json",
+    "tokenizer.model",
+    "model-00001-of-00002.safetensors",
+    "model-00002-of-00002.safetensors",
+]
+
+
+class Converter:
+    """Stands in for halfbyte.convert: writes what it was given."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[list[str], str, bool]] = []
+        self.error: BaseException | None = None
+
+    def __call__(
+        self,
+        src: Path,
+        dst: Path,
+        *,
+        type: str,
+        name: str,
+        measure: bool,
+        force: bool,
+        progress: Any = None,
+    ) -> None:
+        assert not name.startswith(".") and not measure
+        names = sorted(path.name for path in Path(src).iterdir() if path.is_file())
+        self.calls.append((names, type, force))
+        if self.error is not None:
+            raise self.error
+        Path(dst).write_bytes(b"converted")
+
+
+@pytest.fixture
+def converter(monkeypatch: pytest.MonkeyPatch) -> Converter:
+    fake, module = Converter(), ModuleType("halfbyte.converting")
+    module.convert = fake  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "halfbyte.converting", module)
+    return fake
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("HALFBYTE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    return tmp_path / "cache" / "models"
+
+
+@pytest.fixture
+def server(hub_server: Any, models: Path) -> Any:
+    pytest.importorskip("huggingface_hub")
+    return hub_server
+
+
+def visible(models: Path) -> list[str]:
+    return sorted(path.name for path in models.iterdir() if path.suffix != ".lock")
+
+
+def test_one_gguf(server: Any, models: Path) -> None:
+    server.repositories["org/m"] = server.Repository({"a.gguf": GGUF, "README.md": b""})
+    stages: list[tuple[str, int, int]] = []
+    path = catalogue.pull("org/m", progress=lambda *now: stages.append(now))
+    assert path == models / "org--m.gguf"
+    assert path.read_bytes() == GGUF
+    assert visible(models) == ["org--m.gguf"]
+    assert server.fetched() == ["a.gguf"]
+    assert stages[-1] == ("download org/m", len(GGUF), len(GGUF))
+    n_requests = len(server.requests)
+    assert catalogue.pull("org/m") == catalogue.resolve("org/m") == path
+    assert len(server.requests) == n_requests
+    catalogue.pull("org/m", force=True)
+    assert server.fetched() == ["a.gguf", "a.gguf"]
+
+
+def test_one_of_several_gguf(server: Any, models: Path) -> None:
+    files = {"a-Q4_0.gguf": GGUF, "a-Q8_0.gguf": GGUF * 2}
+    server.repositories["org/m"] = server.Repository(files)
+    with pytest.raises(DownloadError, match=r"name one: org/m:a-Q4_0\.gguf, org/m:a-Q8_0\.gguf"):
+        catalogue.pull("org/m")
+    path = catalogue.pull("org/m:a-Q8_0.gguf")
+    assert path.name == "org--m--a-Q8_0.gguf"
+    assert path.read_bytes() == GGUF * 2
+    with pytest.raises(DownloadError, match=r"has no file b\.gguf"):
+        catalogue.pull("org/m:b.gguf")
+
+
+def test_safetensors_are_converted(server: Any, models: Path, converter: Converter) -> None:
+    server.repositories["org/m"] = server.Repository(FOLDER)
+    path = catalogue.pull("org/m")
+    assert path.read_bytes() == b"converted"
+    assert converter.calls == [(sorted(WANTED), "q8_0", True)]
+    assert server.fetched() == WANTED
+    assert visible(models) == ["org--m.gguf"]
+
+
+def test_a_folder_of_the_hub_loads_by_name(server: Any, models: Path, tiny_folder: Path) -> None:
+    files = {path.name: path.read_bytes() for path in tiny_folder.iterdir()}
+    server.repositories["org/Tiny-hf"] = server.Repository(files)
+    with halfbyte.load("org/Tiny-hf") as model:
+        assert model.config.name == "Tiny-hf"
+        assert model.path == str(models / "org--Tiny-hf.gguf")
+        assert len(model.complete([1, 5], max_tokens=3, stop_tokens=[]).tokens) <= 3
+
+
+def test_a_folder_of_the_hub_is_converted_by_name(
+    server: Any, models: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    files = {path.name: path.read_bytes() for path in tiny_folder.iterdir()}
+    server.repositories["org/Tiny-hf"] = server.Repository(files)
+    with pytest.raises(DownloadError, match="not in"):  # a dry run fetches nothing
+        plan_conversion("org/Tiny-hf", type="q4_0")
+    report = halfbyte.convert("org/Tiny-hf", tmp_path / "x.gguf", type="q4_0", measure=False)
+    with halfbyte.load(report.path) as model:
+        assert model.config.name == "Tiny-hf"
+    assert visible(models) == [] and not list(models.glob(".*.download"))
+
+
+def test_a_catalogue_name(server: Any, models: Path, converter: Converter) -> None:
+    server.repositories["codellama/CodeLlama-7b-Python-hf"] = server.Repository(FOLDER)
+    assert catalogue.resolve("codellama-7b-python").name == "codellama--CodeLlama-7b-Python-hf.gguf"
+
+
+def test_files_of_the_listed_commit_are_asked_for(server: Any, models: Path) -> None:
+    commit = "f" * 40
+    server.repositories["org/m"] = server.Repository({"a.gguf": GGUF}, commit=commit)
+    catalogue.pull("org/m")
+    assert {path for _, path, _ in server.requests if "resolve" in path} == {
+        f"/org/m/resolve/{commit}/a.gguf"
+    }
+
+
+@pytest.mark.parametrize("served", [GGUF[:-1] + b"?", GGUF[:-1], GGUF + b"?"])
+def test_another_content_than_listed(server: Any, models: Path, served: bytes) -> None:
+    repository = server.Repository({"a.gguf": GGUF}, served={"a.gguf": served})
+    server.repositories["org/m"] = repository
+    with pytest.raises(DownloadError, match=r"org/m: a\.gguf: expected|consisten"):
+        catalogue.pull("org/m")
+    assert not (models / "org--m.gguf").exists()
+    repository.served.clear()
+    assert catalogue.pull("org/m").read_bytes() == GGUF
+
+
+def test_a_small_file_of_another_size(server: Any, models: Path, converter: Converter) -> None:
+    # Kept in git itself, so the hub states no SHA-256 for it.
+    server.repositories["org/m"] = server.Repository(FOLDER, served={"config.json": b"{ }"})
+    with pytest.raises(DownloadError, match=r"config\.json: expected 2 bytes, got 3"):
+        catalogue.pull("org/m")
+    assert converter.calls == []
+
+
+def test_an_interrupted_download_is_taken_up(
+    server: Any, models: Path, converter: Converter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    server.repositories["org/m"] = server.Repository(FOLDER)
+    plain = huggingface_hub.hf_hub_download
+
+    def interrupted(repo: str, name: str, **kwargs: Any) -> Any:
+        if name == WANTED[-1]:
+            raise KeyboardInterrupt
+        return plain(repo, name, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(huggingface_hub, "hf_hub_download", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            catalogue.pull("org/m")
+    assert [name for name in visible(models) if not name.startswith(".")] == []
+    assert catalogue.pull("org/m").read_bytes() == b"converted"
+    assert server.fetched() == WANTED  # none of them twice
+    assert visible(models) == ["org--m.gguf"]
+
+
+def test_what_was_begun_of_another_commit_is_removed(server: Any, models: Path) -> None:
+    old = models / ".org--m.gguf.aaaaaaaaaaaa.download"
+    old.mkdir(parents=True)
+    server.repositories["org/m"] = server.Repository({"a.gguf": GGUF})
+    catalogue.pull("org/m")
+    assert visible(models) == ["org--m.gguf"]
+
+
+@pytest.mark.parametrize("error", [ConversionError("x", "y"), KeyboardInterrupt(), OSError("z")])
+def test_a_failed_conversion(
+    server: Any, models: Path, converter: Converter, error: BaseException
+) -> None:
+    server.repositories["org/m"] = server.Repository(FOLDER)
+    converter.error = error
+    expected = DownloadError if isinstance(error, OSError) else type(error)
+    with pytest.raises(expected):
+        catalogue.pull("org/m")
+    assert not (models / "org--m.gguf").exists()
+
+
+def test_no_such_repository(server: Any, models: Path) -> None:
+    with pytest.raises(DownloadError, match="org/m: the hub's client says: "):
+        catalogue.resolve("org/m")
+
+
+def test_no_server(server: Any, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(DownloadError, match="the hub's client says"):
+        catalogue.pull("org/m")
+
+
+def test_a_commit_that_is_no_hash(server: Any, models: Path) -> None:
+    server.repositories["org/m"] = server.Repository({"a.gguf": GGUF}, commit="../../x")
+    with pytest.raises(DownloadError, match="expected a commit's hash"):
+        catalogue.pull("org/m")
+
+
+def test_without_the_client(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(DownloadError, match=r"pip install 'halfbyte\[hub\]'"):
+        catalogue.pull("codellama-7b")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["pytorch_model.bin", "config.json"], "only pickled weights"),
+        (["config.json"], "neither safetensors nor a .gguf"),
+        (["sub/model.safetensors"], "neither safetensors nor a .gguf"),
+        (["../model.safetensors", "..\\a.gguf", ".a.gguf", "a b.gguf"], "neither safetensors"),
+        ([], "neither safetensors nor a .gguf"),
+    ],
+)
+def test_nothing_to_choose(names: list[str], said: str) -> None:
+    listing = [RemoteFile(name, 1, "") for name in names]
+    with pytest.raises(DownloadError) as caught:
+        hub.choose_files(HubModel("m", "", "org/m"), listing)
+    assert said in str(caught.value)
