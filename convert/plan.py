@@ -83,9 +83,9 @@ def make_plan(source: Source, recipe: Recipe, *, pure: bool) -> Plan:
     """The tensors of `source` with the formats that `recipe` gives them."""
     planned, fallbacks = [], []
     for tensor in source.tensors:
-        chosen = recipe.choose(tensor.name, tensor.shape, source.model, pure=pure)
+        chosen = recipe.choose(tensor.name, tensor.shape, source.config, pure=pure)
         planned.append(Planned(tensor.name, tensor.shape, chosen))
-        if recipe.is_fallback(tensor.name, tensor.shape, source.model, pure=pure):
+        if recipe.is_fallback(tensor.name, tensor.shape, source.config, pure=pure):
             fallbacks.append(tensor.name)
     measuring, calibrating = _float_nbytes([tensor.shape for tensor in planned], planned)
     return Plan(

@@ -15,32 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from halfbyte.errors import RequestError
+from halfbyte.families.config import ModelConfig
 from halfbyte.kernels.formats.block_format import F16, F32, FORMATS, BlockFormat
 
+_N_LAYERS_70B = 80  # whose values are small and used by eight heads each
 _LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What of a model a mix looks at."""
-
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    tied: bool
-
-    @property
-    def group(self) -> int:
-        """Query heads per KV head."""
-        return self.n_heads // self.n_kv_heads
-
-    @property
-    def shares_values(self) -> bool:
-        """Whether this is a 70B model, whose values are small and used by eight heads each."""
-        return self.n_layers == 80
-
-
-Rule = Callable[[int, Shape], str | None]
+Rule = Callable[[int, ModelConfig], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +37,9 @@ class Recipe:
     file_type: int
     rules: dict[str, Rule]
 
-    def choose(self, name: str, shape: tuple[int, ...], model: Shape, *, pure: bool) -> BlockFormat:
+    def choose(
+        self, name: str, shape: tuple[int, ...], model: ModelConfig, *, pure: bool
+    ) -> BlockFormat:
         """A tensor's format, by its GGUF name; rows that do not fit take a fallback."""
         if len(shape) == 1:
             return F32
@@ -64,16 +48,18 @@ class Recipe:
             wanted = _FALLBACK.get(wanted.name, F16)
         return wanted
 
-    def is_fallback(self, name: str, shape: tuple[int, ...], model: Shape, *, pure: bool) -> bool:
+    def is_fallback(
+        self, name: str, shape: tuple[int, ...], model: ModelConfig, *, pure: bool
+    ) -> bool:
         """Whether a matrix does not get the format that is meant for it."""
         return len(shape) > 1 and shape[-1] % self._wanted(name, model, pure).block_size > 0
 
-    def _wanted(self, name: str, model: Shape, pure: bool) -> BlockFormat:
+    def _wanted(self, name: str, model: ModelConfig, pure: bool) -> BlockFormat:
         if pure or not self.usual.is_quantized:
             return self.usual
         return self._mixed(name, model)
 
-    def _mixed(self, name: str, model: Shape) -> BlockFormat:
+    def _mixed(self, name: str, model: ModelConfig) -> BlockFormat:
         if name == "output.weight" or (model.tied and name == "token_embd.weight"):
             return self.usual if self.usual.name == "Q8_0" else FORMATS["Q6_K"]
         found = _LAYER.fullmatch(name)
@@ -82,7 +68,7 @@ class Recipe:
         rule = self.rules.get(found[2])
         chosen = FORMATS[(rule(int(found[1]), model) if rule else None) or self.usual.name]
         is_values = found[2] == "attn_v"
-        if is_values and model.shares_values and chosen.name in ("Q3_K", "Q4_K"):
+        if is_values and model.n_layers == _N_LAYERS_70B and chosen.name in ("Q3_K", "Q4_K"):
             return FORMATS["Q5_K"]
         return chosen
 
@@ -114,14 +100,14 @@ def _first_part(name: str, part: int, other: str | None = None) -> Rule:
 def _more_bits(name: str) -> Rule:
     """The first and the last eighth of the layers, and every third between."""
 
-    def rule(i: int, model: Shape) -> str | None:
+    def rule(i: int, model: ModelConfig) -> str | None:
         eighth, last = model.n_layers // 8, 7 * model.n_layers // 8
         return name if i < eighth or i >= last or (i - eighth) % 3 == 2 else None
 
     return rule
 
 
-def _values_of_q2_k(i: int, model: Shape) -> str:
+def _values_of_q2_k(i: int, model: ModelConfig) -> str:
     return "Q4_K" if model.group >= 4 else "Q3_K"
 
 

@@ -7,10 +7,14 @@ import os
 import time
 
 from halfbyte import system
-from halfbyte.engine.engine import Engine, kernels_for, kv_layout
-from halfbyte.engine.weights import check_tensors, load_weights, panel_format
+from halfbyte.engine.engine import Engine
+from halfbyte.engine.program import kernels_for, kv_layout
+from halfbyte.engine.weights import load_weights, panel_format
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.from_gguf import config_from_gguf
+from halfbyte.families.registry import family_of
+from halfbyte.families.tensors import check_tensors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.layouts.kv_pages import KV_TYPES
@@ -66,9 +70,9 @@ def load(
         raise RequestError("type", expected="None: only a folder is converted", got=repr(type))
     begin = time.perf_counter()
     with GGUFFile.open(path) as file:
-        config = ModelConfig.from_gguf(file)
+        config = config_from_gguf(file)
         n_ctx = _check_ctx(ctx, config)
-        check_tensors(file, config)
+        check_tensors(file, list(family_of(config).tensors(config)))
         tokenizer = Tokenizer.from_gguf(file)
         system.set_up_kernels()
         _compile(file, config, kv_type, report)
@@ -108,9 +112,8 @@ def _check_ctx(ctx: int | None, config: ModelConfig) -> int:
 
 
 def _compile(file: GGUFFile, config: ModelConfig, kv_type: str, report: Progress) -> None:
-    matrices = {t.name: panel_format(file, t).name for t in file.tensors.values() if t.is_matrix}
-    embd = matrices["token_embd.weight"]
-    kernels = kernels_for(config, kv_type, set(matrices.values()), embd)
+    formats = {t.name: panel_format(file, t).name for t in file.tensors.values() if t.is_matrix}
+    kernels = kernels_for(config, kv_type, formats)
     begin = time.perf_counter()
     compiled = jit.compile_all(kernels, lambda done, total: report("compile", done, total))
     if compiled:

@@ -34,7 +34,7 @@ from halfbyte.kernels.quantizers.grids import (
     write_grid,
 )
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
-from halfbyte.quality.float_model import F32, GROUPS, FloatModel, Ids, LayerSource, chunks
+from halfbyte.quality.float_model import F32, FloatModel, Ids, LayerSource, chunks
 
 U8 = NDArray[np.uint8]
 
@@ -90,7 +90,7 @@ def calibrate_model(
 
     Yields:
         (name, bytes as uint8 (rows, row bytes)): the embedding, each layer's matrices in the order
-        of GROUPS, and the output matrix, if it is one of its own.
+        of FloatModel.groups, and the output matrix, if it is one of its own.
     """
     model = FloatModel(source)
     name = "token_embd.weight"
@@ -102,15 +102,15 @@ def calibrate_model(
     n_layers = source.config.n_layers
     for i in range(n_layers):
         weights = model.layer_weights(i)
-        for group in GROUPS:
-            hessian = _inputs_of(model, weights, x, group)
+        for group in model.groups(i):
+            hessian = _inputs_of(model, i, weights, x, group)
             for short in group:
                 name = f"blk.{i}.{short}.weight"
                 n = weights[short].shape[1]
                 data = calibrate(pool, weights[short], hessian, formats[name])
                 weights[short] = dequantize(data, formats[name], n)
                 yield name, data
-        model.layer(weights, x)
+        model.layer(i, weights, x)
         if progress is not None:
             progress("calibrate", i + 1, n_layers)
     if "output.weight" in source:
@@ -235,12 +235,12 @@ def _fit_block(grid: Grid, i: int, gradient: F32, h: F32) -> F32:
 
 
 def _inputs_of(
-    model: FloatModel, weights: Mapping[str, F32], x: F32, group: tuple[str, ...]
+    model: FloatModel, i: int, weights: Mapping[str, F32], x: F32, group: tuple[str, ...]
 ) -> Hessian:
-    """The Hessian of a group's inputs, the matrices before it being those in `weights`."""
+    """The Hessian of a group's inputs in layer i, the matrices before it being `weights`."""
     hessian = Hessian(weights[group[0]].shape[1])
     for chunk in chunks(x):
-        for names, inputs in model.layer_steps(weights, chunk):
+        for names, inputs in model.layer_steps(i, weights, chunk):
             if names == group:
                 hessian.add(inputs)
                 break

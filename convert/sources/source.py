@@ -6,7 +6,7 @@ A source knows its tensors under their GGUF names, one at a time as float rows, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,17 +14,18 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.converting.recipe import Shape
-from halfbyte.converting.sources.hf_config import HParams, read_hparams
+from halfbyte.converting.metadata import add_config, add_vocabulary
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.hf_tensors import MappedTensor, map_tensors
-from halfbyte.converting.vocab_keys import add_vocabulary
 from halfbyte.errors import ConversionError
-from halfbyte.families.config import ModelConfig, RopeConfig
+from halfbyte.families.config import ModelConfig
+from halfbyte.families.from_gguf import config_from_gguf
+from halfbyte.families.from_hf import config_from_hf
+from halfbyte.families.tensors import ROPE_FREQS
 from halfbyte.gguf.file import GGUFFile, TensorInfo
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.quantizers.quantize import dequantize
-from halfbyte.quality.float_model import F32, FloatConfig, GGUFSource, LayerSource
+from halfbyte.quality.float_model import F32, GGUFSource, LayerSource
 from halfbyte.tokenizer.files import read_vocabulary
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Source(Protocol):
 
     path: Path
     name: str
-    model: Shape
+    config: ModelConfig
     tensors: list[Tensor]
     files: list[Path]
 
@@ -104,26 +105,24 @@ class FolderModel:
 
     def __init__(self, path: Path) -> None:
         self._folder = HFFolder(path)
-        self._hparams = h = read_hparams(path, self._folder.config or {})
-        self._mapped = map_tensors(self._folder, h)
-        self.path, self.name = path, path.resolve().name
-        self.model = Shape(h.n_layers, h.n_heads, h.n_kv_heads, h.tied)
-        self.tensors: list[Tensor] = [_FolderTensor(tensor) for tensor in self._mapped]
-        if h.rope_divisors is not None:
-            self.tensors.append(_MadeTensor(path, "rope_freqs.weight", h.rope_divisors))
+        self.config = c = config_from_hf(path, self._folder.config or {})
+        self.path, self.name = path, c.name
+        self.tensors: list[Tensor] = [_FolderTensor(t) for t in map_tensors(self._folder, c)]
+        if c.rope.divisors is not None:
+            self.tensors.append(_MadeTensor(path, ROPE_FREQS, c.rope.divisors))
         self.files = sorted(p for p in path.iterdir() if _is_read(p, self._folder))
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
         """See Source."""
-        meta = gguf.GGUFWriter(path, self._hparams.architecture)
+        meta = gguf.GGUFWriter(path, self.config.architecture)
         meta.add_name(name)
-        _add_hparams(meta, self._hparams)
-        add_vocabulary(meta, read_vocabulary(self.path, self._hparams.vocab_size))
+        add_config(meta, self.config)
+        add_vocabulary(meta, read_vocabulary(self.path, self.config.vocab_size))
         return meta
 
     def layers(self) -> LayerSource:
         """See Source."""
-        return FolderSource(self._mapped, self._hparams)
+        return FolderSource(self.tensors, self.config)
 
     def close(self) -> None:
         """See Source."""
@@ -135,13 +134,12 @@ class FileModel:
     def __init__(self, path: Path) -> None:
         self._file = GGUFFile.open(path)
         try:
-            self._config = c = ModelConfig.from_gguf(self._file)
+            self.config = config_from_gguf(self._file)
         except BaseException:
             self._file.close()
             raise
         infos = self._file.tensors
         self.path, self.name = path, self._file.metadata.get_str("general.name", path.stem)
-        self.model = Shape(c.n_layers, c.n_heads, c.n_kv_heads, "output.weight" not in infos)
         self.tensors: list[Tensor] = [_FileTensor(self._file, info) for info in infos.values()]
         self.files = [path]
 
@@ -167,7 +165,7 @@ class FileModel:
 
     def layers(self) -> LayerSource:
         """See Source."""
-        return GGUFSource(self._file, self._config)
+        return GGUFSource(self._file, self.config)
 
     def close(self) -> None:
         """See Source."""
@@ -175,17 +173,11 @@ class FileModel:
 
 
 class FolderSource:
-    """The tensors of a Hugging Face folder, as `map_tensors` names them."""
+    """The tensors of a Hugging Face folder as whole arrays of floats."""
 
-    def __init__(self, tensors: Sequence[MappedTensor], h: HParams) -> None:
+    def __init__(self, tensors: Iterable[Tensor], config: ModelConfig) -> None:
         self._tensors = {tensor.name: tensor for tensor in tensors}
-        frequencies = RopeConfig(h.rope_theta, h.rope_factor).frequencies(h.head_dim)
-        if h.rope_divisors is not None:
-            frequencies /= np.array(h.rope_divisors, np.float32)  # as a file has them
-        self.config = FloatConfig(
-            h.n_layers, h.n_heads, h.n_kv_heads, h.head_dim, h.norm_eps, frequencies,
-            h.sliding_window, h.rotates_halves,
-        )  # fmt: skip
+        self.config = config
 
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
@@ -194,7 +186,7 @@ class FolderSource:
         """See LayerSource."""
         tensor = self._tensors[name]
         values = tensor.rows(0, tensor.shape[0])
-        tensor.source.file.release()
+        tensor.release()
         return values
 
 
@@ -272,23 +264,3 @@ def _is_read(path: Path, folder: HFFolder) -> bool:
 def largest_nbytes(tensors: Iterable[Tensor]) -> int:
     """Bytes of the largest tensor as float32."""
     return max(4 * int(np.prod(tensor.shape)) for tensor in tensors)
-
-
-def _add_hparams(meta: gguf.GGUFWriter, h: HParams) -> None:
-    meta.add_context_length(h.n_ctx)
-    meta.add_embedding_length(h.dim)
-    meta.add_block_count(h.n_layers)
-    meta.add_feed_forward_length(h.hidden_dim)
-    meta.add_head_count(h.n_heads)
-    meta.add_head_count_kv(h.n_kv_heads)
-    meta.add_key_length(h.head_dim)
-    meta.add_value_length(h.head_dim)
-    meta.add_layer_norm_rms_eps(h.norm_eps)
-    meta.add_rope_dimension_count(h.head_dim)
-    meta.add_rope_freq_base(h.rope_theta)
-    if h.rope_factor != 1.0:
-        meta.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
-        meta.add_rope_scaling_factor(h.rope_factor)
-    if h.sliding_window:
-        meta.add_sliding_window(h.sliding_window)
-    meta.add_vocab_size(h.vocab_size)

@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 
 from halfbyte.kernels.compiler.jit import Kernel, device
 from halfbyte.kernels.layouts.kv_pages import PAGE
-from halfbyte.kernels.vectors.simd import get_f32, put_f16, put_f32
+from halfbyte.kernels.vectors.simd import (
+    fma,
+    get_f32,
+    load,
+    mul,
+    put_f16,
+    put_f32,
+    splat,
+    store,
+    sum_lanes,
+)
 
 # Keys and values must stay finite: a weight of 0 makes nothing of them only then.
 _LARGEST_F16 = np.float32(65504)
@@ -71,6 +81,25 @@ def add_bias(x, bias, n):
     """x += bias, n floats."""
     for i in range(n):
         put_f32(x + 4 * i, get_f32(x + 4 * i) + get_f32(bias + 4 * i))
+
+
+@device
+def norm_head(x, weight, n, eps):
+    """x = x / sqrt(mean(x^2) + eps) * weight in place, over the n floats of a head."""
+    n_vectors = n // 16
+    squares = splat(np.float32(0))
+    for i in range(n_vectors):
+        v = load(x + 64 * i)
+        squares = fma(v, v, squares)
+    total = sum_lanes(squares)
+    for i in range(16 * n_vectors, n):
+        total += get_f32(x + 4 * i) * get_f32(x + 4 * i)
+    scale = np.float32(1) / np.sqrt(total / np.float32(n) + eps)
+    for i in range(n_vectors):
+        at = 64 * i
+        store(x + at, mul(mul(load(x + at), splat(scale)), load(weight + at)))
+    for i in range(16 * n_vectors, n):
+        put_f32(x + 4 * i, get_f32(x + 4 * i) * scale * get_f32(weight + 4 * i))
 
 
 @cache

@@ -468,6 +468,12 @@ def put_i32(tc: Any, address: Any, x: Any) -> Any:
 
 
 @intrinsic
+def put_i64(tc: Any, address: Any, x: Any) -> Any:
+    """Write a 64-bit integer."""
+    return _scalar_store(types.int64)
+
+
+@intrinsic
 def put_u16(tc: Any, address: Any, x: Any) -> Any:
     """Write a 16-bit unsigned integer."""
     return _scalar_store(types.uint16)

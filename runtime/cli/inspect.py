@@ -49,13 +49,13 @@ def run(args: argparse.Namespace) -> None:
 def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, int] | None, str]:
     """Bytes of weights and KV cache, or why halfbyte cannot run the file."""
     from halfbyte.errors import ModelFileError, RequestError
-    from halfbyte.families.config import ModelConfig
+    from halfbyte.families.from_gguf import config_from_gguf
     from halfbyte.kernels.layouts.kv_pages import KV_TYPES, KVLayout
 
     if kv_type not in KV_TYPES:
         raise RequestError("kv_type", expected=" or ".join(KV_TYPES), got=kv_type)
     try:
-        config = ModelConfig.from_gguf(file)
+        config = config_from_gguf(file)
     except ModelFileError as error:
         return None, str(error)
     n_ctx = ctx or config.n_ctx_train

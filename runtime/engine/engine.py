@@ -1,8 +1,8 @@
 """The forward pass as Python sees it: batches of tokens in, logits out.
 
-Owns the weights' tables, the buffers and the worker pool. One step runs at a time; callers from
-any thread are queued by a lock. A step takes rows of several sequences at once, and what a row
-gets does not depend on the others.
+Owns the weights, the program, the buffers and the worker pool. One step runs at a time; callers
+from any thread are queued by a lock. A step takes rows of several sequences at once, and what a
+row gets does not depend on the others.
 """
 
 from __future__ import annotations
@@ -10,34 +10,26 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.buffers import MAX_BATCH, Buffers
 from halfbyte.engine.kv_cache import Sequence
-from halfbyte.engine.weights import Matrix, ModelWeights, layer_names, vector_names
+from halfbyte.engine.program import Program, kv_layout
+from halfbyte.engine.weights import ModelWeights
 from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
-from halfbyte.kernels import step
-from halfbyte.kernels.compiler.jit import Kernel
-from halfbyte.kernels.layouts.activations import BLOCK, RECORD_NBYTES, padded
-from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
-from halfbyte.kernels.layouts.panels import lookup_kernel, n_panels, pack_kernel
-from halfbyte.kernels.pool import Pool, run_job, serve
-from halfbyte.kernels.products.matmul import (
-    VECTORS,
-    WAYS,
-    many_tokens,
-    matmul_kernel,
-    tile_tokens,
-    ways,
-)
+from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages import attention
-from halfbyte.kernels.stages.rope import rope_append_kernel, rope_table
+from halfbyte.kernels.stages.rope import rope_table
+from halfbyte.kernels.stages.words import BLOCK, STEP
+from halfbyte.kernels.step import step
 
-MAX_BATCH = 256  # rows of a step: the activations of a 7B model's layer then fit the L2 cache
 # A token's stages last microseconds, so that a chunk's ticket counts; a prompt's last milliseconds,
 # so that a thread that waits for the last chunk counts.
 _CHUNKS_PER_THREAD, _PROMPT_CHUNKS_PER_THREAD = 8, 64
@@ -54,30 +46,6 @@ class Span:
     n_out: int
 
 
-def kernels_for(config: ModelConfig, kv_type: str, formats: set[str], embd: str) -> list[Kernel]:
-    """Every kernel that a model with these weight formats uses."""
-    group, layout = config.n_heads // config.n_kv_heads, kv_layout(config, kv_type)
-    head = (kv_type, config.head_dim, layout.value_dim, group)
-    window = config.sliding_window
-    return [
-        serve,
-        run_job,
-        step.step,
-        attention.attention_kernel(*head, window),
-        attention.pages_kernel(*head, window),
-        attention.merge_kernel(*head[1:], window),
-        rope_append_kernel(*head),
-        lookup_kernel(embd),
-        *(pack_kernel(name) for name in sorted(formats)),
-        *(matmul_kernel(name, way) for name in sorted(formats) for way in ways(name)),
-    ]
-
-
-def kv_layout(config: ModelConfig, kv_type: str) -> KVLayout:
-    """The cache layout of a model."""
-    return KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type)
-
-
 class Engine:
     """Runs steps of one model. `n_ctx` bounds a sequence's length."""
 
@@ -86,8 +54,8 @@ class Engine:
     ) -> None:
         self.config, self.weights, self.pool, self.n_ctx = config, weights, pool, n_ctx
         self.layout = kv_layout(config, kv_type)
-        self._group = config.n_heads // config.n_kv_heads
-        self._query_block = attention.query_block(self._group)
+        self._query_block = attention.query_block(config.group)
+        self._partial_nbytes = attention.partial_nbytes(self.layout.value_dim, config.group)
         self.nbytes_per_token = weights.nbytes_per_token
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -97,10 +65,11 @@ class Engine:
         self._frequencies = config.rope.frequencies(config.head_dim)
         if weights.rope_divisors is not None:
             self._frequencies /= weights.rope_divisors
-        self._build_model_table()
-        self._build_buffers()
-        # A model that is dropped, not closed; a late worker may still look at these.
-        weakref.finalize(self, pool.stop, self._model_record, self._layers, self._out_rows)
+        self._buffers = Buffers(config, self.layout, pool.n_threads)
+        self.program = Program(config, weights, self.layout, self._buffers)
+        self._build_args()
+        # A model that is dropped, not closed; a late worker may still look at the records.
+        weakref.finalize(self, pool.stop, self.program)
 
     def new_sequence(self) -> Sequence:
         """An empty sequence."""
@@ -122,13 +91,27 @@ class Engine:
             self._check_usable()
             for span in spans:
                 span.sequence.reserve(span.sequence.n_past + len(span.tokens))
-            n_out = self._fill(spans)
-            logits = np.empty((n_out, self._logits_width), np.float32)
-            self._args["logits"] = logits.ctypes.data
-            self.pool.run(step.step, self._args_record.view(np.int64))
+            logits = self._fill(spans, self.program)
+            self.pool.run(step, self._words)
             for span in spans:
                 span.sequence.n_past += len(span.tokens)
             return logits[:, : self.config.vocab_size]
+
+    def repeat(self, spans: Seq[Span], program: Program) -> Callable[[], None]:
+        """A call that does some stages of a step again and again, for timing them.
+
+        What they compute goes nowhere: no sequence grows, and the model is to be used by nobody
+        else meanwhile.
+        """
+        self._check_usable()
+        for span in spans:
+            span.sequence.reserve(span.sequence.n_past + len(span.tokens))
+        logits = self._fill(spans, program)
+
+        def run(kept: NDArray[np.float32] = logits) -> None:  # the step writes there
+            self.pool.run(step, self._words)
+
+        return run
 
     def close(self) -> None:
         """Stop the workers and free the memory, after the step that may be running."""
@@ -137,7 +120,7 @@ class Engine:
                 return
             self._closed = True
             self.pool.close()
-            del self.weights, self._buffers
+            del self.weights, self.program, self._buffers
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -148,8 +131,8 @@ class Engine:
                 hint="load it in the child process, or start it with multiprocessing's 'spawn'",
             )
 
-    def _fill(self, spans: Seq[Span]) -> int:
-        """Write a step's rows, query blocks and arguments; returns the number of logit rows."""
+    def _fill(self, spans: Seq[Span], program: Program) -> NDArray[np.float32]:
+        """Write a step's rows, query blocks and arguments; returns the logits to be."""
         n_tokens = n_out = 0
         blocks: list[tuple[int, int, int, int]] = []
         for span in spans:
@@ -167,31 +150,32 @@ class Engine:
         blocks.reverse()  # the longest first: later blocks see more keys
         self._blocks[: len(blocks)] = blocks
         self._grow_rope(max(span.sequence.n_past + len(span.tokens) for span in spans))
-        args = self._args
-        args["n_tokens"], args["n_blocks"], args["n_out"] = n_tokens, len(blocks), n_out
-        args["max_chunks"] = self.max_chunks(n_tokens)
+        logits = np.empty((n_out, self._buffers.logits_width), np.float32)
+        self._set(n_tokens=n_tokens, n_blocks=len(blocks), n_out=n_out,
+                  max_chunks=self._max_chunks(n_tokens), logits=logits.ctypes.data,
+                  **program.words)  # fmt: skip
         self._split(blocks)
-        return n_out
+        return logits
 
     def _split(self, blocks: list[tuple[int, int, int, int]]) -> None:
         """Deal a single token's pages to the threads where its KV heads are too few to share."""
-        args, (_, n_queries, position, _) = self._args, blocks[0]
-        args["n_splits"] = 1
-        if len(blocks) > 1 or n_queries > 1:
-            return
-        args["n_splits"], args["first_page"] = self.page_splits(position)
-        if args["n_splits"] > 1:
-            nbytes = (position // PAGE + 1) * self.config.n_kv_heads * self._model["partial_nbytes"]
+        _, n_queries, position, _ = blocks[0]
+        n_splits, first_page = 1, 0
+        if len(blocks) == 1 and n_queries == 1:
+            n_splits, first_page = self._page_splits(position)
+        self._set(n_splits=n_splits, first_page=first_page)
+        if n_splits > 1:
+            nbytes = (position // PAGE + 1) * self.config.n_kv_heads * self._partial_nbytes
             if self._partials.nbytes < nbytes:
-                self._partials = np.zeros(2 * int(nbytes), np.uint8)
-            args["partials"] = self._partials.ctypes.data
+                self._partials = np.zeros(2 * nbytes, np.uint8)
+            self._set(partials=self._partials.ctypes.data)
 
-    def max_chunks(self, n_tokens: int) -> int:
+    def _max_chunks(self, n_tokens: int) -> int:
         """Into how many chunks a matrix product is dealt at most."""
         per_thread = _CHUNKS_PER_THREAD if n_tokens < _PROMPT_TOKENS else _PROMPT_CHUNKS_PER_THREAD
         return per_thread * self.pool.n_threads
 
-    def page_splits(self, position: int) -> tuple[int, int]:
+    def _page_splits(self, position: int) -> tuple[int, int]:
         """In how many parts a single token's pages are dealt out, and the first page."""
         n_threads, n_kv_heads = self.pool.n_threads, self.config.n_kv_heads
         first = attention.first_page(position, self.config.sliding_window)
@@ -208,107 +192,29 @@ class Engine:
         want = -(-max(n_positions, min(2 * have, self.n_ctx)) // PAGE) * PAGE
         pages = [rope_table(i, i + PAGE, self._frequencies) for i in range(have, want, PAGE)]
         self._rope = np.concatenate([self._rope, *pages])
-        self._model["rope_table"] = self._rope.ctypes.data
+        self._set(rope_table=self._rope.ctypes.data)
 
-    def _build_model_table(self) -> None:
-        c, w, layout = self.config, self.weights, self.layout
-        linear = np.dtype([(name, np.int64) for name in step.LINEAR])
-        layer = np.dtype([*((name, np.int64) for name in step.VECTORS), ("matrices", linear, (7,))])
-        self._layers = np.zeros(c.n_layers, layer)
-        for i, row in enumerate(self._layers):
-            for name, tensor in zip(step.VECTORS, vector_names(i), strict=True):
-                row[name] = w.vectors.get(tensor, 0)
-            for j, name in enumerate(layer_names(i)):
-                row["matrices"][j] = _linear(w.matrices[name])
-        head = (layout.kv_type, c.head_dim, layout.value_dim, self._group)
-        embd = w.matrices["token_embd.weight"]
-        model = np.dtype([*((name, np.int64) for name in step.MODEL), ("output", linear)])
-        self._model_record = np.zeros(1, model)
-        self._model = self._model_record[0]
-        for name, value in {
-            "n_layers": c.n_layers,
-            "layers": self._layers.ctypes.data,
-            "dim": c.dim,
-            "q_dim": c.n_heads * c.head_dim,
-            "head_dim": c.head_dim,
-            "n_kv_heads": c.n_kv_heads,
-            "group": self._group,
-            "tile": tile_tokens(VECTORS),
-            "norm_eps": int(np.float32(c.norm_eps).view(np.int32)),
-            "head_nbytes": layout.head_nbytes,
-            "attention": attention.attention_kernel(*head, c.sliding_window).address,
-            "attention_pages": attention.pages_kernel(*head, c.sliding_window).address,
-            "attention_merge": attention.merge_kernel(*head[1:], c.sliding_window).address,
-            "partial_nbytes": attention.partial_nbytes(layout.value_dim, self._group),
-            "rope_append": rope_append_kernel(*head).address,
-            "embd_lookup": lookup_kernel(embd.format.name).address,
-            "embd_w": embd.address,
-            "embd_n_panels": n_panels(embd.n_rows),
-            "embd_n_units": embd.format.n_units(embd.n_inputs),
-            "output_norm": w.vectors["output_norm.weight"],
-            "output": _linear(w.output),
-        }.items():
-            self._model[name] = value
-
-    def _build_buffers(self) -> None:
-        c, layout = self.config, self.layout
-        q, kv = (32 * _strips(n * c.head_dim) for n in (c.n_heads, c.n_kv_heads))
-        dim, hidden = padded(c.dim), padded(c.hidden_dim)
-        attended = padded(c.n_heads * c.head_dim) + 32
-        n_records = max(dim, attended) // BLOCK * RECORD_NBYTES
-        work = max(4 * attention.scratch_floats(layout.value_dim), 2 * MAX_BATCH * 128)
-        scratch = 4 * dim + n_records + work
-        self._logits_width = 32 * _strips(c.vocab_size)
+    def _build_args(self) -> None:
+        """The words of a step (words.STEP), and the rows that it is told of."""
+        b = self._buffers
+        self._words = np.zeros(len(STEP), np.int64)
         self._tokens, self._positions, self._pages, self._out_rows = np.zeros(
             (4, MAX_BATCH), np.int64
         )
-        self._blocks = np.zeros((MAX_BATCH, step.BLOCK_WORDS), np.int64)
-        sizes = {
-            "x": 4 * dim * MAX_BATCH,
-            "normed": 4 * dim * MAX_BATCH,
-            "records": n_records * MAX_BATCH,
-            "qkv": 4 * (q + 2 * kv) * MAX_BATCH + 256,
-            "attended": 4 * attended * MAX_BATCH,
-            "hidden": 4 * hidden * MAX_BATCH,
-            "scratch": scratch * self.pool.n_threads,
-        }
-        self._buffers = {
-            name: np.zeros(nbytes // 8 + 16, np.int64) for name, nbytes in sizes.items()
-        }
-        self._args_record = np.zeros(1, np.dtype([(name, np.int64) for name in step.ARGS]))
-        self._args = self._args_record[0]
-        for name, value in {
-            "model": self._model_record.ctypes.data,
-            "tokens": self._tokens.ctypes.data,
-            "positions": self._positions.ctypes.data,
-            "pages": self._pages.ctypes.data,
-            "blocks": self._blocks.ctypes.data,
-            "out_rows": self._out_rows.ctypes.data,
-            "logits_stride": 4 * self._logits_width,
-            "x_stride": 4 * dim,
-            "qkv_stride": 4 * (q + 2 * kv),
-            "attended_stride": 4 * attended,
-            "hidden_stride": 4 * hidden,
-            "scratch_stride": scratch,
-            "gate_up_at": 4 * dim + n_records,
-            **{name: buffer.ctypes.data for name, buffer in self._buffers.items()},
-        }.items():
-            self._args[name] = value
+        self._blocks = np.zeros((MAX_BATCH, len(BLOCK)), np.int64)
+        self._set(
+            tokens=self._tokens.ctypes.data,
+            positions=self._positions.ctypes.data,
+            pages=self._pages.ctypes.data,
+            blocks=self._blocks.ctypes.data,
+            out_rows=self._out_rows.ctypes.data,
+            logits_stride=4 * b.logits_width,
+            scratch_stride=b.scratch.stride,
+            own_normed=b.scratch.address,
+            own_records=b.scratch.address + b.records_at,
+            work=b.scratch.address + b.work_at,
+        )
 
-
-def _strips(n_rows: int) -> int:
-    return n_panels(n_rows) // 2
-
-
-def _linear(matrix: Matrix) -> tuple[int, ...]:
-    """A matrix as the step reads it (step.LINEAR)."""
-    fmt = matrix.format
-    have = ways(fmt.name)
-    return (
-        *(matmul_kernel(fmt.name, way).address if way in have else 0 for way in WAYS),
-        matrix.address,
-        n_panels(matrix.n_rows),
-        fmt.n_units(matrix.n_inputs),
-        int(fmt.is_quantized),
-        *many_tokens(),
-    )
+    def _set(self, **words: int) -> None:
+        for name, value in words.items():
+            self._words[getattr(STEP, name) // 8] = value

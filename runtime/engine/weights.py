@@ -1,7 +1,7 @@
 """From the tensors of a GGUF file to packed panels in memory.
 
-All faults of a file are found before anything is allocated and reported together. Each tensor is
-packed straight from the mapped file, whose pages are then given back, so memory holds one copy.
+The file was checked before (families/tensors.py). Each tensor is packed straight from the mapped
+file, whose pages are then given back, so memory holds one copy.
 """
 
 from __future__ import annotations
@@ -13,19 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import EngineError, ModelFileError, UnsupportedModelError
-from halfbyte.families.config import ModelConfig, interleaved_rows
+from halfbyte.families.config import ModelConfig
+from halfbyte.families.registry import family_of
+from halfbyte.families.tensors import OUTPUT, ROPE_FREQS
 from halfbyte.gguf.file import GGUFFile, TensorInfo
 from halfbyte.kernels.formats.block_format import FORMATS
 from halfbyte.kernels.layouts.activations import padded
-from halfbyte.kernels.layouts.panels import PANEL_FORMATS, PanelFormat, n_panels, pack
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS, PanelFormat, pack
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import dequantize
-from halfbyte.kernels.step import MATRICES
 
 _ALIGN = 64
-ROPE_FREQS = "rope_freqs.weight"  # divisors of the frequencies: Llama 3's scaling
-OPTIONAL = ("output.weight", ROPE_FREQS)
-ROTATED, VALUES = ("attn_q", "attn_k"), ("attn_v",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class ModelWeights:
     @property
     def output(self) -> Matrix:
         """The output projection."""
-        return self.matrices.get("output.weight", self.matrices["token_embd.weight"])
+        return self.matrices.get(OUTPUT, self.matrices["token_embd.weight"])
 
     @property
     def nbytes(self) -> int:
@@ -76,66 +74,13 @@ class ModelWeights:
         return layers + self.output.nbytes
 
 
-def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape (rows, inputs) of every tensor that a model has; OPTIONAL ones may lack."""
-    c = config
-    q_dim, kv_dim = c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim
-    inner: dict[str, tuple[int, ...]] = {
-        "attn_norm": (c.dim,),
-        "attn_q": (q_dim, c.dim),
-        "attn_k": (kv_dim, c.dim),
-        "attn_v": (kv_dim, c.dim),
-        "attn_output": (c.dim, q_dim),
-        "ffn_norm": (c.dim,),
-        "ffn_gate": (c.hidden_dim, c.dim),
-        "ffn_up": (c.hidden_dim, c.dim),
-        "ffn_down": (c.dim, c.hidden_dim),
-    }
-    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (c.vocab_size, c.dim)}
-    for i in range(c.n_layers):
-        shapes |= {f"blk.{i}.{name}.weight": shape for name, shape in inner.items()}
-        if c.has_qkv_biases:
-            shapes |= {f"blk.{i}.{name}.bias": inner[name][:1] for name in ROTATED + VALUES}
-    shapes |= {"output_norm.weight": (c.dim,), "output.weight": (c.vocab_size, c.dim)}
-    return shapes | {ROPE_FREQS: (c.head_dim // 2,)}
-
-
-def check_tensors(file: GGUFFile, config: ModelConfig) -> None:
-    """Compare a file's tensors with what the architecture needs.
-
-    Raises:
-        ModelFileError: tensors are missing or have another shape; all are named.
-        UnsupportedModelError: there are tensors that would be ignored, or of a type that does
-            not run.
-    """
-    expected = expected_shapes(config)
-    missing = [n for n in expected if n not in file.tensors and n not in OPTIONAL]
-    if missing:
-        raise ModelFileError(file.path, "tensors", expected=_some(missing), got="none of these")
-    misshapen = [
-        f"{name} {shape}, not {file.tensors[name].shape}"
-        for name, shape in expected.items()
-        if name in file.tensors and file.tensors[name].shape != shape
-    ]
-    if misshapen:
-        raise ModelFileError(file.path, "tensor shapes", expected=_some(misshapen))
-    unknown = [name for name in file.tensors if name not in expected]
-    if unknown:
-        raise UnsupportedModelError(
-            file.path,
-            "tensors",
-            expected="a plain Llama model",
-            got=_some(unknown),
-            hint="this version would have to ignore these tensors, which would change the result",
-        )
-
-
 def load_weights(
     file: GGUFFile, config: ModelConfig, pool: Pool, progress: Callable[[int, int], None]
 ) -> ModelWeights:
     """Pack all tensors of a checked file; `progress` gets (bytes done, bytes in all)."""
-    infos = [file.tensors[name] for name in expected_shapes(config) if name in file.tensors]
-    sizes = [_packed_nbytes(file, info) for info in infos]
+    family = family_of(config)
+    specs = [spec for spec in family.tensors(config) if spec.name in file.tensors]
+    sizes = [_packed_nbytes(file, file.tensors[spec.name]) for spec in specs]
     total = sum(sizes)
     try:
         memory = np.empty(total + _ALIGN, np.uint8)
@@ -144,37 +89,43 @@ def load_weights(
     weights = ModelWeights(memory)
     at = -int(memory.ctypes.data) % _ALIGN
     done = 0
-    for info, nbytes in zip(infos, sizes, strict=True):
-        target, order = memory[at : at + nbytes], _order(info.name, config)
-        if info.name == ROPE_FREQS:
+    for spec, nbytes in zip(specs, sizes, strict=True):
+        order = spec.neighbours() if family.rotates_halves else None
+        if spec.name == ROPE_FREQS:
             weights.rope_divisors = _divisors(file)
-        elif len(info.shape) == 1:
-            row, values = target.view(np.float32), _floats(file, info.name)
-            row[:] = 0
-            row[: info.shape[0]] = values if order is None else values[order]
-            weights.vectors[info.name] = int(target.ctypes.data)
         else:
-            n_rows, n_inputs = info.shape
-            fmt = panel_format(file, info)
-            rows = file.data(info.name).reshape(n_rows, -1)
-            try:
-                pack(pool, rows if order is None else rows[order], fmt, n_inputs, target)
-            except ValueError as error:
-                raise _not_finite(file, info.name) from error
-            weights.matrices[info.name] = Matrix(fmt, n_rows, n_inputs, int(target.ctypes.data))
-        file.release(info.name)
+            _pack(file, spec.name, order, pool, memory[at : at + nbytes], weights)
+        file.release(spec.name)
         at += nbytes
         done += nbytes
         progress(done, total)
     return weights
 
 
-def _order(name: str, c: ModelConfig) -> NDArray[np.int64] | None:
-    """The rows of a tensor in the order in which neighbours are rotated, if the file's differs."""
-    kind = name.split(".")[-2]
-    if not c.rotates_halves or kind not in ROTATED:
-        return None
-    return interleaved_rows(c.n_heads if kind == "attn_q" else c.n_kv_heads, c.head_dim)
+def _pack(
+    file: GGUFFile,
+    name: str,
+    order: NDArray[np.int64] | None,
+    pool: Pool,
+    target: NDArray[np.uint8],
+    weights: ModelWeights,
+) -> None:
+    """Bring one tensor, its rows in the given order, into its place in memory."""
+    info, address = file.tensors[name], int(target.ctypes.data)
+    if not info.is_matrix:
+        row, values = target.view(np.float32), _floats(file, name)
+        row[:] = 0
+        row[: len(values)] = values if order is None else values[order]
+        weights.vectors[name] = address
+        return
+    n_rows, n_inputs = info.shape
+    fmt = panel_format(file, info)
+    rows = file.data(name).reshape(n_rows, -1)
+    try:
+        pack(pool, rows if order is None else rows[order], fmt, n_inputs, target)
+    except ValueError as error:
+        raise _not_finite(file, name) from error
+    weights.matrices[name] = Matrix(fmt, n_rows, n_inputs, address)
 
 
 def _divisors(file: GGUFFile) -> NDArray[np.float64]:
@@ -221,24 +172,3 @@ def _not_finite(file: GGUFFile, name: str) -> ModelFileError:
         got="NaN or infinity",
         hint="the file is damaged, or its weights overflowed when it was converted",
     )
-
-
-def _some(names: list[str], limit: int = 8) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
-
-
-def vector_names(i_layer: int) -> tuple[str, ...]:
-    """GGUF names of a layer's vectors, in the order of the model table (step.VECTORS)."""
-    norms = (f"blk.{i_layer}.{name}.weight" for name in ("attn_norm", "ffn_norm"))
-    return (*norms, *(f"blk.{i_layer}.{name}.bias" for name in ROTATED + VALUES))
-
-
-def layer_names(i_layer: int) -> tuple[str, ...]:
-    """GGUF names of a layer's matrices, in the order of the model table."""
-    return tuple(f"blk.{i_layer}.{name}.weight" for name in MATRICES)
-
-
-def matrix_panels(matrix: Matrix) -> int:
-    """Panels of a matrix, padding included."""
-    return n_panels(matrix.n_rows)

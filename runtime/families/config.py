@@ -1,28 +1,41 @@
-"""The hyperparameters of a model, under Meta's names, as its GGUF file states them.
+"""The hyperparameters of a model, under Meta's names, wherever they were read.
 
-Nothing is assumed: a number that the file does not give is an error, unless GGUF's documentation
-defines what its absence means.
+`from_gguf.py` reads them from a file, `from_hf.py` from config.json, and the converter writes them
+(converting/metadata.py); all three know the keys from here.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.errors import ModelFileError, UnsupportedModelError
-from halfbyte.gguf.file import GGUFFile
-from halfbyte.gguf.metadata import Metadata
-from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
+DEFAULT_THETA = 10000.0  # GGUF's and transformers' base where none is given
 
-log = logging.getLogger(__name__)
 
-ARCHITECTURES = ("llama", "qwen2")
-_MAX_LAYERS, _MAX_DIM, _MAX_VOCAB, _MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30
-# GGUF's documented base for a file without rope.freq_base.
-_DEFAULT_THETA = 10000.0
+class Key(NamedTuple):
+    """Where a hyperparameter stands: in GGUF behind "<architecture>.", and in config.json."""
+
+    gguf: str
+    hf: str
+
+
+# Field of ModelConfig -> its keys. What else RoPE takes has several spellings: see the readers.
+KEYS = {
+    "n_ctx_train": Key("context_length", "max_position_embeddings"),
+    "dim": Key("embedding_length", "hidden_size"),
+    "n_layers": Key("block_count", "num_hidden_layers"),
+    "hidden_dim": Key("feed_forward_length", "intermediate_size"),
+    "n_heads": Key("attention.head_count", "num_attention_heads"),
+    "n_kv_heads": Key("attention.head_count_kv", "num_key_value_heads"),
+    "head_dim": Key("attention.key_length", "head_dim"),
+    "norm_eps": Key("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+    "rope_theta": Key("rope.freq_base", "rope_theta"),
+    "sliding_window": Key("attention.sliding_window", "sliding_window"),
+    "vocab_size": Key("vocab_size", "vocab_size"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +45,13 @@ class RopeConfig:
     Attributes:
         theta: the base of the angles.
         factor: positions are divided by it (linear scaling).
+        divisors: what each pair's frequency is divided by beside that (Llama 3's scaling), where
+            config.json says so; a GGUF file has them as a tensor (tensors.ROPE_FREQS).
     """
 
     theta: float
     factor: float = 1.0
+    divisors: tuple[float, ...] | None = None
 
     def frequencies(self, head_dim: int) -> NDArray[np.float64]:
         """The angle per position of each pair of a head: float64 (head_dim / 2,)."""
@@ -44,9 +60,11 @@ class RopeConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """A model's shape; see weights.expected_shapes for what follows from it.
+    """A model's shape; its family says what follows from it (families/family.py).
 
     Attributes:
+        architecture: the family's name, as GGUF has it.
+        tied: whether the embedding is the output projection too.
         sliding_window: positions that a token sees, its own included; 0: all before it.
     """
 
@@ -62,149 +80,20 @@ class ModelConfig:
     n_ctx_train: int
     norm_eps: float
     rope: RopeConfig
+    tied: bool = False
     sliding_window: int = 0
 
     @property
-    def rotates_halves(self) -> bool:
-        """Whether the file's q and k rotate feature i with i + d / 2; see `interleaved_rows`."""
-        return self.architecture == "qwen2"
+    def group(self) -> int:
+        """Query heads that share a KV head."""
+        return self.n_heads // self.n_kv_heads
 
     @property
-    def has_qkv_biases(self) -> bool:
-        """Whether q, k and v have biases."""
-        return self.architecture == "qwen2"
+    def q_dim(self) -> int:
+        """Features of a token's queries."""
+        return self.n_heads * self.head_dim
 
-    @classmethod
-    def from_gguf(cls, file: GGUFFile) -> ModelConfig:
-        """Read and check the configuration.
-
-        Raises:
-            ModelFileError: a number is missing, of another type or out of range.
-            UnsupportedModelError: another architecture, or a variation that does not run.
-        """
-        m = file.metadata
-        architecture = m.get_str("general.architecture")
-        if architecture not in ARCHITECTURES:
-            raise UnsupportedModelError(
-                file.path,
-                "general.architecture",
-                expected=" or ".join(ARCHITECTURES),
-                got=architecture,
-            )
-        a = architecture
-        _refuse_variations(m, a)
-        dim = m.get_int(f"{a}.embedding_length", minimum=1, maximum=_MAX_DIM)
-        n_heads = m.get_int(f"{a}.attention.head_count", minimum=1, maximum=_MAX_DIM)
-        n_kv_heads = m.get_int(f"{a}.attention.head_count_kv", n_heads, minimum=1, maximum=n_heads)
-        if n_heads % n_kv_heads:
-            raise ModelFileError(
-                file.path,
-                f"{a}.attention.head_count_kv",
-                expected=f"a divisor of the {n_heads} heads",
-                got=n_kv_heads,
-            )
-        if n_heads // n_kv_heads > MAX_GROUP:
-            raise UnsupportedModelError(
-                file.path,
-                f"{a}.attention.head_count_kv",
-                expected=f"at most {MAX_GROUP} query heads for each",
-                got=f"{n_heads} for {n_kv_heads}",
-            )
-        return cls(
-            architecture=architecture,
-            name=m.get_str("general.name", ""),
-            dim=dim,
-            hidden_dim=m.get_int(f"{a}.feed_forward_length", minimum=1, maximum=_MAX_DIM),
-            n_layers=m.get_int(f"{a}.block_count", minimum=1, maximum=_MAX_LAYERS),
-            n_heads=n_heads,
-            n_kv_heads=n_kv_heads,
-            head_dim=_head_dim(m, a, dim, n_heads),
-            vocab_size=_vocab_size(file, a),
-            n_ctx_train=m.get_int(f"{a}.context_length", minimum=2, maximum=_MAX_CTX),
-            norm_eps=m.get_float(f"{a}.attention.layer_norm_rms_epsilon"),
-            rope=RopeConfig(_theta(m, a), _linear_factor(m, a)),
-            sliding_window=m.get_int(f"{a}.attention.sliding_window", 0, maximum=_MAX_CTX),
-        )
-
-
-def _refuse_variations(m: Metadata, a: str) -> None:
-    """Refuse what would change the result if it were ignored."""
-    scaling = f"{a}.rope.scaling.type"
-    if m.get_str(scaling, "none") not in ("none", "linear"):
-        raise UnsupportedModelError(
-            m.path, scaling, expected="none or linear", got=m.get_str(scaling)
-        )
-    key = f"{a}.expert_count"
-    if m.get_int(key, 0) != 0:
-        raise UnsupportedModelError(m.path, key, expected="0", got=m.get_int(key))
-
-
-def _linear_factor(m: Metadata, a: str) -> float:
-    """What positions are divided by; older files have it under another key."""
-    kind, factor = m.get_str(f"{a}.rope.scaling.type", ""), f"{a}.rope.scaling.factor"
-    if kind == "linear" or (kind == "" and factor in m):
-        return m.get_float(factor)
-    return m.get_float(f"{a}.rope.scale_linear", 1.0)
-
-
-def interleaved_rows(n_heads: int, head_dim: int) -> NDArray[np.int64]:
-    """For each row of a q or k that rotates neighbours, its row where halves are rotated.
-
-    Row h d + 2i + j comes from h d + j d/2 + i.
-    """
-    rows = np.arange(n_heads * head_dim).reshape(n_heads, 2, head_dim // 2)
-    return rows.swapaxes(1, 2).reshape(-1)
-
-
-def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
-    given = m.get_int(f"{a}.attention.key_length", None, minimum=1, maximum=_MAX_DIM)
-    if given is None and dim % n_heads:
-        raise ModelFileError(
-            m.path, f"{a}.attention.head_count", expected=f"a divisor of {dim}", got=n_heads
-        )
-    head_dim = dim // n_heads if given is None else given
-    if head_dim < 16 or head_dim % 2:
-        raise UnsupportedModelError(
-            m.path, "head dimension", expected="an even number from 16", got=head_dim
-        )
-    for key in (f"{a}.attention.value_length", f"{a}.rope.dimension_count"):
-        other = m.get_int(key, head_dim)
-        if other != head_dim:
-            raise UnsupportedModelError(
-                m.path, key, expected=f"the head dimension, {head_dim}", got=other
-            )
-    return head_dim
-
-
-def _vocab_size(file: GGUFFile, a: str) -> int:
-    """The rows of the embedding, which the token list and the stated size must match."""
-    m = file.metadata
-    n_tokens = len(m.get_strings("tokenizer.ggml.tokens"))
-    if not 1 <= n_tokens <= _MAX_VOCAB:
-        raise ModelFileError(
-            m.path, "tokenizer.ggml.tokens", expected=f"1 to {_MAX_VOCAB} tokens", got=n_tokens
-        )
-    stated = m.get_int(f"{a}.vocab_size", n_tokens, maximum=_MAX_VOCAB)
-    if stated != n_tokens:
-        raise ModelFileError(
-            m.path, f"{a}.vocab_size", expected=f"the {n_tokens} tokens listed", got=stated
-        )
-    return n_tokens
-
-
-def _theta(m: Metadata, a: str) -> float:
-    key = f"{a}.rope.freq_base"
-    theta = m.get_float(key, None)
-    if theta is not None:
-        return theta
-    # Converters of August 2023 left it out of Code Llama's files, whose base is 1e6.
-    if "code" in m.get_str("general.name", "").lower():
-        raise ModelFileError(
-            m.path,
-            key,
-            expected="1000000 for Code Llama",
-            got="no such key",
-            hint="the file was made by an old converter: convert the model again",
-        )
-    log.warning("%s: no %s; taking GGUF's default of %g", m.path, key, _DEFAULT_THETA)
-    return _DEFAULT_THETA
+    @property
+    def kv_dim(self) -> int:
+        """Features of a token's keys, and of its values."""
+        return self.n_kv_heads * self.head_dim

@@ -111,8 +111,8 @@ def measure(
     collect()
     n_layers = source.config.n_layers
     for i in range(n_layers):
-        reference.layer(reference.layer_weights(i), x)
-        other.layer(other.layer_weights(i), y)
+        reference.layer(i, reference.layer_weights(i), x)
+        other.layer(i, other.layer_weights(i), y)
         collect()
         if progress is not None:
             progress("measure", i + 1, n_layers)

@@ -32,7 +32,7 @@ import gguf
 import numpy as np
 
 from halfbyte.errors import ConversionError, ModelFileError
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
 from halfbyte.quality.distance import Quality, measure
@@ -120,7 +120,7 @@ def measured_figures(
         max_windows: of the held-out text, 512 tokens each; None: all.
         progress: see `measure`.
     """
-    config, tokenizer = ModelConfig.from_gguf(file), Tokenizer.from_gguf(file)
+    config, tokenizer = config_from_gguf(file), Tokenizer.from_gguf(file)
     text = packaged_text("heldout")
     n_window = min(N_WINDOW, config.n_ctx_train)
     ids = token_windows(tokenizer, text, n_window, max_windows=max_windows)

@@ -1,24 +1,26 @@
-"""The forward pass of a Llama model in float32 NumPy, with one layer's weights in memory at a time.
+"""A family's stages in float32 NumPy, with one layer's weights in memory at a time.
 
 It measures and calibrates conversions: many windows of tokens go through a layer together, and
 only their hidden states outlive it. There is no cache and there are no quantized activations, so
-what differs between two models is their weights alone.
+what differs between two models is their weights alone. What is interpreted is the list that the
+engine's compiled step walks (families/stages.py).
 
-    B windows, T tokens a window, H heads, G kv heads, D head_dim, C dim
-
-Source: the Llama papers' equations; tensor names and the order of q's and k's rows are GGUF's.
+    B windows of T tokens, b of them at a time; H heads, G kv heads, D head_dim, C dim
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from itertools import groupby
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.registry import family_of
+from halfbyte.families.stages import Attend, Embed, FeedForward, Norm, Project, Rope, Stage
+from halfbyte.families.tensors import ROPE_FREQS
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.quantizers.quantize import dequantize
 
@@ -27,57 +29,30 @@ Ids = NDArray[np.int64]
 # Called with the matrices that share inputs, by name, and these inputs, (tokens, K).
 Hook = Callable[[tuple[str, ...], F32], None]
 
-# The matrices of a layer in the order in which they are needed; those of a group share inputs.
-GROUPS = (("attn_q", "attn_k", "attn_v"), ("attn_output",), ("ffn_gate", "ffn_up"), ("ffn_down",))
 _N_CHUNK_TOKENS = 4096
 _N_CHUNK_WEIGHTS = 1 << 22
 _N_QUERIES = 512
-
-
-@dataclass(frozen=True, slots=True)
-class FloatConfig:
-    """What the forward pass needs to know beside the tensors.
-
-    Attributes:
-        frequencies: angle per position of each pair of a head, float64 (head_dim / 2,).
-        sliding_window: positions that a token sees, itself included; 0: all before it.
-        rotates_halves: whether RoPE rotates features i and i + head_dim / 2, or neighbours.
-    """
-
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    head_dim: int
-    norm_eps: float
-    frequencies: NDArray[np.float64]
-    sliding_window: int = 0
-    rotates_halves: bool = False
 
 
 class LayerSource(Protocol):
     """Where weights come from."""
 
     @property
-    def config(self) -> FloatConfig:
+    def config(self) -> ModelConfig:
         """The model's shape."""
 
     def __contains__(self, name: str) -> bool:
-        """Whether there is such a tensor; `output.weight` and biases need not be."""
+        """Whether there is such a tensor; the divisors of RoPE need not be."""
 
     def tensor(self, name: str) -> F32:
-        """A whole tensor by its GGUF name, q and k in GGUF's order."""
+        """A whole tensor by its GGUF name, its rows in GGUF's order."""
 
 
 class GGUFSource:
     """The tensors of a GGUF file, dequantized."""
 
     def __init__(self, file: GGUFFile, config: ModelConfig) -> None:
-        self._file = file
-        self.config = FloatConfig(
-            config.n_layers, config.n_heads, config.n_kv_heads, config.head_dim, config.norm_eps,
-            config.rope.frequencies(config.head_dim), config.sliding_window,
-            config.rotates_halves,
-        )  # fmt: skip
+        self._file, self.config = file, config
 
     def __contains__(self, name: str) -> bool:
         return name in self._file.tensors
@@ -106,84 +81,143 @@ class FloatModel:
 
     def __init__(self, source: LayerSource) -> None:
         self.source, self.config = source, source.config
-        frequencies = self.config.frequencies
-        if "rope_freqs.weight" in source:  # divisors: how Llama 3's scaling is stored
-            frequencies = frequencies / source.tensor("rope_freqs.weight")
-        self._frequencies = frequencies
+        self._family = family_of(self.config)
+        stages = groupby(self._family.stages(self.config), lambda stage: stage.layer)
+        before, *self._layers, self._behind = [list(group) for _, group in stages]
+        (self._embed,) = before
+        self._frequencies = self.config.rope.frequencies(self.config.head_dim)
+        if ROPE_FREQS in source:  # divisors: how Llama 3's scaling is stored
+            self._frequencies = self._frequencies / source.tensor(ROPE_FREQS)
+
+    def groups(self, i: int) -> list[tuple[str, ...]]:
+        """The matrices of a layer in the order in which they are needed, by shared inputs."""
+        return [stage.matrices for stage in self._layers[i] if stage.matrices]
 
     def embed(self, ids: Ids) -> F32:
         """Hidden states before the first layer: (B, T, C) for ids (B, T)."""
-        return self.source.tensor("token_embd.weight")[ids]
+        if not isinstance(self._embed, Embed):
+            raise TypeError(f"{self._embed}: a forward pass begins with an embedding")
+        return self.source.tensor(self._embed.tensor(self._embed.weight))[ids]
 
     def layer_weights(self, i: int) -> dict[str, F32]:
         """A layer's tensors by short name ("attn_q"), biases as "attn_q.bias"."""
-        names = [name for group in GROUPS for name in group] + ["attn_norm", "ffn_norm"]
-        found = {name: self.source.tensor(f"blk.{i}.{name}.weight") for name in names}
-        for name in names:
-            if f"blk.{i}.{name}.bias" in self.source:
-                found[f"{name}.bias"] = self.source.tensor(f"blk.{i}.{name}.bias")
-        return found
+        return self._weights(self._layers[i])
 
-    def layer(self, w: Mapping[str, F32], x: F32, hook: Hook | None = None) -> None:
+    def layer(self, i: int, w: Mapping[str, F32], x: F32, hook: Hook | None = None) -> None:
         """Send hidden states (B, T, C) through a layer, in place; `hook` sees the inputs."""
         for chunk in chunks(x):
-            for names, values in self.layer_steps(w, chunk):
+            for names, values in self.layer_steps(i, w, chunk):
                 if not names:
                     chunk[:] = values
                 elif hook is not None:
                     hook(names, values)
 
-    def layer_steps(self, w: Mapping[str, F32], x: F32) -> Iterator[tuple[tuple[str, ...], F32]]:
+    def layer_steps(
+        self, i: int, w: Mapping[str, F32], x: F32
+    ) -> Iterator[tuple[tuple[str, ...], F32]]:
         """One layer, step by step, for a few windows: x (b, T, C), which stays as it is.
 
-        Yields each of GROUPS with the inputs (b T, K) that its matrices are about to get, which
-        are looked up in `w` only afterwards; at last () and the layer's result (b, T, C).
+        Yields each of its groups with the inputs (b T, K) that its matrices are about to get,
+        which are looked up in `w` only afterwards; at last () and the layer's result (b, T, C).
         """
-        normed = _norm(x, w["attn_norm"], self.config.norm_eps).reshape(-1, x.shape[-1])
-        yield GROUPS[0], normed
-        q, k, v = (_linear(w, name, normed) for name in GROUPS[0])
-        heads = self._attention(q, k, v, x.shape[0])
-        yield GROUPS[1], heads
-        x = x + _linear(w, "attn_output", heads).reshape(x.shape)
-        normed = _norm(x, w["ffn_norm"], self.config.norm_eps).reshape(-1, x.shape[-1])
-        yield GROUPS[2], normed
-        hidden = _silu(_linear(w, "ffn_gate", normed))
-        hidden *= _linear(w, "ffn_up", normed)
-        yield GROUPS[3], hidden
-        yield (), x + _linear(w, "ffn_down", hidden).reshape(x.shape)
+        state = _State(self, w, x)
+        for stage in self._layers[i]:
+            if stage.matrices:
+                yield stage.matrices, state.input_of(stage)
+            state.run(stage)
+        yield (), state["x"].reshape(x.shape)
 
     def logits(self, x: F32, hook: Hook | None = None) -> Iterator[F32]:
         """Logits of hidden states (B, T, C) behind the last layer: (T, vocab), window by window."""
-        norm = self.source.tensor("output_norm.weight")
-        name = "output" if "output.weight" in self.source else "token_embd"
-        weight = self.source.tensor(f"{name}.weight")
+        w = self._weights(self._behind)
         for window in x:
-            normed = _norm(window, norm, self.config.norm_eps)
-            if hook is not None:
-                hook((f"{name}.weight",), normed)
-            yield normed @ weight.T
+            state = _State(self, w, window[None])
+            for stage in self._behind:
+                if hook is not None and stage.matrices:
+                    names = tuple(stage.tensor(name) for name in stage.matrices)
+                    hook(names, state.input_of(stage))
+                state.run(stage)
+            yield state["logits"]
 
-    def _attention(self, q: F32, k: F32, v: F32, n_windows: int) -> F32:
-        """Causal attention within each window: q (b T, H D), k and v (b T, G D) -> (b T, H D)."""
-        c = self.config
-        n, d, group = len(q) // n_windows, c.head_dim, c.n_heads // c.n_kv_heads
-        angles = np.outer(np.arange(n), self._frequencies)
+    def _weights(self, stages: list[Stage]) -> dict[str, F32]:
+        """What some stages take, by short name."""
+        found: dict[str, F32] = {}
+        for stage in stages:
+            names = stage.matrices
+            if isinstance(stage, Norm):
+                names = (stage.weight,)
+            elif isinstance(stage, Rope):
+                names = stage.norms
+                for name in stage.biases:
+                    found[f"{name}.bias"] = self.source.tensor(stage.tensor(name, "bias"))
+            for name in names:
+                found[name] = self.source.tensor(stage.tensor(name))
+        return found
+
+    def rotate(self, x: F32) -> F32:
+        """Rotary embedding of a window's heads, (heads, T, D)."""
+        angles = np.outer(np.arange(x.shape[1]), self._frequencies)
         cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-        out = np.empty_like(q)
-        for b in range(n_windows):
-            rows = slice(b * n, (b + 1) * n)
-            queries, keys = (_rope(_heads(x[rows], d), cos, sin, c.rotates_halves) for x in (q, k))
-            qs, values = queries.reshape(c.n_kv_heads, group, n, d), _heads(v[rows], d)
-            for begin in range(0, n, _N_QUERIES):
-                end = min(begin + _N_QUERIES, n)
-                scores = qs[:, :, begin:end] @ keys[:, None, :end].swapaxes(-1, -2)
-                scores *= np.float32(d**-0.5)
-                scores += _mask(begin, end, c.sliding_window)
-                heads = _softmax(scores) @ values[:, None, :end]
-                out[b * n + begin : b * n + end] = (
-                    heads.reshape(c.n_heads, end - begin, d).swapaxes(0, 1).reshape(end - begin, -1)
-                )
-        return out
+        return _rope(x, cos, sin, self._family.rotates_halves)
+
+
+class _State:
+    """The buffers between the stages, for a few windows: x (b, T, C)."""
+
+    def __init__(self, model: FloatModel, w: Mapping[str, F32], x: F32) -> None:
+        self._model, self._config, self._w = model, model.config, w
+        self._n_windows = x.shape[0]
+        self._buffers: dict[str, Any] = {"x": x.reshape(-1, x.shape[-1])}
+
+    def __getitem__(self, name: str) -> F32:
+        return self._buffers[name]
+
+    def input_of(self, stage: Stage) -> F32:
+        """What a stage's matrices are about to get."""
+        return self[stage.source if isinstance(stage, Project) else "normed"]
+
+    def run(self, stage: Stage) -> None:
+        """One stage."""
+        match stage:
+            case Norm():
+                norm = _norm(self["x"], self._w[stage.weight], self._config.norm_eps)
+                self._buffers["normed"] = norm
+            case Project():
+                self._project(stage)
+            case FeedForward():
+                hidden = _silu(self["normed"] @ self._w[stage.gate].T)
+                hidden *= self["normed"] @ self._w[stage.up].T
+                self._buffers["hidden"] = hidden
+            case Rope():
+                self._rope(stage)
+            case Attend():
+                self._attend()
+            case _:
+                raise TypeError(f"no float arithmetic for {stage}")
+
+    def _project(self, stage: Project) -> None:
+        made = [self[stage.source] @ self._w[name].T for name in stage.weights]
+        if stage.adds:
+            self._buffers[stage.to] = self[stage.to] + made[0]
+        else:
+            self._buffers[stage.to] = made if len(made) > 1 else made[0]
+
+    def _rope(self, stage: Rope) -> None:
+        """Heads of q, k and v, (heads, T, D) for each window; q and k are rotated."""
+        c, qkv = self._config, self._buffers["qkv"]
+        for x, name in zip(qkv, stage.biases, strict=False):
+            x += self._w[f"{name}.bias"]
+        windows = [[_heads(x, c.head_dim) for x in np.split(x, self._n_windows)] for x in qkv]
+        for heads, name in zip(windows, stage.norms, strict=False):
+            heads[:] = [_norm(x, self._w[name], c.norm_eps) for x in heads]
+        for heads in windows[:2]:
+            heads[:] = [self._model.rotate(x) for x in heads]
+        self._buffers["qkv"] = windows
+
+    def _attend(self) -> None:
+        """Causal attention within each window: (b T, H D)."""
+        windows = zip(*self._buffers["qkv"], strict=True)
+        self._buffers["attended"] = np.concatenate([_attention(self._config, *w) for w in windows])
 
 
 def hidden_states(model: FloatModel, ids: Ids, hook: Hook | None = None) -> F32:
@@ -193,7 +227,7 @@ def hidden_states(model: FloatModel, ids: Ids, hook: Hook | None = None) -> F32:
     """
     x = model.embed(ids)
     for i in range(model.config.n_layers):
-        model.layer(model.layer_weights(i), x, hook and _of_layer(hook, i))
+        model.layer(i, model.layer_weights(i), x, hook and _of_layer(hook, i))
     return x
 
 
@@ -208,10 +242,17 @@ def chunks(x: F32) -> Iterator[F32]:
         yield x[begin : begin + step]
 
 
-def _linear(w: Mapping[str, F32], name: str, x: F32) -> F32:
-    out: F32 = x @ w[name].T
-    if f"{name}.bias" in w:
-        out += w[f"{name}.bias"]
+def _attention(c: ModelConfig, q: F32, k: F32, v: F32) -> F32:
+    """Causal attention within a window: q (H, T, D), k and v (G, T, D) -> (T, H D)."""
+    n, d = q.shape[1:]
+    qs, out = q.reshape(c.n_kv_heads, c.group, n, d), np.empty((n, c.q_dim), np.float32)
+    for begin in range(0, n, _N_QUERIES):
+        end = min(begin + _N_QUERIES, n)
+        scores = qs[:, :, begin:end] @ k[:, None, :end].swapaxes(-1, -2)
+        scores *= np.float32(d**-0.5)
+        scores += _mask(begin, end, c.sliding_window)
+        heads = (_softmax(scores) @ v[:, None, :end]).reshape(c.n_heads, end - begin, d)
+        out[begin:end] = heads.swapaxes(0, 1).reshape(end - begin, -1)
     return out
 
 

@@ -9,12 +9,23 @@ from types import ModuleType
 
 import pytest
 
-from halfbyte.converting.recipe import RECIPES, Shape, find_recipe
+from halfbyte.converting.recipe import RECIPES, find_recipe
 from halfbyte.errors import RequestError
+from halfbyte.families.config import ModelConfig, RopeConfig
 
 GOLDEN = json.loads(
     (Path(__file__).resolve().parents[1] / "data" / "golden_recipes.json").read_text("utf-8")
 )
+
+
+def model_of(n_layers: int, n_heads: int, n_kv_heads: int, tied: bool) -> ModelConfig:
+    return ModelConfig(
+        architecture="llama", name="", dim=512, hidden_dim=512, n_layers=n_layers,
+        n_heads=n_heads, n_kv_heads=n_kv_heads, head_dim=64, vocab_size=32000, n_ctx_train=2048,
+        norm_eps=1e-5, rope=RopeConfig(1e4), tied=tied,
+    )  # fmt: skip
+
+
 CASES = [(shape, kind) for shape, case in GOLDEN.items() for kind in case["types"]]
 
 
@@ -24,7 +35,7 @@ def test_types_are_those_of_llama_cpp(
 ) -> None:
     golden = benchmark_module("make_recipe_golden")
     n_layers, heads, kv_heads, tied, dim = GOLDEN[shape]["shape"]
-    model, recipe = Shape(n_layers, heads, kv_heads, tied), find_recipe(kind)
+    model, recipe = model_of(n_layers, heads, kv_heads, tied), find_recipe(kind)
     assert recipe.file_type == golden.FILE_TYPES[kind]
     for name, theirs in zip(
         golden.names(n_layers, tied), GOLDEN[shape]["types"][kind].split(), strict=True
@@ -35,7 +46,7 @@ def test_types_are_those_of_llama_cpp(
 
 @pytest.mark.parametrize("kind", RECIPES)
 def test_pure_gives_all_matrices_one_type(kind: str) -> None:
-    recipe, model = find_recipe(kind), Shape(32, 8, 8, False)
+    recipe, model = find_recipe(kind), model_of(32, 8, 8, False)
     for name in ("token_embd.weight", "blk.0.attn_v.weight", "blk.31.ffn_down.weight",
                  "output.weight"):  # fmt: skip
         assert recipe.choose(name, (32, 512), model, pure=True) is recipe.usual
@@ -47,7 +58,7 @@ def test_pure_gives_all_matrices_one_type(kind: str) -> None:
     ("q5_k_s", 100, "F16"), ("f32", 100, "F32"), ("bf16", 100, "BF16"),
 ])  # fmt: skip
 def test_rows_that_do_not_fit(kind: str, n: int, chosen: str) -> None:
-    model = Shape(8, 8, 8, False)
+    model = model_of(8, 8, 8, False)
     assert find_recipe(kind).choose("blk.1.attn_q.weight", (4, n), model, pure=True).name == chosen
 
 

@@ -10,15 +10,12 @@ import numpy as np
 import pytest
 
 from halfbyte.converting.calibration.gptq import Hessian, calibrate, calibrate_model, inverse_factor
-from halfbyte.converting.sources.hf_config import read_hparams
-from halfbyte.converting.sources.hf_folder import HFFolder
-from halfbyte.converting.sources.hf_tensors import map_tensors
-from halfbyte.converting.sources.source import FolderSource
+from halfbyte.converting.sources.source import FolderSource, open_source
 from halfbyte.kernels.formats.block_format import F16, FORMATS, Q8_0, BlockFormat
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
 from halfbyte.quality.distance import measure
-from halfbyte.quality.float_model import GROUPS
+from halfbyte.quality.float_model import FloatModel
 from halfbyte.quality.texts import packaged_text, token_windows
 from halfbyte.tokenizer import Tokenizer
 
@@ -40,9 +37,8 @@ class Replaced(FolderSource):
 
 
 def source_of(path: Path) -> Replaced:
-    folder = HFFolder(path)
-    hparams = read_hparams(path, folder.config or {})
-    source = Replaced(map_tensors(folder, hparams), hparams)
+    opened = open_source(path)
+    source = Replaced(opened.tensors, opened.config)
     source.changed = {}
     return source
 
@@ -104,7 +100,12 @@ def test_inputs_that_are_never_used_cost_nothing(pool: Pool) -> None:
 def test_a_model_has_all_its_matrices_in_their_types(pool: Pool, tiny_folder: Path) -> None:
     source = source_of(tiny_folder)
     ids = np.random.default_rng(0).integers(3, 290, (4, 50))
-    names = [f"blk.{i}.{n}.weight" for i in range(2) for group in GROUPS for n in group]
+    names = [
+        f"blk.{i}.{n}.weight"
+        for i in range(2)
+        for group in FloatModel(source).groups(i)
+        for n in group
+    ]
     names = ["token_embd.weight", *names, "output.weight"]
     formats: dict[str, BlockFormat] = dict.fromkeys(names, FORMATS["Q4_0"])
     formats |= {"blk.1.attn_v.weight": Q8_0, "blk.0.ffn_up.weight": F16}

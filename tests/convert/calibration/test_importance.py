@@ -17,7 +17,7 @@ from halfbyte.converting.calibration.importance import (
     save_importance,
 )
 from halfbyte.errors import ConversionError, ModelFileError
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.quality.float_model import FloatModel, GGUFSource
 
@@ -38,7 +38,7 @@ def test_it_is_the_mean_square_of_the_inputs(tiny_folder: Path, tmp_path: Path) 
     ids = np.random.default_rng(2).integers(3, 290, (5, 30))
     done: list[tuple[str, int, int]] = []
     with GGUFFile.open(path) as file:
-        model = FloatModel(GGUFSource(file, ModelConfig.from_gguf(file)))
+        model = FloatModel(GGUFSource(file, config_from_gguf(file)))
         found = collect_importance(model, ids, text="t", progress=lambda *step: done.append(step))
         tensors = {t.name: t.data.astype(np.float64) for t in gguf.GGUFReader(path).tensors}
         logits_inputs: list[np.ndarray] = []

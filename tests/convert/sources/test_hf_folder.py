@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from halfbyte.converting.sources.hf_config import read_hparams
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.hf_tensors import map_tensors
 from halfbyte.errors import ConversionError
-from halfbyte.families.config import interleaved_rows
+from halfbyte.families.from_hf import config_from_hf
+from halfbyte.families.tensors import TensorSpec
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def folder(tiny_folder: Path, tmp_path: Path) -> Path:
 
 def check(folder: Path) -> None:
     opened = HFFolder(folder)
-    map_tensors(opened, read_hparams(folder, opened.config or {}))
+    map_tensors(opened, config_from_hf(folder, opened.config or {}))
 
 
 def edit_config(folder: Path, **changes: object) -> None:
@@ -155,8 +155,8 @@ def test_configurations_that_cannot_be_converted_name_the_key(
 def test_absent_keys_have_the_documented_defaults(folder: Path) -> None:
     edit_config(folder, rms_norm_eps=..., rope_theta=..., max_position_embeddings=..., head_dim=...)
     opened = HFFolder(folder)
-    h = read_hparams(folder, opened.config or {})
-    assert (h.norm_eps, h.rope_theta, h.n_ctx, h.head_dim) == (1e-6, 10000.0, 2048, 16)
+    h = config_from_hf(folder, opened.config or {})
+    assert (h.norm_eps, h.rope.theta, h.n_ctx_train, h.head_dim) == (1e-6, 10000.0, 2048, 16)
 
 
 def test_the_permutation_turns_halves_into_neighbours() -> None:
@@ -168,7 +168,7 @@ def test_the_permutation_turns_halves_into_neighbours() -> None:
     cos, sin = np.cos(angles), np.sin(angles)
     first, second = x[:, : d // 2], x[:, d // 2 :]
     halves = np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=1)
-    order = interleaved_rows(n_heads, d)
+    order = TensorSpec("q", "", (n_heads * d,), n_heads).neighbours()
     y = x.reshape(-1)[order].reshape(n_heads, d)
     even, odd = y[:, 0::2], y[:, 1::2]
     neighbours = np.empty_like(y)

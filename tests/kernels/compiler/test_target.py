@@ -65,7 +65,7 @@ def test_the_isa_follows_the_target_and_not_the_cpu(monkeypatch: pytest.MonkeyPa
 
 
 TOO_LATE = """
-from halfbyte.kernels import jit, target
+from halfbyte.kernels.compiler import jit, target
 from halfbyte.kernels.pool import serve
 {first}
 key, cpu = jit.cache_key(), target.target_cpu()
@@ -91,7 +91,10 @@ def test_forcing_after_a_compilation_is_refused(run_python: RunPython, first: st
 
 ASSEMBLY = """
 import sys
-from halfbyte.kernels import attention, matmul, step, target
+from halfbyte.kernels import step
+from halfbyte.kernels.compiler import target
+from halfbyte.kernels.products import matmul
+from halfbyte.kernels.stages import attention
 target.force(sys.argv[1])
 assert target.current().name == sys.argv[1]
 kernels = [matmul.matmul_kernel(n, matmul.ways(n)[-1]) for n in ("Q4_0", "Q8_0", "F16")]

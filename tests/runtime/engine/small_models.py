@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.engine import Engine, Span
-from halfbyte.engine.weights import ROPE_FREQS, Matrix, ModelWeights, expected_shapes
+from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig, RopeConfig
+from halfbyte.families.registry import family_of
+from halfbyte.families.tensors import ROPE_FREQS
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS, pack
 from halfbyte.kernels.pool import Pool
@@ -54,7 +56,7 @@ class Shape:
             n_layers=self.n_layers, n_heads=self.n_heads, n_kv_heads=self.n_kv_heads,
             head_dim=self.head_dim, vocab_size=self.vocab_size, n_ctx_train=N_CTX,
             norm_eps=1e-5, rope=RopeConfig(1e4, self.rope_factor),
-            sliding_window=self.sliding_window,
+            sliding_window=self.sliding_window, tied=self.is_tied,
         )  # fmt: skip
 
 
@@ -110,8 +112,8 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
     arrays, exact = [], {}
     if shape.has_divisors:
         weights.rope_divisors = np.geomspace(1, 8, config.head_dim // 2)
-    for name, dims in expected_shapes(config).items():
-        if name == ROPE_FREQS or (shape.is_tied and name == "output.weight"):
+    for name, dims in ((spec.name, spec.shape) for spec in family_of(config).tensors(config)):
+        if name == ROPE_FREQS:
             continue
         if len(dims) == 1:
             exact[name] = (1 + 0.1 * rng.standard_normal(dims)).astype(np.float32)

@@ -24,6 +24,7 @@ from halfbyte.engine.engine import MAX_BATCH, Engine, Span
 from halfbyte.kernels.compiler import jit, target
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
+from halfbyte.kernels.stages.words import STEP
 
 HERE = Path(__file__).parent
 N_TOKENS = 150  # over a page's border
@@ -277,7 +278,7 @@ def test_single_tokens_at_long_positions(
     tokens, engine = model.tokens(400), model.engine(pools[n_threads])
     whole = small.run(engine, tokens, [MAX_BATCH, 400 - MAX_BATCH])
     assert (small.run(engine, tokens, [MAX_BATCH, *[1] * (400 - MAX_BATCH)]) == whole).all()
-    is_split = int(engine._args["n_splits"]) > 1
+    is_split = int(engine._words[STEP.n_splits // 8]) > 1
     assert is_split == (n_threads > 1 and not engine.config.sliding_window)
 
 

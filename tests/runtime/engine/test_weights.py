@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte.engine.weights import ModelWeights, check_tensors, load_weights
+from halfbyte.engine.weights import ModelWeights, load_weights
 from halfbyte.errors import ModelFileError, UnsupportedModelError
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.layouts.panels import lookup_kernel, n_panels
 from halfbyte.kernels.pool import Pool
@@ -172,8 +172,7 @@ def test_every_type_is_searched_for_nan(tiny_folder: Path, tmp_path: Path, kind:
 def load(path: Path) -> tuple[ModelWeights, GGUFFile]:
     pool = Pool(2)
     file = GGUFFile.open(path)
-    config = ModelConfig.from_gguf(file)
-    check_tensors(file, config)
+    config = config_from_gguf(file)
     steps: list[tuple[int, int]] = []
     weights = load_weights(file, config, pool, lambda done, total: steps.append((done, total)))
     pool.close()

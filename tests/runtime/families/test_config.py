@@ -10,6 +10,7 @@ import pytest
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 
 GOOD: dict[str, object] = {
@@ -43,7 +44,7 @@ def read(tmp_path: Path, changes: dict[str, object], architecture: str = "llama"
     writer.write_tensors_to_file()
     writer.close()
     with GGUFFile.open(path) as file:
-        return ModelConfig.from_gguf(file)
+        return config_from_gguf(file)
 
 
 def test_everything_is_read(tmp_path: Path) -> None:

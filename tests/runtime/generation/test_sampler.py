@@ -1,4 +1,4 @@
-"""halfbyte.sampling: each step against numbers worked out by hand or by a slow twin."""
+"""halfbyte.generation.sampler: each step against numbers worked out by hand or by a slow twin."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 import halfbyte
 from halfbyte.converting.sources.source import open_source
 from halfbyte.errors import RequestError
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.quality.distance import Quality, distance, measure, relative_error
 from halfbyte.quality.float_model import GGUFSource
@@ -34,7 +34,7 @@ def files(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 def measured(tiny_folder: Path, path: Path, **options: object) -> Quality:
     with GGUFFile.open(path) as file:
-        result = GGUFSource(file, ModelConfig.from_gguf(file))
+        result = GGUFSource(file, config_from_gguf(file))
         return measure(open_source(tiny_folder).layers(), result, IDS, **options)  # type: ignore[arg-type]
 
 

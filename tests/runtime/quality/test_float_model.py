@@ -14,11 +14,10 @@ import pytest
 import halfbyte
 from halfbyte.converting.sources.source import open_source
 from halfbyte.families.config import ModelConfig, RopeConfig
+from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.quality.float_model import (
     F32,
-    GROUPS,
-    FloatConfig,
     FloatModel,
     GGUFSource,
     hidden_states,
@@ -32,7 +31,7 @@ CASES = sorted({name.partition(".")[0] for name in GOLDEN})
 class Tensors:
     """A source in memory."""
 
-    def __init__(self, config: FloatConfig, tensors: dict[str, F32]) -> None:
+    def __init__(self, config: ModelConfig, tensors: dict[str, F32]) -> None:
         self.config, self.tensors = config, tensors
 
     def __contains__(self, name: str) -> bool:
@@ -65,7 +64,10 @@ def logits_of(model: FloatModel, ids: np.ndarray) -> np.ndarray:
 
 def random_source(**changes: object) -> Tensors:
     rng = np.random.default_rng(4)
-    config = FloatConfig(1, 4, 2, 8, 1e-5, RopeConfig(100.0).frequencies(8))
+    config = ModelConfig(
+        architecture="llama", name="", dim=24, hidden_dim=40, n_layers=1, n_heads=4, n_kv_heads=2,
+        head_dim=8, vocab_size=50, n_ctx_train=64, norm_eps=1e-5, rope=RopeConfig(100.0), tied=True,
+    )  # fmt: skip
     shapes = {"attn_q": (32, 24), "attn_k": (16, 24), "attn_v": (16, 24), "attn_output": (24, 32)}
     shapes |= {"ffn_gate": (40, 24), "ffn_up": (40, 24), "ffn_down": (24, 40)}
     tensors = {
@@ -93,7 +95,7 @@ def test_a_gguf_file_gives_what_its_folder_gives_and_what_the_engine_says(
     halfbyte.convert(folder, path, type="f32", force=True, measure=False)
     ids = GOLDEN[f"{case}.ids"]
     with GGUFFile.open(path) as file:
-        ours = logits_of(FloatModel(GGUFSource(file, ModelConfig.from_gguf(file))), ids[None])[0]
+        ours = logits_of(FloatModel(GGUFSource(file, config_from_gguf(file))), ids[None])[0]
     assert (ours == logits_of(FloatModel(open_source(folder).layers()), ids[None])[0]).all()
     with halfbyte.load(path, threads=1, kv_type="f32") as model:
         engine = model.logits(ids.tolist())
@@ -104,7 +106,7 @@ def test_quantized_tensors_are_dequantized(tiny_gguf: Path) -> None:
     import gguf
 
     with GGUFFile.open(tiny_gguf) as file:
-        source = GGUFSource(file, ModelConfig.from_gguf(file))
+        source = GGUFSource(file, config_from_gguf(file))
         for tensor in gguf.GGUFReader(tiny_gguf).tensors:
             expected = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
             got = source.tensor(tensor.name)
@@ -132,7 +134,9 @@ def test_hooks_see_the_inputs_of_every_matrix() -> None:
     ids = np.array([[3, 1, 4], [1, 5, 9]])
     x = hidden_states(model, ids, lambda names, x: seen.update(dict.fromkeys(names, x.copy())))
     list(model.logits(x, lambda names, x: seen.update(dict.fromkeys(names, x.copy()))))
-    assert list(seen) == [f"blk.0.{n}.weight" for g in GROUPS for n in g] + ["token_embd.weight"]
+    assert list(seen) == [f"blk.0.{n}.weight" for g in model.groups(0) for n in g] + [
+        "token_embd.weight"
+    ]
     for name, inputs in list(seen.items())[:-1]:
         assert inputs.shape == (6, source.tensor(name).shape[1])
     # The last matrix's inputs and the residual stream before it are all that a layer adds up.
@@ -151,21 +155,49 @@ def test_a_sliding_window_is_as_if_older_tokens_were_not_there() -> None:
         np.testing.assert_allclose(slid[end - 1], last, atol=2e-5)
 
 
-def test_biases_are_added() -> None:
-    source = random_source()
-    plain = hidden_states(FloatModel(source), np.arange(9)[None])
-    bias = np.linspace(-1, 1, 24, dtype=np.float32)
-    source.tensors["blk.0.ffn_down.bias"] = bias
-    got = hidden_states(FloatModel(source), np.arange(9)[None])
-    np.testing.assert_allclose(got - plain, np.broadcast_to(bias, got.shape), atol=1e-5)
+def test_biases_are_added_before_the_rotation() -> None:
+    source = random_source(architecture="qwen2")
+    ids, rng = np.arange(9)[None], np.random.default_rng(6)
+    biases = {
+        n: rng.normal(0, 1, r).astype(np.float32) for n, r in (("q", 32), ("k", 16), ("v", 16))
+    }
+    for name, bias in biases.items():
+        source.tensors[f"blk.0.attn_{name}.bias"] = bias
+    seen: dict[tuple[str, ...], F32] = {}
+    hidden_states(FloatModel(source), ids, lambda names, x: seen.update({names: x.copy()}))
+    normed = seen[tuple(f"blk.0.attn_{n}.weight" for n in "qkv")]
+    q, k, v = (normed @ source.tensor(f"blk.0.attn_{n}.weight").T + biases[n] for n in "qkv")
+    expected = _attention_in_halves(q, k, v, theta=100.0, d=8)
+    np.testing.assert_allclose(seen[("blk.0.attn_output.weight",)], expected, atol=1e-4)
+
+
+def _attention_in_halves(q: F32, k: F32, v: F32, theta: float, d: int) -> F32:
+    """Attention in float64 with halves rotated as complex numbers, H heads on G."""
+    n, angles = len(q), np.arange(len(q))[:, None] * theta ** (-np.arange(0, d, 2) / d)
+
+    def turned(x: F32) -> np.ndarray:
+        heads = x.reshape(n, -1, 2, d // 2).astype(np.float64)
+        z = (heads[:, :, 0] + 1j * heads[:, :, 1]) * np.exp(1j * angles)[:, None]
+        return np.concatenate([z.real, z.imag], -1)
+
+    keys, values = (x.repeat(q.shape[1] // k.shape[1], 1) for x in (turned(k), v.reshape(n, -1, d)))
+    scores = np.einsum("thd,shd->hts", turned(q), keys) / np.sqrt(d)
+    scores = np.where(np.tril(np.ones((n, n), bool)), scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    return np.einsum("hts,shd->thd", weights, values).reshape(n, -1)
 
 
 def test_rope_divisors_divide_the_frequencies() -> None:
     divisors = np.array([1, 2, 4, 8], np.float32)
     source = random_source()
-    expected = random_source(frequencies=source.config.frequencies / divisors)
     source.tensors["rope_freqs.weight"] = divisors
     ids = np.arange(12)[None]
     got = hidden_states(FloatModel(source), ids)
-    assert (got == hidden_states(FloatModel(expected), ids)).all()
+    # All pairs divided alike is a linear scaling, which is exact for a power of two.
+    source.tensors["rope_freqs.weight"] = np.full(4, 4, np.float32)
+    scaled = random_source(rope=RopeConfig(100.0, factor=4.0))
+    expected = hidden_states(FloatModel(scaled), ids)
+    assert (hidden_states(FloatModel(source), ids) == expected).all()
+    assert (got != expected).any()
     assert (got != hidden_states(FloatModel(random_source()), ids)).any()

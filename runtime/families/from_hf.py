@@ -1,4 +1,4 @@
-"""config.json, as transformers 4 or 5 writes it, under Meta's names.
+"""A model's configuration as config.json states it, as transformers 4 or 5 writes it.
 
 Keys that transformers leaves out when they have their default get that default here; anything
 that would change the model's arithmetic and is not supported yet is an error.
@@ -7,108 +7,56 @@ that would change the model's arithmetic and is not supported yet is an error.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
-
-# model_type -> GGUF's name.
-_ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2"}
-
-
-@dataclass(frozen=True, slots=True)
-class HParams:
-    """A model's hyperparameters.
-
-    Attributes:
-        architecture: GGUF's name of it.
-        sliding_window: positions that a token sees, its own included; 0: all before it.
-        rope_factor: what positions are divided by (linear scaling).
-        rope_divisors: what the frequencies of each pair are divided by (Llama 3's scaling).
-    """
-
-    dim: int
-    hidden_dim: int
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    head_dim: int
-    vocab_size: int
-    n_ctx: int
-    norm_eps: float
-    rope_theta: float
-    tied: bool
-    architecture: str = "llama"
-    sliding_window: int = 0
-    rope_factor: float = 1.0
-    rope_divisors: tuple[float, ...] | None = None
-
-    @property
-    def rotates_halves(self) -> bool:
-        """Whether RoPE rotates features i and i + head_dim / 2 in the file's q and k."""
-        return self.architecture == "qwen2"
-
-    @property
-    def has_qkv_biases(self) -> bool:
-        """Whether q, k and v have biases."""
-        return self.architecture == "qwen2"
+from halfbyte.families.config import DEFAULT_THETA, KEYS, ModelConfig, RopeConfig
+from halfbyte.families.registry import BY_MODEL_TYPE
 
 
-def read_hparams(path: Path, config: dict[str, Any]) -> HParams:
-    """Check and translate config.json.
+def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
+    """Check and translate config.json; `path` is its folder.
 
     Raises:
         ConversionError: a key is missing, mistyped or out of range, or asks for what is not
             supported.
     """
     reader = _Reader(path / "config.json", config)
-    architecture = _ARCHITECTURES.get(str(config.get("model_type")))
-    if architecture is None:
-        raise reader.bad("model_type", " or ".join(_ARCHITECTURES), config.get("model_type"))
-    reader.only("hidden_act", "silu")
-    if architecture == "llama":
-        reader.only("attention_bias", False)
-    reader.only("mlp_bias", False)
-    dim, n_heads = reader.count("hidden_size"), reader.count("num_attention_heads")
-    n_kv_heads = reader.count("num_key_value_heads", n_heads)
+    family = BY_MODEL_TYPE.get(str(config.get("model_type")))
+    if family is None:
+        raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), config.get("model_type"))
+    for key, value in family.only.items():
+        reader.only(key, value)
+    dim, n_heads = reader.count("dim"), reader.count("n_heads")
+    n_kv_heads = reader.count("n_kv_heads", n_heads)
     if n_heads % n_kv_heads:
-        raise reader.bad("num_key_value_heads", f"a divisor of {n_heads}", n_kv_heads)
-    if config.get("head_dim") is None and dim % n_heads:
-        raise reader.bad("hidden_size", f"a multiple of {n_heads} heads", dim)
+        raise reader.bad(KEYS["n_kv_heads"].hf, f"a divisor of {n_heads}", n_kv_heads)
+    if config.get(KEYS["head_dim"].hf) is None and dim % n_heads:
+        raise reader.bad(KEYS["dim"].hf, f"a multiple of {n_heads} heads", dim)
     head_dim = reader.count("head_dim", dim // n_heads)
     if head_dim % 2:
-        raise reader.bad("head_dim", "an even number", head_dim)
-    theta, factor, divisors = _rope(reader, head_dim)
-    return HParams(
-        architecture=architecture,
-        sliding_window=_sliding_window(reader),
-        rope_factor=factor,
-        rope_divisors=divisors,
+        raise reader.bad(KEYS["head_dim"].hf, "an even number", head_dim)
+    has_window = family.has_window and config.get(KEYS["sliding_window"].hf) is not None
+    return ModelConfig(
+        architecture=family.architecture,
+        name=path.resolve().name,
         dim=dim,
-        hidden_dim=reader.count("intermediate_size"),
-        n_layers=reader.count("num_hidden_layers"),
+        hidden_dim=reader.count("hidden_dim"),
+        n_layers=reader.count("n_layers"),
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
         head_dim=head_dim,
         vocab_size=reader.count("vocab_size"),
-        n_ctx=reader.count("max_position_embeddings", 2048),
-        norm_eps=reader.positive(config, "rms_norm_eps", 1e-6),
-        rope_theta=theta,
+        n_ctx_train=reader.count("n_ctx_train", 2048),
+        norm_eps=reader.positive(config, KEYS["norm_eps"].hf, 1e-6),
+        rope=_rope(reader, head_dim),
         tied=reader.flag("tie_word_embeddings", False),
+        sliding_window=reader.count("sliding_window") if has_window else 0,
     )
 
 
-def _sliding_window(reader: _Reader) -> int:
-    """Mistral's window; Qwen2 states one that it does not use."""
-    config = reader.config
-    if config.get("model_type") == "qwen2":
-        reader.only("use_sliding_window", False)
-        return 0
-    return 0 if config.get("sliding_window") is None else reader.count("sliding_window")
-
-
-def _rope(reader: _Reader, head_dim: int) -> tuple[float, float, tuple[float, ...] | None]:
+def _rope(reader: _Reader, head_dim: int) -> RopeConfig:
     """Base, linear factor and divisors.
 
     They stand in `rope_parameters` since transformers 5, before in `rope_theta`, `rope_scaling`.
@@ -118,15 +66,16 @@ def _rope(reader: _Reader, head_dim: int) -> tuple[float, float, tuple[float, ..
     rope = config.get(key) or {}
     if not isinstance(rope, dict):
         raise reader.bad(key, "an object", rope)
-    owner = rope if "rope_theta" in rope else config
-    theta = reader.positive(owner, "rope_theta", 10000.0)
+    owner = rope if KEYS["rope_theta"].hf in rope else config
+    theta = reader.positive(owner, KEYS["rope_theta"].hf, DEFAULT_THETA)
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind == "default":
-        return theta, 1.0, None
+        return RopeConfig(theta)
     if kind == "linear":
-        return theta, reader.needed(rope, key, "factor"), None
+        return RopeConfig(theta, reader.needed(rope, key, "factor"))
     if kind == "llama3":
-        return theta, 1.0, _llama3_divisors(reader, rope, key, theta, head_dim)
+        divisors = _llama3_divisors(reader, rope, key, theta, head_dim)
+        return RopeConfig(theta, divisors=divisors)
     raise reader.bad(f"{key}.rope_type", "default, linear or llama3", kind)
 
 
@@ -156,7 +105,9 @@ class _Reader:
     def bad(self, key: str, expected: str, got: object) -> ConversionError:
         return ConversionError(self.path, key, expected=expected, got=repr(got))
 
-    def count(self, key: str, default: int | None = None) -> int:
+    def count(self, field: str, default: int | None = None) -> int:
+        """A whole number: the hyperparameter of that name."""
+        key = KEYS[field].hf
         value = self.config.get(key)
         if value is None:
             value = default

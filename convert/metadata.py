@@ -1,0 +1,48 @@
+"""A model's configuration and vocabulary as GGUF's metadata."""
+
+from __future__ import annotations
+
+import gguf
+
+from halfbyte.families.config import KEYS, ModelConfig
+from halfbyte.tokenizer.vocabulary import SPECIAL_KEYS, Vocabulary
+
+
+def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
+    """Write the hyperparameters."""
+    values = {
+        "n_ctx_train": c.n_ctx_train, "dim": c.dim, "n_layers": c.n_layers,
+        "hidden_dim": c.hidden_dim, "n_heads": c.n_heads, "n_kv_heads": c.n_kv_heads,
+        "head_dim": c.head_dim,
+    }  # fmt: skip
+    for field, value in values.items():
+        meta.add_uint32(f"{c.architecture}.{KEYS[field].gguf}", value)
+    meta.add_value_length(c.head_dim)
+    meta.add_layer_norm_rms_eps(c.norm_eps)
+    meta.add_rope_dimension_count(c.head_dim)
+    meta.add_rope_freq_base(c.rope.theta)
+    if c.rope.factor != 1.0:
+        meta.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        meta.add_rope_scaling_factor(c.rope.factor)
+    if c.sliding_window:
+        meta.add_sliding_window(c.sliding_window)
+    meta.add_vocab_size(c.vocab_size)
+
+
+def add_vocabulary(meta: gguf.GGUFWriter, v: Vocabulary) -> None:
+    """Write the tokenizer keys of a vocabulary."""
+    meta.add_tokenizer_model(v.model)
+    meta.add_tokenizer_pre(v.pre)
+    meta.add_token_list(v.pieces)
+    meta.add_token_types(v.types)
+    if v.model == "llama":
+        meta.add_token_scores(v.scores)
+        meta.add_add_space_prefix(v.add_space_prefix)
+    else:
+        meta.add_token_merges(v.merges)
+    for role, token in v.special.items():
+        meta.add_uint32(f"tokenizer.ggml.{SPECIAL_KEYS[role][0]}_token_id", token)
+    if v.add_bos is not None:
+        meta.add_bool("tokenizer.ggml.add_bos_token", v.add_bos)
+    if v.chat_template is not None:
+        meta.add_chat_template(v.chat_template)

@@ -1,0 +1,149 @@
+"""Stages of attention: rotary embedding with the append to the cache, and the attention itself.
+
+A single token's heads need nothing of each other, so that each is rotated and appended where it is
+attended to. Where they are too few for the threads, the token's pages are dealt out instead, and
+what they give is merged.
+"""
+
+from __future__ import annotations
+
+from halfbyte.kernels.compiler.jit import device
+from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.pool import share
+from halfbyte.kernels.stages.rope import add_bias, norm_head
+from halfbyte.kernels.stages.words import ATTENTION, BLOCK, STEP
+from halfbyte.kernels.vectors.atomics import (
+    call_attention,
+    call_merge,
+    call_pages,
+    call_rope_append,
+)
+from halfbyte.kernels.vectors.simd import get_f32, get_i64
+
+_BLOCK_NBYTES = 8 * len(BLOCK)
+
+
+@device
+def n_rope_chunks(stage, step):
+    """A chunk is a KV head of a token; none where attention does it along the way."""
+    n_tokens = get_i64(step + STEP.n_tokens)
+    if n_tokens == 1 and get_i64(step + STEP.n_splits) == 1:
+        return 0
+    return n_tokens * get_i64(stage + ATTENTION.n_kv_heads)
+
+
+@device
+def rope_append(stage, step, chunk):
+    """q, k = rope(q, k); k and v go to the cache."""
+    n_kv_heads = get_i64(stage + ATTENTION.n_kv_heads)
+    row, head = chunk // n_kv_heads, chunk % n_kv_heads
+    position = get_i64(get_i64(step + STEP.positions) + 8 * row)
+    pages = get_i64(get_i64(step + STEP.pages) + 8 * row)
+    _rope_append(stage, step, row, head, position, pages)
+
+
+@device
+def _rope_append(stage, step, row, head, position, pages):
+    """The query heads that share a KV head, and this: biases, norms, rotation, cache."""
+    nbytes = 4 * get_i64(stage + ATTENTION.head_dim)
+    group = get_i64(stage + ATTENTION.group)
+    qkv = get_i64(stage + ATTENTION.qkv) + row * get_i64(stage + ATTENTION.qkv_stride)
+    q = qkv + head * group * nbytes
+    k = qkv + get_i64(stage + ATTENTION.k_at) + head * nbytes
+    v = qkv + get_i64(stage + ATTENTION.v_at) + head * nbytes
+    if get_i64(stage + ATTENTION.q_bias) != 0:
+        width = nbytes // 4
+        add_bias(q, get_i64(stage + ATTENTION.q_bias) + head * group * nbytes, group * width)
+        add_bias(k, get_i64(stage + ATTENTION.k_bias) + head * nbytes, width)
+        add_bias(v, get_i64(stage + ATTENTION.v_bias) + head * nbytes, width)
+    if get_i64(stage + ATTENTION.q_norm) != 0:
+        width, eps = nbytes // 4, get_f32(stage + ATTENTION.eps)
+        for i in range(group):
+            norm_head(q + i * nbytes, get_i64(stage + ATTENTION.q_norm), width, eps)
+        norm_head(k, get_i64(stage + ATTENTION.k_norm), width, eps)
+    call_rope_append(get_i64(stage + ATTENTION.rope_append), q, k, v,
+                     get_i64(step + STEP.rope_table) + position * nbytes, position,
+                     get_i64(pages + position // PAGE * 8) + _head_at(stage, head))  # fmt: skip
+
+
+@device
+def n_attention_chunks(stage, step):
+    """A chunk is a KV head of a block of queries."""
+    if get_i64(step + STEP.n_splits) > 1:
+        return 0
+    return get_i64(step + STEP.n_blocks) * get_i64(stage + ATTENTION.n_kv_heads)
+
+
+@device
+def attend(stage, step, chunk):
+    """attended = softmax(q k / sqrt(d)) v."""
+    n_kv_heads = get_i64(stage + ATTENTION.n_kv_heads)
+    head, block = chunk % n_kv_heads, chunk // n_kv_heads * _BLOCK_NBYTES
+    block += get_i64(step + STEP.blocks)
+    row, position = get_i64(block + BLOCK.row), get_i64(block + BLOCK.position)
+    pages = get_i64(block + BLOCK.pages)
+    if get_i64(step + STEP.n_tokens) == 1:
+        _rope_append(stage, step, 0, head, position, pages)
+    q_stride, out_stride = (
+        get_i64(stage + ATTENTION.qkv_stride), get_i64(stage + ATTENTION.out_stride)
+    )  # fmt: skip
+    at = head * _queries_nbytes(stage)
+    call_attention(get_i64(stage + ATTENTION.attend),
+                   get_i64(stage + ATTENTION.qkv) + row * q_stride + at, q_stride,
+                   get_i64(block + BLOCK.n_queries), position, pages, _head_at(stage, head),
+                   get_i64(stage + ATTENTION.out) + row * out_stride + at, out_stride,
+                   get_i64(step + STEP.work))  # fmt: skip
+
+
+@device
+def n_page_chunks(stage, step):
+    """A chunk is a KV head of some of a single token's pages."""
+    n_splits = get_i64(step + STEP.n_splits)
+    return n_splits * get_i64(stage + ATTENTION.n_kv_heads) if n_splits > 1 else 0
+
+
+@device
+def attend_pages(stage, step, chunk):
+    """What some of the pages give, into memory."""
+    n_kv_heads, n_splits = get_i64(stage + ATTENTION.n_kv_heads), get_i64(step + STEP.n_splits)
+    split, head = chunk // n_kv_heads, chunk % n_kv_heads
+    position = get_i64(get_i64(step + STEP.positions))
+    first = get_i64(step + STEP.first_page)
+    n_pages = position // PAGE + 1 - first
+    nbytes = get_i64(stage + ATTENTION.partial_nbytes)
+    call_pages(get_i64(stage + ATTENTION.attend_pages),
+               get_i64(stage + ATTENTION.qkv) + head * _queries_nbytes(stage), position,
+               get_i64(get_i64(step + STEP.pages)), _head_at(stage, head),
+               first + share(split, n_splits, n_pages),
+               first + share(split + 1, n_splits, n_pages),
+               get_i64(step + STEP.partials) + head * nbytes, n_kv_heads * nbytes,
+               get_i64(step + STEP.work))  # fmt: skip
+
+
+@device
+def n_merge_chunks(stage, step):
+    """A chunk is a KV head."""
+    return get_i64(stage + ATTENTION.n_kv_heads) if get_i64(step + STEP.n_splits) > 1 else 0
+
+
+@device
+def merge_pages(stage, step, head):
+    """attended = what the pages gave, merged in their order."""
+    nbytes = get_i64(stage + ATTENTION.partial_nbytes)
+    call_merge(get_i64(stage + ATTENTION.merge_pages),
+               get_i64(get_i64(step + STEP.positions)),
+               get_i64(step + STEP.partials) + head * nbytes,
+               get_i64(stage + ATTENTION.n_kv_heads) * nbytes,
+               get_i64(stage + ATTENTION.out) + head * _queries_nbytes(stage))  # fmt: skip
+
+
+@device
+def _queries_nbytes(stage):
+    """Bytes of the query heads that share a KV head."""
+    return 4 * get_i64(stage + ATTENTION.group) * get_i64(stage + ATTENTION.head_dim)
+
+
+@device
+def _head_at(stage, head):
+    """Where a KV head of this layer lies in a page."""
+    return get_i64(stage + ATTENTION.layer_at) + head * get_i64(stage + ATTENTION.head_nbytes)

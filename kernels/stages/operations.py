@@ -1,0 +1,77 @@
+"""Every operation that a stage can have: how many chunks it is, and what a chunk does.
+
+An operation of no chunks is left out of a step. Together these are one compiled function, since
+each that is cached for itself costs a start some milliseconds.
+"""
+
+from __future__ import annotations
+
+from halfbyte.kernels.compiler.jit import device
+from halfbyte.kernels.stages import attend, products, rows
+from halfbyte.kernels.stages.words import (
+    ATTEND,
+    ATTEND_PAGES,
+    EMBED,
+    FEED_FORWARD,
+    MERGE_PAGES,
+    NORM,
+    PROJECT,
+    QUANTIZE,
+    ROPE,
+    STEP,
+)
+from halfbyte.kernels.vectors.simd import get_i64
+
+
+@device
+def count_chunks(stage, step):
+    """Chunks of a stage in this step."""
+    op = get_i64(stage)
+    if op == EMBED:
+        return get_i64(step + STEP.n_tokens)
+    if op == NORM or op == QUANTIZE:
+        n = rows.n_rows(stage, step)
+        return n if n > 1 else 0  # a single row is made by its users: rows.prepare
+    if op == PROJECT or op == FEED_FORWARD:
+        return products.n_product_chunks(stage, step)
+    if op == ROPE:
+        return attend.n_rope_chunks(stage, step)
+    if op == ATTEND:
+        return attend.n_attention_chunks(stage, step)
+    if op == ATTEND_PAGES:
+        return attend.n_page_chunks(stage, step)
+    if op == MERGE_PAGES:
+        return attend.n_merge_chunks(stage, step)
+    return 0
+
+
+@device
+def prepare(stage, step):
+    """What a thread does before its first chunk of a stage."""
+    op = get_i64(stage)
+    if op == PROJECT or op == FEED_FORWARD:
+        rows.prepare(stage, step)
+
+
+@device
+def run_chunk(stage, step, chunk, n_chunks):
+    """Do one chunk."""
+    op = get_i64(stage)
+    if op == EMBED:
+        rows.embed(stage, step, chunk)
+    elif op == NORM:
+        rows.norm(stage, step, chunk)
+    elif op == QUANTIZE:
+        rows.quantize(stage, step, chunk)
+    elif op == PROJECT:
+        products.project(stage, step, chunk, n_chunks)
+    elif op == FEED_FORWARD:
+        products.feed_forward(stage, step, chunk, n_chunks)
+    elif op == ROPE:
+        attend.rope_append(stage, step, chunk)
+    elif op == ATTEND:
+        attend.attend(stage, step, chunk)
+    elif op == ATTEND_PAGES:
+        attend.attend_pages(stage, step, chunk)
+    elif op == MERGE_PAGES:
+        attend.merge_pages(stage, step, chunk)

@@ -1,0 +1,122 @@
+"""Stages that multiply by matrices: projections, and the feed-forward network's first half.
+
+A chunk is some strips (32 rows) of the matrices, which lie side by side in the result.
+"""
+
+from __future__ import annotations
+
+from halfbyte.kernels.compiler.jit import device
+from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_block
+from halfbyte.kernels.pool import share
+from halfbyte.kernels.stages.rows import is_own, n_rows
+from halfbyte.kernels.stages.words import INPUT, MATRIX, MATRIX_NBYTES, NORMED, PRODUCT, STEP
+from halfbyte.kernels.vectors.atomics import call_matmul
+from halfbyte.kernels.vectors.simd import get_i64, load, mul, store
+from halfbyte.kernels.vectors.vector_math import silu
+
+_STRIP_NBYTES = 128  # of a row of results
+
+
+@device
+def n_product_chunks(stage, step):
+    """Into how many chunks the strips of a stage are dealt."""
+    if n_rows(stage, step) == 0:
+        return 0
+    return min(get_i64(stage + PRODUCT.n_strips), get_i64(step + STEP.max_chunks))
+
+
+@device
+def project(stage, step, chunk, n_chunks):
+    """y = W x of all matrices, side by side, or y += W x."""
+    n, n_strips = n_rows(stage, step), get_i64(stage + PRODUCT.n_strips)
+    begin, end = share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)
+    y, y_stride = get_i64(stage + PRODUCT.y), get_i64(stage + PRODUCT.y_stride)
+    if y == 0:  # the logits, which every step has anew
+        y, y_stride = get_i64(step + STEP.logits), get_i64(step + STEP.logits_stride)
+    floats, records = _floats(stage, step), _records(stage, step)
+    matrices, at = get_i64(stage + PRODUCT.matrices), 0
+    for i in range(get_i64(stage + PRODUCT.n_matrices)):
+        matrix = matrices + i * MATRIX_NBYTES
+        strips = get_i64(matrix + MATRIX.n_panels) // 2
+        first, last = max(begin - at, 0), min(end - at, strips)
+        if first < last:
+            _multiply(matrix, first, last, records, floats, get_i64(stage + INPUT.floats_stride),
+                      n, y + at * _STRIP_NBYTES, y_stride,
+                      get_i64(stage + PRODUCT.adds))  # fmt: skip
+        at += strips
+
+
+@device
+def feed_forward(stage, step, chunk, n_chunks):
+    """hidden = SiLU(ffn_gate normed) * (ffn_up normed), a strip (a block of records) at a time."""
+    n, n_strips = n_rows(stage, step), get_i64(stage + PRODUCT.n_strips)
+    floats, records = _floats(stage, step), _records(stage, step)
+    floats_stride = get_i64(stage + INPUT.floats_stride)
+    hidden, hidden_stride = get_i64(stage + PRODUCT.y), get_i64(stage + PRODUCT.y_stride)
+    ffn_gate = get_i64(stage + PRODUCT.matrices)
+    ffn_up = ffn_gate + MATRIX_NBYTES
+    gate = get_i64(step + STEP.work)
+    up = gate + n * _STRIP_NBYTES
+    for strip in range(share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)):
+        _multiply(ffn_gate, strip, strip + 1, records, floats, floats_stride, n,
+                  gate - strip * _STRIP_NBYTES, _STRIP_NBYTES, 0)  # fmt: skip
+        _multiply(ffn_up, strip, strip + 1, records, floats, floats_stride, n,
+                  up - strip * _STRIP_NBYTES, _STRIP_NBYTES, 0)  # fmt: skip
+        for row in range(n):
+            at = _STRIP_NBYTES * row
+            h0 = mul(silu(load(gate + at)), load(up + at))
+            h1 = mul(silu(load(gate + at + 64)), load(up + at + 64))
+            if hidden_stride == 0:
+                quantize_block(h0, h1, hidden + (strip * n + row) * RECORD_NBYTES)
+            else:
+                to = hidden + row * hidden_stride + strip * _STRIP_NBYTES
+                store(to, h0)
+                store(to + 64, h1)
+
+
+@device
+def _floats(stage, step):
+    if is_own(stage, step) and get_i64(stage + INPUT.prepare) == NORMED:
+        return get_i64(step + STEP.own_normed)
+    return get_i64(stage + INPUT.floats)
+
+
+@device
+def _records(stage, step):
+    if is_own(stage, step):
+        return get_i64(step + STEP.own_records)
+    return get_i64(stage + INPUT.records)
+
+
+@device
+def _multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride, adds):
+    """Strips begin .. end of y = W x for n tokens: many at once, the rest by vectors, one alone.
+
+    A kernel for many takes as long for a few tokens as for all that it has room for.
+    """
+    n_many = n_vectors = 0
+    if get_i64(matrix + MATRIX.many) != 0:
+        at_once = get_i64(matrix + MATRIX.many_tokens)
+        n_many = min((n + get_i64(matrix + MATRIX.may_lack)) // at_once * at_once, n)
+    rest = n - n_many
+    if get_i64(matrix + MATRIX.vectors) != 0:
+        n_vectors = rest - int(rest % get_i64(matrix + MATRIX.vector_tokens) == 1)
+    x, x_stride, token_nbytes = records, n * RECORD_NBYTES, RECORD_NBYTES
+    if get_i64(matrix + MATRIX.is_quantized) == 0:
+        x, x_stride, token_nbytes = floats, floats_stride, floats_stride
+    _part(matrix, get_i64(matrix + MATRIX.many), begin, end, x, x_stride, n_many, y, y_stride,
+          adds)  # fmt: skip
+    x, y = x + n_many * token_nbytes, y + n_many * y_stride
+    _part(matrix, get_i64(matrix + MATRIX.vectors), begin, end, x, x_stride, n_vectors, y,
+          y_stride, adds)  # fmt: skip
+    x, y = x + n_vectors * token_nbytes, y + n_vectors * y_stride
+    _part(matrix, get_i64(matrix + MATRIX.narrow), begin, end, x, x_stride, rest - n_vectors, y,
+          y_stride, adds)  # fmt: skip
+
+
+@device
+def _part(matrix, kernel, begin, end, x, x_stride, n, y, y_stride, adds):
+    if n > 0:
+        call_matmul(kernel, get_i64(matrix + MATRIX.w), get_i64(matrix + MATRIX.n_panels),
+                    get_i64(matrix + MATRIX.n_units), begin, end, x, x_stride, n, y, y_stride,
+                    adds)  # fmt: skip

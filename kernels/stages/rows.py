@@ -1,0 +1,78 @@
+"""Stages that work row by row: embedding, RMSNorm, and 8-bit records."""
+
+from __future__ import annotations
+
+from halfbyte.kernels.compiler.jit import device
+from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_row, rms_norm_row
+from halfbyte.kernels.stages.words import EMBED_WORDS, INPUT, NORMED, QUANTIZED, STEP
+from halfbyte.kernels.vectors.atomics import call_lookup
+from halfbyte.kernels.vectors.simd import get_f32, get_i64
+
+
+@device
+def n_rows(stage, step):
+    """Rows of a stage: all tokens, or those whose logits are wanted."""
+    if get_i64(stage + INPUT.of_logits) != 0:
+        return get_i64(step + STEP.n_out)
+    return get_i64(step + STEP.n_tokens)
+
+
+@device
+def _input_row(stage, step, i):
+    """Address of a row of x."""
+    row = i
+    if get_i64(stage + INPUT.of_logits) != 0:
+        row = get_i64(get_i64(step + STEP.out_rows) + 8 * i)
+    return get_i64(stage + INPUT.x) + row * get_i64(stage + INPUT.x_stride)
+
+
+@device
+def embed(stage, step, row):
+    """x = token_embd[token]."""
+    token = get_i64(get_i64(step + STEP.tokens) + 8 * row)
+    y = get_i64(stage + EMBED_WORDS.y) + row * get_i64(stage + EMBED_WORDS.y_stride)
+    call_lookup(get_i64(stage + EMBED_WORDS.lookup), get_i64(stage + EMBED_WORDS.w),
+                get_i64(stage + EMBED_WORDS.n_panels), get_i64(stage + EMBED_WORDS.n_units),
+                token, y)  # fmt: skip
+
+
+@device
+def norm(stage, step, row):
+    """normed = RMSNorm(x) * weight, and its records."""
+    _norm(stage, _input_row(stage, step, row),
+          get_i64(stage + INPUT.floats) + row * get_i64(stage + INPUT.floats_stride),
+          get_i64(stage + INPUT.records) + row * RECORD_NBYTES,
+          n_rows(stage, step) * RECORD_NBYTES)  # fmt: skip
+
+
+@device
+def quantize(stage, step, row):
+    """The records of x."""
+    quantize_row(_input_row(stage, step, row), get_i64(stage + INPUT.n_blocks),
+                 get_i64(stage + INPUT.records) + row * RECORD_NBYTES,
+                 n_rows(stage, step) * RECORD_NBYTES)  # fmt: skip
+
+
+@device
+def is_own(stage, step):
+    """Whether a stage's input is a single row, which each thread makes for itself."""
+    return n_rows(stage, step) == 1 and get_i64(stage + INPUT.prepare) != 0
+
+
+@device
+def prepare(stage, step):
+    """Make a single row's input in this thread's own buffers."""
+    if not is_own(stage, step):
+        return
+    x, records = _input_row(stage, step, 0), get_i64(step + STEP.own_records)
+    if get_i64(stage + INPUT.prepare) == NORMED:
+        _norm(stage, x, get_i64(step + STEP.own_normed), records, RECORD_NBYTES)
+    elif get_i64(stage + INPUT.prepare) == QUANTIZED:
+        quantize_row(x, get_i64(stage + INPUT.n_blocks), records, RECORD_NBYTES)
+
+
+@device
+def _norm(stage, x, normed, records, record_stride):
+    rms_norm_row(x, get_i64(stage + INPUT.weight), get_i64(stage + INPUT.dim),
+                 get_f32(stage + INPUT.eps), normed)  # fmt: skip
+    quantize_row(normed, get_i64(stage + INPUT.n_blocks), records, record_stride)

@@ -1,0 +1,61 @@
+"""What one step, one stage and one matrix are, as 64-bit words in memory, by name.
+
+A program is a list of stages, one record of STAGE_NBYTES after the other, in the order of the
+mathematics. Python writes it once when a model is loaded (engine/plan.py); every step walks it
+(step.py). A record begins with the operation and goes on with its operands, weights and numbers:
+addresses, byte strides and counts that no step changes. What does change stands in the step's own
+words. Floats are their bits.
+
+Rows are tokens, or, in the stages behind the last layer, the tokens whose logits are wanted.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any
+
+OPERATIONS = (
+    EMBED, NORM, QUANTIZE, PROJECT, FEED_FORWARD, ROPE, ATTEND, ATTEND_PAGES, MERGE_PAGES
+) = range(9)  # fmt: skip
+STAGE_NBYTES = 256
+
+
+def words(names: str) -> Any:
+    """A table of words: each name's offset in bytes, which is a constant in kernels."""
+    fields = names.split()
+    return namedtuple("words", fields)(*range(0, 8 * len(fields), 8))  # type: ignore[misc]
+
+
+# Arguments of a step. Addresses of the last three are thread 0's, of every other thread
+# scratch_stride bytes further on each.
+STEP = words("""
+    program n_stages n_tokens tokens positions pages n_blocks blocks n_out out_rows logits
+    logits_stride max_chunks rope_table n_splits first_page partials scratch_stride
+    own_normed own_records work
+""")
+# A block of queries of one sequence: first row, queries, first position, its page addresses.
+BLOCK = words("row n_queries position pages")
+
+# A matrix: its kernels (matmul.py; 0: it has none), where it lies, and which kernel takes what.
+MATRIX = words("""
+    narrow vectors many w n_panels n_units is_quantized vector_tokens many_tokens may_lack
+""")
+MATRIX_NBYTES = 8 * len(MATRIX)
+
+EMBED_WORDS = words("op lookup w n_panels n_units y y_stride")
+
+# How a single row's input is made by each thread for itself, which takes less time than waiting
+# for another's: not at all, by RMSNorm, or only to 8 bits.
+PREPARATIONS = AS_IT_IS, NORMED, QUANTIZED = range(3)
+# What stages with matrices begin with: the input x, the norm before it, and where the normed floats
+# and their records lie. A norm that stands alone (NORM, QUANTIZE) writes these two.
+INPUT = words("""
+    op of_logits prepare x x_stride weight dim eps n_blocks floats floats_stride records
+""")
+PRODUCT = words(f"{' '.join(INPUT._fields)} matrices n_matrices n_strips y y_stride adds")
+
+ATTENTION = words("""
+    op qkv qkv_stride k_at v_at q_bias k_bias v_bias q_norm k_norm eps
+    n_kv_heads group head_dim layer_at head_nbytes rope_append attend attend_pages merge_pages
+    partial_nbytes out out_stride
+""")

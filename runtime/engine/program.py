@@ -1,0 +1,251 @@
+"""A family's stages as the compiled step walks them: records of words, and the kernels they need.
+
+A family lists stages in the order of its mathematics (families/stages.py). Here each becomes one
+or more records (kernels/stages/words.py) with the addresses of buffers and weights in them. The
+input of a matrix is prepared in a record of its own for many rows, and by each thread for itself
+for a single one, so a product's record says how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.engine.buffers import Buffers
+from halfbyte.engine.weights import Matrix, ModelWeights
+from halfbyte.families.config import ModelConfig
+from halfbyte.families.registry import family_of
+from halfbyte.families.stages import Attend, Embed, FeedForward, Norm, Project, Rope, Stage
+from halfbyte.kernels.compiler.jit import Kernel
+from halfbyte.kernels.layouts.activations import padded
+from halfbyte.kernels.layouts.kv_pages import KVLayout
+from halfbyte.kernels.layouts.panels import lookup_kernel, n_panels, pack_kernel
+from halfbyte.kernels.pool import run_job, serve
+from halfbyte.kernels.products.matmul import (
+    VECTORS,
+    WAYS,
+    many_tokens,
+    matmul_kernel,
+    tile_tokens,
+    ways,
+)
+from halfbyte.kernels.stages import attention, words
+from halfbyte.kernels.stages.rope import rope_append_kernel
+from halfbyte.kernels.step import step
+
+Words = NDArray[np.int64]
+_N_WORDS = words.STAGE_NBYTES // 8
+
+
+def kv_layout(config: ModelConfig, kv_type: str) -> KVLayout:
+    """The cache layout of a model."""
+    return KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type)
+
+
+def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -> list[Kernel]:
+    """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
+    kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
+    used = [_AttentionKernels(config, kv_layout(config, kv_type)).all()]
+    used.append([lookup_kernel(formats[s.tensor(s.weight)])
+                 for s in family_of(config).stages(config) if isinstance(s, Embed)])  # fmt: skip
+    names = sorted(set(formats.values()))
+    used.append([pack_kernel(name) for name in names])
+    used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
+    kernels |= {kernel.name: kernel for group in used for kernel in group}
+    return list(kernels.values())
+
+
+class _AttentionKernels:
+    """What is compiled for a shape of attention."""
+
+    def __init__(self, c: ModelConfig, layout: KVLayout) -> None:
+        shape = (c.head_dim, layout.value_dim, c.group)
+        self.attend = attention.attention_kernel(layout.kv_type, *shape, c.sliding_window)
+        self.attend_pages = attention.pages_kernel(layout.kv_type, *shape, c.sliding_window)
+        self.merge_pages = attention.merge_kernel(*shape, c.sliding_window)
+        self.rope_append = rope_append_kernel(layout.kv_type, *shape)
+
+    def all(self) -> list[Kernel]:
+        """All of them."""
+        return [self.attend, self.attend_pages, self.merge_pages, self.rope_append]
+
+    def words(self) -> dict[str, int]:
+        """Their addresses, as a record has them."""
+        return {name: kernel.address for name, kernel in vars(self).items()}
+
+
+class Program:
+    """The records of a model's forward pass, or of some of its stages (`part`).
+
+    Attributes:
+        stages: (stage, its records) in order.
+    """
+
+    def __init__(
+        self, config: ModelConfig, weights: ModelWeights, layout: KVLayout, buffers: Buffers
+    ) -> None:
+        writer = _Writer(config, weights, layout, buffers)
+        self.stages: list[tuple[Stage, Words]] = [
+            (stage, np.array(writer.records(stage))) for stage in family_of(config).stages(config)
+        ]
+        self._tables = writer.tables
+        self._join()
+
+    def part(self, stages: Iterable[tuple[Stage, Words]]) -> Program:
+        """A program of some of the stages."""
+        other = object.__new__(Program)
+        other.stages, other._tables = list(stages), self._tables
+        other._join()
+        return other
+
+    def _join(self) -> None:
+        self._records = np.concatenate([records for _, records in self.stages])
+
+    @property
+    def words(self) -> dict[str, int]:
+        """What a step has to know of it."""
+        return {"program": int(self._records.ctypes.data), "n_stages": len(self._records)}
+
+
+class _Writer:
+    """Turns stages into records, one after another."""
+
+    def __init__(self, c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers) -> None:
+        self._config, self._weights, self._layout, self._buffers = c, w, layout, b
+        self._kernels = _AttentionKernels(c, layout)
+        self.tables: list[Words] = []
+        self._eps = int(np.float32(c.norm_eps).view(np.int32))
+        self._normed: dict[str, int] = {}
+        self._attention: dict[str, int] = {}
+
+    def records(self, stage: Stage) -> list[Words]:
+        """The records of a stage."""
+        match stage:
+            case Embed():
+                return [self._embed(stage)]
+            case Norm():
+                return [self._norm(stage)]
+            case Project():
+                return self._project(stage)
+            case FeedForward():
+                return [self._feed_forward(stage)]
+            case Rope():
+                return [self._rope(stage)]
+            case Attend():
+                return self._attend()
+        raise TypeError(f"no records for {stage}")
+
+    def _embed(self, stage: Embed) -> Words:
+        matrix, x = self._weights.matrices[stage.tensor(stage.weight)], self._buffers["x"]
+        return _record(
+            words.EMBED_WORDS, words.EMBED, lookup=lookup_kernel(matrix.format.name).address,
+            w=matrix.address, n_panels=n_panels(matrix.n_rows),
+            n_units=matrix.format.n_units(matrix.n_inputs), y=x.address, y_stride=x.stride,
+        )  # fmt: skip
+
+    def _norm(self, stage: Norm) -> Words:
+        x, normed, dim = self._buffers["x"], self._buffers["normed"], self._config.dim
+        self._normed = {
+            "of_logits": int(stage.of_logits), "prepare": words.NORMED, "x": x.address,
+            "x_stride": x.stride, "weight": self._weights.vectors[stage.tensor(stage.weight)],
+            "dim": dim, "eps": self._eps, "n_blocks": padded(dim) // 32, "floats": normed.address,
+            "floats_stride": normed.stride, "records": self._buffers.records,
+        }  # fmt: skip
+        return _record(words.INPUT, words.NORM, **self._normed)
+
+    def _project(self, stage: Project) -> list[Words]:
+        made = []
+        if stage.source == "attended":
+            made.append(_record(words.INPUT, words.QUANTIZE, **self._input(stage.source)))
+        matrices = self._matrices(stage)
+        # The logits, which every step has anew, are written where the step says.
+        to = {} if stage.to == "logits" else self._to(stage.to)
+        made.append(_record(words.PRODUCT, words.PROJECT, **self._input(stage.source), **to,
+                            **self._table(matrices), n_strips=sum(map(_n_strips, matrices)),
+                            adds=int(stage.adds)))  # fmt: skip
+        return made
+
+    def _feed_forward(self, stage: FeedForward) -> Words:
+        gate, up = self._matrices(stage)
+        down = self._weights.matrices[stage.tensor("ffn_down")]
+        to = self._to("hidden")
+        if down.format.is_quantized:
+            to["y_stride"] = 0  # as records, and never as floats
+        return _record(words.PRODUCT, words.FEED_FORWARD, **self._input("normed"), **to,
+                       **self._table([gate, up]), n_strips=_n_strips(gate))  # fmt: skip
+
+    def _input(self, source: str) -> dict[str, int]:
+        """Where the input of matrices lies, and how a single row of it is prepared."""
+        if source == "normed":
+            return self._normed
+        buffer = self._buffers[source]
+        floats = {"floats": buffer.address, "floats_stride": buffer.stride}
+        if source == "hidden":
+            return {**floats, "records": buffer.address, "prepare": words.AS_IT_IS}
+        return {
+            **floats, "records": self._buffers.records, "prepare": words.QUANTIZED,
+            "x": buffer.address, "x_stride": buffer.stride,
+            "n_blocks": padded(self._config.q_dim) // 32,
+        }  # fmt: skip
+
+    def _to(self, name: str) -> dict[str, int]:
+        return {"y": self._buffers[name].address, "y_stride": self._buffers[name].stride}
+
+    def _matrices(self, stage: Stage) -> list[Matrix]:
+        return [self._weights.matrices[stage.tensor(name)] for name in stage.matrices]
+
+    def _table(self, matrices: Sequence[Matrix]) -> dict[str, int]:
+        self.tables.append(np.array([_matrix_words(matrix) for matrix in matrices], np.int64))
+        return {"matrices": int(self.tables[-1].ctypes.data), "n_matrices": len(matrices)}
+
+    def _rope(self, stage: Rope) -> Words:
+        c, qkv, attended = self._config, self._buffers["qkv"], self._buffers["attended"]
+        w = self._weights
+        q, k = (4 * 32 * _n_strips(w.matrices[stage.tensor(n)]) for n in ("attn_q", "attn_k"))
+        layer_nbytes = c.n_kv_heads * self._layout.head_nbytes
+        self._attention = {
+            "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": q, "v_at": q + k,
+            "eps": self._eps, "n_kv_heads": c.n_kv_heads, "group": c.group, "head_dim": c.head_dim,
+            "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
+            "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
+            "out": attended.address, "out_stride": attended.stride, **self._kernels.words(),
+            **{f"{n[-1]}_bias": w.vectors[stage.tensor(n, "bias")] for n in stage.biases},
+            **{n.removeprefix("attn_"): w.vectors[stage.tensor(n)] for n in stage.norms},
+        }  # fmt: skip
+        return _record(words.ATTENTION, words.ROPE, **self._attention)
+
+    def _attend(self) -> list[Words]:
+        """Two ways, of which a step takes one: see kernels/stages/attend.py."""
+        ways = (words.ATTEND, words.ATTEND_PAGES, words.MERGE_PAGES)
+        return [_record(words.ATTENTION, op, **self._attention) for op in ways]
+
+
+def _record(table: Any, op: int, **values: int) -> Words:
+    """A stage's words by name; what is not named is 0."""
+    out = np.zeros(_N_WORDS, np.int64)
+    out[0] = op
+    for name, value in values.items():
+        out[getattr(table, name) // 8] = value
+    return out
+
+
+def _n_strips(matrix: Matrix) -> int:
+    return n_panels(matrix.n_rows) // 2
+
+
+def _matrix_words(matrix: Matrix) -> tuple[int, ...]:
+    """A matrix as products read it (words.MATRIX)."""
+    fmt = matrix.format
+    have = ways(fmt.name)
+    return (
+        *(matmul_kernel(fmt.name, way).address if way in have else 0 for way in WAYS),
+        matrix.address,
+        n_panels(matrix.n_rows),
+        fmt.n_units(matrix.n_inputs),
+        int(fmt.is_quantized),
+        tile_tokens(VECTORS),
+        *many_tokens(),
+    )

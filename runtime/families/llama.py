@@ -1,0 +1,45 @@
+"""Llama, and what is built like it: Code Llama, TinyLlama, SmolLM2, DeepSeek-Coder; Mistral.
+
+Pre-norm layers of grouped attention with rotary embedding and a SwiGLU network (Touvron et al.,
+arXiv:2302.13971 and 2307.09288); Mistral's attention sees a window (Jiang et al.,
+arXiv:2310.06825). llama.cpp's converter puts q and k into the order of neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from halfbyte.families import blocks
+from halfbyte.families.config import ModelConfig
+from halfbyte.families.family import Family
+from halfbyte.families.stages import Stage
+from halfbyte.families.tensors import TensorSpec
+
+
+def stages(c: ModelConfig) -> Iterator[Stage]:
+    """The forward pass."""
+    yield from blocks.embedding()
+    for i in range(c.n_layers):
+        yield from blocks.attention(i)
+        yield from blocks.feed_forward(i)
+    yield from blocks.logits(c)
+
+
+def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
+    """What it takes."""
+    yield from blocks.embedding_tensors(c)
+    for i in range(c.n_layers):
+        yield from blocks.attention_tensors(c, i)
+        yield from blocks.feed_forward_tensors(c, i)
+    yield from blocks.logits_tensors(c)
+
+
+FAMILY = Family(
+    architecture="llama",
+    model_types=("llama", "mistral"),
+    rotates_halves=False,
+    stages=stages,
+    tensors=tensors,
+    only={"hidden_act": "silu", "attention_bias": False, "mlp_bias": False},
+    has_window=True,
+)

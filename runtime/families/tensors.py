@@ -1,0 +1,84 @@
+"""The tensors that a model has: names on both sides, shapes, and the order of rotated rows.
+
+A head's features can be rotated in pairs of neighbours (2i, 2i + 1) or of halves (i, i + d/2),
+which is a matter of their order. Hugging Face has halves, the kernels neighbours; what a GGUF file
+has depends on the family. So the rows of q and k, of their biases and of their norms are put into
+another order when a model is converted, or when it is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.gguf.file import GGUFFile
+
+OUTPUT = "output.weight"  # absent where the embedding takes its place
+ROPE_FREQS = "rope_freqs.weight"  # divisors of the frequencies: Llama 3's scaling
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor of a model.
+
+    Attributes:
+        name: in GGUF.
+        hf_name: in a Hugging Face checkpoint; "": it follows from config.json.
+        shape: (rows, inputs) or (features,), in both.
+        n_rotated: heads whose features are its rows and are rotated; 0: none.
+        may_lack: whether a file runs without it.
+    """
+
+    name: str
+    hf_name: str
+    shape: tuple[int, ...]
+    n_rotated: int = 0
+    may_lack: bool = False
+
+    def neighbours(self) -> NDArray[np.int64] | None:
+        """For each row where neighbours are rotated, its row where halves are; None: no difference.
+
+        Row h d + 2i + j comes from h d + j d/2 + i.
+        """
+        if not self.n_rotated:
+            return None
+        rows = np.arange(self.shape[0]).reshape(self.n_rotated, 2, -1)
+        return rows.swapaxes(1, 2).reshape(-1)
+
+
+def check_tensors(file: GGUFFile, specs: Sequence[TensorSpec]) -> None:
+    """Compare a file's tensors with what its family needs.
+
+    Raises:
+        ModelFileError: tensors are missing or have another shape; all are named.
+        UnsupportedModelError: there are tensors that would be ignored.
+    """
+    missing = [s.name for s in specs if s.name not in file.tensors and not s.may_lack]
+    if missing:
+        raise ModelFileError(file.path, "tensors", expected=_some(missing), got="none of these")
+    misshapen = [
+        f"{s.name} {s.shape}, not {file.tensors[s.name].shape}"
+        for s in specs
+        if s.name in file.tensors and file.tensors[s.name].shape != s.shape
+    ]
+    if misshapen:
+        raise ModelFileError(file.path, "tensor shapes", expected=_some(misshapen))
+    known = {s.name for s in specs}
+    unknown = [name for name in file.tensors if name not in known]
+    if unknown:
+        raise UnsupportedModelError(
+            file.path,
+            "tensors",
+            expected="a plain Llama model",
+            got=_some(unknown),
+            hint="this version would have to ignore these tensors, which would change the result",
+        )
+
+
+def _some(names: list[str], limit: int = 8) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
