@@ -1,0 +1,244 @@
+"""Who may import whom. The tables are the architecture; imports inside functions count too.
+
+A room is a folder, or a module at the top of `runtime/` or `kernels/`; names are importable ones
+less `halfbyte.` (`converting` lies in `convert/`). A room may import itself, its row, and, outside
+kernels, `errors` and `progress`; the more particular row counts (`prompt.template`, `prompt`).
+"""
+
+from __future__ import annotations
+
+from graphlib import CycleError, TopologicalSorter
+
+import pytest
+
+from tests.architecture.house import FACADE, MODULES, Import, Module
+
+# Room of kernels -> the rooms of kernels and the packages that it may import.
+KERNELS = {
+    "compiler": ("", "llvmlite numba"),
+    "vectors": ("compiler", "llvmlite numba numpy"),
+    "pool": ("compiler vectors", "numpy"),
+    "formats": ("compiler vectors pool", "numpy"),
+    "layouts": ("compiler vectors pool formats", "numpy"),
+    "packing": ("compiler vectors pool formats layouts", "numpy"),
+    "products": ("compiler vectors pool formats layouts", "llvmlite numba"),
+    "quantizers": ("compiler vectors pool formats layouts", "numpy"),
+    "limits": ("compiler vectors pool formats layouts products", "llvmlite numba numpy"),
+    "stages": ("compiler vectors pool formats layouts products quantizers", "numpy"),
+    "ops": ("compiler vectors pool formats layouts products quantizers stages", ""),
+    "step": ("compiler vectors pool formats layouts products quantizers stages", ""),
+}
+# Room -> the rooms and the packages that it may import.
+ROOMS = {
+    # the ground
+    "errors": ("", ""),
+    "progress": ("", ""),
+    "settings": ("", ""),
+    "json_folder": ("", ""),
+    "system": ("kernels settings", ""),
+    # a model's parts
+    "gguf": ("kernels.formats", "numpy"),
+    "tokenizer": ("gguf json_folder", "google numpy sentencepiece tokenizers"),
+    "families": ("gguf kernels.layouts kernels.stages.record", "numpy"),
+    "engine": ("families gguf kernels", "numpy"),
+    "generation": ("engine tokenizer", "numpy"),
+    "prompt": ("prompt.template tokenizer", "numpy"),
+    "prompt.template": ("", "jinja2"),
+    "quality": ("families gguf kernels.quantizers tokenizer", "gguf numpy"),
+    # files into models
+    "converting": (
+        "families gguf json_folder kernels quality system tokenizer", "gguf numpy",
+    ),
+    "models": ("converting settings", "huggingface_hub"),
+    "model": ("engine families generation prompt tokenizer", "numpy"),
+    "loading": ("engine families gguf kernels model models system tokenizer", ""),
+    "golden": ("model", "numpy"),
+    "verification": ("gguf golden loading model quality tokenizer", "numpy"),
+    "conversion": ("converting golden loading models quality verification", ""),
+    # what users see
+    "halfbyte": ("conversion converting generation hf loading model models prompt tokenizer", ""),
+    "hf": (
+        "families.config generation json_folder loading model models prompt.template tokenizer",
+        "numpy sentencepiece tokenizers torch",
+    ),
+    "server": ("generation loading model prompt", ""),
+    "cli": (  # everything but kernels
+        ("conversion converting engine families generation gguf golden halfbyte hf json_folder "
+         "loading model models prompt quality server settings system tokenizer verification"),
+        "numpy",
+    ),
+    "__main__": ("cli", ""),
+    # kernels' own map, and its rooms
+    "kernels": ("", ""),
+    **{
+        f"kernels.{room}": (" ".join(f"kernels.{name}" for name in rooms.split()), packages)
+        for room, (rooms, packages) in KERNELS.items()
+    },
+}  # fmt: skip
+# Names in the tables that have no module yet; one that gets its module leaves this list.
+PLANNED = {
+    "conversion",
+    "kernels.packing",
+    "kernels.stages.record",
+    "server",
+}
+# Arrows that break the tables, as (file, module). The list may only shrink.
+EXCEPTIONS = {
+    ("convert/convert.py", "halfbyte.golden"),
+    ("convert/convert.py", "halfbyte.loading"),
+    ("convert/convert.py", "halfbyte.models.catalogue"),
+    ("runtime/cli/inspect.py", "halfbyte.kernels.layouts.kv_pages"),
+    ("runtime/generation/generate.py", "halfbyte.prompt.healing"),
+    ("runtime/quality/perplexity.py", "halfbyte.model"),
+}
+# Arrows that close a circle, as (module, module). The list may only shrink.
+CIRCLES = {
+    ("halfbyte.converting.convert", "halfbyte.loading"),
+    ("halfbyte.models.catalogue", "halfbyte.models.hub"),
+    ("halfbyte.models.catalogue", "halfbyte.models.wheel"),
+}
+# Code generation stays in these files.
+LLVMLITE = {
+    "kernels/compiler/jit.py",
+    "kernels/compiler/target.py",
+    "kernels/limits/int8_peak.py",
+    "kernels/products/dots.py",
+    "kernels/vectors/atomics.py",
+    "kernels/vectors/simd.py",
+    "kernels/vectors/tiles.py",
+    "kernels/vectors/transpose.py",
+}
+GROUND = {"errors", "progress"}
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("halfbyte.")
+
+
+def _is_ours(name: str) -> bool:
+    return name.partition(".")[0] == "halfbyte"
+
+
+def _is_in(name: str, room: str) -> bool:
+    return name == room or name.startswith(f"{room}.")
+
+
+def _room_of(name: str) -> str | None:
+    """The longest row that the name lies in."""
+    return max((room for room in ROOMS if _is_in(_short(name), room)), key=len, default=None)
+
+
+def _may(room: str, imported: str) -> bool:
+    """Whether the tables let a room import that module or package."""
+    rooms, packages = (set(column.split()) for column in ROOMS[room])
+    if not _is_ours(imported):
+        return imported.partition(".")[0] in packages
+    if room not in GROUND and not _is_in(room, "kernels"):
+        rooms |= GROUND
+    return _room_of(imported) == room or any(_is_in(_short(imported), r) for r in rooms)
+
+
+def _forbidden() -> list[tuple[Module, Import]]:
+    """The imports that the tables do not allow; of a module without a row, all."""
+    return [
+        (module, one)
+        for module in MODULES.values()
+        for one in module.imports
+        if (room := _room_of(module.name)) is None or not _may(room, one.name)
+    ]
+
+
+def test_every_module_has_a_row() -> None:
+    lost = [module.path for module in MODULES.values() if _room_of(module.name) is None]
+    assert not lost, f"{lost}: no row; say in ROOMS or KERNELS what they may import"
+
+
+def test_arrows() -> None:
+    wrong = [
+        f"{module.path}:{one.line} imports {one.name}"
+        for module, one in _forbidden()
+        if (module.path, one.name) not in EXCEPTIONS
+    ]
+    assert not wrong, "move the code, or change the architecture (ROOMS):\n" + "\n".join(wrong)
+
+
+def test_exceptions_are_needed() -> None:
+    gone = EXCEPTIONS - {(module.path, one.name) for module, one in _forbidden()}
+    assert not gone, f"no such arrow any more; delete from EXCEPTIONS: {sorted(gone)}"
+
+
+def test_the_tables_name_what_is_there() -> None:
+    named = set(ROOMS) | {room for rooms, _ in ROOMS.values() for room in rooms.split()}
+    missing = {name for name in named if name not in map(_short, MODULES)}
+    assert not missing - PLANNED, "no such module; correct ROOMS or KERNELS"
+    assert not PLANNED - missing, "there now, or in no row; delete from PLANNED"
+
+
+@pytest.mark.parametrize("room", sorted(set(ROOMS) - PLANNED))
+def test_packages_of_the_tables_are_used(room: str) -> None:
+    used = {
+        one.name.partition(".")[0]
+        for module in MODULES.values()
+        if _room_of(module.name) == room
+        for one in module.imports
+    }
+    unused = set(ROOMS[room][1].split()) - used
+    assert not unused, f"{room} imports them no more; delete from its row"
+
+
+def test_conversion_is_imported_lazily() -> None:
+    """Whoever loads a finished model does not pay for what makes one."""
+    eager = [
+        f"{module.path}:{one.line}"
+        for module in MODULES.values()
+        if _room_of(module.name) not in {"converting", "conversion"}
+        for one in module.imports
+        if _is_in(_short(one.name), "converting") and not one.lazy
+    ]
+    assert not eager, f"import halfbyte.converting inside a function: {eager}"
+
+
+def _circle(arrows: set[tuple[str, str]]) -> str:
+    """A circle among the modules, as text; "" if there is none."""
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for source, imported in arrows:
+        sorter.add(source, imported)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        return " <- ".join(error.args[1])
+    return ""
+
+
+def _arrows() -> set[tuple[str, str]]:
+    """Who imports whom, less the facade, which offers the names of all."""
+    return {
+        (module.name, one.name)
+        for module in MODULES.values()
+        for one in module.imports
+        if _is_ours(one.name) and FACADE not in (module.name, one.name)
+    }
+
+
+def test_no_circles() -> None:
+    circle = _circle(_arrows() - CIRCLES)
+    assert not circle, f"move what both need below both: {circle}"
+
+
+def test_circles_are_there() -> None:
+    gone = [
+        arrow
+        for arrow in CIRCLES
+        if arrow not in _arrows() or not _circle(_arrows() - (CIRCLES - {arrow}))
+    ]
+    assert not gone, f"closes no circle any more; delete from CIRCLES: {sorted(gone)}"
+
+
+def test_code_generation_stays_where_it_is() -> None:
+    users = {
+        module.path
+        for module in MODULES.values()
+        if any(_is_in(one.name, "llvmlite") for one in module.imports)
+    }
+    assert not users - LLVMLITE, "use the operations of kernels/vectors, or extend LLVMLITE"
+    assert not LLVMLITE - users, "generates no code any more; delete from LLVMLITE"

@@ -1,0 +1,157 @@
+"""Each module has its test: `runtime/a/b.py` in `tests/runtime/a/test_b.py`, or listed here."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+
+import pytest
+
+from tests.architecture.house import MODULES, ROOT, Function, Module, imports_in
+
+# Module -> the file below tests/ that covers it under another name. The list may only shrink.
+COVERED_BY = {
+    "convert/encode.py": "convert/test_writer.py",
+    "convert/plan.py": "convert/test_convert.py",
+    "convert/report/estimate.py": "convert/test_measured.py",
+    "convert/report/page.py": "convert/test_measured.py",
+    "convert/sources/hf_config.py": "convert/sources/test_hf_folder.py",
+    "convert/sources/hf_tensors.py": "convert/sources/test_hf_folder.py",
+    "convert/vocab_keys.py": "convert/test_convert.py",
+    "kernels/compiler/helper_compiler.py": "kernels/compiler/test_jit.py",
+    "kernels/formats/block_format.py": "kernels/quantizers/test_quantize.py",
+    "kernels/formats/codes.py": "kernels/quantizers/test_quantize.py",
+    "kernels/formats/pack_codes.py": "kernels/quantizers/test_quantize.py",
+    "kernels/ops.py": "runtime/engine/test_profile.py",
+    "kernels/quantizers/dequantize.py": "kernels/quantizers/test_quantize.py",
+    "kernels/quantizers/quantize_k.py": "kernels/quantizers/test_quantize.py",
+    "kernels/quantizers/quantize_small.py": "kernels/quantizers/test_quantize.py",
+    "kernels/quantizers/scale_search.py": "kernels/quantizers/test_quantize.py",
+    "kernels/step.py": "runtime/engine/test_engine.py",
+    "kernels/vectors/atomics.py": "kernels/test_pool.py",
+    "runtime/__init__.py": "runtime/test_public_api.py",
+    "runtime/cli/__init__.py": "runtime/cli/test_main.py",
+    "runtime/cli/chat_input.py": "runtime/cli/test_chat.py",
+    "runtime/cli/chat_session.py": "runtime/cli/test_chat.py",
+    "runtime/cli/compare.py": "runtime/cli/test_quality.py",
+    "runtime/cli/convert.py": "runtime/cli/test_files.py",
+    "runtime/cli/doctor.py": "runtime/cli/test_files.py",
+    "runtime/cli/inspect.py": "runtime/cli/test_files.py",
+    "runtime/cli/options.py": "runtime/cli/test_chat.py",
+    "runtime/cli/output.py": "runtime/cli/test_complete.py",
+    "runtime/cli/perplexity.py": "runtime/cli/test_quality.py",
+    "runtime/cli/pull.py": "runtime/cli/test_files.py",
+    "runtime/cli/report.py": "runtime/cli/test_files.py",
+    "runtime/cli/texts.py": "runtime/cli/test_quality.py",
+    "runtime/cli/tokenize.py": "runtime/cli/test_files.py",
+    "runtime/cli/verify.py": "runtime/cli/test_quality.py",
+    "runtime/cli/warmup.py": "runtime/cli/test_bench.py",
+    "runtime/errors.py": "runtime/cli/test_main.py",
+    "runtime/generation/completion.py": "runtime/generation/test_generate.py",
+    "runtime/generation/params.py": "runtime/generation/test_sampler.py",
+    "runtime/generation/stream.py": "runtime/test_model.py",
+    "runtime/gguf/metadata.py": "runtime/gguf/test_file.py",
+    "runtime/hf/auto_model.py": "runtime/hf/test_generation.py",
+    "runtime/hf/batch.py": "runtime/hf/test_tokenizer_batches.py",
+    "runtime/hf/errors.py": "runtime/hf/test_tokenizer_arguments.py",
+    "runtime/hf/generation_config.py": "runtime/hf/test_generation.py",
+    "runtime/hf/streamers.py": "runtime/hf/test_generation.py",
+    "runtime/hf/tokenizer_added.py": "runtime/hf/test_tokenizer_special.py",
+    "runtime/hf/tokenizer_base.py": "runtime/hf/test_tokenizer_files.py",
+    "runtime/hf/tokenizer_encoding.py": "runtime/hf/test_tokenizer_batches.py",
+    "runtime/hf/tokenizer_llama.py": "runtime/hf/test_auto_tokenizer.py",
+    "runtime/hf/tokenizer_options.py": "runtime/hf/test_tokenizer_arguments.py",
+    "runtime/hf/tokenizer_saving.py": "runtime/hf/test_tokenizer_files.py",
+    "runtime/hf/tokenizer_sequences.py": "runtime/hf/test_tokenizer.py",
+    "runtime/hf/tokenizer_settings.py": "runtime/hf/test_tokenizer_files.py",
+    "runtime/hf/tokenizer_vocab.py": "runtime/hf/test_tokenizer_files.py",
+    "runtime/json_folder.py": "convert/sources/test_hf_folder.py",
+    "runtime/loading.py": "runtime/test_model.py",
+    "runtime/models/cache.py": "runtime/models/test_wheel.py",
+    "runtime/progress.py": "runtime/test_model.py",
+    "runtime/prompt/inputs.py": "runtime/prompt/test_chat.py",
+    "runtime/prompt/template/filters.py": "runtime/prompt/template/test_expressions.py",
+    "runtime/prompt/template/functions.py": "runtime/prompt/template/test_chat_template.py",
+    "runtime/prompt/template/jinja_tests.py": "runtime/prompt/template/test_expressions.py",
+    "runtime/prompt/template/methods.py": "runtime/prompt/template/test_expressions.py",
+    "runtime/prompt/template/operators.py": "runtime/prompt/template/test_expressions.py",
+    "runtime/prompt/template/plain_data.py": "runtime/prompt/template/test_chat_template.py",
+    "runtime/prompt/template/rewriter.py": "runtime/prompt/template/test_hostile_templates.py",
+    "runtime/prompt/template/sandbox.py": "runtime/prompt/template/test_hostile_templates.py",
+    "runtime/prompt/template/source.py": "runtime/prompt/template/test_hostile_templates.py",
+    "runtime/quality/perplexity.py": "convert/test_measured.py",
+    "runtime/quality/texts.py": "runtime/quality/test_figures.py",
+    "runtime/tokenizer/bpe.py": "runtime/tokenizer/test_tokenizer.py",
+    "runtime/tokenizer/from_json.py": "runtime/tokenizer/test_tokenizer_json.py",
+    "runtime/tokenizer/pretokenizers.py": "runtime/tokenizer/test_files.py",
+    "runtime/tokenizer/spm.py": "runtime/tokenizer/test_tokenizer.py",
+    "runtime/verification.py": "runtime/test_packaged_model.py",
+}
+
+
+def _own_test(module: Module) -> str:
+    return f"tests/{module.folder}/test_{module.stem}.py"
+
+
+def _holds_code(module: Module) -> bool:
+    """Whether it defines a function or class: the __init__.py of a folder often does not."""
+    return any(isinstance(node, Function | ast.ClassDef) for node in module.tree.body)
+
+
+def _imported_by(test: str) -> set[str]:
+    """What a test imports, or its folder's conftest does for it."""
+    paths = [ROOT / test, (ROOT / test).with_name("conftest.py")]
+    sources = [path.read_text("utf-8") for path in paths if path.exists()]
+    return {one.name for source in sources for one in imports_in(ast.parse(source), "tests")}
+
+
+@cache
+def _importers(name: str) -> set[Module]:
+    return {m for m in MODULES.values() if any(one.name == name for one in m.imports)}
+
+
+def _part(module: Module) -> list[str]:
+    """The folder of runtime/ that it lies in, or kernels/, or convert/."""
+    folders = module.folder.split("/")
+    return folders[: 2 if folders[0] == "runtime" else 1]
+
+
+def _entries(module: Module) -> set[str]:
+    """What a test of the module may import: itself, or those through which others reach it.
+
+    These are the modules of its part that lead to it and the modules that import one of them.
+    """
+    entries, new = set[str](), {module.name}
+    while new:
+        entries |= new
+        importers = {m for name in new for m in _importers(name) if m.name not in entries}
+        new = {m.name for m in importers if _part(m) == _part(module)}
+    return entries | {m.name for name in entries for m in _importers(name)}
+
+
+def test_each_module_has_its_test() -> None:
+    untested = [
+        f"{module.path}: no {_own_test(module)}"
+        for module in MODULES.values()
+        if _holds_code(module) and module.path not in COVERED_BY
+        and not (ROOT / _own_test(module)).exists()
+    ]  # fmt: skip
+    assert not untested, "write it, or name in COVERED_BY what tests it:\n" + "\n".join(untested)
+
+
+@pytest.mark.parametrize("path", COVERED_BY)
+def test_the_named_test_reaches_the_module(path: str) -> None:
+    module = next((m for m in MODULES.values() if m.path == path), None)
+    assert module is not None, f"{path} is gone; delete it from COVERED_BY"
+    assert not (ROOT / _own_test(module)).exists(), "it has its own test; delete it from COVERED_BY"
+    test = f"tests/{COVERED_BY[path]}"
+    assert (ROOT / test).is_file(), f"{test} is gone; name in COVERED_BY what tests {path} now"
+    assert _imported_by(test) & _entries(module), f"{test} does not import {path}"
+
+
+def test_tests_lie_in_folders_of_the_packages() -> None:
+    folders = {module.folder for module in MODULES.values()}
+    tests = [p.relative_to(ROOT / "tests").parent.as_posix()
+             for top in ("kernels", "runtime", "convert")
+             for p in (ROOT / "tests" / top).rglob("test_*.py")]  # fmt: skip
+    assert set(tests) <= folders, "the tests' folders mirror those of the packages"
