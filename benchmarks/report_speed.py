@@ -62,6 +62,7 @@ def section() -> str:
         *_notes(groups),
         *_others(),
         *_quality(),
+        *_encoding(),
     ]) + "\n"  # fmt: skip
 
 
@@ -212,4 +213,21 @@ def _quality() -> list[str]:
         "Both use 8-bit activations. Against float64 arithmetic on the same SmolLM2 weights,",
         f"next-token distributions over {found[-1]['n']} tokens of Python source are off by",
         f"a mean KL of {kl:.4f} nats (llama.cpp: {kl_peer:.4f}).",
+    ]
+
+
+def _encoding() -> list[str]:
+    """How fast texts become tokens, beside the libraries that this is built on."""
+    found = lines("tokenizer")
+    if not found:
+        return []
+    line = found[-1]
+    parts = [
+        f"{line[name]['ratio']:.2f} of the speed of {name} {version}"
+        for name, version in line["libraries"].items()
+    ]
+    return [
+        "",
+        "Source files become tokens, with all checks, at",
+        f"{' and '.join(parts)} themselves; {_dates([line])}, commit {_commits([line])}.",
     ]

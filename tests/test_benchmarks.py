@@ -106,12 +106,15 @@ def test_the_tables_say_what_was_missed(
     memory = common | {"name": "1b-q4_0", "peak_nbytes": 1.6e9, "kv_nbytes": 1e8, "is_met": False}
     _write(tmp_path, "suite", gone, old, new)
     _write(tmp_path, "memory", memory)
+    encoding = {"sentencepiece": {"ratio": 0.971}, "libraries": {"sentencepiece": "0.2"}}
+    _write(tmp_path, "tokenizer", common | encoding)
     text = report.section()
     assert text.count("| pp512 |") == 1
     assert ("| 1.1B shape, Q4_0, both AVX2, 1 thread | pp512 | 150 | 100 | **1.50, missed** "
             "(1.50-1.50) | 2.00 |  | 30% |") in text  # fmt: skip
     assert "2026-01-02, commit abc" in text
     assert "**500 MB, missed**" in text
+    assert "\n0.97 of the speed of sentencepiece 0.2 themselves; 2026-01-02, commit abc.\n" in text
 
 
 def test_readme_selects_a_prompt_and_a_generation(
