@@ -228,6 +228,6 @@ def _encoding() -> list[str]:
     ]
     return [
         "",
-        "Source files become tokens, with all checks, at",
+        "Source files become tokens at",
         f"{' and '.join(parts)} themselves; {_dates([line])}, commit {_commits([line])}.",
     ]
