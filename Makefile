@@ -6,15 +6,25 @@ PIP := -m pip install -q --disable-pip-version-check
 .PHONY: demo test lint test-oracles golden bench bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
-# fetched on first use, completes a line of Python. stdout is the models' text.
+# fetched on first use, completes a function. Both take the most likely token each time, and the
+# logits are the same bits on every machine, so this prints the same text everywhere. stdout is
+# code, with what the models wrote in its place.
+define FIBONACCI
+def fibonacci(n):
+    """Return the n-th Fibonacci number."""
+    if
+endef
+export FIBONACCI
+
 demo: .venv/run.stamp
-	@echo "infill-10m on this CPU, after 'import nu' (the first run compiles)" >&2
+	@echo "infill-10m fills 'import nu<FILL_ME>' (the first run compiles)" >&2
 	@.venv/bin/halfbyte infill -m infill-10m -n 3 --full \
 	    -p "$$(printf 'import nu<FILL_ME>\n\nx = np.zeros(3)')"
 	@echo
-	@echo "SmolLM2 135M, after 'def fibonacci(n):' and 'if'" >&2
-	@.venv/bin/halfbyte complete -m smollm2-135m -n 64 --temp 0 --stop '```' \
-	    -p "$$(printf 'def fibonacci(n):\n    if')"
+	@echo "SmolLM2 135M completes 'def fibonacci(n):', from its 'if' on" >&2
+	@code=$$(.venv/bin/halfbyte complete -m smollm2-135m -n 96 --temp 0 --stop '```' \
+	    -p "$$FIBONACCI") \
+	    && printf '%s%s\n' "$$FIBONACCI" "$$code"
 
 # A file of tests goes to one process, so that what it loads is loaded once.
 test: .venv/dev.stamp

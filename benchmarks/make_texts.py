@@ -2,15 +2,18 @@
 
     python benchmarks/make_texts.py
 
-The texts are committed, so that figures of today and of next year are about the same tokens; the
-files they were taken from move on. No file is in both.
+The texts are committed, so that figures of today and of next year are about the same tokens. The
+files that they were taken from have changed and moved since, so they are read as they stood at
+COMMIT: run again, this gives the same bytes. No file is in both texts.
 """
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+COMMIT = "22fe5c8"
 FILES = {
     "calibration": (
         "runtime/prompt/infill.py", "tests/runtime/test_sampling.py", "benchmarks/peer.py",
@@ -27,9 +30,19 @@ FILES = {
 def main() -> None:
     """Write both."""
     for name, files in FILES.items():
-        text = "\n\n".join((ROOT / file).read_text("utf-8") for file in files)
-        (ROOT / "runtime" / "quality" / "data" / f"{name}.txt").write_text(text, "utf-8")
-        print(f"{name}: {len(text)} characters")
+        text = b"\n\n".join(map(_read, files))
+        (ROOT / "runtime" / "quality" / "data" / f"{name}.txt").write_bytes(text)
+        print(f"{name}: {len(text)} bytes")
+
+
+def _read(file: str) -> bytes:
+    """A file's bytes at COMMIT.
+
+    Raises:
+        subprocess.CalledProcessError: git has no such commit (a shallow clone); it has said so.
+    """
+    command = ["git", "-C", str(ROOT), "show", f"{COMMIT}:{file}"]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
 
 
 if __name__ == "__main__":

@@ -1,39 +1,60 @@
-"""Writes the README's measured sections from the newest lines of benchmarks/results.
+"""Writes the measured parts of README and docs from the newest lines of benchmarks/results.
 
     python benchmarks/report.py            replaces what stands between the markers
-    python benchmarks/report.py --check    exit 1 if that would change the README
+    python benchmarks/report.py --check    exit 1 if that would change a file
 
-Speed: see report_speed.py; conversion: see report_conversion.py. Nothing between the markers is
-written by hand.
+README shows a selection, docs/ all of it. Speed: see report_speed.py; conversion: see
+report_conversion.py. Nothing between the markers is written by hand.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import report_conversion
 import report_speed
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- {}: begin (benchmarks/report.py writes this part) -->\n"
 END = "<!-- {}: end -->\n"
+# File -> name of a part -> what writes it.
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"speed": report_speed.selection, "quality": report_conversion.selection},
+    "docs/performance.md": {"speed": report_speed.section},
+    "docs/conversion.md": {"quality": report_conversion.section},
+}
 
 
 def main() -> None:
-    """Rewrite or check the README."""
-    text = wanted = README.read_text("utf-8")
-    for name, body in (
-        ("speed", report_speed.section()),
-        ("conversion", report_conversion.section()),
-    ):
-        begin, end = BEGIN.format(name), END.format(name)
-        head, _, rest = wanted.partition(begin)
-        _, _, tail = rest.partition(end)
-        wanted = head + begin + body + end + tail
+    """Rewrite or check the files."""
+    changed = {file: new for file in PARTS if (new := rewritten(file)) != _read(file)}
     if "--check" in sys.argv:
-        sys.exit(int(wanted != text))
-    README.write_text(wanted, "utf-8")
+        sys.exit(f"not what was measured: {', '.join(changed)}" if changed else 0)
+    for file, text in changed.items():
+        (ROOT / file).write_text(text, "utf-8")
+
+
+def rewritten(file: str) -> str:
+    """A file's text with its parts made anew.
+
+    Raises:
+        ValueError: it lacks a marker.
+    """
+    text = _read(file)
+    for name, write in PARTS[file].items():
+        begin, end = BEGIN.format(name), END.format(name)
+        head, has_begin, rest = text.partition(begin)
+        _, has_end, tail = rest.partition(end)
+        if not has_begin or not has_end:
+            raise ValueError(f"{file}: expected the markers of {name}")
+        text = head + begin + write() + end + tail
+    return text
+
+
+def _read(file: str) -> str:
+    return (ROOT / file).read_text("utf-8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The README's section on what conversion costs, from the newest lines of conversion.jsonl.
+"""What conversion costs, as Markdown, from the newest lines of conversion.jsonl.
 
 For each model the newest line of each type counts. Ratios are of the weights' mean KL, to the file
-of the same type that llama.cpp's quantizer makes. `report.py` puts the section into the README,
-`plot_conversion.py` draws the first model's figures.
+of the same type that llama.cpp's quantizer makes. README has a selection, docs/conversion.md
+everything; `plot_conversion.py` draws the first model's figures.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ HEADS = (
     "calibrated: KL", "to llama.cpp", "to its imatrix",
 )  # fmt: skip
 
+# For README.
+SELECTED = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "q3_k_m", "q2_k")
+SELECTED_HEADS = ("type", "bits per weight", "KL", "top-1", "perplexity", "KL, calibrated")
+
+_NOTHING = "Nothing measured yet: `make bench-conversion`.\n"
+
 Row = dict[str, Any]
 # (type, maker) -> what was measured.
 Rows = dict[tuple[str, str], Row]
@@ -49,11 +55,27 @@ def _lines(name: str) -> list[Row]:
     return list(map(json.loads, path.read_text("utf-8").splitlines())) if path.is_file() else []
 
 
-def section() -> str:
-    """The Markdown between the markers."""
+def selection() -> str:
+    """README's part: a handful of types."""
     rows, line = newest_rows(MAIN)
     if not rows:
-        return "Nothing measured yet: `make bench-conversion`.\n"
+        return _NOTHING
+    return "\n".join([
+        f"| {' | '.join(SELECTED_HEADS)} |",
+        "|---" * len(SELECTED_HEADS) + "|",
+        *(_selected_row(rows, kind) for kind in SELECTED if (kind, OURS) in rows),
+        "",
+        f"{MAIN} against its float weights (perplexity {_source_perplexity(rows):.3f}) on held-out",
+        f"Python; {line['date'][:10]}, commit {line['commit']}.",
+        "",
+    ])  # fmt: skip
+
+
+def section() -> str:
+    """The part of docs/conversion.md: every type, other models, speed."""
+    rows, line = newest_rows(MAIN)
+    if not rows:
+        return _NOTHING
     return "\n".join([
         f"| {' | '.join(HEADS)} |",
         "|---" * len(HEADS) + "|",
@@ -61,7 +83,7 @@ def section() -> str:
         "",
         *_notes(rows, line),
         "",
-        f"![KL against bits per weight]({PLOT})",
+        f"![KL against bits per weight](../{PLOT})",
         "",
         *_others(),
         *_speed(),
@@ -73,6 +95,20 @@ def _types(rows: Rows) -> list[str]:
     """The types, the smallest first."""
     bits = {kind: row["bits"] for (kind, maker), row in rows.items() if maker == OURS}
     return sorted(bits, key=lambda kind: (bits[kind], kind))
+
+
+def _selected_row(rows: Rows, kind: str) -> str:
+    ours, near = rows[kind, OURS], rows.get((kind, CALIBRATED))
+    w = ours["weights"]
+    cells = [
+        kind, f"{ours['bits']:.2f}", f"{w['kl_mean']:.5f}", f"{w['top1']:.1%}",
+        f"{w['perplexity']:.3f}", f"{near['weights']['kl_mean']:.5f}" if near else "",
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _source_perplexity(rows: Rows) -> float:
+    return float(next(iter(rows.values()))["weights"]["perplexity_source"])
 
 
 def _row(rows: Rows, kind: str) -> str:
@@ -93,9 +129,9 @@ def _ratio(rows: Rows, kind: str, maker: str, other: str) -> str:
 
 
 def _notes(rows: Rows, line: Row) -> list[str]:
-    source = next(iter(rows.values()))["weights"]["perplexity_source"]
     return [
-        f"{MAIN} from its float weights (perplexity {source:.3f}), {line['windows']} windows of",
+        f"{MAIN} from its float weights (perplexity {_source_perplexity(rows):.3f}),",
+        f"{line['windows']} windows of",
         f"{line['window']} tokens of held-out Python. KL to the source in nats, top-1, perplexity",
         "are of the weights alone; *as run* adds 8-bit activations. *To llama.cpp* is the ratio of",
         "the weights' KL to that of its own quantizer's file, with the same mix of types: plain,",

@@ -1,13 +1,15 @@
-"""The README's section on speed, from the newest lines of benchmarks/results.
+"""What was measured of speed, as Markdown, from the newest lines of benchmarks/results.
 
 Of suite.jsonl the newest line of each group counts, of contention.jsonl, start.jsonl and
-memory.jsonl the newest of each model or time. What misses its target says so.
+memory.jsonl the newest of each model or time. What misses its target says so. README has a
+selection, docs/performance.md everything.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +21,48 @@ HEADS = (
     "model", "test", "halfbyte tok/s", "llama.cpp tok/s", "ratio (rounds)", "target",
     "of bandwidth", "of int8 peak",
 )  # fmt: skip
+# For README: each size of model with its usual type, then with more and with less than AVX-512.
+SELECTED = ("7b-avx512", "1b-q4_0-avx512", "smollm2-avx512", "7b", "1b-avx2")
+SELECTED_HEADS = (
+    "model", "prompt, tok/s", "llama.cpp", "ratio", "generation, tok/s", "llama.cpp", "ratio",
+)  # fmt: skip
+
+_NOTHING = "Nothing measured yet: `make bench`.\n"
 
 Line = dict[str, Any]
 
 
+def selection() -> str:
+    """README's part: a prompt and a generation of a few groups."""
+    found = {line["group"]: line for line in newest("suite", "group")}
+    groups = [found[name] for name in SELECTED if name in found]
+    if not groups:
+        return _NOTHING
+    line = groups[0]
+    return "\n".join([
+        *_table(SELECTED_HEADS, (_selected_row(line) for line in groups)),
+        "",
+        f"{line['machine']['cores']} cores of a shared {line['machine']['cpu']}, medians of turns",
+        f"in one run, {_dates(groups)}; llama-cpp-python {line['peer']['version']}, built there.",
+    ]) + "\n"  # fmt: skip
+
+
 def section() -> str:
-    """The Markdown between the markers."""
+    """The part of docs/performance.md: every cell, start and memory, quality as run."""
     import suite  # the plot's environment, which reads lines here, has no halfbyte
 
     found = {line["group"]: line for line in newest("suite", "group")}
     groups = [found[name] for name in suite.groups() if name in found]
     if not groups:
-        return "Nothing measured yet: `make bench`.\n"
-    rows = [row for line in groups for row in _rows(line)]
+        return _NOTHING
+    rows = (_row(_group_name(line), cell) for line in groups for cell in line["cells"])
     return "\n".join([
-        f"| {' | '.join(HEADS)} |",
-        "|---" * len(HEADS) + "|",
-        *rows,
+        *_table(HEADS, rows),
         "",
         *_notes(groups),
         *_others(),
         *_quality(),
+        *_encoding(),
     ]) + "\n"  # fmt: skip
 
 
@@ -66,8 +89,21 @@ def model_name(name: str) -> str:
     return f"{SHAPES[shape]}, {kind}" if shape in SHAPES else name
 
 
-def _rows(line: Line) -> list[str]:
-    return [_row(_group_name(line), cell) for cell in line["cells"]]
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    heads = list(heads)
+    return [_joined(heads), "|---" * len(heads) + "|", *map(_joined, rows)]
+
+
+def _joined(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _selected_row(line: Line) -> list[str]:
+    cells = [_group_name(line)]
+    for test in ("pp", "tg"):
+        cell = next(cell for cell in line["cells"] if cell["test"].startswith(test))
+        cells += [*_rates(cell), f"{cell['ratio']:.2f}"]
+    return cells
 
 
 def _group_name(line: Line) -> str:
@@ -82,22 +118,22 @@ def _isa(line: Line) -> str:
     return str(line["halfbyte"]["isa"]).split()[0]
 
 
-def _row(name: str, cell: Line) -> str:
-    ours, peer = (statistics.median(cell[side]) for side in ("ours", "peer"))
+def _row(name: str, cell: Line) -> list[str]:
     ratio = f"{cell['ratio']:.2f}"
     if cell["is_met"] is False:
         ratio = f"**{ratio}, missed**"
-    cells = [
-        name, cell["test"], _rate(ours), _rate(peer),
+    return [
+        name, cell["test"], *_rates(cell),
         f"{ratio} ({cell['ratio_min']:.2f}-{cell['ratio_max']:.2f})",
         "" if cell["target"] is None else f"{cell['target']:.2f}",
         _percent(cell.get("bandwidth_share")), _percent(cell.get("peak_share")),
     ]  # fmt: skip
-    return f"| {' | '.join(cells)} |"
 
 
-def _rate(tok_s: float) -> str:
-    return f"{tok_s:.0f}" if tok_s >= 100 else f"{tok_s:.1f}"
+def _rates(cell: Line) -> list[str]:
+    """Tokens a second, ours and the peer's."""
+    rates = [statistics.median(cell[side]) for side in ("ours", "peer")]
+    return [f"{rate:.0f}" if rate >= 100 else f"{rate:.1f}" for rate in rates]
 
 
 def _percent(share: float | None) -> str:
@@ -154,15 +190,15 @@ def _others() -> list[str]:
                      f"{more:.0f} MB", "", "250 MB", line["is_met"]))  # fmt: skip
     if not rows:
         return []
-    table = [
-        f"| {what} | {ours if is_met else f'**{ours}, missed**'} | {peer} | {target} |"
+    table = _table(("", "halfbyte", "llama.cpp", "target"), (
+        (what, ours if is_met else f"**{ours}, missed**", peer, target)
         for what, ours, peer, target, is_met in rows
-    ]
+    ))  # fmt: skip
     found = [line for name in ("contention", "start", "memory") for line in lines(name)[-1:]]
     return [
-        "", "| | halfbyte | llama.cpp | target |", "|---|---|---|---|", *table, "",
+        "", *table, "",
         f"{_dates(found)}, commit {_commits(found)}.",
-        *(["", f"![growth with prompt, depth, batch and threads]({PLOT})"]
+        *(["", f"![growth with prompt, depth, batch and threads](../{PLOT})"]
           if (HERE.parent / PLOT).is_file() else []),
     ]  # fmt: skip
 
@@ -177,4 +213,21 @@ def _quality() -> list[str]:
         "Both use 8-bit activations. Against float64 arithmetic on the same SmolLM2 weights,",
         f"next-token distributions over {found[-1]['n']} tokens of Python source are off by",
         f"a mean KL of {kl:.4f} nats (llama.cpp: {kl_peer:.4f}).",
+    ]
+
+
+def _encoding() -> list[str]:
+    """How fast texts become tokens, beside the libraries that this is built on."""
+    found = lines("tokenizer")
+    if not found:
+        return []
+    line = found[-1]
+    parts = [
+        f"{line[name]['ratio']:.2f} of the speed of {name} {version}"
+        for name, version in line["libraries"].items()
+    ]
+    return [
+        "",
+        "Source files become tokens at",
+        f"{' and '.join(parts)} themselves; {_dates([line])}, commit {_commits([line])}.",
     ]

@@ -1,4 +1,4 @@
-"""What the benchmarks work out of what they measure, and what the README makes of it."""
+"""What the benchmarks work out of what they measure, and what README and docs make of it."""
 
 from __future__ import annotations
 
@@ -75,35 +75,107 @@ def test_an_environment_is_stamped_with_its_flags(load: Callable[[str], Any]) ->
     assert all("GGML_NATIVE=OFF" in stamps[name] for name in ("peer-avx2", "peer-avx512"))
 
 
-def test_the_readme_says_what_was_missed(
-    load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def common() -> dict[str, Any]:
+    """What every line of results says."""
+    return {
+        "date": "2026-01-02T03:04:05+00:00", "commit": "abc", "rounds": 5,
+        "machine": {"cores": 2, "cpu": "a CPU"}, "model": {"nbytes": 1e9},
+        "limits": {"bytes_per_s": 20e9, "macs_per_s": 1e12},
+        "halfbyte": {"isa": "avx2 (some-cpu)"},
+        "peer": {"environment": "peer-avx2", "version": "1.2"},
+    }  # fmt: skip
+
+
+def test_the_tables_say_what_was_missed(
+    load: Callable[[str], Any],
+    common: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cells, report = load("cells"), load("report_speed")
     monkeypatch.setattr(report, "HERE", tmp_path)
     assert report.section() == "Nothing measured yet: `make bench`.\n"
-    common = {
-        "date": "2026-01-02T03:04:05+00:00", "commit": "abc", "threads": 1, "rounds": 5,
-        "machine": {"cores": 2, "cpu": "a CPU"}, "model": {"nbytes": 1e9},
-    }  # fmt: skip
     gone, old, new = (
         common | {
-            "group": group, "name": "1b-q4_0",
+            "group": group, "name": "1b-q4_0", "threads": 1,
             "cells": [record(cells, cells.prefill(512, 2.0), [rate], [100.0])],
-            "limits": {"bytes_per_s": 20e9, "macs_per_s": 1e12},
-            "halfbyte": {"isa": "avx2 (some-cpu)"},
-            "peer": {"environment": "peer-avx2", "version": "1.2"},
         }
         for group, rate in (("gone", 250.0), ("1b-avx2", 250.0), ("1b-avx2", 150.0))
     )  # fmt: skip
     memory = common | {"name": "1b-q4_0", "peak_nbytes": 1.6e9, "kv_nbytes": 1e8, "is_met": False}
     _write(tmp_path, "suite", gone, old, new)
     _write(tmp_path, "memory", memory)
+    encoding = {"sentencepiece": {"ratio": 0.971}, "libraries": {"sentencepiece": "0.2"}}
+    _write(tmp_path, "tokenizer", common | encoding)
     text = report.section()
     assert text.count("| pp512 |") == 1
     assert ("| 1.1B shape, Q4_0, both AVX2, 1 thread | pp512 | 150 | 100 | **1.50, missed** "
             "(1.50-1.50) | 2.00 |  | 30% |") in text  # fmt: skip
     assert "2026-01-02, commit abc" in text
     assert "**500 MB, missed**" in text
+    assert "\n0.97 of the speed of sentencepiece 0.2 themselves; 2026-01-02, commit abc.\n" in text
+
+
+def test_readme_selects_a_prompt_and_a_generation(
+    load: Callable[[str], Any],
+    common: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cells, report = load("cells"), load("report_speed")
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    assert report.selection() == "Nothing measured yet: `make bench`.\n"
+    made = [
+        record(cells, cells.prefill(512), [250.0], [100.0]),
+        record(cells, cells.decode(64), [9.0], [6.0]),
+        record(cells, cells.decode(64, 2048), [1.0], [1.0]),
+    ]
+    line = common | {"name": "1b-q4_0", "threads": 2, "cells": made}
+    _write(tmp_path, "suite", line | {"group": "1b-q8_0"}, line | {"group": "1b-avx2"})
+    text = report.selection()
+    assert "| 1.1B shape, Q4_0, both AVX2 | 250 | 100 | 2.50 | 9.0 | 6.0 | 1.50 |\n" in text
+    assert text.count("1.1B shape") == 1
+
+
+def test_readme_selects_types(
+    load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = load("report_conversion")
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    assert report.selection() == "Nothing measured yet: `make bench-conversion`.\n"
+    measured = {"kl_mean": 0.02, "top1": 0.9, "perplexity": 14.0, "perplexity_source": 13.5}
+    rows = [
+        {"type": kind, "maker": maker, "bits": 5.0, "weights": measured | {"kl_mean": kl}}
+        for kind, maker, kl in (
+            ("q4_0", report.OURS, 0.02), ("q4_0", report.CALIBRATED, 0.01),
+            ("q6_k", report.OURS, 0.001), ("q5_1", report.OURS, 0.005),
+        )
+    ]  # fmt: skip
+    line = {"source": report.MAIN, "rows": rows, "date": "2026-01-02T03", "commit": "abc"}
+    _write(tmp_path, "conversion", line)
+    table = [row for row in report.selection().splitlines() if row.startswith("| q")]
+    assert table == [
+        "| q6_k | 5.00 | 0.00100 | 90.0% | 14.000 |  |",
+        "| q4_0 | 5.00 | 0.02000 | 90.0% | 14.000 | 0.01000 |",
+    ]
+
+
+def test_readme_and_docs_show_what_was_measured(load: Callable[[str], Any]) -> None:
+    report = load("report")
+    for file in report.PARTS:
+        text = (BENCHMARKS.parent / file).read_text("utf-8")
+        assert report.rewritten(file) == text, f"run benchmarks/report.py for {file}"
+
+
+def test_a_lost_marker_is_an_error(
+    load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = load("report")
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    (tmp_path / "README.md").write_text(report.BEGIN.format("speed"), "utf-8")
+    with pytest.raises(ValueError, match=r"README\.md: expected the markers of speed"):
+        report.rewritten("README.md")
 
 
 def _write(folder: Path, name: str, *lines: dict[str, Any]) -> None:
