@@ -34,6 +34,7 @@ CASES = (
     Tiny("gqa64", 1, 256, 320, 2, 4, 1, 64, 331, 1e6, tied=False),
     Tiny("head128_wide", 36, 96, 160, 2, 2, 1, 128, 323, 1e4, tied=True),
     Tiny("qwen2", 1, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=True, kind="qwen2"),
+    Tiny("qwen3", 1, 128, 160, 2, 4, 2, 48, 323, 1e6, tied=True, kind="qwen3"),
     Tiny("mistral", 3, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind="mistral"),
     Tiny("linear", 6, 64, 96, 2, 4, 4, 16, 323, 1e5, tied=False, kind="linear"),
     Tiny("llama3", 7, 64, 96, 2, 4, 2, 32, 323, 5e5, tied=True, kind="llama3"),

@@ -23,7 +23,7 @@ from protocol import serve, take_stdout
 import halfbyte
 from halfbyte import system
 from halfbyte.engine.engine import Span
-from halfbyte.engine.kv_cache import Sequence
+from halfbyte.engine.sequence import Sequence
 from halfbyte.generation.generate import prefill_chunks
 from halfbyte.kernels.limits.int8_peak import int8_peak
 

@@ -44,8 +44,8 @@ class ReferenceModel:
         self.head_dim = int(number("attention.key_length", self.dim // self.n_heads))
         self.eps = number("attention.layer_norm_rms_epsilon")
         self.window = int(number("attention.sliding_window", 0))
-        # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen2's.
-        self.pairs_are_halves = architecture == "qwen2"
+        # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen's.
+        self.pairs_are_halves = architecture.startswith("qwen")
         self.frequencies = number("rope.freq_base", 10000.0) ** (
             -np.arange(0, self.head_dim, 2) / self.head_dim
         ) / number("rope.scaling.factor", 1.0)
@@ -77,8 +77,12 @@ class ReferenceModel:
     def _attention(self, block: str, x: F64) -> F64:
         x = self._norm(block + "attn_norm.weight", x)
         n, d = len(x), self.head_dim
-        q = self._rope(self._linear(block + "attn_q", x).reshape(n, self.n_heads, d))
-        k = self._rope(self._linear(block + "attn_k", x).reshape(n, self.n_kv_heads, d))
+        q = self._linear(block + "attn_q", x).reshape(n, self.n_heads, d)
+        k = self._linear(block + "attn_k", x).reshape(n, self.n_kv_heads, d)
+        if block + "attn_q_norm.weight" in self._tensors:
+            q = self._norm(block + "attn_q_norm.weight", q)
+            k = self._norm(block + "attn_k_norm.weight", k)
+        q, k = self._rope(q), self._rope(k)
         v = self._linear(block + "attn_v", x).reshape(n, self.n_kv_heads, d)
         hidden = np.triu(np.full((n, n), -np.inf), 1)
         if self.window:

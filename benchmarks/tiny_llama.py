@@ -21,6 +21,8 @@ N_BYTE_PIECES = 256
 KINDS: dict[str, dict[str, object]] = {
     "qwen2": {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"],
               "use_sliding_window": False, "sliding_window": 24},
+    "qwen3": {"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"],
+              "use_sliding_window": False},
     "mistral": {"model_type": "mistral", "architectures": ["MistralForCausalLM"],
                 "sliding_window": 24},
     "linear": {"rope_scaling": {"type": "linear", "factor": 4.0}},
@@ -74,6 +76,9 @@ def weights(tiny: Tiny) -> dict[str, F32]:
         if tiny.kind == "qwen2":
             for name, n in (("q", q_dim), ("k", kv_dim), ("v", kv_dim)):
                 out[f"{layer}self_attn.{name}_proj.bias"] = uniform((n,), 0.7)
+        if tiny.kind == "qwen3":
+            for name in "qk":
+                out[f"{layer}self_attn.{name}_norm.weight"] = uniform((tiny.head_dim,), 0.3, 1.0)
         out[layer + "self_attn.o_proj.weight"] = linear(dim, q_dim, 1.0)
         out[layer + "post_attention_layernorm.weight"] = uniform((dim,), 0.2, 1.0)
         out[layer + "mlp.gate_proj.weight"] = linear(hidden, dim, 1.5)

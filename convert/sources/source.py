@@ -14,7 +14,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.converting.metadata import add_config, add_vocabulary
+from halfbyte.converting.gguf_keys import add_config, add_vocabulary
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.hf_tensors import MappedTensor, map_tensors
 from halfbyte.errors import ConversionError

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.buffers import MAX_BATCH, Buffers
-from halfbyte.engine.kv_cache import Sequence
+from halfbyte.engine.kv_cache import KVCache
 from halfbyte.engine.program import Program, kv_layout
+from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
@@ -73,7 +74,7 @@ class Engine:
 
     def new_sequence(self) -> Sequence:
         """An empty sequence."""
-        return Sequence(self.layout)
+        return Sequence(KVCache(self.layout))
 
     def forward(self, spans: Seq[Span]) -> NDArray[np.float32]:
         """Append each span's tokens to its sequence.
@@ -90,11 +91,11 @@ class Engine:
         with self._lock:
             self._check_usable()
             for span in spans:
-                span.sequence.reserve(span.sequence.n_past + len(span.tokens))
+                span.sequence.reserve(len(span.tokens))
             logits = self._fill(spans, self.program)
             self.pool.run(step, self._words)
             for span in spans:
-                span.sequence.n_past += len(span.tokens)
+                span.sequence.append(len(span.tokens))
             return logits[:, : self.config.vocab_size]
 
     def repeat(self, spans: Seq[Span], program: Program) -> Callable[[], None]:
@@ -105,7 +106,7 @@ class Engine:
         """
         self._check_usable()
         for span in spans:
-            span.sequence.reserve(span.sequence.n_past + len(span.tokens))
+            span.sequence.reserve(len(span.tokens))
         logits = self._fill(spans, program)
 
         def run(kept: NDArray[np.float32] = logits) -> None:  # the step writes there
@@ -136,7 +137,7 @@ class Engine:
         n_tokens = n_out = 0
         blocks: list[tuple[int, int, int, int]] = []
         for span in spans:
-            n, past, pages = len(span.tokens), span.sequence.n_past, span.sequence.page_addresses
+            n, past, pages = len(span.tokens), span.sequence.n_past, span.sequence.kv.page_addresses
             rows = slice(n_tokens, n_tokens + n)
             self._tokens[rows] = span.tokens
             self._positions[rows] = range(past, past + n)

@@ -39,12 +39,13 @@ class Page:
         return other
 
 
-class Sequence:
-    """The cache of one sequence; positions 0 .. n_past - 1 are filled."""
+class KVCache:
+    """The keys and values of one sequence's positions in all layers."""
+
+    can_truncate = True
 
     def __init__(self, layout: KVLayout) -> None:
         self.layout = layout
-        self.n_past = 0
         self._pages: list[Page] = []
         self._addresses = np.zeros(8, np.int64)
 
@@ -68,24 +69,22 @@ class Sequence:
             self._append(Page(self.layout.page_nbytes))
 
     def truncate(self, n_positions: int) -> None:
-        """Forget the positions from n_positions on; a no-op where there are fewer.
+        """Forget the positions from n_positions on, and what was reserved.
 
         Raises:
             EngineError: there is no memory for a copy of a page that another sequence holds too.
         """
-        self.n_past = min(self.n_past, n_positions)
-        del self._pages[-(-self.n_past // PAGE) :]
-        if self.n_past % PAGE and self._pages[-1].is_shared:
+        del self._pages[-(-n_positions // PAGE) :]
+        if n_positions % PAGE and self._pages[-1].is_shared:
             # What follows will be written into this page, which is not ours alone.
             own = self._pages[-1].copy(self.layout.page_nbytes)
             del self._pages[-1]
             self._append(own)
 
-    def fork(self, n_positions: int) -> Sequence:
-        """A sequence with the same first positions; full pages are shared, a begun one copied."""
-        other = Sequence(self.layout)
-        other.n_past = min(n_positions, self.n_past)
-        n_full, rest = divmod(other.n_past, PAGE)
+    def fork(self, n_positions: int) -> KVCache:
+        """The same first positions; full pages are shared, a begun one is copied."""
+        other = KVCache(self.layout)
+        n_full, rest = divmod(n_positions, PAGE)
         for page in self._pages[:n_full]:
             page.is_shared = True
             other._append(page)

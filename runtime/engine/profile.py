@@ -16,7 +16,7 @@ import numpy as np
 
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
-from halfbyte.engine.kv_cache import Sequence
+from halfbyte.engine.kv_cache import KVCache
 from halfbyte.families.stages import Attend, Embed, Norm, Project, Rope, Stage
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.limits.bandwidth import read_bandwidth
@@ -153,18 +153,18 @@ def _seconds(engine: Engine, stages: Iterable[Stage], n_tokens: int, depth: int)
     wanted = set(stages)
     part = engine.program.part(item for item in engine.program.stages if item[0] in wanted)
     sequence = engine.new_sequence()
-    _fill(engine, sequence, depth + n_tokens)
-    sequence.n_past = depth
+    _fill(sequence.kv, depth + n_tokens)
+    sequence.append(depth)
     return _median_s(engine.repeat([Span(sequence, [1] * n_tokens, 1)], part))
 
 
-def _fill(engine: Engine, sequence: Sequence, n_positions: int) -> None:
+def _fill(kv: KVCache, n_positions: int) -> None:
     """Pages for so many positions, written once: memory that never was is read too fast."""
-    sequence.reserve(n_positions)
+    kv.reserve(n_positions)
     pages = -(-n_positions // PAGE)
-    addresses = (ctypes.c_int64 * pages).from_address(sequence.page_addresses)
+    addresses = (ctypes.c_int64 * pages).from_address(kv.page_addresses)
     for address in addresses:
-        ctypes.memset(address, 0, engine.layout.page_nbytes)
+        ctypes.memset(address, 0, kv.layout.page_nbytes)
 
 
 def _median_s(run: Callable[[], None]) -> float:

@@ -1,7 +1,7 @@
 """The hyperparameters of a model, under Meta's names, wherever they were read.
 
 `from_gguf.py` reads them from a file, `from_hf.py` from config.json, and the converter writes them
-(converting/metadata.py); all three know the keys from here.
+(converting/gguf_keys.py); all three know the keys from here.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from halfbyte.converting.calibration.importance import (
     load_importance,
     save_importance,
 )
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.quality.distance import measure
 from halfbyte.quality.float_model import FloatModel, GGUFSource
@@ -33,7 +33,7 @@ def test_llama_cpp_does_better_with_it(shared_dir: Path, peer_python: Path, tmp_
     kl = {}
     with GGUFFile.open(f16) as file:
         tokenizer = Tokenizer.from_gguf(file)
-        source = GGUFSource(file, ModelConfig.from_gguf(file))
+        source = GGUFSource(file, config_from_gguf(file))
         ids = token_windows(tokenizer, packaged_text("calibration"), max_windows=12)
         save_importance(tmp_path / "i.gguf", collect_importance(FloatModel(source), ids))
         np.savez(tmp_path / "means.npz", **load_importance(tmp_path / "i.gguf").means)
@@ -43,7 +43,7 @@ def test_llama_cpp_does_better_with_it(shared_dir: Path, peer_python: Path, tmp_
             command = [peer_python, BENCHMARKS / "peer_quantize.py", f16, out, Q4_0, "--pure"]
             subprocess.run([*command, *imatrix], check=True, capture_output=True)
             with GGUFFile.open(out) as result_file:
-                result = GGUFSource(result_file, ModelConfig.from_gguf(result_file))
+                result = GGUFSource(result_file, config_from_gguf(result_file))
                 kl[imatrix] = measure(source, result, heldout).distance.mean_kl
     without, with_it = kl.values()
     print(f"Q4_0, mean KL: {without:.4f}, with importance {with_it:.4f}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from halfbyte.engine.kv_cache import Page, Sequence
+from halfbyte.engine.kv_cache import KVCache, Page
 from halfbyte.errors import EngineError
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
 
@@ -31,45 +31,39 @@ def test_pages_are_zero_and_aligned() -> None:
 
 
 def test_reserve_grows_page_by_page_and_lists_addresses() -> None:
-    sequence = Sequence(LAYOUT)
-    assert sequence.nbytes == 0
-    sequence.reserve(10 * PAGE + 1)
-    assert sequence.nbytes == 11 * LAYOUT.page_nbytes
+    cache = KVCache(LAYOUT)
+    assert cache.nbytes == 0
+    cache.reserve(10 * PAGE + 1)
+    assert cache.nbytes == 11 * LAYOUT.page_nbytes
     listed = np.ctypeslib.as_array(
-        (np.ctypeslib.ctypes.c_int64 * 11).from_address(sequence.page_addresses)
+        (np.ctypeslib.ctypes.c_int64 * 11).from_address(cache.page_addresses)
     )
-    assert listed.tolist() == [page.address for page in sequence._pages]
-    sequence.reserve(PAGE)
-    assert len(sequence._pages) == 11
+    assert listed.tolist() == [page.address for page in cache._pages]
+    cache.reserve(PAGE)
+    assert len(cache._pages) == 11
 
 
 def test_truncate_frees_whole_pages_only() -> None:
-    sequence = Sequence(LAYOUT)
-    sequence.reserve(3 * PAGE)
-    sequence.n_past = 2 * PAGE + 5
-    first, second, _ = sequence._pages
-    sequence.truncate(PAGE + 1)
-    assert sequence.n_past == PAGE + 1
-    assert sequence._pages == [first, second]
-    sequence.truncate(5 * PAGE)
-    assert sequence.n_past == PAGE + 1
-    sequence.truncate(0)
-    assert sequence.nbytes == 0
+    cache = KVCache(LAYOUT)
+    cache.reserve(3 * PAGE)
+    first, second, _ = cache._pages
+    cache.truncate(PAGE + 1)
+    assert cache._pages == [first, second]
+    cache.truncate(0)
+    assert cache.nbytes == 0
 
 
 def test_fork_shares_full_pages_and_copies_the_begun_one() -> None:
-    sequence = Sequence(LAYOUT)
-    sequence.reserve(2 * PAGE)
-    sequence.n_past = PAGE + 7
-    page_bytes(sequence._pages[1])[:] = 42
-    other = sequence.fork(PAGE + 3)
-    assert other.n_past == PAGE + 3
-    assert other._pages[0] is sequence._pages[0]
-    assert other._pages[1] is not sequence._pages[1]
+    cache = KVCache(LAYOUT)
+    cache.reserve(2 * PAGE)
+    page_bytes(cache._pages[1])[:] = 42
+    other = cache.fork(PAGE + 3)
+    assert other._pages[0] is cache._pages[0]
+    assert other._pages[1] is not cache._pages[1]
     assert (page_bytes(other._pages[1]) == 42).all()
     page_bytes(other._pages[1])[:] = 1
-    assert (page_bytes(sequence._pages[1]) == 42).all()
-    assert sequence.fork(PAGE)._pages == sequence._pages[:1]
+    assert (page_bytes(cache._pages[1]) == 42).all()
+    assert cache.fork(PAGE)._pages == cache._pages[:1]
 
 
 def test_memory_that_does_not_exist_is_an_engine_error() -> None:

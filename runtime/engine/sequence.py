@@ -1,0 +1,116 @@
+"""A sequence: how many tokens a model has seen of it, and what its layers keep of them.
+
+What is kept belongs to the layers: attention has keys and values of every position (kv_cache.py),
+which can be cut back to any of them. Layers that fold all they have seen into one state cannot, so
+whoever wants to return to a position takes a snapshot there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from halfbyte.engine.kv_cache import KVCache
+from halfbyte.errors import EngineError
+
+
+class State(Protocol):
+    """What layers of one kind keep of a sequence's first positions.
+
+    Attributes:
+        can_truncate: whether it can be cut back to a position, which `fork` needs too where it is
+            not the last one.
+    """
+
+    can_truncate: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+
+    def reserve(self, n_positions: int) -> None:
+        """Have room for so many positions; EngineError where there is no memory."""
+
+    def truncate(self, n_positions: int) -> None:
+        """Forget what lies behind the first positions."""
+
+    def fork(self, n_positions: int) -> State:
+        """The state after the first positions, for another sequence; neither changes the other."""
+
+
+class Sequence:
+    """The state of one sequence; positions 0 .. n_past - 1 are filled.
+
+    Attributes:
+        states: what the layers keep, kind by kind; `kv`, the first of them, is attention's.
+    """
+
+    def __init__(self, kv: KVCache, *others: State, n_past: int = 0) -> None:
+        self.n_past = n_past
+        self.kv = kv
+        self.states: tuple[State, ...] = (kv, *others)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all states."""
+        return sum(state.nbytes for state in self.states)
+
+    def reserve(self, n_new: int) -> None:
+        """Have room for so many tokens more.
+
+        Raises:
+            EngineError: there is no memory for them.
+        """
+        for state in self.states:
+            state.reserve(self.n_past + n_new)
+
+    def append(self, n_new: int) -> None:
+        """Count tokens that a step has filled in."""
+        self.n_past += n_new
+
+    def truncate(self, n_positions: int) -> None:
+        """Forget the positions from n_positions on; a no-op where there are fewer.
+
+        Raises:
+            EngineError: a state cannot be cut back, or there is no memory for a copy of a page
+                that another sequence holds too.
+        """
+        if n_positions < self.n_past:
+            self._check_can_truncate("cut back")
+            self.n_past = n_positions
+        for state in self.states:
+            state.truncate(self.n_past)
+
+    def fork(self, n_positions: int) -> Sequence:
+        """A sequence with the same first positions.
+
+        Raises:
+            EngineError: a state cannot be cut back to them, or there is no memory.
+        """
+        if n_positions < self.n_past:
+            self._check_can_truncate("forked before its end")
+        n = min(n_positions, self.n_past)
+        return Sequence(self.kv.fork(n), *(s.fork(n) for s in self.states[1:]), n_past=n)
+
+    def snapshot(self) -> Snapshot:
+        """The sequence as it is now; EngineError where there is no memory."""
+        return Snapshot(self.fork(self.n_past))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become what the snapshot was; EngineError where there is no memory."""
+        same = snapshot.sequence.fork(snapshot.sequence.n_past)
+        self.n_past, self.kv, self.states = same.n_past, same.kv, same.states
+
+    def _check_can_truncate(self, what: str) -> None:
+        if not all(state.can_truncate for state in self.states):
+            raise EngineError(
+                f"a sequence of this model cannot be {what}",
+                hint="take a snapshot where you want to return to",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A sequence as it was, to be restored as often as wanted."""
+
+    sequence: Sequence

@@ -1,0 +1,45 @@
+"""Qwen3: Llama with an RMSNorm of each head of q and k (arXiv:2505.09388).
+
+A GGUF file has q, k and their norms in the order of halves. config.json states a window that is
+not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from halfbyte.families import blocks
+from halfbyte.families.config import ModelConfig
+from halfbyte.families.family import Family
+from halfbyte.families.stages import Stage
+from halfbyte.families.tensors import TensorSpec
+
+_NORMS = ("attn_q_norm", "attn_k_norm")
+
+
+def stages(c: ModelConfig) -> Iterator[Stage]:
+    """The forward pass."""
+    yield from blocks.embedding()
+    for i in range(c.n_layers):
+        yield from blocks.attention(i, norms=_NORMS)
+        yield from blocks.feed_forward(i)
+    yield from blocks.logits(c)
+
+
+def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
+    """What it takes."""
+    yield from blocks.embedding_tensors(c)
+    for i in range(c.n_layers):
+        yield from blocks.attention_tensors(c, i, norms=_NORMS)
+        yield from blocks.feed_forward_tensors(c, i)
+    yield from blocks.logits_tensors(c)
+
+
+FAMILY = Family(
+    architecture="qwen3",
+    model_types=("qwen3",),
+    rotates_halves=True,
+    stages=stages,
+    tensors=tensors,
+    only={"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False},
+)
