@@ -23,7 +23,7 @@ STAGE_NBYTES = 256
 def words(names: str) -> Any:
     """A table of words: each name's offset in bytes, which is a constant in kernels."""
     fields = names.split()
-    return namedtuple("words", fields)(*range(0, 8 * len(fields), 8))  # type: ignore[misc]
+    return namedtuple("words", fields)(*range(0, 8 * len(fields), 8))
 
 
 # Arguments of a step. Addresses of the last three are thread 0's, of every other thread

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from halfbyte.engine.engine import MAX_BATCH, Engine, Span
+from halfbyte.engine.buffers import MAX_BATCH
+from halfbyte.engine.engine import Engine, Span
 from halfbyte.generation.completion import Completion, Stats
 from halfbyte.generation.sampler import F32, Sampler, SamplingParams
 from halfbyte.progress import Progress

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 
 import gguf
+import numpy as np
 import pytest
 
 from halfbyte.cli import main
 from halfbyte.converting.recipe import RECIPES
 from halfbyte.families.config import ModelConfig, RopeConfig
+from halfbyte.families.registry import BY_MODEL_TYPE, FAMILIES
 from halfbyte.kernels.formats.block_format import BY_GGML_ID, FORMATS, BlockFormat
 
 MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
@@ -53,3 +59,33 @@ def test_the_command_line_lists_the_recipes(capsys: pytest.CaptureFixture[str]) 
     assert found is not None
     assert re.split(", | or ", found[1]) == list(RECIPES), "the help of convert --type is outdated"
     assert found[2] in RECIPES
+
+
+def test_every_family_has_answers_of_transformers(
+    benchmark_module: Callable[[str], ModuleType],
+) -> None:
+    """Which the compiled step, the float model and the float64 twin are compared with."""
+    tiny_llama = benchmark_module("tiny_llama")
+    with np.load(Path(__file__).parents[1] / "data" / "golden_llama.npz") as data:
+        specs = [json.loads(str(data[name])) for name in data if name.endswith(".spec")]
+    types = {tiny_llama.config(tiny_llama.Tiny(**spec))["model_type"] for spec in specs}
+    assert {BY_MODEL_TYPE[name].architecture for name in types} == set(FAMILIES)
+    assert types == set(BY_MODEL_TYPE), "a case in benchmarks/make_golden.py for each model_type"
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_a_family_names_each_tensor_once_and_uses_it(architecture: str) -> None:
+    config = ModelConfig(
+        architecture=architecture, name="", dim=64, hidden_dim=96, n_layers=2, n_heads=4,
+        n_kv_heads=2, head_dim=16, vocab_size=300, n_ctx_train=64, norm_eps=1e-5,
+        rope=RopeConfig(1e4),
+    )  # fmt: skip
+    family = FAMILIES[architecture]
+    specs = list(family.tensors(config))
+    assert len({spec.name for spec in specs}) == len({spec.hf_name for spec in specs}) == len(specs)
+    used = set()
+    for stage in family.stages(config):
+        names = [getattr(stage, "weight", None), *stage.matrices, *getattr(stage, "norms", ())]
+        used |= {stage.tensor(name) for name in names if name}
+        used |= {stage.tensor(name, "bias") for name in getattr(stage, "biases", ())}
+    assert used == {spec.name for spec in specs if not spec.may_lack}

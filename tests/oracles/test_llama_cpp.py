@@ -45,7 +45,9 @@ def ask(python: Path, model: Path, *lines: str) -> None:
     subprocess.run(command, input=text, check=True, text=True, stdout=subprocess.DEVNULL)
 
 
-@pytest.fixture(scope="module", params=["llama", "qwen2", "linear", "llama3", "infill-10m"])
+@pytest.fixture(
+    scope="module", params=["llama", "qwen2", "qwen3", "linear", "llama3", "infill-10m"]
+)
 def source(
     request: pytest.FixtureRequest,
     benchmark_module: Callable[[str], ModuleType],
