@@ -1,6 +1,6 @@
 """The forward pass of a batch of tokens, as one compiled job that walks a list of stages.
 
-The list is a model's program (stages/words.py), made when it is loaded; a stage's chunks are dealt
+The list is a model's program (stages/record.py), made when it is loaded; a stage's chunks are dealt
 to the threads, and the next begins when all are done (pool.py). Between two stages nothing is
 exchanged but the buffers that their records name.
 
@@ -15,7 +15,7 @@ from halfbyte.kernels.compiler.jit import kernel
 from halfbyte.kernels.pool import finish, is_current, take
 from halfbyte.kernels.products.dots import stack
 from halfbyte.kernels.stages.operations import count_chunks, prepare, run_chunk
-from halfbyte.kernels.stages.words import STAGE_NBYTES, STEP
+from halfbyte.kernels.stages.record import STAGE_NBYTES, STEP
 from halfbyte.kernels.vectors.simd import get_i64, put_i64
 
 _STEP_NBYTES = 8 * len(STEP)

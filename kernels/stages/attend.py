@@ -10,8 +10,8 @@ from __future__ import annotations
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import share
+from halfbyte.kernels.stages.record import ATTENTION, BLOCK, STEP
 from halfbyte.kernels.stages.rope import add_bias, norm_head
-from halfbyte.kernels.stages.words import ATTENTION, BLOCK, STEP
 from halfbyte.kernels.vectors.atomics import (
     call_attention,
     call_merge,

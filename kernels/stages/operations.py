@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.stages import attend, products, rows
-from halfbyte.kernels.stages.words import (
+from halfbyte.kernels.stages.record import (
     ATTEND,
     ATTEND_PAGES,
     EMBED,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_block
 from halfbyte.kernels.pool import share
+from halfbyte.kernels.stages.record import INPUT, MATRIX, MATRIX_NBYTES, NORMED, PRODUCT, STEP
 from halfbyte.kernels.stages.rows import is_own, n_rows
-from halfbyte.kernels.stages.words import INPUT, MATRIX, MATRIX_NBYTES, NORMED, PRODUCT, STEP
 from halfbyte.kernels.vectors.atomics import call_matmul
 from halfbyte.kernels.vectors.simd import get_i64, load, mul, store
 from halfbyte.kernels.vectors.vector_math import silu

@@ -27,8 +27,8 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages import attention
+from halfbyte.kernels.stages.record import BLOCK, STEP
 from halfbyte.kernels.stages.rope import rope_table
-from halfbyte.kernels.stages.words import BLOCK, STEP
 from halfbyte.kernels.step import step
 
 # A token's stages last microseconds, so that a chunk's ticket counts; a prompt's last milliseconds,
@@ -196,7 +196,7 @@ class Engine:
         self._set(rope_table=self._rope.ctypes.data)
 
     def _build_args(self) -> None:
-        """The words of a step (words.STEP), and the rows that it is told of."""
+        """The words of a step (record.STEP), and the rows that it is told of."""
         b = self._buffers
         self._words = np.zeros(len(STEP), np.int64)
         self._tokens, self._positions, self._pages, self._out_rows = np.zeros(

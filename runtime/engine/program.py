@@ -1,7 +1,7 @@
 """A family's stages as the compiled step walks them: records of words, and the kernels they need.
 
 A family lists stages in the order of its mathematics (families/stages.py). Here each becomes one
-or more records (kernels/stages/words.py) with the addresses of buffers and weights in them. The
+or more records (kernels/stages/record.py) with the addresses of buffers and weights in them. The
 input of a matrix is prepared in a record of its own for many rows, and by each thread for itself
 for a single one, so a product's record says how.
 """
@@ -32,12 +32,12 @@ from halfbyte.kernels.products.matmul import (
     tile_tokens,
     ways,
 )
-from halfbyte.kernels.stages import attention, words
+from halfbyte.kernels.stages import attention, record
 from halfbyte.kernels.stages.rope import rope_append_kernel
 from halfbyte.kernels.step import step
 
 Words = NDArray[np.int64]
-_N_WORDS = words.STAGE_NBYTES // 8
+_N_WORDS = record.STAGE_NBYTES // 8
 
 
 def kv_layout(config: ModelConfig, kv_type: str) -> KVLayout:
@@ -141,7 +141,7 @@ class _Writer:
     def _embed(self, stage: Embed) -> Words:
         matrix, x = self._weights.matrices[stage.tensor(stage.weight)], self._buffers["x"]
         return _record(
-            words.EMBED_WORDS, words.EMBED, lookup=lookup_kernel(matrix.format.name).address,
+            record.EMBED_WORDS, record.EMBED, lookup=lookup_kernel(matrix.format.name).address,
             w=matrix.address, n_panels=n_panels(matrix.n_rows),
             n_units=matrix.format.n_units(matrix.n_inputs), y=x.address, y_stride=x.stride,
         )  # fmt: skip
@@ -149,21 +149,21 @@ class _Writer:
     def _norm(self, stage: Norm) -> Words:
         x, normed, dim = self._buffers["x"], self._buffers["normed"], self._config.dim
         self._normed = {
-            "of_logits": int(stage.of_logits), "prepare": words.NORMED, "x": x.address,
+            "of_logits": int(stage.of_logits), "prepare": record.NORMED, "x": x.address,
             "x_stride": x.stride, "weight": self._weights.vectors[stage.tensor(stage.weight)],
             "dim": dim, "eps": self._eps, "n_blocks": padded(dim) // 32, "floats": normed.address,
             "floats_stride": normed.stride, "records": self._buffers.records,
         }  # fmt: skip
-        return _record(words.INPUT, words.NORM, **self._normed)
+        return _record(record.INPUT, record.NORM, **self._normed)
 
     def _project(self, stage: Project) -> list[Words]:
         made = []
         if stage.source == "attended":
-            made.append(_record(words.INPUT, words.QUANTIZE, **self._input(stage.source)))
+            made.append(_record(record.INPUT, record.QUANTIZE, **self._input(stage.source)))
         matrices = self._matrices(stage)
         # The logits, which every step has anew, are written where the step says.
         to = {} if stage.to == "logits" else self._to(stage.to)
-        made.append(_record(words.PRODUCT, words.PROJECT, **self._input(stage.source), **to,
+        made.append(_record(record.PRODUCT, record.PROJECT, **self._input(stage.source), **to,
                             **self._table(matrices), n_strips=sum(map(_n_strips, matrices)),
                             adds=int(stage.adds)))  # fmt: skip
         return made
@@ -174,7 +174,7 @@ class _Writer:
         to = self._to("hidden")
         if down.format.is_quantized:
             to["y_stride"] = 0  # as records, and never as floats
-        return _record(words.PRODUCT, words.FEED_FORWARD, **self._input("normed"), **to,
+        return _record(record.PRODUCT, record.FEED_FORWARD, **self._input("normed"), **to,
                        **self._table([gate, up]), n_strips=_n_strips(gate))  # fmt: skip
 
     def _input(self, source: str) -> dict[str, int]:
@@ -184,9 +184,9 @@ class _Writer:
         buffer = self._buffers[source]
         floats = {"floats": buffer.address, "floats_stride": buffer.stride}
         if source == "hidden":
-            return {**floats, "records": buffer.address, "prepare": words.AS_IT_IS}
+            return {**floats, "records": buffer.address, "prepare": record.AS_IT_IS}
         return {
-            **floats, "records": self._buffers.records, "prepare": words.QUANTIZED,
+            **floats, "records": self._buffers.records, "prepare": record.QUANTIZED,
             "x": buffer.address, "x_stride": buffer.stride,
             "n_blocks": padded(self._config.q_dim) // 32,
         }  # fmt: skip
@@ -215,12 +215,12 @@ class _Writer:
             **{f"{n[-1]}_bias": w.vectors[stage.tensor(n, "bias")] for n in stage.biases},
             **{n.removeprefix("attn_"): w.vectors[stage.tensor(n)] for n in stage.norms},
         }  # fmt: skip
-        return _record(words.ATTENTION, words.ROPE, **self._attention)
+        return _record(record.ATTENTION, record.ROPE, **self._attention)
 
     def _attend(self) -> list[Words]:
         """Two ways, of which a step takes one: see kernels/stages/attend.py."""
-        ways = (words.ATTEND, words.ATTEND_PAGES, words.MERGE_PAGES)
-        return [_record(words.ATTENTION, op, **self._attention) for op in ways]
+        ways = (record.ATTEND, record.ATTEND_PAGES, record.MERGE_PAGES)
+        return [_record(record.ATTENTION, op, **self._attention) for op in ways]
 
 
 def _record(table: Any, op: int, **values: int) -> Words:
@@ -237,7 +237,7 @@ def _n_strips(matrix: Matrix) -> int:
 
 
 def _matrix_words(matrix: Matrix) -> tuple[int, ...]:
-    """A matrix as products read it (words.MATRIX)."""
+    """A matrix as products read it (record.MATRIX)."""
     fmt = matrix.format
     have = ways(fmt.name)
     return (

@@ -24,7 +24,7 @@ from halfbyte.engine.engine import MAX_BATCH, Engine, Span
 from halfbyte.kernels.compiler import jit, target
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
-from halfbyte.kernels.stages.words import STEP
+from halfbyte.kernels.stages.record import STEP
 
 HERE = Path(__file__).parent
 N_TOKENS = 150  # over a page's border

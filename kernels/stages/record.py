@@ -11,19 +11,12 @@ Rows are tokens, or, in the stages behind the last layer, the tokens whose logit
 
 from __future__ import annotations
 
-from collections import namedtuple
-from typing import Any
+from halfbyte.kernels.vectors.words import words
 
 OPERATIONS = (
     EMBED, NORM, QUANTIZE, PROJECT, FEED_FORWARD, ROPE, ATTEND, ATTEND_PAGES, MERGE_PAGES
 ) = range(9)  # fmt: skip
 STAGE_NBYTES = 256
-
-
-def words(names: str) -> Any:
-    """A table of words: each name's offset in bytes, which is a constant in kernels."""
-    fields = names.split()
-    return namedtuple("words", fields)(*range(0, 8 * len(fields), 8))
 
 
 # Arguments of a step. Addresses of the last three are thread 0's, of every other thread
