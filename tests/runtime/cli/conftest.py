@@ -151,7 +151,7 @@ def infill_gguf(
     """A small random model whose vocabulary has Code Llama's infilling pieces."""
     from sentencepiece import sentencepiece_model_pb2 as spm
 
-    from halfbyte.converting import convert
+    from halfbyte.conversion import convert
     from halfbyte.tokenizer.markers import CODE_LLAMA
 
     tiny, n_words = benchmark_module("tiny_llama"), 300

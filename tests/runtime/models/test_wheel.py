@@ -17,7 +17,7 @@ from halfbyte.errors import DownloadError, SettingError
 from halfbyte.models import cache as model_cache
 from halfbyte.models import catalogue
 from halfbyte.models import wheel as download
-from halfbyte.models.catalogue import WheelModel
+from halfbyte.models.entries import WheelModel
 
 MODEL = bytes(range(256)) * 10_000  # longer than a chunk of the copy
 WHEEL = "tiny_model-1.0-py3-none-any.whl"
