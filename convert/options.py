@@ -30,15 +30,11 @@ class Options:
     def __post_init__(self) -> None:
         find_recipe(self.type)
         if self.calibrate is not False and self.imatrix is not None:
-            raise RequestError(
-                "imatrix", expected="None with calibrate, which takes its own", got=self.imatrix
-            )
+            wanted = "None with calibrate, which takes its own"
+            raise RequestError("imatrix", expected=wanted, got=self.imatrix)
         if self.calibrate is False and self.save_imatrix is not None:
-            raise RequestError(
-                "save_imatrix",
-                expected="calibrate, whose text it is taken from",
-                got="no calibrate",
-            )
+            wanted = "calibrate, whose text it is taken from"
+            raise RequestError("save_imatrix", expected=wanted, got="no calibrate")
         if self.calibrate in (None, ""):
             raise RequestError("calibrate", expected="True, False or a path", got=self.calibrate)
 

@@ -63,16 +63,9 @@ def convert(
             broken.
     """
     options = Options(
-        type=type,
-        pure=pure,
-        calibrate=calibrate,
-        imatrix=imatrix,
-        save_imatrix=save_imatrix,
-        measure=measure,
-        name=name,
-        force=force,
-        threads=threads,
-    )
+        type=type, pure=pure, calibrate=calibrate, imatrix=imatrix, save_imatrix=save_imatrix,
+        measure=measure, name=name, force=force, threads=threads,
+    )  # fmt: skip
 
     def with_golden(part: Path, figures: Figures) -> Figures:
         with load(part, threads=threads or None, progress=progress) as model:
@@ -81,13 +74,9 @@ def convert(
 
     with catalogue.source(src, progress=progress) as (path, source_name):
         return convert_path(
-            path,
-            None if dst is None else Path(dst),
-            options,
-            source_name=source_name,
-            complete=with_golden,
-            progress=progress or silent,
-        )
+            path, None if dst is None else Path(dst), options,
+            source_name=source_name, complete=with_golden, progress=progress or silent,
+        )  # fmt: skip
 
 
 def plan_conversion(src: str | os.PathLike[str], *, type: str = "q8_0", pure: bool = False) -> Plan:

@@ -19,7 +19,7 @@ CACHE_VARIABLE = "HALFBYTE_CACHE"
 THREADS_VARIABLE = "HALFBYTE_THREADS"
 ISA_VARIABLE = "HALFBYTE_ISA"
 
-_MAX_THREADS = 1024
+MAX_THREADS = 1024
 
 
 def cache_dir() -> Path:
@@ -63,9 +63,9 @@ def threads() -> int | None:
         count = 0
     else:
         count = int(digits)
-    if not 1 <= count <= _MAX_THREADS:
+    if not 1 <= count <= MAX_THREADS:
         raise SettingError(
-            THREADS_VARIABLE, expected=f"a whole number from 1 to {_MAX_THREADS}", got=value
+            THREADS_VARIABLE, expected=f"a whole number from 1 to {MAX_THREADS}", got=value
         )
     return count
 

@@ -76,6 +76,7 @@ class FakeModel:
         self.params: dict[str, Any] = {}
         self.benched: list[tuple[str, int]] = []
         self.is_closed = False
+        self.engine = self
         self.prefill_s = iter([9.0, 1.0, 2.0, 4.0, 8.0, 16.0])
 
     def load(self, path_or_name: str, **kwargs: Any) -> FakeModel:

@@ -1,4 +1,4 @@
-"""halfbyte.catalogue: what a name means, without fetching anything."""
+"""halfbyte.models.catalogue: what a name means, without fetching anything."""
 
 from __future__ import annotations
 

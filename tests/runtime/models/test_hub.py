@@ -1,4 +1,4 @@
-"""halfbyte.hub against a hub of our own on 127.0.0.1."""
+"""halfbyte.models.hub against a hub of our own on 127.0.0.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""halfbyte.download: a model out of a wheel, whatever happens on the way."""
+"""halfbyte.models.wheel: a model out of a wheel, whatever happens on the way."""
 
 from __future__ import annotations
 
