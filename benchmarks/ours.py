@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import resource
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,7 @@ from protocol import serve, take_stdout
 
 import halfbyte
 from halfbyte import system
-from halfbyte.engine.engine import Span
-from halfbyte.engine.sequence import Sequence
-from halfbyte.generation.generate import prefill_chunks
+from halfbyte.cli.speed import decode_s, prefill_s, random_tokens
 from halfbyte.kernels.limits.int8_peak import int8_peak
 
 
@@ -33,7 +30,7 @@ class Ours:
 
     def __init__(self, model: halfbyte.Model) -> None:
         self.model = model
-        self._engine = model._engine
+        self._engine = model.engine
         self._filled = self._engine.new_sequence()
 
     def info(self) -> dict[str, Any]:
@@ -53,34 +50,28 @@ class Ours:
         }
 
     def prefill(self, n: str) -> dict[str, Any]:
-        ids = np.random.default_rng(int(n)).integers(0, self.model.config.vocab_size, int(n))
-        self._filled, tokens = self._engine.new_sequence(), ids.tolist()
-        begin_s = time.perf_counter()
-        for begin, end in prefill_chunks(len(tokens)):
-            n_out = int(end == len(tokens))
-            self._engine.forward([Span(self._filled, tokens[begin:end], n_out)])
-        return {"seconds": time.perf_counter() - begin_s}
+        tokens = random_tokens(self._engine, int(n))
+        self._filled = self._engine.new_sequence()
+        return {"seconds": prefill_s(self._engine, tokens, self._filled)}
 
     def decode(self, n: str, depth: str) -> dict[str, Any]:
         if self._filled.n_past != int(depth):
             self._filled = self._engine.new_sequence()
             self._fill(int(depth))
-        return {"seconds": self._decode([self._filled.fork(int(depth))], int(n))}
+        return {"seconds": decode_s(self._engine, int(n), [self._filled.fork(int(depth))])}
 
     def batch(self, sequences: str, n: str) -> dict[str, Any]:
         made = [self._engine.new_sequence() for _ in range(int(sequences))]
-        return {"seconds": self._decode(made, int(n))}
+        return {"seconds": decode_s(self._engine, int(n), made)}
 
     def grow(self, n: str, *depths: str) -> dict[str, Any]:
         self._filled = self._engine.new_sequence()
-        prefill_s, decode_s, total = [], [], 0.0
+        to_reach: list[float] = []
+        there: list[float] = []
         for depth in map(int, depths):
-            begin_s = time.perf_counter()
-            self._fill(depth)
-            total += time.perf_counter() - begin_s
-            prefill_s.append(total)
-            decode_s.append(self._decode([self._filled.fork(depth)], int(n)))
-        return {"prefill_s": prefill_s, "decode_s": decode_s}
+            to_reach.append(sum(to_reach[-1:]) + self._fill(depth))
+            there.append(decode_s(self._engine, int(n), [self._filled.fork(depth)]))
+        return {"prefill_s": to_reach, "decode_s": there}
 
     def tokenize(self, source: str, out: str) -> dict[str, Any]:
         ids = self.model.tokenizer.encode(Path(source).read_text(encoding="utf-8"))
@@ -107,19 +98,9 @@ class Ours:
         peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {"peak_nbytes": peak, "kv_nbytes": self.model.kv_nbytes(self.model.n_ctx)}
 
-    def _fill(self, depth: int) -> None:
-        past = self._filled.n_past
-        for begin, end in prefill_chunks(depth - past):
-            self._engine.forward([Span(self._filled, [1] * (end - begin), n_out=0)])
-
-    def _decode(self, sequences: list[Sequence], n: int) -> float:
-        """Seconds for n tokens of each sequence, the most likely ones; each begins with its own."""
-        tokens = list(range(1, 1 + len(sequences)))
-        begin_s = time.perf_counter()
-        for _ in range(n):
-            spans = [Span(s, [t], 1) for s, t in zip(sequences, tokens, strict=True)]
-            tokens = self._engine.forward(spans).argmax(-1).tolist()
-        return time.perf_counter() - begin_s
+    def _fill(self, depth: int) -> float:
+        tokens = [1] * (depth - self._filled.n_past)
+        return prefill_s(self._engine, tokens, self._filled, n_out=0)
 
 
 def main() -> None:

@@ -1,14 +1,14 @@
-"""`convert`: the conversion from beginning to end."""
+"""`convert_path`: the conversion from beginning to end, without engine, names and network."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import gguf
@@ -20,14 +20,13 @@ from halfbyte.converting.calibration.importance import (
     save_importance,
 )
 from halfbyte.converting.encode import Encoded, calibrated, check_importance, plain
+from halfbyte.converting.options import Options
 from halfbyte.converting.plan import CALIBRATED_WINDOWS, MEASURED_WINDOWS, Plan, make_plan
-from halfbyte.converting.recipe import find_recipe
 from halfbyte.converting.sources.source import Source, open_source
 from halfbyte.converting.writer import Planned, Writer, check_space, check_target, part_file
 from halfbyte.errors import ConversionError, RequestError
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.models.catalogue import resolve
-from halfbyte.models.catalogue import source as model_source
+from halfbyte.progress import Progress, silent
 from halfbyte.quality import figures
 from halfbyte.quality.figures import Figures
 from halfbyte.quality.float_model import FloatModel, Ids
@@ -37,7 +36,9 @@ from halfbyte.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
+Complete = Callable[[Path, Figures], Figures]
+"""Called with the written file, before it has its name, and what was measured of it; gives what is
+recorded in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,135 +62,131 @@ class ConversionReport:
     tensors: tuple[Planned, ...]
 
 
-def convert(
-    src: str | os.PathLike[str],
-    dst: str | os.PathLike[str] | None = None,
+def convert_path(
+    src: Path,
+    dst: Path | None,
+    options: Options,
     *,
-    type: str = "q8_0",
-    pure: bool = False,
-    calibrate: bool | str | os.PathLike[str] = False,
-    imatrix: str | os.PathLike[str] | None = None,
-    save_imatrix: str | os.PathLike[str] | None = None,
-    measure: bool = True,
-    name: str | None = None,
-    force: bool = False,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    source_name: str | None = None,
+    complete: Complete | None = None,
+    progress: Progress = silent,
 ) -> ConversionReport:
     """Convert a Hugging Face folder, or a GGUF file, to a GGUF file.
 
     Args:
-        src: a folder with config.json, safetensors and the tokenizer's files, a .gguf file, or a
-            hub's org/name.
-        dst: the file to write, which appears when it is complete; default: the source's name and
-            the type, in the working directory.
-        type: a name of RECIPES ("q8_0", "q4_0", "q4_k_m" ...). As llama.cpp's, most types give
-            some matrices a better one; vectors stay F32.
-        pure: give all matrices the one type.
-        calibrate: choose scales and codes by what a text sends through the model: True for the
-            Python text that comes with halfbyte, or the path of a text file or folder. Takes far
-            longer; `plan_conversion` says how much memory.
-        imatrix: an importance matrix (.gguf or .dat, as llama.cpp's) to weigh errors by.
-        save_imatrix: where to save the importance matrix of the calibration's text.
-        measure: compare the result with the source and record the figures in the file.
-        name: general.name in the file; default: the source's.
-        force: replace existing files.
-        threads: threads that quantize; default: physical cores that this process may use. An
-            uncalibrated file does not depend on it.
+        src: the folder or the file.
+        dst: the file to write; None: the source's name and the type, in the working directory.
+        options: see `halfbyte.convert`.
+        source_name: the source's name where its path does not tell it.
+        complete: adds to what is recorded in a measured file.
         progress: called with a stage, what is done of it and what it is in all.
 
     Raises:
-        RequestError: an unknown type, or arguments that contradict each other.
-        ConversionError: the source cannot be converted or the file cannot be written.
-        ModelFileError: there is no source, it is a broken .gguf file, or the importance matrix is
-            broken.
+        As `halfbyte.convert`, but for what a download brings.
     """
     begin_s = time.perf_counter()
-    recipe = find_recipe(type)
-    _check_arguments(calibrate, imatrix, save_imatrix)
-    matrix = None if save_imatrix is None else Path(save_imatrix)
-    with _opened(src, progress) as (source, source_name):
-        target = Path(f"{source_name}.{recipe.name}.gguf") if dst is None else Path(dst)
-        for path in (target, matrix):
-            if path is not None:
-                _check_not_source(source, path)
-                check_target(path, force=force)
-        if matrix is not None and matrix.absolute() == target.absolute():
-            raise RequestError("save_imatrix", expected="another file than dst", got=str(matrix))
-        plan = make_plan(source, recipe, pure=pure)
+    with closing(open_source(src)) as source:
+        source_name = source_name or source.name
+        target = dst or Path(f"{source_name}.{options.recipe.name}.gguf")
+        _check_targets(source, target, options)
+        plan = make_plan(source, options.recipe, pure=options.pure)
         check_space(target, plan.nbytes)
         _warn(source, plan)
         set_up_kernels()
-        n_threads = threads or default_threads().count
-        given = _given_importance(source, imatrix)
+        job = _Job(source, plan, options, _given_importance(source, options.imatrix), progress)
         with part_file(target) as part:
-            meta = source.new_metadata(part, name or source_name)
-            meta.add_file_type(recipe.file_type)
-            meta.add_quantization_version(gguf.GGML_QUANT_VERSION)
-            figures.reserve(meta, len(plan.tensors), measured=measure)
-            writer = Writer(part, meta, plan.tensors)
-            if calibrate is False:
-                encoded = plain(source, plan, n_threads, given)
-            else:
-                ids = _calibration_ids(part, calibrate)
-                log.warning(
-                    "calibrating on %d windows of %d tokens, with up to %.1f GB of memory",
-                    *ids.shape, plan.calibrating_nbytes / 1e9,
-                )  # fmt: skip
-                if matrix is not None:
-                    _save_importance(source, ids, matrix, progress)
-                encoded = calibrated(source, plan, n_threads, ids, progress)
-            _write(encoded, plan, writer, None if calibrate else progress)
-            found = _record(source, part, writer.sha256, n_threads, progress, measure=measure)
+            checksum = job.write(part, options.name or source_name)
+            found = job.measure(part, checksum)
+            if complete is not None and options.measure:
+                found = complete(part, found)
+            figures.patch(part, found, measured=options.measure)
     return ConversionReport(
         path=str(target),
-        type=recipe.name,
+        type=options.recipe.name,
         n_tensors=len(plan.tensors),
         nbytes=target.stat().st_size,
         bits_per_weight=plan.bits_per_weight,
         fallbacks=plan.fallbacks,
         seconds=time.perf_counter() - begin_s,
-        figures=found if measure else None,
+        figures=found if options.measure else None,
         tensors=plan.tensors,
     )
 
 
-def plan_conversion(src: str | os.PathLike[str], *, type: str = "q8_0", pure: bool = False) -> Plan:
-    """What `convert` would write; reads no weights, writes and fetches nothing.
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A conversion whose arguments are checked."""
 
-    Raises:
-        As `convert`; DownloadError for a model that is not here.
-    """
-    recipe = find_recipe(type)
-    source = open_source(resolve(src, pull=False))
-    try:
-        return make_plan(source, recipe, pure=pure)
-    finally:
-        source.close()
+    source: Source
+    plan: Plan
+    options: Options
+    importance: Importance | None
+    progress: Progress
+
+    def write(self, part: Path, name: str) -> str | None:
+        """Write the file, blanks for its figures; the tensors' checksum where it is known."""
+        meta = self.source.new_metadata(part, name)
+        meta.add_file_type(self.options.recipe.file_type)
+        meta.add_quantization_version(gguf.GGML_QUANT_VERSION)
+        figures.reserve(meta, len(self.plan.tensors), measured=self.options.measure)
+        with closing(Writer(part, meta, self.plan.tensors)) as writer:
+            n_threads = self.options.threads or default_threads().count
+            if self.options.calibrate is False:
+                encoded = plain(self.source, self.plan, n_threads, self.importance)
+                self._put(encoded, writer, self.progress)
+            else:
+                self._put(self._calibrated(part, n_threads), writer, silent)
+            return writer.sha256
+
+    def _put(self, encoded: Encoded, writer: Writer, progress: Progress) -> None:
+        """Write the tensors, each piece while the next one is made."""
+        done = 0
+        with ThreadPoolExecutor(1) as behind:
+            written = behind.submit(lambda: None)
+            for name, data in encoded:
+                written.result()
+                written = behind.submit(writer.write, name, data)
+                done += data.nbytes
+                progress("convert", done, self.plan.nbytes)
+            written.result()
+        writer.check_complete()
+
+    def _calibrated(self, part: Path, n_threads: int) -> Encoded:
+        """The tensors' bytes, chosen by what a text sends through the model."""
+        ids = _calibration_ids(part, self.options.calibrate)
+        log.warning(
+            "calibrating on %d windows of %d tokens, with up to %.1f GB of memory",
+            *ids.shape, self.plan.calibrating_nbytes / 1e9,
+        )  # fmt: skip
+        if self.options.save_imatrix is not None:
+            model = FloatModel(self.source.layers())
+            importance = collect_importance(model, ids, progress=self.progress)
+            save_importance(Path(self.options.save_imatrix), importance)
+        return calibrated(self.source, self.plan, n_threads, ids, self.progress)
+
+    def measure(self, part: Path, tensors_sha256: str | None) -> Figures:
+        """What the file is: checksums, and what it says beside its source."""
+        with GGUFFile.open(part) as file:
+            if not self.options.measure:
+                return figures.checksums(file, tensors_sha256)
+            return figures.measured_figures(
+                file,
+                self.source.layers(),
+                source_sha256=figures.source_sha256(self.source.files),
+                tensors_sha256=tensors_sha256,
+                max_windows=MEASURED_WINDOWS,
+                progress=self.progress,
+            )
 
 
-@contextmanager
-def _opened(src: str | os.PathLike[str], progress: Progress | None) -> Iterator[tuple[Source, str]]:
-    """The source and its name; fetched first if it lies on a hub."""
-    with model_source(src, progress=progress) as (path, name):
-        source = open_source(path)
-        try:
-            yield source, name or source.name
-        finally:
-            source.close()
-
-
-def _check_arguments(calibrate: object, imatrix: object, save_imatrix: object) -> None:
-    if calibrate is not False and imatrix is not None:
-        raise RequestError(
-            "imatrix", expected="None with calibrate, which takes its own", got=imatrix
-        )
-    if calibrate is False and save_imatrix is not None:
-        raise RequestError(
-            "save_imatrix", expected="calibrate, whose text it is taken from", got="no calibrate"
-        )
-    if calibrate is None or calibrate == "":
-        raise RequestError("calibrate", expected="True, False or a path", got=calibrate)
+def _check_targets(source: Source, target: Path, options: Options) -> None:
+    matrix = None if options.save_imatrix is None else Path(options.save_imatrix)
+    for path in (target, matrix):
+        if path is not None:
+            _check_not_source(source, path)
+            check_target(path, force=options.force)
+    if matrix is not None and matrix.absolute() == target.absolute():
+        raise RequestError("save_imatrix", expected="another file than dst", got=str(matrix))
 
 
 def _given_importance(source: Source, path: str | os.PathLike[str] | None) -> Importance | None:
@@ -219,62 +216,6 @@ def _calibration_ids(part: Path, calibrate: bool | str | os.PathLike[str]) -> Id
             CALIBRATED_WINDOWS, len(ids), length,
         )  # fmt: skip
     return ids[:CALIBRATED_WINDOWS]
-
-
-def _save_importance(source: Source, ids: Ids, path: Path, progress: Progress | None) -> None:
-    model = FloatModel(source.layers())
-    save_importance(path, collect_importance(model, ids, progress=progress))
-
-
-def _write(encoded: Encoded, plan: Plan, writer: Writer, progress: Progress | None) -> None:
-    """Write the tensors, each piece while the next one is made."""
-    done = 0
-    try:
-        with ThreadPoolExecutor(1) as behind:
-            written = behind.submit(lambda: None)
-            for name, data in encoded:
-                written.result()
-                written = behind.submit(writer.write, name, data)
-                done += data.nbytes
-                if progress is not None:
-                    progress("convert", done, plan.nbytes)
-            written.result()
-        writer.check_complete()
-    finally:
-        writer.close()
-
-
-def _record(
-    source: Source,
-    part: Path,
-    tensors_sha256: str | None,
-    threads: int,
-    progress: Progress | None,
-    *,
-    measure: bool,
-) -> Figures:
-    """Write into the file what it is: checksums, and what it says beside its source."""
-    from halfbyte.golden import golden_continuation
-    from halfbyte.loading import load
-
-    with GGUFFile.open(part) as file:
-        if measure:
-            found = figures.measured_figures(
-                file,
-                source.layers(),
-                source_sha256=figures.source_sha256(source.files),
-                tensors_sha256=tensors_sha256,
-                max_windows=MEASURED_WINDOWS,
-                progress=progress,
-            )
-        else:
-            found = figures.checksums(file, tensors_sha256)
-    if measure:
-        with load(part, threads=threads, progress=progress) as model:
-            golden = golden_continuation(model)
-        found = replace(found, golden_tokens=golden.tokens, golden_margin=golden.margin)
-    figures.patch(part, found, measured=measure)
-    return found
 
 
 def _check_not_source(source: Source, target: Path) -> None:

@@ -25,6 +25,7 @@ from halfbyte.errors import ConversionError, RequestError
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import quantize
+from halfbyte.progress import Progress
 from halfbyte.quality.float_model import F32, Ids
 
 Bytes = NDArray[np.uint8]
@@ -56,7 +57,7 @@ def calibrated(
     plan: Plan,
     threads: int,
     ids: Ids,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Encoded:
     """(name, bytes) of every tensor: vectors first, then the layers' matrices in order.
 

@@ -29,7 +29,8 @@ from halfbyte.errors import (
 )
 
 if TYPE_CHECKING:
-    from halfbyte.converting import ConversionReport, convert  # type: ignore[no-redef]
+    from halfbyte.conversion import convert
+    from halfbyte.converting.convert import ConversionReport
     from halfbyte.generation.completion import Completion, Infilling, Stats
     from halfbyte.generation.params import SamplingParams
     from halfbyte.generation.stream import CompletionStream
@@ -58,7 +59,7 @@ _LAZY = {
     "CodeLlamaTokenizerFast": "halfbyte.hf.tokenizer",
     "Completion": "halfbyte.generation.completion",
     "CompletionStream": "halfbyte.generation.stream",
-    "ConversionReport": "halfbyte.converting",
+    "ConversionReport": "halfbyte.converting.convert",
     "GenerationConfig": "halfbyte.hf.generation_config",
     "Infilling": "halfbyte.generation.completion",
     "LlamaForCausalLM": "halfbyte.hf.auto_model",
@@ -70,7 +71,7 @@ _LAZY = {
     "TextIteratorStreamer": "halfbyte.hf.streamers",
     "TextStreamer": "halfbyte.hf.streamers",
     "Tokenizer": "halfbyte.tokenizer",
-    "convert": "halfbyte.converting",
+    "convert": "halfbyte.conversion",
     "load": "halfbyte.loading",
     "pipeline": "halfbyte.hf.pipeline",
     "pull": "halfbyte.models.catalogue",

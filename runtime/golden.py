@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from halfbyte.quality.figures import N_GOLDEN, NO_TOKEN
+
 if TYPE_CHECKING:
     from halfbyte.model import Model
 
 PROMPT = "def fibonacci(n):\n"
-N_TOKENS = 32
-NO_TOKEN = -1  # behind a continuation that ended early
 
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """The continuation: 32 ids, and the least lead of one of them over the second, in logits."""
+    """The continuation's ids, NO_TOKEN behind an early end, and the least lead of one, in logits.
+
+    A token's lead is how far its logit lies above the second best.
+    """
 
     tokens: tuple[int, ...]
     margin: float
@@ -32,10 +35,10 @@ class Golden:
 def golden_continuation(model: Model) -> Golden:
     """Continue the prompt; cache and threads as the model has them."""
     prompt = model.tokenizer.encode(PROMPT)
-    tokens = model.complete(prompt, max_tokens=N_TOKENS, temperature=0.0).tokens
+    tokens = model.complete(prompt, max_tokens=N_GOLDEN, temperature=0.0).tokens
     best = np.sort(_logits(model, prompt, tokens), -1)[:, -2:]
     margin = float((best[:, 1] - best[:, 0]).min()) if tokens else 0.0
-    return Golden((*tokens, *[NO_TOKEN] * (N_TOKENS - len(tokens))), margin)
+    return Golden((*tokens, *[NO_TOKEN] * (N_GOLDEN - len(tokens))), margin)
 
 
 def lead_lost(model: Model, recorded: tuple[int, ...], got: tuple[int, ...]) -> float:

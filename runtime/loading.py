@@ -8,7 +8,7 @@ import time
 
 from halfbyte import system
 from halfbyte.engine.engine import Engine
-from halfbyte.engine.program import kernels_for, kv_layout
+from halfbyte.engine.program import kernels_for
 from halfbyte.engine.weights import load_weights, panel_format
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
@@ -23,11 +23,10 @@ from halfbyte.model import Model
 from halfbyte.models import catalogue
 from halfbyte.models.folder import converted
 from halfbyte.progress import Progress, silent
+from halfbyte.settings import MAX_THREADS
 from halfbyte.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
-
-_MAX_THREADS = 1024
 
 
 def load(
@@ -90,9 +89,9 @@ def _check_threads(threads: int | None) -> int:
     if threads is None:
         return system.default_threads().count
     is_int = isinstance(threads, int) and not isinstance(threads, bool)
-    if not is_int or not 1 <= threads <= _MAX_THREADS:
+    if not is_int or not 1 <= threads <= MAX_THREADS:
         raise RequestError(
-            "threads", expected=f"a whole number from 1 to {_MAX_THREADS}", got=repr(threads)
+            "threads", expected=f"a whole number from 1 to {MAX_THREADS}", got=repr(threads)
         )
     return threads
 
@@ -118,8 +117,3 @@ def _compile(file: GGUFFile, config: ModelConfig, kv_type: str, report: Progress
     compiled = jit.compile_all(kernels, lambda done, total: report("compile", done, total))
     if compiled:
         log.info("compiled %d kernels in %.1f s", compiled, time.perf_counter() - begin)
-
-
-def memory_needed(weights_nbytes: int, config: ModelConfig, kv_type: str, n_ctx: int) -> int:
-    """Bytes that a model and a full context of n_ctx tokens take, buffers left out."""
-    return weights_nbytes + kv_layout(config, kv_type).nbytes(n_ctx)

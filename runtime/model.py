@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +18,11 @@ from halfbyte.generation.generate import Request, Task, new_request, prefill_chu
 from halfbyte.generation.sampler import SamplingParams
 from halfbyte.generation.stream import CompletionStream
 from halfbyte.progress import Progress, silent
-from halfbyte.prompt.chat import Message, chat_prompt
-from halfbyte.prompt.healing import Healing, heal_tail
-from halfbyte.prompt.infill import FILL_MARKER, Repository, require_format, split_marker
-from halfbyte.prompt.inputs import Prompt, as_list, check_ids, texts_in
+from halfbyte.prompt.chat import Message
+from halfbyte.prompt.encoder import PromptEncoder
+from halfbyte.prompt.infill import Repository
+from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list, check_ids
 from halfbyte.tokenizer import Tokenizer
-from halfbyte.tokenizer.tokenizer import check_text
-
-log = logging.getLogger(__name__)
-
-_TOO_LONG = "load the model with a larger ctx=, or shorten the prompt"
 
 
 class Model:
@@ -43,6 +36,12 @@ class Model:
         self.tokenizer = tokenizer
         self.load_s = load_s
         self._engine = engine
+        self._prompts = PromptEncoder(tokenizer, engine.n_ctx)
+
+    @property
+    def engine(self) -> Engine:
+        """What computes, for those who measure its steps or look at its weights."""
+        return self._engine
 
     @property
     def n_ctx(self) -> int:
@@ -105,13 +104,12 @@ class Model:
         """
         sampling = SamplingParams.from_kwargs(**params)
         prompts, is_list = as_list(prompt)
-        requests = [
-            self._completion_request(
-                p, sampling, f"prompt[{i}]" if is_list else "prompt", heal, parse_markers
-            )
+        how = {"heal": heal, "parse_markers": parse_markers}
+        asked = [
+            self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
         ]
-        completions = self._run(requests, progress)
+        completions = self._run([self._request(p, sampling) for p in asked], progress)
         return completions if is_list else completions[0]
 
     def stream(
@@ -133,7 +131,8 @@ class Model:
         prompts, is_list = as_list(prompt)
         if is_list:
             raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
-        request = self._completion_request(prompts[0], sampling, "prompt", heal, parse_markers)
+        how = {"heal": heal, "parse_markers": parse_markers}
+        request = self._request(self._prompts.completion(prompts[0], "prompt", **how), sampling)
         return CompletionStream(self._engine, request, progress or silent, lambda done: done)
 
     def infill(
@@ -169,9 +168,13 @@ class Model:
             UnsupportedModelError: the vocabulary has no infilling tokens.
             RequestError, ContextLengthError, EngineError: as `complete`.
         """
-        options = {"order": order, "repository": repository, "parse_markers": parse_markers}
-        request, finish = self._infilling(prefix, suffix, heal, options, params)
-        return finish(self._run([request], progress)[0])
+        sampling = SamplingParams.from_kwargs(**params)
+        asked = self._prompts.infilling(
+            prefix, suffix, order=order, heal=heal, repository=repository,
+            parse_markers=parse_markers,
+        )  # fmt: skip
+        (done,) = self._run([self._request(asked, sampling)], progress)
+        return Infilling.of(done, asked.prefix, asked.suffix, asked.order)
 
     def stream_infill(
         self,
@@ -186,8 +189,16 @@ class Model:
         **params: object,
     ) -> CompletionStream[Infilling]:
         """`infill` piece by piece; `completion` is the result once it is exhausted."""
-        options = {"order": order, "repository": repository, "parse_markers": parse_markers}
-        request, finish = self._infilling(prefix, suffix, heal, options, params)
+        sampling = SamplingParams.from_kwargs(**params)
+        asked = self._prompts.infilling(
+            prefix, suffix, order=order, heal=heal, repository=repository,
+            parse_markers=parse_markers,
+        )  # fmt: skip
+        request = self._request(asked, sampling)
+
+        def finish(done: Completion) -> Infilling:
+            return Infilling.of(done, asked.prefix, asked.suffix, asked.order)
+
         return CompletionStream(self._engine, request, progress or silent, finish)
 
     def chat(
@@ -214,7 +225,9 @@ class Model:
             RequestError: bad messages, special tags in their content, or a bad argument.
             ContextLengthError, EngineError: as `complete`.
         """
-        return self._run([self._chat_request(messages, format, parse_markers, params)], progress)[0]
+        sampling = SamplingParams.from_kwargs(**params)
+        asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
+        return self._run([self._request(asked, sampling)], progress)[0]
 
     def stream_chat(
         self,
@@ -226,7 +239,9 @@ class Model:
         **params: object,
     ) -> CompletionStream[Completion]:
         """`chat` piece by piece; `completion` is the result once it is exhausted."""
-        request = self._chat_request(messages, format, parse_markers, params)
+        sampling = SamplingParams.from_kwargs(**params)
+        asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
+        request = self._request(asked, sampling)
         return CompletionStream(self._engine, request, progress or silent, lambda done: done)
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
@@ -245,26 +260,6 @@ class Model:
                 [Span(sequence, tokens[begin:end], n_out=end - begin)]
             )
         return out
-
-    def bench_prefill(self, n: int) -> float:
-        """Seconds to process n random tokens from an empty cache, the last one's logits wanted."""
-        tokens = np.random.default_rng(n).integers(0, self.config.vocab_size, n).tolist()
-        sequence = self._engine.new_sequence()
-        begin_s = time.perf_counter()
-        for begin, end in prefill_chunks(n):
-            self._engine.forward([Span(sequence, tokens[begin:end], n_out=int(end == n))])
-        return time.perf_counter() - begin_s
-
-    def bench_decode(self, n: int, depth: int = 0) -> float:
-        """Seconds to decode n tokens one by one (greedy) after `depth` positions are filled."""
-        sequence = self._engine.new_sequence()
-        for begin, end in prefill_chunks(depth):
-            self._engine.forward([Span(sequence, [1] * (end - begin), n_out=0)])
-        token = self.tokenizer.bos_id or 0
-        begin_s = time.perf_counter()
-        for _ in range(n):
-            token = int(self._engine.forward([Span(sequence, [token], 1)])[0].argmax())
-        return time.perf_counter() - begin_s
 
     def kv_nbytes(self, n_positions: int) -> int:
         """Bytes of KV cache for so many positions."""
@@ -286,7 +281,7 @@ class Model:
         self.close()
 
     def run_tasks(self, tasks: Sequence[Task], progress: Progress | None = None) -> Iterator[None]:
-        """Work on what `halfbyte.generate` describes; yields after every step that gave tokens."""
+        """Work on tasks, see generate.run; yields after every step that gave tokens."""
         return run(self._engine, tasks, progress or silent)
 
     def _run(self, requests: list[Request], progress: Progress | None) -> list[Completion]:
@@ -294,87 +289,8 @@ class Model:
             pass
         return [request.completion() for request in requests]
 
-    def _completion_request(
-        self,
-        prompt: Prompt,
-        params: SamplingParams,
-        name: str,
-        heal: bool,
-        parse_markers: bool,
-    ) -> Request:
-        if not isinstance(prompt, str):
-            tokens = check_ids(prompt, name, self.config.vocab_size)
-            return self._request(tokens, params, name)
-        if not prompt:
-            raise RequestError(
-                name,
-                expected="some text",
-                got="an empty prompt",
-                hint="to begin from nothing, give the token ids [model.tokenizer.bos_id]",
-            )
-        if FILL_MARKER in prompt:
-            log.warning(
-                "%s: complete() takes %s as plain text; infill(prompt) fills it", name, FILL_MARKER
-            )
-        check_text(prompt, name)
-        self._check_nbytes(name, prompt)
-        tokens, healing = self.tokenizer.encode(prompt, parse_markers=parse_markers), None
-        if heal:
-            # A prompt keeps at least one token.
-            n_kept, tail = heal_tail(self.tokenizer, tokens, n_text=len(tokens) - 1)
-            tokens = tokens[:n_kept]
-            healing = Healing(self.tokenizer, tail) if tail else None
-        return self._request(tokens, params, name, healing)
-
-    def _infilling(
-        self,
-        prefix: str,
-        suffix: str | None,
-        heal: bool,
-        options: dict[str, Any],
-        params: dict[str, object],
-    ) -> tuple[Request, Callable[[Completion], Infilling]]:
-        sampling = SamplingParams.from_kwargs(**params)
-        fmt = require_format(self.tokenizer)
-        before, after = split_marker(prefix) if suffix is None else (prefix, suffix)
-        for name, text in (("prefix", before), ("suffix", after)):
-            check_text(text, name)
-            if FILL_MARKER in text:
-                log.warning("%s: infill(prefix, suffix) takes %s as plain text", name, FILL_MARKER)
-            self._check_nbytes(name, text)
-        if isinstance(repository := options["repository"], Repository):
-            self._check_nbytes("repository", *texts_in(repository.files))
-        prompt = fmt.prompt(before, after, heal=heal, **options)
-        request = self._request(prompt.tokens, sampling, "prompt", prompt.healing, fmt.stop_ids)
-        return request, lambda done: Infilling.of(done, before, after, prompt.order)
-
-    def _chat_request(
-        self,
-        messages: Sequence[Message],
-        format: str,
-        parse_markers: bool,
-        params: dict[str, object],
-    ) -> Request:
-        sampling = SamplingParams.from_kwargs(**params)
-        self._check_nbytes("messages", *texts_in(messages))
-        prompt = chat_prompt(self.tokenizer, messages, format=format, parse_markers=parse_markers)
-        return self._request(prompt.tokens, sampling, "messages", stop_ids=prompt.stop_ids)
-
-    def _request(
-        self,
-        tokens: list[int],
-        params: SamplingParams,
-        name: str,
-        healing: Healing | None = None,
-        stop_ids: frozenset[int] = frozenset(),
-    ) -> Request:
-        if len(tokens) >= self.n_ctx:
-            raise ContextLengthError(len(tokens) + 1, self.n_ctx, param=name, hint=_TOO_LONG)
-        return new_request(self.tokenizer, tokens, params, healing=healing, stop_ids=stop_ids)
-
-    def _check_nbytes(self, name: str, *texts: str) -> None:
-        """Refuse what cannot fit before it is encoded, however long it is."""
-        n_nbytes = sum(len(text.encode(errors="surrogatepass")) for text in texts)
-        n_tokens = n_nbytes // self.tokenizer.max_piece_nbytes
-        if n_tokens > self.n_ctx:
-            raise ContextLengthError(n_tokens, self.n_ctx, param=name, hint=_TOO_LONG)
+    def _request(self, prompt: EncodedPrompt, params: SamplingParams) -> Request:
+        return new_request(
+            self.tokenizer, prompt.tokens, params,
+            constraint=prompt.healing, stop_ids=prompt.stop_ids,
+        )  # fmt: skip

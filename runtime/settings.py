@@ -11,7 +11,6 @@ the variable. Nothing is read at import, and nothing is ever written to the envi
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from halfbyte.errors import SettingError
@@ -20,7 +19,7 @@ CACHE_VARIABLE = "HALFBYTE_CACHE"
 THREADS_VARIABLE = "HALFBYTE_THREADS"
 ISA_VARIABLE = "HALFBYTE_ISA"
 
-_MAX_THREADS = 1024
+MAX_THREADS = 1024
 
 
 def cache_dir() -> Path:
@@ -34,7 +33,7 @@ def cache_dir() -> Path:
     """
     value = _get(CACHE_VARIABLE)
     if value is None:
-        return _user_cache_dir() / "halfbyte"
+        return _user_cache_dir()
     try:
         path = Path(value).expanduser().absolute()
     except RuntimeError as error:
@@ -64,9 +63,9 @@ def threads() -> int | None:
         count = 0
     else:
         count = int(digits)
-    if not 1 <= count <= _MAX_THREADS:
+    if not 1 <= count <= MAX_THREADS:
         raise SettingError(
-            THREADS_VARIABLE, expected=f"a whole number from 1 to {_MAX_THREADS}", got=value
+            THREADS_VARIABLE, expected=f"a whole number from 1 to {MAX_THREADS}", got=value
         )
     return count
 
@@ -97,19 +96,10 @@ def _get(variable: str) -> str | None:
 
 def _user_cache_dir() -> Path:
     """Where the platform keeps files that can be fetched or made again."""
-    if sys.platform == "win32":
-        local = _get("LOCALAPPDATA")
-        return Path(local) if local else _home() / "AppData" / "Local"
-    if sys.platform == "darwin":
-        return _home() / "Library" / "Caches"
-    xdg = _get("XDG_CACHE_HOME")
-    # The XDG Base Directory Specification: a relative path is invalid and to be ignored.
-    return Path(xdg) if xdg and os.path.isabs(xdg) else _home() / ".cache"
+    import platformdirs
 
-
-def _home() -> Path:
     try:
-        return Path.home()
+        return platformdirs.user_cache_path("halfbyte", appauthor=False, opinion=False)
     except RuntimeError as error:
         raise SettingError(
             CACHE_VARIABLE, hint="there is no home folder, so name a folder for the cache"

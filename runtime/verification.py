@@ -5,21 +5,26 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from halfbyte.errors import ModelFileError
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.golden import NO_TOKEN, golden_continuation, lead_lost
+from halfbyte.golden import golden_continuation, lead_lost
 from halfbyte.loading import load
 from halfbyte.model import Model
 from halfbyte.progress import Progress, silent
+from halfbyte.quality.figures import (
+    NO_HASH,
+    NO_TOKEN,
+    Figures,
+    read_figures,
+    tensors_sha256,
+    tokenizer_sha256,
+)
 from halfbyte.quality.perplexity import token_losses
+from halfbyte.quality.texts import N_WINDOW, packaged_text, token_windows
 from halfbyte.tokenizer.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from halfbyte.quality.figures import Figures
 
 # Rounding moves logits by less than this; a damaged weight that changes a token by far more.
 _ROUNDING = 0.01
@@ -54,8 +59,6 @@ def verify(
     Raises:
         ModelFileError: it cannot be read at all.
     """
-    from halfbyte.quality.figures import NO_HASH, read_figures, tensors_sha256, tokenizer_sha256
-
     with GGUFFile.open(path) as file:
         figures = read_figures(file.metadata)
         found = {
@@ -107,8 +110,6 @@ def _check_golden(model: Model, recorded: tuple[int, ...]) -> Check:
 
 def _check_perplexity(model: Model, figures: Figures | None, progress: Progress) -> Check:
     """Perplexity as run beside the recorded one, which is of the weights alone."""
-    from halfbyte.quality.texts import N_WINDOW, packaged_text, token_windows
-
     text = packaged_text("heldout")
     checksum = hashlib.sha256(text.encode()).hexdigest()
     length = min(N_WINDOW, model.config.n_ctx_train)
@@ -117,7 +118,7 @@ def _check_perplexity(model: Model, figures: Figures | None, progress: Progress)
         return Check("perplexity", None, "the file names no text that this version has")
     n_windows = max(figures.n_positions // length, 1)
     windows = token_windows(model.tokenizer, text, length, max_windows=n_windows)
-    found = float(np.exp(token_losses(model, windows, progress).mean()))
+    found = float(np.exp(token_losses(model.logits, windows, progress).mean()))
     is_same = abs(found - figures.perplexity) < _AS_RUN * found
     detail = f"{found:.4f} as run, {figures.perplexity:.4f} recorded of the weights"
     return Check("perplexity", is_same, detail)

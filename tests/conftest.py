@@ -71,7 +71,7 @@ def tiny_folder(
 @pytest.fixture(scope="session")
 def tiny_gguf(tiny_folder: Path) -> Path:
     """The same model converted to Q8_0."""
-    from halfbyte.converting import convert
+    from halfbyte.conversion import convert
 
     path = tiny_folder.with_name("tiny-q8_0.gguf")
     convert(tiny_folder, path, type="q8_0", measure=False)

@@ -17,6 +17,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from halfbyte.cli import options, report
@@ -73,9 +74,7 @@ def run(args: argparse.Namespace) -> None:
     import halfbyte
     from halfbyte import system
 
-    with halfbyte.load(
-        args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type, progress=BAR
-    ) as model:
+    with options.load_model(args) as model:
         n_threads = model.n_threads
         if args.ops:
             _run_ops(model, args)
@@ -112,7 +111,7 @@ def _run_ops(model: Model, args: argparse.Namespace) -> None:
     from halfbyte.engine import profile as ops
 
     BAR.clear()
-    measured = ops.measure(model._engine)
+    measured = ops.measure(model.engine)
     where = {"model": model.path, "threads": model.n_threads, "isa": system.describe_isa()}
     if args.json:
         report.print_json(asdict(measured) | where)
@@ -145,12 +144,17 @@ def _print_phase(title: str, phase: Phase, unit: str, rate_name: str, limit: flo
 
 
 def _measure(model: Model, args: argparse.Namespace, bandwidth: float) -> list[Result]:
-    results = []
+    from halfbyte.cli import speed
+
+    results, engine = [], model.engine
     if args.n_prompt:
-        runs = _runs(f"pp{args.n_prompt}", model.bench_prefill, args.n_prompt, args.repetitions)
+        tokens = speed.random_tokens(engine, args.n_prompt)
+        measure = partial(speed.prefill_s, engine, tokens)
+        runs = _runs(f"pp{args.n_prompt}", measure, args.n_prompt, args.repetitions)
         results.append(Result(f"pp{args.n_prompt}", args.n_prompt, statistics.median(runs), runs))
     if args.n_gen:
-        runs = _runs(f"tg{args.n_gen}", model.bench_decode, args.n_gen, args.repetitions)
+        measure = partial(speed.decode_s, engine, args.n_gen)
+        runs = _runs(f"tg{args.n_gen}", measure, args.n_gen, args.repetitions)
         tok_s = statistics.median(runs)
         gb_s = tok_s * model.nbytes_per_token / 1e9
         share = gb_s / (bandwidth / 1e9)
@@ -158,12 +162,12 @@ def _measure(model: Model, args: argparse.Namespace, bandwidth: float) -> list[R
     return results
 
 
-def _runs(test: str, measure: Callable[[int], float], n: int, repetitions: int) -> list[float]:
+def _runs(test: str, measure: Callable[[], float], n: int, repetitions: int) -> list[float]:
     """Tokens per second of each repetition, after one that does not count."""
     rates = []
     for i in range(repetitions + 1):
         BAR(f"bench {test}", i, repetitions + 1)
-        seconds = measure(n)
+        seconds = measure()
         if i:
             rates.append(n / seconds)
     BAR(f"bench {test}", repetitions + 1, repetitions + 1)

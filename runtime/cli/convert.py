@@ -67,7 +67,7 @@ def _add_calibration(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write DST, or print what would be written."""
-    from halfbyte.converting.convert import convert, plan_conversion
+    from halfbyte.conversion import convert, plan_conversion
     from halfbyte.converting.writer import check_target
 
     if args.report is not None:

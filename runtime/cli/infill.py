@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from halfbyte.cli import options, output
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
+from halfbyte.models import DEFAULT_INFILL_MODEL
 
 if TYPE_CHECKING:
     from halfbyte.prompt.infill import Repository
@@ -24,7 +25,7 @@ _BOM = "\ufeff"
 def add(commands: options.Commands) -> argparse.ArgumentParser:
     """Declare the command."""
     parser = commands.add_parser("infill", help="write what belongs between two texts")
-    options.add_model(parser, default=options.DEFAULT_INFILL_MODEL)
+    options.add_model(parser, default=DEFAULT_INFILL_MODEL)
     _add_source(parser)
     options.add_order(parser)
     options.add_heal(parser)

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 from halfbyte.generation.params import SamplingParams
+from halfbyte.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from halfbyte.model import Model
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-DEFAULT_MODEL = "smollm2-135m"
-DEFAULT_INFILL_MODEL = "infill-10m"
 
 # Flag, parameter, type, what the help says. The defaults are those of SamplingParams.
 _SAMPLING = (

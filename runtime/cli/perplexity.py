@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
 
     with options.load_model(args) as model:
         windows = texts.windows_of(args, model.tokenizer, model.n_ctx)
-        loss = token_losses(model, windows, BAR)
+        loss = token_losses(model.logits, windows, BAR)
         path = model.path
     BAR.clear()
     mean = float(loss.mean())

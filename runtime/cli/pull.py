@@ -24,9 +24,10 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Print where the model lies."""
     from halfbyte.models import catalogue
+    from halfbyte.models.entries import CATALOGUE
 
     if args.model is None:
-        for entry in catalogue.CATALOGUE:
+        for entry in CATALOGUE:
             mark = "  (in the cache)" if catalogue.is_cached(entry) else ""
             print(f"{entry.name:24}{entry.summary}{mark}")
         return

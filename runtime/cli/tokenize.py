@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from halfbyte.cli import options, report
 from halfbyte.cli.progress import BAR
+from halfbyte.models import DEFAULT_INFILL_MODEL, DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from halfbyte.tokenizer import Tokenizer
@@ -21,8 +22,8 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
         "-m",
         "--model",
         help="a .gguf file, a tokenizer.model, a tokenizer.json, a folder with one of these, or a "
-        f"name as for complete (default: {options.DEFAULT_MODEL}; with --infill: "
-        f"{options.DEFAULT_INFILL_MODEL})",
+        f"name as for complete (default: {DEFAULT_MODEL}; with --infill: "
+        f"{DEFAULT_INFILL_MODEL})",
     )
     options.add_prompt(parser)
     parser.add_argument("--no-bos", action="store_true", help="never begin with the BOS token")
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     from halfbyte.models import catalogue
     from halfbyte.tokenizer import Tokenizer
 
-    default = options.DEFAULT_INFILL_MODEL if args.infill else options.DEFAULT_MODEL
+    default = DEFAULT_INFILL_MODEL if args.infill else DEFAULT_MODEL
     path = catalogue.resolve(args.model or default, progress=BAR)
     BAR.clear()
     tokenizer = Tokenizer.from_path(path)

@@ -21,12 +21,8 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Load the model, which compiles and caches its kernels, and say how long it took."""
-    import halfbyte
-
     start = time.perf_counter()
-    with halfbyte.load(
-        args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type, progress=BAR
-    ) as model:
+    with options.load_model(args) as model:
         path = model.path
     BAR.clear()
     print(f"ready in {time.perf_counter() - start:.1f} s: {path}", file=sys.stderr)

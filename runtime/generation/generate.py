@@ -16,9 +16,9 @@ from typing import Protocol
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.generation.completion import Completion, Stats
+from halfbyte.generation.constraint import Constraint
 from halfbyte.generation.sampler import F32, Sampler, SamplingParams
 from halfbyte.progress import Progress
-from halfbyte.prompt.healing import Healing
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
@@ -46,7 +46,7 @@ class Task(Protocol):
 class Request:
     """A prompt on its way. `text` holds what may be shown; a possible stop string is held back.
 
-    Tokens that only spell what healing took back count neither as an answer nor as a stop.
+    Tokens that only spell what the constraint wants count neither as an answer nor as a stop.
     """
 
     prompt: Sequence[int]
@@ -54,8 +54,8 @@ class Request:
     sampler: Sampler
     detokenizer: StreamDetokenizer
     stop_tokens: frozenset[int]
-    healing: Healing | None = None
-    n_healed: int = 0
+    constraint: Constraint | None = None
+    n_constrained: int = 0
     tokens: list[int] = field(default_factory=list)
     text: str = ""
     held: str = ""
@@ -66,9 +66,9 @@ class Request:
 
     def accept(self, token: int, n_ctx: int) -> None:
         """Take a sampled token: text, stops, limits."""
-        if self.healing is not None and self.healing.rest:
-            self.healing.accept(token)
-            self.n_healed += int(self.detokenizer.skips(token))
+        if self.constraint is not None and self.constraint.rest:
+            self.constraint.accept(token)
+            self.n_constrained += int(self.detokenizer.skips(token))
         elif token in self.stop_tokens:
             self._finish("stop")
             return
@@ -77,7 +77,7 @@ class Request:
         self._take_text(self.detokenizer.push(token))
         if self.finish_reason:
             return
-        if len(self.tokens) - self.n_healed >= self.params.max_tokens:
+        if len(self.tokens) - self.n_constrained >= self.params.max_tokens:
             self._finish("length")
         elif len(self.prompt) + len(self.tokens) >= n_ctx:
             self._finish("context")
@@ -90,12 +90,12 @@ class Request:
             tokens=self.tokens,
             finish_reason=self.finish_reason,
             stats=stats,
-            healed=self.healing.text.decode(errors="replace") if self.healing else "",
+            healed=self.constraint.text.decode(errors="replace") if self.constraint else "",
         )
 
     def sample(self, logits: F32) -> int:
         """The next token; not taken yet."""
-        allowed = self.healing.allowed() if self.healing is not None else None
+        allowed = self.constraint.allowed() if self.constraint is not None else None
         return self.sampler.sample(logits, allowed)
 
     def _take_text(self, piece: str) -> None:
@@ -122,18 +122,18 @@ def new_request(
     prompt: Sequence[int],
     params: SamplingParams,
     *,
-    healing: Healing | None = None,
+    constraint: Constraint | None = None,
     stop_ids: frozenset[int] = frozenset(),
 ) -> Request:
     """A request at its beginning; `stop_ids` end it besides the tokenizer's and the caller's."""
-    n_healed_nbytes = len(healing.text) if healing is not None else 0
+    n_skipped = len(constraint.text) if constraint is not None else 0
     return Request(
         prompt=prompt,
         params=params,
         sampler=Sampler(params, tokenizer.n_vocab, prompt),
-        detokenizer=StreamDetokenizer(tokenizer, skip_nbytes=n_healed_nbytes),
+        detokenizer=StreamDetokenizer(tokenizer, skip_nbytes=n_skipped),
         stop_tokens=tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens),
-        healing=healing,
+        constraint=constraint,
         finish_reason="" if params.max_tokens else "length",
     )
 

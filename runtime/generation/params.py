@@ -1,7 +1,7 @@
 """What a caller may ask of the sampler: every parameter, its default and its range.
 
 The defaults live here and nowhere else. Apart from NumPy, so that the command line can show its
-help without importing it; `halfbyte.sampling` has the arithmetic.
+help without importing it; sampler.py has the arithmetic.
 """
 
 from __future__ import annotations

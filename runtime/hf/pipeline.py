@@ -18,7 +18,7 @@ from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation import Row, read_batch
 from halfbyte.hf.generation_config import SAMPLING, GenerationConfig, check_count
 from halfbyte.hf.tokenizer_base import TokenizerBase
-from halfbyte.models import catalogue
+from halfbyte.models import DEFAULT_MODEL
 
 log = logging.getLogger(__name__)
 
@@ -315,5 +315,5 @@ def _chat(messages: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _default_model() -> str:
-    log.warning("no model is named: taking %s", catalogue.DEFAULT_MODEL)
-    return catalogue.DEFAULT_MODEL
+    log.warning("no model is named: taking %s", DEFAULT_MODEL)
+    return DEFAULT_MODEL

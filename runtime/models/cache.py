@@ -11,14 +11,16 @@ import hashlib
 import logging
 import os
 import shutil
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from halfbyte.errors import DownloadError, SettingError
 from halfbyte.settings import CACHE_VARIABLE
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _log = logging.getLogger(__name__)
 
@@ -36,21 +38,24 @@ def model_lock(target: Path) -> Iterator[bool]:
     Raises:
         SettingError: the folder cannot be made or written.
     """
+    from filelock import FileLock  # takes a while to import, and a model that is there needs none
+
+    path = target.with_name(f".{target.name}.lock")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = target.with_name(f".{target.name}.lock")
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        path.touch()
     except OSError as error:
         raise unusable_folder(target.parent, error) from error
+    # A soft lock in the place of none would outlast a process that is killed.
+    lock = FileLock(path, fallback_to_soft=False)
     try:
-        held = _wait(handle, target)
-        try:
-            yield held
-        finally:
-            if held:
-                _unlock(handle)
+        _wait(lock, target)
+    except OSError as error:
+        _log.info("no lock for %s (%s): going on without", target, error)
+    try:
+        yield lock.is_locked
     finally:
-        os.close(handle)
+        lock.release()
 
 
 def unusable_folder(folder: Path, error: OSError) -> SettingError:
@@ -111,44 +116,9 @@ def size_of_files(folder: Path) -> int:
     return size
 
 
-def _wait(handle: int, target: Path) -> bool:
-    announced = False
-    while True:
-        try:
-            if _try_lock(handle):
-                return True
-        except OSError as error:
-            _log.info("no lock for %s (%s): going on without", target, error)
-            return False
-        if not announced:
-            _log.warning("waiting for another process that pulls %s", target)
-            announced = True
-        time.sleep(_POLL_S)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(handle: int) -> bool:
-        os.lseek(handle, 0, os.SEEK_SET)
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        return True
-
-    def _unlock(handle: int) -> None:
-        os.lseek(handle, 0, os.SEEK_SET)
-        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
-else:
-    import fcntl
-
-    def _try_lock(handle: int) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_UN)
+def _wait(lock: BaseFileLock, target: Path) -> None:
+    try:
+        lock.acquire(blocking=False)
+    except TimeoutError:
+        _log.warning("waiting for another process that pulls %s", target)
+        lock.acquire(poll_interval=_POLL_S)

@@ -45,10 +45,12 @@ def converted(folder: Path, type: str, progress: Progress) -> Path:
         return target
     with model_lock(target):
         if not target.is_file():
-            from halfbyte.converting import convert
+            from halfbyte.converting.convert import convert_path
+            from halfbyte.converting.options import Options
 
             log.warning("converting %s to %s, once, into %s", folder, type, target.parent)
-            convert(folder, target, type=type, measure=False, progress=progress)
+            options = Options(type=type, measure=False)
+            convert_path(folder, target, options, progress=progress)
     return target
 
 

@@ -29,7 +29,7 @@ from halfbyte.models.cache import (
     sha256_of,
     size_of_files,
 )
-from halfbyte.models.catalogue import HubModel
+from halfbyte.models.entries import HubModel
 from halfbyte.progress import Progress
 
 _log = logging.getLogger(__name__)
@@ -263,13 +263,13 @@ def _place(entry: HubModel, source: Path, target: Path, progress: Progress) -> N
     if source.is_file():
         os.replace(source, target)
         return
-    from halfbyte.converting import convert
+    from halfbyte.converting.convert import convert_path
+    from halfbyte.converting.options import Options
 
     result = source / target.name
     name = entry.repo.rpartition("/")[2]
-    convert(
-        source, result, type=entry.type, name=name, measure=False, force=True, progress=progress
-    )
+    options = Options(type=entry.type, name=name, measure=False, force=True)
+    convert_path(source, result, options, progress=progress)
     os.replace(result, target)
 
 

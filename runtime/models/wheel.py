@@ -32,7 +32,7 @@ from halfbyte.models.cache import (
     size_of_files,
     unusable_folder,
 )
-from halfbyte.models.catalogue import WheelModel
+from halfbyte.models.entries import WheelModel
 from halfbyte.progress import Progress
 
 _log = logging.getLogger(__name__)

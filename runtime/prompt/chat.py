@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from halfbyte.errors import RequestError, UnsupportedModelError
-from halfbyte.prompt.inputs import texts_in
+from halfbyte.prompt.inputs import EncodedPrompt, texts_in
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
 
@@ -26,13 +26,11 @@ _STEP = "<step>"
 _STEP_ID, _STEP_VOCAB = 32015, 32016
 
 
-@dataclass(frozen=True, slots=True)
-class ChatPrompt:
-    """Token ids that ask for the next message, and the tokens that end it beside the usual."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatPrompt(EncodedPrompt):
+    """Token ids that ask for the next message, in one of FORMATS."""
 
-    tokens: list[int]
     format: str
-    stop_ids: frozenset[int] = frozenset()
 
 
 def chat_prompt(
@@ -61,13 +59,12 @@ def chat_prompt(
         raise RequestError("format", expected=f"one of {', '.join(FORMATS)}", got=repr(format))
     checked = _check_messages(messages)
     chosen = detect_format(tokenizer) if format == "auto" else format
-    if chosen == "llama-2":
-        return ChatPrompt(list(_llama_2(tokenizer, checked, parse_markers)), chosen)
     if chosen == "codellama-70b":
         step = _step_id(tokenizer)
         tokens = list(_codellama_70b(tokenizer, checked, step, parse_markers))
-        return ChatPrompt(tokens, chosen, frozenset({step}))
-    return ChatPrompt(_from_template(tokenizer, checked, parse_markers), chosen)
+        return ChatPrompt(tokens=tokens, format=chosen, stop_ids=frozenset({step}))
+    lay_out = _llama_2 if chosen == "llama-2" else _from_template
+    return ChatPrompt(tokens=list(lay_out(tokenizer, checked, parse_markers)), format=chosen)
 
 
 def detect_format(tokenizer: Tokenizer) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from halfbyte.errors import RequestError, UnsupportedModelError
 from halfbyte.prompt.healing import Healing, heal_tail
+from halfbyte.prompt.inputs import EncodedPrompt
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
 
@@ -100,19 +101,13 @@ class Repository:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class InfillPrompt:
-    """Token ids that ask for a middle, and how they came to be.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfillPrompt(EncodedPrompt):
+    """Token ids that ask for what belongs between two texts; `order` is "psm" or "spm"."""
 
-    Attributes:
-        tokens: the prompt.
-        order: "psm" or "spm".
-        healing: what the first tokens have to spell, or None.
-    """
-
-    tokens: list[int]
+    prefix: str
+    suffix: str
     order: str
-    healing: Healing | None
 
 
 class InfillFormat:
@@ -174,7 +169,10 @@ class InfillFormat:
         tokens += context
         for letter in getattr(self.family, order):
             tokens += parts[letter]
-        return InfillPrompt(tokens, order, healing)
+        return InfillPrompt(
+            tokens=tokens, healing=healing, stop_ids=self.stop_ids,
+            prefix=prefix, suffix=suffix, order=order,
+        )  # fmt: skip
 
     def _check_order(self, order: str, prefix: str) -> str:
         if order not in ORDERS:

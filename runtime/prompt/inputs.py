@@ -1,15 +1,32 @@
-"""What a caller gave as a prompt, checked."""
+"""What a caller gave as a prompt, checked, and what it comes to."""
 
 from __future__ import annotations
 
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from halfbyte.errors import RequestError
+from halfbyte.prompt.healing import Healing
 
 Prompt = str | Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedPrompt:
+    """What a prompt comes to.
+
+    Attributes:
+        tokens: its ids.
+        healing: what the answer's first tokens have to spell, or None.
+        stop_ids: tokens that end the answer, besides the tokenizer's `eog_ids`.
+    """
+
+    tokens: list[int]
+    healing: Healing | None = None
+    stop_ids: frozenset[int] = frozenset()
 
 
 def as_list(prompt: object) -> tuple[list[Prompt], bool]:

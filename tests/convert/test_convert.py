@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import halfbyte
-from halfbyte.converting import convert as convert_function
+from halfbyte.conversion import convert as convert_function
 from halfbyte.errors import ConversionError, RequestError
 
 QTYPES = {

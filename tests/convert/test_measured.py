@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte.converting import ConversionReport
+from halfbyte.conversion import plan_conversion
 from halfbyte.converting.calibration.importance import load_importance
-from halfbyte.converting.convert import plan_conversion
+from halfbyte.converting.convert import ConversionReport
 from halfbyte.converting.report.estimate import estimate
 from halfbyte.converting.report.page import page, write_report
 from halfbyte.errors import ConversionError, RequestError
@@ -44,6 +44,20 @@ def test_the_file_carries_what_was_measured(made: ConversionReport) -> None:
     assert fields["halfbyte.golden.tokens"].contents() == list(found.golden_tokens)
     assert fields["halfbyte.source.sha256"].contents() == found.source_sha256 != "0" * 64
     assert all(check.is_same for check in verify(Path(made.path), threads=1))
+
+
+def test_the_name_is_for_a_file_with_its_golden_tokens(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(model: halfbyte.Model) -> None:
+        assert [path.name for path in tmp_path.iterdir()] == [Path(model.path).name]
+        assert model.path.endswith(".part")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("halfbyte.conversion.golden_continuation", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        halfbyte.convert(tiny_folder, tmp_path / "out.gguf")
+    assert not list(tmp_path.iterdir())
 
 
 def test_quality_can_be_measured_again(made: ConversionReport, tmp_path: Path) -> None:

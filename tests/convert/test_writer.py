@@ -9,7 +9,8 @@ import gguf
 import numpy as np
 import pytest
 
-from halfbyte.converting import convert, encode
+from halfbyte.conversion import convert
+from halfbyte.converting import encode
 from halfbyte.converting.writer import Planned, Writer
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.formats.block_format import FORMATS

@@ -12,7 +12,7 @@ import pytest
 import halfbyte
 from halfbyte.errors import ModelFileError
 from halfbyte.models import catalogue
-from halfbyte.models.catalogue import CATALOGUE, PackagedModel
+from halfbyte.models.entries import CATALOGUE, PackagedModel
 from halfbyte.prompt.infill import require_format
 from halfbyte.verification import verify
 

@@ -11,7 +11,7 @@ import halfbyte
 
 HEAVY = (
     *("numpy", "numba", "llvmlite", "gguf", "sentencepiece", "tokenizers", "huggingface_hub"),
-    *("jinja2", "torch", "google"),
+    *("jinja2", "torch", "google", "filelock", "platformdirs"),
 )
 
 

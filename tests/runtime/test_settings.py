@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 
+import platformdirs
 import pytest
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
+from platformdirs.windows import Windows
 
 from halfbyte import settings
 from halfbyte.errors import SettingError
@@ -69,23 +73,39 @@ def test_cache_dir_is_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         settings.cache_dir()
 
 
-def test_cache_dir_of_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No variable names the folder, so that it lies where the platform wants it."""
     monkeypatch.delenv("HALFBYTE_CACHE", raising=False)
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert settings.cache_dir() == tmp_path / "xdg" / "halfbyte"
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_cache_dir_of_linux(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setattr(platformdirs, "PlatformDirs", Unix)
+    assert settings.cache_dir() == home / ".cache" / "halfbyte"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "xdg"))
+    assert settings.cache_dir() == home / "xdg" / "halfbyte"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert settings.cache_dir() == tmp_path / ".cache" / "halfbyte"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert settings.cache_dir() == tmp_path / ".cache" / "halfbyte"
+    assert settings.cache_dir() == home / ".cache" / "halfbyte"
 
 
-def test_cache_dir_of_macos_and_windows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("HALFBYTE_CACHE", raising=False)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert settings.cache_dir() == tmp_path / "Library" / "Caches" / "halfbyte"
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert settings.cache_dir() == tmp_path / "local" / "halfbyte"
+def test_cache_dir_of_macos_and_windows(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setattr(platformdirs, "PlatformDirs", MacOS)
+    assert settings.cache_dir() == home / "Library" / "Caches" / "halfbyte"
+    monkeypatch.setattr(platformdirs, "PlatformDirs", Windows)
+    folders = {"CSIDL_LOCAL_APPDATA": str(home / "local")}
+    monkeypatch.setattr("platformdirs.windows.get_win_folder", folders.__getitem__)
+    assert settings.cache_dir() == home / "local" / "halfbyte"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="looks a user up by number")
+def test_no_home_folder(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(SettingError, match=r"HALFBYTE_CACHE.*no home folder"):
+        settings.cache_dir()

@@ -15,7 +15,7 @@ import gguf
 import numpy as np
 import pytest
 
-from halfbyte.converting import convert as convert_function
+from halfbyte.conversion import convert as convert_function
 from halfbyte.converting.writer import part_file
 from halfbyte.errors import ConversionError, ModelFileError
 
@@ -125,7 +125,7 @@ def test_a_killed_conversion_leaves_nothing_that_lasts(tiny_folder: Path, tmp_pa
     target = tmp_path / "out.gguf"
     script = f"""
         import time
-        from halfbyte.converting import convert
+        from halfbyte.conversion import convert
         def wait(stage, done, total):
             print("begun", flush=True)
             time.sleep(60)
@@ -186,7 +186,7 @@ def test_memory_stays_below_twice_the_largest_tensor(tmp_path: Path, f32: Path) 
     writer.close()
     script = """
         import resource, sys
-        from halfbyte.converting import convert
+        from halfbyte.conversion import convert
         convert(sys.argv[1], sys.argv[2], type="q8_0", threads=2, measure=False)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         convert(sys.argv[3], sys.argv[4], type="q8_0", threads=2, measure=False)

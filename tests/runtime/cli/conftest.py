@@ -76,6 +76,7 @@ class FakeModel:
         self.params: dict[str, Any] = {}
         self.benched: list[tuple[str, int]] = []
         self.is_closed = False
+        self.engine = self
         self.prefill_s = iter([9.0, 1.0, 2.0, 4.0, 8.0, 16.0])
 
     def load(self, path_or_name: str, **kwargs: Any) -> FakeModel:
@@ -151,7 +152,7 @@ def infill_gguf(
     """A small random model whose vocabulary has Code Llama's infilling pieces."""
     from sentencepiece import sentencepiece_model_pb2 as spm
 
-    from halfbyte.converting import convert
+    from halfbyte.conversion import convert
     from halfbyte.tokenizer.markers import CODE_LLAMA
 
     tiny, n_words = benchmark_module("tiny_llama"), 300

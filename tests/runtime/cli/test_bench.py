@@ -9,12 +9,22 @@ import pytest
 
 import halfbyte
 from halfbyte import system
+from halfbyte.cli import speed
 
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "describe_isa", lambda: "generic (some-cpu)")
     monkeypatch.setattr(system, "read_bandwidth", lambda threads: threads * 20e9)
+
+
+@pytest.fixture
+def model(model: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The fake one, whose seconds come from its script."""
+    monkeypatch.setattr(speed, "random_tokens", lambda engine, n: [5] * n)
+    monkeypatch.setattr(speed, "prefill_s", lambda model, tokens: model.bench_prefill(len(tokens)))
+    monkeypatch.setattr(speed, "decode_s", lambda model, n: model.bench_decode(n))
+    return model
 
 
 def test_json(run: Any, model: Any) -> None:
@@ -48,6 +58,15 @@ def test_table(run: Any, model: Any) -> None:
 def test_zero_skips(run: Any, model: Any) -> None:
     run("bench", "-p", "0", "-n", "4", "-r", "1")
     assert model.benched == [("tg", 4)] * 2
+
+
+def test_a_real_model(run: Any) -> None:
+    outcome = run(
+        "bench", "-m", "infill-10m", "-p", "300", "-n", "2", "-r", "1", "-t", "2", "--json"
+    )
+    results = json.loads(outcome.out)["results"]
+    assert [(r["test"], len(r["runs"])) for r in results] == [("pp300", 1), ("tg2", 1)]
+    assert all(r["tok_s"] > 0 for r in results)
 
 
 def test_warmup(run: Any, model: Any) -> None:

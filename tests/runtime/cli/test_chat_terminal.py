@@ -112,7 +112,7 @@ def endless_gguf(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """A small random model that never ends an answer by itself."""
     from safetensors.numpy import load_file, save_file
 
-    from halfbyte.converting import convert
+    from halfbyte.conversion import convert
 
     folder = tmp_path_factory.mktemp("endless") / "hf"
     shutil.copytree(tiny_folder, folder)

@@ -13,8 +13,8 @@ import pytest
 
 from halfbyte import system
 from halfbyte.errors import SettingError
-from halfbyte.models import catalogue
 from halfbyte.models import wheel as download
+from halfbyte.models.entries import CATALOGUE
 
 VOCABULARY = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), "▁", "a", "b", "▁a"]
 N_CTX, DIM, HIDDEN = 64, 64, 96
@@ -170,7 +170,7 @@ def test_pull_lists_the_catalogue(
 ) -> None:
     monkeypatch.setenv("HALFBYTE_CACHE", str(tmp_path))
     lines = run("pull").out.splitlines()
-    assert [line.split()[0] for line in lines] == [entry.name for entry in catalogue.CATALOGUE]
+    assert [line.split()[0] for line in lines] == [entry.name for entry in CATALOGUE]
     here = [line.split()[0] for line in lines if "in the cache" in line]
     assert here == ["infill-10m"]  # it comes with the package
     assert list(tmp_path.iterdir()) == []

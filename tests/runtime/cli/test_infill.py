@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import halfbyte
 from halfbyte.cli.infill import split_at
-from halfbyte.cli.options import DEFAULT_INFILL_MODEL
 from halfbyte.errors import RequestError
+from halfbyte.models import DEFAULT_INFILL_MODEL
 from halfbyte.prompt.infill import FILL_MARKER, Repository, require_format
 from halfbyte.tokenizer import Tokenizer
 

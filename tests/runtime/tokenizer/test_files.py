@@ -14,7 +14,7 @@ from sentencepiece import sentencepiece_model_pb2 as spm
 from tokenizers import Regex, models, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as HFTokenizer
 
-from halfbyte.converting import convert
+from halfbyte.conversion import convert
 from halfbyte.errors import ConversionError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.tokenizer import Tokenizer

