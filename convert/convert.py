@@ -153,7 +153,8 @@ class _Job:
 
     def _calibrated(self, part: Path, n_threads: int) -> Encoded:
         """The tensors' bytes, chosen by what a text sends through the model."""
-        ids = _calibration_ids(part, self.options.calibrate)
+        n_ctx_train = self.source.config.n_ctx_train
+        ids = _calibration_ids(part, self.options.calibrate, n_ctx_train)
         log.warning(
             "calibrating on %d windows of %d tokens, with up to %.1f GB of memory",
             *ids.shape, self.plan.calibrating_nbytes / 1e9,
@@ -197,17 +198,12 @@ def _given_importance(source: Source, path: str | os.PathLike[str] | None) -> Im
     return importance
 
 
-def _calibration_ids(part: Path, calibrate: bool | str | os.PathLike[str]) -> Ids:
+def _calibration_ids(part: Path, calibrate: bool | str | os.PathLike[str], n_ctx_train: int) -> Ids:
     """The text's windows; the vocabulary is the file's, whose header is written."""
     is_packaged = calibrate is True
     text = packaged_text("calibration") if is_packaged else read_text(Path(str(calibrate)))
+    length = min(N_WINDOW, n_ctx_train)
     with GGUFFile.open(part) as file:
-        length = min(
-            N_WINDOW,
-            file.metadata.get_int(
-                f"{file.metadata.get_str('general.architecture')}.context_length"
-            ),
-        )
         tokenizer = Tokenizer.from_gguf(file)
     ids = token_windows(tokenizer, text, length)
     if len(ids) > CALIBRATED_WINDOWS:

@@ -8,6 +8,7 @@ import time
 
 from halfbyte import system
 from halfbyte.engine.engine import Engine
+from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.program import kernels_for
 from halfbyte.engine.weights import load_weights, panel_format
 from halfbyte.errors import RequestError
@@ -17,7 +18,6 @@ from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import check_tensors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.compiler import jit
-from halfbyte.kernels.layouts.kv_pages import KV_TYPES
 from halfbyte.kernels.pool import Pool
 from halfbyte.model import Model
 from halfbyte.models import catalogue
@@ -60,8 +60,7 @@ def load(
     """
     report = progress or silent
     n_threads = _check_threads(threads)
-    if kv_type not in KV_TYPES:
-        raise RequestError("kv_type", expected=f"one of {', '.join(KV_TYPES)}", got=repr(kv_type))
+    check_kv_type(kv_type)
     path = catalogue.resolve(path_or_name, progress=progress)
     if path.is_dir():
         path = converted(path, type or "q8_0", report)

@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Pages that others link to and nobody has written yet.
-TO_COME = {"docs/families.md", "docs/types.md"}
+TO_COME = {"docs/types.md"}
 
 
 def blocks(language: str) -> list[str]:

@@ -48,19 +48,17 @@ def run(args: argparse.Namespace) -> None:
 
 def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, int] | None, str]:
     """Bytes of weights and KV cache, or why halfbyte cannot run the file."""
-    from halfbyte.errors import ModelFileError, RequestError
+    from halfbyte.engine.kv_cache import check_kv_type, kv_layout
+    from halfbyte.errors import ModelFileError
     from halfbyte.families.from_gguf import config_from_gguf
-    from halfbyte.kernels.layouts.kv_pages import KV_TYPES, KVLayout
 
-    if kv_type not in KV_TYPES:
-        raise RequestError("kv_type", expected=" or ".join(KV_TYPES), got=kv_type)
+    check_kv_type(kv_type)
     try:
         config = config_from_gguf(file)
     except ModelFileError as error:
         return None, str(error)
     n_ctx = ctx or config.n_ctx_train
-    layout = KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type)
-    weights, kv = _weights_nbytes(file), layout.nbytes(n_ctx)
+    weights, kv = _weights_nbytes(file), kv_layout(config, kv_type).nbytes(n_ctx)
     return {"ctx": n_ctx, "weights": weights, "kv_cache": kv, "total": weights + kv}, ""
 
 

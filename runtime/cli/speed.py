@@ -8,7 +8,7 @@ from collections.abc import Sequence as Seq
 import numpy as np
 
 from halfbyte.engine.engine import Engine, Span
-from halfbyte.engine.kv_cache import Sequence
+from halfbyte.engine.sequence import Sequence
 from halfbyte.generation.generate import prefill_chunks
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.buffers import MAX_BATCH, Buffers
-from halfbyte.engine.kv_cache import KVCache
-from halfbyte.engine.program import Program, kv_layout
+from halfbyte.engine.kv_cache import KVCache, kv_layout
+from halfbyte.engine.program import Program
 from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.errors import EngineError

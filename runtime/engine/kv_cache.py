@@ -8,10 +8,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from halfbyte.errors import EngineError
-from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
+from halfbyte.errors import EngineError, RequestError
+from halfbyte.families.config import ModelConfig
+from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, KVLayout
 
 _ALIGN = 64
+
+
+def check_kv_type(kv_type: str) -> None:
+    """RequestError unless keys and values can be stored so."""
+    if kv_type not in KV_TYPES:
+        raise RequestError("kv_type", expected=f"one of {', '.join(KV_TYPES)}", got=repr(kv_type))
+
+
+def kv_layout(config: ModelConfig, kv_type: str) -> KVLayout:
+    """The cache layout of a model."""
+    return KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type)
 
 
 class Page:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.buffers import Buffers
+from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
@@ -38,11 +39,6 @@ from halfbyte.kernels.step import step
 
 Words = NDArray[np.int64]
 _N_WORDS = record.STAGE_NBYTES // 8
-
-
-def kv_layout(config: ModelConfig, kv_type: str) -> KVLayout:
-    """The cache layout of a model."""
-    return KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type)
 
 
 def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -> list[Kernel]:
