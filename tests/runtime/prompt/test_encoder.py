@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-import halfbyte
 from halfbyte.errors import ContextLengthError, RequestError
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.models import catalogue
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return halfbyte.AutoTokenizer.from_pretrained("infill-10m").native  # type: ignore[no-any-return]
+    with GGUFFile.open(catalogue.resolve("infill-10m")) as file:
+        return Tokenizer.from_gguf(file)
 
 
 def complete(encoder: PromptEncoder, prompt: str | list[int]) -> list[int]:
