@@ -27,7 +27,7 @@ def test_a_prompt_leaves_room_for_one_token(tokenizer: Tokenizer) -> None:
     for prompt in ("a = b + c", ids):
         with pytest.raises(ContextLengthError) as caught:
             complete(PromptEncoder(tokenizer, len(ids)), prompt)
-        assert (caught.value.param, caught.value.n_prompt) == ("prompt", len(ids) + 1)
+        assert (caught.value.param, caught.value.n_tokens) == ("prompt", len(ids) + 1)
 
 
 def test_a_text_that_cannot_fit_is_not_encoded(
