@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from halfbyte.hf.arguments import check_count
 from halfbyte.hf.auto_model import CausalLM, check_places
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation import Row, read_batch
-from halfbyte.hf.generation_config import SAMPLING, GenerationConfig, check_count
-from halfbyte.hf.tokenizer_base import TokenizerBase
+from halfbyte.hf.generation_config import SAMPLING, GenerationConfig
+from halfbyte.hf.tokenizer import PreTrainedTokenizer
 from halfbyte.models import catalogue
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class TextGenerationPipeline:
 
     task = TASK
 
-    def __init__(self, model: CausalLM, tokenizer: TokenizerBase, **arguments: Any) -> None:
+    def __init__(self, model: CausalLM, tokenizer: PreTrainedTokenizer, **arguments: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
         self._arguments = arguments
         _Call.read(arguments)
