@@ -106,12 +106,10 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
         self._model = SentencePieceModel(vocab_file)
         self.vocab_file = self._model.vocabulary.path
         # Markers are special tokens where the vocabulary has them, and are never added to it.
-        added = read_tokens(arguments.get("added_tokens_decoder")).values()
+        added = set(map(str, read_tokens(arguments.get("added_tokens_decoder")).values()))
         given = zip(_MARKERS, (prefix_token, middle_token, suffix_token, eot_token), strict=True)
         texts = {name: token_text(t, f"{name}_token") for name, t in given if t is not None}
-        known = [
-            t for t in texts.values() if self._model.id_of(t) is not None or t in map(str, added)
-        ]
+        known = [t for t in texts.values() if t in added or self._model.id_of(t) is not None]
         self._markers = {name: text for name, text in texts.items() if text in known}
         missing = set(_MARKERS.values()).difference(known)
         stated = map(token_text, token_list(additional_special_tokens or ()))
@@ -181,10 +179,9 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
             return [pre, suf, *after, mid, *before]
         return [pre, *before, suf, *after, mid]
 
-    def saved_arguments(self) -> dict[str, Any]:
-        """What tokenizer_config.json says."""
-        config = {
-            **super().saved_arguments(),
+    def own_arguments(self) -> dict[str, Any]:
+        """Arguments for tokenizer_config.json that only this kind of tokenizer has."""
+        own: dict[str, Any] = {
             **{f"{name}_token": self._markers.get(name) for name in _MARKERS},
             "fill_token": self.fill_token,
             "suffix_first": self.suffix_first,
@@ -192,9 +189,7 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
             "legacy": self.legacy,
             "sp_model_kwargs": {},
         }
-        if self.empty_suffix_infills:
-            config["empty_suffix_infills"] = True
-        return config
+        return {**own, "empty_suffix_infills": True} if self.empty_suffix_infills else own
 
 
 # There is one class: transformers' fast tokenizer gives other ids for the same prompts.

@@ -46,24 +46,18 @@ class ChatOptions:
 
     @classmethod
     def read(cls, options: Mapping[str, Any]) -> tuple[ChatOptions, dict[str, Any]]:
-        """The options, and the variables for the template among them.
-
-        Raises:
-            RequestError: options that exclude each other.
-        """
+        """The options, and the variables for the template among them."""
         known = {field.name for field in fields(cls)}
         chosen = cls(**{name: value for name, value in options.items() if name in known})
-        rest = {name: value for name, value in options.items() if name not in known}
-        return chosen, {**rest, "add_generation_prompt": chosen.add_generation_prompt}
+        variables = {name: value for name, value in options.items() if name not in known}
+        return chosen, variables | {"add_generation_prompt": chosen.add_generation_prompt}
 
     @property
     def encoding(self) -> dict[str, Any]:
         """The options of the encoding; special tokens are those that the template writes."""
-        return {
-            "padding": self.padding, "truncation": self.truncation, "max_length": self.max_length,
-            "return_tensors": self.return_tensors, **(self.tokenizer_kwargs or {}),
-            "add_special_tokens": False,
-        }  # fmt: skip
+        names = ("padding", "truncation", "max_length", "return_tensors")
+        stated = {name: getattr(self, name) for name in names}
+        return {**stated, **(self.tokenizer_kwargs or {}), "add_special_tokens": False}
 
 
 def read_templates(value: Any) -> Any:
@@ -125,18 +119,11 @@ def render(
     source: str, name: str, conversations: Sequence[Sequence[Any]], variables: Mapping[str, Any],
     *, goes_on: bool,
 ) -> list[str]:  # fmt: skip
-    """The texts of conversations.
-
-    Args:
-        source: the template.
-        name: what errors call it.
-        conversations: lists of messages.
-        variables: for the template.
-        goes_on: end within the last message.
+    """The texts of conversations, up to the end of the last message where it goes on.
 
     Raises:
         RequestError: the template does not show the last message.
-        TemplateError: it does not compile, or fails.
+        TemplateError: it does not compile, or fails; `name` stands for it.
     """
     from halfbyte.prompt.template import ChatTemplate  # jinja2 takes a while to import
 

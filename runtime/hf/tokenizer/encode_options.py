@@ -119,7 +119,7 @@ class EncodeOptions:
                 "texts are both cut and filled", got=length,
             )  # fmt: skip
         names = tokenizer.model_input_names
-        defaults = {
+        defaults: dict[str, Any] = {
             "padding_side": tokenizer.padding_side,
             "split_special_tokens": tokenizer.split_special_tokens,
             "return_attention_mask": "attention_mask" in names,

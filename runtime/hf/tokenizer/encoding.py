@@ -6,11 +6,12 @@ On the way a text is a row: lists by name, `input_ids` and others that are as lo
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.hf.arguments import Side
-from halfbyte.hf.batch import BatchEncoding, to_lists
+from halfbyte.hf.batch import BatchEncoding, tensor_type_of, to_lists
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer.encode_options import EncodeOptions
 
@@ -29,13 +30,8 @@ def encode(
 ) -> BatchEncoding:  # fmt: skip
     """Encode texts and what follows each, or None.
 
-    Args:
-        tokenizer: whose vocabulary and attributes count.
-        name: the argument of the call, for errors.
-        texts: one pair, or many.
-        options: those of the call.
-        is_batch: whether the caller gave a list.
-        is_plain: whether texts are no prompts for infilling, whatever they hold.
+    `name` is the argument of the call, for errors; `is_batch` tells whether it is a list;
+    `is_plain` takes texts as they are, so that none is a prompt for infilling.
     """
     chosen, own = EncodeOptions.read(options, tokenizer, tokenizer.text_options)
     own |= {"fills": False} if is_plain else {}
@@ -61,18 +57,29 @@ def encode(
     return finish(tokenizer, pairs, chosen, is_batch=is_batch)
 
 
-def split_pair(item: Any, words: bool) -> tuple[Any, Any]:
-    """A batch's item as two texts, the second None where it is no pair."""
-    if not isinstance(item, (list, tuple)):
-        return item, None
-    if words and not (item and isinstance(item[0], (list, tuple))):
-        return item, None
-    if len(item) != 2:
-        raise ArgumentError(
-            "batch_text_or_text_pairs", expected="texts, or pairs of two", got=repr(item),
-            hint="for lists of words say is_split_into_words=True",
-        )  # fmt: skip
-    return item[0], item[1]
+def zip_pairs(texts: Sequence[Any], text_pairs: Any) -> list[Any]:
+    """Texts with what follows each, if anything does; raises where there are not as many."""
+    if text_pairs is None:
+        return list(texts)
+    if not isinstance(text_pairs, (list, tuple)) or len(text_pairs) != len(texts):
+        expected = f"a list of {len(texts)} texts"
+        raise ArgumentError("text_pair", expected=expected, got=repr(text_pairs))
+    return list(zip(texts, text_pairs, strict=True))
+
+
+def split_pairs(name: str, batch: Any, words: bool) -> Iterator[tuple[Any, Any]]:
+    """A batch's items as two texts, the second None where an item is no pair."""
+    if isinstance(batch, str):
+        raise ArgumentError(name, expected="a list", got=repr(batch))
+    for item in batch:
+        is_list = isinstance(item, (list, tuple))
+        if not is_list or (words and not (item and isinstance(item[0], (list, tuple)))):
+            yield item, None
+        elif len(item) == 2:
+            yield item[0], item[1]
+        else:
+            hint = "for lists of words say is_split_into_words=True"
+            raise ArgumentError(name, expected="texts, or pairs of two", got=repr(item), hint=hint)
 
 
 def finish(
@@ -89,21 +96,18 @@ def finish(
     return _to_encoding(tokenizer, rows, options, is_batch, has_axis)
 
 
-def pad(
-    tokenizer: PreTrainedTokenizer, data: Mapping[str, Any], options: EncodeOptions
-) -> BatchEncoding:
-    """Fill encoded sequences, one or several, up to one length.
-
-    Raises:
-        RequestError: there is no pad token, or lists are not as many as the ids.
-    """
-    data = {name: to_lists(value) for name, value in data.items()}
+def pad(tokenizer: PreTrainedTokenizer, encoded: Any, options: EncodeOptions) -> BatchEncoding:
+    """Fill encoded sequences, one or several, up to one length; see PreTrainedTokenizer.pad."""
+    given = _columns(encoded) if isinstance(encoded, (list, tuple)) else encoded
+    if "input_ids" not in given:
+        raise ArgumentError("encoded_inputs", expected="input_ids", got=list(given))
+    data = {name: to_lists(value) for name, value in given.items()}
     ids = data["input_ids"]
     if not ids:
-        return BatchEncoding(
-            data | ({"attention_mask": []} if options.return_attention_mask else {})
-        )
-    options = options.resolve(tokenizer)
+        masks: dict[str, Any] = {"attention_mask": []} if options.return_attention_mask else {}
+        return BatchEncoding(data | masks)
+    tensors = options.return_tensors or tensor_type_of(given["input_ids"])
+    options = replace(options, return_tensors=tensors).resolve(tokenizer)
     if not isinstance(ids[0], list):
         return _to_encoding(tokenizer, [data], options, is_batch=False, has_axis=False)
     for name, value in data.items():
@@ -113,7 +117,19 @@ def pad(
     return _to_encoding(tokenizer, rows, options, is_batch=True)
 
 
-def columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def one_sequence(token_ids: Any) -> list[int]:
+    """An id, or a list or array of ids, as a list; raises RequestError for anything else."""
+    ids = to_lists(token_ids)
+    ids = [ids] if isinstance(ids, int) else ids
+    if not isinstance(ids, list) or not all(isinstance(i, int) for i in ids):
+        raise ArgumentError(
+            "token_ids", expected="the ids of one sequence", got=repr(token_ids),
+            hint="for several sequences use batch_decode",
+        )  # fmt: skip
+    return ids
+
+
+def _columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Mappings with the same names as one mapping of lists."""
     collected: dict[str, list[Any]] = {}
     for row in rows:
@@ -136,11 +152,11 @@ def truncate(ids: list[int], pair: list[int] | None, n: int, strategy: str, side
         n_first = n_half + (n_alone if is_longer else 0)
         n_second = n - n_first
     else:
-        chosen = pair if strategy == "only_second" else ids
-        if chosen is None or len(chosen) <= n:
-            log.error("%d tokens cannot be taken from %d: not truncated", n, len(chosen or ()))
+        n_first, n_second = (0, n) if strategy == "only_second" else (n, 0)
+        n_has = len(ids if n_first else pair or ())
+        if n_has <= n:
+            log.error("%d tokens cannot be taken from %d: not truncated", n, n_has)
             return ids, pair
-        n_first, n_second = (0, n) if chosen is pair else (n, 0)
     return _cut(ids, n_first, side), None if pair is None else _cut(pair, n_second, side)
 
 
@@ -182,7 +198,7 @@ def _to_encoding(
         if options.return_length:
             n_tokens = [len(row["input_ids"]) for row in rows]
             filled = [row | {"length": n} for row, n in zip(filled, n_tokens, strict=True)]
-        data = columns(filled) or {"input_ids": [], "attention_mask": []}
+        data = _columns(filled) or {"input_ids": [], "attention_mask": []}
         return BatchEncoding(data, options.return_tensors)
     # One without any token stays so, as with transformers.
     row = dict(filled[0] if rows[0]["input_ids"] else rows[0])

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from halfbyte.hf.arguments import SIDES, Side, argument_names, one_of
-from halfbyte.hf.batch import BatchEncoding, tensor_type_of, to_lists
+from halfbyte.hf.batch import BatchEncoding
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import conversations, encoding, saved_files
 from halfbyte.hf.tokenizer.added_tokens import read_tokens
 from halfbyte.hf.tokenizer.conversations import ChatOptions
 from halfbyte.hf.tokenizer.encode_options import EncodeOptions, refuse_unknown
-from halfbyte.hf.tokenizer.token_table import ROLES, Pieces, TokenTable
-from halfbyte.hf.tokenizer.vocabularies import read_gguf
-
-log = logging.getLogger(__name__)
+from halfbyte.hf.tokenizer.roles import ROLE_NAMES
+from halfbyte.hf.tokenizer.token_table import Pieces, TokenTable
 
 _T = TypeVar("_T", bound="PreTrainedTokenizer")
 
 NO_LENGTH = int(1e30)  # transformers' number for a length that is not known
-_ROLE_NAMES = tuple(f"{role}_token" for role in ROLES)
 _CLEAN_UP = (
     (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
     (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
@@ -32,9 +27,9 @@ _CLEAN_UP = (
 
 
 class PreTrainedTokenizer(TokenTable):
-    """The interface; `CodeLlamaTokenizer` and its siblings fill it in.
+    """The interface, which `CodeLlamaTokenizer` and its siblings fill in.
 
-    Arguments, which are attributes too:
+    Arguments, most of them attributes too:
         pieces: the model's vocabulary.
         name_or_path: what it was loaded from.
         model_max_length: tokens that the model can take; None: not known.
@@ -66,20 +61,17 @@ class PreTrainedTokenizer(TokenTable):
         if model_max_length is None:
             model_max_length = special.pop("max_len", NO_LENGTH)  # the name of old
         if not isinstance(model_max_length, (int, float)) or model_max_length < 1:
-            raise ArgumentError(
-                "model_max_length", expected="a whole number from 1", got=model_max_length
-            )
+            expected = "a whole number from 1"
+            raise ArgumentError("model_max_length", expected=expected, got=model_max_length)
         if not isinstance(model_input_names, (list, tuple)):
-            raise ArgumentError(
-                "model_input_names", expected="a list of names", got=repr(model_input_names)
-            )
+            got = repr(model_input_names)
+            raise ArgumentError("model_input_names", expected="a list of names", got=got)
+        known = argument_names(ROLE_NAMES, PreTrainedTokenizer)
         for name in special:
-            if name not in (*_ROLE_NAMES, *saved_files.WITHOUT_EFFECT):
-                known = ", ".join(sorted(argument_names(_ROLE_NAMES, PreTrainedTokenizer)))
-                raise ArgumentError(
-                    name, expected="an argument that this tokenizer has", got=name,
-                    hint=f"beside its own these are {known}",
-                )  # fmt: skip
+            if name not in known and name not in saved_files.WITHOUT_EFFECT:
+                hint = f"beside its own these are {', '.join(sorted(known))}"
+                expected = "an argument that this tokenizer has"
+                raise ArgumentError(name, expected=expected, got=name, hint=hint)
         self.name_or_path = name_or_path
         self.model_max_length = int(model_max_length)
         self.padding_side = one_of("padding_side", padding_side, SIDES)
@@ -91,7 +83,7 @@ class PreTrainedTokenizer(TokenTable):
         self.has_warned = False
         super().__init__(
             pieces, read_tokens(added_tokens_decoder),
-            {name: special.get(name) for name in _ROLE_NAMES}, additional_special_tokens,
+            {name: special.get(name) for name in ROLE_NAMES}, additional_special_tokens,
         )  # fmt: skip
 
     @property
@@ -141,23 +133,15 @@ class PreTrainedTokenizer(TokenTable):
 
     @classmethod
     def read(cls, path: Path, given: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """What the constructor takes for a path, and its arguments: those given, or stated there.
-
-        Raises:
-            ModelFileError: nothing usable lies there.
-        """
-        if path.suffix == ".gguf":
-            vocabulary, stated = read_gguf(path)
-            return vocabulary, {**stated, **given}
-        file = saved_files.find_vocabulary(path, cls.vocabulary_files)
-        return file, saved_files.read_folder(file.parent, given)
+        """What the constructor takes for a path: a vocabulary, and arguments stated or given."""
+        return saved_files.read(path, cls.vocabulary_files, given)
 
     @classmethod
     def build(
         cls: type[_T], source: Any, stated: Mapping[str, Any], given: Mapping[str, Any], name: str
     ) -> _T:
         """The tokenizer of what `read` gives; names that only files state may mean nothing here."""
-        known = argument_names(_ROLE_NAMES, cls, PreTrainedTokenizer)
+        known = argument_names(ROLE_NAMES, cls, PreTrainedTokenizer)
         arguments = {key: v for key, v in stated.items() if key in known or key in given}
         return cls(source, **{"name_or_path": name, **arguments})
 
@@ -169,13 +153,8 @@ class PreTrainedTokenizer(TokenTable):
         Returns:
             Its path; None, with a message in the log, where there is no such folder.
         """
-        folder = Path(save_directory)
-        if not folder.is_dir():
-            log.error("%s is no folder: the vocabulary is not saved", folder)
-            return None
-        target = str(folder / saved_files.prefixed(filename_prefix, self.vocabulary_files[0]))
-        self._pieces.save(target)
-        return (target,)
+        name = saved_files.prefixed(filename_prefix, self.vocabulary_files[0])
+        return saved_files.save_vocabulary(self._pieces, Path(save_directory), name)
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
@@ -191,20 +170,9 @@ class PreTrainedTokenizer(TokenTable):
         """
         return saved_files.save(self, Path(save_directory), filename_prefix)
 
-    def saved_arguments(self) -> dict[str, Any]:
-        """What tokenizer_config.json says."""
-        names = (
-            "add_bos_token", "add_eos_token", "clean_up_tokenization_spaces", "model_max_length",
-            "model_input_names", "padding_side", "truncation_side", "split_special_tokens",
-            "bos_token", "eos_token", "unk_token", "pad_token",
-        )  # fmt: skip
-        added = {str(i): asdict(token) for i, token in self.added_tokens_decoder.items()}
-        config = {"tokenizer_class": self.class_name, "added_tokens_decoder": added}
-        config |= {name: getattr(self, name) for name in names} | self.special_tokens_map
-        templates = self.chat_template
-        if isinstance(templates, Mapping):
-            templates = [{"name": k, "template": v} for k, v in templates.items()]
-        return config if templates is None else {**config, "chat_template": templates}
+    def own_arguments(self) -> dict[str, Any]:
+        """Arguments for tokenizer_config.json that only this kind of tokenizer has."""
+        return {}
 
     # Text to ids.
 
@@ -236,17 +204,11 @@ class PreTrainedTokenizer(TokenTable):
             TokenizerError: text with lone surrogates.
         """
         words, is_list = bool(options.get("is_split_into_words")), isinstance(text, (list, tuple))
-        if not is_list or (words and not (text and isinstance(text[0], (list, tuple)))):
-            # One text: ids and pieces are for `encode`.
-            if not isinstance(text, str) and not is_list:
-                raise ArgumentError("text", expected="a text or a list of texts", got=repr(text))
-            return self.encode_plus(text, text_pair, **options)
-        if text_pair is None:
-            return self.batch_encode_plus(text, **options)
-        if not isinstance(text_pair, (list, tuple)) or len(text_pair) != len(text):
-            expected = f"a list of {len(text)} texts"
-            raise ArgumentError("text_pair", expected=expected, got=repr(text_pair))
-        return self.batch_encode_plus(list(zip(text, text_pair, strict=True)), **options)
+        if is_list and not (words and not (text and isinstance(text[0], (list, tuple)))):
+            return self.batch_encode_plus(encoding.zip_pairs(text, text_pair), **options)
+        if not isinstance(text, str) and not is_list:  # ids and pieces are for `encode`
+            raise ArgumentError("text", expected="a text or a list of texts", got=repr(text))
+        return self.encode_plus(text, text_pair, **options)
 
     def encode(
         self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **options: Any
@@ -270,11 +232,8 @@ class PreTrainedTokenizer(TokenTable):
         self, batch_text_or_text_pairs: Sequence[Any], **options: Any
     ) -> BatchEncoding:
         """Encode a list of texts or of pairs; see __call__."""
-        name, texts = "batch_text_or_text_pairs", batch_text_or_text_pairs
-        if isinstance(texts, str):
-            raise ArgumentError(name, expected="a list", got=repr(texts))
-        words = bool(options.get("is_split_into_words"))
-        pairs = (encoding.split_pair(item, words) for item in texts)
+        name, words = "batch_text_or_text_pairs", bool(options.get("is_split_into_words"))
+        pairs = encoding.split_pairs(name, batch_text_or_text_pairs, words)
         return encoding.encode(self, name, pairs, options, is_batch=True)
 
     def prepare_for_model(
@@ -300,18 +259,12 @@ class PreTrainedTokenizer(TokenTable):
         Raises:
             RequestError: there are no ids, there is no pad token, or lengths differ.
         """
-        data = encoded_inputs
-        if isinstance(data, (list, tuple)):
-            data = encoding.columns(data)
-        if "input_ids" not in data:
-            raise ArgumentError("encoded_inputs", expected="input_ids", got=list(data))
         options = EncodeOptions(
             padding=padding, max_length=max_length, pad_to_multiple_of=pad_to_multiple_of,
             padding_side=padding_side, return_attention_mask=return_attention_mask,
-            return_tensors=return_tensors or tensor_type_of(data["input_ids"]),
-            truncation=False, verbose=verbose,
+            return_tensors=return_tensors, truncation=False, verbose=verbose,
         )  # fmt: skip
-        return encoding.pad(self, data, options)
+        return encoding.pad(self, encoded_inputs, options)
 
     def apply_chat_template(
         self, conversation: Sequence[Any], tools: Sequence[Mapping[str, Any]] | None = None,
@@ -351,11 +304,7 @@ class PreTrainedTokenizer(TokenTable):
         return encoded if chosen.return_dict else encoded["input_ids"]
 
     def get_chat_template(self, chat_template: str | None = None, tools: Any = None) -> str:
-        """The Jinja source that `apply_chat_template` uses.
-
-        Raises:
-            RequestError: there is none, or several without one that is the default.
-        """
+        """The Jinja source that `apply_chat_template` uses; raises RequestError for lack of one."""
         return conversations.choose_template(self.chat_template, chat_template, tools is not None)
 
     # Ids to text.
@@ -379,17 +328,11 @@ class PreTrainedTokenizer(TokenTable):
             TokenIdError: an id that the vocabulary does not have.
         """
         refuse_unknown(options, ("spaces_between_special_tokens", "use_source_tokenizer"))
-        ids = to_lists(token_ids)
-        ids = [ids] if isinstance(ids, int) else ids
-        if not isinstance(ids, list) or not all(isinstance(i, int) for i in ids):
-            raise ArgumentError(
-                "token_ids", expected="the ids of one sequence", got=repr(token_ids),
-                hint="for several sequences use batch_decode",
-            )  # fmt: skip
+        ids = encoding.one_sequence(token_ids)
         spaces = bool(options.get("spaces_between_special_tokens", True))
         text = self._pieces.decode(ids, self, skip_special_tokens, spaces)
-        stated = clean_up_tokenization_spaces
-        cleans = self.clean_up_tokenization_spaces if stated is None else stated
+        cleans = clean_up_tokenization_spaces
+        cleans = self.clean_up_tokenization_spaces if cleans is None else cleans
         return self.clean_up_tokenization(text) if cleans else text
 
     def batch_decode(

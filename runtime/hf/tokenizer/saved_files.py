@@ -7,6 +7,7 @@ added_tokens.json, and may have a tokenizer.json that lists added tokens.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,11 +17,16 @@ from typing import TYPE_CHECKING, Any
 from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.hf.arguments import NOT_LOADING, leave_out
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
+from halfbyte.hf.tokenizer.vocabularies import read_gguf
 from halfbyte.json_folder import JSONFolder
 from halfbyte.models import catalogue
+from halfbyte.tokenizer import Vocabulary
 
 if TYPE_CHECKING:
     from halfbyte.hf.tokenizer.pretrained_tokenizer import PreTrainedTokenizer
+    from halfbyte.hf.tokenizer.token_table import Pieces
+
+log = logging.getLogger(__name__)
 
 CONFIG, SPECIAL_MAP, ADDED = (
     "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
@@ -101,25 +107,38 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def find_vocabulary(path: Path, names: Sequence[str]) -> Path:
-    """The first of these files that a folder has, or the file itself."""
+def read(
+    path: Path, names: Sequence[str], given: Mapping[str, Any]
+) -> tuple[Vocabulary | Path, dict[str, Any]]:
+    """A .gguf file's vocabulary or a folder's first file of these names, and what is stated there.
+
+    Arguments of a call win.
+    """
+    if path.suffix == ".gguf":
+        vocabulary, stated = read_gguf(path)
+        return vocabulary, {**stated, **given}
     if not path.is_dir():
-        return path
+        return path, read_folder(path.parent, given)
     found = (path / name for name in names if (path / name).is_file())
-    return next(found, path / names[0])  # whose absence is an error
+    return next(found, path / names[0]), read_folder(path, given)  # whose absence is an error
+
+
+def save_vocabulary(pieces: Pieces, folder: Path, name: str) -> tuple[str, ...] | None:
+    """Write a vocabulary's own file into a folder; None, and logged, where there is none."""
+    if not folder.is_dir():
+        log.error("%s is no folder: the vocabulary is not saved", folder)
+        return None
+    pieces.save(str(folder / name))
+    return (str(folder / name),)
 
 
 def save(tokenizer: PreTrainedTokenizer, folder: Path, prefix: str | None) -> tuple[str, ...]:
-    """Write what `PreTrainedTokenizer.save_pretrained` promises, and return the paths.
-
-    Raises:
-        RequestError: the path is a file.
-    """
+    """Write what `PreTrainedTokenizer.save_pretrained` promises, and return the paths."""
     if folder.is_file():
         raise RequestError("save_directory", expected="a folder", got=f"the file {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     config, special, added = (folder / prefixed(prefix, n) for n in (CONFIG, SPECIAL_MAP, ADDED))
-    _write(config, tokenizer.saved_arguments())
+    _write(config, _arguments(tokenizer))
     _write(special, _saved(tokenizer.special_tokens_map_extended))
     encoder, n_pieces = tokenizer.added_tokens_encoder, tokenizer.vocab_size
     beyond = {text: i for text, i in encoder.items() if i >= n_pieces}
@@ -127,6 +146,24 @@ def save(tokenizer: PreTrainedTokenizer, folder: Path, prefix: str | None) -> tu
         _write(added, beyond)
     vocabulary = tokenizer.save_vocabulary(folder, prefix) or ()
     return (str(config), str(special), *vocabulary, str(added))
+
+
+def _arguments(tokenizer: PreTrainedTokenizer) -> dict[str, Any]:
+    """What tokenizer_config.json says."""
+    names = (
+        "add_bos_token", "add_eos_token", "clean_up_tokenization_spaces", "model_max_length",
+        "model_input_names", "padding_side", "truncation_side", "split_special_tokens",
+        "bos_token", "eos_token", "unk_token", "pad_token",
+    )  # fmt: skip
+    added = {str(i): asdict(token) for i, token in tokenizer.added_tokens_decoder.items()}
+    config = {"tokenizer_class": tokenizer.class_name, "added_tokens_decoder": added}
+    config |= {name: getattr(tokenizer, name) for name in names} | tokenizer.special_tokens_map
+    templates = tokenizer.chat_template
+    if isinstance(templates, Mapping):
+        templates = [{"name": k, "template": v} for k, v in templates.items()]
+    if templates is not None:
+        config["chat_template"] = templates
+    return config | tokenizer.own_arguments()
 
 
 def prefixed(prefix: str | None, name: str) -> str:

@@ -1,8 +1,4 @@
-"""The tokens of a tokenizer: a model's own pieces, added tokens, and which of them are special.
-
-A role (`bos_token`, `pad_token`, ...) holds a token's text; its id (`bos_token_id`) is looked up,
-so that `tokenizer.pad_token = tokenizer.eos_token` is all that padding needs.
-"""
+"""The tokens of a tokenizer: a model's own pieces, added tokens, and which of them are special."""
 
 from __future__ import annotations
 
@@ -11,17 +7,18 @@ from typing import Any, Protocol, overload
 
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken, AddedTokens, token_text
+from halfbyte.hf.tokenizer.roles import ROLE_NAMES, ROLES, TokenId, TokenText
 
-ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 _LIST = "additional_special_tokens"
 
 
 class Pieces(Protocol):
     """A kind of vocabulary: the pieces that a model has of its own, and text from them."""
 
-    n_pieces: int
-    added: Mapping[int, AddedToken]  # those that text is searched for
-
+    @property
+    def n_pieces(self) -> int: ...
+    @property
+    def added(self) -> Mapping[int, AddedToken]: ...  # those that text is searched for
     def id_of(self, piece: str) -> int | None: ...
     def piece(self, token_id: int) -> str: ...  # raises TokenIdError
     def unknown_id(self, unk_token: str | None) -> int | None: ...
@@ -29,35 +26,6 @@ class Pieces(Protocol):
     def to_text(self, pieces: Sequence[str], tokens: TokenTable) -> str: ...
     def decode(self, ids: list[int], tokens: TokenTable, skips: bool, spaces: bool) -> str: ...
     def save(self, path: str) -> None: ...
-
-
-class _TokenText:
-    """The text of a role's token."""
-
-    def __init__(self, role: str) -> None:
-        self._role = role
-
-    def __get__(self, owner: TokenTable, kind: type | None = None) -> str | None:
-        return None if owner is None else owner._role_texts.get(self._role)
-
-    def __set__(self, owner: TokenTable, value: Any) -> None:
-        name = f"{self._role}_token"
-        owner._role_texts[self._role] = None if value is None else token_text(value, name)
-
-
-class _TokenId:
-    """The id of a role's token."""
-
-    def __init__(self, role: str) -> None:
-        self._role = role
-
-    def __get__(self, owner: TokenTable, kind: type | None = None) -> int | None:
-        text = None if owner is None else owner._role_texts.get(self._role)
-        return None if text is None else owner.convert_tokens_to_ids(text)
-
-    def __set__(self, owner: TokenTable, value: int | None) -> None:
-        text = None if value is None else owner.convert_ids_to_tokens(int(value))
-        owner._role_texts[self._role] = text
 
 
 class TokenTable:
@@ -73,15 +41,15 @@ class TokenTable:
         RequestError: a token is not one.
     """
 
-    SPECIAL_TOKENS_ATTRIBUTES = (*(f"{role}_token" for role in ROLES), _LIST)
+    SPECIAL_TOKENS_ATTRIBUTES = (*ROLE_NAMES, _LIST)
 
-    bos_token, bos_token_id = _TokenText("bos"), _TokenId("bos")
-    eos_token, eos_token_id = _TokenText("eos"), _TokenId("eos")
-    unk_token, unk_token_id = _TokenText("unk"), _TokenId("unk")
-    sep_token, sep_token_id = _TokenText("sep"), _TokenId("sep")
-    pad_token, pad_token_id = _TokenText("pad"), _TokenId("pad")
-    cls_token, cls_token_id = _TokenText("cls"), _TokenId("cls")
-    mask_token, mask_token_id = _TokenText("mask"), _TokenId("mask")
+    bos_token, bos_token_id = TokenText("bos"), TokenId("bos")
+    eos_token, eos_token_id = TokenText("eos"), TokenId("eos")
+    unk_token, unk_token_id = TokenText("unk"), TokenId("unk")
+    sep_token, sep_token_id = TokenText("sep"), TokenId("sep")
+    pad_token, pad_token_id = TokenText("pad"), TokenId("pad")
+    cls_token, cls_token_id = TokenText("cls"), TokenId("cls")
+    mask_token, mask_token_id = TokenText("mask"), TokenId("mask")
     pad_token_type_id = 0
     add_bos_token = False
     add_eos_token = False
@@ -91,7 +59,7 @@ class TokenTable:
         additional: Any,
     ) -> None:  # fmt: skip
         self._pieces, self._added = pieces, AddedTokens()
-        self._role_texts: dict[str, str | None] = {}
+        self.role_texts: dict[str, str | None] = {}
         for i, token in pieces.added.items():
             self._added.put(i, token)
         known = set(self._added.by_text)
@@ -184,7 +152,7 @@ class TokenTable:
     @property
     def special_tokens_map(self) -> dict[str, Any]:
         """Role -> text of its token, and the list of those without one."""
-        roles = {f"{role}_token": self._role_texts.get(role) for role in ROLES}
+        roles = {f"{role}_token": self.role_texts.get(role) for role in ROLES}
         return {k: v for k, v in {**roles, _LIST: self.additional_special_tokens}.items() if v}
 
     @property
@@ -199,7 +167,7 @@ class TokenTable:
     @property
     def all_special_tokens(self) -> list[str]:
         """Texts of all special tokens, each once."""
-        roles = [text for role in ROLES if (text := self._role_texts.get(role))]
+        roles = [text for role in ROLES if (text := self.role_texts.get(role))]
         return list(dict.fromkeys(roles + self._additional))
 
     @property
@@ -266,12 +234,9 @@ class TokenTable:
             if name not in self.SPECIAL_TOKENS_ATTRIBUTES:
                 known = ", ".join(self.SPECIAL_TOKENS_ATTRIBUTES)
                 raise ArgumentError("special_tokens_dict", expected=f"one of {known}", got=name)
-            is_list = name == _LIST
-            tokens = [
-                AddedToken.read(item, name=name)
-                for item in (token_list(value) if is_list else [value])
-            ]
-            if not is_list:
+            values = token_list(value) if name == _LIST else [value]
+            tokens = [AddedToken.read(item, name=name) for item in values]
+            if name != _LIST:
                 setattr(self, name, tokens[0])
             elif tokens:
                 old = [] if replace_additional_special_tokens else self._additional
