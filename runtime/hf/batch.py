@@ -49,14 +49,6 @@ class BatchEncoding(UserDict[str, Any]):
         except KeyError:
             raise AttributeError(f"this encoding has no {name!r}") from None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What pickle keeps."""
-        return {"data": self.data}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Fill from what pickle kept."""
-        self.data = state["data"]
-
     @property
     def is_fast(self) -> bool:
         """False: there are no offsets into the text."""
@@ -144,8 +136,6 @@ def to_lists(value: Any) -> Any:
     """Arrays and tensors, also inside of lists, as lists of Python's integers."""
     if hasattr(value, "tolist"):  # NumPy's and torch's, scalars included
         return value.tolist()
-    if isinstance(value, Mapping):
-        return {name: to_lists(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [item if type(item) is int else to_lists(item) for item in value]
     return value

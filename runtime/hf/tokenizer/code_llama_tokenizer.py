@@ -179,9 +179,10 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
             return [pre, suf, *after, mid, *before]
         return [pre, *before, suf, *after, mid]
 
-    def own_arguments(self) -> dict[str, Any]:
-        """Arguments for tokenizer_config.json that only this kind of tokenizer has."""
-        own: dict[str, Any] = {
+    def saved_arguments(self) -> dict[str, Any]:
+        """What tokenizer_config.json says beside tokens."""
+        stated = {
+            **super().saved_arguments(),
             **{f"{name}_token": self._markers.get(name) for name in _MARKERS},
             "fill_token": self.fill_token,
             "suffix_first": self.suffix_first,
@@ -189,7 +190,7 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
             "legacy": self.legacy,
             "sp_model_kwargs": {},
         }
-        return {**own, "empty_suffix_infills": True} if self.empty_suffix_infills else own
+        return stated | ({"empty_suffix_infills": True} if self.empty_suffix_infills else {})
 
 
 # There is one class: transformers' fast tokenizer gives other ids for the same prompts.

@@ -76,6 +76,13 @@ def read_templates(value: Any) -> Any:
     raise ArgumentError("chat_template", expected="a text, or texts by name", got=repr(value))
 
 
+def saved_templates(templates: Any) -> dict[str, Any]:
+    """What files say of them: nothing, where there are none."""
+    if isinstance(templates, Mapping):
+        templates = [{"name": name, "template": text} for name, text in templates.items()]
+    return {} if templates is None else {"chat_template": templates}
+
+
 def choose_template(known: Any, asked: str | None, has_tools: bool) -> str:
     """The Jinja source among those that `read_templates` gives, or the one that is asked for.
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from halfbyte.hf.arguments import SIDES, check_count, leave_out, one_of
 from halfbyte.hf.batch import check_tensor_type
 from halfbyte.hf.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from halfbyte.hf.tokenizer.pretrained_tokenizer import PreTrainedTokenizer
+from halfbyte.hf.tokenizer.token_table import TokenTable
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +75,7 @@ class EncodeOptions:
 
     @classmethod
     def read(
-        cls, options: Mapping[str, Any], tokenizer: PreTrainedTokenizer, own: Iterable[str] = ()
+        cls, options: Mapping[str, Any], tokenizer: TokenTable, own: Iterable[str] = ()
     ) -> tuple[EncodeOptions, dict[str, Any]]:
         """The options of a call, resolved, and those among them that are a tokenizer's own.
 
@@ -94,7 +92,7 @@ class EncodeOptions:
         refuse_unknown(rest, own)
         return chosen.resolve(tokenizer), rest
 
-    def resolve(self, tokenizer: PreTrainedTokenizer) -> EncodeOptions:
+    def resolve(self, tokenizer: TokenTable) -> EncodeOptions:
         """The same with a named strategy for padding and for truncation, and nothing unstated.
 
         A length alone asks for truncation. Without any length, neither is done.

@@ -8,15 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from halfbyte.hf.arguments import Side
 from halfbyte.hf.batch import BatchEncoding, tensor_type_of, to_lists
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer.encode_options import EncodeOptions
-
-if TYPE_CHECKING:
-    from halfbyte.hf.tokenizer.pretrained_tokenizer import PreTrainedTokenizer
+from halfbyte.hf.tokenizer.token_table import TokenTable
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +23,7 @@ _Pair = tuple[list[int], list[int] | None]
 
 
 def encode(
-    tokenizer: PreTrainedTokenizer, name: str, texts: Iterable[tuple[Any, Any]],
+    tokenizer: TokenTable, name: str, texts: Iterable[tuple[Any, Any]],
     options: Mapping[str, Any], *, is_batch: bool, is_plain: bool = False,
 ) -> BatchEncoding:  # fmt: skip
     """Encode texts and what follows each, or None.
@@ -83,7 +81,7 @@ def split_pairs(name: str, batch: Any, words: bool) -> Iterator[tuple[Any, Any]]
 
 
 def finish(
-    tokenizer: PreTrainedTokenizer, pairs: Iterable[_Pair], options: EncodeOptions, *,
+    tokenizer: TokenTable, pairs: Iterable[_Pair], options: EncodeOptions, *,
     is_batch: bool, has_axis: bool = True,
 ) -> BatchEncoding:  # fmt: skip
     """Encode sequences or pairs of ids; `has_axis` where arrays of a single one have two axes."""
@@ -96,7 +94,7 @@ def finish(
     return _to_encoding(tokenizer, rows, options, is_batch, has_axis)
 
 
-def pad(tokenizer: PreTrainedTokenizer, encoded: Any, options: EncodeOptions) -> BatchEncoding:
+def pad(tokenizer: TokenTable, encoded: Any, options: EncodeOptions) -> BatchEncoding:
     """Fill encoded sequences, one or several, up to one length; see PreTrainedTokenizer.pad."""
     given = _columns(encoded) if isinstance(encoded, (list, tuple)) else encoded
     if "input_ids" not in given:
@@ -165,7 +163,7 @@ def _cut(ids: list[int], n: int, side: Side) -> list[int]:
 
 
 def _row(
-    tokenizer: PreTrainedTokenizer, ids: list[int], pair: list[int] | None, options: EncodeOptions
+    tokenizer: TokenTable, ids: list[int], pair: list[int] | None, options: EncodeOptions
 ) -> _Row:
     """One sequence or pair: cut, with its special tokens, not yet filled."""
     adds = options.add_special_tokens
@@ -186,7 +184,7 @@ def _row(
 
 
 def _to_encoding(
-    tokenizer: PreTrainedTokenizer, rows: Sequence[_Row], options: EncodeOptions,
+    tokenizer: TokenTable, rows: Sequence[_Row], options: EncodeOptions,
     is_batch: bool, has_axis: bool = True,
 ) -> BatchEncoding:  # fmt: skip
     if options.return_attention_mask:
@@ -207,9 +205,7 @@ def _to_encoding(
     return BatchEncoding(row, options.return_tensors, prepend_batch_axis=has_axis)
 
 
-def _filled(
-    tokenizer: PreTrainedTokenizer, rows: Sequence[_Row], options: EncodeOptions
-) -> list[_Row]:
+def _filled(tokenizer: TokenTable, rows: Sequence[_Row], options: EncodeOptions) -> list[_Row]:
     """Rows of one length; those that are longer stay as long."""
     if tokenizer.pad_token_id is None:
         raise ArgumentError(

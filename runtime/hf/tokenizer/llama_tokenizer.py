@@ -78,9 +78,9 @@ class LlamaTokenizer(PreTrainedTokenizer):
             ids += known if token is None else [token]
         return ids
 
-    def own_arguments(self) -> dict[str, Any]:
-        """Arguments for tokenizer_config.json that only this kind of tokenizer has."""
-        return {"legacy": self.legacy, "sp_model_kwargs": {}}
+    def saved_arguments(self) -> dict[str, Any]:
+        """What tokenizer_config.json says beside tokens."""
+        return {**super().saved_arguments(), "legacy": self.legacy, "sp_model_kwargs": {}}
 
 
 def _puts_spaces_inside(tokenizer_json: Mapping[str, Any]) -> bool:

@@ -49,7 +49,6 @@ class PreTrainedTokenizer(TokenTable):
     vocab_files_names: ClassVar[Mapping[str, str]] = {}
     vocabulary_files: ClassVar[tuple[str, ...]]  # what is looked for in a folder, and written
     class_name: ClassVar[str]  # in transformers' files
-    text_options: ClassVar[tuple[str, ...]] = ()  # of a call, beside EncodeOptions
 
     def __init__(
         self, pieces: Pieces, *, name_or_path: str = "", model_max_length: int | None = None,
@@ -58,8 +57,8 @@ class PreTrainedTokenizer(TokenTable):
         chat_template: Any = None, model_input_names: Any = ("input_ids", "attention_mask"),
         added_tokens_decoder: Any = None, additional_special_tokens: Any = None, **special: Any,
     ) -> None:  # fmt: skip
-        if model_max_length is None:
-            model_max_length = special.pop("max_len", NO_LENGTH)  # the name of old
+        old_name = special.pop("max_len", NO_LENGTH)
+        model_max_length = old_name if model_max_length is None else model_max_length
         if not isinstance(model_max_length, (int, float)) or model_max_length < 1:
             expected = "a whole number from 1"
             raise ArgumentError("model_max_length", expected=expected, got=model_max_length)
@@ -80,7 +79,6 @@ class PreTrainedTokenizer(TokenTable):
         self.split_special_tokens = split_special_tokens
         self.chat_template = conversations.read_templates(chat_template)
         self.model_input_names = list(model_input_names)
-        self.has_warned = False
         super().__init__(
             pieces, read_tokens(added_tokens_decoder),
             {name: special.get(name) for name in ROLE_NAMES}, additional_special_tokens,
@@ -90,16 +88,6 @@ class PreTrainedTokenizer(TokenTable):
     def is_fast(self) -> bool:
         """False: there are no offsets into the text."""
         return False
-
-    @property
-    def max_len_single_sentence(self) -> int:
-        """How many tokens a text may have, so that the model can take it."""
-        return self.model_max_length - self.num_special_tokens_to_add()
-
-    @property
-    def max_len_sentences_pair(self) -> int:
-        """How many tokens a pair of texts may have together."""
-        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
     def __repr__(self) -> str:
         shown = (
@@ -168,17 +156,22 @@ class PreTrainedTokenizer(TokenTable):
         Raises:
             RequestError: the path is a file.
         """
-        return saved_files.save(self, Path(save_directory), filename_prefix)
+        folder, arguments = Path(save_directory), self.saved_arguments()
+        config, special, added = saved_files.save(self, arguments, folder, filename_prefix)
+        vocabulary = self.save_vocabulary(folder, filename_prefix) or ()
+        return (config, special, *vocabulary, added)
 
-    def own_arguments(self) -> dict[str, Any]:
-        """Arguments for tokenizer_config.json that only this kind of tokenizer has."""
-        return {}
+    def saved_arguments(self) -> dict[str, Any]:
+        """What tokenizer_config.json says beside tokens."""
+        names = (
+            "add_bos_token", "add_eos_token", "clean_up_tokenization_spaces", "model_max_length",
+            "model_input_names", "padding_side", "truncation_side", "split_special_tokens",
+        )  # fmt: skip
+        stated = {name: getattr(self, name) for name in names}
+        templates = conversations.saved_templates(self.chat_template)
+        return {"tokenizer_class": self.class_name, **stated, **templates}
 
     # Text to ids.
-
-    def text_ids(self, text: str, is_split: bool, options: Mapping[str, Any]) -> list[int]:
-        """Ids of one text, without BOS and EOS; `is_split` where special tokens' texts are text."""
-        raise NotImplementedError
 
     def tokenize(self, text: str, **options: Any) -> list[str]:
         """The pieces of a text.

@@ -12,19 +12,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.hf.arguments import NOT_LOADING, leave_out
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
+from halfbyte.hf.tokenizer.token_table import Pieces, TokenTable
 from halfbyte.hf.tokenizer.vocabularies import read_gguf
 from halfbyte.json_folder import JSONFolder
 from halfbyte.models import catalogue
 from halfbyte.tokenizer import Vocabulary
-
-if TYPE_CHECKING:
-    from halfbyte.hf.tokenizer.pretrained_tokenizer import PreTrainedTokenizer
-    from halfbyte.hf.tokenizer.token_table import Pieces
 
 log = logging.getLogger(__name__)
 
@@ -132,38 +129,25 @@ def save_vocabulary(pieces: Pieces, folder: Path, name: str) -> tuple[str, ...] 
     return (str(folder / name),)
 
 
-def save(tokenizer: PreTrainedTokenizer, folder: Path, prefix: str | None) -> tuple[str, ...]:
-    """Write what `PreTrainedTokenizer.save_pretrained` promises, and return the paths."""
+def save(
+    tokens: TokenTable, arguments: Mapping[str, Any], folder: Path, prefix: str | None
+) -> tuple[str, str, str]:
+    """Write what `read_folder` reads; the paths, of added_tokens.json also where none is needed."""
     if folder.is_file():
         raise RequestError("save_directory", expected="a folder", got=f"the file {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     config, special, added = (folder / prefixed(prefix, n) for n in (CONFIG, SPECIAL_MAP, ADDED))
-    _write(config, _arguments(tokenizer))
-    _write(special, _saved(tokenizer.special_tokens_map_extended))
-    encoder, n_pieces = tokenizer.added_tokens_encoder, tokenizer.vocab_size
+    roles = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"))
+    decoder = {str(i): asdict(token) for i, token in tokens.added_tokens_decoder.items()}
+    _write(
+        config, {**roles, **tokens.special_tokens_map, **arguments, "added_tokens_decoder": decoder}
+    )
+    _write(special, _saved(tokens.special_tokens_map_extended))
+    encoder, n_pieces = tokens.added_tokens_encoder, tokens.vocab_size
     beyond = {text: i for text, i in encoder.items() if i >= n_pieces}
     if beyond:
         _write(added, beyond)
-    vocabulary = tokenizer.save_vocabulary(folder, prefix) or ()
-    return (str(config), str(special), *vocabulary, str(added))
-
-
-def _arguments(tokenizer: PreTrainedTokenizer) -> dict[str, Any]:
-    """What tokenizer_config.json says."""
-    names = (
-        "add_bos_token", "add_eos_token", "clean_up_tokenization_spaces", "model_max_length",
-        "model_input_names", "padding_side", "truncation_side", "split_special_tokens",
-        "bos_token", "eos_token", "unk_token", "pad_token",
-    )  # fmt: skip
-    added = {str(i): asdict(token) for i, token in tokenizer.added_tokens_decoder.items()}
-    config = {"tokenizer_class": tokenizer.class_name, "added_tokens_decoder": added}
-    config |= {name: getattr(tokenizer, name) for name in names} | tokenizer.special_tokens_map
-    templates = tokenizer.chat_template
-    if isinstance(templates, Mapping):
-        templates = [{"name": k, "template": v} for k, v in templates.items()]
-    if templates is not None:
-        config["chat_template"] = templates
-    return config | tokenizer.own_arguments()
+    return str(config), str(special), str(added)
 
 
 def prefixed(prefix: str | None, name: str) -> str:

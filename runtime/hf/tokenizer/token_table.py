@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, overload
+from typing import Any, ClassVar, Protocol, overload
 
+from halfbyte.hf.arguments import Side
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken, AddedTokens, token_text
 from halfbyte.hf.tokenizer.roles import ROLE_NAMES, ROLES, TokenId, TokenText
@@ -36,9 +37,6 @@ class TokenTable:
         added: tokens that text is searched for, by id.
         special: role -> token, as "bos_token"; tokens that the vocabulary lacks are added.
         additional: special tokens without a role, which are added too.
-
-    Raises:
-        RequestError: a token is not one.
     """
 
     SPECIAL_TOKENS_ATTRIBUTES = (*ROLE_NAMES, _LIST)
@@ -53,6 +51,15 @@ class TokenTable:
     pad_token_type_id = 0
     add_bos_token = False
     add_eos_token = False
+
+    # What a tokenizer says of texts, for their encoding.
+    text_options: ClassVar[tuple[str, ...]] = ()  # of a call, beside EncodeOptions
+    model_max_length: int
+    model_input_names: list[str]
+    padding_side: Side
+    truncation_side: Side
+    split_special_tokens: bool
+    has_warned = False  # that a text is too long
 
     def __init__(
         self, pieces: Pieces, added: Mapping[int, AddedToken], special: Mapping[str, Any],
@@ -73,6 +80,14 @@ class TokenTable:
         missing = [AddedToken.read(value) for value in given if value is not None]
         missing = [token for token in missing if token.content not in self._added.by_text]
         self.add_tokens(list(dict.fromkeys(missing)), special_tokens=True)
+
+    def search(self, text: str, is_split: bool) -> Iterable[tuple[str, int | None]]:
+        """A text in parts: added tokens, unless they are split as text, with their ids."""
+        return [(text, None)] if is_split else self._added.split(text)
+
+    def text_ids(self, text: str, is_split: bool, options: Mapping[str, Any]) -> list[int]:
+        """Ids of one text, without BOS and EOS; `is_split` where special tokens' texts are text."""
+        raise NotImplementedError
 
     # Pieces and ids.
 
@@ -127,10 +142,6 @@ class TokenTable:
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """The text of pieces."""
         return self._pieces.to_text(tokens, self)
-
-    def search(self, text: str, is_split: bool) -> Iterable[tuple[str, int | None]]:
-        """A text in parts: added tokens, unless they are split as text, with their ids."""
-        return [(text, None)] if is_split else self._added.split(text)
 
     # Special tokens.
 
@@ -291,6 +302,16 @@ class TokenTable:
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many tokens `build_inputs_with_special_tokens` adds."""
         return (int(self.add_bos_token) + int(self.add_eos_token)) * (2 if pair else 1)
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """How many tokens a text may have, so that the model can take it."""
+        return self.model_max_length - self.num_special_tokens_to_add()
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """How many tokens a pair of texts may have together."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
     def update_post_processor(self) -> None:
         """Check that BOS and EOS exist where they are wanted; there is nothing to rebuild.
