@@ -9,7 +9,7 @@ or with the fill token inside, is laid out for infilling instead, where nothing 
 The suffix gets no space before it. What differs from Meta's code: an empty suffix gives plain
 text, unless `empty_suffix_infills` says otherwise, and special tokens are found in plain text.
 
-Source: the behaviour of transformers 4.33 to 4.57, tests/runtime/hf/test_tokenizer_golden.py.
+Source: the behaviour of transformers 4.33 to 4.57, which test_code_llama_golden.py compares with.
 """
 
 from __future__ import annotations
