@@ -14,7 +14,10 @@ _LIST = "additional_special_tokens"
 
 
 class Pieces(Protocol):
-    """A kind of vocabulary: the pieces that a model has of its own, and text from them."""
+    """A kind of vocabulary: the pieces that a model has of its own, and text from them.
+
+    `decode` leaves special tokens out where it `skips` them, and sets added ones off by `spaces`.
+    """
 
     @property
     def n_pieces(self) -> int: ...
@@ -52,7 +55,7 @@ class TokenTable:
     add_bos_token = False
     add_eos_token = False
 
-    # What a tokenizer says of texts, for their encoding.
+    # What encoding goes by, as a tokenizer's constructor sets it.
     text_options: ClassVar[tuple[str, ...]] = ()  # of a call, beside EncodeOptions
     model_max_length: int
     model_input_names: list[str]
@@ -333,11 +336,7 @@ class TokenTable:
 
 
 def token_list(value: Any) -> list[Any]:
-    """Additional special tokens as a list.
-
-    Raises:
-        RequestError: they are not one.
-    """
+    """Additional special tokens as a list; raises RequestError for anything else."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
         raise ArgumentError(_LIST, expected="a list of tokens", got=repr(value))
     return list(value)
