@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from halfbyte.families.config import ModelConfig
+from halfbyte.hf.arguments import NOT_LOADING, leave_out
 from halfbyte.hf.batch import check_device
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation import Batch, Row, join, new_rows, read_batch
 from halfbyte.hf.generation_config import FILE, GenerationConfig, config_of
-from halfbyte.hf.tokenizer_options import leave_out
-from halfbyte.hf.tokenizer_settings import NOT_LOADING
 from halfbyte.loading import load
 from halfbyte.model import Model
 from halfbyte.models import catalogue

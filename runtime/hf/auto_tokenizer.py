@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ModelFileError, RequestError
-from halfbyte.hf.tokenizer import CodeLlamaTokenizer
-from halfbyte.hf.tokenizer_base import TokenizerBase, locate
-from halfbyte.hf.tokenizer_json import JSONTokenizer
-from halfbyte.hf.tokenizer_llama import MODEL_FILE, LlamaTokenizer
-from halfbyte.hf.tokenizer_settings import CONFIG, TOKENIZER_JSON, read_json
-from halfbyte.hf.tokenizer_vocab import read_gguf, read_sentencepiece
+from halfbyte.hf.tokenizer import CodeLlamaTokenizer, LlamaTokenizer, PreTrainedTokenizer
+from halfbyte.hf.tokenizer.json_tokenizer import JSONTokenizer
+from halfbyte.hf.tokenizer.saved_files import CONFIG, MODEL_FILE, TOKENIZER_JSON, locate
+from halfbyte.hf.tokenizer.vocabularies import read_gguf, read_sentencepiece
+from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Vocabulary
 
 _MARKER = "▁<PRE>".encode()  # only Code Llama's vocabularies have it
-_CLASSES: dict[str, type[TokenizerBase]] = {
+_CLASSES: dict[str, type[PreTrainedTokenizer]] = {
     "CodeLlamaTokenizer": CodeLlamaTokenizer,
     "LlamaTokenizer": LlamaTokenizer,
 }
@@ -35,8 +34,8 @@ class AutoTokenizer:
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **arguments: Any
-    ) -> TokenizerBase:
-        """The tokenizer of a model; arguments as for TokenizerBase.from_pretrained.
+    ) -> PreTrainedTokenizer:
+        """The tokenizer of a model; arguments as for PreTrainedTokenizer.from_pretrained.
 
         Raises:
             RequestError: an unknown argument, or neither a path nor a name.
@@ -46,20 +45,21 @@ class AutoTokenizer:
         if path.suffix == ".gguf":
             vocabulary, stated = read_gguf(path)
             name = os.fspath(pretrained_model_name_or_path)
-            return _by_vocabulary(vocabulary).from_vocabulary(vocabulary, stated, given, name)
+            return _by_vocabulary(vocabulary).build(vocabulary, {**stated, **given}, given, name)
         return _by_files(path).from_pretrained(path, **arguments)
 
 
-def _by_vocabulary(vocabulary: Vocabulary) -> type[TokenizerBase]:
+def _by_vocabulary(vocabulary: Vocabulary) -> type[PreTrainedTokenizer]:
     if vocabulary.model != "llama":
         return JSONTokenizer
     return CodeLlamaTokenizer if _MARKER in vocabulary.pieces else LlamaTokenizer
 
 
-def _by_files(path: Path) -> type[TokenizerBase]:
+def _by_files(path: Path) -> type[PreTrainedTokenizer]:
     folder = path if path.is_dir() else path.parent
     model = path if path.is_file() else folder / MODEL_FILE
-    stated = str(read_json(folder / CONFIG).get("tokenizer_class")).removesuffix("Fast")
+    config = JSONFolder(folder).read_json(CONFIG) or {}
+    stated = str(config.get("tokenizer_class")).removesuffix("Fast")
     if model.suffix == ".model" and model.is_file():
         return _CLASSES.get(stated) or _by_vocabulary(read_sentencepiece(model))
     if (path if path.is_file() else folder / TOKENIZER_JSON).is_file():

@@ -1,12 +1,12 @@
-"""What encoding returns, and how sequences of several lengths become one array."""
+"""What encoding returns, and ids as lists, NumPy's arrays or torch's tensors."""
 
 from __future__ import annotations
 
 import logging
 from collections import UserDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from halfbyte.errors import RequestError
 from halfbyte.hf.errors import ArgumentError
 
 log = logging.getLogger(__name__)
-
-Side = Literal["left", "right"]
-_TENSOR_TYPES = "None, 'np' or 'pt'"
 
 
 class BatchEncoding(UserDict[str, Any]):
@@ -51,14 +48,6 @@ class BatchEncoding(UserDict[str, Any]):
             return self.__dict__["data"][name]
         except KeyError:
             raise AttributeError(f"this encoding has no {name!r}") from None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What pickle keeps."""
-        return {"data": self.data}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Fill from what pickle kept."""
-        self.data = state["data"]
 
     @property
     def is_fast(self) -> bool:
@@ -117,7 +106,8 @@ def check_tensor_type(tensor_type: object) -> None:
         RequestError: it is not "np" or "pt".
     """
     if tensor_type not in (None, "np", "pt"):
-        raise RequestError("return_tensors", expected=_TENSOR_TYPES, got=repr(tensor_type))
+        expected = "None, 'np' or 'pt'"
+        raise RequestError("return_tensors", expected=expected, got=repr(tensor_type))
 
 
 def to_tensor(name: str, value: Any, tensor_type: str) -> Any:
@@ -146,8 +136,6 @@ def to_lists(value: Any) -> Any:
     """Arrays and tensors, also inside of lists, as lists of Python's integers."""
     if hasattr(value, "tolist"):  # NumPy's and torch's, scalars included
         return value.tolist()
-    if isinstance(value, Mapping):
-        return {name: to_lists(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [item if type(item) is int else to_lists(item) for item in value]
     return value
@@ -161,72 +149,3 @@ def tensor_type_of(value: Any) -> str | None:
     if isinstance(first, (np.ndarray, np.generic)):
         return "np"
     return "pt" if type(first).__module__.partition(".")[0] == "torch" else None
-
-
-def pad_one(
-    item: dict[str, Any], length: int, side: Side, fillers: Mapping[str, int]
-) -> dict[str, Any]:
-    """A sequence's lists, filled up to a length.
-
-    Args:
-        item: lists by name; those without a filler are left alone.
-        length: what to reach; a longer sequence stays as long.
-        side: where the filling goes.
-        fillers: name -> what its list is filled with.
-    """
-    n = length - len(item["input_ids"])
-    padded = dict(item)
-    for name, filler in fillers.items() if n > 0 else ():
-        if name in item:
-            filling = [filler] * n
-            padded[name] = item[name] + filling if side == "right" else filling + item[name]
-    return padded
-
-
-def round_up(length: int, multiple: int | None) -> int:
-    """The next length that is a multiple, or the length itself where none is asked for."""
-    return length if multiple is None else -(-length // multiple) * multiple
-
-
-def columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Mappings with the same names as one mapping of lists."""
-    collected: dict[str, list[Any]] = {}
-    for row in rows:
-        for name, value in row.items():
-            collected.setdefault(name, []).append(value)
-    return collected
-
-
-def truncate(
-    ids: Sequence[int], pair: Sequence[int] | None, n: int, strategy: str, side: Side
-) -> tuple[list[int], list[int] | None]:
-    """A sequence, or a pair of them, shorter by n tokens.
-
-    "longest_first" takes from the longer one until both are equally long, and then from both in
-    turn. A sequence that is not longer than what it should lose is left whole, which is logged:
-    as with transformers.
-    """
-    first, second = list(ids), None if pair is None else list(pair)
-    if strategy == "longest_first" and second is not None:
-        n_first, n_second = _shares(len(first), len(second), n)
-        return _cut(first, n_first, side), _cut(second, n_second, side)
-    chosen = second if strategy == "only_second" else first
-    if chosen is None or len(chosen) <= n:
-        log.error("%d tokens cannot be taken from %d: not truncated", n, len(chosen or []))
-        return first, second
-    if strategy == "only_second":
-        return first, _cut(chosen, n, side)
-    return _cut(chosen, n, side), second
-
-
-def _shares(n_first: int, n_second: int, n: int) -> tuple[int, int]:
-    """How many tokens each of a pair loses: the longer one the difference, then half each."""
-    difference = min(abs(n_first - n_second), n)
-    rest = n - difference
-    if n_first > n_second:
-        return difference + rest // 2, rest - rest // 2
-    return rest // 2, difference + rest - rest // 2
-
-
-def _cut(ids: list[int], n: int, side: Side) -> list[int]:
-    return ids[: max(len(ids) - n, 0)] if side == "right" else ids[n:]

@@ -7,10 +7,8 @@ a row says depends on nothing beside it; its padding is left out, not computed.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,23 +26,8 @@ log = logging.getLogger(__name__)
 I64 = NDArray[np.int64]
 
 
-class _Seeds:
-    """Where the seeds of sampled rows come from."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._generator = np.random.Generator(np.random.PCG64(secrets.randbits(128)))
-
-    def set(self, seed: int) -> None:
-        with self._lock:
-            self._generator = np.random.Generator(np.random.PCG64(seed))
-
-    def take(self, n: int) -> list[int]:
-        with self._lock:
-            return [int(i) for i in self._generator.integers(2**63, size=n)]
-
-
-_seeds = _Seeds()
+# Where the seeds of sampled rows come from; it locks itself.
+_seeds = np.random.default_rng()
 
 
 def set_seed(seed: int) -> None:
@@ -57,7 +40,8 @@ def set_seed(seed: int) -> None:
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ArgumentError("seed", expected="a whole number from 0", got=repr(seed))
-    _seeds.set(seed)
+    global _seeds
+    _seeds = np.random.default_rng(seed)
 
 
 @dataclass(slots=True)
@@ -214,16 +198,12 @@ def join(batch: Batch, rows: Sequence[Row], config: GenerationConfig) -> I64:
     n_each = len(rows) // len(batch.ids)
     prompts = np.repeat(batch.ids, n_each, axis=0)
     longest = max(len(row.tokens) for row in rows)
-    answers = np.full((len(rows), longest), _padding(config), np.int64)
+    stated = config.pad_token_id
+    padding = next(iter(end_ids(config)), 0) if stated is None else stated
+    answers = np.full((len(rows), longest), padding, np.int64)
     for answer, row in zip(answers, rows, strict=True):
         answer[: len(row.tokens)] = row.tokens
     return np.concatenate([prompts, answers], axis=1)
-
-
-def _padding(config: GenerationConfig) -> int:
-    if config.pad_token_id is not None:
-        return config.pad_token_id
-    return next(iter(end_ids(config)), 0)
 
 
 def _lengths(config: GenerationConfig, n_prompt: int, n_ctx: int) -> tuple[int, int]:
@@ -264,7 +244,8 @@ def _sampling(config: GenerationConfig, n: int) -> list[SamplingParams]:
         raise ArgumentError(
             "temperature", expected="a number above 0", got=0, hint="do_sample=False is greedy"
         )
-    return [SamplingParams.from_kwargs(**values, **chosen, seed=seed) for seed in _seeds.take(n)]
+    seeds = _seeds.integers(2**63, size=n).tolist()
+    return [SamplingParams.from_kwargs(**values, **chosen, seed=seed) for seed in seeds]
 
 
 def _matrix(name: str, value: Any) -> I64:

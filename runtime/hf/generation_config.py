@@ -8,7 +8,6 @@ Source: transformers' GenerationConfig, versions 4.46 to 5.
 from __future__ import annotations
 
 import difflib
-import numbers
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ModelFileError
+from halfbyte.hf.arguments import check_count
 from halfbyte.hf.batch import to_lists
 from halfbyte.hf.errors import ArgumentError
-from halfbyte.hf.tokenizer_settings import read_json
+from halfbyte.json_folder import JSONFolder
 
 FILE = "generation_config.json"
 
@@ -144,7 +144,7 @@ class GenerationConfig:
         file = Path(path) / FILE
         if not file.is_file():
             raise ModelFileError(file, expected="a file", got="none")
-        return cls.read(read_json(file))
+        return cls.read(JSONFolder(file.parent).read_json(FILE) or {})
 
     def stated(self) -> dict[str, Any]:
         """The names and values that somebody states."""
@@ -189,13 +189,6 @@ def _check_absent(name: str, value: object, known: Iterable[str]) -> None:
         raise ArgumentError(
             name, expected=f"{_ABSENT[name]!r} (halfbyte has no other)", got=repr(value)
         )
-
-
-def check_count(name: str, value: object, least: int) -> None:
-    """Refuse what is neither None nor a whole number from `least`."""
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if value is not None and (not is_whole or value < least):  # type: ignore[operator]
-        raise ArgumentError(name, expected=f"a whole number from {least}", got=repr(value))
 
 
 def _check_ids(value: Any) -> int | list[int] | None:

@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from halfbyte.hf.arguments import check_count
 from halfbyte.hf.auto_model import CausalLM, check_places
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation import Row, read_batch
-from halfbyte.hf.generation_config import SAMPLING, GenerationConfig, check_count
-from halfbyte.hf.tokenizer_base import TokenizerBase
+from halfbyte.hf.generation_config import SAMPLING, GenerationConfig
+from halfbyte.hf.tokenizer import PreTrainedTokenizer
 from halfbyte.models import DEFAULT_MODEL
 
 log = logging.getLogger(__name__)
@@ -71,28 +72,25 @@ def pipeline(
     """
     if task not in (None, TASK):
         raise ArgumentError("task", expected=repr(TASK), got=repr(task))
-    for name in [name for name in _ABSENT if name in arguments]:
-        value = arguments.pop(name)
-        if value not in (None, _ABSENT[name]):
+    for name, off in _ABSENT.items():
+        value = arguments.pop(name, None)
+        if value not in (None, off):
             raise ArgumentError(name, expected="nothing: it has no meaning here", got=value)
-    places = {
-        "device": device,
-        "device_map": device_map,
-        "dtype": dtype,
-        "torch_dtype": torch_dtype,
-    }
-    check_places(places)
-    source = _default_model() if model is None else model
-    if isinstance(source, CausalLM):
-        if tokenizer is None:
-            tokenizer = source.name_or_path
-        loaded = source
+    check_places(
+        {"device": device, "device_map": device_map, "dtype": dtype, "torch_dtype": torch_dtype}
+    )
+    if model is None:
+        log.warning("no model is named: taking %s", DEFAULT_MODEL)
+        model = DEFAULT_MODEL
+    source = model
+    if isinstance(model, CausalLM):
+        source = model.name_or_path
     else:
-        loaded = CausalLM.from_pretrained(source, **(model_kwargs or {}))
-        tokenizer = source if tokenizer is None else tokenizer
+        model = CausalLM.from_pretrained(model, **(model_kwargs or {}))
+    tokenizer = source if tokenizer is None else tokenizer
     if isinstance(tokenizer, (str, os.PathLike)):
         tokenizer = AutoTokenizer.from_pretrained(tokenizer)
-    return TextGenerationPipeline(loaded, tokenizer, **arguments)
+    return TextGenerationPipeline(model, tokenizer, **arguments)
 
 
 class TextGenerationPipeline:
@@ -109,7 +107,7 @@ class TextGenerationPipeline:
 
     task = TASK
 
-    def __init__(self, model: CausalLM, tokenizer: TokenizerBase, **arguments: Any) -> None:
+    def __init__(self, model: CausalLM, tokenizer: PreTrainedTokenizer, **arguments: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
         self._arguments = arguments
         _Call.read(arguments)
@@ -142,7 +140,7 @@ class TextGenerationPipeline:
         if isinstance(text_inputs, Sequence) and not isinstance(text_inputs, bytes):
             if not text_inputs:
                 return []
-            if _is_message(text_inputs[0]):
+            if isinstance(text_inputs[0], Mapping):
                 return self._run([_chat(text_inputs)], call)[0]
             return self._run([_prompt(item) for item in text_inputs], call)
         if isinstance(text_inputs, Iterator):
@@ -154,8 +152,9 @@ class TextGenerationPipeline:
         try:
             config = self._config(call)
             vocab_size = self.model.config.vocab_size
+            unpadded = replace(config, pad_token_id=None)  # every id of a prompt is its own
             batches = [
-                read_batch([ids] if ids else None, None, _without_padding(config), vocab_size)
+                read_batch([ids] if ids else None, None, unpadded, vocab_size)
                 for ids in (self._ids(prompt, call) for prompt in prompts)
             ]
             answers = [self.model.rows(batch, config) for batch in batches]
@@ -276,23 +275,14 @@ def _return_type(given: dict[str, Any]) -> int:
     asked = {name: given.pop(name) for name in names if name in given}
     if stated is not None:
         if stated not in (_TENSORS, _NEW_TEXT, _FULL_TEXT):
-            raise ArgumentError("return_type", expected="0 (ids), 1 (new text) or 2 (full text)",
-                                got=repr(stated))  # fmt: skip
+            expected = "0 (ids), 1 (new text) or 2 (full text)"
+            raise ArgumentError("return_type", expected=expected, got=repr(stated))
         return int(stated)
     if len(asked) > 1:
         raise ArgumentError(", ".join(asked), expected="one of these")
     if asked.get("return_tensors"):
         return _TENSORS
     return _FULL_TEXT if asked.get("return_full_text", True) else _NEW_TEXT
-
-
-def _without_padding(config: GenerationConfig) -> GenerationConfig:
-    """The same, where every id of a prompt is one of its tokens."""
-    return replace(config, pad_token_id=None)
-
-
-def _is_message(value: object) -> bool:
-    return isinstance(value, Mapping)
 
 
 def _prompt(value: Any) -> _Prompt:
@@ -312,8 +302,3 @@ def _chat(messages: Sequence[Any]) -> list[dict[str, Any]]:
     if not messages:
         raise ArgumentError("text_inputs", expected="at least one message", got="an empty chat")
     return [dict(message) for message in messages]
-
-
-def _default_model() -> str:
-    log.warning("no model is named: taking %s", DEFAULT_MODEL)
-    return DEFAULT_MODEL

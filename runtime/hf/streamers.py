@@ -47,7 +47,9 @@ class TextStreamer:
         text = self._decode(self._ids)
         # A word may go on, and a character may be half: both wait for what follows.
         n = len(text) if text.endswith("\n") else text.rfind(" ") + 1
-        self._show(text, n)
+        if n > self._n_shown:
+            self.on_finalized_text(text[self._n_shown : n])
+            self._n_shown = n
         last = self._ids[-1:]
         if text.endswith("\n") and self._decode(last):
             # A line is done: all but its last token, which keeps the next line's spaces, can go.
@@ -66,11 +68,6 @@ class TextStreamer:
 
     def _decode(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, **self.decode_kwargs)) if ids else ""
-
-    def _show(self, text: str, n: int) -> None:
-        if n > self._n_shown:
-            self.on_finalized_text(text[self._n_shown : n])
-            self._n_shown = n
 
 
 class TextIteratorStreamer(TextStreamer):

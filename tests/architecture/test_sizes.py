@@ -24,7 +24,6 @@ LONG_FILES = {
 LONG_FUNCTIONS = {
     "runtime/conversion.py:convert": 58,
     "runtime/hf/pipeline.py:pipeline": 58,
-    "runtime/hf/tokenizer_chat.py:ChatEncoding.apply_chat_template": 59,
     "runtime/loading.py:load": 54,
 }
 MANY_PARAMETERS = {
@@ -35,8 +34,7 @@ MANY_PARAMETERS = {
     "kernels/stages/attention.py:_page": 18,
     "kernels/stages/attention.py:_row_tile": 18,
     "kernels/vectors/atomics.py:call_matmul": 13,
-    "runtime/hf/tokenizer.py:CodeLlamaTokenizer.__init__": 19,
-    "runtime/hf/tokenizer_chat.py:ChatEncoding.apply_chat_template": 15,
+    "runtime/hf/tokenizer/code_llama_tokenizer.py:CodeLlamaTokenizer.__init__": 19,
 }
 
 

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
 from halfbyte.hf.errors import ArgumentError
-from halfbyte.hf.tokenizer import CodeLlamaTokenizer
-from halfbyte.hf.tokenizer_llama import LlamaTokenizer
+from halfbyte.hf.tokenizer import CodeLlamaTokenizer, LlamaTokenizer
 
 quick = settings(max_examples=100)
 

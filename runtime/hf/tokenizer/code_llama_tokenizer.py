@@ -9,7 +9,7 @@ or with the fill token inside, is laid out for infilling instead, where nothing 
 The suffix gets no space before it. What differs from Meta's code: an empty suffix gives plain
 text, unless `empty_suffix_infills` says otherwise, and special tokens are found in plain text.
 
-Source: the behaviour of transformers 4.33 to 4.57, tests/runtime/hf/test_tokenizer_golden.py.
+Source: the behaviour of transformers 4.33 to 4.57, which test_code_llama_golden.py compares with.
 """
 
 from __future__ import annotations
@@ -18,18 +18,32 @@ import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.errors import ArgumentError, FillMarkerError
-from halfbyte.hf.tokenizer_added import token_text
-from halfbyte.hf.tokenizer_llama import UNDERLINE, SentencePieceTokenizer
-from halfbyte.hf.tokenizer_options import check_flag, refuse_unknown
-from halfbyte.hf.tokenizer_settings import Settings
+from halfbyte.hf.tokenizer.added_tokens import read_tokens, token_text
+from halfbyte.hf.tokenizer.pretrained_tokenizer import PreTrainedTokenizer
+from halfbyte.hf.tokenizer.saved_files import MODEL_FILE, TOKENIZER_JSON
+from halfbyte.hf.tokenizer.sentencepieces import UNDERLINE, SentencePieceModel
+from halfbyte.hf.tokenizer.token_table import token_list
 from halfbyte.tokenizer import Vocabulary
 from halfbyte.tokenizer.tokenizer import check_text
 
 _MARKERS = {"prefix": "▁<PRE>", "middle": "▁<MID>", "suffix": "▁<SUF>", "eot": "▁<EOT>"}
 
 
-class CodeLlamaTokenizer(SentencePieceTokenizer):
+def _marker(name: str) -> tuple[property, property]:
+    """An infilling token's text and id, which are None where the vocabulary lacks it."""
+
+    def text(self: CodeLlamaTokenizer) -> str | None:
+        return self._markers.get(name)
+
+    def token_id(self: CodeLlamaTokenizer) -> int | None:
+        return self.convert_tokens_to_ids(self._markers.get(name))
+
+    return property(text), property(token_id)
+
+
+class CodeLlamaTokenizer(PreTrainedTokenizer):
     """Text to Code Llama's token ids and back, and prompts for infilling.
 
     Args:
@@ -46,16 +60,17 @@ class CodeLlamaTokenizer(SentencePieceTokenizer):
         use_default_system_prompt, legacy: kept for files, without effect.
         empty_suffix_infills: an empty suffix still gives an infilling prompt, as Meta's code
             does; transformers makes plain text of it.
-        settings: see Settings.
+        arguments: see PreTrainedTokenizer.
 
     Raises:
         ModelFileError: the vocabulary cannot be read.
         RequestError: an unknown argument, or a value that cannot be.
     """
 
-    _class_name = "CodeLlamaTokenizer"
-    _text_options = ("suffix", "suffix_first")
-    _plain_options: ClassVar = {"fills": False}
+    vocab_files_names: ClassVar = {"vocab_file": MODEL_FILE}
+    vocabulary_files = (MODEL_FILE, TOKENIZER_JSON)
+    class_name = "CodeLlamaTokenizer"
+    text_options = ("suffix", "suffix_first")
 
     def __init__(
         self,
@@ -78,82 +93,36 @@ class CodeLlamaTokenizer(SentencePieceTokenizer):
         *,
         legacy: bool | None = None,
         empty_suffix_infills: bool = False,
-        **settings: Any,
+        **arguments: Any,
     ) -> None:
         if sp_model_kwargs:
             raise ArgumentError("sp_model_kwargs", expected="nothing", got=sp_model_kwargs)
-        self.add_bos_token = check_flag("add_bos_token", add_bos_token)
-        self.add_eos_token = check_flag("add_eos_token", add_eos_token)
+        self.add_bos_token = one_of("add_bos_token", add_bos_token, FLAGS)
+        self.add_eos_token = one_of("add_eos_token", add_eos_token, FLAGS)
         self.fill_token = None if fill_token is None else token_text(fill_token)
-        self.suffix_first = check_flag("suffix_first", suffix_first)
+        self.suffix_first = one_of("suffix_first", suffix_first, FLAGS)
         self.use_default_system_prompt, self.legacy = use_default_system_prompt, legacy
         self.empty_suffix_infills = empty_suffix_infills
-        given = (prefix_token, middle_token, suffix_token, eot_token)
-        self._markers = {
-            name: None if token is None else token_text(token, f"{name}_token")
-            for name, token in zip(_MARKERS, given, strict=True)
-        }
-        settings |= {
-            "unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token,
-            "clean_up_tokenization_spaces": clean_up_tokenization_spaces,
-        }  # fmt: skip
-        if additional_special_tokens is not None:
-            settings["additional_special_tokens"] = additional_special_tokens
-        super().__init__(vocab_file, Settings.read(settings))
-
-    def _take_tokens(self, settings: Settings) -> None:
-        """Markers are special tokens where the vocabulary has them, and are never added to it."""
-        added = set(map(token_text, (settings.added_tokens_decoder or {}).values()))
-        for name, text in self._markers.items():
-            if text is not None and self._base_id(text) is None and text not in added:
-                self._markers[name] = None
-        known = [text for text in self._markers.values() if text is not None]
-        stated = map(token_text, settings.additional_special_tokens or ())
+        self._model = SentencePieceModel(vocab_file)
+        self.vocab_file = self._model.vocabulary.path
+        # Markers are special tokens where the vocabulary has them, and are never added to it.
+        added = set(map(str, read_tokens(arguments.get("added_tokens_decoder")).values()))
+        given = zip(_MARKERS, (prefix_token, middle_token, suffix_token, eot_token), strict=True)
+        texts = {name: token_text(t, f"{name}_token") for name, t in given if t is not None}
+        known = [t for t in texts.values() if t in added or self._model.id_of(t) is not None]
+        self._markers = {name: text for name, text in texts.items() if text in known}
         missing = set(_MARKERS.values()).difference(known)
-        settings.additional_special_tokens = [t for t in stated if t not in missing] + known
-        super()._take_tokens(settings)
+        stated = map(token_text, token_list(additional_special_tokens or ()))
+        super().__init__(
+            self._model, unk_token=unk_token, bos_token=bos_token, eos_token=eos_token,
+            clean_up_tokenization_spaces=clean_up_tokenization_spaces,
+            additional_special_tokens=[t for t in stated if t not in missing] + known, **arguments,
+        )  # fmt: skip
 
-    # The infilling tokens.
-
-    @property
-    def prefix_token(self) -> str | None:
-        """The text of the token before the prefix."""
-        return self._markers["prefix"]
-
-    @property
-    def prefix_id(self) -> int | None:
-        """The id of the token before the prefix."""
-        return self.convert_tokens_to_ids(self._markers["prefix"])
-
-    @property
-    def middle_token(self) -> str | None:
-        """The text of the token before the middle."""
-        return self._markers["middle"]
-
-    @property
-    def middle_id(self) -> int | None:
-        """The id of the token before the middle."""
-        return self.convert_tokens_to_ids(self._markers["middle"])
-
-    @property
-    def suffix_token(self) -> str | None:
-        """The text of the token before the suffix."""
-        return self._markers["suffix"]
-
-    @property
-    def suffix_id(self) -> int | None:
-        """The id of the token before the suffix."""
-        return self.convert_tokens_to_ids(self._markers["suffix"])
-
-    @property
-    def eot_token(self) -> str | None:
-        """The text of the token that ends a middle."""
-        return self._markers["eot"]
-
-    @property
-    def eot_id(self) -> int | None:
-        """The id of the token that ends a middle."""
-        return self.convert_tokens_to_ids(self._markers["eot"])
+    prefix_token, prefix_id = _marker("prefix")
+    middle_token, middle_id = _marker("middle")
+    suffix_token, suffix_id = _marker("suffix")
+    eot_token, eot_id = _marker("eot")
 
     # Text to ids.
 
@@ -176,19 +145,17 @@ class CodeLlamaTokenizer(SentencePieceTokenizer):
             FillMarkerError: more than one fill token.
             RequestError: the vocabulary has no infilling tokens.
         """
-        is_split = options.pop("split_special_tokens", self.split_special_tokens)
-        refuse_unknown(options, ("split_special_tokens", *self._text_options))
-        stated = {"suffix": suffix, "suffix_first": suffix_first}
-        return self.convert_ids_to_tokens(self._text_ids(prefix, is_split, stated))
+        return super().tokenize(prefix, suffix=suffix, suffix_first=suffix_first, **options)
 
-    def _text_ids(self, text: str, is_split: bool, options: Mapping[str, Any]) -> list[int]:
+    def text_ids(self, text: str, is_split: bool, options: Mapping[str, Any]) -> list[int]:
+        """Ids of one text or prompt, without BOS and EOS."""
         check_text(text)
         prefix, suffix = text, options.get("suffix")
         if suffix is None and self.fill_token and options.get("fills", True):
             prefix, suffix = self._sides(text)
         prefix = f"{UNDERLINE}{prefix.replace(UNDERLINE, ' ')}" if prefix else ""
         if suffix is None or not (suffix or self.empty_suffix_infills):
-            return self._plain_ids(prefix, is_split)
+            return self._model.to_ids(prefix, is_split, self)
         check_text(suffix, "suffix")
         order = options.get("suffix_first", False)
         return self._infill_ids(prefix, suffix, self.suffix_first if order is None else order)
@@ -207,24 +174,23 @@ class CodeLlamaTokenizer(SentencePieceTokenizer):
                 "suffix", expected="a model that infills", got="a vocabulary without infilling "
                 "tokens", hint="Code Llama 34B and Code Llama Python cannot infill",
             )  # fmt: skip
-        before, after = self._fragment_ids(prefix), self._fragment_ids(suffix)
+        before, after = self._model.fragment_ids(prefix), self._model.fragment_ids(suffix)
         if suffix_first:
             return [pre, suf, *after, mid, *before]
         return [pre, *before, suf, *after, mid]
 
-    def _config(self) -> dict[str, Any]:
-        config = {
-            **super()._config(),
-            **{f"{name}_token": text for name, text in self._markers.items()},
+    def saved_arguments(self) -> dict[str, Any]:
+        """What tokenizer_config.json says beside tokens."""
+        stated = {
+            **super().saved_arguments(),
+            **{f"{name}_token": self._markers.get(name) for name in _MARKERS},
             "fill_token": self.fill_token,
             "suffix_first": self.suffix_first,
             "use_default_system_prompt": self.use_default_system_prompt,
             "legacy": self.legacy,
             "sp_model_kwargs": {},
         }
-        if self.empty_suffix_infills:
-            config["empty_suffix_infills"] = True
-        return config
+        return stated | ({"empty_suffix_infills": True} if self.empty_suffix_infills else {})
 
 
 # There is one class: transformers' fast tokenizer gives other ids for the same prompts.

@@ -8,67 +8,61 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
-from halfbyte.hf.tokenizer_added import AddedToken
-from halfbyte.hf.tokenizer_settings import read_json
+from halfbyte.hf.tokenizer.added_tokens import AddedToken
+from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Tokenizer, Vocabulary
+from halfbyte.tokenizer.from_json import SentencePieces, read_sentencepieces
 from halfbyte.tokenizer.markers import CODE_LLAMA
 from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED
 
 _ROLES = {"bos": "<s>", "eos": "</s>", "unk": "<unk>"}
 
 
-def read_sentencepiece(path: str | os.PathLike[str]) -> Vocabulary:
+def read_sentencepiece(file: str | os.PathLike[str]) -> Vocabulary:
     """The vocabulary of a tokenizer.model, or of a tokenizer.json made of one, and no added tokens.
 
     Raises:
         ModelFileError: there is no such file, or it is not one.
         UnsupportedModelError: it is no BPE model.
     """
-    from sentencepiece import SentencePieceProcessor
-    from sentencepiece import sentencepiece_model_pb2 as spm
-
-    path = os.fspath(path)
-    if not os.path.isfile(path):
+    path = Path(file)
+    if not path.is_file():
         raise ModelFileError(
             path, expected="a sentencepiece model", got="no such file",
             hint="put the model's tokenizer.model there",
         )  # fmt: skip
-    if path.endswith(".json"):
-        return _read_json(path)
+    if path.suffix == ".json":
+        found = read_sentencepieces(path, JSONFolder(path.parent).read_json(path.name) or {})
+    else:
+        found = _read_model(path)
+    special = {role: found.pieces.index(t) for role, t in _ROLES.items() if t in found.pieces}
+    return Vocabulary(
+        path=str(path),
+        model="llama",
+        pieces=[piece.encode() for piece in found.pieces],
+        types=found.types,
+        scores=found.scores,
+        add_space_prefix=found.add_space_prefix,
+        special=special,
+    )
+
+
+def _read_model(path: Path) -> SentencePieces:
+    from sentencepiece import SentencePieceProcessor
+    from sentencepiece import sentencepiece_model_pb2 as spm
+
     try:
-        serialized = SentencePieceProcessor(model_file=path).serialized_model_proto()
+        serialized = SentencePieceProcessor(model_file=str(path)).serialized_model_proto()
     except (OSError, RuntimeError) as error:
         raise ModelFileError(path, expected="a sentencepiece model", got=str(error)) from error
     model = spm.ModelProto.FromString(serialized)
     if model.trainer_spec.model_type != spm.TrainerSpec.BPE:
         raise UnsupportedModelError(path, "model_type", expected="BPE", got="another kind")
-    return _vocabulary(
-        path,
-        [piece.piece for piece in model.pieces],
+    return SentencePieces(
+        pieces=[piece.piece for piece in model.pieces],
         types=[int(piece.type) for piece in model.pieces],
         scores=[float(piece.score) for piece in model.pieces],
         add_space_prefix=bool(model.normalizer_spec.add_dummy_prefix),
-    )
-
-
-def _read_json(path: str) -> Vocabulary:
-    from halfbyte.tokenizer.from_json import read_sentencepieces
-
-    found = read_sentencepieces(Path(path), read_json(Path(path)))
-    return _vocabulary(path, found.pieces, found.types, found.scores, found.add_space_prefix)
-
-
-def _vocabulary(
-    path: str, pieces: list[str], types: list[int], scores: list[float], add_space_prefix: bool
-) -> Vocabulary:
-    return Vocabulary(
-        path=path,
-        model="llama",
-        pieces=[piece.encode() for piece in pieces],
-        types=types,
-        scores=scores,
-        add_space_prefix=add_space_prefix,
-        special={role: pieces.index(text) for role, text in _ROLES.items() if text in pieces},
     )
 
 
@@ -84,7 +78,7 @@ def write_sentencepiece(vocabulary: Vocabulary) -> bytes:
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     trainer.model_type, trainer.byte_fallback = spm.TrainerSpec.BPE, True
     trainer.vocab_size = len(vocabulary.pieces)
-    for role in ("unk", "bos", "eos", "pad"):
+    for role in ("bos", "eos", "pad"):
         setattr(trainer, f"{role}_id", vocabulary.special.get(role, -1))
     trainer.unk_id = vocabulary.types.index(UNKNOWN)
     normalizer.name, normalizer.remove_extra_whitespaces = "identity", False
@@ -100,23 +94,24 @@ def read_gguf(path: Path) -> tuple[Vocabulary, dict[str, Any]]:
         UnsupportedModelError: a kind of vocabulary that is not known here.
     """
     vocabulary = _with_markers_as_text(Tokenizer.from_path(path).vocabulary)
-    arguments: dict[str, Any] = {
-        f"{role}_token": vocabulary.pieces[vocabulary.special[role]].decode()
-        for role in ("bos", "eos", "unk", "pad")
-        if role in vocabulary.special
-    }
+    special = dict(vocabulary.special)
     if UNKNOWN in vocabulary.types:
-        unknown = vocabulary.types.index(UNKNOWN)
-        arguments.setdefault("unk_token", vocabulary.pieces[unknown].decode())
+        special.setdefault("unk", vocabulary.types.index(UNKNOWN))
+    arguments: dict[str, Any] = {
+        f"{role}_token": vocabulary.pieces[special[role]].decode()
+        for role in ("bos", "eos", "unk", "pad")
+        if role in special
+    }
+    named = set(arguments.values())
+    added = added_tokens(vocabulary)
+    arguments["added_tokens_decoder"] = added
+    arguments["additional_special_tokens"] = [
+        t.content for t in added.values() if t.special and t.content not in named
+    ]
     if vocabulary.add_bos is not None:
         arguments["add_bos_token"] = vocabulary.add_bos
     if vocabulary.chat_template is not None:
         arguments["chat_template"] = vocabulary.chat_template
-    named = {v for name, v in arguments.items() if name.endswith("_token")}
-    added = added_tokens(vocabulary)
-    special = [t.content for t in added.values() if t.special and t.content not in named]
-    arguments["added_tokens_decoder"] = added
-    arguments["additional_special_tokens"] = special
     return vocabulary, arguments
 
 
@@ -134,10 +129,10 @@ def _with_markers_as_text(v: Vocabulary) -> Vocabulary:
 
     Converters make control tokens of them, which no text merges into.
     """
-    ids = {piece: i for i, piece in enumerate(v.pieces)}
-    found = [i for text in CODE_LLAMA if (i := ids.get(text.encode())) is not None]
-    changed = [i for i in found if v.types[i] not in (NORMAL, BYTE)]
-    if v.model != "llama" or not changed:
-        return v
+    markers = {text.encode() for text in CODE_LLAMA} if v.model == "llama" else set()
     # Their halves have the lowest scores, so that those of the whole markers do not matter.
-    return replace(v, types=[NORMAL if i in changed else t for i, t in enumerate(v.types)])
+    types = [
+        NORMAL if piece in markers and type_id != BYTE else type_id
+        for piece, type_id in zip(v.pieces, v.types, strict=True)
+    ]
+    return replace(v, types=types)

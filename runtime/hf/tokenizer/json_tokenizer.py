@@ -6,9 +6,9 @@ special tokens are found in text; a family's normalization and way of cutting te
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,17 +16,16 @@ from tokenizers import AddedToken as _AddedToken
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.errors import TokenIdError
-from halfbyte.hf.tokenizer_added import AddedToken
-from halfbyte.hf.tokenizer_base import TokenizerBase
-from halfbyte.hf.tokenizer_options import check_flag, refuse_unknown
-from halfbyte.hf.tokenizer_settings import TOKENIZER_JSON, Settings, read_folder
-from halfbyte.hf.tokenizer_vocab import added_tokens
+from halfbyte.hf.tokenizer.added_tokens import AddedToken
+from halfbyte.hf.tokenizer.pretrained_tokenizer import PreTrainedTokenizer
+from halfbyte.hf.tokenizer.saved_files import TOKENIZER_JSON
+from halfbyte.hf.tokenizer.token_table import TokenTable
+from halfbyte.hf.tokenizer.vocabularies import added_tokens
 from halfbyte.tokenizer import Vocabulary
 from halfbyte.tokenizer.bpe import PRE_TOKENIZERS
 from halfbyte.tokenizer.tokenizer import check_text
-
-log = logging.getLogger(__name__)
 
 _DIGITS, _WORDS = r"\p{N}", PRE_TOKENIZERS["gpt-2"][0]
 # Families that look whole words up before they merge; ones that compose characters first.
@@ -34,13 +33,13 @@ _WHOLE_PIECES_FIRST = ("llama-bpe", "llama3")
 _COMPOSED = ("qwen2",)
 
 
-class JSONTokenizer(TokenizerBase):
+class JSONTokenizer(PreTrainedTokenizer):
     """The tokenizer of Qwen, Llama 3, SmolLM2 and others.
 
     Args:
         tokenizer_file: a tokenizer.json.
         add_bos_token, add_eos_token: what goes around each sequence; None does as the file says.
-        settings: see Settings.
+        arguments: see PreTrainedTokenizer.
 
     Raises:
         ModelFileError: the file cannot be read.
@@ -49,45 +48,30 @@ class JSONTokenizer(TokenizerBase):
     """
 
     vocab_files_names: ClassVar = {"tokenizer_file": TOKENIZER_JSON}
-    _class_name = "PreTrainedTokenizerFast"
+    vocabulary_files = (TOKENIZER_JSON,)
+    class_name = "PreTrainedTokenizerFast"
 
     def __init__(
         self,
-        tokenizer_file: str | os.PathLike[str] | Tokenizer,
+        tokenizer_file: str | os.PathLike[str] | Tokenizer | Vocabulary,
         *,
         add_bos_token: bool | None = None,
         add_eos_token: bool | None = None,
-        **settings: Any,
+        **arguments: Any,
     ) -> None:
-        if not isinstance(tokenizer_file, Tokenizer):
-            tokenizer_file = _read(Path(tokenizer_file))
-        self._backend = tokenizer_file
-        super().__init__(Settings.read(settings))
+        if isinstance(tokenizer_file, Vocabulary):
+            self._backend = _from_vocabulary(tokenizer_file)
+        elif isinstance(tokenizer_file, Tokenizer):
+            self._backend = tokenizer_file
+        else:
+            self._backend = _read(Path(tokenizer_file))
+        super().__init__(_JSONPieces(self._backend), **arguments)
         if add_bos_token is None or add_eos_token is None:
             adds_bos, adds_eos = self._adds()
             add_bos_token = adds_bos if add_bos_token is None else add_bos_token
             add_eos_token = adds_eos if add_eos_token is None else add_eos_token
-        self.add_bos_token = check_flag("add_bos_token", add_bos_token)
-        self.add_eos_token = check_flag("add_eos_token", add_eos_token)
-
-    @classmethod
-    def _read_files(cls, path: Path, given: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        file = path / TOKENIZER_JSON if path.is_dir() else path
-        return _read(file), read_folder(file.parent, given)
-
-    @classmethod
-    def _source(cls, vocabulary: Vocabulary) -> Tokenizer:
-        return _from_vocabulary(vocabulary)
-
-    def _take_tokens(self, settings: Settings) -> None:
-        for i, token in self._backend.get_added_tokens_decoder().items():
-            self._added.put(i, AddedToken.read(token, special=False))
-        known = self._added.by_text
-        stated = settings.added_tokens_decoder or {}
-        tokens = [AddedToken.read(t, special=False) for _, t in sorted(stated.items(), key=_id)]
-        settings.added_tokens_decoder = None
-        self._add_to_backend([token for token in tokens if token.content not in known])
-        super()._take_tokens(settings)
+        self.add_bos_token = one_of("add_bos_token", add_bos_token, FLAGS)
+        self.add_eos_token = one_of("add_eos_token", add_eos_token, FLAGS)
 
     def _adds(self) -> tuple[bool, bool]:
         """Whether the file puts BOS before a sequence, and EOS after it."""
@@ -103,67 +87,15 @@ class JSONTokenizer(TokenizerBase):
             )  # fmt: skip
         return bool(before), bool(after)
 
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens, those left out that were added to the model's own."""
-        return int(self._backend.get_vocab_size(with_added_tokens=False))
-
-    def __len__(self) -> int:
-        return int(self._backend.get_vocab_size(with_added_tokens=True))
-
     def get_vocab(self) -> dict[str, int]:
         """All pieces and their ids."""
         return dict(self._backend.get_vocab(with_added_tokens=True))
 
-    def _base_id(self, piece: str) -> int | None:
-        return self._backend.token_to_id(piece)
-
-    def _base_piece(self, token_id: int) -> str:
-        piece = self._backend.id_to_token(token_id) if token_id >= 0 else None
-        if piece is None:
-            raise TokenIdError(f"token id: expected 0 to {len(self) - 1}, got {token_id}")
-        return piece
-
-    def _unknown_id(self) -> int | None:
-        text = self._role_texts.get("unk")
-        return None if text is None else self._backend.token_to_id(text)
-
-    def _put(self, token_id: int, token: AddedToken) -> None:
-        self._add_to_backend([token])
-        super()._put(self._added.by_text[token.content], token)
-
-    def _add_to_backend(self, tokens: Iterable[AddedToken]) -> None:
-        for token in tokens:
-            self._backend.add_tokens([_AddedToken(**token.as_dict())])
-            token_id = self._backend.token_to_id(token.content)
-            if token_id is not None:
-                self._added.put(token_id, token)
-
-    def tokenize(self, text: str, **options: Any) -> list[str]:
-        """The pieces of a text.
-
-        Args:
-            text: any text.
-            options: `split_special_tokens`, to take special tokens' texts for text.
-        """
-        is_split = options.pop("split_special_tokens", self.split_special_tokens)
-        refuse_unknown(options, ("split_special_tokens",))
-        return self.convert_ids_to_tokens(self._text_ids(text, is_split, {}))
-
-    def _text_ids(self, text: str, is_split: bool, options: Mapping[str, Any]) -> list[int]:
+    def text_ids(self, text: str, is_split: bool, options: Mapping[str, Any]) -> list[int]:
+        """Ids of one text, without BOS and EOS."""
         check_text(text)
         self._backend.encode_special_tokens = is_split
         return list(self._backend.encode(text, add_special_tokens=False).ids)
-
-    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """The text of pieces."""
-        decoder = self._backend.decoder
-        return str(decoder.decode(list(tokens))) if decoder is not None else " ".join(tokens)
-
-    def _decode(self, ids: list[int], skips_special: bool, with_spaces: bool) -> str:
-        if any(i < 0 for i in ids):
-            raise TokenIdError(f"token id: expected 0 to {len(self) - 1}, got {min(ids)}")
-        return str(self._backend.decode(ids, skip_special_tokens=skips_special))
 
     def update_post_processor(self) -> None:
         """Make the file say what `add_bos_token` and `add_eos_token` say.
@@ -191,21 +123,53 @@ class JSONTokenizer(TokenizerBase):
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, ...] | None:
-        """Write tokenizer.json into an existing folder.
-
-        Returns:
-            Its path; None, with a message in the log, where there is no such folder.
-        """
-        folder = os.fspath(save_directory)
-        if not os.path.isdir(folder):
-            log.error("%s is no folder: the vocabulary is not saved", folder)
-            return None
+        """As for all, with BOS and EOS in the file as the attributes say."""
         if self._adds() != (self.add_bos_token, self.add_eos_token):
             self.update_post_processor()
-        name = f"{filename_prefix}-{TOKENIZER_JSON}" if filename_prefix else TOKENIZER_JSON
-        target = os.path.join(folder, name)
-        self._backend.save(target)
-        return (target,)
+        return super().save_vocabulary(save_directory, filename_prefix)
+
+
+class _JSONPieces:
+    """The pieces of a `tokenizers` object; it implements `Pieces`."""
+
+    def __init__(self, backend: Tokenizer) -> None:
+        self.backend = backend
+        self.n_pieces = int(backend.get_vocab_size(with_added_tokens=False))
+        own = backend.get_added_tokens_decoder()
+        self.added = {i: AddedToken.read(token, special=False) for i, token in own.items()}
+
+    def id_of(self, piece: str) -> int | None:
+        return self.backend.token_to_id(piece)
+
+    def piece(self, token_id: int) -> str:
+        piece = self.backend.id_to_token(token_id) if token_id >= 0 else None
+        if piece is None:
+            raise self._no_such(token_id)
+        return piece
+
+    def unknown_id(self, unk_token: str | None) -> int | None:
+        return None if unk_token is None else self.backend.token_to_id(unk_token)
+
+    def add(self, token: AddedToken, token_id: int) -> int:
+        self.backend.add_tokens([_AddedToken(**asdict(token))])
+        found = self.backend.token_to_id(token.content)
+        return token_id if found is None else found
+
+    def to_text(self, pieces: Sequence[str], tokens: TokenTable) -> str:
+        decoder = self.backend.decoder
+        return str(decoder.decode(list(pieces))) if decoder is not None else " ".join(pieces)
+
+    def decode(self, ids: list[int], tokens: TokenTable, skips: bool, spaces: bool) -> str:
+        if any(i < 0 for i in ids):
+            raise self._no_such(min(ids))
+        return str(self.backend.decode(ids, skip_special_tokens=skips))
+
+    def save(self, path: str) -> None:
+        self.backend.save(path)
+
+    def _no_such(self, token_id: int) -> TokenIdError:
+        last = self.backend.get_vocab_size(with_added_tokens=True) - 1
+        return TokenIdError(f"token id: expected 0 to {last}, got {token_id}")
 
 
 def _read(path: Path) -> Tokenizer:
@@ -234,7 +198,7 @@ def _from_vocabulary(vocabulary: Vocabulary) -> Tokenizer:
     backend.decoder = decoders.ByteLevel()
     if vocabulary.pre in _COMPOSED:
         backend.normalizer = normalizers.NFC()
-    added = (_AddedToken(**token.as_dict()) for token in added_tokens(vocabulary).values())
+    added = (_AddedToken(**asdict(token)) for token in added_tokens(vocabulary).values())
     backend.add_tokens(list(added))
     return backend
 
@@ -250,7 +214,3 @@ def _cutter(patterns: Sequence[str]) -> Any:
     ]
     steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=does_words))
     return pre_tokenizers.Sequence(steps)
-
-
-def _id(item: tuple[Any, Any]) -> int:
-    return int(item[0])

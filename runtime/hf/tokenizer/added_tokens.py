@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,10 +32,6 @@ class AddedToken:
 
     def __str__(self) -> str:
         return self.content
-
-    def as_dict(self) -> dict[str, Any]:
-        """What tokenizer_config.json says of it."""
-        return asdict(self)
 
     @classmethod
     def read(cls, value: object, *, special: bool = True, name: str = "token") -> AddedToken:
@@ -69,14 +65,24 @@ def token_text(token: object, name: str = "token") -> str:
     return token if isinstance(token, str) else AddedToken.read(token, name=name).content
 
 
+def read_tokens(value: Any) -> dict[int, AddedToken]:
+    """Tokens by id, as arguments and files state them in `added_tokens_decoder`.
+
+    Raises:
+        RequestError: they are not that.
+    """
+    name, stated = "added_tokens_decoder", {} if value is None else value
+    if not (isinstance(stated, Mapping) and all(str(key).isdecimal() for key in stated)):
+        raise ArgumentError(name, expected="tokens by id", got=repr(value))
+    return {int(i): AddedToken.read(t, special=False, name=name) for i, t in stated.items()}
+
+
 class AddedTokens:
     """Added tokens by id and by text, and the search for them."""
 
-    def __init__(self, by_id: Mapping[int, AddedToken] | None = None) -> None:
+    def __init__(self) -> None:
         self.by_id: dict[int, AddedToken] = {}
         self.by_text: dict[str, int] = {}
-        for i, token in (by_id or {}).items():
-            self.put(i, token)
 
     def put(self, token_id: int, token: AddedToken) -> None:
         """Add a token, or replace the one of that id."""

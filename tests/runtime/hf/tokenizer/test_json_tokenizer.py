@@ -19,7 +19,7 @@ from tokenizers import normalizers, processors
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
 from halfbyte.hf.errors import ArgumentError, TokenIdError
-from halfbyte.hf.tokenizer_json import JSONTokenizer
+from halfbyte.hf.tokenizer.json_tokenizer import JSONTokenizer
 from halfbyte.tokenizer import Tokenizer as Core
 
 SPECIALS = ("<|begin|>", "<|end|>", "<|im_start|>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,12 @@ def test_files_that_are_no_vocabulary(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text("[1]")
     with pytest.raises(ModelFileError):
         CodeLlamaTokenizer.from_pretrained(tmp_path)
+
+
+def test_the_old_name_of_the_longest_length(file: Path, tmp_path: Path) -> None:
+    """It counts where nothing states the new one, as a published folder does."""
+    assert CodeLlamaTokenizer(file, max_len=7).model_max_length == 7
+    assert CodeLlamaTokenizer(file, max_len=7, model_max_length=9).model_max_length == 9
+    shutil.copy(file, tmp_path / "tokenizer.model")
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 9}')
+    assert CodeLlamaTokenizer.from_pretrained(tmp_path, max_len=7).model_max_length == 9

@@ -1,0 +1,155 @@
+"""Conversations as text, by a model's Jinja template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from halfbyte.hf.errors import ArgumentError
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """What `apply_chat_template` makes of a conversation.
+
+    Attributes:
+        add_generation_prompt: end with what begins an answer.
+        continue_final_message: end within the last message, for the model to go on.
+        tokenize: ids rather than text.
+        padding, truncation, max_length, return_tensors: see EncodeOptions.
+        return_dict: the whole encoding rather than the ids.
+        return_assistant_tokens_mask: False; which tokens an assistant wrote is not told here.
+        tokenizer_kwargs: more options of the encoding.
+    """
+
+    add_generation_prompt: bool = False
+    continue_final_message: bool = False
+    tokenize: bool = True
+    padding: bool | str = False
+    truncation: bool | str = False
+    max_length: int | None = None
+    return_tensors: str | None = None
+    return_dict: bool = False
+    return_assistant_tokens_mask: bool = False
+    tokenizer_kwargs: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.return_dict and not self.tokenize:
+            raise ArgumentError("return_dict", expected="False where tokenize is False")
+        if self.continue_final_message and self.add_generation_prompt:
+            raise ArgumentError(
+                "continue_final_message", expected="False where add_generation_prompt is True"
+            )
+        if self.return_assistant_tokens_mask:
+            raise ArgumentError("return_assistant_tokens_mask", expected="False", got=True)
+
+    @classmethod
+    def read(cls, options: Mapping[str, Any]) -> tuple[ChatOptions, dict[str, Any]]:
+        """The options, and the variables for the template among them."""
+        known = {field.name for field in fields(cls)}
+        chosen = cls(**{name: value for name, value in options.items() if name in known})
+        variables = {name: value for name, value in options.items() if name not in known}
+        return chosen, variables | {"add_generation_prompt": chosen.add_generation_prompt}
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """The options of the encoding; special tokens are those that the template writes."""
+        names = ("padding", "truncation", "max_length", "return_tensors")
+        stated = {name: getattr(self, name) for name in names}
+        return {**stated, **(self.tokenizer_kwargs or {}), "add_special_tokens": False}
+
+
+def read_templates(value: Any) -> Any:
+    """A chat template, or several by name, which files may spell as a list.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    named = value
+    if isinstance(value, (list, tuple)) and all(isinstance(t, Mapping) for t in value):
+        named = {str(t.get("name")): t.get("template") for t in value}
+    if isinstance(named, Mapping) and all(isinstance(text, str) for text in named.values()):
+        return named
+    raise ArgumentError("chat_template", expected="a text, or texts by name", got=repr(value))
+
+
+def saved_templates(templates: Any) -> dict[str, Any]:
+    """What files say of them: nothing, where there are none."""
+    if isinstance(templates, Mapping):
+        templates = [{"name": name, "template": text} for name, text in templates.items()]
+    return {} if templates is None else {"chat_template": templates}
+
+
+def choose_template(known: Any, asked: str | None, has_tools: bool) -> str:
+    """The Jinja source among those that `read_templates` gives, or the one that is asked for.
+
+    Raises:
+        RequestError: there is none, or several without one that is the default.
+    """
+    if isinstance(known, Mapping):
+        default = "tool_use" if has_tools and "tool_use" in known else "default"
+        name = default if asked is None else asked
+        if name in known:
+            return str(known[name])
+        if asked is None:
+            names = ", ".join(sorted(known))
+            raise ArgumentError("chat_template", expected=f"one of {names}", got="no default")
+    source = known if asked is None else asked
+    if not isinstance(source, str):
+        raise ArgumentError(
+            "chat_template", expected="a template", got="none",
+            hint="base models have none: pass one, or set tokenizer.chat_template",
+        )  # fmt: skip
+    return source
+
+
+def split_batch(value: Any) -> tuple[list[Sequence[Any]], bool]:
+    """The conversations, and whether there may be several.
+
+    Raises:
+        RequestError: it is neither a conversation nor a list of them.
+    """
+    if isinstance(value, Sequence) and not isinstance(value, str) and value:
+        if all(isinstance(item, Mapping) for item in value):
+            return [value], False
+        if all(isinstance(item, (list, tuple)) for item in value):
+            return list(value), True
+    raise ArgumentError(
+        "conversation", expected='a list of {"role": ..., "content": ...}', got=repr(value)
+    )
+
+
+def render(
+    source: str, name: str, conversations: Sequence[Sequence[Any]], variables: Mapping[str, Any],
+    *, goes_on: bool,
+) -> list[str]:  # fmt: skip
+    """The texts of conversations, up to the end of the last message where it goes on.
+
+    Raises:
+        RequestError: the template does not show the last message.
+        TemplateError: it does not compile, or fails; `name` stands for it.
+    """
+    from halfbyte.prompt.template import ChatTemplate  # jinja2 takes a while to import
+
+    template = ChatTemplate(source, path=name or "chat_template")
+    texts = [template.render(messages, **variables) for messages in conversations]
+    if not goes_on:
+        return texts
+    return [_up_to_last(text, c) for text, c in zip(texts, conversations, strict=True)]
+
+
+def _up_to_last(text: str, messages: Sequence[Any]) -> str:
+    """A rendered conversation up to the end of its last message."""
+    content = messages[-1].get("content") if messages else ""
+    if isinstance(content, (list, tuple)):
+        content = content[-1].get("text") if content else ""
+    last = content.strip() if isinstance(content, str) else ""
+    end = text.rfind(last)
+    if not last or end < 0:
+        raise ArgumentError(
+            "continue_final_message", expected="a template that shows the last message"
+        )
+    return text[: end + len(last)].rstrip()

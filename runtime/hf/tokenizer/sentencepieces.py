@@ -1,0 +1,128 @@
+"""The pieces of a sentencepiece model.
+
+Decoding takes one leading space off the very first piece; special tokens come out as they are
+spelled; bytes that are no UTF-8 give one U+FFFD each.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from shutil import copyfile
+from typing import ClassVar
+
+from halfbyte.errors import TokenizerError
+from halfbyte.hf.errors import TokenIdError
+from halfbyte.hf.tokenizer.added_tokens import AddedToken
+from halfbyte.hf.tokenizer.token_table import TokenTable
+from halfbyte.hf.tokenizer.vocabularies import read_gguf, read_sentencepiece, write_sentencepiece
+from halfbyte.tokenizer import Tokenizer, Vocabulary
+from halfbyte.tokenizer.tokenizer import DECODE_ERRORS
+from halfbyte.tokenizer.vocabulary import UNKNOWN
+
+UNDERLINE = "\u2581"  # how pieces spell a space
+
+
+class SentencePieceModel:
+    """Pieces, and text to and from them; it implements `Pieces`.
+
+    Args:
+        vocab_file: a tokenizer.model or a .gguf file, or what is read from it.
+
+    Raises:
+        ModelFileError: it cannot be read.
+    """
+
+    added: ClassVar[Mapping[int, AddedToken]] = {}
+
+    def __init__(self, vocab_file: str | os.PathLike[str] | Vocabulary) -> None:
+        if not isinstance(vocab_file, Vocabulary):
+            path = Path(vocab_file)
+            is_gguf = path.suffix == ".gguf"
+            vocab_file = read_gguf(path)[0] if is_gguf else read_sentencepiece(path)
+        self.vocabulary = vocab_file
+        self.core = Tokenizer(vocab_file)
+        self.n_pieces = len(vocab_file.pieces)
+
+    def __reduce__(self) -> tuple[type, tuple[Vocabulary]]:
+        """Pickle the vocabulary in place of the libraries' objects."""
+        return type(self), (self.vocabulary,)
+
+    def id_of(self, piece: str) -> int | None:
+        return self.core.id_of(piece)
+
+    def piece(self, token_id: int) -> str:
+        try:
+            return self.core.piece(token_id)
+        except TokenizerError as error:
+            raise TokenIdError(str(error)) from None
+
+    def unknown_id(self, unk_token: str | None) -> int:
+        return self.vocabulary.types.index(UNKNOWN)
+
+    def add(self, token: AddedToken, token_id: int) -> int:
+        """The id that is asked for: a sentencepiece model does not grow."""
+        return token_id
+
+    def to_ids(self, text: str, is_split: bool, tokens: TokenTable) -> list[int]:
+        """Ids of a text that has its first space: none is put anywhere.
+
+        That space is dropped again where a special token comes next.
+        """
+        ids: list[int] = []
+        for part, token in tokens.search(text, is_split):
+            ids += self.fragment_ids(part) if token is None else [token]
+        is_lone_space = len(ids) > 1 and ids[0] == self.core.id_of(UNDERLINE)
+        if is_lone_space and tokens.convert_ids_to_tokens(ids[1]) in tokens.all_special_tokens:
+            return ids[1:]
+        return ids
+
+    def fragment_ids(self, text: str) -> list[int]:
+        """Ids of a text in which nothing is searched for."""
+        return self.core.encode_fragment(text, parse_markers=True)
+
+    def to_text(self, pieces: Sequence[str], tokens: TokenTable) -> str:
+        """The text of pieces; special ones come out as they are spelled."""
+        pieces, parts = list(pieces), []
+        if pieces and pieces[0].startswith(UNDERLINE) and self.core.adds_space:
+            first = pieces.pop(0)
+            is_known = self.core.id_of(first) is not None
+            parts.append((self._surface(first).decode() if is_known else first)[1:])
+        special = set(tokens.all_special_tokens)
+        for is_special, run in groupby(pieces, special.__contains__):
+            if is_special:
+                parts += run
+            else:
+                parts.append(b"".join(map(self._surface, run)).decode(errors=DECODE_ERRORS))
+        return "".join(parts)
+
+    def decode(self, ids: list[int], tokens: TokenTable, skips: bool, spaces: bool) -> str:
+        """The text of ids, with added tokens set off by spaces if need be."""
+        beyond = {
+            text
+            for text in tokens.additional_special_tokens
+            if tokens.convert_tokens_to_ids(text) >= self.n_pieces
+        }
+        set_off = (tokens.added_tokens_encoder.keys() - set(tokens.all_special_tokens)) | beyond
+        pieces = tokens.convert_ids_to_tokens(ids, skip_special_tokens=skips)
+        runs = [(is_off, list(run)) for is_off, run in groupby(pieces, set_off.__contains__)]
+        parts: list[str] = []
+        for i, (is_off, run) in enumerate(runs):
+            texts = run if is_off else [self.to_text(run, tokens)]
+            # Pieces without any text count between added tokens only at the end.
+            parts += texts if is_off or texts[0] or i == len(runs) - 1 else []
+        return (" " if spaces else "").join(parts)
+
+    def _surface(self, piece: str) -> bytes:
+        known = self.core.id_of(piece)
+        return piece.encode() if known is None else self.core.token_bytes(known)
+
+    def save(self, path: str) -> None:
+        """Write a tokenizer.model: the one that was read, or a new one with the same pieces."""
+        source = self.vocabulary.path
+        if not (source.endswith(".model") and os.path.isfile(source)):
+            Path(path).write_bytes(write_sentencepiece(self.vocabulary))
+        elif os.path.abspath(source) != os.path.abspath(path):
+            copyfile(source, path)
