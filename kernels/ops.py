@@ -10,14 +10,14 @@ from halfbyte.kernels.compiler.jit import kernel
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_row, rms_norm_row
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import finish, is_current, share, take
-from halfbyte.kernels.vectors.atomics import (
+from halfbyte.kernels.vectors.calls import (
     call_attention,
     call_matmul,
     call_merge,
     call_pages,
     call_rope_append,
 )
-from halfbyte.kernels.vectors.simd import get_f32, get_i64
+from halfbyte.kernels.vectors.scalars import get_f32, get_i64
 
 PRODUCTS = ("matrices", "n", "max_chunks", "x", "x_stride", "n_tokens", "y", "y_stride")
 MATRIX = ("kernel", "w", "n_panels", "n_units")

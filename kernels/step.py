@@ -31,7 +31,7 @@ from halfbyte.kernels.layouts.activations import (
 from halfbyte.kernels.pool import finish, is_current, share, take
 from halfbyte.kernels.products.matmul import WAYS
 from halfbyte.kernels.stages.rope import add_bias
-from halfbyte.kernels.vectors.atomics import (
+from halfbyte.kernels.vectors.calls import (
     call_attention,
     call_lookup,
     call_matmul,
@@ -39,7 +39,8 @@ from halfbyte.kernels.vectors.atomics import (
     call_pages,
     call_rope_append,
 )
-from halfbyte.kernels.vectors.simd import get_f32, get_i64, load, mul, store
+from halfbyte.kernels.vectors.scalars import get_f32, get_i64
+from halfbyte.kernels.vectors.simd import load, mul, store
 from halfbyte.kernels.vectors.vector_math import silu
 
 # A matrix, as words in the model table: its kernels (matmul.py; 0: it has none), then the rest.

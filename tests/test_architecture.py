@@ -31,14 +31,17 @@ ALLOWED = {
 PACKAGE = {"kernels": "halfbyte.kernels", "convert": "halfbyte.converting", "runtime": "halfbyte"}
 # Code generation stays in few files.
 LLVMLITE = {
+    "emit.py",
+    "scalars.py",
     "simd.py",
     "tiles.py",
     "transpose.py",
     "dots.py",
     "atomics.py",
+    "calls.py",
     "target.py",
     "jit.py",
-    "peak.py",
+    "int8_peak.py",
 }
 
 

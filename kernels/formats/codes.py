@@ -15,7 +15,7 @@ import numpy as np
 
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.formats.block_format import FORMATS
-from halfbyte.kernels.vectors.simd import get_i32, get_u8
+from halfbyte.kernels.vectors.scalars import get_i32, get_u8
 
 NAMES = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 (Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K) = range(len(NAMES))

@@ -9,7 +9,7 @@ import numpy as np
 
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.formats.codes import NAMES, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, offset_of
-from halfbyte.kernels.vectors.simd import get_u8, put_u8
+from halfbyte.kernels.vectors.scalars import get_u8, put_u8
 
 _QS = tuple(offset_of(name, "ql" if name == "Q6_K" else "qs") for name in NAMES)
 _SCALES = tuple(offset_of(name, "scales") if name.endswith("_K") else 0 for name in NAMES)

@@ -43,7 +43,7 @@ from halfbyte.kernels.formats.codes import (
 )
 from halfbyte.kernels.pool import Pool, finish, is_current, share, take
 from halfbyte.kernels.vectors.atomics import atomic_put
-from halfbyte.kernels.vectors.simd import (
+from halfbyte.kernels.vectors.scalars import (
     get_f16,
     get_f32,
     get_i32,

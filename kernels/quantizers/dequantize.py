@@ -26,7 +26,8 @@ from halfbyte.kernels.formats.codes import (
     sub_minimum,
     sub_scale,
 )
-from halfbyte.kernels.vectors.simd import get_f16, load_f16, put_f32, store
+from halfbyte.kernels.vectors.scalars import get_f16, put_f32
+from halfbyte.kernels.vectors.simd import load_f16, store
 
 N_ARGS = 3
 UNIT = 32

@@ -49,19 +49,14 @@ from halfbyte.kernels.quantizers.scale_search import (
     squared_error,
     weigh,
 )
+from halfbyte.kernels.vectors.scalars import get_f16, get_f32, get_u8, put_f16, put_f32, put_u8
 from halfbyte.kernels.vectors.simd import (
     add,
     choose_above,
     fma,
-    get_f16,
-    get_f32,
-    get_u8,
     load,
     minimum,
     mul,
-    put_f16,
-    put_f32,
-    put_u8,
     splat,
     store,
     store_rounded_i8,

@@ -36,22 +36,18 @@ from halfbyte.kernels.quantizers.scale_search import (
     search_scale_min,
     weigh,
 )
+from halfbyte.kernels.vectors.scalars import get_f32, get_u8, put_f16, put_i32, put_u8
 from halfbyte.kernels.vectors.simd import (
     absolute,
     add,
     choose_above,
     div,
     floor,
-    get_f32,
-    get_u8,
     load,
     load_f16,
     maximum,
     minimum,
     mul,
-    put_f16,
-    put_i32,
-    put_u8,
     splat,
     store,
     store_f16,

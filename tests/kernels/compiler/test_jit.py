@@ -19,7 +19,7 @@ from numba.core.codegen import JITCodeLibrary
 from halfbyte.kernels.compiler import jit, target
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS
-from halfbyte.kernels.vectors.simd import put_i32
+from halfbyte.kernels.vectors.scalars import put_i32
 
 RunPython = Callable[..., str]
 
@@ -230,7 +230,11 @@ def test_the_key_changes_with_compiler_and_cpu(name: str, monkeypatch: pytest.Mo
 COMPILE = """
 import sys
 from pathlib import Path
-from halfbyte.kernels import jit, matmul, panels, pool, target, attention, rope, step
+from halfbyte.kernels import pool, step
+from halfbyte.kernels.compiler import jit, target
+from halfbyte.kernels.layouts import panels
+from halfbyte.kernels.products import matmul
+from halfbyte.kernels.stages import attention, rope
 target.force(sys.argv[1])
 jit.set_cache_root(Path(sys.argv[2]))
 names = sys.argv[3].split(",")
