@@ -15,7 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from halfbyte.errors import RequestError
-from halfbyte.kernels.formats.block_format import F16, F32, FORMATS, BlockFormat
+from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.kernels.formats.floats import F16, F32
+from halfbyte.kernels.formats.registry import FORMATS
 
 _LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 

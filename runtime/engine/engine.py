@@ -24,7 +24,9 @@ from halfbyte.kernels import step
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import BLOCK, RECORD_NBYTES, padded
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
-from halfbyte.kernels.layouts.panels import lookup_kernel, n_panels, pack_kernel
+from halfbyte.kernels.layouts.lookup import lookup_kernel
+from halfbyte.kernels.layouts.packing import pack_kernel
+from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.pool import Pool, run_job, serve
 from halfbyte.kernels.products.matmul import (
     VECTORS,

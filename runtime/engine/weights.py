@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from halfbyte.errors import EngineError, ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig, interleaved_rows
 from halfbyte.gguf.file import GGUFFile, TensorInfo
-from halfbyte.kernels.formats.block_format import FORMATS
+from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.layouts.activations import padded
-from halfbyte.kernels.layouts.panels import PANEL_FORMATS, PanelFormat, n_panels, pack
+from halfbyte.kernels.layouts.packing import pack
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS, PanelFormat, n_panels
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.kernels.step import MATRICES

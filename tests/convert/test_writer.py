@@ -12,7 +12,7 @@ import pytest
 from halfbyte.converting import convert, encode
 from halfbyte.converting.writer import Planned, Writer
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.kernels.formats.block_format import FORMATS
+from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.quality.figures import tensors_sha256
 
 PLAN = (

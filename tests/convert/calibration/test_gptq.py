@@ -14,7 +14,10 @@ from halfbyte.converting.sources.hf_config import read_hparams
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.hf_tensors import map_tensors
 from halfbyte.converting.sources.source import FolderSource
-from halfbyte.kernels.formats.block_format import F16, FORMATS, Q8_0, BlockFormat
+from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.kernels.formats.floats import F16
+from halfbyte.kernels.formats.registry import FORMATS
+from halfbyte.kernels.formats.small import Q8_0
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
 from halfbyte.quality.distance import measure

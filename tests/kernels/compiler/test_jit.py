@@ -232,16 +232,21 @@ import sys
 from pathlib import Path
 from halfbyte.kernels import pool, step
 from halfbyte.kernels.compiler import jit, target
-from halfbyte.kernels.layouts import panels
+from halfbyte.kernels.layouts import lookup, packing
+from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.products import matmul
+from halfbyte.kernels.quantizers.dequantize import dequantizer
+from halfbyte.kernels.quantizers.quantize import quantizer
 from halfbyte.kernels.stages import attention, rope
 target.force(sys.argv[1])
 jit.set_cache_root(Path(sys.argv[2]))
 names = sys.argv[3].split(",")
 kernels = [pool.serve, step.step] if "F16" in names else [pool.serve]
 for name in names:
-    kernels += [panels.pack_kernel(name), panels.lookup_kernel(name)]
+    kernels += [packing.pack_kernel(name), lookup.lookup_kernel(name)]
     kernels += [matmul.matmul_kernel(name, way) for way in matmul.ways(name)]
+    if FORMATS[name].is_quantized:
+        kernels += [dequantizer(FORMATS[name]), quantizer(FORMATS[name])]
 for head in [("f16", 64, 64, 3), ("f32", 18, 32, 2)] if "F16" in names else []:
     kernels += [attention.attention_kernel(*head), rope.rope_append_kernel(*head)]
 assert len({k.name for k in kernels}) == len(kernels)

@@ -21,7 +21,8 @@ from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.weights import ROPE_FREQS, Matrix, ModelWeights, expected_shapes
 from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.kernels.layouts.activations import padded
-from halfbyte.kernels.layouts.panels import PANEL_FORMATS, pack
+from halfbyte.kernels.layouts.packing import pack
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS
 from halfbyte.kernels.pool import Pool
 
 F64 = NDArray[np.float64]

@@ -16,7 +16,8 @@ from halfbyte.engine.weights import ModelWeights, check_tensors, load_weights
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.kernels.layouts.panels import lookup_kernel, n_panels
+from halfbyte.kernels.layouts.lookup import lookup_kernel
+from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.pool import Pool
 
 Tensors = dict[str, tuple[np.ndarray, gguf.GGMLQuantizationType]]
