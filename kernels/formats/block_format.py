@@ -26,13 +26,15 @@ Place = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """Some bits of each of a block's codes.
+    """Some bits of each of a block's codes, in a field of their own.
+
+    The field is runs of bytes, one behind the other. Byte j of the first run holds, from its lowest
+    bits up, inputs j, run + j, 2 run + j, ... until it is full; the next run goes on from there.
 
     Attributes:
-        field: the dtype's field that holds them.
+        field: its name in the dtype.
         bits: how many of a code. 8 are a signed number.
-        run: bytes j, run + j, ... of the field hold inputs j, run + j, 2 run + j, ..., filling
-            each byte of a run from its lowest bits up before the next run begins.
+        run: bytes of a run: 1 where the bits of neighbours fill a byte, or else a multiple of 4.
     """
 
     field: str

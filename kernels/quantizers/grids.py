@@ -146,4 +146,4 @@ def _write_codes(codes: U8, blocks: NDArray[np.void], fmt: BlockFormat) -> None:
         runs = np.bitwise_or.reduce(bits << _shifts(plane), -2)
         field = blocks[plane.field]
         field[:] = runs.reshape(*blocks.shape, -1).view(field.dtype).reshape(field.shape)
-        codes = codes >> plane.bits
+        codes = codes >> np.uint8(plane.bits)
