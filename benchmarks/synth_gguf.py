@@ -114,7 +114,7 @@ def _quantize(x: NDArray[np.float32], kind: Type) -> NDArray[np.uint8]:
     if not kind.name.endswith("_K"):
         return gguf.quants.quantize(x, kind).view(np.uint8)
     from halfbyte import system
-    from halfbyte.kernels.formats.block_format import FORMATS
+    from halfbyte.kernels.formats.registry import FORMATS
     from halfbyte.kernels.quantizers.quantize import quantize
 
     system.set_up_kernels()

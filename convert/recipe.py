@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
-from halfbyte.kernels.formats.block_format import F16, F32, FORMATS, BlockFormat
+from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.kernels.formats.floats import F16, F32
+from halfbyte.kernels.formats.registry import FORMATS
 
 _N_LAYERS_70B = 80  # whose values are small and used by eight heads each
 _LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")

@@ -39,13 +39,13 @@ from halfbyte.kernels.vectors.atomics import (
     atomic_add,
     atomic_get,
     atomic_put,
-    call_job,
     compare_and_swap,
     pause,
     sleep_while,
     wake_all,
 )
-from halfbyte.kernels.vectors.simd import get_i64
+from halfbyte.kernels.vectors.calls import call_job
+from halfbyte.kernels.vectors.scalars import get_i64
 
 # Words of the shared state, a cache line apart; the arguments stand last.
 _LINE = 64

@@ -16,7 +16,7 @@ from halfbyte.kernels.pool import finish, is_current, take
 from halfbyte.kernels.products.dots import stack
 from halfbyte.kernels.stages.operations import count_chunks, prepare, run_chunk
 from halfbyte.kernels.stages.record import STAGE_NBYTES, STEP
-from halfbyte.kernels.vectors.simd import get_i64, put_i64
+from halfbyte.kernels.vectors.scalars import get_i64, put_i64
 
 _STEP_NBYTES = 8 * len(STEP)
 _OWN = STEP.own_normed

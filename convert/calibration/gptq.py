@@ -150,7 +150,7 @@ def _calibrated(pool: Pool, w: F32, h: F32, u: F32, fmt: BlockFormat) -> Grid:
         block = np.ascontiguousarray(fed[:, here])
         grid = _fitted(block, fmt, importance[here])
         grid.codes, errors = feed(
-            pool, block, u[here, here], grid.steps(), grid.offsets(), grid.max_code
+            pool, block, u[here, here], grid.steps(), grid.offsets(), grid.format.max_code
         )
         fed[:, behind] -= errors @ u[here, behind]
         grids.append(grid)
@@ -158,7 +158,7 @@ def _calibrated(pool: Pool, w: F32, h: F32, u: F32, fmt: BlockFormat) -> Grid:
     for _ in range(_N_ROUNDS):
         _refit(grid, w, h)
         gradient = _gradient(grid, w, h)
-        descend(pool, gradient, h, grid.steps(), grid.codes, grid.max_code, _N_PASSES)
+        descend(pool, gradient, h, grid.steps(), grid.codes, grid.format.max_code, _N_PASSES)
     return grid
 
 
@@ -177,7 +177,7 @@ def _nearest_codes(grid: Grid, w: F32) -> U8:
     with np.errstate(divide="ignore", invalid="ignore"):
         codes = (w.reshape(shape) - grid.offsets()[..., None]) / grid.steps()[..., None]
     codes = np.nan_to_num(np.floor(codes + np.float32(0.5)), nan=0.0)
-    return codes.clip(0, grid.max_code).astype(np.uint8).reshape(w.shape)
+    return codes.clip(0, grid.format.max_code).astype(np.uint8).reshape(w.shape)
 
 
 def _refit(grid: Grid, w: F32, h: F32) -> None:
@@ -213,7 +213,7 @@ def _fit_block(grid: Grid, i: int, gradient: F32, h: F32) -> F32:
     aa, ab, bb = (a_h * a).sum(1), (a_h * b).sum(1), (b_h * b).sum(1)
     a_g, b_g = (a * gradient).sum(1), (b * gradient).sum(1)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if grid.has_minimum:
+        if grid.format.addend:
             determinant = aa * bb - ab * ab
             d_step = (a_g * bb - b_g * ab) / determinant
             m_step = (b_g * aa - a_g * ab) / determinant

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from halfbyte.converting.plan import Plan
-from halfbyte.kernels.formats.block_format import FORMATS
+from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.quantizers.quantize import quantize
 from halfbyte.system import default_threads, set_up_kernels
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import ConversionError
-from halfbyte.kernels.formats.block_format import FORMATS
+from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.quantizers.quantize import dequantize
 
 MAX_HEADER_NBYTES = 100_000_000

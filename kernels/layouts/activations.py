@@ -21,6 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import device
+from halfbyte.kernels.vectors.scalars import put_f32, put_u16
 from halfbyte.kernels.vectors.simd import (
     absolute,
     fma,
@@ -28,8 +29,6 @@ from halfbyte.kernels.vectors.simd import (
     max_lanes,
     maximum,
     mul,
-    put_f32,
-    put_u16,
     splat,
     store,
     store_rounded_i8,

@@ -8,7 +8,8 @@ import numpy as np
 
 from halfbyte.kernels.compiler.jit import kernel
 from halfbyte.kernels.pool import Pool, finish, is_current, share, take
-from halfbyte.kernels.vectors.simd import add, get_i64, load, put_f32, splat, sum_lanes
+from halfbyte.kernels.vectors.scalars import get_i64, put_f32
+from halfbyte.kernels.vectors.simd import add, load, splat, sum_lanes
 
 _CHUNKS = 64
 

@@ -21,18 +21,18 @@ from halfbyte.kernels.compiler.jit import Kernel, kernel
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES
 from halfbyte.kernels.pool import Pool, finish, is_current, take
 from halfbyte.kernels.products.dots import _add_dots, release_tiles
-from halfbyte.kernels.vectors.simd import (
+from halfbyte.kernels.vectors.emit import (
     I8,
     I64,
     V_I32,
-    Tile,
     constant,
     emit_call,
     emit_load,
-    get_i64,
     pack,
     unpack,
 )
+from halfbyte.kernels.vectors.scalars import get_i64
+from halfbyte.kernels.vectors.simd import Tile
 from halfbyte.kernels.vectors.tiles import add_scaled, load_column, store_tile, zeros
 
 _CHUNKS = 64

@@ -25,14 +25,13 @@ from numba.extending import intrinsic
 
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.layouts.activations import HALF_AT, RECORD_NBYTES, SUM_AT
-from halfbyte.kernels.vectors.simd import (
+from halfbyte.kernels.vectors.emit import (
     I8,
     I16,
     I32,
     I64,
     V_I16,
     V_I32,
-    Tile,
     constant,
     emit_call,
     emit_load,
@@ -42,6 +41,7 @@ from halfbyte.kernels.vectors.simd import (
     emit_store,
     pack,
 )
+from halfbyte.kernels.vectors.simd import Tile
 
 PACKED, EXPANDED, TILED = range(3)  # the ways
 WHOLE, FIRST, SECOND = range(3)  # which inputs of a block: 0..31, 0..15, 16..31

@@ -86,7 +86,7 @@ def ways(name: str) -> tuple[str, ...]:
     codes first, for AMX's tiles or for vectors; where they are bytes, vectors have nothing to gain.
     """
     fmt, n_tokens = PANEL_FORMATS[name], target.current().tile[1]
-    gains = fmt.is_quantized and (_has_tiles() or (n_tokens > 1 and fmt.low < 8))
+    gains = fmt.is_quantized and (_has_tiles() or (n_tokens > 1 and fmt.source.low < 8))
     return (NARROW, *([VECTORS] if n_tokens > 1 else []), *([MANY] if gains else []))
 
 
@@ -219,7 +219,7 @@ def _adder(fmt: PanelFormat) -> Callable[..., object]:
         return _add_units
     if fmt.n_subs == 1:
         return _add_units_super_32
-    return _add_units_q2_k if fmt.has_minima else _add_units_super_16
+    return _add_units_q2_k if fmt.shares_bytes else _add_units_super_16
 
 
 # --- the loops over tiles ---------------------------------------------------------------------
@@ -232,7 +232,7 @@ def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., Non
     meets all units at once.
     """
     ADD_UNITS, LOW, HIGH, OFFSET, HAS_MINIMA = (
-        _adder(fmt), fmt.low, fmt.high, fmt.offset, int(fmt.has_minima)
+        _adder(fmt), fmt.source.low, fmt.source.high, fmt.source.offset, int(fmt.has_minima)
     )  # fmt: skip
     NBYTES, (SCALES, MINIMA, D, DMIN, _) = 64 * fmt.bits, fmt.parts
     CODES_NBYTES = NBYTES if WAY == PACKED else UNIT_NBYTES
@@ -277,7 +277,7 @@ def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., Non
 def _in_tiles(fmt: PanelFormat) -> Callable[..., None]:
     """The same with AMX's tiles, a panel at a time."""
     ADD_UNITS, LOW, HIGH, OFFSET, HAS_MINIMA = (
-        _adder(fmt), fmt.low, fmt.high, fmt.offset, int(fmt.has_minima)
+        _adder(fmt), fmt.source.low, fmt.source.high, fmt.source.offset, int(fmt.has_minima)
     )  # fmt: skip
     NBYTES, (SCALES, MINIMA, D, DMIN, _) = 64 * fmt.bits, fmt.parts
     T, EXPANDED_NBYTES, SUMS_NBYTES = TILE_TOKENS, _EXPANDED * UNIT_NBYTES, 64 * _MAX_TOKENS

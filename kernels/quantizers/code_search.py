@@ -19,17 +19,8 @@ from numpy.typing import NDArray
 
 from halfbyte.kernels.compiler.jit import device, kernel
 from halfbyte.kernels.pool import Pool, finish, is_current, share, take
-from halfbyte.kernels.vectors.simd import (
-    fma,
-    get_f32,
-    get_i64,
-    get_u8,
-    load,
-    put_f32,
-    put_u8,
-    splat,
-    store,
-)
+from halfbyte.kernels.vectors.scalars import get_f32, get_i64, get_u8, put_f32, put_u8
+from halfbyte.kernels.vectors.simd import fma, load, splat, store
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]

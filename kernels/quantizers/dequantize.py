@@ -8,67 +8,31 @@ from functools import cache
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import Kernel, device
-from halfbyte.kernels.formats.block_format import FORMATS
-from halfbyte.kernels.formats.codes import (
-    NAMES,
-    Q2_K,
-    Q3_K,
-    Q4_0,
-    Q4_K,
-    Q5_0,
-    Q5_1,
-    Q5_K,
-    Q6_K,
-    Q8_0,
-    high_word,
-    low_word,
-    offset_of,
-    sub_minimum,
-    sub_scale,
-)
-from halfbyte.kernels.vectors.simd import get_f16, load_f16, put_f32, store
+from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.kernels.formats.codes import UNIT, code_planes, get_integer, get_word, sub_integers
+from halfbyte.kernels.vectors.scalars import get_f16, put_f32
+from halfbyte.kernels.vectors.simd import load_f16, store
 
 N_ARGS = 3
-UNIT = 32
-_D_AT = tuple(offset_of(name, "d") for name in NAMES)
-_HIGH_SHIFT = {Q5_0: 4, Q5_1: 4, Q5_K: 4, Q6_K: 4, Q3_K: 2}
-_SHIFT = tuple(_HIGH_SHIFT.get(kind, 0) for kind in range(len(NAMES)))
-_OFFSET = tuple({Q4_0: 8, Q5_0: 16, Q3_K: 4, Q6_K: 32}.get(kind, 0) for kind in range(len(NAMES)))
-# Where the number lies that is added (m) or taken (dmin), if there is one.
-_ADDED = {"Q4_1": "m", "Q5_1": "m", "Q2_K": "dmin", "Q4_K": "dmin", "Q5_K": "dmin"}
-_M_AT = tuple(offset_of(name, _ADDED[name]) if name in _ADDED else -1 for name in NAMES)
 
 
 @device
-def _scale(KIND, block, d, i):
-    """The float scale of sub-block i."""
-    if KIND == Q2_K:
-        return d * np.float32(np.int64(sub_scale(KIND, block, i)) & 15)
-    if KIND == Q3_K or KIND == Q6_K:
-        return d * np.float32(np.int8(sub_scale(KIND, block, i)))
-    if KIND == Q4_K or KIND == Q5_K:
-        return d * np.float32(sub_scale(KIND, block, i))
-    return d
+def _times_integer(AT, INTEGER, block, number, i):
+    """A block's number times an integer of sub-block i, if the format has such integers."""
+    if AT is None:
+        return number
+    return number * np.float32(get_integer(AT, INTEGER, block, i))
 
 
-@device
-def _addend(KIND, block, m, i):
-    """What is added to the products of sub-block i."""
-    if KIND == Q2_K:
-        return -(m * np.float32(np.int64(sub_scale(KIND, block, i)) >> 4))
-    if KIND == Q4_K or KIND == Q5_K:
-        return -(m * np.float32(sub_minimum(block, i)))
-    return m
-
-
-def _dequantizer(KIND: int) -> Callable[..., None]:
-    fmt = FORMATS[NAMES[KIND]]
+def _dequantizer(fmt: BlockFormat) -> Callable[..., None]:
     NBYTES, UNITS = fmt.block_nbytes, fmt.block_size // UNIT
-    IS_SIGNED, HAS_HIGH, HAS_ADDEND = KIND == Q8_0, _SHIFT[KIND] > 0, _M_AT[KIND] >= 0
-    SUBS = 2 if KIND in (Q2_K, Q3_K, Q6_K) else 1  # of a unit
+    LOW, HIGH, OFFSET, IS_SIGNED = fmt.low, fmt.high, fmt.offset, fmt.bits == 8
+    LOW_PLANE, HIGH_PLANE = code_planes(fmt)
+    (SCALE_AT, SCALE), (MINIMUM_AT, MINIMUM) = sub_integers(fmt)
+    SUBS = UNIT // fmt.scales.size if fmt.scales else 1  # of a unit
     WORDS = 8 // SUBS
-    SHIFT, D_AT, M_AT = _SHIFT[KIND], _D_AT[KIND], _M_AT[KIND]
-    OFFSET = _OFFSET[KIND]
+    HAS_ADDEND, IS_TAKEN = fmt.addend is not None, fmt.addend == "dmin"
+    D_AT, M_AT = fmt.at("d"), fmt.at(fmt.addend) if fmt.addend else 0
 
     def dequantize(blocks, out, n_blocks):
         for i in range(n_blocks):
@@ -77,16 +41,17 @@ def _dequantizer(KIND: int) -> Callable[..., None]:
             m = get_f16(block + M_AT) if HAS_ADDEND else np.float32(0)
             for unit in range(UNITS):
                 for part in range(SUBS):
-                    scale = _scale(KIND, block, d, unit * SUBS + part)
-                    addend = _addend(KIND, block, m, unit * SUBS + part)
+                    scale = _times_integer(SCALE_AT, SCALE, block, d, unit * SUBS + part)
+                    addend = _times_integer(MINIMUM_AT, MINIMUM, block, m, unit * SUBS + part)
+                    addend = -addend if IS_TAKEN else addend
                     for word in range(part * WORDS, (part + 1) * WORDS):
-                        low = np.int64(low_word(KIND, block, unit, word))
-                        high = np.int64(high_word(KIND, block, unit, word)) if HAS_HIGH else 0
+                        low = np.int64(get_word(LOW_PLANE, block, unit, word))
+                        high = np.int64(get_word(HIGH_PLANE, block, unit, word)) if HIGH else 0
                         at = out + ((i * UNITS + unit) * UNIT + 4 * word) * 4
                         for byte in range(4):
                             q = low >> (8 * byte) & 255
-                            if HAS_HIGH:
-                                q |= (high >> (8 * byte) & 255) << SHIFT
+                            if HIGH:
+                                q |= (high >> (8 * byte) & 255) << LOW
                             if IS_SIGNED:
                                 q = (q ^ 128) - 128
                             value = scale * np.float32(q - OFFSET)
@@ -109,6 +74,6 @@ def widener() -> Kernel:
 
 
 @cache
-def dequantizer(name: str) -> Kernel:
+def dequantizer(fmt: BlockFormat) -> Kernel:
     """Floats of a quantized type's blocks. Arguments: blocks, out, n_blocks."""
-    return Kernel(_dequantizer(NAMES.index(name)), N_ARGS, f"dequantize_{name.lower()}")
+    return Kernel(_dequantizer(fmt), N_ARGS, f"dequantize_{fmt.name.lower()}")

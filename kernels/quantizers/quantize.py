@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.kernels.compiler.jit import Kernel
-from halfbyte.kernels.formats.block_format import BF16, F16, BlockFormat
+from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.kernels.formats.floats import BF16, F16
 from halfbyte.kernels.quantizers import quantize_k, quantize_small
 from halfbyte.kernels.quantizers.dequantize import N_ARGS, dequantizer, widener
 from halfbyte.kernels.quantizers.quantize_k import k_quantizer
@@ -35,7 +36,7 @@ _CALL_BACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * N_ARGS)
 
 def quantizer(fmt: BlockFormat) -> Kernel:
     """The kernel that makes blocks of a quantized type."""
-    return k_quantizer(fmt.name) if fmt.block_size == 256 else small_quantizer(fmt.name)
+    return k_quantizer(fmt) if fmt.scales else small_quantizer(fmt)
 
 
 def quantize(
@@ -99,7 +100,7 @@ def dequantize(data: _Bytes, fmt: BlockFormat, n: int, *, threads: int = 1) -> _
             return words.astype(np.float32)
     out = np.empty((len(data), n), np.float32)
     # NumPy widens half precision one number at a time.
-    call = _CALL_BACK((widener() if fmt is F16 else dequantizer(fmt.name)).address)
+    call = _CALL_BACK((widener() if fmt is F16 else dequantizer(fmt)).address)
 
     def work(begin: int, end: int) -> None:
         n_blocks = (end - begin) * n // fmt.block_size
@@ -152,7 +153,7 @@ def _check_range(x: _Floats, fmt: BlockFormat) -> None:
 def _check_finite(out: _Bytes, fmt: BlockFormat) -> None:
     """Refuse what has overflowed: scales in half precision, or the numbers themselves."""
     if fmt is BF16:
-        is_finite = (out.view(np.uint16) & 0x7F80 != 0x7F80).all()
+        is_finite = (out.view(np.uint16) & fmt.exponent != fmt.exponent).all()
     else:
         fields = [out.view(fmt.dtype)[k] for k in ("d", "dmin", "m", "w")
                   if k in (fmt.dtype.names or ())]  # fmt: skip

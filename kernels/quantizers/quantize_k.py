@@ -24,9 +24,8 @@ from functools import cache
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import Kernel, device
-from halfbyte.kernels.formats.block_format import FORMATS
-from halfbyte.kernels.formats.codes import NAMES, Q2_K, Q3_K, Q6_K, offset_of
-from halfbyte.kernels.formats.pack_codes import UNIT, put_code, put_scale
+from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.kernels.formats.codes import code_planes, put_bits, put_integer, sub_integers
 from halfbyte.kernels.quantizers.scale_search import (
     BIG,
     FREE,
@@ -49,19 +48,14 @@ from halfbyte.kernels.quantizers.scale_search import (
     squared_error,
     weigh,
 )
+from halfbyte.kernels.vectors.scalars import get_f16, get_f32, get_u8, put_f16, put_f32, put_u8
 from halfbyte.kernels.vectors.simd import (
     add,
     choose_above,
     fma,
-    get_f16,
-    get_f32,
-    get_u8,
     load,
     minimum,
     mul,
-    put_f16,
-    put_f32,
-    put_u8,
     splat,
     store,
     store_rounded_i8,
@@ -81,16 +75,9 @@ SCRATCH_NBYTES = (_CODES + 8) * V
 # Stretches of a sub-block's range that are tried, a tenth of a code apart: the first, how many.
 _STRETCH = {"Q2_K": (-0.9, 20), "Q3_K": (-1.6, 24), "Q4_K": (-1.4, 24), "Q5_K": (-1.4, 24),
             "Q6_K": (-1.2, 24)}  # fmt: skip
-_INTEGERS = {"Q2_K": (0, 15), "Q3_K": (-32, 31), "Q6_K": (-128, 127)}  # of scales; else (0, 63)
-_BITS = {"Q2_K": 2, "Q3_K": 3, "Q4_K": 4, "Q5_K": 5, "Q6_K": 6}
 # Factors of a block's d that are tried.
 _FACTORS = tuple(np.float32(f) for f in (1.0, 0.985, 1.015, 0.97, 1.03))
 _N_REFITS = 2
-_NBYTES = tuple(FORMATS[name].block_nbytes for name in NAMES)
-_D_AT = tuple(offset_of(name, "d") for name in NAMES)
-_DMIN_AT = tuple(
-    offset_of(name, "dmin") if name in ("Q2_K", "Q4_K", "Q5_K") else -1 for name in NAMES
-)
 
 
 @device
@@ -222,52 +209,73 @@ def _best_codes(scratch, n, low, high):
 
 
 @device
-def _write_block(KIND, scratch, n, first, out):
-    """The block whose sub-blocks are the lanes from `first` on."""
-    for i in range(_NBYTES[KIND]):
-        put_u8(out + i, np.uint8(0))
-    for i in range(SUPER // n):
-        s = np.int64(get_f32(lane_at(scratch, _BEST_S, first + i)))
-        m = np.int64(get_f32(lane_at(scratch, _BEST_M, first + i)))
-        put_scale(KIND, out, i, s, m)
-    put_f16(out + _D_AT[KIND], get_f32(lane_at(scratch, _BEST_D, first)))
-    if _DMIN_AT[KIND] >= 0:
-        put_f16(out + _DMIN_AT[KIND], get_f32(lane_at(scratch, _BEST_DMIN, first)))
-    for k in range(SUPER):
-        code = get_u8(at(scratch, _CODES) + k % n * LANES + first + k // n)
-        put_code(KIND, out, k // UNIT, k % UNIT, np.int64(code))
+def _begin(scratch):
+    """No candidate yet: where not even one has a finite error, d stays infinite and is refused."""
+    store(at(scratch, _TOTAL), splat(BIG))
+    store(at(scratch, _BEST_D), splat(_INF))
+    for slot in (MINIMUM, _DMIN, _BEST_DMIN, _BEST_S, _BEST_M):
+        store(at(scratch, slot), splat(ZERO))
 
 
-def _quantizer(KIND: int) -> Callable[..., None]:
-    name = NAMES[KIND]
-    HAS_MIN = _DMIN_AT[KIND] >= 0
-    N = 16 if KIND in (Q2_K, Q3_K, Q6_K) else 32
+# A block is written from the lanes from `first` on, its sub-blocks.
+
+
+@device
+def _write_numbers(FIELDS, scratch, first, block):
+    """d and dmin, all other bytes 0; FIELDS: bytes of a block, where d and dmin lie (-1: none)."""
+    nbytes, d, dmin = FIELDS
+    for i in range(nbytes):
+        put_u8(block + i, np.uint8(0))
+    put_f16(block + d, get_f32(lane_at(scratch, _BEST_D, first)))
+    if dmin >= 0:
+        put_f16(block + dmin, get_f32(lane_at(scratch, _BEST_DMIN, first)))
+
+
+@device
+def _write_integers(AT, INTEGER, n_subs, scratch, slot, first, block):
+    """The scales or minima of a slot."""
+    if AT is not None:
+        for i in range(n_subs):
+            x = np.int64(get_f32(lane_at(scratch, slot, first + i)))
+            put_integer(AT, INTEGER, block, i, x)
+
+
+@device
+def _write_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, n, scratch, first, block):
+    """The codes that `_best_codes` has left."""
+    for i in range(SUPER):
+        code = np.int64(get_u8(at(scratch, _CODES) + i % n * LANES + first + i // n))
+        put_bits(LOW_PLANE, block, i, code)
+        if HIGH > 0:
+            put_bits(HIGH_PLANE, block, i, code >> LOW)
+
+
+def _quantizer(fmt: BlockFormat) -> Callable[..., None]:
+    assert fmt.scales is not None
+    HAS_MIN, N, NBYTES = fmt.addend is not None, fmt.scales.size, fmt.block_nbytes
     SUBS = SUPER // N
-    OFFSET = 0 if HAS_MIN else 1 << (_BITS[name] - 1)
-    LOW, HIGH = np.float32(-OFFSET), np.float32((1 << _BITS[name]) - 1 - OFFSET)
-    S_LOW, S_HIGH = (np.float32(end) for end in _INTEGERS.get(name, (0, 63)))
-    FIRST, STEP, COUNT = np.float32(_STRETCH[name][0]), np.float32(0.1), _STRETCH[name][1]
+    LOW, HIGH = np.float32(-fmt.offset), np.float32(fmt.max_code - fmt.offset)
+    S_LOW, S_HIGH = (np.float32(end) for end in fmt.scales.ends)
+    first_stretch, COUNT = _STRETCH[fmt.name]
+    FIRST, STEP = np.float32(first_stretch), np.float32(0.1)
     # Without minima the largest scale may stand at either end of the integers.
     N_ENDS = 1 if HAS_MIN else 2
     N_PROPOSALS = len(_FACTORS) * N_ENDS
-    NBYTES = _NBYTES[KIND]
+
+    BITS, HIGH_BITS, (LOW_PLANE, HIGH_PLANE) = fmt.low, fmt.high, code_planes(fmt)
+    (SCALE_AT, SCALES), (MINIMUM_AT, MINIMA) = sub_integers(fmt)
+    FIELDS = NBYTES, fmt.at("d"), fmt.at("dmin") if HAS_MIN else -1
 
     def quantize(x, importance, out, n_blocks, row_blocks, scratch):
         for block in range(0, n_blocks, LANES // SUBS):
             n_here = min(LANES // SUBS, n_blocks - block)
             gather(scratch, N, x, importance, block * SUBS, n_here * SUBS, row_blocks * SUBS)
             weigh(scratch, N, importance)
-            store(at(scratch, MINIMUM), splat(ZERO))
-            store(at(scratch, _DMIN), splat(ZERO))
+            _begin(scratch)
             if HAS_MIN:
                 search_scale_min(scratch, N, HIGH, FIRST, STEP, COUNT, False)
             else:
                 search_scale(scratch, N, LOW, HIGH, FIRST, STEP, COUNT)
-            # Where not even one candidate has a finite error, d stays infinite and is refused.
-            store(at(scratch, _TOTAL), splat(BIG))
-            store(at(scratch, _BEST_D), splat(_INF))
-            for slot in (_BEST_DMIN, _BEST_S, _BEST_M):
-                store(at(scratch, slot), splat(ZERO))
             for k in range(N_PROPOSALS + _N_REFITS):
                 if k < N_PROPOSALS:
                     end = S_LOW if k % N_ENDS == 1 else S_HIGH
@@ -278,13 +286,16 @@ def _quantizer(KIND: int) -> Callable[..., None]:
                 _keep_better(scratch, SUBS)
             _best_codes(scratch, N, LOW, HIGH)
             for i in range(n_here):
-                _write_block(KIND, scratch, N, i * SUBS, out + (block + i) * NBYTES)
+                first, to = i * SUBS, out + (block + i) * NBYTES
+                _write_numbers(FIELDS, scratch, first, to)
+                _write_integers(SCALE_AT, SCALES, SUBS, scratch, _BEST_S, first, to)
+                _write_integers(MINIMUM_AT, MINIMA, SUBS, scratch, _BEST_M, first, to)
+                _write_codes(BITS, HIGH_BITS, LOW_PLANE, HIGH_PLANE, N, scratch, first, to)
 
     return quantize
 
 
 @cache
-def k_quantizer(name: str) -> Kernel:
+def k_quantizer(fmt: BlockFormat) -> Kernel:
     """Blocks of a K type from floats: a kernel of QUANTIZER_ARGS."""
-    function = _quantizer(NAMES.index(name))
-    return Kernel(function, len(QUANTIZER_ARGS), f"quantize_{name.lower()}")
+    return Kernel(_quantizer(fmt), len(QUANTIZER_ARGS), f"quantize_{fmt.name.lower()}")

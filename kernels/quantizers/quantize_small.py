@@ -13,8 +13,8 @@ from functools import cache
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import Kernel, device
-from halfbyte.kernels.formats.block_format import FORMATS
-from halfbyte.kernels.formats.codes import NAMES, Q4_1, Q5_1, Q8_0, offset_of
+from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.kernels.formats.small import Q8_0
 from halfbyte.kernels.quantizers.scale_search import (
     FREE,
     LANES,
@@ -36,22 +36,18 @@ from halfbyte.kernels.quantizers.scale_search import (
     search_scale_min,
     weigh,
 )
+from halfbyte.kernels.vectors.scalars import get_f32, get_u8, put_f16, put_i32, put_u8
 from halfbyte.kernels.vectors.simd import (
     absolute,
     add,
     choose_above,
     div,
     floor,
-    get_f32,
-    get_u8,
     load,
     load_f16,
     maximum,
     minimum,
     mul,
-    put_f16,
-    put_i32,
-    put_u8,
     splat,
     store,
     store_f16,
@@ -63,12 +59,7 @@ from halfbyte.kernels.vectors.transpose import join_nibbles, transpose_bytes
 N = 32
 _HALF, _CODES, _BLOCKS = FREE, FREE + 1, FREE + 9
 _INF = np.float32(np.inf)
-_BITS = {"Q4_0": 4, "Q4_1": 4, "Q5_0": 5, "Q5_1": 5, "Q8_0": 8}
-_NBYTES = tuple(FORMATS[name].block_nbytes for name in NAMES)
-SCRATCH_NBYTES = _BLOCKS * V + LANES * max(_NBYTES[NAMES.index(name)] for name in _BITS)
-_QS = tuple(offset_of(name, "qs") if name in _BITS else 0 for name in NAMES)
-_QH = tuple(offset_of(name, "qh") if name in ("Q5_0", "Q5_1") else -1 for name in NAMES)
-_M_AT = tuple(offset_of(name, "m") if name in ("Q4_1", "Q5_1") else -1 for name in NAMES)
+SCRATCH_NBYTES = _BLOCKS * V + LANES * Q8_0.block_nbytes  # the largest of these blocks
 # Stretches of a block's range that the search tries, a tenth of a code apart.
 _FIRST, _STEP, _COUNT = np.float32(-1.4), np.float32(0.1), 24
 
@@ -154,22 +145,23 @@ def _by_search(scratch, low, high, has_min, shift):
 
 
 @device
-def _write_blocks(KIND, scratch, out):
-    """The blocks of all lanes, one after the other."""
-    nbytes, codes_at = _NBYTES[KIND], at(scratch, _CODES)
+def _write_blocks(FIELDS, scratch, out):
+    """The blocks of all lanes, one after the other; FIELDS: see `_fields`."""
+    nbytes, d, m, qh, qs, bits = FIELDS
+    codes_at = at(scratch, _CODES)
     for lane in range(LANES):
-        put_f16(out + lane * nbytes, get_f32(lane_at(scratch, SCALE, lane)))
-        if _M_AT[KIND] >= 0:
-            put_f16(out + lane * nbytes + _M_AT[KIND], get_f32(lane_at(scratch, MINIMUM, lane)))
-        if _QH[KIND] >= 0:
-            put_i32(out + lane * nbytes + _QH[KIND], _fifth_bits(codes_at + lane))
-    if KIND == Q8_0:
-        transpose_bytes(codes_at + N // 2 * LANES, LANES, out + _QS[KIND] + N // 2, nbytes)
+        put_f16(out + lane * nbytes + d, get_f32(lane_at(scratch, SCALE, lane)))
+        if m >= 0:
+            put_f16(out + lane * nbytes + m, get_f32(lane_at(scratch, MINIMUM, lane)))
+        if qh >= 0:
+            put_i32(out + lane * nbytes + qh, _fifth_bits(codes_at + lane))
+    if bits == 8:
+        transpose_bytes(codes_at + N // 2 * LANES, LANES, out + qs + N // 2, nbytes)
     else:
         for i in range(N // 2):
             row = codes_at + i * LANES
             join_nibbles(row, row + N // 2 * LANES, row)
-    transpose_bytes(codes_at, LANES, out + _QS[KIND], nbytes)
+    transpose_bytes(codes_at, LANES, out + qs, nbytes)
 
 
 @device
@@ -180,14 +172,20 @@ def _fifth_bits(codes_at):
     return np.int32(bits)
 
 
-def _quantizer(KIND: int) -> Callable[..., None]:
-    HAS_MIN = KIND in (Q4_1, Q5_1)
-    IS_BYTES = KIND == Q8_0
-    BITS = _BITS[NAMES[KIND]]
-    OFFSET = 127 if IS_BYTES else 0 if HAS_MIN else 1 << (BITS - 1)
-    LOW, HIGH = np.float32(-OFFSET), np.float32(OFFSET if IS_BYTES else (1 << BITS) - 1 - OFFSET)
+def _fields(fmt: BlockFormat) -> tuple[int, ...]:
+    """Bytes of a block, where d, m, qh and qs begin in it (-1: it has none), bits of a code."""
+    at = [
+        fmt.at(name) if name in (fmt.dtype.names or ()) else -1 for name in ("d", "m", "qh", "qs")
+    ]
+    return fmt.block_nbytes, *at, fmt.bits
+
+
+def _quantizer(fmt: BlockFormat) -> Callable[..., None]:
+    HAS_MIN, IS_BYTES = fmt.addend is not None, fmt.bits == 8
+    OFFSET = 127 if IS_BYTES else fmt.offset
+    LOW, HIGH = np.float32(-OFFSET), np.float32(OFFSET if IS_BYTES else fmt.max_code - OFFSET)
     SHIFT = ZERO if IS_BYTES else -LOW
-    NBYTES = _NBYTES[KIND]
+    NBYTES, FIELDS = fmt.block_nbytes, _fields(fmt)
 
     def quantize(x, importance, out, n_blocks, row_blocks, scratch):
         for block in range(0, n_blocks, LANES):
@@ -201,9 +199,9 @@ def _quantizer(KIND: int) -> Callable[..., None]:
             else:
                 _by_range(scratch, LOW, HIGH)
             if n_here == LANES:
-                _write_blocks(KIND, scratch, out + block * NBYTES)
+                _write_blocks(FIELDS, scratch, out + block * NBYTES)
             else:
-                _write_blocks(KIND, scratch, at(scratch, _BLOCKS))
+                _write_blocks(FIELDS, scratch, at(scratch, _BLOCKS))
                 for i in range(n_here * NBYTES):
                     put_u8(out + block * NBYTES + i, get_u8(at(scratch, _BLOCKS) + i))
 
@@ -211,7 +209,6 @@ def _quantizer(KIND: int) -> Callable[..., None]:
 
 
 @cache
-def small_quantizer(name: str) -> Kernel:
+def small_quantizer(fmt: BlockFormat) -> Kernel:
     """Blocks of 32 inputs from floats: a kernel of QUANTIZER_ARGS."""
-    function = _quantizer(NAMES.index(name))
-    return Kernel(function, len(QUANTIZER_ARGS), f"quantize_{name.lower()}")
+    return Kernel(_quantizer(fmt), len(QUANTIZER_ARGS), f"quantize_{fmt.name.lower()}")

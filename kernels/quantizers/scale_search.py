@@ -10,18 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import device
+from halfbyte.kernels.vectors.scalars import get_f32, put_f32
 from halfbyte.kernels.vectors.simd import (
     absolute,
     add,
     choose_above,
     div,
     fma,
-    get_f32,
     load,
     maximum,
     minimum,
     mul,
-    put_f32,
     splat,
     sqrt,
     store,

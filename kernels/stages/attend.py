@@ -12,13 +12,8 @@ from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.record import ATTENTION, BLOCK, STEP
 from halfbyte.kernels.stages.rope import add_bias, norm_head
-from halfbyte.kernels.vectors.atomics import (
-    call_attention,
-    call_merge,
-    call_pages,
-    call_rope_append,
-)
-from halfbyte.kernels.vectors.simd import get_f32, get_i64
+from halfbyte.kernels.vectors.calls import call_attention, call_merge, call_pages, call_rope_append
+from halfbyte.kernels.vectors.scalars import get_f32, get_i64
 
 _BLOCK_NBYTES = 8 * len(BLOCK)
 

@@ -8,7 +8,7 @@ in a prompt of any chunking, alone, or beside others. Keys behind a row's own po
 weight 0, which changes no bit since the cache holds finite numbers only.
 
 The query heads that share a KV head are rows of the same task, so the cache is read once for all.
-Rows are taken in tiles, as many as the registers hold.
+What a page gives is in attention_page.py.
 
 A single token's pages can be dealt to several threads: `pages_kernel` leaves what each page gives,
 a *partial*, in memory, and `merge_kernel` merges the partials in page order, with the same bits.
@@ -25,42 +25,29 @@ from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.jit import Kernel, device
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP, PAGE
 from halfbyte.kernels.products.dots import stack
-from halfbyte.kernels.vectors.simd import (
-    add,
-    div,
-    first_lane,
-    fma,
-    get_f32,
-    get_i64,
-    keep_first,
-    load,
-    max_lanes,
-    maximum,
-    mul,
-    put_f32,
-    splat,
-    store,
-    sub,
-    sum_lanes,
+from halfbyte.kernels.stages.attention_page import (
+    MINUS_INF,
+    STATE,
+    WEIGHTS,
+    attend_page,
+    take_queries,
 )
-from halfbyte.kernels.vectors.tiles import add_outer, load_column, load_column_f16, save_tile, zeros
+from halfbyte.kernels.vectors.scalars import get_f32, get_i64, put_f32
+from halfbyte.kernels.vectors.simd import div, first_lane, fma, load, mul, splat, store
 from halfbyte.kernels.vectors.vector_math import exp
 
 N_ARGS, N_PAGES_ARGS, N_MERGE_ARGS = 9, 9, 4
 MAX_ROWS = MAX_GROUP  # rows of one task: scratch is sized for them
-_MINUS_INF = np.float32(-np.inf)
-_WEIGHTS = 4 * PAGE  # bytes of a row of scores
-_STATE = 16  # bytes of a row: merged max and sum, the page's max and sum
 
 
 def scratch_floats(value_dim: int) -> int:
     """Floats of scratch that a task needs: queries, weights, a page's values, merged values."""
-    return MAX_ROWS * (PAGE + 3 * value_dim + _STATE // 4)
+    return MAX_ROWS * (PAGE + 3 * value_dim + STATE // 4)
 
 
 def partial_nbytes(value_dim: int, group: int) -> int:
     """Bytes of what a page gives for the `group` query heads of a KV head: states, values."""
-    return group * (_STATE + 4 * value_dim)
+    return group * (STATE + 4 * value_dim)
 
 
 def query_block(group: int) -> int:
@@ -117,125 +104,13 @@ def _name(kv_type: str, head_dim: int, group: int, window: int) -> str:
     return f"{kv_type}_{head_dim}_{group}" + (f"_{window}" if window else "")
 
 
-# --- one page ---------------------------------------------------------------------------------
-
-
-@device
-def _load(address, stride, is_f16, n):
-    """n vectors of cache elements as floats."""
-    if is_f16:
-        return load_column_f16(address, stride, n)
-    return load_column(address, stride, n)
-
-
-@device
-def _scores(q, row_nbytes, keys, d, n_vectors, weights, size, n, tile):
-    """weights[row][key] = q[row] . key, for `tile` rows and n vectors of 16 keys at a time."""
-    for v in range(0, n_vectors, n):
-        acc = zeros(n, tile)
-        for i in range(d):
-            columns = _load(keys + (v * d + i) * 16 * size, d * 16 * size, size == 2, n)
-            acc = add_outer(acc, columns, q + 4 * i, row_nbytes, tile)
-        save_tile(acc, weights + 64 * v, 64, _WEIGHTS, n, tile)
-
-
-@device
-def _weighted(weights, values, dv, n_keys, out, size, n, tile):
-    """out[row] = the sum of values[key] * weights[row][key], for `tile` rows."""
-    for v in range(0, dv // 16, n):
-        acc = zeros(n, tile)
-        for key in range(n_keys):
-            columns = _load(values + (key * dv + 16 * v) * size, 16 * size, size == 2, n)
-            acc = add_outer(acc, columns, weights + 4 * key, _WEIGHTS, tile)
-        save_tile(acc, out + 64 * v, 64, 4 * dv, n, tile)
-
-
-@device
-def _softmax_row(weights, first, n_keys, n_vectors, state):
-    """Scores of a page -> exponentials below their maximum; keeps max and sum.
-
-    Keys before `first` and from n_keys on get 0. Vectors behind n_vectors hold no row's keys;
-    leaving them out leaves out zeros.
-    """
-    largest = splat(_MINUS_INF)
-    if first <= 0 and n_keys >= 16 * n_vectors:
-        for v in range(n_vectors):
-            largest = maximum(load(weights + 64 * v), largest)
-    else:
-        for v in range(n_vectors):
-            scores = keep_first(load(weights + 64 * v), n_keys - 16 * v, splat(_MINUS_INF))
-            scores = keep_first(splat(_MINUS_INF), first - 16 * v, scores)
-            store(weights + 64 * v, scores)
-            largest = maximum(scores, largest)
-    top = max_lanes(largest)
-    total = splat(np.float32(0))
-    if top > _MINUS_INF:  # the exponential of minus infinity is exactly 0
-        for v in range(n_vectors):
-            e = exp(sub(load(weights + 64 * v), splat(top)))
-            store(weights + 64 * v, e)
-            total = add(total, e)
-    else:
-        for v in range(n_vectors):
-            store(weights + 64 * v, total)
-    put_f32(state + 8, top)
-    put_f32(state + 12, sum_lanes(total))
-
-
-@device
-def _row_tile(queries, states, keys, position, begin, n_keys, row, n_rows, weights, out, D, DV,
-              SIZE, GROUP, WINDOW, QK, PV, TILE):  # fmt: skip
-    """A page's states and values for TILE rows from `row` on; those beyond n_rows are unused."""
-    n_vectors = (n_keys + 63) // 64 * 4
-    w = weights + row * _WEIGHTS
-    _scores(queries + row * DV * 4, DV * 4, keys, D, n_vectors, w, SIZE, QK, TILE)
-    for r in range(row, min(row + TILE, n_rows)):
-        n_seen = position + r // GROUP + 1 - begin
-        unseen = n_seen - WINDOW if WINDOW > 0 else 0
-        _softmax_row(weights + r * _WEIGHTS, unseen, n_seen, n_vectors, states + r * _STATE)
-    _weighted(w, keys + PAGE * D * SIZE, DV, n_keys, out + row * DV * 4, SIZE, PV, TILE)
-
-
-@device
-def _page(queries, states, keys, position, begin, n_keys, n_rows, weights, out, D, DV, SIZE, GROUP,
-          WINDOW, VECTORS, ROWS, HALF, SINGLE):  # fmt: skip
-    """What a page gives: max and sum into `states`, values into `out`, rows of DV floats.
-
-    Where rows are left over, a tile computes more from stale, unused scratch.
-    """
-    row = 0
-    while row < n_rows:
-        left = n_rows - row
-        if left > HALF:
-            _row_tile(queries, states, keys, position, begin, n_keys, row, n_rows, weights, out, D,
-                      DV, SIZE, GROUP, WINDOW, VECTORS, VECTORS, ROWS)  # fmt: skip
-            row += ROWS
-        elif left > 1:
-            _row_tile(queries, states, keys, position, begin, n_keys, row, n_rows, weights, out, D,
-                      DV, SIZE, GROUP, WINDOW, VECTORS, VECTORS, HALF)  # fmt: skip
-            row += HALF
-        else:
-            _row_tile(queries, states, keys, position, begin, n_keys, row, n_rows, weights, out, D,
-                      DV, SIZE, GROUP, WINDOW, 4, SINGLE, 1)  # fmt: skip
-            row += 1
-
-
-@device
-def _take_queries(q, q_stride, n_rows, queries, D, DV, GROUP, scale):
-    """Copy the queries, scaled, to rows of DV floats."""
-    for row in range(n_rows):
-        source = q + row // GROUP * q_stride + row % GROUP * D * 4
-        for v in range(DV // 16):
-            x = mul(load(source + 64 * v), splat(scale))
-            store(queries + row * DV * 4 + 64 * v, x)
-
-
-# --- all pages --------------------------------------------------------------------------------
+# --- merging pages ----------------------------------------------------------------------------
 
 
 @device
 def _begin_row(state, values, n_vectors):
     """Nothing merged yet."""
-    put_f32(state, _MINUS_INF)
+    put_f32(state, MINUS_INF)
     put_f32(state + 4, np.float32(0))
     for v in range(n_vectors):
         store(values + 64 * v, splat(np.float32(0)))
@@ -298,25 +173,26 @@ def _attention(IS_F16: int, D: int, DV: int, GROUP: int, WINDOW: int) -> Callabl
     def attend(q, q_stride, n_queries, position, pages, head_at, out, out_stride, scratch):
         n_rows = n_queries * GROUP
         weights = scratch
-        queries = weights + MAX_ROWS * _WEIGHTS
+        queries = weights + MAX_ROWS * WEIGHTS
         page_values = queries + MAX_ROWS * ROW
         values = page_values + MAX_ROWS * ROW
         states = values + MAX_ROWS * ROW
-        _take_queries(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE)
+        take_queries(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE)
         for row in range(n_rows):
-            _begin_row(states + row * _STATE, values + row * ROW, N)
+            _begin_row(states + row * STATE, values + row * ROW, N)
         last = position + n_queries - 1
         for page in range(first_page(position, WINDOW), last // PAGE + 1):
             keys = get_i64(pages + 8 * page) + head_at
             n_keys = min(last + 1 - page * PAGE, PAGE)
-            _page(queries, states, keys, position, page * PAGE, n_keys, n_rows, weights,
-                  page_values, D, DV, SIZE, GROUP, WINDOW, VECTORS, ROWS, HALF, SINGLE)  # fmt: skip
+            attend_page(queries, states, keys, position, page * PAGE, n_keys, n_rows, weights,
+                        page_values, D, DV, SIZE, GROUP, WINDOW, VECTORS, ROWS, HALF,
+                        SINGLE)  # fmt: skip
             for row in range(n_rows):
-                state = states + row * _STATE
+                state = states + row * STATE
                 if _sees(position + row // GROUP, page, WINDOW):
                     _merge_row(state, values + row * ROW, state, page_values + row * ROW, N)
         for row in range(n_rows):
-            _finish_row(states + row * _STATE, values + row * ROW,
+            _finish_row(states + row * STATE, values + row * ROW,
                         out + row // GROUP * out_stride + row % GROUP * D * 4, D)  # fmt: skip
 
     return attend
@@ -329,21 +205,22 @@ def _pages(IS_F16: int, D: int, DV: int, GROUP: int, WINDOW: int) -> Callable[..
 
     def attend_pages(q, position, pages, head_at, begin, end, partials, stride, scratch):
         weights = scratch
-        queries = weights + MAX_ROWS * _WEIGHTS
+        queries = weights + MAX_ROWS * WEIGHTS
         values = queries + MAX_ROWS * DV * 4
         states = values + MAX_ROWS * DV * 4
-        _take_queries(q, 0, GROUP, queries, D, DV, GROUP, SCALE)
+        take_queries(q, 0, GROUP, queries, D, DV, GROUP, SCALE)
         for page in range(max(begin, first_page(position, WINDOW)), end):
             keys = get_i64(pages + 8 * page) + head_at
             n_keys = min(position + 1 - page * PAGE, PAGE)
-            _page(queries, states, keys, position, page * PAGE, n_keys, GROUP, weights, values, D,
-                  DV, SIZE, GROUP, WINDOW, VECTORS, ROWS, HALF, SINGLE)  # fmt: skip
+            attend_page(queries, states, keys, position, page * PAGE, n_keys, GROUP, weights,
+                        values, D, DV, SIZE, GROUP, WINDOW, VECTORS, ROWS, HALF,
+                        SINGLE)  # fmt: skip
             out = partials + page * stride
             for row in range(GROUP):
-                put_f32(out + row * _STATE + 8, get_f32(states + row * _STATE + 8))
-                put_f32(out + row * _STATE + 12, get_f32(states + row * _STATE + 12))
+                put_f32(out + row * STATE + 8, get_f32(states + row * STATE + 8))
+                put_f32(out + row * STATE + 12, get_f32(states + row * STATE + 12))
             for v in range(GROUP * DV // 16):
-                store(out + GROUP * _STATE + 64 * v, load(values + 64 * v))
+                store(out + GROUP * STATE + 64 * v, load(values + 64 * v))
 
     return attend_pages
 
@@ -357,7 +234,7 @@ def _merge(D: int, DV: int, GROUP: int, WINDOW: int) -> Callable[..., None]:
             _begin_row(state, values, N)
             for page in range(first_page(position, WINDOW), position // PAGE + 1):
                 at = partials + page * stride
-                _merge_row(state, values, at + row * _STATE, at + GROUP * _STATE + row * ROW, N)
+                _merge_row(state, values, at + row * STATE, at + GROUP * STATE + row * ROW, N)
             _finish_row(state, values, out + row * D * 4, D)
 
     return merge

@@ -20,7 +20,7 @@ from halfbyte.kernels.stages.record import (
     ROPE,
     STEP,
 )
-from halfbyte.kernels.vectors.simd import get_i64
+from halfbyte.kernels.vectors.scalars import get_i64
 
 
 @device

@@ -10,8 +10,9 @@ from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_block
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.record import INPUT, MATRIX, MATRIX_NBYTES, NORMED, PRODUCT, STEP
 from halfbyte.kernels.stages.rows import is_own, n_rows
-from halfbyte.kernels.vectors.atomics import call_matmul
-from halfbyte.kernels.vectors.simd import get_i64, load, mul, store
+from halfbyte.kernels.vectors.calls import call_matmul
+from halfbyte.kernels.vectors.scalars import get_i64
+from halfbyte.kernels.vectors.simd import load, mul, store
 from halfbyte.kernels.vectors.vector_math import silu
 
 _STRIP_NBYTES = 128  # of a row of results

@@ -14,17 +14,8 @@ from numpy.typing import NDArray
 
 from halfbyte.kernels.compiler.jit import Kernel, device
 from halfbyte.kernels.layouts.kv_pages import PAGE
-from halfbyte.kernels.vectors.simd import (
-    fma,
-    get_f32,
-    load,
-    mul,
-    put_f16,
-    put_f32,
-    splat,
-    store,
-    sum_lanes,
-)
+from halfbyte.kernels.vectors.scalars import get_f32, put_f16, put_f32
+from halfbyte.kernels.vectors.simd import fma, load, mul, splat, store, sum_lanes
 
 # Keys and values must stay finite: a weight of 0 makes nothing of them only then.
 _LARGEST_F16 = np.float32(65504)

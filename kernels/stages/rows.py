@@ -5,8 +5,8 @@ from __future__ import annotations
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_row, rms_norm_row
 from halfbyte.kernels.stages.record import EMBED_WORDS, INPUT, NORMED, QUANTIZED, STEP
-from halfbyte.kernels.vectors.atomics import call_lookup
-from halfbyte.kernels.vectors.simd import get_f32, get_i64
+from halfbyte.kernels.vectors.calls import call_lookup
+from halfbyte.kernels.vectors.scalars import get_f32, get_i64
 
 
 @device

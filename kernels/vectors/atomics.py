@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from halfbyte.kernels.vectors.simd import I32, I64
+from halfbyte.kernels.vectors.emit import I32, I64, emit_call
 
 _FUTEX_CALL = {"x86_64": 202, "amd64": 202, "aarch64": 98, "arm64": 98}
 _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
@@ -75,9 +75,9 @@ def pause(tc: Any) -> Any:
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         machine = platform.machine().lower()
         if machine in ("x86_64", "amd64"):
-            _declare(b, "llvm.x86.sse2.pause", ir.VoidType())
+            emit_call(b, "llvm.x86.sse2.pause", ir.VoidType())
         elif machine in ("aarch64", "arm64"):
-            _declare(b, "llvm.aarch64.hint", ir.VoidType(), ir.Constant(I32, 1))
+            emit_call(b, "llvm.aarch64.hint", ir.VoidType(), ir.Constant(I32, 1))
         return ctx.get_dummy_value()
 
     return types.void(), codegen
@@ -92,7 +92,7 @@ def sleep_while(tc: Any, address: Any, value: Any) -> Any:
             _futex(b, args[0], _FUTEX_WAIT_PRIVATE, b.and_(args[1], ir.Constant(I64, 2**32 - 1)))
         else:
             name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
-            _declare(b, name, I32)
+            emit_call(b, name, I32)
         return ctx.get_dummy_value()
 
     return types.void(types.int64, types.int64), codegen
@@ -108,73 +108,6 @@ def wake_all(tc: Any, address: Any) -> Any:
         return ctx.get_dummy_value()
 
     return types.void(types.int64), codegen
-
-
-@intrinsic
-def call_job(tc: Any, function: Any, pool: Any, ticket: Any, args: Any, thread: Any) -> Any:
-    """Call a kernel of four integers through its address."""
-    return _indirect(4, types.void(*[types.int64] * 5))
-
-
-@intrinsic
-def call_matmul(tc: Any, function: Any, w: Any, n_panels: Any, n_units: Any, begin: Any, end: Any,
-                x: Any, x_stride: Any, n_tokens: Any, y: Any, y_stride: Any, add: Any
-                ) -> Any:  # fmt: skip
-    """Call a matrix product (matmul.py) through its address."""
-    return _indirect(11, types.void(*[types.int64] * 12))
-
-
-@intrinsic
-def call_lookup(tc: Any, function: Any, w: Any, n_panels: Any, n_units: Any, row: Any, out: Any
-                ) -> Any:  # fmt: skip
-    """Call a row lookup (panels.py) through its address."""
-    return _indirect(5, types.void(*[types.int64] * 6))
-
-
-@intrinsic
-def call_rope_append(tc: Any, function: Any, q: Any, k: Any, v: Any, table: Any, position: Any,
-                     head: Any) -> Any:  # fmt: skip
-    """Call a kernel of rope.py through its address."""
-    return _indirect(6, types.void(*[types.int64] * 7))
-
-
-@intrinsic
-def call_attention(tc: Any, function: Any, q: Any, q_stride: Any, n_queries: Any, position: Any,
-                   pages: Any, head_at: Any, out: Any, out_stride: Any, scratch: Any
-                   ) -> Any:  # fmt: skip
-    """Call a kernel of attention.py through its address."""
-    return _indirect(9, types.void(*[types.int64] * 10))
-
-
-@intrinsic
-def call_pages(tc: Any, function: Any, q: Any, position: Any, pages: Any, head_at: Any, begin: Any,
-               end: Any, partials: Any, stride: Any, scratch: Any) -> Any:  # fmt: skip
-    """Call a pages kernel of attention.py through its address."""
-    return _indirect(9, types.void(*[types.int64] * 10))
-
-
-@intrinsic
-def call_merge(tc: Any, function: Any, position: Any, partials: Any, stride: Any, out: Any
-               ) -> Any:  # fmt: skip
-    """Call a merge kernel of attention.py through its address."""
-    return _indirect(4, types.void(*[types.int64] * 5))
-
-
-def _indirect(n_args: int, signature: Any) -> Any:
-    function_type = ir.FunctionType(ir.VoidType(), [I64] * n_args)
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        b.call(b.inttoptr(args[0], function_type.as_pointer()), list(args[1:]))
-        return ctx.get_dummy_value()
-
-    return signature, codegen
-
-
-def _declare(b: Any, name: str, result: Any, *args: Any) -> Any:
-    function = b.module.globals.get(name)
-    if function is None:
-        function = ir.Function(b.module, ir.FunctionType(result, [a.type for a in args]), name)
-    return b.call(function, args)
 
 
 def _futex(b: Any, address: Any, operation: int, value: Any) -> None:

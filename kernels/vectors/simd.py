@@ -22,11 +22,26 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-from halfbyte.kernels.compiler import target
+from halfbyte.kernels.vectors.emit import (
+    F32,
+    I8,
+    I32,
+    LANES,
+    V_F32,
+    V_I16,
+    V_I32,
+    constant,
+    emit_call,
+    emit_load,
+    emit_load_f16,
+    emit_shuffle,
+    emit_splat,
+    emit_store,
+    emit_to_f16,
+    pack,
+    unpack,
+)
 
-I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
-F16, F32 = ir.HalfType(), ir.FloatType()
-LANES = 16
 _ELEMENT = {"f32": (F32, 16), "i32": (I32, 16), "i8": (I8, 64)}
 
 
@@ -50,65 +65,6 @@ class _TileModel(models.PrimitiveModel):
 
 
 F32x16 = Tile("f32", 1)
-V_F32, V_I32 = F32x16.vector, Tile("i32", 1).vector
-V_I16, _V_F16 = ir.VectorType(I16, LANES), ir.VectorType(F16, LANES)
-
-
-# --- building blocks of the code generation ---------------------------------------------------
-
-
-def constant(vector: ir.VectorType, value: float) -> ir.Constant:
-    return ir.Constant(vector, [value] * vector.count)
-
-
-def unpack(b: Any, tile: Any) -> list[Any]:
-    return [b.extract_value(tile, i) for i in range(tile.type.count)]
-
-
-def pack(b: Any, vectors: list[Any]) -> Any:
-    tile = ir.Constant(ir.ArrayType(vectors[0].type, len(vectors)), ir.Undefined)
-    for i, vector in enumerate(vectors):
-        tile = b.insert_value(tile, vector, i)
-    return tile
-
-
-def emit_pointer(b: Any, address: Any) -> Any:
-    return b.inttoptr(address, ir.PointerType())
-
-
-def _pointer(b: Any, address: Any, stride: Any = None, i: int = 0) -> Any:
-    if i:
-        address = b.add(address, b.mul(stride, ir.Constant(I64, i)))
-    return emit_pointer(b, address)
-
-
-def emit_load(b: Any, llvm_type: Any, address: Any, stride: Any = None, i: int = 0) -> Any:
-    value = b.load(_pointer(b, address, stride, i), typ=llvm_type)
-    value.align = 1
-    return value
-
-
-def emit_store(b: Any, value: Any, address: Any, stride: Any = None, i: int = 0) -> None:
-    pointer = b.bitcast(_pointer(b, address, stride, i), value.type.as_pointer())
-    b.store(value, pointer).align = 1
-
-
-def emit_splat(b: Any, scalar: Any, count: int = LANES) -> Any:
-    vector = ir.VectorType(scalar.type, count)
-    undefined = ir.Constant(vector, ir.Undefined)
-    one = b.insert_element(undefined, scalar, ir.Constant(I32, 0))
-    return b.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, count), None))
-
-
-def emit_shuffle(b: Any, x: Any, y: Any, lanes: list[int]) -> Any:
-    return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
-
-
-def emit_call(b: Any, name: str, result: Any, *args: Any) -> Any:
-    function = b.module.globals.get(name)
-    if function is None:
-        function = ir.Function(b.module, ir.FunctionType(result, [a.type for a in args]), name)
-    return b.call(function, args)
 
 
 def elementwise(emit: Callable[..., Any]) -> Any:
@@ -319,7 +275,7 @@ def store_f16(tc: Any, address: Any, x: Any) -> Any:
     """Write 16 floats as half precision, rounded to nearest even."""
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        emit_store(b, _to_f16(b, b.extract_value(args[1], 0)), args[0])
+        emit_store(b, emit_to_f16(b, b.extract_value(args[1], 0)), args[0])
         return ctx.get_dummy_value()
 
     return types.void(types.int64, F32x16), codegen
@@ -338,148 +294,3 @@ def store_rounded_i8(tc: Any, address: Any, x: Any) -> Any:
         return emit_call(b, "llvm.vector.reduce.add.v16i32", I32, q)
 
     return types.int32(types.int64, F32x16), codegen
-
-
-def emit_load_f16(b: Any, address: Any) -> Any:
-    return _from_f16(b, emit_load(b, V_I16, address))
-
-
-def _from_f16(b: Any, bits: Any) -> Any:
-    if target.current().has_f16:
-        return b.fpext(b.bitcast(bits, _V_F16), V_F32)
-    # Without F16C, LLVM's conversion calls a routine that a JIT does not find: integers do it.
-    h = b.zext(bits, V_I32)
-    shifted = b.shl(b.and_(h, constant(V_I32, 0x7FFF)), constant(V_I32, 13))
-    # Rebiasing the exponent by a product is exact for subnormals too; inf and nan keep theirs.
-    finite = b.bitcast(b.fmul(b.bitcast(shifted, V_F32), constant(V_F32, 2.0**112)), V_I32)
-    special = b.or_(shifted, constant(V_I32, 0x7F800000))
-    is_finite = b.icmp_unsigned("<", shifted, constant(V_I32, 0x7C00 << 13))
-    sign = b.shl(b.and_(h, constant(V_I32, 0x8000)), constant(V_I32, 16))
-    return b.bitcast(b.or_(b.select(is_finite, finite, special), sign), V_F32)
-
-
-def _to_f16(b: Any, x: Any) -> Any:
-    if target.current().has_f16:
-        return b.bitcast(b.fptrunc(x, _V_F16), V_I16)
-    c = lambda value: constant(V_I32, value)  # noqa: E731
-    bits = b.bitcast(x, V_I32)
-    magnitude = b.and_(bits, c(0x7FFFFFFF))
-    # Subnormal results: adding 0.5 makes the FPU round at the right bit.
-    half = c(126 << 23)
-    shifted = b.fadd(b.bitcast(magnitude, V_F32), b.bitcast(half, V_F32))
-    subnormal = b.sub(b.bitcast(shifted, V_I32), half)
-    # Normal results: rebias, then round half to even by adding just below half, plus the odd bit.
-    odd = b.and_(b.lshr(magnitude, c(13)), c(1))
-    rebiased = b.add(b.add(magnitude, c(((15 - 127) << 23) + 0xFFF)), odd)
-    normal = b.lshr(rebiased, c(13))
-    result = b.select(b.icmp_unsigned("<", magnitude, c(113 << 23)), subnormal, normal)
-    result = b.select(b.icmp_unsigned(">=", magnitude, c(143 << 23)), c(0x7C00), result)
-    result = b.select(b.icmp_unsigned(">", magnitude, c(255 << 23)), c(0x7E00), result)
-    sign = b.lshr(b.and_(bits, c(-(2**31))), c(16))
-    return b.trunc(b.or_(result, sign), V_I16)
-
-
-# --- scalars ----------------------------------------------------------------------------------
-
-
-def _scalar_load(llvm_type: Any, numba_type: Any) -> Any:
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        return emit_load(b, llvm_type, args[0])
-
-    return numba_type(types.int64), codegen
-
-
-def _scalar_store(numba_type: Any) -> Any:
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        emit_store(b, args[1], args[0])
-        return ctx.get_dummy_value()
-
-    return types.void(types.int64, numba_type), codegen
-
-
-@intrinsic
-def get_f32(tc: Any, address: Any) -> Any:
-    """The float at an address."""
-    return _scalar_load(F32, types.float32)
-
-
-@intrinsic
-def get_f16(tc: Any, address: Any) -> Any:
-    """The half-precision float at an address, widened."""
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        if target.current().has_f16:
-            return b.fpext(emit_load(b, F16, args[0]), F32)
-        wide = _from_f16(b, emit_splat(b, emit_load(b, I16, args[0])))
-        return b.extract_element(wide, ir.Constant(I32, 0))
-
-    return types.float32(types.int64), codegen
-
-
-@intrinsic
-def put_f16(tc: Any, address: Any, x: Any) -> Any:
-    """Write a float as half precision, rounded to nearest even."""
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        if target.current().has_f16:
-            narrow = b.fptrunc(args[1], F16)
-        else:
-            narrow = b.extract_element(_to_f16(b, emit_splat(b, args[1])), ir.Constant(I32, 0))
-        emit_store(b, narrow, args[0])
-        return ctx.get_dummy_value()
-
-    return types.void(types.int64, types.float32), codegen
-
-
-@intrinsic
-def get_i32(tc: Any, address: Any) -> Any:
-    """The 32-bit integer at an address."""
-    return _scalar_load(I32, types.int32)
-
-
-@intrinsic
-def get_i64(tc: Any, address: Any) -> Any:
-    """The 64-bit integer at an address."""
-    return _scalar_load(I64, types.int64)
-
-
-@intrinsic
-def get_u8(tc: Any, address: Any) -> Any:
-    """The byte at an address."""
-    return _scalar_load(I8, types.uint8)
-
-
-@intrinsic
-def get_u16(tc: Any, address: Any) -> Any:
-    """The 16-bit unsigned integer at an address."""
-    return _scalar_load(I16, types.uint16)
-
-
-@intrinsic
-def put_f32(tc: Any, address: Any, x: Any) -> Any:
-    """Write a float."""
-    return _scalar_store(types.float32)
-
-
-@intrinsic
-def put_i32(tc: Any, address: Any, x: Any) -> Any:
-    """Write a 32-bit integer."""
-    return _scalar_store(types.int32)
-
-
-@intrinsic
-def put_i64(tc: Any, address: Any, x: Any) -> Any:
-    """Write a 64-bit integer."""
-    return _scalar_store(types.int64)
-
-
-@intrinsic
-def put_u16(tc: Any, address: Any, x: Any) -> Any:
-    """Write a 16-bit unsigned integer."""
-    return _scalar_store(types.uint16)
-
-
-@intrinsic
-def put_u8(tc: Any, address: Any, x: Any) -> Any:
-    """Write a byte."""
-    return _scalar_store(types.uint8)

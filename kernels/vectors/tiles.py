@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from halfbyte.kernels.vectors.simd import (
+from halfbyte.kernels.vectors.emit import (
     F32,
     I8,
     I16,
@@ -21,7 +21,6 @@ from halfbyte.kernels.vectors.simd import (
     V_F32,
     V_I16,
     V_I32,
-    Tile,
     constant,
     emit_call,
     emit_load,
@@ -31,6 +30,7 @@ from halfbyte.kernels.vectors.simd import (
     pack,
     unpack,
 )
+from halfbyte.kernels.vectors.simd import Tile
 
 
 @intrinsic(prefer_literal=True)

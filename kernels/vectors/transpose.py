@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from halfbyte.kernels.vectors.simd import (
+from halfbyte.kernels.vectors.emit import (
     F32,
     I8,
     LANES,

@@ -23,7 +23,9 @@ from halfbyte.families.stages import Attend, Embed, FeedForward, Norm, Project, 
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
-from halfbyte.kernels.layouts.panels import lookup_kernel, n_panels, pack_kernel
+from halfbyte.kernels.layouts.lookup import lookup_kernel
+from halfbyte.kernels.layouts.packing import pack_kernel
+from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.pool import run_job, serve
 from halfbyte.kernels.products.matmul import (
     VECTORS,

@@ -17,9 +17,10 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import OUTPUT, ROPE_FREQS
 from halfbyte.gguf.file import GGUFFile, TensorInfo
-from halfbyte.kernels.formats.block_format import FORMATS
+from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.layouts.activations import padded
-from halfbyte.kernels.layouts.panels import PANEL_FORMATS, PanelFormat, pack
+from halfbyte.kernels.layouts.packing import pack
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS, PanelFormat
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import dequantize
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.gguf.metadata import Cursor, Metadata, read_metadata
-from halfbyte.kernels.formats.block_format import BY_GGML_ID, FORMATS, BlockFormat
+from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.kernels.formats.registry import BY_GGML_ID, FORMATS
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)

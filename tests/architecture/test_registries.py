@@ -16,7 +16,8 @@ from halfbyte.cli import main
 from halfbyte.converting.recipe import RECIPES
 from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.families.registry import BY_MODEL_TYPE, FAMILIES
-from halfbyte.kernels.formats.block_format import BY_GGML_ID, FORMATS, BlockFormat
+from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.kernels.formats.registry import BY_GGML_ID, FORMATS
 
 MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 

@@ -13,7 +13,7 @@ from halfbyte.conversion import convert
 from halfbyte.converting import encode
 from halfbyte.converting.writer import Planned, Writer
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.kernels.formats.block_format import FORMATS
+from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.quality.figures import tensors_sha256
 
 PLAN = (

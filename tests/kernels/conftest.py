@@ -101,7 +101,8 @@ def as_kernel() -> Callable[[Callable[..., None]], Kernel]:
 
     def make(function: Callable[..., None]) -> Kernel:
         if function not in made:
-            constants = [cell.cell_contents for cell in function.__closure__ or ()]
+            cells = [cell.cell_contents for cell in function.__closure__ or ()]
+            constants = [getattr(value, "__qualname__", value) for value in cells]
             text = f"{inspect.getsource(function)}{constants}"
             name = f"{function.__name__}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
             made[function] = Kernel(function, len(inspect.signature(function).parameters), name)

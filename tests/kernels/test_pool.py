@@ -18,7 +18,7 @@ import pytest
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.pool import JOB, Pool, finish, is_current, share, take
 from halfbyte.kernels.vectors.atomics import atomic_add, atomic_get, pause
-from halfbyte.kernels.vectors.simd import get_i64
+from halfbyte.kernels.vectors.scalars import get_i64
 
 AsKernel = Callable[[Callable[..., None]], Kernel]
 

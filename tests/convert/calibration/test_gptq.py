@@ -11,7 +11,10 @@ import pytest
 
 from halfbyte.converting.calibration.gptq import Hessian, calibrate, calibrate_model, inverse_factor
 from halfbyte.converting.sources.source import FolderSource, open_source
-from halfbyte.kernels.formats.block_format import F16, FORMATS, Q8_0, BlockFormat
+from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.kernels.formats.floats import F16
+from halfbyte.kernels.formats.registry import FORMATS
+from halfbyte.kernels.formats.small import Q8_0
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
 from halfbyte.quality.distance import measure

@@ -19,7 +19,7 @@ from numba.core.codegen import JITCodeLibrary
 from halfbyte.kernels.compiler import jit, target
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS
-from halfbyte.kernels.vectors.simd import put_i32
+from halfbyte.kernels.vectors.scalars import put_i32
 
 RunPython = Callable[..., str]
 
@@ -233,16 +233,21 @@ import sys
 from pathlib import Path
 from halfbyte.kernels import pool, step
 from halfbyte.kernels.compiler import jit, target
-from halfbyte.kernels.layouts import panels
+from halfbyte.kernels.layouts import lookup, packing
+from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.products import matmul
+from halfbyte.kernels.quantizers.dequantize import dequantizer
+from halfbyte.kernels.quantizers.quantize import quantizer
 from halfbyte.kernels.stages import attention, rope
 target.force(sys.argv[1])
 jit.set_cache_root(Path(sys.argv[2]))
 names = sys.argv[3].split(",")
 kernels = [pool.serve, step.step] if "F16" in names else [pool.serve]
 for name in names:
-    kernels += [panels.pack_kernel(name), panels.lookup_kernel(name)]
+    kernels += [packing.pack_kernel(name), lookup.lookup_kernel(name)]
     kernels += [matmul.matmul_kernel(name, way) for way in matmul.ways(name)]
+    if FORMATS[name].is_quantized:
+        kernels += [dequantizer(FORMATS[name]), quantizer(FORMATS[name])]
 for head in [("f16", 64, 64, 3), ("f32", 18, 32, 2)] if "F16" in names else []:
     kernels += [attention.attention_kernel(*head), rope.rope_append_kernel(*head)]
 assert len({k.name for k in kernels}) == len(kernels)

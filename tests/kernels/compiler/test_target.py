@@ -12,7 +12,8 @@ from llvmlite import ir
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.target import ISAS, Isa, IsaError
 from halfbyte.kernels.products import dots
-from halfbyte.kernels.vectors import simd
+from halfbyte.kernels.vectors import emit
+from halfbyte.kernels.vectors.simd import Tile
 
 RunPython = Callable[..., str]
 
@@ -169,9 +170,9 @@ def emit_assembly() -> Callable[[str, str, str, ir.Module], str]:
 def _dot_module(isa: Isa, signed: bool, monkeypatch: pytest.MonkeyPatch) -> ir.Module:
     """A function of (sums, codes, address of 4 bytes) that adds one dot product."""
     monkeypatch.setattr(target, "current", lambda: isa)
-    sums, codes = (simd.Tile(kind, 1).vector for kind in ("i32", "i8"))
+    sums, codes = (Tile(kind, 1).vector for kind in ("i32", "i8"))
     module = ir.Module("dot")
-    function = ir.Function(module, ir.FunctionType(sums, [sums, codes, simd.I64]), "one_dot")
+    function = ir.Function(module, ir.FunctionType(sums, [sums, codes, emit.I64]), "one_dot")
     builder = ir.IRBuilder(function.append_basic_block())
     total, code, x = function.args
     found = [total]
@@ -216,12 +217,12 @@ def test_halves_convert_in_one_instruction_each_where_there_is_one(
         isa = next(isa for isa in ISAS if isa.name == name)
         monkeypatch.setattr(target, "current", lambda isa=isa: isa)
         module = ir.Module("halves")
-        kind = ir.FunctionType(ir.VoidType(), [simd.I64, simd.I64])
+        kind = ir.FunctionType(ir.VoidType(), [emit.I64, emit.I64])
         function = ir.Function(module, kind, "there_and_back")
         builder = ir.IRBuilder(function.append_basic_block())
-        wide = simd.emit_load_f16(builder, function.args[0])
+        wide = emit.emit_load_f16(builder, function.args[0])
         wide = builder.fadd(wide, wide)
-        simd.emit_store(builder, simd._to_f16(builder, wide), function.args[1])
+        emit.emit_store(builder, emit.emit_to_f16(builder, wide), function.args[1])
         builder.ret_void()
         text = emit_assembly(triple, cpu, "", module)
         assert all(re.search(p, text) for p in patterns), text

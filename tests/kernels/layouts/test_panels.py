@@ -8,15 +8,9 @@ import gguf
 import numpy as np
 import pytest
 
-from halfbyte.kernels.layouts.panels import (
-    PANEL_FORMATS,
-    ROWS,
-    STRIP_ROWS,
-    PanelFormat,
-    lookup_kernel,
-    n_panels,
-    pack,
-)
+from halfbyte.kernels.layouts.lookup import lookup_kernel
+from halfbyte.kernels.layouts.packing import pack
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS, ROWS, STRIP_ROWS, PanelFormat, n_panels
 from halfbyte.kernels.pool import Pool
 
 Call = Callable[..., None]

@@ -9,7 +9,8 @@ import gguf
 import numpy as np
 import pytest
 
-from halfbyte.kernels.layouts.panels import PANEL_FORMATS, n_panels, pack
+from halfbyte.kernels.layouts.packing import pack
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS, n_panels
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.products.matmul import NARROW, matmul_kernel, tile_tokens, ways
 

@@ -6,7 +6,8 @@ import gguf
 import numpy as np
 import pytest
 
-from halfbyte.kernels.formats.block_format import FORMATS, Q8_0
+from halfbyte.kernels.formats.registry import FORMATS
+from halfbyte.kernels.formats.small import Q8_0
 from halfbyte.kernels.quantizers.grids import SUPPORTED, join_grids, read_grid, write_grid
 
 N = 512
@@ -43,13 +44,13 @@ def test_new_codes_and_numbers_are_written(name: str) -> None:
     rows = random_rows(name)
     grid = read_grid(rows, FORMATS[name])
     rng = np.random.default_rng(4)
-    grid.codes = rng.integers(0, grid.max_code + 1, grid.codes.shape).astype(np.uint8)
+    grid.codes = rng.integers(0, grid.format.max_code + 1, grid.codes.shape).astype(np.uint8)
     grid.d *= 2
     grid.m *= 4
     written = write_grid(grid)
     assert (written != rows).any() and (rows == random_rows(name)).all()
     assert (dequantized(name, written) == grid.weights()).all()
-    assert int(grid.codes.max()) == grid.max_code == 2 ** (5 if "5" in name else 4) - 1
+    assert int(grid.codes.max()) == grid.format.max_code == 2 ** (5 if "5" in name else 4) - 1
 
 
 def test_directions_are_what_the_weights_change_by(name: str) -> None:
@@ -60,7 +61,7 @@ def test_directions_are_what_the_weights_change_by(name: str) -> None:
     grid.d[:, 1] += 0.5
     grid.m[:, 1] += 0.25
     expected = before.copy()
-    expected[:, size : 2 * size] += 0.5 * a + (0.25 * b if grid.has_minimum else 0)
+    expected[:, size : 2 * size] += 0.5 * a + (0.25 * b if grid.format.addend else 0)
     np.testing.assert_allclose(grid.weights(), expected, atol=1e-3)
 
 

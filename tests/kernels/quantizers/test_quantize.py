@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from halfbyte.kernels.formats.block_format import FORMATS
+from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize, quantizer
 
 F32 = np.ndarray

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from halfbyte.kernels.vectors import simd
+from halfbyte.kernels.vectors import scalars, simd
 
 Call = Callable[..., None]
 
@@ -154,10 +154,10 @@ def test_keep_first(call: Call, n: int) -> None:
 def reductions(x, sums, tops, firsts, splats, n):
     for i in range(n):
         v = simd.load(x + 64 * i)
-        simd.put_f32(sums + 4 * i, simd.sum_lanes(v))
-        simd.put_f32(tops + 4 * i, simd.max_lanes(v))
-        simd.put_f32(firsts + 4 * i, simd.first_lane(v))
-        simd.store(splats + 64 * i, simd.splat(simd.get_f32(x + 64 * i + 4)))
+        scalars.put_f32(sums + 4 * i, simd.sum_lanes(v))
+        scalars.put_f32(tops + 4 * i, simd.max_lanes(v))
+        scalars.put_f32(firsts + 4 * i, simd.first_lane(v))
+        simd.store(splats + 64 * i, simd.splat(scalars.get_f32(x + 64 * i + 4)))
 
 
 def test_reductions_have_their_fixed_order(call: Call, naive: ModuleType) -> None:
@@ -192,7 +192,7 @@ def _loader(name: str, nbytes: int) -> Callable[..., None]:
 
 def half_scalars(source, out, n):
     for i in range(n):
-        simd.put_f32(out + 4 * i, simd.get_f16(source + 2 * i))
+        scalars.put_f32(out + 4 * i, scalars.get_f16(source + 2 * i))
 
 
 def test_all_halves_are_widened_exactly(call: Call) -> None:
@@ -210,7 +210,7 @@ def store_half(x, out, n):
 
 def put_half(x, out, n):
     for i in range(n):
-        simd.put_f16(out + 2 * i, simd.get_f32(x + 4 * i))
+        scalars.put_f16(out + 2 * i, scalars.get_f32(x + 4 * i))
 
 
 def _floats_to_narrow() -> np.ndarray:
@@ -248,7 +248,7 @@ def test_all_bfloat16_numbers_are_widened_exactly(call: Call) -> None:
 
 def round_bytes(x, out, sums, n):
     for i in range(n):
-        simd.put_i32(sums + 4 * i, simd.store_rounded_i8(out + 16 * i, simd.load(x + 64 * i)))
+        scalars.put_i32(sums + 4 * i, simd.store_rounded_i8(out + 16 * i, simd.load(x + 64 * i)))
 
 
 def test_bytes_are_rounded_half_to_even(call: Call) -> None:
@@ -261,26 +261,3 @@ def test_bytes_are_rounded_half_to_even(call: Call) -> None:
     call(round_bytes, x, out, sums, len(x))
     assert (out == np.rint(x)).all()
     assert (sums == out.sum(1, dtype=np.int32)).all()
-
-
-def scalars(source, out):
-    simd.put_f32(out, simd.get_f32(source))
-    simd.put_i32(out + 4, simd.get_i32(source + 5))
-    simd.put_i32(out + 8, np.int32(simd.get_u8(source + 7)))
-    simd.put_i32(out + 12, np.int32(simd.get_u16(source + 9)))
-    simd.put_u16(out + 16, simd.get_u16(source + 11))
-    simd.put_i32(out + 18, np.int32(simd.get_i64(source + 3) >> 32))
-
-
-def test_scalars_at_odd_addresses(call: Call) -> None:
-    source = np.random.default_rng(9).integers(128, 256, 24).astype(np.uint8)
-    source[:4] = np.frombuffer(np.float32(1.25).tobytes(), np.uint8)
-    out = np.zeros(24, np.uint8)
-    call(scalars, source, out)
-    raw, got = source.tobytes(), out.tobytes()
-    assert got[:4] == raw[:4]
-    assert got[4:8] == raw[5:9]
-    assert int.from_bytes(got[8:12], "little") == raw[7]
-    assert int.from_bytes(got[12:16], "little") == int.from_bytes(raw[9:11], "little")
-    assert got[16:18] == raw[11:13]
-    assert got[18:22] == raw[7:11]

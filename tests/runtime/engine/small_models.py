@@ -23,7 +23,8 @@ from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import ROPE_FREQS
 from halfbyte.kernels.layouts.activations import padded
-from halfbyte.kernels.layouts.panels import PANEL_FORMATS, pack
+from halfbyte.kernels.layouts.packing import pack
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS
 from halfbyte.kernels.pool import Pool
 
 F64 = NDArray[np.float64]

@@ -16,7 +16,8 @@ from halfbyte.engine.weights import ModelWeights, load_weights
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.kernels.layouts.panels import lookup_kernel, n_panels
+from halfbyte.kernels.layouts.lookup import lookup_kernel
+from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.pool import Pool
 
 Tensors = dict[str, tuple[np.ndarray, gguf.GGMLQuantizationType]]

@@ -1,0 +1,195 @@
+"""Weight matrices of a file to packed panels (panels.py): a job, parallel over panels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.kernels.compiler.jit import Kernel, device
+from halfbyte.kernels.formats.codes import code_planes, get_integer, get_word, sub_integers
+from halfbyte.kernels.formats.floats import F16
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS, UNIT, PanelFormat, n_panels
+from halfbyte.kernels.pool import Pool, finish, is_current, share, take
+from halfbyte.kernels.vectors.atomics import atomic_put
+from halfbyte.kernels.vectors.scalars import (
+    get_i32,
+    get_i64,
+    get_u16,
+    put_i32,
+    put_u8,
+    put_u16,
+)
+
+_F16_EXPONENT = np.uint16(F16.exponent)
+
+
+def pack(
+    pool: Pool, rows: NDArray[np.uint8], fmt: PanelFormat, n_inputs: int, out: NDArray[np.uint8]
+) -> None:
+    """Pack a matrix given as its bytes in the file.
+
+    Args:
+        pool: threads that do the work.
+        rows: uint8 (n_rows, row bytes), C-contiguous, in the block format `fmt.source`.
+        fmt: what to pack into.
+        n_inputs: logical row length.
+        out: uint8, `fmt.nbytes(n_rows, n_inputs)` bytes, overwritten.
+
+    Raises:
+        ValueError: a shape or layout is not as stated, or a number is NaN or infinite.
+    """
+    n_rows, nbytes = rows.shape
+    if n_rows == 0:
+        raise ValueError("pack: a matrix without rows")
+    if nbytes != fmt.source.row_nbytes(n_inputs) or not rows.flags.c_contiguous:
+        raise ValueError(f"pack: rows of {nbytes} bytes are not {n_inputs} inputs of {fmt.name}")
+    if out.nbytes != fmt.nbytes(n_rows, n_inputs) or not out.flags.c_contiguous:
+        raise ValueError(f"pack: {out.nbytes} bytes do not hold {n_rows} x {n_inputs} {fmt.name}")
+    bad = np.zeros(1, np.int64)
+    args = [rows.ctypes.data, n_rows, fmt.n_units(n_inputs), out.ctypes.data, n_panels(n_rows),
+            bad.ctypes.data]  # fmt: skip
+    pool.run(pack_kernel(fmt.name), np.array(args, np.int64))
+    if bad[0]:
+        raise ValueError("NaN or infinite numbers")
+
+
+@cache
+def pack_kernel(name: str) -> Kernel:
+    """The job that packs a format: (pool, first stage, args, thread)."""
+    fmt = PANEL_FORMATS[name]
+    if not fmt.is_quantized:
+        return Kernel(_floats(fmt.source.block_nbytes, fmt.source.exponent), 4, f"pack_{name}")
+    return Kernel(_blocks(fmt), 4, f"pack_{name}")
+
+
+@device
+def _pack_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, block, unit, out):
+    """A unit's codes of one row, to its lane of the unit's vectors."""
+    if LOW == 8:
+        for g in range(8):
+            put_i32(out + 64 * g, get_word(LOW_PLANE, block, unit, g))
+    elif LOW == 4:
+        for j in range(4):
+            high = get_word(LOW_PLANE, block, unit, 4 + j) << np.int32(4)
+            put_i32(out + 64 * j, get_word(LOW_PLANE, block, unit, j) | high)
+    else:
+        _pack_crumbs(LOW_PLANE, block, unit, out)
+    if HIGH == 1:
+        word = np.int32(0)
+        for g in range(8):
+            word |= get_word(HIGH_PLANE, block, unit, g) << np.int32(g)
+        put_i32(out + 64 * LOW, word)
+    elif HIGH == 2:
+        _pack_crumbs(HIGH_PLANE, block, unit, out + 64 * LOW)
+
+
+@device
+def _pack_crumbs(PLANE, block, unit, out):
+    """A plane of 2 bits."""
+    for j in range(2):
+        word = np.int32(0)
+        for g in range(4):
+            word |= get_word(PLANE, block, unit, 4 * j + g) << np.int32(2 * g)
+        put_i32(out + 64 * j, word)
+
+
+@device
+def _pack_integers(SCALE_AT, SCALE, SHARED_AT, MINIMUM_AT, MINIMUM, N_SUBS, block, scales,
+                   minima):  # fmt: skip
+    """A block's integer scales of one row, with minima that share their bytes or have their own."""
+    for sub in range(N_SUBS):
+        byte = get_integer(SCALE_AT, SCALE, block, sub)
+        if SHARED_AT is not None:
+            byte |= get_integer(SHARED_AT, MINIMUM, block, sub) << 4
+        put_u8(scales + 16 * sub, np.uint8(byte))
+        if MINIMUM_AT is not None:
+            put_u8(minima + 16 * sub, np.uint8(get_integer(MINIMUM_AT, MINIMUM, block, sub)))
+
+
+@device
+def _pack_half(source, to, sign, inside, bad):
+    """A half-precision number, its sign bit turned by `sign`; NaN and infinity are reported."""
+    bits = get_u16(source)
+    if bits & _F16_EXPONENT == _F16_EXPONENT:
+        atomic_put(bad, 1)
+    put_u16(to, bits ^ np.uint16(sign) if inside else np.uint16(0))
+
+
+def _blocks(fmt: PanelFormat) -> Callable[..., None]:
+    source, IS_SUPER, HAS_MINIMA = fmt.source, fmt.is_super, fmt.has_minima
+    LOW, HIGH, BITS, NBYTES = source.low, source.high, source.bits, source.block_nbytes
+    UNITS, N_SUBS = source.block_size // UNIT, source.block_size // UNIT * fmt.n_subs
+    LOW_PLANE, HIGH_PLANE = code_planes(source)
+    SCALES, MINIMA, D, DMIN, _ = fmt.parts
+    FACTOR, ADDEND = (D, DMIN) if IS_SUPER else (SCALES, MINIMA)
+    SIGN = 0x8000 if IS_SUPER else 0
+    D_AT, M_AT = source.at("d"), source.at(source.addend) if source.addend else 0
+    (SCALE_AT, SCALE), (MINIMUM_AT, MINIMUM) = sub_integers(source)
+    SHARED_AT, OWN_AT = (MINIMUM_AT, None) if fmt.shares_bytes else (None, MINIMUM_AT)
+
+    def run(pool, first, args, thread):
+        src, n_rows, n_units = get_i64(args), get_i64(args + 8), get_i64(args + 16)
+        dst, n_panels, bad = get_i64(args + 24), get_i64(args + 32), get_i64(args + 40)
+        if not is_current(pool, first):
+            return
+        n, n_blocks = n_panels * n_units, n_units // UNITS
+        n_chunks = min(n_panels, 1024)
+        chunk = take(pool, first, n_chunks)
+        while chunk >= 0:
+            begin, end = share(chunk, n_chunks, n_panels), share(chunk + 1, n_chunks, n_panels)
+            for at in range(begin * n_blocks, end * n_blocks):
+                panel, i = at // n_blocks, at % n_blocks
+                for r in range(16):
+                    inside = panel * 16 + r < n_rows  # padding has the scale 0
+                    row = panel * 16 + r if inside else 0
+                    block = src + (row * n_blocks + i) * NBYTES
+                    _pack_half(block + D_AT, dst + n * FACTOR + at * 32 + 2 * r, 0, inside, bad)
+                    if HAS_MINIMA:
+                        _pack_half(block + M_AT, dst + n * ADDEND + at * 32 + 2 * r, SIGN, inside,
+                                   bad)  # fmt: skip
+                    if IS_SUPER:
+                        scales, minima = dst + n * SCALES + at * N_SUBS * 16, dst + n * MINIMA
+                        _pack_integers(SCALE_AT, SCALE, SHARED_AT, OWN_AT, MINIMUM, N_SUBS, block,
+                                       scales + r, minima + at * N_SUBS * 16 + r)  # fmt: skip
+                    for unit in range(UNITS):
+                        _pack_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, block, unit,
+                                    dst + (at * UNITS + unit) * BITS * 64 + 4 * r)  # fmt: skip
+            finish(pool, first, n_chunks)
+            chunk = take(pool, first, n_chunks)
+
+    return run
+
+
+def _floats(SIZE: int, EXPONENT: int) -> Callable[..., None]:
+    def run(pool, first, args, thread):
+        src, n_rows, n_units = get_i64(args), get_i64(args + 8), get_i64(args + 16)
+        dst, n_panels, bad = get_i64(args + 24), get_i64(args + 32), get_i64(args + 40)
+        if not is_current(pool, first):
+            return
+        n_chunks = min(n_panels, 1024)
+        chunk = take(pool, first, n_chunks)
+        while chunk >= 0:
+            for panel in range(
+                share(chunk, n_chunks, n_panels), share(chunk + 1, n_chunks, n_panels)
+            ):
+                for r in range(16):
+                    row = panel * 16 + r
+                    inside = row < n_rows
+                    for k in range(n_units):
+                        source = src + ((row if inside else 0) * n_units + k) * SIZE
+                        to = dst + ((panel * n_units + k) * 16 + r) * SIZE
+                        if SIZE == 4:
+                            bits = np.int64(get_i32(source))
+                            put_i32(to, np.int32(bits) if inside else np.int32(0))
+                        else:
+                            bits = np.int64(get_u16(source))
+                            put_u16(to, np.uint16(bits) if inside else np.uint16(0))
+                        if bits & EXPONENT == EXPONENT:
+                            atomic_put(bad, 1)
+            finish(pool, first, n_chunks)
+            chunk = take(pool, first, n_chunks)
+
+    return run

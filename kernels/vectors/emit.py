@@ -1,0 +1,113 @@
+"""LLVM code of vectors: what the intrinsics of simd.py, tiles.py and others are put together from.
+
+Addresses are 64-bit integers, strides and offsets are bytes, loads and stores need no alignment.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from halfbyte.kernels.compiler import target
+
+I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
+F16, F32 = ir.HalfType(), ir.FloatType()
+LANES = 16
+V_F32, V_I32, V_I16, V_F16 = (ir.VectorType(element, LANES) for element in (F32, I32, I16, F16))
+
+
+def constant(vector: ir.VectorType, value: float) -> ir.Constant:
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def unpack(b: Any, tile: Any) -> list[Any]:
+    return [b.extract_value(tile, i) for i in range(tile.type.count)]
+
+
+def pack(b: Any, vectors: list[Any]) -> Any:
+    tile = ir.Constant(ir.ArrayType(vectors[0].type, len(vectors)), ir.Undefined)
+    for i, vector in enumerate(vectors):
+        tile = b.insert_value(tile, vector, i)
+    return tile
+
+
+def emit_pointer(b: Any, address: Any) -> Any:
+    return b.inttoptr(address, ir.PointerType())
+
+
+def _pointer(b: Any, address: Any, stride: Any = None, i: int = 0) -> Any:
+    if i:
+        address = b.add(address, b.mul(stride, ir.Constant(I64, i)))
+    return emit_pointer(b, address)
+
+
+def emit_load(b: Any, llvm_type: Any, address: Any, stride: Any = None, i: int = 0) -> Any:
+    value = b.load(_pointer(b, address, stride, i), typ=llvm_type)
+    value.align = 1
+    return value
+
+
+def emit_store(b: Any, value: Any, address: Any, stride: Any = None, i: int = 0) -> None:
+    pointer = b.bitcast(_pointer(b, address, stride, i), value.type.as_pointer())
+    b.store(value, pointer).align = 1
+
+
+def emit_splat(b: Any, scalar: Any, count: int = LANES) -> Any:
+    vector = ir.VectorType(scalar.type, count)
+    undefined = ir.Constant(vector, ir.Undefined)
+    one = b.insert_element(undefined, scalar, ir.Constant(I32, 0))
+    return b.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, count), None))
+
+
+def emit_shuffle(b: Any, x: Any, y: Any, lanes: list[int]) -> Any:
+    return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
+
+
+def emit_call(b: Any, name: str, result: Any, *args: Any) -> Any:
+    function = b.module.globals.get(name)
+    if function is None:
+        function = ir.Function(b.module, ir.FunctionType(result, [a.type for a in args]), name)
+    return b.call(function, args)
+
+
+# --- half precision ---------------------------------------------------------------------------
+
+
+def emit_load_f16(b: Any, address: Any) -> Any:
+    return emit_from_f16(b, emit_load(b, V_I16, address))
+
+
+def emit_from_f16(b: Any, bits: Any) -> Any:
+    if target.current().has_f16:
+        return b.fpext(b.bitcast(bits, V_F16), V_F32)
+    # Without F16C, LLVM's conversion calls a routine that a JIT does not find: integers do it.
+    h = b.zext(bits, V_I32)
+    shifted = b.shl(b.and_(h, constant(V_I32, 0x7FFF)), constant(V_I32, 13))
+    # Rebiasing the exponent by a product is exact for subnormals too; inf and nan keep theirs.
+    finite = b.bitcast(b.fmul(b.bitcast(shifted, V_F32), constant(V_F32, 2.0**112)), V_I32)
+    special = b.or_(shifted, constant(V_I32, 0x7F800000))
+    is_finite = b.icmp_unsigned("<", shifted, constant(V_I32, 0x7C00 << 13))
+    sign = b.shl(b.and_(h, constant(V_I32, 0x8000)), constant(V_I32, 16))
+    return b.bitcast(b.or_(b.select(is_finite, finite, special), sign), V_F32)
+
+
+def emit_to_f16(b: Any, x: Any) -> Any:
+    if target.current().has_f16:
+        return b.bitcast(b.fptrunc(x, V_F16), V_I16)
+    c = lambda value: constant(V_I32, value)  # noqa: E731
+    bits = b.bitcast(x, V_I32)
+    magnitude = b.and_(bits, c(0x7FFFFFFF))
+    # Subnormal results: adding 0.5 makes the FPU round at the right bit.
+    half = c(126 << 23)
+    shifted = b.fadd(b.bitcast(magnitude, V_F32), b.bitcast(half, V_F32))
+    subnormal = b.sub(b.bitcast(shifted, V_I32), half)
+    # Normal results: rebias, then round half to even by adding just below half, plus the odd bit.
+    odd = b.and_(b.lshr(magnitude, c(13)), c(1))
+    rebiased = b.add(b.add(magnitude, c(((15 - 127) << 23) + 0xFFF)), odd)
+    normal = b.lshr(rebiased, c(13))
+    result = b.select(b.icmp_unsigned("<", magnitude, c(113 << 23)), subnormal, normal)
+    result = b.select(b.icmp_unsigned(">=", magnitude, c(143 << 23)), c(0x7C00), result)
+    result = b.select(b.icmp_unsigned(">", magnitude, c(255 << 23)), c(0x7E00), result)
+    sign = b.lshr(b.and_(bits, c(-(2**31))), c(16))
+    return b.trunc(b.or_(result, sign), V_I16)
