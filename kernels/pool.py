@@ -141,7 +141,7 @@ def run_job(pool, function, args, n_args):
     first = atomic_get(pool + TICKET)
     atomic_put(pool + FUNCTION, function)
     for i in range(n_args):
-        atomic_put(pool + ARGS + 8 * i, get_i64(args + 8 * i))
+        atomic_put(pool + ARGS + 8 * i, get_i64(8 * i + args))
     atomic_put(pool + JOB, 2 * first)
     call_job(function, pool, first, pool + ARGS, 0)
     atomic_put(pool + JOB, 2 * first + 1)

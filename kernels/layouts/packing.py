@@ -22,7 +22,9 @@ from halfbyte.kernels.vectors.scalars import (
     put_u8,
     put_u16,
 )
+from halfbyte.kernels.vectors.words import words
 
+_ARGS = words("src n_rows n_units dst n_panels bad")
 _F16_EXPONENT = np.uint16(F16.exponent)
 
 
@@ -131,8 +133,9 @@ def _blocks(fmt: PanelFormat) -> Callable[..., None]:
     SHARED_AT, OWN_AT = (MINIMUM_AT, None) if fmt.shares_bytes else (None, MINIMUM_AT)
 
     def run(pool, first, args, thread):
-        src, n_rows, n_units = get_i64(args), get_i64(args + 8), get_i64(args + 16)
-        dst, n_panels, bad = get_i64(args + 24), get_i64(args + 32), get_i64(args + 40)
+        src, n_rows = get_i64(args + _ARGS.src), get_i64(args + _ARGS.n_rows)
+        n_units, dst = get_i64(args + _ARGS.n_units), get_i64(args + _ARGS.dst)
+        n_panels, bad = get_i64(args + _ARGS.n_panels), get_i64(args + _ARGS.bad)
         if not is_current(pool, first):
             return
         n, n_blocks = n_panels * n_units, n_units // UNITS
@@ -165,8 +168,9 @@ def _blocks(fmt: PanelFormat) -> Callable[..., None]:
 
 def _floats(SIZE: int, EXPONENT: int) -> Callable[..., None]:
     def run(pool, first, args, thread):
-        src, n_rows, n_units = get_i64(args), get_i64(args + 8), get_i64(args + 16)
-        dst, n_panels, bad = get_i64(args + 24), get_i64(args + 32), get_i64(args + 40)
+        src, n_rows = get_i64(args + _ARGS.src), get_i64(args + _ARGS.n_rows)
+        n_units, dst = get_i64(args + _ARGS.n_units), get_i64(args + _ARGS.dst)
+        n_panels, bad = get_i64(args + _ARGS.n_panels), get_i64(args + _ARGS.bad)
         if not is_current(pool, first):
             return
         n_chunks = min(n_panels, 1024)

@@ -10,14 +10,17 @@ from halfbyte.kernels.compiler.jit import kernel
 from halfbyte.kernels.pool import Pool, finish, is_current, share, take
 from halfbyte.kernels.vectors.scalars import get_i64, put_f32
 from halfbyte.kernels.vectors.simd import add, load, splat, sum_lanes
+from halfbyte.kernels.vectors.words import words
 
 _CHUNKS = 64
+_ARGS = words("memory n out")
 
 
 @kernel(4)
 def read_memory(pool, first, args, thread):
     """Job: read n bytes (a multiple of 64 * 256) once and leave a number that depends on all."""
-    memory, n, out = get_i64(args), get_i64(args + 8), get_i64(args + 16)
+    memory, n = get_i64(args + _ARGS.memory), get_i64(args + _ARGS.n)
+    out = get_i64(args + _ARGS.out)
     if not is_current(pool, first):
         return
     chunk = take(pool, first, _CHUNKS)

@@ -34,8 +34,10 @@ from halfbyte.kernels.vectors.emit import (
 from halfbyte.kernels.vectors.scalars import get_i64
 from halfbyte.kernels.vectors.simd import Tile
 from halfbyte.kernels.vectors.tiles import add_scaled, load_column, store_tile, zeros
+from halfbyte.kernels.vectors.words import words
 
 _CHUNKS = 64
+_ARGS = words("data n records out")
 _BLOCKS = 4  # of 32 inputs, around which the vectors' loop goes
 _PANELS, _TOKENS = 4, 4  # with 32 vector registers; with 16 of half the width, one panel
 _BLOCK_NBYTES = 8 * _PANELS * 64
@@ -124,7 +126,8 @@ def end_tiles(tc: Any, out: Any) -> Any:
 @kernel(4)
 def dots_in_tiles(pool, first, args, thread):
     """Job: AMX, n times 4 tiles for each chunk, whose first tile is left at `out`."""
-    data, n, out = get_i64(args), get_i64(args + 8), get_i64(args + 24)
+    data, n = get_i64(args + _ARGS.data), get_i64(args + _ARGS.n)
+    out = get_i64(args + _ARGS.out)
     if not is_current(pool, first):
         return
     chunk = take(pool, first, _CHUNKS)
@@ -140,9 +143,8 @@ def dots_in_tiles(pool, first, args, thread):
 
 def _dots_in_vectors(R: int, T: int) -> Any:
     def dots_in_vectors(pool, first, args, thread):
-        codes, n, records, out = (
-            get_i64(args), get_i64(args + 8), get_i64(args + 16), get_i64(args + 24)
-        )  # fmt: skip
+        codes, n = get_i64(args + _ARGS.data), get_i64(args + _ARGS.n)
+        records, out = get_i64(args + _ARGS.records), get_i64(args + _ARGS.out)
         if not is_current(pool, first):
             return
         chunk = take(pool, first, _CHUNKS)

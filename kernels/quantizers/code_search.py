@@ -21,11 +21,14 @@ from halfbyte.kernels.compiler.jit import device, kernel
 from halfbyte.kernels.pool import Pool, finish, is_current, share, take
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64, get_u8, put_f32, put_u8
 from halfbyte.kernels.vectors.simd import fma, load, splat, store
+from halfbyte.kernels.vectors.words import words
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 _LANES = 16
+_FEED = words("n_chunks n_rows n n_subs max_code w u steps offsets codes errors")
+_DESCEND = words("n_chunks n_rows n n_subs max_code n_passes gradient hessian steps codes")
 _CHUNKS_PER_THREAD = 16
 
 
@@ -120,10 +123,12 @@ def _feed_row(w, n, n_subs, max_code, u, steps, offsets, codes, errors):
 
 @kernel(4)
 def _feed(pool, first, args, thread):
-    n_chunks, n_rows, n = get_i64(args), get_i64(args + 8), get_i64(args + 16)
-    n_subs, max_code = get_i64(args + 24), get_i64(args + 32)
-    w, u, steps = get_i64(args + 40), get_i64(args + 48), get_i64(args + 56)
-    offsets, codes, errors = get_i64(args + 64), get_i64(args + 72), get_i64(args + 80)
+    n_chunks, n_rows = get_i64(args + _FEED.n_chunks), get_i64(args + _FEED.n_rows)
+    n, n_subs = get_i64(args + _FEED.n), get_i64(args + _FEED.n_subs)
+    max_code, w = get_i64(args + _FEED.max_code), get_i64(args + _FEED.w)
+    u, steps = get_i64(args + _FEED.u), get_i64(args + _FEED.steps)
+    offsets, codes = get_i64(args + _FEED.offsets), get_i64(args + _FEED.codes)
+    errors = get_i64(args + _FEED.errors)
     if not is_current(pool, first):
         return
     chunk = take(pool, first, n_chunks)
@@ -158,10 +163,11 @@ def _descend_row(gradient, n, n_subs, max_code, hessian, steps, codes):
 
 @kernel(4)
 def _descend(pool, first, args, thread):
-    n_chunks, n_rows, n = get_i64(args), get_i64(args + 8), get_i64(args + 16)
-    n_subs, max_code, n_passes = get_i64(args + 24), get_i64(args + 32), get_i64(args + 40)
-    gradient, hessian = get_i64(args + 48), get_i64(args + 56)
-    steps, codes = get_i64(args + 64), get_i64(args + 72)
+    n_chunks, n_rows = get_i64(args + _DESCEND.n_chunks), get_i64(args + _DESCEND.n_rows)
+    n, n_subs = get_i64(args + _DESCEND.n), get_i64(args + _DESCEND.n_subs)
+    max_code, n_passes = get_i64(args + _DESCEND.max_code), get_i64(args + _DESCEND.n_passes)
+    gradient, hessian = get_i64(args + _DESCEND.gradient), get_i64(args + _DESCEND.hessian)
+    steps, codes = get_i64(args + _DESCEND.steps), get_i64(args + _DESCEND.codes)
     if not is_current(pool, first):
         return
     chunk = take(pool, first, n_chunks)

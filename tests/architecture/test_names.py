@@ -17,7 +17,6 @@ else:
 SAME_NAMES = {
     "errors": ["runtime/errors.py", "runtime/hf/errors.py"],
     "source": ["convert/sources/source.py", "runtime/prompt/template/source.py"],
-    "tokenizer": ["runtime/hf/tokenizer.py", "runtime/tokenizer/tokenizer.py"],
 }
 
 
