@@ -14,8 +14,6 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Pages that others link to and nobody has written yet.
-TO_COME = {"docs/types.md"}
 
 
 def blocks(language: str) -> list[str]:
@@ -113,7 +111,7 @@ def test_links_lead_somewhere() -> None:
         if not link.startswith("https://")
     }
     missing = {link.relative_to(ROOT).as_posix() for link in links if not link.exists()}
-    assert missing == TO_COME
+    assert missing == set()
     assert {ROOT / "docs" / page.name for page in PAGES[1:]} <= links
 
 
