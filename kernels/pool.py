@@ -185,6 +185,8 @@ class Pool:
         """
         if args.size > MAX_ARGS:
             raise ValueError(f"{args.size} arguments of a job; there is room for {MAX_ARGS}")
+        if self._stopping:
+            raise RuntimeError("the pool was stopped")
         address = function.address
         try:
             self._is_running = True

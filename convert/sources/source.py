@@ -21,7 +21,8 @@ from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.from_hf import config_from_hf
-from halfbyte.families.tensors import ROPE_FREQS
+from halfbyte.families.registry import family_of
+from halfbyte.families.tensors import ROPE_FREQS, check_tensors
 from halfbyte.gguf.file import GGUFFile, TensorInfo
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.quantizers.quantize import dequantize
@@ -135,6 +136,7 @@ class FileModel:
         self._file = GGUFFile.open(path)
         try:
             self.config = config_from_gguf(self._file)
+            check_tensors(self._file, list(family_of(self.config).tensors(self.config)))
         except BaseException:
             self._file.close()
             raise

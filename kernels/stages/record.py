@@ -1,7 +1,7 @@
 """What one step, one stage and one matrix are, as 64-bit words in memory, by name.
 
 A program is a list of stages, one record of STAGE_NBYTES after the other, in the order of the
-mathematics. Python writes it once when a model is loaded (engine/plan.py); every step walks it
+mathematics. Python writes it once when a model is loaded (engine/program.py); every step walks it
 (step.py). A record begins with the operation and goes on with its operands, weights and numbers:
 addresses, byte strides and counts that no step changes. What does change stands in the step's own
 words. Floats are their bits.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from halfbyte.kernels.vectors.words import words
 
-OPERATIONS = (
+(
     EMBED, NORM, QUANTIZE, PROJECT, FEED_FORWARD, ROPE, ATTEND, ATTEND_PAGES, MERGE_PAGES
 ) = range(9)  # fmt: skip
 STAGE_NBYTES = 256
@@ -35,11 +35,11 @@ MATRIX = words("""
 """)
 MATRIX_NBYTES = 8 * len(MATRIX)
 
-EMBED_WORDS = words("op lookup w n_panels n_units y y_stride")
+EMBEDDING = words("op lookup w n_panels n_units y y_stride")
 
 # How a single row's input is made by each thread for itself, which takes less time than waiting
 # for another's: not at all, by RMSNorm, or only to 8 bits.
-PREPARATIONS = AS_IT_IS, NORMED, QUANTIZED = range(3)
+AS_IT_IS, NORMED, QUANTIZED = range(3)
 # What stages with matrices begin with: the input x, the norm before it, and where the normed floats
 # and their records lie. A norm that stands alone (NORM, QUANTIZE) writes these two.
 INPUT = words("""

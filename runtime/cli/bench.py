@@ -140,7 +140,7 @@ def _print_phase(title: str, phase: Phase, unit: str, rate_name: str, limit: flo
                 row += f"{rate / limit:10.0%}"
         print(row)
     share = phase.rest_s / phase.seconds
-    print(f"  {'embedding, SiLU, gaps between stages':54}{1e3 * phase.rest_s:10.3f}{share:9.0%}")
+    print(f"  {'gaps between the stages':54}{1e3 * phase.rest_s:10.3f}{share:9.0%}")
 
 
 def _measure(model: Model, args: argparse.Namespace, bandwidth: float) -> list[Result]:

@@ -104,13 +104,16 @@ class Engine:
         What they compute goes nowhere: no sequence grows, and the model is to be used by nobody
         else meanwhile.
         """
-        self._check_usable()
-        for span in spans:
-            span.sequence.reserve(len(span.tokens))
-        logits = self._fill(spans, program)
+        with self._lock:
+            self._check_usable()
+            for span in spans:
+                span.sequence.reserve(len(span.tokens))
+            kept = (self._fill(spans, program), spans, program)  # all that the step looks at
 
-        def run(kept: NDArray[np.float32] = logits) -> None:  # the step writes there
-            self.pool.run(step, self._words)
+        def run(kept: object = kept) -> None:
+            with self._lock:
+                self._check_usable()
+                self.pool.run(step, self._words)
 
         return run
 

@@ -63,7 +63,7 @@ class KVCache:
 
     @property
     def page_addresses(self) -> int:
-        """Address of the array of page addresses, valid until the next `reserve`."""
+        """Address of the array of page addresses, valid until the next change."""
         return int(self._addresses.ctypes.data)
 
     @property
@@ -86,12 +86,14 @@ class KVCache:
         Raises:
             EngineError: there is no memory for a copy of a page that another sequence holds too.
         """
-        del self._pages[-(-n_positions // PAGE) :]
-        if n_positions % PAGE and self._pages[-1].is_shared:
+        n_full, rest = divmod(n_positions, PAGE)
+        begun = self._pages[n_full : n_full + 1] if rest else []
+        if begun and begun[0].is_shared:
             # What follows will be written into this page, which is not ours alone.
-            own = self._pages[-1].copy(self.layout.page_nbytes)
-            del self._pages[-1]
-            self._append(own)
+            begun = [begun[0].copy(self.layout.page_nbytes)]
+        del self._pages[n_full:]
+        for page in begun:
+            self._append(page)
 
     def fork(self, n_positions: int) -> KVCache:
         """The same first positions; full pages are shared, a begun one is copied."""

@@ -19,7 +19,17 @@ from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
-from halfbyte.families.stages import Attend, Embed, FeedForward, Norm, Project, Rope, Stage
+from halfbyte.families.stages import (
+    HEAD_NORMS,
+    QKV,
+    Attend,
+    Embed,
+    FeedForward,
+    Norm,
+    Project,
+    Rope,
+    Stage,
+)
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
@@ -40,6 +50,11 @@ from halfbyte.kernels.stages.rope import rope_append_kernel
 from halfbyte.kernels.step import step
 
 Words = NDArray[np.int64]
+# Where an ATTENTION record has the addresses of what rotary embedding takes beside q, k and v.
+_WORDS = {
+    **dict(zip([(name, "bias") for name in QKV], ("q_bias", "k_bias", "v_bias"), strict=True)),
+    **dict(zip([(name, "weight") for name in HEAD_NORMS], ("q_norm", "k_norm"), strict=True)),
+}
 _N_WORDS = record.STAGE_NBYTES // 8
 
 
@@ -97,6 +112,7 @@ class Program:
         other = object.__new__(Program)
         other.stages, other._tables = list(stages), self._tables
         other._join()
+        self._tables.append(other._records)  # a late worker may still look at it
         return other
 
     def _join(self) -> None:
@@ -139,7 +155,7 @@ class _Writer:
     def _embed(self, stage: Embed) -> Words:
         matrix, x = self._weights.matrices[stage.tensor(stage.weight)], self._buffers["x"]
         return _record(
-            record.EMBED_WORDS, record.EMBED, lookup=lookup_kernel(matrix.format.name).address,
+            record.EMBEDDING, record.EMBED, lookup=lookup_kernel(matrix.format.name).address,
             w=matrix.address, n_panels=n_panels(matrix.n_rows),
             n_units=matrix.format.n_units(matrix.n_inputs), y=x.address, y_stride=x.stride,
         )  # fmt: skip
@@ -168,7 +184,7 @@ class _Writer:
 
     def _feed_forward(self, stage: FeedForward) -> Words:
         gate, up = self._matrices(stage)
-        down = self._weights.matrices[stage.tensor("ffn_down")]
+        down = self._weights.matrices[stage.tensor(stage.down)]
         to = self._to("hidden")
         if down.format.is_quantized:
             to["y_stride"] = 0  # as records, and never as floats
@@ -202,7 +218,7 @@ class _Writer:
     def _rope(self, stage: Rope) -> Words:
         c, qkv, attended = self._config, self._buffers["qkv"], self._buffers["attended"]
         w = self._weights
-        q, k = (4 * 32 * _n_strips(w.matrices[stage.tensor(n)]) for n in ("attn_q", "attn_k"))
+        q, k = (4 * 32 * _n_strips(w.matrices[stage.tensor(n)]) for n in QKV[:2])
         layer_nbytes = c.n_kv_heads * self._layout.head_nbytes
         self._attention = {
             "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": q, "v_at": q + k,
@@ -210,8 +226,8 @@ class _Writer:
             "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
             "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
             "out": attended.address, "out_stride": attended.stride, **self._kernels.words(),
-            **{f"{n[-1]}_bias": w.vectors[stage.tensor(n, "bias")] for n in stage.biases},
-            **{n.removeprefix("attn_"): w.vectors[stage.tensor(n)] for n in stage.norms},
+            **{_WORDS[name, kind]: w.vectors[stage.tensor(name, kind)]
+               for name, kind in stage.tensors},
         }  # fmt: skip
         return _record(record.ATTENTION, record.ROPE, **self._attention)
 

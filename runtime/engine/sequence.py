@@ -77,9 +77,10 @@ class Sequence:
         """
         if n_positions < self.n_past:
             self._check_can_truncate("cut back")
-            self.n_past = n_positions
+        n = min(n_positions, self.n_past)
         for state in self.states:
-            state.truncate(self.n_past)
+            state.truncate(n)
+        self.n_past = n
 
     def fork(self, n_positions: int) -> Sequence:
         """A sequence with the same first positions.

@@ -8,10 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.stages import Attend, Embed, FeedForward, Norm, Project, Rope, Stage
+from halfbyte.families.stages import (
+    HEAD_NORMS,
+    QKV,
+    Attend,
+    Embed,
+    FeedForward,
+    Norm,
+    Project,
+    Rope,
+    Stage,
+)
 from halfbyte.families.tensors import OUTPUT, ROPE_FREQS, TensorSpec
-
-QKV = ("attn_q", "attn_k", "attn_v")
 
 
 def embedding() -> Iterator[Stage]:
@@ -19,9 +27,7 @@ def embedding() -> Iterator[Stage]:
     yield Embed()
 
 
-def attention(
-    i: int, *, biases: tuple[str, ...] = (), norms: tuple[str, ...] = ()
-) -> Iterator[Stage]:
+def attention(i: int, *, biases: bool = False, norms: bool = False) -> Iterator[Stage]:
     """x += attn_output(attention(rope(attn_q n), rope(attn_k n), attn_v n)), n = RMSNorm(x)."""
     yield Norm("attn_norm", layer=i)
     yield Project(QKV, "normed", "qkv", layer=i)
@@ -33,7 +39,7 @@ def attention(
 def feed_forward(i: int) -> Iterator[Stage]:
     """x += ffn_down(SiLU(ffn_gate n) * (ffn_up n)), n = RMSNorm(x)."""
     yield Norm("ffn_norm", layer=i)
-    yield FeedForward("ffn_gate", "ffn_up", layer=i)
+    yield FeedForward("ffn_gate", "ffn_up", "ffn_down", layer=i)
     yield Project(("ffn_down",), "hidden", "x", adds=True, layer=i)
 
 
@@ -49,20 +55,19 @@ def embedding_tensors(c: ModelConfig) -> Iterator[TensorSpec]:
 
 
 def attention_tensors(
-    c: ModelConfig, i: int, *, biases: tuple[str, ...] = (), norms: tuple[str, ...] = ()
+    c: ModelConfig, i: int, *, biases: bool = False, norms: bool = False
 ) -> Iterator[TensorSpec]:
     """What `attention` takes."""
     at, hf = f"blk.{i}.", f"model.layers.{i}."
-    rows = {"attn_q": (c.q_dim, c.n_heads), "attn_k": (c.kv_dim, c.n_kv_heads),
-            "attn_v": (c.kv_dim, 0)}  # fmt: skip
+    rows = ((c.q_dim, c.n_heads), (c.kv_dim, c.n_kv_heads), (c.kv_dim, 0))
     yield TensorSpec(f"{at}attn_norm.weight", f"{hf}input_layernorm.weight", (c.dim,))
-    for name, (n_rows, n_rotated) in rows.items():
+    for name, (n_rows, n_rotated) in zip(QKV, rows, strict=True):
         hf_name = f"{hf}self_attn.{name[-1]}_proj"
         shape = (n_rows, c.dim)
         yield TensorSpec(f"{at}{name}.weight", f"{hf_name}.weight", shape, n_rotated)
-        if name in biases:
+        if biases:
             yield TensorSpec(f"{at}{name}.bias", f"{hf_name}.bias", shape[:1], n_rotated)
-    for name in norms:
+    for name in HEAD_NORMS if norms else ():
         hf_name = f"{hf}self_attn.{name.removeprefix('attn_')}.weight"
         yield TensorSpec(f"{at}{name}.weight", hf_name, (c.head_dim,), 1)
     yield TensorSpec(f"{at}attn_output.weight", f"{hf}self_attn.o_proj.weight", (c.dim, c.q_dim))

@@ -18,7 +18,7 @@ def stages(c: ModelConfig) -> Iterator[Stage]:
     """The forward pass."""
     yield from blocks.embedding()
     for i in range(c.n_layers):
-        yield from blocks.attention(i, biases=blocks.QKV)
+        yield from blocks.attention(i, biases=True)
         yield from blocks.feed_forward(i)
     yield from blocks.logits(c)
 
@@ -27,7 +27,7 @@ def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
     """What it takes."""
     yield from blocks.embedding_tensors(c)
     for i in range(c.n_layers):
-        yield from blocks.attention_tensors(c, i, biases=blocks.QKV)
+        yield from blocks.attention_tensors(c, i, biases=True)
         yield from blocks.feed_forward_tensors(c, i)
     yield from blocks.logits_tensors(c)
 

@@ -14,14 +14,12 @@ from halfbyte.families.family import Family
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 
-_NORMS = ("attn_q_norm", "attn_k_norm")
-
 
 def stages(c: ModelConfig) -> Iterator[Stage]:
     """The forward pass."""
     yield from blocks.embedding()
     for i in range(c.n_layers):
-        yield from blocks.attention(i, norms=_NORMS)
+        yield from blocks.attention(i, norms=True)
         yield from blocks.feed_forward(i)
     yield from blocks.logits(c)
 
@@ -30,7 +28,7 @@ def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
     """What it takes."""
     yield from blocks.embedding_tensors(c)
     for i in range(c.n_layers):
-        yield from blocks.attention_tensors(c, i, norms=_NORMS)
+        yield from blocks.attention_tensors(c, i, norms=True)
         yield from blocks.feed_forward_tensors(c, i)
     yield from blocks.logits_tensors(c)
 

@@ -1,8 +1,8 @@
 """What a forward pass is made of: a family lists these in the order of its mathematics.
 
-They are read three times: the engine makes of them the program that the compiled step walks
-(engine/program.py) and times its parts (engine/profile.py), and float arithmetic interprets them
-(quality/float_model.py). Between stages there are named buffers, for T tokens:
+The engine makes of them the program that the compiled step walks (engine/program.py) and times its
+parts (engine/profile.py); float arithmetic interprets them (quality/float_model.py). Between stages
+there are named buffers, for T tokens:
 
     x           (T, dim)             the residual stream
     normed      (T, dim)             RMSNorm of x
@@ -18,6 +18,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+QKV = ("attn_q", "attn_k", "attn_v")
+HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -30,6 +33,11 @@ class Stage:
         """Short names of the matrices that the stage's input is multiplied by."""
         return ()
 
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """Short name and kind ("weight", "bias") of all that the stage takes."""
+        return tuple((name, "weight") for name in self.matrices)
+
     def tensor(self, name: str, kind: str = "weight") -> str:
         """GGUF's name of a tensor of this stage."""
         return f"{name}.{kind}" if self.layer < 0 else f"blk.{self.layer}.{name}.{kind}"
@@ -41,6 +49,11 @@ class Embed(Stage):
 
     weight: str = "token_embd"
 
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return ((self.weight, "weight"),)
+
 
 @dataclass(frozen=True, slots=True)
 class Norm(Stage):
@@ -48,6 +61,11 @@ class Norm(Stage):
 
     weight: str
     of_logits: bool = False
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return ((self.weight, "weight"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +87,18 @@ class Project(Stage):
 class Rope(Stage):
     """Queries and keys are rotated by their positions; keys and values join the layer's cache.
 
-    Before that `biases` of q, k, v are added, if there are any, and each head of q and k goes
-    through an RMSNorm with a weight of `norms` (head_dim,), if there are any.
+    Before that the biases of QKV are added, with `biases`, and each head of q and k goes through an
+    RMSNorm with the weights of HEAD_NORMS (head_dim,), with `norms`.
     """
 
-    biases: tuple[str, ...] = ()
-    norms: tuple[str, ...] = ()
+    biases: bool = False
+    norms: bool = False
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        biases = tuple((name, "bias") for name in QKV) if self.biases else ()
+        return biases + (tuple((name, "weight") for name in HEAD_NORMS) if self.norms else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +108,11 @@ class Attend(Stage):
 
 @dataclass(frozen=True, slots=True)
 class FeedForward(Stage):
-    """hidden = SiLU(gate normed) * (up normed)."""
+    """hidden = SiLU(gate normed) * (up normed), in the form that `down` will take it."""
 
     gate: str
     up: str
+    down: str
 
     @property
     def matrices(self) -> tuple[str, ...]:

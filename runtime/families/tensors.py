@@ -73,7 +73,7 @@ def check_tensors(file: GGUFFile, specs: Sequence[TensorSpec]) -> None:
         raise UnsupportedModelError(
             file.path,
             "tensors",
-            expected="a plain Llama model",
+            expected="those of its architecture",
             got=_some(unknown),
             hint="this version would have to ignore these tensors, which would change the result",
         )

@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
-from halfbyte.families.stages import Attend, Embed, FeedForward, Norm, Project, Rope, Stage
+from halfbyte.families.stages import (
+    HEAD_NORMS,
+    QKV,
+    Attend,
+    Embed,
+    FeedForward,
+    Norm,
+    Project,
+    Rope,
+    Stage,
+)
 from halfbyte.families.tensors import ROPE_FREQS
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.quantizers.quantize import dequantize
@@ -141,18 +151,13 @@ class FloatModel:
 
     def _weights(self, stages: list[Stage]) -> dict[str, F32]:
         """What some stages take, by short name."""
-        found: dict[str, F32] = {}
-        for stage in stages:
-            names = stage.matrices
-            if isinstance(stage, Norm):
-                names = (stage.weight,)
-            elif isinstance(stage, Rope):
-                names = stage.norms
-                for name in stage.biases:
-                    found[f"{name}.bias"] = self.source.tensor(stage.tensor(name, "bias"))
-            for name in names:
-                found[name] = self.source.tensor(stage.tensor(name))
-        return found
+        return {
+            name if kind == "weight" else f"{name}.{kind}": self.source.tensor(
+                stage.tensor(name, kind)
+            )
+            for stage in stages
+            for name, kind in stage.tensors
+        }
 
     def rotate(self, x: F32) -> F32:
         """Rotary embedding of a window's heads, (heads, T, D)."""
@@ -205,12 +210,13 @@ class _State:
     def _rope(self, stage: Rope) -> None:
         """Heads of q, k and v, (heads, T, D) for each window; q and k are rotated."""
         c, qkv = self._config, self._buffers["qkv"]
-        for x, name in zip(qkv, stage.biases, strict=False):
-            x += self._w[f"{name}.bias"]
+        for x, name in zip(qkv, QKV, strict=True):
+            if stage.biases:
+                x += self._w[f"{name}.bias"]
         windows = [[_heads(x, c.head_dim) for x in np.split(x, self._n_windows)] for x in qkv]
-        for heads, name in zip(windows, stage.norms, strict=False):
-            heads[:] = [_norm(x, self._w[name], c.norm_eps) for x in heads]
-        for heads in windows[:2]:
+        for heads, name in zip(windows, HEAD_NORMS, strict=False):  # of q and k
+            if stage.norms:
+                heads[:] = [_norm(x, self._w[name], c.norm_eps) for x in heads]
             heads[:] = [self._model.rotate(x) for x in heads]
         self._buffers["qkv"] = windows
 

@@ -73,7 +73,5 @@ def test_a_family_names_each_tensor_once_and_uses_it(architecture: str) -> None:
     assert len({spec.name for spec in specs}) == len({spec.hf_name for spec in specs}) == len(specs)
     used = set()
     for stage in family.stages(config):
-        names = [getattr(stage, "weight", None), *stage.matrices, *getattr(stage, "norms", ())]
-        used |= {stage.tensor(name) for name in names if name}
-        used |= {stage.tensor(name, "bias") for name in getattr(stage, "biases", ())}
+        used |= {stage.tensor(name, kind) for name, kind in stage.tensors}
     assert used == {spec.name for spec in specs if not spec.may_lack}

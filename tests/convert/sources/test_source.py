@@ -113,6 +113,27 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
     assert not (tmp_path / "x.gguf").exists()
 
 
+def test_a_file_that_could_not_run_is_refused(f32: Path, tmp_path: Path) -> None:
+    """Before anything is written, and with the error of loading it."""
+    reader = gguf.GGUFReader(f32)
+    writer = gguf.GGUFWriter(tmp_path / "less.gguf", "llama")
+    for key, field in reader.fields.items():
+        if not key.startswith("GGUF.") and key != "general.architecture":
+            kind = field.types[0]
+            element = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(key, field.contents(), kind, element)
+    for tensor in reader.tensors:
+        if tensor.name != "blk.1.ffn_up.weight":
+            writer.add_tensor(tensor.name, np.array(tensor.data))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(ModelFileError, match=r"blk\.1\.ffn_up"):
+        convert(tmp_path / "less.gguf", tmp_path / "x.gguf")
+    assert [path.name for path in tmp_path.iterdir()] == ["less.gguf"]
+
+
 def test_too_little_space(f32: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("usage", (), {"free": 1000})
     monkeypatch.setattr("halfbyte.converting.writer.shutil.disk_usage", lambda path: usage)

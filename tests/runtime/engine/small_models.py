@@ -83,6 +83,7 @@ SHAPES = {
     "mix": Shape(_every_format, "f16", 128, 4, 2, 32, 224, 301),
     # Biases of q, k and v and a group that is no power of two; a window; both scalings of RoPE.
     "Qwen2": Shape("F32", "f32", 112, 7, 1, 16, 96, 150, architecture="qwen2"),
+    "Qwen3": Shape("F32", "f32", 96, 4, 2, 24, 80, 64, architecture="qwen3"),
     "window": Shape("Q4_0", "f16", 96, 4, 2, 24, 96, 150, sliding_window=50, rope_factor=4),
     "Llama3": Shape("F32", "f32", 96, 3, 1, 32, 64, 99, has_divisors=True),
 }
@@ -99,7 +100,8 @@ class Model:
 
     def engine(self, pool: Pool) -> Engine:
         """An engine of its own; the weights are shared."""
-        return Engine(self.config, self.weights, pool, self.shape.kv_type, N_CTX)
+        own = Pool(pool.n_threads)  # which stops when the engine is dropped
+        return Engine(self.config, self.weights, own, self.shape.kv_type, N_CTX)
 
     def tokens(self, n: int, seed: int = 0) -> list[int]:
         """Random token ids."""
@@ -188,6 +190,8 @@ def reference_logits(model: Model, tokens: Sequence[int], *, rounds: bool = Fals
         at = f"blk.{i}."
         h = norm(x, at + "attn_norm.weight")
         q, k, v = (product(h, f"{at}attn_{name}.weight").reshape(n, -1, d) for name in "qkv")
+        if at + "attn_q_norm.weight" in w:
+            q, k = norm(q, at + "attn_q_norm.weight"), norm(k, at + "attn_k_norm.weight")
         q, k, v = rope(q), kept(rope(k)), kept(v)
         scores = np.einsum("thd,shd->hts", q, k) / np.sqrt(d)
         scores = np.where(hidden, -np.inf, scores)
@@ -219,7 +223,7 @@ def main(isa: str, cache: str) -> None:
 
     target.force(isa)
     jit.set_cache_root(Path(cache))
-    for name in ("mix", "F32", "Qwen2", "window"):
+    for name in ("mix", "F32", "Qwen2", "Qwen3", "window"):
         pool = Pool(2)
         model = build(SHAPES[name], pool)
         logits = run(model.engine(pool), model.tokens(140), [90, 40, *[1] * 10])
