@@ -44,9 +44,8 @@ class Result:
     bandwidth_share: float | None = None
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("bench", help="measure prefill and decode speed")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     options.add_model(parser)
     parser.add_argument(
         "-p", "--n-prompt", type=options.natural, default=512, metavar="N",
@@ -65,8 +64,6 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
         "--ops", action="store_true", help="time each kernel of a step instead of pp and tg"
     )
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:

@@ -11,13 +11,9 @@ from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser(
-        "chat",
-        help="talk with a model",
-        description="Talk at a terminal; from elsewhere, stdin is one message to answer.",
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = "Talk at a terminal; from elsewhere, stdin is one message to answer."
     options.add_model(parser)
     options.add_prompt(parser, required=False, what="answer this one message")
     parser.add_argument("--system", metavar="TEXT", help="a system message to begin with")
@@ -30,8 +26,7 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
     options.add_sampling(parser)
     options.add_engine(parser)
     options.add_json(parser)
-    parser.set_defaults(run=run, check=partial(_check, parser))
-    return parser
+    parser.set_defaults(check=partial(_check, parser))
 
 
 def run(args: argparse.Namespace) -> None:

@@ -32,16 +32,13 @@ _N_WORST = 8
 _N_CONTEXT = 12  # tokens shown before a position
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("compare", help="measure how far two versions of a model differ")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("a", metavar="A", help="the reference: a .gguf file or a folder")
     parser.add_argument("b", metavar="B", help="the other: a .gguf file or a folder")
     texts.add_text(parser)
     options.add_engine(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:

@@ -8,17 +8,14 @@ from halfbyte.cli import options, output
 from halfbyte.cli.progress import BAR
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("complete", help="continue a text")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     options.add_model(parser)
     options.add_prompt(parser)
     options.add_heal(parser)
     options.add_sampling(parser)
     options.add_engine(parser)
     options.add_json(parser)
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:

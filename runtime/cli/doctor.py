@@ -12,16 +12,13 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from halfbyte.cli import options, report
+from halfbyte.cli import report
 from halfbyte.errors import HalfbyteError
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("doctor", help="show what halfbyte found on this machine")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:

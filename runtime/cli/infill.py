@@ -22,9 +22,8 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _BOM = "\ufeff"
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("infill", help="write what belongs between two texts")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     options.add_model(parser, default=DEFAULT_INFILL_MODEL)
     _add_source(parser)
     options.add_order(parser)
@@ -36,8 +35,7 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
         "--full", action="store_true", help="print the text around it too, with its place filled"
     )
     options.add_json(parser)
-    parser.set_defaults(run=run, check=partial(_check, parser))
-    return parser
+    parser.set_defaults(check=partial(_check, parser))
 
 
 def run(args: argparse.Namespace) -> None:

@@ -15,9 +15,8 @@ _ARRAY_ITEMS = 6
 _TEXT_LENGTH = 100
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("inspect", help="show what is in a .gguf file")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("file", metavar="FILE", help="a .gguf file or a model in the cache")
     parser.add_argument(
         "-c",
@@ -28,8 +27,6 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
     )
     options.add_kv_type(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:

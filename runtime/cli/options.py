@@ -15,8 +15,6 @@ from halfbyte.models import DEFAULT_MODEL
 if TYPE_CHECKING:
     from halfbyte.model import Model
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
 # Flag, parameter, type, what the help says. The defaults are those of SamplingParams.
 _SAMPLING = (
     ("--temp", "temperature", float, "0 takes the most likely token"),

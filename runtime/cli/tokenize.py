@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from halfbyte.tokenizer import Tokenizer
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("tokenize", help="show the tokens of a text")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument(
         "-m",
         "--model",
@@ -39,8 +38,7 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
     )
     options.add_order(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run, check=partial(_check, parser))
-    return parser
+    parser.set_defaults(check=partial(_check, parser))
 
 
 def run(args: argparse.Namespace) -> None:
