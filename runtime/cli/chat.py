@@ -6,7 +6,8 @@ import argparse
 import sys
 from functools import partial
 
-from halfbyte.cli import chat_session, options, output
+from halfbyte.cli import options, output
+from halfbyte.cli.chat_session import Session, message
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 
@@ -32,17 +33,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Talk at a terminal; answer one message where there is -p or stdin is something else."""
     sampling = options.sampling_of(args)
-    messages = chat_session.first_messages(args.system)
+    messages = [] if args.system is None else [message("system", args.system)]
     if _is_talk(args):
         shows_stats = args.verbose or args.debug
         with options.load_model(args) as model:
             BAR.clear()
-            session = chat_session.Session(
-                model, messages, shows_stats=shows_stats, format=args.format, **sampling
-            )
-            session.run()
+            how = {"format": args.format, **sampling}
+            Session(model, messages, shows_stats=shows_stats, **how).run()
         return
-    messages.append({"role": "user", "content": _only_message(args)})
+    messages.append(message("user", _only_message(args)))
     with options.load_model(args) as model:
         if args.json:
             done = model.chat(messages, format=args.format, progress=BAR, **sampling)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli import options, report
 
 if TYPE_CHECKING:
-    from halfbyte.gguf.file import GGUFFile, TensorInfo
+    from halfbyte.gguf.file import GGUFFile
 
 _ARRAY_ITEMS = 6
 _TEXT_LENGTH = 100
@@ -84,7 +85,9 @@ def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
             f"  {_clean(tensor.name):{width}}  {tensor.type_name:6}{shape:>16}"
             f"{report.size(tensor.nbytes):>12}"
         )
-    print(f"\n{len(file.tensors)} tensors, {_n_weights(file):,} weights, {_types(file)}")
+    counts = Counter(tensor.type_name for tensor in file.tensors.values())
+    types = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    print(f"\n{len(file.tensors)} tensors, {_n_weights(file):,} weights, {types}")
     bits = _bits_per_weight(file)
     print(f"{report.size(_weights_nbytes(file))} of weights, {bits:.2f} bits per weight")
     _print_figures(file)
@@ -111,37 +114,18 @@ def _print_figures(file: GGUFFile) -> None:
     )
 
 
-def _types(file: GGUFFile) -> str:
-    counts: dict[str, int] = {}
-    for tensor in file.tensors.values():
-        counts[tensor.type_name] = counts.get(tensor.type_name, 0) + 1
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-
-
 def _print_json(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> None:
-    report.print_json(
-        {
-            "path": file.path,
-            "version": file.version,
-            "nbytes": file.nbytes,
-            "metadata": {key: _plain(file.metadata.raw(key).value) for key in file.metadata.keys()},
-            "tensors": [_tensor(tensor) for tensor in file.tensors.values()],
-            "n_weights": _n_weights(file),
-            "weights_nbytes": _weights_nbytes(file),
-            "bits_per_weight": _bits_per_weight(file),
-            "memory": need,
-            "unsupported": why_not or None,
-        }
-    )
-
-
-def _tensor(tensor: TensorInfo) -> dict[str, object]:
-    return {
-        "name": tensor.name,
-        "shape": list(tensor.shape),
-        "type": tensor.type_name,
-        "nbytes": tensor.nbytes,
-    }
+    metadata = {key: _plain(file.metadata.raw(key).value) for key in file.metadata.keys()}
+    tensors = [
+        {"name": t.name, "shape": list(t.shape), "type": t.type_name, "nbytes": t.nbytes}
+        for t in file.tensors.values()
+    ]
+    report.print_json({
+        "path": file.path, "version": file.version, "nbytes": file.nbytes,
+        "metadata": metadata, "tensors": tensors, "n_weights": _n_weights(file),
+        "weights_nbytes": _weights_nbytes(file), "bits_per_weight": _bits_per_weight(file),
+        "memory": need, "unsupported": why_not or None,
+    })  # fmt: skip
 
 
 def _first_items(value: object) -> tuple[int, list[object]] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from halfbyte.cli import report
@@ -34,24 +35,11 @@ def write(pieces: Iterable[str], *, always_ends_line: bool = False) -> None:
 def print_json(model: Model, done: Completion, **more: str) -> None:
     """One object: text, tokens, why it ended, what it cost, and what one command adds."""
     BAR.clear()
-    stats = done.stats
-    report.print_json(
-        {
-            "model": model.path,
-            "text": done.text,
-            **more,
-            "healed": done.healed,
-            "tokens": done.tokens,
-            "finish_reason": done.finish_reason,
-            "stats": {
-                "n_prompt": stats.n_prompt,
-                "prefill_s": stats.prefill_s,
-                "n_decode": stats.n_decode,
-                "decode_s": stats.decode_s,
-                "load_s": model.load_s,
-            },
-        }
-    )
+    report.print_json({
+        "model": model.path, "text": done.text, **more, "healed": done.healed,
+        "tokens": done.tokens, "finish_reason": done.finish_reason,
+        "stats": asdict(done.stats) | {"load_s": model.load_s},
+    })  # fmt: skip
 
 
 def print_stats(model: Model, done: Completion | None, *notes: str) -> None:

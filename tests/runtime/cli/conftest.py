@@ -15,17 +15,8 @@ import pytest
 import halfbyte
 from halfbyte import cli
 from halfbyte.errors import RequestError
+from halfbyte.generation.completion import Stats
 from halfbyte.generation.params import SamplingParams
-
-
-@dataclass
-class FakeStats:
-    n_prompt: int = 4
-    prefill_s: float = 0.5
-    n_decode: int = 3
-    decode_s: float = 1.5
-    prefill_tps: float = 8.0
-    decode_tps: float = 2.0
 
 
 @dataclass
@@ -33,7 +24,7 @@ class FakeCompletion:
     text: str
     tokens: list[int]
     finish_reason: str = "length"
-    stats: FakeStats = field(default_factory=FakeStats)
+    stats: Stats = field(default_factory=lambda: Stats(4, 0.5, 3, 1.5))
     healed: str = "he"
     order: str = "spm"
     full_text: str = "the whole text"
