@@ -11,6 +11,7 @@ the variable. Nothing is read at import, and nothing is ever written to the envi
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from halfbyte.errors import SettingError
@@ -57,12 +58,8 @@ def threads() -> int | None:
     value = _get(THREADS_VARIABLE)
     if value is None:
         return None
-    digits = value.strip()
-    # isdecimal alone accepts digits of every script, and int() would read them.
-    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 9):
-        count = 0
-    else:
-        count = int(digits)
+    # Digits of other scripts, which int() reads, are none here.
+    count = int(value) if re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else 0
     if not 1 <= count <= MAX_THREADS:
         raise SettingError(
             THREADS_VARIABLE, expected=f"a whole number from 1 to {MAX_THREADS}", got=value
@@ -82,12 +79,9 @@ def isa() -> str | None:
     if value is None:
         return None
     name = value.strip().lower()
-    if not name or not name.isascii() or not name.translate(_NAME_MARKS).isalnum():
+    if not re.fullmatch(r"[a-z0-9_.-]+", name):
         raise SettingError(ISA_VARIABLE, expected="the name of an instruction set", got=value)
     return name
-
-
-_NAME_MARKS = str.maketrans("_-.", "000")
 
 
 def _get(variable: str) -> str | None:
