@@ -50,11 +50,8 @@ def verify(
 ) -> list[Check]:
     """Check a GGUF file against its own metadata.
 
-    Args:
-        path: the file.
-        quality: whether to process the text again that its perplexity was measured on.
-        threads: as for `load`.
-        progress: likewise.
+    With `quality` the text that its perplexity was measured on is processed again; `threads` and
+    `progress` are as for `load`.
 
     Raises:
         ModelFileError: it cannot be read at all.

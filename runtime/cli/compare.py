@@ -72,13 +72,9 @@ def _open(stack: contextlib.ExitStack, paths: list[Path]) -> tuple[Tokenizer, li
     from halfbyte.converting.sources.source import open_source
     from halfbyte.tokenizer import Tokenizer
 
-    tokenizers: list[Tokenizer] = []
-    sources: list[LayerSource] = []
-    for path in paths:
-        tokenizers.append(Tokenizer.from_path(path))
-        source = open_source(path)
-        stack.callback(source.close)
-        sources.append(source.layers())
+    tokenizers = [Tokenizer.from_path(path) for path in paths]
+    opened = [stack.enter_context(contextlib.closing(open_source(path))) for path in paths]
+    sources = [source.layers() for source in opened]
     vocabularies = [_pieces(tokenizer) for tokenizer in tokenizers]
     shapes = [_shape(source) for source in sources]
     for name, (a, b) in (("vocabulary", vocabularies), ("shape", shapes)):
