@@ -103,7 +103,10 @@ class Model:
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
         ]
-        completions = self._run([self._request(p, sampling) for p in asked], progress)
+        requests = [self._request(p, sampling) for p in asked]
+        for _ in self.run_tasks(requests, progress):
+            pass
+        completions = [request.completion() for request in requests]
         return completions if is_list else completions[0]
 
     def stream(
@@ -162,13 +165,10 @@ class Model:
             UnsupportedModelError: the vocabulary has no infilling tokens.
             RequestError, ContextLengthError, EngineError: as `complete`.
         """
-        sampling = SamplingParams.from_kwargs(**params)
-        asked = self._prompts.infilling(
+        return self.stream_infill(
             prefix, suffix, order=order, heal=heal, repository=repository,
-            parse_markers=parse_markers,
-        )  # fmt: skip
-        (done,) = self._run([self._request(asked, sampling)], progress)
-        return Infilling.of(done, asked.prefix, asked.suffix, asked.order)
+            parse_markers=parse_markers, progress=progress, **params,
+        ).result()  # fmt: skip
 
     def stream_infill(
         self,
@@ -219,9 +219,9 @@ class Model:
             RequestError: bad messages, special tags in their content, or a bad argument.
             ContextLengthError, EngineError: as `complete`.
         """
-        sampling = SamplingParams.from_kwargs(**params)
-        asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
-        return self._run([self._request(asked, sampling)], progress)[0]
+        return self.stream_chat(
+            messages, format=format, parse_markers=parse_markers, progress=progress, **params
+        ).result()
 
     def stream_chat(
         self,
@@ -272,11 +272,6 @@ class Model:
     def run_tasks(self, tasks: Sequence[Task], progress: Progress | None = None) -> Iterator[None]:
         """Work on tasks, see generate.run; yields after every step that gave tokens."""
         return run(self.engine, tasks, progress or silent)
-
-    def _run(self, requests: list[Request], progress: Progress | None) -> list[Completion]:
-        for _ in self.run_tasks(requests, progress):
-            pass
-        return [request.completion() for request in requests]
 
     def _request(self, prompt: EncodedPrompt, params: SamplingParams) -> Request:
         return new_request(

@@ -19,11 +19,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_prompt(parser, required=False, what="answer this one message")
     parser.add_argument("--system", metavar="TEXT", help="a system message to begin with")
     parser.add_argument(
-        "--format",
-        choices=("auto", "llama-2", "codellama-70b", "template"),
-        default="auto",
+        "--format", choices=("auto", "llama-2", "codellama-70b", "template"), default="auto",
         help="how messages are laid out (default: as the model's file asks)",
-    )
+    )  # fmt: skip
     options.add_sampling(parser)
     options.add_engine(parser)
     options.add_json(parser)
@@ -43,14 +41,8 @@ def run(args: argparse.Namespace) -> None:
         return
     messages.append(message("user", _only_message(args)))
     with options.load_model(args) as model:
-        if args.json:
-            done = model.chat(messages, format=args.format, progress=BAR, **sampling)
-            output.print_json(model, done)
-            output.print_stats(model, done)
-            return
         stream = model.stream_chat(messages, format=args.format, progress=BAR, **sampling)
-        output.write(stream)
-        output.print_stats(model, stream.completion)
+        output.answer(model, stream, as_json=args.json)
 
 
 def _is_talk(args: argparse.Namespace) -> bool:

@@ -22,11 +22,5 @@ def run(args: argparse.Namespace) -> None:
     """Stream the continuation to stdout, then one line of statistics to stderr."""
     prompt, sampling = options.prompt_of(args), options.sampling_of(args)
     with options.load_model(args) as model:
-        if args.json:
-            done = model.complete(prompt, heal=args.heal, progress=BAR, **sampling)
-            output.print_json(model, done)
-            output.print_stats(model, done)
-            return
         stream = model.stream(prompt, heal=args.heal, progress=BAR, **sampling)
-        output.write(stream)
-        output.print_stats(model, stream.completion)
+        output.answer(model, stream, as_json=args.json)

@@ -20,12 +20,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("file", metavar="FILE", help="a .gguf file or a model in the cache")
     parser.add_argument(
-        "-c",
-        "--ctx",
-        type=options.positive,
-        metavar="N",
+        "-c", "--ctx", type=options.positive, metavar="N",
         help="context whose memory is shown (default: the one it was trained for)",
-    )
+    )  # fmt: skip
     options.add_kv_type(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
 

@@ -12,7 +12,18 @@ from halfbyte.cli.progress import BAR
 
 if TYPE_CHECKING:
     from halfbyte.generation.completion import Completion
+    from halfbyte.generation.stream import CompletionStream
     from halfbyte.model import Model
+
+
+def answer(model: Model, stream: CompletionStream[Completion], *, as_json: bool) -> None:
+    """All of a generation on stdout, its statistics on stderr."""
+    if not as_json:
+        write(stream)
+    done = stream.result()
+    if as_json:
+        print_json(model, done)
+    print_stats(model, done)
 
 
 def write(pieces: Iterable[str], *, always_ends_line: bool = False) -> None:
@@ -42,8 +53,6 @@ def print_json(model: Model, done: Completion, **more: str) -> None:
     })  # fmt: skip
 
 
-def print_stats(model: Model, done: Completion | None, *notes: str) -> None:
+def print_stats(model: Model, done: Completion, *notes: str) -> None:
     """One line on stderr about a generation that came to its end."""
-    if done is not None:
-        line = report.stats_line(done.stats, model.nbytes_per_token, *notes)
-        print(line, file=sys.stderr)
+    print(report.stats_line(done.stats, model.nbytes_per_token, *notes), file=sys.stderr)

@@ -10,10 +10,9 @@ from halfbyte.cli.progress import BAR
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "model",
-        nargs="?",
+        "model", nargs="?",
         help="a name of the catalogue or org/name; without one the catalogue is listed",
-    )
+    )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="fetch it even if it is there")
 
 
