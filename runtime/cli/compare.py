@@ -75,8 +75,9 @@ def _open(stack: contextlib.ExitStack, paths: list[Path]) -> tuple[Tokenizer, li
     tokenizers = [Tokenizer.from_path(path) for path in paths]
     opened = [stack.enter_context(contextlib.closing(open_source(path))) for path in paths]
     sources = [source.layers() for source in opened]
+    configs = [source.config for source in sources]
     vocabularies = [_pieces(tokenizer) for tokenizer in tokenizers]
-    shapes = [_shape(source) for source in sources]
+    shapes = [[c.n_layers, c.n_heads, c.n_kv_heads, c.head_dim] for c in configs]
     for name, (a, b) in (("vocabulary", vocabularies), ("shape", shapes)):
         if a != b:
             raise RequestError("B", expected=f"the {name} of A", got=str(paths[1]))
@@ -86,11 +87,6 @@ def _open(stack: contextlib.ExitStack, paths: list[Path]) -> tuple[Tokenizer, li
 def _pieces(tokenizer: Tokenizer) -> list[object]:
     """The vocabulary without the tokens that a conversion fills up with."""
     return [piece for piece in tokenizer.vocabulary.pieces if not piece.startswith(b"[PAD")]
-
-
-def _shape(source: LayerSource) -> list[object]:
-    c = source.config
-    return [c.n_layers, c.n_heads, c.n_kv_heads, c.head_dim]
 
 
 def _as_run(

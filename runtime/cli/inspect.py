@@ -53,20 +53,15 @@ def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, in
     except ModelFileError as error:
         return None, str(error)
     n_ctx = ctx or config.n_ctx_train
-    weights, kv = _weights_nbytes(file), kv_layout(config, kv_type).nbytes(n_ctx)
+    weights, kv = _totals(file)[1], kv_layout(config, kv_type).nbytes(n_ctx)
     return {"ctx": n_ctx, "weights": weights, "kv_cache": kv, "total": weights + kv}, ""
 
 
-def _weights_nbytes(file: GGUFFile) -> int:
-    return sum(tensor.nbytes for tensor in file.tensors.values())
-
-
-def _n_weights(file: GGUFFile) -> int:
-    return sum(math.prod(tensor.shape) for tensor in file.tensors.values())
-
-
-def _bits_per_weight(file: GGUFFile) -> float:
-    return 8 * _weights_nbytes(file) / max(_n_weights(file), 1)
+def _totals(file: GGUFFile) -> tuple[int, int, float]:
+    """Number of weights, their bytes, bits per weight."""
+    n_weights = sum(math.prod(tensor.shape) for tensor in file.tensors.values())
+    nbytes = sum(tensor.nbytes for tensor in file.tensors.values())
+    return n_weights, nbytes, 8 * nbytes / max(n_weights, 1)
 
 
 def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> None:
@@ -84,9 +79,9 @@ def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
         )
     counts = Counter(tensor.type_name for tensor in file.tensors.values())
     types = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-    print(f"\n{len(file.tensors)} tensors, {_n_weights(file):,} weights, {types}")
-    bits = _bits_per_weight(file)
-    print(f"{report.size(_weights_nbytes(file))} of weights, {bits:.2f} bits per weight")
+    n_weights, nbytes, bits = _totals(file)
+    print(f"\n{len(file.tensors)} tensors, {n_weights:,} weights, {types}")
+    print(f"{report.size(nbytes)} of weights, {bits:.2f} bits per weight")
     _print_figures(file)
     if need is None:
         print(f"halfbyte cannot run this file: {why_not}")
@@ -117,10 +112,11 @@ def _print_json(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
         {"name": t.name, "shape": list(t.shape), "type": t.type_name, "nbytes": t.nbytes}
         for t in file.tensors.values()
     ]
+    n_weights, nbytes, bits = _totals(file)
     report.print_json({
         "path": file.path, "version": file.version, "nbytes": file.nbytes,
-        "metadata": metadata, "tensors": tensors, "n_weights": _n_weights(file),
-        "weights_nbytes": _weights_nbytes(file), "bits_per_weight": _bits_per_weight(file),
+        "metadata": metadata, "tensors": tensors, "n_weights": n_weights,
+        "weights_nbytes": nbytes, "bits_per_weight": bits,
         "memory": need, "unsupported": why_not or None,
     })  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli.progress import BAR
@@ -155,17 +156,8 @@ def decode_utf8(data: bytes, name: str) -> str:
         ) from error
 
 
-def positive(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    return _at_least(text, 1)
-
-
-def natural(text: str) -> int:
-    """A whole number from 0, for argparse."""
-    return _at_least(text, 0)
-
-
-def _at_least(text: str, least: int) -> int:
+def _at_least(least: int, text: str) -> int:
+    """A whole number, for argparse."""
     try:
         number = int(text)
     except ValueError:
@@ -173,3 +165,6 @@ def _at_least(text: str, least: int) -> int:
     if number < least:
         raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
     return number
+
+
+natural, positive = partial(_at_least, 0), partial(_at_least, 1)

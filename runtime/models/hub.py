@@ -215,15 +215,13 @@ def _check(entry: HubModel, path: Path, file: RemoteFile) -> None:
 @contextmanager
 def _quiet(hub: Any) -> Iterator[None]:
     """No progress bars of the client: what is shown is the caller's business."""
-    utils = hub.utils
-    if utils.are_progress_bars_disabled():
-        yield
-        return
-    utils.disable_progress_bars()
+    was_quiet = hub.utils.are_progress_bars_disabled()
+    hub.utils.disable_progress_bars()
     try:
         yield
     finally:
-        utils.enable_progress_bars()
+        if not was_quiet:
+            hub.utils.enable_progress_bars()
 
 
 @contextmanager

