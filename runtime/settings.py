@@ -32,8 +32,8 @@ def cache_dir() -> Path:
     Raises:
         SettingError: something that is not a folder lies there, or no home folder is known.
     """
-    value = _get(CACHE_VARIABLE)
-    if value is None:
+    value = os.environ.get(CACHE_VARIABLE)
+    if not value:
         return _user_cache_dir()
     try:
         path = Path(value).expanduser().absolute()
@@ -55,8 +55,8 @@ def threads() -> int | None:
     Raises:
         SettingError: not a whole number from 1 to 1024.
     """
-    value = _get(THREADS_VARIABLE)
-    if value is None:
+    value = os.environ.get(THREADS_VARIABLE)
+    if not value:
         return None
     # Digits of other scripts, which int() reads, are none here.
     count = int(value) if re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else 0
@@ -75,17 +75,13 @@ def isa() -> str | None:
     Raises:
         SettingError: not a plain name of letters, digits, `_`, `-` and `.`.
     """
-    value = _get(ISA_VARIABLE)
-    if value is None:
+    value = os.environ.get(ISA_VARIABLE)
+    if not value:
         return None
     name = value.strip().lower()
     if not re.fullmatch(r"[a-z0-9_.-]+", name):
         raise SettingError(ISA_VARIABLE, expected="the name of an instruction set", got=value)
     return name
-
-
-def _get(variable: str) -> str | None:
-    return os.environ.get(variable) or None
 
 
 def _user_cache_dir() -> Path:
