@@ -53,30 +53,25 @@ except PackageNotFoundError:  # run from a checkout that was not installed
     __version__ = "0+unknown"
 
 _LAZY = {
-    "AutoModelForCausalLM": "halfbyte.hf.auto_model",
-    "AutoTokenizer": "halfbyte.hf.auto_tokenizer",
-    "CodeLlamaTokenizer": "halfbyte.hf.tokenizer",
-    "CodeLlamaTokenizerFast": "halfbyte.hf.tokenizer",
-    "Completion": "halfbyte.generation.completion",
-    "CompletionStream": "halfbyte.generation.stream",
-    "ConversionReport": "halfbyte.converting.convert",
-    "GenerationConfig": "halfbyte.hf.generation_config",
-    "Infilling": "halfbyte.generation.completion",
-    "LlamaForCausalLM": "halfbyte.hf.auto_model",
-    "Model": "halfbyte.model",
-    "Repository": "halfbyte.prompt.infill",
-    "SamplingParams": "halfbyte.generation.params",
-    "Stats": "halfbyte.generation.completion",
-    "TextGenerationPipeline": "halfbyte.hf.pipeline",
-    "TextIteratorStreamer": "halfbyte.hf.streamers",
-    "TextStreamer": "halfbyte.hf.streamers",
-    "Tokenizer": "halfbyte.tokenizer",
-    "convert": "halfbyte.conversion",
-    "load": "halfbyte.loading",
-    "pipeline": "halfbyte.hf.pipeline",
-    "pull": "halfbyte.models.catalogue",
-    "set_seed": "halfbyte.hf.generation",
+    "halfbyte.conversion": ("convert",),
+    "halfbyte.converting.convert": ("ConversionReport",),
+    "halfbyte.generation.completion": ("Completion", "Infilling", "Stats"),
+    "halfbyte.generation.params": ("SamplingParams",),
+    "halfbyte.generation.stream": ("CompletionStream",),
+    "halfbyte.hf.auto_model": ("AutoModelForCausalLM", "LlamaForCausalLM"),
+    "halfbyte.hf.auto_tokenizer": ("AutoTokenizer",),
+    "halfbyte.hf.generation": ("set_seed",),
+    "halfbyte.hf.generation_config": ("GenerationConfig",),
+    "halfbyte.hf.pipeline": ("TextGenerationPipeline", "pipeline"),
+    "halfbyte.hf.streamers": ("TextIteratorStreamer", "TextStreamer"),
+    "halfbyte.hf.tokenizer": ("CodeLlamaTokenizer", "CodeLlamaTokenizerFast"),
+    "halfbyte.loading": ("load",),
+    "halfbyte.model": ("Model",),
+    "halfbyte.models.catalogue": ("pull",),
+    "halfbyte.prompt.infill": ("Repository",),
+    "halfbyte.tokenizer": ("Tokenizer",),
 }
+_MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
     "AutoModelForCausalLM",
@@ -118,7 +113,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    module = _LAZY.get(name)
+    module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module 'halfbyte' has no attribute {name!r}")
     value = getattr(import_module(module), name)

@@ -35,12 +35,10 @@ class _FactError(HalfbyteError):
     def __init__(
         self, where: str, *, expected: str = "", got: object = None, hint: str = ""
     ) -> None:
-        parts = [where]
-        if expected:
-            parts.append(f"expected {expected}")
+        facts = [f"expected {expected}"] if expected else []
         if got is not None:
-            parts.append(f"got {_short(got)}")
-        super().__init__(": ".join(parts[:1]) + _tail(parts[1:]), hint=hint)
+            facts.append(f"got {_short(got)}")
+        super().__init__(f"{where}: {', '.join(facts)}" if facts else where, hint=hint)
         self.expected = expected
         self.got = got
 
@@ -116,10 +114,6 @@ class SettingError(_FactError):
 
 class EngineError(HalfbyteError):
     """The engine cannot run: the model is closed, the process was forked, memory ran out."""
-
-
-def _tail(parts: list[str]) -> str:
-    return f": {', '.join(parts)}" if parts else ""
 
 
 def _short(value: object, limit: int = 2000) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import overload
 
 import numpy as np
@@ -15,7 +14,7 @@ from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.generate import Request, Task, new_request, prefill_chunks, run
-from halfbyte.generation.sampler import SamplingParams
+from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.stream import CompletionStream
 from halfbyte.progress import Progress, silent
 from halfbyte.prompt.chat import Message
@@ -35,28 +34,23 @@ class Model:
         self.config = config
         self.tokenizer = tokenizer
         self.load_s = load_s
-        self._engine = engine
+        self.engine = engine  # what computes, for those who measure it or look at its weights
         self._prompts = PromptEncoder(tokenizer, engine.n_ctx)
-
-    @property
-    def engine(self) -> Engine:
-        """What computes, for those who measure its steps or look at its weights."""
-        return self._engine
 
     @property
     def n_ctx(self) -> int:
         """Most tokens of a prompt and its continuation together."""
-        return self._engine.n_ctx
+        return self.engine.n_ctx
 
     @property
     def n_threads(self) -> int:
         """Threads that compute."""
-        return self._engine.pool.n_threads
+        return self.engine.pool.n_threads
 
     @property
     def nbytes_per_token(self) -> int:
         """Bytes of weights that decoding one token reads."""
-        return self._engine.nbytes_per_token
+        return self.engine.nbytes_per_token
 
     @overload
     def complete(  # type: ignore[overload-overlap]  # a str is a Sequence[str], but comes first
@@ -109,7 +103,10 @@ class Model:
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
         ]
-        completions = self._run([self._request(p, sampling) for p in asked], progress)
+        requests = [self._request(p, sampling) for p in asked]
+        for _ in self.run_tasks(requests, progress):
+            pass
+        completions = [request.completion() for request in requests]
         return completions if is_list else completions[0]
 
     def stream(
@@ -133,7 +130,7 @@ class Model:
             raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
         how = {"heal": heal, "parse_markers": parse_markers}
         request = self._request(self._prompts.completion(prompts[0], "prompt", **how), sampling)
-        return CompletionStream(self._engine, request, progress or silent, lambda done: done)
+        return CompletionStream(self.engine, request, progress or silent, lambda done: done)
 
     def infill(
         self,
@@ -168,13 +165,10 @@ class Model:
             UnsupportedModelError: the vocabulary has no infilling tokens.
             RequestError, ContextLengthError, EngineError: as `complete`.
         """
-        sampling = SamplingParams.from_kwargs(**params)
-        asked = self._prompts.infilling(
+        return self.stream_infill(
             prefix, suffix, order=order, heal=heal, repository=repository,
-            parse_markers=parse_markers,
-        )  # fmt: skip
-        (done,) = self._run([self._request(asked, sampling)], progress)
-        return Infilling.of(done, asked.prefix, asked.suffix, asked.order)
+            parse_markers=parse_markers, progress=progress, **params,
+        ).result()  # fmt: skip
 
     def stream_infill(
         self,
@@ -199,7 +193,7 @@ class Model:
         def finish(done: Completion) -> Infilling:
             return Infilling.of(done, asked.prefix, asked.suffix, asked.order)
 
-        return CompletionStream(self._engine, request, progress or silent, finish)
+        return CompletionStream(self.engine, request, progress or silent, finish)
 
     def chat(
         self,
@@ -225,9 +219,9 @@ class Model:
             RequestError: bad messages, special tags in their content, or a bad argument.
             ContextLengthError, EngineError: as `complete`.
         """
-        sampling = SamplingParams.from_kwargs(**params)
-        asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
-        return self._run([self._request(asked, sampling)], progress)[0]
+        return self.stream_chat(
+            messages, format=format, parse_markers=parse_markers, progress=progress, **params
+        ).result()
 
     def stream_chat(
         self,
@@ -242,7 +236,7 @@ class Model:
         sampling = SamplingParams.from_kwargs(**params)
         asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
         request = self._request(asked, sampling)
-        return CompletionStream(self._engine, request, progress or silent, lambda done: done)
+        return CompletionStream(self.engine, request, progress or silent, lambda done: done)
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Logits after each token: float32 (len(ids), vocab_size).
@@ -253,41 +247,31 @@ class Model:
         tokens = check_ids(ids, "ids", self.config.vocab_size)
         if len(tokens) > self.n_ctx:
             raise ContextLengthError(len(tokens), self.n_ctx, param="ids")
-        sequence = self._engine.new_sequence()
+        sequence = self.engine.new_sequence()
         out = np.empty((len(tokens), self.config.vocab_size), np.float32)
         for begin, end in prefill_chunks(len(tokens)):
-            out[begin:end] = self._engine.forward(
+            out[begin:end] = self.engine.forward(
                 [Span(sequence, tokens[begin:end], n_out=end - begin)]
             )
         return out
 
     def kv_nbytes(self, n_positions: int) -> int:
         """Bytes of KV cache for so many positions."""
-        return self._engine.layout.nbytes(n_positions)
+        return self.engine.layout.nbytes(n_positions)
 
     def close(self) -> None:
         """Free the memory and stop the threads; further calls raise EngineError."""
-        self._engine.close()
+        self.engine.close()
 
     def __enter__(self) -> Model:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def run_tasks(self, tasks: Sequence[Task], progress: Progress | None = None) -> Iterator[None]:
         """Work on tasks, see generate.run; yields after every step that gave tokens."""
-        return run(self._engine, tasks, progress or silent)
-
-    def _run(self, requests: list[Request], progress: Progress | None) -> list[Completion]:
-        for _ in self.run_tasks(requests, progress):
-            pass
-        return [request.completion() for request in requests]
+        return run(self.engine, tasks, progress or silent)
 
     def _request(self, prompt: EncodedPrompt, params: SamplingParams) -> Request:
         return new_request(

@@ -11,6 +11,7 @@ the variable. Nothing is read at import, and nothing is ever written to the envi
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from halfbyte.errors import SettingError
@@ -31,8 +32,8 @@ def cache_dir() -> Path:
     Raises:
         SettingError: something that is not a folder lies there, or no home folder is known.
     """
-    value = _get(CACHE_VARIABLE)
-    if value is None:
+    value = os.environ.get(CACHE_VARIABLE)
+    if not value:
         return _user_cache_dir()
     try:
         path = Path(value).expanduser().absolute()
@@ -54,15 +55,11 @@ def threads() -> int | None:
     Raises:
         SettingError: not a whole number from 1 to 1024.
     """
-    value = _get(THREADS_VARIABLE)
-    if value is None:
+    value = os.environ.get(THREADS_VARIABLE)
+    if not value:
         return None
-    digits = value.strip()
-    # isdecimal alone accepts digits of every script, and int() would read them.
-    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 9):
-        count = 0
-    else:
-        count = int(digits)
+    # Digits of other scripts, which int() reads, are none here.
+    count = int(value) if re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else 0
     if not 1 <= count <= MAX_THREADS:
         raise SettingError(
             THREADS_VARIABLE, expected=f"a whole number from 1 to {MAX_THREADS}", got=value
@@ -78,20 +75,13 @@ def isa() -> str | None:
     Raises:
         SettingError: not a plain name of letters, digits, `_`, `-` and `.`.
     """
-    value = _get(ISA_VARIABLE)
-    if value is None:
+    value = os.environ.get(ISA_VARIABLE)
+    if not value:
         return None
     name = value.strip().lower()
-    if not name or not name.isascii() or not name.translate(_NAME_MARKS).isalnum():
+    if not re.fullmatch(r"[a-z0-9_.-]+", name):
         raise SettingError(ISA_VARIABLE, expected="the name of an instruction set", got=value)
     return name
-
-
-_NAME_MARKS = str.maketrans("_-.", "000")
-
-
-def _get(variable: str) -> str | None:
-    return os.environ.get(variable) or None
 
 
 def _user_cache_dir() -> Path:

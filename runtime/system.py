@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import threading
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -95,11 +96,8 @@ def read_bandwidth(threads: int) -> float:
     from halfbyte.kernels.limits.bandwidth import read_bandwidth as measure
     from halfbyte.kernels.pool import Pool
 
-    pool = Pool(threads)
-    try:
+    with closing(Pool(threads)) as pool:
         return measure(pool)
-    finally:
-        pool.close()
 
 
 def _allowed_cpus() -> set[int]:

@@ -50,11 +50,8 @@ def verify(
 ) -> list[Check]:
     """Check a GGUF file against its own metadata.
 
-    Args:
-        path: the file.
-        quality: whether to process the text again that its perplexity was measured on.
-        threads: as for `load`.
-        progress: likewise.
+    With `quality` the text that its perplexity was measured on is processed again; `threads` and
+    `progress` are as for `load`.
 
     Raises:
         ModelFileError: it cannot be read at all.
@@ -71,27 +68,17 @@ def verify(
         is_same = None if recorded == NO_HASH else recorded == checksum
         detail = checksum if is_same is not False else f"{checksum}, recorded {recorded}"
         checks.append(Check(name, is_same, detail))
-    return [*checks, *_run_checks(path, figures, quality, threads, progress)]
-
-
-def _run_checks(
-    path: Path,
-    figures: Figures | None,
-    quality: bool,
-    threads: int | None,
-    progress: Progress | None,
-) -> list[Check]:
-    """What only the engine can tell: that every weight is a number, and what it says."""
+    # What only the engine can tell: that every weight is a number, and what it says.
     try:
         model = load(path, threads=threads, progress=progress)
     except ModelFileError as error:
-        return [Check("numbers", False, str(error))]
+        return [*checks, Check("numbers", False, str(error))]
     with model:
-        numbers = Check("numbers", True, "no NaN and no infinity")
-        golden = _check_golden(model, figures.golden_tokens if figures is not None else ())
-        if not quality:
-            return [numbers, golden]
-        return [numbers, golden, _check_perplexity(model, figures, progress or silent)]
+        checks.append(Check("numbers", True, "no NaN and no infinity"))
+        checks.append(_check_golden(model, figures.golden_tokens if figures is not None else ()))
+        if quality:
+            checks.append(_check_perplexity(model, figures, progress or silent))
+    return checks
 
 
 def _check_golden(model: Model, recorded: tuple[int, ...]) -> Check:

@@ -1,6 +1,6 @@
 """The command `halfbyte`.
 
-One file per command, each with `add(commands)`, which declares its options, and a handler `run`
+One file per command, each with `add(parser)`, which declares its options, and a handler `run`
 that imports what it needs, so that `--help` comes at once. Where options exclude each other, a
 `check` of the arguments ends the command as argparse ends it. stdout carries what was asked for
 (the model's text, a table, JSON) and nothing else; stderr the progress, the log and the statistics.
@@ -17,6 +17,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from halfbyte import __version__
 from halfbyte.cli import (
     bench,
     chat,
@@ -35,21 +36,21 @@ from halfbyte.cli import (
 )
 from halfbyte.errors import HalfbyteError
 
-_COMMANDS = (
-    complete,
-    infill,
-    chat,
-    convert,
-    pull,
-    inspect,
-    verify,
-    compare,
-    perplexity,
-    tokenize,
-    doctor,
-    warmup,
-    bench,
-)
+_COMMANDS = {
+    "complete": (complete, "continue a text"),
+    "infill": (infill, "write what belongs between two texts"),
+    "chat": (chat, "talk with a model"),
+    "convert": (convert, "make a .gguf file from a Hugging Face folder or another .gguf file"),
+    "pull": (pull, "fetch a model into the cache"),
+    "inspect": (inspect, "show what is in a .gguf file"),
+    "verify": (verify, "check a .gguf file against what it records"),
+    "compare": (compare, "measure how far two versions of a model differ"),
+    "perplexity": (perplexity, "measure how well a model predicts a text"),
+    "tokenize": (tokenize, "show the tokens of a text"),
+    "doctor": (doctor, "show what halfbyte found on this machine"),
+    "warmup": (warmup, "compile the kernels that a model needs"),
+    "bench": (bench, "measure prefill and decode speed"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,8 +67,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # argparse has said why on stderr, or shown the help.
         return stop.code if isinstance(stop.code, int) else 2
     if "run" not in args:
-        if args.version:
-            return _show_version()
         _parser().print_help(sys.stderr)
         return 2
     for stream in (sys.stdout, sys.stderr):
@@ -116,13 +115,6 @@ def _discard_stdout() -> None:
         return
 
 
-def _show_version() -> int:
-    import halfbyte
-
-    print(f"halfbyte {halfbyte.__version__}")
-    return 0
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="halfbyte",
@@ -130,11 +122,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog="`halfbyte COMMAND --help` shows the options of a command.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="store_true", help="show the version and exit")
+    version = f"halfbyte {__version__}"
+    parser.add_argument(
+        "--version", action="version", version=version, help="show the version and exit"
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in _COMMANDS:
-        command = module.add(commands)
-        command.allow_abbrev = False
+    for name, (module, what) in _COMMANDS.items():
+        command = commands.add_parser(name, help=what, allow_abbrev=False)
+        command.set_defaults(run=module.run)
+        module.add(command)
         group = command.add_argument_group("messages")
         group.add_argument("-v", "--verbose", action="store_true", help="log what is done")
         group.add_argument("--debug", action="store_true", help="the same, and show tracebacks")

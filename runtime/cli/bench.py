@@ -16,10 +16,11 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from halfbyte import __version__, system
 from halfbyte.cli import options, report
 from halfbyte.cli.progress import BAR
 
@@ -44,9 +45,8 @@ class Result:
     bandwidth_share: float | None = None
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("bench", help="measure prefill and decode speed")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     options.add_model(parser)
     parser.add_argument(
         "-p", "--n-prompt", type=options.natural, default=512, metavar="N",
@@ -65,49 +65,38 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
         "--ops", action="store_true", help="time each kernel of a step instead of pp and tg"
     )
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Print a line per test."""
-    import halfbyte
-    from halfbyte import system
-
     with options.load_model(args) as model:
-        n_threads = model.n_threads
         if args.ops:
             _run_ops(model, args)
-            return
-        bandwidth = system.read_bandwidth(n_threads)
-        results = _measure(model, args, bandwidth)
-        nbytes = model.nbytes_per_token
+        else:
+            _run_tests(model, args)
+
+
+def _run_tests(model: Model, args: argparse.Namespace) -> None:
+    bandwidth = system.read_bandwidth(model.n_threads)
+    results = _measure(model, args, bandwidth)
     BAR.clear()
     if not args.json:
         _print_table(results)
         print(
-            f"{model.path} | {n_threads} threads | {system.describe_isa()} | "
+            f"{model.path} | {model.n_threads} threads | {system.describe_isa()} | "
             f"loaded in {model.load_s:.1f} s | this machine reads {bandwidth / 1e9:.1f} GB/s",
             file=sys.stderr,
         )
         return
-    report.print_json(
-        {
-            "results": [asdict(result) for result in results],
-            "model": model.path,
-            "threads": n_threads,
-            "isa": system.describe_isa(),
-            "kv_type": args.kv_type,
-            "nbytes_per_token": nbytes,
-            "read_bandwidth_gb_s": bandwidth / 1e9,
-            "load_s": model.load_s,
-            "version": halfbyte.__version__,
-        }
-    )
+    report.print_json({
+        "results": [asdict(result) for result in results], "model": model.path,
+        "threads": model.n_threads, "isa": system.describe_isa(), "kv_type": args.kv_type,
+        "nbytes_per_token": model.nbytes_per_token, "read_bandwidth_gb_s": bandwidth / 1e9,
+        "load_s": model.load_s, "version": __version__,
+    })  # fmt: skip
 
 
 def _run_ops(model: Model, args: argparse.Namespace) -> None:
-    from halfbyte import system
     from halfbyte.engine import profile as ops
 
     BAR.clear()
@@ -150,28 +139,25 @@ def _measure(model: Model, args: argparse.Namespace, bandwidth: float) -> list[R
     if args.n_prompt:
         tokens = speed.random_tokens(engine, args.n_prompt)
         measure = partial(speed.prefill_s, engine, tokens)
-        runs = _runs(f"pp{args.n_prompt}", measure, args.n_prompt, args.repetitions)
-        results.append(Result(f"pp{args.n_prompt}", args.n_prompt, statistics.median(runs), runs))
+        results.append(_repeat("pp", measure, args.n_prompt, args.repetitions))
     if args.n_gen:
         measure = partial(speed.decode_s, engine, args.n_gen)
-        runs = _runs(f"tg{args.n_gen}", measure, args.n_gen, args.repetitions)
-        tok_s = statistics.median(runs)
-        gb_s = tok_s * model.nbytes_per_token / 1e9
-        share = gb_s / (bandwidth / 1e9)
-        results.append(Result(f"tg{args.n_gen}", args.n_gen, tok_s, runs, gb_s, share))
+        result = _repeat("tg", measure, args.n_gen, args.repetitions)
+        gb_s = result.tok_s * model.nbytes_per_token / 1e9
+        results.append(replace(result, gb_s=gb_s, bandwidth_share=gb_s / (bandwidth / 1e9)))
     return results
 
 
-def _runs(test: str, measure: Callable[[], float], n: int, repetitions: int) -> list[float]:
-    """Tokens per second of each repetition, after one that does not count."""
-    rates = []
+def _repeat(kind: str, measure: Callable[[], float], n: int, repetitions: int) -> Result:
+    """The rates of the repetitions, after one that does not count."""
+    test, rates = f"{kind}{n}", []
     for i in range(repetitions + 1):
         BAR(f"bench {test}", i, repetitions + 1)
         seconds = measure()
         if i:
             rates.append(n / seconds)
     BAR(f"bench {test}", repetitions + 1, repetitions + 1)
-    return rates
+    return Result(test, n, statistics.median(rates), rates)
 
 
 def _print_table(results: list[Result]) -> None:

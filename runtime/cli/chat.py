@@ -6,57 +6,43 @@ import argparse
 import sys
 from functools import partial
 
-from halfbyte.cli import chat_session, options, output
+from halfbyte.cli import options, output
+from halfbyte.cli.chat_session import Session, message
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser(
-        "chat",
-        help="talk with a model",
-        description="Talk at a terminal; from elsewhere, stdin is one message to answer.",
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = "Talk at a terminal; from elsewhere, stdin is one message to answer."
     options.add_model(parser)
     options.add_prompt(parser, required=False, what="answer this one message")
     parser.add_argument("--system", metavar="TEXT", help="a system message to begin with")
     parser.add_argument(
-        "--format",
-        choices=("auto", "llama-2", "codellama-70b", "template"),
-        default="auto",
+        "--format", choices=("auto", "llama-2", "codellama-70b", "template"), default="auto",
         help="how messages are laid out (default: as the model's file asks)",
-    )
+    )  # fmt: skip
     options.add_sampling(parser)
     options.add_engine(parser)
     options.add_json(parser)
-    parser.set_defaults(run=run, check=partial(_check, parser))
-    return parser
+    parser.set_defaults(check=partial(_check, parser))
 
 
 def run(args: argparse.Namespace) -> None:
     """Talk at a terminal; answer one message where there is -p or stdin is something else."""
     sampling = options.sampling_of(args)
-    messages = chat_session.first_messages(args.system)
+    messages = [] if args.system is None else [message("system", args.system)]
     if _is_talk(args):
         shows_stats = args.verbose or args.debug
         with options.load_model(args) as model:
             BAR.clear()
-            session = chat_session.Session(
-                model, messages, shows_stats=shows_stats, format=args.format, **sampling
-            )
-            session.run()
+            how = {"format": args.format, **sampling}
+            Session(model, messages, shows_stats=shows_stats, **how).run()
         return
-    messages.append({"role": "user", "content": _only_message(args)})
+    messages.append(message("user", _only_message(args)))
     with options.load_model(args) as model:
-        if args.json:
-            done = model.chat(messages, format=args.format, progress=BAR, **sampling)
-            output.print_json(model, done)
-            output.print_stats(model, done)
-            return
         stream = model.stream_chat(messages, format=args.format, progress=BAR, **sampling)
-        output.write(stream)
-        output.print_stats(model, stream.completion)
+        output.answer(model, stream, as_json=args.json)
 
 
 def _is_talk(args: argparse.Namespace) -> bool:

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli import chat_input, output
@@ -57,12 +57,7 @@ class CtrlC:
             signal.signal(signal.SIGINT, self._note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
 
@@ -123,7 +118,7 @@ class Session:
         """Find out before the first turn what would go wrong in every turn."""
         from halfbyte.prompt.chat import chat_prompt
 
-        turn = [*self.messages, _message("user", "?")]
+        turn = [*self.messages, message("user", "?")]
         chat_prompt(self._model.tokenizer, turn, format=self._how["format"])
 
     def _obey(self, command: str) -> bool:
@@ -138,7 +133,7 @@ class Session:
 
     def _answer(self, text: str) -> None:
         """One turn: both messages stay, or after an error neither."""
-        asked = [*self.messages, _message("user", text)]
+        asked = [*self.messages, message("user", text)]
         pieces: list[str] = []
         done = None
         try:
@@ -155,7 +150,7 @@ class Session:
         except (RequestError, TemplateError, TokenizerError) as error:
             _note(f"error: {error}\n(your message was dropped; /reset begins anew)")
         if done is not None or pieces:
-            self.messages = [*asked, _message("assistant", "".join(pieces))]
+            self.messages = [*asked, message("assistant", "".join(pieces))]
         if done is not None:
             self._comment(done)
 
@@ -177,12 +172,8 @@ class Session:
             output.print_stats(self._model, done)
 
 
-def first_messages(system: str | None) -> list[dict[str, str]]:
-    """The messages of a conversation in which nothing was said."""
-    return [] if system is None else [_message("system", system)]
-
-
-def _message(role: str, content: str) -> dict[str, str]:
+def message(role: str, content: str) -> dict[str, str]:
+    """A message as templates want it."""
     return {"role": role, "content": content}
 
 

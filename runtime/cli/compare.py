@@ -32,16 +32,13 @@ _N_WORST = 8
 _N_CONTEXT = 12  # tokens shown before a position
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("compare", help="measure how far two versions of a model differ")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("a", metavar="A", help="the reference: a .gguf file or a folder")
     parser.add_argument("b", metavar="B", help="the other: a .gguf file or a folder")
     texts.add_text(parser)
     options.add_engine(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:
@@ -75,15 +72,12 @@ def _open(stack: contextlib.ExitStack, paths: list[Path]) -> tuple[Tokenizer, li
     from halfbyte.converting.sources.source import open_source
     from halfbyte.tokenizer import Tokenizer
 
-    tokenizers: list[Tokenizer] = []
-    sources: list[LayerSource] = []
-    for path in paths:
-        tokenizers.append(Tokenizer.from_path(path))
-        source = open_source(path)
-        stack.callback(source.close)
-        sources.append(source.layers())
+    tokenizers = [Tokenizer.from_path(path) for path in paths]
+    opened = [stack.enter_context(contextlib.closing(open_source(path))) for path in paths]
+    sources = [source.layers() for source in opened]
+    configs = [source.config for source in sources]
     vocabularies = [_pieces(tokenizer) for tokenizer in tokenizers]
-    shapes = [_shape(source) for source in sources]
+    shapes = [[c.n_layers, c.n_heads, c.n_kv_heads, c.head_dim] for c in configs]
     for name, (a, b) in (("vocabulary", vocabularies), ("shape", shapes)):
         if a != b:
             raise RequestError("B", expected=f"the {name} of A", got=str(paths[1]))
@@ -93,11 +87,6 @@ def _open(stack: contextlib.ExitStack, paths: list[Path]) -> tuple[Tokenizer, li
 def _pieces(tokenizer: Tokenizer) -> list[object]:
     """The vocabulary without the tokens that a conversion fills up with."""
     return [piece for piece in tokenizer.vocabulary.pieces if not piece.startswith(b"[PAD")]
-
-
-def _shape(source: LayerSource) -> list[object]:
-    c = source.config
-    return [c.n_layers, c.n_heads, c.n_kv_heads, c.head_dim]
 
 
 def _as_run(

@@ -8,28 +8,19 @@ from halfbyte.cli import options, output
 from halfbyte.cli.progress import BAR
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("complete", help="continue a text")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     options.add_model(parser)
     options.add_prompt(parser)
     options.add_heal(parser)
     options.add_sampling(parser)
     options.add_engine(parser)
     options.add_json(parser)
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Stream the continuation to stdout, then one line of statistics to stderr."""
     prompt, sampling = options.prompt_of(args), options.sampling_of(args)
     with options.load_model(args) as model:
-        if args.json:
-            done = model.complete(prompt, heal=args.heal, progress=BAR, **sampling)
-            output.print_json(model, done)
-            output.print_stats(model, done)
-            return
         stream = model.stream(prompt, heal=args.heal, progress=BAR, **sampling)
-        output.write(stream)
-        output.print_stats(model, stream.completion)
+        output.answer(model, stream, as_json=args.json)

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from halfbyte.cli import options
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 
@@ -16,11 +15,8 @@ if TYPE_CHECKING:
     from halfbyte.converting.plan import Plan
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser(
-        "convert", help="make a .gguf file from a Hugging Face folder or another .gguf file"
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("src", metavar="SRC", help="the folder, a .gguf file, or a hub's org/name")
     parser.add_argument(
         "dst", metavar="DST", nargs="?", help="the .gguf file to write (default: ./NAME.TYPE.gguf)"
@@ -46,8 +42,6 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
     group.add_argument(
         "--report", metavar="FILE.html", help="write a page with the error of every matrix"
     )
-    parser.set_defaults(run=run)
-    return parser
 
 
 def _add_calibration(parser: argparse.ArgumentParser) -> None:

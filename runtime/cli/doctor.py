@@ -12,16 +12,14 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from halfbyte.cli import options, report
+from halfbyte import settings, system
+from halfbyte.cli import report
 from halfbyte.errors import HalfbyteError
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("doctor", help="show what halfbyte found on this machine")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:
@@ -36,10 +34,10 @@ def run(args: argparse.Namespace) -> None:
         "numba": partial(metadata.version, "numba"),
         "llvmlite": partial(metadata.version, "llvmlite"),
         "cpu": _cpu,
-        "isa": _isa,
+        "isa": system.describe_isa,
         "threads": _threads,
         "cache": _cache,
-        "kernels": _kernels,
+        "kernels": lambda: str(system.kernel_cache()),
         "read bandwidth": _bandwidth,
     }
     for name, probe in probes.items():
@@ -67,23 +65,13 @@ def _cpu() -> str:
     return f"{name}, {n_logical} logical processors"
 
 
-def _isa() -> str:
-    from halfbyte import system
-
-    return system.describe_isa()
-
-
 def _threads() -> str:
-    from halfbyte import system
-
     threads = system.default_threads()
     return f"{threads.count} ({threads.reason})"
 
 
 def _cache() -> str:
     """The cache folder and whether it can be written; it is not made for that."""
-    from halfbyte import settings
-
     folder = settings.cache_dir()
     parent = folder
     while not parent.exists():
@@ -96,14 +84,6 @@ def _cache() -> str:
     return f"{folder} (writable)" if parent == folder else f"{folder} (will be made)"
 
 
-def _kernels() -> str:
-    from halfbyte import system
-
-    return str(system.kernel_cache())
-
-
 def _bandwidth() -> str:
-    from halfbyte import system
-
     n_threads = system.default_threads().count
     return f"{system.read_bandwidth(n_threads) / 1e9:.1f} GB/s with {n_threads} threads"

@@ -22,9 +22,8 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _BOM = "\ufeff"
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("infill", help="write what belongs between two texts")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     options.add_model(parser, default=DEFAULT_INFILL_MODEL)
     _add_source(parser)
     options.add_order(parser)
@@ -36,8 +35,7 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
         "--full", action="store_true", help="print the text around it too, with its place filled"
     )
     options.add_json(parser)
-    parser.set_defaults(run=run, check=partial(_check, parser))
-    return parser
+    parser.set_defaults(check=partial(_check, parser))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -46,16 +44,14 @@ def run(args: argparse.Namespace) -> None:
     repository, sampling = _repository(args), options.sampling_of(args)
     how = {"order": args.order or "auto", "heal": args.heal, "repository": repository}
     with options.load_model(args) as model:
+        stream = model.stream_infill(prefix, suffix, progress=BAR, **how, **sampling)
+        if not args.json:
+            output.write(_between(prefix, stream, suffix) if args.full else stream)
+        done = stream.result()
         if args.json:
-            done = model.infill(prefix, suffix, progress=BAR, **how, **sampling)
             whole = {"full_text": done.full_text} if args.full else {}
             output.print_json(model, done, **whole, order=done.order)
-            output.print_stats(model, done, f"order {done.order}")
-            return
-        stream = model.stream_infill(prefix, suffix, progress=BAR, **how, **sampling)
-        output.write(_between(prefix, stream, suffix) if args.full else stream)
-        if stream.completion is not None:
-            output.print_stats(model, stream.completion, f"order {stream.completion.order}")
+        output.print_stats(model, done, f"order {done.order}")
 
 
 def split_at(text: str, line: int, column: int, name: str) -> tuple[str, str]:
@@ -97,22 +93,17 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--suffix-file", metavar="FILE", help="the text after it; or none")
     group.add_argument("--file", metavar="FILE", help="a text with the place that --at gives")
     group.add_argument(
-        "--at",
-        type=_position,
-        metavar="LINE:COL",
+        "--at", type=_position, metavar="LINE:COL",
         help="line and column from 1, the column in characters; the last one is the line's end",
-    )
+    )  # fmt: skip
 
 
 def _add_repository(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("other files that the model is shown")
     group.add_argument(
-        "--repo-file",
-        action="append",
-        default=[],
-        metavar="FILE",
+        "--repo-file", action="append", default=[], metavar="FILE",
         help="a file of the same project; may be repeated, the nearest best come last",
-    )
+    )  # fmt: skip
     group.add_argument("--repo-name", default="", metavar="NAME", help="the project's name")
 
 

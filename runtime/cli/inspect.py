@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli import options, report
 
 if TYPE_CHECKING:
-    from halfbyte.gguf.file import GGUFFile, TensorInfo
+    from halfbyte.gguf.file import GGUFFile
 
 _ARRAY_ITEMS = 6
 _TEXT_LENGTH = 100
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("inspect", help="show what is in a .gguf file")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("file", metavar="FILE", help="a .gguf file or a model in the cache")
     parser.add_argument(
-        "-c",
-        "--ctx",
-        type=options.positive,
-        metavar="N",
+        "-c", "--ctx", type=options.positive, metavar="N",
         help="context whose memory is shown (default: the one it was trained for)",
-    )
+    )  # fmt: skip
     options.add_kv_type(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:
@@ -58,20 +53,15 @@ def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, in
     except ModelFileError as error:
         return None, str(error)
     n_ctx = ctx or config.n_ctx_train
-    weights, kv = _weights_nbytes(file), kv_layout(config, kv_type).nbytes(n_ctx)
+    weights, kv = _totals(file)[1], kv_layout(config, kv_type).nbytes(n_ctx)
     return {"ctx": n_ctx, "weights": weights, "kv_cache": kv, "total": weights + kv}, ""
 
 
-def _weights_nbytes(file: GGUFFile) -> int:
-    return sum(tensor.nbytes for tensor in file.tensors.values())
-
-
-def _n_weights(file: GGUFFile) -> int:
-    return sum(math.prod(tensor.shape) for tensor in file.tensors.values())
-
-
-def _bits_per_weight(file: GGUFFile) -> float:
-    return 8 * _weights_nbytes(file) / max(_n_weights(file), 1)
+def _totals(file: GGUFFile) -> tuple[int, int, float]:
+    """Number of weights, their bytes, bits per weight."""
+    n_weights = sum(math.prod(tensor.shape) for tensor in file.tensors.values())
+    nbytes = sum(tensor.nbytes for tensor in file.tensors.values())
+    return n_weights, nbytes, 8 * nbytes / max(n_weights, 1)
 
 
 def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> None:
@@ -87,9 +77,11 @@ def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
             f"  {_clean(tensor.name):{width}}  {tensor.type_name:6}{shape:>16}"
             f"{report.size(tensor.nbytes):>12}"
         )
-    print(f"\n{len(file.tensors)} tensors, {_n_weights(file):,} weights, {_types(file)}")
-    bits = _bits_per_weight(file)
-    print(f"{report.size(_weights_nbytes(file))} of weights, {bits:.2f} bits per weight")
+    counts = Counter(tensor.type_name for tensor in file.tensors.values())
+    types = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    n_weights, nbytes, bits = _totals(file)
+    print(f"\n{len(file.tensors)} tensors, {n_weights:,} weights, {types}")
+    print(f"{report.size(nbytes)} of weights, {bits:.2f} bits per weight")
     _print_figures(file)
     if need is None:
         print(f"halfbyte cannot run this file: {why_not}")
@@ -114,37 +106,19 @@ def _print_figures(file: GGUFFile) -> None:
     )
 
 
-def _types(file: GGUFFile) -> str:
-    counts: dict[str, int] = {}
-    for tensor in file.tensors.values():
-        counts[tensor.type_name] = counts.get(tensor.type_name, 0) + 1
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-
-
 def _print_json(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> None:
-    report.print_json(
-        {
-            "path": file.path,
-            "version": file.version,
-            "nbytes": file.nbytes,
-            "metadata": {key: _plain(file.metadata.raw(key).value) for key in file.metadata.keys()},
-            "tensors": [_tensor(tensor) for tensor in file.tensors.values()],
-            "n_weights": _n_weights(file),
-            "weights_nbytes": _weights_nbytes(file),
-            "bits_per_weight": _bits_per_weight(file),
-            "memory": need,
-            "unsupported": why_not or None,
-        }
-    )
-
-
-def _tensor(tensor: TensorInfo) -> dict[str, object]:
-    return {
-        "name": tensor.name,
-        "shape": list(tensor.shape),
-        "type": tensor.type_name,
-        "nbytes": tensor.nbytes,
-    }
+    metadata = {key: _plain(file.metadata.raw(key).value) for key in file.metadata.keys()}
+    tensors = [
+        {"name": t.name, "shape": list(t.shape), "type": t.type_name, "nbytes": t.nbytes}
+        for t in file.tensors.values()
+    ]
+    n_weights, nbytes, bits = _totals(file)
+    report.print_json({
+        "path": file.path, "version": file.version, "nbytes": file.nbytes,
+        "metadata": metadata, "tensors": tensors, "n_weights": n_weights,
+        "weights_nbytes": nbytes, "bits_per_weight": bits,
+        "memory": need, "unsupported": why_not or None,
+    })  # fmt: skip
 
 
 def _first_items(value: object) -> tuple[int, list[object]] | None:

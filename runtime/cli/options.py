@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli.progress import BAR
@@ -14,8 +15,6 @@ from halfbyte.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from halfbyte.model import Model
-
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 # Flag, parameter, type, what the help says. The defaults are those of SamplingParams.
 _SAMPLING = (
@@ -33,11 +32,9 @@ _SAMPLING = (
 def add_model(parser: argparse.ArgumentParser, *, default: str = DEFAULT_MODEL) -> None:
     """-m: which model."""
     parser.add_argument(
-        "-m",
-        "--model",
-        default=default,
+        "-m", "--model", default=default,
         help="a .gguf file, a name of the catalogue or org/name (default: %(default)s)",
-    )
+    )  # fmt: skip
 
 
 def load_model(args: argparse.Namespace) -> Model:
@@ -56,12 +53,9 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         "-c", "--ctx", type=positive, metavar="N", help="context in tokens (default: the model's)"
     )
     group.add_argument(
-        "-t",
-        "--threads",
-        type=positive,
-        metavar="N",
+        "-t", "--threads", type=positive, metavar="N",
         help="threads (default: the physical cores that this process may use)",
-    )
+    )  # fmt: skip
     add_kv_type(group)
 
 
@@ -77,12 +71,9 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     defaults = {field.name: field.default for field in fields(SamplingParams)}
     group = parser.add_argument_group("sampling")
     group.add_argument(
-        "-n",
-        "--max-tokens",
-        type=int,
-        metavar="N",
+        "-n", "--max-tokens", type=int, metavar="N",
         help=f"most tokens to generate (default: {defaults['max_tokens']})",
-    )
+    )  # fmt: skip
     for flag, name, kind, text in _SAMPLING:
         default = "random" if defaults[name] is None else f"{defaults[name]:g}"
         group.add_argument(
@@ -124,21 +115,18 @@ def add_prompt(
 def add_heal(parser: argparse.ArgumentParser) -> None:
     """--no-heal: whether the text's end may be cut into other tokens."""
     parser.add_argument(
-        "--no-heal",
-        dest="heal",
-        action="store_false",
+        "--no-heal", dest="heal", action="store_false",
         help="keep the tokens at the cursor; otherwise the model may choose them anew, so that "
         "'retu' can become 'return'",
-    )
+    )  # fmt: skip
 
 
 def add_order(parser: argparse.ArgumentParser) -> None:
     """--order: which part of an infilling prompt comes first; None where it is not given."""
     parser.add_argument(
-        "--order",
-        choices=("auto", "psm", "spm"),
+        "--order", choices=("auto", "psm", "spm"),
         help="psm: prefix first, spm: suffix first, auto: suffix first inside a line (default)",
-    )
+    )  # fmt: skip
 
 
 def prompt_of(args: argparse.Namespace) -> str:
@@ -168,17 +156,8 @@ def decode_utf8(data: bytes, name: str) -> str:
         ) from error
 
 
-def positive(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    return _at_least(text, 1)
-
-
-def natural(text: str) -> int:
-    """A whole number from 0, for argparse."""
-    return _at_least(text, 0)
-
-
-def _at_least(text: str, least: int) -> int:
+def _at_least(least: int, text: str) -> int:
+    """A whole number, for argparse."""
     try:
         number = int(text)
     except ValueError:
@@ -186,3 +165,6 @@ def _at_least(text: str, least: int) -> int:
     if number < least:
         raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
     return number
+
+
+natural, positive = partial(_at_least, 0), partial(_at_least, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from halfbyte.cli import report
@@ -11,7 +12,18 @@ from halfbyte.cli.progress import BAR
 
 if TYPE_CHECKING:
     from halfbyte.generation.completion import Completion
+    from halfbyte.generation.stream import CompletionStream
     from halfbyte.model import Model
+
+
+def answer(model: Model, stream: CompletionStream[Completion], *, as_json: bool) -> None:
+    """All of a generation on stdout, its statistics on stderr."""
+    if not as_json:
+        write(stream)
+    done = stream.result()
+    if as_json:
+        print_json(model, done)
+    print_stats(model, done)
 
 
 def write(pieces: Iterable[str], *, always_ends_line: bool = False) -> None:
@@ -34,28 +46,13 @@ def write(pieces: Iterable[str], *, always_ends_line: bool = False) -> None:
 def print_json(model: Model, done: Completion, **more: str) -> None:
     """One object: text, tokens, why it ended, what it cost, and what one command adds."""
     BAR.clear()
-    stats = done.stats
-    report.print_json(
-        {
-            "model": model.path,
-            "text": done.text,
-            **more,
-            "healed": done.healed,
-            "tokens": done.tokens,
-            "finish_reason": done.finish_reason,
-            "stats": {
-                "n_prompt": stats.n_prompt,
-                "prefill_s": stats.prefill_s,
-                "n_decode": stats.n_decode,
-                "decode_s": stats.decode_s,
-                "load_s": model.load_s,
-            },
-        }
-    )
+    report.print_json({
+        "model": model.path, "text": done.text, **more, "healed": done.healed,
+        "tokens": done.tokens, "finish_reason": done.finish_reason,
+        "stats": asdict(done.stats) | {"load_s": model.load_s},
+    })  # fmt: skip
 
 
-def print_stats(model: Model, done: Completion | None, *notes: str) -> None:
+def print_stats(model: Model, done: Completion, *notes: str) -> None:
     """One line on stderr about a generation that came to its end."""
-    if done is not None:
-        line = report.stats_line(done.stats, model.nbytes_per_token, *notes)
-        print(line, file=sys.stderr)
+    print(report.stats_line(done.stats, model.nbytes_per_token, *notes), file=sys.stderr)

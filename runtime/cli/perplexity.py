@@ -14,15 +14,12 @@ from halfbyte.cli import options, report, texts
 from halfbyte.cli.progress import BAR
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("perplexity", help="measure how well a model predicts a text")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("model", metavar="FILE", help="a .gguf file or a name, as for complete")
     texts.add_text(parser)
     options.add_engine(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from halfbyte.cli import options
 from halfbyte.cli.progress import BAR
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("pull", help="fetch a model into the cache")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument(
-        "model",
-        nargs="?",
+        "model", nargs="?",
         help="a name of the catalogue or org/name; without one the catalogue is listed",
-    )
+    )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="fetch it even if it is there")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:

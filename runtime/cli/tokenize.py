@@ -15,32 +15,26 @@ if TYPE_CHECKING:
     from halfbyte.tokenizer import Tokenizer
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("tokenize", help="show the tokens of a text")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument(
-        "-m",
-        "--model",
+        "-m", "--model",
         help="a .gguf file, a tokenizer.model, a tokenizer.json, a folder with one of these, or a "
-        f"name as for complete (default: {DEFAULT_MODEL}; with --infill: "
-        f"{DEFAULT_INFILL_MODEL})",
-    )
+        f"name as for complete (default: {DEFAULT_MODEL}; with --infill: {DEFAULT_INFILL_MODEL})",
+    )  # fmt: skip
     options.add_prompt(parser)
     parser.add_argument("--no-bos", action="store_true", help="never begin with the BOS token")
     parser.add_argument(
-        "--parse-markers",
-        action="store_true",
+        "--parse-markers", action="store_true",
         help="read text that spells a marker, such as ' <EOT>', as that marker",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--infill",
-        action="store_true",
+        "--infill", action="store_true",
         help="show the prompt for a text with <FILL_ME>, as the model's reference lays it out",
-    )
+    )  # fmt: skip
     options.add_order(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run, check=partial(_check, parser))
-    return parser
+    parser.set_defaults(check=partial(_check, parser))
 
 
 def run(args: argparse.Namespace) -> None:

@@ -12,9 +12,8 @@ from halfbyte.errors import ModelFileError
 _WORDS = {True: "same", False: "DIFFERS", None: "not recorded"}
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("verify", help="check a .gguf file against what it records")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("file", metavar="FILE", help="a .gguf file or a model in the cache")
     parser.add_argument(
         "-t", "--threads", type=options.positive, metavar="N", help="threads (default: the cores)"
@@ -24,8 +23,6 @@ def add(commands: options.Commands) -> argparse.ArgumentParser:
         help="process the text again that quality was measured on (minutes for a large model)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:

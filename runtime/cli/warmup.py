@@ -10,13 +10,10 @@ from halfbyte.cli import options
 from halfbyte.cli.progress import BAR
 
 
-def add(commands: options.Commands) -> argparse.ArgumentParser:
-    """Declare the command."""
-    parser = commands.add_parser("warmup", help="compile the kernels that a model needs")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     options.add_model(parser)
     options.add_engine(parser)
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:

@@ -17,7 +17,8 @@ from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.generation.completion import Completion, Stats
 from halfbyte.generation.constraint import Constraint
-from halfbyte.generation.sampler import F32, Sampler, SamplingParams
+from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.progress import Progress
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer

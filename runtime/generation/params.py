@@ -86,11 +86,8 @@ class SamplingParams:
     @property
     def has_penalties(self) -> bool:
         """Whether the choice depends on the tokens so far, beyond the model."""
-        return (
-            self.repetition_penalty != 1.0
-            or self.presence_penalty != 0.0
-            or self.frequency_penalty != 0.0
-        )
+        penalties = self.repetition_penalty, self.presence_penalty, self.frequency_penalty
+        return penalties != (1.0, 0.0, 0.0)
 
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -124,9 +121,8 @@ def _real(name: str, value: object, low: float, high: float) -> float:
 
 
 def _strings(name: str, value: object) -> tuple[str, ...]:
-    items = (
-        (value,) if isinstance(value, str) else _items(name, value, "a string or list of strings")
-    )
+    one = isinstance(value, str)
+    items = (value,) if one else _items(name, value, "a string or list of strings")
     for item in items:
         if not isinstance(item, str) or not item:
             raise RequestError(name, expected="strings that are not empty", got=repr(item))

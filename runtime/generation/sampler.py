@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 from halfbyte.errors import EngineError, RequestError
 from halfbyte.generation.params import SamplingParams
 
-__all__ = ["Sampler", "SamplingParams"]
-
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]

@@ -37,3 +37,10 @@ class CompletionStream(Iterator[str], Generic[C]):
                 self._shown += len(piece)
                 return piece
         raise StopIteration
+
+    def result(self) -> C:
+        """Work to the end; what came of it."""
+        for _ in self:
+            pass
+        assert self.completion is not None
+        return self.completion

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import ContextLengthError
-from halfbyte.generation.sampler import F32, Sampler, SamplingParams
+from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.hf.batch import import_torch, tensor_type_of, to_lists
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation_config import SAMPLING, GenerationConfig

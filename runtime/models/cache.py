@@ -76,6 +76,13 @@ def os_errors(name: str) -> Iterator[None]:
         raise DownloadError(f"{name}: {error}") from error
 
 
+def remove_folders(parent: Path, pattern: str, *, but: Path | None = None) -> None:
+    """Remove what earlier pulls left: the folders that match, except for one."""
+    for folder in parent.glob(pattern):
+        if folder != but:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def check_space(folder: Path, nbytes: int, name: str) -> None:
     """DownloadError where the folder's disk has less room than that."""
     free = shutil.disk_usage(folder).free

@@ -85,12 +85,9 @@ def resolve(
         DownloadError: it could not be pulled, or is not here and `pull` is false.
         SettingError: the cache folder cannot be used.
     """
-    path = _as_path(name_or_path)
-    if _exists(path):
-        return path
-    if not isinstance(name_or_path, str) or _is_path_text(name_or_path):
-        raise ModelFileError(path, expected="a .gguf file or a model folder", got="nothing there")
-    entry = find(name_or_path)
+    entry = _look_up(name_or_path)
+    if isinstance(entry, Path):
+        return entry
     if is_cached(entry):
         return cached_path(entry)
     if not pull:
@@ -115,18 +112,15 @@ def source(
     Raises:
         As `resolve`.
     """
-    path = _as_path(name_or_path)
-    is_name = isinstance(name_or_path, str) and not _is_path_text(name_or_path)
-    if is_name and not _exists(path):
-        entry = find(str(name_or_path))
-        if isinstance(entry, HubModel):
-            from halfbyte.models import hub
+    entry = _look_up(name_or_path)
+    if not isinstance(entry, HubModel):
+        yield resolve(name_or_path, progress=progress), None
+        return
+    from halfbyte.models import hub
 
-            report = progress or silent
-            with hub.fetched_repository(entry, cached_path(entry), progress=report) as fetched:
-                yield fetched, entry.repo.rpartition("/")[2]
-            return
-    yield resolve(name_or_path, progress=progress), None
+    report = progress or silent
+    with hub.fetched_repository(entry, cached_path(entry), progress=report) as fetched:
+        yield fetched, entry.repo.rpartition("/")[2]
 
 
 def pull(name: str, *, force: bool = False, progress: Progress | None = None) -> Path:
@@ -161,6 +155,16 @@ def _fetch(entry: Entry, *, force: bool, progress: Progress | None) -> Path:
     from halfbyte.models import hub
 
     return hub.pull_repository(entry, target, force=force, progress=report)
+
+
+def _look_up(name_or_path: str | os.PathLike[str]) -> Path | Entry:
+    """The path, if something lies there, or the entry of the name."""
+    path = _as_path(name_or_path)
+    if _exists(path):
+        return path
+    if not isinstance(name_or_path, str) or _is_path_text(name_or_path):
+        raise ModelFileError(path, expected="a .gguf file or a model folder", got="nothing there")
+    return find(name_or_path)
 
 
 def _as_path(name_or_path: str | os.PathLike[str]) -> Path:

@@ -27,20 +27,14 @@ _HEADER_NBYTES = 1 << 20
 
 
 def converted(folder: Path, type: str, progress: Progress) -> Path:
-    """The folder's model as a .gguf file of the cache, made by the first process that asks.
-
-    Args:
-        folder: a Hugging Face model folder.
-        type: see `halfbyte.convert`.
-        progress: called while converting.
+    """A Hugging Face folder's model as a .gguf file of the cache, made by the first who asks.
 
     Raises:
         ConversionError: the folder cannot be converted.
         SettingError: the cache cannot be used.
     """
     name = re.sub(r"[^\w.-]", "-", folder.resolve().name) or "model"
-    file_name = f"{name}-{fingerprint(folder)}.{type.lower()}.gguf"
-    target = settings.models_dir() / file_name
+    target = settings.models_dir() / f"{name}-{fingerprint(folder)}.{type.lower()}.gguf"
     if target.is_file():
         return target
     with model_lock(target):
@@ -49,8 +43,7 @@ def converted(folder: Path, type: str, progress: Progress) -> Path:
             from halfbyte.converting.options import Options
 
             log.warning("converting %s to %s, once, into %s", folder, type, target.parent)
-            options = Options(type=type, measure=False)
-            convert_path(folder, target, options, progress=progress)
+            convert_path(folder, target, Options(type=type, measure=False), progress=progress)
     return target
 
 

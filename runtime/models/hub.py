@@ -26,6 +26,7 @@ from halfbyte.models.cache import (
     check_space,
     model_lock,
     os_errors,
+    remove_folders,
     sha256_of,
     size_of_files,
 )
@@ -70,18 +71,12 @@ def pull_repository(entry: HubModel, target: Path, *, force: bool, progress: Pro
 def fetched_repository(entry: HubModel, target: Path, *, progress: Progress) -> Iterator[Path]:
     """The repository's model as it lies on the hub, a .gguf file or a folder, while one needs it.
 
-    Args:
-        entry: the repository.
-        target: what `pull_repository` would make; the files lie beside it.
-        progress: called while downloading.
+    `target` is what `pull_repository` would make; the files lie beside it.
 
     Raises:
         DownloadError, SettingError: as `pull_repository`.
     """
-    with (
-        model_lock(target) as is_alone,
-        _fetched(entry, target, is_alone, progress) as source,
-    ):
+    with model_lock(target) as is_alone, _fetched(entry, target, is_alone, progress) as source:
         yield source
 
 
@@ -93,7 +88,8 @@ def _fetched(entry: HubModel, target: Path, is_alone: bool, progress: Progress) 
     files = choose_files(entry, listing)
     folder = target.with_name(f".{target.name}.{commit[:12]}.download")
     if is_alone:
-        _remove_others(target, folder)
+        # What was begun of other commits.
+        remove_folders(target.parent, f".{target.name}.*.download", but=folder)
     with os_errors(entry.name):
         folder.mkdir(exist_ok=True)
         missing = sum(file.nbytes for file in files) - size_of_files(folder)
@@ -196,11 +192,7 @@ def _download(
         for file in files:
             with _client_errors(entry):
                 hub.hf_hub_download(
-                    entry.repo,
-                    file.name,
-                    revision=commit,
-                    local_dir=folder,
-                    endpoint=_endpoint(),
+                    entry.repo, file.name, revision=commit, local_dir=folder, endpoint=_endpoint()
                 )
             _check(entry, folder / file.name, file)
 
@@ -223,15 +215,13 @@ def _check(entry: HubModel, path: Path, file: RemoteFile) -> None:
 @contextmanager
 def _quiet(hub: Any) -> Iterator[None]:
     """No progress bars of the client: what is shown is the caller's business."""
-    utils = hub.utils
-    if utils.are_progress_bars_disabled():
-        yield
-        return
-    utils.disable_progress_bars()
+    was_quiet = hub.utils.are_progress_bars_disabled()
+    hub.utils.disable_progress_bars()
     try:
         yield
     finally:
-        utils.enable_progress_bars()
+        if not was_quiet:
+            hub.utils.enable_progress_bars()
 
 
 @contextmanager
@@ -271,10 +261,3 @@ def _place(entry: HubModel, source: Path, target: Path, progress: Progress) -> N
     options = Options(type=entry.type, name=name, measure=False, force=True)
     convert_path(source, result, options, progress=progress)
     os.replace(result, target)
-
-
-def _remove_others(target: Path, folder: Path) -> None:
-    """Remove what was begun of other commits."""
-    for other in target.parent.glob(f".{target.name}.*.download"):
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)

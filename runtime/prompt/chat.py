@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from halfbyte.errors import RequestError, UnsupportedModelError
 from halfbyte.prompt.inputs import EncodedPrompt, texts_in
@@ -91,10 +92,7 @@ def detect_format(tokenizer: Tokenizer) -> str:
 
 def _llama_2(tokenizer: Tokenizer, messages: list[Message], parse_markers: bool) -> Iterator[int]:
     """[INST] turns: each finished one stands between BOS and EOS."""
-
-    def encode(text: str) -> list[int]:
-        return tokenizer.encode(text, add_bos=False, parse_markers=parse_markers)
-
+    encode = partial(tokenizer.encode, add_bos=False, parse_markers=parse_markers)
     turns = _check_turns(messages)
     if turns[0]["role"] == "system":
         _need(len(turns) > 1, "a user's message after the system's")
@@ -115,10 +113,7 @@ def _codellama_70b(
     tokenizer: Tokenizer, messages: list[Message], step: int, parse_markers: bool
 ) -> Iterator[int]:
     """`Source:` headers, each message ended by the step token; a system message always leads."""
-
-    def encode(text: str) -> list[int]:
-        return tokenizer.encode(text, add_bos=False, parse_markers=parse_markers)
-
+    encode = partial(tokenizer.encode, add_bos=False, parse_markers=parse_markers)
     turns = _check_turns(messages)
     if turns[0]["role"] != "system":
         turns = [{"role": "system", "content": ""}, *turns]

@@ -42,14 +42,10 @@ class Healing:
 def heal_tail(tokenizer: Tokenizer, ids: Sequence[int], *, n_text: int) -> tuple[int, bytes]:
     """How much of a prompt to keep, and the bytes that were taken back.
 
-    Args:
-        tokenizer: the model's.
-        ids: tokens of a text.
-        n_text: how many of the last ones may be taken back.
-
     Returns:
         (number of ids kept, bytes of the others): nothing is taken back where no piece extends
-        the text's end; never more than MAX_HEALED tokens, a newline, or a token without text.
+        the text's end; never more than the last `n_text` or MAX_HEALED tokens, a newline, or a
+        token without text.
     """
     index, tail, n_kept = tokenizer.piece_index, b"", len(ids)
     for token in reversed(ids[len(ids) - min(n_text, MAX_HEALED, len(ids)) :]):

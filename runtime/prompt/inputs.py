@@ -63,9 +63,7 @@ def check_ids(ids: Sequence[int], name: str, vocab_size: int) -> list[int]:
     if wrong.any():
         at = int(wrong.argmax())
         raise RequestError(
-            f"{name}[{at}]",
-            expected=f"a token id from 0 to {vocab_size - 1}",
-            got=int(array[at]),
+            f"{name}[{at}]", expected=f"a token id from 0 to {vocab_size - 1}", got=int(array[at])
         )
     return [int(i) for i in array]
 

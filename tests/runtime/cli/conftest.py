@@ -15,17 +15,8 @@ import pytest
 import halfbyte
 from halfbyte import cli
 from halfbyte.errors import RequestError
+from halfbyte.generation.completion import Stats
 from halfbyte.generation.params import SamplingParams
-
-
-@dataclass
-class FakeStats:
-    n_prompt: int = 4
-    prefill_s: float = 0.5
-    n_decode: int = 3
-    decode_s: float = 1.5
-    prefill_tps: float = 8.0
-    decode_tps: float = 2.0
 
 
 @dataclass
@@ -33,7 +24,7 @@ class FakeCompletion:
     text: str
     tokens: list[int]
     finish_reason: str = "length"
-    stats: FakeStats = field(default_factory=FakeStats)
+    stats: Stats = field(default_factory=lambda: Stats(4, 0.5, 3, 1.5))
     healed: str = "he"
     order: str = "spm"
     full_text: str = "the whole text"
@@ -57,6 +48,11 @@ class FakeStream(Iterator[str]):
             piece = piece()
         self.text += piece
         return piece
+
+    def result(self) -> FakeCompletion:
+        list(self)
+        assert self.completion is not None
+        return self.completion
 
 
 class FakeModel:
@@ -86,39 +82,21 @@ class FakeModel:
     def stream(self, prompt: Any, *, progress: Any, heal: bool, **params: Any) -> FakeStream:
         return self._stream(prompt, {"heal": heal}, params)
 
-    def complete(self, prompt: Any, *, progress: Any, heal: bool, **params: Any) -> FakeCompletion:
-        return self._complete(prompt, {"heal": heal}, params)
-
     def stream_infill(
         self, *prompt: str, progress: Any, heal: bool, order: str, repository: Any, **params: Any
     ) -> FakeStream:
         how = {"heal": heal, "order": order, "repository": repository}
         return self._stream(prompt, how, params)
 
-    def infill(
-        self, *prompt: str, progress: Any, heal: bool, order: str, repository: Any, **params: Any
-    ) -> FakeCompletion:
-        how = {"heal": heal, "order": order, "repository": repository}
-        return self._complete(prompt, how, params)
-
     def stream_chat(
         self, messages: Any, *, progress: Any, format: str, **params: Any
     ) -> FakeStream:
         return self._stream(list(messages), {"format": format}, params)
 
-    def chat(self, messages: Any, *, progress: Any, format: str, **params: Any) -> FakeCompletion:
-        return self._complete(list(messages), {"format": format}, params)
-
     def _stream(self, prompt: Any, how: dict[str, Any], params: dict[str, Any]) -> FakeStream:
         self.prompt, self.how, self.params = prompt, how, params
         SamplingParams.from_kwargs(**params)
         return FakeStream(self.pieces, self.finish_reason)
-
-    def _complete(self, prompt: Any, how: dict[str, Any], params: dict[str, Any]) -> FakeCompletion:
-        stream = self._stream(prompt, how, params)
-        list(stream)
-        assert stream.completion is not None
-        return stream.completion
 
     def bench_prefill(self, n: int) -> float:
         self.benched.append(("pp", n))

@@ -13,7 +13,7 @@ import pytest
 import halfbyte
 from halfbyte.cli import chat, chat_input, options
 from halfbyte.cli.chat_input import Typed
-from halfbyte.cli.chat_session import CtrlC, Session, first_messages
+from halfbyte.cli.chat_session import CtrlC, Session, message
 from halfbyte.errors import ContextLengthError, RequestError, UnsupportedModelError
 from halfbyte.prompt.chat import FORMATS
 from halfbyte.prompt.infill import ORDERS
@@ -165,12 +165,12 @@ def test_an_empty_line_is_no_message(session: Session, model: Any) -> None:
 
 
 def test_reset_keeps_the_system_message(model: Any) -> None:
-    session = Session(model, first_messages("be kind"), shows_stats=False, format="auto")
+    session = Session(model, [message("system", "be kind")], shows_stats=False, format="auto")
     for _ in range(2):
         session.take(Typed("a"))
         assert len(session.messages) == 3
         assert session.take(Typed("/reset", is_command=True))
-        assert session.messages == first_messages("be kind")
+        assert session.messages == [message("system", "be kind")]
 
 
 def test_commands_that_say_something(
@@ -312,7 +312,7 @@ def test_a_model_that_cannot_chat_says_so_at_once(tiny_gguf: Path) -> None:
     with halfbyte.load(tiny_gguf) as model:
         with pytest.raises(UnsupportedModelError, match="chat template"):
             Session(model, [], shows_stats=False, format="auto").run()
-        system = first_messages("[INST]")
+        system = [message("system", "[INST]")]
         with pytest.raises(RequestError, match="special tags"):
             Session(model, system, shows_stats=False, format="llama-2").run()
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halfbyte.generation.generate import Request, Stats, new_request, run
-from halfbyte.generation.sampler import SamplingParams
+from halfbyte.generation.params import SamplingParams
 from halfbyte.progress import silent
 
 END = 1

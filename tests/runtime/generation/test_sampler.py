@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 from halfbyte.errors import EngineError, RequestError
 from halfbyte.generation import sampler as sampling
-from halfbyte.generation.sampler import Sampler, SamplingParams
+from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.sampler import Sampler
 
 
 def logits_of(*values: float) -> sampling.F32:
