@@ -6,7 +6,7 @@ and is not counted, and neither is compilation. The rate is the median of the re
 Decode reads every weight once per token: its GB/s are compared with what this machine can read,
 measured in the same run with the same threads.
 
-With --ops it is the kernels that are timed, each alone: its share of a step, and how near it comes
+With --ops it is the stages that are timed, each kind alone: its share of a step, and how near it comes
 to the read bandwidth or to the int8 products that the machine can do.
 """
 
@@ -62,7 +62,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     options.add_engine(parser)
     parser.add_argument(
-        "--ops", action="store_true", help="time each kernel of a step instead of pp and tg"
+        "--ops", action="store_true", help="time the stages of a step instead of pp and tg"
     )
     parser.add_argument("--json", action="store_true", help="print one object")
 
@@ -118,10 +118,10 @@ def _run_ops(model: Model, args: argparse.Namespace) -> None:
 def _print_phase(title: str, phase: Phase, unit: str, rate_name: str, limit: float) -> None:
     tokens = "1 token" if phase.n_tokens == 1 else f"{phase.n_tokens} tokens"
     print(f"{title}, {tokens}: {1e3 * phase.seconds:.2f} ms a step")
-    print(f"  {'kernel':48}{'calls':>6}{'ms':>10}{'of step':>9}{unit:>9}{'of limit':>10}")
+    print(f"  {'stages':58}{'count':>6}{'ms':>10}{'of step':>9}{unit:>9}{'of limit':>10}")
     for op in phase.ops:
         rate = getattr(op, rate_name)
-        row = f"  {op.name:48}{op.count:6}{1e3 * op.seconds:10.3f}{op.share:9.0%}"
+        row = f"  {op.name:58}{op.count:6}{1e3 * op.seconds:10.3f}{op.share:9.0%}"
         if rate is not None:
             row += f"{rate:9.1f}"
             # Attention computes with floats, which the int8 limit is not about.
@@ -129,7 +129,7 @@ def _print_phase(title: str, phase: Phase, unit: str, rate_name: str, limit: flo
                 row += f"{rate / limit:10.0%}"
         print(row)
     share = phase.rest_s / phase.seconds
-    print(f"  {'gaps between the stages':54}{1e3 * phase.rest_s:10.3f}{share:9.0%}")
+    print(f"  {'gaps between the stages':64}{1e3 * phase.rest_s:10.3f}{share:9.0%}")
 
 
 def _measure(model: Model, args: argparse.Namespace, bandwidth: float) -> list[Result]:
