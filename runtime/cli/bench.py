@@ -6,8 +6,8 @@ and is not counted, and neither is compilation. The rate is the median of the re
 Decode reads every weight once per token: its GB/s are compared with what this machine can read,
 measured in the same run with the same threads.
 
-With --ops it is the stages that are timed, each kind alone: its share of a step, and how near it comes
-to the read bandwidth or to the int8 products that the machine can do.
+With --ops it is the stages that are timed, each kind alone: its share of a step, and how near it
+comes to the read bandwidth or to the int8 products that the machine can do.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from tokenizers import AddedToken, Regex, models, pre_tokenizers
 from tokenizers import Tokenizer as _Tokenizer
 
 from halfbyte.errors import ModelFileError, TokenizerError, UnsupportedModelError
-from halfbyte.tokenizer import cutting
+from halfbyte.tokenizer import long_texts
 from halfbyte.tokenizer.vocabulary import CONTROL, USER_DEFINED, Vocabulary
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -82,7 +82,7 @@ class ByteLevelBackend:
         if absent:
             raise TokenizerError(f"text: this vocabulary has no token for byte {min(absent):#04x}")
         tokenizer = self._complete if parse_markers else self._plain
-        return cutting.encode(
+        return long_texts.encode(
             text,
             self._boundary,
             lambda part: tokenizer.encode(part, add_special_tokens=False).ids,

@@ -11,7 +11,7 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as spm
 
 from halfbyte.errors import ModelFileError
-from halfbyte.tokenizer import cutting
+from halfbyte.tokenizer import long_texts
 from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, UNKNOWN, Vocabulary
 
 _SPACE = "\u2581"
@@ -42,7 +42,7 @@ class SentencePieceBackend:
         processor = self._complete if parse_markers and self._markers else self._plain
         if is_start and self.adds_space:
             text = f" {text}"
-        return cutting.encode(text, self._boundary, processor.encode)
+        return long_texts.encode(text, self._boundary, processor.encode)
 
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
         """The text bytes that a piece stands for."""

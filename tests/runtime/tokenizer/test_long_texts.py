@@ -16,7 +16,7 @@ from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer as HFTokenizer
 
 from halfbyte.errors import TokenizerError
-from halfbyte.tokenizer import Tokenizer, cutting
+from halfbyte.tokenizer import Tokenizer, long_texts
 
 LINE = "    return self.values[name]  # the name's own, café\n\n"
 LONG = {
@@ -37,14 +37,14 @@ PRES = ["gpt-2", "smollm", "qwen2", "llama-bpe", "deepseek-coder"]
 def parts_seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """How many parts each long text was cut into."""
     seen: list[int] = []
-    cut = cutting.parts
+    cut = long_texts.parts
 
     def parts(text: str, boundary: re.Pattern[str]) -> list[str]:
         found = list(cut(text, boundary))
         seen.append(len(found))
         return found
 
-    monkeypatch.setattr(cutting, "parts", parts)
+    monkeypatch.setattr(long_texts, "parts", parts)
     yield seen
 
 
@@ -62,7 +62,7 @@ def test_sentencepiece_ids_of_a_long_text(
     small_spm: Tokenizer, theirs_spm: SentencePieceProcessor, parts_seen: list[int], name: str
 ) -> None:
     text = LONG[name]
-    assert len(text) > cutting.PART
+    assert len(text) > long_texts.PART
     assert small_spm.encode(text, add_bos=False) == theirs_spm.encode(text)
     assert parts_seen == [2 if name == "lines" else 1]
 
@@ -71,7 +71,7 @@ def test_byte_level_ids_of_a_long_text(
     small_bpe: tuple[Tokenizer, HFTokenizer], parts_seen: list[int]
 ) -> None:
     ours, theirs = small_bpe
-    assert len(LONG["lines"]) > cutting.PART
+    assert len(LONG["lines"]) > long_texts.PART
     assert ours.encode(LONG["lines"]) == theirs.encode(LONG["lines"]).ids
     assert parts_seen == [2]
 
@@ -85,7 +85,7 @@ def test_byte_level_texts_that_stay_whole(
     text: str,
 ) -> None:
     ours, theirs = small_bpe
-    monkeypatch.setattr(cutting, "PART", 1000)
+    monkeypatch.setattr(long_texts, "PART", 1000)
     assert ours.encode(text) == theirs.encode(text).ids
     assert parts_seen == [1]
 
@@ -96,7 +96,7 @@ def test_sentencepiece_ids_for_any_size_of_parts(
     small_spm: Tokenizer, theirs_spm: SentencePieceProcessor, text: str, size: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cutting, "PART", size)
+        patch.setattr(long_texts, "PART", size)
         assert small_spm.encode(text, add_bos=False) == theirs_spm.encode(text)
 
 
@@ -109,7 +109,7 @@ def test_byte_level_ids_for_any_size_of_parts(tmp_path: Path, vocabularies: Any,
     @given(TEXTS, SIZES)
     def check(text: str, size: int) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cutting, "PART", size)
+            patch.setattr(long_texts, "PART", size)
             assert ours.encode(text) == theirs.encode(text).ids
 
     check()
@@ -119,8 +119,8 @@ def test_byte_level_ids_for_any_size_of_parts(tmp_path: Path, vocabularies: Any,
 def test_parts_are_the_text(text: str, size: int) -> None:
     boundary = re.compile("(?<=[a ])(?=[b\n])")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cutting, "PART", size)
-        parts = list(cutting.parts(text, boundary))
+        patch.setattr(long_texts, "PART", size)
+        parts = list(long_texts.parts(text, boundary))
     assert "".join(parts) == text and all(parts)
     at = 0
     for part in parts[:-1]:
@@ -148,7 +148,7 @@ def test_cutting_keeps_memory_in_bounds(small_spm: Tokenizer) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert sum(ids) == len(LINE) * 200_000 + 1
-    assert largest < cutting.PART + 2 * len(LINE)
+    assert largest < long_texts.PART + 2 * len(LINE)
     assert peak < 4 * len(LINE) * 200_000
 
 
@@ -159,11 +159,11 @@ def test_a_word_without_end_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
     word: str,
 ) -> None:
-    monkeypatch.setattr(cutting, "PART", 10)
+    monkeypatch.setattr(long_texts, "PART", 10)
     for tokenizer in (small_spm, small_bpe[0]):
-        monkeypatch.setattr(cutting, "_MAX_PART", 1000)
+        monkeypatch.setattr(long_texts, "_MAX_PART", 1000)
         ids = tokenizer.encode(word)
-        monkeypatch.setattr(cutting, "_MAX_PART", 25)
+        monkeypatch.setattr(long_texts, "_MAX_PART", 25)
         with pytest.raises(TokenizerError, match=r"within 25 characters, got (30|31|60)"):
             tokenizer.encode(word)
         # Within the limit, and with words that end, it is none.
@@ -201,7 +201,7 @@ def test_pieces_that_join_words_or_lines_are_not_cut(
     def check(words: list[str], size: int) -> None:
         text = "".join(words)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cutting, "PART", size)
+            patch.setattr(long_texts, "PART", size)
             assert ours.encode(text, add_bos=False) == theirs.encode(text)
 
     check()
@@ -214,7 +214,7 @@ def test_added_tokens_that_join_lines_are_not_cut(
     made = vocabularies.train_byte_level("gpt-2", ("end\nbegin",))
     path = made.write(tmp_path / "m.gguf", special_type=special_type)
     ours, theirs = Tokenizer.from_path(path), made.tokenizer(parses=True)
-    monkeypatch.setattr(cutting, "PART", 3)
+    monkeypatch.setattr(long_texts, "PART", 3)
     text = "a\nb\nend\nbegin\nc end\nbegin"
     assert ours.encode(text, parse_markers=True) == theirs.encode(text).ids
     plain = theirs if special_type == 4 else made.tokenizer(parses=False)
@@ -232,7 +232,7 @@ def test_a_newline_piece_alone_joins_nothing(
         vocabularies.add_sentencepiece(writer, model)
 
     ours = Tokenizer.from_path(vocabularies.write_gguf(tmp_path / "m.gguf", fill))
-    monkeypatch.setattr(cutting, "PART", 2)
+    monkeypatch.setattr(long_texts, "PART", 2)
     theirs = vocabularies.processor(model, dummy_prefix=True)
     for text in ("a\n\nb c\n", "\n\n\n", " \n a"):
         assert ours.encode(text, add_bos=False) == theirs.encode(text)
