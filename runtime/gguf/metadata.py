@@ -28,9 +28,9 @@ _FLOAT_TYPES = (6, 12)
 
 
 class Cursor:
-    """A position in a mapped file; every read is checked against the bytes that are left."""
+    """A position in a file; every read is checked against the bytes that are left."""
 
-    def __init__(self, path: str, data: mmap.mmap) -> None:
+    def __init__(self, path: str, data: mmap.mmap | bytes) -> None:
         self.path, self.data, self.at = path, data, 0
 
     def take(self, n: int, field: str) -> bytes:

@@ -63,9 +63,7 @@ class ByteLevelBackend:
             raise TokenizerError(f"text: this vocabulary has no token for byte {min(absent):#04x}")
         tokenizer = self._complete if parse_markers else self._plain
         return cutting.encode(
-            text,
-            self._boundary,
-            lambda part: tokenizer.encode(part, add_special_tokens=False).ids,
+            text, self._boundary, lambda part: tokenizer.encode(part, add_special_tokens=False).ids
         )
 
     @cached_property
