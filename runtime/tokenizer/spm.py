@@ -89,8 +89,8 @@ def _processor(vocabulary: Vocabulary, markers: Iterable[int]) -> Any:
     model.trainer_spec.byte_fallback = True
     model.trainer_spec.vocab_size = len(vocabulary.pieces)
     model.trainer_spec.unk_id = vocabulary.types.index(UNKNOWN)
-    for name, text in (("bos", b"<s>"), ("eos", b"</s>"), ("pad", b"<pad>")):
-        known = [i for i, t in enumerate(types) if t == CONTROL and vocabulary.pieces[i] == text]
+    for name, special in (("bos", b"<s>"), ("eos", b"</s>"), ("pad", b"<pad>")):
+        known = [i for i, t in enumerate(types) if t == CONTROL and vocabulary.pieces[i] == special]
         setattr(model.trainer_spec, f"{name}_id", known[0] if known else -1)
     model.normalizer_spec.name = "identity"
     model.normalizer_spec.add_dummy_prefix = False
