@@ -25,7 +25,7 @@ from halfbyte.errors import ConversionError, RequestError
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import quantize
-from halfbyte.progress import Progress
+from halfbyte.progress import Progress, silent
 from halfbyte.quality.float_model import F32, Ids
 
 Bytes = NDArray[np.uint8]
@@ -53,11 +53,7 @@ def plain(
 
 
 def calibrated(
-    source: Source,
-    plan: Plan,
-    threads: int,
-    ids: Ids,
-    progress: Progress | None = None,
+    source: Source, plan: Plan, threads: int, ids: Ids, progress: Progress = silent
 ) -> Encoded:
     """(name, bytes) of every tensor: vectors first, then the layers' matrices in order.
 
@@ -169,11 +165,7 @@ def _begin(
 
 
 def _begin_rows(
-    tensor: Tensor,
-    fmt: BlockFormat,
-    rows: range,
-    pool: ThreadPoolExecutor,
-    importance: F32 | None,
+    tensor: Tensor, fmt: BlockFormat, rows: range, pool: ThreadPoolExecutor, importance: F32 | None
 ) -> Callable[[], Bytes]:
     n = tensor.shape[1]
     share = max(1, _SHARE_WEIGHTS // n)

@@ -7,16 +7,13 @@ import gguf
 from halfbyte.families.config import KEYS, ModelConfig
 from halfbyte.tokenizer.vocabulary import SPECIAL_KEYS, Vocabulary
 
+_COUNTS = ("n_ctx_train", "dim", "n_layers", "hidden_dim", "n_heads", "n_kv_heads", "head_dim")
+
 
 def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     """Write the hyperparameters."""
-    values = {
-        "n_ctx_train": c.n_ctx_train, "dim": c.dim, "n_layers": c.n_layers,
-        "hidden_dim": c.hidden_dim, "n_heads": c.n_heads, "n_kv_heads": c.n_kv_heads,
-        "head_dim": c.head_dim,
-    }  # fmt: skip
-    for field, value in values.items():
-        meta.add_uint32(f"{c.architecture}.{KEYS[field].gguf}", value)
+    for field in _COUNTS:
+        meta.add_uint32(f"{c.architecture}.{KEYS[field].gguf}", getattr(c, field))
     meta.add_value_length(c.head_dim)
     meta.add_layer_norm_rms_eps(c.norm_eps)
     meta.add_rope_dimension_count(c.head_dim)

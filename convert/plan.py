@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from halfbyte.converting.recipe import Recipe
-from halfbyte.converting.sources.source import Source, largest_nbytes
+from halfbyte.converting.sources.source import Source
 from halfbyte.converting.writer import Planned
 from halfbyte.quality.texts import N_WINDOW
 
@@ -23,14 +22,12 @@ class Plan:
     """The tensors of a file to be.
 
     Attributes:
-        type: the recipe's name.
         tensors: name, shape and format, in the file's order.
         fallbacks: matrices whose rows do not fit the format that the recipe has for them.
         peak_nbytes: memory that the conversion takes at most, measuring and calibrating left out.
         measuring_nbytes, calibrating_nbytes: memory that these take, about.
     """
 
-    type: str
     tensors: tuple[Planned, ...]
     fallbacks: tuple[str, ...]
     peak_nbytes: int
@@ -83,32 +80,26 @@ def make_plan(source: Source, recipe: Recipe, *, pure: bool) -> Plan:
     """The tensors of `source` with the formats that `recipe` gives them."""
     planned, fallbacks = [], []
     for tensor in source.tensors:
-        chosen = recipe.choose(tensor.name, tensor.shape, source.config, pure=pure)
-        planned.append(Planned(tensor.name, tensor.shape, chosen))
-        if recipe.is_fallback(tensor.name, tensor.shape, source.config, pure=pure):
-            fallbacks.append(tensor.name)
-    measuring, calibrating = _float_nbytes([tensor.shape for tensor in planned], planned)
-    return Plan(
-        recipe.name,
-        tuple(planned),
-        tuple(fallbacks),
-        2 * largest_nbytes(source.tensors) + _BESIDE,
-        measuring,
-        calibrating,
-    )
+        name, shape = tensor.name, tensor.shape
+        chosen = recipe.choose(name, shape, source.config, pure=pure)
+        planned.append(Planned(name, shape, chosen))
+        if chosen is not recipe.wanted(name, shape, source.config, pure=pure):
+            fallbacks.append(name)
+    largest = _FLOAT * max(tensor.n_weights for tensor in planned)
+    measuring, calibrating = _float_nbytes(planned, largest)
+    return Plan(tuple(planned), tuple(fallbacks), 2 * largest + _BESIDE, measuring, calibrating)
 
 
-def _float_nbytes(shapes: list[tuple[int, ...]], tensors: list[Planned]) -> tuple[int, int]:
+def _float_nbytes(tensors: list[Planned], largest: int) -> tuple[int, int]:
     """Memory of measuring and of calibrating: weights in floats, hidden states, one Hessian."""
     layers: dict[str, int] = {}
     for tensor in tensors:
         if tensor.name.startswith("blk."):
             layer = tensor.name.split(".")[1]
             layers[layer] = layers.get(layer, 0) + _FLOAT * tensor.n_weights
-    largest = _FLOAT * max(math.prod(shape) for shape in shapes)
     held = max([largest, *layers.values()])
     dim = next(t.shape[-1] for t in tensors if t.name == "token_embd.weight")
-    widest = max(shape[-1] for shape in shapes if len(shape) == 2)
+    widest = max(t.shape[-1] for t in tensors if len(t.shape) == 2)
     chunk = _FLOAT * _CHUNK_TOKENS * (3 * widest + 6 * dim)
     state = _FLOAT * N_WINDOW * dim
     measuring = 2 * held + 2 * MEASURED_WINDOWS * state + chunk

@@ -43,25 +43,19 @@ class Recipe:
         self, name: str, shape: tuple[int, ...], model: ModelConfig, *, pure: bool
     ) -> BlockFormat:
         """A tensor's format, by its GGUF name; rows that do not fit take a fallback."""
+        chosen = self.wanted(name, shape, model, pure=pure)
+        while shape[-1] % chosen.block_size:
+            chosen = _FALLBACK.get(chosen.name, F16)
+        return chosen
+
+    def wanted(
+        self, name: str, shape: tuple[int, ...], model: ModelConfig, *, pure: bool
+    ) -> BlockFormat:
+        """The format that is meant for a tensor, whether or not its rows fit."""
         if len(shape) == 1:
             return F32
-        wanted = self._wanted(name, model, pure)
-        while shape[-1] % wanted.block_size:
-            wanted = _FALLBACK.get(wanted.name, F16)
-        return wanted
-
-    def is_fallback(
-        self, name: str, shape: tuple[int, ...], model: ModelConfig, *, pure: bool
-    ) -> bool:
-        """Whether a matrix does not get the format that is meant for it."""
-        return len(shape) > 1 and shape[-1] % self._wanted(name, model, pure).block_size > 0
-
-    def _wanted(self, name: str, model: ModelConfig, pure: bool) -> BlockFormat:
         if pure or not self.usual.is_quantized:
             return self.usual
-        return self._mixed(name, model)
-
-    def _mixed(self, name: str, model: ModelConfig) -> BlockFormat:
         if name == "output.weight" or (model.tied and name == "token_embd.weight"):
             return self.usual if self.usual.name == "Q8_0" else FORMATS["Q6_K"]
         found = _LAYER.fullmatch(name)

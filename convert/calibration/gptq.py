@@ -17,7 +17,7 @@ Memory: for K inputs 4 K^2 bytes for H and 16 K^2 more while it is factored (K =
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from halfbyte.kernels.quantizers.grids import (
     write_grid,
 )
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
+from halfbyte.progress import Progress, silent
 from halfbyte.quality.float_model import F32, FloatModel, Ids, LayerSource, chunks
 
 U8 = NDArray[np.uint8]
@@ -76,7 +77,7 @@ def calibrate_model(
     formats: Mapping[str, BlockFormat],
     pool: Pool,
     *,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Iterator[tuple[str, U8]]:
     """Quantize a model's matrices, calibrated on windows of tokens.
 
@@ -111,8 +112,7 @@ def calibrate_model(
                 weights[short] = dequantize(data, formats[name], n)
                 yield name, data
         model.layer(i, weights, x)
-        if progress is not None:
-            progress("calibrate", i + 1, n_layers)
+        progress("calibrate", i + 1, n_layers)
     if "output.weight" in source:
         hessian = Hessian(x.shape[-1])
         for _ in model.logits(x, lambda _, inputs: hessian.add(inputs)):

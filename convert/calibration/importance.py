@@ -15,9 +15,7 @@ Source: llama.cpp's tools/imatrix/imatrix.cpp (save_imatrix, save_imatrix_legacy
 
 from __future__ import annotations
 
-import mmap
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from halfbyte.converting.writer import part_file
 from halfbyte.errors import ModelFileError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Cursor
+from halfbyte.progress import Progress, silent
 from halfbyte.quality.float_model import F32, FloatModel, Ids, hidden_states
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
@@ -51,19 +50,12 @@ class Importance:
     text: str = ""
 
 
-def collect_importance(
-    model: FloatModel,
-    ids: Ids,
-    *,
-    text: str = "",
-    progress: Callable[[str, int, int], None] | None = None,
-) -> Importance:
+def collect_importance(model: FloatModel, ids: Ids, *, progress: Progress = silent) -> Importance:
     """The importance of every matrix on windows of tokens.
 
     Args:
         model: the model.
         ids: int64 (B, T).
-        text: what the text is called, for the file.
         progress: called with ("importance", layers done, layers in all).
     """
     sums: dict[str, NDArray[np.float64]] = {}
@@ -73,14 +65,14 @@ def collect_importance(
         squares = np.square(x).sum(0, dtype=np.float64)
         for name in names:
             sums[name] = sums.get(name, 0) + squares
-        if progress is not None and names[0].startswith("blk."):
+        if names[0].startswith("blk."):
             progress("importance", int(names[0].split(".")[1]) + 1, n_layers)
 
     x = hidden_states(model, ids, add)
     for _ in model.logits(x, add):
         pass
     means = {name: (total / ids.size).astype(np.float32) for name, total in sums.items()}
-    return Importance(means, ids.shape[0], ids.shape[1], text)
+    return Importance(means, *ids.shape)
 
 
 def save_importance(path: Path, importance: Importance) -> None:
@@ -179,24 +171,21 @@ def _floats(file: GGUFFile, name: str) -> F32:
 
 
 def _load_legacy(path: Path) -> Importance:
-    with path.open("rb") as file:
-        try:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError as error:
-            raise ModelFileError(path, expected="an importance matrix", got="no bytes") from error
-    with mapped:
-        cursor = Cursor(str(path), mapped)
-        n = cursor.u32("entries")
-        cursor.check_count(n, 12, "entries")
-        means: dict[str, F32] = {}
-        for i in range(n):
-            name = _take_text(cursor, f"entry {i}: name")
-            n_calls, k = cursor.u32(f"{name}: calls"), cursor.u32(f"{name}: length")
-            means[name] = np.frombuffer(cursor.take(4 * k, name), "<f4") / np.float32(n_calls or 1)
-        # Files of early versions end here.
-        has_tail = cursor.at < len(mapped)
-        n_windows = cursor.u32("chunks") if has_tail else 1
-        return Importance(means, n_windows, 1, _take_text(cursor, "text") if has_tail else "")
+    data = path.read_bytes()
+    if not data:
+        raise ModelFileError(path, expected="an importance matrix", got="no bytes")
+    cursor = Cursor(str(path), data)
+    n = cursor.u32("entries")
+    cursor.check_count(n, 12, "entries")
+    means: dict[str, F32] = {}
+    for i in range(n):
+        name = _take_text(cursor, f"entry {i}: name")
+        n_calls, k = cursor.u32(f"{name}: calls"), cursor.u32(f"{name}: length")
+        means[name] = np.frombuffer(cursor.take(4 * k, name), "<f4") / np.float32(n_calls or 1)
+    # Files of early versions end here.
+    has_tail = cursor.at < len(data)
+    n_windows = cursor.u32("chunks") if has_tail else 1
+    return Importance(means, n_windows, 1, _take_text(cursor, "text") if has_tail else "")
 
 
 def _take_text(cursor: Cursor, field: str) -> str:

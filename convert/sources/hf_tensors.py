@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,25 +19,11 @@ _DERIVED = (".rotary_emb.inv_freq",)
 _TIED_COPY = "lm_head.weight"  # some checkpoints store it too
 
 
-@dataclass(frozen=True, slots=True)
-class MappedTensor:
-    """A tensor under its GGUF name; `order` are the source's rows in GGUF's order, if changed."""
-
-    name: str
-    source: StoredTensor
-    order: NDArray[np.int64] | None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(rows, inputs) or (features,)."""
-        return self.source.shape
-
-    def rows(self, begin: int, end: int) -> NDArray[np.float32]:
-        """Rows begin..end in GGUF's order, float32."""
-        return self.source.rows(slice(begin, end) if self.order is None else self.order[begin:end])
+# GGUF name, tensor, its rows in GGUF's order if that is another one.
+Mapped = tuple[str, StoredTensor, NDArray[np.int64] | None]
 
 
-def map_tensors(folder: HFFolder, config: ModelConfig) -> list[MappedTensor]:
+def map_tensors(folder: HFFolder, config: ModelConfig) -> list[Mapped]:
     """All tensors of the model in GGUF's usual order.
 
     Raises:
@@ -57,16 +42,10 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> list[MappedTensor]:
         if name in names and folder.tensors[name].shape != spec.shape
     ]
     if faults:
-        raise ConversionError(
-            folder.path,
-            "tensors",
-            expected="those of config.json",
-            got="; ".join(_by_layers(faults)),
-        )
+        got = "; ".join(_by_layers(faults))
+        raise ConversionError(folder.path, "tensors", expected="those of config.json", got=got)
     return [
-        MappedTensor(
-            spec.name, folder.tensors[name], None if family.rotates_halves else spec.neighbours()
-        )
+        (spec.name, folder.tensors[name], None if family.rotates_halves else spec.neighbours())
         for name, spec in wanted.items()
     ]
 

@@ -39,10 +39,8 @@ class StoredTensor:
 
     def rows(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Some rows (entries of a vector) as float32, widened exactly."""
-        raw = np.frombuffer(
-            self.file.mapped, np.dtype(_DTYPES[self.dtype]), (self.end - self.begin) //
-            np.dtype(_DTYPES[self.dtype]).itemsize, self.begin,
-        ).reshape(self.shape)[index]  # fmt: skip
+        data = np.frombuffer(self.file.mapped, np.uint8, self.end - self.begin, self.begin)
+        raw = data.view(_DTYPES[self.dtype]).reshape(self.shape)[index]
         rows = np.ascontiguousarray(raw).reshape(-1, raw.shape[-1] if raw.ndim > 1 else 1)
         fmt = FORMATS[self.dtype]
         return dequantize(rows.view(np.uint8), fmt, rows.shape[1]).reshape(raw.shape)

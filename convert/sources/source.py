@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import gguf
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from halfbyte.converting.gguf_keys import add_config, add_vocabulary
 from halfbyte.converting.sources.hf_folder import HFFolder
-from halfbyte.converting.sources.hf_tensors import MappedTensor, map_tensors
+from halfbyte.converting.sources.hf_tensors import map_tensors
+from halfbyte.converting.sources.safetensors_file import StoredTensor
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
@@ -38,28 +39,31 @@ _OWN_KEYS = (
 )  # fmt: skip
 
 
-class Tensor(Protocol):
-    """A tensor of a source; rows of a vector are its numbers."""
+class Tensor:
+    """A tensor of a source; rows of a vector are its numbers.
 
-    name: str
+    Attributes:
+        shape: (rows, inputs) or (features,).
+        where: file and name, for errors.
+        format: how it is stored, if as blocks or numbers of a GGUF type.
+    """
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(rows, inputs) or (features,)."""
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        where: tuple[Path | str, str],
+        format: BlockFormat | None = None,
+    ) -> None:
+        self.name, self.shape, self.where, self.format = name, shape, where, format
 
-    @property
-    def format(self) -> BlockFormat | None:
-        """How it is stored, if as blocks or numbers of a GGUF type."""
-
-    @property
-    def where(self) -> tuple[Path | str, str]:
-        """File and name, for errors."""
-
-    def rows(self, begin: int, end: int) -> NDArray[np.float32]:
+    def rows(self, begin: int, end: int) -> F32:
         """Some rows, float32."""
+        raise NotImplementedError
 
     def stored_bytes(self) -> NDArray[np.uint8]:
         """All of it as it is stored, where `format` says how."""
+        raise NotImplementedError
 
     def prefetch(self) -> None:
         """Have it read from the disk in the background."""
@@ -68,20 +72,22 @@ class Tensor(Protocol):
         """Give back the memory of its pages."""
 
 
-class Source(Protocol):
-    """A model to convert."""
+class Source:
+    """A model to convert; `files` are all that have a part in the result."""
 
-    path: Path
-    name: str
-    config: ModelConfig
-    tensors: list[Tensor]
-    files: list[Path]
+    def __init__(
+        self, path: Path, name: str, config: ModelConfig, tensors: list[Tensor], files: list[Path]
+    ) -> None:
+        self.path, self.name, self.config = path, name, config
+        self.tensors, self.files = tensors, files
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
         """A writer for `path` with all that the source says of itself, under another name."""
+        raise NotImplementedError
 
     def layers(self) -> LayerSource:
         """The same weights for the float forward pass."""
+        return TensorSource(self.tensors, self.config)
 
     def close(self) -> None:
         """Close the files."""
@@ -101,52 +107,42 @@ def open_source(path: Path) -> Source:
     return FolderModel(path)
 
 
-class FolderModel:
+class FolderModel(Source):
     """A Hugging Face folder."""
 
     def __init__(self, path: Path) -> None:
-        self._folder = HFFolder(path)
-        self.config = c = config_from_hf(path, self._folder.config or {})
-        self.path, self.name = path, c.name
-        self.tensors: list[Tensor] = [_FolderTensor(t) for t in map_tensors(self._folder, c)]
+        folder = HFFolder(path)
+        c = config_from_hf(path, folder.config or {})
+        tensors: list[Tensor] = [_FolderTensor(*mapped) for mapped in map_tensors(folder, c)]
         if c.rope.divisors is not None:
-            self.tensors.append(_MadeTensor(path, ROPE_FREQS, c.rope.divisors))
-        self.files = sorted(p for p in path.iterdir() if _is_read(p, self._folder))
+            tensors.append(_MadeTensor(path, ROPE_FREQS, c.rope.divisors))
+        files = sorted(p for p in path.iterdir() if _is_read(p, folder))
+        super().__init__(path, c.name, c, tensors, files)
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
-        """See Source."""
         meta = gguf.GGUFWriter(path, self.config.architecture)
         meta.add_name(name)
         add_config(meta, self.config)
         add_vocabulary(meta, read_vocabulary(self.path, self.config.vocab_size))
         return meta
 
-    def layers(self) -> LayerSource:
-        """See Source."""
-        return FolderSource(self.tensors, self.config)
 
-    def close(self) -> None:
-        """See Source."""
-
-
-class FileModel:
+class FileModel(Source):
     """A GGUF file."""
 
     def __init__(self, path: Path) -> None:
-        self._file = GGUFFile.open(path)
+        self._file = file = GGUFFile.open(path)
         try:
-            self.config = config_from_gguf(self._file)
-            check_tensors(self._file, list(family_of(self.config).tensors(self.config)))
+            config = config_from_gguf(file)
+            check_tensors(file, list(family_of(config).tensors(config)))
+            name = file.metadata.get_str("general.name", path.stem)
         except BaseException:
-            self._file.close()
+            file.close()
             raise
-        infos = self._file.tensors
-        self.path, self.name = path, self._file.metadata.get_str("general.name", path.stem)
-        self.tensors: list[Tensor] = [_FileTensor(self._file, info) for info in infos.values()]
-        self.files = [path]
+        tensors: list[Tensor] = [_FileTensor(file, info) for info in file.tensors.values()]
+        super().__init__(path, name, config, tensors, [path])
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
-        """See Source."""
         old = self._file.metadata
         meta = gguf.GGUFWriter(path, old.get_str("general.architecture"))
         meta.add_name(name)
@@ -166,16 +162,14 @@ class FileModel:
         return meta
 
     def layers(self) -> LayerSource:
-        """See Source."""
         return GGUFSource(self._file, self.config)
 
     def close(self) -> None:
-        """See Source."""
         self._file.close()
 
 
-class FolderSource:
-    """The tensors of a Hugging Face folder as whole arrays of floats."""
+class TensorSource:
+    """The tensors of a source as whole arrays of floats."""
 
     def __init__(self, tensors: Iterable[Tensor], config: ModelConfig) -> None:
         self._tensors = {tensor.name: tensor for tensor in tensors}
@@ -192,55 +186,41 @@ class FolderSource:
         return values
 
 
-class _FolderTensor:
-    format: BlockFormat | None = None  # rows may be in another order than stored
+class _FolderTensor(Tensor):
+    """A stored tensor; `order` are its rows in GGUF's order, if changed."""
 
-    def __init__(self, mapped: MappedTensor) -> None:
-        self._mapped, self.name, self.shape = mapped, mapped.name, mapped.shape
-        self.where = (mapped.source.file.path, mapped.source.name)
+    def __init__(self, name: str, stored: StoredTensor, order: NDArray[np.int64] | None) -> None:
+        super().__init__(name, stored.shape, (stored.file.path, stored.name))
+        self._stored, self._order = stored, order
 
-    def rows(self, begin: int, end: int) -> NDArray[np.float32]:
-        return self._mapped.rows(begin, end)
-
-    def stored_bytes(self) -> NDArray[np.uint8]:
-        raise NotImplementedError
+    def rows(self, begin: int, end: int) -> F32:
+        order = self._order
+        return self._stored.rows(slice(begin, end) if order is None else order[begin:end])
 
     def prefetch(self) -> None:
-        self._mapped.source.prefetch()
+        self._stored.prefetch()
 
     def release(self) -> None:
-        self._mapped.source.file.release()
+        self._stored.file.release()
 
 
-class _MadeTensor:
+class _MadeTensor(Tensor):
     """A vector that follows from the configuration."""
 
-    format: BlockFormat | None = None
-
     def __init__(self, path: Path, name: str, values: tuple[float, ...]) -> None:
+        super().__init__(name, (len(values),), (path, name))
         self._values = np.array(values, np.float32)
-        self.name, self.shape, self.where = name, self._values.shape, (path, name)
 
-    def rows(self, begin: int, end: int) -> NDArray[np.float32]:
+    def rows(self, begin: int, end: int) -> F32:
         return self._values[begin:end]
 
-    def stored_bytes(self) -> NDArray[np.uint8]:
-        raise NotImplementedError
 
-    def prefetch(self) -> None:
-        pass
-
-    def release(self) -> None:
-        pass
-
-
-class _FileTensor:
+class _FileTensor(Tensor):
     def __init__(self, file: GGUFFile, info: TensorInfo) -> None:
-        self._file, self._info = file, info
-        self.name, self.shape, self.format = info.name, info.shape, info.format
-        self.where = (file.path, info.name)
+        super().__init__(info.name, info.shape, (file.path, info.name), info.format)
+        self._file = file
 
-    def rows(self, begin: int, end: int) -> NDArray[np.float32]:
+    def rows(self, begin: int, end: int) -> F32:
         assert self.format is not None  # the file was opened with strict types
         n = self.shape[-1] if len(self.shape) > 1 else 1
         blocks = self.stored_bytes().reshape(-1, self.format.row_nbytes(n))
@@ -261,8 +241,3 @@ def _is_read(path: Path, folder: HFFolder) -> bool:
     """Whether a file of the folder has a part in the result."""
     weights = {file.path.name for file in folder.files}
     return path.is_file() and (path.name in weights or path.suffix in (".json", ".jinja", ".model"))
-
-
-def largest_nbytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of the largest tensor as float32."""
-    return max(4 * int(np.prod(tensor.shape)) for tensor in tensors)

@@ -67,7 +67,7 @@ class Engine:
         if weights.rope_divisors is not None:
             self._frequencies /= weights.rope_divisors
         self._buffers = Buffers(config, self.layout, pool.n_threads)
-        self.program = Program(config, weights, self.layout, self._buffers)
+        self.program = Program.of_model(config, weights, self.layout, self._buffers)
         self._build_args()
         # A model that is dropped, not closed; a late worker may still look at the records.
         weakref.finalize(self, pool.stop, self.program)

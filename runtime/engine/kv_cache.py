@@ -6,6 +6,8 @@ Forks share full pages, which never change; a page is freed with the last sequen
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 
 from halfbyte.errors import EngineError, RequestError
@@ -46,8 +48,7 @@ class Page:
     def copy(self, nbytes: int) -> Page:
         """A page with the same contents."""
         other = Page(nbytes)
-        its, mine = (p.address - int(p._memory.ctypes.data) for p in (other, self))
-        other._memory[its : its + nbytes] = self._memory[mine : mine + nbytes]
+        ctypes.memmove(other.address, self.address, nbytes)
         return other
 
 

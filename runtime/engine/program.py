@@ -61,7 +61,7 @@ _N_WORDS = record.STAGE_NBYTES // 8
 def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -> list[Kernel]:
     """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
     kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
-    used = [_AttentionKernels(config, kv_layout(config, kv_type)).all()]
+    used = [list(_attention_kernels(config, kv_layout(config, kv_type)).values())]
     used.append([lookup_kernel(formats[s.tensor(s.weight)])
                  for s in family_of(config).stages(config) if isinstance(s, Embed)])  # fmt: skip
     names = sorted(set(formats.values()))
@@ -71,23 +71,15 @@ def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -
     return list(kernels.values())
 
 
-class _AttentionKernels:
-    """What is compiled for a shape of attention."""
-
-    def __init__(self, c: ModelConfig, layout: KVLayout) -> None:
-        shape = (c.head_dim, layout.value_dim, c.group)
-        self.attend = attention.attention_kernel(layout.kv_type, *shape, c.sliding_window)
-        self.attend_pages = attention.pages_kernel(layout.kv_type, *shape, c.sliding_window)
-        self.merge_pages = attention.merge_kernel(*shape, c.sliding_window)
-        self.rope_append = rope_append_kernel(layout.kv_type, *shape)
-
-    def all(self) -> list[Kernel]:
-        """All of them."""
-        return [self.attend, self.attend_pages, self.merge_pages, self.rope_append]
-
-    def words(self) -> dict[str, int]:
-        """Their addresses, as a record has them."""
-        return {name: kernel.address for name, kernel in vars(self).items()}
+def _attention_kernels(c: ModelConfig, layout: KVLayout) -> dict[str, Kernel]:
+    """What is compiled for a shape of attention, by the words that have the addresses."""
+    shape = (c.head_dim, layout.value_dim, c.group)
+    return {
+        "attend": attention.attention_kernel(layout.kv_type, *shape, c.sliding_window),
+        "attend_pages": attention.pages_kernel(layout.kv_type, *shape, c.sliding_window),
+        "merge_pages": attention.merge_kernel(*shape, c.sliding_window),
+        "rope_append": rope_append_kernel(layout.kv_type, *shape),
+    }
 
 
 class Program:
@@ -97,26 +89,21 @@ class Program:
         stages: (stage, its records) in order.
     """
 
-    def __init__(
-        self, config: ModelConfig, weights: ModelWeights, layout: KVLayout, buffers: Buffers
-    ) -> None:
-        writer = _Writer(config, weights, layout, buffers)
-        self.stages: list[tuple[Stage, Words]] = [
-            (stage, np.array(writer.records(stage))) for stage in family_of(config).stages(config)
-        ]
-        self._tables = writer.tables
-        self._join()
+    def __init__(self, stages: Iterable[tuple[Stage, Words]], tables: list[Words]) -> None:
+        self.stages, self._tables = list(stages), tables
+        self._records = np.concatenate([records for _, records in self.stages])
+        tables.append(self._records)  # late workers may still look at those of a part
+
+    @classmethod
+    def of_model(cls, c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers) -> Program:
+        """All stages of a model."""
+        writer = _Writer(c, w, layout, b)
+        stages = family_of(c).stages(c)
+        return cls([(stage, np.array(writer.records(stage))) for stage in stages], writer.tables)
 
     def part(self, stages: Iterable[tuple[Stage, Words]]) -> Program:
         """A program of some of the stages."""
-        other = object.__new__(Program)
-        other.stages, other._tables = list(stages), self._tables
-        other._join()
-        self._tables.append(other._records)  # a late worker may still look at it
-        return other
-
-    def _join(self) -> None:
-        self._records = np.concatenate([records for _, records in self.stages])
+        return Program(stages, self._tables)
 
     @property
     def words(self) -> dict[str, int]:
@@ -129,7 +116,8 @@ class _Writer:
 
     def __init__(self, c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers) -> None:
         self._config, self._weights, self._layout, self._buffers = c, w, layout, b
-        self._kernels = _AttentionKernels(c, layout)
+        kernels = _attention_kernels(c, layout)
+        self._kernels = {name: kernel.address for name, kernel in kernels.items()}
         self.tables: list[Words] = []
         self._eps = int(np.float32(c.norm_eps).view(np.int32))
         self._normed: dict[str, int] = {}
@@ -225,7 +213,7 @@ class _Writer:
             "eps": self._eps, "n_kv_heads": c.n_kv_heads, "group": c.group, "head_dim": c.head_dim,
             "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
             "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
-            "out": attended.address, "out_stride": attended.stride, **self._kernels.words(),
+            "out": attended.address, "out_stride": attended.stride, **self._kernels,
             **{_WORDS[name, kind]: w.vectors[stage.tensor(name, kind)]
                for name, kind in stage.tensors},
         }  # fmt: skip

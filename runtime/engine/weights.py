@@ -7,7 +7,7 @@ file, whose pages are then given back, so memory holds one copy.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,37 +42,27 @@ class Matrix:
         return self.format.nbytes(self.n_rows, self.n_inputs)
 
 
+@dataclass(eq=False)
 class ModelWeights:
     """All weights of a model in one block of memory: `matrices` and `vectors` by GGUF name.
 
-    Vectors (norm weights, biases) are addresses of float rows padded to 32. `output` is
-    `token_embd` where tied. Rows of q and k are in the order in which neighbours are rotated.
+    Vectors (norm weights, biases) are addresses of float rows padded to 32. Rows of q and k are in
+    the order in which neighbours are rotated.
 
     Attributes:
         rope_divisors: what the frequencies of rotary embedding are divided by, if anything.
     """
 
-    def __init__(self, memory: NDArray[np.uint8]) -> None:
-        self._memory = memory
-        self.matrices: dict[str, Matrix] = {}
-        self.vectors: dict[str, int] = {}
-        self.rope_divisors: NDArray[np.float64] | None = None
-
-    @property
-    def output(self) -> Matrix:
-        """The output projection."""
-        return self.matrices.get(OUTPUT, self.matrices["token_embd.weight"])
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory held."""
-        return int(self._memory.nbytes)
+    memory: NDArray[np.uint8]
+    matrices: dict[str, Matrix] = field(default_factory=dict)
+    vectors: dict[str, int] = field(default_factory=dict)
+    rope_divisors: NDArray[np.float64] | None = None
 
     @property
     def nbytes_per_token(self) -> int:
         """Bytes of matrices that decoding one token reads."""
         layers = sum(m.nbytes for name, m in self.matrices.items() if name.startswith("blk."))
-        return layers + self.output.nbytes
+        return layers + self.matrices.get(OUTPUT, self.matrices["token_embd.weight"]).nbytes
 
 
 def load_weights(
@@ -167,9 +157,6 @@ def _floats(file: GGUFFile, name: str) -> NDArray[np.float32]:
 
 def _not_finite(file: GGUFFile, name: str) -> ModelFileError:
     return ModelFileError(
-        file.path,
-        name,
-        expected="finite weights",
-        got="NaN or infinity",
+        file.path, name, expected="finite weights", got="NaN or infinity",
         hint="the file is damaged, or its weights overflowed when it was converted",
-    )
+    )  # fmt: skip

@@ -17,7 +17,6 @@ from __future__ import annotations
 import mmap
 import os
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,22 +65,16 @@ class TensorInfo:
         return len(self.shape) == 2
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class GGUFFile:
-    """An open GGUF file, mapped read-only. Use `open`; a context manager."""
+    """An open GGUF file of `nbytes`, mapped read-only. Use `open`; a context manager."""
 
-    def __init__(
-        self,
-        path: str,
-        mapped: mmap.mmap,
-        version: int,
-        metadata: Metadata,
-        tensors: dict[str, TensorInfo],
-        alignment: int,
-    ) -> None:
-        self.path, self.version, self.metadata = path, version, metadata
-        self.tensors, self.alignment = tensors, alignment
-        self.nbytes = len(mapped)
-        self._mapped = mapped
+    path: str
+    version: int
+    metadata: Metadata
+    tensors: dict[str, TensorInfo]
+    nbytes: int
+    _mapped: mmap.mmap
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, strict_types: bool = True) -> GGUFFile:
@@ -113,7 +106,7 @@ class GGUFFile:
         except BaseException:
             mapped.close()
             raise
-        return cls(name, mapped, version, metadata, tensors, alignment)
+        return cls(name, version, metadata, tensors, len(mapped), mapped)
 
     def data(self, name: str) -> NDArray[np.uint8]:
         """A tensor's bytes: a read-only view of the mapped file, uint8 (nbytes,)."""
@@ -147,12 +140,7 @@ class GGUFFile:
     def __enter__(self) -> GGUFFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -218,18 +206,11 @@ def _place(
 ) -> TensorInfo:
     name, dims, type_id, offset = row
     fmt = BY_GGML_ID.get(type_id)
-    if fmt is not None:
-        type_name, block, block_nbytes = fmt.name, fmt.block_size, fmt.block_nbytes
-    elif type_id in _OTHER_TYPES:
-        type_name, block, block_nbytes = _OTHER_TYPES[type_id]
-    else:
-        raise UnsupportedModelError(
-            path, f"{name}: type", expected=", ".join(FORMATS), got=f"unknown type {type_id}"
-        )
-    if fmt is None and strict:
-        raise UnsupportedModelError(
-            path, f"{name}: type", expected=", ".join(FORMATS), got=type_name
-        )
+    known = (fmt.name, fmt.block_size, fmt.block_nbytes) if fmt else _OTHER_TYPES.get(type_id)
+    if known is None or (fmt is None and strict):
+        got = known[0] if known else f"unknown type {type_id}"
+        raise UnsupportedModelError(path, f"{name}: type", expected=", ".join(FORMATS), got=got)
+    type_name, block, block_nbytes = known
     if dims[0] % block:
         raise ModelFileError(
             path, f"{name}: dims", expected=f"rows that are multiples of {block}", got=dims

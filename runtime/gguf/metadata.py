@@ -6,6 +6,7 @@ import math
 import mmap
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TypeVar, overload
 
 import numpy as np
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from halfbyte.errors import ModelFileError
 
-Scalar = int | float | bool | str
 _T = TypeVar("_T")
 
 _STRING, _ARRAY, _BOOL = 8, 9, 7
@@ -22,18 +22,15 @@ _FIXED = {
     0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "?",
     10: "<u8", 11: "<i8", 12: "<f8",
 }  # fmt: skip
-_NAMES = {
-    0: "uint8", 1: "int8", 2: "uint16", 3: "int16", 4: "uint32", 5: "int32", 6: "float32",
-    7: "bool", 8: "string", 9: "array", 10: "uint64", 11: "int64", 12: "float64",
-}  # fmt: skip
+_NAMES = {_STRING: "string", _ARRAY: "array"} | {i: np.dtype(t).name for i, t in _FIXED.items()}
 _INT_TYPES = (0, 1, 2, 3, 4, 5, 10, 11)
 _FLOAT_TYPES = (6, 12)
 
 
 class Cursor:
-    """A position in a mapped file; every read is checked against the bytes that are left."""
+    """A position in a file; every read is checked against the bytes that are left."""
 
-    def __init__(self, path: str, data: mmap.mmap) -> None:
+    def __init__(self, path: str, data: mmap.mmap | bytes) -> None:
         self.path, self.data, self.at = path, data, 0
 
     def take(self, n: int, field: str) -> bytes:
@@ -58,13 +55,9 @@ class Cursor:
         """A 64-bit unsigned integer."""
         return int.from_bytes(self.take(8, field), "little")
 
-    def raw_string(self, field: str) -> bytes:
-        """A string's bytes."""
-        return self.take(self.u64(field), field)
-
     def string(self, field: str) -> str:
         """A string, which must be UTF-8."""
-        raw = self.raw_string(field)
+        raw = self.take(self.u64(field), field)
         try:
             return raw.decode()
         except UnicodeDecodeError as error:
@@ -79,15 +72,13 @@ class Cursor:
             raise ModelFileError(self.path, field, expected=f"at most {room}", got=n)
 
 
+@dataclass(slots=True)
 class Value:
     """One value: its type id and what it is. Arrays of strings are lists of bytes."""
 
-    __slots__ = ("element", "type_id", "value")
-
-    def __init__(
-        self, type_id: int, value: Scalar | list[bytes] | NDArray[np.generic], element: int = -1
-    ) -> None:
-        self.type_id, self.value, self.element = type_id, value, element
+    type_id: int
+    value: int | float | bool | str | list[bytes] | NDArray[np.generic]
+    element: int = -1
 
     @property
     def type_name(self) -> str:

@@ -7,12 +7,13 @@ and its cache, is measured from its own logits with the same `Distance`, and is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.progress import Progress, silent
 from halfbyte.quality.float_model import F32, FloatModel, Ids, LayerSource
 
 F64 = NDArray[np.float64]
@@ -65,22 +66,14 @@ class Quality:
     Attributes:
         distance: of what they predict.
         errors: tensor -> sqrt(sum (w - w')^2 / sum w^2).
-        weighted_errors: the same with each input feature weighted by its importance, for the
-            matrices that have one.
     """
 
     distance: Distance
     errors: dict[str, float]
-    weighted_errors: dict[str, float] = field(default_factory=dict)
 
 
 def measure(
-    source: LayerSource,
-    result: LayerSource,
-    ids: Ids,
-    *,
-    importance: Mapping[str, F32] | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    source: LayerSource, result: LayerSource, ids: Ids, *, progress: Progress = silent
 ) -> Quality:
     """Measure a result against its source on windows of tokens.
 
@@ -90,20 +83,15 @@ def measure(
         source: the model as it was.
         result: the model as it came out.
         ids: int64 (B, T), T at least 2.
-        importance: matrix -> float32 (K,), see importance.py.
         progress: called with ("measure", layers done, layers in all).
     """
     models = (_Watched(source), _Watched(result))
     reference, other = (FloatModel(watched) for watched in models)
     errors: dict[str, float] = {}
-    weighted: dict[str, float] = {}
 
     def collect() -> None:
         for name, w in models[0].seen.items():
-            changed = models[1].seen[name]
-            errors[name] = relative_error(w, changed)
-            if importance is not None and name in importance:
-                weighted[name] = relative_error(w, changed, importance[name])
+            errors[name] = relative_error(w, models[1].seen[name])
         for watched in models:
             watched.seen.clear()
 
@@ -114,20 +102,16 @@ def measure(
         reference.layer(i, reference.layer_weights(i), x)
         other.layer(i, other.layer_weights(i), y)
         collect()
-        if progress is not None:
-            progress("measure", i + 1, n_layers)
+        progress("measure", i + 1, n_layers)
     found = distance(ids, reference.logits(x), other.logits(y))
     collect()
-    return Quality(found, errors, weighted)
+    return Quality(found, errors)
 
 
-def relative_error(w: F32, changed: F32, importance: F32 | None = None) -> float:
-    """sqrt(sum h (w - w')^2 / sum h w^2), h the importance of each input feature or 1."""
-    h = np.float32(1) if importance is None else importance
-    error = np.square(w - changed, dtype=np.float32) * h
-    size = np.square(w) * h
-    total = float(size.sum(dtype=np.float64))
-    return float(np.sqrt(error.sum(dtype=np.float64) / total)) if total else 0.0
+def relative_error(w: F32, changed: F32) -> float:
+    """sqrt(sum (w - w')^2 / sum w^2)."""
+    error, size = (np.square(x).sum(dtype=np.float64) for x in (w - changed, w))
+    return float(np.sqrt(error / size)) if size else 0.0
 
 
 def distance(ids: Ids, reference: Iterable[F32], other: Iterable[F32]) -> Distance:

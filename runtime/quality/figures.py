@@ -2,20 +2,6 @@
 
 The figures are known when the tensors are written, behind the header. So `reserve` puts blanks of
 the right size into the header, and `patch` fills them in place, before the file gets its name.
-
-    halfbyte.source.sha256            of what was converted, see `source_sha256`
-    halfbyte.tokenizer.sha256         of the vocabulary, see `tokenizer_sha256`
-    halfbyte.tensors.sha256           of the tensors' bytes, see `tensors_sha256`
-    halfbyte.quality.text_sha256      of the text that quality was measured on
-    halfbyte.quality.n_positions      tokens of it that were compared
-    halfbyte.quality.kl_mean          KL(source || file), nats, float arithmetic: the weights alone
-    halfbyte.quality.kl_p99           its 99th percentile
-    halfbyte.quality.top1             share of positions with the source's most likely token
-    halfbyte.quality.perplexity       of the file
-    halfbyte.quality.perplexity_source
-    halfbyte.quality.tensor_errors    relative error of each tensor, in the file's order
-    halfbyte.golden.tokens            32 greedy tokens, see runtime's golden.py
-    halfbyte.golden.margin            least lead of one of them over the second, in logits
 """
 
 from __future__ import annotations
@@ -24,17 +10,20 @@ import hashlib
 import mmap
 import os
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
+from gguf import GGUFValueType
 
 from halfbyte.errors import ConversionError, ModelFileError
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
+from halfbyte.progress import Progress, silent
 from halfbyte.quality.distance import Quality, measure
 from halfbyte.quality.float_model import GGUFSource, LayerSource
 from halfbyte.quality.texts import N_WINDOW, packaged_text, token_windows
@@ -45,44 +34,47 @@ N_GOLDEN = 32
 NO_HASH = "0" * 64
 NO_TOKEN = -1
 
-_U32, _F32, _STRING, _ARRAY, _I32 = 4, 6, 8, 9, 5
-# Attribute -> key without "halfbyte.", GGUF type.
-_KEYS = {
-    "source_sha256": ("source.sha256", _STRING),
-    "tokenizer_sha256": ("tokenizer.sha256", _STRING),
-    "tensors_sha256": ("tensors.sha256", _STRING),
-    "text_sha256": ("quality.text_sha256", _STRING),
-    "n_positions": ("quality.n_positions", _U32),
-    "kl_mean": ("quality.kl_mean", _F32),
-    "kl_p99": ("quality.kl_p99", _F32),
-    "top1": ("quality.top1", _F32),
-    "perplexity": ("quality.perplexity", _F32),
-    "perplexity_source": ("quality.perplexity_source", _F32),
-    "tensor_errors": ("quality.tensor_errors", _ARRAY),
-    "golden_tokens": ("golden.tokens", _ARRAY),
-    "golden_margin": ("golden.margin", _F32),
-}
 _OWN = ("tokenizer_sha256", "tensors_sha256")  # known without the source and the engine
 _NAN = float("nan")
+# What the annotation of a figure means in a file: the type of its value, and of an array's numbers.
+_Kind = tuple[GGUFValueType, GGUFValueType | None]
+_KINDS: dict[str, _Kind] = {
+    "str": (GGUFValueType.STRING, None),
+    "int": (GGUFValueType.UINT32, None),
+    "float": (GGUFValueType.FLOAT32, None),
+    "tuple[float, ...]": (GGUFValueType.ARRAY, GGUFValueType.FLOAT32),
+    "tuple[int, ...]": (GGUFValueType.ARRAY, GGUFValueType.INT32),
+}
+
+
+def _figure(key: str, default: object) -> Any:
+    """A figure that a file has as halfbyte.`key`."""
+    return field(default=default, metadata={"key": f"halfbyte.{key}"})
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures of one file; a default stands for what was not measured."""
+    """The figures of one file, with their keys; a default stands for what was not measured."""
 
-    source_sha256: str = NO_HASH
-    tokenizer_sha256: str = NO_HASH
-    tensors_sha256: str = NO_HASH
-    text_sha256: str = NO_HASH
-    n_positions: int = 0
-    kl_mean: float = _NAN
-    kl_p99: float = _NAN
-    top1: float = _NAN
-    perplexity: float = _NAN
-    perplexity_source: float = _NAN
-    tensor_errors: tuple[float, ...] = ()
-    golden_tokens: tuple[int, ...] = (NO_TOKEN,) * N_GOLDEN
-    golden_margin: float = _NAN
+    # Of what was converted, of the vocabulary, of the tensors' bytes: see the functions so named.
+    source_sha256: str = _figure("source.sha256", NO_HASH)
+    tokenizer_sha256: str = _figure("tokenizer.sha256", NO_HASH)
+    tensors_sha256: str = _figure("tensors.sha256", NO_HASH)
+    # The text that quality was measured on, and how many of its tokens were compared.
+    text_sha256: str = _figure("quality.text_sha256", NO_HASH)
+    n_positions: int = _figure("quality.n_positions", 0)
+    # KL(source || file) in nats, float arithmetic: the weights alone; its 99th percentile.
+    kl_mean: float = _figure("quality.kl_mean", _NAN)
+    kl_p99: float = _figure("quality.kl_p99", _NAN)
+    # The share of positions with the source's most likely token.
+    top1: float = _figure("quality.top1", _NAN)
+    perplexity: float = _figure("quality.perplexity", _NAN)
+    perplexity_source: float = _figure("quality.perplexity_source", _NAN)
+    # The relative error of each tensor, in the file's order.
+    tensor_errors: tuple[float, ...] = _figure("quality.tensor_errors", ())
+    # Greedy tokens, and the least lead of one of them over the second, in logits: see golden.py.
+    golden_tokens: tuple[int, ...] = _figure("golden.tokens", (NO_TOKEN,) * N_GOLDEN)
+    golden_margin: float = _figure("golden.margin", _NAN)
 
     def with_quality(self, quality: Quality, text: str, names: Sequence[str]) -> Figures:
         """With what was measured on a text; `names` are the file's tensors in order."""
@@ -108,7 +100,7 @@ def measured_figures(
     source_sha256: str = NO_HASH,
     tensors_sha256: str | None = None,
     max_windows: int | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Figures:
     """All figures of a file but the golden continuation, which takes the engine.
 
@@ -146,18 +138,8 @@ def reserve(meta: gguf.GGUFWriter, n_tensors: int, *, measured: bool = True) -> 
     Only its own checksums are known of a file that is not `measured`.
     """
     blank = Figures(tensor_errors=(_NAN,) * n_tensors)
-    for name, (key, kind) in _KEYS.items():
-        if not measured and name not in _OWN:
-            continue
-        value = getattr(blank, name)
-        if kind == _STRING:
-            meta.add_string(f"halfbyte.{key}", value)
-        elif kind == _ARRAY:
-            meta.add_array(f"halfbyte.{key}", list(value))
-        elif kind == _U32:
-            meta.add_uint32(f"halfbyte.{key}", value)
-        else:
-            meta.add_float32(f"halfbyte.{key}", value)
+    for name, key, kind in _layout(measured):
+        meta.add_key_value(key, getattr(blank, name), *kind)
 
 
 def patch(path: str | os.PathLike[str], figures: Figures, *, measured: bool = True) -> None:
@@ -167,15 +149,11 @@ def patch(path: str | os.PathLike[str], figures: Figures, *, measured: bool = Tr
         ConversionError: the file has no such blank, or one of another size.
     """
     with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
-        for name, (key, kind) in _KEYS.items():
-            if not measured and name not in _OWN:
-                continue
-            head, value = _packed(f"halfbyte.{key}", kind, getattr(figures, name))
+        for name, key, kind in _layout(measured):
+            head, value = _packed(key, kind, getattr(figures, name))
             at = mapped.find(head)
             if at < 0:
-                raise ConversionError(
-                    path, f"halfbyte.{key}", expected="a reserved key of its size"
-                )
+                raise ConversionError(path, key, expected="a reserved key of its size")
             mapped[at + len(head) : at + len(head) + len(value)] = value
         mapped.flush()
 
@@ -189,28 +167,30 @@ def read_figures(metadata: Metadata) -> Figures | None:
     if "halfbyte.tensors.sha256" not in metadata:
         return None
     found: dict[str, object] = {}
-    for name, (key, kind) in _KEYS.items():
-        full = f"halfbyte.{key}"
-        if name not in _OWN and full not in metadata:
+    for name, key, (kind, element) in _layout(measured=True):
+        if name not in _OWN and key not in metadata:
             continue
-        if kind == _STRING:
-            found[name] = metadata.get_str(full)
-        elif kind == _U32:
-            found[name] = metadata.get_int(full)
-        elif kind == _ARRAY:
-            floats = name == "tensor_errors"
-            found[name] = tuple(metadata.get_numbers(full, floats=floats).tolist())
-        else:
-            found[name] = _float(metadata, full)
+        if element is not None:
+            floats = element == GGUFValueType.FLOAT32
+            found[name] = tuple(metadata.get_numbers(key, floats=floats).tolist())
+        elif kind == GGUFValueType.STRING:
+            found[name] = metadata.get_str(key)
+        elif kind == GGUFValueType.UINT32:
+            found[name] = metadata.get_int(key)
+        else:  # `get_float` refuses NaN
+            found[name] = metadata.raw(key).value
+            if not isinstance(found[name], float):
+                raise ModelFileError(
+                    metadata.path, key, expected="a floating-point number", got=found[name]
+                )
     return Figures(**found)  # type: ignore[arg-type]
 
 
-def _float(metadata: Metadata, key: str) -> float:
-    """A number that may be NaN, which `get_float` refuses."""
-    value = metadata.raw(key).value if key in metadata else None
-    if not isinstance(value, float):
-        raise ModelFileError(metadata.path, key, expected="a floating-point number", got=value)
-    return value
+def _layout(measured: bool) -> Iterator[tuple[str, str, _Kind]]:
+    """Attribute, key and kind of each figure of a file that is measured, or is not."""
+    for figure in fields(Figures):
+        if measured or figure.name in _OWN:
+            yield figure.name, figure.metadata["key"], _KINDS[str(figure.type)]
 
 
 def source_sha256(files: Sequence[Path]) -> str:
@@ -257,13 +237,13 @@ def tensors_sha256(file: GGUFFile) -> str:
     return digest.hexdigest()
 
 
-def _packed(key: str, kind: int, value: object) -> tuple[bytes, bytes]:
+def _packed(key: str, kind: _Kind, value: Any) -> tuple[bytes, bytes]:
     """A key-value pair as GGUF writes it: what comes before the value, and the value."""
-    head = struct.pack("<Q", len(key)) + key.encode() + struct.pack("<I", kind)
-    if isinstance(value, str):
+    type_id, element = kind
+    head = struct.pack("<Q", len(key)) + key.encode() + struct.pack("<I", type_id)
+    if type_id == GGUFValueType.STRING:
         return head + struct.pack("<Q", len(value)), value.encode()
-    if isinstance(value, tuple):
-        element = _F32 if key.endswith("errors") else _I32
+    if element is not None:
         head += struct.pack("<IQ", element, len(value))
-        return head, np.asarray(value, "<f4" if element == _F32 else "<i4").tobytes()
-    return head, struct.pack("<f" if kind == _F32 else "<I", value)
+        return head, np.array(value, "<f4" if element == GGUFValueType.FLOAT32 else "<i4").tobytes()
+    return head, struct.pack("<f" if type_id == GGUFValueType.FLOAT32 else "<I", value)

@@ -36,7 +36,7 @@ from halfbyte.kernels.quantizers.quantize import dequantize
 
 F32 = NDArray[np.float32]
 Ids = NDArray[np.int64]
-# Called with the matrices that share inputs, by name, and these inputs, (tokens, K).
+# Called with the matrices that share inputs, by GGUF name, and these inputs, (tokens, K).
 Hook = Callable[[tuple[str, ...], F32], None]
 
 _N_CHUNK_TOKENS = 4096
@@ -84,10 +84,7 @@ class GGUFSource:
 
 
 class FloatModel:
-    """A model whose layers are read when they are used.
-
-    Hooks of its methods get short names ("attn_q"); see `hidden_states` for the whole ones.
-    """
+    """A model whose layers are read when they are used."""
 
     def __init__(self, source: LayerSource) -> None:
         self.source, self.config = source, source.config
@@ -120,7 +117,7 @@ class FloatModel:
                 if not names:
                     chunk[:] = values
                 elif hook is not None:
-                    hook(names, values)
+                    hook(tuple(f"blk.{i}.{name}.weight" for name in names), values)
 
     def layer_steps(
         self, i: int, w: Mapping[str, F32], x: F32
@@ -163,7 +160,15 @@ class FloatModel:
         """Rotary embedding of a window's heads, (heads, T, D)."""
         angles = np.outer(np.arange(x.shape[1]), self._frequencies)
         cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-        return _rope(x, cos, sin, self._family.rotates_halves)
+        d = x.shape[-1]
+        first, second = slice(0, d, 2), slice(1, d, 2)
+        if self._family.rotates_halves:
+            first, second = slice(0, d // 2), slice(d // 2, d)
+        a, b = x[..., first], x[..., second]
+        out = np.empty(x.shape, np.float32)
+        out[..., first] = a * cos - b * sin
+        out[..., second] = a * sin + b * cos
+        return out
 
 
 class _State:
@@ -227,18 +232,11 @@ class _State:
 
 
 def hidden_states(model: FloatModel, ids: Ids, hook: Hook | None = None) -> F32:
-    """Hidden states behind the last layer: float32 (B, T, C) for ids (B, T).
-
-    `hook` gets the whole names of the matrices ("blk.0.attn_q.weight").
-    """
+    """Hidden states behind the last layer: float32 (B, T, C) for ids (B, T)."""
     x = model.embed(ids)
     for i in range(model.config.n_layers):
-        model.layer(i, model.layer_weights(i), x, hook and _of_layer(hook, i))
+        model.layer(i, model.layer_weights(i), x, hook)
     return x
-
-
-def _of_layer(hook: Hook, i: int) -> Hook:
-    return lambda names, x: hook(tuple(f"blk.{i}.{name}.weight" for name in names), x)
 
 
 def chunks(x: F32) -> Iterator[F32]:
@@ -271,18 +269,6 @@ def _norm(x: F32, weight: F32, eps: float) -> F32:
 def _heads(x: F32, head_dim: int) -> F32:
     """(T, heads D) as (heads, T, D)."""
     return x.reshape(len(x), -1, head_dim).swapaxes(0, 1)
-
-
-def _rope(x: F32, cos: F32, sin: F32, rotates_halves: bool) -> F32:
-    d = x.shape[-1]
-    first, second = slice(0, d, 2), slice(1, d, 2)
-    if rotates_halves:
-        first, second = slice(0, d // 2), slice(d // 2, d)
-    a, b = x[..., first], x[..., second]
-    out = np.empty(x.shape, np.float32)
-    out[..., first] = a * cos - b * sin
-    out[..., second] = a * sin + b * cos
-    return out
 
 
 def _mask(begin: int, end: int, window: int) -> F32:

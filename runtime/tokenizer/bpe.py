@@ -1,8 +1,7 @@
 """Byte-level BPE vocabularies ("gpt2"), encoded by the `tokenizers` package.
 
 Pieces are spelled in an alphabet of 256 printable characters, one per byte. How a text is cut
-before merging (`tokenizer.ggml.pre`) differs from family to family; the table below has the
-regular expressions that the families' own tokenizer files state.
+before merging (`tokenizer.ggml.pre`) differs from family to family, see pretokenizers.py.
 """
 
 from __future__ import annotations
@@ -16,28 +15,9 @@ from tokenizers import Tokenizer as _Tokenizer
 
 from halfbyte.errors import ModelFileError, TokenizerError, UnsupportedModelError
 from halfbyte.tokenizer import long_texts
-from halfbyte.tokenizer.vocabulary import CONTROL, USER_DEFINED, Vocabulary
+from halfbyte.tokenizer.pretokenizers import PRE_TOKENIZERS
+from halfbyte.tokenizer.vocabulary import CONTROL, USER_DEFINED, Vocabulary, piece_text
 
-_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_CJK = "[一-龥\u0800-一가-\ud7ff]+"
-
-# Name -> regular expressions, applied in turn to what the one before left whole.
-PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
-    "gpt-2": (_GPT2,),
-    "default": (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", "[0-9][0-9][0-9]"),
-    "smollm": (r"\p{N}", _GPT2),
-    "starcoder": (r"\p{N}", _GPT2),
-    "refact": (r"\p{N}", _GPT2),
-    "command-r": (r"\p{N}", _GPT2),
-    "llama-bpe": (_WORDS % "{1,3}",),
-    "llama3": (_WORDS % "{1,3}",),
-    "qwen2": (_WORDS % "",),
-    "deepseek-coder": (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _CJK, r"\p{N}"),
-}
 _LLAMA3 = ("llama-bpe", "llama3")
 
 
@@ -58,7 +38,7 @@ class ByteLevelBackend:
             )
         # Files of Llama 3 need not say that a prompt begins with BOS: as in llama.cpp, pre tells.
         self.default_add_bos = pre in _LLAMA3 and "bos" in vocabulary.special
-        self._pieces = [_text(path, piece) for piece in vocabulary.pieces]
+        self._pieces = [piece_text(path, piece) for piece in vocabulary.pieces]
         self._vocabulary, self._pre = vocabulary, pre
         # A file may repeat a piece; the first is the one that text becomes.
         ids = {piece: i for i, piece in reversed(list(enumerate(self._pieces)))}
@@ -83,9 +63,7 @@ class ByteLevelBackend:
             raise TokenizerError(f"text: this vocabulary has no token for byte {min(absent):#04x}")
         tokenizer = self._complete if parse_markers else self._plain
         return long_texts.encode(
-            text,
-            self._boundary,
-            lambda part: tokenizer.encode(part, add_special_tokens=False).ids,
+            text, self._boundary, lambda part: tokenizer.encode(part, add_special_tokens=False).ids
         )
 
     @cached_property
@@ -148,17 +126,8 @@ _BYTE_OF = _byte_alphabet()
 _TO_LATIN_1 = dict.fromkeys(range(256), 0xFFFF) | {ord(c): b for c, b in _BYTE_OF.items()}
 
 
-def _text(path: str, piece: bytes) -> str:
-    try:
-        return piece.decode()
-    except UnicodeDecodeError as error:
-        raise ModelFileError(
-            path, "tokenizer.ggml.tokens", expected="UTF-8 pieces", got=repr(piece)
-        ) from error
-
-
 def _pair(path: str, i: int, merge: bytes) -> tuple[str, str]:
-    left, space, right = _text(path, merge).partition(" ")
+    left, space, right = piece_text(path, merge).partition(" ")
     if not (left and space and right):
         raise ModelFileError(
             path, f"tokenizer.ggml.merges[{i}]", expected="two pieces", got=repr(merge)

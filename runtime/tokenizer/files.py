@@ -9,7 +9,7 @@ infilling tokens are found by their own text.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +17,10 @@ from halfbyte.errors import ConversionError
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer.from_json import checked, merges_of, pieces_by_id, read_sentencepieces
 from halfbyte.tokenizer.pretokenizers import pre_tokenizer_name
-from halfbyte.tokenizer.vocabulary import (
-    CONTROL,
-    NORMAL,
-    UNKNOWN,
-    UNUSED,
-    USER_DEFINED,
-    Vocabulary,
-)
+from halfbyte.tokenizer.vocabulary import CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Vocabulary
 
 # Role -> the piece of Code Llama's vocabulary.
 _INFILL = {"fim_pre": "▁<PRE>", "fim_suf": "▁<SUF>", "fim_mid": "▁<MID>", "eot": "▁<EOT>"}
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A vocabulary while it is put together."""
-
-    model: str
-    pieces: list[str]
-    types: list[int]
-    scores: list[float]
-    merges: list[str] = field(default_factory=list)
-    pre: str = "default"
-    add_space_prefix: bool = False
-    add_bos: bool | None = None
-
-    def append(self, piece: str, type_id: int) -> None:
-        self.pieces.append(piece)
-        self.types.append(type_id)
-        if self.model == "llama":
-            self.scores.append(-1000.0)
 
 
 def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> Vocabulary:
@@ -75,13 +48,21 @@ def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> 
             path, "tokenizer", expected=f"at most vocab_size {n_rows} tokens", got=n
         )
     for i in range(n, n_rows or 0):
-        draft.append(f"[PAD{i}]", UNUSED)
-    return _finish(folder, path, draft)
+        _append(draft, f"[PAD{i}]", UNUSED)
+    return _finished(folder, path, draft)
 
 
-def _finish(folder: JSONFolder, path: Path, draft: _Draft) -> Vocabulary:
+def _append(draft: Vocabulary, piece: str, type_id: int) -> None:
+    draft.pieces.append(piece.encode())
+    draft.types.append(type_id)
+    if draft.model == "llama":
+        draft.scores.append(-1000.0)
+
+
+def _finished(folder: JSONFolder, path: Path, draft: Vocabulary) -> Vocabulary:
+    """With what the files beside the tokenizer say."""
     settings = folder.read_json("tokenizer_config.json") or {}
-    ids = {piece: i for i, piece in reversed(list(enumerate(draft.pieces)))}
+    ids = {piece.decode(): i for i, piece in reversed(list(enumerate(draft.pieces)))}
     special = {}
     for role in ("bos", "eos", "unk", "pad"):
         token = _special_id(folder, settings, ids, role)
@@ -90,15 +71,9 @@ def _finish(folder: JSONFolder, path: Path, draft: _Draft) -> Vocabulary:
     if draft.model == "llama" and all(piece in ids for piece in _INFILL.values()):
         special |= {role: ids[piece] for role, piece in _INFILL.items()}
     add_bos = settings.get("add_bos_token", draft.add_bos)
-    return Vocabulary(
+    return replace(
+        draft,
         path=str(path),
-        model=draft.model,
-        pieces=[piece.encode() for piece in draft.pieces],
-        types=draft.types,
-        scores=draft.scores,
-        merges=[merge.encode() for merge in draft.merges],
-        pre=draft.pre,
-        add_space_prefix=draft.add_space_prefix,
         add_bos=add_bos if isinstance(add_bos, bool) else None,
         special=special,
         chat_template=_chat_template(folder, settings),
@@ -148,22 +123,22 @@ def _added_tokens(folder: JSONFolder) -> dict[int, tuple[str, bool]]:
     return added
 
 
-def _place_added(folder: JSONFolder, v: _Draft, added: dict[int, tuple[str, bool]]) -> None:
+def _place_added(folder: JSONFolder, v: Vocabulary, added: dict[int, tuple[str, bool]]) -> None:
     for i, (text, is_special) in sorted(added.items()):
         type_id = CONTROL if is_special else USER_DEFINED
         checked(folder.path, "added token", text)
         if 0 <= i < len(v.pieces):
-            if v.pieces[i] != text:
-                v.pieces[i], v.types[i] = text, type_id
+            if v.pieces[i] != text.encode():
+                v.pieces[i], v.types[i] = text.encode(), type_id
         elif i == len(v.pieces):
-            v.append(text, type_id)
+            _append(v, text, type_id)
         else:
             raise ConversionError(
                 folder.path, f"added token {text!r}", expected=f"id {len(v.pieces)}", got=i
             )
 
 
-def _from_sentencepiece(folder: JSONFolder, path: Path) -> _Draft:
+def _from_sentencepiece(folder: JSONFolder, path: Path) -> Vocabulary:
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2 as spm
 
@@ -174,9 +149,10 @@ def _from_sentencepiece(folder: JSONFolder, path: Path) -> _Draft:
         raise ConversionError(path, expected="a sentencepiece model", got=str(error)) from error
     if model.trainer_spec.model_type != spm.TrainerSpec.BPE or not model.pieces:
         raise ConversionError(path, "model_type", expected="BPE", got="another kind")
-    draft = _Draft(
+    draft = Vocabulary(
+        path=str(path),
         model="llama",
-        pieces=[piece.piece for piece in model.pieces],
+        pieces=[piece.piece.encode() for piece in model.pieces],
         types=[int(piece.type) for piece in model.pieces],
         scores=[float(piece.score) for piece in model.pieces],
         add_space_prefix=bool(model.normalizer_spec.add_dummy_prefix),
@@ -186,7 +162,7 @@ def _from_sentencepiece(folder: JSONFolder, path: Path) -> _Draft:
     return draft
 
 
-def _from_tokenizer_json(folder: JSONFolder, path: Path) -> _Draft:
+def _from_tokenizer_json(folder: JSONFolder, path: Path) -> Vocabulary:
     data = folder.read_json(path.name) or {}
     model = data.get("model")
     vocab = model.get("vocab") if isinstance(model, dict) else None
@@ -194,14 +170,18 @@ def _from_tokenizer_json(folder: JSONFolder, path: Path) -> _Draft:
         raise ConversionError(path, "model", expected="a BPE vocabulary", got="another kind")
     if model.get("byte_fallback"):
         found = read_sentencepieces(path, data)
-        draft = _Draft("llama", found.pieces, found.types, found.scores)
-        draft.add_space_prefix, draft.add_bos = found.add_space_prefix, True
+        draft = Vocabulary(
+            str(path), "llama", [piece.encode() for piece in found.pieces], found.types,
+            found.scores, add_space_prefix=found.add_space_prefix, add_bos=True,
+        )  # fmt: skip
     else:
-        pieces = pieces_by_id(path, vocab)
-        merges = [" ".join(pair) for pair in merges_of(path, model.get("merges", []))]
-        pre = pre_tokenizer_name(path, data.get("pre_tokenizer"))
-        draft = _Draft("gpt2", pieces, [NORMAL] * len(pieces), [], merges, pre)
-        draft.add_bos = _begins_with_special(data.get("post_processor"))
+        pieces = [piece.encode() for piece in pieces_by_id(path, vocab)]
+        merges = [" ".join(pair).encode() for pair in merges_of(path, model.get("merges", []))]
+        draft = Vocabulary(
+            str(path), "gpt2", pieces, [NORMAL] * len(pieces), [], merges,
+            pre_tokenizer_name(path, data.get("pre_tokenizer")), add_space_prefix=False,
+            add_bos=_begins_with_special(data.get("post_processor")),
+        )  # fmt: skip
     added = {
         t["id"]: (t["content"], t.get("special") is not False)
         for t in data.get("added_tokens") or []

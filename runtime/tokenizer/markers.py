@@ -23,23 +23,12 @@ _SHAPE = re.compile(
     r"<[|｜].*[|｜]>|<fim_\w+>|<(?:file_sep|filename|repo_name|reponame)>"
     r"|\[(?:PREFIX|SUFFIX|MIDDLE|INST|/INST)\]"
 )
-_ROLES = (
-    "bos",
-    "eos",
-    "eot",
-    "eom",
-    "fim_pre",
-    "fim_suf",
-    "fim_mid",
-    "fim_pad",
-    "fim_rep",
-    "fim_sep",
-)
+_HARMLESS = ("unk", "pad")  # roles that steer nothing
 
 
 def marker_ids(vocabulary: Vocabulary) -> frozenset[int]:
     """Ids of all marker pieces, whatever their type."""
-    found = {vocabulary.special[role] for role in _ROLES if role in vocabulary.special}
+    found = {i for role, i in vocabulary.special.items() if role not in _HARMLESS}
     ids = {piece: i for i, piece in enumerate(vocabulary.pieces)}
     if "▁<PRE>".encode() in ids:
         found |= {ids[key] for piece in CODE_LLAMA if (key := piece.encode()) in ids}

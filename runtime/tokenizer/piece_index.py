@@ -25,21 +25,12 @@ class PieceIndex:
     def allowed(self, text: bytes) -> NDArray[np.int64]:
         """Ids of the tokens that begin with `text`, and of those that `text` begins with."""
         begin = bisect_left(self._bytes, text)
-        found = [self._ids[begin : self._end(text)]]
+        # Behind the last piece that begins with `text` comes the least that is above all of them.
+        stripped = text.rstrip(b"\xff")
+        above = stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
+        end = len(self._bytes) if above is None else bisect_left(self._bytes, above)
+        found = [self._ids[begin:end]]
         for n in range(1, len(text)):
-            part = text[:n]
-            found.append(
-                self._ids[bisect_left(self._bytes, part) : bisect_right(self._bytes, part)]
-            )
+            begin, end = bisect_left(self._bytes, text[:n]), bisect_right(self._bytes, text[:n])
+            found.append(self._ids[begin:end])
         return np.sort(np.concatenate(found))
-
-    def _end(self, text: bytes) -> int:
-        """Index after the last piece that begins with `text`."""
-        follower = _follower(text)
-        return len(self._bytes) if follower is None else bisect_left(self._bytes, follower)
-
-
-def _follower(text: bytes) -> bytes | None:
-    """The least bytes above all that begin with `text`; None where there are none."""
-    stripped = text.rstrip(b"\xff")
-    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None

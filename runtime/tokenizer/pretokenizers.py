@@ -1,6 +1,7 @@
-"""The name (`tokenizer.ggml.pre`) of the pre-tokenizer that a tokenizer.json describes.
+"""How byte-level vocabularies cut text before merging: by name, and the name of a description.
 
-It is chosen by what the file says, its steps and regular expressions, not by a hash of known
+A name (`tokenizer.ggml.pre`) stands for the regular expressions that the families' own tokenizer
+files state. For a tokenizer.json it is chosen by what the file says, not by a hash of known
 models: a model that cuts text as Llama 3 does gets Llama 3's name.
 """
 
@@ -11,20 +12,31 @@ from typing import Any
 
 from halfbyte.errors import ConversionError
 
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_GPT2_WORDS = "gpt-2 words"  # what ByteLevel does with use_regex
-_DIGITS = "single digits"
+_DIGIT = r"\p{N}"
+_CJK = "[一-龥\u0800-一가-\ud7ff]+"
 
-# The steps that cut text, in order -> the name.
-_NAMES: dict[tuple[str, ...], str] = {
-    (_GPT2_WORDS,): "gpt-2",
-    (_DIGITS, _GPT2_WORDS): "smollm",
-    (_WORDS % "{1,3}",): "llama-bpe",
-    (_WORDS % "",): "qwen2",
-    ("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-\ud7ff]+", _DIGITS): "deepseek-coder",
+# Name -> regular expressions, applied in turn to what the one before left whole.
+PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
+    "gpt-2": (_GPT2,),
+    "default": (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", "[0-9][0-9][0-9]"),
+    "smollm": (_DIGIT, _GPT2),
+    "starcoder": (_DIGIT, _GPT2),
+    "refact": (_DIGIT, _GPT2),
+    "command-r": (_DIGIT, _GPT2),
+    "llama-bpe": (_WORDS % "{1,3}",),
+    "llama3": (_WORDS % "{1,3}",),
+    "qwen2": (_WORDS % "",),
+    "deepseek-coder": (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _CJK, _DIGIT),
+}
+# The names that a description may get.
+_NAMES = {
+    PRE_TOKENIZERS[name]: name
+    for name in ("gpt-2", "smollm", "llama-bpe", "qwen2", "deepseek-coder")
 }
 
 
@@ -54,12 +66,12 @@ def _steps(path: Path, spec: Any) -> list[str]:
             raise ConversionError(path, "pre_tokenizer", expected="a list of steps", got=parts)
         return [step for part in parts for step in _steps(path, part)]
     if kind == "ByteLevel" and not spec.get("add_prefix_space"):
-        return [_GPT2_WORDS] if spec.get("use_regex", True) else []
+        return [_GPT2] if spec.get("use_regex", True) else []
     if kind == "Digits" and spec.get("individual_digits"):
-        return [_DIGITS]
+        return [_DIGIT]
     if kind == "Split" and str(spec.get("behavior")).lower() == "isolated":
         pattern = spec.get("pattern")
         regex = pattern.get("Regex") if isinstance(pattern, dict) else None
         if isinstance(regex, str) and not spec.get("invert"):
-            return [_DIGITS if regex == r"\p{N}" else regex]
+            return [regex]
     raise ConversionError(path, "pre_tokenizer", expected="a known step", got=spec)

@@ -12,7 +12,7 @@ from sentencepiece import sentencepiece_model_pb2 as spm
 
 from halfbyte.errors import ModelFileError
 from halfbyte.tokenizer import long_texts
-from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, UNKNOWN, Vocabulary
+from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, UNKNOWN, Vocabulary, piece_text
 
 _SPACE = "\u2581"
 _BYTE_PIECE = re.compile(rb"<0x([0-9A-F]{2})>")
@@ -79,13 +79,18 @@ def _processor(vocabulary: Vocabulary, markers: Iterable[int]) -> Any:
         types[i] = CONTROL
     model = spm.ModelProto()
     for piece, type_id, score in zip(vocabulary.pieces, types, vocabulary.scores, strict=True):
-        model.pieces.add(piece=_text(vocabulary.path, piece), score=score, type=type_id)
+        text = piece_text(vocabulary.path, piece)
+        if not text:
+            raise ModelFileError(
+                vocabulary.path, "tokenizer.ggml.tokens", expected="pieces", got="an empty one"
+            )
+        model.pieces.add(piece=text, score=score, type=type_id)
     model.trainer_spec.model_type = spm.TrainerSpec.BPE
     model.trainer_spec.byte_fallback = True
     model.trainer_spec.vocab_size = len(vocabulary.pieces)
     model.trainer_spec.unk_id = vocabulary.types.index(UNKNOWN)
-    for name, text in (("bos", b"<s>"), ("eos", b"</s>"), ("pad", b"<pad>")):
-        known = [i for i, t in enumerate(types) if t == CONTROL and vocabulary.pieces[i] == text]
+    for name, special in (("bos", b"<s>"), ("eos", b"</s>"), ("pad", b"<pad>")):
+        known = [i for i, t in enumerate(types) if t == CONTROL and vocabulary.pieces[i] == special]
         setattr(model.trainer_spec, f"{name}_id", known[0] if known else -1)
     model.normalizer_spec.name = "identity"
     model.normalizer_spec.add_dummy_prefix = False
@@ -118,15 +123,3 @@ def _check(vocabulary: Vocabulary) -> None:
         raise ModelFileError(
             path, key, expected="the 256 byte tokens <0x00> to <0xFF>", got=f"{len(values)}"
         )
-
-
-def _text(path: str, piece: bytes) -> str:
-    try:
-        text = piece.decode()
-    except UnicodeDecodeError as error:
-        raise ModelFileError(
-            path, "tokenizer.ggml.tokens", expected="UTF-8 pieces", got=repr(piece)
-        ) from error
-    if not text:
-        raise ModelFileError(path, "tokenizer.ggml.tokens", expected="pieces", got="an empty one")
-    return text

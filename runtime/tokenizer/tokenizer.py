@@ -17,7 +17,7 @@ from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.tokenizer.markers import marker_ids
 from halfbyte.tokenizer.piece_index import PieceIndex
-from halfbyte.tokenizer.vocabulary import CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Vocabulary
+from halfbyte.tokenizer.vocabulary import CONTROL, UNKNOWN, UNUSED, USER_DEFINED, Vocabulary
 
 # Tokens that end a text in files that do not name them by key.
 _END_PIECES = (
@@ -185,11 +185,6 @@ class Tokenizer:
         """The id of a piece, or None."""
         return self._ids.get(piece.encode(errors="surrogatepass"))
 
-    def is_control(self, token: int) -> bool:
-        """Whether a token is for control, and so has no text."""
-        self._check(token)
-        return self.vocabulary.types[token] == CONTROL
-
     def special_texts_in(self, text: str) -> list[str]:
         """The texts of special tokens that occur in a text, each once."""
         return list(dict.fromkeys(self._special_pattern.findall(text)))
@@ -276,6 +271,3 @@ def _backend(vocabulary: Vocabulary, markers: frozenset[int]) -> Backend:
     raise UnsupportedModelError(
         vocabulary.path, "tokenizer.ggml.model", expected="llama or gpt2", got=vocabulary.model
     )
-
-
-__all__ = ["DECODE_ERRORS", "NORMAL", "Tokenizer", "check_text"]

@@ -123,3 +123,13 @@ def _numbers(m: Metadata, key: str, n: int, *, floats: bool) -> list[float]:
     if not is_finite:
         raise ModelFileError(m.path, key, expected="finite numbers", got="NaN or infinity")
     return list(values.tolist())
+
+
+def piece_text(path: str, piece: bytes) -> str:
+    """A piece as text; ModelFileError where it is not UTF-8."""
+    try:
+        return piece.decode()
+    except UnicodeDecodeError as error:
+        raise ModelFileError(
+            path, "tokenizer.ggml.tokens", expected="UTF-8 pieces", got=repr(piece)
+        ) from error

@@ -24,7 +24,7 @@ from halfbyte.hf.tokenizer.saved_files import TOKENIZER_JSON
 from halfbyte.hf.tokenizer.token_table import TokenTable
 from halfbyte.hf.tokenizer.vocabularies import added_tokens
 from halfbyte.tokenizer import Vocabulary
-from halfbyte.tokenizer.bpe import PRE_TOKENIZERS
+from halfbyte.tokenizer.pretokenizers import PRE_TOKENIZERS
 from halfbyte.tokenizer.tokenizer import check_text
 
 _DIGITS, _WORDS = r"\p{N}", PRE_TOKENIZERS["gpt-2"][0]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from halfbyte.converting.calibration.gptq import Hessian, calibrate, calibrate_model, inverse_factor
-from halfbyte.converting.sources.source import FolderSource, open_source
+from halfbyte.converting.sources.source import TensorSource, open_source
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.floats import F16
 from halfbyte.kernels.formats.registry import FORMATS
@@ -30,7 +30,7 @@ def pool() -> Iterator[Pool]:
     pool.close()
 
 
-class Replaced(FolderSource):
+class Replaced(TensorSource):
     """A folder's tensors, some of them others."""
 
     changed: dict[str, np.ndarray]
