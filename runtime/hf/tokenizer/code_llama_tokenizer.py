@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.errors import ArgumentError, FillMarkerError
@@ -67,7 +67,6 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
         RequestError: an unknown argument, or a value that cannot be.
     """
 
-    vocab_files_names: ClassVar = {"vocab_file": MODEL_FILE}
     vocabulary_files = (MODEL_FILE, TOKENIZER_JSON)
     class_name = "CodeLlamaTokenizer"
     text_options = ("suffix", "suffix_first")

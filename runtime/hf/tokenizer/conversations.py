@@ -3,61 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
 from halfbyte.hf.errors import ArgumentError
 
 
-@dataclass(frozen=True, slots=True)
-class ChatOptions:
-    """What `apply_chat_template` makes of a conversation.
+def take_encode_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Take what EncodeOptions are given out of the options of `apply_chat_template`.
 
-    Attributes:
-        add_generation_prompt: end with what begins an answer.
-        continue_final_message: end within the last message, for the model to go on.
-        tokenize: ids rather than text.
-        padding, truncation, max_length, return_tensors: see EncodeOptions.
-        return_dict: the whole encoding rather than the ids.
-        return_assistant_tokens_mask: False; which tokens an assistant wrote is not told here.
-        tokenizer_kwargs: more options of the encoding.
+    Special tokens are those that the template writes.
     """
-
-    add_generation_prompt: bool = False
-    continue_final_message: bool = False
-    tokenize: bool = True
-    padding: bool | str = False
-    truncation: bool | str = False
-    max_length: int | None = None
-    return_tensors: str | None = None
-    return_dict: bool = False
-    return_assistant_tokens_mask: bool = False
-    tokenizer_kwargs: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        if self.return_dict and not self.tokenize:
-            raise ArgumentError("return_dict", expected="False where tokenize is False")
-        if self.continue_final_message and self.add_generation_prompt:
-            raise ArgumentError(
-                "continue_final_message", expected="False where add_generation_prompt is True"
-            )
-        if self.return_assistant_tokens_mask:
-            raise ArgumentError("return_assistant_tokens_mask", expected="False", got=True)
-
-    @classmethod
-    def read(cls, options: Mapping[str, Any]) -> tuple[ChatOptions, dict[str, Any]]:
-        """The options, and the variables for the template among them."""
-        known = {field.name for field in fields(cls)}
-        chosen = cls(**{name: value for name, value in options.items() if name in known})
-        variables = {name: value for name, value in options.items() if name not in known}
-        return chosen, variables | {"add_generation_prompt": chosen.add_generation_prompt}
-
-    @property
-    def encoding(self) -> dict[str, Any]:
-        """The options of the encoding; special tokens are those that the template writes."""
-        names = ("padding", "truncation", "max_length", "return_tensors")
-        stated = {name: getattr(self, name) for name in names}
-        return {**stated, **(self.tokenizer_kwargs or {}), "add_special_tokens": False}
+    if options.pop("return_assistant_tokens_mask", False):  # who wrote which is not told here
+        raise ArgumentError("return_assistant_tokens_mask", expected="False", got=True)
+    names = ("padding", "truncation", "max_length", "return_tensors")
+    stated = {name: options.pop(name) for name in names if name in options}
+    more = options.pop("tokenizer_kwargs", None) or {}
+    return {"truncation": False, **stated, **more, "add_special_tokens": False}
 
 
 def read_templates(value: Any) -> Any:
@@ -132,6 +93,10 @@ def render(
         RequestError: the template does not show the last message.
         TemplateError: it does not compile, or fails; `name` stands for it.
     """
+    if goes_on and variables["add_generation_prompt"]:
+        raise ArgumentError(
+            "continue_final_message", expected="False where add_generation_prompt is True"
+        )
     from halfbyte.prompt.template import ChatTemplate  # jinja2 takes a while to import
 
     template = ChatTemplate(source, path=name or "chat_template")

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from tokenizers import AddedToken as _AddedToken
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -47,7 +47,6 @@ class JSONTokenizer(PreTrainedTokenizer):
         RequestError: an unknown argument.
     """
 
-    vocab_files_names: ClassVar = {"tokenizer_file": TOKENIZER_JSON}
     vocabulary_files = (TOKENIZER_JSON,)
     class_name = "PreTrainedTokenizerFast"
 

@@ -12,7 +12,6 @@ from halfbyte.hf.batch import BatchEncoding
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import conversations, encoding, saved_files
 from halfbyte.hf.tokenizer.added_tokens import read_tokens
-from halfbyte.hf.tokenizer.conversations import ChatOptions
 from halfbyte.hf.tokenizer.encode_options import EncodeOptions, refuse_unknown
 from halfbyte.hf.tokenizer.roles import ROLE_NAMES
 from halfbyte.hf.tokenizer.token_table import Pieces, TokenTable
@@ -46,7 +45,7 @@ class PreTrainedTokenizer(TokenTable):
         RequestError: an unknown argument, or a value that cannot be.
     """
 
-    vocab_files_names: ClassVar[Mapping[str, str]] = {}
+    is_fast = False  # there are no offsets into the text
     vocabulary_files: ClassVar[tuple[str, ...]]  # what is looked for in a folder, and written
     class_name: ClassVar[str]  # in transformers' files
 
@@ -83,11 +82,6 @@ class PreTrainedTokenizer(TokenTable):
             pieces, read_tokens(added_tokens_decoder),
             {name: special.get(name) for name in ROLE_NAMES}, additional_special_tokens,
         )  # fmt: skip
-
-    @property
-    def is_fast(self) -> bool:
-        """False: there are no offsets into the text."""
-        return False
 
     def __repr__(self) -> str:
         shown = (
@@ -252,17 +246,18 @@ class PreTrainedTokenizer(TokenTable):
         Raises:
             RequestError: there are no ids, there is no pad token, or lengths differ.
         """
-        options = EncodeOptions(
-            padding=padding, max_length=max_length, pad_to_multiple_of=pad_to_multiple_of,
-            padding_side=padding_side, return_attention_mask=return_attention_mask,
-            return_tensors=return_tensors, truncation=False, verbose=verbose,
-        )  # fmt: skip
+        options = {
+            "padding": padding, "max_length": max_length, "truncation": False, "verbose": verbose,
+            "pad_to_multiple_of": pad_to_multiple_of, "padding_side": padding_side,
+            "return_attention_mask": return_attention_mask, "return_tensors": return_tensors,
+        }  # fmt: skip
         return encoding.pad(self, encoded_inputs, options)
 
     def apply_chat_template(
         self, conversation: Sequence[Any], tools: Sequence[Mapping[str, Any]] | None = None,
         documents: Sequence[Mapping[str, Any]] | None = None, chat_template: str | None = None,
-        **options: Any,
+        add_generation_prompt: bool = False, continue_final_message: bool = False,
+        tokenize: bool = True, return_dict: bool = False, **options: Any,
     ) -> Any:  # fmt: skip
         """A conversation as the text or the ids that the model was trained on.
 
@@ -273,7 +268,12 @@ class PreTrainedTokenizer(TokenTable):
             tools: for the template, as JSON objects.
             documents: for the template, as JSON objects.
             chat_template: Jinja source, or the name of one of the model's templates.
-            options: those of ChatOptions; others are variables for the template.
+            add_generation_prompt: end with what begins an answer.
+            continue_final_message: end within the last message, for the model to go on.
+            tokenize: ids rather than text.
+            return_dict: the whole encoding rather than the ids.
+            options: EncodeOptions' `padding`, `truncation`, `max_length` and `return_tensors`,
+                with others in `tokenizer_kwargs`; the rest are variables for the template.
 
         Returns:
             The text, the ids or the encoding; a list of them for a list of conversations.
@@ -282,19 +282,24 @@ class PreTrainedTokenizer(TokenTable):
             RequestError: options that exclude each other, or no template.
             TemplateError: the template does not compile, or fails.
         """
-        chosen, variables = ChatOptions.read(options)
+        if return_dict and not tokenize:
+            raise ArgumentError("return_dict", expected="False where tokenize is False")
+        encode_options = conversations.take_encode_options(options)
         chats, is_batch = conversations.split_batch(conversation)
         source = self.get_chat_template(chat_template, tools)
-        given = {**self.special_tokens_map, "tools": tools, "documents": documents, **variables}
-        goes_on = chosen.continue_final_message
-        texts = conversations.render(source, str(self.name_or_path), chats, given, goes_on=goes_on)
-        if not chosen.tokenize:
+        variables = {
+            **self.special_tokens_map, "tools": tools, "documents": documents,
+            "add_generation_prompt": add_generation_prompt, **options,
+        }  # fmt: skip
+        name, goes_on = str(self.name_or_path), continue_final_message
+        texts = conversations.render(source, name, chats, variables, goes_on=goes_on)
+        if not tokenize:
             return texts if is_batch else texts[0]
         encoded = encoding.encode(
-            self, "conversation", [(text, None) for text in texts], chosen.encoding,
+            self, "conversation", [(text, None) for text in texts], encode_options,
             is_batch=is_batch, is_plain=True,
         )  # fmt: skip
-        return encoded if chosen.return_dict else encoded["input_ids"]
+        return encoded if return_dict else encoded["input_ids"]
 
     def get_chat_template(self, chat_template: str | None = None, tools: Any = None) -> str:
         """The Jinja source that `apply_chat_template` uses; raises RequestError for lack of one."""
