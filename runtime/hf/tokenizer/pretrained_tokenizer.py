@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import conversations, encoding, saved_files
 from halfbyte.hf.tokenizer.added_tokens import read_tokens
 from halfbyte.hf.tokenizer.encode_options import EncodeOptions, refuse_unknown
-from halfbyte.hf.tokenizer.roles import ROLE_NAMES
+from halfbyte.hf.tokenizer.roles import ROLES
 from halfbyte.hf.tokenizer.token_table import Pieces, TokenTable
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T", bound="PreTrainedTokenizer")
 
@@ -64,7 +67,7 @@ class PreTrainedTokenizer(TokenTable):
         if not isinstance(model_input_names, (list, tuple)):
             got = repr(model_input_names)
             raise ArgumentError("model_input_names", expected="a list of names", got=got)
-        known = argument_names(ROLE_NAMES, PreTrainedTokenizer)
+        known = argument_names(ROLES, PreTrainedTokenizer)
         for name in special:
             if name not in known and name not in saved_files.WITHOUT_EFFECT:
                 hint = f"beside its own these are {', '.join(sorted(known))}"
@@ -80,7 +83,7 @@ class PreTrainedTokenizer(TokenTable):
         self.model_input_names = list(model_input_names)
         super().__init__(
             pieces, read_tokens(added_tokens_decoder),
-            {name: special.get(name) for name in ROLE_NAMES}, additional_special_tokens,
+            {name: special.get(name) for name in ROLES}, additional_special_tokens,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -123,7 +126,7 @@ class PreTrainedTokenizer(TokenTable):
         cls: type[_T], source: Any, stated: Mapping[str, Any], given: Mapping[str, Any], name: str
     ) -> _T:
         """The tokenizer of what `read` gives; names that only files state may mean nothing here."""
-        known = argument_names(ROLE_NAMES, cls, PreTrainedTokenizer)
+        known = argument_names(ROLES, cls, PreTrainedTokenizer)
         arguments = {key: v for key, v in stated.items() if key in known or key in given}
         return cls(source, **{"name_or_path": name, **arguments})
 
@@ -135,8 +138,13 @@ class PreTrainedTokenizer(TokenTable):
         Returns:
             Its path; None, with a message in the log, where there is no such folder.
         """
-        name = saved_files.prefixed(filename_prefix, self.vocabulary_files[0])
-        return saved_files.save_vocabulary(self._pieces, Path(save_directory), name)
+        folder = Path(save_directory)
+        if not folder.is_dir():
+            log.error("%s is no folder: the vocabulary is not saved", folder)
+            return None
+        path = str(folder / saved_files.prefixed(filename_prefix, self.vocabulary_files[0]))
+        self._pieces.save(path)
+        return (path,)
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
