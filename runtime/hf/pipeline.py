@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from halfbyte.hf.arguments import check_count
@@ -28,6 +28,12 @@ TASK = "text-generation"
 DEFAULTS = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}
 
 _TENSORS, _NEW_TEXT, _FULL_TEXT = 0, 1, 2  # transformers' numbers for return_type
+# Arguments of a call that are neither for encoding nor for `generate`.
+_OWN = (
+    "prefix", "tools", "documents", "continue_final_message", "streamer", "batch_size",
+    "skip_special_tokens", "clean_up_tokenization_spaces",
+)  # fmt: skip
+_ENCODE = ("add_special_tokens", "truncation", "padding")
 # Arguments of transformers' pipeline that mean nothing here, with what leaves them off.
 _ABSENT: dict[str, object] = {
     "config": None, "feature_extractor": None, "image_processor": None, "processor": None,
@@ -110,7 +116,7 @@ class TextGenerationPipeline:
     def __init__(self, model: CausalLM, tokenizer: PreTrainedTokenizer, **arguments: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
         self._arguments = arguments
-        _Call.read(arguments)
+        _Call.read(arguments, model)
 
     def __call__(self, text_inputs: Any, **arguments: Any) -> Any:
         """The prompts with their answers.
@@ -134,7 +140,7 @@ class TextGenerationPipeline:
         Raises:
             RequestError: an argument that is not supported, or a prompt of another kind.
         """
-        call = _Call.read({**self._arguments, **arguments})
+        call = _Call.read({**self._arguments, **arguments}, self.model)
         if isinstance(text_inputs, str):
             return self._run([text_inputs], call)[0]
         if isinstance(text_inputs, Sequence) and not isinstance(text_inputs, bytes):
@@ -150,14 +156,13 @@ class TextGenerationPipeline:
     def _run(self, prompts: Sequence[_Prompt], call: _Call) -> list[list[dict[str, Any]]]:
         """A list of records for each prompt."""
         try:
-            config = self._config(call)
             vocab_size = self.model.config.vocab_size
-            unpadded = replace(config, pad_token_id=None)  # every id of a prompt is its own
+            unpadded = replace(call.config, pad_token_id=None)  # every id of a prompt is its own
             batches = [
                 read_batch([ids] if ids else None, None, unpadded, vocab_size)
                 for ids in (self._ids(prompt, call) for prompt in prompts)
             ]
-            answers = [self.model.rows(batch, config) for batch in batches]
+            answers = [self.model.rows(batch, call.config) for batch in batches]
             size = call.batch_size or len(prompts)
             for begin in range(0, len(prompts), size):
                 rows = [row for some in answers[begin : begin + size] for row in some]
@@ -169,16 +174,6 @@ class TextGenerationPipeline:
             [self._record(prompt, row, call) for row in rows]
             for prompt, rows in zip(prompts, answers, strict=True)
         ]
-
-    def _config(self, call: _Call) -> GenerationConfig:
-        """What a call asks for; the defaults where neither it nor the model states a value."""
-        config = self.model.configure(call.generation_config, call.generation)
-        defaults: dict[str, Any] = dict(DEFAULTS)
-        if config.max_length is not None:
-            del defaults["max_new_tokens"]
-        if config.do_sample is False:
-            defaults = {name: v for name, v in defaults.items() if name not in SAMPLING}
-        return config.over(GenerationConfig(**defaults))
 
     def _ids(self, prompt: _Prompt, call: _Call) -> list[int]:
         """A prompt's ids."""
@@ -209,7 +204,8 @@ class TextGenerationPipeline:
         return {"generated_text": [*prompt, {"role": "assistant", "content": new}]}
 
     def _text(self, ids: list[int], call: _Call) -> str:
-        return self.tokenizer.decode(ids, call.skip_special_tokens, call.clean_up)
+        skips, cleans = call.skip_special_tokens, call.clean_up_tokenization_spaces
+        return self.tokenizer.decode(ids, skips, cleans)
 
 
 _Prompt = str | list[dict[str, Any]]
@@ -219,53 +215,52 @@ _Prompt = str | list[dict[str, Any]]
 class _Call:
     """The arguments of a call: for encoding, for generating, for the records."""
 
-    encode: dict[str, Any] = field(default_factory=dict)
+    encode: dict[str, Any]
+    config: GenerationConfig
+    return_type: int
     prefix: str = ""
     tools: Any = None
     documents: Any = None
     continue_final_message: bool | None = None
-    generation: dict[str, Any] = field(default_factory=dict)
-    generation_config: Any = None
     streamer: Any = None
     batch_size: int | None = None
-    return_type: int = _FULL_TEXT
     skip_special_tokens: bool = True
-    clean_up: bool | None = None
+    clean_up_tokenization_spaces: bool | None = None
 
     @classmethod
-    def read(cls, arguments: Mapping[str, Any]) -> _Call:
-        """A call's arguments; those that are no one else's are for `generate`.
-
-        Raises:
-            RequestError: they exclude each other.
-        """
+    def read(cls, arguments: Mapping[str, Any], model: CausalLM) -> _Call:
+        """A call's arguments, checked; those that are no one else's are for `generate`."""
         given = {name: value for name, value in arguments.items() if value is not None}
-        call = cls(return_type=_return_type(given))
-        for name in ("prefix", "tools", "documents", "continue_final_message", "streamer",
-                     "generation_config", "batch_size", "skip_special_tokens"):  # fmt: skip
-            if name in given:
-                setattr(call, name, given.pop(name))
-        check_count("batch_size", call.batch_size, 1)
-        call.clean_up = given.pop("clean_up_tokenization_spaces", None)
-        encode = ("add_special_tokens", "truncation", "padding")
-        call.encode = {name: given.pop(name) for name in encode if name in given}
-        if call.encode.get("truncation") and "max_length" in given:
-            call.encode["max_length"] = given["max_length"]
-        call.encode |= given.pop("tokenizer_encode_kwargs", {})
+        own = {name: given.pop(name) for name in _OWN if name in given}
+        check_count("batch_size", own.get("batch_size"), 1)
+        encode = {name: given.pop(name) for name in _ENCODE if name in given}
+        if encode.get("truncation") and "max_length" in given:
+            encode["max_length"] = given["max_length"]
+        encode |= given.pop("tokenizer_encode_kwargs", {})
+        return_type = _return_type(given)
         if given.pop("handle_long_generation", None) is not None:
             raise ArgumentError("handle_long_generation", expected="None", hint="shorten the text")
         if "stop_sequence" in given:
             given["stop_strings"] = given.pop("stop_sequence")
         if "eos_token_id" in arguments:
             given["eos_token_id"] = arguments["eos_token_id"]  # None: nothing ends an answer
-        call.generation = given
-        GenerationConfig.read({n: v for n, v in given.items() if v is not None})
-        return call
+        config = model.configure(given.pop("generation_config", None), given)
+        return cls(encode, _with_defaults(config), return_type, **own)
 
     def goes_on(self, chat: _Prompt) -> bool:
         """Whether an answer goes on with the last message instead of beginning one."""
         stated = self.continue_final_message
         return chat[-1]["role"] == "assistant" if stated is None else stated  # type: ignore[index]
+
+
+def _with_defaults(config: GenerationConfig) -> GenerationConfig:
+    """The same with the pipeline's defaults where neither the call nor the model states a value."""
+    defaults: dict[str, Any] = dict(DEFAULTS)
+    if config.max_length is not None:
+        del defaults["max_new_tokens"]
+    if config.do_sample is False:
+        defaults = {name: v for name, v in defaults.items() if name not in SAMPLING}
+    return config.over(GenerationConfig(**defaults))
 
 
 def _return_type(given: dict[str, Any]) -> int:

@@ -31,11 +31,7 @@ class TextStreamer:
         self._is_prompt = True
 
     def put(self, value: Any) -> None:
-        """Take the prompt, or the next ids.
-
-        Raises:
-            RequestError: more than one row.
-        """
+        """Take the prompt, or the next ids; raises RequestError for more than one row."""
         if len(value.shape) > 1:
             if value.shape[0] > 1:
                 raise ArgumentError("streamer", expected="one row", got=int(value.shape[0]))

@@ -57,20 +57,12 @@ class AddedToken:
 
 
 def token_text(token: object, name: str = "token") -> str:
-    """The text of a token in any of the forms that AddedToken.read takes.
-
-    Raises:
-        RequestError: it is none of these.
-    """
+    """The text of a token in any of the forms that AddedToken.read takes; raises as that."""
     return token if isinstance(token, str) else AddedToken.read(token, name=name).content
 
 
 def read_tokens(value: Any) -> dict[int, AddedToken]:
-    """Tokens by id, as arguments and files state them in `added_tokens_decoder`.
-
-    Raises:
-        RequestError: they are not that.
-    """
+    """Tokens by id, as `added_tokens_decoder` states them; raises RequestError otherwise."""
     name, stated = "added_tokens_decoder", {} if value is None else value
     if not (isinstance(stated, Mapping) and all(str(key).isdecimal() for key in stated)):
         raise ArgumentError(name, expected="tokens by id", got=repr(value))

@@ -22,11 +22,7 @@ def take_encode_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_templates(value: Any) -> Any:
-    """A chat template, or several by name, which files may spell as a list.
-
-    Raises:
-        RequestError: it is neither.
-    """
+    """A chat template, or several by name, as a list in files; raises RequestError otherwise."""
     if value is None or isinstance(value, str):
         return value
     named = value
@@ -45,11 +41,7 @@ def saved_templates(templates: Any) -> dict[str, Any]:
 
 
 def choose_template(known: Any, asked: str | None, has_tools: bool) -> str:
-    """The Jinja source among those that `read_templates` gives, or the one that is asked for.
-
-    Raises:
-        RequestError: there is none, or several without one that is the default.
-    """
+    """The Jinja source that is asked for, or the default; raises RequestError for lack of one."""
     if isinstance(known, Mapping):
         default = "tool_use" if has_tools and "tool_use" in known else "default"
         name = default if asked is None else asked
@@ -68,11 +60,7 @@ def choose_template(known: Any, asked: str | None, has_tools: bool) -> str:
 
 
 def split_batch(value: Any) -> tuple[list[Sequence[Any]], bool]:
-    """The conversations, and whether there may be several.
-
-    Raises:
-        RequestError: it is neither a conversation nor a list of them.
-    """
+    """The conversations, and whether there may be several; raises RequestError for others."""
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
         if all(isinstance(item, Mapping) for item in value):
             return [value], False

@@ -97,11 +97,7 @@ class EncodeOptions:
     def read(
         cls, options: Mapping[str, Any], tokenizer: TokenTable, own: Iterable[str] = ()
     ) -> tuple[EncodeOptions, dict[str, Any]]:
-        """The options of a call, and those among them that are a tokenizer's own.
-
-        Raises:
-            RequestError: an unknown option, or a value that is out of range.
-        """
+        """The options of a call, and those that are a tokenizer's own; refuses unknown ones."""
         chosen = cls(tokenizer, **{name: v for name, v in options.items() if name in _NAMES})
         rest = leave_out(options, _ABSENT, _NAMES)
         refuse_unknown(rest, own)

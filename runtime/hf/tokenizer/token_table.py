@@ -131,11 +131,7 @@ class TokenTable:
     def convert_ids_to_tokens(
         self, ids: int | Iterable[int], skip_special_tokens: bool = False
     ) -> str | list[str]:
-        """The piece of an id, or of each id.
-
-        Raises:
-            TokenIdError: an id that the vocabulary does not have.
-        """
+        """The piece of an id, or of each; raises TokenIdError for one that does not exist."""
         if not isinstance(ids, int):
             skipped = set(self.all_special_ids) if skip_special_tokens else set()
             return [self.convert_ids_to_tokens(int(i)) for i in ids if int(i) not in skipped]
@@ -249,11 +245,7 @@ class TokenTable:
     def build_inputs_with_special_tokens(
         self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
     ) -> list[int]:
-        """The ids of a sequence, or of a pair, with BOS and EOS.
-
-        Raises:
-            RequestError: one of them is wanted, and there is no such token.
-        """
+        """The ids of a sequence or a pair with BOS and EOS; raises RequestError for lack of one."""
         bos = self._wanted("bos_token", self.bos_token_id) if self.add_bos_token else []
         eos = self._wanted("eos_token", self.eos_token_id) if self.add_eos_token else []
         return _surround(bos, eos, token_ids_0, token_ids_1)
