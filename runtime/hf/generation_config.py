@@ -120,11 +120,7 @@ class GenerationConfig:
 
     @classmethod
     def read(cls, stated: Mapping[str, Any]) -> GenerationConfig:
-        """What these names and values ask for; names of transformers may be left off.
-
-        Raises:
-            RequestError: a name that is not known or not supported, or a wrong value.
-        """
+        """What these names and values ask for, checked; names of transformers may be left off."""
         known = {field.name for field in fields(cls)}
         chosen = {}
         for name, value in stated.items():

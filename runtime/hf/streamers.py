@@ -69,11 +69,7 @@ class TextStreamer:
 class TextIteratorStreamer(TextStreamer):
     """Hands text out to another thread, which iterates over the streamer.
 
-    Args:
-        tokenizer: whose ids they are.
-        skip_prompt: leave the prompt out.
-        timeout: seconds to wait for a piece before queue.Empty is raised; None waits for ever.
-        decode_kwargs: for `tokenizer.decode`.
+    `timeout`: seconds to wait for a piece before queue.Empty is raised; None waits for ever.
     """
 
     def __init__(

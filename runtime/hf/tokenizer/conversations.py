@@ -77,9 +77,8 @@ def render(
 ) -> list[str]:  # fmt: skip
     """The texts of conversations, up to the end of the last message where it goes on.
 
-    Raises:
-        RequestError: the template does not show the last message.
-        TemplateError: it does not compile, or fails; `name` stands for it.
+    Raises RequestError where the template does not show that message, and as ChatTemplate does,
+    which errors call `name`.
     """
     if goes_on and variables["add_generation_prompt"]:
         raise ArgumentError(

@@ -133,11 +133,7 @@ class PreTrainedTokenizer(TokenTable):
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, ...] | None:
-        """Write the vocabulary's own file into an existing folder.
-
-        Returns:
-            Its path; None, with a message in the log, where there is no such folder.
-        """
+        """Write the vocabulary's own file; its path, or None, logged, where there is no folder."""
         folder = Path(save_directory)
         if not folder.is_dir():
             log.error("%s is no folder: the vocabulary is not saved", folder)
@@ -176,12 +172,7 @@ class PreTrainedTokenizer(TokenTable):
     # Text to ids.
 
     def tokenize(self, text: str, **options: Any) -> list[str]:
-        """The pieces of a text.
-
-        Args:
-            text: any text.
-            options: `split_special_tokens`, to take special tokens' texts for text.
-        """
+        """The pieces of a text; `split_special_tokens` takes special tokens' texts for text."""
         is_split = options.pop("split_special_tokens", self.split_special_tokens)
         refuse_unknown(options, ("split_special_tokens", *self.text_options))
         return self.convert_ids_to_tokens(self.text_ids(text, is_split, options))
@@ -342,14 +333,10 @@ class PreTrainedTokenizer(TokenTable):
         return self.clean_up_tokenization(text) if cleans else text
 
     def batch_decode(
-        self, sequences: Iterable[Any], skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: bool | None = None, **options: Any,
-    ) -> list[str]:  # fmt: skip
+        self, sequences: Iterable[Any], skip_special_tokens: bool = False, **options: Any
+    ) -> list[str]:
         """The texts of several sequences; see `decode`."""
-        return [
-            self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces, **options)
-            for ids in sequences
-        ]
+        return [self.decode(ids, skip_special_tokens, **options) for ids in sequences]
 
     @staticmethod
     def clean_up_tokenization(out_string: str) -> str:

@@ -52,9 +52,7 @@ def read_folder(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor arguments that a folder's files state, under those of a call.
 
     Files may hold keys that mean nothing here; the caller picks what its constructor takes.
-
-    Raises:
-        ModelFileError: a file cannot be read.
+    Raises ModelFileError where one cannot be read.
     """
     folder = JSONFolder(path)
     arguments = {**_plain(folder.read_json(CONFIG) or {}), **overrides}

@@ -15,8 +15,7 @@ from jinja2.utils import Namespace
 
 from halfbyte.prompt.template.budget import MAX_NAME, SCALARS, SEQUENCES, Budget
 from halfbyte.prompt.template.filters import Filters
-from halfbyte.prompt.template.functions import functions_by_name
-from halfbyte.prompt.template.jinja_tests import tests_by_name
+from halfbyte.prompt.template.functions import functions_by_name, tests_by_name
 from halfbyte.prompt.template.methods import Methods
 from halfbyte.prompt.template.operators import Operators
 
