@@ -147,7 +147,7 @@ class TextGenerationPipeline:
             if not text_inputs:
                 return []
             if isinstance(text_inputs[0], Mapping):
-                return self._run([_chat(text_inputs)], call)[0]
+                return self._run([_prompt(list(text_inputs))], call)[0]
             return self._run([_prompt(item) for item in text_inputs], call)
         if isinstance(text_inputs, Iterator):
             return (self._run([_prompt(item)], call)[0] for item in text_inputs)
@@ -283,17 +283,13 @@ def _return_type(given: dict[str, Any]) -> int:
 def _prompt(value: Any) -> _Prompt:
     if isinstance(value, str):
         return value
-    if isinstance(value, (list, tuple)):
-        return _chat(value)
-    raise ArgumentError("text_inputs", expected="a text or a chat", got=repr(value))
-
-
-def _chat(messages: Sequence[Any]) -> list[dict[str, Any]]:
-    for message in messages:
+    if not isinstance(value, (list, tuple)):
+        raise ArgumentError("text_inputs", expected="a text or a chat", got=repr(value))
+    for message in value:
         if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
             raise ArgumentError(
                 "text_inputs", expected="messages with role and content", got=repr(message)
             )
-    if not messages:
+    if not value:
         raise ArgumentError("text_inputs", expected="at least one message", got="an empty chat")
-    return [dict(message) for message in messages]
+    return [dict(message) for message in value]

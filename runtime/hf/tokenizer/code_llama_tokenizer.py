@@ -134,11 +134,8 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
     ) -> list[str]:
         """The pieces of a text, or of a prompt for infilling.
 
-        Args:
-            prefix: a text; with a fill token inside, the two sides of the place to fill.
-            suffix: what follows the place to fill.
-            suffix_first: the order of a prompt; None does as the attribute says.
-            options: `split_special_tokens`, to take special tokens' texts for text.
+        With a fill token inside, `prefix` holds both sides of the place to fill. `suffix_first` is
+        a prompt's order; None does as the attribute says.
 
         Raises:
             FillMarkerError: more than one fill token.
