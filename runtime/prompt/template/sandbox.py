@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -60,7 +61,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._methods = methods.by_type()
         # With the context, for else Jinja would apply it at compile time.
         self.finalize = pass_context(lambda _, value: budget.text(value))
-        self.concat = budget.concat
         self.globals = dict(functions_by_name(budget, operators))
         self.filters = dict(Filters(self, budget, operators, methods).by_name())
         # What the rewriter puts into the tree.
@@ -71,6 +71,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.tests = dict(tests_by_name(budget, operators, methods))
         self.tests["filter"] = lambda name: isinstance(name, str) and name in self.filters
         self.tests["test"] = lambda name: isinstance(name, str) and name in self.tests
+
+    def concat(self, pieces: Iterable[str]) -> str:
+        """The text of a body."""
+        return self._budget.concat(pieces)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`obj.attribute`: methods in the lists, else items."""
