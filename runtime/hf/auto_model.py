@@ -26,8 +26,7 @@ log = logging.getLogger(__name__)
 # Arguments of `halfbyte.load`, which from_pretrained passes on.
 _LOAD = ("threads", "ctx", "kv_type", "type", "progress")
 # Where transformers keeps and computes; here there is the CPU, and weights keep their types.
-_PLACES = ("device", "device_map")
-_DTYPES = ("dtype", "torch_dtype")
+PLACES = ("device", "device_map", "dtype", "torch_dtype")
 # How transformers computes or reads: any value gives the same here.
 _WITHOUT_EFFECT = (
     "attn_implementation", "experts_implementation", "low_cpu_mem_usage", "max_memory",
@@ -189,13 +188,12 @@ AutoModelForCausalLM = LlamaForCausalLM = CausalLM
 def check_places(arguments: Mapping[str, Any]) -> None:
     """Say that a device or a type has no effect; raises RequestError for anything else."""
     for name, value in arguments.items():
-        if name in _PLACES:
-            check_device(value, name)
-        elif name in _DTYPES:
-            if value not in (None, "auto"):
-                log.warning("%s=%s: weights keep the types that the file has", name, value)
-        else:
+        if name not in PLACES:
             raise ArgumentError(name, expected="an argument that is known", got=name)
+        if name.startswith("device"):
+            check_device(value, name)
+        elif value not in (None, "auto"):
+            log.warning("%s=%s: weights keep the types that the file has", name, value)
 
 
 def _locate(name: str, arguments: dict[str, Any]) -> str | Path:

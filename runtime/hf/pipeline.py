@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from halfbyte.hf.arguments import check_count
-from halfbyte.hf.auto_model import CausalLM, check_places
+from halfbyte.hf.auto_model import PLACES, CausalLM, check_places
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation import Row, read_batch
@@ -40,6 +40,7 @@ _ABSENT: dict[str, object] = {
     "video_processor": None, "pipeline_class": None, "framework": None, "revision": None,
     "token": None, "binary_output": False, "num_workers": None,
 }  # fmt: skip
+_WITHOUT_EFFECT = ("trust_remote_code", "use_fast")
 
 
 def pipeline(
@@ -47,13 +48,7 @@ def pipeline(
     model: Any = None,
     tokenizer: Any = None,
     *,
-    device: Any = None,
-    device_map: Any = None,
-    dtype: Any = None,
-    torch_dtype: Any = None,
     model_kwargs: Mapping[str, Any] | None = None,
-    trust_remote_code: bool | None = None,
-    use_fast: bool = True,
     **arguments: Any,
 ) -> TextGenerationPipeline:
     """A pipeline that generates text.
@@ -63,14 +58,10 @@ def pipeline(
         model: whatever `halfbyte.load` takes, or what AutoModelForCausalLM gave; default: the
             catalogue's first model.
         tokenizer: a name or path, or a tokenizer; default: the model's own.
-        device: may be given; see CausalLM.from_pretrained.
-        device_map: likewise.
-        dtype: likewise.
-        torch_dtype: likewise.
         model_kwargs: more arguments for CausalLM.from_pretrained.
-        trust_remote_code: may be given and has no effect: no code is ever loaded.
-        use_fast: likewise: there is one tokenizer.
-        arguments: those of a call of the pipeline, for every call.
+        arguments: those of a call of the pipeline, for every call. `device`, `device_map`, `dtype`
+            and `torch_dtype` may be given, see CausalLM.from_pretrained; so may, without effect,
+            `trust_remote_code` (no code is ever loaded) and `use_fast` (there is one tokenizer).
 
     Raises:
         RequestError: another task, or an argument that is not supported.
@@ -82,9 +73,9 @@ def pipeline(
         value = arguments.pop(name, None)
         if value not in (None, off):
             raise ArgumentError(name, expected="nothing: it has no meaning here", got=value)
-    check_places(
-        {"device": device, "device_map": device_map, "dtype": dtype, "torch_dtype": torch_dtype}
-    )
+    check_places({name: arguments.pop(name) for name in PLACES if name in arguments})
+    for name in _WITHOUT_EFFECT:
+        arguments.pop(name, None)
     if model is None:
         log.warning("no model is named: taking %s", DEFAULT_MODEL)
         model = DEFAULT_MODEL

@@ -35,11 +35,7 @@ class AddedToken:
 
     @classmethod
     def read(cls, value: object, *, special: bool = True, name: str = "token") -> AddedToken:
-        """A token from its text, from a file's object, or from transformers' or tokenizers' class.
-
-        Raises:
-            RequestError: it is none of these.
-        """
+        """A token from its text, a file's object or another library's; RequestError otherwise."""
         if isinstance(value, cls):
             return replace(value, special=value.special or special)
         if isinstance(value, str):
