@@ -54,7 +54,7 @@ class BatchEncoding(UserDict[str, Any]):
     def convert_to_tensors(
         self, tensor_type: str | None = None, prepend_batch_axis: bool = False
     ) -> BatchEncoding:
-        """Turn the items into arrays, in place; refuses unknown types, and raises as to_tensor."""
+        """Make arrays of the items, in place; RequestError for other types, and as to_tensor."""
         if tensor_type not in (None, "np", "pt"):
             expected = "None, 'np' or 'pt'"
             raise RequestError("return_tensors", expected=expected, got=repr(tensor_type))

@@ -53,7 +53,7 @@ class AddedToken:
 
 
 def token_text(token: object, name: str = "token") -> str:
-    """The text of a token in any of the forms that AddedToken.read takes; raises as that."""
+    """The text of a token in any form that AddedToken.read takes; RequestError otherwise."""
     return token if isinstance(token, str) else AddedToken.read(token, name=name).content
 
 

@@ -258,10 +258,8 @@ class TokenTable:
     ) -> list[int]:
         """1 for each token that `build_inputs_with_special_tokens` adds, 0 for the others.
 
-        Where the ids have their special tokens already, 1 stands for every special token.
-
-        Raises:
-            RequestError: a second sequence, where the first has special tokens already.
+        Where the ids have their special tokens already, 1 stands for every special token;
+        RequestError for a second sequence then.
         """
         if already_has_special_tokens:
             if token_ids_1 is not None:
