@@ -32,7 +32,7 @@ class AutoTokenizer:
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **arguments: Any
     ) -> PreTrainedTokenizer:
-        """The tokenizer of a model; arguments and errors as PreTrainedTokenizer's from_pretrained."""
+        """The tokenizer of a model; arguments and errors as of PreTrainedTokenizer's."""
         path, given = locate(pretrained_model_name_or_path, arguments)
         if path.suffix == ".gguf":
             vocabulary, stated = read_gguf(path)
