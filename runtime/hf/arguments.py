@@ -36,13 +36,9 @@ def leave_out(
 
 
 def one_of(name: str, value: _T, allowed: tuple[object, ...]) -> _T:
-    """The value, which has to be one of these.
-
-    Raises:
-        RequestError: it is not.
-    """
-    # 1 == True, so that is looked at as well.
-    if not any(value == a and isinstance(value, bool) == isinstance(a, bool) for a in allowed):
+    """The value, which has to be one of these; raises RequestError where it is not."""
+    is_flag = isinstance(value, bool)  # 1 == True, so that is looked at as well
+    if value not in allowed or isinstance(allowed[allowed.index(value)], bool) != is_flag:
         shown = ", ".join(map(repr, allowed))
         raise ArgumentError(name, expected=f"one of {shown}", got=repr(value))
     return value

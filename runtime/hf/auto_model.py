@@ -26,8 +26,7 @@ log = logging.getLogger(__name__)
 # Arguments of `halfbyte.load`, which from_pretrained passes on.
 _LOAD = ("threads", "ctx", "kv_type", "type", "progress")
 # Where transformers keeps and computes; here there is the CPU, and weights keep their types.
-_PLACES = ("device", "device_map")
-_DTYPES = ("dtype", "torch_dtype")
+PLACES = ("device", "device_map", "dtype", "torch_dtype")
 # How transformers computes or reads: any value gives the same here.
 _WITHOUT_EFFECT = (
     "attn_implementation", "experts_implementation", "low_cpu_mem_usage", "max_memory",
@@ -49,13 +48,14 @@ class CausalLM:
 
     Attributes:
         generation_config: what `generate` does where a call says nothing.
+        model: the same with halfbyte's own interface.
         name_or_path: what it was loaded from.
     """
 
     device = "cpu"
 
     def __init__(self, model: Model, generation_config: GenerationConfig, name: str) -> None:
-        self._model = model
+        self.model = model
         self.generation_config = generation_config
         self.name_or_path = name
 
@@ -83,8 +83,7 @@ class CausalLM:
         given = _loading(arguments)
         model = load(path, **given)
         try:
-            folder = Path(name) if Path(name).is_dir() else Path(model.path).parent / "none"
-            return cls(model, stated.over(_own_config(model, folder)), name)
+            return cls(model, stated.over(_own_config(model, Path(name))), name)
         except BaseException:
             model.close()
             raise
@@ -92,12 +91,7 @@ class CausalLM:
     @property
     def config(self) -> ModelConfig:
         """The model's shape, under Meta's names."""
-        return self._model.config
-
-    @property
-    def model(self) -> Model:
-        """The same model with halfbyte's own interface."""
-        return self._model
+        return self.model.config
 
     def generate(
         self,
@@ -147,11 +141,7 @@ class CausalLM:
         return GenerateOutput(sequences) if config.return_dict_in_generate else sequences
 
     def configure(self, stated: Any, parameters: Mapping[str, Any]) -> GenerationConfig:
-        """What a call asks for: its parameters over `stated` over the model's own.
-
-        Raises:
-            RequestError: a name or value that is not supported.
-        """
+        """What a call asks for, checked: its parameters over `stated` over the model's own."""
         given = dict(parameters)
         if "eos_token_id" in given and given["eos_token_id"] is None:
             given["eos_token_id"] = []  # nothing ends an answer
@@ -159,25 +149,17 @@ class CausalLM:
 
     def rows(self, batch: Batch, config: GenerationConfig) -> list[Row]:
         """The answers to a batch, to be given to `run`; raises as `generate`."""
-        return new_rows(batch, config, self._model.tokenizer, self._model.n_ctx)
+        return new_rows(batch, config, self.model.tokenizer, self.model.n_ctx)
 
     def run(self, rows: list[Row], streamer: Any = None, batch: Batch | None = None) -> None:
-        """Work on rows, of one batch or several, until all are finished.
-
-        Raises:
-            RequestError: a streamer for several rows.
-        """
+        """Work on rows, of one batch or several; raises RequestError where several are streamed."""
         if streamer is not None and batch is not None:
             if len(rows) > 1:
                 raise ArgumentError("streamer", expected="a batch of one row", got=len(rows))
             streamer.put(batch.give_back(batch.ids))
-        for _ in self._model.run_tasks(rows):
+        for _ in self.model.run_tasks(rows):
             if streamer is not None:
                 streamer.put(np.array(rows[0].tokens[-1:]))
-
-    def can_generate(self) -> bool:
-        """True."""
-        return True
 
     def eval(self) -> CausalLM:
         """The model itself: there is no training."""
@@ -190,7 +172,7 @@ class CausalLM:
 
     def close(self) -> None:
         """Free the memory and stop the threads."""
-        self._model.close()
+        self.model.close()
 
     def __enter__(self) -> CausalLM:
         return self
@@ -204,19 +186,14 @@ AutoModelForCausalLM = LlamaForCausalLM = CausalLM
 
 
 def check_places(arguments: Mapping[str, Any]) -> None:
-    """Say that a device or a type that is asked for has no effect.
-
-    Raises:
-        RequestError: something else than a device or a type.
-    """
+    """Say that a device or a type has no effect; raises RequestError for anything else."""
     for name, value in arguments.items():
-        if name in _PLACES:
-            check_device(value, name)
-        elif name in _DTYPES:
-            if value not in (None, "auto"):
-                log.warning("%s=%s: weights keep the types that the file has", name, value)
-        else:
+        if name not in PLACES:
             raise ArgumentError(name, expected="an argument that is known", got=name)
+        if name.startswith("device"):
+            check_device(value, name)
+        elif value not in (None, "auto"):
+            log.warning("%s=%s: weights keep the types that the file has", name, value)
 
 
 def _locate(name: str, arguments: dict[str, Any]) -> str | Path:

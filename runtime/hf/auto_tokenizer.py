@@ -15,10 +15,7 @@ from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Vocabulary
 
 _MARKER = "▁<PRE>".encode()  # only Code Llama's vocabularies have it
-_CLASSES: dict[str, type[PreTrainedTokenizer]] = {
-    "CodeLlamaTokenizer": CodeLlamaTokenizer,
-    "LlamaTokenizer": LlamaTokenizer,
-}
+_CLASSES = {kind.class_name: kind for kind in (CodeLlamaTokenizer, LlamaTokenizer)}
 
 
 class AutoTokenizer:
@@ -35,12 +32,7 @@ class AutoTokenizer:
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **arguments: Any
     ) -> PreTrainedTokenizer:
-        """The tokenizer of a model; arguments as for PreTrainedTokenizer.from_pretrained.
-
-        Raises:
-            RequestError: an unknown argument, or neither a path nor a name.
-            ModelFileError: nothing usable lies there.
-        """
+        """The tokenizer of a model; arguments and errors as of PreTrainedTokenizer's."""
         path, given = locate(pretrained_model_name_or_path, arguments)
         if path.suffix == ".gguf":
             vocabulary, stated = read_gguf(path)

@@ -27,6 +27,8 @@ class BatchEncoding(UserDict[str, Any]):
         prepend_batch_axis: one sequence becomes an array of one row.
     """
 
+    is_fast = False  # there are no offsets into the text
+
     def __init__(
         self,
         data: Mapping[str, Any] | None = None,
@@ -49,22 +51,14 @@ class BatchEncoding(UserDict[str, Any]):
         except KeyError:
             raise AttributeError(f"this encoding has no {name!r}") from None
 
-    @property
-    def is_fast(self) -> bool:
-        """False: there are no offsets into the text."""
-        return False
-
     def convert_to_tensors(
         self, tensor_type: str | None = None, prepend_batch_axis: bool = False
     ) -> BatchEncoding:
-        """Turn the items into arrays, in place.
-
-        Raises:
-            RequestError: an unknown type, or one whose package is absent.
-            ArgumentError: sequences of several lengths.
-        """
+        """Make arrays of the items, in place; RequestError for other types, and as to_tensor."""
+        if tensor_type not in (None, "np", "pt"):
+            expected = "None, 'np' or 'pt'"
+            raise RequestError("return_tensors", expected=expected, got=repr(tensor_type))
         if tensor_type is not None:
-            check_tensor_type(tensor_type)
             for name, value in self.data.items():
                 rows = [value] if prepend_batch_axis else value
                 self.data[name] = to_tensor(name, rows, tensor_type)
@@ -83,11 +77,7 @@ def check_device(device: Any, name: str = "device") -> None:
 
 
 def import_torch(param: str) -> Any:
-    """The torch package.
-
-    Raises:
-        RequestError: it is not installed.
-    """
+    """The torch package; raises RequestError where it is not installed."""
     try:
         return import_module("torch")
     except ImportError as error:
@@ -97,17 +87,6 @@ def import_torch(param: str) -> Any:
             got=str(error),
             hint="use return_tensors='np', or install torch",
         ) from error
-
-
-def check_tensor_type(tensor_type: object) -> None:
-    """Refuse a kind of array that is not known here.
-
-    Raises:
-        RequestError: it is not "np" or "pt".
-    """
-    if tensor_type not in (None, "np", "pt"):
-        expected = "None, 'np' or 'pt'"
-        raise RequestError("return_tensors", expected=expected, got=repr(tensor_type))
 
 
 def to_tensor(name: str, value: Any, tensor_type: str) -> Any:

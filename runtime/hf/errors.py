@@ -1,11 +1,4 @@
-"""Errors of these classes that are, beside halfbyte's own, what transformers' users catch.
-
-RequestError, ValueError
-└── ArgumentError         an argument for which transformers raises ValueError
-    └── FillMarkerError       a prompt with several places to fill
-TokenizerError, IndexError
-└── TokenIdError          an id that the vocabulary does not have
-"""
+"""Errors that are, beside halfbyte's own, those that transformers' users catch."""
 
 from __future__ import annotations
 
@@ -13,7 +6,7 @@ from halfbyte.errors import RequestError, TokenizerError
 
 
 class ArgumentError(RequestError, ValueError):
-    """An argument of a call that has the wrong type, range or name; `param` names it."""
+    """An argument for which transformers raises ValueError: its type, range or name is wrong."""
 
 
 class FillMarkerError(ArgumentError):

@@ -32,12 +32,9 @@ _seeds = np.random.default_rng()
 
 
 def set_seed(seed: int) -> None:
-    """Make what `generate` and pipelines draw from now on repeatable.
+    """Make what `generate` and pipelines draw from now on repeatable, by a whole number from 0.
 
     Other generators of random numbers (Python's, NumPy's, torch's) are left alone.
-
-    Raises:
-        RequestError: not a whole number from 0.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ArgumentError("seed", expected="a whole number from 0", got=repr(seed))

@@ -120,11 +120,7 @@ class GenerationConfig:
 
     @classmethod
     def read(cls, stated: Mapping[str, Any]) -> GenerationConfig:
-        """What these names and values ask for; names of transformers may be left off.
-
-        Raises:
-            RequestError: a name that is not known or not supported, or a wrong value.
-        """
+        """What these names and values ask for, checked; names of transformers may be left off."""
         known = {field.name for field in fields(cls)}
         chosen = {}
         for name, value in stated.items():
@@ -136,25 +132,19 @@ class GenerationConfig:
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str]) -> GenerationConfig:
-        """A folder's generation_config.json.
-
-        Raises:
-            ModelFileError: there is none, or it cannot be read.
-        """
+        """A folder's generation_config.json; raises ModelFileError where it cannot be read."""
         file = Path(path) / FILE
         if not file.is_file():
             raise ModelFileError(file, expected="a file", got="none")
         return cls.read(JSONFolder(file.parent).read_json(FILE) or {})
 
-    def stated(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The names and values that somebody states."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
-    to_dict = stated
-
     def over(self, weaker: GenerationConfig) -> GenerationConfig:
         """The same, with `weaker`'s values where it states none."""
-        return replace(weaker, **self.stated())
+        return replace(weaker, **self.to_dict())
 
     def get(self, name: str) -> Any:
         """A value, or what it stands for where nobody states it."""
@@ -163,11 +153,7 @@ class GenerationConfig:
 
 
 def config_of(value: object) -> GenerationConfig:
-    """What a caller passed as `generation_config`: ours, transformers' or a mapping.
-
-    Raises:
-        RequestError: it is something else, or asks for what is not supported.
-    """
+    """What a caller passed as `generation_config`, ours, transformers' or a mapping, checked."""
     if value is None:
         return GenerationConfig()
     if isinstance(value, GenerationConfig):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from halfbyte.hf.arguments import check_count
-from halfbyte.hf.auto_model import CausalLM, check_places
+from halfbyte.hf.auto_model import PLACES, CausalLM, check_places
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation import Row, read_batch
@@ -28,12 +28,19 @@ TASK = "text-generation"
 DEFAULTS = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}
 
 _TENSORS, _NEW_TEXT, _FULL_TEXT = 0, 1, 2  # transformers' numbers for return_type
+# Arguments of a call that are neither for encoding nor for `generate`.
+_OWN = (
+    "prefix", "tools", "documents", "continue_final_message", "streamer", "batch_size",
+    "skip_special_tokens", "clean_up_tokenization_spaces",
+)  # fmt: skip
+_ENCODE = ("add_special_tokens", "truncation", "padding")
 # Arguments of transformers' pipeline that mean nothing here, with what leaves them off.
 _ABSENT: dict[str, object] = {
     "config": None, "feature_extractor": None, "image_processor": None, "processor": None,
     "video_processor": None, "pipeline_class": None, "framework": None, "revision": None,
     "token": None, "binary_output": False, "num_workers": None,
 }  # fmt: skip
+_WITHOUT_EFFECT = ("trust_remote_code", "use_fast")
 
 
 def pipeline(
@@ -41,13 +48,7 @@ def pipeline(
     model: Any = None,
     tokenizer: Any = None,
     *,
-    device: Any = None,
-    device_map: Any = None,
-    dtype: Any = None,
-    torch_dtype: Any = None,
     model_kwargs: Mapping[str, Any] | None = None,
-    trust_remote_code: bool | None = None,
-    use_fast: bool = True,
     **arguments: Any,
 ) -> TextGenerationPipeline:
     """A pipeline that generates text.
@@ -57,14 +58,10 @@ def pipeline(
         model: whatever `halfbyte.load` takes, or what AutoModelForCausalLM gave; default: the
             catalogue's first model.
         tokenizer: a name or path, or a tokenizer; default: the model's own.
-        device: may be given; see CausalLM.from_pretrained.
-        device_map: likewise.
-        dtype: likewise.
-        torch_dtype: likewise.
         model_kwargs: more arguments for CausalLM.from_pretrained.
-        trust_remote_code: may be given and has no effect: no code is ever loaded.
-        use_fast: likewise: there is one tokenizer.
-        arguments: those of a call of the pipeline, for every call.
+        arguments: those of a call of the pipeline, for every call. `device`, `device_map`, `dtype`
+            and `torch_dtype` may be given, see CausalLM.from_pretrained; so may, without effect,
+            `trust_remote_code` (no code is ever loaded) and `use_fast` (there is one tokenizer).
 
     Raises:
         RequestError: another task, or an argument that is not supported.
@@ -76,9 +73,9 @@ def pipeline(
         value = arguments.pop(name, None)
         if value not in (None, off):
             raise ArgumentError(name, expected="nothing: it has no meaning here", got=value)
-    check_places(
-        {"device": device, "device_map": device_map, "dtype": dtype, "torch_dtype": torch_dtype}
-    )
+    check_places({name: arguments.pop(name) for name in PLACES if name in arguments})
+    for name in _WITHOUT_EFFECT:
+        arguments.pop(name, None)
     if model is None:
         log.warning("no model is named: taking %s", DEFAULT_MODEL)
         model = DEFAULT_MODEL
@@ -110,7 +107,7 @@ class TextGenerationPipeline:
     def __init__(self, model: CausalLM, tokenizer: PreTrainedTokenizer, **arguments: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
         self._arguments = arguments
-        _Call.read(arguments)
+        _Call.read(arguments, model)
 
     def __call__(self, text_inputs: Any, **arguments: Any) -> Any:
         """The prompts with their answers.
@@ -134,14 +131,14 @@ class TextGenerationPipeline:
         Raises:
             RequestError: an argument that is not supported, or a prompt of another kind.
         """
-        call = _Call.read({**self._arguments, **arguments})
+        call = _Call.read({**self._arguments, **arguments}, self.model)
         if isinstance(text_inputs, str):
             return self._run([text_inputs], call)[0]
         if isinstance(text_inputs, Sequence) and not isinstance(text_inputs, bytes):
             if not text_inputs:
                 return []
             if isinstance(text_inputs[0], Mapping):
-                return self._run([_chat(text_inputs)], call)[0]
+                return self._run([_prompt(list(text_inputs))], call)[0]
             return self._run([_prompt(item) for item in text_inputs], call)
         if isinstance(text_inputs, Iterator):
             return (self._run([_prompt(item)], call)[0] for item in text_inputs)
@@ -150,14 +147,13 @@ class TextGenerationPipeline:
     def _run(self, prompts: Sequence[_Prompt], call: _Call) -> list[list[dict[str, Any]]]:
         """A list of records for each prompt."""
         try:
-            config = self._config(call)
             vocab_size = self.model.config.vocab_size
-            unpadded = replace(config, pad_token_id=None)  # every id of a prompt is its own
+            unpadded = replace(call.config, pad_token_id=None)  # every id of a prompt is its own
             batches = [
                 read_batch([ids] if ids else None, None, unpadded, vocab_size)
                 for ids in (self._ids(prompt, call) for prompt in prompts)
             ]
-            answers = [self.model.rows(batch, config) for batch in batches]
+            answers = [self.model.rows(batch, call.config) for batch in batches]
             size = call.batch_size or len(prompts)
             for begin in range(0, len(prompts), size):
                 rows = [row for some in answers[begin : begin + size] for row in some]
@@ -169,16 +165,6 @@ class TextGenerationPipeline:
             [self._record(prompt, row, call) for row in rows]
             for prompt, rows in zip(prompts, answers, strict=True)
         ]
-
-    def _config(self, call: _Call) -> GenerationConfig:
-        """What a call asks for; the defaults where neither it nor the model states a value."""
-        config = self.model.configure(call.generation_config, call.generation)
-        defaults: dict[str, Any] = dict(DEFAULTS)
-        if config.max_length is not None:
-            del defaults["max_new_tokens"]
-        if config.do_sample is False:
-            defaults = {name: v for name, v in defaults.items() if name not in SAMPLING}
-        return config.over(GenerationConfig(**defaults))
 
     def _ids(self, prompt: _Prompt, call: _Call) -> list[int]:
         """A prompt's ids."""
@@ -209,7 +195,8 @@ class TextGenerationPipeline:
         return {"generated_text": [*prompt, {"role": "assistant", "content": new}]}
 
     def _text(self, ids: list[int], call: _Call) -> str:
-        return self.tokenizer.decode(ids, call.skip_special_tokens, call.clean_up)
+        skips, cleans = call.skip_special_tokens, call.clean_up_tokenization_spaces
+        return self.tokenizer.decode(ids, skips, cleans)
 
 
 _Prompt = str | list[dict[str, Any]]
@@ -219,53 +206,52 @@ _Prompt = str | list[dict[str, Any]]
 class _Call:
     """The arguments of a call: for encoding, for generating, for the records."""
 
-    encode: dict[str, Any] = field(default_factory=dict)
+    encode: dict[str, Any]
+    config: GenerationConfig
+    return_type: int
     prefix: str = ""
     tools: Any = None
     documents: Any = None
     continue_final_message: bool | None = None
-    generation: dict[str, Any] = field(default_factory=dict)
-    generation_config: Any = None
     streamer: Any = None
     batch_size: int | None = None
-    return_type: int = _FULL_TEXT
     skip_special_tokens: bool = True
-    clean_up: bool | None = None
+    clean_up_tokenization_spaces: bool | None = None
 
     @classmethod
-    def read(cls, arguments: Mapping[str, Any]) -> _Call:
-        """A call's arguments; those that are no one else's are for `generate`.
-
-        Raises:
-            RequestError: they exclude each other.
-        """
+    def read(cls, arguments: Mapping[str, Any], model: CausalLM) -> _Call:
+        """A call's arguments, checked; those that are no one else's are for `generate`."""
         given = {name: value for name, value in arguments.items() if value is not None}
-        call = cls(return_type=_return_type(given))
-        for name in ("prefix", "tools", "documents", "continue_final_message", "streamer",
-                     "generation_config", "batch_size", "skip_special_tokens"):  # fmt: skip
-            if name in given:
-                setattr(call, name, given.pop(name))
-        check_count("batch_size", call.batch_size, 1)
-        call.clean_up = given.pop("clean_up_tokenization_spaces", None)
-        encode = ("add_special_tokens", "truncation", "padding")
-        call.encode = {name: given.pop(name) for name in encode if name in given}
-        if call.encode.get("truncation") and "max_length" in given:
-            call.encode["max_length"] = given["max_length"]
-        call.encode |= given.pop("tokenizer_encode_kwargs", {})
+        own = {name: given.pop(name) for name in _OWN if name in given}
+        check_count("batch_size", own.get("batch_size"), 1)
+        encode = {name: given.pop(name) for name in _ENCODE if name in given}
+        if encode.get("truncation") and "max_length" in given:
+            encode["max_length"] = given["max_length"]
+        encode |= given.pop("tokenizer_encode_kwargs", {})
+        return_type = _return_type(given)
         if given.pop("handle_long_generation", None) is not None:
             raise ArgumentError("handle_long_generation", expected="None", hint="shorten the text")
         if "stop_sequence" in given:
             given["stop_strings"] = given.pop("stop_sequence")
         if "eos_token_id" in arguments:
             given["eos_token_id"] = arguments["eos_token_id"]  # None: nothing ends an answer
-        call.generation = given
-        GenerationConfig.read({n: v for n, v in given.items() if v is not None})
-        return call
+        config = model.configure(given.pop("generation_config", None), given)
+        return cls(encode, _with_defaults(config), return_type, **own)
 
     def goes_on(self, chat: _Prompt) -> bool:
         """Whether an answer goes on with the last message instead of beginning one."""
         stated = self.continue_final_message
         return chat[-1]["role"] == "assistant" if stated is None else stated  # type: ignore[index]
+
+
+def _with_defaults(config: GenerationConfig) -> GenerationConfig:
+    """The same with the pipeline's defaults where neither the call nor the model states a value."""
+    defaults: dict[str, Any] = dict(DEFAULTS)
+    if config.max_length is not None:
+        del defaults["max_new_tokens"]
+    if config.do_sample is False:
+        defaults = {name: v for name, v in defaults.items() if name not in SAMPLING}
+    return config.over(GenerationConfig(**defaults))
 
 
 def _return_type(given: dict[str, Any]) -> int:
@@ -288,17 +274,13 @@ def _return_type(given: dict[str, Any]) -> int:
 def _prompt(value: Any) -> _Prompt:
     if isinstance(value, str):
         return value
-    if isinstance(value, (list, tuple)):
-        return _chat(value)
-    raise ArgumentError("text_inputs", expected="a text or a chat", got=repr(value))
-
-
-def _chat(messages: Sequence[Any]) -> list[dict[str, Any]]:
-    for message in messages:
+    if not isinstance(value, (list, tuple)):
+        raise ArgumentError("text_inputs", expected="a text or a chat", got=repr(value))
+    for message in value:
         if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
             raise ArgumentError(
                 "text_inputs", expected="messages with role and content", got=repr(message)
             )
-    if not messages:
+    if not value:
         raise ArgumentError("text_inputs", expected="at least one message", got="an empty chat")
-    return [dict(message) for message in messages]
+    return [dict(message) for message in value]

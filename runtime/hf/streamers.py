@@ -31,11 +31,7 @@ class TextStreamer:
         self._is_prompt = True
 
     def put(self, value: Any) -> None:
-        """Take the prompt, or the next ids.
-
-        Raises:
-            RequestError: more than one row.
-        """
+        """Take the prompt, or the next ids; raises RequestError for more than one row."""
         if len(value.shape) > 1:
             if value.shape[0] > 1:
                 raise ArgumentError("streamer", expected="one row", got=int(value.shape[0]))
@@ -73,11 +69,7 @@ class TextStreamer:
 class TextIteratorStreamer(TextStreamer):
     """Hands text out to another thread, which iterates over the streamer.
 
-    Args:
-        tokenizer: whose ids they are.
-        skip_prompt: leave the prompt out.
-        timeout: seconds to wait for a piece before queue.Empty is raised; None waits for ever.
-        decode_kwargs: for `tokenizer.decode`.
+    `timeout`: seconds to wait for a piece before queue.Empty is raised; None waits for ever.
     """
 
     def __init__(

@@ -94,7 +94,6 @@ COVERED_BY = {
     "runtime/prompt/inputs.py": "runtime/prompt/test_chat.py",
     "runtime/prompt/template/filters.py": "runtime/prompt/template/test_expressions.py",
     "runtime/prompt/template/functions.py": "runtime/prompt/template/test_chat_template.py",
-    "runtime/prompt/template/jinja_tests.py": "runtime/prompt/template/test_expressions.py",
     "runtime/prompt/template/methods.py": "runtime/prompt/template/test_expressions.py",
     "runtime/prompt/template/operators.py": "runtime/prompt/template/test_expressions.py",
     "runtime/prompt/template/plain_data.py": "runtime/prompt/template/test_chat_template.py",

@@ -35,11 +35,7 @@ class AddedToken:
 
     @classmethod
     def read(cls, value: object, *, special: bool = True, name: str = "token") -> AddedToken:
-        """A token from its text, from a file's object, or from transformers' or tokenizers' class.
-
-        Raises:
-            RequestError: it is none of these.
-        """
+        """A token from its text, a file's object or another library's; RequestError otherwise."""
         if isinstance(value, cls):
             return replace(value, special=value.special or special)
         if isinstance(value, str):
@@ -57,20 +53,12 @@ class AddedToken:
 
 
 def token_text(token: object, name: str = "token") -> str:
-    """The text of a token in any of the forms that AddedToken.read takes.
-
-    Raises:
-        RequestError: it is none of these.
-    """
+    """The text of a token in any form that AddedToken.read takes; RequestError otherwise."""
     return token if isinstance(token, str) else AddedToken.read(token, name=name).content
 
 
 def read_tokens(value: Any) -> dict[int, AddedToken]:
-    """Tokens by id, as arguments and files state them in `added_tokens_decoder`.
-
-    Raises:
-        RequestError: they are not that.
-    """
+    """Tokens by id, as `added_tokens_decoder` states them; raises RequestError otherwise."""
     name, stated = "added_tokens_decoder", {} if value is None else value
     if not (isinstance(stated, Mapping) and all(str(key).isdecimal() for key in stated)):
         raise ArgumentError(name, expected="tokens by id", got=repr(value))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.errors import ArgumentError, FillMarkerError
@@ -67,7 +67,6 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
         RequestError: an unknown argument, or a value that cannot be.
     """
 
-    vocab_files_names: ClassVar = {"vocab_file": MODEL_FILE}
     vocabulary_files = (MODEL_FILE, TOKENIZER_JSON)
     class_name = "CodeLlamaTokenizer"
     text_options = ("suffix", "suffix_first")
@@ -135,11 +134,8 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
     ) -> list[str]:
         """The pieces of a text, or of a prompt for infilling.
 
-        Args:
-            prefix: a text; with a fill token inside, the two sides of the place to fill.
-            suffix: what follows the place to fill.
-            suffix_first: the order of a prompt; None does as the attribute says.
-            options: `split_special_tokens`, to take special tokens' texts for text.
+        With a fill token inside, `prefix` holds both sides of the place to fill. `suffix_first` is
+        a prompt's order; None does as the attribute says.
 
         Raises:
             FillMarkerError: more than one fill token.

@@ -3,69 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
 from halfbyte.hf.errors import ArgumentError
 
 
-@dataclass(frozen=True, slots=True)
-class ChatOptions:
-    """What `apply_chat_template` makes of a conversation.
+def take_encode_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Take what EncodeOptions are given out of the options of `apply_chat_template`.
 
-    Attributes:
-        add_generation_prompt: end with what begins an answer.
-        continue_final_message: end within the last message, for the model to go on.
-        tokenize: ids rather than text.
-        padding, truncation, max_length, return_tensors: see EncodeOptions.
-        return_dict: the whole encoding rather than the ids.
-        return_assistant_tokens_mask: False; which tokens an assistant wrote is not told here.
-        tokenizer_kwargs: more options of the encoding.
+    Special tokens are those that the template writes.
     """
-
-    add_generation_prompt: bool = False
-    continue_final_message: bool = False
-    tokenize: bool = True
-    padding: bool | str = False
-    truncation: bool | str = False
-    max_length: int | None = None
-    return_tensors: str | None = None
-    return_dict: bool = False
-    return_assistant_tokens_mask: bool = False
-    tokenizer_kwargs: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        if self.return_dict and not self.tokenize:
-            raise ArgumentError("return_dict", expected="False where tokenize is False")
-        if self.continue_final_message and self.add_generation_prompt:
-            raise ArgumentError(
-                "continue_final_message", expected="False where add_generation_prompt is True"
-            )
-        if self.return_assistant_tokens_mask:
-            raise ArgumentError("return_assistant_tokens_mask", expected="False", got=True)
-
-    @classmethod
-    def read(cls, options: Mapping[str, Any]) -> tuple[ChatOptions, dict[str, Any]]:
-        """The options, and the variables for the template among them."""
-        known = {field.name for field in fields(cls)}
-        chosen = cls(**{name: value for name, value in options.items() if name in known})
-        variables = {name: value for name, value in options.items() if name not in known}
-        return chosen, variables | {"add_generation_prompt": chosen.add_generation_prompt}
-
-    @property
-    def encoding(self) -> dict[str, Any]:
-        """The options of the encoding; special tokens are those that the template writes."""
-        names = ("padding", "truncation", "max_length", "return_tensors")
-        stated = {name: getattr(self, name) for name in names}
-        return {**stated, **(self.tokenizer_kwargs or {}), "add_special_tokens": False}
+    if options.pop("return_assistant_tokens_mask", False):  # who wrote which is not told here
+        raise ArgumentError("return_assistant_tokens_mask", expected="False", got=True)
+    names = ("padding", "truncation", "max_length", "return_tensors")
+    stated = {name: options.pop(name) for name in names if name in options}
+    more = options.pop("tokenizer_kwargs", None) or {}
+    return {"truncation": False, **stated, **more, "add_special_tokens": False}
 
 
 def read_templates(value: Any) -> Any:
-    """A chat template, or several by name, which files may spell as a list.
-
-    Raises:
-        RequestError: it is neither.
-    """
+    """A chat template, or several by name, as a list in files; raises RequestError otherwise."""
     if value is None or isinstance(value, str):
         return value
     named = value
@@ -84,11 +41,7 @@ def saved_templates(templates: Any) -> dict[str, Any]:
 
 
 def choose_template(known: Any, asked: str | None, has_tools: bool) -> str:
-    """The Jinja source among those that `read_templates` gives, or the one that is asked for.
-
-    Raises:
-        RequestError: there is none, or several without one that is the default.
-    """
+    """The Jinja source that is asked for, or the default; raises RequestError for lack of one."""
     if isinstance(known, Mapping):
         default = "tool_use" if has_tools and "tool_use" in known else "default"
         name = default if asked is None else asked
@@ -107,11 +60,7 @@ def choose_template(known: Any, asked: str | None, has_tools: bool) -> str:
 
 
 def split_batch(value: Any) -> tuple[list[Sequence[Any]], bool]:
-    """The conversations, and whether there may be several.
-
-    Raises:
-        RequestError: it is neither a conversation nor a list of them.
-    """
+    """The conversations, and whether there may be several; raises RequestError for others."""
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
         if all(isinstance(item, Mapping) for item in value):
             return [value], False
@@ -128,10 +77,13 @@ def render(
 ) -> list[str]:  # fmt: skip
     """The texts of conversations, up to the end of the last message where it goes on.
 
-    Raises:
-        RequestError: the template does not show the last message.
-        TemplateError: it does not compile, or fails; `name` stands for it.
+    Raises RequestError where the template does not show that message, and as ChatTemplate does,
+    which errors call `name`.
     """
+    if goes_on and variables["add_generation_prompt"]:
+        raise ArgumentError(
+            "continue_final_message", expected="False where add_generation_prompt is True"
+        )
     from halfbyte.prompt.template import ChatTemplate  # jinja2 takes a while to import
 
     template = ChatTemplate(source, path=name or "chat_template")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import InitVar, dataclass, fields
 from typing import Any
 
 from halfbyte.hf.arguments import SIDES, check_count, leave_out, one_of
-from halfbyte.hf.batch import check_tensor_type
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer.token_table import TokenTable
 
@@ -17,8 +16,10 @@ log = logging.getLogger(__name__)
 # Lengths from here on mean "none known".
 LARGE_LENGTH = int(1e20)
 
-_PADDING = ("longest", "max_length", "do_not_pad")
-_TRUNCATION = ("longest_first", "only_first", "only_second", "do_not_truncate")
+_PADDING = (False, True, "longest", "max_length", "do_not_pad")
+_TRUNCATION = (
+    None, False, True, "longest_first", "only_first", "only_second", "do_not_truncate"
+)  # fmt: skip
 
 # Options that transformers has and that are not to be had here, with what leaves them off.
 _ABSENT: dict[str, object] = {
@@ -30,9 +31,12 @@ _ABSENT: dict[str, object] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EncodeOptions:
     """How texts become ids and arrays; names and defaults are those of transformers.
+
+    Once made, `padding` and `truncation` name a strategy, and what is left to the tokenizer is as
+    that says. A length alone asks for truncation. Without any length, neither is done.
 
     Attributes:
         add_special_tokens: put BOS and EOS where the model wants them.
@@ -48,8 +52,12 @@ class EncodeOptions:
         is_split_into_words: the text comes as a list of words.
         split_special_tokens: special tokens' texts are text; None takes the tokenizer's.
         verbose: warn about doubtful combinations.
+
+    Raises:
+        RequestError: a value that is out of range, or values that exclude each other.
     """
 
+    tokenizer: InitVar[TokenTable]
     add_special_tokens: bool = True
     padding: bool | str = False
     truncation: bool | str | None = None
@@ -65,38 +73,38 @@ class EncodeOptions:
     split_special_tokens: bool | None = None
     verbose: bool = True
 
-    def __post_init__(self) -> None:
-        one_of("padding", self.padding, (False, True, *_PADDING))
-        one_of("truncation", self.truncation, (None, False, True, *_TRUNCATION))
+    def __post_init__(self, tokenizer: TokenTable) -> None:
+        one_of("padding", self.padding, _PADDING)
+        one_of("truncation", self.truncation, _TRUNCATION)
         one_of("padding_side", self.padding_side, (None, *SIDES))
-        check_tensor_type(self.return_tensors)
         check_count("max_length", self.max_length, 1)
         check_count("pad_to_multiple_of", self.pad_to_multiple_of, 1)
+        if self.return_token_type_ids and not self.add_special_tokens:
+            raise ArgumentError(
+                "return_token_type_ids", expected="None where add_special_tokens is False"
+            )
+        self._choose_lengths(tokenizer.model_max_length)
+        if self.padding_side is None:
+            self.padding_side = tokenizer.padding_side
+        if self.split_special_tokens is None:
+            self.split_special_tokens = tokenizer.split_special_tokens
+        if self.return_attention_mask is None:
+            self.return_attention_mask = "attention_mask" in tokenizer.model_input_names
+        if self.return_token_type_ids is None:
+            self.return_token_type_ids = "token_type_ids" in tokenizer.model_input_names
 
     @classmethod
     def read(
         cls, options: Mapping[str, Any], tokenizer: TokenTable, own: Iterable[str] = ()
     ) -> tuple[EncodeOptions, dict[str, Any]]:
-        """The options of a call, resolved, and those among them that are a tokenizer's own.
-
-        Raises:
-            RequestError: an unknown option, or a value that is out of range.
-        """
-        known = {field.name for field in fields(cls)}
-        chosen = cls(**{name: value for name, value in options.items() if name in known})
-        if chosen.return_token_type_ids and not chosen.add_special_tokens:
-            raise ArgumentError(
-                "return_token_type_ids", expected="None where add_special_tokens is False"
-            )
-        rest = leave_out(options, _ABSENT, known)
+        """The options of a call, and those that are a tokenizer's own; refuses unknown ones."""
+        chosen = cls(tokenizer, **{name: v for name, v in options.items() if name in _NAMES})
+        rest = leave_out(options, _ABSENT, _NAMES)
         refuse_unknown(rest, own)
-        return chosen.resolve(tokenizer), rest
+        return chosen, rest
 
-    def resolve(self, tokenizer: TokenTable) -> EncodeOptions:
-        """The same with a named strategy for padding and for truncation, and nothing unstated.
-
-        A length alone asks for truncation. Without any length, neither is done.
-        """
+    def _choose_lengths(self, model_max_length: int) -> None:
+        """Name the strategies for padding and for truncation, and the length of both."""
         padding = _named(self.padding, "longest", "do_not_pad")
         truncation = _named(self.truncation, "longest_first", "do_not_truncate")
         length, multiple = self.max_length, self.pad_to_multiple_of
@@ -104,45 +112,35 @@ class EncodeOptions:
             self._warn("max_length=%d truncates: say truncation=True to mean it", length)
             truncation = "longest_first"
         if length is None and (padding == "max_length" or truncation != "do_not_truncate"):
-            if tokenizer.model_max_length > LARGE_LENGTH:
+            if model_max_length > LARGE_LENGTH:
                 self._warn("no max_length, and the model states none: nothing is cut or filled")
                 padding = "do_not_pad" if padding == "max_length" else padding
                 truncation = "do_not_truncate"
             else:
-                length = int(tokenizer.model_max_length)
+                length = int(model_max_length)
         does_both = padding != "do_not_pad" and truncation != "do_not_truncate"
         if does_both and multiple and length and length % multiple:
             raise ArgumentError(
                 "max_length", expected=f"a multiple of pad_to_multiple_of={multiple}, where "
                 "texts are both cut and filled", got=length,
             )  # fmt: skip
-        names = tokenizer.model_input_names
-        defaults: dict[str, Any] = {
-            "padding_side": tokenizer.padding_side,
-            "split_special_tokens": tokenizer.split_special_tokens,
-            "return_attention_mask": "attention_mask" in names,
-            "return_token_type_ids": "token_type_ids" in names,
-        }
-        unstated = {name: v for name, v in defaults.items() if getattr(self, name) is None}
-        return replace(self, padding=padding, truncation=truncation, max_length=length, **unstated)
+        self.padding, self.truncation, self.max_length = padding, truncation, length
 
     def _warn(self, text: str, *values: object) -> None:
         if self.verbose:
             log.warning(text, *values)
 
 
-def refuse_unknown(options: Mapping[str, Any], known: Iterable[str] = ()) -> None:
-    """Refuse options that nothing knows.
+_NAMES = tuple(field.name for field in fields(EncodeOptions))
 
-    Raises:
-        RequestError: names the first.
-    """
+
+def refuse_unknown(options: Mapping[str, Any], known: Iterable[str] = ()) -> None:
+    """Refuse options that nothing knows; RequestError names the first."""
     for name in options:
         if name not in known:
-            names = [*(field.name for field in fields(EncodeOptions)), *known]
             raise ArgumentError(
                 name, expected="an option that this tokenizer has", got=name,
-                hint=f"these are {', '.join(names)}",
+                hint=f"these are {', '.join((*_NAMES, *known))}",
             )  # fmt: skip
 
 

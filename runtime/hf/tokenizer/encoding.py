@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from halfbyte.hf.arguments import Side
@@ -94,25 +93,25 @@ def finish(
     return _to_encoding(tokenizer, rows, options, is_batch, has_axis)
 
 
-def pad(tokenizer: TokenTable, encoded: Any, options: EncodeOptions) -> BatchEncoding:
+def pad(tokenizer: TokenTable, encoded: Any, options: Mapping[str, Any]) -> BatchEncoding:
     """Fill encoded sequences, one or several, up to one length; see PreTrainedTokenizer.pad."""
+    chosen = EncodeOptions(tokenizer, **options)
     given = _columns(encoded) if isinstance(encoded, (list, tuple)) else encoded
     if "input_ids" not in given:
         raise ArgumentError("encoded_inputs", expected="input_ids", got=list(given))
     data = {name: to_lists(value) for name, value in given.items()}
     ids = data["input_ids"]
     if not ids:
-        masks: dict[str, Any] = {"attention_mask": []} if options.return_attention_mask else {}
+        masks: dict[str, Any] = {"attention_mask": []} if options["return_attention_mask"] else {}
         return BatchEncoding(data | masks)
-    tensors = options.return_tensors or tensor_type_of(given["input_ids"])
-    options = replace(options, return_tensors=tensors).resolve(tokenizer)
+    chosen.return_tensors = chosen.return_tensors or tensor_type_of(given["input_ids"])
     if not isinstance(ids[0], list):
-        return _to_encoding(tokenizer, [data], options, is_batch=False, has_axis=False)
+        return _to_encoding(tokenizer, [data], chosen, is_batch=False, has_axis=False)
     for name, value in data.items():
         if len(value) != len(ids):
             raise ArgumentError(name, expected=f"{len(ids)} rows", got=len(value))
     rows = [{name: value[i] for name, value in data.items()} for i in range(len(ids))]
-    return _to_encoding(tokenizer, rows, options, is_batch=True)
+    return _to_encoding(tokenizer, rows, chosen, is_batch=True)
 
 
 def one_sequence(token_ids: Any) -> list[int]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from tokenizers import AddedToken as _AddedToken
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -47,7 +47,6 @@ class JSONTokenizer(PreTrainedTokenizer):
         RequestError: an unknown argument.
     """
 
-    vocab_files_names: ClassVar = {"tokenizer_file": TOKENIZER_JSON}
     vocabulary_files = (TOKENIZER_JSON,)
     class_name = "PreTrainedTokenizerFast"
 
@@ -97,13 +96,9 @@ class JSONTokenizer(PreTrainedTokenizer):
         self._backend.encode_special_tokens = is_split
         return list(self._backend.encode(text, add_special_tokens=False).ids)
 
-    def update_post_processor(self) -> None:
-        """Make the file say what `add_bos_token` and `add_eos_token` say.
-
-        Raises:
-            RequestError: one is wanted, and there is no such token.
-        """
-        super().update_post_processor()
+    def _update_post_processor(self) -> None:
+        """Make the file say what `add_bos_token` and `add_eos_token` say."""
+        self.build_inputs_with_special_tokens([])  # raises where there is no such token
         bos = self.bos_token if self.add_bos_token else None
         eos = self.eos_token if self.add_eos_token else None
         named = {text: self.convert_tokens_to_ids(text) for text in (bos, eos) if text}
@@ -125,7 +120,7 @@ class JSONTokenizer(PreTrainedTokenizer):
     ) -> tuple[str, ...] | None:
         """As for all, with BOS and EOS in the file as the attributes say."""
         if self._adds() != (self.add_bos_token, self.add_eos_token):
-            self.update_post_processor()
+            self._update_post_processor()
         return super().save_vocabulary(save_directory, filename_prefix)
 
 

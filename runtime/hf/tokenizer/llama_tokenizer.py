@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.tokenizer.pretrained_tokenizer import PreTrainedTokenizer
@@ -32,7 +32,6 @@ class LlamaTokenizer(PreTrainedTokenizer):
         RequestError: an unknown argument.
     """
 
-    vocab_files_names: ClassVar = {"vocab_file": MODEL_FILE}
     vocabulary_files = (MODEL_FILE, TOKENIZER_JSON)
     class_name = "LlamaTokenizer"
 

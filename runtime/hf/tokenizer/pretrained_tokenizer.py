@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,10 +13,11 @@ from halfbyte.hf.batch import BatchEncoding
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import conversations, encoding, saved_files
 from halfbyte.hf.tokenizer.added_tokens import read_tokens
-from halfbyte.hf.tokenizer.conversations import ChatOptions
 from halfbyte.hf.tokenizer.encode_options import EncodeOptions, refuse_unknown
-from halfbyte.hf.tokenizer.roles import ROLE_NAMES
+from halfbyte.hf.tokenizer.roles import ROLES
 from halfbyte.hf.tokenizer.token_table import Pieces, TokenTable
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T", bound="PreTrainedTokenizer")
 
@@ -46,7 +48,7 @@ class PreTrainedTokenizer(TokenTable):
         RequestError: an unknown argument, or a value that cannot be.
     """
 
-    vocab_files_names: ClassVar[Mapping[str, str]] = {}
+    is_fast = False  # there are no offsets into the text
     vocabulary_files: ClassVar[tuple[str, ...]]  # what is looked for in a folder, and written
     class_name: ClassVar[str]  # in transformers' files
 
@@ -65,7 +67,7 @@ class PreTrainedTokenizer(TokenTable):
         if not isinstance(model_input_names, (list, tuple)):
             got = repr(model_input_names)
             raise ArgumentError("model_input_names", expected="a list of names", got=got)
-        known = argument_names(ROLE_NAMES, PreTrainedTokenizer)
+        known = argument_names(ROLES, PreTrainedTokenizer)
         for name in special:
             if name not in known and name not in saved_files.WITHOUT_EFFECT:
                 hint = f"beside its own these are {', '.join(sorted(known))}"
@@ -81,13 +83,8 @@ class PreTrainedTokenizer(TokenTable):
         self.model_input_names = list(model_input_names)
         super().__init__(
             pieces, read_tokens(added_tokens_decoder),
-            {name: special.get(name) for name in ROLE_NAMES}, additional_special_tokens,
+            {name: special.get(name) for name in ROLES}, additional_special_tokens,
         )  # fmt: skip
-
-    @property
-    def is_fast(self) -> bool:
-        """False: there are no offsets into the text."""
-        return False
 
     def __repr__(self) -> str:
         shown = (
@@ -129,20 +126,21 @@ class PreTrainedTokenizer(TokenTable):
         cls: type[_T], source: Any, stated: Mapping[str, Any], given: Mapping[str, Any], name: str
     ) -> _T:
         """The tokenizer of what `read` gives; names that only files state may mean nothing here."""
-        known = argument_names(ROLE_NAMES, cls, PreTrainedTokenizer)
+        known = argument_names(ROLES, cls, PreTrainedTokenizer)
         arguments = {key: v for key, v in stated.items() if key in known or key in given}
         return cls(source, **{"name_or_path": name, **arguments})
 
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, ...] | None:
-        """Write the vocabulary's own file into an existing folder.
-
-        Returns:
-            Its path; None, with a message in the log, where there is no such folder.
-        """
-        name = saved_files.prefixed(filename_prefix, self.vocabulary_files[0])
-        return saved_files.save_vocabulary(self._pieces, Path(save_directory), name)
+        """Write the vocabulary's own file; its path, or None, logged, where there is no folder."""
+        folder = Path(save_directory)
+        if not folder.is_dir():
+            log.error("%s is no folder: the vocabulary is not saved", folder)
+            return None
+        path = str(folder / saved_files.prefixed(filename_prefix, self.vocabulary_files[0]))
+        self._pieces.save(path)
+        return (path,)
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
@@ -174,12 +172,7 @@ class PreTrainedTokenizer(TokenTable):
     # Text to ids.
 
     def tokenize(self, text: str, **options: Any) -> list[str]:
-        """The pieces of a text.
-
-        Args:
-            text: any text.
-            options: `split_special_tokens`, to take special tokens' texts for text.
-        """
+        """The pieces of a text; `split_special_tokens` takes special tokens' texts for text."""
         is_split = options.pop("split_special_tokens", self.split_special_tokens)
         refuse_unknown(options, ("split_special_tokens", *self.text_options))
         return self.convert_ids_to_tokens(self.text_ids(text, is_split, options))
@@ -252,17 +245,18 @@ class PreTrainedTokenizer(TokenTable):
         Raises:
             RequestError: there are no ids, there is no pad token, or lengths differ.
         """
-        options = EncodeOptions(
-            padding=padding, max_length=max_length, pad_to_multiple_of=pad_to_multiple_of,
-            padding_side=padding_side, return_attention_mask=return_attention_mask,
-            return_tensors=return_tensors, truncation=False, verbose=verbose,
-        )  # fmt: skip
+        options = {
+            "padding": padding, "max_length": max_length, "truncation": False, "verbose": verbose,
+            "pad_to_multiple_of": pad_to_multiple_of, "padding_side": padding_side,
+            "return_attention_mask": return_attention_mask, "return_tensors": return_tensors,
+        }  # fmt: skip
         return encoding.pad(self, encoded_inputs, options)
 
     def apply_chat_template(
         self, conversation: Sequence[Any], tools: Sequence[Mapping[str, Any]] | None = None,
         documents: Sequence[Mapping[str, Any]] | None = None, chat_template: str | None = None,
-        **options: Any,
+        add_generation_prompt: bool = False, continue_final_message: bool = False,
+        tokenize: bool = True, return_dict: bool = False, **options: Any,
     ) -> Any:  # fmt: skip
         """A conversation as the text or the ids that the model was trained on.
 
@@ -273,7 +267,12 @@ class PreTrainedTokenizer(TokenTable):
             tools: for the template, as JSON objects.
             documents: for the template, as JSON objects.
             chat_template: Jinja source, or the name of one of the model's templates.
-            options: those of ChatOptions; others are variables for the template.
+            add_generation_prompt: end with what begins an answer.
+            continue_final_message: end within the last message, for the model to go on.
+            tokenize: ids rather than text.
+            return_dict: the whole encoding rather than the ids.
+            options: EncodeOptions' `padding`, `truncation`, `max_length` and `return_tensors`,
+                with others in `tokenizer_kwargs`; the rest are variables for the template.
 
         Returns:
             The text, the ids or the encoding; a list of them for a list of conversations.
@@ -282,19 +281,24 @@ class PreTrainedTokenizer(TokenTable):
             RequestError: options that exclude each other, or no template.
             TemplateError: the template does not compile, or fails.
         """
-        chosen, variables = ChatOptions.read(options)
+        if return_dict and not tokenize:
+            raise ArgumentError("return_dict", expected="False where tokenize is False")
+        encode_options = conversations.take_encode_options(options)
         chats, is_batch = conversations.split_batch(conversation)
         source = self.get_chat_template(chat_template, tools)
-        given = {**self.special_tokens_map, "tools": tools, "documents": documents, **variables}
-        goes_on = chosen.continue_final_message
-        texts = conversations.render(source, str(self.name_or_path), chats, given, goes_on=goes_on)
-        if not chosen.tokenize:
+        variables = {
+            **self.special_tokens_map, "tools": tools, "documents": documents,
+            "add_generation_prompt": add_generation_prompt, **options,
+        }  # fmt: skip
+        name, goes_on = str(self.name_or_path), continue_final_message
+        texts = conversations.render(source, name, chats, variables, goes_on=goes_on)
+        if not tokenize:
             return texts if is_batch else texts[0]
         encoded = encoding.encode(
-            self, "conversation", [(text, None) for text in texts], chosen.encoding,
+            self, "conversation", [(text, None) for text in texts], encode_options,
             is_batch=is_batch, is_plain=True,
         )  # fmt: skip
-        return encoded if chosen.return_dict else encoded["input_ids"]
+        return encoded if return_dict else encoded["input_ids"]
 
     def get_chat_template(self, chat_template: str | None = None, tools: Any = None) -> str:
         """The Jinja source that `apply_chat_template` uses; raises RequestError for lack of one."""
@@ -329,14 +333,10 @@ class PreTrainedTokenizer(TokenTable):
         return self.clean_up_tokenization(text) if cleans else text
 
     def batch_decode(
-        self, sequences: Iterable[Any], skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: bool | None = None, **options: Any,
-    ) -> list[str]:  # fmt: skip
+        self, sequences: Iterable[Any], skip_special_tokens: bool = False, **options: Any
+    ) -> list[str]:
         """The texts of several sequences; see `decode`."""
-        return [
-            self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces, **options)
-            for ids in sequences
-        ]
+        return [self.decode(ids, skip_special_tokens, **options) for ids in sequences]
 
     @staticmethod
     def clean_up_tokenization(out_string: str) -> str:

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 
 from halfbyte.hf.tokenizer.added_tokens import token_text
 
-ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
-ROLE_NAMES = tuple(f"{role}_token" for role in ROLES)
+ROLES = tuple(f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 
 
 class _Tokens(Protocol):
@@ -21,25 +20,25 @@ class _Tokens(Protocol):
     def convert_ids_to_tokens(self, ids: int) -> str: ...
 
 
-class TokenText:
-    """The text of a role's token."""
+class _Role:
+    """An attribute that is named after a role, or after a role's id."""
 
-    def __init__(self, role: str) -> None:
-        self._role = role
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._role = name.removesuffix("_id")
+
+
+class TokenText(_Role):
+    """The text of a role's token."""
 
     def __get__(self, owner: _Tokens, kind: type | None = None) -> str | None:
         return None if owner is None else owner.role_texts.get(self._role)
 
     def __set__(self, owner: _Tokens, value: Any) -> None:
-        name = f"{self._role}_token"
-        owner.role_texts[self._role] = None if value is None else token_text(value, name)
+        owner.role_texts[self._role] = None if value is None else token_text(value, self._role)
 
 
-class TokenId:
+class TokenId(_Role):
     """The id of a role's token."""
-
-    def __init__(self, role: str) -> None:
-        self._role = role
 
     def __get__(self, owner: _Tokens, kind: type | None = None) -> int | None:
         text = None if owner is None else owner.role_texts.get(self._role)

@@ -7,7 +7,6 @@ added_tokens.json, and may have a tokenizer.json that lists added tokens.
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,13 +16,11 @@ from typing import Any
 from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.hf.arguments import NOT_LOADING, leave_out
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
-from halfbyte.hf.tokenizer.token_table import Pieces, TokenTable
+from halfbyte.hf.tokenizer.token_table import TokenTable
 from halfbyte.hf.tokenizer.vocabularies import read_gguf
 from halfbyte.json_folder import JSONFolder
 from halfbyte.models import catalogue
 from halfbyte.tokenizer import Vocabulary
-
-log = logging.getLogger(__name__)
 
 CONFIG, SPECIAL_MAP, ADDED = (
     "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
@@ -55,9 +52,7 @@ def read_folder(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor arguments that a folder's files state, under those of a call.
 
     Files may hold keys that mean nothing here; the caller picks what its constructor takes.
-
-    Raises:
-        ModelFileError: a file cannot be read.
+    Raises ModelFileError where one cannot be read.
     """
     folder = JSONFolder(path)
     arguments = {**_plain(folder.read_json(CONFIG) or {}), **overrides}
@@ -120,15 +115,6 @@ def read(
     return next(found, path / names[0]), read_folder(path, given)  # whose absence is an error
 
 
-def save_vocabulary(pieces: Pieces, folder: Path, name: str) -> tuple[str, ...] | None:
-    """Write a vocabulary's own file into a folder; None, and logged, where there is none."""
-    if not folder.is_dir():
-        log.error("%s is no folder: the vocabulary is not saved", folder)
-        return None
-    pieces.save(str(folder / name))
-    return (str(folder / name),)
-
-
 def save(
     tokens: TokenTable, arguments: Mapping[str, Any], folder: Path, prefix: str | None
 ) -> tuple[str, str, str]:
@@ -138,13 +124,16 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     config, special, added = (folder / prefixed(prefix, n) for n in (CONFIG, SPECIAL_MAP, ADDED))
     roles = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"))
+    roles |= tokens.special_tokens_map
     decoder = {str(i): asdict(token) for i, token in tokens.added_tokens_decoder.items()}
-    _write(
-        config, {**roles, **tokens.special_tokens_map, **arguments, "added_tokens_decoder": decoder}
-    )
-    _write(special, _saved(tokens.special_tokens_map_extended))
-    encoder, n_pieces = tokens.added_tokens_encoder, tokens.vocab_size
-    beyond = {text: i for text, i in encoder.items() if i >= n_pieces}
+    _write(config, {**roles, **arguments, "added_tokens_decoder": decoder})
+    flags = {t["content"]: {k: v for k, v in t.items() if k != "special"} for t in decoder.values()}
+    _write(special, {
+        name: [flags.get(t, t) for t in v] if isinstance(v, list) else flags.get(v, v)
+        for name, v in tokens.special_tokens_map.items()
+    })  # fmt: skip
+    n_pieces = tokens.vocab_size
+    beyond = {text: i for text, i in tokens.get_added_vocab().items() if i >= n_pieces}
     if beyond:
         _write(added, beyond)
     return str(config), str(special), str(added)
@@ -153,16 +142,6 @@ def save(
 def prefixed(prefix: str | None, name: str) -> str:
     """A file's name, after a prefix if there is one."""
     return f"{prefix}-{name}" if prefix else name
-
-
-def _saved(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _saved(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_saved(item) for item in value]
-    if isinstance(value, AddedToken):
-        return {name: v for name, v in asdict(value).items() if name != "special"}
-    return value
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

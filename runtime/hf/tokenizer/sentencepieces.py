@@ -105,7 +105,7 @@ class SentencePieceModel:
             for text in tokens.additional_special_tokens
             if tokens.convert_tokens_to_ids(text) >= self.n_pieces
         }
-        set_off = (tokens.added_tokens_encoder.keys() - set(tokens.all_special_tokens)) | beyond
+        set_off = (tokens.get_added_vocab().keys() - set(tokens.all_special_tokens)) | beyond
         pieces = tokens.convert_ids_to_tokens(ids, skip_special_tokens=skips)
         runs = [(is_off, list(run)) for is_off, run in groupby(pieces, set_off.__contains__)]
         parts: list[str] = []

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, overload
 from halfbyte.hf.arguments import Side
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken, AddedTokens, token_text
-from halfbyte.hf.tokenizer.roles import ROLE_NAMES, ROLES, TokenId, TokenText
+from halfbyte.hf.tokenizer.roles import ROLES, TokenId, TokenText
 
 _LIST = "additional_special_tokens"
 
@@ -42,15 +42,15 @@ class TokenTable:
         additional: special tokens without a role, which are added too.
     """
 
-    SPECIAL_TOKENS_ATTRIBUTES = (*ROLE_NAMES, _LIST)
+    SPECIAL_TOKENS_ATTRIBUTES = (*ROLES, _LIST)
 
-    bos_token, bos_token_id = TokenText("bos"), TokenId("bos")
-    eos_token, eos_token_id = TokenText("eos"), TokenId("eos")
-    unk_token, unk_token_id = TokenText("unk"), TokenId("unk")
-    sep_token, sep_token_id = TokenText("sep"), TokenId("sep")
-    pad_token, pad_token_id = TokenText("pad"), TokenId("pad")
-    cls_token, cls_token_id = TokenText("cls"), TokenId("cls")
-    mask_token, mask_token_id = TokenText("mask"), TokenId("mask")
+    bos_token, bos_token_id = TokenText(), TokenId()
+    eos_token, eos_token_id = TokenText(), TokenId()
+    unk_token, unk_token_id = TokenText(), TokenId()
+    sep_token, sep_token_id = TokenText(), TokenId()
+    pad_token, pad_token_id = TokenText(), TokenId()
+    cls_token, cls_token_id = TokenText(), TokenId()
+    mask_token, mask_token_id = TokenText(), TokenId()
     pad_token_type_id = 0
     add_bos_token = False
     add_eos_token = False
@@ -105,7 +105,7 @@ class TokenTable:
     def get_vocab(self) -> dict[str, int]:
         """All pieces and their ids."""
         pieces = self.convert_ids_to_tokens(range(self.vocab_size))
-        return {piece: i for i, piece in enumerate(pieces)} | self.added_tokens_encoder
+        return {piece: i for i, piece in enumerate(pieces)} | self.get_added_vocab()
 
     @overload
     def convert_tokens_to_ids(self, tokens: str) -> int: ...
@@ -131,11 +131,7 @@ class TokenTable:
     def convert_ids_to_tokens(
         self, ids: int | Iterable[int], skip_special_tokens: bool = False
     ) -> str | list[str]:
-        """The piece of an id, or of each id.
-
-        Raises:
-            TokenIdError: an id that the vocabulary does not have.
-        """
+        """The piece of an id, or of each; raises TokenIdError for one that does not exist."""
         if not isinstance(ids, int):
             skipped = set(self.all_special_ids) if skip_special_tokens else set()
             return [self.convert_ids_to_tokens(int(i)) for i in ids if int(i) not in skipped]
@@ -166,22 +162,13 @@ class TokenTable:
     @property
     def special_tokens_map(self) -> dict[str, Any]:
         """Role -> text of its token, and the list of those without one."""
-        roles = {f"{role}_token": self.role_texts.get(role) for role in ROLES}
-        return {k: v for k, v in {**roles, _LIST: self.additional_special_tokens}.items() if v}
-
-    @property
-    def special_tokens_map_extended(self) -> dict[str, Any]:
-        """The same with AddedToken objects where a token was added as one."""
-        added = {token.content: token for token in self._added.by_id.values()}
-        return {
-            name: [added.get(t, t) for t in v] if isinstance(v, list) else added.get(v, v)
-            for name, v in self.special_tokens_map.items()
-        }
+        stated = {name: getattr(self, name) for name in self.SPECIAL_TOKENS_ATTRIBUTES}
+        return {name: value for name, value in stated.items() if value}
 
     @property
     def all_special_tokens(self) -> list[str]:
         """Texts of all special tokens, each once."""
-        roles = [text for role in ROLES if (text := self.role_texts.get(role))]
+        roles = [text for name in ROLES if (text := self.role_texts.get(name))]
         return list(dict.fromkeys(roles + self._additional))
 
     @property
@@ -192,18 +179,13 @@ class TokenTable:
     # Added tokens.
 
     @property
-    def added_tokens_encoder(self) -> dict[str, int]:
-        """The tokens that text is searched for, and their ids."""
-        return {token.content: i for i, token in sorted(self._added.by_id.items())}
-
-    @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """The tokens that text is searched for, by id."""
         return dict(sorted(self._added.by_id.items()))
 
     def get_added_vocab(self) -> dict[str, int]:
         """The tokens that text is searched for, and their ids."""
-        return self.added_tokens_encoder
+        return {token.content: i for i, token in sorted(self._added.by_id.items())}
 
     def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
         """Add tokens that text is searched for; ids go on where the vocabulary ends.
@@ -263,11 +245,7 @@ class TokenTable:
     def build_inputs_with_special_tokens(
         self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
     ) -> list[int]:
-        """The ids of a sequence, or of a pair, with BOS and EOS.
-
-        Raises:
-            RequestError: one of them is wanted, and there is no such token.
-        """
+        """The ids of a sequence or a pair with BOS and EOS; raises RequestError for lack of one."""
         bos = self._wanted("bos_token", self.bos_token_id) if self.add_bos_token else []
         eos = self._wanted("eos_token", self.eos_token_id) if self.add_eos_token else []
         return _surround(bos, eos, token_ids_0, token_ids_1)
@@ -280,18 +258,16 @@ class TokenTable:
     ) -> list[int]:
         """1 for each token that `build_inputs_with_special_tokens` adds, 0 for the others.
 
-        Where the ids have their special tokens already, 1 stands for every special token.
-
-        Raises:
-            RequestError: a second sequence, where the first has special tokens already.
+        Where the ids have their special tokens already, 1 stands for every special token;
+        RequestError for a second sequence then.
         """
         if already_has_special_tokens:
             if token_ids_1 is not None:
                 raise ArgumentError("token_ids_1", expected="None: the ids are one sequence")
             special = set(self.all_special_ids)
             return [int(i in special) for i in token_ids_0]
-        second = None if token_ids_1 is None else [0] * len(token_ids_1)
         bos, eos = [1] * self.add_bos_token, [1] * self.add_eos_token
+        second = None if token_ids_1 is None else [0] * len(token_ids_1)
         return _surround(bos, eos, [0] * len(token_ids_0), second)
 
     def create_token_type_ids_from_sequences(
@@ -305,24 +281,6 @@ class TokenTable:
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many tokens `build_inputs_with_special_tokens` adds."""
         return (int(self.add_bos_token) + int(self.add_eos_token)) * (2 if pair else 1)
-
-    @property
-    def max_len_single_sentence(self) -> int:
-        """How many tokens a text may have, so that the model can take it."""
-        return self.model_max_length - self.num_special_tokens_to_add()
-
-    @property
-    def max_len_sentences_pair(self) -> int:
-        """How many tokens a pair of texts may have together."""
-        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
-
-    def update_post_processor(self) -> None:
-        """Check that BOS and EOS exist where they are wanted; there is nothing to rebuild.
-
-        Raises:
-            RequestError: one is wanted, and there is no such token.
-        """
-        self.build_inputs_with_special_tokens([])
 
     def _wanted(self, name: str, token_id: int | None) -> list[int]:
         if token_id is None:

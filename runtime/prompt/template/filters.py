@@ -50,9 +50,10 @@ class Filters:
             "length": self._length, "count": self._length, "first": self._first,
             "last": self._last, "list": self._list, "items": self._items,
             "reverse": self._reverse, "dictsort": self._dictsort, "batch": self._batch,
-            "sum": self._sum, "int": self._int, "float": self._float, "round": self._round,
-            "abs": self._abs, "string": self._budget.text, "safe": self._budget.text,
+            "sum": self._sum, "round": self._round, "abs": self._abs,
+            "string": self._budget.text, "safe": self._budget.text,
         }  # fmt: skip
+        filters |= {name: partial(self._parse, name) for name in ("int", "float")}
         filters |= {name: partial(self._case, name) for name in ("upper", "lower", "capitalize")}
         filters |= {name: self._escape for name in ("e", "escape", "forceescape")}
         filters |= {name: pass_context(partial(self._select, name)) for name in _SELECTING}
@@ -60,13 +61,9 @@ class Filters:
         return filters
 
     def _tojson(
-        self,
-        value: object,
-        ensure_ascii: bool = False,
-        indent: int | str | None = None,
-        separators: Sequence[str] | None = None,
-        sort_keys: bool = False,
-    ) -> str:
+        self, value: object, ensure_ascii: bool = False, indent: int | str | None = None,
+        separators: Sequence[str] | None = None, sort_keys: bool = False,
+    ) -> str:  # fmt: skip
         width = len(indent) if isinstance(indent, str) else indent or 0
         if width > 16 or len("".join(separators or ())) > 16:
             raise ValueError("tojson takes an indent and separators of at most 16 characters")
@@ -78,8 +75,7 @@ class Filters:
         )  # fmt: skip
 
     def _trim(self, value: object, chars: str | None = None) -> str:
-        result: str = self._methods.scan("strip", self._budget.text(value), chars)
-        return result
+        return str(self._methods.scan("strip", self._budget.text(value), chars))
 
     def _replace_any(
         self, value: object, old: object, new: object, count: int | None = None
@@ -134,18 +130,15 @@ class Filters:
         raise TypeError(f"a {type(value).__name__} has no length")
 
     def _first(self, value: object) -> Any:
-        return next(
-            self._budget.each(value),
-            self._environment.undefined("No first item, sequence was empty."),
-        )
+        nothing = self._environment.undefined("No first item, sequence was empty.")
+        return next(self._budget.each(value), nothing)
 
     def _last(self, value: Any) -> Any:
         if isinstance(value, ListIterator):
             raise TypeError("an iterator has no last item: the filter list is missing")
         items = value if isinstance(value, SEQUENCES) else self._list(value)
-        return (
-            items[-1] if items else self._environment.undefined("No last item, sequence was empty.")
-        )
+        nothing = self._environment.undefined("No last item, sequence was empty.")
+        return items[-1] if items else nothing
 
     def _list(self, value: object) -> list[Any]:
         return list(self._budget.each(value))
@@ -196,20 +189,13 @@ class Filters:
             start = self._operators.binary("+", start, number)
         return start
 
-    def _int(self, value: Any, default: Any = 0, base: int = 10) -> Any:
-        self._check_number(value)
-        return FILTERS["int"](value, default, base)
-
-    def _float(self, value: Any, default: Any = 0.0) -> Any:
-        self._check_number(value)
-        return FILTERS["float"](value, default)
-
-    def _check_number(self, value: object) -> None:
+    def _parse(self, name: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         # CPython reads numbers in quadratic time.
         if isinstance(value, str):
             if len(value) > MAX_NUMBER:
                 raise ValueError(f"a number of {len(value)} characters")
             self._budget.spend(len(value) // 4)
+        return FILTERS[name](value, *args, **kwargs)
 
     def _round(self, value: Any, precision: int = 0, method: str = "common") -> Any:
         if not isinstance(value, (*NUMBERS, Undefined)) or abs(precision) > 100:

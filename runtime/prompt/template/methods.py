@@ -35,9 +35,10 @@ class Methods:
     def by_type(self) -> dict[type, dict[str, Callable[..., Any]]]:
         """The methods by the type of what they belong to; each takes it as its first argument."""
         text: dict[str, Callable[..., Any]] = {
-            "split": self._split, "rsplit": self._rsplit, "splitlines": self._splitlines,
-            "replace": self.replace, "join": self.join, "format": self._format,
+            "splitlines": self._splitlines, "replace": self.replace, "join": self.join,
+            "format": self._format,
         }  # fmt: skip
+        text |= {name: partial(self._split, name) for name in ("split", "rsplit")}
         text |= {name: partial(self.scan, name) for name in _SCANS}
         text |= {name: partial(self.change_case, name) for name in _CASES}
         found: dict[str, Callable[..., Any]] = {
@@ -62,21 +63,13 @@ class Methods:
     def change_case(self, name: str, text: str) -> str:
         """upper, lower and their kin."""
         self._budget.spend_text(3 * len(text), text)  # ΐ has three capitals
-        result: str = getattr(text, name)()
-        return result
+        return str(getattr(text, name)())
 
-    def _split(self, text: str, sep: str | None = None, maxsplit: int = -1) -> list[str]:
-        self._spend_pieces(text, sep, maxsplit)
-        return text.split(sep, maxsplit)
-
-    def _rsplit(self, text: str, sep: str | None = None, maxsplit: int = -1) -> list[str]:
-        self._spend_pieces(text, sep, maxsplit)
-        return text.rsplit(sep, maxsplit)
-
-    def _spend_pieces(self, text: str, sep: str | None, maxsplit: int) -> None:
+    def _split(self, name: str, text: str, sep: str | None = None, maxsplit: int = -1) -> Any:
         self._budget.spend_search(text, len(sep or ""))
         pieces = text.count(sep) if sep else len(text) // 2
         self._budget.spend(3 * (pieces if maxsplit < 0 else min(pieces, maxsplit)) + units_of(text))
+        return getattr(text, name)(sep, maxsplit)
 
     def _splitlines(self, text: str, keepends: bool = False) -> list[str]:
         self._budget.spend_lines(text, 0)

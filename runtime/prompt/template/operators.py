@@ -61,8 +61,8 @@ class Operators:
             return value[part]
         if not isinstance(value, SEQUENCES):
             raise TypeError(f"a {type(value).__name__} has no slices")
-        made_of = [value] if isinstance(value, str) else [()]
-        self._budget.spend_sequence(len(range(*part.indices(len(value)))), *made_of)
+        made_of = value if isinstance(value, str) else ()
+        self._budget.spend_sequence(len(range(*part.indices(len(value)))), made_of)
         return value[part]
 
     def concat(self, *values: object) -> str:

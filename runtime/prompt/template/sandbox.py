@@ -1,8 +1,4 @@
-"""What a template may do: Jinja's sandbox, in which each operation pays for itself.
-
-Operators, attributes, items, calls, filters and tests take allow-listed types and names, and pay
-for the size of what they read and what they would make before they make it.
-"""
+"""What a template may do: Jinja's sandbox, in which each operation pays for itself."""
 
 from __future__ import annotations
 
@@ -20,13 +16,13 @@ from jinja2.utils import Namespace
 
 from halfbyte.prompt.template.budget import MAX_NAME, SCALARS, SEQUENCES, Budget
 from halfbyte.prompt.template.filters import Filters
-from halfbyte.prompt.template.functions import functions_by_name
-from halfbyte.prompt.template.jinja_tests import tests_by_name
+from halfbyte.prompt.template.functions import functions_by_name, tests_by_name
 from halfbyte.prompt.template.methods import Methods
 from halfbyte.prompt.template.operators import Operators
 
 MAX_CALL_DEPTH = 60  # of macros: about five Python frames each
 
+_NOTHING: Any = object()  # no such item: None may be one
 _LOOP_VALUES = frozenset(
     "index index0 revindex revindex0 first last length previtem nextitem depth depth0".split()
 )
@@ -42,13 +38,6 @@ class _Generation(Extension):
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         return nodes.Scope(body, lineno=line)
-
-
-class _Nothing:
-    """No such item: None may be one."""
-
-
-_NOTHING = _Nothing()
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -70,7 +59,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._operators = operators = Operators(budget)
         methods = Methods(budget, operators)
         self._methods = methods.by_type()
-        self.finalize = self._finalize
+        # With the context, for else Jinja would apply it at compile time.
+        self.finalize = pass_context(lambda _, value: budget.text(value))
         self.globals = dict(functions_by_name(budget, operators))
         self.filters = dict(Filters(self, budget, operators, methods).by_name())
         # What the rewriter puts into the tree.
@@ -82,10 +72,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.tests["filter"] = lambda name: isinstance(name, str) and name in self.filters
         self.tests["test"] = lambda name: isinstance(name, str) and name in self.tests
 
-    @pass_context  # else Jinja would apply it at compile time
-    def _finalize(self, _: Context, value: object) -> str:
-        return self._budget.text(value)
-
     def concat(self, pieces: Iterable[str]) -> str:
         """The text of a body."""
         return self._budget.concat(pieces)
@@ -93,16 +79,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`obj.attribute`: methods in the lists, else items."""
         found = self._attribute(obj, attribute)
-        if isinstance(found, _Nothing):
+        if found is _NOTHING:
             found = self._item(obj, attribute)
-        return self._undefined(obj, attribute) if isinstance(found, _Nothing) else found
+        return self._undefined(obj, attribute) if found is _NOTHING else found
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """`obj[argument]`: items, else methods in the lists."""
         found = self._item(obj, argument)
-        if isinstance(found, _Nothing) and isinstance(argument, str):
+        if found is _NOTHING and isinstance(argument, str):
             found = self._attribute(obj, argument)
-        return self._undefined(obj, argument) if isinstance(found, _Nothing) else found
+        return self._undefined(obj, argument) if found is _NOTHING else found
 
     def _attribute(self, obj: Any, name: str) -> Any:
         if isinstance(obj, Undefined):
