@@ -161,6 +161,10 @@ class CausalLM:
             if streamer is not None:
                 streamer.put(np.array(rows[0].tokens[-1:]))
 
+    def can_generate(self) -> bool:
+        """True."""
+        return True
+
     def eval(self) -> CausalLM:
         """The model itself: there is no training."""
         return self

@@ -183,9 +183,24 @@ class TokenTable:
         """The tokens that text is searched for, by id."""
         return dict(sorted(self._added.by_id.items()))
 
-    def get_added_vocab(self) -> dict[str, int]:
+    @property
+    def added_tokens_encoder(self) -> dict[str, int]:
         """The tokens that text is searched for, and their ids."""
         return {token.content: i for i, token in sorted(self._added.by_id.items())}
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """The same."""
+        return self.added_tokens_encoder
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """How many tokens a text may have, so that the model can take it."""
+        return self.model_max_length - self.num_special_tokens_to_add()
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """How many tokens a pair of texts may have together."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
     def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
         """Add tokens that text is searched for; ids go on where the vocabulary ends.

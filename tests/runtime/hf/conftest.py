@@ -69,7 +69,7 @@ def _same(a: CodeLlamaTokenizer, b: CodeLlamaTokenizer) -> None:
         assert a.encode(text) == b.encode(text)
         assert a.decode(a.encode(text)) == b.decode(b.encode(text))
     names = ("special_tokens_map", "padding_side", "truncation_side", "model_max_length",
-             "fill_token", "suffix_first", "chat_template", "added_tokens_decoder",
+             "fill_token", "suffix_first", "chat_template", "added_tokens_encoder",
              "add_bos_token", "add_eos_token", "clean_up_tokenization_spaces", "prefix_id",
              "empty_suffix_infills", "vocab_size", "split_special_tokens",
              "model_input_names")  # fmt: skip

@@ -275,7 +275,7 @@ def test_arguments_of_from_pretrained(
              "trust_remote_code": True, "attn_implementation": "sdpa"}  # fmt: skip
     with LlamaForCausalLM.from_pretrained(tiny_gguf, threads=1, ctx=64, **quiet) as model:
         assert model.model.n_threads == 1 and model.model.n_ctx == 64
-        assert model.eval().to("cpu") is model
+        assert model.eval().to("cpu") is model and model.can_generate()
     assert not caplog.records
     with AutoModelForCausalLM.from_pretrained(tiny_gguf, device_map=0, dtype="float16"):
         pass

@@ -115,6 +115,7 @@ def test_lengths(tokenizer: CodeLlamaTokenizer, caplog: pytest.LogCaptureFixture
     assert tokenizer("a b", return_length=True).length == n
     assert tokenizer(["a b", "a"], return_length=True, padding=True).length == [n, 2]
     tokenizer.model_max_length = 2
+    assert tokenizer.max_len_single_sentence == 1 and tokenizer.max_len_sentences_pair == 0
     assert len(tokenizer("a b").input_ids) == n
     assert len(tokenizer("a b").input_ids) == n
     assert caplog.text.count(f"{n} tokens") == 1  # said once
