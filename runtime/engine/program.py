@@ -9,6 +9,7 @@ for a single one, so a product's record says how.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -240,14 +241,14 @@ def _n_strips(matrix: Matrix) -> int:
 
 def _matrix_words(matrix: Matrix) -> tuple[int, ...]:
     """A matrix as products read it (record.MATRIX)."""
-    fmt = matrix.format
-    have = ways(fmt.name)
-    return (
-        *(matmul_kernel(fmt.name, way).address if way in have else 0 for way in WAYS),
-        matrix.address,
-        n_panels(matrix.n_rows),
-        fmt.n_units(matrix.n_inputs),
-        int(fmt.is_quantized),
-        tile_tokens(VECTORS),
-        *many_tokens(),
-    )
+    fmt, (addresses, numbers) = matrix.format, _kernel_words(matrix.format.name)
+    return (*addresses, matrix.address, n_panels(matrix.n_rows), fmt.n_units(matrix.n_inputs),
+            int(fmt.is_quantized), *numbers)  # fmt: skip
+
+
+@cache
+def _kernel_words(name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Addresses of a format's kernels, 0 where it lacks one, and how many tokens each takes."""
+    have = ways(name)
+    addresses = (matmul_kernel(name, way).address if way in have else 0 for way in WAYS)
+    return tuple(addresses), (tile_tokens(VECTORS), *many_tokens())
