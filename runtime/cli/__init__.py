@@ -1,9 +1,10 @@
 """The command `halfbyte`.
 
 One file per command, each with `add(parser)`, which declares its options, and a handler `run`
-that imports what it needs, so that `--help` comes at once. Where options exclude each other, a
-`check` of the arguments ends the command as argparse ends it. stdout carries what was asked for
-(the model's text, a table, JSON) and nothing else; stderr the progress, the log and the statistics.
+that imports what it needs; only the file of the command that is given is imported, so that an
+answer comes at once. Where options exclude each other, a `check` of the arguments ends the command
+as argparse ends it. stdout carries what was asked for (the model's text, a table, JSON) and nothing
+else; stderr the progress, the log and the statistics.
 
 Exit codes: 0; 1 with `error: ...` on stderr; 2 for a wrong command line; 130 when interrupted.
 A reader that closes the pipe ends the command quietly. Tracebacks are shown only with --debug.
@@ -16,40 +17,26 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from halfbyte import __version__
-from halfbyte.cli import (
-    bench,
-    chat,
-    compare,
-    complete,
-    convert,
-    doctor,
-    infill,
-    inspect,
-    perplexity,
-    progress,
-    pull,
-    tokenize,
-    verify,
-    warmup,
-)
+from halfbyte.cli import progress
 from halfbyte.errors import HalfbyteError
 
 _COMMANDS = {
-    "complete": (complete, "continue a text"),
-    "infill": (infill, "write what belongs between two texts"),
-    "chat": (chat, "talk with a model"),
-    "convert": (convert, "make a .gguf file from a Hugging Face folder or another .gguf file"),
-    "pull": (pull, "fetch a model into the cache"),
-    "inspect": (inspect, "show what is in a .gguf file"),
-    "verify": (verify, "check a .gguf file against what it records"),
-    "compare": (compare, "measure how far two versions of a model differ"),
-    "perplexity": (perplexity, "measure how well a model predicts a text"),
-    "tokenize": (tokenize, "show the tokens of a text"),
-    "doctor": (doctor, "show what halfbyte found on this machine"),
-    "warmup": (warmup, "compile the kernels that a model needs"),
-    "bench": (bench, "measure prefill and decode speed"),
+    "complete": "continue a text",
+    "infill": "write what belongs between two texts",
+    "chat": "talk with a model",
+    "convert": "make a .gguf file from a Hugging Face folder or another .gguf file",
+    "pull": "fetch a model into the cache",
+    "inspect": "show what is in a .gguf file",
+    "verify": "check a .gguf file against what it records",
+    "compare": "measure how far two versions of a model differ",
+    "perplexity": "measure how well a model predicts a text",
+    "tokenize": "show the tokens of a text",
+    "doctor": "show what halfbyte found on this machine",
+    "warmup": "compile the kernels that a model needs",
+    "bench": "measure prefill and decode speed",
 }
 
 
@@ -59,15 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments without the program's name; None takes those of the process.
     """
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        args = _parser().parse_args(argv)
+        args = _parser(argv).parse_args(argv)
         if "check" in args:
             args.check(args)
     except SystemExit as stop:
         # argparse has said why on stderr, or shown the help.
         return stop.code if isinstance(stop.code, int) else 2
     if "run" not in args:
-        _parser().print_help(sys.stderr)
+        _parser(argv).print_help(sys.stderr)
         return 2
     for stream in (sys.stdout, sys.stderr):
         # Model text is UTF-8 whatever the locale; newlines go out as the model wrote them.
@@ -115,7 +103,8 @@ def _discard_stdout() -> None:
         return
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the whole command line, with the options of the commands in `argv`."""
     parser = argparse.ArgumentParser(
         prog="halfbyte",
         description="Run Code Llama and its relatives, quantized to 4 or 8 bits, on this CPU.",
@@ -127,8 +116,11 @@ def _parser() -> argparse.ArgumentParser:
         "--version", action="version", version=version, help="show the version and exit"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for name, (module, what) in _COMMANDS.items():
+    for name, what in _COMMANDS.items():
         command = commands.add_parser(name, help=what, allow_abbrev=False)
+        if name not in argv:
+            continue
+        module = import_module(f"halfbyte.cli.{name}")
         command.set_defaults(run=module.run)
         module.add(command)
         group = command.add_argument_group("messages")

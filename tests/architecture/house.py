@@ -75,7 +75,7 @@ def importable_name(path: str) -> str:
 def imports_in(tree: ast.AST, package: str) -> Iterator[Import]:
     """Every import of a file of that package, with `from a import b` as a.b if that is a module.
 
-    `import_module` of a name that stands there counts too.
+    `import_module` counts too: of the name that stands there, or of all that an f-string may name.
     """
     for node, lazy in _with_laziness(tree, False):
         if isinstance(node, ast.Import):
@@ -85,10 +85,19 @@ def imports_in(tree: ast.AST, package: str) -> Iterator[Import]:
             full = [f"{base}.{alias.name}" for alias in node.names]
             names = [name if name in MODULES else base for name in full]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            names = [a.value for a in node.args[:1] if isinstance(a, ast.Constant)]
+            names = [name for a in node.args[:1] for name in _named(a)]
         else:
             continue
         yield from (Import(name, node.lineno, lazy) for name in dict.fromkeys(names))
+
+
+def _named(argument: ast.expr) -> list[str]:
+    if isinstance(argument, ast.Constant):
+        return [str(argument.value)]
+    if isinstance(argument, ast.JoinedStr) and isinstance(argument.values[0], ast.Constant):
+        start = str(argument.values[0].value)
+        return [name for name in MODULES if name.startswith(start)]
+    return []
 
 
 def _with_laziness(node: ast.AST, lazy: bool) -> Iterator[tuple[ast.AST, bool]]:
