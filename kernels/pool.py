@@ -30,6 +30,8 @@ import ctypes
 import os
 import queue
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +46,8 @@ from halfbyte.kernels.vectors.atomics import (
     sleep_while,
     wake_all,
 )
-from halfbyte.kernels.vectors.calls import call_job
-from halfbyte.kernels.vectors.scalars import get_i64
+from halfbyte.kernels.vectors.calls import call
+from halfbyte.kernels.vectors.scalars import get_i64, put_i64, stack
 
 # Words of the shared state, a cache line apart; the arguments stand last.
 _LINE = 64
@@ -58,6 +60,7 @@ _STAGE_BITS = 40
 _STAGE_MASK = (1 << _STAGE_BITS) - 1
 _ONE_CHUNK = 1 << _STAGE_BITS
 MAX_CHUNKS = (1 << 23) - 1
+_MAX_ITEM_CHUNKS = 1024
 
 # About 20 us within a job (a stage lasts 1 to 100 us) and 200 us between two tokens.
 _SPINS_IN_STAGE = 1000
@@ -112,6 +115,34 @@ def is_current(pool, first):
     return atomic_add(pool + JOB, 0) == 2 * first
 
 
+def item_job(item: Callable[..., None], words: Any, name: str) -> Kernel:
+    """A job of one stage: `item(args, i)` for each i below the first of the arguments, 1 or more.
+
+    Args:
+        item: a function for kernels; its `args` is the address of a thread's own copy of them.
+        words: their names.
+        name: the kernel's.
+    """
+    ITEM, NBYTES = device(item), 8 * len(words)
+
+    def run(pool, first, args, thread):
+        own = stack(NBYTES)
+        for at in range(0, NBYTES, 8):
+            put_i64(own + at, get_i64(args + at))
+        if not is_current(pool, first):
+            return
+        n_items = get_i64(own)
+        n_chunks = min(n_items, _MAX_ITEM_CHUNKS)
+        chunk = take(pool, first, n_chunks)
+        while chunk >= 0:
+            for i in range(share(chunk, n_chunks, n_items), share(chunk + 1, n_chunks, n_items)):
+                ITEM(own, i)
+            finish(pool, first, n_chunks)
+            chunk = take(pool, first, n_chunks)
+
+    return Kernel(run, 4, name)
+
+
 @kernel(4)
 def serve(pool, thread, last_job_at, n_spins):
     """Run jobs as they come; returns after `n_spins` without a new one."""
@@ -127,7 +158,7 @@ def serve(pool, thread, last_job_at, n_spins):
         if is_current(pool, job >> 1):
             seen = job
             atomic_put(last_job_at, job)
-            call_job(function, pool, job >> 1, pool + ARGS, thread)
+            call(function, pool, job >> 1, pool + ARGS, thread)
             spins = 0
 
 
@@ -143,7 +174,7 @@ def run_job(pool, function, args, n_args):
     for i in range(n_args):
         atomic_put(pool + ARGS + 8 * i, get_i64(8 * i + args))
     atomic_put(pool + JOB, 2 * first)
-    call_job(function, pool, first, pool + ARGS, 0)
+    call(function, pool, first, pool + ARGS, 0)
     atomic_put(pool + JOB, 2 * first + 1)
 
 

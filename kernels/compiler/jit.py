@@ -192,6 +192,9 @@ class _CacheImpl(CompileResultCacheImpl):
 class _Cache(FunctionCache):
     _impl_class = _CacheImpl
 
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return sig  # the file's name stands for the kernel, the folder's for all else
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         # All of Numba's types and functions, which take longer to set up than kernels to load, are
         # for compiling. Finished code may name functions of its runtime, though it calls none.

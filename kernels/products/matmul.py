@@ -47,8 +47,8 @@ from halfbyte.kernels.products.dots import (
     configure_tiles,
     expand,
     release_tiles,
-    stack,
 )
+from halfbyte.kernels.vectors.scalars import stack
 from halfbyte.kernels.vectors.simd import add as simd_add
 from halfbyte.kernels.vectors.simd import load, mul, store
 from halfbyte.kernels.vectors.tiles import (

@@ -24,7 +24,6 @@ import numpy as np
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.jit import Kernel, device
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP, PAGE
-from halfbyte.kernels.products.dots import stack
 from halfbyte.kernels.stages.attention_page import (
     MINUS_INF,
     STATE,
@@ -32,7 +31,7 @@ from halfbyte.kernels.stages.attention_page import (
     attend_page,
     take_queries,
 )
-from halfbyte.kernels.vectors.scalars import get_f32, get_i64, put_f32
+from halfbyte.kernels.vectors.scalars import get_f32, get_i64, put_f32, stack
 from halfbyte.kernels.vectors.simd import div, first_lane, fma, load, mul, splat, store
 from halfbyte.kernels.vectors.vector_math import exp
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_row, rms_norm_row
 from halfbyte.kernels.stages.record import EMBED_WORDS, INPUT, NORMED, QUANTIZED, STEP
-from halfbyte.kernels.vectors.calls import call_lookup
+from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64
 
 
@@ -31,7 +31,7 @@ def embed(stage, step, row):
     """x = token_embd[token]."""
     token = get_i64(get_i64(step + STEP.tokens) + 8 * row)
     y = get_i64(stage + EMBED_WORDS.y) + row * get_i64(stage + EMBED_WORDS.y_stride)
-    call_lookup(get_i64(stage + EMBED_WORDS.lookup), get_i64(stage + EMBED_WORDS.w),
+    call(get_i64(stage + EMBED_WORDS.lookup), get_i64(stage + EMBED_WORDS.w),
                 get_i64(stage + EMBED_WORDS.n_panels), get_i64(stage + EMBED_WORDS.n_units),
                 token, y)  # fmt: skip
 
