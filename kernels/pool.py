@@ -26,7 +26,6 @@ memory, which lives as long as its workers.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import queue
 import threading
@@ -140,10 +139,10 @@ def item_job(item: Callable[..., None], words: Any, name: str) -> Kernel:
             finish(pool, first, n_chunks)
             chunk = take(pool, first, n_chunks)
 
-    return Kernel(run, 4, name)
+    return Kernel(run, name)
 
 
-@kernel(4)
+@kernel
 def serve(pool, thread, last_job_at, n_spins):
     """Run jobs as they come; returns after `n_spins` without a new one."""
     seen = get_i64(last_job_at)
@@ -162,7 +161,7 @@ def serve(pool, thread, last_job_at, n_spins):
             spins = 0
 
 
-@kernel(4)
+@kernel
 def run_job(pool, function, args, n_args):
     """Post a job, take part in it as thread 0, and close it.
 
@@ -178,10 +177,6 @@ def run_job(pool, function, args, n_args):
     atomic_put(pool + JOB, 2 * first + 1)
 
 
-_SERVE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
-_RUN_JOB = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
-
-
 class Pool:
     """`n_threads` threads: the caller of `run` and n_threads - 1 workers.
 
@@ -194,7 +189,7 @@ class Pool:
         base = int(self._words.ctypes.data)
         self.address = base + -base % _LINE
         self._words[(self.address - base + JOB) // 8] = 1  # no job
-        self._serve, self._run_job = _SERVE(serve.address), _RUN_JOB(run_job.address)
+        self._serve, self._run_job = serve.call, run_job.call
         self._is_running = self._stopping = False
         self._pid = os.getpid()
         # Of all that Python waits on, only this may be used while garbage is collected.

@@ -21,7 +21,7 @@ _STEP_NBYTES = 8 * len(STEP)
 _OWN = STEP.own_normed
 
 
-@kernel(4)
+@kernel
 def step(pool, first, args, thread):
     """One forward pass; `args` is the address of the words named by STEP."""
     own = stack(_STEP_NBYTES)

@@ -192,12 +192,9 @@ def _in_parts(dot: Callable[..., Any], count: int) -> Callable[..., Any]:
     return whole
 
 
-def _dot_vnni512(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
-    return emit.call(b, "llvm.x86.avx512.vpdpbusd.512", acc.type, acc, codes, x)
-
-
-def _dot_vnni256(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
-    return emit.call(b, "llvm.x86.avx512.vpdpbusd.256", acc.type, acc, codes, x)
+def _dot_vnni(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
+    name = f"llvm.x86.avx512.vpdpbusd.{32 * acc.type.count}"
+    return emit.call(b, name, acc.type, acc, codes, x)
 
 
 def _dot_avx2(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
@@ -227,9 +224,9 @@ def _dot_generic(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
 
 
 _DOT: dict[str, Callable[..., Any]] = {
-    "amx": _dot_vnni512,
-    "avx512vnni": _dot_vnni512,
-    "avxvnni": _in_parts(_dot_vnni256, 2),
+    "amx": _dot_vnni,
+    "avx512vnni": _dot_vnni,
+    "avxvnni": _in_parts(_dot_vnni, 2),
     "avx2": _in_parts(_dot_avx2, 2),
     "neon": _in_parts(_dot_neon, 4),
     "generic": _dot_generic,
