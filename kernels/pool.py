@@ -26,10 +26,11 @@ memory, which lives as long as its workers.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import queue
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,8 @@ from halfbyte.kernels.vectors.atomics import (
     sleep_while,
     wake_all,
 )
-from halfbyte.kernels.vectors.calls import call_job
-from halfbyte.kernels.vectors.scalars import get_i64
+from halfbyte.kernels.vectors.calls import call
+from halfbyte.kernels.vectors.scalars import get_i64, put_i64, stack
 
 # Words of the shared state, a cache line apart; the arguments stand last.
 _LINE = 64
@@ -58,6 +59,7 @@ _STAGE_BITS = 40
 _STAGE_MASK = (1 << _STAGE_BITS) - 1
 _ONE_CHUNK = 1 << _STAGE_BITS
 MAX_CHUNKS = (1 << 23) - 1
+_MAX_ITEM_CHUNKS = 1024
 
 # About 20 us within a job (a stage lasts 1 to 100 us) and 200 us between two tokens.
 _SPINS_IN_STAGE = 1000
@@ -112,7 +114,35 @@ def is_current(pool, first):
     return atomic_add(pool + JOB, 0) == 2 * first
 
 
-@kernel(4)
+def item_job(item: Callable[..., None], words: Any, name: str) -> Kernel:
+    """A job of one stage: `item(args, i)` for each i below the first of the arguments, 1 or more.
+
+    Args:
+        item: a function for kernels; its `args` is the address of a thread's own copy of them.
+        words: their names.
+        name: the kernel's.
+    """
+    ITEM, NBYTES = device(item), 8 * len(words)
+
+    def run(pool, first, args, thread):
+        own = stack(NBYTES)
+        for at in range(0, NBYTES, 8):
+            put_i64(own + at, get_i64(args + at))
+        if not is_current(pool, first):
+            return
+        n_items = get_i64(own)
+        n_chunks = min(n_items, _MAX_ITEM_CHUNKS)
+        chunk = take(pool, first, n_chunks)
+        while chunk >= 0:
+            for i in range(share(chunk, n_chunks, n_items), share(chunk + 1, n_chunks, n_items)):
+                ITEM(own, i)
+            finish(pool, first, n_chunks)
+            chunk = take(pool, first, n_chunks)
+
+    return Kernel(run, name)
+
+
+@kernel
 def serve(pool, thread, last_job_at, n_spins):
     """Run jobs as they come; returns after `n_spins` without a new one."""
     seen = get_i64(last_job_at)
@@ -127,11 +157,11 @@ def serve(pool, thread, last_job_at, n_spins):
         if is_current(pool, job >> 1):
             seen = job
             atomic_put(last_job_at, job)
-            call_job(function, pool, job >> 1, pool + ARGS, thread)
+            call(function, pool, job >> 1, pool + ARGS, thread)
             spins = 0
 
 
-@kernel(4)
+@kernel
 def run_job(pool, function, args, n_args):
     """Post a job, take part in it as thread 0, and close it.
 
@@ -143,12 +173,8 @@ def run_job(pool, function, args, n_args):
     for i in range(n_args):
         atomic_put(pool + ARGS + 8 * i, get_i64(8 * i + args))
     atomic_put(pool + JOB, 2 * first)
-    call_job(function, pool, first, pool + ARGS, 0)
+    call(function, pool, first, pool + ARGS, 0)
     atomic_put(pool + JOB, 2 * first + 1)
-
-
-_SERVE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
-_RUN_JOB = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
 
 
 class Pool:
@@ -163,7 +189,7 @@ class Pool:
         base = int(self._words.ctypes.data)
         self.address = base + -base % _LINE
         self._words[(self.address - base + JOB) // 8] = 1  # no job
-        self._serve, self._run_job = _SERVE(serve.address), _RUN_JOB(run_job.address)
+        self._serve, self._run_job = serve.call, run_job.call
         self._is_running = self._stopping = False
         self._pid = os.getpid()
         # Of all that Python waits on, only this may be used while garbage is collected.

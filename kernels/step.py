@@ -13,16 +13,15 @@ from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import kernel
 from halfbyte.kernels.pool import finish, is_current, take
-from halfbyte.kernels.products.dots import stack
 from halfbyte.kernels.stages.operations import count_chunks, prepare, run_chunk
 from halfbyte.kernels.stages.record import STAGE_NBYTES, STEP
-from halfbyte.kernels.vectors.scalars import get_i64, put_i64
+from halfbyte.kernels.vectors.scalars import get_i64, put_i64, stack
 
 _STEP_NBYTES = 8 * len(STEP)
 _OWN = STEP.own_normed
 
 
-@kernel(4)
+@kernel
 def step(pool, first, args, thread):
     """One forward pass; `args` is the address of the words named by STEP."""
     own = stack(_STEP_NBYTES)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import hashlib
 import logging
 import os
@@ -62,11 +63,11 @@ class Kernel:
     `name` is unique among all kernels: it names the cache file.
     """
 
-    def __init__(self, function: Callable[..., None], n_args: int, name: str) -> None:
+    def __init__(self, function: Callable[..., None], name: str) -> None:
         function.__qualname__ = name
         self.name = name
-        self._signature = types.void(*[types.int64] * n_args)
         self._function = function
+        self._n_args = function.__code__.co_argcount
         self._cfunc: CFunc | None = None
 
     @property
@@ -77,12 +78,16 @@ class Kernel:
         assert self._cfunc is not None
         return int(self._cfunc.address)
 
+    @property
+    def call(self) -> Callable[..., None]:
+        """The compiled code as a function of Python's integers."""
+        return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * self._n_args)(self.address)
+
     def compile(self) -> bool:
         """Make the code ready; True when it came from the cache or was ready before."""
         with _lock:
             if self._cfunc is None:
-                signature = (self._signature.args, self._signature.return_type)
-                cfunc = CFunc(self._function, signature, locals={}, options=dict(OPTIONS))
+                cfunc = self._uncompiled()
                 cfunc._cache = _Cache(self._function)
                 cfunc.compile()
                 self._cfunc = cfunc
@@ -91,20 +96,19 @@ class Kernel:
 
     def assembly(self) -> str:
         """The machine code as text, compiled anew (cached code cannot be shown)."""
-        signature = (self._signature.args, self._signature.return_type)
-        cfunc = CFunc(self._function, signature, locals={}, options=dict(OPTIONS))
+        cfunc = self._uncompiled()
         cfunc.compile()
         return str(cfunc._library.get_asm_str())
 
+    def _uncompiled(self) -> CFunc:
+        signature = (types.int64,) * self._n_args, types.void
+        return CFunc(self._function, signature, locals={}, options=dict(OPTIONS))
 
-def kernel(n_args: int) -> Callable[[Callable[..., None]], Kernel]:
-    """Decorate a module-level function of `n_args` integers as a kernel."""
 
-    def decorate(function: Callable[..., None]) -> Kernel:
-        module = function.__module__.partition(".kernels.")[2]
-        return Kernel(function, n_args, f"{module}.{function.__name__}")
-
-    return decorate
+def kernel(function: Callable[..., None]) -> Kernel:
+    """Decorate a module-level function of integers as a kernel."""
+    module = function.__module__.partition(".kernels.")[2]
+    return Kernel(function, f"{module}.{function.__name__}")
 
 
 def compile_all(kernels: Sequence[Kernel], progress: Callable[[int, int], None]) -> int:
@@ -191,6 +195,9 @@ class _CacheImpl(CompileResultCacheImpl):
 
 class _Cache(FunctionCache):
     _impl_class = _CacheImpl
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return sig  # the file's name stands for the kernel, the folder's for all else
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         # All of Numba's types and functions, which take longer to set up than kernels to load, are

@@ -20,7 +20,7 @@ def lookup_kernel(name: str) -> Kernel:
         function = _lookup_blocks(fmt)
     else:
         function = {"F32": _lookup_f32, "F16": _lookup_f16, "BF16": _lookup_bf16}[name]
-    return Kernel(function, 5, f"lookup_{name}")
+    return Kernel(function, f"lookup_{name}")
 
 
 @device

@@ -12,7 +12,7 @@ from halfbyte.kernels.compiler.jit import Kernel, device
 from halfbyte.kernels.formats.codes import code_planes, get_integer, get_word, sub_integers
 from halfbyte.kernels.formats.floats import F16
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS, UNIT, PanelFormat, n_panels
-from halfbyte.kernels.pool import Pool, finish, is_current, share, take
+from halfbyte.kernels.pool import Pool, item_job
 from halfbyte.kernels.vectors.atomics import atomic_put
 from halfbyte.kernels.vectors.scalars import (
     get_i32,
@@ -24,7 +24,7 @@ from halfbyte.kernels.vectors.scalars import (
 )
 from halfbyte.kernels.vectors.words import words
 
-_ARGS = words("src n_rows n_units dst n_panels bad")
+_ARGS = words("n_panels src n_rows n_units dst bad")
 _F16_EXPONENT = np.uint16(F16.exponent)
 
 
@@ -51,7 +51,7 @@ def pack(
     if out.nbytes != fmt.nbytes(n_rows, n_inputs) or not out.flags.c_contiguous:
         raise ValueError(f"pack: {out.nbytes} bytes do not hold {n_rows} x {n_inputs} {fmt.name}")
     bad = np.zeros(1, np.int64)
-    args = [rows.ctypes.data, n_rows, fmt.n_units(n_inputs), out.ctypes.data, n_panels(n_rows),
+    args = [n_panels(n_rows), rows.ctypes.data, n_rows, fmt.n_units(n_inputs), out.ctypes.data,
             bad.ctypes.data]  # fmt: skip
     pool.run(pack_kernel(fmt.name), np.array(args, np.int64))
     if bad[0]:
@@ -62,9 +62,10 @@ def pack(
 def pack_kernel(name: str) -> Kernel:
     """The job that packs a format: (pool, first stage, args, thread)."""
     fmt = PANEL_FORMATS[name]
-    if not fmt.is_quantized:
-        return Kernel(_floats(fmt.source.block_nbytes, fmt.source.exponent), 4, f"pack_{name}")
-    return Kernel(_blocks(fmt), 4, f"pack_{name}")
+    pack_panel = (
+        _blocks(fmt) if fmt.is_quantized else _floats(fmt.source.block_nbytes, fmt.source.exponent)
+    )
+    return item_job(pack_panel, _ARGS, f"pack_{name}")
 
 
 @device
@@ -132,68 +133,49 @@ def _blocks(fmt: PanelFormat) -> Callable[..., None]:
     (SCALE_AT, SCALE), (MINIMUM_AT, MINIMUM) = sub_integers(source)
     SHARED_AT, OWN_AT = (MINIMUM_AT, None) if fmt.shares_bytes else (None, MINIMUM_AT)
 
-    def run(pool, first, args, thread):
-        src, n_rows = get_i64(args + _ARGS.src), get_i64(args + _ARGS.n_rows)
-        n_units, dst = get_i64(args + _ARGS.n_units), get_i64(args + _ARGS.dst)
-        n_panels, bad = get_i64(args + _ARGS.n_panels), get_i64(args + _ARGS.bad)
-        if not is_current(pool, first):
-            return
-        n, n_blocks = n_panels * n_units, n_units // UNITS
-        n_chunks = min(n_panels, 1024)
-        chunk = take(pool, first, n_chunks)
-        while chunk >= 0:
-            begin, end = share(chunk, n_chunks, n_panels), share(chunk + 1, n_chunks, n_panels)
-            for at in range(begin * n_blocks, end * n_blocks):
-                panel, i = at // n_blocks, at % n_blocks
-                for r in range(16):
-                    inside = panel * 16 + r < n_rows  # padding has the scale 0
-                    row = panel * 16 + r if inside else 0
-                    block = src + (row * n_blocks + i) * NBYTES
-                    _pack_half(block + D_AT, dst + n * FACTOR + at * 32 + 2 * r, 0, inside, bad)
-                    if HAS_MINIMA:
-                        _pack_half(block + M_AT, dst + n * ADDEND + at * 32 + 2 * r, SIGN, inside,
-                                   bad)  # fmt: skip
-                    if IS_SUPER:
-                        scales, minima = dst + n * SCALES + at * N_SUBS * 16, dst + n * MINIMA
-                        _pack_integers(SCALE_AT, SCALE, SHARED_AT, OWN_AT, MINIMUM, N_SUBS, block,
-                                       scales + r, minima + at * N_SUBS * 16 + r)  # fmt: skip
-                    for unit in range(UNITS):
-                        _pack_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, block, unit,
-                                    dst + (at * UNITS + unit) * BITS * 64 + 4 * r)  # fmt: skip
-            finish(pool, first, n_chunks)
-            chunk = take(pool, first, n_chunks)
+    def pack_panel(args, panel):
+        n_rows, n_units = get_i64(args + _ARGS.n_rows), get_i64(args + _ARGS.n_units)
+        src, dst = get_i64(args + _ARGS.src), get_i64(args + _ARGS.dst)
+        bad = get_i64(args + _ARGS.bad)
+        n, n_blocks = get_i64(args + _ARGS.n_panels) * n_units, n_units // UNITS
+        for i in range(n_blocks):
+            at = panel * n_blocks + i
+            for r in range(16):
+                inside = panel * 16 + r < n_rows  # padding has the scale 0
+                row = panel * 16 + r if inside else 0
+                block = src + (row * n_blocks + i) * NBYTES
+                _pack_half(block + D_AT, dst + n * FACTOR + at * 32 + 2 * r, 0, inside, bad)
+                if HAS_MINIMA:
+                    _pack_half(block + M_AT, dst + n * ADDEND + at * 32 + 2 * r, SIGN, inside,
+                               bad)  # fmt: skip
+                if IS_SUPER:
+                    scales, minima = dst + n * SCALES + at * N_SUBS * 16, dst + n * MINIMA
+                    _pack_integers(SCALE_AT, SCALE, SHARED_AT, OWN_AT, MINIMUM, N_SUBS, block,
+                                   scales + r, minima + at * N_SUBS * 16 + r)  # fmt: skip
+                for unit in range(UNITS):
+                    _pack_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, block, unit,
+                                dst + (at * UNITS + unit) * BITS * 64 + 4 * r)  # fmt: skip
 
-    return run
+    return pack_panel
 
 
 def _floats(SIZE: int, EXPONENT: int) -> Callable[..., None]:
-    def run(pool, first, args, thread):
-        src, n_rows = get_i64(args + _ARGS.src), get_i64(args + _ARGS.n_rows)
-        n_units, dst = get_i64(args + _ARGS.n_units), get_i64(args + _ARGS.dst)
-        n_panels, bad = get_i64(args + _ARGS.n_panels), get_i64(args + _ARGS.bad)
-        if not is_current(pool, first):
-            return
-        n_chunks = min(n_panels, 1024)
-        chunk = take(pool, first, n_chunks)
-        while chunk >= 0:
-            for panel in range(
-                share(chunk, n_chunks, n_panels), share(chunk + 1, n_chunks, n_panels)
-            ):
-                for r in range(16):
-                    row = panel * 16 + r
-                    inside = row < n_rows
-                    for k in range(n_units):
-                        source = src + ((row if inside else 0) * n_units + k) * SIZE
-                        to = dst + ((panel * n_units + k) * 16 + r) * SIZE
-                        if SIZE == 4:
-                            bits = np.int64(get_i32(source))
-                            put_i32(to, np.int32(bits) if inside else np.int32(0))
-                        else:
-                            bits = np.int64(get_u16(source))
-                            put_u16(to, np.uint16(bits) if inside else np.uint16(0))
-                        if bits & EXPONENT == EXPONENT:
-                            atomic_put(bad, 1)
-            finish(pool, first, n_chunks)
-            chunk = take(pool, first, n_chunks)
+    def pack_panel(args, panel):
+        n_rows, n_units = get_i64(args + _ARGS.n_rows), get_i64(args + _ARGS.n_units)
+        src, dst = get_i64(args + _ARGS.src), get_i64(args + _ARGS.dst)
+        for r in range(16):
+            row = panel * 16 + r
+            inside = row < n_rows
+            for k in range(n_units):
+                source = src + ((row if inside else 0) * n_units + k) * SIZE
+                to = dst + ((panel * n_units + k) * 16 + r) * SIZE
+                if SIZE == 4:
+                    bits = np.int64(get_i32(source))
+                    put_i32(to, np.int32(bits) if inside else np.int32(0))
+                else:
+                    bits = np.int64(get_u16(source))
+                    put_u16(to, np.uint16(bits) if inside else np.uint16(0))
+                if bits & EXPONENT == EXPONENT:
+                    atomic_put(get_i64(args + _ARGS.bad), 1)
 
-    return run
+    return pack_panel

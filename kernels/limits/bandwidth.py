@@ -6,43 +6,37 @@ import time
 
 import numpy as np
 
-from halfbyte.kernels.compiler.jit import kernel
-from halfbyte.kernels.pool import Pool, finish, is_current, share, take
+from halfbyte.kernels.pool import Pool, item_job, share
 from halfbyte.kernels.vectors.scalars import get_i64, put_f32
 from halfbyte.kernels.vectors.simd import add, load, splat, sum_lanes
 from halfbyte.kernels.vectors.words import words
 
-_CHUNKS = 64
-_ARGS = words("memory n out")
+N_SHARES = 64
+_ARGS = words("n_shares memory n out")
 
 
-@kernel(4)
-def read_memory(pool, first, args, thread):
-    """Job: read n bytes (a multiple of 64 * 256) once and leave a number that depends on all."""
+def _read_share(args, i):
     memory, n = get_i64(args + _ARGS.memory), get_i64(args + _ARGS.n)
-    out = get_i64(args + _ARGS.out)
-    if not is_current(pool, first):
-        return
-    chunk = take(pool, first, _CHUNKS)
-    while chunk >= 0:
-        a = b = c = d = splat(np.float32(0))
-        for line in range(share(chunk, _CHUNKS, n // 256), share(chunk + 1, _CHUNKS, n // 256)):
-            at = memory + 256 * line
-            a = add(a, load(at))
-            b = add(b, load(at + 64))
-            c = add(c, load(at + 128))
-            d = add(d, load(at + 192))
-        put_f32(out + 4 * chunk, sum_lanes(add(add(a, b), add(c, d))))
-        finish(pool, first, _CHUNKS)
-        chunk = take(pool, first, _CHUNKS)
+    a = b = c = d = splat(np.float32(0))
+    for line in range(share(i, N_SHARES, n // 256), share(i + 1, N_SHARES, n // 256)):
+        at = memory + 256 * line
+        a = add(a, load(at))
+        b = add(b, load(at + 64))
+        c = add(c, load(at + 128))
+        d = add(d, load(at + 192))
+    put_f32(get_i64(args + _ARGS.out) + 4 * i, sum_lanes(add(add(a, b), add(c, d))))
+
+
+# Reads n bytes, a multiple of 64 * 256, once and leaves numbers that depend on all.
+read_memory = item_job(_read_share, _ARGS, "bandwidth.read_memory")
 
 
 def read_bandwidth(pool: Pool, n_bytes: int = 1 << 29, rounds: int = 5) -> float:
     """Median bytes per second at which all threads of the pool together read fresh memory."""
     memory = np.zeros(n_bytes // 4, np.float32)
     memory[:] = 1.0  # untouched zero pages all map to one page, which stays in the cache
-    out = np.zeros(_CHUNKS, np.float32)
-    args = np.array([memory.ctypes.data, n_bytes, out.ctypes.data], np.int64)
+    out = np.zeros(N_SHARES, np.float32)
+    args = np.array([N_SHARES, memory.ctypes.data, n_bytes, out.ctypes.data], np.int64)
     seconds = []
     for _ in range(rounds + 1):
         begin = time.perf_counter()

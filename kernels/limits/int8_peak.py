@@ -8,6 +8,7 @@ Scales, minima and all else that a matrix product does beside are left out.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,27 +18,19 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from halfbyte.kernels.compiler import target
-from halfbyte.kernels.compiler.jit import Kernel, kernel
+from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES
-from halfbyte.kernels.pool import Pool, finish, is_current, take
-from halfbyte.kernels.products.dots import _add_dots, release_tiles
-from halfbyte.kernels.vectors.emit import (
-    I8,
-    I64,
-    V_I32,
-    constant,
-    emit_call,
-    emit_load,
-    pack,
-    unpack,
-)
+from halfbyte.kernels.pool import Pool, item_job
+from halfbyte.kernels.products.dots import _add_dots, _tile_call, _tile_memory, release_tiles
+from halfbyte.kernels.vectors import emit
+from halfbyte.kernels.vectors.emit import I64, V_I32, constant, emits, pack, unpack
 from halfbyte.kernels.vectors.scalars import get_i64
 from halfbyte.kernels.vectors.simd import Tile
 from halfbyte.kernels.vectors.tiles import add_scaled, load_column, store_tile, zeros
 from halfbyte.kernels.vectors.words import words
 
-_CHUNKS = 64
-_ARGS = words("data n records out")
+_N_SHARES = 64
+_ARGS = words("n_shares data n records out")
 _BLOCKS = 4  # of 32 inputs, around which the vectors' loop goes
 _PANELS, _TOKENS = 4, 4  # with 32 vector registers; with 16 of half the width, one panel
 _BLOCK_NBYTES = 8 * _PANELS * 64
@@ -67,98 +60,59 @@ def add_block(tc: Any, sums: Any, codes: Any, record: Any, r: Any) -> Any:
             at = [
                 b.add(args[1], ir.Constant(I64, 64 * (g * n_panels + p))) for p in range(n_panels)
             ]
-            group = [emit_load(b, Tile("i8", 1).vector, address) for address in at]
+            group = [emit.load(b, Tile("i8", 1).vector, address) for address in at]
             _add_dots(b, sums, group, b.add(args[2], ir.Constant(I64, 4 * g)), False)
         return pack(b, sums)
 
     return sums(sums, types.int64, types.int64, r), codegen
 
 
-def _tile_intrinsic(emit: Any) -> Any:
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        def call(name: str, *words: Any) -> None:
-            emit_call(b, f"llvm.x86.{name}", ir.VoidType(), *words)
-
-        def pointer(offset: int) -> Any:
-            return b.inttoptr(b.add(args[0], ir.Constant(I64, offset)), ir.PointerType())
-
-        emit(call, pointer)
-        return ctx.get_dummy_value()
-
-    return types.void(types.int64), codegen
-
-
-_STRIDE = ir.Constant(I64, 64)
-_NUMBER = [ir.Constant(I8, i) for i in range(8)]
-
-
-@intrinsic
-def begin_tiles(tc: Any, data: Any) -> Any:
+@emits(types.void(types.int64))
+def begin_tiles(b: Any, data: Any) -> None:
     """Give the tiles their shapes; 0 to 3 are zero, 4 to 7 are loaded from `data`."""
-
-    def emit(call: Any, pointer: Any) -> None:
-        call("ldtilecfg", pointer(_TILE_SHAPES_AT))
-        for i in range(4):
-            call("tilezero", _NUMBER[i])
-            call("tileloadd64", _NUMBER[4 + i], pointer(i * _TILE_NBYTES), _STRIDE)
-
-    return _tile_intrinsic(emit)
+    shapes = b.add(data, ir.Constant(I64, _TILE_SHAPES_AT))
+    _tile_call(b, "ldtilecfg", emit.pointer(b, shapes))
+    for i in range(4):
+        _tile_call(b, "tilezero", i)
+        address = b.add(data, ir.Constant(I64, i * _TILE_NBYTES))
+        _tile_memory(b, "tileloadd64", 4 + i, address, 64)
 
 
-@intrinsic
-def add_tiles(tc: Any, data: Any) -> Any:
-    """Tiles 0 to 3 += the products of 4 and 5 with 6 and 7; `data` is not looked at."""
-
-    def emit(call: Any, pointer: Any) -> None:
-        for i in range(4):
-            call("tdpbssd", _NUMBER[i], _NUMBER[4 + i // 2], _NUMBER[6 + i % 2])
-
-    return _tile_intrinsic(emit)
+@emits(types.void())
+def add_tiles(b: Any) -> None:
+    """Tiles 0 to 3 += the products of 4 and 5 with 6 and 7."""
+    for i in range(4):
+        _tile_call(b, "tdpbssd", i, 4 + i // 2, 6 + i % 2)
 
 
-@intrinsic
-def end_tiles(tc: Any, out: Any) -> Any:
+@emits(types.void(types.int64))
+def end_tiles(b: Any, out: Any) -> None:
     """Write tile 0."""
-    return _tile_intrinsic(lambda call, pointer: call(
-        "tilestored64", _NUMBER[0], pointer(0), _STRIDE))  # fmt: skip
+    _tile_memory(b, "tilestored64", 0, out, 64)
 
 
-@kernel(4)
-def dots_in_tiles(pool, first, args, thread):
-    """Job: AMX, n times 4 tiles for each chunk, whose first tile is left at `out`."""
-    data, n = get_i64(args + _ARGS.data), get_i64(args + _ARGS.n)
-    out = get_i64(args + _ARGS.out)
-    if not is_current(pool, first):
-        return
-    chunk = take(pool, first, _CHUNKS)
-    while chunk >= 0:
-        begin_tiles(data)
-        for _ in range(n):
-            add_tiles(data)
-        end_tiles(out + chunk * _OUT_NBYTES)
-        release_tiles()
-        finish(pool, first, _CHUNKS)
-        chunk = take(pool, first, _CHUNKS)
+def _dots_in_tiles(args, i):
+    """AMX: n times 4 tiles, whose first is left at `out`."""
+    data = get_i64(args + _ARGS.data)
+    begin_tiles(data)
+    for _ in range(get_i64(args + _ARGS.n)):
+        add_tiles()
+    end_tiles(get_i64(args + _ARGS.out) + i * _OUT_NBYTES)
+    release_tiles()
 
 
-def _dots_in_vectors(R: int, T: int) -> Any:
-    def dots_in_vectors(pool, first, args, thread):
-        codes, n = get_i64(args + _ARGS.data), get_i64(args + _ARGS.n)
-        records, out = get_i64(args + _ARGS.records), get_i64(args + _ARGS.out)
-        if not is_current(pool, first):
-            return
-        chunk = take(pool, first, _CHUNKS)
-        while chunk >= 0:
-            sums = no_sums(R, T)
-            for i in range(n):
-                block = i % _BLOCKS
-                sums = add_block(sums, codes + block * _BLOCK_NBYTES,
-                                 records + block * T * RECORD_NBYTES, R)  # fmt: skip
-            ones = load_column(codes + _BLOCKS * _BLOCK_NBYTES, 0, R)
-            acc = add_scaled(zeros(R, T), sums, ones, codes + _BLOCKS * _BLOCK_NBYTES, 0, T)
-            store_tile(acc, out + chunk * _OUT_NBYTES, 64 * T, 64, 0, T, R, T)
-            finish(pool, first, _CHUNKS)
-            chunk = take(pool, first, _CHUNKS)
+def _dots_in_vectors(R: int, T: int) -> Callable[..., None]:
+    def dots_in_vectors(args, i):
+        codes, records = get_i64(args + _ARGS.data), get_i64(args + _ARGS.records)
+        sums = no_sums(R, T)
+        for k in range(get_i64(args + _ARGS.n)):
+            block = k % _BLOCKS
+            sums = add_block(sums, codes + block * _BLOCK_NBYTES,
+                             records + block * T * RECORD_NBYTES, R)  # fmt: skip
+        ones = load_column(codes + _BLOCKS * _BLOCK_NBYTES, 0, R)
+        acc = add_scaled(zeros(R, T), sums, ones, codes + _BLOCKS * _BLOCK_NBYTES, 0, T)
+        out = get_i64(args + _ARGS.out) + i * _OUT_NBYTES
+        store_tile(acc, out, 64 * T, 64, 0, T, R, T)
 
     return dots_in_vectors
 
@@ -176,28 +130,28 @@ def int8_peak(pool: Pool, n: int = 20000, rounds: int = 5) -> float:
 
 
 def peak_job(n: int) -> tuple[Kernel, NDArray[np.int64], int, list[Any]]:
-    """The job of n steps a chunk, its arguments, its multiply-adds, and the memory it works on.
+    """The job of n steps a share, its arguments, its multiply-adds, and the memory it works on.
 
-    All codes and activations are 1; the last of the memory are the results, a row for each chunk:
+    All codes and activations are 1; the last of the memory are the results, a row for each share:
     int32 with AMX, else float32, the sum of n products of each row and token.
     """
-    out = np.zeros((_CHUNKS, _OUT_NBYTES // 4), np.int32)
+    out = np.zeros((_N_SHARES, _OUT_NBYTES // 4), np.int32)
     if target.current().name == "amx":
         data = np.ones(_TILE_SHAPES_AT + 64, np.int8)
         shapes = data[_TILE_SHAPES_AT:]
         shapes[:] = 0
         shapes[0] = 1  # the palette
         shapes[16:32:2], shapes[48:56] = 64, 16
-        args = np.array([data.ctypes.data, n, 0, out.ctypes.data], np.int64)
-        return dots_in_tiles, args, _CHUNKS * n * 4 * 16 * 16 * 64, [data, out]
+        args = np.array([_N_SHARES, data.ctypes.data, n, 0, out.ctypes.data], np.int64)
+        job = item_job(_dots_in_tiles, _ARGS, "peak.dots_in_tiles")
+        return job, args, _N_SHARES * n * 4 * 16 * 16 * 64, [data, out]
     panels = _PANELS if target.current().tile[0] > 1 else 1
     codes = np.ones(_BLOCKS * _BLOCK_NBYTES + 64, np.int8)
     codes[-64:].view(np.float32)[:] = 1.0
     records = np.ones(_BLOCKS * _TOKENS * RECORD_NBYTES, np.int8)
-    args = np.array([codes.ctypes.data, n, records.ctypes.data, out.ctypes.data], np.int64)
-    macs = _CHUNKS * n * 32 * 16 * panels * _TOKENS
-    return _vector_job(panels), args, macs, [codes, records, out]
-
-
-def _vector_job(panels: int) -> Kernel:
-    return Kernel(_dots_in_vectors(panels, _TOKENS), 4, f"peak.dots_in_vectors_{panels}")
+    addresses = [codes.ctypes.data, n, records.ctypes.data, out.ctypes.data]
+    args = np.array([_N_SHARES, *addresses], np.int64)
+    macs = _N_SHARES * n * 32 * 16 * panels * _TOKENS
+    item = _dots_in_vectors(panels, _TOKENS)
+    job = item_job(item, _ARGS, f"peak.dots_in_vectors_{panels}")
+    return job, args, macs, [codes, records, out]

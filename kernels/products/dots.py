@@ -25,22 +25,8 @@ from numba.extending import intrinsic
 
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.layouts.activations import HALF_AT, RECORD_NBYTES, SUM_AT
-from halfbyte.kernels.vectors.emit import (
-    I8,
-    I16,
-    I32,
-    I64,
-    V_I16,
-    V_I32,
-    constant,
-    emit_call,
-    emit_load,
-    emit_pointer,
-    emit_shuffle,
-    emit_splat,
-    emit_store,
-    pack,
-)
+from halfbyte.kernels.vectors import emit
+from halfbyte.kernels.vectors.emit import I8, I16, I32, I64, V_I16, V_I32, constant, emits, pack
 from halfbyte.kernels.vectors.simd import Tile
 
 PACKED, EXPANDED, TILED = range(3)  # the ways
@@ -96,7 +82,7 @@ def _prefetch(b: Any, codes: Any, stride: Any, n_panels: int, n_lines: int) -> N
         start = b.add(codes, b.mul(stride, ir.Constant(I64, panel)))
         for i in range(n_lines):
             address = b.add(start, ir.Constant(I64, _AHEAD + 64 * i))
-            emit_call(b, "llvm.prefetch.p0", ir.VoidType(), emit_pointer(b, address), *hint)
+            emit.call(b, "llvm.prefetch.p0", ir.VoidType(), emit.pointer(b, address), *hint)
 
 
 # --- codes ------------------------------------------------------------------------------------
@@ -107,7 +93,7 @@ def _codes(b: Any, address: Any, stride: Any, panel: int, planes: tuple[int, int
 
     def load(i: int) -> Any:
         at = b.add(address, ir.Constant(I64, 64 * i))
-        return emit_load(b, ir.VectorType(I8, 64), at, stride, panel)
+        return emit.load(b, ir.VectorType(I8, 64), at, stride, panel)
 
     return _plane_codes(b, load, *planes, g)
 
@@ -153,14 +139,14 @@ def _starts(b: Any, record: Any, part: int, offset: int, is_signed: bool, n: int
 
     def load(at: int, i: int) -> Any:
         address = b.add(record, ir.Constant(I64, at + RECORD_NBYTES * i))
-        return emit_load(b, I16, address)
+        return emit.load(b, I16, address)
 
     starts = []
     for i in range(n):
         total = load(HALF_AT if part == FIRST else SUM_AT, i)
         if part == SECOND:
             total = b.sub(total, load(HALF_AT, i))
-        starts.append(emit_splat(b, b.mul(b.sext(total, I32), ir.Constant(I32, -offset))))
+        starts.append(emit.splat(b, b.mul(b.sext(total, I32), ir.Constant(I32, -offset))))
     return starts
 
 
@@ -176,8 +162,8 @@ def _add_dots(b: Any, sums: list[Any], codes: list[Any], x: Any, is_signed: bool
     if is_signed and isa in _UNSIGNED_DOT:
         codes = [b.xor(c, constant(c.type, -128)) for c in codes]
     for i in range(n_tokens):
-        four = emit_load(b, I32, b.add(x, ir.Constant(I64, RECORD_NBYTES * i)))
-        same = b.bitcast(emit_splat(b, four), codes[0].type)
+        four = emit.load(b, I32, b.add(x, ir.Constant(I64, RECORD_NBYTES * i)))
+        same = b.bitcast(emit.splat(b, four), codes[0].type)
         for panel, code in enumerate(codes):
             k = panel * n_tokens + i
             sums[k] = _DOT[isa](b, sums[k], code, same, is_signed)
@@ -185,53 +171,50 @@ def _add_dots(b: Any, sums: list[Any], codes: list[Any], x: Any, is_signed: bool
 
 def _halves(b: Any, x: Any, count: int) -> list[Any]:
     n = x.type.count // count
-    return [emit_shuffle(b, x, x, list(range(i * n, (i + 1) * n))) for i in range(count)]
+    return [emit.shuffle(b, x, x, list(range(i * n, (i + 1) * n))) for i in range(count)]
 
 
 def _join(b: Any, parts: list[Any]) -> Any:
     while len(parts) > 1:
         n = 2 * parts[0].type.count
         pairs = zip(parts[::2], parts[1::2], strict=True)
-        parts = [emit_shuffle(b, x, y, list(range(n))) for x, y in pairs]
+        parts = [emit.shuffle(b, x, y, list(range(n))) for x, y in pairs]
     return parts[0]
 
 
-def _in_parts(emit: Callable[..., Any], count: int) -> Callable[..., Any]:
-    """Apply `emit` to each of `count` parts of the vectors and join the results."""
+def _in_parts(dot: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """Apply `dot` to each of `count` parts of the vectors and join the results."""
 
     def whole(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
         parts = zip(*(_halves(b, v, count) for v in (acc, codes, x)), strict=True)
-        return _join(b, [emit(b, *part, is_signed) for part in parts])
+        return _join(b, [dot(b, *part, is_signed) for part in parts])
 
     return whole
 
 
-def _dot_vnni512(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
-    return emit_call(b, "llvm.x86.avx512.vpdpbusd.512", acc.type, acc, codes, x)
-
-
-def _dot_vnni256(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
-    return emit_call(b, "llvm.x86.avx512.vpdpbusd.256", acc.type, acc, codes, x)
+def _dot_vnni(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
+    name = f"llvm.x86.avx512.vpdpbusd.{32 * acc.type.count}"
+    return emit.call(b, name, acc.type, acc, codes, x)
 
 
 def _dot_avx2(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
     v16 = ir.VectorType(I16, 16)
     if is_signed:
         # vpmaddubsw wants one unsigned side and saturates: 128 * 127 * 2 still fits.
-        x = emit_call(b, "llvm.x86.avx2.psign.b", x.type, x, codes)
-        codes = emit_call(b, "llvm.abs.v32i8", codes.type, codes, ir.Constant(ir.IntType(1), 0))
-    pairs = emit_call(b, "llvm.x86.avx2.pmadd.ub.sw", v16, codes, x)
-    return b.add(acc, emit_call(b, "llvm.x86.avx2.pmadd.wd", acc.type, pairs, constant(v16, 1)))
+        x = emit.call(b, "llvm.x86.avx2.psign.b", x.type, x, codes)
+        codes = emit.call(b, "llvm.abs.v32i8", codes.type, codes, ir.Constant(ir.IntType(1), 0))
+    pairs = emit.call(b, "llvm.x86.avx2.pmadd.ub.sw", v16, codes, x)
+    return b.add(acc, emit.call(b, "llvm.x86.avx2.pmadd.wd", acc.type, pairs, constant(v16, 1)))
 
 
 def _dot_neon(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
-    return emit_call(b, "llvm.aarch64.neon.sdot.v4i32.v16i8", acc.type, acc, codes, x)
+    return emit.call(b, "llvm.aarch64.neon.sdot.v4i32.v16i8", acc.type, acc, codes, x)
 
 
 def _dot_generic(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
     # Two products of at most 128 * 127 fit 16 bits, which every SIMD unit multiplies.
     c, v = (
-        [b.sext(emit_shuffle(b, y, y, list(range(k, 64, 4))), V_I16) for k in range(4)]
+        [b.sext(emit.shuffle(b, y, y, list(range(k, 64, 4))), V_I16) for k in range(4)]
         for y in (codes, x)
     )
     p = [b.mul(c[k], v[k]) for k in range(4)]
@@ -241,9 +224,9 @@ def _dot_generic(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
 
 
 _DOT: dict[str, Callable[..., Any]] = {
-    "amx": _dot_vnni512,
-    "avx512vnni": _dot_vnni512,
-    "avxvnni": _in_parts(_dot_vnni256, 2),
+    "amx": _dot_vnni,
+    "avx512vnni": _dot_vnni,
+    "avxvnni": _in_parts(_dot_vnni, 2),
     "avx2": _in_parts(_dot_avx2, 2),
     "neon": _in_parts(_dot_neon, 4),
     "generic": _dot_generic,
@@ -259,32 +242,21 @@ _SUMS, _X, _CODES, _X_HALF, _CODES_HALF = range(5)
 _SHAPES = ((16, 64), (16, 32), (8, 64), (16, 16), (4, 64))
 
 
-@intrinsic
-def configure_tiles(tc: Any) -> Any:
+@emits(types.void())
+def configure_tiles(b: Any) -> None:
     """Give this thread's tile registers their shapes; `release_tiles` must follow."""
     words = [0] * 64
     words[0] = 1  # the palette
     for i, (rows, nbytes) in enumerate(_SHAPES):
         words[16 + 2 * i], words[48 + i] = nbytes, rows
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        value = ir.Constant(ir.ArrayType(I8, 64), words)
-        table = cgutils.global_constant(b, "tile_shapes", value)
-        _tile_call(b, "ldtilecfg", emit_pointer(b, b.ptrtoint(table, I64)))
-        return ctx.get_dummy_value()
-
-    return types.void(), codegen
+    table = cgutils.global_constant(b, "tile_shapes", ir.Constant(ir.ArrayType(I8, 64), words))
+    _tile_call(b, "ldtilecfg", emit.pointer(b, b.ptrtoint(table, I64)))
 
 
-@intrinsic
-def release_tiles(tc: Any) -> Any:
+@emits(types.void())
+def release_tiles(b: Any) -> None:
     """Make the tile registers empty again, which spares the system from saving them."""
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        _tile_call(b, "tilerelease")
-        return ctx.get_dummy_value()
-
-    return types.void(), codegen
+    _tile_call(b, "tilerelease")
 
 
 @intrinsic(prefer_literal=True)
@@ -298,29 +270,10 @@ def expand(tc: Any, codes: Any, low: Any, high: Any, offset: Any, out: Any) -> A
             value = _codes(b, args[0], stride, 0, planes, g)
             if minus:
                 value = b.sub(value, constant(value.type, minus))
-            emit_store(b, value, b.add(args[4], ir.Constant(I64, 64 * g)))
+            emit.store(b, value, b.add(args[4], ir.Constant(I64, 64 * g)))
         return ctx.get_dummy_value()
 
     return types.void(types.int64, low, high, offset, types.int64), codegen
-
-
-@intrinsic(prefer_literal=True)
-def stack(tc: Any, nbytes: Any) -> Any:
-    """Address of so many bytes, aligned to 64, that last until the kernel returns."""
-    n = nbytes.literal_value
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        return _stack(b, n)
-
-    return types.int64(nbytes), codegen
-
-
-def _stack(b: Any, nbytes: int) -> Any:
-    # Numba's own helper would clear it, byte by byte, which takes LLVM a minute.
-    with b.goto_entry_block():
-        memory = b.alloca(ir.ArrayType(I8, nbytes))
-    memory.align = 64
-    return b.ptrtoint(memory, I64)
 
 
 def _tile_dots(b: Any, codes: Any, record: Any, part: int) -> list[Any]:
@@ -329,20 +282,20 @@ def _tile_dots(b: Any, codes: Any, record: Any, part: int) -> list[Any]:
     if part == SECOND:
         codes = b.add(codes, ir.Constant(I64, UNIT_NBYTES // 2))
         record = b.add(record, ir.Constant(I64, 16))
-    sums = _stack(b, 64 * TILE_TOKENS)
+    sums = emit.stack(b, 64 * TILE_TOKENS)
     _tile_call(b, "tilezero", _SUMS)
     _tile_memory(b, "tileloadd64", x_tile, record, RECORD_NBYTES)
     _tile_memory(b, "tileloadd64", codes_tile, codes, 64)
     _tile_call(b, "tdpbssd", _SUMS, x_tile, codes_tile)
     _tile_memory(b, "tilestored64", _SUMS, sums, 64)
     at = [b.add(sums, ir.Constant(I64, 64 * i)) for i in range(TILE_TOKENS)]
-    return [emit_load(b, V_I32, address) for address in at]
+    return [emit.load(b, V_I32, address) for address in at]
 
 
 def _tile_memory(b: Any, name: str, tile: int, address: Any, stride: int) -> None:
-    _tile_call(b, name, tile, emit_pointer(b, address), ir.Constant(I64, stride))
+    _tile_call(b, name, tile, emit.pointer(b, address), ir.Constant(I64, stride))
 
 
 def _tile_call(b: Any, name: str, *args: Any) -> None:
     values = [ir.Constant(I8, a) if isinstance(a, int) else a for a in args]
-    emit_call(b, f"llvm.x86.{name}", ir.VoidType(), *values)
+    emit.call(b, f"llvm.x86.{name}", ir.VoidType(), *values)

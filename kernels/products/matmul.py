@@ -47,8 +47,8 @@ from halfbyte.kernels.products.dots import (
     configure_tiles,
     expand,
     release_tiles,
-    stack,
 )
+from halfbyte.kernels.vectors.scalars import stack
 from halfbyte.kernels.vectors.simd import add as simd_add
 from halfbyte.kernels.vectors.simd import load, mul, store
 from halfbyte.kernels.vectors.tiles import (
@@ -67,7 +67,6 @@ from halfbyte.kernels.vectors.tiles import (
     zeros,
 )
 
-N_ARGS = 11
 WAYS = NARROW, VECTORS, MANY = "narrow", "vectors", "many"
 
 # Units whose expanded codes, with the activations of 16 tokens, stay in the L1 cache; a multiple
@@ -116,7 +115,7 @@ def matmul_kernel(name: str, way: str) -> Kernel:
         function = _in_tiles(fmt)
     else:
         function = _in_vectors(fmt, n_panels, n_tokens, EXPANDED if way == MANY else PACKED)
-    return Kernel(function, N_ARGS, f"matmul_{name}_{way}")
+    return Kernel(function, f"matmul_{name}_{way}")
 
 
 # --- what a tile adds up ----------------------------------------------------------------------

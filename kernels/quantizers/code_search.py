@@ -14,11 +14,13 @@ Vectors are 16 floats: columns are a multiple of 16.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.kernels.compiler.jit import device, kernel
-from halfbyte.kernels.pool import Pool, finish, is_current, share, take
+from halfbyte.kernels.compiler.jit import Kernel, device
+from halfbyte.kernels.pool import Pool, item_job
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64, get_u8, put_f32, put_u8
 from halfbyte.kernels.vectors.simd import fma, load, splat, store
 from halfbyte.kernels.vectors.words import words
@@ -27,9 +29,8 @@ F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 _LANES = 16
-_FEED = words("n_chunks n_rows n n_subs max_code w u steps offsets codes errors")
-_DESCEND = words("n_chunks n_rows n n_subs max_code n_passes gradient hessian steps codes")
-_CHUNKS_PER_THREAD = 16
+_FEED = words("n_rows n n_subs max_code w u steps offsets codes errors")
+_DESCEND = words("n_rows n n_subs max_code n_passes gradient hessian steps codes")
 
 
 def feed(pool: Pool, w: F32, u: F32, steps: F32, offsets: F32, max_code: int) -> tuple[U8, F32]:
@@ -76,16 +77,14 @@ def descend(
     _run(pool, _descend, sizes, [gradient, *arrays, codes])
 
 
-def _check(a: NDArray[np.generic]) -> None:
+def _check(a: NDArray[Any]) -> None:
     if not a.flags.c_contiguous or a.shape[1] % _LANES:
         raise ValueError(f"gptq: expected contiguous rows of a multiple of 16, got {a.shape}")
 
 
-def _run(pool: Pool, job: object, sizes: list[int], arrays: list[NDArray[np.generic]]) -> None:
-    n_chunks = min(sizes[0], pool.n_threads * _CHUNKS_PER_THREAD)
-    args = np.array([n_chunks, *sizes, *(a.ctypes.data for a in arrays)], np.int64)
-    if n_chunks:
-        pool.run(job, args)  # type: ignore[arg-type]
+def _run(pool: Pool, job: Kernel, sizes: list[int], arrays: list[NDArray[Any]]) -> None:
+    if sizes[0]:
+        pool.run(job, np.array([*sizes, *(a.ctypes.data for a in arrays)], np.int64))
 
 
 @device
@@ -107,8 +106,13 @@ def _subtract(factor, x, y, begin, end):
         store(y + i, fma(minus, load(x + i), load(y + i)))
 
 
-@device
-def _feed_row(w, n, n_subs, max_code, u, steps, offsets, codes, errors):
+def _feed_row(args, row):
+    n, n_subs = get_i64(args + _FEED.n), get_i64(args + _FEED.n_subs)
+    max_code, u = get_i64(args + _FEED.max_code), get_i64(args + _FEED.u)
+    w, errors = get_i64(args + _FEED.w) + 4 * row * n, get_i64(args + _FEED.errors) + 4 * row * n
+    steps = get_i64(args + _FEED.steps) + 4 * row * n_subs
+    offsets = get_i64(args + _FEED.offsets) + 4 * row * n_subs
+    codes = get_i64(args + _FEED.codes) + row * n
     sub = n // n_subs
     for j in range(n):
         step, offset = get_f32(steps + 4 * (j // sub)), get_f32(offsets + 4 * (j // sub))
@@ -121,28 +125,8 @@ def _feed_row(w, n, n_subs, max_code, u, steps, offsets, codes, errors):
         _subtract(error, u + 4 * j * n, w, j // _LANES * _LANES, n)
 
 
-@kernel(4)
-def _feed(pool, first, args, thread):
-    n_chunks, n_rows = get_i64(args + _FEED.n_chunks), get_i64(args + _FEED.n_rows)
-    n, n_subs = get_i64(args + _FEED.n), get_i64(args + _FEED.n_subs)
-    max_code, w = get_i64(args + _FEED.max_code), get_i64(args + _FEED.w)
-    u, steps = get_i64(args + _FEED.u), get_i64(args + _FEED.steps)
-    offsets, codes = get_i64(args + _FEED.offsets), get_i64(args + _FEED.codes)
-    errors = get_i64(args + _FEED.errors)
-    if not is_current(pool, first):
-        return
-    chunk = take(pool, first, n_chunks)
-    while chunk >= 0:
-        for row in range(share(chunk, n_chunks, n_rows), share(chunk + 1, n_chunks, n_rows)):
-            floats, subs = 4 * row * n, 4 * row * n_subs
-            _feed_row(w + floats, n, n_subs, max_code, u, steps + subs, offsets + subs,
-                      codes + row * n, errors + floats)  # fmt: skip
-        finish(pool, first, n_chunks)
-        chunk = take(pool, first, n_chunks)
-
-
 @device
-def _descend_row(gradient, n, n_subs, max_code, hessian, steps, codes):
+def _descend_once(gradient, n, n_subs, max_code, hessian, steps, codes):
     """One pass over a row; whether a code moved."""
     sub = n // n_subs
     has_moved = False
@@ -161,22 +145,17 @@ def _descend_row(gradient, n, n_subs, max_code, hessian, steps, codes):
     return has_moved
 
 
-@kernel(4)
-def _descend(pool, first, args, thread):
-    n_chunks, n_rows = get_i64(args + _DESCEND.n_chunks), get_i64(args + _DESCEND.n_rows)
+def _descend_row(args, row):
     n, n_subs = get_i64(args + _DESCEND.n), get_i64(args + _DESCEND.n_subs)
-    max_code, n_passes = get_i64(args + _DESCEND.max_code), get_i64(args + _DESCEND.n_passes)
-    gradient, hessian = get_i64(args + _DESCEND.gradient), get_i64(args + _DESCEND.hessian)
-    steps, codes = get_i64(args + _DESCEND.steps), get_i64(args + _DESCEND.codes)
-    if not is_current(pool, first):
-        return
-    chunk = take(pool, first, n_chunks)
-    while chunk >= 0:
-        for row in range(share(chunk, n_chunks, n_rows), share(chunk + 1, n_chunks, n_rows)):
-            n_left = n_passes
-            while n_left > 0:
-                has_moved = _descend_row(gradient + 4 * row * n, n, n_subs, max_code, hessian,
-                                         steps + 4 * row * n_subs, codes + row * n)  # fmt: skip
-                n_left = n_left - 1 if has_moved else 0
-        finish(pool, first, n_chunks)
-        chunk = take(pool, first, n_chunks)
+    gradient = get_i64(args + _DESCEND.gradient) + 4 * row * n
+    steps = get_i64(args + _DESCEND.steps) + 4 * row * n_subs
+    codes = get_i64(args + _DESCEND.codes) + row * n
+    n_left = get_i64(args + _DESCEND.n_passes)
+    while n_left > 0:
+        has_moved = _descend_once(gradient, n, n_subs, get_i64(args + _DESCEND.max_code),
+                                  get_i64(args + _DESCEND.hessian), steps, codes)  # fmt: skip
+        n_left = n_left - 1 if has_moved else 0
+
+
+_feed = item_job(_feed_row, _FEED, "code_search.feed")
+_descend = item_job(_descend_row, _DESCEND, "code_search.descend")

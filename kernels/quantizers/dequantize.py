@@ -13,8 +13,6 @@ from halfbyte.kernels.formats.codes import UNIT, code_planes, get_integer, get_w
 from halfbyte.kernels.vectors.scalars import get_f16, put_f32
 from halfbyte.kernels.vectors.simd import load_f16, store
 
-N_ARGS = 3
-
 
 @device
 def _times_integer(AT, INTEGER, block, number, i):
@@ -70,10 +68,10 @@ def _widen(halves, out, n):
 @cache
 def widener() -> Kernel:
     """Floats of half-precision numbers. Arguments: numbers, out, how many."""
-    return Kernel(_widen, N_ARGS, "widen_f16")
+    return Kernel(_widen, "widen_f16")
 
 
 @cache
 def dequantizer(fmt: BlockFormat) -> Kernel:
     """Floats of a quantized type's blocks. Arguments: blocks, out, n_blocks."""
-    return Kernel(_dequantizer(fmt), N_ARGS, f"dequantize_{fmt.name.lower()}")
+    return Kernel(_dequantizer(fmt), f"dequantize_{fmt.name.lower()}")

@@ -8,9 +8,9 @@ but its inputs and their importance: not on threads, neighbours or the instructi
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,9 @@ from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.floats import BF16, F16
 from halfbyte.kernels.quantizers import quantize_k, quantize_small
-from halfbyte.kernels.quantizers.dequantize import N_ARGS, dequantizer, widener
+from halfbyte.kernels.quantizers.dequantize import dequantizer, widener
 from halfbyte.kernels.quantizers.quantize_k import k_quantizer
 from halfbyte.kernels.quantizers.quantize_small import small_quantizer
-from halfbyte.kernels.quantizers.scale_search import QUANTIZER_ARGS
 
 _Floats = NDArray[np.float32]
 _Bytes = NDArray[np.uint8]
@@ -30,13 +29,17 @@ _Bytes = NDArray[np.uint8]
 _SCRATCH_NBYTES = max(quantize_k.SCRATCH_NBYTES, quantize_small.SCRATCH_NBYTES)
 _SHARE = 1 << 18  # weights that a thread takes at a time: they stay in its cache
 _TOO_LARGE = 1e9  # more than any type holds, and the searches still compute with it
-_CALL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(QUANTIZER_ARGS))
-_CALL_BACK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * N_ARGS)
 
 
+@cache
 def quantizer(fmt: BlockFormat) -> Kernel:
-    """The kernel that makes blocks of a quantized type."""
-    return k_quantizer(fmt) if fmt.scales else small_quantizer(fmt)
+    """The kernel that makes blocks of a quantized type.
+
+    Arguments: addresses of the floats of whole blocks, of the importance of a row's inputs (or 0),
+    of the blocks to write; how many; how many a row has; scratch.
+    """
+    function = k_quantizer(fmt) if fmt.scales else small_quantizer(fmt)
+    return Kernel(function, f"quantize_{fmt.name.lower()}")
 
 
 def quantize(
@@ -100,7 +103,7 @@ def dequantize(data: _Bytes, fmt: BlockFormat, n: int, *, threads: int = 1) -> _
             return words.astype(np.float32)
     out = np.empty((len(data), n), np.float32)
     # NumPy widens half precision one number at a time.
-    call = _CALL_BACK((widener() if fmt is F16 else dequantizer(fmt)).address)
+    call = (widener() if fmt is F16 else dequantizer(fmt)).call
 
     def work(begin: int, end: int) -> None:
         n_blocks = (end - begin) * n // fmt.block_size
@@ -127,8 +130,8 @@ def _blocks(x: _Floats, fmt: BlockFormat, importance: _Floats | None, out: _Byte
     row_blocks = x.shape[1] // fmt.block_size
     scratch = np.empty(_SCRATCH_NBYTES, np.uint8)
     at = 0 if importance is None else importance.ctypes.data
-    call = _CALL(quantizer(fmt).address)
-    call(x.ctypes.data, at, out.ctypes.data, len(x) * row_blocks, row_blocks, scratch.ctypes.data)
+    quantizer(fmt).call(x.ctypes.data, at, out.ctypes.data, len(x) * row_blocks, row_blocks,
+                        scratch.ctypes.data)  # fmt: skip
 
 
 def _numbers(x: _Floats, fmt: BlockFormat, importance: _Floats | None, out: _Bytes) -> None:

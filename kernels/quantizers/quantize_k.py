@@ -19,11 +19,10 @@ every ISA gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 
-from halfbyte.kernels.compiler.jit import Kernel, device
+from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.codes import code_planes, put_bits, put_integer, sub_integers
 from halfbyte.kernels.quantizers.scale_search import (
@@ -31,7 +30,6 @@ from halfbyte.kernels.quantizers.scale_search import (
     FREE,
     LANES,
     MINIMUM,
-    QUANTIZER_ARGS,
     SCALE,
     ZERO,
     V,
@@ -250,7 +248,8 @@ def _write_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, n, scratch, first, block):
             put_bits(HIGH_PLANE, block, i, code >> LOW)
 
 
-def _quantizer(fmt: BlockFormat) -> Callable[..., None]:
+def k_quantizer(fmt: BlockFormat) -> Callable[..., None]:
+    """Blocks of a K type from floats: the arguments are in quantize.py."""
     assert fmt.scales is not None
     HAS_MIN, N, NBYTES = fmt.addend is not None, fmt.scales.size, fmt.block_nbytes
     SUBS = SUPER // N
@@ -293,9 +292,3 @@ def _quantizer(fmt: BlockFormat) -> Callable[..., None]:
                 _write_codes(BITS, HIGH_BITS, LOW_PLANE, HIGH_PLANE, N, scratch, first, to)
 
     return quantize
-
-
-@cache
-def k_quantizer(fmt: BlockFormat) -> Kernel:
-    """Blocks of a K type from floats: a kernel of QUANTIZER_ARGS."""
-    return Kernel(_quantizer(fmt), len(QUANTIZER_ARGS), f"quantize_{fmt.name.lower()}")

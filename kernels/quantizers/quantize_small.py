@@ -8,11 +8,10 @@ scale (and minimum) is searched for as in the K types. 16 blocks are the 16 lane
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 
-from halfbyte.kernels.compiler.jit import Kernel, device
+from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.small import Q8_0
 from halfbyte.kernels.quantizers.scale_search import (
@@ -20,7 +19,6 @@ from halfbyte.kernels.quantizers.scale_search import (
     LANES,
     MINIMUM,
     ONE,
-    QUANTIZER_ARGS,
     SCALE,
     TWO,
     ZERO,
@@ -180,7 +178,8 @@ def _fields(fmt: BlockFormat) -> tuple[int, ...]:
     return fmt.block_nbytes, *at, fmt.bits
 
 
-def _quantizer(fmt: BlockFormat) -> Callable[..., None]:
+def small_quantizer(fmt: BlockFormat) -> Callable[..., None]:
+    """Blocks of 32 inputs from floats: the arguments are in quantize.py."""
     HAS_MIN, IS_BYTES = fmt.addend is not None, fmt.bits == 8
     OFFSET = 127 if IS_BYTES else fmt.offset
     LOW, HIGH = np.float32(-OFFSET), np.float32(OFFSET if IS_BYTES else fmt.max_code - OFFSET)
@@ -206,9 +205,3 @@ def _quantizer(fmt: BlockFormat) -> Callable[..., None]:
                     put_u8(out + block * NBYTES + i, get_u8(at(scratch, _BLOCKS) + i))
 
     return quantize
-
-
-@cache
-def small_quantizer(fmt: BlockFormat) -> Kernel:
-    """Blocks of 32 inputs from floats: a kernel of QUANTIZER_ARGS."""
-    return Kernel(_quantizer(fmt), len(QUANTIZER_ARGS), f"quantize_{fmt.name.lower()}")

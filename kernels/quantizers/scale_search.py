@@ -34,9 +34,6 @@ V = 64  # bytes of a vector
 X, W, SCALE, MINIMUM, FREE = 0, 32, 64, 65, 66
 ZERO, ONE, TWO = (np.float32(i) for i in range(3))
 BIG = np.float32(3e38)
-# The arguments of every quantizer: addresses of the floats of whole blocks, of the importance of a
-# row's inputs (or 0), of the blocks to write; how many; how many a row has; scratch.
-QUANTIZER_ARGS = ("x", "importance", "out", "n_blocks", "row_blocks", "scratch")
 _ROUND = np.float32(12582912.0)  # 1.5 * 2**23: adding it rounds to nearest even
 _N_REFINEMENTS = 3
 

@@ -12,7 +12,7 @@ from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.record import ATTENTION, BLOCK, STEP
 from halfbyte.kernels.stages.rope import add_bias, norm_head
-from halfbyte.kernels.vectors.calls import call_attention, call_merge, call_pages, call_rope_append
+from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64
 
 _BLOCK_NBYTES = 8 * len(BLOCK)
@@ -56,7 +56,7 @@ def _rope_append(stage, step, row, head, position, pages):
         for i in range(group):
             norm_head(q + i * nbytes, get_i64(stage + ATTENTION.q_norm), width, eps)
         norm_head(k, get_i64(stage + ATTENTION.k_norm), width, eps)
-    call_rope_append(get_i64(stage + ATTENTION.rope_append), q, k, v,
+    call(get_i64(stage + ATTENTION.rope_append), q, k, v,
                      get_i64(step + STEP.rope_table) + position * nbytes, position,
                      get_i64(pages + position // PAGE * 8) + _head_at(stage, head))  # fmt: skip
 
@@ -83,7 +83,7 @@ def attend(stage, step, chunk):
         get_i64(stage + ATTENTION.qkv_stride), get_i64(stage + ATTENTION.out_stride)
     )  # fmt: skip
     at = head * _queries_nbytes(stage)
-    call_attention(get_i64(stage + ATTENTION.attend),
+    call(get_i64(stage + ATTENTION.attend),
                    get_i64(stage + ATTENTION.qkv) + row * q_stride + at, q_stride,
                    get_i64(block + BLOCK.n_queries), position, pages, _head_at(stage, head),
                    get_i64(stage + ATTENTION.out) + row * out_stride + at, out_stride,
@@ -106,7 +106,7 @@ def attend_pages(stage, step, chunk):
     first = get_i64(step + STEP.first_page)
     n_pages = position // PAGE + 1 - first
     nbytes = get_i64(stage + ATTENTION.partial_nbytes)
-    call_pages(get_i64(stage + ATTENTION.attend_pages),
+    call(get_i64(stage + ATTENTION.attend_pages),
                get_i64(stage + ATTENTION.qkv) + head * _queries_nbytes(stage), position,
                get_i64(get_i64(step + STEP.pages)), _head_at(stage, head),
                first + share(split, n_splits, n_pages),
@@ -125,7 +125,7 @@ def n_merge_chunks(stage, step):
 def merge_pages(stage, step, head):
     """attended = what the pages gave, merged in their order."""
     nbytes = get_i64(stage + ATTENTION.partial_nbytes)
-    call_merge(get_i64(stage + ATTENTION.merge_pages),
+    call(get_i64(stage + ATTENTION.merge_pages),
                get_i64(get_i64(step + STEP.positions)),
                get_i64(step + STEP.partials) + head * nbytes,
                get_i64(stage + ATTENTION.n_kv_heads) * nbytes,

@@ -16,15 +16,13 @@ a *partial*, in memory, and `merge_kernel` merges the partials in page order, wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.jit import Kernel, device
-from halfbyte.kernels.layouts.kv_pages import MAX_GROUP, PAGE
-from halfbyte.kernels.products.dots import stack
+from halfbyte.kernels.layouts.kv_pages import KV_TYPES, MAX_GROUP, PAGE
 from halfbyte.kernels.stages.attention_page import (
     MINUS_INF,
     STATE,
@@ -32,11 +30,10 @@ from halfbyte.kernels.stages.attention_page import (
     attend_page,
     take_queries,
 )
-from halfbyte.kernels.vectors.scalars import get_f32, get_i64, put_f32
+from halfbyte.kernels.vectors.scalars import get_f32, get_i64, put_f32, stack
 from halfbyte.kernels.vectors.simd import div, first_lane, fma, load, mul, splat, store
 from halfbyte.kernels.vectors.vector_math import exp
 
-N_ARGS, N_PAGES_ARGS, N_MERGE_ARGS = 9, 9, 4
 MAX_ROWS = MAX_GROUP  # rows of one task: scratch is sized for them
 
 
@@ -59,49 +56,6 @@ def query_block(group: int) -> int:
     if group > MAX_ROWS:
         raise ValueError(f"attention: {group} query heads per KV head, expected up to {MAX_ROWS}")
     return MAX_ROWS // group
-
-
-@cache
-def attention_kernel(
-    kv_type: str, head_dim: int, value_dim: int, group: int, window: int = 0
-) -> Kernel:
-    """Attention of one KV head and a block of queries of one sequence.
-
-    Arguments: q (the first query's heads of this group), q_stride (bytes from one query to the
-    next), n_queries, position (of the first query), pages (address of the sequence's page
-    addresses), head_at (byte offset of layer and head in a page), out (as q), out_stride, scratch.
-
-    With a window, a query sees that many positions, its own included; 0 is all.
-    """
-    function = _attention(int(kv_type == "f16"), head_dim, value_dim, group, window)
-    return Kernel(function, N_ARGS, f"attention_{_name(kv_type, head_dim, group, window)}")
-
-
-@cache
-def pages_kernel(
-    kv_type: str, head_dim: int, value_dim: int, group: int, window: int = 0
-) -> Kernel:
-    """What pages begin .. end give for a single query and one KV head.
-
-    Arguments: q, position, pages and head_at as above, begin, end, partials (where the one of page
-    0 would lie), stride (bytes from one page's to the next), scratch.
-    """
-    function = _pages(int(kv_type == "f16"), head_dim, value_dim, group, window)
-    return Kernel(function, N_PAGES_ARGS, f"pages_{_name(kv_type, head_dim, group, window)}")
-
-
-@cache
-def merge_kernel(head_dim: int, value_dim: int, group: int, window: int = 0) -> Kernel:
-    """A single query's attention from the partials of its pages.
-
-    Arguments: position, partials and stride as above, out (the query's heads).
-    """
-    function = _merge(head_dim, value_dim, group, window)
-    return Kernel(function, N_MERGE_ARGS, f"merge_{_name('', head_dim, group, window)}")
-
-
-def _name(kv_type: str, head_dim: int, group: int, window: int) -> str:
-    return f"{kv_type}_{head_dim}_{group}" + (f"_{window}" if window else "")
 
 
 # --- merging pages ----------------------------------------------------------------------------
@@ -162,8 +116,25 @@ def _single(dv: int) -> int:
     return 4 if dv % 64 == 0 else 2
 
 
-def _attention(IS_F16: int, D: int, DV: int, GROUP: int, WINDOW: int) -> Callable[..., None]:
-    SIZE = 2 if IS_F16 else 4
+def _name(kv_type: str, head_dim: int, group: int, window: int) -> str:
+    return f"{kv_type}_{head_dim}_{group}" + (f"_{window}" if window else "")
+
+
+# --- kernels ----------------------------------------------------------------------------------
+# With a window, a query sees that many positions, its own included; 0 is all.
+
+
+@cache
+def attention_kernel(
+    kv_type: str, head_dim: int, value_dim: int, group: int, window: int = 0
+) -> Kernel:
+    """Attention of one KV head and a block of queries of one sequence.
+
+    Arguments: q (the first query's heads of this group), q_stride (bytes from one query to the
+    next), n_queries, position (of the first query), pages (address of the sequence's page
+    addresses), head_at (byte offset of layer and head in a page), out (as q), out_stride, scratch.
+    """
+    D, DV, GROUP, WINDOW, SIZE = head_dim, value_dim, group, window, KV_TYPES[kv_type]
     ROW = DV * 4  # bytes of a row of queries or values
     SCALE = np.float32(1.0 / np.sqrt(D))
     N = DV // 16
@@ -195,11 +166,20 @@ def _attention(IS_F16: int, D: int, DV: int, GROUP: int, WINDOW: int) -> Callabl
             _finish_row(states + row * STATE, values + row * ROW,
                         out + row // GROUP * out_stride + row % GROUP * D * 4, D)  # fmt: skip
 
-    return attend
+    return Kernel(attend, f"attention_{_name(kv_type, head_dim, group, window)}")
 
 
-def _pages(IS_F16: int, D: int, DV: int, GROUP: int, WINDOW: int) -> Callable[..., None]:
-    SIZE, SCALE = 2 if IS_F16 else 4, np.float32(1.0 / np.sqrt(D))
+@cache
+def pages_kernel(
+    kv_type: str, head_dim: int, value_dim: int, group: int, window: int = 0
+) -> Kernel:
+    """What pages begin .. end give for a single query and one KV head.
+
+    Arguments: q, position, pages and head_at as above, begin, end, partials (where the one of page
+    0 would lie), stride (bytes from one page's to the next), scratch.
+    """
+    D, DV, GROUP, WINDOW, SIZE = head_dim, value_dim, group, window, KV_TYPES[kv_type]
+    SCALE = np.float32(1.0 / np.sqrt(D))
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF = ROWS // 2
 
@@ -222,11 +202,16 @@ def _pages(IS_F16: int, D: int, DV: int, GROUP: int, WINDOW: int) -> Callable[..
             for v in range(GROUP * DV // 16):
                 store(out + GROUP * STATE + 64 * v, load(values + 64 * v))
 
-    return attend_pages
+    return Kernel(attend_pages, f"pages_{_name(kv_type, head_dim, group, window)}")
 
 
-def _merge(D: int, DV: int, GROUP: int, WINDOW: int) -> Callable[..., None]:
-    N, ROW = DV // 16, DV * 4
+@cache
+def merge_kernel(head_dim: int, value_dim: int, group: int, window: int = 0) -> Kernel:
+    """A single query's attention from the partials of its pages.
+
+    Arguments: position, partials and stride as above, out (the query's heads).
+    """
+    D, GROUP, WINDOW, N, ROW = head_dim, group, window, value_dim // 16, value_dim * 4
 
     def merge(position, partials, stride, out):
         values, state = stack(ROW), stack(64)
@@ -237,4 +222,4 @@ def _merge(D: int, DV: int, GROUP: int, WINDOW: int) -> Callable[..., None]:
                 _merge_row(state, values, at + row * STATE, at + GROUP * STATE + row * ROW, N)
             _finish_row(state, values, out + row * D * 4, D)
 
-    return merge
+    return Kernel(merge, f"merge_{_name('', head_dim, group, window)}")

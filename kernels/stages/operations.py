@@ -7,19 +7,7 @@ each that is cached for itself costs a start some milliseconds.
 from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
-from halfbyte.kernels.stages import attend, products, rows
-from halfbyte.kernels.stages.record import (
-    ATTEND,
-    ATTEND_PAGES,
-    EMBED,
-    FEED_FORWARD,
-    MERGE_PAGES,
-    NORM,
-    PROJECT,
-    QUANTIZE,
-    ROPE,
-    STEP,
-)
+from halfbyte.kernels.stages import attend, products, record, rows
 from halfbyte.kernels.vectors.scalars import get_i64
 
 
@@ -27,20 +15,20 @@ from halfbyte.kernels.vectors.scalars import get_i64
 def count_chunks(stage, step):
     """Chunks of a stage in this step."""
     op = get_i64(stage)
-    if op == EMBED:
-        return get_i64(step + STEP.n_tokens)
-    if op == NORM or op == QUANTIZE:
+    if op == record.EMBED:
+        return get_i64(step + record.STEP.n_tokens)
+    if op == record.NORM or op == record.QUANTIZE:
         n = rows.n_rows(stage, step)
         return n if n > 1 else 0  # a single row is made by its users: rows.prepare
-    if op == PROJECT or op == FEED_FORWARD:
+    if op == record.PROJECT or op == record.FEED_FORWARD:
         return products.n_product_chunks(stage, step)
-    if op == ROPE:
+    if op == record.ROPE:
         return attend.n_rope_chunks(stage, step)
-    if op == ATTEND:
+    if op == record.ATTEND:
         return attend.n_attention_chunks(stage, step)
-    if op == ATTEND_PAGES:
+    if op == record.ATTEND_PAGES:
         return attend.n_page_chunks(stage, step)
-    if op == MERGE_PAGES:
+    if op == record.MERGE_PAGES:
         return attend.n_merge_chunks(stage, step)
     return 0
 
@@ -49,7 +37,7 @@ def count_chunks(stage, step):
 def prepare(stage, step):
     """What a thread does before its first chunk of a stage."""
     op = get_i64(stage)
-    if op == PROJECT or op == FEED_FORWARD:
+    if op == record.PROJECT or op == record.FEED_FORWARD:
         rows.prepare(stage, step)
 
 
@@ -57,21 +45,21 @@ def prepare(stage, step):
 def run_chunk(stage, step, chunk, n_chunks):
     """Do one chunk."""
     op = get_i64(stage)
-    if op == EMBED:
+    if op == record.EMBED:
         rows.embed(stage, step, chunk)
-    elif op == NORM:
+    elif op == record.NORM:
         rows.norm(stage, step, chunk)
-    elif op == QUANTIZE:
+    elif op == record.QUANTIZE:
         rows.quantize(stage, step, chunk)
-    elif op == PROJECT:
+    elif op == record.PROJECT:
         products.project(stage, step, chunk, n_chunks)
-    elif op == FEED_FORWARD:
+    elif op == record.FEED_FORWARD:
         products.feed_forward(stage, step, chunk, n_chunks)
-    elif op == ROPE:
+    elif op == record.ROPE:
         attend.rope_append(stage, step, chunk)
-    elif op == ATTEND:
+    elif op == record.ATTEND:
         attend.attend(stage, step, chunk)
-    elif op == ATTEND_PAGES:
+    elif op == record.ATTEND_PAGES:
         attend.attend_pages(stage, step, chunk)
-    elif op == MERGE_PAGES:
+    elif op == record.MERGE_PAGES:
         attend.merge_pages(stage, step, chunk)

@@ -10,7 +10,7 @@ from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_block
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.record import INPUT, MATRIX, MATRIX_NBYTES, NORMED, PRODUCT, STEP
 from halfbyte.kernels.stages.rows import is_own, n_rows
-from halfbyte.kernels.vectors.calls import call_matmul
+from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_i64
 from halfbyte.kernels.vectors.simd import load, mul, store
 from halfbyte.kernels.vectors.vector_math import silu
@@ -118,6 +118,6 @@ def _multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride
 @device
 def _part(matrix, kernel, begin, end, x, x_stride, n, y, y_stride, adds):
     if n > 0:
-        call_matmul(kernel, get_i64(matrix + MATRIX.w), get_i64(matrix + MATRIX.n_panels),
+        call(kernel, get_i64(matrix + MATRIX.w), get_i64(matrix + MATRIX.n_panels),
                     get_i64(matrix + MATRIX.n_units), begin, end, x, x_stride, n, y, y_stride,
                     adds)  # fmt: skip

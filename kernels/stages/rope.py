@@ -108,4 +108,4 @@ def rope_append_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) 
         rotate(k, table, D)
         append(k, v, D, DV, position, head, IS_F16)
 
-    return Kernel(rope_append, 6, f"rope_append_{kv_type}_{head_dim}_{group}")
+    return Kernel(rope_append, f"rope_append_{kv_type}_{head_dim}_{group}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_row, rms_norm_row
 from halfbyte.kernels.stages.record import EMBEDDING, INPUT, NORMED, QUANTIZED, STEP
-from halfbyte.kernels.vectors.calls import call_lookup
+from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64
 
 
@@ -31,7 +31,7 @@ def embed(stage, step, row):
     """x = token_embd[token]."""
     token = get_i64(get_i64(step + STEP.tokens) + 8 * row)
     y = get_i64(stage + EMBEDDING.y) + row * get_i64(stage + EMBEDDING.y_stride)
-    call_lookup(get_i64(stage + EMBEDDING.lookup), get_i64(stage + EMBEDDING.w),
+    call(get_i64(stage + EMBEDDING.lookup), get_i64(stage + EMBEDDING.w),
                 get_i64(stage + EMBEDDING.n_panels), get_i64(stage + EMBEDDING.n_units),
                 token, y)  # fmt: skip
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from halfbyte.kernels.vectors.emit import I32, I64, emit_call
+from halfbyte.kernels.vectors import emit
+from halfbyte.kernels.vectors.emit import I32, I64, emits
 
 _FUTEX_CALL = {"x86_64": 202, "amd64": 202, "aarch64": 98, "arm64": 98}
 _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
@@ -22,92 +22,62 @@ _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
 HAS_FUTEX = sys.platform.startswith("linux") and platform.machine().lower() in _FUTEX_CALL
 
 
-def _word(b: Any, address: Any, llvm_type: Any = I64) -> Any:
-    return b.inttoptr(address, llvm_type.as_pointer())
+_VOID, _WORD = types.void, types.int64
 
 
-@intrinsic
-def atomic_get(tc: Any, address: Any) -> Any:
+def _word(b: Any, address: Any) -> Any:
+    return b.inttoptr(address, I64.as_pointer())
+
+
+@emits(_WORD(_WORD))
+def atomic_get(b: Any, address: Any) -> Any:
     """The word at an address; what its writer wrote before is visible after."""
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        return b.load_atomic(_word(b, args[0]), "seq_cst", 8)
-
-    return types.int64(types.int64), codegen
+    return b.load_atomic(_word(b, address), "seq_cst", 8)
 
 
-@intrinsic
-def atomic_put(tc: Any, address: Any, value: Any) -> Any:
+@emits(_VOID(_WORD, _WORD))
+def atomic_put(b: Any, address: Any, value: Any) -> None:
     """Write a word; what was written before is visible to who reads it."""
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        b.store_atomic(args[1], _word(b, args[0]), "seq_cst", 8)
-        return ctx.get_dummy_value()
-
-    return types.void(types.int64, types.int64), codegen
+    b.store_atomic(value, _word(b, address), "seq_cst", 8)
 
 
-@intrinsic
-def atomic_add(tc: Any, address: Any, value: Any) -> Any:
+@emits(_WORD(_WORD, _WORD))
+def atomic_add(b: Any, address: Any, value: Any) -> Any:
     """Add to a word; returns the word before."""
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        return b.atomic_rmw("add", _word(b, args[0]), args[1], "seq_cst")
-
-    return types.int64(types.int64, types.int64), codegen
+    return b.atomic_rmw("add", _word(b, address), value, "seq_cst")
 
 
-@intrinsic
-def compare_and_swap(tc: Any, address: Any, expected: Any, value: Any) -> Any:
+@emits(types.boolean(_WORD, _WORD, _WORD))
+def compare_and_swap(b: Any, address: Any, expected: Any, value: Any) -> Any:
     """Replace a word if it is as expected; whether it was."""
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        result = b.cmpxchg(_word(b, args[0]), args[1], args[2], "seq_cst", "seq_cst")
-        return b.extract_value(result, 1)
-
-    return types.boolean(types.int64, types.int64, types.int64), codegen
+    result = b.cmpxchg(_word(b, address), expected, value, "seq_cst", "seq_cst")
+    return b.extract_value(result, 1)
 
 
-@intrinsic
-def pause(tc: Any) -> Any:
+@emits(_VOID())
+def pause(b: Any) -> None:
     """Tell the core that this thread spins."""
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        machine = platform.machine().lower()
-        if machine in ("x86_64", "amd64"):
-            emit_call(b, "llvm.x86.sse2.pause", ir.VoidType())
-        elif machine in ("aarch64", "arm64"):
-            emit_call(b, "llvm.aarch64.hint", ir.VoidType(), ir.Constant(I32, 1))
-        return ctx.get_dummy_value()
-
-    return types.void(), codegen
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        emit.call(b, "llvm.x86.sse2.pause", ir.VoidType())
+    elif machine in ("aarch64", "arm64"):
+        emit.call(b, "llvm.aarch64.hint", ir.VoidType(), ir.Constant(I32, 1))
 
 
-@intrinsic
-def sleep_while(tc: Any, address: Any, value: Any) -> Any:
+@emits(_VOID(_WORD, _WORD))
+def sleep_while(b: Any, address: Any, value: Any) -> None:
     """Sleep until woken, unless the word's low 32 bits differ from `value`'s; may wake early."""
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        if HAS_FUTEX:
-            _futex(b, args[0], _FUTEX_WAIT_PRIVATE, b.and_(args[1], ir.Constant(I64, 2**32 - 1)))
-        else:
-            name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
-            emit_call(b, name, I32)
-        return ctx.get_dummy_value()
-
-    return types.void(types.int64, types.int64), codegen
+    if HAS_FUTEX:
+        _futex(b, address, _FUTEX_WAIT_PRIVATE, b.and_(value, ir.Constant(I64, 2**32 - 1)))
+    else:
+        emit.call(b, "SwitchToThread" if sys.platform == "win32" else "sched_yield", I32)
 
 
-@intrinsic
-def wake_all(tc: Any, address: Any) -> Any:
+@emits(_VOID(_WORD))
+def wake_all(b: Any, address: Any) -> None:
     """Wake every thread that sleeps on a word."""
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        if HAS_FUTEX:
-            _futex(b, args[0], _FUTEX_WAKE_PRIVATE, ir.Constant(I64, 2**31 - 1))
-        return ctx.get_dummy_value()
-
-    return types.void(types.int64), codegen
+    if HAS_FUTEX:
+        _futex(b, address, _FUTEX_WAKE_PRIVATE, ir.Constant(I64, 2**31 - 1))
 
 
 def _futex(b: Any, address: Any, operation: int, value: Any) -> None:

@@ -5,16 +5,37 @@ Addresses are 64-bit integers, strides and offsets are bytes, loads and stores n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from llvmlite import ir
+from numba.extending import intrinsic
 
 from halfbyte.kernels.compiler import target
 
 I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 F16, F32 = ir.HalfType(), ir.FloatType()
 LANES = 16
-V_F32, V_I32, V_I16, V_F16 = (ir.VectorType(element, LANES) for element in (F32, I32, I16, F16))
+V_I8, V_I16, V_I32 = (ir.VectorType(element, LANES) for element in (I8, I16, I32))
+V_F16, V_F32 = (ir.VectorType(element, LANES) for element in (F16, F32))
+
+
+def emits(signature: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Decorate `emit(builder, *values)`, which makes LLVM code, as an intrinsic of fixed types."""
+
+    def decorate(emit: Callable[..., Any]) -> Any:
+        @wraps(emit)  # by whose arguments Numba checks calls, the first left out
+        def typing(context: Any, *types: Any) -> Any:
+            def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+                value = emit(b, *args)
+                return ctx.get_dummy_value() if value is None else value
+
+            return signature, codegen
+
+        return intrinsic(typing)
+
+    return decorate
 
 
 def constant(vector: ir.VectorType, value: float) -> ir.Constant:
@@ -32,53 +53,62 @@ def pack(b: Any, vectors: list[Any]) -> Any:
     return tile
 
 
-def emit_pointer(b: Any, address: Any) -> Any:
+def pointer(b: Any, address: Any, stride: Any = None, i: int = 0) -> Any:
+    if i:
+        address = b.add(address, b.mul(stride, ir.Constant(I64, i)))
     return b.inttoptr(address, ir.PointerType())
 
 
-def _pointer(b: Any, address: Any, stride: Any = None, i: int = 0) -> Any:
-    if i:
-        address = b.add(address, b.mul(stride, ir.Constant(I64, i)))
-    return emit_pointer(b, address)
-
-
-def emit_load(b: Any, llvm_type: Any, address: Any, stride: Any = None, i: int = 0) -> Any:
-    value = b.load(_pointer(b, address, stride, i), typ=llvm_type)
+def load(b: Any, llvm_type: Any, address: Any, stride: Any = None, i: int = 0) -> Any:
+    value = b.load(pointer(b, address, stride, i), typ=llvm_type)
     value.align = 1
     return value
 
 
-def emit_store(b: Any, value: Any, address: Any, stride: Any = None, i: int = 0) -> None:
-    pointer = b.bitcast(_pointer(b, address, stride, i), value.type.as_pointer())
-    b.store(value, pointer).align = 1
+def store(b: Any, value: Any, address: Any, stride: Any = None, i: int = 0) -> None:
+    to = b.bitcast(pointer(b, address, stride, i), value.type.as_pointer())
+    b.store(value, to).align = 1
 
 
-def emit_splat(b: Any, scalar: Any, count: int = LANES) -> Any:
+def splat(b: Any, scalar: Any, count: int = LANES) -> Any:
     vector = ir.VectorType(scalar.type, count)
     undefined = ir.Constant(vector, ir.Undefined)
     one = b.insert_element(undefined, scalar, ir.Constant(I32, 0))
     return b.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, count), None))
 
 
-def emit_shuffle(b: Any, x: Any, y: Any, lanes: list[int]) -> Any:
+def shuffle(b: Any, x: Any, y: Any, lanes: list[int]) -> Any:
     return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
 
 
-def emit_call(b: Any, name: str, result: Any, *args: Any) -> Any:
+def call(b: Any, name: str, result: Any, *args: Any) -> Any:
     function = b.module.globals.get(name)
     if function is None:
         function = ir.Function(b.module, ir.FunctionType(result, [a.type for a in args]), name)
     return b.call(function, args)
 
 
+def stack(b: Any, nbytes: int) -> Any:
+    # Numba's own helper would clear it, byte by byte, which takes LLVM a minute.
+    with b.goto_entry_block():
+        memory = b.alloca(ir.ArrayType(I8, nbytes))
+    memory.align = 64
+    return b.ptrtoint(memory, I64)
+
+
 # --- half precision ---------------------------------------------------------------------------
 
 
-def emit_load_f16(b: Any, address: Any) -> Any:
-    return emit_from_f16(b, emit_load(b, V_I16, address))
+def load_f16(b: Any, address: Any) -> Any:
+    return from_f16(b, load(b, V_I16, address))
 
 
-def emit_from_f16(b: Any, bits: Any) -> Any:
+def load_bf16(b: Any, address: Any) -> Any:
+    bits = b.zext(load(b, V_I16, address), V_I32)
+    return b.bitcast(b.shl(bits, constant(V_I32, 16)), V_F32)
+
+
+def from_f16(b: Any, bits: Any) -> Any:
     if target.current().has_f16:
         return b.fpext(b.bitcast(bits, V_F16), V_F32)
     # Without F16C, LLVM's conversion calls a routine that a JIT does not find: integers do it.
@@ -92,7 +122,7 @@ def emit_from_f16(b: Any, bits: Any) -> Any:
     return b.bitcast(b.or_(b.select(is_finite, finite, special), sign), V_F32)
 
 
-def emit_to_f16(b: Any, x: Any) -> Any:
+def to_f16(b: Any, x: Any) -> Any:
     if target.current().has_f16:
         return b.bitcast(b.fptrunc(x, V_F16), V_I16)
     c = lambda value: constant(V_I32, value)  # noqa: E731

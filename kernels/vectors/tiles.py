@@ -13,23 +13,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from halfbyte.kernels.vectors.emit import (
-    F32,
-    I8,
-    I16,
-    I64,
-    V_F32,
-    V_I16,
-    V_I32,
-    constant,
-    emit_call,
-    emit_load,
-    emit_load_f16,
-    emit_splat,
-    emit_store,
-    pack,
-    unpack,
-)
+from halfbyte.kernels.vectors import emit
+from halfbyte.kernels.vectors.emit import F32, I16, I64, V_F32, V_I8, V_I32, constant, pack, unpack
 from halfbyte.kernels.vectors.simd import Tile
 
 
@@ -54,12 +39,12 @@ def add_scaled(tc: Any, acc: Any, dots: Any, d: Any, s: Any, stride: Any, t: Any
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         acc, dots, d = (unpack(b, args[k]) for k in range(3))
-        scales = [emit_splat(b, emit_load(b, F32, args[3], args[4], i)) for i in range(n_tokens)]
+        scales = [emit.splat(b, emit.load(b, F32, args[3], args[4], i)) for i in range(n_tokens)]
         for panel in range(n_panels):
             for i in range(n_tokens):
                 k = panel * n_tokens + i
                 scale, value = b.fmul(d[panel], scales[i]), b.sitofp(dots[k], V_F32)
-                acc[k] = emit_call(b, "llvm.fma.v16f32", V_F32, value, scale, acc[k])
+                acc[k] = emit.call(b, "llvm.fma.v16f32", V_F32, value, scale, acc[k])
         return pack(b, acc)
 
     return acc(acc, dots, d, types.int64, types.int64, t), codegen
@@ -79,12 +64,12 @@ def add_minima_rest(
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         acc, m, stride = unpack(b, args[0]), unpack(b, args[1]), args[5]
         for i in range(n_tokens):
-            total, half = (emit_load(b, I16, args[k], stride, i) for k in (3, 4))
+            total, half = (emit.load(b, I16, args[k], stride, i) for k in (3, 4))
             rest = b.sitofp(b.sub(total, half), F32)
-            weight = emit_splat(b, b.fmul(emit_load(b, F32, args[2], stride, i), rest))
+            weight = emit.splat(b, b.fmul(emit.load(b, F32, args[2], stride, i), rest))
             for panel in range(n_panels):
                 k = panel * n_tokens + i
-                acc[k] = emit_call(b, "llvm.fma.v16f32", V_F32, m[panel], weight, acc[k])
+                acc[k] = emit.call(b, "llvm.fma.v16f32", V_F32, m[panel], weight, acc[k])
         return pack(b, acc)
 
     i64 = types.int64
@@ -99,16 +84,18 @@ def add_outer(tc: Any, acc: Any, column: Any, x: Any, stride: Any, t: Any) -> An
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         acc, column = unpack(b, args[0]), unpack(b, args[1])
         for i in range(n_tokens):
-            x = emit_splat(b, emit_load(b, F32, args[2], args[3], i))
+            x = emit.splat(b, emit.load(b, F32, args[2], args[3], i))
             for panel in range(n_panels):
                 k = panel * n_tokens + i
-                acc[k] = emit_call(b, "llvm.fma.v16f32", V_F32, column[panel], x, acc[k])
+                acc[k] = emit.call(b, "llvm.fma.v16f32", V_F32, column[panel], x, acc[k])
         return pack(b, acc)
 
     return acc(acc, column, types.int64, types.int64, t), codegen
 
 
-def _column(convert: Callable[[Any, Any], Any]) -> Any:
+def _column(name: str, convert: Callable[[Any, Any], Any]) -> Any:
+    """An intrinsic: R vectors, `stride` bytes apart, each loaded by `convert(builder, address)`."""
+
     def typing(tc: Any, address: Any, stride: Any, r: Any) -> Any:
         tile = Tile("f32", r.literal_value)
 
@@ -118,60 +105,27 @@ def _column(convert: Callable[[Any, Any], Any]) -> Any:
 
         return tile(types.int64, types.int64, r), codegen
 
-    return typing
+    typing.__name__ = typing.__qualname__ = name
+    return intrinsic(prefer_literal=True)(typing)
 
 
-@intrinsic(prefer_literal=True)
-def load_column(tc: Any, address: Any, stride: Any, r: Any) -> Any:
-    """R vectors of floats, `stride` bytes apart."""
-    return _column(lambda b, address: emit_load(b, V_F32, address))(tc, address, stride, r)
-
-
-@intrinsic(prefer_literal=True)
-def load_column_f16(tc: Any, address: Any, stride: Any, r: Any) -> Any:
-    """R vectors of half-precision floats, `stride` bytes apart, widened."""
-    return _column(emit_load_f16)(tc, address, stride, r)
-
-
-@intrinsic(prefer_literal=True)
-def load_column_bf16(tc: Any, address: Any, stride: Any, r: Any) -> Any:
-    """R vectors of bfloat16 numbers, `stride` bytes apart, widened."""
-
+def _byte_column(name: str, extend: Callable[[Any, Any], Any]) -> Any:
     def convert(b: Any, address: Any) -> Any:
-        bits = b.zext(emit_load(b, V_I16, address), V_I32)
-        return b.bitcast(b.shl(bits, constant(V_I32, 16)), V_F32)
+        return b.sitofp(extend(b, emit.load(b, V_I8, address)), V_F32)
 
-    return _column(convert)(tc, address, stride, r)
-
-
-def _byte_column(extend: Callable[[Any, Any], Any]) -> Any:
-    def convert(b: Any, address: Any) -> Any:
-        wide = extend(b, emit_load(b, ir.VectorType(I8, 16), address))
-        return b.sitofp(wide, V_F32)
-
-    return _column(convert)
+    return _column(name, convert)
 
 
-@intrinsic(prefer_literal=True)
-def load_column_i8(tc: Any, address: Any, stride: Any, r: Any) -> Any:
-    """R vectors of signed bytes, `stride` bytes apart, as floats."""
-    return _byte_column(lambda b, x: b.sext(x, V_I32))(tc, address, stride, r)
-
-
-@intrinsic(prefer_literal=True)
-def load_column_low(tc: Any, address: Any, stride: Any, r: Any) -> Any:
-    """The low 4 bits of R vectors of bytes, `stride` bytes apart, as floats."""
-    return _byte_column(lambda b, x: b.zext(b.and_(x, constant(x.type, 15)), V_I32))(
-        tc, address, stride, r
-    )
-
-
-@intrinsic(prefer_literal=True)
-def load_column_high(tc: Any, address: Any, stride: Any, r: Any) -> Any:
-    """The high 4 bits of R vectors of bytes, likewise."""
-    return _byte_column(lambda b, x: b.zext(b.lshr(x, constant(x.type, 4)), V_I32))(
-        tc, address, stride, r
-    )
+load_column = _column("load_column", lambda b, address: emit.load(b, V_F32, address))
+load_column_f16 = _column("load_column_f16", emit.load_f16)
+load_column_bf16 = _column("load_column_bf16", emit.load_bf16)
+load_column_i8 = _byte_column("load_column_i8", lambda b, x: b.sext(x, V_I32))
+load_column_low = _byte_column(  # the low 4 bits of bytes
+    "load_column_low", lambda b, x: b.zext(b.and_(x, constant(x.type, 15)), V_I32)
+)
+load_column_high = _byte_column(
+    "load_column_high", lambda b, x: b.zext(b.lshr(x, constant(x.type, 4)), V_I32)
+)
 
 
 @intrinsic(prefer_literal=True)
@@ -194,8 +148,8 @@ def store_tile(
                             start = b.add(args[1], b.mul(args[2], ir.Constant(I64, panel)))
                             value = acc[panel * n_tokens + i]
                             if is_sum:
-                                value = b.fadd(emit_load(b, V_F32, start, args[3], i), value)
-                            emit_store(b, value, start, args[3], i)
+                                value = b.fadd(emit.load(b, V_F32, start, args[3], i), value)
+                            emit.store(b, value, start, args[3], i)
 
         store(0)
         for i in range(1, n_tokens):
@@ -219,7 +173,7 @@ def save_tile(
         for panel in range(n_panels):
             start = b.add(args[1], b.mul(args[2], ir.Constant(I64, panel)))
             for i in range(n_tokens):
-                emit_store(b, acc[panel * n_tokens + i], start, args[3], i)
+                emit.store(b, acc[panel * n_tokens + i], start, args[3], i)
         return ctx.get_dummy_value()
 
     i64 = types.int64
@@ -235,7 +189,7 @@ def load_tile(tc: Any, y: Any, panel_stride: Any, token_stride: Any, r: Any, t: 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         starts = [b.add(args[0], b.mul(args[1], ir.Constant(I64, p))) for p in range(n_panels)]
         at = [(start, i) for start in starts for i in range(n_tokens)]
-        return pack(b, [emit_load(b, V_F32, start, args[2], i) for start, i in at])
+        return pack(b, [emit.load(b, V_F32, start, args[2], i) for start, i in at])
 
     i64 = types.int64
     return tile(i64, i64, i64, r, t), codegen

@@ -28,7 +28,6 @@ MANY_PARAMETERS = {
     "kernels/products/matmul.py:_add_units_super_32": 18,
     "kernels/stages/attention_page.py:attend_page": 18,
     "kernels/stages/attention_page.py:_row_tile": 18,
-    "kernels/vectors/calls.py:call_matmul": 13,
     "runtime/hf/tokenizer/code_llama_tokenizer.py:CodeLlamaTokenizer.__init__": 19,
 }
 

@@ -7,7 +7,6 @@ each ISA compiles.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import importlib.util
 import inspect
@@ -105,7 +104,7 @@ def as_kernel() -> Callable[[Callable[..., None]], Kernel]:
             constants = [getattr(value, "__qualname__", value) for value in cells]
             text = f"{inspect.getsource(function)}{constants}"
             name = f"{function.__name__}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-            made[function] = Kernel(function, len(inspect.signature(function).parameters), name)
+            made[function] = Kernel(function, name)
         return made[function]
 
     return make
@@ -117,10 +116,10 @@ def call(as_kernel: Callable[[Callable[..., None]], Kernel]) -> Callable[..., No
 
     def run(function: Kernel | Callable[..., None], *args: Any) -> None:
         item = function if isinstance(function, Kernel) else as_kernel(function)
-        assert len(args) == len(item._signature.args)
+        assert len(args) == item._n_args
         assert all(a.flags.c_contiguous for a in args if isinstance(a, np.ndarray))
         numbers = [a.ctypes.data if isinstance(a, np.ndarray) else int(a) for a in args]
-        ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(numbers))(item.address)(*numbers)
+        item.call(*numbers)
 
     return run
 

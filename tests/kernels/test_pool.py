@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from halfbyte.kernels.compiler.jit import Kernel
-from halfbyte.kernels.pool import JOB, Pool, finish, is_current, share, take
+from halfbyte.kernels.pool import JOB, Pool, finish, is_current, item_job, share, take
 from halfbyte.kernels.vectors.atomics import atomic_add, atomic_get, pause
 from halfbyte.kernels.vectors.scalars import get_i64
+from halfbyte.kernels.vectors.words import words
 
 AsKernel = Callable[[Callable[..., None]], Kernel]
 
@@ -119,6 +120,18 @@ def test_jobs_with_pauses_between_them(as_kernel: AsKernel, any_pool: Pool) -> N
             time.sleep((i % 7) * 2e-4)
 
     _within(120, spaced_jobs)
+
+
+def _count_item(args, i):
+    atomic_add(get_i64(args + 8) + 8 * i, i + 1)
+
+
+@pytest.mark.parametrize("n_items", [1, 3, 1024, 5000])
+def test_a_job_over_items_does_each_once(any_pool: Pool, n_items: int) -> None:
+    job = item_job(_count_item, words("n_items counts"), "test_items")
+    counts = np.zeros(n_items, np.int64)
+    any_pool.run(job, np.array([n_items, counts.ctypes.data], np.int64))
+    assert (counts == np.arange(1, n_items + 1)).all()
 
 
 def tiny_stages(pool, stage, args, thread):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import logging
 import os
@@ -30,12 +29,12 @@ def _fresh(name: str = "test_answer") -> Kernel:
     def answer(out):
         put_i32(out, np.int32(42))
 
-    return Kernel(answer, 1, name)
+    return Kernel(answer, name)
 
 
 def _answer(kernel: Kernel) -> int:
     out = np.zeros(1, np.int32)
-    ctypes.CFUNCTYPE(None, ctypes.c_int64)(kernel.address)(out.ctypes.data)
+    kernel.call(out.ctypes.data)
     return int(out[0])
 
 
@@ -72,7 +71,7 @@ def test_machine_code_is_made_of_a_kernel_and_not_of_its_helpers(
         put_i32(out, _twice(np.int32(21)))
 
     monkeypatch.setattr(JITCodeLibrary, "_finalize_specific", finalize)
-    assert _answer(Kernel(answer, 1, "test_helped")) == 42
+    assert _answer(Kernel(answer, "test_helped")) == 42
     assert made == ["test_helped"]
 
 

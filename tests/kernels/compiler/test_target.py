@@ -220,9 +220,9 @@ def test_halves_convert_in_one_instruction_each_where_there_is_one(
         kind = ir.FunctionType(ir.VoidType(), [emit.I64, emit.I64])
         function = ir.Function(module, kind, "there_and_back")
         builder = ir.IRBuilder(function.append_basic_block())
-        wide = emit.emit_load_f16(builder, function.args[0])
+        wide = emit.load_f16(builder, function.args[0])
         wide = builder.fadd(wide, wide)
-        emit.emit_store(builder, emit.emit_to_f16(builder, wide), function.args[1])
+        emit.store(builder, emit.to_f16(builder, wide), function.args[1])
         builder.ret_void()
         text = emit_assembly(triple, cpu, "", module)
         assert all(re.search(p, text) for p in patterns), text

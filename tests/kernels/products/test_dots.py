@@ -23,6 +23,7 @@ from halfbyte.kernels.products.dots import (
     WHOLE,
     block_dots,
 )
+from halfbyte.kernels.vectors.scalars import stack
 from halfbyte.kernels.vectors.tiles import add_scaled, load_column_f16, store_tile, zeros
 
 Call = Callable[..., None]
@@ -82,7 +83,7 @@ def _expanded_kernel(
     NBYTES, ALL_NBYTES = 64 * (low + high), r * UNIT_NBYTES
 
     def sums(planes, records, ones16, ones, out, n):
-        codes = dots.stack(ALL_NBYTES)
+        codes = stack(ALL_NBYTES)
         for i in range(n):
             for k in range(R):
                 dots.expand(planes + (i * R + k) * NBYTES, LOW, HIGH, 0, codes + k * UNIT_NBYTES)
@@ -100,7 +101,7 @@ def _tile_kernel(low: int, high: int, part: int, offset: int) -> Callable[..., N
     NBYTES = 64 * (low + high)
 
     def sums(planes, records, ones16, ones, out, n):
-        expanded = dots.stack(UNIT_NBYTES)
+        expanded = stack(UNIT_NBYTES)
         dots.configure_tiles()
         for i in range(n):
             dots.expand(planes + i * NBYTES, LOW, HIGH, OFFSET, expanded)

@@ -239,13 +239,6 @@ def test_floats_are_rounded_to_halves_as_numpy_does(call: Call) -> None:
         assert same.all(), (function.__name__, x[~nan][~same][:5])
 
 
-def test_all_bfloat16_numbers_are_widened_exactly(call: Call) -> None:
-    expected = (HALVES.astype(np.uint32) << 16).view(np.float32)
-    out = np.empty(1 << 16, np.float32)
-    call(_loader("load_bf16", 2), HALVES, out, 4096)
-    assert _same(out, expected)
-
-
 def round_bytes(x, out, sums, n):
     for i in range(n):
         scalars.put_i32(sums + 4 * i, simd.store_rounded_i8(out + 16 * i, simd.load(x + 64 * i)))
