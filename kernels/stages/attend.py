@@ -57,8 +57,8 @@ def _rope_append(stage, step, row, head, position, pages):
             norm_head(q + i * nbytes, get_i64(stage + ATTENTION.q_norm), width, eps)
         norm_head(k, get_i64(stage + ATTENTION.k_norm), width, eps)
     call(get_i64(stage + ATTENTION.rope_append), q, k, v,
-                     get_i64(step + STEP.rope_table) + position * nbytes, position,
-                     get_i64(pages + position // PAGE * 8) + _head_at(stage, head))  # fmt: skip
+         get_i64(step + STEP.rope_table) + position * nbytes, position,
+         get_i64(pages + position // PAGE * 8) + _head_at(stage, head))  # fmt: skip
 
 
 @device
@@ -84,10 +84,10 @@ def attend(stage, step, chunk):
     )  # fmt: skip
     at = head * _queries_nbytes(stage)
     call(get_i64(stage + ATTENTION.attend),
-                   get_i64(stage + ATTENTION.qkv) + row * q_stride + at, q_stride,
-                   get_i64(block + BLOCK.n_queries), position, pages, _head_at(stage, head),
-                   get_i64(stage + ATTENTION.out) + row * out_stride + at, out_stride,
-                   get_i64(step + STEP.work))  # fmt: skip
+         get_i64(stage + ATTENTION.qkv) + row * q_stride + at, q_stride,
+         get_i64(block + BLOCK.n_queries), position, pages, _head_at(stage, head),
+         get_i64(stage + ATTENTION.out) + row * out_stride + at, out_stride,
+         get_i64(step + STEP.work))  # fmt: skip
 
 
 @device
@@ -107,12 +107,12 @@ def attend_pages(stage, step, chunk):
     n_pages = position // PAGE + 1 - first
     nbytes = get_i64(stage + ATTENTION.partial_nbytes)
     call(get_i64(stage + ATTENTION.attend_pages),
-               get_i64(stage + ATTENTION.qkv) + head * _queries_nbytes(stage), position,
-               get_i64(get_i64(step + STEP.pages)), _head_at(stage, head),
-               first + share(split, n_splits, n_pages),
-               first + share(split + 1, n_splits, n_pages),
-               get_i64(step + STEP.partials) + head * nbytes, n_kv_heads * nbytes,
-               get_i64(step + STEP.work))  # fmt: skip
+         get_i64(stage + ATTENTION.qkv) + head * _queries_nbytes(stage), position,
+         get_i64(get_i64(step + STEP.pages)), _head_at(stage, head),
+         first + share(split, n_splits, n_pages),
+         first + share(split + 1, n_splits, n_pages),
+         get_i64(step + STEP.partials) + head * nbytes, n_kv_heads * nbytes,
+         get_i64(step + STEP.work))  # fmt: skip
 
 
 @device
@@ -126,10 +126,10 @@ def merge_pages(stage, step, head):
     """attended = what the pages gave, merged in their order."""
     nbytes = get_i64(stage + ATTENTION.partial_nbytes)
     call(get_i64(stage + ATTENTION.merge_pages),
-               get_i64(get_i64(step + STEP.positions)),
-               get_i64(step + STEP.partials) + head * nbytes,
-               get_i64(stage + ATTENTION.n_kv_heads) * nbytes,
-               get_i64(stage + ATTENTION.out) + head * _queries_nbytes(stage))  # fmt: skip
+         get_i64(get_i64(step + STEP.positions)),
+         get_i64(step + STEP.partials) + head * nbytes,
+         get_i64(stage + ATTENTION.n_kv_heads) * nbytes,
+         get_i64(stage + ATTENTION.out) + head * _queries_nbytes(stage))  # fmt: skip
 
 
 @device

@@ -119,5 +119,5 @@ def _multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride
 def _part(matrix, kernel, begin, end, x, x_stride, n, y, y_stride, adds):
     if n > 0:
         call(kernel, get_i64(matrix + MATRIX.w), get_i64(matrix + MATRIX.n_panels),
-                    get_i64(matrix + MATRIX.n_units), begin, end, x, x_stride, n, y, y_stride,
-                    adds)  # fmt: skip
+             get_i64(matrix + MATRIX.n_units), begin, end, x, x_stride, n, y, y_stride,
+             adds)  # fmt: skip

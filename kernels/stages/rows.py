@@ -32,8 +32,8 @@ def embed(stage, step, row):
     token = get_i64(get_i64(step + STEP.tokens) + 8 * row)
     y = get_i64(stage + EMBEDDING.y) + row * get_i64(stage + EMBEDDING.y_stride)
     call(get_i64(stage + EMBEDDING.lookup), get_i64(stage + EMBEDDING.w),
-                get_i64(stage + EMBEDDING.n_panels), get_i64(stage + EMBEDDING.n_units),
-                token, y)  # fmt: skip
+         get_i64(stage + EMBEDDING.n_panels), get_i64(stage + EMBEDDING.n_units),
+         token, y)  # fmt: skip
 
 
 @device
