@@ -4,7 +4,7 @@
 
 Each spec of the list in SPECS.json is a `Tiny` (tiny_llama.py) with two more fields: `dtype`, in
 which the checkpoint is stored, and `shard`, the largest size of one file or null. For each a
-Llama model is initialized at random by transformers, saved by `save_pretrained` into OUT/NAME,
+model is initialized at random by transformers, saved by `save_pretrained` into OUT/NAME,
 and what it says in float32 is written to OUT/NAME/expected.npz: `ids`, `logits` (n, vocab) and
 `greedy`, the ids generated after them.
 """
@@ -19,15 +19,16 @@ from typing import Any
 import numpy as np
 import torch
 from tiny_llama import Tiny
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 N_IDS = 200
 N_GREEDY = 24
 
 
-def llama_config(tiny: Tiny) -> LlamaConfig:
+def config_of(tiny: Tiny) -> PretrainedConfig:
     """The configuration of a Tiny in transformers' words."""
-    return LlamaConfig(
+    return AutoConfig.for_model(
+        tiny.kind,
         vocab_size=tiny.vocab_size,
         hidden_size=tiny.dim,
         intermediate_size=tiny.hidden_dim,
@@ -64,15 +65,15 @@ def make(spec: dict[str, Any], out: Path) -> None:
     shard = spec.pop("shard")
     tiny = Tiny(**spec)
     torch.manual_seed(tiny.seed)
-    model = LlamaForCausalLM(llama_config(tiny)).eval()
+    model = AutoModelForCausalLM.from_config(config_of(tiny)).eval()
     with torch.no_grad():
         for name, value in model.named_parameters():
-            if "norm" in name:  # transformers starts them all at one, which hides a mix-up
+            if "norm" in name or "bias" in name:  # all start alike, which would hide a mix-up
                 value.add_(0.2 * torch.randn_like(value))
     folder = out / tiny.name
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     # Read again: .to(dtype) has rounded RoPE's frequencies too, which no checkpoint holds.
-    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     np.savez(folder / "expected.npz", **expected(model, N_IDS, N_GREEDY))
 
 

@@ -122,6 +122,7 @@ def item_job(item: Callable[..., None], words: Any, name: str) -> Kernel:
         words: their names.
         name: the kernel's.
     """
+    item.__qualname__ = f"{name}.item"
     ITEM, NBYTES = device(item), 8 * len(words)
 
     def run(pool, first, args, thread):

@@ -48,7 +48,16 @@ _lock = threading.Lock()
 
 
 def device(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a helper of kernels. Integer constants stay constants in it, so tiles take them."""
+    """Decorate a helper of kernels. Integer constants stay constants in it, so tiles take them.
+
+    Cached kernels that are loaded together share helpers by name and types, whoever compiled them.
+    So what a helper does must follow from these: a function within another needs a name of its own.
+
+    Raises:
+        ValueError: a function within another has the name that all of its kind have.
+    """
+    if "<locals>" in function.__qualname__:
+        raise ValueError(f"{function.__qualname__}: give it a __qualname__ that is unique")
 
     @overload(function, jit_options=_HELPER_OPTIONS, strict=False, prefer_literal=True)
     def implementation(*args: Any) -> Callable[..., Any]:

@@ -17,7 +17,8 @@ import halfbyte
 pytestmark = pytest.mark.oracle
 
 ROOT = Path(__file__).resolve().parents[2]
-# name: (dim, hidden, layers, heads, kv heads, head_dim, vocabulary, theta, tied, dtype, shard)
+# name: (dim, hidden, layers, heads, kv heads, head_dim, vocabulary, theta, tied, dtype, shard);
+# of the architecture that the name begins with, else llama.
 SHAPES = {
     "mha16": (64, 160, 3, 4, 4, 16, 320, 1e4, False, "float32", None),
     "mha32_tied": (128, 352, 2, 4, 4, 32, 323, 1e6, True, "float32", None),
@@ -25,8 +26,14 @@ SHAPES = {
     "gqa64_bf16": (256, 320, 2, 4, 2, 64, 320, 1e6, False, "bfloat16", None),
     "mqa128_tied": (256, 512, 2, 2, 1, 128, 500, 1e6, True, "float16", None),
     "gqa48_wide": (96, 160, 2, 4, 2, 48, 320, 1e4, False, "float32", None),
+    "qwen2_gqa32": (128, 160, 2, 4, 2, 32, 323, 1e6, False, "float32", None),
+    "qwen3_gqa48": (128, 160, 2, 4, 2, 48, 323, 1e6, True, "bfloat16", None),
 }
 TOLERANCE = {"f32": 1e-4, "f16": 2e-3}
+
+
+def _kind(name: str) -> str:
+    return name.partition("_")[0] if name.startswith("qwen") else "llama"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,8 @@ def checkpoints(
     out = tmp_path_factory.mktemp("transformers")
     tiny_llama = benchmark_module("tiny_llama")
     specs = [
-        asdict(tiny_llama.Tiny(name, i, *shape[:9])) | {"dtype": shape[9], "shard": shape[10]}
+        asdict(tiny_llama.Tiny(name, i, *shape[:9], kind=_kind(name)))
+        | {"dtype": shape[9], "shard": shape[10]}
         for i, (name, shape) in enumerate(SHAPES.items())
     ]
     (out / "specs.json").write_text(json.dumps(specs))

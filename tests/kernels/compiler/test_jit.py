@@ -264,6 +264,46 @@ def test_another_process_compiles_nothing(run_python: RunPython, kernel_cache: P
         assert total > 20 and expected in (None, n)
 
 
+# Rows of ones and of a type's own bytes, packed and looked up again.
+PACK = """
+import sys
+from pathlib import Path
+import numpy as np
+from halfbyte.kernels.compiler import jit, target
+from halfbyte.kernels.layouts.lookup import lookup_kernel
+from halfbyte.kernels.layouts.packing import pack
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS, n_panels
+from halfbyte.kernels.pool import Pool
+from halfbyte.kernels.quantizers.quantize import quantize
+target.force(sys.argv[1])
+jit.set_cache_root(Path(sys.argv[2]))
+pool = Pool(1)
+for name in sys.argv[3].split(","):
+    fmt = PANEL_FORMATS[name]
+    rows = quantize(np.ones((32, 256), np.float32), fmt.source)
+    packed, row = np.empty(fmt.nbytes(32, 256), np.uint8), np.empty(256, np.float32)
+    pack(pool, rows, fmt, 256, packed)
+    lookup_kernel(name).call(packed.ctypes.data, n_panels(32), fmt.n_units(256), 5, row.ctypes.data)
+    print(name, abs(row - 1).max() < 0.01)
+"""
+
+
+def test_kernels_of_different_processes_do_not_mix(run_python: RunPython, tmp_path: Path) -> None:
+    """What each compiles first has the same numbers in the names of its helpers."""
+    names = ("F32", "F16", "BF16", "Q4_0", "Q8_0", "Q4_K", "Q6_K")
+    for given in (*names, ",".join(names)):
+        out = run_python(PACK, target.current().name, tmp_path / "cache", given)
+        assert out == "".join(f"{name} True\n" for name in given.split(","))
+
+
+def test_a_helper_within_a_function_needs_a_name_of_its_own() -> None:
+    def helper(x: int) -> int:
+        return x
+
+    with pytest.raises(ValueError, match="unique"):
+        jit.device(helper)
+
+
 def test_a_new_cache_is_filled_once(run_python: RunPython, tmp_path: Path) -> None:
     for expected in (lambda total: total, lambda total: 0):
         n, total = map(
