@@ -1,13 +1,13 @@
 """What halfbyte computes with, compiled by Numba for the CPU. Importing this compiles nothing.
 
     step.py       the forward pass: the loop that walks a model's list of stages
-    pool.py       the threads that work through one job together
     stages/       the operations that stages have, and their records of words
+    limits/       what the machine allows: bytes read and int8 products a second
     products/     matrix products over packed panels
+    quantizers/   floats to blocks and back, for conversion
     layouts/      how weights, activations, keys and values lie in memory
     formats/      tensor types of GGUF: blocks, and where a weight's codes lie in them
-    quantizers/   floats to blocks and back, for conversion
-    limits/       what the machine allows: bytes read and int8 products a second
+    pool.py       the threads that work through one job together
     vectors/      the vocabulary that kernels are written in, as LLVM
     compiler/     which instructions are compiled for, and the cache of compiled code
 

@@ -3,8 +3,8 @@
     HalfbyteError
     ├── ModelFileError        a file or folder that holds a model is missing, broken or hostile
     │   ├── UnsupportedModelError   well-formed, but this version cannot run it
-    │   └── TemplateError           its chat template does not compile or does too much
-    ├── ConversionError       a source cannot be converted
+    │   ├── TemplateError           its chat template does not compile or does too much
+    │   └── ConversionError         a source cannot be converted
     ├── DownloadError         a model could not be fetched
     ├── TokenizerError        a vocabulary or a text that cannot be tokenized
     ├── RequestError          an argument of a call

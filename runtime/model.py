@@ -270,7 +270,7 @@ class Model:
         self.close()
 
     def run_tasks(self, tasks: Sequence[Task], progress: Progress | None = None) -> Iterator[None]:
-        """Work on tasks, see generate.run; yields after every step that gave tokens."""
+        """Work on tasks, see generation.generate.run; yields after every step that gave tokens."""
         return run(self.engine, tasks, progress or silent)
 
     def _request(self, prompt: EncodedPrompt, params: SamplingParams) -> Request:

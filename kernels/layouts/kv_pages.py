@@ -1,4 +1,4 @@
-"""Where the keys and values of a sequence lie: the only place that knows.
+"""Where the keys and values of a sequence lie: rope.py writes them, attention_page.py reads them.
 
 A sequence's cache is a list of pages of PAGE positions, each holding every layer:
 

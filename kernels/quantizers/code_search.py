@@ -79,7 +79,7 @@ def descend(
 
 def _check(a: NDArray[Any]) -> None:
     if not a.flags.c_contiguous or a.shape[1] % _LANES:
-        raise ValueError(f"gptq: expected contiguous rows of a multiple of 16, got {a.shape}")
+        raise ValueError(f"codes: expected contiguous rows of a multiple of 16, got {a.shape}")
 
 
 def _run(pool: Pool, job: Kernel, sizes: list[int], arrays: list[NDArray[Any]]) -> None:

@@ -1,7 +1,7 @@
 """The hyperparameters of a model, under Meta's names, wherever they were read.
 
 `from_gguf.py` reads them from a file, `from_hf.py` from config.json, and the converter writes them
-(converting/gguf_keys.py); all three know the keys from here.
+(convert/gguf_keys.py).
 """
 
 from __future__ import annotations

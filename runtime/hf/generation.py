@@ -44,7 +44,7 @@ def set_seed(seed: int) -> None:
 
 @dataclass(slots=True)
 class Row:
-    """One answer on its way: a task of `halfbyte.generate.run` that keeps every token.
+    """One answer on its way: a task of `halfbyte.generation.generate.run` that keeps every token.
 
     Attributes:
         prompt: ids, without padding.

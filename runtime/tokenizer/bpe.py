@@ -88,7 +88,7 @@ class ByteLevelBackend:
 
     @cached_property
     def _boundary(self) -> re.Pattern[str]:
-        """Before a newline that follows a letter: no cut of any kind above joins the two.
+        """Before a newline that follows a letter: no cut of any pre-tokenizer joins the two.
 
         Unless an added token does.
         """
