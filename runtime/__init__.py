@@ -3,7 +3,7 @@
     import halfbyte
 
     with halfbyte.load("smollm2-135m") as model:
-        print(model.complete("def fibonacci(n):", max_tokens=64).text)
+        print(model.complete("def gcd(a, b):\\n    while b", stop="```").text)
 
 Importing it compiles nothing, opens nothing and loads neither NumPy nor Numba.
 """
