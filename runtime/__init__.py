@@ -1,9 +1,9 @@
-"""halfbyte runs Code Llama and its relatives, quantized to 4 or 8 bits, on an ordinary CPU.
+r"""halfbyte runs Code Llama and its relatives, quantized to 4 or 8 bits, on an ordinary CPU.
 
     import halfbyte
 
     with halfbyte.load("smollm2-135m") as model:
-        print(model.complete("def gcd(a, b):\\n    while b", stop="```").text)
+        print(model.complete("def gcd(a, b):\n    while b", stop="```").text)
 
 Importing it compiles nothing, opens nothing and loads neither NumPy nor Numba.
 """

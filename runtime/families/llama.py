@@ -16,20 +16,20 @@ from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 
 
-def stages(c: ModelConfig) -> Iterator[Stage]:
-    """The forward pass."""
+def stages(c: ModelConfig, *, biases: bool = False, norms: bool = False) -> Iterator[Stage]:
+    """The forward pass; relatives have biases of q, k and v, or norms of q's and k's heads."""
     yield from blocks.embedding()
     for i in range(c.n_layers):
-        yield from blocks.attention(i)
+        yield from blocks.attention(i, biases=biases, norms=norms)
         yield from blocks.feed_forward(i)
     yield from blocks.logits(c)
 
 
-def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
+def tensors(c: ModelConfig, *, biases: bool = False, norms: bool = False) -> Iterator[TensorSpec]:
     """What it takes."""
     yield from blocks.embedding_tensors(c)
     for i in range(c.n_layers):
-        yield from blocks.attention_tensors(c, i)
+        yield from blocks.attention_tensors(c, i, biases=biases, norms=norms)
         yield from blocks.feed_forward_tensors(c, i)
     yield from blocks.logits_tensors(c)
 

@@ -6,38 +6,16 @@ not used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-from halfbyte.families import blocks
-from halfbyte.families.config import ModelConfig
+from halfbyte.families import llama
 from halfbyte.families.family import Family
-from halfbyte.families.stages import Stage
-from halfbyte.families.tensors import TensorSpec
-
-
-def stages(c: ModelConfig) -> Iterator[Stage]:
-    """The forward pass."""
-    yield from blocks.embedding()
-    for i in range(c.n_layers):
-        yield from blocks.attention(i, norms=True)
-        yield from blocks.feed_forward(i)
-    yield from blocks.logits(c)
-
-
-def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
-    """What it takes."""
-    yield from blocks.embedding_tensors(c)
-    for i in range(c.n_layers):
-        yield from blocks.attention_tensors(c, i, norms=True)
-        yield from blocks.feed_forward_tensors(c, i)
-    yield from blocks.logits_tensors(c)
-
 
 FAMILY = Family(
     architecture="qwen3",
     model_types=("qwen3",),
     rotates_halves=True,
-    stages=stages,
-    tensors=tensors,
+    stages=partial(llama.stages, norms=True),
+    tensors=partial(llama.tensors, norms=True),
     only={"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False},
 )
