@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+# What no model has more of; larger numbers are mistakes, or meant to exhaust memory.
+MAX_LAYERS, MAX_DIM, MAX_VOCAB, MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30
 DEFAULT_THETA = 10000.0  # GGUF's and transformers' base where none is given
 
 

@@ -9,7 +9,16 @@ from __future__ import annotations
 import logging
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
-from halfbyte.families.config import DEFAULT_THETA, KEYS, ModelConfig, RopeConfig
+from halfbyte.families.config import (
+    DEFAULT_THETA,
+    KEYS,
+    MAX_CTX,
+    MAX_DIM,
+    MAX_LAYERS,
+    MAX_VOCAB,
+    ModelConfig,
+    RopeConfig,
+)
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.tensors import OUTPUT
 from halfbyte.gguf.file import GGUFFile
@@ -17,8 +26,6 @@ from halfbyte.gguf.metadata import Metadata
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 log = logging.getLogger(__name__)
-
-_MAX_LAYERS, _MAX_DIM, _MAX_VOCAB, _MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30
 
 
 def config_from_gguf(file: GGUFFile) -> ModelConfig:
@@ -36,25 +43,25 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         )
     key = {field: f"{architecture}.{keys.gguf}" for field, keys in KEYS.items()}
     _refuse_variations(m, architecture)
-    dim = m.get_int(key["dim"], minimum=1, maximum=_MAX_DIM)
-    n_heads = m.get_int(key["n_heads"], minimum=1, maximum=_MAX_DIM)
+    dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
+    n_heads = m.get_int(key["n_heads"], minimum=1, maximum=MAX_DIM)
     n_kv_heads = m.get_int(key["n_kv_heads"], n_heads, minimum=1, maximum=n_heads)
     _check_group(m, key["n_kv_heads"], n_heads, n_kv_heads)
     return ModelConfig(
         architecture=architecture,
         name=m.get_str("general.name", ""),
         dim=dim,
-        hidden_dim=m.get_int(key["hidden_dim"], minimum=1, maximum=_MAX_DIM),
-        n_layers=m.get_int(key["n_layers"], minimum=1, maximum=_MAX_LAYERS),
+        hidden_dim=m.get_int(key["hidden_dim"], minimum=1, maximum=MAX_DIM),
+        n_layers=m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS),
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
         head_dim=_head_dim(m, architecture, dim, n_heads),
         vocab_size=_vocab_size(m, key["vocab_size"]),
-        n_ctx_train=m.get_int(key["n_ctx_train"], minimum=2, maximum=_MAX_CTX),
+        n_ctx_train=m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX),
         norm_eps=m.get_float(key["norm_eps"]),
         rope=RopeConfig(_theta(m, key["rope_theta"]), _linear_factor(m, architecture)),
         tied=OUTPUT not in file.tensors,
-        sliding_window=m.get_int(key["sliding_window"], 0, maximum=_MAX_CTX),
+        sliding_window=m.get_int(key["sliding_window"], 0, maximum=MAX_CTX),
     )
 
 
@@ -93,7 +100,7 @@ def _linear_factor(m: Metadata, a: str) -> float:
 
 
 def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
-    given = m.get_int(f"{a}.attention.key_length", None, minimum=1, maximum=_MAX_DIM)
+    given = m.get_int(f"{a}.attention.key_length", None, minimum=1, maximum=MAX_DIM)
     if given is None and dim % n_heads:
         raise ModelFileError(
             m.path, f"{a}.attention.head_count", expected=f"a divisor of {dim}", got=n_heads
@@ -115,11 +122,11 @@ def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
 def _vocab_size(m: Metadata, key: str) -> int:
     """The rows of the embedding, which the token list and the stated size must match."""
     n_tokens = len(m.get_strings("tokenizer.ggml.tokens"))
-    if not 1 <= n_tokens <= _MAX_VOCAB:
+    if not 1 <= n_tokens <= MAX_VOCAB:
         raise ModelFileError(
-            m.path, "tokenizer.ggml.tokens", expected=f"1 to {_MAX_VOCAB} tokens", got=n_tokens
+            m.path, "tokenizer.ggml.tokens", expected=f"1 to {MAX_VOCAB} tokens", got=n_tokens
         )
-    stated = m.get_int(key, n_tokens, maximum=_MAX_VOCAB)
+    stated = m.get_int(key, n_tokens, maximum=MAX_VOCAB)
     if stated != n_tokens:
         raise ModelFileError(m.path, key, expected=f"the {n_tokens} tokens listed", got=stated)
     return n_tokens

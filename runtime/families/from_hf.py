@@ -11,8 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
-from halfbyte.families.config import DEFAULT_THETA, KEYS, ModelConfig, RopeConfig
+from halfbyte.families.config import (
+    DEFAULT_THETA,
+    KEYS,
+    MAX_CTX,
+    MAX_DIM,
+    MAX_LAYERS,
+    MAX_VOCAB,
+    ModelConfig,
+    RopeConfig,
+)
 from halfbyte.families.registry import BY_MODEL_TYPE
+
+# Hyperparameter -> the largest number of it; of the others MAX_DIM.
+_MOST = {
+    "n_layers": MAX_LAYERS, "vocab_size": MAX_VOCAB, "n_ctx_train": MAX_CTX,
+    "sliding_window": MAX_CTX,
+}  # fmt: skip
 
 
 def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
@@ -111,8 +126,9 @@ class _Reader:
         value = self.config.get(key)
         if value is None:
             value = default
-        if type(value) is not int or not 1 <= value <= 1 << 30:
-            raise self.bad(key, "a whole number from 1", value)
+        most = _MOST.get(field, MAX_DIM)
+        if type(value) is not int or not 1 <= value <= most:
+            raise self.bad(key, f"a whole number from 1 to {most}", value)
         return value
 
     def positive(self, config: dict[str, Any], key: str, default: float) -> float:

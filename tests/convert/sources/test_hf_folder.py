@@ -129,6 +129,8 @@ def test_derived_tables_and_tied_copies_are_left_out(folder: Path) -> None:
         ("hidden_size", "64"),
         ("hidden_size", True),
         ("num_hidden_layers", 2.0),
+        ("num_hidden_layers", 10**9),
+        ("vocab_size", 2**31),
         ("num_key_value_heads", 3),
         ("head_dim", 15),
         ("rms_norm_eps", 0),
