@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,8 +89,7 @@ class Engine:
         Raises:
             EngineError: the model is closed, the process was forked, or memory ran out.
         """
-        with self._lock:
-            self._check_usable()
+        with self._exclusive():
             for span in spans:
                 span.sequence.reserve(len(span.tokens))
             logits = self._fill(spans, self.program)
@@ -104,36 +104,42 @@ class Engine:
         What they compute goes nowhere: no sequence grows, and the model is to be used by nobody
         else meanwhile.
         """
-        with self._lock:
-            self._check_usable()
+        with self._exclusive():
             for span in spans:
                 span.sequence.reserve(len(span.tokens))
             kept = (self._fill(spans, program), spans, program)  # all that the step looks at
 
         def run(kept: object = kept) -> None:
-            with self._lock:
-                self._check_usable()
+            with self._exclusive():
                 self.pool.run(step, self._words)
 
         return run
 
     def close(self) -> None:
         """Stop the workers and free the memory, after the step that may be running."""
-        with self._lock:
+        with self._lock if os.getpid() == self._pid else nullcontext():
             if self._closed:
                 return
             self._closed = True
             self.pool.close()
             del self.weights, self.program, self._buffers
 
-    def _check_usable(self) -> None:
-        if self._closed:
-            raise EngineError("the model is closed", hint="load it again")
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """For one step at a time of a model that can be used.
+
+        A lock that another thread held when the process was forked is never released in the child,
+        so the process is asked for before it is taken.
+        """
         if os.getpid() != self._pid:
             raise EngineError(
                 "the model was loaded before this process was forked",
                 hint="load it in the child process, or start it with multiprocessing's 'spawn'",
             )
+        with self._lock:
+            if self._closed:
+                raise EngineError("the model is closed", hint="load it again")
+            yield
 
     def _fill(self, spans: Seq[Span], program: Program) -> NDArray[np.float32]:
         """Write a step's rows, query blocks and arguments; returns the logits to be."""

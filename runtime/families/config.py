@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 # What no model has more of; larger numbers are mistakes, or meant to exhaust memory.
 MAX_LAYERS, MAX_DIM, MAX_VOCAB, MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30
+MIN_HEAD_DIM = 16  # which the kernels take
 DEFAULT_THETA = 10000.0  # GGUF's and transformers' base where none is given
 
 

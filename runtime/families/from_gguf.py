@@ -16,6 +16,7 @@ from halfbyte.families.config import (
     MAX_DIM,
     MAX_LAYERS,
     MAX_VOCAB,
+    MIN_HEAD_DIM,
     ModelConfig,
     RopeConfig,
 )
@@ -106,9 +107,9 @@ def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
             m.path, f"{a}.attention.head_count", expected=f"a divisor of {dim}", got=n_heads
         )
     head_dim = dim // n_heads if given is None else given
-    if head_dim < 16 or head_dim % 2:
+    if head_dim < MIN_HEAD_DIM or head_dim % 2:
         raise UnsupportedModelError(
-            m.path, "head dimension", expected="an even number from 16", got=head_dim
+            m.path, "head dimension", expected=f"an even number from {MIN_HEAD_DIM}", got=head_dim
         )
     for key in (f"{a}.attention.value_length", f"{a}.rope.dimension_count"):
         other = m.get_int(key, head_dim)

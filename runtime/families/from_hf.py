@@ -10,6 +10,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import (
     DEFAULT_THETA,
@@ -18,11 +20,13 @@ from halfbyte.families.config import (
     MAX_DIM,
     MAX_LAYERS,
     MAX_VOCAB,
+    MIN_HEAD_DIM,
     ModelConfig,
     RopeConfig,
 )
 from halfbyte.families.registry import BY_MODEL_TYPE
 
+_LEAST, _LARGEST = (float(x) for x in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 # Hyperparameter -> the largest number of it; of the others MAX_DIM.
 _MOST = {
     "n_layers": MAX_LAYERS, "vocab_size": MAX_VOCAB, "n_ctx_train": MAX_CTX,
@@ -50,8 +54,8 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
     if config.get(KEYS["head_dim"].hf) is None and dim % n_heads:
         raise reader.bad(KEYS["dim"].hf, f"a multiple of {n_heads} heads", dim)
     head_dim = reader.count("head_dim", dim // n_heads)
-    if head_dim % 2:
-        raise reader.bad(KEYS["head_dim"].hf, "an even number", head_dim)
+    if head_dim % 2 or head_dim < MIN_HEAD_DIM:
+        raise reader.bad(KEYS["head_dim"].hf, f"an even number from {MIN_HEAD_DIM}", head_dim)
     has_window = family.has_window and config.get(KEYS["sliding_window"].hf) is not None
     return ModelConfig(
         architecture=family.architecture,
@@ -134,7 +138,8 @@ class _Reader:
     def positive(self, config: dict[str, Any], key: str, default: float) -> float:
         value = config.get(key, default)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value <= 0:
+        # As a file holds it: a 32-bit float.
+        if not is_number or not _LEAST <= value <= _LARGEST:
             raise self.bad(key, "a finite number above 0", value)
         return float(value)
 

@@ -252,6 +252,21 @@ def test_use_after_a_fork_is_an_error(model: halfbyte.Model) -> None:
     assert model.complete("ab", max_tokens=2).tokens
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_use_after_a_fork_in_the_middle_of_a_step_is_an_error(model: halfbyte.Model) -> None:
+    """The child inherits a lock that nobody will release."""
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(model, queue))
+    with model.engine._lock:
+        child.start()
+    answer = queue.get(timeout=60)
+    child.join(60)
+    assert "forked" in answer
+    assert child.exitcode == 0
+
+
 def test_progress_of_a_long_prompt(model: halfbyte.Model) -> None:
     seen: list[tuple[str, int, int]] = []
     model.complete([3] * 300, max_tokens=1, progress=lambda *step: seen.append(step))
