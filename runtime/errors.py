@@ -20,12 +20,18 @@ from __future__ import annotations
 
 from os import PathLike, fspath
 
+from halfbyte.printable import bounded, printable
+
+# Most characters of an error's parts, which may come from a file: `where` holds a path.
+_MAX_WHERE, _MAX_FACT, _MAX_MESSAGE = 600, 300, 1_300
+
 
 class HalfbyteError(Exception):
     """Base of all errors; `hint` is what the user can do, or an empty string."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(f"{message}; {hint}" if hint else message)
+        text = bounded(message, _MAX_MESSAGE)
+        super().__init__(printable(f"{text}; {bounded(hint, _MAX_WHERE)}" if hint else text))
         self.hint = hint
 
 
@@ -35,7 +41,8 @@ class _FactError(HalfbyteError):
     def __init__(
         self, where: str, *, expected: str = "", got: object = None, hint: str = ""
     ) -> None:
-        facts = [f"expected {expected}"] if expected else []
+        where = bounded(where, _MAX_WHERE)
+        facts = [f"expected {bounded(expected, _MAX_FACT)}"] if expected else []
         if got is not None:
             facts.append(f"got {_short(got)}")
         super().__init__(f"{where}: {', '.join(facts)}" if facts else where, hint=hint)
@@ -57,7 +64,7 @@ class ModelFileError(_FactError):
     ) -> None:
         self.path = fspath(path)
         self.field = field
-        where = f"{self.path}: {field}" if field else self.path
+        where = f"{self.path}: {bounded(field, _MAX_FACT)}" if field else self.path
         super().__init__(where, expected=expected, got=got, hint=hint)
 
 
@@ -116,6 +123,5 @@ class EngineError(HalfbyteError):
     """The engine cannot run: the model is closed, the process was forked, memory ran out."""
 
 
-def _short(value: object, limit: int = 2000) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+def _short(value: object) -> str:
+    return bounded(value if isinstance(value, str) else repr(value), _MAX_FACT)

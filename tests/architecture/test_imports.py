@@ -2,7 +2,8 @@
 
 A room is a folder, or a module at the top of `runtime/` or `kernels/`; names are importable ones
 less `halfbyte.` (`converting` lies in `convert/`). A room may import itself, its row, and, outside
-kernels, `errors` and `progress`; the more particular row counts (`prompt.template`, `prompt`).
+kernels, `errors`, `printable` and `progress`; the more particular row counts (`prompt.template`,
+`prompt`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ KERNELS = {
 # Room -> the rooms and the packages that it may import.
 ROOMS = {
     # the ground
-    "errors": ("", ""),
+    "printable": ("", ""),
+    "errors": ("printable", ""),
     "progress": ("", ""),
     "settings": ("", "platformdirs"),
     "json_folder": ("", ""),
@@ -86,7 +88,7 @@ LLVMLITE = {
     "kernels/vectors/tiles.py",
     "kernels/vectors/transpose.py",
 }
-GROUND = {"errors", "progress"}
+GROUND = {"errors", "printable", "progress"}
 
 
 def _short(name: str) -> str:
