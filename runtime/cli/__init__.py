@@ -2,25 +2,26 @@
 
 One file per command, each with `add(parser)`, which declares its options, and a handler `run`
 that imports what it needs; only the file of the command that is given is imported, so that an
-answer comes at once. Where options exclude each other, a `check` of the arguments ends the command
-as argparse ends it. stdout carries what was asked for (the model's text, a table, JSON) and nothing
+answer comes at once. What options mean together is looked at by the parser's `checks`, before
+anything is loaded. stdout carries what was asked for (the model's text, a table, JSON) and nothing
 else; stderr the progress, the log and the statistics.
 
-Exit codes: 0; 1 with `error: ...` on stderr; 2 for a wrong command line; 130 when interrupted.
-A reader that closes the pipe ends the command quietly. Tracebacks are shown only with --debug.
+Exit codes: 0; 1 with `error: ...` on stderr, also where stdout cannot be written; 2 for a wrong
+command line; 130 when interrupted. With --json an error is an object on stdout too. A reader that
+closes the pipe ends the command quietly; a stderr that is closed or full changes nothing.
+Tracebacks are shown only with --debug.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from halfbyte import __version__
-from halfbyte.cli import progress
+from halfbyte.cli import progress, streams
+from halfbyte.cli.parser import Parser, did_you_mean
 from halfbyte.errors import HalfbyteError
 
 _COMMANDS = {
@@ -28,7 +29,7 @@ _COMMANDS = {
     "infill": "write what belongs between two texts",
     "chat": "talk with a model",
     "convert": "make a .gguf file from a Hugging Face folder or another .gguf file",
-    "pull": "fetch a model into the cache",
+    "pull": "fetch models into the cache",
     "inspect": "show what is in a .gguf file",
     "verify": "check a .gguf file against what it records",
     "compare": "measure how far two versions of a model differ",
@@ -40,48 +41,61 @@ _COMMANDS = {
 }
 
 
+_HELP = ("-h", "--help", "help")
+_VERSION = ("-V", "--version")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
     Args:
         argv: the arguments without the program's name; None takes those of the process.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    args = None
     try:
-        args = _parser(argv).parse_args(argv)
-        if "check" in args:
-            args.check(args)
-    except SystemExit as stop:
-        # argparse has said why on stderr, or shown the help.
-        return stop.code if isinstance(stop.code, int) else 2
-    if "run" not in args:
-        _parser(argv).print_help(sys.stderr)
-        return 2
-    for stream in (sys.stdout, sys.stderr):
-        # Model text is UTF-8 whatever the locale; newlines go out as the model wrote them.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="replace", newline="")
-    with progress.logging_to_stderr(verbose=args.verbose or args.debug):
-        return _run(args)
-
-
-def _run(args: argparse.Namespace) -> int:
-    try:
-        args.run(args)
-        sys.stdout.flush()
+        streams.prepare()
+        args = _parse(sys.argv[1:] if argv is None else argv)
+        with streams.quiet(args.quiet), progress.logging_to_stderr(_log_level(args)):
+            args.run(args)
+            sys.stdout.flush()
+    except SystemExit as stop:  # help was shown, or the usage
+        return _flushed(stop.code if isinstance(stop.code, int) else 2)
     except BrokenPipeError:
-        _discard_stdout()
+        streams.discard(sys.stdout)
     except KeyboardInterrupt:
-        progress.BAR.clear()
-        print("interrupted", file=sys.stderr)
+        streams.say("interrupted")
         return 130
     except Exception as error:
-        progress.BAR.clear()
-        if args.debug:
+        if args is not None and args.debug:
             raise
-        print(f"error: {_describe(error)}", file=sys.stderr)
-        return 1
+        return _failed(error, is_json=getattr(args, "json", False))
     return 0
+
+
+def _flushed(code: int) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        streams.discard(sys.stdout)
+    except OSError as error:
+        return _failed(error, is_json=False)
+    return code
+
+
+def _failed(error: Exception, *, is_json: bool) -> int:
+    """Say what is wrong; the exit code."""
+    if isinstance(error, OSError) and streams.is_of_stdout(error):
+        streams.discard(sys.stdout)
+        streams.say(f"error: stdout: {error.strerror or error}")
+        return 1
+    text = _describe(error)
+    streams.say(f"error: {text}")
+    if is_json:
+        from halfbyte.cli import report
+
+        report.print_json({"error": report.error_fields(error, text)})
+        return _flushed(1)
+    return 1
 
 
 def _describe(error: Exception) -> str:
@@ -93,37 +107,60 @@ def _describe(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {error}; --debug shows where"
 
 
-def _discard_stdout() -> None:
-    """Keep the interpreter from failing once more when it flushes stdout at its end."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):  # stdout is no real file, as in a test
-        return
+def _log_level(args: argparse.Namespace) -> int:
+    if args.verbose or args.debug:
+        return progress.INFO
+    return progress.ERROR if args.quiet else progress.WARNING
 
 
-def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of the whole command line, with the options of the commands in `argv`."""
-    parser = argparse.ArgumentParser(
-        prog="halfbyte",
-        description="Run Code Llama and its relatives, quantized to 4 or 8 bits, on this CPU.",
-        epilog="`halfbyte COMMAND --help` shows the options of a command.",
-        allow_abbrev=False,
-    )
-    version = f"halfbyte {__version__}"
-    parser.add_argument(
-        "--version", action="version", version=version, help="show the version and exit"
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments of the command that is given.
+
+    Raises:
+        SystemExit: as Parser.parse.
+    """
+    name, rest = (argv[0], argv[1:]) if argv else ("help", ())
+    if name in _VERSION:
+        print(f"halfbyte {__version__}")
+        raise SystemExit(0)
+    if name in _HELP and rest and not rest[0].startswith("-"):
+        name, rest = rest[0], ("--help",)
+    if name in _COMMANDS:
+        return _command(name).parse(rest)
+    top = _top()
+    if name in _HELP:
+        top.print_help(sys.stdout)
+        raise SystemExit(0)
+    known = [*_COMMANDS, *_HELP, *_VERSION]
+    what = "option" if name.startswith("-") else "command"
+    top.error(f"no {what} {name}{did_you_mean(name, known)}; `halfbyte help` lists all")
+
+
+def _top() -> Parser:
+    """What shows the help on all commands."""
+    description = "Run Code Llama and its relatives, quantized to 4 or 8 bits, on this CPU."
+    top = Parser("halfbyte", description)
+    top.epilog = "`halfbyte COMMAND --help` shows the options of a command."
+    top.add_argument("-V", "--version", action="store_true", help="show the version and exit")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Listed)
     for name, what in _COMMANDS.items():
-        command = commands.add_parser(name, help=what, allow_abbrev=False)
-        if name not in argv:
-            continue
-        module = import_module(f"halfbyte.cli.{name}")
-        command.set_defaults(run=module.run)
-        module.add(command)
-        group = command.add_argument_group("messages")
-        group.add_argument("-v", "--verbose", action="store_true", help="log what is done")
-        group.add_argument("--debug", action="store_true", help="the same, and show tracebacks")
+        commands.add_parser(name, help=what)
+    return top
+
+
+class _Listed(argparse.ArgumentParser):
+    """A command in the list of commands."""
+
+
+def _command(name: str) -> Parser:
+    """The parser of one command."""
+    what = _COMMANDS[name]
+    parser = Parser(f"halfbyte {name}", f"{what[0].upper()}{what[1:]}.")
+    module = import_module(f"halfbyte.cli.{name}")
+    parser.set_defaults(run=module.run)
+    module.add(parser)
+    group = parser.add_argument_group("messages")
+    group.add_argument("-q", "--quiet", action="store_true", help="only the answer, and errors")
+    group.add_argument("-v", "--verbose", action="store_true", help="log what is done")
+    group.add_argument("--debug", action="store_true", help="the same, and show tracebacks")
     return parser

@@ -14,19 +14,24 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from halfbyte import __version__, system
-from halfbyte.cli import options, report
+from halfbyte.cli import options, report, streams
+from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
+from halfbyte.errors import RequestError
+from halfbyte.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from halfbyte.engine.profile import Phase
     from halfbyte.model import Model
+
+
+_IN_CACHE_FROM = 1.1  # times the memory's bandwidth: beyond what measuring it can be off
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,9 @@ class Result:
     bandwidth_share: float | None = None
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
-    options.add_model(parser)
+    options.add_looked_at(parser, default=DEFAULT_MODEL)
     parser.add_argument(
         "-p", "--n-prompt", type=options.natural, default=512, metavar="N",
         help="tokens to process, 0: skip (default: %(default)s)",
@@ -70,10 +75,19 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print a line per test."""
     with options.load_model(args) as model:
+        _check_lengths(model, args)
         if args.ops:
             _run_ops(model, args)
         else:
             _run_tests(model, args)
+
+
+def _check_lengths(model: Model, args: argparse.Namespace) -> None:
+    """An error for what would not fit the context, instead of an hour of computing."""
+    for flag, n in (("--n-prompt", args.n_prompt), ("--n-gen", args.n_gen)):
+        if n > model.n_ctx:
+            expected = f"at most the context, {model.n_ctx} tokens"
+            raise RequestError(flag, expected=expected, got=n, hint="-c sets another context")
 
 
 def _run_tests(model: Model, args: argparse.Namespace) -> None:
@@ -82,10 +96,9 @@ def _run_tests(model: Model, args: argparse.Namespace) -> None:
     BAR.clear()
     if not args.json:
         _print_table(results)
-        print(
+        streams.note(
             f"{model.path} | {model.n_threads} threads | {system.describe_isa()} | "
             f"loaded in {model.load_s:.1f} s | this machine reads {bandwidth / 1e9:.1f} GB/s",
-            file=sys.stderr,
         )
         return
     report.print_json({
@@ -108,11 +121,19 @@ def _run_ops(model: Model, args: argparse.Namespace) -> None:
     bandwidth, peak = measured.read_bandwidth, measured.int8_peak
     _print_phase("decode", measured.decode, "GB/s", "gb_s", bandwidth / 1e9)
     _print_phase("prefill", measured.prefill, "GMAC/s", "gmac_s", peak / 1e9)
-    print(
+    streams.note(
         f"{model.path} | {model.n_threads} threads | {where['isa']} | "
-        f"limits: {bandwidth / 1e9:.1f} GB/s, {peak / 1e9:.0f} GMAC/s",
-        file=sys.stderr,
+        f"limits: {bandwidth / 1e9:.1f} GB/s of memory, {peak / 1e9:.0f} GMAC/s; "
+        "cached: read from the CPU's caches, to which the memory is no limit",
     )
+
+
+def _share(rate: float, limit: float) -> str:
+    """The part of a limit that a rate reaches.
+
+    Bytes that stay in the CPU's caches from step to step come faster than the memory's limit.
+    """
+    return f"{rate / limit:.0%}" if rate <= _IN_CACHE_FROM * limit else "cached"
 
 
 def _print_phase(title: str, phase: Phase, unit: str, rate_name: str, limit: float) -> None:
@@ -126,7 +147,7 @@ def _print_phase(title: str, phase: Phase, unit: str, rate_name: str, limit: flo
             row += f"{rate:9.1f}"
             # Attention computes with floats, which the int8 limit is not about.
             if unit == "GB/s" or not op.name.startswith("attention"):
-                row += f"{rate / limit:10.0%}"
+                row += f"{_share(rate, limit):>10}"
         print(row)
     share = phase.rest_s / phase.seconds
     print(f"  {'gaps between the stages':64}{1e3 * phase.rest_s:10.3f}{share:9.0%}")
@@ -165,5 +186,5 @@ def _print_table(results: list[Result]) -> None:
     for r in results:
         row = f"{r.test:8}{r.tok_s:10.1f}{min(r.runs):10.1f}{max(r.runs):10.1f}"
         if r.gb_s is not None and r.bandwidth_share is not None:
-            row += f"{r.gb_s:8.1f}{100 * r.bandwidth_share:12.0f} %"
+            row += f"{r.gb_s:8.1f}{_share(r.bandwidth_share, 1.0):>14}"
         print(row)

@@ -8,16 +8,19 @@ from functools import partial
 
 from halfbyte.cli import options, output
 from halfbyte.cli.chat_session import Session, message
+from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
     parser.description = "Talk at a terminal; from elsewhere, stdin is one message to answer."
     options.add_model(parser)
     options.add_prompt(parser, required=False, what="answer this one message")
-    parser.add_argument("--system", metavar="TEXT", help="a system message to begin with")
+    parser.add_argument(
+        "--system", type=options.text_of, metavar="TEXT", help="a system message to begin with"
+    )
     parser.add_argument(
         "--format", choices=("auto", "llama-2", "codellama-70b", "template"), default="auto",
         help="how messages are laid out (default: as the model's file asks)",
@@ -25,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_sampling(parser)
     options.add_engine(parser)
     options.add_json(parser)
-    parser.set_defaults(check=partial(_check, parser))
+    parser.checks.append(partial(_check, parser))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -49,7 +52,7 @@ def _is_talk(args: argparse.Namespace) -> bool:
     return args.prompt is None and sys.stdin.isatty()
 
 
-def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+def _check(parser: Parser, args: argparse.Namespace) -> None:
     """Let argparse complain where options do not go together."""
     if args.json and _is_talk(args):
         parser.error("--json is for one message: give it with -p or on stdin")

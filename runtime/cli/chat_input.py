@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from halfbyte.cli import streams
 from halfbyte.errors import RequestError
 
 FENCE = '"""'
@@ -67,8 +68,7 @@ def _read(read_line: ReadLine) -> Typed:
 
 
 def _read_plain(prompt: str) -> str:
-    sys.stderr.write(prompt)
-    sys.stderr.flush()
+    streams.draw(prompt)
     line = sys.stdin.readline()
     if not line:
         raise EOFError

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from halfbyte.cli import chat_input, output
+from halfbyte.cli import chat_input, output, streams
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import ContextLengthError, RequestError, TemplateError, TokenizerError
 
@@ -88,7 +87,7 @@ class Session:
             HalfbyteError: this model cannot chat, or not in this way.
         """
         self._check()
-        _note(_GREETING)
+        streams.note(_GREETING)
         read_line = chat_input.line_reader()
         n_interrupts = 0
         while n_interrupts < 2:
@@ -98,13 +97,13 @@ class Session:
                 if not self.take(typed):
                     return
             except EOFError:
-                _note("")
+                streams.say("")
                 return
             except KeyboardInterrupt:
                 n_interrupts += 1
-                _note("\n(Ctrl-C again or Ctrl-D leaves)" if n_interrupts < 2 else "")
+                streams.say("\n(Ctrl-C again or Ctrl-D leaves)" if n_interrupts < 2 else "")
             except RequestError as error:
-                _note(f"error: {error}")
+                streams.say(f"error: {error}")
 
     def take(self, typed: chat_input.Typed) -> bool:
         """Do what was typed; false where that is to leave."""
@@ -124,11 +123,11 @@ class Session:
     def _obey(self, command: str) -> bool:
         if command == "/reset":
             del self.messages[self._n_first :]
-            _note("(a new conversation)")
+            streams.say("(a new conversation)")
         elif command == "/help":
-            _note(_HELP)
+            streams.say(_HELP)
         elif command != "/exit":
-            _note(f"no command {command}; /help lists them, and how to send such a line")
+            streams.say(f"no command {command}; /help lists them, and how to send such a line")
         return command != "/exit"
 
     def _answer(self, text: str) -> None:
@@ -141,14 +140,14 @@ class Session:
         except KeyboardInterrupt:
             BAR.clear()
             output.write(["\n"])
-            _note("(stopped)" if pieces else "(stopped; the message was dropped)")
+            streams.say("(stopped)" if pieces else "(stopped; the message was dropped)")
         except ContextLengthError as error:
-            _note(
+            streams.say(
                 f"error: the conversation has become too long: {error.n_tokens} tokens, and the "
                 f"context holds {error.n_ctx}; your message was dropped, /reset begins anew"
             )
         except (RequestError, TemplateError, TokenizerError) as error:
-            _note(f"error: {error}\n(your message was dropped; /reset begins anew)")
+            streams.say(f"error: {error}\n(your message was dropped; /reset begins anew)")
         if done is not None or pieces:
             self.messages = [*asked, message("assistant", "".join(pieces))]
         if done is not None:
@@ -163,11 +162,11 @@ class Session:
     def _comment(self, done: Completion) -> None:
         """Say what the answer itself does not."""
         if done.finish_reason == "length":
-            _note(f"(cut after {len(done.tokens)} tokens; -n sets how many)")
+            streams.say(f"(cut after {len(done.tokens)} tokens; -n sets how many)")
         elif done.finish_reason == "context":
-            _note("(cut: the context is full; /reset begins anew)")
+            streams.say("(cut: the context is full; /reset begins anew)")
         elif not done.text:
-            _note("(no answer)")
+            streams.say("(no answer)")
         if self._shows_stats:
             output.print_stats(self._model, done)
 
@@ -183,7 +182,3 @@ def _kept(stream: Iterable[str], pieces: list[str], ctrl_c: CtrlC) -> Iterator[s
         pieces.append(piece)
         yield piece
         ctrl_c.check()
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr)

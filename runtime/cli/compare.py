@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli import options, report, texts
+from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 
@@ -32,7 +33,7 @@ _N_WORST = 8
 _N_CONTEXT = 12  # tokens shown before a position
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
     parser.add_argument("a", metavar="A", help="the reference: a .gguf file or a folder")
     parser.add_argument("b", metavar="B", help="the other: a .gguf file or a folder")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 
 from halfbyte.cli import options, output
+from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
     options.add_model(parser)
     options.add_prompt(parser)

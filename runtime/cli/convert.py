@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from halfbyte.cli import streams
+from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from halfbyte.converting.plan import Plan
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
     parser.add_argument("src", metavar="SRC", help="the folder, a .gguf file, or a hub's org/name")
     parser.add_argument(
@@ -44,7 +46,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_calibration(parser: argparse.ArgumentParser) -> None:
+def _add_calibration(parser: Parser) -> None:
     group = parser.add_argument_group("calibration")
     group.add_argument(
         "--calibrate", metavar="TEXT", nargs="?", const=True, default=False,
@@ -77,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
         force=args.force, progress=BAR,
     )  # fmt: skip
     BAR.clear()
-    print(_summary(report), file=sys.stderr)
+    streams.note(_summary(report))
     if args.report is not None:
         from halfbyte.converting.report.page import write_report
 

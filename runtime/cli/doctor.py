@@ -8,82 +8,105 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from halfbyte import settings, system
 from halfbyte.cli import report
+from halfbyte.cli.parser import Parser
 from halfbyte.errors import HalfbyteError
+from halfbyte.printable import printable
+
+Data = dict[str, object]
+_PACKAGES = ("halfbyte", "numpy", "numba", "llvmlite")
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
-    parser.add_argument("--json", action="store_true", help="print one object")
+    parser.add_argument("--json", action="store_true", help="print one object, units in its keys")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print one finding a line; raises the first error after all were printed."""
-    findings: dict[str, str] = {}
-    errors: list[HalfbyteError] = []
-    probes: dict[str, Callable[[], str]] = {
-        "halfbyte": partial(metadata.version, "halfbyte"),
-        "python": lambda: f"{platform.python_version()} ({sys.executable})",
-        "platform": platform.platform,
-        "numpy": partial(metadata.version, "numpy"),
-        "numba": partial(metadata.version, "numba"),
-        "llvmlite": partial(metadata.version, "llvmlite"),
-        "cpu": _cpu,
-        "isa": system.describe_isa,
-        "threads": _threads,
-        "cache": _cache,
-        "kernels": lambda: str(system.kernel_cache()),
-        "read bandwidth": _bandwidth,
-    }
-    for name, probe in probes.items():
+    """Print one finding a line, or all as data; raises the first error after that."""
+    found: Data = {}
+    errors: dict[str, HalfbyteError] = {}
+    for name, (probe, layout) in _PROBES.items():
         try:
-            findings[name] = probe()
+            data = probe()
+            found |= data
+            line = layout.format(**data)
         except HalfbyteError as error:
-            errors.append(error)
-            findings[name] = f"error: {error}"
+            errors[name] = error
+            line = f"error: {error}"
         if not args.json:
-            print(f"{name + ':':16}{findings[name]}", flush=True)
+            print(printable(f"{name + ':':16}{line}"), flush=True)
     if args.json:
-        report.print_json(findings)
-    if errors:
-        raise errors[0]
+        report.print_json(found | {"errors": {name: str(e) for name, e in errors.items()}})
+        args.json = False  # the errors are told
+    for error in errors.values():
+        raise error
 
 
-def _cpu() -> str:
-    n_logical = os.cpu_count() or 1
+def _python() -> Data:
+    return {"python_version": platform.python_version(), "python_executable": sys.executable}
+
+
+def _cpu() -> Data:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not Linux
         lines = []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = named[0] if named else platform.processor() or platform.machine()
-    return f"{name}, {n_logical} logical processors"
+    return {"cpu": name, "n_logical_processors": os.cpu_count() or 1}
 
 
-def _threads() -> str:
+def _isa() -> Data:
+    name, _, cpu = system.describe_isa().partition(" ")
+    return {"isa": name, "target_cpu": cpu.strip("()")}
+
+
+def _threads() -> Data:
     threads = system.default_threads()
-    return f"{threads.count} ({threads.reason})"
+    return {"n_threads": threads.count, "threads_reason": threads.reason}
 
 
-def _cache() -> str:
+def _cache() -> Data:
     """The cache folder and whether it can be written; it is not made for that."""
     folder = settings.cache_dir()
     parent = folder
     while not parent.exists():
         parent = parent.parent
+    state = "writable" if parent == folder else "will be made"
     try:
         with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
-        return f"{folder} (NOT writable: {error.strerror or error})"
-    return f"{folder} (writable)" if parent == folder else f"{folder} (will be made)"
+        state = f"NOT writable: {error.strerror or error}"
+    return {"cache_dir": str(folder), "cache_state": state}
 
 
-def _bandwidth() -> str:
+def _bandwidth() -> Data:
     n_threads = system.default_threads().count
-    return f"{system.read_bandwidth(n_threads) / 1e9:.1f} GB/s with {n_threads} threads"
+    gb_s = system.read_bandwidth(n_threads) / 1e9
+    return {"read_bandwidth_gb_s": gb_s, "read_bandwidth_n_threads": n_threads}
+
+
+def _version(package: str) -> tuple[Callable[[], Data], str]:
+    key = f"{package}_version"
+    return lambda: {key: metadata.version(package)}, f"{{{key}}}"
+
+
+_PROBES: dict[str, tuple[Callable[[], Data], str]] = {
+    **{package: _version(package) for package in _PACKAGES},
+    "python": (_python, "{python_version} ({python_executable})"),
+    "platform": (lambda: {"platform": platform.platform()}, "{platform}"),
+    "cpu": (_cpu, "{cpu}, {n_logical_processors} logical processors"),
+    "isa": (_isa, "{isa} ({target_cpu})"),
+    "threads": (_threads, "{n_threads} ({threads_reason})"),
+    "cache": (_cache, "{cache_dir} ({cache_state})"),
+    "kernels": (lambda: {"kernels_dir": str(system.kernel_cache())}, "{kernels_dir}"),
+    "read bandwidth": (
+        _bandwidth, "{read_bandwidth_gb_s:.1f} GB/s with {read_bandwidth_n_threads} threads",
+    ),
+}  # fmt: skip

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from halfbyte.cli import options, output
+from halfbyte.cli import options, output, streams
+from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 from halfbyte.models import DEFAULT_INFILL_MODEL
@@ -22,7 +22,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _BOM = "\ufeff"
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
     options.add_model(parser, default=DEFAULT_INFILL_MODEL)
     _add_source(parser)
@@ -35,7 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--full", action="store_true", help="print the text around it too, with its place filled"
     )
     options.add_json(parser)
-    parser.set_defaults(check=partial(_check, parser))
+    parser.checks.append(partial(_check, parser))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -86,9 +86,10 @@ def split_at(text: str, line: int, column: int, name: str) -> tuple[str, str]:
     return text[:at], text[at:]
 
 
-def _add_source(parser: argparse.ArgumentParser) -> None:
+def _add_source(parser: Parser) -> None:
     group = parser.add_argument_group("the text, in one of three ways; a FILE of - is stdin")
-    options.add_prompt(group, required=False, what="a text with <FILL_ME> in the place to fill")
+    what = "a text with <FILL_ME> in the place to fill"
+    options.add_prompt(parser, group, required=False, what=what)
     group.add_argument("--prefix-file", metavar="FILE", help="the text before the place; or none")
     group.add_argument("--suffix-file", metavar="FILE", help="the text after it; or none")
     group.add_argument("--file", metavar="FILE", help="a text with the place that --at gives")
@@ -98,7 +99,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_repository(parser: argparse.ArgumentParser) -> None:
+def _add_repository(parser: Parser) -> None:
     group = parser.add_argument_group("other files that the model is shown")
     group.add_argument(
         "--repo-file", action="append", default=[], metavar="FILE",
@@ -107,14 +108,19 @@ def _add_repository(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--repo-name", default="", metavar="NAME", help="the project's name")
 
 
-def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+def _check(parser: Parser, args: argparse.Namespace) -> None:
     """Let argparse complain where options do not go together."""
     around = (args.prefix_file, args.suffix_file)
+    if args.prompt is None and args.file is None and around == (None, None):
+        options.take_stdin(args)
     ways = (args.prompt is not None, any(f is not None for f in around), args.file is not None)
     if (args.file is None) != (args.at is None):
         parser.error("--file and --at go together")
     if sum(ways) != 1:
-        parser.error("give either -p, or --prefix-file and --suffix-file, or --file and --at")
+        parser.error(
+            "give either a TEXT (as an argument, with -p or on stdin), or --prefix-file and "
+            "--suffix-file, or --file and --at"
+        )
     if around == ("-", "-"):
         parser.error("--prefix-file and --suffix-file cannot both be stdin")
     if len(set(args.repo_file)) < len(args.repo_file):
@@ -150,7 +156,7 @@ def _read(name: str, flag: str, *, may_be_stdin: bool = True) -> str:
     """A file's text as it stands there: ends of lines and a byte order mark are kept."""
     try:
         is_stdin = may_be_stdin and name == "-"
-        data = sys.stdin.buffer.read() if is_stdin else Path(name).read_bytes()
+        data = streams.read_stdin(flag) if is_stdin else Path(name).read_bytes()
     except OSError as error:
         raise RequestError(
             flag, expected="a file that can be read", got=f"{name}: {error.strerror}"
@@ -168,9 +174,11 @@ def _between(prefix: str, middle: Iterable[str], suffix: str) -> Iterator[str]:
 
 def _position(text: str) -> tuple[int, int]:
     line, colon, column = text.partition(":")
-    if not colon:
-        raise argparse.ArgumentTypeError(f"expected LINE:COL, such as 12:5, got {text!r}")
-    return options.positive(line), options.positive(column)
+    try:
+        return options.positive(line), options.positive(column if colon else "")
+    except argparse.ArgumentTypeError as error:
+        expected = "LINE:COL, both from 1, such as 12:5"
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}") from error
 
 
 def _count(n: int, what: str) -> str:

@@ -8,6 +8,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli import options, report
+from halfbyte.cli.parser import Parser
+from halfbyte.printable import printable
 
 if TYPE_CHECKING:
     from halfbyte.gguf.file import GGUFFile
@@ -16,9 +18,9 @@ _ARRAY_ITEMS = 6
 _TEXT_LENGTH = 100
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
-    parser.add_argument("file", metavar="FILE", help="a .gguf file or a model in the cache")
+    options.add_looked_at(parser)
     parser.add_argument(
         "-c", "--ctx", type=options.positive, metavar="N",
         help="context whose memory is shown (default: the one it was trained for)",
@@ -32,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     from halfbyte.gguf.file import GGUFFile
     from halfbyte.models import catalogue
 
-    path = catalogue.resolve(args.file, pull=False)
+    path = catalogue.resolve(args.model, pull=False)
     with GGUFFile.open(path, strict_types=False) as file:
         need, why_not = _memory(file, args.ctx, args.kv_type)
         if args.json:
@@ -65,16 +67,16 @@ def _totals(file: GGUFFile) -> tuple[int, int, float]:
 
 
 def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> None:
-    print(f"{file.path}: GGUF version {file.version}, {report.size(file.nbytes)}\n")
+    print(f"{printable(file.path)}: GGUF version {file.version}, {report.size(file.nbytes)}\n")
     print("metadata")
     for key in file.metadata.keys():
-        print(f"  {key} = {_short(file.metadata.raw(key).value)}")
+        print(f"  {printable(key)} = {_short(file.metadata.raw(key).value)}")
     print("\ntensors")
     width = max((len(name) for name in file.tensors), default=0)
     for tensor in file.tensors.values():
         shape = " x ".join(map(str, tensor.shape))
         print(
-            f"  {_clean(tensor.name):{width}}  {tensor.type_name:6}{shape:>16}"
+            f"  {printable(tensor.name):{width}}  {tensor.type_name:6}{shape:>16}"
             f"{report.size(tensor.nbytes):>12}"
         )
     counts = Counter(tensor.type_name for tensor in file.tensors.values())
@@ -158,8 +160,3 @@ def _plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)  # JSON has no word for it
     return value
-
-
-def _clean(name: str) -> str:
-    """A tensor's name without anything that could steer a terminal."""
-    return name if name.isprintable() else repr(name)

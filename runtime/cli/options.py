@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from halfbyte.cli import streams
+from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 from halfbyte.generation.params import SamplingParams
@@ -16,6 +19,9 @@ from halfbyte.models import DEFAULT_MODEL
 if TYPE_CHECKING:
     from halfbyte.model import Model
 
+KV_TYPES = ("f16", "f32")
+UNTIL_END = 2**31 - 1  # tokens: more than any context holds
+_MODEL = "a .gguf file, a model folder, a name of the catalogue or org/name"
 # Flag, parameter, type, what the help says. The defaults are those of SamplingParams.
 _SAMPLING = (
     ("--temp", "temperature", float, "0 takes the most likely token"),
@@ -29,12 +35,28 @@ _SAMPLING = (
 )
 
 
-def add_model(parser: argparse.ArgumentParser, *, default: str = DEFAULT_MODEL) -> None:
+def add_model(parser: Parser, *, default: str = DEFAULT_MODEL) -> None:
     """-m: which model."""
     parser.add_argument(
-        "-m", "--model", default=default,
-        help="a .gguf file, a name of the catalogue or org/name (default: %(default)s)",
+        "-m", "--model", default=default, metavar="MODEL",
+        help=f"{_MODEL} (default: %(default)s)",
     )  # fmt: skip
+
+
+def add_looked_at(parser: Parser, *, default: str | None = None) -> None:
+    """The model that a command looks at: its one bare argument, or -m."""
+    what = f"{_MODEL} (default: {default})" if default else _MODEL
+    parser.add_argument("model", metavar="MODEL", nargs="?", help=what)
+    parser.add_argument("-m", "--model", dest="m", metavar="MODEL", help="the same")
+
+    def check(args: argparse.Namespace) -> None:
+        if args.model is not None and args.m is not None:
+            parser.error(f"two models: {args.model} and -m {args.m}")
+        args.model = args.model or args.m or default
+        if args.model is None:
+            parser.error("no MODEL is given")
+
+    parser.checks.append(check)
 
 
 def load_model(args: argparse.Namespace) -> Model:
@@ -46,7 +68,7 @@ def load_model(args: argparse.Namespace) -> Model:
     )
 
 
-def add_engine(parser: argparse.ArgumentParser) -> None:
+def add_engine(parser: Parser) -> None:
     """-c, -t, --kv-type: how it is loaded."""
     group = parser.add_argument_group("engine")
     group.add_argument(
@@ -62,17 +84,21 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 def add_kv_type(parser: argparse._ActionsContainer) -> None:
     """--kv-type: how keys and values are stored."""
     parser.add_argument(
-        "--kv-type", default="f16", metavar="TYPE", help="type of the KV cache (default: f16)"
+        "--kv-type",
+        default="f16",
+        choices=KV_TYPES,
+        help="how keys and values are stored (default: f16)",
     )
 
 
-def add_sampling(parser: argparse.ArgumentParser) -> None:
-    """-n and how tokens are chosen."""
+def add_sampling(parser: Parser) -> None:
+    """-n and how tokens are chosen; checked before anything is loaded."""
     defaults = {field.name: field.default for field in fields(SamplingParams)}
     group = parser.add_argument_group("sampling")
     group.add_argument(
-        "-n", "--max-tokens", type=int, metavar="N",
-        help=f"most tokens to generate (default: {defaults['max_tokens']})",
+        "-n", "--max-tokens", type=_max_tokens, metavar="N",
+        help="most tokens to generate, -1: until the model ends or the context is full "
+        f"(default: {defaults['max_tokens']})",
     )  # fmt: skip
     for flag, name, kind, text in _SAMPLING:
         default = "random" if defaults[name] is None else f"{defaults[name]:g}"
@@ -80,11 +106,13 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
             flag, dest=name, type=kind, metavar="X", help=f"{text} (default: {default})"
         )
     group.add_argument(
-        "--stop", action="append", metavar="TEXT", help="stop before this text; may be repeated"
-    )
+        "--stop", action="append", type=_unescaped, metavar="TEXT",
+        help=r"stop before this text; \n, \r, \t and \\ are escapes; may be repeated",
+    )  # fmt: skip
+    parser.checks.append(partial(_check_sampling, parser))
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: Parser) -> None:
     """--json: the answer for programs."""
     parser.add_argument(
         "--json", action="store_true", help="print one object with text, tokens and statistics"
@@ -92,27 +120,43 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def sampling_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The sampling parameters that were given, by name; checked.
-
-    Raises:
-        RequestError: a value out of range.
-    """
+    """The sampling parameters that were given, by name."""
     names = [field.name for field in fields(SamplingParams)]
-    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
-    SamplingParams.from_kwargs(**given)
-    return given
+    return {name: value for name in names if (value := getattr(args, name, None)) is not None}
+
+
+def _check_sampling(parser: Parser, args: argparse.Namespace) -> None:
+    flags = {name: flag for flag, name, _, _ in _SAMPLING}
+    try:
+        SamplingParams.from_kwargs(**sampling_of(args))
+    except RequestError as error:
+        flag = flags.get(error.param, f"--{error.param}")
+        parser.error(f"argument {flag}: expected {error.expected}, got {error.got}")
 
 
 def add_prompt(
-    parser: argparse._ActionsContainer, *, required: bool = True, what: str = "the text"
+    parser: Parser,
+    group: argparse._ArgumentGroup | None = None,
+    *,
+    required: bool = True,
+    what: str = "the text",
 ) -> None:
-    """-p: the text."""
-    parser.add_argument(
-        "-p", "--prompt", required=required, metavar="TEXT", help=f"{what}; - reads stdin as UTF-8"
-    )
+    """The text: the command's one bare argument, -p or stdin."""
+    group = group or parser
+    group.add_argument("text", metavar="TEXT", nargs="?", help=f"{what}; - is stdin, as UTF-8")
+    group.add_argument("-p", "--prompt", metavar="TEXT", help="the same")
+
+    def check(args: argparse.Namespace) -> None:
+        if args.text is not None and args.prompt is not None:
+            parser.error("the text is given twice, with -p and without")
+        args.prompt = args.text if args.prompt is None else args.prompt
+        if args.prompt is None and required and not take_stdin(args):
+            parser.error(f"no TEXT is given: {what}; as an argument, with -p or on stdin")
+
+    parser.checks.append(check)
 
 
-def add_heal(parser: argparse.ArgumentParser) -> None:
+def add_heal(parser: Parser) -> None:
     """--no-heal: whether the text's end may be cut into other tokens."""
     parser.add_argument(
         "--no-heal", dest="heal", action="store_false",
@@ -121,7 +165,7 @@ def add_heal(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_order(parser: argparse.ArgumentParser) -> None:
+def add_order(parser: Parser) -> None:
     """--order: which part of an infilling prompt comes first; None where it is not given."""
     parser.add_argument(
         "--order", choices=("auto", "psm", "spm"),
@@ -137,9 +181,22 @@ def prompt_of(args: argparse.Namespace) -> str:
     """
     text = str(args.prompt)
     if text == "-":
-        return decode_utf8(sys.stdin.buffer.read(), "prompt")
+        data = args.stdin if "stdin" in args else streams.read_stdin("prompt")
+        return decode_utf8(data, "prompt")
     # Bytes of an argument that are no UTF-8 arrive as lone surrogates.
     return decode_utf8(text.encode("utf-8", "surrogateescape"), "prompt")
+
+
+def take_stdin(args: argparse.Namespace) -> bool:
+    """Take the prompt from a stdin that is no terminal, if anything comes from there."""
+    if sys.stdin.isatty():
+        return False
+    try:
+        args.stdin = streams.read_stdin("prompt")
+    except RequestError:  # it is closed
+        return False
+    args.prompt = "-" if args.stdin else None
+    return bool(args.stdin)
 
 
 def decode_utf8(data: bytes, name: str) -> str:
@@ -167,4 +224,28 @@ def _at_least(least: int, text: str) -> int:
     return number
 
 
+def _max_tokens(text: str) -> int:
+    if text == "-1":
+        return UNTIL_END
+    try:
+        return natural(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; -1: until the end") from error
+
+
+def text_of(argument: str) -> str:
+    """A text, for argparse: bytes that are no UTF-8 arrive as lone surrogates."""
+    try:
+        return decode_utf8(argument.encode("utf-8", "surrogateescape"), "text")
+    except RequestError as error:
+        raise argparse.ArgumentTypeError(f"expected {error.expected}, got {error.got}") from error
+
+
+def _unescaped(argument: str) -> str:
+    r"""A text in which \n, \r, \t and \\ stand for what a shell can hardly type."""
+    meant = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
+    return re.sub(r"\\([nrt\\])", lambda found: meant[found[1]], text_of(argument))
+
+
 natural, positive = partial(_at_least, 0), partial(_at_least, 1)
+at_least_two = partial(_at_least, 2)

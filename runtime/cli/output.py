@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from halfbyte.cli import report
+from halfbyte.cli import report, streams
 from halfbyte.cli.progress import BAR
 
 if TYPE_CHECKING:
     from halfbyte.generation.completion import Completion
     from halfbyte.generation.stream import CompletionStream
     from halfbyte.model import Model
+
+
+_CUT = {"length": "cut at the length that -n sets", "context": "cut: the context is full"}
 
 
 def answer(model: Model, stream: CompletionStream[Completion], *, as_json: bool) -> None:
@@ -29,18 +32,23 @@ def answer(model: Model, stream: CompletionStream[Completion], *, as_json: bool)
 def write(pieces: Iterable[str], *, always_ends_line: bool = False) -> None:
     """Show each piece as soon as it is there, and on a screen end the line.
 
-    Elsewhere stdout gets the exact text and no more, unless it `always_ends_line`.
+    Elsewhere stdout gets the exact text and no more, unless it `always_ends_line`; in a log that
+    stderr goes to as well, it is stderr that ends the line.
     """
     last = ""
     for piece in pieces:
         BAR.clear()
-        sys.stdout.write(piece)
+        sys.stdout.write(streams.for_stdout(piece))
         sys.stdout.flush()
         last = piece or last
     BAR.clear()
-    if (always_ends_line or sys.stdout.isatty()) and not last.endswith("\n"):
+    if last.endswith("\n"):
+        return
+    if always_ends_line or sys.stdout.isatty():
         sys.stdout.write("\n")
         sys.stdout.flush()
+    elif streams.are_one():
+        streams.note("")  # the statistics begin a line of their own
 
 
 def print_json(model: Model, done: Completion, **more: str) -> None:
@@ -55,4 +63,6 @@ def print_json(model: Model, done: Completion, **more: str) -> None:
 
 def print_stats(model: Model, done: Completion, *notes: str) -> None:
     """One line on stderr about a generation that came to its end."""
-    print(report.stats_line(done.stats, model.nbytes_per_token, *notes), file=sys.stderr)
+    if done.finish_reason in _CUT:
+        notes = (_CUT[done.finish_reason], *notes)
+    streams.note(report.stats_line(done.stats, model.nbytes_per_token, *notes))

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 
-from halfbyte.cli import options, report, texts
+from halfbyte.cli import options, report, streams, texts
+from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
-    parser.add_argument("model", metavar="FILE", help="a .gguf file or a name, as for complete")
+    options.add_looked_at(parser)
     texts.add_text(parser)
     options.add_engine(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
@@ -41,7 +41,6 @@ def run(args: argparse.Namespace) -> None:
         })  # fmt: skip
         return
     print(f"perplexity {math.exp(mean):.4f} +- {math.exp(mean) * error:.4f} (as run)")
-    print(
+    streams.note(
         f"{loss.size} tokens predicted in {len(windows)} windows of {windows.shape[1]}: {path}",
-        file=sys.stderr,
     )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from halfbyte.cli import streams
+from halfbyte.printable import printable
+
+INFO, WARNING, ERROR = logging.INFO, logging.WARNING, logging.ERROR
 
 _EVERY_S = 0.1
 _BAR_CELLS = 24
@@ -44,7 +48,7 @@ class Bar:
             self.clear()
             return
         self._announce(stage, total, now - self._begun_s)
-        if sys.stderr.isatty() and now - self._drawn_s >= _EVERY_S:
+        if streams.is_drawn_on() and now - self._drawn_s >= _EVERY_S:
             self._drawn_s = now
             self._draw(stage, done, total, now - self._begun_s)
 
@@ -52,8 +56,7 @@ class Bar:
         """Take the bar off the screen, so that other text can be written."""
         if self._is_drawn:
             self._is_drawn = False
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            streams.draw("\r\x1b[K")
 
     def reset(self) -> None:
         """Forget the stage, so that the same one is announced again."""
@@ -66,8 +69,7 @@ class Bar:
             return
         self.clear()
         self._is_announced = True
-        sys.stderr.write(f"{stage}{_amount(total)}\n")
-        sys.stderr.flush()
+        streams.note(f"{stage}{_amount(total)}")
 
     def _draw(self, stage: str, done: int, total: int, seconds: float) -> None:
         fraction = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
@@ -76,9 +78,8 @@ class Bar:
         if seconds > _TIME_LEFT_AFTER_S and fraction > 0:
             line += f", {_duration(seconds * (1 / fraction - 1))} left"
         # A line that wraps could not be erased by \r.
-        line = line[: shutil.get_terminal_size().columns - 1]
-        sys.stderr.write(f"\r{line}\x1b[K")
-        sys.stderr.flush()
+        line = printable(line)[: shutil.get_terminal_size().columns - 1]
+        streams.draw(f"\r{line}\x1b[K")
         self._is_drawn = True
 
 
@@ -99,16 +100,16 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         BAR.clear()
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        print(f"{level}{record.getMessage()}", file=sys.stderr)
+        streams.say(f"{level}{record.getMessage()}")
 
 
 @contextmanager
-def logging_to_stderr(*, verbose: bool) -> Iterator[None]:
-    """Send halfbyte's log to stderr while a command runs: warnings, or also what is done."""
+def logging_to_stderr(level: int) -> Iterator[None]:
+    """Send halfbyte's log from that level to stderr while a command runs."""
     logger = logging.getLogger("halfbyte")
-    handler, level, spreads = _Handler(), logger.level, logger.propagate
+    handler, before, spreads = _Handler(), logger.level, logger.propagate
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger.setLevel(level)
     logger.propagate = False
     BAR.reset()
     try:
@@ -116,5 +117,5 @@ def logging_to_stderr(*, verbose: bool) -> Iterator[None]:
     finally:
         BAR.clear()
         logger.removeHandler(handler)
-        logger.setLevel(level)
+        logger.setLevel(before)
         logger.propagate = spreads

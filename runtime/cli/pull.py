@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
     parser.add_argument(
         "model", nargs="?",

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from halfbyte.printable import printable_json
+
 if TYPE_CHECKING:
     from halfbyte.generation.completion import Stats
 
@@ -73,5 +75,12 @@ def _list_parts(items: Iterator[object]) -> Iterator[str]:
     yield "]" if begin == ", " else "[]"
 
 
+def error_fields(error: Exception, text: str) -> dict[str, object]:
+    """An error for programs: its type, its text and its fields."""
+    fields = {name: value for name, value in vars(error).items() if not name.startswith("_")}
+    plain = {name: v if isinstance(v, (str, int)) else repr(v) for name, v in fields.items() if v}
+    return {"type": type(error).__name__, "message": text, **plain}
+
+
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return printable_json(json.dumps(value, ensure_ascii=False, allow_nan=False))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halfbyte.cli import options
+from halfbyte.cli.parser import Parser
 from halfbyte.errors import RequestError
 
 if TYPE_CHECKING:
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
     from halfbyte.tokenizer import Tokenizer
 
 
-def add_text(parser: argparse.ArgumentParser) -> None:
+def add_text(parser: Parser) -> None:
     """--text, --window, --max-windows."""
     group = parser.add_argument_group("text")
     group.add_argument(
         "--text", metavar="FILE", help="UTF-8 (default: 20 kB of Python that come with halfbyte)"
     )
     group.add_argument(
-        "--window", type=options.positive, default=512, metavar="N",
+        "--window", type=options.at_least_two, default=512, metavar="N",
         help="tokens that are seen together; each window begins anew (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(

@@ -7,7 +7,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from halfbyte.cli import options, report
+from halfbyte.cli import options, report, streams
+from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.models import DEFAULT_INFILL_MODEL, DEFAULT_MODEL
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from halfbyte.tokenizer import Tokenizer
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
     parser.add_argument(
         "-m", "--model",
@@ -34,7 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     options.add_order(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.set_defaults(check=partial(_check, parser))
+    parser.checks.append(partial(_check, parser))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -61,10 +62,10 @@ def run(args: argparse.Namespace) -> None:
     lines = {i: f"{i:8}  {piece!r}\n" for i, piece in pieces.items()}
     sys.stdout.writelines(lines[i] for i in ids)
     for name, value in order.items():
-        print(f"{name} {value}", file=sys.stderr)
+        streams.note(f"{name} {value}")
 
 
-def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+def _check(parser: Parser, args: argparse.Namespace) -> None:
     """Let argparse complain where options do not go together."""
     if args.order and not args.infill:
         parser.error("--order is for --infill")

@@ -6,15 +6,16 @@ import argparse
 from dataclasses import asdict
 
 from halfbyte.cli import options, report
+from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import ModelFileError
 
 _WORDS = {True: "same", False: "DIFFERS", None: "not recorded"}
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
-    parser.add_argument("file", metavar="FILE", help="a .gguf file or a model in the cache")
+    options.add_looked_at(parser)
     parser.add_argument(
         "-t", "--threads", type=options.positive, metavar="N", help="threads (default: the cores)"
     )
@@ -30,11 +31,12 @@ def run(args: argparse.Namespace) -> None:
     from halfbyte.models import catalogue
     from halfbyte.verification import verify
 
-    path = catalogue.resolve(args.file, pull=False)
+    path = catalogue.resolve(args.model, pull=False)
     checks = verify(path, quality=args.quality, threads=args.threads, progress=BAR)
     BAR.clear()
     if args.json:
         report.print_json({"path": str(path), "checks": [asdict(check) for check in checks]})
+        args.json = False  # the error below is told
     else:
         for check in checks:
             print(f"{check.name:10} {_WORDS[check.is_same]:13} {check.detail}")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 
-from halfbyte.cli import options
+from halfbyte.cli import options, streams
+from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
+from halfbyte.models import DEFAULT_MODEL
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser) -> None:
     """Declare the options."""
-    options.add_model(parser)
+    options.add_looked_at(parser, default=DEFAULT_MODEL)
     options.add_engine(parser)
 
 
@@ -22,4 +23,4 @@ def run(args: argparse.Namespace) -> None:
     with options.load_model(args) as model:
         path = model.path
     BAR.clear()
-    print(f"ready in {time.perf_counter() - start:.1f} s: {path}", file=sys.stderr)
+    streams.note(f"ready in {time.perf_counter() - start:.1f} s: {path}")

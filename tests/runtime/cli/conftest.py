@@ -61,6 +61,7 @@ class FakeModel:
     path = "/models/fake.gguf"
     load_s = 0.25
     n_threads = 2
+    n_ctx = 4096
     nbytes_per_token = 1_000_000_000
 
     def __init__(self) -> None:

@@ -50,9 +50,34 @@ def test_table(run: Any, model: Any) -> None:
     lines = outcome.out.splitlines()
     assert [line.split()[0] for line in lines] == ["test", "pp512", "tg128"]
     assert lines[1].split() == ["pp512", "256.0", "128.0", "512.0"]
-    assert lines[2].split() == ["tg128", "10.0", "10.0", "10.0", "10.0", "25", "%"]
+    assert lines[2].split() == ["tg128", "10.0", "10.0", "10.0", "10.0", "25%"]
     assert "this machine reads 40.0 GB/s" in outcome.err
     assert model.load_args["threads"] == 2
+
+
+def test_what_stays_in_the_caches_has_no_share(
+    run: Any, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "read_bandwidth", lambda threads: 1.25e9)
+    row = run("bench", "-r", "1", "-p", "0").out.splitlines()[1]
+    assert row.split() == ["tg128", "10.0", "10.0", "10.0", "10.0", "cached"]
+
+
+@pytest.mark.parametrize("option", ["-p", "-n"])
+def test_more_than_the_context_is_refused(run: Any, model: Any, option: str) -> None:
+    outcome = run("bench", option, str(model.n_ctx + 1))
+    assert outcome.code == 1 and f"expected at most the context, {model.n_ctx}" in outcome.err
+    assert model.benched == []
+
+
+@pytest.mark.parametrize("command", ["bench", "warmup"])
+@pytest.mark.parametrize("argv", [["m.gguf"], ["-m", "m.gguf"], ["-t", "1", "--", "m.gguf"]])
+def test_the_bare_argument_is_the_model(
+    run: Any, model: Any, command: str, argv: list[str]
+) -> None:
+    assert run(command, *argv).code == 0
+    assert model.load_args["model"] == "m.gguf"
+    assert run(command, "a", "-m", "b").code == 2
 
 
 def test_zero_skips(run: Any, model: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from halfbyte.cli import options
 from halfbyte.cli.progress import BAR
 from halfbyte.generation.params import SamplingParams
 
@@ -64,16 +65,63 @@ def test_zero_counts_as_given(run: Any, model: Any) -> None:
 
 def test_the_help_shows_the_defaults_of_sampling_params(run: Any) -> None:
     text = " ".join(run("complete", "--help").out.split())
-    assert f"most tokens to generate (default: {SamplingParams().max_tokens})" in text
+    assert f"the context is full (default: {SamplingParams().max_tokens})" in text
     assert "stop before this text" in text
 
 
-@pytest.mark.parametrize("option", ["--temp=-1", "--top-p=1.5", "--temp=nan", "-n=-1", "--stop="])
+@pytest.mark.parametrize("option", ["--temp=-1", "--top-p=1.5", "--temp=nan", "--stop=", "-n=-2"])
 def test_a_bad_value_fails_before_the_model_is_loaded(run: Any, model: Any, option: str) -> None:
     outcome = run("complete", "-p", "x", option)
-    assert outcome.code == 1
-    assert outcome.err.startswith("error: ")
-    assert model.load_args == {}
+    assert (outcome.code, outcome.out, model.load_args) == (2, "", {})
+    assert outcome.err.startswith("usage: halfbyte complete ")
+    flag = {"-n": "-n/--max-tokens"}.get(option.split("=")[0], option.split("=")[0])
+    assert f"\nhalfbyte complete: error: argument {flag}: expected " in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "prompt"),
+    [
+        (["def f"], "def f"),
+        (["-n", "4", "def f", "-t", "2"], "def f"),
+        (["-t", "2", "--", "--help"], "--help"),
+        (["-"], "from stdin\n"),
+        ([], "from stdin\n"),
+        (["-n", "4"], "from stdin\n"),
+        (["-p", ""], ""),
+    ],
+)
+def test_the_bare_argument_or_a_pipe_is_the_prompt(
+    run: Any, model: Any, argv: list[str], prompt: str
+) -> None:
+    outcome = run("complete", *argv, stdin=b"from stdin\n")
+    assert (outcome.code, model.prompt, outcome.out) == (0, prompt, " ab\né")
+
+
+def test_without_a_limit(run: Any, model: Any) -> None:
+    run("complete", "x", "-n", "-1")
+    assert model.params == {"max_tokens": options.UNTIL_END}
+
+
+def test_escapes_in_stops(run: Any, model: Any) -> None:
+    run("complete", "x", "--stop", r"\n\t", "--stop", r"a\\n\d")
+    assert model.params == {"stop": ["\n\t", r"a\n\d"]}
+    outcome = run("complete", "x", "--stop", b"a\xfe".decode("utf-8", "surrogateescape"))
+    assert outcome.code == 2 and "argument --stop: expected valid UTF-8" in outcome.err
+
+
+def test_quiet_is_only_the_answer(run: Any, model: Any) -> None:
+    for flag in ("-q", "--quiet"):
+        outcome = run("complete", "x", flag)
+        assert (outcome.out, outcome.err) == (" ab\né", "")
+    assert run("complete", "x").err != ""
+
+
+def test_a_cut_answer_is_said_to_be(run: Any, model: Any) -> None:
+    assert run("complete", "x").err.endswith(" | cut at the length that -n sets\n")
+    model.finish_reason = "context"
+    assert run("complete", "x").err.endswith(" | cut: the context is full\n")
+    model.finish_reason = "stop"
+    assert "cut" not in run("complete", "x").err
 
 
 def test_stdin(run: Any, model: Any) -> None:

@@ -99,7 +99,7 @@ def test_inspect_memory(run: Any, file: Path) -> None:
     assert memory["total"] == memory["weights"] + memory["kv_cache"]
     longer = json.loads(run("inspect", str(file), "-c", "256", "--kv-type", "f32", "--json").out)
     assert longer["memory"]["kv_cache"] == 2 * 32 * 4 * 256
-    assert run("inspect", str(file), "--kv-type", "f8").code == 1
+    assert run("inspect", str(file), "--kv-type", "f8").code == 2
 
 
 def test_inspect_what_cannot_run(run: Any, tmp_path: Path) -> None:
@@ -288,7 +288,10 @@ def test_doctor(run: Any, machine: Path) -> None:
     assert {"halfbyte", "python", "numba", "llvmlite", "cpu", "kernels"} <= set(found)
     assert not machine.exists()
     machine.mkdir()
-    assert json.loads(run("doctor", "--json").out)["cache"] == f"{machine} (writable)"
+    found = json.loads(run("doctor", "--json").out)
+    assert (found["cache_dir"], found["cache_state"]) == (str(machine), "writable")
+    assert (found["isa"], found["target_cpu"]) == ("generic", "some-cpu")
+    assert (found["n_threads"], found["read_bandwidth_gb_s"], found["errors"]) == (3, 3.0, {})
 
 
 def test_doctor_goes_on_after_an_error(
@@ -302,3 +305,7 @@ def test_doctor_goes_on_after_an_error(
     assert outcome.code == 1
     assert outcome.err.startswith("error: HALFBYTE_ISA: expected one this CPU has")
     assert "read bandwidth: 3.0 GB/s" in outcome.out
+    outcome = run("doctor", "--json")
+    found = json.loads(outcome.out)
+    assert outcome.code == 1 and "isa" not in found and found["read_bandwidth_gb_s"] == 3.0
+    assert found["errors"]["isa"].startswith("HALFBYTE_ISA: expected one this CPU has")

@@ -43,8 +43,8 @@ def test_version(run: Any) -> None:
 @pytest.mark.parametrize(
     "argv",
     [
-        [],
         ["nothing"],
+        ["--nothing"],
         ["complete"],
         ["complete", "-p", "x", "-t", "0"],
         ["complete", "-p", "x", "--ctx", "many"],

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from halfbyte.cli import progress
+from halfbyte.cli import progress, streams
 from halfbyte.cli.progress import Bar
 
 
@@ -20,7 +20,7 @@ class Screen(io.StringIO):
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     stream = Screen()
     # Not sys.stderr itself: pytest puts its own there between a fixture and its test.
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr(streams, "sys", SimpleNamespace(stderr=stream))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(progress, "_EVERY_S", 0.0)
     return stream
@@ -67,7 +67,7 @@ def test_odd_numbers(screen: Screen, done: int, total: int) -> None:
 
 def test_not_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr(streams, "sys", SimpleNamespace(stderr=stream))
     bar = Bar()
     for i in range(5):
         bar("download x", i, 5)
