@@ -11,6 +11,12 @@ from halfbyte.errors import ConversionError
 _MAX_JSON_NBYTES = 256_000_000
 
 
+def check_regular(path: Path) -> None:
+    """OSError for a pipe, socket or device, whose reading may never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError("a pipe, socket or device")
+
+
 class JSONFolder:
     """A folder of JSON files, which need not all be there.
 
@@ -27,6 +33,7 @@ class JSONFolder:
         """A JSON object of the folder, or None where the file is absent."""
         path = self.path / name
         try:
+            check_regular(path)
             if path.stat().st_size > _MAX_JSON_NBYTES:
                 raise ConversionError(path, expected=f"at most {_MAX_JSON_NBYTES} bytes")
             value = json.loads(path.read_text("utf-8"))

@@ -70,6 +70,13 @@ def kernel_cache() -> Path:
     return jit.cache_directory()
 
 
+def remove_kernels() -> int:
+    """Remove all compiled kernels of the cache, of every version; returns their bytes."""
+    from halfbyte.kernels.compiler import removal
+
+    return removal.remove_kernels(settings.cache_dir() / "kernels")
+
+
 def default_threads() -> Threads:
     """HALFBYTE_THREADS, else the physical cores within the affinity mask and the CPU quota.
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import ConversionError
+from halfbyte.json_folder import check_regular
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.quantizers.quantize import dequantize
 
@@ -62,6 +63,7 @@ class SafetensorsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            check_regular(path)
             with path.open("rb") as file:
                 self.mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except ValueError as error:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,13 +147,23 @@ class GGUFFile:
 
 def _map(path: str) -> mmap.mmap:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_opened) as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except ValueError as error:
         raise ModelFileError(path, expected="a GGUF file", got="an empty file") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise ModelFileError(path, expected="a readable GGUF file", got=reason) from error
+
+
+def _opened(path: str, flags: int) -> int:
+    """A descriptor of a regular file: opening a pipe would wait for one who writes."""
+    number = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(number).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        os.close(number)
+        raise OSError("a pipe, socket or device")
+    return number
 
 
 def _read_header(cursor: Cursor) -> int:

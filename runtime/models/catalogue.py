@@ -12,18 +12,22 @@ import difflib
 import logging
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from halfbyte import settings
 from halfbyte.errors import DownloadError, ModelFileError, RequestError
+from halfbyte.models import cached
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel
 from halfbyte.progress import Progress, silent
 
 _log = logging.getLogger(__name__)
 
 _DATA = Path(__file__).parents[1] / "data"
+_NO_HUB_HAS = re.compile(r"--|\.\.|[-.](/|$)")  # cached files would share a name
+_URL = re.compile(r"(?P<scheme>file|https?|hf|s3|ftp):(?P<slashes>//)?(?P<rest>.*)", re.I | re.S)
 _REPOSITORY = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?::(?P<file>\w[\w.-]*\.gguf))?", re.ASCII)
 
 
@@ -40,6 +44,9 @@ def find(name: str) -> Entry:
     match = _REPOSITORY.fullmatch(name)
     if match is not None:
         repo = match["repo"]
+        if _NO_HUB_HAS.search(repo):
+            expected = "org/name without -- and .., and no - or . at an end, which no hub has"
+            raise RequestError("model", expected=expected, got=name)
         return HubModel(
             name=name, summary=f"repository {repo}", repo=repo, file=match["file"] or ""
         )
@@ -71,6 +78,27 @@ def is_cached(entry: Entry) -> bool:
     return True
 
 
+def size(entry: Entry, *, asks: bool = False) -> int:
+    """Bytes that a pull fetches, or that lie in the package; 0 where unknown.
+
+    Args:
+        entry: the model.
+        asks: let a hub say it, instead of about what the catalogue knows.
+
+    Raises:
+        DownloadError: the hub cannot be asked.
+    """
+    if isinstance(entry, PackagedModel):
+        return cached_path(entry).stat().st_size
+    if isinstance(entry, WheelModel):
+        return entry.wheel_nbytes
+    if not asks:
+        return entry.nbytes
+    from halfbyte.models import hub
+
+    return hub.size_to_fetch(entry)
+
+
 def resolve(
     name_or_path: str | os.PathLike[str], *, pull: bool = True, progress: Progress | None = None
 ) -> Path:
@@ -89,6 +117,8 @@ def resolve(
     if isinstance(entry, Path):
         return entry
     if is_cached(entry):
+        if pull:  # so it is to be used, not looked at
+            cached.stamp(cached_path(entry))
         return cached_path(entry)
     if not pull:
         raise DownloadError(
@@ -98,7 +128,9 @@ def resolve(
     # Without a progress callback the log is the only voice, and shows only warnings by default.
     level = logging.WARNING if progress is None else logging.INFO
     _log.log(level, "pulling %s (%s) into %s", entry.name, entry.summary, settings.models_dir())
-    return _fetch(entry, force=False, progress=progress)
+    path = _fetch(entry, force=False, progress=progress)
+    cached.stamp(path)
+    return path
 
 
 @contextmanager
@@ -161,10 +193,32 @@ def _look_up(name_or_path: str | os.PathLike[str]) -> Path | Entry:
     """The path, if something lies there, or the entry of the name."""
     path = _as_path(name_or_path)
     if _exists(path):
-        return path
+        return _checked(path)
     if not isinstance(name_or_path, str) or _is_path_text(name_or_path):
+        home = _at_home(name_or_path)
+        if home is not None and _exists(home):
+            return _checked(home)
         raise ModelFileError(path, expected="a .gguf file or a model folder", got="nothing there")
     return find(name_or_path)
+
+
+def _checked(path: Path) -> Path:
+    """The path, if reading it can come to an end: a pipe would be waited for, without end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # for the reader to report
+        return path
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return path
+    raise ModelFileError(path, expected="a file or a folder", got="a pipe, socket or device")
+
+
+def _at_home(text: object) -> Path | None:
+    """What a `~` that no shell has replaced stands for."""
+    try:
+        return Path(text).expanduser() if isinstance(text, str) and text[:1] == "~" else None
+    except RuntimeError:  # no such user
+        return None
 
 
 def _as_path(name_or_path: str | os.PathLike[str]) -> Path:
@@ -174,7 +228,22 @@ def _as_path(name_or_path: str | os.PathLike[str]) -> Path:
         text = None
     if not isinstance(text, str) or not text or "\0" in text:
         raise RequestError("model", expected="a path or a name", got=repr(name_or_path))
+    _check_no_url(text)
     return Path(text)
+
+
+def _check_no_url(text: str) -> None:
+    match = _URL.fullmatch(text)
+    if match is None:
+        return
+    rest = match["rest"]
+    if match["scheme"].lower() == "file":
+        hint = f"name the path alone: /{rest.partition('/')[2] if match['slashes'] else rest}"
+    else:
+        repo = "/".join(rest.split("/")[1:3])
+        is_hub = rest.lower().startswith(("huggingface.co/", "hf.co/")) and "/" in repo
+        hint = f"a repository is named {repo if is_hub else 'org/name'}"
+    raise RequestError("model", expected="a path or a name, no URL", got=text, hint=hint)
 
 
 def _exists(path: Path) -> bool:

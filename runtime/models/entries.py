@@ -25,12 +25,16 @@ class WheelModel:
         return f"{self.name}-{self.gguf_sha256[:8]}.gguf"
 
 
+_SLASH = "--"  # stands for / and : in files' names; a repository's name never holds it
+
+
 @dataclass(frozen=True, slots=True)
 class HubModel:
     """A repository of a Hugging Face hub: safetensors, converted to `type`, or a .gguf file.
 
     Attributes:
         file: which .gguf file to take; empty where the repository leaves no choice.
+        nbytes: about how many are fetched; 0 where only the hub knows.
     """
 
     name: str
@@ -38,12 +42,14 @@ class HubModel:
     repo: str
     file: str = ""
     type: str = "q8_0"
+    license: str = ""
+    nbytes: int = 0
 
     @property
     def file_name(self) -> str:
-        """The file's name in the cache."""
-        stem = self.repo.replace("/", "--")
-        return f"{stem}--{self.file}" if self.file else f"{stem}.gguf"
+        """The file's name in the cache; `hub_name` is its inverse, so no two share one."""
+        stem = self.repo.replace("/", _SLASH)
+        return f"{stem}{_SLASH}{self.file}" if self.file else f"{stem}.gguf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +66,29 @@ class PackagedModel:
         return f"{self.name}.gguf"
 
 
+def hub_name(file_name: str) -> str:
+    """`org/name` or `org/name:file.gguf` of a cached file; empty where it is no hub's."""
+    parts = file_name.split(_SLASH, 2)
+    if len(parts) == 3:
+        return f"{parts[0]}/{parts[1]}:{parts[2]}"
+    return "/".join(parts).removesuffix(".gguf") if len(parts) == 2 else ""
+
+
 Entry = WheelModel | HubModel | PackagedModel
 
 
 def _codellama() -> tuple[HubModel, ...]:
+    sizes = (("7b", 13.5), ("13b", 26.0), ("34b", 67.5), ("70b", 138.0))
     kinds = (("", "", ""), ("-python", "-Python", ", Python"), ("-instruct", "-Instruct", ", chat"))
     return tuple(
         HubModel(
             name=f"codellama-{size}{suffix}",
             summary=f"Code Llama {size.upper()}{what}",
             repo=f"codellama/CodeLlama-{size}{tag}-hf",
+            license="Llama 2 Community License",
+            nbytes=round(gigabytes * 1e9),
         )
-        for size in ("7b", "13b", "34b", "70b")
+        for size, gigabytes in sizes
         for suffix, tag, what in kinds
     )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from halfbyte import settings
 from halfbyte.errors import ModelFileError
 from halfbyte.models.cache import model_lock
+from halfbyte.models.cached import stamp
 from halfbyte.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ def converted(folder: Path, type: str, progress: Progress) -> Path:
     name = re.sub(r"[^\w.-]", "-", folder.resolve().name) or "model"
     target = settings.models_dir() / f"{name}-{fingerprint(folder)}.{type.lower()}.gguf"
     if target.is_file():
+        stamp(target)
         return target
     with model_lock(target):
         if not target.is_file():
@@ -44,6 +46,7 @@ def converted(folder: Path, type: str, progress: Progress) -> Path:
 
             log.warning("converting %s to %s, once, into %s", folder, type, target.parent)
             convert_path(folder, target, Options(type=type, measure=False), progress=progress)
+    stamp(target)
     return target
 
 

@@ -37,6 +37,11 @@ _log = logging.getLogger(__name__)
 
 _POLL_S = 0.2
 _PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+_MAGIC = b"GGUF"
+_NETWORK_ONCE = (
+    "fetching it needs the network, once; with its files in a folder, `halfbyte convert FOLDER` "
+    "makes a .gguf file to name instead"
+)
 _PICKLES = (".bin", ".pth", ".pt", ".ckpt")
 
 
@@ -65,6 +70,16 @@ def pull_repository(entry: HubModel, target: Path, *, force: bool, progress: Pro
             _place(entry, source, target, progress)
     _log.info("pulled %s to %s", entry.name, target)
     return target
+
+
+def size_to_fetch(entry: HubModel) -> int:
+    """Bytes that a pull fetches, as the hub says now.
+
+    Raises:
+        DownloadError: as `pull_repository`.
+    """
+    _, listing = _list_files(_client(entry), entry)
+    return sum(file.nbytes for file in choose_files(entry, listing))
 
 
 @contextmanager
@@ -143,7 +158,8 @@ def _client(entry: HubModel) -> Any:
     except ImportError as error:
         raise DownloadError(
             f"{entry.name}: pulling {entry.repo} from the hub needs huggingface_hub",
-            hint="pip install 'halfbyte[hub]' (if you meant a file: nothing lies at that path)",
+            hint="pip install 'halfbyte[hub]' (if you meant a file: nothing lies at that path); "
+            + _NETWORK_ONCE,
         ) from error
     return huggingface_hub
 
@@ -159,7 +175,9 @@ def _client_errors(entry: HubModel) -> Iterator[None]:
         yield
     except Exception as error:  # the client's errors have no common base across its versions
         first = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise DownloadError(f"{entry.name}: the hub's client says: {first}") from error
+        raise DownloadError(
+            f"{entry.name}: the hub's client says: {first}", hint=_NETWORK_ONCE
+        ) from error
 
 
 def _list_files(hub: Any, entry: HubModel) -> tuple[str, list[RemoteFile]]:
@@ -200,7 +218,14 @@ def _download(
 def _check(entry: HubModel, path: Path, file: RemoteFile) -> None:
     """DownloadError, and the file removed, where it is not as the hub described it."""
     try:
-        nbytes = path.stat().st_size
+        try:
+            nbytes = path.stat().st_size
+        except OSError as error:
+            said = error.strerror or str(error)
+            raise DownloadError(
+                f"{entry.name}: {file.name}: the hub's client left no file ({said})",
+                hint="another version of huggingface_hub may do better",
+            ) from error
         if nbytes != file.nbytes:
             raise DownloadError(
                 f"{entry.name}: {file.name}: expected {file.nbytes} bytes, got {nbytes}"
@@ -248,9 +273,22 @@ def _watched(
     progress(stage, total, total)
 
 
+def _check_magic(entry: HubModel, path: Path) -> None:
+    """DownloadError, and the file removed, where it is no GGUF file whatever its name says."""
+    with path.open("rb") as file:
+        begin = file.read(len(_MAGIC))
+    if begin != _MAGIC:
+        path.unlink()
+        raise DownloadError(
+            f"{entry.name}: {path.name}: expected a GGUF file, got one that begins with {begin!r}",
+            hint="the repository holds something else under this name",
+        )
+
+
 def _place(entry: HubModel, source: Path, target: Path, progress: Progress) -> None:
     """Make the final file out of what came; a rename is the last step."""
     if source.is_file():
+        _check_magic(entry, source)
         os.replace(source, target)
         return
     from halfbyte.converting.convert import convert_path

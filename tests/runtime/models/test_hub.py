@@ -258,3 +258,40 @@ def test_nothing_to_choose(names: list[str], said: str) -> None:
     with pytest.raises(DownloadError) as caught:
         hub.choose_files(HubModel("m", "", "org/m"), listing)
     assert said in str(caught.value)
+
+
+def test_a_file_that_is_no_gguf_is_not_kept(server: Any, models: Path) -> None:
+    page = b"<html>" + GGUF
+    server.repositories["org/m"] = server.Repository({"a.gguf": page})
+    with pytest.raises(DownloadError, match=r"a\.gguf: expected a GGUF file, got one that begins"):
+        catalogue.pull("org/m")
+    assert not list(models.rglob("*.gguf"))
+    server.repositories["org/m"] = server.Repository({"a.gguf": GGUF})
+    assert catalogue.pull("org/m").read_bytes() == GGUF
+
+
+def test_a_client_that_writes_nothing(
+    server: Any, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    server.repositories["org/m"] = server.Repository({"a.gguf": GGUF})
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: "a.gguf")
+    with pytest.raises(DownloadError, match=r"org/m: a\.gguf: the hub's client left no file"):
+        catalogue.pull("org/m")
+
+
+def test_without_a_network_the_way_out_is_told(
+    server: Any, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(DownloadError, match="needs the network, once.*halfbyte convert FOLDER"):
+        catalogue.resolve("codellama-7b")
+
+
+def test_the_hub_says_how_much_there_is_to_fetch(server: Any, models: Path) -> None:
+    server.repositories["org/m"] = server.Repository(FOLDER)
+    entry = catalogue.find("org/m")
+    assert catalogue.size(entry) == 0
+    assert catalogue.size(entry, asks=True) == sum(len(FOLDER[name]) for name in WANTED)
+    assert server.fetched() == [] and not models.exists()
