@@ -285,7 +285,7 @@ def test_without_a_network_the_way_out_is_told(
     server: Any, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    with pytest.raises(DownloadError, match="needs the network, once.*halfbyte convert FOLDER"):
+    with pytest.raises(DownloadError, match=r"needs the network, once.*halfbyte convert FOLDER"):
         catalogue.resolve("codellama-7b")
 
 
