@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -65,7 +65,7 @@ class Model:
     @overload
     def complete(
         self,
-        prompt: Sequence[Prompt],
+        prompt: Iterable[Prompt],
         *,
         heal: bool = True,
         parse_markers: bool = False,
@@ -74,7 +74,7 @@ class Model:
     ) -> list[Completion]: ...
     def complete(
         self,
-        prompt: Prompt | Sequence[Prompt],
+        prompt: Prompt | Iterable[Prompt],
         *,
         heal: bool = True,
         parse_markers: bool = False,
@@ -85,11 +85,13 @@ class Model:
 
         Args:
             prompt: text (BOS is added as the vocabulary wants it) or token ids (taken as they
-                are), or a list of either, which are decoded together and give a list.
+                are), or a list or another iterable of either, which are decoded together and
+                give a list.
             heal: let the model choose a text's last tokens anew where they could be the beginning
                 of longer ones, so that "retu" can become "return"; the text stays what it is.
             parse_markers: see Tokenizer.encode.
-            progress: called with ("prefill", tokens done, tokens in all).
+            progress: called with ("prefill", tokens done, tokens in all) for each prompt, and with
+                ("decode", tokens done, most tokens that can come) of all prompts together.
             **params: the fields of SamplingParams.
 
         Raises:
@@ -105,7 +107,8 @@ class Model:
         ]
         requests = [self._request(p, sampling) for p in asked]
         for _ in self.run_tasks(requests, progress):
-            pass
+            if progress is not None:
+                progress("decode", *self._decoded(requests))
         completions = [request.completion() for request in requests]
         return completions if is_list else completions[0]
 
@@ -272,6 +275,13 @@ class Model:
     def run_tasks(self, tasks: Sequence[Task], progress: Progress | None = None) -> Iterator[None]:
         """Work on tasks, see generation.generate.run; yields after every step that gave tokens."""
         return run(self.engine, tasks, progress or silent)
+
+    def _decoded(self, requests: Sequence[Request]) -> tuple[int, int]:
+        """Tokens that are decoded, and most that can be; a finished request counts as whole."""
+        limits = [min(r.params.max_tokens, self.n_ctx - len(r.prompt)) for r in requests]
+        pairs = zip(requests, limits, strict=True)
+        done = (n if r.finish_reason else min(len(r.tokens), n) for r, n in pairs)
+        return sum(done), sum(limits)
 
     def _request(self, prompt: EncodedPrompt, params: SamplingParams) -> Request:
         return new_request(

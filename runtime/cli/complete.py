@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from halfbyte.cli import options, output
 from halfbyte.cli.parser import Parser
@@ -12,7 +13,18 @@ from halfbyte.cli.progress import BAR
 def add(parser: Parser) -> None:
     """Declare the options."""
     options.add_model(parser)
-    options.add_prompt(parser)
+    options.add_prompt(parser, unless="prompts")
+    group = parser.add_argument_group("many prompts")
+    group.add_argument(
+        "--prompts", metavar="FILE",
+        help='JSON lines: a text each, or {"prompt": ..., "id": ...}; - is stdin; they are decoded '
+        "together, and come out as JSON lines",
+    )  # fmt: skip
+    group.add_argument(
+        "--output", metavar="FILE",
+        help="where to; what it has is not computed again (default: stdout)",
+    )  # fmt: skip
+    parser.checks.append(partial(_check, parser))
     options.add_heal(parser)
     options.add_sampling(parser)
     options.add_engine(parser)
@@ -21,7 +33,20 @@ def add(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Stream the continuation to stdout, then one line of statistics to stderr."""
+    if args.prompts is not None:
+        from halfbyte.cli import prompts
+
+        prompts.run(args)
+        return
     prompt, sampling = options.prompt_of(args), options.sampling_of(args)
     with options.load_model(args) as model:
         stream = model.stream(prompt, heal=args.heal, progress=BAR, **sampling)
         output.answer(model, stream, as_json=args.json)
+
+
+def _check(parser: Parser, args: argparse.Namespace) -> None:
+    """What goes together."""
+    if args.output is not None and args.prompts is None:
+        parser.error("--output is for --prompts")
+    if args.json and args.prompts is not None:
+        parser.error("--json is for one prompt: what --prompts writes is JSON")

@@ -140,8 +140,9 @@ def add_prompt(
     *,
     required: bool = True,
     what: str = "the text",
+    unless: str = "",
 ) -> None:
-    """The text: the command's one bare argument, -p or stdin."""
+    """The text: the command's one bare argument, -p or stdin; `unless` may stand in its place."""
     group = group or parser
     group.add_argument("text", metavar="TEXT", nargs="?", help=f"{what}; - is stdin, as UTF-8")
     group.add_argument("-p", "--prompt", metavar="TEXT", help="the same")
@@ -150,6 +151,10 @@ def add_prompt(
         if args.text is not None and args.prompt is not None:
             parser.error("the text is given twice, with -p and without")
         args.prompt = args.text if args.prompt is None else args.prompt
+        if unless and getattr(args, unless) is not None:
+            if args.prompt is not None:
+                parser.error(f"give either a TEXT or --{unless}")
+            return
         if args.prompt is None and required and not take_stdin(args):
             parser.error(f"no TEXT is given: {what}; as an argument, with -p or on stdin")
 

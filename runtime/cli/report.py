@@ -54,15 +54,17 @@ def peak_nbytes() -> int | None:
 
 def print_json(value: object) -> None:
     """One line of JSON on stdout."""
-    print(_json(value))
+    print(as_json(value))
 
 
 def print_json_in_parts(values: Mapping[str, object]) -> None:
     """One object on stdout as `print_json` does; a value that is an iterator is a long list."""
     begin = "{"
     for name, value in values.items():
-        sys.stdout.write(f"{begin}{_json(name)}: ")
-        sys.stdout.writelines(_list_parts(value) if isinstance(value, Iterator) else [_json(value)])
+        sys.stdout.write(f"{begin}{as_json(name)}: ")
+        sys.stdout.writelines(
+            _list_parts(value) if isinstance(value, Iterator) else [as_json(value)]
+        )
         begin = ", "
     print("}")
 
@@ -70,7 +72,7 @@ def print_json_in_parts(values: Mapping[str, object]) -> None:
 def _list_parts(items: Iterator[object]) -> Iterator[str]:
     begin = "["
     while part := list(islice(items, _N_PART)):
-        yield begin + _json(part)[1:-1]
+        yield begin + as_json(part)[1:-1]
         begin = ", "
     yield "]" if begin == ", " else "[]"
 
@@ -82,5 +84,6 @@ def error_fields(error: Exception, text: str) -> dict[str, object]:
     return {"type": type(error).__name__, "message": text, **plain}
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
+    """One line of JSON without characters that would steer a terminal."""
     return printable_json(json.dumps(value, ensure_ascii=False, allow_nan=False))

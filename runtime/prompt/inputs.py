@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from halfbyte.errors import RequestError
 from halfbyte.prompt.healing import Healing
 
 Prompt = str | Sequence[int]
+_NO_PROMPTS = (bytes, bytearray, memoryview, Mapping, set, frozenset)  # a set has no order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +31,15 @@ class EncodedPrompt:
 
 
 def as_list(prompt: object) -> tuple[list[Prompt], bool]:
-    """The prompts, and whether a list of prompts was given."""
+    """The prompts, and whether several were given: a list, or anything that yields them."""
     if isinstance(prompt, str):
         return [prompt], False
     if isinstance(prompt, np.ndarray) and prompt.ndim == 1:
-        return [prompt.tolist()], False
-    if not isinstance(prompt, Sequence) or isinstance(prompt, (bytes, bytearray)):
-        raise RequestError("prompt", expected="text, token ids or a list of these", got=prompt)
+        prompt = prompt.tolist()
+    elif isinstance(prompt, Iterable) and not isinstance(prompt, (*_NO_PROMPTS, Sequence)):
+        prompt = list(prompt)
+    if not isinstance(prompt, Sequence) or isinstance(prompt, _NO_PROMPTS):
+        raise RequestError("prompt", expected="text, token ids or some of these", got=prompt)
     if not prompt:
         raise RequestError("prompt", expected="at least one token or prompt", got="an empty list")
     if all(isinstance(item, numbers.Integral) and not isinstance(item, bool) for item in prompt):

@@ -270,4 +270,23 @@ def test_use_after_a_fork_in_the_middle_of_a_step_is_an_error(model: halfbyte.Mo
 def test_progress_of_a_long_prompt(model: halfbyte.Model) -> None:
     seen: list[tuple[str, int, int]] = []
     model.complete([3] * 300, max_tokens=1, progress=lambda *step: seen.append(step))
-    assert seen == [("prefill", 256, 300), ("prefill", 300, 300)]
+    assert seen == [("prefill", 256, 300), ("prefill", 300, 300), ("decode", 1, 1)]
+
+
+def test_progress_of_a_batch_ends_full(model: halfbyte.Model) -> None:
+    seen: list[tuple[str, int, int]] = []
+    how = {"max_tokens": 3, "stop_tokens": [], "progress": lambda *step: seen.append(step)}
+    model.complete([[1, 5], [1, 6, 7]], **how)
+    decoded = [done for stage, done, total in seen if stage == "decode" and total == 6]
+    assert decoded == sorted(decoded) and decoded[-1] == 6 and len(decoded) >= 3
+
+
+def test_a_batch_is_any_iterable(model: halfbyte.Model) -> None:
+    texts = ["ab", "cd"]
+    expected = [done.text for done in model.complete(texts, max_tokens=3)]
+    for given in (iter(texts), (t for t in texts), dict.fromkeys(texts).keys(), np.array(texts),
+                  np.array(texts, object)):  # fmt: skip
+        assert [done.text for done in model.complete(given, max_tokens=3)] == expected
+    for given in (set(texts), {"a": 1}, b"ab", iter([])):
+        with pytest.raises(halfbyte.RequestError):
+            model.complete(given)  # type: ignore[call-overload]
