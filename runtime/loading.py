@@ -27,6 +27,7 @@ from halfbyte.settings import MAX_THREADS
 from halfbyte.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
+_TELL_AFTER_S = 1.0  # ready kernels take a fraction of it
 
 
 def load(
@@ -48,8 +49,8 @@ def load(
             that is allowed and warned about.
         kv_type: "f16" or "f32", how keys and values are stored.
         type: what a folder is converted to, see `convert`; default: "q8_0".
-        progress: called with (stage, done, total) while pulling, converting, compiling and
-            loading.
+        progress: called with (stage, done, total): "download ...", "convert ...", "compile" in
+            kernels, "load" in bytes; without it, what takes long is a warning of the log.
 
     Raises:
         RequestError: an argument is out of range, or the name is unknown.
@@ -73,7 +74,7 @@ def load(
         check_tensors(file, list(family_of(config).tensors(config)))
         tokenizer = Tokenizer.from_gguf(file)
         system.set_up_kernels()
-        _compile(file, config, kv_type, report)
+        _compile(file, config, kv_type, progress)
         pool = Pool(n_threads)
         try:
             weights = load_weights(file, config, pool, lambda d, n: report("load", d, n))
@@ -92,6 +93,9 @@ def _check_threads(threads: int | None) -> int:
         raise RequestError(
             "threads", expected=f"a whole number from 1 to {MAX_THREADS}", got=repr(threads)
         )
+    if threads > system.n_processors():
+        log.warning("threads=%d: this process may use %d processors, so they will wait for each "
+                    "other", threads, system.n_processors())  # fmt: skip
     return threads
 
 
@@ -109,10 +113,20 @@ def _check_ctx(ctx: int | None, config: ModelConfig) -> int:
     return ctx
 
 
-def _compile(file: GGUFFile, config: ModelConfig, kv_type: str, report: Progress) -> None:
+def _compile(file: GGUFFile, config: ModelConfig, kv_type: str, progress: Progress | None) -> None:
     formats = {t.name: panel_format(file, t).name for t in file.tensors.values() if t.is_matrix}
     kernels = kernels_for(config, kv_type, formats)
-    begin = time.perf_counter()
-    compiled = jit.compile_all(kernels, lambda done, total: report("compile", done, total))
+    begin, told = time.perf_counter(), False
+
+    def report(done: int, total: int) -> None:
+        nonlocal told
+        (progress or silent)("compile", done, total)
+        if not told and done < total and time.perf_counter() - begin > _TELL_AFTER_S:
+            told = True
+            # Without a progress callback the log is the only voice, and shows only warnings.
+            level = logging.WARNING if progress is None else logging.INFO
+            log.log(level, "compiling kernels for this CPU, once: %d of %d are done", done, total)
+
+    compiled = jit.compile_all(kernels, report)
     if compiled:
         log.info("compiled %d kernels in %.1f s", compiled, time.perf_counter() - begin)

@@ -50,6 +50,10 @@ def _set_up_kernels() -> None:
             target.force(name)
         except target.IsaError as error:
             raise SettingError(settings.ISA_VARIABLE, expected=error.expected, got=name) from error
+    # At DEBUG Numba tells of every instruction that it compiles, 60,000 records a model. Who wants
+    # them asks for them by this name.
+    if logging.getLogger("numba").level == logging.NOTSET:
+        logging.getLogger("numba").setLevel(logging.INFO)
     folder = jit.set_cache_root(settings.cache_dir() / "kernels")
     log.info("kernels for %s, compiled code in %s", target.current().name, folder)
 
@@ -105,6 +109,11 @@ def read_bandwidth(threads: int) -> float:
 
     with closing(Pool(threads)) as pool:
         return measure(pool)
+
+
+def n_processors() -> int:
+    """Logical processors that this process may use."""
+    return len(_allowed_cpus())
 
 
 def _allowed_cpus() -> set[int]:

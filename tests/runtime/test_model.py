@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import multiprocessing
 import os
 import threading
@@ -16,6 +17,7 @@ import pytest
 
 import halfbyte
 from halfbyte import loading as loading_module
+from halfbyte import system
 
 PROMPT = "ab cd ef"
 
@@ -265,6 +267,40 @@ def test_use_after_a_fork_in_the_middle_of_a_step_is_an_error(model: halfbyte.Mo
     child.join(60)
     assert "forked" in answer
     assert child.exitcode == 0
+
+
+def test_a_long_compilation_is_told(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "halfbyte")
+    halfbyte.load(tiny_gguf, threads=1).close()
+    assert "compiling kernels" not in caplog.text  # they are ready
+    monkeypatch.setattr(loading_module, "_TELL_AFTER_S", -1.0)
+    halfbyte.load(tiny_gguf, threads=1).close()
+    seen: list[tuple[str, int, int]] = []
+    halfbyte.load(tiny_gguf, threads=1, progress=lambda *step: seen.append(step)).close()
+    told = [r for r in caplog.records if "compiling kernels" in r.getMessage()]
+    assert [record.levelname for record in told] == ["WARNING", "INFO"]
+    n = max(total for stage, _, total in seen if stage == "compile")
+    assert [done for stage, done, _ in seen if stage == "compile"] == list(range(n + 1))
+
+
+def test_numba_does_not_flood_the_log(
+    model: halfbyte.Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    assert not logging.getLogger("numba.core.byteflow").isEnabledFor(logging.DEBUG)
+    assert logging.getLogger("halfbyte.loading").isEnabledFor(logging.DEBUG)
+
+
+def test_more_threads_than_processors_are_warned_about(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(system, "_allowed_cpus", lambda: {0, 1})
+    halfbyte.load(tiny_gguf, threads=2).close()
+    assert caplog.text == ""
+    halfbyte.load(tiny_gguf, threads=3).close()
+    assert "threads=3: this process may use 2 processors" in caplog.text
 
 
 def test_progress_of_a_long_prompt(model: halfbyte.Model) -> None:
