@@ -11,6 +11,7 @@ from halfbyte.cli import streams
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
+from halfbyte.printable import printable
 
 if TYPE_CHECKING:
     from halfbyte.converting.convert import ConversionReport
@@ -71,7 +72,8 @@ def run(args: argparse.Namespace) -> None:
             raise RequestError("report", expected="a measured conversion", got="--no-measure")
         check_target(Path(args.report), force=args.force)  # not after hours of converting
     if args.dry_run:
-        sys.stdout.write(_describe(plan_conversion(args.src, type=args.type, pure=args.pure)))
+        plan = plan_conversion(args.src, type=args.type, pure=args.pure)
+        sys.stdout.write(printable(_describe(plan)))
         return
     report = convert(
         args.src, args.dst, type=args.type, pure=args.pure, calibrate=args.calibrate,

@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         report.print_json(found | {"errors": {name: str(e) for name, e in errors.items()}})
         args.json = False  # the errors are told
-    for error in errors.values():
-        raise error
+    if errors:
+        raise next(iter(errors.values()))
 
 
 def _python() -> Data:

@@ -143,9 +143,9 @@ def add_prompt(
     unless: str = "",
 ) -> None:
     """The text: the command's one bare argument, -p or stdin; `unless` may stand in its place."""
-    group = group or parser
-    group.add_argument("text", metavar="TEXT", nargs="?", help=f"{what}; - is stdin, as UTF-8")
-    group.add_argument("-p", "--prompt", metavar="TEXT", help="the same")
+    shown: argparse._ActionsContainer = group or parser
+    shown.add_argument("text", metavar="TEXT", nargs="?", help=f"{what}; - is stdin, as UTF-8")
+    shown.add_argument("-p", "--prompt", metavar="TEXT", help="the same")
 
     def check(args: argparse.Namespace) -> None:
         if args.text is not None and args.prompt is not None:

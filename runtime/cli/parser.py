@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import IO, NoReturn
+from typing import Any, NoReturn
 
 from halfbyte.cli import streams
 from halfbyte.printable import bounded
@@ -52,9 +52,9 @@ class Parser(argparse.ArgumentParser):
         streams.say(f"{self.prog}: error: {message}")
         raise SystemExit(2)
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+    def _print_message(self, message: str, file: Any = None) -> None:
         if file is sys.stdout:
-            file.write(message)
+            sys.stdout.write(message)
         elif message:
             streams.draw(message)
 

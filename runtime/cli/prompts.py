@@ -116,13 +116,13 @@ def _read_done(name: str, lines: Sequence[Line]) -> dict[int, bool]:
         where = f"--output {name}, line {n}"
         value = _json(where, row)
         index = value.get("index") if isinstance(value, dict) else None
-        is_ours = type(index) is int and 0 <= index < len(lines)
-        if not is_ours or value.get("prompt") != lines[index].prompt:
+        known = lines[index] if type(index) is int and 0 <= index < len(lines) else None
+        if known is None or value.get("prompt") != known.prompt:
             raise RequestError(
                 where, expected="an answer to a line of --prompts", got=row,
                 hint="it was made of other prompts: name another file",
             )  # fmt: skip
-        done[index] = "error" in value
+        done[known.index] = "error" in value
     if not done and data and not data.startswith(_BEGIN):
         raise RequestError("--output", expected="a file of earlier answers, or none", got=name)
     with _errors_of_output(name):  # not before it is known to be ours

@@ -9,6 +9,7 @@ from halfbyte.cli import options, report
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import ModelFileError
+from halfbyte.printable import printable
 
 _WORDS = {True: "same", False: "DIFFERS", None: "not recorded"}
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
         args.json = False  # the error below is told
     else:
         for check in checks:
-            print(f"{check.name:10} {_WORDS[check.is_same]:13} {check.detail}")
+            print(printable(f"{check.name:10} {_WORDS[check.is_same]:13} {check.detail}"))
     wrong = [check.name for check in checks if check.is_same is False]
     if wrong:
         raise ModelFileError(

@@ -50,6 +50,12 @@ def test_a_message_as_an_option(run: Any, model: Any) -> None:
     assert model.prompt == [user("hi")]
 
 
+def test_the_bare_argument_is_a_message(run: Any, model: Any) -> None:
+    assert run("chat", "hi", "-n", "5").code == 0
+    assert model.prompt == [user("hi")]
+    assert run("chat", "hi", "-p", "hi").code == 2
+
+
 def test_json(run: Any, model: Any) -> None:
     found = json.loads(run("chat", "-p", "hi", "--json").out)
     assert (found["text"], found["tokens"]) == (" ab\né", [5, 6, 7])

@@ -136,6 +136,16 @@ def test_tokenize(run: Any, file: Path) -> None:
     ]
 
 
+def test_tokenize_takes_the_bare_argument_or_a_pipe(run: Any, file: Path) -> None:
+    expected = run("tokenize", "-m", str(file), "-p", "ab").out
+    assert run("tokenize", "ab", "-m", str(file)).out == expected != ""
+    assert run("tokenize", "-m", str(file), stdin=b"ab").out == expected
+
+
+def test_inspect_takes_the_model_either_way(run: Any, file: Path) -> None:
+    assert run("inspect", "-m", str(file)).out == run("inspect", str(file)).out != ""
+
+
 def test_tokenize_json_without_bos(run: Any, file: Path) -> None:
     outcome = run("tokenize", "-m", str(file), "-p", "-", "--json", "--no-bos", stdin=b"ab")
     assert json.loads(outcome.out) == {"ids": [262, 261], "pieces": ["▁a", "b"]}

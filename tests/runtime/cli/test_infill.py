@@ -56,6 +56,12 @@ def test_a_text_with_the_marker(run: Any, model: Any) -> None:
     assert model.prompt == ("a\r\n", "\n")
 
 
+def test_the_bare_argument_or_a_pipe_is_the_text(run: Any, model: Any) -> None:
+    for argv in ([f"a{FILL_MARKER}b"], ["-n", "4"], ["--", f"a{FILL_MARKER}b"]):
+        assert run("infill", *argv, stdin=f"a{FILL_MARKER}b".encode()).code == 0
+        assert model.prompt == ("a", "b")
+
+
 @pytest.mark.parametrize("n", [0, 2])
 def test_a_text_without_a_place_or_with_two(run: Any, model: Any, n: int) -> None:
     outcome = run("infill", "-p", "x" + n * FILL_MARKER)
