@@ -10,6 +10,7 @@ from halfbyte.cli import options, output
 from halfbyte.cli.chat_session import Session, message
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
+from halfbyte.generation.chat_defaults import USUAL
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--format", choices=("auto", "llama-2", "codellama-70b", "template"), default="auto",
         help="how messages are laid out (default: as the model's file asks)",
     )  # fmt: skip
-    options.add_sampling(parser)
+    options.add_sampling(parser, USUAL)
     options.add_engine(parser)
     options.add_json(parser)
     parser.set_defaults(check=partial(_check, parser))

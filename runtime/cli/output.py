@@ -43,16 +43,17 @@ def write(pieces: Iterable[str], *, always_ends_line: bool = False) -> None:
         sys.stdout.flush()
 
 
-def print_json(model: Model, done: Completion, **more: str) -> None:
+def print_json(model: Model, done: Completion, **more: object) -> None:
     """One object: text, tokens, why it ended, what it cost, and what one command adds."""
     BAR.clear()
     report.print_json({
         "model": model.path, "text": done.text, **more, "healed": done.healed,
-        "tokens": done.tokens, "finish_reason": done.finish_reason,
+        "tokens": done.tokens, "finish_reason": done.finish_reason, "seed": done.seed,
         "stats": asdict(done.stats) | {"load_s": model.load_s},
     })  # fmt: skip
 
 
 def print_stats(model: Model, done: Completion, *notes: str) -> None:
     """One line on stderr about a generation that came to its end."""
-    print(report.stats_line(done.stats, model.nbytes_per_token, *notes), file=sys.stderr)
+    seed = [] if done.seed is None else [f"seed {done.seed}"]
+    print(report.stats_line(done.stats, model.nbytes_per_token, *notes, *seed), file=sys.stderr)

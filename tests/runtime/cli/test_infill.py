@@ -158,6 +158,7 @@ def test_files_that_cannot_be_read(run: Any, model: Any, tmp_path: Path) -> None
         ["--file", "f", "--at", "0:1"],
         ["--file", "f", "--at", "1:x"],
         ["-p", "x", "--order", "mps"],
+        ["-p", "x", "--window", "0"],
         ["-p", "x", "--repo-file", "f", "--repo-file", "f"],
     ],
 )
@@ -170,7 +171,9 @@ def test_what_does_not_go_together_is_2(run: Any, model: Any, argv: list[str]) -
 
 def test_options(run: Any, model: Any, source: Path, tmp_path: Path) -> None:
     run("infill", "-p", FILL_MARKER)
-    assert model.how == {"heal": True, "order": "auto", "repository": None}
+    assert model.how == {
+        "heal": True, "order": "auto", "repository": None, "window": 2048, "force": False,
+    }  # fmt: skip
     assert model.load_args["model"] == DEFAULT_INFILL_MODEL
     assert model.params == {}
     other = tmp_path / "b.py"
@@ -178,13 +181,15 @@ def test_options(run: Any, model: Any, source: Path, tmp_path: Path) -> None:
     run(
         *("infill", "-m", "m.gguf", "--file", str(source), "--at", "1:1", "--order", "psm"),
         *("--no-heal", "--repo-file", str(other), "--repo-file", str(source)),
-        *("--repo-name", "r", "-n", "5", "--temp", "0.5"),
+        *("--repo-name", "r", "-n", "5", "--temp", "0.5", "--window", "9", "--force"),
     )
     files = {str(other): "b\n", str(source): TEXT}
     assert model.how == {
         "heal": False,
         "order": "psm",
         "repository": Repository(files, current=str(source), name="r"),
+        "window": 9,
+        "force": True,
     }
     assert model.load_args["model"] == "m.gguf"
     assert model.params == {"max_tokens": 5, "temperature": 0.5}
@@ -205,7 +210,8 @@ def test_json(run: Any, model: Any) -> None:
     found = json.loads(outcome.out)
     assert found == {
         "model": "/models/fake.gguf", "text": " ab\né", "order": "spm", "healed": "he",
-        "tokens": [5, 6, 7], "finish_reason": "length",
+        "tokens": [5, 6, 7], "finish_reason": "length", "seed": None,
+        "n_prefix_dropped": 0, "n_suffix_dropped": 0, "files_dropped": [],
         "stats": {
             "n_prompt": 4, "prefill_s": 0.5, "n_decode": 3, "decode_s": 1.5, "load_s": 0.25,
         },

@@ -35,10 +35,8 @@ def test_a_text_that_cannot_fit_is_not_encoded(
 ) -> None:
     monkeypatch.setattr(Tokenizer, "encode", lambda *args, **kwargs: pytest.fail("encoded"))
     encoder, huge = PromptEncoder(tokenizer, 16), "x" * (17 * tokenizer.max_piece_nbytes)
-    options = {"order": "auto", "heal": True, "repository": None, "parse_markers": False}
     for call in (
         lambda: complete(encoder, huge),
-        lambda: encoder.infilling("", huge, **options),
         lambda: encoder.chat([{"role": "user", "content": huge}], format="llama-2",
                              parse_markers=False),
     ):  # fmt: skip
