@@ -242,3 +242,43 @@ def test_the_demonstration_model_converts(shared_dir: Path, tmp_path: Path) -> N
     fields = gguf.GGUFReader(tmp_path / "infill.gguf").fields
     ids = [fields[f"tokenizer.ggml.{k}_token_id"].contents() for k in ("fim_pre", "fim_suf", "eot")]
     assert ids == [8007, 8008, 8010]
+
+
+def test_how_the_makers_sample_is_kept(folder: Path, tmp_path: Path) -> None:
+    """As llama.cpp's converter reads it, which leaves the repetition penalty out."""
+    # Qwen2.5-Coder-7B-Instruct's.
+    config = {
+        "bos_token_id": 151643, "pad_token_id": 151643, "do_sample": True,
+        "eos_token_id": [151645, 151643], "repetition_penalty": 1.1, "temperature": 0.7,
+        "top_p": 0.8, "top_k": 20, "transformers_version": "4.44.0",
+    }  # fmt: skip
+    (folder / "generation_config.json").write_text(json.dumps(config))
+    first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
+    convert(folder, first, type="q8_0")
+    convert(first, second, type="q4_0")
+    theirs = gguf.Metadata.load(model_path=folder)
+    general = gguf.Keys.General
+    for path in (first, second):
+        fields = gguf.GGUFReader(path).fields
+        expected = {
+            general.SAMPLING_TEMP: theirs.sampling_temp,
+            general.SAMPLING_TOP_K: theirs.sampling_top_k,
+            general.SAMPLING_TOP_P: theirs.sampling_top_p,
+            general.SAMPLING_PENALTY_REPEAT: 1.1,
+        }
+        kept = {key for key in fields if key.startswith("general.sampling.")}
+        assert kept == set(expected)
+        for key, value in expected.items():
+            assert fields[key].contents() == pytest.approx(value, rel=1e-7)
+        assert fields[general.SAMPLING_TOP_K].types == [gguf.GGUFValueType.INT32]
+        assert fields[general.SAMPLING_TEMP].types == [gguf.GGUFValueType.FLOAT32]
+        with halfbyte.load(path, threads=1) as model:
+            assert model.chat_defaults == {
+                "temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.1,
+            }  # fmt: skip
+
+
+def test_a_generation_config_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
+    (folder / "generation_config.json").write_text("[")
+    with pytest.raises(ConversionError, match=r"generation_config\.json: expected readable"):
+        convert(folder, tmp_path / "out.gguf")
