@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import gguf
@@ -10,6 +11,7 @@ from halfbyte.families.config import KEYS, ModelConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
 from halfbyte.tokenizer.vocabulary import SPECIAL_KEYS, Vocabulary
 
+_REPOSITORY = re.compile(r"\w[\w.-]{0,99}/\w[\w.-]{0,99}", re.ASCII)
 _COUNTS = ("n_ctx_train", "dim", "n_layers", "hidden_dim", "n_heads", "n_kv_heads", "head_dim")
 
 
@@ -27,6 +29,17 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     if c.sliding_window:
         meta.add_sliding_window(c.sliding_window)
     meta.add_vocab_size(c.vocab_size)
+
+
+def add_base_model(meta: gguf.GGUFWriter, name_or_path: object) -> None:
+    """Write which model this one was made from, if config.json names a hub's repository."""
+    if not isinstance(name_or_path, str) or not _REPOSITORY.fullmatch(name_or_path):
+        return
+    organization, _, name = name_or_path.partition("/")
+    meta.add_base_model_count(1)
+    meta.add_base_model_name(0, name)
+    meta.add_base_model_organization(0, organization)
+    meta.add_base_model_repo_url(0, f"https://huggingface.co/{name_or_path}")
 
 
 def add_sampling(meta: gguf.GGUFWriter, sampling: Mapping[str, float]) -> None:

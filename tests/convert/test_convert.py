@@ -282,3 +282,39 @@ def test_a_generation_config_that_cannot_be_read(folder: Path, tmp_path: Path) -
     (folder / "generation_config.json").write_text("[")
     with pytest.raises(ConversionError, match=r"generation_config\.json: expected readable"):
         convert(folder, tmp_path / "out.gguf")
+
+
+@pytest.mark.parametrize(
+    ("name_or_path", "base"),
+    [
+        ("Qwen/Qwen2.5-Coder-7B", "Qwen2.5-Coder-7B"),
+        ("/home/me/models/tune", None),
+        ("tune", None),
+        ("../a", None),
+        (None, None),
+        (5, None),
+    ],
+)
+def test_the_model_that_it_was_made_from_is_kept(
+    folder: Path, tmp_path: Path, name_or_path: object, base: str | None
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "_name_or_path": name_or_path}))
+    convert(folder, tmp_path / "out.gguf", type="q8_0", name="tune")
+    fields = gguf.GGUFReader(tmp_path / "out.gguf").fields
+    general = gguf.Keys.General
+    assert (general.BASE_MODEL_COUNT in fields) == (base is not None)
+    if base is not None:
+        assert fields[general.BASE_MODEL_COUNT].contents() == 1
+        assert fields[general.BASE_MODEL_NAME.format(id=0)].contents() == base
+        url = fields[general.BASE_MODEL_REPO_URL.format(id=0)].contents()
+        assert url == f"https://huggingface.co/{name_or_path}"
+
+
+def test_a_folder_of_the_hubs_cache_has_the_repositorys_name(folder: Path, tmp_path: Path) -> None:
+    commit = "5a8f4c5f3e1d7c6b9a0d2e4f6a8b0c2d4e6f8a0b"
+    snapshot = tmp_path / "models--codellama--CodeLlama-7b-hf" / "snapshots" / commit
+    shutil.copytree(folder, snapshot)
+    convert(snapshot, tmp_path / "out.gguf", type="q8_0")
+    fields = gguf.GGUFReader(tmp_path / "out.gguf").fields
+    assert fields["general.name"].contents() == "CodeLlama-7b-hf"
