@@ -37,7 +37,7 @@ def chat_defaults(stated: Mapping[str, float], path: str) -> dict[str, float]:
     usable: dict[str, float] = {}
     for name, value in stated.items():
         try:
-            SamplingParams.from_kwargs(**{name: max(value, 0)})
+            SamplingParams.from_kwargs(**{"temperature": 1.0, name: max(value, 0)})
         except RequestError as error:
             log.warning("%s: general.sampling: %s: not used", path, error)
         else:
@@ -52,9 +52,10 @@ def chat_params(defaults: Mapping[str, float], given: Mapping[str, object]) -> S
     Raises:
         RequestError: a name that does not exist, or a bad value.
     """
-    asked = SamplingParams.from_kwargs(**given)
-    if "temperature" in given and asked.is_greedy:
-        defaults = _without_idle({**defaults, "temperature": 0.0})
+    if "temperature" in given:
+        temperature = SamplingParams.from_kwargs(temperature=given["temperature"])
+        if temperature.is_greedy:
+            defaults = _without_idle({**defaults, "temperature": 0.0})
     return SamplingParams.from_kwargs(**{**defaults, **given})
 
 
