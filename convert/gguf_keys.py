@@ -1,12 +1,17 @@
-"""A model's configuration and vocabulary as GGUF's metadata."""
+"""A model's configuration, sampling and vocabulary as GGUF's metadata."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
 
 import gguf
 
 from halfbyte.families.config import KEYS, ModelConfig
+from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
 from halfbyte.tokenizer.vocabulary import SPECIAL_KEYS, Vocabulary
 
+_REPOSITORY = re.compile(r"\w[\w.-]{0,99}/\w[\w.-]{0,99}", re.ASCII)
 _COUNTS = ("n_ctx_train", "dim", "n_layers", "hidden_dim", "n_heads", "n_kv_heads", "head_dim")
 
 
@@ -24,6 +29,26 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     if c.sliding_window:
         meta.add_sliding_window(c.sliding_window)
     meta.add_vocab_size(c.vocab_size)
+
+
+def add_base_model(meta: gguf.GGUFWriter, name_or_path: object) -> None:
+    """Write which model this one was made from, if config.json names a hub's repository."""
+    if not isinstance(name_or_path, str) or not _REPOSITORY.fullmatch(name_or_path):
+        return
+    organization, _, name = name_or_path.partition("/")
+    meta.add_base_model_count(1)
+    meta.add_base_model_name(0, name)
+    meta.add_base_model_organization(0, organization)
+    meta.add_base_model_repo_url(0, f"https://huggingface.co/{name_or_path}")
+
+
+def add_sampling(meta: gguf.GGUFWriter, sampling: Mapping[str, float]) -> None:
+    """Write how the model's makers sample, as llama.cpp's converter does."""
+    for name, value in sampling.items():
+        if name in WHOLE:
+            meta.add_int32(SAMPLING_KEYS[name], int(value))
+        else:
+            meta.add_float32(SAMPLING_KEYS[name], value)
 
 
 def add_vocabulary(meta: gguf.GGUFWriter, v: Vocabulary) -> None:

@@ -14,6 +14,7 @@ from halfbyte.engine.weights import load_weights, panel_format
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
+from halfbyte.families.model_card import ModelCard
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import check_tensors
 from halfbyte.gguf.file import GGUFFile
@@ -72,7 +73,7 @@ def load(
         config = config_from_gguf(file)
         n_ctx = _check_ctx(ctx, config)
         check_tensors(file, list(family_of(config).tensors(config)))
-        tokenizer = Tokenizer.from_gguf(file)
+        tokenizer, card = Tokenizer.from_gguf(file), ModelCard.from_gguf(file)
         system.set_up_kernels()
         _compile(file, config, kv_type, progress)
         pool = Pool(n_threads)
@@ -82,7 +83,7 @@ def load(
         except BaseException:
             pool.close()
             raise
-    return Model(path, config, tokenizer, engine, time.perf_counter() - begin)
+    return Model(path, config, tokenizer, engine, time.perf_counter() - begin, card)
 
 
 def _check_threads(threads: int | None) -> int:

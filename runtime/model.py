@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.model_card import ModelCard
+from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.generate import Request, Task, new_request, prefill_chunks, run
 from halfbyte.generation.params import SamplingParams
@@ -28,14 +30,21 @@ class Model:
     """A loaded model. Safe to call from several threads: steps are queued."""
 
     def __init__(
-        self, path: Path, config: ModelConfig, tokenizer: Tokenizer, engine: Engine, load_s: float
+        self,
+        path: Path,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        engine: Engine,
+        load_s: float,
+        card: ModelCard,
     ) -> None:
         self.path = str(path)
         self.config = config
         self.tokenizer = tokenizer
         self.load_s = load_s
         self.engine = engine  # what computes, for those who measure it or look at its weights
-        self._prompts = PromptEncoder(tokenizer, engine.n_ctx)
+        self._prompts = PromptEncoder(tokenizer, engine.n_ctx, card.names)
+        self.chat_defaults = chat_defaults(card.sampling, self.path)  # how `chat` samples
 
     @property
     def n_ctx(self) -> int:
@@ -144,6 +153,8 @@ class Model:
         heal: bool = True,
         repository: Repository | None = None,
         parse_markers: bool = False,
+        window: int | None = None,
+        force: bool = False,
         progress: Progress | None = None,
         **params: object,
     ) -> Infilling:
@@ -161,16 +172,22 @@ class Model:
             heal: see `complete`.
             repository: other files for the model to see.
             parse_markers: see Tokenizer.encode.
+            window: tokens of prefix and suffix that the model is shown at most. By default it is
+                what the context holds beside an answer of `max_tokens`, which may take half of it.
+                Of longer texts the lines nearest the cursor are taken, and other files that do not
+                fit are left out: logged as a warning, and told by the result.
+            force: infill with a model that is not known to have been trained to.
             progress: called with ("prefill", tokens done, tokens in all).
             **params: the fields of SamplingParams.
 
         Raises:
-            UnsupportedModelError: the vocabulary has no infilling tokens.
+            UnsupportedModelError: the vocabulary has no infilling tokens, or the model is not
+                known to have been trained with them (prompt/infill_models.py).
             RequestError, ContextLengthError, EngineError: as `complete`.
         """
         return self.stream_infill(
             prefix, suffix, order=order, heal=heal, repository=repository,
-            parse_markers=parse_markers, progress=progress, **params,
+            parse_markers=parse_markers, window=window, force=force, progress=progress, **params,
         ).result()  # fmt: skip
 
     def stream_infill(
@@ -182,6 +199,8 @@ class Model:
         heal: bool = True,
         repository: Repository | None = None,
         parse_markers: bool = False,
+        window: int | None = None,
+        force: bool = False,
         progress: Progress | None = None,
         **params: object,
     ) -> CompletionStream[Infilling]:
@@ -189,12 +208,17 @@ class Model:
         sampling = SamplingParams.from_kwargs(**params)
         asked = self._prompts.infilling(
             prefix, suffix, order=order, heal=heal, repository=repository,
-            parse_markers=parse_markers,
+            parse_markers=parse_markers, window=window, force=force,
+            max_tokens=sampling.max_tokens,
         )  # fmt: skip
         request = self._request(asked, sampling)
 
         def finish(done: Completion) -> Infilling:
-            return Infilling.of(done, asked.prefix, asked.suffix, asked.order)
+            return Infilling.of(
+                done, prefix=asked.prefix, suffix=asked.suffix, order=asked.order,
+                n_prefix_dropped=asked.n_prefix_dropped, n_suffix_dropped=asked.n_suffix_dropped,
+                files_dropped=asked.files_dropped,
+            )  # fmt: skip
 
         return CompletionStream(self.engine, request, progress or silent, finish)
 
@@ -208,6 +232,10 @@ class Model:
         **params: object,
     ) -> Completion:
         """The answer to a conversation.
+
+        Unlike `complete`, it draws its tokens by default: what is not given is as the file says
+        (the model's generation_config), else as llama.cpp has it; `chat_defaults` are the values.
+        `temperature=0` takes the most likely ones.
 
         Args:
             messages: each a mapping with `role` ("system", "user", "assistant") and `content`.
@@ -236,7 +264,7 @@ class Model:
         **params: object,
     ) -> CompletionStream[Completion]:
         """`chat` piece by piece; `completion` is the result once it is exhausted."""
-        sampling = SamplingParams.from_kwargs(**params)
+        sampling = chat_params(self.chat_defaults, params)
         asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
         request = self._request(asked, sampling)
         return CompletionStream(self.engine, request, progress or silent, lambda done: done)

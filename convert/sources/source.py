@@ -14,7 +14,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.converting.gguf_keys import add_config, add_vocabulary
+from halfbyte.converting.gguf_keys import add_base_model, add_config, add_sampling, add_vocabulary
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.hf_tensors import map_tensors
 from halfbyte.converting.sources.safetensors_file import StoredTensor
@@ -22,6 +22,7 @@ from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.from_hf import config_from_hf
+from halfbyte.families.model_card import sampling_from_hf
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import ROPE_FREQS, check_tensors
 from halfbyte.gguf.file import GGUFFile, TensorInfo
@@ -31,6 +32,8 @@ from halfbyte.quality.float_model import F32, GGUFSource, LayerSource
 from halfbyte.tokenizer.files import read_vocabulary
 
 log = logging.getLogger(__name__)
+
+_GENERATION = "generation_config.json"
 
 # What describes the file that was read, not the one that is written.
 _OWN_KEYS = (
@@ -118,11 +121,16 @@ class FolderModel(Source):
             tensors.append(_MadeTensor(path, ROPE_FREQS, c.rope.divisors))
         files = sorted(p for p in path.iterdir() if _is_read(p, folder))
         super().__init__(path, c.name, c, tensors, files)
+        self._made_from = (folder.config or {}).get("_name_or_path")
+        stated = folder.read_json(_GENERATION) or {}
+        self._sampling = sampling_from_hf(path / _GENERATION, stated)
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
         meta = gguf.GGUFWriter(path, self.config.architecture)
         meta.add_name(name)
+        add_base_model(meta, self._made_from)
         add_config(meta, self.config)
+        add_sampling(meta, self._sampling)
         add_vocabulary(meta, read_vocabulary(self.path, self.config.vocab_size))
         return meta
 

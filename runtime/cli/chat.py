@@ -11,6 +11,7 @@ from halfbyte.cli.chat_session import Session, message
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
+from halfbyte.generation.chat_defaults import USUAL
 
 
 def add(parser: Parser) -> None:
@@ -25,7 +26,7 @@ def add(parser: Parser) -> None:
         "--format", choices=("auto", "llama-2", "codellama-70b", "template"), default="auto",
         help="how messages are laid out (default: as the model's file asks)",
     )  # fmt: skip
-    options.add_sampling(parser)
+    options.add_sampling(parser, USUAL)
     options.add_engine(parser)
     options.add_json(parser)
     parser.checks.append(partial(_check, parser))

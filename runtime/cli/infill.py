@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _BOM = "\ufeff"
+# A few hundred lines. A 7B model reads 50 tokens a second on two cores.
+_WINDOW = 2048
 
 
 def add(parser: Parser) -> None:
@@ -29,6 +31,7 @@ def add(parser: Parser) -> None:
     options.add_order(parser)
     options.add_heal(parser)
     _add_repository(parser)
+    _add_limits(parser)
     options.add_sampling(parser)
     options.add_engine(parser)
     parser.add_argument(
@@ -42,7 +45,10 @@ def run(args: argparse.Namespace) -> None:
     """Stream the middle to stdout, then one line of statistics to stderr."""
     prefix, suffix = _around(args)
     repository, sampling = _repository(args), options.sampling_of(args)
-    how = {"order": args.order or "auto", "heal": args.heal, "repository": repository}
+    how = {
+        "order": args.order or "auto", "heal": args.heal, "repository": repository,
+        "window": args.window, "force": args.force,
+    }  # fmt: skip
     with options.load_model(args) as model:
         stream = model.stream_infill(prefix, suffix, progress=BAR, **how, **sampling)
         if not args.json:
@@ -50,7 +56,12 @@ def run(args: argparse.Namespace) -> None:
         done = stream.result()
         if args.json:
             whole = {"full_text": done.full_text} if args.full else {}
-            output.print_json(model, done, **whole, order=done.order)
+            dropped = {
+                "n_prefix_dropped": done.n_prefix_dropped,
+                "n_suffix_dropped": done.n_suffix_dropped,
+                "files_dropped": done.files_dropped,
+            }
+            output.print_json(model, done, **whole, order=done.order, **dropped)
         output.print_stats(model, done, f"order {done.order}")
 
 
@@ -106,6 +117,18 @@ def _add_repository(parser: Parser) -> None:
         help="a file of the same project; may be repeated, the nearest best come last",
     )  # fmt: skip
     group.add_argument("--repo-name", default="", metavar="NAME", help="the project's name")
+
+
+def _add_limits(parser: Parser) -> None:
+    parser.add_argument(
+        "--window", type=options.positive, default=_WINDOW, metavar="TOKENS",
+        help="show the model at most so much of the text, the lines nearest the place "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--force", action="store_true",
+        help="infill with a model that is not known to have been trained to",
+    )  # fmt: skip
 
 
 def _check(parser: Parser, args: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -91,8 +92,11 @@ def add_kv_type(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_sampling(parser: Parser) -> None:
-    """-n and how tokens are chosen; checked before anything is loaded."""
+def add_sampling(parser: Parser, usual: Mapping[str, float] | None = None) -> None:
+    """-n and how tokens are chosen; checked before anything is loaded.
+
+    `usual` are the defaults where the model's file states none.
+    """
     defaults = {field.name: field.default for field in fields(SamplingParams)}
     group = parser.add_argument_group("sampling")
     group.add_argument(
@@ -102,6 +106,8 @@ def add_sampling(parser: Parser) -> None:
     )  # fmt: skip
     for flag, name, kind, text in _SAMPLING:
         default = "random" if defaults[name] is None else f"{defaults[name]:g}"
+        if usual is not None and name in usual:
+            default = f"the model's, else {usual[name]:g}"
         group.add_argument(
             flag, dest=name, type=kind, metavar="X", help=f"{text} (default: {default})"
         )

@@ -51,12 +51,12 @@ def write(pieces: Iterable[str], *, always_ends_line: bool = False) -> None:
         streams.note("")  # the statistics begin a line of their own
 
 
-def print_json(model: Model, done: Completion, **more: str) -> None:
+def print_json(model: Model, done: Completion, **more: object) -> None:
     """One object: text, tokens, why it ended, what it cost, and what one command adds."""
     BAR.clear()
     report.print_json({
         "model": model.path, "text": done.text, **more, "healed": done.healed,
-        "tokens": done.tokens, "finish_reason": done.finish_reason,
+        "tokens": done.tokens, "finish_reason": done.finish_reason, "seed": done.seed,
         "stats": asdict(done.stats) | {"load_s": model.load_s},
     })  # fmt: skip
 
@@ -65,4 +65,5 @@ def print_stats(model: Model, done: Completion, *notes: str) -> None:
     """One line on stderr about a generation that came to its end."""
     if done.finish_reason in _CUT:
         notes = (_CUT[done.finish_reason], *notes)
-    streams.note(report.stats_line(done.stats, model.nbytes_per_token, *notes))
+    seed = [] if done.seed is None else [f"seed {done.seed}"]
+    streams.note(report.stats_line(done.stats, model.nbytes_per_token, *notes, *seed))

@@ -59,7 +59,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
     has_window = family.has_window and config.get(KEYS["sliding_window"].hf) is not None
     return ModelConfig(
         architecture=family.architecture,
-        name=path.resolve().name,
+        name=_model_name(path.resolve()),
         dim=dim,
         hidden_dim=reader.count("hidden_dim"),
         n_layers=reader.count("n_layers"),
@@ -73,6 +73,13 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         tied=reader.flag("tie_word_embeddings", False),
         sliding_window=reader.count("sliding_window") if has_window else 0,
     )
+
+
+def _model_name(path: Path) -> str:
+    """The folder's name; in huggingface_hub's cache the repository's, not the commit's."""
+    repository = path.parent.parent.name
+    is_cached = path.parent.name == "snapshots" and repository.startswith("models--")
+    return repository.rpartition("--")[2] if is_cached else path.name
 
 
 def _rope(reader: _Reader, head_dim: int) -> RopeConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Completion:
             or "context" (the context is full).
         stats: what it cost.
         healed: the prompt's end that was taken back and generated again; mostly empty.
+        seed: with it the same call gives the same answer; None where nothing was drawn.
     """
 
     text: str
@@ -47,6 +49,7 @@ class Completion:
     finish_reason: str
     stats: Stats
     healed: str = ""
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +59,23 @@ class Infilling(Completion):
     Attributes:
         prefix, suffix: as they were given.
         order: "psm" (the prompt had the prefix first) or "spm" (the suffix first).
+        n_prefix_dropped, n_suffix_dropped: characters at the far ends of the two that the model
+            was not shown, since there was no room.
+        files_dropped: names of the repository's files that it was not shown.
     """
 
     prefix: str
     suffix: str
     order: str
+    n_prefix_dropped: int = 0
+    n_suffix_dropped: int = 0
+    files_dropped: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, done: Completion, prefix: str, suffix: str, order: str) -> Infilling:
-        """The result of the generation `done`."""
+    def of(cls, done: Completion, **asked: Any) -> Infilling:
+        """The result of the generation `done`, with what was asked for."""
         values = {field.name: getattr(done, field.name) for field in fields(done)}
-        return cls(**values, prefix=prefix, suffix=suffix, order=order)
+        return cls(**values, **asked)
 
     @property
     def full_text(self) -> str:

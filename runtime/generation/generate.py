@@ -92,6 +92,7 @@ class Request:
             finish_reason=self.finish_reason,
             stats=stats,
             healed=self.constraint.text.decode(errors="replace") if self.constraint else "",
+            seed=None if self.params.is_greedy else self.params.seed,
         )
 
     def sample(self, logits: F32) -> int:
@@ -127,6 +128,7 @@ def new_request(
     stop_ids: frozenset[int] = frozenset(),
 ) -> Request:
     """A request at its beginning; `stop_ids` end it besides the tokenizer's and the caller's."""
+    params = params.seeded()
     n_skipped = len(constraint.text) if constraint is not None else 0
     return Request(
         prompt=prompt,

@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from halfbyte.errors import RequestError
 
@@ -30,7 +31,7 @@ class SamplingParams:
             CTRL has it; 1 does nothing; from 0.01 to 100.
         presence_penalty: subtracted from the logit of each token generated so far, from -2 to 2.
         frequency_penalty: the same, times how often it was generated, from -2 to 2.
-        seed: the same seed gives the same answer; None takes fresh entropy.
+        seed: the same seed gives the same answer; None draws one, which the result tells.
         stop: text at which to stop, left out of the answer; a single string counts as one.
         stop_tokens: ids at which to stop, besides the model's own end tokens.
 
@@ -77,6 +78,12 @@ class SamplingParams:
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
                 raise RequestError(name, expected="the name of a sampling parameter", hint=hint)
         return cls(**kwargs)  # type: ignore[arg-type]  # __post_init__ checks every type
+
+    def seeded(self) -> SamplingParams:
+        """The same, with a seed drawn if one is needed and none was given."""
+        if self.is_greedy or self.seed is not None:
+            return self
+        return replace(self, seed=int.from_bytes(os.urandom(4), "little"))
 
     @property
     def is_greedy(self) -> bool:

@@ -20,7 +20,7 @@ from halfbyte.progress import Progress
 
 log = logging.getLogger(__name__)
 
-_VERSION = b"1"  # of what the converter makes of the same folder
+_VERSION = b"2"  # of what the converter makes of the same folder
 _READ = (".json", ".jinja", ".model")
 _WEIGHTS = ".safetensors"
 _N_SAMPLES, _SAMPLE_NBYTES = 64, 1 << 14

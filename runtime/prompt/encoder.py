@@ -1,26 +1,30 @@
 """A text, a text with a gap or a conversation as the token ids that a request begins with.
 
 Each is checked against the context twice: as bytes, before a text of any length is encoded, and as
-tokens.
+tokens. Of a text with a gap, what does not fit is left out.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
-from halfbyte.errors import ContextLengthError, RequestError
+from halfbyte.errors import ContextLengthError, RequestError, TemplateError
 from halfbyte.prompt.chat import ChatPrompt, Message, chat_prompt
 from halfbyte.prompt.healing import Healing, heal_tail
 from halfbyte.prompt.infill import (
     FILL_MARKER,
     InfillPrompt,
     Repository,
+    check_repository,
     require_format,
     split_marker,
 )
-from halfbyte.prompt.inputs import EncodedPrompt, Prompt, check_ids, texts_in
+from halfbyte.prompt.infill_models import check_trained
+from halfbyte.prompt.inputs import EncodedPrompt, Prompt, check_ids, check_window, texts_in
+from halfbyte.prompt.window import nearest
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
 
@@ -32,7 +36,12 @@ _TOO_LONG = "load the model with a larger ctx=, or shorten the prompt"
 
 
 class PromptEncoder:
-    """Encodes what a caller gives, for one vocabulary and a context of `n_ctx` tokens.
+    """Encodes what a caller gives, for one model.
+
+    Args:
+        tokenizer: its own.
+        n_ctx: tokens of its context.
+        names: what it is called, see families.model_card.
 
     Raises:
         RequestError: it cannot be used, and which argument is to blame.
@@ -40,8 +49,8 @@ class PromptEncoder:
         UnsupportedModelError, TemplateError: the vocabulary or its template is not made for it.
     """
 
-    def __init__(self, tokenizer: Tokenizer, n_ctx: int) -> None:
-        self._tokenizer, self._n_ctx = tokenizer, n_ctx
+    def __init__(self, tokenizer: Tokenizer, n_ctx: int, names: Sequence[str] = ()) -> None:
+        self._tokenizer, self._n_ctx, self._names = tokenizer, n_ctx, names
 
     def completion(
         self, prompt: Prompt, name: str, *, heal: bool, parse_markers: bool
@@ -62,8 +71,11 @@ class PromptEncoder:
             log.warning(
                 "%s: complete() takes %s as plain text; infill(prompt) fills it", name, FILL_MARKER
             )
-        self._check_text(prompt, name)
-        tokens, healing = tokenizer.encode(prompt, parse_markers=parse_markers), None
+        check_text(prompt, name)
+        self._check_nbytes(name, prompt)
+        text, begins = self._without_bos(prompt, name, parse_markers)
+        add_bos = True if begins else None
+        tokens, healing = tokenizer.encode(text, add_bos=add_bos, parse_markers=parse_markers), None
         if heal:
             # A prompt keeps at least one token.
             n_kept, tail = heal_tail(tokenizer, tokens, n_text=len(tokens) - 1)
@@ -80,31 +92,74 @@ class PromptEncoder:
         heal: bool,
         repository: Repository | None,
         parse_markers: bool,
+        window: int | None = None,
+        max_tokens: int = 0,
+        force: bool = False,
     ) -> InfillPrompt:
-        """Two texts, or one with a <FILL_ME>; see InfillFormat.prompt."""
-        infill_format = require_format(self._tokenizer)
+        """Two texts, or one with a <FILL_ME>; see InfillFormat.prompt.
+
+        What does not fit the context is left out at the far ends, so that there is room for an
+        answer of `max_tokens`, of half of the context at most; see window.py.
+        """
+        tokenizer, infill_format = self._tokenizer, require_format(self._tokenizer)
+        if not force:
+            check_trained(tokenizer.path, self._names, tokenizer.chat_template)
         before, after = split_marker(prefix) if suffix is None else (prefix, suffix)
         for name, text in (("prefix", before), ("suffix", after)):
-            self._check_text(text, name)
-            if FILL_MARKER in text:
-                log.warning("%s: infill(prefix, suffix) takes %s as plain text", name, FILL_MARKER)
-        if isinstance(repository, Repository):
-            self._check_nbytes("repository", *texts_in(repository.files))
+            check_text(text, name)
+        check_window(window)
+        shown = self._without_bos(before, "prefix", parse_markers)[0]
+        frame = Repository()
+        if repository is not None:
+            check_repository(repository)
+            frame = Repository(current=repository.current, name=repository.name)
+        n_frame = len(infill_format.prompt("", "", order=order, repository=frame).tokens)
+        most = self._n_ctx - max(1, min(max_tokens, self._n_ctx // 2))
+        view = nearest(
+            tokenizer, (shown, after), repository,
+            room=max(most - n_frame, 0), window=window, parse_markers=parse_markers,
+        )  # fmt: skip
         made = infill_format.prompt(
-            before, after, order=order, heal=heal, repository=repository,
+            view.prefix, view.suffix, order=order, heal=heal, repository=view.repository,
             parse_markers=parse_markers,
         )  # fmt: skip
+        made = replace(
+            made, prefix=before, suffix=after, files_dropped=view.files_dropped,
+            n_prefix_dropped=len(shown) - len(view.prefix),
+            n_suffix_dropped=len(after) - len(view.suffix),
+        )  # fmt: skip
+        _tell_dropped(made)
         return self._fitting(made, "prompt")
 
     def chat(self, messages: Sequence[Message], *, format: str, parse_markers: bool) -> ChatPrompt:
         """A conversation; see chat_prompt."""
         self._check_nbytes("messages", *texts_in(messages))
         made = chat_prompt(self._tokenizer, messages, format=format, parse_markers=parse_markers)
+        if not made.tokens:
+            raise TemplateError(
+                self._tokenizer.path, "tokenizer.chat_template",
+                expected="some text for these messages", got="nothing",
+            )  # fmt: skip
         return self._fitting(made, "messages")
 
-    def _check_text(self, text: str, name: str) -> None:
-        check_text(text, name)
-        self._check_nbytes(name, text)
+    def _without_bos(self, text: str, name: str, parse_markers: bool) -> tuple[str, bool]:
+        """The text, and whether the text of BOS was taken from its beginning.
+
+        That is done where markers are meant, since BOS is put there anyway.
+        """
+        bos_id = self._tokenizer.bos_id
+        bos = "" if bos_id is None else self._tokenizer.piece(bos_id)
+        if not bos or not text.startswith(bos):
+            return text, False
+        if parse_markers:
+            log.warning("%s begins with %s: BOS is put there once, not twice", name, bos)
+            return text[len(bos) :], True
+        if self._tokenizer.add_bos:
+            log.warning(
+                "%s begins with %s, taken as plain text after BOS: leave it out, or say "
+                "parse_markers=True", name, bos,
+            )  # fmt: skip
+        return text, False
 
     def _check_nbytes(self, name: str, *texts: str) -> None:
         """Refuse what cannot fit before it is encoded, however long it is."""
@@ -119,3 +174,21 @@ class PromptEncoder:
         if n_tokens >= self._n_ctx:
             raise ContextLengthError(n_tokens + 1, self._n_ctx, param=name, hint=_TOO_LONG)
         return prompt
+
+
+def _tell_dropped(made: InfillPrompt) -> None:
+    """Say what the model is not shown."""
+    parts = [
+        f"{n:,} characters {where}"
+        for n, where in (
+            (made.n_prefix_dropped, "at the beginning"), (made.n_suffix_dropped, "at the end"),
+        )
+        if n
+    ]  # fmt: skip
+    parts += [", ".join(made.files_dropped)] if made.files_dropped else []
+    if parts:
+        log.warning(
+            "the model is not shown %s: the prompt is the %d tokens nearest the cursor, "
+            "as window and ctx allow",
+            " and ".join(parts), len(made.tokens),
+        )  # fmt: skip

@@ -1,7 +1,8 @@
 """Infilling: which tokens a family has for it, and how prefix and suffix are laid out.
 
 Two orders: prefix-first (PSM) and suffix-first (SPM), where the prefix stands last, so that the
-model goes on inside a word or a line. What a model can do is read from its vocabulary.
+model goes on inside a word or a line. Which layout a model has is read from its vocabulary; whether
+it was trained on one, infill_models.py knows.
 
 Sources: Bavarian et al., "Efficient Training of Language Models to Fill in the Middle" (2022);
 Rozière et al., "Code Llama" (2023), section 2.3, and its published llama/generation.py; the model
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 
 from halfbyte.errors import RequestError, UnsupportedModelError
 from halfbyte.prompt.healing import Healing, heal_tail
+from halfbyte.prompt.infill_models import KNOWN
 from halfbyte.prompt.inputs import EncodedPrompt
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
@@ -103,11 +105,21 @@ class Repository:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InfillPrompt(EncodedPrompt):
-    """Token ids that ask for what belongs between two texts; `order` is "psm" or "spm"."""
+    """Token ids that ask for what belongs between two texts.
+
+    Attributes:
+        prefix, suffix: the texts, all of them.
+        order: "psm" or "spm".
+        n_prefix_dropped, n_suffix_dropped: characters at their far ends that are not in the ids.
+        files_dropped: names of other files that are not.
+    """
 
     prefix: str
     suffix: str
     order: str
+    n_prefix_dropped: int = 0
+    n_suffix_dropped: int = 0
+    files_dropped: tuple[str, ...] = ()
 
 
 class InfillFormat:
@@ -190,7 +202,7 @@ class InfillFormat:
         """Ids before the prompt, and text before the prefix, that show the other files."""
         if repository is None:
             return [], ""
-        _check_repository(repository)
+        check_repository(repository)
         repo, file = (self._tokenizer.id_of(t) for t in (self.family.repo, self.family.file))
         if file is None:
             return [], _plain_context(repository)
@@ -269,13 +281,13 @@ def require_format(tokenizer: Tokenizer) -> InfillFormat:
             "infilling",
             expected="infilling tokens in the vocabulary",
             got="none",
-            hint="Code Llama 7B and 13B (base and Instruct, not Python), Qwen2.5-Coder, "
-            "DeepSeek-Coder, Granite-code, Codestral and infill-10m have them",
+            hint=f"{KNOWN} have them",
         )
     return found
 
 
-def _check_repository(repository: object) -> None:
+def check_repository(repository: object) -> None:
+    """RequestError where it is no Repository of texts; TokenizerError: lone surrogates."""
     if not isinstance(repository, Repository):
         raise RequestError("repository", expected="a Repository", got=repository)
     files: object = repository.files

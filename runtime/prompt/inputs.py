@@ -71,6 +71,13 @@ def check_ids(ids: Sequence[int], name: str, vocab_size: int) -> list[int]:
     return [int(i) for i in array]
 
 
+def check_window(window: object) -> None:
+    """RequestError where it is neither None nor a whole number from 1."""
+    is_whole = isinstance(window, numbers.Integral) and not isinstance(window, bool)
+    if window is not None and not (is_whole and window >= 1):  # type: ignore[operator]
+        raise RequestError("window", expected="a whole number from 1, or None", got=repr(window))
+
+
 def texts_in(value: object) -> Iterator[str]:
     """Every text inside of mappings and sequences, keys included."""
     if isinstance(value, str):

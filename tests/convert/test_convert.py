@@ -242,3 +242,79 @@ def test_the_demonstration_model_converts(shared_dir: Path, tmp_path: Path) -> N
     fields = gguf.GGUFReader(tmp_path / "infill.gguf").fields
     ids = [fields[f"tokenizer.ggml.{k}_token_id"].contents() for k in ("fim_pre", "fim_suf", "eot")]
     assert ids == [8007, 8008, 8010]
+
+
+def test_how_the_makers_sample_is_kept(folder: Path, tmp_path: Path) -> None:
+    """As llama.cpp's converter reads it, which leaves the repetition penalty out."""
+    # Qwen2.5-Coder-7B-Instruct's.
+    config = {
+        "bos_token_id": 151643, "pad_token_id": 151643, "do_sample": True,
+        "eos_token_id": [151645, 151643], "repetition_penalty": 1.1, "temperature": 0.7,
+        "top_p": 0.8, "top_k": 20, "transformers_version": "4.44.0",
+    }  # fmt: skip
+    (folder / "generation_config.json").write_text(json.dumps(config))
+    first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
+    convert(folder, first, type="q8_0")
+    convert(first, second, type="q4_0")
+    theirs = gguf.Metadata.load(model_path=folder)
+    general = gguf.Keys.General
+    for path in (first, second):
+        fields = gguf.GGUFReader(path).fields
+        expected = {
+            general.SAMPLING_TEMP: theirs.sampling_temp,
+            general.SAMPLING_TOP_K: theirs.sampling_top_k,
+            general.SAMPLING_TOP_P: theirs.sampling_top_p,
+            general.SAMPLING_PENALTY_REPEAT: 1.1,
+        }
+        kept = {key for key in fields if key.startswith("general.sampling.")}
+        assert kept == set(expected)
+        for key, value in expected.items():
+            assert fields[key].contents() == pytest.approx(value, rel=1e-7)
+        assert fields[general.SAMPLING_TOP_K].types == [gguf.GGUFValueType.INT32]
+        assert fields[general.SAMPLING_TEMP].types == [gguf.GGUFValueType.FLOAT32]
+        with halfbyte.load(path, threads=1) as model:
+            assert model.chat_defaults == {
+                "temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.1,
+            }  # fmt: skip
+
+
+def test_a_generation_config_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
+    (folder / "generation_config.json").write_text("[")
+    with pytest.raises(ConversionError, match=r"generation_config\.json: expected readable"):
+        convert(folder, tmp_path / "out.gguf")
+
+
+@pytest.mark.parametrize(
+    ("name_or_path", "base"),
+    [
+        ("Qwen/Qwen2.5-Coder-7B", "Qwen2.5-Coder-7B"),
+        ("/home/me/models/tune", None),
+        ("tune", None),
+        ("../a", None),
+        (None, None),
+        (5, None),
+    ],
+)
+def test_the_model_that_it_was_made_from_is_kept(
+    folder: Path, tmp_path: Path, name_or_path: object, base: str | None
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "_name_or_path": name_or_path}))
+    convert(folder, tmp_path / "out.gguf", type="q8_0", name="tune")
+    fields = gguf.GGUFReader(tmp_path / "out.gguf").fields
+    general = gguf.Keys.General
+    assert (general.BASE_MODEL_COUNT in fields) == (base is not None)
+    if base is not None:
+        assert fields[general.BASE_MODEL_COUNT].contents() == 1
+        assert fields[general.BASE_MODEL_NAME.format(id=0)].contents() == base
+        url = fields[general.BASE_MODEL_REPO_URL.format(id=0)].contents()
+        assert url == f"https://huggingface.co/{name_or_path}"
+
+
+def test_a_folder_of_the_hubs_cache_has_the_repositorys_name(folder: Path, tmp_path: Path) -> None:
+    commit = "5a8f4c5f3e1d7c6b9a0d2e4f6a8b0c2d4e6f8a0b"
+    snapshot = tmp_path / "models--codellama--CodeLlama-7b-hf" / "snapshots" / commit
+    shutil.copytree(folder, snapshot)
+    convert(snapshot, tmp_path / "out.gguf", type="q8_0")
+    fields = gguf.GGUFReader(tmp_path / "out.gguf").fields
+    assert fields["general.name"].contents() == "CodeLlama-7b-hf"

@@ -109,12 +109,11 @@ def test_where_the_mark_is_taken_as_text_it_is_said(
 ) -> None:
     infill_model.complete("a<FILL_ME>b", max_tokens=1)
     assert "infill(prompt) fills it" in caplog.text
-    for name, parts in (("prefix", ("a<FILL_ME>b", "c")), ("suffix", ("a", "b<FILL_ME>c"))):
-        caplog.clear()
-        infill_model.infill(*parts, max_tokens=1)
-        assert f"{name}: infill(prefix, suffix) takes <FILL_ME> as plain text" in caplog.text
     caplog.clear()
     infill_model.infill("a<FILL_ME>b", max_tokens=1)
+    # Where the cursor is given there is no doubt.
+    infill_model.infill("a<FILL_ME>b", "c", max_tokens=1)
+    infill_model.infill("a", "b<FILL_ME>c", max_tokens=1)
     infill_model.complete("a FILL_ME b", max_tokens=1)
     assert not caplog.records
 
@@ -215,7 +214,7 @@ def test_a_model_without_the_tokens_refuses(random_model: halfbyte.Model, tiny_g
     assert random_model.complete("ab", max_tokens=1).tokens
 
 
-def test_a_prompt_that_does_not_fit(infill_model: halfbyte.Model) -> None:
+def test_the_longest_prompt_that_fits(infill_model: halfbyte.Model) -> None:
     n_ctx, form = infill_model.n_ctx, require_format(infill_model.tokenizer)
     # The longest that fits leaves one position for an answer.
     lines = "x = 1\n" * 50
@@ -223,15 +222,15 @@ def test_a_prompt_that_does_not_fit(infill_model: halfbyte.Model) -> None:
     suffix = "\n" * (n_ctx - n)
     assert len(form.prompt(lines, suffix, order="psm").tokens) == n_ctx - 1
     for order in ("psm", "spm"):
-        done = infill_model.infill(lines, suffix, order=order, heal=False, stop_tokens=[])
-        assert len(done.tokens) <= 1 and done.finish_reason in ("context", "stop")
-        with pytest.raises(halfbyte.ContextLengthError, match="larger ctx=") as caught:
-            infill_model.infill(lines, suffix + "\n", order=order, heal=False)
-        # One more than the prompt, for the answer.
-        assert (caught.value.n_tokens, caught.value.n_ctx) == (n_ctx + 1, n_ctx)
+        done = infill_model.infill(lines, suffix, order=order, heal=False, max_tokens=1)
+        assert done.stats.n_prompt == n_ctx - 1
+        assert (done.n_prefix_dropped, done.n_suffix_dropped) == (0, 0)
+        longer = infill_model.infill(lines, suffix + "\n", order=order, heal=False, max_tokens=1)
+        assert longer.n_prefix_dropped + longer.n_suffix_dropped > 0
+        assert longer.full_text == lines + longer.text + suffix + "\n"
 
 
-@pytest.mark.parametrize("where", ["prefix", "suffix", "prompt", "repository", "messages"])
+@pytest.mark.parametrize("where", ["prompt", "messages"])
 def test_a_huge_text_is_refused_before_it_is_encoded(
     infill_model: halfbyte.Model, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -241,12 +240,9 @@ def test_a_huge_text_is_refused_before_it_is_encoded(
     for name in ("encode", "encode_fragment", "encode_rendered"):
         monkeypatch.setattr(type(infill_model.tokenizer), name, encode)
     huge = "x = 1\n" * (50_000_000 // 6)
-    model, repository = infill_model, halfbyte.Repository({"a.py": "x", "b.py": huge})
+    model = infill_model
     calls: dict[str, Callable[[], object]] = {
         "prompt": lambda: model.complete(huge),
-        "prefix": lambda: model.infill(huge, ""),
-        "suffix": lambda: model.infill("", huge),
-        "repository": lambda: model.infill("x", "", repository=repository),
         "messages": lambda: model.chat([*HELLO, {"role": "user", "content": huge}]),
     }
     with pytest.raises(halfbyte.ContextLengthError) as caught:
@@ -273,10 +269,10 @@ def test_a_base_model_does_not_chat_unless_it_is_told_how(
         with pytest.raises(halfbyte.UnsupportedModelError, match='format="llama-2"'):
             call(HELLO)
     ids = infill_model.tokenizer.encode("[INST] hello [/INST]")
-    done = infill_model.chat(HELLO, format="llama-2", max_tokens=8)
+    done = infill_model.chat(HELLO, format="llama-2", max_tokens=8, temperature=0)
     assert done.tokens == infill_model.complete(ids, max_tokens=8).tokens
     assert done.stats.n_prompt == len(ids) and done.healed == ""
-    stream = infill_model.stream_chat(HELLO, format="llama-2", max_tokens=8)
+    stream = infill_model.stream_chat(HELLO, format="llama-2", max_tokens=8, temperature=0)
     assert "".join(stream) == done.text
     assert stream.completion is not None and stream.completion.tokens == done.tokens
 

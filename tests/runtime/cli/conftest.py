@@ -28,6 +28,10 @@ class FakeCompletion:
     healed: str = "he"
     order: str = "spm"
     full_text: str = "the whole text"
+    seed: int | None = None
+    n_prefix_dropped: int = 0
+    n_suffix_dropped: int = 0
+    files_dropped: tuple[str, ...] = ()
 
 
 class FakeStream(Iterator[str]):
@@ -83,11 +87,9 @@ class FakeModel:
     def stream(self, prompt: Any, *, progress: Any, heal: bool, **params: Any) -> FakeStream:
         return self._stream(prompt, {"heal": heal}, params)
 
-    def stream_infill(
-        self, *prompt: str, progress: Any, heal: bool, order: str, repository: Any, **params: Any
-    ) -> FakeStream:
-        how = {"heal": heal, "order": order, "repository": repository}
-        return self._stream(prompt, how, params)
+    def stream_infill(self, *prompt: str, progress: Any, **params: Any) -> FakeStream:
+        names = ("heal", "order", "repository", "window", "force")
+        return self._stream(prompt, {name: params.pop(name) for name in names}, params)
 
     def stream_chat(
         self, messages: Any, *, progress: Any, format: str, **params: Any
@@ -151,7 +153,7 @@ def infill_gguf(
         score = -1e18 if piece.startswith("▁<") and piece.endswith(">") else -1e9
         proto.pieces.add(piece=piece, score=score, type=spm.ModelProto.SentencePiece.NORMAL)
     path.write_bytes(proto.SerializeToString())
-    convert(folder, folder.with_suffix(".gguf"), type="q8_0", measure=False)
+    convert(folder, folder.with_suffix(".gguf"), type="q8_0", measure=False, name="CodeLlama-7b")
     return folder.with_suffix(".gguf")
 
 

@@ -85,9 +85,18 @@ def test_a_terminal_has_no_json(run: Any, model: Any, monkeypatch: pytest.Monkey
 def test_with_a_model(run: Any, tiny_gguf: Path) -> None:
     argv = ("chat", "-m", str(tiny_gguf), "-p", "ab cd")
     with halfbyte.load(tiny_gguf) as model:
-        expected = model.chat([user("ab cd")], format="llama-2", max_tokens=8)
-    outcome = run(*argv, "-n", "8", "--format", "llama-2")
+        expected = model.chat([user("ab cd")], format="llama-2", max_tokens=8, seed=5)
+        greedy = model.chat([user("ab cd")], format="llama-2", max_tokens=8, temperature=0)
+    outcome = run(*argv, "-n", "8", "--format", "llama-2", "--seed", "5")
     assert (outcome.code, outcome.out) == (0, expected.text)
+    assert outcome.err.endswith(" | seed 5\n")
+    outcome = run(*argv, "-n", "8", "--format", "llama-2", "--temp", "0")
+    assert (outcome.code, outcome.out) == (0, greedy.text)
+    assert "seed" not in outcome.err
+    # What was drawn can be drawn again.
+    found = json.loads(run(*argv, "-n", "8", "--format", "llama-2", "--json").out)
+    again = run(*argv, "-n", "8", "--format", "llama-2", "--seed", str(found["seed"]))
+    assert again.out == found["text"]
     # A base model says nothing about chat: better an error than a guess.
     outcome = run(*argv)
     assert (outcome.code, outcome.out) == (1, "")
@@ -276,7 +285,8 @@ def test_a_full_context_leaves_the_conversation_usable(
     tiny_gguf: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with halfbyte.load(tiny_gguf, ctx=96) as model:
-        session = Session(model, [], shows_stats=False, format="llama-2", max_tokens=4)
+        how: dict[str, Any] = {"format": "llama-2", "max_tokens": 4, "temperature": 0}
+        session = Session(model, [], shows_stats=False, **how)
         session.take(Typed("ab"))
         before = list(session.messages)
         assert len(before) == 2
@@ -287,19 +297,20 @@ def test_a_full_context_leaves_the_conversation_usable(
         assert session.messages == before
         session.take(Typed("cd"))
         assert [m["role"] for m in session.messages] == ["user", "assistant"] * 2
-        expected = model.chat([*before, user("cd")], format="llama-2", max_tokens=4)
+        expected = model.chat([*before, user("cd")], **how)
         assert session.messages[-1]["content"] == expected.text
 
 
 def test_an_abandoned_answer_leaves_the_model_usable(tiny_gguf: Path) -> None:
     with halfbyte.load(tiny_gguf) as model:
-        expected = model.chat([user("ab")], format="llama-2", max_tokens=12)
-        stream = model.stream_chat([user("ab")], format="llama-2", max_tokens=12)
+        how: dict[str, Any] = {"format": "llama-2", "max_tokens": 12, "temperature": 0}
+        expected = model.chat([user("ab")], **how)
+        stream = model.stream_chat([user("ab")], **how)
         next(stream)
-        again = model.chat([user("ab")], format="llama-2", max_tokens=12)
+        again = model.chat([user("ab")], **how)
         assert again.tokens == expected.tokens
         # Stopped while the prompt is read.
-        session = Session(model, [], shows_stats=False, format="llama-2", max_tokens=12)
+        session = Session(model, [], shows_stats=False, **how)
         progress = CtrlC.progress
 
         def press(self: CtrlC, stage: str, done: int, total: int) -> None:

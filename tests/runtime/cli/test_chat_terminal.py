@@ -202,7 +202,7 @@ def test_answers_go_elsewhere_alone(terminal: Any, endless_gguf: Path, tmp_path:
     path = tmp_path / "answers"
     with path.open("wb") as file:
         screen = terminal(
-            *("chat", "-m", str(endless_gguf), "--format", "llama-2", "-n", "3"),
+            *("chat", "-m", str(endless_gguf), "--format", "llama-2", "-n", "3", "--temp", "0"),
             stdout=file.fileno(),
         )
     for _ in range(2):
@@ -216,7 +216,7 @@ def test_answers_go_elsewhere_alone(terminal: Any, endless_gguf: Path, tmp_path:
     with halfbyte.load(endless_gguf) as model:
         messages = [{"role": "user", "content": "ab"}]
         for _ in range(2):
-            done = model.chat(messages, format="llama-2", max_tokens=3)
+            done = model.chat(messages, format="llama-2", max_tokens=3, temperature=0)
             messages.append({"role": "assistant", "content": done.text})
             messages.append({"role": "user", "content": "ab"})
     answers = [m["content"] for m in messages if m["role"] == "assistant"]

@@ -149,6 +149,7 @@ def test_json(run: Any, model: Any) -> None:
         "healed": "he",
         "tokens": [5, 6, 7],
         "finish_reason": "length",
+        "seed": None,
         "stats": {
             "n_prompt": 4, "prefill_s": 0.5, "n_decode": 3, "decode_s": 1.5, "load_s": 0.25,
         },

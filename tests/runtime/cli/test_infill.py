@@ -14,7 +14,8 @@ import halfbyte
 from halfbyte.cli.infill import split_at
 from halfbyte.errors import RequestError
 from halfbyte.models import DEFAULT_INFILL_MODEL
-from halfbyte.prompt.infill import FILL_MARKER, Repository, require_format
+from halfbyte.models.catalogue import resolve as packaged
+from halfbyte.prompt.infill import FILL_MARKER, Repository, find_format, require_format
 from halfbyte.tokenizer import Tokenizer
 
 TEXT = "def f(x):\r\n\treturn é\n\nend"
@@ -164,6 +165,7 @@ def test_files_that_cannot_be_read(run: Any, model: Any, tmp_path: Path) -> None
         ["--file", "f", "--at", "0:1"],
         ["--file", "f", "--at", "1:x"],
         ["-p", "x", "--order", "mps"],
+        ["-p", "x", "--window", "0"],
         ["-p", "x", "--repo-file", "f", "--repo-file", "f"],
     ],
 )
@@ -176,7 +178,9 @@ def test_what_does_not_go_together_is_2(run: Any, model: Any, argv: list[str]) -
 
 def test_options(run: Any, model: Any, source: Path, tmp_path: Path) -> None:
     run("infill", "-p", FILL_MARKER)
-    assert model.how == {"heal": True, "order": "auto", "repository": None}
+    assert model.how == {
+        "heal": True, "order": "auto", "repository": None, "window": 2048, "force": False,
+    }  # fmt: skip
     assert model.load_args["model"] == DEFAULT_INFILL_MODEL
     assert model.params == {}
     other = tmp_path / "b.py"
@@ -184,13 +188,15 @@ def test_options(run: Any, model: Any, source: Path, tmp_path: Path) -> None:
     run(
         *("infill", "-m", "m.gguf", "--file", str(source), "--at", "1:1", "--order", "psm"),
         *("--no-heal", "--repo-file", str(other), "--repo-file", str(source)),
-        *("--repo-name", "r", "-n", "5", "--temp", "0.5"),
+        *("--repo-name", "r", "-n", "5", "--temp", "0.5", "--window", "9", "--force"),
     )
     files = {str(other): "b\n", str(source): TEXT}
     assert model.how == {
         "heal": False,
         "order": "psm",
         "repository": Repository(files, current=str(source), name="r"),
+        "window": 9,
+        "force": True,
     }
     assert model.load_args["model"] == "m.gguf"
     assert model.params == {"max_tokens": 5, "temperature": 0.5}
@@ -211,7 +217,8 @@ def test_json(run: Any, model: Any) -> None:
     found = json.loads(outcome.out)
     assert found == {
         "model": "/models/fake.gguf", "text": " ab\né", "order": "spm", "healed": "he",
-        "tokens": [5, 6, 7], "finish_reason": "length",
+        "tokens": [5, 6, 7], "finish_reason": "length", "seed": None,
+        "n_prefix_dropped": 0, "n_suffix_dropped": 0, "files_dropped": [],
         "stats": {
             "n_prompt": 4, "prefill_s": 0.5, "n_decode": 3, "decode_s": 1.5, "load_s": 0.25,
         },
@@ -247,6 +254,39 @@ def test_a_model_that_cannot(run: Any, tiny_gguf: Path) -> None:
     outcome = run("infill", "-m", str(tiny_gguf), "-p", FILL_MARKER)
     assert (outcome.code, outcome.out) == (1, "")
     assert "expected infilling tokens in the vocabulary" in outcome.err
+
+
+def test_a_model_that_was_not_trained_to(run: Any, infill_gguf: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    halfbyte.convert(infill_gguf, path, type="q8_0", measure=False, name="Qwen3-8B")
+    argv = ("infill", "-m", str(path), "-p", f"ab{FILL_MARKER}cd", "-n", "4")
+    outcome = run(*argv)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "'Qwen3-8B', which was not" in outcome.err and "--force" in outcome.err
+    same = run("infill", "-m", str(infill_gguf), *argv[3:])
+    assert run(*argv, "--force").out == same.out
+
+
+def test_a_long_file(run: Any) -> None:
+    """One of 4,000 tokens, with a context of 512."""
+    path = Path(find_format.__code__.co_filename)
+    text = path.read_text("utf-8")
+    assert len(Tokenizer.from_path(packaged("infill-10m")).encode(text)) > 4000
+    line = text[: text.index("return wanted if")].count("\n") + 1
+    argv = ("infill", "--file", str(path), "--at", f"{line}:13", "-n", "8", "--json", "--full")
+    outcome = run(*argv)
+    assert outcome.code == 0
+    found = json.loads(outcome.out)
+    dropped = (found["n_prefix_dropped"], found["n_suffix_dropped"])
+    assert all(dropped) and 400 < found["stats"]["n_prompt"] <= 512 - 8
+    before, after = (f"{n:,} characters" for n in dropped)
+    assert f"{before} at the beginning and {after} at the end" in outcome.err
+    at = text.index("return wanted if")
+    assert found["full_text"] == text[:at] + found["text"] + text[at:]
+    # The file mentions the mark, but the cursor says where.
+    assert FILL_MARKER in text and FILL_MARKER not in outcome.err
+    smaller = json.loads(run(*argv, "--window", "64").out)
+    assert 40 < smaller["stats"]["n_prompt"] <= 64 + 4
 
 
 def test_infill_10m(run: Any, shared_dir: Path, tmp_path: Path) -> None:

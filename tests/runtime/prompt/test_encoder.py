@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import gguf
 import pytest
 
-from halfbyte.errors import ContextLengthError, RequestError
+from halfbyte.errors import ContextLengthError, RequestError, TemplateError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.models import catalogue
 from halfbyte.prompt.encoder import PromptEncoder
@@ -35,10 +39,8 @@ def test_a_text_that_cannot_fit_is_not_encoded(
 ) -> None:
     monkeypatch.setattr(Tokenizer, "encode", lambda *args, **kwargs: pytest.fail("encoded"))
     encoder, huge = PromptEncoder(tokenizer, 16), "x" * (17 * tokenizer.max_piece_nbytes)
-    options = {"order": "auto", "heal": True, "repository": None, "parse_markers": False}
     for call in (
         lambda: complete(encoder, huge),
-        lambda: encoder.infilling("", huge, **options),
         lambda: encoder.chat([{"role": "user", "content": huge}], format="llama-2",
                              parse_markers=False),
     ):  # fmt: skip
@@ -49,3 +51,71 @@ def test_a_text_that_cannot_fit_is_not_encoded(
 def test_an_empty_prompt_says_what_to_give_instead(tokenizer: Tokenizer) -> None:
     with pytest.raises(RequestError, match="bos_id"):
         complete(PromptEncoder(tokenizer, 16), "")
+
+
+# --- BOS, and templates that give nothing ---------------------------------------------------
+
+
+def test_bos_in_a_text_is_text_and_gets_a_word(
+    tokenizer: Tokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoder = PromptEncoder(tokenizer, 64)
+    tokens = complete(encoder, "<s>[INST] a")
+    assert tokens == tokenizer.encode("<s>[INST] a")
+    assert tokens.count(1) == 1 and len(tokens) > 1 + len(tokenizer.encode_fragment("[INST] a"))
+    (record,) = caplog.records
+    assert "prompt begins with <s>" in record.getMessage()
+    assert "parse_markers=True" in record.getMessage()
+    caplog.clear()
+    complete(encoder, "a <s>")
+    assert not caplog.records
+
+
+def test_bos_that_is_meant_is_there_once(
+    tokenizer: Tokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoder = PromptEncoder(tokenizer, 64, ["infill-10m"])
+    made = encoder.completion("<s>a = b", "prompt", heal=False, parse_markers=True)
+    assert made.tokens == tokenizer.encode("a = b")
+    assert "prompt begins with <s>: BOS is put there once" in caplog.text
+    assert encoder.completion("<s>", "prompt", heal=True, parse_markers=True).tokens == [1]
+    how: dict[str, Any] = {"order": "psm", "heal": False, "repository": None}
+    one = encoder.infilling("<s>a", "b", parse_markers=True, **how)
+    assert one.tokens == encoder.infilling("a", "b", parse_markers=True, **how).tokens
+    assert (one.prefix, one.n_prefix_dropped) == ("<s>a", 0)
+
+
+@pytest.mark.parametrize("add_bos", [True, False])
+def test_byte_level_prompts_have_one_bos(
+    tmp_path: Path, vocabularies: Any, caplog: pytest.LogCaptureFixture, add_bos: bool
+) -> None:
+    """Where a vocabulary reads every special token from text, two would come of it."""
+    made = vocabularies.train_byte_level("llama-bpe", ("<|begin_of_text|>", "<|eot_id|>"))
+
+    def fill(writer: gguf.GGUFWriter) -> None:
+        writer.add_bos_token_id(made.id_of("<|begin_of_text|>"))
+        writer.add_add_bos_token(add_bos)
+
+    tokenizer = Tokenizer.from_path(made.write(tmp_path / "m.gguf", fill=fill))
+    encoder, text = PromptEncoder(tokenizer, 64), "<|begin_of_text|>x = 1<|eot_id|>"
+    meant = encoder.completion(text, "prompt", heal=False, parse_markers=True).tokens
+    assert meant == made.tokenizer(parses=True).encode(text, add_special_tokens=False).ids
+    caplog.clear()
+    plain = made.tokenizer(parses=False).encode(text, add_special_tokens=False).ids
+    got = complete(encoder, text)
+    assert got == [made.id_of("<|begin_of_text|>")] * add_bos + plain
+    assert bool(caplog.records) == add_bos
+
+
+def test_a_template_that_renders_to_nothing(tmp_path: Path, vocabularies: Any) -> None:
+    def fill(writer: gguf.GGUFWriter) -> None:
+        vocabularies.add_sentencepiece(writer, vocabularies.packaged_model())
+        writer.add_chat_template("{% if messages | length > 1 %}x{% endif %}")
+
+    path = vocabularies.write_gguf(tmp_path / "m.gguf", fill)
+    encoder = PromptEncoder(Tokenizer.from_path(path), 64)
+    hello = [{"role": "user", "content": "hello"}]
+    with pytest.raises(TemplateError, match="some text for these messages, got nothing") as caught:
+        encoder.chat(hello, format="auto", parse_markers=False)
+    assert (caught.value.path, caught.value.field) == (str(path), "tokenizer.chat_template")
+    assert encoder.chat(hello * 2, format="auto", parse_markers=False).tokens
