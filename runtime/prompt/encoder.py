@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeVar
 
 from halfbyte.errors import ContextLengthError, RequestError
@@ -99,7 +100,10 @@ class PromptEncoder:
     def chat(self, messages: Sequence[Message], *, format: str, parse_markers: bool) -> ChatPrompt:
         """A conversation; see chat_prompt."""
         self._check_nbytes("messages", *texts_in(messages))
-        made = chat_prompt(self._tokenizer, messages, format=format, parse_markers=parse_markers)
+        made = chat_prompt(
+            self._tokenizer, messages, format=format, parse_markers=parse_markers,
+            check=partial(self._check_nbytes, "messages"),
+        )  # fmt: skip
         return self._fitting(made, "messages")
 
     def _check_text(self, text: str, name: str) -> None:

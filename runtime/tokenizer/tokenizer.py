@@ -137,22 +137,31 @@ class Tokenizer:
         check_text(text)
         return self._encode(text, is_start=False, parse_markers=parse_markers)
 
-    def encode_rendered(self, text: str) -> list[int]:
+    def encode_rendered(
+        self, text: str, spans: Iterable[tuple[int, int]] | None = None
+    ) -> list[int]:
         """Ids of a chat template's output, in which special tokens are meant by their text.
 
         After a special token, sentencepiece vocabularies put the space of a beginning.
+
+        Args:
+            text: what was rendered.
+            spans: begin and end of the parts, in order, in which special tokens are looked for;
+                None looks everywhere.
 
         Raises:
             TokenizerError: the text holds lone surrogates.
         """
         check_text(text)
         ids: list[int] = []
-        for i, part in enumerate(self._special_pattern.split(text)):
-            if i % 2:
-                ids.append(self._special_texts[part])
-            else:
-                ids += self._encode(part, is_start=True, parse_markers=False)
-        return ids
+        done = 0
+        for begin, end in [(0, len(text))] if spans is None else spans:
+            for special in self._special_pattern.finditer(text, begin, end):
+                before = text[done : special.start()]
+                ids += self._encode(before, is_start=True, parse_markers=False)
+                ids.append(self._special_texts[special[0]])
+                done = special.end()
+        return ids + self._encode(text[done:], is_start=True, parse_markers=False)
 
     def decode(self, ids: Iterable[int], *, strip_prefix_space: bool = True) -> str:
         """The text of ids: control tokens give nothing; bytes that are not UTF-8 give U+FFFD.
@@ -184,10 +193,6 @@ class Tokenizer:
     def id_of(self, piece: str) -> int | None:
         """The id of a piece, or None."""
         return self._ids.get(piece.encode(errors="surrogatepass"))
-
-    def special_texts_in(self, text: str) -> list[str]:
-        """The texts of special tokens that occur in a text, each once."""
-        return list(dict.fromkeys(self._special_pattern.findall(text)))
 
     @cached_property
     def max_piece_nbytes(self) -> int:

@@ -15,8 +15,11 @@ from typing import Any
 from jinja2 import Undefined
 from jinja2.runtime import LoopContext
 
+from halfbyte.prompt.template.text import join
+
 UNIT_NBYTES = 32
 BITS_PER_UNIT = 64  # of whole numbers
+COMPARISONS_PER_UNIT = 1000  # of characters
 MAX_DATA_DEPTH = 64
 MAX_NAME = 200  # characters
 
@@ -38,7 +41,12 @@ class OverBudget(Exception):
 
 def units_of(text: str, growth: int = 1) -> int:
     """What a text measures, or one that so many times as many characters come of."""
-    return growth * len(text) * (1 if text.isascii() else 4) // UNIT_NBYTES
+    return growth * len(text) * _width(text) // UNIT_NBYTES
+
+
+def _width(*texts: str) -> int:
+    """Bytes of a character, and of its place in the mask."""
+    return 2 if all(text.isascii() for text in texts) else 5
 
 
 class Budget:
@@ -56,8 +64,7 @@ class Budget:
 
     def spend_text(self, length: int, *made_of: str) -> None:
         """Pays for a text of some length."""
-        width = 1 if all(text.isascii() for text in made_of) else 4
-        self.spend(1 + length * width // UNIT_NBYTES)
+        self.spend(1 + length * _width(*made_of) // UNIT_NBYTES)
 
     def spend_sequence(self, length: int, *made_of: Any) -> None:
         """Pays for a text, list or tuple of some length."""
@@ -67,14 +74,30 @@ class Budget:
             self.spend(1 + length // 4)
 
     def spend_search(self, text: str, wanted: int) -> None:
-        """Pays for a search for that many characters: at worst, each is tried at each place."""
-        self.spend(1 + units_of(text, 1 + min(wanted, 100) // 8))
+        """Pays for a search from the left for that many characters.
+
+        CPython tries each at each place only where these are less than 100, or the text is short.
+        """
+        self.spend(1 + units_of(text, 1 + min(wanted, 100) // 8) + wanted // UNIT_NBYTES)
+
+    def spend_backward_search(self, text: str, wanted: int) -> None:
+        """Pays for a search from the right, or in a set: each is tried at each place."""
+        self.spend_search(text, wanted)
+        self.spend(len(text) * wanted // COMPARISONS_PER_UNIT)
+
+    def spend_hashing(self, keys: Iterable[object]) -> None:
+        """Pays for keys that are put into a dict or a set, or looked up there.
+
+        Python's hashes of texts are salted; of the rest, a template may give thousands alike.
+        """
+        n = sum(1 for key in keys if not isinstance(key, str))
+        self.spend(n * n // 16)
 
     def spend_lines(self, text: str, width: int) -> None:
         """Pays for the lines of a text, each widened by so much."""
         self.spend(1 + len(text) // 8)
         n_lines = sum(1 for _ in _LINE_ENDS.finditer(text)) + 1
-        self.spend(3 * n_lines + 2 * units_of(text) + n_lines * max(width, 0) * 4 // UNIT_NBYTES)
+        self.spend(6 * n_lines + 2 * units_of(text) + n_lines * max(width, 0) * 4 // UNIT_NBYTES)
 
     def walk(
         self, value: object, growth: int = 1, *, indent: int = 0, is_text: bool = False
@@ -112,7 +135,10 @@ class Budget:
 
     def _children(self, value: Any) -> Iterable[object]:
         self.spend(2 * operator.length_hint(value))
+        if isinstance(value, (KeysView, ItemsView)):
+            self.spend_hashing(value.mapping)  # type: ignore[union-attr]
         if isinstance(value, dict):
+            self.spend_hashing(value)
             return chain(value, value.values())
         # Reading must not use an iterator up.
         items: Iterable[object] = copy.copy(value) if type(value) is ListIterator else value
@@ -122,8 +148,7 @@ class Budget:
         """The items of an iterable, each paid for."""
         if isinstance(value, LoopContext) or not isinstance(value, ITERABLES):
             raise TypeError(f"a {type(value).__name__} is not iterable")
-        # Each character is a new object unless it is in Latin-1.
-        price = units + 2 * isinstance(value, str)
+        price = units + 6 * isinstance(value, str)  # each character is a new text
         for item in value:
             self.spend(price)
             yield item
@@ -145,4 +170,4 @@ class Budget:
         """The text of a body."""
         parts = list(pieces)
         self.spend_text(sum(map(len, parts)), *parts)
-        return "".join(parts)
+        return join("", parts)

@@ -206,8 +206,12 @@ def test_rendered_text_means_its_special_tokens(
     ours, theirs = small_bpe
     got = ours.encode_rendered("<|im_end|>a <|endoftext|>\n")
     assert got == [601, *theirs.encode("a ").ids, 600, *theirs.encode("\n").ids]
-    assert small_spm.special_texts_in("a<s>b</s>c<s>") == ["<s>", "</s>"]
-    assert small_spm.special_texts_in("a") == []
+    spans = [(0, 10), (14, 20)]  # of a<|im_end|>|<|im_end|>, but for |> and |<|i
+    text = "a<|im_end|>|<|im_end|><|im_end|>"
+    got = ours.encode_rendered(text, [(22, 32)])
+    assert got == [*theirs.encode(text[:22]).ids, 601]
+    assert ours.encode_rendered(text, spans) == theirs.encode(text).ids
+    assert ours.encode_rendered(text, []) == theirs.encode(text).ids
 
 
 def test_of_two_special_tokens_the_longer_one_is_meant(tmp_path: Path, vocabularies: Any) -> None:
@@ -217,7 +221,6 @@ def test_of_two_special_tokens_the_longer_one_is_meant(tmp_path: Path, vocabular
     text = "<|c|><|a|>b<|c|><|a|>b"
     expected = made.tokenizer(parses=True).encode(text, add_special_tokens=False).ids
     assert tokenizer.encode_rendered(text) == expected
-    assert tokenizer.special_texts_in(text) == ["<|c|>", "<|a|>b<|c|>", "<|a|>"]
 
 
 def test_a_repeated_piece_is_the_first_of_its_ids(tmp_path: Path, vocabularies: Any) -> None:

@@ -11,7 +11,7 @@ from halfbyte.prompt.template import ChatTemplate, chat_template
 from halfbyte.prompt.template.budget import Budget
 
 WORK = "bounded amount of work"
-LARGE = "{% set s = 'a' * 10 ** 7 %}"  # three fifths of the budget below
+LARGE = "{% set s = 'a' * 5 * 10 ** 6 %}"  # three fifths of the budget below
 LONG = "{% set s = [0] * 12 * 10 ** 5 %}"  # as much
 LINES = "{% set s = 'a\\n' * 150000 %}"
 PATH = "{% set s = 'a.' * 100000 %}"
