@@ -15,11 +15,12 @@ from typing import Any
 from jinja2 import Undefined
 from jinja2.runtime import LoopContext
 
-from halfbyte.prompt.template.text import join
+from halfbyte.prompt.template.text import Text, join, mask_of
 
 UNIT_NBYTES = 32
 BITS_PER_UNIT = 64  # of whole numbers
 COMPARISONS_PER_UNIT = 1000  # of characters
+LARGE = 4096  # characters
 MAX_DATA_DEPTH = 64
 MAX_NAME = 200  # characters
 
@@ -37,6 +38,21 @@ _LINE_ENDS = re.compile(r"\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 class OverBudget(Exception):
     """The rendering has used up its units."""
+
+
+class Lent(Text):
+    """A large text, which gives its units back when nothing refers to it any more."""
+
+    __slots__ = ("_budget", "_units")
+
+    def __new__(cls, text: Text, budget: Budget, units: int) -> Lent:
+        """The same text, which has cost so many units."""
+        made: Any = super().__new__(cls, text, text.mask)
+        made._budget, made._units = budget, units
+        return made  # type: ignore[no-any-return]
+
+    def __del__(self) -> None:
+        self._budget.take_back(self._units)
 
 
 def units_of(text: str, growth: int = 1) -> int:
@@ -85,6 +101,11 @@ class Budget:
         self.spend_search(text, wanted)
         self.spend(len(text) * wanted // COMPARISONS_PER_UNIT)
 
+    def spend_change(self, text: str, growth: int) -> None:
+        """Pays for a text in which each character may become so many."""
+        self.spend_text(growth * len(text), text)
+        self.spend(8 * mask_of(text).count(b"\0\1"))  # changed one by one in the worst case
+
     def spend_hashing(self, keys: Iterable[object]) -> None:
         """Pays for keys that are put into a dict or a set, or looked up there.
 
@@ -120,6 +141,8 @@ class Budget:
                 self.spend(1 + indent * depth // UNIT_NBYTES)
                 if isinstance(item, str):
                     self.spend(units_of(item, growth))
+                elif isinstance(item, float):
+                    self.spend(3)  # for its digits
                 elif isinstance(item, int):
                     self.spend(item.bit_length() // BITS_PER_UNIT)
                 elif isinstance(item, range):
@@ -169,5 +192,14 @@ class Budget:
     def concat(self, pieces: Iterable[str]) -> str:
         """The text of a body."""
         parts = list(pieces)
-        self.spend_text(sum(map(len, parts)), *parts)
-        return join("", parts)
+        length = sum(map(len, parts))
+        self.spend_text(length, *parts)
+        made = join("", parts)
+        if length < LARGE or not isinstance(made, Text):
+            return made
+        # Templates that add message after message to one text copy it each time.
+        return Lent(made, self, length * _width(*parts) // UNIT_NBYTES * 15 // 16)
+
+    def take_back(self, units: int) -> None:
+        """Puts back what was paid for memory that is free again; a sixteenth was for the time."""
+        self._left += units

@@ -68,7 +68,8 @@ class Filters:
         width = len(indent) if isinstance(indent, str) else indent or 0
         if width > 16 or len("".join(separators or ())) > 16:
             raise ValueError("tojson takes an indent and separators of at most 16 characters")
-        self._budget.walk(value, 12 if ensure_ascii else 6, indent=max(width, 0) + 1)
+        units = self._budget.walk(value, 12 if ensure_ascii else 6, indent=max(width, 0) + 1)
+        self._budget.spend(0 if indent is None else units)  # not in C then
         pair = None if separators is None else (separators[0], separators[1])
         return json.dumps(
             value, ensure_ascii=bool(ensure_ascii), indent=indent, separators=pair,
@@ -89,12 +90,13 @@ class Filters:
 
     def _title(self, value: object) -> str:
         text = self._budget.text(value)
+        self._budget.spend_change(text, 3)
         self._budget.spend(4 * len(text))  # as many words as characters
         return _changed(text, FILTERS["title"])
 
     def _escape(self, value: object) -> str:
         text = self._budget.text(value)
-        self._budget.spend_text(6 * len(text), text)
+        self._budget.spend_change(text, 6)
         return _changed(text, lambda part: str(FILTERS["escape"](part)))
 
     def _indent(
@@ -174,7 +176,7 @@ class Filters:
         items = self._list(value)
         for arg in (*args, *kwargs.values()):
             if isinstance(arg, str):  # the path of an attribute
-                self._budget.spend(len(items) * (8 + len(arg)))
+                self._budget.spend(2 * len(items) * (8 + len(arg)))
         self._spend_sort(self._budget.walk(items), len(items))
         if name == "unique":
             self._budget.spend_hashing(items)

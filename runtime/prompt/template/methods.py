@@ -13,7 +13,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import LoopContext
 
 from halfbyte.prompt.template.budget import MAX_NAME, SCALARS, Budget, units_of
-from halfbyte.prompt.template.operators import Operators
+from halfbyte.prompt.template.operators import PRECISION, Operators
 from halfbyte.prompt.template.text import Text, join, own, tracked
 
 _SPEC = re.compile(r"(?:.?[<>=^])?[-+ ]?#?0?\d{0,3}[,_]?(?:\.\d{1,3})?[a-zA-Z%]?")
@@ -53,7 +53,7 @@ class Methods:
             "cycle": LoopContext.cycle, "changed": self._changed,
         }  # fmt: skip
         return {
-            str: text, Text: text, list: found, tuple: found, LoopContext: loop,
+            str: text, list: found, tuple: found, LoopContext: loop,
             dict: {"get": self._get, **views},
         }  # fmt: skip
 
@@ -70,7 +70,7 @@ class Methods:
 
     def change_case(self, name: str, text: str) -> str:
         """upper, lower and their kin."""
-        self._budget.spend_text(3 * len(text), text)  # ΐ has three capitals
+        self._budget.spend_change(text, 3)  # ΐ has three capitals
         return str(getattr(text, name)())
 
     def _split(self, name: str, text: str, sep: str | None = None, maxsplit: int = -1) -> Any:
@@ -127,7 +127,7 @@ class Methods:
             return self._budget.text(value)
         if not _SPEC.fullmatch(spec):
             raise ValueError(f"format specification {spec[:MAX_NAME]!r} is not plain")
-        self._budget.spend(64 + self._budget.walk(value))
+        self._budget.spend(64 + self._budget.walk(value) + PRECISION * ("." in spec))
         return format(value, spec)
 
     def _find(self, name: str, values: Any, wanted: object, *ends: int) -> Any:

@@ -21,6 +21,7 @@ from halfbyte.prompt.template.budget import (
 from halfbyte.prompt.template.text import Text, join, own, plain
 
 MAX_INT_BITS = 4096
+PRECISION = 256  # units of a number's digits, of which there may be a thousand
 
 _PRINTF = re.compile(r"%(?:\((\w{1,99})\))?[-#0 +]{0,5}\d{0,3}(?:\.\d{0,3})?[diouxXeEfFgGcrsa%]")
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -44,7 +45,9 @@ class Operators:
             self._budget.spend(_int_bits(symbol, left, right) // BITS_PER_UNIT)
         elif symbol == "%" and isinstance(left, str):
             return self.printf(left, right)
-        elif symbol == "+" and _are_alike(left, right):
+        elif symbol == "+" and isinstance(left, str) and isinstance(right, str):
+            return self._budget.concat([left, right])
+        elif symbol == "+" and type(left) is type(right) and isinstance(left, (list, tuple)):
             self._budget.spend_sequence(len(left) + len(right), left, right)
         elif symbol == "*" and isinstance(left, int) and isinstance(right, (str, list, tuple)):
             self._budget.spend_sequence(left * len(right), right)
@@ -104,11 +107,15 @@ class Operators:
     def printf(self, text: str, values: Any) -> str:
         """`text % values`, whose widths and precisions have at most three digits."""
         self._budget.spend_search(text, 8)
-        n_fields = sum(1 for _ in _PRINTF.finditer(text))
-        if text.count("%") > sum(field.group().count("%") for field in _PRINTF.finditer(text)):
+        n_fields = n_precise = n_signs = 0
+        for field in _PRINTF.finditer(text):
+            n_fields += 1
+            n_precise += "." in field[0]
+            n_signs += field[0].count("%")
+        if text.count("%") > n_signs:
             raise ValueError("a format's widths have three digits at most, and no stars")
         units = self._budget.walk(values, 10, is_text=True)
-        self._budget.spend(n_fields * (units + 64) + units_of(text))
+        self._budget.spend(n_fields * (units + 64) + n_precise * PRECISION + units_of(text))
         whole = str.__mod__(plain(text), values)
         followed = join("", list(_printf_pieces(text, values)))
         return followed if followed == whole else whole
@@ -116,10 +123,6 @@ class Operators:
 
 def _kind(value: object) -> str:
     return "str" if isinstance(value, str) else type(value).__name__
-
-
-def _are_alike(left: Any, right: Any) -> bool:
-    return any(isinstance(left, kind) and isinstance(right, kind) for kind in (str, list, tuple))
 
 
 def _printf_pieces(text: str, values: Any) -> Iterator[str]:

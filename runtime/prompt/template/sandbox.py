@@ -107,7 +107,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return getattr(obj, name, _NOTHING)
         if isinstance(obj, LoopContext) and name in _LOOP_VALUES:
             return getattr(obj, name)
-        method = self._methods.get(type(obj), {}).get(name)
+        method = self._methods.get(str if isinstance(obj, str) else type(obj), {}).get(name)
         if method is not None:
             self._budget.spend(8)
             return partial(method, obj)
