@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import gguf
 import pytest
 
-from halfbyte.errors import ContextLengthError, RequestError
+from halfbyte.errors import ContextLengthError, RequestError, TemplateError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.models import catalogue
 from halfbyte.prompt.encoder import PromptEncoder
@@ -44,6 +48,23 @@ def test_a_text_that_cannot_fit_is_not_encoded(
     ):  # fmt: skip
         with pytest.raises(ContextLengthError):
             call()
+
+
+def test_what_a_template_renders_is_bounded_before_it_is_encoded(
+    vocabularies: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(writer: gguf.GGUFWriter) -> None:
+        vocabularies.add_sentencepiece(writer, vocabularies.packaged_model())
+        writer.add_chat_template("{% for m in messages %}{{ m.content * 500000 }}{% endfor %}")
+
+    tokenizer = Tokenizer.from_path(vocabularies.write_gguf(tmp_path / "m.gguf", fill))
+    monkeypatch.setattr(Tokenizer, "encode_rendered", lambda *args: pytest.fail("encoded"))
+    messages = [{"role": "user", "content": "a"}]
+    with pytest.raises(ContextLengthError) as caught:
+        PromptEncoder(tokenizer, 1000).chat(messages, format="auto", parse_markers=False)
+    assert caught.value.param == "messages"
+    with pytest.raises(TemplateError, match="characters"):  # whatever the context
+        PromptEncoder(tokenizer, 10**9).chat(messages * 3, format="auto", parse_markers=False)
 
 
 def test_an_empty_prompt_says_what_to_give_instead(tokenizer: Tokenizer) -> None:
