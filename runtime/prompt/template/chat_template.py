@@ -9,7 +9,12 @@ every rendering has a budget of units of work, and no thread, signal or process 
   the number of nodes, and operations that Jinja compiles to bare Python become checked filters;
 - operators, attributes, items, calls, filters and tests take allow-listed types and names, and pay
   for the size of what they read and what they would make before they make it;
-- what is passed in becomes plain data first, so that no other code can be reached.
+- what is passed in becomes plain data first, so that no other code can be reached;
+- the text may be no longer than a megabyte and some times what was passed in.
+
+Texts remember which characters the template wrote (text.py), so that a message's text is no special
+token, wherever it ends up. What tojson writes, and the text of numbers, lists and mappings, counts
+as given.
 
 A unit stands for less than a microsecond, or 32 bytes. Renders as transformers does (trim_blocks,
 lstrip_blocks, loop controls, tojson without HTML escapes, raise_exception, strftime_now), except:
