@@ -9,14 +9,18 @@ Source of the two layouts: Meta's published llama/generation.py, `chat_completio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-from halfbyte.errors import RequestError, UnsupportedModelError
-from halfbyte.prompt.inputs import EncodedPrompt, texts_in
+from halfbyte.errors import RequestError, TemplateError, UnsupportedModelError
+from halfbyte.prompt.inputs import EncodedPrompt
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
+
+if TYPE_CHECKING:
+    from halfbyte.prompt.template.text import Text
 
 Message = Mapping[str, object]
 
@@ -40,6 +44,7 @@ def chat_prompt(
     *,
     format: str = "auto",
     parse_markers: bool = False,
+    check: Callable[[str], None] = lambda text: None,
 ) -> ChatPrompt:
     """The ids that ask for the answer to a conversation.
 
@@ -48,13 +53,14 @@ def chat_prompt(
         messages: each with `role` (system, user, assistant) and `content`.
         format: "llama-2" ([INST] and <<SYS>>), "codellama-70b" (Source: and <step>), "template"
             (the file's Jinja template), or "auto", which takes the one that the file asks for.
-        parse_markers: see Tokenizer.encode; with a template, special tokens in the content are
-            then read as such instead of refused.
+        parse_markers: see Tokenizer.encode. Otherwise what a message spells is plain text; with a
+            template, special tokens are those that the template itself spells.
+        check: called with what a template renders, before it is encoded.
 
     Raises:
-        RequestError: bad messages, or special tags in their content.
+        RequestError: bad messages, or, in Meta's layouts, special tags in their content.
         UnsupportedModelError: the file says nothing about chat.
-        TemplateError: the file's template fails.
+        TemplateError: the file's template fails, or renders nothing.
     """
     if format not in FORMATS:
         raise RequestError("format", expected=f"one of {', '.join(FORMATS)}", got=repr(format))
@@ -64,8 +70,14 @@ def chat_prompt(
         step = _step_id(tokenizer)
         tokens = list(_codellama_70b(tokenizer, checked, step, parse_markers))
         return ChatPrompt(tokens=tokens, format=chosen, stop_ids=frozenset({step}))
-    lay_out = _llama_2 if chosen == "llama-2" else _from_template
-    return ChatPrompt(tokens=list(lay_out(tokenizer, checked, parse_markers)), format=chosen)
+    if chosen == "llama-2":
+        tokens = list(_llama_2(tokenizer, checked, parse_markers))
+    else:
+        text = _render(tokenizer, checked)
+        check(text)
+        spans = None if parse_markers else text.spans()
+        tokens = tokenizer.encode_rendered(text, spans)
+    return ChatPrompt(tokens=tokens, format=chosen)
 
 
 def detect_format(tokenizer: Tokenizer) -> str:
@@ -128,15 +140,12 @@ def _codellama_70b(
     yield from encode("\n\n ")
 
 
-def _from_template(tokenizer: Tokenizer, messages: list[Message], parse_markers: bool) -> list[int]:
+def _render(tokenizer: Tokenizer, messages: list[Message]) -> Text:
+    """What the file's template makes of a conversation."""
     if tokenizer.chat_template is None:
         raise UnsupportedModelError(
             tokenizer.path, "tokenizer.chat_template", expected="a chat template", got="none"
         )
-    for i, message in enumerate(messages):
-        for text in () if parse_markers else texts_in(message):
-            found = tokenizer.special_texts_in(text)
-            _need(not found, "no special tokens in the text", i, ", ".join(found))
     bos, eos = (
         "" if token is None else tokenizer.piece(token)
         for token in (tokenizer.bos_id, tokenizer.eos_id)
@@ -144,10 +153,15 @@ def _from_template(tokenizer: Tokenizer, messages: list[Message], parse_markers:
     from halfbyte.prompt.template import ChatTemplate  # jinja2 takes a while to import
 
     template = ChatTemplate(tokenizer.chat_template, path=tokenizer.path)
-    text = template.render(
+    text = template.render_text(
         messages, add_generation_prompt=True, bos_token=bos, eos_token=eos, tools=None
     )
-    return tokenizer.encode_rendered(text)
+    if not text:
+        raise TemplateError(
+            tokenizer.path, "tokenizer.chat_template", expected="a prompt for these messages",
+            got="an empty text", hint="the template may know none of their roles",
+        )  # fmt: skip
+    return text
 
 
 def _check_messages(messages: object) -> list[Message]:

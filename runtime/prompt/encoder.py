@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
-from halfbyte.errors import ContextLengthError, RequestError, TemplateError
+from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.prompt.chat import ChatPrompt, Message, chat_prompt
 from halfbyte.prompt.healing import Healing, heal_tail
 from halfbyte.prompt.infill import (
@@ -134,12 +135,10 @@ class PromptEncoder:
     def chat(self, messages: Sequence[Message], *, format: str, parse_markers: bool) -> ChatPrompt:
         """A conversation; see chat_prompt."""
         self._check_nbytes("messages", *texts_in(messages))
-        made = chat_prompt(self._tokenizer, messages, format=format, parse_markers=parse_markers)
-        if not made.tokens:
-            raise TemplateError(
-                self._tokenizer.path, "tokenizer.chat_template",
-                expected="some text for these messages", got="nothing",
-            )  # fmt: skip
+        made = chat_prompt(
+            self._tokenizer, messages, format=format, parse_markers=parse_markers,
+            check=partial(self._check_nbytes, "messages"),
+        )  # fmt: skip
         return self._fitting(made, "messages")
 
     def _without_bos(self, text: str, name: str, parse_markers: bool) -> tuple[str, bool]:

@@ -7,6 +7,7 @@ never becomes a control or a marker token, unless the caller says `parse_markers
 from __future__ import annotations
 
 import codecs
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -24,6 +25,8 @@ _END_PIECES = (
     "</s>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>",
     "▁<EOT>", "<|end|>", "<｜end▁of▁sentence｜>",
 )  # fmt: skip
+
+log = logging.getLogger(__name__)
 
 DECODE_ERRORS = "halfbyte-byte-by-byte"
 codecs.register_error(
@@ -114,19 +117,24 @@ class Tokenizer:
             add_bos: None does as the vocabulary says.
             parse_markers: read the text as the model's own tokenizer does, which takes text that
                 spells a marker for the marker: for Code Llama " <EOT>", for byte-level
-                vocabularies every special token.
+                vocabularies every special token. A BOS that the text begins with is the one that
+                the vocabulary puts there.
 
         Raises:
             TokenizerError: the text holds lone surrogates, or BOS is asked for and there is none.
         """
         check_text(text)
         wanted = self.add_bos if add_bos is None else add_bos
-        ids = self._encode(text, is_start=True, parse_markers=parse_markers)
         if not wanted:
-            return ids
+            return self._encode(text, is_start=True, parse_markers=parse_markers)
         if self.bos_id is None:
             raise TokenizerError("this vocabulary has no BOS token", hint="use add_bos=False")
-        return [self.bos_id, *ids]
+        bos = self.piece(self.bos_id)
+        if bos and text.startswith(bos):
+            how = "the text gets one" if parse_markers else "here it is plain text; leave it out"
+            log.warning("%s comes first anyway, and begins the text too: %s", bos, how)
+            text = text.removeprefix(bos) if parse_markers else text
+        return [self.bos_id, *self._encode(text, is_start=True, parse_markers=parse_markers)]
 
     def encode_fragment(self, text: str, *, parse_markers: bool = False) -> list[int]:
         """Ids of a text that follows other text: no BOS and no space put before it.
@@ -137,22 +145,31 @@ class Tokenizer:
         check_text(text)
         return self._encode(text, is_start=False, parse_markers=parse_markers)
 
-    def encode_rendered(self, text: str) -> list[int]:
+    def encode_rendered(
+        self, text: str, spans: Iterable[tuple[int, int]] | None = None
+    ) -> list[int]:
         """Ids of a chat template's output, in which special tokens are meant by their text.
 
         After a special token, sentencepiece vocabularies put the space of a beginning.
+
+        Args:
+            text: what was rendered.
+            spans: begin and end of the parts, in order, in which special tokens are looked for;
+                None looks everywhere.
 
         Raises:
             TokenizerError: the text holds lone surrogates.
         """
         check_text(text)
         ids: list[int] = []
-        for i, part in enumerate(self._special_pattern.split(text)):
-            if i % 2:
-                ids.append(self._special_texts[part])
-            else:
-                ids += self._encode(part, is_start=True, parse_markers=False)
-        return ids
+        done = 0
+        for begin, end in [(0, len(text))] if spans is None else spans:
+            for special in self._special_pattern.finditer(text, begin, end):
+                before = text[done : special.start()]
+                ids += self._encode(before, is_start=True, parse_markers=False)
+                ids.append(self._special_texts[special[0]])
+                done = special.end()
+        return ids + self._encode(text[done:], is_start=True, parse_markers=False)
 
     def decode(self, ids: Iterable[int], *, strip_prefix_space: bool = True) -> str:
         """The text of ids: control tokens give nothing; bytes that are not UTF-8 give U+FFFD.
@@ -184,10 +201,6 @@ class Tokenizer:
     def id_of(self, piece: str) -> int | None:
         """The id of a piece, or None."""
         return self._ids.get(piece.encode(errors="surrogatepass"))
-
-    def special_texts_in(self, text: str) -> list[str]:
-        """The texts of special tokens that occur in a text, each once."""
-        return list(dict.fromkeys(self._special_pattern.findall(text)))
 
     @cached_property
     def max_piece_nbytes(self) -> int:

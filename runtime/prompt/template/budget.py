@@ -15,8 +15,12 @@ from typing import Any
 from jinja2 import Undefined
 from jinja2.runtime import LoopContext
 
+from halfbyte.prompt.template.text import Text, join, mask_of
+
 UNIT_NBYTES = 32
 BITS_PER_UNIT = 64  # of whole numbers
+COMPARISONS_PER_UNIT = 1000  # of characters
+LARGE = 4096  # characters
 MAX_DATA_DEPTH = 64
 MAX_NAME = 200  # characters
 
@@ -36,9 +40,29 @@ class OverBudget(Exception):
     """The rendering has used up its units."""
 
 
+class Lent(Text):
+    """A large text, which gives its units back when nothing refers to it any more."""
+
+    __slots__ = ("_budget", "_units")
+
+    def __new__(cls, text: Text, budget: Budget, units: int) -> Lent:
+        """The same text, which has cost so many units."""
+        made: Any = super().__new__(cls, text, text.mask)
+        made._budget, made._units = budget, units
+        return made  # type: ignore[no-any-return]
+
+    def __del__(self) -> None:
+        self._budget.take_back(self._units)
+
+
 def units_of(text: str, growth: int = 1) -> int:
     """What a text measures, or one that so many times as many characters come of."""
-    return growth * len(text) * (1 if text.isascii() else 4) // UNIT_NBYTES
+    return growth * len(text) * _width(text) // UNIT_NBYTES
+
+
+def _width(*texts: str) -> int:
+    """Bytes of a character, and of its place in the mask."""
+    return 2 if all(text.isascii() for text in texts) else 5
 
 
 class Budget:
@@ -56,8 +80,7 @@ class Budget:
 
     def spend_text(self, length: int, *made_of: str) -> None:
         """Pays for a text of some length."""
-        width = 1 if all(text.isascii() for text in made_of) else 4
-        self.spend(1 + length * width // UNIT_NBYTES)
+        self.spend(1 + length * _width(*made_of) // UNIT_NBYTES)
 
     def spend_sequence(self, length: int, *made_of: Any) -> None:
         """Pays for a text, list or tuple of some length."""
@@ -67,14 +90,35 @@ class Budget:
             self.spend(1 + length // 4)
 
     def spend_search(self, text: str, wanted: int) -> None:
-        """Pays for a search for that many characters: at worst, each is tried at each place."""
-        self.spend(1 + units_of(text, 1 + min(wanted, 100) // 8))
+        """Pays for a search from the left for that many characters.
+
+        CPython tries each at each place only where these are less than 100, or the text is short.
+        """
+        self.spend(1 + units_of(text, 1 + min(wanted, 100) // 8) + wanted // UNIT_NBYTES)
+
+    def spend_backward_search(self, text: str, wanted: int) -> None:
+        """Pays for a search from the right, or in a set: each is tried at each place."""
+        self.spend_search(text, wanted)
+        self.spend(len(text) * wanted // COMPARISONS_PER_UNIT)
+
+    def spend_change(self, text: str, growth: int) -> None:
+        """Pays for a text in which each character may become so many."""
+        self.spend_text(growth * len(text), text)
+        self.spend(8 * mask_of(text).count(b"\0\1"))  # changed one by one in the worst case
+
+    def spend_hashing(self, keys: Iterable[object]) -> None:
+        """Pays for keys that are put into a dict or a set, or looked up there.
+
+        Python's hashes of texts are salted; of the rest, a template may give thousands alike.
+        """
+        n = sum(1 for key in keys if not isinstance(key, str))
+        self.spend(n * n // 16)
 
     def spend_lines(self, text: str, width: int) -> None:
         """Pays for the lines of a text, each widened by so much."""
         self.spend(1 + len(text) // 8)
         n_lines = sum(1 for _ in _LINE_ENDS.finditer(text)) + 1
-        self.spend(3 * n_lines + 2 * units_of(text) + n_lines * max(width, 0) * 4 // UNIT_NBYTES)
+        self.spend(6 * n_lines + 2 * units_of(text) + n_lines * max(width, 0) * 4 // UNIT_NBYTES)
 
     def walk(
         self, value: object, growth: int = 1, *, indent: int = 0, is_text: bool = False
@@ -97,6 +141,8 @@ class Budget:
                 self.spend(1 + indent * depth // UNIT_NBYTES)
                 if isinstance(item, str):
                     self.spend(units_of(item, growth))
+                elif isinstance(item, float):
+                    self.spend(3)  # for its digits
                 elif isinstance(item, int):
                     self.spend(item.bit_length() // BITS_PER_UNIT)
                 elif isinstance(item, range):
@@ -112,7 +158,10 @@ class Budget:
 
     def _children(self, value: Any) -> Iterable[object]:
         self.spend(2 * operator.length_hint(value))
+        if isinstance(value, (KeysView, ItemsView)):
+            self.spend_hashing(value.mapping)  # type: ignore[union-attr]
         if isinstance(value, dict):
+            self.spend_hashing(value)
             return chain(value, value.values())
         # Reading must not use an iterator up.
         items: Iterable[object] = copy.copy(value) if type(value) is ListIterator else value
@@ -122,8 +171,7 @@ class Budget:
         """The items of an iterable, each paid for."""
         if isinstance(value, LoopContext) or not isinstance(value, ITERABLES):
             raise TypeError(f"a {type(value).__name__} is not iterable")
-        # Each character is a new object unless it is in Latin-1.
-        price = units + 2 * isinstance(value, str)
+        price = units + 6 * isinstance(value, str)  # each character is a new text
         for item in value:
             self.spend(price)
             yield item
@@ -144,5 +192,14 @@ class Budget:
     def concat(self, pieces: Iterable[str]) -> str:
         """The text of a body."""
         parts = list(pieces)
-        self.spend_text(sum(map(len, parts)), *parts)
-        return "".join(parts)
+        length = sum(map(len, parts))
+        self.spend_text(length, *parts)
+        made = join("", parts)
+        if length < LARGE or not isinstance(made, Text):
+            return made
+        # Templates that add message after message to one text copy it each time.
+        return Lent(made, self, length * _width(*parts) // UNIT_NBYTES * 15 // 16)
+
+    def take_back(self, units: int) -> None:
+        """Puts back what was paid for memory that is free again; a sixteenth was for the time."""
+        self._left += units

@@ -9,7 +9,12 @@ every rendering has a budget of units of work, and no thread, signal or process 
   the number of nodes, and operations that Jinja compiles to bare Python become checked filters;
 - operators, attributes, items, calls, filters and tests take allow-listed types and names, and pay
   for the size of what they read and what they would make before they make it;
-- what is passed in becomes plain data first, so that no other code can be reached.
+- what is passed in becomes plain data first, so that no other code can be reached;
+- the text may be no longer than a megabyte and some times what was passed in.
+
+Texts remember which characters the template wrote (text.py), so that a message's text is no special
+token, wherever it ends up. What tojson writes, and the text of numbers, lists and mappings, counts
+as given.
 
 A unit stands for less than a microsecond, or 32 bytes. Renders as transformers does (trim_blocks,
 lstrip_blocks, loop controls, tojson without HTML escapes, raise_exception, strftime_now), except:
@@ -20,6 +25,7 @@ refused, as are filters and methods outside the lists in the modules beside this
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from jinja2 import Template, TemplateSyntaxError
 
@@ -29,9 +35,18 @@ from halfbyte.prompt.template.functions import Refusal
 from halfbyte.prompt.template.plain_data import PlainData
 from halfbyte.prompt.template.sandbox import Sandbox
 from halfbyte.prompt.template.source import CODE_NAME, compile_source
+from halfbyte.prompt.template.text import Text, mask_of, own, plain
 
 WORK = 3_000_000  # units for any rendering: about a second
 WORK_PER_INPUT = 20  # units more for each unit that the messages and variables measure
+MAX_LENGTH = 1 << 20  # characters that any rendering may have
+LENGTH_PER_INPUT = 100  # characters more for each unit of input: six times the messages
+# What the vocabulary says in a template, which may be special tokens.
+_VOCABULARYS = frozenset(f"{name}_token" for name in "bos eos unk pad sep cls mask".split())
+# A caller's program chooses a role by its name, from which a template may make a special token.
+_ROLES = frozenset(
+    "system user assistant tool developer function ipython model observation context".split()
+)
 MAX_REASON = 1_000  # characters
 
 _FIELD = "tokenizer.chat_template"
@@ -65,7 +80,20 @@ class ChatTemplate:
         add_generation_prompt: bool = True,
         **variables: object,
     ) -> str:
-        """The conversation as text.
+        """The conversation as text; see render_text."""
+        text = self.render_text(messages, add_generation_prompt=add_generation_prompt, **variables)
+        return plain(text)
+
+    def render_text(
+        self,
+        messages: Sequence[Mapping[str, object]],
+        *,
+        add_generation_prompt: bool = True,
+        **variables: object,
+    ) -> Text:
+        """The conversation as text that remembers what the template wrote.
+
+        Its own are what stands in its source, bos_token and its kin, and the usual roles.
 
         Args:
             messages: mappings of plain data: texts, numbers, None, lists and mappings.
@@ -74,18 +102,22 @@ class ChatTemplate:
 
         Raises:
             RequestError: the template calls raise_exception, or a value is not plain data.
-            TemplateError: the template fails, or does more than a template may.
+            TemplateError: the template fails, does more than a template may, or says it at more
+                length.
         """
         given = {"messages": messages, "add_generation_prompt": add_generation_prompt, **variables}
         data = PlainData()
         context = {name: data.copy(value, name) for name, value in given.items()}
+        _mark_own(context)
         budget = Budget(WORK + WORK_PER_INPUT * data.units)
         sandbox = Sandbox(budget)
         template = Template.from_code(sandbox, self._code, sandbox.make_globals(None))
         error: RequestError | TemplateError
         try:
             budget.spend(self._weight)
-            return sandbox.concat(template.root_render_func(template.new_context(context)))
+            text = sandbox.concat(template.root_render_func(template.new_context(context)))
+            _check_length(text, MAX_LENGTH + LENGTH_PER_INPUT * data.units)
+            return Text(text, mask_of(text))
         except Refusal as refusal:
             error = RequestError(
                 "messages", expected="what the model's chat template accepts", got=str(refusal)
@@ -95,8 +127,10 @@ class ChatTemplate:
         raise error
 
     def _error(self, expected: str, caught: Exception, template: Template | None) -> TemplateError:
-        if isinstance(caught, OverBudget):
+        if isinstance(caught, (OverBudget, TooLong)):
             expected, got = "a chat template that does a bounded amount of work", "more"
+            if isinstance(caught, TooLong):
+                expected, got = f"a chat template that renders {caught}", "more"
             hint = "the file may be hostile; a conversation of thousands of messages may be split"
         else:
             # A syntax error's text repeats the line.
@@ -108,6 +142,27 @@ class ChatTemplate:
             self._path, _FIELD, expected=expected, hint=hint,
             got=f"{got} (line {line})" if line else got,
         )  # fmt: skip
+
+
+class TooLong(Exception):
+    """The text has more characters than a template may make of what it was given."""
+
+
+def _check_length(text: str, limit: int) -> None:
+    if len(text) > limit:
+        raise TooLong(f"at most {limit} characters here")
+
+
+def _mark_own(context: dict[str, Any]) -> None:
+    """Marks what counts as the template's own among what is passed in."""
+    for name in _VOCABULARYS & context.keys():
+        if isinstance(context[name], str):
+            context[name] = own(context[name])
+    messages = context["messages"]
+    for message in messages if isinstance(messages, list) else ():
+        role = message.get("role") if isinstance(message, dict) else None
+        if isinstance(role, str) and role in _ROLES:
+            message["role"] = own(role)
 
 
 def _line(error: Exception, template: Template | None) -> int | None:

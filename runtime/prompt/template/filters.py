@@ -22,6 +22,7 @@ from halfbyte.prompt.template.budget import (
 )
 from halfbyte.prompt.template.methods import Methods
 from halfbyte.prompt.template.operators import Operators
+from halfbyte.prompt.template.text import Text, join, own, tracked
 
 MAX_NUMBER = 1_000  # characters of a number in a text
 
@@ -67,7 +68,8 @@ class Filters:
         width = len(indent) if isinstance(indent, str) else indent or 0
         if width > 16 or len("".join(separators or ())) > 16:
             raise ValueError("tojson takes an indent and separators of at most 16 characters")
-        self._budget.walk(value, 12 if ensure_ascii else 6, indent=max(width, 0) + 1)
+        units = self._budget.walk(value, 12 if ensure_ascii else 6, indent=max(width, 0) + 1)
+        self._budget.spend(0 if indent is None else units)  # not in C then
         pair = None if separators is None else (separators[0], separators[1])
         return json.dumps(
             value, ensure_ascii=bool(ensure_ascii), indent=indent, separators=pair,
@@ -88,13 +90,14 @@ class Filters:
 
     def _title(self, value: object) -> str:
         text = self._budget.text(value)
+        self._budget.spend_change(text, 3)
         self._budget.spend(4 * len(text))  # as many words as characters
-        return str(FILTERS["title"](text))
+        return _changed(text, FILTERS["title"])
 
     def _escape(self, value: object) -> str:
         text = self._budget.text(value)
-        self._budget.spend_text(6 * len(text), text)
-        return str(FILTERS["escape"](text))
+        self._budget.spend_change(text, 6)
+        return _changed(text, lambda part: str(FILTERS["escape"](part)))
 
     def _indent(
         self, value: object, width: int | str = 4, first: bool = False, blank: bool = False
@@ -102,7 +105,12 @@ class Filters:
         if not isinstance(value, str):
             raise TypeError("indent takes a text")
         self._budget.spend_lines(value, len(width) if isinstance(width, str) else width)
-        return str(FILTERS["indent"](value, width, first, blank))
+        indention = width if isinstance(width, str) else own(" " * width)
+        lines = (tracked(value, own("")) + own("\n")).splitlines()
+        margins = [indention if line or blank else "" for line in lines]
+        margins[0] = indention if first else ""
+        parts = [part for pair in zip(margins, lines, strict=True) for part in (*pair, own("\n"))]
+        return join("", parts[:-1])
 
     def _join(self, value: object, d: object = "", attribute: str | int | None = None) -> str:
         items: Iterable[object] = self._budget.each(value)
@@ -168,8 +176,10 @@ class Filters:
         items = self._list(value)
         for arg in (*args, *kwargs.values()):
             if isinstance(arg, str):  # the path of an attribute
-                self._budget.spend(len(items) * (8 + len(arg)))
+                self._budget.spend(2 * len(items) * (8 + len(arg)))
         self._spend_sort(self._budget.walk(items), len(items))
+        if name == "unique":
+            self._budget.spend_hashing(items)
         result = FILTERS[name](self._environment, items, *args, **kwargs)
         return iter(list(result)) if name == "unique" else result
 
@@ -218,3 +228,7 @@ class Filters:
         if name == "map" and args and str(args[0]).startswith(" "):
             raise SecurityError("no such filter")
         return iter(list(FILTERS[name](context, items, *args, **kwargs)))
+
+
+def _changed(text: str, change: Callable[[str], str]) -> str:
+    return text.changed(change) if isinstance(text, Text) else change(text)

@@ -39,9 +39,9 @@ def functions_by_name(budget: Budget, operators: Operators) -> dict[str, Callabl
 
     def make_dict(source: object = (), /, **values: object) -> dict[Any, Any]:
         pairs = source.items() if isinstance(source, dict) else source
-        made = {}
+        made: dict[Any, Any] = {}
         for key, value in budget.each(pairs, 4):
-            made[operators.key(key)] = value
+            made[operators.lookup(made, key)] = value
         budget.spend(4 * len(values))
         return made | values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jinja2 import Undefined
@@ -18,10 +18,12 @@ from halfbyte.prompt.template.budget import (
     Budget,
     units_of,
 )
+from halfbyte.prompt.template.text import Text, join, own, plain
 
 MAX_INT_BITS = 4096
+PRECISION = 256  # units of a number's digits, of which there may be a thousand
 
-_PRINTF = re.compile(r"%(?:\(\w{1,99}\))?[-#0 +]{0,5}\d{0,3}(?:\.\d{0,3})?[diouxXeEfFgGcrsa%]")
+_PRINTF = re.compile(r"%(?:\((\w{1,99})\))?[-#0 +]{0,5}\d{0,3}(?:\.\d{0,3})?[diouxXeEfFgGcrsa%]")
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
     "//": operator.floordiv, "%": operator.mod, "**": operator.pow,
@@ -43,14 +45,16 @@ class Operators:
             self._budget.spend(_int_bits(symbol, left, right) // BITS_PER_UNIT)
         elif symbol == "%" and isinstance(left, str):
             return self.printf(left, right)
-        elif symbol == "+" and type(left) is type(right) and isinstance(left, (str, list, tuple)):
+        elif symbol == "+" and isinstance(left, str) and isinstance(right, str):
+            return self._budget.concat([left, right])
+        elif symbol == "+" and type(left) is type(right) and isinstance(left, (list, tuple)):
             self._budget.spend_sequence(len(left) + len(right), left, right)
         elif symbol == "*" and isinstance(left, int) and isinstance(right, (str, list, tuple)):
             self._budget.spend_sequence(left * len(right), right)
         elif symbol == "*" and isinstance(right, int) and isinstance(left, (str, list, tuple)):
             self._budget.spend_sequence(right * len(left), left)
         elif not isinstance(left, Undefined) and not isinstance(right, Undefined):
-            kinds = f"{type(left).__name__} and {type(right).__name__}"
+            kinds = f"{_kind(left)} and {_kind(right)}"
             raise TypeError(f"operator {symbol} takes no {kinds}")
         return _OPERATORS[symbol](left, right)
 
@@ -94,15 +98,52 @@ class Operators:
             raise TypeError(f"a {type(key).__name__} cannot be a key")
         return key
 
+    def lookup(self, values: dict[Any, Any], key: object) -> object:
+        """A key that is looked up: at worst, one that is no text meets all the others."""
+        if not isinstance(key, str):
+            self._budget.spend(len(values) // 16)
+        return self.key(key)
+
     def printf(self, text: str, values: Any) -> str:
         """`text % values`, whose widths and precisions have at most three digits."""
         self._budget.spend_search(text, 8)
-        n_fields = sum(1 for _ in _PRINTF.finditer(text))
-        if text.count("%") > sum(field.group().count("%") for field in _PRINTF.finditer(text)):
+        n_fields = n_precise = n_signs = 0
+        for field in _PRINTF.finditer(text):
+            n_fields += 1
+            n_precise += "." in field[0]
+            n_signs += field[0].count("%")
+        if text.count("%") > n_signs:
             raise ValueError("a format's widths have three digits at most, and no stars")
         units = self._budget.walk(values, 10, is_text=True)
-        self._budget.spend(n_fields * (units + 64) + units_of(text))
-        return str.__mod__(text, values)
+        self._budget.spend(n_fields * (units + 64) + n_precise * PRECISION + units_of(text))
+        whole = str.__mod__(plain(text), values)
+        followed = join("", list(_printf_pieces(text, values)))
+        return followed if followed == whole else whole
+
+
+def _kind(value: object) -> str:
+    return "str" if isinstance(value, str) else type(value).__name__
+
+
+def _printf_pieces(text: str, values: Any) -> Iterator[str]:
+    """What str's % makes a text of, piece by piece, where every %s is a text as it is."""
+    literal = own if isinstance(text, Text) and text.is_own else str
+    unnamed = iter(values if isinstance(values, tuple) else (values,))
+    begin = 0
+    for field in _PRINTF.finditer(text):
+        yield literal(plain(text)[begin : field.start()])
+        begin = field.end()
+        if field[0] == "%%":
+            yield literal("%")
+            continue
+        value = values[field[1]] if field[1] else next(unnamed)
+        is_itself = field[0].endswith(")s") or field[0] == "%s"
+        yield value if is_itself and isinstance(value, str) else _without_name(field) % (value,)
+    yield literal(plain(text)[begin:])
+
+
+def _without_name(field: re.Match[str]) -> str:
+    return field[0].replace(f"({field[1]})", "", 1) if field[1] else field[0]
 
 
 def _int_bits(symbol: str, left: Any, right: Any) -> int:

@@ -57,6 +57,20 @@ class Rewriter(NodeTransformer):
             self._refuse(node, tags.get(name, name.lower()))
         return super().generic_visit(node, *args, **kwargs)
 
+    def visit_TemplateData(self, node: nodes.TemplateData) -> nodes.Node:
+        """The template's own text."""
+        return _filter(" own", _constant(node.data, node))
+
+    def visit_Const(self, node: nodes.Const) -> nodes.Node:
+        """The template's own text, or another constant."""
+        return _filter(" own", node) if isinstance(node.value, str) else node
+
+    def visit_FilterBlock(self, node: nodes.FilterBlock) -> nodes.Node:
+        """For Jinja, a filter's result is text already."""
+        self.generic_visit(node)
+        node.filter = _filter(" text", node.filter)
+        return node
+
     def visit_For(self, node: nodes.For) -> nodes.Node:
         """Each turn pays for the body, the condition and the else branch."""
         if node.recursive:
@@ -93,7 +107,9 @@ class Rewriter(NodeTransformer):
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:
         """Slices, which Jinja compiles to Python's."""
         if not isinstance(node.arg, nodes.Slice):
-            return self.generic_visit(node)
+            node.node = self.visit(node.node)
+            node.arg = self._unmarked(node.arg)
+            return node
         ends = [node.arg.start, node.arg.stop, node.arg.step]
         parts: list[nodes.Expr] = [
             _constant(None, node) if end is None else self.visit(end) for end in ends
@@ -108,15 +124,19 @@ class Rewriter(NodeTransformer):
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Node:
         """Comparisons, which Jinja compiles to Python's; all operands are evaluated."""
-        self.generic_visit(node)
-        operands = [part for op in node.ops for part in (_constant(op.op, op), op.expr)]
-        return _filter(" compare", node.expr, *operands)
+        parts = ((_constant(op.op, op), self._unmarked(op.expr)) for op in node.ops)
+        operands = [part for pair in parts for part in pair]
+        return _filter(" compare", self._unmarked(node.expr), *operands)
 
     def visit_Pair(self, node: nodes.Pair) -> nodes.Node:
         """A dict's key is hashed: only scalars, since a tuple may be as large as you like."""
         self.generic_visit(node)
         node.key = _filter(" key", node.key)
         return node
+
+    def _unmarked(self, node: nodes.Expr) -> Any:
+        """An operand of which it does not matter who wrote it."""
+        return node if isinstance(node, nodes.Const) else self.visit(node)
 
     def _refuse(self, node: nodes.Node, what: str) -> None:
         raise TemplateSyntaxError(f"{what} has no place in a chat template", node.lineno)

@@ -19,6 +19,7 @@ from halfbyte.prompt.template.filters import Filters
 from halfbyte.prompt.template.functions import functions_by_name, tests_by_name
 from halfbyte.prompt.template.methods import Methods
 from halfbyte.prompt.template.operators import Operators
+from halfbyte.prompt.template.text import Text, own
 
 MAX_CALL_DEPTH = 60  # of macros: about five Python frames each
 
@@ -56,6 +57,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         )  # fmt: skip
         self._budget = budget
         self._call_depth = 0
+        self._literals: dict[str, Text] = {}
         self._operators = operators = Operators(budget)
         methods = Methods(budget, operators)
         self._methods = methods.by_type()
@@ -67,10 +69,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters |= {
             " iterate": budget.each, " charge": budget.spend, " slice": operators.slice,
             " concat": operators.concat, " compare": operators.compare, " key": operators.key,
+            " own": self._own, " text": budget.text,
         }  # fmt: skip
         self.tests = dict(tests_by_name(budget, operators, methods))
         self.tests["filter"] = lambda name: isinstance(name, str) and name in self.filters
         self.tests["test"] = lambda name: isinstance(name, str) and name in self.tests
+
+    def _own(self, literal: str) -> Text:
+        known = self._literals.get(literal)
+        if known is None:
+            self._budget.spend_text(len(literal), literal)
+            known = self._literals[literal] = own(literal)
+        return known
 
     def concat(self, pieces: Iterable[str]) -> str:
         """The text of a body."""
@@ -97,7 +107,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return getattr(obj, name, _NOTHING)
         if isinstance(obj, LoopContext) and name in _LOOP_VALUES:
             return getattr(obj, name)
-        method = self._methods.get(type(obj), {}).get(name)
+        method = self._methods.get(str if isinstance(obj, str) else type(obj), {}).get(name)
         if method is not None:
             self._budget.spend(8)
             return partial(method, obj)
@@ -112,6 +122,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return obj[key]
         is_sequence = isinstance(obj, SEQUENCES) and isinstance(key, int)
         if is_sequence or (isinstance(obj, dict) and isinstance(key, SCALARS)):
+            if not is_sequence:
+                self._operators.lookup(obj, key)
             try:
                 return obj[key]
             except LookupError:

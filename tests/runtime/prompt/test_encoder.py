@@ -48,12 +48,29 @@ def test_a_text_that_cannot_fit_is_not_encoded(
             call()
 
 
+def test_what_a_template_renders_is_bounded_before_it_is_encoded(
+    vocabularies: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(writer: gguf.GGUFWriter) -> None:
+        vocabularies.add_sentencepiece(writer, vocabularies.packaged_model())
+        writer.add_chat_template("{% for m in messages %}{{ m.content * 500000 }}{% endfor %}")
+
+    tokenizer = Tokenizer.from_path(vocabularies.write_gguf(tmp_path / "m.gguf", fill))
+    monkeypatch.setattr(Tokenizer, "encode_rendered", lambda *args: pytest.fail("encoded"))
+    messages = [{"role": "user", "content": "a"}]
+    with pytest.raises(ContextLengthError) as caught:
+        PromptEncoder(tokenizer, 1000).chat(messages, format="auto", parse_markers=False)
+    assert caught.value.param == "messages"
+    with pytest.raises(TemplateError, match="characters"):  # whatever the context
+        PromptEncoder(tokenizer, 10**9).chat(messages * 3, format="auto", parse_markers=False)
+
+
 def test_an_empty_prompt_says_what_to_give_instead(tokenizer: Tokenizer) -> None:
     with pytest.raises(RequestError, match="bos_id"):
         complete(PromptEncoder(tokenizer, 16), "")
 
 
-# --- BOS, and templates that give nothing ---------------------------------------------------
+# --- BOS ---------------------------------------------------
 
 
 def test_bos_in_a_text_is_text_and_gets_a_word(
@@ -105,17 +122,3 @@ def test_byte_level_prompts_have_one_bos(
     got = complete(encoder, text)
     assert got == [made.id_of("<|begin_of_text|>")] * add_bos + plain
     assert bool(caplog.records) == add_bos
-
-
-def test_a_template_that_renders_to_nothing(tmp_path: Path, vocabularies: Any) -> None:
-    def fill(writer: gguf.GGUFWriter) -> None:
-        vocabularies.add_sentencepiece(writer, vocabularies.packaged_model())
-        writer.add_chat_template("{% if messages | length > 1 %}x{% endif %}")
-
-    path = vocabularies.write_gguf(tmp_path / "m.gguf", fill)
-    encoder = PromptEncoder(Tokenizer.from_path(path), 64)
-    hello = [{"role": "user", "content": "hello"}]
-    with pytest.raises(TemplateError, match="some text for these messages, got nothing") as caught:
-        encoder.chat(hello, format="auto", parse_markers=False)
-    assert (caught.value.path, caught.value.field) == (str(path), "tokenizer.chat_template")
-    assert encoder.chat(hello * 2, format="auto", parse_markers=False).tokens

@@ -111,6 +111,23 @@ def test_a_file_can_say_that_no_bos_is_wanted(
     assert tokenizer.encode("a", add_bos=True) == [1, *tokenizer.encode("a")]
 
 
+def test_a_text_that_begins_with_bos_gets_one(
+    small_spm: Tokenizer, small_bpe: tuple[Tokenizer, HFTokenizer], caplog: Any
+) -> None:
+    bpe = small_bpe[0]
+    for tokenizer, bos, text in ((small_spm, 1, "<s>"), (bpe, 601, "<|im_end|>")):
+        one = [bos, *tokenizer.encode("def f", add_bos=False)]
+        assert tokenizer.encode("def f", add_bos=True) == one
+        assert not caplog.records
+        assert tokenizer.encode(f"{text}def f", add_bos=True, parse_markers=True) == one
+        assert "the text gets one" in caplog.text
+        caplog.clear()
+        plain = tokenizer.encode(f"{text}def f", add_bos=True)
+        assert plain == [bos, *tokenizer.encode(f"{text}def f", add_bos=False)]
+        assert plain.count(bos) == 1 and "plain text; leave it out" in caplog.text
+        caplog.clear()
+
+
 def test_a_bos_that_does_not_exist_cannot_be_asked_for(tmp_path: Path, vocabularies: Any) -> None:
     path = vocabularies.train_byte_level("gpt-2", n_pieces=300).write(tmp_path / "m.gguf")
     tokenizer = Tokenizer.from_path(path)
@@ -206,8 +223,12 @@ def test_rendered_text_means_its_special_tokens(
     ours, theirs = small_bpe
     got = ours.encode_rendered("<|im_end|>a <|endoftext|>\n")
     assert got == [601, *theirs.encode("a ").ids, 600, *theirs.encode("\n").ids]
-    assert small_spm.special_texts_in("a<s>b</s>c<s>") == ["<s>", "</s>"]
-    assert small_spm.special_texts_in("a") == []
+    spans = [(0, 10), (14, 20)]  # of a<|im_end|>|<|im_end|>, but for |> and |<|i
+    text = "a<|im_end|>|<|im_end|><|im_end|>"
+    got = ours.encode_rendered(text, [(22, 32)])
+    assert got == [*theirs.encode(text[:22]).ids, 601]
+    assert ours.encode_rendered(text, spans) == theirs.encode(text).ids
+    assert ours.encode_rendered(text, []) == theirs.encode(text).ids
 
 
 def test_of_two_special_tokens_the_longer_one_is_meant(tmp_path: Path, vocabularies: Any) -> None:
@@ -217,7 +238,6 @@ def test_of_two_special_tokens_the_longer_one_is_meant(tmp_path: Path, vocabular
     text = "<|c|><|a|>b<|c|><|a|>b"
     expected = made.tokenizer(parses=True).encode(text, add_special_tokens=False).ids
     assert tokenizer.encode_rendered(text) == expected
-    assert tokenizer.special_texts_in(text) == ["<|c|>", "<|a|>b<|c|>", "<|a|>"]
 
 
 def test_a_repeated_piece_is_the_first_of_its_ids(tmp_path: Path, vocabularies: Any) -> None:

@@ -11,7 +11,7 @@ from halfbyte.prompt.template import ChatTemplate, chat_template
 from halfbyte.prompt.template.budget import Budget
 
 WORK = "bounded amount of work"
-LARGE = "{% set s = 'a' * 10 ** 7 %}"  # three fifths of the budget below
+LARGE = "{% set s = 'a' * 5 * 10 ** 6 %}"  # three fifths of the budget below
 LONG = "{% set s = [0] * 12 * 10 ** 5 %}"  # as much
 LINES = "{% set s = 'a\\n' * 150000 %}"
 PATH = "{% set s = 'a.' * 100000 %}"
@@ -87,6 +87,20 @@ def test_what_stands_outside_loops_pays(monkeypatch: pytest.MonkeyPatch) -> None
     assert ChatTemplate("{% set a = b %}" * 50).render([]) == ""
     with pytest.raises(TemplateError, match=WORK):
         ChatTemplate("{% set a = b %}" * 500).render([])
+
+
+def test_a_text_that_grows_message_by_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is dropped is paid back but for the time; what is kept stays paid for."""
+    monkeypatch.setattr(chat_template, "WORK", 500_000)
+    monkeypatch.setattr(chat_template, "WORK_PER_INPUT", 0)
+    before = "{% set ns = namespace(x='', all=[]) %}{% set s = 'é' * 2000 %}"
+    grows = "{% for i in range(100) %}{% set ns.x = ns.x ~ s %}{% set ns.x = ns.x + '.' %}KEEP"
+    grows = f"{before}{grows}{{% endfor %}}{{{{ ns.x | length }}}}"  # 20 million characters in all
+    assert ChatTemplate(grows.replace("KEEP", "")).render([]) == "200100"
+    with pytest.raises(TemplateError, match=WORK):
+        ChatTemplate(grows.replace("KEEP", "{% set ns.all = [ns.all, ns.x] %}")).render([])
+    with pytest.raises(TemplateError, match=WORK):  # time is never paid back
+        ChatTemplate(grows.replace("range(100)", "range(1000)").replace("KEEP", "")).render([])
 
 
 def test_nothing_is_computed_before_it_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,16 @@ def repeat(body: str, before: str = "") -> str:
     return f"{before}{{% for i in range(2000000) %}}{body}{{% endfor %}}"
 
 
+def keys(n: int) -> str:
+    """A template that makes ns.k, pairs of a key and its number; all keys have one hash."""
+    return (
+        "{% set P = 2 ** 61 - 1 %}{% set ns = namespace(k=[]) %}"
+        f"{{% for i in range({n // 50}) %}}{{% set ns.k = ns.k + ["
+        + ", ".join(f"((i * 50 + {j}) * P, i)" for j in range(50))
+        + "] %}{% endfor %}"
+    )
+
+
 WORK = "bounded amount of work"
 SHARED = "{% set ns.x = [ns.x, ns.x] %}"
 SHARED_TUPLE = "{% set ns.x = (ns.x, ns.x) %}"
@@ -183,6 +193,44 @@ HOSTILE = {
         repeat("{{ s.strip(t) }}", "{% set s = 'é' * 10 ** 5 %}{% set t = 'ab' * 900 ~ 'é' %}"),
         WORK,
     ),
+    # Searches that try each character of a word at each place; keys whose hashes are alike.
+    **{
+        name: (
+            repeat(f"{{{{ {call} }}}}", f"{{% set s = 'a' * {n} %}}{{% set t = {word} %}}"),
+            WORK,
+        )
+        for name, call, n, word in (
+            ("rfind", "s.rfind(t)", 3 * 10**4, "'ab' + 'a' * 15000"),
+            ("rindex", "s.rindex(t)", 10**5, "'ab' + 'a' * 15000"),
+            ("rsplit", "s.rsplit(t)", 3 * 10**4, "'ab' + 'a' * 15000"),
+            ("rsplit once", "s.rsplit(t, 1)", 3 * 10**4, "'ab' + 'a' * 15000"),
+            ("rpartition", "s.rpartition(t)", 3 * 10**4, "'ab' + 'a' * 15000"),
+            ("long set", "s.strip(t)", 3 * 10**4, "'bc' * 9000 + 'a'"),
+            ("long set left", "s.lstrip(t)", 3 * 10**4, "'bc' * 9000 + 'a'"),
+            ("long set filter", "s | trim(t)", 3 * 10**4, "'bc' * 9000 + 'a'"),
+            ("many prefixes", "s.startswith(t)", 10**4, "(s[1:] ~ 'b',) * 5000"),
+        )
+    },
+    "same hashes": (keys(5000) + "{% set d = dict(ns.k) %}", WORK),
+    "same hashes in a namespace": (keys(5000) + "{% set d = namespace(ns.k) %}", WORK),
+    "same hashes in a set": (keys(2000) + "{{ ns.k | map('first') | unique | list }}", WORK),
+    "same hashes of tuples": (keys(2000) + "{{ ns.k | unique | list }}", WORK),
+    "same hashes met": (
+        keys(500) + "{% set d = dict(ns.k) %}" + repeat("{{ d[-P] }}{{ d.get(-P) }}"),
+        WORK,
+    ),
+    "same hashes compared": (
+        keys(500) + "{% set d = dict(ns.k) %}" + repeat("{{ d == dict(d) }}"),
+        WORK,
+    ),
+    "same hashes in views": (
+        keys(500) + "{% set d = dict(ns.k) %}" + repeat("{{ d.keys() == d.keys() }}"),
+        WORK,
+    ),
+    "precision": (repeat("{{ '%.999e' % 1.7e-308 }}"), WORK),
+    "upper": (repeat("{{ s.upper() }}", "{% set s = ('ß' ~ messages[0].content) * 999 %}"), WORK),
+    # What is rendered.
+    "length": ("{{ 'a' * 2000000 }}", "at most 10[0-9]{5} characters"),
     "equal": (
         repeat("{{ s == t }}", "{% set s = 'a' * 10 ** 6 %}{% set t = 'a' * 10 ** 6 %}"),
         WORK,

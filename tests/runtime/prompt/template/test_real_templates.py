@@ -67,6 +67,18 @@ def test_real_templates_render_as_plain_jinja_renders_them(
     assert json.dumps(messages) == before
 
 
+@pytest.mark.parametrize("name", sorted(TEMPLATES))
+def test_long_conversations_render(name: str, plain: Any) -> None:
+    """200 messages of 2,000 characters, and 20 tools."""
+    text = "def f(x):\n    return {'é': [x]}  # <b> & c\n" * 50
+    messages = [user(text[:2000]), assistant(f"<think>\n{text[:200]}\n</think>\n\n{text[:1800]}")]
+    given = {"bos_token": "<s>", "eos_token": "</s>", "tools": [TOOL] * 20}
+    given["add_generation_prompt"] = True
+    messages = [*messages * 99, user("c")]
+    got = ChatTemplate(TEMPLATES[name]).render(messages, **given)
+    assert got == plain(TEMPLATES[name], messages=messages, **given)
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
     [("chat_inst", "codellama_instruct_7b_13b_34b"), ("chat_70b", "codellama_instruct_70b")],
