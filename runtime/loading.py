@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
+from pathlib import Path
 
 from halfbyte import system
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.kv_cache import check_kv_type
+from halfbyte.engine.memory import needed_for
 from halfbyte.engine.program import kernels_for
 from halfbyte.engine.weights import load_weights, panel_format
 from halfbyte.errors import RequestError
@@ -18,7 +20,7 @@ from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import check_tensors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.compiler import jit
-from halfbyte.kernels.pool import Pool
+from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
 from halfbyte.model import Model
 from halfbyte.models import catalogue
 from halfbyte.models.folder import converted
@@ -57,6 +59,7 @@ def load(
         ConversionError: the folder cannot be converted.
         DownloadError: the model could not be pulled.
         SettingError: an environment variable cannot be used.
+        EngineError: there is not enough memory, or too few threads can be started.
     """
     report = progress or silent
     n_threads = _check_threads(threads)
@@ -66,15 +69,24 @@ def load(
         path = converted(path, type or "q8_0", report)
     elif type is not None:
         raise RequestError("type", expected="None: only a folder is converted", got=repr(type))
+    return uninterrupted(lambda: _load(path, n_threads, ctx, kv_type, report))
+
+
+def _load(path: Path, n_threads: int, ctx: int | None, kv_type: str, progress: Progress) -> Model:
     begin = time.perf_counter()
-    with GGUFFile.open(path) as file:
+
+    def report(stage: str, done: int, total: int) -> None:
+        leave_if_unwanted()
+        progress(stage, done, total)
+
+    with needed_for(f"loading {path}"), GGUFFile.open(path) as file:
         config = config_from_gguf(file)
         n_ctx = _check_ctx(ctx, config)
         check_tensors(file, list(family_of(config).tensors(config)))
         tokenizer = Tokenizer.from_gguf(file)
         system.set_up_kernels()
         _compile(file, config, kv_type, report)
-        pool = Pool(n_threads)
+        pool = system.start_pool(n_threads)
         try:
             weights = load_weights(file, config, pool, lambda d, n: report("load", d, n))
             engine = Engine(config, weights, pool, kv_type, n_ctx)

@@ -16,7 +16,7 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from halfbyte import __version__
@@ -40,11 +40,12 @@ _COMMANDS = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, begin: Callable[[], object] = lambda: None) -> int:
     """Run one command; returns the exit code.
 
     Args:
         argv: the arguments without the program's name; None takes those of the process.
+        begin: called when the command begins: a KeyboardInterrupt is caught from there on.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
@@ -62,11 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace", newline="")
     with progress.logging_to_stderr(verbose=args.verbose or args.debug):
-        return _run(args)
+        return _run(args, begin)
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, begin: Callable[[], object]) -> int:
     try:
+        begin()
         args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
