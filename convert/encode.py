@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte import system
 from halfbyte.converting.calibration.gptq import calibrate_model
 from halfbyte.converting.calibration.importance import Importance
 from halfbyte.converting.plan import Plan
@@ -23,7 +24,6 @@ from halfbyte.converting.sources.source import Source, Tensor
 from halfbyte.converting.writer import Planned
 from halfbyte.errors import ConversionError, RequestError
 from halfbyte.kernels.formats.block_format import BlockFormat
-from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import quantize
 from halfbyte.progress import Progress, silent
 from halfbyte.quality.float_model import F32, Ids
@@ -71,7 +71,7 @@ def calibrated(
         if len(tensor.shape) == 1:
             yield tensor.name, _vector(tensor, planned)
     formats = {p.name: p.format for p in plan.tensors if len(p.shape) > 1}
-    pool = Pool(threads)
+    pool = system.start_pool(threads)
     try:
         with _finite(source.path, "weights"):
             layers = _Checked(source)

@@ -178,10 +178,21 @@ def run_job(pool, function, args, n_args):
     atomic_put(pool + JOB, 2 * first + 1)
 
 
+class ThreadsError(RuntimeError):
+    """The system gives no more threads; `n_running` is how many there could be."""
+
+    def __init__(self, n_running: int, n_threads: int) -> None:
+        super().__init__(f"{n_running} of {n_threads} threads could be started")
+        self.n_running = n_running
+
+
 class Pool:
     """`n_threads` threads: the caller of `run` and n_threads - 1 workers.
 
     Only one thread may be in `run` at a time; the owner sees to that.
+
+    Raises:
+        ThreadsError: a thread cannot be started; those that could are stopped.
     """
 
     def __init__(self, n_threads: int) -> None:
@@ -199,8 +210,14 @@ class Pool:
             threading.Thread(target=self._work, args=(i,), name=f"halfbyte-{i + 1}", daemon=True)
             for i in range(n_threads - 1)
         ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for n_running, thread in enumerate(self._threads, 1):
+                thread.start()
+        except BaseException as error:
+            self.stop()
+            if isinstance(error, (RuntimeError, MemoryError)):
+                raise ThreadsError(n_running, n_threads) from error
+            raise
 
     def run(self, function: Kernel, args: NDArray[np.int64]) -> None:
         """Run a job with all threads; returns when its last stage is over.

@@ -11,7 +11,6 @@ Importing it compiles nothing, opens nothing and loads neither NumPy nor Numba.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.errors import (
@@ -27,6 +26,7 @@ from halfbyte.errors import (
     TokenizerError,
     UnsupportedModelError,
 )
+from halfbyte.kernels.compiler.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     from halfbyte.conversion import convert
@@ -47,10 +47,7 @@ if TYPE_CHECKING:
     from halfbyte.prompt.infill import Repository
     from halfbyte.tokenizer import Tokenizer
 
-try:
-    __version__ = version("halfbyte")
-except PackageNotFoundError:  # run from a checkout that was not installed
-    __version__ = "0+unknown"
+    __version__: str
 
 _LAZY = {
     "halfbyte.conversion": ("convert",),
@@ -114,11 +111,24 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     module = _MODULE_OF.get(name)
-    if module is None:
+    if name == "__version__":
+        value = _version()
+    elif module is not None:
+        # NumPy and Numba, once half imported, stay so for good.
+        value = getattr(uninterrupted(lambda: import_module(module)), name)
+    else:
         raise AttributeError(f"module 'halfbyte' has no attribute {name!r}")
-    value = getattr(import_module(module), name)
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("halfbyte")
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

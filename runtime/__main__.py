@@ -1,8 +1,47 @@
-"""`python -m halfbyte`: the same as the command `halfbyte`."""
+"""The command `halfbyte`, also as `python -m halfbyte`: what runs before and after cli.main.
+
+Ctrl-C ends the command with exit code 130 and without a traceback, from here on: while modules are
+imported and when the command is over, at once, since there is nothing that a KeyboardInterrupt
+would have to clean up.
+"""
 
 from __future__ import annotations
 
-from halfbyte.cli import main
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+
+def main() -> int:
+    """Run the command of the process's arguments; returns the exit code."""
+    hears = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def on_interrupt(handler: Callable[[int, FrameType | None], object]) -> None:
+        if hears:  # and was not started to ignore it
+            signal.signal(signal.SIGINT, handler)
+
+    on_interrupt(_leave)
+    from halfbyte.cli import main as run
+    from halfbyte.kernels.compiler.uninterrupted import is_unfinished
+
+    code = run(begin=lambda: on_interrupt(signal.default_int_handler))
+    on_interrupt(_leave)
+    if code == _INTERRUPTED and is_unfinished():
+        # The compiler, which cannot be stopped, would keep the process for seconds.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+_INTERRUPTED = 130
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    os._exit(_INTERRUPTED)
+
 
 if __name__ == "__main__":
     raise SystemExit(main())

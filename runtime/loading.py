@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
+from pathlib import Path
 
 from halfbyte import system
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.kv_cache import check_kv_type
+from halfbyte.engine.memory import needed_for
 from halfbyte.engine.program import kernels_for
 from halfbyte.engine.weights import load_weights, panel_format
 from halfbyte.errors import RequestError
@@ -19,7 +21,7 @@ from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import check_tensors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.compiler import jit
-from halfbyte.kernels.pool import Pool
+from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
 from halfbyte.model import Model
 from halfbyte.models import catalogue
 from halfbyte.models.folder import converted
@@ -59,24 +61,35 @@ def load(
         ConversionError: the folder cannot be converted.
         DownloadError: the model could not be pulled.
         SettingError: an environment variable cannot be used.
+        EngineError: there is not enough memory, or too few threads can be started.
     """
-    report = progress or silent
     n_threads = _check_threads(threads)
     check_kv_type(kv_type)
     path = catalogue.resolve(path_or_name, progress=progress)
     if path.is_dir():
-        path = converted(path, type or "q8_0", report)
+        path = converted(path, type or "q8_0", progress or silent)
     elif type is not None:
         raise RequestError("type", expected="None: only a folder is converted", got=repr(type))
+    return uninterrupted(lambda: _load(path, n_threads, ctx, kv_type, progress))
+
+
+def _load(
+    path: Path, n_threads: int, ctx: int | None, kv_type: str, progress: Progress | None
+) -> Model:
     begin = time.perf_counter()
-    with GGUFFile.open(path) as file:
+
+    def report(stage: str, done: int, total: int) -> None:
+        leave_if_unwanted()
+        (progress or silent)(stage, done, total)
+
+    with needed_for(f"loading {path}"), GGUFFile.open(path) as file:
         config = config_from_gguf(file)
         n_ctx = _check_ctx(ctx, config)
         check_tensors(file, list(family_of(config).tensors(config)))
         tokenizer, card = Tokenizer.from_gguf(file), ModelCard.from_gguf(file)
         system.set_up_kernels()
-        _compile(file, config, kv_type, progress)
-        pool = Pool(n_threads)
+        _compile(file, config, kv_type, report, is_shown=progress is not None)
+        pool = system.start_pool(n_threads)
         try:
             weights = load_weights(file, config, pool, lambda d, n: report("load", d, n))
             engine = Engine(config, weights, pool, kv_type, n_ctx)
@@ -114,18 +127,20 @@ def _check_ctx(ctx: int | None, config: ModelConfig) -> int:
     return ctx
 
 
-def _compile(file: GGUFFile, config: ModelConfig, kv_type: str, progress: Progress | None) -> None:
+def _compile(
+    file: GGUFFile, config: ModelConfig, kv_type: str, progress: Progress, *, is_shown: bool
+) -> None:
     formats = {t.name: panel_format(file, t).name for t in file.tensors.values() if t.is_matrix}
     kernels = kernels_for(config, kv_type, formats)
     begin, told = time.perf_counter(), False
 
     def report(done: int, total: int) -> None:
         nonlocal told
-        (progress or silent)("compile", done, total)
+        progress("compile", done, total)
         if not told and done < total and time.perf_counter() - begin > _TELL_AFTER_S:
             told = True
             # Without a progress callback the log is the only voice, and shows only warnings.
-            level = logging.WARNING if progress is None else logging.INFO
+            level = logging.INFO if is_shown else logging.WARNING
             log.log(level, "compiling kernels for this CPU, once: %d of %d are done", done, total)
 
     compiled = jit.compile_all(kernels, report)

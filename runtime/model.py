@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.engine import Engine, Span
+from halfbyte.engine.memory import empty
 from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.model_card import ModelCard
@@ -279,7 +280,7 @@ class Model:
         if len(tokens) > self.n_ctx:
             raise ContextLengthError(len(tokens), self.n_ctx, param="ids")
         sequence = self.engine.new_sequence()
-        out = np.empty((len(tokens), self.config.vocab_size), np.float32)
+        out = empty("logits", (len(tokens), self.config.vocab_size), np.float32)
         for begin, end in prefill_chunks(len(tokens)):
             out[begin:end] = self.engine.forward(
                 [Span(sequence, tokens[begin:end], n_out=end - begin)]

@@ -14,9 +14,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from halfbyte import settings
-from halfbyte.errors import SettingError
+from halfbyte.errors import EngineError, SettingError
+
+if TYPE_CHECKING:
+    from halfbyte.kernels.pool import Pool
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -34,16 +38,25 @@ def set_up_kernels() -> None:
     """Choose the ISA and the folder of compiled code.
 
     Raises:
-        SettingError: HALFBYTE_ISA cannot be honoured.
+        SettingError: HALFBYTE_ISA cannot be honoured, or NUMBA_DISABLE_JIT is set.
     """
-    with _lock:
-        _set_up_kernels()
+    from halfbyte.kernels.compiler.uninterrupted import uninterrupted
+
+    def locked() -> None:
+        with _lock:
+            _set_up_kernels()
+
+    uninterrupted(locked)
 
 
 @cache
 def _set_up_kernels() -> None:
     from halfbyte.kernels.compiler import jit, target
 
+    if jit.is_disabled():
+        raise SettingError(
+            "NUMBA_DISABLE_JIT", expected="0 or nothing: Numba compiles what halfbyte runs", got="1"
+        )
     name = settings.isa()
     if name is not None:
         try:
@@ -105,15 +118,30 @@ def read_bandwidth(threads: int) -> float:
     """Measured read bandwidth in bytes per second with so many threads."""
     set_up_kernels()
     from halfbyte.kernels.limits.bandwidth import read_bandwidth as measure
-    from halfbyte.kernels.pool import Pool
 
-    with closing(Pool(threads)) as pool:
+    with closing(start_pool(threads)) as pool:
         return measure(pool)
 
 
 def n_processors() -> int:
     """Logical processors that this process may use."""
     return len(_allowed_cpus())
+
+
+def start_pool(threads: int) -> Pool:
+    """Threads that compute.
+
+    Raises:
+        EngineError: the system gives fewer.
+    """
+    from halfbyte.kernels.pool import Pool, ThreadsError
+
+    try:
+        return Pool(threads)
+    except ThreadsError as error:
+        raise EngineError(
+            f"only {error}", hint=f"ask for at most {error.n_running} threads, or allow more"
+        ) from error
 
 
 def _allowed_cpus() -> set[int]:

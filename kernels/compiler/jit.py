@@ -35,6 +35,7 @@ from numba.extending import overload
 
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.helper_compiler import HelperCompiler
+from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,9 @@ class Kernel:
 
     def compile(self) -> bool:
         """Make the code ready; True when it came from the cache or was ready before."""
+        return self._cfunc is not None or uninterrupted(self._compile)
+
+    def _compile(self) -> bool:
         with _lock:
             if self._cfunc is None:
                 cfunc = self._uncompiled()
@@ -105,9 +109,13 @@ class Kernel:
 
     def assembly(self) -> str:
         """The machine code as text, compiled anew (cached code cannot be shown)."""
-        cfunc = self._uncompiled()
-        cfunc.compile()
-        return str(cfunc._library.get_asm_str())
+
+        def made() -> str:
+            cfunc = self._uncompiled()
+            cfunc.compile()
+            return str(cfunc._library.get_asm_str())
+
+        return uninterrupted(made)
 
     def _uncompiled(self) -> CFunc:
         signature = (types.int64,) * self._n_args, types.void
@@ -120,11 +128,17 @@ def kernel(function: Callable[..., None]) -> Kernel:
     return Kernel(function, f"{module}.{function.__name__}")
 
 
+def is_disabled() -> bool:
+    """Whether Numba was told to compile nothing; a choice that it makes when it is imported."""
+    return bool(numba.config.DISABLE_JIT)
+
+
 def compile_all(kernels: Sequence[Kernel], progress: Callable[[int, int], None]) -> int:
     """Compile each kernel, reporting (done, total) as it goes; returns how many were compiled."""
     compiled = 0
     progress(0, len(kernels))
     for i, item in enumerate(kernels):
+        leave_if_unwanted()
         compiled += not item.compile()
         progress(i + 1, len(kernels))
     return compiled

@@ -20,12 +20,15 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import cache
 
 import llvmlite.binding as llvm
 import numba
 from numba.core.registry import cpu_target
+
+from halfbyte.kernels.compiler.uninterrupted import uninterrupted
 
 
 class IsaError(ValueError):
@@ -122,19 +125,41 @@ def _best(target_features: str) -> Isa:
 
 def target_cpu() -> str:
     """LLVM's name of the CPU that Numba compiles for."""
-    return str(cpu_target.target_context.codegen().magic_tuple()[1])
+    return _target()[0]
 
 
 def target_features() -> str:
     """LLVM's feature string of the target that Numba compiles for."""
-    return str(cpu_target.target_context.codegen().magic_tuple()[2])
+    return _target()[1]
+
+
+@cache
+def _target() -> tuple[str, str]:
+    """CPU and features of Numba's target, which is made here if it was not before."""
+
+    def made() -> tuple[str, str]:
+        # Numba asks LLVM for the CPU's name whenever it names a function, unless it was told.
+        if numba.config.CPU_NAME is None:
+            numba.config.CPU_NAME = llvm.get_host_cpu_name()
+        _, cpu, features = cpu_target.target_context.codegen().magic_tuple()
+        return str(cpu), str(features)
+
+    return uninterrupted(made)
+
+
+@cache
+def _host_features() -> frozenset[str]:
+    """What the CPU has, whatever Numba was told to compile for."""
+    return uninterrupted(
+        lambda: frozenset(name for name, has in llvm.get_host_cpu_features().items() if has)
+    )
 
 
 def _cpu_has(isa: Isa) -> bool:
-    return _fits(isa, {name for name, has in llvm.get_host_cpu_features().items() if has})
+    return _fits(isa, _host_features())
 
 
-def _fits(isa: Isa, features: set[str]) -> bool:
+def _fits(isa: Isa, features: Set[str]) -> bool:
     """Whether this machine and a CPU with these features can run an ISA."""
     if isa.machine not in ("", _machine()) or not features.issuperset(isa.needs):
         return False

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from halfbyte import __version__
@@ -47,17 +47,19 @@ _HELP = ("-h", "--help", "help")
 _VERSION = ("-V", "--version")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, begin: Callable[[], object] = lambda: None) -> int:
     """Run one command; returns the exit code.
 
     Args:
         argv: the arguments without the program's name; None takes those of the process.
+        begin: called when the command begins: a KeyboardInterrupt is caught from there on.
     """
     args = None
     try:
         streams.prepare()
         args = _parse(sys.argv[1:] if argv is None else argv)
         with streams.quiet(args.quiet), progress.logging_to_stderr(_log_level(args)):
+            begin()
             args.run(args)
             sys.stdout.flush()
     except SystemExit as stop:  # help was shown, or the usage

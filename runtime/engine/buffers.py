@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from halfbyte.engine.memory import zeros
 from halfbyte.families.config import ModelConfig
 from halfbyte.kernels.layouts.activations import BLOCK, RECORD_NBYTES, padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
@@ -61,7 +62,7 @@ class Buffers:
         return Buffer(self._bytes(stride * MAX_BATCH + beyond), stride)
 
     def _bytes(self, nbytes: int) -> int:
-        self._memory.append(np.zeros(nbytes // 8 + 16, np.int64))
+        self._memory.append(zeros("a step's buffers", nbytes // 8 + 16, np.int64))
         return int(self._memory[-1].ctypes.data)
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from halfbyte.engine.buffers import MAX_BATCH, Buffers
 from halfbyte.engine.kv_cache import KVCache, kv_layout
+from halfbyte.engine.memory import empty, shortage, zeros
 from halfbyte.engine.program import Program
 from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.weights import ModelWeights
@@ -89,13 +90,18 @@ class Engine:
         Raises:
             EngineError: the model is closed, the process was forked, or memory ran out.
         """
-        with self._exclusive():
-            for span in spans:
-                span.sequence.reserve(len(span.tokens))
-            logits = self._fill(spans, self.program)
-            self.pool.run(step, self._words)
-            for span in spans:
-                span.sequence.append(len(span.tokens))
+        self._check_process()
+        with self._lock:
+            self._check_open()
+            try:
+                for span in spans:
+                    span.sequence.reserve(len(span.tokens))
+                logits = self._fill(spans, self.program)
+                self.pool.run(step, self._words)
+                for span in spans:
+                    span.sequence.append(len(span.tokens))
+            except MemoryError as error:
+                raise shortage("running a step") from error
             return logits[:, : self.config.vocab_size]
 
     def repeat(self, spans: Seq[Span], program: Program) -> Callable[[], None]:
@@ -104,13 +110,17 @@ class Engine:
         What they compute goes nowhere: no sequence grows, and the model is to be used by nobody
         else meanwhile.
         """
-        with self._exclusive():
+        self._check_process()
+        with self._lock:
+            self._check_open()
             for span in spans:
                 span.sequence.reserve(len(span.tokens))
             kept = (self._fill(spans, program), spans, program)  # all that the step looks at
 
         def run(kept: object = kept) -> None:
-            with self._exclusive():
+            self._check_process()
+            with self._lock:
+                self._check_open()
                 self.pool.run(step, self._words)
 
         return run
@@ -118,28 +128,23 @@ class Engine:
     def close(self) -> None:
         """Stop the workers and free the memory, after the step that may be running."""
         with self._lock if os.getpid() == self._pid else nullcontext():
-            if self._closed:
-                return
+            # An interrupted close is finished by the next one.
             self._closed = True
             self.pool.close()
-            del self.weights, self.program, self._buffers
+            for name in ("weights", "program", "_buffers"):
+                self.__dict__.pop(name, None)
 
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        """For one step at a time of a model that can be used.
-
-        A lock that another thread held when the process was forked is never released in the child,
-        so the process is asked for before it is taken.
-        """
+    def _check_process(self) -> None:
+        """Before the lock is taken: one that another thread held at a fork is never released."""
         if os.getpid() != self._pid:
             raise EngineError(
                 "the model was loaded before this process was forked",
                 hint="load it in the child process, or start it with multiprocessing's 'spawn'",
             )
-        with self._lock:
-            if self._closed:
-                raise EngineError("the model is closed", hint="load it again")
-            yield
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError("the model is closed", hint="load it again")
 
     def _fill(self, spans: Seq[Span], program: Program) -> NDArray[np.float32]:
         """Write a step's rows, query blocks and arguments; returns the logits to be."""
@@ -160,10 +165,10 @@ class Engine:
         blocks.reverse()  # the longest first: later blocks see more keys
         self._blocks[: len(blocks)] = blocks
         self._grow_rope(max(span.sequence.n_past + len(span.tokens) for span in spans))
-        logits = np.empty((n_out, self._buffers.logits_width), np.float32)
+        logits = empty("logits", (n_out, self._buffers.logits_width), np.float32)
         self._set(n_tokens=n_tokens, n_blocks=len(blocks), n_out=n_out,
                   max_chunks=self._max_chunks(n_tokens), logits=logits.ctypes.data,
-                  **program.words)  # fmt: skip
+                  rope_table=self._rope.ctypes.data, **program.words)  # fmt: skip
         self._split(blocks)
         return logits
 
@@ -177,7 +182,7 @@ class Engine:
         if n_splits > 1:
             nbytes = (position // PAGE + 1) * self.config.n_kv_heads * self._partial_nbytes
             if self._partials.nbytes < nbytes:
-                self._partials = np.zeros(2 * nbytes, np.uint8)
+                self._partials = zeros("attention", 2 * nbytes, np.uint8)
             self._set(partials=self._partials.ctypes.data)
 
     def _max_chunks(self, n_tokens: int) -> int:
@@ -200,9 +205,11 @@ class Engine:
             return
         # Page by page, whatever the step asks for: equal calls give equal bits.
         want = -(-max(n_positions, min(2 * have, self.n_ctx)) // PAGE) * PAGE
-        pages = [rope_table(i, i + PAGE, self._frequencies) for i in range(have, want, PAGE)]
-        self._rope = np.concatenate([self._rope, *pages])
-        self._set(rope_table=self._rope.ctypes.data)
+        table = empty("rotary embedding", (want, self.config.head_dim), np.float32)
+        table[:have] = self._rope
+        for i in range(have, want, PAGE):
+            table[i : i + PAGE] = rope_table(i, i + PAGE, self._frequencies)
+        self._rope = table
 
     def _build_args(self) -> None:
         """The words of a step (record.STEP), and the rows that it is told of."""

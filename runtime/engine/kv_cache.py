@@ -10,7 +10,8 @@ import ctypes
 
 import numpy as np
 
-from halfbyte.errors import EngineError, RequestError
+from halfbyte.engine.memory import zeros
+from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, KVLayout
 
@@ -34,13 +35,7 @@ class Page:
     __slots__ = ("_memory", "address", "is_shared")
 
     def __init__(self, nbytes: int) -> None:
-        try:
-            self._memory = np.zeros(nbytes + _ALIGN, np.uint8)
-        except MemoryError as error:
-            raise EngineError(
-                f"no memory for another {nbytes / 1e6:.0f} MB of KV cache ({PAGE} positions)",
-                hint="use a shorter context or fewer sequences",
-            ) from error
+        self._memory = zeros(f"{PAGE} positions of KV cache", nbytes + _ALIGN, np.uint8)
         base = int(self._memory.ctypes.data)
         self.address = base + -base % _ALIGN
         self.is_shared = False  # once several sequences have held it, for good
@@ -81,20 +76,21 @@ class KVCache:
         while len(self._pages) * PAGE < n_positions:
             self._append(Page(self.layout.page_nbytes))
 
-    def truncate(self, n_positions: int) -> None:
-        """Forget the positions from n_positions on, and what was reserved.
+    def cut(self, n_positions: int) -> KVCache:
+        """The first positions without what was reserved, for whoever drops this one.
 
         Raises:
             EngineError: there is no memory for a copy of a page that another sequence holds too.
         """
         n_full, rest = divmod(n_positions, PAGE)
-        begun = self._pages[n_full : n_full + 1] if rest else []
-        if begun and begun[0].is_shared:
-            # What follows will be written into this page, which is not ours alone.
-            begun = [begun[0].copy(self.layout.page_nbytes)]
-        del self._pages[n_full:]
-        for page in begun:
-            self._append(page)
+        other = KVCache(self.layout)
+        for page in self._pages[:n_full]:
+            other._append(page)
+        if rest:
+            # What follows will be written into this page, which may not be ours alone.
+            begun = self._pages[n_full]
+            other._append(begun.copy(self.layout.page_nbytes) if begun.is_shared else begun)
+        return other
 
     def fork(self, n_positions: int) -> KVCache:
         """The same first positions; full pages are shared, a begun one is copied."""
@@ -108,6 +104,7 @@ class KVCache:
         return other
 
     def _append(self, page: Page) -> None:
+        # An address counts once its page does.
         if len(self._pages) == len(self._addresses):
             self._addresses = np.concatenate([self._addresses, np.zeros_like(self._addresses)])
         self._addresses[len(self._pages)] = page.address

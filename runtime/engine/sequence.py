@@ -31,8 +31,8 @@ class State(Protocol):
     def reserve(self, n_positions: int) -> None:
         """Have room for so many positions; EngineError where there is no memory."""
 
-    def truncate(self, n_positions: int) -> None:
-        """Forget what lies behind the first positions."""
+    def cut(self, n_positions: int) -> State:
+        """The state after the first positions, for the same sequence, which drops this one."""
 
     def fork(self, n_positions: int) -> State:
         """The state after the first positions, for another sequence; neither changes the other."""
@@ -41,14 +41,27 @@ class State(Protocol):
 class Sequence:
     """The state of one sequence; positions 0 .. n_past - 1 are filled.
 
-    Attributes:
-        states: what the layers keep, kind by kind; `kv`, the first of them, is attention's.
+    What the layers keep of them are its states, of which `kv`, the first, is attention's.
     """
 
     def __init__(self, kv: KVCache, *others: State, n_past: int = 0) -> None:
-        self.n_past = n_past
-        self.kv = kv
-        self.states: tuple[State, ...] = (kv, *others)
+        # Positions and states change in one store: an interrupt finds the old ones or the new.
+        self._now = (n_past, kv, (kv, *others))
+
+    @property
+    def n_past(self) -> int:
+        """How many positions are filled."""
+        return self._now[0]
+
+    @property
+    def kv(self) -> KVCache:
+        """Keys and values."""
+        return self._now[1]
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """All that is kept, kind by kind."""
+        return self._now[2]
 
     @property
     def nbytes(self) -> int:
@@ -66,7 +79,8 @@ class Sequence:
 
     def append(self, n_new: int) -> None:
         """Count tokens that a step has filled in."""
-        self.n_past += n_new
+        n_past, kv, states = self._now
+        self._now = (n_past + n_new, kv, states)
 
     def truncate(self, n_positions: int) -> None:
         """Forget the positions from n_positions on; a no-op where there are fewer.
@@ -78,9 +92,8 @@ class Sequence:
         if n_positions < self.n_past:
             self._check_can_truncate("cut back")
         n = min(n_positions, self.n_past)
-        for state in self.states:
-            state.truncate(n)
-        self.n_past = n
+        kv, others = self.kv.cut(n), [state.cut(n) for state in self.states[1:]]
+        self._now = (n, kv, (kv, *others))
 
     def fork(self, n_positions: int) -> Sequence:
         """A sequence with the same first positions.
@@ -99,8 +112,7 @@ class Sequence:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Become what the snapshot was; EngineError where there is no memory."""
-        same = snapshot.sequence.fork(snapshot.sequence.n_past)
-        self.n_past, self.kv, self.states = same.n_past, same.kv, same.states
+        self._now = snapshot.sequence.fork(snapshot.sequence.n_past)._now
 
     def _check_can_truncate(self, what: str) -> None:
         if not all(state.can_truncate for state in self.states):

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.errors import EngineError, ModelFileError, UnsupportedModelError
+from halfbyte.engine.memory import empty
+from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import OUTPUT, ROPE_FREQS
@@ -73,10 +74,7 @@ def load_weights(
     specs = [spec for spec in family.tensors(config) if spec.name in file.tensors]
     sizes = [_packed_nbytes(file, file.tensors[spec.name]) for spec in specs]
     total = sum(sizes)
-    try:
-        memory = np.empty(total + _ALIGN, np.uint8)
-    except MemoryError as error:
-        raise EngineError(f"no memory for {total / 1e9:.1f} GB of weights") from error
+    memory = empty("weights", total + _ALIGN, np.uint8)
     weights = ModelWeights(memory)
     at = -int(memory.ctypes.data) % _ALIGN
     done = 0

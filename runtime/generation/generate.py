@@ -15,6 +15,7 @@ from typing import Protocol
 
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
+from halfbyte.engine.memory import needed_for
 from halfbyte.generation.completion import Completion, Stats
 from halfbyte.generation.constraint import Constraint
 from halfbyte.generation.params import SamplingParams
@@ -148,12 +149,14 @@ def run(engine: Engine, tasks: Sequence[Task], progress: Progress) -> Iterator[N
     while waiting or running:
         while waiting and len(running) < MAX_TOGETHER:
             task = waiting.popleft()
-            sequence = _prefill(engine, task, progress)
+            with needed_for("processing a prompt"):
+                sequence = _prefill(engine, task, progress)
             if not task.finish_reason:
                 running.append((task, sequence))
             yield
         if running:
-            _decode(engine, running)
+            with needed_for("generating"):
+                _decode(engine, running)
             running = [pair for pair in running if not pair[0].finish_reason]
             yield
 

@@ -43,14 +43,12 @@ def test_reserve_grows_page_by_page_and_lists_addresses() -> None:
     assert len(cache._pages) == 11
 
 
-def test_truncate_frees_whole_pages_only() -> None:
+def test_a_cut_frees_whole_pages_only() -> None:
     cache = KVCache(LAYOUT)
     cache.reserve(3 * PAGE)
     first, second, _ = cache._pages
-    cache.truncate(PAGE + 1)
-    assert cache._pages == [first, second]
-    cache.truncate(0)
-    assert cache.nbytes == 0
+    assert cache.cut(PAGE + 1)._pages == [first, second]
+    assert cache.cut(0).nbytes == 0
 
 
 def test_fork_shares_full_pages_and_copies_the_begun_one() -> None:

@@ -23,8 +23,8 @@ class Folded:
     def reserve(self, n_positions: int) -> None:
         pass
 
-    def truncate(self, n_positions: int) -> None:
-        pass
+    def cut(self, n_positions: int) -> Folded:
+        return self
 
     def fork(self, n_positions: int) -> Folded:
         return Folded(self.total)
