@@ -16,6 +16,7 @@ from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.generate import Request, Task, new_request, prefill_chunks, run
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.stream import CompletionStream
+from halfbyte.process_bound import ProcessBound
 from halfbyte.progress import Progress, silent
 from halfbyte.prompt.chat import Message
 from halfbyte.prompt.encoder import PromptEncoder
@@ -24,7 +25,7 @@ from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list, check_ids
 from halfbyte.tokenizer import Tokenizer
 
 
-class Model:
+class Model(ProcessBound):
     """A loaded model. Safe to call from several threads: steps are queued."""
 
     def __init__(

@@ -13,6 +13,7 @@ import numpy as np
 from halfbyte.errors import EngineError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, KVLayout
+from halfbyte.process_bound import ProcessBound
 
 _ALIGN = 64
 
@@ -52,7 +53,7 @@ class Page:
         return other
 
 
-class KVCache:
+class KVCache(ProcessBound):
     """The keys and values of one sequence's positions in all layers."""
 
     can_truncate = True

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from halfbyte import settings
-from halfbyte.errors import DownloadError, ModelFileError, RequestError
+from halfbyte.errors import DownloadError, MissingFileError, RequestError
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel
 from halfbyte.progress import Progress, silent
 
@@ -80,7 +80,7 @@ def resolve(
     a text that only a path can be are never looked up as names.
 
     Raises:
-        ModelFileError: nothing lies at the path.
+        MissingFileError: nothing lies at the path.
         RequestError: neither a path nor a name.
         DownloadError: it could not be pulled, or is not here and `pull` is false.
         SettingError: the cache folder cannot be used.
@@ -144,7 +144,7 @@ def _fetch(entry: Entry, *, force: bool, progress: Progress | None) -> Path:
     target = cached_path(entry)
     if isinstance(entry, PackagedModel):
         if not target.is_file():
-            raise ModelFileError(
+            raise MissingFileError(
                 target, expected="a file of the package", got="nothing", hint="install it again"
             )
         return target
@@ -163,7 +163,7 @@ def _look_up(name_or_path: str | os.PathLike[str]) -> Path | Entry:
     if _exists(path):
         return path
     if not isinstance(name_or_path, str) or _is_path_text(name_or_path):
-        raise ModelFileError(path, expected="a .gguf file or a model folder", got="nothing there")
+        raise MissingFileError(path, expected="a .gguf file or a model folder", got="nothing there")
     return find(name_or_path)
 
 
