@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from halfbyte.call_arguments import is_whole
 from halfbyte.errors import RequestError
 from halfbyte.prompt.healing import Healing
 
 Prompt = str | Sequence[int]
+_BYTES = (bytes, bytearray, memoryview)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +35,15 @@ def as_list(prompt: object) -> tuple[list[Prompt], bool]:
     if isinstance(prompt, str):
         return [prompt], False
     if isinstance(prompt, np.ndarray) and prompt.ndim == 1:
-        return [prompt.tolist()], False
-    if not isinstance(prompt, Sequence) or isinstance(prompt, (bytes, bytearray)):
+        prompt = prompt.tolist()
+    if not isinstance(prompt, Sequence) or isinstance(prompt, _BYTES):
         raise RequestError("prompt", expected="text, token ids or a list of these", got=prompt)
     if not prompt:
         raise RequestError("prompt", expected="at least one token or prompt", got="an empty list")
-    if all(isinstance(item, numbers.Integral) and not isinstance(item, bool) for item in prompt):
+    if all(is_whole(item) for item in prompt):
         return [prompt], False
     for i, item in enumerate(prompt):
-        is_prompt = isinstance(item, (str, Sequence, np.ndarray))
-        if not is_prompt or isinstance(item, (bytes, bytearray)):
+        if not isinstance(item, (str, Sequence, np.ndarray)) or isinstance(item, _BYTES):
             raise RequestError(f"prompt[{i}]", expected="text or token ids", got=item)
     return list(prompt), True
 
@@ -54,18 +54,16 @@ def check_ids(ids: Sequence[int], name: str, vocab_size: int) -> list[int]:
     Raises:
         RequestError: none, not whole numbers, or outside the vocabulary.
     """
-    array = np.asarray(ids)
-    if array.ndim != 1 or array.size == 0:
+    items = ids.tolist() if isinstance(ids, np.ndarray) else ids
+    if not isinstance(items, Sequence) or isinstance(items, (str, *_BYTES)) or not items:
         raise RequestError(name, expected="a sequence of at least one token id", got=ids)
-    if not np.issubdtype(array.dtype, np.integer):
+    if not all(is_whole(item) for item in items):
         raise RequestError(name, expected="whole numbers", got=ids)
-    wrong = (array < 0) | (array >= vocab_size)
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise RequestError(
-            f"{name}[{at}]", expected=f"a token id from 0 to {vocab_size - 1}", got=int(array[at])
-        )
-    return [int(i) for i in array]
+    for at, item in enumerate(items):
+        if not 0 <= item < vocab_size:
+            expected = f"a token id from 0 to {vocab_size - 1}"
+            raise RequestError(f"{name}[{at}]", expected=expected, got=int(item))
+    return [int(item) for item in items]
 
 
 def texts_in(value: object) -> Iterator[str]:

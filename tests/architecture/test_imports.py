@@ -2,7 +2,7 @@
 
 A room is a folder, or a module at the top of `runtime/` or `kernels/`; names are importable ones
 less `halfbyte.` (`converting` lies in `convert/`). A room may import itself, its row, and, outside
-kernels, `errors` and `progress`; the more particular row counts (`prompt.template`, `prompt`).
+kernels, the ground; the more particular row counts (`prompt.template`, `prompt`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ ROOMS = {
     # the ground
     "errors": ("", ""),
     "progress": ("", ""),
-    "process_bound": ("", ""),
+    "call_arguments": ("errors", ""),
+    "process_bound": ("errors", ""),
     "settings": ("", "platformdirs"),
     "json_folder": ("", ""),
     "system": ("kernels settings", ""),
@@ -39,8 +40,8 @@ ROOMS = {
     "gguf": ("kernels.formats", "numpy"),
     "tokenizer": ("gguf json_folder", "google numpy sentencepiece tokenizers"),
     "families": ("gguf kernels.layouts", "numpy"),
-    "engine": ("families gguf kernels process_bound", "numpy"),
-    "generation": ("engine process_bound tokenizer", "numpy"),
+    "engine": ("families gguf kernels", "numpy"),
+    "generation": ("engine tokenizer", "numpy"),
     "prompt": ("prompt.template tokenizer", "numpy"),
     "prompt.template": ("", "jinja2"),
     "quality": ("families gguf kernels.quantizers tokenizer", "gguf numpy"),
@@ -49,7 +50,7 @@ ROOMS = {
         "families gguf json_folder kernels quality system tokenizer", "gguf numpy",
     ),
     "models": ("converting settings", "filelock huggingface_hub"),
-    "model": ("engine families generation process_bound prompt tokenizer", "numpy"),
+    "model": ("engine families generation prompt tokenizer", "numpy"),
     "loading": ("engine families gguf kernels model models settings system tokenizer", ""),
     "golden": ("model quality", "numpy"),
     "verification": ("gguf golden loading model quality tokenizer", "numpy"),
@@ -87,7 +88,7 @@ LLVMLITE = {
     "kernels/vectors/tiles.py",
     "kernels/vectors/transpose.py",
 }
-GROUND = {"errors", "progress"}
+GROUND = {"call_arguments", "errors", "process_bound", "progress"}
 
 
 def _short(name: str) -> str:

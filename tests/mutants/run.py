@@ -32,7 +32,7 @@ SEED = "mutants"
 
 
 def mutant(number: int, files: dict[str, Path]) -> tuple[str, str, bytes, bool]:
-    """The file that mutant `number` was made of, what was done, its bytes, whether it is the same."""
+    """The original's name, what was done to it, the bytes, and whether they mean the same."""
     from tests.mutants.mutations import mutate
 
     random = Random(f"{SEED} {number}")
