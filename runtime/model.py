@@ -22,6 +22,7 @@ from halfbyte.prompt.chat import Message
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list, check_ids
+from halfbyte.results import shown
 from halfbyte.tokenizer import Tokenizer
 
 
@@ -37,6 +38,13 @@ class Model(ProcessBound):
         self.load_s = load_s
         self.engine = engine  # what computes, for those who measure it or look at its weights
         self._prompts = PromptEncoder(tokenizer, engine.n_ctx)
+
+    def __repr__(self) -> str:
+        c, e = self.config, self.engine
+        shape = f"{c.architecture}, {c.n_layers} layers of {c.dim}, vocabulary {c.vocab_size}"
+        types = ", ".join(sorted({matrix.format.name for matrix in e.weights.matrices.values()}))
+        run = f"ctx {self.n_ctx}, KV {e.layout.kv_type}, {self.n_threads} threads"
+        return f"<Model {shown(c.name or self.path)}: {shape}, {types}, {run}>"
 
     @property
     def n_ctx(self) -> int:

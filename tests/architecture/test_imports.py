@@ -31,6 +31,7 @@ ROOMS = {
     # the ground
     "errors": ("", ""),
     "progress": ("", ""),
+    "results": ("", ""),
     "call_arguments": ("errors", ""),
     "process_bound": ("errors", ""),
     "settings": ("", "platformdirs"),
@@ -88,7 +89,7 @@ LLVMLITE = {
     "kernels/vectors/tiles.py",
     "kernels/vectors/transpose.py",
 }
-GROUND = {"call_arguments", "errors", "process_bound", "progress"}
+GROUND = {"call_arguments", "errors", "process_bound", "progress", "results"}
 
 
 def _short(name: str) -> str:
