@@ -17,7 +17,7 @@ class Result:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Fields and properties by name, as JSON holds them: numbers that are not finite are None."""
+        """Fields and properties by name, for JSON: numbers that are not finite are None."""
         names = [field.name for field in fields(self)]  # type: ignore[arg-type]
         names += [n for n, value in _members(type(self)).items() if isinstance(value, property)]
         return {name: _plain(getattr(self, name)) for name in names}
