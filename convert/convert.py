@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from halfbyte.quality import figures
 from halfbyte.quality.figures import Figures
 from halfbyte.quality.float_model import FloatModel, Ids
 from halfbyte.quality.texts import N_WINDOW, packaged_text, read_text, token_windows
+from halfbyte.results import Result
 from halfbyte.system import default_threads, set_up_kernels
 from halfbyte.tokenizer import Tokenizer
 
@@ -41,8 +43,8 @@ Complete = Callable[[Path, Figures], Figures]
 recorded in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConversionReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class ConversionReport(Result):
     """What a conversion made.
 
     Attributes:
@@ -60,6 +62,13 @@ class ConversionReport:
     seconds: float
     figures: Figures | None
     tensors: tuple[Planned, ...]
+
+    def __repr__(self) -> str:
+        kl = self.figures.kl_mean if self.figures is not None else math.nan
+        loss = "" if math.isnan(kl) else f", KL {kl:.5f}"
+        size = f"{self.nbytes / 1e6:.1f} MB, {self.bits_per_weight:.2f} bits per weight"
+        facts = f"{self.type}, {self.n_tensors} tensors, {size}{loss}, {self.seconds:.1f} s"
+        return f"ConversionReport({self.path!r}, {facts})"
 
 
 def convert_path(

@@ -8,6 +8,7 @@ from halfbyte.converting.recipe import Recipe
 from halfbyte.converting.sources.source import Source
 from halfbyte.converting.writer import Planned
 from halfbyte.quality.texts import N_WINDOW
+from halfbyte.results import Result
 
 MEASURED_WINDOWS = 8  # of the held-out text
 CALIBRATED_WINDOWS = 64  # at most, of the text to calibrate on
@@ -17,8 +18,8 @@ _CHUNK_TOKENS = 4096  # that go through a layer together
 _FLOAT = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan(Result):
     """The tensors of a file to be.
 
     Attributes:
@@ -48,6 +49,10 @@ class Plan:
     def bits_per_weight(self) -> float:
         """Of all tensors together."""
         return 8 * self.nbytes / self.n_weights
+
+    def __repr__(self) -> str:
+        size = f"{self.nbytes / 1e6:.1f} MB, {self.bits_per_weight:.2f} bits per weight"
+        return f"Plan({len(self.tensors)} tensors, {size}, {self.peak_nbytes / 1e6:.0f} MB at most)"
 
     @property
     def measuring_flops(self) -> float:

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from halfbyte.errors import ConversionError
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.quality.figures import tensor_line
+from halfbyte.results import Result
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Result):
     """A tensor as it will stand in the file."""
 
     name: str

@@ -2,23 +2,26 @@
 
     HalfbyteError
     ├── ModelFileError        a file or folder that holds a model is missing, broken or hostile
+    │   ├── MissingFileError        nothing lies there (also a FileNotFoundError)
     │   ├── UnsupportedModelError   well-formed, but this version cannot run it
     │   ├── TemplateError           its chat template does not compile or does too much
     │   └── ConversionError         a source cannot be converted
     ├── DownloadError         a model could not be fetched
-    ├── TokenizerError        a vocabulary or a text that cannot be tokenized
-    ├── RequestError          an argument of a call
+    ├── TokenizerError        a vocabulary or a text that cannot be tokenized (also a ValueError)
+    ├── RequestError          an argument of a call (also a ValueError and a TypeError)
     │   └── ContextLengthError      more tokens than the context holds
     ├── SettingError          an environment variable or option of the installation
     └── EngineError           the engine cannot run (closed, forked, out of memory)
 
 Each carries its facts as fields, and its text says what was expected, what came and what to do.
-Programs decide by type and field, never by text.
+Programs decide by type and field, never by text. All of them travel between processes.
 """
 
 from __future__ import annotations
 
+import errno
 from os import PathLike, fspath
+from typing import Any
 
 from halfbyte.printable import bounded, printable
 
@@ -33,6 +36,11 @@ class HalfbyteError(Exception):
         text = bounded(message, _MAX_MESSAGE)
         super().__init__(printable(f"{text}; {bounded(hint, _MAX_WHERE)}" if hint else text))
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Text and fields, whatever a class's constructor takes."""
+        fields = {name: _travelling(value) for name, value in self.__dict__.items()}
+        return _rebuilt, (type(self), self.args), fields
 
 
 class _FactError(HalfbyteError):
@@ -68,6 +76,17 @@ class ModelFileError(_FactError):
         super().__init__(where, expected=expected, got=got, hint=hint)
 
 
+class MissingFileError(ModelFileError, FileNotFoundError):
+    """Nothing lies where a model, a tokenizer or another file should."""
+
+    errno = errno.ENOENT
+
+    @property
+    def filename(self) -> str:
+        """The path, as other FileNotFoundErrors name it."""
+        return self.path
+
+
 class UnsupportedModelError(ModelFileError):
     """The file is well-formed, but its architecture, a type or a feature cannot run here."""
 
@@ -84,12 +103,15 @@ class DownloadError(HalfbyteError):
     """A model could not be fetched, or what came is not what was promised."""
 
 
-class TokenizerError(HalfbyteError):
+class TokenizerError(HalfbyteError, ValueError):
     """A vocabulary that cannot work, or a text that cannot be tokenized."""
 
 
-class RequestError(_FactError):
-    """An argument of a call has the wrong type, range or name; `param` names it."""
+class RequestError(_FactError, ValueError, TypeError):
+    """An argument of a call has the wrong type, range or name; `param` names it.
+
+    It is a ValueError and a TypeError, so that either of Python's habits catches it.
+    """
 
     def __init__(
         self, param: str, *, expected: str = "", got: object = None, hint: str = ""
@@ -121,6 +143,29 @@ class SettingError(_FactError):
 
 class EngineError(HalfbyteError):
     """The engine cannot run: the model is closed, the process was forked, memory ran out."""
+
+
+def unreadable(path: str | PathLike[str], expected: str, error: OSError) -> ModelFileError:
+    """The error for a file that the system does not open, whether it is missing or not."""
+    kind = MissingFileError if isinstance(error, FileNotFoundError) else ModelFileError
+    return kind(path, expected=expected, got=error.strerror or str(error))
+
+
+def _rebuilt(kind: type[HalfbyteError], args: tuple[object, ...]) -> HalfbyteError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
+
+def _travelling(value: object) -> object:
+    """The value, or its text where it cannot be pickled."""
+    import pickle  # for errors that travel alone
+
+    try:
+        pickle.loads(pickle.dumps(value))
+    except Exception:  # whatever an object of a caller raises
+        return _short(value)
+    return value
 
 
 def _short(value: object) -> str:

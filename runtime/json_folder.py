@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from halfbyte.errors import ConversionError
+from halfbyte.errors import ConversionError, MissingFileError
 
 _MAX_JSON_NBYTES = 256_000_000
 
@@ -21,13 +21,14 @@ class JSONFolder:
     """A folder of JSON files, which need not all be there.
 
     Raises:
-        ConversionError: there is no such folder.
+        MissingFileError: nothing lies there; ConversionError: no folder does.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_dir():
-            raise ConversionError(path, expected="a Hugging Face model folder", got="no folder")
+            kind = ConversionError if path.exists() else MissingFileError
+            raise kind(path, expected="a Hugging Face model folder", got="no folder")
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON object of the folder, or None where the file is absent."""

@@ -6,8 +6,10 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from halfbyte import system
+from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
@@ -32,6 +34,17 @@ from halfbyte.tokenizer import Tokenizer
 log = logging.getLogger(__name__)
 _TELL_AFTER_S = 1.0  # ready kernels take a fraction of it
 
+_ARGUMENTS = ("threads", "ctx", "kv_type", "type", "progress")
+# Names that other programs have, and what to do here.
+_OTHERS = {
+    **dict.fromkeys(("n_ctx", "num_ctx", "context_length", "max_model_len"), "it is ctx here"),
+    **dict.fromkeys(("n_threads", "num_threads"), "it is threads here"),
+    **dict.fromkeys(("cache_type", "type_k", "type_v"), "it is kv_type here, for both"),
+    **dict.fromkeys(("dtype", "torch_dtype"), "weights keep the types of the file"),
+    **dict.fromkeys(("device", "device_map", "n_gpu_layers"), "halfbyte computes on the CPU"),
+    "verbose": "halfbyte reports through logging and progress=",
+}
+
 
 def load(
     path_or_name: str | os.PathLike[str],
@@ -41,6 +54,7 @@ def load(
     kv_type: str = "f16",
     type: str | None = None,
     progress: Progress | None = None,
+    **unknown: NoReturn,
 ) -> Model:
     """Load a model.
 
@@ -54,27 +68,26 @@ def load(
         type: what a folder is converted to, see `convert`; default: "q8_0".
         progress: called with (stage, done, total): "download ...", "convert ...", "compile" in
             kernels, "load" in bytes; without it, what takes long is a warning of the log.
+        **unknown: names that are refused with the one that was meant.
 
     Raises:
-        RequestError: an argument is out of range, or the name is unknown.
+        RequestError: an argument is out of range or unknown, or the model's name is.
         ModelFileError: the file is missing, broken or not supported.
         ConversionError: the folder cannot be converted.
         DownloadError: the model could not be pulled.
         SettingError: an environment variable cannot be used.
         EngineError: there is not enough memory, or too few threads can be started.
     """
+    for argument in unknown:
+        raise unknown_argument(argument, _ARGUMENTS, _OTHERS, what="an argument of load")
     n_threads = _check_threads(threads)
     check_kv_type(kv_type)
-    path = catalogue.resolve(path_or_name, progress=progress)
-    if path.is_dir():
-        path = converted(path, type or "q8_0", progress or silent)
-    elif type is not None:
-        raise RequestError("type", expected="None: only a folder is converted", got=repr(type))
+    path = _file_of(path_or_name, type, progress)
     return uninterrupted(lambda: _load(path, n_threads, ctx, kv_type, progress))
 
 
 def _load(
-    path: Path, n_threads: int, ctx: int | None, kv_type: str, progress: Progress | None
+    path: Path, n_threads: int, ctx: object, kv_type: str, progress: Progress | None
 ) -> Model:
     begin = time.perf_counter()
 
@@ -99,24 +112,35 @@ def _load(
     return Model(path, config, tokenizer, engine, time.perf_counter() - begin, card)
 
 
-def _check_threads(threads: int | None) -> int:
+def _file_of(
+    path_or_name: str | os.PathLike[str], type_name: str | None, progress: Progress | None
+) -> Path:
+    path = catalogue.resolve(path_or_name, progress=progress)
+    if path.is_dir():
+        return converted(path, type_name or "q8_0", progress or silent)
+    if type_name is not None:
+        expected = "None: only a folder is converted"
+        raise RequestError("type", expected=expected, got=repr(type_name))
+    return path
+
+
+def _check_threads(threads: object) -> int:
     if threads is None:
         return system.default_threads().count
-    is_int = isinstance(threads, int) and not isinstance(threads, bool)
-    if not is_int or not 1 <= threads <= MAX_THREADS:
+    if not is_whole(threads) or not 1 <= threads <= MAX_THREADS:
         raise RequestError(
             "threads", expected=f"a whole number from 1 to {MAX_THREADS}", got=repr(threads)
         )
     if threads > system.n_processors():
         log.warning("threads=%d: this process may use %d processors, so they will wait for each "
                     "other", threads, system.n_processors())  # fmt: skip
-    return threads
+    return int(threads)
 
 
-def _check_ctx(ctx: int | None, config: ModelConfig) -> int:
+def _check_ctx(ctx: object, config: ModelConfig) -> int:
     if ctx is None:
         return config.n_ctx_train
-    if isinstance(ctx, bool) or not isinstance(ctx, int) or ctx < 2:
+    if not is_whole(ctx) or ctx < 2:
         raise RequestError("ctx", expected="a whole number from 2", got=repr(ctx))
     if ctx > config.n_ctx_train:
         log.warning(
@@ -124,7 +148,7 @@ def _check_ctx(ctx: int | None, config: ModelConfig) -> int:
             ctx,
             config.n_ctx_train,
         )
-    return ctx
+    return int(ctx)
 
 
 def _compile(

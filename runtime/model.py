@@ -19,15 +19,17 @@ from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.generate import Request, Task, new_request, prefill_chunks, run
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.stream import CompletionStream
+from halfbyte.process_bound import ProcessBound
 from halfbyte.progress import Progress, silent
 from halfbyte.prompt.chat import Message
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list, check_ids
+from halfbyte.results import shown
 from halfbyte.tokenizer import Tokenizer
 
 
-class Model:
+class Model(ProcessBound):
     """A loaded model. Safe to call from several threads: steps are queued."""
 
     def __init__(
@@ -46,6 +48,13 @@ class Model:
         self.engine = engine  # what computes, for those who measure it or look at its weights
         self._prompts = PromptEncoder(tokenizer, engine.n_ctx, card.names)
         self.chat_defaults = chat_defaults(card.sampling, self.path)  # how `chat` samples
+
+    def __repr__(self) -> str:
+        c, e = self.config, self.engine
+        shape = f"{c.architecture}, {c.n_layers} layers of {c.dim}, vocabulary {c.vocab_size}"
+        types = ", ".join(sorted({matrix.format.name for matrix in e.weights.matrices.values()}))
+        run = f"ctx {self.n_ctx}, KV {e.layout.kv_type}, {self.n_threads} threads"
+        return f"<Model {shown(c.name or self.path)}: {shape}, {types}, {run}>"
 
     @property
     def n_ctx(self) -> int:

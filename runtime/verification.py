@@ -24,6 +24,7 @@ from halfbyte.quality.figures import (
 )
 from halfbyte.quality.perplexity import token_losses
 from halfbyte.quality.texts import N_WINDOW, packaged_text, token_windows
+from halfbyte.results import Result
 from halfbyte.tokenizer.vocabulary import Vocabulary
 
 # Rounding moves logits by less than this; a damaged weight that changes a token by far more.
@@ -33,7 +34,7 @@ _AS_RUN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(Result):
     """One thing that was looked at. `is_same` is None where the file records nothing about it."""
 
     name: str

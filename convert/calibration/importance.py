@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.converting.writer import part_file
-from halfbyte.errors import ModelFileError
+from halfbyte.errors import ModelFileError, unreadable
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Cursor
 from halfbyte.progress import Progress, silent
@@ -115,8 +115,7 @@ def load_importance(path: Path) -> Importance:
         with path.open("rb") as file:
             is_gguf = file.read(4) == b"GGUF"
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise ModelFileError(path, expected="an importance matrix", got=reason) from error
+        raise unreadable(path, "an importance matrix", error) from error
     found = _load_gguf(path) if is_gguf else _load_legacy(path)
     for name, mean in found.means.items():
         if not np.isfinite(mean).all() or (mean < 0).any():

@@ -32,6 +32,7 @@ from halfbyte.kernels.stages import attention
 from halfbyte.kernels.stages.record import BLOCK, STEP
 from halfbyte.kernels.stages.rope import rope_table
 from halfbyte.kernels.step import step
+from halfbyte.process_bound import ProcessBound
 
 # A token's stages last microseconds, so that a chunk's ticket counts; a prompt's last milliseconds,
 # so that a thread that waits for the last chunk counts.
@@ -49,7 +50,7 @@ class Span:
     n_out: int
 
 
-class Engine:
+class Engine(ProcessBound):
     """Runs steps of one model. `n_ctx` bounds a sequence's length."""
 
     def __init__(

@@ -14,6 +14,7 @@ from halfbyte.engine.memory import zeros
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, KVLayout
+from halfbyte.process_bound import ProcessBound
 
 _ALIGN = 64
 
@@ -47,7 +48,7 @@ class Page:
         return other
 
 
-class KVCache:
+class KVCache(ProcessBound):
     """The keys and values of one sequence's positions in all layers."""
 
     can_truncate = True

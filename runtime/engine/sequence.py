@@ -12,6 +12,7 @@ from typing import Protocol
 
 from halfbyte.engine.kv_cache import KVCache
 from halfbyte.errors import EngineError
+from halfbyte.process_bound import ProcessBound
 
 
 class State(Protocol):
@@ -38,7 +39,7 @@ class State(Protocol):
         """The state after the first positions, for another sequence; neither changes the other."""
 
 
-class Sequence:
+class Sequence(ProcessBound):
     """The state of one sequence; positions 0 .. n_past - 1 are filled.
 
     What the layers keep of them are its states, of which `kv`, the first, is attention's.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from halfbyte.results import Result, shown
+
 
 @dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Result):
     """What a completion cost. Seconds are wall time; rates are tokens per second.
 
     In a list of prompts, `decode_s` is the time in which the sequences were decoded together.
@@ -29,8 +31,8 @@ class Stats:
         return self.n_decode / self.decode_s if self.decode_s > 0 else 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Completion(Result):
     """A prompt's continuation.
 
     Attributes:
@@ -51,8 +53,13 @@ class Completion:
     healed: str = ""
     seed: int | None = None
 
+    def __repr__(self) -> str:
+        facts = f"finish_reason={self.finish_reason!r}, {len(self.tokens)} tokens"
+        speed = f", {self.stats.decode_tps:.1f} tok/s" if self.stats.decode_s > 0 else ""
+        return f"{type(self).__name__}({shown(self.text)}, {facts}{speed})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Infilling(Completion):
     """What belongs between a prefix and a suffix; `text` is this middle, its spaces kept.
 

@@ -6,13 +6,13 @@ help without importing it; sampler.py has the arithmetic.
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 
+from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
 
 
@@ -74,9 +74,7 @@ class SamplingParams:
         known = [field.name for field in fields(cls)]
         for name in kwargs:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-                raise RequestError(name, expected="the name of a sampling parameter", hint=hint)
+                raise unknown_argument(name, known, _OTHERS, what="a sampling parameter")
         return cls(**kwargs)  # type: ignore[arg-type]  # __post_init__ checks every type
 
     def seeded(self) -> SamplingParams:
@@ -97,6 +95,22 @@ class SamplingParams:
         return penalties != (1.0, 0.0, 0.0)
 
 
+_TOOLS = "describe tools in a message: only text reaches the model"
+# Names that other programs have, and what to do here.
+_OTHERS = {
+    **dict.fromkeys(("max_new_tokens", "n_predict", "num_predict", "n"), "it is max_tokens here"),
+    **dict.fromkeys(("max_length", "max_completion_tokens"), "it is max_tokens here"),
+    "temp": "it is temperature here",
+    "repeat_penalty": "it is repetition_penalty here",
+    **dict.fromkeys(("stop_strings", "stop_sequences"), "it is stop here"),
+    **dict.fromkeys(("stop_token_ids", "eos_token_id"), "it is stop_tokens here"),
+    "do_sample": "a temperature above 0 samples",
+    "num_return_sequences": "give the prompt that many times, in a list",
+    "stream": "use the method stream, stream_infill or stream_chat",
+    **dict.fromkeys(("tools", "tool_choice", "functions"), _TOOLS),
+    **dict.fromkeys(("ctx", "n_ctx"), "halfbyte.load takes ctx"),
+    **dict.fromkeys(("threads", "n_threads"), "halfbyte.load takes threads"),
+}
 _RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0.0, math.inf),
     "top_p": (0.0, 1.0),
@@ -108,8 +122,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 def _whole(name: str, value: object, what: str = "a whole number from 0") -> int:
-    # bool is an int to Python, but True as a count is a mistake of the caller.
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+    if not is_whole(value) or value < 0:
         raise RequestError(name, expected=what, got=repr(value))
     return int(value)
 

@@ -8,12 +8,13 @@ from typing import Generic, TypeVar
 from halfbyte.engine.engine import Engine
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.generate import Request, run
+from halfbyte.process_bound import ProcessBound
 from halfbyte.progress import Progress
 
 C = TypeVar("C", bound=Completion)
 
 
-class CompletionStream(Iterator[str], Generic[C]):
+class CompletionStream(ProcessBound, Iterator[str], Generic[C]):
     """Pieces of text as they come; `completion` is set when the last one has been taken."""
 
     def __init__(

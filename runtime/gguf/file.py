@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.errors import ModelFileError, UnsupportedModelError, unreadable
 from halfbyte.gguf.metadata import Cursor, Metadata, read_metadata
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import BY_GGML_ID, FORMATS
@@ -152,8 +152,7 @@ def _map(path: str) -> mmap.mmap:
     except ValueError as error:
         raise ModelFileError(path, expected="a GGUF file", got="an empty file") from error
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise ModelFileError(path, expected="a readable GGUF file", got=reason) from error
+        raise unreadable(path, "a readable GGUF file", error) from error
 
 
 def _opened(path: str, flags: int) -> int:

@@ -88,6 +88,9 @@ class CausalLM:
             model.close()
             raise
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name_or_path!r} on {self.model!r}>"
+
     @property
     def config(self) -> ModelConfig:
         """The model's shape, under Meta's names."""

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from halfbyte.errors import ModelFileError, RequestError
+from halfbyte.errors import MissingFileError, RequestError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer, LlamaTokenizer, PreTrainedTokenizer
 from halfbyte.hf.tokenizer.json_tokenizer import JSONTokenizer
 from halfbyte.hf.tokenizer.saved_files import CONFIG, MODEL_FILE, TOKENIZER_JSON, locate
@@ -57,6 +57,6 @@ def _by_files(path: Path) -> type[PreTrainedTokenizer]:
     if (path if path.is_file() else folder / TOKENIZER_JSON).is_file():
         # A tokenizer.json says nothing about infilling.
         return CodeLlamaTokenizer if stated == "CodeLlamaTokenizer" else JSONTokenizer
-    raise ModelFileError(
+    raise MissingFileError(
         path, "tokenizer", expected=f"{MODEL_FILE} or {TOKENIZER_JSON}", got="neither"
     )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.call_arguments import is_whole
 from halfbyte.errors import ContextLengthError
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.sampler import F32, Sampler
@@ -36,10 +37,10 @@ def set_seed(seed: int) -> None:
 
     Other generators of random numbers (Python's, NumPy's, torch's) are left alone.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+    if not is_whole(seed) or seed < 0:
         raise ArgumentError("seed", expected="a whole number from 0", got=repr(seed))
     global _seeds
-    _seeds = np.random.default_rng(seed)
+    _seeds = np.random.default_rng(int(seed))
 
 
 @dataclass(slots=True)

@@ -109,6 +109,9 @@ class TextGenerationPipeline:
         self._arguments = arguments
         _Call.read(arguments, model)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.task}: {self.model!r}>"
+
     def __call__(self, text_inputs: Any, **arguments: Any) -> Any:
         """The prompts with their answers.
 

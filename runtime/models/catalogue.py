@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from halfbyte import settings
-from halfbyte.errors import DownloadError, ModelFileError, RequestError
+from halfbyte.errors import DownloadError, MissingFileError, RequestError
 from halfbyte.models import cached
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel
 from halfbyte.progress import Progress, silent
@@ -108,7 +108,7 @@ def resolve(
     a text that only a path can be are never looked up as names.
 
     Raises:
-        ModelFileError: nothing lies at the path.
+        MissingFileError: nothing lies at the path.
         RequestError: neither a path nor a name.
         DownloadError: it could not be pulled, or is not here and `pull` is false.
         SettingError: the cache folder cannot be used.
@@ -176,7 +176,7 @@ def _fetch(entry: Entry, *, force: bool, progress: Progress | None) -> Path:
     target = cached_path(entry)
     if isinstance(entry, PackagedModel):
         if not target.is_file():
-            raise ModelFileError(
+            raise MissingFileError(
                 target, expected="a file of the package", got="nothing", hint="install it again"
             )
         return target
@@ -198,7 +198,7 @@ def _look_up(name_or_path: str | os.PathLike[str]) -> Path | Entry:
         home = _at_home(name_or_path)
         if home is not None and _exists(home):
             return _checked(home)
-        raise ModelFileError(path, expected="a .gguf file or a model folder", got="nothing there")
+        raise MissingFileError(path, expected="a .gguf file or a model folder", got="nothing there")
     return find(name_or_path)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from halfbyte.call_arguments import is_whole
 from halfbyte.errors import RequestError
 from halfbyte.prompt.healing import Healing
 
 Prompt = str | Sequence[int]
-_NO_PROMPTS = (bytes, bytearray, memoryview, Mapping, set, frozenset)  # a set has no order
+_BYTES = (bytes, bytearray, memoryview)
+_NO_PROMPTS = (*_BYTES, Mapping, set, frozenset)  # a set has no order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +43,10 @@ def as_list(prompt: object) -> tuple[list[Prompt], bool]:
         raise RequestError("prompt", expected="text, token ids or some of these", got=prompt)
     if not prompt:
         raise RequestError("prompt", expected="at least one token or prompt", got="an empty list")
-    if all(isinstance(item, numbers.Integral) and not isinstance(item, bool) for item in prompt):
+    if all(is_whole(item) for item in prompt):
         return [prompt], False
     for i, item in enumerate(prompt):
-        is_prompt = isinstance(item, (str, Sequence, np.ndarray))
-        if not is_prompt or isinstance(item, (bytes, bytearray)):
+        if not isinstance(item, (str, Sequence, np.ndarray)) or isinstance(item, _BYTES):
             raise RequestError(f"prompt[{i}]", expected="text or token ids", got=item)
     return list(prompt), True
 
@@ -57,24 +57,21 @@ def check_ids(ids: Sequence[int], name: str, vocab_size: int) -> list[int]:
     Raises:
         RequestError: none, not whole numbers, or outside the vocabulary.
     """
-    array = np.asarray(ids)
-    if array.ndim != 1 or array.size == 0:
+    items = ids.tolist() if isinstance(ids, np.ndarray) else ids
+    if not isinstance(items, Sequence) or isinstance(items, (str, *_BYTES)) or not items:
         raise RequestError(name, expected="a sequence of at least one token id", got=ids)
-    if not np.issubdtype(array.dtype, np.integer):
+    if not all(is_whole(item) for item in items):
         raise RequestError(name, expected="whole numbers", got=ids)
-    wrong = (array < 0) | (array >= vocab_size)
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise RequestError(
-            f"{name}[{at}]", expected=f"a token id from 0 to {vocab_size - 1}", got=int(array[at])
-        )
-    return [int(i) for i in array]
+    for at, item in enumerate(items):
+        if not 0 <= item < vocab_size:
+            expected = f"a token id from 0 to {vocab_size - 1}"
+            raise RequestError(f"{name}[{at}]", expected=expected, got=int(item))
+    return [int(item) for item in items]
 
 
 def check_window(window: object) -> None:
     """RequestError where it is neither None nor a whole number from 1."""
-    is_whole = isinstance(window, numbers.Integral) and not isinstance(window, bool)
-    if window is not None and not (is_whole and window >= 1):  # type: ignore[operator]
+    if window is not None and not (is_whole(window) and window >= 1):
         raise RequestError("window", expected="a whole number from 1, or None", got=repr(window))
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from halfbyte.errors import ConversionError
+from halfbyte.errors import ConversionError, MissingFileError
 from halfbyte.json_folder import JSONFolder, check_regular
 from halfbyte.tokenizer.from_json import checked, merges_of, pieces_by_id, read_sentencepieces
 from halfbyte.tokenizer.pretokenizers import pre_tokenizer_name
@@ -31,10 +31,13 @@ def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> 
         n_rows: rows of the model's embedding; missing tokens are filled in as unused ones.
 
     Raises:
+        MissingFileError: nothing lies there.
         ConversionError: there is no tokenizer, it is of an unknown kind, or does not fit.
     """
     path = Path(path)
     names = ("tokenizer.model", "tokenizer.json")
+    if not path.exists():
+        raise MissingFileError(path, expected="a tokenizer's file or folder", got="nothing there")
     folder = JSONFolder(path if path.is_dir() else path.parent)
     found = [path] if path.is_file() else [path / n for n in names if (path / n).is_file()]
     if not found:

@@ -97,7 +97,7 @@ class Tokenizer:
         """The tokenizer of a .gguf file, a tokenizer.model, a tokenizer.json or a folder of these.
 
         Raises:
-            ModelFileError: nothing usable lies there.
+            MissingFileError: nothing lies there; ModelFileError: nothing usable does.
             UnsupportedModelError: a kind of vocabulary that is not known here.
         """
         if os.fspath(path).endswith(".gguf"):

@@ -2,8 +2,7 @@
 
 A room is a folder, or a module at the top of `runtime/` or `kernels/`; names are importable ones
 less `halfbyte.` (`converting` lies in `convert/`). A room may import itself, its row, and, outside
-kernels, `errors`, `printable` and `progress`; the more particular row counts (`prompt.template`,
-`prompt`).
+kernels, the ground; the more particular row counts (`prompt.template`, `prompt`).
 """
 
 from __future__ import annotations
@@ -33,6 +32,9 @@ ROOMS = {
     "printable": ("", ""),
     "errors": ("printable", ""),
     "progress": ("", ""),
+    "results": ("", ""),
+    "call_arguments": ("errors", ""),
+    "process_bound": ("errors", ""),
     "settings": ("", "platformdirs"),
     "json_folder": ("", ""),
     "system": ("kernels settings", ""),
@@ -88,7 +90,7 @@ LLVMLITE = {
     "kernels/vectors/tiles.py",
     "kernels/vectors/transpose.py",
 }
-GROUND = {"errors", "printable", "progress"}
+GROUND = {"call_arguments", "errors", "printable", "process_bound", "progress", "results"}
 
 
 def _short(name: str) -> str:

@@ -60,7 +60,6 @@ COVERED_BY = {
     "runtime/conversion.py": "convert/test_convert.py",
     "runtime/engine/buffers.py": "runtime/engine/test_engine.py",
     "runtime/engine/program.py": "runtime/engine/test_engine.py",
-    "runtime/errors.py": "runtime/cli/test_main.py",
     "runtime/families/blocks.py": "architecture/test_registries.py",
     "runtime/families/config.py": "runtime/families/test_from_gguf.py",
     "runtime/families/family.py": "architecture/test_registries.py",

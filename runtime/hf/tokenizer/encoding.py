@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from halfbyte.call_arguments import is_whole
 from halfbyte.hf.arguments import Side
 from halfbyte.hf.batch import BatchEncoding, tensor_type_of, to_lists
 from halfbyte.hf.errors import ArgumentError
@@ -42,8 +43,8 @@ def encode(
             if not chosen.is_split_into_words:
                 return tokenizer.convert_tokens_to_ids(items)
             return [i for word in items for i in tokenizer.text_ids(word, is_split, own)]
-        if items and all(isinstance(item, int) for item in items):
-            return items
+        if items and all(is_whole(item) for item in items):
+            return [int(item) for item in items]
         expected = "a text, or a list of pieces or of ids"
         raise ArgumentError(name, expected=expected, got=repr(text))
 
@@ -117,8 +118,8 @@ def pad(tokenizer: TokenTable, encoded: Any, options: Mapping[str, Any]) -> Batc
 def one_sequence(token_ids: Any) -> list[int]:
     """An id, or a list or array of ids, as a list; raises RequestError for anything else."""
     ids = to_lists(token_ids)
-    ids = [ids] if isinstance(ids, int) else ids
-    if not isinstance(ids, list) or not all(isinstance(i, int) for i in ids):
+    ids = [int(ids)] if is_whole(ids) else ids
+    if not isinstance(ids, list) or not all(is_whole(i) for i in ids):
         raise ArgumentError(
             "token_ids", expected="the ids of one sequence", got=repr(token_ids),
             hint="for several sequences use batch_decode",

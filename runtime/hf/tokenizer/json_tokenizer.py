@@ -15,7 +15,7 @@ from typing import Any
 from tokenizers import AddedToken as _AddedToken
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.errors import MissingFileError, ModelFileError, UnsupportedModelError
 from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.errors import TokenIdError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
@@ -169,7 +169,7 @@ class _JSONPieces:
 
 def _read(path: Path) -> Tokenizer:
     if not path.is_file():
-        raise ModelFileError(path, expected="a tokenizer.json", got="no such file")
+        raise MissingFileError(path, expected="a tokenizer.json", got="no such file")
     try:
         backend = Tokenizer.from_file(str(path))
     except Exception as error:  # the package raises plain Exception

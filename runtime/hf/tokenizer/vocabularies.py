@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.errors import MissingFileError, ModelFileError, UnsupportedModelError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Tokenizer, Vocabulary
@@ -27,7 +27,7 @@ def read_sentencepiece(file: str | os.PathLike[str]) -> Vocabulary:
     """
     path = Path(file)
     if not path.is_file():
-        raise ModelFileError(
+        raise MissingFileError(
             path, expected="a sentencepiece model", got="no such file",
             hint="put the model's tokenizer.model there",
         )  # fmt: skip

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.hf_tensors import map_tensors
-from halfbyte.errors import ConversionError
+from halfbyte.errors import ConversionError, MissingFileError
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.tensors import TensorSpec
 
@@ -66,6 +66,8 @@ def test_missing_and_broken_json(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"config\.json"):
         HFFolder(folder)
     with pytest.raises(ConversionError, match="no folder"):
+        HFFolder(folder / "model.safetensors")
+    with pytest.raises(MissingFileError, match="no folder"):
         HFFolder(tmp_path / "absent")
 
 
