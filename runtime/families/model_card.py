@@ -26,7 +26,7 @@ SAMPLING_KEYS = {
 }
 WHOLE = ("top_k",)  # the parameters that are whole numbers
 _SAMPLING = "general.sampling."
-_MAX_BASES = 16
+_MAX_BASES, _MAX_NAME = 16, 200
 _MAX = 2**31  # of any value; NaN and infinity are beyond it
 
 
@@ -47,7 +47,7 @@ class ModelCard:
     def from_gguf(cls, file: GGUFFile) -> ModelCard:
         """The card of a GGUF file; what has another type than it should is left out."""
         names = [*_names(file.metadata), Path(file.path).stem]
-        return cls(tuple(name for name in names if name), _sampling(file.metadata))
+        return cls(tuple(name[:_MAX_NAME] for name in names if name), _sampling(file.metadata))
 
 
 def sampling_from_hf(path: Path, config: Mapping[str, object]) -> dict[str, float]:
@@ -79,7 +79,11 @@ def _names(m: Metadata) -> Iterator[str]:
 def _sampling(m: Metadata) -> dict[str, float]:
     unused = [key for key in m if key.startswith(_SAMPLING) and key not in SAMPLING_KEYS.values()]
     if unused:
-        log.warning("%s: %s: not known here, chat does without", m.path, ", ".join(unused))
+        shown = ", ".join(f"{key!r:.60}" for key in unused[:5])
+        log.warning(
+            "%s: %d keys of sampling are not known here, chat does without: %s",
+            m.path, len(unused), shown,
+        )  # fmt: skip
     found = {name: m.raw(key).value for name, key in SAMPLING_KEYS.items() if key in m}
     return dict(_numbers(m.path, found))
 

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 P = TypeVar("P", bound=EncodedPrompt)
 
+_FILES_NAMED = 5
 _TOO_LONG = "load the model with a larger ctx=, or shorten the prompt"
 
 
@@ -184,10 +185,13 @@ def _tell_dropped(made: InfillPrompt) -> None:
         )
         if n
     ]  # fmt: skip
-    parts += [", ".join(made.files_dropped)] if made.files_dropped else []
+    files = made.files_dropped
+    parts += files[:_FILES_NAMED]
+    if len(files) > _FILES_NAMED:
+        parts.append(f"{len(files) - _FILES_NAMED} more files")
     if parts:
         log.warning(
             "the model is not shown %s: the prompt is the %d tokens nearest the cursor, "
             "as window and ctx allow",
-            " and ".join(parts), len(made.tokens),
+            ", ".join(parts), len(made.tokens),
         )  # fmt: skip

@@ -82,6 +82,13 @@ def test_a_terminal_has_no_json(run: Any, model: Any, monkeypatch: pytest.Monkey
     assert (outcome.code, model.load_args) == (2, {})
 
 
+def test_help_says_whose_defaults_they_are(run: Any) -> None:
+    shown = " ".join(run("chat", "--help").out.split())
+    for value in ("0.8", "40", "0.95", "0.05", "1"):
+        assert f"(default: the model's, else {value})" in shown
+    assert "the model's, else" not in run("complete", "--help").out
+
+
 def test_with_a_model(run: Any, tiny_gguf: Path) -> None:
     argv = ("chat", "-m", str(tiny_gguf), "-p", "ab cd")
     with halfbyte.load(tiny_gguf) as model:

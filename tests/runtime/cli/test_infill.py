@@ -280,7 +280,7 @@ def test_a_long_file(run: Any) -> None:
     dropped = (found["n_prefix_dropped"], found["n_suffix_dropped"])
     assert all(dropped) and 400 < found["stats"]["n_prompt"] <= 512 - 8
     before, after = (f"{n:,} characters" for n in dropped)
-    assert f"{before} at the beginning and {after} at the end" in outcome.err
+    assert f"{before} at the beginning, {after} at the end: the prompt is" in outcome.err
     at = text.index("return wanted if")
     assert found["full_text"] == text[:at] + found["text"] + text[at:]
     # The file mentions the mark, but the cursor says where.

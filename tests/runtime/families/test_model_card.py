@@ -52,6 +52,12 @@ def test_names_those_that_tell_most_first(tmp_path: Path) -> None:
     assert card(tmp_path / "only.gguf").names == ("only",)
 
 
+def test_names_are_bounded(tmp_path: Path) -> None:
+    """A pattern that is tried on one takes no time."""
+    found = card(tmp_path / "m.gguf", (GENERAL.NAME, "codellama" * 100_000, "string"))
+    assert found.names == (("codellama" * 100)[:200], "m")
+
+
 def test_sampling(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = card(
         tmp_path / "m.gguf",
@@ -81,10 +87,11 @@ def test_what_is_no_number_is_left_out_with_a_word(
             (GENERAL.SAMPLING_MIN_P, [0.1], "array"),
             (GENERAL.SAMPLING_PENALTY_REPEAT, 1.1, "float32"),
             (GENERAL.SAMPLING_MIROSTAT, 2, "int32"),
+            *((f"general.sampling.{'x' * 500}{i}", i, "int32") for i in range(50)),
         )
     assert found.sampling == {"repetition_penalty": 1.1}
     texts = [record.getMessage() for record in caplog.records]
-    assert len(texts) == 5 and all(len(text) < 400 for text in texts)
+    assert len(texts) == 5 and all(len(text) < 800 for text in texts)
     for word in ("temperature", "top_p", "top_k", "min_p", "general.sampling.mirostat"):
         assert any(word in text for text in texts)
 

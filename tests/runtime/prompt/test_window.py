@@ -140,6 +140,7 @@ def test_other_files_are_whole_or_left_out(tokenizer: Tokenizer) -> None:
     shown = fitting(tokenizer, files, 3 * n_small, big)
     assert shown.repository is not None and list(shown.repository.files) == ["near.py"]
     assert len(shown.prefix) > len(small)
+    assert sizes(tokenizer, shown)[0] <= 2 * n_small
     assert fitting(tokenizer, files, 4, "x").files_dropped == tuple(files)
 
 
@@ -174,6 +175,9 @@ def test_room_is_left_for_the_answer() -> None:
         made = asked(SOURCE[:AT], SOURCE[AT:], max_tokens=max_tokens)
         assert most - 40 < len(made.tokens) <= most
         assert made.prefix + made.suffix == SOURCE
+    repository = Repository({"far.py": "x = 1\n" * 10, "near.py": "y = 2\n" * 10}, "m.py", "r")
+    made = asked(SOURCE[:AT], SOURCE[AT:], max_tokens=100, repository=repository)
+    assert 412 - 40 < len(made.tokens) <= 412 and made.files_dropped == ()
     made = asked(SOURCE[:AT], SOURCE[AT:], window=100, max_tokens=1)
     assert 60 < len(made.tokens) <= 104
     shown = SOURCE[made.n_prefix_dropped : len(SOURCE) - made.n_suffix_dropped]
@@ -190,6 +194,9 @@ def test_what_is_left_out_is_said(caplog: pytest.LogCaptureFixture) -> None:
     for part in (f"{made.n_prefix_dropped:,} characters at the beginning", "big.py", "window"):
         assert part in record.getMessage()
     assert made.files_dropped == ("big.py",)
+    caplog.clear()
+    asked("x", "y", repository=Repository({f"{i}.py": SOURCE for i in range(99)}))
+    assert "3.py, 4.py, 94 more files: " in caplog.text
 
 
 @pytest.mark.parametrize("window", [0, -1, 2.5, "9", True])
