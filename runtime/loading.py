@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from typing import Literal
 
 from halfbyte import system
 from halfbyte.engine.engine import Engine
@@ -34,7 +35,7 @@ def load(
     *,
     threads: int | None = None,
     ctx: int | None = None,
-    kv_type: str = "f16",
+    kv_type: Literal["f16", "f32"] = "f16",
     type: str | None = None,
     progress: Progress | None = None,
 ) -> Model:

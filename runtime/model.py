@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.generate import Request, Task, new_request, prefill_chunks, run
-from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.params import SamplingOptions, SamplingParams
 from halfbyte.generation.stream import CompletionStream
 from halfbyte.progress import Progress, silent
 from halfbyte.prompt.chat import Message
@@ -22,6 +22,9 @@ from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list, check_ids
 from halfbyte.tokenizer import Tokenizer
+
+if TYPE_CHECKING:  # typing has it from Python 3.11
+    from typing_extensions import Unpack
 
 
 class Model:
@@ -60,7 +63,7 @@ class Model:
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> Completion: ...
     @overload
     def complete(
@@ -70,7 +73,7 @@ class Model:
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> list[Completion]: ...
     def complete(
         self,
@@ -79,7 +82,7 @@ class Model:
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> Completion | list[Completion]:
         """Continue a prompt, or several together.
 
@@ -116,7 +119,7 @@ class Model:
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> CompletionStream[Completion]:
         """Continue a prompt, piece by piece, as soon as a piece is whole characters.
 
@@ -137,12 +140,12 @@ class Model:
         prefix: str,
         suffix: str | None = None,
         *,
-        order: str = "auto",
+        order: Literal["auto", "psm", "spm"] = "auto",
         heal: bool = True,
         repository: Repository | None = None,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> Infilling:
         """What belongs between prefix and suffix, or in the place of a text's <FILL_ME>.
 
@@ -175,12 +178,12 @@ class Model:
         prefix: str,
         suffix: str | None = None,
         *,
-        order: str = "auto",
+        order: Literal["auto", "psm", "spm"] = "auto",
         heal: bool = True,
         repository: Repository | None = None,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> CompletionStream[Infilling]:
         """`infill` piece by piece; `completion` is the result once it is exhausted."""
         sampling = SamplingParams.from_kwargs(**params)
@@ -199,10 +202,10 @@ class Model:
         self,
         messages: Sequence[Message],
         *,
-        format: str = "auto",
+        format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> Completion:
         """The answer to a conversation.
 
@@ -227,10 +230,10 @@ class Model:
         self,
         messages: Sequence[Message],
         *,
-        format: str = "auto",
+        format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> CompletionStream[Completion]:
         """`chat` piece by piece; `completion` is the result once it is exhausted."""
         sampling = SamplingParams.from_kwargs(**params)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Literal
+
+FinishReason = Literal["stop", "length", "context"]
+Order = Literal["psm", "spm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Completion:
 
     text: str
     tokens: list[int]
-    finish_reason: str
+    finish_reason: FinishReason
     stats: Stats
     healed: str = ""
 
@@ -60,10 +64,10 @@ class Infilling(Completion):
 
     prefix: str
     suffix: str
-    order: str
+    order: Order
 
     @classmethod
-    def of(cls, done: Completion, prefix: str, suffix: str, order: str) -> Infilling:
+    def of(cls, done: Completion, prefix: str, suffix: str, order: Order) -> Infilling:
         """The result of the generation `done`."""
         values = {field.name: getattr(done, field.name) for field in fields(done)}
         return cls(**values, prefix=prefix, suffix=suffix, order=order)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,9 +17,13 @@ from halfbyte.hf.batch import check_device
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation import Batch, Row, join, new_rows, read_batch
 from halfbyte.hf.generation_config import FILE, GenerationConfig, config_of
+from halfbyte.hf.keywords import GenerateOptions, ModelOptions
 from halfbyte.loading import load
 from halfbyte.model import Model
 from halfbyte.models import catalogue
+
+if TYPE_CHECKING:  # typing has it from Python 3.11
+    from typing_extensions import Unpack
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +65,9 @@ class CausalLM:
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], **arguments: Any
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        **arguments: Unpack[ModelOptions],
     ) -> CausalLM:
         """Load a model.
 
@@ -78,10 +84,10 @@ class CausalLM:
             HalfbyteError: as `halfbyte.load`.
         """
         name = os.fspath(pretrained_model_name_or_path)
-        stated = config_of(arguments.pop("generation_config", None))
-        path = _locate(name, arguments)
-        given = _loading(arguments)
-        model = load(path, **given)
+        given: dict[str, Any] = {**arguments}
+        stated = config_of(given.pop("generation_config", None))
+        path = _locate(name, given)
+        model = load(path, **_loading(given))
         try:
             return cls(model, stated.over(_own_config(model, Path(name))), name)
         except BaseException:
@@ -103,7 +109,7 @@ class CausalLM:
         token_type_ids: Any = None,
         streamer: Any = None,
         tokenizer: Any = None,
-        **parameters: Any,
+        **parameters: Unpack[GenerateOptions],
     ) -> Any:
         """Continue rows of token ids.
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import ContextLengthError
+from halfbyte.generation.completion import FinishReason
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.hf.batch import import_torch, tensor_type_of, to_lists
@@ -63,7 +64,7 @@ class Row:
     stops: tuple[bytes, ...]
     tail: bytes = b""
     tokens: list[int] = field(default_factory=list)
-    finish_reason: str = ""
+    finish_reason: FinishReason | Literal[""] = ""
     prefill_s: float = 0.0
     n_decode: int = 0
     decode_s: float = 0.0

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ import halfbyte
 from halfbyte import AutoModelForCausalLM, GenerationConfig, LlamaForCausalLM
 from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.hf.auto_model import CausalLM
+from halfbyte.hf.keywords import GenerateOptions
 
 GOLDEN = json.loads(
     (Path(__file__).parents[2] / "data" / "golden_generation.json").read_text("utf-8")
@@ -295,3 +296,12 @@ def test_a_config_of_a_folder(tmp_path: Path) -> None:
     assert config.to_dict() == {"do_sample": True, "temperature": 0.6, "eos_token_id": [2, 7]}
     with pytest.raises(halfbyte.ModelFileError):
         GenerationConfig.from_pretrained(tmp_path / "none")
+
+
+def test_checkers_know_every_name_of_a_configuration() -> None:
+    """What else they know may be left off, and is taken at run time."""
+    options, known = get_type_hints(GenerateOptions), get_type_hints(GenerationConfig)
+    assert {name: options.get(name) for name in known} == known
+    off = {"cache_implementation": "static", "num_beams": 1, "use_cache": True}
+    off |= dict.fromkeys(options.keys() - known.keys() - off.keys())
+    assert GenerationConfig.read(off) == GenerationConfig()
