@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import SIDES, Side, argument_names, one_of
 from halfbyte.hf.batch import BatchEncoding
 from halfbyte.hf.errors import ArgumentError
@@ -48,7 +49,7 @@ class PreTrainedTokenizer(TokenTable):
         RequestError: an unknown argument, or a value that cannot be.
     """
 
-    is_fast = False  # there are no offsets into the text
+    is_fast = True  # encodings tell which characters a token stands for
     vocabulary_files: ClassVar[tuple[str, ...]]  # what is looked for in a folder, and written
     class_name: ClassVar[str]  # in transformers' files
 
@@ -175,7 +176,7 @@ class PreTrainedTokenizer(TokenTable):
         """The pieces of a text; `split_special_tokens` takes special tokens' texts for text."""
         is_split = options.pop("split_special_tokens", self.split_special_tokens)
         refuse_unknown(options, ("split_special_tokens", *self.text_options))
-        return self.convert_ids_to_tokens(self.text_ids(text, is_split, options))
+        return self.convert_ids_to_tokens(self.text_tokens(text, is_split, options).ids)
 
     def __call__(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
         """Encode a text, a pair of texts, or a list of either.
@@ -228,7 +229,7 @@ class PreTrainedTokenizer(TokenTable):
     ) -> BatchEncoding:  # fmt: skip
         """Put BOS and EOS to ids, cut, fill and make arrays; see __call__ for the options."""
         chosen, _ = EncodeOptions.read(options, self)
-        pair = (list(ids), None if pair_ids is None else list(pair_ids))
+        pair = Tokens.of_ids(ids), None if pair_ids is None else Tokens.of_ids(pair_ids)
         return encoding.finish(self, [pair], chosen, is_batch=False, has_axis=prepend_batch_axis)
 
     def pad(
