@@ -131,7 +131,7 @@ def read_batch(
         if config.bos_token_id is None:
             raise ArgumentError("inputs", expected="token ids, as there is no bos_token_id")
         inputs = np.array([[config.bos_token_id]])
-    ids = _matrix("inputs", inputs)
+    ids = matrix("inputs", inputs)
     outside = ids[(ids < 0) | (ids >= vocab_size)]
     if outside.size:
         raise ArgumentError("inputs", expected=f"ids below {vocab_size}", got=int(outside[0]))
@@ -140,7 +140,7 @@ def read_batch(
         is_pad = pad is not None and pad not in end_ids(config)
         mask = ids != pad if is_pad else np.ones_like(ids, bool)
     else:
-        mask = _matrix("attention_mask", attention_mask).astype(bool)
+        mask = matrix("attention_mask", attention_mask).astype(bool)
         if mask.shape != ids.shape:
             raise ArgumentError("attention_mask", expected=f"shape {ids.shape}", got=mask.shape)
     if not mask[:, -1].all() or (mask[:, :-1] & ~mask[:, 1:]).any():
@@ -247,7 +247,8 @@ def _sampling(config: GenerationConfig, n: int) -> list[SamplingParams]:
     return [SamplingParams.from_kwargs(**values, **chosen, seed=seed) for seed in seeds]
 
 
-def _matrix(name: str, value: Any) -> I64:
+def matrix(name: str, value: Any) -> I64:
+    """Whole numbers of shape (batch, n); raises RequestError for anything else."""
     try:
         array = np.asarray(to_lists(value))
     except ValueError:

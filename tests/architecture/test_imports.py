@@ -56,7 +56,7 @@ ROOMS = {
     # what users see
     "halfbyte": ("conversion converting generation hf loading model models prompt tokenizer", ""),
     "hf": (
-        "families.config generation json_folder loading model models prompt.template tokenizer",
+        "families generation gguf json_folder loading model models prompt.template tokenizer",
         "numpy sentencepiece tokenizers torch typing_extensions",
     ),
     "cli": (  # everything but kernels

@@ -183,12 +183,11 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
                 "suffix", expected="a model that infills", got="a vocabulary without infilling "
                 "tokens", hint="Code Llama 34B and Code Llama Python cannot infill",
             )  # fmt: skip
-        parts = [[pre], before, [suf], after, [mid]]
-        if suffix_first:
-            parts = [[pre], [suf], after, [mid], before]
+        prefix, suffix, middle = (Tokens.of_marks([i]) for i in (pre, suf, mid))
         whole = Tokens()
-        for part in parts:
-            whole.extend(part if isinstance(part, Tokens) else Tokens.of_marks(part))
+        parts = (prefix, suffix, after, middle, before)
+        for part in parts if suffix_first else (prefix, before, suffix, after, middle):
+            whole.extend(part)
         return whole
 
     def saved_arguments(self) -> dict[str, Any]:

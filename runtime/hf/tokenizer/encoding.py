@@ -127,13 +127,11 @@ def pad(tokenizer: TokenTable, encoded: Any, options: Mapping[str, Any]) -> Batc
 
 
 def one_sequence(token_ids: Any) -> list[int]:
-    """An id, or a list or array of ids, as a list; raises RequestError for anything else."""
-    ids = to_lists(token_ids)
-    ids = [ids] if isinstance(ids, int) else ids
+    """An id, or a list of ids, as a list; raises RequestError for anything else."""
+    ids = [token_ids] if isinstance(token_ids, int) else token_ids
     if not isinstance(ids, list) or not all(isinstance(i, int) for i in ids):
         raise ArgumentError(
-            "token_ids", expected="the ids of one sequence", got=repr(token_ids),
-            hint="for several sequences use batch_decode",
+            "token_ids", expected="ids, or lists of them", got=repr(token_ids)
         )  # fmt: skip
     return ids
 
@@ -268,7 +266,8 @@ def _take_alignments(
         return None
     alignments = []
     for row in rows:
-        pieces = tokenizer.convert_ids_to_tokens(row["input_ids"])
+        ids: list[int] = row["input_ids"]
+        pieces = tokenizer.convert_ids_to_tokens(ids)
         alignments.append(Alignment(pieces, *(row.pop(name) for name in _PLACES)))
         if options.return_offsets_mapping:
             row["offset_mapping"] = alignments[-1].spans

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import SIDES, Side, argument_names, one_of
-from halfbyte.hf.batch import BatchEncoding
+from halfbyte.hf.batch import BatchEncoding, to_lists
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import conversations, encoding, saved_files
 from halfbyte.hf.tokenizer.added_tokens import read_tokens
@@ -310,11 +310,11 @@ class PreTrainedTokenizer(TokenTable):
     def decode(
         self, token_ids: Any, skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None, **options: Any,
-    ) -> str:  # fmt: skip
-        """The text of ids.
+    ) -> Any:  # fmt: skip
+        """The text of ids, or a list of the texts of several sequences.
 
         Args:
-            token_ids: an id, or a list or array of ids.
+            token_ids: an id, or a list or array of ids, or of sequences of them.
             skip_special_tokens: leave special tokens out.
             clean_up_tokenization_spaces: take spaces before punctuation out; None does as the
                 tokenizer's attribute says.
@@ -322,14 +322,16 @@ class PreTrainedTokenizer(TokenTable):
                 off by spaces.
 
         Raises:
-            RequestError: not ids of one sequence, or an unknown option.
+            RequestError: not ids, or an unknown option.
             TokenIdError: an id that the vocabulary does not have.
         """
         refuse_unknown(options, ("spaces_between_special_tokens", "use_source_tokenizer"))
-        ids = encoding.one_sequence(token_ids)
+        ids, cleans = to_lists(token_ids), clean_up_tokenization_spaces
+        if isinstance(ids, list) and any(isinstance(item, list) for item in ids):
+            return [self.decode(one, skip_special_tokens, cleans, **options) for one in ids]
+        ids = encoding.one_sequence(ids)
         spaces = bool(options.get("spaces_between_special_tokens", True))
         text = self._pieces.decode(ids, self, skip_special_tokens, spaces)
-        cleans = clean_up_tokenization_spaces
         cleans = self.clean_up_tokenization_spaces if cleans is None else cleans
         return self.clean_up_tokenization(text) if cleans else text
 

@@ -95,7 +95,7 @@ def test_loading_arguments(file: Path) -> None:
     off = {"revision": "main", "token": None, "cache_dir": None, "force_download": False}
     tokenizer = load(file, use_fast=True, trust_remote_code=False, local_files_only=True, **off)
     assert tokenizer.name_or_path == str(file)
-    for name, value in (("revision", "v2"), ("token", "secret"), ("subfolder", "x")):
+    for name, value in (("revision", "v2"), ("proxies", {"http": "x"}), ("subfolder", "x")):
         with pytest.raises(ArgumentError) as caught:
             load(file, **{name: value})
         assert caught.value.param == name

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -23,19 +22,6 @@ GOLDEN = json.loads(
     (Path(__file__).parents[2] / "data" / "golden_generation.json").read_text("utf-8")
 )
 PROMPT = "def fibonacci(n):"
-
-
-@pytest.fixture(scope="module")
-def tiny(
-    tmp_path_factory: pytest.TempPathFactory, benchmark_module: Callable[[str], ModuleType]
-) -> Iterator[CausalLM]:
-    """The model that transformers was asked about, in float32."""
-    tiny_llama = benchmark_module("tiny_llama")
-    folder = tmp_path_factory.mktemp("generation")
-    tiny_llama.save(tiny_llama.Tiny(**GOLDEN["tiny"]), folder / "hf")
-    halfbyte.convert(folder / "hf", folder / "f32.gguf", type="f32", measure=False)
-    with AutoModelForCausalLM.from_pretrained(folder / "f32.gguf", kv_type="f32") as model:
-        yield model
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +126,11 @@ def test_what_a_call_states_goes_before_a_config_before_the_model(tiny: CausalLM
         tiny.generation_config = own
 
 
+def test_empty_lists_of_processors_are_none(tiny: CausalLM) -> None:
+    none: dict[str, Any] = {"logits_processor": [], "stopping_criteria": ()}
+    assert tiny.generate(np.array([[1, 300]]), max_new_tokens=3, **none).shape == (1, 5)
+
+
 def test_transformers_own_config_object(tiny: CausalLM) -> None:
     class Foreign:
         def to_dict(self) -> dict[str, Any]:
@@ -157,7 +148,7 @@ def test_without_a_length_it_says_so(tiny: CausalLM, caplog: pytest.LogCaptureFi
 def test_the_context_ends_an_answer_and_says_so(
     tiny: CausalLM, caplog: pytest.LogCaptureFixture
 ) -> None:
-    n_ctx = tiny.config.n_ctx_train
+    n_ctx = tiny.config.max_position_embeddings
     ids = np.full((1, n_ctx - 2), 300)
     out = tiny.generate(ids, max_new_tokens=9, eos_token_id=None)
     assert out.shape == (1, n_ctx)
@@ -183,6 +174,7 @@ WRONG = {
     "num_return_sequences": (2, "1 without do_sample=True"),
     "stop_strings": ([""], "not empty"),
     "logits_processor": ([print], "None"),
+    "stopping_criteria": ((print,), "None"),
     "attention_mask": ([[1]], "shape (1, 2)"),
 }
 
