@@ -2,8 +2,8 @@
 
     python encodings_peer.py FOLDER CALLS.json OUT.json
 
-FOLDER holds a tokenizer; CALLS.json is a list of [arguments, options] of its `__call__`. For each,
-OUT.json has the encoding's items, and for every row what its tokens and characters are.
+FOLDER holds a tokenizer; CALLS.json is a list of [method, arguments, options]. For each, OUT.json
+has the encoding's items, the text of its ids, and for every row what tokens and characters are.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ def told(encoding: Any, n_rows: int) -> list[dict[str, Any]]:
 def main() -> None:
     """Ask."""
     folder, calls, out = map(Path, sys.argv[1:])
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     tokenizer.pad_token = tokenizer.eos_token
     answers = []
-    for arguments, options in json.loads(calls.read_text("utf-8")):
-        encoding = tokenizer(*arguments, **options)
+    for method, arguments, options in json.loads(calls.read_text("utf-8")):
+        encoding = getattr(tokenizer, method)(*arguments, **options)
         rows = told(encoding, len(encoding.encodings))
-        answers.append({"items": dict(encoding), "rows": rows})
+        text = tokenizer.decode(encoding.input_ids, skip_special_tokens=True)
+        answers.append({"items": dict(encoding), "text": text, "rows": rows})
     out.write_text(json.dumps(answers), "utf-8")
 
 

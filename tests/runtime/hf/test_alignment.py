@@ -19,6 +19,7 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 from halfbyte.hf.batch import BatchEncoding
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer, LlamaTokenizer, PreTrainedTokenizer
+from halfbyte.hf.tokenizer.added_tokens import AddedToken as HalfbyteToken
 from halfbyte.hf.tokenizer.json_tokenizer import JSONTokenizer
 
 quick = settings(max_examples=100)
@@ -224,3 +225,17 @@ def test_ids_stand_for_no_text(llama: LlamaTokenizer) -> None:
             encoding.tokens()
     with pytest.raises(ArgumentError, match="return_offsets_mapping"):
         llama.prepare_for_model(ids, return_offsets_mapping=True)
+
+
+@pytest.mark.parametrize("flags", [{"lstrip": True}, {"rstrip": True}, {}])
+def test_added_tokens_take_the_spaces_that_they_strip(
+    llama_file: Path, vocabularies: Any, flags: dict[str, bool]
+) -> None:
+    llama = LlamaTokenizer(llama_file, legacy=False)
+    package = as_package(vocabularies.read_model(llama_file))
+    llama.add_tokens([HalfbyteToken("<m>", special=False, **flags)])
+    package.add_tokens([AddedToken("<m>", normalized=False, **flags)])
+    for text in ("a  <m> b", "a<m>b", "a <m>  <m> é"):
+        ours, theirs = llama([text], return_offsets_mapping=True), package.encode(text)
+        assert ours.input_ids[0] == theirs.ids
+        same(ours, theirs)
