@@ -238,4 +238,6 @@ def test_added_tokens_take_the_spaces_that_they_strip(
     for text in ("a  <m> b", "a<m>b", "a <m>  <m> é"):
         ours, theirs = llama([text], return_offsets_mapping=True), package.encode(text)
         assert ours.input_ids[0] == theirs.ids
-        same(ours, theirs)
+        # The package spells such a token with its spaces; a piece of the vocabulary it is not.
+        assert ours["offset_mapping"][0] == theirs.offsets
+        assert ours.word_ids(0) == theirs.word_ids

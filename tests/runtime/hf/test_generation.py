@@ -15,8 +15,9 @@ import pytest
 import halfbyte
 from halfbyte import AutoModelForCausalLM, GenerationConfig, LlamaForCausalLM
 from halfbyte.errors import ContextLengthError, RequestError
-from halfbyte.hf.auto_model import CausalLM
-from halfbyte.hf.keywords import GenerateOptions
+from halfbyte.hf import pipeline as pipelines
+from halfbyte.hf.auto_model import PLACES, CausalLM
+from halfbyte.hf.keywords import GenerateOptions, ModelOptions, PipelineOptions
 
 GOLDEN = json.loads(
     (Path(__file__).parents[2] / "data" / "golden_generation.json").read_text("utf-8")
@@ -297,3 +298,19 @@ def test_checkers_know_every_name_of_a_configuration() -> None:
     off = {"cache_implementation": "static", "num_beams": 1, "use_cache": True}
     off |= dict.fromkeys(options.keys() - known.keys() - off.keys())
     assert GenerationConfig.read(off) == GenerationConfig()
+
+
+def test_checkers_know_what_loading_and_pipelines_take(tiny_gguf: Path) -> None:
+    """Every name that a checker knows is taken at run time, off or as it is by default."""
+    off: dict[str, Any] = dict.fromkeys(get_type_hints(ModelOptions))
+    off |= {"kv_type": "f16", "force_download": False, "revision": "main", "subfolder": ""}
+    with AutoModelForCausalLM.from_pretrained(tiny_gguf, **off) as model:
+        assert model.model.path == str(tiny_gguf)
+    known = get_type_hints(PipelineOptions).keys()
+    own = {*pipelines._OWN, *pipelines._ENCODE, *PLACES, *pipelines._WITHOUT_EFFECT}
+    assert own <= known
+    others = dict.fromkeys(known - get_type_hints(GenerateOptions).keys() - own)
+    assert others.keys() == {
+        "generation_config", "return_full_text", "return_tensors", "return_text", "return_type",
+        "revision", "stop_sequence", "token", "tokenizer_encode_kwargs",
+    }  # fmt: skip
