@@ -327,7 +327,7 @@ class PreTrainedTokenizer(TokenTable):
         """
         refuse_unknown(options, ("spaces_between_special_tokens", "use_source_tokenizer"))
         ids, cleans = to_lists(token_ids), clean_up_tokenization_spaces
-        if isinstance(ids, list) and any(isinstance(item, list) for item in ids):
+        if isinstance(ids, list) and ids and all(isinstance(item, list) for item in ids):
             return [self.decode(one, skip_special_tokens, cleans, **options) for one in ids]
         ids = encoding.one_sequence(ids)
         spaces = bool(options.get("spaces_between_special_tokens", True))
