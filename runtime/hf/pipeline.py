@@ -109,7 +109,9 @@ class TextGenerationPipeline:
 
     task = TASK
 
-    def __init__(self, model: CausalLM, tokenizer: PreTrainedTokenizer, **arguments: Any) -> None:
+    def __init__(
+        self, model: CausalLM, tokenizer: PreTrainedTokenizer, **arguments: Unpack[CallOptions]
+    ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self._arguments = arguments
         _Call.read(arguments, model)
