@@ -62,6 +62,34 @@ def run(model: Any, case: dict[str, Any]) -> list[list[int]]:
         return model.generate(**given).tolist()
 
 
+def forward(model: Any) -> list[dict[str, Any]]:
+    """Calls of the model itself, with logits at MASK's tokens and every 40th id, and the loss."""
+    right = [row[n:] + row[:n] for row, n in zip(ROWS, (2, 1, 0), strict=True)]
+    ends = [row[n:] + row[:n] for row, n in zip(MASK, (2, 1, 0), strict=True)]
+    calls: list[dict[str, Any]] = [
+        {"input_ids": ONE},
+        {"input_ids": ONE, "labels": ONE, "logits_to_keep": 0},
+        {"input_ids": ROWS, "attention_mask": MASK},
+        {"input_ids": right, "attention_mask": ends,
+         "labels": [[i or -100 for i in row] for row in right]},
+    ]  # fmt: skip
+    answered = []
+    for call in calls:
+        given = {k: torch.tensor(v) if isinstance(v, list) else v for k, v in call.items()}
+        with torch.inference_mode():
+            out = model(**given)
+        logits = out.logits[..., ::40].round(decimals=5).tolist()
+        loss = None if out.loss is None else round(out.loss.item(), 6)
+        answered.append({"call": call, "logits": logits, "loss": loss})
+    return answered
+
+
+def config_of(model: Any) -> dict[str, Any]:
+    """What its configuration states, but for where it lay."""
+    stated = model.config.to_dict()
+    return {name: value for name, value in stated.items() if not name.startswith("_")}
+
+
 def main() -> None:
     """Make the file."""
     torch.set_num_threads(1)
@@ -80,7 +108,10 @@ def main() -> None:
             raise SystemExit(f"{case}: a near tie; take another seed")
         model.float()
         answered.append({"call": case, "ids": ids})
-    data = {"transformers": transformers.__version__, "tiny": asdict(TINY), "cases": answered}
+    data = {"transformers": transformers.__version__, "tiny": asdict(TINY), "cases": answered,
+            "forward": forward(model), "config": config_of(model),
+            "num_parameters": model.num_parameters(),
+            "without_embeddings": model.num_parameters(exclude_embeddings=True)}  # fmt: skip
     OUT.write_text(json.dumps(data, separators=(",", ":")) + "\n")
     print(f"{OUT.name}: {OUT.stat().st_size} bytes, {len(answered)} cases")
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from halfbyte.hf.generation import set_seed
     from halfbyte.hf.generation_config import GenerationConfig
     from halfbyte.hf.pipeline import TextGenerationPipeline, pipeline
+    from halfbyte.hf.pretrained_config import AutoConfig
     from halfbyte.hf.streamers import TextIteratorStreamer, TextStreamer
     from halfbyte.hf.tokenizer import CodeLlamaTokenizer, CodeLlamaTokenizerFast
     from halfbyte.loading import load
@@ -61,6 +62,7 @@ _LAZY = {
     "halfbyte.hf.generation": ("set_seed",),
     "halfbyte.hf.generation_config": ("GenerationConfig",),
     "halfbyte.hf.pipeline": ("TextGenerationPipeline", "pipeline"),
+    "halfbyte.hf.pretrained_config": ("AutoConfig",),
     "halfbyte.hf.streamers": ("TextIteratorStreamer", "TextStreamer"),
     "halfbyte.hf.tokenizer": ("CodeLlamaTokenizer", "CodeLlamaTokenizerFast"),
     "halfbyte.loading": ("load",),
@@ -72,6 +74,7 @@ _LAZY = {
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
+    "AutoConfig",
     "AutoModelForCausalLM",
     "AutoTokenizer",
     "CodeLlamaTokenizer",

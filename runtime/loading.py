@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from halfbyte import system
 from halfbyte.call_arguments import is_whole, unknown_argument
@@ -51,7 +51,7 @@ def load(
     *,
     threads: int | None = None,
     ctx: int | None = None,
-    kv_type: str = "f16",
+    kv_type: Literal["f16", "f32"] = "f16",
     type: str | None = None,
     progress: Progress | None = None,
     **unknown: NoReturn,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.generate import Request, Task, new_request, prefill_chunks, run
-from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.params import SamplingOptions, SamplingParams
 from halfbyte.generation.stream import CompletionStream
 from halfbyte.process_bound import ProcessBound
 from halfbyte.progress import Progress, silent
@@ -27,6 +27,9 @@ from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list, check_ids
 from halfbyte.results import shown
 from halfbyte.tokenizer import Tokenizer
+
+if TYPE_CHECKING:  # typing has it from Python 3.11
+    from typing_extensions import Unpack
 
 
 class Model(ProcessBound):
@@ -79,7 +82,7 @@ class Model(ProcessBound):
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> Completion: ...
     @overload
     def complete(
@@ -89,7 +92,7 @@ class Model(ProcessBound):
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> list[Completion]: ...
     def complete(
         self,
@@ -98,7 +101,7 @@ class Model(ProcessBound):
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> Completion | list[Completion]:
         """Continue a prompt, or several together.
 
@@ -138,7 +141,7 @@ class Model(ProcessBound):
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> CompletionStream[Completion]:
         """Continue a prompt, piece by piece, as soon as a piece is whole characters.
 
@@ -159,14 +162,14 @@ class Model(ProcessBound):
         prefix: str,
         suffix: str | None = None,
         *,
-        order: str = "auto",
+        order: Literal["auto", "psm", "spm"] = "auto",
         heal: bool = True,
         repository: Repository | None = None,
         parse_markers: bool = False,
         window: int | None = None,
         force: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> Infilling:
         """What belongs between prefix and suffix, or in the place of a text's <FILL_ME>.
 
@@ -205,14 +208,14 @@ class Model(ProcessBound):
         prefix: str,
         suffix: str | None = None,
         *,
-        order: str = "auto",
+        order: Literal["auto", "psm", "spm"] = "auto",
         heal: bool = True,
         repository: Repository | None = None,
         parse_markers: bool = False,
         window: int | None = None,
         force: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> CompletionStream[Infilling]:
         """`infill` piece by piece; `completion` is the result once it is exhausted."""
         sampling = SamplingParams.from_kwargs(**params)
@@ -236,10 +239,10 @@ class Model(ProcessBound):
         self,
         messages: Sequence[Message],
         *,
-        format: str = "auto",
+        format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> Completion:
         """The answer to a conversation.
 
@@ -268,10 +271,10 @@ class Model(ProcessBound):
         self,
         messages: Sequence[Message],
         *,
-        format: str = "auto",
+        format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: object,
+        **params: Unpack[SamplingOptions],
     ) -> CompletionStream[Completion]:
         """`chat` piece by piece; `completion` is the result once it is exhausted."""
         sampling = chat_params(self.chat_defaults, params)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from halfbyte.results import Result, shown
+
+FinishReason = Literal["stop", "length", "context"]
+Order = Literal["psm", "spm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Completion(Result):
 
     text: str
     tokens: list[int]
-    finish_reason: str
+    finish_reason: FinishReason
     stats: Stats
     healed: str = ""
     seed: int | None = None
@@ -73,7 +76,7 @@ class Infilling(Completion):
 
     prefix: str
     suffix: str
-    order: str
+    order: Order
     n_prefix_dropped: int = 0
     n_suffix_dropped: int = 0
     files_dropped: tuple[str, ...] = ()

@@ -11,12 +11,12 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, cast
 
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.memory import needed_for
-from halfbyte.generation.completion import Completion, Stats
+from halfbyte.generation.completion import Completion, FinishReason, Stats
 from halfbyte.generation.constraint import Constraint
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.sampler import F32, Sampler
@@ -32,7 +32,7 @@ class Task(Protocol):
 
     prompt: Sequence[int]
     tokens: list[int]
-    finish_reason: str
+    finish_reason: FinishReason | Literal[""]
     prefill_s: float
     n_decode: int
     decode_s: float
@@ -61,7 +61,7 @@ class Request:
     tokens: list[int] = field(default_factory=list)
     text: str = ""
     held: str = ""
-    finish_reason: str = ""
+    finish_reason: FinishReason | Literal[""] = ""
     prefill_s: float = 0.0
     n_decode: int = 0
     decode_s: float = 0.0
@@ -90,7 +90,7 @@ class Request:
         return Completion(
             text=self.text,
             tokens=self.tokens,
-            finish_reason=self.finish_reason,
+            finish_reason=cast(FinishReason, self.finish_reason),
             stats=stats,
             healed=self.constraint.text.decode(errors="replace") if self.constraint else "",
             seed=None if self.params.is_greedy else self.params.seed,
@@ -113,7 +113,7 @@ class Request:
         self.text += text[: len(text) - n_held]
         self.held = text[len(text) - n_held :]
 
-    def _finish(self, reason: str) -> None:
+    def _finish(self, reason: FinishReason) -> None:
         self._take_text(self.detokenizer.flush())
         self.text += self.held
         self.held = ""

@@ -11,9 +11,26 @@ import numbers
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import TypedDict
 
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
+
+
+class SamplingOptions(TypedDict, total=False):
+    """What a caller may write as keywords, for editors and type checkers; see SamplingParams."""
+
+    max_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    seed: int | None
+    stop: str | Collection[str]
+    stop_tokens: Collection[int]
 
 
 @dataclass(frozen=True, slots=True)

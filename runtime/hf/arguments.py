@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
+import os
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, Literal, TypeVar, get_args
 
@@ -17,11 +18,46 @@ FLAGS = (True, False)
 
 # Arguments of transformers' from_pretrained that are not to be had here, with what leaves them off.
 NOT_LOADING: dict[str, object] = {
-    **dict.fromkeys(("cache_dir", "proxies", "resume_download", "token", "use_auth_token")),
+    **dict.fromkeys(("proxies", "resume_download", "use_auth_token")),
     "force_download": False,
     "revision": "main",
-    "subfolder": "",
 }
+
+_FETCHING = {
+    "cache_dir": "set HALFBYTE_CACHE to the folder",
+    "token": "set HF_TOKEN, or log in with the hub's own client",
+}
+
+
+def take_location(
+    name_or_path: str | os.PathLike[str], arguments: dict[str, Any]
+) -> tuple[str | os.PathLike[str], bool]:
+    """Take what says where a model lies out of arguments: what to resolve, and whether to pull.
+
+    `subfolder` and `gguf_file` lie below a folder, and `gguf_file` in a repository. `cache_dir` and
+    `token` say how to fetch: they have no effect on what lies here.
+
+    Raises:
+        RequestError: an argument that cannot be honoured for a name.
+    """
+    place, is_here = name_or_path, os.path.exists(name_or_path)
+    pull = not arguments.pop("local_files_only", False)
+    for option, way_out in _FETCHING.items():
+        value = arguments.pop(option, None)
+        if not is_here and value not in (None, True):
+            raise ArgumentError(option, expected="nothing for a name", got="one", hint=way_out)
+    subfolder = arguments.pop("subfolder", None)
+    if subfolder:
+        if not os.path.isdir(place):
+            raise ArgumentError(
+                "subfolder", expected="nothing but for a folder", got=repr(subfolder),
+                hint="files of a repository's root are read: download it, and name the folder",
+            )  # fmt: skip
+        place = os.path.join(place, subfolder)
+    file = arguments.pop("gguf_file", None)
+    if file is not None:
+        place = os.path.join(place, file) if os.path.isdir(place) else f"{os.fspath(place)}:{file}"
+    return place, pull
 
 
 def leave_out(

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from halfbyte.families.config import ModelConfig
-from halfbyte.hf.arguments import NOT_LOADING, leave_out
+from halfbyte.families.registry import family_of
+from halfbyte.hf.arguments import NOT_LOADING, check_count, leave_out, take_location
 from halfbyte.hf.batch import check_device
-from halfbyte.hf.errors import ArgumentError
+from halfbyte.hf.errors import ArgumentError, MissingNameError
+from halfbyte.hf.forward import ABSENT, forward
 from halfbyte.hf.generation import Batch, Row, join, new_rows, read_batch
 from halfbyte.hf.generation_config import FILE, GenerationConfig, config_of
+from halfbyte.hf.keywords import GenerateOptions, ModelOptions
+from halfbyte.hf.pretrained_config import PretrainedConfig, refuse_others
 from halfbyte.loading import load
 from halfbyte.model import Model
 from halfbyte.models import catalogue
+
+if TYPE_CHECKING:  # typing has it from Python 3.11
+    from typing_extensions import Unpack
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +41,18 @@ _WITHOUT_EFFECT = (
     "offload_buffers", "offload_folder", "offload_state_dict", "trust_remote_code", "tp_plan",
     "use_flash_attention_2", "use_safetensors", "weights_only",
 )  # fmt: skip
+EMBEDDING = "token_embd.weight"
 _QUANTIZATION = ("quantization_config", "load_in_4bit", "load_in_8bit")
+
+
+_WAYS_OUT = {
+    "push_to_hub": "upload its .gguf file with the hub's own client",
+    **dict.fromkeys(
+        ("train", "parameters", "named_parameters", "state_dict", "resize_token_embeddings"),
+        "weights stay quantized, and there is no training",
+    ),
+    **dict.fromkeys(("half", "float", "bfloat16", "cuda", "cpu"), "weights stay as they are"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +80,9 @@ class CausalLM:
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], **arguments: Any
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        **arguments: Unpack[ModelOptions],
     ) -> CausalLM:
         """Load a model.
 
@@ -78,12 +99,13 @@ class CausalLM:
             HalfbyteError: as `halfbyte.load`.
         """
         name = os.fspath(pretrained_model_name_or_path)
-        stated = config_of(arguments.pop("generation_config", None))
-        path = _locate(name, arguments)
-        given = _loading(arguments)
-        model = load(path, **given)
+        given: dict[str, Any] = {**arguments}
+        stated = config_of(given.pop("generation_config", None))
+        place, pull = take_location(name, given)
+        loading = _loading(given)
+        model = load(place if pull else catalogue.resolve(place, pull=False), **loading)
         try:
-            return cls(model, stated.over(_own_config(model, Path(name))), name)
+            return cls(model, stated.over(_own_config(model, Path(place))), name)
         except BaseException:
             model.close()
             raise
@@ -92,9 +114,69 @@ class CausalLM:
         return f"<{type(self).__name__} {self.name_or_path!r} on {self.model!r}>"
 
     @property
-    def config(self) -> ModelConfig:
-        """The model's shape, under Meta's names."""
-        return self.model.config
+    def config(self) -> PretrainedConfig:
+        """The model's shape under Hugging Face's names; `model.config` has Meta's."""
+        special = self.model.tokenizer.vocabulary.special
+        return PretrainedConfig.of(self.model.config, special)
+
+    @property
+    def dtype(self) -> Any:
+        """The type of logits: torch.float32 where torch is imported, else NumPy's."""
+        torch = sys.modules.get("torch")
+        return np.dtype(np.float32) if torch is None else torch.float32
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """How many numbers the model has, those of a tied embedding once.
+
+        None is trainable: there is no training.
+        """
+        weights = self.model.engine.weights
+        names = set() if only_trainable else {*weights.matrices, *weights.vectors}
+        names -= {EMBEDDING} if exclude_embeddings else set()
+        config = self.model.config
+        specs = family_of(config).tensors(config)
+        return sum(math.prod(spec.shape) for spec in specs if spec.name in names)
+
+    def __call__(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        labels: Any = None,
+        *,
+        token_type_ids: Any = None,
+        logits_to_keep: int = 0,
+        return_dict: bool = True,
+        **others: Any,
+    ) -> Any:
+        """Logits after each token of rows.
+
+        Args:
+            input_ids: whole numbers (batch, n).
+            attention_mask: (batch, n), 0 where there is padding, at the ends of rows alone: its
+                logits are zeros.
+            labels: (batch, n), ids or -100 for what does not count; give the mean cross entropy of
+                each label after what stands before it.
+            token_type_ids: may be given and has no effect.
+            logits_to_keep: give those of the last positions alone; 0: all.
+            return_dict: False gives a tuple.
+            others: what transformers' forward takes may be left off by name.
+
+        Returns:
+            `logits`, float32 (batch, n, vocab_size), and `loss`: arrays, or tensors where the ids
+            are one.
+
+        Raises:
+            RequestError: a name or value that is not supported, or inputs of another shape.
+            ContextLengthError: a row is too long. EngineError: the model is closed.
+        """
+        refuse_others(leave_out(others, ABSENT))
+        check_count("logits_to_keep", logits_to_keep, 0)
+        out = forward(self.model, input_ids, attention_mask, labels, logits_to_keep)
+        return out if return_dict else out.to_tuple()
+
+    def __getattr__(self, name: str) -> Any:
+        hint = _WAYS_OUT.get(name, "`.model` is the same with halfbyte's own interface")
+        raise MissingNameError(f"this model has no {name!r}: {hint}")
 
     def generate(
         self,
@@ -106,7 +188,7 @@ class CausalLM:
         token_type_ids: Any = None,
         streamer: Any = None,
         tokenizer: Any = None,
-        **parameters: Any,
+        **parameters: Unpack[GenerateOptions],
     ) -> Any:
         """Continue rows of token ids.
 
@@ -164,6 +246,13 @@ class CausalLM:
             if streamer is not None:
                 streamer.put(np.array(rows[0].tokens[-1:]))
 
+    def save_pretrained(self, save_directory: Any, **options: Any) -> None:
+        """Refused: the weights are a .gguf file already."""
+        raise ArgumentError(
+            "save_pretrained", expected="a copy of the file: there are no other weights here",
+            got=save_directory, hint=f"copy {self.model.path}; tokenizers have save_pretrained",
+        )  # fmt: skip
+
     def can_generate(self) -> bool:
         """True."""
         return True
@@ -201,16 +290,6 @@ def check_places(arguments: Mapping[str, Any]) -> None:
             check_device(value, name)
         elif value not in (None, "auto"):
             log.warning("%s=%s: weights keep the types that the file has", name, value)
-
-
-def _locate(name: str, arguments: dict[str, Any]) -> str | Path:
-    """What `load` takes for it."""
-    file = arguments.pop("gguf_file", None)
-    if file is not None:
-        name = os.path.join(name, file) if os.path.isdir(name) else f"{name}:{file}"
-    if arguments.pop("local_files_only", False):
-        return catalogue.resolve(name, pull=False)
-    return name
 
 
 def _loading(arguments: Mapping[str, Any]) -> dict[str, Any]:

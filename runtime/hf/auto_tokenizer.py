@@ -38,7 +38,7 @@ class AutoTokenizer:
             vocabulary, stated = read_gguf(path)
             name = os.fspath(pretrained_model_name_or_path)
             return _by_vocabulary(vocabulary).build(vocabulary, {**stated, **given}, given, name)
-        return _by_files(path).from_pretrained(path, **arguments)
+        return _by_files(path).from_pretrained(path, **given)
 
 
 def _by_vocabulary(vocabulary: Vocabulary) -> type[PreTrainedTokenizer]:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from halfbyte.errors import RequestError
+from halfbyte.hf.alignment import Aligned, Alignment
 from halfbyte.hf.errors import ArgumentError
 
 log = logging.getLogger(__name__)
 
 
-class BatchEncoding(UserDict[str, Any]):
+class BatchEncoding(Aligned, UserDict[str, Any]):
     """A mapping of names (`input_ids`, `attention_mask`, ...) to lists or arrays.
 
     Its items are attributes too, so that `encoding.input_ids` works.
@@ -25,17 +26,18 @@ class BatchEncoding(UserDict[str, Any]):
         data: the items.
         tensor_type: "np" or "pt" makes arrays of them.
         prepend_batch_axis: one sequence becomes an array of one row.
+        alignments: where the tokens of each row come from, if they come from texts.
     """
-
-    is_fast = False  # there are no offsets into the text
 
     def __init__(
         self,
         data: Mapping[str, Any] | None = None,
         tensor_type: str | None = None,
         prepend_batch_axis: bool = False,
+        alignments: list[Alignment] | None = None,
     ) -> None:
         super().__init__(data or {})
+        self.alignments = alignments
         self.convert_to_tensors(tensor_type, prepend_batch_axis)
 
     def __getitem__(self, key: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halfbyte.errors import RequestError, TokenizerError
+from halfbyte.errors import HalfbyteError, RequestError, TokenizerError
 
 
 class ArgumentError(RequestError, ValueError):
@@ -11,6 +11,10 @@ class ArgumentError(RequestError, ValueError):
 
 class FillMarkerError(ArgumentError):
     """A prompt with more than one fill token; `got` is their number."""
+
+
+class MissingNameError(HalfbyteError, AttributeError):
+    """An attribute that transformers has and that is not to be had here; says what is."""
 
 
 class TokenIdError(TokenizerError, IndexError):

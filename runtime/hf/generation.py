@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.call_arguments import is_whole
 from halfbyte.errors import ContextLengthError
+from halfbyte.generation.completion import FinishReason
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.hf.batch import import_torch, tensor_type_of, to_lists
@@ -64,7 +65,7 @@ class Row:
     stops: tuple[bytes, ...]
     tail: bytes = b""
     tokens: list[int] = field(default_factory=list)
-    finish_reason: str = ""
+    finish_reason: FinishReason | Literal[""] = ""
     prefill_s: float = 0.0
     n_decode: int = 0
     decode_s: float = 0.0
@@ -131,7 +132,7 @@ def read_batch(
         if config.bos_token_id is None:
             raise ArgumentError("inputs", expected="token ids, as there is no bos_token_id")
         inputs = np.array([[config.bos_token_id]])
-    ids = _matrix("inputs", inputs)
+    ids = matrix("inputs", inputs)
     outside = ids[(ids < 0) | (ids >= vocab_size)]
     if outside.size:
         raise ArgumentError("inputs", expected=f"ids below {vocab_size}", got=int(outside[0]))
@@ -140,7 +141,7 @@ def read_batch(
         is_pad = pad is not None and pad not in end_ids(config)
         mask = ids != pad if is_pad else np.ones_like(ids, bool)
     else:
-        mask = _matrix("attention_mask", attention_mask).astype(bool)
+        mask = matrix("attention_mask", attention_mask).astype(bool)
         if mask.shape != ids.shape:
             raise ArgumentError("attention_mask", expected=f"shape {ids.shape}", got=mask.shape)
     if not mask[:, -1].all() or (mask[:, :-1] & ~mask[:, 1:]).any():
@@ -247,7 +248,8 @@ def _sampling(config: GenerationConfig, n: int) -> list[SamplingParams]:
     return [SamplingParams.from_kwargs(**values, **chosen, seed=seed) for seed in seeds]
 
 
-def _matrix(name: str, value: Any) -> I64:
+def matrix(name: str, value: Any) -> I64:
+    """Whole numbers of shape (batch, n); raises RequestError for anything else."""
     try:
         array = np.asarray(to_lists(value))
     except ValueError:

@@ -60,6 +60,7 @@ _ABSENT: dict[str, object] = {
     "top_h": None, "typical_p": 1.0, "use_cache": True, "use_model_defaults": None,
     "use_mtp": False, "watermarking_config": None,
 }  # fmt: skip
+_LISTS = ("logits_processor", "stopping_criteria")  # an empty one leaves them off too
 # Names that say how transformers computes, not what: any value gives the same here.
 _WITHOUT_EFFECT = (
     "cache_config", "cache_implementation", "compile_config", "disable_compile",
@@ -171,6 +172,8 @@ def _check_absent(name: str, value: object, known: Iterable[str]) -> None:
         near = difflib.get_close_matches(name, [*known, *_ABSENT], n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
         raise ArgumentError(name, expected="the name of a generation parameter", hint=hint)
+    if name in _LISTS and isinstance(value, (list, tuple)) and not value:
+        return
     if value is not None and value != _ABSENT[name]:
         raise ArgumentError(
             name, expected=f"{_ABSENT[name]!r} (halfbyte has no other)", got=repr(value)

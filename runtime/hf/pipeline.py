@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from halfbyte.hf.arguments import check_count
 from halfbyte.hf.auto_model import PLACES, CausalLM, check_places
@@ -18,8 +18,12 @@ from halfbyte.hf.auto_tokenizer import AutoTokenizer
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation import Row, read_batch
 from halfbyte.hf.generation_config import SAMPLING, GenerationConfig
+from halfbyte.hf.keywords import CallOptions, PipelineOptions
 from halfbyte.hf.tokenizer import PreTrainedTokenizer
 from halfbyte.models import DEFAULT_MODEL
+
+if TYPE_CHECKING:  # typing has it from Python 3.11
+    from typing_extensions import Unpack
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +53,7 @@ def pipeline(
     tokenizer: Any = None,
     *,
     model_kwargs: Mapping[str, Any] | None = None,
-    **arguments: Any,
+    **arguments: Unpack[PipelineOptions],
 ) -> TextGenerationPipeline:
     """A pipeline that generates text.
 
@@ -69,13 +73,14 @@ def pipeline(
     """
     if task not in (None, TASK):
         raise ArgumentError("task", expected=repr(TASK), got=repr(task))
+    given: dict[str, Any] = {**arguments}
     for name, off in _ABSENT.items():
-        value = arguments.pop(name, None)
+        value = given.pop(name, None)
         if value not in (None, off):
             raise ArgumentError(name, expected="nothing: it has no meaning here", got=value)
-    check_places({name: arguments.pop(name) for name in PLACES if name in arguments})
+    check_places({name: given.pop(name) for name in PLACES if name in given})
     for name in _WITHOUT_EFFECT:
-        arguments.pop(name, None)
+        given.pop(name, None)
     if model is None:
         log.warning("no model is named: taking %s", DEFAULT_MODEL)
         model = DEFAULT_MODEL
@@ -87,7 +92,7 @@ def pipeline(
     tokenizer = source if tokenizer is None else tokenizer
     if isinstance(tokenizer, (str, os.PathLike)):
         tokenizer = AutoTokenizer.from_pretrained(tokenizer)
-    return TextGenerationPipeline(model, tokenizer, **arguments)
+    return TextGenerationPipeline(model, tokenizer, **given)
 
 
 class TextGenerationPipeline:
@@ -104,7 +109,9 @@ class TextGenerationPipeline:
 
     task = TASK
 
-    def __init__(self, model: CausalLM, tokenizer: PreTrainedTokenizer, **arguments: Any) -> None:
+    def __init__(
+        self, model: CausalLM, tokenizer: PreTrainedTokenizer, **arguments: Unpack[CallOptions]
+    ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self._arguments = arguments
         _Call.read(arguments, model)
@@ -112,7 +119,7 @@ class TextGenerationPipeline:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.task}: {self.model!r}>"
 
-    def __call__(self, text_inputs: Any, **arguments: Any) -> Any:
+    def __call__(self, text_inputs: Any, **arguments: Unpack[CallOptions]) -> Any:
         """The prompts with their answers.
 
         Args:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from halfbyte import settings
-from halfbyte.errors import DownloadError, MissingFileError, RequestError
+from halfbyte.errors import DownloadError, MissingFileError, ModelFileError, RequestError
 from halfbyte.models import cached
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel
 from halfbyte.progress import Progress, silent

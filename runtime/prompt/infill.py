@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from halfbyte.errors import RequestError, UnsupportedModelError
 from halfbyte.prompt.healing import Healing, heal_tail
@@ -22,6 +23,7 @@ from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
 
 FILL_MARKER = "<FILL_ME>"
+Order = Literal["psm", "spm"]
 ORDERS = ("auto", "psm", "spm")
 
 
@@ -116,7 +118,7 @@ class InfillPrompt(EncodedPrompt):
 
     prefix: str
     suffix: str
-    order: str
+    order: Order
     n_prefix_dropped: int = 0
     n_suffix_dropped: int = 0
     files_dropped: tuple[str, ...] = ()
@@ -133,7 +135,9 @@ class InfillFormat:
 
     def __init__(self, tokenizer: Tokenizer, family: Family, ids: Mapping[str, int]) -> None:
         self._tokenizer, self.family, self._ids = tokenizer, family, ids
-        self.orders = tuple(name for name in ("psm", "spm") if getattr(family, name))
+        self.orders: tuple[Order, ...] = tuple(
+            name for name in get_args(Order) if getattr(family, name)
+        )
         stops = {tokenizer.id_of(text) for text in family.stops}
         stops |= {tokenizer.vocabulary.special.get(role) for role in _STOP_ROLES}
         self.stop_ids = frozenset(i for i in stops if i is not None)
@@ -164,7 +168,7 @@ class InfillFormat:
         """
         check_text(prefix, "prefix")
         check_text(suffix, "suffix")
-        order = self._check_order(order, prefix)
+        chosen = self._check_order(order, prefix)
         context, before = self._context(repository)
         tokenizer = self._tokenizer
         p = tokenizer.encode(before + prefix, add_bos=False, parse_markers=parse_markers)
@@ -172,31 +176,32 @@ class InfillFormat:
         healing = None
         if heal:
             n_kept, tail = heal_tail(tokenizer, p, n_text=_n_text(tokenizer, p, before, prefix))
-            if order == "psm" and n_kept == 0 and tokenizer.adds_space:
+            if chosen == "psm" and n_kept == 0 and tokenizer.adds_space:
                 tail = tail[1:]  # the middle has no space put before it
             p = p[:n_kept]
             healing = Healing(tokenizer, tail) if tail else None
         parts = {"p": p, "s": s, **{letter: [i] for letter, i in self._ids.items()}}
         tokens = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
         tokens += context
-        for letter in getattr(self.family, order):
+        for letter in getattr(self.family, chosen):
             tokens += parts[letter]
         return InfillPrompt(
             tokens=tokens, healing=healing, stop_ids=self.stop_ids,
-            prefix=prefix, suffix=suffix, order=order,
+            prefix=prefix, suffix=suffix, order=chosen,
         )  # fmt: skip
 
-    def _check_order(self, order: str, prefix: str) -> str:
+    def _check_order(self, order: str, prefix: str) -> Order:
         if order not in ORDERS:
             raise RequestError("order", expected=f"one of {', '.join(ORDERS)}", got=repr(order))
         if order == "auto":
             wanted = choose_order(prefix)
             return wanted if wanted in self.orders else self.orders[0]
-        if order not in self.orders:
-            raise RequestError(
-                "order", expected=f"{' or '.join(self.orders)} for {self.family.name}", got=order
-            )
-        return order
+        for known in self.orders:
+            if known == order:
+                return known
+        raise RequestError(
+            "order", expected=f"{' or '.join(self.orders)} for {self.family.name}", got=order
+        )
 
     def _context(self, repository: Repository | None) -> tuple[list[int], str]:
         """Ids before the prompt, and text before the prefix, that show the other files."""
@@ -217,7 +222,7 @@ class InfillFormat:
         return ids, ""
 
 
-def choose_order(prefix: str) -> str:
+def choose_order(prefix: str) -> Order:
     """The better order for a cursor after this prefix.
 
     Suffix-first where the cursor's line has begun, so that it is inside a word or a line: there

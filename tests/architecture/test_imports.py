@@ -52,7 +52,7 @@ ROOMS = {
         "families gguf json_folder kernels quality system tokenizer", "gguf numpy",
     ),
     "models": ("converting gguf settings", "filelock huggingface_hub"),
-    "model": ("engine families generation prompt tokenizer", "numpy"),
+    "model": ("engine families generation prompt tokenizer", "numpy typing_extensions"),
     "loading": ("engine families gguf kernels model models settings system tokenizer", ""),
     "golden": ("model quality", "numpy"),
     "verification": ("gguf golden loading model quality tokenizer", "numpy"),
@@ -60,8 +60,8 @@ ROOMS = {
     # what users see
     "halfbyte": ("conversion converting generation hf loading model models prompt tokenizer", ""),
     "hf": (
-        "families.config generation json_folder loading model models prompt.template tokenizer",
-        "numpy sentencepiece tokenizers torch",
+        "families generation gguf json_folder loading model models prompt.template tokenizer",
+        "numpy sentencepiece tokenizers torch typing_extensions",
     ),
     "cli": (  # everything but kernels
         ("conversion converting engine families generation gguf golden halfbyte hf json_folder "

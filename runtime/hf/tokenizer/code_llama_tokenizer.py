@@ -18,6 +18,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.errors import ArgumentError, FillMarkerError
 from halfbyte.hf.tokenizer.added_tokens import read_tokens, token_text
@@ -143,18 +144,30 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
         """
         return super().tokenize(prefix, suffix=suffix, suffix_first=suffix_first, **options)
 
-    def text_ids(self, text: str, is_split: bool, options: Mapping[str, Any]) -> list[int]:
-        """Ids of one text or prompt, without BOS and EOS."""
+    def text_tokens(self, text: str, is_split: bool, options: Mapping[str, Any]) -> Tokens:
+        """Tokens of one text or prompt, without BOS and EOS.
+
+        A suffix that a call states is a sequence of its own, one that stands in the text is not.
+        """
         check_text(text)
         prefix, suffix = text, options.get("suffix")
         if suffix is None and self.fill_token and options.get("fills", True):
             prefix, suffix = self._sides(text)
-        prefix = f"{UNDERLINE}{prefix.replace(UNDERLINE, ' ')}" if prefix else ""
+        prefix = prefix.replace(UNDERLINE, " ")
+        spaced = f"{UNDERLINE}{prefix}" if prefix else ""
         if suffix is None or not (suffix or self.empty_suffix_infills):
-            return self._model.to_ids(prefix, is_split, self)
+            ids = self._model.to_ids(spaced, is_split, self)
+            return self._model.tokens(ids, prefix, self, begins=True)
         check_text(suffix, "suffix")
+        first, second = self._model.fragment_ids(spaced), self._model.fragment_ids(suffix)
+        after = self._model.tokens(second, suffix, self)
+        if options.get("suffix") is None:
+            after = after.of(shift=len(text) - len(suffix))
+        else:
+            after = after.of(sequence=1)
         order = options.get("suffix_first", False)
-        return self._infill_ids(prefix, suffix, self.suffix_first if order is None else order)
+        before = self._model.tokens(first, prefix, self, begins=True)
+        return self._infilling(before, after, self.suffix_first if order is None else order)
 
     def _sides(self, text: str) -> tuple[str, str | None]:
         """What stands before and after the fill token; None after, where there is none."""
@@ -163,17 +176,19 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
             raise FillMarkerError("text", expected=f"one {self.fill_token}", got=len(parts) - 1)
         return parts[0], parts[1] if len(parts) == 2 else None
 
-    def _infill_ids(self, prefix: str, suffix: str, suffix_first: bool) -> list[int]:
+    def _infilling(self, before: Tokens, after: Tokens, suffix_first: bool) -> Tokens:
         pre, mid, suf = self.prefix_id, self.middle_id, self.suffix_id
         if pre is None or mid is None or suf is None:
             raise ArgumentError(
                 "suffix", expected="a model that infills", got="a vocabulary without infilling "
                 "tokens", hint="Code Llama 34B and Code Llama Python cannot infill",
             )  # fmt: skip
-        before, after = self._model.fragment_ids(prefix), self._model.fragment_ids(suffix)
-        if suffix_first:
-            return [pre, suf, *after, mid, *before]
-        return [pre, *before, suf, *after, mid]
+        prefix, suffix, middle = (Tokens.of_marks([i]) for i in (pre, suf, mid))
+        whole = Tokens()
+        parts = (prefix, suffix, after, middle, before)
+        for part in parts if suffix_first else (prefix, before, suffix, after, middle):
+            whole.extend(part)
+        return whole
 
     def saved_arguments(self) -> dict[str, Any]:
         """What tokenizer_config.json says beside tokens."""

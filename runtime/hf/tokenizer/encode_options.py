@@ -23,9 +23,6 @@ _TRUNCATION = (
 
 # Options that transformers has and that are not to be had here, with what leaves them off.
 _ABSENT: dict[str, object] = {
-    "stride": 0,
-    "return_overflowing_tokens": False,
-    "return_offsets_mapping": False,
     "text_target": None,
     "text_pair_target": None,
 }
@@ -43,11 +40,15 @@ class EncodeOptions:
         padding: False, True or "longest", "max_length".
         truncation: False, True or "longest_first", "only_first", "only_second".
         max_length: in tokens; None takes the tokenizer's `model_max_length`.
+        stride: tokens that overflowing parts of a text have in common.
         pad_to_multiple_of: padding goes on to a multiple of this.
         padding_side: "left" or "right"; None takes the tokenizer's.
         return_tensors: None for lists, "np" or "pt" for arrays.
         return_attention_mask, return_token_type_ids: None does as `model_input_names` says.
         return_special_tokens_mask: say which tokens were added.
+        return_overflowing_tokens: what is cut off makes more rows; for each row say which text it
+            is of.
+        return_offsets_mapping: say which characters each token stands for.
         return_length: say how many tokens there are.
         is_split_into_words: the text comes as a list of words.
         split_special_tokens: special tokens' texts are text; None takes the tokenizer's.
@@ -62,12 +63,15 @@ class EncodeOptions:
     padding: bool | str = False
     truncation: bool | str | None = None
     max_length: int | None = None
+    stride: int = 0
     pad_to_multiple_of: int | None = None
     padding_side: str | None = None
     return_tensors: str | None = None
     return_attention_mask: bool | None = None
     return_token_type_ids: bool | None = None
     return_special_tokens_mask: bool = False
+    return_overflowing_tokens: bool = False
+    return_offsets_mapping: bool = False
     return_length: bool = False
     is_split_into_words: bool = False
     split_special_tokens: bool | None = None
@@ -78,6 +82,7 @@ class EncodeOptions:
         one_of("truncation", self.truncation, _TRUNCATION)
         one_of("padding_side", self.padding_side, (None, *SIDES))
         check_count("max_length", self.max_length, 1)
+        check_count("stride", self.stride, 0)
         check_count("pad_to_multiple_of", self.pad_to_multiple_of, 1)
         if self.return_token_type_ids and not self.add_special_tokens:
             raise ArgumentError(

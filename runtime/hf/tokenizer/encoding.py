@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from halfbyte.call_arguments import is_whole
+from halfbyte.hf.alignment import NOWHERE, Alignment, Tokens
 from halfbyte.hf.arguments import Side
 from halfbyte.hf.batch import BatchEncoding, tensor_type_of, to_lists
 from halfbyte.hf.errors import ArgumentError
@@ -19,7 +20,8 @@ from halfbyte.hf.tokenizer.token_table import TokenTable
 log = logging.getLogger(__name__)
 
 _Row = dict[str, Any]
-_Pair = tuple[list[int], list[int] | None]
+_Pair = tuple[Tokens, Tokens | None]
+_PLACES = ("offset_mapping", "word_ids", "sequence_ids")  # of a row, as Alignment has them
 
 
 def encode(
@@ -34,22 +36,25 @@ def encode(
     chosen, own = EncodeOptions.read(options, tokenizer, tokenizer.text_options)
     own |= {"fills": False} if is_plain else {}
 
-    def ids_of(name: str, text: Any) -> list[int]:
+    def tokens_of(name: str, text: Any) -> Tokens:
         is_split = bool(chosen.split_special_tokens)
         if isinstance(text, str):
-            return tokenizer.text_ids(text, is_split, own)
+            return tokenizer.text_tokens(text, is_split, own)
         items = list(text) if isinstance(text, (list, tuple)) else []
         if items and all(isinstance(item, str) for item in items):
             if not chosen.is_split_into_words:
-                return tokenizer.convert_tokens_to_ids(items)
-            return [i for word in items for i in tokenizer.text_ids(word, is_split, own)]
+                return Tokens.of_ids(tokenizer.convert_tokens_to_ids(items))
+            whole = Tokens()
+            for i, word in enumerate(items):
+                whole.extend(tokenizer.text_tokens(word, is_split, own).of(word=i))
+            return whole
         if items and all(is_whole(item) for item in items):
-            return [int(item) for item in items]
+            return Tokens.of_ids([int(item) for item in items])
         expected = "a text, or a list of pieces or of ids"
         raise ArgumentError(name, expected=expected, got=repr(text))
 
     pairs = [
-        (ids_of(name, text), None if pair is None else ids_of("text_pair", pair))
+        (tokens_of(name, text), None if pair is None else tokens_of("text_pair", pair))
         for text, pair in texts
     ]
     return finish(tokenizer, pairs, chosen, is_batch=is_batch)
@@ -85,7 +90,14 @@ def finish(
     is_batch: bool, has_axis: bool = True,
 ) -> BatchEncoding:  # fmt: skip
     """Encode sequences or pairs of ids; `has_axis` where arrays of a single one have two axes."""
-    rows = [_row(tokenizer, *pair, options) for pair in pairs]
+    rows = []
+    for sample, pair in enumerate(pairs):
+        made = [_row(tokenizer, *w, options) for w in _windows(tokenizer, *pair, options)]
+        if options.return_overflowing_tokens:
+            is_batch = True
+            for row in made:
+                row["overflow_to_sample_mapping"] = sample
+        rows += made
     limit = tokenizer.model_max_length
     too_long = [n for row in rows if (n := len(row["input_ids"])) > limit]
     if too_long and options.verbose and options.max_length is None and not tokenizer.has_warned:
@@ -121,8 +133,7 @@ def one_sequence(token_ids: Any) -> list[int]:
     ids = [int(ids)] if is_whole(ids) else ids
     if not isinstance(ids, list) or not all(is_whole(i) for i in ids):
         raise ArgumentError(
-            "token_ids", expected="the ids of one sequence", got=repr(token_ids),
-            hint="for several sequences use batch_decode",
+            "token_ids", expected="ids, or lists of them", got=repr(token_ids)
         )  # fmt: skip
     return ids
 
@@ -136,7 +147,7 @@ def _columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return collected
 
 
-def truncate(ids: list[int], pair: list[int] | None, n: int, strategy: str, side: Side) -> _Pair:
+def truncate(ids: Tokens, pair: Tokens | None, n: int, strategy: str, side: Side) -> _Pair:
     """A sequence, or a pair of them, shorter by n tokens.
 
     "longest_first" takes from the longer one until both are equally long, and then from both in
@@ -151,35 +162,74 @@ def truncate(ids: list[int], pair: list[int] | None, n: int, strategy: str, side
         n_second = n - n_first
     else:
         n_first, n_second = (0, n) if strategy == "only_second" else (n, 0)
-        n_has = len(ids if n_first else pair or ())
+        n_has = len(ids if n_first or pair is None else pair)
         if n_has <= n:
             log.error("%d tokens cannot be taken from %d: not truncated", n, n_has)
             return ids, pair
     return _cut(ids, n_first, side), None if pair is None else _cut(pair, n_second, side)
 
 
-def _cut(ids: list[int], n: int, side: Side) -> list[int]:
-    return ids[: max(len(ids) - n, 0)] if side == "right" else ids[n:]
+def _cut(tokens: Tokens, n: int, side: Side) -> Tokens:
+    n_all = len(tokens)
+    return tokens.cut(0, max(n_all - n, 0)) if side == "right" else tokens.cut(n, n_all)
+
+
+def _windows(
+    tokenizer: TokenTable, tokens: Tokens, pair: Tokens | None, options: EncodeOptions
+) -> list[_Pair]:
+    """A sequence or pair, cut if need be; where what is cut off counts, further ones of it."""
+    adds = options.add_special_tokens
+    n_added = tokenizer.num_special_tokens_to_add(pair is not None) if adds else 0
+    n_pair = 0 if pair is None else len(pair)
+    n_over = len(tokens) + n_pair + n_added - (options.max_length or 0)
+    if options.truncation == "do_not_truncate" or n_over <= 0:
+        return [(tokens, pair)]
+    strategy, side = str(options.truncation), tokenizer.truncation_side
+    if not options.return_overflowing_tokens:
+        return [truncate(tokens, pair, n_over, strategy, side)]
+    if strategy == "longest_first" and pair is not None:
+        expected = "'only_first' or 'only_second' where parts of a pair overflow"
+        raise ArgumentError("truncation", expected=expected, got=strategy)
+    cuts_pair = strategy == "only_second" and pair is not None
+    long = pair if pair is not None and cuts_pair else tokens
+    n_kept = len(long) - n_over
+    if not 0 <= options.stride < n_kept:
+        expected = f"less than the {max(n_kept, 0)} tokens that max_length leaves to a part"
+        raise ArgumentError("stride", expected=expected, got=options.stride)
+    parts = [long.cut(*ends) for ends in _ends(len(long), n_kept, n_kept - options.stride, side)]
+    return [(tokens, part) if cuts_pair else (part, pair) for part in parts]
+
+
+def _ends(n: int, n_kept: int, step: int, side: Side) -> Iterator[tuple[int, int]]:
+    """Where parts of n tokens begin and end, from the side that stays when one is cut."""
+    for begin in range(0, n, step):
+        end = min(begin + n_kept, n)
+        yield (begin, end) if side == "right" else (n - end, n - begin)
+        if end == n:
+            return
 
 
 def _row(
-    tokenizer: TokenTable, ids: list[int], pair: list[int] | None, options: EncodeOptions
+    tokenizer: TokenTable, tokens: Tokens, second: Tokens | None, options: EncodeOptions
 ) -> _Row:
-    """One sequence or pair: cut, with its special tokens, not yet filled."""
-    adds = options.add_special_tokens
-    n_added = tokenizer.num_special_tokens_to_add(pair is not None) if adds else 0
-    n_over = len(ids) + len(pair or ()) + n_added - (options.max_length or 0)
-    if options.truncation != "do_not_truncate" and n_over > 0:
-        strategy, side = str(options.truncation), tokenizer.truncation_side
-        ids, pair = truncate(ids, pair, n_over, strategy, side)
+    """One sequence or pair with its special tokens, not yet filled."""
+    adds, ids = options.add_special_tokens, tokens.ids
+    pair = None if second is None else second.ids
     whole = tokenizer.build_inputs_with_special_tokens(ids, pair) if adds else ids + (pair or [])
     row: _Row = {"input_ids": whole}
+    special = tokenizer.get_special_tokens_mask(ids, pair) if adds else [0] * len(whole)
+    both = Tokens()
+    both.extend(tokens)
+    if second is not None:
+        both.extend(second.of(sequence=1))
+    if both.is_located:
+        placed = both.spread(special, whole)
+        row |= zip(_PLACES, (placed.spans, placed.words, placed.sequences), strict=True)
     if options.return_token_type_ids:
         types = tokenizer.create_token_type_ids_from_sequences(ids, pair)
         row["token_type_ids"] = types if adds else [0] * len(whole)
     if options.return_special_tokens_mask:
-        mask = tokenizer.get_special_tokens_mask(ids, pair)
-        row["special_tokens_mask"] = mask if adds else [0] * len(whole)
+        row["special_tokens_mask"] = special
     return row
 
 
@@ -196,13 +246,34 @@ def _to_encoding(
         if options.return_length:
             n_tokens = [len(row["input_ids"]) for row in rows]
             filled = [row | {"length": n} for row, n in zip(filled, n_tokens, strict=True)]
+        alignments = _take_alignments(tokenizer, filled, options)
         data = _columns(filled) or {"input_ids": [], "attention_mask": []}
-        return BatchEncoding(data, options.return_tensors)
+        return BatchEncoding(data, options.return_tensors, alignments=alignments)
     # One without any token stays so, as with transformers.
     row = dict(filled[0] if rows[0]["input_ids"] else rows[0])
     if options.return_length:
         row["length"] = len(row["input_ids"])
-    return BatchEncoding(row, options.return_tensors, prepend_batch_axis=has_axis)
+    alignments = _take_alignments(tokenizer, [row], options)
+    return BatchEncoding(row, options.return_tensors, has_axis, alignments)
+
+
+def _take_alignments(
+    tokenizer: TokenTable, rows: Sequence[_Row], options: EncodeOptions
+) -> list[Alignment] | None:
+    """Where the tokens of rows come from, taken out of them; None where there are no texts."""
+    if any(name not in row for row in rows for name in _PLACES):
+        if options.return_offsets_mapping:
+            got = "ids or pieces"
+            raise ArgumentError("return_offsets_mapping", expected="False, or texts", got=got)
+        return None
+    alignments = []
+    for row in rows:
+        ids: list[int] = row["input_ids"]
+        pieces = tokenizer.convert_ids_to_tokens(ids)
+        alignments.append(Alignment(pieces, *(row.pop(name) for name in _PLACES)))
+        if options.return_offsets_mapping:
+            row["offset_mapping"] = alignments[-1].spans
+    return alignments
 
 
 def _filled(tokenizer: TokenTable, rows: Sequence[_Row], options: EncodeOptions) -> list[_Row]:
@@ -215,6 +286,7 @@ def _filled(tokenizer: TokenTable, rows: Sequence[_Row], options: EncodeOptions)
     fillers = {
         "input_ids": tokenizer.pad_token_id, "attention_mask": 0,
         "token_type_ids": tokenizer.pad_token_type_id, "special_tokens_mask": 1,
+        **dict(zip(_PLACES, (NOWHERE, None, None), strict=True)),
     }  # fmt: skip
     longest = max(len(row["input_ids"]) for row in rows)
     wanted = longest if options.padding == "longest" else (options.max_length or longest)

@@ -16,6 +16,7 @@ from tokenizers import AddedToken as _AddedToken
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from halfbyte.errors import MissingFileError, ModelFileError, UnsupportedModelError
+from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.errors import TokenIdError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
@@ -90,11 +91,12 @@ class JSONTokenizer(PreTrainedTokenizer):
         """All pieces and their ids."""
         return dict(self._backend.get_vocab(with_added_tokens=True))
 
-    def text_ids(self, text: str, is_split: bool, options: Mapping[str, Any]) -> list[int]:
-        """Ids of one text, without BOS and EOS."""
+    def text_tokens(self, text: str, is_split: bool, options: Mapping[str, Any]) -> Tokens:
+        """Tokens of one text, without BOS and EOS."""
         check_text(text)
         self._backend.encode_special_tokens = is_split
-        return list(self._backend.encode(text, add_special_tokens=False).ids)
+        encoding = self._backend.encode(text, add_special_tokens=False)
+        return Tokens.of_text(encoding.ids, encoding.offsets, encoding.word_ids)
 
     def _update_post_processor(self) -> None:
         """Make the file say what `add_bos_token` and `add_eos_token` say."""

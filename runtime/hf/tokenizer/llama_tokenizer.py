@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.tokenizer.pretrained_tokenizer import PreTrainedTokenizer
 from halfbyte.hf.tokenizer.saved_files import MODEL_FILE, TOKENIZER_JSON
@@ -65,9 +66,13 @@ class LlamaTokenizer(PreTrainedTokenizer):
             stated["legacy"] = _puts_spaces_inside(whole)
         return source, stated
 
-    def text_ids(self, text: str, is_split: bool, options: Mapping[str, Any]) -> list[int]:
-        """Ids of one text, without BOS and EOS."""
+    def text_tokens(self, text: str, is_split: bool, options: Mapping[str, Any]) -> Tokens:
+        """Tokens of one text, without BOS and EOS."""
         check_text(text)
+        ids, adds = self._ids(text, is_split), self._model.core.adds_space
+        return self._model.tokens(ids, text, self, begins=adds, begins_again=adds and self.legacy)
+
+    def _ids(self, text: str, is_split: bool) -> list[int]:
         core = self._model.core
         if not self.legacy and core.adds_space:
             return self._model.to_ids(f"{UNDERLINE}{text}" if text else "", is_split, self)

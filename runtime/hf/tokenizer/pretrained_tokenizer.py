@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import SIDES, Side, argument_names, one_of
-from halfbyte.hf.batch import BatchEncoding
+from halfbyte.hf.batch import BatchEncoding, to_lists
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import conversations, encoding, saved_files
 from halfbyte.hf.tokenizer.added_tokens import read_tokens
@@ -48,7 +49,7 @@ class PreTrainedTokenizer(TokenTable):
         RequestError: an unknown argument, or a value that cannot be.
     """
 
-    is_fast = False  # there are no offsets into the text
+    is_fast = True  # encodings tell which characters a token stands for
     vocabulary_files: ClassVar[tuple[str, ...]]  # what is looked for in a folder, and written
     class_name: ClassVar[str]  # in transformers' files
 
@@ -175,7 +176,7 @@ class PreTrainedTokenizer(TokenTable):
         """The pieces of a text; `split_special_tokens` takes special tokens' texts for text."""
         is_split = options.pop("split_special_tokens", self.split_special_tokens)
         refuse_unknown(options, ("split_special_tokens", *self.text_options))
-        return self.convert_ids_to_tokens(self.text_ids(text, is_split, options))
+        return self.convert_ids_to_tokens(self.text_tokens(text, is_split, options).ids)
 
     def __call__(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
         """Encode a text, a pair of texts, or a list of either.
@@ -228,7 +229,7 @@ class PreTrainedTokenizer(TokenTable):
     ) -> BatchEncoding:  # fmt: skip
         """Put BOS and EOS to ids, cut, fill and make arrays; see __call__ for the options."""
         chosen, _ = EncodeOptions.read(options, self)
-        pair = (list(ids), None if pair_ids is None else list(pair_ids))
+        pair = Tokens.of_ids(ids), None if pair_ids is None else Tokens.of_ids(pair_ids)
         return encoding.finish(self, [pair], chosen, is_batch=False, has_axis=prepend_batch_axis)
 
     def pad(
@@ -309,11 +310,11 @@ class PreTrainedTokenizer(TokenTable):
     def decode(
         self, token_ids: Any, skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None, **options: Any,
-    ) -> str:  # fmt: skip
-        """The text of ids.
+    ) -> Any:  # fmt: skip
+        """The text of ids, or a list of the texts of several sequences.
 
         Args:
-            token_ids: an id, or a list or array of ids.
+            token_ids: an id, or a list or array of ids, or of sequences of them.
             skip_special_tokens: leave special tokens out.
             clean_up_tokenization_spaces: take spaces before punctuation out; None does as the
                 tokenizer's attribute says.
@@ -321,14 +322,16 @@ class PreTrainedTokenizer(TokenTable):
                 off by spaces.
 
         Raises:
-            RequestError: not ids of one sequence, or an unknown option.
+            RequestError: not ids, or an unknown option.
             TokenIdError: an id that the vocabulary does not have.
         """
         refuse_unknown(options, ("spaces_between_special_tokens", "use_source_tokenizer"))
-        ids = encoding.one_sequence(token_ids)
+        ids, cleans = to_lists(token_ids), clean_up_tokenization_spaces
+        if isinstance(ids, list) and ids and all(isinstance(item, list) for item in ids):
+            return [self.decode(one, skip_special_tokens, cleans, **options) for one in ids]
+        ids = encoding.one_sequence(ids)
         spaces = bool(options.get("spaces_between_special_tokens", True))
         text = self._pieces.decode(ids, self, skip_special_tokens, spaces)
-        cleans = clean_up_tokenization_spaces
         cleans = self.clean_up_tokenization_spaces if cleans is None else cleans
         return self.clean_up_tokenization(text) if cleans else text
 

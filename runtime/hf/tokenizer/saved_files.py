@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ModelFileError, RequestError
-from halfbyte.hf.arguments import NOT_LOADING, leave_out
+from halfbyte.hf.arguments import NOT_LOADING, leave_out, take_location
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.hf.tokenizer.token_table import TokenTable
 from halfbyte.hf.tokenizer.vocabularies import read_gguf
@@ -31,7 +31,7 @@ MODEL_FILE, TOKENIZER_JSON = "tokenizer.model", "tokenizer.json"
 WITHOUT_EFFECT = (
     "from_slow", "keep_accents", "processor_class", "tokenizer_file", "use_fast", "verbose"
 )  # fmt: skip
-_LOADING = ("local_files_only", "trust_remote_code", *WITHOUT_EFFECT)
+_LOADING = ("trust_remote_code", *WITHOUT_EFFECT)
 
 
 def locate(
@@ -44,8 +44,9 @@ def locate(
         ModelFileError: nothing lies there.
         DownloadError: it could not be pulled.
     """
-    pull = not arguments.get("local_files_only")
-    return catalogue.resolve(name_or_path, pull=pull), leave_out(arguments, NOT_LOADING, _LOADING)
+    given = dict(arguments)
+    place, pull = take_location(name_or_path, given)
+    return catalogue.resolve(place, pull=pull), leave_out(given, NOT_LOADING, _LOADING)
 
 
 def read_folder(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from shutil import copyfile
 from typing import ClassVar
 
 from halfbyte.errors import TokenizerError
+from halfbyte.hf.alignment import Span, Tokens
 from halfbyte.hf.errors import TokenIdError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.hf.tokenizer.token_table import TokenTable
 from halfbyte.hf.tokenizer.vocabularies import read_gguf, read_sentencepiece, write_sentencepiece
 from halfbyte.tokenizer import Tokenizer, Vocabulary
 from halfbyte.tokenizer.tokenizer import DECODE_ERRORS
-from halfbyte.tokenizer.vocabulary import UNKNOWN
+from halfbyte.tokenizer.vocabulary import BYTE, UNKNOWN
 
 UNDERLINE = "\u2581"  # how pieces spell a space
 
@@ -83,6 +84,26 @@ class SentencePieceModel:
         """Ids of a text in which nothing is searched for."""
         return self.core.encode_fragment(text, parse_markers=True)
 
+    def tokens(
+        self, ids: list[int], text: str, tokens: TokenTable,
+        *, begins: bool = False, begins_again: bool = False,
+    ) -> Tokens:  # fmt: skip
+        """The ids of a text with what they stand for.
+
+        `begins` tells that a space was put before the text, `begins_again` after added tokens.
+        """
+        walk = _Walk(text, begins)
+        types = self.vocabulary.types
+        for i in ids:
+            added = tokens.added_token(i)
+            if added is not None and walk.takes(added):
+                walk.owes_space = begins_again
+            elif types[i] == BYTE:
+                walk.take_byte()
+            else:
+                walk.take_piece(self.piece(i))
+        return Tokens.of_text(ids, walk.spans, walk.words)
+
     def to_text(self, pieces: Sequence[str], tokens: TokenTable) -> str:
         """The text of pieces; special ones come out as they are spelled."""
         pieces, parts = list(pieces), []
@@ -126,3 +147,50 @@ class SentencePieceModel:
             Path(path).write_bytes(write_sentencepiece(self.vocabulary))
         elif os.path.abspath(source) != os.path.abspath(path):
             copyfile(source, path)
+
+
+class _Walk:
+    """A text on the way from token to token: the characters and the word of each."""
+
+    def __init__(self, text: str, owes_space: bool) -> None:
+        self.text, self.owes_space = text, owes_space
+        self.spans: list[Span] = []
+        self.words: list[int] = []
+        self._at, self._n_bytes = 0, 0  # the next character, and bytes left of the one before
+        self._word, self._is_in_word = -1, False
+
+    def takes(self, token: AddedToken) -> bool:
+        """Take an added token with the spaces that it strips; False where the text has it not."""
+        begin = self.text.find(token.content, self._at)
+        if begin < 0 or self.text[self._at : begin].strip():
+            return False
+        end = begin + len(token.content)
+        if token.rstrip:
+            end = len(self.text) - len(self.text[end:].lstrip())
+        self._is_in_word = False
+        self._put(self._at if token.lstrip else begin, end)
+        self._is_in_word = False
+        return True
+
+    def take_byte(self) -> None:
+        """Take a byte of a character."""
+        if not self._n_bytes:
+            self._n_bytes = len(self.text[self._at].encode())
+            self._at += 1
+        self._n_bytes -= 1
+        self._put(self._at - 1, self._at)
+
+    def take_piece(self, piece: str) -> None:
+        """Take a piece; a lone space that was put before the text has the next one's place."""
+        begin = self._at
+        n_chars = len(piece) - (self.owes_space and piece.startswith(UNDERLINE))
+        self._put(begin, min(begin + max(n_chars, 1), len(self.text)))
+        self._at = begin + n_chars
+        self.owes_space = False
+
+    def _put(self, begin: int, end: int) -> None:
+        self._word += not self._is_in_word
+        self._is_in_word = True
+        self.spans.append((begin, end))
+        self.words.append(self._word)
+        self._at = end

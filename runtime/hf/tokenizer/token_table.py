@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, overload
 
 from halfbyte.call_arguments import is_whole
+from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import Side
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken, AddedTokens, token_text
@@ -89,8 +90,8 @@ class TokenTable:
         """A text in parts: added tokens, unless they are split as text, with their ids."""
         return [(text, None)] if is_split else self._added.split(text)
 
-    def text_ids(self, text: str, is_split: bool, options: Mapping[str, Any]) -> list[int]:
-        """Ids of one text, without BOS and EOS; `is_split` where special tokens' texts are text."""
+    def text_tokens(self, text: str, is_split: bool, options: Mapping[str, Any]) -> Tokens:
+        """Tokens of one text, without BOS and EOS; `is_split` where special texts are text."""
         raise NotImplementedError
 
     # Pieces and ids.
@@ -178,6 +179,10 @@ class TokenTable:
         return self.convert_tokens_to_ids(self.all_special_tokens)
 
     # Added tokens.
+
+    def added_token(self, token_id: int) -> AddedToken | None:
+        """The token that text is searched for, of that id."""
+        return self._added.by_id.get(token_id)
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+import halfbyte
+from halfbyte.hf.auto_model import AutoModelForCausalLM, CausalLM
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer
 
+GOLDEN_FILE = Path(__file__).parents[2] / "data" / "golden_generation.json"
 INFILL = ["▁<SU", "▁<SUF", "▁<PRE", "▁<M", "▁<MID", "▁<E", "▁<EOT"]
 MARKERS = ["▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>", *("▁<EOT>" + "<EOT>" * n for n in range(1, 6))]
 # Pieces that the markers are merged from; scores above all others make them certain.
@@ -82,3 +87,17 @@ def _same(a: CodeLlamaTokenizer, b: CodeLlamaTokenizer) -> None:
 def same() -> Callable[[CodeLlamaTokenizer, CodeLlamaTokenizer], None]:
     """Asserts that two tokenizers do the same."""
     return _same
+
+
+@pytest.fixture(scope="session")
+def tiny(
+    tmp_path_factory: pytest.TempPathFactory, benchmark_module: Callable[[str], ModuleType]
+) -> Iterator[CausalLM]:
+    """The model that transformers was asked about, in float32."""
+    asked = json.loads(GOLDEN_FILE.read_text("utf-8"))
+    tiny_llama = benchmark_module("tiny_llama")
+    folder = tmp_path_factory.mktemp("generation")
+    tiny_llama.save(tiny_llama.Tiny(**asked["tiny"]), folder / "hf")
+    halfbyte.convert(folder / "hf", folder / "f32.gguf", type="f32", measure=False)
+    with AutoModelForCausalLM.from_pretrained(folder / "f32.gguf", kv_type="f32") as model:
+        yield model

@@ -17,9 +17,9 @@ from halfbyte.hf.tokenizer import CodeLlamaTokenizer
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        ({"stride": 2}, "stride"),
-        ({"return_overflowing_tokens": True}, "return_overflowing_tokens"),
-        ({"return_offsets_mapping": True}, "return_offsets_mapping"),
+        ({"stride": -1}, "stride"),
+        ({"stride": 3, "truncation": True, "max_length": 3, "return_overflowing_tokens": True},
+         "stride"),
         ({"text_target": "a"}, "text_target"),
         ({"no_such_option": None}, "no_such_option"),
         ({"padding": "longer"}, "padding"),
@@ -39,7 +39,7 @@ from halfbyte.hf.tokenizer import CodeLlamaTokenizer
 def test_options_that_are_refused(
     tokenizer: CodeLlamaTokenizer, options: dict[str, Any], name: str
 ) -> None:
-    for text in ("a", ["a", "b"]):
+    for text in ("a b c d e f", ["a b c d e f", "b"]):
         with pytest.raises(RequestError) as caught:
             tokenizer(text, **options)
         assert caught.value.param == name
@@ -95,7 +95,7 @@ def test_loading_arguments(file: Path) -> None:
     off = {"revision": "main", "token": None, "cache_dir": None, "force_download": False}
     tokenizer = load(file, use_fast=True, trust_remote_code=False, local_files_only=True, **off)
     assert tokenizer.name_or_path == str(file)
-    for name, value in (("revision", "v2"), ("token", "secret"), ("subfolder", "x")):
+    for name, value in (("revision", "v2"), ("proxies", {"http": "x"}), ("subfolder", "x")):
         with pytest.raises(ArgumentError) as caught:
             load(file, **{name: value})
         assert caught.value.param == name

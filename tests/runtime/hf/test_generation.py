@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -16,25 +15,14 @@ import pytest
 import halfbyte
 from halfbyte import AutoModelForCausalLM, GenerationConfig, LlamaForCausalLM
 from halfbyte.errors import ContextLengthError, RequestError
-from halfbyte.hf.auto_model import CausalLM
+from halfbyte.hf import pipeline as pipelines
+from halfbyte.hf.auto_model import PLACES, CausalLM
+from halfbyte.hf.keywords import GenerateOptions, ModelOptions, PipelineOptions
 
 GOLDEN = json.loads(
     (Path(__file__).parents[2] / "data" / "golden_generation.json").read_text("utf-8")
 )
 PROMPT = "def fibonacci(n):"
-
-
-@pytest.fixture(scope="module")
-def tiny(
-    tmp_path_factory: pytest.TempPathFactory, benchmark_module: Callable[[str], ModuleType]
-) -> Iterator[CausalLM]:
-    """The model that transformers was asked about, in float32."""
-    tiny_llama = benchmark_module("tiny_llama")
-    folder = tmp_path_factory.mktemp("generation")
-    tiny_llama.save(tiny_llama.Tiny(**GOLDEN["tiny"]), folder / "hf")
-    halfbyte.convert(folder / "hf", folder / "f32.gguf", type="f32", measure=False)
-    with AutoModelForCausalLM.from_pretrained(folder / "f32.gguf", kv_type="f32") as model:
-        yield model
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +127,11 @@ def test_what_a_call_states_goes_before_a_config_before_the_model(tiny: CausalLM
         tiny.generation_config = own
 
 
+def test_empty_lists_of_processors_are_none(tiny: CausalLM) -> None:
+    none: dict[str, Any] = {"logits_processor": [], "stopping_criteria": ()}
+    assert tiny.generate(np.array([[1, 300]]), max_new_tokens=3, **none).shape == (1, 5)
+
+
 def test_transformers_own_config_object(tiny: CausalLM) -> None:
     class Foreign:
         def to_dict(self) -> dict[str, Any]:
@@ -156,7 +149,7 @@ def test_without_a_length_it_says_so(tiny: CausalLM, caplog: pytest.LogCaptureFi
 def test_the_context_ends_an_answer_and_says_so(
     tiny: CausalLM, caplog: pytest.LogCaptureFixture
 ) -> None:
-    n_ctx = tiny.config.n_ctx_train
+    n_ctx = tiny.config.max_position_embeddings
     ids = np.full((1, n_ctx - 2), 300)
     out = tiny.generate(ids, max_new_tokens=9, eos_token_id=None)
     assert out.shape == (1, n_ctx)
@@ -182,6 +175,7 @@ WRONG = {
     "num_return_sequences": (2, "1 without do_sample=True"),
     "stop_strings": ([""], "not empty"),
     "logits_processor": ([print], "None"),
+    "stopping_criteria": ((print,), "None"),
     "attention_mask": ([[1]], "shape (1, 2)"),
 }
 
@@ -295,3 +289,28 @@ def test_a_config_of_a_folder(tmp_path: Path) -> None:
     assert config.to_dict() == {"do_sample": True, "temperature": 0.6, "eos_token_id": [2, 7]}
     with pytest.raises(halfbyte.ModelFileError):
         GenerationConfig.from_pretrained(tmp_path / "none")
+
+
+def test_checkers_know_every_name_of_a_configuration() -> None:
+    """What else they know may be left off, and is taken at run time."""
+    options, known = get_type_hints(GenerateOptions), get_type_hints(GenerationConfig)
+    assert {name: options.get(name) for name in known} == known
+    off = {"cache_implementation": "static", "num_beams": 1, "use_cache": True}
+    off |= dict.fromkeys(options.keys() - known.keys() - off.keys())
+    assert GenerationConfig.read(off) == GenerationConfig()
+
+
+def test_checkers_know_what_loading_and_pipelines_take(tiny_gguf: Path) -> None:
+    """Every name that a checker knows is taken at run time, off or as it is by default."""
+    off: dict[str, Any] = dict.fromkeys(get_type_hints(ModelOptions))
+    off |= {"kv_type": "f16", "force_download": False, "revision": "main", "subfolder": ""}
+    with AutoModelForCausalLM.from_pretrained(tiny_gguf, **off) as model:
+        assert model.model.path == str(tiny_gguf)
+    known = get_type_hints(PipelineOptions).keys()
+    own = {*pipelines._OWN, *pipelines._ENCODE, *PLACES, *pipelines._WITHOUT_EFFECT}
+    assert own <= known
+    others = dict.fromkeys(known - get_type_hints(GenerateOptions).keys() - own)
+    assert others.keys() == {
+        "generation_config", "return_full_text", "return_tensors", "return_text", "return_type",
+        "revision", "stop_sequence", "token", "tokenizer_encode_kwargs",
+    }  # fmt: skip

@@ -148,7 +148,7 @@ def test_encodings_are_mappings_with_attributes(tokenizer: CodeLlamaTokenizer) -
     assert encoding.input_ids is encoding["input_ids"]
     assert encoding[:1] == {k: v[:1] for k, v in encoding.items()}
     assert pickle.loads(pickle.dumps(encoding)) == copy.deepcopy(encoding) == encoding
-    assert not encoding.is_fast and isinstance(encoding, BatchEncoding)
+    assert encoding.is_fast and isinstance(encoding, BatchEncoding)
     with pytest.raises(AttributeError):
         BatchEncoding.__new__(BatchEncoding).anything  # as copying and pickling ask  # noqa: B018
     for name in ("labels", "__nothing__"):

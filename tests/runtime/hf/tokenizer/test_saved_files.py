@@ -199,5 +199,5 @@ def test_copies(unusual: CodeLlamaTokenizer, same: Same) -> None:
 def test_representation(tokenizer: CodeLlamaTokenizer) -> None:
     text = repr(tokenizer)
     assert text.startswith("CodeLlamaTokenizer(name_or_path='', vocab_size=")
-    assert re.search(r"is_fast=False.*padding_side='right'.*'bos_token': '<s>'", text)
-    assert tokenizer.is_fast is False and tokenizer.model_max_length == int(1e30)
+    assert re.search(r"is_fast=True.*padding_side='right'.*'bos_token': '<s>'", text)
+    assert tokenizer.is_fast is True and tokenizer.model_max_length == int(1e30)

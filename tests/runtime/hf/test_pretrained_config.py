@@ -1,0 +1,88 @@
+"""A model's shape under Hugging Face's names, against transformers' own configuration."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from halfbyte import AutoConfig, AutoModelForCausalLM, convert
+from halfbyte.errors import HalfbyteError, RequestError
+from halfbyte.hf.auto_model import CausalLM
+
+GOLDEN = json.loads(
+    (Path(__file__).parents[2] / "data" / "golden_generation.json").read_text("utf-8")
+)
+
+
+def test_names_and_values_are_transformers(tiny: CausalLM) -> None:
+    stated = {**GOLDEN["config"], "rope_theta": GOLDEN["config"]["rope_parameters"]["rope_theta"]}
+    stated["sliding_window"] = None  # which only Mistral's and Qwen's configurations name
+    path = Path(tiny.model.path)
+    folder = AutoConfig.from_pretrained(path.parent / "hf", trust_remote_code=True)
+    for config in (tiny.config, AutoConfig.from_pretrained(path), folder):
+        for name, value in config.to_dict().items():
+            if name == "rms_norm_eps":
+                assert abs(value - stated[name]) < 1e-9  # a file has float32
+            else:
+                assert value == stated[name], name
+        assert copy.deepcopy(config) == pickle.loads(pickle.dumps(config)) == config
+        with pytest.raises(AttributeError, match="num_hidden_layers") as caught:
+            config.n_layers  # noqa: B018
+        assert isinstance(caught.value, HalfbyteError)
+
+
+def test_the_number_of_parameters(tiny: CausalLM, tiny_gguf: Path) -> None:
+    assert tiny.num_parameters() == GOLDEN["num_parameters"]
+    assert tiny.num_parameters(exclude_embeddings=True) == GOLDEN["without_embeddings"]
+    assert tiny.num_parameters(only_trainable=True) == 0
+
+
+def test_a_tied_embedding_counts_once(
+    tmp_path: Path, benchmark_module: Callable[[str], ModuleType]
+) -> None:
+    """And biases and norms of heads count."""
+    tiny_llama = benchmark_module("tiny_llama")
+    for kind in ("qwen2", "qwen3"):
+        tiny = tiny_llama.Tiny(kind, 1, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=True, kind=kind)
+        tiny_llama.save(tiny, tmp_path / kind)
+        convert(tmp_path / kind, tmp_path / f"{kind}.gguf", type="f32", measure=False)
+        with AutoModelForCausalLM.from_pretrained(tmp_path / f"{kind}.gguf", threads=1) as model:
+            expected = sum(w.size for w in tiny_llama.weights(tiny).values())
+            assert model.num_parameters() == expected
+            assert model.config.tie_word_embeddings and model.config.model_type == kind
+
+
+def test_what_else_a_model_says_of_itself(tiny: CausalLM) -> None:
+    if "torch" not in sys.modules:
+        assert tiny.dtype == np.float32
+    with pytest.raises(RequestError, match=r"f32\.gguf; tokenizers have save_pretrained"):
+        tiny.save_pretrained("folder")
+    assert not hasattr(tiny, "no_such_name")
+    with pytest.raises(AttributeError, match="no training"):
+        tiny.state_dict()
+    assert tiny.name_or_path == tiny.model.path
+
+
+def test_where_a_model_lies(tiny: CausalLM) -> None:
+    folder = Path(tiny.model.path).parent
+    config = AutoConfig.from_pretrained(folder.parent, subfolder=f"{folder.name}/hf")
+    assert config == AutoConfig.from_pretrained(folder, subfolder="hf", cache_dir="x", token="y")
+    assert AutoConfig.from_pretrained(folder, gguf_file="f32.gguf") == tiny.config
+    with pytest.raises(RequestError, match="HALFBYTE_CACHE"):
+        AutoConfig.from_pretrained("infill-10m", cache_dir="x")
+    with pytest.raises(RequestError, match="HF_TOKEN"):
+        AutoModelForCausalLM.from_pretrained("infill-10m", token="secret")
+    with pytest.raises(RequestError, match="subfolder"):
+        AutoConfig.from_pretrained("org/name", subfolder="x")
+    with pytest.raises(RequestError, match="no_such"):
+        AutoConfig.from_pretrained(folder, no_such=1)
+    with pytest.raises(RequestError, match="from_pretrained"):
+        AutoConfig()
