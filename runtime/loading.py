@@ -69,7 +69,8 @@ def load(
         path = converted(path, type or "q8_0", report)
     elif type is not None:
         raise RequestError("type", expected="None: only a folder is converted", got=repr(type))
-    return uninterrupted(lambda: _load(path, n_threads, ctx, kv_type, report))
+    with needed_for(f"loading {path}"):
+        return uninterrupted(lambda: _load(path, n_threads, ctx, kv_type, report))
 
 
 def _load(path: Path, n_threads: int, ctx: int | None, kv_type: str, progress: Progress) -> Model:
@@ -79,7 +80,7 @@ def _load(path: Path, n_threads: int, ctx: int | None, kv_type: str, progress: P
         leave_if_unwanted()
         progress(stage, done, total)
 
-    with needed_for(f"loading {path}"), GGUFFile.open(path) as file:
+    with GGUFFile.open(path) as file:
         config = config_from_gguf(file)
         n_ctx = _check_ctx(ctx, config)
         check_tensors(file, list(family_of(config).tensors(config)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from halfbyte.kernels.compiler import uninterrupted as uninterrupted_module
 from halfbyte.kernels.compiler.uninterrupted import (
     Abandoned,
     is_unfinished,
@@ -37,7 +39,8 @@ def test_results_and_errors_reach_the_caller() -> None:
     assert uninterrupted(lambda: 42) == 42
     with pytest.raises(ZeroDivisionError):
         uninterrupted(lambda: 1 // 0)
-    assert uninterrupted(lambda: uninterrupted(threading.current_thread)).name != "MainThread"
+    inner = uninterrupted(lambda: uninterrupted(threading.get_ident))
+    assert inner != threading.get_ident()
 
 
 def test_other_threads_do_the_work_themselves() -> None:
@@ -84,9 +87,17 @@ def test_unwanted_work_ends_where_it_asks(alarm: Callable[[], None]) -> None:
 
 
 def test_without_another_thread_it_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(self: threading.Thread) -> None:
+    def start(function: object, args: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(_thread, "start_new_thread", start)
     assert uninterrupted(threading.current_thread) is threading.main_thread()
+    assert not is_unfinished()
+
+
+def test_a_thread_that_never_begins_is_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_thread, "start_new_thread", lambda function, args: 1)
+    monkeypatch.setattr(uninterrupted_module, "_PATIENCE_S", 0.01)
+    with pytest.raises(MemoryError):
+        uninterrupted(lambda: 42)
     assert not is_unfinished()

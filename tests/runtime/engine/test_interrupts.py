@@ -41,7 +41,9 @@ def model(request: pytest.FixtureRequest) -> Iterator[object]:
     """One of those of test_engine.py, whose compiled kernels it takes."""
     before, root = jit._directory, os.environ.get("HALFBYTE_CACHE")
     jit.set_cache_root(
-        Path(root).absolute() / "kernels" if root else request.config.cache.mkdir("halfbyte-kernels")
+        Path(root).absolute() / "kernels"
+        if root
+        else request.config.cache.mkdir("halfbyte-kernels")
     )
     with closing(Pool(N_THREADS)) as pool:
         yield small.build(small.SHAPES["Q8_0"], pool)

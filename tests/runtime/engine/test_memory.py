@@ -22,9 +22,18 @@ def test_what_does_not_fit_is_named_with_its_bytes(make: object, shape: object) 
     assert caught.value.hint
 
 
-def test_small_things_are_named_by_the_work() -> None:
+LIBRARY = ImportError("libgomp.so.1: failed to map segment from shared object")
+
+
+@pytest.mark.parametrize("shortage", [MemoryError(), LIBRARY])
+def test_small_things_are_named_by_the_work(shortage: Exception) -> None:
     with (
         pytest.raises(EngineError, match="out of memory while thinking"),
         memory.needed_for("thinking"),
     ):
-        raise MemoryError
+        raise shortage
+
+
+def test_other_errors_stay() -> None:
+    with pytest.raises(ImportError), memory.needed_for("thinking"):
+        raise ImportError("no module named x")
