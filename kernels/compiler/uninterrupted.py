@@ -87,7 +87,7 @@ def uninterrupted(work: Callable[[], T]) -> T:
 
     Other threads get no signals, and do the work themselves.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.get_ident() != threading.main_thread().ident:
         return work()
     worker = _Worker(work)
     try:
