@@ -3,7 +3,8 @@
 PYTHON ?= python3
 PIP := -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test lint test-mutants test-templates test-oracles golden bench bench-conversion clean
+.PHONY: demo test lint test-interrupts test-mutants test-templates test-oracles golden bench \
+	bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
 # fetched on first use, completes a function. Both take the most likely token each time, and the
@@ -29,6 +30,14 @@ demo: .venv/run.stamp
 # A file of tests goes to one process, so that what it loads is loaded once.
 test: .venv/dev.stamp
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not oracle" -rs
+
+# 300 real signals while loading and 300 while running, in processes of 25; and a load under each of
+# many limits of memory. `make test` takes a sample of both.
+test-interrupts: .venv/dev.stamp
+	@for seed in 1 2 3 4 5 6 7 8 9 10 11 12; do for what in load run; do \
+	    .venv/bin/python tests/runtime/interrupts.py $$what 25 $$seed || exit 1; done; done
+	HALFBYTE_TEST_LIMITS="0 1 2 4 6 8 10 12 14 16 18 20 22 24 26 28 30 32 34 36 40 44 48 56 64 \
+	    80 100 150 200 300" .venv/bin/python -m pytest -q tests/runtime/test_loading.py -k memory
 
 # What a type checker sees is a regular install: it does not follow package-dir in an editable one.
 lint: .venvs/lint/tools.stamp

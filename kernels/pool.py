@@ -211,11 +211,12 @@ class Pool:
             for i in range(n_threads - 1)
         ]
         try:
-            for n_running, thread in enumerate(self._threads, 1):
+            for thread in self._threads:
                 thread.start()
         except BaseException as error:
             self.stop()
             if isinstance(error, (RuntimeError, MemoryError)):
+                n_running = 1 + sum(thread.ident is not None for thread in self._threads)
                 raise ThreadsError(n_running, n_threads) from error
             raise
 

@@ -83,7 +83,8 @@ def load(
     n_threads = _check_threads(threads)
     check_kv_type(kv_type)
     path = _file_of(path_or_name, type, progress)
-    return uninterrupted(lambda: _load(path, n_threads, ctx, kv_type, progress))
+    with needed_for(f"loading {path}"):
+        return uninterrupted(lambda: _load(path, n_threads, ctx, kv_type, progress))
 
 
 def _load(
@@ -95,7 +96,7 @@ def _load(
         leave_if_unwanted()
         (progress or silent)(stage, done, total)
 
-    with needed_for(f"loading {path}"), GGUFFile.open(path) as file:
+    with GGUFFile.open(path) as file:
         config = config_from_gguf(file)
         n_ctx = _check_ctx(ctx, config)
         check_tensors(file, list(family_of(config).tensors(config)))

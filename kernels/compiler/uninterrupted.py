@@ -11,11 +11,12 @@ At the end of the process what still runs is waited for, since LLVM cannot be le
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
-from typing import Generic, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -24,24 +25,61 @@ class Abandoned(BaseException):
     """Ends work whose caller has left; nobody sees it."""
 
 
-class _Worker(threading.Thread, Generic[T]):
-    def __init__(self, work: Callable[[], T]) -> None:
-        super().__init__(name="halfbyte-loading", daemon=True)
-        self._work = work
-        self.is_wanted = True
-        self.results: SimpleQueue[tuple[list[T], BaseException | None]] = SimpleQueue()
+class _Worker(Generic[T]):
+    """A thread, unlike threading.Thread one whose start waits for nothing.
 
-    def run(self) -> None:
+    Where memory is short, a thread may end before it has run a line of Python.
+    """
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self.is_wanted, self.has_begun = True, False
+        self.results: SimpleQueue[tuple[list[T], BaseException | None]] = SimpleQueue()
+        self.is_over = threading.Lock()
+
+    def start(self) -> None:
+        self.is_over.acquire()
+        _running.add(self)
         try:
-            self.results.put(([self._work()], None))
+            _thread.start_new_thread(self._run, ())
+        except BaseException:
+            _running.discard(self)
+            raise
+
+    def wait(self) -> T:
+        """The result of the work, or what it raised."""
+        while True:
+            try:
+                value, error = self.results.get(timeout=None if self.has_begun else _PATIENCE_S)
+                break
+            except Empty:
+                if not self.has_begun:
+                    _running.discard(self)
+                    raise MemoryError("a thread did not begin") from None
+        if error is None:
+            return value[0]
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame
+
+    def _run(self) -> None:
+        try:
+            self.has_begun = True
+            _current.worker = self
+            if self.is_wanted:
+                self.results.put(([self._work()], None))
         except BaseException as error:
             self.results.put(([], error))
         finally:
             _running.discard(self)
+            self.is_over.release()
             del self._work
 
 
-_running: set[_Worker] = set()
+_PATIENCE_S = 30.0
+_running: set[_Worker[Any]] = set()
+_current = threading.local()
 
 
 def uninterrupted(work: Callable[[], T]) -> T:
@@ -49,32 +87,24 @@ def uninterrupted(work: Callable[[], T]) -> T:
 
     Other threads get no signals, and do the work themselves.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.get_ident() != threading.main_thread().ident:
         return work()
     worker = _Worker(work)
-    _running.add(worker)
     try:
         try:
             worker.start()
         except RuntimeError:  # no more threads: unguarded is better than not at all
-            _running.discard(worker)
             return work()
-        value, error = worker.results.get()
+        return worker.wait()
     except BaseException:
         worker.is_wanted = False
         raise
-    if error is None:
-        return value[0]
-    try:
-        raise error
-    finally:
-        del error  # its traceback holds this frame
 
 
 def leave_if_unwanted() -> None:
     """For long work to call now and then: raises Abandoned once its caller has left."""
-    worker = threading.current_thread()
-    if isinstance(worker, _Worker) and not worker.is_wanted:
+    worker = getattr(_current, "worker", None)
+    if worker is not None and not worker.is_wanted:
         raise Abandoned
 
 
@@ -87,5 +117,5 @@ def is_unfinished() -> bool:
 def _finish() -> None:
     for worker in list(_running):
         worker.is_wanted = False
-        if worker.is_alive():
-            worker.join()
+        with worker.is_over:
+            pass

@@ -27,11 +27,18 @@ def empty(what: str, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[
 
 @contextmanager
 def needed_for(what: str) -> Iterator[None]:
-    """EngineError where memory runs out for the many small things of a work."""
+    """EngineError where memory runs out for the many small things of a work.
+
+    Of which some are libraries: the system's loader says so in its own words.
+    """
     try:
         yield
     except MemoryError as error:
         raise shortage(what) from error
+    except ImportError as error:
+        if "failed to map" in str(error) or "annot allocate" in str(error):
+            raise shortage(what) from error
+        raise
 
 
 def shortage(what: str) -> EngineError:

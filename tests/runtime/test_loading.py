@@ -1,0 +1,103 @@
+"""Loading where signals come, memory or threads lack, or Numba was told to compile nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from halfbyte import loading
+from halfbyte.errors import EngineError
+
+HERE = Path(__file__).parent
+
+
+def run(*arguments: str, **environment: str) -> str:
+    """What a Python process prints; it must not fail."""
+    done = subprocess.run(
+        [sys.executable, *arguments], env=os.environ | environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("what", ["load", "run"])
+def test_real_interrupts_change_no_bits(what: str) -> None:
+    assert "all bits as before" in run(str(HERE / "interrupts.py"), what, "8", "3")
+
+
+def test_threads_that_cannot_start_are_an_error_and_the_others_end(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def workers() -> list[threading.Thread]:
+        return [t for t in threading.enumerate() if t.name in ("halfbyte-1", "halfbyte-3")]
+
+    before = workers()
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name == "halfbyte-2":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", limited)
+        with pytest.raises(EngineError, match="only 2 of 4 threads") as caught:
+            loading.load(tiny_gguf, threads=4)
+    assert "at most 2" in caught.value.hint
+    for thread in workers():
+        if thread not in before:
+            thread.join(30)
+    assert workers() == before
+
+
+LIMITED = """
+import resource, sys
+import halfbyte
+halfbyte.load
+with open("/proc/self/statm") as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + int(sys.argv[2]) * 2**20,) * 2)
+try:
+    with halfbyte.load(sys.argv[1], threads=2) as model:
+        print(model.complete("def f", max_tokens=2).finish_reason, model.logits([1, 2, 3]).shape)
+except halfbyte.HalfbyteError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits that count are Linux's")
+@pytest.mark.parametrize("megabytes", os.environ.get("HALFBYTE_TEST_LIMITS", "18 300").split())
+def test_little_memory_is_a_halfbyte_error(megabytes: str) -> None:
+    printed = run("-c", LIMITED, "infill-10m", megabytes)
+    if int(megabytes) >= 300:
+        assert printed.startswith("length (3,")
+    else:
+        assert "Error" in printed or printed.startswith("length (3,")
+
+
+def test_numba_that_compiles_nothing_is_named() -> None:
+    code = "import halfbyte\ntry: halfbyte.load('infill-10m')\nexcept halfbyte.SettingError as e: "
+    assert run("-c", code + "print(e.name)", NUMBA_DISABLE_JIT="1") == "NUMBA_DISABLE_JIT\n"
+
+
+COUNTED = """
+import numba  # which asks once by itself
+import llvmlite.binding as llvm
+calls = []
+for name in ("get_host_cpu_name", "get_host_cpu_features"):
+    setattr(llvm, name, lambda name=name, f=getattr(llvm, name): (calls.append(name), f())[1])
+import halfbyte
+for _ in range(2):
+    halfbyte.load("infill-10m", threads=1).close()
+print(sorted(calls))
+"""
+
+
+def test_the_cpu_is_asked_for_once() -> None:
+    assert run("-c", COUNTED) == "['get_host_cpu_features', 'get_host_cpu_name']\n"
