@@ -188,7 +188,8 @@ class Engine:
     def _page_splits(self, position: int) -> tuple[int, int]:
         """In how many parts a single token's pages are dealt out, and the first page."""
         n_threads, n_kv_heads = self.pool.n_threads, self.config.n_kv_heads
-        first = attention.first_page(position, self.config.sliding_window)
+        window = self.config.sliding_window or attention.NO_WINDOW
+        first = attention.first_page(position, window)
         n_pages = position // PAGE + 1 - first
         if n_threads == 1 or n_pages < _MIN_SPLIT_PAGES:
             return 1, first
