@@ -10,6 +10,8 @@ Importing it compiles nothing, opens nothing and loads neither NumPy nor Numba.
 
 from __future__ import annotations
 
+import os
+from _thread import RLock
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -112,11 +114,22 @@ __all__ = [
 ]
 
 
+# A child that is forked while another thread imports would wait for that thread for ever.
+_importing = RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_importing.acquire,
+        after_in_parent=_importing.release,
+        after_in_child=_importing.release,
+    )
+
+
 def __getattr__(name: str) -> Any:
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module 'halfbyte' has no attribute {name!r}")
-    value = getattr(import_module(module), name)
+    with _importing:
+        value = getattr(import_module(module), name)
     globals()[name] = value
     return value
 

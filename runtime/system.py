@@ -22,6 +22,16 @@ log = logging.getLogger(__name__)
 _lock = threading.Lock()
 
 
+def _new_lock() -> None:
+    """In a forked child: another thread may have held it, and will never release it there."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
+
+
 @dataclass(frozen=True, slots=True)
 class Threads:
     """How many threads to use, and what decided it."""

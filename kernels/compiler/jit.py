@@ -26,6 +26,7 @@ from typing import Any
 
 import llvmlite
 import numba
+from llvmlite.binding.ffi import lib as llvm_library
 from numba import types
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
@@ -45,14 +46,32 @@ _HELPER_OPTIONS = OPTIONS | {"pipeline_class": HelperCompiler, "no_cfunc_wrapper
 _SOURCES = Path(__file__).parent.parent  # all of kernels/: what compiled code depends on
 
 _directory: Path | None = None
+_is_forking = False
 
-# A process that is forked in the middle of a compilation would have half a compiler, whose lock is
-# never released: the fork waits for the kernel's end.
+
+
+def _before_fork() -> None:
+    """Wait for the kernel that another thread compiles.
+
+    The child would have half a compiler otherwise, and locks that are never released.
+    """
+    global _is_forking
+    global_compiler_lock.acquire()
+    llvm_library._lock.__enter__()
+    _is_forking = True
+
+
+def _after_fork() -> None:
+    global _is_forking
+    if _is_forking:  # unless this module was imported while the fork waited for other things
+        _is_forking = False
+        llvm_library._lock.__exit__()
+        global_compiler_lock.release()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=global_compiler_lock.acquire,
-        after_in_parent=global_compiler_lock.release,
-        after_in_child=global_compiler_lock.release,
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
     )
 
 

@@ -229,3 +229,15 @@ class Engine:
     def _set(self, **words: int) -> None:
         for name, value in words.items():
             self._words[getattr(STEP, name) // 8] = value
+
+
+def check_finite(logits: NDArray[np.float32], first: int) -> None:
+    """EngineError where a logit is NaN or infinite; row i is the position first + i."""
+    if not logits.size or (np.isfinite(logits.min()) and np.isfinite(logits.max())):
+        return  # both are NaN where one is
+    row, token = np.argwhere(~np.isfinite(logits))[0]
+    raise EngineError(
+        f"the model's logits are not finite: position {first + row}, token {token}: "
+        f"{logits[row, token]}",
+        hint="the file is damaged, or its numbers are too large for this model's arithmetic",
+    )

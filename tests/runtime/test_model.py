@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import pytest
 
 import halfbyte
 from halfbyte import loading as loading_module
+from halfbyte.engine.engine import Engine, Span
+from halfbyte.quality.perplexity import token_losses
 
 PROMPT = "ab cd ef"
 
@@ -271,3 +273,24 @@ def test_progress_of_a_long_prompt(model: halfbyte.Model) -> None:
     seen: list[tuple[str, int, int]] = []
     model.complete([3] * 300, max_tokens=1, progress=lambda *step: seen.append(step))
     assert seen == [("prefill", 256, 300), ("prefill", 300, 300)]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite_name_their_position(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    forward = Engine.forward
+
+    def broken(engine: Engine, spans: Sequence[Span]) -> np.ndarray:
+        logits = forward(engine, spans)
+        if spans[0].sequence.n_past == 300:  # the second chunk of the prompt: 256 .. 299
+            logits[5, 7] = bad
+        return logits
+
+    with halfbyte.load(tiny_gguf, threads=1) as model:
+        assert np.isfinite(model.logits([3] * 300)).all()
+        monkeypatch.setattr(Engine, "forward", broken)
+        with pytest.raises(halfbyte.EngineError, match=f"position 261, token 7: {bad}"):
+            model.logits([3] * 300)
+        with pytest.raises(halfbyte.EngineError, match="not finite"):
+            token_losses(model.logits, np.full((1, 300), 3))
