@@ -9,6 +9,7 @@ import time
 from halfbyte import system
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.kv_cache import check_kv_type
+from halfbyte.engine.memory import check_memory
 from halfbyte.engine.program import kernels_for
 from halfbyte.engine.weights import load_weights, panel_format
 from halfbyte.errors import RequestError
@@ -71,6 +72,7 @@ def load(
         config = config_from_gguf(file)
         n_ctx = _check_ctx(ctx, config)
         check_tensors(file, list(family_of(config).tensors(config)))
+        check_memory(file, config, kv_type, n_threads)
         tokenizer = Tokenizer.from_gguf(file)
         system.set_up_kernels()
         _compile(file, config, kv_type, report)

@@ -49,7 +49,6 @@ _directory: Path | None = None
 _is_forking = False
 
 
-
 def _before_fork() -> None:
     """Wait for the kernel that another thread compiles.
 
