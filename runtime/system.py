@@ -80,6 +80,19 @@ def kernel_cache() -> Path:
     return jit.cache_directory()
 
 
+def remove_kernels() -> int:
+    """Remove compiled kernels of every version; returns the bytes freed.
+
+    Processes that run keep what they have loaded.
+
+    Raises:
+        OSError: a folder cannot be removed.
+    """
+    from halfbyte.kernels.compiler import code_files
+
+    return code_files.remove_all(settings.cache_dir() / "kernels")
+
+
 def default_threads() -> Threads:
     """HALFBYTE_THREADS, else the physical cores within the affinity mask and the CPU quota.
 
