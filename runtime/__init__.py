@@ -10,7 +10,10 @@ Importing it compiles nothing, opens nothing and loads neither NumPy nor Numba.
 
 from __future__ import annotations
 
+import os
+from _thread import RLock
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.errors import (
@@ -114,13 +117,28 @@ __all__ = [
 ]
 
 
+# A child that is forked while another thread imports would wait for that thread for ever.
+_importing = RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_importing.acquire,
+        after_in_parent=_importing.release,
+        after_in_child=_importing.release,
+    )
+
+
+def _imported(module: str) -> ModuleType:
+    with _importing:
+        return import_module(module)
+
+
 def __getattr__(name: str) -> Any:
     module = _MODULE_OF.get(name)
     if name == "__version__":
         value = _version()
     elif module is not None:
         # NumPy and Numba, once half imported, stay so for good.
-        value = getattr(uninterrupted(lambda: import_module(module)), name)
+        value = getattr(uninterrupted(lambda: _imported(module)), name)
     else:
         raise AttributeError(f"module 'halfbyte' has no attribute {name!r}")
     globals()[name] = value

@@ -11,6 +11,7 @@ from typing import Literal, NoReturn
 from halfbyte import system
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.engine.engine import Engine
+from halfbyte.engine.footprint import check_memory
 from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
 from halfbyte.engine.program import kernels_for
@@ -100,6 +101,7 @@ def _load(
         config = config_from_gguf(file)
         n_ctx = _check_ctx(ctx, config)
         check_tensors(file, list(family_of(config).tensors(config)))
+        check_memory(file, config, kv_type, n_threads)
         tokenizer, card = Tokenizer.from_gguf(file), ModelCard.from_gguf(file)
         system.set_up_kernels()
         _compile(file, config, kv_type, report, is_shown=progress is not None)

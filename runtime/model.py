@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.engine.engine import Engine, Span
+from halfbyte.engine.engine import Engine, Span, check_finite
 from halfbyte.engine.memory import empty
 from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.families.config import ModelConfig
@@ -287,6 +287,7 @@ class Model(ProcessBound):
 
         Raises:
             RequestError: no ids, or one out of range; ContextLengthError: too many.
+            EngineError: the model is closed, the process was forked, or a logit is not finite.
         """
         tokens = check_ids(ids, "ids", self.config.vocab_size)
         if len(tokens) > self.n_ctx:
@@ -294,9 +295,9 @@ class Model(ProcessBound):
         sequence = self.engine.new_sequence()
         out = empty("logits", (len(tokens), self.config.vocab_size), np.float32)
         for begin, end in prefill_chunks(len(tokens)):
-            out[begin:end] = self.engine.forward(
-                [Span(sequence, tokens[begin:end], n_out=end - begin)]
-            )
+            rows = self.engine.forward([Span(sequence, tokens[begin:end], n_out=end - begin)])
+            check_finite(rows, begin)
+            out[begin:end] = rows
         return out
 
     def kv_nbytes(self, n_positions: int) -> int:

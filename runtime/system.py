@@ -26,6 +26,16 @@ log = logging.getLogger(__name__)
 _lock = threading.Lock()
 
 
+def _new_lock() -> None:
+    """In a forked child: another thread may have held it, and will never release it there."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
+
+
 @dataclass(frozen=True, slots=True)
 class Threads:
     """How many threads to use, and what decided it."""
@@ -88,10 +98,16 @@ def kernel_cache() -> Path:
 
 
 def remove_kernels() -> int:
-    """Remove all compiled kernels of the cache, of every version; returns their bytes."""
-    from halfbyte.kernels.compiler import removal
+    """Remove compiled kernels of every version; returns the bytes freed.
 
-    return removal.remove_kernels(settings.cache_dir() / "kernels")
+    Processes that run keep what they have loaded.
+
+    Raises:
+        OSError: a folder cannot be removed.
+    """
+    from halfbyte.kernels.compiler import code_files
+
+    return code_files.remove_all(settings.cache_dir() / "kernels")
 
 
 def default_threads() -> Threads:

@@ -7,33 +7,35 @@ just the formats it holds, and the forward pass does not change when a format is
 
 Numba's own cache knows neither that a helper in another file has changed nor that the package
 was updated. Here the cache folder is named by a hash of all kernel sources, Numba's version, the
-CPU and its features, and lies below the user's cache directory with mode 0700: its files are
-pickles and must never come from anywhere else.
+CPU and its features, and lies below the user's cache directory; what is in it, and why nobody else
+may have written it, stands in code_files.py.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import ctypes
 import hashlib
 import logging
 import os
 import tempfile
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import llvmlite
 import numba
+from llvmlite.binding.ffi import lib as llvm_library
 from numba import types
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime import rtsys
 from numba.extending import overload
 
-from halfbyte.kernels.compiler import target
+from halfbyte.kernels.compiler import code_files, target
+from halfbyte.kernels.compiler.code_files import Code, CodeFileError
 from halfbyte.kernels.compiler.helper_compiler import HelperCompiler
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
 
@@ -45,7 +47,32 @@ _HELPER_OPTIONS = OPTIONS | {"pipeline_class": HelperCompiler, "no_cfunc_wrapper
 _SOURCES = Path(__file__).parent.parent  # all of kernels/: what compiled code depends on
 
 _directory: Path | None = None
-_lock = threading.Lock()
+_is_forking = False
+
+
+def _before_fork() -> None:
+    """Wait for the kernel that another thread compiles.
+
+    The child would have half a compiler otherwise, and locks that are never released.
+    """
+    global _is_forking
+    global_compiler_lock.acquire()
+    llvm_library._lock.__enter__()
+    _is_forking = True
+
+
+def _after_fork() -> None:
+    global _is_forking
+    if _is_forking:  # unless this module was imported while the fork waited for other things
+        _is_forking = False
+        llvm_library._lock.__exit__()
+        global_compiler_lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+    )
 
 
 def device(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,10 +125,10 @@ class Kernel:
         return self._cfunc is not None or uninterrupted(self._compile)
 
     def _compile(self) -> bool:
-        with _lock:
+        with global_compiler_lock:
             if self._cfunc is None:
                 cfunc = self._uncompiled()
-                cfunc._cache = _Cache(self._function)
+                cfunc._cache = _Cache(self.name)
                 cfunc.compile()
                 self._cfunc = cfunc
                 return bool(cfunc._cache_hits)
@@ -145,13 +172,14 @@ def compile_all(kernels: Sequence[Kernel], progress: Callable[[int, int], None])
 
 
 def set_cache_root(root: Path) -> Path:
-    """Keep compiled code below `root`; returns the folder, or a temporary one if unwritable."""
+    """Keep compiled code below `root`; returns the folder, or a temporary one if that is unsafe.
+
+    What versions that are no longer used have left there is removed.
+    """
     global _directory
-    folder = root / cache_key()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_private(folder)
-        tempfile.TemporaryFile(dir=folder).close()
+        folder = code_files.private_folder(root / cache_key())
+        code_files.remove_old(folder.parent, folder)
     except OSError as error:
         folder = _temporary()
         log.warning("%s: not writable (%s); compiled kernels go to %s for this process",
@@ -187,62 +215,45 @@ def _temporary() -> Path:
     return Path(folder.name)
 
 
-def _check_private(folder: Path) -> None:
-    """Refuse a folder that someone else could have put code into."""
-    if hasattr(os, "getuid"):
-        status = folder.stat()
-        if status.st_uid != os.getuid() or status.st_mode & 0o022:
-            raise PermissionError(f"{folder} is owned or writable by someone else")
+class _Cache(NullCache):
+    """Keeps a kernel's machine code, where Numba would pickle all that it knows of a function."""
 
-
-class _Locator(_CacheLocator):
-    """Puts a kernel's files into our folder; the folder's name stands for the sources."""
-
-    def get_cache_path(self) -> str:
-        return str(cache_directory())
-
-    def get_source_stamp(self) -> str:
-        return "halfbyte"
-
-    def get_disambiguator(self) -> str:
-        return "k"
-
-    @classmethod
-    def from_function(cls, py_func: Any, py_file: Any) -> _Locator:
-        return cls()
-
-
-class _CacheImpl(CompileResultCacheImpl):
-    _locator_classes = [_Locator]  # noqa: RUF012 (Numba's own attribute)
-
-
-class _Cache(FunctionCache):
-    _impl_class = _CacheImpl
-
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return sig  # the file's name stands for the kernel, the folder's for all else
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         # All of Numba's types and functions, which take longer to set up than kernels to load, are
         # for compiling. Finished code may name functions of its runtime, though it calls none.
         rtsys.initialize(target_context)
-        found = None
-        # A damaged file raises whatever pickle makes of it; the code is then compiled again.
+        code = None
         try:
-            with self._guard_against_spurious_io_errors():
-                found = self._load_overload(sig, target_context)
-        except Exception as error:
-            log.warning("%s: unreadable compiled code of %s (%r), compiling again",
-                        cache_directory(), self._py_func.__qualname__, error)  # fmt: skip
-            with contextlib.suppress(OSError):
-                self.flush()  # saving reads the index first
-        if found is None:
+            code = code_files.read(cache_directory(), self._name)
+        except (CodeFileError, OSError) as error:
+            log.warning("%s: unusable compiled code of %s (%s), compiling again",
+                        cache_directory(), self._name, error)  # fmt: skip
+        if code is None:
             target_context.refresh()
-        return found
+            return None
+        return _loaded(code, target_context.codegen())
 
     def save_overload(self, sig: Any, data: Any) -> None:
+        data.library._ensure_finalized()
+        entry = data.fndesc.llvm_cfunc_wrapper_name
+        code = Code(self._name, data.library.name, entry, data.library._get_compiled_object())
         # The code is compiled and in use: whatever fails here costs the next start, not this one.
         try:
-            super().save_overload(sig, data)
-        except Exception as error:
-            log.warning("%s: cannot keep compiled code (%r)", cache_directory(), error)
+            code_files.write(cache_directory(), code)
+        except OSError as error:
+            log.warning("%s: cannot keep compiled code (%s)", cache_directory(), error)
+
+
+def _loaded(code: Code, codegen: Any) -> Any:
+    """What Numba's CFunc asks of a compiled function, from its machine code."""
+    library = codegen.create_library(code.library)
+    library.enable_object_caching()
+    library._set_compiled_object(code.machine_code)
+    library._finalize_final_module()  # no IR: the linker takes the machine code in its place
+    codegen._engine._defined_symbols.add(code.entry)
+    return SimpleNamespace(
+        library=library, fndesc=SimpleNamespace(llvm_cfunc_wrapper_name=code.entry)
+    )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import os
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -111,6 +112,10 @@ def leave_if_unwanted() -> None:
 def is_unfinished() -> bool:
     """Whether work goes on that nobody waits for any more."""
     return bool(_running)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_running.clear)  # a child has none of the threads
 
 
 @atexit.register

@@ -85,7 +85,8 @@ def attend(stage, step, chunk):
     at = head * _queries_nbytes(stage)
     call(get_i64(stage + ATTENTION.attend),
          get_i64(stage + ATTENTION.qkv) + row * q_stride + at, q_stride,
-         get_i64(block + BLOCK.n_queries), position, pages, _head_at(stage, head),
+         get_i64(block + BLOCK.n_queries), position, get_i64(stage + ATTENTION.window), pages,
+         _head_at(stage, head),
          get_i64(stage + ATTENTION.out) + row * out_stride + at, out_stride,
          get_i64(step + STEP.work))  # fmt: skip
 
@@ -108,6 +109,7 @@ def attend_pages(stage, step, chunk):
     nbytes = get_i64(stage + ATTENTION.partial_nbytes)
     call(get_i64(stage + ATTENTION.attend_pages),
          get_i64(stage + ATTENTION.qkv) + head * _queries_nbytes(stage), position,
+         get_i64(stage + ATTENTION.window),
          get_i64(get_i64(step + STEP.pages)), _head_at(stage, head),
          first + share(split, n_splits, n_pages),
          first + share(split + 1, n_splits, n_pages),
@@ -126,7 +128,7 @@ def merge_pages(stage, step, head):
     """attended = what the pages gave, merged in their order."""
     nbytes = get_i64(stage + ATTENTION.partial_nbytes)
     call(get_i64(stage + ATTENTION.merge_pages),
-         get_i64(get_i64(step + STEP.positions)),
+         get_i64(get_i64(step + STEP.positions)), get_i64(stage + ATTENTION.window),
          get_i64(step + STEP.partials) + head * nbytes,
          get_i64(stage + ATTENTION.n_kv_heads) * nbytes,
          get_i64(stage + ATTENTION.out) + head * _queries_nbytes(stage))  # fmt: skip

@@ -35,6 +35,7 @@ from halfbyte.kernels.vectors.simd import div, first_lane, fma, load, mul, splat
 from halfbyte.kernels.vectors.vector_math import exp
 
 MAX_ROWS = MAX_GROUP  # rows of one task: scratch is sized for them
+NO_WINDOW = 1 << 30  # a window beyond any context, in 32 bits: lanes are compared in these
 
 
 def scratch_floats(value_dim: int) -> int:
@@ -85,16 +86,16 @@ def _merge_row(state, values, page_state, page_values, n_vectors):
 
 
 @device
-def _sees(position, page, WINDOW):
+def _sees(position, page, window):
     """Whether a query sees anything of a page."""
     n_seen = position + 1 - page * PAGE
-    return n_seen > 0 and (WINDOW == 0 or n_seen - WINDOW < PAGE)
+    return n_seen > 0 and n_seen - window < PAGE
 
 
 @device
 def first_page(position, window):
     """The first page that a query sees anything of."""
-    return max(position + 1 - window, 0) // PAGE if window > 0 else 0
+    return max(position + 1 - window, 0) // PAGE
 
 
 @device
@@ -116,32 +117,26 @@ def _single(dv: int) -> int:
     return 4 if dv % 64 == 0 else 2
 
 
-def _name(kv_type: str, head_dim: int, group: int, window: int) -> str:
-    return f"{kv_type}_{head_dim}_{group}" + (f"_{window}" if window else "")
-
-
 # --- kernels ----------------------------------------------------------------------------------
-# With a window, a query sees that many positions, its own included; 0 is all.
+# A query sees `window` positions, its own included; NO_WINDOW: all before it.
 
 
 @cache
-def attention_kernel(
-    kv_type: str, head_dim: int, value_dim: int, group: int, window: int = 0
-) -> Kernel:
+def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
     """Attention of one KV head and a block of queries of one sequence.
 
     Arguments: q (the first query's heads of this group), q_stride (bytes from one query to the
-    next), n_queries, position (of the first query), pages (address of the sequence's page
+    next), n_queries, position (of the first query), window, pages (address of the sequence's page
     addresses), head_at (byte offset of layer and head in a page), out (as q), out_stride, scratch.
     """
-    D, DV, GROUP, WINDOW, SIZE = head_dim, value_dim, group, window, KV_TYPES[kv_type]
+    D, DV, GROUP, SIZE = head_dim, value_dim, group, KV_TYPES[kv_type]
     ROW = DV * 4  # bytes of a row of queries or values
     SCALE = np.float32(1.0 / np.sqrt(D))
     N = DV // 16
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF = ROWS // 2
 
-    def attend(q, q_stride, n_queries, position, pages, head_at, out, out_stride, scratch):
+    def attend(q, q_stride, n_queries, position, window, pages, head_at, out, out_stride, scratch):
         n_rows = n_queries * GROUP
         weights = scratch
         queries = weights + MAX_ROWS * WEIGHTS
@@ -152,48 +147,46 @@ def attention_kernel(
         for row in range(n_rows):
             _begin_row(states + row * STATE, values + row * ROW, N)
         last = position + n_queries - 1
-        for page in range(first_page(position, WINDOW), last // PAGE + 1):
+        for page in range(first_page(position, window), last // PAGE + 1):
             keys = get_i64(pages + 8 * page) + head_at
             n_keys = min(last + 1 - page * PAGE, PAGE)
-            attend_page(queries, states, keys, position, page * PAGE, n_keys, n_rows, weights,
-                        page_values, D, DV, SIZE, GROUP, WINDOW, VECTORS, ROWS, HALF,
+            attend_page(queries, states, keys, position, window, page * PAGE, n_keys, n_rows,
+                        weights, page_values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
                         SINGLE)  # fmt: skip
             for row in range(n_rows):
                 state = states + row * STATE
-                if _sees(position + row // GROUP, page, WINDOW):
+                if _sees(position + row // GROUP, page, window):
                     _merge_row(state, values + row * ROW, state, page_values + row * ROW, N)
         for row in range(n_rows):
             _finish_row(states + row * STATE, values + row * ROW,
                         out + row // GROUP * out_stride + row % GROUP * D * 4, D)  # fmt: skip
 
-    return Kernel(attend, f"attention_{_name(kv_type, head_dim, group, window)}")
+    return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}")
 
 
 @cache
-def pages_kernel(
-    kv_type: str, head_dim: int, value_dim: int, group: int, window: int = 0
-) -> Kernel:
+def pages_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
     """What pages begin .. end give for a single query and one KV head.
 
-    Arguments: q, position, pages and head_at as above, begin, end, partials (where the one of page
-    0 would lie), stride (bytes from one page's to the next), scratch.
+    Arguments: q, position, window, pages and head_at as above, begin, end, partials (where the one
+    of page 0 would lie), stride (bytes from one page's to the next), scratch.
     """
-    D, DV, GROUP, WINDOW, SIZE = head_dim, value_dim, group, window, KV_TYPES[kv_type]
+    D, DV, GROUP, SIZE = head_dim, value_dim, group, KV_TYPES[kv_type]
     SCALE = np.float32(1.0 / np.sqrt(D))
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF = ROWS // 2
 
-    def attend_pages(q, position, pages, head_at, begin, end, partials, stride, scratch):
+    def attend_pages(q, position, window, pages, head_at, begin, end, partials, stride, scratch):
         weights = scratch
         queries = weights + MAX_ROWS * WEIGHTS
         values = queries + MAX_ROWS * DV * 4
         states = values + MAX_ROWS * DV * 4
         take_queries(q, 0, GROUP, queries, D, DV, GROUP, SCALE)
-        for page in range(max(begin, first_page(position, WINDOW)), end):
+        for page in range(max(begin, first_page(position, window)), end):
             keys = get_i64(pages + 8 * page) + head_at
             n_keys = min(position + 1 - page * PAGE, PAGE)
-            attend_page(queries, states, keys, position, page * PAGE, n_keys, GROUP, weights,
-                        values, D, DV, SIZE, GROUP, WINDOW, VECTORS, ROWS, HALF,
+            attend_page(queries, states, keys, position, window, page * PAGE, n_keys, GROUP,
+                        weights, values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
                         SINGLE)  # fmt: skip
             out = partials + page * stride
             for row in range(GROUP):
@@ -202,24 +195,24 @@ def pages_kernel(
             for v in range(GROUP * DV // 16):
                 store(out + GROUP * STATE + 64 * v, load(values + 64 * v))
 
-    return Kernel(attend_pages, f"pages_{_name(kv_type, head_dim, group, window)}")
+    return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}")
 
 
 @cache
-def merge_kernel(head_dim: int, value_dim: int, group: int, window: int = 0) -> Kernel:
+def merge_kernel(head_dim: int, value_dim: int, group: int) -> Kernel:
     """A single query's attention from the partials of its pages.
 
-    Arguments: position, partials and stride as above, out (the query's heads).
+    Arguments: position, window, partials and stride as above, out (the query's heads).
     """
-    D, GROUP, WINDOW, N, ROW = head_dim, group, window, value_dim // 16, value_dim * 4
+    D, GROUP, N, ROW = head_dim, group, value_dim // 16, value_dim * 4
 
-    def merge(position, partials, stride, out):
+    def merge(position, window, partials, stride, out):
         values, state = stack(ROW), stack(64)
         for row in range(GROUP):
             _begin_row(state, values, N)
-            for page in range(first_page(position, WINDOW), position // PAGE + 1):
+            for page in range(first_page(position, window), position // PAGE + 1):
                 at = partials + page * stride
                 _merge_row(state, values, at + row * STATE, at + GROUP * STATE + row * ROW, N)
             _finish_row(state, values, out + row * D * 4, D)
 
-    return Kernel(merge, f"merge_{_name('', head_dim, group, window)}")
+    return Kernel(merge, f"merge_{head_dim}_{group}")

@@ -93,22 +93,22 @@ def _softmax_row(weights, first, n_keys, n_vectors, state):
 
 
 @device
-def _row_tile(queries, states, keys, position, begin, n_keys, row, n_rows, weights, out, D, DV,
-              SIZE, GROUP, WINDOW, QK, PV, TILE):  # fmt: skip
+def _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights, out, D,
+              DV, SIZE, GROUP, QK, PV, TILE):  # fmt: skip
     """A page's states and values for TILE rows from `row` on; those beyond n_rows are unused."""
     n_vectors = (n_keys + 63) // 64 * 4
     w = weights + row * WEIGHTS
     _scores(queries + row * DV * 4, DV * 4, keys, D, n_vectors, w, SIZE, QK, TILE)
     for r in range(row, min(row + TILE, n_rows)):
         n_seen = position + r // GROUP + 1 - begin
-        unseen = n_seen - WINDOW if WINDOW > 0 else 0
-        _softmax_row(weights + r * WEIGHTS, unseen, n_seen, n_vectors, states + r * STATE)
+        _softmax_row(weights + r * WEIGHTS, n_seen - window, n_seen, n_vectors,
+                     states + r * STATE)  # fmt: skip
     _weighted(w, keys + PAGE * D * SIZE, DV, n_keys, out + row * DV * 4, SIZE, PV, TILE)
 
 
 @device
-def attend_page(queries, states, keys, position, begin, n_keys, n_rows, weights, out, D, DV, SIZE,
-                GROUP, WINDOW, VECTORS, ROWS, HALF, SINGLE):  # fmt: skip
+def attend_page(queries, states, keys, position, window, begin, n_keys, n_rows, weights, out, D,
+                DV, SIZE, GROUP, VECTORS, ROWS, HALF, SINGLE):  # fmt: skip
     """What a page gives: max and sum into `states`, values into `out`, rows of DV floats.
 
     Where rows are left over, a tile computes more from stale, unused scratch.
@@ -117,16 +117,16 @@ def attend_page(queries, states, keys, position, begin, n_keys, n_rows, weights,
     while row < n_rows:
         left = n_rows - row
         if left > HALF:
-            _row_tile(queries, states, keys, position, begin, n_keys, row, n_rows, weights, out, D,
-                      DV, SIZE, GROUP, WINDOW, VECTORS, VECTORS, ROWS)  # fmt: skip
+            _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
+                      out, D, DV, SIZE, GROUP, VECTORS, VECTORS, ROWS)  # fmt: skip
             row += ROWS
         elif left > 1:
-            _row_tile(queries, states, keys, position, begin, n_keys, row, n_rows, weights, out, D,
-                      DV, SIZE, GROUP, WINDOW, VECTORS, VECTORS, HALF)  # fmt: skip
+            _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
+                      out, D, DV, SIZE, GROUP, VECTORS, VECTORS, HALF)  # fmt: skip
             row += HALF
         else:
-            _row_tile(queries, states, keys, position, begin, n_keys, row, n_rows, weights, out, D,
-                      DV, SIZE, GROUP, WINDOW, 4, SINGLE, 1)  # fmt: skip
+            _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
+                      out, D, DV, SIZE, GROUP, 4, SINGLE, 1)  # fmt: skip
             row += 1
 
 

@@ -50,5 +50,5 @@ PRODUCT = words(f"{' '.join(INPUT._fields)} matrices n_matrices n_strips y y_str
 ATTENTION = words("""
     op qkv qkv_stride k_at v_at q_bias k_bias v_bias q_norm k_norm eps
     n_kv_heads group head_dim layer_at head_nbytes rope_append attend attend_pages merge_pages
-    partial_nbytes out out_stride
+    partial_nbytes out out_stride window
 """)

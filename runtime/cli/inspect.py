@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -44,19 +45,21 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, int] | None, str]:
-    """Bytes of weights and KV cache, or why halfbyte cannot run the file."""
-    from halfbyte.engine.kv_cache import check_kv_type, kv_layout
+    """Bytes that a process needs, or why halfbyte cannot run the file."""
+    from halfbyte import system
+    from halfbyte.engine.kv_cache import check_kv_type
+    from halfbyte.engine.footprint import memory_of
     from halfbyte.errors import ModelFileError
     from halfbyte.families.from_gguf import config_from_gguf
 
     check_kv_type(kv_type)
     try:
         config = config_from_gguf(file)
+        n_ctx = ctx or config.n_ctx_train
+        need = memory_of(file, config, kv_type, n_ctx, system.default_threads().count)
     except ModelFileError as error:
         return None, str(error)
-    n_ctx = ctx or config.n_ctx_train
-    weights, kv = _totals(file)[1], kv_layout(config, kv_type).nbytes(n_ctx)
-    return {"ctx": n_ctx, "weights": weights, "kv_cache": kv, "total": weights + kv}, ""
+    return {"ctx": n_ctx, **dataclasses.asdict(need), "total": need.total}, ""
 
 
 def _totals(file: GGUFFile) -> tuple[int, int, float]:
@@ -90,7 +93,9 @@ def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
     else:
         print(
             f"memory for a context of {need['ctx']}: {report.size(need['weights'])} weights + "
-            f"{report.size(need['kv_cache'])} KV cache = {report.size(need['total'])}"
+            f"{report.size(need['kv_cache'])} KV cache + {report.size(need['buffers'])} buffers + "
+            f"{report.size(need['tokenizer'])} vocabulary + {report.size(need['runtime'])} Python "
+            f"and Numba = {report.size(need['total'])}"
         )
 
 

@@ -38,20 +38,13 @@ class Buffers:
 
     def __init__(self, c: ModelConfig, layout: KVLayout, n_threads: int) -> None:
         self._memory: list[np.ndarray] = []
-        q, kv, hidden = (_in_strips(n) for n in (c.q_dim, c.kv_dim, c.hidden_dim))
-        dim, attended = padded(c.dim), padded(c.q_dim) + STRIP_ROWS
-        self._by_name = {
-            "x": self._rows(4 * dim),
-            "normed": self._rows(4 * dim),
-            "qkv": self._rows(4 * (q + 2 * kv), 256),  # values are read in pairs of vectors
-            "attended": self._rows(4 * attended),
-            "hidden": self._rows(4 * hidden),
-        }
-        n_records = max(dim, attended) // BLOCK * RECORD_NBYTES
-        self.records = self._rows(n_records).address
-        work = max(4 * attention.scratch_floats(layout.value_dim), 2 * MAX_BATCH * 4 * STRIP_ROWS)
-        self.records_at, self.work_at = 4 * dim, 4 * dim + n_records
-        stride = self.work_at + work
+        strides = _strides(c)
+        # Values are read in pairs of vectors.
+        self._by_name = {n: self._rows(s, 256 * (n == "qkv")) for n, s in strides.items()}
+        self.records = self._by_name["records"].address
+        self.records_at = strides["normed"]
+        self.work_at = self.records_at + strides["records"]
+        stride = _scratch_nbytes(strides, layout)
         self.scratch = Buffer(self._bytes(stride * n_threads), stride)
         self.logits_width = _in_strips(c.vocab_size)
 
@@ -64,6 +57,32 @@ class Buffers:
     def _bytes(self, nbytes: int) -> int:
         self._memory.append(zeros("a step's buffers", nbytes // 8 + 16, np.int64))
         return int(self._memory[-1].ctypes.data)
+
+
+def buffers_nbytes(c: ModelConfig, layout: KVLayout, n_threads: int) -> int:
+    """Bytes of a model's buffers."""
+    strides = _strides(c)
+    return MAX_BATCH * sum(strides.values()) + n_threads * _scratch_nbytes(strides, layout)
+
+
+def _strides(c: ModelConfig) -> dict[str, int]:
+    """Bytes of a row of each buffer."""
+    q, kv, hidden = (_in_strips(n) for n in (c.q_dim, c.kv_dim, c.hidden_dim))
+    dim, attended = padded(c.dim), padded(c.q_dim) + STRIP_ROWS
+    return {
+        "x": 4 * dim,
+        "normed": 4 * dim,
+        "qkv": 4 * (q + 2 * kv),
+        "attended": 4 * attended,
+        "hidden": 4 * hidden,
+        "records": max(dim, attended) // BLOCK * RECORD_NBYTES,
+    }
+
+
+def _scratch_nbytes(strides: dict[str, int], layout: KVLayout) -> int:
+    """Bytes of a thread's own memory: a normed row, its records, and room to work."""
+    work = max(4 * attention.scratch_floats(layout.value_dim), 2 * MAX_BATCH * 4 * STRIP_ROWS)
+    return strides["normed"] + strides["records"] + work
 
 
 def _in_strips(n_rows: int) -> int:

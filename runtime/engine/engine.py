@@ -194,7 +194,8 @@ class Engine(ProcessBound):
     def _page_splits(self, position: int) -> tuple[int, int]:
         """In how many parts a single token's pages are dealt out, and the first page."""
         n_threads, n_kv_heads = self.pool.n_threads, self.config.n_kv_heads
-        first = attention.first_page(position, self.config.sliding_window)
+        window = self.config.sliding_window or attention.NO_WINDOW
+        first = attention.first_page(position, window)
         n_pages = position // PAGE + 1 - first
         if n_threads == 1 or n_pages < _MIN_SPLIT_PAGES:
             return 1, first
@@ -236,3 +237,15 @@ class Engine(ProcessBound):
     def _set(self, **words: int) -> None:
         for name, value in words.items():
             self._words[getattr(STEP, name) // 8] = value
+
+
+def check_finite(logits: NDArray[np.float32], first: int) -> None:
+    """EngineError where a logit is NaN or infinite; row i is the position first + i."""
+    if not logits.size or (np.isfinite(logits.min()) and np.isfinite(logits.max())):
+        return  # both are NaN where one is
+    row, token = np.argwhere(~np.isfinite(logits))[0]
+    raise EngineError(
+        f"the model's logits are not finite: position {first + row}, token {token}: "
+        f"{logits[row, token]}",
+        hint="the file is damaged, or its numbers are too large for this model's arithmetic",
+    )

@@ -76,9 +76,9 @@ def _attention_kernels(c: ModelConfig, layout: KVLayout) -> dict[str, Kernel]:
     """What is compiled for a shape of attention, by the words that have the addresses."""
     shape = (c.head_dim, layout.value_dim, c.group)
     return {
-        "attend": attention.attention_kernel(layout.kv_type, *shape, c.sliding_window),
-        "attend_pages": attention.pages_kernel(layout.kv_type, *shape, c.sliding_window),
-        "merge_pages": attention.merge_kernel(*shape, c.sliding_window),
+        "attend": attention.attention_kernel(layout.kv_type, *shape),
+        "attend_pages": attention.pages_kernel(layout.kv_type, *shape),
+        "merge_pages": attention.merge_kernel(*shape),
         "rope_append": rope_append_kernel(layout.kv_type, *shape),
     }
 
@@ -214,7 +214,8 @@ class _Writer:
             "eps": self._eps, "n_kv_heads": c.n_kv_heads, "group": c.group, "head_dim": c.head_dim,
             "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
             "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
-            "out": attended.address, "out_stride": attended.stride, **self._kernels,
+            "out": attended.address, "out_stride": attended.stride,
+            "window": c.sliding_window or attention.NO_WINDOW, **self._kernels,
             **{_WORDS[name, kind]: w.vectors[stage.tensor(name, kind)]
                for name, kind in stage.tensors},
         }  # fmt: skip

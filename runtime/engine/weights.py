@@ -72,7 +72,7 @@ def load_weights(
     """Pack all tensors of a checked file; `progress` gets (bytes done, bytes in all)."""
     family = family_of(config)
     specs = [spec for spec in family.tensors(config) if spec.name in file.tensors]
-    sizes = [_packed_nbytes(file, file.tensors[spec.name]) for spec in specs]
+    sizes = [packed_nbytes(file, file.tensors[spec.name]) for spec in specs]
     total = sum(sizes)
     memory = empty("weights", total + _ALIGN, np.uint8)
     weights = ModelWeights(memory)
@@ -134,7 +134,8 @@ def panel_format(file: GGUFFile, info: TensorInfo) -> PanelFormat:
     return found
 
 
-def _packed_nbytes(file: GGUFFile, info: TensorInfo) -> int:
+def packed_nbytes(file: GGUFFile, info: TensorInfo) -> int:
+    """Bytes of a tensor in memory; UnsupportedModelError if its type does not run."""
     if len(info.shape) == 1:
         nbytes = 4 * padded(info.shape[0])
     else:

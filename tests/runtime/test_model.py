@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +18,8 @@ import pytest
 import halfbyte
 from halfbyte import loading as loading_module
 from halfbyte import system
+from halfbyte.engine.engine import Engine, Span
+from halfbyte.quality.perplexity import token_losses
 
 PROMPT = "ab cd ef"
 
@@ -327,3 +329,24 @@ def test_a_batch_is_any_iterable(model: halfbyte.Model) -> None:
     for given in (set(texts), {"a": 1}, b"ab", iter([])):
         with pytest.raises(halfbyte.RequestError):
             model.complete(given)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite_name_their_position(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    forward = Engine.forward
+
+    def broken(engine: Engine, spans: Sequence[Span]) -> np.ndarray:
+        logits = forward(engine, spans)
+        if spans[0].sequence.n_past == 300:  # the second chunk of the prompt: 256 .. 299
+            logits[5, 7] = bad
+        return logits
+
+    with halfbyte.load(tiny_gguf, threads=1) as model:
+        assert np.isfinite(model.logits([3] * 300)).all()
+        monkeypatch.setattr(Engine, "forward", broken)
+        with pytest.raises(halfbyte.EngineError, match=f"position 261, token 7: {bad}"):
+            model.logits([3] * 300)
+        with pytest.raises(halfbyte.EngineError, match="not finite"):
+            token_losses(model.logits, np.full((1, 300), 3))

@@ -63,3 +63,12 @@ def test_quota_files_of_both_cgroup_versions(
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(system, "_cgroup_folders", lambda: [tmp_path, tmp_path / "absent"])
     assert system._cpu_quota() == quota
+
+
+def test_compiled_kernels_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALFBYTE_CACHE", str(tmp_path))
+    version = tmp_path / "kernels" / f"avx2-{0:016x}"
+    version.mkdir(parents=True)
+    (version / "a.kernel").write_bytes(b"12345")
+    assert system.remove_kernels() == 5
+    assert not version.exists() and system.remove_kernels() == 0

@@ -13,6 +13,7 @@ import pytest
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
 from halfbyte.kernels.stages.attention import (
     MAX_ROWS,
+    NO_WINDOW,
     attention_kernel,
     merge_kernel,
     pages_kernel,
@@ -66,7 +67,7 @@ def _attend(
     """Attention of q (T, 2 heads x group, D) in chunks of queries; junk lies in all scratch."""
     layout, (n, n_heads, d) = cache.layout, q.shape
     group = n_heads // 2
-    kernel = attention_kernel(layout.kv_type, d, layout.value_dim, group, window)
+    kernel = attention_kernel(layout.kv_type, d, layout.value_dim, group)
     rng = np.random.default_rng(0)
     scratch = rng.standard_normal(scratch_floats(layout.value_dim)).astype(np.float32)
     rows = np.zeros((n + 1, n_heads * d), np.float32)  # loads go up to 31 floats past a head
@@ -78,8 +79,8 @@ def _attend(
         for head in range(2):
             where = at * rows.strides[0] + head * group * d * 4
             call(kernel, rows.ctypes.data + where, rows.strides[0], chunk, first + at,
-                 cache.addresses, head * layout.head_nbytes, out.ctypes.data + where,
-                 out.strides[0], scratch)  # fmt: skip
+                 window or NO_WINDOW, cache.addresses, head * layout.head_nbytes,
+                 out.ctypes.data + where, out.strides[0], scratch)  # fmt: skip
         at += chunk
     assert np.isnan(out[n]).all()
     return out[:n].reshape(q.shape)
@@ -157,9 +158,10 @@ def _attend_in_splits(
         where = i * group * d * 4
         partials = np.full(stride * (position // PAGE + 1), 0xFF, np.uint8)
         for begin, end in reversed(list(pairwise(borders))):
-            call(pages_kernel(*head, window), room.ctypes.data + where, position, cache.addresses,
-                 i * layout.head_nbytes, begin, end, partials, stride, scratch)  # fmt: skip
-        call(merge_kernel(*head[1:], window), position, partials, stride,
+            call(pages_kernel(*head), room.ctypes.data + where, position, window or NO_WINDOW,
+                 cache.addresses, i * layout.head_nbytes, begin, end, partials, stride,
+                 scratch)  # fmt: skip
+        call(merge_kernel(*head[1:]), position, window or NO_WINDOW, partials, stride,
              out.ctypes.data + where)  # fmt: skip
     return out.reshape(q.shape)
 

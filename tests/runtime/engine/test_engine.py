@@ -6,6 +6,7 @@ Not on threads, chunks, batch mates, what the cache held before, or the instruct
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import subprocess
@@ -21,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halfbyte.engine.engine import MAX_BATCH, Engine, Span
+from halfbyte.engine.program import kernels_for
 from halfbyte.kernels.compiler import jit, target
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
@@ -281,6 +283,21 @@ def test_single_tokens_at_long_positions(
     assert (small.run(engine, tokens, [MAX_BATCH, *[1] * (400 - MAX_BATCH)]) == whole).all()
     is_split = int(engine._words[STEP.n_splits // 8]) > 1
     assert is_split == (n_threads > 1 and not engine.config.sliding_window)
+
+
+def test_a_window_is_no_kernels_own() -> None:
+    """Models with any window, or none, run with the same compiled kernels."""
+    shape = small.SHAPES["window"]
+    kernels = [
+        kernels_for(
+            dataclasses.replace(shape.config(), sliding_window=n),
+            "f16",
+            {"token_embd.weight": "Q4_0"},
+        )
+        for n in (0, 50, 51)
+    ]
+    assert len(kernels[0]) > 5
+    assert all(a is b for a, b in zip(kernels[0] * 2, kernels[1] + kernels[2], strict=True))
 
 
 def test_every_isa_gives_the_same_bits(kernel_cache: Path) -> None:

@@ -1,0 +1,91 @@
+"""How much memory a model takes while it runs, known from its file before any of it is taken."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from halfbyte.engine.buffers import MAX_BATCH, buffers_nbytes
+from halfbyte.engine.kv_cache import kv_layout
+from halfbyte.engine.weights import packed_nbytes
+from halfbyte.errors import ModelFileError
+from halfbyte.families.config import ModelConfig
+from halfbyte.families.registry import family_of
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.kernels.layouts.kv_pages import PAGE
+
+log = logging.getLogger(__name__)
+
+# Measured: Python 3.11 with NumPy, Numba and the kernels of a model (x86-64, Linux), most of it
+# LLVM's code; a token and a merge as texts, and in the tables that encode.
+RUNTIME_NBYTES = 136_000_000
+_TOKEN_NBYTES, _MERGE_NBYTES = 500, 300
+_LISTS = (("tokenizer.ggml.tokens", _TOKEN_NBYTES), ("tokenizer.ggml.merges", _MERGE_NBYTES))
+
+# Models take about what their files hold; only padding can be a multiple of a small one.
+_MAX_TIMES, _ALWAYS_NBYTES = 4, 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that a process needs.
+
+    Attributes:
+        weights: as the kernels want them.
+        kv_cache: keys and values of a sequence as long as the context.
+        buffers: what a step of MAX_BATCH tokens needs between its stages, and its logits.
+        tokenizer: the vocabulary.
+        runtime: Python, NumPy, Numba and the compiled kernels.
+    """
+
+    weights: int
+    kv_cache: int
+    buffers: int
+    tokenizer: int
+    runtime: int = RUNTIME_NBYTES
+
+    @property
+    def total(self) -> int:
+        """All of it, for one sequence."""
+        return self.weights + self.kv_cache + self.buffers + self.tokenizer + self.runtime
+
+
+def memory_of(
+    file: GGUFFile, config: ModelConfig, kv_type: str, n_ctx: int, n_threads: int
+) -> Memory:
+    """What running a model takes; UnsupportedModelError where a tensor's type does not run."""
+    tensors = [spec.name for spec in family_of(config).tensors(config)]
+    weights = sum(packed_nbytes(file, file.tensors[n]) for n in tensors if n in file.tensors)
+    layout = kv_layout(config, kv_type)
+    lists = [(file.metadata.raw(key).value, n) for key, n in _LISTS if key in file.metadata]
+    return Memory(
+        weights=weights,
+        kv_cache=layout.nbytes(n_ctx),
+        buffers=buffers_nbytes(config, layout, n_threads) + 4 * config.vocab_size,
+        tokenizer=sum(len(texts) * nbytes for texts, nbytes in lists),  # type: ignore[arg-type]
+    )
+
+
+def check_memory(file: GGUFFile, config: ModelConfig, kv_type: str, n_threads: int) -> None:
+    """Say what a checked file will take, before it is taken.
+
+    Raises:
+        ModelFileError: out of all proportion to the file: dimensions that no model has.
+    """
+    need = memory_of(file, config, kv_type, PAGE, n_threads)
+    own = memory_of(file, config, kv_type, PAGE, 1)  # the number of threads is not the file's
+    log.info(
+        "%s: %.0f MB of weights, %.0f MB of buffers, %.1f MB of KV cache for %d tokens",
+        file.path, need.weights / 1e6, need.buffers / 1e6, need.kv_cache / 1e6, PAGE,
+    )  # fmt: skip
+    nbytes = own.weights + own.buffers + own.kv_cache
+    most = _MAX_TIMES * file.nbytes + _ALWAYS_NBYTES
+    if nbytes > most:
+        raise ModelFileError(
+            file.path, "dimensions",
+            expected=f"a need of at most {most / 1e6:.0f} MB for a file of {file.nbytes / 1e6:.1f}",
+            got=f"{nbytes / 1e6:.0f} MB: {own.weights / 1e6:.0f} MB of weights, "
+            f"{own.buffers / 1e6:.0f} MB of buffers for {MAX_BATCH} tokens, "
+            f"{own.kv_cache / 1e6:.0f} MB of KV cache for {PAGE}",
+            hint="the file is damaged, or made to exhaust memory",
+        )  # fmt: skip
