@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> None:
 def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, int] | None, str]:
     """Bytes that a process needs, or why halfbyte cannot run the file."""
     from halfbyte import system
-    from halfbyte.engine.kv_cache import check_kv_type
     from halfbyte.engine.footprint import memory_of
+    from halfbyte.engine.kv_cache import check_kv_type
     from halfbyte.errors import ModelFileError
     from halfbyte.families.from_gguf import config_from_gguf
 

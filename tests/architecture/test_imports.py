@@ -58,7 +58,11 @@ ROOMS = {
     "verification": ("gguf golden loading model quality tokenizer", "numpy"),
     "conversion": ("converting golden loading models quality", ""),
     # what users see
-    "halfbyte": ("conversion converting generation hf loading model models prompt tokenizer", ""),
+    "halfbyte": (
+        ("conversion converting generation hf kernels.compiler.uninterrupted loading model models "
+         "prompt tokenizer"),
+        "",
+    ),
     "hf": (
         "families generation gguf json_folder loading model models prompt.template tokenizer",
         "numpy sentencepiece tokenizers torch typing_extensions",
@@ -68,7 +72,7 @@ ROOMS = {
          "loading model models prompt quality settings system tokenizer verification"),
         "numpy",
     ),
-    "__main__": ("cli", ""),
+    "__main__": ("cli kernels.compiler.uninterrupted", ""),
     # kernels' own map, and its rooms
     "kernels": ("", ""),
     **{
