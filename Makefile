@@ -90,11 +90,21 @@ bench-conversion: .venv/dev.stamp
 	.venvs/plot/bin/python benchmarks/plot_conversion.py
 	.venv/bin/python benchmarks/report.py
 
+# Read by the Python that it is about, however old.
+define OLD_PYTHON
+import sys
+if sys.version_info < (3, 10):
+    sys.exit("halfbyte needs Python 3.10 or later, and this is %s: "
+             "name another, as in `make PYTHON=python3.12`" % sys.version.split()[0])
+endef
+export OLD_PYTHON
+
 clean:
 	rm -rf .venv .venvs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # A stamp is newer than pyproject.toml once its environment holds what that names.
 .venv/bin/python:
+	@$(PYTHON) -c "$$OLD_PYTHON"
 	@$(PYTHON) -m venv .venv >&2
 
 .venv/run.stamp: pyproject.toml | .venv/bin/python

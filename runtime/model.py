@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.call_arguments import is_whole
 from halfbyte.engine.engine import Engine, Span, check_finite
 from halfbyte.engine.memory import empty
 from halfbyte.errors import ContextLengthError, RequestError
@@ -55,7 +56,10 @@ class Model(ProcessBound):
     def __repr__(self) -> str:
         c, e = self.config, self.engine
         shape = f"{c.architecture}, {c.n_layers} layers of {c.dim}, vocabulary {c.vocab_size}"
-        types = ", ".join(sorted({matrix.format.name for matrix in e.weights.matrices.values()}))
+        weights = getattr(e, "weights", None)  # a closed engine has none
+        if weights is None:
+            return f"<Model {shown(c.name or self.path)}: {shape}, closed>"
+        types = ", ".join(sorted({matrix.format.name for matrix in weights.matrices.values()}))
         run = f"ctx {self.n_ctx}, KV {e.layout.kv_type}, {self.n_threads} threads"
         return f"<Model {shown(c.name or self.path)}: {shape}, {types}, {run}>"
 
@@ -302,6 +306,9 @@ class Model(ProcessBound):
 
     def kv_nbytes(self, n_positions: int) -> int:
         """Bytes of KV cache for so many positions."""
+        if not is_whole(n_positions) or n_positions < 0:
+            got = repr(n_positions)
+            raise RequestError("n_positions", expected="a whole number from 0", got=got)
         return self.engine.layout.nbytes(n_positions)
 
     def close(self) -> None:

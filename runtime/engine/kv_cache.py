@@ -21,7 +21,7 @@ _ALIGN = 64
 
 def check_kv_type(kv_type: str) -> None:
     """RequestError unless keys and values can be stored so."""
-    if kv_type not in KV_TYPES:
+    if not isinstance(kv_type, str) or kv_type not in KV_TYPES:
         raise RequestError("kv_type", expected=f"one of {', '.join(KV_TYPES)}", got=repr(kv_type))
 
 

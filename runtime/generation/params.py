@@ -174,4 +174,7 @@ def _ids(name: str, value: object) -> tuple[int, ...]:
 def _items(name: str, value: object, expected: str) -> tuple[object, ...]:
     if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, Collection):
         raise RequestError(name, expected=expected, got=repr(value))
-    return tuple(value)
+    try:
+        return tuple(value)
+    except TypeError as error:  # an array without dimensions
+        raise RequestError(name, expected=expected, got=repr(value)) from error

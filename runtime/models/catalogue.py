@@ -37,6 +37,8 @@ def find(name: str) -> Entry:
     Raises:
         RequestError: no such name; the text lists the nearest and all others.
     """
+    if not isinstance(name, str):
+        raise RequestError("model", expected="a name", got=repr(name))
     known = {entry.name: entry for entry in CATALOGUE}
     entry = known.get(name.lower())
     if entry is not None:

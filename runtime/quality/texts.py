@@ -70,6 +70,8 @@ def token_windows(
     """
     ids = tokenizer.encode(text, add_bos=False)
     start = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
+    if length < 2:
+        raise RequestError("window", expected="a whole number from 2", got=length)
     if len(start) + len(ids) < 2:
         raise RequestError("text", expected="at least two tokens", got=len(ids))
     step = min(length - len(start), len(ids))

@@ -36,7 +36,7 @@ def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> 
     """
     path = Path(path)
     names = ("tokenizer.model", "tokenizer.json")
-    if not path.exists():
+    if not os.path.exists(path):  # which is false for a name that cannot be
         raise MissingFileError(path, expected="a tokenizer's file or folder", got="nothing there")
     folder = JSONFolder(path if path.is_dir() else path.parent)
     found = [path] if path.is_file() else [path / n for n in names if (path / n).is_file()]

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Protocol
 
+from halfbyte.call_arguments import is_whole
 from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.tokenizer.markers import marker_ids
@@ -100,6 +101,8 @@ class Tokenizer:
             MissingFileError: nothing lies there; ModelFileError: nothing usable does.
             UnsupportedModelError: a kind of vocabulary that is not known here.
         """
+        if not isinstance(path, (str, os.PathLike)):
+            raise RequestError("path", expected="a path", got=repr(path))
         if os.fspath(path).endswith(".gguf"):
             with GGUFFile.open(path, strict_types=False) as file:
                 return cls.from_gguf(file)
@@ -177,7 +180,11 @@ class Tokenizer:
         The space that sentencepiece puts before a text's first word is taken off, unless
         `strip_prefix_space` is false, as for text from the middle of something.
         """
-        text = b"".join(self.token_bytes(i) for i in ids)
+        try:
+            each = iter(ids)
+        except TypeError as error:
+            raise RequestError("ids", expected="token ids", got=repr(ids)) from error
+        text = b"".join(self.token_bytes(i) for i in each)
         if strip_prefix_space and self._backend.adds_space and text.startswith(b" "):
             text = text[1:]
         return text.decode(errors=DECODE_ERRORS)
@@ -200,6 +207,8 @@ class Tokenizer:
 
     def id_of(self, piece: str) -> int | None:
         """The id of a piece, or None."""
+        if not isinstance(piece, str):
+            raise RequestError("piece", expected="a str", got=repr(piece))
         return self._ids.get(piece.encode(errors="surrogatepass"))
 
     @cached_property
@@ -251,6 +260,8 @@ class Tokenizer:
         return self._backend.encode(text, is_start=is_start, parse_markers=parse_markers)
 
     def _check(self, token: int) -> None:
+        if not is_whole(token):
+            raise RequestError("token", expected="a token id", got=repr(token))
         if not 0 <= token < self.n_vocab:
             raise TokenizerError(f"token id: expected 0 to {self.n_vocab - 1}, got {token}")
 
