@@ -276,5 +276,5 @@ class Model:
     def _request(self, prompt: EncodedPrompt, params: SamplingParams) -> Request:
         return new_request(
             self.tokenizer, prompt.tokens, params,
-            constraint=prompt.healing, stop_ids=prompt.stop_ids,
+            taken_back=prompt.taken_back, stop_ids=prompt.stop_ids,
         )  # fmt: skip

@@ -62,6 +62,7 @@ class Row:
     end_ids: frozenset[int]
     stops: tuple[bytes, ...]
     tail: bytes = b""
+    respelling: None = None
     tokens: list[int] = field(default_factory=list)
     finish_reason: str = ""
     prefill_s: float = 0.0

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.prompt.chat import ChatPrompt, Message, chat_prompt
-from halfbyte.prompt.healing import Healing, heal_tail
+from halfbyte.prompt.healing import n_healed
 from halfbyte.prompt.infill import (
     FILL_MARKER,
     InfillPrompt,
@@ -63,13 +63,12 @@ class PromptEncoder:
                 "%s: complete() takes %s as plain text; infill(prompt) fills it", name, FILL_MARKER
             )
         self._check_text(prompt, name)
-        tokens, healing = tokenizer.encode(prompt, parse_markers=parse_markers), None
-        if heal:
-            # A prompt keeps at least one token.
-            n_kept, tail = heal_tail(tokenizer, tokens, n_text=len(tokens) - 1)
-            tokens = tokens[:n_kept]
-            healing = Healing(tokenizer, tail) if tail else None
-        return self._fitting(EncodedPrompt(tokens=tokens, healing=healing), name)
+        tokens = tokenizer.encode(prompt, parse_markers=parse_markers)
+        # A prompt keeps at least one token.
+        n = n_healed(tokenizer, tokens, n_text=len(tokens) - 1) if heal else 0
+        n_kept = len(tokens) - n
+        made = EncodedPrompt(tokens=tokens[:n_kept], taken_back=tuple(tokens[n_kept:]))
+        return self._fitting(made, name)
 
     def infilling(
         self,
@@ -114,8 +113,8 @@ class PromptEncoder:
             raise ContextLengthError(n_tokens, self._n_ctx, param=name, hint=_TOO_LONG)
 
     def _fitting(self, prompt: P, name: str) -> P:
-        """The prompt, if the context has room for one more token."""
-        n_tokens = len(prompt.tokens)
+        """The prompt, if the context has room for one more token, healed or not."""
+        n_tokens = len(prompt.tokens) + len(prompt.taken_back)
         if n_tokens >= self._n_ctx:
             raise ContextLengthError(n_tokens + 1, self._n_ctx, param=name, hint=_TOO_LONG)
         return prompt

@@ -70,7 +70,6 @@ COVERED_BY = {
     "runtime/families/stages.py": "architecture/test_registries.py",
     "runtime/families/tensors.py": "runtime/engine/test_weights.py",
     "runtime/generation/completion.py": "runtime/generation/test_generate.py",
-    "runtime/generation/constraint.py": "runtime/prompt/test_healing.py",
     "runtime/generation/params.py": "runtime/generation/test_sampler.py",
     "runtime/generation/stream.py": "runtime/test_model.py",
     "runtime/gguf/metadata.py": "runtime/gguf/test_file.py",
