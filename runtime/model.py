@@ -85,9 +85,12 @@ class Model:
 
         Args:
             prompt: text (BOS is added as the vocabulary wants it) or token ids (taken as they
-                are), or a list of either, which are decoded together and give a list.
+                are), or a list of either, which are decoded together and give a list; prompt i
+                draws with `seed + i`.
             heal: let the model choose a text's last tokens anew where they could be the beginning
-                of longer ones, so that "retu" can become "return"; the text stays what it is.
+                of longer ones, so that "retu" can become "return": of all tokens that spell the
+                text's end, or more, the most likely, or a draw among them (see
+                generation/respelling.py). The text stays what it is.
             parse_markers: see Tokenizer.encode.
             progress: called with ("prefill", tokens done, tokens in all).
             **params: the fields of SamplingParams.
@@ -103,7 +106,7 @@ class Model:
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
         ]
-        requests = [self._request(p, sampling) for p in asked]
+        requests = [self._request(p, sampling.of_prompt(i)) for i, p in enumerate(asked)]
         for _ in self.run_tasks(requests, progress):
             pass
         completions = [request.completion() for request in requests]

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         if args.json:
             whole = {"full_text": done.full_text} if args.full else {}
             output.print_json(model, done, **whole, order=done.order)
-        output.print_stats(model, done, f"order {done.order}")
+        output.print_stats(model, done, *output.cut(done), f"order {done.order}")
 
 
 def split_at(text: str, line: int, column: int, name: str) -> tuple[str, str]:

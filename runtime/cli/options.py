@@ -99,7 +99,7 @@ def sampling_of(args: argparse.Namespace) -> dict[str, Any]:
     """
     names = [field.name for field in fields(SamplingParams)]
     given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
-    SamplingParams.from_kwargs(**given)
+    SamplingParams(**given)
     return given
 
 

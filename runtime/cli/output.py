@@ -23,7 +23,7 @@ def answer(model: Model, stream: CompletionStream[Completion], *, as_json: bool)
     done = stream.result()
     if as_json:
         print_json(model, done)
-    print_stats(model, done)
+    print_stats(model, done, *cut(done))
 
 
 def write(pieces: Iterable[str], *, always_ends_line: bool = False) -> None:
@@ -51,6 +51,13 @@ def print_json(model: Model, done: Completion, **more: str) -> None:
         "tokens": done.tokens, "finish_reason": done.finish_reason,
         "stats": asdict(done.stats) | {"load_s": model.load_s},
     })  # fmt: skip
+
+
+def cut(done: Completion) -> list[str]:
+    """What the line of statistics says of an answer that did not come to its own end."""
+    if done.finish_reason == "length":
+        return [f"cut after {len(done.tokens)} tok, -n sets how many"]
+    return ["cut: the context is full"] if done.finish_reason == "context" else []
 
 
 def print_stats(model: Model, done: Completion, *notes: str) -> None:

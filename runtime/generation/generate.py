@@ -7,6 +7,7 @@ request one token per step. Which requests share a step changes nothing in their
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.progress import Progress
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
+
+log = logging.getLogger(__name__)
 
 MAX_TOGETHER = 32  # sequences decoded in one step
 
@@ -86,8 +89,10 @@ class Request:
         if self.finish_reason:
             return
         if len(self.tokens) - self.n_respelled >= self.params.max_tokens:
+            log.info("the answer ends at max_tokens=%d", self.params.max_tokens)
             self._finish("length")
         elif len(self.prompt) + len(self.tokens) >= n_ctx:
+            log.warning("the context of %d tokens is full: the answer ends there", n_ctx)
             self._finish("context")
 
     def completion(self) -> Completion:

@@ -7,12 +7,15 @@ help without importing it; sampler.py has the arithmetic.
 from __future__ import annotations
 
 import difflib
+import logging
 import math
 import numbers
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from halfbyte.errors import RequestError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class SamplingParams:
             CTRL has it; 1 does nothing; from 0.01 to 100.
         presence_penalty: subtracted from the logit of each token generated so far, from -2 to 2.
         frequency_penalty: the same, times how often it was generated, from -2 to 2.
-        seed: the same seed gives the same answer; None takes fresh entropy.
+        seed: the same seed gives the same answer; None takes fresh entropy. Of a list of prompts,
+            prompt i gets the answer that it gets alone with `seed + i`.
         stop: text at which to stop, left out of the answer; a single string counts as one.
         stop_tokens: ids at which to stop, besides the model's own end tokens.
 
@@ -65,7 +69,7 @@ class SamplingParams:
 
     @classmethod
     def from_kwargs(cls, **kwargs: object) -> SamplingParams:
-        """The parameters with these values, the rest at their defaults.
+        """The parameters with these values, the rest at their defaults; says what has no effect.
 
         Raises:
             RequestError: an unknown name (the nearest valid one is in the hint), or a bad value.
@@ -76,7 +80,14 @@ class SamplingParams:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
                 raise RequestError(name, expected="the name of a sampling parameter", hint=hint)
-        return cls(**kwargs)  # type: ignore[arg-type]  # __post_init__ checks every type
+        made = cls(**kwargs)  # type: ignore[arg-type]  # __post_init__ checks every type
+        for name in made._without_effect():
+            log.warning("%s has no effect at temperature 0", name)
+        return made
+
+    def of_prompt(self, i: int) -> SamplingParams:
+        """Those of prompt i of a list, whose seed is `seed + i`: equal prompts differ."""
+        return self if self.seed is None else replace(self, seed=self.seed + i)
 
     @property
     def is_greedy(self) -> bool:
@@ -89,7 +100,17 @@ class SamplingParams:
         penalties = self.repetition_penalty, self.presence_penalty, self.frequency_penalty
         return penalties != (1.0, 0.0, 0.0)
 
+    def _without_effect(self) -> list[str]:
+        """What was set although the most likely token is taken anyway."""
+        return [
+            field.name
+            for field in fields(self)
+            if self.is_greedy and field.name in _OF_A_DRAW
+            and getattr(self, field.name) != field.default
+        ]  # fmt: skip
 
+
+_OF_A_DRAW = ("top_k", "top_p", "min_p", "seed")
 _RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0.0, math.inf),
     "top_p": (0.0, 1.0),

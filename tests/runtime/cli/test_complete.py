@@ -21,6 +21,25 @@ def test_stdout_is_the_exact_continuation(run: Any, model: Any) -> None:
     assert model.is_closed
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("length", " | cut after 3 tok, -n sets how many"), ("context", "context is full"),
+     ("stop", "")],
+)  # fmt: skip
+def test_the_statistics_say_why_an_answer_was_cut(
+    run: Any, model: Any, reason: str, said: str
+) -> None:
+    model.finish_reason = reason
+    err = run("complete", "-p", "x").err
+    assert err.rstrip("\n").endswith(said) and ("cut" in err) == (reason != "stop")
+
+
+def test_what_has_no_effect_gets_one_word(run: Any, model: Any) -> None:
+    err = run("complete", "-p", "x", "--seed", "3", "--top-p", "0.5").err
+    assert err.count("has no effect at temperature 0") == 2
+    assert "no effect" not in run("complete", "-p", "x", "--seed", "3", "--temp", "1").err
+
+
 def test_defaults_are_not_repeated(run: Any, model: Any) -> None:
     run("complete", "-p", "x")
     assert model.params == {}

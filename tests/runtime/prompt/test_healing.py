@@ -179,12 +179,16 @@ def test_stop_tokens_are_looked_for_after_the_users_text(infill_model: halfbyte.
 @pytest.mark.parametrize("params", [{}, {"temperature": 0.9, "seed": 5}, {"stop": "\n"}])
 def test_streams_and_lists_heal_alike(infill_model: halfbyte.Model, params: dict[str, Any]) -> None:
     prompts = [PROMPT, "import o", "x = [1, 2", "a" * 30, "for i in ra"]
-    alone = [infill_model.complete(p, max_tokens=8, **params) for p in prompts]
+
+    def seeded(i: int) -> dict[str, Any]:  # as prompt i of a list is
+        return params | ({"seed": params["seed"] + i} if "seed" in params else {})
+
+    alone = [infill_model.complete(p, max_tokens=8, **seeded(i)) for i, p in enumerate(prompts)]
     assert sum(done.healed != "" for done in alone) >= 3
     together = infill_model.complete(prompts, max_tokens=8, **params)
-    for prompt, one, other in zip(prompts, alone, together, strict=True):
+    for i, (prompt, one, other) in enumerate(zip(prompts, alone, together, strict=True)):
         assert (one.tokens, one.text, one.healed) == (other.tokens, other.text, other.healed)
-        stream = infill_model.stream(prompt, max_tokens=8, **params)
+        stream = infill_model.stream(prompt, max_tokens=8, **seeded(i))
         assert "".join(stream) == one.text
         assert stream.completion is not None and stream.completion.tokens == one.tokens
 
