@@ -31,9 +31,12 @@ class PieceIndex:
         end = len(self._bytes) if above is None else bisect_left(self._bytes, above)
         return np.sort(self._ids[begin:end])
 
+    def equal_to(self, text: bytes) -> NDArray[np.int64]:
+        """Ids of the tokens that are `text`; a vocabulary may have several."""
+        return self._ids[bisect_left(self._bytes, text) : bisect_right(self._bytes, text)]
+
     def prefixes_of(self, text: bytes) -> Iterator[tuple[int, int]]:
         """(id, length) of the tokens that `text` begins with and is longer than."""
         for n in range(1, len(text)):
-            begin, end = bisect_left(self._bytes, text[:n]), bisect_right(self._bytes, text[:n])
-            for i in self._ids[begin:end].tolist():
+            for i in self.equal_to(text[:n]).tolist():
                 yield i, n

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from halfbyte.errors import EngineError
 from halfbyte.generation import respelling as respelling_module
 from halfbyte.generation.params import SamplingParams
-from halfbyte.generation.respelling import MAX_PASSES, MAX_PATHS, Path, Respelling
+from halfbyte.generation.respelling import END_ODDS, MAX_PASSES, MAX_PATHS, Path, Respelling
 from halfbyte.generation.sampler import Sampler
 from halfbyte.tokenizer.piece_index import PieceIndex
 
@@ -40,14 +40,15 @@ class Model:
         return (self.scale * rng.standard_normal(len(self.pieces))).astype(np.float32)
 
     def coverings(self, text: bytes) -> Iterator[tuple[Path, float]]:
-        """Every covering and its log-probability."""
+        """Every covering and the logarithm of its probability, times END_ODDS where it ends."""
         begun: list[tuple[Path, bytes, float]] = [((), text, 0.0)]
         for path, rest, log_prob in begun:
             x = self.logits(path).astype(np.float64)
             scores = log_prob + x - math.log(sum(map(math.exp, x.tolist())))
             for i, piece in enumerate(self.pieces):
                 if piece.startswith(rest):
-                    yield (*path, i), float(scores[i])
+                    ends = math.log(END_ODDS) if piece == rest else 0.0
+                    yield (*path, i), float(scores[i]) + ends
                 elif rest.startswith(piece):
                     begun.append(((*path, i), rest[len(piece) :], float(scores[i])))
 
@@ -79,7 +80,7 @@ class Listener:
         return len(log_probs) - 1
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(PIECES, TEXTS, st.integers(0, 2**32))
 def test_greedy_takes_the_likeliest_of_all(pieces: list[bytes], text: bytes, seed: int) -> None:
     model = Model(pieces, seed)
@@ -90,7 +91,7 @@ def test_greedy_takes_the_likeliest_of_all(pieces: list[bytes], text: bytes, see
     assert passes[0] == 1 and max(passes) <= MAX_PATHS and len(passes) <= MAX_PASSES + 1
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(PIECES, TEXTS, st.integers(0, 2**32), st.sampled_from([0.3, 1.0, 3.0]))
 def test_a_draw_is_among_all_that_count(
     pieces: list[bytes], text: bytes, seed: int, temperature: float
@@ -116,6 +117,13 @@ def test_inside_a_word_the_prompts_logits_settle_it() -> None:
     assert model.search(b"abb", greedy()) == ((2, 1), [1, 2])
 
 
+def test_a_text_ends_where_a_token_does_unless_a_longer_one_is_far_likelier() -> None:
+    model = Model([b"a", b"b", b"ab"], 0)
+    for odds, token in ((END_ODDS * 0.9, 0), (END_ODDS * 1.1, 2)):
+        model.logits = lambda path, odds=odds: np.float32([0, 0, math.log(odds)])  # type: ignore[method-assign]
+        assert model.search(b"a", greedy()) == ((token,), [1])
+
+
 def test_equally_likely_coverings_are_told_apart_by_their_ids() -> None:
     model = Model([b"a", b"b", b"ab", b"aba", b"ab"], 0, scale=0.0)
     assert model.search(b"ab", greedy()) == ((2,), [1])
@@ -129,7 +137,7 @@ def test_where_the_work_ends_the_given_tokens_are_looked_at(
     for n_passes in (1, 2):
         monkeypatch.setattr(respelling_module, "MAX_PASSES", n_passes)
         monkeypatch.setattr(respelling_module, "MAX_PATHS", 2)
-        for seed in range(200):
+        for seed in range(60):
             model = Model([b"a", b"b", b"ab", b"ba", b"bb", b"aa", b"abb"], seed)
             coverings = dict(model.coverings(b"abab"))
             got, passes = model.search(b"abab", greedy())

@@ -76,7 +76,7 @@ class Naive:
     def coverings(
         self, model: halfbyte.Model, ids: Sequence[int], tail: bytes
     ) -> Iterator[tuple[float, list[int]]]:
-        """(log-probability, tokens) of all that spell the tail, the last perhaps more."""
+        """All tokens that spell the tail, the last perhaps more, and how good they are."""
         begun: list[tuple[float, list[int], bytes]] = [(0.0, [], tail)]
         while begun:
             log_prob, path, rest = begun.pop()
@@ -84,7 +84,7 @@ class Naive:
             scores = logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
             for i, t in self.texts.items():
                 if t.startswith(rest):
-                    yield log_prob + scores[i], [*path, i]
+                    yield log_prob + scores[i] + (np.log(16) if t == rest else 0), [*path, i]
                 elif t and rest.startswith(t):
                     begun.append((log_prob + scores[i], [*path, i], rest[len(t) :]))
 
