@@ -108,8 +108,9 @@ def add_prompt(
 ) -> None:
     """-p: the text."""
     parser.add_argument(
-        "-p", "--prompt", required=required, metavar="TEXT", help=f"{what}; - reads stdin as UTF-8"
-    )
+        "-p", "--prompt", required=required, action=_Once, metavar="TEXT",
+        help=f"{what}; - reads stdin as UTF-8",
+    )  # fmt: skip
 
 
 def add_heal(parser: argparse.ArgumentParser) -> None:
@@ -154,6 +155,21 @@ def decode_utf8(data: bytes, name: str) -> str:
         raise RequestError(
             name, expected="valid UTF-8", got=f"byte 0x{data[error.start]:02x} at {error.start}"
         ) from error
+
+
+class _Once(argparse.Action):
+    """An option whose second value would silently take the place of the first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice")
+        setattr(namespace, self.dest, values)
 
 
 def _at_least(least: int, text: str) -> int:

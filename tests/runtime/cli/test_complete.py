@@ -95,6 +95,13 @@ def test_a_bad_value_fails_before_the_model_is_loaded(run: Any, model: Any, opti
     assert model.load_args == {}
 
 
+@pytest.mark.parametrize("command", ["complete", "infill"])
+def test_a_second_prompt_is_not_passed_over(run: Any, model: Any, command: str) -> None:
+    outcome = run(command, "-p", "x<FILL_ME>", "--prompt", "y<FILL_ME>")
+    assert outcome.code == 2 and "--prompt is given twice" in outcome.err
+    assert model.load_args == {}
+
+
 def test_stdin(run: Any, model: Any) -> None:
     assert run("complete", "-p", "-", stdin="é\r\n€".encode()).code == 0
     assert model.prompt == "é\r\n€"

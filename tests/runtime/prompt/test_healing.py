@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -210,6 +211,23 @@ def test_sampling_heals_and_repeats_with_its_seed(infill_model: halfbyte.Model) 
             assert text.startswith("retu") and text[4:] == done.text
             texts.add(done.text)
     assert len(texts) > 4
+
+
+def test_a_draw_follows_the_coverings_probabilities(
+    infill_model: halfbyte.Model, naive: Any
+) -> None:
+    prompt, n = "print(", 160
+    ids = infill_model.tokenizer.encode(prompt)
+    n_kept, tail = naive.tail(ids)
+    scores, paths = zip(*naive.coverings(infill_model, ids[:n_kept], tail), strict=True)
+    probs = np.exp(scores) / np.exp(scores).sum()
+    expected = {tuple(path): prob for path, prob in zip(paths, probs, strict=True)}
+    done = infill_model.complete([prompt] * n, max_tokens=1, temperature=1.0, seed=0)
+    drawn = [next(path for path in expected if (*d.tokens,)[: len(path)] == path) for d in done]
+    # As often as it should be, within four standard deviations.
+    for path, prob in expected.items():
+        assert abs(drawn.count(path) - n * prob) <= 1 + 4 * (n * prob * (1 - prob)) ** 0.5
+    assert len(set(drawn)) == 3
 
 
 def test_only_the_end_of_a_long_text_is_taken_back(infill_model: halfbyte.Model) -> None:
