@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from halfbyte.errors import ContextLengthError
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.hf.batch import import_torch, tensor_type_of, to_lists
 from halfbyte.hf.errors import ArgumentError
@@ -62,7 +63,7 @@ class Row:
     end_ids: frozenset[int]
     stops: tuple[bytes, ...]
     tail: bytes = b""
-    respelling: None = None
+    respelling: Respelling | None = None  # ids are never taken back
     tokens: list[int] = field(default_factory=list)
     finish_reason: str = ""
     prefill_s: float = 0.0
