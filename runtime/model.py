@@ -112,9 +112,11 @@ class Model(ProcessBound):
         Args:
             prompt: text (BOS is added as the vocabulary wants it) or token ids (taken as they
                 are), or a list or another iterable of either, which are decoded together and
-                give a list.
+                give a list; prompt i draws with `seed + i`.
             heal: let the model choose a text's last tokens anew where they could be the beginning
-                of longer ones, so that "retu" can become "return"; the text stays what it is.
+                of longer ones, so that "retu" can become "return": of all tokens that spell the
+                text's end, or more, the most likely, or a draw among them (see
+                generation/respelling.py). The text stays what it is.
             parse_markers: see Tokenizer.encode.
             progress: called with ("prefill", tokens done, tokens in all) for each prompt, and with
                 ("decode", tokens done, most tokens that can come) of all prompts together.
@@ -131,7 +133,7 @@ class Model(ProcessBound):
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
         ]
-        requests = [self._request(p, sampling) for p in asked]
+        requests = [self._request(p, sampling.of_prompt(i)) for i, p in enumerate(asked)]
         for _ in self.run_tasks(requests, progress):
             if progress is not None:
                 progress("decode", *self._decoded(requests))
@@ -335,5 +337,5 @@ class Model(ProcessBound):
     def _request(self, prompt: EncodedPrompt, params: SamplingParams) -> Request:
         return new_request(
             self.tokenizer, prompt.tokens, params,
-            constraint=prompt.healing, stop_ids=prompt.stop_ids,
+            taken_back=prompt.taken_back, stop_ids=prompt.stop_ids,
         )  # fmt: skip

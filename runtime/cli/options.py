@@ -134,7 +134,7 @@ def sampling_of(args: argparse.Namespace) -> dict[str, Any]:
 def _check_sampling(parser: Parser, args: argparse.Namespace) -> None:
     flags = {name: flag for flag, name, _, _ in _SAMPLING}
     try:
-        SamplingParams.from_kwargs(**sampling_of(args))
+        SamplingParams(**sampling_of(args))
     except RequestError as error:
         flag = flags.get(error.param, f"--{error.param}")
         parser.error(f"argument {flag}: expected {error.expected}, got {error.got}")
@@ -222,6 +222,21 @@ def decode_utf8(data: bytes, name: str) -> str:
         raise RequestError(
             name, expected="valid UTF-8", got=f"byte 0x{data[error.start]:02x} at {error.start}"
         ) from error
+
+
+class _Once(argparse.Action):
+    """An option whose second value would silently take the place of the first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice")
+        setattr(namespace, self.dest, values)
 
 
 def _at_least(least: int, text: str) -> int:

@@ -7,6 +7,7 @@ request one token per step. Which requests share a step changes nothing in their
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,21 +17,30 @@ from typing import Literal, Protocol, cast
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.memory import needed_for
+from halfbyte.engine.sequence import Sequence as EngineSequence
 from halfbyte.generation.completion import Completion, FinishReason, Stats
-from halfbyte.generation.constraint import Constraint
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.progress import Progress
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
+log = logging.getLogger(__name__)
+
 MAX_TOGETHER = 32  # sequences decoded in one step
 
 
 class Task(Protocol):
-    """A prompt on its way, as `run` sees it; `finish_reason` is empty until it is finished."""
+    """A prompt on its way, as `run` sees it; `finish_reason` is empty until it is finished.
+
+    Attributes:
+        respelling: what finds the first tokens, where a prompt's end was taken back; they are not
+            sampled, but accepted.
+    """
 
     prompt: Sequence[int]
+    respelling: Respelling | None
     tokens: list[int]
     finish_reason: FinishReason | Literal[""]
     prefill_s: float
@@ -48,7 +58,8 @@ class Task(Protocol):
 class Request:
     """A prompt on its way. `text` holds what may be shown; a possible stop string is held back.
 
-    Tokens that only spell what the constraint wants count neither as an answer nor as a stop.
+    The tokens of a respelling are no stops, and those that only spell what was taken back do not
+    count as an answer.
     """
 
     prompt: Sequence[int]
@@ -56,8 +67,8 @@ class Request:
     sampler: Sampler
     detokenizer: StreamDetokenizer
     stop_tokens: frozenset[int]
-    constraint: Constraint | None = None
-    n_constrained: int = 0
+    respelling: Respelling | None = None
+    n_respelled: int = 0
     tokens: list[int] = field(default_factory=list)
     text: str = ""
     held: str = ""
@@ -68,9 +79,8 @@ class Request:
 
     def accept(self, token: int, n_ctx: int) -> None:
         """Take a sampled token: text, stops, limits."""
-        if self.constraint is not None and self.constraint.rest:
-            self.constraint.accept(token)
-            self.n_constrained += int(self.detokenizer.skips(token))
+        if self.respelling is not None and len(self.tokens) < len(self.respelling.tokens):
+            self.n_respelled += int(self.detokenizer.skips(token))
         elif token in self.stop_tokens:
             self._finish("stop")
             return
@@ -79,9 +89,11 @@ class Request:
         self._take_text(self.detokenizer.push(token))
         if self.finish_reason:
             return
-        if len(self.tokens) - self.n_constrained >= self.params.max_tokens:
+        if len(self.tokens) - self.n_respelled >= self.params.max_tokens:
+            log.info("the answer ends at max_tokens=%d", self.params.max_tokens)
             self._finish("length")
         elif len(self.prompt) + len(self.tokens) >= n_ctx:
+            log.warning("the context of %d tokens is full: the answer ends there", n_ctx)
             self._finish("context")
 
     def completion(self) -> Completion:
@@ -92,14 +104,13 @@ class Request:
             tokens=self.tokens,
             finish_reason=cast(FinishReason, self.finish_reason),
             stats=stats,
-            healed=self.constraint.text.decode(errors="replace") if self.constraint else "",
+            healed=self.respelling.text.decode(errors="replace") if self.respelling else "",
             seed=None if self.params.is_greedy else self.params.seed,
         )
 
     def sample(self, logits: F32) -> int:
         """The next token; not taken yet."""
-        allowed = self.constraint.allowed() if self.constraint is not None else None
-        return self.sampler.sample(logits, allowed)
+        return self.sampler.sample(logits)
 
     def _take_text(self, piece: str) -> None:
         text = self.held + piece
@@ -125,19 +136,28 @@ def new_request(
     prompt: Sequence[int],
     params: SamplingParams,
     *,
-    constraint: Constraint | None = None,
+    taken_back: Sequence[int] = (),
     stop_ids: frozenset[int] = frozenset(),
 ) -> Request:
-    """A request at its beginning; `stop_ids` end it besides the tokenizer's and the caller's."""
+    """A request at its beginning.
+
+    Args:
+        tokenizer: whose ids they are.
+        prompt: what the model sees first.
+        params: how to choose the next token, and when to stop.
+        taken_back: the ids that followed, whose text the answer has to spell again.
+        stop_ids: end it besides the tokenizer's and the caller's.
+    """
     params = params.seeded()
-    n_skipped = len(constraint.text) if constraint is not None else 0
+    text = b"".join(map(tokenizer.token_bytes, taken_back))
+    sampler = Sampler(params, tokenizer.n_vocab, prompt)
     return Request(
         prompt=prompt,
         params=params,
-        sampler=Sampler(params, tokenizer.n_vocab, prompt),
-        detokenizer=StreamDetokenizer(tokenizer, skip_nbytes=n_skipped),
+        sampler=sampler,
+        detokenizer=StreamDetokenizer(tokenizer, skip_nbytes=len(text)),
         stop_tokens=tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens),
-        constraint=constraint,
+        respelling=Respelling(tokenizer, sampler, text, taken_back) if text else None,
         finish_reason="" if params.max_tokens else "length",
     )
 
@@ -145,7 +165,7 @@ def new_request(
 def run(engine: Engine, tasks: Sequence[Task], progress: Progress) -> Iterator[None]:
     """Work on all tasks until they are finished; yields after every step that gave tokens."""
     waiting = deque(task for task in tasks if not task.finish_reason)
-    running: list[tuple[Task, object]] = []
+    running: list[tuple[Task, EngineSequence]] = []
     while waiting or running:
         while waiting and len(running) < MAX_TOGETHER:
             task = waiting.popleft()
@@ -167,7 +187,7 @@ def prefill_chunks(n: int) -> Iterator[tuple[int, int]]:
         yield begin, min(begin + MAX_BATCH, n)
 
 
-def _prefill(engine: Engine, task: Task, progress: Progress) -> object:
+def _prefill(engine: Engine, task: Task, progress: Progress) -> EngineSequence:
     """Process a prompt; its last logits give the first token."""
     begin_s = time.perf_counter()
     sequence, n = engine.new_sequence(), len(task.prompt)
@@ -175,15 +195,34 @@ def _prefill(engine: Engine, task: Task, progress: Progress) -> object:
         span = Span(sequence, task.prompt[begin:end], n_out=int(end == n))
         logits = engine.forward([span])
         progress("prefill", end, n)
+    if task.respelling is not None:
+        _respell(engine, task.respelling, sequence, logits)
+        first = task.respelling.tokens
+    else:
+        first = [task.sample(logits[0])]
     task.prefill_s = time.perf_counter() - begin_s
-    task.accept(task.sample(logits[0]), engine.n_ctx)
+    for token in first:
+        if not task.finish_reason:
+            task.accept(token, engine.n_ctx)
     return sequence
 
 
-def _decode(engine: Engine, running: list[tuple[Task, object]]) -> None:
+def _respell(engine: Engine, respelling: Respelling, sequence: EngineSequence, logits: F32) -> None:
+    """Find the first tokens behind a prompt; all but the last are then in its sequence."""
+    room = engine.n_ctx - sequence.n_past
+    respelling.tell(logits, room)
+    while respelling.wanted:
+        # Each path anew from the prompt's end: the forks last for a pass, so that few are held.
+        spans = [Span(sequence.fork(sequence.n_past), path, n_out=1) for path in respelling.wanted]
+        respelling.tell(engine.forward(spans), room)
+    if len(respelling.tokens) > 1:
+        engine.forward([Span(sequence, respelling.tokens[:-1], n_out=0)])
+
+
+def _decode(engine: Engine, running: list[tuple[Task, EngineSequence]]) -> None:
     """One token for every running task."""
     begin_s = time.perf_counter()
-    spans = [Span(sequence, task.tokens[-1:], 1) for task, sequence in running]  # type: ignore[arg-type]
+    spans = [Span(sequence, task.tokens[-1:], 1) for task, sequence in running]
     logits = engine.forward(spans)
     for (task, _), row in zip(running, logits, strict=True):
         task.accept(task.sample(row), engine.n_ctx)

@@ -6,6 +6,7 @@ help without importing it; sampler.py has the arithmetic.
 
 from __future__ import annotations
 
+import logging
 import math
 import numbers
 import os
@@ -15,6 +16,8 @@ from typing import TypedDict
 
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
+
+log = logging.getLogger(__name__)
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -48,7 +51,8 @@ class SamplingParams:
             CTRL has it; 1 does nothing; from 0.01 to 100.
         presence_penalty: subtracted from the logit of each token generated so far, from -2 to 2.
         frequency_penalty: the same, times how often it was generated, from -2 to 2.
-        seed: the same seed gives the same answer; None draws one, which the result tells.
+        seed: the same seed gives the same answer; None draws one, which the result tells. Of a list
+            of prompts, prompt i gets the answer that it gets alone with `seed + i`.
         stop: text at which to stop, left out of the answer; a single string counts as one.
         stop_tokens: ids at which to stop, besides the model's own end tokens.
 
@@ -83,7 +87,7 @@ class SamplingParams:
 
     @classmethod
     def from_kwargs(cls, **kwargs: object) -> SamplingParams:
-        """The parameters with these values, the rest at their defaults.
+        """The parameters with these values, the rest at their defaults; says what has no effect.
 
         Raises:
             RequestError: an unknown name (the nearest valid one is in the hint), or a bad value.
@@ -92,7 +96,14 @@ class SamplingParams:
         for name in kwargs:
             if name not in known:
                 raise unknown_argument(name, known, _OTHERS, what="a sampling parameter")
-        return cls(**kwargs)  # type: ignore[arg-type]  # __post_init__ checks every type
+        made = cls(**kwargs)  # type: ignore[arg-type]  # __post_init__ checks every type
+        for name in made._without_effect():
+            log.warning("%s has no effect at temperature 0", name)
+        return made
+
+    def of_prompt(self, i: int) -> SamplingParams:
+        """Those of prompt i of a list, whose seed is `seed + i`: equal prompts differ."""
+        return self if self.seed is None else replace(self, seed=self.seed + i)
 
     def seeded(self) -> SamplingParams:
         """The same, with a seed drawn if one is needed and none was given."""
@@ -111,7 +122,17 @@ class SamplingParams:
         penalties = self.repetition_penalty, self.presence_penalty, self.frequency_penalty
         return penalties != (1.0, 0.0, 0.0)
 
+    def _without_effect(self) -> list[str]:
+        """What was set although the most likely token is taken anyway."""
+        return [
+            field.name
+            for field in fields(self)
+            if self.is_greedy and field.name in _OF_A_DRAW
+            and getattr(self, field.name) != field.default
+        ]  # fmt: skip
 
+
+_OF_A_DRAW = ("top_k", "top_p", "min_p", "seed")
 _TOOLS = "describe tools in a message: only text reaches the model"
 # Names that other programs have, and what to do here.
 _OTHERS = {

@@ -52,25 +52,24 @@ class Sampler:
         if params.has_penalties:
             self._history = _History(vocab_size, prompt_ids)
 
-    def sample(self, logits: F32, allowed: I64 | None = None) -> int:
+    def sample(self, logits: F32) -> int:
         """The next token; `logits` (V,) is only read. Does not count it: see `accept`.
-
-        Args:
-            logits: one a token.
-            allowed: the only ids that may be chosen; None allows all.
 
         Raises:
             EngineError: the logits hold NaN or +inf, or nothing but -inf.
         """
-        params = self.params
         if self._history is not None:
-            logits = self._history.penalize(logits, params)
-        if allowed is not None:
-            logits = only(logits, allowed)
-        # One look suffices: argmax stops at a NaN, and otherwise finds the largest.
-        best = int(np.argmax(logits))
-        if not math.isfinite(logits[best]):
-            raise EngineError(f"the model's logits are not finite: token {best}: {logits[best]}")
+            logits = self._history.penalize(logits, self.params)
+        return self.choose(logits)
+
+    def choose(self, logits: F32 | F64) -> int:
+        """The index of one of these logits or log-probabilities; penalties are left out.
+
+        Raises:
+            EngineError: as `sample`.
+        """
+        params = self.params
+        best = likeliest(logits)
         if self._rng is None:
             return best
         ids: I64 | None = None
@@ -146,23 +145,35 @@ def penalize_counts(
     return out
 
 
-def only(logits: F32, allowed: I64) -> F32:
-    """A copy in which all but `allowed` cannot be chosen."""
-    out = np.full_like(logits, -np.inf)
-    out[allowed] = logits[allowed]
-    return out
+def likeliest(logits: F32 | F64) -> int:
+    """The index of the largest, the lowest on ties; EngineError where it is not finite."""
+    # One look suffices: argmax stops at a NaN, and otherwise finds the largest.
+    best = int(np.argmax(logits))
+    if not math.isfinite(logits[best]):
+        raise EngineError(f"the model's logits are not finite: token {best}: {logits[best]}")
+    return best
 
 
-def softmax(logits: F32, temperature: float) -> F64:
+def softmax(logits: F32 | F64, temperature: float) -> F64:
     """Probabilities of `logits / temperature`, for any temperature above 0, however small."""
     x = logits.astype(np.float64)
     x -= x.max()
-    # After the subtraction only -inf can come out, whose probability is 0.
-    with np.errstate(over="ignore"):
+    # After the subtraction only -inf can come out, whose probability is 0, as it is of what is
+    # too small for a float: no error, whatever the caller's np.seterr says.
+    with np.errstate(over="ignore", under="ignore"):
         x /= temperature
-    probs = np.exp(x)
-    probs /= probs.sum()
+        probs = np.exp(x)
+        probs /= probs.sum()
     return probs
+
+
+def log_softmax(logits: F32) -> F64:
+    """Logarithms of the probabilities at temperature 1; EngineError as `Sampler.sample`."""
+    x = logits.astype(np.float64)
+    x -= x[likeliest(logits)]
+    with np.errstate(under="ignore"):
+        x -= np.log(np.exp(x).sum())
+    return x
 
 
 def top_k_indices(values: F32 | F64, k: int) -> I64:

@@ -18,6 +18,7 @@ from halfbyte.call_arguments import is_whole
 from halfbyte.errors import ContextLengthError
 from halfbyte.generation.completion import FinishReason
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.hf.batch import import_torch, tensor_type_of, to_lists
 from halfbyte.hf.errors import ArgumentError
@@ -64,6 +65,7 @@ class Row:
     end_ids: frozenset[int]
     stops: tuple[bytes, ...]
     tail: bytes = b""
+    respelling: Respelling | None = None  # ids are never taken back
     tokens: list[int] = field(default_factory=list)
     finish_reason: FinishReason | Literal[""] = ""
     prefill_s: float = 0.0

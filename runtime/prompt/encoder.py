@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.prompt.chat import ChatPrompt, Message, chat_prompt
-from halfbyte.prompt.healing import Healing, heal_tail
+from halfbyte.prompt.healing import n_healed
 from halfbyte.prompt.infill import (
     FILL_MARKER,
     InfillPrompt,
@@ -77,13 +77,12 @@ class PromptEncoder:
         self._check_nbytes(name, prompt)
         text, begins = self._without_bos(prompt, name, parse_markers)
         add_bos = True if begins else None
-        tokens, healing = tokenizer.encode(text, add_bos=add_bos, parse_markers=parse_markers), None
-        if heal:
-            # A prompt keeps at least one token.
-            n_kept, tail = heal_tail(tokenizer, tokens, n_text=len(tokens) - 1)
-            tokens = tokens[:n_kept]
-            healing = Healing(tokenizer, tail) if tail else None
-        return self._fitting(EncodedPrompt(tokens=tokens, healing=healing), name)
+        tokens = tokenizer.encode(text, add_bos=add_bos, parse_markers=parse_markers)
+        # A prompt keeps at least one token.
+        n = n_healed(tokenizer, tokens, n_text=len(tokens) - 1) if heal else 0
+        n_kept = len(tokens) - n
+        made = EncodedPrompt(tokens=tokens[:n_kept], taken_back=tuple(tokens[n_kept:]))
+        return self._fitting(made, name)
 
     def infilling(
         self,
@@ -169,8 +168,8 @@ class PromptEncoder:
             raise ContextLengthError(n_tokens, self._n_ctx, param=name, hint=_TOO_LONG)
 
     def _fitting(self, prompt: P, name: str) -> P:
-        """The prompt, if the context has room for one more token."""
-        n_tokens = len(prompt.tokens)
+        """The prompt, if the context has room for one more token, healed or not."""
+        n_tokens = len(prompt.tokens) + len(prompt.taken_back)
         if n_tokens >= self._n_ctx:
             raise ContextLengthError(n_tokens + 1, self._n_ctx, param=name, hint=_TOO_LONG)
         return prompt

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from halfbyte.errors import RequestError, UnsupportedModelError
-from halfbyte.prompt.healing import Healing, heal_tail
+from halfbyte.prompt.healing import n_healed
 from halfbyte.prompt.infill_models import KNOWN
 from halfbyte.prompt.inputs import EncodedPrompt
 from halfbyte.tokenizer import Tokenizer
@@ -173,20 +173,19 @@ class InfillFormat:
         tokenizer = self._tokenizer
         p = tokenizer.encode(before + prefix, add_bos=False, parse_markers=parse_markers)
         s = tokenizer.encode_fragment(suffix, parse_markers=parse_markers)
-        healing = None
-        if heal:
-            n_kept, tail = heal_tail(tokenizer, p, n_text=_n_text(tokenizer, p, before, prefix))
-            if chosen == "psm" and n_kept == 0 and tokenizer.adds_space:
-                tail = tail[1:]  # the middle has no space put before it
-            p = p[:n_kept]
-            healing = Healing(tokenizer, tail) if tail else None
+        n_text = _n_text(tokenizer, p, before, prefix)
+        n_kept = len(p) - (n_healed(tokenizer, p, n_text=n_text) if heal else 0)
+        p, taken_back = p[:n_kept], p[n_kept:]
+        if chosen == "psm" and not p and tokenizer.adds_space:
+            # The middle has no space put before it.
+            taken_back = tokenizer.encode_fragment(prefix, parse_markers=parse_markers)
         parts = {"p": p, "s": s, **{letter: [i] for letter, i in self._ids.items()}}
         tokens = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
         tokens += context
         for letter in getattr(self.family, chosen):
             tokens += parts[letter]
         return InfillPrompt(
-            tokens=tokens, healing=healing, stop_ids=self.stop_ids,
+            tokens=tokens, taken_back=tuple(taken_back), stop_ids=self.stop_ids,
             prefix=prefix, suffix=suffix, order=chosen,
         )  # fmt: skip
 

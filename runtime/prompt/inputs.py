@@ -9,7 +9,6 @@ import numpy as np
 
 from halfbyte.call_arguments import is_whole
 from halfbyte.errors import RequestError
-from halfbyte.prompt.healing import Healing
 
 Prompt = str | Sequence[int]
 _BYTES = (bytes, bytearray, memoryview)
@@ -22,12 +21,12 @@ class EncodedPrompt:
 
     Attributes:
         tokens: its ids.
-        healing: what the answer's first tokens have to spell, or None.
+        taken_back: the ids that followed, whose text the answer has to spell again.
         stop_ids: tokens that end the answer, besides the tokenizer's `eog_ids`.
     """
 
     tokens: list[int]
-    healing: Healing | None = None
+    taken_back: tuple[int, ...] = ()
     stop_ids: frozenset[int] = frozenset()
 
 

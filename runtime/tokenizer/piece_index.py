@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +22,21 @@ class PieceIndex:
         at = bisect_right(self._bytes, text)
         return at < len(self._bytes) and self._bytes[at].startswith(text)
 
-    def allowed(self, text: bytes) -> NDArray[np.int64]:
-        """Ids of the tokens that begin with `text`, and of those that `text` begins with."""
+    def beginning_with(self, text: bytes) -> NDArray[np.int64]:
+        """Ids of the tokens that are `text` or begin with it, ascending."""
         begin = bisect_left(self._bytes, text)
         # Behind the last piece that begins with `text` comes the least that is above all of them.
         stripped = text.rstrip(b"\xff")
         above = stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
         end = len(self._bytes) if above is None else bisect_left(self._bytes, above)
-        found = [self._ids[begin:end]]
+        return np.sort(self._ids[begin:end])
+
+    def equal_to(self, text: bytes) -> NDArray[np.int64]:
+        """Ids of the tokens that are `text`; a vocabulary may have several."""
+        return self._ids[bisect_left(self._bytes, text) : bisect_right(self._bytes, text)]
+
+    def prefixes_of(self, text: bytes) -> Iterator[tuple[int, int]]:
+        """(id, length) of the tokens that `text` begins with and is longer than."""
         for n in range(1, len(text)):
-            begin, end = bisect_left(self._bytes, text[:n]), bisect_right(self._bytes, text[:n])
-            found.append(self._ids[begin:end])
-        return np.sort(np.concatenate(found))
+            for i in self.equal_to(text[:n]).tolist():
+                yield i, n

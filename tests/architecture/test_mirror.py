@@ -71,8 +71,6 @@ COVERED_BY = {
     "runtime/families/stages.py": "architecture/test_registries.py",
     "runtime/families/tensors.py": "runtime/engine/test_weights.py",
     "runtime/generation/completion.py": "runtime/generation/test_generate.py",
-    "runtime/generation/constraint.py": "runtime/prompt/test_healing.py",
-    "runtime/generation/stream.py": "runtime/test_model.py",
     "runtime/gguf/metadata.py": "runtime/gguf/test_file.py",
     "runtime/hf/auto_model.py": "runtime/hf/test_generation.py",
     "runtime/hf/batch.py": "runtime/hf/tokenizer/test_encoding.py",

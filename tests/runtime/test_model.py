@@ -59,9 +59,17 @@ def test_text_ids_and_numpy_prompts_agree(model: halfbyte.Model) -> None:
 def test_a_list_of_prompts_gives_what_each_gives_alone(model: halfbyte.Model) -> None:
     prompts = ["ab", "some longer text here", [1, 5, 9], "x" * 50]
     together = model.complete(prompts, max_tokens=10, temperature=0.9, seed=4)
-    alone = [model.complete(p, max_tokens=10, temperature=0.9, seed=4) for p in prompts]
+    alone = [
+        model.complete(p, max_tokens=10, temperature=0.9, seed=4 + i) for i, p in enumerate(prompts)
+    ]
     assert [c.tokens for c in together] == [c.tokens for c in alone]
     assert [c.text for c in together] == [c.text for c in alone]
+
+
+@pytest.mark.parametrize("seed", [None, 4])
+def test_equal_prompts_get_different_answers(model: halfbyte.Model, seed: int | None) -> None:
+    done = model.complete([PROMPT] * 6, max_tokens=10, temperature=1.0, seed=seed)
+    assert len({tuple(d.tokens) for d in done}) == 6
 
 
 def test_more_prompts_than_run_together(model: halfbyte.Model) -> None:

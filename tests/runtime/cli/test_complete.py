@@ -22,6 +22,25 @@ def test_stdout_is_the_exact_continuation(run: Any, model: Any) -> None:
     assert model.is_closed
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("length", " | cut after 3 tok, -n sets how many"), ("context", "context is full"),
+     ("stop", "")],
+)  # fmt: skip
+def test_the_statistics_say_why_an_answer_was_cut(
+    run: Any, model: Any, reason: str, said: str
+) -> None:
+    model.finish_reason = reason
+    err = run("complete", "-p", "x").err
+    assert err.rstrip("\n").endswith(said) and ("cut" in err) == (reason != "stop")
+
+
+def test_what_has_no_effect_gets_one_word(run: Any, model: Any) -> None:
+    err = run("complete", "-p", "x", "--seed", "3", "--top-p", "0.5").err
+    assert err.count("has no effect at temperature 0") == 2
+    assert "no effect" not in run("complete", "-p", "x", "--seed", "3", "--temp", "1").err
+
+
 def test_defaults_are_not_repeated(run: Any, model: Any) -> None:
     run("complete", "-p", "x")
     assert model.params == {}
@@ -122,6 +141,13 @@ def test_a_cut_answer_is_said_to_be(run: Any, model: Any) -> None:
     assert run("complete", "x").err.endswith(" | cut: the context is full\n")
     model.finish_reason = "stop"
     assert "cut" not in run("complete", "x").err
+
+
+@pytest.mark.parametrize("command", ["complete", "infill"])
+def test_a_second_prompt_is_not_passed_over(run: Any, model: Any, command: str) -> None:
+    outcome = run(command, "-p", "x<FILL_ME>", "--prompt", "y<FILL_ME>")
+    assert outcome.code == 2 and "--prompt is given twice" in outcome.err
+    assert model.load_args == {}
 
 
 def test_stdin(run: Any, model: Any) -> None:

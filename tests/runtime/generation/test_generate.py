@@ -67,11 +67,17 @@ def test_an_end_token_stops_and_is_left_out() -> None:
     assert result.stats.n_decode == 3  # the first token comes from the prompt's own step
 
 
-def test_max_tokens_and_context_are_told_apart() -> None:
+def test_max_tokens_and_context_are_told_apart(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "halfbyte")
     (request,) = finish(ScriptEngine("abcdef"), [[0, 5]], max_tokens=3)
     assert (request.text, request.finish_reason) == ("abc", "length")
     (request,) = finish(ScriptEngine("abcdef", n_ctx=6), [[0, 5]])
     assert (request.text, request.finish_reason) == ("abcd", "context")
+    finish(ScriptEngine("abc"), [[0]])
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("INFO", "the answer ends at max_tokens=3"),
+        ("WARNING", "the context of 6 tokens is full: the answer ends there"),
+    ]
 
 
 def test_no_tokens_wanted_is_no_work() -> None:

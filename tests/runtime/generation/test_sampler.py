@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from halfbyte.errors import EngineError, RequestError
 from halfbyte.generation import sampler as sampling
 from halfbyte.generation.params import SamplingParams
-from halfbyte.generation.sampler import Sampler
+from halfbyte.generation.sampler import Sampler, log_softmax
 
 
 def logits_of(*values: float) -> sampling.F32:
@@ -273,3 +273,31 @@ def test_stop_tokens_lie_in_the_vocabulary() -> None:
     with pytest.raises(RequestError) as caught:
         Sampler(SamplingParams(stop_tokens=(10,)), 10, [])
     assert caught.value.param == "stop_tokens"
+
+
+@pytest.mark.parametrize("temperature", [1e-5, 1e-30, 0.7, 1e30])
+def test_numpys_errors_do_not_reach_the_caller(temperature: float) -> None:
+    """Whatever np.seterr says: probabilities that are too small for a float are 0."""
+    x = logits_of(800.0, -800.0, 3.0, -math.inf)
+    for more in ({}, {"top_k": 2}, {"top_p": 0.9}, {"min_p": 0.01}, {"repetition_penalty": 1.1}):
+        sampler = Sampler(SamplingParams(temperature=temperature, seed=0, **more), 4, [1])
+        with np.errstate(all="raise"):
+            chosen = sampler.sample(x)
+            scores = log_softmax(x)
+        assert chosen == 0 or temperature > 100
+        assert scores.tolist() == [0.0, -1600.0, -797.0, -math.inf]
+
+
+@pytest.mark.parametrize(
+    "given", [{"top_k": 5}, {"top_p": 0.9}, {"min_p": 0.1}, {"seed": 0}, {"seed": 3, "top_k": 1}]
+)
+def test_what_has_no_effect_gets_a_word(
+    given: dict[str, float], caplog: pytest.LogCaptureFixture
+) -> None:
+    SamplingParams.from_kwargs(**given)
+    said = [record.getMessage() for record in caplog.records]
+    assert sorted(said) == sorted(f"{name} has no effect at temperature 0" for name in given)
+    caplog.clear()
+    SamplingParams.from_kwargs(**given, temperature=0.5)
+    SamplingParams.from_kwargs(top_k=0, top_p=1.0, min_p=0, seed=None, repetition_penalty=1.1)
+    assert not caplog.records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,31 +73,33 @@ class Naive:
             tail, n_kept = longer, n_kept - 1
         return n_kept, tail
 
-    def mask(self, rest: bytes) -> list[int]:
-        return [
-            i for i, t in self.texts.items() if t and (t.startswith(rest) or rest.startswith(t))
-        ]
+    def coverings(
+        self, model: halfbyte.Model, ids: Sequence[int], tail: bytes
+    ) -> Iterator[tuple[float, list[int]]]:
+        """All tokens that spell the tail, the last perhaps more, and how good they are."""
+        begun: list[tuple[float, list[int], bytes]] = [(0.0, [], tail)]
+        while begun:
+            log_prob, path, rest = begun.pop()
+            logits = model.logits([*ids, *path])[-1].astype(np.float64)
+            scores = logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+            for i, t in self.texts.items():
+                if t.startswith(rest):
+                    yield log_prob + scores[i] + (np.log(16) if t == rest else 0), [*path, i]
+                elif t and rest.startswith(t):
+                    begun.append((log_prob + scores[i], [*path, i], rest[len(t) :]))
 
     def greedy(
         self, model: halfbyte.Model, ids: Sequence[int], tail: bytes, n_tokens: int
     ) -> tuple[list[int], str]:
-        """The most likely tokens that spell the tail, then n_tokens, and their text after it."""
-        got: list[int] = []
-        rest, n_healed = tail, 0
-        ends = self.tokenizer.eog_ids
-        while len(got) - n_healed < n_tokens:
-            logits = model.logits([*ids, *got])[-1]
-            if rest:
-                only = np.full_like(logits, -np.inf)
-                only[self.mask(rest)] = logits[self.mask(rest)]
-                logits = only
-            token = int(logits.argmax())
-            if not rest and token in ends:
+        """The likeliest tokens that spell the tail, then n_tokens, and their text after it."""
+        got = max(self.coverings(model, ids, tail))[1] if tail else []
+        lengths = np.cumsum([len(self.tokenizer.token_bytes(i)) for i in got])
+        n_spelling = int((lengths <= len(tail)).sum())
+        while len(got) - n_spelling < n_tokens:
+            token = int(model.logits([*ids, *got])[-1].argmax())
+            if token in self.tokenizer.eog_ids:
                 break
             got.append(token)
-            n = len(self.tokenizer.token_bytes(token))
-            n_healed += n <= len(rest)
-            rest = rest[n:]
         return got, spelled(self.tokenizer, got)[len(tail) :].decode(errors="replace")
 
 

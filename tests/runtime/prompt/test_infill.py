@@ -38,7 +38,7 @@ def test_code_llamas_layouts(
     assert psm.tokens == [1, PRE, *p, SUF, *s, MID]
     spm = code_llama.prompt(prefix, suffix, order="spm")
     assert spm.tokens == [1, PRE, SUF, *s, MID, *p]
-    assert (psm.order, spm.order, psm.healing, spm.healing) == ("psm", "spm", None, None)
+    assert (psm.order, spm.order, psm.taken_back, spm.taken_back) == ("psm", "spm", (), ())
 
 
 def test_empty_parts_keep_the_markers(code_llama: InfillFormat, theirs: Any) -> None:

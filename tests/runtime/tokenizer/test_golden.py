@@ -114,7 +114,7 @@ def test_metas_ids_of_infilling_prompts(tokenizer: Tokenizer, golden: Path) -> N
         prompt = form.prompt(prefix, suffix, order=order, parse_markers=True)
         has_bos = case["options"].get("add_special_tokens", True)
         assert prompt.tokens[0 if has_bos else 1 :] == case["ids_meta"], case["id"]
-        assert (prompt.order, prompt.healing) == (order, None)
+        assert (prompt.order, prompt.taken_back) == (order, ())
         seen[order] += 1
     assert seen == {"psm": 98, "spm": 49, "not Meta's": 3}
     assert form.stop_ids | tokenizer.eog_ids == {2, 32010}

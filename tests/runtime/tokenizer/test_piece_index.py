@@ -22,10 +22,12 @@ def extends(pieces: list[bytes], text: bytes) -> bool:
     return any(piece != text and piece.startswith(text) for piece in pieces)
 
 
-def allowed(pieces: list[tuple[bytes, int]], text: bytes) -> list[int]:
-    return sorted(
-        i for piece, i in pieces if piece and (piece.startswith(text) or text.startswith(piece))
-    )
+def beginning_with(pieces: list[tuple[bytes, int]], text: bytes) -> list[int]:
+    return sorted(i for piece, i in pieces if piece.startswith(text))
+
+
+def prefixes_of(pieces: list[tuple[bytes, int]], text: bytes) -> list[tuple[int, int]]:
+    return sorted((i, len(p)) for p, i in pieces if p and p != text and text.startswith(p))
 
 
 @settings(max_examples=300)
@@ -33,21 +35,24 @@ def allowed(pieces: list[tuple[bytes, int]], text: bytes) -> list[int]:
 def test_any_pieces_and_any_text(pieces: list[bytes], text: bytes) -> None:
     index = PieceIndex(pairs(pieces))
     assert index.extends(text) == extends(pieces, text)
-    got = index.allowed(text)
-    assert got.tolist() == allowed(pairs(pieces), text) and got.dtype == "int64"
+    got = index.beginning_with(text)
+    assert got.tolist() == beginning_with(pairs(pieces), text) and got.dtype == "int64"
+    assert sorted(index.prefixes_of(text)) == prefixes_of(pairs(pieces), text)
 
 
 def test_no_pieces() -> None:
     index = PieceIndex([])
     assert not index.extends(b"a")
-    assert index.allowed(b"a").tolist() == []
+    assert index.beginning_with(b"a").tolist() == []
+    assert list(index.prefixes_of(b"ab")) == []
 
 
 def test_a_piece_does_not_extend_itself() -> None:
     index = PieceIndex([(b"a", 5), (b"a", 3), (b"b", 4)])
     assert not index.extends(b"a")
-    assert index.allowed(b"a").tolist() == [3, 5]
-    assert index.allowed(b"ab").tolist() == [3, 5]
+    assert index.beginning_with(b"a").tolist() == [3, 5]
+    assert list(index.prefixes_of(b"a")) == []
+    assert list(index.prefixes_of(b"ab")) == [(3, 1), (5, 1)]
 
 
 @settings(max_examples=100)
@@ -58,4 +63,5 @@ def test_a_whole_vocabulary(small_spm: Tokenizer, text: str) -> None:
     assert small_spm.text_ids == [i for _, i in pieces]
     index = small_spm.piece_index
     assert index.extends(text.encode()) == extends([piece for piece, _ in pieces], text.encode())
-    assert index.allowed(text.encode()).tolist() == allowed(pieces, text.encode())
+    assert index.beginning_with(text.encode()).tolist() == beginning_with(pieces, text.encode())
+    assert sorted(index.prefixes_of(text.encode())) == prefixes_of(pieces, text.encode())
