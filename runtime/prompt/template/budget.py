@@ -10,7 +10,7 @@ import operator
 import re
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Undefined
 from jinja2.runtime import LoopContext
@@ -44,12 +44,14 @@ class Lent(Text):
     """A large text, which gives its units back when nothing refers to it any more."""
 
     __slots__ = ("_budget", "_units")
+    _budget: Budget
+    _units: int
 
     def __new__(cls, text: Text, budget: Budget, units: int) -> Lent:
         """The same text, which has cost so many units."""
-        made: Any = super().__new__(cls, text, text.mask)
+        made = cast(Lent, super().__new__(cls, text, text.mask))
         made._budget, made._units = budget, units
-        return made  # type: ignore[no-any-return]
+        return made
 
     def __del__(self) -> None:
         self._budget.take_back(self._units)
@@ -157,7 +159,7 @@ class Budget:
         raise ValueError(f"data nested deeper than {MAX_DATA_DEPTH} levels")
 
     def _children(self, value: Any) -> Iterable[object]:
-        self.spend(2 * operator.length_hint(value))
+        self.spend(4 + 2 * operator.length_hint(value))
         if isinstance(value, (KeysView, ItemsView)):
             self.spend_hashing(value.mapping)  # type: ignore[union-attr]
         if isinstance(value, dict):

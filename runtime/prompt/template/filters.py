@@ -69,7 +69,7 @@ class Filters:
         if width > 16 or len("".join(separators or ())) > 16:
             raise ValueError("tojson takes an indent and separators of at most 16 characters")
         units = self._budget.walk(value, 12 if ensure_ascii else 6, indent=max(width, 0) + 1)
-        self._budget.spend(0 if indent is None else units)  # not in C then
+        self._budget.spend(0 if indent is None else 8 + units)  # not in C then
         pair = None if separators is None else (separators[0], separators[1])
         return json.dumps(
             value, ensure_ascii=bool(ensure_ascii), indent=indent, separators=pair,
@@ -104,6 +104,7 @@ class Filters:
     ) -> str:
         if not isinstance(value, str):
             raise TypeError("indent takes a text")
+        self._budget.spend(12)
         self._budget.spend_lines(value, len(width) if isinstance(width, str) else width)
         indention = width if isinstance(width, str) else own(" " * width)
         lines = (tracked(value, own("")) + own("\n")).splitlines()
@@ -176,7 +177,7 @@ class Filters:
         items = self._list(value)
         for arg in (*args, *kwargs.values()):
             if isinstance(arg, str):  # the path of an attribute
-                self._budget.spend(2 * len(items) * (8 + len(arg)))
+                self._budget.spend(2 * (1 + len(items)) * (8 + len(arg)))
         self._spend_sort(self._budget.walk(items), len(items))
         if name == "unique":
             self._budget.spend_hashing(items)
