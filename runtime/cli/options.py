@@ -151,7 +151,7 @@ def add_prompt(
     """The text: the command's one bare argument, -p or stdin; `unless` may stand in its place."""
     shown: argparse._ActionsContainer = group or parser
     shown.add_argument("text", metavar="TEXT", nargs="?", help=f"{what}; - is stdin, as UTF-8")
-    shown.add_argument("-p", "--prompt", metavar="TEXT", help="the same")
+    shown.add_argument("-p", "--prompt", action=_Once, metavar="TEXT", help="the same")
 
     def check(args: argparse.Namespace) -> None:
         if args.text is not None and args.prompt is not None:

@@ -7,7 +7,6 @@ never becomes a control or a marker token, unless the caller says `parse_markers
 from __future__ import annotations
 
 import codecs
-import logging
 import os
 import re
 from collections.abc import Iterable
@@ -27,7 +26,6 @@ _END_PIECES = (
     "▁<EOT>", "<|end|>", "<｜end▁of▁sentence｜>",
 )  # fmt: skip
 
-log = logging.getLogger(__name__)
 
 DECODE_ERRORS = "halfbyte-byte-by-byte"
 codecs.register_error(
@@ -120,8 +118,7 @@ class Tokenizer:
             add_bos: None does as the vocabulary says.
             parse_markers: read the text as the model's own tokenizer does, which takes text that
                 spells a marker for the marker: for Code Llama " <EOT>", for byte-level
-                vocabularies every special token. A BOS that the text begins with is the one that
-                the vocabulary puts there.
+                vocabularies every special token.
 
         Raises:
             TokenizerError: the text holds lone surrogates, or BOS is asked for and there is none.
@@ -132,11 +129,6 @@ class Tokenizer:
             return self._encode(text, is_start=True, parse_markers=parse_markers)
         if self.bos_id is None:
             raise TokenizerError("this vocabulary has no BOS token", hint="use add_bos=False")
-        bos = self.piece(self.bos_id)
-        if bos and text.startswith(bos):
-            how = "the text gets one" if parse_markers else "here it is plain text; leave it out"
-            log.warning("%s comes first anyway, and begins the text too: %s", bos, how)
-            text = text.removeprefix(bos) if parse_markers else text
         return [self.bos_id, *self._encode(text, is_start=True, parse_markers=parse_markers)]
 
     def encode_fragment(self, text: str, *, parse_markers: bool = False) -> list[int]:

@@ -24,7 +24,7 @@ def test_stdout_is_the_exact_continuation(run: Any, model: Any) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "said"),
-    [("length", " | cut after 3 tok, -n sets how many"), ("context", "context is full"),
+    [("length", " | cut at the length that -n sets"), ("context", "context is full"),
      ("stop", "")],
 )  # fmt: skip
 def test_the_statistics_say_why_an_answer_was_cut(

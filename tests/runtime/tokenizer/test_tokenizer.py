@@ -111,23 +111,6 @@ def test_a_file_can_say_that_no_bos_is_wanted(
     assert tokenizer.encode("a", add_bos=True) == [1, *tokenizer.encode("a")]
 
 
-def test_a_text_that_begins_with_bos_gets_one(
-    small_spm: Tokenizer, small_bpe: tuple[Tokenizer, HFTokenizer], caplog: Any
-) -> None:
-    bpe = small_bpe[0]
-    for tokenizer, bos, text in ((small_spm, 1, "<s>"), (bpe, 601, "<|im_end|>")):
-        one = [bos, *tokenizer.encode("def f", add_bos=False)]
-        assert tokenizer.encode("def f", add_bos=True) == one
-        assert not caplog.records
-        assert tokenizer.encode(f"{text}def f", add_bos=True, parse_markers=True) == one
-        assert "the text gets one" in caplog.text
-        caplog.clear()
-        plain = tokenizer.encode(f"{text}def f", add_bos=True)
-        assert plain == [bos, *tokenizer.encode(f"{text}def f", add_bos=False)]
-        assert plain.count(bos) == 1 and "plain text; leave it out" in caplog.text
-        caplog.clear()
-
-
 def test_a_bos_that_does_not_exist_cannot_be_asked_for(tmp_path: Path, vocabularies: Any) -> None:
     path = vocabularies.train_byte_level("gpt-2", n_pieces=300).write(tmp_path / "m.gguf")
     tokenizer = Tokenizer.from_path(path)
