@@ -54,7 +54,10 @@ ROOMS = {
     "verification": ("gguf golden loading model quality tokenizer", "numpy"),
     "conversion": ("converting golden loading models quality", ""),
     # what users see
-    "halfbyte": ("conversion converting generation hf loading model models prompt tokenizer", ""),
+    "halfbyte": (
+        "conversion converting generation hf kernels.compiler loading model models prompt "
+        "tokenizer", "",
+    ),
     "hf": (
         "families.config generation json_folder loading model models prompt.template tokenizer",
         "numpy sentencepiece tokenizers torch",
@@ -64,7 +67,7 @@ ROOMS = {
          "loading model models prompt quality settings system tokenizer verification"),
         "numpy",
     ),
-    "__main__": ("cli", ""),
+    "__main__": ("cli kernels.compiler", ""),
     # kernels' own map, and its rooms
     "kernels": ("", ""),
     **{

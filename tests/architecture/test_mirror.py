@@ -87,7 +87,6 @@ COVERED_BY = {
     "runtime/hf/tokenizer/sentencepieces.py": "runtime/hf/tokenizer/test_code_llama_tokenizer.py",
     "runtime/hf/tokenizer/vocabularies.py": "runtime/hf/tokenizer/test_saved_files.py",
     "runtime/json_folder.py": "convert/sources/test_hf_folder.py",
-    "runtime/loading.py": "runtime/test_model.py",
     "runtime/models/cache.py": "runtime/models/test_wheel.py",
     "runtime/models/entries.py": "runtime/models/test_catalogue.py",
     "runtime/progress.py": "runtime/test_model.py",
