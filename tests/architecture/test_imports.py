@@ -55,8 +55,8 @@ ROOMS = {
     "conversion": ("converting golden loading models quality", ""),
     # what users see
     "halfbyte": (
-        "conversion converting generation hf kernels.compiler loading model models prompt "
-        "tokenizer", "",
+        ("conversion converting generation hf kernels.compiler loading model models prompt "
+         "tokenizer"), "",
     ),
     "hf": (
         "families.config generation json_folder loading model models prompt.template tokenizer",
