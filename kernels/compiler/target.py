@@ -20,7 +20,6 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
-from collections.abc import Set
 from dataclasses import dataclass
 from functools import cache
 
@@ -159,7 +158,7 @@ def _cpu_has(isa: Isa) -> bool:
     return _fits(isa, _host_features())
 
 
-def _fits(isa: Isa, features: Set[str]) -> bool:
+def _fits(isa: Isa, features: set[str] | frozenset[str]) -> bool:
     """Whether this machine and a CPU with these features can run an ISA."""
     if isa.machine not in ("", _machine()) or not features.issuperset(isa.needs):
         return False

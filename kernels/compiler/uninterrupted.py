@@ -68,14 +68,18 @@ class _Worker(Generic[T]):
         try:
             self.has_begun = True
             _current.worker = self
-            if self.is_wanted:
-                self.results.put(([self._work()], None))
+            leave_if_unwanted()
+            result: tuple[list[T], BaseException | None] = ([self._work()], None)
         except BaseException as error:
-            self.results.put(([], error))
+            result = ([], error)
         finally:
+            # What asked for the current thread made a stand-in, which Python 3.11 keeps for good.
+            threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]
             _running.discard(self)
-            self.is_over.release()
             del self._work
+            self.results.put(result)
+            del result
+            self.is_over.release()
 
 
 _PATIENCE_S = 30.0

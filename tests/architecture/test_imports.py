@@ -59,9 +59,8 @@ ROOMS = {
     "conversion": ("converting golden loading models quality", ""),
     # what users see
     "halfbyte": (
-        ("conversion converting generation hf kernels.compiler.uninterrupted loading model models "
-         "prompt tokenizer"),
-        "",
+        ("conversion converting generation hf kernels.compiler loading model models prompt "
+         "tokenizer"), "",
     ),
     "hf": (
         "families generation gguf json_folder loading model models prompt.template tokenizer",
@@ -72,7 +71,7 @@ ROOMS = {
          "loading model models prompt quality settings system tokenizer verification"),
         "numpy",
     ),
-    "__main__": ("cli kernels.compiler.uninterrupted", ""),
+    "__main__": ("cli kernels.compiler", ""),
     # kernels' own map, and its rooms
     "kernels": ("", ""),
     **{

@@ -73,7 +73,9 @@ def main(what: str, count: int, seed: int) -> None:
         step_s = time.perf_counter() - begin_s
         for _ in range(count if what == "run" else 0):
             prompt = "y = 2\n" * rng.randint(1, 60)
-            hits += hit(lambda p=prompt: model.complete(p, max_tokens=8), rng.uniform(0, step_s))
+            hits += hit(
+                lambda p=prompt: model.complete(p, max_tokens=8), rng.uniform(0, 0.2 * step_s)
+            )
             assert answer(model) == expected
     with halfbyte.load(MODEL, threads=1) as model:
         assert answer(model) == expected
