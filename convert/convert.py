@@ -87,9 +87,9 @@ def convert_path(
     begin_s = time.perf_counter()
     with closing(open_source(src)) as source:
         source_name = source_name or source.name
-        target = dst or Path(f"{source_name}.{options.recipe.name}.gguf")
+        target = dst or Path(f"{source_name}.{options.type}.gguf")
         _check_targets(source, target, options)
-        plan = make_plan(source, options.recipe, pure=options.pure)
+        plan = make_plan(source, options.type, pure=options.pure)
         check_space(target, plan.nbytes)
         _warn(source, plan)
         set_up_kernels()
@@ -102,7 +102,7 @@ def convert_path(
             figures.patch(part, found, measured=options.measure)
     return ConversionReport(
         path=str(target),
-        type=options.recipe.name,
+        type=options.type,
         n_tensors=len(plan.tensors),
         nbytes=target.stat().st_size,
         bits_per_weight=plan.bits_per_weight,
@@ -126,7 +126,7 @@ class _Job:
     def write(self, part: Path, name: str) -> str | None:
         """Write the file, blanks for its figures; the tensors' checksum where it is known."""
         meta = self.source.new_metadata(part, name)
-        meta.add_file_type(self.options.recipe.file_type)
+        meta.add_file_type(self.plan.file_type)
         meta.add_quantization_version(gguf.GGML_QUANT_VERSION)
         figures.reserve(meta, len(self.plan.tensors), measured=self.options.measure)
         with closing(Writer(part, meta, self.plan.tensors)) as writer:
@@ -227,7 +227,7 @@ def _warn(source: Source, plan: Plan) -> None:
     again = [
         old.name
         for old, new in zip(source.tensors, plan.tensors, strict=True)
-        if old.format is not None and old.format.is_quantized and old.format is not new.format
+        if old.is_quantized and old.format is not new.format
     ]
     if again:
         log.warning(

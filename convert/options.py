@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from halfbyte.converting.recipe import Recipe, find_recipe
+from halfbyte.converting.recipe import KEEP, check_type
 from halfbyte.errors import RequestError
 
 
@@ -28,7 +28,10 @@ class Options:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        find_recipe(self.type)
+        object.__setattr__(self, "type", check_type(self.type))
+        if self.type == KEEP and (self.pure or self.calibrate is not False or self.imatrix):
+            param = "pure" if self.pure else "imatrix" if self.imatrix else "calibrate"
+            raise RequestError(param, expected="not with type keep, which rounds nothing")
         if self.calibrate is not False and self.imatrix is not None:
             wanted = "None with calibrate, which takes its own"
             raise RequestError("imatrix", expected=wanted, got=self.imatrix)
@@ -37,8 +40,3 @@ class Options:
             raise RequestError("save_imatrix", expected=wanted, got="no calibrate")
         if self.calibrate in (None, ""):
             raise RequestError("calibrate", expected="True, False or a path", got=self.calibrate)
-
-    @property
-    def recipe(self) -> Recipe:
-        """What `type` names."""
-        return find_recipe(self.type)

@@ -10,7 +10,7 @@ from pathlib import Path
 from halfbyte.converting.convert import ConversionReport, convert_path
 from halfbyte.converting.options import Options
 from halfbyte.converting.plan import Plan, make_plan
-from halfbyte.converting.recipe import find_recipe
+from halfbyte.converting.recipe import check_type
 from halfbyte.converting.sources.source import open_source
 from halfbyte.golden import golden_continuation
 from halfbyte.loading import load
@@ -42,7 +42,7 @@ def convert(
         dst: the file to write, which appears when it is complete; default: the source's name and
             the type, in the working directory.
         type: a name of RECIPES ("q8_0", "q4_0", "q4_k_m" ...). As llama.cpp's, most types give
-            some matrices a better one; vectors stay F32.
+            some matrices a better one; vectors stay F32. "keep": the numbers as they are.
         pure: give all matrices the one type.
         calibrate: choose scales and codes by what a text sends through the model: True for the
             Python text that comes with halfbyte, or the path of a text file or folder. Takes far
@@ -85,6 +85,6 @@ def plan_conversion(src: str | os.PathLike[str], *, type: str = "q8_0", pure: bo
     Raises:
         As `convert`; DownloadError for a model that is not here.
     """
-    recipe = find_recipe(type)
+    type = check_type(type)
     with closing(open_source(catalogue.resolve(src, pull=False))) as source:
-        return make_plan(source, recipe, pure=pure)
+        return make_plan(source, type, pure=pure)

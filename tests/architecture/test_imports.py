@@ -33,6 +33,7 @@ ROOMS = {
     "progress": ("", ""),
     "settings": ("", "platformdirs"),
     "json_folder": ("", ""),
+    "file_reader": ("", "numpy"),
     "system": ("kernels settings", ""),
     # a model's parts
     "gguf": ("kernels.formats", "numpy"),
@@ -45,7 +46,8 @@ ROOMS = {
     "quality": ("families gguf kernels.quantizers tokenizer", "gguf numpy"),
     # files into models
     "converting": (
-        "families gguf json_folder kernels quality system tokenizer", "gguf numpy",
+        "families file_reader gguf json_folder kernels quality system tokenizer",
+        "gguf numpy safetensors",
     ),
     "models": ("converting settings", "filelock huggingface_hub"),
     "model": ("engine families generation prompt tokenizer", "numpy"),
