@@ -56,7 +56,7 @@ class FileReader:
         done = 0
         try:
             while done < len(out):
-                n = self._read_into(memoryview(out)[done:], begin + done)
+                n = self._read_into(out.data[done:], begin + done)
                 if n == 0:
                     raise self._error(
                         self.path, expected=f"{end} bytes", got=f"an end at byte {begin + done}",

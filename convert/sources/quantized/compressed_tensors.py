@@ -86,7 +86,7 @@ def _integers(checkpoint: Checkpoint, module: str, bits: int, args: Mapping[str,
     n_rows, n_inputs = shape
     size = n_inputs
     if args.get("strategy") == "group":
-        size = args.get("group_size")  # type: ignore[assignment]  # checked in the next line
+        size = args.get("group_size")
         if type(size) is not int or size < 1:
             raise checkpoint.unsupported("group_size", "a whole number above 0", size)
     elif args.get("strategy") not in ("channel", "tensor"):
