@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halfbyte.cli.progress import BAR
-from halfbyte.errors import RequestError
 
 if TYPE_CHECKING:
     from halfbyte.converting.convert import ConversionReport
@@ -62,26 +60,17 @@ def _add_calibration(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write DST, or print what would be written."""
     from halfbyte.conversion import convert, plan_conversion
-    from halfbyte.converting.writer import check_target
 
-    if args.report is not None:
-        if args.no_measure:
-            raise RequestError("report", expected="a measured conversion", got="--no-measure")
-        check_target(Path(args.report), force=args.force)  # not after hours of converting
     if args.dry_run:
         sys.stdout.write(_describe(plan_conversion(args.src, type=args.type, pure=args.pure)))
         return
     report = convert(
         args.src, args.dst, type=args.type, pure=args.pure, calibrate=args.calibrate,
         imatrix=args.imatrix, save_imatrix=args.save_imatrix, measure=not args.no_measure,
-        force=args.force, progress=BAR,
+        report=args.report, force=args.force, progress=BAR,
     )  # fmt: skip
     BAR.clear()
     print(_summary(report), file=sys.stderr)
-    if args.report is not None:
-        from halfbyte.converting.report.page import write_report
-
-        write_report(Path(args.report), report)
 
 
 def _summary(report: ConversionReport) -> str:
