@@ -15,14 +15,17 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from halfbyte.errors import ConversionError, RequestError
 
+fcntl: ModuleType | None
 try:
-    import fcntl
+    fcntl = import_module("fcntl")
 except ImportError:  # on Windows, a file that is open can't be removed
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
 
 log = logging.getLogger(__name__)
 

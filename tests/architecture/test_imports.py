@@ -47,14 +47,14 @@ ROOMS = {
     # files into models
     "converting": (
         "families file_reader gguf json_folder kernels quality system tokenizer",
-        "gguf numpy safetensors",
+        "gguf numpy safetensors typing_extensions",
     ),
     "models": ("converting settings", "filelock huggingface_hub"),
     "model": ("engine families generation prompt tokenizer", "numpy"),
     "loading": ("engine families gguf kernels model models settings system tokenizer", ""),
     "golden": ("model quality", "numpy"),
     "verification": ("gguf golden loading model quality tokenizer", "numpy"),
-    "conversion": ("converting golden loading models quality", ""),
+    "conversion": ("converting golden loading models quality", "typing_extensions"),
     # what users see
     "halfbyte": ("conversion converting generation hf loading model models prompt tokenizer", ""),
     "hf": (
