@@ -41,7 +41,7 @@ from protocol import Worker
 import halfbyte
 from halfbyte.converting.calibration.importance import collect_importance
 from halfbyte.converting.plan import CALIBRATED_WINDOWS
-from halfbyte.converting.recipe import RECIPES, find_recipe
+from halfbyte.converting.recipe import RECIPES
 from halfbyte.converting.sources.source import open_source
 from halfbyte.quality.distance import distance
 from halfbyte.quality.float_model import FloatModel, hidden_states
@@ -141,7 +141,7 @@ def bits_per_weight(path: Path) -> float:
     source = open_source(path)
     try:
         counts = [int(np.prod(tensor.shape)) for tensor in source.tensors]
-        nbytes = sum(tensor.stored_bytes().nbytes for tensor in source.tensors)
+        nbytes = sum(tensor.stored(0, tensor.shape[0]).nbytes for tensor in source.tensors)
         return 8 * nbytes / sum(counts)
     finally:
         source.close()
@@ -150,7 +150,7 @@ def bits_per_weight(path: Path) -> float:
 def quantized_by_peer(exact: Path, out: Path, kind: str, imatrix: Path | None) -> None:
     """llama.cpp's file of a type."""
     command = [environments.make("peer"), HERE / "peer_quantize.py", exact, out,
-               str(find_recipe(kind).file_type)]  # fmt: skip
+               str(RECIPES[kind].file_type)]  # fmt: skip
     extra = [] if imatrix is None else ["--imatrix", imatrix]
     subprocess.run([*command, *extra], check=True, capture_output=True)
 

@@ -24,14 +24,20 @@ from halfbyte.converting.encode import Encoded, calibrated, check_importance, pl
 from halfbyte.converting.options import Options
 from halfbyte.converting.plan import CALIBRATED_WINDOWS, MEASURED_WINDOWS, Plan, make_plan
 from halfbyte.converting.sources.source import Source, open_source
-from halfbyte.converting.writer import Planned, Writer, check_space, check_target, part_file
-from halfbyte.errors import ConversionError, RequestError
+from halfbyte.converting.target import check_distinct, check_space, check_target, part_file
+from halfbyte.converting.writer import Planned, Writer
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.progress import Progress, silent
 from halfbyte.quality import figures
 from halfbyte.quality.figures import Figures
 from halfbyte.quality.float_model import FloatModel, Ids
-from halfbyte.quality.texts import N_WINDOW, packaged_text, read_text, token_windows
+from halfbyte.quality.texts import (
+    N_WINDOW,
+    packaged_text,
+    read_text,
+    text_files,
+    token_windows,
+)
 from halfbyte.results import Result
 from halfbyte.system import default_threads, set_up_kernels
 from halfbyte.tokenizer import Tokenizer
@@ -96,14 +102,14 @@ def convert_path(
     begin_s = time.perf_counter()
     with closing(open_source(src)) as source:
         source_name = source_name or source.name
-        target = dst or Path(f"{source_name}.{options.recipe.name}.gguf")
+        target = dst or Path(f"{source_name}.{options.type}.gguf")
         _check_targets(source, target, options)
-        plan = make_plan(source, options.recipe, pure=options.pure)
+        plan = make_plan(source, options.type, pure=options.pure)
         check_space(target, plan.nbytes)
         _warn(source, plan)
         set_up_kernels()
         job = _Job(source, plan, options, _given_importance(source, options.imatrix), progress)
-        with part_file(target) as part:
+        with part_file(target, force=options.force) as part:
             checksum = job.write(part, options.name or source_name)
             found = job.measure(part, checksum)
             if complete is not None and options.measure:
@@ -111,7 +117,7 @@ def convert_path(
             figures.patch(part, found, measured=options.measure)
     return ConversionReport(
         path=str(target),
-        type=options.recipe.name,
+        type=options.type,
         n_tensors=len(plan.tensors),
         nbytes=target.stat().st_size,
         bits_per_weight=plan.bits_per_weight,
@@ -135,7 +141,7 @@ class _Job:
     def write(self, part: Path, name: str) -> str | None:
         """Write the file, blanks for its figures; the tensors' checksum where it is known."""
         meta = self.source.new_metadata(part, name)
-        meta.add_file_type(self.options.recipe.file_type)
+        meta.add_file_type(self.plan.file_type)
         meta.add_quantization_version(gguf.GGML_QUANT_VERSION)
         figures.reserve(meta, len(self.plan.tensors), measured=self.options.measure)
         with closing(Writer(part, meta, self.plan.tensors)) as writer:
@@ -190,13 +196,20 @@ class _Job:
 
 
 def _check_targets(source: Source, target: Path, options: Options) -> None:
-    matrix = None if options.save_imatrix is None else Path(options.save_imatrix)
-    for path in (target, matrix):
-        if path is not None:
-            _check_not_source(source, path)
-            check_target(path, force=options.force)
-    if matrix is not None and matrix.absolute() == target.absolute():
-        raise RequestError("save_imatrix", expected="another file than dst", got=str(matrix))
+    """Each file to be written is a place of its own, and none that is read."""
+    written = {"dst": target, "save_imatrix": options.save_imatrix, "report": options.report}
+    paths = {name: Path(path) for name, path in written.items() if path is not None}
+    text = options.calibrate
+    check_distinct(
+        paths,
+        {
+            "the source": source.files,
+            "imatrix": [] if options.imatrix is None else [Path(options.imatrix)],
+            "calibrate": [] if isinstance(text, bool) else text_files(Path(text)),
+        },
+    )
+    for path in paths.values():
+        check_target(path, force=options.force)
 
 
 def _given_importance(source: Source, path: str | os.PathLike[str] | None) -> Importance | None:
@@ -223,12 +236,6 @@ def _calibration_ids(part: Path, calibrate: bool | str | os.PathLike[str], n_ctx
     return ids[:CALIBRATED_WINDOWS]
 
 
-def _check_not_source(source: Source, target: Path) -> None:
-    for path in source.files:
-        if target.exists() and path.samefile(target):
-            raise ConversionError(target, expected="another file than the source", got="the source")
-
-
 def _warn(source: Source, plan: Plan) -> None:
     for name in plan.fallbacks:
         chosen = next(tensor.format.name for tensor in plan.tensors if tensor.name == name)
@@ -236,7 +243,7 @@ def _warn(source: Source, plan: Plan) -> None:
     again = [
         old.name
         for old, new in zip(source.tensors, plan.tensors, strict=True)
-        if old.format is not None and old.format.is_quantized and old.format is not new.format
+        if old.is_quantized and old.format is not new.format
     ]
     if again:
         log.warning(

@@ -24,7 +24,7 @@ from halfbyte.converting.sources.source import Source, Tensor
 from halfbyte.converting.writer import Planned
 from halfbyte.errors import ConversionError, RequestError
 from halfbyte.kernels.formats.block_format import BlockFormat
-from halfbyte.kernels.quantizers.quantize import quantize
+from halfbyte.kernels.quantizers.quantize import dequantize, quantize
 from halfbyte.progress import Progress, silent
 from halfbyte.quality.float_model import F32, Ids
 
@@ -153,9 +153,6 @@ def _begin(
     if len(tensor.shape) == 1:
         yield _Piece(tensor, lambda: _vector(tensor, planned))
         return
-    if tensor.format is fmt:
-        yield _Piece(tensor, tensor.stored_bytes)
-        return
     n_rows, n = tensor.shape
     step = max(1, _PIECE_WEIGHTS // n)
     for begin in range(0, n_rows, step):
@@ -173,8 +170,11 @@ def _begin_rows(
 
     def convert(at: int) -> None:
         here = rows[at : at + share]
-        floats = tensor.rows(here.start, here.stop)
-        out[at : at + share] = quantize(floats, fmt, importance=importance)
+        if tensor.format is fmt:
+            out[at : at + share] = _checked(tensor.stored(here.start, here.stop), fmt, n)
+        else:
+            floats = tensor.rows(here.start, here.stop)
+            out[at : at + share] = quantize(floats, fmt, importance=importance)
 
     converted = pool.map(convert, range(0, len(rows), share))
 
@@ -188,10 +188,15 @@ def _begin_rows(
 
 
 def _vector(tensor: Tensor, planned: Planned) -> Bytes:
-    if tensor.format is planned.format:
-        return tensor.stored_bytes()
     with _finite(*tensor.where):
         return quantize(tensor.rows(0, tensor.shape[0])[None], planned.format)[0]
+
+
+def _checked(stored: Bytes, fmt: BlockFormat, n: int) -> Bytes:
+    """Bytes that are taken as they are, if their numbers are finite; ValueError if not."""
+    if not np.isfinite(dequantize(stored, fmt, n)).all():
+        raise ValueError("NaN or infinite weights")
+    return stored
 
 
 @contextmanager

@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, TypedDict
 
-from halfbyte.converting.recipe import Recipe, find_recipe
+from halfbyte.converting.recipe import KEEP, check_type
 from halfbyte.errors import RequestError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class ConversionOptions(TypedDict, total=False):
+    """The options of `halfbyte.convert` by name; see Options."""
+
+    type: str
+    pure: bool
+    calibrate: bool | str | os.PathLike[str]
+    imatrix: str | os.PathLike[str] | None
+    save_imatrix: str | os.PathLike[str] | None
+    measure: bool
+    report: str | os.PathLike[str] | None
+    name: str | None
+    force: bool
+    threads: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The arguments of `halfbyte.convert`, which says what they mean. Checked when made.
+    """What a caller may choose about a conversion. Checked when made.
+
+    Attributes:
+        type: a name of RECIPES ("q8_0", "q4_0", "q4_k_m" ...). As llama.cpp's, most types give
+            some matrices a better one; vectors stay F32. "keep": the numbers as they are.
+        pure: give all matrices the one type.
+        calibrate: choose scales and codes by what a text sends through the model: True for the
+            Python text that comes with halfbyte, or the path of a text file or folder. Takes far
+            longer; `plan_conversion` says how much memory.
+        imatrix: an importance matrix (.gguf or .dat, as llama.cpp's) to weigh errors by.
+        save_imatrix: where to save the importance matrix of the calibration's text.
+        measure: compare the result with the source and record the figures in the file.
+        report: an HTML page to write, with the error of every matrix.
+        name: general.name in the file; default: the source's.
+        force: replace existing files.
+        threads: threads that quantize; default: physical cores that this process may use. An
+            uncalibrated file does not depend on it.
 
     Raises:
         RequestError: an unknown type, or options that contradict each other.
@@ -23,22 +59,38 @@ class Options:
     imatrix: str | os.PathLike[str] | None = None
     save_imatrix: str | os.PathLike[str] | None = None
     measure: bool = True
+    report: str | os.PathLike[str] | None = None
     name: str | None = None
     force: bool = False
     threads: int | None = None
 
+    @classmethod
+    def of(cls, **options: Unpack[ConversionOptions]) -> Options:
+        """The options with these values, the rest at their defaults.
+
+        Raises:
+            RequestError: an unknown name (the nearest one is in the hint), or a bad value.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+                raise RequestError(name, expected="the name of an option", hint=hint)
+        return cls(**options)
+
     def __post_init__(self) -> None:
-        find_recipe(self.type)
+        object.__setattr__(self, "type", check_type(self.type))
+        if self.type == KEEP and (self.pure or self.calibrate is not False or self.imatrix):
+            param = "pure" if self.pure else "imatrix" if self.imatrix else "calibrate"
+            raise RequestError(param, expected="not with type keep, which rounds nothing")
         if self.calibrate is not False and self.imatrix is not None:
             wanted = "None with calibrate, which takes its own"
             raise RequestError("imatrix", expected=wanted, got=self.imatrix)
         if self.calibrate is False and self.save_imatrix is not None:
             wanted = "calibrate, whose text it is taken from"
             raise RequestError("save_imatrix", expected=wanted, got="no calibrate")
+        if self.report is not None and not self.measure:
+            raise RequestError("report", expected="a measured conversion", got="measure=False")
         if self.calibrate in (None, ""):
             raise RequestError("calibrate", expected="True, False or a path", got=self.calibrate)
-
-    @property
-    def recipe(self) -> Recipe:
-        """What `type` names."""
-        return find_recipe(self.type)

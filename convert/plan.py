@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from halfbyte.converting.recipe import Recipe
+from halfbyte.converting.recipe import KEEP, RECIPES, Recipe
 from halfbyte.converting.sources.source import Source
 from halfbyte.converting.writer import Planned
+from halfbyte.errors import ConversionError
+from halfbyte.kernels.formats.floats import F32
 from halfbyte.quality.texts import N_WINDOW
 from halfbyte.results import Result
 
@@ -24,12 +26,14 @@ class Plan(Result):
 
     Attributes:
         tensors: name, shape and format, in the file's order.
+        file_type: the number of llama.cpp's enum llama_ftype.
         fallbacks: matrices whose rows do not fit the format that the recipe has for them.
         peak_nbytes: memory that the conversion takes at most, measuring and calibrating left out.
         measuring_nbytes, calibrating_nbytes: memory that these take, about.
     """
 
     tensors: tuple[Planned, ...]
+    file_type: int
     fallbacks: tuple[str, ...]
     peak_nbytes: int
     measuring_nbytes: int
@@ -81,8 +85,21 @@ class Plan(Result):
         return dict(sorted(found.items(), key=lambda item: -item[1][2]))
 
 
-def make_plan(source: Source, recipe: Recipe, *, pure: bool) -> Plan:
-    """The tensors of `source` with the formats that `recipe` gives them."""
+def make_plan(source: Source, type: str, *, pure: bool) -> Plan:
+    """The tensors of `source` with the formats that a type's name gives them.
+
+    Raises:
+        ConversionError: with "keep", tensors that no type holds without rounding.
+    """
+    planned, fallbacks = _kept(source) if type == KEEP else _chosen(source, RECIPES[type], pure)
+    file_type = _file_type(planned) if type == KEEP else RECIPES[type].file_type
+    largest = _FLOAT * max(tensor.n_weights for tensor in planned)
+    measuring, calibrating = _float_nbytes(planned, largest)
+    peak = 2 * largest + _BESIDE
+    return Plan(tuple(planned), file_type, tuple(fallbacks), peak, measuring, calibrating)
+
+
+def _chosen(source: Source, recipe: Recipe, pure: bool) -> tuple[list[Planned], list[str]]:
     planned, fallbacks = [], []
     for tensor in source.tensors:
         name, shape = tensor.name, tensor.shape
@@ -90,9 +107,30 @@ def make_plan(source: Source, recipe: Recipe, *, pure: bool) -> Plan:
         planned.append(Planned(name, shape, chosen))
         if chosen is not recipe.wanted(name, shape, source.config, pure=pure):
             fallbacks.append(name)
-    largest = _FLOAT * max(tensor.n_weights for tensor in planned)
-    measuring, calibrating = _float_nbytes(planned, largest)
-    return Plan(tuple(planned), tuple(fallbacks), 2 * largest + _BESIDE, measuring, calibrating)
+    return planned, fallbacks
+
+
+def _kept(source: Source) -> tuple[list[Planned], list[str]]:
+    """Each tensor in the format that holds its numbers; vectors widened, as everywhere."""
+    formats = {t.name: F32 if len(t.shape) == 1 else t.format for t in source.tensors}
+    without = [name for name, fmt in formats.items() if fmt is None]
+    if without:
+        more = f" and {len(without) - 8} more" if len(without) > 8 else ""
+        raise ConversionError(
+            source.path, "type keep", expected="weights that a type of GGUF holds unrounded",
+            got=", ".join(without[:8]) + more, hint="choose a type, such as q8_0",
+        )  # fmt: skip
+    return [Planned(t.name, t.shape, fmt) for t in source.tensors if (fmt := formats[t.name])], []
+
+
+def _file_type(tensors: list[Planned]) -> int:
+    """That of the format that most weights have."""
+    weights: dict[str, int] = {}
+    for tensor in tensors:
+        name = tensor.format.name
+        weights[name] = weights.get(name, 0) + tensor.n_weights
+    most = max(weights, key=lambda name: weights[name])
+    return next(r.file_type for r in reversed(RECIPES.values()) if r.usual.name == most)
 
 
 def _float_nbytes(tensors: list[Planned], largest: int) -> tuple[int, int]:

@@ -26,6 +26,8 @@ _LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 Rule = Callable[[int, ModelConfig], str | None]
 
+KEEP = "keep"  # no recipe: every tensor has the format that holds its numbers without rounding
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -138,9 +140,13 @@ RECIPES: dict[str, Recipe] = {
 }  # fmt: skip
 
 
-def find_recipe(name: str) -> Recipe:
-    """The recipe of a type name; RequestError if unknown."""
-    found = RECIPES.get(name.lower()) if isinstance(name, str) else None
-    if found is None:
-        raise RequestError("type", expected=f"one of {', '.join(RECIPES)}", got=repr(name))
-    return found
+def check_type(name: object) -> str:
+    """A type's name as it is written here: a recipe's, or KEEP.
+
+    Raises:
+        RequestError: it is unknown.
+    """
+    known = name.lower() if isinstance(name, str) else ""
+    if known not in (*RECIPES, KEEP):
+        raise RequestError("type", expected=f"one of {', '.join((*RECIPES, KEEP))}", got=repr(name))
+    return known

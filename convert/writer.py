@@ -1,16 +1,11 @@
-"""Writing GGUF: a .part file beside the target, renamed when it is complete."""
+"""Writing GGUF: metadata, then tensors in the order in which they come."""
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import logging
 import math
 import os
-import re
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +13,9 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.errors import ConversionError
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.quality.figures import tensor_line
 from halfbyte.results import Result
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,75 +36,6 @@ class Planned(Result):
         """Bytes of its data."""
         rows = 1 if len(self.shape) == 1 else self.shape[0]
         return rows * self.format.row_nbytes(self.shape[-1])
-
-
-def check_target(target: Path, *, force: bool) -> None:
-    """Refuse a target that cannot be written, or must not be.
-
-    Raises:
-        ConversionError: it exists and `force` is not set, or is no place for a file.
-    """
-    if target.is_dir():
-        raise ConversionError(target, expected="the name of a file", got="a folder")
-    if target.exists() and not force:
-        raise ConversionError(target, expected="a new file", got="an existing one",
-                              hint="use --force (force=True) to replace it")  # fmt: skip
-    if not target.parent.is_dir():
-        raise ConversionError(target, expected="a folder to write to", got="none there")
-
-
-def check_space(target: Path, nbytes: int) -> None:
-    """ConversionError where the target's disk has less room than that."""
-    free = shutil.disk_usage(target.parent).free
-    if free < nbytes:
-        raise ConversionError(
-            target, expected=f"{nbytes / 1e6:,.1f} MB of free space", got=f"{free / 1e6:,.1f} MB"
-        )
-
-
-@contextmanager
-def part_file(target: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `target` if the block ends well and vanishes if not.
-
-    Raises:
-        ConversionError: writing fails.
-    """
-    _remove_stale(target)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise ConversionError(target, expected="to write the file", got=reason) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _remove_stale(target: Path) -> None:
-    """Remove what processes that were killed have left of this target."""
-    pattern = re.compile(re.escape(target.name) + r"\.(\d+)\.part")
-    for path in target.parent.glob(f"{glob.escape(target.name)}.*.part"):
-        found = pattern.fullmatch(path.name)
-        if found and not _is_alive(int(found[1])):
-            log.warning("removing %s, which an ended process has left", path)
-            path.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name == "nt":  # there is no harmless signal to ask with
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
 
 
 class Writer:

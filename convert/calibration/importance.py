@@ -23,7 +23,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.converting.writer import part_file
+from halfbyte.converting.target import part_file
 from halfbyte.errors import ModelFileError, unreadable
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Cursor
@@ -78,10 +78,10 @@ def collect_importance(model: FloatModel, ids: Ids, *, progress: Progress = sile
 def save_importance(path: Path, importance: Importance) -> None:
     """Write a .dat file, or a GGUF one under any other name, which appears when it is complete.
 
-    Raises:
+    It replaces what is there. Raises:
         ConversionError: writing fails.
     """
-    with part_file(path) as part:
+    with part_file(path, force=True) as part:
         if path.suffix == ".dat":
             part.write_bytes(_legacy_bytes(importance))
         else:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from halfbyte.converting.convert import ConversionReport
+from halfbyte.converting.target import part_file
 from halfbyte.converting.writer import Planned
 from halfbyte.errors import ConversionError
 from halfbyte.quality.figures import Figures
@@ -31,17 +32,15 @@ Point = tuple[Planned, float]
 
 
 def write_report(path: Path, report: ConversionReport) -> None:
-    """Write the page.
+    """Write the page, which replaces what is there.
 
     Raises:
         ConversionError: nothing was measured, or the file cannot be written.
     """
     if report.figures is None:
         raise ConversionError(path, "report", expected="a measured conversion", got="none")
-    try:
-        path.write_text(page(report, report.figures), "utf-8")
-    except OSError as error:
-        raise ConversionError(path, expected="to write the report", got=str(error)) from error
+    with part_file(path, force=True) as part:
+        part.write_text(page(report, report.figures), "utf-8")
 
 
 def page(report: ConversionReport, figures: Figures) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from halfbyte.converting.sources.safetensors_file import SafetensorsFile, StoredTensor
 from halfbyte.errors import ConversionError
 from halfbyte.json_folder import JSONFolder
+
+log = logging.getLogger(__name__)
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pth", "*.pt")
@@ -34,6 +37,12 @@ class HFFolder(JSONFolder):
 
     def _weight_files(self) -> list[str]:
         index = self.read_json(_INDEX)
+        is_single = (self.path / _SINGLE).is_file()
+        if is_single and index is not None:
+            # As transformers does.
+            log.warning("%s: %s is taken, %s left aside", self.path, _SINGLE, _INDEX)
+        if is_single:
+            return [_SINGLE]
         if index is not None:
             shards = index.get("weight_map")
             if not isinstance(shards, dict) or not shards:
@@ -46,8 +55,6 @@ class HFFolder(JSONFolder):
                     got=f"no {', '.join(absent)}", hint="download what is missing",
                 )  # fmt: skip
             return names
-        if (self.path / _SINGLE).is_file():
-            return [_SINGLE]
         pickles = [p.name for pattern in _PICKLES for p in self.path.glob(pattern)]
         if pickles:
             raise ConversionError(

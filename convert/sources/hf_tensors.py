@@ -2,52 +2,92 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.converting.sources.hf_folder import HFFolder
-from halfbyte.converting.sources.safetensors_file import StoredTensor
+from halfbyte.converting.sources.quantized.checkpoint import HFTensor
+from halfbyte.converting.sources.quantized.checkpoint_tensors import checkpoint_tensors
+from halfbyte.converting.sources.safetensors_file import FLOATS, StoredTensor
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 
+log = logging.getLogger(__name__)
+
 _IN_LAYER = re.compile(r"\.layers\.(\d+)\.")
 # Tables that older checkpoints carry along; they follow from the configuration.
 _DERIVED = (".rotary_emb.inv_freq",)
-_TIED_COPY = "lm_head.weight"  # some checkpoints store it too
+_EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 # GGUF name, tensor, its rows in GGUF's order if that is another one.
-Mapped = tuple[str, StoredTensor, NDArray[np.int64] | None]
+Mapped = tuple[str, HFTensor, NDArray[np.int64] | None]
 
 
-def map_tensors(folder: HFFolder, config: ModelConfig) -> list[Mapped]:
-    """All tensors of the model in GGUF's usual order.
+def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, list[Mapped]]:
+    """All tensors of the model in GGUF's usual order, and whether it is tied in truth.
 
     Raises:
         ConversionError: tensors are missing, unknown or of another shape; all are named.
     """
     family = family_of(config)
+    tensors = checkpoint_tensors(folder)
+    tensors = {name: t for name, t in tensors.items() if not name.endswith(_DERIVED)}
+    config = _settle_tie(folder.path, config, tensors)
     wanted = {spec.hf_name: spec for spec in family.tensors(config) if spec.hf_name}
-    names = {name for name in folder.tensors if not name.endswith(_DERIVED)}
-    if config.tied:
-        names.discard(_TIED_COPY)
-    faults = [f"missing {name}" for name in wanted if name not in names]
-    faults += [f"unknown {name}" for name in sorted(names) if name not in wanted]
+    faults = [f"missing {name}" for name in wanted if name not in tensors]
+    faults += [f"unknown {name}" for name in sorted(tensors) if name not in wanted]
     faults += [
-        f"{name} is {folder.tensors[name].shape}, not {spec.shape}"
+        f"{name} is {tensors[name].shape}, not {spec.shape}"
         for name, spec in wanted.items()
-        if name in names and folder.tensors[name].shape != spec.shape
+        if name in tensors and tensors[name].shape != spec.shape
+    ]
+    faults += [
+        f"{name} is {tensor.dtype}, not {', '.join(FLOATS)}"
+        for name, tensor in tensors.items()
+        if name in wanted and isinstance(tensor, StoredTensor) and tensor.dtype not in FLOATS
     ]
     if faults:
         got = "; ".join(_by_layers(faults))
         raise ConversionError(folder.path, "tensors", expected="those of config.json", got=got)
-    return [
-        (spec.name, folder.tensors[name], None if family.rotates_halves else spec.neighbours())
+    return config, [
+        (spec.name, tensors[name], None if family.rotates_halves else spec.neighbours())
         for name, spec in wanted.items()
     ]
+
+
+def _settle_tie(path: Path, config: ModelConfig, tensors: dict[str, HFTensor]) -> ModelConfig:
+    """Whether embedding and head are one, as transformers decides it: by what is stored.
+
+    Source: transformers' PreTrainedModel.tie_weights.
+    """
+    if not config.tied or _HEAD not in tensors:
+        return config
+    head = tensors.pop(_HEAD)
+    embedding = tensors.setdefault(_EMBEDDING, head)
+    if embedding is head:
+        log.warning("%s: %s is missing; tied to it, %s takes its place", path, _EMBEDDING, _HEAD)
+    elif not _are_equal(embedding, head):
+        log.warning(
+            "%s: tie_word_embeddings is true, but %s and %s differ: both are taken",
+            path, _EMBEDDING, _HEAD,
+        )  # fmt: skip
+        tensors[_HEAD] = head
+        return replace(config, tied=False)
+    return config
+
+
+def _are_equal(a: HFTensor, b: HFTensor, step: int = 1024) -> bool:
+    if a.shape != b.shape:
+        return False
+    pieces = [slice(begin, begin + step) for begin in range(0, a.shape[0], step)]
+    return all(bool((a.rows(piece) == b.rows(piece)).all()) for piece in pieces)
 
 
 def _by_layers(faults: list[str]) -> list[str]:

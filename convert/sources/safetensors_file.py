@@ -1,60 +1,109 @@
-"""Reading safetensors: the header is checked strictly before any of it is believed.
+"""Reading safetensors: the format's own library checks a file, then its rows are read in place.
 
     u64 length of the header, JSON header, tensor data
     header: name -> {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__" aside
 
-The ranges must tile the data section without holes or overlaps. Tensors are views of the mapped
-file. Source: the format description of the safetensors project.
+What the library refuses is refused. Rows are read at the offsets that it has found to be sound,
+never mapped: a file that is cut short meanwhile is an error here, and a killed process there.
+Source: the format description of the safetensors project.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from halfbyte.errors import ConversionError
-from halfbyte.json_folder import check_regular
+from halfbyte.file_reader import FileReader
+from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
-from halfbyte.kernels.quantizers.quantize import dequantize
 
-MAX_HEADER_NBYTES = 100_000_000
-_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+# Of numbers that NumPy lacks, their bits.
+_DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "F8_E4M3": "u1", "F8_E5M2": "u1",
+    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "u1",
+}  # fmt: skip
+FLOATS = ("F32", "F16", "BF16")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor in a file; `dtype` is F32, F16 or BF16."""
+    """A tensor in a file; `dtype` is safetensors' name for it."""
 
-    file: SafetensorsFile
+    is_quantized: ClassVar[bool] = False
+
+    file: SafetensorsFile = field(repr=False)
     name: str
     dtype: str
     shape: tuple[int, ...]
     begin: int
     end: int
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.file.path
+
+    @property
+    def format(self) -> BlockFormat | None:
+        """How GGUF would store the same bytes."""
+        return FORMATS[self.dtype] if self.dtype in FLOATS else None
+
+    def raw(self, begin: int = 0, end: int | None = None) -> NDArray[Any]:
+        """Some rows (entries of a vector) as they are stored; BF16 and FP8 as their bits."""
+        dtype = np.dtype(_DTYPES[self.dtype])
+        if not self.shape:
+            return self.file.bytes.read(self.begin, self.end).view(dtype).reshape(())
+        n_rows, rest = self.shape[0], self.shape[1:]
+        row = int(np.prod(rest, dtype=np.int64)) * dtype.itemsize
+        stop = n_rows if end is None else min(end, n_rows)
+        data = self.file.bytes.read(self.begin + begin * row, self.begin + stop * row)
+        return data.view(dtype).reshape(stop - begin, *rest)
+
+    def floats(self) -> NDArray[np.float32]:
+        """All of it as float32, widened exactly.
+
+        Raises:
+            ConversionError: it does not hold floats of at most 32 bits.
+        """
+        if self.dtype not in FLOATS:
+            raise ConversionError(
+                self.file.path, f"{self.name}: dtype", expected=" or ".join(FLOATS), got=self.dtype
+            )
+        return _widened(np.atleast_1d(self.raw()), self.dtype).reshape(self.shape)
+
     def rows(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Some rows (entries of a vector) as float32, widened exactly."""
-        data = np.frombuffer(self.file.mapped, np.uint8, self.end - self.begin, self.begin)
-        raw = data.view(_DTYPES[self.dtype]).reshape(self.shape)[index]
-        rows = np.ascontiguousarray(raw).reshape(-1, raw.shape[-1] if raw.ndim > 1 else 1)
-        fmt = FORMATS[self.dtype]
-        return dequantize(rows.view(np.uint8), fmt, rows.shape[1]).reshape(raw.shape)
+        return _widened(self._some(index), self.dtype)
+
+    def stored(self, index: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The same as they are stored: uint8 (rows, bytes)."""
+        raw = np.ascontiguousarray(self._some(index))
+        return raw.reshape(len(raw), -1).view(np.uint8)
 
     def prefetch(self) -> None:
-        """Have it read from the disk in the background: page by page it would take far longer."""
-        begin = self.begin // mmap.PAGESIZE * mmap.PAGESIZE
-        if hasattr(self.file.mapped, "madvise") and self.end > begin:
-            self.file.mapped.madvise(mmap.MADV_WILLNEED, begin, self.end - begin)
+        """Have it read from the disk in the background."""
+        self.file.bytes.prefetch(self.begin, self.end)
+
+    def release(self) -> None:
+        """It keeps nothing."""
+
+    def _some(self, index: slice | NDArray[np.int64]) -> NDArray[Any]:
+        if isinstance(index, slice):
+            begin, end, _ = index.indices(self.shape[0])
+            return self.raw(begin, end)
+        begin = int(index.min()) if len(index) else 0
+        return self.raw(begin, int(index.max()) + 1 if len(index) else 0)[index - begin]
 
 
 class SafetensorsFile:
-    """One mapped file and its tensors by name.
+    """An open file and its tensors by name.
 
     Raises:
         ConversionError: the file cannot be read or its header does not hold.
@@ -62,42 +111,34 @@ class SafetensorsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            check_regular(path)
-            with path.open("rb") as file:
-                self.mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError as error:
-            raise ConversionError(path, expected="safetensors", got="an empty file") from error
-        except OSError as error:
-            raise ConversionError(path, expected="a readable file", got=str(error)) from error
-        header, data_at = _read_header(path, self.mapped)
+        self.bytes = FileReader(path, ConversionError)
+        header, data_at = _checked_header(self.bytes)
         self.tensors = {
             name: _tensor(self, name, entry, data_at)
             for name, entry in header.items()
             if name != "__metadata__"
         }
-        _check_tiling(path, list(self.tensors.values()), data_at, len(self.mapped))
 
-    def release(self) -> None:
-        """Give the pages that were read back to the system."""
-        if hasattr(self.mapped, "madvise"):
-            self.mapped.madvise(mmap.MADV_DONTNEED)
+    def close(self) -> None:
+        """Close the file."""
+        self.bytes.close()
 
 
-def _read_header(path: Path, mapped: mmap.mmap) -> tuple[dict[str, Any], int]:
-    if len(mapped) < 8:
-        raise ConversionError(path, "header", expected="8 bytes of length", got=len(mapped))
-    n = int.from_bytes(mapped[:8], "little")
-    limit = min(MAX_HEADER_NBYTES, len(mapped) - 8)
-    if n > limit:
-        raise ConversionError(path, "header length", expected=f"at most {limit}", got=n)
+def _checked_header(file: FileReader) -> tuple[dict[str, Any], int]:
+    """The header of a file that the library accepts, and where its data begin."""
+    if not file.nbytes:
+        raise ConversionError(file.path, expected="safetensors", got="an empty file")
     try:
-        header = json.loads(mapped[8 : 8 + n].decode(), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise ConversionError(path, "header", expected="JSON", got=str(error)) from error
-    if not isinstance(header, dict):
-        raise ConversionError(path, "header", expected="a JSON object", got=type(header).__name__)
-    return header, 8 + n
+        with safe_open(file.path, framework="numpy"):
+            pass
+        data_at = 8 + int.from_bytes(file.read(0, 8).tobytes(), "little")
+        text = file.read(8, data_at).tobytes().decode()
+        return json.loads(text, object_pairs_hook=_unique), data_at
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        raise ConversionError(
+            file.path, "header", expected="safetensors", got=str(error),
+            hint="the file may be cut short or only partly downloaded",
+        ) from error  # fmt: skip
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -107,43 +148,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _tensor(file: SafetensorsFile, name: str, entry: object, data_at: int) -> StoredTensor:
-    def bad(field: str, expected: str, got: object) -> ConversionError:
-        return ConversionError(file.path, f"{name}: {field}", expected=expected, got=got)
-
-    if not isinstance(entry, dict):
-        raise bad("entry", "a JSON object", entry)
-    dtype: Any = entry.get("dtype")
-    shape: Any = entry.get("shape")
-    offsets: Any = entry.get("data_offsets")
+def _tensor(file: SafetensorsFile, name: str, entry: dict[str, Any], data_at: int) -> StoredTensor:
+    dtype = entry["dtype"]
     if dtype not in _DTYPES:
-        raise bad("dtype", " or ".join(_DTYPES), dtype)
-    if not _are_counts(shape):
-        raise bad("shape", "a list of whole numbers", shape)
-    if not _are_counts(offsets) or len(offsets) != 2:
-        raise bad("data_offsets", "two whole numbers", offsets)
-    n = np.dtype(_DTYPES[dtype]).itemsize
-    for length in shape:
-        n *= length
-    if offsets[1] - offsets[0] != n:
-        raise bad("data_offsets", f"{n} bytes for {dtype} {tuple(shape)}", offsets)
-    begin, end = (data_at + offset for offset in offsets)
-    return StoredTensor(file, name, dtype, tuple(shape), begin, end)
+        raise ConversionError(file.path, f"{name}: dtype", expected=" or ".join(_DTYPES), got=dtype)
+    begin, end = (data_at + offset for offset in entry["data_offsets"])
+    return StoredTensor(file, name, dtype, tuple(entry["shape"]), begin, end)
 
 
-def _are_counts(value: object) -> bool:
-    return isinstance(value, list) and all(type(x) is int and x >= 0 for x in value)
-
-
-def _check_tiling(path: Path, tensors: list[StoredTensor], at: int, n: int) -> None:
-    for tensor in sorted(tensors, key=lambda t: (t.begin, t.end)):
-        if tensor.begin != at:
-            raise ConversionError(
-                path, f"{tensor.name}: data_offsets", expected=f"to begin at byte {at}",
-                got=tensor.begin, hint="the header leaves holes or overlaps",
-            )  # fmt: skip
-        at = tensor.end
-    if at != n:
-        raise ConversionError(
-            path, "data", expected=f"{at} bytes", got=n, hint="the file may be cut short"
-        )
+def _widened(raw: NDArray[Any], dtype: str) -> NDArray[np.float32]:
+    """Rows of F32, F16 or BF16 as float32."""
+    if dtype == "F32":
+        return np.asarray(raw, np.float32)
+    if dtype == "F16":
+        return raw.astype(np.float32)
+    return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from halfbyte.converting.gguf_keys import add_base_model, add_config, add_sampling, add_vocabulary
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.hf_tensors import map_tensors
-from halfbyte.converting.sources.safetensors_file import StoredTensor
+from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
@@ -48,7 +48,7 @@ class Tensor:
     Attributes:
         shape: (rows, inputs) or (features,).
         where: file and name, for errors.
-        format: how it is stored, if as blocks or numbers of a GGUF type.
+        is_quantized: whether its numbers have been rounded already.
     """
 
     def __init__(
@@ -56,23 +56,28 @@ class Tensor:
         name: str,
         shape: tuple[int, ...],
         where: tuple[Path | str, str],
-        format: BlockFormat | None = None,
+        is_quantized: bool = False,
     ) -> None:
-        self.name, self.shape, self.where, self.format = name, shape, where, format
+        self.name, self.shape, self.where, self.is_quantized = name, shape, where, is_quantized
+
+    @property
+    def format(self) -> BlockFormat | None:
+        """The type of GGUF that holds it without rounding, if there is one."""
+        return None
 
     def rows(self, begin: int, end: int) -> F32:
         """Some rows, float32."""
         raise NotImplementedError
 
-    def stored_bytes(self) -> NDArray[np.uint8]:
-        """All of it as it is stored, where `format` says how."""
+    def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
+        """Some rows as bytes of `format`, where there is one: (rows, bytes)."""
         raise NotImplementedError
 
     def prefetch(self) -> None:
         """Have it read from the disk in the background."""
 
     def release(self) -> None:
-        """Give back the memory of its pages."""
+        """Give back the memory that it took."""
 
 
 class Source:
@@ -116,7 +121,8 @@ class FolderModel(Source):
     def __init__(self, path: Path) -> None:
         folder = HFFolder(path)
         c = config_from_hf(path, folder.config or {})
-        tensors: list[Tensor] = [_FolderTensor(*mapped) for mapped in map_tensors(folder, c)]
+        c, mapped = map_tensors(folder, c)
+        tensors: list[Tensor] = [_FolderTensor(*one) for one in mapped]
         if c.rope.divisors is not None:
             tensors.append(_MadeTensor(path, ROPE_FREQS, c.rope.divisors))
         files = sorted(p for p in path.iterdir() if _is_read(p, folder))
@@ -195,21 +201,30 @@ class TensorSource:
 
 
 class _FolderTensor(Tensor):
-    """A stored tensor; `order` are its rows in GGUF's order, if changed."""
+    """A tensor of a checkpoint; `order` are its rows in GGUF's order, if changed."""
 
-    def __init__(self, name: str, stored: StoredTensor, order: NDArray[np.int64] | None) -> None:
-        super().__init__(name, stored.shape, (stored.file.path, stored.name))
-        self._stored, self._order = stored, order
+    def __init__(self, name: str, tensor: HFTensor, order: NDArray[np.int64] | None) -> None:
+        super().__init__(name, tensor.shape, (tensor.path, tensor.name), tensor.is_quantized)
+        self._tensor, self._order = tensor, order
+
+    @property
+    def format(self) -> BlockFormat | None:
+        return self._tensor.format
 
     def rows(self, begin: int, end: int) -> F32:
-        order = self._order
-        return self._stored.rows(slice(begin, end) if order is None else order[begin:end])
+        return self._tensor.rows(self._index(begin, end))
+
+    def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
+        return self._tensor.stored(self._index(begin, end))
 
     def prefetch(self) -> None:
-        self._stored.prefetch()
+        self._tensor.prefetch()
 
     def release(self) -> None:
-        self._stored.file.release()
+        self._tensor.release()
+
+    def _index(self, begin: int, end: int) -> slice | NDArray[np.int64]:
+        return slice(begin, end) if self._order is None else self._order[begin:end]
 
 
 class _MadeTensor(Tensor):
@@ -225,24 +240,34 @@ class _MadeTensor(Tensor):
 
 class _FileTensor(Tensor):
     def __init__(self, file: GGUFFile, info: TensorInfo) -> None:
-        super().__init__(info.name, info.shape, (file.path, info.name), info.format)
-        self._file = file
+        if info.format is None:
+            raise ValueError(f"{info.name}: the file was not opened with strict types")
+        is_quantized = info.format.is_quantized
+        super().__init__(info.name, info.shape, (file.path, info.name), is_quantized)
+        self._file, self._format = file, info.format
+
+    @property
+    def format(self) -> BlockFormat:
+        return self._format
 
     def rows(self, begin: int, end: int) -> F32:
-        assert self.format is not None  # the file was opened with strict types
-        n = self.shape[-1] if len(self.shape) > 1 else 1
-        blocks = self.stored_bytes().reshape(-1, self.format.row_nbytes(n))
-        rows = dequantize(blocks[begin:end], self.format, n)
+        n = self._row_length
+        rows = dequantize(self.stored(begin, end), self._format, n)
         return rows if len(self.shape) > 1 else rows[:, 0]
 
-    def stored_bytes(self) -> NDArray[np.uint8]:
-        return self._file.data(self.name)
+    def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
+        blocks = self._file.data(self.name)
+        return blocks.reshape(-1, self._format.row_nbytes(self._row_length))[begin:end]
 
     def prefetch(self) -> None:
         self._file.prefetch(self.name)
 
     def release(self) -> None:
         self._file.release(self.name)
+
+    @property
+    def _row_length(self) -> int:
+        return self.shape[-1] if len(self.shape) > 1 else 1
 
 
 def _is_read(path: Path, folder: HFFolder) -> bool:

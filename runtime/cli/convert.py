@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halfbyte.cli import streams
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
-from halfbyte.errors import RequestError
 from halfbyte.printable import printable
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ def add(parser: Parser) -> None:
     parser.add_argument(
         "--type", default="q8_0", metavar="TYPE",
         help="f32, f16, bf16, q8_0, q6_k, q5_k_m, q5_k_s, q5_1, q5_0, q4_k_m, q4_k_s, q4_1, q4_0, "
-        "q3_k_l, q3_k_m, q3_k_s or q2_k (default: q8_0)",
+        "q3_k_l, q3_k_m, q3_k_s, q2_k or keep (default: q8_0)",
     )  # fmt: skip
     parser.add_argument(
         "--pure", action="store_true", help="one type for all matrices, the output's too"
@@ -65,12 +63,7 @@ def _add_calibration(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write DST, or print what would be written."""
     from halfbyte.conversion import convert, plan_conversion
-    from halfbyte.converting.writer import check_target
 
-    if args.report is not None:
-        if args.no_measure:
-            raise RequestError("report", expected="a measured conversion", got="--no-measure")
-        check_target(Path(args.report), force=args.force)  # not after hours of converting
     if args.dry_run:
         plan = plan_conversion(args.src, type=args.type, pure=args.pure)
         sys.stdout.write(printable(_describe(plan)))
@@ -78,14 +71,10 @@ def run(args: argparse.Namespace) -> None:
     report = convert(
         args.src, args.dst, type=args.type, pure=args.pure, calibrate=args.calibrate,
         imatrix=args.imatrix, save_imatrix=args.save_imatrix, measure=not args.no_measure,
-        force=args.force, progress=BAR,
+        report=args.report, force=args.force, progress=BAR,
     )  # fmt: skip
     BAR.clear()
     streams.note(_summary(report))
-    if args.report is not None:
-        from halfbyte.converting.report.page import write_report
-
-        write_report(Path(args.report), report)
 
 
 def _summary(report: ConversionReport) -> str:

@@ -25,6 +25,14 @@ def packaged_text(name: str) -> str:
     return (files("halfbyte.quality") / "data" / f"{name}.txt").read_text("utf-8")
 
 
+def text_files(path: Path) -> list[Path]:
+    """The file itself, or those of a folder, hidden ones left out, in the order of their names."""
+    if not path.is_dir():
+        return [path]
+    files = (p for p in sorted(path.rglob("*")) if p.is_file())
+    return [p for p in files if not any(n.startswith(".") for n in p.relative_to(path).parts)]
+
+
 def read_text(path: Path) -> str:
     """A UTF-8 file's text, or that of a folder's files, up to 4 MB in the order of their names.
 
@@ -37,9 +45,8 @@ def read_text(path: Path) -> str:
         if not path.is_dir():
             return path.read_bytes().decode("utf-8")
         parts, size = [], 0
-        for name in sorted(path.rglob("*")):
-            is_hidden = any(part.startswith(".") for part in name.relative_to(path).parts)
-            if is_hidden or not name.is_file() or name.stat().st_size > _MOST_NBYTES:
+        for name in text_files(path):
+            if name.stat().st_size > _MOST_NBYTES:
                 continue
             raw = name.read_bytes()
             with contextlib.suppress(UnicodeDecodeError):

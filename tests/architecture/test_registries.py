@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from halfbyte.cli import main
-from halfbyte.converting.recipe import RECIPES
+from halfbyte.converting.recipe import KEEP, RECIPES
 from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.families.registry import BY_MODEL_TYPE, FAMILIES
 from halfbyte.kernels.formats.block_format import BlockFormat
@@ -45,7 +45,9 @@ def test_the_command_line_lists_the_recipes(capsys: pytest.CaptureFixture[str]) 
     text = " ".join(capsys.readouterr().out.split())
     found = re.search(r"--type TYPE (.*?) \(default: (\w+)\)", text)
     assert found is not None
-    assert re.split(", | or ", found[1]) == list(RECIPES), "the help of convert --type is outdated"
+    assert re.split(", | or ", found[1]) == [*RECIPES, KEEP], (
+        "the help of convert --type is outdated"
+    )
     assert found[2] in RECIPES
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
@@ -16,6 +17,7 @@ import halfbyte
 from halfbyte.conversion import plan_conversion
 from halfbyte.converting.calibration.importance import load_importance
 from halfbyte.converting.convert import ConversionReport
+from halfbyte.converting.options import ConversionOptions, Options
 from halfbyte.converting.report.estimate import estimate
 from halfbyte.converting.report.page import page, write_report
 from halfbyte.errors import ConversionError, RequestError
@@ -185,3 +187,14 @@ def test_estimates_grow_with_the_model(tiny_folder: Path, infill_gguf: Path) -> 
         assert 0 < getattr(small, name) < getattr(large, name)
     found = estimate(large)
     assert 0 < found.quantize_s and 0 < found.measure_s < found.calibrate_s
+
+
+def test_options_by_name_are_the_fields_and_their_types() -> None:
+    fields = {field.name: field.type for field in dataclasses.fields(Options)}
+    assert {k: v.__forward_arg__ for k, v in ConversionOptions.__annotations__.items()} == fields
+
+
+def test_unknown_options_name_the_nearest() -> None:
+    with pytest.raises(RequestError, match="did you mean measure") as caught:
+        Options.of(mesure=False)  # type: ignore[call-arg]
+    assert caught.value.param == "mesure"

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from halfbyte.converting.recipe import RECIPES, find_recipe
+from halfbyte.converting.recipe import RECIPES, check_type
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig, RopeConfig
 
@@ -35,7 +35,7 @@ def test_types_are_those_of_llama_cpp(
 ) -> None:
     golden = benchmark_module("make_recipe_golden")
     n_layers, heads, kv_heads, tied, dim = GOLDEN[shape]["shape"]
-    model, recipe = model_of(n_layers, heads, kv_heads, tied), find_recipe(kind)
+    model, recipe = model_of(n_layers, heads, kv_heads, tied), RECIPES[kind]
     assert recipe.file_type == golden.FILE_TYPES[kind]
     for name, theirs in zip(
         golden.names(n_layers, tied), GOLDEN[shape]["types"][kind].split(), strict=True
@@ -46,7 +46,7 @@ def test_types_are_those_of_llama_cpp(
 
 @pytest.mark.parametrize("kind", RECIPES)
 def test_pure_gives_all_matrices_one_type(kind: str) -> None:
-    recipe, model = find_recipe(kind), model_of(32, 8, 8, False)
+    recipe, model = RECIPES[kind], model_of(32, 8, 8, False)
     for name in ("token_embd.weight", "blk.0.attn_v.weight", "blk.31.ffn_down.weight",
                  "output.weight"):  # fmt: skip
         assert recipe.choose(name, (32, 512), model, pure=True) is recipe.usual
@@ -59,10 +59,10 @@ def test_pure_gives_all_matrices_one_type(kind: str) -> None:
 ])  # fmt: skip
 def test_rows_that_do_not_fit(kind: str, n: int, chosen: str) -> None:
     model = model_of(8, 8, 8, False)
-    assert find_recipe(kind).choose("blk.1.attn_q.weight", (4, n), model, pure=True).name == chosen
+    assert RECIPES[kind].choose("blk.1.attn_q.weight", (4, n), model, pure=True).name == chosen
 
 
 @pytest.mark.parametrize("name", ["q4", "", None, 4])
 def test_an_unknown_type(name: object) -> None:
     with pytest.raises(RequestError, match="q4_k_m"):
-        find_recipe(name)  # type: ignore[arg-type]
+        check_type(name)

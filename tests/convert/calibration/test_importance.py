@@ -101,7 +101,7 @@ def test_saving_replaces_nothing_by_accident(tiny_folder: Path, tmp_path: Path) 
             )
     weights = tiny_folder / "model.safetensors"
     before = weights.read_bytes()
-    with pytest.raises(ConversionError, match="another file than the source"):
+    with pytest.raises(halfbyte.RequestError, match="another file than the source"):
         halfbyte.convert(tiny_folder, tmp_path / "out.gguf", calibrate=True, save_imatrix=weights,
                          force=True)  # fmt: skip
     with pytest.raises(halfbyte.RequestError, match="calibrate"):

@@ -43,6 +43,7 @@ def test_a_good_folder_is_good(folder: Path) -> None:
 )
 def test_shards_outside_the_folder_are_refused(folder: Path, name: object) -> None:
     index = {"weight_map": {"model.norm.weight": name}}
+    (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ConversionError, match="files of this folder"):
         HFFolder(folder)
@@ -111,14 +112,67 @@ def test_shards_that_are_missing_are_named_at_once(folder: Path) -> None:
         HFFolder(folder)
 
 
-def test_derived_tables_and_tied_copies_are_left_out(folder: Path) -> None:
+def test_derived_tables_are_left_out(folder: Path) -> None:
     def add(tensors: dict[str, np.ndarray]) -> None:
         tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = np.zeros(8, np.float32)
 
     change_tensors(folder, add)
     check(folder)
+
+
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
+
+def test_what_is_stored_decides_whether_embedding_and_head_are_one(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As transformers 5 decides it: tied where they are equal or one is missing."""
+    stored = load_file(folder / "model.safetensors")
     edit_config(folder, tie_word_embeddings=True)
+
+    def settled(**changes: np.ndarray | None) -> tuple[bool, dict[str, np.ndarray], str]:
+        names = {"embedding": EMBEDDING, "head": HEAD}
+        new = stored | {names[k]: v for k, v in changes.items() if v is not None}
+        for name in [names[k] for k, v in changes.items() if v is None]:
+            del new[name]
+        save_file(new, folder / "model.safetensors")
+        caplog.clear()
+        opened = HFFolder(folder)
+        config, mapped = map_tensors(opened, config_from_hf(folder, opened.config or {}))
+        values = {n: t.rows(slice(None)) for n, t, _ in mapped if "embd" in n or n[:2] == "ou"}
+        return config.tied, values, caplog.text
+
+    other = stored[EMBEDDING] + 1
+    tied, values, said = settled(head=other)
+    assert (tied, "both are taken" in said) == (False, True)
+    assert (values["output.weight"] == other).all()
+    for head in (stored[EMBEDDING], None):
+        tied, values, said = settled(head=head)
+        assert (tied, "output.weight" in values, said) == (True, False, "")
+    tied, values, said = settled(embedding=None, head=other)
+    assert (tied, "takes its place" in said) == (True, True)
+    assert (values["token_embd.weight"] == other).all()
+    edit_config(folder, tie_word_embeddings=False)
+    with pytest.raises(ConversionError, match="missing lm_head"):
+        settled(head=None)
+
+
+def test_the_single_file_is_taken_beside_an_index(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = {"weight_map": {"x": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     check(folder)
+    assert "model.safetensors is taken" in caplog.text
+
+
+def test_weights_of_other_types_are_named(folder: Path) -> None:
+    def widen(tensors: dict[str, np.ndarray]) -> None:
+        tensors["model.norm.weight"] = tensors["model.norm.weight"].astype(np.float64)
+
+    change_tensors(folder, widen)
+    with pytest.raises(ConversionError, match=r"model\.norm\.weight is F64"):
+        check(folder)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,6 @@ def test_tensors_are_read_as_the_package_wrote_them(tmp_path: Path) -> None:
     for name, value in tensors.items():
         assert (file.tensors[name].rows(slice(None)) == value.astype(np.float32)).all()
     assert (file.tensors["a"].rows(np.array([6, 0, 6])) == tensors["a"][[6, 0, 6]]).all()
-    file.release()
     assert (file.tensors["a"].rows(slice(2, 4)) == tensors["a"][2:4]).all()
 
 

@@ -266,8 +266,12 @@ def test_convert_looks_at_the_reports_place_first(
 ) -> None:
     old = tmp_path / "old.html"
     old.write_text("kept")
-    for page, said in ((old, "--force"), (tmp_path / "none" / "x.html", "a folder to write to")):
-        target = str(tmp_path / "x.gguf")
+    target = str(tmp_path / "x.gguf")
+    for page, said in (
+        (old, "--force"),
+        (tmp_path / "none" / "x.html", "a folder to write to"),
+        (tmp_path / "x.gguf", "another file than dst"),
+    ):
         outcome = run("convert", str(tiny_folder), target, "--report", str(page))
         assert outcome.code == 1 and said in outcome.err
     assert [path.name for path in tmp_path.iterdir()] == ["old.html"]

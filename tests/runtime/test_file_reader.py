@@ -1,0 +1,46 @@
+"""Reading files that change, and things that are no files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from halfbyte.errors import ConversionError, ModelFileError
+from halfbyte.file_reader import FileReader
+
+
+def test_any_part_of_a_file(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 40
+    (tmp_path / "x").write_bytes(data)
+    file = FileReader(tmp_path / "x")
+    assert file.nbytes == len(data)
+    for begin, end in ((0, len(data)), (5, 5), (300, 9000), (len(data) - 1, len(data))):
+        file.prefetch(begin, end)
+        assert file.read(begin, end).tobytes() == data[begin:end]
+    file.close()
+
+
+def test_a_system_without_preadv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "preadv", raising=False)
+    (tmp_path / "x").write_bytes(b"0123456789")
+    assert FileReader(tmp_path / "x").read(3, 7).tobytes() == b"3456"
+
+
+def test_a_file_that_is_cut_short_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(bytes(10_000))
+    file = FileReader(path, ConversionError)
+    os.truncate(path, 100)
+    with pytest.raises(ConversionError, match="cut short") as caught:
+        file.read(50, 9000)
+    assert caught.value.path == str(path)
+    assert file.read(50, 100).tobytes() == bytes(50)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("absent", ".", "pipe"):
+        with pytest.raises(ModelFileError, match="expected a file"):
+            FileReader(tmp_path / name)
