@@ -46,7 +46,7 @@ lint: .venvs/lint/tools.stamp
 	@rm -rf build
 	.venvs/lint/bin/python $(PIP) --no-deps --force-reinstall . >&2
 	.venvs/lint/bin/mypy -p halfbyte
-	.venvs/lint/bin/mypy tests/typing/calls.py
+	MYPYPATH=tests/typing .venvs/lint/bin/mypy --explicit-package-bases tests/typing/calls.py
 
 # Comparisons with heavy peers (torch and transformers, llama.cpp), each in an environment of its
 # own; building llama.cpp takes minutes.

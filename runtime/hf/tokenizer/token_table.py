@@ -134,7 +134,7 @@ class TokenTable:
         self, ids: int | Iterable[int], skip_special_tokens: bool = False
     ) -> str | list[str]:
         """The piece of an id, or of each; raises TokenIdError for one that does not exist."""
-        if not is_whole(ids):
+        if not isinstance(ids, int) and not is_whole(ids):
             skipped = set(self.all_special_ids) if skip_special_tokens else set()
             return [self.convert_ids_to_tokens(int(i)) for i in ids if int(i) not in skipped]
         added = self._added.by_id.get(ids)
