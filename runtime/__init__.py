@@ -5,36 +5,36 @@ r"""halfbyte runs Code Llama and its relatives, quantized to 4 or 8 bits, on an 
     with halfbyte.load("smollm2-135m") as model:
         print(model.complete("def gcd(a, b):\n    while b", stop="```").text)
 
-Importing it compiles nothing, opens nothing and loads neither NumPy nor Numba.
+Importing it compiles nothing, opens nothing and loads no other module: names are looked up when
+they are first asked for. So the command hears Ctrl-C from its beginning.
 """
 
 from __future__ import annotations
 
 import os
 from _thread import RLock
-from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
-from halfbyte.errors import (
-    ContextLengthError,
-    ConversionError,
-    DownloadError,
-    EngineError,
-    HalfbyteError,
-    MissingFileError,
-    ModelFileError,
-    RequestError,
-    SettingError,
-    TemplateError,
-    TokenizerError,
-    UnsupportedModelError,
-)
-from halfbyte.kernels.compiler.uninterrupted import uninterrupted
-
+TYPE_CHECKING = False  # to checkers it is true, as typing's, which takes longer to import than this
 if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
     from halfbyte.conversion import convert
     from halfbyte.converting.convert import ConversionReport
+    from halfbyte.errors import (
+        ContextLengthError,
+        ConversionError,
+        DownloadError,
+        EngineError,
+        HalfbyteError,
+        MissingFileError,
+        ModelFileError,
+        RequestError,
+        SettingError,
+        TemplateError,
+        TokenizerError,
+        UnsupportedModelError,
+    )
     from halfbyte.generation.completion import Completion, Infilling, Stats
     from halfbyte.generation.params import SamplingParams
     from halfbyte.generation.stream import CompletionStream
@@ -57,6 +57,20 @@ if TYPE_CHECKING:
 _LAZY = {
     "halfbyte.conversion": ("convert",),
     "halfbyte.converting.convert": ("ConversionReport",),
+    "halfbyte.errors": (
+        "ContextLengthError",
+        "ConversionError",
+        "DownloadError",
+        "EngineError",
+        "HalfbyteError",
+        "MissingFileError",
+        "ModelFileError",
+        "RequestError",
+        "SettingError",
+        "TemplateError",
+        "TokenizerError",
+        "UnsupportedModelError",
+    ),
     "halfbyte.generation.completion": ("Completion", "Infilling", "Stats"),
     "halfbyte.generation.params": ("SamplingParams",),
     "halfbyte.generation.stream": ("CompletionStream",),
@@ -128,6 +142,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def _imported(module: str) -> ModuleType:
+    from importlib import import_module
+
     with _importing:
         return import_module(module)
 
@@ -137,6 +153,8 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         value = _version()
     elif module is not None:
+        from halfbyte.kernels.compiler.uninterrupted import uninterrupted
+
         # NumPy and Numba, once half imported, stay so for good.
         value = getattr(uninterrupted(lambda: _imported(module)), name)
     else:

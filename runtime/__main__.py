@@ -7,11 +7,14 @@ would have to clean up.
 
 from __future__ import annotations
 
+import _signal as signal  # without the enumerations that are built around it
 import os
-import signal
 import sys
-from collections.abc import Callable
-from types import FrameType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
 
 
 def main() -> int:

@@ -19,7 +19,6 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from halfbyte import __version__
 from halfbyte.cli import progress, streams
 from halfbyte.cli.parser import Parser, did_you_mean
 from halfbyte.errors import HalfbyteError
@@ -125,6 +124,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     name, rest = (argv[0], argv[1:]) if argv else ("help", ())
     if name in _VERSION:
+        from halfbyte import __version__  # which is looked up among all installed packages
+
         print(f"halfbyte {__version__}")
         raise SystemExit(0)
     if name in _HELP and rest and not rest[0].startswith("-"):

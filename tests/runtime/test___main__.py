@@ -24,7 +24,9 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("module", ["halfbyte.cli", "halfbyte.cli.complete", "numba"])
+@pytest.mark.parametrize(
+    "module", ["halfbyte.errors", "halfbyte.cli", "halfbyte.cli.complete", "numba"]
+)
 def test_ctrl_c_during_imports_is_130_without_a_traceback(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", DURING_IMPORT, module, "complete", "-m", "infill-10m", "-p", "x"],
