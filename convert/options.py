@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypedDict
 
+from halfbyte.call_arguments import unknown_argument
 from halfbyte.converting.recipe import KEEP, check_type
 from halfbyte.errors import RequestError
 
@@ -74,9 +74,7 @@ class Options:
         known = [field.name for field in fields(cls)]
         for name in options:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-                raise RequestError(name, expected="the name of an option", hint=hint)
+                raise unknown_argument(name, known, {}, what="an option")
         return cls(**options)
 
     def __post_init__(self) -> None:

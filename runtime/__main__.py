@@ -7,14 +7,16 @@ would have to clean up.
 
 from __future__ import annotations
 
-import _signal as signal  # without the enumerations that are built around it
 import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from types import FrameType
+else:
+    import _signal as signal  # without the enumerations that signal makes of it, for milliseconds
 
 
 def main() -> int:

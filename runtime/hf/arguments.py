@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import numbers
 import os
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, Literal, TypeVar, get_args
 
+from halfbyte.call_arguments import is_whole
 from halfbyte.hf.errors import ArgumentError
 
 _T = TypeVar("_T")
@@ -82,8 +82,7 @@ def one_of(name: str, value: _T, allowed: tuple[object, ...]) -> _T:
 
 def check_count(name: str, value: object, least: int) -> None:
     """Refuse what is neither None nor a whole number from `least`."""
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if value is not None and (not is_whole or value < least):  # type: ignore[operator]
+    if value is not None and not (is_whole(value) and value >= least):
         raise ArgumentError(name, expected=f"a whole number from {least}", got=repr(value))
 
 
