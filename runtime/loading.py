@@ -29,7 +29,6 @@ from halfbyte.model import Model
 from halfbyte.models import catalogue
 from halfbyte.models.folder import converted
 from halfbyte.progress import Progress, silent
-from halfbyte.settings import MAX_THREADS
 from halfbyte.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -81,7 +80,7 @@ def load(
     """
     for argument in unknown:
         raise unknown_argument(argument, _ARGUMENTS, _OTHERS, what="an argument of load")
-    n_threads = _check_threads(threads)
+    n_threads = _n_threads(threads)
     check_kv_type(kv_type)
     path = _file_of(path_or_name, type, progress)
     with needed_for(f"loading {path}"):
@@ -127,17 +126,14 @@ def _file_of(
     return path
 
 
-def _check_threads(threads: object) -> int:
+def _n_threads(threads: object) -> int:
     if threads is None:
         return system.default_threads().count
-    if not is_whole(threads) or not 1 <= threads <= MAX_THREADS:
-        raise RequestError(
-            "threads", expected=f"a whole number from 1 to {MAX_THREADS}", got=repr(threads)
-        )
-    if threads > system.n_processors():
+    count = system.check_threads(threads)
+    if count > system.n_processors():
         log.warning("threads=%d: this process may use %d processors, so they will wait for each "
-                    "other", threads, system.n_processors())  # fmt: skip
-    return int(threads)
+                    "other", count, system.n_processors())  # fmt: skip
+    return count
 
 
 def _check_ctx(ctx: object, config: ModelConfig) -> int:
