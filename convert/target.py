@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from halfbyte.errors import ConversionError, RequestError
+from halfbyte.errors import ConversionError, HalfbyteError, RequestError
 
 fcntl: ModuleType | None
 try:
@@ -90,6 +90,8 @@ def part_file(target: Path, *, force: bool) -> Iterator[Path]:
         finally:
             part.unlink(missing_ok=True)
             os.close(descriptor)
+    except HalfbyteError:  # some are OSErrors too: what was written from is missing
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConversionError(target, expected="to write the file", got=reason) from error

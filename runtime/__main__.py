@@ -31,7 +31,10 @@ def main() -> int:
     from halfbyte.cli import main as run
     from halfbyte.kernels.compiler.uninterrupted import is_unfinished
 
-    code = run(begin=lambda: on_interrupt(signal.default_int_handler))
+    try:
+        code = run(begin=lambda: on_interrupt(signal.default_int_handler))
+    except KeyboardInterrupt:  # another one, while the first was told
+        code = _INTERRUPTED
     on_interrupt(_leave)
     if code == _INTERRUPTED and is_unfinished():
         # The compiler, which cannot be stopped, would keep the process for seconds.

@@ -104,11 +104,18 @@ def remove_kernels() -> int:
     Processes that run keep what they have loaded.
 
     Raises:
-        OSError: a folder cannot be removed.
+        SettingError: a folder cannot be removed.
     """
     from halfbyte.kernels.compiler import code_files
 
-    return code_files.remove_all(settings.cache_dir() / "kernels")
+    root = settings.cache_dir() / "kernels"
+    try:
+        return code_files.remove_all(root)
+    except OSError as error:
+        raise SettingError(
+            settings.CACHE_VARIABLE, expected="a folder whose kernels can be removed",
+            got=f"{error.filename or root} ({error.strerror or error})",
+        ) from error  # fmt: skip
 
 
 def default_threads() -> Threads:

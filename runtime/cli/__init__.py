@@ -96,8 +96,11 @@ def _failed(error: Exception, *, is_json: bool) -> int:
     if is_json:
         from halfbyte.cli import report
 
-        report.print_json({"error": report.error_fields(error, text)})
-        return _flushed(1)
+        try:
+            report.print_json({"error": report.error_fields(error, text)})
+            sys.stdout.flush()
+        except OSError:
+            streams.discard(sys.stdout)
     return 1
 
 

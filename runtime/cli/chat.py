@@ -33,7 +33,7 @@ def add(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Talk at a terminal; answer one message where there is -p or stdin is something else."""
+    """Talk at a terminal; answer one message where one is given or stdin is something else."""
     sampling = options.sampling_of(args)
     messages = [] if args.system is None else [message("system", args.system)]
     if _is_talk(args):
@@ -56,11 +56,11 @@ def _is_talk(args: argparse.Namespace) -> bool:
 def _check(parser: Parser, args: argparse.Namespace) -> None:
     """Let argparse complain where options do not go together."""
     if args.json and _is_talk(args):
-        parser.error("--json is for one message: give it with -p or on stdin")
+        parser.error("--json is for one message: give it as an argument, with -p or on stdin")
 
 
 def _only_message(args: argparse.Namespace) -> str:
-    """-p, or the whole of stdin; the end of its last line, which a shell put there, left out."""
+    """What is given, or all of stdin; its last line's end, which a shell put there, left out."""
     if args.prompt is None:
         args.prompt = "-"
     text = options.prompt_of(args)

@@ -187,6 +187,8 @@ def _output(name: str | None) -> Iterator[IO[str]]:
 def _errors_of_output(name: str) -> Iterator[None]:
     try:
         yield
+    except HalfbyteError:  # some are OSErrors too
+        raise
     except OSError as error:
         said = f"{name}: {error.strerror or error}"
         raise RequestError("--output", expected="a file to write to", got=said) from error

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from halfbyte.errors import DownloadError, SettingError
+from halfbyte.errors import DownloadError, HalfbyteError, SettingError
 from halfbyte.settings import CACHE_VARIABLE
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def os_errors(name: str) -> Iterator[None]:
     """Turn what the system says meanwhile, such as a full disk, into a DownloadError."""
     try:
         yield
+    except HalfbyteError:  # some are OSErrors too
+        raise
     except OSError as error:
         raise DownloadError(f"{name}: {error}") from error
 

@@ -10,7 +10,7 @@ import pytest
 
 from halfbyte.converting import target as target_module
 from halfbyte.converting.target import check_distinct, part_file
-from halfbyte.errors import ConversionError, RequestError
+from halfbyte.errors import ConversionError, MissingFileError, RequestError
 
 
 def test_the_last_writer_with_force_and_the_first_without(tmp_path: Path) -> None:
@@ -36,6 +36,12 @@ def test_the_last_writer_with_force_and_the_first_without(tmp_path: Path) -> Non
         assert all("an existing one" in str(error) for error in errors)
         assert target.read_text() in ("a" * 1000, "b" * 1000)
         assert [path.name for path in tmp_path.iterdir()] == ["x.gguf"]
+
+
+def test_what_is_missing_while_it_is_written_is_named_itself(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError) as caught, part_file(tmp_path / "x.gguf", force=False):
+        raise MissingFileError("text.txt", expected="a text")
+    assert caught.value.path == "text.txt" and not list(tmp_path.iterdir())
 
 
 def test_what_others_are_writing_is_left_alone_and_what_they_left_is_removed(

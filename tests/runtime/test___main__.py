@@ -42,3 +42,14 @@ def test_ctrl_c_before_anything_is_ignored_where_the_process_was_told_to() -> No
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN), env=os.environ,
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout.startswith("halfbyte ")
+
+
+def test_another_ctrl_c_while_the_first_is_told() -> None:
+    code = (
+        "import sys, halfbyte.cli\n"
+        "def run(begin): begin(); raise KeyboardInterrupt\n"
+        "halfbyte.cli.main = run\n"
+        "from halfbyte.__main__ import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")

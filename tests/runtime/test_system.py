@@ -72,3 +72,11 @@ def test_compiled_kernels_are_removed(tmp_path: Path, monkeypatch: pytest.Monkey
     (version / "a.kernel").write_bytes(b"12345")
     assert system.remove_kernels() == 5
     assert not version.exists() and system.remove_kernels() == 0
+
+
+def test_kernels_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALFBYTE_CACHE", str(tmp_path))
+    (tmp_path / "kernels").write_bytes(b"")
+    with pytest.raises(SettingError, match="Not a directory") as caught:
+        system.remove_kernels()
+    assert caught.value.name == "HALFBYTE_CACHE"

@@ -69,6 +69,14 @@ def test_a_full_stdout_without_a_buffer() -> None:
 
 
 @needs_posix
+@pytest.mark.parametrize("option", ["-B", "-u"])
+def test_an_error_as_json_to_a_full_stdout(option: str) -> None:
+    done = shell("halfbyte inspect --json no.gguf >/dev/full", option=option)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no.gguf: ") and done.stderr.count("\n") == 1
+
+
+@needs_posix
 def test_in_one_log_the_statistics_have_a_line_of_their_own(answer: str) -> None:
     assert not answer.endswith("\n")
     assert shell(f"{COMPLETE} 2>&1").stdout.startswith(f"{answer}\nprompt ")

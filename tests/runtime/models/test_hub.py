@@ -11,8 +11,9 @@ import pytest
 import halfbyte
 from halfbyte.conversion import plan_conversion
 from halfbyte.converting.options import Options
-from halfbyte.errors import ConversionError, DownloadError
+from halfbyte.errors import ConversionError, DownloadError, MissingFileError
 from halfbyte.models import catalogue, hub
+from halfbyte.models.cache import os_errors
 from halfbyte.models.entries import HubModel
 from halfbyte.models.hub import RemoteFile
 
@@ -295,3 +296,10 @@ def test_the_hub_says_how_much_there_is_to_fetch(server: Any, models: Path) -> N
     assert catalogue.size(entry) == 0
     assert catalogue.size(entry, asks=True) == sum(len(FOLDER[name]) for name in WANTED)
     assert server.fetched() == [] and not models.exists()
+
+
+def test_errors_of_the_system_are_the_downloads_but_ours_stay() -> None:
+    with pytest.raises(DownloadError, match="name: the disk is full"), os_errors("name"):
+        raise OSError("the disk is full")
+    with pytest.raises(MissingFileError), os_errors("name"):
+        raise MissingFileError("tokenizer.model", expected="a tokenizer")
