@@ -93,7 +93,7 @@ class Engine(ProcessBound):
         """
         self._check_process()
         with self._lock:
-            self._check_open()
+            self.check_open()
             try:
                 for span in spans:
                     span.sequence.reserve(len(span.tokens))
@@ -113,7 +113,7 @@ class Engine(ProcessBound):
         """
         self._check_process()
         with self._lock:
-            self._check_open()
+            self.check_open()
             for span in spans:
                 span.sequence.reserve(len(span.tokens))
             kept = (self._fill(spans, program), spans, program)  # all that the step looks at
@@ -121,7 +121,7 @@ class Engine(ProcessBound):
         def run(kept: object = kept) -> None:
             self._check_process()
             with self._lock:
-                self._check_open()
+                self.check_open()
                 self.pool.run(step, self._words)
 
         return run
@@ -143,7 +143,8 @@ class Engine(ProcessBound):
                 hint="load it in the child process, or start it with multiprocessing's 'spawn'",
             )
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """EngineError where the model is closed."""
         if self._closed:
             raise EngineError("the model is closed", hint="load it again")
 

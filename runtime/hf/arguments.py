@@ -29,6 +29,14 @@ _FETCHING = {
 }
 
 
+def path_text(name: str, value: object) -> str:
+    """The text of a path or a name; raises RequestError where it is neither."""
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(text, str):
+        raise ArgumentError(name, expected="a path or a name", got=repr(value))
+    return text
+
+
 def take_location(
     name_or_path: str | os.PathLike[str], arguments: dict[str, Any]
 ) -> tuple[str | os.PathLike[str], bool]:
@@ -38,9 +46,10 @@ def take_location(
     `token` say how to fetch: they have no effect on what lies here.
 
     Raises:
-        RequestError: an argument that cannot be honoured for a name.
+        RequestError: neither a path nor a name, or an argument that cannot be honoured for one.
     """
-    place, is_here = name_or_path, os.path.exists(name_or_path)
+    place: str | os.PathLike[str] = name_or_path
+    is_here = os.path.exists(path_text("pretrained_model_name_or_path", place))
     pull = not arguments.pop("local_files_only", False)
     for option, way_out in _FETCHING.items():
         value = arguments.pop(option, None)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from halfbyte.families.registry import family_of
-from halfbyte.hf.arguments import NOT_LOADING, check_count, leave_out, take_location
+from halfbyte.hf.arguments import NOT_LOADING, check_count, leave_out, path_text, take_location
 from halfbyte.hf.batch import check_device
 from halfbyte.hf.errors import ArgumentError, MissingNameError
 from halfbyte.hf.forward import ABSENT, forward
@@ -98,7 +98,7 @@ class CausalLM:
             RequestError: an unknown argument, or one that cannot be honoured.
             HalfbyteError: as `halfbyte.load`.
         """
-        name = os.fspath(pretrained_model_name_or_path)
+        name = path_text("pretrained_model_name_or_path", pretrained_model_name_or_path)
         given: dict[str, Any] = {**arguments}
         stated = config_of(given.pop("generation_config", None))
         place, pull = take_location(name, given)
@@ -128,8 +128,9 @@ class CausalLM:
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model has, those of a tied embedding once.
 
-        None is trainable: there is no training.
+        None is trainable: there is no training. Raises EngineError where the model is closed.
         """
+        self.model.engine.check_open()
         weights = self.model.engine.weights
         names = set() if only_trainable else {*weights.matrices, *weights.vectors}
         names -= {EMBEDDING} if exclude_embeddings else set()

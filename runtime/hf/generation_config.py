@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from halfbyte.errors import ModelFileError
-from halfbyte.hf.arguments import check_count
+from halfbyte.errors import MissingFileError
+from halfbyte.hf.arguments import check_count, path_text
 from halfbyte.hf.batch import to_lists
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.json_folder import JSONFolder
@@ -134,9 +134,9 @@ class GenerationConfig:
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str]) -> GenerationConfig:
         """A folder's generation_config.json; raises ModelFileError where it cannot be read."""
-        file = Path(path) / FILE
+        file = Path(path_text("path", path)) / FILE
         if not file.is_file():
-            raise ModelFileError(file, expected="a file", got="none")
+            raise MissingFileError(file, expected="a file", got="none")
         return cls.read(JSONFolder(file.parent).read_json(FILE) or {})
 
     def to_dict(self) -> dict[str, Any]:

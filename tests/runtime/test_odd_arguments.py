@@ -96,3 +96,28 @@ def test_a_closed_model_has_a_repr() -> None:
     model = halfbyte.load("infill-10m", threads=1)
     model.close()
     assert repr(model).endswith(", vocabulary 8016, closed>")
+
+
+@pytest.mark.parametrize("value", [5, None, b"x", ["x"]])
+def test_paths_of_what_transformers_names(value: Any) -> None:
+    for call in (
+        halfbyte.AutoModelForCausalLM.from_pretrained,
+        halfbyte.AutoTokenizer.from_pretrained,
+        halfbyte.AutoConfig.from_pretrained,
+        halfbyte.GenerationConfig.from_pretrained,
+        halfbyte.CodeLlamaTokenizer,
+    ):
+        with pytest.raises(halfbyte.RequestError, match="expected a path or a name"):
+            call(value)
+
+
+def test_a_generation_config_that_is_not_there() -> None:
+    with pytest.raises(FileNotFoundError, match=r"generation_config\.json"):
+        halfbyte.GenerationConfig.from_pretrained("no/such/folder")
+
+
+def test_parameters_of_a_closed_model() -> None:
+    model = halfbyte.AutoModelForCausalLM.from_pretrained("infill-10m")
+    model.close()
+    with pytest.raises(halfbyte.EngineError, match="closed"):
+        model.num_parameters()

@@ -17,7 +17,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from halfbyte.errors import MissingFileError, ModelFileError, UnsupportedModelError
 from halfbyte.hf.alignment import Tokens
-from halfbyte.hf.arguments import FLAGS, one_of
+from halfbyte.hf.arguments import FLAGS, one_of, path_text
 from halfbyte.hf.errors import TokenIdError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.hf.tokenizer.pretrained_tokenizer import PreTrainedTokenizer
@@ -64,7 +64,7 @@ class JSONTokenizer(PreTrainedTokenizer):
         elif isinstance(tokenizer_file, Tokenizer):
             self._backend = tokenizer_file
         else:
-            self._backend = _read(Path(tokenizer_file))
+            self._backend = _read(Path(path_text("tokenizer_file", tokenizer_file)))
         super().__init__(_JSONPieces(self._backend), **arguments)
         if add_bos_token is None or add_eos_token is None:
             adds_bos, adds_eos = self._adds()

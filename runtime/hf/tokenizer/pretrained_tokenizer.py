@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from halfbyte.hf.alignment import Tokens
-from halfbyte.hf.arguments import SIDES, Side, argument_names, one_of
+from halfbyte.hf.arguments import SIDES, Side, argument_names, one_of, path_text
 from halfbyte.hf.batch import BatchEncoding, to_lists
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import conversations, encoding, saved_files
@@ -135,7 +135,7 @@ class PreTrainedTokenizer(TokenTable):
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, ...] | None:
         """Write the vocabulary's own file; its path, or None, logged, where there is no folder."""
-        folder = Path(save_directory)
+        folder = Path(path_text("save_directory", save_directory))
         if not folder.is_dir():
             log.error("%s is no folder: the vocabulary is not saved", folder)
             return None
@@ -155,7 +155,10 @@ class PreTrainedTokenizer(TokenTable):
         Raises:
             RequestError: the path is a file.
         """
-        folder, arguments = Path(save_directory), self.saved_arguments()
+        folder, arguments = (
+            Path(path_text("save_directory", save_directory)),
+            self.saved_arguments(),
+        )
         config, special, added = saved_files.save(self, arguments, folder, filename_prefix)
         vocabulary = self.save_vocabulary(folder, filename_prefix) or ()
         return (config, special, *vocabulary, added)
