@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from halfbyte.hf.errors import ArgumentError
+from halfbyte.errors import RequestError
 
 _T = TypeVar("_T")
 
@@ -206,7 +206,7 @@ class Aligned:
 
     def _row(self, index: int) -> Alignment:
         if self.alignments is None:
-            raise ArgumentError(
+            raise RequestError(
                 "encoding", expected="one that a tokenizer made of texts", got="ids alone"
             )
         return _item("batch_index", self.alignments, index)
@@ -221,5 +221,5 @@ class Aligned:
 
 def _item(name: str, items: Sequence[_T], index: int) -> _T:
     if not -len(items) <= index < len(items):
-        raise ArgumentError(name, expected=f"an index below {len(items)}", got=index)
+        raise RequestError(name, expected=f"an index below {len(items)}", got=index)
     return items[index]

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Any, Literal, TypeVar, get_args
 
 from halfbyte.call_arguments import is_whole
-from halfbyte.hf.errors import ArgumentError
+from halfbyte.errors import RequestError
 
 _T = TypeVar("_T")
 
@@ -33,7 +33,7 @@ def path_text(name: str, value: object) -> str:
     """The text of a path or a name; raises RequestError where it is neither."""
     text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(text, str):
-        raise ArgumentError(name, expected="a path or a name", got=repr(value))
+        raise RequestError(name, expected="a path or a name", got=repr(value))
     return text
 
 
@@ -54,11 +54,11 @@ def take_location(
     for option, way_out in _FETCHING.items():
         value = arguments.pop(option, None)
         if not is_here and value not in (None, True):
-            raise ArgumentError(option, expected="nothing for a name", got="one", hint=way_out)
+            raise RequestError(option, expected="nothing for a name", got="one", hint=way_out)
     subfolder = arguments.pop("subfolder", None)
     if subfolder:
         if not os.path.isdir(place):
-            raise ArgumentError(
+            raise RequestError(
                 "subfolder", expected="nothing but for a folder", got=repr(subfolder),
                 hint="files of a repository's root are read: download it, and name the folder",
             )  # fmt: skip
@@ -85,14 +85,14 @@ def one_of(name: str, value: _T, allowed: tuple[object, ...]) -> _T:
     is_flag = isinstance(value, bool)  # 1 == True, so that is looked at as well
     if value not in allowed or isinstance(allowed[allowed.index(value)], bool) != is_flag:
         shown = ", ".join(map(repr, allowed))
-        raise ArgumentError(name, expected=f"one of {shown}", got=repr(value))
+        raise RequestError(name, expected=f"one of {shown}", got=repr(value))
     return value
 
 
 def check_count(name: str, value: object, least: int) -> None:
     """Refuse what is neither None nor a whole number from `least`."""
     if value is not None and not (is_whole(value) and value >= least):
-        raise ArgumentError(name, expected=f"a whole number from {least}", got=repr(value))
+        raise RequestError(name, expected=f"a whole number from {least}", got=repr(value))
 
 
 def argument_names(names: Iterable[str], *kinds: type) -> set[str]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from halfbyte.errors import RequestError
 from halfbyte.families.registry import family_of
 from halfbyte.hf.arguments import NOT_LOADING, check_count, leave_out, path_text, take_location
 from halfbyte.hf.batch import check_device
-from halfbyte.hf.errors import ArgumentError, MissingNameError
+from halfbyte.hf.errors import MissingNameError
 from halfbyte.hf.forward import ABSENT, forward
 from halfbyte.hf.generation import Batch, Row, join, new_rows, read_batch
 from halfbyte.hf.generation_config import FILE, GenerationConfig, config_of
@@ -213,7 +214,7 @@ class CausalLM:
             ContextLengthError: a prompt fills the context. EngineError: the model is closed.
         """
         if inputs is not None and input_ids is not None:
-            raise ArgumentError("input_ids", expected="nothing where inputs are given")
+            raise RequestError("input_ids", expected="nothing where inputs are given")
         try:
             config = self.configure(generation_config, parameters)
             ids = input_ids if inputs is None else inputs
@@ -241,7 +242,7 @@ class CausalLM:
         """Work on rows, of one batch or several; raises RequestError where several are streamed."""
         if streamer is not None and batch is not None:
             if len(rows) > 1:
-                raise ArgumentError("streamer", expected="a batch of one row", got=len(rows))
+                raise RequestError("streamer", expected="a batch of one row", got=len(rows))
             streamer.put(batch.give_back(batch.ids))
         for _ in self.model.run_tasks(rows):
             if streamer is not None:
@@ -249,7 +250,7 @@ class CausalLM:
 
     def save_pretrained(self, save_directory: Any, **options: Any) -> None:
         """Refused: the weights are a .gguf file already."""
-        raise ArgumentError(
+        raise RequestError(
             "save_pretrained", expected="a copy of the file: there are no other weights here",
             got=save_directory, hint=f"copy {self.model.path}; tokenizers have save_pretrained",
         )  # fmt: skip
@@ -286,7 +287,7 @@ def check_places(arguments: Mapping[str, Any]) -> None:
     """Say that a device or a type has no effect; raises RequestError for anything else."""
     for name, value in arguments.items():
         if name not in PLACES:
-            raise ArgumentError(name, expected="an argument that is known", got=name)
+            raise RequestError(name, expected="an argument that is known", got=name)
         if name.startswith("device"):
             check_device(value, name)
         elif value not in (None, "auto"):
@@ -298,7 +299,7 @@ def _loading(arguments: Mapping[str, Any]) -> dict[str, Any]:
     rest = leave_out(arguments, NOT_LOADING, (*_LOAD, *_WITHOUT_EFFECT))
     for name in _QUANTIZATION:
         if rest.pop(name, None):
-            raise ArgumentError(
+            raise RequestError(
                 name, expected="nothing: a model is quantized when it is converted",
                 hint="halfbyte convert SRC DST --type q4_0",
             )  # fmt: skip

@@ -12,7 +12,6 @@ import numpy as np
 
 from halfbyte.errors import RequestError
 from halfbyte.hf.alignment import Aligned, Alignment
-from halfbyte.hf.errors import ArgumentError
 
 log = logging.getLogger(__name__)
 
@@ -96,13 +95,13 @@ def to_tensor(name: str, value: Any, tensor_type: str) -> Any:
 
     Raises:
         RequestError: torch is asked for and absent.
-        ArgumentError: torch is asked for, and rows have several lengths.
+        RequestError: torch is asked for, and rows have several lengths.
     """
     lists = to_lists(value)
     is_nested = isinstance(lists, list) and all(isinstance(row, list) for row in lists)
     if is_nested and len({len(row) for row in lists}) > 1:
         if tensor_type == "pt":
-            raise ArgumentError(
+            raise RequestError(
                 name, expected="sequences of one length, to make a tensor", got="several lengths",
                 hint="use padding=True, with truncation=True where a length is too long",
             )  # fmt: skip

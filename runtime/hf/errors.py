@@ -5,11 +5,7 @@ from __future__ import annotations
 from halfbyte.errors import HalfbyteError, RequestError, TokenizerError
 
 
-class ArgumentError(RequestError, ValueError):
-    """An argument for which transformers raises ValueError: its type, range or name is wrong."""
-
-
-class FillMarkerError(ArgumentError):
+class FillMarkerError(RequestError):
     """A prompt with more than one fill token; `got` is their number."""
 
 

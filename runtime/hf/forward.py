@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.errors import RequestError
 from halfbyte.hf.batch import import_torch, tensor_type_of
-from halfbyte.hf.errors import ArgumentError, MissingNameError
+from halfbyte.hf.errors import MissingNameError
 from halfbyte.hf.generation import I64, matrix
 from halfbyte.model import Model
 
@@ -80,10 +81,10 @@ def _mask(stated: Any, ids: I64) -> NDArray[np.bool_]:
         return np.ones_like(ids, bool)
     mask = matrix("attention_mask", stated).astype(bool)
     if mask.shape != ids.shape:
-        raise ArgumentError("attention_mask", expected=f"shape {ids.shape}", got=mask.shape)
+        raise RequestError("attention_mask", expected=f"shape {ids.shape}", got=mask.shape)
     n_begins = (np.diff(mask.astype(np.int8), axis=1, prepend=0) == 1).sum(axis=1)
     if (n_begins != 1).any():
-        raise ArgumentError(
+        raise RequestError(
             "attention_mask", expected="padding at the ends of a row alone, and a token in each",
             got="padding between tokens, or a row of nothing else",
         )  # fmt: skip
@@ -92,14 +93,14 @@ def _mask(stated: Any, ids: I64) -> NDArray[np.bool_]:
 
 def _check_labels(labels: I64, mask: NDArray[np.bool_], vocab_size: int) -> None:
     if labels.shape != mask.shape:
-        raise ArgumentError("labels", expected=f"shape {mask.shape}", got=labels.shape)
+        raise RequestError("labels", expected=f"shape {mask.shape}", got=labels.shape)
     counted = labels != IGNORED
     if ((labels < 0) | (labels >= vocab_size))[counted].any():
-        raise ArgumentError("labels", expected=f"ids below {vocab_size}, or {IGNORED}")
+        raise RequestError("labels", expected=f"ids below {vocab_size}, or {IGNORED}")
     n_bad = int((counted & ~mask).sum())
     if n_bad:
         got = f"{n_bad} other labels there"
-        raise ArgumentError("labels", expected=f"{IGNORED} where there is padding", got=got)
+        raise RequestError("labels", expected=f"{IGNORED} where there is padding", got=got)
 
 
 def _loss(logits: NDArray[np.float32], labels: I64) -> np.float32:

@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.call_arguments import is_whole
-from halfbyte.errors import ContextLengthError
+from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.generation.completion import FinishReason
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.hf.batch import import_torch, tensor_type_of, to_lists
-from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation_config import SAMPLING, GenerationConfig
 from halfbyte.tokenizer import Tokenizer
 
@@ -40,7 +39,7 @@ def set_seed(seed: int) -> None:
     Other generators of random numbers (Python's, NumPy's, torch's) are left alone.
     """
     if not is_whole(seed) or seed < 0:
-        raise ArgumentError("seed", expected="a whole number from 0", got=repr(seed))
+        raise RequestError("seed", expected="a whole number from 0", got=repr(seed))
     global _seeds
     _seeds = np.random.default_rng(int(seed))
 
@@ -132,12 +131,12 @@ def read_batch(
     """
     if inputs is None:
         if config.bos_token_id is None:
-            raise ArgumentError("inputs", expected="token ids, as there is no bos_token_id")
+            raise RequestError("inputs", expected="token ids, as there is no bos_token_id")
         inputs = np.array([[config.bos_token_id]])
     ids = matrix("inputs", inputs)
     outside = ids[(ids < 0) | (ids >= vocab_size)]
     if outside.size:
-        raise ArgumentError("inputs", expected=f"ids below {vocab_size}", got=int(outside[0]))
+        raise RequestError("inputs", expected=f"ids below {vocab_size}", got=int(outside[0]))
     if attention_mask is None:
         pad = config.pad_token_id
         is_pad = pad is not None and pad not in end_ids(config)
@@ -145,9 +144,9 @@ def read_batch(
     else:
         mask = matrix("attention_mask", attention_mask).astype(bool)
         if mask.shape != ids.shape:
-            raise ArgumentError("attention_mask", expected=f"shape {ids.shape}", got=mask.shape)
+            raise RequestError("attention_mask", expected=f"shape {ids.shape}", got=mask.shape)
     if not mask[:, -1].all() or (mask[:, :-1] & ~mask[:, 1:]).any():
-        raise ArgumentError(
+        raise RequestError(
             "attention_mask", expected="padding on the left alone, and a token in every row",
             got="padding behind or between tokens",
             hint="tokenize with padding_side='left'",
@@ -175,7 +174,7 @@ def new_rows(batch: Batch, config: GenerationConfig, tokenizer: Tokenizer, n_ctx
             raise ContextLengthError(len(prompt) + 1, n_ctx, param="inputs")
     n_each = config.get("num_return_sequences")
     if n_each > 1 and not config.get("do_sample"):
-        raise ArgumentError("num_return_sequences", expected="1 without do_sample=True", got=n_each)
+        raise RequestError("num_return_sequences", expected="1 without do_sample=True", got=n_each)
     stated = config.stop_strings or ()
     stops = [stop.encode() for stop in ([stated] if isinstance(stated, str) else stated)]
     n_tail = max(map(len, stops), default=0)
@@ -220,7 +219,7 @@ def _lengths(config: GenerationConfig, n_prompt: int, n_ctx: int) -> tuple[int, 
     elif config.max_length is not None:
         n_max = config.max_length - n_prompt
         if n_max <= 0:
-            raise ArgumentError(
+            raise RequestError(
                 "max_length", expected=f"more than the prompt's {n_prompt} tokens",
                 got=config.max_length, hint="max_new_tokens counts the answer alone",
             )  # fmt: skip
@@ -243,7 +242,7 @@ def _sampling(config: GenerationConfig, n: int) -> list[SamplingParams]:
                 log.warning("%s has no effect without do_sample=True", name)
         return [SamplingParams.from_kwargs(**values)] * n
     if chosen["temperature"] == 0:
-        raise ArgumentError(
+        raise RequestError(
             "temperature", expected="a number above 0", got=0, hint="do_sample=False is greedy"
         )
     seeds = _seeds.integers(2**63, size=n).tolist()
@@ -257,7 +256,7 @@ def matrix(name: str, value: Any) -> I64:
     except ValueError:
         array = np.empty(0)
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "iub":
-        raise ArgumentError(
+        raise RequestError(
             name, expected="whole numbers of shape (batch, n)", got=_shown(value),
             hint="tokenizer(..., return_tensors='np') gives them",
         )  # fmt: skip

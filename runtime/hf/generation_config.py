@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from halfbyte.errors import MissingFileError
+from halfbyte.errors import MissingFileError, RequestError
 from halfbyte.hf.arguments import check_count, path_text
 from halfbyte.hf.batch import to_lists
-from halfbyte.hf.errors import ArgumentError
 from halfbyte.json_folder import JSONFolder
 
 FILE = "generation_config.json"
@@ -115,7 +114,7 @@ class GenerationConfig:
             check_count(name, getattr(self, name), 0)
         for name in ("do_sample", "return_dict_in_generate"):
             if not isinstance(getattr(self, name), (bool, type(None))):
-                raise ArgumentError(name, expected="True or False", got=getattr(self, name))
+                raise RequestError(name, expected="True or False", got=getattr(self, name))
         self.eos_token_id = _check_ids(self.eos_token_id)
         _check_strings(self.stop_strings)
 
@@ -163,7 +162,7 @@ def config_of(value: object) -> GenerationConfig:
         return GenerationConfig.read(value)
     to_dict = getattr(value, "to_dict", None)
     if to_dict is None:
-        raise ArgumentError("generation_config", expected="a GenerationConfig", got=value)
+        raise RequestError("generation_config", expected="a GenerationConfig", got=value)
     return GenerationConfig.read(to_dict())
 
 
@@ -171,11 +170,11 @@ def _check_absent(name: str, value: object, known: Iterable[str]) -> None:
     if name not in _ABSENT:
         near = difflib.get_close_matches(name, [*known, *_ABSENT], n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-        raise ArgumentError(name, expected="the name of a generation parameter", hint=hint)
+        raise RequestError(name, expected="the name of a generation parameter", hint=hint)
     if name in _LISTS and isinstance(value, (list, tuple)) and not value:
         return
     if value is not None and value != _ABSENT[name]:
-        raise ArgumentError(
+        raise RequestError(
             name, expected=f"{_ABSENT[name]!r} (halfbyte has no other)", got=repr(value)
         )
 
@@ -190,4 +189,4 @@ def _check_ids(value: Any) -> int | list[int] | None:
 def _check_strings(value: object) -> None:
     for item in value if isinstance(value, (list, tuple)) else [value]:
         if item is not None and (not isinstance(item, str) or not item):
-            raise ArgumentError("stop_strings", expected="texts that are not empty", got=item)
+            raise RequestError("stop_strings", expected="texts that are not empty", got=item)

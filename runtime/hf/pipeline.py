@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from halfbyte.errors import RequestError
 from halfbyte.hf.arguments import check_count
 from halfbyte.hf.auto_model import PLACES, CausalLM, check_places
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
-from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.generation import Row, read_batch
 from halfbyte.hf.generation_config import SAMPLING, GenerationConfig
 from halfbyte.hf.keywords import CallOptions, PipelineOptions
@@ -72,12 +72,12 @@ def pipeline(
         HalfbyteError: the model cannot be loaded.
     """
     if task not in (None, TASK):
-        raise ArgumentError("task", expected=repr(TASK), got=repr(task))
+        raise RequestError("task", expected=repr(TASK), got=repr(task))
     given: dict[str, Any] = {**arguments}
     for name, off in _ABSENT.items():
         value = given.pop(name, None)
         if value not in (None, off):
-            raise ArgumentError(name, expected="nothing: it has no meaning here", got=value)
+            raise RequestError(name, expected="nothing: it has no meaning here", got=value)
     check_places({name: given.pop(name) for name in PLACES if name in given})
     for name in _WITHOUT_EFFECT:
         given.pop(name, None)
@@ -152,7 +152,7 @@ class TextGenerationPipeline:
             return self._run([_prompt(item) for item in text_inputs], call)
         if isinstance(text_inputs, Iterator):
             return (self._run([_prompt(item)], call)[0] for item in text_inputs)
-        raise ArgumentError("text_inputs", expected="texts or chats", got=repr(text_inputs))
+        raise RequestError("text_inputs", expected="texts or chats", got=repr(text_inputs))
 
     def _run(self, prompts: Sequence[_Prompt], call: _Call) -> list[list[dict[str, Any]]]:
         """A list of records for each prompt."""
@@ -240,7 +240,7 @@ class _Call:
         encode |= given.pop("tokenizer_encode_kwargs", {})
         return_type = _return_type(given)
         if given.pop("handle_long_generation", None) is not None:
-            raise ArgumentError("handle_long_generation", expected="None", hint="shorten the text")
+            raise RequestError("handle_long_generation", expected="None", hint="shorten the text")
         if "stop_sequence" in given:
             given["stop_strings"] = given.pop("stop_sequence")
         if "eos_token_id" in arguments:
@@ -272,10 +272,10 @@ def _return_type(given: dict[str, Any]) -> int:
     if stated is not None:
         if stated not in (_TENSORS, _NEW_TEXT, _FULL_TEXT):
             expected = "0 (ids), 1 (new text) or 2 (full text)"
-            raise ArgumentError("return_type", expected=expected, got=repr(stated))
+            raise RequestError("return_type", expected=expected, got=repr(stated))
         return int(stated)
     if len(asked) > 1:
-        raise ArgumentError(", ".join(asked), expected="one of these")
+        raise RequestError(", ".join(asked), expected="one of these")
     if asked.get("return_tensors"):
         return _TENSORS
     return _FULL_TEXT if asked.get("return_full_text", True) else _NEW_TEXT
@@ -285,12 +285,12 @@ def _prompt(value: Any) -> _Prompt:
     if isinstance(value, str):
         return value
     if not isinstance(value, (list, tuple)):
-        raise ArgumentError("text_inputs", expected="a text or a chat", got=repr(value))
+        raise RequestError("text_inputs", expected="a text or a chat", got=repr(value))
     for message in value:
         if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
-            raise ArgumentError(
+            raise RequestError(
                 "text_inputs", expected="messages with role and content", got=repr(message)
             )
     if not value:
-        raise ArgumentError("text_inputs", expected="at least one message", got="an empty chat")
+        raise RequestError("text_inputs", expected="at least one message", got="an empty chat")
     return [dict(message) for message in value]

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.hf.arguments import take_location
-from halfbyte.hf.errors import ArgumentError, MissingNameError
+from halfbyte.hf.errors import MissingNameError
 from halfbyte.json_folder import JSONFolder
 from halfbyte.models import catalogue
 from halfbyte.tokenizer import Vocabulary
@@ -80,7 +81,7 @@ class AutoConfig:
     """Reads the shape of a model without loading it; has no instances."""
 
     def __init__(self) -> None:
-        raise ArgumentError("AutoConfig", expected="AutoConfig.from_pretrained(...)")
+        raise RequestError("AutoConfig", expected="AutoConfig.from_pretrained(...)")
 
     @classmethod
     def from_pretrained(
@@ -111,4 +112,4 @@ class AutoConfig:
 def refuse_others(arguments: Mapping[str, Any]) -> None:
     """Refuse arguments that nobody took; RequestError names the first."""
     for name in arguments:
-        raise ArgumentError(name, expected="an argument that is known", got=name)
+        raise RequestError(name, expected="an argument that is known", got=name)

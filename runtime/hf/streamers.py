@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from queue import Queue
 from typing import Any
 
-from halfbyte.hf.errors import ArgumentError
+from halfbyte.errors import RequestError
 
 
 class TextStreamer:
@@ -34,7 +34,7 @@ class TextStreamer:
         """Take the prompt, or the next ids; raises RequestError for more than one row."""
         if len(value.shape) > 1:
             if value.shape[0] > 1:
-                raise ArgumentError("streamer", expected="one row", got=int(value.shape[0]))
+                raise RequestError("streamer", expected="one row", got=int(value.shape[0]))
             value = value[0]
         is_prompt, self._is_prompt = self._is_prompt, False
         if is_prompt and self.skip_prompt:

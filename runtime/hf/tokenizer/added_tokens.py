@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from halfbyte.hf.errors import ArgumentError
+from halfbyte.errors import RequestError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class AddedToken:
             content = getattr(value, "content", None)
             stated = {k: getattr(value, k) for k in flags if hasattr(value, k)}
         if not isinstance(content, str) or not all(type(v) is bool for v in stated.values()):
-            raise ArgumentError(name, expected="a token's text", got=repr(value))
+            raise RequestError(name, expected="a token's text", got=repr(value))
         stated["special"] = stated.get("special", False) or special
         return cls(content, **stated)
 
@@ -61,7 +61,7 @@ def read_tokens(value: Any) -> dict[int, AddedToken]:
     """Tokens by id, as `added_tokens_decoder` states them; raises RequestError otherwise."""
     name, stated = "added_tokens_decoder", {} if value is None else value
     if not (isinstance(stated, Mapping) and all(str(key).isdecimal() for key in stated)):
-        raise ArgumentError(name, expected="tokens by id", got=repr(value))
+        raise RequestError(name, expected="tokens by id", got=repr(value))
     return {int(i): AddedToken.read(t, special=False, name=name) for i, t in stated.items()}
 
 

@@ -18,9 +18,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from halfbyte.errors import RequestError
 from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import FLAGS, one_of
-from halfbyte.hf.errors import ArgumentError, FillMarkerError
+from halfbyte.hf.errors import FillMarkerError
 from halfbyte.hf.tokenizer.added_tokens import read_tokens, token_text
 from halfbyte.hf.tokenizer.pretrained_tokenizer import PreTrainedTokenizer
 from halfbyte.hf.tokenizer.saved_files import MODEL_FILE, TOKENIZER_JSON
@@ -96,7 +97,7 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
         **arguments: Any,
     ) -> None:
         if sp_model_kwargs:
-            raise ArgumentError("sp_model_kwargs", expected="nothing", got=sp_model_kwargs)
+            raise RequestError("sp_model_kwargs", expected="nothing", got=sp_model_kwargs)
         self.add_bos_token = one_of("add_bos_token", add_bos_token, FLAGS)
         self.add_eos_token = one_of("add_eos_token", add_eos_token, FLAGS)
         self.fill_token = None if fill_token is None else token_text(fill_token)
@@ -179,7 +180,7 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
     def _infilling(self, before: Tokens, after: Tokens, suffix_first: bool) -> Tokens:
         pre, mid, suf = self.prefix_id, self.middle_id, self.suffix_id
         if pre is None or mid is None or suf is None:
-            raise ArgumentError(
+            raise RequestError(
                 "suffix", expected="a model that infills", got="a vocabulary without infilling "
                 "tokens", hint="Code Llama 34B and Code Llama Python cannot infill",
             )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from halfbyte.hf.errors import ArgumentError
+from halfbyte.errors import RequestError
 
 
 def take_encode_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def take_encode_options(options: dict[str, Any]) -> dict[str, Any]:
     Special tokens are those that the template writes.
     """
     if options.pop("return_assistant_tokens_mask", False):  # who wrote which is not told here
-        raise ArgumentError("return_assistant_tokens_mask", expected="False", got=True)
+        raise RequestError("return_assistant_tokens_mask", expected="False", got=True)
     names = ("padding", "truncation", "max_length", "return_tensors")
     stated = {name: options.pop(name) for name in names if name in options}
     more = options.pop("tokenizer_kwargs", None) or {}
@@ -30,7 +30,7 @@ def read_templates(value: Any) -> Any:
         named = {str(t.get("name")): t.get("template") for t in value}
     if isinstance(named, Mapping) and all(isinstance(text, str) for text in named.values()):
         return named
-    raise ArgumentError("chat_template", expected="a text, or texts by name", got=repr(value))
+    raise RequestError("chat_template", expected="a text, or texts by name", got=repr(value))
 
 
 def saved_templates(templates: Any) -> dict[str, Any]:
@@ -49,10 +49,10 @@ def choose_template(known: Any, asked: str | None, has_tools: bool) -> str:
             return str(known[name])
         if asked is None:
             names = ", ".join(sorted(known))
-            raise ArgumentError("chat_template", expected=f"one of {names}", got="no default")
+            raise RequestError("chat_template", expected=f"one of {names}", got="no default")
     source = known if asked is None else asked
     if not isinstance(source, str):
-        raise ArgumentError(
+        raise RequestError(
             "chat_template", expected="a template", got="none",
             hint="base models have none: pass one, or set tokenizer.chat_template",
         )  # fmt: skip
@@ -66,7 +66,7 @@ def split_batch(value: Any) -> tuple[list[Sequence[Any]], bool]:
             return [value], False
         if all(isinstance(item, (list, tuple)) for item in value):
             return list(value), True
-    raise ArgumentError(
+    raise RequestError(
         "conversation", expected='a list of {"role": ..., "content": ...}', got=repr(value)
     )
 
@@ -81,7 +81,7 @@ def render(
     which errors call `name`.
     """
     if goes_on and variables["add_generation_prompt"]:
-        raise ArgumentError(
+        raise RequestError(
             "continue_final_message", expected="False where add_generation_prompt is True"
         )
     from halfbyte.prompt.template import ChatTemplate  # jinja2 takes a while to import
@@ -101,7 +101,7 @@ def _up_to_last(text: str, messages: Sequence[Any]) -> str:
     last = content.strip() if isinstance(content, str) else ""
     end = text.rfind(last)
     if not last or end < 0:
-        raise ArgumentError(
+        raise RequestError(
             "continue_final_message", expected="a template that shows the last message"
         )
     return text[: end + len(last)].rstrip()

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass, fields
 from typing import Any
 
+from halfbyte.errors import RequestError
 from halfbyte.hf.arguments import SIDES, check_count, leave_out, one_of
-from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer.token_table import TokenTable
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class EncodeOptions:
         check_count("stride", self.stride, 0)
         check_count("pad_to_multiple_of", self.pad_to_multiple_of, 1)
         if self.return_token_type_ids and not self.add_special_tokens:
-            raise ArgumentError(
+            raise RequestError(
                 "return_token_type_ids", expected="None where add_special_tokens is False"
             )
         self._choose_lengths(tokenizer.model_max_length)
@@ -125,7 +125,7 @@ class EncodeOptions:
                 length = int(model_max_length)
         does_both = padding != "do_not_pad" and truncation != "do_not_truncate"
         if does_both and multiple and length and length % multiple:
-            raise ArgumentError(
+            raise RequestError(
                 "max_length", expected=f"a multiple of pad_to_multiple_of={multiple}, where "
                 "texts are both cut and filled", got=length,
             )  # fmt: skip
@@ -143,7 +143,7 @@ def refuse_unknown(options: Mapping[str, Any], known: Iterable[str] = ()) -> Non
     """Refuse options that nothing knows; RequestError names the first."""
     for name in options:
         if name not in known:
-            raise ArgumentError(
+            raise RequestError(
                 name, expected="an option that this tokenizer has", got=name,
                 hint=f"these are {', '.join((*_NAMES, *known))}",
             )  # fmt: skip

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from halfbyte.call_arguments import is_whole
+from halfbyte.errors import RequestError
 from halfbyte.hf.alignment import NOWHERE, Alignment, Tokens
 from halfbyte.hf.arguments import Side
 from halfbyte.hf.batch import BatchEncoding, tensor_type_of, to_lists
-from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer.encode_options import EncodeOptions
 from halfbyte.hf.tokenizer.token_table import TokenTable
 
@@ -51,7 +51,7 @@ def encode(
         if items and all(is_whole(item) for item in items):
             return Tokens.of_ids([int(item) for item in items])
         expected = "a text, or a list of pieces or of ids"
-        raise ArgumentError(name, expected=expected, got=repr(text))
+        raise RequestError(name, expected=expected, got=repr(text))
 
     pairs = [
         (tokens_of(name, text), None if pair is None else tokens_of("text_pair", pair))
@@ -66,14 +66,14 @@ def zip_pairs(texts: Sequence[Any], text_pairs: Any) -> list[Any]:
         return list(texts)
     if not isinstance(text_pairs, (list, tuple)) or len(text_pairs) != len(texts):
         expected = f"a list of {len(texts)} texts"
-        raise ArgumentError("text_pair", expected=expected, got=repr(text_pairs))
+        raise RequestError("text_pair", expected=expected, got=repr(text_pairs))
     return list(zip(texts, text_pairs, strict=True))
 
 
 def split_pairs(name: str, batch: Any, words: bool) -> Iterator[tuple[Any, Any]]:
     """A batch's items as two texts, the second None where an item is no pair."""
     if isinstance(batch, str):
-        raise ArgumentError(name, expected="a list", got=repr(batch))
+        raise RequestError(name, expected="a list", got=repr(batch))
     for item in batch:
         is_list = isinstance(item, (list, tuple))
         if not is_list or (words and not (item and isinstance(item[0], (list, tuple)))):
@@ -82,7 +82,7 @@ def split_pairs(name: str, batch: Any, words: bool) -> Iterator[tuple[Any, Any]]
             yield item[0], item[1]
         else:
             hint = "for lists of words say is_split_into_words=True"
-            raise ArgumentError(name, expected="texts, or pairs of two", got=repr(item), hint=hint)
+            raise RequestError(name, expected="texts, or pairs of two", got=repr(item), hint=hint)
 
 
 def finish(
@@ -111,7 +111,7 @@ def pad(tokenizer: TokenTable, encoded: Any, options: Mapping[str, Any]) -> Batc
     chosen = EncodeOptions(tokenizer, **options)
     given = _columns(encoded) if isinstance(encoded, (list, tuple)) else encoded
     if "input_ids" not in given:
-        raise ArgumentError("encoded_inputs", expected="input_ids", got=list(given))
+        raise RequestError("encoded_inputs", expected="input_ids", got=list(given))
     data = {name: to_lists(value) for name, value in given.items()}
     ids = data["input_ids"]
     if not ids:
@@ -122,7 +122,7 @@ def pad(tokenizer: TokenTable, encoded: Any, options: Mapping[str, Any]) -> Batc
         return _to_encoding(tokenizer, [data], chosen, is_batch=False, has_axis=False)
     for name, value in data.items():
         if len(value) != len(ids):
-            raise ArgumentError(name, expected=f"{len(ids)} rows", got=len(value))
+            raise RequestError(name, expected=f"{len(ids)} rows", got=len(value))
     rows = [{name: value[i] for name, value in data.items()} for i in range(len(ids))]
     return _to_encoding(tokenizer, rows, chosen, is_batch=True)
 
@@ -132,7 +132,7 @@ def one_sequence(token_ids: Any) -> list[int]:
     ids = to_lists(token_ids)
     ids = [int(ids)] if is_whole(ids) else ids
     if not isinstance(ids, list) or not all(is_whole(i) for i in ids):
-        raise ArgumentError(
+        raise RequestError(
             "token_ids", expected="ids, or lists of them", got=repr(token_ids)
         )  # fmt: skip
     return ids
@@ -189,13 +189,13 @@ def _windows(
         return [truncate(tokens, pair, n_over, strategy, side)]
     if strategy == "longest_first" and pair is not None:
         expected = "'only_first' or 'only_second' where parts of a pair overflow"
-        raise ArgumentError("truncation", expected=expected, got=strategy)
+        raise RequestError("truncation", expected=expected, got=strategy)
     cuts_pair = strategy == "only_second" and pair is not None
     long = pair if pair is not None and cuts_pair else tokens
     n_kept = len(long) - n_over
     if not 0 <= options.stride < n_kept:
         expected = f"less than the {max(n_kept, 0)} tokens that max_length leaves to a part"
-        raise ArgumentError("stride", expected=expected, got=options.stride)
+        raise RequestError("stride", expected=expected, got=options.stride)
     parts = [long.cut(*ends) for ends in _ends(len(long), n_kept, n_kept - options.stride, side)]
     return [(tokens, part) if cuts_pair else (part, pair) for part in parts]
 
@@ -264,7 +264,7 @@ def _take_alignments(
     if any(name not in row for row in rows for name in _PLACES):
         if options.return_offsets_mapping:
             got = "ids or pieces"
-            raise ArgumentError("return_offsets_mapping", expected="False, or texts", got=got)
+            raise RequestError("return_offsets_mapping", expected="False, or texts", got=got)
         return None
     alignments = []
     for row in rows:
@@ -279,7 +279,7 @@ def _take_alignments(
 def _filled(tokenizer: TokenTable, rows: Sequence[_Row], options: EncodeOptions) -> list[_Row]:
     """Rows of one length; those that are longer stay as long."""
     if tokenizer.pad_token_id is None:
-        raise ArgumentError(
+        raise RequestError(
             "padding", expected="a tokenizer with a pad token", got="none",
             hint="set one: tokenizer.pad_token = tokenizer.eos_token",
         )  # fmt: skip

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from halfbyte.errors import RequestError
 from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import SIDES, Side, argument_names, one_of, path_text
 from halfbyte.hf.batch import BatchEncoding, to_lists
-from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import conversations, encoding, saved_files
 from halfbyte.hf.tokenizer.added_tokens import read_tokens
 from halfbyte.hf.tokenizer.encode_options import EncodeOptions, refuse_unknown
@@ -64,16 +64,16 @@ class PreTrainedTokenizer(TokenTable):
         model_max_length = old_name if model_max_length is None else model_max_length
         if not isinstance(model_max_length, (int, float)) or model_max_length < 1:
             expected = "a whole number from 1"
-            raise ArgumentError("model_max_length", expected=expected, got=model_max_length)
+            raise RequestError("model_max_length", expected=expected, got=model_max_length)
         if not isinstance(model_input_names, (list, tuple)):
             got = repr(model_input_names)
-            raise ArgumentError("model_input_names", expected="a list of names", got=got)
+            raise RequestError("model_input_names", expected="a list of names", got=got)
         known = argument_names(ROLES, PreTrainedTokenizer)
         for name in special:
             if name not in known and name not in saved_files.WITHOUT_EFFECT:
                 hint = f"beside its own these are {', '.join(sorted(known))}"
                 expected = "an argument that this tokenizer has"
-                raise ArgumentError(name, expected=expected, got=name, hint=hint)
+                raise RequestError(name, expected=expected, got=name, hint=hint)
         self.name_or_path = name_or_path
         self.model_max_length = int(model_max_length)
         self.padding_side = one_of("padding_side", padding_side, SIDES)
@@ -155,11 +155,8 @@ class PreTrainedTokenizer(TokenTable):
         Raises:
             RequestError: the path is a file.
         """
-        folder, arguments = (
-            Path(path_text("save_directory", save_directory)),
-            self.saved_arguments(),
-        )
-        config, special, added = saved_files.save(self, arguments, folder, filename_prefix)
+        folder, stated = Path(path_text("save_directory", save_directory)), self.saved_arguments()
+        config, special, added = saved_files.save(self, stated, folder, filename_prefix)
         vocabulary = self.save_vocabulary(folder, filename_prefix) or ()
         return (config, special, *vocabulary, added)
 
@@ -197,7 +194,7 @@ class PreTrainedTokenizer(TokenTable):
         if is_list and not (words and not (text and isinstance(text[0], (list, tuple)))):
             return self.batch_encode_plus(encoding.zip_pairs(text, text_pair), **options)
         if not isinstance(text, str) and not is_list:  # ids and pieces are for `encode`
-            raise ArgumentError("text", expected="a text or a list of texts", got=repr(text))
+            raise RequestError("text", expected="a text or a list of texts", got=repr(text))
         return self.encode_plus(text, text_pair, **options)
 
     def encode(
@@ -286,7 +283,7 @@ class PreTrainedTokenizer(TokenTable):
             TemplateError: the template does not compile, or fails.
         """
         if return_dict and not tokenize:
-            raise ArgumentError("return_dict", expected="False where tokenize is False")
+            raise RequestError("return_dict", expected="False where tokenize is False")
         encode_options = conversations.take_encode_options(options)
         chats, is_batch = conversations.split_batch(conversation)
         source = self.get_chat_template(chat_template, tools)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, overload
 
 from halfbyte.call_arguments import is_whole
+from halfbyte.errors import RequestError
 from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import Side
-from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken, AddedTokens, token_text
 from halfbyte.hf.tokenizer.roles import ROLES, TokenId, TokenText
 
@@ -250,7 +250,7 @@ class TokenTable:
         for name, value in special_tokens_dict.items():
             if name not in self.SPECIAL_TOKENS_ATTRIBUTES:
                 known = ", ".join(self.SPECIAL_TOKENS_ATTRIBUTES)
-                raise ArgumentError("special_tokens_dict", expected=f"one of {known}", got=name)
+                raise RequestError("special_tokens_dict", expected=f"one of {known}", got=name)
             values = token_list(value) if name == _LIST else [value]
             tokens = [AddedToken.read(item, name=name) for item in values]
             if name != _LIST:
@@ -284,7 +284,7 @@ class TokenTable:
         """
         if already_has_special_tokens:
             if token_ids_1 is not None:
-                raise ArgumentError("token_ids_1", expected="None: the ids are one sequence")
+                raise RequestError("token_ids_1", expected="None: the ids are one sequence")
             special = set(self.all_special_ids)
             return [int(i in special) for i in token_ids_0]
         bos, eos = [1] * self.add_bos_token, [1] * self.add_eos_token
@@ -306,7 +306,7 @@ class TokenTable:
     def _wanted(self, name: str, token_id: int | None) -> list[int]:
         if token_id is None:
             expected = f"False where there is no {name}"
-            raise ArgumentError(f"add_{name}", expected=expected, got="True")
+            raise RequestError(f"add_{name}", expected=expected, got="True")
         return [token_id]
 
     def _known_id(self, piece: str) -> int | None:
@@ -317,7 +317,7 @@ class TokenTable:
 def token_list(value: Any) -> list[Any]:
     """Additional special tokens as a list; raises RequestError for anything else."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
-        raise ArgumentError(_LIST, expected="a list of tokens", got=repr(value))
+        raise RequestError(_LIST, expected="a list of tokens", got=repr(value))
     return list(value)
 
 

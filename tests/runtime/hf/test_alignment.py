@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
+from halfbyte.errors import RequestError
 from halfbyte.hf.batch import BatchEncoding
-from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer, LlamaTokenizer, PreTrainedTokenizer
 from halfbyte.hf.tokenizer.added_tokens import AddedToken as HalfbyteToken
 from halfbyte.hf.tokenizer.json_tokenizer import JSONTokenizer
@@ -179,7 +179,7 @@ def test_overflow(
         package.enable_truncation(9, stride=stride, direction=side, strategy="only_second")
         whole = package.encode("x", texts[0])
         assert pair.input_ids == [row.ids for row in (whole, *whole.overflowing)]
-    with pytest.raises(ArgumentError, match="only_first"):
+    with pytest.raises(RequestError, match="only_first"):
         llama("a b c d e f", "a b c d e f", **how)
 
 
@@ -213,7 +213,7 @@ def test_padding_words_and_indices(llama: LlamaTokenizer) -> None:
     copied = pickle.loads(pickle.dumps(encoding))
     assert copied.tokens(1) == encoding.tokens(1)
     for call in (lambda: encoding.tokens(2), lambda: encoding.token_to_word(0, 9)):
-        with pytest.raises(ArgumentError, match="index"):
+        with pytest.raises(RequestError, match="index"):
             call()
 
 
@@ -221,9 +221,9 @@ def test_ids_stand_for_no_text(llama: LlamaTokenizer) -> None:
     ids = llama("a b").input_ids
     for encoding in (llama.prepare_for_model(ids), llama.pad([{"input_ids": ids}])):
         assert not encoding.is_fast and encoding.n_sequences is None
-        with pytest.raises(ArgumentError, match="made of texts"):
+        with pytest.raises(RequestError, match="made of texts"):
             encoding.tokens()
-    with pytest.raises(ArgumentError, match="return_offsets_mapping"):
+    with pytest.raises(RequestError, match="return_offsets_mapping"):
         llama.prepare_for_model(ids, return_offsets_mapping=True)
 
 

@@ -10,7 +10,6 @@ import pytest
 import sentencepiece
 
 from halfbyte.errors import ModelFileError, RequestError, TokenizerError, UnsupportedModelError
-from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer
 
 
@@ -53,19 +52,19 @@ def test_absent_options_may_be_left_off(tokenizer: CodeLlamaTokenizer) -> None:
 
 @pytest.mark.parametrize("text", [None, 3, [None], [["a", "b", "c"]], {"a": 1}, [3]])
 def test_inputs_that_are_no_text(tokenizer: CodeLlamaTokenizer, text: Any) -> None:
-    with pytest.raises(ArgumentError):
+    with pytest.raises(RequestError):
         tokenizer(text)
 
 
 def test_pairs_that_do_not_fit(tokenizer: CodeLlamaTokenizer) -> None:
     for pair in ("b", ["b"], ["b", "c", "d"]):
-        with pytest.raises(ArgumentError, match="text_pair: expected a list of 2"):
+        with pytest.raises(RequestError, match="text_pair: expected a list of 2"):
             tokenizer(["a", "b"], pair)
-    with pytest.raises(ArgumentError, match="a list"):
+    with pytest.raises(RequestError, match="a list"):
         tokenizer.batch_encode_plus("text")
-    with pytest.raises(ArgumentError, match="input_ids"):
+    with pytest.raises(RequestError, match="input_ids"):
         tokenizer.pad({"ids": [1]})
-    with pytest.raises(ArgumentError, match="attention_mask: expected 2 rows"):
+    with pytest.raises(RequestError, match="attention_mask: expected 2 rows"):
         tokenizer.pad({"input_ids": [[1], [2]], "attention_mask": [[1]]})
     with pytest.raises(TokenizerError, match="surrogate"):
         tokenizer("\udc80")
@@ -85,7 +84,7 @@ def test_pairs_that_do_not_fit(tokenizer: CodeLlamaTokenizer) -> None:
 )
 def test_arguments_that_are_refused(file: Path, arguments: dict[str, Any], name: str) -> None:
     for make in (CodeLlamaTokenizer, CodeLlamaTokenizer.from_pretrained):
-        with pytest.raises(ArgumentError, match=name) as caught:
+        with pytest.raises(RequestError, match=name) as caught:
             make(file, **arguments)
         assert caught.value.param == name
 
@@ -96,7 +95,7 @@ def test_loading_arguments(file: Path) -> None:
     tokenizer = load(file, use_fast=True, trust_remote_code=False, local_files_only=True, **off)
     assert tokenizer.name_or_path == str(file)
     for name, value in (("revision", "v2"), ("proxies", {"http": "x"}), ("subfolder", "x")):
-        with pytest.raises(ArgumentError) as caught:
+        with pytest.raises(RequestError) as caught:
             load(file, **{name: value})
         assert caught.value.param == name
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
-from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer, LlamaTokenizer
 
 quick = settings(max_examples=100)
@@ -136,7 +135,7 @@ def test_llama_decodes(llama_file: Path) -> None:
     assert tokenizer.decode(ids) == "<s> a b</s>"
     assert tokenizer.decode(ids, skip_special_tokens=True) == "a b"
     assert tokenizer(["a", "a b"], padding=True, return_tensors="np").input_ids[0, -1] == 2
-    with pytest.raises(ArgumentError, match="suffix"):
+    with pytest.raises(RequestError, match="suffix"):
         tokenizer("a", suffix="b")
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halfbyte.errors import RequestError, TokenizerError
-from halfbyte.hf.errors import ArgumentError, FillMarkerError, TokenIdError
+from halfbyte.hf.errors import FillMarkerError, TokenIdError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer
 
 MARKED = ("<s>", "</s>", "<unk>", "<FILL_ME>", "<PRE>", "<SUF>", "<MID>", "<EOT>", "▁")
@@ -174,7 +174,7 @@ def test_a_vocabulary_without_infilling_pieces(llama_file: Path) -> None:
     assert tokenizer.all_special_ids == [1, 2, 0]
     assert tokenizer.decode(tokenizer.encode("a <PRE>"), skip_special_tokens=True) == "a <PRE>"
     for call in (lambda: tokenizer("a<FILL_ME>b"), lambda: tokenizer.tokenize("a", "b")):
-        with pytest.raises(ArgumentError, match="infill"):
+        with pytest.raises(RequestError, match="infill"):
             call()
 
 
@@ -280,9 +280,9 @@ def test_kinds_of_ids(tokenizer: CodeLlamaTokenizer) -> None:
     # As transformers 5 has it; an empty row beside others is an empty text.
     assert tokenizer.decode([]) == "" and tokenizer.decode([[], given]) == ["", text]
     for wrong in ([given, 1], [[["a"]]]):
-        with pytest.raises(ArgumentError, match="token_ids"):
+        with pytest.raises(RequestError, match="token_ids"):
             tokenizer.decode(wrong)
-    with pytest.raises(ArgumentError, match="token_ids"):
+    with pytest.raises(RequestError, match="token_ids"):
         tokenizer.decode("text")
 
 

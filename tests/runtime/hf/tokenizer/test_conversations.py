@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from halfbyte.hf.errors import ArgumentError
+from halfbyte.errors import RequestError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer
 from halfbyte.prompt import template
 
@@ -64,13 +64,13 @@ def test_named_chat_templates(tokenizer: CodeLlamaTokenizer, tmp_path: Path) -> 
     loaded = CodeLlamaTokenizer.from_pretrained(tmp_path)
     assert loaded.chat_template == tokenizer.chat_template
     del tokenizer.chat_template["default"]
-    with pytest.raises(ArgumentError, match="other, tool_use"):
+    with pytest.raises(RequestError, match="other, tool_use"):
         apply(MESSAGES)
 
 
 def test_chats_that_are_refused(tokenizer: CodeLlamaTokenizer) -> None:
     apply = tokenizer.apply_chat_template
-    with pytest.raises(ArgumentError, match=r"tokenizer\.chat_template"):
+    with pytest.raises(RequestError, match=r"tokenizer\.chat_template"):
         apply(MESSAGES)
     tokenizer.chat_template = "no messages"
     for options, name in (
@@ -81,8 +81,8 @@ def test_chats_that_are_refused(tokenizer: CodeLlamaTokenizer) -> None:
         ({"tokenizer_kwargs": {"no_such": 1}}, "no_such"),
         ({"truncation": "much"}, "truncation"),
     ):
-        with pytest.raises(ArgumentError, match=name):
+        with pytest.raises(RequestError, match=name):
             apply(MESSAGES, **options)
     for messages in ([], "text", [3], None):
-        with pytest.raises(ArgumentError, match="conversation"):
+        with pytest.raises(RequestError, match="conversation"):
             apply(messages)

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import normalizers, processors
 
-from halfbyte.errors import UnsupportedModelError
+from halfbyte.errors import RequestError, UnsupportedModelError
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
-from halfbyte.hf.errors import ArgumentError, TokenIdError
+from halfbyte.hf.errors import TokenIdError
 from halfbyte.hf.tokenizer.json_tokenizer import JSONTokenizer
 from halfbyte.tokenizer import Tokenizer as Core
 
@@ -229,9 +229,9 @@ def test_byte_level_tokens(vocabularies: Any, tmp_path: Path) -> None:
             tokenizer.convert_ids_to_tokens(bad)
     with pytest.raises(TokenIdError):
         tokenizer.decode([-1])
-    with pytest.raises(ArgumentError, match="suffix"):
+    with pytest.raises(RequestError, match="suffix"):
         tokenizer("a", suffix="b")
-    with pytest.raises(ArgumentError, match="no_such"):
+    with pytest.raises(RequestError, match="no_such"):
         tokenizer.tokenize("a", no_such=1)
 
 

@@ -15,7 +15,6 @@ import gguf
 import pytest
 
 from halfbyte.errors import DownloadError, ModelFileError, RequestError
-from halfbyte.hf.errors import ArgumentError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer
 from halfbyte.tokenizer import Tokenizer
 
@@ -138,7 +137,7 @@ def test_what_a_folder_states(file: Path, tmp_path: Path, ids: dict[str, int]) -
 def test_what_a_folder_cannot_state(file: Path, tmp_path: Path, name: str, value: Any) -> None:
     shutil.copy(file, tmp_path / "tokenizer.model")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({name: value}))
-    with pytest.raises(ArgumentError) as caught:
+    with pytest.raises(RequestError) as caught:
         CodeLlamaTokenizer.from_pretrained(tmp_path)
     assert caught.value.param == name
 
