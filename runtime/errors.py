@@ -23,7 +23,8 @@ from os import PathLike, fspath
 from halfbyte.printable import bounded, printable
 
 # Most characters of an error's parts, which may come from a file: `where` holds a path.
-_MAX_WHERE, _MAX_FACT, _MAX_MESSAGE = 600, 300, 1_300
+_MAX_WHERE, _MAX_FACT, _MAX_GOT = 600, 300, 2_000  # what came may be a list of names
+_MAX_MESSAGE = 3_000
 
 
 class HalfbyteError(Exception):
@@ -124,4 +125,4 @@ class EngineError(HalfbyteError):
 
 
 def _short(value: object) -> str:
-    return bounded(value if isinstance(value, str) else repr(value), _MAX_FACT)
+    return bounded(value if isinstance(value, str) else repr(value), _MAX_GOT)
