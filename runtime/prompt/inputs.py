@@ -48,7 +48,7 @@ def as_list(prompt: object) -> tuple[list[Prompt], bool]:
     return list(prompt), True
 
 
-def check_ids(ids: Sequence[int], name: str, vocab_size: int) -> list[int]:
+def check_ids(ids: object, name: str, vocab_size: int) -> list[int]:
     """Token ids as a list.
 
     Raises:
