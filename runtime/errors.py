@@ -26,7 +26,8 @@ from typing import Any
 from halfbyte.printable import bounded, printable
 
 # Most characters of an error's parts, which may come from a file: `where` holds a path.
-_MAX_WHERE, _MAX_FACT, _MAX_MESSAGE = 600, 300, 1_300
+_MAX_WHERE, _MAX_FACT, _MAX_GOT = 600, 300, 2_000  # what came may be a list of names
+_MAX_MESSAGE = 3_000
 
 
 class HalfbyteError(Exception):
@@ -169,4 +170,4 @@ def _travelling(value: object) -> object:
 
 
 def _short(value: object) -> str:
-    return bounded(value if isinstance(value, str) else repr(value), _MAX_FACT)
+    return bounded(value if isinstance(value, str) else repr(value), _MAX_GOT)

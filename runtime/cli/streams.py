@@ -9,6 +9,7 @@ would steer it; on a pipe an answer stays as it is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -22,6 +23,7 @@ from halfbyte.printable import printable
 _CRLF = re.compile("\r\n")
 # Opened the wrong way round, so that using one that was closed fails as it would have.
 _STAND_INS = {"stdin": (os.O_WRONLY, "r"), "stdout": (os.O_RDONLY, "w"), "stderr": (os.O_RDWR, "w")}
+_OF_WRITING = (errno.EBADF, errno.EFBIG, errno.EIO, errno.ENOSPC)
 
 _is_quiet = False
 
@@ -102,15 +104,15 @@ def read_stdin(param: str) -> bytes:
 def is_of_stdout(error: OSError) -> bool:
     """Whether it is stdout that failed so: then it fails once more.
 
-    What it did not take is still in its buffer; without one (PYTHONUNBUFFERED) a line end follows,
-    which a stdout that has room again gets.
+    What it did not take may still be in its buffer, or may be lost: a line end is tried then, which
+    a stdout that has room again gets.
     """
-    if error.filename is not None:
+    if error.filename is not None or error.errno not in _OF_WRITING:
         return False
     try:
         sys.stdout.flush()
-        if not isinstance(getattr(sys.stdout, "buffer", None), io.BufferedWriter):
-            sys.stdout.write("\n")
+        sys.stdout.write("\n")
+        sys.stdout.flush()
     except OSError as again:
         return again.errno == error.errno
     return False

@@ -24,13 +24,14 @@ def test_a_completion() -> None:
     assert len(repr(DONE)) < 200
     assert json.loads(json.dumps(DONE.to_dict())) == {
         "text": "a\n" * 80, "tokens": [1, 2], "finish_reason": "length", "healed": "",
+        "seed": None,
         "stats": {"n_prompt": 5, "prefill_s": 0.5, "n_decode": 10, "decode_s": 2.0,
                   "prefill_tps": 10.0, "decode_tps": 5.0},
     }  # fmt: skip
 
 
 def test_an_infilling() -> None:
-    done = Infilling.of(DONE, "(", ")", "psm")
+    done = Infilling.of(DONE, prefix="(", suffix=")", order="psm")
     assert repr(done).startswith("Infilling('a")
     values = done.to_dict()
     assert values["full_text"] == done.full_text and values["order"] == "psm"

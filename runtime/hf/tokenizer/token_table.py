@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, overload
 
-from halfbyte.call_arguments import is_whole
 from halfbyte.errors import RequestError
 from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import Side
@@ -134,7 +133,7 @@ class TokenTable:
         self, ids: int | Iterable[int], skip_special_tokens: bool = False
     ) -> str | list[str]:
         """The piece of an id, or of each; raises TokenIdError for one that does not exist."""
-        if not isinstance(ids, int) and not is_whole(ids):
+        if isinstance(ids, Iterable):
             skipped = set(self.all_special_ids) if skip_special_tokens else set()
             return [self.convert_ids_to_tokens(int(i)) for i in ids if int(i) not in skipped]
         added = self._added.by_id.get(ids)

@@ -135,7 +135,7 @@ def test_a_file_that_could_not_run_is_refused(f32: Path, tmp_path: Path) -> None
 
 def test_too_little_space(f32: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("usage", (), {"free": 1000})
-    monkeypatch.setattr("halfbyte.converting.writer.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("halfbyte.converting.target.shutil.disk_usage", lambda path: usage)
     with pytest.raises(ConversionError, match="free space"):
         convert(f32, tmp_path / "x.gguf")
     assert not list(tmp_path.iterdir())

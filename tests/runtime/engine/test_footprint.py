@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte import loading
+from halfbyte import loading, system
 from halfbyte.engine.footprint import memory_of
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
@@ -152,8 +152,9 @@ def test_a_small_file_that_would_take_much_is_refused_before_it_does(
     def fail(*args: object) -> None:
         raise AssertionError("memory was taken")
 
-    for name in ("load_weights", "Pool", "Engine"):
+    for name in ("load_weights", "Engine"):
         monkeypatch.setattr(loading, name, fail)
+    monkeypatch.setattr(system, "start_pool", fail)
     with pytest.raises(halfbyte.ModelFileError, match="dimensions: expected a need of at most"):
         halfbyte.load(path)
 
