@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypedDict
 
 from halfbyte.call_arguments import unknown_argument
 from halfbyte.converting.recipe import KEEP, check_type
 from halfbyte.errors import RequestError
-from halfbyte.system import check_threads
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,8 +50,7 @@ class Options:
             uncalibrated file does not depend on it.
 
     Raises:
-        RequestError: an unknown type, a value that cannot be, or options that contradict each
-            other.
+        RequestError: an unknown type, or options that contradict each other.
     """
 
     type: str = "q8_0"
@@ -82,7 +79,6 @@ class Options:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "type", check_type(self.type))
-        self._check_values()
         if self.type == KEEP and (self.pure or self.calibrate is not False or self.imatrix):
             param = "pure" if self.pure else "imatrix" if self.imatrix else "calibrate"
             raise RequestError(param, expected="not with type keep, which rounds nothing")
@@ -94,40 +90,5 @@ class Options:
             raise RequestError("save_imatrix", expected=wanted, got="no calibrate")
         if self.report is not None and not self.measure:
             raise RequestError("report", expected="a measured conversion", got="measure=False")
-
-    def _check_values(self) -> None:
-        """Each for itself."""
-        checks: tuple[tuple[Callable[[object], bool], str, tuple[str, ...]], ...] = (
-            (_is_flag, "True or False", ("pure", "measure", "force")),
-            (_is_path, "a path, or None", ("imatrix", "save_imatrix", "report")),
-            (_is_text, "a text, or None", ("name",)),
-        )
-        for is_right, expected, params in checks:
-            for param in params:
-                value = getattr(self, param)
-                if not is_right(value):
-                    raise RequestError(param, expected=expected, got=repr(value))
-        if self.calibrate is None or not (_is_flag(self.calibrate) or _is_path(self.calibrate)):
-            raise RequestError(
-                "calibrate", expected="True, False or a path", got=repr(self.calibrate)
-            )
-        if self.threads is not None:
-            check_threads(self.threads)
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_path(value: object) -> bool:
-    return value is None or (isinstance(value, (str, os.PathLike)) and os.fspath(value) != "")
-
-
-def _is_text(value: object) -> bool:
-    if not isinstance(value, str):
-        return value is None
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
-    return True
+        if self.calibrate in (None, ""):
+            raise RequestError("calibrate", expected="True, False or a path", got=self.calibrate)

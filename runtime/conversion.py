@@ -14,7 +14,6 @@ from halfbyte.converting.plan import Plan, make_plan
 from halfbyte.converting.recipe import check_type
 from halfbyte.converting.report.page import write_report
 from halfbyte.converting.sources.source import open_source
-from halfbyte.errors import RequestError
 from halfbyte.golden import golden_continuation
 from halfbyte.loading import load
 from halfbyte.models import catalogue
@@ -51,11 +50,10 @@ def convert(
             broken.
     """
     chosen = Options.of(**options)
-    if dst is not None and not isinstance(dst, (str, os.PathLike)):
-        raise RequestError("dst", expected="a path, or None", got=repr(dst))
+    threads = chosen.threads
 
     def with_golden(part: Path, figures: Figures) -> Figures:
-        with load(part, threads=chosen.threads, progress=progress) as model:
+        with load(part, threads=threads or None, progress=progress) as model:
             golden = golden_continuation(model)
         return replace(figures, golden_tokens=golden.tokens, golden_margin=golden.margin)
 

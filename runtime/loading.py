@@ -29,6 +29,7 @@ from halfbyte.model import Model
 from halfbyte.models import catalogue
 from halfbyte.models.folder import converted
 from halfbyte.progress import Progress, silent
+from halfbyte.settings import MAX_THREADS
 from halfbyte.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def load(
     """
     for argument in unknown:
         raise unknown_argument(argument, _ARGUMENTS, _OTHERS, what="an argument of load")
-    n_threads = _n_threads(threads)
+    n_threads = _check_threads(threads)
     check_kv_type(kv_type)
     path = _file_of(path_or_name, type, progress)
     with needed_for(f"loading {path}"):
@@ -126,14 +127,17 @@ def _file_of(
     return path
 
 
-def _n_threads(threads: object) -> int:
+def _check_threads(threads: object) -> int:
     if threads is None:
         return system.default_threads().count
-    count = system.check_threads(threads)
-    if count > system.n_processors():
+    if not is_whole(threads) or not 1 <= threads <= MAX_THREADS:
+        raise RequestError(
+            "threads", expected=f"a whole number from 1 to {MAX_THREADS}", got=repr(threads)
+        )
+    if threads > system.n_processors():
         log.warning("threads=%d: this process may use %d processors, so they will wait for each "
-                    "other", count, system.n_processors())  # fmt: skip
-    return count
+                    "other", threads, system.n_processors())  # fmt: skip
+    return int(threads)
 
 
 def _check_ctx(ctx: object, config: ModelConfig) -> int:

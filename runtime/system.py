@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halfbyte import settings
-from halfbyte.call_arguments import is_whole
-from halfbyte.errors import EngineError, RequestError, SettingError
+from halfbyte.errors import EngineError, SettingError
 
 if TYPE_CHECKING:
     from halfbyte.kernels.pool import Pool
@@ -136,15 +135,6 @@ def default_threads() -> Threads:
         # Rounded down: a thread without its share of time makes the others wait.
         count, reason = max(1, math.floor(quota)), f"the CPU quota of {quota:g}"
     return Threads(count, reason)
-
-
-def check_threads(threads: object) -> int:
-    """The number of threads that a caller asks for; RequestError where it is none."""
-    most = settings.MAX_THREADS
-    if not is_whole(threads) or not 1 <= threads <= most:
-        expected = f"a whole number from 1 to {most}"
-        raise RequestError("threads", expected=expected, got=repr(threads))
-    return int(threads)
 
 
 def read_bandwidth(threads: int) -> float:

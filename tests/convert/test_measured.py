@@ -8,7 +8,6 @@ import shutil
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy as np
@@ -199,23 +198,3 @@ def test_unknown_options_name_the_nearest() -> None:
     with pytest.raises(RequestError, match="did you mean measure") as caught:
         Options.of(mesure=False)  # type: ignore[call-arg]
     assert caught.value.param == "mesure"
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        {"threads": 0}, {"threads": "2"}, {"threads": 10**9}, {"threads": True}, {"name": 5},
-        {"name": "\ud800"}, {"pure": "yes"}, {"measure": None}, {"force": 1}, {"report": ""},
-        {"imatrix": 5}, {"save_imatrix": ["x"]}, {"calibrate": None}, {"calibrate": 5},
-        {"calibrate": ""}, {"type": 5},
-    ],
-)  # fmt: skip
-def test_options_of_odd_types_are_named(option: dict[str, Any]) -> None:
-    with pytest.raises(RequestError) as caught:
-        Options.of(**option)
-    assert caught.value.param == next(iter(option))
-
-
-def test_a_target_that_is_no_path_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="dst: expected a path, or None, got 5"):
-        halfbyte.convert(tmp_path, 5)  # type: ignore[arg-type]
