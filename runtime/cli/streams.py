@@ -102,15 +102,15 @@ def read_stdin(param: str) -> bytes:
 def is_of_stdout(error: OSError) -> bool:
     """Whether it is stdout that failed so: then it fails once more.
 
-    What it did not take is still in its buffer; without one (PYTHONUNBUFFERED) a line end follows,
-    which a stdout that has room again gets.
+    What it did not take may be in its buffer still, or lost (a long text goes past the buffer): then
+    a line end follows, which a stdout that has room again gets.
     """
     if error.filename is not None:
         return False
     try:
         sys.stdout.flush()
-        if not isinstance(getattr(sys.stdout, "buffer", None), io.BufferedWriter):
-            sys.stdout.write("\n")
+        sys.stdout.write("\n")
+        sys.stdout.flush()
     except OSError as again:
         return again.errno == error.errno
     return False
