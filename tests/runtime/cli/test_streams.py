@@ -49,6 +49,7 @@ def test_without_stderr_the_answer_still_comes(answer: str, redirection: str) ->
         ("halfbyte pull >&-", 1, "error: stdout: Bad file descriptor\n"),
         ("halfbyte inspect infill-10m >&-", 1, "error: stdout: Bad file descriptor\n"),
         ("halfbyte pull >/dev/full", 1, "error: stdout: No space left on device\n"),
+        ("halfbyte inspect infill-10m --json >&-", 1, "error: stdout: Bad file descriptor\n"),
         ("halfbyte --help >/dev/full", 1, "error: stdout: No space left on device\n"),
         ("halfbyte pull >&- 2>&- <&-", 1, ""),
         ("halfbyte nothing 2>&-", 2, ""),
