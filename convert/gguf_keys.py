@@ -9,7 +9,7 @@ import gguf
 
 from halfbyte.families.config import KEYS, ModelConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
-from halfbyte.tokenizer.vocabulary import SPECIAL_KEYS, Vocabulary
+from halfbyte.tokenizer.vocabulary import ENDS_KEY, SPECIAL_KEYS, Vocabulary
 
 _REPOSITORY = re.compile(r"\w[\w.-]{0,99}/\w[\w.-]{0,99}", re.ASCII)
 _COUNTS = ("n_ctx_train", "dim", "n_layers", "hidden_dim", "n_heads", "n_kv_heads", "head_dim")
@@ -64,6 +64,8 @@ def add_vocabulary(meta: gguf.GGUFWriter, v: Vocabulary) -> None:
         meta.add_token_merges(v.merges)
     for role, token in v.special.items():
         meta.add_uint32(f"tokenizer.ggml.{SPECIAL_KEYS[role][0]}_token_id", token)
+    if v.ends:
+        meta.add_array(ENDS_KEY, list(v.ends))
     if v.add_bos is not None:
         meta.add_bool("tokenizer.ggml.add_bos_token", v.add_bos)
     if v.chat_template is not None:

@@ -30,6 +30,7 @@ from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.quality.float_model import F32, GGUFSource, LayerSource
 from halfbyte.tokenizer.files import read_vocabulary
+from halfbyte.tokenizer.vocabulary import ENDS_KEY
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +162,8 @@ class FileModel(Source):
         meta = gguf.GGUFWriter(path, old.get_str("general.architecture"))
         meta.add_name(name)
         for key in old:
-            if key == "general.name" or key.startswith((*_OWN_KEYS, "halfbyte.")):
+            is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key != ENDS_KEY
+            if key == "general.name" or is_own:
                 continue
             found = old.raw(key)
             value: Any = found.value

@@ -1,12 +1,13 @@
 """A model's configuration as config.json states it, as transformers 4 or 5 writes it.
 
-Keys that transformers leaves out when they have their default get that default here; anything
+Keys that are absent have the default that the model's class of transformers has; anything
 that would change the model's arithmetic and is not supported yet is an error.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +42,24 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         ConversionError: a key is missing, mistyped or out of range, or asks for what is not
             supported.
     """
-    reader = _Reader(path / "config.json", config)
-    family = BY_MODEL_TYPE.get(str(config.get("model_type")))
+    kind = config.get("model_type")
+    family = BY_MODEL_TYPE.get(kind) if isinstance(kind, str) else None
+    reader = _Reader(path / "config.json", config, {})
     if family is None:
-        raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), config.get("model_type"))
+        raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), kind)
+    reader.defaults = family.defaults[str(kind)]
     for key, value in family.only.items():
         reader.only(key, value)
     dim, n_heads = reader.count("dim"), reader.count("n_heads")
-    n_kv_heads = reader.count("n_kv_heads", n_heads)
+    n_kv_heads = reader.count("n_kv_heads", n_heads)  # null says as many as heads
     if n_heads % n_kv_heads:
         raise reader.bad(KEYS["n_kv_heads"].hf, f"a divisor of {n_heads}", n_kv_heads)
-    if config.get(KEYS["head_dim"].hf) is None and dim % n_heads:
+    if reader.value("head_dim") is None and dim % n_heads:
         raise reader.bad(KEYS["dim"].hf, f"a multiple of {n_heads} heads", dim)
     head_dim = reader.count("head_dim", dim // n_heads)
     if head_dim % 2 or head_dim < MIN_HEAD_DIM:
         raise reader.bad(KEYS["head_dim"].hf, f"an even number from {MIN_HEAD_DIM}", head_dim)
-    has_window = family.has_window and config.get(KEYS["sliding_window"].hf) is not None
+    has_window = family.has_window and reader.value("sliding_window") is not None
     return ModelConfig(
         architecture=family.architecture,
         name=_model_name(path.resolve()),
@@ -67,8 +70,8 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         n_kv_heads=n_kv_heads,
         head_dim=head_dim,
         vocab_size=reader.count("vocab_size"),
-        n_ctx_train=reader.count("n_ctx_train", 2048),
-        norm_eps=reader.positive(config, KEYS["norm_eps"].hf, 1e-6),
+        n_ctx_train=reader.count("n_ctx_train"),
+        norm_eps=reader.positive(config, KEYS["norm_eps"].hf, reader.value("norm_eps")),
         rope=_rope(reader, head_dim),
         tied=reader.flag("tie_word_embeddings", False),
         sliding_window=reader.count("sliding_window") if has_window else 0,
@@ -125,24 +128,32 @@ def _llama3_divisors(
 
 
 class _Reader:
-    def __init__(self, path: Path, config: dict[str, Any]) -> None:
-        self.path, self.config = path, config
+    """Reads keys; `defaults` are what absent ones are."""
+
+    def __init__(
+        self, path: Path, config: dict[str, Any], defaults: Mapping[str, float | None]
+    ) -> None:
+        self.path, self.config, self.defaults = path, config, defaults
 
     def bad(self, key: str, expected: str, got: object) -> ConversionError:
         return ConversionError(self.path, key, expected=expected, got=repr(got))
 
-    def count(self, field: str, default: int | None = None) -> int:
-        """A whole number: the hyperparameter of that name."""
+    def value(self, field: str) -> Any:
+        """What the hyperparameter of that name is, unchecked."""
         key = KEYS[field].hf
-        value = self.config.get(key)
+        return self.config.get(key, self.defaults.get(key))
+
+    def count(self, field: str, if_null: int | None = None) -> int:
+        """A whole number: the hyperparameter of that name."""
+        key, value = KEYS[field].hf, self.value(field)
         if value is None:
-            value = default
+            value = if_null
         most = _MOST.get(field, MAX_DIM)
         if type(value) is not int or not 1 <= value <= most:
             raise self.bad(key, f"a whole number from 1 to {most}", value)
         return value
 
-    def positive(self, config: dict[str, Any], key: str, default: float) -> float:
+    def positive(self, config: dict[str, Any], key: str, default: float | None) -> float:
         value = config.get(key, default)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         # As a file holds it: a 32-bit float.

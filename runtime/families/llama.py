@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from halfbyte.families import blocks
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.family import Family
+from halfbyte.families.family import DEFAULTS, Family
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 
@@ -36,10 +36,26 @@ def tensors(c: ModelConfig, *, biases: bool = False, norms: bool = False) -> Ite
 
 FAMILY = Family(
     architecture="llama",
-    model_types=("llama", "mistral"),
     rotates_halves=False,
     stages=stages,
     tensors=tensors,
+    defaults={
+        "llama": {
+            **DEFAULTS,
+            "intermediate_size": 11008,
+            "vocab_size": 32000,
+            "max_position_embeddings": 2048,
+            "num_key_value_heads": None,  # as many as heads
+        },
+        "mistral": {
+            **DEFAULTS,
+            "intermediate_size": 14336,
+            "vocab_size": 32000,
+            "max_position_embeddings": 131072,
+            "num_key_value_heads": 8,
+            "sliding_window": 4096,
+        },
+    },
     only={"hidden_act": "silu", "attention_bias": False, "mlp_bias": False},
     has_window=True,
 )

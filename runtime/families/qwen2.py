@@ -8,13 +8,20 @@ from __future__ import annotations
 from functools import partial
 
 from halfbyte.families import llama
-from halfbyte.families.family import Family
+from halfbyte.families.family import DEFAULTS, Family
 
 FAMILY = Family(
     architecture="qwen2",
-    model_types=("qwen2",),
     rotates_halves=True,
     stages=partial(llama.stages, biases=True),
     tensors=partial(llama.tensors, biases=True),
+    defaults={
+        "qwen2": {
+            **DEFAULTS,
+            "intermediate_size": 22016,
+            "vocab_size": 151936,
+            "max_position_embeddings": 32768,
+        },
+    },
     only={"hidden_act": "silu", "mlp_bias": False, "use_sliding_window": False},
 )

@@ -9,13 +9,21 @@ from __future__ import annotations
 from functools import partial
 
 from halfbyte.families import llama
-from halfbyte.families.family import Family
+from halfbyte.families.family import DEFAULTS, Family
 
 FAMILY = Family(
     architecture="qwen3",
-    model_types=("qwen3",),
     rotates_halves=True,
     stages=partial(llama.stages, norms=True),
     tensors=partial(llama.tensors, norms=True),
+    defaults={
+        "qwen3": {
+            **DEFAULTS,
+            "intermediate_size": 22016,
+            "vocab_size": 151936,
+            "max_position_embeddings": 32768,
+            "head_dim": 128,
+        },
+    },
     only={"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False},
 )

@@ -8,6 +8,7 @@ infilling tokens are found by their own text.
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,17 @@ from halfbyte.errors import ConversionError, MissingFileError
 from halfbyte.json_folder import JSONFolder, check_regular
 from halfbyte.tokenizer.from_json import checked, merges_of, pieces_by_id, read_sentencepieces
 from halfbyte.tokenizer.pretokenizers import pre_tokenizer_name
-from halfbyte.tokenizer.vocabulary import CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Vocabulary
+from halfbyte.tokenizer.vocabulary import (
+    CONTROL,
+    END_PIECES,
+    NORMAL,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    Vocabulary,
+)
+
+log = logging.getLogger(__name__)
 
 # Role -> the piece of Code Llama's vocabulary.
 _INFILL = {"fim_pre": "▁<PRE>", "fim_suf": "▁<SUF>", "fim_mid": "▁<MID>", "eot": "▁<EOT>"}
@@ -73,12 +84,17 @@ def _finished(folder: JSONFolder, path: Path, draft: Vocabulary) -> Vocabulary:
             special[role] = token
     if draft.model == "llama" and all(piece in ids for piece in _INFILL.values()):
         special |= {role: ids[piece] for role, piece in _INFILL.items()}
+    known = {*special.values(), *(ids[piece] for piece in END_PIECES if piece in ids)}
+    ends = _other_ends(folder, len(draft.pieces), known)
+    if ends and "eot" not in special:
+        special["eot"], ends = ends[0], ends[1:]  # which other programs know too
     add_bos = settings.get("add_bos_token", draft.add_bos)
     return replace(
         draft,
         path=str(path),
         add_bos=add_bos if isinstance(add_bos, bool) else None,
         special=special,
+        ends=tuple(ends),
         chat_template=_chat_template(folder, settings),
     )
 
@@ -97,6 +113,22 @@ def _special_id(
             return value
     # A folder may hold nothing but a tokenizer.model, whose special pieces have these texts.
     return ids.get({"bos": "<s>", "eos": "</s>", "unk": "<unk>"}.get(role, ""))
+
+
+def _other_ends(folder: JSONFolder, n_vocab: int, known: set[int]) -> list[int]:
+    """Tokens that end an answer beside those `known` to: two files may list some."""
+    found: list[int] = []
+    for name in ("generation_config.json", "config.json"):
+        value = (folder.read_json(name) or {}).get("eos_token_id")
+        for i in value if isinstance(value, list) else [value]:
+            if type(i) is int and 0 <= i < n_vocab and i not in known and i not in found:
+                found.append(i)
+            elif i is not None and (type(i) is not int or not 0 <= i < n_vocab):
+                log.warning(
+                    "%s: %s: eos_token_id %r is no token of the %d there are: not used",
+                    folder.path, name, i, n_vocab,
+                )  # fmt: skip
+    return found
 
 
 def _chat_template(folder: JSONFolder, settings: dict[str, Any]) -> str | None:

@@ -18,14 +18,14 @@ from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.tokenizer.markers import marker_ids
 from halfbyte.tokenizer.piece_index import PieceIndex
-from halfbyte.tokenizer.vocabulary import CONTROL, UNKNOWN, UNUSED, USER_DEFINED, Vocabulary
-
-# Tokens that end a text in files that do not name them by key.
-_END_PIECES = (
-    "</s>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>",
-    "▁<EOT>", "<|end|>", "<｜end▁of▁sentence｜>",
-)  # fmt: skip
-
+from halfbyte.tokenizer.vocabulary import (
+    CONTROL,
+    END_PIECES,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    Vocabulary,
+)
 
 DECODE_ERRORS = "halfbyte-byte-by-byte"
 codecs.register_error(
@@ -77,7 +77,8 @@ class Tokenizer:
         add_bos = vocabulary.add_bos
         self.add_bos = backend.default_add_bos if add_bos is None else add_bos
         ends = {vocabulary.special.get(role) for role in ("eos", "eot", "eom")}
-        ends |= {self.id_of(piece) for piece in _END_PIECES}
+        ends |= {self.id_of(piece) for piece in END_PIECES}
+        ends |= set(vocabulary.ends)
         self.eog_ids = frozenset(i for i in ends if i is not None)
         self.chat_template = vocabulary.chat_template
 

@@ -32,7 +32,14 @@ SPECIAL_KEYS: dict[str, tuple[str, ...]] = {
     "fim_rep": ("fim_rep",),
     "fim_sep": ("fim_sep",),
 }
+# Tokens that end a text in files that do not name them by key.
+END_PIECES = (
+    "</s>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>",
+    "▁<EOT>", "<|end|>", "<｜end▁of▁sentence｜>",
+)  # fmt: skip
 _ESSENTIAL = ("bos", "eos")
+# GGUF names one token by a role; the others that end an answer stand here.
+ENDS_KEY = "halfbyte.eog_token_ids"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,7 @@ class Vocabulary:
         add_space_prefix: whether a text gets a space before it, for "llama".
         add_bos: whether a prompt begins with BOS; None leaves it to the kind of vocabulary.
         special: role -> id, see SPECIAL_KEYS.
+        ends: tokens that end an answer and have no role.
         chat_template: Jinja source, or None.
     """
 
@@ -63,6 +71,7 @@ class Vocabulary:
     add_space_prefix: bool = True
     add_bos: bool | None = None
     special: dict[str, int] = field(default_factory=dict)
+    ends: tuple[int, ...] = ()
     chat_template: str | None = None
 
     @classmethod
@@ -91,6 +100,7 @@ class Vocabulary:
             add_space_prefix=m.get_bool("tokenizer.ggml.add_space_prefix", True),
             add_bos=m.get_bool("tokenizer.ggml.add_bos_token", None),
             special=_special_ids(m, len(pieces)),
+            ends=_ends(m, len(pieces)),
             chat_template=m.get_str("tokenizer.chat_template", None),
         )
 
@@ -110,6 +120,15 @@ def _special_ids(m: Metadata, n_vocab: int) -> dict[str, int]:
             else:  # converters write such ids for "none", and other runtimes take no notice
                 log.warning("%s: %s is %d, beyond the vocabulary: not used", m.path, key, token)
     return found
+
+
+def _ends(m: Metadata, n_vocab: int) -> tuple[int, ...]:
+    if ENDS_KEY not in m:
+        return ()
+    ids = [int(i) for i in m.get_numbers(ENDS_KEY, floats=False)]
+    if not all(0 <= i < n_vocab for i in ids):
+        raise ModelFileError(m.path, ENDS_KEY, expected=f"ids below {n_vocab}", got=str(ids))
+    return tuple(ids)
 
 
 def _numbers(m: Metadata, key: str, n: int, *, floats: bool) -> list[float]:

@@ -70,7 +70,6 @@ COVERED_BY = {
     "runtime/families/blocks.py": "architecture/test_registries.py",
     "runtime/families/config.py": "runtime/families/test_from_gguf.py",
     "runtime/families/family.py": "architecture/test_registries.py",
-    "runtime/families/from_hf.py": "convert/sources/test_hf_folder.py",
     "runtime/families/llama.py": "architecture/test_registries.py",
     "runtime/families/qwen2.py": "architecture/test_registries.py",
     "runtime/families/qwen3.py": "architecture/test_registries.py",

@@ -180,7 +180,6 @@ def test_weights_of_other_types_are_named(folder: Path) -> None:
     [
         ("model_type", "gpt2"),
         ("model_type", ...),
-        ("hidden_size", ...),
         ("hidden_size", 0),
         ("hidden_size", "64"),
         ("hidden_size", True),

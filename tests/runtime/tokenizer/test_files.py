@@ -208,3 +208,29 @@ def test_sentencepiece_in_a_tokenizer_json_asks_for_the_model(folder: Path, tmp_
     (folder / "tokenizer.json").write_text(json.dumps(data))
     with pytest.raises(ConversionError, match=r"tokenizer\.model"):
         convert(folder, tmp_path / "out.gguf")
+
+
+def test_every_token_that_ends_an_answer_is_kept(
+    tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Through GGUF, and through GGUF made of that."""
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "hf"))
+    plain = Tokenizer.from_path(folder)
+    assert plain.eos_id is not None
+    one, two, three = 270, 280, 290
+    config = json.loads((folder / "config.json").read_text())
+    config["eos_token_id"] = [plain.eos_id, one, 10**6]
+    (folder / "config.json").write_text(json.dumps(config))
+    ends = {"eos_token_id": [two, plain.eos_id, three]}
+    (folder / "generation_config.json").write_text(json.dumps(ends))
+    wanted = plain.eog_ids | {one, two, three}
+    assert Tokenizer.from_path(folder).eog_ids == wanted
+    assert "eos_token_id 1000000 is no token" in caplog.text
+    convert(folder, tmp_path / "a.gguf", type="f32", measure=False)
+    convert(tmp_path / "a.gguf", tmp_path / "b.gguf", measure=False)
+    for name in ("a.gguf", "b.gguf"):
+        made = Tokenizer.from_path(tmp_path / name)
+        assert (made.eog_ids, made.eos_id) == (wanted, plain.eos_id)
+    # Programs that know no list know one more.
+    reader = gguf.GGUFReader(tmp_path / "a.gguf")
+    assert reader.fields["tokenizer.ggml.eot_token_id"].contents() == two
