@@ -68,7 +68,8 @@ def load(
         kv_type: "f16" or "f32", how keys and values are stored.
         type: what a folder is converted to, see `convert`; default: "q8_0".
         progress: called with (stage, done, total): "download ...", "convert ...", "compile" in
-            kernels, "load" in bytes; without it, what takes long is a warning of the log.
+            kernels, "load" in bytes, mostly in a thread of its own; without it, what takes long is
+            a warning of the log.
         **unknown: names that are refused with the one that was meant.
 
     Raises:

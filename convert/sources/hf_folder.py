@@ -27,13 +27,27 @@ class HFFolder(JSONFolder):
         self.config = self.read_json("config.json")
         if self.config is None:
             raise ConversionError(path, "config.json", expected="a file", got="nothing there")
-        self.files = [SafetensorsFile(path / name) for name in self._weight_files()]
+        self.files: list[SafetensorsFile] = []
         self.tensors: dict[str, StoredTensor] = {}
+        try:
+            for name in self._weight_files():
+                self._open(path / name)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the files of weights."""
         for file in self.files:
-            for name, tensor in file.tensors.items():
-                if name in self.tensors:
-                    raise ConversionError(file.path, name, expected="it once", got="it twice")
-                self.tensors[name] = tensor
+            file.close()
+
+    def _open(self, path: Path) -> None:
+        file = SafetensorsFile(path)
+        self.files.append(file)
+        for name, tensor in file.tensors.items():
+            if name in self.tensors:
+                raise ConversionError(path, name, expected="it once", got="it twice")
+            self.tensors[name] = tensor
 
     def _weight_files(self) -> list[str]:
         index = self.read_json(_INDEX)

@@ -112,12 +112,16 @@ class SafetensorsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.bytes = FileReader(path, ConversionError)
-        header, data_at = _checked_header(self.bytes)
-        self.tensors = {
-            name: _tensor(self, name, entry, data_at)
-            for name, entry in header.items()
-            if name != "__metadata__"
-        }
+        try:
+            header, data_at = _checked_header(self.bytes)
+            self.tensors = {
+                name: _tensor(self, name, entry, data_at)
+                for name, entry in header.items()
+                if name != "__metadata__"
+            }
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""

@@ -120,17 +120,21 @@ class FolderModel(Source):
     """A Hugging Face folder."""
 
     def __init__(self, path: Path) -> None:
-        folder = HFFolder(path)
-        c = config_from_hf(path, folder.config or {})
-        c, mapped = map_tensors(folder, c)
+        self._folder = folder = HFFolder(path)
+        try:
+            config = config_from_hf(path, folder.config or {})
+            config, mapped = map_tensors(folder, config)
+            self._made_from = (folder.config or {}).get("_name_or_path")
+            stated = folder.read_json(_GENERATION) or {}
+            self._sampling = sampling_from_hf(path / _GENERATION, stated)
+        except BaseException:
+            folder.close()
+            raise
         tensors: list[Tensor] = [_FolderTensor(*one) for one in mapped]
-        if c.rope.divisors is not None:
-            tensors.append(_MadeTensor(path, ROPE_FREQS, c.rope.divisors))
+        if config.rope.divisors is not None:
+            tensors.append(_MadeTensor(path, ROPE_FREQS, config.rope.divisors))
         files = sorted(p for p in path.iterdir() if _is_read(p, folder))
-        super().__init__(path, c.name, c, tensors, files)
-        self._made_from = (folder.config or {}).get("_name_or_path")
-        stated = folder.read_json(_GENERATION) or {}
-        self._sampling = sampling_from_hf(path / _GENERATION, stated)
+        super().__init__(path, config.name, config, tensors, files)
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
         meta = gguf.GGUFWriter(path, self.config.architecture)
@@ -140,6 +144,9 @@ class FolderModel(Source):
         add_sampling(meta, self._sampling)
         add_vocabulary(meta, read_vocabulary(self.path, self.config.vocab_size))
         return meta
+
+    def close(self) -> None:
+        self._folder.close()
 
 
 class FileModel(Source):

@@ -19,7 +19,7 @@ def add(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print a line per model: its name, size, licence and when it was last loaded."""
-    from halfbyte.models.cached import cached_models
+    from halfbyte.models.inventory import cached_models
 
     models = list(cached_models())
     if args.json:

@@ -22,10 +22,10 @@ def add(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Remove one after the other, saying what is gone."""
     from halfbyte import system
-    from halfbyte.models import cached
+    from halfbyte.models import inventory
 
     for name in args.models:
-        gone = cached.remove(name)
+        gone = inventory.remove(name)
         streams.note(f"removed {gone.path}, {report.size(gone.nbytes)}")
     if args.kernels:
         nbytes = system.remove_kernels()

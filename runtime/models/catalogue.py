@@ -19,7 +19,7 @@ from pathlib import Path
 
 from halfbyte import settings
 from halfbyte.errors import DownloadError, MissingFileError, ModelFileError, RequestError
-from halfbyte.models import cached
+from halfbyte.models import inventory
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel
 from halfbyte.progress import Progress, silent
 
@@ -120,7 +120,7 @@ def resolve(
         return entry
     if is_cached(entry):
         if pull:  # so it is to be used, not looked at
-            cached.stamp(cached_path(entry))
+            inventory.stamp(cached_path(entry))
         return cached_path(entry)
     if not pull:
         raise DownloadError(
@@ -131,7 +131,7 @@ def resolve(
     level = logging.WARNING if progress is None else logging.INFO
     _log.log(level, "pulling %s (%s) into %s", entry.name, entry.summary, settings.models_dir())
     path = _fetch(entry, force=False, progress=progress)
-    cached.stamp(path)
+    inventory.stamp(path)
     return path
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from halfbyte import settings
 from halfbyte.errors import ModelFileError
 from halfbyte.models.cache import model_lock
-from halfbyte.models.cached import stamp
+from halfbyte.models.inventory import stamp
 from halfbyte.progress import Progress
 
 log = logging.getLogger(__name__)

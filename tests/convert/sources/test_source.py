@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import filecmp
 import functools
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
 import pytest
 
 from halfbyte.conversion import convert as convert_function
+from halfbyte.converting.sources import safetensors_file
+from halfbyte.converting.sources.source import open_source
 from halfbyte.errors import ConversionError, ModelFileError, RequestError
+from halfbyte.file_reader import FileReader
 
 convert = functools.partial(convert_function, measure=False)
 
@@ -110,6 +117,39 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError):
         convert(tmp_path / "broken.gguf", tmp_path / "x.gguf")
     assert not (tmp_path / "x.gguf").exists()
+
+
+def test_a_folders_files_are_closed_with_it(tiny_folder: Path) -> None:
+    """Whoever removes a folder of gigabytes gets their room back."""
+    with closing(open_source(tiny_folder)) as source:
+        assert source.tensors[0].rows(0, 1).size
+    with pytest.raises(ConversionError, match="Bad file descriptor"):
+        source.tensors[0].rows(0, 1)
+
+
+def test_what_a_broken_folder_opened_is_closed(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[FileReader] = []
+
+    class Reader(FileReader):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            opened.append(self)
+
+    monkeypatch.setattr(safetensors_file, "FileReader", Reader)
+    shutil.copytree(tiny_folder, tmp_path / "m")
+    path = tmp_path / "m" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_hidden_layers": 99}))
+    with pytest.raises(ConversionError):
+        open_source(tmp_path / "m")
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"no header")
+    with pytest.raises(ConversionError):
+        open_source(tmp_path / "m")
+    assert len(opened) == 2
+    for reader in opened:
+        with pytest.raises(ConversionError, match="Bad file descriptor"):
+            reader.read(0, 1)
 
 
 def test_a_file_that_could_not_run_is_refused(f32: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from halfbyte import system
 from halfbyte.errors import SettingError
-from halfbyte.models import cached
+from halfbyte.models import inventory
 from halfbyte.models import wheel as download
 from halfbyte.models.entries import CATALOGUE
 
@@ -220,7 +220,7 @@ def test_list_and_rm(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     models.mkdir()
     (models / "smollm2-135m-b179c952.gguf").write_bytes(b"x" * 2000)
     (models / "org--a\x1b[2J.gguf").touch()
-    cached.stamp(models / "smollm2-135m-b179c952.gguf")
+    inventory.stamp(models / "smollm2-135m-b179c952.gguf")
     outcome = run("list")
     hostile, small = outcome.out.splitlines()
     assert small.split()[:3] == ["smollm2-135m", "2.0", "kB"] and small.endswith("Apache-2.0")

@@ -10,7 +10,7 @@ import pytest
 
 import halfbyte
 from halfbyte.errors import RequestError
-from halfbyte.models import cached, catalogue
+from halfbyte.models import catalogue, inventory
 from halfbyte.models.entries import HubModel, hub_name
 
 
@@ -29,7 +29,7 @@ def test_models_have_the_names_that_load_them(models: Path, tiny_gguf: Path) -> 
         (models / name).write_bytes(b"x" * len(name))
     (models / ".org--m.gguf.lock").touch()
     (models / ".hidden.gguf").touch()
-    found = {model.name: model for model in cached.cached_models()}
+    found = {model.name: model for model in inventory.cached_models()}
     converted = models / files[-1]
     assert set(found) == {
         "smollm2-135m", "org/m", "org/m:a-Q4_0.gguf", "codellama-7b", str(converted)
@@ -51,33 +51,33 @@ def test_the_file_says_its_license(models: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    assert [model.license for model in cached.cached_models()] == ["mit"]
+    assert [model.license for model in inventory.cached_models()] == ["mit"]
 
 
 def test_loading_is_use_and_looking_is_not(models: Path, tiny_gguf: Path) -> None:
     path = models / "org--m.gguf"
     path.write_bytes(tiny_gguf.read_bytes())
     catalogue.resolve("org/m", pull=False)
-    assert [model.last_used for model in cached.cached_models()] == [None]
+    assert [model.last_used for model in inventory.cached_models()] == [None]
     halfbyte.load("org/m", threads=1).close()
     stamp = models / ".org--m.gguf.used"
     os.utime(stamp, (1e9, 1e9))
-    assert [model.last_used for model in cached.cached_models()] == [1e9]
+    assert [model.last_used for model in inventory.cached_models()] == [1e9]
     halfbyte.load("org/m", threads=1).close()
-    (model,) = cached.cached_models()
+    (model,) = inventory.cached_models()
     assert time.time() - (model.last_used or 0) < 600
 
 
 def test_a_model_is_removed_with_what_belongs_to_it(models: Path) -> None:
     (models / "org--m.gguf").touch()
     (models / "org--other.gguf").touch()
-    cached.stamp(models / "org--m.gguf")
+    inventory.stamp(models / "org--m.gguf")
     (models / ".org--m.gguf.0123456789ab.download").mkdir()
-    assert cached.remove("org/m").name == "org/m"
+    assert inventory.remove("org/m").name == "org/m"
     assert [path.name for path in models.iterdir()] == ["org--other.gguf"]
     with pytest.raises(RequestError, match="it holds org/other"):
-        cached.remove("org/m")
-    cached.remove(str(models / "org--other.gguf"))
+        inventory.remove("org/m")
+    inventory.remove(str(models / "org--other.gguf"))
     assert not list(models.iterdir())
 
 
@@ -85,12 +85,12 @@ def test_a_model_is_removed_with_what_belongs_to_it(models: Path) -> None:
 def test_nothing_else_is_removed(models: Path, name: str) -> None:
     (models.parent / "x.gguf").touch()
     with pytest.raises(RequestError, match="a model of the cache"):
-        cached.remove(name)
+        inventory.remove(name)
     assert (models.parent / "x.gguf").exists()
 
 
 def test_a_file_elsewhere_is_not_stamped(tmp_path: Path) -> None:
-    cached.stamp(tmp_path / "a.gguf")
+    inventory.stamp(tmp_path / "a.gguf")
     assert not list(tmp_path.glob(".a*"))
 
 

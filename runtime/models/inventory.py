@@ -73,10 +73,10 @@ def remove(name: str) -> CachedModel:
         )
     try:
         found.path.unlink()
+        # The lock stays: another process may wait for it, and would then hold one that nobody sees.
+        _stamp_of(found.path).unlink(missing_ok=True)
     except OSError as error:
         raise DownloadError(f"{found.path}: cannot be removed: {error.strerror}") from error
-    # The lock stays: another process may wait for it, and would then hold one that nobody sees.
-    _stamp_of(found.path).unlink(missing_ok=True)
     for folder in found.path.parent.glob(f".{found.path.name}.*.download"):
         shutil.rmtree(folder, ignore_errors=True)
     return found
