@@ -102,8 +102,8 @@ def read_stdin(param: str) -> bytes:
 def is_of_stdout(error: OSError) -> bool:
     """Whether it is stdout that failed so: then it fails once more.
 
-    What it did not take may be in its buffer still, or lost (a long text goes past the buffer): then
-    a line end follows, which a stdout that has room again gets.
+    What it did not take may be in its buffer still, or lost, as a long text that goes past the
+    buffer: so a line end follows, which a stdout that has room again gets.
     """
     if error.filename is not None:
         return False

@@ -34,8 +34,8 @@ def as_list(prompt: object) -> tuple[list[Prompt], bool]:
     """The prompts, and whether several were given: a list, or anything that yields them."""
     if isinstance(prompt, str):
         return [prompt], False
-    if isinstance(prompt, np.ndarray) and prompt.ndim == 1:
-        prompt = prompt.tolist()
+    if isinstance(prompt, np.ndarray) and prompt.ndim <= 1:
+        prompt = prompt.tolist()  # without a dimension, one number or text
     elif isinstance(prompt, Iterable) and not isinstance(prompt, (*_NO_PROMPTS, Sequence)):
         prompt = list(prompt)
     if not isinstance(prompt, Sequence) or isinstance(prompt, _NO_PROMPTS):
