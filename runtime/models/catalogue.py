@@ -240,7 +240,7 @@ def _check_no_url(text: str) -> None:
         return
     rest = match["rest"]
     if match["scheme"].lower() == "file":
-        hint = f"name the path alone: /{rest.partition('/')[2] if match['slashes'] else rest}"
+        hint = f"name the path alone: {rest[rest.find('/') :] if match['slashes'] else rest}"
     else:
         repo = "/".join(rest.split("/")[1:3])
         is_hub = rest.lower().startswith(("huggingface.co/", "hf.co/")) and "/" in repo

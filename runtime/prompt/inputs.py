@@ -32,11 +32,11 @@ class EncodedPrompt:
 
 def as_list(prompt: object) -> tuple[list[Prompt], bool]:
     """The prompts, and whether several were given: a list, or anything that yields them."""
+    if isinstance(prompt, np.ndarray) and prompt.ndim < 2:
+        prompt = prompt.tolist()  # without a dimension, one number or text
     if isinstance(prompt, str):
         return [prompt], False
-    if isinstance(prompt, np.ndarray) and prompt.ndim < 2:
-        prompt = prompt.tolist()  # of no dimensions it is a number, which is refused
-    elif isinstance(prompt, Iterable) and not isinstance(prompt, (*_NO_PROMPTS, Sequence)):
+    if isinstance(prompt, Iterable) and not isinstance(prompt, (*_NO_PROMPTS, Sequence)):
         prompt = list(prompt)
     if not isinstance(prompt, Sequence) or isinstance(prompt, _NO_PROMPTS):
         raise RequestError("prompt", expected="text, token ids or some of these", got=prompt)

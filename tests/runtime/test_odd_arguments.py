@@ -36,7 +36,7 @@ def test_ids(infill_model: halfbyte.Model, value: Any) -> None:
     assert caught.value.param.startswith("ids")
 
 
-@pytest.mark.parametrize("value", [RAGGED, MIXED, FLAT, [1, "a"], ["a", 1], [None]])
+@pytest.mark.parametrize("value", [RAGGED, MIXED, FLAT, [1, "a"], ["a", 1], [None], ["a", FLAT]])
 def test_prompts(infill_model: halfbyte.Model, value: Any) -> None:
     if value is RAGGED:  # two prompts
         assert len(infill_model.complete(value, max_tokens=1)) == 2
@@ -62,8 +62,7 @@ def test_single_tokens(infill_model: halfbyte.Model, value: Any) -> None:
 @pytest.mark.parametrize("value", [None, 5, b"x", ["x"]])
 def test_texts(infill_model: halfbyte.Model, value: Any) -> None:
     tokenizer = infill_model.tokenizer
-    calls = (tokenizer.encode, tokenizer.id_of, halfbyte.Tokenizer.from_path, halfbyte.pull)
-    for call in calls:
+    for call in (tokenizer.encode, tokenizer.id_of, halfbyte.Tokenizer.from_path, halfbyte.pull):
         with pytest.raises(halfbyte.RequestError):
             call(value)
 

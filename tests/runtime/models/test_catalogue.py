@@ -165,6 +165,9 @@ def test_a_first_pull_is_announced(
         ("hf://org/name", "a repository is named org/name"),
         ("file:///tmp/a.gguf", "name the path alone: /tmp/a.gguf"),
         ("FILE:///tmp/a.gguf", "name the path alone: /tmp/a.gguf"),
+        ("file://localhost/tmp/a.gguf", "name the path alone: /tmp/a.gguf"),
+        ("file:/tmp/a.gguf", "name the path alone: /tmp/a.gguf"),
+        ("file:a.gguf", "name the path alone: a.gguf"),
     ],
 )
 def test_a_url_is_told_from_a_path(url: str, hint: str) -> None:
