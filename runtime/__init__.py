@@ -142,18 +142,20 @@ if hasattr(os, "register_at_fork"):
 
 
 def _imported(module: str) -> ModuleType:
-    from importlib import import_module
-
     with _importing:
+        from importlib import import_module
+
         return import_module(module)
 
 
 def __getattr__(name: str) -> Any:
     module = _MODULE_OF.get(name)
     if name == "__version__":
-        value = _version()
+        with _importing:
+            value = _version()
     elif module is not None:
-        from halfbyte.kernels.compiler.uninterrupted import uninterrupted
+        with _importing:
+            from halfbyte.kernels.compiler.uninterrupted import uninterrupted
 
         # NumPy and Numba, once half imported, stay so for good.
         value = getattr(uninterrupted(lambda: _imported(module)), name)
