@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from halfbyte.cli import report, streams
-from halfbyte.cli.progress import BAR
+from halfbyte.cli.progress import BAR, log_kept
 
 if TYPE_CHECKING:
     from halfbyte.generation.completion import Completion
@@ -35,6 +35,11 @@ def write(pieces: Iterable[str], *, always_ends_line: bool = False) -> None:
     Elsewhere stdout gets the exact text and no more, unless it `always_ends_line`; in a log that
     stderr goes to as well, it is stderr that ends the line.
     """
+    with log_kept():
+        _write(pieces, always_ends_line=always_ends_line)
+
+
+def _write(pieces: Iterable[str], *, always_ends_line: bool) -> None:
     last = ""
     for piece in pieces:
         BAR.clear()

@@ -98,9 +98,29 @@ BAR = Bar()
 
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        BAR.clear()
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        streams.say(f"{level}{record.getMessage()}")
+        line = f"{level}{record.getMessage()}"
+        if _kept is not None:
+            _kept.append(line)
+            return
+        BAR.clear()
+        streams.say(line)
+
+
+_kept: list[str] | None = None
+
+
+@contextmanager
+def log_kept() -> Iterator[None]:
+    """Show what is logged meanwhile afterwards, so that it stands in no text's middle."""
+    global _kept
+    kept = _kept = []
+    try:
+        yield
+    finally:
+        _kept = None
+        for line in kept:
+            streams.say(line)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -90,3 +91,15 @@ def test_compilation_is_announced_once_it_takes_long(
     bar("compile", 4, 9)
     assert screen.getvalue().count("\n") == 1
     assert "\r\x1b[Kcompile\n\rcompile [" in screen.getvalue()
+
+
+def test_what_is_logged_beside_a_text_comes_after_it(screen: Screen) -> None:
+    log = logging.getLogger("halfbyte.test")
+    with progress.logging_to_stderr(progress.WARNING):
+        with pytest.raises(KeyboardInterrupt), progress.log_kept():
+            log.warning("full")
+            assert screen.getvalue() == ""
+            raise KeyboardInterrupt
+        assert screen.getvalue() == "warning: full\n"
+        log.warning("at once")
+    assert screen.getvalue() == "warning: full\nwarning: at once\n"

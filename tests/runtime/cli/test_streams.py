@@ -84,6 +84,14 @@ def test_in_one_log_the_statistics_have_a_line_of_their_own(answer: str) -> None
     assert shell(f"{COMPLETE} 2>&1").stdout.startswith(f"{answer}\nprompt ")
 
 
+@needs_posix
+def test_in_one_log_a_warning_waits_for_the_line_end() -> None:
+    full = "halfbyte complete -m infill-10m -c 5 'import os'"
+    alone, both = shell(f"{full} -q").stdout, shell(f"{full} 2>&1").stdout
+    assert alone and not alone.endswith("\n")
+    assert both.startswith(f"{alone}\nwarning: the context of 5 tokens is full")
+
+
 class Screen(io.StringIO):
     """A terminal."""
 
