@@ -8,6 +8,7 @@ import os
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, Literal, TypeVar, get_args
 
+from halfbyte.call_arguments import check_flag, check_path
 from halfbyte.hf.errors import ArgumentError
 
 _T = TypeVar("_T")
@@ -40,14 +41,15 @@ def take_location(
     Raises:
         RequestError: an argument that cannot be honoured for a name.
     """
-    place, is_here = name_or_path, os.path.exists(name_or_path)
-    pull = not arguments.pop("local_files_only", False)
+    place, is_here = name_or_path, os.path.exists(check_path("model", name_or_path))
+    pull = not check_flag("local_files_only", arguments.pop("local_files_only", False))
     for option, way_out in _FETCHING.items():
         value = arguments.pop(option, None)
-        if not is_here and value not in (None, True):
+        if not is_here and value is not None and value is not True:
             raise ArgumentError(option, expected="nothing for a name", got="one", hint=way_out)
     subfolder = arguments.pop("subfolder", None)
-    if subfolder:
+    if not (subfolder is None or is_same(subfolder, "")):
+        check_path("subfolder", subfolder)
         if not os.path.isdir(place):
             raise ArgumentError(
                 "subfolder", expected="nothing but for a folder", got=repr(subfolder),
@@ -56,6 +58,7 @@ def take_location(
         place = os.path.join(place, subfolder)
     file = arguments.pop("gguf_file", None)
     if file is not None:
+        check_path("gguf_file", file)
         place = os.path.join(place, file) if os.path.isdir(place) else f"{os.fspath(place)}:{file}"
     return place, pull
 
@@ -67,14 +70,19 @@ def leave_out(
     return {
         name: value
         for name, value in arguments.items()
-        if name not in known and not (name in absent and value == absent[name])
+        if name not in known and not (name in absent and is_same(value, absent[name]))
     }
+
+
+def is_same(value: object, plain: object) -> bool:
+    """Whether a value equals a plain one; what arrays and other objects call equal is not asked."""
+    return isinstance(value, (str, numbers.Number, type(None))) and bool(value == plain)
 
 
 def one_of(name: str, value: _T, allowed: tuple[object, ...]) -> _T:
     """The value, which has to be one of these; raises RequestError where it is not."""
     is_flag = isinstance(value, bool)  # 1 == True, so that is looked at as well
-    if value not in allowed or isinstance(allowed[allowed.index(value)], bool) != is_flag:
+    if not any(is_same(value, a) and isinstance(a, bool) == is_flag for a in allowed):
         shown = ", ".join(map(repr, allowed))
         raise ArgumentError(name, expected=f"one of {shown}", got=repr(value))
     return value

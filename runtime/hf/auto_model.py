@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from halfbyte.families.registry import family_of
-from halfbyte.hf.arguments import NOT_LOADING, check_count, leave_out, take_location
+from halfbyte.hf.arguments import NOT_LOADING, check_count, is_same, leave_out, take_location
 from halfbyte.hf.batch import check_device
 from halfbyte.hf.errors import ArgumentError, MissingNameError
 from halfbyte.hf.forward import ABSENT, forward
@@ -22,6 +22,7 @@ from halfbyte.hf.generation import Batch, Row, join, new_rows, read_batch
 from halfbyte.hf.generation_config import FILE, GenerationConfig, config_of
 from halfbyte.hf.keywords import GenerateOptions, ModelOptions
 from halfbyte.hf.pretrained_config import PretrainedConfig, refuse_others
+from halfbyte.hf.streamers import check_streamer
 from halfbyte.loading import load
 from halfbyte.model import Model
 from halfbyte.models import catalogue
@@ -211,6 +212,7 @@ class CausalLM:
             RequestError: a name or value that is not supported, or inputs of another shape.
             ContextLengthError: a prompt fills the context. EngineError: the model is closed.
         """
+        check_streamer(streamer)
         if inputs is not None and input_ids is not None:
             raise ArgumentError("input_ids", expected="nothing where inputs are given")
         try:
@@ -288,7 +290,7 @@ def check_places(arguments: Mapping[str, Any]) -> None:
             raise ArgumentError(name, expected="an argument that is known", got=name)
         if name.startswith("device"):
             check_device(value, name)
-        elif value not in (None, "auto"):
+        elif not (is_same(value, None) or is_same(value, "auto")):
             log.warning("%s=%s: weights keep the types that the file has", name, value)
 
 

@@ -57,7 +57,9 @@ class BatchEncoding(Aligned, UserDict[str, Any]):
         self, tensor_type: str | None = None, prepend_batch_axis: bool = False
     ) -> BatchEncoding:
         """Make arrays of the items, in place; RequestError for other types, and as to_tensor."""
-        if tensor_type not in (None, "np", "pt"):
+        if tensor_type is not None and not (
+            isinstance(tensor_type, str) and tensor_type in ("np", "pt")
+        ):
             expected = "None, 'np' or 'pt'"
             raise RequestError("return_tensors", expected=expected, got=repr(tensor_type))
         if tensor_type is not None:

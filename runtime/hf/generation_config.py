@@ -10,15 +10,16 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ModelFileError
-from halfbyte.hf.arguments import check_count
+from halfbyte.hf.arguments import check_count, is_same
 from halfbyte.hf.batch import to_lists
 from halfbyte.hf.errors import ArgumentError
 from halfbyte.json_folder import JSONFolder
+from halfbyte.tokenizer.tokenizer import check_text
 
 FILE = "generation_config.json"
 
@@ -141,7 +142,8 @@ class GenerationConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The names and values that somebody states."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        named = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in named if value is not None}
 
     def over(self, weaker: GenerationConfig) -> GenerationConfig:
         """The same, with `weaker`'s values where it states none."""
@@ -174,20 +176,23 @@ def _check_absent(name: str, value: object, known: Iterable[str]) -> None:
         raise ArgumentError(name, expected="the name of a generation parameter", hint=hint)
     if name in _LISTS and isinstance(value, (list, tuple)) and not value:
         return
-    if value is not None and value != _ABSENT[name]:
+    if value is not None and not is_same(value, _ABSENT[name]):
         raise ArgumentError(
             name, expected=f"{_ABSENT[name]!r} (halfbyte has no other)", got=repr(value)
         )
 
 
 def _check_ids(value: Any) -> int | list[int] | None:
-    value = to_lists(value)
-    for item in value if isinstance(value, list) else [value]:
+    ids = value.tolist() if hasattr(value, "tolist") else value
+    for item in ids if isinstance(ids, (list, tuple)) else [ids]:
         check_count("eos_token_id", item, 0)
-    return value
+    return to_lists(ids)  # type: ignore[no-any-return]
 
 
 def _check_strings(value: object) -> None:
+    if value is None:
+        return
     for item in value if isinstance(value, (list, tuple)) else [value]:
-        if item is not None and (not isinstance(item, str) or not item):
+        if not isinstance(item, str) or not item:
             raise ArgumentError("stop_strings", expected="texts that are not empty", got=item)
+        check_text(item, "stop_strings")
