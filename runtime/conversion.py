@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from halfbyte.quality.figures import Figures
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+elif sys.version_info >= (3, 11):  # for typing.get_type_hints
+    from typing import Unpack
 
 
 def convert(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
@@ -29,8 +30,10 @@ from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list, check_ids
 from halfbyte.results import shown
 from halfbyte.tokenizer import Tokenizer
 
-if TYPE_CHECKING:  # typing has it from Python 3.11
+if TYPE_CHECKING:
     from typing_extensions import Unpack
+elif sys.version_info >= (3, 11):  # for typing.get_type_hints
+    from typing import Unpack
 
 
 class Model(ProcessBound):

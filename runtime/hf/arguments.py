@@ -42,7 +42,8 @@ def take_location(
         RequestError: an argument that cannot be honoured for a name.
     """
     place, is_here = name_or_path, os.path.exists(check_path("model", name_or_path))
-    pull = not check_flag("local_files_only", arguments.pop("local_files_only", False))
+    stays = arguments.pop("local_files_only", None)
+    pull = stays is None or not check_flag("local_files_only", stays)
     for option, way_out in _FETCHING.items():
         value = arguments.pop(option, None)
         if not is_here and value is not None and value is not True:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from halfbyte.call_arguments import check_flag, check_path
 from halfbyte.families.registry import family_of
 from halfbyte.hf.arguments import NOT_LOADING, check_count, is_same, leave_out, take_location
 from halfbyte.hf.batch import check_device
@@ -27,8 +28,10 @@ from halfbyte.loading import load
 from halfbyte.model import Model
 from halfbyte.models import catalogue
 
-if TYPE_CHECKING:  # typing has it from Python 3.11
+if TYPE_CHECKING:
     from typing_extensions import Unpack
+elif sys.version_info >= (3, 11):  # for typing.get_type_hints
+    from typing import Unpack
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +102,7 @@ class CausalLM:
             RequestError: an unknown argument, or one that cannot be honoured.
             HalfbyteError: as `halfbyte.load`.
         """
-        name = os.fspath(pretrained_model_name_or_path)
+        name = check_path("model", pretrained_model_name_or_path)
         given: dict[str, Any] = {**arguments}
         stated = config_of(given.pop("generation_config", None))
         place, pull = take_location(name, given)
@@ -131,6 +134,8 @@ class CausalLM:
 
         None is trainable: there is no training.
         """
+        check_flag("only_trainable", only_trainable)
+        check_flag("exclude_embeddings", exclude_embeddings)
         weights = self.model.engine.weights
         names = set() if only_trainable else {*weights.matrices, *weights.vectors}
         names -= {EMBEDDING} if exclude_embeddings else set()
@@ -172,6 +177,7 @@ class CausalLM:
         """
         refuse_others(leave_out(others, ABSENT))
         check_count("logits_to_keep", logits_to_keep, 0)
+        check_flag("return_dict", return_dict)
         out = forward(self.model, input_ids, attention_mask, labels, logits_to_keep)
         return out if return_dict else out.to_tuple()
 

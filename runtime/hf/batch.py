@@ -16,6 +16,8 @@ from halfbyte.hf.errors import ArgumentError
 
 log = logging.getLogger(__name__)
 
+_MAX_DEPTH = 8  # of lists in lists
+
 
 class BatchEncoding(Aligned, UserDict[str, Any]):
     """A mapping of names (`input_ids`, `attention_mask`, ...) to lists or arrays.
@@ -115,12 +117,18 @@ def to_tensor(name: str, value: Any, tensor_type: str) -> Any:
     return import_torch("return_tensors").from_numpy(array) if tensor_type == "pt" else array
 
 
-def to_lists(value: Any) -> Any:
-    """Arrays and tensors, also inside of lists, as lists of Python's integers."""
+def to_lists(value: Any, depth: int = _MAX_DEPTH) -> Any:
+    """Arrays and tensors, also inside of lists, as lists of Python's integers.
+
+    Raises:
+        RequestError: lists that are nested deeper than that, or hold themselves.
+    """
     if hasattr(value, "tolist"):  # NumPy's and torch's, scalars included
         return value.tolist()
     if isinstance(value, (list, tuple)):
-        return [item if type(item) is int else to_lists(item) for item in value]
+        if not depth:
+            raise ArgumentError("ids", expected=f"at most {_MAX_DEPTH} levels", got="more")
+        return [item if type(item) is int else to_lists(item, depth - 1) for item in value]
     return value
 
 

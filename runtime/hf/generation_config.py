@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from halfbyte.call_arguments import check_path
 from halfbyte.errors import ModelFileError
 from halfbyte.hf.arguments import check_count, is_same
 from halfbyte.hf.batch import to_lists
@@ -135,7 +136,7 @@ class GenerationConfig:
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str]) -> GenerationConfig:
         """A folder's generation_config.json; raises ModelFileError where it cannot be read."""
-        file = Path(path) / FILE
+        file = Path(check_path("path", path)) / FILE
         if not file.is_file():
             raise ModelFileError(file, expected="a file", got="none")
         return cls.read(JSONFolder(file.parent).read_json(FILE) or {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,10 @@ from halfbyte.hf.tokenizer.encode_options import TRUNCATION
 from halfbyte.models import DEFAULT_MODEL
 from halfbyte.tokenizer.tokenizer import check_text
 
-if TYPE_CHECKING:  # typing has it from Python 3.11
+if TYPE_CHECKING:
     from typing_extensions import Unpack
+elif sys.version_info >= (3, 11):  # for typing.get_type_hints
+    from typing import Unpack
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +82,7 @@ def pipeline(
         RequestError: another task, or an argument that is not supported.
         HalfbyteError: the model cannot be loaded.
     """
-    if task not in (None, TASK):
+    if not (task is None or is_same(task, TASK)):
         raise ArgumentError("task", expected=repr(TASK), got=repr(task))
     given: dict[str, Any] = {**arguments}
     for name, off in _ABSENT.items():
