@@ -35,12 +35,13 @@ def check_choice(name: str, value: object, allowed: Collection[str]) -> str:
 
 def check_path(name: str, value: object) -> str:
     """The path as a text; RequestError where no file could have it."""
-    try:
-        text: object = os.fspath(value)  # type: ignore[arg-type]
-        if isinstance(text, str) and text and b"\0" not in os.fsencode(text):
-            return text
-    except (TypeError, UnicodeEncodeError):
-        pass
+    if isinstance(value, (str, os.PathLike)):
+        text: object = os.fspath(value)
+        try:
+            if isinstance(text, str) and text and b"\0" not in os.fsencode(text):
+                return text
+        except UnicodeEncodeError:  # halves of surrogate pairs
+            pass
     raise RequestError(name, expected="a path", got=repr(value))
 
 

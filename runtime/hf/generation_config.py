@@ -187,7 +187,7 @@ def _check_ids(value: Any) -> int | list[int] | None:
     ids = value.tolist() if hasattr(value, "tolist") else value
     for item in ids if isinstance(ids, (list, tuple)) else [ids]:
         check_count("eos_token_id", item, 0)
-    return to_lists(ids)  # type: ignore[no-any-return]
+    return to_lists(ids)
 
 
 def _check_strings(value: object) -> None:
