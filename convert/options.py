@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypedDict
 
-from halfbyte.call_arguments import unknown_argument
+from halfbyte.call_arguments import check_flag, check_path, is_whole, unknown_argument
 from halfbyte.converting.recipe import KEEP, check_type
 from halfbyte.errors import RequestError
+from halfbyte.tokenizer.tokenizer import check_text
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+elif sys.version_info >= (3, 11):  # for typing.get_type_hints
+    from typing import Unpack
 
 
 class ConversionOptions(TypedDict, total=False):
@@ -79,6 +83,7 @@ class Options:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "type", check_type(self.type))
+        self._check_kinds()
         if self.type == KEEP and (self.pure or self.calibrate is not False or self.imatrix):
             param = "pure" if self.pure else "imatrix" if self.imatrix else "calibrate"
             raise RequestError(param, expected="not with type keep, which rounds nothing")
@@ -90,5 +95,21 @@ class Options:
             raise RequestError("save_imatrix", expected=wanted, got="no calibrate")
         if self.report is not None and not self.measure:
             raise RequestError("report", expected="a measured conversion", got="measure=False")
-        if self.calibrate in (None, ""):
-            raise RequestError("calibrate", expected="True, False or a path", got=self.calibrate)
+
+    def _check_kinds(self) -> None:
+        """Each value by itself."""
+        for name in ("pure", "measure", "force"):
+            object.__setattr__(self, name, check_flag(name, getattr(self, name)))
+        for name in ("imatrix", "save_imatrix", "report"):
+            if getattr(self, name) is not None:
+                check_path(name, getattr(self, name))
+        if not isinstance(self.calibrate, (bool, str, os.PathLike)) or self.calibrate == "":
+            expected = "True, False or a path"
+            raise RequestError("calibrate", expected=expected, got=repr(self.calibrate))
+        if not isinstance(self.calibrate, bool):
+            check_path("calibrate", self.calibrate)
+        if self.name is not None:
+            check_text(self.name, "name")
+        if self.threads is not None and not (is_whole(self.threads) and self.threads >= 1):
+            expected = "a whole number from 1, or None"
+            raise RequestError("threads", expected=expected, got=repr(self.threads))

@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,20 @@ class Writer:
     """
 
     def __init__(self, path: Path, meta: gguf.GGUFWriter, plan: Sequence[Planned]) -> None:
+        with closing(meta):
+            self._write_head(path, meta, plan)
+        self._file = path.open("r+b")
+        at = _aligned(self._file.seek(0, os.SEEK_END))
+        self._places: dict[str, tuple[int, int]] = {}
+        for tensor in plan:
+            self._places[tensor.name] = (at, tensor.nbytes)
+            at = _aligned(at + tensor.nbytes)
+        self._file.truncate(at)
+        self._digest = hashlib.sha256()
+        self._lines = {t.name: tensor_line(t.name, t.format.name, t.shape) for t in plan}
+        self._is_in_order = True
+
+    def _write_head(self, path: Path, meta: gguf.GGUFWriter, plan: Sequence[Planned]) -> None:
         for tensor in plan:
             meta.add_tensor_info(
                 tensor.name,
@@ -56,17 +71,6 @@ class Writer:
         meta.write_header_to_file(path)
         meta.write_kv_data_to_file()
         meta.write_ti_data_to_file()
-        meta.close()
-        self._file = path.open("r+b")
-        at = _aligned(self._file.seek(0, os.SEEK_END))
-        self._places: dict[str, tuple[int, int]] = {}
-        for tensor in plan:
-            self._places[tensor.name] = (at, tensor.nbytes)
-            at = _aligned(at + tensor.nbytes)
-        self._file.truncate(at)
-        self._digest = hashlib.sha256()
-        self._lines = {t.name: tensor_line(t.name, t.format.name, t.shape) for t in plan}
-        self._is_in_order = True
 
     def write(self, name: str, data: NDArray[np.uint8]) -> None:
         """Write a tensor's bytes, or those that come next of them."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from halfbyte.call_arguments import check_flag, check_path, check_progress
 from halfbyte.converting.convert import ConversionReport, convert_path
 from halfbyte.converting.options import ConversionOptions, Options
 from halfbyte.converting.plan import Plan, make_plan
@@ -17,11 +19,13 @@ from halfbyte.converting.sources.source import open_source
 from halfbyte.golden import golden_continuation
 from halfbyte.loading import load
 from halfbyte.models import catalogue
-from halfbyte.progress import Progress, silent
+from halfbyte.progress import Progress
 from halfbyte.quality.figures import Figures
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+elif sys.version_info >= (3, 11):  # for typing.get_type_hints
+    from typing import Unpack
 
 
 def convert(
@@ -49,7 +53,8 @@ def convert(
         ModelFileError: there is no source, it is a broken .gguf file, or the importance matrix is
             broken.
     """
-    chosen = Options.of(**options)
+    chosen, report = Options.of(**options), check_progress(progress)
+    target = None if dst is None else Path(check_path("dst", dst))
     threads = chosen.threads
 
     def with_golden(part: Path, figures: Figures) -> Figures:
@@ -59,8 +64,7 @@ def convert(
 
     with catalogue.source(src, progress=progress) as (path, source_name):
         made = convert_path(
-            path, None if dst is None else Path(dst), chosen,
-            source_name=source_name, complete=with_golden, progress=progress or silent,
+            path, target, chosen, source_name=source_name, complete=with_golden, progress=report,
         )  # fmt: skip
     if chosen.report is not None:
         write_report(Path(chosen.report), made)
@@ -74,5 +78,6 @@ def plan_conversion(src: str | os.PathLike[str], *, type: str = "q8_0", pure: bo
         As `convert`; DownloadError for a model that is not here.
     """
     type = check_type(type)
+    check_flag("pure", pure)
     with closing(open_source(catalogue.resolve(src, pull=False))) as source:
         return make_plan(source, type, pure=pure)

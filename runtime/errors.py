@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import errno
 from os import PathLike, fspath
+from reprlib import Repr
 from typing import Any
 
 from halfbyte.printable import bounded, printable
@@ -169,5 +170,20 @@ def _travelling(value: object) -> object:
     return value
 
 
+class _Bounded(Repr):
+    """The repr of data in which containers hold each other many times, in bounded time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 10
+        self.maxstring = self.maxlong = self.maxother = 1 << 30  # `bounded` cuts these
+
+
 def _short(value: object) -> str:
-    return bounded(value if isinstance(value, str) else repr(value), _MAX_GOT)
+    if isinstance(value, str):
+        return bounded(value, _MAX_GOT)
+    try:
+        return bounded(_Bounded().repr(value), _MAX_GOT)
+    except Exception:  # what an object's own repr raises, or a number of thousands of digits
+        return f"a {type(value).__name__}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from halfbyte import system
-from halfbyte.call_arguments import is_whole, unknown_argument
+from halfbyte.call_arguments import check_progress, is_whole, unknown_argument
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.footprint import check_memory
 from halfbyte.engine.kv_cache import check_kv_type
@@ -84,6 +84,7 @@ def load(
         raise unknown_argument(argument, _ARGUMENTS, _OTHERS, what="an argument of load")
     n_threads = _check_threads(threads)
     check_kv_type(kv_type)
+    check_progress(progress)
     path = _file_of(path_or_name, type, progress)
     with needed_for(f"loading {path}"):
         return uninterrupted(lambda: _load(path, n_threads, ctx, kv_type, progress))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.call_arguments import is_whole
+from halfbyte.call_arguments import check_progress, is_whole
 from halfbyte.engine.engine import Engine, Span, check_finite
 from halfbyte.engine.memory import empty
 from halfbyte.errors import ContextLengthError, RequestError
@@ -21,7 +22,7 @@ from halfbyte.generation.generate import Request, Task, new_request, prefill_chu
 from halfbyte.generation.params import SamplingOptions, SamplingParams
 from halfbyte.generation.stream import CompletionStream
 from halfbyte.process_bound import ProcessBound
-from halfbyte.progress import Progress, silent
+from halfbyte.progress import Progress
 from halfbyte.prompt.chat import Message
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import Repository
@@ -29,8 +30,10 @@ from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list, check_ids
 from halfbyte.results import shown
 from halfbyte.tokenizer import Tokenizer
 
-if TYPE_CHECKING:  # typing has it from Python 3.11
+if TYPE_CHECKING:
     from typing_extensions import Unpack
+elif sys.version_info >= (3, 11):  # for typing.get_type_hints
+    from typing import Unpack
 
 
 class Model(ProcessBound):
@@ -126,6 +129,7 @@ class Model(ProcessBound):
             RequestError: a bad argument; ContextLengthError: the prompt does not fit.
             EngineError: the model is closed or the process was forked.
         """
+        report = check_progress(progress)
         sampling = SamplingParams.from_kwargs(**params)
         prompts, is_list = as_list(prompt)
         how = {"heal": heal, "parse_markers": parse_markers}
@@ -134,9 +138,8 @@ class Model(ProcessBound):
             for i, p in enumerate(prompts)
         ]
         requests = [self._request(p, sampling.of_prompt(i)) for i, p in enumerate(asked)]
-        for _ in self.run_tasks(requests, progress):
-            if progress is not None:
-                progress("decode", *self._decoded(requests))
+        for _ in self.run_tasks(requests, report):
+            report("decode", *self._decoded(requests))
         completions = [request.completion() for request in requests]
         return completions if is_list else completions[0]
 
@@ -155,13 +158,14 @@ class Model(ProcessBound):
             an iterator of strings whose `completion` is the result once it is exhausted.
         Raises: as `complete`.
         """
+        report = check_progress(progress)
         sampling = SamplingParams.from_kwargs(**params)
         prompts, is_list = as_list(prompt)
         if is_list:
             raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
         how = {"heal": heal, "parse_markers": parse_markers}
         request = self._request(self._prompts.completion(prompts[0], "prompt", **how), sampling)
-        return CompletionStream(self.engine, request, progress or silent, lambda done: done)
+        return CompletionStream(self.engine, request, report, lambda done: done)
 
     def infill(
         self,
@@ -224,6 +228,7 @@ class Model(ProcessBound):
         **params: Unpack[SamplingOptions],
     ) -> CompletionStream[Infilling]:
         """`infill` piece by piece; `completion` is the result once it is exhausted."""
+        report = check_progress(progress)
         sampling = SamplingParams.from_kwargs(**params)
         asked = self._prompts.infilling(
             prefix, suffix, order=order, heal=heal, repository=repository,
@@ -239,7 +244,7 @@ class Model(ProcessBound):
                 files_dropped=asked.files_dropped,
             )  # fmt: skip
 
-        return CompletionStream(self.engine, request, progress or silent, finish)
+        return CompletionStream(self.engine, request, report, finish)
 
     def chat(
         self,
@@ -283,10 +288,11 @@ class Model(ProcessBound):
         **params: Unpack[SamplingOptions],
     ) -> CompletionStream[Completion]:
         """`chat` piece by piece; `completion` is the result once it is exhausted."""
+        report = check_progress(progress)
         sampling = chat_params(self.chat_defaults, params)
         asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
         request = self._request(asked, sampling)
-        return CompletionStream(self.engine, request, progress or silent, lambda done: done)
+        return CompletionStream(self.engine, request, report, lambda done: done)
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Logits after each token: float32 (len(ids), vocab_size).
@@ -325,7 +331,7 @@ class Model(ProcessBound):
 
     def run_tasks(self, tasks: Sequence[Task], progress: Progress | None = None) -> Iterator[None]:
         """Work on tasks, see generation.generate.run; yields after every step that gave tokens."""
-        return run(self.engine, tasks, progress or silent)
+        return run(self.engine, tasks, check_progress(progress))
 
     def _decoded(self, requests: Sequence[Request]) -> tuple[int, int]:
         """Tokens that are decoded, and most that can be; a finished request counts as whole."""

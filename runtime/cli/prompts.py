@@ -144,8 +144,8 @@ def _complete(
 ) -> list[dict[str, Any]]:
     """What came of each prompt of a group: decoded together, or where one is refused one by one."""
     first = group[0].index
-    if "seed" in sampling:  # equal prompts of two groups are to have two answers
-        sampling = sampling | {"seed": sampling["seed"] + first}
+    # Equal prompts of two groups are to have two answers.
+    drawn = sampling | {"seed": sampling["seed"] + first} if "seed" in sampling else sampling
 
     def progress(stage: str, done: int, total: int) -> None:
         if stage == "decode":
@@ -154,7 +154,7 @@ def _complete(
 
     prompts = [line.prompt for line in group]
     try:
-        results = model.complete(prompts, heal=heal, progress=progress, **sampling)
+        results = model.complete(prompts, heal=heal, progress=progress, **drawn)
     except (RequestError, TokenizerError) as error:
         if len(group) == 1:
             return [{"error": report.error_fields(error, str(error))}]

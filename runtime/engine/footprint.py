@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 from halfbyte.engine.buffers import MAX_BATCH, buffers_nbytes
 from halfbyte.engine.kv_cache import kv_layout
@@ -58,9 +57,7 @@ def memory_of(
     tensors = [spec.name for spec in family_of(config).tensors(config)]
     weights = sum(packed_nbytes(file, file.tensors[n]) for n in tensors if n in file.tensors)
     layout = kv_layout(config, kv_type)
-    lists: list[tuple[Any, int]] = [
-        (file.metadata.raw(key).value, n) for key, n in _LISTS if key in file.metadata
-    ]
+    lists = [(file.metadata.get_strings(key), n) for key, n in _LISTS if key in file.metadata]
     return Memory(
         weights=weights,
         kv_cache=layout.nbytes(n_ctx),

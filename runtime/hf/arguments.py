@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 import os
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, Literal, TypeVar, get_args
 
-from halfbyte.call_arguments import is_whole
+from halfbyte.call_arguments import check_flag, check_path, is_whole
 from halfbyte.errors import RequestError
 
 _T = TypeVar("_T")
@@ -29,14 +30,6 @@ _FETCHING = {
 }
 
 
-def path_text(name: str, value: object) -> str:
-    """The text of a path or a name; raises RequestError where it is neither."""
-    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
-    if not isinstance(text, str):
-        raise RequestError(name, expected="a path or a name", got=repr(value))
-    return text
-
-
 def take_location(
     name_or_path: str | os.PathLike[str], arguments: dict[str, Any]
 ) -> tuple[str | os.PathLike[str], bool]:
@@ -48,15 +41,16 @@ def take_location(
     Raises:
         RequestError: neither a path nor a name, or an argument that cannot be honoured for one.
     """
-    place: str | os.PathLike[str] = name_or_path
-    is_here = os.path.exists(path_text("pretrained_model_name_or_path", place))
-    pull = not arguments.pop("local_files_only", False)
+    place, is_here = name_or_path, os.path.exists(check_path("model", name_or_path))
+    stays = arguments.pop("local_files_only", None)
+    pull = stays is None or not check_flag("local_files_only", stays)
     for option, way_out in _FETCHING.items():
         value = arguments.pop(option, None)
-        if not is_here and value not in (None, True):
+        if not is_here and value is not None and value is not True:
             raise RequestError(option, expected="nothing for a name", got="one", hint=way_out)
     subfolder = arguments.pop("subfolder", None)
-    if subfolder:
+    if not (subfolder is None or is_same(subfolder, "")):
+        check_path("subfolder", subfolder)
         if not os.path.isdir(place):
             raise RequestError(
                 "subfolder", expected="nothing but for a folder", got=repr(subfolder),
@@ -65,6 +59,7 @@ def take_location(
         place = os.path.join(place, subfolder)
     file = arguments.pop("gguf_file", None)
     if file is not None:
+        check_path("gguf_file", file)
         place = os.path.join(place, file) if os.path.isdir(place) else f"{os.fspath(place)}:{file}"
     return place, pull
 
@@ -76,14 +71,19 @@ def leave_out(
     return {
         name: value
         for name, value in arguments.items()
-        if name not in known and not (name in absent and value == absent[name])
+        if name not in known and not (name in absent and is_same(value, absent[name]))
     }
+
+
+def is_same(value: object, plain: object) -> bool:
+    """Whether a value equals a plain one; what arrays and other objects call equal is not asked."""
+    return isinstance(value, (str, numbers.Number, type(None))) and bool(value == plain)
 
 
 def one_of(name: str, value: _T, allowed: tuple[object, ...]) -> _T:
     """The value, which has to be one of these; raises RequestError where it is not."""
     is_flag = isinstance(value, bool)  # 1 == True, so that is looked at as well
-    if value not in allowed or isinstance(allowed[allowed.index(value)], bool) != is_flag:
+    if not any(is_same(value, a) and isinstance(a, bool) == is_flag for a in allowed):
         shown = ", ".join(map(repr, allowed))
         raise RequestError(name, expected=f"one of {shown}", got=repr(value))
     return value

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from halfbyte.call_arguments import check_flag, check_path
 from halfbyte.errors import RequestError
 from halfbyte.families.registry import family_of
-from halfbyte.hf.arguments import NOT_LOADING, check_count, leave_out, path_text, take_location
+from halfbyte.hf.arguments import NOT_LOADING, check_count, is_same, leave_out, take_location
 from halfbyte.hf.batch import check_device
 from halfbyte.hf.errors import MissingNameError
 from halfbyte.hf.forward import ABSENT, forward
@@ -23,12 +24,15 @@ from halfbyte.hf.generation import Batch, Row, join, new_rows, read_batch
 from halfbyte.hf.generation_config import FILE, GenerationConfig, config_of
 from halfbyte.hf.keywords import GenerateOptions, ModelOptions
 from halfbyte.hf.pretrained_config import PretrainedConfig, refuse_others
+from halfbyte.hf.streamers import check_streamer
 from halfbyte.loading import load
 from halfbyte.model import Model
 from halfbyte.models import catalogue
 
-if TYPE_CHECKING:  # typing has it from Python 3.11
+if TYPE_CHECKING:
     from typing_extensions import Unpack
+elif sys.version_info >= (3, 11):  # for typing.get_type_hints
+    from typing import Unpack
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +103,7 @@ class CausalLM:
             RequestError: an unknown argument, or one that cannot be honoured.
             HalfbyteError: as `halfbyte.load`.
         """
-        name = path_text("pretrained_model_name_or_path", pretrained_model_name_or_path)
+        name = check_path("model", pretrained_model_name_or_path)
         given: dict[str, Any] = {**arguments}
         stated = config_of(given.pop("generation_config", None))
         place, pull = take_location(name, given)
@@ -132,6 +136,8 @@ class CausalLM:
         None is trainable: there is no training. Raises EngineError where the model is closed.
         """
         self.model.engine.check_open()
+        check_flag("only_trainable", only_trainable)
+        check_flag("exclude_embeddings", exclude_embeddings)
         weights = self.model.engine.weights
         names = set() if only_trainable else {*weights.matrices, *weights.vectors}
         names -= {EMBEDDING} if exclude_embeddings else set()
@@ -173,6 +179,7 @@ class CausalLM:
         """
         refuse_others(leave_out(others, ABSENT))
         check_count("logits_to_keep", logits_to_keep, 0)
+        check_flag("return_dict", return_dict)
         out = forward(self.model, input_ids, attention_mask, labels, logits_to_keep)
         return out if return_dict else out.to_tuple()
 
@@ -213,6 +220,7 @@ class CausalLM:
             RequestError: a name or value that is not supported, or inputs of another shape.
             ContextLengthError: a prompt fills the context. EngineError: the model is closed.
         """
+        check_streamer(streamer)
         if inputs is not None and input_ids is not None:
             raise RequestError("input_ids", expected="nothing where inputs are given")
         try:
@@ -290,7 +298,7 @@ def check_places(arguments: Mapping[str, Any]) -> None:
             raise RequestError(name, expected="an argument that is known", got=name)
         if name.startswith("device"):
             check_device(value, name)
-        elif value not in (None, "auto"):
+        elif not (is_same(value, None) or is_same(value, "auto")):
             log.warning("%s=%s: weights keep the types that the file has", name, value)
 
 

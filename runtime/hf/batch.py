@@ -15,6 +15,8 @@ from halfbyte.hf.alignment import Aligned, Alignment
 
 log = logging.getLogger(__name__)
 
+_MAX_DEPTH = 8  # of lists in lists
+
 
 class BatchEncoding(Aligned, UserDict[str, Any]):
     """A mapping of names (`input_ids`, `attention_mask`, ...) to lists or arrays.
@@ -56,7 +58,9 @@ class BatchEncoding(Aligned, UserDict[str, Any]):
         self, tensor_type: str | None = None, prepend_batch_axis: bool = False
     ) -> BatchEncoding:
         """Make arrays of the items, in place; RequestError for other types, and as to_tensor."""
-        if tensor_type not in (None, "np", "pt"):
+        if tensor_type is not None and not (
+            isinstance(tensor_type, str) and tensor_type in ("np", "pt")
+        ):
             expected = "None, 'np' or 'pt'"
             raise RequestError("return_tensors", expected=expected, got=repr(tensor_type))
         if tensor_type is not None:
@@ -112,12 +116,18 @@ def to_tensor(name: str, value: Any, tensor_type: str) -> Any:
     return import_torch("return_tensors").from_numpy(array) if tensor_type == "pt" else array
 
 
-def to_lists(value: Any) -> Any:
-    """Arrays and tensors, also inside of lists, as lists of Python's integers."""
+def to_lists(value: Any, depth: int = _MAX_DEPTH) -> Any:
+    """Arrays and tensors, also inside of lists, as lists of Python's integers.
+
+    Raises:
+        RequestError: lists that are nested deeper than that, or hold themselves.
+    """
     if hasattr(value, "tolist"):  # NumPy's and torch's, scalars included
         return value.tolist()
     if isinstance(value, (list, tuple)):
-        return [item if type(item) is int else to_lists(item) for item in value]
+        if not depth:
+            raise RequestError("ids", expected=f"at most {_MAX_DEPTH} levels", got="more")
+        return [item if type(item) is int else to_lists(item, depth - 1) for item in value]
     return value
 
 

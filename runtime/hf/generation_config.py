@@ -10,14 +10,16 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from halfbyte.call_arguments import check_path
 from halfbyte.errors import MissingFileError, RequestError
-from halfbyte.hf.arguments import check_count, path_text
+from halfbyte.hf.arguments import check_count, is_same
 from halfbyte.hf.batch import to_lists
 from halfbyte.json_folder import JSONFolder
+from halfbyte.tokenizer.tokenizer import check_text
 
 FILE = "generation_config.json"
 
@@ -133,14 +135,15 @@ class GenerationConfig:
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str]) -> GenerationConfig:
         """A folder's generation_config.json; raises ModelFileError where it cannot be read."""
-        file = Path(path_text("path", path)) / FILE
+        file = Path(check_path("path", path)) / FILE
         if not file.is_file():
             raise MissingFileError(file, expected="a file", got="none")
         return cls.read(JSONFolder(file.parent).read_json(FILE) or {})
 
     def to_dict(self) -> dict[str, Any]:
         """The names and values that somebody states."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        named = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in named if value is not None}
 
     def over(self, weaker: GenerationConfig) -> GenerationConfig:
         """The same, with `weaker`'s values where it states none."""
@@ -173,20 +176,23 @@ def _check_absent(name: str, value: object, known: Iterable[str]) -> None:
         raise RequestError(name, expected="the name of a generation parameter", hint=hint)
     if name in _LISTS and isinstance(value, (list, tuple)) and not value:
         return
-    if value is not None and value != _ABSENT[name]:
+    if value is not None and not is_same(value, _ABSENT[name]):
         raise RequestError(
             name, expected=f"{_ABSENT[name]!r} (halfbyte has no other)", got=repr(value)
         )
 
 
 def _check_ids(value: Any) -> int | list[int] | None:
-    value = to_lists(value)
-    for item in value if isinstance(value, list) else [value]:
+    ids = value.tolist() if hasattr(value, "tolist") else value
+    for item in ids if isinstance(ids, (list, tuple)) else [ids]:
         check_count("eos_token_id", item, 0)
-    return value
+    return to_lists(ids)
 
 
 def _check_strings(value: object) -> None:
+    if value is None:
+        return
     for item in value if isinstance(value, (list, tuple)) else [value]:
-        if item is not None and (not isinstance(item, str) or not item):
+        if not isinstance(item, str) or not item:
             raise RequestError("stop_strings", expected="texts that are not empty", got=item)
+        check_text(item, "stop_strings")

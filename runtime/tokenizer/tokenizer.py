@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Protocol
 
-from halfbyte.call_arguments import is_whole
+from halfbyte.call_arguments import check_flag, is_whole
 from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.tokenizer.markers import marker_ids
@@ -62,6 +62,11 @@ class Tokenizer:
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
+        if not isinstance(vocabulary, Vocabulary):
+            raise RequestError(
+                "vocabulary", expected="a Vocabulary", got=repr(vocabulary),
+                hint="Tokenizer.from_path reads a file or a folder",
+            )  # fmt: skip
         self.marker_ids = marker_ids(vocabulary)
         backend = _backend(vocabulary, self.marker_ids)
         self.path = vocabulary.path
@@ -90,6 +95,8 @@ class Tokenizer:
             ModelFileError: the vocabulary is incomplete or inconsistent.
             UnsupportedModelError: a kind of vocabulary that is not known here.
         """
+        if not isinstance(file, GGUFFile):
+            raise RequestError("file", expected="a GGUFFile", got=repr(file))
         return cls(Vocabulary.from_metadata(file.metadata))
 
     @classmethod
@@ -125,7 +132,8 @@ class Tokenizer:
             TokenizerError: the text holds lone surrogates, or BOS is asked for and there is none.
         """
         check_text(text)
-        wanted = self.add_bos if add_bos is None else add_bos
+        check_flag("parse_markers", parse_markers)
+        wanted = self.add_bos if add_bos is None else check_flag("add_bos", add_bos)
         if not wanted:
             return self._encode(text, is_start=True, parse_markers=parse_markers)
         if self.bos_id is None:
@@ -139,6 +147,7 @@ class Tokenizer:
             TokenizerError: the text holds lone surrogates.
         """
         check_text(text)
+        check_flag("parse_markers", parse_markers)
         return self._encode(text, is_start=False, parse_markers=parse_markers)
 
     def encode_rendered(
@@ -159,7 +168,7 @@ class Tokenizer:
         check_text(text)
         ids: list[int] = []
         done = 0
-        for begin, end in [(0, len(text))] if spans is None else spans:
+        for begin, end in [(0, len(text))] if spans is None else _checked_spans(spans):
             for special in self._special_pattern.finditer(text, begin, end):
                 before = text[done : special.start()]
                 ids += self._encode(before, is_start=True, parse_markers=False)
@@ -173,6 +182,7 @@ class Tokenizer:
         The space that sentencepiece puts before a text's first word is taken off, unless
         `strip_prefix_space` is false, as for text from the middle of something.
         """
+        check_flag("strip_prefix_space", strip_prefix_space)
         try:
             each = iter(ids)
         except TypeError as error:
@@ -274,6 +284,16 @@ def check_text(text: str, name: str = "text") -> None:
         raise TokenizerError(
             f"{name}: expected Unicode characters, got a lone surrogate at {error.start}"
         ) from error
+
+
+def _checked_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    try:
+        checked = [(begin, end) for begin, end in spans]
+    except (TypeError, ValueError):  # not iterable, or not in pairs
+        checked = [(-1, -1)]
+    if not all(is_whole(at) and at >= 0 for span in checked for at in span):
+        raise RequestError("spans", expected="pairs of a begin and an end", got=repr(spans))
+    return checked
 
 
 def _backend(vocabulary: Vocabulary, markers: frozenset[int]) -> Backend:

@@ -33,7 +33,7 @@ ROOMS = {
     "errors": ("printable", ""),
     "progress": ("", ""),
     "results": ("", ""),
-    "call_arguments": ("errors", ""),
+    "call_arguments": ("errors progress", ""),
     "process_bound": ("errors", ""),
     "settings": ("", "platformdirs"),
     "json_folder": ("", ""),

@@ -106,7 +106,7 @@ def test_paths_of_what_transformers_names(value: Any) -> None:
         halfbyte.GenerationConfig.from_pretrained,
         halfbyte.CodeLlamaTokenizer,
     ):
-        with pytest.raises(halfbyte.RequestError, match="expected a path or a name"):
+        with pytest.raises(halfbyte.RequestError, match="expected a path"):
             call(value)
 
 
@@ -120,3 +120,114 @@ def test_parameters_of_a_closed_model() -> None:
     model.close()
     with pytest.raises(halfbyte.EngineError, match="closed"):
         model.num_parameters()
+
+
+class NoTruth:
+    def __bool__(self) -> bool:
+        raise TypeError("neither true nor false")
+
+
+PAIR = np.array([1, 2])  # whose truth and whose equality NumPy refuses
+CHAT = [{"role": "user", "content": "x"}]
+LOOP: list[Any] = []
+LOOP.append(LOOP)
+
+
+@pytest.mark.parametrize("value", [PAIR, NoTruth(), "no", 1, FLAT, []], ids=repr)
+def test_flags(infill_model: halfbyte.Model, value: Any) -> None:
+    model, tokenizer = infill_model, infill_model.tokenizer
+    ways: list[tuple[Any, tuple[Any, ...], str]] = [
+        *((model.complete, ("x",), name) for name in ("heal", "parse_markers")),
+        *((model.stream, ("x",), name) for name in ("heal", "parse_markers")),
+        *((model.infill, ("x", ""), name) for name in ("heal", "parse_markers", "force")),
+        (model.chat, (CHAT,), "parse_markers"),
+        *((tokenizer.encode, ("x",), name) for name in ("add_bos", "parse_markers")),
+        (tokenizer.encode_fragment, ("x",), "parse_markers"),
+        (tokenizer.decode, ([5],), "strip_prefix_space"),
+        (halfbyte.pull, ("infill-10m",), "force"),
+        *((halfbyte.convert, ("x", "y"), name) for name in ("pure", "measure", "force")),
+    ]
+    for call, arguments, name in ways:
+        with pytest.raises(halfbyte.RequestError) as caught:
+            call(*arguments, **{name: value})
+        assert caught.value.param == name
+
+
+def test_flags_of_numpy(infill_model: halfbyte.Model) -> None:
+    plain = infill_model.tokenizer.encode("x", add_bos=False)
+    assert infill_model.tokenizer.encode("x", add_bos=np.bool_(False)) == plain
+
+
+@pytest.mark.parametrize("value", [PAIR, NoTruth(), None, b"psm", FLAT], ids=repr)
+def test_choices(infill_model: halfbyte.Model, value: Any) -> None:
+    with pytest.raises(halfbyte.RequestError, match="order: expected one of auto, psm, spm"):
+        infill_model.infill("x", "", order=value)
+    with pytest.raises(halfbyte.RequestError, match="format: expected one of"):
+        infill_model.chat(CHAT, format=value)
+
+
+@pytest.mark.parametrize("value", [PAIR, NoTruth(), 1, "x", []], ids=repr)
+def test_progress(infill_model: halfbyte.Model, value: Any) -> None:
+    model = infill_model
+    for call, arguments in (
+        (model.complete, ("x",)), (model.stream, ("x",)), (model.infill, ("x", "")),
+        (model.chat, (CHAT,)), (halfbyte.load, ("infill-10m",)), (halfbyte.pull, ("infill-10m",)),
+        (halfbyte.convert, ("x", "y")),
+    ):  # fmt: skip
+        with pytest.raises(halfbyte.RequestError, match="progress: expected a function"):
+            call(*arguments, progress=value)  # type: ignore[operator]
+
+
+def test_what_holds_itself(infill_model: halfbyte.Model) -> None:
+    cycle: dict[str, Any] = {**CHAT[0]}
+    cycle["more"] = cycle
+    many: Any = "x"
+    for _ in range(64):  # 2**64 ways to its only text
+        many = [many, many]
+    for messages in (LOOP, [LOOP], [{"role": LOOP, "content": LOOP}], many, cycle):
+        with pytest.raises(halfbyte.RequestError) as caught:
+            infill_model.chat(messages)
+        assert caught.value.param.startswith("messages")
+    assert infill_model.chat([cycle], format="llama-2", max_tokens=1).tokens
+    with pytest.raises(halfbyte.RequestError, match="prompt"):
+        infill_model.complete(LOOP)
+
+
+def test_tokenizers_of_nothing() -> None:
+    for value in (None, "x", PAIR):
+        with pytest.raises(halfbyte.RequestError, match="vocabulary"):
+            halfbyte.Tokenizer(value)  # type: ignore[arg-type]
+        with pytest.raises(halfbyte.RequestError, match="file"):
+            halfbyte.Tokenizer.from_gguf(value)  # type: ignore[arg-type]
+
+
+def test_spans(infill_model: halfbyte.Model) -> None:
+    for value in (1, [1], [(1,)], ["ab"], PAIR, FLAT, [(1, None)]):
+        with pytest.raises(halfbyte.RequestError, match="spans"):
+            infill_model.tokenizer.encode_rendered("x", value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [1.5, b"x", PAIR, "a\0b", "\ud800", LOOP, 2], ids=repr)
+def test_conversions(value: Any) -> None:
+    for name in ("dst", "imatrix", "save_imatrix", "report", "calibrate"):
+        with pytest.raises(halfbyte.RequestError) as caught:
+            halfbyte.convert("infill-10m", **{name: value})
+        assert caught.value.param == name
+
+
+def test_names_and_threads_of_conversions() -> None:
+    for name, value in (("name", 5), ("name", b"x"), ("threads", 0), ("threads", "x")):
+        with pytest.raises(halfbyte.RequestError) as caught:
+            halfbyte.convert("infill-10m", "x.gguf", **{name: value})  # type: ignore[arg-type]
+        assert caught.value.param == name
+
+
+def test_what_has_no_repr() -> None:
+    for value in (10**5000, NoRepr()):
+        text = str(halfbyte.RequestError("x", expected="y", got=value))
+        assert type(value).__name__ in text
+
+
+class NoRepr:
+    def __repr__(self) -> str:
+        raise ValueError("none")

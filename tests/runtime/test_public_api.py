@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -51,3 +52,15 @@ def test_every_public_name_is_there() -> None:
 def test_no_surprise_attributes() -> None:
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         halfbyte.lod  # noqa: B018
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="typing.Unpack came with Python 3.11")
+def test_signatures_can_be_read_at_run_time() -> None:
+    model, auto = halfbyte.Model, halfbyte.AutoModelForCausalLM
+    pipe = halfbyte.TextGenerationPipeline
+    for call in (
+        model.complete, model.stream, model.infill, model.stream_infill, model.chat,
+        model.stream_chat, halfbyte.convert, halfbyte.pipeline, pipe.__call__, auto.generate,
+        auto.from_pretrained, halfbyte.load,
+    ):  # fmt: skip
+        assert "return" in typing.get_type_hints(call)

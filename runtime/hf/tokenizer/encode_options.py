@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass, fields
 from typing import Any
 
+from halfbyte.call_arguments import check_flag
 from halfbyte.errors import RequestError
 from halfbyte.hf.arguments import SIDES, check_count, leave_out, one_of
 from halfbyte.hf.tokenizer.token_table import TokenTable
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 LARGE_LENGTH = int(1e20)
 
 _PADDING = (False, True, "longest", "max_length", "do_not_pad")
-_TRUNCATION = (
+TRUNCATION = (
     None, False, True, "longest_first", "only_first", "only_second", "do_not_truncate"
 )  # fmt: skip
 
@@ -79,11 +80,14 @@ class EncodeOptions:
 
     def __post_init__(self, tokenizer: TokenTable) -> None:
         one_of("padding", self.padding, _PADDING)
-        one_of("truncation", self.truncation, _TRUNCATION)
+        one_of("truncation", self.truncation, TRUNCATION)
         one_of("padding_side", self.padding_side, (None, *SIDES))
         check_count("max_length", self.max_length, 1)
         check_count("stride", self.stride, 0)
         check_count("pad_to_multiple_of", self.pad_to_multiple_of, 1)
+        for name in _FLAGS:
+            if getattr(self, name) is not None:
+                setattr(self, name, check_flag(name, getattr(self, name)))
         if self.return_token_type_ids and not self.add_special_tokens:
             raise RequestError(
                 "return_token_type_ids", expected="None where add_special_tokens is False"
@@ -137,6 +141,7 @@ class EncodeOptions:
 
 
 _NAMES = tuple(field.name for field in fields(EncodeOptions))
+_FLAGS = tuple(f.name for f in fields(EncodeOptions) if f.type in ("bool", "bool | None"))
 
 
 def refuse_unknown(options: Mapping[str, Any], known: Iterable[str] = ()) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 from tokenizers import AddedToken as _AddedToken
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from halfbyte.call_arguments import check_path
 from halfbyte.errors import MissingFileError, ModelFileError, UnsupportedModelError
 from halfbyte.hf.alignment import Tokens
-from halfbyte.hf.arguments import FLAGS, one_of, path_text
+from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.errors import TokenIdError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.hf.tokenizer.pretrained_tokenizer import PreTrainedTokenizer
@@ -64,7 +65,7 @@ class JSONTokenizer(PreTrainedTokenizer):
         elif isinstance(tokenizer_file, Tokenizer):
             self._backend = tokenizer_file
         else:
-            self._backend = _read(Path(path_text("tokenizer_file", tokenizer_file)))
+            self._backend = _read(Path(check_path("tokenizer_file", tokenizer_file)))
         super().__init__(_JSONPieces(self._backend), **arguments)
         if add_bos_token is None or add_eos_token is None:
             adds_bos, adds_eos = self._adds()

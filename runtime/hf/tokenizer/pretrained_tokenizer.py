@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from halfbyte.call_arguments import check_path
 from halfbyte.errors import RequestError
 from halfbyte.hf.alignment import Tokens
-from halfbyte.hf.arguments import SIDES, Side, argument_names, one_of, path_text
+from halfbyte.hf.arguments import SIDES, Side, argument_names, one_of
 from halfbyte.hf.batch import BatchEncoding, to_lists
 from halfbyte.hf.tokenizer import conversations, encoding, saved_files
 from halfbyte.hf.tokenizer.added_tokens import read_tokens
@@ -135,7 +136,7 @@ class PreTrainedTokenizer(TokenTable):
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, ...] | None:
         """Write the vocabulary's own file; its path, or None, logged, where there is no folder."""
-        folder = Path(path_text("save_directory", save_directory))
+        folder = Path(check_path("save_directory", save_directory))
         if not folder.is_dir():
             log.error("%s is no folder: the vocabulary is not saved", folder)
             return None
@@ -155,7 +156,7 @@ class PreTrainedTokenizer(TokenTable):
         Raises:
             RequestError: the path is a file.
         """
-        folder, stated = Path(path_text("save_directory", save_directory)), self.saved_arguments()
+        folder, stated = Path(check_path("save_directory", save_directory)), self.saved_arguments()
         config, special, added = saved_files.save(self, stated, folder, filename_prefix)
         vocabulary = self.save_vocabulary(folder, filename_prefix) or ()
         return (config, special, *vocabulary, added)

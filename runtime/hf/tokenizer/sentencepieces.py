@@ -13,9 +13,9 @@ from pathlib import Path
 from shutil import copyfile
 from typing import ClassVar
 
+from halfbyte.call_arguments import check_path
 from halfbyte.errors import TokenizerError
 from halfbyte.hf.alignment import Span, Tokens
-from halfbyte.hf.arguments import path_text
 from halfbyte.hf.errors import TokenIdError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.hf.tokenizer.token_table import TokenTable
@@ -41,7 +41,7 @@ class SentencePieceModel:
 
     def __init__(self, vocab_file: str | os.PathLike[str] | Vocabulary) -> None:
         if not isinstance(vocab_file, Vocabulary):
-            path = Path(path_text("vocab_file", vocab_file))
+            path = Path(check_path("vocab_file", vocab_file))
             is_gguf = path.suffix == ".gguf"
             vocab_file = read_gguf(path)[0] if is_gguf else read_sentencepiece(path)
         self.vocabulary = vocab_file

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, overload
 
+from halfbyte.call_arguments import check_flag, is_whole
 from halfbyte.errors import RequestError
 from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import Side
+from halfbyte.hf.batch import to_lists
 from halfbyte.hf.tokenizer.added_tokens import AddedToken, AddedTokens, token_text
 from halfbyte.hf.tokenizer.roles import ROLES, TokenId, TokenText
 
@@ -119,6 +121,8 @@ class TokenTable:
         if tokens is None:
             return None
         if not isinstance(tokens, str):
+            if not isinstance(tokens, (list, tuple)):
+                raise RequestError("tokens", expected="a piece, or a list of them", got=tokens)
             return [self.convert_tokens_to_ids(token) for token in tokens]
         known = self._known_id(tokens)
         return self._pieces.unknown_id(self.unk_token) if known is None else known
@@ -133,9 +137,14 @@ class TokenTable:
         self, ids: int | Iterable[int], skip_special_tokens: bool = False
     ) -> str | list[str]:
         """The piece of an id, or of each; raises TokenIdError for one that does not exist."""
-        if isinstance(ids, Iterable):
-            skipped = set(self.all_special_ids) if skip_special_tokens else set()
-            return [self.convert_ids_to_tokens(int(i)) for i in ids if int(i) not in skipped]
+        if not isinstance(ids, int) and not is_whole(ids):
+            skips = check_flag("skip_special_tokens", skip_special_tokens)
+            skipped = set(self.all_special_ids) if skips else set()
+            is_lazy = isinstance(ids, Iterable) and not hasattr(ids, "tolist")
+            listed = to_lists(list(ids) if is_lazy else ids)
+            if not isinstance(listed, list) or not all(map(is_whole, listed)):
+                raise RequestError("ids", expected="an id, or some of them", got=ids)
+            return [self.convert_ids_to_tokens(i) for i in listed if i not in skipped]
         added = self._added.by_id.get(ids)
         return self._pieces.piece(ids) if added is None else added.content
 

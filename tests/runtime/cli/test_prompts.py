@@ -56,6 +56,18 @@ def test_every_prompt_has_its_line(
             assert line["finish_reason"] == expected.finish_reason
 
 
+def test_seeds_where_one_of_a_group_is_refused(
+    run: Any, argv: list[str], tmp_path: Path, tiny_gguf: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+    run(*argv, "--output", str(out), "--temp", "1", "--seed", "3")
+    with halfbyte.load(tiny_gguf, ctx=64) as model:
+        for i, line in enumerate(found(out)):
+            if "error" not in line:
+                expected = model.complete(TEXTS[i], max_tokens=6, temperature=1, seed=3 + i)
+                assert line["tokens"] == expected.tokens
+
+
 def test_a_second_run_goes_on_where_the_first_was_killed(
     run: Any, argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
