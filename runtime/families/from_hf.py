@@ -154,7 +154,7 @@ class _Reader:
         return value
 
     def positive(self, config: dict[str, Any], key: str, default: float | None) -> float:
-        value = config.get(key, default)
+        value: Any = config.get(key, default)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         # As a file holds it: a 32-bit float.
         if not is_number or not _LEAST <= value <= _LARGEST:
