@@ -133,7 +133,17 @@ __all__ = [
 
 # A child that is forked while another thread imports would wait for that thread for ever.
 _importing = RLock()
-if hasattr(os, "register_at_fork"):
+_forks_wait = False
+
+
+def _let_forks_wait() -> None:
+    """Once. What is registered last is locked first: before logging's, which imports wait for."""
+    global _forks_wait
+    if _forks_wait or not hasattr(os, "register_at_fork"):
+        return
+    import logging  # noqa: F401
+
+    _forks_wait = True
     os.register_at_fork(
         before=_importing.acquire,
         after_in_parent=_importing.release,
@@ -150,6 +160,8 @@ def _imported(module: str) -> ModuleType:
 
 def __getattr__(name: str) -> Any:
     module = _MODULE_OF.get(name)
+    if module is not None or name == "__version__":
+        _let_forks_wait()
     if name == "__version__":
         with _importing:
             value = _version()
