@@ -105,9 +105,9 @@ def _json(where: str, row: str) -> Any:
 def _read_done(name: str, lines: Sequence[Line]) -> dict[int, bool]:
     """The indices that an output has, and whether they failed; what a kill left half is cut off."""
     path = Path(name)
-    if not path.exists():
-        return {}
     with _errors_of_output(name):
+        if not (path.is_file() or path.is_dir()):  # a device or pipe is only written to
+            return {}
         data = path.read_bytes()
     n_whole = data.rfind(b"\n") + 1
     whole = options.decode_utf8(data[:n_whole], f"--output {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,20 @@ def test_an_output_of_other_prompts_is_refused(
     out.write_text("notes without an end")
     assert run("complete", "--prompts", str(file), "--output", str(out)).code == 1
     assert out.read_text() == "notes without an end"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a FIFO")
+def test_a_pipe_as_output_is_only_written_to(run: Any, argv: list[str], tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR)  # were it read from, that would wait for ever
+    try:
+        os.write(reader, b"earlier\n")
+        assert run(*argv, "--output", str(pipe)).code == 1
+        rows = os.read(reader, 1 << 16).decode().splitlines()
+    finally:
+        os.close(reader)
+    assert rows[0] == "earlier" and [json.loads(row)["index"] for row in rows[1:]] == [0, 1, 2, 3]
 
 
 def test_usage(run: Any, model: Any, file: Path, tmp_path: Path) -> None:
