@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,3 +68,11 @@ def test_pieces_and_threads_make_no_difference(
     convert(tiny_folder, tmp_path / "parts.gguf", type="q4_1", measure=False, threads=threads)
     whole, parts = ((tmp_path / f"{name}.gguf").read_bytes() for name in ("whole", "parts"))
     assert whole == parts
+
+
+def test_a_head_that_cannot_be_written_leaves_no_open_file(tmp_path: Path) -> None:
+    meta = gguf.GGUFWriter(tmp_path / "x.gguf", "llama")
+    meta.add_key_value("general.name", object(), gguf.GGUFValueType.UINT32)
+    with pytest.raises(struct.error):
+        Writer(tmp_path / "x.gguf", meta, [])
+    assert meta.fout is None
