@@ -123,6 +123,9 @@ def test_parameters_of_a_closed_model() -> None:
 
 
 class NoTruth:
+    def __repr__(self) -> str:
+        return "NoTruth"
+
     def __bool__(self) -> bool:
         raise TypeError("neither true nor false")
 
