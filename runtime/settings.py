@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from halfbyte.errors import SettingError
@@ -45,8 +48,26 @@ def cache_dir() -> Path:
 
 
 def models_dir() -> Path:
-    """The folder of pulled and converted models, inside `cache_dir()`; not made here."""
-    return cache_dir() / "models"
+    """The folder of pulled and converted models, not made here: inside `cache_dir()`, if none is
+    chosen.
+    """
+    return _models_dir.get() or cache_dir() / "models"
+
+
+@contextmanager
+def models_in(folder: Path | None) -> Iterator[None]:
+    """Have this thread's models pulled into another folder; None changes nothing."""
+    if folder is None:
+        yield
+        return
+    token = _models_dir.set(folder.expanduser().absolute())
+    try:
+        yield
+    finally:
+        _models_dir.reset(token)
+
+
+_models_dir: ContextVar[Path | None] = ContextVar("models_dir", default=None)
 
 
 def threads() -> int | None:

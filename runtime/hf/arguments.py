@@ -6,10 +6,13 @@ import inspect
 import numbers
 import os
 from collections.abc import Container, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
+from halfbyte import settings
 from halfbyte.call_arguments import check_flag, check_path, is_whole
 from halfbyte.errors import RequestError
+from halfbyte.models import catalogue, hub
 
 _T = TypeVar("_T")
 
@@ -24,30 +27,25 @@ NOT_LOADING: dict[str, object] = {
     "revision": "main",
 }
 
-_FETCHING = {
-    "cache_dir": "set HALFBYTE_CACHE to the folder",
-    "token": "set HF_TOKEN, or log in with the hub's own client",
-}
 
+def located(name_or_path: str | os.PathLike[str], arguments: dict[str, Any]) -> Path:
+    """Take what says where a model lies out of arguments; it is pulled if it is a name's.
 
-def take_location(
-    name_or_path: str | os.PathLike[str], arguments: dict[str, Any]
-) -> tuple[str | os.PathLike[str], bool]:
-    """Take what says where a model lies out of arguments: what to resolve, and whether to pull.
-
-    `subfolder` and `gguf_file` lie below a folder, and `gguf_file` in a repository. `cache_dir` and
-    `token` say how to fetch: they have no effect on what lies here.
+    `subfolder` and `gguf_file` lie below a folder, and `gguf_file` in a repository. What is fetched
+    goes into `cache_dir`, and is asked for with `token`; what lies here needs neither.
+    `local_files_only` pulls nothing.
 
     Raises:
         RequestError: neither a path nor a name, or an argument that cannot be honoured for one.
+        DownloadError: it cannot be pulled.
     """
-    place, is_here = name_or_path, os.path.exists(check_path("model", name_or_path))
+    place: str | os.PathLike[str] = name_or_path
+    check_path("model", name_or_path)
     stays = arguments.pop("local_files_only", None)
-    pull = stays is None or not check_flag("local_files_only", stays)
-    for option, way_out in _FETCHING.items():
-        value = arguments.pop(option, None)
-        if not is_here and value is not None and value is not True:
-            raise RequestError(option, expected="nothing for a name", got="one", hint=way_out)
+    pulls = stays is None or not check_flag("local_files_only", stays)
+    folder, token = arguments.pop("cache_dir", None), arguments.pop("token", None)
+    if not isinstance(token, (str, bool, type(None))) or token == "":
+        raise RequestError("token", expected="a text, True or False", got=type(token).__name__)
     subfolder = arguments.pop("subfolder", None)
     if not (subfolder is None or is_same(subfolder, "")):
         check_path("subfolder", subfolder)
@@ -61,7 +59,9 @@ def take_location(
     if file is not None:
         check_path("gguf_file", file)
         place = os.path.join(place, file) if os.path.isdir(place) else f"{os.fspath(place)}:{file}"
-    return place, pull
+    into = None if folder is None else Path(check_path("cache_dir", folder))
+    with settings.models_in(into), hub.asked_with(None if token is True else token):
+        return catalogue.resolve(place, pull=pulls, progress=arguments.get("progress"))
 
 
 def leave_out(

@@ -16,7 +16,7 @@ import numpy as np
 from halfbyte.call_arguments import check_flag, check_path
 from halfbyte.errors import RequestError
 from halfbyte.families.registry import family_of
-from halfbyte.hf.arguments import NOT_LOADING, check_count, is_same, leave_out, take_location
+from halfbyte.hf.arguments import NOT_LOADING, check_count, is_same, leave_out, located
 from halfbyte.hf.batch import check_device
 from halfbyte.hf.errors import MissingNameError
 from halfbyte.hf.forward import ABSENT, forward
@@ -27,7 +27,6 @@ from halfbyte.hf.pretrained_config import PretrainedConfig, refuse_others
 from halfbyte.hf.streamers import check_streamer
 from halfbyte.loading import load
 from halfbyte.model import Model
-from halfbyte.models import catalogue
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -106,11 +105,10 @@ class CausalLM:
         name = check_path("model", pretrained_model_name_or_path)
         given: dict[str, Any] = {**arguments}
         stated = config_of(given.pop("generation_config", None))
-        place, pull = take_location(name, given)
-        loading = _loading(given)
-        model = load(place if pull else catalogue.resolve(place, pull=False), **loading)
+        place = located(name, given)
+        model = load(place, **_loading(given))
         try:
-            return cls(model, stated.over(_own_config(model, Path(place))), name)
+            return cls(model, stated.over(_own_config(model, place)), name)
         except BaseException:
             model.close()
             raise

@@ -12,10 +12,9 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.hf.arguments import take_location
+from halfbyte.hf.arguments import located
 from halfbyte.hf.errors import MissingNameError
 from halfbyte.json_folder import JSONFolder
-from halfbyte.models import catalogue
 from halfbyte.tokenizer import Vocabulary
 
 
@@ -97,9 +96,8 @@ class AutoConfig:
         """
         given: dict[str, Any] = {"trust_remote_code": None, **arguments}
         del given["trust_remote_code"]
-        where, pull = take_location(pretrained_model_name_or_path, given)
+        path = located(pretrained_model_name_or_path, given)
         refuse_others(given)
-        path = catalogue.resolve(where, pull=pull)
         if path.is_dir():
             stated = JSONFolder(path).read_json("config.json") or {}
             ids = {role: stated.get(f"{role}_token_id") for role in ("bos", "eos", "pad")}

@@ -16,6 +16,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,19 @@ def _client(entry: HubModel) -> Any:
     return huggingface_hub
 
 
+@contextmanager
+def asked_with(token: str | bool | None) -> Iterator[None]:
+    """Have this thread's requests carry a token; None leaves it to the client, False sends none."""
+    before = _token.set(token)
+    try:
+        yield
+    finally:
+        _token.reset(before)
+
+
+_token: ContextVar[str | bool | None] = ContextVar("token", default=None)
+
+
 def _endpoint() -> str | None:
     """The hub's address if the user set one; else the client has its own."""
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
@@ -183,7 +197,8 @@ def _client_errors(entry: HubModel) -> Iterator[None]:
 def _list_files(hub: Any, entry: HubModel) -> tuple[str, list[RemoteFile]]:
     """The commit that `main` is now, and all files of it."""
     with _client_errors(entry):
-        info = hub.HfApi(endpoint=_endpoint()).model_info(entry.repo, files_metadata=True)
+        api = hub.HfApi(endpoint=_endpoint(), token=_token.get())
+        info = api.model_info(entry.repo, files_metadata=True)
         commit = str(info.sha)
         files = [
             RemoteFile(
@@ -210,8 +225,9 @@ def _download(
         for file in files:
             with _client_errors(entry):
                 hub.hf_hub_download(
-                    entry.repo, file.name, revision=commit, local_dir=folder, endpoint=_endpoint()
-                )
+                    entry.repo, file.name, revision=commit, local_dir=folder,
+                    endpoint=_endpoint(), token=_token.get(),
+                )  # fmt: skip
             _check(entry, folder / file.name, file)
 
 

@@ -65,7 +65,8 @@ ROOMS = {
          "tokenizer"), "",
     ),
     "hf": (
-        "families generation gguf json_folder loading model models prompt.template tokenizer",
+        ("families generation gguf json_folder loading model models prompt.template settings "
+         "tokenizer"),
         "numpy sentencepiece tokenizers torch typing_extensions",
     ),
     "cli": (  # everything but kernels

@@ -45,11 +45,12 @@ class Repository:
 
 @dataclass
 class Hub:
-    """The server's address, what it holds, and what it was asked (method, path, range)."""
+    """The address, what it holds, what it was asked (method, path, range), with which tokens."""
 
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
     requests: list[tuple[str, str, str]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
 
     def fetched(self) -> list[str]:
         return [path.rsplit("/", 1)[1] for method, path, _ in self.requests
@@ -94,6 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, with_body: bool) -> None:
         path = self.path.partition("?")[0]
         self.hub.requests.append((self.command, path, self.headers.get("Range") or ""))
+        self.hub.tokens.append(self.headers.get("Authorization") or "")
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/[^/]+)?", path):
             repository = self.hub.repositories.get(found[1])
             if repository is not None:

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ModelFileError, RequestError
-from halfbyte.hf.arguments import NOT_LOADING, leave_out, take_location
+from halfbyte.hf.arguments import NOT_LOADING, leave_out, located
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.hf.tokenizer.token_table import TokenTable
 from halfbyte.hf.tokenizer.vocabularies import read_gguf
 from halfbyte.json_folder import JSONFolder
-from halfbyte.models import catalogue
 from halfbyte.tokenizer import Vocabulary
 
 CONFIG, SPECIAL_MAP, ADDED = (
@@ -45,8 +44,8 @@ def locate(
         DownloadError: it could not be pulled.
     """
     given = dict(arguments)
-    place, pull = take_location(name_or_path, given)
-    return catalogue.resolve(place, pull=pull), leave_out(given, NOT_LOADING, _LOADING)
+    place = located(name_or_path, given)
+    return place, leave_out(given, NOT_LOADING, _LOADING)
 
 
 def read_folder(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,13 +77,38 @@ def test_where_a_model_lies(tiny: CausalLM) -> None:
     config = AutoConfig.from_pretrained(folder.parent, subfolder=f"{folder.name}/hf")
     assert config == AutoConfig.from_pretrained(folder, subfolder="hf", cache_dir="x", token="y")
     assert AutoConfig.from_pretrained(folder, gguf_file="f32.gguf") == tiny.config
-    with pytest.raises(RequestError, match="HALFBYTE_CACHE"):
-        AutoConfig.from_pretrained("infill-10m", cache_dir="x")
-    with pytest.raises(RequestError, match="HF_TOKEN"):
-        AutoModelForCausalLM.from_pretrained("infill-10m", token="secret")
+    for name, value in (("cache_dir", 5), ("cache_dir", ""), ("token", 5), ("token", "")):
+        with pytest.raises(RequestError, match=name):
+            AutoConfig.from_pretrained("infill-10m", **{name: value})
     with pytest.raises(RequestError, match="subfolder"):
         AutoConfig.from_pretrained("org/name", subfolder="x")
     with pytest.raises(RequestError, match="no_such"):
         AutoConfig.from_pretrained(folder, no_such=1)
     with pytest.raises(RequestError, match="from_pretrained"):
         AutoConfig()
+
+
+def test_what_is_pulled_goes_where_it_is_told_and_is_asked_for_with_the_token(
+    tiny: CausalLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub_server: Any
+) -> None:
+    monkeypatch.setenv("HALFBYTE_CACHE", str(tmp_path / "usual"))
+    files = {"tiny.gguf": Path(tiny.model.path).read_bytes()}
+    hub_server.repositories["org/tiny"] = hub_server.Repository(files)
+
+    def tokens() -> set[str]:
+        """With which ones the model was asked for; the client asks for things of its own too."""
+        asked = zip(hub_server.requests, hub_server.tokens, strict=True)
+        found = {token for (_, path, _), token in asked if "org/tiny" in path}
+        hub_server.requests.clear()
+        hub_server.tokens.clear()
+        return found
+
+    there = tmp_path / "there"
+    config = AutoConfig.from_pretrained("org/tiny", cache_dir=there, token="secret")
+    assert config == tiny.config and tokens() == {"Bearer secret"}
+    assert [path.suffix for path in there.glob("*.gguf")] == [".gguf"]
+    assert not (tmp_path / "usual").exists()
+    AutoConfig.from_pretrained("org/tiny", cache_dir=there, local_files_only=True)
+    assert tokens() == set()
+    AutoConfig.from_pretrained("org/tiny", token=False)
+    assert tokens() == {""}
