@@ -12,6 +12,7 @@ they are first asked for. So the command hears Ctrl-C from its beginning.
 from __future__ import annotations
 
 import os
+import sys
 from _thread import RLock
 
 TYPE_CHECKING = False  # to checkers it is true, as typing's, which takes longer to import than this
@@ -160,6 +161,12 @@ def _imported(module: str) -> ModuleType:
 
 def __getattr__(name: str) -> Any:
     module = _MODULE_OF.get(name)
+    # What is here already takes no thread, which `except halfbyte.EngineError` may not get where
+    # memory has run out.
+    loaded = sys.modules.get(module) if module is not None else None
+    if loaded is not None and hasattr(loaded, name):
+        globals()[name] = getattr(loaded, name)
+        return globals()[name]
     if module is not None or name == "__version__":
         _let_forks_wait()
     if name == "__version__":

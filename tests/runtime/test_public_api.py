@@ -9,6 +9,7 @@ import typing
 import pytest
 
 import halfbyte
+from halfbyte.kernels.compiler import uninterrupted
 
 HEAVY = (
     *("numpy", "numba", "llvmlite", "gguf", "sentencepiece", "tokenizers", "huggingface_hub"),
@@ -64,3 +65,15 @@ def test_signatures_can_be_read_at_run_time() -> None:
         auto.from_pretrained, halfbyte.load,
     ):  # fmt: skip
         assert "return" in typing.get_type_hints(call)
+
+
+def test_a_name_whose_module_is_loaded_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory has run out, `except halfbyte.EngineError` has to be able to ask for it."""
+
+    def fail(*args: object) -> None:
+        raise MemoryError
+
+    error = halfbyte.EngineError
+    monkeypatch.delitem(vars(halfbyte), "EngineError")
+    monkeypatch.setattr(uninterrupted, "uninterrupted", fail)
+    assert halfbyte.EngineError is error
