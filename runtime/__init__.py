@@ -11,13 +11,12 @@ they are first asked for. So the command hears Ctrl-C from its beginning.
 
 from __future__ import annotations
 
-import os
 import sys
-from _thread import RLock
+
+from halfbyte.import_lock import imported, importing, let_forks_wait
 
 TYPE_CHECKING = False  # to checkers it is true, as typing's, which takes longer to import than this
 if TYPE_CHECKING:
-    from types import ModuleType
     from typing import Any
 
     from halfbyte.conversion import convert
@@ -132,33 +131,6 @@ __all__ = [
 ]
 
 
-# A child that is forked while another thread imports would wait for that thread for ever.
-_importing = RLock()
-_forks_wait = False
-
-
-def _let_forks_wait() -> None:
-    """Once. What is registered last is locked first: before logging's, which imports wait for."""
-    global _forks_wait
-    if _forks_wait or not hasattr(os, "register_at_fork"):
-        return
-    import logging  # noqa: F401
-
-    _forks_wait = True
-    os.register_at_fork(
-        before=_importing.acquire,
-        after_in_parent=_importing.release,
-        after_in_child=_importing.release,
-    )
-
-
-def _imported(module: str) -> ModuleType:
-    with _importing:
-        from importlib import import_module
-
-        return import_module(module)
-
-
 def __getattr__(name: str) -> Any:
     module = _MODULE_OF.get(name)
     # What is here already takes no thread, which `except halfbyte.EngineError` may not get where
@@ -168,16 +140,16 @@ def __getattr__(name: str) -> Any:
         globals()[name] = getattr(loaded, name)
         return globals()[name]
     if module is not None or name == "__version__":
-        _let_forks_wait()
+        let_forks_wait()
     if name == "__version__":
-        with _importing:
+        with importing:
             value = _version()
     elif module is not None:
-        with _importing:
+        with importing:
             from halfbyte.kernels.compiler.uninterrupted import uninterrupted
 
         # NumPy and Numba, once half imported, stay so for good.
-        value = getattr(uninterrupted(lambda: _imported(module)), name)
+        value = getattr(uninterrupted(lambda: imported(module)), name)
     else:
         raise AttributeError(f"module 'halfbyte' has no attribute {name!r}")
     globals()[name] = value

@@ -16,6 +16,7 @@ from typing import Protocol
 from halfbyte.call_arguments import check_flag, is_whole
 from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
 from halfbyte.gguf.file import GGUFFile
+from halfbyte.import_lock import importing, let_forks_wait
 from halfbyte.tokenizer.markers import marker_ids
 from halfbyte.tokenizer.piece_index import PieceIndex
 from halfbyte.tokenizer.vocabulary import (
@@ -297,12 +298,15 @@ def _checked_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _backend(vocabulary: Vocabulary, markers: frozenset[int]) -> Backend:
+    let_forks_wait()
     if vocabulary.model == "llama":
-        from halfbyte.tokenizer.spm import SentencePieceBackend
+        with importing:
+            from halfbyte.tokenizer.spm import SentencePieceBackend
 
         return SentencePieceBackend(vocabulary, markers)
     if vocabulary.model == "gpt2":
-        from halfbyte.tokenizer.bpe import ByteLevelBackend
+        with importing:
+            from halfbyte.tokenizer.bpe import ByteLevelBackend
 
         return ByteLevelBackend(vocabulary, markers)
     raise UnsupportedModelError(

@@ -29,6 +29,7 @@ KERNELS = {
 # Room -> the rooms and the packages that it may import.
 ROOMS = {
     # the ground
+    "import_lock": ("", ""),
     "printable": ("", ""),
     "errors": ("printable", ""),
     "progress": ("", ""),
@@ -96,7 +97,15 @@ LLVMLITE = {
     "kernels/vectors/tiles.py",
     "kernels/vectors/transpose.py",
 }
-GROUND = {"call_arguments", "errors", "printable", "process_bound", "progress", "results"}
+GROUND = {
+    "call_arguments",
+    "errors",
+    "import_lock",
+    "printable",
+    "process_bound",
+    "progress",
+    "results",
+}
 
 
 def _short(name: str) -> str:
