@@ -6,6 +6,7 @@ A source knows its tensors under their GGUF names, one at a time as float rows, 
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ _OWN_KEYS = (
 )  # fmt: skip
 
 
-class Tensor:
+class Tensor(ABC):
     """A tensor of a source; rows of a vector are its numbers.
 
     Attributes:
@@ -66,22 +67,24 @@ class Tensor:
         """The type of GGUF that holds it without rounding, if there is one."""
         return None
 
+    @abstractmethod
     def rows(self, begin: int, end: int) -> F32:
         """Some rows, float32."""
-        raise NotImplementedError
 
     def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
-        """Some rows as bytes of `format`, where there is one: (rows, bytes)."""
-        raise NotImplementedError
+        """Some rows as bytes of `format`: (rows, bytes); ValueError where it is None."""
+        raise ValueError(f"{self.name}: no type holds it without rounding")
 
+    @abstractmethod
     def prefetch(self) -> None:
         """Have it read from the disk in the background."""
 
+    @abstractmethod
     def release(self) -> None:
         """Give back the memory that it took."""
 
 
-class Source:
+class Source(ABC):
     """A model to convert; `files` are all that have a part in the result."""
 
     def __init__(
@@ -90,14 +93,15 @@ class Source:
         self.path, self.name, self.config = path, name, config
         self.tensors, self.files = tensors, files
 
+    @abstractmethod
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
         """A writer for `path` with all that the source says of itself, under another name."""
-        raise NotImplementedError
 
     def layers(self) -> LayerSource:
         """The same weights for the float forward pass."""
         return TensorSource(self.tensors, self.config)
 
+    @abstractmethod
     def close(self) -> None:
         """Close the files."""
 
@@ -245,6 +249,12 @@ class _MadeTensor(Tensor):
 
     def rows(self, begin: int, end: int) -> F32:
         return self._values[begin:end]
+
+    def prefetch(self) -> None:
+        """Nothing lies on the disk."""
+
+    def release(self) -> None:
+        """It is small."""
 
 
 class _FileTensor(Tensor):
