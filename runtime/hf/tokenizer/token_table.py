@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, overload
 
@@ -35,7 +36,7 @@ class Pieces(Protocol):
     def save(self, path: str) -> None: ...
 
 
-class TokenTable:
+class TokenTable(ABC):
     """What transformers calls special and added tokens, and its names for pieces and ids.
 
     Args:
@@ -91,9 +92,9 @@ class TokenTable:
         """A text in parts: added tokens, unless they are split as text, with their ids."""
         return [(text, None)] if is_split else self._added.split(text)
 
+    @abstractmethod
     def text_tokens(self, text: str, is_split: bool, options: Mapping[str, Any]) -> Tokens:
         """Tokens of one text, without BOS and EOS; `is_split` where special texts are text."""
-        raise NotImplementedError
 
     # Pieces and ids.
 
