@@ -15,6 +15,7 @@ import _thread
 import atexit
 import os
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -42,7 +43,7 @@ class _Worker(Generic[T]):
         self.is_over.acquire()
         _running.add(self)
         try:
-            _thread.start_new_thread(self._run, ())
+            _start_thread(self._run)
         except BaseException:
             _running.discard(self)
             raise
@@ -82,7 +83,19 @@ class _Worker(Generic[T]):
             self.is_over.release()
 
 
+def _start_thread(run: Callable[[], None]) -> None:
+    """Starts it, with some patience: a limit on threads is mostly met for a moment only."""
+    for _ in range(_TRIES - 1):
+        try:
+            _thread.start_new_thread(run, ())
+            return
+        except RuntimeError:
+            time.sleep(_PAUSE_S)
+    _thread.start_new_thread(run, ())
+
+
 _PATIENCE_S = 30.0
+_TRIES, _PAUSE_S = 20, 0.05
 _running: set[_Worker[Any]] = set()
 _current = threading.local()
 

@@ -68,8 +68,10 @@ def test_the_caller_leaves_at_once_and_the_work_is_finished(alarm: Callable[[], 
 
 def test_unwanted_work_ends_where_it_asks(alarm: Callable[[], None]) -> None:
     left, ended = threading.Event(), threading.Event()
+    threads: list[int] = []
 
     def work() -> None:
+        threads.append(threading.get_ident())
         leave_if_unwanted()
         alarm()
         assert left.wait(30)
@@ -82,6 +84,7 @@ def test_unwanted_work_ends_where_it_asks(alarm: Callable[[], None]) -> None:
     with pytest.raises(Timeout):
         uninterrupted(work)
     left.set()
+    assert threads != [threading.get_ident()]
     assert ended.wait(30)
     leave_if_unwanted()  # nobody has left the main thread
 
@@ -91,8 +94,23 @@ def test_without_another_thread_it_is_done_here(monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(_thread, "start_new_thread", start)
+    monkeypatch.setattr(uninterrupted_module, "_PAUSE_S", 0.001)
     assert uninterrupted(threading.current_thread) is threading.main_thread()
     assert not is_unfinished()
+
+
+def test_a_thread_that_starts_a_little_later_does_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, refusals = _thread.start_new_thread, [RuntimeError("can't start new thread")] * 2
+
+    def start(function: Callable[[], None], args: tuple[()]) -> int:
+        if refusals:
+            raise refusals.pop()
+        return real(function, args)
+
+    monkeypatch.setattr(_thread, "start_new_thread", start)
+    assert uninterrupted(threading.get_ident) != threading.get_ident()
 
 
 def test_a_thread_that_never_begins_is_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
