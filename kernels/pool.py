@@ -99,6 +99,20 @@ def finish(pool, stage, n_chunks):
 
 
 @device
+def finish_or_end(pool, stage, n_chunks, abort, end):
+    """As `finish`; but where the word at `abort` is not 0, the stage opened is `end`.
+
+    That one lies behind all of the job's, so that every thread finds its own stages over: whoever
+    does a stage's last chunk decides alone, and no thread can disagree.
+    """
+    if atomic_add(pool + DONE, 1) == n_chunks - 1:
+        atomic_put(pool + DONE, 0)
+        atomic_put(pool + TICKET, end if atomic_get(abort) != 0 else stage + 1)
+        if atomic_get(pool + SLEEPERS) != 0:
+            wake_all(pool + TICKET)
+
+
+@device
 def share(chunk, n_chunks, n_items):
     """First item of a chunk when n_items are dealt to n_chunks evenly."""
     return chunk * n_items // n_chunks

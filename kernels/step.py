@@ -12,7 +12,7 @@ bits do not either.
 from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import kernel
-from halfbyte.kernels.pool import finish, is_current, take
+from halfbyte.kernels.pool import finish_or_end, is_current, take
 from halfbyte.kernels.stages.operations import count_chunks, prepare, run_chunk
 from halfbyte.kernels.stages.record import STAGE_NBYTES, STEP
 from halfbyte.kernels.vectors.scalars import get_i64, put_i64, stack
@@ -33,7 +33,8 @@ def step(pool, first, args, thread):
         put_i64(own + at, get_i64(own + at) + thread * get_i64(own + STEP.scratch_stride))
 
     number, stage = first, get_i64(own + STEP.program)
-    for _ in range(get_i64(own + STEP.n_stages)):
+    n_stages, abort = get_i64(own + STEP.n_stages), get_i64(own + STEP.abort)
+    for _ in range(n_stages):
         n_chunks = count_chunks(stage, own)
         if n_chunks > 0:
             chunk = take(pool, number, n_chunks)
@@ -41,7 +42,7 @@ def step(pool, first, args, thread):
                 prepare(stage, own)
             while chunk >= 0:
                 run_chunk(stage, own, chunk, n_chunks)
-                finish(pool, number, n_chunks)
+                finish_or_end(pool, number, n_chunks, abort, first + n_stages)
                 chunk = take(pool, number, n_chunks)
             number += 1
         stage += STAGE_NBYTES

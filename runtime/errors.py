@@ -11,6 +11,7 @@
     ├── RequestError          an argument of a call (also a ValueError and a TypeError)
     │   └── ContextLengthError      more tokens than the context holds
     ├── SettingError          an environment variable or option of the installation
+    ├── RequestTimeoutError   an answer took longer than its caller allowed (also a TimeoutError)
     └── EngineError           the engine cannot run (closed, forked, out of memory)
 
 Each carries its facts as fields, and its text says what was expected, what came and what to do.
@@ -141,6 +142,24 @@ class SettingError(_FactError):
     ) -> None:
         self.name = name
         super().__init__(name, expected=expected, got=got, hint=hint)
+
+
+class RequestTimeoutError(HalfbyteError, TimeoutError):
+    """The time that a caller gave is over.
+
+    Attributes:
+        timeout: that time in seconds.
+        completion: what there was of the answer, as the call would have returned it, or of a list
+            of prompts all answers; those cut short have the finish_reason "timeout". None where
+            the call does not return text.
+    """
+
+    def __init__(self, timeout: float, completion: Any = None) -> None:
+        self.timeout = timeout
+        self.completion = completion
+        super().__init__(
+            f"not done within {timeout:g} s", hint="`completion` of this error has what there is"
+        )
 
 
 class EngineError(HalfbyteError):

@@ -5,28 +5,31 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.call_arguments import check_progress, is_whole
-from halfbyte.engine.engine import Engine, Span, check_finite
+from halfbyte.async_model import AsyncModel
+from halfbyte.call_arguments import is_whole
+from halfbyte.engine.engine import Engine, check_finite
 from halfbyte.engine.memory import empty
 from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.model_card import ModelCard
-from halfbyte.generation.chat_defaults import chat_defaults, chat_params
+from halfbyte.generation.call import Call
 from halfbyte.generation.completion import Completion, Infilling
-from halfbyte.generation.generate import Request, Task, new_request, prefill_chunks, run
-from halfbyte.generation.params import SamplingOptions, SamplingParams
+from halfbyte.generation.params import CallOptions
+from halfbyte.generation.request import LogitsRequest, Request
+from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.stream import CompletionStream
+from halfbyte.generation.terms import Terms
+from halfbyte.planning import Plan, Planner
 from halfbyte.process_bound import ProcessBound
 from halfbyte.progress import Progress
 from halfbyte.prompt.chat import Message
-from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import Repository
-from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list, check_ids
+from halfbyte.prompt.inputs import Prompt, check_ids
 from halfbyte.results import shown
 from halfbyte.tokenizer import Tokenizer
 
@@ -36,8 +39,8 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
     from typing import Unpack
 
 
-class Model(ProcessBound):
-    """A loaded model. Safe to call from several threads: steps are queued."""
+class Model(AsyncModel, ProcessBound):
+    """A loaded model, for any number of threads: their calls share the steps (docs/callers.md)."""
 
     def __init__(
         self,
@@ -52,9 +55,9 @@ class Model(ProcessBound):
         self.config = config
         self.tokenizer = tokenizer
         self.load_s = load_s
-        self.engine = engine  # what computes, for those who measure it or look at its weights
-        self._prompts = PromptEncoder(tokenizer, engine.n_ctx, card.names)
-        self.chat_defaults = chat_defaults(card.sampling, self.path)  # how `chat` samples
+        self.engine = engine  # what computes: `scheduler` owns it, so that others only look
+        self.scheduler = Scheduler(engine)
+        self._planner = Planner(tokenizer, engine.n_ctx, card, self.path)
 
     def __repr__(self) -> str:
         c, e = self.config, self.engine
@@ -65,6 +68,11 @@ class Model(ProcessBound):
         types = ", ".join(sorted({matrix.format.name for matrix in weights.matrices.values()}))
         run = f"ctx {self.n_ctx}, KV {e.layout.kv_type}, {self.n_threads} threads"
         return f"<Model {shown(c.name or self.path)}: {shape}, {types}, {run}>"
+
+    @property
+    def chat_defaults(self) -> dict[str, float]:
+        """How `chat` samples."""
+        return self._planner.chat_defaults
 
     @property
     def n_ctx(self) -> int:
@@ -89,7 +97,7 @@ class Model(ProcessBound):
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[SamplingOptions],
+        **params: Unpack[CallOptions],
     ) -> Completion: ...
     @overload
     def complete(
@@ -99,7 +107,7 @@ class Model(ProcessBound):
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[SamplingOptions],
+        **params: Unpack[CallOptions],
     ) -> list[Completion]: ...
     def complete(
         self,
@@ -108,7 +116,7 @@ class Model(ProcessBound):
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[SamplingOptions],
+        **params: Unpack[CallOptions],
     ) -> Completion | list[Completion]:
         """Continue a prompt, or several together.
 
@@ -123,25 +131,19 @@ class Model(ProcessBound):
             parse_markers: see Tokenizer.encode.
             progress: called with ("prefill", tokens done, tokens in all) for each prompt, and with
                 ("decode", tokens done, most tokens that can come) of all prompts together.
-            **params: the fields of SamplingParams.
+            **params: the fields of SamplingParams and of Terms.
 
         Raises:
             RequestError: a bad argument; ContextLengthError: the prompt does not fit.
+            RequestTimeoutError: it took longer than `timeout`; holds what there is.
             EngineError: the model is closed or the process was forked.
         """
-        report = check_progress(progress)
-        sampling = SamplingParams.from_kwargs(**params)
-        prompts, is_list = as_list(prompt)
-        how = {"heal": heal, "parse_markers": parse_markers}
-        asked = [
-            self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
-            for i, p in enumerate(prompts)
-        ]
-        requests = [self._request(p, sampling.of_prompt(i)) for i, p in enumerate(asked)]
-        for _ in self.run_tasks(requests, report):
-            report("decode", *self._decoded(requests))
-        completions = [request.completion() for request in requests]
-        return completions if is_list else completions[0]
+        how = {"heal": heal, "parse_markers": parse_markers, "progress": progress}
+        plan = self._planner.completion(prompt, **how, **params)
+        with self._call(plan) as call:
+            for _ in call.follow():
+                plan.progress("decode", *plan.decoded())
+        return plan.result()
 
     def stream(
         self,
@@ -150,7 +152,7 @@ class Model(ProcessBound):
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[SamplingOptions],
+        **params: Unpack[CallOptions],
     ) -> CompletionStream[Completion]:
         """Continue a prompt, piece by piece, as soon as a piece is whole characters.
 
@@ -158,14 +160,8 @@ class Model(ProcessBound):
             an iterator of strings whose `completion` is the result once it is exhausted.
         Raises: as `complete`.
         """
-        report = check_progress(progress)
-        sampling = SamplingParams.from_kwargs(**params)
-        prompts, is_list = as_list(prompt)
-        if is_list:
-            raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
-        how = {"heal": heal, "parse_markers": parse_markers}
-        request = self._request(self._prompts.completion(prompts[0], "prompt", **how), sampling)
-        return CompletionStream(self.engine, request, report, lambda done: done)
+        how = {"heal": heal, "parse_markers": parse_markers, "progress": progress}
+        return self._stream(self._planner.completion(prompt, **how, **params))
 
     def infill(
         self,
@@ -179,7 +175,7 @@ class Model(ProcessBound):
         window: int | None = None,
         force: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[SamplingOptions],
+        **params: Unpack[CallOptions],
     ) -> Infilling:
         """What belongs between prefix and suffix, or in the place of a text's <FILL_ME>.
 
@@ -201,7 +197,7 @@ class Model(ProcessBound):
                 fit are left out: logged as a warning, and told by the result.
             force: infill with a model that is not known to have been trained to.
             progress: called with ("prefill", tokens done, tokens in all).
-            **params: the fields of SamplingParams.
+            **params: the fields of SamplingParams and of Terms.
 
         Raises:
             UnsupportedModelError: the vocabulary has no infilling tokens, or the model is not
@@ -225,26 +221,16 @@ class Model(ProcessBound):
         window: int | None = None,
         force: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[SamplingOptions],
+        **params: Unpack[CallOptions],
     ) -> CompletionStream[Infilling]:
         """`infill` piece by piece; `completion` is the result once it is exhausted."""
-        report = check_progress(progress)
-        sampling = SamplingParams.from_kwargs(**params)
-        asked = self._prompts.infilling(
-            prefix, suffix, order=order, heal=heal, repository=repository,
-            parse_markers=parse_markers, window=window, force=force,
-            max_tokens=sampling.max_tokens,
+        return self._stream(
+            self._planner.infilling(
+                prefix, suffix, order=order, heal=heal, repository=repository,
+                parse_markers=parse_markers, window=window, force=force, progress=progress,
+                **params,
+            )
         )  # fmt: skip
-        request = self._request(asked, sampling)
-
-        def finish(done: Completion) -> Infilling:
-            return Infilling.of(
-                done, prefix=asked.prefix, suffix=asked.suffix, order=asked.order,
-                n_prefix_dropped=asked.n_prefix_dropped, n_suffix_dropped=asked.n_suffix_dropped,
-                files_dropped=asked.files_dropped,
-            )  # fmt: skip
-
-        return CompletionStream(self.engine, request, report, finish)
 
     def chat(
         self,
@@ -253,7 +239,7 @@ class Model(ProcessBound):
         format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[SamplingOptions],
+        **params: Unpack[CallOptions],
     ) -> Completion:
         """The answer to a conversation.
 
@@ -266,7 +252,7 @@ class Model(ProcessBound):
             format: see prompt.chat.chat_prompt; "auto" takes the format that the file asks for.
             parse_markers: see Tokenizer.encode.
             progress: called with ("prefill", tokens done, tokens in all).
-            **params: the fields of SamplingParams.
+            **params: the fields of SamplingParams and of Terms.
 
         Raises:
             UnsupportedModelError: the file says nothing about chat.
@@ -285,14 +271,11 @@ class Model(ProcessBound):
         format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[SamplingOptions],
+        **params: Unpack[CallOptions],
     ) -> CompletionStream[Completion]:
         """`chat` piece by piece; `completion` is the result once it is exhausted."""
-        report = check_progress(progress)
-        sampling = chat_params(self.chat_defaults, params)
-        asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
-        request = self._request(asked, sampling)
-        return CompletionStream(self.engine, request, report, lambda done: done)
+        how = {"format": format, "parse_markers": parse_markers, "progress": progress}
+        return self._stream(self._planner.chat(messages, **how, **params))
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Logits after each token: float32 (len(ids), vocab_size).
@@ -304,12 +287,9 @@ class Model(ProcessBound):
         tokens = check_ids(ids, "ids", self.config.vocab_size)
         if len(tokens) > self.n_ctx:
             raise ContextLengthError(len(tokens), self.n_ctx, param="ids")
-        sequence = self.engine.new_sequence()
         out = empty("logits", (len(tokens), self.config.vocab_size), np.float32)
-        for begin, end in prefill_chunks(len(tokens)):
-            rows = self.engine.forward([Span(sequence, tokens[begin:end], n_out=end - begin)])
-            check_finite(rows, begin)
-            out[begin:end] = rows
+        self.run([LogitsRequest(tokens, out)])
+        check_finite(out, 0)
         return out
 
     def kv_nbytes(self, n_positions: int) -> int:
@@ -320,7 +300,8 @@ class Model(ProcessBound):
         return self.engine.layout.nbytes(n_positions)
 
     def close(self) -> None:
-        """Free the memory and stop the threads; further calls raise EngineError."""
+        """Free the memory and stop the threads; what is on its way ends with an EngineError."""
+        self.scheduler.close()
         self.engine.close()
 
     def __enter__(self) -> Model:
@@ -329,19 +310,20 @@ class Model(ProcessBound):
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def run_tasks(self, tasks: Sequence[Task], progress: Progress | None = None) -> Iterator[None]:
-        """Work on tasks, see generation.generate.run; yields after every step that gave tokens."""
-        return run(self.engine, tasks, check_progress(progress))
+    def run(self, requests: Sequence[Request], terms: Terms | None = None) -> None:
+        """Work on requests to their end; raises what ends one."""
+        for _ in self.follow(requests, terms):
+            pass
 
-    def _decoded(self, requests: Sequence[Request]) -> tuple[int, int]:
-        """Tokens that are decoded, and most that can be; a finished request counts as whole."""
-        limits = [min(r.params.max_tokens, self.n_ctx - len(r.prompt)) for r in requests]
-        pairs = zip(requests, limits, strict=True)
-        done = (n if r.finish_reason else min(len(r.tokens), n) for r, n in pairs)
-        return sum(done), sum(limits)
+    def follow(self, requests: Sequence[Request], terms: Terms | None = None) -> Iterator[None]:
+        """Work on requests; yields when something has come of them."""
+        with Call(self.scheduler, requests, terms or Terms(), wants_each=True) as call:
+            yield from call.follow()
 
-    def _request(self, prompt: EncodedPrompt, params: SamplingParams) -> Request:
-        return new_request(
-            self.tokenizer, prompt.tokens, params,
-            taken_back=prompt.taken_back, stop_ids=prompt.stop_ids,
-        )  # fmt: skip
+    def _call(self, plan: Plan, *, wants_each: bool = False) -> Call:
+        return Call(self.scheduler, plan.requests, plan.terms, plan.progress, wants_each=wants_each)
+
+    def _stream(self, plan: Plan) -> CompletionStream[Any]:
+        if plan.is_list:
+            raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
+        return CompletionStream(self._call(plan, wants_each=True))

@@ -19,11 +19,12 @@ from halfbyte.kernels.vectors.words import words
 STAGE_NBYTES = 256
 
 
-# Arguments of a step. Addresses of the last three are thread 0's, of every other thread
-# scratch_stride bytes further on each.
+# Arguments of a step. `abort` is the address of a word: once it is not 0, the step ends with the
+# stage that runs, and what it gives is worthless. Addresses of the last three are thread 0's, of
+# every other thread scratch_stride bytes further on each.
 STEP = words("""
     program n_stages n_tokens tokens positions pages n_blocks blocks n_out out_rows logits
-    logits_stride max_chunks rope_table n_splits first_page partials scratch_stride
+    logits_stride max_chunks rope_table n_splits first_page partials abort scratch_stride
     own_normed own_records work
 """)
 # A block of queries of one sequence: first row, queries, first position, its page addresses.

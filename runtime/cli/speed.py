@@ -7,9 +7,9 @@ from collections.abc import Sequence as Seq
 
 import numpy as np
 
+from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.sequence import Sequence
-from halfbyte.generation.generate import prefill_chunks
 
 
 def random_tokens(engine: Engine, n: int) -> list[int]:
@@ -26,7 +26,8 @@ def prefill_s(
     """
     sequence, n = engine.new_sequence() if sequence is None else sequence, len(tokens)
     begin_s = time.perf_counter()
-    for begin, end in prefill_chunks(n):
+    for begin in range(0, n, MAX_BATCH):
+        end = min(begin + MAX_BATCH, n)
         engine.forward([Span(sequence, tokens[begin:end], n_out if end == n else 0)])
     return time.perf_counter() - begin_s
 

@@ -1,18 +1,16 @@
 """The forward pass as Python sees it: batches of tokens in, logits out.
 
-Owns the weights, the program, the buffers and the worker pool. One step runs at a time; callers
-from any thread are queued by a lock. A step takes rows of several sequences at once, and what a
-row gets does not depend on the others.
+Owns the weights, the program, the buffers and the worker pool. One step runs at a time: whoever
+calls sees to that (generation/scheduler.py). A step takes rows of several sequences at once, and
+what a row gets does not depend on the others.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +19,7 @@ from numpy.typing import NDArray
 from halfbyte.engine.buffers import MAX_BATCH, Buffers
 from halfbyte.engine.kv_cache import KVCache, kv_layout
 from halfbyte.engine.memory import empty, shortage, zeros
-from halfbyte.engine.program import Program
+from halfbyte.engine.program import Program, Words
 from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.errors import EngineError
@@ -41,6 +39,10 @@ _PROMPT_TOKENS = 16
 _MIN_SPLIT_PAGES = 3  # below, another stage costs more than an uneven share of the heads
 
 
+class StepAborted(Exception):
+    """The step was ended between two stages: its sequences are as before, and it has no logits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """New tokens of one sequence; logits are wanted for the last `n_out` of them."""
@@ -51,7 +53,7 @@ class Span:
 
 
 class Engine(ProcessBound):
-    """Runs steps of one model. `n_ctx` bounds a sequence's length."""
+    """Runs steps of one model, for one thread at a time. `n_ctx` bounds a sequence's length."""
 
     def __init__(
         self, config: ModelConfig, weights: ModelWeights, pool: Pool, kv_type: str, n_ctx: int
@@ -61,7 +63,6 @@ class Engine(ProcessBound):
         self._query_block = attention.query_block(config.group)
         self._partial_nbytes = attention.partial_nbytes(self.layout.value_dim, config.group)
         self.nbytes_per_token = weights.nbytes_per_token
-        self._lock = threading.Lock()
         self._pid = os.getpid()
         self._closed = False
         self._rope = np.zeros((0, config.head_dim), np.float32)
@@ -79,31 +80,37 @@ class Engine(ProcessBound):
         """An empty sequence."""
         return Sequence(KVCache(self.layout))
 
-    def forward(self, spans: Seq[Span]) -> NDArray[np.float32]:
+    def forward(self, spans: Seq[Span], abort: Words | None = None) -> NDArray[np.float32]:
         """Append each span's tokens to its sequence.
 
         Args:
             spans: at most MAX_BATCH tokens in all, each sequence at most once, within n_ctx.
+            abort: a word that another thread may set to 1 meanwhile, int64 (1,): the step then ends
+                with the stage that runs.
 
         Returns:
             float32 (rows asked for, vocab_size), in the order of the spans.
 
         Raises:
             EngineError: the model is closed, the process was forked, or memory ran out.
+            StepAborted: `abort` was set.
         """
         self._check_process()
-        with self._lock:
-            self.check_open()
-            try:
-                for span in spans:
-                    span.sequence.reserve(len(span.tokens))
-                logits = self._fill(spans, self.program)
-                self.pool.run(step, self._words)
-                for span in spans:
-                    span.sequence.append(len(span.tokens))
-            except MemoryError as error:
-                raise shortage("running a step") from error
-            return logits[:, : self.config.vocab_size]
+        self.check_open()
+        abort = self._never if abort is None else abort
+        try:
+            for span in spans:
+                span.sequence.reserve(len(span.tokens))
+            logits = self._fill(spans, self.program)
+            self._set(abort=abort.ctypes.data)
+            self.pool.run(step, self._words)
+            if abort[0]:
+                raise StepAborted
+            for span in spans:
+                span.sequence.append(len(span.tokens))
+        except MemoryError as error:
+            raise shortage("running a step") from error
+        return logits[:, : self.config.vocab_size]
 
     def repeat(self, spans: Seq[Span], program: Program) -> Callable[[], None]:
         """A call that does some stages of a step again and again, for timing them.
@@ -112,31 +119,28 @@ class Engine(ProcessBound):
         else meanwhile.
         """
         self._check_process()
-        with self._lock:
-            self.check_open()
-            for span in spans:
-                span.sequence.reserve(len(span.tokens))
-            kept = (self._fill(spans, program), spans, program)  # all that the step looks at
+        self.check_open()
+        for span in spans:
+            span.sequence.reserve(len(span.tokens))
+        kept = (self._fill(spans, program), spans, program)  # all that the step looks at
+        self._set(abort=self._never.ctypes.data)
 
         def run(kept: object = kept) -> None:
             self._check_process()
-            with self._lock:
-                self.check_open()
-                self.pool.run(step, self._words)
+            self.check_open()
+            self.pool.run(step, self._words)
 
         return run
 
     def close(self) -> None:
-        """Stop the workers and free the memory, after the step that may be running."""
-        with self._lock if os.getpid() == self._pid else nullcontext():
-            # An interrupted close is finished by the next one.
-            self._closed = True
-            self.pool.close()
-            for name in ("weights", "program", "_buffers"):
-                self.__dict__.pop(name, None)
+        """Stop the workers and free the memory; no step may be running."""
+        # An interrupted close is finished by the next one.
+        self._closed = True
+        self.pool.close()
+        for name in ("weights", "program", "_buffers"):
+            self.__dict__.pop(name, None)
 
     def _check_process(self) -> None:
-        """Before the lock is taken: one that another thread held at a fork is never released."""
         if os.getpid() != self._pid:
             raise EngineError(
                 "the model was loaded before this process was forked",
@@ -222,6 +226,7 @@ class Engine(ProcessBound):
             (4, MAX_BATCH), np.int64
         )
         self._blocks = np.zeros((MAX_BATCH, len(BLOCK)), np.int64)
+        self._never = np.zeros(1, np.int64)  # for who does not abort
         self._set(
             tokens=self._tokens.ctypes.data,
             positions=self._positions.ctypes.data,

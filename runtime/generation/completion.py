@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from halfbyte.results import Result, shown
 
-FinishReason = Literal["stop", "length", "context"]
+FinishReason = Literal["stop", "length", "context", "timeout"]
 Order = Literal["psm", "spm"]
 
 
@@ -42,8 +42,8 @@ class Completion(Result):
         text: exactly what follows the prompt, a leading space kept.
         tokens: the generated ids; an end token or a stop token at the end is left out. With
             healing the first ones spell `healed` before the text.
-        finish_reason: "stop" (an end token, a stop token or a stop string), "length" (max_tokens)
-            or "context" (the context is full).
+        finish_reason: "stop" (an end token, a stop token or a stop string), "length" (max_tokens),
+            "context" (the context is full) or, within a RequestTimeoutError, "timeout".
         stats: what it cost.
         healed: the prompt's end that was taken back and generated again; mostly empty.
         seed: with it the same call gives the same answer; None where nothing was drawn.

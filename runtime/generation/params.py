@@ -36,6 +36,13 @@ class SamplingOptions(TypedDict, total=False):
     stop_tokens: Collection[int]
 
 
+class CallOptions(SamplingOptions, total=False):
+    """And how a call is served; see Terms."""
+
+    timeout: float | None
+    priority: float
+
+
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
     """How to choose the next token, and when to stop. Checked when made.

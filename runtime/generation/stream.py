@@ -2,52 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+import threading
+import weakref
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Generic, NoReturn, TypeVar
 
-from halfbyte.engine.engine import Engine
 from halfbyte.errors import EngineError
+from halfbyte.generation.call import Call
 from halfbyte.generation.completion import Completion
-from halfbyte.generation.generate import Request, run
+from halfbyte.generation.pieces import Pieces
 from halfbyte.process_bound import ProcessBound
-from halfbyte.progress import Progress
 
 C = TypeVar("C", bound=Completion)
 
 
 class CompletionStream(ProcessBound, Iterator[str], Generic[C]):
-    """Pieces of text as they come; `completion` is set when the last one has been taken.
+    """Pieces of text as they come.
 
-    An error ends it without a completion, and every further call raises it again. One thread at a
-    time may take pieces.
+    The answer is worked on from the beginning, whether or not pieces are taken. It is given up when
+    the stream is closed, from any thread, when a loop over it is left, when the stream is dropped
+    and when it fails; `next` takes single pieces. An error ends it without a completion, and every
+    further call raises it again. One thread at a time may take pieces.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        request: Request,
-        progress: Progress,
-        finish: Callable[[Completion], C],
-    ) -> None:
+    def __init__(self, call: Call) -> None:
+        """The stream of a call of one text request, which begins."""
+        self._call, self._pieces = call, Pieces[C](call)
         self._error: BaseException | None = None
         self._traceback: TracebackType | None = None
-        self.completion: C | None = None
-        self._pieces = self._generate(engine, request, progress, finish)
+        self._is_closed = False
+        self._taking = threading.Lock()
+        weakref.finalize(self, call.cancel).atexit = False
+        call.begin()
+
+    @property
+    def completion(self) -> C | None:
+        """The result, once the last piece has been taken."""
+        return self._pieces.completion
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            while True:
+                try:
+                    piece = next(self)
+                except StopIteration:
+                    return
+                yield piece
+        finally:
+            self.close()
 
     def __next__(self) -> str:
-        if self._error is not None:
-            self._raise_again(self._error)
-        try:
-            return next(self._pieces)
-        except ValueError as error:
-            # A generator that runs is Python's ValueError; those from inside are noted.
-            if error is self._error:
-                raise
+        if not self._taking.acquire(blocking=False):
             raise EngineError(
                 "pieces of this stream are being taken already",
                 hint="give each thread a stream of its own",
-            ) from None
+            )
+        try:
+            return self._next()
+        except StopIteration:
+            raise
+        except BaseException as error:
+            if error is not self._error:
+                self._error, self._traceback = error, error.__traceback__
+                self._call.cancel()
+            raise
+        finally:
+            self._taking.release()
+
+    def __enter__(self) -> CompletionStream[C]:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def result(self) -> C:
         """Work to the end; what came of it.
@@ -64,39 +91,25 @@ class CompletionStream(ProcessBound, Iterator[str], Generic[C]):
     def close(self) -> None:
         """Give up the rest of the answer and free its memory; no pieces come any more.
 
-        Raises:
-            EngineError: another thread is taking a piece.
+        Whoever waits for a piece meanwhile, in another thread, gets an EngineError.
         """
-        try:
-            self._pieces.close()
-        except ValueError:
-            raise EngineError(
-                "a piece of this stream is being taken", hint="close it afterwards"
-            ) from None
+        self._is_closed = True
+        self._call.cancel()
 
-    def _generate(
-        self,
-        engine: Engine,
-        request: Request,
-        progress: Progress,
-        finish: Callable[[Completion], C],
-    ) -> Generator[str, None, None]:
-        n_shown = 0
-        try:
-            for _ in run(engine, [request], progress):
-                if request.finish_reason:
-                    self.completion = finish(request.completion())
-                piece = request.text[n_shown:]
-                if piece:
-                    n_shown += len(piece)
-                    yield piece
-            if self.completion is None:  # no tokens were wanted
-                self.completion = finish(request.completion())
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            self._error, self._traceback = error, error.__traceback__
-            raise
+    def _next(self) -> str:
+        if self._error is not None:
+            self._raise_again(self._error)
+        if self._is_closed and self.completion is None:
+            raise StopIteration
+        while True:
+            piece = self._pieces.take()
+            if piece:
+                return piece
+            if self._pieces.is_done:
+                raise StopIteration
+            self._call.wait()
+            if self._is_closed:
+                raise EngineError("the stream was closed while a piece was awaited")
 
     def _raise_again(self, error: BaseException) -> NoReturn:
         if isinstance(error, Exception):

@@ -250,9 +250,12 @@ class CausalLM:
             if len(rows) > 1:
                 raise RequestError("streamer", expected="a batch of one row", got=len(rows))
             streamer.put(batch.give_back(batch.ids))
-        for _ in self.model.run_tasks(rows):
+        n_put = 0
+        for _ in self.model.follow(rows):
             if streamer is not None:
-                streamer.put(np.array(rows[0].tokens[-1:]))
+                for token in rows[0].tokens[n_put:]:
+                    streamer.put(np.array([token]))
+                    n_put += 1
 
     def save_pretrained(self, save_directory: Any, **options: Any) -> None:
         """Refused: the weights are a .gguf file already."""

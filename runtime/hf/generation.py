@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.call_arguments import is_whole
 from halfbyte.errors import ContextLengthError, RequestError
-from halfbyte.generation.completion import FinishReason
 from halfbyte.generation.params import SamplingParams
-from halfbyte.generation.respelling import Respelling
+from halfbyte.generation.request import Continuation
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.hf.batch import import_torch, tensor_type_of, to_lists
 from halfbyte.hf.generation_config import SAMPLING, GenerationConfig
@@ -44,59 +43,61 @@ def set_seed(seed: int) -> None:
     _seeds = np.random.default_rng(int(seed))
 
 
-@dataclass(slots=True)
-class Row:
-    """One answer on its way: a task of `halfbyte.generation.generate.run` that keeps every token.
+class Row(Continuation):
+    """One answer on its way: a request that keeps every token.
 
     Attributes:
-        prompt: ids, without padding.
         n_max, n_min: tokens that the answer has at most, and before an end token may come.
         end_ids: tokens that end the answer and belong to it.
         stops: texts that end it.
-        tail: the end of the text so far, the prompt's included, in which a stop may have begun.
     """
 
-    prompt: Sequence[int]
-    sampler: Sampler
-    tokenizer: Tokenizer
-    n_max: int
-    n_min: int
-    end_ids: frozenset[int]
-    stops: tuple[bytes, ...]
-    tail: bytes = b""
-    respelling: Respelling | None = None  # ids are never taken back
-    tokens: list[int] = field(default_factory=list)
-    finish_reason: FinishReason | Literal[""] = ""
-    prefill_s: float = 0.0
-    n_decode: int = 0
-    decode_s: float = 0.0
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        n_ctx: int,
+        params: SamplingParams,
+        tokenizer: Tokenizer,
+        *,
+        n_max: int,
+        n_min: int,
+        end_ids: frozenset[int],
+        stops: tuple[bytes, ...],
+    ) -> None:
+        super().__init__(prompt, n_ctx, None)  # ids are never taken back
+        self.n_max, self.n_min, self.end_ids, self.stops = n_max, n_min, end_ids, stops
+        self._sampler = Sampler(params, tokenizer.n_vocab, prompt)
+        self._tokenizer = tokenizer
+        n_tail = max(map(len, stops), default=0)
+        # The end of the text so far, the prompt's included, in which a stop may have begun.
+        self._tail = b"".join(map(tokenizer.token_bytes, prompt[-n_tail:])) if stops else b""
 
     def sample(self, logits: F32) -> int:
         """The next token; no end token before its time."""
-        if len(self.tokens) < self.n_min and self.end_ids:
+        if self.n_generated < self.n_min and self.end_ids:
             logits = logits.copy()
             logits[list(self.end_ids)] = -np.inf
-        return self.sampler.sample(logits)
+        return self._sampler.sample(logits)
 
-    def accept(self, token: int, n_ctx: int) -> None:
+    def accept(self, token: int) -> None:
         """Take a token, and see whether it ends the answer."""
-        self.tokens.append(token)
-        self.sampler.accept(token)
+        self.ids.append(token)
+        self._sampler.accept(token)
         if token in self.end_ids or self._completes_stop(token):
             self.finish_reason = "stop"
-        elif len(self.tokens) >= self.n_max:
+        elif self.n_generated >= self.n_max:
             self.finish_reason = "length"
-        elif len(self.prompt) + len(self.tokens) >= n_ctx:
+        elif len(self.ids) >= self.n_ctx:
             self.finish_reason = "context"
-            log.warning("the context of %d tokens is full: the answer ends there", n_ctx)
+            log.warning("the context of %d tokens is full: the answer ends there", self.n_ctx)
 
     def _completes_stop(self, token: int) -> bool:
         """Whether a stop ends within this token's text."""
         if not self.stops:
             return False
-        n_tail = len(self.tail)
-        text = self.tail + self.tokenizer.token_bytes(token)
-        self.tail = text[-max(map(len, self.stops)) :]
+        n_tail = len(self._tail)
+        text = self._tail + self._tokenizer.token_bytes(token)
+        self._tail = text[-max(map(len, self.stops)) :]
         return any(text.find(stop, max(n_tail - len(stop) + 1, 0)) >= 0 for stop in self.stops)
 
 
@@ -177,21 +178,14 @@ def new_rows(batch: Batch, config: GenerationConfig, tokenizer: Tokenizer, n_ctx
         raise RequestError("num_return_sequences", expected="1 without do_sample=True", got=n_each)
     stated = config.stop_strings or ()
     stops = [stop.encode() for stop in ([stated] if isinstance(stated, str) else stated)]
-    n_tail = max(map(len, stops), default=0)
     prompts = [prompt for prompt in batch.prompts for _ in range(n_each)]
     return [
         Row(
-            prompt=prompt,
-            sampler=Sampler(params, tokenizer.n_vocab, prompt),
-            tokenizer=tokenizer,
-            n_max=n_max,
-            n_min=n_min,
-            end_ids=frozenset(end_ids(config)),
-            stops=tuple(stops),
-            tail=b"".join(map(tokenizer.token_bytes, prompt[-n_tail:])) if stops else b"",
+            prompt, n_ctx, params, tokenizer, n_max=n_max, n_min=n_min,
+            end_ids=frozenset(end_ids(config)), stops=tuple(stops),
         )
         for prompt, params in zip(prompts, _sampling(config, len(prompts)), strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def join(batch: Batch, rows: Sequence[Row], config: GenerationConfig) -> I64:

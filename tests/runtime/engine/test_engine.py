@@ -7,17 +7,16 @@ Not on threads, chunks, batch mates, what the cache held before, or the instruct
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import small_models as small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,18 +48,6 @@ TOLERANCE = {
     "Q4_1": 3e-2,
     "mix": 3e-2,
 }
-
-
-def _load_small_models() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("small_models", HERE / "small_models.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["small_models"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-small = _load_small_models()
 
 
 @pytest.fixture(scope="module")

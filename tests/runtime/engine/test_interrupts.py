@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 
 import numpy as np
 import pytest
+import small_models as small
 
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.sequence import Sequence
@@ -20,18 +20,6 @@ from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
 
-
-def _load_small_models() -> ModuleType:
-    path = Path(__file__).parent / "small_models.py"
-    spec = importlib.util.spec_from_file_location("small_models", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["small_models"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-small = _load_small_models()
 N_THREADS = 2
 DEPTH = 3 * PAGE + 5  # so deep that a single token's pages are dealt to threads
 

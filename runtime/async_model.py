@@ -1,0 +1,131 @@
+"""The methods of a model for asyncio: the same calls, awaited.
+
+Prompts are encoded in a thread, since a long one takes more than a moment, and the engine computes
+in its own: the event loop only passes pieces on. A task that is cancelled gives its answer up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from halfbyte.errors import RequestError
+from halfbyte.generation.async_call import AsyncCall
+from halfbyte.generation.async_stream import AsyncCompletionStream
+from halfbyte.generation.completion import Completion, Infilling
+from halfbyte.generation.params import CallOptions
+from halfbyte.generation.scheduler import Scheduler
+from halfbyte.planning import Plan, Planner
+from halfbyte.progress import Progress
+from halfbyte.prompt.chat import Message
+from halfbyte.prompt.infill import Repository
+from halfbyte.prompt.inputs import Prompt
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+elif sys.version_info >= (3, 11):  # for typing.get_type_hints
+    from typing import Unpack
+
+
+class CompleteOptions(CallOptions, total=False):
+    """The keywords of `complete`."""
+
+    heal: bool
+    parse_markers: bool
+    progress: Progress | None
+
+
+class InfillOptions(CompleteOptions, total=False):
+    """The keywords of `infill`."""
+
+    order: Literal["auto", "psm", "spm"]
+    repository: Repository | None
+    window: int | None
+    force: bool
+
+
+class ChatOptions(CallOptions, total=False):
+    """The keywords of `chat`."""
+
+    format: Literal["auto", "llama-2", "codellama-70b", "template"]
+    parse_markers: bool
+    progress: Progress | None
+
+
+class AsyncModel:
+    """Twins of a model's methods; each takes what its twin does, and raises what it raises."""
+
+    scheduler: Scheduler
+    _planner: Planner
+
+    @overload
+    async def acomplete(  # type: ignore[overload-overlap]  # as `complete`
+        self, prompt: Prompt, **options: Unpack[CompleteOptions]
+    ) -> Completion: ...
+    @overload
+    async def acomplete(
+        self, prompt: Iterable[Prompt], **options: Unpack[CompleteOptions]
+    ) -> list[Completion]: ...
+    async def acomplete(
+        self, prompt: Prompt | Iterable[Prompt], **options: Unpack[CompleteOptions]
+    ) -> Completion | list[Completion]:
+        """`complete`, awaited."""
+        plan = await asyncio.to_thread(self._planner.completion, prompt, **options)
+        call = self._acall(plan)
+        try:
+            call.begin()
+            async for _ in call.afollow():
+                plan.progress("decode", *plan.decoded())
+        finally:
+            call.cancel()
+        result: Completion | list[Completion] = plan.result()
+        return result
+
+    def astream(
+        self, prompt: Prompt, **options: Unpack[CompleteOptions]
+    ) -> AsyncCompletionStream[Completion]:
+        """`stream` for `async for`; begins with the first piece."""
+        return self._astream(lambda: self._planner.completion(prompt, **options))
+
+    async def ainfill(
+        self, prefix: str, suffix: str | None = None, **options: Unpack[InfillOptions]
+    ) -> Infilling:
+        """`infill`, awaited."""
+        return await self.astream_infill(prefix, suffix, **options).result()
+
+    def astream_infill(
+        self, prefix: str, suffix: str | None = None, **options: Unpack[InfillOptions]
+    ) -> AsyncCompletionStream[Infilling]:
+        """`stream_infill` for `async for`; begins with the first piece."""
+        return self._astream(lambda: self._planner.infilling(prefix, suffix, **options))
+
+    async def achat(
+        self, messages: Sequence[Message], **options: Unpack[ChatOptions]
+    ) -> Completion:
+        """`chat`, awaited."""
+        return await self.astream_chat(messages, **options).result()
+
+    def astream_chat(
+        self, messages: Sequence[Message], **options: Unpack[ChatOptions]
+    ) -> AsyncCompletionStream[Completion]:
+        """`stream_chat` for `async for`; begins with the first piece."""
+        return self._astream(lambda: self._planner.chat(messages, **options))
+
+    def _astream(self, plan: Callable[[], Plan]) -> AsyncCompletionStream[Any]:
+        async def begin() -> AsyncCall:
+            made = await asyncio.to_thread(plan)
+            if made.is_list:
+                expected, got = "one prompt to stream", "a list of prompts"
+                raise RequestError("prompt", expected=expected, got=got)
+            call = self._acall(made, wants_each=True)
+            call.begin()
+            return call
+
+        return AsyncCompletionStream(begin)
+
+    def _acall(self, plan: Plan, *, wants_each: bool = False) -> AsyncCall:
+        return AsyncCall(
+            self.scheduler, plan.requests, plan.terms, plan.progress, wants_each=wants_each
+        )

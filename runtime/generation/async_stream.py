@@ -1,0 +1,121 @@
+"""Generation piece by piece, for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Generic, TypeVar
+
+from halfbyte.errors import EngineError
+from halfbyte.generation.async_call import AsyncCall
+from halfbyte.generation.completion import Completion
+from halfbyte.generation.pieces import Pieces
+from halfbyte.process_bound import ProcessBound
+
+C = TypeVar("C", bound=Completion)
+
+
+class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
+    """Pieces of text as they come.
+
+    The answer is worked on from the first piece that is asked for. It is given up when the task
+    that waits for a piece is cancelled, when a loop over the stream is left, when the stream is
+    dropped, and by `aclose`. An error ends it without a completion, and every further call raises
+    it again.
+    """
+
+    def __init__(self, begin: Callable[[], Awaitable[AsyncCall]]) -> None:
+        """A stream; `begin` makes the call of one text request and begins it."""
+        self._begin = begin
+        self._call: AsyncCall | None = None
+        self._pieces: Pieces[C] | None = None
+        self._error: BaseException | None = None
+        self._is_closed = self._is_taking = False
+
+    @property
+    def completion(self) -> C | None:
+        """The result, once the last piece has been taken."""
+        return None if self._pieces is None else self._pieces.completion
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return _Loop(self)
+
+    async def __anext__(self) -> str:
+        if self._is_taking:
+            raise EngineError(
+                "a piece of this stream is being taken already",
+                hint="give each task a stream of its own",
+            )
+        if self._error is not None:
+            raise self._error
+        self._is_taking = True
+        try:
+            return await self._next()
+        except StopAsyncIteration:
+            raise
+        except BaseException as error:  # a cancelled task's too
+            self._error = error if isinstance(error, Exception) else _interrupted(error)
+            self.give_up()
+            raise
+        finally:
+            self._is_taking = False
+
+    def __del__(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+
+    async def result(self) -> C:
+        """Work to the end; what came of it.
+
+        Raises:
+            EngineError: the stream was closed before its end, and whatever ends it.
+        """
+        async for _ in self:
+            pass
+        if self.completion is None:
+            raise EngineError("the stream was closed before the answer's end", hint="begin anew")
+        return self.completion
+
+    async def aclose(self) -> None:
+        """Give up the rest of the answer; no pieces come any more."""
+        self.give_up()
+
+    def give_up(self) -> None:
+        """`aclose` for who cannot wait; from the thread of the event loop."""
+        self._is_closed = True
+        if self._call is not None:
+            self._call.cancel()
+
+    async def _next(self) -> str:
+        if self._is_closed and self.completion is None:
+            raise StopAsyncIteration
+        if self._call is None or self._pieces is None:
+            self._call = await self._begin()
+            self._pieces = Pieces(self._call)
+        while True:
+            piece = self._pieces.take()
+            if piece:
+                return piece
+            if self._pieces.is_done:
+                raise StopAsyncIteration
+            await self._call.await_news()
+            if self._is_closed:
+                raise EngineError("the stream was closed while a piece was awaited")
+
+
+class _Loop(AsyncIterator[str]):
+    """One loop over a stream; when it is left and dropped, so is the answer."""
+
+    def __init__(self, stream: AsyncCompletionStream[Completion]) -> None:
+        self._stream = stream
+
+    async def __anext__(self) -> str:
+        return await self._stream.__anext__()
+
+    def __del__(self) -> None:
+        self._stream.give_up()
+
+
+def _interrupted(cause: BaseException) -> EngineError:
+    error = EngineError("the answer was interrupted and cannot go on", hint="begin anew")
+    error.__cause__ = cause
+    return error

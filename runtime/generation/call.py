@@ -1,0 +1,151 @@
+"""A call: the requests that somebody makes together and waits for.
+
+The scheduler tells it what comes; the caller's own thread takes the news, calls its callbacks and
+raises its errors, so that a slow or failing caller keeps nobody else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from halfbyte.errors import RequestTimeoutError
+from halfbyte.generation.request import Request
+from halfbyte.generation.terms import Terms
+from halfbyte.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from halfbyte.generation.scheduler import Scheduler
+
+News = tuple[str, int, int] | None  # a progress to be told, or that something came
+
+
+class Call:
+    """Requests on their way; leaving the `with` block gives up those that are not over.
+
+    Attributes:
+        requests: in the caller's order.
+        terms: how long it may take, and how soon it is to be done.
+        tag: where the last of the requests stands in line.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        requests: Sequence[Request],
+        terms: Terms,
+        progress: Progress = silent,
+        *,
+        wants_each: bool = False,
+    ) -> None:
+        """A call, not begun.
+
+        Args:
+            scheduler: who is to do it.
+            requests: what is to be done.
+            terms: its terms.
+            progress: called with ("prefill", done, total) by the thread that waits.
+            wants_each: whether `wait` returns after every step, not only at the end.
+        """
+        self.requests, self.terms, self.tag = requests, terms, 0.0
+        self._scheduler, self._progress = scheduler, progress
+        self._wants_each = wants_each or progress is not silent
+        self._is_late = False
+        self._news: SimpleQueue[News] = SimpleQueue()
+        for request in requests:
+            request.call = self
+
+    def __enter__(self) -> Call:
+        try:
+            self.begin()
+        except BaseException:
+            self.cancel()
+            raise
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: TracebackType | None) -> None:
+        self.cancel()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will come any more."""
+        return all(request.is_over for request in self.requests)
+
+    def begin(self) -> None:
+        """Have it worked on; EngineError where the model is closed or the process was forked."""
+        self._scheduler.submit(self.requests)
+
+    def cancel(self) -> None:
+        """Give up what is not over; from any thread, as often as wanted."""
+        if not self.is_over:
+            self._scheduler.cancel(self.requests)
+
+    def tell(self, request: Request) -> None:
+        """Something came of a request, or it is over: the scheduler says so."""
+        n = min(request.n_computed, request.n_prompt)
+        if self._progress is not silent and n > request.n_told:
+            request.n_told = n
+            self._post(("prefill", n, request.n_prompt))
+        if request.is_over or self._wants_each:
+            self._post(None)
+
+    def follow(self) -> Iterator[None]:
+        """Yields whenever something came, and once when all is over.
+
+        Raises:
+            RequestTimeoutError: it took too long.
+            HalfbyteError: what ended a request.
+        """
+        while not self.is_over:
+            self.wait()
+            if not self.is_over:
+                yield
+        self.finish()
+        yield
+
+    def wait(self) -> None:
+        """Until there is something new; passes on what was told.
+
+        Raises:
+            EngineError: the process was forked meanwhile.
+        """
+        self._scheduler.check_process()
+        try:
+            news = self._news.get(timeout=self.seconds_left())
+        except Empty:
+            self.end_late()
+            news = self._news.get()
+        self._pass_on(news)
+
+    def finish(self) -> None:
+        """Pass on what was told; raise what ended a request, RequestTimeoutError where time did."""
+        while not self._news.empty():
+            self._pass_on(self._news.get())
+        for request in self.requests:
+            if request.error is not None:
+                raise request.error
+        if self._is_late and any(not request.finish_reason for request in self.requests):
+            parts: list[Any] = [request.result("timeout") for request in self.requests]
+            assert self.terms.timeout is not None
+            raise RequestTimeoutError(self.terms.timeout, parts[0] if len(parts) == 1 else parts)
+
+    def seconds_left(self) -> float | None:
+        """Seconds of its time that are left; None where there is no limit, or it is over."""
+        if self.terms.timeout is None or self._is_late:
+            return None
+        return max(self.terms.begun_s + self.terms.timeout - time.monotonic(), 0.0)
+
+    def end_late(self) -> None:
+        """Give up, since the time is over."""
+        self._is_late = True
+        self.cancel()
+
+    def _pass_on(self, news: News) -> None:
+        if news is not None:
+            self._progress(*news)
+
+    def _post(self, news: News) -> None:
+        self._news.put(news)

@@ -1,0 +1,66 @@
+"""The line of requests whose prompts wait: who is next, so that callers are served fairly.
+
+Each request has a tag: the time at which it would be done if all callers that wait were served at
+once, each with an equal share (times its priority). Serving the smallest tag first lets nobody be
+done later than under equal shares, up to a step, and most much earlier; a short prompt goes before
+the rest of a long one, and no stream of short ones keeps a long one waiting, since time goes on and
+its tag stays. One caller's requests stand behind each other: a list of a thousand prompts is one
+caller.
+
+Time is counted in tokens that each of the waiting callers would have got.
+Source: Demers, Keshav and Shenker, "Analysis and Simulation of a Fair Queueing Algorithm" (1989).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterable
+
+from halfbyte.generation.request import Request
+
+
+class Line:
+    """Requests without a sequence, in the order of their tags."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[tuple[float, int], Request]] = []
+        self._now = 0.0
+        self._numbers = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def enter(self, request: Request) -> None:
+        """Stand in line, behind the caller's other requests."""
+        call = request.call
+        call.tag = max(self._now, call.tag) + request.n_wanted / call.terms.priority
+        request.tag = call.tag, next(self._numbers)
+        self.put_back(request)
+
+    def put_back(self, request: Request) -> None:
+        """Stand in line again, where it stood."""
+        heapq.heappush(self._heap, (request.tag, request))
+
+    @property
+    def first(self) -> Request | None:
+        """Who is next."""
+        return self._heap[0][1] if self._heap else None
+
+    def leave(self) -> Request:
+        """Take the first out."""
+        return heapq.heappop(self._heap)[1]
+
+    def remove_unwanted(self) -> list[Request]:
+        """Take out whoever was cancelled."""
+        out = [request for _, request in self._heap if not request.needs_work]
+        if out:
+            self._heap = [item for item in self._heap if item[1].needs_work]
+            heapq.heapify(self._heap)
+        return out
+
+    def go_on(self, n_tokens: int, begun: Iterable[Request]) -> None:
+        """So many tokens were served to those who wait, `begun` ones among them."""
+        calls = {id(request.call) for request in begun}
+        calls.update(id(request.call) for _, request in self._heap)
+        self._now += n_tokens / max(len(calls), 1)

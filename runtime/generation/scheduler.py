@@ -1,0 +1,169 @@
+"""The thread that owns an engine: whoever calls, from wherever, has the work done here.
+
+Callers and this thread exchange nothing but a queue, the requests and their calls' news, so that a
+signal's exception, which lands in the caller, never lands in a step, and no lock is held while
+anything is computed. Idle, the thread waits in the queue. It refers to the engine but not to the
+scheduler or the model, so these can be dropped while it waits; it then ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+from halfbyte.engine.engine import Engine
+from halfbyte.errors import EngineError
+from halfbyte.generation.batch import Batch
+from halfbyte.generation.request import Request
+from halfbyte.process_bound import ProcessBound
+
+T = TypeVar("T")
+Job = Callable[[], object]
+
+
+class Scheduler(ProcessBound):
+    """One engine's, used by all of its callers.
+
+    Raises:
+        EngineError: the thread cannot be started.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._pid = os.getpid()
+        self._worker = _Worker(engine)
+        try:
+            self._worker.start()
+        except (RuntimeError, MemoryError) as error:
+            raise EngineError("the system gives no thread to compute in") from error
+        weakref.finalize(self, self._worker.stop)
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Begin to work on requests that belong to a call.
+
+        Raises:
+            EngineError: the model is closed, or the process was forked.
+        """
+        self.check_process()
+        batch = self._worker.batch
+        for request in requests:
+            self._do(lambda request=request: batch.add(request))
+
+    def cancel(self, requests: Sequence[Request]) -> None:
+        """Give up requests, whether they have begun or not; from any thread, and in finalizers."""
+        for request in requests:
+            request.is_cancelled = True
+        if os.getpid() == self._pid:
+            self._worker.batch.current.abort_if_unwanted()
+            self._worker.jobs.put(self._worker.batch.drop_unwanted)
+
+    def between_steps(self, work: Callable[[], T]) -> T:
+        """What `work` returns or raises, done by the engine's thread while it does nothing else."""
+        self.check_process()
+        answer: SimpleQueue[tuple[list[T], BaseException | None]] = SimpleQueue()
+
+        def job() -> None:
+            try:
+                answer.put(([work()], None))
+            except BaseException as error:
+                answer.put(([], error))
+
+        self._do(job)
+        results, error = answer.get()
+        if error is not None:
+            raise error
+        return results[0]
+
+    def close(self) -> None:
+        """End all requests with an EngineError, and the thread; waits for its present stage."""
+        if os.getpid() == self._pid:
+            self._worker.stop()
+            self._worker.thread.join()
+
+    def check_process(self) -> None:
+        """EngineError where the process was forked: the thread is in its parent."""
+        if os.getpid() != self._pid:
+            raise EngineError(
+                "the model was loaded before this process was forked",
+                hint="load it in the child process, or start it with multiprocessing's 'spawn'",
+            )
+
+    def _do(self, job: Job) -> None:
+        self._worker.jobs.put(job)
+        if self._worker.has_ended:  # perhaps before it could see the job
+            self._worker.end_rest()
+
+
+class _Worker:
+    """The thread, what it is told and what it works on."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.batch = Batch(engine)
+        self.jobs: SimpleQueue[Job] = SimpleQueue()
+        self.is_stopping = self.has_ended = False
+        self.thread = threading.Thread(target=self._run, name="halfbyte-engine", daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+        _workers.add(self)
+
+    def stop(self) -> None:
+        """Have it end soon. Takes no lock: garbage may be collected anywhere."""
+        self.is_stopping = True
+        self.batch.stop()
+        self.jobs.put(_nothing)
+
+    def end_rest(self) -> None:
+        """End what came too late."""
+        for job in self._waiting():
+            job()
+        self.batch.fail(_closed())
+
+    def _run(self) -> None:
+        try:
+            while not self.is_stopping:
+                if self.batch.is_idle:
+                    self.jobs.get()()
+                for job in self._waiting():
+                    job()
+                if not self.is_stopping:
+                    self.batch.step()
+            error: BaseException = _closed()
+        except BaseException as raised:  # a fault of ours: nobody may wait for ever
+            error = EngineError(f"the engine's thread has failed: {raised!r}")
+            error.__cause__ = raised
+        self.batch.fail(error)
+        self.has_ended = True
+        self.end_rest()
+
+    def _waiting(self) -> list[Job]:
+        jobs: list[Job] = []
+        while True:
+            try:
+                jobs.append(self.jobs.get_nowait())
+            except Empty:
+                return jobs
+
+
+def _closed() -> EngineError:
+    return EngineError("the model is closed", hint="load it again")
+
+
+def _nothing() -> None:
+    pass
+
+
+_workers: weakref.WeakSet[_Worker] = weakref.WeakSet()
+
+
+@atexit.register
+def _end() -> None:
+    """Before Python itself ends, under which no thread may compute."""
+    for worker in list(_workers):
+        worker.stop()
+    for worker in list(_workers):
+        worker.thread.join(10)

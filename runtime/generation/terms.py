@@ -1,0 +1,61 @@
+"""What a caller asks of the scheduler: how long an answer may take, and how much it matters."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from halfbyte.errors import RequestError
+
+_MAX_S = 1e9  # thirty years; the system's own limits lie above
+_PRIORITIES = (0.01, 100.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Checked when made.
+
+    Attributes:
+        timeout: seconds from the call until it ends with what there is; None for no limit.
+        priority: the share of the steps, beside callers of priority 1, that the prompt gets.
+        begun_s: when the call was made, by time.monotonic().
+
+    Raises:
+        RequestError: a value of the wrong type or out of range; `param` names it.
+    """
+
+    timeout: float | None = None
+    priority: float = 1.0
+    begun_s: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def split(cls, options: Mapping[str, Any]) -> tuple[Terms, dict[str, Any]]:
+        """The terms among a call's options, and the other options."""
+        rest = dict(options)
+        mine = {name: rest.pop(name) for name in ("timeout", "priority") if name in rest}
+        return cls(**mine), rest
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None:
+            timeout = _number("timeout", self.timeout, 0.0, _MAX_S, "seconds above 0, or None")
+            object.__setattr__(self, "timeout", timeout)
+        low, high = _PRIORITIES
+        expected = f"a number from {low:g} to {high:g}"
+        object.__setattr__(
+            self, "priority", _number("priority", self.priority, low, high, expected)
+        )
+
+
+def _number(name: str, value: object, low: float, high: float, expected: str) -> float:
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if number > 0 and low <= number <= high:
+            return number
+    raise RequestError(name, expected=expected, got=repr(value))

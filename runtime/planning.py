@@ -1,0 +1,131 @@
+"""From the arguments of a call to its requests: what the model is asked, not yet asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from halfbyte.call_arguments import check_progress
+from halfbyte.families.model_card import ModelCard
+from halfbyte.generation.chat_defaults import chat_defaults, chat_params
+from halfbyte.generation.completion import Completion, Infilling
+from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.terms import Terms
+from halfbyte.generation.text_request import TextRequest
+from halfbyte.progress import Progress
+from halfbyte.prompt.chat import Message
+from halfbyte.prompt.encoder import PromptEncoder
+from halfbyte.prompt.infill import Repository
+from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list
+from halfbyte.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Requests that are made together; `is_list` says whether the caller gets a list."""
+
+    requests: Sequence[TextRequest]
+    terms: Terms
+    progress: Progress
+    is_list: bool = False
+
+    def result(self) -> Any:
+        """What the caller gets of finished requests."""
+        results = [request.result() for request in self.requests]
+        return results if self.is_list else results[0]
+
+    def decoded(self) -> tuple[int, int]:
+        """Tokens that are decoded, and most that can be; a finished request counts as whole."""
+        done = [r.n_max if r.finish_reason else min(r.n_generated, r.n_max) for r in self.requests]
+        return sum(done), sum(request.n_max for request in self.requests)
+
+
+class Planner:
+    """Checks arguments and encodes prompts, as the methods of Model document them.
+
+    Attributes:
+        chat_defaults: how `chat` samples.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, n_ctx: int, card: ModelCard, path: str) -> None:
+        self._tokenizer, self._n_ctx = tokenizer, n_ctx
+        self._prompts = PromptEncoder(tokenizer, n_ctx, card.names)
+        self.chat_defaults = chat_defaults(card.sampling, path)
+
+    def completion(
+        self,
+        prompt: Prompt | Iterable[Prompt],
+        *,
+        heal: bool = True,
+        parse_markers: bool = False,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Plan:
+        """For `complete`."""
+        report = check_progress(progress)
+        terms, rest = Terms.split(options)
+        sampling = SamplingParams.from_kwargs(**rest)
+        prompts, is_list = as_list(prompt)
+        how = {"heal": heal, "parse_markers": parse_markers}
+        asked = [
+            self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
+            for i, p in enumerate(prompts)
+        ]
+        requests = [self._request(p, sampling.of_prompt(i)) for i, p in enumerate(asked)]
+        return Plan(requests, terms, report, is_list)
+
+    def infilling(
+        self,
+        prefix: str,
+        suffix: str | None = None,
+        *,
+        order: Literal["auto", "psm", "spm"] = "auto",
+        heal: bool = True,
+        repository: Repository | None = None,
+        parse_markers: bool = False,
+        window: int | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Plan:
+        """For `infill`."""
+        report = check_progress(progress)
+        terms, rest = Terms.split(options)
+        sampling = SamplingParams.from_kwargs(**rest)
+        asked = self._prompts.infilling(
+            prefix, suffix, order=order, heal=heal, repository=repository,
+            parse_markers=parse_markers, window=window, force=force,
+            max_tokens=sampling.max_tokens,
+        )  # fmt: skip
+
+        def finish(done: Completion) -> Infilling:
+            return Infilling.of(
+                done, prefix=asked.prefix, suffix=asked.suffix, order=asked.order,
+                n_prefix_dropped=asked.n_prefix_dropped, n_suffix_dropped=asked.n_suffix_dropped,
+                files_dropped=asked.files_dropped,
+            )  # fmt: skip
+
+        return Plan([self._request(asked, sampling, finish=finish)], terms, report)
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
+        parse_markers: bool = False,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Plan:
+        """For `chat`."""
+        report = check_progress(progress)
+        terms, rest = Terms.split(options)
+        sampling = chat_params(self.chat_defaults, rest)
+        asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
+        return Plan([self._request(asked, sampling)], terms, report)
+
+    def _request(self, prompt: EncodedPrompt, params: SamplingParams, **more: Any) -> TextRequest:
+        return TextRequest(
+            self._tokenizer, prompt.tokens, params, self._n_ctx,
+            taken_back=prompt.taken_back, stop_ids=prompt.stop_ids, **more,
+        )  # fmt: skip

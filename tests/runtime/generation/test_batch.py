@@ -1,0 +1,281 @@
+"""What shares a step, what does not, and that nobody's answer depends on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import pytest
+import small_models
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from scripted import Caller, Letters, ScriptedEngine, ScriptedSequence, request_of
+
+from halfbyte.errors import EngineError
+from halfbyte.generation import batch as batch_module
+from halfbyte.generation.batch import MAX_RUNNING, Batch
+from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.request import LogitsRequest, Request
+from halfbyte.generation.text_request import TextRequest
+from halfbyte.kernels.pool import Pool
+
+
+def run(batch: Batch) -> None:
+    while not batch.is_idle:
+        batch.step()
+
+
+def begin(batch: Batch, *requests: Request) -> None:
+    for request in requests:
+        batch.add(request)
+
+
+def test_a_prompt_alone_gets_full_steps() -> None:
+    engine = ScriptedEngine("ab")
+    batch = Batch(engine)
+    begin(batch, request_of([0] * 600))
+    run(batch)
+    assert engine.steps == [[256], [256], [88], [1], [1]]
+
+
+def test_prompts_share_steps_and_answers_are_in_every_one() -> None:
+    engine = ScriptedEngine("ab", "cdef", "")
+    batch = Batch(engine)
+    requests = [request_of([0] * 300), request_of([1]), request_of([2])]
+    Caller(*requests)
+    begin(batch, *requests)
+    run(batch)
+    assert [r.text for r in requests] == ["ab", "cdef", ""]
+    # One caller's: the steps are as full as they can be.
+    assert engine.steps == [[256], [44, 1, 1], [1, 1], [1, 1], [1], [1]]
+
+
+def test_beside_answers_of_others_steps_are_short() -> None:
+    engine = ScriptedEngine("a" * 900, "b")
+    batch = Batch(engine)
+    begin(batch, request_of([0], max_tokens=900))
+    batch.step()
+    batch._pace.learn(1, 0, 0.010)
+    batch._pace.learn(1, 40, 0.050)  # a millisecond a token
+    begin(batch, request_of([1] * 200))
+    batch.step()
+    assert engine.steps[1] == [1, 40]
+
+
+def test_a_short_prompt_goes_before_the_rest_of_a_long_one() -> None:
+    engine = ScriptedEngine("a", "b")
+    batch, short = Batch(engine), request_of([1] * 10)
+    begin(batch, request_of([0] * 900))
+    batch.step()
+    begin(batch, short)
+    batch.step()
+    assert engine.steps == [[256], [10, 246]] and short.text == "b"
+
+
+def test_more_than_can_run_wait_in_line() -> None:
+    engine = ScriptedEngine("abc")
+    batch, requests = Batch(engine), [request_of([0]) for _ in range(MAX_RUNNING + 5)]
+    begin(batch, *requests)
+    run(batch)
+    assert max(map(len, engine.steps)) == MAX_RUNNING
+    assert [r.text for r in requests] == ["abc"] * len(requests)
+
+
+def test_whoever_is_cancelled_leaves_and_the_others_do_not_notice() -> None:
+    batch = Batch(ScriptedEngine("abcdef", "ghijkl"))
+    gone, stays, waits = request_of([0]), request_of([1]), request_of([1] * 2000)
+    begin(batch, gone, stays, waits)
+    batch.step()
+    gone.is_cancelled = waits.is_cancelled = True
+    batch.drop_unwanted()
+    assert gone.is_over and gone.sequence is None and waits.is_over
+    run(batch)
+    assert (gone.text, stays.text) == ("a", "ghijkl")
+
+
+def test_a_step_that_nobody_wants_is_aborted_and_one_that_somebody_does_is_not() -> None:
+    batch: Batch
+
+    def before(step: int) -> None:
+        requests[0].is_cancelled = True
+        batch.current.abort_if_unwanted()
+        if step == 2:
+            requests[1].is_cancelled = True
+            batch.current.abort_if_unwanted()
+
+    engine = ScriptedEngine("abc", "def", before=before)
+    batch, requests = Batch(engine), [request_of([0]), request_of([1])]
+    begin(batch, *requests)
+    run(batch)
+    assert [r.text for r in requests] == ["", "d"] and len(engine.steps) == 2
+
+
+def test_an_error_of_the_engine_ends_all_in_the_step_and_each_has_its_own() -> None:
+    def before(step: int) -> None:
+        if step == 2:
+            raise EngineError("no memory")
+
+    batch = Batch(ScriptedEngine("abc", "def", before=before))
+    requests = [request_of([0]), request_of([1])]
+    begin(batch, *requests)
+    run(batch)
+    errors = [r.error for r in requests]
+    assert all("no memory" in str(e) for e in errors) and errors[0] is not errors[1]
+    later = request_of([0])
+    begin(batch, later)
+    run(batch)
+    assert later.text == "abc"
+
+
+def test_what_fails_in_a_request_is_its_own() -> None:
+    class Failing(TextRequest):
+        def sample(self, logits: Any) -> int:
+            raise LookupError("mine")
+
+    tokenizer: Any = Letters()
+    failing = Failing(tokenizer, [0], SamplingParams(), 100)
+    Caller(failing)
+    batch, other = Batch(ScriptedEngine("abc", "def")), request_of([1])
+    begin(batch, failing, other)
+    run(batch)
+    assert isinstance(failing.error, LookupError) and other.text == "def"
+
+
+class SmallMemory(ScriptedEngine):
+    """Sequences of at most so many tokens together."""
+
+    def __init__(self, *scripts: str, n_tokens: int) -> None:
+        super().__init__(*scripts)
+        self.n_tokens, self.sequences = n_tokens, []
+
+    def new_sequence(self) -> ScriptedSequence:
+        engine = self
+
+        class Bounded(ScriptedSequence):
+            n_reserved = 0
+
+            def reserve(self, n: int) -> None:
+                held = [s for s in engine.sequences if s.owner() is not None and s is not self]
+                if sum(s.n_reserved for s in held) + self.n_past + n > engine.n_tokens:
+                    raise EngineError("no memory")
+                self.n_reserved = self.n_past + n
+
+        made = Bounded()
+        self.sequences.append(made)
+        made.owner = lambda: next((r for r in self.requests if r.sequence is made), None)
+        return made
+
+
+def test_without_memory_the_last_in_line_is_computed_again() -> None:
+    engine = SmallMemory("a" * 30, "b" * 30, "c" * 30, n_tokens=50)
+    engine.requests = [request_of([i] * 5) for i in range(3)]
+    batch = Batch(engine)
+    begin(batch, *engine.requests)
+    run(batch)
+    assert [r.error for r in engine.requests] == [None] * 3
+    assert [r.text for r in engine.requests] == ["a" * 30, "b" * 30, "c" * 30]
+
+
+def test_one_that_does_not_fit_alone_fails_and_the_others_run() -> None:
+    engine = SmallMemory("a" * 30, "b" * 30, "c" * 30, n_tokens=40)
+    engine.requests = [request_of([i] * n) for i, n in enumerate((5, 45, 5))]
+    batch = Batch(engine)
+    begin(batch, *engine.requests)
+    run(batch)
+    assert [r.text for r in engine.requests] == ["a" * 30, "", "c" * 30]
+    assert isinstance(engine.requests[1].error, EngineError)
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Any]:
+    with closing(Pool(2)) as pool:
+        yield small_models.build(small_models.SHAPES["Q8_0"], pool)
+
+
+class Vocabulary:
+    """As many tokens as the model has; none ends a text."""
+
+    n_vocab = 333
+    eog_ids: frozenset[int] = frozenset()
+
+    def token_bytes(self, token: int) -> bytes:
+        return b"<%d>" % token
+
+
+def _made(kind: int, tokens: list[int], n: int) -> Request:
+    """The same request for the same numbers."""
+    if kind == 0:
+        return LogitsRequest(tokens, np.empty((len(tokens), 333), np.float32))
+    tokenizer: Any = Vocabulary()
+    params = SamplingParams(max_tokens=n, temperature=float(kind - 1), seed=len(tokens))
+    return TextRequest(tokenizer, tokens, params, 1000)
+
+
+def test_answers_are_the_same_bits_whoever_comes_and_goes(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random arrivals, cancellations and losses of memory, against each request alone."""
+    engine = model.engine(Pool(2))
+    alone: dict[tuple[int, int, int], Any] = {}
+
+    def outcome(request: Request) -> Any:
+        if isinstance(request, LogitsRequest):
+            return request.logits.tobytes()
+        return request.tokens
+
+    class Callers(RuleBasedStateMachine):
+        @initialize()
+        def begin(self) -> None:
+            self.batch, self.asked = Batch(engine), []
+
+        @rule(kind=st.integers(0, 2), n=st.integers(1, 300), m=st.integers(1, 8))
+        def arrive(self, kind: int, n: int, m: int) -> None:
+            request = _made(kind, model.tokens(n, seed=n), m)
+            Caller(request, priority=1.0 + m)
+            self.asked.append(((kind, n, m), request))
+            self.batch.add(request)
+
+        @precondition(lambda self: self.asked)
+        @rule(data=st.data())
+        def cancel(self, data: st.DataObject) -> None:
+            _, request = data.draw(st.sampled_from(self.asked))
+            request.is_cancelled = True
+            self.batch.drop_unwanted()
+
+        @rule(n=st.integers(1, 6))
+        def work(self, n: int) -> None:
+            for _ in range(n):
+                self.batch.step()
+
+        @rule(pick=st.integers(0, 99))
+        def lose_memory(self, pick: int) -> None:
+            if self.batch._running:
+                self.batch._preempt(self.batch._running[pick % len(self.batch._running)])
+
+        def teardown(self) -> None:
+            run(self.batch)
+            for numbers, request in self.asked:
+                assert request.is_over and request.sequence is None
+                if not request.is_cancelled:
+                    assert outcome(request) == self.expected(*numbers)
+
+        def expected(self, kind: int, n: int, m: int) -> Any:
+            if (kind, n, m) not in alone:
+                request, batch = _made(kind, model.tokens(n, seed=n), m), Batch(engine)
+                Caller(request)
+                batch.add(request)
+                run(batch)
+                alone[kind, n, m] = outcome(request)
+            return alone[kind, n, m]
+
+    monkeypatch.setattr(batch_module, "MAX_RUNNING", 4)
+    Callers.TestCase.settings = settings(
+        max_examples=int(os.environ.get("N_EXAMPLES", "4")), stateful_step_count=12, deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    Callers.TestCase("runTest").runTest()
+    engine.close()
