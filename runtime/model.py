@@ -1,4 +1,4 @@
-"""The model as users hold it: complete, infill, chat, stream, logits, close."""
+"""The model as users hold it: complete, infill, edit, chat, stream, logits, close."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.call_arguments import check_progress, is_whole
+from halfbyte.editing import EditingModel
 from halfbyte.engine.engine import Engine, Span, check_finite
 from halfbyte.engine.memory import empty
 from halfbyte.errors import ContextLengthError, RequestError
@@ -24,6 +25,7 @@ from halfbyte.generation.stream import CompletionStream
 from halfbyte.process_bound import ProcessBound
 from halfbyte.progress import Progress
 from halfbyte.prompt.chat import Message
+from halfbyte.prompt.edit.edit_encoder import EditEncoder
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list, check_ids
@@ -36,7 +38,7 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
     from typing import Unpack
 
 
-class Model(ProcessBound):
+class Model(EditingModel, ProcessBound):
     """A loaded model. Safe to call from several threads: steps are queued."""
 
     def __init__(
@@ -54,6 +56,7 @@ class Model(ProcessBound):
         self.load_s = load_s
         self.engine = engine  # what computes, for those who measure it or look at its weights
         self._prompts = PromptEncoder(tokenizer, engine.n_ctx, card.names)
+        self._edits = EditEncoder(tokenizer, self._prompts, engine.n_ctx, card.names + card.tags)
         self.chat_defaults = chat_defaults(card.sampling, self.path)  # how `chat` samples
 
     def __repr__(self) -> str:

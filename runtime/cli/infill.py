@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,12 +13,11 @@ from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 from halfbyte.models import DEFAULT_INFILL_MODEL
+from halfbyte.prompt.positions import offset_at
 
 if TYPE_CHECKING:
     from halfbyte.prompt.infill import Repository
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
-_BOM = "\ufeff"
 # A few hundred lines. A 7B model reads 50 tokens a second on two cores.
 _WINDOW = 2048
 
@@ -78,22 +76,7 @@ def split_at(text: str, line: int, column: int, name: str) -> tuple[str, str]:
     Raises:
         RequestError: the place lies outside the text.
     """
-    ends = [(m.start(), m.end()) for m in _LINE_END.finditer(text)]
-    begins = [int(text.startswith(_BOM)), *(after for _, after in ends)]
-    if line > len(begins):
-        raise RequestError(
-            "--at", expected=f"a line of {name}, which has {_count(len(begins), 'line')}", got=line
-        )
-    begin = begins[line - 1]
-    end = ends[line - 1][0] if line <= len(ends) else len(text)
-    if column > end - begin + 1:
-        raise RequestError(
-            "--at",
-            expected=f"a column from 1 to {end - begin + 1}, as line {line} of {name} has "
-            f"{_count(end - begin, 'character')}",
-            got=column,
-        )
-    at = begin + column - 1
+    at = offset_at(text, line, column, param="--at", name=name)
     return text[:at], text[at:]
 
 
@@ -202,7 +185,3 @@ def _position(text: str) -> tuple[int, int]:
     except argparse.ArgumentTypeError as error:
         expected = "LINE:COL, both from 1, such as 12:5"
         raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}") from error
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
