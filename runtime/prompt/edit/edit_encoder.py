@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from halfbyte.call_arguments import check_choice
 from halfbyte.errors import ContextLengthError, RequestError, UnsupportedModelError
 from halfbyte.prompt.edit import cursor_infill
-from halfbyte.prompt.edit.blocks import REQUIRED, show
 from halfbyte.prompt.edit.change import Change, change_of, no_change
 from halfbyte.prompt.edit.edit_format import EditFormat, Layout, UnreadableAnswerError
 from halfbyte.prompt.edit.edit_formats import (
@@ -20,6 +19,7 @@ from halfbyte.prompt.edit.edit_formats import (
     find_edit_format,
 )
 from halfbyte.prompt.edit.edit_request import EditRequest
+from halfbyte.prompt.edit.prompt_blocks import REQUIRED, show
 from halfbyte.prompt.edit.text_view import TextView
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import InfillPrompt

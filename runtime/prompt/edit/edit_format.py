@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from halfbyte.prompt.edit.blocks import Block
 from halfbyte.prompt.edit.edit_request import EditRequest
+from halfbyte.prompt.edit.prompt_blocks import Block
 
 
 class UnreadableAnswerError(ValueError):

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from halfbyte.prompt.edit.blocks import Block, Pieces
 from halfbyte.prompt.edit.edit_request import EditRequest, PastEdit
 from halfbyte.prompt.edit.hunks import hunks_of
 from halfbyte.prompt.edit.marked_text import Marker
+from halfbyte.prompt.edit.prompt_blocks import Block, Pieces
 from halfbyte.prompt.edit.text_view import TextView, with_lf
 
 SUFFIX, PREFIX = Marker("<[fim-suffix]>"), Marker("<[fim-prefix]>")

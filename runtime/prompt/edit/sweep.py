@@ -13,11 +13,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from halfbyte.prompt.edit.blocks import Block
 from halfbyte.prompt.edit.edit_format import EditFormat, Layout
 from halfbyte.prompt.edit.edit_request import Diagnostic, EditRequest
 from halfbyte.prompt.edit.hunks import hunks_of
 from halfbyte.prompt.edit.marked_text import Marker
+from halfbyte.prompt.edit.prompt_blocks import Block
 from halfbyte.prompt.edit.text_view import TextView, with_lf
 
 N_AROUND = 10  # lines of the window, before and after the cursor's

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from halfbyte.prompt.edit import seed_coder
-from halfbyte.prompt.edit.blocks import Pieces
 from halfbyte.prompt.edit.edit_format import EditFormat, Layout, UnreadableAnswerError
 from halfbyte.prompt.edit.edit_request import EditRequest
 from halfbyte.prompt.edit.marked_text import Marker
 from halfbyte.prompt.edit.marker_blocks import block_ends
+from halfbyte.prompt.edit.prompt_blocks import Pieces
 from halfbyte.prompt.edit.seed_coder import CURSOR, Region, assemble, region_of, without_cursor
 from halfbyte.prompt.edit.text_view import with_lf
 

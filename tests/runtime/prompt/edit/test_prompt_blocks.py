@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from halfbyte.prompt.edit.blocks import Block, show
 from halfbyte.prompt.edit.marked_text import Marker, encode_pieces
+from halfbyte.prompt.edit.prompt_blocks import Block, show
 from halfbyte.tokenizer import Tokenizer
 
 SEP = Marker("<|file_sep|>")
