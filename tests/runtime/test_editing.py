@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import halfbyte
+from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.sampler import Sampler
 
 QWEN = ("<|endoftext|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>")
@@ -100,6 +101,18 @@ def test_an_edit_in_each_format(
     assert answer.startswith(done.answer) and isinstance(done, halfbyte.Edit)
 
 
+@pytest.mark.parametrize("card", [{"names": ("x", "zeta-2.1")}, {"tags": ("code", "zeta-2.1")}])
+def test_names_and_tags_tell_the_format(
+    model_of: Any, forced: Any, card: dict[str, tuple[str, ...]]
+) -> None:
+    base = model_of("zeta-2-tiny", SEED_CODER)
+    model = halfbyte.Model(
+        Path("m.gguf"), base.config, base.tokenizer, base.engine, 0.0, ModelCard(**card)
+    )
+    forced(model, "<|marker_1|><|marker_1|>", "<[end▁of▁sentence]>")
+    assert model.edit("a.py", TEXT, CURSOR).format == "zeta-2.1"
+
+
 def test_the_stream_is_the_answer(model_of: Any, forced: Any) -> None:
     model = model_of("zeta-2-tiny", SEED_CODER)
     answer = WINDOW.replace("def", "<|user_cursor|>async def") + "\n"
@@ -158,10 +171,7 @@ def test_the_fallback_is_an_insertion_and_says_so(infill_model: halfbyte.Model) 
     done = infill_model.edit("a.py", text, (2, 9), max_tokens=12)
     lf = text.replace("\r\n", "\n")
     at = lf.index("retu") + 4
-    repository = halfbyte.Repository(current="a.py")
-    middle = infill_model.infill(
-        lf[:at], lf[at:], max_tokens=12, stop="\n\n", repository=repository
-    )
+    middle = infill_model.infill(lf[:at], lf[at:], max_tokens=12, stop="\n\n")
     assert done.format == "fim" and done.answer == middle.text != ""
     assert done.start == done.end == text.index("retu") + 4 and done.jump is None
     assert done.text == middle.text.replace("\n", "\r\n")

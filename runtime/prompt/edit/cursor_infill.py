@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from halfbyte.prompt.edit.edit_format import Layout
 from halfbyte.prompt.edit.edit_request import EditRequest
-from halfbyte.prompt.edit.text_view import TextView
+from halfbyte.prompt.edit.text_view import TextView, with_lf
 from halfbyte.prompt.infill import Repository
 
 NAME = "fim"
@@ -43,6 +43,11 @@ def stop_texts(view: TextView) -> tuple[str, ...]:
     return ("\n",) if rest.strip() else ("\n\n",)
 
 
-def repository_of(request: EditRequest) -> Repository:
-    """The other files, as infilling prompts show them."""
-    return Repository(dict(request.related), current=request.path)
+def repository_of(request: EditRequest) -> Repository | None:
+    """The other files, as infilling prompts show them; parts of one file are joined."""
+    files: dict[str, str] = {}
+    for name, text in request.related:
+        before = files.get(name, "")
+        gap = "" if not before or before.endswith("\n") else "\n"
+        files[name] = before + gap + with_lf(text)
+    return Repository(files, current=request.path) if files else None

@@ -68,7 +68,7 @@ class EditPrompt(EncodedPrompt):
             is_whole: whether it came to its end.
         """
         if self.layout.needs_end and not is_whole:
-            log.warning("the answer was cut, so there is no edit: max_tokens may be larger")
+            log.warning("the answer was cut by max_tokens or the context, so there is no edit")
             return no_change(self.view)
         try:
             new, cursor = self.layout.read(answer)
@@ -210,7 +210,7 @@ def _left_out(request: EditRequest, asked: InfillPrompt) -> tuple[str, ...]:
         (asked.n_prefix_dropped, "characters at the beginning"),
         (asked.n_suffix_dropped, "characters at the end"),
     )
-    files = f"{len(asked.files_dropped)} of {len(request.related)} other files"
+    files = f"{len(asked.files_dropped)} of {len(dict(request.related))} other files"
     return (
         *(f"{n} {what}" for n, what in sides if n),
         *([files] if asked.files_dropped else []),

@@ -20,7 +20,7 @@ _CRLF = re.compile(r"\r\n")
 
 def with_lf(text: str) -> str:
     """The text with LF at every end of line."""
-    return LINE_END.sub("\n", text) if "\r" in text else text
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def n_common(a: Sequence[str], b: Sequence[str]) -> int:

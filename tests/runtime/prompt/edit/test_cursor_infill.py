@@ -23,8 +23,18 @@ def test_what_is_shown() -> None:
     asked = at("a\r\nb‸c\r\n", "x.py", related=[("y.py", "y")])
     assert around(asked.view) == ("a\nb", "c\n")
     repository = repository_of(asked)
+    assert repository is not None
     assert (repository.current, dict(repository.files)) == ("x.py", {"y.py": "y"})
     layout = lay_out(asked)
     assert (layout.begin, layout.old, layout.draft) == (3, "", "")
     assert layout.read("d\n") == ("d\n", None)
     assert not layout.needs_end
+
+
+def test_other_files() -> None:
+    """Without any, the prompt is that of a file alone; of one file there may be parts."""
+    assert repository_of(at("‸")) is None
+    parts = [("y", "a\r\n"), ("z", "b"), ("y", "c"), ("y", "d")]
+    repository = repository_of(at("‸", related=parts))
+    assert repository is not None
+    assert list(repository.files.items()) == [("y", "a\nc\nd"), ("z", "b")]
