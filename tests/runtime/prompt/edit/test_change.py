@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halfbyte.prompt.edit.change import Change, change_of
 from halfbyte.prompt.edit.text_view import TextView
-from tests.runtime.prompt.edit.asked import BOMS, FEW, TEXTS
+from tests.runtime.prompt.edit.asked import BOMS, TEXTS
 
 
 def applied(text: str, change: Change) -> str:
     return text[: change.start] + change.text + text[change.end :]
 
 
-@FEW
+@settings(max_examples=100)
 @given(BOMS, TEXTS, TEXTS, st.data())
 def test_a_change_makes_the_new_text(bom: str, text: str, new: str, data: st.DataObject) -> None:
     """And leaves what stands before and behind the part as it is, ends of lines included."""
@@ -33,7 +33,7 @@ def test_a_change_makes_the_new_text(bom: str, text: str, new: str, data: st.Dat
     assert whole.startswith(original[:first]) and whole.endswith(original[last:])
 
 
-@FEW
+@settings(max_examples=100)
 @given(TEXTS, TEXTS, st.data())
 def test_a_cursor_leads_to_its_place_in_the_whole(text: str, new: str, data: st.DataObject) -> None:
     view = TextView(text, 0)
@@ -58,6 +58,8 @@ def test_a_cursor_leads_to_its_place_in_the_whole(text: str, new: str, data: st.
         ("aa", "aaa", 2, 2, "a"),
         ("abab", "ab", 2, 4, ""),
         ("", "x\n", 0, 0, "x\n"),
+        ("a\rb\nc", "a\n\nc", 2, 3, "\r"),  # CR and LF stay two ends of lines
+        ("a\nb\rc\n\n", "a\nb\n\n", 4, 6, "\r"),
     ],
 )
 def test_examples(text: str, new: str, start: int, end: int, put: str) -> None:
