@@ -21,7 +21,7 @@ def offset_of(text: str, cursor: object) -> int:
     Raises:
         RequestError: it is neither, or lies outside the text.
     """
-    if isinstance(cursor, tuple) and len(cursor) == 2 and all(map(_is_count, cursor)):
+    if isinstance(cursor, (tuple, list)) and len(cursor) == 2 and all(map(_is_count, cursor)):
         return offset_at(text, int(cursor[0]), int(cursor[1]))
     if not is_whole(cursor):
         expected = "an offset in characters, or (line, column), both from 1"

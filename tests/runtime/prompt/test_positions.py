@@ -21,7 +21,7 @@ TEXT = "def f():\r\n\treturn é\n\nend"
 )
 def test_a_line_and_a_column(line: int, column: int, offset: int) -> None:
     assert offset_of(TEXT, (line, column)) == offset == offset_at(TEXT, line, column)
-    assert offset_of("\ufeff" + TEXT, (line, column)) == offset + 1
+    assert offset_of("\ufeff" + TEXT, [line, column]) == offset + 1  # as JSON has it
 
 
 @given(st.text(st.sampled_from("ab\n\ré"), max_size=12), st.data())
@@ -59,7 +59,7 @@ def test_outside_of_the_text(cursor: Any, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cursor", [None, "3", 1.0, True, (1,), (0, 1), (1, 0), (1, 2, 3), (1, "2")]
+    "cursor", [None, "3", 1.0, True, (1,), [1], (0, 1), (1, 0), (1, 2, 3), (1, "2")]
 )
 def test_no_places(cursor: Any) -> None:
     with pytest.raises(RequestError, match=r"an offset in characters, or \(line, column\)"):
