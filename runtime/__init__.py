@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         UnsupportedModelError,
     )
     from halfbyte.generation.completion import Completion, Infilling, Stats
+    from halfbyte.generation.edit import Edit
     from halfbyte.generation.params import SamplingParams
     from halfbyte.generation.stream import CompletionStream
     from halfbyte.hf.auto_model import AutoModelForCausalLM, LlamaForCausalLM
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from halfbyte.loading import load
     from halfbyte.model import Model
     from halfbyte.models.catalogue import pull
+    from halfbyte.prompt.edit.edit_request import Diagnostic, PastEdit
     from halfbyte.prompt.infill import Repository
     from halfbyte.tokenizer import Tokenizer
 
@@ -72,6 +74,7 @@ _LAZY = {
         "UnsupportedModelError",
     ),
     "halfbyte.generation.completion": ("Completion", "Infilling", "Stats"),
+    "halfbyte.generation.edit": ("Edit",),
     "halfbyte.generation.params": ("SamplingParams",),
     "halfbyte.generation.stream": ("CompletionStream",),
     "halfbyte.hf.auto_model": ("AutoModelForCausalLM", "LlamaForCausalLM"),
@@ -85,6 +88,7 @@ _LAZY = {
     "halfbyte.loading": ("load",),
     "halfbyte.model": ("Model",),
     "halfbyte.models.catalogue": ("pull",),
+    "halfbyte.prompt.edit.edit_request": ("Diagnostic", "PastEdit"),
     "halfbyte.prompt.infill": ("Repository",),
     "halfbyte.tokenizer": ("Tokenizer",),
 }
@@ -101,7 +105,9 @@ __all__ = [
     "ContextLengthError",
     "ConversionError",
     "ConversionReport",
+    "Diagnostic",
     "DownloadError",
+    "Edit",
     "EngineError",
     "GenerationConfig",
     "HalfbyteError",
@@ -110,6 +116,7 @@ __all__ = [
     "MissingFileError",
     "Model",
     "ModelFileError",
+    "PastEdit",
     "Repository",
     "RequestError",
     "SamplingParams",

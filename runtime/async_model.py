@@ -7,6 +7,7 @@ in its own: the event loop only passes pieces on. A task that is cancelled gives
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -15,11 +16,13 @@ from halfbyte.errors import RequestError
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.async_stream import AsyncCompletionStream
 from halfbyte.generation.completion import Completion, Infilling
+from halfbyte.generation.edit import Edit
 from halfbyte.generation.params import CallOptions
 from halfbyte.generation.scheduler import Scheduler
-from halfbyte.planning import Plan, Planner
+from halfbyte.planning import EditFormatName, Plan, Planner
 from halfbyte.progress import Progress
 from halfbyte.prompt.chat import Message
+from halfbyte.prompt.edit.edit_request import Cursor, Diagnostic, PastEdit, Related
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import Prompt
 
@@ -51,6 +54,17 @@ class ChatOptions(CallOptions, total=False):
 
     format: Literal["auto", "llama-2", "codellama-70b", "template"]
     parse_markers: bool
+    progress: Progress | None
+
+
+class EditOptions(CallOptions, total=False):
+    """The keywords of `edit`."""
+
+    history: Iterable[PastEdit]
+    related: Related
+    diagnostics: Iterable[Diagnostic]
+    format: EditFormatName | None
+    window: int | None
     progress: Progress | None
 
 
@@ -112,6 +126,26 @@ class AsyncModel:
     ) -> AsyncCompletionStream[Completion]:
         """`stream_chat` for `async for`; begins with the first piece."""
         return self._astream(lambda: self._planner.chat(messages, **options))
+
+    async def aedit(
+        self,
+        path: str | os.PathLike[str],
+        text: str,
+        cursor: Cursor,
+        **options: Unpack[EditOptions],
+    ) -> Edit:
+        """`edit`, awaited."""
+        return await self.astream_edit(path, text, cursor, **options).result()
+
+    def astream_edit(
+        self,
+        path: str | os.PathLike[str],
+        text: str,
+        cursor: Cursor,
+        **options: Unpack[EditOptions],
+    ) -> AsyncCompletionStream[Edit]:
+        """`stream_edit` for `async for`; begins with the first piece."""
+        return self._astream(lambda: self._planner.edit(path, text, cursor, **options))
 
     def _astream(self, plan: Callable[[], Plan]) -> AsyncCompletionStream[Any]:
         async def begin() -> AsyncCall:

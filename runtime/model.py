@@ -1,4 +1,4 @@
-"""The model as users hold it: complete, infill, chat, stream, logits, close."""
+"""The model as users hold it: complete, infill, edit, chat, stream, logits, close."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from halfbyte.async_model import AsyncModel
 from halfbyte.call_arguments import is_whole
+from halfbyte.editing import EditingModel
 from halfbyte.engine.engine import Engine, check_finite
 from halfbyte.engine.memory import empty
 from halfbyte.errors import ContextLengthError, RequestError
@@ -39,7 +40,7 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
     from typing import Unpack
 
 
-class Model(AsyncModel, ProcessBound):
+class Model(EditingModel, AsyncModel, ProcessBound):
     """A loaded model, for any number of threads: their calls share the steps (docs/callers.md)."""
 
     def __init__(

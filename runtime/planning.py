@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from halfbyte.call_arguments import check_progress
+from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, Infilling
+from halfbyte.generation.edit import Edit
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.progress import Progress
 from halfbyte.prompt.chat import Message
+from halfbyte.prompt.edit.edit_encoder import EditEncoder
+from halfbyte.prompt.edit.edit_request import (
+    Cursor,
+    Diagnostic,
+    PastEdit,
+    Related,
+    edit_request,
+)
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list
 from halfbyte.tokenizer import Tokenizer
+
+EditFormatName = Literal["sweep", "zeta-2", "zeta-2.1", "fim"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,7 @@ class Planner:
     def __init__(self, tokenizer: Tokenizer, n_ctx: int, card: ModelCard, path: str) -> None:
         self._tokenizer, self._n_ctx = tokenizer, n_ctx
         self._prompts = PromptEncoder(tokenizer, n_ctx, card.names)
+        self._edits = EditEncoder(tokenizer, self._prompts, n_ctx, card.names + card.tags)
         self.chat_defaults = chat_defaults(card.sampling, path)
 
     def completion(
@@ -123,6 +137,46 @@ class Planner:
         sampling = chat_params(self.chat_defaults, rest)
         asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
         return Plan([self._request(asked, sampling)], terms, report)
+
+    def edit(
+        self,
+        path: str | os.PathLike[str],
+        text: str,
+        cursor: Cursor,
+        *,
+        history: Iterable[PastEdit] = (),
+        related: Related = (),
+        diagnostics: Iterable[Diagnostic] = (),
+        format: EditFormatName | None = None,
+        window: int | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Plan:
+        """For `edit`."""
+        report = check_progress(progress)
+        for name in ("stop", "stop_tokens"):
+            if name in options:
+                expected = "nothing: the format says where an edit ends"
+                raise RequestError(name, expected=expected, got=repr(options[name]))
+        terms, rest = Terms.split(options)
+        sampling = SamplingParams.from_kwargs(**rest)
+        asked = self._edits.prompt(
+            edit_request(
+                path, text, cursor, history=history, related=related, diagnostics=diagnostics
+            ),
+            format=format, window=window,
+            max_tokens=sampling.max_tokens if "max_tokens" in options else None,
+        )  # fmt: skip
+
+        def finish(done: Completion) -> Edit:
+            change = asked.change(done.text, is_whole=done.finish_reason == "stop")
+            return Edit.of(
+                done, change.text, start=change.start, end=change.end, jump=change.jump,
+                format=asked.format, original=asked.view.original, left_out=asked.left_out,
+            )  # fmt: skip
+
+        sampling = replace(sampling, max_tokens=asked.max_tokens, stop=asked.stop_texts)
+        return Plan([self._request(asked, sampling, finish=finish)], terms, report)
 
     def _request(self, prompt: EncodedPrompt, params: SamplingParams, **more: Any) -> TextRequest:
         return TextRequest(

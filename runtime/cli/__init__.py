@@ -26,6 +26,7 @@ from halfbyte.errors import HalfbyteError
 _COMMANDS = {
     "complete": "continue a text",
     "infill": "write what belongs between two texts",
+    "edit": "propose the next edit near a place in a file, as a diff",
     "chat": "talk with a model",
     "convert": "make a .gguf file from a Hugging Face folder or another .gguf file",
     "list": "show which models are in the cache",

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from halfbyte.cli import options, output, streams
+from halfbyte.cli import options, output
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
-from halfbyte.errors import RequestError
+from halfbyte.cli.source_files import add_repo_files, position, read_text, repo_files
 from halfbyte.models import DEFAULT_INFILL_MODEL
+from halfbyte.prompt.positions import offset_at
 
 if TYPE_CHECKING:
     from halfbyte.prompt.infill import Repository
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
-_BOM = "\ufeff"
 # A few hundred lines. A 7B model reads 50 tokens a second on two cores.
 _WINDOW = 2048
 
@@ -78,22 +75,7 @@ def split_at(text: str, line: int, column: int, name: str) -> tuple[str, str]:
     Raises:
         RequestError: the place lies outside the text.
     """
-    ends = [(m.start(), m.end()) for m in _LINE_END.finditer(text)]
-    begins = [int(text.startswith(_BOM)), *(after for _, after in ends)]
-    if line > len(begins):
-        raise RequestError(
-            "--at", expected=f"a line of {name}, which has {_count(len(begins), 'line')}", got=line
-        )
-    begin = begins[line - 1]
-    end = ends[line - 1][0] if line <= len(ends) else len(text)
-    if column > end - begin + 1:
-        raise RequestError(
-            "--at",
-            expected=f"a column from 1 to {end - begin + 1}, as line {line} of {name} has "
-            f"{_count(end - begin, 'character')}",
-            got=column,
-        )
-    at = begin + column - 1
+    at = offset_at(text, line, column, param="--at", name=name)
     return text[:at], text[at:]
 
 
@@ -105,17 +87,14 @@ def _add_source(parser: Parser) -> None:
     group.add_argument("--suffix-file", metavar="FILE", help="the text after it; or none")
     group.add_argument("--file", metavar="FILE", help="a text with the place that --at gives")
     group.add_argument(
-        "--at", type=_position, metavar="LINE:COL",
+        "--at", type=position, metavar="LINE:COL",
         help="line and column from 1, the column in characters; the last one is the line's end",
     )  # fmt: skip
 
 
 def _add_repository(parser: Parser) -> None:
     group = parser.add_argument_group("other files that the model is shown")
-    group.add_argument(
-        "--repo-file", action="append", default=[], metavar="FILE",
-        help="a file of the same project; may be repeated, the nearest best come last",
-    )  # fmt: skip
+    add_repo_files(group, parser)
     group.add_argument("--repo-name", default="", metavar="NAME", help="the project's name")
 
 
@@ -146,8 +125,6 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
         )
     if around == ("-", "-"):
         parser.error("--prefix-file and --suffix-file cannot both be stdin")
-    if len(set(args.repo_file)) < len(args.repo_file):
-        parser.error("the same --repo-file is given twice")
 
 
 def _around(args: argparse.Namespace) -> tuple[str, str]:
@@ -159,9 +136,9 @@ def _around(args: argparse.Namespace) -> tuple[str, str]:
     if args.file is not None:
         line, column = args.at
         name = "stdin" if args.file == "-" else args.file
-        return split_at(_read(args.file, "--file"), line, column, name)
+        return split_at(read_text(args.file, "--file"), line, column, name)
     flags = {"--prefix-file": args.prefix_file, "--suffix-file": args.suffix_file}
-    prefix, suffix = ("" if f is None else _read(f, flag) for flag, f in flags.items())
+    prefix, suffix = ("" if f is None else read_text(f, flag) for flag, f in flags.items())
     return prefix, suffix
 
 
@@ -170,21 +147,8 @@ def _repository(args: argparse.Namespace) -> Repository | None:
         return None
     from halfbyte.prompt.infill import Repository
 
-    files = {name: _read(name, "--repo-file", may_be_stdin=False) for name in args.repo_file}
     current = "" if args.file in (None, "-") else args.file
-    return Repository(files, current=current, name=args.repo_name)
-
-
-def _read(name: str, flag: str, *, may_be_stdin: bool = True) -> str:
-    """A file's text as it stands there: ends of lines and a byte order mark are kept."""
-    try:
-        is_stdin = may_be_stdin and name == "-"
-        data = streams.read_stdin(flag) if is_stdin else Path(name).read_bytes()
-    except OSError as error:
-        raise RequestError(
-            flag, expected="a file that can be read", got=f"{name}: {error.strerror}"
-        ) from error
-    return options.decode_utf8(data, f"{flag} {name}")
+    return Repository(repo_files(args), current=current, name=args.repo_name)
 
 
 def _between(prefix: str, middle: Iterable[str], suffix: str) -> Iterator[str]:
@@ -193,16 +157,3 @@ def _between(prefix: str, middle: Iterable[str], suffix: str) -> Iterator[str]:
     yield prefix + next(pieces, "")
     yield from pieces
     yield suffix
-
-
-def _position(text: str) -> tuple[int, int]:
-    line, colon, column = text.partition(":")
-    try:
-        return options.positive(line), options.positive(column if colon else "")
-    except argparse.ArgumentTypeError as error:
-        expected = "LINE:COL, both from 1, such as 12:5"
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}") from error
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"

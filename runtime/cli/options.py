@@ -92,17 +92,21 @@ def add_kv_type(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_sampling(parser: Parser, usual: Mapping[str, float] | None = None) -> None:
+def add_sampling(
+    parser: Parser, usual: Mapping[str, float] | None = None, *, ends_itself: bool = False
+) -> None:
     """-n and how tokens are chosen; checked before anything is loaded.
 
-    `usual` are the defaults where the model's file states none.
+    `usual` are the defaults where the model's file states none. An answer that `ends_itself` has
+    its own length and no stops.
     """
     defaults = {field.name: field.default for field in fields(SamplingParams)}
     group = parser.add_argument_group("sampling")
+    n_usual = "by the text" if ends_itself else defaults["max_tokens"]
     group.add_argument(
         "-n", "--max-tokens", type=_max_tokens, metavar="N",
         help="most tokens to generate, -1: until the model ends or the context is full "
-        f"(default: {defaults['max_tokens']})",
+        f"(default: {n_usual})",
     )  # fmt: skip
     for flag, name, kind, text in _SAMPLING:
         default = "random" if defaults[name] is None else f"{defaults[name]:g}"
@@ -111,10 +115,11 @@ def add_sampling(parser: Parser, usual: Mapping[str, float] | None = None) -> No
         group.add_argument(
             flag, dest=name, type=kind, metavar="X", help=f"{text} (default: {default})"
         )
-    group.add_argument(
-        "--stop", action="append", type=_unescaped, metavar="TEXT",
-        help=r"stop before this text; \n, \r, \t and \\ are escapes; may be repeated",
-    )  # fmt: skip
+    if not ends_itself:
+        group.add_argument(
+            "--stop", action="append", type=_unescaped, metavar="TEXT",
+            help=r"stop before this text; \n, \r, \t and \\ are escapes; may be repeated",
+        )  # fmt: skip
     parser.checks.append(partial(_check_sampling, parser))
 
 

@@ -26,7 +26,8 @@ SAMPLING_KEYS = {
 }
 WHOLE = ("top_k",)  # the parameters that are whole numbers
 _SAMPLING = "general.sampling."
-_MAX_BASES, _MAX_NAME = 16, 200
+_TAGS = "general.tags"
+_MAX_BASES, _MAX_TAGS, _MAX_NAME = 16, 64, 200
 _MAX = 2**31  # of any value; NaN and infinity are beyond it
 
 
@@ -37,17 +38,23 @@ class ModelCard:
     Attributes:
         names: its names, those that tell most first: its own, those of the models that it was
             made from, the file's.
+        tags: what its makers file it under.
         sampling: how its makers sample; a value need not be in range.
     """
 
     names: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     sampling: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_gguf(cls, file: GGUFFile) -> ModelCard:
         """The card of a GGUF file; what has another type than it should is left out."""
         names = [*_names(file.metadata), Path(file.path).stem]
-        return cls(tuple(name[:_MAX_NAME] for name in names if name), _sampling(file.metadata))
+        return cls(
+            names=tuple(name[:_MAX_NAME] for name in names if name),
+            tags=tuple(_tags(file.metadata)),
+            sampling=_sampling(file.metadata),
+        )
 
 
 def sampling_from_hf(path: Path, config: Mapping[str, object]) -> dict[str, float]:
@@ -74,6 +81,14 @@ def _names(m: Metadata) -> Iterator[str]:
     for i in range(_MAX_BASES):
         yield text(f"general.base_model.{i}.name")
         yield text(f"general.base_model.{i}.repo_url")
+
+
+def _tags(m: Metadata) -> Iterator[str]:
+    values = m.raw(_TAGS).value if _TAGS in m else ()
+    if isinstance(values, list):
+        for value in values[:_MAX_TAGS]:
+            if isinstance(value, bytes):
+                yield value[:_MAX_NAME].decode(errors="replace")
 
 
 def _sampling(m: Metadata) -> dict[str, float]:

@@ -129,7 +129,7 @@ class Batch:
             return
         n_decoded = step.n_tokens - step.n_prompt
         self._pace.learn(n_decoded, step.n_prompt, time.perf_counter() - begin_s)
-        self._line.go_on(step.n_prompt, [r for r in self._running if not r.is_answering])
+        self._line.go_on(step.n_prompt)
         self._deal(step, logits)
 
     def _deal(self, step: Step, logits: F32) -> None:

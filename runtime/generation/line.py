@@ -7,7 +7,8 @@ the rest of a long one, and no stream of short ones keeps a long one waiting, si
 its tag stays. One caller's requests stand behind each other: a list of a thousand prompts is one
 caller.
 
-Time is counted in tokens that each of the waiting callers would have got.
+Time is counted in tokens that each of the waiting callers would have got: it passes slower, the
+more there are.
 Source: Demers, Keshav and Shenker, "Analysis and Simulation of a Fair Queueing Algorithm" (1989).
 """
 
@@ -15,9 +16,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from halfbyte.generation.request import Request
+
+if TYPE_CHECKING:
+    from halfbyte.generation.call import Call
 
 
 class Line:
@@ -26,6 +30,7 @@ class Line:
     def __init__(self) -> None:
         self._heap: list[tuple[tuple[float, int], Request]] = []
         self._now = 0.0
+        self._served: set[Call] = set()  # who would be, at this time, under equal shares
         self._numbers = itertools.count()
 
     def __len__(self) -> int:
@@ -35,6 +40,7 @@ class Line:
         """Stand in line, behind the caller's other requests."""
         call = request.call
         call.tag = max(self._now, call.tag) + request.n_wanted / call.terms.priority
+        self._served.add(call)
         request.tag = call.tag, next(self._numbers)
         self.put_back(request)
 
@@ -59,8 +65,12 @@ class Line:
             heapq.heapify(self._heap)
         return out
 
-    def go_on(self, n_tokens: int, begun: Iterable[Request]) -> None:
-        """So many tokens were served to those who wait, `begun` ones among them."""
-        calls = {id(request.call) for request in begun}
-        calls.update(id(request.call) for _, request in self._heap)
-        self._now += n_tokens / max(len(calls), 1)
+    def go_on(self, n_tokens: float) -> None:
+        """So many tokens of prompts were computed: time passes as if for all at once."""
+        while n_tokens > 0 and self._served:
+            end = min(call.tag for call in self._served)
+            share = sum(call.terms.priority for call in self._served)
+            step = min((end - self._now) * share, n_tokens)
+            self._now = end if step < n_tokens else self._now + step / share
+            n_tokens -= step
+            self._served = {call for call in self._served if call.tag > self._now}

@@ -98,8 +98,12 @@ def check_trained(path: str, names: Sequence[str], template: str | None) -> None
 def find_row(names: Sequence[str]) -> tuple[str, Row | None]:
     """The first name that a row knows, and the row; no row where none does."""
     for name in names:
-        plain = _SEPARATORS.sub("-", name.lower())
         for row in ROWS:
-            if re.search(row.names, plain):
+            if re.search(row.names, plain_name(name)):
                 return name, row
     return "", None
+
+
+def plain_name(name: str) -> str:
+    """A name in small letters, with hyphens between its parts."""
+    return _SEPARATORS.sub("-", name.lower())

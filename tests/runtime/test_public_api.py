@@ -61,8 +61,8 @@ def test_signatures_can_be_read_at_run_time() -> None:
     pipe = halfbyte.TextGenerationPipeline
     for call in (
         model.complete, model.stream, model.infill, model.stream_infill, model.chat,
-        model.stream_chat, halfbyte.convert, halfbyte.pipeline, pipe.__call__, auto.generate,
-        auto.from_pretrained, halfbyte.load,
+        model.stream_chat, model.edit, model.stream_edit, halfbyte.convert, halfbyte.pipeline,
+        pipe.__call__, auto.generate, auto.from_pretrained, halfbyte.load,
     ):  # fmt: skip
         assert "return" in typing.get_type_hints(call)
 

@@ -26,6 +26,13 @@ def completions(model: halfbyte.Model) -> None:
     model.infill("a", "b", order="pms")  # type: ignore[arg-type]
     model.infill("a", "b", max_token=3)  # type: ignore[call-arg]
     model.stream_infill("a", "b", max_token=3)  # type: ignore[call-arg]
+    edited: halfbyte.Edit = model.edit("a.py", "x", (1, 2), format="sweep", temperature=0.5)
+    print(edited.start, edited.jump)
+    model.edit("a.py", "x", 1, history=[halfbyte.PastEdit("b", "c", "d")], related={"e": "f"})
+    model.edit("a.py", "x", 1, diagnostics=[halfbyte.Diagnostic("bad")])
+    model.edit("a.py", "x", 1, format="zeta")  # type: ignore[arg-type]
+    model.edit("a.py", "x", "1")  # type: ignore[arg-type]
+    model.stream_edit("a.py", "x", 1, max_token=3)  # type: ignore[call-arg]
     chat = [{"role": "user", "content": "a"}]
     model.chat(chat, format="llama-2", stop_tokens=[3])
     model.chat(chat, format="llama2")  # type: ignore[arg-type]

@@ -52,6 +52,16 @@ def test_names_those_that_tell_most_first(tmp_path: Path) -> None:
     assert card(tmp_path / "only.gguf").names == ("only",)
 
 
+def test_tags(tmp_path: Path) -> None:
+    """What is no list of texts is left out."""
+    tags = (GENERAL.TAGS, ["next-edit", "zeta-2"] + ["x" * 999] * 200, "array")
+    found = card(tmp_path / "m.gguf", tags).tags
+    assert found[:2] == ("next-edit", "zeta-2") and len(found) == 64
+    assert {len(tag) for tag in found[2:]} == {200}
+    assert card(tmp_path / "n.gguf", (GENERAL.TAGS, "zeta-2", "string")).tags == ()
+    assert card(tmp_path / "o.gguf", (GENERAL.TAGS, [1, 2], "array")).tags == ()
+
+
 def test_names_are_bounded(tmp_path: Path) -> None:
     """A pattern that is tried on one takes no time."""
     found = card(tmp_path / "m.gguf", (GENERAL.NAME, "codellama" * 100_000, "string"))
