@@ -87,11 +87,11 @@ class AsyncModel:
     ) -> Completion | list[Completion]:
         """`complete`, awaited."""
         plan = await asyncio.to_thread(self._planner.completion, prompt, **options)
-        call = self._acall(plan)
+        call = self._acall(plan, decoded=plan.decoded)
         try:
             call.begin()
             async for _ in call.afollow():
-                plan.progress("decode", *plan.decoded())
+                pass
         finally:
             call.cancel()
         result: Completion | list[Completion] = plan.result()
@@ -159,7 +159,5 @@ class AsyncModel:
 
         return AsyncCompletionStream(begin)
 
-    def _acall(self, plan: Plan, *, wants_each: bool = False) -> AsyncCall:
-        return AsyncCall(
-            self.scheduler, plan.requests, plan.terms, plan.progress, wants_each=wants_each
-        )
+    def _acall(self, plan: Plan, **how: Any) -> AsyncCall:
+        return AsyncCall(self.scheduler, plan.requests, plan.terms, plan.progress, **how)

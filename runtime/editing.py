@@ -58,9 +58,9 @@ class EditingModel:
                 the context holds that beside the answer. The lines that may change are shown in
                 any case.
             progress: called with ("prefill", tokens done, tokens in all).
-            **params: the fields of SamplingParams and of Terms, less stop and stop_tokens, since the format
-                says where an answer ends. `max_tokens` goes by the lines that may change; an answer
-                that is longer is no edit.
+            **params: the fields of SamplingParams and of Terms, less stop and stop_tokens, since
+                the format says where an answer ends. `max_tokens` goes by the lines that may
+                change; an answer that is longer is no edit.
 
         Raises:
             RequestError: a bad argument, as a cursor outside the text, or text around it by which

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from halfbyte.async_model import AsyncModel
 from halfbyte.call_arguments import is_whole
 from halfbyte.editing import EditingModel
-from halfbyte.engine.engine import Engine, check_finite
+from halfbyte.engine.engine import Engine
 from halfbyte.engine.memory import empty
 from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.families.config import ModelConfig
@@ -141,9 +141,9 @@ class Model(EditingModel, AsyncModel, ProcessBound):
         """
         how = {"heal": heal, "parse_markers": parse_markers, "progress": progress}
         plan = self._planner.completion(prompt, **how, **params)
-        with self._call(plan) as call:
+        with self._call(plan, decoded=plan.decoded) as call:
             for _ in call.follow():
-                plan.progress("decode", *plan.decoded())
+                pass
         return plan.result()
 
     def stream(
@@ -290,7 +290,6 @@ class Model(EditingModel, AsyncModel, ProcessBound):
             raise ContextLengthError(len(tokens), self.n_ctx, param="ids")
         out = empty("logits", (len(tokens), self.config.vocab_size), np.float32)
         self.run([LogitsRequest(tokens, out)])
-        check_finite(out, 0)
         return out
 
     def kv_nbytes(self, n_positions: int) -> int:
@@ -321,8 +320,8 @@ class Model(EditingModel, AsyncModel, ProcessBound):
         with Call(self.scheduler, requests, terms or Terms(), wants_each=True) as call:
             yield from call.follow()
 
-    def _call(self, plan: Plan, *, wants_each: bool = False) -> Call:
-        return Call(self.scheduler, plan.requests, plan.terms, plan.progress, wants_each=wants_each)
+    def _call(self, plan: Plan, **how: Any) -> Call:
+        return Call(self.scheduler, plan.requests, plan.terms, plan.progress, **how)
 
     def _stream(self, plan: Plan) -> CompletionStream[Any]:
         if plan.is_list:

@@ -27,7 +27,7 @@ class AsyncCall(Call):
 
     async def await_news(self) -> None:
         """`wait` for a task."""
-        self._scheduler.check_process()
+        self.check_process()
         if self._news.empty():
             try:
                 await asyncio.wait_for(self._has_news.wait(), self.seconds_left())

@@ -7,7 +7,7 @@ raises its errors, so that a slow or failing caller keeps nobody else.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ class Call:
         terms: Terms,
         progress: Progress = silent,
         *,
+        decoded: Callable[[], tuple[int, int]] | None = None,
         wants_each: bool = False,
     ) -> None:
         """A call, not begun.
@@ -48,11 +49,14 @@ class Call:
             requests: what is to be done.
             terms: its terms.
             progress: called with ("prefill", done, total) by the thread that waits.
+            decoded: tokens that are decoded, and most that can be; with it, `progress` is called
+                with ("decode", ...) too.
             wants_each: whether `wait` returns after every step, not only at the end.
         """
         self.requests, self.terms, self.tag = requests, terms, 0.0
         self._scheduler, self._progress = scheduler, progress
-        self._wants_each = wants_each or progress is not silent
+        self._decoded, self._n_decoded = decoded, 0
+        self._wants_each = wants_each
         self._is_late = False
         self._news: SimpleQueue[News] = SimpleQueue()
         for request in requests:
@@ -85,10 +89,8 @@ class Call:
 
     def tell(self, request: Request) -> None:
         """Something came of a request, or it is over: the scheduler says so."""
-        n = min(request.n_computed, request.n_prompt)
-        if self._progress is not silent and n > request.n_told:
-            request.n_told = n
-            self._post(("prefill", n, request.n_prompt))
+        if self._progress is not silent:
+            self._tell_progress(request)
         if request.is_over or self._wants_each:
             self._post(None)
 
@@ -112,13 +114,17 @@ class Call:
         Raises:
             EngineError: the process was forked meanwhile.
         """
-        self._scheduler.check_process()
+        self.check_process()
         try:
             news = self._news.get(timeout=self.seconds_left())
         except Empty:
             self.end_late()
             news = self._news.get()
         self._pass_on(news)
+
+    def check_process(self) -> None:
+        """EngineError where the process was forked: its parent computes the answer."""
+        self._scheduler.check_process()
 
     def finish(self) -> None:
         """Pass on what was told; raise what ended a request, RequestTimeoutError where time did."""
@@ -142,6 +148,17 @@ class Call:
         """Give up, since the time is over."""
         self._is_late = True
         self.cancel()
+
+    def _tell_progress(self, request: Request) -> None:
+        n = min(request.n_computed, request.n_prompt)
+        if n > request.n_told:
+            request.n_told = n
+            self._post(("prefill", n, request.n_prompt))
+        if self._decoded is not None:
+            n, n_most = self._decoded()
+            if n > self._n_decoded:
+                self._n_decoded = n
+                self._post(("decode", n, n_most))
 
     def _pass_on(self, news: News) -> None:
         if news is not None:

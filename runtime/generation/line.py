@@ -16,12 +16,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from typing import TYPE_CHECKING
 
-from halfbyte.generation.request import Request
-
-if TYPE_CHECKING:
-    from halfbyte.generation.call import Call
+from halfbyte.generation.request import Caller, Request
 
 
 class Line:
@@ -30,7 +26,7 @@ class Line:
     def __init__(self) -> None:
         self._heap: list[tuple[tuple[float, int], Request]] = []
         self._now = 0.0
-        self._served: set[Call] = set()  # who would be, at this time, under equal shares
+        self._served: set[Caller] = set()  # who would be, at this time, under equal shares
         self._numbers = itertools.count()
 
     def __len__(self) -> int:

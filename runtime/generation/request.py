@@ -15,20 +15,33 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from halfbyte.engine.engine import Span
+from halfbyte.engine.engine import Span, check_finite
 from halfbyte.engine.sequence import Sequence as EngineSequence
 from halfbyte.generation.completion import FinishReason, Stats
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.sampler import F32
-
-if TYPE_CHECKING:
-    from halfbyte.generation.call import Call
+from halfbyte.generation.terms import Terms
 
 _SHORT = 64  # ids to catch up with that an answer on its way need not stand in line for
+
+
+class Caller(Protocol):
+    """Whoever made requests together and waits for them.
+
+    Attributes:
+        terms: how soon they are to be done.
+        tag: where the last of them stands in line.
+    """
+
+    terms: Terms
+    tag: float
+
+    def tell(self, request: Request) -> None:
+        """Something came of a request, or it is over; called by the scheduler's thread."""
 
 
 @dataclass(slots=True)
@@ -57,7 +70,7 @@ class Request(ABC):
         n_told: of how many of the prompt's tokens the caller knows that they are computed.
     """
 
-    call: Call
+    call: Caller
 
     def __init__(self, prompt: Sequence[int]) -> None:
         self.ids = list(prompt)
@@ -69,6 +82,11 @@ class Request(ABC):
         self.tag: tuple[float, int] = (0.0, 0)
         self.clock = Clock()
         self.n_told = 0
+
+    @property
+    def prompt(self) -> list[int]:
+        """What the model sees first."""
+        return self.ids[: self.n_prompt]
 
     @property
     def n_computed(self) -> int:
@@ -132,6 +150,7 @@ class LogitsRequest(Request):
 
     def take(self, logits: F32) -> None:
         """Copy them."""
+        check_finite(logits, self._n_taken)
         self.logits[self._n_taken : self._n_taken + len(logits)] = logits
         self._n_taken += len(logits)
         if self._n_taken == self.n_prompt:

@@ -18,8 +18,8 @@ from typing import TypeVar
 
 from halfbyte.engine.engine import Engine
 from halfbyte.errors import EngineError
-from halfbyte.generation.batch import Batch
 from halfbyte.generation.request import Request
+from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.process_bound import ProcessBound
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ class _Worker:
     """The thread, what it is told and what it works on."""
 
     def __init__(self, engine: Engine) -> None:
-        self.batch = Batch(engine)
+        self.batch = RunningBatch(engine)
         self.jobs: SimpleQueue[Job] = SimpleQueue()
         self.is_stopping = self.has_ended = False
         self.thread = threading.Thread(target=self._run, name="halfbyte-engine", daemon=True)
@@ -119,8 +119,7 @@ class _Worker:
 
     def end_rest(self) -> None:
         """End what came too late."""
-        for job in self._waiting():
-            job()
+        self._do_waiting()
         self.batch.fail(_closed())
 
     def _run(self) -> None:
@@ -128,8 +127,7 @@ class _Worker:
             while not self.is_stopping:
                 if self.batch.is_idle:
                     self.jobs.get()()
-                for job in self._waiting():
-                    job()
+                self._do_waiting()
                 if not self.is_stopping:
                     self.batch.step()
             error: BaseException = _closed()
@@ -140,13 +138,14 @@ class _Worker:
         self.has_ended = True
         self.end_rest()
 
-    def _waiting(self) -> list[Job]:
-        jobs: list[Job] = []
+    def _do_waiting(self) -> None:
+        # By itself, so that the idle thread holds no job, whose request holds the scheduler.
         while True:
             try:
-                jobs.append(self.jobs.get_nowait())
+                job = self.jobs.get_nowait()
             except Empty:
-                return jobs
+                return
+            job()
 
 
 def _closed() -> EngineError:

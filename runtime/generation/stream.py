@@ -42,15 +42,16 @@ class CompletionStream(ProcessBound, Iterator[str], Generic[C]):
         return self._pieces.completion
 
     def __iter__(self) -> Iterator[str]:
-        try:
-            while True:
-                try:
-                    piece = next(self)
-                except StopIteration:
-                    return
+        while True:
+            try:
+                piece = next(self)
+            except StopIteration:
+                return
+            try:
                 yield piece
-        finally:
-            self.close()
+            except GeneratorExit:  # the loop was left
+                self.close()
+                raise
 
     def __next__(self) -> str:
         if not self._taking.acquire(blocking=False):
@@ -99,6 +100,7 @@ class CompletionStream(ProcessBound, Iterator[str], Generic[C]):
     def _next(self) -> str:
         if self._error is not None:
             self._raise_again(self._error)
+        self._call.check_process()
         if self._is_closed and self.completion is None:
             raise StopIteration
         while True:

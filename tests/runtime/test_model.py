@@ -189,7 +189,7 @@ def test_missing_files(tmp_path: Path) -> None:
 def test_a_closed_model_says_so_and_frees_its_threads(tiny_gguf: Path) -> None:
     before = threading.active_count()
     model = halfbyte.load(tiny_gguf, threads=4)
-    assert threading.active_count() == before + 3
+    assert threading.active_count() == before + 4  # one of them owns the engine
     stream = model.stream(PROMPT, max_tokens=30)
     next(stream)
     model.close()
@@ -265,21 +265,6 @@ def test_use_after_a_fork_is_an_error(model: halfbyte.Model) -> None:
     assert model.complete("ab", max_tokens=2).tokens
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_use_after_a_fork_in_the_middle_of_a_step_is_an_error(model: halfbyte.Model) -> None:
-    """The child inherits a lock that nobody will release."""
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    child = context.Process(target=_in_child, args=(model, queue))
-    with model.engine._lock:
-        child.start()
-    answer = queue.get(timeout=60)
-    child.join(60)
-    assert "forked" in answer
-    assert child.exitcode == 0
-
-
 def test_a_long_compilation_is_told(
     tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -345,8 +330,8 @@ def test_logits_that_are_not_finite_name_their_position(
 ) -> None:
     forward = Engine.forward
 
-    def broken(engine: Engine, spans: Sequence[Span]) -> np.ndarray:
-        logits = forward(engine, spans)
+    def broken(engine: Engine, spans: Sequence[Span], abort: object) -> np.ndarray:
+        logits = forward(engine, spans, abort)
         if spans[0].sequence.n_past == 300:  # the second chunk of the prompt: 256 .. 299
             logits[5, 7] = bad
         return logits

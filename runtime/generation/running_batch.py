@@ -67,7 +67,7 @@ class Step:
             self.abort[0] = 1
 
 
-class Batch:
+class RunningBatch:
     """The requests of one engine: in line, and running."""
 
     def __init__(self, engine: Engine) -> None:
@@ -170,10 +170,9 @@ class Batch:
             if first is None or (begun and begun[0].tag < first.tag):
                 yield begun.pop(0)
             elif len(self._running) < MAX_RUNNING:
-                request = self._line.leave()
-                request.sequence = self._engine.new_sequence()
-                self._running.append(request)
-                yield request
+                first.sequence = self._engine.new_sequence()
+                self._running.append(self._line.leave())
+                yield first
             elif begun:
                 yield begun.pop(0)
             else:
@@ -211,13 +210,15 @@ class Batch:
         self._line.put_back(request)
 
     def _end(self, request: Request, error: BaseException | None = None) -> None:
-        # Each caller raises his own: a traceback grows where an error is raised.
-        request.error = request.error or copy.copy(error)
-        request.sequence = None
+        if error is not None and request.error is None:
+            # Each caller raises his own: a traceback grows where an error is raised.
+            request.error = copy.copy(error)
+            request.error.__cause__ = error.__cause__
         if request in self._running:
             self._running.remove(request)
         request.is_over = True
         request.call.tell(request)
+        request.sequence = None
 
 
 def _take(request: Request, rows: F32) -> None:
