@@ -190,12 +190,11 @@ def test_a_closed_model_says_so_and_frees_its_threads(tiny_gguf: Path) -> None:
     before = threading.active_count()
     model = halfbyte.load(tiny_gguf, threads=4)
     assert threading.active_count() == before + 4  # one of them owns the engine
-    stream = model.stream(PROMPT, max_tokens=30)
-    next(stream)
+    next(model.stream(PROMPT, max_tokens=30))
     model.close()
     model.close()
     assert threading.active_count() == before
-    for call in (lambda: model.complete("a"), lambda: next(stream), lambda: model.logits([1])):
+    for call in (lambda: model.complete("a"), lambda: model.stream("a"), lambda: model.logits([1])):
         with pytest.raises(halfbyte.EngineError, match="closed"):
             call()
 

@@ -193,7 +193,7 @@ def test_a_stream_that_is_left_is_given_up(stream_of: Streams, way: str) -> None
         for _ in stream:
             break
     elif way == "islice":
-        assert list(islice(stream, 2)) == ["a", "a"]
+        assert len(list(islice(stream, 2))) == 2
     elif way == "with":
         with stream:
             next(stream)
