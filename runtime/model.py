@@ -139,8 +139,9 @@ class Model(EditingModel, AsyncModel, ProcessBound):
             RequestTimeoutError: it took longer than `timeout`; holds what there is.
             EngineError: the model is closed or the process was forked.
         """
-        how = {"heal": heal, "parse_markers": parse_markers, "progress": progress}
-        plan = self._planner.completion(prompt, **how, **params)
+        plan = self._planner.completion(
+            prompt, heal=heal, parse_markers=parse_markers, progress=progress, **params
+        )
         with self._call(plan, decoded=plan.decoded) as call:
             for _ in call.follow():
                 pass
@@ -161,8 +162,11 @@ class Model(EditingModel, AsyncModel, ProcessBound):
             an iterator of strings whose `completion` is the result once it is exhausted.
         Raises: as `complete`.
         """
-        how = {"heal": heal, "parse_markers": parse_markers, "progress": progress}
-        return self._stream(self._planner.completion(prompt, **how, **params))
+        return self._stream(
+            self._planner.completion(
+                prompt, heal=heal, parse_markers=parse_markers, progress=progress, **params
+            )
+        )
 
     def infill(
         self,
@@ -275,8 +279,11 @@ class Model(EditingModel, AsyncModel, ProcessBound):
         **params: Unpack[CallOptions],
     ) -> CompletionStream[Completion]:
         """`chat` piece by piece; `completion` is the result once it is exhausted."""
-        how = {"format": format, "parse_markers": parse_markers, "progress": progress}
-        return self._stream(self._planner.chat(messages, **how, **params))
+        return self._stream(
+            self._planner.chat(
+                messages, format=format, parse_markers=parse_markers, progress=progress, **params
+            )
+        )
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Logits after each token: float32 (len(ids), vocab_size).

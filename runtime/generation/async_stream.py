@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from halfbyte.errors import EngineError
 from halfbyte.generation.async_call import AsyncCall
@@ -105,7 +105,7 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
 class _Loop(AsyncIterator[str]):
     """One loop over a stream; when it is left and dropped, so is the answer."""
 
-    def __init__(self, stream: AsyncCompletionStream[Completion]) -> None:
+    def __init__(self, stream: AsyncCompletionStream[Any]) -> None:
         self._stream = stream
 
     async def __anext__(self) -> str:

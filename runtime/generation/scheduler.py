@@ -13,6 +13,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -49,9 +50,10 @@ class Scheduler(ProcessBound):
             EngineError: the model is closed, or the process was forked.
         """
         self.check_process()
-        batch = self._worker.batch
+        if self._worker.is_stopping:
+            raise _closed()
         for request in requests:
-            self._do(lambda request=request: batch.add(request))
+            self._do(partial(self._worker.batch.add, request))
 
     def cancel(self, requests: Sequence[Request]) -> None:
         """Give up requests, whether they have begun or not; from any thread, and in finalizers."""

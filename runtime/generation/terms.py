@@ -51,7 +51,7 @@ class Terms:
 
 
 def _number(name: str, value: object, low: float, high: float, expected: str) -> float:
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if not isinstance(value, bool) and isinstance(value, numbers.Real):
         try:
             number = float(value)
         except OverflowError:
