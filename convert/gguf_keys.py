@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import gguf
 
-from halfbyte.families.config import KEYS, ModelConfig
+from halfbyte.families.config import KEYS, WINDOW_KEY, ModelConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
 from halfbyte.tokenizer.vocabulary import ENDS_KEY, SPECIAL_KEYS, Vocabulary
 
@@ -27,7 +27,7 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
         meta.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         meta.add_rope_scaling_factor(c.rope.factor)
     if c.sliding_window:
-        meta.add_sliding_window(c.sliding_window)
+        meta.add_uint32(WINDOW_KEY, c.sliding_window)
     meta.add_vocab_size(c.vocab_size)
 
 

@@ -17,6 +17,21 @@ def check_regular(path: Path) -> None:
         raise OSError("a pipe, socket or device")
 
 
+class _Unique:
+    """Makes a dictionary of an object's pairs; ConversionError where a key comes twice."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in made:
+                raise ConversionError(self._path, key, expected="it once", got="it twice")
+            made[key] = value
+        return made
+
+
 class JSONFolder:
     """A folder of JSON files, which need not all be there.
 
@@ -30,14 +45,18 @@ class JSONFolder:
             kind = ConversionError if path.exists() else MissingFileError
             raise kind(path, expected="a Hugging Face model folder", got="no folder")
 
-    def read_json(self, name: str) -> dict[str, Any] | None:
-        """A JSON object of the folder, or None where the file is absent."""
+    def read_json(self, name: str, *, unique: bool = False) -> dict[str, Any] | None:
+        """A JSON object of the folder, or None where the file is absent.
+
+        `unique` refuses keys that an object has twice, of which other programs take the last.
+        """
         path = self.path / name
         try:
             check_regular(path)
             if path.stat().st_size > _MAX_JSON_NBYTES:
                 raise ConversionError(path, expected=f"at most {_MAX_JSON_NBYTES} bytes")
-            value = json.loads(path.read_text("utf-8"))
+            text = path.read_text("utf-8")
+            value = json.loads(text, object_pairs_hook=_Unique(path) if unique else None)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:

@@ -20,7 +20,7 @@ from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.hf_tensors import map_tensors
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.errors import ConversionError
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.config import WINDOW_KEY, ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.model_card import sampling_from_hf
@@ -42,6 +42,7 @@ _OWN_KEYS = (
     "general.architecture", "general.file_type", "general.quantization_version",
     "general.alignment", "split.",
 )  # fmt: skip
+_OF_THE_MODEL = (ENDS_KEY, WINDOW_KEY)
 
 
 class Tensor(ABC):
@@ -173,7 +174,7 @@ class FileModel(Source):
         meta = gguf.GGUFWriter(path, old.get_str("general.architecture"))
         meta.add_name(name)
         for key in old:
-            is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key != ENDS_KEY
+            is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key not in _OF_THE_MODEL
             if key == "general.name" or is_own:
                 continue
             found = old.raw(key)

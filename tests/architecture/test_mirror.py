@@ -13,7 +13,6 @@ from tests.architecture.house import MODULES, ROOT, Function, Module, imports_in
 _QUANTIZED = "convert/sources/quantized/test_checkpoint_tensors.py"
 COVERED_BY = {
     "convert/encode.py": "convert/test_writer.py",
-    "convert/gguf_keys.py": "convert/test_convert.py",
     "convert/options.py": "convert/test_measured.py",
     "convert/plan.py": "convert/test_convert.py",
     "convert/report/estimate.py": "convert/test_measured.py",
