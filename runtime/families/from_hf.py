@@ -128,8 +128,8 @@ def _check_layers(reader: Reader, n_layers: int, window: int) -> None:
         raise reader.bad(_FIRST, "a whole number from 0", first)
     has_window = _WINDOW not in reader.config or reader.config[_WINDOW] is not None
     if first < n_layers and has_window:
-        wanted = f"{n_layers} (windows of some layers are not supported)"
-        raise reader.bad(f"use_sliding_window: {_FIRST}", wanted, first)
+        least = f"at least {n_layers} (windows of some layers are not supported)"
+        raise reader.bad(f"use_sliding_window: {_FIRST}", least, first)
 
 
 def _model_name(path: Path) -> str:
