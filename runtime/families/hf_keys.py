@@ -132,7 +132,7 @@ NEUTRAL: dict[str, Neutral] = {
 
         global_rope_theta rope_global_theta rope_theta_global local_rope_theta rope_local_theta
         rope_theta_local rope_local_base_freq swa_rope_theta rotary_emb_base layer_rope_theta
-        compress_rope_theta rope_interleave rope_interleaved rotary_emb_interleaved
+        compress_rope_theta rope_interleave rope_interleaved rotary_emb_interleaved use_mrope
         rotary_emb_scale_base use_long_context use_mem_rope alibi sinusoidal_embeddings
         use_learned_position_embeddings axial_pos_embds attn_rotary_emb
 

@@ -120,6 +120,62 @@ def test_neutral_values_pass(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.text == ""
 
 
+# What repositories state beside the shape.
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "CodeLlama-7b-hf": {
+        "model_type": "llama", "_name_or_path": "output/", "architectures": ["LlamaForCausalLM"],
+        "bos_token_id": 1, "eos_token_id": 2, "hidden_act": "silu", "initializer_range": 0.02,
+        "max_position_embeddings": 16384, "pretraining_tp": 1, "rms_norm_eps": 1e-05,
+        "rope_scaling": None, "rope_theta": 1000000, "tie_word_embeddings": False,
+        "torch_dtype": "bfloat16", "transformers_version": "4.33.0.dev0", "use_cache": True,
+        "vocab_size": 32016,
+    },
+    "Llama-3.2-1B": {
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "attention_bias": False,
+        "attention_dropout": 0.0, "head_dim": 64, "hidden_size": 2048, "mlp_bias": False,
+        "max_position_embeddings": 131072, "num_key_value_heads": 8, "tie_word_embeddings": True,
+        "rope_scaling": {"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+                         "original_max_position_embeddings": 8192, "rope_type": "llama3"},
+        "rope_theta": 500000.0,
+    },
+    "SmolLM2-135M": {
+        "model_type": "llama", "is_llama_config": True, "rope_interleaved": False,
+        "hidden_size": 576, "num_attention_heads": 9, "num_key_value_heads": 3,
+        "pretraining_tp": 1, "rope_scaling": None, "rope_theta": 100000,
+        "transformers.js_config": {"kv_cache_dtype": {"q4f16": "float16"}},
+    },
+    "deepseek-coder-1.3b": {
+        "model_type": "llama", "hidden_size": 2048, "num_attention_heads": 16,
+        "num_key_value_heads": 16, "rope_scaling": {"factor": 4.0, "type": "linear"},
+        "rope_theta": 100000,
+    },
+    "Mistral-7B-v0.1": {
+        "model_type": "mistral", "architectures": ["MistralForCausalLM"], "sliding_window": 4096,
+        "max_position_embeddings": 32768, "num_key_value_heads": 8, "rope_theta": 10000.0,
+    },
+    "Qwen2.5-Coder-7B": {
+        "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "max_window_layers": 28,
+        "hidden_size": 3584, "num_attention_heads": 28, "num_key_value_heads": 4,
+        "rope_theta": 1000000.0, "sliding_window": 131072, "use_sliding_window": False,
+        "use_mrope": False,
+    },
+    "Qwen3-0.6B, by transformers 5": {
+        "model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "attention_bias": False,
+        "dtype": "bfloat16", "head_dim": 128, "hidden_size": 1024, "num_hidden_layers": 28,
+        "layer_types": ["full_attention"] * 28, "max_window_layers": 28,
+        "num_attention_heads": 16, "num_key_value_heads": 8, "pad_token_id": None,
+        "rope_parameters": {"rope_theta": 1000000, "rope_type": "default"},
+        "sliding_window": None, "use_sliding_window": False, "tie_word_embeddings": True,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_configurations_need_no_word(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    config_from_hf(Path("model"), PUBLISHED[name])
+    assert caplog.text == ""
+
+
 def test_what_nobody_reads_gets_a_word(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         stated = {"unsloth_version": "2025.1", "moe_intermediate_size": 768, "auto_map": {"a": "b"}}
