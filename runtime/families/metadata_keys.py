@@ -47,8 +47,6 @@ WITHOUT_EFFECT = names("""
     attention.indexer.kpool_select_tail kda.gate_lower_bound deepstack_mapping
     activation.situ_beta
 """)
-# llama.cpp's `llama`, `qwen2` and `qwen3` have none: it takes no notice, with a word here.
-WINDOW = KEYS["sliding_window"].gguf
 # llama.cpp's saver (llama-model-saver.cpp) writes every number it has, also what an architecture
 # does not read and that then is its default. No other program's file has both of these keys.
 _SAVER = ("token_shift_count", "ssm.dt_b_c_rms")
@@ -59,6 +57,14 @@ SAVED: dict[str, Neutral] = {
 }
 
 _SCALE = among(0, 1)  # llama.cpp's 0 is "none"
+_NO_POOLING = among(0, -1, 2**32 - 1)  # none, or not stated
+
+# What llama.cpp does not read for these architectures, or not for logits: values that say nothing,
+# and the word that others get.
+NOT_USED: dict[str, tuple[Neutral, str]] = {
+    KEYS["sliding_window"].gguf: (OFF, "as in llama.cpp, this architecture has no window"),
+    "pooling_type": (_NO_POOLING, "embeddings of texts are not made here"),
+}
 
 # Refused unless neutral. What is switched by one key has others that say how: they are all here.
 NEUTRAL: dict[str, Neutral] = {
@@ -71,8 +77,7 @@ NEUTRAL: dict[str, Neutral] = {
     "attention.rope_pattern": among(1),
     "hidden_activation": among("", "silu"),
     "num_loops": among(0, 1),
-    "pooling_type": among(0, -1, 2**32 - 1),  # none, or not stated
-    "classifier.pooling_type": among(0, -1, 2**32 - 1),
+    "classifier.pooling_type": _NO_POOLING,
     "rope.scaling.yarn_ext_factor": among(0, -1),  # YaRN alone makes something of -1
     **dict.fromkeys(names("""
         attn_logit_softcapping final_logit_softcapping router_logit_softcapping
@@ -128,7 +133,7 @@ NEUTRAL_ELSEWHERE: dict[str, Neutral] = {
         adapter.alora.invocation_tokens
     """), OFF),
 }  # fmt: skip
-_KNOWN = READ | WITHOUT_EFFECT | NEUTRAL.keys() | {WINDOW}
+_KNOWN = READ | WITHOUT_EFFECT | NEUTRAL.keys() | NOT_USED.keys()
 
 
 def check_keys(m: Metadata, architecture: str) -> None:
@@ -149,11 +154,9 @@ def check_keys(m: Metadata, architecture: str) -> None:
                 m.path, key, expected=neutral.text, got=value,
                 hint="what the file asks for is not supported",
             )  # fmt: skip
-        if name == WINDOW and not OFF.holds(value):
-            log.warning(
-                "%s: %s is %.40s; as in llama.cpp, attention has no window in this architecture",
-                m.path, key, value,
-            )  # fmt: skip
+        nothing, why = NOT_USED.get(name or "", (OFF, ""))
+        if why and not nothing.holds(value):
+            log.warning("%s: %s is %.40s: not used, %s", m.path, key, value, why)
         if name is not None and name not in _KNOWN:
             unknown.append(key)
     if unknown:

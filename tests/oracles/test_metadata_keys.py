@@ -20,6 +20,7 @@ pytestmark = pytest.mark.oracle
 CASES: list[tuple[dict[str, Any], bool]] = [
     ({"attention.sliding_window": 8}, False),
     ({"attention.sliding_window": 8, "attention.sliding_window_pattern": 2}, False),
+    ({"pooling_type": 3}, False),
     ({"attention.scale": 0.0}, False),
     ({"attention.scale": 0.125}, False),
     ({"attention.causal": True}, False),

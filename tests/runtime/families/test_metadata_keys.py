@@ -12,7 +12,7 @@ import pytest
 
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.families import metadata_keys
-from halfbyte.families.metadata_keys import NEUTRAL, READ, WINDOW, WITHOUT_EFFECT, check_keys
+from halfbyte.families.metadata_keys import NEUTRAL, NOT_USED, READ, WITHOUT_EFFECT, check_keys
 from halfbyte.gguf.metadata import Metadata, Value
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "data" / "golden_keys.json").read_text("utf-8"))
@@ -32,7 +32,7 @@ def metadata(values: dict[str, Any]) -> Metadata:
 
 
 def test_every_key_is_known_once() -> None:
-    groups = [READ, WITHOUT_EFFECT, NEUTRAL.keys(), {WINDOW}]
+    groups = [READ, WITHOUT_EFFECT, NEUTRAL.keys(), NOT_USED.keys()]
     assert sum(map(len, groups)) == len(set().union(*groups))
     assert set(GOLDEN["gguf"]["architecture"]) - set().union(*groups) == set()
     others = set(GOLDEN["gguf"]["elsewhere"]) - metadata_keys.NEUTRAL_ELSEWHERE.keys()
@@ -54,7 +54,7 @@ def test_every_key_is_known_once() -> None:
         ("rope.scaling.yarn_ext_factor", 1.0),
         ("rope.dimension_sections", [16, 24, 24, 0]),
         ("attention.rope_pattern", [1, 1, 0, 1]),
-        ("pooling_type", 3),
+        ("classifier.pooling_type", 4),
         ("hidden_activation", "gelu"),
         ("expert_count", 8),
         ("expert_used_count", [0, 2]),
@@ -102,7 +102,9 @@ def test_what_llama_cpp_itself_saves_passes(caplog: pytest.LogCaptureFixture) ->
 def test_windows_and_unknown_keys_get_a_word(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         check_keys(metadata({"llama.attention.sliding_window": 4096}), "llama")
-        assert "llama.attention.sliding_window is 4096" in caplog.text
+        assert "llama.attention.sliding_window is 4096: not used" in caplog.text
+        check_keys(metadata({"llama.pooling_type": 3}), "llama")
+        assert "llama.pooling_type is 3: not used" in caplog.text
         check_keys(metadata({f"llama.made_up.{i}": i for i in range(20)}), "llama")
     assert "'llama.made_up.7' and 12 more" in caplog.text
     assert "made_up.8" not in caplog.text
