@@ -9,6 +9,8 @@ from typing import Any
 from halfbyte.errors import ConversionError, MissingFileError
 
 _MAX_JSON_NBYTES = 256_000_000
+# Where a key that comes twice is an error: of two numbers other programs take the last.
+_UNIQUE = ("config.json",)
 
 
 def check_regular(path: Path) -> None:
@@ -45,18 +47,15 @@ class JSONFolder:
             kind = ConversionError if path.exists() else MissingFileError
             raise kind(path, expected="a Hugging Face model folder", got="no folder")
 
-    def read_json(self, name: str, *, unique: bool = False) -> dict[str, Any] | None:
-        """A JSON object of the folder, or None where the file is absent.
-
-        `unique` refuses keys that an object has twice, of which other programs take the last.
-        """
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """A JSON object of the folder, or None where the file is absent."""
         path = self.path / name
         try:
             check_regular(path)
             if path.stat().st_size > _MAX_JSON_NBYTES:
                 raise ConversionError(path, expected=f"at most {_MAX_JSON_NBYTES} bytes")
             text = path.read_text("utf-8")
-            value = json.loads(text, object_pairs_hook=_Unique(path) if unique else None)
+            value = json.loads(text, object_pairs_hook=_Unique(path) if name in _UNIQUE else None)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:

@@ -24,7 +24,7 @@ class HFFolder(JSONFolder):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.config = self.read_json("config.json", unique=True)
+        self.config = self.read_json("config.json")
         if self.config is None:
             raise ConversionError(path, "config.json", expected="a file", got="nothing there")
         self.files: list[SafetensorsFile] = []

@@ -42,7 +42,6 @@ _OWN_KEYS = (
     "general.architecture", "general.file_type", "general.quantization_version",
     "general.alignment", "split.",
 )  # fmt: skip
-_OF_THE_MODEL = (ENDS_KEY, WINDOW_KEY)
 
 
 class Tensor(ABC):
@@ -174,7 +173,7 @@ class FileModel(Source):
         meta = gguf.GGUFWriter(path, old.get_str("general.architecture"))
         meta.add_name(name)
         for key in old:
-            is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key not in _OF_THE_MODEL
+            is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key not in (ENDS_KEY, WINDOW_KEY)
             if key == "general.name" or is_own:
                 continue
             found = old.raw(key)

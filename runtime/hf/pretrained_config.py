@@ -99,7 +99,7 @@ class AutoConfig:
         path = located(pretrained_model_name_or_path, given)
         refuse_others(given)
         if path.is_dir():
-            stated = JSONFolder(path).read_json("config.json", unique=True) or {}
+            stated = JSONFolder(path).read_json("config.json") or {}
             ids = {role: stated.get(f"{role}_token_id") for role in ("bos", "eos", "pad")}
             return PretrainedConfig.of(config_from_hf(path, stated), ids)
         with GGUFFile.open(path) as file:
