@@ -26,7 +26,8 @@ from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.model_card import sampling_from_hf
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import ROPE_FREQS, check_tensors
-from halfbyte.gguf.file import GGUFFile, TensorInfo
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.gguf.tensor_table import TensorInfo
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.quality.float_model import F32, GGUFSource, LayerSource
@@ -275,14 +276,14 @@ class _FileTensor(Tensor):
         return rows if len(self.shape) > 1 else rows[:, 0]
 
     def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
-        blocks = self._file.data(self.name)
-        return blocks.reshape(-1, self._format.row_nbytes(self._row_length))[begin:end]
+        nbytes = self._format.row_nbytes(self._row_length)
+        return self._file.data(self.name, begin * nbytes, end * nbytes).reshape(-1, nbytes)
 
     def prefetch(self) -> None:
         self._file.prefetch(self.name)
 
     def release(self) -> None:
-        self._file.release(self.name)
+        """It keeps nothing."""
 
     @property
     def _row_length(self) -> int:

@@ -41,7 +41,7 @@ ROOMS = {
     "file_reader": ("", "numpy"),
     "system": ("kernels settings", ""),
     # a model's parts
-    "gguf": ("kernels.formats", "numpy"),
+    "gguf": ("file_reader kernels.formats", "numpy"),
     "tokenizer": ("gguf json_folder", "google numpy sentencepiece tokenizers"),
     "families": ("gguf kernels.layouts", "numpy"),
     "engine": ("families gguf kernels", "numpy"),
