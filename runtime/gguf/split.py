@@ -1,4 +1,4 @@
-"""Models that lie in several GGUF files: PREFIX-00001-of-00003.gguf and so on.
+"""Models that lie in several GGUF files, whose names are as in gguf/shard_name.py.
 
     split.no             this file's number, from 0
     split.count          how many files there are; 0 or 1: the model is not split
@@ -11,52 +11,19 @@ tensors and its own alignment. Source: llama.cpp's tools/gguf-split and src/llam
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from halfbyte.errors import ModelFileError
 from halfbyte.gguf.shard import Shard
+from halfbyte.gguf.shard_name import ShardName, models_among, shards_of
 
 _NO, _COUNT, _N_TENSORS = "split.no", "split.count", "split.tensors.count"
 _MAX_SHARDS = (1 << 16) - 1
-_NAME = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.gguf)", re.I | re.S | re.ASCII)
 _N_NAMED = 8
 
 
-@dataclass(frozen=True, slots=True)
-class ShardName:
-    """The name of one of `count` files, taken apart; `number` counts from 1."""
-
-    prefix: str
-    number: int
-    count: int
-    ending: str
-
-    @classmethod
-    def of(cls, name: str) -> ShardName | None:
-        """None for another name than a shard's."""
-        match = _NAME.fullmatch(name)
-        if match is None or not 1 <= int(match[2]) <= int(match[3]):
-            return None
-        return cls(match[1], int(match[2]), int(match[3]), match[4])
-
-    def all(self) -> list[str]:
-        """The names of all files."""
-        numbers = range(1, self.count + 1)
-        return [f"{self.prefix}-{i:05}-of-{self.count:05}{self.ending}" for i in numbers]
-
-
-def models_among(names: Iterable[str]) -> list[str]:
-    """The .gguf names, of a split model the first one's, whether it is among them or not."""
-    ours = [name for name in names if name.lower().endswith(".gguf")]
-    split = ((name, ShardName.of(name)) for name in ours)
-    return sorted({name if shard is None else shard.all()[0] for name, shard in split})
-
-
 def model_file(path: Path) -> Path:
-    """The GGUF model that a folder holds, its first file if it is split; else the path itself.
+    """The GGUF model that a folder holds, a file of it if it is split; else the path itself.
 
     Raises:
         ModelFileError: it holds several, and no weights of another kind.
@@ -76,7 +43,7 @@ def model_file(path: Path) -> Path:
             path, expected="one model", got=", ".join(found[:_N_NAMED]) + more,
             hint="name the file that is meant",
         )  # fmt: skip
-    return path / found[0]
+    return path / next(name for name in shards_of(found[0]) if name in names)
 
 
 def open_shards(path: str, *, strict_types: bool) -> list[Shard]:

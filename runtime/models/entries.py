@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from halfbyte.gguf.shard_name import without_number
+
 
 @dataclass(frozen=True, slots=True)
 class WheelModel:
@@ -67,11 +69,14 @@ class PackagedModel:
 
 
 def hub_name(file_name: str) -> str:
-    """`org/name` or `org/name:file.gguf` of a cached file; empty where it is no hub's."""
+    """`org/name` or `org/name:file.gguf` of a cached file; empty where it is no hub's.
+
+    A split model of `org/name` lies in org--name-00001-of-00003.gguf and so on.
+    """
     parts = file_name.split(_SLASH, 2)
     if len(parts) == 3:
         return f"{parts[0]}/{parts[1]}:{parts[2]}"
-    return "/".join(parts).removesuffix(".gguf") if len(parts) == 2 else ""
+    return f"{parts[0]}/{without_number(parts[1])}" if len(parts) == 2 else ""
 
 
 Entry = WheelModel | HubModel | PackagedModel

@@ -78,7 +78,6 @@ COVERED_BY = {
     "runtime/families/tensors.py": "runtime/engine/test_weights.py",
     "runtime/generation/completion.py": "runtime/generation/test_generate.py",
     "runtime/gguf/metadata.py": "runtime/gguf/test_file.py",
-    "runtime/gguf/split.py": "runtime/gguf/test_file.py",
     "runtime/hf/auto_model.py": "runtime/hf/test_generation.py",
     "runtime/hf/batch.py": "runtime/hf/tokenizer/test_encoding.py",
     "runtime/hf/errors.py": "runtime/hf/test_arguments.py",
