@@ -7,6 +7,7 @@ before it is packed, so memory holds one copy and two pieces.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -87,20 +88,21 @@ def load_weights(
         info, target = file.tensors[spec.name], memory[at : at + nbytes]
         order = spec.neighbours() if family.rotates_halves else None
         if info.is_matrix:
-            packing = Packing(pool, panel_format(file, info), *info.shape, target)
-            matrices += _pieces(info, order, packing)
+            (n_rows, n_inputs), fmt = info.shape, panel_format(file, info)
+            matrices += _pieces(info, order, Packing(pool, fmt, n_rows, n_inputs, target))
             address = int(target.ctypes.data)
-            weights.matrices[spec.name] = Matrix(packing.fmt, *info.shape, address)
+            weights.matrices[spec.name] = Matrix(fmt, n_rows, n_inputs, address)
         elif spec.name == ROPE_FREQS:
             weights.rope_divisors = _divisors(file)
         else:
             weights.vectors[spec.name] = _put_vector(file, spec.name, order, target)
         at += nbytes
     done = sum(sizes) - sum(rows.packed_nbytes for rows in matrices)
-    for rows, data in read_ahead(matrices):
-        _pack(file, rows, data)
-        done += rows.packed_nbytes
-        progress(done, sum(sizes))
+    with closing(read_ahead(matrices)) as pieces:
+        for rows, data in pieces:
+            _pack(rows, data)
+            done += rows.packed_nbytes
+            progress(done, sum(sizes))
     return weights
 
 
@@ -138,12 +140,12 @@ def _pieces(info: TensorInfo, order: NDArray[np.int64] | None, packing: Packing)
         yield _Rows(info, begin * nbytes, end * nbytes, packing, first, n, some)
 
 
-def _pack(file: GGUFFile, rows: _Rows, data: NDArray[np.uint8]) -> None:
+def _pack(rows: _Rows, data: NDArray[np.uint8]) -> None:
     data = data.reshape(-1, rows.tensor.nbytes // rows.packing.n_rows)
     try:
         rows.packing.put(data if rows.order is None else data[rows.order], rows.first)
     except ValueError as error:
-        raise _not_finite(file, rows.tensor.name) from error
+        raise _not_finite(rows.tensor) from error
 
 
 def _put_vector(
@@ -189,12 +191,12 @@ def _floats(file: GGUFFile, name: str) -> NDArray[np.float32]:
     except (ValueError, KeyError) as error:
         raise ModelFileError(file.path, name, expected="floats", got=info.type_name) from error
     if not np.isfinite(row).all():
-        raise _not_finite(file, name)
+        raise _not_finite(info)
     return row
 
 
-def _not_finite(file: GGUFFile, name: str) -> ModelFileError:
+def _not_finite(info: TensorInfo) -> ModelFileError:
     return ModelFileError(
-        file.path, name, expected="finite weights", got="NaN or infinity",
+        info.file.path, info.name, expected="finite weights", got="NaN or infinity",
         hint="the file is damaged, or its weights overflowed when it was converted",
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -35,8 +35,10 @@ def pieces(tensor: TensorInfo) -> Iterator[Piece]:
         yield Piece(tensor, begin, min(begin + PIECE_NBYTES, tensor.nbytes))
 
 
-def read_ahead(wanted: Iterable[_P]) -> Iterator[tuple[_P, Bytes]]:
+def read_ahead(wanted: Iterable[_P]) -> Generator[tuple[_P, Bytes]]:
     """The pieces with their bytes, which are overwritten when the next one is asked for.
+
+    Close it before the files. Where no thread is to be had, nothing is read ahead.
 
     Raises:
         ModelFileError: a file was cut short, or cannot be read.
@@ -52,11 +54,23 @@ def read_ahead(wanted: Iterable[_P]) -> Iterator[tuple[_P, Bytes]]:
         return out
 
     with ThreadPoolExecutor(1, "halfbyte-reader") as reader:
+        submit: Callable[..., Future[Bytes]] = reader.submit
         before: tuple[_P, Future[Bytes]] | None = None
         for i, piece in enumerate(wanted):
-            reading = reader.submit(read, piece, i)
+            try:
+                reading = submit(read, piece, i)
+            except RuntimeError:  # the system gives no more threads
+                submit = _done
+                reading = submit(read, piece, i)
             if before is not None:
                 yield before[0], before[1].result()
             before = piece, reading
         if before is not None:
             yield before[0], before[1].result()
+
+
+def _done(read: Callable[..., Bytes], *arguments: object) -> Future[Bytes]:
+    """A future that has its result."""
+    future = Future[Bytes]()
+    future.set_result(read(*arguments))
+    return future

@@ -10,6 +10,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -235,8 +236,9 @@ def tensors_sha256(file: GGUFFile) -> str:
     digest = hashlib.sha256()
     for info in file.tensors.values():
         digest.update(tensor_line(info.name, info.type_name, info.shape))
-        for _, data in read_ahead(pieces(info)):
-            digest.update(data.data)
+        with closing(read_ahead(pieces(info))) as read:
+            for _, data in read:
+                digest.update(data.data)
     return digest.hexdigest()
 
 

@@ -52,6 +52,21 @@ def test_any_pieces_in_any_order(path: Path) -> None:
             assert data.tobytes() == whole[piece.begin : piece.end]
 
 
+def test_without_a_thread_pieces_are_read_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PIECE_NBYTES", 1000)
+
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with GGUFFile.open(path) as file:
+        whole = file.data("t4").tobytes()
+        monkeypatch.setattr(threading.Thread, "start", refused)
+        reading = read_ahead(pieces(file.tensors["t4"]))
+        assert b"".join(data.tobytes() for _, data in reading) == whole
+
+
 def test_a_file_that_is_cut_short_ends_the_reading(path: Path) -> None:
     before = threading.active_count()
     with GGUFFile.open(path) as file:
