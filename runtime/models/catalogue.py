@@ -1,8 +1,8 @@
 """Models by name: what can be named, where it comes from, and where it lies once it is here.
 
 A model is named by the path of a .gguf file or of a Hugging Face folder, by a name of the
-catalogue, or by a hub's repository as `org/name` (`org/name:file.gguf` takes one model of several,
-and any file of a split one names it).
+catalogue, or by a hub's repository as `org/name`. Of several models there, `org/name:file.gguf` or
+`org/name:folder/file.gguf` takes one; any file of a split one names it.
 What is pulled lies in `settings.models_dir()` under a name that says what it is, put there by a
 rename when it is complete and checked; a file of the right name is therefore the right file.
 """
@@ -32,7 +32,9 @@ _log = logging.getLogger(__name__)
 _DATA = Path(__file__).parents[1] / "data"
 _NO_HUB_HAS = re.compile(r"--|\.\.|[-.](/|$)")  # cached files would share a name
 _URL = re.compile(r"(?P<scheme>file|https?|hf|s3|ftp):(?P<slashes>//)?(?P<rest>.*)", re.I | re.S)
-_REPOSITORY = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?::(?P<file>\w[\w.-]*\.gguf))?", re.ASCII)
+_REPOSITORY = re.compile(
+    r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?::(?P<file>(?:\w[\w.-]*/)?\w[\w.-]*\.gguf))?", re.ASCII
+)
 
 
 def find(name: str) -> Entry:

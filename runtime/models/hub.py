@@ -1,7 +1,7 @@
 """Fetch a model from a Hugging Face hub, with its own client (the extra `hub`).
 
-The client knows the endpoint (HF_ENDPOINT), the token and the proxy. Files of the repository's
-root come into a folder of the model cache that is named for the commit, where an interrupted
+The client knows the endpoint (HF_ENDPOINT), the token and the proxy. Files of the repository
+come into a folder of the model cache that is named for the commit, where an interrupted
 download of many gigabytes is taken up again by the next pull. Sizes and, where the hub states
 them, SHA-256 are checked. A .gguf is then moved to its final name, safetensors are converted to
 it; after that the folder goes.

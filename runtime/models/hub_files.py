@@ -10,7 +10,9 @@ from halfbyte.errors import DownloadError
 from halfbyte.gguf.shard_name import models_among, shards_of
 from halfbyte.models.entries import HubModel
 
+# Of the root folder; and in folders of it, as most repositories have split models.
 _PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+_BELOW = re.compile(r"\w[\w.-]*/\w[\w.-]*\.gguf", re.ASCII)
 _PICKLES = (".bin", ".pth", ".pt", ".ckpt")
 
 
@@ -31,8 +33,9 @@ def choose_files(entry: HubModel, listing: list[RemoteFile]) -> list[RemoteFile]
             several.
     """
     files = {file.name: file for file in listing if _PLAIN_NAME.fullmatch(file.name)}
+    ggufs = files | {file.name: file for file in listing if _BELOW.fullmatch(file.name)}
     if entry.file:
-        return _gguf_files(entry, files, entry.file)
+        return _gguf_files(entry, ggufs, entry.file)
     if ADAPTER_FILE in files:
         raise DownloadError(f"{entry.repo}: holds an adapter", hint=MERGE)
     tensors = [name for name in files if name.endswith(".safetensors")]
@@ -42,23 +45,19 @@ def choose_files(entry: HubModel, listing: list[RemoteFile]) -> list[RemoteFile]
         rest = [name for name in files if name.endswith((".json", ".jinja"))]
         rest += [name for name in ("tokenizer.model",) if name in files]
         return [files[name] for name in sorted(rest) + sorted(tensors)]
-    models = models_among(files)
+    models = models_among(files) or models_among(ggufs)
     if len(models) == 1:
-        return _gguf_files(entry, files, models[0])
+        return _gguf_files(entry, ggufs, models[0])
     if models:
         raise DownloadError(
-            f"{entry.repo}: has {len(models)} models as .gguf", hint=_offer(entry, files)
+            f"{entry.repo}: has {len(models)} models as .gguf", hint=_offer(entry, ggufs)
         )
     if any(name.endswith(_PICKLES) for name in files):
         raise DownloadError(
             f"{entry.repo}: has only pickled weights, which halfbyte does not read",
             hint="ask its authors for safetensors, or look for a converted copy",
         )
-    below = [file.name for file in listing if file.name.endswith(".gguf")]
-    raise DownloadError(
-        f"{entry.repo}: has neither safetensors nor a .gguf file in its root folder",
-        hint=f"download {below[0]} yourself, and name its path" if below else "",
-    )
+    raise DownloadError(f"{entry.repo}: has neither safetensors nor a .gguf file")
 
 
 def _gguf_files(entry: HubModel, files: dict[str, RemoteFile], name: str) -> list[RemoteFile]:

@@ -158,6 +158,21 @@ def test_a_file_of_a_split_model_names_all(
     assert catalogue.resolve(known.name, pull=False) == path
 
 
+def test_a_split_model_of_a_folder(
+    server: Any, models: Path, shards: dict[str, bytes], tiny_gguf: Path
+) -> None:
+    files = {f"Q8_0/{name}": data for name, data in shards.items()}
+    server.repositories["org/m"] = server.Repository({**files, "Q4_0/tiny.gguf": GGUF})
+    name = "org/m:Q8_0/tiny-q8_0-00002-of-00004.gguf"
+    with halfbyte.load(name) as model, halfbyte.load(tiny_gguf) as whole:
+        assert (model.logits([1, 5, 9]) == whole.logits([1, 5, 9])).all()
+    assert visible(models)[1:] == [f"org--m--Q8_0+{file}" for file in shards]
+    (known,) = inventory.cached_models()
+    assert known.name == "org/m:Q8_0/tiny-q8_0-00001-of-00004.gguf"
+    assert catalogue.resolve(known.name, pull=False) == known.path
+    assert catalogue.pull("org/m:Q4_0/tiny.gguf").read_bytes() == GGUF
+
+
 def test_a_split_model_takes_the_place_of_a_whole_one(
     server: Any, models: Path, shards: dict[str, bytes]
 ) -> None:
