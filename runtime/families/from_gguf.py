@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from halfbyte.adapters import MERGE
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import (
     DEFAULT_THETA,
@@ -33,6 +34,8 @@ from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 log = logging.getLogger(__name__)
 
+_TYPE = "general.type"
+
 
 def config_from_gguf(file: GGUFFile) -> ModelConfig:
     """Read and check the configuration.
@@ -42,6 +45,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         UnsupportedModelError: another architecture, or a variation that does not run.
     """
     m = file.metadata
+    _check_type(m)
     architecture = m.get_str("general.architecture")
     if architecture not in FAMILIES:
         raise UnsupportedModelError(
@@ -72,6 +76,15 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         tied=OUTPUT not in file.tensors,
         sliding_window=m.get_int(WINDOW_KEY, 0, maximum=MAX_CTX),
     )
+
+
+def _check_type(m: Metadata) -> None:
+    """Refuse what is no model, whatever architecture it is for."""
+    got = m.get_str(_TYPE, "model")
+    if got != "model":
+        raise UnsupportedModelError(
+            m.path, _TYPE, expected="model", got=got, hint=MERGE if got == "adapter" else ""
+        )
 
 
 def _check_group(m: Metadata, key: str, n_heads: int, n_kv_heads: int) -> None:
