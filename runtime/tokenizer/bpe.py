@@ -37,7 +37,10 @@ class ByteLevelBackend:
         path, pre = vocabulary.path, vocabulary.pre
         if pre not in PRE_TOKENIZERS:
             raise UnsupportedModelError(
-                path, "tokenizer.ggml.pre", expected=", ".join(PRE_TOKENIZERS), got=pre
+                path,
+                "tokenizer.ggml.pre",
+                expected="a name of llama.cpp's, as gpt-2 or qwen2",
+                got=pre,
             )
         # Files of Llama 3 need not say that a prompt begins with BOS: as in llama.cpp, pre tells.
         self.default_add_bos = pre in BEGINS_WITH_BOS and "bos" in vocabulary.special
@@ -45,7 +48,7 @@ class ByteLevelBackend:
         self._vocabulary, self._pre = vocabulary, pre
         # A file may repeat a piece; the first is the one that text becomes.
         ids = {piece: i for i, piece in reversed(list(enumerate(self._pieces)))}
-        pairs = [_pair(path, i, merge) for i, merge in enumerate(vocabulary.merges)]
+        pairs = [pair(path, i, merge) for i, merge in enumerate(vocabulary.merges)]
         # Some vocabularies lack bytes that hardly occur; the package would drop them silently.
         self._missing = frozenset(_BYTE_OF[c] for c in _BYTE_OF.keys() - ids.keys())
         try:
@@ -133,7 +136,8 @@ _BYTE_OF = _byte_alphabet()
 _TO_LATIN_1 = dict.fromkeys(range(256), 0xFFFF) | {ord(c): b for c, b in _BYTE_OF.items()}
 
 
-def _pair(path: str, i: int, merge: bytes) -> tuple[str, str]:
+def pair(path: str, i: int, merge: bytes) -> tuple[str, str]:
+    """The two pieces of a merge; ModelFileError where it has no two."""
     left, space, right = piece_text(path, merge).partition(" ")
     if not (left and space and right):
         raise ModelFileError(

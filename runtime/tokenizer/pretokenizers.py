@@ -33,6 +33,10 @@ PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
     for first, patterns in CUTS.items()
     for name in (first, *_ALIKE.get(first, "").split())
 }
+# Those of vocabularies that are spelled in plain text -> what they cut at.
+PLAIN = dict.fromkeys(
+    ("gemma4", "granite-embed-multi-311m", "sarvam-moe", "mmbert"), r"[^\n]+|[\n]+"
+) | {"whitespace": r"\S+"}
 _LLAMA3 = frozenset(
     "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano".split()
 )
@@ -41,7 +45,7 @@ WHOLE_PIECES_FIRST = _LLAMA3 | set(
     "tekken minicpm5 youtu glm4 glm5 granite-embed-multi-97m".split()
 )
 # Whose prompts begin with BOS in files that do not say.
-BEGINS_WITH_BOS = _LLAMA3 | {"tekken", "chameleon"}
+BEGINS_WITH_BOS = _LLAMA3 | {"tekken", "chameleon", "gemma4", "granite-embed-multi-311m"}
 # The name that a description gets: the first that fits.
 _NAMES = {patterns: name for name, patterns in CUTS.items() if name != "default"}
 

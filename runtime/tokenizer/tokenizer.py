@@ -20,6 +20,7 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.import_lock import importing, let_forks_wait
 from halfbyte.tokenizer.markers import marker_ids
 from halfbyte.tokenizer.piece_index import PieceIndex
+from halfbyte.tokenizer.pretokenizers import PLAIN
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
     END_PIECES,
@@ -56,7 +57,7 @@ class Tokenizer:
     """The tokenizer of a model.
 
     Attributes:
-        kind: "spm" (sentencepiece) or "bpe" (byte-level).
+        kind: "spm" (sentencepiece) or "bpe" (merges, mostly of bytes).
         n_vocab: number of tokens.
         bos_id, eos_id: ids, or None.
         add_bos: whether a prompt begins with BOS.
@@ -324,6 +325,11 @@ def _backend(vocabulary: Vocabulary, markers: frozenset[int]) -> Backend:
 
         return SentencePieceBackend(vocabulary, markers)
     if vocabulary.model == "gpt2":
+        if vocabulary.pre in PLAIN:
+            with importing:
+                from halfbyte.tokenizer.plain_bpe import PlainBackend
+
+            return PlainBackend(vocabulary, markers)
         with importing:
             from halfbyte.tokenizer.bpe import ByteLevelBackend
 

@@ -103,7 +103,9 @@ class Vocabulary:
         bad = [t for t in types if not NORMAL <= t <= BYTE]
         if bad:
             raise ModelFileError(m.path, "tokenizer.ggml.token_type", expected="1 to 6", got=bad[0])
-        model = m.get_str("tokenizer.ggml.model")
+        model, pre = m.get_str("tokenizer.ggml.model"), m.get_str("tokenizer.ggml.pre", "default")
+        if model == "gemma4":  # a name for that way of cutting too
+            model, pre = "gpt2", model
         special = _special_ids(m, len(pieces))
         for role, (i, type_id) in _USUAL_IDS.get(model, {}).items():
             says_none = any(key in m for key in _id_keys(role))
@@ -116,7 +118,7 @@ class Vocabulary:
             types=[int(t) for t in types] or [NORMAL] * len(pieces),
             scores=_numbers(m, "tokenizer.ggml.scores", len(pieces), floats=True),
             merges=m.get_strings("tokenizer.ggml.merges") if model == "gpt2" else [],
-            pre=m.get_str("tokenizer.ggml.pre", "default"),
+            pre=pre,
             add_space_prefix=m.get_bool("tokenizer.ggml.add_space_prefix", True),
             add_bos=m.get_bool("tokenizer.ggml.add_bos_token", None),
             special=special,

@@ -16,7 +16,7 @@ from halfbyte.tokenizer import Tokenizer
 pytestmark = pytest.mark.oracle
 
 SEPARATOR = "\n__ggml_vocab_test__\n"
-KINDS = ("llama", "gpt2")
+KINDS = ("llama", "gpt2", "gemma4")
 
 
 def kind(path: Path) -> str:
@@ -38,11 +38,13 @@ def test_all_expected_ids_of_all_files(llama_cpp_sources: Path) -> None:
             assert tokenizer.decode(tokenizer.encode(text, add_bos=False)) == text
             continue
         texts = inputs.read_bytes().decode().split(SEPARATOR)
-        for text, answer in zip(texts, outputs.read_text().split("\n"), strict=True):
+        answers = outputs.read_text().split("\n")
+        assert answers[len(texts) :] in ([], [""])
+        for text, answer in zip(texts, answers, strict=False):
             n_lines += 1
             expected = [int(token) for token in answer.split()]
             if tokenizer.encode(text, add_bos=False) != expected:
                 faults.append((path.name, text))
     print(f"{n_lines} lines of {n_files} files")
     assert not faults
-    assert n_files >= 16 and n_lines >= 615
+    assert n_files >= 17 and n_lines >= 661

@@ -183,6 +183,11 @@ def _read(path: Path) -> Tokenizer:
 
 def _from_vocabulary(vocabulary: Vocabulary) -> Tokenizer:
     """The `tokenizers` object that a byte-level vocabulary describes."""
+    if vocabulary.pre not in PRE_TOKENIZERS:
+        raise UnsupportedModelError(
+            vocabulary.path, "tokenizer.ggml.pre", expected="a byte-level vocabulary's",
+            got=vocabulary.pre, hint="halfbyte.Tokenizer reads it",
+        )  # fmt: skip
     pieces = [piece.decode() for piece in vocabulary.pieces]
     ids = {piece: i for i, piece in reversed(list(enumerate(pieces)))}
     merges = []

@@ -22,6 +22,7 @@ from halfbyte.tokenizer.bpe import ByteLevelBackend, cutter
 from halfbyte.tokenizer.cuts import CUTS
 from halfbyte.tokenizer.pretokenizers import (
     BEGINS_WITH_BOS,
+    PLAIN,
     PRE_TOKENIZERS,
     WHOLE_PIECES_FIRST,
     pre_tokenizer_name,
@@ -36,25 +37,19 @@ def golden() -> dict[str, Any]:
     return data
 
 
-def byte_level_names() -> set[str]:
-    """The names of llama.cpp's list whose vocabularies spell bytes in GPT-2's alphabet."""
-    raw = {"WHITESPACE"}
-    return {
-        name
-        for name, habits in golden()["names"].items()
-        if not habits["escape_whitespaces"] and habits["type"] not in raw
-    }
-
-
 def test_names_and_habits_are_llama_cpps() -> None:
     names = golden()["names"]
-    assert set(PRE_TOKENIZERS) == byte_level_names()
+    assert {*PRE_TOKENIZERS, *PLAIN} == names.keys()
     assert {name for name in names if names[name]["ignore_merges"]} == WHOLE_PIECES_FIRST
     # "add_bos" of the others is llama.cpp's false.
-    assert {name for name in names if names[name]["add_bos"]} == BEGINS_WITH_BOS
+    begin = {name for name in names if names[name]["add_bos"]}
+    gemma = {name for name in names if names[name]["type"] == "GEMMA4"}  # in another place there
+    assert begin | gemma == BEGINS_WITH_BOS
+    spells_spaces = {name for name in names if names[name]["escape_whitespaces"]}
+    assert spells_spaces | {"whitespace"} == PLAIN.keys()
 
 
-@pytest.mark.parametrize("name", sorted(byte_level_names()))
+@pytest.mark.parametrize("name", [*PRE_TOKENIZERS, *PLAIN])
 def test_texts_are_cut_where_the_families_own_expressions_cut_them(name: str) -> None:
     data = golden()
     type_id = data["names"][name]["type"]
@@ -62,7 +57,11 @@ def test_texts_are_cut_where_the_families_own_expressions_cut_them(name: str) ->
     for i, text in enumerate(data["texts"]):
         lengths = original.get(str(i), data["lengths"][type_id][i])
         expected = list(pairwise(accumulate(lengths, initial=0)))
-        found = cutter(PRE_TOKENIZERS[name]).pre_tokenize_str(text)
+        if name in PLAIN:
+            made = pre_tokenizers.Split(Regex(PLAIN[name]), "isolated")
+        else:
+            made = cutter(PRE_TOKENIZERS[name])
+        found = made.pre_tokenize_str(text)
         assert [span for _, span in found] == expected, text
 
 
