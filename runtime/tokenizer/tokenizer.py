@@ -20,7 +20,6 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.import_lock import importing, let_forks_wait
 from halfbyte.tokenizer.markers import marker_ids
 from halfbyte.tokenizer.piece_index import PieceIndex
-from halfbyte.tokenizer.pretokenizers import PLAIN
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
     END_PIECES,
@@ -325,6 +324,9 @@ def _backend(vocabulary: Vocabulary, markers: frozenset[int]) -> Backend:
 
         return SentencePieceBackend(vocabulary, markers)
     if vocabulary.model == "gpt2":
+        with importing:
+            from halfbyte.tokenizer.pretokenizers import PLAIN
+
         if vocabulary.pre in PLAIN:
             with importing:
                 from halfbyte.tokenizer.plain_bpe import PlainBackend

@@ -106,6 +106,8 @@ class Vocabulary:
         model, pre = m.get_str("tokenizer.ggml.model"), m.get_str("tokenizer.ggml.pre", "default")
         if model == "gemma4":  # a name for that way of cutting too
             model, pre = "gpt2", model
+        elif model == "gpt2" and "tokenizer.ggml.pre" not in m:
+            log.warning("%s: no tokenizer.ggml.pre: text is cut by the default rules", m.path)
         special = _special_ids(m, len(pieces))
         for role, (i, type_id) in _USUAL_IDS.get(model, {}).items():
             says_none = any(key in m for key in _id_keys(role))
