@@ -48,6 +48,14 @@ WHOLE_PIECES_FIRST = _LLAMA3 | set(
 BEGINS_WITH_BOS = _LLAMA3 | {"tekken", "chameleon", "gemma4", "granite-embed-multi-311m"}
 # The name that a description gets: the first that fits.
 _NAMES = {patterns: name for name, patterns in CUTS.items() if name != "default"}
+# Expressions that match all of any text: to remove what they do not match is to cut.
+_LEAVE_NOTHING = {
+    CUTS[name][0]
+    for name in (
+        *("gpt-2", "llama-bpe", "qwen2", "qwen35", "ufakzeka", "gpt-4o", "tekken", "kimi-k2"),
+        *("jais-2", "seed-coder", "bailingmoe", "exaone-moe"),
+    )
+}
 
 
 def pre_tokenizer_name(path: Path, spec: object) -> str:
@@ -79,9 +87,11 @@ def _steps(path: Path, spec: Any) -> list[str]:
         return [GPT2] if spec.get("use_regex", True) else []
     if kind == "Digits" and spec.get("individual_digits"):
         return [DIGIT]
-    if kind == "Split" and str(spec.get("behavior")).lower() == "isolated":
+    if kind == "Split":
         pattern = spec.get("pattern")
         regex = pattern.get("Regex") if isinstance(pattern, dict) else None
-        if isinstance(regex, str) and not spec.get("invert"):
+        way = str(spec.get("behavior")).lower(), bool(spec.get("invert"))
+        is_known = way == ("removed", True) and regex in _LEAVE_NOTHING
+        if isinstance(regex, str) and (is_known or way == ("isolated", False)):
             return [regex]
     raise ConversionError(path, "pre_tokenizer", expected="a known step", got=spec)

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from tokenizers import Regex, models, pre_tokenizers
 from tokenizers import Tokenizer as HFTokenizer
 
+from halfbyte.errors import ConversionError
 from halfbyte.tokenizer import Vocabulary
 from halfbyte.tokenizer.bpe import ByteLevelBackend, cutter
 from halfbyte.tokenizer.cuts import CUTS
 from halfbyte.tokenizer.pretokenizers import (
+    _LEAVE_NOTHING,
     BEGINS_WITH_BOS,
     PLAIN,
     PRE_TOKENIZERS,
@@ -93,3 +95,23 @@ def test_where_a_long_text_is_parted_it_is_cut_anyway(name: str) -> None:
             assert [part for end in ends for part, _ in cut(end)] == whole
 
     check()
+
+
+@settings(max_examples=60)
+@given(st.text(max_size=40) | st.text("ab1.' \n\r\t\x85É語²\u0301\u200b\ue000", max_size=40))
+def test_expressions_that_may_be_said_to_remove_the_rest_leave_none(text: str) -> None:
+    for pattern in _LEAVE_NOTHING:
+        split = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
+        assert "".join(part for part, _ in split.pre_tokenize_str(text)) == text
+
+
+@pytest.mark.parametrize("name", ["llama-bpe", "bloom"])
+def test_removing_what_does_not_match_is_cutting_if_all_matches(name: str) -> None:
+    split = {
+        "type": "Split", "pattern": {"Regex": CUTS[name][0]}, "behavior": "Removed", "invert": True
+    }  # fmt: skip
+    if name == "llama-bpe":
+        assert pre_tokenizer_name(Path("tokenizer.json"), split) == name
+        return
+    with pytest.raises(ConversionError, match="a known step"):
+        pre_tokenizer_name(Path("tokenizer.json"), split)
