@@ -46,10 +46,12 @@ def _text(path: Path) -> str:
 
 
 def _stated(folder: Path, value: object) -> dict[str, str]:
-    """What tokenizer_config.json says: a text, or a list of names and texts."""
+    """What tokenizer_config.json says: a text, or texts by name, mostly as a list."""
     pairs: list[tuple[object, object]] = [(DEFAULT, value)]
     if value is None:
         pairs = []
+    elif isinstance(value, dict):
+        pairs = list(value.items())
     elif isinstance(value, list):
         pairs = [(t.get("name"), t.get("template")) for t in value if isinstance(t, dict)]
         pairs += [("", None)] * (len(value) - len(pairs))

@@ -303,16 +303,14 @@ def _checked_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _chat_template(vocabulary: Vocabulary) -> str | None:
-    """The default one, or what stands in for it: that for tools, as in llama.cpp, or a lone one."""
+    """The default one, or what stands in for it: that for tools, as in llama.cpp, or the first."""
     named = vocabulary.named_templates
     if vocabulary.chat_template is not None or not named:
         return vocabulary.chat_template
-    name = "tool_use" if "tool_use" in named else next(iter(named)) if len(named) == 1 else None
-    if name is None:
-        names = ", ".join(named)
-        log.warning("%s: chat templates %s, and no default: none is used", vocabulary.path, names)
-        return None
-    log.warning("%s: no default chat template: %r is used", vocabulary.path, name)
+    name = "tool_use" if "tool_use" in named else next(iter(named))
+    log.warning(
+        "%s: no default chat template among %s: %r is used", vocabulary.path, ", ".join(named), name
+    )
     return named[name]
 
 
