@@ -106,8 +106,8 @@ COVERED_BY = {
     "runtime/quality/perplexity.py": "convert/test_measured.py",
     "runtime/quality/texts.py": "runtime/quality/test_figures.py",
     "runtime/tokenizer/bpe.py": "runtime/tokenizer/test_tokenizer.py",
+    "runtime/tokenizer/cuts.py": "runtime/tokenizer/test_pretokenizers.py",
     "runtime/tokenizer/from_json.py": "runtime/tokenizer/test_tokenizer_json.py",
-    "runtime/tokenizer/pretokenizers.py": "runtime/tokenizer/test_files.py",
     "runtime/tokenizer/spm.py": "runtime/tokenizer/test_tokenizer.py",
     "runtime/verification.py": "runtime/test_packaged_model.py",
 }
