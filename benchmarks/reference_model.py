@@ -43,7 +43,8 @@ class ReferenceModel:
         self.dim = int(number("embedding_length"))
         self.head_dim = int(number("attention.key_length", self.dim // self.n_heads))
         self.eps = number("attention.layer_norm_rms_epsilon")
-        self.window = int(number("attention.sliding_window", 0))
+        window = reader.fields.get("halfbyte.sliding_window")
+        self.window = 0 if window is None else int(window.contents())
         # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen's.
         self.pairs_are_halves = architecture.startswith("qwen")
         self.frequencies = number("rope.freq_base", 10000.0) ** (

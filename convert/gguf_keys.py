@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import gguf
 
-from halfbyte.families.config import KEYS, ModelConfig
+from halfbyte.families.config import KEYS, WINDOW_KEY, ModelConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
-from halfbyte.tokenizer.vocabulary import ENDS_KEY, SPECIAL_KEYS, Vocabulary
+from halfbyte.tokenizer.vocabulary import ENDS_KEY, SPECIAL_KEYS, TEMPLATE_KEY, Vocabulary
 
 _REPOSITORY = re.compile(r"\w[\w.-]{0,99}/\w[\w.-]{0,99}", re.ASCII)
 _COUNTS = ("n_ctx_train", "dim", "n_layers", "hidden_dim", "n_heads", "n_kv_heads", "head_dim")
@@ -27,7 +27,7 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
         meta.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         meta.add_rope_scaling_factor(c.rope.factor)
     if c.sliding_window:
-        meta.add_sliding_window(c.sliding_window)
+        meta.add_uint32(WINDOW_KEY, c.sliding_window)
     meta.add_vocab_size(c.vocab_size)
 
 
@@ -70,3 +70,7 @@ def add_vocabulary(meta: gguf.GGUFWriter, v: Vocabulary) -> None:
         meta.add_bool("tokenizer.ggml.add_bos_token", v.add_bos)
     if v.chat_template is not None:
         meta.add_chat_template(v.chat_template)
+    for name, template in v.named_templates.items():
+        meta.add_string(f"{TEMPLATE_KEY}.{name}", template)
+    if v.named_templates:
+        meta.add_array(f"{TEMPLATE_KEY}s", list(v.named_templates))

@@ -7,14 +7,17 @@ and is an error.
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import weakref
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.errors import ModelFileError
+from halfbyte.errors import ModelFileError, unreadable
+
+# Opening a pipe would wait for one who writes.
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class FileReader:
@@ -23,28 +26,35 @@ class FileReader:
     Args:
         path: an ordinary file.
         error: what to raise.
+        what: it should be.
 
     Raises:
         ModelFileError (`error`): it is missing, not an ordinary file, or cannot be read.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], error: type[ModelFileError] = ModelFileError
+        self,
+        path: str | os.PathLike[str],
+        error: type[ModelFileError] = ModelFileError,
+        *,
+        what: str = "a file",
     ) -> None:
         self.path = os.fspath(path)
         self._error = error
-        # A folder would be an error without a name, and a pipe a wait.
-        if not Path(path).is_file():
-            got = "something else" if Path(path).exists() else "nothing there"
-            raise error(path, expected="a file", got=got)
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            self._descriptor = os.open(path, _FLAGS)
         except OSError as reason:
-            raise error(path, expected="a readable file", got=str(reason)) from reason
+            raise self._unreadable(what, reason) from reason
         # Many models are dropped and not closed.
         self._close = weakref.finalize(self, os.close, self._descriptor)
         self._seeking = threading.Lock()
-        self.nbytes = os.fstat(self._descriptor).st_size
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            is_folder = stat.S_ISDIR(status.st_mode)
+            got = "a folder" if is_folder else "a pipe, socket or device"
+            raise error(path, expected=what, got=got)
+        self.nbytes = status.st_size
 
     def read(self, begin: int, end: int) -> NDArray[np.uint8]:
         """The bytes from `begin` to before `end`.
@@ -53,19 +63,28 @@ class FileReader:
             ModelFileError (`error`): the file ends before, or cannot be read.
         """
         out = np.empty(end - begin, np.uint8)
+        self.read_into(out, begin)
+        return out
+
+    def read_into(self, out: NDArray[np.uint8], begin: int) -> None:
+        """Fill an array with the bytes from `begin` on.
+
+        Raises:
+            ModelFileError (`error`): as `read`.
+        """
         done = 0
         try:
             while done < len(out):
                 n = self._read_into(out.data[done:], begin + done)
                 if n == 0:
                     raise self._error(
-                        self.path, expected=f"{end} bytes", got=f"an end at byte {begin + done}",
+                        self.path, expected=f"{begin + len(out)} bytes",
+                        got=f"an end at byte {begin + done}",
                         hint="it was cut short while it was open",
                     )  # fmt: skip
                 done += n
         except OSError as reason:
             raise self._error(self.path, expected="to read it", got=str(reason)) from reason
-        return out
 
     def prefetch(self, begin: int, end: int) -> None:
         """Have a part read from the disk in the background."""
@@ -74,8 +93,15 @@ class FileReader:
             os.posix_fadvise(self._descriptor, begin, end - begin, advice)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; it can't be read any more."""
+        self._descriptor = -1  # the number may soon be another file's
         self._close()
+
+    def _unreadable(self, what: str, reason: OSError) -> ModelFileError:
+        if self._error is ModelFileError:
+            return unreadable(self.path, what, reason)
+        got = "nothing there" if isinstance(reason, FileNotFoundError) else reason.strerror
+        return self._error(self.path, expected=what, got=got or str(reason))
 
     def _read_into(self, out: memoryview, at: int) -> int:
         """How many bytes came, 0 at the file's end."""

@@ -9,12 +9,29 @@ from typing import Any
 from halfbyte.errors import ConversionError, MissingFileError
 
 _MAX_JSON_NBYTES = 256_000_000
+# Where a key that comes twice is an error: of two numbers other programs take the last.
+_UNIQUE = ("config.json",)
 
 
 def check_regular(path: Path) -> None:
     """OSError for a pipe, socket or device, whose reading may never end."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise OSError("a pipe, socket or device")
+
+
+class _Unique:
+    """Makes a dictionary of an object's pairs; ConversionError where a key comes twice."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in made:
+                raise ConversionError(self._path, key, expected="it once", got="it twice")
+            made[key] = value
+        return made
 
 
 class JSONFolder:
@@ -37,7 +54,8 @@ class JSONFolder:
             check_regular(path)
             if path.stat().st_size > _MAX_JSON_NBYTES:
                 raise ConversionError(path, expected=f"at most {_MAX_JSON_NBYTES} bytes")
-            value = json.loads(path.read_text("utf-8"))
+            text = path.read_text("utf-8")
+            value = json.loads(text, object_pairs_hook=_Unique(path) if name in _UNIQUE else None)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:

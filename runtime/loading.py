@@ -23,6 +23,7 @@ from halfbyte.families.model_card import ModelCard
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import check_tensors
 from halfbyte.gguf.file import GGUFFile
+from halfbyte.gguf.split import model_file
 from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
 from halfbyte.model import Model
@@ -60,8 +61,9 @@ def load(
     """Load a model.
 
     Args:
-        path_or_name: a .gguf file, a Hugging Face folder, which is converted into the cache on
-            first use, or a name of the catalogue, which is pulled on first use.
+        path_or_name: a .gguf file (any one of a split model's), a folder that holds one model's,
+            a Hugging Face folder, which is converted into the cache on first use, or a name of the
+            catalogue, which is pulled on first use.
         threads: worker threads; default: physical cores that this process may use.
         ctx: context in tokens; default: the length that the model was trained with. More than
             that is allowed and warned about.
@@ -120,7 +122,7 @@ def _load(
 def _file_of(
     path_or_name: str | os.PathLike[str], type_name: str | None, progress: Progress | None
 ) -> Path:
-    path = catalogue.resolve(path_or_name, progress=progress)
+    path = model_file(catalogue.resolve(path_or_name, progress=progress))
     if path.is_dir():
         return converted(path, type_name or "q8_0", progress or silent)
     if type_name is not None:

@@ -76,3 +76,30 @@ def tiny_gguf(tiny_folder: Path) -> Path:
     path = tiny_folder.with_name("tiny-q8_0.gguf")
     convert(tiny_folder, path, type="q8_0", measure=False)
     return path
+
+
+@pytest.fixture(scope="session")
+def split() -> Callable[..., list[Path]]:
+    """Writes a GGUF file anew in several, with the `gguf` package: split(path, folder, 5)."""
+    import gguf
+
+    def write(whole: Path, folder: Path, n_tensors: int, **options: bool) -> list[Path]:
+        reader = gguf.GGUFReader(whole)
+        writer = gguf.GGUFWriter(
+            folder / whole.name, "llama", split_max_tensors=n_tensors, **options
+        )
+        for field in reader.fields.values():
+            if field.name.startswith("GGUF.") or field.name == "general.architecture":
+                continue
+            kind = field.types[0]
+            element = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(field.name, field.contents(), kind, element)
+        for tensor in reader.tensors:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return sorted(folder.glob(f"{whole.stem}-*-of-*.gguf"))
+
+    return write

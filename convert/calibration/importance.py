@@ -16,6 +16,7 @@ Source: llama.cpp's tools/imatrix/imatrix.cpp (save_imatrix, save_imatrix_legacy
 from __future__ import annotations
 
 import struct
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.converting.target import part_file
-from halfbyte.errors import ModelFileError, unreadable
+from halfbyte.errors import ModelFileError
+from halfbyte.file_reader import FileReader
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Cursor
 from halfbyte.progress import Progress, silent
@@ -111,12 +113,9 @@ def load_importance(path: Path) -> Importance:
         ModelFileError: it cannot be read, is neither, is cut short, or has numbers that are not
             finite and positive.
     """
-    try:
-        with path.open("rb") as file:
-            is_gguf = file.read(4) == b"GGUF"
-    except OSError as error:
-        raise unreadable(path, "an importance matrix", error) from error
-    found = _load_gguf(path) if is_gguf else _load_legacy(path)
+    with closing(FileReader(path, what="an importance matrix")) as file:
+        is_gguf = file.nbytes >= 4 and file.read(0, 4).tobytes() == b"GGUF"
+        found = _load_gguf(path) if is_gguf else _load_legacy(Cursor(file))
     for name, mean in found.means.items():
         if not np.isfinite(mean).all() or (mean < 0).any():
             raise ModelFileError(path, name, expected="finite numbers from 0", got="others")
@@ -166,14 +165,12 @@ def _floats(file: GGUFFile, name: str) -> F32:
     if info is None or info.type_name != "F32":
         got = "no such tensor" if info is None else info.type_name
         raise ModelFileError(file.path, name, expected="F32 numbers", got=got)
-    return file.data(name).view("<f4").copy()
+    return file.data(name).view("<f4")
 
 
-def _load_legacy(path: Path) -> Importance:
-    data = path.read_bytes()
-    if not data:
-        raise ModelFileError(path, expected="an importance matrix", got="no bytes")
-    cursor = Cursor(str(path), data)
+def _load_legacy(cursor: Cursor) -> Importance:
+    if not cursor.nbytes:
+        raise ModelFileError(cursor.path, expected="an importance matrix", got="no bytes")
     n = cursor.u32("entries")
     cursor.check_count(n, 12, "entries")
     means: dict[str, F32] = {}
@@ -182,7 +179,7 @@ def _load_legacy(path: Path) -> Importance:
         n_calls, k = cursor.u32(f"{name}: calls"), cursor.u32(f"{name}: length")
         means[name] = np.frombuffer(cursor.take(4 * k, name), "<f4") / np.float32(n_calls or 1)
     # Files of early versions end here.
-    has_tail = cursor.at < len(data)
+    has_tail = cursor.at < cursor.nbytes
     n_windows = cursor.u32("chunks") if has_tail else 1
     return Importance(means, n_windows, 1, _take_text(cursor, "text") if has_tail else "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from halfbyte.adapters import refuse_adapter
 from halfbyte.converting.sources.safetensors_file import SafetensorsFile, StoredTensor
 from halfbyte.errors import ConversionError
 from halfbyte.json_folder import JSONFolder
@@ -24,6 +25,7 @@ class HFFolder(JSONFolder):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        refuse_adapter(self)
         self.config = self.read_json("config.json")
         if self.config is None:
             raise ConversionError(path, "config.json", expected="a file", got="nothing there")

@@ -20,13 +20,16 @@ from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.hf_tensors import map_tensors
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.errors import ConversionError
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.config import WINDOW_KEY, ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.model_card import sampling_from_hf
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import ROPE_FREQS, check_tensors
-from halfbyte.gguf.file import GGUFFile, TensorInfo
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.gguf.shard_name import without_number
+from halfbyte.gguf.split import model_file
+from halfbyte.gguf.tensor_table import TensorInfo
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.quality.float_model import F32, GGUFSource, LayerSource
@@ -107,12 +110,13 @@ class Source(ABC):
 
 
 def open_source(path: Path) -> Source:
-    """A folder or a .gguf file, checked.
+    """A folder or a .gguf file, of a split model any one of its files, checked.
 
     Raises:
         ConversionError: neither of them, or a broken folder.
         ModelFileError: a broken file. UnsupportedModelError: a model that does not run.
     """
+    path = model_file(path)
     if path.is_file():
         if path.suffix == ".gguf":
             return FileModel(path)
@@ -161,19 +165,19 @@ class FileModel(Source):
         try:
             config = config_from_gguf(file)
             check_tensors(file, list(family_of(config).tensors(config)))
-            name = file.metadata.get_str("general.name", path.stem)
+            name = file.metadata.get_str("general.name", without_number(path.name))
         except BaseException:
             file.close()
             raise
         tensors: list[Tensor] = [_FileTensor(file, info) for info in file.tensors.values()]
-        super().__init__(path, name, config, tensors, [path])
+        super().__init__(path, name, config, tensors, [Path(one) for one in file.paths])
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
         old = self._file.metadata
         meta = gguf.GGUFWriter(path, old.get_str("general.architecture"))
         meta.add_name(name)
         for key in old:
-            is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key != ENDS_KEY
+            is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key not in (ENDS_KEY, WINDOW_KEY)
             if key == "general.name" or is_own:
                 continue
             found = old.raw(key)
@@ -275,14 +279,14 @@ class _FileTensor(Tensor):
         return rows if len(self.shape) > 1 else rows[:, 0]
 
     def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
-        blocks = self._file.data(self.name)
-        return blocks.reshape(-1, self._format.row_nbytes(self._row_length))[begin:end]
+        nbytes = self._format.row_nbytes(self._row_length)
+        return self._file.data(self.name, begin * nbytes, end * nbytes).reshape(-1, nbytes)
 
     def prefetch(self) -> None:
         self._file.prefetch(self.name)
 
     def release(self) -> None:
-        self._file.release(self.name)
+        """It keeps nothing."""
 
     @property
     def _row_length(self) -> int:

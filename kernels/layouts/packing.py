@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -11,7 +12,14 @@ from numpy.typing import NDArray
 from halfbyte.kernels.compiler.jit import Kernel, device
 from halfbyte.kernels.formats.codes import code_planes, get_integer, get_word, sub_integers
 from halfbyte.kernels.formats.floats import F16
-from halfbyte.kernels.layouts.panels import PANEL_FORMATS, UNIT, PanelFormat, n_panels
+from halfbyte.kernels.layouts.panels import (
+    PANEL_FORMATS,
+    ROWS,
+    STRIP_ROWS,
+    UNIT,
+    PanelFormat,
+    n_panels,
+)
 from halfbyte.kernels.pool import Pool, item_job
 from halfbyte.kernels.vectors.atomics import atomic_put
 from halfbyte.kernels.vectors.scalars import (
@@ -24,38 +32,65 @@ from halfbyte.kernels.vectors.scalars import (
 )
 from halfbyte.kernels.vectors.words import words
 
-_ARGS = words("n_panels src n_rows n_units dst bad")
+# `n_items` panels of rows at `src`; of all panels they begin with the one numbered `first`.
+_ARGS = words("n_items first n_panels src n_rows n_units dst bad")
 _F16_EXPONENT = np.uint16(F16.exponent)
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """A matrix that is being packed, some of its rows at a time.
+
+    Attributes:
+        pool: threads that do the work.
+        fmt: what to pack into.
+        n_rows, n_inputs: logical shape.
+        out: uint8, `fmt.nbytes(n_rows, n_inputs)` bytes, overwritten.
+    """
+
+    pool: Pool
+    fmt: PanelFormat
+    n_rows: int
+    n_inputs: int
+    out: NDArray[np.uint8]
+
+    def put(self, rows: NDArray[np.uint8], first: int = 0) -> None:
+        """Pack some rows, given as their bytes in the file.
+
+        Args:
+            rows: uint8 (n, row bytes), C-contiguous, in the block format `fmt.source`.
+            first: which row of the matrix they begin with, a multiple of STRIP_ROWS; the rows end
+                at another one, or with the matrix.
+
+        Raises:
+            ValueError: a shape or layout is not as stated, or a number is NaN or infinite.
+        """
+        fmt, n_inputs = self.fmt, self.n_inputs
+        n, nbytes = rows.shape
+        end = first + n
+        if not 0 <= first < end <= self.n_rows:
+            raise ValueError(f"pack: rows {first} to {end} of {self.n_rows}")
+        if first % STRIP_ROWS or (end % STRIP_ROWS and end != self.n_rows):
+            raise ValueError(f"pack: rows {first} to {end} are no whole strips")
+        if nbytes != fmt.source.row_nbytes(n_inputs) or not rows.flags.c_contiguous:
+            raise ValueError(f"pack: {nbytes} bytes are no row of {n_inputs} inputs of {fmt.name}")
+        if self.out.nbytes != fmt.nbytes(self.n_rows, n_inputs) or not self.out.flags.c_contiguous:
+            raise ValueError(
+                f"pack: {self.out.nbytes} bytes hold no {self.n_rows} x {n_inputs} of {fmt.name}"
+            )
+        bad = np.zeros(1, np.int64)
+        args = [n_panels(n), first // ROWS, n_panels(self.n_rows), rows.ctypes.data, n,
+                fmt.n_units(n_inputs), self.out.ctypes.data, bad.ctypes.data]  # fmt: skip
+        self.pool.run(pack_kernel(fmt.name), np.array(args, np.int64))
+        if bad[0]:
+            raise ValueError("NaN or infinite numbers")
 
 
 def pack(
     pool: Pool, rows: NDArray[np.uint8], fmt: PanelFormat, n_inputs: int, out: NDArray[np.uint8]
 ) -> None:
-    """Pack a matrix given as its bytes in the file.
-
-    Args:
-        pool: threads that do the work.
-        rows: uint8 (n_rows, row bytes), C-contiguous, in the block format `fmt.source`.
-        fmt: what to pack into.
-        n_inputs: logical row length.
-        out: uint8, `fmt.nbytes(n_rows, n_inputs)` bytes, overwritten.
-
-    Raises:
-        ValueError: a shape or layout is not as stated, or a number is NaN or infinite.
-    """
-    n_rows, nbytes = rows.shape
-    if n_rows == 0:
-        raise ValueError("pack: a matrix without rows")
-    if nbytes != fmt.source.row_nbytes(n_inputs) or not rows.flags.c_contiguous:
-        raise ValueError(f"pack: rows of {nbytes} bytes are not {n_inputs} inputs of {fmt.name}")
-    if out.nbytes != fmt.nbytes(n_rows, n_inputs) or not out.flags.c_contiguous:
-        raise ValueError(f"pack: {out.nbytes} bytes do not hold {n_rows} x {n_inputs} {fmt.name}")
-    bad = np.zeros(1, np.int64)
-    args = [n_panels(n_rows), rows.ctypes.data, n_rows, fmt.n_units(n_inputs), out.ctypes.data,
-            bad.ctypes.data]  # fmt: skip
-    pool.run(pack_kernel(fmt.name), np.array(args, np.int64))
-    if bad[0]:
-        raise ValueError("NaN or infinite numbers")
+    """Pack all rows of a matrix at once; see Packing."""
+    Packing(pool, fmt, len(rows), n_inputs, out).put(rows)
 
 
 @cache
@@ -133,16 +168,16 @@ def _blocks(fmt: PanelFormat) -> Callable[..., None]:
     (SCALE_AT, SCALE), (MINIMUM_AT, MINIMUM) = sub_integers(source)
     SHARED_AT, OWN_AT = (MINIMUM_AT, None) if fmt.shares_bytes else (None, MINIMUM_AT)
 
-    def pack_panel(args, panel):
+    def pack_panel(args, item):
         n_rows, n_units = get_i64(args + _ARGS.n_rows), get_i64(args + _ARGS.n_units)
         src, dst = get_i64(args + _ARGS.src), get_i64(args + _ARGS.dst)
-        bad = get_i64(args + _ARGS.bad)
+        bad, panel = get_i64(args + _ARGS.bad), get_i64(args + _ARGS.first) + item
         n, n_blocks = get_i64(args + _ARGS.n_panels) * n_units, n_units // UNITS
         for i in range(n_blocks):
             at = panel * n_blocks + i
             for r in range(16):
-                inside = panel * 16 + r < n_rows  # padding has the scale 0
-                row = panel * 16 + r if inside else 0
+                inside = item * 16 + r < n_rows  # padding has the scale 0
+                row = item * 16 + r if inside else 0
                 block = src + (row * n_blocks + i) * NBYTES
                 _pack_half(block + D_AT, dst + n * FACTOR + at * 32 + 2 * r, 0, inside, bad)
                 if HAS_MINIMA:
@@ -160,11 +195,12 @@ def _blocks(fmt: PanelFormat) -> Callable[..., None]:
 
 
 def _floats(SIZE: int, EXPONENT: int) -> Callable[..., None]:
-    def pack_panel(args, panel):
+    def pack_panel(args, item):
         n_rows, n_units = get_i64(args + _ARGS.n_rows), get_i64(args + _ARGS.n_units)
         src, dst = get_i64(args + _ARGS.src), get_i64(args + _ARGS.dst)
+        panel = get_i64(args + _ARGS.first) + item
         for r in range(16):
-            row = panel * 16 + r
+            row = item * 16 + r
             inside = row < n_rows
             for k in range(n_units):
                 source = src + ((row if inside else 0) * n_units + k) * SIZE

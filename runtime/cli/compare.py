@@ -44,10 +44,11 @@ def add(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print both kinds of figures, and the positions where the weights differ most."""
+    from halfbyte.gguf.split import model_file
     from halfbyte.models import catalogue
     from halfbyte.quality.distance import distance, measure
 
-    paths = [catalogue.resolve(name, pull=False) for name in (args.a, args.b)]
+    paths = [model_file(catalogue.resolve(name, pull=False)) for name in (args.a, args.b)]
     with contextlib.ExitStack() as stack:
         tokenizer, (a, b) = _open(stack, paths)
         windows = texts.windows_of(args, tokenizer, args.ctx or args.window)

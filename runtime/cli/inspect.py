@@ -33,9 +33,10 @@ def add(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Show metadata, tensors, totals and memory."""
     from halfbyte.gguf.file import GGUFFile
+    from halfbyte.gguf.split import model_file
     from halfbyte.models import catalogue
 
-    path = catalogue.resolve(args.model, pull=False)
+    path = model_file(catalogue.resolve(args.model, pull=False))
     with GGUFFile.open(path, strict_types=False) as file:
         need, why_not = _memory(file, args.ctx, args.kv_type)
         if args.json:
@@ -70,7 +71,9 @@ def _totals(file: GGUFFile) -> tuple[int, int, float]:
 
 
 def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> None:
-    print(f"{printable(file.path)}: GGUF version {file.version}, {report.size(file.nbytes)}\n")
+    n_files = f" in {len(file.paths)} files" if len(file.paths) > 1 else ""
+    size = report.size(file.nbytes)
+    print(f"{printable(file.path)}: GGUF version {file.version}, {size}{n_files}\n")
     print("metadata")
     for key in file.metadata.keys():
         print(f"  {printable(key)} = {_short(file.metadata.raw(key).value)}")
@@ -121,7 +124,7 @@ def _print_json(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
     ]
     n_weights, nbytes, bits = _totals(file)
     report.print_json({
-        "path": file.path, "version": file.version, "nbytes": file.nbytes,
+        "path": file.path, "files": file.paths, "version": file.version, "nbytes": file.nbytes,
         "metadata": metadata, "tensors": tensors, "n_weights": n_weights,
         "weights_nbytes": nbytes, "bits_per_weight": bits,
         "memory": need, "unsupported": why_not or None,

@@ -49,10 +49,12 @@ def run(args: argparse.Namespace) -> None:
 
 def _describe(entry: Entry, *, force: bool) -> None:
     from halfbyte.models import catalogue
+    from halfbyte.models.cache import files_of
 
     path = catalogue.cached_path(entry)
     if catalogue.is_cached(entry) and not force:
-        print(f"{entry.name}: in the cache, {report.size(path.stat().st_size)}: {path}")
+        nbytes = sum(file.stat().st_size for file in files_of(path))
+        print(f"{entry.name}: in the cache, {report.size(nbytes)}: {path}")
         return
     nbytes = catalogue.size(entry, asks=True)
     print(f"{entry.name}: {_about(nbytes)} to fetch, becomes {path}")

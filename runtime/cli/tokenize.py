@@ -41,11 +41,12 @@ def add(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print id and piece of each token, one a line."""
     prompt = options.prompt_of(args)
+    from halfbyte.gguf.split import model_file
     from halfbyte.models import catalogue
     from halfbyte.tokenizer import Tokenizer
 
     default = DEFAULT_INFILL_MODEL if args.infill else DEFAULT_MODEL
-    path = catalogue.resolve(args.model or default, progress=BAR)
+    path = model_file(catalogue.resolve(args.model or default, progress=BAR))
     BAR.clear()
     tokenizer = Tokenizer.from_path(path)
     order: dict[str, str] = {}

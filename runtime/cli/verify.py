@@ -29,10 +29,11 @@ def add(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print a line per check; an error if something differs."""
+    from halfbyte.gguf.split import model_file
     from halfbyte.models import catalogue
     from halfbyte.verification import verify
 
-    path = catalogue.resolve(args.model, pull=False)
+    path = model_file(catalogue.resolve(args.model, pull=False))
     checks = verify(path, quality=args.quality, threads=args.threads, progress=BAR)
     BAR.clear()
     if args.json:

@@ -1,12 +1,13 @@
 """From the tensors of a GGUF file to packed panels in memory.
 
-The file was checked before (families/tensors.py). Each tensor is packed straight from the mapped
-file, whose pages are then given back, so memory holds one copy.
+The file was checked before (families/tensors.py). Matrices are read in pieces, each while the one
+before it is packed, so memory holds one copy and two pieces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,11 +18,13 @@ from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import OUTPUT, ROPE_FREQS
-from halfbyte.gguf.file import GGUFFile, TensorInfo
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.gguf.read_ahead import PIECE_NBYTES, Piece, read_ahead
+from halfbyte.gguf.tensor_table import TensorInfo
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.layouts.activations import padded
-from halfbyte.kernels.layouts.packing import pack
-from halfbyte.kernels.layouts.panels import PANEL_FORMATS, PanelFormat
+from halfbyte.kernels.layouts.packing import Packing
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS, STRIP_ROWS, PanelFormat
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import dequantize
 
@@ -69,52 +72,90 @@ class ModelWeights:
 def load_weights(
     file: GGUFFile, config: ModelConfig, pool: Pool, progress: Callable[[int, int], None]
 ) -> ModelWeights:
-    """Pack all tensors of a checked file; `progress` gets (bytes done, bytes in all)."""
+    """Pack all tensors of a checked file; `progress` gets (bytes done, bytes in all).
+
+    Raises:
+        ModelFileError: a weight is NaN or infinite, or the file was cut short meanwhile.
+        EngineError: there is not enough memory.
+    """
     family = family_of(config)
     specs = [spec for spec in family.tensors(config) if spec.name in file.tensors]
     sizes = [packed_nbytes(file, file.tensors[spec.name]) for spec in specs]
-    total = sum(sizes)
-    memory = empty("weights", total + _ALIGN, np.uint8)
-    weights = ModelWeights(memory)
+    memory = empty("weights", sum(sizes) + _ALIGN, np.uint8)
+    weights, matrices = ModelWeights(memory), list[_Rows]()
     at = -int(memory.ctypes.data) % _ALIGN
-    done = 0
     for spec, nbytes in zip(specs, sizes, strict=True):
+        info, target = file.tensors[spec.name], memory[at : at + nbytes]
         order = spec.neighbours() if family.rotates_halves else None
-        if spec.name == ROPE_FREQS:
+        if info.is_matrix:
+            (n_rows, n_inputs), fmt = info.shape, panel_format(file, info)
+            matrices += _pieces(info, order, Packing(pool, fmt, n_rows, n_inputs, target))
+            address = int(target.ctypes.data)
+            weights.matrices[spec.name] = Matrix(fmt, n_rows, n_inputs, address)
+        elif spec.name == ROPE_FREQS:
             weights.rope_divisors = _divisors(file)
         else:
-            _pack(file, spec.name, order, pool, memory[at : at + nbytes], weights)
-        file.release(spec.name)
+            weights.vectors[spec.name] = _put_vector(file, spec.name, order, target)
         at += nbytes
-        done += nbytes
-        progress(done, total)
+    done = sum(sizes) - sum(rows.packed_nbytes for rows in matrices)
+    with closing(read_ahead(matrices)) as pieces:
+        for rows, data in pieces:
+            _pack(rows, data)
+            done += rows.packed_nbytes
+            progress(done, sum(sizes))
     return weights
 
 
-def _pack(
-    file: GGUFFile,
-    name: str,
-    order: NDArray[np.int64] | None,
-    pool: Pool,
-    target: NDArray[np.uint8],
-    weights: ModelWeights,
-) -> None:
-    """Bring one tensor, its rows in the given order, into its place in memory."""
-    info, address = file.tensors[name], int(target.ctypes.data)
-    if not info.is_matrix:
-        row, values = target.view(np.float32), _floats(file, name)
-        row[:] = 0
-        row[: len(values)] = values if order is None else values[order]
-        weights.vectors[name] = address
-        return
-    n_rows, n_inputs = info.shape
-    fmt = panel_format(file, info)
-    rows = file.data(name).reshape(n_rows, -1)
+@dataclass(frozen=True, slots=True)
+class _Rows(Piece):
+    """Rows of a matrix, `first` and those after it.
+
+    Attributes:
+        packing: where they go.
+        order: which of those that are read they are; None: all of them, as they lie.
+    """
+
+    packing: Packing
+    first: int
+    n_rows: int
+    order: NDArray[np.int64] | None
+
+    @property
+    def packed_nbytes(self) -> int:
+        """Bytes that they take in memory."""
+        return self.packing.fmt.nbytes(self.n_rows, self.packing.n_inputs)
+
+
+def _pieces(info: TensorInfo, order: NDArray[np.int64] | None, packing: Packing) -> Iterator[_Rows]:
+    """A matrix in pieces; `order`: for each row, which one of the file's it is."""
+    nbytes = info.nbytes // packing.n_rows
+    step = max(PIECE_NBYTES // (nbytes * STRIP_ROWS), 1) * STRIP_ROWS
+    for first in range(0, packing.n_rows, step):
+        n = min(step, packing.n_rows - first)
+        begin, end, some = first, first + n, None
+        if order is not None:
+            some = order[first : first + n]
+            begin, end = int(some.min()), int(some.max()) + 1
+            some = some - begin
+        yield _Rows(info, begin * nbytes, end * nbytes, packing, first, n, some)
+
+
+def _pack(rows: _Rows, data: NDArray[np.uint8]) -> None:
+    data = data.reshape(-1, rows.tensor.nbytes // rows.packing.n_rows)
     try:
-        pack(pool, rows if order is None else rows[order], fmt, n_inputs, target)
+        rows.packing.put(data if rows.order is None else data[rows.order], rows.first)
     except ValueError as error:
-        raise _not_finite(file, name) from error
-    weights.matrices[name] = Matrix(fmt, n_rows, n_inputs, address)
+        raise _not_finite(rows.tensor) from error
+
+
+def _put_vector(
+    file: GGUFFile, name: str, order: NDArray[np.int64] | None, target: NDArray[np.uint8]
+) -> int:
+    """Bring a vector into its place in memory; its address."""
+    row, values = target.view(np.float32), _floats(file, name)
+    row[:] = 0
+    row[: len(values)] = values if order is None else values[order]
+    return int(target.ctypes.data)
 
 
 def _divisors(file: GGUFFile) -> NDArray[np.float64]:
@@ -150,12 +191,12 @@ def _floats(file: GGUFFile, name: str) -> NDArray[np.float32]:
     except (ValueError, KeyError) as error:
         raise ModelFileError(file.path, name, expected="floats", got=info.type_name) from error
     if not np.isfinite(row).all():
-        raise _not_finite(file, name)
+        raise _not_finite(info)
     return row
 
 
-def _not_finite(file: GGUFFile, name: str) -> ModelFileError:
+def _not_finite(info: TensorInfo) -> ModelFileError:
     return ModelFileError(
-        file.path, name, expected="finite weights", got="NaN or infinity",
+        info.file.path, info.name, expected="finite weights", got="NaN or infinity",
         hint="the file is damaged, or its weights overflowed when it was converted",
     )  # fmt: skip

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 MAX_LAYERS, MAX_DIM, MAX_VOCAB, MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30
 MIN_HEAD_DIM = 16  # which the kernels take
 DEFAULT_THETA = 10000.0  # GGUF's and transformers' base where none is given
+# Mistral's window in a GGUF file: llama.cpp's `llama`, as which such files run there, has none.
+WINDOW_KEY = "halfbyte.sliding_window"
 
 
 class Key(NamedTuple):

@@ -30,9 +30,9 @@ class Family:
         stages: a model's forward pass, in order.
         tensors: what it takes, in a GGUF file's usual order.
         defaults: config.json's names of it (`model_type`), and what keys are there where they are
-            absent, as transformers' configuration classes have it.
+            absent, as transformers' configuration classes have it. Only those that have
+            `sliding_window` or `max_window_layers` take notice of them.
         only: keys of config.json that may have no other value, and that value.
-        has_window: whether `sliding_window` of config.json counts.
     """
 
     architecture: str
@@ -41,7 +41,6 @@ class Family:
     tensors: Callable[[ModelConfig], Iterator[TensorSpec]]
     defaults: Mapping[str, Mapping[str, float | None]]
     only: dict[str, object]
-    has_window: bool = False
 
     @property
     def model_types(self) -> tuple[str, ...]:

@@ -7,7 +7,11 @@ defines what its absence means.
 from __future__ import annotations
 
 import logging
+import math
 
+import numpy as np
+
+from halfbyte.adapters import MERGE
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import (
     DEFAULT_THETA,
@@ -17,9 +21,11 @@ from halfbyte.families.config import (
     MAX_LAYERS,
     MAX_VOCAB,
     MIN_HEAD_DIM,
+    WINDOW_KEY,
     ModelConfig,
     RopeConfig,
 )
+from halfbyte.families.metadata_keys import check_keys
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.tensors import OUTPUT
 from halfbyte.gguf.file import GGUFFile
@@ -27,6 +33,8 @@ from halfbyte.gguf.metadata import Metadata
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 log = logging.getLogger(__name__)
+
+_TYPE = "general.type"
 
 
 def config_from_gguf(file: GGUFFile) -> ModelConfig:
@@ -37,33 +45,46 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         UnsupportedModelError: another architecture, or a variation that does not run.
     """
     m = file.metadata
+    _check_type(m)
     architecture = m.get_str("general.architecture")
     if architecture not in FAMILIES:
         raise UnsupportedModelError(
             file.path, "general.architecture", expected=" or ".join(FAMILIES), got=architecture
         )
     key = {field: f"{architecture}.{keys.gguf}" for field, keys in KEYS.items()}
-    _refuse_variations(m, architecture)
+    check_keys(m, architecture)
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
-    n_heads = m.get_int(key["n_heads"], minimum=1, maximum=MAX_DIM)
-    n_kv_heads = m.get_int(key["n_kv_heads"], n_heads, minimum=1, maximum=n_heads)
+    n_heads = _of_every_layer(m, key["n_heads"], MAX_DIM)
+    has_kv_heads = key["n_kv_heads"] in m
+    n_kv_heads = _of_every_layer(m, key["n_kv_heads"], n_heads) if has_kv_heads else n_heads
     _check_group(m, key["n_kv_heads"], n_heads, n_kv_heads)
+    head_dim = _head_dim(m, architecture, dim, n_heads)
+    _check_scale(m, f"{architecture}.attention.scale", head_dim)
     return ModelConfig(
         architecture=architecture,
         name=m.get_str("general.name", ""),
         dim=dim,
-        hidden_dim=m.get_int(key["hidden_dim"], minimum=1, maximum=MAX_DIM),
+        hidden_dim=_of_every_layer(m, key["hidden_dim"], MAX_DIM),
         n_layers=m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS),
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
-        head_dim=_head_dim(m, architecture, dim, n_heads),
+        head_dim=head_dim,
         vocab_size=_vocab_size(m, key["vocab_size"]),
         n_ctx_train=m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX),
         norm_eps=m.get_float(key["norm_eps"]),
         rope=RopeConfig(_theta(m, key["rope_theta"]), _linear_factor(m, architecture)),
         tied=OUTPUT not in file.tensors,
-        sliding_window=m.get_int(key["sliding_window"], 0, maximum=MAX_CTX),
+        sliding_window=m.get_int(WINDOW_KEY, 0, maximum=MAX_CTX),
     )
+
+
+def _check_type(m: Metadata) -> None:
+    """Refuse what is no model, whatever architecture it is for."""
+    got = m.get_str(_TYPE, "model")
+    if got != "model":
+        raise UnsupportedModelError(
+            m.path, _TYPE, expected="model", got=got, hint=MERGE if got == "adapter" else ""
+        )
 
 
 def _check_group(m: Metadata, key: str, n_heads: int, n_kv_heads: int) -> None:
@@ -80,24 +101,45 @@ def _check_group(m: Metadata, key: str, n_heads: int, n_kv_heads: int) -> None:
         )
 
 
-def _refuse_variations(m: Metadata, a: str) -> None:
-    """Refuse what would change the result if it were ignored."""
-    scaling = f"{a}.rope.scaling.type"
-    if m.get_str(scaling, "none") not in ("none", "linear"):
+def _of_every_layer(m: Metadata, key: str, maximum: int) -> int:
+    """A number of all layers, which a file may give for each."""
+    if key not in m or not isinstance(m.raw(key).value, np.ndarray):
+        return m.get_int(key, minimum=1, maximum=maximum)
+    different = set(m.get_numbers(key, floats=False).tolist())
+    if len(different) != 1:
         raise UnsupportedModelError(
-            m.path, scaling, expected="none or linear", got=m.get_str(scaling)
+            m.path, key, expected="one number for all layers", got=f"{len(different)} numbers"
         )
-    key = f"{a}.expert_count"
-    if m.get_int(key, 0) != 0:
-        raise UnsupportedModelError(m.path, key, expected="0", got=m.get_int(key))
+    value = int(different.pop())
+    if not 1 <= value <= maximum:
+        raise ModelFileError(m.path, key, expected=f"from 1 to {maximum}", got=value)
+    return value
+
+
+def _check_scale(m: Metadata, key: str, head_dim: int) -> None:
+    """Scores are divided by the root of the head dimension, which 0 says too."""
+    if key not in m or m.raw(key).value == 0:
+        return
+    scale, wanted = m.get_float(key), head_dim**-0.5
+    if not math.isclose(scale, wanted, rel_tol=1e-6):
+        raise UnsupportedModelError(m.path, key, expected=f"0 or {wanted:.7g}", got=scale)
 
 
 def _linear_factor(m: Metadata, a: str) -> float:
-    """What positions are divided by; older files have it under another key."""
-    kind, factor = m.get_str(f"{a}.rope.scaling.type", ""), f"{a}.rope.scaling.factor"
-    if kind == "linear" or (kind == "" and factor in m):
-        return m.get_float(factor)
-    return m.get_float(f"{a}.rope.scale_linear", 1.0)
+    """What positions are divided by, as llama.cpp decides it; 0 says nothing.
+
+    Older files have it under another key. Where no type is stated, it is linear.
+    """
+    scaling = f"{a}.rope.scaling.type"
+    kind = m.get_str(scaling, "linear")
+    if kind not in ("none", "linear"):
+        raise UnsupportedModelError(m.path, scaling, expected="none or linear", got=kind)
+    if kind == "none":
+        return 1.0
+    key = f"{a}.rope.scaling.factor"
+    if key not in m:
+        key = f"{a}.rope.scale_linear"
+    return 1.0 if key in m and m.raw(key).value == 0 else m.get_float(key, 1.0)
 
 
 def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
@@ -111,12 +153,14 @@ def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
         raise UnsupportedModelError(
             m.path, "head dimension", expected=f"an even number from {MIN_HEAD_DIM}", got=head_dim
         )
-    for key in (f"{a}.attention.value_length", f"{a}.rope.dimension_count"):
-        other = m.get_int(key, head_dim)
-        if other != head_dim:
-            raise UnsupportedModelError(
-                m.path, key, expected=f"the head dimension, {head_dim}", got=other
-            )
+    for key, what, wanted in (
+        (f"{a}.attention.value_length", "the head dimension", head_dim),
+        (f"{a}.rope.dimension_count", "the head dimension", head_dim),
+        (f"{a}.embedding_length_out", "the embedding's", dim),
+    ):
+        other = m.get_int(key, wanted)
+        if other != wanted:
+            raise UnsupportedModelError(m.path, key, expected=f"{what}, {wanted}", got=other)
     return head_dim
 
 

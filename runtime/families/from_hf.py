@@ -1,38 +1,24 @@
 """A model's configuration as config.json states it, as transformers 4 or 5 writes it.
 
 Keys that are absent have the default that the model's class of transformers has; anything
-that would change the model's arithmetic and is not supported yet is an error.
+that would change the model's arithmetic and is not supported yet is an error (hf_keys.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from halfbyte.errors import ConversionError
-from halfbyte.families.config import (
-    DEFAULT_THETA,
-    KEYS,
-    MAX_CTX,
-    MAX_DIM,
-    MAX_LAYERS,
-    MAX_VOCAB,
-    MIN_HEAD_DIM,
-    ModelConfig,
-    RopeConfig,
-)
+from halfbyte.families.config import KEYS, MIN_HEAD_DIM, ModelConfig
+from halfbyte.families.hf_keys import check_keys, say_unused
+from halfbyte.families.hf_reader import Reader
 from halfbyte.families.registry import BY_MODEL_TYPE
+from halfbyte.families.rope_from_hf import read_rope
+from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
-_LEAST, _LARGEST = (float(x) for x in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
-# Hyperparameter -> the largest number of it; of the others MAX_DIM.
-_MOST = {
-    "n_layers": MAX_LAYERS, "vocab_size": MAX_VOCAB, "n_ctx_train": MAX_CTX,
-    "sliding_window": MAX_CTX,
-}  # fmt: skip
+_WINDOW, _FIRST = KEYS["sliding_window"].hf, "max_window_layers"
+_FULL, _SLIDING = ("full_attention", "attention"), ("sliding_attention",)  # and an older name
 
 
 def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
@@ -44,38 +30,106 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
     """
     kind = config.get("model_type")
     family = BY_MODEL_TYPE.get(kind) if isinstance(kind, str) else None
-    reader = _Reader(path / "config.json", config, {})
+    reader = Reader(path / "config.json", config, {})
     if family is None:
         raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), kind)
     reader.defaults = family.defaults[str(kind)]
+    _check_architectures(reader)
+    check_keys(reader)
     for key, value in family.only.items():
-        reader.only(key, value)
+        if config.get(key, value) != value:
+            raise reader.bad(key, f"{value!r} (others are not supported yet)", config[key])
     dim, n_heads = reader.count("dim"), reader.count("n_heads")
-    n_kv_heads = reader.count("n_kv_heads", n_heads)  # null says as many as heads
-    if n_heads % n_kv_heads:
-        raise reader.bad(KEYS["n_kv_heads"].hf, f"a divisor of {n_heads}", n_kv_heads)
-    if reader.value("head_dim") is None and dim % n_heads:
-        raise reader.bad(KEYS["dim"].hf, f"a multiple of {n_heads} heads", dim)
-    head_dim = reader.count("head_dim", dim // n_heads)
-    if head_dim % 2 or head_dim < MIN_HEAD_DIM:
-        raise reader.bad(KEYS["head_dim"].hf, f"an even number from {MIN_HEAD_DIM}", head_dim)
-    has_window = family.has_window and reader.value("sliding_window") is not None
+    n_kv_heads = _kv_heads(reader, n_heads)
+    head_dim = _head_dim(reader, dim, n_heads)
+    n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
+    window = _window(reader)
+    _check_layers(reader, n_layers, window)
     return ModelConfig(
         architecture=family.architecture,
         name=_model_name(path.resolve()),
         dim=dim,
         hidden_dim=reader.count("hidden_dim"),
-        n_layers=reader.count("n_layers"),
+        n_layers=n_layers,
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
         head_dim=head_dim,
         vocab_size=reader.count("vocab_size"),
-        n_ctx_train=reader.count("n_ctx_train"),
-        norm_eps=reader.positive(config, KEYS["norm_eps"].hf, reader.value("norm_eps")),
-        rope=_rope(reader, head_dim),
+        n_ctx_train=n_ctx,
+        norm_eps=reader.positive(KEYS["norm_eps"].hf, reader.value("norm_eps")),
+        rope=read_rope(reader, head_dim, n_ctx),
         tied=reader.flag("tie_word_embeddings", False),
-        sliding_window=reader.count("sliding_window") if has_window else 0,
+        sliding_window=window,
     )
+
+
+def _check_architectures(reader: Reader) -> None:
+    """Only what gives logits of the next token: no classifier, no embedding, no vision."""
+    classes = reader.config.get("architectures")
+    if classes is None:
+        return
+    if not isinstance(classes, list) or not all(isinstance(one, str) for one in classes):
+        raise reader.bad("architectures", "a list of names", classes)
+    if classes and not any(one.endswith("ForCausalLM") for one in classes):
+        raise reader.bad("architectures", "a class whose name ends in ForCausalLM", classes)
+
+
+def _kv_heads(reader: Reader, n_heads: int) -> int:
+    n_kv_heads = reader.count("n_kv_heads", n_heads)  # null says as many as heads
+    if n_heads % n_kv_heads:
+        raise reader.bad(KEYS["n_kv_heads"].hf, f"a divisor of {n_heads}", n_kv_heads)
+    if n_heads // n_kv_heads > MAX_GROUP:
+        wanted = f"at least one for each {MAX_GROUP} of the {n_heads} heads"
+        raise reader.bad(KEYS["n_kv_heads"].hf, wanted, n_kv_heads)
+    return n_kv_heads
+
+
+def _head_dim(reader: Reader, dim: int, n_heads: int) -> int:
+    if reader.value("head_dim") is None and dim % n_heads:
+        raise reader.bad(KEYS["dim"].hf, f"a multiple of {n_heads} heads", dim)
+    head_dim = reader.count("head_dim", dim // n_heads)
+    if head_dim % 2 or head_dim < MIN_HEAD_DIM:
+        raise reader.bad(KEYS["head_dim"].hf, f"an even number from {MIN_HEAD_DIM}", head_dim)
+    # What other models scale scores by, and how much of a head they rotate.
+    for key, wanted in (
+        ("attention_multiplier", head_dim**-0.5),
+        ("query_pre_attn_scalar", head_dim),
+        ("rotary_dim", head_dim),
+    ):
+        value = reader.config.get(key)
+        number = wanted if value is None else reader.positive(key, value)
+        if not math.isclose(number, wanted, rel_tol=1e-6):
+            raise reader.bad(key, f"{wanted:.7g} (others are not supported)", value)
+    return head_dim
+
+
+def _window(reader: Reader) -> int:
+    """Positions that a token sees; 0: all. Mistral has a window, in all layers."""
+    stated = reader.value("sliding_window")
+    if _WINDOW in reader.defaults:
+        return 0 if stated is None else reader.count("sliding_window")
+    if stated is not None and _FIRST not in reader.defaults:
+        say_unused(reader.path, "this kind of model has no window", [_WINDOW])
+    return 0
+
+
+def _check_layers(reader: Reader, n_layers: int, window: int) -> None:
+    """Attention is the same in all layers. Qwen's last ones may have a window."""
+    layers = reader.config.get("layer_types")
+    if layers is not None:
+        wanted = _SLIDING if window else _FULL
+        if not isinstance(layers, list) or not all(one in wanted for one in layers):
+            raise reader.bad("layer_types", f"{wanted[0]} alone", layers)
+        return
+    if _FIRST not in reader.defaults or not reader.flag("use_sliding_window", False):
+        return
+    first = reader.config.get(_FIRST, reader.defaults[_FIRST])
+    if type(first) is not int or first < 0:
+        raise reader.bad(_FIRST, "a whole number from 0", first)
+    has_window = _WINDOW not in reader.config or reader.config[_WINDOW] is not None
+    if first < n_layers and has_window:
+        least = f"at least {n_layers} (windows of some layers are not supported)"
+        raise reader.bad(f"use_sliding_window: {_FIRST}", least, first)
 
 
 def _model_name(path: Path) -> str:
@@ -83,97 +137,3 @@ def _model_name(path: Path) -> str:
     repository = path.parent.parent.name
     is_cached = path.parent.name == "snapshots" and repository.startswith("models--")
     return repository.rpartition("--")[2] if is_cached else path.name
-
-
-def _rope(reader: _Reader, head_dim: int) -> RopeConfig:
-    """Base, linear factor and divisors.
-
-    They stand in `rope_parameters` since transformers 5, before in `rope_theta`, `rope_scaling`.
-    """
-    config = reader.config
-    key = "rope_parameters" if config.get("rope_parameters") is not None else "rope_scaling"
-    rope = config.get(key) or {}
-    if not isinstance(rope, dict):
-        raise reader.bad(key, "an object", rope)
-    owner = rope if KEYS["rope_theta"].hf in rope else config
-    theta = reader.positive(owner, KEYS["rope_theta"].hf, DEFAULT_THETA)
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind == "default":
-        return RopeConfig(theta)
-    if kind == "linear":
-        return RopeConfig(theta, reader.needed(rope, key, "factor"))
-    if kind == "llama3":
-        divisors = _llama3_divisors(reader, rope, key, theta, head_dim)
-        return RopeConfig(theta, divisors=divisors)
-    raise reader.bad(f"{key}.rope_type", "default, linear or llama3", kind)
-
-
-def _llama3_divisors(
-    reader: _Reader, rope: dict[str, Any], key: str, theta: float, head_dim: int
-) -> tuple[float, ...]:
-    """Short wavelengths stay, long ones are stretched by the factor, those between partly.
-
-    Source: transformers' modeling_rope_utils.py, _compute_llama3_parameters.
-    """
-    names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
-    factor, low, high, n_ctx = (reader.needed(rope, key, name) for name in names)
-    if high <= low:
-        raise reader.bad(f"{key}.high_freq_factor", f"a number above {low}", high)
-    divisors = []
-    for i in range(0, head_dim, 2):
-        wavelength = 2 * math.pi * theta ** (i / head_dim)
-        smooth = min(max((n_ctx / wavelength - low) / (high - low), 0.0), 1.0)
-        divisors.append(1 / ((1 - smooth) / factor + smooth))
-    return tuple(divisors)
-
-
-class _Reader:
-    """Reads keys; `defaults` are what absent ones are."""
-
-    def __init__(
-        self, path: Path, config: dict[str, Any], defaults: Mapping[str, float | None]
-    ) -> None:
-        self.path, self.config, self.defaults = path, config, defaults
-
-    def bad(self, key: str, expected: str, got: object) -> ConversionError:
-        return ConversionError(self.path, key, expected=expected, got=repr(got))
-
-    def value(self, field: str) -> Any:
-        """What the hyperparameter of that name is, unchecked."""
-        key = KEYS[field].hf
-        return self.config.get(key, self.defaults.get(key))
-
-    def count(self, field: str, if_null: int | None = None) -> int:
-        """A whole number: the hyperparameter of that name."""
-        key, value = KEYS[field].hf, self.value(field)
-        if value is None:
-            value = if_null
-        most = _MOST.get(field, MAX_DIM)
-        if type(value) is not int or not 1 <= value <= most:
-            raise self.bad(key, f"a whole number from 1 to {most}", value)
-        return value
-
-    def positive(self, config: dict[str, Any], key: str, default: float | None) -> float:
-        value: Any = config.get(key, default)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        # As a file holds it: a 32-bit float.
-        if not is_number or not _LEAST <= value <= _LARGEST:
-            raise self.bad(key, "a finite number above 0", value)
-        return float(value)
-
-    def needed(self, config: dict[str, Any], parent: str, key: str) -> float:
-        """A number above 0 that must be there."""
-        if key not in config:
-            raise self.bad(f"{parent}.{key}", "a finite number above 0", None)
-        return self.positive(config, key, 0.0)
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self.config.get(key, default)
-        if not isinstance(value, bool):
-            raise self.bad(key, "true or false", value)
-        return value
-
-    def only(self, key: str, supported: object) -> None:
-        value = self.config.get(key, supported)
-        if value != supported:
-            raise self.bad(key, f"{supported!r} (others are not supported yet)", value)

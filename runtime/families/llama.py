@@ -56,6 +56,5 @@ FAMILY = Family(
             "sliding_window": 4096,
         },
     },
-    only={"hidden_act": "silu", "attention_bias": False, "mlp_bias": False},
-    has_window=True,
+    only={"attention_bias": False, "mlp_bias": False},
 )

@@ -21,7 +21,8 @@ FAMILY = Family(
             "intermediate_size": 22016,
             "vocab_size": 151936,
             "max_position_embeddings": 32768,
+            "max_window_layers": 28,
         },
     },
-    only={"hidden_act": "silu", "mlp_bias": False, "use_sliding_window": False},
+    only={"mlp_bias": False},
 )

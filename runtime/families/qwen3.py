@@ -23,7 +23,8 @@ FAMILY = Family(
             "vocab_size": 151936,
             "max_position_embeddings": 32768,
             "head_dim": 128,
+            "max_window_layers": 28,
         },
     },
-    only={"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False},
+    only={"attention_bias": False},
 )

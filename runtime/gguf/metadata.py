@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import ModelFileError
+from halfbyte.file_reader import FileReader
 
 _T = TypeVar("_T")
 
@@ -23,19 +23,25 @@ _FIXED = {
     10: "<u8", 11: "<i8", 12: "<f8",
 }  # fmt: skip
 _NAMES = {_STRING: "string", _ARRAY: "array"} | {i: np.dtype(t).name for i, t in _FIXED.items()}
+_FIRST_NBYTES = 1 << 16  # that are read at once; then as many as there were
 _INT_TYPES = (0, 1, 2, 3, 4, 5, 10, 11)
 _FLOAT_TYPES = (6, 12)
 
 
 class Cursor:
-    """A position in a file; every read is checked against the bytes that are left."""
+    """A position in a file; every read is checked against the bytes that are left.
 
-    def __init__(self, path: str, data: mmap.mmap | bytes) -> None:
-        self.path, self.data, self.at = path, data, 0
+    Attributes:
+        data: the file's beginning, as far as it was read.
+    """
 
-    def take(self, n: int, field: str) -> bytes:
-        """The next n bytes."""
-        left = len(self.data) - self.at
+    def __init__(self, file: FileReader) -> None:
+        self.path, self.nbytes, self.at, self.data = file.path, file.nbytes, 0, b""
+        self._file = file
+
+    def have(self, n: int, field: str) -> bytes:
+        """Read on until n bytes follow the position; `data`."""
+        left = self.nbytes - self.at
         if n > left:
             raise ModelFileError(
                 self.path,
@@ -44,8 +50,17 @@ class Cursor:
                 got=f"{left}",
                 hint="the file is cut short or damaged: fetch or convert it again",
             )
+        known, end = len(self.data), self.at + n
+        if end > known:
+            end = min(max(end, 2 * known, _FIRST_NBYTES), self.nbytes)
+            self.data += self._file.read(known, end).tobytes()
+        return self.data
+
+    def take(self, n: int, field: str) -> bytes:
+        """The next n bytes."""
+        data = self.have(n, field)
         self.at += n
-        return self.data[self.at - n : self.at]
+        return data[self.at - n : self.at]
 
     def u32(self, field: str) -> int:
         """A 32-bit unsigned integer."""
@@ -67,7 +82,7 @@ class Cursor:
 
     def check_count(self, n: int, min_nbytes: int, field: str) -> None:
         """Refuse a count of things that the rest of the file cannot hold."""
-        room = (len(self.data) - self.at) // min_nbytes
+        room = (self.nbytes - self.at) // min_nbytes
         if n > room:
             raise ModelFileError(self.path, field, expected=f"at most {room}", got=n)
 
@@ -124,18 +139,18 @@ def _read_array(cursor: Cursor, key: str) -> Value:
     if element != _STRING:
         return Value(_ARRAY, _read_fixed(cursor, element, n, key), element)
     cursor.check_count(n, 8, f"{key}: length")
-    data, at, end = cursor.data, cursor.at, len(cursor.data)
+    data, at = cursor.data, cursor.at
     unpack = struct.Struct("<Q").unpack_from
     strings = []
     for i in range(n):
-        if end - at < 8:
+        if len(data) - at < 8:
             cursor.at = at
-            cursor.take(8, f"{key}[{i}]")
+            data = cursor.have(8, f"{key}[{i}]")
         (length,) = unpack(data, at)
         at += 8
-        if length > end - at:
+        if length > len(data) - at:
             cursor.at = at
-            cursor.take(length, f"{key}[{i}]")
+            data = cursor.have(length, f"{key}[{i}]")
         strings.append(data[at : at + length])
         at += length
     cursor.at = at

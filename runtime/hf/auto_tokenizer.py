@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import MissingFileError, RequestError
+from halfbyte.gguf.split import model_file
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer, LlamaTokenizer, PreTrainedTokenizer
 from halfbyte.hf.tokenizer.json_tokenizer import JSONTokenizer
 from halfbyte.hf.tokenizer.saved_files import CONFIG, MODEL_FILE, TOKENIZER_JSON, locate
@@ -34,6 +35,8 @@ class AutoTokenizer:
     ) -> PreTrainedTokenizer:
         """The tokenizer of a model; arguments and errors as of PreTrainedTokenizer's."""
         path, given = locate(pretrained_model_name_or_path, arguments)
+        if not any((path / name).is_file() for name in (MODEL_FILE, TOKENIZER_JSON)):
+            path = model_file(path)
         if path.suffix == ".gguf":
             vocabulary, stated = read_gguf(path)
             name = os.fspath(pretrained_model_name_or_path)

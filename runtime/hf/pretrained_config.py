@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from halfbyte.adapters import refuse_adapter
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.gguf.file import GGUFFile
+from halfbyte.gguf.split import model_file
 from halfbyte.hf.arguments import located
 from halfbyte.hf.errors import MissingNameError
 from halfbyte.json_folder import JSONFolder
@@ -96,10 +98,12 @@ class AutoConfig:
         """
         given: dict[str, Any] = {"trust_remote_code": None, **arguments}
         del given["trust_remote_code"]
-        path = located(pretrained_model_name_or_path, given)
+        path = model_file(located(pretrained_model_name_or_path, given))
         refuse_others(given)
         if path.is_dir():
-            stated = JSONFolder(path).read_json("config.json") or {}
+            folder = JSONFolder(path)
+            refuse_adapter(folder)
+            stated = folder.read_json("config.json") or {}
             ids = {role: stated.get(f"{role}_token_id") for role in ("bos", "eos", "pad")}
             return PretrainedConfig.of(config_from_hf(path, stated), ids)
         with GGUFFile.open(path) as file:

@@ -1,7 +1,8 @@
 """Models by name: what can be named, where it comes from, and where it lies once it is here.
 
 A model is named by the path of a .gguf file or of a Hugging Face folder, by a name of the
-catalogue, or by a hub's repository as `org/name` (`org/name:file.gguf` takes one file of several).
+catalogue, or by a hub's repository as `org/name`. Of several models there, `org/name:file.gguf` or
+`org/name:folder/file.gguf` takes one; any file of a split one names it.
 What is pulled lies in `settings.models_dir()` under a name that says what it is, put there by a
 rename when it is complete and checked; a file of the right name is therefore the right file.
 """
@@ -20,7 +21,9 @@ from pathlib import Path
 from halfbyte import settings
 from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.errors import DownloadError, MissingFileError, ModelFileError, RequestError
+from halfbyte.gguf.shard_name import shards_of
 from halfbyte.models import inventory
+from halfbyte.models.cache import files_of, model_at
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel
 from halfbyte.progress import Progress
 
@@ -29,7 +32,9 @@ _log = logging.getLogger(__name__)
 _DATA = Path(__file__).parents[1] / "data"
 _NO_HUB_HAS = re.compile(r"--|\.\.|[-.](/|$)")  # cached files would share a name
 _URL = re.compile(r"(?P<scheme>file|https?|hf|s3|ftp):(?P<slashes>//)?(?P<rest>.*)", re.I | re.S)
-_REPOSITORY = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?::(?P<file>\w[\w.-]*\.gguf))?", re.ASCII)
+_REPOSITORY = re.compile(
+    r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?::(?P<file>(?:\w[\w.-]*/)?\w[\w.-]*\.gguf))?", re.ASCII
+)
 
 
 def find(name: str) -> Entry:
@@ -50,9 +55,8 @@ def find(name: str) -> Entry:
         if _NO_HUB_HAS.search(repo):
             expected = "org/name without -- and .., and no - or . at an end, which no hub has"
             raise RequestError("model", expected=expected, got=name)
-        return HubModel(
-            name=name, summary=f"repository {repo}", repo=repo, file=match["file"] or ""
-        )
+        file = shards_of(match["file"])[0] if match["file"] else ""
+        return HubModel(name=name, summary=f"repository {repo}", repo=repo, file=file)
     near = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise RequestError(
@@ -64,21 +68,26 @@ def find(name: str) -> Entry:
 
 
 def cached_path(entry: Entry) -> Path:
-    """Where the entry's file lies, or will lie once it is pulled."""
+    """Where the entry's file lies, of a split model the first, or will lie once it is pulled."""
     if isinstance(entry, PackagedModel):
         return _DATA / entry.file_name
-    return settings.models_dir() / entry.file_name
+    target = _target(entry)
+    return model_at(target) or target
 
 
 def is_cached(entry: Entry) -> bool:
     """Whether the entry's file is there, and as long as it should be."""
     path = cached_path(entry)
-    if not path.is_file():
+    if not all(file.is_file() for file in files_of(path)):
         return False
     if isinstance(entry, WheelModel) and path.stat().st_size != entry.gguf_nbytes:
         _log.warning("%s is damaged: it will be pulled again", path)
         return False
     return True
+
+
+def _target(entry: Entry) -> Path:
+    return settings.models_dir() / entry.file_name
 
 
 def size(entry: Entry, *, asks: bool = False) -> int:
@@ -154,7 +163,7 @@ def source(
     from halfbyte.models import hub
 
     report = check_progress(progress)
-    with hub.fetched_repository(entry, cached_path(entry), progress=report) as fetched:
+    with hub.fetched_repository(entry, _target(entry), progress=report) as fetched:
         yield fetched, entry.repo.rpartition("/")[2]
 
 
@@ -177,13 +186,14 @@ def pull(name: str, *, force: bool = False, progress: Progress | None = None) ->
 
 def _fetch(entry: Entry, *, force: bool, progress: Progress | None) -> Path:
     report = check_progress(progress)
-    target = cached_path(entry)
     if isinstance(entry, PackagedModel):
-        if not target.is_file():
+        path = cached_path(entry)
+        if not path.is_file():
             raise MissingFileError(
-                target, expected="a file of the package", got="nothing", hint="install it again"
+                path, expected="a file of the package", got="nothing", hint="install it again"
             )
-        return target
+        return path
+    target = _target(entry)
     if isinstance(entry, WheelModel):
         from halfbyte.models import wheel
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from halfbyte.gguf.shard_name import without_number
+
 
 @dataclass(frozen=True, slots=True)
 class WheelModel:
@@ -26,6 +28,7 @@ class WheelModel:
 
 
 _SLASH = "--"  # stands for / and : in files' names; a repository's name never holds it
+_BELOW = "+"  # for / in a file's path, which never holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class HubModel:
     """A repository of a Hugging Face hub: safetensors, converted to `type`, or a .gguf file.
 
     Attributes:
-        file: which .gguf file to take; empty where the repository leaves no choice.
+        file: which .gguf file to take, FOLDER/NAME below the root, of a split model the first;
+            empty where the repository leaves no choice.
         nbytes: about how many are fetched; 0 where only the hub knows.
     """
 
@@ -49,7 +53,8 @@ class HubModel:
     def file_name(self) -> str:
         """The file's name in the cache; `hub_name` is its inverse, so no two share one."""
         stem = self.repo.replace("/", _SLASH)
-        return f"{stem}{_SLASH}{self.file}" if self.file else f"{stem}.gguf"
+        file = self.file.replace("/", _BELOW)
+        return f"{stem}{_SLASH}{file}" if file else f"{stem}.gguf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +72,14 @@ class PackagedModel:
 
 
 def hub_name(file_name: str) -> str:
-    """`org/name` or `org/name:file.gguf` of a cached file; empty where it is no hub's."""
+    """`org/name` or `org/name:file.gguf` of a cached file; empty where it is no hub's.
+
+    A split model of `org/name` lies in org--name-00001-of-00003.gguf and so on.
+    """
     parts = file_name.split(_SLASH, 2)
     if len(parts) == 3:
-        return f"{parts[0]}/{parts[1]}:{parts[2]}"
-    return "/".join(parts).removesuffix(".gguf") if len(parts) == 2 else ""
+        return f"{parts[0]}/{parts[1]}:{parts[2].replace(_BELOW, '/')}"
+    return f"{parts[0]}/{without_number(parts[1])}" if len(parts) == 2 else ""
 
 
 Entry = WheelModel | HubModel | PackagedModel

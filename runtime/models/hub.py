@@ -1,7 +1,7 @@
 """Fetch a model from a Hugging Face hub, with its own client (the extra `hub`).
 
-The client knows the endpoint (HF_ENDPOINT), the token and the proxy. Files of the repository's
-root come into a folder of the model cache that is named for the commit, where an interrupted
+The client knows the endpoint (HF_ENDPOINT), the token and the proxy. Files of the repository
+come into a folder of the model cache that is named for the commit, where an interrupted
 download of many gigabytes is taken up again by the next pull. Sizes and, where the hub states
 them, SHA-256 are checked. A .gguf is then moved to its final name, safetensors are converted to
 it; after that the folder goes.
@@ -17,14 +17,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from halfbyte.errors import DownloadError
+from halfbyte.errors import DownloadError, ModelFileError
+from halfbyte.gguf.shard_name import ShardName
 from halfbyte.models.cache import (
     check_sha256,
     check_space,
+    files_of,
+    model_at,
     model_lock,
     os_errors,
     remove_folders,
@@ -32,31 +35,23 @@ from halfbyte.models.cache import (
     size_of_files,
 )
 from halfbyte.models.entries import HubModel
+from halfbyte.models.hub_files import RemoteFile, choose_files
 from halfbyte.progress import Progress
 
 _log = logging.getLogger(__name__)
 
 _POLL_S = 0.2
-_PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 _MAGIC = b"GGUF"
 _NETWORK_ONCE = (
     "fetching it needs the network, once; with its files in a folder, `halfbyte convert FOLDER` "
     "makes a .gguf file to name instead"
 )
-_PICKLES = (".bin", ".pth", ".pt", ".ckpt")
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """A file as the hub describes it; sha256 is empty for small files, kept in git itself."""
-
-    name: str
-    nbytes: int
-    sha256: str
 
 
 def pull_repository(entry: HubModel, target: Path, *, force: bool, progress: Progress) -> Path:
-    """Bring the repository's model to `target`, unless it is there and not `force`.
+    """Bring the repository's model to `target`, unless it is there and not `force`; where it lies.
+
+    A split model's files lie beside it, see cache.model_at.
 
     Raises:
         DownloadError: the client is missing or failed, the repository has no model that halfbyte
@@ -65,12 +60,16 @@ def pull_repository(entry: HubModel, target: Path, *, force: bool, progress: Pro
         SettingError: the cache folder cannot be made or written.
     """
     with model_lock(target) as is_alone:
-        if target.is_file() and not force:
-            return target
+        before = model_at(target)
+        if before is not None and not force:
+            return before
         with _fetched(entry, target, is_alone, progress) as source, os_errors(entry.name):
-            _place(entry, source, target, progress)
-    _log.info("pulled %s to %s", entry.name, target)
-    return target
+            path = _place(entry, source, target, progress)
+            if before is not None:
+                for file in {*files_of(before)} - {*files_of(path)}:
+                    file.unlink()
+    _log.info("pulled %s to %s", entry.name, path)
+    return path
 
 
 def size_to_fetch(entry: HubModel) -> int:
@@ -113,44 +112,6 @@ def _fetched(entry: HubModel, target: Path, is_alone: bool, progress: Progress) 
     _download(hub, entry, commit, files, folder, progress)
     yield folder / files[0].name if files[0].name.endswith(".gguf") else folder
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def choose_files(entry: HubModel, listing: list[RemoteFile]) -> list[RemoteFile]:
-    """The files to fetch: the one .gguf, or safetensors with their configuration and tokenizer.
-
-    Raises:
-        DownloadError: there is no such model, or several .gguf to choose from.
-    """
-    files = {file.name: file for file in listing if _PLAIN_NAME.fullmatch(file.name)}
-    if entry.file:
-        if entry.file in files:
-            return [files[entry.file]]
-        raise DownloadError(f"{entry.repo}: has no file {entry.file}", hint=_offer(entry, files))
-    tensors = [name for name in files if name.endswith(".safetensors")]
-    if tensors:
-        # Some repositories hold the weights twice, once as consolidated.safetensors.
-        tensors = [name for name in tensors if name.startswith("model")] or tensors
-        rest = [name for name in files if name.endswith((".json", ".jinja"))]
-        rest += [name for name in ("tokenizer.model",) if name in files]
-        return [files[name] for name in sorted(rest) + sorted(tensors)]
-    ggufs = [name for name in files if name.endswith(".gguf")]
-    if len(ggufs) == 1:
-        return [files[ggufs[0]]]
-    if ggufs:
-        raise DownloadError(
-            f"{entry.repo}: has {len(ggufs)} .gguf files", hint=_offer(entry, files)
-        )
-    if any(name.endswith(_PICKLES) for name in files):
-        raise DownloadError(
-            f"{entry.repo}: has only pickled weights, which halfbyte does not read",
-            hint="ask its authors for safetensors, or look for a converted copy",
-        )
-    raise DownloadError(f"{entry.repo}: has neither safetensors nor a .gguf file")
-
-
-def _offer(entry: HubModel, files: dict[str, RemoteFile]) -> str:
-    names = [f"{entry.repo}:{name}" for name in sorted(files) if name.endswith(".gguf")]
-    return f"name one: {', '.join(names)}" if names else "it has no .gguf file at all"
 
 
 def _client(entry: HubModel) -> Any:
@@ -301,12 +262,11 @@ def _check_magic(entry: HubModel, path: Path) -> None:
         )
 
 
-def _place(entry: HubModel, source: Path, target: Path, progress: Progress) -> None:
+def _place(entry: HubModel, source: Path, target: Path, progress: Progress) -> Path:
     """Make the final file out of what came; a rename is the last step."""
     if source.is_file():
         _check_magic(entry, source)
-        os.replace(source, target)
-        return
+        return _place_shards(entry, source, target)
     from halfbyte.converting.convert import convert_path
     from halfbyte.converting.options import Options
 
@@ -315,3 +275,28 @@ def _place(entry: HubModel, source: Path, target: Path, progress: Progress) -> N
     options = Options(type=entry.type, name=name, measure=False, force=True)
     convert_path(source, result, options, progress=progress)
     os.replace(result, target)
+    return target
+
+
+def _place_shards(entry: HubModel, source: Path, target: Path) -> Path:
+    """Move a model's file, or all of a split one's; the first, which stands for it, comes last."""
+    files = files_of(source)
+    shard = ShardName.of(source.name)
+    if shard is not None:
+        if ShardName.of(target.name) is None:
+            stem = target.name.removesuffix(".gguf")
+            target = target.with_name(replace(shard, prefix=stem, ending=".gguf").all()[0])
+        _check_shards(entry, source)
+    for old, new in reversed([*zip(files, files_of(target), strict=True)]):
+        os.replace(old, new)
+    return target
+
+
+def _check_shards(entry: HubModel, first: Path) -> None:
+    """DownloadError where files of a split model do not belong together, or lack a tensor."""
+    from halfbyte.gguf.file import GGUFFile
+
+    try:
+        GGUFFile.open(first, strict_types=False).close()
+    except ModelFileError as error:
+        raise DownloadError(f"{entry.name}: {error}") from error

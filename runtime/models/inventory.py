@@ -7,6 +7,7 @@ record of reading is mostly switched off, or kept by backups too.
 from __future__ import annotations
 
 import contextlib
+import glob
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from halfbyte import settings
 from halfbyte.errors import DownloadError, HalfbyteError, RequestError
+from halfbyte.gguf.shard_name import models_among, without_number
+from halfbyte.models.cache import files_of
 from halfbyte.models.entries import CATALOGUE, hub_name
 
 _STAMP = ".used"
@@ -25,6 +28,7 @@ class CachedModel:
 
     Attributes:
         name: what loads it: a name of the catalogue, `org/name`, else its path.
+        path: its file, of a split model the first.
         license: as the catalogue or the file says; empty where neither does.
         last_used: seconds since 1970, or None where it was never loaded from here.
     """
@@ -49,8 +53,9 @@ def cached_models() -> Iterator[CachedModel]:
     Raises:
         SettingError: the cache folder cannot be used.
     """
-    found = settings.models_dir().glob("*.gguf")
-    models = [_describe(path) for path in found if not path.name.startswith(".")]
+    found = [path.name for path in settings.models_dir().glob("*.gguf")]
+    names = models_among(name for name in found if not name.startswith("."))
+    models = [_describe(settings.models_dir() / name) for name in names]
     yield from sorted(models, key=lambda model: model.name.lower())
 
 
@@ -72,13 +77,15 @@ def remove(name: str) -> CachedModel:
             "model", expected="a model of the cache", got=name, hint=f"it holds {names}"
         )
     try:
-        found.path.unlink()
+        for file in files_of(found.path):
+            file.unlink(missing_ok=True)
         # The lock stays: another process may wait for it, and would then hold one that nobody sees.
         _stamp_of(found.path).unlink(missing_ok=True)
     except OSError as error:
         raise DownloadError(f"{found.path}: cannot be removed: {error.strerror}") from error
-    for folder in found.path.parent.glob(f".{found.path.name}.*.download"):
-        shutil.rmtree(folder, ignore_errors=True)
+    for name in (found.path.name, f"{without_number(found.path.name)}.gguf"):
+        for folder in found.path.parent.glob(f".{glob.escape(name)}.*.download"):
+            shutil.rmtree(folder, ignore_errors=True)
     return found
 
 
@@ -94,7 +101,8 @@ def _describe(path: Path) -> CachedModel:
         last_used: float | None = _stamp_of(path).stat().st_mtime
     except OSError:
         last_used = None
-    return CachedModel(name, path, path.stat().st_size, license or _license(path), last_used)
+    nbytes = sum(file.stat().st_size for file in files_of(path) if file.exists())
+    return CachedModel(name, path, nbytes, license or _license(path), last_used)
 
 
 def _license(path: Path) -> str:

@@ -7,10 +7,10 @@ the right size into the header, and `patch` fills them in place, before the file
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from halfbyte.errors import ConversionError, ModelFileError
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
+from halfbyte.gguf.read_ahead import pieces, read_ahead
 from halfbyte.progress import Progress, silent
 from halfbyte.quality.distance import Quality, measure
 from halfbyte.quality.float_model import GGUFSource, LayerSource
@@ -148,14 +149,17 @@ def patch(path: str | os.PathLike[str], figures: Figures, *, measured: bool = Tr
     Raises:
         ConversionError: the file has no such blank, or one of another size.
     """
-    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+    with GGUFFile.open(path) as written:
+        n_header = min(tensor.offset for tensor in written.tensors.values())
+    with open(path, "r+b") as file:
+        header = file.read(n_header)
         for name, key, kind in _layout(measured):
             head, value = _packed(key, kind, getattr(figures, name))
-            at = mapped.find(head)
+            at = header.find(head)
             if at < 0:
                 raise ConversionError(path, key, expected="a reserved key of its size")
-            mapped[at + len(head) : at + len(head) + len(value)] = value
-        mapped.flush()
+            file.seek(at + len(head))
+            file.write(value)
 
 
 def read_figures(metadata: Metadata) -> Figures | None:
@@ -232,8 +236,9 @@ def tensors_sha256(file: GGUFFile) -> str:
     digest = hashlib.sha256()
     for info in file.tensors.values():
         digest.update(tensor_line(info.name, info.type_name, info.shape))
-        digest.update(file.data(info.name).data)
-        file.release(info.name)
+        with closing(read_ahead(pieces(info))) as read:
+            for _, data in read:
+                digest.update(data.data)
     return digest.hexdigest()
 
 

@@ -73,13 +73,13 @@ class GGUFSource:
         if info.format is None:
             raise ValueError(f"{name}: type {info.type_name} cannot be dequantized")
         n = info.shape[-1]
-        rows = self._file.data(name).reshape(-1, info.format.row_nbytes(n))
-        values = np.empty((len(rows), n), np.float32)
+        nbytes, n_rows = info.format.row_nbytes(n), info.nbytes // info.format.row_nbytes(n)
+        values = np.empty((n_rows, n), np.float32)
         step = max(1, _N_CHUNK_WEIGHTS // n)
-        for begin in range(0, len(rows), step):
-            chunk = rows[begin : begin + step]
-            values[begin : begin + step] = dequantize(chunk, info.format, n)
-        self._file.release(name)
+        for begin in range(0, n_rows, step):
+            end = min(begin + step, n_rows)
+            chunk = self._file.data(name, begin * nbytes, end * nbytes).reshape(-1, nbytes)
+            values[begin:end] = dequantize(chunk, info.format, n)
         return values.reshape(info.shape)
 
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 from tokenizers import AddedToken, Regex, models, pre_tokenizers
 from tokenizers import Tokenizer as _Tokenizer
 
 from halfbyte.errors import ModelFileError, TokenizerError, UnsupportedModelError
 from halfbyte.tokenizer import long_texts
-from halfbyte.tokenizer.pretokenizers import PRE_TOKENIZERS
+from halfbyte.tokenizer.pretokenizers import (
+    BEGINS_WITH_BOS,
+    PRE_TOKENIZERS,
+    WHOLE_PIECES_FIRST,
+)
 from halfbyte.tokenizer.vocabulary import CONTROL, USER_DEFINED, Vocabulary, piece_text
-
-_LLAMA3 = ("llama-bpe", "llama3")
 
 
 class ByteLevelBackend:
@@ -34,19 +37,22 @@ class ByteLevelBackend:
         path, pre = vocabulary.path, vocabulary.pre
         if pre not in PRE_TOKENIZERS:
             raise UnsupportedModelError(
-                path, "tokenizer.ggml.pre", expected=", ".join(PRE_TOKENIZERS), got=pre
+                path,
+                "tokenizer.ggml.pre",
+                expected="a name of llama.cpp's, as gpt-2 or qwen2",
+                got=pre,
             )
         # Files of Llama 3 need not say that a prompt begins with BOS: as in llama.cpp, pre tells.
-        self.default_add_bos = pre in _LLAMA3 and "bos" in vocabulary.special
+        self.default_add_bos = pre in BEGINS_WITH_BOS and "bos" in vocabulary.special
         self._pieces = [piece_text(path, piece) for piece in vocabulary.pieces]
         self._vocabulary, self._pre = vocabulary, pre
         # A file may repeat a piece; the first is the one that text becomes.
         ids = {piece: i for i, piece in reversed(list(enumerate(self._pieces)))}
-        pairs = [_pair(path, i, merge) for i, merge in enumerate(vocabulary.merges)]
+        pairs = [pair(path, i, merge) for i, merge in enumerate(vocabulary.merges)]
         # Some vocabularies lack bytes that hardly occur; the package would drop them silently.
         self._missing = frozenset(_BYTE_OF[c] for c in _BYTE_OF.keys() - ids.keys())
         try:
-            self._model = models.BPE(ids, pairs, ignore_merges=pre in _LLAMA3)
+            self._model = models.BPE(ids, pairs, ignore_merges=pre in WHOLE_PIECES_FIRST)
         except Exception as error:  # the package raises plain Exception
             raise ModelFileError(
                 path, "tokenizer.ggml.merges", expected="pairs of pieces", got=str(error)
@@ -75,12 +81,7 @@ class ByteLevelBackend:
     def _build(self, added: Iterable[int]) -> _Tokenizer:
         """A tokenizer that finds the tokens `added` before text is cut."""
         tokenizer = _Tokenizer(self._model)
-        cuts = [
-            pre_tokenizers.Split(Regex(pattern), "isolated")
-            for pattern in PRE_TOKENIZERS[self._pre]
-        ]
-        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*cuts, byte_level])
+        tokenizer.pre_tokenizer = cutter(PRE_TOKENIZERS[self._pre])
         tokenizer.add_tokens(
             [AddedToken(self._pieces[i], normalized=False) for i in added if self._pieces[i]]
         )
@@ -88,9 +89,10 @@ class ByteLevelBackend:
 
     @cached_property
     def _boundary(self) -> re.Pattern[str]:
-        """Before a newline that follows a letter: no cut of any pre-tokenizer joins the two.
+        """Before a newline that follows a letter, if text is always cut there.
 
-        Unless an added token does.
+        All pre-tokenizers do but "superbpe", which leaves lines whole; an added token may join the
+        two as well.
         """
         joins = re.compile(r"[^\W\d_]\n")
         added = (CONTROL, USER_DEFINED)
@@ -99,7 +101,8 @@ class ByteLevelBackend:
             for piece, type_id in zip(self._pieces, self._vocabulary.types, strict=True)
             if type_id in added
         )
-        return re.compile("(?!)" if has_joint else r"(?<=[^\W\d_])(?=\n)")
+        begins = {begin for _, (begin, _) in self._plain.pre_tokenizer.pre_tokenize_str("a\nb")}
+        return re.compile("(?!)" if has_joint or 1 not in begins else r"(?<=[^\W\d_])(?=\n)")
 
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
         """The text bytes that a piece stands for."""
@@ -109,6 +112,13 @@ class ByteLevelBackend:
             return piece.decode().translate(_TO_LATIN_1).encode("latin-1")
         except UnicodeEncodeError:  # not spelled in the alphabet: an added token, plain text
             return piece
+
+
+def cutter(patterns: Iterable[str]) -> Any:
+    """What cuts a text at `patterns` and spells the bytes of its parts."""
+    cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns]
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pre_tokenizers.Sequence([*cuts, byte_level])
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -126,7 +136,8 @@ _BYTE_OF = _byte_alphabet()
 _TO_LATIN_1 = dict.fromkeys(range(256), 0xFFFF) | {ord(c): b for c, b in _BYTE_OF.items()}
 
 
-def _pair(path: str, i: int, merge: bytes) -> tuple[str, str]:
+def pair(path: str, i: int, merge: bytes) -> tuple[str, str]:
+    """The two pieces of a merge; ModelFileError where it has no two."""
     left, space, right = piece_text(path, merge).partition(" ")
     if not (left and space and right):
         raise ModelFileError(

@@ -16,6 +16,7 @@ from typing import Any
 
 from halfbyte.errors import ConversionError, MissingFileError
 from halfbyte.json_folder import JSONFolder, check_regular
+from halfbyte.tokenizer.chat_templates import DEFAULT, read_templates
 from halfbyte.tokenizer.from_json import checked, merges_of, pieces_by_id, read_sentencepieces
 from halfbyte.tokenizer.pretokenizers import pre_tokenizer_name
 from halfbyte.tokenizer.vocabulary import (
@@ -89,13 +90,15 @@ def _finished(folder: JSONFolder, path: Path, draft: Vocabulary) -> Vocabulary:
     if ends and "eot" not in special:
         special["eot"], ends = ends[0], ends[1:]  # which other programs know too
     add_bos = settings.get("add_bos_token", draft.add_bos)
+    templates = read_templates(folder, settings)
     return replace(
         draft,
         path=str(path),
         add_bos=add_bos if isinstance(add_bos, bool) else None,
         special=special,
         ends=tuple(ends),
-        chat_template=_chat_template(folder, settings),
+        chat_template=templates.pop(DEFAULT, None),
+        named_templates=templates,
     )
 
 
@@ -129,20 +132,6 @@ def _other_ends(folder: JSONFolder, n_vocab: int, known: set[int]) -> list[int]:
                     folder.path, name, i, n_vocab,
                 )  # fmt: skip
     return found
-
-
-def _chat_template(folder: JSONFolder, settings: dict[str, Any]) -> str | None:
-    path = folder.path / "chat_template.jinja"
-    if path.is_file():
-        try:
-            return path.read_text("utf-8")
-        except (OSError, ValueError) as error:
-            raise ConversionError(path, expected="readable UTF-8", got=str(error)) from error
-    template = settings.get("chat_template")
-    if isinstance(template, list):  # several by name
-        named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
-        template = named.get("default")
-    return template if isinstance(template, str) else None
 
 
 def _added_tokens(folder: JSONFolder) -> dict[int, tuple[str, bool]]:

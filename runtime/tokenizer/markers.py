@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from halfbyte.tokenizer.vocabulary import Vocabulary
+from halfbyte.tokenizer.vocabulary import END_PIECES, USER_DEFINED, Vocabulary
 
 # The pieces after Llama 2's 32000, the halves that merging needs included.
 _EOT = "▁<EOT>"
@@ -20,7 +20,7 @@ CODE_LLAMA = (
 
 # How byte-level vocabularies, and Mistral's, spell theirs.
 _SHAPE = re.compile(
-    r"<[|｜].*[|｜]>|<fim_\w+>|<(?:file_sep|filename|repo_name|reponame)>"
+    r"<[|｜].*[|｜]>|<\|[a-z_]+>|<[a-z_]+\|>|<fim_\w+>|<(?:file_sep|filename|repo_name|reponame)>"
     r"|\[(?:PREFIX|SUFFIX|MIDDLE|INST|/INST)\]"
 )
 _HARMLESS = ("unk", "pad")  # roles that steer nothing
@@ -32,7 +32,10 @@ def marker_ids(vocabulary: Vocabulary) -> frozenset[int]:
     ids = {piece: i for i, piece in enumerate(vocabulary.pieces)}
     if "▁<PRE>".encode() in ids:
         found |= {ids[key] for piece in CODE_LLAMA if (key := piece.encode()) in ids}
+    ends = {piece.encode() for piece in END_PIECES}  # Phi-3's </s> is of a type that text becomes
     for i, piece in enumerate(vocabulary.pieces):
+        if piece in ends and vocabulary.types[i] == USER_DEFINED:
+            found.add(i)
         if piece[:1] in b"<[" and _SHAPE.fullmatch(piece.decode(errors="replace")):
             found.add(i)
     return frozenset(found)

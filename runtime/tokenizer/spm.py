@@ -12,9 +12,17 @@ from sentencepiece import sentencepiece_model_pb2 as spm
 
 from halfbyte.errors import ModelFileError
 from halfbyte.tokenizer import long_texts
-from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, UNKNOWN, Vocabulary, piece_text
+from halfbyte.tokenizer.vocabulary import (
+    BYTE,
+    CONTROL,
+    UNKNOWN,
+    Vocabulary,
+    piece_text,
+    sentencepiece_types,
+)
 
 _SPACE = "\u2581"
+_NOTHING = "\ufdd0"  # no character
 _BYTE_PIECE = re.compile(rb"<0x([0-9A-F]{2})>")
 
 
@@ -50,7 +58,9 @@ class SentencePieceBackend:
             match = _BYTE_PIECE.fullmatch(piece)
             return bytes.fromhex(match[1].decode()) if match else b""
         if type_id == UNKNOWN:
-            return " \u2047 ".encode()  # sentencepiece's own surface of it
+            unknown = self._vocabulary.unknown_id
+            is_it = unknown is not None and piece == self._vocabulary.pieces[unknown]
+            return " \u2047 ".encode() if is_it else b""  # sentencepiece's own surface of it
         return piece.replace(_SPACE.encode(), b" ")
 
     @cached_property
@@ -74,21 +84,21 @@ class SentencePieceBackend:
 
 def _processor(vocabulary: Vocabulary, markers: Iterable[int]) -> Any:
     """A sentencepiece processor for the vocabulary, in which `markers` are control tokens."""
-    types = list(vocabulary.types)
+    types, unknown = sentencepiece_types(vocabulary)
     for i in markers:
         types[i] = CONTROL
     model = spm.ModelProto()
-    for piece, type_id, score in zip(vocabulary.pieces, types, vocabulary.scores, strict=True):
-        text = piece_text(vocabulary.path, piece)
-        if not text:
-            raise ModelFileError(
-                vocabulary.path, "tokenizer.ggml.tokens", expected="pieces", got="an empty one"
-            )
+    for i, (piece, score) in enumerate(zip(vocabulary.pieces, vocabulary.scores, strict=True)):
+        text, type_id = piece_text(vocabulary.path, piece), types[i]
+        if not text:  # sentencepiece takes none: one that no text becomes
+            text, type_id = f"{_NOTHING}{i}", CONTROL
         model.pieces.add(piece=text, score=score, type=type_id)
+    if unknown == len(vocabulary.pieces):  # which nothing becomes: all bytes have tokens
+        model.pieces.add(piece=_NOTHING, type=UNKNOWN)
     model.trainer_spec.model_type = spm.TrainerSpec.BPE
     model.trainer_spec.byte_fallback = True
-    model.trainer_spec.vocab_size = len(vocabulary.pieces)
-    model.trainer_spec.unk_id = vocabulary.types.index(UNKNOWN)
+    model.trainer_spec.vocab_size = len(model.pieces)
+    model.trainer_spec.unk_id = unknown
     for name, special in (("bos", b"<s>"), ("eos", b"</s>"), ("pad", b"<pad>")):
         known = [i for i, t in enumerate(types) if t == CONTROL and vocabulary.pieces[i] == special]
         setattr(model.trainer_spec, f"{name}_id", known[0] if known else -1)
@@ -110,9 +120,6 @@ def _check(vocabulary: Vocabulary) -> None:
     path, key = vocabulary.path, "tokenizer.ggml.tokens"
     if not vocabulary.scores:
         raise ModelFileError(path, "tokenizer.ggml.scores", expected="an array", got="no such key")
-    n_unknown = vocabulary.types.count(UNKNOWN)
-    if n_unknown != 1:
-        raise ModelFileError(path, key, expected="one unknown token", got=f"{n_unknown}")
     found = [
         _BYTE_PIECE.fullmatch(p)
         for p, t in zip(vocabulary.pieces, vocabulary.types, strict=True)

@@ -7,6 +7,7 @@ never becomes a control or a marker token, unless the caller says `parse_markers
 from __future__ import annotations
 
 import codecs
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -27,6 +28,8 @@ from halfbyte.tokenizer.vocabulary import (
     USER_DEFINED,
     Vocabulary,
 )
+
+log = logging.getLogger(__name__)
 
 DECODE_ERRORS = "halfbyte-byte-by-byte"
 codecs.register_error(
@@ -53,7 +56,7 @@ class Tokenizer:
     """The tokenizer of a model.
 
     Attributes:
-        kind: "spm" (sentencepiece) or "bpe" (byte-level).
+        kind: "spm" (sentencepiece) or "bpe" (merges, mostly of bytes).
         n_vocab: number of tokens.
         bos_id, eos_id: ids, or None.
         add_bos: whether a prompt begins with BOS.
@@ -80,13 +83,15 @@ class Tokenizer:
             self._ids.setdefault(piece, i)
         self.bos_id = vocabulary.special.get("bos")
         self.eos_id = vocabulary.special.get("eos")
-        add_bos = vocabulary.add_bos
-        self.add_bos = backend.default_add_bos if add_bos is None else add_bos
+        add_bos = backend.default_add_bos if vocabulary.add_bos is None else vocabulary.add_bos
+        self.add_bos = add_bos and self.bos_id is not None
+        if add_bos and self.bos_id is None:
+            log.warning("%s: no BOS token: prompts begin without one", self.path)
         ends = {vocabulary.special.get(role) for role in ("eos", "eot", "eom")}
         ends |= {self.id_of(piece) for piece in END_PIECES}
         ends |= set(vocabulary.ends)
         self.eog_ids = frozenset(i for i in ends if i is not None)
-        self.chat_template = vocabulary.chat_template
+        self.chat_template = _chat_template(vocabulary)
 
     @classmethod
     def from_gguf(cls, file: GGUFFile) -> Tokenizer:
@@ -297,6 +302,18 @@ def _checked_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return checked
 
 
+def _chat_template(vocabulary: Vocabulary) -> str | None:
+    """The default one, or what stands in for it: that for tools, as in llama.cpp, or the first."""
+    named = vocabulary.named_templates
+    if vocabulary.chat_template is not None or not named:
+        return vocabulary.chat_template
+    name = "tool_use" if "tool_use" in named else next(iter(named))
+    log.warning(
+        "%s: no default chat template among %s: %r is used", vocabulary.path, ", ".join(named), name
+    )
+    return named[name]
+
+
 def _backend(vocabulary: Vocabulary, markers: frozenset[int]) -> Backend:
     let_forks_wait()
     if vocabulary.model == "llama":
@@ -305,6 +322,14 @@ def _backend(vocabulary: Vocabulary, markers: frozenset[int]) -> Backend:
 
         return SentencePieceBackend(vocabulary, markers)
     if vocabulary.model == "gpt2":
+        with importing:
+            from halfbyte.tokenizer.pretokenizers import PLAIN
+
+        if vocabulary.pre in PLAIN:
+            with importing:
+                from halfbyte.tokenizer.plain_bpe import PlainBackend
+
+            return PlainBackend(vocabulary, markers)
         with importing:
             from halfbyte.tokenizer.bpe import ByteLevelBackend
 

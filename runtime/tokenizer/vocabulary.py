@@ -38,8 +38,13 @@ END_PIECES = (
     "▁<EOT>", "<|end|>", "<｜end▁of▁sentence｜>",
 )  # fmt: skip
 _ESSENTIAL = ("bos", "eos")
+_NO_IDS = (-1, 2**32 - 1)  # how converters spell that there is no such token
+# What they are where a file does not say, if the tokens there have such a type: role -> (id, type).
+# Source: sentencepiece and llama.cpp.
+_USUAL_IDS = {"llama": {"unk": (0, UNKNOWN), "bos": (1, CONTROL), "eos": (2, CONTROL)}}
 # GGUF names one token by a role; the others that end an answer stand here.
 ENDS_KEY = "halfbyte.eog_token_ids"
+TEMPLATE_KEY = "tokenizer.chat_template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class Vocabulary:
         special: role -> id, see SPECIAL_KEYS.
         ends: tokens that end an answer and have no role.
         chat_template: Jinja source, or None.
+        named_templates: sources of others beside it, by name.
     """
 
     path: str
@@ -73,6 +79,15 @@ class Vocabulary:
     special: dict[str, int] = field(default_factory=dict)
     ends: tuple[int, ...] = ()
     chat_template: str | None = None
+    named_templates: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The token that stands for what no other does; files may give others its type."""
+        stated = self.special.get("unk")
+        if stated is not None and self.types[stated] in (UNKNOWN, CONTROL):
+            return stated
+        return self.types.index(UNKNOWN) if UNKNOWN in self.types else None
 
     @classmethod
     def from_metadata(cls, m: Metadata) -> Vocabulary:
@@ -88,7 +103,16 @@ class Vocabulary:
         bad = [t for t in types if not NORMAL <= t <= BYTE]
         if bad:
             raise ModelFileError(m.path, "tokenizer.ggml.token_type", expected="1 to 6", got=bad[0])
-        model = m.get_str("tokenizer.ggml.model")
+        model, pre = m.get_str("tokenizer.ggml.model"), m.get_str("tokenizer.ggml.pre", "default")
+        if model == "gemma4":  # a name for that way of cutting too
+            model, pre = "gpt2", model
+        elif model == "gpt2" and "tokenizer.ggml.pre" not in m:
+            log.warning("%s: no tokenizer.ggml.pre: text is cut by the default rules", m.path)
+        special = _special_ids(m, len(pieces))
+        for role, (i, type_id) in _USUAL_IDS.get(model, {}).items():
+            says_none = any(key in m for key in _id_keys(role))
+            if types[i : i + 1] == [type_id] and not says_none:
+                special.setdefault(role, i)
         return cls(
             path=m.path,
             model=model,
@@ -96,25 +120,34 @@ class Vocabulary:
             types=[int(t) for t in types] or [NORMAL] * len(pieces),
             scores=_numbers(m, "tokenizer.ggml.scores", len(pieces), floats=True),
             merges=m.get_strings("tokenizer.ggml.merges") if model == "gpt2" else [],
-            pre=m.get_str("tokenizer.ggml.pre", "default"),
+            pre=pre,
             add_space_prefix=m.get_bool("tokenizer.ggml.add_space_prefix", True),
             add_bos=m.get_bool("tokenizer.ggml.add_bos_token", None),
-            special=_special_ids(m, len(pieces)),
+            special=special,
             ends=_ends(m, len(pieces)),
-            chat_template=m.get_str("tokenizer.chat_template", None),
+            chat_template=m.get_str(TEMPLATE_KEY, None),
+            named_templates={
+                key.removeprefix(f"{TEMPLATE_KEY}."): m.get_str(key)
+                for key in m
+                if key.startswith(f"{TEMPLATE_KEY}.")
+            },
         )
+
+
+def _id_keys(role: str) -> list[str]:
+    return [f"tokenizer.ggml.{name}_token_id" for name in SPECIAL_KEYS[role]]
 
 
 def _special_ids(m: Metadata, n_vocab: int) -> dict[str, int]:
     found: dict[str, int] = {}
-    for role, names in SPECIAL_KEYS.items():
-        for key in (f"tokenizer.ggml.{name}_token_id" for name in names):
+    for role in SPECIAL_KEYS:
+        for key in _id_keys(role):
             if key not in m or role in found:
                 continue
-            if role in _ESSENTIAL:
+            token = m.get_int(key, minimum=-(2**31))
+            if role in _ESSENTIAL and token not in _NO_IDS:
                 found[role] = m.get_int(key, maximum=n_vocab - 1)
                 continue
-            token = m.get_int(key, minimum=-(2**31))
             if 0 <= token < n_vocab:
                 found[role] = token
             else:  # converters write such ids for "none", and other runtimes take no notice
@@ -152,3 +185,17 @@ def piece_text(path: str, piece: bytes) -> str:
         raise ModelFileError(
             path, "tokenizer.ggml.tokens", expected="UTF-8 pieces", got=repr(piece)
         ) from error
+
+
+def sentencepiece_types(vocabulary: Vocabulary) -> tuple[list[int], int]:
+    """Types with one unknown token, as sentencepiece wants, and its id.
+
+    Others of that type, which fill a vocabulary up, become control tokens. The id is one beyond
+    the last where a file has no unknown token.
+    """
+    unknown = vocabulary.unknown_id
+    types = [CONTROL if type_id == UNKNOWN else type_id for type_id in vocabulary.types]
+    if unknown is None:
+        return types, len(types)
+    types[unknown] = UNKNOWN
+    return types, unknown

@@ -25,8 +25,9 @@ from tests.architecture.house import MODULES, functions_in, imports_in
         ("if typing.TYPE_CHECKING:\n    import numpy", [("numpy", True)]),
         ("try:\n    import numpy\nexcept ImportError: pass", [("numpy", False)]),
         ("def f():\n    return importlib.import_module('torch')", [("torch", True)]),
-        ("import_module(f'halfbyte.gguf.{x}')", [("halfbyte.gguf.file", False),
-                                                 ("halfbyte.gguf.metadata", False)]),
+        ("import_module(f'halfbyte.kernels.limits.{x}')",
+         [("halfbyte.kernels.limits.bandwidth", False),
+          ("halfbyte.kernels.limits.int8_peak", False)]),
     ],
 )  # fmt: skip
 def test_what_counts_as_an_import(source: str, expected: list[tuple[str, bool]]) -> None:

@@ -38,12 +38,13 @@ ROOMS = {
     "process_bound": ("errors", ""),
     "settings": ("", "platformdirs"),
     "json_folder": ("", ""),
+    "adapters": ("json_folder", ""),
     "file_reader": ("", "numpy"),
     "system": ("kernels settings", ""),
     # a model's parts
-    "gguf": ("kernels.formats", "numpy"),
+    "gguf": ("file_reader kernels.formats", "numpy"),
     "tokenizer": ("gguf json_folder", "google numpy sentencepiece tokenizers"),
-    "families": ("gguf kernels.layouts", "numpy"),
+    "families": ("adapters gguf kernels.layouts", "numpy"),
     "engine": ("families gguf kernels", "numpy"),
     "generation": ("engine tokenizer", "numpy"),
     "prompt": ("prompt.template tokenizer", "numpy"),
@@ -51,10 +52,10 @@ ROOMS = {
     "quality": ("families gguf kernels.quantizers tokenizer", "gguf numpy"),
     # files into models
     "converting": (
-        "families file_reader gguf json_folder kernels quality system tokenizer",
+        "adapters families file_reader gguf json_folder kernels quality system tokenizer",
         "gguf numpy safetensors typing_extensions",
     ),
-    "models": ("converting gguf settings", "filelock huggingface_hub"),
+    "models": ("adapters converting gguf settings", "filelock huggingface_hub"),
     "planning": ("families generation prompt tokenizer", ""),
     "editing": ("generation planning prompt", "typing_extensions"),
     "async_model": ("generation planning prompt", "typing_extensions"),
@@ -72,8 +73,8 @@ ROOMS = {
          "tokenizer"), "",
     ),
     "hf": (
-        ("families generation gguf json_folder loading model models prompt.template settings "
-         "tokenizer"),
+        ("adapters families generation gguf json_folder loading model models prompt.template "
+         "settings tokenizer"),
         "numpy sentencepiece tokenizers torch typing_extensions",
     ),
     "cli": (  # everything but kernels

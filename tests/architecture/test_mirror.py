@@ -13,7 +13,6 @@ from tests.architecture.house import MODULES, ROOT, Function, Module, imports_in
 _QUANTIZED = "convert/sources/quantized/test_checkpoint_tensors.py"
 COVERED_BY = {
     "convert/encode.py": "convert/test_writer.py",
-    "convert/gguf_keys.py": "convert/test_convert.py",
     "convert/options.py": "convert/test_measured.py",
     "convert/plan.py": "convert/test_convert.py",
     "convert/report/estimate.py": "convert/test_measured.py",
@@ -114,8 +113,8 @@ COVERED_BY = {
     "runtime/quality/perplexity.py": "convert/test_measured.py",
     "runtime/quality/texts.py": "runtime/quality/test_figures.py",
     "runtime/tokenizer/bpe.py": "runtime/tokenizer/test_tokenizer.py",
+    "runtime/tokenizer/cuts.py": "runtime/tokenizer/test_pretokenizers.py",
     "runtime/tokenizer/from_json.py": "runtime/tokenizer/test_tokenizer_json.py",
-    "runtime/tokenizer/pretokenizers.py": "runtime/tokenizer/test_files.py",
     "runtime/tokenizer/spm.py": "runtime/tokenizer/test_tokenizer.py",
     "runtime/verification.py": "runtime/test_packaged_model.py",
 }

@@ -143,13 +143,16 @@ def shape(doc: Document, random: Random) -> None:
         entry.value = random.choice(FLOATS)
         return
     if random.random() < 0.3:
-        name = random.choice(("attention.sliding_window", "rope.dimension_count", "expert_count",
+        name = random.choice(("sliding_window", "rope.dimension_count", "expert_count",
                               "attention.key_length", "vocab_size", "block_count"))  # fmt: skip
         architecture = doc.entry("general.architecture")
         stem = architecture.value if architecture is not None else b"llama"
-        entry = doc.entry(f"{stem.decode(errors='replace')}.{name}") or Entry(b"", 4, 24)
-        if not entry.key:
-            entry.key = (stem if isinstance(stem, bytes) else b"llama") + b"." + name.encode()
+        if name == "sliding_window":
+            stem = b"halfbyte"  # of Mistral, in a key of our own
+        key = (stem if isinstance(stem, bytes) else b"llama") + b"." + name.encode()
+        found = doc.entry(key.decode(errors="replace"))
+        entry = found or Entry(key, 4, 24)
+        if found is None:
             doc.entries.append(entry)
     elif random.random() < 0.2:
         doc.entries.append(Entry(b"general.alignment", 4, random.choice(INTEGERS) % 2**32))

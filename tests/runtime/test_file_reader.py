@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from halfbyte.errors import ConversionError, ModelFileError
+from halfbyte.errors import ConversionError, MissingFileError, ModelFileError
 from halfbyte.file_reader import FileReader
 
 
@@ -39,8 +39,22 @@ def test_a_file_that_is_cut_short_is_an_error(tmp_path: Path) -> None:
     assert file.read(50, 100).tobytes() == bytes(50)
 
 
+def test_a_closed_file_is_no_other(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).write_bytes(name.encode() * 10)
+    file = FileReader(tmp_path / "a")
+    file.close()
+    other = FileReader(tmp_path / "b")  # which gets the same number from the system
+    with pytest.raises(ModelFileError, match="expected to read it"):
+        file.read(0, 10)
+    assert other.read(0, 2).tobytes() == b"bb"
+
+
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for name in ("absent", ".", "pipe"):
-        with pytest.raises(ModelFileError, match="expected a file"):
-            FileReader(tmp_path / name)
+    for name, said in (("absent", "got"), (".", "got a folder"), ("pipe", "got a pipe")):
+        for error in (ModelFileError, ConversionError):
+            with pytest.raises(error, match=said):
+                FileReader(tmp_path / name, error)
+    with pytest.raises(MissingFileError):
+        FileReader(tmp_path / "absent")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import halfbyte
 from halfbyte import loading
 from halfbyte.errors import EngineError
 
@@ -84,6 +85,54 @@ def test_little_memory_is_a_halfbyte_error(megabytes: str) -> None:
 def test_numba_that_compiles_nothing_is_named() -> None:
     code = "import halfbyte\ntry: halfbyte.load('infill-10m')\nexcept halfbyte.SettingError as e: "
     assert run("-c", code + "print(e.name)", NUMBA_DISABLE_JIT="1") == "NUMBA_DISABLE_JIT\n"
+
+
+# Cuts a model's file short when a stage reports, and says how that ends: where a file is mapped,
+# the process would.
+CUT = """
+import os, shutil, sys
+import halfbyte
+from halfbyte.gguf.file import GGUFFile
+source, folder = sys.argv[1:]
+path, made = os.path.join(folder, "cut.gguf"), os.path.join(folder, "made.gguf")
+with GGUFFile.open(source) as file:
+    n_header = min(info.offset for info in file.tensors.values())
+def fresh(stage):
+    shutil.copy(source, path)
+    return lambda name, *_: name == stage and os.truncate(path, n_header)
+def ended(work):
+    try:
+        work()
+    except halfbyte.ModelFileError as error:
+        return f"{type(error).__name__} {path in str(error)} {'cut short' in str(error)}"
+print("load", ended(lambda: halfbyte.load(path, threads=2, progress=fresh("load"))))
+for stage in ("convert", "measure"):
+    cut = fresh(stage)
+    print(stage, ended(lambda: halfbyte.convert(path, made, type="q4_0", progress=cut)))
+fresh("")
+with GGUFFile.open(path) as file:
+    os.truncate(path, n_header)
+    print("data", ended(lambda: file.data("token_embd.weight")))
+fresh("")
+with halfbyte.load(path, threads=2) as model:
+    before = model.logits([1, 2, 3])
+    os.truncate(path, 0)
+    same = (model.logits([1, 2, 3]) == before).all()
+    print("run", same, path in open("/proc/self/maps").read(), os.listdir(folder))
+"""
+CUT_SAID = """\
+load ModelFileError True True
+convert ModelFileError True True
+measure ModelFileError True True
+data ModelFileError True True
+run True False ['cut.gguf']
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="maps are read from /proc")
+def test_a_file_that_is_cut_short_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    source = Path(halfbyte.__file__).parent / "data" / "infill-10m.gguf"
+    assert run("-c", CUT, str(source), str(tmp_path)) == CUT_SAID
 
 
 COUNTED = """

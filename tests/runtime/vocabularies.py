@@ -41,14 +41,15 @@ def write_gguf(path: Path, fill: Callable[[gguf.GGUFWriter], object]) -> Path:
     return path
 
 
-def add_sentencepiece(writer: gguf.GGUFWriter, model: spm.ModelProto) -> None:
-    """The keys of a sentencepiece vocabulary with Llama's BOS and EOS."""
+def add_sentencepiece(writer: gguf.GGUFWriter, model: spm.ModelProto, *, eos: bool = True) -> None:
+    """The keys of a sentencepiece vocabulary with Llama's BOS, and EOS unless told otherwise."""
     writer.add_tokenizer_model("llama")
     writer.add_token_list([p.piece.encode() for p in model.pieces])
     writer.add_token_scores([p.score for p in model.pieces])
     writer.add_token_types([p.type for p in model.pieces])
     writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
+    if eos:
+        writer.add_eos_token_id(2)
 
 
 def write_sentencepiece(path: Path, model: spm.ModelProto) -> Path:

@@ -26,12 +26,11 @@ from halfbyte.hf.tokenizer.saved_files import TOKENIZER_JSON
 from halfbyte.hf.tokenizer.token_table import TokenTable
 from halfbyte.hf.tokenizer.vocabularies import added_tokens
 from halfbyte.tokenizer import Vocabulary
-from halfbyte.tokenizer.pretokenizers import PRE_TOKENIZERS
+from halfbyte.tokenizer.pretokenizers import PRE_TOKENIZERS, WHOLE_PIECES_FIRST
 from halfbyte.tokenizer.tokenizer import check_text
 
 _DIGITS, _WORDS = r"\p{N}", PRE_TOKENIZERS["gpt-2"][0]
-# Families that look whole words up before they merge; ones that compose characters first.
-_WHOLE_PIECES_FIRST = ("llama-bpe", "llama3")
+# Families that compose characters first.
 _COMPOSED = ("qwen2",)
 
 
@@ -184,13 +183,18 @@ def _read(path: Path) -> Tokenizer:
 
 def _from_vocabulary(vocabulary: Vocabulary) -> Tokenizer:
     """The `tokenizers` object that a byte-level vocabulary describes."""
+    if vocabulary.pre not in PRE_TOKENIZERS:
+        raise UnsupportedModelError(
+            vocabulary.path, "tokenizer.ggml.pre", expected="a byte-level vocabulary's",
+            got=vocabulary.pre, hint="halfbyte.Tokenizer reads it",
+        )  # fmt: skip
     pieces = [piece.decode() for piece in vocabulary.pieces]
     ids = {piece: i for i, piece in reversed(list(enumerate(pieces)))}
     merges = []
     for merge in vocabulary.merges:
         left, _, right = merge.decode().partition(" ")
         merges.append((left, right))
-    whole_first = vocabulary.pre in _WHOLE_PIECES_FIRST
+    whole_first = vocabulary.pre in WHOLE_PIECES_FIRST
     backend = Tokenizer(models.BPE(ids, merges, ignore_merges=whole_first))
     backend.pre_tokenizer = _cutter(PRE_TOKENIZERS[vocabulary.pre])
     backend.decoder = decoders.ByteLevel()

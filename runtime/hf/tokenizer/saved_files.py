@@ -13,13 +13,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from halfbyte.errors import ModelFileError, RequestError
+from halfbyte.errors import RequestError
 from halfbyte.hf.arguments import NOT_LOADING, leave_out, located
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.hf.tokenizer.token_table import TokenTable
 from halfbyte.hf.tokenizer.vocabularies import read_gguf
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Vocabulary
+from halfbyte.tokenizer.chat_templates import DEFAULT, template_files
 
 CONFIG, SPECIAL_MAP, ADDED = (
     "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
@@ -56,12 +57,9 @@ def read_folder(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """
     folder = JSONFolder(path)
     arguments = {**_plain(folder.read_json(CONFIG) or {}), **overrides}
-    template = path / "chat_template.jinja"
-    if template.is_file() and "chat_template" not in overrides:
-        try:
-            arguments["chat_template"] = template.read_text("utf-8")
-        except (OSError, ValueError) as error:
-            raise ModelFileError(template, expected="readable UTF-8", got=str(error)) from error
+    if templates := {} if "chat_template" in overrides else template_files(path):
+        is_alone = templates.keys() == {DEFAULT}
+        arguments["chat_template"] = templates[DEFAULT] if is_alone else templates
     if arguments.get("added_tokens_decoder"):
         return arguments
     for name, value in _plain(folder.read_json(SPECIAL_MAP) or {}).items():

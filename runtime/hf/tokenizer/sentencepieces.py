@@ -22,7 +22,7 @@ from halfbyte.hf.tokenizer.token_table import TokenTable
 from halfbyte.hf.tokenizer.vocabularies import read_gguf, read_sentencepiece, write_sentencepiece
 from halfbyte.tokenizer import Tokenizer, Vocabulary
 from halfbyte.tokenizer.tokenizer import DECODE_ERRORS
-from halfbyte.tokenizer.vocabulary import BYTE, UNKNOWN
+from halfbyte.tokenizer.vocabulary import BYTE
 
 UNDERLINE = "\u2581"  # how pieces spell a space
 
@@ -61,8 +61,8 @@ class SentencePieceModel:
         except TokenizerError as error:
             raise TokenIdError(str(error)) from None
 
-    def unknown_id(self, unk_token: str | None) -> int:
-        return self.vocabulary.types.index(UNKNOWN)
+    def unknown_id(self, unk_token: str | None) -> int | None:
+        return self.vocabulary.unknown_id
 
     def add(self, token: AddedToken, token_id: int) -> int:
         """The id that is asked for: a sentencepiece model does not grow."""

@@ -13,7 +13,13 @@ from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Tokenizer, Vocabulary
 from halfbyte.tokenizer.from_json import SentencePieces, read_sentencepieces
 from halfbyte.tokenizer.markers import CODE_LLAMA
-from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED
+from halfbyte.tokenizer.vocabulary import (
+    BYTE,
+    CONTROL,
+    NORMAL,
+    USER_DEFINED,
+    sentencepiece_types,
+)
 
 _ROLES = {"bos": "<s>", "eos": "</s>", "unk": "<unk>"}
 
@@ -71,16 +77,17 @@ def write_sentencepiece(vocabulary: Vocabulary) -> bytes:
     from sentencepiece import sentencepiece_model_pb2 as spm
 
     model = spm.ModelProto()
-    for piece, type_id, score in zip(
-        vocabulary.pieces, vocabulary.types, vocabulary.scores, strict=True
-    ):
+    types, unknown = sentencepiece_types(vocabulary)
+    for piece, type_id, score in zip(vocabulary.pieces, types, vocabulary.scores, strict=True):
         model.pieces.add(piece=piece.decode(), score=score, type=type_id)
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     trainer.model_type, trainer.byte_fallback = spm.TrainerSpec.BPE, True
     trainer.vocab_size = len(vocabulary.pieces)
     for role in ("bos", "eos", "pad"):
         setattr(trainer, f"{role}_id", vocabulary.special.get(role, -1))
-    trainer.unk_id = vocabulary.types.index(UNKNOWN)
+    if unknown == len(vocabulary.pieces):
+        raise ModelFileError(vocabulary.path, "unk", expected="an unknown token", got="none")
+    trainer.unk_id = unknown
     normalizer.name, normalizer.remove_extra_whitespaces = "identity", False
     normalizer.add_dummy_prefix = vocabulary.add_space_prefix
     return bytes(model.SerializeToString())
@@ -95,8 +102,8 @@ def read_gguf(path: Path) -> tuple[Vocabulary, dict[str, Any]]:
     """
     vocabulary = _with_markers_as_text(Tokenizer.from_path(path).vocabulary)
     special = dict(vocabulary.special)
-    if UNKNOWN in vocabulary.types:
-        special.setdefault("unk", vocabulary.types.index(UNKNOWN))
+    if vocabulary.unknown_id is not None:
+        special.setdefault("unk", vocabulary.unknown_id)
     arguments: dict[str, Any] = {
         f"{role}_token": vocabulary.pieces[special[role]].decode()
         for role in ("bos", "eos", "unk", "pad")
@@ -110,17 +117,20 @@ def read_gguf(path: Path) -> tuple[Vocabulary, dict[str, Any]]:
     ]
     if vocabulary.add_bos is not None:
         arguments["add_bos_token"] = vocabulary.add_bos
-    if vocabulary.chat_template is not None:
-        arguments["chat_template"] = vocabulary.chat_template
+    default = vocabulary.chat_template
+    templates = vocabulary.named_templates | ({} if default is None else {"default": default})
+    if templates:
+        arguments["chat_template"] = default if templates.keys() == {"default"} else templates
     return vocabulary, arguments
 
 
 def added_tokens(vocabulary: Vocabulary) -> dict[int, AddedToken]:
-    """The tokens that text is searched for: all that are not plain pieces or bytes."""
+    """The tokens that text is searched for: all that are not plain pieces, bytes or fillings."""
+    unknown = vocabulary.unknown_id
     return {
         i: AddedToken(piece.decode(), special=type_id != USER_DEFINED)
         for i, (piece, type_id) in enumerate(zip(vocabulary.pieces, vocabulary.types, strict=True))
-        if type_id in (CONTROL, UNKNOWN, USER_DEFINED) and piece
+        if (type_id in (CONTROL, USER_DEFINED) or i == unknown) and piece
     }
 
 

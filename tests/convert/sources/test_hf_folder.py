@@ -39,6 +39,19 @@ def test_a_good_folder_is_good(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        '{"hidden_size": 64, "a": 1, "hidden_size": 32}',
+        '{"rope_scaling": {"hidden_size": 1, "hidden_size": 1}}',
+    ],
+)
+def test_a_key_that_config_json_has_twice_is_refused(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ConversionError, match=r"config\.json: hidden_size: expected it once"):
+        check(folder)
+
+
+@pytest.mark.parametrize(
     "name", ["../secret.safetensors", "/etc/passwd", "sub/x.safetensors", "", "..", 5, None]
 )
 def test_shards_outside_the_folder_are_refused(folder: Path, name: object) -> None:

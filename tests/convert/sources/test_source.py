@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import gguf
@@ -50,6 +52,19 @@ def test_a_file_gives_what_its_folder_gives(
     assert [(t.name, t.tensor_type) for t in a] == [(t.name, t.tensor_type) for t in b]
     assert all((x.data == y.data).all() for x, y in zip(a, b, strict=True))
     assert _fields(tmp_path / "a.gguf") == _fields(tmp_path / "b.gguf")
+
+
+def test_a_window_stays_in_the_file_that_is_made_of_a_file(
+    tmp_path: Path, benchmark_module: Callable[[str], ModuleType]
+) -> None:
+    tiny_llama = benchmark_module("tiny_llama")
+    tiny = tiny_llama.Tiny("m", 1, 64, 96, 1, 4, 2, 16, 323, 1e4, tied=True, kind="mistral")
+    tiny_llama.save(tiny, tmp_path / "hf")
+    convert(tmp_path / "hf", tmp_path / "a.gguf", type="f32")
+    convert(tmp_path / "a.gguf", tmp_path / "b.gguf", type="f16")
+    for path in (tmp_path / "hf", tmp_path / "a.gguf", tmp_path / "b.gguf"):
+        with closing(open_source(path)) as source:
+            assert source.config.sliding_window == 24
 
 
 def test_tensors_of_the_type_are_copied(

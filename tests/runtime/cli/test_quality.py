@@ -243,3 +243,27 @@ def test_what_cannot_be_compared_or_read(
     assert outcome.code == 1 and "readable file" in outcome.err
     outcome = run("perplexity", path, "-c", "64", "--window", "65")
     assert outcome.code == 1 and "at most the context, 64" in outcome.err
+
+
+def test_a_split_model_is_what_the_whole_is(
+    run: Any, files: dict[str, Path], split: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    whole, folder = files["q4_0"], tmp_path / "split"
+    folder.mkdir()
+    shards = split(whole, folder, 6)
+    for path in (shards[1], folder):
+        assert words(run("verify", str(path))) == words(run("verify", str(whole)))
+        assert f" in {len(shards)} files\n" in run("inspect", str(path)).out
+    found = [json.loads(run("inspect", str(path), "--json").out) for path in (whole, shards[1])]
+    assert found[0]["tensors"] == found[1]["tensors"]
+    assert found[1]["files"] == [str(path) for path in shards]
+    outcome = run("compare", str(whole), str(folder), *WINDOW)
+    rows = [line.split() for line in outcome.out.splitlines()[1:3]]
+    assert [row[-5:-2] for row in rows] == [["0.00000", "0.00000", "100.00%"]] * 2
+    for name, path in (("a", whole), ("b", folder)):
+        assert run("convert", str(path), str(tmp_path / name), "--no-measure").code == 0
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    tokens = [run("tokenize", "-m", str(path), "-p", TEXT).out for path in (whole, folder)]
+    assert tokens[0] == tokens[1] != ""
+    outcome = run("convert", str(folder), str(shards[2]), "--force")
+    assert outcome.code == 1 and "another file than the source" in outcome.err

@@ -98,18 +98,23 @@ def test_bad_divisors_of_the_frequencies_are_refused(tiny_gguf: Path, tmp_path: 
         halfbyte.load(rewrite(tiny_gguf, tmp_path / "short.gguf", add))
 
 
-def test_missing_biases_are_named(
-    benchmark_module: Callable[[str], ModuleType], tmp_path: Path
-) -> None:
-    tiny_llama = benchmark_module("tiny_llama")
+@pytest.fixture(scope="module")
+def qwen2(
+    tmp_path_factory: pytest.TempPathFactory, benchmark_module: Callable[[str], ModuleType]
+) -> Path:
+    """A file whose rows of q and k are put into another order when it is loaded."""
+    folder, tiny_llama = tmp_path_factory.mktemp("qwen2"), benchmark_module("tiny_llama")
     tiny = tiny_llama.Tiny("tiny", 5, 64, 96, 1, 4, 2, 16, 331, 1e6, tied=True, kind="qwen2")
-    tiny_llama.save(tiny, tmp_path)
-    halfbyte.convert(tmp_path, tmp_path / "qwen2.gguf", type="f16", measure=False)
+    tiny_llama.save(tiny, folder)
+    halfbyte.convert(folder, folder / "qwen2.gguf", type="f16", measure=False)
+    return folder / "qwen2.gguf"
 
+
+def test_missing_biases_are_named(qwen2: Path, tmp_path: Path) -> None:
     def drop(tensors: Tensors) -> None:
         del tensors["blk.0.attn_k.bias"]
 
-    bad = rewrite(tmp_path / "qwen2.gguf", tmp_path / "bad.gguf", drop, "qwen2")
+    bad = rewrite(qwen2, tmp_path / "bad.gguf", drop, "qwen2")
     with pytest.raises(ModelFileError, match=r"blk\.0\.attn_k\.bias"):
         halfbyte.load(bad)
 
@@ -202,3 +207,16 @@ def test_the_bytes_of_a_token_are_its_matrices(tiny_gguf: Path) -> None:
     file.close()
     layers = sum(m.nbytes for n, m in weights.matrices.items() if n.startswith("blk."))
     assert weights.nbytes_per_token == layers + weights.matrices["output.weight"].nbytes
+
+
+def test_the_size_of_pieces_changes_nothing(
+    tiny_gguf: Path, qwen2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (tiny_gguf, qwen2):
+        with halfbyte.load(path) as model:
+            expected = model.logits(range(250))
+        for nbytes in (1, 5000):
+            with monkeypatch.context() as patch:
+                patch.setattr("halfbyte.engine.weights.PIECE_NBYTES", nbytes)
+                with halfbyte.load(path) as model:
+                    assert (model.logits(range(250)) == expected).all()

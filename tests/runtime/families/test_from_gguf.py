@@ -37,6 +37,8 @@ def read(tmp_path: Path, changes: dict[str, object], architecture: str = "llama"
             writer.add_float32(key, value)
         elif isinstance(value, str):
             writer.add_string(key, value)
+        elif isinstance(value, list):
+            writer.add_array(key, value)
     writer.add_token_list([b"a", b"b", b"c"])
     writer.add_tensor("t", np.zeros(4, np.float32))
     writer.write_header_to_file()
@@ -110,6 +112,8 @@ def test_missing_mistyped_and_impossible_numbers(tmp_path: Path, key: str, value
         ("llama.attention.value_length", 16),
         ("llama.attention.key_length", 14),
         ("llama.attention.key_length", 33),
+        ("llama.embedding_length_out", 48),
+        ("llama.attention.causal", False),
     ],
 )
 def test_variations_that_do_not_run_are_named(tmp_path: Path, key: str, value: object) -> None:
@@ -135,24 +139,58 @@ def test_neutral_variations_run(tmp_path: Path) -> None:
         ({"rope.scale_linear": 4.0}, 4),
         ({"rope.scaling.factor": 4.0}, 4),
         ({"rope.scaling.type": "none", "rope.scaling.factor": 4.0}, 1),
+        ({"rope.scaling.type": "none", "rope.scale_linear": 4.0}, 1),
+        ({"rope.scaling.type": "linear", "rope.scale_linear": 4.0}, 4),
+        ({"rope.scaling.type": "linear", "rope.scaling.factor": 0.0}, 1),
+        ({"rope.scaling.factor": 0.0, "rope.scale_linear": 4.0}, 1),
+        ({"rope.scaling.type": "linear"}, 1),
     ],
 )
-def test_linear_scaling(tmp_path: Path, keys: dict[str, object], factor: float) -> None:
+def test_linear_scaling_is_llama_cpps(
+    tmp_path: Path, keys: dict[str, object], factor: float
+) -> None:
     rope = read(tmp_path, {f"llama.{key}": value for key, value in keys.items()}).rope
     assert rope.factor == factor
     plain = rope.theta ** (-np.arange(0, 32, 2) / 32)
     assert np.allclose(rope.frequencies(32), plain / factor, rtol=1e-15)
 
 
-@pytest.mark.parametrize("factor", [0.0, -1.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("factor", [-1.0, float("inf"), float("nan")])
 def test_factors_that_cannot_be(tmp_path: Path, factor: float) -> None:
     with pytest.raises(ModelFileError, match=r"rope\.scaling\.factor"):
         read(tmp_path, {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": factor})
 
 
-def test_a_sliding_window(tmp_path: Path) -> None:
-    assert read(tmp_path, {"llama.attention.sliding_window": 4096}).sliding_window == 4096
+def test_the_window_of_files_made_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert read(tmp_path, {"halfbyte.sliding_window": 4096}).sliding_window == 4096
     assert read(tmp_path, {}).sliding_window == 0
+    assert caplog.text == ""
+
+
+def test_another_window_is_none_as_in_llama_cpp(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read(tmp_path, {"llama.attention.sliding_window": 4096}).sliding_window == 0
+    assert "no window" in caplog.text
+
+
+@pytest.mark.parametrize("scale", [0.0, 24**-0.5])
+def test_the_usual_scale_of_scores(tmp_path: Path, scale: float) -> None:
+    assert read(tmp_path, {"llama.attention.scale": scale}).head_dim == 24
+    with pytest.raises(UnsupportedModelError, match=r"attention\.scale"):
+        read(tmp_path, {"llama.attention.scale": 0.015625})
+
+
+def test_numbers_for_each_layer(tmp_path: Path) -> None:
+    counts = ("feed_forward_length", "attention.head_count", "attention.head_count_kv")
+    config = read(tmp_path, {f"llama.{key}": [4, 4, 4] for key in counts})
+    assert (config.hidden_dim, config.n_heads, config.n_kv_heads) == (4, 4, 4)
+    for key in (f"llama.{count}" for count in counts):
+        with pytest.raises(UnsupportedModelError, match="one number for all layers"):
+            read(tmp_path, {key: [4, 2, 4]})
+        for values in ([-4, -4, -4], [2**31 - 1] * 3):
+            with pytest.raises(ModelFileError, match="from 1 to"):
+                read(tmp_path, {key: values})
 
 
 def test_other_architectures_are_refused(tmp_path: Path) -> None:

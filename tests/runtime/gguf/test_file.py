@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from halfbyte.errors import HalfbyteError, ModelFileError, UnsupportedModelError
+from halfbyte.errors import HalfbyteError, ModelFileError
 from halfbyte.gguf.file import GGUFFile
 
 HOSTILE_U64 = (0, 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
@@ -68,7 +68,6 @@ def read_all(path: Path) -> None:
     with GGUFFile.open(path) as file:
         for name in file.tensors:
             file.data(name).sum()
-            file.release(name)
         for key in file.metadata:
             file.metadata.raw(key)
 
@@ -102,14 +101,7 @@ def test_tensors_are_where_the_package_put_them(sample: Path) -> None:
             assert ours.type_name == theirs.tensor_type.name
             assert (ours.offset, ours.nbytes) == (theirs.data_offset, theirs.n_bytes)
             assert file.data(theirs.name).tobytes() == theirs.data.tobytes()
-            assert not file.data(theirs.name).flags.writeable
-
-
-def test_released_pages_are_read_again(sample: Path) -> None:
-    with GGUFFile.open(sample) as file:
-        before = file.data("matrix").tobytes()
-        file.release("matrix")
-        assert file.data("matrix").tobytes() == before
+            assert file.data(theirs.name, 1, 4).tobytes() == theirs.data.tobytes()[1:4]
 
 
 @pytest.mark.parametrize(
@@ -151,16 +143,6 @@ def test_missing_empty_foreign_files_and_folders(
         assert caught.value.path == str(path)
     with pytest.raises(ModelFileError, match="magic"):
         GGUFFile.open(write(b"PK\3\4 something else altogether"))
-
-
-@pytest.mark.parametrize("version", [0, 1, 4, 2**24 * 3])
-def test_other_versions_and_byte_orders(
-    sample: Path, write: Callable[[bytes], Path], version: int
-) -> None:
-    data = bytearray(sample.read_bytes())
-    data[4:8] = struct.pack("<I", version)
-    with pytest.raises(UnsupportedModelError, match="version"):
-        GGUFFile.open(write(bytes(data)))
 
 
 def test_a_file_cut_anywhere_is_an_error(sample: Path, write: Callable[[bytes], Path]) -> None:
@@ -205,75 +187,3 @@ def test_any_8_bytes_may_hold_any_number(sample: Path, write: Callable[[bytes], 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20e6  # a length of 2**31 must not be allocated
-
-
-def build(
-    *, alignment: bytes = b"", tensors: tuple[tuple[str, tuple[int, ...], int, int], ...] = ()
-) -> bytes:
-    """A file by hand: raw bytes of an alignment value (type and value), and tensor rows."""
-    out = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), int(bool(alignment)))
-    if alignment:
-        key = b"general.alignment"
-        out += struct.pack("<Q", len(key)) + key + alignment
-    for name, dims, type_id, offset in tensors:
-        out += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", len(dims))
-        out += struct.pack(f"<{len(dims)}QIQ", *dims, type_id, offset)
-    return out + bytes(4096)
-
-
-@pytest.mark.parametrize(
-    "value", [0, 3, 2**17, 2**31], ids=["zero", "no power", "too large", "huge"]
-)
-def test_alignments_that_cannot_be(write: Callable[[bytes], Path], value: int) -> None:
-    with pytest.raises(ModelFileError, match=r"general\.alignment"):
-        GGUFFile.open(write(build(alignment=struct.pack("<II", 4, value))))
-
-
-def test_an_alignment_of_another_type(write: Callable[[bytes], Path]) -> None:
-    with pytest.raises(ModelFileError, match=r"general\.alignment"):
-        GGUFFile.open(write(build(alignment=struct.pack("<If", 6, 32.0))))
-
-
-@pytest.mark.parametrize(
-    ("tensors", "field"),
-    [
-        ((("t", (32, 1), 0, 0), ("t", (32, 1), 0, 128)), "tensors"),
-        ((("t", (), 0, 0),), "n_dims"),
-        ((("t", (1, 1, 1, 1, 1), 0, 0),), "n_dims"),
-        ((("t", (32, 0), 0, 0),), "dims"),
-        ((("t", (2**32, 2**32), 0, 0),), "data"),
-        ((("t", (2**63, 2), 0, 0),), "data"),
-        ((("t", (33,), 2, 0),), "dims"),
-        ((("t", (32,), 0, 16),), "offset"),
-        ((("t", (32,), 0, 2**63),), "data"),
-        ((("t", (32,), 0, 0), ("u", (32,), 0, 64)), "offset"),
-    ],
-)
-def test_tensor_tables_that_lie(
-    write: Callable[[bytes], Path], tensors: tuple[object, ...], field: str
-) -> None:
-    with pytest.raises(ModelFileError) as caught:
-        GGUFFile.open(write(build(tensors=tensors)))
-    assert field in caught.value.field
-
-
-def test_types_that_do_not_run_are_listed_on_request(write: Callable[[bytes], Path]) -> None:
-    path = write(build(tensors=(("t", (256, 4), 18, 0),)))
-    with pytest.raises(UnsupportedModelError, match="IQ3_XXS"):
-        GGUFFile.open(path)
-    with GGUFFile.open(path, strict_types=False) as file:
-        info = file.tensors["t"]
-        assert (info.format, info.type_name, info.nbytes) == (None, "IQ3_XXS", 4 * 98)
-
-
-def test_unknown_types_are_refused(write: Callable[[bytes], Path]) -> None:
-    with pytest.raises(UnsupportedModelError, match="unknown type 99"):
-        GGUFFile.open(write(build(tensors=(("t", (32,), 99, 0),))), strict_types=False)
-
-
-def test_other_types_have_the_sizes_of_the_package() -> None:
-    from halfbyte.gguf import file as gguf_file
-
-    for type_id, (name, block, nbytes) in gguf_file._OTHER_TYPES.items():
-        theirs = gguf.GGMLQuantizationType(type_id)
-        assert (name, (block, nbytes)) == (theirs.name, gguf.GGML_QUANT_SIZES[theirs])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,8 @@ import halfbyte
 from halfbyte.conversion import plan_conversion
 from halfbyte.converting.options import Options
 from halfbyte.errors import ConversionError, DownloadError, MissingFileError
-from halfbyte.models import catalogue, hub
+from halfbyte.models import catalogue, inventory
 from halfbyte.models.cache import os_errors
-from halfbyte.models.entries import HubModel
-from halfbyte.models.hub import RemoteFile
 
 GGUF = b"GGUF" + bytes(range(256)) * 4000
 FOLDER = {
@@ -112,6 +111,105 @@ def test_one_of_several_gguf(server: Any, models: Path) -> None:
     assert path.read_bytes() == GGUF * 2
     with pytest.raises(DownloadError, match=r"has no file b\.gguf"):
         catalogue.pull("org/m:b.gguf")
+
+
+@pytest.fixture
+def shards(tiny_gguf: Path, tmp_path: Path, split: Callable[..., list[Path]]) -> dict[str, bytes]:
+    """A split model's files, as a repository has them."""
+    return {path.name: path.read_bytes() for path in split(tiny_gguf, tmp_path, 6)}
+
+
+def test_a_split_model_is_whole(
+    server: Any, models: Path, shards: dict[str, bytes], tiny_gguf: Path
+) -> None:
+    server.repositories["org/m"] = server.Repository({**shards, "README.md": b""})
+    path = catalogue.pull("org/m")
+    names = [f"org--m-0000{i}-of-00004.gguf" for i in range(1, 5)]
+    assert path == models / names[0] and visible(models) == names
+    assert server.fetched() == [*shards]
+    n_requests = len(server.requests)
+    assert catalogue.pull("org/m") == catalogue.resolve("org/m") == path
+    assert len(server.requests) == n_requests
+    with halfbyte.load("org/m") as model, halfbyte.load(tiny_gguf) as whole:
+        assert (model.logits([1, 5, 9]) == whole.logits([1, 5, 9])).all()
+    (known,) = inventory.cached_models()
+    assert (known.name, known.path) == ("org/m", path)
+    assert known.nbytes == sum(map(len, shards.values()))
+    (models / names[2]).unlink()
+    assert not catalogue.is_cached(catalogue.find("org/m"))
+    assert catalogue.resolve("org/m") == path and visible(models)[1:] == names
+    inventory.remove("org/m")
+    assert visible(models) == []
+
+
+def test_a_file_of_a_split_model_names_all(
+    server: Any, models: Path, shards: dict[str, bytes]
+) -> None:
+    server.repositories["org/m"] = server.Repository({**shards, "other-Q4_0.gguf": GGUF})
+    offered = r"name one: org/m:other-Q4_0\.gguf, org/m:tiny-q8_0-00001-of-00004\.gguf$"
+    with pytest.raises(DownloadError, match=offered):
+        catalogue.pull("org/m")
+    path = catalogue.pull("org/m:tiny-q8_0-00003-of-00004.gguf")
+    names = [f"org--m--{name}" for name in shards]
+    assert path == models / names[0] and visible(models) == names
+    assert catalogue.resolve("org/m:tiny-q8_0-00002-of-00004.gguf", pull=False) == path
+    (known,) = inventory.cached_models()
+    assert known.name == "org/m:tiny-q8_0-00001-of-00004.gguf"
+    assert catalogue.resolve(known.name, pull=False) == path
+
+
+def test_a_split_model_of_a_folder(
+    server: Any, models: Path, shards: dict[str, bytes], tiny_gguf: Path
+) -> None:
+    files = {f"Q8_0/{name}": data for name, data in shards.items()}
+    server.repositories["org/m"] = server.Repository({**files, "Q4_0/tiny.gguf": GGUF})
+    name = "org/m:Q8_0/tiny-q8_0-00002-of-00004.gguf"
+    with halfbyte.load(name) as model, halfbyte.load(tiny_gguf) as whole:
+        assert (model.logits([1, 5, 9]) == whole.logits([1, 5, 9])).all()
+    assert visible(models)[1:] == [f"org--m--Q8_0+{file}" for file in shards]
+    (known,) = inventory.cached_models()
+    assert known.name == "org/m:Q8_0/tiny-q8_0-00001-of-00004.gguf"
+    assert catalogue.resolve(known.name, pull=False) == known.path
+    assert catalogue.pull("org/m:Q4_0/tiny.gguf").read_bytes() == GGUF
+
+
+def test_a_split_model_takes_the_place_of_a_whole_one(
+    server: Any, models: Path, shards: dict[str, bytes]
+) -> None:
+    repository = server.repositories["org/m"] = server.Repository({"a.gguf": GGUF})
+    catalogue.pull("org/m")
+    repository.files = shards
+    catalogue.pull("org/m", force=True)
+    assert visible(models) == [f"org--m-0000{i}-of-00004.gguf" for i in range(1, 5)]
+    repository.files = {"a.gguf": GGUF}
+    catalogue.pull("org/m", force=True)
+    assert visible(models) == ["org--m.gguf"]
+
+
+def test_shards_that_lack_or_do_not_belong(
+    server: Any, models: Path, shards: dict[str, bytes]
+) -> None:
+    repository = server.repositories["org/m"] = server.Repository(dict(shards))
+    names = [*shards]
+    repository.files[names[3]] = shards[names[2]]
+    with pytest.raises(DownloadError, match=r"00004-of-00004\.gguf: split\.no: expected 3, got 2"):
+        catalogue.pull("org/m")
+    del repository.files[names[1]]
+    with pytest.raises(DownloadError, match=rf"has only 3 of 4 .*: no {names[1]}"):
+        catalogue.pull("org/m")
+    assert not list(models.glob("*.gguf"))
+
+
+def test_a_split_model_is_converted_by_name(
+    server: Any, models: Path, shards: dict[str, bytes], tiny_gguf: Path, tmp_path: Path
+) -> None:
+    server.repositories["org/m"] = server.Repository(shards)
+    made = [
+        halfbyte.convert(source, tmp_path / name, type="q4_0", measure=False, name="m").path
+        for source, name in (("org/m", "a"), (tiny_gguf, "b"))
+    ]
+    assert Path(made[0]).read_bytes() == Path(made[1]).read_bytes()
+    assert visible(models) == []
 
 
 def test_safetensors_are_converted(server: Any, models: Path, converter: Converter) -> None:
@@ -242,23 +340,6 @@ def test_without_the_client(models: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(DownloadError, match=r"pip install 'halfbyte\[hub\]'"):
         catalogue.pull("codellama-7b")
-
-
-@pytest.mark.parametrize(
-    ("names", "said"),
-    [
-        (["pytorch_model.bin", "config.json"], "only pickled weights"),
-        (["config.json"], "neither safetensors nor a .gguf"),
-        (["sub/model.safetensors"], "neither safetensors nor a .gguf"),
-        (["../model.safetensors", "..\\a.gguf", ".a.gguf", "a b.gguf"], "neither safetensors"),
-        ([], "neither safetensors nor a .gguf"),
-    ],
-)
-def test_nothing_to_choose(names: list[str], said: str) -> None:
-    listing = [RemoteFile(name, 1, "") for name in names]
-    with pytest.raises(DownloadError) as caught:
-        hub.choose_files(HubModel("m", "", "org/m"), listing)
-    assert said in str(caught.value)
 
 
 def test_a_file_that_is_no_gguf_is_not_kept(server: Any, models: Path) -> None:

@@ -248,7 +248,7 @@ def no_unknown(model: spm.ModelProto) -> None:
     model.pieces[0].type = 3
 
 
-@pytest.mark.parametrize("how", [drop_byte, repeat_piece, empty_piece, no_unknown])
+@pytest.mark.parametrize("how", [drop_byte, repeat_piece])
 def test_vocabularies_that_cannot_work(
     trained: Path, tmp_path: Path, vocabularies: Any, how: Callable[[spm.ModelProto], None]
 ) -> None:
@@ -259,10 +259,46 @@ def test_vocabularies_that_cannot_work(
         Tokenizer.from_path(path)
 
 
+def fill_up_with_unknown(model: spm.ModelProto) -> None:
+    """As Phi-3's converter did: the unknown token is a control token, EOS is found in text."""
+    model.pieces[0].type = 3
+    model.pieces[2].type = 4
+    for i in range(20):
+        model.pieces.add(piece=f"[PAD{i}]", score=-1000.0, type=2)
+
+
+@pytest.mark.parametrize("how", [empty_piece, no_unknown, fill_up_with_unknown])
+def test_vocabularies_that_sentencepiece_takes_only_when_changed(
+    trained: Path, tmp_path: Path, vocabularies: Any, how: Callable[[spm.ModelProto], None]
+) -> None:
+    model = vocabularies.read_model(trained)
+    how(model)
+    path = vocabularies.write_gguf(
+        tmp_path / "odd.gguf",
+        # Not the file's word that </s> is EOS, but its text, keeps it out of a text.
+        lambda w: vocabularies.add_sentencepiece(w, model, eos=how is not fill_up_with_unknown),
+    )
+    ours, n = Tokenizer.from_path(path), len(model.pieces)
+    if how is empty_piece:  # one that text becomes as little
+        model.pieces[400].piece, model.pieces[400].type = "<none>", 3
+    for piece in model.pieces:
+        piece.type = 2 if piece.piece == "<unk>" else 3 if piece.type in (2, 4) else piece.type
+    theirs = vocabularies.processor(model, dummy_prefix=True)
+    text = " ".join(vocabularies.SOURCE.split(" ")[:300]) + " <unk>x</s>y [PAD3] \ufdd0 \u2047 日本"
+    ids = ours.encode(text, add_bos=False)
+    assert ids == theirs.encode(text)
+    assert ours.decode(ids) == text and ours.n_vocab == n
+    silent = {empty_piece: 400, no_unknown: 0, fill_up_with_unknown: n - 1}[how]
+    assert ours.decode([silent, 259]) == ours.decode([259])
+
+
 @pytest.mark.parametrize(
     ("fill", "error", "text"),
     [
-        (lambda w: w.add_tokenizer_model("bert"), UnsupportedModelError, "llama or gpt2"),
+        *(
+            (lambda w, name=name: w.add_tokenizer_model(name), UnsupportedModelError, f"got {name}")
+            for name in ("bert", "t5", "rwkv", "plamo2", "none", "hybriddna")
+        ),
         (lambda w: w.add_tokenizer_model("gpt2"), ModelFileError, "merges"),
         (lambda w: w.add_tokenizer_model("llama"), ModelFileError, "scores"),
         (

@@ -12,6 +12,7 @@ import pytest
 from halfbyte.errors import ModelFileError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.tokenizer import Vocabulary
+from halfbyte.tokenizer.vocabulary import CONTROL, NORMAL, UNKNOWN
 
 N = 10
 OPTIONAL = {
@@ -104,7 +105,37 @@ def test_ids_beyond_the_vocabulary_are_not_used(
     assert f"{name}_token_id is {token}, beyond the vocabulary" in record.getMessage()
 
 
-@pytest.mark.parametrize("token", [N, 2**32 - 1, -1])
+@pytest.mark.parametrize("token", [2**32 - 1, -1])
+@pytest.mark.parametrize("role", ["bos", "eos"])
+def test_files_may_say_that_there_is_no_bos_or_eos(
+    role: str, token: int, read: Callable[..., Vocabulary], caplog: pytest.LogCaptureFixture
+) -> None:
+    types = [UNKNOWN, CONTROL, CONTROL, *[NORMAL] * (N - 3)]
+    usual = {"unk": 0, "bos": 1, "eos": 2}
+    found = read(lambda w: w.add_token_types(types), **{role: token}).special
+    assert found == {name: i for name, i in usual.items() if name != role}
+    assert f"{role}_token_id is {token}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("model", "types", "expected"),
+    [
+        ("llama", [UNKNOWN, CONTROL, CONTROL], {"unk": 0, "bos": 1, "eos": 2}),
+        ("llama", [CONTROL, CONTROL, NORMAL], {"bos": 1}),
+        ("gpt2", [UNKNOWN, CONTROL, CONTROL], {}),
+    ],
+)
+def test_sentencepieces_usual_ids_where_a_file_states_none(
+    model: str, types: list[int], expected: dict[str, int], read: Callable[..., Vocabulary]
+) -> None:
+    def fill(w: gguf.GGUFWriter) -> None:
+        w.add_token_types([*types, *[NORMAL] * (N - 3)])
+        w.add_token_merges(["p p"])
+
+    assert read(fill, model=model).special == expected
+
+
+@pytest.mark.parametrize("token", [N, -2])
 @pytest.mark.parametrize("role", ["bos", "eos"])
 def test_bos_and_eos_must_exist(role: str, token: int, read: Callable[..., Vocabulary]) -> None:
     assert read(**{role: N - 1}).special == {role: N - 1}

@@ -1,0 +1,86 @@
+"""What config.json says, written as GGUF's metadata and read again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from halfbyte.converting.gguf_keys import add_config
+from halfbyte.errors import ConversionError
+from halfbyte.families.config import ModelConfig
+from halfbyte.families.from_gguf import config_from_gguf
+from halfbyte.families.from_hf import config_from_hf
+from halfbyte.families.registry import BY_MODEL_TYPE
+from halfbyte.gguf.file import GGUFFile
+
+
+def through_gguf(config: ModelConfig, path: Path) -> ModelConfig:
+    writer = gguf.GGUFWriter(path, config.architecture)
+    writer.add_name(config.name)
+    add_config(writer, config)
+    writer.add_token_list([b"a", b"b", b"c"])
+    writer.add_tensor("output.weight", np.zeros(4, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with GGUFFile.open(path) as file:
+        return config_from_gguf(file)
+
+
+def rounded(config: ModelConfig) -> ModelConfig:
+    """As a file holds it: floats of 32 bits; RoPE's divisors are a tensor."""
+    theta, factor = (float(np.float32(x)) for x in (config.rope.theta, config.rope.factor))
+    rope = replace(config.rope, theta=theta, factor=factor, divisors=None)
+    return replace(config, rope=rope, norm_eps=float(np.float32(config.norm_eps)), tied=False)
+
+
+POSITIVE = st.floats(1e-37, 1e38, allow_subnormal=False)
+SIZES = st.integers(1, 2**20)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    st.sampled_from(sorted(BY_MODEL_TYPE)),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "num_attention_heads": st.sampled_from([1, 8, 64, 128]),
+            "num_key_value_heads": st.sampled_from([1, 2, 8, None]),
+            "head_dim": st.sampled_from([16, 64, 128, None]),
+            "hidden_size": st.sampled_from([128, 4096]) | SIZES,
+            "intermediate_size": SIZES,
+            "num_hidden_layers": st.integers(1, 1024),
+            "max_position_embeddings": st.integers(1, 2**30),
+            "sliding_window": st.none() | st.integers(1, 2**30),
+            "rms_norm_eps": POSITIVE,
+            "rope_theta": POSITIVE,
+            "rope_scaling": st.fixed_dictionaries({"type": st.just("linear"), "factor": POSITIVE}),
+        },
+    ),
+)
+def test_what_is_accepted_can_be_loaded(tmp_path: Path, kind: str, stated: dict[str, Any]) -> None:
+    try:
+        config = config_from_hf(tmp_path, {"model_type": kind, "vocab_size": 3, **stated})
+    except ConversionError:
+        assume(False)
+        return
+    assert through_gguf(config, tmp_path / "a.gguf") == rounded(config)
+
+
+@pytest.mark.parametrize(("kind", "window"), [("mistral", 4096), ("llama", 0)])
+def test_mistrals_window_is_in_a_key_of_our_own(tmp_path: Path, kind: str, window: int) -> None:
+    """llama.cpp takes no notice of the key that GGUF has for it in these architectures."""
+    stated = {"model_type": kind, "vocab_size": 3, "sliding_window": 4096}
+    config = config_from_hf(tmp_path, stated)
+    assert through_gguf(config, tmp_path / "a.gguf").sliding_window == window
+    with GGUFFile.open(tmp_path / "a.gguf") as file:
+        keys = [key for key in file.metadata if "window" in key]
+    assert keys == (["halfbyte.sliding_window"] if window else [])
