@@ -12,6 +12,7 @@
     │   └── ContextLengthError      more tokens than the context holds
     ├── SettingError          an environment variable or option of the installation
     └── EngineError           the engine cannot run (closed, forked, out of memory)
+        └── OutOfPagesError         the bound of the KV cache is reached
 
 Each carries its facts as fields, and its text says what was expected, what came and what to do.
 Programs decide by type and field, never by text. All of them travel between processes.
@@ -145,6 +146,18 @@ class SettingError(_FactError):
 
 class EngineError(HalfbyteError):
     """The engine cannot run: the model is closed, the process was forked, memory ran out."""
+
+
+class OutOfPagesError(EngineError):
+    """Sequences and remembered prompts hold all the KV cache that they may, `max_nbytes`."""
+
+    def __init__(self, nbytes: int, max_nbytes: int) -> None:
+        self.nbytes = nbytes
+        self.max_nbytes = max_nbytes
+        super().__init__(
+            f"the KV cache is full: {nbytes:,} of {max_nbytes:,} bytes are held",
+            hint="raise the bound, or use a shorter context or fewer sequences",
+        )
 
 
 def unreadable(path: str | PathLike[str], expected: str, error: OSError) -> ModelFileError:

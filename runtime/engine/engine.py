@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from halfbyte.engine.buffers import MAX_BATCH, Buffers
 from halfbyte.engine.kv_cache import KVCache, kv_layout
 from halfbyte.engine.memory import empty, shortage, zeros
+from halfbyte.engine.page_pool import PagePool
 from halfbyte.engine.program import Program
 from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.weights import ModelWeights
@@ -58,6 +59,7 @@ class Engine(ProcessBound):
     ) -> None:
         self.config, self.weights, self.pool, self.n_ctx = config, weights, pool, n_ctx
         self.layout = kv_layout(config, kv_type)
+        self.pages = PagePool(self.layout)
         self._query_block = attention.query_block(config.group)
         self._partial_nbytes = attention.partial_nbytes(self.layout.value_dim, config.group)
         self.nbytes_per_token = weights.nbytes_per_token
@@ -77,7 +79,7 @@ class Engine(ProcessBound):
 
     def new_sequence(self) -> Sequence:
         """An empty sequence."""
-        return Sequence(KVCache(self.layout))
+        return Sequence(KVCache(self.pages))
 
     def forward(self, spans: Seq[Span]) -> NDArray[np.float32]:
         """Append each span's tokens to its sequence.
