@@ -151,13 +151,11 @@ class EngineError(HalfbyteError):
 class OutOfPagesError(EngineError):
     """Sequences and remembered prompts hold all the KV cache that they may, `max_nbytes`."""
 
-    def __init__(self, nbytes: int, max_nbytes: int) -> None:
+    def __init__(self, nbytes: int, max_nbytes: int, *, hint: str = "") -> None:
         self.nbytes = nbytes
         self.max_nbytes = max_nbytes
-        super().__init__(
-            f"the KV cache is full: {nbytes:,} of {max_nbytes:,} bytes are held",
-            hint="raise the bound, or use a shorter context or fewer sequences",
-        )
+        message = f"the KV cache is full: {nbytes:,} of {max_nbytes:,} bytes are held"
+        super().__init__(message, hint=hint)
 
 
 def unreadable(path: str | PathLike[str], expected: str, error: OSError) -> ModelFileError:

@@ -64,7 +64,10 @@ class PagePool:
             EngineError: there is no memory for it.
         """
         if self.max_nbytes is not None and self.nbytes + self.layout.page_nbytes > self.max_nbytes:
-            raise OutOfPagesError(self.nbytes, self.max_nbytes)
+            raise OutOfPagesError(
+                self.nbytes, self.max_nbytes,
+                hint="raise the bound, or use a shorter context or fewer sequences",
+            )  # fmt: skip
         page = Page(self.layout.page_nbytes)
         self._held.add(weakref.ref(page, self._held.discard))  # no line of Python at its death
         return page
