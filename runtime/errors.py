@@ -6,6 +6,7 @@
     │   ├── UnsupportedModelError   well-formed, but this version cannot run it
     │   ├── TemplateError           its chat template does not compile or does too much
     │   └── ConversionError         a source cannot be converted
+    ├── CacheFileError        a file or folder of remembered prompts is foreign or broken
     ├── DownloadError         a model could not be fetched
     ├── TokenizerError        a vocabulary or a text that cannot be tokenized (also a ValueError)
     ├── RequestError          an argument of a call (also a ValueError and a TypeError)
@@ -100,6 +101,24 @@ class TemplateError(ModelFileError):
 
 class ConversionError(ModelFileError):
     """A source model cannot be converted, or the result cannot be written."""
+
+
+class CacheFileError(_FactError):
+    """A file or folder of remembered prompts is foreign, broken, another user's or full."""
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        field: str = "",
+        *,
+        expected: str = "",
+        got: object = None,
+        hint: str = "",
+    ) -> None:
+        self.path = fspath(path)
+        self.field = field
+        where = f"{self.path}: {bounded(field, _MAX_FACT)}" if field else self.path
+        super().__init__(where, expected=expected, got=got, hint=hint)
 
 
 class DownloadError(HalfbyteError):

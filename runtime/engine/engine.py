@@ -68,9 +68,9 @@ class Engine(ProcessBound):
         self._closed = False
         self._rope = np.zeros((0, config.head_dim), np.float32)
         self._partials = np.zeros(0, np.uint8)
-        self._frequencies = config.rope.frequencies(config.head_dim)
+        self.frequencies = config.rope.frequencies(config.head_dim)
         if weights.rope_divisors is not None:
-            self._frequencies /= weights.rope_divisors
+            self.frequencies /= weights.rope_divisors
         self._buffers = Buffers(config, self.layout, pool.n_threads)
         self.program = Program.of_model(config, weights, self.layout, self._buffers)
         self._build_args()
@@ -213,7 +213,7 @@ class Engine(ProcessBound):
         table = empty("rotary embedding", (want, self.config.head_dim), np.float32)
         table[:have] = self._rope
         for i in range(have, want, PAGE):
-            table[i : i + PAGE] = rope_table(i, i + PAGE, self._frequencies)
+            table[i : i + PAGE] = rope_table(i, i + PAGE, self.frequencies)
         self._rope = table
 
     def _build_args(self) -> None:

@@ -11,7 +11,7 @@ Nothing here takes a lock: one thread, the scheduler's, owns it.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ from halfbyte.engine.kv_cache import KVCache
 from halfbyte.engine.page_pool import Page, PagePool
 from halfbyte.engine.sequence import Sequence, Snapshot
 from halfbyte.errors import EngineError
+from halfbyte.generation.cache_folder import CacheFolder
 from halfbyte.generation.mismatch import Mismatch, find_mismatch
 from halfbyte.generation.radix_tree import (
     PAGE_NBYTES,
@@ -65,16 +66,22 @@ class PrefixCache:
     Args:
         pool: where the sequences' pages come from.
         new_sequence: makes an empty one.
-        max_nbytes: the bound; pages that running sequences share count too. It may be changed
-            between calls.
+        max_nbytes: the bound; pages that running sequences share count too.
+
+    Attributes:
+        pool, max_nbytes: as given; the bound may be changed between calls.
+        has_snapshots: whether the sequences have states that cannot be cut back; such are not
+            kept on disk.
+        folder: where what is dropped goes on, once there is one; else None.
     """
 
     def __init__(
         self, pool: PagePool, new_sequence: Callable[[], Sequence], max_nbytes: int
     ) -> None:
         self.max_nbytes = max_nbytes
-        self._pool, self._new_sequence = pool, new_sequence
-        self._has_snapshots = len(new_sequence().states) > 1
+        self.folder: CacheFolder | None = None
+        self.pool, self._new_sequence = pool, new_sequence
+        self.has_snapshots = len(new_sequence().states) > 1
         self._roots: dict[Hashable, Root] = {}
         self._leaves: set[Node] = set()
         self._nbytes = 0
@@ -132,9 +139,76 @@ class PrefixCache:
             branch = path[-1]
         for node in path:
             node.n_uses, node.used_at = max(node.n_uses, 1), self._now
-        if self._has_snapshots:
+        if self.has_snapshots:
             self._remember_states(path, [*(s.sequence for s in snapshots), sequence])
         self._evict(lambda: self._nbytes <= self.max_nbytes)
+
+    def load_next(self, tokens: Seq[int] | NDArray[np.int32], adapter: Hashable = None) -> bool:
+        """Bring one page more of a prompt from the folder into memory.
+
+        To be called before `match` until it is False: then there is no more, or no room for it.
+        Between the calls others may go on with their work.
+        """
+        if self.folder is None or self.has_snapshots:
+            return False
+        data = packed(tokens)[:-TOKEN_NBYTES]
+        root = self.root(adapter)
+        path = follow(root, data)
+        branch: Branch = path[-1] if path else root
+        rest = data[branch.end * TOKEN_NBYTES :][:PAGE_NBYTES]
+        found = self.folder.find(branch, rest, branch.nearest(rest)[1]) if rest else None
+        if found is None:
+            return False
+        try:
+            page = self.pool.take()
+        except EngineError:
+            return False
+        own = self.folder.read(found, branch, page)
+        if own is None:
+            return False
+        node = self.insert_stored(branch, own, page)
+        return branch.children.get(node.tokens) is node
+
+    def root(self, adapter: Hashable) -> Root:
+        """Where an adapter's sequences begin; a new one is not part of the tree yet."""
+        return self._roots.get(adapter) or Root(adapter)
+
+    def insert_stored(self, branch: Branch, tokens: bytes, page: Page) -> Node:
+        """Have a page that was read from a file go on from a branch of the tree, or a new root.
+
+        Where the bound is exceeded then, others go, and this one where it is the last.
+        """
+        if isinstance(branch, Root):
+            self._roots.setdefault(branch.adapter, branch)
+        node = self._insert(branch, tokens, page)
+        node.n_uses, node.used_at, node.is_stored = max(node.n_uses, 1), self._now, True
+        self._leaves.discard(node)  # it is wanted now
+        self._evict(lambda: self._nbytes <= self.max_nbytes)
+        if not node.children:
+            self._leaves.add(node)
+        self._evict(lambda: self._nbytes <= self.max_nbytes)
+        return node
+
+    def adapters(self) -> list[Hashable]:
+        """Whose sequences are remembered."""
+        return list(self._roots)
+
+    def nodes(self) -> Iterator[Node]:
+        """All pages that are remembered, parents before what grows from them."""
+        left: list[Branch] = list(self._roots.values())
+        while left:
+            for child in left.pop().children.values():
+                yield child
+                left.append(child)
+
+    def flush(self) -> None:
+        """Have the folder hold all that is remembered, or the latest, as at a process's end."""
+        if self.folder is None or self.has_snapshots:
+            return
+        latest = sorted(self.nodes(), key=lambda node: (-node.used_at, node.end))
+        n_fit = self.folder.max_nbytes // self.pool.layout.page_nbytes
+        for node in reversed(latest[:n_fit]):  # those that others grew from come last
+            self.folder.write(node)
 
     def shrink(self, n_bytes: int) -> int:
         """Make room for running sequences.
@@ -143,9 +217,9 @@ class PrefixCache:
             The bytes freed: fewer than asked for where no more is remembered. A page that a
             running sequence holds too is forgotten, but frees nothing.
         """
-        begin = self._pool.nbytes
-        self._evict(lambda: begin - self._pool.nbytes >= n_bytes)
-        return begin - self._pool.nbytes
+        begin = self.pool.nbytes
+        self._evict(lambda: begin - self.pool.nbytes >= n_bytes)
+        return begin - self.pool.nbytes
 
     def clear(self) -> None:
         """Forget all."""
@@ -167,7 +241,7 @@ class PrefixCache:
 
     def _furthest(self, branch: Branch, rest: bytes) -> tuple[Node | None, int]:
         """The child that most can be used of, up to a position; 0 where none was kept there."""
-        if not self._has_snapshots:
+        if not self.has_snapshots:
             near, n = branch.nearest(rest)
             return near, branch.end + n
         ends = {
@@ -180,19 +254,19 @@ class PrefixCache:
     def _sequence(self, path: list[Node], n: int) -> Sequence:
         """A new sequence with the first positions along a path, or as many as there is memory."""
         pages = [node.page for node in path]
-        if self._has_snapshots:
+        if self.has_snapshots:
             if not n:
                 return self._new_sequence()
             try:
                 others = [state.fork(n) for state in path[-1].snapshots[n]]
-                return Sequence(KVCache.of_pages(self._pool, pages, n), *others, n_past=n)
+                return Sequence(KVCache.of_pages(self.pool, pages, n), *others, n_past=n)
             except EngineError:
                 return self._new_sequence()
         try:
-            return Sequence(KVCache.of_pages(self._pool, pages, n), n_past=n)
+            return Sequence(KVCache.of_pages(self.pool, pages, n), n_past=n)
         except EngineError:
             n -= n % PAGE
-            return Sequence(KVCache.of_pages(self._pool, pages, n), n_past=n)
+            return Sequence(KVCache.of_pages(self.pool, pages, n), n_past=n)
 
     def _insert(self, branch: Branch, tokens: bytes, page: Page) -> Node:
         node, replaced, is_new = insert(branch, tokens, page)
@@ -236,10 +310,12 @@ class PrefixCache:
                 heapq.heappush(heap, self._ranked(parent))
 
     def _ranked(self, leaf: Node) -> tuple[float, int, Node]:
-        return value(leaf, self._now, has_snapshots=self._has_snapshots), id(leaf), leaf
+        return value(leaf, self._now, has_snapshots=self.has_snapshots), id(leaf), leaf
 
     def _drop(self, leaf: Node) -> Branch:
-        """Forget a leaf; returns what it grew from."""
+        """Forget a leaf, or leave it to the folder; returns what it grew from."""
+        if self.folder is not None and not self.has_snapshots:
+            self.folder.write(leaf)
         parent = leaf.parent
         parent.remove(leaf)
         self._leaves.discard(leaf)

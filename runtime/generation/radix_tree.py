@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_left, insort
 from collections.abc import Hashable
 from collections.abc import Sequence as Seq
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,18 @@ PAGE_NBYTES = TOKEN_NBYTES * PAGE  # of a full page's tokens
 
 
 class Branch:
-    """A point of the tree, `end` tokens from its root, and what goes on from there."""
+    """A point of the tree, and what goes on from there.
 
-    __slots__ = ("__weakref__", "_order", "children", "end")
+    Attributes:
+        end: tokens from the root.
+        digest: of them all and the adapter, which may lie on a disk under it; else empty.
+        children: by their tokens.
+    """
 
-    def __init__(self, end: int) -> None:
-        self.end = end
+    __slots__ = ("__weakref__", "_order", "children", "digest", "end")
+
+    def __init__(self, end: int, digest: bytes) -> None:
+        self.end, self.digest = end, digest
         self.children: dict[bytes, Node] = {}
         self._order: list[bytes] = []  # of the children's tokens, so that like ones lie together
 
@@ -56,12 +63,14 @@ class Branch:
 
 
 class Root(Branch):
-    """Where the sequences of one adapter begin."""
+    """Where the sequences of one adapter begin, which only a text can name outside the process."""
 
     __slots__ = ("adapter",)
 
     def __init__(self, adapter: Hashable) -> None:
-        super().__init__(0)
+        name = b"" if adapter is None else repr(adapter).encode()
+        is_lasting = adapter is None or isinstance(adapter, str)
+        super().__init__(0, child_digest(b"root", name) if is_lasting else b"")
         self.adapter = adapter
 
 
@@ -74,15 +83,18 @@ class Node(Branch):
         snapshots: by position, counted from the root: the other states there.
         n_uses: how many requests held it.
         used_at: when the last one did, in tokens that were read before.
+        is_stored: whether a cache folder had it at some time.
     """
 
-    __slots__ = ("_parent", "n_uses", "page", "snapshots", "tokens", "used_at")
+    __slots__ = ("_parent", "is_stored", "n_uses", "page", "snapshots", "tokens", "used_at")
 
     def __init__(self, parent: Branch, tokens: bytes, page: Page) -> None:
-        super().__init__(parent.end + len(tokens) // TOKEN_NBYTES)
+        digest = parent.digest and child_digest(parent.digest, tokens)
+        super().__init__(parent.end + len(tokens) // TOKEN_NBYTES, digest)
         self._parent = weakref.ref(parent)  # no circle: a dropped tree is freed at once
         self.tokens, self.page = tokens, page
         self.n_uses = self.used_at = 0
+        self.is_stored = False
         self.snapshots: dict[int, tuple[State, ...]] = {}
 
     @property
@@ -102,6 +114,11 @@ class Node(Branch):
         """Bytes of its page and its snapshots."""
         snapshots = self.snapshots.values()
         return self.page.data.nbytes + sum(s.nbytes for states in snapshots for s in states)
+
+
+def child_digest(parent: bytes, tokens: bytes) -> bytes:
+    """What stands for all tokens up to the end of a node."""
+    return blake2b(parent + tokens, digest_size=16).digest()
 
 
 def packed(tokens: Seq[int] | NDArray[np.int32]) -> bytes:
