@@ -156,7 +156,10 @@ class PrefixCache:
         path = follow(root, data)
         branch: Branch = path[-1] if path else root
         rest = data[branch.end * TOKEN_NBYTES :][:PAGE_NBYTES]
-        found = self.folder.find(branch, rest, branch.nearest(rest)[1]) if rest else None
+        n_known = branch.nearest(rest)[1]
+        if n_known * TOKEN_NBYTES == len(rest):
+            return False
+        found = self.folder.find(branch, rest, n_known)
         if found is None:
             return False
         try:

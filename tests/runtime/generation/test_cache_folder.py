@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from halfbyte.engine.binding import Binding
+from halfbyte.engine.engine import Engine
 from halfbyte.engine.page_pool import PagePool
 from halfbyte.errors import CacheFileError
 from halfbyte.generation import cache_file
 from halfbyte.generation.cache_folder import CacheFolder
 from halfbyte.generation.prefix_cache import Match, PrefixCache
 from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.pool import Pool
+from tests.runtime.engine.small_models import SHAPES, build, run
 from tests.runtime.generation.remembered import (
     LAYOUT,
     PAGE_SIZE,
@@ -272,3 +277,30 @@ def test_a_folder_that_is_removed_meanwhile(
     with caplog.at_level(logging.WARNING):
         cache.flush()
     assert "not kept" in caplog.text
+
+
+def test_after_a_restart_logits_are_the_same_bits(tmp_path: Path, threads: Pool) -> None:
+    model = build(SHAPES["Q4_0"], threads)
+    tokens = model.tokens(310)
+
+    def cache_of(engine: Engine) -> PrefixCache:
+        made = PrefixCache(engine.pages, engine.new_sequence, PLENTY)
+        binding = Binding.of(engine, "aa" * 32)
+        made.folder = CacheFolder(tmp_path, binding, engine.layout.page_nbytes, PLENTY)
+        return made
+
+    with closing(model.engine(threads)) as engine:
+        sequence = engine.new_sequence()
+        run(engine, tokens[:300], [150, 150], sequence)
+        cache = cache_of(engine)
+        cache.put(tokens, sequence)
+        cache.flush()
+    with closing(model.engine(threads)) as engine:
+        cache = cache_of(engine)
+        while cache.load_next(tokens):
+            pass
+        sequence = cache.match(tokens).sequence
+        assert sequence.n_past == 300
+        got = run(engine, tokens[300:], [10], sequence)
+        expected = run(engine, tokens, [200, 110])[300:]
+        assert (got == expected).all()

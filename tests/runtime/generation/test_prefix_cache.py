@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +15,6 @@ from halfbyte.engine.sequence import Sequence, Snapshot
 from halfbyte.errors import EngineError
 from halfbyte.generation.generate import prefill_chunks
 from halfbyte.generation.prefix_cache import PrefixCache
-from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
 from tests.runtime.engine.small_models import SHAPES, build, run
@@ -35,7 +30,6 @@ from tests.runtime.generation.remembered import (
 )
 
 PLENTY = 1 << 40
-KERNELS = "halfbyte-kernels"
 
 
 def new_cache(max_nbytes: int = PLENTY) -> tuple[PrefixCache, PagePool]:
@@ -230,18 +224,6 @@ def test_a_state_without_memory_is_not_remembered(monkeypatch: pytest.MonkeyPatc
     monkeypatch.undo()
     assert cache.nbytes == n_bytes
     assert cache.match([1] * 20).n_reused == 9
-
-
-@pytest.fixture(scope="module")
-def threads(request: pytest.FixtureRequest) -> Iterator[Pool]:
-    """With the compiled kernels of the engine's tests."""
-    before, root = jit._directory, os.environ.get("HALFBYTE_CACHE")
-    assert request.config.cache is not None
-    kept = Path(root).absolute() / "kernels" if root else request.config.cache.mkdir(KERNELS)
-    jit.set_cache_root(kept)
-    with closing(Pool(2)) as pool:
-        yield pool
-    jit._directory = before
 
 
 @pytest.mark.parametrize("shape", ["F32", "Q4_0", "window", "Qwen2"])
