@@ -26,6 +26,7 @@ from halfbyte.generation import cache_file
 from halfbyte.generation.cache_file import CacheFile, PageToStore
 from halfbyte.generation.radix_tree import (
     PAGE_NBYTES,
+    TOKEN_NBYTES,
     Branch,
     Node,
     child_digest,
@@ -40,6 +41,7 @@ _PART = re.compile(r"\..*\.part")
 _MAX_COMPARED = 64  # files with the same parent
 _PAUSE_S = 60.0  # after the disk refused a file
 _FORGOTTEN_S = 3600.0  # a file that was begun so long ago is finished by nobody
+_NS_PER_TOKEN = 10_000_000  # a page is read within the 1.28 s that it lies before its parent
 _ROOM = 0.95  # of the bound is left when it was reached
 
 
@@ -127,7 +129,7 @@ class CacheFolder:
         if path != self._path(branch.digest, child_digest(branch.digest, tokens)):
             self._refuse(path, "its tokens are not those of its name")
             return None
-        _touch(path, branch.end + len(tokens))
+        _touch(path, branch.end + len(tokens) // TOKEN_NBYTES)
         return tokens
 
     def _path(self, parent: bytes, own: bytes) -> Path:
@@ -205,7 +207,7 @@ def _time(entry: os.DirEntry[str]) -> int:
 
 def _touch(path: Path, end: int) -> bool:
     """Make a page's file young, yet older than what it grew from; False where it is gone."""
-    now = time.time_ns() - 1000 * end
+    now = time.time_ns() - _NS_PER_TOKEN * end
     try:
         os.utime(path, ns=(now, now))
     except OSError:

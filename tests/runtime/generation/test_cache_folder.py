@@ -140,14 +140,33 @@ def test_the_oldest_go_where_the_folder_is_full(tmp_path: Path) -> None:
     file_nbytes = PAGE_SIZE + 2048
     cache = new_cache(tmp_path, max_nbytes=10 * file_nbytes)
     for i in range(20):
+        for path in files(tmp_path):
+            before = path.stat().st_mtime_ns - 60 * 10**9  # a minute passes
+            os.utime(path, ns=(before, before))
         remember(cache, [i] * 200)
-        cache.flush()
+        cache.shrink(PLENTY)
         assert sum(path.stat().st_size for path in files(tmp_path)) <= 10 * file_nbytes
     again = new_cache(tmp_path, max_nbytes=10 * file_nbytes)
     reused = [found(again, [i] * 200).n_reused for i in range(20)]
     assert reused[-3:] == [199] * 3 and reused[:10] == [0] * 10
     # A page goes before the one that it grew from.
     assert set(reused) <= {0, PAGE, 199}
+
+
+def test_a_page_is_older_than_what_it_grew_from_after_a_use_too(tmp_path: Path) -> None:
+    cache = new_cache(tmp_path)
+    remember(cache, [1] * 300)
+    cache.flush()
+    for path in files(tmp_path):
+        os.utime(path, (0, 0))
+    again = new_cache(tmp_path)
+    found(again, [1] * 300)
+    times = {
+        path.name[33:65]: path.stat().st_mtime_ns for path in files(tmp_path)
+    }  # by the page's digest
+    in_order = [times[node.digest.hex()] for node in again.nodes()]
+    assert len(in_order) == 3 and in_order == sorted(in_order, reverse=True)
+    assert min(in_order) > time.time_ns() - 3600 * 10**9
 
 
 def test_a_folder_full_of_other_models_pages_has_room(tmp_path: Path) -> None:
@@ -161,7 +180,7 @@ def test_a_folder_full_of_other_models_pages_has_room(tmp_path: Path) -> None:
     assert found(cache, [1] * 100).n_reused == 0
     remember(cache, [9] * 100)
     cache.flush()
-    assert len(files(tmp_path)) <= 4
+    assert 0 < len(files(tmp_path)) <= 4
     assert found(new_cache(tmp_path), [9] * 101).n_reused == 100
 
 

@@ -94,7 +94,7 @@ def test_within_any_bound_what_is_found_is_right(
         cache.put(tokens, sequence)
         del sequence
         known.append(tokens)
-        assert cache.nbytes == pool.nbytes <= max_nbytes
+        assert cache.nbytes == pool.nbytes == PAGE_SIZE * len([*cache.nodes()]) <= max_nbytes
     before = cache.nbytes
     freed = cache.shrink(wanted)
     assert before - cache.nbytes == freed >= min(wanted, before)
@@ -203,7 +203,7 @@ def test_states_that_cannot_be_cut_back_are_found_where_they_were_kept(
         cache.put(tokens, sequence, snapshots=snapshots)
         known.append(tokens)
         del match, sequence, snapshots
-        assert cache.nbytes <= max_nbytes * 4
+        assert cache.nbytes == sum(node.nbytes for node in cache.nodes()) <= max_nbytes * 4
     assert pool.nbytes <= cache.nbytes
 
 
@@ -212,6 +212,7 @@ def test_a_state_without_memory_is_not_remembered(monkeypatch: pytest.MonkeyPatc
     cache = PrefixCache(pool, lambda: empty_folded(pool), PLENTY)
     sequence = grow(empty_folded(pool), [1] * 9)
     cache.put([1] * 9, sequence)
+    cache.put([1] * 9, sequence)
     n_bytes = cache.nbytes
     assert n_bytes == PAGE_SIZE + Folded.nbytes
 
@@ -219,6 +220,7 @@ def test_a_state_without_memory_is_not_remembered(monkeypatch: pytest.MonkeyPatc
         raise EngineError("out of memory")
 
     monkeypatch.setattr(Folded, "fork", fails)
+    cache.put([1] * 9, sequence)  # which is held already
     cache.put([1] * 12, grow(sequence, [1] * 3))
     assert cache.match([1] * 20).n_reused == 0
     monkeypatch.undo()

@@ -6,6 +6,7 @@ import errno
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -13,6 +14,7 @@ from halfbyte.engine.page_pool import PagePool
 from halfbyte.errors import CacheFileError
 from halfbyte.generation import cache_file
 from halfbyte.generation.prefix_cache import PrefixCache
+from halfbyte.generation.radix_tree import Root, child_digest, packed
 from halfbyte.generation.saved_cache import load, save
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from tests.runtime.generation.remembered import LAYOUT, PAGE_SIZE, empty, empty_folded, grow, held
@@ -68,9 +70,12 @@ def test_adapters_are_kept_apart(cache: PrefixCache, tmp_path: Path) -> None:
 
 def test_as_much_is_loaded_as_there_is_room_for(cache: PrefixCache, tmp_path: Path) -> None:
     save(cache, tmp_path / "file", BINDING)
-    small = new_cache(n_pages=2)
-    load(small, tmp_path / "file", BINDING)
-    assert small.nbytes == 2 * PAGE_SIZE
+    for n_pages in range(6):
+        small = new_cache(n_pages)
+        n_tokens = load(small, tmp_path / "file", BINDING)
+        nodes = list(small.nodes())
+        assert n_tokens == sum(node.end - node.begin for node in nodes)
+        assert small.nbytes == small.pool.nbytes == len(nodes) * PAGE_SIZE == n_pages * PAGE_SIZE
     bounded = new_cache()
     bounded.pool.max_nbytes = PAGE_SIZE
     load(bounded, tmp_path / "file", BINDING)
@@ -110,6 +115,19 @@ def test_a_page_without_its_parent_is_refused(cache: PrefixCache, tmp_path: Path
         cache_file.write(path, BINDING, [page], ["another"], is_lasting=False)
         with pytest.raises(CacheFileError, match="page 0"):
             load(new_cache(), path, BINDING)
+
+
+def test_a_page_behind_one_that_is_not_full_is_refused(tmp_path: Path) -> None:
+    path, root = tmp_path / "file", Root(None)
+    data = np.zeros(PAGE_SIZE, np.uint8)
+    tokens = packed([1, 2, 3])
+    pages = [
+        cache_file.PageToStore(root.digest.hex(), tokens, data),
+        cache_file.PageToStore(child_digest(root.digest, tokens).hex(), tokens, data),
+    ]
+    cache_file.write(path, BINDING, pages, [None], is_lasting=False)
+    with pytest.raises(CacheFileError, match="page 1"):
+        load(new_cache(), path, BINDING)
 
 
 def test_a_full_disk_and_a_folder_that_is_not_there(
