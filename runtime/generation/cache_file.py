@@ -38,6 +38,7 @@ from halfbyte.kernels.layouts.kv_pages import PAGE
 _MAGIC = b"halfbyte prompt cache 1\n"
 _MAX_HEADER = 1 << 26  # 100 bytes for a page
 _CHECK_NBYTES = 16
+PART = ".halfbyte-part"  # ends the name of a file that is being written
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def write(
     begin = _MAGIC + json.dumps(header).encode() + b"\n"
     begin += _check(begin) + b"\n"
     # Made for this writer alone, mode 0600.
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(suffix=PART, prefix=".", dir=path.parent)
     try:
         with open(descriptor, "wb", buffering=0) as file:
             for part in (begin, *(part for page in pages for part in (page.tokens, page.data))):

@@ -23,7 +23,7 @@ from halfbyte.engine.binding import Binding
 from halfbyte.engine.page_pool import Page
 from halfbyte.errors import CacheFileError
 from halfbyte.generation import cache_file
-from halfbyte.generation.cache_file import CacheFile, PageToStore
+from halfbyte.generation.cache_file import PART, CacheFile, PageToStore
 from halfbyte.generation.radix_tree import (
     PAGE_NBYTES,
     TOKEN_NBYTES,
@@ -37,7 +37,8 @@ from halfbyte.kernels.compiler.private_files import private_folder
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}\.page")
-_PART = re.compile(r"\..*\.part")
+_DIGEST, _DIGITS = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{2}")
+_HEADER_NBYTES = 4096  # of a file of one page, at most, and its tokens
 _MAX_COMPARED = 64  # files with the same parent
 _PAUSE_S = 60.0  # after the disk refused a file
 _FORGOTTEN_S = 3600.0  # a file that was begun so long ago is finished by nobody
@@ -83,7 +84,8 @@ class CacheFolder:
         page = PageToStore(node.parent.digest.hex(), node.tokens, node.page.data)
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            self._make_room(self._page_nbytes + 4096)
+            if not self._has_room(self._page_nbytes + _HEADER_NBYTES):
+                return
             nbytes = cache_file.write(path, self._binding, [page], is_lasting=False)
         except OSError as error:
             self._paused_until = time.monotonic() + _PAUSE_S
@@ -169,33 +171,50 @@ class CacheFolder:
         except OSError:
             pass  # it is refused again next time
 
-    def _make_room(self, nbytes: int) -> None:
-        """Remove the oldest files until so many bytes fit."""
+    def _has_room(self, nbytes: int) -> bool:
+        """Whether so many bytes fit, once the oldest files are removed for them."""
+        if nbytes > self.max_nbytes:
+            return False
         if self._nbytes is not None and self._nbytes + nbytes <= self.max_nbytes:
-            return
+            return True
         files = sorted(self._files())
         total = sum(size for _, size, _ in files)
         if total + nbytes > self.max_nbytes:
             for _, size, path in files:
                 if total + nbytes <= _ROOM * self.max_nbytes:
                     break
-                os.unlink(path)
+                Path(path).unlink(missing_ok=True)
                 total -= size
         self._nbytes = total
+        return True
 
     def _files(self) -> Iterator[tuple[int, int, str]]:
-        """(time, bytes, path) of all files of the folder; what nobody finishes is removed."""
-        for folder, _, names in os.walk(self._root):
-            for name in names:
-                path = os.path.join(folder, name)
-                try:
-                    status = os.stat(path, follow_symlinks=False)
-                    if _NAME.fullmatch(name):
-                        yield status.st_mtime_ns, status.st_size, path
-                    elif _PART.fullmatch(name) and status.st_mtime < time.time() - _FORGOTTEN_S:
-                        os.unlink(path)
-                except OSError:  # removed meanwhile
-                    continue
+        """(time, bytes, path) of all files of every model; what nobody finishes is removed."""
+        for model in _folders(self._root, _DIGEST):
+            for folder in _folders(model, _DIGITS):
+                for entry in os.scandir(folder):
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                        if _NAME.fullmatch(entry.name):
+                            yield status.st_mtime_ns, status.st_size, entry.path
+                        elif entry.name.endswith(PART) and _is_forgotten(status):
+                            os.unlink(entry.path)
+                    except FileNotFoundError:  # removed meanwhile
+                        continue
+
+
+def _folders(path: str | Path, name: re.Pattern[str]) -> list[str]:
+    """Paths of the folders of such names in one; whatever else lies there is not ours."""
+    with os.scandir(path) as entries:
+        return [
+            entry.path
+            for entry in entries
+            if name.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+        ]
+
+
+def _is_forgotten(status: os.stat_result) -> bool:
+    return status.st_mtime < time.time() - _FORGOTTEN_S
 
 
 def _time(entry: os.DirEntry[str]) -> int:

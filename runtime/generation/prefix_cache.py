@@ -108,8 +108,9 @@ class PrefixCache:
         n_agreed = last.end + last.nearest(rest)[1]
         n = self._take(root, path, data)
         for node in path:
-            node.n_uses += 1
-            node.used_at = self._now
+            if 2 * (n - node.begin) >= node.end - node.begin:  # first tokens are often the same
+                node.n_uses += 1
+                node.used_at = self._now
         sequence = self._sequence(path, n)
         return Match(sequence, n_agreed, find_mismatch(last, data, n_agreed))
 

@@ -18,6 +18,7 @@ from halfbyte.engine.engine import Engine
 from halfbyte.engine.page_pool import PagePool
 from halfbyte.errors import CacheFileError
 from halfbyte.generation import cache_file
+from halfbyte.generation.cache_file import PART
 from halfbyte.generation.cache_folder import CacheFolder
 from halfbyte.generation.prefix_cache import Match, PrefixCache
 from halfbyte.kernels.layouts.kv_pages import PAGE
@@ -266,14 +267,25 @@ def test_states_and_adapters_that_have_no_name_stay_in_memory(tmp_path: Path) ->
 
 def test_unfinished_files_of_the_past_are_removed_and_foreign_ones_are_not(tmp_path: Path) -> None:
     cache = new_cache(tmp_path)
-    old, new, foreign = (tmp_path / name for name in (".a.part", ".b.part", "photograph.jpg"))
-    for path in (old, new, foreign):
+    own = tmp_path / BINDING.digest / "00"
+    own.mkdir()
+    old, new = own / f".a{PART}", own / f".b{PART}"
+    foreign = [tmp_path / f".c{PART}", own / "photograph.jpg"]
+    for path in (old, new, *foreign):
         path.touch()
-    for path in (old, foreign):
-        os.utime(path, (0, 0))
+        if path != new:
+            os.utime(path, (0, 0))
     remember(cache, [1] * 9)
     cache.flush()
-    assert not old.exists() and new.exists() and foreign.exists()
+    assert not old.exists() and new.exists() and all(path.exists() for path in foreign)
+
+
+def test_a_folder_that_is_smaller_than_a_page_stays_empty(tmp_path: Path) -> None:
+    cache = new_cache(tmp_path, max_nbytes=PAGE_SIZE)
+    remember(cache, [1] * 9)
+    cache.flush()
+    cache.shrink(PLENTY)
+    assert files(tmp_path) == []
 
 
 def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
