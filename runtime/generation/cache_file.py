@@ -66,7 +66,7 @@ class PageToStore:
 
     def stored(self) -> StoredPage:
         """What the header says of it."""
-        crc = zlib.crc32(self.data, zlib.crc32(self.tokens))
+        crc = zlib.crc32(self.data.data, zlib.crc32(self.tokens))
         return StoredPage(self.parent, len(self.tokens) // TOKEN_NBYTES, crc)
 
 
@@ -104,7 +104,10 @@ def write(
     descriptor, temporary = tempfile.mkstemp(suffix=PART, prefix=".", dir=path.parent)
     try:
         with open(descriptor, "wb", buffering=0) as file:
-            for part in (begin, *(part for page in pages for part in (page.tokens, page.data))):
+            for part in (
+                begin,
+                *(part for page in pages for part in (page.tokens, page.data.data)),
+            ):
                 _write_all(file, memoryview(part))
             nbytes = file.tell()
             if is_lasting:
@@ -156,8 +159,8 @@ class CacheFile:
             CacheFileError: they are damaged.
         """
         tokens = self.read_tokens(i)
-        self._read_into(self._begins[i] + len(tokens), memoryview(data))
-        if zlib.crc32(data, zlib.crc32(tokens)) != self.pages[i].crc:
+        self._read_into(self._begins[i] + len(tokens), data.data)
+        if zlib.crc32(data.data, zlib.crc32(tokens)) != self.pages[i].crc:
             raise CacheFileError(
                 self.path, f"page {i}", expected="the checksum that the file states",
                 got="another one", hint="the file is damaged: remove it",
