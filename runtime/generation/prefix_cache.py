@@ -22,7 +22,6 @@ from halfbyte.engine.kv_cache import KVCache
 from halfbyte.engine.page_pool import Page, PagePool
 from halfbyte.engine.sequence import Sequence, Snapshot
 from halfbyte.errors import EngineError
-from halfbyte.generation.cache_folder import CacheFolder
 from halfbyte.generation.mismatch import Mismatch, find_mismatch
 from halfbyte.generation.radix_tree import (
     PAGE_NBYTES,
@@ -70,16 +69,15 @@ class PrefixCache:
 
     Attributes:
         pool, max_nbytes: as given; the bound may be changed between calls.
-        has_snapshots: whether the sequences have states that cannot be cut back; such are not
-            kept on disk.
-        folder: where what is dropped goes on, once there is one; else None.
+        has_snapshots: whether the sequences have states that cannot be cut back.
+        on_drop: called with each node that goes, before it does.
     """
 
     def __init__(
         self, pool: PagePool, new_sequence: Callable[[], Sequence], max_nbytes: int
     ) -> None:
         self.max_nbytes = max_nbytes
-        self.folder: CacheFolder | None = None
+        self.on_drop: Callable[[Node], None] | None = None
         self.pool, self._new_sequence = pool, new_sequence
         self.has_snapshots = len(new_sequence().states) > 1
         self._roots: dict[Hashable, Root] = {}
@@ -144,35 +142,6 @@ class PrefixCache:
             self._remember_states(path, [*(s.sequence for s in snapshots), sequence])
         self._evict(lambda: self._nbytes <= self.max_nbytes)
 
-    def load_next(self, tokens: Seq[int] | NDArray[np.int32], adapter: Hashable = None) -> bool:
-        """Bring one page more of a prompt from the folder into memory.
-
-        To be called before `match` until it is False: then there is no more, or no room for it.
-        Between the calls others may go on with their work.
-        """
-        if self.folder is None or self.has_snapshots:
-            return False
-        data = packed(tokens)[:-TOKEN_NBYTES]
-        root = self.root(adapter)
-        path = follow(root, data)
-        branch: Branch = path[-1] if path else root
-        rest = data[branch.end * TOKEN_NBYTES :][:PAGE_NBYTES]
-        n_known = branch.nearest(rest)[1]
-        if n_known * TOKEN_NBYTES == len(rest):
-            return False
-        found = self.folder.find(branch, rest, n_known)
-        if found is None:
-            return False
-        try:
-            page = self.pool.take()
-        except EngineError:
-            return False
-        own = self.folder.read(found, branch, page)
-        if own is None:
-            return False
-        node = self.insert_stored(branch, own, page)
-        return branch.children.get(node.tokens) is node
-
     def root(self, adapter: Hashable) -> Root:
         """Where an adapter's sequences begin; a new one is not part of the tree yet."""
         return self._roots.get(adapter) or Root(adapter)
@@ -193,6 +162,10 @@ class PrefixCache:
         self._evict(lambda: self._nbytes <= self.max_nbytes)
         return node
 
+    def value(self, node: Node) -> float:
+        """How much a page is worth now, if nothing grows from it (retention.py)."""
+        return value(node, self._now, has_snapshots=self.has_snapshots)
+
     def adapters(self) -> list[Hashable]:
         """Whose sequences are remembered."""
         return list(self._roots)
@@ -204,15 +177,6 @@ class PrefixCache:
             for child in left.pop().children.values():
                 yield child
                 left.append(child)
-
-    def flush(self) -> None:
-        """Have the folder hold all that is remembered, or the latest, as at a process's end."""
-        if self.folder is None or self.has_snapshots:
-            return
-        latest = sorted(self.nodes(), key=lambda node: (-node.used_at, node.end))
-        n_fit = self.folder.max_nbytes // self.pool.layout.page_nbytes
-        for node in reversed(latest[:n_fit]):  # those that others grew from come last
-            self.folder.write(node)
 
     def shrink(self, n_bytes: int) -> int:
         """Make room for running sequences.
@@ -314,12 +278,12 @@ class PrefixCache:
                 heapq.heappush(heap, self._ranked(parent))
 
     def _ranked(self, leaf: Node) -> tuple[float, int, Node]:
-        return value(leaf, self._now, has_snapshots=self.has_snapshots), id(leaf), leaf
+        return self.value(leaf), id(leaf), leaf
 
     def _drop(self, leaf: Node) -> Branch:
-        """Forget a leaf, or leave it to the folder; returns what it grew from."""
-        if self.folder is not None and not self.has_snapshots:
-            self.folder.write(leaf)
+        """Forget a leaf; returns what it grew from."""
+        if self.on_drop is not None:
+            self.on_drop(leaf)
         parent = leaf.parent
         parent.remove(leaf)
         self._leaves.discard(leaf)
