@@ -46,7 +46,7 @@ ROOMS = {
     "tokenizer": ("gguf json_folder", "google numpy sentencepiece tokenizers"),
     "families": ("adapters gguf kernels.layouts", "numpy"),
     "engine": ("families gguf kernels", "numpy"),
-    "generation": ("engine tokenizer", "numpy"),
+    "generation": ("engine kernels.compiler kernels.layouts tokenizer", "numpy"),
     "prompt": ("prompt.template tokenizer", "numpy"),
     "prompt.template": ("", "jinja2"),
     "quality": ("families gguf kernels.quantizers tokenizer", "gguf numpy"),
