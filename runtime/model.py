@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.async_model import AsyncModel
-from halfbyte.call_arguments import is_whole
+from halfbyte.call_arguments import check_path, is_whole
 from halfbyte.editing import EditingModel
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.memory import empty
@@ -21,6 +22,7 @@ from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.call import Call
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.params import CallOptions
+from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.stream import CompletionStream
@@ -51,13 +53,14 @@ class Model(EditingModel, AsyncModel, ProcessBound):
         engine: Engine,
         load_s: float,
         card: ModelCard,
+        memory: PromptMemory,
     ) -> None:
         self.path = str(path)
         self.config = config
         self.tokenizer = tokenizer
         self.load_s = load_s
         self.engine = engine  # what computes: `scheduler` owns it, so that others only look
-        self.scheduler = Scheduler(engine)
+        self.scheduler, self._memory = Scheduler(engine, memory), memory
         self._planner = Planner(tokenizer, engine.n_ctx, card, self.path)
 
     def __repr__(self) -> str:
@@ -298,6 +301,27 @@ class Model(EditingModel, AsyncModel, ProcessBound):
         out = empty("logits", (len(tokens), self.config.vocab_size), np.float32)
         self.run([LogitsRequest(tokens, out)])
         return out
+
+    def save_cache(self, path: str | os.PathLike[str]) -> int:
+        """Write all that is remembered of prompts to a file; returns its bytes.
+
+        Raises:
+            CacheFileError: the file cannot be written, or the model's own has changed since.
+            EngineError: the model is closed or the process was forked.
+        """
+        checked = check_path("path", path)
+        return self.scheduler.between_steps(lambda: self._memory.save(checked))
+
+    def load_cache(self, path: str | os.PathLike[str]) -> int:
+        """Remember what a file of `save_cache` holds, as far as there is room; how many tokens.
+
+        Raises:
+            CacheFileError: the file is missing, cut short, damaged, or of another model, layout of
+                memory or version.
+            EngineError: as `save_cache`.
+        """
+        checked = check_path("path", path)
+        return self.scheduler.between_steps(lambda: self._memory.load(checked))
 
     def kv_nbytes(self, n_positions: int) -> int:
         """Bytes of KV cache for so many positions."""

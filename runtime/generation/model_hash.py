@@ -15,6 +15,7 @@ import re
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -88,6 +89,30 @@ class ModelHash:
         except OSError as error:
             log.info("%s: the model's hash is not remembered: %s", self._folder, str(error))
         self._value = value
+
+
+class FilesHash:
+    """One hash of all files of a model, begun when it is first asked for.
+
+    Args:
+        stamps: of the files as they were loaded.
+        folder: where hashes are remembered.
+    """
+
+    def __init__(self, stamps: Sequence[FileStamp], folder: Path) -> None:
+        self._stamps, self._folder = stamps, folder
+        self._hashes: list[ModelHash] = []
+
+    def get(self, timeout: float | None = 0) -> str | None:
+        """As ModelHash.get."""
+        if not self._hashes:
+            self._hashes = [ModelHash(stamp, self._folder) for stamp in self._stamps]
+        values = [found.get(timeout) for found in self._hashes]
+        if len(values) == 1:
+            return values[0]
+        if None in values:
+            return None
+        return hashlib.sha256("".join(filter(None, values)).encode()).hexdigest()
 
 
 def _hash(stamp: FileStamp) -> str:

@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 
 from halfbyte.engine.engine import StepAborted
+from halfbyte.engine.page_pool import PagePool
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.prompt_memory import Bounds, PromptMemory
+from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
+from halfbyte.kernels.layouts.kv_pages import KVLayout
 
 END = 1
 
@@ -28,6 +32,8 @@ class Letters:
 
 class ScriptedSequence:
     """Tokens, as far as they are computed."""
+
+    states = (None,)
 
     def __init__(self, tokens: Seq[int] = ()) -> None:
         self.tokens = list(tokens)
@@ -54,6 +60,8 @@ class ScriptedEngine:
     ) -> None:
         self.scripts, self.n_ctx, self.before = scripts, n_ctx, before
         self.steps: list[list[int]] = []
+        self.layout = KVLayout(1, 1, 16, "f32")
+        self.pages = PagePool(self.layout)
 
     def new_sequence(self) -> ScriptedSequence:
         return ScriptedSequence()
@@ -89,6 +97,11 @@ class Caller:
 
     def tell(self, request: TextRequest) -> None:
         self.told += 1
+
+
+def batch_of(engine: Any, bounds: Bounds | None = None) -> RunningBatch:
+    """A batch that remembers nothing, or within bounds."""
+    return RunningBatch(engine, PromptMemory(engine, bounds))
 
 
 def request_of(prompt: Seq[int], n_ctx: int = 1000, **params: Any) -> TextRequest:
