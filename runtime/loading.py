@@ -77,13 +77,10 @@ def load(
             that is allowed and warned about.
         kv_type: "f16" or "f32", how keys and values are stored.
         type: what a folder is converted to, see `convert`; default: "q8_0".
-        prompt_cache_bytes: of keys and values that are remembered in memory, so that a prompt that
-            begins like an earlier one is not processed again; 0 remembers nothing. Default: those
-            of a sequence as long as the context, 256 MiB at least, and at most a quarter of the
-            memory that is left. Running requests take what they need of it.
-        prompt_cache_dir: a folder for what falls out of memory, and for all of it when the model is
-            closed: found again by the next process. Private to the user.
-        prompt_cache_dir_bytes: of all files in that folder, the oldest going first.
+        prompt_cache_bytes: of keys and values remembered in memory, 0 for none; default: as many
+            as the context holds, or 256 MiB, and at most a quarter of the memory that is left.
+        prompt_cache_dir: a folder for what falls out of memory, found again by later processes.
+        prompt_cache_dir_bytes: of all files in it.
         progress: called with (stage, done, total): "download ...", "convert ...", "compile" in
             kernels, "load" in bytes, mostly in a thread of its own; without it, what takes long is
             a warning of the log.

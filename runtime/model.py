@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.async_model import AsyncModel
-from halfbyte.call_arguments import check_path, is_whole
+from halfbyte.call_arguments import is_whole
 from halfbyte.editing import EditingModel
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.memory import empty
@@ -33,6 +32,7 @@ from halfbyte.progress import Progress
 from halfbyte.prompt.chat import Message
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import Prompt, check_ids
+from halfbyte.remembered import RememberingModel
 from halfbyte.results import shown
 from halfbyte.tokenizer import Tokenizer
 
@@ -42,7 +42,7 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
     from typing import Unpack
 
 
-class Model(EditingModel, AsyncModel, ProcessBound):
+class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
     """A loaded model, for any number of threads: their calls share the steps (docs/callers.md)."""
 
     def __init__(
@@ -301,27 +301,6 @@ class Model(EditingModel, AsyncModel, ProcessBound):
         out = empty("logits", (len(tokens), self.config.vocab_size), np.float32)
         self.run([LogitsRequest(tokens, out)])
         return out
-
-    def save_cache(self, path: str | os.PathLike[str]) -> int:
-        """Write all that is remembered of prompts to a file; returns its bytes.
-
-        Raises:
-            CacheFileError: the file cannot be written, or the model's own has changed since.
-            EngineError: the model is closed or the process was forked.
-        """
-        checked = check_path("path", path)
-        return self.scheduler.between_steps(lambda: self._memory.save(checked))
-
-    def load_cache(self, path: str | os.PathLike[str]) -> int:
-        """Remember what a file of `save_cache` holds, as far as there is room; how many tokens.
-
-        Raises:
-            CacheFileError: the file is missing, cut short, damaged, or of another model, layout of
-                memory or version.
-            EngineError: as `save_cache`.
-        """
-        checked = check_path("path", path)
-        return self.scheduler.between_steps(lambda: self._memory.load(checked))
 
     def kv_nbytes(self, n_positions: int) -> int:
         """Bytes of KV cache for so many positions."""

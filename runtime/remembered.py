@@ -1,7 +1,8 @@
-"""What `load` is told of remembered prompts: how many bytes, and where they last."""
+"""Remembered prompts as users hold them: what `load` is told of them, and a model's methods."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from halfbyte.engine.engine import Engine
 from halfbyte.errors import CacheFileError, RequestError
 from halfbyte.generation.model_hash import FilesHash, FileStamp
 from halfbyte.generation.prompt_memory import Bounds, PromptMemory
+from halfbyte.generation.scheduler import Scheduler
 from halfbyte.kernels.compiler.private_files import private_folder
 
 _USUAL_NBYTES = 256 << 20
@@ -55,6 +57,34 @@ class Remembered:
                 nbytes = min(nbytes, available // _SHARE)
         bounds = Bounds(nbytes, system.available_memory, self.folder, self.folder_nbytes)
         return PromptMemory(engine, bounds, FilesHash(stamps, settings.cache_dir() / "hashes"))
+
+
+class RememberingModel:
+    """A model whose prompts can be written to a file and read again."""
+
+    scheduler: Scheduler
+    _memory: PromptMemory
+
+    def save_cache(self, path: str | os.PathLike[str]) -> int:
+        """Write all that is remembered of prompts to a file; returns its bytes.
+
+        Raises:
+            CacheFileError: the file cannot be written, or the model's own has changed since.
+            EngineError: the model is closed or the process was forked.
+        """
+        checked = check_path("path", path)
+        return self.scheduler.between_steps(lambda: self._memory.save(checked))
+
+    def load_cache(self, path: str | os.PathLike[str]) -> int:
+        """Remember what a file of `save_cache` holds, as far as there is room; how many tokens.
+
+        Raises:
+            CacheFileError: the file is missing, cut short, damaged, or of another model, layout of
+                memory or version.
+            EngineError: as `save_cache`.
+        """
+        checked = check_path("path", path)
+        return self.scheduler.between_steps(lambda: self._memory.load(checked))
 
 
 def _whole(name: str, value: object) -> int:

@@ -244,7 +244,8 @@ class Continuation(Request):
         """What it cost."""
         clock = self.clock
         if not clock.first_s:
-            prefill_s, decode_s = time.perf_counter() - (clock.begun_s or time.perf_counter()), 0.0
+            now = time.perf_counter()
+            prefill_s, decode_s = now - (clock.begun_s or now), 0.0
         else:
             prefill_s, decode_s = clock.first_s - clock.begun_s, clock.last_s - clock.first_s
         return Stats(

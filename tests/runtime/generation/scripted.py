@@ -12,6 +12,7 @@ from halfbyte.engine.engine import StepAborted
 from halfbyte.engine.page_pool import PagePool
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.prompt_memory import Bounds, PromptMemory
+from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
@@ -110,3 +111,22 @@ def request_of(prompt: Seq[int], n_ctx: int = 1000, **params: Any) -> TextReques
     request = TextRequest(tokenizer, prompt, SamplingParams.from_kwargs(**params), n_ctx)
     Caller(request)
     return request
+
+
+class Vocabulary:
+    """As many tokens as the model has; none ends a text."""
+
+    n_vocab = 333
+    eog_ids: frozenset[int] = frozenset()
+
+    def token_bytes(self, token: int) -> bytes:
+        return b"<%d>" % token
+
+
+def numbered_request(kind: int, tokens: list[int], n: int) -> Request:
+    """For a small model of 333 tokens: 0 for logits, 1 for a greedy answer, 2 for a drawn one."""
+    if kind == 0:
+        return LogitsRequest(tokens, np.empty((len(tokens), 333), np.float32))
+    tokenizer: Any = Vocabulary()
+    params = SamplingParams(max_tokens=n, temperature=float(kind - 1), seed=len(tokens))
+    return TextRequest(tokenizer, tokens, params, 1000)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import numpy as np
 import pytest
 import small_models
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from scripted import Caller, Letters, ScriptedEngine, ScriptedSequence, batch_of, request_of
+from scripted import (
+    Caller,
+    Letters,
+    ScriptedEngine,
+    ScriptedSequence,
+    batch_of,
+    numbered_request,
+    request_of,
+)
 
 from halfbyte.errors import EngineError
 from halfbyte.generation import running_batch as batch_module
@@ -194,25 +201,6 @@ def model(threads: Pool) -> Any:
     return small_models.build(small_models.SHAPES["Q8_0"], threads)
 
 
-class Vocabulary:
-    """As many tokens as the model has; none ends a text."""
-
-    n_vocab = 333
-    eog_ids: frozenset[int] = frozenset()
-
-    def token_bytes(self, token: int) -> bytes:
-        return b"<%d>" % token
-
-
-def _made(kind: int, tokens: list[int], n: int) -> Request:
-    """The same request for the same numbers."""
-    if kind == 0:
-        return LogitsRequest(tokens, np.empty((len(tokens), 333), np.float32))
-    tokenizer: Any = Vocabulary()
-    params = SamplingParams(max_tokens=n, temperature=float(kind - 1), seed=len(tokens))
-    return TextRequest(tokenizer, tokens, params, 1000)
-
-
 def test_answers_are_the_same_bits_whoever_comes_and_goes(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,10 +219,15 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
         def begin(self) -> None:
             bounds = Bounds(nbytes=40 * engine.layout.page_nbytes)
             self.batch, self.asked = batch_of(engine, bounds), []
+            for n in range(3):  # with which the others begin
+                request = numbered_request(1, model.tokens(298 + n, seed=(298 + n) % 3), 1)
+                Caller(request)
+                self.batch.add(request)
+                run(self.batch)
 
         @rule(kind=st.integers(0, 2), n=st.integers(1, 300), m=st.integers(1, 8))
         def arrive(self, kind: int, n: int, m: int) -> None:
-            request = _made(kind, model.tokens(n, seed=n % 3), m)
+            request = numbered_request(kind, model.tokens(n, seed=n % 3), m)
             Caller(request, priority=1.0 + m)
             self.asked.append(((kind, n, m), request))
             self.batch.add(request)
@@ -267,7 +260,7 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
         def expected(self, kind: int, n: int, m: int) -> Any:
             if (kind, n, m) not in alone:
                 tokens = model.tokens(n, seed=n % 3)  # many begin alike
-                request, batch = _made(kind, tokens, m), batch_of(engine)
+                request, batch = numbered_request(kind, tokens, m), batch_of(engine)
                 Caller(request)
                 batch.add(request)
                 run(batch)
