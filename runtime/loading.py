@@ -73,8 +73,7 @@ def load(
             a Hugging Face folder, which is converted into the cache on first use, or a name of the
             catalogue, which is pulled on first use.
         threads: worker threads; default: physical cores that this process may use.
-        ctx: context in tokens; default: the length that the model was trained with. More than
-            that is allowed and warned about.
+        ctx: context in tokens; default: what the model was trained with, beyond which it warns.
         kv_type: "f16" or "f32", how keys and values are stored.
         type: what a folder is converted to, see `convert`; default: "q8_0".
         prompt_cache_bytes: of keys and values remembered in memory, 0 for none; default: as many
