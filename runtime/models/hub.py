@@ -109,7 +109,8 @@ def _fetched(entry: HubModel, target: Path, is_alone: bool, progress: Progress) 
         missing = sum(file.nbytes for file in files) - size_of_files(folder)
         check_space(folder, max(missing, 0), entry.name)
     _download(hub, entry, commit, files, folder, progress)
-    yield folder / files[0].name if files[0].name.endswith(".gguf") else folder
+    first = files[0].name
+    yield folder / first if first.lower().endswith(".gguf") else folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
