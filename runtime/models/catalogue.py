@@ -23,8 +23,8 @@ from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.errors import DownloadError, MissingFileError, ModelFileError, RequestError
 from halfbyte.gguf.shard_name import shards_of
 from halfbyte.models import inventory
-from halfbyte.models.cache import files_of, model_at
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel
+from halfbyte.models.model_files import files_of, model_at
 from halfbyte.progress import Progress
 
 _log = logging.getLogger(__name__)

@@ -26,8 +26,6 @@ from halfbyte.gguf.shard_name import ShardName
 from halfbyte.models.cache import (
     check_sha256,
     check_space,
-    files_of,
-    model_at,
     model_lock,
     os_errors,
     remove_folders,
@@ -36,6 +34,7 @@ from halfbyte.models.cache import (
 )
 from halfbyte.models.entries import HubModel
 from halfbyte.models.hub_files import RemoteFile, choose_files
+from halfbyte.models.model_files import files_of, model_at
 from halfbyte.progress import Progress
 
 _log = logging.getLogger(__name__)
@@ -110,7 +109,8 @@ def _fetched(entry: HubModel, target: Path, is_alone: bool, progress: Progress) 
         missing = sum(file.nbytes for file in files) - size_of_files(folder)
         check_space(folder, max(missing, 0), entry.name)
     _download(hub, entry, commit, files, folder, progress)
-    yield folder / files[0].name if files[0].name.endswith(".gguf") else folder
+    first = files[0].name
+    yield folder / first if first.lower().endswith(".gguf") else folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
