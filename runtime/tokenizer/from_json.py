@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
-from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN
+from halfbyte.tokenizer.json_parts import added_tokens, check_space_decoder, checked, model_of
+from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, Vocabulary
 
 _SPACE = "▁"
 _BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
@@ -35,6 +36,21 @@ class SentencePieces:
     types: list[int]
     scores: list[float]
     add_space_prefix: bool
+    remove_extra_whitespaces: bool = False
+    normalization_rule: str = "identity"
+
+    def vocabulary(self, path: Path) -> Vocabulary:
+        """The same as one of GGUF's kind."""
+        return Vocabulary(
+            path=str(path),
+            model="llama",
+            pieces=[piece.encode() for piece in self.pieces],
+            types=list(self.types),
+            scores=list(self.scores),
+            add_space_prefix=self.add_space_prefix,
+            remove_extra_whitespaces=self.remove_extra_whitespaces,
+            normalization_rule=self.normalization_rule,
+        )
 
 
 def read_sentencepieces(path: Path, data: dict[str, Any]) -> SentencePieces:
@@ -44,21 +60,25 @@ def read_sentencepieces(path: Path, data: dict[str, Any]) -> SentencePieces:
         ConversionError: it is another kind, it cuts or spells text otherwise than Llama's, or its
             merges are not those of scores.
     """
-    model = data.get("model")
-    if not isinstance(model, dict) or not model.get("byte_fallback"):
+    stated = data.get("model")
+    if not isinstance(stated, dict) or not stated.get("byte_fallback"):
         raise ConversionError(
             path, "model", expected="BPE with byte fallback", got="another kind", hint=_HINT
         )
+    model = model_of(path, data)
+    if model.get("ignore_merges"):
+        raise ConversionError(path, "model.ignore_merges", expected="false", got=True, hint=_HINT)
     pieces = pieces_by_id(path, model.get("vocab"))
     order = _order(path, set(pieces), merges_of(path, model.get("merges")))
-    added = [t for t in data.get("added_tokens") or [] if isinstance(t, dict)]
-    types = {str(t.get("content")): CONTROL for t in added if t.get("special")}
+    added = added_tokens(path, "added_tokens", data.get("added_tokens")).values()
+    types = {token.content: CONTROL for token in added if token.is_special}
     types |= {piece: BYTE for piece in pieces if _BYTE_PIECE.fullmatch(piece)}
     types[str(model.get("unk_token"))] = UNKNOWN
     scores = [-float(order.get(piece, len(order))) for piece in pieces]
-    return SentencePieces(
-        pieces, [types.get(piece, NORMAL) for piece in pieces], scores, _adds_space(path, data)
-    )
+    adds_space = _adds_space(path, data)
+    check_space_decoder(path, data.get("decoder"), adds_space=adds_space)
+    types_by_id = [types.get(piece, NORMAL) for piece in pieces]
+    return SentencePieces(pieces, types_by_id, scores, adds_space)
 
 
 def pieces_by_id(path: Path, vocab: object) -> list[str]:
@@ -91,21 +111,6 @@ def merges_of(path: Path, stated: object) -> list[tuple[str, str]]:
         left, right = (checked(path, "model.merges", part) for part in parts)
         pairs.append((left, right))
     return pairs
-
-
-def checked(path: Path, field: str, text: object) -> str:
-    """A piece of a vocabulary: any text of whole characters.
-
-    Raises:
-        ConversionError: it is no text, or has lone surrogates.
-    """
-    if isinstance(text, str):
-        try:
-            text.encode()
-            return text
-        except UnicodeEncodeError:
-            pass
-    raise ConversionError(path, field, expected="texts without lone surrogates", got=repr(text))
 
 
 def _order(path: Path, pieces: set[str], merges: list[tuple[str, str]]) -> dict[str, int]:

@@ -12,18 +12,30 @@ from sentencepiece import sentencepiece_model_pb2 as spm
 
 from halfbyte.errors import ModelFileError
 from halfbyte.tokenizer import long_texts
-from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, UNKNOWN, Vocabulary, piece_text
+from halfbyte.tokenizer.sentencepiece_file import IDENTITY, RULES, charsmap
+from halfbyte.tokenizer.vocabulary import (
+    BYTE,
+    CONTROL,
+    RULE_KEY,
+    UNKNOWN,
+    USER_DEFINED,
+    Vocabulary,
+    piece_text,
+)
 
 _SPACE = "\u2581"
 _BYTE_PIECE = re.compile(rb"<0x([0-9A-F]{2})>")
 
 
 class SentencePieceBackend:
-    """Encodes with sentencepiece itself, at Llama's settings: no normalization, byte fallback.
+    """Encodes with sentencepiece itself, with byte fallback.
 
-    The space before a text is put here and not by sentencepiece, so that one processor encodes
-    beginnings and fragments. Markers have the type of control tokens in the processor that
-    reads a user's text, which is the same as a vocabulary without them.
+    At Llama's settings, without any normalization, the space before a text is put here and not by
+    sentencepiece, so that one processor encodes beginnings and fragments. Otherwise a fragment is
+    encoded as sentencepiece does a text before which no space is put.
+
+    Markers have the type of control tokens in the processor that reads a user's text, which is the
+    same as a vocabulary without them.
     """
 
     kind = "spm"
@@ -35,14 +47,25 @@ class SentencePieceBackend:
         self._vocabulary = vocabulary
         no_text = (CONTROL, UNKNOWN, BYTE)  # sentencepiece needs these as they are
         self._markers = [i for i in markers if vocabulary.types[i] not in no_text]
-        self._plain = _processor(vocabulary, self._markers)
+        self._puts_space = self.adds_space and not _sees_spaces(vocabulary)
+        self._processors: dict[tuple[bool, bool], Any] = {}
+        self._processor_for(False, True)
 
     def encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
         """Ids of a text that is not empty; `is_start` where a prefix space is due."""
-        processor = self._complete if parse_markers and self._markers else self._plain
-        if is_start and self.adds_space:
+        processor = self._processor_for(parse_markers, is_start)
+        if is_start and self._puts_space:
             text = f" {text}"
         return long_texts.encode(text, self._boundary, processor.encode)
+
+    def _processor_for(self, parses: bool, is_start: bool) -> Any:
+        """The processor for a beginning, or for a fragment; `parses` where markers are meant."""
+        adds_space = is_start and self.adds_space and not self._puts_space
+        key = parses and bool(self._markers), adds_space
+        if key not in self._processors:
+            markers = [] if key[0] else self._markers
+            self._processors[key] = _processor(self._vocabulary, markers, adds_space)
+        return self._processors[key]
 
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
         """The text bytes that a piece stands for."""
@@ -54,13 +77,13 @@ class SentencePieceBackend:
         return piece.replace(_SPACE.encode(), b" ")
 
     @cached_property
-    def _complete(self) -> Any:
-        """The processor for text in which markers are meant."""
-        return _processor(self._vocabulary, [])
-
-    @cached_property
     def _boundary(self) -> re.Pattern[str]:
-        """Where no piece can span: at a newline or before a space, if no piece has these inside."""
+        """Where no piece can span: at a newline or before a space, if no piece has these inside.
+
+        Nowhere, where sentencepiece takes spaces off the ends of a text, or spells it anew.
+        """
+        if _is_normalized(self._vocabulary):
+            return re.compile("(?!)")
         inner = {
             c
             for piece, type_id in zip(self._vocabulary.pieces, self._vocabulary.types, strict=True)
@@ -72,7 +95,19 @@ class SentencePieceBackend:
         return re.compile("|".join(places[b] for b in places if b not in inner) or "(?!)")
 
 
-def _processor(vocabulary: Vocabulary, markers: Iterable[int]) -> Any:
+def _is_normalized(v: Vocabulary) -> bool:
+    return v.remove_extra_whitespaces or v.normalization_rule != IDENTITY
+
+
+def _sees_spaces(v: Vocabulary) -> bool:
+    """Whether a space that a text begins with is not the same as one that is put before it."""
+    return _is_normalized(v) or any(
+        type_id == USER_DEFINED and piece.startswith(b" ")
+        for piece, type_id in zip(v.pieces, v.types, strict=True)
+    )
+
+
+def _processor(vocabulary: Vocabulary, markers: Iterable[int], adds_space: bool) -> Any:
     """A sentencepiece processor for the vocabulary, in which `markers` are control tokens."""
     types = list(vocabulary.types)
     for i in markers:
@@ -92,9 +127,11 @@ def _processor(vocabulary: Vocabulary, markers: Iterable[int]) -> Any:
     for name, special in (("bos", b"<s>"), ("eos", b"</s>"), ("pad", b"<pad>")):
         known = [i for i, t in enumerate(types) if t == CONTROL and vocabulary.pieces[i] == special]
         setattr(model.trainer_spec, f"{name}_id", known[0] if known else -1)
-    model.normalizer_spec.name = "identity"
-    model.normalizer_spec.add_dummy_prefix = False
-    model.normalizer_spec.remove_extra_whitespaces = False
+    spelling = model.normalizer_spec
+    spelling.name = vocabulary.normalization_rule
+    spelling.precompiled_charsmap = charsmap(vocabulary.normalization_rule)
+    spelling.add_dummy_prefix = adds_space
+    spelling.remove_extra_whitespaces = vocabulary.remove_extra_whitespaces
     try:
         return sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
     except RuntimeError as error:
@@ -108,6 +145,9 @@ def _processor(vocabulary: Vocabulary, markers: Iterable[int]) -> Any:
 
 def _check(vocabulary: Vocabulary) -> None:
     path, key = vocabulary.path, "tokenizer.ggml.tokens"
+    if vocabulary.normalization_rule not in RULES:
+        got = vocabulary.normalization_rule
+        raise ModelFileError(path, RULE_KEY, expected=", ".join(RULES), got=got)
     if not vocabulary.scores:
         raise ModelFileError(path, "tokenizer.ggml.scores", expected="an array", got="no such key")
     n_unknown = vocabulary.types.count(UNKNOWN)

@@ -40,6 +40,19 @@ END_PIECES = (
 _ESSENTIAL = ("bos", "eos")
 # GGUF names one token by a role; the others that end an answer stand here.
 ENDS_KEY = "halfbyte.eog_token_ids"
+# What tokenizers' files say and GGUF has no key for: other programs do not read these.
+NORMALIZER_KEY = "halfbyte.tokenizer.normalizer"
+RULE_KEY = "halfbyte.tokenizer.normalization_rule"
+WHOLE_WORDS_KEY = "halfbyte.tokenizer.ignore_merges"
+FLAG_KEYS = {
+    flag: f"halfbyte.tokenizer.{flag}_token_ids"
+    for flag in ("lstrip", "rstrip", "single_word", "normalized")
+}
+NO_NORMALIZER = "null"  # said of a tokenizer without any
+# Of these names other programs know that whole words are looked up before they are merged.
+WHOLE_WORDS_FIRST = ("llama-bpe", "llama3")
+# All keys of our own that a file made of this one keeps.
+OWN_KEYS = (ENDS_KEY, NORMALIZER_KEY, RULE_KEY, WHOLE_WORDS_KEY, *FLAG_KEYS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,13 @@ class Vocabulary:
         merges: pairs with a space between, for "gpt2".
         pre: how text is cut before merging, for "gpt2".
         add_space_prefix: whether a text gets a space before it, for "llama".
+        remove_extra_whitespaces: sentencepiece's setting of this name, for "llama".
+        normalization_rule: sentencepiece's name of how characters are spelled, for "llama".
+        normalizer: a tokenizer.json's "normalizer" as JSON, for "gpt2"; None: nothing is said.
+        ignore_merges: a tokenizer.json's setting of this name; None leaves it to `pre`.
+        flags: a flag of added tokens, such as "lstrip", -> the ids that have it.
         add_bos: whether a prompt begins with BOS; None leaves it to the kind of vocabulary.
+        add_eos: whether EOS follows a whole text, for programs that encode whole texts.
         special: role -> id, see SPECIAL_KEYS.
         ends: tokens that end an answer and have no role.
         chat_template: Jinja source, or None.
@@ -69,7 +88,13 @@ class Vocabulary:
     merges: list[bytes] = field(default_factory=list)
     pre: str = "default"
     add_space_prefix: bool = True
+    remove_extra_whitespaces: bool = False
+    normalization_rule: str = "identity"
+    normalizer: str | None = None
+    ignore_merges: bool | None = None
+    flags: dict[str, tuple[int, ...]] = field(default_factory=dict)
     add_bos: bool | None = None
+    add_eos: bool | None = None
     special: dict[str, int] = field(default_factory=dict)
     ends: tuple[int, ...] = ()
     chat_template: str | None = None
@@ -98,9 +123,15 @@ class Vocabulary:
             merges=m.get_strings("tokenizer.ggml.merges") if model == "gpt2" else [],
             pre=m.get_str("tokenizer.ggml.pre", "default"),
             add_space_prefix=m.get_bool("tokenizer.ggml.add_space_prefix", True),
+            remove_extra_whitespaces=m.get_bool("tokenizer.ggml.remove_extra_whitespaces", False),
+            normalization_rule=m.get_str(RULE_KEY, "identity"),
+            normalizer=m.get_str(NORMALIZER_KEY, None),
+            ignore_merges=m.get_bool(WHOLE_WORDS_KEY, None),
+            flags={flag: i for flag, key in FLAG_KEYS.items() if (i := _ids(m, key, len(pieces)))},
             add_bos=m.get_bool("tokenizer.ggml.add_bos_token", None),
+            add_eos=m.get_bool("tokenizer.ggml.add_eos_token", None),
             special=_special_ids(m, len(pieces)),
-            ends=_ends(m, len(pieces)),
+            ends=_ids(m, ENDS_KEY, len(pieces)),
             chat_template=m.get_str("tokenizer.chat_template", None),
         )
 
@@ -122,12 +153,12 @@ def _special_ids(m: Metadata, n_vocab: int) -> dict[str, int]:
     return found
 
 
-def _ends(m: Metadata, n_vocab: int) -> tuple[int, ...]:
-    if ENDS_KEY not in m:
+def _ids(m: Metadata, key: str, n_vocab: int) -> tuple[int, ...]:
+    if key not in m:
         return ()
-    ids = [int(i) for i in m.get_numbers(ENDS_KEY, floats=False)]
+    ids = [int(i) for i in m.get_numbers(key, floats=False)]
     if not all(0 <= i < n_vocab for i in ids):
-        raise ModelFileError(m.path, ENDS_KEY, expected=f"ids below {n_vocab}", got=str(ids))
+        raise ModelFileError(m.path, key, expected=f"ids below {n_vocab}", got=str(ids))
     return tuple(ids)
 
 

@@ -26,12 +26,13 @@ from halfbyte.hf.tokenizer.saved_files import TOKENIZER_JSON
 from halfbyte.hf.tokenizer.token_table import TokenTable
 from halfbyte.hf.tokenizer.vocabularies import added_tokens
 from halfbyte.tokenizer import Vocabulary
+from halfbyte.tokenizer.normalization import Normalizer
 from halfbyte.tokenizer.pretokenizers import PRE_TOKENIZERS
 from halfbyte.tokenizer.tokenizer import check_text
+from halfbyte.tokenizer.vocabulary import NORMALIZER_KEY, WHOLE_WORDS_FIRST
 
 _DIGITS, _WORDS = r"\p{N}", PRE_TOKENIZERS["gpt-2"][0]
-# Families that look whole words up before they merge; ones that compose characters first.
-_WHOLE_PIECES_FIRST = ("llama-bpe", "llama3")
+# Families that compose characters first.
 _COMPOSED = ("qwen2",)
 
 
@@ -190,15 +191,28 @@ def _from_vocabulary(vocabulary: Vocabulary) -> Tokenizer:
     for merge in vocabulary.merges:
         left, _, right = merge.decode().partition(" ")
         merges.append((left, right))
-    whole_first = vocabulary.pre in _WHOLE_PIECES_FIRST
+    whole_first = vocabulary.ignore_merges
+    if whole_first is None:
+        whole_first = vocabulary.pre in WHOLE_WORDS_FIRST
     backend = Tokenizer(models.BPE(ids, merges, ignore_merges=whole_first))
     backend.pre_tokenizer = _cutter(PRE_TOKENIZERS[vocabulary.pre])
     backend.decoder = decoders.ByteLevel()
-    if vocabulary.pre in _COMPOSED:
-        backend.normalizer = normalizers.NFC()
+    normalizer = _normalizer(vocabulary)
+    if normalizer is not None:
+        backend.normalizer = normalizer
     added = (_AddedToken(**asdict(token)) for token in added_tokens(vocabulary).values())
     backend.add_tokens(list(added))
     return backend
+
+
+def _normalizer(v: Vocabulary) -> Any:
+    """What a file says; of one that says nothing, what its family's own files say."""
+    if v.normalizer is None:
+        return normalizers.NFC() if v.pre in _COMPOSED else None
+    return Normalizer.of_text(
+        v.normalizer,
+        lambda expected, got: ModelFileError(v.path, NORMALIZER_KEY, expected=expected, got=got),
+    ).backend
 
 
 def _cutter(patterns: Sequence[str]) -> Any:

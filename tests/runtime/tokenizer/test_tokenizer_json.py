@@ -173,7 +173,7 @@ def test_other_models_are_refused(
         ({"type": "Sequence", "normalizers": [{"type": "NFKC"}, REPLACE]}, None),
         (None, METASPACE | {"split": True}),
         (NORMALIZER, METASPACE),
-        (None, {"type": "ByteLevel"}),
+        (None, {"type": "Digits"}),
         (None, 3),
     ],
 )
