@@ -13,6 +13,7 @@ from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
 from halfbyte.tokenizer.vocabulary import (
     ENDS_KEY,
     FLAG_KEYS,
+    IDENTITY,
     NO_NORMALIZER,
     NORMALIZER_KEY,
     RULE_KEY,
@@ -100,7 +101,7 @@ def say_what_others_miss(v: Vocabulary) -> None:
     only_ours = [f"added tokens' {flag}" for flag in v.flags if flag != "normalized"]
     if v.normalizer not in (None, NO_NORMALIZER):
         only_ours.append(f"the normalizer {v.normalizer}")
-    if v.normalization_rule != "identity":
+    if v.normalization_rule != IDENTITY:
         only_ours.append(f"the normalization {v.normalization_rule}")
     if v.remove_extra_whitespaces:
         only_ours.append("that spaces are joined")
@@ -117,5 +118,5 @@ def _add_spelling(meta: gguf.GGUFWriter, v: Vocabulary) -> None:
     """What sentencepiece makes of a text first, where that is anything."""
     if v.remove_extra_whitespaces:
         meta.add_remove_extra_whitespaces(True)
-    if v.normalization_rule != "identity":
+    if v.normalization_rule != IDENTITY:
         meta.add_string(RULE_KEY, v.normalization_rule)

@@ -17,7 +17,7 @@ from typing import Any
 
 from halfbyte.errors import ConversionError
 from halfbyte.tokenizer.json_parts import added_tokens, check_space_decoder, checked, model_of
-from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, Vocabulary
+from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, IDENTITY, NORMAL, UNKNOWN, Vocabulary
 
 _SPACE = "▁"
 _BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
@@ -37,7 +37,7 @@ class SentencePieces:
     scores: list[float]
     add_space_prefix: bool
     remove_extra_whitespaces: bool = False
-    normalization_rule: str = "identity"
+    normalization_rule: str = IDENTITY
 
     def vocabulary(self, path: Path) -> Vocabulary:
         """The same as one of GGUF's kind."""

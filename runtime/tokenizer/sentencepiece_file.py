@@ -14,8 +14,8 @@ from typing import Any
 from halfbyte.errors import ConversionError
 from halfbyte.json_folder import check_regular
 from halfbyte.tokenizer.from_json import SentencePieces
+from halfbyte.tokenizer.vocabulary import IDENTITY
 
-IDENTITY = "identity"
 RULES = (IDENTITY, "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf")
 _UNKNOWN_SURFACE = " \u2047 "
 
@@ -86,10 +86,9 @@ def _piece(path: Path, i: int, piece: Any) -> str:
 def _text(message: Any, name: str) -> str | None:
     """A text of a message; None where it is not UTF-8."""
     try:
-        text = str(getattr(message, name))
-        text.encode()
-        return text
-    except UnicodeError:
+        value = getattr(message, name)
+        return value if isinstance(value, str) else None  # bytes that are no text
+    except UnicodeError:  # with another implementation of protobuf
         return None
 
 

@@ -12,7 +12,7 @@ from sentencepiece import sentencepiece_model_pb2 as spm
 
 from halfbyte.errors import ModelFileError
 from halfbyte.tokenizer import long_texts
-from halfbyte.tokenizer.sentencepiece_file import IDENTITY, RULES, charsmap
+from halfbyte.tokenizer.sentencepiece_file import RULES, charsmap
 from halfbyte.tokenizer.vocabulary import (
     BYTE,
     CONTROL,
@@ -82,7 +82,7 @@ class SentencePieceBackend:
 
         Nowhere, where sentencepiece takes spaces off the ends of a text, or spells it anew.
         """
-        if _is_normalized(self._vocabulary):
+        if self._vocabulary.is_spelled_anew:
             return re.compile("(?!)")
         inner = {
             c
@@ -95,13 +95,9 @@ class SentencePieceBackend:
         return re.compile("|".join(places[b] for b in places if b not in inner) or "(?!)")
 
 
-def _is_normalized(v: Vocabulary) -> bool:
-    return v.remove_extra_whitespaces or v.normalization_rule != IDENTITY
-
-
 def _sees_spaces(v: Vocabulary) -> bool:
     """Whether a space that a text begins with is not the same as one that is put before it."""
-    return _is_normalized(v) or any(
+    return v.is_spelled_anew or any(
         type_id == USER_DEFINED and piece.startswith(b" ")
         for piece, type_id in zip(v.pieces, v.types, strict=True)
     )

@@ -48,6 +48,7 @@ FLAG_KEYS = {
     flag: f"halfbyte.tokenizer.{flag}_token_ids"
     for flag in ("lstrip", "rstrip", "single_word", "normalized")
 }
+IDENTITY = "identity"  # sentencepiece's rule that changes nothing
 NO_NORMALIZER = "null"  # said of a tokenizer without any
 # Of these names other programs know that whole words are looked up before they are merged.
 WHOLE_WORDS_FIRST = ("llama-bpe", "llama3")
@@ -89,7 +90,7 @@ class Vocabulary:
     pre: str = "default"
     add_space_prefix: bool = True
     remove_extra_whitespaces: bool = False
-    normalization_rule: str = "identity"
+    normalization_rule: str = IDENTITY
     normalizer: str | None = None
     ignore_merges: bool | None = None
     flags: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -98,6 +99,11 @@ class Vocabulary:
     special: dict[str, int] = field(default_factory=dict)
     ends: tuple[int, ...] = ()
     chat_template: str | None = None
+
+    @property
+    def is_spelled_anew(self) -> bool:
+        """Whether sentencepiece changes a text's characters before it cuts it."""
+        return self.remove_extra_whitespaces or self.normalization_rule != IDENTITY
 
     @classmethod
     def from_metadata(cls, m: Metadata) -> Vocabulary:
@@ -124,7 +130,7 @@ class Vocabulary:
             pre=m.get_str("tokenizer.ggml.pre", "default"),
             add_space_prefix=m.get_bool("tokenizer.ggml.add_space_prefix", True),
             remove_extra_whitespaces=m.get_bool("tokenizer.ggml.remove_extra_whitespaces", False),
-            normalization_rule=m.get_str(RULE_KEY, "identity"),
+            normalization_rule=m.get_str(RULE_KEY, IDENTITY),
             normalizer=m.get_str(NORMALIZER_KEY, None),
             ignore_merges=m.get_bool(WHOLE_WORDS_KEY, None),
             flags={flag: i for flag, key in FLAG_KEYS.items() if (i := _ids(m, key, len(pieces)))},
