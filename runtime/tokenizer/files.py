@@ -126,11 +126,14 @@ def _finished(
     for role, is_added, stated in (("bos", add_bos, before), ("eos", add_eos, after)):
         if is_added and stated and stated != [special.setdefault(role, stated[0])]:
             raise ConversionError(
-                draft.path, "post_processor", got=stated,
+                settings.folder.path / _JSON, "post_processor", got=stated,
                 expected=f"{role.upper()} {special[role]} alone on its side of a text",
             )  # fmt: skip
-    if add_bos and special.get("bos", 0) >= len(draft.pieces):
-        raise ConversionError(draft.path, "post_processor", expected="tokens", got=before)
+        if special.get(role, 0) >= len(draft.pieces):
+            raise ConversionError(
+                settings.folder.path / _JSON, "post_processor", got=stated,
+                expected=f"ids below {len(draft.pieces)}",
+            )  # fmt: skip
     if add_bos and "bos" not in special and settings.text_of("bos") in dropped:
         settings.refuse_dropped("bos")
     known = {*special.values(), *(ids[piece] for piece in END_PIECES if piece in ids)}

@@ -20,11 +20,11 @@ RULES = (IDENTITY, "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf")
 _UNKNOWN_SURFACE = " \u2047 "
 
 
-def read_model(path: Path) -> SentencePieces:
-    """The vocabulary of a tokenizer.model.
+def parse(path: Path) -> Any:
+    """A tokenizer.model as sentencepiece's message.
 
     Raises:
-        ConversionError: it is broken, no BPE, or has a setting that can't be kept, by name.
+        ConversionError: it is empty or broken.
     """
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2 as spm
@@ -40,6 +40,18 @@ def read_model(path: Path) -> SentencePieces:
         raise ConversionError(path, expected="a sentencepiece model", got="an empty file")
     if not model.pieces:
         raise ConversionError(path, "pieces", expected="a sentencepiece model's", got="none")
+    return model
+
+
+def read_model(path: Path) -> SentencePieces:
+    """The vocabulary of a tokenizer.model.
+
+    Raises:
+        ConversionError: it is broken, no BPE, or has a setting that can't be kept, by name.
+    """
+    from sentencepiece import sentencepiece_model_pb2 as spm
+
+    model = parse(path)
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     if trainer.model_type != spm.TrainerSpec.BPE:
         kind = spm.TrainerSpec.ModelType.Name(trainer.model_type)

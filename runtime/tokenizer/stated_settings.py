@@ -133,8 +133,9 @@ class Settings:
             if not all(isinstance(one, dict) for one in stated):
                 expected = "a template, or several with names"
                 raise ConversionError(path, "chat_template", expected=expected, got=repr(stated))
-            named = {str(one.get("name")): one.get("template") for one in stated}
-            template = named.get("default", next(iter(named.values()), None))
+            stated = {str(one.get("name")): one.get("template") for one in stated}
+        if isinstance(stated, dict):
+            template = stated.get("default", next(iter(stated.values()), None))
         if not isinstance(template, (str, type(None))):
             expected = "the text of a template"
             raise ConversionError(path, "chat_template", expected=expected, got=repr(template))

@@ -19,6 +19,7 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.import_lock import importing, let_forks_wait
 from halfbyte.tokenizer.markers import marker_ids
 from halfbyte.tokenizer.piece_index import PieceIndex
+from halfbyte.tokenizer.token_flags import TokenFlags
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
     END_PIECES,
@@ -80,6 +81,7 @@ class Tokenizer:
             self._ids.setdefault(piece, i)
         self.bos_id = vocabulary.special.get("bos")
         self.eos_id = vocabulary.special.get("eos")
+        self._flags = TokenFlags(vocabulary.flags)
         add_bos = vocabulary.add_bos
         self.add_bos = backend.default_add_bos if add_bos is None else add_bos
         ends = {vocabulary.special.get(role) for role in ("eos", "eot", "eom")}
@@ -156,7 +158,8 @@ class Tokenizer:
     ) -> list[int]:
         """Ids of a chat template's output, in which special tokens are meant by their text.
 
-        After a special token, sentencepiece vocabularies put the space of a beginning.
+        After a special token, sentencepiece vocabularies put the space of a beginning. Tokens
+        take the whitespace beside them that their flags say.
 
         Args:
             text: what was rendered.
@@ -170,11 +173,15 @@ class Tokenizer:
         ids: list[int] = []
         done = 0
         for begin, end in [(0, len(text))] if spans is None else _checked_spans(spans):
-            for special in self._special_pattern.finditer(text, begin, end):
-                before = text[done : special.start()]
+            for found in self._special_pattern.finditer(text, begin, end):
+                special = self._special_texts[found[0]]
+                span = self._flags.taken(special, text, found.span(), done)
+                if span is None:
+                    continue
+                before = text[done : span[0]]
                 ids += self._encode(before, is_start=True, parse_markers=False)
-                ids.append(self._special_texts[special[0]])
-                done = special.end()
+                ids.append(special)
+                done = span[1]
         return ids + self._encode(text[done:], is_start=True, parse_markers=False)
 
     def decode(self, ids: Iterable[int], *, strip_prefix_space: bool = True) -> str:

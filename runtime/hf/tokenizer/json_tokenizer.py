@@ -7,7 +7,8 @@ special tokens are found in text; a family's normalization and way of cutting te
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,12 @@ from tokenizers import AddedToken as _AddedToken
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from halfbyte.call_arguments import check_path
-from halfbyte.errors import MissingFileError, ModelFileError, UnsupportedModelError
+from halfbyte.errors import (
+    HalfbyteError,
+    MissingFileError,
+    ModelFileError,
+    UnsupportedModelError,
+)
 from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.errors import TokenIdError
@@ -68,8 +74,10 @@ class JSONTokenizer(PreTrainedTokenizer):
         else:
             self._backend = _read(Path(check_path("tokenizer_file", tokenizer_file)))
         super().__init__(_JSONPieces(self._backend), **arguments)
+        self._file_adds: tuple[bool, bool] | None = None  # where the file has said it
         if add_bos_token is None or add_eos_token is None:
-            adds_bos, adds_eos = self._adds()
+            with _package(self.name_or_path or TOKENIZER_JSON, "post_processor", "tokens it has"):
+                self._file_adds = adds_bos, adds_eos = self._adds()
             add_bos_token = adds_bos if add_bos_token is None else add_bos_token
             add_eos_token = adds_eos if add_eos_token is None else add_eos_token
         self.add_bos_token = one_of("add_bos_token", add_bos_token, FLAGS)
@@ -88,6 +96,24 @@ class JSONTokenizer(PreTrainedTokenizer):
                 expected="BOS before a text and EOS after it, or neither", got=ids,
             )  # fmt: skip
         return bool(before), bool(after)
+
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
+    ) -> list[int]:
+        """As for all; UnsupportedModelError for a pair that the file surrounds otherwise."""
+        built = super().build_inputs_with_special_tokens(token_ids_0, token_ids_1)
+        adds = self.add_bos_token, self.add_eos_token
+        if token_ids_1 is not None and adds == self._file_adds:
+            a, b = (self._backend.encode(part, add_special_tokens=False) for part in "ab")
+            ids = super().build_inputs_with_special_tokens(a.ids, b.ids)
+            types = self.create_token_type_ids_from_sequences(a.ids, b.ids)
+            pair = self._backend.encode("a", "b")
+            if (pair.ids, pair.type_ids) != (ids, types):
+                raise UnsupportedModelError(
+                    self.name_or_path or TOKENIZER_JSON, "post_processor: pair",
+                    expected=f"{ids} for a pair, as for two texts", got=pair.ids,
+                )  # fmt: skip
+        return built
 
     def get_vocab(self) -> dict[str, int]:
         """All pieces and their ids."""
@@ -174,13 +200,24 @@ class _JSONPieces:
 def _read(path: Path) -> Tokenizer:
     if not path.is_file():
         raise MissingFileError(path, expected="a tokenizer.json", got="no such file")
-    try:
+    with _package(path, "", "a tokenizer.json"):
         backend = Tokenizer.from_file(str(path))
-    except Exception as error:  # the package raises plain Exception
-        raise ModelFileError(path, expected="a tokenizer.json", got=str(error)) from error
     backend.no_truncation()
     backend.no_padding()
     return backend
+
+
+@contextmanager
+def _package(path: str | os.PathLike[str], field: str, expected: str) -> Iterator[None]:
+    """Names a file in what the package raises: plain Exception, or where it panics its own kind."""
+    try:
+        yield
+    except HalfbyteError:
+        raise
+    except BaseException as error:
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise ModelFileError(path, field, expected=expected, got=str(error)) from error
+        raise
 
 
 def _from_vocabulary(vocabulary: Vocabulary) -> Tokenizer:

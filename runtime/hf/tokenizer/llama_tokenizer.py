@@ -14,6 +14,7 @@ from halfbyte.hf.tokenizer.saved_files import MODEL_FILE, TOKENIZER_JSON
 from halfbyte.hf.tokenizer.sentencepieces import UNDERLINE, SentencePieceModel
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Vocabulary
+from halfbyte.tokenizer.json_parts import part_of
 from halfbyte.tokenizer.tokenizer import check_text
 
 
@@ -89,9 +90,11 @@ class LlamaTokenizer(PreTrainedTokenizer):
 
 def _puts_spaces_inside(tokenizer_json: Mapping[str, Any]) -> bool:
     """Whether a tokenizer.json puts a space before every part that follows a special token."""
-    normalizer = tokenizer_json.get("normalizer") or {}
-    steps = [normalizer, *(normalizer.get("normalizers") or ())]
-    cutter = tokenizer_json.get("pre_tokenizer") or {}
-    return any(step.get("type") == "Prepend" for step in steps) or (
-        cutter.get("type") == "Metaspace" and cutter.get("prepend_scheme") == "always"
+    normalizer, cutter = tokenizer_json.get("normalizer"), tokenizer_json.get("pre_tokenizer")
+    listed = part_of(tokenizer_json, "normalizer").get("normalizers")
+    steps = [normalizer, *(listed if isinstance(listed, list) else ())]
+    return any(isinstance(step, dict) and step.get("type") == "Prepend" for step in steps) or (
+        isinstance(cutter, dict)
+        and cutter.get("type") == "Metaspace"
+        and cutter.get("prepend_scheme") == "always"
     )

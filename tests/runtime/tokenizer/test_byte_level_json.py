@@ -132,6 +132,8 @@ def test_every_accepted_file_gives_the_packages_ids(
         for tokenizer in (ours, converted):
             assert tokenizer.encode(text, add_bos=False, parse_markers=True) == expected
             whole = tokenizer.encode(text, parse_markers=True)
+            if all(t["special"] and not t["normalized"] for t in added):
+                assert tokenizer.encode_rendered(text) == expected
             begins = bool(around) or pre == "llama-bpe"  # which says so where a file does not
             assert whole == [vocab[BOS]] * begins + expected
         for tokenizer in auto:
