@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
 from halfbyte.tokenizer.from_json import merges_of, pieces_by_id
-from halfbyte.tokenizer.json_parts import check_byte_level_decoder
+from halfbyte.tokenizer.json_parts import Added, check_byte_level_decoder
 from halfbyte.tokenizer.pretokenizers import pre_tokenizer_name
-from halfbyte.tokenizer.vocabulary import NORMAL, Vocabulary
+from halfbyte.tokenizer.vocabulary import NO_NORMALIZER, NORMAL, Vocabulary
 
 
 def is_byte_level(data: Mapping[str, Any]) -> bool:
@@ -42,15 +42,41 @@ def read_byte_level(path: Path, data: Mapping[str, Any], model: Mapping[str, Any
         raise ConversionError(
             path, f"model.{name}", expected="none where bytes have no piece", got=model[name]
         )
-    normalizer = Normalizer(data.get("normalizer"), lambda expected, got: ConversionError(
-        path, "normalizer", expected=expected, got=repr(got)
-    ))  # fmt: skip
+    normalizer = Normalizer(data.get("normalizer"), _refusal(path))
     merges = [" ".join(pair).encode() for pair in merges_of(path, model.get("merges", []))]
     return Vocabulary(
         str(path), "gpt2", [text.encode() for text in texts], [NORMAL] * len(texts), [], merges,
         pre, add_space_prefix=False, normalizer=normalizer.text,
         ignore_merges=bool(model.get("ignore_merges")),
     )  # fmt: skip
+
+
+def check_normalized(path: Path, v: Vocabulary, added: Mapping[int, Added]) -> None:
+    """Refuse added tokens that the normalizer makes one of, or nothing: any of them may be found.
+
+    Raises:
+        ConversionError: there are such.
+    """
+    from halfbyte.tokenizer.normalization import Normalizer
+
+    backend = Normalizer.of_text(v.normalizer or NO_NORMALIZER, _refusal(path)).backend
+    if backend is None:
+        return
+    known: dict[str, str] = {"": "nothing"}
+    for token in added.values():
+        if "normalized" in token.flags:
+            other = known.setdefault(backend.normalize_str(token.content), token.content)
+            if other != token.content:
+                raise ConversionError(
+                    path, f"added token {token.content!r}", got=other,
+                    expected="one that the normalizer tells from others",
+                )  # fmt: skip
+
+
+def _refusal(path: Path) -> Callable[[str, object], ConversionError]:
+    return lambda expected, got: ConversionError(
+        path, "normalizer", expected=expected, got=repr(got)
+    )
 
 
 def _steps(cutter: Any) -> list[Any]:

@@ -18,7 +18,7 @@ from typing import Any
 from halfbyte.errors import ConversionError, MissingFileError
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer.added_pieces import merged, place_added, read_added
-from halfbyte.tokenizer.byte_level_json import is_byte_level, read_byte_level
+from halfbyte.tokenizer.byte_level_json import check_normalized, is_byte_level, read_byte_level
 from halfbyte.tokenizer.from_json import read_sentencepieces
 from halfbyte.tokenizer.json_parts import (
     added_tokens,
@@ -96,6 +96,8 @@ def _read(settings: Settings, path: Path) -> tuple[Vocabulary, _Around | None]:
     else:
         draft, own, added = replace(read_model(path).vocabulary(path), add_bos=True), {}, listed
     place_added(path, draft, added)
+    if draft.model == "gpt2":
+        check_normalized(path, draft, added)
     for i in own:
         if draft.types[i] != UNKNOWN:
             draft.types[i] = CONTROL if added[i].is_special else USER_DEFINED

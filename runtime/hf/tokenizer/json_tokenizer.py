@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken as _AddedToken
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import (
+    Encoding,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
 
 from halfbyte.call_arguments import check_path
 from halfbyte.errors import (
@@ -37,6 +46,7 @@ from halfbyte.tokenizer.pretokenizers import PRE_TOKENIZERS
 from halfbyte.tokenizer.tokenizer import check_text
 from halfbyte.tokenizer.vocabulary import NORMALIZER_KEY, WHOLE_WORDS_FIRST
 
+_ONE_TOKEN_EACH = Tokenizer(models.BPE({"a": 0, "b": 1}, []))
 _DIGITS, _WORDS = r"\p{N}", PRE_TOKENIZERS["gpt-2"][0]
 # Families that compose characters first.
 _COMPOSED = ("qwen2",)
@@ -85,10 +95,9 @@ class JSONTokenizer(PreTrainedTokenizer):
 
     def _adds(self) -> tuple[bool, bool]:
         """Whether the file puts BOS before a sequence, and EOS after it."""
-        encoding = self._backend.encode("a", add_special_tokens=True)
+        encoding = self._surrounded("a")
         is_added, ids = encoding.special_tokens_mask, encoding.ids
-        n_before = is_added.index(0) if 0 in is_added else len(ids)
-        n_after = is_added[::-1].index(0) if 0 in is_added else 0
+        n_before, n_after = is_added.index(0), is_added[::-1].index(0)
         before, after = ids[:n_before], ids[len(ids) - n_after :]
         if before not in ([], [self.bos_token_id]) or after not in ([], [self.eos_token_id]):
             raise UnsupportedModelError(
@@ -97,6 +106,12 @@ class JSONTokenizer(PreTrainedTokenizer):
             )  # fmt: skip
         return bool(before), bool(after)
 
+    def _surrounded(self, *texts: str) -> Encoding:
+        """The file's tokens around a text or a pair of which each has one token, 0 and 1."""
+        parts = [_ONE_TOKEN_EACH.encode(text) for text in texts]
+        processor = self._backend.post_processor
+        return (processor or processors.Sequence([])).process(*parts)
+
     def build_inputs_with_special_tokens(
         self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
     ) -> list[int]:
@@ -104,10 +119,9 @@ class JSONTokenizer(PreTrainedTokenizer):
         built = super().build_inputs_with_special_tokens(token_ids_0, token_ids_1)
         adds = self.add_bos_token, self.add_eos_token
         if token_ids_1 is not None and adds == self._file_adds:
-            a, b = (self._backend.encode(part, add_special_tokens=False) for part in "ab")
-            ids = super().build_inputs_with_special_tokens(a.ids, b.ids)
-            types = self.create_token_type_ids_from_sequences(a.ids, b.ids)
-            pair = self._backend.encode("a", "b")
+            ids = super().build_inputs_with_special_tokens([0], [1])
+            types = self.create_token_type_ids_from_sequences([0], [1])
+            pair = self._surrounded("a", "b")
             if (pair.ids, pair.type_ids) != (ids, types):
                 raise UnsupportedModelError(
                     self.name_or_path or TOKENIZER_JSON, "post_processor: pair",

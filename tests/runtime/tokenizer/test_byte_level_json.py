@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as HFTokenizer
 
 from halfbyte.converting.gguf_keys import add_vocabulary
+from halfbyte.errors import ConversionError
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
 from halfbyte.tokenizer import Tokenizer
 
@@ -121,7 +122,11 @@ def test_every_accepted_file_gives_the_packages_ids(
     (folder / "tokenizer_config.json").write_text(
         json.dumps({"bos_token": BOS, "eos_token": EOS}), "utf-8"
     )
-    ours = Tokenizer.from_path(folder)
+    try:
+        ours = Tokenizer.from_path(folder)
+    except ConversionError as error:  # the package itself finds now one, now the other
+        assert error.expected == "one that the normalizer tells from others"
+        return
     converted = through_gguf(vocabularies, ours, folder)
     assert ours.vocabulary.add_eos == (around == "both" or None)
     vocab = theirs.get_vocab(with_added_tokens=True)
