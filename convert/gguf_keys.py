@@ -11,12 +11,15 @@ import gguf
 from halfbyte.families.config import KEYS, ModelConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
 from halfbyte.tokenizer.vocabulary import (
+    ADDED_KEY,
+    EACH,
     ENDS_KEY,
     FLAG_KEYS,
     IDENTITY,
     NO_NORMALIZER,
     NORMALIZER_KEY,
     RULE_KEY,
+    SPACING_KEY,
     SPECIAL_KEYS,
     WHOLE_WORDS_FIRST,
     WHOLE_WORDS_KEY,
@@ -105,6 +108,8 @@ def say_what_others_miss(v: Vocabulary) -> None:
         only_ours.append(f"the normalization {v.normalization_rule}")
     if v.remove_extra_whitespaces:
         only_ours.append("that spaces are joined")
+    if v.spacing != EACH and v.add_space_prefix:
+        only_ours.append(f"where a space is put: {v.spacing}")
     if v.ignore_merges is not None and v.ignore_merges != (v.pre in WHOLE_WORDS_FIRST):
         only_ours.append(f"ignore_merges: {str(v.ignore_merges).lower()}")
     if only_ours:
@@ -120,3 +125,7 @@ def _add_spelling(meta: gguf.GGUFWriter, v: Vocabulary) -> None:
         meta.add_remove_extra_whitespaces(True)
     if v.normalization_rule != IDENTITY:
         meta.add_string(RULE_KEY, v.normalization_rule)
+    if v.spacing != EACH:
+        meta.add_string(SPACING_KEY, v.spacing)
+    if v.added:
+        meta.add_array(ADDED_KEY, list(v.added))

@@ -37,6 +37,7 @@ class ByteLevelBackend:
 
     kind = "bpe"
     adds_space = False
+    space_again = False
 
     def __init__(self, vocabulary: Vocabulary, markers: frozenset[int]) -> None:
         path, pre = vocabulary.path, vocabulary.pre

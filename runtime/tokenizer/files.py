@@ -19,7 +19,7 @@ from halfbyte.errors import ConversionError, MissingFileError
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer.added_pieces import merged, place_added, read_added
 from halfbyte.tokenizer.byte_level_json import check_normalized, is_byte_level, read_byte_level
-from halfbyte.tokenizer.from_json import read_sentencepieces
+from halfbyte.tokenizer.from_json import puts_spaces_inside, read_sentencepieces
 from halfbyte.tokenizer.json_parts import (
     added_tokens,
     check_whole,
@@ -30,7 +30,16 @@ from halfbyte.tokenizer.json_parts import (
 from halfbyte.tokenizer.row_count import fit_rows
 from halfbyte.tokenizer.sentencepiece_file import read_model
 from halfbyte.tokenizer.stated_settings import Settings
-from halfbyte.tokenizer.vocabulary import CONTROL, END_PIECES, UNKNOWN, USER_DEFINED, Vocabulary
+from halfbyte.tokenizer.vocabulary import (
+    CONTROL,
+    EACH,
+    END_PIECES,
+    NORMAL,
+    ONCE,
+    UNKNOWN,
+    USER_DEFINED,
+    Vocabulary,
+)
 
 log = logging.getLogger(__name__)
 
@@ -95,13 +104,29 @@ def _read(settings: Settings, path: Path) -> tuple[Vocabulary, _Around | None]:
         around = surroundings(path, data.get("post_processor"))
     else:
         draft, own, added = replace(read_model(path).vocabulary(path), add_bos=True), {}, listed
+        draft = replace(draft, spacing=_spacing(settings))
+    n_own, is_llama = len(draft.pieces), draft.model == "llama"
     place_added(path, draft, added)
     if draft.model == "gpt2":
         check_normalized(path, draft, added)
     for i in own:
-        if draft.types[i] != UNKNOWN:
-            draft.types[i] = CONTROL if added[i].is_special else USER_DEFINED
-    return replace(draft, flags=flag_ids(added)), around
+        if added[i].is_special and draft.types[i] != UNKNOWN:
+            draft.types[i] = CONTROL
+        elif not is_llama or i >= n_own:  # others are of use to merging, too
+            draft.types[i] = USER_DEFINED
+    is_text = (NORMAL, USER_DEFINED)
+    searched = [
+        i for i, t in sorted(added.items()) if not t.is_special and draft.types[i] in is_text
+    ]
+    return replace(draft, flags=flag_ids(added), added=tuple(searched) if is_llama else ()), around
+
+
+def _spacing(settings: Settings) -> str:
+    """Where transformers puts spaces beside a tokenizer.model: as the file for fast ones says."""
+    whole = settings.folder.read_json(_JSON)
+    if whole:
+        return EACH if puts_spaces_inside(whole) else ONCE
+    return ONCE if settings.flag("legacy") is False else EACH
 
 
 def _from_json(path: Path, data: dict[str, Any]) -> Vocabulary:

@@ -213,7 +213,8 @@ def check_space_decoder(path: Path, spec: Any, *, adds_space: bool) -> None:
     known = ({"type": "ByteFallback"}, {"type": "Fuse"}, strip, spaces)
     strips = False
     for part in parts if isinstance(parts, list) else [None]:
-        if _kind(part) == "Metaspace" and part.get("replacement") == "▁":
+        is_object = isinstance(part, dict)
+        if is_object and part.get("type") == "Metaspace" and part.get("replacement") == "▁":
             strips |= part.get("prepend_scheme", part.get("add_prefix_space")) not in (
                 "never", False
             )  # fmt: skip

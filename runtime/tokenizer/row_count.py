@@ -45,6 +45,7 @@ def fit_rows(v: Vocabulary, n_rows: int | None) -> tuple[Vocabulary, dict[str, i
         types=v.types[:n_rows],
         scores=v.scores[:n_rows],
         merges=[merge for merge in v.merges if not _needs(merge, gone)],
+        added=tuple(i for i in v.added if i < n_rows),
         flags={flag: tuple(i for i in ids if i < n_rows) for flag, ids in v.flags.items()},
     ), dropped
 

@@ -13,10 +13,16 @@ from sentencepiece import sentencepiece_model_pb2 as spm
 from halfbyte.errors import ModelFileError
 from halfbyte.tokenizer import long_texts
 from halfbyte.tokenizer.sentencepiece_file import RULES, charsmap
+from halfbyte.tokenizer.token_flags import TokenFlags
 from halfbyte.tokenizer.vocabulary import (
+    ALWAYS,
     BYTE,
     CONTROL,
+    EACH,
+    FIRST,
+    ONCE,
     RULE_KEY,
+    SPACING_KEY,
     UNKNOWN,
     USER_DEFINED,
     Vocabulary,
@@ -47,15 +53,46 @@ class SentencePieceBackend:
         self._vocabulary = vocabulary
         no_text = (CONTROL, UNKNOWN, BYTE)  # sentencepiece needs these as they are
         self._markers = [i for i in markers if vocabulary.types[i] not in no_text]
+        self.space_again = vocabulary.spacing in (EACH, ALWAYS)
+        self._flags = TokenFlags(vocabulary.flags)
+        self._added = {
+            parses: self._search(i for i in vocabulary.added if parses or i not in markers)
+            for parses in (False, True)
+        }
         self._puts_space = self.adds_space and not _sees_spaces(vocabulary)
         self._processors: dict[tuple[bool, bool], Any] = {}
         self._processor_for(False, True)
 
     def encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
         """Ids of a text that is not empty; `is_start` where a prefix space is due."""
-        processor = self._processor_for(parse_markers, is_start)
+        pattern, known = self._added[parse_markers]
+        if pattern is None:
+            return self._part(text, is_start, parse_markers)
+        ids: list[int] = []
+        done = 0
+        for found in pattern.finditer(text):
+            span = self._flags.taken(known[found[0]], text, found.span(), done)
+            if span is None:
+                continue
+            ids += self._part(text[done : span[0]], is_start, parse_markers)
+            ids.append(known[found[0]])
+            done, is_start = span[1], self.space_again
+        return ids + self._part(text[done:], is_start, parse_markers)
+
+    def _search(self, ids: Iterable[int]) -> tuple[re.Pattern[str] | None, dict[str, int]]:
+        """The search for added tokens, longest first, and their ids."""
+        known = {self._vocabulary.pieces[i].decode(): i for i in ids}
+        longest_first = sorted(known, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first))) if known else None, known
+
+    def _part(self, text: str, is_start: bool, parses: bool) -> list[int]:
+        """Ids of a text in which no added tokens are searched for."""
+        if not text:
+            return []
+        processor = self._processor_for(parses, is_start)
         if is_start and self._puts_space:
-            text = f" {text}"
+            has_space = self._vocabulary.spacing in (ALWAYS, FIRST) and text[0] in f" {_SPACE}"
+            text = text if has_space else f" {text}"
         return long_texts.encode(text, self._boundary, processor.encode)
 
     def _processor_for(self, parses: bool, is_start: bool) -> Any:
@@ -63,8 +100,10 @@ class SentencePieceBackend:
         adds_space = is_start and self.adds_space and not self._puts_space
         key = parses and bool(self._markers), adds_space
         if key not in self._processors:
-            markers = [] if key[0] else self._markers
-            self._processors[key] = _processor(self._vocabulary, markers, adds_space)
+            v = self._vocabulary
+            hidden = [i for i in v.added if v.types[i] == USER_DEFINED]
+            hidden += [] if key[0] else self._markers
+            self._processors[key] = _processor(v, hidden, adds_space)
         return self._processors[key]
 
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
@@ -98,8 +137,8 @@ class SentencePieceBackend:
 def _sees_spaces(v: Vocabulary) -> bool:
     """Whether a space that a text begins with is not the same as one that is put before it."""
     return v.is_spelled_anew or any(
-        type_id == USER_DEFINED and piece.startswith(b" ")
-        for piece, type_id in zip(v.pieces, v.types, strict=True)
+        type_id == USER_DEFINED and piece.startswith(b" ") and i not in v.added
+        for i, (piece, type_id) in enumerate(zip(v.pieces, v.types, strict=True))
     )
 
 
@@ -144,6 +183,9 @@ def _check(vocabulary: Vocabulary) -> None:
     if vocabulary.normalization_rule not in RULES:
         got = vocabulary.normalization_rule
         raise ModelFileError(path, RULE_KEY, expected=", ".join(RULES), got=got)
+    if vocabulary.spacing not in (EACH, ONCE, ALWAYS, FIRST):
+        expected = ", ".join((ONCE, ALWAYS, FIRST))
+        raise ModelFileError(path, SPACING_KEY, expected=expected, got=vocabulary.spacing)
     if not vocabulary.scores:
         raise ModelFileError(path, "tokenizer.ggml.scores", expected="an array", got="no such key")
     n_unknown = vocabulary.types.count(UNKNOWN)

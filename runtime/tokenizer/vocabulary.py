@@ -43,6 +43,8 @@ ENDS_KEY = "halfbyte.eog_token_ids"
 # What tokenizers' files say and GGUF has no key for: other programs do not read these.
 NORMALIZER_KEY = "halfbyte.tokenizer.normalizer"
 RULE_KEY = "halfbyte.tokenizer.normalization_rule"
+SPACING_KEY = "halfbyte.tokenizer.prepend_scheme"
+ADDED_KEY = "halfbyte.tokenizer.added_token_ids"
 WHOLE_WORDS_KEY = "halfbyte.tokenizer.ignore_merges"
 FLAG_KEYS = {
     flag: f"halfbyte.tokenizer.{flag}_token_ids"
@@ -53,7 +55,13 @@ NO_NORMALIZER = "null"  # said of a tokenizer without any
 # Of these names other programs know that whole words are looked up before they are merged.
 WHOLE_WORDS_FIRST = ("llama-bpe", "llama3")
 # All keys of our own that a file made of this one keeps.
-OWN_KEYS = (ENDS_KEY, NORMALIZER_KEY, RULE_KEY, WHOLE_WORDS_KEY, *FLAG_KEYS.values())
+OWN_KEYS = (
+    ENDS_KEY, NORMALIZER_KEY, RULE_KEY, SPACING_KEY, ADDED_KEY, WHOLE_WORDS_KEY,
+    *FLAG_KEYS.values(),
+)  # fmt: skip
+# Where a space is put, if at all: before each part of a text that special tokens part, before the
+# whole alone, or as Metaspace's two schemes of these names, which put none before a space.
+EACH, ONCE, ALWAYS, FIRST = "", "once", "always", "first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,8 @@ class Vocabulary:
         add_space_prefix: whether a text gets a space before it, for "llama".
         remove_extra_whitespaces: sentencepiece's setting of this name, for "llama".
         normalization_rule: sentencepiece's name of how characters are spelled, for "llama".
+        spacing: where that space is put, one of EACH, ONCE, ALWAYS and FIRST.
+        added: tokens that text is searched for before sentencepiece sees it, for "llama".
         normalizer: a tokenizer.json's "normalizer" as JSON, for "gpt2"; None: nothing is said.
         ignore_merges: a tokenizer.json's setting of this name; None leaves it to `pre`.
         flags: a flag of added tokens, such as "lstrip", -> the ids that have it.
@@ -91,6 +101,8 @@ class Vocabulary:
     add_space_prefix: bool = True
     remove_extra_whitespaces: bool = False
     normalization_rule: str = IDENTITY
+    spacing: str = EACH
+    added: tuple[int, ...] = ()
     normalizer: str | None = None
     ignore_merges: bool | None = None
     flags: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -131,6 +143,8 @@ class Vocabulary:
             add_space_prefix=m.get_bool("tokenizer.ggml.add_space_prefix", True),
             remove_extra_whitespaces=m.get_bool("tokenizer.ggml.remove_extra_whitespaces", False),
             normalization_rule=m.get_str(RULE_KEY, IDENTITY),
+            spacing=m.get_str(SPACING_KEY, EACH),
+            added=_ids(m, ADDED_KEY, len(pieces)),
             normalizer=m.get_str(NORMALIZER_KEY, None),
             ignore_merges=m.get_bool(WHOLE_WORDS_KEY, None),
             flags={flag: i for flag, key in FLAG_KEYS.items() if (i := _ids(m, key, len(pieces)))},

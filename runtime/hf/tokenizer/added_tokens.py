@@ -39,6 +39,7 @@ class AddedToken:
         if isinstance(value, cls):
             return replace(value, special=value.special or special)
         flags = ("lstrip", "rstrip", "single_word", "normalized", "special")
+        content: object
         stated: dict[str, Any]
         if isinstance(value, str):
             content, stated = value, {"normalized": not special}

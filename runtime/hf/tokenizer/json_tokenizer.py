@@ -106,11 +106,11 @@ class JSONTokenizer(PreTrainedTokenizer):
             )  # fmt: skip
         return bool(before), bool(after)
 
-    def _surrounded(self, *texts: str) -> Encoding:
+    def _surrounded(self, text: str, pair: str | None = None) -> Encoding:
         """The file's tokens around a text or a pair of which each has one token, 0 and 1."""
-        parts = [_ONE_TOKEN_EACH.encode(text) for text in texts]
-        processor = self._backend.post_processor
-        return (processor or processors.Sequence([])).process(*parts)
+        second = None if pair is None else _ONE_TOKEN_EACH.encode(pair)
+        processor = self._backend.post_processor or processors.Sequence([])
+        return processor.process(_ONE_TOKEN_EACH.encode(text), second)
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
