@@ -98,3 +98,24 @@ def test_a_token_in_the_place_of_a_piece(folder: Path, caplog: pytest.LogCapture
     tokenizer = Tokenizer.from_path(state(folder, decoder(i, "<step>")))
     assert tokenizer.id_of("<step>") == i and repr(longest) in caplog.text
     assert tokenizer.encode_rendered("<step>") == [i]
+
+
+@pytest.mark.parametrize("legacy", [None, True, False])
+def test_the_space_after_special_tokens(folder: Path, legacy: bool | None) -> None:
+    """As transformers' `legacy` says, or where there is a tokenizer.json, as that does."""
+    state(folder, {"legacy": legacy})
+    tokenizer = Tokenizer.from_path(folder)
+    first, again = tokenizer.encode("def", add_bos=False), tokenizer.encode_fragment("def")
+    assert first != again
+    for_each = [1, *first, 2, *first]
+    assert tokenizer.encode_rendered("def</s>def") == [*first, 2, *(first, again)[legacy is False]]
+    assert tokenizer.encode_rendered("<s>def</s>def") == (
+        [1, *again, 2, *again] if legacy is False else for_each
+    )
+    scheme = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": False}
+    (folder / "tokenizer.json").write_text(json.dumps({"pre_tokenizer": scheme}))
+    assert Tokenizer.from_path(folder).encode_rendered("<s>def</s>def") == for_each
+    (folder / "tokenizer.json").write_text(
+        json.dumps({"pre_tokenizer": scheme | {"prepend_scheme": "first"}})
+    )
+    assert Tokenizer.from_path(folder).encode_rendered("<s>def</s>def")[2:] != for_each[2:]
