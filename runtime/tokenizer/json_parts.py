@@ -212,7 +212,8 @@ def check_space_decoder(path: Path, spec: Any, *, adds_space: bool) -> None:
     spaces = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
     known = ({"type": "ByteFallback"}, {"type": "Fuse"}, strip, spaces)
     strips = False
-    for part in parts if isinstance(parts, list) else [None]:
+    listed: list[Any] = parts if isinstance(parts, list) else [None]
+    for part in listed:
         is_object = isinstance(part, dict)
         if is_object and part.get("type") == "Metaspace" and part.get("replacement") == "▁":
             strips |= part.get("prepend_scheme", part.get("add_prefix_space")) not in (
