@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 
@@ -9,7 +10,24 @@ import gguf
 
 from halfbyte.families.config import KEYS, WINDOW_KEY, ModelConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
-from halfbyte.tokenizer.vocabulary import ENDS_KEY, SPECIAL_KEYS, TEMPLATE_KEY, Vocabulary
+from halfbyte.tokenizer.pretokenizers import WHOLE_PIECES_FIRST
+from halfbyte.tokenizer.vocabulary import (
+    ADDED_KEY,
+    EACH,
+    ENDS_KEY,
+    FLAG_KEYS,
+    IDENTITY,
+    NO_NORMALIZER,
+    NORMALIZER_KEY,
+    RULE_KEY,
+    SPACING_KEY,
+    SPECIAL_KEYS,
+    TEMPLATE_KEY,
+    WHOLE_WORDS_KEY,
+    Vocabulary,
+)
+
+log = logging.getLogger(__name__)
 
 _REPOSITORY = re.compile(r"\w[\w.-]{0,99}/\w[\w.-]{0,99}", re.ASCII)
 _COUNTS = ("n_ctx_train", "dim", "n_layers", "hidden_dim", "n_heads", "n_kv_heads", "head_dim")
@@ -60,17 +78,59 @@ def add_vocabulary(meta: gguf.GGUFWriter, v: Vocabulary) -> None:
     if v.model == "llama":
         meta.add_token_scores(v.scores)
         meta.add_add_space_prefix(v.add_space_prefix)
+        _add_spelling(meta, v)
     else:
         meta.add_token_merges(v.merges)
+        if v.normalizer is not None:
+            meta.add_string(NORMALIZER_KEY, v.normalizer)
+        if v.ignore_merges is not None:
+            meta.add_bool(WHOLE_WORDS_KEY, v.ignore_merges)
+    for flag, ids in v.flags.items():
+        if ids:
+            meta.add_array(FLAG_KEYS[flag], list(ids))
     for role, token in v.special.items():
         meta.add_uint32(f"tokenizer.ggml.{SPECIAL_KEYS[role][0]}_token_id", token)
     if v.ends:
         meta.add_array(ENDS_KEY, list(v.ends))
     if v.add_bos is not None:
         meta.add_bool("tokenizer.ggml.add_bos_token", v.add_bos)
+    if v.add_eos:
+        meta.add_add_eos_token(v.add_eos)
     if v.chat_template is not None:
         meta.add_chat_template(v.chat_template)
     for name, template in v.named_templates.items():
         meta.add_string(f"{TEMPLATE_KEY}.{name}", template)
     if v.named_templates:
         meta.add_array(f"{TEMPLATE_KEY}s", list(v.named_templates))
+
+
+def say_what_others_miss(v: Vocabulary) -> None:
+    """A word on what stands in keys that only halfbyte reads."""
+    only_ours = [f"added tokens' {flag}" for flag in v.flags if flag != "normalized"]
+    if v.normalizer not in (None, NO_NORMALIZER):
+        only_ours.append(f"the normalizer {v.normalizer}")
+    if v.normalization_rule != IDENTITY:
+        only_ours.append(f"the normalization {v.normalization_rule}")
+    if v.remove_extra_whitespaces:
+        only_ours.append("that spaces are joined")
+    if v.spacing != EACH and v.add_space_prefix:
+        only_ours.append(f"where a space is put: {v.spacing}")
+    if v.ignore_merges is not None and v.ignore_merges != (v.pre in WHOLE_PIECES_FIRST):
+        only_ours.append(f"ignore_merges: {str(v.ignore_merges).lower()}")
+    if only_ours:
+        log.warning(
+            "%s: the file will say, but other programs do not heed: %s; they make other tokens of "
+            "some texts", v.path, ", ".join(only_ours),
+        )  # fmt: skip
+
+
+def _add_spelling(meta: gguf.GGUFWriter, v: Vocabulary) -> None:
+    """What sentencepiece makes of a text first, where that is anything."""
+    if v.remove_extra_whitespaces:
+        meta.add_remove_extra_whitespaces(True)
+    if v.normalization_rule != IDENTITY:
+        meta.add_string(RULE_KEY, v.normalization_rule)
+    if v.spacing != EACH:
+        meta.add_string(SPACING_KEY, v.spacing)
+    if v.added:
+        meta.add_array(ADDED_KEY, list(v.added))

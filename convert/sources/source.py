@@ -15,7 +15,13 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.converting.gguf_keys import add_base_model, add_config, add_sampling, add_vocabulary
+from halfbyte.converting.gguf_keys import (
+    add_base_model,
+    add_config,
+    add_sampling,
+    add_vocabulary,
+    say_what_others_miss,
+)
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.hf_tensors import map_tensors
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
@@ -34,7 +40,7 @@ from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.quality.float_model import F32, GGUFSource, LayerSource
 from halfbyte.tokenizer.files import read_vocabulary
-from halfbyte.tokenizer.vocabulary import ENDS_KEY
+from halfbyte.tokenizer.vocabulary import OWN_KEYS
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +51,7 @@ _OWN_KEYS = (
     "general.architecture", "general.file_type", "general.quantization_version",
     "general.alignment", "split.",
 )  # fmt: skip
+_KEPT = (*OWN_KEYS, WINDOW_KEY)  # keys of halfbyte's that a file made of this one keeps
 
 
 class Tensor(ABC):
@@ -150,7 +157,9 @@ class FolderModel(Source):
         add_base_model(meta, self._made_from)
         add_config(meta, self.config)
         add_sampling(meta, self._sampling)
-        add_vocabulary(meta, read_vocabulary(self.path, self.config.vocab_size))
+        vocabulary = read_vocabulary(self.path, self.config.vocab_size)
+        add_vocabulary(meta, vocabulary)
+        say_what_others_miss(vocabulary)
         return meta
 
     def close(self) -> None:
@@ -177,7 +186,7 @@ class FileModel(Source):
         meta = gguf.GGUFWriter(path, old.get_str("general.architecture"))
         meta.add_name(name)
         for key in old:
-            is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key not in (ENDS_KEY, WINDOW_KEY)
+            is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key not in _KEPT
             if key == "general.name" or is_own:
                 continue
             found = old.raw(key)

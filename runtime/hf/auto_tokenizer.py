@@ -10,7 +10,13 @@ from halfbyte.errors import MissingFileError, RequestError
 from halfbyte.gguf.split import model_file
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer, LlamaTokenizer, PreTrainedTokenizer
 from halfbyte.hf.tokenizer.json_tokenizer import JSONTokenizer
-from halfbyte.hf.tokenizer.saved_files import CONFIG, MODEL_FILE, TOKENIZER_JSON, locate
+from halfbyte.hf.tokenizer.saved_files import (
+    CONFIG,
+    MODEL_FILE,
+    TOKENIZER_JSON,
+    locate,
+    vocabulary_file,
+)
 from halfbyte.hf.tokenizer.vocabularies import read_gguf, read_sentencepiece
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Vocabulary
@@ -52,7 +58,7 @@ def _by_vocabulary(vocabulary: Vocabulary) -> type[PreTrainedTokenizer]:
 
 def _by_files(path: Path) -> type[PreTrainedTokenizer]:
     folder = path if path.is_dir() else path.parent
-    model = path if path.is_file() else folder / MODEL_FILE
+    model = path if path.is_file() else vocabulary_file(folder, (MODEL_FILE, TOKENIZER_JSON))
     config = JSONFolder(folder).read_json(CONFIG) or {}
     stated = str(config.get("tokenizer_class")).removesuffix("Fast")
     if model.suffix == ".model" and model.is_file():

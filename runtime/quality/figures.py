@@ -209,6 +209,13 @@ def source_sha256(files: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
+# What few vocabularies have.
+_RARE = (
+    "remove_extra_whitespaces", "normalization_rule", "spacing", "added", "normalizer",
+    "ignore_merges", "flags",
+)  # fmt: skip
+
+
 def tokenizer_sha256(v: Vocabulary) -> str:
     """SHA-256 over all that turns text into ids: pieces, scores, types, merges, special ids."""
     digest = hashlib.sha256()
@@ -223,6 +230,10 @@ def tokenizer_sha256(v: Vocabulary) -> str:
     add("scores", np.asarray(v.scores, "<f4").tobytes())
     add("types", np.asarray(v.types, "<i4").tobytes())
     add("special", " ".join(f"{role}={i}" for role, i in sorted(v.special.items())).encode())
+    usual = Vocabulary(v.path, v.model, [], [], [])
+    rare = {name: value for name in _RARE if (value := getattr(v, name)) != getattr(usual, name)}
+    if rare:
+        add("rare", repr(sorted(rare.items())).encode())
     return digest.hexdigest()
 
 

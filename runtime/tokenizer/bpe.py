@@ -16,12 +16,21 @@ from tokenizers import Tokenizer as _Tokenizer
 
 from halfbyte.errors import ModelFileError, TokenizerError, UnsupportedModelError
 from halfbyte.tokenizer import long_texts
+from halfbyte.tokenizer.normalization import Normalizer
 from halfbyte.tokenizer.pretokenizers import (
     BEGINS_WITH_BOS,
     PRE_TOKENIZERS,
     WHOLE_PIECES_FIRST,
 )
-from halfbyte.tokenizer.vocabulary import CONTROL, USER_DEFINED, Vocabulary, piece_text
+from halfbyte.tokenizer.vocabulary import (
+    CONTROL,
+    FLAG_KEYS,
+    NO_NORMALIZER,
+    NORMALIZER_KEY,
+    USER_DEFINED,
+    Vocabulary,
+    piece_text,
+)
 
 
 class ByteLevelBackend:
@@ -32,6 +41,7 @@ class ByteLevelBackend:
 
     kind = "bpe"
     adds_space = False
+    space_again = False
 
     def __init__(self, vocabulary: Vocabulary, markers: frozenset[int]) -> None:
         path, pre = vocabulary.path, vocabulary.pre
@@ -46,13 +56,22 @@ class ByteLevelBackend:
         self.default_add_bos = pre in BEGINS_WITH_BOS and "bos" in vocabulary.special
         self._pieces = [piece_text(path, piece) for piece in vocabulary.pieces]
         self._vocabulary, self._pre = vocabulary, pre
+        self._normalizer = Normalizer.of_text(
+            vocabulary.normalizer or NO_NORMALIZER,
+            lambda expected, got: ModelFileError(
+                path, NORMALIZER_KEY, expected=expected, got=repr(got)
+            ),
+        )
+        self._flags = {flag: frozenset(vocabulary.flags.get(flag, ())) for flag in FLAG_KEYS}
         # A file may repeat a piece; the first is the one that text becomes.
         ids = {piece: i for i, piece in reversed(list(enumerate(self._pieces)))}
         pairs = [pair(path, i, merge) for i, merge in enumerate(vocabulary.merges)]
         # Some vocabularies lack bytes that hardly occur; the package would drop them silently.
-        self._missing = frozenset(_BYTE_OF[c] for c in _BYTE_OF.keys() - ids.keys())
+        self._missing = frozenset(BYTES[c] for c in BYTES.keys() - ids.keys())
         try:
-            self._model = models.BPE(ids, pairs, ignore_merges=pre in WHOLE_PIECES_FIRST)
+            whole = vocabulary.ignore_merges
+            whole = pre in WHOLE_PIECES_FIRST if whole is None else whole
+            self._model = models.BPE(ids, pairs, ignore_merges=whole)
         except Exception as error:  # the package raises plain Exception
             raise ModelFileError(
                 path, "tokenizer.ggml.merges", expected="pairs of pieces", got=str(error)
@@ -64,13 +83,19 @@ class ByteLevelBackend:
 
     def encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
         """Ids of a text that is not empty; beginnings are no different."""
-        absent = self._missing.intersection(text.encode())
-        if absent:
-            raise TokenizerError(f"text: this vocabulary has no token for byte {min(absent):#04x}")
+        if self._missing:
+            self._check_bytes(text)
         tokenizer = self._complete if parse_markers else self._plain
         return long_texts.encode(
             text, self._boundary, lambda part: tokenizer.encode(part, add_special_tokens=False).ids
         )
+
+    def _check_bytes(self, text: str) -> None:
+        normalizer = self._normalizer.backend
+        spelled = text if normalizer is None else normalizer.normalize_str(text)
+        absent = self._missing.intersection(spelled.encode())
+        if absent:
+            raise TokenizerError(f"text: this vocabulary has no token for byte {min(absent):#04x}")
 
     @cached_property
     def _complete(self) -> _Tokenizer:
@@ -82,24 +107,33 @@ class ByteLevelBackend:
         """A tokenizer that finds the tokens `added` before text is cut."""
         tokenizer = _Tokenizer(self._model)
         tokenizer.pre_tokenizer = cutter(PRE_TOKENIZERS[self._pre])
-        tokenizer.add_tokens(
-            [AddedToken(self._pieces[i], normalized=False) for i in added if self._pieces[i]]
-        )
+        if self._normalizer.backend is not None:
+            tokenizer.normalizer = self._normalizer.backend
+        tokenizer.add_tokens([self._added_token(i) for i in added if self._pieces[i]])
         return tokenizer
+
+    def _added_token(self, i: int) -> AddedToken:
+        flags = {flag: i in ids for flag, ids in self._flags.items()}
+        return AddedToken(self._pieces[i], **flags)
 
     @cached_property
     def _boundary(self) -> re.Pattern[str]:
         """Before a newline that follows a letter, if text is always cut there.
 
-        All pre-tokenizers do but "superbpe", which leaves lines whole; an added token may join the
-        two as well.
+        All pre-tokenizers do but "superbpe", which leaves lines whole. An added token may join the
+        two as well, or take the whitespace beside it; and a normalizer may see ends.
         """
         joins = re.compile(r"[^\W\d_]\n")
         added = (CONTROL, USER_DEFINED)
-        has_joint = any(
-            joins.search(piece)
-            for piece, type_id in zip(self._pieces, self._vocabulary.types, strict=True)
-            if type_id in added
+        sees_more = any(ids for flag, ids in self._flags.items() if flag != "normalized")
+        has_joint = (
+            sees_more
+            or not self._normalizer.is_local
+            or any(
+                joins.search(piece)
+                for piece, type_id in zip(self._pieces, self._vocabulary.types, strict=True)
+                if type_id in added
+            )
         )
         begins = {begin for _, (begin, _) in self._plain.pre_tokenizer.pre_tokenize_str("a\nb")}
         return re.compile("(?!)" if has_joint or 1 not in begins else r"(?<=[^\W\d_])(?=\n)")
@@ -131,9 +165,9 @@ def _byte_alphabet() -> dict[str, int]:
     return {chr(b): b for b in printable} | {chr(0x100 + i): b for i, b in enumerate(others)}
 
 
-_BYTE_OF = _byte_alphabet()
+BYTES = _byte_alphabet()  # character -> byte
 # The Latin-1 characters outside the alphabet lead to one that Latin-1 cannot encode.
-_TO_LATIN_1 = dict.fromkeys(range(256), 0xFFFF) | {ord(c): b for c, b in _BYTE_OF.items()}
+_TO_LATIN_1 = dict.fromkeys(range(256), 0xFFFF) | {ord(c): b for c, b in BYTES.items()}
 
 
 def pair(path: str, i: int, merge: bytes) -> tuple[str, str]:

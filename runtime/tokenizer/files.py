@@ -10,21 +10,34 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError, MissingFileError
-from halfbyte.json_folder import JSONFolder, check_regular
-from halfbyte.tokenizer.chat_templates import DEFAULT, read_templates
-from halfbyte.tokenizer.from_json import checked, merges_of, pieces_by_id, read_sentencepieces
-from halfbyte.tokenizer.pretokenizers import pre_tokenizer_name
+from halfbyte.json_folder import JSONFolder
+from halfbyte.tokenizer.added_pieces import merged, place_added, read_added
+from halfbyte.tokenizer.byte_level_json import check_normalized, is_byte_level, read_byte_level
+from halfbyte.tokenizer.chat_templates import DEFAULT
+from halfbyte.tokenizer.from_json import puts_spaces_inside, read_sentencepieces
+from halfbyte.tokenizer.json_parts import (
+    added_tokens,
+    check_whole,
+    flag_ids,
+    model_of,
+    surroundings,
+)
+from halfbyte.tokenizer.row_count import fit_rows
+from halfbyte.tokenizer.sentencepiece_file import read_model
+from halfbyte.tokenizer.stated_settings import Settings
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
+    EACH,
     END_PIECES,
     NORMAL,
+    ONCE,
     UNKNOWN,
-    UNUSED,
     USER_DEFINED,
     Vocabulary,
 )
@@ -33,204 +46,135 @@ log = logging.getLogger(__name__)
 
 # Role -> the piece of Code Llama's vocabulary.
 _INFILL = {"fim_pre": "▁<PRE>", "fim_suf": "▁<SUF>", "fim_mid": "▁<MID>", "eot": "▁<EOT>"}
+_MODEL, _JSON = "tokenizer.model", "tokenizer.json"
+_Around = tuple[list[int], list[int]]  # ids before and after a text
 
 
 def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> Vocabulary:
     """The vocabulary of a folder, or of a tokenizer.model or tokenizer.json alone.
 
+    Where tokenizer.model is empty or broken beside a good tokenizer.json, that is taken.
+
     Args:
         path: a folder or one of these files, whose neighbours are read as well.
-        n_rows: rows of the model's embedding; missing tokens are filled in as unused ones.
+        n_rows: rows of the model's embedding; missing tokens are filled in as unused ones, and
+            tokens that have no row are dropped.
 
     Raises:
         MissingFileError: nothing lies there.
         ConversionError: there is no tokenizer, it is of an unknown kind, or does not fit.
     """
     path = Path(path)
-    names = ("tokenizer.model", "tokenizer.json")
     if not os.path.exists(path):  # which is false for a name that cannot be
         raise MissingFileError(path, expected="a tokenizer's file or folder", got="nothing there")
     folder = JSONFolder(path if path.is_dir() else path.parent)
+    names = (_MODEL, _JSON)
     found = [path] if path.is_file() else [path / n for n in names if (path / n).is_file()]
     if not found:
         raise ConversionError(path, "tokenizer", expected=" or ".join(names), got="neither")
-    is_json = found[0].suffix == ".json"
-    read = _from_tokenizer_json if is_json else _from_sentencepiece
-    draft = read(folder, found[0])
-    n = len(draft.pieces)
-    if n_rows is not None and n > n_rows:
-        raise ConversionError(
-            path, "tokenizer", expected=f"at most vocab_size {n_rows} tokens", got=n
-        )
-    for i in range(n, n_rows or 0):
-        _append(draft, f"[PAD{i}]", UNUSED)
-    return _finished(folder, path, draft)
+    settings = Settings(folder)
+    draft, around = _read_first(settings, found)
+    draft, dropped = fit_rows(draft, n_rows)
+    return _finished(settings, replace(draft, path=str(path)), around, dropped)
 
 
-def _append(draft: Vocabulary, piece: str, type_id: int) -> None:
-    draft.pieces.append(piece.encode())
-    draft.types.append(type_id)
-    if draft.model == "llama":
-        draft.scores.append(-1000.0)
+def _read_first(settings: Settings, found: list[Path]) -> tuple[Vocabulary, _Around | None]:
+    if len(found) == 1:
+        return _read(settings, found[0])
+    try:
+        return _read(settings, found[0])
+    except ConversionError as error:
+        try:
+            read = _read(settings, found[1])
+        except ConversionError:
+            raise error from None
+        log.warning("%s: not used, %s is: %s", found[0], found[1].name, error)
+        return read
 
 
-def _finished(folder: JSONFolder, path: Path, draft: Vocabulary) -> Vocabulary:
+def _read(settings: Settings, path: Path) -> tuple[Vocabulary, _Around | None]:
+    """A file's vocabulary with what others add to it, and what is put around a text."""
+    listed = read_added(settings.folder, settings.config)
+    around: _Around | None = None
+    if path.suffix == ".json":
+        data = settings.folder.read_json(path.name) or {}
+        check_whole(path, data)
+        draft = _from_json(path, data)
+        own = added_tokens(path, "added_tokens", data.get("added_tokens"))
+        added = merged(path, own, listed)
+        around = surroundings(path, data.get("post_processor"))
+    else:
+        draft, own, added = replace(read_model(path).vocabulary(path), add_bos=True), {}, listed
+        draft = replace(draft, spacing=_spacing(settings))
+    n_own, is_llama = len(draft.pieces), draft.model == "llama"
+    place_added(path, draft, added)
+    if draft.model == "gpt2":
+        check_normalized(path, draft, added)
+    for i in own:
+        if added[i].is_special and draft.types[i] != UNKNOWN:
+            draft.types[i] = CONTROL
+        elif not is_llama or i >= n_own:  # others are of use to merging, too
+            draft.types[i] = USER_DEFINED
+    is_text = (NORMAL, USER_DEFINED)
+    searched = [
+        i for i, t in sorted(added.items()) if not t.is_special and draft.types[i] in is_text
+    ]
+    return replace(draft, flags=flag_ids(added), added=tuple(searched) if is_llama else ()), around
+
+
+def _spacing(settings: Settings) -> str:
+    """Where transformers puts spaces beside a tokenizer.model: as the file for fast ones says."""
+    whole = settings.folder.read_json(_JSON)
+    if whole:
+        return EACH if puts_spaces_inside(whole) else ONCE
+    return ONCE if settings.flag("legacy") is False else EACH
+
+
+def _from_json(path: Path, data: dict[str, Any]) -> Vocabulary:
+    model = model_of(path, data)
+    if model.get("byte_fallback") and not is_byte_level(data):
+        return replace(read_sentencepieces(path, data).vocabulary(path), add_bos=True)
+    return read_byte_level(path, data, model)
+
+
+def _finished(
+    settings: Settings, draft: Vocabulary, around: _Around | None, dropped: Mapping[str, int]
+) -> Vocabulary:
     """With what the files beside the tokenizer say."""
-    settings = folder.read_json("tokenizer_config.json") or {}
     ids = {piece.decode(): i for i, piece in reversed(list(enumerate(draft.pieces)))}
-    special = {}
-    for role in ("bos", "eos", "unk", "pad"):
-        token = _special_id(folder, settings, ids, role)
-        if token is not None:
-            special[role] = token
+    special = settings.special_ids(ids, len(draft.pieces), dropped)
     if draft.model == "llama" and all(piece in ids for piece in _INFILL.values()):
         special |= {role: ids[piece] for role, piece in _INFILL.items()}
+    before, after = around or ([], [])
+    add_bos, add_eos = settings.flag("add_bos_token"), settings.flag("add_eos_token")
+    if add_bos is None:
+        add_bos = draft.add_bos if around is None else bool(before)
+    if add_eos is None:
+        add_eos = bool(after) or None
+    for role, is_added, stated in (("bos", add_bos, before), ("eos", add_eos, after)):
+        if is_added and stated and stated != [special.setdefault(role, stated[0])]:
+            raise ConversionError(
+                settings.folder.path / _JSON, "post_processor", got=stated,
+                expected=f"{role.upper()} {special[role]} alone on its side of a text",
+            )  # fmt: skip
+        if special.get(role, 0) >= len(draft.pieces):
+            raise ConversionError(
+                settings.folder.path / _JSON, "post_processor", got=stated,
+                expected=f"ids below {len(draft.pieces)}",
+            )  # fmt: skip
+    if add_bos and "bos" not in special and settings.text_of("bos") in dropped:
+        settings.refuse_dropped("bos")
     known = {*special.values(), *(ids[piece] for piece in END_PIECES if piece in ids)}
-    ends = _other_ends(folder, len(draft.pieces), known)
+    ends = settings.other_ends(len(draft.pieces), known)
     if ends and "eot" not in special:
         special["eot"], ends = ends[0], ends[1:]  # which other programs know too
-    add_bos = settings.get("add_bos_token", draft.add_bos)
-    templates = read_templates(folder, settings)
+    templates = settings.chat_templates(dropped)
     return replace(
         draft,
-        path=str(path),
-        add_bos=add_bos if isinstance(add_bos, bool) else None,
+        add_bos=add_bos,
+        add_eos=add_eos,
         special=special,
         ends=tuple(ends),
         chat_template=templates.pop(DEFAULT, None),
         named_templates=templates,
     )
-
-
-def _special_id(
-    folder: JSONFolder, settings: dict[str, Any], ids: dict[str, int], role: str
-) -> int | None:
-    text = settings.get(f"{role}_token")
-    text = text.get("content") if isinstance(text, dict) else text
-    if isinstance(text, str) and text in ids:
-        return ids[text]
-    for name in ("config.json", "generation_config.json"):
-        value = (folder.read_json(name) or {}).get(f"{role}_token_id")
-        value = value[0] if isinstance(value, list) and value else value
-        if type(value) is int and 0 <= value < len(ids):
-            return value
-    # A folder may hold nothing but a tokenizer.model, whose special pieces have these texts.
-    return ids.get({"bos": "<s>", "eos": "</s>", "unk": "<unk>"}.get(role, ""))
-
-
-def _other_ends(folder: JSONFolder, n_vocab: int, known: set[int]) -> list[int]:
-    """Tokens that end an answer beside those `known` to: two files may list some."""
-    found: list[int] = []
-    for name in ("generation_config.json", "config.json"):
-        value = (folder.read_json(name) or {}).get("eos_token_id")
-        for i in value if isinstance(value, list) else [value]:
-            if type(i) is int and 0 <= i < n_vocab and i not in known and i not in found:
-                found.append(i)
-            elif i is not None and (type(i) is not int or not 0 <= i < n_vocab):
-                log.warning(
-                    "%s: %s: eos_token_id %r is no token of the %d there are: not used",
-                    folder.path, name, i, n_vocab,
-                )  # fmt: skip
-    return found
-
-
-def _added_tokens(folder: JSONFolder) -> dict[int, tuple[str, bool]]:
-    """Tokens beside the model's own: id -> (text, is special)."""
-    added: dict[int, tuple[str, bool]] = {}
-    for text, i in (folder.read_json("added_tokens.json") or {}).items():
-        if type(i) is int:
-            added[i] = (text, True)
-    settings = folder.read_json("tokenizer_config.json") or {}
-    for key, entry in (settings.get("added_tokens_decoder") or {}).items():
-        if key.isdecimal() and isinstance(entry, dict) and isinstance(entry.get("content"), str):
-            added[int(key)] = (entry["content"], entry.get("special") is not False)
-    return added
-
-
-def _place_added(folder: JSONFolder, v: Vocabulary, added: dict[int, tuple[str, bool]]) -> None:
-    for i, (text, is_special) in sorted(added.items()):
-        type_id = CONTROL if is_special else USER_DEFINED
-        checked(folder.path, "added token", text)
-        if 0 <= i < len(v.pieces):
-            if v.pieces[i] != text.encode():
-                v.pieces[i], v.types[i] = text.encode(), type_id
-        elif i == len(v.pieces):
-            _append(v, text, type_id)
-        else:
-            raise ConversionError(
-                folder.path, f"added token {text!r}", expected=f"id {len(v.pieces)}", got=i
-            )
-
-
-def _from_sentencepiece(folder: JSONFolder, path: Path) -> Vocabulary:
-    from google.protobuf.message import DecodeError
-    from sentencepiece import sentencepiece_model_pb2 as spm
-
-    model = spm.ModelProto()
-    try:
-        check_regular(path)
-        model.ParseFromString(path.read_bytes())
-    except (DecodeError, OSError) as error:
-        raise ConversionError(path, expected="a sentencepiece model", got=str(error)) from error
-    if model.trainer_spec.model_type != spm.TrainerSpec.BPE or not model.pieces:
-        raise ConversionError(path, "model_type", expected="BPE", got="another kind")
-    draft = Vocabulary(
-        path=str(path),
-        model="llama",
-        pieces=[piece.piece.encode() for piece in model.pieces],
-        types=[int(piece.type) for piece in model.pieces],
-        scores=[float(piece.score) for piece in model.pieces],
-        add_space_prefix=bool(model.normalizer_spec.add_dummy_prefix),
-        add_bos=True,
-    )
-    _place_added(folder, draft, _added_tokens(folder))
-    return draft
-
-
-def _from_tokenizer_json(folder: JSONFolder, path: Path) -> Vocabulary:
-    data = folder.read_json(path.name) or {}
-    model = data.get("model")
-    vocab = model.get("vocab") if isinstance(model, dict) else None
-    if not isinstance(model, dict) or model.get("type") != "BPE" or not isinstance(vocab, dict):
-        raise ConversionError(path, "model", expected="a BPE vocabulary", got="another kind")
-    if model.get("byte_fallback"):
-        found = read_sentencepieces(path, data)
-        draft = Vocabulary(
-            str(path), "llama", [piece.encode() for piece in found.pieces], found.types,
-            found.scores, add_space_prefix=found.add_space_prefix, add_bos=True,
-        )  # fmt: skip
-    else:
-        pieces = [piece.encode() for piece in pieces_by_id(path, vocab)]
-        merges = [" ".join(pair).encode() for pair in merges_of(path, model.get("merges", []))]
-        draft = Vocabulary(
-            str(path), "gpt2", pieces, [NORMAL] * len(pieces), [], merges,
-            pre_tokenizer_name(path, data.get("pre_tokenizer")), add_space_prefix=False,
-            add_bos=_begins_with_special(data.get("post_processor")),
-        )  # fmt: skip
-    added = {
-        t["id"]: (t["content"], t.get("special") is not False)
-        for t in data.get("added_tokens") or []
-        if isinstance(t, dict) and type(t.get("id")) is int and isinstance(t.get("content"), str)
-    }
-    _place_added(folder, draft, _added_tokens(folder) | added)
-    for i, (_, is_special) in added.items():
-        if draft.types[i] != UNKNOWN:
-            draft.types[i] = CONTROL if is_special else USER_DEFINED
-    return draft
-
-
-def _begins_with_special(spec: Any) -> bool | None:
-    """Whether a tokenizer.json's "post_processor" puts a special token first; None: it has none.
-
-    Where tokenizer_config.json is silent, as Llama 3's is, this is what makes a prompt's BOS.
-    """
-    if not isinstance(spec, dict):
-        return None
-    processors = spec.get("processors")
-    if spec.get("type") == "Sequence" and isinstance(processors, list):
-        found = [_begins_with_special(part) for part in processors]
-        return next((answer for answer in found if answer is not None), None)
-    template = spec.get("single")
-    if spec.get("type") != "TemplateProcessing" or not isinstance(template, list):
-        return None
-    return bool(template) and isinstance(template[0], dict) and "SpecialToken" in template[0]

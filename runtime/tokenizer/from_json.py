@@ -16,7 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
-from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN
+from halfbyte.tokenizer.json_parts import (
+    added_tokens,
+    check_space_decoder,
+    checked,
+    model_of,
+    part_of,
+)
+from halfbyte.tokenizer.vocabulary import (
+    ALWAYS,
+    BYTE,
+    CONTROL,
+    EACH,
+    FIRST,
+    IDENTITY,
+    NORMAL,
+    UNKNOWN,
+    Vocabulary,
+)
 
 _SPACE = "▁"
 _BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
@@ -35,6 +52,23 @@ class SentencePieces:
     types: list[int]
     scores: list[float]
     add_space_prefix: bool
+    remove_extra_whitespaces: bool = False
+    normalization_rule: str = IDENTITY
+    spacing: str = EACH
+
+    def vocabulary(self, path: Path) -> Vocabulary:
+        """The same as one of GGUF's kind."""
+        return Vocabulary(
+            path=str(path),
+            model="llama",
+            pieces=[piece.encode() for piece in self.pieces],
+            types=list(self.types),
+            scores=list(self.scores),
+            add_space_prefix=self.add_space_prefix,
+            remove_extra_whitespaces=self.remove_extra_whitespaces,
+            normalization_rule=self.normalization_rule,
+            spacing=self.spacing,
+        )
 
 
 def read_sentencepieces(path: Path, data: dict[str, Any]) -> SentencePieces:
@@ -44,20 +78,42 @@ def read_sentencepieces(path: Path, data: dict[str, Any]) -> SentencePieces:
         ConversionError: it is another kind, it cuts or spells text otherwise than Llama's, or its
             merges are not those of scores.
     """
-    model = data.get("model")
-    if not isinstance(model, dict) or not model.get("byte_fallback"):
+    stated = data.get("model")
+    if not isinstance(stated, dict) or not stated.get("byte_fallback"):
         raise ConversionError(
             path, "model", expected="BPE with byte fallback", got="another kind", hint=_HINT
         )
+    model = model_of(path, data)
+    if model.get("ignore_merges"):
+        raise ConversionError(path, "model.ignore_merges", expected="false", got=True, hint=_HINT)
     pieces = pieces_by_id(path, model.get("vocab"))
     order = _order(path, set(pieces), merges_of(path, model.get("merges")))
-    added = [t for t in data.get("added_tokens") or [] if isinstance(t, dict)]
-    types = {str(t.get("content")): CONTROL for t in added if t.get("special")}
+    added = added_tokens(path, "added_tokens", data.get("added_tokens")).values()
+    for token in added:
+        if "normalized" in token.flags and data.get("normalizer"):
+            raise ConversionError(
+                path, f"added token {token.content!r}: normalized", got=True, hint=_HINT,
+                expected="false where the normalizer puts spaces before it",
+            )  # fmt: skip
+    types = {token.content: CONTROL for token in added if token.is_special}
     types |= {piece: BYTE for piece in pieces if _BYTE_PIECE.fullmatch(piece)}
     types[str(model.get("unk_token"))] = UNKNOWN
     scores = [-float(order.get(piece, len(order))) for piece in pieces]
-    return SentencePieces(
-        pieces, [types.get(piece, NORMAL) for piece in pieces], scores, _adds_space(path, data)
+    adds_space, spacing = _spacing(path, data)
+    check_space_decoder(path, data.get("decoder"), adds_space=adds_space)
+    types_by_id = [types.get(piece, NORMAL) for piece in pieces]
+    return SentencePieces(pieces, types_by_id, scores, adds_space, spacing=spacing)
+
+
+def puts_spaces_inside(data: dict[str, Any]) -> bool:
+    """Whether a tokenizer.json puts a space before every part that follows a special token."""
+    normalizer, cutter = data.get("normalizer"), data.get("pre_tokenizer")
+    listed = part_of(data, "normalizer").get("normalizers")
+    steps = [normalizer, *(listed if isinstance(listed, list) else ())]
+    return any(isinstance(step, dict) and step.get("type") == "Prepend" for step in steps) or (
+        isinstance(cutter, dict)
+        and cutter.get("type") == "Metaspace"
+        and cutter.get("prepend_scheme") == ALWAYS
     )
 
 
@@ -93,21 +149,6 @@ def merges_of(path: Path, stated: object) -> list[tuple[str, str]]:
     return pairs
 
 
-def checked(path: Path, field: str, text: object) -> str:
-    """A piece of a vocabulary: any text of whole characters.
-
-    Raises:
-        ConversionError: it is no text, or has lone surrogates.
-    """
-    if isinstance(text, str):
-        try:
-            text.encode()
-            return text
-        except UnicodeEncodeError:
-            pass
-    raise ConversionError(path, field, expected="texts without lone surrogates", got=repr(text))
-
-
 def _order(path: Path, pieces: set[str], merges: list[tuple[str, str]]) -> dict[str, int]:
     """Merged piece -> its place among them."""
     if max(map(len, pieces), default=0) > _MAX_PIECE:
@@ -128,17 +169,17 @@ def _order(path: Path, pieces: set[str], merges: list[tuple[str, str]]) -> dict[
     return order
 
 
-def _adds_space(path: Path, data: dict[str, Any]) -> bool:
-    """Whether a text gets a space before it; spaces are spelled as Llama's pieces spell them."""
+def _spacing(path: Path, data: dict[str, Any]) -> tuple[bool, str]:
+    """Whether a text gets a space before it, and where; spaces are spelled as in Llama's pieces."""
     normalizer, cutter = data.get("normalizer"), data.get("pre_tokenizer")
     if cutter is None:
         for steps in ([_PREPEND, _REPLACE], [_REPLACE]):
             if normalizer == {"type": "Sequence", "normalizers": steps} or steps == [normalizer]:
-                return _PREPEND in steps
+                return _PREPEND in steps, EACH
     if normalizer is None and isinstance(cutter, dict):
         scheme = cutter.get("prepend_scheme")
-        if cutter == _METASPACE | {"prepend_scheme": scheme}:
-            return bool(scheme != "never")
+        if cutter == _METASPACE | {"prepend_scheme": scheme} and scheme in ("never", ALWAYS, FIRST):
+            return scheme != "never", EACH if scheme == "never" else scheme
     raise ConversionError(
         path, "normalizer", expected=f"one that makes {_SPACE} of spaces and leaves text whole",
         got=repr((normalizer, cutter)), hint=_HINT,

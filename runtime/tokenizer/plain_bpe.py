@@ -30,6 +30,7 @@ class PlainBackend:
     """
 
     kind = "bpe"
+    space_again = True
 
     def __init__(self, vocabulary: Vocabulary, markers: frozenset[int]) -> None:
         path, pre = vocabulary.path, vocabulary.pre

@@ -12,10 +12,19 @@ from sentencepiece import sentencepiece_model_pb2 as spm
 
 from halfbyte.errors import ModelFileError
 from halfbyte.tokenizer import long_texts
+from halfbyte.tokenizer.sentencepiece_file import RULES, charsmap
+from halfbyte.tokenizer.token_flags import TokenFlags
 from halfbyte.tokenizer.vocabulary import (
+    ALWAYS,
     BYTE,
     CONTROL,
+    EACH,
+    FIRST,
+    ONCE,
+    RULE_KEY,
+    SPACING_KEY,
     UNKNOWN,
+    USER_DEFINED,
     Vocabulary,
     piece_text,
     sentencepiece_types,
@@ -27,11 +36,14 @@ _BYTE_PIECE = re.compile(rb"<0x([0-9A-F]{2})>")
 
 
 class SentencePieceBackend:
-    """Encodes with sentencepiece itself, at Llama's settings: no normalization, byte fallback.
+    """Encodes with sentencepiece itself, with byte fallback.
 
-    The space before a text is put here and not by sentencepiece, so that one processor encodes
-    beginnings and fragments. Markers have the type of control tokens in the processor that
-    reads a user's text, which is the same as a vocabulary without them.
+    At Llama's settings, without any normalization, the space before a text is put here and not by
+    sentencepiece, so that one processor encodes beginnings and fragments. Otherwise a fragment is
+    encoded as sentencepiece does a text before which no space is put.
+
+    Markers have the type of control tokens in the processor that reads a user's text, which is the
+    same as a vocabulary without them.
     """
 
     kind = "spm"
@@ -43,14 +55,58 @@ class SentencePieceBackend:
         self._vocabulary = vocabulary
         no_text = (CONTROL, UNKNOWN, BYTE)  # sentencepiece needs these as they are
         self._markers = [i for i in markers if vocabulary.types[i] not in no_text]
-        self._plain = _processor(vocabulary, self._markers)
+        self.space_again = vocabulary.spacing in (EACH, ALWAYS)
+        self._flags = TokenFlags(vocabulary.flags)
+        self._added = {
+            parses: self._search(i for i in vocabulary.added if parses or i not in markers)
+            for parses in (False, True)
+        }
+        self._puts_space = self.adds_space and not _sees_spaces(vocabulary)
+        self._processors: dict[tuple[bool, bool], Any] = {}
+        self._processor_for(False, True)
 
     def encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
         """Ids of a text that is not empty; `is_start` where a prefix space is due."""
-        processor = self._complete if parse_markers and self._markers else self._plain
-        if is_start and self.adds_space:
-            text = f" {text}"
+        pattern, known = self._added[parse_markers]
+        if pattern is None:
+            return self._part(text, is_start, parse_markers)
+        ids: list[int] = []
+        done = 0
+        for found in pattern.finditer(text):
+            span = self._flags.taken(known[found[0]], text, found.span(), done)
+            if span is None:
+                continue
+            ids += self._part(text[done : span[0]], is_start, parse_markers)
+            ids.append(known[found[0]])
+            done, is_start = span[1], self.space_again
+        return ids + self._part(text[done:], is_start, parse_markers)
+
+    def _search(self, ids: Iterable[int]) -> tuple[re.Pattern[str] | None, dict[str, int]]:
+        """The search for added tokens, longest first, and their ids."""
+        known = {self._vocabulary.pieces[i].decode(): i for i in ids}
+        longest_first = sorted(known, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first))) if known else None, known
+
+    def _part(self, text: str, is_start: bool, parses: bool) -> list[int]:
+        """Ids of a text in which no added tokens are searched for."""
+        if not text:
+            return []
+        processor = self._processor_for(parses, is_start)
+        if is_start and self._puts_space:
+            has_space = self._vocabulary.spacing in (ALWAYS, FIRST) and text[0] in f" {_SPACE}"
+            text = text if has_space else f" {text}"
         return long_texts.encode(text, self._boundary, processor.encode)
+
+    def _processor_for(self, parses: bool, is_start: bool) -> Any:
+        """The processor for a beginning, or for a fragment; `parses` where markers are meant."""
+        adds_space = is_start and self.adds_space and not self._puts_space
+        key = parses and bool(self._markers), adds_space
+        if key not in self._processors:
+            v = self._vocabulary
+            hidden = [i for i in v.added if v.types[i] == USER_DEFINED]
+            hidden += [] if key[0] else self._markers
+            self._processors[key] = _processor(v, hidden, adds_space)
+        return self._processors[key]
 
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
         """The text bytes that a piece stands for."""
@@ -64,13 +120,13 @@ class SentencePieceBackend:
         return piece.replace(_SPACE.encode(), b" ")
 
     @cached_property
-    def _complete(self) -> Any:
-        """The processor for text in which markers are meant."""
-        return _processor(self._vocabulary, [])
-
-    @cached_property
     def _boundary(self) -> re.Pattern[str]:
-        """Where no piece can span: at a newline or before a space, if no piece has these inside."""
+        """Where no piece can span: at a newline or before a space, if no piece has these inside.
+
+        Nowhere, where sentencepiece takes spaces off the ends of a text, or spells it anew.
+        """
+        if self._vocabulary.is_spelled_anew:
+            return re.compile("(?!)")
         inner = {
             c
             for piece, type_id in zip(self._vocabulary.pieces, self._vocabulary.types, strict=True)
@@ -82,7 +138,15 @@ class SentencePieceBackend:
         return re.compile("|".join(places[b] for b in places if b not in inner) or "(?!)")
 
 
-def _processor(vocabulary: Vocabulary, markers: Iterable[int]) -> Any:
+def _sees_spaces(v: Vocabulary) -> bool:
+    """Whether a space that a text begins with is not the same as one that is put before it."""
+    return v.is_spelled_anew or any(
+        type_id == USER_DEFINED and piece.startswith(b" ") and i not in v.added
+        for i, (piece, type_id) in enumerate(zip(v.pieces, v.types, strict=True))
+    )
+
+
+def _processor(vocabulary: Vocabulary, markers: Iterable[int], adds_space: bool) -> Any:
     """A sentencepiece processor for the vocabulary, in which `markers` are control tokens."""
     types, unknown = sentencepiece_types(vocabulary)
     for i in markers:
@@ -102,9 +166,11 @@ def _processor(vocabulary: Vocabulary, markers: Iterable[int]) -> Any:
     for name, special in (("bos", b"<s>"), ("eos", b"</s>"), ("pad", b"<pad>")):
         known = [i for i, t in enumerate(types) if t == CONTROL and vocabulary.pieces[i] == special]
         setattr(model.trainer_spec, f"{name}_id", known[0] if known else -1)
-    model.normalizer_spec.name = "identity"
-    model.normalizer_spec.add_dummy_prefix = False
-    model.normalizer_spec.remove_extra_whitespaces = False
+    spelling = model.normalizer_spec
+    spelling.name = vocabulary.normalization_rule
+    spelling.precompiled_charsmap = charsmap(vocabulary.normalization_rule)
+    spelling.add_dummy_prefix = adds_space
+    spelling.remove_extra_whitespaces = vocabulary.remove_extra_whitespaces
     try:
         return sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
     except RuntimeError as error:
@@ -118,6 +184,12 @@ def _processor(vocabulary: Vocabulary, markers: Iterable[int]) -> Any:
 
 def _check(vocabulary: Vocabulary) -> None:
     path, key = vocabulary.path, "tokenizer.ggml.tokens"
+    if vocabulary.normalization_rule not in RULES:
+        got = vocabulary.normalization_rule
+        raise ModelFileError(path, RULE_KEY, expected=", ".join(RULES), got=got)
+    if vocabulary.spacing not in (EACH, ONCE, ALWAYS, FIRST):
+        expected = ", ".join((ONCE, ALWAYS, FIRST))
+        raise ModelFileError(path, SPACING_KEY, expected=expected, got=vocabulary.spacing)
     if not vocabulary.scores:
         raise ModelFileError(path, "tokenizer.ggml.scores", expected="an array", got="no such key")
     found = [

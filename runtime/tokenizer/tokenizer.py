@@ -20,6 +20,7 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.import_lock import importing, let_forks_wait
 from halfbyte.tokenizer.markers import marker_ids
 from halfbyte.tokenizer.piece_index import PieceIndex
+from halfbyte.tokenizer.token_flags import TokenFlags
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
     END_PIECES,
@@ -44,6 +45,7 @@ class Backend(Protocol):
     kind: str
     default_add_bos: bool
     adds_space: bool
+    space_again: bool  # after a special token, too
 
     def encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
         """Ids of a text that is not empty; `is_start` where a prefix space is due."""
@@ -83,6 +85,7 @@ class Tokenizer:
             self._ids.setdefault(piece, i)
         self.bos_id = vocabulary.special.get("bos")
         self.eos_id = vocabulary.special.get("eos")
+        self._flags = TokenFlags(vocabulary.flags)
         add_bos = backend.default_add_bos if vocabulary.add_bos is None else vocabulary.add_bos
         self.add_bos = add_bos and self.bos_id is not None
         if add_bos and self.bos_id is None:
@@ -161,7 +164,8 @@ class Tokenizer:
     ) -> list[int]:
         """Ids of a chat template's output, in which special tokens are meant by their text.
 
-        After a special token, sentencepiece vocabularies put the space of a beginning.
+        After a special token, sentencepiece vocabularies put the space of a beginning, unless
+        their files say otherwise. Tokens take the whitespace beside them that their flags say.
 
         Args:
             text: what was rendered.
@@ -173,14 +177,18 @@ class Tokenizer:
         """
         check_text(text)
         ids: list[int] = []
-        done = 0
+        done, is_start = 0, True
         for begin, end in [(0, len(text))] if spans is None else _checked_spans(spans):
-            for special in self._special_pattern.finditer(text, begin, end):
-                before = text[done : special.start()]
-                ids += self._encode(before, is_start=True, parse_markers=False)
-                ids.append(self._special_texts[special[0]])
-                done = special.end()
-        return ids + self._encode(text[done:], is_start=True, parse_markers=False)
+            for found in self._special_pattern.finditer(text, begin, end):
+                special = self._special_texts[found[0]]
+                span = self._flags.taken(special, text, found.span(), done)
+                if span is None:
+                    continue
+                before = text[done : span[0]]
+                ids += self._encode(before, is_start=is_start, parse_markers=False)
+                ids.append(special)
+                done, is_start = span[1], self._backend.space_again
+        return ids + self._encode(text[done:], is_start=is_start, parse_markers=False)
 
     def decode(self, ids: Iterable[int], *, strip_prefix_space: bool = True) -> str:
         """The text of ids: control tokens give nothing; bytes that are not UTF-8 give U+FFFD.
@@ -249,13 +257,12 @@ class Tokenizer:
     @cached_property
     def _special_texts(self) -> dict[str, int]:
         """Texts of special tokens; sentencepiece's normal pieces are none, whatever they spell."""
+        types, added = self.vocabulary.types, self.vocabulary.added
+        steering = {i for i in self.marker_ids if types[i] == USER_DEFINED or i in added}
         return {
             self.piece(i): i
-            for i, type_id in reversed(list(enumerate(self.vocabulary.types)))
-            if self.vocabulary.pieces[i]
-            and (
-                type_id in (CONTROL, UNKNOWN) or (type_id == USER_DEFINED and i in self.marker_ids)
-            )
+            for i, type_id in reversed(list(enumerate(types)))
+            if self.vocabulary.pieces[i] and (type_id in (CONTROL, UNKNOWN) or i in steering)
         }
 
     @cached_property

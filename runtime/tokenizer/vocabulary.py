@@ -45,6 +45,26 @@ _USUAL_IDS = {"llama": {"unk": (0, UNKNOWN), "bos": (1, CONTROL), "eos": (2, CON
 # GGUF names one token by a role; the others that end an answer stand here.
 ENDS_KEY = "halfbyte.eog_token_ids"
 TEMPLATE_KEY = "tokenizer.chat_template"
+# What tokenizers' files say and GGUF has no key for: other programs do not read these.
+NORMALIZER_KEY = "halfbyte.tokenizer.normalizer"
+RULE_KEY = "halfbyte.tokenizer.normalization_rule"
+SPACING_KEY = "halfbyte.tokenizer.prepend_scheme"
+ADDED_KEY = "halfbyte.tokenizer.added_token_ids"
+WHOLE_WORDS_KEY = "halfbyte.tokenizer.ignore_merges"
+FLAG_KEYS = {
+    flag: f"halfbyte.tokenizer.{flag}_token_ids"
+    for flag in ("lstrip", "rstrip", "single_word", "normalized")
+}
+IDENTITY = "identity"  # sentencepiece's rule that changes nothing
+NO_NORMALIZER = "null"  # said of a tokenizer without any
+# All keys of our own that a file made of this one keeps.
+OWN_KEYS = (
+    ENDS_KEY, NORMALIZER_KEY, RULE_KEY, SPACING_KEY, ADDED_KEY, WHOLE_WORDS_KEY,
+    *FLAG_KEYS.values(),
+)  # fmt: skip
+# Where a space is put, if at all: before each part of a text that special tokens part, before the
+# whole alone, or as Metaspace's two schemes of these names, which put none before a space.
+EACH, ONCE, ALWAYS, FIRST = "", "once", "always", "first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +80,15 @@ class Vocabulary:
         merges: pairs with a space between, for "gpt2".
         pre: how text is cut before merging, for "gpt2".
         add_space_prefix: whether a text gets a space before it, for "llama".
+        remove_extra_whitespaces: sentencepiece's setting of this name, for "llama".
+        normalization_rule: sentencepiece's name of how characters are spelled, for "llama".
+        spacing: where that space is put, one of EACH, ONCE, ALWAYS and FIRST.
+        added: tokens that text is searched for before sentencepiece sees it, for "llama".
+        normalizer: a tokenizer.json's "normalizer" as JSON, for "gpt2"; None: nothing is said.
+        ignore_merges: a tokenizer.json's setting of this name; None leaves it to `pre`.
+        flags: a flag of added tokens, such as "lstrip", -> the ids that have it.
         add_bos: whether a prompt begins with BOS; None leaves it to the kind of vocabulary.
+        add_eos: whether EOS follows a whole text, for programs that encode whole texts.
         special: role -> id, see SPECIAL_KEYS.
         ends: tokens that end an answer and have no role.
         chat_template: Jinja source, or None.
@@ -75,7 +103,15 @@ class Vocabulary:
     merges: list[bytes] = field(default_factory=list)
     pre: str = "default"
     add_space_prefix: bool = True
+    remove_extra_whitespaces: bool = False
+    normalization_rule: str = IDENTITY
+    spacing: str = EACH
+    added: tuple[int, ...] = ()
+    normalizer: str | None = None
+    ignore_merges: bool | None = None
+    flags: dict[str, tuple[int, ...]] = field(default_factory=dict)
     add_bos: bool | None = None
+    add_eos: bool | None = None
     special: dict[str, int] = field(default_factory=dict)
     ends: tuple[int, ...] = ()
     chat_template: str | None = None
@@ -88,6 +124,11 @@ class Vocabulary:
         if stated is not None and self.types[stated] in (UNKNOWN, CONTROL):
             return stated
         return self.types.index(UNKNOWN) if UNKNOWN in self.types else None
+
+    @property
+    def is_spelled_anew(self) -> bool:
+        """Whether sentencepiece changes a text's characters before it cuts it."""
+        return self.remove_extra_whitespaces or self.normalization_rule != IDENTITY
 
     @classmethod
     def from_metadata(cls, m: Metadata) -> Vocabulary:
@@ -122,9 +163,17 @@ class Vocabulary:
             merges=m.get_strings("tokenizer.ggml.merges") if model == "gpt2" else [],
             pre=pre,
             add_space_prefix=m.get_bool("tokenizer.ggml.add_space_prefix", True),
+            remove_extra_whitespaces=m.get_bool("tokenizer.ggml.remove_extra_whitespaces", False),
+            normalization_rule=m.get_str(RULE_KEY, IDENTITY),
+            spacing=m.get_str(SPACING_KEY, EACH),
+            added=_ids(m, ADDED_KEY, len(pieces)),
+            normalizer=m.get_str(NORMALIZER_KEY, None),
+            ignore_merges=m.get_bool(WHOLE_WORDS_KEY, None),
+            flags={flag: i for flag, key in FLAG_KEYS.items() if (i := _ids(m, key, len(pieces)))},
             add_bos=m.get_bool("tokenizer.ggml.add_bos_token", None),
+            add_eos=m.get_bool("tokenizer.ggml.add_eos_token", None),
             special=special,
-            ends=_ends(m, len(pieces)),
+            ends=_ids(m, ENDS_KEY, len(pieces)),
             chat_template=m.get_str(TEMPLATE_KEY, None),
             named_templates={
                 key.removeprefix(f"{TEMPLATE_KEY}."): m.get_str(key)
@@ -155,12 +204,12 @@ def _special_ids(m: Metadata, n_vocab: int) -> dict[str, int]:
     return found
 
 
-def _ends(m: Metadata, n_vocab: int) -> tuple[int, ...]:
-    if ENDS_KEY not in m:
+def _ids(m: Metadata, key: str, n_vocab: int) -> tuple[int, ...]:
+    if key not in m:
         return ()
-    ids = [int(i) for i in m.get_numbers(ENDS_KEY, floats=False)]
+    ids = [int(i) for i in m.get_numbers(key, floats=False)]
     if not all(0 <= i < n_vocab for i in ids):
-        raise ModelFileError(m.path, ENDS_KEY, expected=f"ids below {n_vocab}", got=str(ids))
+        raise ModelFileError(m.path, key, expected=f"ids below {n_vocab}", got=str(ids))
     return tuple(ids)
 
 

@@ -38,16 +38,20 @@ class AddedToken:
         """A token from its text, a file's object or another library's; RequestError otherwise."""
         if isinstance(value, cls):
             return replace(value, special=value.special or special)
-        if isinstance(value, str):
-            return cls(value, special=special, normalized=not special)
         flags = ("lstrip", "rstrip", "single_word", "normalized", "special")
-        if isinstance(value, Mapping):
+        content: object
+        stated: dict[str, Any]
+        if isinstance(value, str):
+            content, stated = value, {"normalized": not special}
+        elif isinstance(value, Mapping):
             content, stated = value.get("content"), {k: value[k] for k in flags if k in value}
         else:
             content = getattr(value, "content", None)
             stated = {k: getattr(value, k) for k in flags if hasattr(value, k)}
         if not isinstance(content, str) or not all(type(v) is bool for v in stated.values()):
             raise RequestError(name, expected="a token's text", got=repr(value))
+        if any("\ud800" <= c <= "\udfff" for c in content):
+            raise RequestError(name, expected="a text without lone surrogates", got=repr(content))
         stated["special"] = stated.get("special", False) or special
         return cls(content, **stated)
 

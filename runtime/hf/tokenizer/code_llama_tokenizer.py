@@ -113,7 +113,8 @@ class CodeLlamaTokenizer(PreTrainedTokenizer):
         known = [t for t in texts.values() if t in added or self._model.id_of(t) is not None]
         self._markers = {name: text for name, text in texts.items() if text in known}
         missing = set(_MARKERS.values()).difference(known)
-        stated = map(token_text, token_list(additional_special_tokens or ()))
+        name = "additional_special_tokens"
+        stated = [token_text(t, name) for t in token_list(additional_special_tokens or ())]
         super().__init__(
             self._model, unk_token=unk_token, bos_token=bos_token, eos_token=eos_token,
             clean_up_tokenization_spaces=clean_up_tokenization_spaces,

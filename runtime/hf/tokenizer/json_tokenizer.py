@@ -7,16 +7,31 @@ special tokens are found in text; a family's normalization and way of cutting te
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken as _AddedToken
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import (
+    Encoding,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
 
 from halfbyte.call_arguments import check_path
-from halfbyte.errors import MissingFileError, ModelFileError, UnsupportedModelError
+from halfbyte.errors import (
+    HalfbyteError,
+    MissingFileError,
+    ModelFileError,
+    UnsupportedModelError,
+)
 from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.errors import TokenIdError
@@ -26,9 +41,12 @@ from halfbyte.hf.tokenizer.saved_files import TOKENIZER_JSON
 from halfbyte.hf.tokenizer.token_table import TokenTable
 from halfbyte.hf.tokenizer.vocabularies import added_tokens
 from halfbyte.tokenizer import Vocabulary
+from halfbyte.tokenizer.normalization import Normalizer
 from halfbyte.tokenizer.pretokenizers import PRE_TOKENIZERS, WHOLE_PIECES_FIRST
 from halfbyte.tokenizer.tokenizer import check_text
+from halfbyte.tokenizer.vocabulary import NORMALIZER_KEY
 
+_ONE_TOKEN_EACH = Tokenizer(models.BPE({"a": 0, "b": 1}, []))
 _DIGITS, _WORDS = r"\p{N}", PRE_TOKENIZERS["gpt-2"][0]
 # Families that compose characters first.
 _COMPOSED = ("qwen2",)
@@ -66,8 +84,10 @@ class JSONTokenizer(PreTrainedTokenizer):
         else:
             self._backend = _read(Path(check_path("tokenizer_file", tokenizer_file)))
         super().__init__(_JSONPieces(self._backend), **arguments)
+        self._file_adds: tuple[bool, bool] | None = None  # where the file has said it
         if add_bos_token is None or add_eos_token is None:
-            adds_bos, adds_eos = self._adds()
+            with _package(self.name_or_path or TOKENIZER_JSON, "post_processor", "tokens it has"):
+                self._file_adds = adds_bos, adds_eos = self._adds()
             add_bos_token = adds_bos if add_bos_token is None else add_bos_token
             add_eos_token = adds_eos if add_eos_token is None else add_eos_token
         self.add_bos_token = one_of("add_bos_token", add_bos_token, FLAGS)
@@ -75,10 +95,9 @@ class JSONTokenizer(PreTrainedTokenizer):
 
     def _adds(self) -> tuple[bool, bool]:
         """Whether the file puts BOS before a sequence, and EOS after it."""
-        encoding = self._backend.encode("a", add_special_tokens=True)
+        encoding = self._surrounded("a")
         is_added, ids = encoding.special_tokens_mask, encoding.ids
-        n_before = is_added.index(0) if 0 in is_added else len(ids)
-        n_after = is_added[::-1].index(0) if 0 in is_added else 0
+        n_before, n_after = is_added.index(0), is_added[::-1].index(0)
         before, after = ids[:n_before], ids[len(ids) - n_after :]
         if before not in ([], [self.bos_token_id]) or after not in ([], [self.eos_token_id]):
             raise UnsupportedModelError(
@@ -86,6 +105,29 @@ class JSONTokenizer(PreTrainedTokenizer):
                 expected="BOS before a text and EOS after it, or neither", got=ids,
             )  # fmt: skip
         return bool(before), bool(after)
+
+    def _surrounded(self, text: str, pair: str | None = None) -> Encoding:
+        """The file's tokens around a text or a pair of which each has one token, 0 and 1."""
+        second = None if pair is None else _ONE_TOKEN_EACH.encode(pair)
+        processor = self._backend.post_processor or processors.Sequence([])
+        return processor.process(_ONE_TOKEN_EACH.encode(text), second)
+
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
+    ) -> list[int]:
+        """As for all; UnsupportedModelError for a pair that the file surrounds otherwise."""
+        built = super().build_inputs_with_special_tokens(token_ids_0, token_ids_1)
+        adds = self.add_bos_token, self.add_eos_token
+        if token_ids_1 is not None and adds == self._file_adds:
+            ids = super().build_inputs_with_special_tokens([0], [1])
+            types = self.create_token_type_ids_from_sequences([0], [1])
+            pair = self._surrounded("a", "b")
+            if (pair.ids, pair.type_ids) != (ids, types):
+                raise UnsupportedModelError(
+                    self.name_or_path or TOKENIZER_JSON, "post_processor: pair",
+                    expected=f"{ids} for a pair, as for two texts", got=pair.ids,
+                )  # fmt: skip
+        return built
 
     def get_vocab(self) -> dict[str, int]:
         """All pieces and their ids."""
@@ -172,13 +214,24 @@ class _JSONPieces:
 def _read(path: Path) -> Tokenizer:
     if not path.is_file():
         raise MissingFileError(path, expected="a tokenizer.json", got="no such file")
-    try:
+    with _package(path, "", "a tokenizer.json"):
         backend = Tokenizer.from_file(str(path))
-    except Exception as error:  # the package raises plain Exception
-        raise ModelFileError(path, expected="a tokenizer.json", got=str(error)) from error
     backend.no_truncation()
     backend.no_padding()
     return backend
+
+
+@contextmanager
+def _package(path: str | os.PathLike[str], field: str, expected: str) -> Iterator[None]:
+    """Names a file in what the package raises: plain Exception, or where it panics its own kind."""
+    try:
+        yield
+    except HalfbyteError:
+        raise
+    except BaseException as error:
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise ModelFileError(path, field, expected=expected, got=str(error)) from error
+        raise
 
 
 def _from_vocabulary(vocabulary: Vocabulary) -> Tokenizer:
@@ -194,15 +247,28 @@ def _from_vocabulary(vocabulary: Vocabulary) -> Tokenizer:
     for merge in vocabulary.merges:
         left, _, right = merge.decode().partition(" ")
         merges.append((left, right))
-    whole_first = vocabulary.pre in WHOLE_PIECES_FIRST
+    whole_first = vocabulary.ignore_merges
+    if whole_first is None:
+        whole_first = vocabulary.pre in WHOLE_PIECES_FIRST
     backend = Tokenizer(models.BPE(ids, merges, ignore_merges=whole_first))
     backend.pre_tokenizer = _cutter(PRE_TOKENIZERS[vocabulary.pre])
     backend.decoder = decoders.ByteLevel()
-    if vocabulary.pre in _COMPOSED:
-        backend.normalizer = normalizers.NFC()
+    normalizer = _normalizer(vocabulary)
+    if normalizer is not None:
+        backend.normalizer = normalizer
     added = (_AddedToken(**asdict(token)) for token in added_tokens(vocabulary).values())
     backend.add_tokens(list(added))
     return backend
+
+
+def _normalizer(v: Vocabulary) -> Any:
+    """What a file says; of one that says nothing, what its family's own files say."""
+    if v.normalizer is None:
+        return normalizers.NFC() if v.pre in _COMPOSED else None
+    return Normalizer.of_text(
+        v.normalizer,
+        lambda expected, got: ModelFileError(v.path, NORMALIZER_KEY, expected=expected, got=got),
+    ).backend
 
 
 def _cutter(patterns: Sequence[str]) -> Any:

@@ -14,6 +14,7 @@ from halfbyte.hf.tokenizer.saved_files import MODEL_FILE, TOKENIZER_JSON
 from halfbyte.hf.tokenizer.sentencepieces import UNDERLINE, SentencePieceModel
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Vocabulary
+from halfbyte.tokenizer.from_json import puts_spaces_inside
 from halfbyte.tokenizer.tokenizer import check_text
 
 
@@ -63,7 +64,7 @@ class LlamaTokenizer(PreTrainedTokenizer):
         source, stated = super().read(path, given)
         whole = JSONFolder(path).read_json(TOKENIZER_JSON) if path.is_dir() else None
         if whole and "legacy" not in given:
-            stated["legacy"] = _puts_spaces_inside(whole)
+            stated["legacy"] = puts_spaces_inside(whole)
         return source, stated
 
     def text_tokens(self, text: str, is_split: bool, options: Mapping[str, Any]) -> Tokens:
@@ -85,13 +86,3 @@ class LlamaTokenizer(PreTrainedTokenizer):
     def saved_arguments(self) -> dict[str, Any]:
         """What tokenizer_config.json says beside tokens."""
         return {**super().saved_arguments(), "legacy": self.legacy, "sp_model_kwargs": {}}
-
-
-def _puts_spaces_inside(tokenizer_json: Mapping[str, Any]) -> bool:
-    """Whether a tokenizer.json puts a space before every part that follows a special token."""
-    normalizer = tokenizer_json.get("normalizer") or {}
-    steps = [normalizer, *(normalizer.get("normalizers") or ())]
-    cutter = tokenizer_json.get("pre_tokenizer") or {}
-    return any(step.get("type") == "Prepend" for step in steps) or (
-        cutter.get("type") == "Metaspace" and cutter.get("prepend_scheme") == "always"
-    )

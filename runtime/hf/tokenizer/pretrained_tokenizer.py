@@ -67,8 +67,7 @@ class PreTrainedTokenizer(TokenTable):
             expected = "a whole number from 1"
             raise RequestError("model_max_length", expected=expected, got=model_max_length)
         if not isinstance(model_input_names, (list, tuple)):
-            got = repr(model_input_names)
-            raise RequestError("model_input_names", expected="a list of names", got=got)
+            raise RequestError("model_input_names", expected="a list", got=repr(model_input_names))
         known = argument_names(ROLES, PreTrainedTokenizer)
         for name in special:
             if name not in known and name not in saved_files.WITHOUT_EFFECT:
@@ -115,8 +114,9 @@ class PreTrainedTokenizer(TokenTable):
             ModelFileError: nothing usable lies there.
         """
         path, given = saved_files.locate(pretrained_model_name_or_path, arguments)
-        source, stated = cls.read(path, given)
-        return cls.build(source, stated, given, os.fspath(pretrained_model_name_or_path))
+        with saved_files.naming_the_file(path, given):
+            source, stated = cls.read(path, given)
+            return cls.build(source, stated, given, os.fspath(pretrained_model_name_or_path))
 
     @classmethod
     def read(cls, path: Path, given: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

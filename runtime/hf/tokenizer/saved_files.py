@@ -7,24 +7,31 @@ added_tokens.json, and may have a tokenizer.json that lists added tokens.
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from halfbyte.errors import RequestError
+from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.hf.arguments import NOT_LOADING, leave_out, located
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
-from halfbyte.hf.tokenizer.token_table import TokenTable
+from halfbyte.hf.tokenizer.token_table import TokenTable, token_list
 from halfbyte.hf.tokenizer.vocabularies import read_gguf
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Vocabulary
 from halfbyte.tokenizer.chat_templates import DEFAULT, template_files
+from halfbyte.tokenizer.json_parts import added_tokens, put_added
+from halfbyte.tokenizer.sentencepiece_file import parse
+
+log = logging.getLogger(__name__)
 
 CONFIG, SPECIAL_MAP, ADDED = (
     "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
 )  # fmt: skip
+_LIST = "additional_special_tokens"
 MODEL_FILE, TOKENIZER_JSON = "tokenizer.model", "tokenizer.json"
 
 # Arguments that transformers takes and that have no effect on these tokenizers, there or here.
@@ -56,16 +63,16 @@ def read_folder(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     Raises ModelFileError where one cannot be read.
     """
     folder = JSONFolder(path)
-    arguments = {**_plain(folder.read_json(CONFIG) or {}), **overrides}
+    arguments = {**_with_tokens(folder.read_json(CONFIG) or {}), **overrides}
     if templates := {} if "chat_template" in overrides else template_files(path):
         is_alone = templates.keys() == {DEFAULT}
         arguments["chat_template"] = templates[DEFAULT] if is_alone else templates
     if arguments.get("added_tokens_decoder"):
         return arguments
-    for name, value in _plain(folder.read_json(SPECIAL_MAP) or {}).items():
+    for name, value in _with_tokens(folder.read_json(SPECIAL_MAP) or {}).items():
         if not overrides.get(name):
-            is_list = name == "additional_special_tokens" and isinstance(value, list)
-            arguments[name] = [*(arguments.get(name) or []), *value] if is_list else value
+            is_list = name == _LIST and isinstance(value, list)
+            arguments[name] = [*token_list(arguments.get(name) or ()), *value] if is_list else value
     arguments["added_tokens_decoder"] = _read_added(folder, arguments)
     return arguments
 
@@ -77,24 +84,64 @@ def _read_added(folder: JSONFolder, arguments: Mapping[str, Any]) -> dict[int, A
         if name.endswith(("_token", "_special_tokens"))
         for token in (value if isinstance(value, list) else [value])
     }
-    added = {
-        i: AddedToken.read(text, special=text in special, name=ADDED)
-        for text, i in (folder.read_json(ADDED) or {}).items()
-        if type(i) is int
-    }
-    for entry in (folder.read_json(TOKENIZER_JSON) or {}).get("added_tokens") or ():
-        if isinstance(entry, dict) and type(entry.get("id")) is int:
-            added[entry["id"]] = AddedToken.read(entry, special=False, name=TOKENIZER_JSON)
+    added: dict[int, AddedToken] = {}
+    for text, i in (folder.read_json(ADDED) or {}).items():
+        put_added(folder.path / ADDED, repr(text), {}, i, text)
+        added[i] = AddedToken.read(text, special=text in special, name=ADDED)
+    listed = (folder.read_json(TOKENIZER_JSON) or {}).get("added_tokens")
+    own = added_tokens(folder.path / TOKENIZER_JSON, "added_tokens", listed)
+    for i, token in own.items():
+        flags = dict.fromkeys(token.flags, True)
+        added[i] = AddedToken(token.content, special=token.is_special, **flags)
     return added
 
 
-def _plain(value: Any) -> Any:
-    """JSON in which objects that stand for tokens are tokens."""
-    if isinstance(value, dict):
-        if isinstance(value.get("content"), str):
-            return AddedToken.read(value, special=value.get("special", True) is not False)
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+def _with_tokens(stated: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's object in which objects that stand for tokens, or lists of these, are tokens."""
+    return {
+        name: [_token(name, item) for item in value]
+        if isinstance(value, list)
+        else _token(name, value)
+        for name, value in stated.items()
+    }
+
+
+def _token(name: str, value: Any) -> Any:
+    if isinstance(value, dict) and isinstance(value.get("content"), str):
+        return AddedToken.read(value, special=value.get("special", True) is not False, name=name)
+    return value
+
+
+@contextmanager
+def naming_the_file(path: Path, given: Mapping[str, Any]) -> Iterator[None]:
+    """Has errors about arguments that files state, and no call, name the file and the key."""
+    try:
+        yield
+    except RequestError as error:
+        if error.param in given or not path.is_dir():
+            raise
+        config = JSONFolder(path).read_json(CONFIG) or {}
+        names = (CONFIG, SPECIAL_MAP) if config.get("added_tokens_decoder") else (SPECIAL_MAP,)
+        stated = (name for name in names if error.param in (JSONFolder(path).read_json(name) or {}))
+        raise ModelFileError(
+            path / next(stated, CONFIG), error.param, expected=error.expected, got=error.got,
+            hint=error.hint,
+        ) from error  # fmt: skip
+
+
+def vocabulary_file(folder: Path, names: Sequence[str]) -> Path:
+    """The first of a folder's files of these names, or the path of the first name.
+
+    A tokenizer.model that is empty or broken is passed over, with a word, if another is there.
+    """
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if len(found) > 1 and found[0].name == MODEL_FILE:
+        try:
+            parse(found[0])
+        except ModelFileError as error:
+            log.warning("%s: not used, %s is: %s", found[0], found[1].name, error)
+            return found[1]
+    return found[0] if found else folder / names[0]  # whose absence is an error
 
 
 def read(
@@ -109,8 +156,7 @@ def read(
         return vocabulary, {**stated, **given}
     if not path.is_dir():
         return path, read_folder(path.parent, given)
-    found = (path / name for name in names if (path / name).is_file())
-    return next(found, path / names[0]), read_folder(path, given)  # whose absence is an error
+    return vocabulary_file(path, names), read_folder(path, given)
 
 
 def save(

@@ -92,7 +92,10 @@ class SentencePieceModel:
         """The ids of a text with what they stand for.
 
         `begins` tells that a space was put before the text, `begins_again` after added tokens.
+        Where sentencepiece spells a text anew, there are no characters to name.
         """
+        if self.vocabulary.is_spelled_anew:
+            return Tokens.of_ids(ids)
         walk = _Walk(text, begins)
         types = self.vocabulary.types
         for i in ids:

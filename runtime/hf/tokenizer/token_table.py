@@ -76,15 +76,14 @@ class TokenTable(ABC):
         self.role_texts: dict[str, str | None] = {}
         for i, token in pieces.added.items():
             self._added.put(i, token)
-        known = set(self._added.by_text)
         for i, token in sorted(added.items()):
-            if token.content not in known:
+            if pieces.added.get(i) != token:
                 self._added.put(pieces.add(token, i), token)
         for name, value in special.items():
             setattr(self, name, value)
         self.additional_special_tokens = additional
-        given = [*special.values(), *(additional or ())]
-        missing = [AddedToken.read(value) for value in given if value is not None]
+        given = [*special.items(), *((_LIST, token) for token in self._additional)]
+        missing = [AddedToken.read(v, name=name) for name, v in given if v is not None]
         missing = [token for token in missing if token.content not in self._added.by_text]
         self.add_tokens(list(dict.fromkeys(missing)), special_tokens=True)
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from halfbyte.errors import MissingFileError, ModelFileError, UnsupportedModelError
+from halfbyte.errors import MissingFileError, ModelFileError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Tokenizer, Vocabulary
-from halfbyte.tokenizer.from_json import SentencePieces, read_sentencepieces
+from halfbyte.tokenizer.from_json import read_sentencepieces
 from halfbyte.tokenizer.markers import CODE_LLAMA
+from halfbyte.tokenizer.sentencepiece_file import charsmap, read_model
 from halfbyte.tokenizer.vocabulary import (
     BYTE,
     CONTROL,
@@ -28,8 +29,7 @@ def read_sentencepiece(file: str | os.PathLike[str]) -> Vocabulary:
     """The vocabulary of a tokenizer.model, or of a tokenizer.json made of one, and no added tokens.
 
     Raises:
-        ModelFileError: there is no such file, or it is not one.
-        UnsupportedModelError: it is no BPE model.
+        ModelFileError: there is no such file, it is no BPE, or it can't be kept as it is.
     """
     path = Path(file)
     if not path.is_file():
@@ -40,40 +40,15 @@ def read_sentencepiece(file: str | os.PathLike[str]) -> Vocabulary:
     if path.suffix == ".json":
         found = read_sentencepieces(path, JSONFolder(path.parent).read_json(path.name) or {})
     else:
-        found = _read_model(path)
+        found = read_model(path)
     special = {role: found.pieces.index(t) for role, t in _ROLES.items() if t in found.pieces}
-    return Vocabulary(
-        path=str(path),
-        model="llama",
-        pieces=[piece.encode() for piece in found.pieces],
-        types=found.types,
-        scores=found.scores,
-        add_space_prefix=found.add_space_prefix,
-        special=special,
-    )
-
-
-def _read_model(path: Path) -> SentencePieces:
-    from sentencepiece import SentencePieceProcessor
-    from sentencepiece import sentencepiece_model_pb2 as spm
-
-    try:
-        serialized = SentencePieceProcessor(model_file=str(path)).serialized_model_proto()
-    except (OSError, RuntimeError) as error:
-        raise ModelFileError(path, expected="a sentencepiece model", got=str(error)) from error
-    model = spm.ModelProto.FromString(serialized)
-    if model.trainer_spec.model_type != spm.TrainerSpec.BPE:
-        raise UnsupportedModelError(path, "model_type", expected="BPE", got="another kind")
-    return SentencePieces(
-        pieces=[piece.piece for piece in model.pieces],
-        types=[int(piece.type) for piece in model.pieces],
-        scores=[float(piece.score) for piece in model.pieces],
-        add_space_prefix=bool(model.normalizer_spec.add_dummy_prefix),
-    )
+    vocabulary = replace(found.vocabulary(path), special=special)
+    Tokenizer(vocabulary)  # raises for what sentencepiece does not take
+    return vocabulary
 
 
 def write_sentencepiece(vocabulary: Vocabulary) -> bytes:
-    """The vocabulary as a tokenizer.model with Llama's settings."""
+    """The vocabulary as a tokenizer.model."""
     from sentencepiece import sentencepiece_model_pb2 as spm
 
     model = spm.ModelProto()
@@ -88,7 +63,9 @@ def write_sentencepiece(vocabulary: Vocabulary) -> bytes:
     if unknown == len(vocabulary.pieces):
         raise ModelFileError(vocabulary.path, "unk", expected="an unknown token", got="none")
     trainer.unk_id = unknown
-    normalizer.name, normalizer.remove_extra_whitespaces = "identity", False
+    normalizer.name = vocabulary.normalization_rule
+    normalizer.precompiled_charsmap = charsmap(vocabulary.normalization_rule)
+    normalizer.remove_extra_whitespaces = vocabulary.remove_extra_whitespaces
     normalizer.add_dummy_prefix = vocabulary.add_space_prefix
     return bytes(model.SerializeToString())
 
@@ -117,6 +94,8 @@ def read_gguf(path: Path) -> tuple[Vocabulary, dict[str, Any]]:
     ]
     if vocabulary.add_bos is not None:
         arguments["add_bos_token"] = vocabulary.add_bos
+    if vocabulary.add_eos is not None:
+        arguments["add_eos_token"] = vocabulary.add_eos
     default = vocabulary.chat_template
     templates = vocabulary.named_templates | ({} if default is None else {"default": default})
     if templates:
@@ -128,7 +107,11 @@ def added_tokens(vocabulary: Vocabulary) -> dict[int, AddedToken]:
     """The tokens that text is searched for: all that are not plain pieces, bytes or fillings."""
     unknown = vocabulary.unknown_id
     return {
-        i: AddedToken(piece.decode(), special=type_id != USER_DEFINED)
+        i: AddedToken(
+            piece.decode(),
+            special=type_id != USER_DEFINED,
+            **{flag: i in ids for flag, ids in vocabulary.flags.items()},
+        )
         for i, (piece, type_id) in enumerate(zip(vocabulary.pieces, vocabulary.types, strict=True))
         if (type_id in (CONTROL, USER_DEFINED) or i == unknown) and piece
     }

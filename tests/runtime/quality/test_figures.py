@@ -158,7 +158,9 @@ def test_the_tokenizers_checksum_sees_all_that_matters() -> None:
     changes = {
         "pieces": [b"ab", b"c"], "types": [1, 3], "scores": [0.0, -2.0], "merges": [b"a b"],
         "special": {"bos": 1}, "add_bos": False, "add_space_prefix": False, "model": "gpt2",
-        "pre": "llama-bpe",
+        "pre": "llama-bpe", "remove_extra_whitespaces": True, "normalization_rule": "nfkc",
+        "spacing": "first", "added": (1,), "normalizer": "null", "ignore_merges": False,
+        "flags": {"lstrip": (1,)},
     }  # fmt: skip
     variants = [dataclasses.replace(plain, **{name: value}) for name, value in changes.items()]  # type: ignore[arg-type]
     assert len({tokenizer_sha256(v) for v in (plain, *variants)}) == len(changes) + 1

@@ -157,14 +157,7 @@ def test_infilling_and_added_tokens_are_found_by_their_text(folder: Path, tmp_pa
     assert fields["tokenizer.chat_template"].contents() == "{{ messages }}"
 
 
-def test_no_tokenizer_too_large_or_broken(folder: Path, tmp_path: Path) -> None:
-    original = (folder / "tokenizer.model").read_bytes()
-    model = spm.ModelProto()
-    model.ParseFromString(original)
-    model.pieces.add(piece="one more", score=-1e4)
-    (folder / "tokenizer.model").write_bytes(model.SerializeToString())
-    with pytest.raises(ConversionError, match="at most vocab_size 300"):
-        convert(folder, tmp_path / "out.gguf")
+def test_no_tokenizer_or_a_broken_one(folder: Path, tmp_path: Path) -> None:
     (folder / "tokenizer.model").write_bytes(b"\xff\xff not protobuf")
     with pytest.raises(ConversionError, match="sentencepiece"):
         convert(folder, tmp_path / "out.gguf")
@@ -186,7 +179,7 @@ def test_no_tokenizer_too_large_or_broken(folder: Path, tmp_path: Path) -> None:
         ({"model": {"vocab": [["a", 0]]}}, "vocab"),
         ({"model": {"vocab": {"a": True}}}, "gaps"),
         ({"added_tokens": [{"id": 1, "content": "\ud800"}]}, "added token.*surrogates"),
-        ({"added_tokens": [{"id": -1, "content": "b"}]}, "id 1, got -1"),
+        ({"added_tokens": [{"id": -1, "content": "b"}]}, r"added_tokens\[0\]: id: .*got -1"),
         ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": 5}}, "list of steps"),
     ],
 )

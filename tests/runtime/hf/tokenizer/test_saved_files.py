@@ -137,9 +137,42 @@ def test_what_a_folder_states(file: Path, tmp_path: Path, ids: dict[str, int]) -
 def test_what_a_folder_cannot_state(file: Path, tmp_path: Path, name: str, value: Any) -> None:
     shutil.copy(file, tmp_path / "tokenizer.model")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({name: value}))
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(ModelFileError) as caught:
         CodeLlamaTokenizer.from_pretrained(tmp_path)
-    assert caught.value.param == name
+    assert caught.value.field == name
+    assert caught.value.path == str(tmp_path / "tokenizer_config.json")
+    with pytest.raises(RequestError, match=name):  # whose value is the call's is told so
+        CodeLlamaTokenizer.from_pretrained(tmp_path, **{name: value})
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps({name: value}))
+    if name == "additional_special_tokens":
+        with pytest.raises(ModelFileError, match=f"special_tokens_map.json: {name}: expected"):
+            CodeLlamaTokenizer.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file_name", "stated"),
+    [
+        ("tokenizer.json", {"added_tokens": 5}),
+        ("tokenizer.json", {"added_tokens": [{"id": 2**40, "content": "x"}]}),
+        ("tokenizer.json", {"added_tokens": [{"id": 3, "content": "\ud800"}]}),
+        ("added_tokens.json", {"x": -1}),
+        ("added_tokens.json", {"x": "1"}),
+        ("special_tokens_map.json", {"bos_token": {"content": "x", "lstrip": 1}}),
+        ("special_tokens_map.json", {"bos_token": "\ud800"}),
+        ("special_tokens_map.json", {"additional_special_tokens": [5]}),
+        ("special_tokens_map.json", []),
+        ("tokenizer_config.json", {"eos_token": 5}),
+        ("tokenizer_config.json", {"content": "x", "eos_token": [[]]}),
+    ],
+)
+def test_files_with_other_types_are_named(
+    file: Path, tmp_path: Path, file_name: str, stated: Any
+) -> None:
+    shutil.copy(file, tmp_path / "tokenizer.model")
+    (tmp_path / file_name).write_text(json.dumps(stated))
+    with pytest.raises(ModelFileError, match=rf"{file_name}: .*expected"):
+        CodeLlamaTokenizer.from_pretrained(tmp_path)
 
 
 def test_a_chat_template_that_is_no_text(file: Path, tmp_path: Path) -> None:
