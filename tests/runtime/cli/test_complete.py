@@ -49,6 +49,12 @@ def test_defaults_are_not_repeated(run: Any, model: Any) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("command", [["complete", "-p", "x"], ["infill", "-p", "x<FILL_ME>"]])
+def test_prompts_are_kept_where_it_is_said(run: Any, model: Any, command: list[str]) -> None:
+    assert run(*command, "--prompt-cache", "kept").code == 0
+    assert model.load_args["prompt_cache_dir"] == "kept"
+
+
 def test_every_option_arrives(run: Any, model: Any) -> None:
     outcome = run(
         *("complete", "-m", "m.gguf", "-p", "x", "-n", "32", "-c", "64", "-t", "3"),
