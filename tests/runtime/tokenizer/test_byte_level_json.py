@@ -105,7 +105,7 @@ def through_gguf(vocabularies: Any, ours: Tokenizer, folder: Path) -> Tokenizer:
     return Tokenizer.from_path(folder / "m.gguf")
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     pre=st.sampled_from(["gpt-2", "smollm", "qwen2", "llama-bpe", "deepseek-coder"]),
     normalizer=NORMALIZERS, added=ADDED, model=MODEL, around=AROUND,

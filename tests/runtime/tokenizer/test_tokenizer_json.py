@@ -127,7 +127,7 @@ SPACED = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     spaces=st.sampled_from([
         (NORMALIZER, None), (REPLACE, None), (None, METASPACE),
