@@ -108,7 +108,7 @@ def test_the_space_before_a_text(
     assert tokenizer.encode("def x", add_bos=False) == theirs.encode("def x").ids
 
 
-WORDS = ["<u>", "<s>", "def", "<w> ", " x"]
+WORDS = ["<u>", "<s>", "def", "<w> ", "<x"]
 FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
 ADDED = st.lists(
     st.fixed_dictionaries(
