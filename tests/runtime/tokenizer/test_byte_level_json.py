@@ -23,7 +23,8 @@ FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
 WORDS = ["<s>", "<end>", "ab", "Ab", "b ", "é", "e\u0301", " x", "x\n", "ﬁ", "日本", "12"]
 TEXTS = st.lists(
     st.sampled_from([*WORDS, " ", "  ", "\n", "\t", "cafe\u0301", "café", "İ", "ß", "Å", "ǅ",
-                     "def f(x):", "score", "type", "a", "b", "'s", "3456", "\u00a0", "\u3000", "👍🏽"])
+                     "def f(x):", "score", "type", "a", "b", "'s", "3456", "\u00a0", "\u3000",
+                     "👍🏽"])
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
     max_size=8,
 ).map("".join)  # fmt: skip
