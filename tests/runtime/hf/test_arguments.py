@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sentencepiece
 
-from halfbyte.errors import ModelFileError, RequestError, TokenizerError, UnsupportedModelError
+from halfbyte.errors import ModelFileError, RequestError, TokenizerError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer
 
 
