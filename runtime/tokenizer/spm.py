@@ -32,6 +32,7 @@ from halfbyte.tokenizer.vocabulary import (
 
 _SPACE = "\u2581"
 _NOTHING = "\ufdd0"  # no character
+_SPACES = f" {_SPACE}"
 _BYTE_PIECE = re.compile(rb"<0x([0-9A-F]{2})>")
 
 
@@ -62,7 +63,9 @@ class SentencePieceBackend:
             for parses in (False, True)
         }
         self._puts_space = self.adds_space and not _sees_spaces(vocabulary)
-        self._processors: dict[tuple[bool, bool], Any] = {}
+        self._heeds_space = vocabulary.spacing in (ALWAYS, FIRST)
+        self._made: dict[tuple[bool, bool], Any] = {}
+        self._processors: dict[tuple[bool, bool], Any] = {}  # the same by what a call asks for
         self._processor_for(False, True)
 
     def encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
@@ -83,7 +86,8 @@ class SentencePieceBackend:
 
     def _search(self, ids: Iterable[int]) -> tuple[re.Pattern[str] | None, dict[str, int]]:
         """The search for added tokens, longest first, and their ids."""
-        known = {self._vocabulary.pieces[i].decode(): i for i in ids}
+        v = self._vocabulary
+        known = {piece_text(v.path, v.pieces[i]): i for i in ids if v.pieces[i]}
         longest_first = sorted(known, key=len, reverse=True)
         return re.compile("|".join(map(re.escape, longest_first))) if known else None, known
 
@@ -91,22 +95,24 @@ class SentencePieceBackend:
         """Ids of a text in which no added tokens are searched for."""
         if not text:
             return []
-        processor = self._processor_for(parses, is_start)
-        if is_start and self._puts_space:
-            has_space = self._vocabulary.spacing in (ALWAYS, FIRST) and text[0] in f" {_SPACE}"
-            text = text if has_space else f" {text}"
+        processor = self._processors.get((parses, is_start))
+        if processor is None:
+            processor = self._processor_for(parses, is_start)
+        if is_start and self._puts_space and not (self._heeds_space and text[0] in _SPACES):
+            text = f" {text}"
         return long_texts.encode(text, self._boundary, processor.encode)
 
     def _processor_for(self, parses: bool, is_start: bool) -> Any:
         """The processor for a beginning, or for a fragment; `parses` where markers are meant."""
+        v = self._vocabulary
         adds_space = is_start and self.adds_space and not self._puts_space
-        key = parses and bool(self._markers), adds_space
-        if key not in self._processors:
-            v = self._vocabulary
+        markers = [] if parses else self._markers
+        usual = parses and bool(self._markers), adds_space
+        if usual not in self._made:
             hidden = [i for i in v.added if v.types[i] == USER_DEFINED]
-            hidden += [] if key[0] else self._markers
-            self._processors[key] = _processor(v, hidden, adds_space)
-        return self._processors[key]
+            self._made[usual] = _processor(v, [*hidden, *markers], adds_space)
+        self._processors[parses, is_start] = self._made[usual]
+        return self._made[usual]
 
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
         """The text bytes that a piece stands for."""

@@ -24,11 +24,10 @@ class TokenFlags:
     def taken(self, token: int, text: str, span: _Span, done: int) -> _Span | None:
         """The span of a token that was found, with the whitespace that it takes.
 
-        None where it is no word of its own and would have to be, or begins within what is `done`.
+        None where it is no word of its own and would have to be. One that begins in the whitespace
+        that another took, up to `done`, begins there.
         """
         begin, end = span
-        if begin < done:
-            return None
         if not self._of:
             return span
         if self._has("single_word", token):
@@ -36,11 +35,11 @@ class TokenFlags:
             if before or after:
                 return None
         if self._has("lstrip", token):
-            begin = done + len(text[done:begin].rstrip(_SPACES))
+            begin = done + len(text[done : max(begin, done)].rstrip(_SPACES))
         if self._has("rstrip", token):
             run = _RUN.match(text, end)
             end = run.end() if run else end
-        return begin, end
+        return max(begin, done), max(end, done)
 
     def _has(self, flag: str, token: int) -> bool:
         return token in self._of.get(flag, ())

@@ -11,7 +11,15 @@ from typing import Any
 import gguf
 import pytest
 from sentencepiece import sentencepiece_model_pb2 as spm
-from tokenizers import Regex, models, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from tokenizers import Tokenizer as HFTokenizer
 
 from halfbyte.conversion import convert
@@ -89,6 +97,24 @@ def test_byte_level_vocabularies_keep_their_ids(folder: Path, tmp_path: Path, na
     assert (ours.bos_id, ours.eos_id) == (0, 1)
     for text in TEXTS:
         assert ours.encode(text, add_bos=False) == theirs.encode(text, add_special_tokens=False).ids
+
+
+def test_what_only_halfbyte_reads_is_said_and_stays(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Through GGUF, and through GGUF made of that."""
+    theirs = use_byte_level(folder, SPLITS["gpt-2"]())
+    theirs.normalizer = normalizers.NFC()
+    theirs.add_tokens([AddedToken("<x>", rstrip=True)])
+    theirs.save(str(folder / "tokenizer.json"))
+    convert(folder, tmp_path / "a.gguf", type="f32", measure=False)
+    assert "other programs do not heed: added tokens' rstrip, the normalizer" in caplog.text
+    convert(tmp_path / "a.gguf", tmp_path / "b.gguf", measure=False)
+    text = "cafe\u0301 <x>\n y"
+    for name in ("a.gguf", "b.gguf"):
+        made = load(tmp_path / name)
+        assert made.encode(text, add_bos=False) == theirs.encode(text).ids
+        assert made.decode(made.encode("cafe\u0301", add_bos=False)) == "café"
 
 
 @pytest.mark.parametrize("setting", [None, False, True])

@@ -142,7 +142,7 @@ def test_cutting_keeps_memory_in_bounds(small_spm: Tokenizer) -> None:
 
     backend = small_spm._backend
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "_processor_for", lambda parses, is_start: Spy())
+        patch.setattr(backend, "_processors", {(False, True): Spy()})
         tracemalloc.start()
         ids = small_spm.encode(LINE * 200_000, add_bos=False)
         peak = tracemalloc.get_traced_memory()[1]

@@ -17,7 +17,7 @@ from halfbyte.errors import ConversionError, ModelFileError
 from halfbyte.hf.tokenizer import LlamaTokenizer
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.sentencepiece_file import charsmap, read_model
-from halfbyte.tokenizer.vocabulary import RULE_KEY
+from halfbyte.tokenizer.vocabulary import ADDED_KEY, FLAG_KEYS, RULE_KEY, SPACING_KEY
 
 RULES = ("identity", "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf")
 TEXTS = st.lists(
@@ -37,7 +37,7 @@ def changed(model: Any, **values: Any) -> bytes:
     return bytes(copy.SerializeToString())
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     rule=st.sampled_from(RULES), joins=st.booleans(), prefix=st.booleans(),
     user=st.lists(st.sampled_from(["<u>", " <w>", "x ", "▁y", "é"]), unique=True, max_size=3),
@@ -126,11 +126,32 @@ def test_broken_files(trained: Path, tmp_path: Path) -> None:
             LlamaTokenizer.from_pretrained(path)
 
 
-def test_a_rule_that_sentencepiece_lacks(vocabularies: Any, trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        (RULE_KEY, "mine", f"{RULE_KEY}: expected identity.*got mine"),
+        (SPACING_KEY, "mine", f"{SPACING_KEY}: expected once.*got mine"),
+        (ADDED_KEY, [10**6], f"{ADDED_KEY}: expected ids below 500"),
+        (FLAG_KEYS["lstrip"], [-1], "lstrip_token_ids: expected ids below 500"),
+        (ADDED_KEY, [300], "expected UTF-8 pieces"),
+    ],
+)
+def test_keys_of_our_own_that_cannot_be(
+    vocabularies: Any, trained: Path, tmp_path: Path, key: str, value: Any, reason: str
+) -> None:
+    model = vocabularies.read_model(trained)
+
     def fill(writer: Any) -> None:
-        vocabularies.add_sentencepiece(writer, vocabularies.read_model(trained))
-        writer.add_string(RULE_KEY, "mine")
+        vocabularies.add_sentencepiece(writer, model)
+        pieces = [piece.piece.encode() for piece in model.pieces]
+        if value == [300]:
+            writer.kv_data[0].pop("tokenizer.ggml.tokens")
+            writer.add_token_list([*pieces[:300], b"\xff", *pieces[301:]])
+        if isinstance(value, str):
+            writer.add_string(key, value)
+        else:
+            writer.add_array(key, value)
 
     path = vocabularies.write_gguf(tmp_path / "m.gguf", fill)
-    with pytest.raises(ModelFileError, match=f"{RULE_KEY}: expected identity.*got mine"):
+    with pytest.raises(ModelFileError, match=reason):
         Tokenizer.from_path(path)

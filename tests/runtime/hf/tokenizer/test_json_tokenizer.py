@@ -201,6 +201,17 @@ def test_other_tokens_around_a_text(vocabularies: Any, tmp_path: Path) -> None:
         AutoTokenizer.from_pretrained(folder)
 
 
+def test_a_pair_that_is_surrounded_otherwise(vocabularies: Any, tmp_path: Path) -> None:
+    trained = vocabularies.train_byte_level("smollm", SPECIALS)
+    around = ("<|begin|> $A", "<|begin|> $A $B:1")
+    tokenizer = AutoTokenizer.from_pretrained(write_folder(trained, tmp_path / "hf", around))
+    assert tokenizer.encode("a")[0] == trained.id_of("<|begin|>")
+    with pytest.raises(UnsupportedModelError, match="post_processor: pair"):
+        tokenizer.encode("a", "b")
+    tokenizer.add_bos_token = False  # which wins over the file
+    assert tokenizer.encode("a", "b") == tokenizer.encode("a") + tokenizer.encode("b")
+
+
 def test_byte_level_tokens(vocabularies: Any, tmp_path: Path) -> None:
     trained = vocabularies.train_byte_level("smollm", SPECIALS)
     tokenizer = AutoTokenizer.from_pretrained(write_folder(trained, tmp_path / "hf"))
