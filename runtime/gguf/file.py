@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError, unreadable
+from halfbyte.file_kinds import refused
 from halfbyte.gguf.metadata import Cursor, Metadata, read_metadata
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import BY_GGML_ID, FORMATS
@@ -168,7 +169,7 @@ def _opened(path: str, flags: int) -> int:
 def _read_header(cursor: Cursor) -> int:
     magic = cursor.take(4, "magic")
     if magic != _MAGIC:
-        raise ModelFileError(cursor.path, "magic", expected="GGUF", got=repr(magic))
+        raise refused(ModelFileError, cursor.path, "magic", expected="GGUF", got=repr(magic))
     version = cursor.u32("version")
     if version & 0xFFFF == 0 and version:
         raise UnsupportedModelError(

@@ -20,6 +20,7 @@ from pathlib import Path
 from halfbyte import settings
 from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.errors import DownloadError, MissingFileError, ModelFileError, RequestError
+from halfbyte.file_kinds import has_gguf_name
 from halfbyte.models import inventory
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel
 from halfbyte.progress import Progress
@@ -29,7 +30,9 @@ _log = logging.getLogger(__name__)
 _DATA = Path(__file__).parents[1] / "data"
 _NO_HUB_HAS = re.compile(r"--|\.\.|[-.](/|$)")  # cached files would share a name
 _URL = re.compile(r"(?P<scheme>file|https?|hf|s3|ftp):(?P<slashes>//)?(?P<rest>.*)", re.I | re.S)
-_REPOSITORY = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?::(?P<file>\w[\w.-]*\.gguf))?", re.ASCII)
+_REPOSITORY = re.compile(
+    r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?::(?P<file>\w[\w.-]*\.(?i:gguf)))?", re.ASCII
+)
 
 
 def find(name: str) -> Entry:
@@ -262,6 +265,6 @@ def _exists(path: Path) -> bool:
 def _is_path_text(text: str) -> bool:
     """Whether a text can only be meant as a path."""
     if _REPOSITORY.fullmatch(text):
-        return text.endswith(".gguf") and ":" not in text
+        return has_gguf_name(text) and ":" not in text
     marks = (os.sep, os.altsep or os.sep)
-    return text.endswith(".gguf") or text.startswith("~") or any(mark in text for mark in marks)
+    return has_gguf_name(text) or text.startswith("~") or any(mark in text for mark in marks)

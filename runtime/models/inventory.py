@@ -14,6 +14,7 @@ from pathlib import Path
 
 from halfbyte import settings
 from halfbyte.errors import DownloadError, HalfbyteError, RequestError
+from halfbyte.file_kinds import has_gguf_name
 from halfbyte.models.entries import CATALOGUE, hub_name
 
 _STAMP = ".used"
@@ -49,8 +50,8 @@ def cached_models() -> Iterator[CachedModel]:
     Raises:
         SettingError: the cache folder cannot be used.
     """
-    found = settings.models_dir().glob("*.gguf")
-    models = [_describe(path) for path in found if not path.name.startswith(".")]
+    found = [path for path in settings.models_dir().glob("[!.]*") if has_gguf_name(path)]
+    models = [_describe(path) for path in found]
     yield from sorted(models, key=lambda model: model.name.lower())
 
 

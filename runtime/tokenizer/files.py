@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError, MissingFileError
+from halfbyte.file_kinds import is_json, refused
 from halfbyte.json_folder import JSONFolder, check_regular
 from halfbyte.tokenizer.from_json import checked, merges_of, pieces_by_id, read_sentencepieces
 from halfbyte.tokenizer.pretokenizers import pre_tokenizer_name
+from halfbyte.tokenizer.replaced_pieces import check_replaced
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
     END_PIECES,
@@ -53,8 +55,7 @@ def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> 
     found = [path] if path.is_file() else [path / n for n in names if (path / n).is_file()]
     if not found:
         raise ConversionError(path, "tokenizer", expected=" or ".join(names), got="neither")
-    is_json = found[0].suffix == ".json"
-    read = _from_tokenizer_json if is_json else _from_sentencepiece
+    read = _from_tokenizer_json if is_json(found[0]) else _from_sentencepiece
     draft = read(folder, found[0])
     n = len(draft.pieces)
     if n_rows is not None and n > n_rows:
@@ -159,6 +160,7 @@ def _added_tokens(folder: JSONFolder) -> dict[int, tuple[str, bool]]:
 
 
 def _place_added(folder: JSONFolder, v: Vocabulary, added: dict[int, tuple[str, bool]]) -> None:
+    check_replaced(folder.path, v, {i: text for i, (text, _) in added.items()})
     for i, (text, is_special) in sorted(added.items()):
         type_id = CONTROL if is_special else USER_DEFINED
         checked(folder.path, "added token", text)
@@ -182,9 +184,11 @@ def _from_sentencepiece(folder: JSONFolder, path: Path) -> Vocabulary:
         check_regular(path)
         model.ParseFromString(path.read_bytes())
     except (DecodeError, OSError) as error:
-        raise ConversionError(path, expected="a sentencepiece model", got=str(error)) from error
+        expected = "a sentencepiece model"
+        raise refused(ConversionError, path, expected=expected, got=str(error)) from error
     if model.trainer_spec.model_type != spm.TrainerSpec.BPE or not model.pieces:
-        raise ConversionError(path, "model_type", expected="BPE", got="another kind")
+        got = "another kind"
+        raise refused(ConversionError, path, "model_type", expected="BPE", got=got)
     draft = Vocabulary(
         path=str(path),
         model="llama",

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from halfbyte.call_arguments import check_flag, is_whole
 from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
+from halfbyte.file_kinds import is_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.import_lock import importing, let_forks_wait
 from halfbyte.tokenizer.markers import marker_ids
@@ -110,7 +111,7 @@ class Tokenizer:
         """
         if not isinstance(path, (str, os.PathLike)):
             raise RequestError("path", expected="a path", got=repr(path))
-        if os.fspath(path).endswith(".gguf"):
+        if is_gguf(path):
             with GGUFFile.open(path, strict_types=False) as file:
                 return cls.from_gguf(file)
         from halfbyte.tokenizer.files import read_vocabulary

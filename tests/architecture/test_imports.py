@@ -37,6 +37,7 @@ ROOMS = {
     "call_arguments": ("errors progress", ""),
     "process_bound": ("errors", ""),
     "settings": ("", "platformdirs"),
+    "file_kinds": ("errors", ""),
     "json_folder": ("", ""),
     "file_reader": ("", "numpy"),
     "system": ("kernels settings", ""),
@@ -100,6 +101,7 @@ LLVMLITE = {
 GROUND = {
     "call_arguments",
     "errors",
+    "file_kinds",
     "import_lock",
     "printable",
     "process_bound",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import MissingFileError, ModelFileError, UnsupportedModelError
+from halfbyte.file_kinds import is_json, refused
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Tokenizer, Vocabulary
@@ -31,7 +32,7 @@ def read_sentencepiece(file: str | os.PathLike[str]) -> Vocabulary:
             path, expected="a sentencepiece model", got="no such file",
             hint="put the model's tokenizer.model there",
         )  # fmt: skip
-    if path.suffix == ".json":
+    if is_json(path):
         found = read_sentencepieces(path, JSONFolder(path.parent).read_json(path.name) or {})
     else:
         found = _read_model(path)
@@ -54,10 +55,12 @@ def _read_model(path: Path) -> SentencePieces:
     try:
         serialized = SentencePieceProcessor(model_file=str(path)).serialized_model_proto()
     except (OSError, RuntimeError) as error:
-        raise ModelFileError(path, expected="a sentencepiece model", got=str(error)) from error
+        expected = "a sentencepiece model"
+        raise refused(ModelFileError, path, expected=expected, got=str(error)) from error
     model = spm.ModelProto.FromString(serialized)
     if model.trainer_spec.model_type != spm.TrainerSpec.BPE:
-        raise UnsupportedModelError(path, "model_type", expected="BPE", got="another kind")
+        got = "another kind"
+        raise refused(UnsupportedModelError, path, "model_type", expected="BPE", got=got)
     return SentencePieces(
         pieces=[piece.piece for piece in model.pieces],
         types=[int(piece.type) for piece in model.pieces],
