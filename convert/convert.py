@@ -26,6 +26,7 @@ from halfbyte.converting.plan import CALIBRATED_WINDOWS, MEASURED_WINDOWS, Plan,
 from halfbyte.converting.sources.source import Source, open_source
 from halfbyte.converting.target import check_distinct, check_space, check_target, part_file
 from halfbyte.converting.writer import Planned, Writer
+from halfbyte.file_names import file_name
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.progress import Progress, silent
 from halfbyte.quality import figures
@@ -102,7 +103,7 @@ def convert_path(
     begin_s = time.perf_counter()
     with closing(open_source(src)) as source:
         source_name = source_name or source.name
-        target = dst or Path(f"{source_name}.{options.type}.gguf")
+        target = dst or Path(f"{file_name(source_name)}.{options.type}.gguf")
         _check_targets(source, target, options)
         plan = make_plan(source, options.type, pure=options.pure)
         check_space(target, plan.nbytes)
@@ -208,8 +209,8 @@ def _check_targets(source: Source, target: Path, options: Options) -> None:
             "calibrate": [] if isinstance(text, bool) else text_files(Path(text)),
         },
     )
-    for path in paths.values():
-        check_target(path, force=options.force)
+    for param, path in paths.items():
+        check_target(path, force=options.force, param=param)
 
 
 def _given_importance(source: Source, path: str | os.PathLike[str] | None) -> Importance | None:
@@ -222,8 +223,10 @@ def _given_importance(source: Source, path: str | os.PathLike[str] | None) -> Im
 
 def _calibration_ids(part: Path, calibrate: bool | str | os.PathLike[str], n_ctx_train: int) -> Ids:
     """The text's windows; the vocabulary is the file's, whose header is written."""
-    is_packaged = calibrate is True
-    text = packaged_text("calibration") if is_packaged else read_text(Path(str(calibrate)))
+    if calibrate is True:
+        text = packaged_text("calibration")
+    else:
+        text = read_text(Path(str(calibrate)), "calibrate")
     length = min(N_WINDOW, n_ctx_train)
     with GGUFFile.open(part) as file:
         tokenizer = Tokenizer.from_gguf(file)

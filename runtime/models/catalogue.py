@@ -21,6 +21,7 @@ from halfbyte import settings
 from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.errors import DownloadError, MissingFileError, ModelFileError, RequestError
 from halfbyte.file_kinds import has_gguf_name
+from halfbyte.file_names import refusal
 from halfbyte.models import inventory
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel
 from halfbyte.progress import Progress
@@ -205,7 +206,8 @@ def _look_up(name_or_path: str | os.PathLike[str]) -> Path | Entry:
         home = _at_home(name_or_path)
         if home is not None and _exists(home):
             return _checked(home)
-        raise MissingFileError(path, expected="a .gguf file or a model folder", got="nothing there")
+        got = refusal(path) or "nothing there"
+        raise MissingFileError(path, expected="a .gguf file or a model folder", got=got)
     return find(name_or_path)
 
 

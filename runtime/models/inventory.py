@@ -74,7 +74,7 @@ def remove(name: str) -> CachedModel:
         )
     try:
         found.path.unlink()
-        # The lock stays: another process may wait for it, and would then hold one that nobody sees.
+        # A lock stays: it is of a process that is at work, and its to remove.
         _stamp_of(found.path).unlink(missing_ok=True)
     except OSError as error:
         raise DownloadError(f"{found.path}: cannot be removed: {error.strerror}") from error

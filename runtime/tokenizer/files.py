@@ -16,6 +16,7 @@ from typing import Any
 
 from halfbyte.errors import ConversionError, MissingFileError
 from halfbyte.file_kinds import is_json, refused
+from halfbyte.file_names import refusal
 from halfbyte.json_folder import JSONFolder, check_regular
 from halfbyte.tokenizer.from_json import checked, merges_of, pieces_by_id, read_sentencepieces
 from halfbyte.tokenizer.pretokenizers import pre_tokenizer_name
@@ -50,7 +51,8 @@ def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> 
     path = Path(path)
     names = ("tokenizer.model", "tokenizer.json")
     if not os.path.exists(path):  # which is false for a name that cannot be
-        raise MissingFileError(path, expected="a tokenizer's file or folder", got="nothing there")
+        got = refusal(path) or "nothing there"
+        raise MissingFileError(path, expected="a tokenizer's file or folder", got=got)
     folder = JSONFolder(path if path.is_dir() else path.parent)
     found = [path] if path.is_file() else [path / n for n in names if (path / n).is_file()]
     if not found:

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol
 
 from halfbyte.call_arguments import check_flag, is_whole
@@ -109,8 +110,9 @@ class Tokenizer:
             MissingFileError: nothing lies there; ModelFileError: nothing usable does.
             UnsupportedModelError: a kind of vocabulary that is not known here.
         """
-        if not isinstance(path, (str, os.PathLike)):
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise RequestError("path", expected="a path", got=repr(path))
+        path = Path(path)
         if is_gguf(path):
             with GGUFFile.open(path, strict_types=False) as file:
                 return cls.from_gguf(file)

@@ -43,6 +43,7 @@ def test_it_is_converted_once(
             assert Path(model.path).parent == models
         assert caplog.text.count("once, into") == n_said
     (name,) = _files(models)
+    assert sorted(path.name for path in models.iterdir()) == [f".{name}.used", name]
     assert name.startswith("my-model-") and name.endswith(".q8_0.gguf")
     with halfbyte.load(folder, threads=1, type="q4_0"):
         assert len(_files(models)) == 2
