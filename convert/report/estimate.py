@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -163,29 +163,32 @@ class _Layer:
         # The text goes through the layer once for each group, and once at the end.
         layer_s = CALIBRATED_WINDOWS * sum(self.seconds)
         formats = {tensor.name: tensor.format for tensor in self._plan.tensors}
+        length = self.states.shape[1]
         for names, inputs in self.inputs.items():
-            matrices = {f"blk.0.{name}.weight": self._weights[name] for name in names}
-            made = {n: (w, formats[n]) for n, w in matrices.items()}
-            layer_s += _group_s(pool, inputs[: self.states.shape[1]], made)
+            made = [(self._weights[name], formats[f"blk.0.{name}.weight"]) for name in names]
+            layer_s += _group_s(pool, inputs[:length], made)
         total = self._plan.config.n_layers * layer_s
         if "output.weight" in formats:
-            w = self._source.tensor("output.weight")
-            total += _group_s(pool, self.states[0], {"output": (w, formats["output.weight"])})
+            made = [(self._source.tensor("output.weight"), formats["output.weight"])]
+            total += _group_s(pool, self.states[0], made)
         return total
 
 
-def _group_s(pool: Pool, inputs: F32, matrices: dict[str, tuple[F32, BlockFormat]]) -> float:
+def _group_s(pool: Pool, inputs: F32, matrices: Sequence[tuple[F32, BlockFormat]]) -> float:
     """Calibrating matrices that share inputs (T, K)."""
     n = inputs.shape[1]
     full = Hessian(n)
-    seconds = CALIBRATED_WINDOWS * _seconds(lambda: full.add(inputs))
+    seconds = CALIBRATED_WINDOWS * _seconds(full.add, inputs)
     k = min(n, _SAMPLE_INPUTS)
     hessian = Hessian(k)
     hessian.sum = np.ascontiguousarray(full.sum[:k, :k])
-    for w, fmt in matrices.values():
-        rows = w[:_SAMPLE_ROWS, :k]
-        calibrate(pool, rows[:1], hessian, fmt)  # compiles
-        factor_s = _seconds(inverse_factor, hessian.damped()) if fmt.name in SUPPORTED else 0.0
+    for fmt in {fmt for _, fmt in matrices}:
+        alike = [w for w, other in matrices if other is fmt]
+        rows = alike[0][:_SAMPLE_ROWS, :k]
+        calibrate(pool, rows[:1, : fmt.block_size], Hessian(fmt.block_size), fmt)  # compiles
+        is_searched = fmt.name in SUPPORTED
+        factor_s = _seconds(inverse_factor, hessian.damped()) if is_searched else 0.0
         rows_s = max(_seconds(calibrate, pool, rows, hessian, fmt) - factor_s, 0.0)
-        seconds += rows_s * len(w) / len(rows) * (n / k) ** 2 + factor_s * (n / k) ** 3
+        seconds += rows_s * sum(map(len, alike)) / len(rows) * (n / k) ** 2
+        seconds += len(alike) * factor_s * (n / k) ** 3
     return seconds

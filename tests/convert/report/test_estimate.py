@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from halfbyte import system
 from halfbyte.conversion import plan_conversion
 from halfbyte.converting.report import estimate as module
 from halfbyte.quality import float_model
@@ -40,6 +41,7 @@ def test_a_sample_of_each_type_stands_for_all_of_its_weights(
         return real(x, fmt, **options)
 
     monkeypatch.setattr(module, "quantize", quantize)
+    system.set_up_kernels()
     wanted = sum(t.n_weights * slower.get(t.format.name, 1.0) for t in plan.tensors)
     found, _ = module._by_formats(plan, threads=1)
     assert found == pytest.approx(PER_WEIGHT_S * wanted)
