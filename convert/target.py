@@ -7,7 +7,6 @@ a writer that ended, and is removed, never used.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import logging
 import os
@@ -94,7 +93,7 @@ def part_file(target: Path, *, force: bool) -> Iterator[Path]:
     Raises:
         ConversionError: writing fails, or, without `force`, the target has come to be meanwhile.
     """
-    _remove_left_parts(target)
+    remove_left_parts(target.parent, _part_stem(target.name))
     try:
         part, descriptor = _new_part(target)
         try:
@@ -165,11 +164,11 @@ def _publish(part: Path, target: Path, *, force: bool) -> None:
         os.replace(part, target)
 
 
-def _remove_left_parts(target: Path) -> None:
-    """Remove what writers that ended have left of this target."""
-    stem = _part_stem(target.name)
-    pattern = re.compile(re.escape(stem) + r"\.[0-9a-f]{16}\.part")
-    for path in target.parent.glob(f"{glob.escape(stem)}.*.part"):
+def remove_left_parts(folder: Path, stem: str | None = None) -> None:
+    """Remove what writers that ended have left in a folder: of one name, or of all."""
+    name = ".+" if stem is None else re.escape(stem)
+    pattern = re.compile(name + r"\.[0-9a-f]{16}\.part", re.S)
+    for path in folder.glob("*.part"):
         if not pattern.fullmatch(path.name) or path.is_symlink():
             continue
         try:

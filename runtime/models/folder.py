@@ -44,7 +44,9 @@ def converted(folder: Path, type: str, progress: Progress) -> Path:
         if not target.is_file():
             from halfbyte.converting.convert import convert_path
             from halfbyte.converting.options import Options
+            from halfbyte.converting.target import remove_left_parts
 
+            remove_left_parts(target.parent)  # a changed folder's have another name
             log.warning("converting %s to %s, once, into %s", folder, type, target.parent)
             convert_path(folder, target, Options(type=type, measure=False), progress=progress)
     stamp(target)

@@ -36,6 +36,11 @@ log = logging.getLogger(__name__)
 # Role -> the piece of Code Llama's vocabulary.
 _INFILL = {"fim_pre": "▁<PRE>", "fim_suf": "▁<SUF>", "fim_mid": "▁<MID>", "eot": "▁<EOT>"}
 
+_OTHER_TOKENIZERS = (
+    "tiktoken's files, and vocab.json alone, are not read: have transformers write a "
+    "tokenizer.json, with AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+)
+
 
 def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> Vocabulary:
     """The vocabulary of a folder, or of a tokenizer.model or tokenizer.json alone.
@@ -56,7 +61,10 @@ def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> 
     folder = JSONFolder(path if path.is_dir() else path.parent)
     found = [path] if path.is_file() else [path / n for n in names if (path / n).is_file()]
     if not found:
-        raise ConversionError(path, "tokenizer", expected=" or ".join(names), got="neither")
+        raise ConversionError(
+            path, "tokenizer", expected=" or ".join(names), got="neither",
+            hint=_OTHER_TOKENIZERS if _has_other_tokenizer(path) else "",
+        )  # fmt: skip
     read = _from_tokenizer_json if is_json(found[0]) else _from_sentencepiece
     draft = read(folder, found[0])
     n = len(draft.pieces)
@@ -67,6 +75,11 @@ def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> 
     for i in range(n, n_rows or 0):
         _append(draft, f"[PAD{i}]", UNUSED)
     return _finished(folder, path, draft)
+
+
+def _has_other_tokenizer(path: Path) -> bool:
+    """Whether a folder has one of other kinds: tiktoken's, or GPT-2's vocab.json and merges.txt."""
+    return any(path.glob("*.tiktoken")) or (path / "vocab.json").is_file()
 
 
 def _append(draft: Vocabulary, piece: str, type_id: int) -> None:

@@ -126,3 +126,12 @@ def test_a_file_where_a_folder_belongs(tiny_folder: Path, tmp_path: Path) -> Non
     (tmp_path / "x").write_text(json.dumps({}))
     with pytest.raises(ConversionError, match=r"folder or a \.gguf file"):
         open_source(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["qwen.tiktoken", "vocab.json"])
+def test_tokenizers_of_other_kinds(tiny_folder: Path, tmp_path: Path, name: str) -> None:
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "hf"))
+    (folder / "tokenizer.model").rename(folder / name)
+    with pytest.raises(ConversionError, match="got neither") as caught:
+        open_source(folder)
+    assert "tokenizer.json" in caught.value.hint

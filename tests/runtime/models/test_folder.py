@@ -49,6 +49,16 @@ def test_it_is_converted_once(
         assert len(_files(models)) == 2
 
 
+def test_what_killed_conversions_left_in_the_cache_goes(folder: Path, models: Path) -> None:
+    models.mkdir(parents=True)
+    left = models / f"my-model-{'0' * 16}.q8_0.gguf.{'0' * 16}.part"  # of the folder as it was
+    stranger = models / "mine.part"
+    for path in (left, stranger):
+        path.write_bytes(b"half")
+    with halfbyte.load(folder, threads=1):
+        assert stranger.exists() and not left.exists()
+
+
 def test_a_changed_folder_is_converted_again(folder: Path, models: Path) -> None:
     first = fingerprint(folder)
     (folder / "README.md").write_text("nothing that is read")
