@@ -23,6 +23,7 @@ from halfbyte.converting.calibration.importance import (
 from halfbyte.converting.encode import Encoded, calibrated, check_importance, plain
 from halfbyte.converting.options import Options
 from halfbyte.converting.plan import CALIBRATED_WINDOWS, MEASURED_WINDOWS, Plan, make_plan
+from halfbyte.converting.sources.gguf_checks import check_head
 from halfbyte.converting.sources.source import Source, open_source
 from halfbyte.converting.target import check_distinct, check_space, check_target, part_file
 from halfbyte.converting.writer import Planned, Writer
@@ -146,6 +147,7 @@ class _Job:
         meta.add_quantization_version(gguf.GGML_QUANT_VERSION)
         figures.reserve(meta, len(self.plan.tensors), measured=self.options.measure)
         with closing(Writer(part, meta, self.plan.tensors)) as writer:
+            check_head(part, self.source.path)
             n_threads = self.options.threads or default_threads().count
             if self.options.calibrate is False:
                 encoded = plain(self.source, self.plan, n_threads, self.importance)

@@ -16,7 +16,7 @@ from halfbyte.families.tensors import ROPE_FREQS, tensor_errors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.quantizers.quantize import dequantize
-from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer import Tokenizer, Vocabulary
 
 _SPLIT = "split.count", "split.no", "split.tensors.count"
 _N_SHOWN = 8
@@ -45,6 +45,20 @@ def check_runs(file: GGUFFile) -> ModelConfig:
     problems.raise_any()
     assert config is not None  # else a problem was raised
     return config
+
+
+def check_head(part: Path, source: Path) -> None:
+    """Refuse a file to be, once its head is written: GGUF cannot say all that a source says.
+
+    Raises:
+        ConversionError: its metadata or tensors are not what loading takes.
+    """
+    problems = Problems(source)
+    with problems.noted(), GGUFFile.open(part) as file:
+        config = config_from_gguf(file)
+        problems.note(tensor_errors(file, list(family_of(config).tensors(config))))
+        Vocabulary.from_metadata(file.metadata)
+    problems.raise_any()
 
 
 def _refuse_shard(file: GGUFFile) -> None:

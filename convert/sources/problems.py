@@ -47,6 +47,7 @@ class Problems:
         ) from first
 
     def _text(self, error: HalfbyteError) -> str:
-        """What it says, without the source's path."""
+        """What it says, without its file's path."""
         text = str(error).removesuffix(f"; {error.hint}" if error.hint else "")
-        return text.removeprefix(f"{self._path}: ")
+        path = error.path if isinstance(error, ModelFileError) else self._path
+        return text.removeprefix(f"{path}: ")

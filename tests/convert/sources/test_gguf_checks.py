@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+from sentencepiece import sentencepiece_model_pb2 as spm
 
 import halfbyte
 from halfbyte.conversion import convert as convert_function
@@ -138,3 +140,20 @@ def test_vectors_of_other_types_are_read(tiny_gguf: Path, tmp_path: Path) -> Non
     found = {t.name: t.data for t in gguf.GGUFReader(tmp_path / "x.gguf").tensors}
     assert len(wanted) == 2
     assert all((found[name] == values).all() for name, values in wanted.items())
+
+
+def test_what_gguf_cannot_say_is_refused_before_the_weights(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "hf"))
+    model = spm.ModelProto.FromString((folder / "tokenizer.model").read_bytes())
+    model.pieces[270].score = float("nan")
+    (folder / "tokenizer.model").write_bytes(model.SerializeToString())
+
+    def progress(*step: object) -> None:
+        raise AssertionError("work has begun")
+
+    with pytest.raises(ConversionError, match="finite numbers") as caught:
+        convert(folder, tmp_path / "x.gguf", progress=progress)
+    assert caught.value.path == str(folder) and ".part" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["hf"]
