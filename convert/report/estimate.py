@@ -27,7 +27,9 @@ from halfbyte.quality.float_model import FloatModel
 from halfbyte.quality.texts import N_WINDOW
 from halfbyte.system import default_threads, set_up_kernels, start_pool
 
-F32, F16, U8 = NDArray[np.float32], NDArray[np.float16], NDArray[np.uint8]
+F32 = NDArray[np.float32]
+F16 = NDArray[np.float16]
+U8 = NDArray[np.uint8]
 
 # Parts that take a fraction of a second each, on the usual machine.
 _SAMPLE_ROWS, _SAMPLE_INPUTS, _SAMPLE_FLOPS = 64, 2048, 3e10
