@@ -29,6 +29,7 @@ from halfbyte.progress import Progress
 _log = logging.getLogger(__name__)
 
 _DATA = Path(__file__).parents[1] / "data"
+_MAX_NAME = 200  # of a cached file, beside which others have longer ones; hubs allow 96 and a file
 _NO_HUB_HAS = re.compile(r"--|\.\.|[-.](/|$)")  # cached files would share a name
 _URL = re.compile(r"(?P<scheme>file|https?|hf|s3|ftp):(?P<slashes>//)?(?P<rest>.*)", re.I | re.S)
 _REPOSITORY = re.compile(
@@ -54,9 +55,12 @@ def find(name: str) -> Entry:
         if _NO_HUB_HAS.search(repo):
             expected = "org/name without -- and .., and no - or . at an end, which no hub has"
             raise RequestError("model", expected=expected, got=name)
-        return HubModel(
-            name=name, summary=f"repository {repo}", repo=repo, file=match["file"] or ""
-        )
+        file = match["file"] or ""
+        made = HubModel(name=name, summary=f"repository {repo}", repo=repo, file=file)
+        if len(made.file_name) > _MAX_NAME:
+            expected = f"names of at most {_MAX_NAME} characters together"
+            raise RequestError("model", expected=expected, got=name)
+        return made
     near = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise RequestError(
