@@ -41,6 +41,7 @@ def test_a_sample_of_each_type_stands_for_all_of_its_weights(
         return real(x, fmt, **options)
 
     monkeypatch.setattr(module, "quantize", quantize)
+    monkeypatch.setattr(module, "_SAMPLES", (1 << 10,))
     system.set_up_kernels()
     wanted = sum(t.n_weights * slower.get(t.format.name, 1.0) for t in plan.tensors)
     found, _ = module._by_formats(plan, threads=1)

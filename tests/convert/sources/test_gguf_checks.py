@@ -11,6 +11,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from sentencepiece import sentencepiece_model_pb2 as spm
 
 import halfbyte
@@ -55,8 +56,8 @@ def rewritten(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 
 def _types(n: int) -> list[int]:
-    """Of a vocabulary without an unknown token."""
-    return [3, 3, 3, *[6] * 256, *[1] * (n - 259)]
+    """Of a vocabulary without byte tokens."""
+    return [2, 3, 3, *[1] * (n - 3)]
 
 
 ODD: list[tuple[dict[str, Data | None], dict[str, Any], list[str]]] = [
@@ -64,7 +65,7 @@ ODD: list[tuple[dict[str, Data | None], dict[str, Any], list[str]]] = [
     ({"blk.9.more": np.ones(3, np.float32)}, {}, ["blk.9.more"]),
     ({"output_norm.weight": np.ones(65, np.float32)}, {}, ["output_norm.weight (64,)"]),
     ({}, {"tokenizer.ggml.scores": None}, ["tokenizer.ggml.scores"]),
-    ({}, {"tokenizer.ggml.token_type": _types(300)}, ["one unknown token"]),
+    ({}, {"tokenizer.ggml.token_type": _types(300)}, ["256 byte tokens"]),
     ({}, {"tokenizer.ggml.model": "rwkv"}, ["rwkv"]),
     ({}, {"llama.expert_count": 8}, ["llama.expert_count"]),
     ({"rope_freqs.weight": np.zeros(8, np.float32)}, {}, ["rope_freqs.weight", "above 0"]),
@@ -153,7 +154,22 @@ def test_what_gguf_cannot_say_is_refused_before_the_weights(
     def progress(*step: object) -> None:
         raise AssertionError("work has begun")
 
-    with pytest.raises(ConversionError, match="finite numbers") as caught:
+    with pytest.raises(ConversionError, match="finite") as caught:
         convert(folder, tmp_path / "x.gguf", progress=progress)
     assert caught.value.path == str(folder) and ".part" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["hf"]
+
+
+def test_a_folder_whose_vocabulary_cannot_be_built(tiny_folder: Path, tmp_path: Path) -> None:
+    """With what else is wrong with it."""
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "hf"))
+    model = spm.ModelProto.FromString((folder / "tokenizer.model").read_bytes())
+    model.pieces[10].type = 1  # which was a byte
+    (folder / "tokenizer.model").write_bytes(model.SerializeToString())
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.norm.weight"]
+    for wrong in (["256 byte tokens"], ["256 byte tokens", "missing model.norm.weight"]):
+        with pytest.raises(ConversionError) as caught:
+            plan_conversion(folder)
+        assert all(part in str(caught.value) for part in wrong)
+        save_file(weights, folder / "model.safetensors")
