@@ -84,7 +84,7 @@ def save_importance(path: Path, importance: Importance) -> None:
         ConversionError: writing fails.
     """
     with part_file(path, force=True) as part:
-        if path.suffix == ".dat":
+        if path.suffix.lower() == ".dat":
             part.write_bytes(_legacy_bytes(importance))
         else:
             _write_gguf(part, importance)

@@ -12,7 +12,7 @@ from halfbyte.models.entries import HubModel
 
 # Of the root folder; and in folders of it, as most repositories have split models.
 _PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
-_BELOW = re.compile(r"\w[\w.-]*/\w[\w.-]*\.gguf", re.ASCII)
+_BELOW = re.compile(r"\w[\w.-]*/\w[\w.-]*\.(?i:gguf)", re.ASCII)
 _PICKLES = (".bin", ".pth", ".pt", ".ckpt")
 
 
