@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sentencepiece
 
-from halfbyte.errors import ModelFileError, RequestError, TokenizerError, UnsupportedModelError
+from halfbyte.errors import ModelFileError, RequestError, TokenizerError
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer
 
 
@@ -110,7 +110,7 @@ def test_files_that_are_no_vocabulary(tmp_path: Path) -> None:
         input=str(tmp_path / "text"), model_prefix=str(tmp_path / "unigram"), vocab_size=30,
         model_type="unigram", hard_vocab_limit=False, minloglevel=2,
     )  # fmt: skip
-    with pytest.raises(UnsupportedModelError, match="BPE"):
+    with pytest.raises(ModelFileError, match="model_type: expected BPE, got UNIGRAM"):
         CodeLlamaTokenizer(tmp_path / "unigram.model")
     with pytest.raises(ModelFileError, match="no such file"):
         CodeLlamaTokenizer(tmp_path / "absent.model")
