@@ -93,10 +93,10 @@ def configuration(folder: Path, made: Path) -> str:
     config = json.loads((folder / "config.json").read_text("utf-8"))
     fields = gguf.GGUFReader(made).fields
     kind = fields["general.architecture"].contents()
-    is_nested = isinstance(config.get("rope_parameters"), dict)
+    scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
     for key, name in _COPIED.items():
         value = config.get(key)
-        if value is None or (key == "rope_theta" and is_nested):
+        if value is None or (key == "rope_theta" and key in scaling):
             continue
         found = fields[f"{kind}.{name}"].contents()
         if isinstance(value, bool) or np.float32(value) != np.float32(found):
@@ -105,7 +105,6 @@ def configuration(folder: Path, made: Path) -> str:
         if key in config and not any(type(config[key]) is type(n) or not isinstance(n, bool)
                                      for n in neutral if config[key] == n):  # fmt: skip
             return f"{key} {config[key]!r} is ignored"
-    scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if scaling.get("rope_type", scaling.get("type")) == "linear" and scaling["factor"] != 1:
         found = fields[f"{kind}.rope.scaling.factor"].contents()
         if not math.isclose(found, scaling["factor"], rel_tol=1e-6):
