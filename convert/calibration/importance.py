@@ -180,6 +180,10 @@ def _load_legacy(path: Path) -> Importance:
     for i in range(n):
         name = _take_text(cursor, f"entry {i}: name")
         n_calls, k = cursor.u32(f"{name}: calls"), cursor.u32(f"{name}: length")
+        if n_calls >= 1 << 31:
+            raise ModelFileError(
+                path, f"{name}: calls", expected="a count", got=n_calls - (1 << 32)
+            )
         means[name] = np.frombuffer(cursor.take(4 * k, name), "<f4") / np.float32(n_calls or 1)
     # Files of early versions end here.
     has_tail = cursor.at < len(data)

@@ -155,7 +155,7 @@ def importance(path: Path) -> str:
         expected = {}
         for e in entries:
             sums = np.array(e.values, np.float32)
-            expected[e.name.decode("utf-8", "replace")] = sums / np.float32(e.n_calls)
+            expected[e.name.decode("utf-8", "replace")] = sums / np.float32(e.n_calls or 1)
         means = load_importance(path).means
         if means.keys() != expected.keys():
             return "other matrices"
