@@ -116,11 +116,7 @@ def load_importance(path: Path) -> Importance:
             is_gguf = file.read(4) == b"GGUF"
     except OSError as error:
         raise unreadable(path, "an importance matrix", error) from error
-    found = _load_gguf(path) if is_gguf else _load_legacy(path)
-    for name, mean in found.means.items():
-        if not np.isfinite(mean).all() or (mean < 0).any():
-            raise ModelFileError(path, name, expected="finite numbers from 0", got="others")
-    return found
+    return _load_gguf(path) if is_gguf else _load_legacy(path)
 
 
 def _legacy_bytes(importance: Importance) -> bytes:
@@ -145,12 +141,12 @@ def _load_gguf(path: Path) -> Importance:
                 continue
             name = full_name.removesuffix(_SUMS)
             sums, counts = (_floats(file, name + suffix) for suffix in (_SUMS, _COUNTS))
-            if counts.size != 1 or counts[0] < 1:
+            if counts.size != 1 or not 1 <= counts[0] < np.inf:
                 raise ModelFileError(
                     path, name + _COUNTS, expected="one count (of a model without experts)",
                     got=counts.tolist(),
                 )  # fmt: skip
-            means[name] = sums / counts[0]
+            means[name] = _mean(path, name, sums, counts[0])
         if not means:
             raise ModelFileError(path, expected="an importance matrix", got="no sums of squares")
         m = file.metadata
@@ -184,11 +180,19 @@ def _load_legacy(path: Path) -> Importance:
             raise ModelFileError(
                 path, f"{name}: calls", expected="a count", got=n_calls - (1 << 32)
             )
-        means[name] = np.frombuffer(cursor.take(4 * k, name), "<f4") / np.float32(n_calls or 1)
+        sums = np.frombuffer(cursor.take(4 * k, name), "<f4")
+        means[name] = _mean(path, name, sums, np.float32(n_calls or 1))
     # Files of early versions end here.
     has_tail = cursor.at < len(data)
     n_windows = cursor.u32("chunks") if has_tail else 1
     return Importance(means, n_windows, 1, _take_text(cursor, "text") if has_tail else "")
+
+
+def _mean(path: Path, name: str, sums: F32, count: np.float32) -> F32:
+    if not np.isfinite(sums).all() or (sums < 0).any():
+        raise ModelFileError(path, name, expected="finite numbers from 0", got="others")
+    mean: F32 = sums / count
+    return mean
 
 
 def _take_text(cursor: Cursor, field: str) -> str:
