@@ -116,7 +116,11 @@ def load_importance(path: Path) -> Importance:
             is_gguf = file.read(4) == b"GGUF"
     except OSError as error:
         raise unreadable(path, "an importance matrix", error) from error
-    return _load_gguf(path) if is_gguf else _load_legacy(path)
+    found = _load_gguf(path) if is_gguf else _load_legacy(path)
+    for name, mean in found.means.items():
+        if not np.isfinite(mean).all() or (mean < 0).any():
+            raise ModelFileError(path, name, expected="finite numbers from 0", got="others")
+    return found
 
 
 def _legacy_bytes(importance: Importance) -> bytes:
@@ -146,7 +150,7 @@ def _load_gguf(path: Path) -> Importance:
                     path, name + _COUNTS, expected="one count (of a model without experts)",
                     got=counts.tolist(),
                 )  # fmt: skip
-            means[name] = _mean(path, name, sums, counts[0])
+            means[name] = _mean(sums, counts[0])
         if not means:
             raise ModelFileError(path, expected="an importance matrix", got="no sums of squares")
         m = file.metadata
@@ -176,22 +180,20 @@ def _load_legacy(path: Path) -> Importance:
     for i in range(n):
         name = _take_text(cursor, f"entry {i}: name")
         n_calls, k = cursor.u32(f"{name}: calls"), cursor.u32(f"{name}: length")
-        if n_calls >= 1 << 31:
-            raise ModelFileError(
-                path, f"{name}: calls", expected="a count", got=n_calls - (1 << 32)
-            )
+        if n_calls >= 1 << 31:  # of 32 bits with a sign
+            field = f"{name}: calls"
+            raise ModelFileError(cursor.path, field, expected="a count", got=hex(n_calls))
         sums = np.frombuffer(cursor.take(4 * k, name), "<f4")
-        means[name] = _mean(path, name, sums, np.float32(n_calls or 1))
+        means[name] = _mean(sums, np.float32(n_calls or 1))
     # Files of early versions end here.
     has_tail = cursor.at < len(data)
     n_windows = cursor.u32("chunks") if has_tail else 1
     return Importance(means, n_windows, 1, _take_text(cursor, "text") if has_tail else "")
 
 
-def _mean(path: Path, name: str, sums: F32, count: np.float32) -> F32:
-    if not np.isfinite(sums).all() or (sums < 0).any():
-        raise ModelFileError(path, name, expected="finite numbers from 0", got="others")
-    mean: F32 = sums / count
+def _mean(sums: F32, count: np.float32) -> F32:
+    with np.errstate(invalid="ignore"):  # of what is no number, which is looked for later
+        mean: F32 = sums / count
     return mean
 
 

@@ -18,6 +18,7 @@ from halfbyte.verification import verify
 from tests.mutants import document
 from tests.mutants.inputs import oracles
 from tests.mutants.inputs.mutations import Mutant, mutant
+from tests.mutants.inputs.originals import QUANTIZED
 from tests.mutants.trial import TEXT, Outcome
 
 REFUSED, CONVERTED = "refused", "converted"
@@ -128,9 +129,7 @@ class Bench:
                 return "logits that are not finite"
         if matrix is not None:
             return oracles.importance(matrix) if matrix.suffix == ".dat" else ""
-        if kind == "safetensors" and (
-            options.type != "f32" or source.name in ("gptq", "packed", "float-8")
-        ):
+        if kind == "safetensors" and (options.type != "f32" or source.name in QUANTIZED):
             return ""
         return oracles.READ_BY_OTHERS[kind](source, self.made)
 
