@@ -32,7 +32,7 @@ def prepare(kind: str, folder: Path) -> Callable[[int], watch.Line]:
 
     os.nice(10)
     logging.disable()
-    bench = Bench(folder / "originals", folder / "benches" / str(os.getpid()))
+    bench = Bench(folder / "originals", folder / "benches" / kind / str(os.getpid()))
     bench.compile()
 
     def work(number: int) -> watch.Line:
@@ -70,7 +70,7 @@ def main() -> int:
             outcomes.unlink(missing_ok=True)
             watch.run([args.only], 1, begin, outcomes)
         n_faults += watch.report(outcomes)
-    shutil.rmtree(args.folder / "benches", ignore_errors=True)
+        shutil.rmtree(args.folder / "benches" / kind, ignore_errors=True)
     return bool(n_faults)
 
 

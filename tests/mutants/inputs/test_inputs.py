@@ -18,7 +18,7 @@ from tests.mutants.inputs.mutations import KINDS
 from tests.mutants.inputs.originals import FOLDERS, QUANTIZED, build
 from tests.mutants.inputs.safetensors_changes import taken_apart as taken_apart_safetensors
 
-N_MUTANTS = 25
+N_MUTANTS = 20
 
 
 @pytest.fixture(scope="module")
