@@ -193,8 +193,7 @@ def _load_legacy(path: Path) -> Importance:
 
 def _mean(sums: F32, count: np.float32) -> F32:
     with np.errstate(invalid="ignore"):  # of what is no number, which is looked for later
-        mean: F32 = sums / count
-    return mean
+        return np.divide(sums, count, dtype=np.float32)
 
 
 def _take_text(cursor: Cursor, field: str) -> str:
