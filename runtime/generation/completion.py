@@ -16,12 +16,16 @@ class Stats(Result):
     """What a completion cost. Seconds are wall time; rates are tokens per second.
 
     In a list of prompts, `decode_s` is the time in which the sequences were decoded together.
+    `n_drafted` tokens were guessed and verified, `n_accepted` of them were right
+    (docs/speculation.md).
     """
 
     n_prompt: int
     prefill_s: float
     n_decode: int
     decode_s: float
+    n_drafted: int = 0
+    n_accepted: int = 0
 
     @property
     def prefill_tps(self) -> float:

@@ -10,7 +10,7 @@ import logging
 import math
 import numbers
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypedDict
 
@@ -37,10 +37,13 @@ class SamplingOptions(TypedDict, total=False):
 
 
 class CallOptions(SamplingOptions, total=False):
-    """And how a call is served; see Terms."""
+    """And how a call is served, see Terms, and what its answer may repeat, see drafts.py."""
 
     timeout: float | None
     priority: float
+    prediction: str | Sequence[int] | None
+    lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
+    speculate: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from halfbyte.engine.engine import StepAborted
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
 
@@ -29,6 +30,8 @@ class Letters:
 class ScriptedSequence:
     """Tokens, as far as they are computed."""
 
+    can_truncate = True
+
     def __init__(self, tokens: Seq[int] = ()) -> None:
         self.tokens = list(tokens)
 
@@ -38,6 +41,9 @@ class ScriptedSequence:
 
     def reserve(self, n: int) -> None:
         """There is room."""
+
+    def truncate(self, n: int) -> None:
+        del self.tokens[n:]
 
     def fork(self, n: int) -> ScriptedSequence:
         return ScriptedSequence(self.tokens[:n])
@@ -91,9 +97,12 @@ class Caller:
         self.told += 1
 
 
-def request_of(prompt: Seq[int], n_ctx: int = 1000, **params: Any) -> TextRequest:
+def request_of(
+    prompt: Seq[int], n_ctx: int = 1000, drafter: Drafter | None = None, **params: Any
+) -> TextRequest:
     """A request for letters."""
     tokenizer: Any = Letters()
-    request = TextRequest(tokenizer, prompt, SamplingParams.from_kwargs(**params), n_ctx)
+    sampling = SamplingParams.from_kwargs(**params)
+    request = TextRequest(tokenizer, prompt, sampling, n_ctx, drafter=drafter)
     Caller(request)
     return request
