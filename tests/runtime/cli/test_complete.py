@@ -178,6 +178,7 @@ def test_json(run: Any, model: Any) -> None:
         "seed": None,
         "stats": {
             "n_prompt": 4, "prefill_s": 0.5, "n_decode": 3, "decode_s": 1.5, "load_s": 0.25,
+                "n_drafted": 0, "n_accepted": 0,
         },
     }  # fmt: skip
     assert outcome.out.count("\n") == 1
