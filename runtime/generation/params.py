@@ -37,7 +37,7 @@ class SamplingOptions(TypedDict, total=False):
 
 
 class CallOptions(SamplingOptions, total=False):
-    """And how a call is served, see Terms, and what its answer may repeat, see drafts.py."""
+    """And how a call is served (Terms), and what its answer may repeat (docs/speculation.md)."""
 
     timeout: float | None
     priority: float
