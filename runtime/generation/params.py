@@ -154,6 +154,8 @@ _OTHERS = {
     **dict.fromkeys(("stop_token_ids", "eos_token_id"), "it is stop_tokens here"),
     "do_sample": "a temperature above 0 samples",
     "num_return_sequences": "give the prompt that many times, in a list",
+    **dict.fromkeys(("predictions", "draft"), "it is prediction here"),
+    **dict.fromkeys(("lookups", "prompt_lookup_num_tokens"), "texts to look into are lookup here"),
     "stream": "use the method stream, stream_infill or stream_chat",
     **dict.fromkeys(("tools", "tool_choice", "functions"), _TOOLS),
     **dict.fromkeys(("ctx", "n_ctx"), "halfbyte.load takes ctx"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 Kind = Literal["prediction", "context", "lookup", "pool"]
@@ -28,8 +29,8 @@ class HitRates:
     def __init__(self, others: HitRates | None = None) -> None:
         self._others = others
         self._weight = _WEIGHT if others else _WEIGHT_FOR_OTHERS
-        first = others._rates if others else _FIRST
-        self._rates = {kind: list(rates) for kind, rates in first.items()}
+        first: Mapping[Kind, Sequence[float]] = others._rates if others else _FIRST
+        self._rates: dict[Kind, list[float]] = {kind: list(rates) for kind, rates in first.items()}
 
     def learn(self, kind: Kind, length: int, is_hit: bool) -> None:
         """A guess after so many ids alike was right or wrong."""

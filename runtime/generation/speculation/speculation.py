@@ -71,7 +71,7 @@ class Speculation:
 
     def remember(self, request: Request) -> None:
         """An answer is over."""
-        if isinstance(request, Continuation) and request.drafter is not None:
+        if isinstance(request, Continuation) and request.drafter and request.n_generated:
             # With the prompt's end, after which the same may be said.
             self._pool.add(request.ids[max(request.n_prompt - N_LEAST, 0) :])
 
@@ -109,10 +109,8 @@ class Speculation:
                 n_tokens += chance
             counted = n
             seconds = self._costs.seconds(step.n_rows + n)
-            if seconds > limit_s:
-                break
             rate = (step.n_tokens + n_tokens) / seconds
-            if rate > best_rate:
+            if rate > best_rate and seconds <= limit_s:
                 best, best_rate = (n, n_tokens), rate
         return best
 
