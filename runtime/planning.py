@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,10 +14,12 @@ from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.edit import Edit
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.progress import Progress
 from halfbyte.prompt.chat import Message
+from halfbyte.prompt.drafts import Drafts
 from halfbyte.prompt.edit.edit_encoder import EditEncoder
 from halfbyte.prompt.edit.edit_request import (
     Cursor,
@@ -78,7 +80,7 @@ class Planner:
     ) -> Plan:
         """For `complete`."""
         report = check_progress(progress)
-        terms, rest = Terms.split(options)
+        terms, drafts, rest = self._split(options)
         sampling = SamplingParams.from_kwargs(**rest)
         prompts, is_list = as_list(prompt)
         how = {"heal": heal, "parse_markers": parse_markers}
@@ -86,7 +88,7 @@ class Planner:
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
         ]
-        requests = [self._request(p, sampling.of_prompt(i)) for i, p in enumerate(asked)]
+        requests = [self._request(p, sampling.of_prompt(i), drafts) for i, p in enumerate(asked)]
         return Plan(requests, terms, report, is_list)
 
     def infilling(
@@ -105,7 +107,7 @@ class Planner:
     ) -> Plan:
         """For `infill`."""
         report = check_progress(progress)
-        terms, rest = Terms.split(options)
+        terms, drafts, rest = self._split(options)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._prompts.infilling(
             prefix, suffix, order=order, heal=heal, repository=repository,
@@ -120,7 +122,7 @@ class Planner:
                 files_dropped=asked.files_dropped,
             )  # fmt: skip
 
-        return Plan([self._request(asked, sampling, finish=finish)], terms, report)
+        return Plan([self._request(asked, sampling, drafts, finish=finish)], terms, report)
 
     def chat(
         self,
@@ -133,10 +135,10 @@ class Planner:
     ) -> Plan:
         """For `chat`."""
         report = check_progress(progress)
-        terms, rest = Terms.split(options)
+        terms, drafts, rest = self._split(options)
         sampling = chat_params(self.chat_defaults, rest)
         asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
-        return Plan([self._request(asked, sampling)], terms, report)
+        return Plan([self._request(asked, sampling, drafts)], terms, report)
 
     def edit(
         self,
@@ -158,7 +160,7 @@ class Planner:
             if name in options:
                 expected = "nothing: the format says where an edit ends"
                 raise RequestError(name, expected=expected, got=repr(options[name]))
-        terms, rest = Terms.split(options)
+        terms, drafts, rest = self._split(options)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._edits.prompt(
             edit_request(
@@ -175,11 +177,22 @@ class Planner:
                 format=asked.format, original=asked.view.original, left_out=asked.left_out,
             )  # fmt: skip
 
+        if drafts.prediction is None and drafts.speculate:
+            unchanged = self._tokenizer.encode_fragment(asked.draft_text)
+            drafts = replace(drafts, prediction=unchanged)
         sampling = replace(sampling, max_tokens=asked.max_tokens, stop=asked.stop_texts)
-        return Plan([self._request(asked, sampling, finish=finish)], terms, report)
+        return Plan([self._request(asked, sampling, drafts, finish=finish)], terms, report)
 
-    def _request(self, prompt: EncodedPrompt, params: SamplingParams, **more: Any) -> TextRequest:
+    def _split(self, options: Mapping[str, Any]) -> tuple[Terms, Drafts, dict[str, Any]]:
+        """A call's terms and drafts, and its other options."""
+        terms, rest = Terms.split(options)
+        return (terms, *Drafts.split(self._tokenizer, rest))
+
+    def _request(
+        self, prompt: EncodedPrompt, params: SamplingParams, drafts: Drafts, **more: Any
+    ) -> TextRequest:
+        drafter = Drafter(drafts.prediction or (), drafts.lookup) if drafts.speculate else None
         return TextRequest(
             self._tokenizer, prompt.tokens, params, self._n_ctx,
-            taken_back=prompt.taken_back, stop_ids=prompt.stop_ids, **more,
+            taken_back=prompt.taken_back, stop_ids=prompt.stop_ids, drafter=drafter, **more,
         )  # fmt: skip

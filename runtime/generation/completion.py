@@ -24,6 +24,8 @@ class Stats(Result):
         decode_s: from the first token to the last.
         n_reused: tokens of the prompt that were remembered (docs/caches.md).
         mismatch: where the prompt left a remembered one only to come back; mostly empty.
+        n_drafted, n_accepted: tokens that were guessed and verified, and those of them that were
+            right (docs/speculation.md).
     """
 
     n_prompt: int
@@ -32,6 +34,8 @@ class Stats(Result):
     decode_s: float
     n_reused: int = 0
     mismatch: str = ""
+    n_drafted: int = 0
+    n_accepted: int = 0
 
     @property
     def prefill_tps(self) -> float:

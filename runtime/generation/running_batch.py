@@ -2,7 +2,8 @@
 
 A step has the tokens of every answer on its way, and what is left of it is filled with prompts,
 the next in line first. Beside answers of others a step stays short (pace.py); alone, prompts get
-full steps. Who shares a step changes nothing in what comes of it.
+full steps. Who shares a step changes nothing in what comes of it. Where no prompts are there to
+fill it, answers are tried to be guessed (speculation/).
 
 A request holds memory from its first step to its end. Where there is none left, the one that stands
 last in line gives up what it has, and is computed again later, with the same bits.
@@ -31,6 +32,7 @@ from halfbyte.generation.pace import Pace
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import Request
 from halfbyte.generation.sampler import F32
+from halfbyte.generation.speculation.speculation import Speculation
 
 MAX_RUNNING = 32  # requests that hold memory at a time
 _READING_S = 0.02  # of every step, from the disk
@@ -42,11 +44,13 @@ class Step:
 
     Attributes:
         n_prompt: tokens of prompts among them.
+        n_drafted: tokens that are guesses.
         abort: a word that the engine looks at meanwhile.
     """
 
     parts: list[tuple[Request, list[Span]]] = field(default_factory=list)
     n_prompt: int = 0
+    n_drafted: int = 0
     abort: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
 
     @property
@@ -76,6 +80,7 @@ class RunningBatch:
     def __init__(self, engine: Engine, memory: PromptMemory) -> None:
         self.current = Step()
         self._engine, self._memory, self._line, self._pace = engine, memory, Line(), Pace()
+        self._speculation = Speculation()
         self._running: list[Request] = []
         self._is_stopping = False
 
@@ -130,8 +135,10 @@ class RunningBatch:
             for request, _ in step.parts:
                 self._end(request, error)
             return
-        n_decoded = step.n_tokens - step.n_prompt
-        self._pace.learn(n_decoded, step.n_prompt, time.perf_counter() - begin_s)
+        seconds, n_decoded = time.perf_counter() - begin_s, step.n_tokens - step.n_prompt
+        if not step.n_drafted:
+            self._pace.learn(n_decoded, step.n_prompt, seconds)
+        self._speculation.learn(step.n_tokens, step.n_prompt, seconds)
         self._line.go_on(step.n_prompt)
         self._deal(step, logits)
 
@@ -167,6 +174,8 @@ class RunningBatch:
             step.n_prompt += n
             if room <= 0 or not (n or request.is_over):
                 break
+        if step.parts and not step.n_prompt:
+            step.n_drafted = self._speculation.extend(step.parts, room, self._pace.beside_s)
         return step
 
     def _next_prompts(self, begun: list[Request]) -> Iterator[Request]:
@@ -235,6 +244,7 @@ class RunningBatch:
         if request in self._running:
             self._running.remove(request)
         self._memory.keep(request)
+        self._speculation.remember(request)
         request.is_over = True
         request.call.tell(request)
         request.sequence = None

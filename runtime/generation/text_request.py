@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from halfbyte.engine.engine import Span
 from halfbyte.generation.completion import Completion, FinishReason
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.request import Continuation
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.sampler import F32, Sampler
+from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
@@ -37,6 +39,7 @@ class TextRequest(Continuation):
         taken_back: Sequence[int] = (),
         stop_ids: frozenset[int] = frozenset(),
         finish: Callable[[Completion], Any] = lambda done: done,
+        drafter: Drafter | None = None,
     ) -> None:
         """A request at its beginning.
 
@@ -48,12 +51,13 @@ class TextRequest(Continuation):
             taken_back: the ids that followed, whose text the answer has to spell again.
             stop_ids: end it besides the tokenizer's and the caller's.
             finish: makes what the caller gets of its completion.
+            drafter: guesses the answer.
         """
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
         self._sampler = Sampler(self.params, tokenizer.n_vocab, prompt)
         respelling = Respelling(tokenizer, self._sampler, text, taken_back) if text else None
-        super().__init__(prompt, n_ctx, respelling)
+        super().__init__(prompt, n_ctx, respelling, drafter)
         self.text = self._held = ""
         self._detokenizer = StreamDetokenizer(tokenizer, skip_nbytes=len(text))
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
@@ -65,6 +69,11 @@ class TextRequest(Continuation):
     def n_max(self) -> int:
         """Most tokens that can come."""
         return min(self.params.max_tokens, self.n_ctx - self.n_prompt)
+
+    def n_draftable(self, spans: Sequence[Span]) -> int:
+        """How many guesses can be verified behind these spans; the last token needs none."""
+        n_left = self.params.max_tokens - (self.n_generated - self._n_respelled)
+        return min(super().n_draftable(spans), n_left - 1)
 
     def sample(self, logits: F32) -> int:
         """The next token; not taken yet."""
