@@ -12,7 +12,7 @@ import pytest
 import small_models
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scripted import Caller, ScriptedEngine, request_of
+from scripted import Caller, ScriptedEngine, batch_of, request_of
 
 from halfbyte.errors import EngineError
 from halfbyte.generation.params import SamplingParams
@@ -50,7 +50,7 @@ def predicting(text: str) -> Drafter:
 def test_a_prediction_that_comes_true_is_verified_in_one_step() -> None:
     engine = ScriptedEngine(TEXT)
     request = request_of([0], drafter=predicting(TEXT))
-    run(with_costs(RunningBatch(engine), FREE), request)
+    run(with_costs(batch_of(engine), FREE), request)
     assert request.text == TEXT and request.finish_reason == "stop"
     assert engine.steps == [[1], [len(TEXT)]]
     stats = request.stats()
@@ -61,7 +61,7 @@ def test_a_prediction_that_comes_true_is_verified_in_one_step() -> None:
 def test_what_differs_is_computed_again_from_there() -> None:
     engine = ScriptedEngine("abcdefghij")
     request = request_of([0], drafter=predicting("abcdXfghij"))
-    run(with_costs(RunningBatch(engine), FREE), request)
+    run(with_costs(batch_of(engine), FREE), request)
     assert request.text == "abcdefghij"
     assert engine.steps[:2] == [[1], [10]] and len(engine.steps) < 5
     assert 0 < request.n_accepted < request.n_drafted
@@ -70,7 +70,7 @@ def test_what_differs_is_computed_again_from_there() -> None:
 def test_where_a_row_costs_as_much_as_a_step_nothing_is_guessed() -> None:
     engine = ScriptedEngine("ab" * 50)
     request = request_of([0], drafter=predicting("ab" * 50))
-    run(with_costs(RunningBatch(engine), DEAR), request)
+    run(with_costs(batch_of(engine), DEAR), request)
     assert engine.steps == [[1]] * 101 and request.n_drafted == 0
 
 
@@ -78,7 +78,7 @@ def test_guesses_that_are_wrong_are_given_up_soon() -> None:
     script, wrong = ("".join(Random(i).choices("abcdefghijkl", k=400)) for i in (0, 1))
     engine = ScriptedEngine(script)
     request = request_of([0], drafter=predicting(wrong), max_tokens=400)
-    run(with_costs(RunningBatch(engine), {1: 0.010, 64: 0.073}), request)
+    run(with_costs(batch_of(engine), {1: 0.010, 64: 0.073}), request)
     assert request.text == script
     seconds = sum(0.009 + 0.001 * sum(step) for step in engine.steps)
     assert request.n_drafted and seconds < 1.01 * 0.010 * len(script)
@@ -87,14 +87,14 @@ def test_guesses_that_are_wrong_are_given_up_soon() -> None:
 def test_the_length_is_that_which_gives_most_tokens_a_second() -> None:
     engine = ScriptedEngine(TEXT * 4)
     request = request_of([0], drafter=predicting(TEXT * 4), max_tokens=100)
-    run(with_costs(RunningBatch(engine), {1: 0.01, 8: 0.012, 12: 0.1, 300: 9.0}), request)
+    run(with_costs(batch_of(engine), {1: 0.01, 8: 0.012, 12: 0.1, 300: 9.0}), request)
     assert request.text == (TEXT * 4)[:100]
     assert {n for step in engine.steps[1:-1] for n in step} == {8}
 
 
 def test_what_repeats_itself_is_guessed_and_what_others_said() -> None:
     engine = ScriptedEngine("abcdefgh" * 12, "xyz" + TEXT)
-    batch = with_costs(RunningBatch(engine), FREE)
+    batch = with_costs(batch_of(engine), FREE)
     first, second, third = (request_of([i], drafter=Drafter()) for i in (0, 1, 1))
     run(batch, first)
     assert first.text == "abcdefgh" * 12 and len(engine.steps) < 20
@@ -108,13 +108,13 @@ def test_what_repeats_itself_is_guessed_and_what_others_said() -> None:
 def test_texts_that_the_caller_gives_are_looked_into() -> None:
     engine = ScriptedEngine("xyz" + TEXT)
     request = request_of([0], drafter=Drafter(lookup=[[1, 2], [ord(c) for c in TEXT]]))
-    run(with_costs(RunningBatch(engine), FREE), request)
+    run(with_costs(batch_of(engine), FREE), request)
     assert request.text == "xyz" + TEXT and len(engine.steps) == 7
 
 
 def test_prompts_and_answers_of_others_go_first() -> None:
     engine = ScriptedEngine("ab" * 200, "c" * 50)
-    batch = with_costs(RunningBatch(engine), {1: 0.010, 41: 0.050, 300: 0.3})
+    batch = with_costs(batch_of(engine), {1: 0.010, 41: 0.050, 300: 0.3})
     batch._pace.learn(1, 0, 0.010)
     batch._pace.learn(1, 40, 0.050)
     mine = request_of([0], drafter=predicting("ab" * 200), max_tokens=400)
@@ -136,7 +136,7 @@ def test_guesses_take_only_the_room_that_is_left() -> None:
         request_of([i], drafter=predicting(chr(97 + i) * 90), max_tokens=90) for i in range(10)
     ]
     Caller(*requests)
-    run(with_costs(RunningBatch(engine), FREE), *requests)
+    run(with_costs(batch_of(engine), FREE), *requests)
     assert [r.text for r in requests] == [chr(97 + i) * 90 for i in range(10)]
     assert max(sum(step) for step in engine.steps) <= 256 and len(engine.steps) < 40
 
@@ -144,7 +144,7 @@ def test_guesses_take_only_the_room_that_is_left() -> None:
 def test_nothing_is_guessed_beyond_the_last_token_and_the_context() -> None:
     engine = ScriptedEngine("a" * 90)
     request = request_of([0], n_ctx=20, drafter=predicting("a" * 90))
-    run(with_costs(RunningBatch(engine), FREE), request)
+    run(with_costs(batch_of(engine), FREE), request)
     assert len(request.ids) == 20 and request.finish_reason == "context"
     assert sum(map(sum, engine.steps)) == 19
 
@@ -160,7 +160,7 @@ def test_where_a_sequence_cannot_be_cut_back_nothing_is_guessed() -> None:
 
     engine.new_sequence = new_sequence  # type: ignore[method-assign]
     request = request_of([0], drafter=predicting("a" * 30))
-    run(with_costs(RunningBatch(engine), FREE), request)
+    run(with_costs(batch_of(engine), FREE), request)
     assert request.text == "a" * 30 and request.n_drafted == 0
 
 
@@ -180,7 +180,7 @@ def test_nobody_gives_up_memory_for_a_guess() -> None:
 
     engine.new_sequence = new_sequence  # type: ignore[method-assign]
     request = request_of([0], drafter=predicting("a" * 30))
-    run(with_costs(RunningBatch(engine), FREE), request)
+    run(with_costs(batch_of(engine), FREE), request)
     assert request.text == "a" * 30 and request.error is None
 
 
@@ -246,8 +246,8 @@ def test_answers_are_the_same_with_drafts_and_without(
 
     alone = [made(a, None) for a in asked]
     for request in alone:
-        run(RunningBatch(engine), request)
-    batch = RunningBatch(engine)
+        run(batch_of(engine), request)
+    batch = batch_of(engine)
     batch._speculation._costs.seconds = lambda n_rows: 1.0  # type: ignore[method-assign]
     drafted = []
     for a, request in zip(asked, alone, strict=True):
