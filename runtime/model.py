@@ -194,8 +194,8 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
             prefix: the text before the cursor; with `suffix` left out, a text with one <FILL_ME>.
             suffix: the text after the cursor.
             order: "psm" (prefix first), "spm" (suffix first: better inside a word or a line), or
-                "auto", which takes suffix-first where the cursor's line has begun; the result
-                says which.
+                "auto", which takes suffix-first where the cursor's line has begun or the suffix
+                is long; the result says which.
             heal: see `complete`.
             repository: other files for the model to see.
             parse_markers: see Tokenizer.encode.
