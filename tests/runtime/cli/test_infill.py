@@ -218,7 +218,7 @@ def test_json(run: Any, model: Any) -> None:
     assert found == {
         "model": "/models/fake.gguf", "text": " ab\né", "order": "spm", "healed": "he",
         "tokens": [5, 6, 7], "finish_reason": "length", "seed": None,
-        "n_prefix_dropped": 0, "n_suffix_dropped": 0, "files_dropped": [],
+        "n_prefix_dropped": 0, "n_suffix_dropped": 0, "files_dropped": [], "trimmed": "",
         "stats": {
             "n_prompt": 4, "prefill_s": 0.5, "n_decode": 3, "decode_s": 1.5, "load_s": 0.25,
         },
@@ -226,6 +226,18 @@ def test_json(run: Any, model: Any) -> None:
     assert outcome.err.endswith(" | order spm\n")
     whole = json.loads(run("infill", "-p", FILL_MARKER, "--json", "--full").out)
     assert whole == {**found, "full_text": "the whole text"}
+
+
+def test_where_it_ends(run: Any, infill_gguf: Path) -> None:
+    argv = ("infill", "-m", str(infill_gguf), "-p", "import os\n" + FILL_MARKER, "--json")
+    found = json.loads(run(*argv, "--single-line", "--min-confidence", "0").out)
+    assert "\n" not in found["text"].lstrip() and 0 < found["first_token_probability"] < 1
+    assert 0 < found["mean_probability"] < 1 and found["trimmed"] == ""
+    outcome = run(*argv[:-1], "--min-confidence", "1")
+    assert (outcome.out.strip(), outcome.code) == ("", 0)
+    assert "less likely than --min-confidence" in outcome.err
+    for value in ("1.5", "nan", "x"):
+        assert "a number from 0 to 1" in run(*argv, "--min-confidence", value).err
 
 
 def test_interrupted_is_130(run: Any, model: Any) -> None:
