@@ -12,7 +12,9 @@ from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, Infilling
+from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.edit import Edit
+from halfbyte.generation.middle_rules import MiddleRules
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
@@ -108,6 +110,7 @@ class Planner:
         """For `infill`."""
         report = check_progress(progress)
         terms, drafts, rest = self._split(options)
+        rules, rest = MiddleRules.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._prompts.infilling(
             prefix, suffix, order=order, heal=heal, repository=repository,
@@ -115,14 +118,21 @@ class Planner:
             max_tokens=sampling.max_tokens,
         )  # fmt: skip
 
+        shown = rules.shown_text(sampling.stop, asked.suffix)
+        confidence = rules.make_confidence()
+
         def finish(done: Completion) -> Infilling:
+            sure = confidence or Confidence()
             return Infilling.of(
-                done, prefix=asked.prefix, suffix=asked.suffix, order=asked.order,
+                done, trimmed=shown.trimmed, first_token_probability=sure.first,
+                mean_probability=sure.mean, prefix=asked.prefix, suffix=asked.suffix,
+                order=asked.order,
                 n_prefix_dropped=asked.n_prefix_dropped, n_suffix_dropped=asked.n_suffix_dropped,
                 files_dropped=asked.files_dropped,
             )  # fmt: skip
 
-        return Plan([self._request(asked, sampling, drafts, finish=finish)], terms, report)
+        how: dict[str, Any] = {"finish": finish, "shown": shown, "confidence": confidence}
+        return Plan([self._request(asked, sampling, drafts, **how)], terms, report)
 
     def chat(
         self,

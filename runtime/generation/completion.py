@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from halfbyte.results import Result, shown
 
-FinishReason = Literal["stop", "length", "context", "timeout"]
+FinishReason = Literal["stop", "length", "context", "timeout", "confidence"]
 Order = Literal["psm", "spm"]
 
 
@@ -58,7 +58,8 @@ class Completion(Result):
         tokens: the generated ids; an end token or a stop token at the end is left out. With
             healing the first ones spell `healed` before the text.
         finish_reason: "stop" (an end token, a stop token or a stop string), "length" (max_tokens),
-            "context" (the context is full) or, within a RequestTimeoutError, "timeout".
+            "context" (the context is full), "confidence" (the first token is less likely than
+            min_confidence) or, within a RequestTimeoutError, "timeout".
         stats: what it cost.
         healed: the prompt's end that was taken back and generated again; mostly empty.
         seed: with it the same call gives the same answer; None where nothing was drawn.
@@ -87,6 +88,11 @@ class Infilling(Completion):
         n_prefix_dropped, n_suffix_dropped: characters at the far ends of the two that the model
             was not shown, since there was no room.
         files_dropped: names of the repository's files that it was not shown.
+        trimmed: what the answer's end repeated of the suffix, cut from `text`.
+        first_token_probability, mean_probability: of the model alone, at temperature 1, before
+            anything is filtered; the mean is the geometric one. None where they are not asked for
+            (`confidence`, `min_confidence`). What a healed prompt's end left open counts as a
+            token, with its share of all that was possible.
     """
 
     prefix: str
@@ -95,6 +101,9 @@ class Infilling(Completion):
     n_prefix_dropped: int = 0
     n_suffix_dropped: int = 0
     files_dropped: tuple[str, ...] = ()
+    trimmed: str = ""
+    first_token_probability: float | None = None
+    mean_probability: float | None = None
 
     @classmethod
     def of(cls, done: Completion, **asked: Any) -> Infilling:

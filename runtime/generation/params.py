@@ -46,6 +46,19 @@ class CallOptions(SamplingOptions, total=False):
     speculate: bool
 
 
+class MiddleOptions(TypedDict, total=False):
+    """What a caller of `infill` may ask besides; see MiddleRules."""
+
+    min_confidence: float | None
+    confidence: bool
+    trim_suffix: bool
+    single_line: bool
+
+
+class InfillCallOptions(CallOptions, MiddleOptions, total=False):
+    """All keywords of `infill` that are not its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
     """How to choose the next token, and when to stop. Checked when made.
