@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from halfbyte.errors import RequestTimeoutError
+from halfbyte.errors import EngineError, RequestTimeoutError
 from halfbyte.generation.request import Request
 from halfbyte.generation.terms import Terms
 from halfbyte.progress import Progress, silent
@@ -127,7 +127,11 @@ class Call:
         self._scheduler.check_process()
 
     def finish(self) -> None:
-        """Pass on what was told; raise what ended a request, RequestTimeoutError where time did."""
+        """Pass on what was told.
+
+        Raises:
+            RequestTimeoutError: time ended a request; EngineError: `cancel` did; or what else did.
+        """
         while not self._news.empty():
             self._pass_on(self._news.get())
         for request in self.requests:
@@ -137,6 +141,8 @@ class Call:
             parts: list[Any] = [request.result("timeout") for request in self.requests]
             assert self.terms.timeout is not None
             raise RequestTimeoutError(self.terms.timeout, parts[0] if len(parts) == 1 else parts)
+        if any(not request.finish_reason for request in self.requests):
+            raise EngineError("the answer was given up before its end", hint="begin anew")
 
     def seconds_left(self) -> float | None:
         """Seconds of its time that are left; None where there is no limit, or it is over."""

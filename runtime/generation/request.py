@@ -75,6 +75,7 @@ class Request(ABC):
         n_reused: how many of the prompt's tokens were known; None before it has begun.
         mismatch: where it leaves a remembered prompt for a short part only.
         n_told: of how many of the prompt's tokens the caller knows that they are computed.
+        n_due: tokens that its place in line counts on and that were not computed yet.
     """
 
     call: Caller
@@ -92,7 +93,7 @@ class Request(ABC):
         self.adapter: Hashable = None
         self.n_reused: int | None = None
         self.mismatch: Mismatch | None = None
-        self.n_told = 0
+        self.n_told = self.n_due = 0
 
     @property
     def prompt(self) -> list[int]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -82,7 +83,7 @@ class RunningBatch:
         self._engine, self._memory, self._line, self._pace = engine, memory, Line(), Pace()
         self._speculation = Speculation()
         self._running: list[Request] = []
-        self._is_stopping = False
+        self._is_stopping = self._has_unwanted = False
 
     @property
     def is_idle(self) -> bool:
@@ -92,13 +93,24 @@ class RunningBatch:
     def add(self, request: Request) -> None:
         """A new one."""
         request.clock.submitted_s = time.perf_counter()
-        self._line.enter(request)
-        self.drop_unwanted()
+        if request.needs_work:
+            self._line.enter(request, self._memory.n_known(request))
+        else:
+            self._end(request)
+
+    def give_up(self) -> None:
+        """Some were cancelled: they end soon, and the step where it is theirs; from any thread."""
+        self._has_unwanted = True
+        self.current.abort_if_unwanted()
 
     def drop_unwanted(self) -> None:
-        """End what was cancelled or needs no work."""
+        """End what was cancelled."""
+        self._has_unwanted = False  # before looking: whoever cancels says so afterwards
         for request in self._line.remove_unwanted():
             self._end(request)
+        self._drop_running()
+
+    def _drop_running(self) -> None:
         for request in [r for r in self._running if not r.needs_work]:
             self._end(request)
 
@@ -116,7 +128,10 @@ class RunningBatch:
 
     def step(self) -> None:
         """Compute one step, and tell whoever waits for what came of it."""
-        self.drop_unwanted()
+        if self._has_unwanted:  # a long line is looked through only then
+            self.drop_unwanted()
+        self._drop_running()
+        self._give_way()
         step = self._plan()
         self.current = step  # from here on, whoever cancels may abort it
         if not (step.is_unwanted or self._is_stopping):
@@ -149,10 +164,12 @@ class RunningBatch:
             n_out = sum(span.n_out for span in spans)
             rows, at = logits[at : at + n_out], at + n_out
             was_answering = request.is_answering
+            request.n_due = max(request.n_due - sum(len(span.tokens) for span in spans), 0)
             if not request.is_cancelled:
                 _take(request, rows)
             if request.needs_work:
                 if request.is_answering and not was_answering:
+                    self._line.settle(request)
                     self._memory.keep(request)  # for those who come while it goes on
                 request.call.tell(request)
             else:
@@ -185,15 +202,35 @@ class RunningBatch:
             if first is None or (begun and begun[0].tag < first.tag):
                 yield begun.pop(0)
             elif len(self._running) < MAX_RUNNING:
-                if not self._is_loaded(first):
+                if not self._begin(first):
                     return
-                self._memory.begin(first)
-                self._running.append(self._line.leave())
                 yield first
             elif begun:
                 yield begun.pop(0)
             else:
                 return
+
+    def _begin(self, request: Request) -> bool:
+        """Have one run who stood in line; False where the disk still brings what is known of it."""
+        if not self._is_loaded(request):
+            return False
+        self._running.append(self._line.leave(request))
+        try:
+            with needed_for("looking for what is known of a prompt"):
+                self._memory.begin(request)
+        except EngineError as error:
+            self._end(request, error)
+        return True
+
+    def _give_way(self) -> None:
+        """Let callers that have nothing running take places of those that have several."""
+        while len(self._running) >= MAX_RUNNING:
+            counts = Counter(request.call for request in self._running)
+            call, n = counts.most_common(1)[0]
+            waiting = self._line.first_but_of(counts) if n > 1 else None
+            if waiting is None or not self._begin(waiting):
+                return
+            self._preempt(max((r for r in self._running if r.call is call), key=lambda r: r.tag))
 
     def _include(self, step: Step, request: Request, room: int) -> int:
         """Put a request's next tokens into a step; how many there are."""
@@ -217,7 +254,7 @@ class RunningBatch:
         taken = {id(r) for r, _ in step.parts}
         behind = [r for r in self._running if r.tag >= request.tag and id(r) not in taken]
         last = max(behind, key=lambda r: r.tag)
-        if last is request and not step.parts:
+        if last is request and len(self._running) == 1:
             self._end(request, error)
         else:
             self._preempt(last)
@@ -243,6 +280,9 @@ class RunningBatch:
             request.error.__cause__ = error.__cause__
         if request in self._running:
             self._running.remove(request)
+        self._line.settle(request)
+        if self.is_idle:
+            self._line.rest()
         self._memory.keep(request)
         self._speculation.remember(request)
         request.is_over = True
