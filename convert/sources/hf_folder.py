@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from halfbyte.adapters import refuse_adapter
@@ -67,7 +68,8 @@ class HFFolder(JSONFolder):
             if not isinstance(shards, dict) or not shards:
                 raise ConversionError(self.path / _INDEX, "weight_map", expected="tensor names")
             names = sorted({self._plain_name(name) for name in shards.values()})
-            absent = [name for name in names if not (self.path / name).is_file()]
+            # What the system refuses as a name is absent, too.
+            absent = [name for name in names if not os.path.isfile(self.path / name)]
             if absent:
                 raise ConversionError(
                     self.path, "weights", expected=f"the {len(names)} files of {_INDEX}",
