@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP := -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test lint test-interrupts test-mutants test-input-mutants \
+.PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
 	test-interrupted-conversions test-templates test-oracles golden bench bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
@@ -53,6 +53,11 @@ lint: .venvs/lint/tools.stamp
 test-oracles: .venv/dev.stamp
 	@$(PYTHON) benchmarks/environments.py torch peer
 	.venv/bin/python -m pytest -m oracle -rs
+
+# Ten thousand calls that come, leave, give up and fail; and random callers against each one alone.
+test-soak: .venv/dev.stamp
+	N_CALLS=10000 .venv/bin/python -m pytest -q tests/runtime/test_soak.py
+	N_EXAMPLES=300 .venv/bin/python -m pytest -q tests/runtime/generation/test_running_batch.py
 
 # 2,000 hostile chat templates, each rendered under a watch; minutes.
 test-templates: .venv/dev.stamp

@@ -133,6 +133,8 @@ def save_tokenizer(vocab_size: int, folder: Path) -> None:
 
     model = spm.ModelProto()
     model.trainer_spec.model_type = spm.TrainerSpec.BPE
+    model.normalizer_spec.name = "identity"  # as Llama's
+    model.normalizer_spec.remove_extra_whitespaces = False
     model.trainer_spec.byte_fallback = True
     model.trainer_spec.vocab_size = vocab_size
     kind = spm.ModelProto.SentencePiece

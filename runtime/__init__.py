@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from halfbyte.conversion import convert
     from halfbyte.converting.convert import ConversionReport
     from halfbyte.errors import (
+        CacheFileError,
         ContextLengthError,
         ConversionError,
         DownloadError,
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
         HalfbyteError,
         MissingFileError,
         ModelFileError,
+        OutOfPagesError,
         RequestError,
+        RequestTimeoutError,
         SettingError,
         TemplateError,
         TokenizerError,
         UnsupportedModelError,
     )
+    from halfbyte.generation.async_stream import AsyncCompletionStream
     from halfbyte.generation.completion import Completion, Infilling, Stats
     from halfbyte.generation.edit import Edit
     from halfbyte.generation.params import SamplingParams
@@ -60,6 +64,7 @@ _LAZY = {
     "halfbyte.conversion": ("convert",),
     "halfbyte.converting.convert": ("ConversionReport",),
     "halfbyte.errors": (
+        "CacheFileError",
         "ContextLengthError",
         "ConversionError",
         "DownloadError",
@@ -67,12 +72,15 @@ _LAZY = {
         "HalfbyteError",
         "MissingFileError",
         "ModelFileError",
+        "OutOfPagesError",
         "RequestError",
+        "RequestTimeoutError",
         "SettingError",
         "TemplateError",
         "TokenizerError",
         "UnsupportedModelError",
     ),
+    "halfbyte.generation.async_stream": ("AsyncCompletionStream",),
     "halfbyte.generation.completion": ("Completion", "Infilling", "Stats"),
     "halfbyte.generation.edit": ("Edit",),
     "halfbyte.generation.params": ("SamplingParams",),
@@ -95,9 +103,11 @@ _LAZY = {
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
+    "AsyncCompletionStream",
     "AutoConfig",
     "AutoModelForCausalLM",
     "AutoTokenizer",
+    "CacheFileError",
     "CodeLlamaTokenizer",
     "CodeLlamaTokenizerFast",
     "Completion",
@@ -116,9 +126,11 @@ __all__ = [
     "MissingFileError",
     "Model",
     "ModelFileError",
+    "OutOfPagesError",
     "PastEdit",
     "Repository",
     "RequestError",
+    "RequestTimeoutError",
     "SamplingParams",
     "SettingError",
     "Stats",

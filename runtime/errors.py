@@ -6,6 +6,7 @@
     │   ├── UnsupportedModelError   well-formed, but this version cannot run it
     │   ├── TemplateError           its chat template does not compile or does too much
     │   └── ConversionError         a source cannot be converted
+    ├── CacheFileError        a file or folder of remembered prompts is foreign or broken
     ├── DownloadError         a model could not be fetched
     ├── TokenizerError        a vocabulary or a text that cannot be tokenized (also a ValueError)
     ├── RequestError          an argument of a call (also a ValueError and a TypeError)
@@ -13,6 +14,7 @@
     ├── SettingError          an environment variable or option of the installation
     ├── RequestTimeoutError   an answer took longer than its caller allowed (also a TimeoutError)
     └── EngineError           the engine cannot run (closed, forked, out of memory)
+        └── OutOfPagesError         the bound of the KV cache is reached
 
 Each carries its facts as fields, and its text says what was expected, what came and what to do.
 Programs decide by type and field, never by text. All of them travel between processes.
@@ -102,6 +104,24 @@ class ConversionError(ModelFileError):
     """A source model cannot be converted, or the result cannot be written."""
 
 
+class CacheFileError(_FactError):
+    """A file or folder of remembered prompts is foreign, broken, another user's or full."""
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        field: str = "",
+        *,
+        expected: str = "",
+        got: object = None,
+        hint: str = "",
+    ) -> None:
+        self.path = fspath(path)
+        self.field = field
+        where = f"{self.path}: {bounded(field, _MAX_FACT)}" if field else self.path
+        super().__init__(where, expected=expected, got=got, hint=hint)
+
+
 class DownloadError(HalfbyteError):
     """A model could not be fetched, or what came is not what was promised."""
 
@@ -164,6 +184,16 @@ class RequestTimeoutError(HalfbyteError, TimeoutError):
 
 class EngineError(HalfbyteError):
     """The engine cannot run: the model is closed, the process was forked, memory ran out."""
+
+
+class OutOfPagesError(EngineError):
+    """Sequences and remembered prompts hold all the KV cache that they may, `max_nbytes`."""
+
+    def __init__(self, nbytes: int, max_nbytes: int, *, hint: str = "") -> None:
+        self.nbytes = nbytes
+        self.max_nbytes = max_nbytes
+        message = f"the KV cache is full: {nbytes:,} of {max_nbytes:,} bytes are held"
+        super().__init__(message, hint=hint)
 
 
 def unreadable(path: str | PathLike[str], expected: str, error: OSError) -> ModelFileError:

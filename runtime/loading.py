@@ -22,6 +22,7 @@ from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.model_card import ModelCard
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import check_tensors
+from halfbyte.generation.model_hash import FileStamp
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.split import model_file
 from halfbyte.kernels.compiler import jit
@@ -30,13 +31,17 @@ from halfbyte.model import Model
 from halfbyte.models import catalogue
 from halfbyte.models.folder import converted
 from halfbyte.progress import Progress, silent
+from halfbyte.remembered import Remembered
 from halfbyte.settings import MAX_THREADS
 from halfbyte.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 _TELL_AFTER_S = 1.0  # ready kernels take a fraction of it
 
-_ARGUMENTS = ("threads", "ctx", "kv_type", "type", "progress")
+_ARGUMENTS = (
+    "threads", "ctx", "kv_type", "type", "prompt_cache_bytes", "prompt_cache_dir",
+    "prompt_cache_dir_bytes", "progress",
+)  # fmt: skip
 # Names that other programs have, and what to do here.
 _OTHERS = {
     **dict.fromkeys(("n_ctx", "num_ctx", "context_length", "max_model_len"), "it is ctx here"),
@@ -55,6 +60,9 @@ def load(
     ctx: int | None = None,
     kv_type: Literal["f16", "f32"] = "f16",
     type: str | None = None,
+    prompt_cache_bytes: int | None = None,
+    prompt_cache_dir: str | os.PathLike[str] | None = None,
+    prompt_cache_dir_bytes: int = 8 << 30,
     progress: Progress | None = None,
     **unknown: NoReturn,
 ) -> Model:
@@ -65,10 +73,13 @@ def load(
             a Hugging Face folder, which is converted into the cache on first use, or a name of the
             catalogue, which is pulled on first use.
         threads: worker threads; default: physical cores that this process may use.
-        ctx: context in tokens; default: the length that the model was trained with. More than
-            that is allowed and warned about.
+        ctx: context in tokens; default: what the model was trained with, beyond which it warns.
         kv_type: "f16" or "f32", how keys and values are stored.
         type: what a folder is converted to, see `convert`; default: "q8_0".
+        prompt_cache_bytes: of keys and values remembered in memory, 0 for none; default: as many
+            as the context holds, or 256 MiB, and at most a quarter of the memory that is left.
+        prompt_cache_dir: a folder for what falls out of memory, found again by later processes.
+        prompt_cache_dir_bytes: of all files in it.
         progress: called with (stage, done, total): "download ...", "convert ...", "compile" in
             kernels, "load" in bytes, mostly in a thread of its own; without it, what takes long is
             a warning of the log.
@@ -79,6 +90,7 @@ def load(
         ModelFileError: the file is missing, broken or not supported.
         ConversionError: the folder cannot be converted.
         DownloadError: the model could not be pulled.
+        CacheFileError: prompt_cache_dir cannot be used.
         SettingError: an environment variable cannot be used.
         EngineError: there is not enough memory, or too few threads can be started.
     """
@@ -87,13 +99,19 @@ def load(
     n_threads = _check_threads(threads)
     check_kv_type(kv_type)
     check_progress(progress)
+    remembered = Remembered.of(prompt_cache_bytes, prompt_cache_dir, prompt_cache_dir_bytes)
     path = _file_of(path_or_name, type, progress)
     with needed_for(f"loading {path}"):
-        return uninterrupted(lambda: _load(path, n_threads, ctx, kv_type, progress))
+        return uninterrupted(lambda: _load(path, n_threads, ctx, kv_type, remembered, progress))
 
 
 def _load(
-    path: Path, n_threads: int, ctx: object, kv_type: str, progress: Progress | None
+    path: Path,
+    n_threads: int,
+    ctx: object,
+    kv_type: str,
+    remembered: Remembered,
+    progress: Progress | None,
 ) -> Model:
     begin = time.perf_counter()
 
@@ -102,6 +120,7 @@ def _load(
         (progress or silent)(stage, done, total)
 
     with GGUFFile.open(path) as file:
+        stamps = [FileStamp.of(name) for name in file.paths]
         config = config_from_gguf(file)
         n_ctx = _check_ctx(ctx, config)
         check_tensors(file, list(family_of(config).tensors(config)))
@@ -113,10 +132,11 @@ def _load(
         try:
             weights = load_weights(file, config, pool, lambda d, n: report("load", d, n))
             engine = Engine(config, weights, pool, kv_type, n_ctx)
+            memory = remembered.memory(engine, stamps)
+            return Model(path, config, tokenizer, engine, time.perf_counter() - begin, card, memory)
         except BaseException:
             pool.close()
             raise
-    return Model(path, config, tokenizer, engine, time.perf_counter() - begin, card)
 
 
 def _file_of(

@@ -21,6 +21,7 @@ from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.call import Call
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.params import CallOptions
+from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.stream import CompletionStream
@@ -31,6 +32,7 @@ from halfbyte.progress import Progress
 from halfbyte.prompt.chat import Message
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import Prompt, check_ids
+from halfbyte.remembered import RememberingModel
 from halfbyte.results import shown
 from halfbyte.tokenizer import Tokenizer
 
@@ -40,7 +42,7 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
     from typing import Unpack
 
 
-class Model(EditingModel, AsyncModel, ProcessBound):
+class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
     """A loaded model, for any number of threads: their calls share the steps (docs/callers.md)."""
 
     def __init__(
@@ -51,13 +53,14 @@ class Model(EditingModel, AsyncModel, ProcessBound):
         engine: Engine,
         load_s: float,
         card: ModelCard,
+        memory: PromptMemory,
     ) -> None:
         self.path = str(path)
         self.config = config
         self.tokenizer = tokenizer
         self.load_s = load_s
         self.engine = engine  # what computes: `scheduler` owns it, so that others only look
-        self.scheduler = Scheduler(engine)
+        self.scheduler, self._memory = Scheduler(engine, memory), memory
         self._planner = Planner(tokenizer, engine.n_ctx, card, self.path)
 
     def __repr__(self) -> str:

@@ -205,19 +205,45 @@ def _cpu_quota() -> float | None:
     return min(limits, default=None)
 
 
-def _cgroup_folders() -> list[Path]:
-    """The process's cgroup (v2, or v1's cpu controller) and its parents, nearest first."""
+def _cgroup_folders(controller: str = "cpu") -> list[Path]:
+    """The process's cgroup (v2, or v1's controller) and its parents, nearest first."""
     root = Path("/sys/fs/cgroup")
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         return []
-    folders = [root, root / "cpu"]
+    folders = [root, root / controller]
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        base = root / "cpu" if controllers else root
+        base = root / controller if controllers else root
         relative = Path(path.lstrip("/"))
         folders += [base / part for part in (relative, *relative.parents)]
     return folders
+
+
+def available_memory() -> int | None:
+    """Bytes that this process may still take, by the system and its cgroups; None if unknown."""
+    left = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        sizes = dict(line.split(":", 1) for line in lines)
+        left.append(1024 * int(sizes["MemAvailable"].split()[0]))
+    except (OSError, ValueError, KeyError, IndexError):
+        pass
+    for folder in _cgroup_folders("memory"):
+        for most, used, cached in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            try:
+                limit = int((folder / most).read_text())
+                statistics = (folder / "memory.stat").read_text().splitlines()
+                files = dict(line.split() for line in statistics)
+                # What only speeds files up is given back when it is needed.
+                now = int((folder / used).read_text()) - int(files.get(cached, 0))
+                left.append(max(limit - now, 0))
+            except (OSError, ValueError):  # "max" is no number
+                pass
+    return min(left, default=None)

@@ -39,7 +39,7 @@ def test_it_is_short() -> None:
 
 
 def test_the_python_example_runs(tiny_gguf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, _ = blocks("python")
+    code, *_ = blocks("python")
     namespace: dict[str, object] = {}
     exec(code.replace("smollm2-135m", str(tiny_gguf)), namespace)
     assert namespace["done"].finish_reason in capsys.readouterr().out
@@ -50,7 +50,7 @@ def test_the_python_example_runs(tiny_gguf: Path, capsys: pytest.CaptureFixture[
 def test_the_example_with_the_names_of_transformers_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _, code, _ = blocks("python")
+    _, _, code, _ = blocks("python")
     namespace: dict[str, object] = {}
     exec(code.replace("smollm2-135m", "infill-10m"), namespace)
     n_prompt = namespace["inputs"]["input_ids"].shape[1]
@@ -59,8 +59,16 @@ def test_the_example_with_the_names_of_transformers_runs(
     assert printed.startswith("def gcd(a, b):\n    while b") and "\ndef is_odd(n):\n" in printed
 
 
+def test_the_example_of_many_callers_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    _, code, *_ = blocks("python")
+    namespace: dict[str, object] = {}
+    exec(code, namespace)
+    namespace["model"].close()
+    assert len(capsys.readouterr().out) > 4
+
+
 def test_the_infilling_example_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
-    _, _, code = blocks("python")
+    *_, code = blocks("python")
     exec(code, {})
     printed, said = capsys.readouterr().out, re.findall(r"\(done\.text.*  # (.*?):", code)
     assert said == printed.splitlines()[:1] == ["lib import Path spm"]

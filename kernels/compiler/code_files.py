@@ -1,8 +1,7 @@
 """Compiled kernels as files: plain data, in a folder that nobody else can write.
 
 A file is a line of JSON, then object code. Nothing in it is unpickled, but its machine code runs:
-so each file must belong to this user alone, which is asked of the very descriptor that is read, and
-no folder above may let others put another one in its place.
+so each file must belong to this user alone (private_files.py).
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ import logging
 import os
 import re
 import shutil
-import stat
 import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from halfbyte.kernels.compiler.private_files import NotPrivateError, open_private
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,6 @@ _VERSION = re.compile(r"[a-z0-9]+-[0-9a-f]{16}")  # jit.cache_key
 _MAX_NBYTES = 1 << 26  # a kernel has some ten thousand bytes
 _MAX_HEADER = 4096
 _KEEP_S = 30 * 24 * 3600  # of a version whose kernels nobody has loaded for so long
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_HAS_OWNERS = hasattr(os, "getuid")
 
 
 class CodeFileError(Exception):
@@ -51,22 +49,15 @@ def read(folder: Path, name: str) -> Code | None:
         CodeFileError: the file is damaged, or others own it or can write it.
         OSError: it cannot be read.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     try:
-        # A FIFO must not be waited for.
-        descriptor = os.open(folder / f"{name}{SUFFIX}", flags | getattr(os, "O_NONBLOCK", 0))
+        with open_private(folder / f"{name}{SUFFIX}") as file:
+            if os.fstat(file.fileno()).st_size > _MAX_NBYTES:
+                raise CodeFileError("not a file of compiled code")
+            header, machine_code = file.readline(_MAX_HEADER), file.read()
     except FileNotFoundError:
         return None
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_NBYTES:
-            raise CodeFileError("not a file of compiled code")
-        if _HAS_OWNERS and not _is_private(status):
-            raise CodeFileError(
-                f"owned by user {status.st_uid}, mode {stat.S_IMODE(status.st_mode):o}; expected "
-                f"user {os.geteuid()}, and that nobody else can write it"
-            )
-        header, machine_code = file.readline(_MAX_HEADER), file.read()
+    except NotPrivateError as error:
+        raise CodeFileError(str(error)) from error
     return _parse(header, machine_code, name)
 
 
@@ -81,25 +72,6 @@ def write(folder: Path, code: Code) -> None:
     except BaseException:
         os.unlink(path)
         raise
-
-
-def private_folder(path: Path) -> Path:
-    """Make a folder that only this user can write; returns it without symbolic links.
-
-    Raises:
-        PermissionError: it, or a folder above it, can be written or replaced by someone else.
-        OSError: it cannot be made or written.
-    """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = path.resolve(strict=True)
-    if _HAS_OWNERS:
-        if not _is_private(folder.stat()):
-            raise PermissionError(f"{folder} is owned or writable by someone else")
-        for parent in folder.parents:
-            if not _is_safe(parent.stat()):
-                raise PermissionError(f"{parent}, above it, is owned or writable by someone else")
-    tempfile.TemporaryFile(dir=folder).close()
-    return folder
 
 
 def remove_all(root: Path) -> int:
@@ -158,33 +130,3 @@ def _parse(header: bytes, machine_code: bytes, name: str) -> Code:
     if code.name != name or digest != hashlib.sha256(machine_code).hexdigest():
         raise CodeFileError("damaged")
     return code
-
-
-def _is_private(status: os.stat_result) -> bool:
-    """Whether only this user can write it."""
-    return status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_WRITE
-
-
-def _is_safe(status: os.stat_result) -> bool:
-    """Whether nobody but this user and root can replace what lies in a folder.
-
-    Root is here whoever owns "/": in a user's namespace, root has another number.
-    """
-    if status.st_uid not in (0, os.geteuid(), os.stat("/").st_uid):
-        return False
-    if status.st_mode & stat.S_ISVTX or not status.st_mode & _OTHERS_WRITE:
-        return True
-    return not status.st_mode & stat.S_IWOTH and _is_own_group(status.st_gid)
-
-
-def _is_own_group(gid: int) -> bool:
-    """Whether a group is this user's alone, as many systems give each user one."""
-    import grp
-    import pwd
-
-    try:
-        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
-    except KeyError:
-        return False
-    is_named_so = user.pw_gid == gid and group.gr_name == user.pw_name
-    return is_named_so and {*group.gr_mem} <= {user.pw_name}

@@ -37,6 +37,7 @@ from numba.extending import overload
 from halfbyte.kernels.compiler import code_files, target
 from halfbyte.kernels.compiler.code_files import Code, CodeFileError
 from halfbyte.kernels.compiler.helper_compiler import HelperCompiler
+from halfbyte.kernels.compiler.private_files import private_folder
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
 
 log = logging.getLogger(__name__)
@@ -178,7 +179,7 @@ def set_cache_root(root: Path) -> Path:
     """
     global _directory
     try:
-        folder = code_files.private_folder(root / cache_key())
+        folder = private_folder(root / cache_key())
         code_files.remove_old(folder.parent, folder)
     except OSError as error:
         folder = _temporary()

@@ -49,6 +49,16 @@ class KVLayout:
         """Bytes of a page."""
         return self.n_layers * self.n_kv_heads * self.head_nbytes
 
+    def first_positions(self, n: int) -> tuple[slice, slice]:
+        """Where a head's keys and values of a page's first n positions lie, in bytes.
+
+        Keys come in vectors: those of up to 15 positions more are among them.
+        """
+        keys, values = -(-n // 16) * 16 * self.head_dim, n * self.value_dim
+        begin = PAGE * self.head_dim
+        size = self.element_nbytes
+        return slice(0, keys * size), slice(begin * size, (begin + values) * size)
+
     def nbytes(self, n_positions: int) -> int:
         """Bytes of the pages that hold so many positions."""
         return -(-n_positions // PAGE) * self.page_nbytes

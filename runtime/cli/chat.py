@@ -28,6 +28,7 @@ def add(parser: Parser) -> None:
     )  # fmt: skip
     options.add_sampling(parser, USUAL)
     options.add_engine(parser)
+    options.add_prompt_cache(parser)
     options.add_json(parser)
     parser.checks.append(partial(_check, parser))
 

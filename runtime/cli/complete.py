@@ -28,6 +28,7 @@ def add(parser: Parser) -> None:
     options.add_heal(parser)
     options.add_sampling(parser)
     options.add_engine(parser)
+    options.add_prompt_cache(parser)
     options.add_json(parser)
 
 

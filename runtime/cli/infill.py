@@ -31,6 +31,7 @@ def add(parser: Parser) -> None:
     _add_limits(parser)
     options.add_sampling(parser)
     options.add_engine(parser)
+    options.add_prompt_cache(parser)
     parser.add_argument(
         "--full", action="store_true", help="print the text around it too, with its place filled"
     )

@@ -64,8 +64,10 @@ def load_model(args: argparse.Namespace) -> Model:
     """The model that the options of `add_model` and `add_engine` describe, ready to use."""
     import halfbyte
 
+    folder = getattr(args, "prompt_cache", None)
+    more: dict[str, Any] = {} if folder is None else {"prompt_cache_dir": folder}
     return halfbyte.load(
-        args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type, progress=BAR
+        args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type, progress=BAR, **more
     )
 
 
@@ -80,6 +82,14 @@ def add_engine(parser: Parser) -> None:
         help="threads (default: the physical cores that this process may use)",
     )  # fmt: skip
     add_kv_type(group)
+
+
+def add_prompt_cache(parser: Parser) -> None:
+    """--prompt-cache: where prompts are remembered."""
+    parser.add_argument(
+        "--prompt-cache", metavar="DIR",
+        help="a folder in which what was processed is kept for the next time (docs/caches.md)",
+    )  # fmt: skip
 
 
 def add_kv_type(parser: argparse._ActionsContainer) -> None:

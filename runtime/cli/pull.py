@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _describe(entry: Entry, *, force: bool) -> None:
     from halfbyte.models import catalogue
-    from halfbyte.models.cache import files_of
+    from halfbyte.models.model_files import files_of
 
     path = catalogue.cached_path(entry)
     if catalogue.is_cached(entry) and not force:

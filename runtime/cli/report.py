@@ -23,8 +23,9 @@ def stats_line(stats: Stats, nbytes_per_token: int, *notes: str) -> str:
     limit it is (`halfbyte doctor` measures that). `notes` are put at the end.
     """
     read = stats.decode_tps * nbytes_per_token / 1e9
+    known = f" ({stats.n_reused} known)" if stats.n_reused else ""
     parts = [
-        f"prompt {stats.n_prompt} tok {stats.prefill_tps:.1f} tok/s",
+        f"prompt {stats.n_prompt} tok{known} {stats.prefill_tps:.1f} tok/s",
         f"decode {stats.n_decode} tok {stats.decode_tps:.1f} tok/s {read:.1f} GB/s",
     ]
     peak = peak_nbytes()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from halfbyte.engine.buffers import MAX_BATCH, Buffers
 from halfbyte.engine.kv_cache import KVCache, kv_layout
 from halfbyte.engine.memory import empty, shortage, zeros
+from halfbyte.engine.page_pool import PagePool
 from halfbyte.engine.program import Program, Words
 from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.weights import ModelWeights
@@ -60,6 +61,7 @@ class Engine(ProcessBound):
     ) -> None:
         self.config, self.weights, self.pool, self.n_ctx = config, weights, pool, n_ctx
         self.layout = kv_layout(config, kv_type)
+        self.pages = PagePool(self.layout)
         self._query_block = attention.query_block(config.group)
         self._partial_nbytes = attention.partial_nbytes(self.layout.value_dim, config.group)
         self.nbytes_per_token = weights.nbytes_per_token
@@ -67,9 +69,9 @@ class Engine(ProcessBound):
         self._closed = False
         self._rope = np.zeros((0, config.head_dim), np.float32)
         self._partials = np.zeros(0, np.uint8)
-        self._frequencies = config.rope.frequencies(config.head_dim)
+        self.frequencies = config.rope.frequencies(config.head_dim)
         if weights.rope_divisors is not None:
-            self._frequencies /= weights.rope_divisors
+            self.frequencies /= weights.rope_divisors
         self._buffers = Buffers(config, self.layout, pool.n_threads)
         self.program = Program.of_model(config, weights, self.layout, self._buffers)
         self._build_args()
@@ -78,7 +80,7 @@ class Engine(ProcessBound):
 
     def new_sequence(self) -> Sequence:
         """An empty sequence."""
-        return Sequence(KVCache(self.layout))
+        return Sequence(KVCache(self.pages))
 
     def forward(self, spans: Seq[Span], abort: Words | None = None) -> NDArray[np.float32]:
         """Append each span's tokens to its sequence.
@@ -215,7 +217,7 @@ class Engine(ProcessBound):
         table = empty("rotary embedding", (want, self.config.head_dim), np.float32)
         table[:have] = self._rope
         for i in range(have, want, PAGE):
-            table[i : i + PAGE] = rope_table(i, i + PAGE, self._frequencies)
+            table[i : i + PAGE] = rope_table(i, i + PAGE, self.frequencies)
         self._rope = table
 
     def _build_args(self) -> None:

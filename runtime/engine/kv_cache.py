@@ -6,17 +6,15 @@ Forks share full pages, which never change; a page is freed with the last sequen
 
 from __future__ import annotations
 
-import ctypes
+from collections.abc import Sequence as Seq
 
 import numpy as np
 
-from halfbyte.engine.memory import zeros
+from halfbyte.engine.page_pool import Page, PagePool
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, KVLayout
 from halfbyte.process_bound import ProcessBound
-
-_ALIGN = 64
 
 
 def check_kv_type(kv_type: str) -> None:
@@ -30,33 +28,36 @@ def kv_layout(config: ModelConfig, kv_type: str) -> KVLayout:
     return KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type)
 
 
-class Page:
-    """PAGE positions of all layers, zeroed: the kernels count on finite numbers."""
-
-    __slots__ = ("_memory", "address", "is_shared")
-
-    def __init__(self, nbytes: int) -> None:
-        self._memory = zeros(f"{PAGE} positions of KV cache", nbytes + _ALIGN, np.uint8)
-        base = int(self._memory.ctypes.data)
-        self.address = base + -base % _ALIGN
-        self.is_shared = False  # once several sequences have held it, for good
-
-    def copy(self, nbytes: int) -> Page:
-        """A page with the same contents."""
-        other = Page(nbytes)
-        ctypes.memmove(other.address, self.address, nbytes)
-        return other
-
-
 class KVCache(ProcessBound):
     """The keys and values of one sequence's positions in all layers."""
 
     can_truncate = True
 
-    def __init__(self, layout: KVLayout) -> None:
-        self.layout = layout
+    def __init__(self, pool: PagePool) -> None:
+        self.layout, self._pool = pool.layout, pool
         self._pages: list[Page] = []
         self._addresses = np.zeros(8, np.int64)
+
+    @classmethod
+    def of_pages(cls, pool: PagePool, pages: Seq[Page], n_positions: int) -> KVCache:
+        """The first positions of pages of others: full pages are shared, a begun one is copied.
+
+        Raises:
+            EngineError: there is no memory for the copy.
+        """
+        other = cls(pool)
+        n_full, rest = divmod(n_positions, PAGE)
+        for page in pages[:n_full]:
+            page.is_shared = True
+            other._append(page)
+        if rest:
+            other._append(pool.copy(pages[n_full], rest))
+        return other
+
+    @property
+    def pages(self) -> Seq[Page]:
+        """The pages held, in order."""
+        return self._pages
 
     @property
     def page_addresses(self) -> int:
@@ -75,7 +76,7 @@ class KVCache(ProcessBound):
             EngineError: there is no memory for them.
         """
         while len(self._pages) * PAGE < n_positions:
-            self._append(Page(self.layout.page_nbytes))
+            self._append(self._pool.take())
 
     def cut(self, n_positions: int) -> KVCache:
         """The first positions without what was reserved, for whoever drops this one.
@@ -84,25 +85,18 @@ class KVCache(ProcessBound):
             EngineError: there is no memory for a copy of a page that another sequence holds too.
         """
         n_full, rest = divmod(n_positions, PAGE)
-        other = KVCache(self.layout)
+        other = KVCache(self._pool)
         for page in self._pages[:n_full]:
             other._append(page)
         if rest:
             # What follows will be written into this page, which may not be ours alone.
             begun = self._pages[n_full]
-            other._append(begun.copy(self.layout.page_nbytes) if begun.is_shared else begun)
+            other._append(self._pool.copy(begun, rest) if begun.is_shared else begun)
         return other
 
     def fork(self, n_positions: int) -> KVCache:
         """The same first positions; full pages are shared, a begun one is copied."""
-        other = KVCache(self.layout)
-        n_full, rest = divmod(n_positions, PAGE)
-        for page in self._pages[:n_full]:
-            page.is_shared = True
-            other._append(page)
-        if rest:
-            other._append(self._pages[n_full].copy(self.layout.page_nbytes))
-        return other
+        return KVCache.of_pages(self._pool, self._pages, n_positions)
 
     def _append(self, page: Page) -> None:
         # An address counts once its page does.

@@ -45,7 +45,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         UnsupportedModelError: another architecture, or a variation that does not run.
     """
     m = file.metadata
-    _check_type(m)
+    check_type(m)
     architecture = m.get_str("general.architecture")
     if architecture not in FAMILIES:
         raise UnsupportedModelError(
@@ -78,7 +78,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     )
 
 
-def _check_type(m: Metadata) -> None:
+def check_type(m: Metadata) -> None:
     """Refuse what is no model, whatever architecture it is for."""
     got = m.get_str(_TYPE, "model")
     if got != "model":

@@ -16,17 +16,28 @@ class Stats(Result):
     """What a completion cost. Seconds are wall time; rates are tokens per second.
 
     In a list of prompts, `decode_s` is the time in which the sequences were decoded together.
+
+    Attributes:
+        n_prompt: the prompt's tokens.
+        prefill_s: from the first step to the first token.
+        n_decode: tokens after the first one.
+        decode_s: from the first token to the last.
+        n_reused: tokens of the prompt that were remembered (docs/caches.md).
+        mismatch: where the prompt left a remembered one only to come back; mostly empty.
     """
 
     n_prompt: int
     prefill_s: float
     n_decode: int
     decode_s: float
+    n_reused: int = 0
+    mismatch: str = ""
 
     @property
     def prefill_tps(self) -> float:
-        """Prompt tokens per second."""
-        return self.n_prompt / self.prefill_s if self.prefill_s > 0 else 0.0
+        """Prompt tokens per second, those that were known left out."""
+        n = self.n_prompt - self.n_reused
+        return n / self.prefill_s if self.prefill_s > 0 else 0.0
 
     @property
     def decode_tps(self) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -22,6 +22,7 @@ import numpy as np
 from halfbyte.engine.engine import Span, check_finite
 from halfbyte.engine.sequence import Sequence as EngineSequence
 from halfbyte.generation.completion import FinishReason, Stats
+from halfbyte.generation.mismatch import Mismatch
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.terms import Terms
@@ -67,6 +68,10 @@ class Request(ABC):
         is_over: set last: nothing will come of it any more.
         call: whoever waits for it.
         tag: its place in line.
+        is_remembered: whether what was processed before may stand in for its beginning.
+        adapter: what its tokens are processed with, None for the model alone.
+        n_reused: how many of the prompt's tokens were known; None before it has begun.
+        mismatch: where it leaves a remembered prompt for a short part only.
         n_told: of how many of the prompt's tokens the caller knows that they are computed.
     """
 
@@ -81,6 +86,10 @@ class Request(ABC):
         self.is_answering = self.is_cancelled = self.is_over = False
         self.tag: tuple[float, int] = (0.0, 0)
         self.clock = Clock()
+        self.is_remembered = True
+        self.adapter: Hashable = None
+        self.n_reused: int | None = None
+        self.mismatch: Mismatch | None = None
         self.n_told = 0
 
     @property
@@ -142,6 +151,7 @@ class LogitsRequest(Request):
 
     def __init__(self, prompt: Sequence[int], logits: F32) -> None:
         super().__init__(prompt)
+        self.is_remembered = False  # every row is wanted
         self.logits = logits
         self._n_taken = 0
 
@@ -234,10 +244,14 @@ class Continuation(Request):
         """What it cost."""
         clock = self.clock
         if not clock.first_s:
-            prefill_s = time.perf_counter() - clock.begun_s if clock.begun_s else 0.0
-            return Stats(self.n_prompt, prefill_s, 0, 0.0)
-        prefill_s, decode_s = clock.first_s - clock.begun_s, clock.last_s - clock.first_s
-        return Stats(self.n_prompt, prefill_s, self.n_decode, decode_s)
+            now = time.perf_counter()
+            prefill_s, decode_s = now - (clock.begun_s or now), 0.0
+        else:
+            prefill_s, decode_s = clock.first_s - clock.begun_s, clock.last_s - clock.first_s
+        return Stats(
+            self.n_prompt, prefill_s, self.n_decode, decode_s, self.n_reused or 0,
+            "" if self.mismatch is None else str(self.mismatch),
+        )  # fmt: skip
 
     def _n_out(self, begin: int, end: int) -> int:
         return int(end == len(self.ids) and not self._paths())

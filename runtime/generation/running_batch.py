@@ -14,6 +14,7 @@ request and then call `current.abort_if_unwanted`.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,10 +28,12 @@ from halfbyte.engine.memory import needed_for
 from halfbyte.errors import EngineError
 from halfbyte.generation.line import Line
 from halfbyte.generation.pace import Pace
+from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import Request
 from halfbyte.generation.sampler import F32
 
 MAX_RUNNING = 32  # requests that hold memory at a time
+_READING_S = 0.02  # of every step, from the disk
 
 
 @dataclass(slots=True, eq=False)
@@ -70,9 +73,9 @@ class Step:
 class RunningBatch:
     """The requests of one engine: in line, and running."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, memory: PromptMemory) -> None:
         self.current = Step()
-        self._engine, self._line, self._pace = engine, Line(), Pace()
+        self._engine, self._memory, self._line, self._pace = engine, memory, Line(), Pace()
         self._running: list[Request] = []
         self._is_stopping = False
 
@@ -138,9 +141,12 @@ class RunningBatch:
         for request, spans in step.parts:
             n_out = sum(span.n_out for span in spans)
             rows, at = logits[at : at + n_out], at + n_out
+            was_answering = request.is_answering
             if not request.is_cancelled:
                 _take(request, rows)
             if request.needs_work:
+                if request.is_answering and not was_answering:
+                    self._memory.keep(request)  # for those who come while it goes on
                 request.call.tell(request)
             else:
                 self._end(request)
@@ -170,7 +176,9 @@ class RunningBatch:
             if first is None or (begun and begun[0].tag < first.tag):
                 yield begun.pop(0)
             elif len(self._running) < MAX_RUNNING:
-                first.sequence = self._engine.new_sequence()
+                if not self._is_loaded(first):
+                    return
+                self._memory.begin(first)
                 self._running.append(self._line.leave())
                 yield first
             elif begun:
@@ -187,7 +195,8 @@ class RunningBatch:
                 for span in spans:
                     span.sequence.reserve(len(span.tokens))
             except EngineError as error:
-                self._make_room(step, request, error)
+                if not self._memory.find_pages(error):
+                    self._make_room(step, request, error)
                 continue
             if spans:
                 step.parts.append((request, spans))
@@ -204,7 +213,16 @@ class RunningBatch:
         else:
             self._preempt(last)
 
+    def _is_loaded(self, request: Request) -> bool:
+        """Whether all that the disk knows of it is in memory; works on that for a moment only."""
+        end_s = time.perf_counter() + (_READING_S if self._running else math.inf)
+        while self._memory.load_next(request):
+            if time.perf_counter() > end_s or request.is_cancelled:
+                return False
+        return True
+
     def _preempt(self, request: Request) -> None:
+        self._memory.keep(request)
         request.sequence = None
         self._running.remove(request)
         self._line.put_back(request)
@@ -216,6 +234,7 @@ class RunningBatch:
             request.error.__cause__ = error.__cause__
         if request in self._running:
             self._running.remove(request)
+        self._memory.keep(request)
         request.is_over = True
         request.call.tell(request)
         request.sequence = None

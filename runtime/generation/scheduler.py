@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from halfbyte.engine.engine import Engine
 from halfbyte.errors import EngineError
+from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import Request
 from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.process_bound import ProcessBound
@@ -34,9 +35,9 @@ class Scheduler(ProcessBound):
         EngineError: the thread cannot be started.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, memory: PromptMemory | None = None) -> None:
         self._pid = os.getpid()
-        self._worker = _Worker(engine)
+        self._worker = _Worker(engine, memory or PromptMemory(engine))
         try:
             self._worker.start()
         except (RuntimeError, MemoryError) as error:
@@ -103,8 +104,9 @@ class Scheduler(ProcessBound):
 class _Worker:
     """The thread, what it is told and what it works on."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.batch = RunningBatch(engine)
+    def __init__(self, engine: Engine, memory: PromptMemory) -> None:
+        self.memory = memory
+        self.batch = RunningBatch(engine, memory)
         self.jobs: SimpleQueue[Job] = SimpleQueue()
         self.is_stopping = self.has_ended = False
         self.thread = threading.Thread(target=self._run, name="halfbyte-engine", daemon=True)
@@ -128,6 +130,8 @@ class _Worker:
         try:
             while not self.is_stopping:
                 if self.batch.is_idle:
+                    while self.jobs.empty() and self.memory.work_ahead():
+                        pass
                     self.jobs.get()()
                 self._do_waiting()
                 if not self.is_stopping:
@@ -137,6 +141,7 @@ class _Worker:
             error = EngineError(f"the engine's thread has failed: {raised!r}")
             error.__cause__ = raised
         self.batch.fail(error)
+        self.memory.close()
         self.has_ended = True
         self.end_rest()
 

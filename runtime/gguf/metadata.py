@@ -23,7 +23,7 @@ _FIXED = {
     10: "<u8", 11: "<i8", 12: "<f8",
 }  # fmt: skip
 _NAMES = {_STRING: "string", _ARRAY: "array"} | {i: np.dtype(t).name for i, t in _FIXED.items()}
-_FIRST_NBYTES = 1 << 16  # that are read at once; then as many as there were
+_FIRST_NBYTES = 1 << 20  # that are read at once; then as many as there were
 _INT_TYPES = (0, 1, 2, 3, 4, 5, 10, 11)
 _FLOAT_TYPES = (6, 12)
 
@@ -139,18 +139,20 @@ def _read_array(cursor: Cursor, key: str) -> Value:
     if element != _STRING:
         return Value(_ARRAY, _read_fixed(cursor, element, n, key), element)
     cursor.check_count(n, 8, f"{key}: length")
-    data, at = cursor.data, cursor.at
+    data, at, end = cursor.data, cursor.at, len(cursor.data)
     unpack = struct.Struct("<Q").unpack_from
     strings = []
     for i in range(n):
-        if len(data) - at < 8:
+        if end - at < 8:
             cursor.at = at
             data = cursor.have(8, f"{key}[{i}]")
+            end = len(data)
         (length,) = unpack(data, at)
         at += 8
-        if length > len(data) - at:
+        if length > end - at:
             cursor.at = at
             data = cursor.have(length, f"{key}[{i}]")
+            end = len(data)
         strings.append(data[at : at + length])
         at += length
     cursor.at = at

@@ -9,7 +9,6 @@ work goes on without.
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import logging
 import os
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halfbyte.errors import DownloadError, HalfbyteError, SettingError
-from halfbyte.gguf.shard_name import shards_of
 from halfbyte.settings import CACHE_VARIABLE
 
 if TYPE_CHECKING:
@@ -72,23 +70,6 @@ def unusable_folder(folder: Path, error: OSError) -> SettingError:
         expected="a folder for models that can be written",
         got=f"{folder} ({error.strerror or error})",
     )
-
-
-def files_of(path: Path) -> list[Path]:
-    """All files of a model of the cache, of which one is named; some may not be there."""
-    return [path.with_name(name) for name in shards_of(path.name)]
-
-
-def model_at(target: Path) -> Path | None:
-    """The model of the cache that belongs at a place, its first file if it is split, when whole.
-
-    A split one lies there as NAME-00001-of-00003.gguf for NAME.gguf.
-    """
-    stem = glob.escape(target.name.removesuffix(".gguf"))
-    for path in (target, *sorted(target.parent.glob(f"{stem}-00001-of-?????.gguf"))):
-        if all(file.is_file() for file in files_of(path)):
-            return path
-    return None
 
 
 @contextmanager

@@ -25,8 +25,8 @@ from halfbyte.file_kinds import has_gguf_name
 from halfbyte.file_names import refusal
 from halfbyte.gguf.shard_name import shards_of
 from halfbyte.models import inventory
-from halfbyte.models.cache import files_of, model_at
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel
+from halfbyte.models.model_files import files_of, model_at
 from halfbyte.progress import Progress
 
 _log = logging.getLogger(__name__)

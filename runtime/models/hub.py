@@ -27,8 +27,6 @@ from halfbyte.gguf.shard_name import ShardName
 from halfbyte.models.cache import (
     check_sha256,
     check_space,
-    files_of,
-    model_at,
     model_lock,
     os_errors,
     remove_folders,
@@ -37,6 +35,7 @@ from halfbyte.models.cache import (
 )
 from halfbyte.models.entries import HubModel
 from halfbyte.models.hub_files import RemoteFile, choose_files
+from halfbyte.models.model_files import files_of, model_at
 from halfbyte.progress import Progress
 
 _log = logging.getLogger(__name__)

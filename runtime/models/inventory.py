@@ -7,7 +7,6 @@ record of reading is mostly switched off, or kept by backups too.
 from __future__ import annotations
 
 import contextlib
-import glob
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from pathlib import Path
 from halfbyte import settings
 from halfbyte.errors import DownloadError, HalfbyteError, RequestError
 from halfbyte.gguf.shard_name import models_among, without_number
-from halfbyte.models.cache import files_of
 from halfbyte.models.entries import CATALOGUE, hub_name
+from halfbyte.models.model_files import files_of
 
 _STAMP = ".used"
 
@@ -83,7 +82,7 @@ def remove(name: str) -> CachedModel:
     except OSError as error:
         raise DownloadError(f"{found.path}: cannot be removed: {error.strerror}") from error
     for name in (found.path.name, f"{without_number(found.path.name)}.gguf"):
-        for folder in found.path.parent.glob(f".{glob.escape(name)}.*.download"):
+        for folder in found.path.parent.glob(f".{name}.*.download"):
             shutil.rmtree(folder, ignore_errors=True)
     return found
 

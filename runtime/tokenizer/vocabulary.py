@@ -150,10 +150,10 @@ class Vocabulary:
         elif model == "gpt2" and "tokenizer.ggml.pre" not in m:
             log.warning("%s: no tokenizer.ggml.pre: text is cut by the default rules", m.path)
         special = _special_ids(m, len(pieces))
-        for role, (i, type_id) in _USUAL_IDS.get(model, {}).items():
+        for role, (token, type_id) in _USUAL_IDS.get(model, {}).items():
             says_none = any(key in m for key in _id_keys(role))
-            if types[i : i + 1] == [type_id] and not says_none:
-                special.setdefault(role, i)
+            if types[token : token + 1] == [type_id] and not says_none:
+                special.setdefault(role, token)
         return cls(
             path=m.path,
             model=model,

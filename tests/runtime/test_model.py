@@ -300,7 +300,7 @@ def test_more_threads_than_processors_are_warned_about(
 
 def test_progress_of_a_long_prompt(model: halfbyte.Model) -> None:
     seen: list[tuple[str, int, int]] = []
-    model.complete([3] * 300, max_tokens=1, progress=lambda *step: seen.append(step))
+    model.complete([7] * 300, max_tokens=1, progress=lambda *step: seen.append(step))
     assert seen == [("prefill", 256, 300), ("prefill", 300, 300), ("decode", 1, 1)]
 
 

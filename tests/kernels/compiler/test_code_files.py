@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from halfbyte.kernels.compiler import code_files
+from halfbyte.kernels.compiler import code_files, private_files
 from halfbyte.kernels.compiler.code_files import Code, CodeFileError
 
 CODE = Code("a_kernel", "library", "entry", b"machine code")
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "getuid"), reason="no POSIX perm
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a kernel's code."""
-    path = code_files.private_folder(tmp_path / "kernels" / f"avx2-{0:016x}")
+    path = private_files.private_folder(tmp_path / "kernels" / f"avx2-{0:016x}")
     code_files.write(path, CODE)
     return path
 
@@ -84,48 +84,6 @@ def test_nothing_in_a_file_is_unpickled(
         with pytest.raises(CodeFileError, match="damaged"):
             code_files.read(folder, "a_kernel")
     assert not Path("ran").exists()
-
-
-@pytest.mark.parametrize("mode", [0o777, 0o757])
-def test_a_folder_below_one_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> None:
-    above = tmp_path / "above"
-    above.mkdir()
-    above.chmod(mode)
-    with pytest.raises(PermissionError, match=r"above, above it"):
-        code_files.private_folder(above / "between" / "kernels")
-    above.chmod(mode | 0o1000)  # sticky, as /tmp: nobody can replace what is another's
-    assert code_files.private_folder(above / "between" / "kernels").is_dir()
-
-
-def test_a_folder_below_another_users_is_refused(tmp_path: Path) -> None:
-    above = tmp_path / "above"
-    above.mkdir()
-    _give_away(above)
-    with pytest.raises(PermissionError, match=r"above, above it"):
-        code_files.private_folder(above / "kernels")
-
-
-def test_a_link_to_an_unsafe_place_is_refused(tmp_path: Path) -> None:
-    unsafe = tmp_path / "unsafe"
-    unsafe.mkdir()
-    unsafe.chmod(0o777)
-    (tmp_path / "link").symlink_to(unsafe)
-    with pytest.raises(PermissionError, match="unsafe"):
-        code_files.private_folder(tmp_path / "link" / "kernels")
-
-
-@pytest.mark.parametrize("is_own", [True, False])
-def test_a_group_may_write_above_where_it_is_the_users_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_own: bool
-) -> None:
-    monkeypatch.setattr(code_files, "_is_own_group", lambda gid: is_own)
-    (tmp_path / "above").mkdir()
-    (tmp_path / "above").chmod(0o775)
-    if is_own:
-        assert code_files.private_folder(tmp_path / "above" / "kernels").is_dir()
-    else:
-        with pytest.raises(PermissionError):
-            code_files.private_folder(tmp_path / "above" / "kernels")
 
 
 def test_versions_that_are_no_longer_used_are_removed(

@@ -49,6 +49,12 @@ def test_defaults_are_not_repeated(run: Any, model: Any) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("command", [["complete", "-p", "x"], ["infill", "-p", "x<FILL_ME>"]])
+def test_prompts_are_kept_where_it_is_said(run: Any, model: Any, command: list[str]) -> None:
+    assert run(*command, "--prompt-cache", "kept").code == 0
+    assert model.load_args["prompt_cache_dir"] == "kept"
+
+
 def test_every_option_arrives(run: Any, model: Any) -> None:
     outcome = run(
         *("complete", "-m", "m.gguf", "-p", "x", "-n", "32", "-c", "64", "-t", "3"),
@@ -177,7 +183,8 @@ def test_json(run: Any, model: Any) -> None:
         "finish_reason": "length",
         "seed": None,
         "stats": {
-            "n_prompt": 4, "prefill_s": 0.5, "n_decode": 3, "decode_s": 1.5, "load_s": 0.25,
+            "n_prompt": 4, "prefill_s": 0.5, "n_decode": 3, "decode_s": 1.5, "n_reused": 0,
+            "mismatch": "", "load_s": 0.25,
         },
     }  # fmt: skip
     assert outcome.out.count("\n") == 1

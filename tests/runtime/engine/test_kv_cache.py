@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from halfbyte.engine.kv_cache import KVCache, Page
-from halfbyte.errors import EngineError
+from halfbyte.engine.kv_cache import KVCache
+from halfbyte.engine.page_pool import Page, PagePool
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
 
 LAYOUT = KVLayout(n_layers=2, n_kv_heads=3, head_dim=24, kv_type="f16")
 
 
-def page_bytes(page: Page) -> np.ndarray:
-    at = page.address - int(page._memory.ctypes.data)
-    return page._memory[at : at + LAYOUT.page_nbytes]
+def keys_and_values(page: Page) -> tuple[np.ndarray, np.ndarray]:
+    """By head: of 16 positions each, and of one each."""
+    heads = page.data.reshape(6, LAYOUT.head_nbytes)
+    keys, values = np.split(heads, [PAGE * 24 * 2], axis=1)
+    return keys.reshape(6, PAGE // 16, -1), values.reshape(6, PAGE, -1)
 
 
 def test_layout_counts_keys_and_padded_values() -> None:
@@ -24,14 +26,8 @@ def test_layout_counts_keys_and_padded_values() -> None:
     assert [LAYOUT.nbytes(n) // LAYOUT.page_nbytes for n in (0, 1, PAGE, PAGE + 1)] == [0, 1, 1, 2]
 
 
-def test_pages_are_zero_and_aligned() -> None:
-    page = Page(LAYOUT.page_nbytes)
-    assert page.address % 64 == 0
-    assert not page_bytes(page).any()
-
-
 def test_reserve_grows_page_by_page_and_lists_addresses() -> None:
-    cache = KVCache(LAYOUT)
+    cache = KVCache(PagePool(LAYOUT))
     assert cache.nbytes == 0
     cache.reserve(10 * PAGE + 1)
     assert cache.nbytes == 11 * LAYOUT.page_nbytes
@@ -44,7 +40,7 @@ def test_reserve_grows_page_by_page_and_lists_addresses() -> None:
 
 
 def test_a_cut_frees_whole_pages_only() -> None:
-    cache = KVCache(LAYOUT)
+    cache = KVCache(PagePool(LAYOUT))
     cache.reserve(3 * PAGE)
     first, second, _ = cache._pages
     assert cache.cut(PAGE + 1)._pages == [first, second]
@@ -52,18 +48,37 @@ def test_a_cut_frees_whole_pages_only() -> None:
 
 
 def test_fork_shares_full_pages_and_copies_the_begun_one() -> None:
-    cache = KVCache(LAYOUT)
+    cache = KVCache(PagePool(LAYOUT))
     cache.reserve(2 * PAGE)
-    page_bytes(cache._pages[1])[:] = 42
+    cache._pages[1].data[:] = 42
     other = cache.fork(PAGE + 3)
     assert other._pages[0] is cache._pages[0]
     assert other._pages[1] is not cache._pages[1]
-    assert (page_bytes(other._pages[1]) == 42).all()
-    page_bytes(other._pages[1])[:] = 1
-    assert (page_bytes(cache._pages[1]) == 42).all()
+    keys, values = keys_and_values(other._pages[1])
+    assert (keys[:, 0] == 42).all() and (values[:, :3] == 42).all()
+    assert not keys[:, 1:].any() and not values[:, 3:].any()
+    other._pages[1].data[:] = 1
+    assert (cache._pages[1].data == 42).all()
     assert cache.fork(PAGE)._pages == cache._pages[:1]
 
 
-def test_memory_that_does_not_exist_is_an_engine_error() -> None:
-    with pytest.raises(EngineError, match="KV cache"):
-        Page(1 << 60)
+@pytest.mark.parametrize("n", [1, 15, 16, 17, PAGE - 1, PAGE])
+def test_a_copy_holds_the_first_positions_as_the_kernels_place_them(n: int) -> None:
+    """Keys in vectors of 16 positions, values in rows."""
+    pool = PagePool(LAYOUT)
+    page = pool.take()
+    page.data[:] = np.random.default_rng(n).integers(1, 256, page.data.size)
+    (keys, values), (own_keys, own_values) = map(keys_and_values, (page, pool.copy(page, n)))
+    n_vectors = -(-n // 16)
+    assert (own_keys[:, :n_vectors] == keys[:, :n_vectors]).all()
+    assert (own_values[:, :n] == values[:, :n]).all()
+    assert not own_keys[:, n_vectors:].any() and not own_values[:, n:].any()
+
+
+def test_a_cut_copies_a_begun_page_that_others_hold() -> None:
+    cache = KVCache(PagePool(LAYOUT))
+    cache.reserve(PAGE)
+    (page,) = cache._pages
+    cache.fork(PAGE)
+    assert cache.cut(5)._pages != [page]
+    assert cache.cut(PAGE)._pages == [page]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from halfbyte.engine.kv_cache import KVCache
+from halfbyte.engine.page_pool import PagePool
 from halfbyte.engine.sequence import Sequence
 from halfbyte.errors import EngineError
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
@@ -31,7 +32,7 @@ class Folded:
 
 
 def begun(*others: Folded) -> Sequence:
-    sequence = Sequence(KVCache(LAYOUT), *others)
+    sequence = Sequence(KVCache(PagePool(LAYOUT)), *others)
     sequence.reserve(PAGE + 7)
     sequence.append(PAGE + 7)
     return sequence

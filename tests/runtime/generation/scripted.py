@@ -9,9 +9,14 @@ from typing import Any
 import numpy as np
 
 from halfbyte.engine.engine import StepAborted
+from halfbyte.engine.page_pool import PagePool
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.prompt_memory import Bounds, PromptMemory
+from halfbyte.generation.request import LogitsRequest, Request
+from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
+from halfbyte.kernels.layouts.kv_pages import KVLayout
 
 END = 1
 
@@ -28,6 +33,8 @@ class Letters:
 
 class ScriptedSequence:
     """Tokens, as far as they are computed."""
+
+    states = (None,)
 
     def __init__(self, tokens: Seq[int] = ()) -> None:
         self.tokens = list(tokens)
@@ -54,6 +61,8 @@ class ScriptedEngine:
     ) -> None:
         self.scripts, self.n_ctx, self.before = scripts, n_ctx, before
         self.steps: list[list[int]] = []
+        self.layout = KVLayout(1, 1, 16, "f32")
+        self.pages = PagePool(self.layout)
 
     def new_sequence(self) -> ScriptedSequence:
         return ScriptedSequence()
@@ -91,9 +100,33 @@ class Caller:
         self.told += 1
 
 
+def batch_of(engine: Any, bounds: Bounds | None = None) -> RunningBatch:
+    """A batch that remembers nothing, or within bounds."""
+    return RunningBatch(engine, PromptMemory(engine, bounds))
+
+
 def request_of(prompt: Seq[int], n_ctx: int = 1000, **params: Any) -> TextRequest:
     """A request for letters."""
     tokenizer: Any = Letters()
     request = TextRequest(tokenizer, prompt, SamplingParams.from_kwargs(**params), n_ctx)
     Caller(request)
     return request
+
+
+class Vocabulary:
+    """As many tokens as the model has; none ends a text."""
+
+    n_vocab = 333
+    eog_ids: frozenset[int] = frozenset()
+
+    def token_bytes(self, token: int) -> bytes:
+        return b"<%d>" % token
+
+
+def numbered_request(kind: int, tokens: list[int], n: int) -> Request:
+    """For a small model of 333 tokens: 0 for logits, 1 for a greedy answer, 2 for a drawn one."""
+    if kind == 0:
+        return LogitsRequest(tokens, np.empty((len(tokens), 333), np.float32))
+    tokenizer: Any = Vocabulary()
+    params = SamplingParams(max_tokens=n, temperature=float(kind - 1), seed=len(tokens))
+    return TextRequest(tokenizer, tokens, params, 1000)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
-import numpy as np
 import pytest
 import small_models
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from scripted import Caller, Letters, ScriptedEngine, ScriptedSequence, request_of
+from scripted import (
+    Caller,
+    Letters,
+    ScriptedEngine,
+    ScriptedSequence,
+    batch_of,
+    numbered_request,
+    request_of,
+)
 
 from halfbyte.errors import EngineError
 from halfbyte.generation import running_batch as batch_module
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.prompt_memory import Bounds
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.running_batch import MAX_RUNNING, RunningBatch
 from halfbyte.generation.text_request import TextRequest
@@ -36,7 +42,7 @@ def begin(batch: RunningBatch, *requests: Request) -> None:
 
 def test_a_prompt_alone_gets_full_steps() -> None:
     engine = ScriptedEngine("ab")
-    batch = RunningBatch(engine)
+    batch = batch_of(engine)
     begin(batch, request_of([0] * 600))
     run(batch)
     assert engine.steps == [[256], [256], [88], [1], [1]]
@@ -44,7 +50,7 @@ def test_a_prompt_alone_gets_full_steps() -> None:
 
 def test_prompts_share_steps_and_answers_are_in_every_one() -> None:
     engine = ScriptedEngine("ab", "cdef", "")
-    batch = RunningBatch(engine)
+    batch = batch_of(engine)
     requests = [request_of([0] * 300), request_of([1]), request_of([2])]
     Caller(*requests)
     begin(batch, *requests)
@@ -56,7 +62,7 @@ def test_prompts_share_steps_and_answers_are_in_every_one() -> None:
 
 def test_beside_answers_of_others_steps_are_short() -> None:
     engine = ScriptedEngine("a" * 900, "b")
-    batch = RunningBatch(engine)
+    batch = batch_of(engine)
     begin(batch, request_of([0], max_tokens=900))
     batch.step()
     batch._pace.learn(1, 0, 0.010)
@@ -68,7 +74,7 @@ def test_beside_answers_of_others_steps_are_short() -> None:
 
 def test_a_short_prompt_goes_before_the_rest_of_a_long_one() -> None:
     engine = ScriptedEngine("a", "b")
-    batch, short = RunningBatch(engine), request_of([1] * 10)
+    batch, short = batch_of(engine), request_of([1] * 10)
     begin(batch, request_of([0] * 900))
     batch.step()
     begin(batch, short)
@@ -78,7 +84,7 @@ def test_a_short_prompt_goes_before_the_rest_of_a_long_one() -> None:
 
 def test_more_than_can_run_wait_in_line() -> None:
     engine = ScriptedEngine("abc")
-    batch, requests = RunningBatch(engine), [request_of([0]) for _ in range(MAX_RUNNING + 5)]
+    batch, requests = batch_of(engine), [request_of([0]) for _ in range(MAX_RUNNING + 5)]
     begin(batch, *requests)
     run(batch)
     assert max(map(len, engine.steps)) == MAX_RUNNING
@@ -86,7 +92,7 @@ def test_more_than_can_run_wait_in_line() -> None:
 
 
 def test_whoever_is_cancelled_leaves_and_the_others_do_not_notice() -> None:
-    batch = RunningBatch(ScriptedEngine("abcdef", "ghijkl"))
+    batch = batch_of(ScriptedEngine("abcdef", "ghijkl"))
     gone, stays, waits = request_of([0]), request_of([1]), request_of([1] * 2000)
     begin(batch, gone, stays, waits)
     batch.step()
@@ -108,7 +114,7 @@ def test_a_step_that_nobody_wants_is_aborted_and_one_that_somebody_does_is_not()
             batch.current.abort_if_unwanted()
 
     engine = ScriptedEngine("abc", "def", before=before)
-    batch, requests = RunningBatch(engine), [request_of([0]), request_of([1])]
+    batch, requests = batch_of(engine), [request_of([0]), request_of([1])]
     begin(batch, *requests)
     run(batch)
     assert [r.text for r in requests] == ["", "d"] and len(engine.steps) == 2
@@ -119,7 +125,7 @@ def test_an_error_of_the_engine_ends_all_in_the_step_and_each_has_its_own() -> N
         if step == 2:
             raise EngineError("no memory")
 
-    batch = RunningBatch(ScriptedEngine("abc", "def", before=before))
+    batch = batch_of(ScriptedEngine("abc", "def", before=before))
     requests = [request_of([0]), request_of([1])]
     begin(batch, *requests)
     run(batch)
@@ -139,7 +145,7 @@ def test_what_fails_in_a_request_is_its_own() -> None:
     tokenizer: Any = Letters()
     failing = Failing(tokenizer, [0], SamplingParams(), 100)
     Caller(failing)
-    batch, other = RunningBatch(ScriptedEngine("abc", "def")), request_of([1])
+    batch, other = batch_of(ScriptedEngine("abc", "def")), request_of([1])
     begin(batch, failing, other)
     run(batch)
     assert isinstance(failing.error, LookupError) and other.text == "def"
@@ -173,7 +179,7 @@ class SmallMemory(ScriptedEngine):
 def test_without_memory_the_last_in_line_is_computed_again() -> None:
     engine = SmallMemory("a" * 30, "b" * 30, "c" * 30, n_tokens=50)
     engine.requests = [request_of([i] * 5) for i in range(3)]
-    batch = RunningBatch(engine)
+    batch = batch_of(engine)
     begin(batch, *engine.requests)
     run(batch)
     assert [r.error for r in engine.requests] == [None] * 3
@@ -183,7 +189,7 @@ def test_without_memory_the_last_in_line_is_computed_again() -> None:
 def test_one_that_does_not_fit_alone_fails_and_the_others_run() -> None:
     engine = SmallMemory("a" * 30, "b" * 30, "c" * 30, n_tokens=40)
     engine.requests = [request_of([i] * n) for i, n in enumerate((5, 45, 5))]
-    batch = RunningBatch(engine)
+    batch = batch_of(engine)
     begin(batch, *engine.requests)
     run(batch)
     assert [r.text for r in engine.requests] == ["a" * 30, "", "c" * 30]
@@ -191,28 +197,8 @@ def test_one_that_does_not_fit_alone_fails_and_the_others_run() -> None:
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[Any]:
-    with closing(Pool(2)) as pool:
-        yield small_models.build(small_models.SHAPES["Q8_0"], pool)
-
-
-class Vocabulary:
-    """As many tokens as the model has; none ends a text."""
-
-    n_vocab = 333
-    eog_ids: frozenset[int] = frozenset()
-
-    def token_bytes(self, token: int) -> bytes:
-        return b"<%d>" % token
-
-
-def _made(kind: int, tokens: list[int], n: int) -> Request:
-    """The same request for the same numbers."""
-    if kind == 0:
-        return LogitsRequest(tokens, np.empty((len(tokens), 333), np.float32))
-    tokenizer: Any = Vocabulary()
-    params = SamplingParams(max_tokens=n, temperature=float(kind - 1), seed=len(tokens))
-    return TextRequest(tokenizer, tokens, params, 1000)
+def model(threads: Pool) -> Any:
+    return small_models.build(small_models.SHAPES["Q8_0"], threads)
 
 
 def test_answers_are_the_same_bits_whoever_comes_and_goes(
@@ -221,6 +207,7 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
     """Random arrivals, cancellations and losses of memory, against each request alone."""
     engine = model.engine(Pool(2))
     alone: dict[tuple[int, int, int], Any] = {}
+    reused: list[int] = []
 
     def outcome(request: Request) -> Any:
         if isinstance(request, LogitsRequest):
@@ -230,11 +217,17 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
     class Callers(RuleBasedStateMachine):
         @initialize()
         def begin(self) -> None:
-            self.batch, self.asked = RunningBatch(engine), []
+            bounds = Bounds(nbytes=40 * engine.layout.page_nbytes)
+            self.batch, self.asked = batch_of(engine, bounds), []
+            for n in range(3):  # with which the others begin
+                request = numbered_request(1, model.tokens(298 + n, seed=(298 + n) % 3), 1)
+                Caller(request)
+                self.batch.add(request)
+                run(self.batch)
 
         @rule(kind=st.integers(0, 2), n=st.integers(1, 300), m=st.integers(1, 8))
         def arrive(self, kind: int, n: int, m: int) -> None:
-            request = _made(kind, model.tokens(n, seed=n), m)
+            request = numbered_request(kind, model.tokens(n, seed=n % 3), m)
             Caller(request, priority=1.0 + m)
             self.asked.append(((kind, n, m), request))
             self.batch.add(request)
@@ -262,10 +255,12 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
                 assert request.is_over and request.sequence is None
                 if not request.is_cancelled:
                     assert outcome(request) == self.expected(*numbers)
+                    reused.append(request.n_reused or 0)
 
         def expected(self, kind: int, n: int, m: int) -> Any:
             if (kind, n, m) not in alone:
-                request, batch = _made(kind, model.tokens(n, seed=n), m), RunningBatch(engine)
+                tokens = model.tokens(n, seed=n % 3)  # many begin alike
+                request, batch = numbered_request(kind, tokens, m), batch_of(engine)
                 Caller(request)
                 batch.add(request)
                 run(batch)
@@ -278,4 +273,5 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     Callers.TestCase("runTest").runTest()
+    assert max(reused) > 0
     engine.close()

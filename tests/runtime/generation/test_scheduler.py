@@ -178,7 +178,7 @@ def test_a_closed_scheduler_ends_what_is_on_its_way_and_takes_no_more(started: A
 
 def test_a_fault_of_the_thread_leaves_nobody_waiting(started: Any) -> None:
     class Broken(ScriptedEngine):
-        def new_sequence(self) -> Any:
+        def forward(self, spans: Any, abort: Any = None) -> Any:
             raise LookupError("a fault")
 
     scheduler = started(Broken("a"))

@@ -5,16 +5,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import ScriptedEngine, request_of
+from scripted import ScriptedEngine, batch_of, request_of
 
 from halfbyte.generation.completion import Stats
-from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.generation.text_request import TextRequest
 
 
 def finish(engine: ScriptedEngine, prompt: list[int], **params: object) -> TextRequest:
     request = request_of(prompt, engine.n_ctx, **params)
-    batch = RunningBatch(engine)
+    batch = batch_of(engine)
     batch.add(request)
     while not batch.is_idle:
         batch.step()
@@ -75,7 +74,7 @@ def test_stop_strings_cut_the_text(script: str, stop: object, text: str) -> None
 )
 def test_what_is_shown_is_never_taken_back(script: str, stops: list[str]) -> None:
     request = request_of([0], stop=tuple(stops), max_tokens=1000)
-    batch, shown = RunningBatch(ScriptedEngine(script)), ""
+    batch, shown = batch_of(ScriptedEngine(script)), ""
     batch.add(request)
     while not batch.is_idle:
         batch.step()
@@ -89,7 +88,7 @@ def test_what_is_shown_is_never_taken_back(script: str, stops: list[str]) -> Non
 
 
 def test_a_result_before_the_end_has_the_reason_for_it() -> None:
-    request, batch = request_of([0]), RunningBatch(ScriptedEngine("abcdef"))
+    request, batch = request_of([0]), batch_of(ScriptedEngine("abcdef"))
     batch.add(request)
     batch.step()
     batch.step()

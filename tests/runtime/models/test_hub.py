@@ -86,6 +86,10 @@ def visible(models: Path) -> list[str]:
 
 
 def test_one_gguf(server: Any, models: Path) -> None:
+    server.repositories["org/m2"] = server.Repository({"A.GGUF": GGUF})
+    assert catalogue.pull("org/m2").read_bytes() == GGUF
+    server.requests.clear()
+    (models / "org--m2.gguf").unlink()
     server.repositories["org/m"] = server.Repository({"a.gguf": GGUF, "README.md": b""})
     stages: list[tuple[str, int, int]] = []
     path = catalogue.pull("org/m", progress=lambda *now: stages.append(now))

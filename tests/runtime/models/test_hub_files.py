@@ -46,4 +46,5 @@ def test_the_root_goes_before_folders_and_safetensors_before_both() -> None:
     shards = ["Q8_0/a-00001-of-00002.gguf", "Q8_0/a-00002-of-00002.gguf"]
     assert chosen(*shards, "README.md") == shards
     assert chosen(*shards, "a.gguf") == ["a.gguf"]
+    assert chosen("Q8_0/A.GGUF") == ["Q8_0/A.GGUF"]
     assert chosen(*shards, "a.gguf", "model.safetensors") == ["model.safetensors"]

@@ -1,0 +1,64 @@
+"""What remembered keys and values depend on besides their tokens: they are of use with it only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from halfbyte.engine.engine import Engine
+from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.stages.rope import rope_table
+
+# What the numbers come from. A change that leaves them as they are costs a cache, which is little.
+_SOURCES = ("halfbyte.engine", "halfbyte.families", "halfbyte.kernels")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A model, the layout of its pages, and the arithmetic that fills them.
+
+    Attributes:
+        model: SHA-256 of its file (model_hash.py).
+        layout: of a page: sizes, the type of its numbers, the order of bytes.
+        states: names of the kinds of states beside keys and values.
+        arithmetic: of the sources of what computes, and of RoPE's table, which is NumPy's.
+    """
+
+    model: str
+    layout: dict[str, int | str]
+    states: list[str]
+    arithmetic: str
+
+    @classmethod
+    def of(cls, engine: Engine, model: str) -> Binding:
+        """That of a loaded model, whose file has that SHA-256."""
+        layout = {**asdict(engine.layout), "page": PAGE, "byteorder": sys.byteorder}
+        states = [type(state).__name__ for state in engine.new_sequence().states[1:]]
+        digest = hashlib.sha256(_sources_digest())
+        for begin in (0, 31 * PAGE):
+            digest.update(rope_table(begin, begin + PAGE, engine.frequencies).tobytes())
+        return cls(model, layout, states, digest.hexdigest())
+
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits that differ where anything does."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@cache
+def _sources_digest() -> bytes:
+    digest = hashlib.sha256()
+    for name in _SOURCES:
+        spec = find_spec(name)
+        assert spec is not None and spec.submodule_search_locations is not None
+        root = Path(spec.submodule_search_locations[0])
+        for path in sorted(root.rglob("*.py")):
+            digest.update(f"{name}/{path.relative_to(root).as_posix()}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.digest()

@@ -1,0 +1,81 @@
+"""Pages of KV cache, and how many of them are held: the one place that makes them.
+
+A page lives as long as somebody holds it: sequences, forks of them, remembered prompts. Which
+thread drops the last reference, and when, is nobody's choice, so the count takes no lock: it is
+the size of a set of weak references, which they leave in one step.
+"""
+
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.engine.memory import zeros
+from halfbyte.errors import OutOfPagesError
+from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
+
+_ALIGN = 64
+
+
+class Page:
+    """PAGE positions of all layers, zeroed: the kernels count on finite numbers.
+
+    Attributes:
+        data: its bytes, uint8 (page_nbytes,), from an address that vectors can be loaded from.
+        address: of its first byte.
+        is_shared: once several sequences have held it, for good.
+    """
+
+    __slots__ = ("__weakref__", "address", "data", "is_shared")
+
+    def __init__(self, nbytes: int) -> None:
+        memory = zeros(f"{PAGE} positions of KV cache", nbytes + _ALIGN, np.uint8)
+        begin = -int(memory.ctypes.data) % _ALIGN
+        self.data: NDArray[np.uint8] = memory[begin : begin + nbytes]
+        self.address = int(self.data.ctypes.data)
+        self.is_shared = False
+
+
+class PagePool:
+    """Makes pages of one layout, as long as those that are held stay within a bound.
+
+    Attributes:
+        max_nbytes: the bound, which may change at any time; None for none. Where several threads
+            take pages at once, each may exceed it by one.
+    """
+
+    def __init__(self, layout: KVLayout, max_nbytes: int | None = None) -> None:
+        self.layout = layout
+        self.max_nbytes = max_nbytes
+        self._held: set[weakref.ref[Page]] = set()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all pages that anybody holds."""
+        return len(self._held) * self.layout.page_nbytes
+
+    def take(self) -> Page:
+        """A page of zeros.
+
+        Raises:
+            OutOfPagesError: the bound is reached.
+            EngineError: there is no memory for it.
+        """
+        if self.max_nbytes is not None and self.nbytes + self.layout.page_nbytes > self.max_nbytes:
+            raise OutOfPagesError(
+                self.nbytes, self.max_nbytes,
+                hint="raise the bound, or use a shorter context or fewer sequences",
+            )  # fmt: skip
+        page = Page(self.layout.page_nbytes)
+        self._held.add(weakref.ref(page, self._held.discard))  # no line of Python at its death
+        return page
+
+    def copy(self, page: Page, n_positions: int) -> Page:
+        """A page with the same first positions; raises as `take` does."""
+        other = self.take()
+        source, target = (p.data.reshape(-1, self.layout.head_nbytes) for p in (page, other))
+        for part in self.layout.first_positions(n_positions):
+            target[:, part] = source[:, part]
+        return other

@@ -1,0 +1,234 @@
+"""What falls out of memory, kept on disk: a folder of files of one page each, found by their names.
+
+    FOLDER / digest of the binding / 2 digits / digest of the parent - digest of the page.page
+
+A page's digest stands for all tokens up to its end. So the next page of a prompt is found by its
+name, or among the few files with the same parent where the prompt leaves it midway: there is no
+index to be read at the start, to be kept right, or to be shared between processes. Files come by a
+rename and are removed at any time by whoever finds the folder too large, the oldest first; a
+page's time lies before its parent's, so that what many share goes last.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from heapq import nlargest
+from pathlib import Path
+
+from halfbyte.engine.binding import Binding
+from halfbyte.engine.page_pool import Page
+from halfbyte.errors import CacheFileError
+from halfbyte.generation import cache_file
+from halfbyte.generation.cache_file import PART, CacheFile, PageToStore
+from halfbyte.generation.radix_tree import (
+    PAGE_NBYTES,
+    TOKEN_NBYTES,
+    Branch,
+    Node,
+    child_digest,
+    n_common,
+)
+from halfbyte.kernels.compiler.private_files import private_folder
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}\.page")
+_DIGEST, _DIGITS = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{2}")
+_HEADER_NBYTES = 4096  # of a file of one page, at most, and its tokens
+_MAX_COMPARED = 64  # files with the same parent
+_PAUSE_S = 60.0  # after the disk refused a file
+_FORGOTTEN_S = 3600.0  # a file that was begun so long ago is finished by nobody
+_NS_PER_TOKEN = 10_000_000  # a page is read within the 1.28 s that it lies before its parent
+_ROOM = 0.95  # of the bound is left when it was reached
+
+
+class CacheFolder:
+    """A folder of remembered pages of one model, beside those of others.
+
+    Args:
+        path: made where it is not there.
+        binding: the model's.
+        page_nbytes: of its pages.
+        max_nbytes: of all files of the folder, of every model.
+
+    Raises:
+        CacheFileError: the folder cannot be made, or somebody else can write it.
+    """
+
+    def __init__(self, path: Path, binding: Binding, page_nbytes: int, max_nbytes: int) -> None:
+        try:
+            self._root = private_folder(path)
+            self._folder = private_folder(self._root / binding.digest)
+        except OSError as error:
+            raise CacheFileError(
+                path, expected="a folder that only this user can write", got=str(error)
+            ) from error
+        self.max_nbytes = max_nbytes
+        self._binding, self._page_nbytes = binding, page_nbytes
+        self._nbytes: int | None = None  # known from the first file that is written
+        self._paused_until = 0.0
+
+    def write(self, node: Node) -> None:
+        """Keep a page, or see to it that it is kept on. A disk that refuses it is a warning."""
+        if not node.digest:
+            return
+        path = self._path(node.parent.digest, node.digest)
+        if node.is_stored and _touch(path, node.end):
+            return
+        if time.monotonic() < self._paused_until:
+            return
+        page = PageToStore(node.parent.digest.hex(), node.tokens, node.page.data)
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            if not self._has_room(self._page_nbytes + _HEADER_NBYTES):
+                return
+            nbytes = cache_file.write(path, self._binding, [page], is_lasting=False)
+        except OSError as error:
+            self._paused_until = time.monotonic() + _PAUSE_S
+            # As text: whoever keeps the record would keep the page with the error.
+            log.warning("%s: a prompt is not kept on disk: %s", self._root, str(error))
+            return
+        self._nbytes = (self._nbytes or 0) + nbytes
+        node.is_stored = _touch(path, node.end)
+
+    def find(self, branch: Branch, rest: bytes, n_known: int) -> Path | None:
+        """The file of the page that shares most of a prompt's next tokens.
+
+        Args:
+            branch: what the tokens go on from.
+            rest: a page of them, or fewer.
+            n_known: how many are known already: the page shares more.
+        """
+        if not branch.digest:
+            return None
+        if len(rest) == PAGE_NBYTES:
+            path = self._path(branch.digest, child_digest(branch.digest, rest))
+            if path.exists():
+                return path
+        known = {child.digest.hex() for child in branch.children.values()}
+        best, most = None, n_known
+        for path in self._children(branch.digest, known):
+            n = n_common(self._tokens(path), rest)
+            if n > most:
+                best, most = path, n
+        return best
+
+    def read(self, path: Path, branch: Branch, page: Page) -> bytes | None:
+        """Read a file that was found; returns its page's tokens, or None where it is gone or bad.
+
+        A bad one is a warning, and removed.
+        """
+        try:
+            with CacheFile(path, self._binding, self._page_nbytes) as file:
+                tokens = file.read(0, page.data)
+        except (CacheFileError, OSError, IndexError) as error:
+            self._refuse(path, error)
+            return None
+        if path != self._path(branch.digest, child_digest(branch.digest, tokens)):
+            self._refuse(path, "its tokens are not those of its name")
+            return None
+        _touch(path, branch.end + len(tokens) // TOKEN_NBYTES)
+        return tokens
+
+    def _path(self, parent: bytes, own: bytes) -> Path:
+        name = parent.hex()
+        return self._folder / name[:2] / f"{name}-{own.hex()}.page"
+
+    def _children(self, parent: bytes, known: set[str]) -> list[Path]:
+        """The youngest files of pages that go on from one, less those that are known."""
+        name = parent.hex()
+        try:
+            with os.scandir(self._folder / name[:2]) as entries:
+                found = [
+                    entry
+                    for entry in entries
+                    if entry.name.startswith(name) and entry.name[33:65] not in known
+                ]
+            paths = nlargest(_MAX_COMPARED, ((_time(entry), entry.path) for entry in found))
+        except OSError:
+            return []
+        return [Path(path) for _, path in paths]
+
+    def _tokens(self, path: Path) -> bytes:
+        """A page's tokens, not yet checked; none where it is gone or bad."""
+        try:
+            with CacheFile(path, self._binding, self._page_nbytes) as file:
+                return file.read_tokens(0)
+        except (CacheFileError, OSError, IndexError) as error:
+            self._refuse(path, error)
+            return b""
+
+    def _refuse(self, path: Path, error: object) -> None:
+        if isinstance(error, FileNotFoundError):  # removed meanwhile, as any file here may be
+            return
+        log.warning("%s: a remembered prompt is of no use: %s", path, str(error))
+        try:
+            path.unlink()
+        except OSError:
+            pass  # it is refused again next time
+
+    def _has_room(self, nbytes: int) -> bool:
+        """Whether so many bytes fit, once the oldest files are removed for them."""
+        if nbytes > self.max_nbytes:
+            return False
+        if self._nbytes is not None and self._nbytes + nbytes <= self.max_nbytes:
+            return True
+        files = sorted(self._files())
+        total = sum(size for _, size, _ in files)
+        if total + nbytes > self.max_nbytes:
+            for _, size, path in files:
+                if total + nbytes <= _ROOM * self.max_nbytes:
+                    break
+                Path(path).unlink(missing_ok=True)
+                total -= size
+        self._nbytes = total
+        return True
+
+    def _files(self) -> Iterator[tuple[int, int, str]]:
+        """(time, bytes, path) of all files of every model; what nobody finishes is removed."""
+        for model in _folders(self._root, _DIGEST):
+            for folder in _folders(model, _DIGITS):
+                for entry in os.scandir(folder):
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                        if _NAME.fullmatch(entry.name):
+                            yield status.st_mtime_ns, status.st_size, entry.path
+                        elif entry.name.endswith(PART) and _is_forgotten(status):
+                            os.unlink(entry.path)
+                    except FileNotFoundError:  # removed meanwhile
+                        continue
+
+
+def _folders(path: str | Path, name: re.Pattern[str]) -> list[str]:
+    """Paths of the folders of such names in one; whatever else lies there is not ours."""
+    with os.scandir(path) as entries:
+        return [
+            entry.path
+            for entry in entries
+            if name.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+        ]
+
+
+def _is_forgotten(status: os.stat_result) -> bool:
+    return status.st_mtime < time.time() - _FORGOTTEN_S
+
+
+def _time(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _touch(path: Path, end: int) -> bool:
+    """Make a page's file young, yet older than what it grew from; False where it is gone."""
+    now = time.time_ns() - _NS_PER_TOKEN * end
+    try:
+        os.utime(path, ns=(now, now))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,152 @@
+"""What is remembered of prompts and answers, as running requests use it.
+
+Requests come first: where pages are short, remembered prompts give way. A request begins with the
+longest beginning that is known of it, and whatever it has computed when it ends is remembered, also
+where its caller has given it up: the next keystroke goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from halfbyte.engine.binding import Binding
+from halfbyte.engine.engine import Engine
+from halfbyte.errors import CacheFileError, EngineError, OutOfPagesError
+from halfbyte.generation import saved_cache
+from halfbyte.generation.cache_folder import CacheFolder
+from halfbyte.generation.lasting_cache import LastingCache
+from halfbyte.generation.model_hash import FilesHash
+from halfbyte.generation.prefix_cache import PrefixCache
+from halfbyte.generation.request import Request
+
+log = logging.getLogger(__name__)
+
+_MARGIN_NBYTES = 256 << 20  # of the machine's memory, for everything but pages
+_HASHING_S = 60.0  # that closing waits for the model's hash at most
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is remembered, and where.
+
+    Attributes:
+        nbytes: in memory; 0 remembers nothing.
+        available: bytes of memory that the machine has left; None where it does not tell.
+        folder: what falls out of memory goes there; None for nowhere.
+        folder_nbytes: of all files in it.
+    """
+
+    nbytes: int = 0
+    available: Callable[[], int | None] = lambda: None
+    folder: Path | None = None
+    folder_nbytes: int = 0
+
+
+class PromptMemory:
+    """The remembered prompts of one engine, for the thread that owns it.
+
+    Args:
+        engine: whose pages they are.
+        bounds: how much.
+        model: the hash of its files; None where nothing is kept on disk.
+    """
+
+    def __init__(
+        self, engine: Engine, bounds: Bounds | None = None, model: FilesHash | None = None
+    ) -> None:
+        self._engine, self._bounds, self._model = engine, bounds or Bounds(), model
+        self._cache = PrefixCache(engine.pages, engine.new_sequence, self._bounds.nbytes)
+        self._lasting: LastingCache | None = None
+        self._has_folder = self._bounds.folder is not None
+        self._bound_pages()
+
+    def load_next(self, request: Request) -> bool:
+        """Bring a page that the request can use from the disk; False where there is no more."""
+        lasting = self._on_disk()
+        if lasting is None or not request.is_remembered:
+            return False
+        return lasting.load_next(request.ids, request.adapter)
+
+    def begin(self, request: Request) -> None:
+        """Give a request a sequence with what is known of its tokens."""
+        if not (request.is_remembered and self._bounds.nbytes):
+            request.sequence = self._engine.new_sequence()
+            return
+        match = self._cache.match(request.ids, request.adapter)
+        request.sequence = match.sequence
+        if request.n_reused is None:  # else it is computed again
+            request.n_reused, request.mismatch = match.n_reused, match.mismatch
+
+    def keep(self, request: Request) -> None:
+        """Remember what is computed of a request."""
+        if request.sequence is not None and request.is_remembered and self._bounds.nbytes:
+            self._cache.put(request.ids, request.sequence, request.adapter)
+
+    def find_pages(self, error: EngineError) -> bool:
+        """Have more pages, after that error: the machine's, or by forgetting; False if none."""
+        page_nbytes = self._engine.layout.page_nbytes
+        if isinstance(error, OutOfPagesError) and self._bound_pages() >= page_nbytes:
+            return True
+        return self._cache.shrink(page_nbytes) >= page_nbytes
+
+    def work_ahead(self) -> bool:
+        """Do a little of what will have to be done, while nobody waits; False if nothing is."""
+        lasting = self._on_disk()
+        return lasting is not None and lasting.write_ahead()
+
+    def save(self, path: str | os.PathLike[str]) -> int:
+        """See Model.save_cache."""
+        return saved_cache.save(self._cache, path, self._binding(path))
+
+    def load(self, path: str | os.PathLike[str]) -> int:
+        """See Model.load_cache."""
+        return saved_cache.load(self._cache, path, self._binding(path))
+
+    def close(self) -> None:
+        """Keep what is remembered on disk, if it is to last, and forget it."""
+        lasting = self._on_disk(_HASHING_S)
+        if lasting is not None:
+            lasting.flush()
+        self._cache.clear()
+
+    def _bound_pages(self) -> int:
+        """Let pages take what the machine has now, less a margin; how many bytes more that is."""
+        available = self._bounds.available()
+        if available is None:
+            return 0
+        more = max(available - _MARGIN_NBYTES, 0)
+        self._engine.pages.max_nbytes = self._engine.pages.nbytes + more
+        return more
+
+    def _on_disk(self, timeout: float = 0) -> LastingCache | None:
+        """The folder, once the model's hash is known."""
+        if self._has_folder and self._lasting is None and self._model is not None:
+            value = self._model.get(timeout)
+            if value is not None:
+                self._lasting = self._lasting_cache(value)
+        return self._lasting
+
+    def _lasting_cache(self, value: str) -> LastingCache | None:
+        bounds, layout = self._bounds, self._engine.layout
+        assert bounds.folder is not None
+        try:
+            binding = Binding.of(self._engine, value)
+            folder = CacheFolder(bounds.folder, binding, layout.page_nbytes, bounds.folder_nbytes)
+        except CacheFileError as error:  # it was usable when the model was loaded
+            log.warning("prompts are not kept on disk: %s", error)
+            self._has_folder = False
+            return None
+        return LastingCache(self._cache, folder)
+
+    def _binding(self, path: str | os.PathLike[str]) -> Binding:
+        value = None if self._model is None else self._model.get(None)
+        if value is None:
+            raise CacheFileError(
+                path, expected="the model's file as it was loaded, to bind a cache to",
+                got="another one", hint="load the model again",
+            )  # fmt: skip
+        return Binding.of(self._engine, value)

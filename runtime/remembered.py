@@ -1,0 +1,93 @@
+"""Remembered prompts as users hold them: what `load` is told of them, and a model's methods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from halfbyte import settings, system
+from halfbyte.call_arguments import check_path, is_whole
+from halfbyte.engine.engine import Engine
+from halfbyte.errors import CacheFileError, RequestError
+from halfbyte.generation.model_hash import FilesHash, FileStamp
+from halfbyte.generation.prompt_memory import Bounds, PromptMemory
+from halfbyte.generation.scheduler import Scheduler
+from halfbyte.kernels.compiler.private_files import private_folder
+
+_USUAL_NBYTES = 256 << 20
+_SHARE = 4  # of the memory that is left, one part
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Checked arguments; `nbytes` is None for the usual bound."""
+
+    nbytes: int | None
+    folder: Path | None
+    folder_nbytes: int
+
+    @classmethod
+    def of(cls, nbytes: object, folder: object, folder_nbytes: object) -> Remembered:
+        """From the arguments of `load`.
+
+        Raises:
+            RequestError: one is out of range. CacheFileError: the folder cannot be used.
+        """
+        path = None if folder is None else Path(check_path("prompt_cache_dir", folder))
+        if path is not None:
+            path = path.expanduser()
+            try:
+                private_folder(path)
+            except OSError as error:
+                raise CacheFileError(
+                    path, expected="a folder that only this user can write", got=str(error)
+                ) from error
+        most = _whole("prompt_cache_dir_bytes", folder_nbytes)
+        return cls(None if nbytes is None else _whole("prompt_cache_bytes", nbytes), path, most)
+
+    def memory(self, engine: Engine, stamps: Sequence[FileStamp]) -> PromptMemory:
+        """The memory for an engine, whose model lies in these files."""
+        nbytes = self.nbytes
+        if nbytes is None:
+            nbytes = max(engine.layout.nbytes(engine.n_ctx), _USUAL_NBYTES)
+            available = system.available_memory()
+            if available is not None:
+                nbytes = min(nbytes, available // _SHARE)
+        bounds = Bounds(nbytes, system.available_memory, self.folder, self.folder_nbytes)
+        return PromptMemory(engine, bounds, FilesHash(stamps, settings.cache_dir() / "hashes"))
+
+
+class RememberingModel:
+    """A model whose prompts can be written to a file and read again."""
+
+    scheduler: Scheduler
+    _memory: PromptMemory
+
+    def save_cache(self, path: str | os.PathLike[str]) -> int:
+        """Write all that is remembered of prompts to a file; returns its bytes.
+
+        Raises:
+            CacheFileError: the file cannot be written, or the model's own has changed since.
+            EngineError: the model is closed or the process was forked.
+        """
+        checked = check_path("path", path)
+        return self.scheduler.between_steps(lambda: self._memory.save(checked))
+
+    def load_cache(self, path: str | os.PathLike[str]) -> int:
+        """Remember what a file of `save_cache` holds, as far as there is room; how many tokens.
+
+        Raises:
+            CacheFileError: the file is missing, cut short, damaged, or of another model, layout of
+                memory or version.
+            EngineError: as `save_cache`.
+        """
+        checked = check_path("path", path)
+        return self.scheduler.between_steps(lambda: self._memory.load(checked))
+
+
+def _whole(name: str, value: object) -> int:
+    if not is_whole(value) or value < 0:
+        raise RequestError(name, expected="a number of bytes, from 0", got=repr(value))
+    return int(value)
