@@ -255,21 +255,24 @@ class Continuation(Request):
     def _choose(self, logits: F32) -> None:
         """Choose the next token and, as long as it is what was guessed, the one after it."""
         drafted, self.drafted = self.drafted, ()
-        n_right = 0
-        for row, guess in zip_longest(logits, drafted):
-            self.n_decode += int(self.n_generated > 0)
-            token = self.sample(row)
-            self.accept(token)
-            if token != guess:
-                break
-            n_right += 1
-            if self.finish_reason:
-                break
-        self.n_drafted, self.n_accepted = self.n_drafted + len(drafted), self.n_accepted + n_right
-        if drafted:
-            assert self.sequence is not None
-            n_computed = self.n_computed - len(drafted) + n_right
-            self.sequence.truncate(min(n_computed, len(self.ids)))
+        self.n_drafted += len(drafted)
+        n_computed = self.n_computed - len(drafted)
+        try:
+            for row, guess in zip_longest(logits, drafted):
+                self.n_decode += int(self.n_generated > 0)
+                token = self.sample(row)
+                if not self.finish_reason:
+                    self.accept(token)
+                if token != guess:
+                    break
+                n_computed += 1
+                self.n_accepted += 1
+                if self.finish_reason:
+                    break
+        finally:  # what fails here is remembered up to there, too
+            if drafted:
+                assert self.sequence is not None
+                self.sequence.truncate(min(n_computed, len(self.ids)))
 
     @abstractmethod
     def sample(self, logits: F32) -> int:

@@ -13,6 +13,7 @@ import pytest
 
 import halfbyte
 from halfbyte.families.model_card import ModelCard
+from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.sampler import Sampler
 from halfbyte.generation.speculation.step_costs import StepCosts
 
@@ -108,8 +109,9 @@ def test_names_and_tags_tell_the_format(
 ) -> None:
     base = model_of("zeta-2-tiny", SEED_CODER)
     model = halfbyte.Model(
-        Path("m.gguf"), base.config, base.tokenizer, base.engine, 0.0, ModelCard(**card)
-    )
+        Path("m.gguf"), base.config, base.tokenizer, base.engine, 0.0, ModelCard(**card),
+        PromptMemory(base.engine),
+    )  # fmt: skip
     forced(model, "<|marker_1|><|marker_1|>", "<[end▁of▁sentence]>")
     assert model.edit("a.py", TEXT, CURSOR).format == "zeta-2.1"
 

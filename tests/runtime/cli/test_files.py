@@ -363,7 +363,7 @@ def test_doctor_goes_on_after_an_error(
 
 
 def test_tokens_that_were_guessed_share_a_reading_of_the_weights() -> None:
-    line = report.stats_line(Stats(4, 0.5, 100, 2.0, 80, 60), 10**9)
+    line = report.stats_line(Stats(4, 0.5, 100, 2.0, n_drafted=80, n_accepted=60), 10**9)
     assert "decode 100 tok 50.0 tok/s 20.0 GB/s | 60 tok guessed" in line
-    assert "guessed" not in report.stats_line(Stats(4, 0.5, 100, 2.0, 80, 0), 10**9)
+    assert "guessed" not in report.stats_line(Stats(4, 0.5, 100, 2.0, n_drafted=80), 10**9)
     assert "0.0 GB/s" in report.stats_line(Stats(4, 0.5, 0, 0.0), 10**9)
