@@ -19,7 +19,8 @@ def completions(model: halfbyte.Model) -> None:
     print(several, reason, done.finish_reason == "ended")  # type: ignore[comparison-overlap]
     model.complete("a", max_token=3)  # type: ignore[call-overload]
     model.complete("a", temperature="high")  # type: ignore[call-overload]
-    model.complete("a", prediction="b", lookup=["c", [1]], speculate=False)
+    model.complete("a", prediction="b", lookup=["c", "d"], speculate=False)
+    model.complete("a", lookup=[1, 2])
     model.complete("a", prediction=3)  # type: ignore[call-overload]
     model.stream("a", max_token=3)  # type: ignore[call-arg]
     model.stream("a", stop=3)  # type: ignore[arg-type]

@@ -1,19 +1,18 @@
 """An index of token ids that finds where the end of others has occurred before.
 
-The latest place after each three ids is kept in a table, and with each place the one before it, as
+The latest place after each two ids is kept in a table, and with each place the one before it, as
 compressors of the LZ77 family do; a search walks some of them back and takes the longest match. An
 id is indexed in less than a microsecond, and a match found in some microseconds.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
-N_LEAST = 3  # ids that a match has
+N_LEAST = 2  # ids that a match has
 GAP = -1  # stands between texts, and matches nothing
 _N_MOST = 16  # ids that are compared
-_N_PLACES = 16  # that are looked at
+_N_PLACES = 32  # that are looked at
 _BITS = 20  # of an id; those of larger ones only make a key ambiguous
 
 
@@ -30,17 +29,17 @@ class NgramIndex:
     def __init__(self, ids: list[int]) -> None:
         self.ids = ids
         self._latest: dict[int, int] = {}
-        self._earlier: list[int] = []  # of each place, the one before it with the same three ids
+        self._earlier: list[int] = []  # of each place, the one before it with the same two ids
 
     def grow(self, n_most: int) -> None:
         """Index what is not indexed yet, so many ids at most."""
         latest, earlier, begin = self._latest, self._earlier, len(self._earlier)
-        a, b = ([GAP, GAP, *self.ids[max(begin - 2, 0) : begin]])[-2:]
-        for place, c in enumerate(itertools.islice(self.ids, begin, begin + n_most), begin + 1):
-            key = _key(a, b, c)
+        before = self.ids[begin - 1] if begin else GAP
+        for place, token in enumerate(self.ids[begin : begin + n_most], begin + 1):
+            key = before << _BITS | token
             earlier.append(latest.get(key, 0))
             latest[key] = place
-            a, b = b, c
+            before = token
 
     def find(self, ids: Sequence[int]) -> tuple[int, int]:
         """Where the text goes on after the longest match with the end of `ids`, and its length.
@@ -50,7 +49,7 @@ class NgramIndex:
         if len(ids) < N_LEAST:
             return -1, 0
         mine, found, longest = self.ids, -1, N_LEAST - 1
-        place = self._latest.get(_key(*ids[-N_LEAST:]), 0)
+        place = self._latest.get(ids[-2] << _BITS | ids[-1], 0)
         for _ in range(_N_PLACES):
             if place <= 0:
                 break
@@ -72,7 +71,3 @@ def common_end(text: Sequence[int], place: int, ids: Sequence[int]) -> int:
     while length < most and text[place - 1 - length] == ids[-1 - length]:
         length += 1
     return length
-
-
-def _key(a: int, b: int, c: int) -> int:
-    return (a << _BITS | b) << _BITS | c

@@ -36,7 +36,7 @@ def test_the_pool_is_shared() -> None:
     pool.add([50, 51, 52, 53])
     draft = Drafter().draft([9, 50, 51, 52], 4, 3, pool)
     assert draft is not None and draft.ids == [53]
-    assert Drafter().draft([9, 50, 51], 3, 3, pool) is None
+    assert Drafter().draft([9, 51, 50], 3, 3, pool) is None
 
 
 def test_nothing_is_asked_beyond_what_is_wanted() -> None:
