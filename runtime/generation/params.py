@@ -50,6 +50,7 @@ class MiddleOptions(TypedDict, total=False):
     confidence: bool
     trim_suffix: bool
     single_line: bool
+    reuse_answer: bool
 
 
 class InfillCallOptions(CallOptions, MiddleOptions, total=False):
