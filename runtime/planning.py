@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -16,6 +16,8 @@ from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.edit import Edit
 from halfbyte.generation.middle_rules import MiddleRules
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.recent_infillings import RecentInfillings
+from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
@@ -31,7 +33,7 @@ from halfbyte.prompt.edit.edit_request import (
     edit_request,
 )
 from halfbyte.prompt.encoder import PromptEncoder
-from halfbyte.prompt.infill import Repository
+from halfbyte.prompt.infill import InfillPrompt, Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list
 from halfbyte.tokenizer import Tokenizer
 
@@ -69,6 +71,7 @@ class Planner:
         self._tokenizer, self._n_ctx = tokenizer, n_ctx
         self._prompts = PromptEncoder(tokenizer, n_ctx, card.names)
         self._edits = EditEncoder(tokenizer, self._prompts, n_ctx, card.names + card.tags)
+        self._recent = RecentInfillings(tokenizer)
         self.chat_defaults = chat_defaults(card.sampling, path)
 
     def completion(
@@ -117,22 +120,10 @@ class Planner:
             parse_markers=parse_markers, window=window, force=force,
             max_tokens=sampling.max_tokens,
         )  # fmt: skip
-
-        shown = rules.shown_text(sampling.stop, asked.suffix)
-        confidence = rules.make_confidence()
-
-        def finish(done: Completion) -> Infilling:
-            sure = confidence or Confidence()
-            return Infilling.of(
-                done, trimmed=shown.trimmed, first_token_probability=sure.first,
-                mean_probability=sure.mean, prefix=asked.prefix, suffix=asked.suffix,
-                order=asked.order,
-                n_prefix_dropped=asked.n_prefix_dropped, n_suffix_dropped=asked.n_suffix_dropped,
-                files_dropped=asked.files_dropped,
-            )  # fmt: skip
-
-        how: dict[str, Any] = {"finish": finish, "shown": shown, "confidence": confidence}
-        return Plan([self._request(asked, sampling, drafts, **how)], terms, report)
+        given = repository or Repository()
+        files = tuple(given.files.items()), given.current, given.name
+        key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
+        return Plan([self._middle(asked, sampling, rules, drafts, key)], terms, report)
 
     def chat(
         self,
@@ -197,6 +188,40 @@ class Planner:
         """A call's terms and drafts, and its other options."""
         terms, rest = Terms.split(options)
         return (terms, *Drafts.split(self._tokenizer, rest))
+
+    def _middle(
+        self,
+        asked: InfillPrompt,
+        sampling: SamplingParams,
+        rules: MiddleRules,
+        drafts: Drafts,
+        key: Hashable,
+    ) -> TextRequest:
+        """A request for a middle, or a finished one with the rest of an earlier answer."""
+        is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
+        known = self._recent.rest(key, asked.prefix, len(asked.tokens)) if is_fixed else None
+        if known is not None:
+            shown = ShownText()
+            shown.push(known.text)
+            request = self._request(asked, sampling, drafts, shown=shown, finish=lambda _: known)
+            request.finish_reason = known.finish_reason
+            return request
+        shown, confidence = rules.shown_text(sampling.stop, asked.suffix), rules.make_confidence()
+
+        def finish(completion: Completion) -> Infilling:
+            sure = confidence or Confidence()
+            done = Infilling.of(
+                completion, prefix=asked.prefix, suffix=asked.suffix, order=asked.order,
+                n_prefix_dropped=asked.n_prefix_dropped, n_suffix_dropped=asked.n_suffix_dropped,
+                files_dropped=asked.files_dropped, trimmed=shown.trimmed,
+                first_token_probability=sure.first, mean_probability=sure.mean,
+            )  # fmt: skip
+            if is_fixed:
+                self._recent.remember(key, done)
+            return done
+
+        how: dict[str, Any] = {"finish": finish, "shown": shown, "confidence": confidence}
+        return self._request(asked, sampling, drafts, **how)
 
     def _request(
         self, prompt: EncodedPrompt, params: SamplingParams, drafts: Drafts, **more: Any

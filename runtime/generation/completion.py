@@ -93,6 +93,8 @@ class Infilling(Completion):
             anything is filtered; the mean is the geometric one. None where they are not asked for
             (`confidence`, `min_confidence`). What a healed prompt's end left open counts as a
             token, with its share of all that was possible.
+        n_typed: characters of an earlier answer that were typed since it was given; above 0, this
+            is the rest of that answer, without a step, and the probabilities are that answer's.
     """
 
     prefix: str
@@ -104,6 +106,7 @@ class Infilling(Completion):
     trimmed: str = ""
     first_token_probability: float | None = None
     mean_probability: float | None = None
+    n_typed: int = 0
 
     @classmethod
     def of(cls, done: Completion, **asked: Any) -> Infilling:

@@ -23,6 +23,7 @@ class MiddleRules:
         confidence: whether the result tells the tokens' probabilities; with min_confidence it does.
         trim_suffix: whether what the middle's end repeats of the suffix is cut.
         single_line: whether the middle ends with its first line that is not blank.
+        reuse_answer: whether text that was typed along with an earlier answer gets its rest.
 
     Raises:
         RequestError: a value of the wrong type or out of range; `param` names it.
@@ -32,6 +33,7 @@ class MiddleRules:
     confidence: bool = False
     trim_suffix: bool = True
     single_line: bool = False
+    reuse_answer: bool = True
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[MiddleRules, dict[str, Any]]:
@@ -41,7 +43,7 @@ class MiddleRules:
         return cls(**mine), rest
 
     def __post_init__(self) -> None:
-        for name in ("confidence", "trim_suffix", "single_line"):
+        for name in ("confidence", "trim_suffix", "single_line", "reuse_answer"):
             object.__setattr__(self, name, check_flag(name, getattr(self, name)))
         least: object = self.min_confidence
         if least is not None:

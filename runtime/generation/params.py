@@ -53,6 +53,7 @@ class MiddleOptions(TypedDict, total=False):
     confidence: bool
     trim_suffix: bool
     single_line: bool
+    reuse_answer: bool
 
 
 class InfillCallOptions(CallOptions, MiddleOptions, total=False):

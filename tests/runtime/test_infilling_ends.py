@@ -40,7 +40,7 @@ def test_the_result_tells_how_sure_the_model_is(infill_model: halfbyte.Model) ->
 def test_an_unlikely_beginning_ends_it_at_once(
     infill_model: halfbyte.Model, prefix: str, heal: bool
 ) -> None:
-    how = {"heal": heal, "max_tokens": 8}
+    how = {"heal": heal, "max_tokens": 8, "reuse_answer": False}
     done = infill_model.infill(prefix, SUFFIX, confidence=True, **how)
     first = done.first_token_probability
     assert first is not None and 0 < first < 1 and done.text

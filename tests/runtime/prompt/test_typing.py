@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import halfbyte
 from halfbyte import tokenizer as package
 from halfbyte.models import catalogue
 from halfbyte.prompt.encoder import PromptEncoder
@@ -96,3 +97,14 @@ def test_the_room_of_a_short_prefix_moves_in_steps(
         ]
         seen = {(made.n_suffix_dropped, made.files_dropped) for made in prompts}
         assert 1 < len(seen) <= 7
+
+
+def test_a_model_computes_the_new_tokens_only(
+    infill_model: halfbyte.Model, lines: list[str]
+) -> None:
+    before, after = "".join(lines[:700]), "".join(lines[700:])
+    n_new = []
+    for typed in ("x", "x = ", "x = foo", "x = foo("):
+        stats = infill_model.infill(before + typed, after, max_tokens=1, reuse_answer=False).stats
+        n_new.append(stats.n_prompt - stats.n_reused)
+    assert n_new[0] > 300 and max(n_new[1:]) <= 4
