@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.edit import Edit
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.request import Request
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.progress import Progress
@@ -48,10 +49,23 @@ class Plan:
         results = [request.result() for request in self.requests]
         return results if self.is_list else results[0]
 
-    def decoded(self) -> tuple[int, int]:
-        """Tokens that are decoded, and most that can be; a finished request counts as whole."""
-        done = [r.n_max if r.finish_reason else min(r.n_generated, r.n_max) for r in self.requests]
-        return sum(done), sum(request.n_max for request in self.requests)
+    def decoded(self) -> Callable[[Request], tuple[int, int]]:
+        """What counts tokens, told of a request that has some more.
+
+        It says how many are decoded of all requests, and most that can be; a finished request
+        counts as whole.
+        """
+        counted = {request: 0 for request in self.requests}
+        n_done, n_most = 0, sum(request.n_max for request in self.requests)
+
+        def count(request: Request) -> tuple[int, int]:
+            nonlocal n_done
+            assert isinstance(request, TextRequest)
+            n = request.n_max if request.finish_reason else min(request.n_generated, request.n_max)
+            n_done, counted[request] = n_done + n - counted[request], n
+            return n_done, n_most
+
+        return count
 
 
 class Planner:
