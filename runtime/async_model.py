@@ -87,7 +87,7 @@ class AsyncModel:
     ) -> Completion | list[Completion]:
         """`complete`, awaited."""
         plan = await asyncio.to_thread(self._planner.completion, prompt, **options)
-        call = self._acall(plan, decoded=plan.decoded)
+        call = self._acall(plan, decoded=plan.decoded())
         try:
             call.begin()
             async for _ in call.afollow():

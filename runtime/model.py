@@ -145,7 +145,7 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         plan = self._planner.completion(
             prompt, heal=heal, parse_markers=parse_markers, progress=progress, **params
         )
-        with self._call(plan, decoded=plan.decoded) as call:
+        with self._call(plan, decoded=plan.decoded()) as call:
             for _ in call.follow():
                 pass
         return plan.result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from halfbyte.generation.edit import Edit
 from halfbyte.generation.middle_rules import MiddleRules
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.recent_infillings import RecentInfillings
+from halfbyte.generation.request import Request
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
@@ -54,10 +55,23 @@ class Plan:
         results = [request.result() for request in self.requests]
         return results if self.is_list else results[0]
 
-    def decoded(self) -> tuple[int, int]:
-        """Tokens that are decoded, and most that can be; a finished request counts as whole."""
-        done = [r.n_max if r.finish_reason else min(r.n_generated, r.n_max) for r in self.requests]
-        return sum(done), sum(request.n_max for request in self.requests)
+    def decoded(self) -> Callable[[Request], tuple[int, int]]:
+        """What counts tokens, told of a request that has some more.
+
+        It says how many are decoded of all requests, and most that can be; a finished request
+        counts as whole.
+        """
+        counted = {request: 0 for request in self.requests}
+        n_done, n_most = 0, sum(request.n_max for request in self.requests)
+
+        def count(request: Request) -> tuple[int, int]:
+            nonlocal n_done
+            assert isinstance(request, TextRequest)
+            n = request.n_max if request.finish_reason else min(request.n_generated, request.n_max)
+            n_done, counted[request] = n_done + n - counted[request], n
+            return n_done, n_most
+
+        return count
 
 
 class Planner:

@@ -39,7 +39,7 @@ class Call:
         terms: Terms,
         progress: Progress = silent,
         *,
-        decoded: Callable[[], tuple[int, int]] | None = None,
+        decoded: Callable[[Request], tuple[int, int]] | None = None,
         wants_each: bool = False,
     ) -> None:
         """A call, not begun.
@@ -49,8 +49,8 @@ class Call:
             requests: what is to be done.
             terms: its terms.
             progress: called with ("prefill", done, total) by the thread that waits.
-            decoded: tokens that are decoded, and most that can be; with it, `progress` is called
-                with ("decode", ...) too.
+            decoded: of a request that has gone on, tokens that are decoded of all, and most that
+                can be; with it, `progress` is called with ("decode", ...) too.
             wants_each: whether `wait` returns after every step, not only at the end.
         """
         self.requests, self.terms, self.tag = requests, terms, 0.0
@@ -161,7 +161,7 @@ class Call:
             request.n_told = n
             self._post(("prefill", n, request.n_prompt))
         if self._decoded is not None:
-            n, n_most = self._decoded()
+            n, n_most = self._decoded(request)
             if n > self._n_decoded:
                 self._n_decoded = n
                 self._post(("decode", n, n_most))

@@ -68,7 +68,7 @@ class Request(ABC):
         is_answering: whether its prompt is done, and tokens come.
         is_cancelled: whether its caller has lost interest; set from any thread.
         is_over: set last: nothing will come of it any more.
-        call: whoever waits for it.
+        call: whoever waits for it, until it is over.
         tag: its place in line.
         is_remembered: whether what was processed before may stand in for its beginning.
         adapter: what its tokens are processed with, None for the model alone.

@@ -204,7 +204,8 @@ class RunningBatch:
             elif len(self._running) < MAX_RUNNING:
                 if not self._begin(first):
                     return
-                yield first
+                if not first.is_over:
+                    yield first
             elif begun:
                 yield begun.pop(0)
             else:
@@ -283,11 +284,16 @@ class RunningBatch:
         self._line.settle(request)
         if self.is_idle:
             self._line.rest()
-        self._memory.keep(request)
-        self._speculation.remember(request)
-        request.is_over = True
-        request.call.tell(request)
-        request.sequence = None
+        call = request.call
+        try:
+            self._memory.keep(request)
+            self._speculation.remember(request)
+            call.tell(request)  # how far it came
+        finally:
+            request.sequence = None
+            del request.call  # no circle: what came of it may be large
+            request.is_over = True
+            call.tell(request)
 
 
 def _take(request: Request, rows: F32) -> None:

@@ -160,10 +160,12 @@ class _Worker:
         except BaseException as raised:  # a fault of ours: nobody may wait for ever
             error = EngineError(f"the engine's thread has failed: {raised!r}")
             error.__cause__ = raised
-        self.batch.fail(error)
-        self.memory.close()
-        self.has_ended = True
-        self.end_rest()
+        try:
+            self.batch.fail(error)
+            self.memory.close()
+        finally:
+            self.has_ended = True
+            self.end_rest()
 
     def _do_waiting(self) -> None:
         # By itself, so that the idle thread holds no job, whose request holds the scheduler.

@@ -303,6 +303,8 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
                 Caller(request)
                 self.batch.add(request)
                 run(self.batch)
+            self.arrive(1, 300, 3, 2)
+            self.stay, self.asked = self.asked, []
 
         @rule(
             kind=st.integers(0, 2), n=st.integers(1, 300), m=st.integers(1, 8), of=st.integers(1, 4)
@@ -333,7 +335,7 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
 
         def teardown(self) -> None:
             run(self.batch)
-            for numbers, request in self.asked:
+            for numbers, request in self.stay + self.asked:
                 assert request.is_over and request.sequence is None
                 if not request.is_cancelled:
                     assert outcome(request) == self.expected(*numbers)

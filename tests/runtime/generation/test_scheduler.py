@@ -153,7 +153,7 @@ def test_progress_comes_in_order_to_the_thread_that_waits(started: Any) -> None:
         seen.append((*step, threading.get_ident()))
 
     request = request_of([0] * 600)
-    with Call(scheduler, [request], Terms(), note, decoded=lambda: (request.n_generated, 9)) as c:
+    with Call(scheduler, [request], Terms(), note, decoded=lambda r: (request.n_generated, 9)) as c:
         list(c.follow())
     me = threading.get_ident()
     assert seen == [
@@ -225,6 +225,19 @@ def test_a_prompt_that_was_given_up_keeps_nothing_alive() -> None:
     gc.collect()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_what_came_of_a_request_is_freed_with_it(started: Any) -> None:
+    scheduler, request = started(ScriptedEngine("abc")), request_of([0])
+    gc.collect()
+    gc.disable()
+    try:
+        assert texts(scheduler, request) == ["abc"]
+        gone = weakref.ref(request)
+        del request
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_whoever_is_collected_in_the_thread_cannot_wait_for_it(started: Any) -> None:
