@@ -3,8 +3,8 @@
 PYTHON ?= python3
 PIP := -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test lint test-interrupts test-soak test-mutants test-templates test-oracles golden bench \
-	bench-conversion clean
+.PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
+	test-interrupted-conversions test-templates test-oracles golden bench bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
 # fetched on first use, completes a function. Both take the most likely token each time, and the
@@ -67,6 +67,14 @@ test-templates: .venv/dev.stamp
 # begins anew.
 test-mutants: .venv/dev.stamp
 	.venv/bin/python -m tests.mutants.run
+
+# 2,000 changed files of each kind that a conversion reads: minutes. It goes on likewise.
+test-input-mutants: .venv/dev.stamp
+	.venv/bin/python -m tests.mutants.inputs.run
+
+# Conversions that are killed, run out of disk or have a rival.
+test-interrupted-conversions: .venv/dev.stamp
+	.venv/bin/python -m tests.mutants.interrupted
 
 # The answers of transformers that the tests compare with, made anew.
 golden:

@@ -23,9 +23,11 @@ from halfbyte.converting.calibration.importance import (
 from halfbyte.converting.encode import Encoded, calibrated, check_importance, plain
 from halfbyte.converting.options import Options
 from halfbyte.converting.plan import CALIBRATED_WINDOWS, MEASURED_WINDOWS, Plan, make_plan
+from halfbyte.converting.sources.gguf_checks import check_head
 from halfbyte.converting.sources.source import Source, open_source
 from halfbyte.converting.target import check_distinct, check_space, check_target, part_file
 from halfbyte.converting.writer import Planned, Writer
+from halfbyte.file_names import file_name
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.progress import Progress, silent
 from halfbyte.quality import figures
@@ -102,7 +104,7 @@ def convert_path(
     begin_s = time.perf_counter()
     with closing(open_source(src)) as source:
         source_name = source_name or source.name
-        target = dst or Path(f"{source_name}.{options.type}.gguf")
+        target = dst or Path(f"{file_name(source_name)}.{options.type}.gguf")
         _check_targets(source, target, options)
         plan = make_plan(source, options.type, pure=options.pure)
         check_space(target, plan.nbytes)
@@ -145,6 +147,7 @@ class _Job:
         meta.add_quantization_version(gguf.GGML_QUANT_VERSION)
         figures.reserve(meta, len(self.plan.tensors), measured=self.options.measure)
         with closing(Writer(part, meta, self.plan.tensors)) as writer:
+            check_head(part, self.source.path)
             n_threads = self.options.threads or default_threads().count
             if self.options.calibrate is False:
                 encoded = plain(self.source, self.plan, n_threads, self.importance)
@@ -208,8 +211,8 @@ def _check_targets(source: Source, target: Path, options: Options) -> None:
             "calibrate": [] if isinstance(text, bool) else text_files(Path(text)),
         },
     )
-    for path in paths.values():
-        check_target(path, force=options.force)
+    for param, path in paths.items():
+        check_target(path, force=options.force, param=param)
 
 
 def _given_importance(source: Source, path: str | os.PathLike[str] | None) -> Importance | None:
@@ -222,8 +225,10 @@ def _given_importance(source: Source, path: str | os.PathLike[str] | None) -> Im
 
 def _calibration_ids(part: Path, calibrate: bool | str | os.PathLike[str], n_ctx_train: int) -> Ids:
     """The text's windows; the vocabulary is the file's, whose header is written."""
-    is_packaged = calibrate is True
-    text = packaged_text("calibration") if is_packaged else read_text(Path(str(calibrate)))
+    if calibrate is True:
+        text = packaged_text("calibration")
+    else:
+        text = read_text(Path(str(calibrate)), "calibrate")
     length = min(N_WINDOW, n_ctx_train)
     with GGUFFile.open(part) as file:
         tokenizer = Tokenizer.from_gguf(file)

@@ -8,6 +8,7 @@ from halfbyte.converting.recipe import KEEP, RECIPES, Recipe
 from halfbyte.converting.sources.source import Source
 from halfbyte.converting.writer import Planned
 from halfbyte.errors import ConversionError
+from halfbyte.families.config import ModelConfig
 from halfbyte.kernels.formats.floats import F32
 from halfbyte.quality.texts import N_WINDOW
 from halfbyte.results import Result
@@ -30,6 +31,7 @@ class Plan(Result):
         fallbacks: matrices whose rows do not fit the format that the recipe has for them.
         peak_nbytes: memory that the conversion takes at most, measuring and calibrating left out.
         measuring_nbytes, calibrating_nbytes: memory that these take, about.
+        config: the model's shape.
     """
 
     tensors: tuple[Planned, ...]
@@ -38,6 +40,7 @@ class Plan(Result):
     peak_nbytes: int
     measuring_nbytes: int
     calibrating_nbytes: int
+    config: ModelConfig
 
     @property
     def n_weights(self) -> int:
@@ -96,7 +99,9 @@ def make_plan(source: Source, type: str, *, pure: bool) -> Plan:
     largest = _FLOAT * max(tensor.n_weights for tensor in planned)
     measuring, calibrating = _float_nbytes(planned, largest)
     peak = 2 * largest + _BESIDE
-    return Plan(tuple(planned), file_type, tuple(fallbacks), peak, measuring, calibrating)
+    return Plan(
+        tuple(planned), file_type, tuple(fallbacks), peak, measuring, calibrating, source.config
+    )
 
 
 def _chosen(source: Source, recipe: Recipe, pure: bool) -> tuple[list[Planned], list[str]]:

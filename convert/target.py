@@ -7,7 +7,7 @@ a writer that ended, and is removed, never used.
 
 from __future__ import annotations
 
-import glob
+import hashlib
 import logging
 import os
 import re
@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 from halfbyte.errors import ConversionError, HalfbyteError, RequestError
+from halfbyte.file_names import cut_name, refusal
 
 fcntl: ModuleType | None
 try:
@@ -29,19 +30,31 @@ except ImportError:  # on Windows, a file that is open can't be removed
 
 log = logging.getLogger(__name__)
 
+_MAX_STEM_NBYTES = 120
 
-def check_target(target: Path, *, force: bool) -> None:
+
+def check_target(target: Path, *, force: bool, param: str = "dst") -> None:
     """Refuse a target that cannot be written, or must not be.
 
     Raises:
+        RequestError: the system refuses the path of this argument.
         ConversionError: it exists and `force` is not set, or is no place for a file.
     """
+    reason = refusal(target)
+    if reason and not os.path.islink(target):
+        raise RequestError(param, expected="a file that can be written", got=f"{target}: {reason}")
     if target.is_dir():
-        raise ConversionError(target, expected="the name of a file", got="a folder")
-    if target.exists() and not force:
+        raise ConversionError(target, param, expected="the name of a file", got="a folder")
+    if os.path.lexists(target) and not force:
         raise _exists(target)
+    if target.exists() and not target.is_file():
+        got = "a pipe, socket or device"
+        raise ConversionError(target, param, expected="the name of a file", got=got)
     if not target.parent.is_dir():
-        raise ConversionError(target, expected="a folder to write to", got="none there")
+        raise ConversionError(target, param, expected="a folder to write to", got="none there")
+    if not os.access(target.parent, os.W_OK):
+        got = "one that is read-only"
+        raise ConversionError(target, param, expected="a folder to write to", got=got)
 
 
 def check_distinct(written: Mapping[str, Path | None], read: Mapping[str, list[Path]]) -> None:
@@ -80,7 +93,7 @@ def part_file(target: Path, *, force: bool) -> Iterator[Path]:
     Raises:
         ConversionError: writing fails, or, without `force`, the target has come to be meanwhile.
     """
-    _remove_left_parts(target)
+    remove_left_parts(target.parent, _part_stem(target.name))
     try:
         part, descriptor = _new_part(target)
         try:
@@ -107,21 +120,33 @@ def _exists(target: Path) -> ConversionError:
 def _is_same(a: Path, b: Path) -> bool:
     try:
         return a.samefile(b)
-    except OSError:  # one of them is not there yet
-        return a.resolve() == b.resolve()
+    except OSError:  # one of them is not there yet, or can't be
+        return os.path.realpath(a) == os.path.realpath(b)
 
 
 def _new_part(target: Path) -> tuple[Path, int]:
     """A new file beside the target, and its descriptor, which holds the lock."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
-        part = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")
+        part = target.with_name(f"{_part_stem(target.name)}.{secrets.token_hex(8)}.part")
         descriptor = os.open(part, flags, 0o666)
         _lock(descriptor)
         # Between its making and its lock, somebody may have taken it for left behind.
         if part.exists():
             return part, descriptor
         os.close(descriptor)
+
+
+def _part_stem(name: str) -> str:
+    """What part files of that name begin with: the name, or its beginning and hash if it is long.
+
+    File systems take names of 255 bytes, some of 143, and a part file's is longer.
+    """
+    raw = os.fsencode(name)
+    if len(raw) <= _MAX_STEM_NBYTES:
+        return name
+    digest = hashlib.sha256(raw).hexdigest()[:16]
+    return f"{cut_name(name, _MAX_STEM_NBYTES - len(digest) - 1)}-{digest}"
 
 
 def _publish(part: Path, target: Path, *, force: bool) -> None:
@@ -139,10 +164,11 @@ def _publish(part: Path, target: Path, *, force: bool) -> None:
         os.replace(part, target)
 
 
-def _remove_left_parts(target: Path) -> None:
-    """Remove what writers that ended have left of this target."""
-    pattern = re.compile(re.escape(target.name) + r"\.[0-9a-f]{16}\.part")
-    for path in target.parent.glob(f"{glob.escape(target.name)}.*.part"):
+def remove_left_parts(folder: Path, stem: str | None = None) -> None:
+    """Remove what writers that ended have left in a folder: of one name, or of all."""
+    name = ".+" if stem is None else re.escape(stem)
+    pattern = re.compile(name + r"\.[0-9a-f]{16}\.part", re.S)
+    for path in folder.glob("*.part"):
         if not pattern.fullmatch(path.name) or path.is_symlink():
             continue
         try:

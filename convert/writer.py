@@ -48,13 +48,13 @@ class Writer:
     def __init__(self, path: Path, meta: gguf.GGUFWriter, plan: Sequence[Planned]) -> None:
         with closing(meta):
             self._write_head(path, meta, plan)
-        self._file = path.open("r+b")
-        at = _aligned(self._file.seek(0, os.SEEK_END))
+        at = _aligned(path.stat().st_size)
         self._places: dict[str, tuple[int, int]] = {}
         for tensor in plan:
             self._places[tensor.name] = (at, tensor.nbytes)
             at = _aligned(at + tensor.nbytes)
-        self._file.truncate(at)
+        os.truncate(path, at)
+        self._file = path.open("r+b")
         self._digest = hashlib.sha256()
         self._lines = {t.name: tensor_line(t.name, t.format.name, t.shape) for t in plan}
         self._is_in_order = True

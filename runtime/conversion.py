@@ -52,6 +52,7 @@ def convert(
         ConversionError: the source cannot be converted or the file cannot be written.
         ModelFileError: there is no source, it is a broken .gguf file, or the importance matrix is
             broken.
+        EngineError: what a measured model computes is not finite.
     """
     chosen, report = Options.of(**options), check_progress(progress)
     target = None if dst is None else Path(check_path("dst", dst))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError, MissingFileError
+from halfbyte.file_kinds import refused
 
 _MAX_JSON_NBYTES = 256_000_000
 # Where a key that comes twice is an error: of two numbers other programs take the last.
@@ -59,7 +60,9 @@ class JSONFolder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
-            raise ConversionError(path, expected="readable JSON", got=str(error)) from error
+            raise refused(
+                ConversionError, path, expected="readable JSON", got=str(error)
+            ) from error
         if not isinstance(value, dict):
             raise ConversionError(path, expected="a JSON object", got=type(value).__name__)
         return value

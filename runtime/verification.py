@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from halfbyte.errors import ModelFileError
+from halfbyte.errors import EngineError, ModelFileError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.golden import golden_continuation, lead_lost
 from halfbyte.loading import load
@@ -76,7 +76,11 @@ def verify(
         return [*checks, Check("numbers", False, str(error))]
     with model:
         checks.append(Check("numbers", True, "no NaN and no infinity"))
-        checks.append(_check_golden(model, figures.golden_tokens if figures is not None else ()))
+        try:
+            golden = _check_golden(model, figures.golden_tokens if figures is not None else ())
+        except EngineError as error:  # weights that are numbers, and logits that are none
+            return [*checks, Check("golden", False, str(error))]
+        checks.append(golden)
         if quality:
             checks.append(_check_perplexity(model, figures, progress or silent))
     return checks

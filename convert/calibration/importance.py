@@ -84,7 +84,7 @@ def save_importance(path: Path, importance: Importance) -> None:
         ConversionError: writing fails.
     """
     with part_file(path, force=True) as part:
-        if path.suffix == ".dat":
+        if path.suffix.lower() == ".dat":
             part.write_bytes(_legacy_bytes(importance))
         else:
             _write_gguf(part, importance)
@@ -144,12 +144,12 @@ def _load_gguf(path: Path) -> Importance:
                 continue
             name = full_name.removesuffix(_SUMS)
             sums, counts = (_floats(file, name + suffix) for suffix in (_SUMS, _COUNTS))
-            if counts.size != 1 or counts[0] < 1:
+            if counts.size != 1 or not 1 <= counts[0] < np.inf:
                 raise ModelFileError(
                     path, name + _COUNTS, expected="one count (of a model without experts)",
                     got=counts.tolist(),
                 )  # fmt: skip
-            means[name] = sums / counts[0]
+            means[name] = _mean(sums, counts[0])
         if not means:
             raise ModelFileError(path, expected="an importance matrix", got="no sums of squares")
         m = file.metadata
@@ -177,11 +177,20 @@ def _load_legacy(cursor: Cursor) -> Importance:
     for i in range(n):
         name = _take_text(cursor, f"entry {i}: name")
         n_calls, k = cursor.u32(f"{name}: calls"), cursor.u32(f"{name}: length")
-        means[name] = np.frombuffer(cursor.take(4 * k, name), "<f4") / np.float32(n_calls or 1)
+        if n_calls >= 1 << 31:  # of 32 bits with a sign
+            field = f"{name}: calls"
+            raise ModelFileError(cursor.path, field, expected="a count", got=hex(n_calls))
+        sums = np.frombuffer(cursor.take(4 * k, name), "<f4")
+        means[name] = _mean(sums, np.float32(n_calls or 1))
     # Files of early versions end here.
     has_tail = cursor.at < cursor.nbytes
     n_windows = cursor.u32("chunks") if has_tail else 1
     return Importance(means, n_windows, 1, _take_text(cursor, "text") if has_tail else "")
+
+
+def _mean(sums: F32, count: np.float32) -> F32:
+    with np.errstate(invalid="ignore"):  # of what is no number, which is looked for later
+        return np.divide(sums, count, dtype=np.float32)
 
 
 def _take_text(cursor: Cursor, field: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from halfbyte.adapters import refuse_adapter
+from halfbyte.converting.sources.folder_contents import contents_of
 from halfbyte.converting.sources.safetensors_file import SafetensorsFile, StoredTensor
 from halfbyte.errors import ConversionError
 from halfbyte.json_folder import JSONFolder
@@ -13,7 +15,6 @@ from halfbyte.json_folder import JSONFolder
 log = logging.getLogger(__name__)
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_PICKLES = ("*.bin", "*.pth", "*.pt")
 
 
 class HFFolder(JSONFolder):
@@ -28,7 +29,10 @@ class HFFolder(JSONFolder):
         refuse_adapter(self)
         self.config = self.read_json("config.json")
         if self.config is None:
-            raise ConversionError(path, "config.json", expected="a file", got="nothing there")
+            found = contents_of(path)
+            raise ConversionError(
+                path, "config.json", expected="a file", got=found.what, hint=found.hint
+            )
         self.files: list[SafetensorsFile] = []
         self.tensors: dict[str, StoredTensor] = {}
         try:
@@ -64,24 +68,18 @@ class HFFolder(JSONFolder):
             if not isinstance(shards, dict) or not shards:
                 raise ConversionError(self.path / _INDEX, "weight_map", expected="tensor names")
             names = sorted({self._plain_name(name) for name in shards.values()})
-            absent = [name for name in names if not (self.path / name).is_file()]
+            # What the system refuses as a name is absent, too.
+            absent = [name for name in names if not os.path.isfile(self.path / name)]
             if absent:
                 raise ConversionError(
                     self.path, "weights", expected=f"the {len(names)} files of {_INDEX}",
                     got=f"no {', '.join(absent)}", hint="download what is missing",
                 )  # fmt: skip
             return names
-        pickles = [p.name for pattern in _PICKLES for p in self.path.glob(pattern)]
-        if pickles:
-            raise ConversionError(
-                self.path,
-                "weights",
-                expected=_SINGLE,
-                got=", ".join(sorted(pickles)[:4]),
-                hint="pickle files can run code and are not read: save the model again with "
-                "transformers' save_pretrained(folder, safe_serialization=True)",
-            )
-        raise ConversionError(self.path, "weights", expected=_SINGLE, got="no such file")
+        found = contents_of(self.path)
+        raise ConversionError(
+            self.path, "weights", expected=_SINGLE, got=found.what, hint=found.hint
+        )
 
     def _plain_name(self, name: object) -> str:
         if not isinstance(name, str) or name != Path(name).name or name in ("", ".", ".."):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from halfbyte.errors import ConversionError
+from halfbyte.file_kinds import refused
 from halfbyte.file_reader import FileReader
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
@@ -130,8 +131,6 @@ class SafetensorsFile:
 
 def _checked_header(file: FileReader) -> tuple[dict[str, Any], int]:
     """The header of a file that the library accepts, and where its data begin."""
-    if not file.nbytes:
-        raise ConversionError(file.path, expected="safetensors", got="an empty file")
     try:
         with safe_open(file.path, framework="numpy"):
             pass
@@ -139,8 +138,8 @@ def _checked_header(file: FileReader) -> tuple[dict[str, Any], int]:
         text = file.read(8, data_at).tobytes().decode()
         return json.loads(text, object_pairs_hook=_unique), data_at
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        raise ConversionError(
-            file.path, "header", expected="safetensors", got=str(error),
+        raise refused(
+            ConversionError, file.path, "header", expected="safetensors", got=str(error),
             hint="the file may be cut short or only partly downloaded",
         ) from error  # fmt: skip
 

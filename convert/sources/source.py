@@ -22,16 +22,17 @@ from halfbyte.converting.gguf_keys import (
     add_vocabulary,
     say_what_others_miss,
 )
+from halfbyte.converting.sources.gguf_checks import check_runs
 from halfbyte.converting.sources.hf_folder import HFFolder
-from halfbyte.converting.sources.hf_tensors import map_tensors
+from halfbyte.converting.sources.hf_tensors import Mapped, map_tensors
+from halfbyte.converting.sources.problems import Problems
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import WINDOW_KEY, ModelConfig
-from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.model_card import sampling_from_hf
-from halfbyte.families.registry import family_of
-from halfbyte.families.tensors import ROPE_FREQS, check_tensors
+from halfbyte.families.tensors import ROPE_FREQS
+from halfbyte.file_kinds import is_gguf, refused
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number
 from halfbyte.gguf.split import model_file
@@ -39,8 +40,9 @@ from halfbyte.gguf.tensor_table import TensorInfo
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.quality.float_model import F32, GGUFSource, LayerSource
+from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.files import read_vocabulary
-from halfbyte.tokenizer.vocabulary import OWN_KEYS
+from halfbyte.tokenizer.vocabulary import OWN_KEYS, Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -125,9 +127,10 @@ def open_source(path: Path) -> Source:
     """
     path = model_file(path)
     if path.is_file():
-        if path.suffix == ".gguf":
+        if is_gguf(path):
             return FileModel(path)
-        raise ConversionError(path, expected="a Hugging Face folder or a .gguf file", got=path.name)
+        expected = "a Hugging Face folder or a .gguf file"
+        raise refused(ConversionError, path, expected=expected, got="another file")
     return FolderModel(path)
 
 
@@ -137,8 +140,7 @@ class FolderModel(Source):
     def __init__(self, path: Path) -> None:
         self._folder = folder = HFFolder(path)
         try:
-            config = config_from_hf(path, folder.config or {})
-            config, mapped = map_tensors(folder, config)
+            config, mapped, self._vocabulary = _checked(folder)
             self._made_from = (folder.config or {}).get("_name_or_path")
             stated = folder.read_json(_GENERATION) or {}
             self._sampling = sampling_from_hf(path / _GENERATION, stated)
@@ -157,9 +159,8 @@ class FolderModel(Source):
         add_base_model(meta, self._made_from)
         add_config(meta, self.config)
         add_sampling(meta, self._sampling)
-        vocabulary = read_vocabulary(self.path, self.config.vocab_size)
-        add_vocabulary(meta, vocabulary)
-        say_what_others_miss(vocabulary)
+        add_vocabulary(meta, self._vocabulary)
+        say_what_others_miss(self._vocabulary)
         return meta
 
     def close(self) -> None:
@@ -170,10 +171,9 @@ class FileModel(Source):
     """A GGUF file."""
 
     def __init__(self, path: Path) -> None:
-        self._file = file = GGUFFile.open(path)
+        self._file = file = GGUFFile.open(path, strict_types=False)
         try:
-            config = config_from_gguf(file)
-            check_tensors(file, list(family_of(config).tensors(config)))
+            config = check_runs(file)
             name = file.metadata.get_str("general.name", without_number(path.name))
         except BaseException:
             file.close()
@@ -283,12 +283,13 @@ class _FileTensor(Tensor):
         return self._format
 
     def rows(self, begin: int, end: int) -> F32:
-        n = self._row_length
-        rows = dequantize(self.stored(begin, end), self._format, n)
-        return rows if len(self.shape) > 1 else rows[:, 0]
+        n = self.shape[-1]
+        if len(self.shape) == 1:  # one row of blocks, which may be quantized too
+            return dequantize(self.stored(0, 1), self._format, n)[0, begin:end]
+        return dequantize(self.stored(begin, end), self._format, n)
 
     def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
-        nbytes = self._format.row_nbytes(self._row_length)
+        nbytes = self._format.row_nbytes(self.shape[-1])
         return self._file.data(self.name, begin * nbytes, end * nbytes).reshape(-1, nbytes)
 
     def prefetch(self) -> None:
@@ -297,9 +298,22 @@ class _FileTensor(Tensor):
     def release(self) -> None:
         """It keeps nothing."""
 
-    @property
-    def _row_length(self) -> int:
-        return self.shape[-1] if len(self.shape) > 1 else 1
+
+def _checked(folder: HFFolder) -> tuple[ModelConfig, list[Mapped], Vocabulary]:
+    """What a folder holds; ConversionError or UnsupportedModelError with all that is wrong."""
+    path, problems = folder.path, Problems(folder.path)
+    found, vocabulary = None, None
+    n_rows = None
+    with problems.noted():
+        config = config_from_hf(path, folder.config or {})
+        n_rows = config.vocab_size
+        found = map_tensors(folder, config)
+    with problems.noted():
+        vocabulary = read_vocabulary(path, n_rows)
+        Tokenizer(vocabulary)  # which loading does
+    problems.raise_any()
+    assert found is not None and vocabulary is not None  # else there was a problem
+    return *found, vocabulary
 
 
 def _is_read(path: Path, folder: HFFolder) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from halfbyte.cli import streams
@@ -65,8 +66,10 @@ def run(args: argparse.Namespace) -> None:
     from halfbyte.conversion import convert, plan_conversion
 
     if args.dry_run:
+        begin_s = time.perf_counter()
         plan = plan_conversion(args.src, type=args.type, pure=args.pure)
-        sys.stdout.write(printable(_describe(plan)))
+        opening_s = time.perf_counter() - begin_s
+        sys.stdout.write(printable(_describe(plan, opening_s)))
         return
     report = convert(
         args.src, args.dst, type=args.type, pure=args.pure, calibrate=args.calibrate,
@@ -92,7 +95,7 @@ def _summary(report: ConversionReport) -> str:
     return text
 
 
-def _describe(plan: Plan) -> str:
+def _describe(plan: Plan, opening_s: float) -> str:
     """A plan as a table, with the memory and the time that its parts will take about."""
     from halfbyte.converting.report.estimate import estimate
 
@@ -108,7 +111,7 @@ def _describe(plan: Plan) -> str:
     seconds = estimate(plan)
     lines.append(f"{'':12} {'memory':>10} {'computing':>12}")
     for name, nbytes, part_s in (
-        ("converting", plan.peak_nbytes, seconds.quantize_s),
+        ("converting", plan.peak_nbytes, opening_s + seconds.quantize_s),
         ("measuring", plan.measuring_nbytes, seconds.measure_s),
         ("--calibrate", plan.calibrating_nbytes, seconds.calibrate_s),
     ):

@@ -29,20 +29,20 @@ class Bar:
     """A progress callback that draws one line over and over; erased when a stage ends.
 
     Stages that can take minutes (_ANNOUNCED_AFTER_S) get a line that stays, on a terminal and
-    elsewhere; elsewhere nothing else is shown.
+    elsewhere; elsewhere a second one says how long they will take, once that can be known.
     """
 
     def __init__(self) -> None:
         self._stage = ""
         self._begun_s = self._drawn_s = 0.0
-        self._is_drawn = self._is_announced = False
+        self._is_drawn = self._is_announced = self._is_forecast = False
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show that `done` of `total` is done."""
         now = time.monotonic()
         if stage != self._stage:
             self.clear()
-            self._stage, self._is_announced = stage, False
+            self._stage, self._is_announced, self._is_forecast = stage, False, False
             self._begun_s, self._drawn_s = now, 0.0
         if done >= total:
             self.clear()
@@ -51,6 +51,8 @@ class Bar:
         if streams.is_drawn_on() and now - self._drawn_s >= _EVERY_S:
             self._drawn_s = now
             self._draw(stage, done, total, now - self._begun_s)
+        if not streams.is_drawn_on() and self._is_announced and not self._is_forecast:
+            self._forecast(stage, done, total, now - self._begun_s)
 
     def clear(self) -> None:
         """Take the bar off the screen, so that other text can be written."""
@@ -71,16 +73,30 @@ class Bar:
         self._is_announced = True
         streams.note(f"{stage}{_amount(total)}")
 
+    def _forecast(self, stage: str, done: int, total: int, seconds: float) -> None:
+        left = _time_left(done, total, seconds)
+        if left:
+            self._is_forecast = True
+            streams.note(f"{stage}: about {left} left")
+
     def _draw(self, stage: str, done: int, total: int, seconds: float) -> None:
         fraction = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
         cells = int(fraction * _BAR_CELLS)
         line = f"{stage} [{'#' * cells}{'.' * (_BAR_CELLS - cells)}] {100 * fraction:3.0f} %"
-        if seconds > _TIME_LEFT_AFTER_S and fraction > 0:
-            line += f", {_duration(seconds * (1 / fraction - 1))} left"
+        left = _time_left(done, total, seconds)
+        if left:
+            line += f", {left} left"
         # A line that wraps could not be erased by \r.
         line = printable(line)[: shutil.get_terminal_size().columns - 1]
         streams.draw(f"\r{line}\x1b[K")
         self._is_drawn = True
+
+
+def _time_left(done: int, total: int, seconds: float) -> str:
+    """By how long what is done has taken; empty while that says little."""
+    if seconds <= _TIME_LEFT_AFTER_S or not 0 < done < total:
+        return ""
+    return _duration(seconds * (total / done - 1))
 
 
 def _duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ another order when a model is converted, or when it is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,20 +57,26 @@ def check_tensors(file: GGUFFile, specs: Sequence[TensorSpec]) -> None:
         ModelFileError: tensors are missing or have another shape; all are named.
         UnsupportedModelError: there are tensors that would be ignored.
     """
+    for error in tensor_errors(file, specs):
+        raise error
+
+
+def tensor_errors(file: GGUFFile, specs: Sequence[TensorSpec]) -> Iterator[ModelFileError]:
+    """The errors of `check_tensors`, one a kind."""
     missing = [s.name for s in specs if s.name not in file.tensors and not s.may_lack]
     if missing:
-        raise ModelFileError(file.path, "tensors", expected=_some(missing), got="none of these")
+        yield ModelFileError(file.path, "tensors", expected=_some(missing), got="none of these")
     misshapen = [
         f"{s.name} {s.shape}, not {file.tensors[s.name].shape}"
         for s in specs
         if s.name in file.tensors and file.tensors[s.name].shape != s.shape
     ]
     if misshapen:
-        raise ModelFileError(file.path, "tensor shapes", expected=_some(misshapen))
+        yield ModelFileError(file.path, "tensor shapes", expected=_some(misshapen))
     known = {s.name for s in specs}
     unknown = [name for name in file.tensors if name not in known]
     if unknown:
-        raise UnsupportedModelError(
+        yield UnsupportedModelError(
             file.path,
             "tensors",
             expected="those of its architecture",

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.file_kinds import refused
 from halfbyte.file_reader import FileReader
 from halfbyte.gguf.metadata import Cursor, Metadata, read_metadata
 from halfbyte.gguf.tensor_table import TensorInfo, read_tensors
@@ -61,7 +62,7 @@ def _read_version(cursor: Cursor) -> int:
         raise ModelFileError(cursor.path, expected="a GGUF file", got="an empty file")
     magic = cursor.take(4, "magic")
     if magic != _MAGIC:
-        raise ModelFileError(cursor.path, "magic", expected="GGUF", got=repr(magic))
+        raise refused(ModelFileError, cursor.path, "magic", expected="GGUF", got=repr(magic))
     version = cursor.u32("version")
     if version & 0xFFFF == 0 and version:
         raise UnsupportedModelError(

@@ -28,7 +28,7 @@ def model_file(path: Path) -> Path:
     Raises:
         ModelFileError: it holds several, and no weights of another kind.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):  # which is false for a name that cannot be
         return path
     try:
         names = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]

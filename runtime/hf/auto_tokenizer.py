@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import MissingFileError, RequestError
+from halfbyte.file_kinds import is_gguf, is_json
 from halfbyte.gguf.split import model_file
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer, LlamaTokenizer, PreTrainedTokenizer
 from halfbyte.hf.tokenizer.json_tokenizer import JSONTokenizer
@@ -43,7 +44,7 @@ class AutoTokenizer:
         path, given = locate(pretrained_model_name_or_path, arguments)
         if not any((path / name).is_file() for name in (MODEL_FILE, TOKENIZER_JSON)):
             path = model_file(path)
-        if path.suffix == ".gguf":
+        if is_gguf(path):
             vocabulary, stated = read_gguf(path)
             name = os.fspath(pretrained_model_name_or_path)
             return _by_vocabulary(vocabulary).build(vocabulary, {**stated, **given}, given, name)
@@ -61,7 +62,7 @@ def _by_files(path: Path) -> type[PreTrainedTokenizer]:
     model = path if path.is_file() else vocabulary_file(folder, (MODEL_FILE, TOKENIZER_JSON))
     config = JSONFolder(folder).read_json(CONFIG) or {}
     stated = str(config.get("tokenizer_class")).removesuffix("Fast")
-    if model.suffix == ".model" and model.is_file():
+    if model.is_file() and not is_json(model):
         return _CLASSES.get(stated) or _by_vocabulary(read_sentencepiece(model))
     if (path if path.is_file() else folder / TOKENIZER_JSON).is_file():
         # A tokenizer.json says nothing about infilling.

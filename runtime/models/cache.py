@@ -2,11 +2,13 @@
 
 The lock keeps two processes from fetching the same gigabytes; that no half-written file gets a
 final name does not hang on it, since files come there by a rename. It ends with its process, so a
-crash leaves nothing locked. Where the file system has no locks, work goes on without.
+crash leaves nothing locked, and its file goes with the work. Where the file system has no locks,
+work goes on without.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -55,6 +57,9 @@ def model_lock(target: Path) -> Iterator[bool]:
     try:
         yield lock.is_locked
     finally:
+        # Removed while it is held: who gets it next sees that it is gone, and makes another.
+        with contextlib.suppress(OSError):  # on Windows it is open
+            path.unlink()
         lock.release()
 
 

@@ -21,6 +21,8 @@ from pathlib import Path
 from halfbyte import settings
 from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.errors import DownloadError, MissingFileError, ModelFileError, RequestError
+from halfbyte.file_kinds import has_gguf_name
+from halfbyte.file_names import refusal
 from halfbyte.gguf.shard_name import shards_of
 from halfbyte.models import inventory
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel
@@ -30,10 +32,11 @@ from halfbyte.progress import Progress
 _log = logging.getLogger(__name__)
 
 _DATA = Path(__file__).parents[1] / "data"
+_MAX_NAME = 200  # of a cached file, beside which others have longer ones; hubs allow 96 and a file
 _NO_HUB_HAS = re.compile(r"--|\.\.|[-.](/|$)")  # cached files would share a name
 _URL = re.compile(r"(?P<scheme>file|https?|hf|s3|ftp):(?P<slashes>//)?(?P<rest>.*)", re.I | re.S)
 _REPOSITORY = re.compile(
-    r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?::(?P<file>(?:\w[\w.-]*/)?\w[\w.-]*\.gguf))?", re.ASCII
+    r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?::(?P<file>(?:\w[\w.-]*/)?\w[\w.-]*\.(?i:gguf)))?", re.ASCII
 )
 
 
@@ -56,7 +59,11 @@ def find(name: str) -> Entry:
             expected = "org/name without -- and .., and no - or . at an end, which no hub has"
             raise RequestError("model", expected=expected, got=name)
         file = shards_of(match["file"])[0] if match["file"] else ""
-        return HubModel(name=name, summary=f"repository {repo}", repo=repo, file=file)
+        made = HubModel(name=name, summary=f"repository {repo}", repo=repo, file=file)
+        if len(made.file_name) > _MAX_NAME:
+            expected = f"names of at most {_MAX_NAME} characters together"
+            raise RequestError("model", expected=expected, got=name)
+        return made
     near = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise RequestError(
@@ -212,7 +219,8 @@ def _look_up(name_or_path: str | os.PathLike[str]) -> Path | Entry:
         home = _at_home(name_or_path)
         if home is not None and _exists(home):
             return _checked(home)
-        raise MissingFileError(path, expected="a .gguf file or a model folder", got="nothing there")
+        got = refusal(path) or "nothing there"
+        raise MissingFileError(path, expected="a .gguf file or a model folder", got=got)
     return find(name_or_path)
 
 
@@ -272,6 +280,6 @@ def _exists(path: Path) -> bool:
 def _is_path_text(text: str) -> bool:
     """Whether a text can only be meant as a path."""
     if _REPOSITORY.fullmatch(text):
-        return text.endswith(".gguf") and ":" not in text
+        return has_gguf_name(text) and ":" not in text
     marks = (os.sep, os.altsep or os.sep)
-    return text.endswith(".gguf") or text.startswith("~") or any(mark in text for mark in marks)
+    return has_gguf_name(text) or text.startswith("~") or any(mark in text for mark in marks)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from halfbyte import settings
 from halfbyte.errors import ModelFileError
+from halfbyte.file_names import file_name
 from halfbyte.models.cache import model_lock
 from halfbyte.models.inventory import stamp
 from halfbyte.progress import Progress
@@ -34,7 +35,7 @@ def converted(folder: Path, type: str, progress: Progress) -> Path:
         ConversionError: the folder cannot be converted.
         SettingError: the cache cannot be used.
     """
-    name = re.sub(r"[^\w.-]", "-", folder.resolve().name) or "model"
+    name = file_name(re.sub(r"[^\w.-]", "-", folder.resolve().name))
     target = settings.models_dir() / f"{name}-{fingerprint(folder)}.{type.lower()}.gguf"
     if target.is_file():
         stamp(target)
@@ -43,7 +44,9 @@ def converted(folder: Path, type: str, progress: Progress) -> Path:
         if not target.is_file():
             from halfbyte.converting.convert import convert_path
             from halfbyte.converting.options import Options
+            from halfbyte.converting.target import remove_left_parts
 
+            remove_left_parts(target.parent)  # a changed folder's have another name
             log.warning("converting %s to %s, once, into %s", folder, type, target.parent)
             convert_path(folder, target, Options(type=type, measure=False), progress=progress)
     stamp(target)

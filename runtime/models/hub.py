@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import DownloadError, ModelFileError
+from halfbyte.file_kinds import has_gguf_name
 from halfbyte.gguf.shard_name import ShardName
 from halfbyte.models.cache import (
     check_sha256,
@@ -109,8 +110,7 @@ def _fetched(entry: HubModel, target: Path, is_alone: bool, progress: Progress) 
         missing = sum(file.nbytes for file in files) - size_of_files(folder)
         check_space(folder, max(missing, 0), entry.name)
     _download(hub, entry, commit, files, folder, progress)
-    first = files[0].name
-    yield folder / first if first.lower().endswith(".gguf") else folder
+    yield folder / files[0].name if has_gguf_name(files[0].name) else folder
     shutil.rmtree(folder, ignore_errors=True)
 
 

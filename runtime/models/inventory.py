@@ -52,8 +52,7 @@ def cached_models() -> Iterator[CachedModel]:
     Raises:
         SettingError: the cache folder cannot be used.
     """
-    found = [path.name for path in settings.models_dir().glob("*.gguf")]
-    names = models_among(name for name in found if not name.startswith("."))
+    names = models_among(path.name for path in settings.models_dir().glob("[!.]*"))
     models = [_describe(settings.models_dir() / name) for name in names]
     yield from sorted(models, key=lambda model: model.name.lower())
 
@@ -78,7 +77,7 @@ def remove(name: str) -> CachedModel:
     try:
         for file in files_of(found.path):
             file.unlink(missing_ok=True)
-        # The lock stays: another process may wait for it, and would then hold one that nobody sees.
+        # A lock stays: it is of a process that is at work, and its to remove.
         _stamp_of(found.path).unlink(missing_ok=True)
     except OSError as error:
         raise DownloadError(f"{found.path}: cannot be removed: {error.strerror}") from error

@@ -84,6 +84,9 @@ def measure(
         result: the model as it came out.
         ids: int64 (B, T), T at least 2.
         progress: called with ("measure", layers done, layers in all).
+
+    Raises:
+        EngineError: a model's numbers are not finite or too large.
     """
     models = (_Watched(source), _Watched(result))
     reference, other = (FloatModel(watched) for watched in models)
@@ -110,8 +113,14 @@ def measure(
 
 def relative_error(w: F32, changed: F32) -> float:
     """sqrt(sum (w - w')^2 / sum w^2)."""
-    error, size = (np.square(x).sum(dtype=np.float64) for x in (w - changed, w))
+    error, size = (_sum_of_squares(x) for x in (w - changed, w))
     return float(np.sqrt(error / size)) if size else 0.0
+
+
+def _sum_of_squares(x: F32) -> np.float64:
+    with np.errstate(over="ignore"):
+        total = np.square(x).sum(dtype=np.float64)
+    return total if np.isfinite(total) else np.square(x, dtype=np.float64).sum()
 
 
 def distance(ids: Ids, reference: Iterable[F32], other: Iterable[F32]) -> Distance:

@@ -3,7 +3,8 @@
 It measures and calibrates conversions: many windows of tokens go through a layer together, and
 only their hidden states outlive it. There is no cache and there are no quantized activations, so
 what differs between two models is their weights alone. What is interpreted is the list that the
-engine's compiled step walks (families/stages.py).
+engine's compiled step walks (families/stages.py). Numbers too large to be squared are an
+EngineError: nothing that is made of them would mean anything.
 
     B windows of T tokens, b of them at a time; H heads, G kv heads, D head_dim, C dim
 """
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
@@ -42,6 +44,7 @@ Hook = Callable[[tuple[str, ...], F32], None]
 _N_CHUNK_TOKENS = 4096
 _N_CHUNK_WEIGHTS = 1 << 22
 _N_QUERIES = 512
+_LARGEST = np.float32(1e18)  # whose square is a float32
 
 
 class LayerSource(Protocol):
@@ -187,30 +190,37 @@ class _State:
         return self[stage.source if isinstance(stage, Project) else "normed"]
 
     def run(self, stage: Stage) -> None:
-        """One stage."""
+        """One stage.
+
+        Raises:
+            EngineError: what it gives is NaN or too large.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._run(stage)
+
+    def _run(self, stage: Stage) -> None:
         match stage:
             case Norm():
                 norm = _norm(self["x"], self._w[stage.weight], self._config.norm_eps)
-                self._buffers["normed"] = norm
+                self._put(stage, "normed", norm)
             case Project():
                 self._project(stage)
             case FeedForward():
                 hidden = _silu(self["normed"] @ self._w[stage.gate].T)
                 hidden *= self["normed"] @ self._w[stage.up].T
-                self._buffers["hidden"] = hidden
+                self._put(stage, "hidden", hidden)
             case Rope():
                 self._rope(stage)
             case Attend():
-                self._attend()
+                self._attend(stage)
             case _:
                 raise TypeError(f"no float arithmetic for {stage}")
 
     def _project(self, stage: Project) -> None:
         made = [self[stage.source] @ self._w[name].T for name in stage.weights]
         if stage.adds:
-            self._buffers[stage.to] = self[stage.to] + made[0]
-        else:
-            self._buffers[stage.to] = made if len(made) > 1 else made[0]
+            made = [self[stage.to] + made[0]]
+        self._put(stage, stage.to, *made)
 
     def _rope(self, stage: Rope) -> None:
         """Heads of q, k and v, (heads, T, D) for each window; q and k are rotated."""
@@ -225,10 +235,22 @@ class _State:
             heads[:] = [self._model.rotate(x) for x in heads]
         self._buffers["qkv"] = windows
 
-    def _attend(self) -> None:
+    def _attend(self, stage: Attend) -> None:
         """Causal attention within each window: (b T, H D)."""
         windows = zip(*self._buffers["qkv"], strict=True)
-        self._buffers["attended"] = np.concatenate([_attention(self._config, *w) for w in windows])
+        attended = np.concatenate([_attention(self._config, *w) for w in windows])
+        self._put(stage, "attended", attended)
+
+    def _put(self, stage: Stage, name: str, *values: F32) -> None:
+        """Fill a buffer, with one array or a list of several."""
+        for value in values:
+            if not -_LARGEST < value.min() <= value.max() < _LARGEST:
+                where = f"layer {stage.layer}" if stage.layer >= 0 else "behind the last layer"
+                raise EngineError(
+                    f"the model's numbers are not finite or too large: {where}, {name}",
+                    hint="its weights are damaged or no model's",
+                )
+        self._buffers[name] = list(values) if len(values) > 1 else values[0]
 
 
 def hidden_states(model: FloatModel, ids: Ids, hook: Hook | None = None) -> F32:

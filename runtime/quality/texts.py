@@ -7,6 +7,7 @@ on: a small Python corpus of the project's own (benchmarks/make_texts.py), disjo
 from __future__ import annotations
 
 import contextlib
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -27,22 +28,23 @@ def packaged_text(name: str) -> str:
 
 def text_files(path: Path) -> list[Path]:
     """The file itself, or those of a folder, hidden ones left out, in the order of their names."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # which is false for a name that cannot be
         return [path]
     files = (p for p in sorted(path.rglob("*")) if p.is_file())
     return [p for p in files if not any(n.startswith(".") for n in p.relative_to(path).parts)]
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, param: str = "text") -> str:
     """A UTF-8 file's text, or that of a folder's files, up to 4 MB in the order of their names.
 
-    In a folder, hidden files and those that are not UTF-8 text are left out.
+    In a folder, hidden files and those that are not UTF-8 text are left out. `param` is the
+    argument's name for errors.
 
     Raises:
         RequestError: nothing to read, or a file that is not UTF-8.
     """
     try:
-        if not path.is_dir():
+        if not os.path.isdir(path):
             return path.read_bytes().decode("utf-8")
         parts, size = [], 0
         for name in text_files(path):
@@ -56,11 +58,11 @@ def read_text(path: Path) -> str:
             if size >= _MOST_NBYTES:
                 break
     except UnicodeDecodeError as error:
-        raise RequestError("text", expected="UTF-8", got=f"{path}: {error}") from error
+        raise RequestError(param, expected="UTF-8", got=f"{path}: {error}") from error
     except OSError as error:
-        raise RequestError("text", expected="a readable file or folder", got=str(error)) from error
+        raise RequestError(param, expected="a readable file or folder", got=str(error)) from error
     if not parts:
-        raise RequestError("text", expected="a folder with text files", got=str(path))
+        raise RequestError(param, expected="a folder with text files", got=str(path))
     return "".join(parts)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 from halfbyte.errors import ConversionError
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer.json_parts import Added, put_added
+from halfbyte.tokenizer.replaced_pieces import check_replaced
 from halfbyte.tokenizer.row_count import append
-from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, UNKNOWN, USER_DEFINED, Vocabulary
-
-log = logging.getLogger(__name__)
+from halfbyte.tokenizer.vocabulary import CONTROL, USER_DEFINED, Vocabulary
 
 _CONFIG, _LEGACY = "tokenizer_config.json", "added_tokens.json"
 
@@ -63,6 +61,7 @@ def place_added(path: Path, v: Vocabulary, added: Mapping[int, Added]) -> None:
     Raises:
         ConversionError: an id that would leave a gap, or that another piece needs.
     """
+    check_replaced(path, v, {i: token.content for i, token in added.items()})
     ids = {piece: i for i, piece in reversed(list(enumerate(v.pieces)))}
     for i, token in sorted(added.items()):
         piece, type_id = token.content.encode(), CONTROL if token.is_special else USER_DEFINED
@@ -75,27 +74,4 @@ def place_added(path: Path, v: Vocabulary, added: Mapping[int, Added]) -> None:
         elif i > len(v.pieces):
             raise ConversionError(path, where, expected=f"id {len(v.pieces)}", got=i)
         elif v.pieces[i] != piece:
-            _replace(path, v, i, token, type_id)
-
-
-def _replace(path: Path, v: Vocabulary, i: int, token: Added, type_id: int) -> None:
-    """Put a token in the place of a piece that no other is merged of, as Code Llama 70B's files."""
-    old = v.pieces[i]
-    where = f"added token {token.content!r}"
-    if v.model == "gpt2" or v.types[i] in (BYTE, UNKNOWN) or _is_part(v, old):
-        raise ConversionError(
-            path, where, expected="an id of its own", got=f"{i}, which is that of {old!r}"
-        )
-    log.warning("%s: %s takes the place of the piece %r (%d)", path, where, old.decode(), i)
-    v.pieces[i], v.types[i] = token.content.encode(), type_id
-
-
-def _is_part(v: Vocabulary, part: bytes) -> bool:
-    """Whether a piece is made of this one and another."""
-    pieces = set(v.pieces)
-    return any(
-        (piece.startswith(part) and piece[len(part) :] in pieces)
-        or (piece.endswith(part) and piece[: -len(part)] in pieces)
-        for piece in pieces
-        if len(piece) > len(part)
-    )
+            v.pieces[i], v.types[i] = piece, type_id

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError, MissingFileError
+from halfbyte.file_kinds import is_json
+from halfbyte.file_names import refusal
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer.added_pieces import merged, place_added, read_added
 from halfbyte.tokenizer.byte_level_json import check_normalized, is_byte_level, read_byte_level
@@ -47,6 +49,10 @@ log = logging.getLogger(__name__)
 # Role -> the piece of Code Llama's vocabulary.
 _INFILL = {"fim_pre": "▁<PRE>", "fim_suf": "▁<SUF>", "fim_mid": "▁<MID>", "eot": "▁<EOT>"}
 _MODEL, _JSON = "tokenizer.model", "tokenizer.json"
+_OTHER_TOKENIZERS = (
+    "tiktoken's files, and vocab.json alone, are not read: have transformers write a "
+    "tokenizer.json, with AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+)
 _Around = tuple[list[int], list[int]]  # ids before and after a text
 
 
@@ -66,16 +72,25 @@ def read_vocabulary(path: str | os.PathLike[str], n_rows: int | None = None) -> 
     """
     path = Path(path)
     if not os.path.exists(path):  # which is false for a name that cannot be
-        raise MissingFileError(path, expected="a tokenizer's file or folder", got="nothing there")
+        got = refusal(path) or "nothing there"
+        raise MissingFileError(path, expected="a tokenizer's file or folder", got=got)
     folder = JSONFolder(path if path.is_dir() else path.parent)
     names = (_MODEL, _JSON)
     found = [path] if path.is_file() else [path / n for n in names if (path / n).is_file()]
     if not found:
-        raise ConversionError(path, "tokenizer", expected=" or ".join(names), got="neither")
+        raise ConversionError(
+            path, "tokenizer", expected=" or ".join(names), got="neither",
+            hint=_OTHER_TOKENIZERS if _has_other_tokenizer(path) else "",
+        )  # fmt: skip
     settings = Settings(folder)
     draft, around = _read_first(settings, found)
     draft, dropped = fit_rows(draft, n_rows)
     return _finished(settings, replace(draft, path=str(path)), around, dropped)
+
+
+def _has_other_tokenizer(path: Path) -> bool:
+    """Whether a folder has one of other kinds: tiktoken's, or GPT-2's vocab.json and merges.txt."""
+    return any(path.glob("*.tiktoken")) or (path / "vocab.json").is_file()
 
 
 def _read_first(settings: Settings, found: list[Path]) -> tuple[Vocabulary, _Around | None]:
@@ -96,7 +111,7 @@ def _read(settings: Settings, path: Path) -> tuple[Vocabulary, _Around | None]:
     """A file's vocabulary with what others add to it, and what is put around a text."""
     listed = read_added(settings.folder, settings.config)
     around: _Around | None = None
-    if path.suffix == ".json":
+    if is_json(path):
         data = settings.folder.read_json(path.name) or {}
         check_whole(path, data)
         draft = _from_json(path, data)

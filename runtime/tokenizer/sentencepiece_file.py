@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
+from halfbyte.file_kinds import refused
 from halfbyte.json_folder import check_regular
 from halfbyte.tokenizer.from_json import SentencePieces
 from halfbyte.tokenizer.vocabulary import IDENTITY
@@ -35,11 +36,14 @@ def parse(path: Path) -> Any:
         data = path.read_bytes()
         model.ParseFromString(data)
     except (DecodeError, OSError) as error:
-        raise ConversionError(path, expected="a sentencepiece model", got=str(error)) from error
+        expected = "a sentencepiece model"
+        raise refused(ConversionError, path, expected=expected, got=str(error)) from error
     if not data:
-        raise ConversionError(path, expected="a sentencepiece model", got="an empty file")
+        raise refused(ConversionError, path, expected="a sentencepiece model", got="an empty file")
     if not model.pieces:
-        raise ConversionError(path, "pieces", expected="a sentencepiece model's", got="none")
+        raise refused(
+            ConversionError, path, "pieces", expected="a sentencepiece model's", got="none"
+        )
     return model
 
 
@@ -55,7 +59,8 @@ def read_model(path: Path) -> SentencePieces:
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     if trainer.model_type != spm.TrainerSpec.BPE:
         kind = spm.TrainerSpec.ModelType.Name(trainer.model_type)
-        raise ConversionError(path, "trainer_spec.model_type", expected="BPE", got=kind)
+        field = "trainer_spec.model_type"
+        raise refused(ConversionError, path, field, expected="BPE", got=kind)
     _check_settings(path, model)
     return SentencePieces(
         [_piece(path, i, piece) for i, piece in enumerate(model.pieces)],

@@ -12,10 +12,12 @@ import os
 import re
 from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol
 
 from halfbyte.call_arguments import check_flag, is_whole
 from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
+from halfbyte.file_kinds import is_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.import_lock import importing, let_forks_wait
 from halfbyte.tokenizer.markers import marker_ids
@@ -116,9 +118,10 @@ class Tokenizer:
             MissingFileError: nothing lies there; ModelFileError: nothing usable does.
             UnsupportedModelError: a kind of vocabulary that is not known here.
         """
-        if not isinstance(path, (str, os.PathLike)):
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise RequestError("path", expected="a path", got=repr(path))
-        if os.fspath(path).endswith(".gguf"):
+        path = Path(path)
+        if is_gguf(path):
             with GGUFFile.open(path, strict_types=False) as file:
                 return cls.from_gguf(file)
         from halfbyte.tokenizer.files import read_vocabulary

@@ -37,6 +37,8 @@ ROOMS = {
     "call_arguments": ("errors progress", ""),
     "process_bound": ("errors", ""),
     "settings": ("", "platformdirs"),
+    "file_kinds": ("errors", ""),
+    "file_names": ("", ""),
     "json_folder": ("", ""),
     "adapters": ("json_folder", ""),
     "file_reader": ("", "numpy"),
@@ -111,6 +113,8 @@ LLVMLITE = {
 GROUND = {
     "call_arguments",
     "errors",
+    "file_kinds",
+    "file_names",
     "import_lock",
     "printable",
     "process_bound",

@@ -15,7 +15,6 @@ COVERED_BY = {
     "convert/encode.py": "convert/test_writer.py",
     "convert/options.py": "convert/test_measured.py",
     "convert/plan.py": "convert/test_convert.py",
-    "convert/report/estimate.py": "convert/test_measured.py",
     "convert/report/page.py": "convert/test_measured.py",
     "convert/sources/quantized/affine.py": _QUANTIZED,
     "convert/sources/quantized/awq_layout.py": _QUANTIZED,

@@ -12,6 +12,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import halfbyte
 from halfbyte.conversion import plan_conversion
@@ -20,7 +21,7 @@ from halfbyte.converting.convert import ConversionReport
 from halfbyte.converting.options import ConversionOptions, Options
 from halfbyte.converting.report.estimate import estimate
 from halfbyte.converting.report.page import page, write_report
-from halfbyte.errors import ConversionError, RequestError
+from halfbyte.errors import ConversionError, EngineError, RequestError
 from halfbyte.models import catalogue
 from halfbyte.quality.figures import patch
 from halfbyte.quality.texts import packaged_text, read_text
@@ -198,3 +199,18 @@ def test_unknown_options_name_the_nearest() -> None:
     with pytest.raises(RequestError, match="did you mean measure") as caught:
         Options.of(mesure=False)  # type: ignore[call-arg]
     assert caught.value.param == "mesure"
+
+
+def test_weights_of_which_no_logits_are_made(tiny_folder: Path, tmp_path: Path) -> None:
+    """Numbers all the same: an error where they are computed with, a file where they are not."""
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "hf"))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"][:] = 1e36
+    tensors["lm_head.weight"][:] *= 1e4
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(EngineError, match="not finite or too large"):
+        halfbyte.convert(folder, tmp_path / "out.gguf", type="f32")
+    assert [path.name for path in tmp_path.iterdir()] == ["hf"]
+    halfbyte.convert(folder, tmp_path / "out.gguf", type="f32", measure=False)
+    last = verify(tmp_path / "out.gguf", threads=1)[-1]
+    assert last.name == "golden" and last.is_same is False and "not finite" in last.detail

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ModelFileError, RequestError
+from halfbyte.file_kinds import is_gguf
 from halfbyte.hf.arguments import NOT_LOADING, leave_out, located
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.hf.tokenizer.token_table import TokenTable, token_list
@@ -151,7 +152,7 @@ def read(
 
     Arguments of a call win.
     """
-    if path.suffix == ".gguf":
+    if is_gguf(path):
         vocabulary, stated = read_gguf(path)
         return vocabulary, {**stated, **given}
     if not path.is_dir():

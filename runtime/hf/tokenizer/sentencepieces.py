@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from halfbyte.call_arguments import check_path
 from halfbyte.errors import TokenizerError
+from halfbyte.file_kinds import is_gguf
 from halfbyte.hf.alignment import Span, Tokens
 from halfbyte.hf.errors import TokenIdError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
@@ -42,8 +43,7 @@ class SentencePieceModel:
     def __init__(self, vocab_file: str | os.PathLike[str] | Vocabulary) -> None:
         if not isinstance(vocab_file, Vocabulary):
             path = Path(check_path("vocab_file", vocab_file))
-            is_gguf = path.suffix == ".gguf"
-            vocab_file = read_gguf(path)[0] if is_gguf else read_sentencepiece(path)
+            vocab_file = read_gguf(path)[0] if is_gguf(path) else read_sentencepiece(path)
         self.vocabulary = vocab_file
         self.core = Tokenizer(vocab_file)
         self.n_pieces = len(vocab_file.pieces)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import MissingFileError, ModelFileError
+from halfbyte.file_kinds import is_json
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Tokenizer, Vocabulary
@@ -37,7 +38,7 @@ def read_sentencepiece(file: str | os.PathLike[str]) -> Vocabulary:
             path, expected="a sentencepiece model", got="no such file",
             hint="put the model's tokenizer.model there",
         )  # fmt: skip
-    if path.suffix == ".json":
+    if is_json(path):
         found = read_sentencepieces(path, JSONFolder(path.parent).read_json(path.name) or {})
     else:
         found = read_model(path)

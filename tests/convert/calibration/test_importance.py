@@ -155,3 +155,23 @@ def test_numbers_that_make_no_sense_are_an_error(tmp_path: Path, tiny_gguf: Path
             load_importance(tmp_path / "x.gguf")
     with pytest.raises(ModelFileError, match="no sums"):
         load_importance(tiny_gguf)
+
+
+def test_counts_that_make_no_sense_are_an_error(tmp_path: Path) -> None:
+    save_importance(tmp_path / "x.dat", SMALL)
+    data = (tmp_path / "x.dat").read_bytes()
+    at = 4 + 4 + len("blk.0.attn_q.weight")
+    (tmp_path / "x.dat").write_bytes(data[:at] + struct.pack("<i", -1) + data[at + 4 :])
+    with pytest.raises(ModelFileError, match="calls"):
+        load_importance(tmp_path / "x.dat")
+    # A signalling NaN, which arithmetic complains of.
+    (tmp_path / "x.dat").write_bytes(data[: at + 8] + b"\x01\x00\xa0\x7f" + data[at + 12 :])
+    with pytest.raises(ModelFileError, match="finite numbers"):
+        load_importance(tmp_path / "x.dat")
+    save_importance(tmp_path / "x.gguf", SMALL)
+    whole = (tmp_path / "x.gguf").read_bytes()
+    count = struct.pack("<f", SMALL.n_windows * SMALL.n_tokens)
+    for other in (np.inf, np.nan, 0.0):
+        (tmp_path / "x.gguf").write_bytes(whole.replace(count, struct.pack("<f", other)))
+        with pytest.raises(ModelFileError, match="one count"):
+            load_importance(tmp_path / "x.gguf")

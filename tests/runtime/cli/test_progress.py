@@ -77,6 +77,18 @@ def test_not_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue() == "download x\n"
 
 
+def test_elsewhere_the_time_left_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, clock = io.StringIO(), iter([10.0, 12.0, 110.0, 120.0, 130.0, 300.0])
+    monkeypatch.setattr(streams, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    bar = Bar()
+    for done in (0, 1, 100, 110):
+        bar("calibrate", done, 4_000)
+    for done in (0, 100):
+        bar("prefill", done, 4_000)
+    assert stream.getvalue() == "calibrate\ncalibrate: about 1:05:00 left\n"
+
+
 def test_compilation_is_announced_once_it_takes_long(
     screen: Screen, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,7 +110,7 @@ def test_files_that_are_no_vocabulary(tmp_path: Path) -> None:
         input=str(tmp_path / "text"), model_prefix=str(tmp_path / "unigram"), vocab_size=30,
         model_type="unigram", hard_vocab_limit=False, minloglevel=2,
     )  # fmt: skip
-    with pytest.raises(ModelFileError, match="BPE"):
+    with pytest.raises(ModelFileError, match="model_type: expected BPE, got UNIGRAM"):
         CodeLlamaTokenizer(tmp_path / "unigram.model")
     with pytest.raises(ModelFileError, match="no such file"):
         CodeLlamaTokenizer(tmp_path / "absent.model")

@@ -113,6 +113,20 @@ def test_neither_path_nor_name(value: object) -> None:
     assert caught.value.param == "model"
 
 
+@pytest.mark.parametrize("name", ["a/b:" + "x" * 300 + ".gguf", "a" * 300 + "/b"])
+def test_a_repository_whose_file_could_not_be_cached(name: str) -> None:
+    for use in (catalogue.resolve, catalogue.pull):
+        with pytest.raises(RequestError, match="at most 200 characters"):
+            use(name)
+
+
+def test_endings_in_capitals() -> None:
+    entry = catalogue.find("org/name:Model-Q4_0.GGUF")
+    assert (entry.name, entry.file_name) == (
+        "org/name:Model-Q4_0.GGUF", "org--name--Model-Q4_0.GGUF"
+    )  # fmt: skip
+
+
 def test_a_name_longer_than_a_path() -> None:
     with pytest.raises(RequestError, match="the catalogue has"):
         catalogue.resolve("x" * 10_000)

@@ -43,9 +43,20 @@ def test_it_is_converted_once(
             assert Path(model.path).parent == models
         assert caplog.text.count("once, into") == n_said
     (name,) = _files(models)
+    assert sorted(path.name for path in models.iterdir()) == [f".{name}.used", name]
     assert name.startswith("my-model-") and name.endswith(".q8_0.gguf")
     with halfbyte.load(folder, threads=1, type="q4_0"):
         assert len(_files(models)) == 2
+
+
+def test_what_killed_conversions_left_in_the_cache_goes(folder: Path, models: Path) -> None:
+    models.mkdir(parents=True)
+    left = models / f"my-model-{'0' * 16}.q8_0.gguf.{'0' * 16}.part"  # of the folder as it was
+    stranger = models / "mine.part"
+    for path in (left, stranger):
+        path.write_bytes(b"half")
+    with halfbyte.load(folder, threads=1):
+        assert stranger.exists() and not left.exists()
 
 
 def test_a_changed_folder_is_converted_again(folder: Path, models: Path) -> None:

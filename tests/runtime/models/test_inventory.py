@@ -23,7 +23,7 @@ def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_models_have_the_names_that_load_them(models: Path, tiny_gguf: Path) -> None:
-    files = ("smollm2-135m-b179c952.gguf", "org--m.gguf", "org--m--a-Q4_0.gguf",
+    files = ("smollm2-135m-b179c952.gguf", "org--m.gguf", "org--m--a-Q4_0.gguf", "org--m--B.GGUF",
              "codellama--CodeLlama-7b-hf.gguf", "folder-0123456789abcdef.q8_0.gguf")  # fmt: skip
     for name in files:
         (models / name).write_bytes(b"x" * len(name))
@@ -32,7 +32,7 @@ def test_models_have_the_names_that_load_them(models: Path, tiny_gguf: Path) -> 
     found = {model.name: model for model in inventory.cached_models()}
     converted = models / files[-1]
     assert set(found) == {
-        "smollm2-135m", "org/m", "org/m:a-Q4_0.gguf", "codellama-7b", str(converted)
+        "smollm2-135m", "org/m", "org/m:a-Q4_0.gguf", "org/m:B.GGUF", "codellama-7b", str(converted)
     }  # fmt: skip
     for name, model in found.items():
         entry = catalogue.resolve(name, pull=False) if name != "smollm2-135m" else model.path

@@ -95,10 +95,10 @@ class Source:
         self.monkeypatch.setattr(sys, "executable", str(script))
 
     def visible(self) -> list[str]:
-        """Names in the model cache, but for the lock, which stays."""
+        """Names in the model cache: no lock is left in it."""
         if not self.models.exists():
             return []
-        return sorted(path.name for path in self.models.iterdir() if path.suffix != ".lock")
+        return sorted(path.name for path in self.models.iterdir())
 
     def n_runs(self) -> int:
         return self.runs.read_text().count("run") if self.runs.exists() else 0

@@ -94,6 +94,11 @@ def test_an_error_of_nothing_is_zero() -> None:
     assert relative_error(zeros, zeros) == 0
 
 
+def test_errors_of_numbers_whose_squares_float32_lacks() -> None:
+    w = np.full((2, 32), 1e30, np.float32)
+    assert relative_error(w, w * np.float32(0.5)) == 0.5
+
+
 def test_a_distance_by_hand() -> None:
     p = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]], np.float32))
     q = np.log(np.array([[0.25, 0.5, 0.25], [0.1, 0.8, 0.1]], np.float32))

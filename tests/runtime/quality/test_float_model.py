@@ -13,6 +13,7 @@ import pytest
 
 import halfbyte
 from halfbyte.converting.sources.source import open_source
+from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
@@ -144,6 +145,23 @@ def test_hooks_see_the_inputs_of_every_matrix() -> None:
     down = seen["blk.0.ffn_down.weight"] @ source.tensor("blk.0.ffn_down.weight").T
     embd = source.tensor("token_embd.weight")[ids].reshape(6, -1)
     np.testing.assert_allclose(embd + heads + down, x.reshape(6, -1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "where"),
+    [
+        ("token_embd", 3e38, "layer 0, x"), ("blk.0.attn_norm", 1e38, "layer 0, normed"),
+        ("blk.0.attn_q", 1e30, "layer 0, qkv"), ("blk.0.ffn_up", 2e19, "layer 0, hidden"),
+        ("output_norm", np.nan, "behind the last layer, normed"),
+    ],
+)  # fmt: skip
+def test_numbers_that_nothing_can_be_made_of_are_an_error(
+    name: str, value: float, where: str
+) -> None:
+    source = random_source()
+    source.tensors[f"{name}.weight"][:] = value
+    with pytest.raises(EngineError, match=f"not finite or too large: {where}"):
+        logits_of(FloatModel(source), np.arange(9)[None])
 
 
 def test_a_sliding_window_is_as_if_older_tokens_were_not_there() -> None:
