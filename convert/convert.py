@@ -28,6 +28,7 @@ from halfbyte.converting.sources.source import Source, open_source
 from halfbyte.converting.target import check_distinct, check_space, check_target, part_file
 from halfbyte.converting.writer import Planned, Writer
 from halfbyte.file_names import file_name
+from halfbyte.file_warnings import said_once
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.progress import Progress, silent
 from halfbyte.quality import figures
@@ -102,7 +103,7 @@ def convert_path(
         As `halfbyte.convert`, but for what a download brings.
     """
     begin_s = time.perf_counter()
-    with closing(open_source(src)) as source:
+    with said_once(src), closing(open_source(src)) as source:
         source_name = source_name or source.name
         target = dst or Path(f"{file_name(source_name)}.{options.type}.gguf")
         _check_targets(source, target, options)
