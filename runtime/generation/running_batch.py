@@ -15,7 +15,6 @@ request and then call `current.abort_if_unwanted`.
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -203,6 +202,7 @@ class RunningBatch:
                 yield begun.pop(0)
             elif len(self._running) < MAX_RUNNING:
                 if not self._begin(first):
+                    yield from begun
                     return
                 if not first.is_over:
                     yield first
@@ -262,7 +262,7 @@ class RunningBatch:
 
     def _is_loaded(self, request: Request) -> bool:
         """Whether all that the disk knows of it is in memory; works on that for a moment only."""
-        end_s = time.perf_counter() + (_READING_S if self._running else math.inf)
+        end_s = time.perf_counter() + _READING_S
         while self._memory.load_next(request):
             if time.perf_counter() > end_s or request.is_cancelled:
                 return False

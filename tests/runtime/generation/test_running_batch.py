@@ -152,6 +152,37 @@ def test_without_memory_to_look_for_a_prompt_the_others_go_on(
     assert isinstance(failing.error, EngineError) and other.text == "def"
 
 
+def test_while_the_disk_is_read_for_one_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = ScriptedEngine("ab", "c", "d")
+    batch, reads, pages = batch_of(engine), request_of([1] * 20), iter([True] * 5)
+    monkeypatch.setattr(batch_module, "_READING_S", 0.0)
+    monkeypatch.setattr(batch._memory, "load_next", lambda r: r is reads and next(pages, False))
+    begin(batch, request_of([0] * 600))
+    batch.step()
+    begin(batch, reads)
+    batch.step()
+    assert engine.steps == [[256], [256]] and reads.sequence is None
+    run(batch)
+    assert reads.text == "c"
+
+
+def test_whoever_comes_while_the_disk_is_read_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch, reads, pages = batch_of(ScriptedEngine("a", "b")), request_of([0] * 20), iter([True] * 9)
+    monkeypatch.setattr(batch_module, "_READING_S", 0.0)
+    monkeypatch.setattr(batch._memory, "load_next", lambda r: r is reads and next(pages, False))
+    begin(batch, reads)
+    batch.step()
+    short = request_of([1])
+    begin(batch, short)
+    for _ in range(2):
+        batch.step()
+    assert short.text == "b" and not reads.is_over
+    run(batch)
+    assert reads.text == "a"
+
+
 def test_whoever_is_cancelled_leaves_and_the_others_do_not_notice() -> None:
     batch = batch_of(ScriptedEngine("abcdef", "ghijkl"))
     gone, stays, waits = request_of([0]), request_of([1]), request_of([1] * 2000)
