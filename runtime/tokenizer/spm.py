@@ -33,6 +33,7 @@ from halfbyte.tokenizer.vocabulary import (
 _SPACE = "\u2581"
 _NOTHING = "\ufdd0"  # no character
 _SPACES = f" {_SPACE}"
+_Search = tuple[re.Pattern[str], dict[str, int]]  # for added tokens, and their ids
 _BYTE_PIECE = re.compile(rb"<0x([0-9A-F]{2})>")
 
 
@@ -59,7 +60,7 @@ class SentencePieceBackend:
         self.space_again = vocabulary.spacing in (EACH, ALWAYS)
         self._flags = TokenFlags(vocabulary.flags)
         self._added = {
-            parses: self._search(i for i in vocabulary.added if parses or i not in markers)
+            parses: self._searches(i for i in vocabulary.added if parses or i not in markers)
             for parses in (False, True)
         }
         self._puts_space = self.adds_space and not _sees_spaces(vocabulary)
@@ -70,26 +71,36 @@ class SentencePieceBackend:
 
     def encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
         """Ids of a text that is not empty; `is_start` where a prefix space is due."""
-        pattern, known = self._added[parse_markers]
-        if pattern is None:
+        searches = self._added[parse_markers]
+        if not searches:
             return self._part(text, is_start, parse_markers)
+        return self._parts(text, is_start, parse_markers, searches)
+
+    def _parts(self, text: str, is_start: bool, parses: bool, searches: list[_Search]) -> list[int]:
+        """Ids of a text in which each of the searches parts what the ones before left."""
+        if not searches:
+            return self._part(text, is_start, parses)
+        (pattern, known), rest = searches[0], searches[1:]
         ids: list[int] = []
         done = 0
         for found in pattern.finditer(text):
             span = self._flags.taken(known[found[0]], text, found.span(), done)
             if span is None:
                 continue
-            ids += self._part(text[done : span[0]], is_start, parse_markers)
+            ids += self._parts(text[done : span[0]], is_start, parses, rest)
             ids.append(known[found[0]])
             done, is_start = span[1], self.space_again
-        return ids + self._part(text[done:], is_start, parse_markers)
+        return ids + self._parts(text[done:], is_start, parses, rest)
 
-    def _search(self, ids: Iterable[int]) -> tuple[re.Pattern[str] | None, dict[str, int]]:
-        """The search for added tokens, longest first, and their ids."""
+    def _searches(self, ids: Iterable[int]) -> list[_Search]:
+        """The searches for added tokens: those with the flag "normalized" come second."""
         v = self._vocabulary
-        known = {piece_text(v.path, v.pieces[i]): i for i in ids if v.pieces[i]}
-        longest_first = sorted(known, key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, longest_first))) if known else None, known
+        normalized = frozenset(v.flags.get("normalized", ()))
+        found: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        for i in ids:
+            if v.pieces[i]:
+                found[i in normalized][piece_text(v.path, v.pieces[i])] = i
+        return [(_longest_first(known), known) for known in found if known]
 
     def _part(self, text: str, is_start: bool, parses: bool) -> list[int]:
         """Ids of a text in which no added tokens are searched for."""
@@ -142,6 +153,10 @@ class SentencePieceBackend:
         }
         places = {"\n": r"(?<=\n)", _SPACE: r"(?<=[^ \u2581])(?=[ \u2581])"}
         return re.compile("|".join(places[b] for b in places if b not in inner) or "(?!)")
+
+
+def _longest_first(texts: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))))
 
 
 def _sees_spaces(v: Vocabulary) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer as HFTokenizer
@@ -136,6 +136,14 @@ SPACED = st.lists(
     ]),
     added=ADDED, texts=st.lists(SPACED, min_size=4, max_size=8),
 )  # fmt: skip
+@example(  # what one token takes is searched for others that are normalized only then
+    spaces=(None, METASPACE),
+    added=[
+        {"content": text, "special": False, **dict.fromkeys(FLAGS, False), flag: True}
+        for text, flag in (("<u>", "lstrip"), ("<w> ", "normalized"))
+    ],
+    texts=["<w> <u>"],
+)
 def test_every_accepted_file_gives_the_packages_ids(
     data: dict[str, Any], vocabularies: Any, tmp_path_factory: pytest.TempPathFactory,
     spaces: tuple[Any, Any], added: list[Any], texts: list[str],
