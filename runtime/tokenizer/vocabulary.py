@@ -170,7 +170,7 @@ class Vocabulary:
             added=_ids(m, ADDED_KEY, len(pieces)),
             normalizer=m.get_str(NORMALIZER_KEY, None),
             ignore_merges=m.get_bool(WHOLE_WORDS_KEY, None),
-            flags={flag: i for flag, key in FLAG_KEYS.items() if (i := _ids(m, key, len(pieces)))},
+            flags={f: ids for f, key in FLAG_KEYS.items() if (ids := _ids(m, key, len(pieces)))},
             add_bos=m.get_bool("tokenizer.ggml.add_bos_token", None),
             add_eos=m.get_bool("tokenizer.ggml.add_eos_token", None),
             special=special,

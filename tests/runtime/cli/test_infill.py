@@ -220,7 +220,8 @@ def test_json(run: Any, model: Any) -> None:
         "tokens": [5, 6, 7], "finish_reason": "length", "seed": None,
         "n_prefix_dropped": 0, "n_suffix_dropped": 0, "files_dropped": [],
         "stats": {
-            "n_prompt": 4, "prefill_s": 0.5, "n_decode": 3, "decode_s": 1.5, "n_reused": 0, "mismatch": "", "load_s": 0.25,
+            "n_prompt": 4, "prefill_s": 0.5, "n_decode": 3, "decode_s": 1.5, "n_reused": 0,
+            "mismatch": "", "load_s": 0.25,
         },
     }  # fmt: skip
     assert outcome.err.endswith(" | order spm\n")
