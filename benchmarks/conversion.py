@@ -131,7 +131,7 @@ def decode_rate(model: halfbyte.Model) -> float:
     """Tokens per second, decoding from an empty cache; median of 5."""
     rates = []
     for _ in range(6):
-        done = model.complete([1], max_tokens=DECODED, stop_tokens=[])
+        done = model.complete([1], max_tokens=DECODED, stop_tokens=[], speculate=False)
         rates.append(done.stats.decode_tps)
     return float(np.median(rates[1:]))
 

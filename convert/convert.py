@@ -28,6 +28,7 @@ from halfbyte.converting.sources.source import Source, open_source
 from halfbyte.converting.target import check_distinct, check_space, check_target, part_file
 from halfbyte.converting.writer import Planned, Writer
 from halfbyte.file_names import file_name
+from halfbyte.file_warnings import said_once
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.progress import Progress, silent
 from halfbyte.quality import figures
@@ -45,6 +46,8 @@ from halfbyte.system import default_threads, set_up_kernels
 from halfbyte.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
+
+_N_NAMED = 4  # tensors, in a warning
 
 Complete = Callable[[Path, Figures], Figures]
 """Called with the written file, before it has its name, and what was measured of it; gives what is
@@ -102,7 +105,7 @@ def convert_path(
         As `halfbyte.convert`, but for what a download brings.
     """
     begin_s = time.perf_counter()
-    with closing(open_source(src)) as source:
+    with said_once(src), closing(open_source(src)) as source:
         source_name = source_name or source.name
         target = dst or Path(f"{file_name(source_name)}.{options.type}.gguf")
         _check_targets(source, target, options)
@@ -242,13 +245,18 @@ def _calibration_ids(part: Path, calibrate: bool | str | os.PathLike[str], n_ctx
 
 
 def _warn(source: Source, plan: Plan) -> None:
-    for name in plan.fallbacks:
-        chosen = next(tensor.format.name for tensor in plan.tensors if tensor.name == name)
-        log.warning("%s: rows do not fit the type's blocks, stored as %s", name, chosen)
+    formats = {tensor.name: tensor.format.name for tensor in plan.tensors}
+    for chosen in dict.fromkeys(formats[name] for name in plan.fallbacks):
+        names = [name for name in plan.fallbacks if formats[name] == chosen]
+        more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
+        log.warning(
+            "%s%s: rows do not fit the type's blocks, stored as %s",
+            ", ".join(names[:_N_NAMED]), more, chosen,
+        )  # fmt: skip
     again = [
         old.name
         for old, new in zip(source.tensors, plan.tensors, strict=True)
-        if old.is_quantized and old.format is not new.format
+        if old.is_quantized and new.format.is_quantized and old.format is not new.format
     ]
     if again:
         log.warning(

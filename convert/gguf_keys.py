@@ -30,6 +30,7 @@ from halfbyte.tokenizer.vocabulary import (
 log = logging.getLogger(__name__)
 
 _REPOSITORY = re.compile(r"\w[\w.-]{0,99}/\w[\w.-]{0,99}", re.ASCII)
+_USUAL = '{"type": "NFC"}'  # all Qwen models' normalizer; most texts are in this form already
 _COUNTS = ("n_ctx_train", "dim", "n_layers", "hidden_dim", "n_heads", "n_kv_heads", "head_dim")
 
 
@@ -118,7 +119,9 @@ def say_what_others_miss(v: Vocabulary) -> None:
     if v.ignore_merges is not None and v.ignore_merges != (v.pre in WHOLE_PIECES_FIRST):
         only_ours.append(f"ignore_merges: {str(v.ignore_merges).lower()}")
     if only_ours:
-        log.warning(
+        is_usual = only_ours == [f"the normalizer {_USUAL}"]
+        log.log(
+            logging.INFO if is_usual else logging.WARNING,
             "%s: the file will say, but other programs do not heed: %s; they make other tokens of "
             "some texts", v.path, ", ".join(only_ours),
         )  # fmt: skip

@@ -17,7 +17,7 @@ from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.async_stream import AsyncCompletionStream
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.edit import Edit
-from halfbyte.generation.params import CallOptions
+from halfbyte.generation.params import CallOptions, MiddleOptions
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.planning import EditFormatName, Plan, Planner
 from halfbyte.progress import Progress
@@ -40,7 +40,7 @@ class CompleteOptions(CallOptions, total=False):
     progress: Progress | None
 
 
-class InfillOptions(CompleteOptions, total=False):
+class InfillOptions(CompleteOptions, MiddleOptions, total=False):
     """The keywords of `infill`."""
 
     order: Literal["auto", "psm", "spm"]
@@ -87,7 +87,7 @@ class AsyncModel:
     ) -> Completion | list[Completion]:
         """`complete`, awaited."""
         plan = await asyncio.to_thread(self._planner.completion, prompt, **options)
-        call = self._acall(plan, decoded=plan.decoded)
+        call = self._acall(plan, decoded=plan.decoded())
         try:
             call.begin()
             async for _ in call.afollow():

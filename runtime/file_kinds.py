@@ -26,6 +26,7 @@ class Kind(NamedTuple):
 
 _UNKNOWN = Kind("", "")
 _AGAIN = "download it again, to its end"
+SAFETENSORS = Kind("a safetensors file", "name the folder that it lies in")
 PICKLED = (
     "pickle files can run code and are not read: save the model again with transformers' "
     "save_pretrained(folder, safe_serialization=True)"
@@ -100,7 +101,7 @@ def kind_of(path: str | os.PathLike[str]) -> Kind:
     if not any(head):
         return Kind("a file that begins with zeros", _AGAIN)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
-        return Kind("a safetensors file", "name the folder that it lies in")
+        return SAFETENSORS
     if _TIKTOKEN.match(head):
         return _TIKTOKEN_KIND
     return _ENDINGS.get(Path(path).suffix.lower(), _UNKNOWN)
@@ -115,9 +116,12 @@ def refused(
     got: object,
     hint: str = "",
 ) -> ModelFileError:
-    """The error for a file that is not what it should be: with what it is, where that is known."""
+    """The error for a file that is not what it should be: with what it is, where that is known.
+
+    What begins as what is `expected` is broken in another way: `got` and `hint` say how.
+    """
     kind = kind_of(path)
-    if kind is _UNKNOWN:
+    if kind.what in ("", expected):
         return error(path, field, expected=expected, got=got, hint=hint)
     return error(path, field, expected=expected, got=kind.what, hint=kind.hint)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -102,7 +104,13 @@ def load(
     remembered = Remembered.of(prompt_cache_bytes, prompt_cache_dir, prompt_cache_dir_bytes)
     path = _file_of(path_or_name, type, progress)
     with needed_for(f"loading {path}"):
-        return uninterrupted(lambda: _load(path, n_threads, ctx, kv_type, remembered, progress))
+        return _guarded(lambda: _load(path, n_threads, ctx, kv_type, remembered, progress))
+
+
+def _guarded(work: Callable[[], Model]) -> Model:
+    """What `work` returns, from a thread that no signal interrupts, with the caller's context."""
+    context = copy_context()
+    return uninterrupted(lambda: context.run(work))
 
 
 def _load(

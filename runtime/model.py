@@ -20,7 +20,7 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.call import Call
 from halfbyte.generation.completion import Completion, Infilling
-from halfbyte.generation.params import CallOptions
+from halfbyte.generation.params import CallOptions, InfillCallOptions
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.scheduler import Scheduler
@@ -145,7 +145,7 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         plan = self._planner.completion(
             prompt, heal=heal, parse_markers=parse_markers, progress=progress, **params
         )
-        with self._call(plan, decoded=plan.decoded) as call:
+        with self._call(plan, decoded=plan.decoded()) as call:
             for _ in call.follow():
                 pass
         return plan.result()
@@ -183,7 +183,7 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         window: int | None = None,
         force: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[CallOptions],
+        **params: Unpack[InfillCallOptions],
     ) -> Infilling:
         """What belongs between prefix and suffix, or in the place of a text's <FILL_ME>.
 
@@ -194,8 +194,8 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
             prefix: the text before the cursor; with `suffix` left out, a text with one <FILL_ME>.
             suffix: the text after the cursor.
             order: "psm" (prefix first), "spm" (suffix first: better inside a word or a line), or
-                "auto", which takes suffix-first where the cursor's line has begun; the result
-                says which.
+                "auto", which takes suffix-first where the cursor's line has begun or the suffix
+                is long; the result says which.
             heal: see `complete`.
             repository: other files for the model to see.
             parse_markers: see Tokenizer.encode.
@@ -205,7 +205,7 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
                 fit are left out: logged as a warning, and told by the result.
             force: infill with a model that is not known to have been trained to.
             progress: called with ("prefill", tokens done, tokens in all).
-            **params: the fields of SamplingParams and of Terms.
+            **params: the fields of MiddleRules (docs/infilling.md), SamplingParams and Terms.
 
         Raises:
             UnsupportedModelError: the vocabulary has no infilling tokens, or the model is not
@@ -229,7 +229,7 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         window: int | None = None,
         force: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[CallOptions],
+        **params: Unpack[InfillCallOptions],
     ) -> CompletionStream[Infilling]:
         """`infill` piece by piece; `completion` is the result once it is exhausted."""
         return self._stream(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,12 +12,19 @@ from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, Infilling
+from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.edit import Edit
+from halfbyte.generation.middle_rules import MiddleRules
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.recent_infillings import RecentInfillings
+from halfbyte.generation.request import Request
+from halfbyte.generation.shown_text import ShownText
+from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.progress import Progress
 from halfbyte.prompt.chat import Message
+from halfbyte.prompt.drafts import Drafts
 from halfbyte.prompt.edit.edit_encoder import EditEncoder
 from halfbyte.prompt.edit.edit_request import (
     Cursor,
@@ -27,7 +34,7 @@ from halfbyte.prompt.edit.edit_request import (
     edit_request,
 )
 from halfbyte.prompt.encoder import PromptEncoder
-from halfbyte.prompt.infill import Repository
+from halfbyte.prompt.infill import InfillPrompt, Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list
 from halfbyte.tokenizer import Tokenizer
 
@@ -48,10 +55,23 @@ class Plan:
         results = [request.result() for request in self.requests]
         return results if self.is_list else results[0]
 
-    def decoded(self) -> tuple[int, int]:
-        """Tokens that are decoded, and most that can be; a finished request counts as whole."""
-        done = [r.n_max if r.finish_reason else min(r.n_generated, r.n_max) for r in self.requests]
-        return sum(done), sum(request.n_max for request in self.requests)
+    def decoded(self) -> Callable[[Request], tuple[int, int]]:
+        """What counts tokens, told of a request that has some more.
+
+        It says how many are decoded of all requests, and most that can be; a finished request
+        counts as whole.
+        """
+        counted = {request: 0 for request in self.requests}
+        n_done, n_most = 0, sum(request.n_max for request in self.requests)
+
+        def count(request: Request) -> tuple[int, int]:
+            nonlocal n_done
+            assert isinstance(request, TextRequest)
+            n = request.n_max if request.finish_reason else min(request.n_generated, request.n_max)
+            n_done, counted[request] = n_done + n - counted[request], n
+            return n_done, n_most
+
+        return count
 
 
 class Planner:
@@ -65,6 +85,7 @@ class Planner:
         self._tokenizer, self._n_ctx = tokenizer, n_ctx
         self._prompts = PromptEncoder(tokenizer, n_ctx, card.names)
         self._edits = EditEncoder(tokenizer, self._prompts, n_ctx, card.names + card.tags)
+        self._recent = RecentInfillings(tokenizer)
         self.chat_defaults = chat_defaults(card.sampling, path)
 
     def completion(
@@ -78,7 +99,7 @@ class Planner:
     ) -> Plan:
         """For `complete`."""
         report = check_progress(progress)
-        terms, rest = Terms.split(options)
+        terms, drafts, rest = self._split(options)
         sampling = SamplingParams.from_kwargs(**rest)
         prompts, is_list = as_list(prompt)
         how = {"heal": heal, "parse_markers": parse_markers}
@@ -86,7 +107,7 @@ class Planner:
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
         ]
-        requests = [self._request(p, sampling.of_prompt(i)) for i, p in enumerate(asked)]
+        requests = [self._request(p, sampling.of_prompt(i), drafts) for i, p in enumerate(asked)]
         return Plan(requests, terms, report, is_list)
 
     def infilling(
@@ -105,22 +126,18 @@ class Planner:
     ) -> Plan:
         """For `infill`."""
         report = check_progress(progress)
-        terms, rest = Terms.split(options)
+        terms, drafts, rest = self._split(options)
+        rules, rest = MiddleRules.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._prompts.infilling(
             prefix, suffix, order=order, heal=heal, repository=repository,
             parse_markers=parse_markers, window=window, force=force,
             max_tokens=sampling.max_tokens,
         )  # fmt: skip
-
-        def finish(done: Completion) -> Infilling:
-            return Infilling.of(
-                done, prefix=asked.prefix, suffix=asked.suffix, order=asked.order,
-                n_prefix_dropped=asked.n_prefix_dropped, n_suffix_dropped=asked.n_suffix_dropped,
-                files_dropped=asked.files_dropped,
-            )  # fmt: skip
-
-        return Plan([self._request(asked, sampling, finish=finish)], terms, report)
+        given = repository or Repository()
+        files = tuple(given.files.items()), given.current, given.name
+        key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
+        return Plan([self._middle(asked, sampling, rules, drafts, key)], terms, report)
 
     def chat(
         self,
@@ -133,10 +150,10 @@ class Planner:
     ) -> Plan:
         """For `chat`."""
         report = check_progress(progress)
-        terms, rest = Terms.split(options)
+        terms, drafts, rest = self._split(options)
         sampling = chat_params(self.chat_defaults, rest)
         asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
-        return Plan([self._request(asked, sampling)], terms, report)
+        return Plan([self._request(asked, sampling, drafts)], terms, report)
 
     def edit(
         self,
@@ -158,7 +175,7 @@ class Planner:
             if name in options:
                 expected = "nothing: the format says where an edit ends"
                 raise RequestError(name, expected=expected, got=repr(options[name]))
-        terms, rest = Terms.split(options)
+        terms, drafts, rest = self._split(options)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._edits.prompt(
             edit_request(
@@ -175,11 +192,56 @@ class Planner:
                 format=asked.format, original=asked.view.original, left_out=asked.left_out,
             )  # fmt: skip
 
+        if drafts.prediction is None and drafts.speculate:
+            unchanged = self._tokenizer.encode_fragment(asked.draft_text)
+            drafts = replace(drafts, prediction=unchanged)
         sampling = replace(sampling, max_tokens=asked.max_tokens, stop=asked.stop_texts)
-        return Plan([self._request(asked, sampling, finish=finish)], terms, report)
+        return Plan([self._request(asked, sampling, drafts, finish=finish)], terms, report)
 
-    def _request(self, prompt: EncodedPrompt, params: SamplingParams, **more: Any) -> TextRequest:
+    def _split(self, options: Mapping[str, Any]) -> tuple[Terms, Drafts, dict[str, Any]]:
+        """A call's terms and drafts, and its other options."""
+        terms, rest = Terms.split(options)
+        return (terms, *Drafts.split(self._tokenizer, rest))
+
+    def _middle(
+        self,
+        asked: InfillPrompt,
+        sampling: SamplingParams,
+        rules: MiddleRules,
+        drafts: Drafts,
+        key: Hashable,
+    ) -> TextRequest:
+        """A request for a middle, or a finished one with the rest of an earlier answer."""
+        is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
+        known = self._recent.rest(key, asked.prefix, len(asked.tokens)) if is_fixed else None
+        if known is not None:
+            shown = ShownText()
+            shown.push(known.text)
+            request = self._request(asked, sampling, drafts, shown=shown, finish=lambda _: known)
+            request.finish_reason = known.finish_reason
+            return request
+        shown, confidence = rules.shown_text(sampling.stop, asked.suffix), rules.make_confidence()
+
+        def finish(completion: Completion) -> Infilling:
+            sure = confidence or Confidence()
+            done = Infilling.of(
+                completion, prefix=asked.prefix, suffix=asked.suffix, order=asked.order,
+                n_prefix_dropped=asked.n_prefix_dropped, n_suffix_dropped=asked.n_suffix_dropped,
+                files_dropped=asked.files_dropped, trimmed=shown.trimmed,
+                first_token_probability=sure.first, mean_probability=sure.mean,
+            )  # fmt: skip
+            if is_fixed:
+                self._recent.remember(key, done)
+            return done
+
+        how: dict[str, Any] = {"finish": finish, "shown": shown, "confidence": confidence}
+        return self._request(asked, sampling, drafts, **how)
+
+    def _request(
+        self, prompt: EncodedPrompt, params: SamplingParams, drafts: Drafts, **more: Any
+    ) -> TextRequest:
+        drafter = Drafter(drafts.prediction or (), drafts.lookup) if drafts.speculate else None
         return TextRequest(
             self._tokenizer, prompt.tokens, params, self._n_ctx,
-            taken_back=prompt.taken_back, stop_ids=prompt.stop_ids, **more,
+            taken_back=prompt.taken_back, stop_ids=prompt.stop_ids, drafter=drafter, **more,
         )  # fmt: skip

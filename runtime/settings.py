@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from halfbyte.errors import SettingError
+from halfbyte.import_lock import imported
 
 CACHE_VARIABLE = "HALFBYTE_CACHE"
 THREADS_VARIABLE = "HALFBYTE_THREADS"
@@ -107,8 +108,7 @@ def isa() -> str | None:
 
 def _user_cache_dir() -> Path:
     """Where the platform keeps files that can be fetched or made again."""
-    import platformdirs
-
+    platformdirs = imported("platformdirs")
     try:
         return platformdirs.user_cache_path("halfbyte", appauthor=False, opinion=False)
     except RuntimeError as error:

@@ -10,7 +10,7 @@ import numpy as np
 from halfbyte.converting.sources.problems import Problems
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.from_gguf import config_from_gguf
+from halfbyte.families.from_gguf import check_type, config_from_gguf
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import ROPE_FREQS, tensor_errors
 from halfbyte.gguf.file import GGUFFile
@@ -29,7 +29,9 @@ def check_runs(file: GGUFFile) -> ModelConfig:
 
     Raises:
         ConversionError: all that keeps the file from being loaded.
+        UnsupportedModelError: it is no model, but an adapter or a part of one.
     """
+    check_type(file.metadata)  # nothing else counts where it is no model
     problems = Problems(Path(file.path))
     config = None
     with problems.noted():

@@ -56,13 +56,11 @@ class HFFolder(JSONFolder):
             self.tensors[name] = tensor
 
     def _weight_files(self) -> list[str]:
-        index = self.read_json(_INDEX)
-        is_single = (self.path / _SINGLE).is_file()
-        if is_single and index is not None:
-            # As transformers does.
-            log.warning("%s: %s is taken, %s left aside", self.path, _SINGLE, _INDEX)
-        if is_single:
+        if (self.path / _SINGLE).is_file():
+            if (self.path / _INDEX).exists():  # as transformers does, whatever the index says
+                log.warning("%s: %s is taken, %s left aside", self.path, _SINGLE, _INDEX)
             return [_SINGLE]
+        index = self.read_json(_INDEX)
         if index is not None:
             shards = index.get("weight_map")
             if not isinstance(shards, dict) or not shards:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from halfbyte.errors import ConversionError
-from halfbyte.file_kinds import refused
+from halfbyte.file_kinds import SAFETENSORS, refused
 from halfbyte.file_reader import FileReader
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
@@ -139,8 +139,8 @@ def _checked_header(file: FileReader) -> tuple[dict[str, Any], int]:
         return json.loads(text, object_pairs_hook=_unique), data_at
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise refused(
-            ConversionError, file.path, "header", expected="safetensors", got=str(error),
-            hint="the file may be cut short or only partly downloaded",
+            ConversionError, file.path, "header", expected=SAFETENSORS.what, got=str(error),
+            hint="the file may be cut short or only partly downloaded: download it again",
         ) from error  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli import options, output
 from halfbyte.cli.parser import Parser
@@ -29,6 +29,7 @@ def add(parser: Parser) -> None:
     options.add_heal(parser)
     _add_repository(parser)
     _add_limits(parser)
+    _add_ends(parser)
     options.add_sampling(parser)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     repository, sampling = _repository(args), options.sampling_of(args)
     how = {
         "order": args.order or "auto", "heal": args.heal, "repository": repository,
-        "window": args.window, "force": args.force,
+        "window": args.window, "force": args.force, **_ends(args),
     }  # fmt: skip
     with options.load_model(args) as model:
         stream = model.stream_infill(prefix, suffix, progress=BAR, **how, **sampling)
@@ -54,11 +55,15 @@ def run(args: argparse.Namespace) -> None:
         done = stream.result()
         if args.json:
             whole = {"full_text": done.full_text} if args.full else {}
-            dropped = {
+            dropped: dict[str, object] = {
                 "n_prefix_dropped": done.n_prefix_dropped,
                 "n_suffix_dropped": done.n_suffix_dropped,
                 "files_dropped": done.files_dropped,
+                "trimmed": done.trimmed,
             }
+            if args.min_confidence is not None:
+                dropped["first_token_probability"] = done.first_token_probability
+                dropped["mean_probability"] = done.mean_probability
             output.print_json(model, done, **whole, order=done.order, **dropped)
         output.print_stats(model, done, f"order {done.order}")
 
@@ -109,6 +114,43 @@ def _add_limits(parser: Parser) -> None:
         "--force", action="store_true",
         help="infill with a model that is not known to have been trained to",
     )  # fmt: skip
+
+
+def _add_ends(parser: Parser) -> None:
+    parser.add_argument(
+        "--single-line", action="store_true", help="end with the first line that is not blank"
+    )
+    parser.add_argument(
+        "--min-confidence", type=_probability, metavar="P",
+        help="write nothing where the first token is less likely than this, from 0 to 1",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-trim", dest="trim_suffix", action="store_false",
+        help="keep what the answer's end repeats of the text after it",
+    )  # fmt: skip
+
+
+def _ends(args: argparse.Namespace) -> dict[str, Any]:
+    """What was asked of the middle's end."""
+    asked: dict[str, Any] = {}
+    if args.min_confidence is not None:
+        asked["min_confidence"] = args.min_confidence
+    if args.single_line:
+        asked["single_line"] = True
+    if not args.trim_suffix:
+        asked["trim_suffix"] = False
+    return asked
+
+
+def _probability(text: str) -> float:
+    """A number from 0 to 1, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return value
 
 
 def _check(parser: Parser, args: argparse.Namespace) -> None:

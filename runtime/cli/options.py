@@ -195,7 +195,8 @@ def add_order(parser: Parser) -> None:
     """--order: which part of an infilling prompt comes first; None where it is not given."""
     parser.add_argument(
         "--order", choices=("auto", "psm", "spm"),
-        help="psm: prefix first, spm: suffix first, auto: suffix first inside a line (default)",
+        help="psm: prefix first, spm: suffix first, auto: suffix first inside a line or before a "
+        "long suffix (default)",
     )  # fmt: skip
 
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from halfbyte.model import Model
 
 
-_CUT = {"length": "cut at the length that -n sets", "context": "cut: the context is full"}
+_CUT = {
+    "length": "cut at the length that -n sets", "context": "cut: the context is full",
+    "confidence": "nothing: the first token is less likely than --min-confidence",
+}  # fmt: skip
 
 
 def answer(model: Model, stream: CompletionStream[Completion], *, as_json: bool) -> None:

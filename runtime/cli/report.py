@@ -20,14 +20,18 @@ def stats_line(stats: Stats, nbytes_per_token: int, *notes: str) -> str:
     """`prompt 512 tok 61.3 tok/s | decode 128 tok 9.8 tok/s 37.2 GB/s | peak 4.3 GB`.
 
     Decoding a token reads `nbytes_per_token` of weights, so GB/s shows how near the memory's
-    limit it is (`halfbyte doctor` measures that). `notes` are put at the end.
+    limit it is (`halfbyte doctor` measures that); tokens that were guessed right share a reading.
+    `notes` are put at the end.
     """
-    read = stats.decode_tps * nbytes_per_token / 1e9
     known = f" ({stats.n_reused} known)" if stats.n_reused else ""
+    n_read = stats.n_decode - stats.n_accepted
+    read = n_read * nbytes_per_token / stats.decode_s / 1e9 if stats.decode_s > 0 else 0.0
     parts = [
         f"prompt {stats.n_prompt} tok{known} {stats.prefill_tps:.1f} tok/s",
         f"decode {stats.n_decode} tok {stats.decode_tps:.1f} tok/s {read:.1f} GB/s",
     ]
+    if stats.n_accepted:
+        parts.append(f"{stats.n_accepted} tok guessed")
     peak = peak_nbytes()
     if peak is not None:
         parts.append(f"peak {size(peak)}")

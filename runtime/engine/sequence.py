@@ -69,6 +69,11 @@ class Sequence(ProcessBound):
         """Bytes of all states."""
         return sum(state.nbytes for state in self.states)
 
+    @property
+    def can_truncate(self) -> bool:
+        """Whether it can be cut back to any position."""
+        return all(state.can_truncate for state in self.states)
+
     def reserve(self, n_new: int) -> None:
         """Have room for so many tokens more.
 
@@ -116,7 +121,7 @@ class Sequence(ProcessBound):
         self._now = snapshot.sequence.fork(snapshot.sequence.n_past)._now
 
     def _check_can_truncate(self, what: str) -> None:
-        if not all(state.can_truncate for state in self.states):
+        if not self.can_truncate:
             raise EngineError(
                 f"a sequence of this model cannot be {what}",
                 hint="take a snapshot where you want to return to",

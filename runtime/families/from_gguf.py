@@ -28,6 +28,7 @@ from halfbyte.families.config import (
 from halfbyte.families.metadata_keys import check_keys
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.tensors import OUTPUT
+from halfbyte.file_warnings import warn_about
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
@@ -190,5 +191,5 @@ def _theta(m: Metadata, key: str) -> float:
             got="no such key",
             hint="the file was made by an old converter: convert the model again",
         )
-    log.warning("%s: no %s; taking GGUF's default of %g", m.path, key, DEFAULT_THETA)
+    warn_about(log, m.path, "no %s; taking GGUF's default of %g", key, DEFAULT_THETA)
     return DEFAULT_THETA

@@ -19,6 +19,7 @@ import logging
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.families.config import KEYS
 from halfbyte.families.neutral import OFF, Neutral, among, names
+from halfbyte.file_warnings import warn_about
 from halfbyte.gguf.metadata import Metadata
 
 log = logging.getLogger(__name__)
@@ -156,10 +157,10 @@ def check_keys(m: Metadata, architecture: str) -> None:
             )  # fmt: skip
         nothing, why = NOT_USED.get(name or "", (OFF, ""))
         if why and not nothing.holds(value):
-            log.warning("%s: %s is %.40s: not used, %s", m.path, key, value, why)
+            warn_about(log, m.path, "%s is %.40s: not used, %s", key, value, why)
         if name is not None and name not in _KNOWN:
             unknown.append(key)
     if unknown:
         more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
         shown = ", ".join(f"{key!r:.80}" for key in unknown[:8])
-        log.warning("%s: keys that are not known here: %s%s", m.path, shown, more)
+        warn_about(log, m.path, "keys that are not known here: %s%s", shown, more)

@@ -43,5 +43,4 @@ class AsyncCall(Call):
         try:
             self._loop.call_soon_threadsafe(self._has_news.set)
         except RuntimeError:  # the loop was closed: nobody waits any more
-            for request in self.requests:
-                request.is_cancelled = True
+            self.cancel()

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from halfbyte.errors import RequestTimeoutError
+from halfbyte.errors import EngineError, RequestTimeoutError
 from halfbyte.generation.request import Request
 from halfbyte.generation.terms import Terms
 from halfbyte.progress import Progress, silent
@@ -39,7 +39,7 @@ class Call:
         terms: Terms,
         progress: Progress = silent,
         *,
-        decoded: Callable[[], tuple[int, int]] | None = None,
+        decoded: Callable[[Request], tuple[int, int]] | None = None,
         wants_each: bool = False,
     ) -> None:
         """A call, not begun.
@@ -49,8 +49,8 @@ class Call:
             requests: what is to be done.
             terms: its terms.
             progress: called with ("prefill", done, total) by the thread that waits.
-            decoded: tokens that are decoded, and most that can be; with it, `progress` is called
-                with ("decode", ...) too.
+            decoded: of a request that has gone on, tokens that are decoded of all, and most that
+                can be; with it, `progress` is called with ("decode", ...) too.
             wants_each: whether `wait` returns after every step, not only at the end.
         """
         self.requests, self.terms, self.tag = requests, terms, 0.0
@@ -127,7 +127,11 @@ class Call:
         self._scheduler.check_process()
 
     def finish(self) -> None:
-        """Pass on what was told; raise what ended a request, RequestTimeoutError where time did."""
+        """Pass on what was told.
+
+        Raises:
+            RequestTimeoutError: time ended a request; EngineError: `cancel` did; or what else did.
+        """
         while not self._news.empty():
             self._pass_on(self._news.get())
         for request in self.requests:
@@ -137,6 +141,8 @@ class Call:
             parts: list[Any] = [request.result("timeout") for request in self.requests]
             assert self.terms.timeout is not None
             raise RequestTimeoutError(self.terms.timeout, parts[0] if len(parts) == 1 else parts)
+        if any(not request.finish_reason for request in self.requests):
+            raise EngineError("the answer was given up before its end", hint="begin anew")
 
     def seconds_left(self) -> float | None:
         """Seconds of its time that are left; None where there is no limit, or it is over."""
@@ -155,7 +161,7 @@ class Call:
             request.n_told = n
             self._post(("prefill", n, request.n_prompt))
         if self._decoded is not None:
-            n, n_most = self._decoded()
+            n, n_most = self._decoded(request)
             if n > self._n_decoded:
                 self._n_decoded = n
                 self._post(("decode", n, n_most))

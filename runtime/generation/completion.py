@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from halfbyte.results import Result, shown
 
-FinishReason = Literal["stop", "length", "context", "timeout"]
+FinishReason = Literal["stop", "length", "context", "timeout", "confidence"]
 Order = Literal["psm", "spm"]
 
 
@@ -24,6 +24,8 @@ class Stats(Result):
         decode_s: from the first token to the last.
         n_reused: tokens of the prompt that were remembered (docs/caches.md).
         mismatch: where the prompt left a remembered one only to come back; mostly empty.
+        n_drafted, n_accepted: tokens that were guessed and verified, and those of them that were
+            right (docs/speculation.md).
     """
 
     n_prompt: int
@@ -32,6 +34,8 @@ class Stats(Result):
     decode_s: float
     n_reused: int = 0
     mismatch: str = ""
+    n_drafted: int = 0
+    n_accepted: int = 0
 
     @property
     def prefill_tps(self) -> float:
@@ -54,7 +58,8 @@ class Completion(Result):
         tokens: the generated ids; an end token or a stop token at the end is left out. With
             healing the first ones spell `healed` before the text.
         finish_reason: "stop" (an end token, a stop token or a stop string), "length" (max_tokens),
-            "context" (the context is full) or, within a RequestTimeoutError, "timeout".
+            "context" (the context is full), "confidence" (the first token is less likely than
+            min_confidence) or, within a RequestTimeoutError, "timeout".
         stats: what it cost.
         healed: the prompt's end that was taken back and generated again; mostly empty.
         seed: with it the same call gives the same answer; None where nothing was drawn.
@@ -83,6 +88,13 @@ class Infilling(Completion):
         n_prefix_dropped, n_suffix_dropped: characters at the far ends of the two that the model
             was not shown, since there was no room.
         files_dropped: names of the repository's files that it was not shown.
+        trimmed: what the answer's end repeated of the suffix, cut from `text`.
+        first_token_probability, mean_probability: of the model alone, at temperature 1, before
+            anything is filtered; the mean is the geometric one. None where they are not asked for
+            (`confidence`, `min_confidence`). What a healed prompt's end left open counts as a
+            token, with its share of all that was possible.
+        n_typed: characters of an earlier answer that were typed since it was given; above 0, this
+            is the rest of that answer, without a step, and the probabilities are that answer's.
     """
 
     prefix: str
@@ -91,6 +103,10 @@ class Infilling(Completion):
     n_prefix_dropped: int = 0
     n_suffix_dropped: int = 0
     files_dropped: tuple[str, ...] = ()
+    trimmed: str = ""
+    first_token_probability: float | None = None
+    mean_probability: float | None = None
+    n_typed: int = 0
 
     @classmethod
     def of(cls, done: Completion, **asked: Any) -> Infilling:

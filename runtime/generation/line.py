@@ -16,8 +16,11 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Collection
 
 from halfbyte.generation.request import Caller, Request
+
+_ROUNDING = 1e-6  # of sums of tokens
 
 
 class Line:
@@ -32,10 +35,11 @@ class Line:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def enter(self, request: Request) -> None:
-        """Stand in line, behind the caller's other requests."""
+    def enter(self, request: Request, n_known: int = 0) -> None:
+        """Stand in line, behind the caller's other requests; n_known tokens are known already."""
         call = request.call
-        call.tag = max(self._now, call.tag) + request.n_wanted / call.terms.priority
+        request.n_due = request.n_wanted - n_known
+        call.tag = max(self._now, call.tag) + request.n_due / call.terms.priority
         self._served.add(call)
         request.tag = call.tag, next(self._numbers)
         self.put_back(request)
@@ -49,9 +53,17 @@ class Line:
         """Who is next."""
         return self._heap[0][1] if self._heap else None
 
-    def leave(self) -> Request:
-        """Take the first out."""
-        return heapq.heappop(self._heap)[1]
+    def first_but_of(self, calls: Collection[Caller]) -> Request | None:
+        """Who is next of all other callers."""
+        return min((item for item in self._heap if item[1].call not in calls), default=(0, None))[1]
+
+    def leave(self, request: Request | None = None) -> Request:
+        """Take one out, or the first."""
+        if request is None or request is self.first:
+            return heapq.heappop(self._heap)[1]
+        self._heap.remove((request.tag, request))
+        heapq.heapify(self._heap)
+        return request
 
     def remove_unwanted(self) -> list[Request]:
         """Take out whoever was cancelled."""
@@ -63,10 +75,23 @@ class Line:
 
     def go_on(self, n_tokens: float) -> None:
         """So many tokens of prompts were computed: time passes as if for all at once."""
-        while n_tokens > 0 and self._served:
+        while self._retire() and n_tokens > 0:
             end = min(call.tag for call in self._served)
             share = sum(call.terms.priority for call in self._served)
             step = min((end - self._now) * share, n_tokens)
             self._now = end if step < n_tokens else self._now + step / share
             n_tokens -= step
-            self._served = {call for call in self._served if call.tag > self._now}
+
+    def settle(self, request: Request) -> None:
+        """Its prompt is computed, or never will be: what its tag counted on beyond is not due."""
+        request.call.tag -= request.n_due / request.call.terms.priority
+        request.n_due = 0
+
+    def rest(self) -> None:
+        """Nobody waits, and nobody would under equal shares."""
+        self._served.clear()
+
+    def _retire(self) -> set[Caller]:
+        """Who would still be served."""
+        self._served = {call for call in self._served if call.tag > self._now + _ROUNDING}
+        return self._served

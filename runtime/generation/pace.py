@@ -24,11 +24,16 @@ class Pace:
             self._token_s = _mean(self._token_s, max(seconds - decode_s, 0.0) / n_prompt)
 
     @property
+    def beside_s(self) -> float:
+        """Seconds that a step beside answers may take."""
+        return max(BESIDE_STEPS * self._decode_s, BESIDE_S)
+
+    @property
     def n_beside(self) -> int:
         """How many tokens of prompts fit in a step beside answers, 1 at least."""
         if not self._token_s:
             return _FIRST_TOKENS
-        seconds = max(BESIDE_STEPS * self._decode_s, BESIDE_S) - self._decode_s
+        seconds = self.beside_s - self._decode_s
         n = int(seconds / self._token_s)
         return max(n if n < _TILE else n // _TILE * _TILE, 1)
 

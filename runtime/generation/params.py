@@ -10,7 +10,7 @@ import logging
 import math
 import numbers
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypedDict
 
@@ -37,10 +37,27 @@ class SamplingOptions(TypedDict, total=False):
 
 
 class CallOptions(SamplingOptions, total=False):
-    """And how a call is served; see Terms."""
+    """And how a call is served (Terms), and what its answer may repeat (docs/speculation.md)."""
 
     timeout: float | None
     priority: float
+    prediction: str | Sequence[int] | None
+    lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
+    speculate: bool
+
+
+class MiddleOptions(TypedDict, total=False):
+    """What a caller of `infill` may ask besides; see MiddleRules."""
+
+    min_confidence: float | None
+    confidence: bool
+    trim_suffix: bool
+    single_line: bool
+    reuse_answer: bool
+
+
+class InfillCallOptions(CallOptions, MiddleOptions, total=False):
+    """All keywords of `infill` that are not its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +168,8 @@ _OTHERS = {
     **dict.fromkeys(("stop_token_ids", "eos_token_id"), "it is stop_tokens here"),
     "do_sample": "a temperature above 0 samples",
     "num_return_sequences": "give the prompt that many times, in a list",
+    **dict.fromkeys(("predictions", "draft"), "it is prediction here"),
+    **dict.fromkeys(("lookups", "prompt_lookup_num_tokens"), "texts to look into are lookup here"),
     "stream": "use the method stream, stream_infill or stream_chat",
     **dict.fromkeys(("tools", "tool_choice", "functions"), _TOOLS),
     **dict.fromkeys(("ctx", "n_ctx"), "halfbyte.load takes ctx"),

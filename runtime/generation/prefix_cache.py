@@ -112,6 +112,11 @@ class PrefixCache:
         sequence = self._sequence(path, n)
         return Match(sequence, n_agreed, find_mismatch(last, data, n_agreed))
 
+    def n_known(self, tokens: Seq[int] | NDArray[np.int32], adapter: Hashable = None) -> int:
+        """How long a match would be now, where there is memory for a copy."""
+        data, root = packed(tokens)[:-TOKEN_NBYTES], self._roots.get(adapter)
+        return 0 if root is None else self._take(root, follow(root, data), data)
+
     def put(
         self,
         tokens: Seq[int] | NDArray[np.int32],

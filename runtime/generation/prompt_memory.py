@@ -71,6 +71,12 @@ class PromptMemory:
             return False
         return lasting.load_next(request.ids, request.adapter)
 
+    def n_known(self, request: Request) -> int:
+        """How many of a request's tokens are in memory."""
+        if not (request.is_remembered and self._bounds.nbytes):
+            return 0
+        return self._cache.n_known(request.ids, request.adapter)
+
     def begin(self, request: Request) -> None:
         """Give a request a sequence with what is known of its tokens."""
         if not (request.is_remembered and self._bounds.nbytes):
@@ -84,7 +90,11 @@ class PromptMemory:
     def keep(self, request: Request) -> None:
         """Remember what is computed of a request."""
         if request.sequence is not None and request.is_remembered and self._bounds.nbytes:
-            self._cache.put(request.ids, request.sequence, request.adapter)
+            try:
+                self._cache.put(request.ids, request.sequence, request.adapter)
+            except MemoryError:  # of all who use memory, this one can do without
+                log.warning("memory is short: the remembered prompts are forgotten")
+                self._cache.clear()
 
     def find_pages(self, error: EngineError) -> bool:
         """Have more pages, after that error: the machine's, or by forgetting; False if none."""

@@ -15,6 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -25,6 +26,7 @@ from halfbyte.generation.completion import FinishReason, Stats
 from halfbyte.generation.mismatch import Mismatch
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.sampler import F32
+from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
 
 _SHORT = 64  # ids to catch up with that an answer on its way need not stand in line for
@@ -66,13 +68,14 @@ class Request(ABC):
         is_answering: whether its prompt is done, and tokens come.
         is_cancelled: whether its caller has lost interest; set from any thread.
         is_over: set last: nothing will come of it any more.
-        call: whoever waits for it.
+        call: whoever waits for it, until it is over.
         tag: its place in line.
         is_remembered: whether what was processed before may stand in for its beginning.
         adapter: what its tokens are processed with, None for the model alone.
         n_reused: how many of the prompt's tokens were known; None before it has begun.
         mismatch: where it leaves a remembered prompt for a short part only.
         n_told: of how many of the prompt's tokens the caller knows that they are computed.
+        n_due: tokens that its place in line counts on and that were not computed yet.
     """
 
     call: Caller
@@ -90,7 +93,7 @@ class Request(ABC):
         self.adapter: Hashable = None
         self.n_reused: int | None = None
         self.mismatch: Mismatch | None = None
-        self.n_told = 0
+        self.n_told = self.n_due = 0
 
     @property
     def prompt(self) -> list[int]:
@@ -173,14 +176,24 @@ class Continuation(Request):
     Attributes:
         respelling: what finds the first tokens, where a prompt's end was taken back; they are not
             sampled, but accepted. Its paths are branches of the sequence, for one step each.
+        drafter: what guesses the next tokens; None where nothing does.
+        drafted: guesses behind the ids, in the step that is planned.
         n_decode: tokens chosen after the first step that chose any.
+        n_drafted, n_accepted: tokens that were guessed, and that were guessed right.
     """
 
-    def __init__(self, prompt: Sequence[int], n_ctx: int, respelling: Respelling | None) -> None:
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        n_ctx: int,
+        respelling: Respelling | None,
+        drafter: Drafter | None = None,
+    ) -> None:
         super().__init__(prompt)
         self.n_ctx = n_ctx
-        self.respelling = respelling
-        self.n_decode = 0
+        self.respelling, self.drafter = respelling, drafter
+        self.drafted: Sequence[int] = ()
+        self.n_decode = self.n_drafted = self.n_accepted = 0
         self._rows: list[F32] = []  # what the respelling asked for, as far as it has come
 
     @property
@@ -193,6 +206,14 @@ class Continuation(Request):
         """How many tokens were generated."""
         return len(self.ids) - self.n_prompt
 
+    def n_draftable(self, spans: Sequence[Span]) -> int:
+        """How many guesses can be verified behind these spans, which it asked for."""
+        is_respelling = self.respelling is not None and not self.respelling.tokens
+        if self.drafter is None or is_respelling or not (self.is_answering and spans[0].n_out):
+            return 0
+        # The last id that there is room for is never computed.
+        return self.n_ctx - len(self.ids) - 1 if spans[0].sequence.can_truncate else 0
+
     @property
     def n_wanted(self) -> int:
         """The ids that are not computed; then, the paths of a respelling."""
@@ -200,6 +221,7 @@ class Continuation(Request):
 
     def spans(self, n_max: int) -> list[Span]:
         """The next ids, or forks along the paths of a respelling."""
+        self.drafted = ()
         if super().n_wanted:
             return super().spans(n_max)
         assert self.sequence is not None
@@ -222,15 +244,35 @@ class Continuation(Request):
                 return
             self.respelling.tell(np.concatenate(self._rows), self.n_ctx - self.n_computed)
             self._rows = []
-            chosen: Sequence[int] = self.respelling.tokens
+            for token in self.respelling.tokens:
+                if not self.finish_reason:
+                    self.accept(token)
         else:
-            chosen = [self.sample(logits[0])]
-        self.n_decode += len(chosen) if self.n_generated else 0
-        for token in chosen:
-            if not self.finish_reason:
-                self.accept(token)
+            self._choose(logits)
         self.clock.last_s = time.perf_counter()
         self.clock.first_s = self.clock.first_s or self.clock.last_s
+
+    def _choose(self, logits: F32) -> None:
+        """Choose the next token and, as long as it is what was guessed, the one after it."""
+        drafted, self.drafted = self.drafted, ()
+        self.n_drafted += len(drafted)
+        n_computed = self.n_computed - len(drafted)
+        try:
+            for row, guess in zip_longest(logits, drafted):
+                self.n_decode += int(self.n_generated > 0)
+                token = self.sample(row)
+                if not self.finish_reason:
+                    self.accept(token)
+                if token != guess:
+                    break
+                n_computed += 1
+                self.n_accepted += 1
+                if self.finish_reason:
+                    break
+        finally:  # what fails here is remembered up to there, too
+            if drafted:
+                assert self.sequence is not None
+                self.sequence.truncate(min(n_computed, len(self.ids)))
 
     @abstractmethod
     def sample(self, logits: F32) -> int:
@@ -250,7 +292,7 @@ class Continuation(Request):
             prefill_s, decode_s = clock.first_s - clock.begun_s, clock.last_s - clock.first_s
         return Stats(
             self.n_prompt, prefill_s, self.n_decode, decode_s, self.n_reused or 0,
-            "" if self.mismatch is None else str(self.mismatch),
+            "" if self.mismatch is None else str(self.mismatch), self.n_drafted, self.n_accepted,
         )  # fmt: skip
 
     def _n_out(self, begin: int, end: int) -> int:

@@ -60,6 +60,7 @@ class Respelling:
         text: the bytes taken back.
         wanted: tokens behind the prompt after which the logits are wanted; none once it is decided.
         tokens: what was chosen; empty until then.
+        log_share: the logarithm of its share of all coverings' probability.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Respelling:
         self.text = text
         self.wanted: list[Path] = [()]
         self.tokens: list[int] = []
+        self.log_share = 0.0
         self._index, self._sampler, self._given = tokenizer.piece_index, sampler, tuple(given)
         self._begun: dict[Path, tuple[float, int]] = {(): (0.0, 0)}  # log-probability, bytes
         self._frontier: list[tuple[float, Path]] = []  # a heap of (-log-probability, path)
@@ -124,9 +126,18 @@ class Respelling:
     def _choose(self) -> list[int]:
         if not math.isfinite(self._best):
             return list(self._given)
-        at = self._sampler.choose(np.concatenate([found.scores for found in self._coverings]))
+        scores = np.concatenate([found.scores for found in self._coverings])
+        at = self._sampler.choose(scores)
+        self.log_share = float(scores[at]) - _log_sum(scores)
         for found in self._coverings:
             if at < len(found.ids):
                 break
             at -= len(found.ids)
         return [*found.path, int(found.ids[at])]
+
+
+def _log_sum(scores: F64) -> float:
+    """The logarithm of the sum of what these are logarithms of."""
+    most = float(scores.max())
+    with np.errstate(under="ignore"):
+        return most + math.log(float(np.exp(scores - most).sum()))

@@ -2,7 +2,8 @@
 
 A step has the tokens of every answer on its way, and what is left of it is filled with prompts,
 the next in line first. Beside answers of others a step stays short (pace.py); alone, prompts get
-full steps. Who shares a step changes nothing in what comes of it.
+full steps. Who shares a step changes nothing in what comes of it. Where no prompts are there to
+fill it, answers are tried to be guessed (speculation/).
 
 A request holds memory from its first step to its end. Where there is none left, the one that stands
 last in line gives up what it has, and is computed again later, with the same bits.
@@ -14,8 +15,8 @@ request and then call `current.abort_if_unwanted`.
 from __future__ import annotations
 
 import copy
-import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -31,6 +32,7 @@ from halfbyte.generation.pace import Pace
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import Request
 from halfbyte.generation.sampler import F32
+from halfbyte.generation.speculation.speculation import Speculation
 
 MAX_RUNNING = 32  # requests that hold memory at a time
 _READING_S = 0.02  # of every step, from the disk
@@ -42,11 +44,13 @@ class Step:
 
     Attributes:
         n_prompt: tokens of prompts among them.
+        n_drafted: tokens that are guesses.
         abort: a word that the engine looks at meanwhile.
     """
 
     parts: list[tuple[Request, list[Span]]] = field(default_factory=list)
     n_prompt: int = 0
+    n_drafted: int = 0
     abort: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
 
     @property
@@ -76,8 +80,9 @@ class RunningBatch:
     def __init__(self, engine: Engine, memory: PromptMemory) -> None:
         self.current = Step()
         self._engine, self._memory, self._line, self._pace = engine, memory, Line(), Pace()
+        self._speculation = Speculation()
         self._running: list[Request] = []
-        self._is_stopping = False
+        self._is_stopping = self._has_unwanted = False
 
     @property
     def is_idle(self) -> bool:
@@ -87,13 +92,24 @@ class RunningBatch:
     def add(self, request: Request) -> None:
         """A new one."""
         request.clock.submitted_s = time.perf_counter()
-        self._line.enter(request)
-        self.drop_unwanted()
+        if request.needs_work:
+            self._line.enter(request, self._memory.n_known(request))
+        else:
+            self._end(request)
+
+    def give_up(self) -> None:
+        """Some were cancelled: they end soon, and the step where it is theirs; from any thread."""
+        self._has_unwanted = True
+        self.current.abort_if_unwanted()
 
     def drop_unwanted(self) -> None:
-        """End what was cancelled or needs no work."""
+        """End what was cancelled."""
+        self._has_unwanted = False  # before looking: whoever cancels says so afterwards
         for request in self._line.remove_unwanted():
             self._end(request)
+        self._drop_running()
+
+    def _drop_running(self) -> None:
         for request in [r for r in self._running if not r.needs_work]:
             self._end(request)
 
@@ -111,7 +127,10 @@ class RunningBatch:
 
     def step(self) -> None:
         """Compute one step, and tell whoever waits for what came of it."""
-        self.drop_unwanted()
+        if self._has_unwanted:  # a long line is looked through only then
+            self.drop_unwanted()
+        self._drop_running()
+        self._give_way()
         step = self._plan()
         self.current = step  # from here on, whoever cancels may abort it
         if not (step.is_unwanted or self._is_stopping):
@@ -130,8 +149,10 @@ class RunningBatch:
             for request, _ in step.parts:
                 self._end(request, error)
             return
-        n_decoded = step.n_tokens - step.n_prompt
-        self._pace.learn(n_decoded, step.n_prompt, time.perf_counter() - begin_s)
+        seconds, n_decoded = time.perf_counter() - begin_s, step.n_tokens - step.n_prompt
+        if not step.n_drafted:
+            self._pace.learn(n_decoded, step.n_prompt, seconds)
+        self._speculation.learn(step.n_tokens, step.n_prompt, seconds)
         self._line.go_on(step.n_prompt)
         self._deal(step, logits)
 
@@ -142,10 +163,12 @@ class RunningBatch:
             n_out = sum(span.n_out for span in spans)
             rows, at = logits[at : at + n_out], at + n_out
             was_answering = request.is_answering
+            request.n_due = max(request.n_due - sum(len(span.tokens) for span in spans), 0)
             if not request.is_cancelled:
                 _take(request, rows)
             if request.needs_work:
                 if request.is_answering and not was_answering:
+                    self._line.settle(request)
                     self._memory.keep(request)  # for those who come while it goes on
                 request.call.tell(request)
             else:
@@ -167,6 +190,8 @@ class RunningBatch:
             step.n_prompt += n
             if room <= 0 or not (n or request.is_over):
                 break
+        if step.parts and not step.n_prompt:
+            step.n_drafted = self._speculation.extend(step.parts, room, self._pace.beside_s)
         return step
 
     def _next_prompts(self, begun: list[Request]) -> Iterator[Request]:
@@ -176,15 +201,37 @@ class RunningBatch:
             if first is None or (begun and begun[0].tag < first.tag):
                 yield begun.pop(0)
             elif len(self._running) < MAX_RUNNING:
-                if not self._is_loaded(first):
+                if not self._begin(first):
+                    yield from begun
                     return
-                self._memory.begin(first)
-                self._running.append(self._line.leave())
-                yield first
+                if not first.is_over:
+                    yield first
             elif begun:
                 yield begun.pop(0)
             else:
                 return
+
+    def _begin(self, request: Request) -> bool:
+        """Have one run who stood in line; False where the disk still brings what is known of it."""
+        if not self._is_loaded(request):
+            return False
+        self._running.append(self._line.leave(request))
+        try:
+            with needed_for("looking for what is known of a prompt"):
+                self._memory.begin(request)
+        except EngineError as error:
+            self._end(request, error)
+        return True
+
+    def _give_way(self) -> None:
+        """Let callers that have nothing running take places of those that have several."""
+        while len(self._running) >= MAX_RUNNING:
+            counts = Counter(request.call for request in self._running)
+            call, n = counts.most_common(1)[0]
+            waiting = self._line.first_but_of(counts) if n > 1 else None
+            if waiting is None or not self._begin(waiting):
+                return
+            self._preempt(max((r for r in self._running if r.call is call), key=lambda r: r.tag))
 
     def _include(self, step: Step, request: Request, room: int) -> int:
         """Put a request's next tokens into a step; how many there are."""
@@ -208,14 +255,14 @@ class RunningBatch:
         taken = {id(r) for r, _ in step.parts}
         behind = [r for r in self._running if r.tag >= request.tag and id(r) not in taken]
         last = max(behind, key=lambda r: r.tag)
-        if last is request and not step.parts:
+        if last is request and len(self._running) == 1:
             self._end(request, error)
         else:
             self._preempt(last)
 
     def _is_loaded(self, request: Request) -> bool:
         """Whether all that the disk knows of it is in memory; works on that for a moment only."""
-        end_s = time.perf_counter() + (_READING_S if self._running else math.inf)
+        end_s = time.perf_counter() + _READING_S
         while self._memory.load_next(request):
             if time.perf_counter() > end_s or request.is_cancelled:
                 return False
@@ -234,10 +281,19 @@ class RunningBatch:
             request.error.__cause__ = error.__cause__
         if request in self._running:
             self._running.remove(request)
-        self._memory.keep(request)
-        request.is_over = True
-        request.call.tell(request)
-        request.sequence = None
+        self._line.settle(request)
+        if self.is_idle:
+            self._line.rest()
+        call = request.call
+        try:
+            self._memory.keep(request)
+            self._speculation.remember(request)
+            call.tell(request)  # how far it came
+        finally:
+            request.sequence = None
+            del request.call  # no circle: what came of it may be large
+            request.is_over = True
+            call.tell(request)
 
 
 def _take(request: Request, rows: F32) -> None:

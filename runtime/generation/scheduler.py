@@ -48,11 +48,9 @@ class Scheduler(ProcessBound):
         """Begin to work on requests that belong to a call.
 
         Raises:
-            EngineError: the model is closed, or the process was forked.
+            EngineError: the model is closed, the process was forked, or this is the thread itself.
         """
-        self.check_process()
-        if self._worker.is_stopping:
-            raise _closed()
+        self._check_usable()
         for request in requests:
             self._do(partial(self._worker.batch.add, request))
 
@@ -61,16 +59,21 @@ class Scheduler(ProcessBound):
         for request in requests:
             request.is_cancelled = True
         if os.getpid() == self._pid:
-            self._worker.batch.current.abort_if_unwanted()
-            self._worker.jobs.put(self._worker.batch.drop_unwanted)
+            self._worker.batch.give_up()
 
     def between_steps(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises, done by the engine's thread while it does nothing else."""
-        self.check_process()
+        """What `work` returns or raises, done by the engine's thread while it does nothing else.
+
+        Raises:
+            EngineError: as `submit`.
+        """
+        self._check_usable()
         answer: SimpleQueue[tuple[list[T], BaseException | None]] = SimpleQueue()
 
         def job() -> None:
             try:
+                if self._worker.is_stopping:
+                    raise _closed()
                 answer.put(([work()], None))
             except BaseException as error:
                 answer.put(([], error))
@@ -85,6 +88,7 @@ class Scheduler(ProcessBound):
         """End all requests with an EngineError, and the thread; waits for its present stage."""
         if os.getpid() == self._pid:
             self._worker.stop()
+            self._check_thread()
             self._worker.thread.join()
 
     def check_process(self) -> None:
@@ -93,6 +97,20 @@ class Scheduler(ProcessBound):
             raise EngineError(
                 "the model was loaded before this process was forked",
                 hint="load it in the child process, or start it with multiprocessing's 'spawn'",
+            )
+
+    def _check_usable(self) -> None:
+        self.check_process()
+        if self._worker.is_stopping:
+            raise _closed()
+        self._check_thread()
+
+    def _check_thread(self) -> None:
+        # An object's finalizer runs wherever garbage is collected, and would wait for itself.
+        if threading.get_ident() == self._worker.thread.ident:
+            raise EngineError(
+                "the model was used within its own computing, as by a __del__",
+                hint="use it from another thread",
             )
 
     def _do(self, job: Job) -> None:
@@ -109,6 +127,7 @@ class _Worker:
         self.batch = RunningBatch(engine, memory)
         self.jobs: SimpleQueue[Job] = SimpleQueue()
         self.is_stopping = self.has_ended = False
+        self._ending = threading.RLock()
         self.thread = threading.Thread(target=self._run, name="halfbyte-engine", daemon=True)
 
     def start(self) -> None:
@@ -123,8 +142,9 @@ class _Worker:
 
     def end_rest(self) -> None:
         """End what came too late."""
-        self._do_waiting()
-        self.batch.fail(_closed())
+        with self._ending:  # several may come, each in a thread of its own
+            self._do_waiting()
+            self.batch.fail(_closed())
 
     def _run(self) -> None:
         try:
@@ -140,10 +160,12 @@ class _Worker:
         except BaseException as raised:  # a fault of ours: nobody may wait for ever
             error = EngineError(f"the engine's thread has failed: {raised!r}")
             error.__cause__ = raised
-        self.batch.fail(error)
-        self.memory.close()
-        self.has_ended = True
-        self.end_rest()
+        try:
+            self.batch.fail(error)
+            self.memory.close()
+        finally:
+            self.has_ended = True
+            self.end_rest()
 
     def _do_waiting(self) -> None:
         # By itself, so that the idle thread holds no job, whose request holds the scheduler.

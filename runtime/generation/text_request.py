@@ -6,11 +6,15 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from halfbyte.engine.engine import Span
 from halfbyte.generation.completion import Completion, FinishReason
+from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.request import Continuation
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.sampler import F32, Sampler
+from halfbyte.generation.shown_text import ShownText
+from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
@@ -22,9 +26,6 @@ class TextRequest(Continuation):
 
     The tokens of a respelling are no stops, and those that only spell what was taken back do not
     count as an answer.
-
-    Attributes:
-        text: what may be shown; a possible beginning of a stop string is held back.
     """
 
     def __init__(
@@ -36,7 +37,10 @@ class TextRequest(Continuation):
         *,
         taken_back: Sequence[int] = (),
         stop_ids: frozenset[int] = frozenset(),
+        shown: ShownText | None = None,
+        confidence: Confidence | None = None,
         finish: Callable[[Completion], Any] = lambda done: done,
+        drafter: Drafter | None = None,
     ) -> None:
         """A request at its beginning.
 
@@ -47,32 +51,53 @@ class TextRequest(Continuation):
             n_ctx: most tokens of prompt and answer together.
             taken_back: the ids that followed, whose text the answer has to spell again.
             stop_ids: end it besides the tokenizer's and the caller's.
+            shown: takes the text; by default with the stops of `params`.
+            confidence: takes the tokens' probabilities, where they are wanted.
             finish: makes what the caller gets of its completion.
+            drafter: guesses the answer.
         """
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
         self._sampler = Sampler(self.params, tokenizer.n_vocab, prompt)
         respelling = Respelling(tokenizer, self._sampler, text, taken_back) if text else None
-        super().__init__(prompt, n_ctx, respelling)
-        self.text = self._held = ""
+        super().__init__(prompt, n_ctx, respelling, drafter)
+        self._shown, self._confidence = shown or ShownText(params.stop), confidence
         self._detokenizer = StreamDetokenizer(tokenizer, skip_nbytes=len(text))
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
-        self._n_respelled = 0
+        self._n_respelled, self._token_bytes = 0, tokenizer.token_bytes
         if not params.max_tokens:
             self.finish_reason = "length"
+
+    @property
+    def text(self) -> str:
+        """What may be shown; what may be cut still is held back."""
+        return self._shown.text
 
     @property
     def n_max(self) -> int:
         """Most tokens that can come."""
         return min(self.params.max_tokens, self.n_ctx - self.n_prompt)
 
+    def n_draftable(self, spans: Sequence[Span]) -> int:
+        """How many guesses can be verified behind these spans; the last token needs none."""
+        n_left = self.params.max_tokens - (self.n_generated - self._n_respelled)
+        return min(super().n_draftable(spans), n_left - 1)
+
     def sample(self, logits: F32) -> int:
         """The next token; not taken yet."""
-        return self._sampler.sample(logits)
+        token = self._sampler.sample(logits)
+        if self._confidence is not None:
+            self._confidence.take(logits, token)
+            if self._confidence.is_too_low:
+                self._finish("confidence")
+        return token
 
     def accept(self, token: int) -> None:
         """Take a token: text, stops, limits."""
         if self.respelling is not None and self.n_generated < len(self.respelling.tokens):
+            if not self.n_generated and self._is_doubtful(self.respelling):
+                self._finish("confidence")
+                return
             self._n_respelled += int(self._detokenizer.skips(token))
         elif token in self._stop_tokens:
             self._finish("stop")
@@ -101,28 +126,20 @@ class TextRequest(Continuation):
         )
         return self._result_of(completion)
 
+    def _is_doubtful(self, respelling: Respelling) -> bool:
+        """Whether what it wrote beyond the text that was taken back is not likely enough."""
+        n_nbytes = sum(len(self._token_bytes(token)) for token in respelling.tokens)
+        if self._confidence is None or n_nbytes <= len(respelling.text):
+            return False
+        self._confidence.take_share(respelling.log_share)
+        return self._confidence.is_too_low
+
     def _take_text(self, piece: str) -> None:
-        text = self._held + piece
-        cut = min((at for stop in self.params.stop if (at := text.find(stop)) >= 0), default=-1)
-        if cut >= 0:
-            self.text += text[:cut]
-            self._held = ""
+        if self._shown.push(piece):
             self.finish_reason = "stop"
-            return
-        n_held = max((_overlap(text, stop) for stop in self.params.stop), default=0)
-        self.text += text[: len(text) - n_held]
-        self._held = text[len(text) - n_held :]
 
     def _finish(self, reason: FinishReason) -> None:
         self._take_text(self._detokenizer.flush())
-        self.text += self._held
-        self._held = ""
-        self.finish_reason = self.finish_reason or reason
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that begins `stop`."""
-    for n in range(min(len(text), len(stop) - 1), 0, -1):
-        if text.endswith(stop[:n]):
-            return n
-    return 0
+        if not self.finish_reason:
+            self._shown.finish()
+            self.finish_reason = reason

@@ -24,6 +24,7 @@ _FIXED = {
 }  # fmt: skip
 _NAMES = {_STRING: "string", _ARRAY: "array"} | {i: np.dtype(t).name for i, t in _FIXED.items()}
 _FIRST_NBYTES = 1 << 20  # that are read at once; then as many as there were
+_CUT = "the file is cut short or damaged: fetch or convert it again"
 _INT_TYPES = (0, 1, 2, 3, 4, 5, 10, 11)
 _FLOAT_TYPES = (6, 12)
 
@@ -48,7 +49,7 @@ class Cursor:
                 field,
                 expected=f"{n} more bytes at offset {self.at}",
                 got=f"{left}",
-                hint="the file is cut short or damaged: fetch or convert it again",
+                hint=_CUT,
             )
         known, end = len(self.data), self.at + n
         if end > known:
@@ -84,7 +85,13 @@ class Cursor:
         """Refuse a count of things that the rest of the file cannot hold."""
         room = (self.nbytes - self.at) // min_nbytes
         if n > room:
-            raise ModelFileError(self.path, field, expected=f"at most {room}", got=n)
+            raise ModelFileError(
+                self.path,
+                field,
+                expected=f"at most {room}, for which there is room",
+                got=n,
+                hint=_CUT,
+            )
 
 
 @dataclass(slots=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 _NAME = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.gguf)", re.I | re.S | re.ASCII)
 
+_BESIDE = re.compile(r"(?:.*[-_.])?mmproj[-_.]|imatrix[-_.]", re.I | re.S)
+
 
 @dataclass(frozen=True, slots=True)
 class ShardName:
@@ -41,6 +43,15 @@ def shards_of(name: str) -> list[str]:
 def models_among(names: Iterable[str]) -> list[str]:
     """The .gguf names, of a split model its first file's, whether it is among them or not."""
     return sorted({shards_of(name)[0] for name in names if name.lower().endswith(".gguf")})
+
+
+def main_models(names: Iterable[str]) -> list[str]:
+    """The same without what lies beside models: projectors of images, importance matrices.
+
+    These are told by their names; where there is nothing else, they stay.
+    """
+    found = models_among(names)
+    return [name for name in found if not _BESIDE.match(name.rpartition("/")[2])] or found
 
 
 def without_number(name: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from halfbyte.errors import ModelFileError
 from halfbyte.gguf.shard import Shard
-from halfbyte.gguf.shard_name import ShardName, models_among, shards_of
+from halfbyte.gguf.shard_name import ShardName, main_models, shards_of
 
 _NO, _COUNT, _N_TENSORS = "split.no", "split.count", "split.tensors.count"
 _MAX_SHARDS = (1 << 16) - 1
@@ -34,7 +34,7 @@ def model_file(path: Path) -> Path:
         names = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
     except OSError:  # for the reader to report
         return path
-    found = models_among(names)
+    found = main_models(names)
     if not found or any(name.endswith(".safetensors") for name in names):
         return path
     if len(found) > 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from halfbyte.adapters import ADAPTER_FILE, MERGE
 from halfbyte.errors import DownloadError
-from halfbyte.gguf.shard_name import models_among, shards_of
+from halfbyte.gguf.shard_name import main_models, shards_of
 from halfbyte.models.entries import HubModel
 
 # Of the root folder; and in folders of it, as most repositories have split models.
@@ -45,7 +45,7 @@ def choose_files(entry: HubModel, listing: list[RemoteFile]) -> list[RemoteFile]
         rest = [name for name in files if name.endswith((".json", ".jinja"))]
         rest += [name for name in ("tokenizer.model",) if name in files]
         return [files[name] for name in sorted(rest) + sorted(tensors)]
-    models = models_among(files) or models_among(ggufs)
+    models = main_models(files) or main_models(ggufs)
     if len(models) == 1:
         return _gguf_files(entry, ggufs, models[0])
     if models:
@@ -75,5 +75,5 @@ def _gguf_files(entry: HubModel, files: dict[str, RemoteFile], name: str) -> lis
 
 
 def _offer(entry: HubModel, files: dict[str, RemoteFile]) -> str:
-    names = [f"{entry.repo}:{name}" for name in models_among(files)]
+    names = [f"{entry.repo}:{name}" for name in main_models(files)]
     return f"name one: {', '.join(names)}" if names else "it has no .gguf file at all"

@@ -26,6 +26,7 @@ from halfbyte.tokenizer.tokenizer import check_text
 FILL_MARKER = "<FILL_ME>"
 Order = Literal["psm", "spm"]
 ORDERS = ("auto", "psm", "spm")
+LONG_SUFFIX = 300  # characters, some 100 tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ class InfillFormat:
         """
         check_text(prefix, "prefix")
         check_text(suffix, "suffix")
-        chosen = self._check_order(order, prefix)
+        chosen = self._check_order(order, prefix, suffix)
         context, before = self._context(repository)
         tokenizer = self._tokenizer
         p = tokenizer.encode(before + prefix, add_bos=False, parse_markers=parse_markers)
@@ -190,10 +191,10 @@ class InfillFormat:
             prefix=prefix, suffix=suffix, order=chosen,
         )  # fmt: skip
 
-    def _check_order(self, order: str, prefix: str) -> Order:
+    def _check_order(self, order: str, prefix: str, suffix: str) -> Order:
         check_choice("order", order, ORDERS)
         if order == "auto":
-            wanted = choose_order(prefix)
+            wanted = choose_order(prefix, suffix)
             return wanted if wanted in self.orders else self.orders[0]
         for known in self.orders:
             if known == order:
@@ -221,14 +222,16 @@ class InfillFormat:
         return ids, ""
 
 
-def choose_order(prefix: str) -> Order:
-    """The better order for a cursor after this prefix.
+def choose_order(prefix: str, suffix: str = "") -> Order:
+    """The better order for a cursor between these texts.
 
     Suffix-first where the cursor's line has begun, so that it is inside a word or a line: there
-    the prefix stands last and the model goes on from it. Prefix-first on a blank line.
+    the prefix stands last and the model goes on from it. Suffix-first also before a long suffix,
+    which would be new work with every keystroke if it stood behind the prefix (docs/infilling.md).
+    Prefix-first on a blank line otherwise.
     """
     line = prefix[prefix.rfind("\n") + 1 :]
-    return "spm" if line.strip() else "psm"
+    return "spm" if line.strip() or len(suffix) >= LONG_SUFFIX else "psm"
 
 
 def split_marker(prompt: str) -> tuple[str, str]:

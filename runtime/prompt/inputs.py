@@ -30,7 +30,7 @@ class EncodedPrompt:
     stop_ids: frozenset[int] = frozenset()
 
 
-def as_list(prompt: object) -> tuple[list[Prompt], bool]:
+def as_list(prompt: object, name: str = "prompt") -> tuple[list[Prompt], bool]:
     """The prompts, and whether several were given: a list, or anything that yields them."""
     if isinstance(prompt, np.ndarray) and prompt.ndim < 2:
         prompt = prompt.tolist()  # without a dimension, one number or text
@@ -39,14 +39,14 @@ def as_list(prompt: object) -> tuple[list[Prompt], bool]:
     if isinstance(prompt, Iterable) and not isinstance(prompt, (*_NO_PROMPTS, Sequence)):
         prompt = list(prompt)
     if not isinstance(prompt, Sequence) or isinstance(prompt, _NO_PROMPTS):
-        raise RequestError("prompt", expected="text, token ids or some of these", got=prompt)
+        raise RequestError(name, expected="text, token ids or some of these", got=prompt)
     if not prompt:
-        raise RequestError("prompt", expected="at least one token or prompt", got="an empty list")
+        raise RequestError(name, expected="at least one token or text", got="an empty list")
     if all(is_whole(item) for item in prompt):
         return [prompt], False
     for i, item in enumerate(prompt):
         if not isinstance(item, (str, Sequence, np.ndarray)) or isinstance(item, _BYTES):
-            raise RequestError(f"prompt[{i}]", expected="text or token ids", got=item)
+            raise RequestError(f"{name}[{i}]", expected="text or token ids", got=item)
     return list(prompt), True
 
 

@@ -3,6 +3,14 @@
 Only near ends are encoded, a few characters for every token that there is room for, so that the
 work depends on the room and not on the text. Far ends are cut between lines where that costs less
 than half of what there is room for, as in a file with lines of some length.
+
+While somebody types, the prompt's head is to stay as it is, so that what was processed of it is
+still known (docs/caches.md). So the far ends move in steps:
+
+- The prefix begins at a line near a multiple of so many characters, counted from the file's
+  beginning, as there are tokens for it, rounded down to a power of two: mostly an eighth to a
+  quarter of what fits.
+- The room that a short prefix leaves to the suffix, and both to other files, shrinks by eighths.
 """
 
 from __future__ import annotations
@@ -20,6 +28,7 @@ from halfbyte.tokenizer import Tokenizer
 _SUFFIX_PART = 4
 _CHARACTERS = 4  # what a token mostly stands for, at least
 _FILE_MARKERS = 4  # tokens around a file's name and text
+_STEPS = 8  # in which room goes from one to the other
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -67,7 +76,7 @@ def nearest(
     n_prefix, n_suffix = prefix.count(text_room), suffix.count(text_room)
     dropped: tuple[str, ...] = ()
     if repository is not None and repository.files:
-        wanted = min(n_prefix + n_suffix, text_room)
+        wanted = min(_in_steps(n_prefix + n_suffix, text_room), text_room)
         file_room = max(room // 2, room - wanted)
         files, n_files = _fitting_files(tokenizer, repository, file_room)
         dropped = tuple(name for name in repository.files if name not in files)
@@ -75,9 +84,17 @@ def nearest(
         text_room = min(text_room, room - n_files)
     if n_prefix + n_suffix <= text_room:
         return Window(*around, repository, dropped)
-    after, n = suffix.keep(min(n_suffix, max(text_room // _SUFFIX_PART, text_room - n_prefix)))
-    before, _ = prefix.keep(text_room - n)
+    left = text_room - _in_steps(n_prefix, text_room)
+    suffix_room = min(n_suffix, max(text_room // _SUFFIX_PART, left))
+    after, _ = suffix.keep(suffix_room)
+    before, _ = prefix.keep(text_room - suffix_room)
     return Window(before, after, repository, dropped)
+
+
+def _in_steps(n: int, room: int) -> int:
+    """n tokens, rounded up to a step of the room."""
+    step = max(room // _STEPS, 1)
+    return -(-n // step) * step
 
 
 class _Side:
@@ -105,7 +122,8 @@ class _Side:
             return self._text, len(ids)
         n = room
         while n > 0:
-            kept = self._whole_lines(self._last(part, ids, n))
+            kept = self._last(part, ids, n)
+            kept = self._from_step(kept, room) if self._is_prefix else self._whole_lines(kept)
             n_kept = len(self._encode(kept))
             if n_kept <= room:
                 return kept, n_kept
@@ -131,15 +149,21 @@ class _Side:
         cut = data[max(len(data) - n_nbytes, 0) :] if self._is_prefix else data[:n_nbytes]
         return cut.decode(errors="ignore")
 
+    def _from_step(self, kept: str, room: int) -> str:
+        """Less what stands before the first line that begins at a step or soon after it."""
+        text, begin = self._text, len(self._text) - len(kept)
+        if not begin or not kept:
+            return kept
+        step: int = 1 << (room.bit_length() - 1)
+        while step > 1 and step > len(kept) // 2:
+            step //= 2
+        at = -(-begin // step) * step
+        found = _LINE_END.finditer(text, at - 1, at + step // 2)
+        return text[next((m.end() for m in found if m.end() >= at), at) :]
+
     def _whole_lines(self, kept: str) -> str:
         """Less the far line's rest, unless that is half of it or more."""
         text, n = self._text, len(kept)
-        if self._is_prefix:
-            begin = len(text) - n
-            if not begin:
-                return text
-            found = _LINE_END.finditer(text, begin - 1, begin + n // 2)
-            return text[next((m.end() for m in found if m.end() >= begin), begin) :]
         ends = [m.end() for m in _LINE_END.finditer(text, n // 2, n + 1) if m.end() <= n]
         return text[: ends[-1] if ends else n]
 

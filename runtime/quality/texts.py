@@ -60,7 +60,9 @@ def read_text(path: Path, param: str = "text") -> str:
     except UnicodeDecodeError as error:
         raise RequestError(param, expected="UTF-8", got=f"{path}: {error}") from error
     except OSError as error:
-        raise RequestError(param, expected="a readable file or folder", got=str(error)) from error
+        raise RequestError(
+            param, expected="a readable file or folder", got=f"{path}: {error.strerror or error}"
+        ) from error
     if not parts:
         raise RequestError(param, expected="a folder with text files", got=str(path))
     return "".join(parts)

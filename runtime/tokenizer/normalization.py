@@ -48,7 +48,7 @@ class Normalizer:
         made = [_made(step, refuse) for step in steps]
         self.backend = normalizers.Sequence(made) if len(made) > 1 else made[0] if made else None
         self.is_local = all(step["type"] in _LOCAL for step in steps)
-        self.text = json.dumps(spec, ensure_ascii=False)
+        self.text = json.dumps(spec if made else None, ensure_ascii=False)
 
     @classmethod
     def of_text(cls, text: str, refuse: _Refuse) -> Normalizer:

@@ -18,6 +18,7 @@ from typing import Protocol
 from halfbyte.call_arguments import check_flag, is_whole
 from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
 from halfbyte.file_kinds import is_gguf
+from halfbyte.file_warnings import warn_about
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.import_lock import importing, let_forks_wait
 from halfbyte.tokenizer.markers import marker_ids
@@ -91,7 +92,7 @@ class Tokenizer:
         add_bos = backend.default_add_bos if vocabulary.add_bos is None else vocabulary.add_bos
         self.add_bos = add_bos and self.bos_id is not None
         if add_bos and self.bos_id is None:
-            log.warning("%s: no BOS token: prompts begin without one", self.path)
+            warn_about(log, self.path, "no BOS token: prompts begin without one")
         ends = {vocabulary.special.get(role) for role in ("eos", "eot", "eom")}
         ends |= {self.id_of(piece) for piece in END_PIECES}
         ends |= set(vocabulary.ends)
@@ -318,9 +319,8 @@ def _chat_template(vocabulary: Vocabulary) -> str | None:
     if vocabulary.chat_template is not None or not named:
         return vocabulary.chat_template
     name = "tool_use" if "tool_use" in named else next(iter(named))
-    log.warning(
-        "%s: no default chat template among %s: %r is used", vocabulary.path, ", ".join(named), name
-    )
+    text = "no default chat template among %s: %r is used"
+    warn_about(log, vocabulary.path, text, ", ".join(named), name)
     return named[name]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from halfbyte.errors import ModelFileError
+from halfbyte.file_warnings import warn_about
 from halfbyte.gguf.metadata import Metadata
 
 log = logging.getLogger(__name__)
@@ -148,7 +149,7 @@ class Vocabulary:
         if model == "gemma4":  # a name for that way of cutting too
             model, pre = "gpt2", model
         elif model == "gpt2" and "tokenizer.ggml.pre" not in m:
-            log.warning("%s: no tokenizer.ggml.pre: text is cut by the default rules", m.path)
+            warn_about(log, m.path, "no tokenizer.ggml.pre: text is cut by the default rules")
         special = _special_ids(m, len(pieces))
         for role, (token, type_id) in _USUAL_IDS.get(model, {}).items():
             says_none = any(key in m for key in _id_keys(role))
@@ -200,7 +201,7 @@ def _special_ids(m: Metadata, n_vocab: int) -> dict[str, int]:
             if 0 <= token < n_vocab:
                 found[role] = token
             else:  # converters write such ids for "none", and other runtimes take no notice
-                log.warning("%s: %s is %d, beyond the vocabulary: not used", m.path, key, token)
+                warn_about(log, m.path, "%s is %d, beyond the vocabulary: not used", key, token)
     return found
 
 

@@ -318,3 +318,12 @@ def test_a_folder_of_the_hubs_cache_has_the_repositorys_name(folder: Path, tmp_p
     convert(snapshot, tmp_path / "out.gguf", type="q8_0")
     fields = gguf.GGUFReader(tmp_path / "out.gguf").fields
     assert fields["general.name"].contents() == "CodeLlama-7b-hf"
+
+
+def test_many_rows_that_do_not_fit_are_one_warning(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = convert(folder, tmp_path / "out.gguf", type="q4_k_s")
+    lines = [text for text in caplog.messages if "rows do not fit" in text]
+    assert len(report.fallbacks) > 9 and len(lines) < 4
+    assert "token_embd.weight" in caplog.text and " more: rows do not fit" in caplog.text

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from halfbyte.converting.gguf_keys import add_config
+from halfbyte.converting.gguf_keys import add_config, say_what_others_miss
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.registry import BY_MODEL_TYPE
 from halfbyte.gguf.file import GGUFFile
+from halfbyte.tokenizer.vocabulary import Vocabulary
 
 
 def through_gguf(config: ModelConfig, path: Path) -> ModelConfig:
@@ -84,3 +85,13 @@ def test_mistrals_window_is_in_a_key_of_our_own(tmp_path: Path, kind: str, windo
     with GGUFFile.open(tmp_path / "a.gguf") as file:
         keys = [key for key in file.metadata if "window" in key]
     assert keys == (["halfbyte.sliding_window"] if window else [])
+
+
+def test_a_word_on_what_others_miss_but_not_on_all_qwens(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "halfbyte")
+    nfc = Vocabulary("p", "gpt2", [b"a"], [1], [], normalizer='{"type": "NFC"}')
+    for vocabulary in (nfc, replace(nfc, flags={"lstrip": (0,)}), replace(nfc, normalizer="{}")):
+        say_what_others_miss(vocabulary)
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "WARNING"]

@@ -12,7 +12,7 @@ import pytest
 
 import halfbyte
 from halfbyte import AutoConfig
-from halfbyte.errors import ConversionError, UnsupportedModelError
+from halfbyte.errors import ConversionError, ModelFileError
 
 STATED = {"peft_type": "LORA", "base_model_name_or_path": "org/base", "r": 8}
 
@@ -53,6 +53,6 @@ def test_a_gguf_file_that_is_no_model(tmp_path: Path, kind: str, said: str) -> N
     writer.write_tensors_to_file()
     writer.close()
     for use in (halfbyte.load, lambda path: halfbyte.convert(path, tmp_path / "x.gguf")):
-        with pytest.raises(UnsupportedModelError) as caught:
+        with pytest.raises(ModelFileError) as caught:
             use(path)
         assert said in str(caught.value)

@@ -13,7 +13,9 @@ import pytest
 
 import halfbyte
 from halfbyte.families.model_card import ModelCard
+from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.sampler import Sampler
+from halfbyte.generation.speculation.step_costs import StepCosts
 
 QWEN = ("<|endoftext|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>")
 SEED_CODER = (
@@ -107,8 +109,9 @@ def test_names_and_tags_tell_the_format(
 ) -> None:
     base = model_of("zeta-2-tiny", SEED_CODER)
     model = halfbyte.Model(
-        Path("m.gguf"), base.config, base.tokenizer, base.engine, 0.0, ModelCard(**card)
-    )
+        Path("m.gguf"), base.config, base.tokenizer, base.engine, 0.0, ModelCard(**card),
+        PromptMemory(base.engine),
+    )  # fmt: skip
     forced(model, "<|marker_1|><|marker_1|>", "<[end▁of▁sentence]>")
     assert model.edit("a.py", TEXT, CURSOR).format == "zeta-2.1"
 
@@ -146,6 +149,21 @@ def test_no_edit(model_of: Any, forced: Any) -> None:
         done = model.edit("a.py", TEXT, CURSOR)
         assert done.is_empty and done.full_text == TEXT and done.jump is None
         assert done.answer.strip() == answer
+
+
+def test_the_text_as_it_was_is_guessed(
+    model_of: Any, forced: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StepCosts, "seconds", lambda self, n_rows: 1.0)
+    model = model_of("sweep-next-edit-tiny", QWEN)
+    answer = WINDOW.replace("f(2)", "f(2, 3)")
+    for more, least, most in (
+        ({}, 0.5, 1.0), ({"prediction": answer}, 0.9, 1.0), ({"speculate": False}, 0.0, 0.0),
+    ):  # fmt: skip
+        forced(model, answer, "<|file_sep|>")
+        done = model.edit("a.py", TEXT, CURSOR, **more)
+        assert done.full_text == TEXT.replace("f(2)", "f(2, 3)")
+        assert least <= done.stats.n_accepted / done.stats.n_decode <= most
 
 
 def test_everything_reaches_the_model(model_of: Any, forced: Any) -> None:

@@ -15,16 +15,21 @@ def completions(model: halfbyte.Model) -> None:
     """The calls of a model."""
     done: halfbyte.Completion = model.complete("a", max_tokens=3, stop="b", seed=None)
     several: list[halfbyte.Completion] = model.complete(["a", [1]], top_p=0.5, stop=["b", "c"])
-    reason: Literal["stop", "length", "context", "timeout"] = done.finish_reason
+    reason: Literal["stop", "length", "context", "timeout", "confidence"] = done.finish_reason
     print(several, reason, done.finish_reason == "ended")  # type: ignore[comparison-overlap]
     model.complete("a", max_token=3)  # type: ignore[call-overload]
     model.complete("a", temperature="high")  # type: ignore[call-overload]
+    model.complete("a", prediction="b", lookup=["c", "d"], speculate=False)
+    model.complete("a", lookup=[1, 2])
+    model.complete("a", prediction=3)  # type: ignore[call-overload]
     model.stream("a", max_token=3)  # type: ignore[call-arg]
     model.stream("a", stop=3)  # type: ignore[arg-type]
     order: Literal["psm", "spm"] = model.infill("a", "b", order="spm", max_tokens=3).order
     print(order)
     model.infill("a", "b", order="pms")  # type: ignore[arg-type]
     model.infill("a", "b", max_token=3)  # type: ignore[call-arg]
+    model.infill("a", "b", min_confidence=0.5, trim_suffix=False, single_line=True)
+    model.infill("a", "b", min_confidence="high")  # type: ignore[arg-type]
     model.stream_infill("a", "b", max_token=3)  # type: ignore[call-arg]
     edited: halfbyte.Edit = model.edit("a.py", "x", (1, 2), format="sweep", temperature=0.5)
     print(edited.start, edited.jump)

@@ -46,10 +46,15 @@ def checkpoint_tensors(folder: HFFolder) -> dict[str, HFTensor]:
         )  # fmt: skip
     checkpoint = Checkpoint(folder.path, settings, folder.tensors)
     found = read(checkpoint)
-    log.warning(
-        "%s: %d matrices are quantized already (%s); their values are taken as they are",
-        folder.path, len(found), method,
-    )  # fmt: skip
+    if found:
+        log.warning(
+            "%s: %d matrices are quantized already (%s); their values are taken as they are",
+            folder.path, len(found), method,
+        )  # fmt: skip
+    else:
+        log.warning(
+            "%s: quantization_config says %s, but no matrix is quantized", folder.path, method
+        )
     return {**checkpoint.rest(), **found}
 
 

@@ -248,3 +248,12 @@ def test_the_permutation_turns_halves_into_neighbours() -> None:
     neighbours = np.empty_like(y)
     neighbours[:, 0::2], neighbours[:, 1::2] = even * cos - odd * sin, odd * cos + even * sin
     np.testing.assert_allclose(neighbours.reshape(-1), halves.reshape(-1)[order], rtol=1e-12)
+
+
+@pytest.mark.parametrize("index", [b"{}", b"{", b"[]", b"\xff", b""])
+def test_a_single_file_is_taken_whatever_an_index_says(
+    folder: Path, index: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "model.safetensors.index.json").write_bytes(index)
+    check(folder)
+    assert "model.safetensors.index.json left aside" in caplog.text

@@ -96,6 +96,17 @@ def test_missing_empty_and_short_files(tmp_path: Path) -> None:
             SafetensorsFile(tmp_path / name)
 
 
+def test_a_download_that_ended_early_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"a": np.ones((30, 4), np.float32)}, path)
+    whole = path.read_bytes()
+    for n in (len(whole) - 1, len(whole) - 480, 40):
+        path.write_bytes(whole[:n])
+        with pytest.raises(ConversionError, match="cut short") as caught:
+            SafetensorsFile(path)
+        assert "got a safetensors file" not in str(caught.value)
+
+
 @settings(max_examples=300)
 @given(st.data())
 def test_changed_bytes_never_do_worse_than_an_error(

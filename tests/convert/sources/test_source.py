@@ -75,6 +75,8 @@ def test_tensors_of_the_type_are_copied(
     convert(tmp_path / "a.gguf", tmp_path / "b.gguf", type="q4_0")
     assert "quantized already" not in caplog.text
     assert filecmp.cmp(tmp_path / "a.gguf", tmp_path / "b.gguf", shallow=False)
+    convert(tmp_path / "b.gguf", tmp_path / "floats.gguf", type="f32")
+    assert "quantized already" not in caplog.text
     convert(tmp_path / "b.gguf", tmp_path / "c.gguf", type="q8_0")
     assert "15 tensors are quantized already" in caplog.text
 

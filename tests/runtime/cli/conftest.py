@@ -32,6 +32,7 @@ class FakeCompletion:
     n_prefix_dropped: int = 0
     n_suffix_dropped: int = 0
     files_dropped: tuple[str, ...] = ()
+    trimmed: str = ""
 
 
 class FakeStream(Iterator[str]):

@@ -183,8 +183,8 @@ def test_json(run: Any, model: Any) -> None:
         "finish_reason": "length",
         "seed": None,
         "stats": {
-            "n_prompt": 4, "prefill_s": 0.5, "n_decode": 3, "decode_s": 1.5, "n_reused": 0,
-            "mismatch": "", "load_s": 0.25,
+            "n_prompt": 4, "prefill_s": 0.5, "n_decode": 3, "decode_s": 1.5, "load_s": 0.25,
+            "n_reused": 0, "mismatch": "", "n_drafted": 0, "n_accepted": 0,
         },
     }  # fmt: skip
     assert outcome.out.count("\n") == 1

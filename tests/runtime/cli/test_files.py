@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from halfbyte import system
+from halfbyte.cli import report
 from halfbyte.errors import SettingError
+from halfbyte.generation.completion import Stats
 from halfbyte.models import inventory
 from halfbyte.models import wheel as download
 from halfbyte.models.entries import CATALOGUE
@@ -358,3 +360,10 @@ def test_doctor_goes_on_after_an_error(
     found = json.loads(outcome.out)
     assert outcome.code == 1 and "isa" not in found and found["read_bandwidth_gb_s"] == 3.0
     assert found["errors"]["isa"].startswith("HALFBYTE_ISA: expected one this CPU has")
+
+
+def test_tokens_that_were_guessed_share_a_reading_of_the_weights() -> None:
+    line = report.stats_line(Stats(4, 0.5, 100, 2.0, n_drafted=80, n_accepted=60), 10**9)
+    assert "decode 100 tok 50.0 tok/s 20.0 GB/s | 60 tok guessed" in line
+    assert "guessed" not in report.stats_line(Stats(4, 0.5, 100, 2.0, n_drafted=80), 10**9)
+    assert "0.0 GB/s" in report.stats_line(Stats(4, 0.5, 0, 0.0), 10**9)

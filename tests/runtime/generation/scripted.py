@@ -14,6 +14,7 @@ from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.prompt_memory import Bounds, PromptMemory
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.running_batch import RunningBatch
+from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.kernels.layouts.kv_pages import KVLayout
@@ -35,6 +36,7 @@ class ScriptedSequence:
     """Tokens, as far as they are computed."""
 
     states = (None,)
+    can_truncate = True
 
     def __init__(self, tokens: Seq[int] = ()) -> None:
         self.tokens = list(tokens)
@@ -45,6 +47,9 @@ class ScriptedSequence:
 
     def reserve(self, n: int) -> None:
         """There is room."""
+
+    def truncate(self, n: int) -> None:
+        del self.tokens[n:]
 
     def fork(self, n: int) -> ScriptedSequence:
         return ScriptedSequence(self.tokens[:n])
@@ -105,10 +110,13 @@ def batch_of(engine: Any, bounds: Bounds | None = None) -> RunningBatch:
     return RunningBatch(engine, PromptMemory(engine, bounds))
 
 
-def request_of(prompt: Seq[int], n_ctx: int = 1000, **params: Any) -> TextRequest:
+def request_of(
+    prompt: Seq[int], n_ctx: int = 1000, drafter: Drafter | None = None, **params: Any
+) -> TextRequest:
     """A request for letters."""
     tokenizer: Any = Letters()
-    request = TextRequest(tokenizer, prompt, SamplingParams.from_kwargs(**params), n_ctx)
+    sampling = SamplingParams.from_kwargs(**params)
+    request = TextRequest(tokenizer, prompt, sampling, n_ctx, drafter=drafter)
     Caller(request)
     return request
 

@@ -62,6 +62,28 @@ def test_priority_is_a_share() -> None:
     assert in_order(line) == [fast, slow]
 
 
+def test_what_need_not_be_computed_is_not_waited_for() -> None:
+    line, known, given_up = Line(), waiting(5000), waiting(5000)
+    line.enter(known, n_known=4990)
+    line.enter(waiting(100))
+    assert line.leave() is known
+    line.enter(given_up)
+    line.leave(given_up)
+    line.settle(given_up)
+    line.go_on(110)
+    assert not line._served and line._now == 100
+
+
+def test_the_first_of_other_callers() -> None:
+    line, many, other = Line(), [request_of([0]) for _ in range(3)], waiting(50)
+    caller = Caller(*many)
+    for request in (*many, other):
+        line.enter(request)
+    assert line.first_but_of([caller]) is other
+    assert line.leave(other) is other and line.first_but_of([caller]) is None
+    assert in_order(line) == many
+
+
 def test_whoever_was_cancelled_leaves() -> None:
     line, requests = Line(), [waiting(n) for n in (3, 1, 2)]
     for request in requests:

@@ -22,6 +22,7 @@ from scripted import (
 
 from halfbyte.errors import EngineError
 from halfbyte.generation import running_batch as batch_module
+from halfbyte.generation.pace import Pace
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.prompt_memory import Bounds
 from halfbyte.generation.request import LogitsRequest, Request
@@ -89,6 +90,97 @@ def test_more_than_can_run_wait_in_line() -> None:
     run(batch)
     assert max(map(len, engine.steps)) == MAX_RUNNING
     assert [r.text for r in requests] == ["abc"] * len(requests)
+
+
+def test_a_caller_with_many_answers_gives_way_to_one_that_has_none() -> None:
+    engine = ScriptedEngine("a" * 50, "bc")
+    many = [request_of([0]) for _ in range(MAX_RUNNING + 9)]
+    Caller(*many)
+    batch, newcomers = batch_of(engine), [request_of([1]) for _ in range(3)]
+    begin(batch, *many)
+    batch.step()
+    begin(batch, *newcomers)
+    for _ in range(3):
+        batch.step()
+    assert [r.text for r in newcomers] == ["bc"] * 3
+    assert max(map(len, engine.steps)) == MAX_RUNNING
+    run(batch)
+    assert [r.text for r in many] == ["a" * 50] * len(many)
+
+
+def test_among_callers_with_one_answer_each_nobody_gives_way() -> None:
+    engine = ScriptedEngine("a" * 9)
+    batch = batch_of(engine)
+    begin(batch, *(request_of([0]) for _ in range(MAX_RUNNING + 1)))
+    run(batch)
+    assert sum(map(sum, engine.steps)) == 10 * (MAX_RUNNING + 1)  # nothing twice
+
+
+def test_newcomers_are_not_paid_for_by_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_looks = 0
+
+    def needs_work(request: Request) -> bool:
+        nonlocal n_looks
+        n_looks += 1
+        return not (request.finish_reason or request.is_cancelled)
+
+    monkeypatch.setattr(Request, "needs_work", property(needs_work))
+    batch, requests = batch_of(ScriptedEngine("abc")), [request_of([0]) for _ in range(300)]
+    begin(batch, *requests)
+    batch.step()
+    for request in requests:
+        request.is_cancelled = True
+        batch.give_up()
+    batch.step()
+    assert batch.is_idle and n_looks < 5 * len(requests)
+
+
+def test_without_memory_to_look_for_a_prompt_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch, failing, other = batch_of(ScriptedEngine("abc", "def")), request_of([0]), request_of([1])
+    begin_one = batch._memory.begin
+
+    def begin_or_fail(request: Request) -> None:
+        if request is failing:
+            raise MemoryError
+        begin_one(request)
+
+    monkeypatch.setattr(batch._memory, "begin", begin_or_fail)
+    begin(batch, failing, other)
+    run(batch)
+    assert isinstance(failing.error, EngineError) and other.text == "def"
+
+
+def test_while_the_disk_is_read_for_one_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = ScriptedEngine("ab", "c", "d")
+    batch, reads, pages = batch_of(engine), request_of([1] * 20), iter([True] * 5)
+    monkeypatch.setattr(batch_module, "_READING_S", 0.0)
+    monkeypatch.setattr(batch._memory, "load_next", lambda r: r is reads and next(pages, False))
+    begin(batch, request_of([0] * 600))
+    batch.step()
+    begin(batch, reads)
+    batch.step()
+    assert engine.steps == [[256], [256]] and reads.sequence is None
+    run(batch)
+    assert reads.text == "c"
+
+
+def test_whoever_comes_while_the_disk_is_read_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch, reads, pages = batch_of(ScriptedEngine("a", "b")), request_of([0] * 20), iter([True] * 9)
+    monkeypatch.setattr(batch_module, "_READING_S", 0.0)
+    monkeypatch.setattr(batch._memory, "load_next", lambda r: r is reads and next(pages, False))
+    begin(batch, reads)
+    batch.step()
+    short = request_of([1])
+    begin(batch, short)
+    for _ in range(2):
+        batch.step()
+    assert short.text == "b" and not reads.is_over
+    run(batch)
+    assert reads.text == "a"
 
 
 def test_whoever_is_cancelled_leaves_and_the_others_do_not_notice() -> None:
@@ -186,6 +278,24 @@ def test_without_memory_the_last_in_line_is_computed_again() -> None:
     assert [r.text for r in engine.requests] == ["a" * 30, "b" * 30, "c" * 30]
 
 
+def test_an_answer_makes_room_for_a_prompt_that_stands_before_it_and_goes_on() -> None:
+    engine = SmallMemory("a" * 20, "bcd", "", n_tokens=81)
+    answer, waits = request_of([0] * 40), request_of([2] * 60)
+    before = request_of([1] * 60)
+    Caller(before, priority=4)
+    engine.requests = [answer, waits, before]
+    batch = batch_of(engine)
+    begin(batch, answer, waits)
+    batch.step()
+    batch._pace = Pace()
+    batch._pace.learn(1, 0, 0.010)
+    batch._pace.learn(1, 40, 0.050)  # so that it takes two steps
+    begin(batch, before)
+    run(batch)
+    assert [r.error for r in engine.requests] == [None] * 3
+    assert (answer.text, before.text) == ("a" * 20, "bcd")
+
+
 def test_one_that_does_not_fit_alone_fails_and_the_others_run() -> None:
     engine = SmallMemory("a" * 30, "b" * 30, "c" * 30, n_tokens=40)
     engine.requests = [request_of([i] * n) for i, n in enumerate((5, 45, 5))]
@@ -216,7 +326,7 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
 
     class Callers(RuleBasedStateMachine):
         @initialize()
-        def begin(self) -> None:
+        def remember(self) -> None:
             bounds = Bounds(nbytes=40 * engine.layout.page_nbytes)
             self.batch, self.asked = batch_of(engine, bounds), []
             for n in range(3):  # with which the others begin
@@ -224,13 +334,18 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
                 Caller(request)
                 self.batch.add(request)
                 run(self.batch)
+            self.arrive(1, 300, 3, 2)
+            self.stay, self.asked = self.asked, []
 
-        @rule(kind=st.integers(0, 2), n=st.integers(1, 300), m=st.integers(1, 8))
-        def arrive(self, kind: int, n: int, m: int) -> None:
-            request = numbered_request(kind, model.tokens(n, seed=n % 3), m)
-            Caller(request, priority=1.0 + m)
-            self.asked.append(((kind, n, m), request))
-            self.batch.add(request)
+        @rule(
+            kind=st.integers(0, 2), n=st.integers(1, 300), m=st.integers(1, 8), of=st.integers(1, 4)
+        )
+        def arrive(self, kind: int, n: int, m: int, of: int) -> None:
+            numbers = [(kind, n, m + i) for i in range(of)]
+            requests = [numbered_request(kind, model.tokens(n, seed=n % 3), m) for *_, m in numbers]
+            Caller(*requests, priority=1.0 + m)
+            self.asked += zip(numbers, requests, strict=True)
+            begin(self.batch, *requests)
 
         @precondition(lambda self: self.asked)
         @rule(data=st.data())
@@ -251,7 +366,7 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
 
         def teardown(self) -> None:
             run(self.batch)
-            for numbers, request in self.asked:
+            for numbers, request in self.stay + self.asked:
                 assert request.is_over and request.sequence is None
                 if not request.is_cancelled:
                     assert outcome(request) == self.expected(*numbers)

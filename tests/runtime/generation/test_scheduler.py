@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from scripted import ScriptedEngine, request_of
 
 from halfbyte.errors import EngineError, RequestTimeoutError
 from halfbyte.generation.call import Call
+from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
@@ -107,7 +110,9 @@ def test_cancelling_from_another_thread(started: Any) -> None:
     assert gate.is_reached.wait(60)
     call.cancel()
     gate.open()
-    assert [None for _ in call.follow()] and request.is_over
+    with pytest.raises(EngineError, match="given up"):
+        list(call.follow())
+    assert request.is_over
     assert len(request.text) < 8 and request.finish_reason == ""
     list(beside.follow())
     assert other.text == "xy"
@@ -120,7 +125,8 @@ def test_leaving_the_block_gives_up(started: Any) -> None:
         assert gate.is_reached.wait(60)
         raise KeyboardInterrupt
     gate.open()
-    list(call.follow())
+    with pytest.raises(EngineError, match="given up"):
+        list(call.follow())
     assert request.is_over and request.text == "a"
 
 
@@ -147,7 +153,7 @@ def test_progress_comes_in_order_to_the_thread_that_waits(started: Any) -> None:
         seen.append((*step, threading.get_ident()))
 
     request = request_of([0] * 600)
-    with Call(scheduler, [request], Terms(), note, decoded=lambda: (request.n_generated, 9)) as c:
+    with Call(scheduler, [request], Terms(), note, decoded=lambda r: (request.n_generated, 9)) as c:
         list(c.follow())
     me = threading.get_ident()
     assert seen == [
@@ -204,6 +210,81 @@ def test_a_dropped_scheduler_ends_its_thread() -> None:
     gc.collect()
     thread.join(60)
     assert gone() is None and not thread.is_alive()
+
+
+def test_a_prompt_that_was_given_up_keeps_nothing_alive() -> None:
+    gate = Gate(1)
+    scheduler = Scheduler(ScriptedEngine("abc", before=gate))  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt), Call(scheduler, [request_of([0] * 900)], Terms()):
+        assert gate.is_reached.wait(60)
+        raise KeyboardInterrupt
+    gate.open()
+    assert texts(scheduler, request_of([0])) == ["abc"]
+    thread = scheduler._worker.thread
+    del scheduler
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_what_came_of_a_request_is_freed_with_it(started: Any) -> None:
+    scheduler, request = started(ScriptedEngine("abc")), request_of([0])
+    gc.collect()
+    gc.disable()
+    try:
+        assert texts(scheduler, request) == ["abc"]
+        gone = weakref.ref(request)
+        del request
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_whoever_is_collected_in_the_thread_cannot_wait_for_it(started: Any) -> None:
+    errors: list[Exception] = []
+
+    def use_again(step: int) -> None:
+        for use in (partial(texts, scheduler, request_of([0])), partial(work, int)):
+            try:
+                use()
+            except EngineError as error:
+                errors.append(error)
+
+    scheduler = started(ScriptedEngine("ab", before=use_again))
+    work = scheduler.between_steps
+    assert texts(scheduler, request_of([0])) == ["ab"]
+    assert len(errors) == 6 and all("__del__" in str(error) for error in errors)
+
+
+def test_no_work_is_done_after_the_end(started: Any) -> None:
+    scheduler, done = started(ScriptedEngine("a")), []
+    scheduler.close()
+    with pytest.raises(EngineError, match="closed"):
+        scheduler.between_steps(lambda: done.append(1))
+    assert not done
+
+
+def test_those_who_come_too_late_do_not_end_each_other(
+    started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def fail(batch: RunningBatch, error: BaseException) -> None:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+
+    scheduler = started(ScriptedEngine("abc"))
+    scheduler.close()
+    monkeypatch.setattr(RunningBatch, "fail", fail)
+    threads = [threading.Thread(target=scheduler._do, args=(int,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 4
 
 
 def test_without_a_thread_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from halfbyte.gguf.shard_name import ShardName, models_among, shards_of, without_number
+from halfbyte.gguf.shard_name import ShardName, main_models, models_among, shards_of, without_number
 
 
 def test_a_shards_name_names_its_siblings() -> None:
@@ -32,3 +32,10 @@ def test_a_split_model_is_one_model() -> None:
         "a.gguf", "b-00001-of-00002.gguf", "b-00001-of-00003.gguf", "c-00001-of-00002.gguf"
     ]  # fmt: skip
     assert models_among([]) == []
+
+
+def test_what_lies_beside_a_model_is_none() -> None:
+    beside = ["mmproj-F16.gguf", "q/m-mmproj-f16.gguf", "imatrix.gguf", "imatrix_unsloth.GGUF"]
+    models = ["m-imatrix-Q4_K_M.gguf", "mmprojector.gguf"]
+    assert main_models([*beside, *models]) == models
+    assert main_models(beside) == sorted(beside)

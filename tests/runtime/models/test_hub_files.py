@@ -48,3 +48,9 @@ def test_the_root_goes_before_folders_and_safetensors_before_both() -> None:
     assert chosen(*shards, "a.gguf") == ["a.gguf"]
     assert chosen("Q8_0/A.GGUF") == ["Q8_0/A.GGUF"]
     assert chosen(*shards, "a.gguf", "model.safetensors") == ["model.safetensors"]
+
+
+def test_what_lies_beside_a_model_is_not_fetched() -> None:
+    names = ("imatrix.gguf", "m-Q4_0.gguf", "mmproj-m-f16.gguf")
+    listing = [RemoteFile(name, 1, "") for name in names]
+    assert choose_files(HubModel("m", "", "org/m"), listing) == listing[1:2]

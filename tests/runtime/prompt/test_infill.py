@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
 from halfbyte.prompt.infill import (
+    LONG_SUFFIX,
     InfillFormat,
     Repository,
     choose_order,
@@ -97,6 +98,7 @@ def test_auto_is_suffix_first_where_a_line_has_begun(
     code_llama: InfillFormat, prefix: str, order: str
 ) -> None:
     assert choose_order(prefix) == order
+    assert choose_order(prefix, "x" * LONG_SUFFIX) == "spm"
     prompt = code_llama.prompt(prefix, "y\n")
     assert prompt.order == order
     assert prompt.tokens == code_llama.prompt(prefix, "y\n", order=order).tokens

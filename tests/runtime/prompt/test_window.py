@@ -72,17 +72,20 @@ def test_far_ends_are_ends_of_lines(tokenizer: Tokenizer) -> None:
             shown = cut(tokenizer, before, after, room)
             rest, beyond = before[: -len(shown.prefix)], after[len(shown.suffix) :]
             assert rest.endswith(ends) and shown.suffix.endswith(ends) and beyond
-            # Not a line less than fits.
-            line = rest.removesuffix(ends).rpartition(ends)[2] + ends
-            more = Window(line + shown.prefix, shown.suffix, None)
-            assert sum(sizes(tokenizer, more)) > room
+            # Not a line of the suffix less than fits, and not a step of the prefix.
+            line = beyond.partition(ends)[0] + ends
+            assert len(tokenizer.encode_fragment(shown.suffix + line)) > room // 4
+            step = 1 << ((room - room // 4).bit_length() - 1)
+            more = Window(before[-len(shown.prefix) - 2 * step :], "", None)
+            assert sum(sizes(tokenizer, more)) > room - room // 4
+            assert (len(rest) - len(rest.rpartition(ends)[2])) % step < step // 2 + 100
 
 
 def test_a_long_line_is_cut_within(tokenizer: Tokenizer) -> None:
     prefix, suffix = "a = 1\n" + "b;é(0)," * 5000 + "z", "c" * 5000 + "\nd\n"
     shown = cut(tokenizer, prefix, suffix, 100)
     n_prefix, n_suffix = sizes(tokenizer, shown)
-    assert 60 <= n_prefix <= 75 and 20 <= n_suffix <= 25
+    assert 40 <= n_prefix <= 75 and 20 <= n_suffix <= 25
     assert prefix.endswith(shown.prefix) and "\n" not in shown.prefix
     # A short line at the cursor does not cost the long one before it.
     assert len(cut(tokenizer, prefix + "\nx", "", 100).prefix) > 50
@@ -91,11 +94,11 @@ def test_a_long_line_is_cut_within(tokenizer: Tokenizer) -> None:
 def test_the_suffix_gets_a_quarter_and_what_is_left(tokenizer: Tokenizer) -> None:
     long = "x = 1\n" * 2000
     n_prefix, n_suffix = sizes(tokenizer, cut(tokenizer, long, long, 400))
-    assert 280 <= n_prefix <= 300 and 80 <= n_suffix <= 100 and n_prefix + n_suffix > 380
+    assert 150 <= n_prefix <= 300 and 80 <= n_suffix <= 100
     n_prefix, n_suffix = sizes(tokenizer, cut(tokenizer, long, "y\n", 400))
-    assert n_suffix <= 4 and n_prefix > 380
+    assert n_suffix <= 4 and n_prefix > 250
     n_prefix, n_suffix = sizes(tokenizer, cut(tokenizer, "y", long, 400))
-    assert n_prefix <= 4 and n_suffix > 380
+    assert n_prefix <= 4 and 330 < n_suffix <= 350
 
 
 @pytest.mark.parametrize("unit", ["x = foo(1)\n", " ", "é\n", "0"])
@@ -173,11 +176,11 @@ def test_what_fits_is_laid_out_as_before(prefix: str, suffix: str, order: str) -
 def test_room_is_left_for_the_answer() -> None:
     for max_tokens, most in ((100, 412), (1, 511), (0, 511), (5000, 256)):
         made = asked(SOURCE[:AT], SOURCE[AT:], max_tokens=max_tokens)
-        assert most - 40 < len(made.tokens) <= most
+        assert 0.7 * most < len(made.tokens) <= most
         assert made.prefix + made.suffix == SOURCE
     repository = Repository({"far.py": "x = 1\n" * 10, "near.py": "y = 2\n" * 10}, "m.py", "r")
     made = asked(SOURCE[:AT], SOURCE[AT:], max_tokens=100, repository=repository)
-    assert 412 - 40 < len(made.tokens) <= 412 and made.files_dropped == ()
+    assert 0.7 * 412 < len(made.tokens) <= 412 and made.files_dropped == ()
     made = asked(SOURCE[:AT], SOURCE[AT:], window=100, max_tokens=1)
     assert 60 < len(made.tokens) <= 104
     shown = SOURCE[made.n_prefix_dropped : len(SOURCE) - made.n_suffix_dropped]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from halfbyte.errors import ConversionError, ModelFileError
 from halfbyte.tokenizer.normalization import Normalizer
+from halfbyte.tokenizer.vocabulary import NO_NORMALIZER
 
 LOCAL = ["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents"]
 
@@ -37,6 +38,13 @@ def test_none_and_the_text_of_one() -> None:
     again = Normalizer.of_text(made.text, refuse)
     for one in (made, again):
         assert one.backend.normalize_str(" e\u0301 ") == "é " and not one.is_local
+
+
+def test_an_empty_sequence_is_none() -> None:
+    nothing = {"type": "Sequence", "normalizers": []}
+    for spec in (nothing, {"type": "Sequence", "normalizers": [nothing, nothing]}):
+        made = Normalizer(spec, refuse)
+        assert made.backend is None and made.text == NO_NORMALIZER
 
 
 def nested(depth: int) -> Any:

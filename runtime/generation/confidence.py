@@ -1,0 +1,43 @@
+"""How sure a model is of an answer: the raw probabilities of its tokens."""
+
+from __future__ import annotations
+
+import math
+
+from halfbyte.generation.sampler import F32, log_softmax
+
+
+class Confidence:
+    """Probabilities at temperature 1, before penalties and filters, of the tokens chosen.
+
+    A request has one only where it is asked for: it costs an exponential of each logit.
+
+    Attributes:
+        first: the first token's; None before there is one.
+    """
+
+    def __init__(self, least: float = 0.0) -> None:
+        """Of an answer that is not wanted where its first token is less likely than `least`."""
+        self.first: float | None = None
+        self._least, self._sum, self._n = least, 0.0, 0
+
+    @property
+    def mean(self) -> float | None:
+        """The geometric mean of all, that of the token that ended the answer included."""
+        return math.exp(self._sum / self._n) if self._n else None
+
+    @property
+    def is_too_low(self) -> bool:
+        """Whether the answer is not wanted."""
+        return self.first is not None and self.first < self._least
+
+    def take(self, logits: F32, token: int) -> None:
+        """A token was chosen from logits; EngineError as `Sampler.sample`."""
+        self.take_share(float(log_softmax(logits)[token]))
+
+    def take_share(self, log_prob: float) -> None:
+        """A token was chosen with this logarithm of its probability."""
+        self._sum += log_prob
+        self._n += 1
+        if self.first is None:
+            self.first = math.exp(log_prob)

@@ -1,0 +1,100 @@
+"""The text of an answer as it grows: where it ends, and what of it may be shown already."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_LINE_END = re.compile(r"[\r\n]")
+_WORD = re.compile(r"\w")
+_PAIRS = {")": "(", "]": "[", "}": "{"}
+
+
+class ShownText:
+    """Text that only grows: what may still be cut from its end is held back.
+
+    Attributes:
+        text: what may be shown.
+        trimmed: what its end repeated of the text that follows, and was cut.
+    """
+
+    def __init__(
+        self, stops: Sequence[str] = (), *, suffix: str = "", is_line: bool = False
+    ) -> None:
+        """Nothing yet.
+
+        Args:
+            stops: texts before which it ends.
+            suffix: the text that follows it and is not to be repeated, see `n_repeated`.
+            is_line: whether it ends before the first end of a line that is not blank.
+        """
+        self.text = self.trimmed = ""
+        self._held = ""
+        self._stops, self._suffix, self._is_line = tuple(stops), suffix, is_line
+
+    def push(self, piece: str) -> bool:
+        """Take more; True where the text ends within it."""
+        text = self._held + piece
+        cut = min((at for at in self._ends(text) if at >= 0), default=-1)
+        if cut >= 0:
+            self._held = text[:cut]
+            self.finish()
+            return True
+        n_held = max((_overlap(text, stop, len(stop) - 1) for stop in self._stops), default=0)
+        n_held = max(n_held, _overlap(text, self._suffix, len(self._suffix)))
+        self.text += text[: len(text) - n_held]
+        self._held = text[len(text) - n_held :]
+        return False
+
+    def finish(self) -> None:
+        """Nothing more comes: show the rest, but for what the suffix repeats."""
+        text = self.text + self._held
+        n = len(text) - n_repeated(text, self._suffix)
+        self.trimmed = text[n:]
+        self.text, self._held = text[:n], ""
+
+    def _ends(self, text: str) -> list[int]:
+        ends = [text.find(stop) for stop in self._stops]
+        if self._is_line:
+            begin = 0 if self.text.strip() else len(text) - len(text.lstrip())
+            found = _LINE_END.search(text, begin)
+            ends.append(found.start() if found else -1)
+        return ends
+
+
+def n_repeated(text: str, suffix: str) -> int:
+    """How much of a text's end the suffix begins with: the rest of its line, or whole lines.
+
+    Less than a line of the suffix is none, and so is what has no letter or digit in it, unless it
+    closes brackets that the text did not open.
+    """
+    for n in range(min(len(text), len(suffix)), 0, -1):
+        is_whole = n == len(suffix) or suffix[n] in "\r\n" or suffix[n - 1] == "\n"
+        if is_whole and text.endswith(suffix[:n]):
+            part = suffix[:n]
+            if _WORD.search(part) or (part.strip() and _n_unopened(text) > 0):
+                return n
+            return 0
+    return 0
+
+
+def _n_unopened(text: str) -> int:
+    """Brackets that a text closes and did not open."""
+    is_open, n = [], 0
+    for char in text:
+        if char in _PAIRS.values():
+            is_open.append(char)
+        elif char in _PAIRS:
+            if is_open and is_open[-1] == _PAIRS[char]:
+                is_open.pop()
+            else:
+                n += 1
+    return n
+
+
+def _overlap(text: str, other: str, n_most: int) -> int:
+    """Length of the longest end of `text`, of n_most characters at most, that begins `other`."""
+    for n in range(min(len(text), n_most), 0, -1):
+        if text.endswith(other[:n]):
+            return n
+    return 0

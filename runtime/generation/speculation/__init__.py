@@ -1,0 +1,1 @@
+"""Speculation: tokens that are guessed from texts, and verified in one step."""

@@ -1,0 +1,287 @@
+"""Drafts change nothing in what is said, and are made where they pay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from random import Random
+from typing import Any
+
+import pytest
+import small_models
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scripted import Caller, ScriptedEngine, batch_of, request_of
+
+from halfbyte.errors import EngineError
+from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.request import Request
+from halfbyte.generation.running_batch import RunningBatch
+from halfbyte.generation.speculation.drafter import Drafter
+from halfbyte.generation.text_request import TextRequest
+from halfbyte.kernels.pool import Pool
+
+
+def run(batch: RunningBatch, *requests: Request) -> None:
+    for request in requests:
+        batch.add(request)
+    while not batch.is_idle:
+        batch.step()
+
+
+def with_costs(batch: RunningBatch, seconds: dict[int, float]) -> RunningBatch:
+    """Steps of so many rows cost so much, whatever is measured."""
+    for n_rows, s in seconds.items():
+        batch._speculation._costs.learn(n_rows, s)
+    batch._speculation.learn = lambda *_: None  # type: ignore[method-assign]
+    return batch
+
+
+FREE = {1: 0.010, 300: 0.0101}  # a row more costs nothing
+DEAR = {1: 0.010, 2: 0.020, 300: 3.0}
+TEXT = "def f(x): return x + 1; # one"
+
+
+def predicting(text: str) -> Drafter:
+    return Drafter([ord(c) for c in text])
+
+
+def test_a_prediction_that_comes_true_is_verified_in_one_step() -> None:
+    engine = ScriptedEngine(TEXT)
+    request = request_of([0], drafter=predicting(TEXT))
+    run(with_costs(batch_of(engine), FREE), request)
+    assert request.text == TEXT and request.finish_reason == "stop"
+    assert engine.steps == [[1], [len(TEXT)]]
+    stats = request.stats()
+    n = len(TEXT)
+    assert (stats.n_drafted, stats.n_accepted, stats.n_decode) == (n - 1, n - 1, n)
+
+
+def test_what_differs_is_computed_again_from_there() -> None:
+    engine = ScriptedEngine("abcdefghij")
+    request = request_of([0], drafter=predicting("abcdXfghij"))
+    run(with_costs(batch_of(engine), FREE), request)
+    assert request.text == "abcdefghij"
+    assert engine.steps[:2] == [[1], [10]] and len(engine.steps) < 5
+    assert 0 < request.n_accepted < request.n_drafted
+
+
+def test_where_a_row_costs_as_much_as_a_step_nothing_is_guessed() -> None:
+    engine = ScriptedEngine("ab" * 50)
+    request = request_of([0], drafter=predicting("ab" * 50))
+    run(with_costs(batch_of(engine), DEAR), request)
+    assert engine.steps == [[1]] * 101 and request.n_drafted == 0
+
+
+def test_guesses_that_are_wrong_are_given_up_soon() -> None:
+    script, wrong = ("".join(Random(i).choices("abcdefghijkl", k=400)) for i in (0, 1))
+    engine = ScriptedEngine(script)
+    request = request_of([0], drafter=predicting(wrong), max_tokens=400)
+    run(with_costs(batch_of(engine), {1: 0.010, 64: 0.073}), request)
+    assert request.text == script
+    seconds = sum(0.009 + 0.001 * sum(step) for step in engine.steps)
+    assert request.n_drafted and seconds < 1.01 * 0.010 * len(script)
+
+
+def test_the_length_is_that_which_gives_most_tokens_a_second() -> None:
+    engine = ScriptedEngine(TEXT * 4)
+    request = request_of([0], drafter=predicting(TEXT * 4), max_tokens=100)
+    run(with_costs(batch_of(engine), {1: 0.01, 8: 0.012, 12: 0.1, 300: 9.0}), request)
+    assert request.text == (TEXT * 4)[:100]
+    assert {n for step in engine.steps[1:-1] for n in step} == {8}
+
+
+def test_what_repeats_itself_is_guessed_and_what_others_said() -> None:
+    engine = ScriptedEngine("abcdefgh" * 12, "xyz" + TEXT)
+    batch = with_costs(batch_of(engine), FREE)
+    first, second, third = (request_of([i], drafter=Drafter()) for i in (0, 1, 1))
+    run(batch, first)
+    assert first.text == "abcdefgh" * 12 and len(engine.steps) < 20
+    run(batch, second)
+    assert second.n_accepted < 12
+    engine.steps.clear()
+    run(batch, third)
+    assert third.text == second.text and len(engine.steps) < 8
+
+
+def test_texts_that_the_caller_gives_are_looked_into() -> None:
+    engine = ScriptedEngine("xyz" + TEXT)
+    request = request_of([0], drafter=Drafter(lookup=[[1, 2], [ord(c) for c in TEXT]]))
+    run(with_costs(batch_of(engine), FREE), request)
+    assert request.text == "xyz" + TEXT and len(engine.steps) == 6
+
+
+def test_prompts_and_answers_of_others_go_first() -> None:
+    engine = ScriptedEngine("ab" * 200, "c" * 50)
+    batch = with_costs(batch_of(engine), {1: 0.010, 41: 0.050, 300: 0.3})
+    batch._pace.learn(1, 0, 0.010)
+    batch._pace.learn(1, 40, 0.050)
+    mine = request_of([0], drafter=predicting("ab" * 200), max_tokens=400)
+    batch.add(mine)
+    batch.step()
+    batch.add(request_of([1] * 60))
+    for _ in range(60):
+        batch.step()
+    assert engine.steps[1:3] == [[1, 40], [1, 20]]  # a prompt is there: no guesses
+    beside = [step for step in engine.steps if len(step) == 2 and step[1] == 1]
+    assert beside and max(step[0] for step in beside) <= 40  # within 50 ms
+    run(batch)
+    assert mine.text == "ab" * 200
+
+
+def test_guesses_take_only_the_room_that_is_left() -> None:
+    engine = ScriptedEngine(*[chr(97 + i) * 90 for i in range(10)])
+    requests = [
+        request_of([i], drafter=predicting(chr(97 + i) * 90), max_tokens=90) for i in range(10)
+    ]
+    Caller(*requests)
+    run(with_costs(batch_of(engine), FREE), *requests)
+    assert [r.text for r in requests] == [chr(97 + i) * 90 for i in range(10)]
+    assert max(sum(step) for step in engine.steps) <= 256 and len(engine.steps) < 40
+
+
+def test_nothing_is_guessed_beyond_the_last_token_and_the_context() -> None:
+    engine = ScriptedEngine("a" * 90)
+    request = request_of([0], n_ctx=20, drafter=predicting("a" * 90))
+    run(with_costs(batch_of(engine), FREE), request)
+    assert len(request.ids) == 20 and request.finish_reason == "context"
+    assert sum(map(sum, engine.steps)) == 19
+
+
+def test_where_a_sequence_cannot_be_cut_back_nothing_is_guessed() -> None:
+    engine = ScriptedEngine("a" * 30)
+    made = engine.new_sequence
+
+    def new_sequence() -> Any:
+        sequence = made()
+        sequence.can_truncate = False
+        return sequence
+
+    engine.new_sequence = new_sequence  # type: ignore[method-assign]
+    request = request_of([0], drafter=predicting("a" * 30))
+    run(with_costs(batch_of(engine), FREE), request)
+    assert request.text == "a" * 30 and request.n_drafted == 0
+
+
+def test_nobody_gives_up_memory_for_a_guess() -> None:
+    engine = ScriptedEngine("a" * 30)
+    made = engine.new_sequence
+
+    def new_sequence() -> Any:
+        sequence = made()
+
+        def reserve(n: int) -> None:
+            if n > 1:
+                raise EngineError("no memory")
+
+        sequence.reserve = reserve
+        return sequence
+
+    engine.new_sequence = new_sequence  # type: ignore[method-assign]
+    request = request_of([0], drafter=predicting("a" * 30))
+    run(with_costs(batch_of(engine), FREE), request)
+    assert request.text == "a" * 30 and request.error is None
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Any]:
+    with closing(Pool(2)) as pool:
+        yield small_models.build(small_models.SHAPES["F16"], pool)
+
+
+@pytest.fixture(scope="module")
+def engine(model: Any) -> Iterator[Any]:
+    with closing(Pool(2)) as pool:
+        made = model.engine(pool)
+        yield made
+        made.close()
+
+
+class Vocabulary:
+    """As many tokens as the model has, as letters; one ends a text."""
+
+    n_vocab = 64
+    eog_ids = frozenset({9})
+
+    def token_bytes(self, token: int) -> bytes:
+        return b"%c" % (64 + token)
+
+
+class Endless(Vocabulary):
+    """The same without an end."""
+
+    eog_ids = frozenset()
+
+
+ASKED = st.fixed_dictionaries(
+    {
+        "prompt": st.integers(1, 140),
+        "n": st.integers(1, 40),
+        "temperature": st.sampled_from([0.0, 0.5, 1.0]),
+        "penalty": st.sampled_from([0.0, 0.7]),
+        "top_k": st.sampled_from([0, 3]),
+        "stop": st.sampled_from([(), ("C",), ("AB", "XY", "Q")]),
+        "cancelled_at": st.sampled_from([0, 0, 0, 3]),
+        "changes": st.lists(st.tuples(st.integers(0, 39), st.integers(0, 63)), max_size=3),
+        "is_lookup": st.booleans(),
+    }
+)
+
+
+@settings(
+    max_examples=int(os.environ.get("N_EXAMPLES", "10")), deadline=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+@given(asked=st.lists(ASKED, min_size=1, max_size=3), data=st.data())
+def test_answers_are_the_same_with_drafts_and_without(
+    model: Any, engine: Any, asked: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """Whatever is drafted: what comes and would come after the end, more or less changed."""
+
+    def made(
+        a: dict[str, Any], drafter: Drafter | None = None, kind: type[Any] = Vocabulary
+    ) -> TextRequest:
+        params = SamplingParams(
+            max_tokens=a["n"], temperature=a["temperature"], seed=a["prompt"], stop=a["stop"],
+            frequency_penalty=a["penalty"], top_k=a["top_k"],
+        )  # fmt: skip
+        tokens = model.tokens(a["prompt"], seed=a["prompt"])
+        request = TextRequest(kind(), tokens, params, 170, drafter=drafter)
+        Caller(request)
+        return request
+
+    alone = [made(a) for a in asked]
+    endless = [made({**a, "n": a["n"] + 5, "stop": ()}, kind=Endless) for a in asked]
+    for request in (*alone, *endless):
+        run(batch_of(engine), request)
+    batch = batch_of(engine)
+    batch._speculation._costs.seconds = lambda n_rows: 1.0  # type: ignore[method-assign]
+    drafted = []
+    for a, request in zip(asked, endless, strict=True):
+        guess = request.tokens
+        for at, token in a["changes"]:
+            guess[at % len(guess)] = token
+        drafter = Drafter(lookup=[guess]) if a["is_lookup"] else Drafter(guess)
+        drafted.append(made(a, drafter))
+        batch.add(drafted[-1])
+    n_steps = 0
+    while not batch.is_idle:
+        batch.step()
+        n_steps += 1
+        for a, request in zip(asked, drafted, strict=True):
+            if a["cancelled_at"] == n_steps:
+                request.is_cancelled = True
+                batch.drop_unwanted()
+            computed = request.sequence
+            assert computed is None or computed.n_past < len(request.ids)
+        if batch._running and data.draw(st.integers(0, 9)) == 0:
+            batch._preempt(batch._running[0])
+    for request, expected in zip(drafted, alone, strict=True):
+        if request.is_cancelled:
+            assert expected.tokens[: len(request.tokens)] == request.tokens
+            continue
+        assert request.error is None
+        for name in ("tokens", "text", "finish_reason", "n_decode"):
+            assert getattr(request, name) == getattr(expected, name), name
+        assert request.n_accepted <= request.n_drafted
