@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from halfbyte.errors import SettingError
-from halfbyte.import_lock import imported
+from halfbyte.import_lock import importing
 
 CACHE_VARIABLE = "HALFBYTE_CACHE"
 THREADS_VARIABLE = "HALFBYTE_THREADS"
@@ -108,7 +108,8 @@ def isa() -> str | None:
 
 def _user_cache_dir() -> Path:
     """Where the platform keeps files that can be fetched or made again."""
-    platformdirs = imported("platformdirs")
+    with importing:
+        import platformdirs
     try:
         return platformdirs.user_cache_path("halfbyte", appauthor=False, opinion=False)
     except RuntimeError as error:

@@ -117,10 +117,17 @@ ADDED = st.lists(
     ),
     unique_by=lambda token: token["content"],
     max_size=3,
-).map(
-    # Special tokens are looked for first: no word of its own may begin beside one with a letter.
-    lambda tokens: [t | {"special": t["special"] and t["content"] == "<u>"} for t in tokens]
-)
+).map(lambda tokens: [_plain_if_special(t, len(tokens)) for t in tokens])
+
+
+def _plain_if_special(token: dict[str, Any], n: int) -> dict[str, Any]:
+    """Special tokens, as <s> is anyway, are looked for first: beside others without flags."""
+    is_special = token["special"] and token["content"] == "<u>"
+    is_plain = n > 1 and (is_special or token["content"] == "<s>")
+    flags = dict.fromkeys(FLAGS[:3], False) if is_plain else {}
+    return token | {"special": is_special} | flags
+
+
 SPACED = st.lists(
     st.sampled_from([*WORDS, "</s>", " ", "  ", "▁", "\n", "<", "a", "é", ".", "return x"]),
     max_size=7,
