@@ -36,7 +36,7 @@ ROOMS = {
     "results": ("", ""),
     "call_arguments": ("errors progress", ""),
     "process_bound": ("errors", ""),
-    "settings": ("", ""),
+    "settings": ("", "platformdirs"),
     "file_kinds": ("errors", ""),
     "file_names": ("", ""),
     "file_warnings": ("", ""),
