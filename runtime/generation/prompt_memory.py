@@ -91,6 +91,8 @@ class PromptMemory:
         """Remember what is computed of a request."""
         if request.sequence is not None and request.is_remembered and self._bounds.nbytes:
             try:
+                if request.sequence.n_past > len(request.ids):  # guesses that nobody looked at
+                    request.sequence.truncate(len(request.ids))
                 self._cache.put(request.ids, request.sequence, request.adapter)
             except MemoryError:  # of all who use memory, this one can do without
                 log.warning("memory is short: the remembered prompts are forgotten")

@@ -8,6 +8,7 @@ import pytest
 import small_models
 from scripted import Caller, batch_of, numbered_request
 
+from halfbyte.engine.engine import Span
 from halfbyte.generation.prompt_memory import Bounds
 from halfbyte.generation.request import Request
 from halfbyte.generation.running_batch import RunningBatch
@@ -64,6 +65,22 @@ def test_what_is_given_up_is_remembered_too(engine: Any) -> None:
     request.is_cancelled = True
     batch.drop_unwanted()
     assert ask(batch, numbered_request(1, engine.tokens(600), 8)).n_reused == 256
+
+
+def test_guesses_that_nobody_looked_at_are_not_remembered(engine: Any) -> None:
+    """An answer that is given up within a step of others has guesses behind its ids."""
+    nbytes = 20 * engine.layout.page_nbytes
+    tokens = engine.tokens(2 * PAGE - 4)
+    for n_guesses in (2, 4, 60):  # within the last page, at its end, and a page further
+        batch, request = batch_of(engine, Bounds(nbytes=nbytes)), numbered_request(1, tokens, 9)
+        request.sequence = engine.new_sequence()
+        engine.forward([Span(request.sequence, tokens, 1)])
+        engine.forward([Span(request.sequence, engine.tokens(n_guesses, seed=5), 0)])
+        batch._memory.keep(request)
+        assert [node.end for node in batch._memory._cache.nodes()] == [PAGE, len(tokens)]
+        again = ask(batch, numbered_request(1, [*tokens, 7, 8], 5))
+        alone = ask(batch_of(engine), numbered_request(1, [*tokens, 7, 8], 5))
+        assert (again.n_reused, again.ids) == (len(tokens), alone.ids)
 
 
 def test_all_rows_of_logits_are_computed(engine: Any) -> None:
