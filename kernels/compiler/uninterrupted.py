@@ -50,12 +50,13 @@ class _Worker(Generic[T]):
 
     def wait(self) -> T:
         """The result of the work, or what it raised."""
+        end = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                value, error = self.results.get(timeout=None if self.has_begun else _PATIENCE_S)
+                value, error = self.results.get(timeout=_LOOK_S)
                 break
             except Empty:
-                if not self.has_begun:
+                if not self.has_begun and time.monotonic() > end:
                     _running.discard(self)
                     raise MemoryError("a thread did not begin") from None
         if error is None:
@@ -95,6 +96,7 @@ def _start_thread(run: Callable[[], None]) -> None:
 
 
 _PATIENCE_S = 30.0
+_LOOK_S = 0.1  # the system may tell another thread of a signal, which wakes nobody who waits
 _TRIES, _PAUSE_S = 20, 0.05
 _running: set[_Worker[Any]] = set()
 _current = threading.local()

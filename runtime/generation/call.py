@@ -20,6 +20,7 @@ from halfbyte.progress import Progress, silent
 if TYPE_CHECKING:
     from halfbyte.generation.scheduler import Scheduler
 
+_LOOK_S = 0.2  # the system may tell another thread of a signal, which wakes nobody who waits
 News = tuple[str, int, int] | None  # a progress to be told, or that something came
 
 
@@ -115,11 +116,14 @@ class Call:
             EngineError: the process was forked meanwhile.
         """
         self.check_process()
-        try:
-            news = self._news.get(timeout=self.seconds_left())
-        except Empty:
-            self.end_late()
-            news = self._news.get()
+        while True:
+            left = self.seconds_left()
+            try:
+                news = self._news.get(timeout=_LOOK_S if left is None else min(left, _LOOK_S))
+                break
+            except Empty:
+                if left is not None and left <= _LOOK_S:
+                    self.end_late()
         self._pass_on(news)
 
     def check_process(self) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 import halfbyte
 
-N_CALLS = int(os.environ.get("N_CALLS", "300"))
+N_CALLS = int(os.environ.get("N_CALLS", "150"))
 N_THREADS = 6
 MAX_GROWTH = 16e6  # bytes, from a fifth of the calls to the end
 PROMPTS = [[3 + i, *range(5, 5 + 37 * i % 290)] for i in range(40)]

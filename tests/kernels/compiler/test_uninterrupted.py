@@ -66,6 +66,20 @@ def test_the_caller_leaves_at_once_and_the_work_is_finished(alarm: Callable[[], 
     assert done.wait(30)
 
 
+def test_a_signal_that_another_thread_was_told_of_is_noticed(alarm: Callable[[], None]) -> None:
+    """The system chooses a thread of the process; Python handles it in the main one."""
+    go_on = threading.Event()
+
+    def work() -> bool:
+        signal.pthread_kill(threading.get_ident(), signal.SIGALRM)
+        return go_on.wait(30)
+
+    with pytest.raises(Timeout):
+        uninterrupted(work)
+    assert is_unfinished()
+    go_on.set()
+
+
 def test_unwanted_work_ends_where_it_asks(alarm: Callable[[], None]) -> None:
     left, ended = threading.Event(), threading.Event()
     threads: list[int] = []

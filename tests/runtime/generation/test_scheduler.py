@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import time
 import weakref
@@ -128,6 +129,28 @@ def test_leaving_the_block_gives_up(started: Any) -> None:
     with pytest.raises(EngineError, match="given up"):
         list(call.follow())
     assert request.is_over and request.text == "a"
+
+
+def test_a_signal_that_the_engines_thread_was_told_of_reaches_the_caller(started: Any) -> None:
+    opened = threading.Event()
+
+    def before(step: int) -> None:
+        if step == 2:
+            signal.pthread_kill(threading.get_ident(), signal.SIGALRM)
+            assert opened.wait(60)
+
+    def handler(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    request, scheduler = request_of([0]), started(ScriptedEngine("abc", before=before))
+    former = signal.signal(signal.SIGALRM, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            texts(scheduler, request)
+    finally:
+        signal.signal(signal.SIGALRM, former)
+        opened.set()
+    assert request.is_cancelled
 
 
 def test_a_callback_that_raises_ends_its_own_call(started: Any) -> None:
