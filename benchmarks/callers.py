@@ -29,6 +29,7 @@ import results
 from suite import model_path
 
 import halfbyte
+from halfbyte import settings
 from halfbyte.cli.speed import decode_s, prefill_s, random_tokens
 
 N_CALLERS, N_ANSWER = 8, 32
@@ -142,12 +143,13 @@ def main() -> None:
     """Measure the models named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=["smollm2-135m"])
+    parser.add_argument("--files", type=Path, default=settings.cache_dir() / "benchmarks")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", nargs="*", help="some of the names above")
     args = parser.parse_args()
     results.warn_if_busy()
     for name in args.models:
-        path = model_path(name)
+        path = model_path(name, args.files)
         with halfbyte.load(path, threads=2, prompt_cache_bytes=2 << 30) as model:
             callers, facts = Callers(model), {}
             for what in args.only or ("threads", "lone", "beside", "hit", "turns", "cancel"):
