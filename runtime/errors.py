@@ -63,8 +63,8 @@ class _FactError(HalfbyteError):
         self.got = got
 
 
-class ModelFileError(_FactError):
-    """A model file or folder is missing, truncated, inconsistent or hostile."""
+class _FileError(_FactError):
+    """An error about a file or folder, `path`, and something in it, `field`."""
 
     def __init__(
         self,
@@ -79,6 +79,10 @@ class ModelFileError(_FactError):
         self.field = field
         where = f"{self.path}: {bounded(field, _MAX_FACT)}" if field else self.path
         super().__init__(where, expected=expected, got=got, hint=hint)
+
+
+class ModelFileError(_FileError):
+    """A model file or folder is missing, truncated, inconsistent or hostile."""
 
 
 class MissingFileError(ModelFileError, FileNotFoundError):
@@ -104,22 +108,8 @@ class ConversionError(ModelFileError):
     """A source model cannot be converted, or the result cannot be written."""
 
 
-class CacheFileError(_FactError):
+class CacheFileError(_FileError):
     """A file or folder of remembered prompts is foreign, broken, another user's or full."""
-
-    def __init__(
-        self,
-        path: str | PathLike[str],
-        field: str = "",
-        *,
-        expected: str = "",
-        got: object = None,
-        hint: str = "",
-    ) -> None:
-        self.path = fspath(path)
-        self.field = field
-        where = f"{self.path}: {bounded(field, _MAX_FACT)}" if field else self.path
-        super().__init__(where, expected=expected, got=got, hint=hint)
 
 
 class DownloadError(HalfbyteError):
