@@ -86,9 +86,16 @@ class ByteLevelBackend:
         if self._missing:
             self._check_bytes(text)
         tokenizer = self._complete if parse_markers else self._plain
-        return long_texts.encode(
-            text, self._boundary, lambda part: tokenizer.encode(part, add_special_tokens=False).ids
-        )
+        try:
+            return long_texts.encode(
+                text,
+                self._boundary,
+                lambda part: tokenizer.encode(part, add_special_tokens=False).ids,
+            )
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # a fault of the package: no Exception
+                raise
+            raise TokenizerError(f"text: the tokenizers package fails on it: {error}") from error
 
     def _check_bytes(self, text: str) -> None:
         normalizer = self._normalizer.backend

@@ -335,3 +335,27 @@ def test_kinds_that_cannot_be_used(
 
     with pytest.raises(error, match=text):
         Tokenizer.from_path(vocabularies.write_gguf(tmp_path / "bad.gguf", keys))
+
+
+def test_a_panic_of_the_package_is_an_error(
+    small_bpe: tuple[Tokenizer, HFTokenizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PanicException(BaseException):
+        """As the package raises it: its own is made when Rust code fails."""
+
+    class Panicking:
+        error: BaseException = PanicException("index out of bounds")
+
+        def encode(self, text: str, add_special_tokens: bool) -> Any:
+            raise self.error
+
+    tokenizer, _ = small_bpe
+    fake = Panicking()
+    monkeypatch.setattr(tokenizer._backend, "_plain", fake)
+    with pytest.raises(TokenizerError, match="index out of bounds"):
+        tokenizer.encode("abc")
+    fake.error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        tokenizer.encode("abc")
+    monkeypatch.undo()
+    assert tokenizer.encode("abc")
