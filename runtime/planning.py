@@ -74,6 +74,14 @@ class Plan:
         return count
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The keywords of a call that are not its method's own, by what they are about."""
+
+    terms: Terms
+    drafts: Drafts
+
+
 class Planner:
     """Checks arguments and encodes prompts, as the methods of Model document them.
 
@@ -95,11 +103,11 @@ class Planner:
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **options: Any,
+        **keywords: Any,
     ) -> Plan:
         """For `complete`."""
         report = check_progress(progress)
-        terms, drafts, rest = self._split(options)
+        options, rest = self._split(keywords)
         sampling = SamplingParams.from_kwargs(**rest)
         prompts, is_list = as_list(prompt)
         how = {"heal": heal, "parse_markers": parse_markers}
@@ -107,8 +115,8 @@ class Planner:
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
         ]
-        requests = [self._request(p, sampling.of_prompt(i), drafts) for i, p in enumerate(asked)]
-        return Plan(requests, terms, report, is_list)
+        requests = [self._request(p, sampling.of_prompt(i), options) for i, p in enumerate(asked)]
+        return Plan(requests, options.terms, report, is_list)
 
     def infilling(
         self,
@@ -122,11 +130,11 @@ class Planner:
         window: int | None = None,
         force: bool = False,
         progress: Progress | None = None,
-        **options: Any,
+        **keywords: Any,
     ) -> Plan:
         """For `infill`."""
         report = check_progress(progress)
-        terms, drafts, rest = self._split(options)
+        options, rest = self._split(keywords)
         rules, rest = MiddleRules.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._prompts.infilling(
@@ -137,7 +145,7 @@ class Planner:
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
         key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
-        return Plan([self._middle(asked, sampling, rules, drafts, key)], terms, report)
+        return Plan([self._middle(asked, sampling, rules, options, key)], options.terms, report)
 
     def chat(
         self,
@@ -146,14 +154,14 @@ class Planner:
         format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **options: Any,
+        **keywords: Any,
     ) -> Plan:
         """For `chat`."""
         report = check_progress(progress)
-        terms, drafts, rest = self._split(options)
+        options, rest = self._split(keywords)
         sampling = chat_params(self.chat_defaults, rest)
         asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
-        return Plan([self._request(asked, sampling, drafts)], terms, report)
+        return Plan([self._request(asked, sampling, options)], options.terms, report)
 
     def edit(
         self,
@@ -167,22 +175,22 @@ class Planner:
         format: EditFormatName | None = None,
         window: int | None = None,
         progress: Progress | None = None,
-        **options: Any,
+        **keywords: Any,
     ) -> Plan:
         """For `edit`."""
         report = check_progress(progress)
         for name in ("stop", "stop_tokens"):
-            if name in options:
+            if name in keywords:
                 expected = "nothing: the format says where an edit ends"
-                raise RequestError(name, expected=expected, got=repr(options[name]))
-        terms, drafts, rest = self._split(options)
+                raise RequestError(name, expected=expected, got=repr(keywords[name]))
+        options, rest = self._split(keywords)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._edits.prompt(
             edit_request(
                 path, text, cursor, history=history, related=related, diagnostics=diagnostics
             ),
             format=format, window=window,
-            max_tokens=sampling.max_tokens if "max_tokens" in options else None,
+            max_tokens=sampling.max_tokens if "max_tokens" in keywords else None,
         )  # fmt: skip
 
         def finish(done: Completion) -> Edit:
@@ -192,23 +200,24 @@ class Planner:
                 format=asked.format, original=asked.view.original, left_out=asked.left_out,
             )  # fmt: skip
 
-        if drafts.prediction is None and drafts.speculate:
+        if options.drafts.prediction is None and options.drafts.speculate:
             unchanged = self._tokenizer.encode_fragment(asked.draft_text)
-            drafts = replace(drafts, prediction=unchanged)
+            options = replace(options, drafts=replace(options.drafts, prediction=unchanged))
         sampling = replace(sampling, max_tokens=asked.max_tokens, stop=asked.stop_texts)
-        return Plan([self._request(asked, sampling, drafts, finish=finish)], terms, report)
+        return Plan([self._request(asked, sampling, options, finish=finish)], options.terms, report)
 
-    def _split(self, options: Mapping[str, Any]) -> tuple[Terms, Drafts, dict[str, Any]]:
-        """A call's terms and drafts, and its other options."""
-        terms, rest = Terms.split(options)
-        return (terms, *Drafts.split(self._tokenizer, rest))
+    def _split(self, keywords: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+        """What a call's keywords ask for, and those that are left: the sampling parameters."""
+        terms, rest = Terms.split(keywords)
+        drafts, rest = Drafts.split(self._tokenizer, rest)
+        return Options(terms, drafts), rest
 
     def _middle(
         self,
         asked: InfillPrompt,
         sampling: SamplingParams,
         rules: MiddleRules,
-        drafts: Drafts,
+        options: Options,
         key: Hashable,
     ) -> TextRequest:
         """A request for a middle, or a finished one with the rest of an earlier answer."""
@@ -217,7 +226,7 @@ class Planner:
         if known is not None:
             shown = ShownText()
             shown.push(known.text)
-            request = self._request(asked, sampling, drafts, shown=shown, finish=lambda _: known)
+            request = self._request(asked, sampling, options, shown=shown, finish=lambda _: known)
             request.finish_reason = known.finish_reason
             return request
         shown, confidence = rules.shown_text(sampling.stop, asked.suffix), rules.make_confidence()
@@ -235,11 +244,12 @@ class Planner:
             return done
 
         how: dict[str, Any] = {"finish": finish, "shown": shown, "confidence": confidence}
-        return self._request(asked, sampling, drafts, **how)
+        return self._request(asked, sampling, options, **how)
 
     def _request(
-        self, prompt: EncodedPrompt, params: SamplingParams, drafts: Drafts, **more: Any
+        self, prompt: EncodedPrompt, params: SamplingParams, options: Options, **more: Any
     ) -> TextRequest:
+        drafts = options.drafts
         drafter = Drafter(drafts.prediction or (), drafts.lookup) if drafts.speculate else None
         return TextRequest(
             self._tokenizer, prompt.tokens, params, self._n_ctx,

@@ -12,6 +12,7 @@ from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.request import Continuation
 from halfbyte.generation.respelling import Respelling
+from halfbyte.generation.rules.rule import Rule, changed
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
@@ -41,6 +42,7 @@ class TextRequest(Continuation):
         confidence: Confidence | None = None,
         finish: Callable[[Completion], Any] = lambda done: done,
         drafter: Drafter | None = None,
+        rules: Sequence[Rule] = (),
     ) -> None:
         """A request at its beginning.
 
@@ -55,6 +57,7 @@ class TextRequest(Continuation):
             confidence: takes the tokens' probabilities, where they are wanted.
             finish: makes what the caller gets of its completion.
             drafter: guesses the answer.
+            rules: change its logits; told of every token, those of a respelling too.
         """
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
@@ -62,6 +65,7 @@ class TextRequest(Continuation):
         respelling = Respelling(tokenizer, self._sampler, text, taken_back) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
+        self._rules = rules
         self._detokenizer = StreamDetokenizer(tokenizer, skip_nbytes=len(text))
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
         self._n_respelled, self._token_bytes = 0, tokenizer.token_bytes
@@ -85,7 +89,7 @@ class TextRequest(Continuation):
 
     def sample(self, logits: F32) -> int:
         """The next token; not taken yet."""
-        token = self._sampler.sample(logits)
+        token = self._sampler.sample(changed(logits, self._rules))
         if self._confidence is not None:
             self._confidence.take(logits, token)
             if self._confidence.is_too_low:
@@ -104,6 +108,8 @@ class TextRequest(Continuation):
             return
         self.ids.append(token)
         self._sampler.accept(token)
+        for rule in self._rules:
+            rule.accept(token)
         self._take_text(self._detokenizer.push(token))
         if self.finish_reason:
             return

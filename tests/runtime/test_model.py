@@ -186,29 +186,34 @@ def test_missing_files(tmp_path: Path) -> None:
         halfbyte.load(tmp_path)
 
 
+def new_threads(before: set[threading.Thread]) -> set[threading.Thread]:
+    """Threads that were not there before; others may end meanwhile, of models dropped earlier."""
+    return set(threading.enumerate()) - before
+
+
 def test_a_closed_model_says_so_and_frees_its_threads(tiny_gguf: Path) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     model = halfbyte.load(tiny_gguf, threads=4)
-    assert threading.active_count() == before + 4  # one of them owns the engine
+    assert len(new_threads(before)) == 4  # one of them owns the engine
     next(model.stream(PROMPT, max_tokens=30))
     model.close()
     model.close()
-    assert threading.active_count() == before
+    assert not new_threads(before)
     for call in (lambda: model.complete("a"), lambda: model.stream("a"), lambda: model.logits([1])):
         with pytest.raises(halfbyte.EngineError, match="closed"):
             call()
 
 
 def test_a_dropped_model_frees_its_threads(tiny_gguf: Path) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     model = halfbyte.load(tiny_gguf, threads=3)
     model.complete("ab", max_tokens=2)
     del model
     gc.collect()
     deadline = time.monotonic() + 60
-    while threading.active_count() > before and time.monotonic() < deadline:
+    while new_threads(before) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert not new_threads(before)
 
 
 def test_a_model_may_be_dropped_while_a_thread_starts(tiny_gguf: Path) -> None:
@@ -230,8 +235,7 @@ def test_a_model_may_be_dropped_while_a_thread_starts(tiny_gguf: Path) -> None:
 def test_a_load_that_fails_leaves_no_threads(
     tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gc.collect()  # models that other tests dropped
-    before = threading.active_count()
+    before = set(threading.enumerate())
 
     def fail(*args: object) -> None:
         raise KeyboardInterrupt
@@ -239,7 +243,7 @@ def test_a_load_that_fails_leaves_no_threads(
     monkeypatch.setattr(loading_module, "load_weights", fail)
     with pytest.raises(KeyboardInterrupt):
         halfbyte.load(tiny_gguf, threads=4)
-    assert threading.active_count() == before
+    assert not new_threads(before)
 
 
 def _in_child(model: halfbyte.Model, queue: multiprocessing.Queue) -> None:

@@ -13,6 +13,7 @@ from halfbyte.engine.page_pool import PagePool
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.prompt_memory import Bounds, PromptMemory
 from halfbyte.generation.request import LogitsRequest, Request
+from halfbyte.generation.rules.rule import Rule
 from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
@@ -111,12 +112,16 @@ def batch_of(engine: Any, bounds: Bounds | None = None) -> RunningBatch:
 
 
 def request_of(
-    prompt: Seq[int], n_ctx: int = 1000, drafter: Drafter | None = None, **params: Any
+    prompt: Seq[int],
+    n_ctx: int = 1000,
+    drafter: Drafter | None = None,
+    rules: Seq[Rule] = (),
+    **params: Any,
 ) -> TextRequest:
     """A request for letters."""
     tokenizer: Any = Letters()
     sampling = SamplingParams.from_kwargs(**params)
-    request = TextRequest(tokenizer, prompt, sampling, n_ctx, drafter=drafter)
+    request = TextRequest(tokenizer, prompt, sampling, n_ctx, drafter=drafter, rules=rules)
     Caller(request)
     return request
 

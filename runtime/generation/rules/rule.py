@@ -1,0 +1,37 @@
+"""What a rule is: something that changes the logits of the next token.
+
+A request has its own rules. The scheduler's thread applies them in order to a copy of the model's
+logits, before penalties and filters (sampler.py), for one token after another: also for guesses
+that are verified together, so that a rule never has to take anything back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from halfbyte.generation.sampler import F32
+
+
+class Rule(Protocol):
+    """One request's; remembers what it needs of the tokens so far."""
+
+    def change(self, row: F32) -> None:
+        """Change the next token's logits (V,) in place; -inf forbids a token.
+
+        Raises:
+            HalfbyteError: it cannot; the request ends with that, and no other one.
+        """
+
+    def accept(self, token: int) -> None:
+        """The token was taken; an end token never is."""
+
+
+def changed(logits: F32, rules: Sequence[Rule]) -> F32:
+    """The logits as the rules want them: the same array where there are none, else a copy."""
+    if not rules:
+        return logits
+    row = logits.copy()
+    for rule in rules:
+        rule.change(row)
+    return row
