@@ -26,6 +26,7 @@ from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.stream import CompletionStream
 from halfbyte.generation.terms import Terms
+from halfbyte.inspecting import InspectingModel
 from halfbyte.planning import Plan, Planner
 from halfbyte.process_bound import ProcessBound
 from halfbyte.progress import Progress
@@ -42,7 +43,7 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
     from typing import Unpack
 
 
-class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
+class Model(EditingModel, InspectingModel, RememberingModel, AsyncModel, ProcessBound):
     """A loaded model, for any number of threads: their calls share the steps (docs/callers.md)."""
 
     def __init__(

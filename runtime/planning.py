@@ -96,6 +96,10 @@ class Planner:
         self._recent = RecentInfillings(tokenizer)
         self.chat_defaults = chat_defaults(card.sampling, path)
 
+    def ids(self, text: Prompt, name: str, parse_markers: bool) -> list[int]:
+        """A text's tokens as `complete` would have them, nothing taken back."""
+        return self._prompts.completion(text, name, heal=False, parse_markers=parse_markers).tokens
+
     def completion(
         self,
         prompt: Prompt | Iterable[Prompt],

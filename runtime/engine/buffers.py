@@ -5,9 +5,11 @@ Rows are padded to 32 floats, and to the strips of the matrices that write them.
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from halfbyte.engine.memory import zeros
 from halfbyte.families.config import ModelConfig
@@ -50,6 +52,13 @@ class Buffers:
 
     def __getitem__(self, name: str) -> Buffer:
         return self._by_name[name]
+
+    def rows(self, name: str, n: int) -> NDArray[np.float32]:
+        """The first n rows of a buffer of floats, with their padding: a view."""
+        buffer = self._by_name[name]
+        width = buffer.stride // 4
+        floats = (ctypes.c_float * (n * width)).from_address(buffer.address)
+        return np.frombuffer(memoryview(floats), np.float32).reshape(n, width)
 
     def _rows(self, stride: int, beyond: int = 0) -> Buffer:
         return Buffer(self._bytes(stride * MAX_BATCH + beyond), stride)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
@@ -37,6 +37,7 @@ from halfbyte.process_bound import ProcessBound
 # so that a thread that waits for the last chunk counts.
 _CHUNKS_PER_THREAD, _PROMPT_CHUNKS_PER_THREAD = 8, 64
 _PROMPT_TOKENS = 16
+F32 = NDArray[np.float32]
 _MIN_SPLIT_PAGES = 3  # below, another stage costs more than an uneven share of the heads
 
 
@@ -46,11 +47,15 @@ class StepAborted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """New tokens of one sequence; logits are wanted for the last `n_out` of them."""
+    """New tokens of one sequence; logits are wanted for the last `n_out` of them.
+
+    With `is_hidden`, the last layer's normed states are wanted instead.
+    """
 
     sequence: Sequence
     tokens: Seq[int]
     n_out: int
+    is_hidden: bool = False
 
 
 class Engine(ProcessBound):
@@ -82,16 +87,20 @@ class Engine(ProcessBound):
         """An empty sequence."""
         return Sequence(KVCache(self.pages))
 
-    def forward(self, spans: Seq[Span], abort: Words | None = None) -> NDArray[np.float32]:
+    def forward(
+        self, spans: Seq[Span], abort: Words | None = None, hidden: F32 | None = None
+    ) -> F32:
         """Append each span's tokens to its sequence.
 
         Args:
             spans: at most MAX_BATCH tokens in all, each sequence at most once, within n_ctx.
             abort: a word that another thread may set to 1 meanwhile, int64 (1,): the step then ends
                 with the stage that runs.
+            hidden: float32 (rows of spans that want hidden states, dim): gets them, in the order of
+                the spans. They are what the logits' matrix takes.
 
         Returns:
-            float32 (rows asked for, vocab_size), in the order of the spans.
+            float32 (rows of logits asked for, vocab_size), in the order of the spans.
 
         Raises:
             EngineError: the model is closed, the process was forked, or memory ran out.
@@ -105,7 +114,10 @@ class Engine(ProcessBound):
                 span.sequence.reserve(len(span.tokens))
             logits = self._fill(spans, self.program)
             self._set(abort=abort.ctypes.data)
-            self.pool.run(step, self._words)
+            if hidden is None:
+                self.pool.run(step, self._words)
+            else:
+                self._run_for_hidden(hidden, len(logits), abort)
             if abort[0]:
                 raise StepAborted
             for span in spans:
@@ -113,6 +125,43 @@ class Engine(ProcessBound):
         except MemoryError as error:
             raise shortage("running a step") from error
         return logits[:, : self.config.vocab_size]
+
+    def _run_for_hidden(self, hidden: F32, n_logits: int, abort: Words) -> None:
+        """All layers for whoever asks, then the logits' matrix for those that want these."""
+        n_out = n_logits + len(hidden)
+        if n_out == 1:  # a single row is made by its users alone: kernels/stages/rows.py
+            self._out_rows[1], n_out = self._out_rows[0], 2
+        self._set(n_out=n_out, **self.program.trunk.words)
+        self.pool.run(step, self._words)
+        if abort[0]:
+            return
+        hidden[:] = self.rows("normed", n_logits + len(hidden), self.config.dim)[n_logits:]
+        if n_logits:
+            self._set(n_out=n_logits, **self.program.head.words)
+            self.pool.run(step, self._words)
+
+    def rows(self, buffer: str, n: int, width: int) -> F32:
+        """The first n rows of `x`, `normed` or `qkv`: a view, float32 (n, width)."""
+        return self._buffers.rows(buffer, n)[:, :width]
+
+    def in_parts(self, spans: Seq[Span], parts: Iterable[Program]) -> Iterator[F32]:
+        """`forward` part by part, for looking at the buffers meanwhile.
+
+        Yields after each part: the logits, which the parts that compute them have filled. A part
+        should not end where a single token's row would have been made (kernels/stages/rows.py).
+        """
+        self._check_process()
+        self.check_open()
+        for span in spans:
+            span.sequence.reserve(len(span.tokens))
+        logits = self._fill(spans, self.program)
+        self._set(abort=self._never.ctypes.data)
+        for part in parts:
+            self._set(**part.words)
+            self.pool.run(step, self._words)
+            yield logits[:, : self.config.vocab_size]
+        for span in spans:
+            span.sequence.append(len(span.tokens))
 
     def repeat(self, spans: Seq[Span], program: Program) -> Callable[[], None]:
         """A call that does some stages of a step again and again, for timing them.
@@ -156,7 +205,8 @@ class Engine(ProcessBound):
 
     def _fill(self, spans: Seq[Span], program: Program) -> NDArray[np.float32]:
         """Write a step's rows, query blocks and arguments; returns the logits to be."""
-        n_tokens = n_out = 0
+        n_tokens = 0
+        wanted: tuple[list[int], list[int]] = [], []  # rows of logits, of hidden states
         blocks: list[tuple[int, int, int, int]] = []
         for span in spans:
             n, past, pages = len(span.tokens), span.sequence.n_past, span.sequence.kv.page_addresses
@@ -164,12 +214,12 @@ class Engine(ProcessBound):
             self._tokens[rows] = span.tokens
             self._positions[rows] = range(past, past + n)
             self._pages[rows] = pages
-            self._out_rows[n_out : n_out + span.n_out] = range(
-                n_tokens + n - span.n_out, n_tokens + n
-            )
+            wanted[span.is_hidden].extend(range(n_tokens + n - span.n_out, n_tokens + n))
             for i in range(0, n, self._query_block):
                 blocks.append((n_tokens + i, min(self._query_block, n - i), past + i, pages))
-            n_tokens, n_out = n_tokens + n, n_out + span.n_out
+            n_tokens += n
+        n_out = len(wanted[0])
+        self._out_rows[: n_out + len(wanted[1])] = wanted[0] + wanted[1]
         blocks.reverse()  # the longest first: later blocks see more keys
         self._blocks[: len(blocks)] = blocks
         self._grow_rope(max(span.sequence.n_past + len(span.tokens) for span in spans))

@@ -9,7 +9,7 @@ for a single one, so a product's record says how.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,31 @@ class Program:
     def part(self, stages: Iterable[tuple[Stage, Words]]) -> Program:
         """A program of some of the stages."""
         return Program(stages, self._tables)
+
+    @cached_property
+    def trunk(self) -> Program:
+        """All but the logits' matrix."""
+        return self.part(self.stages[:-1])
+
+    @cached_property
+    def head(self) -> Program:
+        """The last norm and the logits' matrix."""
+        return self.part(self.stages[-2:])
+
+    @cached_property
+    def layers(self) -> list[tuple[Program, Program]]:
+        """Each layer in two: up to its rotated queries, and the rest."""
+        layers = []
+        for i in range(max(stage.layer for stage, _ in self.stages) + 1):
+            own = [item for item in self.stages if item[0].layer == i]
+            at = next(n for n, (stage, _) in enumerate(own) if isinstance(stage, Attend))
+            layers.append((self.part(own[:at]), self.part(own[at:])))
+        return layers
+
+    @cached_property
+    def first(self) -> Program:
+        """The embedding."""
+        return self.part(self.stages[:1])
 
     @property
     def words(self) -> dict[str, int]:

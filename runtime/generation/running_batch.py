@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span, StepAborted
-from halfbyte.engine.memory import needed_for
+from halfbyte.engine.memory import empty, needed_for
 from halfbyte.errors import EngineError
 from halfbyte.generation.line import Line
 from halfbyte.generation.pace import Pace
@@ -142,7 +142,7 @@ class RunningBatch:
         for request, _ in step.parts:
             request.clock.begun_s = request.clock.begun_s or begin_s
         try:
-            logits = self._engine.forward(step.spans, step.abort)
+            rows = self._compute(step)
         except StepAborted:
             return
         except EngineError as error:
@@ -154,14 +154,26 @@ class RunningBatch:
             self._pace.learn(n_decoded, step.n_prompt, seconds)
         self._speculation.learn(step.n_tokens, step.n_prompt, seconds)
         self._line.go_on(step.n_prompt)
-        self._deal(step, logits)
+        self._deal(step, rows)
 
-    def _deal(self, step: Step, logits: F32) -> None:
+    def _compute(self, step: Step) -> list[F32]:
+        """Logits, or hidden states, that each part of a step asks for."""
+        n_hidden = sum(span.n_out for span in step.spans if span.is_hidden)
+        if n_hidden:
+            hidden = empty("hidden states", (n_hidden, self._engine.config.dim), np.float32)
+            logits = self._engine.forward(step.spans, step.abort, hidden)
+        else:
+            hidden = logits = self._engine.forward(step.spans, step.abort)
+        rows, at = [], [0, 0]
+        for _, spans in step.parts:
+            n, is_hidden = sum(span.n_out for span in spans), bool(spans[0].is_hidden)
+            rows.append((hidden if is_hidden else logits)[at[is_hidden] : at[is_hidden] + n])
+            at[is_hidden] += n
+        return rows
+
+    def _deal(self, step: Step, rows_of: list[F32]) -> None:
         """Give the rows to those who asked for them."""
-        at = 0
-        for request, spans in step.parts:
-            n_out = sum(span.n_out for span in spans)
-            rows, at = logits[at : at + n_out], at + n_out
+        for (request, spans), rows in zip(step.parts, rows_of, strict=True):
             was_answering = request.is_answering
             request.n_due = max(request.n_due - sum(len(span.tokens) for span in spans), 0)
             if not request.is_cancelled:

@@ -152,7 +152,24 @@ def run(
     return np.concatenate(out)
 
 
+@dataclass
+class Reference:
+    """A forward pass in float64: the residual stream (T, dim) from the embedding on, each layer's
+    attention weights (n_heads, T, T), and the logits (T, V).
+    """
+
+    states: list[F64]
+    attentions: list[F64]
+    normed: F64
+    logits: F64
+
+
 def reference_logits(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> F64:
+    """The logits of `reference`."""
+    return reference(model, tokens, rounds=rounds).logits
+
+
+def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> Reference:
     """The same model in float64 without a cache.
 
     With `rounds`, numbers are rounded where halfbyte says that it rounds more than floats do:
@@ -186,6 +203,7 @@ def reference_logits(model: Model, tokens: Sequence[int], *, rounds: bool = Fals
         x = x.astype(np.float16).astype(np.float64) if rounds and _is_f16(model) else x
         return x.repeat(c.n_heads // c.n_kv_heads, axis=1)
 
+    states, attentions = [x], []
     for i in range(c.n_layers):
         at = f"blk.{i}."
         h = norm(x, at + "attn_norm.weight")
@@ -197,14 +215,17 @@ def reference_logits(model: Model, tokens: Sequence[int], *, rounds: bool = Fals
         scores = np.where(hidden, -np.inf, scores)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
+        attentions.append(weights)
         mixed = np.einsum("hts,shd->thd", weights, v).reshape(n, -1)
         x = x + product(mixed, at + "attn_output.weight")
         h = norm(x, at + "ffn_norm.weight")
         gate, up = (product(h, f"{at}ffn_{name}.weight") for name in ("gate", "up"))
         x = x + product(gate / (1 + np.exp(-gate)) * up, at + "ffn_down.weight")
+        states.append(x)
     is_tied = "output.weight" not in w
     name = "token_embd.weight" if is_tied else "output.weight"
-    return product(norm(x, "output_norm.weight"), name)
+    normed = norm(x, "output_norm.weight")
+    return Reference(states, attentions, normed, product(normed, name))
 
 
 def _as_int8(x: F64) -> F64:
