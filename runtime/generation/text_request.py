@@ -13,7 +13,8 @@ from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.request import Continuation
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.rules.rule import Rule, changed
-from halfbyte.generation.sampler import F32, Sampler
+from halfbyte.generation.sampler import F32
+from halfbyte.generation.sampling.chain import sampler_of
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.tokenizer import Tokenizer
@@ -61,7 +62,7 @@ class TextRequest(Continuation):
         """
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
-        self._sampler = Sampler(self.params, tokenizer.n_vocab, prompt)
+        self._sampler = sampler_of(tokenizer, self.params, prompt)
         respelling = Respelling(tokenizer, self._sampler, text, taken_back) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
