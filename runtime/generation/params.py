@@ -16,6 +16,7 @@ from typing import TypedDict
 
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
+from halfbyte.generation.call_keywords import TextEndOptions, TokenRuleOptions
 from halfbyte.generation.sampling import sampler_options as more
 
 log = logging.getLogger(__name__)
@@ -37,10 +38,11 @@ class SamplingOptions(more.SamplerOptions, total=False):
     stop_tokens: Collection[int]
 
 
-class CallOptions(SamplingOptions, total=False):
+class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False):
     """And how a call is served (Terms), and what its answer may repeat (docs/speculation.md)."""
 
     timeout: float | None
+    max_time: float | None
     priority: float
     prediction: str | Sequence[int] | None
     lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None

@@ -41,7 +41,7 @@ def _zipf_k(probs: F64, mu: float, vocab_size: int) -> int:
     s = float(np.sum(t * np.log(top[:-1] / top[1:])) / np.sum(t * t))
     if s <= 0.0:  # all are equally likely
         return len(probs)
-    # k = (epsilon / (1 - N ** -epsilon) * 2 ** mu) ** (1 / s), by logarithms, which do not overflow.
+    # k = (epsilon / (1 - N ** -epsilon) * 2 ** mu) ** (1 / s); logarithms do not overflow.
     epsilon, log_n = s - 1.0, math.log(max(vocab_size, 2))
     ratio = epsilon / -math.expm1(-epsilon * log_n) if abs(epsilon) > 1e-12 else 1.0 / log_n
     log_k = (math.log(ratio) + mu * math.log(2.0)) / s
