@@ -18,9 +18,11 @@ from halfbyte.generation.middle_rules import MiddleRules
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.recent_infillings import RecentInfillings
 from halfbyte.generation.request import Request
+from halfbyte.generation.rules.token_rules import TokenRules
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
+from halfbyte.generation.text_ends import TextEnds
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.progress import Progress
 from halfbyte.prompt.chat import Message
@@ -80,6 +82,8 @@ class Options:
 
     terms: Terms
     drafts: Drafts
+    tokens: TokenRules
+    ends: TextEnds
 
 
 class Planner:
@@ -119,7 +123,12 @@ class Planner:
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
         ]
-        requests = [self._request(p, sampling.of_prompt(i), options) for i, p in enumerate(asked)]
+        requests = [
+            self._request(
+                p, sampling.of_prompt(i), options, shown=self._shown(text, sampling, options)
+            )
+            for i, (p, text) in enumerate(zip(asked, prompts, strict=True))
+        ]
         return Plan(requests, options.terms, report, is_list)
 
     def infilling(
@@ -149,6 +158,7 @@ class Planner:
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
         key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
+        key = *key, options.tokens, options.ends
         return Plan([self._middle(asked, sampling, rules, options, key)], options.terms, report)
 
     def chat(
@@ -163,6 +173,7 @@ class Planner:
         """For `chat`."""
         report = check_progress(progress)
         options, rest = self._split(keywords)
+        options.ends.check_unused()
         sampling = chat_params(self.chat_defaults, rest)
         asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
         return Plan([self._request(asked, sampling, options)], options.terms, report)
@@ -188,6 +199,7 @@ class Planner:
                 expected = "nothing: the format says where an edit ends"
                 raise RequestError(name, expected=expected, got=repr(keywords[name]))
         options, rest = self._split(keywords)
+        options.ends.check_unused()
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._edits.prompt(
             edit_request(
@@ -214,7 +226,9 @@ class Planner:
         """What a call's keywords ask for, and those that are left: the sampling parameters."""
         terms, rest = Terms.split(keywords)
         drafts, rest = Drafts.split(self._tokenizer, rest)
-        return Options(terms, drafts), rest
+        tokens, rest = TokenRules.split(self._tokenizer, rest)
+        ends, rest = TextEnds.split(rest)
+        return Options(terms, drafts, tokens, ends), rest
 
     def _middle(
         self,
@@ -230,10 +244,15 @@ class Planner:
         if known is not None:
             shown = ShownText()
             shown.push(known.text)
-            request = self._request(asked, sampling, options, shown=shown, finish=lambda _: known)
+            how: dict[str, Any] = {"shown": shown, "finish": lambda _: known}
+            request = self._request(asked, sampling, options, **how)
             request.finish_reason = known.finish_reason
             return request
-        shown, confidence = rules.shown_text(sampling.stop, asked.suffix), rules.make_confidence()
+        shown = rules.shown_text(
+            sampling.stop, asked.suffix, block_ends=options.ends.block_ends(asked.prefix),
+            banned=options.tokens.banned_strings,
+        )  # fmt: skip
+        confidence = rules.make_confidence()
 
         def finish(completion: Completion) -> Infilling:
             sure = confidence or Confidence()
@@ -247,15 +266,29 @@ class Planner:
                 self._recent.remember(key, done)
             return done
 
-        how: dict[str, Any] = {"finish": finish, "shown": shown, "confidence": confidence}
+        how = {"finish": finish, "shown": shown, "confidence": confidence}
         return self._request(asked, sampling, options, **how)
 
     def _request(
         self, prompt: EncodedPrompt, params: SamplingParams, options: Options, **more: Any
     ) -> TextRequest:
-        drafts = options.drafts
+        drafts, tokens = options.drafts, options.tokens
         drafter = Drafter(drafts.prediction or (), drafts.lookup) if drafts.speculate else None
+        tokens.check_length(params.max_tokens)
+        end_ids = self._tokenizer.eog_ids | prompt.stop_ids | frozenset(params.stop_tokens)
+        rules = tokens.rules(self._tokenizer, prompt.tokens, prompt.taken_back, end_ids)
+        more.setdefault("shown", ShownText(params.stop, banned=tokens.banned_strings))
         return TextRequest(
-            self._tokenizer, prompt.tokens, params, self._n_ctx,
-            taken_back=prompt.taken_back, stop_ids=prompt.stop_ids, drafter=drafter, **more,
+            self._tokenizer, prompt.tokens, params, self._n_ctx, taken_back=prompt.taken_back,
+            stop_ids=prompt.stop_ids, drafter=drafter, rules=rules, banned=tokens.banned_strings,
+            **more,
         )  # fmt: skip
+
+    def _shown(self, prompt: Prompt, sampling: SamplingParams, options: Options) -> ShownText:
+        """What takes the text that follows a prompt."""
+        ends, before = options.ends, ""
+        if ends.stop_indent is True:
+            before = prompt if isinstance(prompt, str) else self._tokenizer.decode(prompt)
+        return ShownText(
+            sampling.stop, block_ends=ends.block_ends(before), banned=options.tokens.banned_strings
+        )

@@ -134,13 +134,17 @@ class Call:
         """Pass on what was told.
 
         Raises:
-            RequestTimeoutError: time ended a request; EngineError: `cancel` did; or what else did.
+            RequestTimeoutError: `timeout` ended a request; EngineError: `cancel` did; or else what
+                did.
         """
         while not self._news.empty():
             self._pass_on(self._news.get())
         for request in self.requests:
             if request.error is not None:
                 raise request.error
+        if self._is_late and self.terms.is_answered_late:
+            for request in self.requests:
+                request.end_early("time")
         if self._is_late and any(not request.finish_reason for request in self.requests):
             parts: list[Any] = [request.result("timeout") for request in self.requests]
             assert self.terms.timeout is not None
@@ -150,9 +154,10 @@ class Call:
 
     def seconds_left(self) -> float | None:
         """Seconds of its time that are left; None where there is no limit, or it is over."""
-        if self.terms.timeout is None or self._is_late:
+        limit_s = self.terms.limit_s
+        if limit_s is None or self._is_late:
             return None
-        return max(self.terms.begun_s + self.terms.timeout - time.monotonic(), 0.0)
+        return max(self.terms.begun_s + limit_s - time.monotonic(), 0.0)
 
     def end_late(self) -> None:
         """Give up, since the time is over."""

@@ -19,12 +19,14 @@ class Confidence:
     def __init__(self, least: float = 0.0) -> None:
         """Of an answer that is not wanted where its first token is less likely than `least`."""
         self.first: float | None = None
-        self._least, self._sum, self._n = least, 0.0, 0
+        self._least = least
+        self._sums = [0.0]  # of logarithms, after each token
 
     @property
     def mean(self) -> float | None:
         """The geometric mean of all, that of the token that ended the answer included."""
-        return math.exp(self._sum / self._n) if self._n else None
+        n = len(self._sums) - 1
+        return math.exp(self._sums[-1] / n) if n else None
 
     @property
     def is_too_low(self) -> bool:
@@ -37,7 +39,12 @@ class Confidence:
 
     def take_share(self, log_prob: float) -> None:
         """A token was chosen with this logarithm of its probability."""
-        self._sum += log_prob
-        self._n += 1
+        self._sums.append(self._sums[-1] + log_prob)
         if self.first is None:
             self.first = math.exp(log_prob)
+
+    def rewind(self, n: int) -> None:
+        """The last n tokens were taken back, or all."""
+        del self._sums[max(len(self._sums) - n, 1) :]
+        if len(self._sums) == 1:
+            self.first = None

@@ -53,9 +53,10 @@ class MiddleRules:
                 raise RequestError("min_confidence", expected=expected, got=repr(least))
             object.__setattr__(self, "min_confidence", float(least))  # type: ignore[arg-type]
 
-    def shown_text(self, stops: tuple[str, ...], suffix: str) -> ShownText:
-        """What takes the middle's text before this suffix."""
-        return ShownText(stops, suffix=suffix if self.trim_suffix else "", is_line=self.single_line)
+    def shown_text(self, stops: tuple[str, ...], suffix: str, **ends: Any) -> ShownText:
+        """What takes the middle's text before this suffix; `ends` as ShownText has them."""
+        trimmed = suffix if self.trim_suffix else ""
+        return ShownText(stops, suffix=trimmed, is_line=self.single_line, **ends)
 
     def make_confidence(self) -> Confidence | None:
         """What takes its tokens' probabilities; None where nobody asks."""

@@ -16,11 +16,13 @@ from typing import TypedDict
 
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
+from halfbyte.generation.call_keywords import TextEndOptions, TokenRuleOptions
+from halfbyte.generation.sampling import sampler_options as more
 
 log = logging.getLogger(__name__)
 
 
-class SamplingOptions(TypedDict, total=False):
+class SamplingOptions(more.SamplerOptions, total=False):
     """What a caller may write as keywords, for editors and type checkers; see SamplingParams."""
 
     max_tokens: int
@@ -36,10 +38,11 @@ class SamplingOptions(TypedDict, total=False):
     stop_tokens: Collection[int]
 
 
-class CallOptions(SamplingOptions, total=False):
+class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False):
     """And how a call is served (Terms), and what its answer may repeat (docs/speculation.md)."""
 
     timeout: float | None
+    max_time: float | None
     priority: float
     prediction: str | Sequence[int] | None
     lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
@@ -75,6 +78,12 @@ class SamplingParams:
             CTRL has it; 1 does nothing; from 0.01 to 100.
         presence_penalty: subtracted from the logit of each token generated so far, from -2 to 2.
         frequency_penalty: the same, times how often it was generated, from -2 to 2.
+        penalty_window: of how many of the last tokens, of prompt and answer, all three penalties
+            look; 0 for none, None for the whole, where presence and frequency count the answer.
+        top_n_sigma, typical_p, xtc_probability, xtc_threshold, dynatemp_range, dynatemp_exponent,
+            dry_multiplier, dry_base, dry_allowed_length, dry_window, dry_sequence_breakers,
+            mirostat, mirostat_tau, mirostat_eta, adaptive_target, adaptive_decay, samplers:
+            see docs/sampling.md.
         seed: the same seed gives the same answer; None draws one, which the result tells. Of a list
             of prompts, prompt i gets the answer that it gets alone with `seed + i`.
         stop: text at which to stop, left out of the answer; a single string counts as one.
@@ -92,6 +101,24 @@ class SamplingParams:
     repetition_penalty: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    penalty_window: int | None = None
+    top_n_sigma: float = 0.0
+    typical_p: float = 1.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_window: int | None = 64
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    adaptive_target: float | None = None
+    adaptive_decay: float = 0.9
+    samplers: tuple[str, ...] | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
     stop_tokens: tuple[int, ...] = ()
@@ -106,6 +133,18 @@ class SamplingParams:
             check(name, _real(name, getattr(self, name), low, high))
         if self.seed is not None:
             check("seed", _whole("seed", self.seed))
+        for name in ("penalty_window", "dry_window"):
+            if getattr(self, name) is not None:
+                check(name, _whole(name, getattr(self, name), "a whole number from 0, or None"))
+        check("dry_allowed_length", _whole("dry_allowed_length", self.dry_allowed_length, low=1))
+        if not is_whole(self.mirostat) or self.mirostat not in (0, 1, 2):
+            raise RequestError("mirostat", expected="0, 1 or 2", got=repr(self.mirostat))
+        check("mirostat", int(self.mirostat))
+        if self.adaptive_target is not None:
+            check("adaptive_target", _real("adaptive_target", self.adaptive_target, 0.0, 1.0))
+        if self.samplers is not None:
+            check("samplers", more.sampler_names(self.samplers))
+        check("dry_sequence_breakers", _breakers(self.dry_sequence_breakers))
         check("stop", _strings("stop", self.stop))
         check("stop_tokens", _ids("stop_tokens", self.stop_tokens))
 
@@ -121,8 +160,8 @@ class SamplingParams:
             if name not in known:
                 raise unknown_argument(name, known, _OTHERS, what="a sampling parameter")
         made = cls(**kwargs)  # type: ignore[arg-type]  # __post_init__ checks every type
-        for name in made._without_effect():
-            log.warning("%s has no effect at temperature 0", name)
+        for name, why in made._without_effect():
+            log.warning("%s has no effect %s", name, why)
         return made
 
     def of_prompt(self, i: int) -> SamplingParams:
@@ -146,17 +185,46 @@ class SamplingParams:
         penalties = self.repetition_penalty, self.presence_penalty, self.frequency_penalty
         return penalties != (1.0, 0.0, 0.0)
 
-    def _without_effect(self) -> list[str]:
-        """What was set although the most likely token is taken anyway."""
-        return [
-            field.name
-            for field in fields(self)
-            if self.is_greedy and field.name in _OF_A_DRAW
-            and getattr(self, field.name) != field.default
-        ]  # fmt: skip
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The samplers that are applied, in their order."""
+        if self.mirostat and not self.is_greedy:
+            return ("temperature",)
+        return more.SAMPLERS if self.samplers is None else self.samplers
+
+    @property
+    def needs_chain(self) -> bool:
+        """Whether anything is asked for that the plain sampler does not do."""
+        chained = [*_CHAINED, "samplers"] if not self.is_greedy else _CHAINED_IF_GREEDY
+        return any(getattr(self, name) != _DEFAULTS[name] for name in chained)
+
+    def _without_effect(self) -> list[tuple[str, str]]:
+        """What was set and does nothing, and why."""
+        given = [name for name in _DEFAULTS if getattr(self, name) != _DEFAULTS[name]]
+        if self.is_greedy:
+            return [(name, "at temperature 0") for name in given if name in _OF_A_DRAW]
+        idle: list[tuple[str, str]] = []
+        why = "with mirostat" if self.mirostat else "as samplers leaves it out"
+        for sampler, names in more.OF_SAMPLER.items():
+            if sampler not in self.order:
+                idle += [(name, why) for name in names if name in given]
+        if "temperature" not in self.order and self.temperature != 1.0:
+            idle.append(("temperature", why))
+        if self.mirostat:
+            idle += [(name, why) for name in ("samplers", "dynatemp_range") if name in given]
+        return idle
 
 
-_OF_A_DRAW = ("top_k", "top_p", "min_p", "seed")
+_DEFAULTS = {field.name: field.default for field in fields(SamplingParams)}
+_CHAINED_IF_GREEDY = ("penalty_window", "dry_multiplier")
+_CHAINED = (
+    *_CHAINED_IF_GREEDY, "top_n_sigma", "typical_p", "xtc_probability", "dynatemp_range",
+    "mirostat", "adaptive_target",
+)  # fmt: skip
+_OF_A_DRAW = {
+    *(name for names in more.OF_SAMPLER.values() for name in names), *more.OF_MIROSTAT,
+    "samplers", "seed",
+} - {*more.AT_ANY_TEMPERATURE}  # fmt: skip
 _TOOLS = "describe tools in a message: only text reaches the model"
 # Names that other programs have, and what to do here.
 _OTHERS = {
@@ -164,6 +232,13 @@ _OTHERS = {
     **dict.fromkeys(("max_length", "max_completion_tokens"), "it is max_tokens here"),
     "temp": "it is temperature here",
     "repeat_penalty": "it is repetition_penalty here",
+    **dict.fromkeys(("repeat_last_n", "penalty_last_n"), "it is penalty_window here"),
+    "dry_penalty_last_n": "it is dry_window here",
+    **dict.fromkeys(("typ_p", "typical"), "it is typical_p here"),
+    **dict.fromkeys(("mirostat_mode",), "it is mirostat here"),
+    **dict.fromkeys(("mirostat_ent",), "it is mirostat_tau here"),
+    **dict.fromkeys(("mirostat_lr",), "it is mirostat_eta here"),
+    **dict.fromkeys(("dynamic_temperature",), "it is dynatemp_range here"),
     **dict.fromkeys(("stop_strings", "stop_sequences"), "it is stop here"),
     **dict.fromkeys(("stop_token_ids", "eos_token_id"), "it is stop_tokens here"),
     "do_sample": "a temperature above 0 samples",
@@ -182,12 +257,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "repetition_penalty": (0.01, 100.0),
     "presence_penalty": (-2.0, 2.0),
     "frequency_penalty": (-2.0, 2.0),
+    **more.RANGES,
 }
 
 
-def _whole(name: str, value: object, what: str = "a whole number from 0") -> int:
-    if not is_whole(value) or value < 0:
-        raise RequestError(name, expected=what, got=repr(value))
+def _whole(name: str, value: object, what: str = "", low: int = 0) -> int:
+    if not is_whole(value) or value < low:
+        expected = what or f"a whole number from {low}"
+        raise RequestError(name, expected=expected, got=repr(value))
     return int(value)
 
 
@@ -211,6 +288,15 @@ def _strings(name: str, value: object) -> tuple[str, ...]:
         if not isinstance(item, str) or not item:
             raise RequestError(name, expected="strings that are not empty", got=repr(item))
     return tuple(str(item) for item in items)
+
+
+def _breakers(value: object) -> tuple[str, ...]:
+    name, texts = "dry_sequence_breakers", _strings("dry_sequence_breakers", value)
+    if len(texts) > more.MAX_BREAKERS or any(len(t) > more.MAX_BREAKER_LENGTH for t in texts):
+        most = f"at most {more.MAX_BREAKERS} texts of {more.MAX_BREAKER_LENGTH} characters"
+        got = f"{len(texts)}, the longest of {max(map(len, texts))}"
+        raise RequestError(name, expected=most, got=got)
+    return texts
 
 
 def _ids(name: str, value: object) -> tuple[int, ...]:

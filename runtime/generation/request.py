@@ -121,6 +121,10 @@ class Request(ABC):
         """Whether it is to be computed at all."""
         return not (self.finish_reason or self.error is not None or self.is_cancelled)
 
+    def end_early(self, reason: FinishReason) -> None:
+        """End with what there is, unless it has ended; nothing comes of it any more."""
+        self.finish_reason = self.finish_reason or reason
+
     def spans(self, n_max: int) -> list[Span]:
         """What it wants of the next step, n_max tokens at most; may be nothing.
 
@@ -260,10 +264,12 @@ class Continuation(Request):
         try:
             for row, guess in zip_longest(logits, drafted):
                 self.n_decode += int(self.n_generated > 0)
+                n_ids = len(self.ids)
                 token = self.sample(row)
                 if not self.finish_reason:
                     self.accept(token)
-                if token != guess:
+                went_on = bool(self.finish_reason) or len(self.ids) > n_ids
+                if token != guess or not went_on:
                     break
                 n_computed += 1
                 self.n_accepted += 1
@@ -272,7 +278,14 @@ class Continuation(Request):
         finally:  # what fails here is remembered up to there, too
             if drafted:
                 assert self.sequence is not None
-                self.sequence.truncate(min(n_computed, len(self.ids)))
+                self.sequence.truncate(min(n_computed, len(self.ids), self.n_computed))
+
+    def take_back(self, n: int) -> None:
+        """Take the last n tokens back; the one before them is computed again, for its logits."""
+        del self.ids[len(self.ids) - n :]
+        self.drafter = None  # it has followed the ids
+        if self.sequence is not None:
+            self.sequence.truncate(len(self.ids) - 1)
 
     @abstractmethod
     def sample(self, logits: F32) -> int:

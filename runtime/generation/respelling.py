@@ -92,6 +92,11 @@ class Respelling:
         if not self.wanted:
             self.tokens = self._choose()
 
+    def take_given(self) -> list[int]:
+        """Choose the tokens that the prompt had, in the place of those that were chosen."""
+        self.tokens = list(self._given)
+        return self.tokens
+
     def _expand(self, path: Path, log_probs: F64, n_max: int) -> None:
         before, n = self._begun[path]
         rest = self.text[n:]

@@ -10,6 +10,9 @@ least one token; top-p counts shares of what top-k left. Where several tokens ar
 likely, the lowest ids are kept. Temperature does not change the order of tokens, so the code
 takes the top k first and computes exponentials of k numbers instead of the whole vocabulary.
 
+What else a caller may ask of it, and other orders, are a chain of samplers (sampling/), which takes
+the place of this one: nothing of it costs anything where it is not asked for.
+
 Filters name the kept tokens by ascending indices; that fixed order, float64 sums and a PCG64
 generator of its own make a draw depend on nothing but logits, parameters and seed.
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +32,7 @@ from halfbyte.generation.params import SamplingParams
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+R = TypeVar("R", F32, F64)
 
 
 class Sampler:
@@ -48,9 +53,9 @@ class Sampler:
             if i >= vocab_size:
                 raise RequestError("stop_tokens", expected=f"ids below {vocab_size}", got=i)
         self._rng = None if params.is_greedy else np.random.Generator(np.random.PCG64(params.seed))
-        self._history: _History | None = None
+        self._history: History | None = None
         if params.has_penalties:
-            self._history = _History(vocab_size, prompt_ids)
+            self._history = History(vocab_size, prompt_ids)
 
     def sample(self, logits: F32) -> int:
         """The next token; `logits` (V,) is only read. Does not count it: see `accept`.
@@ -90,18 +95,38 @@ class Sampler:
         if self._history is not None:
             self._history.accept(token_id)
 
+    def rewind(self, n: int) -> None:
+        """Forget the last n tokens counted; random numbers that were drawn stay drawn."""
+        if self._history is not None:
+            self._history = self._history.without_last(n)
 
-class _History:
+
+class History:
     """Which tokens were seen, and how often generated: what the penalties look at."""
 
     def __init__(self, vocab_size: int, prompt_ids: Sequence[int]) -> None:
+        self._prompt_ids = prompt_ids
+        self._accepted: list[int] = []
         self._counts = np.zeros(vocab_size, np.int32)
         self._is_seen = np.zeros(vocab_size, np.bool_)
         self._is_seen[np.asarray(prompt_ids, np.int64)] = True
         self._seen = list(np.flatnonzero(self._is_seen))
         self._generated: list[int] = []
 
+    @property
+    def seen(self) -> I64:
+        """The tokens of prompt and answer, each once."""
+        return np.array(self._seen, np.int64)
+
+    @property
+    def generated(self) -> tuple[I64, NDArray[np.int32]]:
+        """The answer's tokens, each once, and how often each came."""
+        ids = np.array(self._generated, np.int64)
+        return ids, self._counts[ids]
+
     def accept(self, token_id: int) -> None:
+        """Count a token of the answer."""
+        self._accepted.append(token_id)
         if not self._is_seen[token_id]:
             self._is_seen[token_id] = True
             self._seen.append(np.int64(token_id))
@@ -109,38 +134,45 @@ class _History:
             self._generated.append(token_id)
         self._counts[token_id] += 1
 
+    def without_last(self, n: int) -> History:
+        """The same before the last n tokens of the answer came."""
+        before = History(len(self._counts), self._prompt_ids)
+        for token in self._accepted[: len(self._accepted) - n]:
+            before.accept(token)
+        return before
+
     def penalize(self, logits: F32, params: SamplingParams) -> F32:
+        """Logits less the penalties."""
         out = logits
         if params.repetition_penalty != 1.0 and self._seen:
-            seen = np.array(self._seen, np.int64)
-            out = penalize_repetition(out, seen, params.repetition_penalty)
+            out = penalize_repetition(out, self.seen, params.repetition_penalty)
         if self._generated:
-            ids = np.array(self._generated, np.int64)
+            ids, counts = self.generated
             presence, frequency = params.presence_penalty, params.frequency_penalty
-            out = penalize_counts(out, ids, self._counts[ids], presence, frequency)
+            out = penalize_counts(out, ids, counts, presence, frequency)
         return out
 
 
-def penalize_repetition(logits: F32, ids: I64, penalty: float) -> F32:
+def penalize_repetition(logits: R, ids: I64, penalty: float) -> R:
     """A copy in which positive logits of `ids` are divided by `penalty`, negative multiplied.
 
     Source: Keskar et al., "CTRL" (2019), section 4.1, with the sign rule of transformers'
     RepetitionPenaltyLogitsProcessor.
     """
-    out: F32 = logits.copy()
+    out: R = logits.copy()
     x = out[ids]
     out[ids] = np.where(x < 0, x * penalty, x / penalty)
     return out
 
 
 def penalize_counts(
-    logits: F32, ids: I64, counts: NDArray[np.int32], presence: float, frequency: float
-) -> F32:
+    logits: R, ids: I64, counts: NDArray[np.int32], presence: float, frequency: float
+) -> R:
     """A copy less `presence + counts * frequency` at `ids`, each of them generated at least once.
 
     Source: the OpenAI API reference, presence_penalty and frequency_penalty.
     """
-    out: F32 = logits.copy()
+    out: R = logits.copy()
     out[ids] -= (presence + counts * frequency).astype(np.float32)
     return out
 

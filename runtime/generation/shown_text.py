@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
+
+from halfbyte.generation.block_ends import BlockEnd
 
 _LINE_END = re.compile(r"[\r\n]")
 _WORD = re.compile(r"\w")
@@ -16,10 +19,17 @@ class ShownText:
     Attributes:
         text: what may be shown.
         trimmed: what its end repeated of the text that follows, and was cut.
+        n_taken_back: how many pieces the last one took back, since a banned text was complete.
     """
 
     def __init__(
-        self, stops: Sequence[str] = (), *, suffix: str = "", is_line: bool = False
+        self,
+        stops: Sequence[str] = (),
+        *,
+        suffix: str = "",
+        is_line: bool = False,
+        block_ends: Sequence[BlockEnd] = (),
+        banned: Sequence[str] = (),
     ) -> None:
         """Nothing yet.
 
@@ -27,21 +37,28 @@ class ShownText:
             stops: texts before which it ends.
             suffix: the text that follows it and is not to be repeated, see `n_repeated`.
             is_line: whether it ends before the first end of a line that is not blank.
+            block_ends: where else it ends.
+            banned: texts that it never has: where one is complete, the pieces since the one that
+                it begins in are taken back. Each piece is a token's then.
         """
         self.text = self.trimmed = ""
         self._held = ""
         self._stops, self._suffix, self._is_line = tuple(stops), suffix, is_line
+        self._block_ends, self._banned = tuple(block_ends), tuple(banned)
+        self._begins: list[int] = []  # of the pieces, where something is banned
+        self.n_taken_back = 0
 
     def push(self, piece: str) -> bool:
         """Take more; True where the text ends within it."""
         text = self._held + piece
-        cut = min((at for at in self._ends(text) if at >= 0), default=-1)
+        cut = min((at for at in self._ends(text, piece) if at >= 0), default=-1)
+        if self._banned and self._takes_back(text, piece, cut):
+            return False
         if cut >= 0:
             self._held = text[:cut]
             self.finish()
             return True
-        n_held = max((_overlap(text, stop, len(stop) - 1) for stop in self._stops), default=0)
-        n_held = max(n_held, _overlap(text, self._suffix, len(self._suffix)))
+        n_held = self._n_held(text)
         self.text += text[: len(text) - n_held]
         self._held = text[len(text) - n_held :]
         return False
@@ -53,8 +70,43 @@ class ShownText:
         self.trimmed = text[n:]
         self.text, self._held = text[:n], ""
 
-    def _ends(self, text: str) -> list[int]:
+    def forget(self, n: int) -> None:
+        """Take back the last n pieces, which were empty."""
+        del self._begins[len(self._begins) - n :]
+
+    def _n_held(self, text: str) -> int:
+        n = max((_overlap(text, stop, len(stop) - 1) for stop in self._stops), default=0)
+        n = max(n, _overlap(text, self._suffix, len(self._suffix)))
+        n_all = len(self.text) + len(text)
+        for end in self._block_ends:
+            n = max(n, n_all - end.held_from)
+        n_begun = max((_overlap(text, ban, len(ban) - 1) for ban in self._banned), default=0)
+        if n_begun:  # with all of the piece that it begins in
+            n = max(n, n_all - self._begins[bisect_right(self._begins, n_all - n_begun) - 1])
+        return n
+
+    def _takes_back(self, text: str, piece: str, cut: int) -> bool:
+        """Take back what ends in a banned text, unless the text ends before that."""
+        n_shown = len(self.text)
+        self._begins.append(n_shown + len(text) - len(piece))
+        at = min((at for at in map(text.find, self._banned) if at >= 0), default=-1)
+        self.n_taken_back = 0
+        if at < 0 or 0 <= cut <= at:
+            return False
+        i = bisect_right(self._begins, n_shown + at) - 1
+        self.n_taken_back = len(self._begins) - i
+        self._held = text[: self._begins[i] - n_shown]
+        del self._begins[i:]
+        for end in self._block_ends:
+            end.restart()
+            end.push(self.text + self._held)
+        return True
+
+    def _ends(self, text: str, piece: str) -> list[int]:
         ends = [text.find(stop) for stop in self._stops]
+        for end in self._block_ends:
+            at = end.push(piece)
+            ends.append(at - len(self.text) if at >= 0 else -1)
         if self._is_line:
             begin = 0 if self.text.strip() else len(text) - len(text.lstrip())
             found = _LINE_END.search(text, begin)

@@ -13,6 +13,7 @@ from halfbyte.errors import RequestError
 
 _MAX_S = 1e9  # thirty years; the system's own limits lie above
 _PRIORITIES = (0.01, 100.0)
+_NAMES = ("timeout", "max_time", "priority")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,9 @@ class Terms:
     """Checked when made.
 
     Attributes:
-        timeout: seconds from the call until it ends with what there is; None for no limit.
+        timeout: seconds from the call until it ends with an error that has what there is; None
+            for no limit.
+        max_time: seconds from the call until it ends with what there is; None for no limit.
         priority: the share of the steps, beside callers of priority 1, that the prompt gets.
         begun_s: when the call was made, by time.monotonic().
 
@@ -29,6 +32,7 @@ class Terms:
     """
 
     timeout: float | None = None
+    max_time: float | None = None
     priority: float = 1.0
     begun_s: float = field(default_factory=time.monotonic)
 
@@ -36,13 +40,26 @@ class Terms:
     def split(cls, options: Mapping[str, Any]) -> tuple[Terms, dict[str, Any]]:
         """The terms among a call's options, and the other options."""
         rest = dict(options)
-        mine = {name: rest.pop(name) for name in ("timeout", "priority") if name in rest}
+        mine = {name: rest.pop(name) for name in _NAMES if name in rest}
         return cls(**mine), rest
 
+    @property
+    def limit_s(self) -> float | None:
+        """Seconds after which the call ends, in one way or the other; None for no limit."""
+        limits = [s for s in (self.timeout, self.max_time) if s is not None]
+        return min(limits, default=None)
+
+    @property
+    def is_answered_late(self) -> bool:
+        """Whether what there is at the limit is an answer, not an error."""
+        return self.max_time is not None and self.max_time == self.limit_s
+
     def __post_init__(self) -> None:
-        if self.timeout is not None:
-            timeout = _number("timeout", self.timeout, 0.0, _MAX_S, "seconds above 0, or None")
-            object.__setattr__(self, "timeout", timeout)
+        for name in ("timeout", "max_time"):
+            seconds = getattr(self, name)
+            if seconds is not None:
+                seconds = _number(name, seconds, 0.0, _MAX_S, "seconds above 0, or None")
+                object.__setattr__(self, name, seconds)
         low, high = _PRIORITIES
         expected = f"a number from {low:g} to {high:g}"
         object.__setattr__(

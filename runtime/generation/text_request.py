@@ -7,13 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from halfbyte.engine.engine import Span
+from halfbyte.errors import RequestError
 from halfbyte.generation.completion import Completion, FinishReason
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.request import Continuation
 from halfbyte.generation.respelling import Respelling
-from halfbyte.generation.rules.rule import Rule, changed
-from halfbyte.generation.sampler import F32, Sampler
+from halfbyte.generation.rules.forbidden import Forbidden
+from halfbyte.generation.rules.rule import Rewindable, Rule, changed
+from halfbyte.generation.sampler import F32
+from halfbyte.generation.sampling.chain import sampler_of
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.tokenizer import Tokenizer
@@ -43,6 +46,7 @@ class TextRequest(Continuation):
         finish: Callable[[Completion], Any] = lambda done: done,
         drafter: Drafter | None = None,
         rules: Sequence[Rule] = (),
+        banned: Sequence[str] = (),
     ) -> None:
         """A request at its beginning.
 
@@ -58,15 +62,25 @@ class TextRequest(Continuation):
             finish: makes what the caller gets of its completion.
             drafter: guesses the answer.
             rules: change its logits; told of every token, those of a respelling too.
+            banned: texts that it never has; `shown` knows of them. Where one is complete, the
+                answer steps back to the token that it begins in, and goes on with another one.
+
+        Raises:
+            RequestError: a stop token outside the vocabulary, or a rule that cannot step back.
         """
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
-        self._sampler = Sampler(self.params, tokenizer.n_vocab, prompt)
+        self._sampler = sampler_of(tokenizer, self.params, prompt)
         respelling = Respelling(tokenizer, self._sampler, text, taken_back) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
-        self._rules = rules
-        self._detokenizer = StreamDetokenizer(tokenizer, skip_nbytes=len(text))
+        self._rules = list(rules)
+        self._forbidden = Forbidden() if banned else None
+        if self._forbidden is not None:
+            self._check_can_step_back()
+            self._rules.append(self._forbidden)
+        self._new_detokenizer = lambda: StreamDetokenizer(tokenizer, skip_nbytes=len(text))
+        self._detokenizer = self._new_detokenizer()
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
         self._n_respelled, self._token_bytes = 0, tokenizer.token_bytes
         if not params.max_tokens:
@@ -111,6 +125,9 @@ class TextRequest(Continuation):
         for rule in self._rules:
             rule.accept(token)
         self._take_text(self._detokenizer.push(token))
+        if self._forbidden is not None and self._shown.n_taken_back:
+            self._step_back(self._shown.n_taken_back, self._forbidden)
+            return
         if self.finish_reason:
             return
         if self.n_generated - self._n_respelled >= self.params.max_tokens:
@@ -119,6 +136,15 @@ class TextRequest(Continuation):
         elif len(self.ids) >= self.n_ctx:
             log.warning("the context of %d tokens is full: the answer ends there", self.n_ctx)
             self._finish("context")
+
+    def take(self, logits: F32) -> None:
+        """As Continuation.take; RequestError where it may have to step back and cannot."""
+        if self._forbidden is not None:
+            assert self.sequence is not None
+            if not self.sequence.can_truncate:
+                expected = "nothing: this model's state cannot be taken back"
+                raise RequestError("banned_strings", expected=expected)
+        super().take(logits)
 
     def result(self, cut_by: FinishReason | None = None) -> Any:
         """The completion as the caller wants it; of one that is cut short, what there is."""
@@ -139,6 +165,46 @@ class TextRequest(Continuation):
             return False
         self._confidence.take_share(respelling.log_share)
         return self._confidence.is_too_low
+
+    def end_early(self, reason: FinishReason) -> None:
+        """As Request.end_early: what was held back is shown."""
+        if not self.finish_reason:
+            self._finish(reason)
+
+    def _check_can_step_back(self) -> None:
+        for rule in self._rules:
+            if not isinstance(rule, Rewindable):
+                expected = "nothing beside what cannot take tokens back"
+                raise RequestError("banned_strings", expected=expected, got=type(rule).__name__)
+
+    def _step_back(self, n: int, forbidden: Forbidden) -> None:
+        """Take the last n tokens back; the first of them does not come there again."""
+        n_kept, first = self.n_generated - n, self.ids[-n]
+        if self.respelling is not None and n_kept < len(self.respelling.tokens):
+            # A token that spells the prompt's end begins it: begin with those that the prompt had.
+            self._shown.forget(n_kept)
+            self._rewind(self.n_generated)
+            self._n_respelled = 0
+            for token in self.respelling.take_given():
+                self.accept(token)
+            return
+        self._rewind(n)
+        if not forbidden.forbid(first):
+            log.warning("banned strings came again and again: the answer ends there")
+            self._finish("banned")
+
+    def _rewind(self, n: int) -> None:
+        """Be as before the last n tokens, but for the random numbers that were drawn."""
+        self.take_back(n)
+        self._sampler.rewind(n)
+        for rule in self._rules:
+            assert isinstance(rule, Rewindable)  # it was checked
+            rule.rewind(n)
+        if self._confidence is not None:
+            self._confidence.rewind(n)
+        self._detokenizer = self._new_detokenizer()
+        for token in self.tokens:
+            self._detokenizer.push(token)
 
     def _take_text(self, piece: str) -> None:
         if self._shown.push(piece):

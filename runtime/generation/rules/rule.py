@@ -2,13 +2,14 @@
 
 A request has its own rules. The scheduler's thread applies them in order to a copy of the model's
 logits, before penalties and filters (sampler.py), for one token after another: also for guesses
-that are verified together, so that a rule never has to take anything back.
+that are verified together. Only banned strings make an answer step back: beside these, a rule has
+to be able to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from halfbyte.generation.sampler import F32
 
@@ -25,6 +26,14 @@ class Rule(Protocol):
 
     def accept(self, token: int) -> None:
         """The token was taken; an end token never is."""
+
+
+@runtime_checkable
+class Rewindable(Protocol):
+    """A rule that can step back."""
+
+    def rewind(self, n: int) -> None:
+        """The last n tokens were taken back: be as it was before them."""
 
 
 def changed(logits: F32, rules: Sequence[Rule]) -> F32:

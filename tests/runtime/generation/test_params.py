@@ -10,7 +10,10 @@ from halfbyte.errors import RequestError
 from halfbyte.generation.params import SamplingOptions, SamplingParams
 
 # What a caller may write wider than it is kept, with values that show it.
-WIDER = {"stop": ("a", ["a", "b"]), "stop_tokens": ([1], {2})}
+WIDER = {
+    "stop": ("a", ["a", "b"]), "stop_tokens": ([1], {2}), "samplers": ("top-k;temp", ["xtc"]),
+    "dry_sequence_breakers": (";", ["a", "b"]),
+}  # fmt: skip
 
 
 def test_the_keywords_are_the_fields() -> None:

@@ -1,0 +1,66 @@
+"""What a caller asks of an answer's end, by what code around the cursor looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from halfbyte.call_arguments import is_whole
+from halfbyte.errors import RequestError
+from halfbyte.generation.block_ends import BlockEnd, BracketEnd, IndentEnd, indentation
+
+_MAX_COLUMNS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class TextEnds:
+    """Checked when made.
+
+    Attributes:
+        stop_indent: whether the answer ends before a line that is indented by less than the
+            cursor's line, or by less than so many columns.
+        stop_brackets: whether it ends where a bracket closes that it did not open: "before" it,
+            which True means too, or "behind" it.
+
+    Raises:
+        RequestError: a value of the wrong type or out of range; `param` names it.
+    """
+
+    stop_indent: bool | int = False
+    stop_brackets: bool | str = False
+
+    @classmethod
+    def split(cls, options: Mapping[str, Any]) -> tuple[TextEnds, dict[str, Any]]:
+        """The ends among a call's options, and the other options."""
+        rest = dict(options)
+        mine = {field.name: rest.pop(field.name) for field in fields(cls) if field.name in rest}
+        return cls(**mine), rest
+
+    def __post_init__(self) -> None:
+        indent: object = self.stop_indent
+        if not isinstance(indent, bool) and not (is_whole(indent) and 1 <= indent <= _MAX_COLUMNS):
+            expected = f"True, False or columns from 1 to {_MAX_COLUMNS}"
+            raise RequestError("stop_indent", expected=expected, got=repr(indent))
+        where: object = self.stop_brackets
+        if not isinstance(where, bool) and where not in ("before", "behind"):
+            expected = "True, False, 'before' or 'behind'"
+            raise RequestError("stop_brackets", expected=expected, got=repr(where))
+
+    def check_unused(self) -> None:
+        """RequestError where one is asked for, in a call that has no cursor in code."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not False:
+                expected = "nothing: only complete and infill have a cursor"
+                raise RequestError(field.name, expected=expected, got=repr(value))
+
+    def block_ends(self, before: str) -> list[BlockEnd]:
+        """Those of one answer, new; `before` is the text before the cursor."""
+        made: list[BlockEnd] = []
+        if self.stop_indent is not False:
+            is_cursors = self.stop_indent is True
+            made.append(IndentEnd(indentation(before) if is_cursors else int(self.stop_indent)))
+        if self.stop_brackets is not False:
+            made.append(BracketEnd(behind=self.stop_brackets == "behind"))
+        return made
