@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from halfbyte.call_arguments import check_progress
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
+from halfbyte.generation.candidates import Candidates
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
-from halfbyte.generation.completion import Completion, Infilling
+from halfbyte.generation.completion import Completion, FinishReason, Infilling
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.edit import Edit
 from halfbyte.generation.middle_rules import MiddleRules
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.recent_infillings import RecentInfillings
 from halfbyte.generation.request import Request
+from halfbyte.generation.shared_prompt import SharedPrompt
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
@@ -38,22 +41,36 @@ from halfbyte.prompt.infill import InfillPrompt, Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list
 from halfbyte.tokenizer import Tokenizer
 
+log = logging.getLogger(__name__)
+
 EditFormatName = Literal["sweep", "zeta-2", "zeta-2.1", "fim"]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Requests that are made together; `is_list` says whether the caller gets a list."""
+    """Requests that are made together; `is_list` says whether the caller gets a list.
+
+    Each prompt has as many requests as `candidates` counts.
+    """
 
     requests: Sequence[TextRequest]
     terms: Terms
     progress: Progress
     is_list: bool = False
+    candidates: Candidates = field(default_factory=Candidates)
 
-    def result(self) -> Any:
-        """What the caller gets of finished requests."""
-        results = [request.result() for request in self.requests]
-        return results if self.is_list else results[0]
+    def result(self, cut_by: FinishReason | None = None) -> Any:
+        """What the caller gets of the requests; of those cut short, what there is."""
+        results, n = [request.result(cut_by) for request in self.requests], self.candidates.count
+        groups = [results[i : i + n] for i in range(0, len(results), n)]
+        chosen = [self.candidates.chosen(group) for group in groups]
+        return chosen if self.is_list else chosen[0]
+
+    def check_single(self) -> None:
+        """RequestError where it has several answers, which nobody could tell apart in a stream."""
+        if self.is_list:
+            raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
+        self.candidates.check_single()
 
     def decoded(self) -> Callable[[Request], tuple[int, int]]:
         """What counts tokens, told of a request that has some more.
@@ -80,6 +97,7 @@ class Options:
 
     terms: Terms
     drafts: Drafts
+    candidates: Candidates
 
 
 class Planner:
@@ -115,8 +133,12 @@ class Planner:
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
         ]
-        requests = [self._request(p, sampling.of_prompt(i), options) for i, p in enumerate(asked)]
-        return Plan(requests, options.terms, report, is_list)
+        requests = [
+            request
+            for i, encoded in enumerate(asked)
+            for request in self._answers(encoded, sampling.of_prompt(i), options)
+        ]
+        return Plan(requests, options.terms, report, is_list, options.candidates)
 
     def infilling(
         self,
@@ -145,7 +167,11 @@ class Planner:
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
         key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
-        return Plan([self._middle(asked, sampling, rules, options, key)], options.terms, report)
+        requests = self._candidates(
+            sampling, options,
+            lambda params, rank: self._middle(asked, params, rules, options, key, rank),
+        )  # fmt: skip
+        return Plan(requests, options.terms, report, candidates=options.candidates)
 
     def chat(
         self,
@@ -161,7 +187,8 @@ class Planner:
         options, rest = self._split(keywords)
         sampling = chat_params(self.chat_defaults, rest)
         asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
-        return Plan([self._request(asked, sampling, options)], options.terms, report)
+        requests = self._answers(asked, sampling, options)
+        return Plan(requests, options.terms, report, candidates=options.candidates)
 
     def edit(
         self,
@@ -184,6 +211,7 @@ class Planner:
                 expected = "nothing: the format says where an edit ends"
                 raise RequestError(name, expected=expected, got=repr(keywords[name]))
         options, rest = self._split(keywords)
+        options.candidates.check_single()
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._edits.prompt(
             edit_request(
@@ -210,7 +238,28 @@ class Planner:
         """What a call's keywords ask for, and those that are left: the sampling parameters."""
         terms, rest = Terms.split(keywords)
         drafts, rest = Drafts.split(self._tokenizer, rest)
-        return Options(terms, drafts), rest
+        candidates, rest = Candidates.split(rest)
+        return Options(terms, drafts, candidates), rest
+
+    def _candidates(
+        self,
+        sampling: SamplingParams,
+        options: Options,
+        make: Callable[[SamplingParams, Confidence | None], TextRequest],
+    ) -> list[TextRequest]:
+        """The answers to one prompt, which they share; `make` makes one."""
+        n, are_ranked = options.candidates.count, options.candidates.are_ranked
+        if n > 1:
+            sampling = sampling.seeded()
+            if sampling.is_greedy:
+                log.warning("at temperature 0 all %d candidates are alike", n)
+        requests = [
+            make(sampling.of_candidate(j), Confidence() if are_ranked else None) for j in range(n)
+        ]
+        n_shared = requests[0].n_prompt - 1  # the last token gives each its logits
+        if n > 1 and n_shared:
+            SharedPrompt(n_shared, requests)
+        return requests
 
     def _middle(
         self,
@@ -219,9 +268,11 @@ class Planner:
         rules: MiddleRules,
         options: Options,
         key: Hashable,
+        rank: Confidence | None,
     ) -> TextRequest:
         """A request for a middle, or a finished one with the rest of an earlier answer."""
         is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
+        is_fixed = is_fixed and options.candidates.count == 1
         known = self._recent.rest(key, asked.prefix, len(asked.tokens)) if is_fixed else None
         if known is not None:
             shown = ShownText()
@@ -243,8 +294,20 @@ class Planner:
                 self._recent.remember(key, done)
             return done
 
-        how: dict[str, Any] = {"finish": finish, "shown": shown, "confidence": confidence}
+        how: dict[str, Any] = {"finish": finish, "shown": shown}
+        how |= {"confidence": confidence or rank, "is_ranked": rank is not None}
         return self._request(asked, sampling, options, **how)
+
+    def _answers(
+        self, prompt: EncodedPrompt, sampling: SamplingParams, options: Options
+    ) -> list[TextRequest]:
+        """The answers to one prompt that are texts and nothing more."""
+        return self._candidates(
+            sampling, options,
+            lambda params, rank: self._request(
+                prompt, params, options, confidence=rank, is_ranked=rank is not None
+            ),
+        )  # fmt: skip
 
     def _request(
         self, prompt: EncodedPrompt, params: SamplingParams, options: Options, **more: Any

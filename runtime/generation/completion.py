@@ -63,6 +63,7 @@ class Completion(Result):
         stats: what it cost.
         healed: the prompt's end that was taken back and generated again; mostly empty.
         seed: with it the same call gives the same answer; None where nothing was drawn.
+        score: by which it was chosen among others (docs/candidates.md); None where it was not.
     """
 
     text: str
@@ -71,6 +72,7 @@ class Completion(Result):
     stats: Stats
     healed: str = ""
     seed: int | None = None
+    score: float | None = None
 
     def __repr__(self) -> str:
         facts = f"finish_reason={self.finish_reason!r}, {len(self.tokens)} tokens"

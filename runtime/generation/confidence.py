@@ -27,6 +27,11 @@ class Confidence:
         return math.exp(self._sum / self._n) if self._n else None
 
     @property
+    def mean_log(self) -> float:
+        """The mean of their logarithms; of no token, that of an impossible one."""
+        return self._sum / self._n if self._n else -math.inf
+
+    @property
     def is_too_low(self) -> bool:
         """Whether the answer is not wanted."""
         return self.first is not None and self.first < self._least

@@ -37,13 +37,14 @@ class SamplingOptions(TypedDict, total=False):
 
 
 class CallOptions(SamplingOptions, total=False):
-    """And how a call is served (Terms), and what its answer may repeat (docs/speculation.md)."""
+    """And how a call is served (Terms), what its answer may repeat (docs/speculation.md), ..."""
 
     timeout: float | None
     priority: float
     prediction: str | Sequence[int] | None
     lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
     speculate: bool
+    best_of: int | None
 
 
 class MiddleOptions(TypedDict, total=False):
@@ -76,7 +77,8 @@ class SamplingParams:
         presence_penalty: subtracted from the logit of each token generated so far, from -2 to 2.
         frequency_penalty: the same, times how often it was generated, from -2 to 2.
         seed: the same seed gives the same answer; None draws one, which the result tells. Of a list
-            of prompts, prompt i gets the answer that it gets alone with `seed + i`.
+            of prompts, prompt i gets the answer that it gets alone with `seed + i`; of several
+            candidates, the first one does, and the others tell seeds of their own.
         stop: text at which to stop, left out of the answer; a single string counts as one.
         stop_tokens: ids at which to stop, besides the model's own end tokens.
 
@@ -129,6 +131,15 @@ class SamplingParams:
         """Those of prompt i of a list, whose seed is `seed + i`: equal prompts differ."""
         return self if self.seed is None else replace(self, seed=self.seed + i)
 
+    def of_candidate(self, j: int) -> SamplingParams:
+        """Those of candidate j of a prompt, drawn from a seed of its own; 0 has the prompt's."""
+        if self.seed is None or not j:
+            return self
+        from hashlib import sha256  # where several are asked for
+
+        digest = sha256(f"{self.seed} {j}".encode()).digest()
+        return replace(self, seed=int.from_bytes(digest[:6], "little"))
+
     def seeded(self) -> SamplingParams:
         """The same, with a seed drawn if one is needed and none was given."""
         if self.is_greedy or self.seed is not None:
@@ -160,14 +171,14 @@ _OF_A_DRAW = ("top_k", "top_p", "min_p", "seed")
 _TOOLS = "describe tools in a message: only text reaches the model"
 # Names that other programs have, and what to do here.
 _OTHERS = {
-    **dict.fromkeys(("max_new_tokens", "n_predict", "num_predict", "n"), "it is max_tokens here"),
+    **dict.fromkeys(("max_new_tokens", "n_predict", "num_predict"), "it is max_tokens here"),
     **dict.fromkeys(("max_length", "max_completion_tokens"), "it is max_tokens here"),
     "temp": "it is temperature here",
     "repeat_penalty": "it is repetition_penalty here",
     **dict.fromkeys(("stop_strings", "stop_sequences"), "it is stop here"),
     **dict.fromkeys(("stop_token_ids", "eos_token_id"), "it is stop_tokens here"),
     "do_sample": "a temperature above 0 samples",
-    "num_return_sequences": "give the prompt that many times, in a list",
+    **dict.fromkeys(("num_return_sequences", "num_candidates"), "it is n here"),
     **dict.fromkeys(("predictions", "draft"), "it is prediction here"),
     **dict.fromkeys(("lookups", "prompt_lookup_num_tokens"), "texts to look into are lookup here"),
     "stream": "use the method stream, stream_infill or stream_chat",

@@ -43,6 +43,7 @@ class TextRequest(Continuation):
         finish: Callable[[Completion], Any] = lambda done: done,
         drafter: Drafter | None = None,
         rules: Sequence[Rule] = (),
+        is_ranked: bool = False,
     ) -> None:
         """A request at its beginning.
 
@@ -58,6 +59,7 @@ class TextRequest(Continuation):
             finish: makes what the caller gets of its completion.
             drafter: guesses the answer.
             rules: change its logits; told of every token, those of a respelling too.
+            is_ranked: whether its completion says its score, by `confidence`.
         """
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
@@ -65,7 +67,7 @@ class TextRequest(Continuation):
         respelling = Respelling(tokenizer, self._sampler, text, taken_back) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
-        self._rules = rules
+        self._rules, self._is_ranked = rules, is_ranked
         self._detokenizer = StreamDetokenizer(tokenizer, skip_nbytes=len(text))
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
         self._n_respelled, self._token_bytes = 0, tokenizer.token_bytes
@@ -129,6 +131,7 @@ class TextRequest(Continuation):
             stats=self.stats(),
             healed=self.respelling.text.decode(errors="replace") if self.respelling else "",
             seed=None if self.params.is_greedy else self.params.seed,
+            score=self._confidence.mean_log if self._is_ranked and self._confidence else None,
         )
         return self._result_of(completion)
 

@@ -61,10 +61,12 @@ ROOMS = {
     "models": ("adapters converting gguf settings", "filelock huggingface_hub"),
     "remembered": ("engine generation kernels.compiler.private_files settings system", ""),
     "planning": ("families generation prompt tokenizer", ""),
+    "answering": ("async_model generation planning prompt", "typing_extensions"),
     "editing": ("generation planning prompt", "typing_extensions"),
     "async_model": ("generation planning prompt", "typing_extensions"),
     "model": (
-        "async_model editing engine families generation planning prompt remembered tokenizer",
+        ("answering async_model editing engine families generation planning prompt remembered "
+         "tokenizer"),
         "numpy typing_extensions",
     ),
     "loading": (

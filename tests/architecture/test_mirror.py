@@ -75,6 +75,7 @@ COVERED_BY = {
     "runtime/families/registry.py": "architecture/test_registries.py",
     "runtime/families/stages.py": "architecture/test_registries.py",
     "runtime/families/tensors.py": "runtime/engine/test_weights.py",
+    "runtime/answering.py": "runtime/test_model.py",
     "runtime/async_model.py": "runtime/generation/test_async_stream.py",
     "runtime/planning.py": "runtime/test_model.py",
     "runtime/generation/async_call.py": "runtime/generation/test_async_stream.py",
