@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from halfbyte.call_arguments import check_progress
+from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
-from halfbyte.generation.candidates import Candidates
+from halfbyte.generation.candidates import Candidates, candidates_of
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, FinishReason, Infilling
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.edit import Edit
 from halfbyte.generation.middle_rules import MiddleRules
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.probabilities import Probabilities
 from halfbyte.generation.recent_infillings import RecentInfillings
+from halfbyte.generation.recorder import Recording
 from halfbyte.generation.request import Request
-from halfbyte.generation.shared_prompt import SharedPrompt
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
@@ -40,8 +40,6 @@ from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import InfillPrompt, Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list
 from halfbyte.tokenizer import Tokenizer
-
-log = logging.getLogger(__name__)
 
 EditFormatName = Literal["sweep", "zeta-2", "zeta-2.1", "fim"]
 
@@ -98,6 +96,7 @@ class Options:
     terms: Terms
     drafts: Drafts
     candidates: Candidates
+    probabilities: Probabilities
 
 
 class Planner:
@@ -128,7 +127,10 @@ class Planner:
         options, rest = self._split(keywords)
         sampling = SamplingParams.from_kwargs(**rest)
         prompts, is_list = as_list(prompt)
-        how = {"heal": heal, "parse_markers": parse_markers}
+        how = {
+            "heal": check_flag("heal", heal) and sampling.max_tokens > 0,
+            "parse_markers": parse_markers,
+        }
         asked = [
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
@@ -136,7 +138,9 @@ class Planner:
         requests = [
             request
             for i, encoded in enumerate(asked)
-            for request in self._answers(encoded, sampling.of_prompt(i), options)
+            for request in self._answers(
+                encoded, sampling.of_prompt(i), options, self._echoed(prompts[i], options)
+            )
         ]
         return Plan(requests, options.terms, report, is_list, options.candidates)
 
@@ -157,6 +161,7 @@ class Planner:
         """For `infill`."""
         report = check_progress(progress)
         options, rest = self._split(keywords)
+        options.probabilities.check_no_echo()
         rules, rest = MiddleRules.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._prompts.infilling(
@@ -167,9 +172,9 @@ class Planner:
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
         key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
-        requests = self._candidates(
-            sampling, options,
-            lambda params, rank: self._middle(asked, params, rules, options, key, rank),
+        requests = candidates_of(
+            options.candidates, sampling, Recording.of(options.probabilities),
+            lambda params, how: self._middle(asked, params, rules, options, key, how),
         )  # fmt: skip
         return Plan(requests, options.terms, report, candidates=options.candidates)
 
@@ -185,6 +190,7 @@ class Planner:
         """For `chat`."""
         report = check_progress(progress)
         options, rest = self._split(keywords)
+        options.probabilities.check_no_echo()
         sampling = chat_params(self.chat_defaults, rest)
         asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
         requests = self._answers(asked, sampling, options)
@@ -212,6 +218,7 @@ class Planner:
                 raise RequestError(name, expected=expected, got=repr(keywords[name]))
         options, rest = self._split(keywords)
         options.candidates.check_single()
+        options.probabilities.check_no_echo()
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._edits.prompt(
             edit_request(
@@ -239,27 +246,8 @@ class Planner:
         terms, rest = Terms.split(keywords)
         drafts, rest = Drafts.split(self._tokenizer, rest)
         candidates, rest = Candidates.split(rest)
-        return Options(terms, drafts, candidates), rest
-
-    def _candidates(
-        self,
-        sampling: SamplingParams,
-        options: Options,
-        make: Callable[[SamplingParams, Confidence | None], TextRequest],
-    ) -> list[TextRequest]:
-        """The answers to one prompt, which they share; `make` makes one."""
-        n, are_ranked = options.candidates.count, options.candidates.are_ranked
-        if n > 1:
-            sampling = sampling.seeded()
-            if sampling.is_greedy:
-                log.warning("at temperature 0 all %d candidates are alike", n)
-        requests = [
-            make(sampling.of_candidate(j), Confidence() if are_ranked else None) for j in range(n)
-        ]
-        n_shared = requests[0].n_prompt - 1  # the last token gives each its logits
-        if n > 1 and n_shared:
-            SharedPrompt(n_shared, requests)
-        return requests
+        probabilities, rest = Probabilities.split(rest)
+        return Options(terms, drafts, candidates, probabilities), rest
 
     def _middle(
         self,
@@ -268,11 +256,11 @@ class Planner:
         rules: MiddleRules,
         options: Options,
         key: Hashable,
-        rank: Confidence | None,
+        how: dict[str, Any],
     ) -> TextRequest:
         """A request for a middle, or a finished one with the rest of an earlier answer."""
         is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
-        is_fixed = is_fixed and options.candidates.count == 1
+        is_fixed = is_fixed and options.candidates.count == 1 and how["recording"] is None
         known = self._recent.rest(key, asked.prefix, len(asked.tokens)) if is_fixed else None
         if known is not None:
             shown = ShownText()
@@ -294,26 +282,30 @@ class Planner:
                 self._recent.remember(key, done)
             return done
 
-        how: dict[str, Any] = {"finish": finish, "shown": shown}
-        how |= {"confidence": confidence or rank, "is_ranked": rank is not None}
+        how |= {"finish": finish, "shown": shown, "confidence": confidence or how["confidence"]}
         return self._request(asked, sampling, options, **how)
 
     def _answers(
-        self, prompt: EncodedPrompt, sampling: SamplingParams, options: Options
+        self, prompt: EncodedPrompt, sampling: SamplingParams, options: Options, text: str = ""
     ) -> list[TextRequest]:
         """The answers to one prompt that are texts and nothing more."""
-        return self._candidates(
-            sampling, options,
-            lambda params, rank: self._request(
-                prompt, params, options, confidence=rank, is_ranked=rank is not None
-            ),
+        return candidates_of(
+            options.candidates, sampling, Recording.of(options.probabilities, text),
+            lambda params, how: self._request(prompt, params, options, **how),
         )  # fmt: skip
+
+    def _echoed(self, prompt: Prompt, options: Options) -> str:
+        """The prompt's text, where it is wanted."""
+        if not options.probabilities.echo or isinstance(prompt, str):
+            return str(prompt)
+        return self._tokenizer.decode(prompt)
 
     def _request(
         self, prompt: EncodedPrompt, params: SamplingParams, options: Options, **more: Any
     ) -> TextRequest:
         drafts = options.drafts
         drafter = Drafter(drafts.prediction or (), drafts.lookup) if drafts.speculate else None
+        more.setdefault("recording", Recording.of(options.probabilities))
         return TextRequest(
             self._tokenizer, prompt.tokens, params, self._n_ctx,
             taken_back=prompt.taken_back, stop_ids=prompt.stop_ids, drafter=drafter, **more,

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.call_arguments import is_whole
 from halfbyte.errors import RequestError
+from halfbyte.generation.confidence import Confidence
+from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.recorder import Recording
+from halfbyte.generation.shared_prompt import SharedPrompt
+from halfbyte.generation.text_request import TextRequest
+
+log = logging.getLogger(__name__)
 
 MAX_CANDIDATES = 128  # of a prompt: more are drawn by more calls
 _NAMES = ("n", "best_of")
@@ -74,3 +82,28 @@ class Candidates:
         if self.are_ranked:
             answers = sorted(answers, key=lambda answer: -answer.score)
         return answers[0] if self.n is None else list(answers[: self.n])
+
+
+def candidates_of(
+    wanted: Candidates,
+    sampling: SamplingParams,
+    recording: Recording | None,
+    make: Callable[[SamplingParams, dict[str, Any]], TextRequest],
+) -> list[TextRequest]:
+    """The answers to one prompt, which they share; `make` makes one, with arguments of its own.
+
+    Candidate 0 is the answer that is given alone.
+    """
+    if wanted.count > 1:
+        sampling = sampling.seeded()
+        if sampling.is_greedy:
+            log.warning("at temperature 0 all %d candidates are alike", wanted.count)
+    requests = []
+    for j in range(wanted.count):
+        how: dict[str, Any] = {"recording": recording, "is_ranked": wanted.are_ranked}
+        how["confidence"] = Confidence() if wanted.are_ranked else None
+        requests.append(make(sampling.of_candidate(j), how))
+    n_shared = requests[0].n_prompt - 1  # the last token gives each its logits
+    if wanted.count > 1 and n_shared:
+        SharedPrompt(n_shared, requests)
+    return requests

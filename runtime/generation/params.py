@@ -12,7 +12,7 @@ import numbers
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
@@ -45,6 +45,10 @@ class CallOptions(SamplingOptions, total=False):
     lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
     speculate: bool
     best_of: int | None
+    logprobs: int | None
+    logprobs_of: Literal["model", "sampler"]
+    prompt_logprobs: int | None
+    echo: bool
 
 
 class MiddleOptions(TypedDict, total=False):

@@ -82,6 +82,7 @@ COVERED_BY = {
     "runtime/generation/call.py": "runtime/generation/test_scheduler.py",
     "runtime/generation/completion.py": "runtime/generation/test_text_request.py",
     "runtime/generation/pieces.py": "runtime/generation/test_stream.py",
+    "runtime/generation/recorder.py": "runtime/generation/test_probabilities.py",
     "runtime/generation/request.py": "runtime/generation/test_running_batch.py",
     "runtime/gguf/metadata.py": "runtime/gguf/test_file.py",
     "runtime/hf/auto_model.py": "runtime/hf/test_generation.py",
