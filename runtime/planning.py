@@ -282,7 +282,10 @@ class Planner:
                 self._recent.remember(key, done)
             return done
 
-        how |= {"finish": finish, "shown": shown, "confidence": confidence or how["confidence"]}
+        if confidence is not None:
+            confidence.is_ranking = options.candidates.are_ranked
+            how["confidence"] = confidence
+        how |= {"finish": finish, "shown": shown}
         return self._request(asked, sampling, options, **how)
 
     def _answers(

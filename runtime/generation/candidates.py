@@ -100,8 +100,10 @@ def candidates_of(
             log.warning("at temperature 0 all %d candidates are alike", wanted.count)
     requests = []
     for j in range(wanted.count):
-        how: dict[str, Any] = {"recording": recording, "is_ranked": wanted.are_ranked}
-        how["confidence"] = Confidence() if wanted.are_ranked else None
+        confidence = Confidence() if wanted.are_ranked else None
+        if confidence is not None:
+            confidence.is_ranking = True
+        how: dict[str, Any] = {"recording": recording, "confidence": confidence}
         requests.append(make(sampling.of_candidate(j), how))
     n_shared = requests[0].n_prompt - 1  # the last token gives each its logits
     if wanted.count > 1 and n_shared:

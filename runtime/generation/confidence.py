@@ -14,11 +14,13 @@ class Confidence:
 
     Attributes:
         first: the first token's; None before there is one.
+        is_ranking: whether its answer is compared with others by it.
     """
 
     def __init__(self, least: float = 0.0) -> None:
         """Of an answer that is not wanted where its first token is less likely than `least`."""
         self.first: float | None = None
+        self.is_ranking = False
         self._least, self._sum, self._n = least, 0.0, 0
 
     @property
@@ -27,8 +29,10 @@ class Confidence:
         return math.exp(self._sum / self._n) if self._n else None
 
     @property
-    def mean_log(self) -> float:
-        """The mean of their logarithms; of no token, that of an impossible one."""
+    def score(self) -> float | None:
+        """The mean of the logarithms, -inf of no token; None where nothing is compared."""
+        if not self.is_ranking:
+            return None
         return self._sum / self._n if self._n else -math.inf
 
     @property

@@ -45,7 +45,6 @@ class TextRequest(Continuation):
         finish: Callable[[Completion], Any] = lambda done: done,
         drafter: Drafter | None = None,
         rules: Sequence[Rule] = (),
-        is_ranked: bool = False,
         recording: Recording | None = None,
     ) -> None:
         """A request at its beginning.
@@ -62,7 +61,6 @@ class TextRequest(Continuation):
             finish: makes what the caller gets of its completion.
             drafter: guesses the answer.
             rules: change its logits; told of every token, those of a respelling too.
-            is_ranked: whether its completion says its score, by `confidence`.
             recording: what is wanted of probabilities.
         """
         self.params, self._result_of = params.seeded(), finish
@@ -71,7 +69,7 @@ class TextRequest(Continuation):
         respelling = Respelling(tokenizer, self._sampler, text, taken_back) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
-        self._rules, self._is_ranked = rules, is_ranked
+        self._rules = rules
         self._detokenizer = StreamDetokenizer(tokenizer, skip_nbytes=len(text))
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
         self._n_respelled, self._tokenizer = 0, tokenizer
@@ -161,7 +159,7 @@ class TextRequest(Continuation):
             stats=self.stats(),
             healed=self.respelling.text.decode(errors="replace") if self.respelling else "",
             seed=None if self.params.is_greedy else self.params.seed,
-            score=self._confidence.mean_log if self._is_ranked and self._confidence else None,
+            score=self._confidence.score if self._confidence else None,
             logprobs=self.logprobs,
             prompt_logprobs=None
             if asked is None
