@@ -35,6 +35,7 @@ from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import Prompt, check_ids
 from halfbyte.remembered import RememberingModel
 from halfbyte.results import shown
+from halfbyte.scoring import ScoringModel
 from halfbyte.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
     from typing import Unpack
 
 
-class Model(AnsweringModel, EditingModel, RememberingModel, AsyncModel, ProcessBound):
+class Model(AnsweringModel, EditingModel, ScoringModel, RememberingModel, AsyncModel, ProcessBound):
     """A loaded model, for any number of threads: their calls share the steps (docs/callers.md)."""
 
     def __init__(

@@ -16,6 +16,7 @@ from typing import Literal, TypedDict
 
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
+from halfbyte.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,15 @@ class CallOptions(SamplingOptions, total=False):
     logprobs_of: Literal["model", "sampler"]
     prompt_logprobs: int | None
     echo: bool
+
+
+class ScoreOptions(TypedDict, total=False):
+    """What a caller of `score` and `perplexity` may write besides."""
+
+    parse_markers: bool
+    progress: Progress | None
+    timeout: float | None
+    priority: float
 
 
 class MiddleOptions(TypedDict, total=False):

@@ -72,7 +72,7 @@ class PromptMemory:
         lasting = self._on_disk()
         if lasting is None or not request.is_remembered or _n_shared(request):
             return False
-        return lasting.load_next(request.ids, request.adapter)
+        return lasting.load_next(request.recallable, request.adapter)
 
     def n_known(self, request: Request) -> int:
         """How many of a request's tokens are in memory."""
@@ -80,7 +80,7 @@ class PromptMemory:
             return _n_shared(request)
         if not (request.is_remembered and self._bounds.nbytes):
             return 0
-        return self._cache.n_known(request.ids, request.adapter)
+        return self._cache.n_known(request.recallable, request.adapter)
 
     def begin(self, request: Request) -> None:
         """Give a request a sequence with what is known of its tokens."""
@@ -91,7 +91,7 @@ class PromptMemory:
         if not (request.is_remembered and self._bounds.nbytes):
             request.sequence = self._engine.new_sequence()
             return
-        match = self._cache.match(request.ids, request.adapter)
+        match = self._cache.match(request.recallable, request.adapter)
         request.sequence = match.sequence
         if request.n_reused is None:  # else it is computed again
             request.n_reused, request.mismatch = match.n_reused, match.mismatch

@@ -104,6 +104,11 @@ class Request(ABC):
         return self.ids[: self.n_prompt]
 
     @property
+    def recallable(self) -> list[int]:
+        """The first ids, of which all but the last may be remembered instead of computed."""
+        return self.ids
+
+    @property
     def n_computed(self) -> int:
         """How many of the ids are computed."""
         return 0 if self.sequence is None else self.sequence.n_past

@@ -62,11 +62,12 @@ ROOMS = {
     "remembered": ("engine generation kernels.compiler.private_files settings system", ""),
     "planning": ("families generation prompt tokenizer", ""),
     "answering": ("async_model generation planning prompt", "typing_extensions"),
+    "scoring": ("generation prompt quality tokenizer", "numpy typing_extensions"),
     "editing": ("generation planning prompt", "typing_extensions"),
     "async_model": ("generation planning prompt", "typing_extensions"),
     "model": (
         ("answering async_model editing engine families generation planning prompt remembered "
-         "tokenizer"),
+         "scoring tokenizer"),
         "numpy typing_extensions",
     ),
     "loading": (
