@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from halfbyte.generation.completion import Completion, Infilling, Stats
     from halfbyte.generation.edit import Edit
     from halfbyte.generation.params import SamplingParams
+    from halfbyte.generation.probabilities import TokenLogprob, TopToken
+    from halfbyte.generation.score import Perplexity, Score
     from halfbyte.generation.stream import CompletionStream
     from halfbyte.hf.auto_model import AutoModelForCausalLM, LlamaForCausalLM
     from halfbyte.hf.auto_tokenizer import AutoTokenizer
@@ -84,6 +86,8 @@ _LAZY = {
     "halfbyte.generation.completion": ("Completion", "Infilling", "Stats"),
     "halfbyte.generation.edit": ("Edit",),
     "halfbyte.generation.params": ("SamplingParams",),
+    "halfbyte.generation.probabilities": ("TokenLogprob", "TopToken"),
+    "halfbyte.generation.score": ("Perplexity", "Score"),
     "halfbyte.generation.stream": ("CompletionStream",),
     "halfbyte.hf.auto_model": ("AutoModelForCausalLM", "LlamaForCausalLM"),
     "halfbyte.hf.auto_tokenizer": ("AutoTokenizer",),
@@ -128,18 +132,22 @@ __all__ = [
     "ModelFileError",
     "OutOfPagesError",
     "PastEdit",
+    "Perplexity",
     "Repository",
     "RequestError",
     "RequestTimeoutError",
     "SamplingParams",
+    "Score",
     "SettingError",
     "Stats",
     "TemplateError",
     "TextGenerationPipeline",
     "TextIteratorStreamer",
     "TextStreamer",
+    "TokenLogprob",
     "Tokenizer",
     "TokenizerError",
+    "TopToken",
     "UnsupportedModelError",
     "__version__",
     "convert",

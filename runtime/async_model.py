@@ -10,9 +10,9 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from halfbyte.errors import RequestError
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.async_stream import AsyncCompletionStream
 from halfbyte.generation.completion import Completion, Infilling
@@ -76,26 +76,30 @@ class AsyncModel:
 
     @overload
     async def acomplete(  # type: ignore[overload-overlap]  # as `complete`
-        self, prompt: Prompt, **options: Unpack[CompleteOptions]
+        self, prompt: Prompt, *, n: None = None, **options: Unpack[CompleteOptions]
     ) -> Completion: ...
     @overload
-    async def acomplete(
-        self, prompt: Iterable[Prompt], **options: Unpack[CompleteOptions]
+    async def acomplete(  # type: ignore[overload-overlap]
+        self, prompt: Prompt, *, n: int, **options: Unpack[CompleteOptions]
     ) -> list[Completion]: ...
+    @overload
     async def acomplete(
-        self, prompt: Prompt | Iterable[Prompt], **options: Unpack[CompleteOptions]
-    ) -> Completion | list[Completion]:
+        self, prompt: Iterable[Prompt], *, n: None = None, **options: Unpack[CompleteOptions]
+    ) -> list[Completion]: ...
+    @overload
+    async def acomplete(
+        self, prompt: Iterable[Prompt], *, n: int, **options: Unpack[CompleteOptions]
+    ) -> list[list[Completion]]: ...
+    async def acomplete(
+        self,
+        prompt: Prompt | Iterable[Prompt],
+        *,
+        n: int | None = None,
+        **options: Unpack[CompleteOptions],
+    ) -> Any:
         """`complete`, awaited."""
-        plan = await asyncio.to_thread(self._planner.completion, prompt, **options)
-        call = self._acall(plan, decoded=plan.decoded())
-        try:
-            call.begin()
-            async for _ in call.afollow():
-                pass
-        finally:
-            call.cancel()
-        result: Completion | list[Completion] = plan.result()
-        return result
+        made = partial(self._planner.completion, prompt, n=n, **options)
+        return await self._aanswered(made, tells_decoding=True)
 
     def astream(
         self, prompt: Prompt, **options: Unpack[CompleteOptions]
@@ -103,11 +107,30 @@ class AsyncModel:
         """`stream` for `async for`; begins with the first piece."""
         return self._astream(lambda: self._planner.completion(prompt, **options))
 
+    @overload
     async def ainfill(
-        self, prefix: str, suffix: str | None = None, **options: Unpack[InfillOptions]
-    ) -> Infilling:
+        self,
+        prefix: str,
+        suffix: str | None = None,
+        *,
+        n: None = None,
+        **options: Unpack[InfillOptions],
+    ) -> Infilling: ...
+    @overload
+    async def ainfill(
+        self, prefix: str, suffix: str | None = None, *, n: int, **options: Unpack[InfillOptions]
+    ) -> list[Infilling]: ...
+    async def ainfill(
+        self,
+        prefix: str,
+        suffix: str | None = None,
+        *,
+        n: int | None = None,
+        **options: Unpack[InfillOptions],
+    ) -> Any:
         """`infill`, awaited."""
-        return await self.astream_infill(prefix, suffix, **options).result()
+        made = partial(self._planner.infilling, prefix, suffix, n=n, **options)
+        return await self._aanswered(made)
 
     def astream_infill(
         self, prefix: str, suffix: str | None = None, **options: Unpack[InfillOptions]
@@ -115,11 +138,19 @@ class AsyncModel:
         """`stream_infill` for `async for`; begins with the first piece."""
         return self._astream(lambda: self._planner.infilling(prefix, suffix, **options))
 
+    @overload
     async def achat(
-        self, messages: Sequence[Message], **options: Unpack[ChatOptions]
-    ) -> Completion:
+        self, messages: Sequence[Message], *, n: None = None, **options: Unpack[ChatOptions]
+    ) -> Completion: ...
+    @overload
+    async def achat(
+        self, messages: Sequence[Message], *, n: int, **options: Unpack[ChatOptions]
+    ) -> list[Completion]: ...
+    async def achat(
+        self, messages: Sequence[Message], *, n: int | None = None, **options: Unpack[ChatOptions]
+    ) -> Any:
         """`chat`, awaited."""
-        return await self.astream_chat(messages, **options).result()
+        return await self._aanswered(partial(self._planner.chat, messages, n=n, **options))
 
     def astream_chat(
         self, messages: Sequence[Message], **options: Unpack[ChatOptions]
@@ -147,12 +178,21 @@ class AsyncModel:
         """`stream_edit` for `async for`; begins with the first piece."""
         return self._astream(lambda: self._planner.edit(path, text, cursor, **options))
 
+    async def _aanswered(self, plan: Callable[[], Plan], *, tells_decoding: bool = False) -> Any:
+        made = await asyncio.to_thread(plan)
+        call = self._acall(made, decoded=made.decoded() if tells_decoding else None)
+        try:
+            call.begin()
+            async for _ in call.afollow():
+                pass
+        finally:
+            call.cancel()
+        return made.result()
+
     def _astream(self, plan: Callable[[], Plan]) -> AsyncCompletionStream[Any]:
         async def begin() -> AsyncCall:
             made = await asyncio.to_thread(plan)
-            if made.is_list:
-                expected, got = "one prompt to stream", "a list of prompts"
-                raise RequestError("prompt", expected=expected, got=got)
+            made.check_single()
             call = self._acall(made, wants_each=True)
             call.begin()
             return call
@@ -160,4 +200,5 @@ class AsyncModel:
         return AsyncCompletionStream(begin)
 
     def _acall(self, plan: Plan, **how: Any) -> AsyncCall:
+        how |= {"result": plan.result}
         return AsyncCall(self.scheduler, plan.requests, plan.terms, plan.progress, **how)

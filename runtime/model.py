@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.answering import AnsweringModel
 from halfbyte.async_model import AsyncModel
 from halfbyte.call_arguments import is_whole
 from halfbyte.editing import EditingModel
@@ -35,6 +36,7 @@ from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import Prompt, check_ids
 from halfbyte.remembered import RememberingModel
 from halfbyte.results import shown
+from halfbyte.scoring import ScoringModel
 from halfbyte.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -43,7 +45,10 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
     from typing import Unpack
 
 
-class Model(EditingModel, InspectingModel, RememberingModel, AsyncModel, ProcessBound):
+class Model(
+    AnsweringModel, EditingModel, InspectingModel, ScoringModel, RememberingModel, AsyncModel,
+    ProcessBound,
+):  # fmt: skip
     """A loaded model, for any number of threads: their calls share the steps (docs/callers.md)."""
 
     def __init__(
@@ -94,63 +99,6 @@ class Model(EditingModel, InspectingModel, RememberingModel, AsyncModel, Process
         """Bytes of weights that decoding one token reads."""
         return self.engine.nbytes_per_token
 
-    @overload
-    def complete(  # type: ignore[overload-overlap]  # a str is a Sequence[str], but comes first
-        self,
-        prompt: Prompt,
-        *,
-        heal: bool = True,
-        parse_markers: bool = False,
-        progress: Progress | None = None,
-        **params: Unpack[CallOptions],
-    ) -> Completion: ...
-    @overload
-    def complete(
-        self,
-        prompt: Iterable[Prompt],
-        *,
-        heal: bool = True,
-        parse_markers: bool = False,
-        progress: Progress | None = None,
-        **params: Unpack[CallOptions],
-    ) -> list[Completion]: ...
-    def complete(
-        self,
-        prompt: Prompt | Iterable[Prompt],
-        *,
-        heal: bool = True,
-        parse_markers: bool = False,
-        progress: Progress | None = None,
-        **params: Unpack[CallOptions],
-    ) -> Completion | list[Completion]:
-        """Continue a prompt, or several together.
-
-        Args:
-            prompt: text (BOS is added as the vocabulary wants it) or token ids (taken as they
-                are), or a list or another iterable of either, which are decoded together and
-                give a list; prompt i draws with `seed + i`.
-            heal: let the model choose a text's last tokens anew where they could be the beginning
-                of longer ones, so that "retu" can become "return": of all tokens that spell the
-                text's end, or more, the most likely, or a draw among them (see
-                generation/respelling.py). The text stays what it is.
-            parse_markers: see Tokenizer.encode.
-            progress: called with ("prefill", tokens done, tokens in all) for each prompt, and with
-                ("decode", tokens done, most tokens that can come) of all prompts together.
-            **params: the fields of SamplingParams and of Terms.
-
-        Raises:
-            RequestError: a bad argument; ContextLengthError: the prompt does not fit.
-            RequestTimeoutError: it took longer than `timeout`; holds what there is.
-            EngineError: the model is closed or the process was forked.
-        """
-        plan = self._planner.completion(
-            prompt, heal=heal, parse_markers=parse_markers, progress=progress, **params
-        )
-        with self._call(plan, decoded=plan.decoded()) as call:
-            for _ in call.follow():
-                pass
-        return plan.result()
-
     def stream(
         self,
         prompt: Prompt,
@@ -171,52 +119,6 @@ class Model(EditingModel, InspectingModel, RememberingModel, AsyncModel, Process
                 prompt, heal=heal, parse_markers=parse_markers, progress=progress, **params
             )
         )
-
-    def infill(
-        self,
-        prefix: str,
-        suffix: str | None = None,
-        *,
-        order: Literal["auto", "psm", "spm"] = "auto",
-        heal: bool = True,
-        repository: Repository | None = None,
-        parse_markers: bool = False,
-        window: int | None = None,
-        force: bool = False,
-        progress: Progress | None = None,
-        **params: Unpack[InfillCallOptions],
-    ) -> Infilling:
-        """What belongs between prefix and suffix, or in the place of a text's <FILL_ME>.
-
-        The prompt is laid out as the model's own reference does, token for token with
-        `heal=False`, and the answer ends at the tokens that end a middle.
-
-        Args:
-            prefix: the text before the cursor; with `suffix` left out, a text with one <FILL_ME>.
-            suffix: the text after the cursor.
-            order: "psm" (prefix first), "spm" (suffix first: better inside a word or a line), or
-                "auto", which takes suffix-first where the cursor's line has begun or the suffix
-                is long; the result says which.
-            heal: see `complete`.
-            repository: other files for the model to see.
-            parse_markers: see Tokenizer.encode.
-            window: tokens of prefix and suffix that the model is shown at most. By default it is
-                what the context holds beside an answer of `max_tokens`, which may take half of it.
-                Of longer texts the lines nearest the cursor are taken, and other files that do not
-                fit are left out: logged as a warning, and told by the result.
-            force: infill with a model that is not known to have been trained to.
-            progress: called with ("prefill", tokens done, tokens in all).
-            **params: the fields of MiddleRules (docs/infilling.md), SamplingParams and Terms.
-
-        Raises:
-            UnsupportedModelError: the vocabulary has no infilling tokens, or the model is not
-                known to have been trained with them (prompt/infill_models.py).
-            RequestError, ContextLengthError, EngineError: as `complete`.
-        """
-        return self.stream_infill(
-            prefix, suffix, order=order, heal=heal, repository=repository,
-            parse_markers=parse_markers, window=window, force=force, progress=progress, **params,
-        ).result()  # fmt: skip
 
     def stream_infill(
         self,
@@ -240,38 +142,6 @@ class Model(EditingModel, InspectingModel, RememberingModel, AsyncModel, Process
                 **params,
             )
         )  # fmt: skip
-
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
-        parse_markers: bool = False,
-        progress: Progress | None = None,
-        **params: Unpack[CallOptions],
-    ) -> Completion:
-        """The answer to a conversation.
-
-        Unlike `complete`, it draws its tokens by default: what is not given is as the file says
-        (the model's generation_config), else as llama.cpp has it; `chat_defaults` are the values.
-        `temperature=0` takes the most likely ones.
-
-        Args:
-            messages: each a mapping with `role` ("system", "user", "assistant") and `content`.
-            format: see prompt.chat.chat_prompt; "auto" takes the format that the file asks for.
-            parse_markers: see Tokenizer.encode.
-            progress: called with ("prefill", tokens done, tokens in all).
-            **params: the fields of SamplingParams and of Terms.
-
-        Raises:
-            UnsupportedModelError: the file says nothing about chat.
-            TemplateError: its template fails.
-            RequestError: bad messages, special tags in their content, or a bad argument.
-            ContextLengthError, EngineError: as `complete`.
-        """
-        return self.stream_chat(
-            messages, format=format, parse_markers=parse_markers, progress=progress, **params
-        ).result()
 
     def stream_chat(
         self,
@@ -332,9 +202,9 @@ class Model(EditingModel, InspectingModel, RememberingModel, AsyncModel, Process
             yield from call.follow()
 
     def _call(self, plan: Plan, **how: Any) -> Call:
+        how |= {"result": plan.result}
         return Call(self.scheduler, plan.requests, plan.terms, plan.progress, **how)
 
     def _stream(self, plan: Plan) -> CompletionStream[Any]:
-        if plan.is_list:
-            raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
+        plan.check_single()
         return CompletionStream(self._call(plan, wants_each=True))

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
-from halfbyte.call_arguments import check_progress
+from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
+from halfbyte.generation.candidates import Candidates, candidates_of
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
-from halfbyte.generation.completion import Completion, Infilling
+from halfbyte.generation.completion import Completion, FinishReason, Infilling
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.edit import Edit
 from halfbyte.generation.middle_rules import MiddleRules
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.probabilities import Probabilities
 from halfbyte.generation.recent_infillings import RecentInfillings
+from halfbyte.generation.recorder import Recording
 from halfbyte.generation.request import Request
 from halfbyte.generation.rules.token_rules import TokenRules
 from halfbyte.generation.shown_text import ShownText
@@ -45,17 +49,29 @@ EditFormatName = Literal["sweep", "zeta-2", "zeta-2.1", "fim"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Requests that are made together; `is_list` says whether the caller gets a list."""
+    """Requests that are made together; `is_list` says whether the caller gets a list.
+
+    Each prompt has as many requests as `candidates` counts.
+    """
 
     requests: Sequence[TextRequest]
     terms: Terms
     progress: Progress
     is_list: bool = False
+    candidates: Candidates = field(default_factory=Candidates)
 
-    def result(self) -> Any:
-        """What the caller gets of finished requests."""
-        results = [request.result() for request in self.requests]
-        return results if self.is_list else results[0]
+    def result(self, cut_by: FinishReason | None = None) -> Any:
+        """What the caller gets of the requests; of those cut short, what there is."""
+        results, n = [request.result(cut_by) for request in self.requests], self.candidates.count
+        groups = [results[i : i + n] for i in range(0, len(results), n)]
+        chosen = [self.candidates.chosen(group) for group in groups]
+        return chosen if self.is_list else chosen[0]
+
+    def check_single(self) -> None:
+        """RequestError where it has several answers, which nobody could tell apart in a stream."""
+        if self.is_list:
+            raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
+        self.candidates.check_single()
 
     def decoded(self) -> Callable[[Request], tuple[int, int]]:
         """What counts tokens, told of a request that has some more.
@@ -84,6 +100,8 @@ class Options:
     drafts: Drafts
     tokens: TokenRules
     ends: TextEnds
+    candidates: Candidates
+    probabilities: Probabilities
 
 
 class Planner:
@@ -118,18 +136,23 @@ class Planner:
         options, rest = self._split(keywords)
         sampling = SamplingParams.from_kwargs(**rest)
         prompts, is_list = as_list(prompt)
-        how = {"heal": heal, "parse_markers": parse_markers}
+        how = {
+            "heal": check_flag("heal", heal) and sampling.max_tokens > 0,
+            "parse_markers": parse_markers,
+        }
         asked = [
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
         ]
         requests = [
-            self._request(
-                p, sampling.of_prompt(i), options, shown=self._shown(text, sampling, options)
+            request
+            for i, encoded in enumerate(asked)
+            for request in self._answers(
+                encoded, sampling.of_prompt(i), options, self._echoed(prompts[i], options),
+                partial(self._shown, prompts[i], sampling, options),
             )
-            for i, (p, text) in enumerate(zip(asked, prompts, strict=True))
-        ]
-        return Plan(requests, options.terms, report, is_list)
+        ]  # fmt: skip
+        return Plan(requests, options.terms, report, is_list, options.candidates)
 
     def infilling(
         self,
@@ -148,6 +171,7 @@ class Planner:
         """For `infill`."""
         report = check_progress(progress)
         options, rest = self._split(keywords)
+        options.probabilities.check_no_echo()
         rules, rest = MiddleRules.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._prompts.infilling(
@@ -159,7 +183,11 @@ class Planner:
         files = tuple(given.files.items()), given.current, given.name
         key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
         key = *key, options.tokens, options.ends
-        return Plan([self._middle(asked, sampling, rules, options, key)], options.terms, report)
+        requests = candidates_of(
+            options.candidates, sampling, Recording.of(options.probabilities),
+            lambda params, how: self._middle(asked, params, rules, options, key, how),
+        )  # fmt: skip
+        return Plan(requests, options.terms, report, candidates=options.candidates)
 
     def chat(
         self,
@@ -174,9 +202,11 @@ class Planner:
         report = check_progress(progress)
         options, rest = self._split(keywords)
         options.ends.check_unused()
+        options.probabilities.check_no_echo()
         sampling = chat_params(self.chat_defaults, rest)
         asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
-        return Plan([self._request(asked, sampling, options)], options.terms, report)
+        requests = self._answers(asked, sampling, options)
+        return Plan(requests, options.terms, report, candidates=options.candidates)
 
     def edit(
         self,
@@ -200,6 +230,8 @@ class Planner:
                 raise RequestError(name, expected=expected, got=repr(keywords[name]))
         options, rest = self._split(keywords)
         options.ends.check_unused()
+        options.candidates.check_single()
+        options.probabilities.check_no_echo()
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._edits.prompt(
             edit_request(
@@ -228,7 +260,9 @@ class Planner:
         drafts, rest = Drafts.split(self._tokenizer, rest)
         tokens, rest = TokenRules.split(self._tokenizer, rest)
         ends, rest = TextEnds.split(rest)
-        return Options(terms, drafts, tokens, ends), rest
+        candidates, rest = Candidates.split(rest)
+        probabilities, rest = Probabilities.split(rest)
+        return Options(terms, drafts, tokens, ends, candidates, probabilities), rest
 
     def _middle(
         self,
@@ -237,9 +271,11 @@ class Planner:
         rules: MiddleRules,
         options: Options,
         key: Hashable,
+        how: dict[str, Any],
     ) -> TextRequest:
         """A request for a middle, or a finished one with the rest of an earlier answer."""
         is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
+        is_fixed = is_fixed and options.candidates.count == 1 and how["recording"] is None
         known = self._recent.rest(key, asked.prefix, len(asked.tokens)) if is_fixed else None
         if known is not None:
             shown = ShownText()
@@ -266,8 +302,35 @@ class Planner:
                 self._recent.remember(key, done)
             return done
 
-        how = {"finish": finish, "shown": shown, "confidence": confidence}
+        if confidence is not None:
+            confidence.is_ranking = options.candidates.are_ranked
+            how["confidence"] = confidence
+        how |= {"finish": finish, "shown": shown}
         return self._request(asked, sampling, options, **how)
+
+    def _answers(
+        self,
+        prompt: EncodedPrompt,
+        sampling: SamplingParams,
+        options: Options,
+        text: str = "",
+        shown: Callable[[], ShownText] | None = None,
+    ) -> list[TextRequest]:
+        """The answers to one prompt that are texts and nothing more."""
+
+        def make(params: SamplingParams, how: dict[str, Any]) -> TextRequest:
+            if shown is not None:
+                how["shown"] = shown()
+            return self._request(prompt, params, options, **how)
+
+        recording = Recording.of(options.probabilities, text)
+        return candidates_of(options.candidates, sampling, recording, make)
+
+    def _echoed(self, prompt: Prompt, options: Options) -> str:
+        """The prompt's text, where it is wanted."""
+        if not options.probabilities.echo or isinstance(prompt, str):
+            return str(prompt)
+        return self._tokenizer.decode(prompt)
 
     def _request(
         self, prompt: EncodedPrompt, params: SamplingParams, options: Options, **more: Any
@@ -278,6 +341,7 @@ class Planner:
         end_ids = self._tokenizer.eog_ids | prompt.stop_ids | frozenset(params.stop_tokens)
         rules = tokens.rules(self._tokenizer, prompt.tokens, prompt.taken_back, end_ids)
         more.setdefault("shown", ShownText(params.stop, banned=tokens.banned_strings))
+        more.setdefault("recording", Recording.of(options.probabilities))
         return TextRequest(
             self._tokenizer, prompt.tokens, params, self._n_ctx, taken_back=prompt.taken_back,
             stop_ids=prompt.stop_ids, drafter=drafter, rules=rules, banned=tokens.banned_strings,

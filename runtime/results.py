@@ -48,6 +48,8 @@ def _plain(value: Any) -> Any:
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, float) and not math.isfinite(value):  # which JSON does not have
         return None
+    if isinstance(value, bytes):
+        return list(value)
     if isinstance(value, PathLike):
         return fspath(value)
     if isinstance(value, Mapping):

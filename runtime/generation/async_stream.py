@@ -9,6 +9,7 @@ from halfbyte.errors import EngineError
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.pieces import Pieces
+from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.process_bound import ProcessBound
 
 C = TypeVar("C", bound=Completion)
@@ -35,6 +36,11 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
     def completion(self) -> C | None:
         """The result, once the last piece has been taken."""
         return None if self._pieces is None else self._pieces.completion
+
+    @property
+    def logprobs(self) -> list[TokenLogprob] | None:
+        """Those of the tokens so far, some of which no piece has yet; None where not asked for."""
+        return None if self._pieces is None else self._pieces.logprobs
 
     def __aiter__(self) -> AsyncIterator[str]:
         return _Loop(self)

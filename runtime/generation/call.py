@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.errors import EngineError, RequestTimeoutError
+from halfbyte.generation.completion import FinishReason
 from halfbyte.generation.request import Request
 from halfbyte.generation.terms import Terms
 from halfbyte.progress import Progress, silent
@@ -42,6 +43,7 @@ class Call:
         *,
         decoded: Callable[[Request], tuple[int, int]] | None = None,
         wants_each: bool = False,
+        result: Callable[[FinishReason | None], Any] | None = None,
     ) -> None:
         """A call, not begun.
 
@@ -53,11 +55,13 @@ class Call:
             decoded: of a request that has gone on, tokens that are decoded of all, and most that
                 can be; with it, `progress` is called with ("decode", ...) too.
             wants_each: whether `wait` returns after every step, not only at the end.
+            result: what the caller gets of the requests, cut short for a reason where one is
+                given; by default all their results, or the only one's.
         """
         self.requests, self.terms, self.tag = requests, terms, 0.0
         self._scheduler, self._progress = scheduler, progress
         self._decoded, self._n_decoded = decoded, 0
-        self._wants_each = wants_each
+        self._wants_each, self._result = wants_each, result
         self._is_late = False
         self._news: SimpleQueue[News] = SimpleQueue()
         for request in requests:
@@ -146,9 +150,9 @@ class Call:
             for request in self.requests:
                 request.end_early("time")
         if self._is_late and any(not request.finish_reason for request in self.requests):
-            parts: list[Any] = [request.result("timeout") for request in self.requests]
             assert self.terms.timeout is not None
-            raise RequestTimeoutError(self.terms.timeout, parts[0] if len(parts) == 1 else parts)
+            make = self._result or self._results
+            raise RequestTimeoutError(self.terms.timeout, make("timeout"))
         if any(not request.finish_reason for request in self.requests):
             raise EngineError("the answer was given up before its end", hint="begin anew")
 
@@ -163,6 +167,10 @@ class Call:
         """Give up, since the time is over."""
         self._is_late = True
         self.cancel()
+
+    def _results(self, cut_by: FinishReason | None) -> Any:
+        parts = [request.result(cut_by) for request in self.requests]
+        return parts[0] if len(parts) == 1 else parts
 
     def _tell_progress(self, request: Request) -> None:
         n = min(request.n_computed, request.n_prompt)

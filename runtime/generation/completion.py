@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.results import Result, shown
 
 FinishReason = Literal["stop", "length", "context", "timeout", "confidence", "time", "banned"]
@@ -64,6 +65,9 @@ class Completion(Result):
         stats: what it cost.
         healed: the prompt's end that was taken back and generated again; mostly empty.
         seed: with it the same call gives the same answer; None where nothing was drawn.
+        score: by which it was chosen among others (docs/candidates.md); None where it was not.
+        logprobs: of each of `tokens`; None where they are not asked for (docs/probabilities.md).
+        prompt_logprobs: of each of the prompt's tokens, those that were taken back left out.
     """
 
     text: str
@@ -72,6 +76,9 @@ class Completion(Result):
     stats: Stats
     healed: str = ""
     seed: int | None = None
+    score: float | None = None
+    logprobs: list[TokenLogprob] | None = None
+    prompt_logprobs: list[TokenLogprob] | None = None
 
     def __repr__(self) -> str:
         facts = f"finish_reason={self.finish_reason!r}, {len(self.tokens)} tokens"

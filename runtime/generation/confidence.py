@@ -14,11 +14,13 @@ class Confidence:
 
     Attributes:
         first: the first token's; None before there is one.
+        is_ranking: whether its answer is compared with others by it.
     """
 
     def __init__(self, least: float = 0.0) -> None:
         """Of an answer that is not wanted where its first token is less likely than `least`."""
         self.first: float | None = None
+        self.is_ranking = False
         self._least = least
         self._sums = [0.0]  # of logarithms, after each token
 
@@ -27,6 +29,14 @@ class Confidence:
         """The geometric mean of all, that of the token that ended the answer included."""
         n = len(self._sums) - 1
         return math.exp(self._sums[-1] / n) if n else None
+
+    @property
+    def score(self) -> float | None:
+        """The mean of the logarithms, -inf of no token; None where nothing is compared."""
+        if not self.is_ranking:
+            return None
+        n = len(self._sums) - 1
+        return self._sums[-1] / n if n else -math.inf
 
     @property
     def is_too_low(self) -> bool:

@@ -12,12 +12,13 @@ import numbers
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
 from halfbyte.generation.call_keywords import TextEndOptions, TokenRuleOptions
 from halfbyte.generation.sampling import sampler_options as more
+from halfbyte.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class SamplingOptions(more.SamplerOptions, total=False):
 
 
 class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False):
-    """And how a call is served (Terms), and what its answer may repeat (docs/speculation.md)."""
+    """And how a call is served (Terms), what its answer may repeat (docs/speculation.md), ..."""
 
     timeout: float | None
     max_time: float | None
@@ -47,6 +48,20 @@ class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False
     prediction: str | Sequence[int] | None
     lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
     speculate: bool
+    best_of: int | None
+    logprobs: int | None
+    logprobs_of: Literal["model", "sampler"]
+    prompt_logprobs: int | None
+    echo: bool
+
+
+class ScoreOptions(TypedDict, total=False):
+    """What a caller of `score` and `perplexity` may write besides."""
+
+    parse_markers: bool
+    progress: Progress | None
+    timeout: float | None
+    priority: float
 
 
 class MiddleOptions(TypedDict, total=False):
@@ -85,7 +100,8 @@ class SamplingParams:
             mirostat, mirostat_tau, mirostat_eta, adaptive_target, adaptive_decay, samplers:
             see docs/sampling.md.
         seed: the same seed gives the same answer; None draws one, which the result tells. Of a list
-            of prompts, prompt i gets the answer that it gets alone with `seed + i`.
+            of prompts, prompt i gets the answer that it gets alone with `seed + i`; of several
+            candidates, the first one does, and the others tell seeds of their own.
         stop: text at which to stop, left out of the answer; a single string counts as one.
         stop_tokens: ids at which to stop, besides the model's own end tokens.
 
@@ -168,6 +184,15 @@ class SamplingParams:
         """Those of prompt i of a list, whose seed is `seed + i`: equal prompts differ."""
         return self if self.seed is None else replace(self, seed=self.seed + i)
 
+    def of_candidate(self, j: int) -> SamplingParams:
+        """Those of candidate j of a prompt, drawn from a seed of its own; 0 has the prompt's."""
+        if self.seed is None or not j:
+            return self
+        from hashlib import sha256  # where several are asked for
+
+        digest = sha256(f"{self.seed} {j}".encode()).digest()
+        return replace(self, seed=int.from_bytes(digest[:6], "little"))
+
     def seeded(self) -> SamplingParams:
         """The same, with a seed drawn if one is needed and none was given."""
         if self.is_greedy or self.seed is not None:
@@ -228,7 +253,7 @@ _OF_A_DRAW = {
 _TOOLS = "describe tools in a message: only text reaches the model"
 # Names that other programs have, and what to do here.
 _OTHERS = {
-    **dict.fromkeys(("max_new_tokens", "n_predict", "num_predict", "n"), "it is max_tokens here"),
+    **dict.fromkeys(("max_new_tokens", "n_predict", "num_predict"), "it is max_tokens here"),
     **dict.fromkeys(("max_length", "max_completion_tokens"), "it is max_tokens here"),
     "temp": "it is temperature here",
     "repeat_penalty": "it is repetition_penalty here",
@@ -242,7 +267,7 @@ _OTHERS = {
     **dict.fromkeys(("stop_strings", "stop_sequences"), "it is stop here"),
     **dict.fromkeys(("stop_token_ids", "eos_token_id"), "it is stop_tokens here"),
     "do_sample": "a temperature above 0 samples",
-    "num_return_sequences": "give the prompt that many times, in a list",
+    **dict.fromkeys(("num_return_sequences", "num_candidates"), "it is n here"),
     **dict.fromkeys(("predictions", "draft"), "it is prediction here"),
     **dict.fromkeys(("lookups", "prompt_lookup_num_tokens"), "texts to look into are lookup here"),
     "stream": "use the method stream, stream_infill or stream_chat",

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar, cast
 
 from halfbyte.generation.call import Call
 from halfbyte.generation.completion import Completion
+from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.generation.text_request import TextRequest
 
 C = TypeVar("C", bound=Completion)
@@ -27,6 +28,11 @@ class Pieces(Generic[C]):
     def is_done(self) -> bool:
         """Whether everything was taken."""
         return self.completion is not None and self._n_taken == len(self._request.text)
+
+    @property
+    def logprobs(self) -> list[TokenLogprob] | None:
+        """Those of the tokens so far; None where they are not asked for."""
+        return self._request.logprobs
 
     def take(self) -> str:
         """What has come since the last time, or nothing.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from halfbyte.generation.lasting_cache import LastingCache
 from halfbyte.generation.model_hash import FilesHash
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.request import Request
+from halfbyte.generation.shared_prompt import SharedPrompt
 
 log = logging.getLogger(__name__)
 
@@ -62,27 +64,34 @@ class PromptMemory:
         self._cache = PrefixCache(engine.pages, engine.new_sequence, self._bounds.nbytes)
         self._lasting: LastingCache | None = None
         self._has_folder = self._bounds.folder is not None
+        self._shared: weakref.WeakSet[SharedPrompt[Request]] = weakref.WeakSet()  # that hold memory
         self._bound_pages()
 
     def load_next(self, request: Request) -> bool:
         """Bring a page that the request can use from the disk; False where there is no more."""
         lasting = self._on_disk()
-        if lasting is None or not request.is_remembered:
+        if lasting is None or not request.is_remembered or _n_shared(request):
             return False
-        return lasting.load_next(request.ids, request.adapter)
+        return lasting.load_next(request.recallable, request.adapter)
 
     def n_known(self, request: Request) -> int:
         """How many of a request's tokens are in memory."""
+        if _n_shared(request):
+            return _n_shared(request)
         if not (request.is_remembered and self._bounds.nbytes):
             return 0
-        return self._cache.n_known(request.ids, request.adapter)
+        return self._cache.n_known(request.recallable, request.adapter)
 
     def begin(self, request: Request) -> None:
         """Give a request a sequence with what is known of its tokens."""
+        shared = None if request.shared is None else request.shared.begin(request)
+        if shared is not None:
+            request.sequence, request.n_reused = shared, shared.n_past
+            return
         if not (request.is_remembered and self._bounds.nbytes):
             request.sequence = self._engine.new_sequence()
             return
-        match = self._cache.match(request.ids, request.adapter)
+        match = self._cache.match(request.recallable, request.adapter)
         request.sequence = match.sequence
         if request.n_reused is None:  # else it is computed again
             request.n_reused, request.mismatch = match.n_reused, match.mismatch
@@ -98,12 +107,27 @@ class PromptMemory:
                 log.warning("memory is short: the remembered prompts are forgotten")
                 self._cache.clear()
 
+    def share(self, request: Request) -> list[Request]:
+        """A request may have computed what it shares; who can go on from there."""
+        if request.shared is None:
+            return []
+        ready = request.shared.grow(request)
+        if request.shared.sequence is not None:
+            self._shared.add(request.shared)
+        return ready
+
     def find_pages(self, error: EngineError) -> bool:
         """Have more pages, after that error: the machine's, or by forgetting; False if none."""
         page_nbytes = self._engine.layout.page_nbytes
         if isinstance(error, OutOfPagesError) and self._bound_pages() >= page_nbytes:
             return True
-        return self._cache.shrink(page_nbytes) >= page_nbytes
+        if self._cache.shrink(page_nbytes) >= page_nbytes:
+            return True
+        begin = self._engine.pages.nbytes
+        for shared in self._shared:
+            shared.forget()
+        self._shared.clear()
+        return begin - self._engine.pages.nbytes >= page_nbytes
 
     def work_ahead(self) -> bool:
         """Do a little of what will have to be done, while nobody waits; False if nothing is."""
@@ -162,3 +186,8 @@ class PromptMemory:
                 got="another one", hint="load the model again",
             )  # fmt: skip
         return Binding.of(self._engine, value)
+
+
+def _n_shared(request: Request) -> int:
+    """Tokens that another request has computed for it."""
+    return 0 if request.shared is None else request.shared.n_known

@@ -26,6 +26,7 @@ from halfbyte.generation.completion import FinishReason, Stats
 from halfbyte.generation.mismatch import Mismatch
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.sampler import F32
+from halfbyte.generation.shared_prompt import SharedPrompt
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
 
@@ -76,6 +77,7 @@ class Request(ABC):
         mismatch: where it leaves a remembered prompt for a short part only.
         n_told: of how many of the prompt's tokens the caller knows that they are computed.
         n_due: tokens that its place in line counts on and that were not computed yet.
+        shared: the beginning that it shares with others of its call; None for none.
     """
 
     call: Caller
@@ -94,11 +96,17 @@ class Request(ABC):
         self.n_reused: int | None = None
         self.mismatch: Mismatch | None = None
         self.n_told = self.n_due = 0
+        self.shared: SharedPrompt[Request] | None = None
 
     @property
     def prompt(self) -> list[int]:
         """What the model sees first."""
         return self.ids[: self.n_prompt]
+
+    @property
+    def recallable(self) -> list[int]:
+        """The first ids, of which all but the last may be remembered instead of computed."""
+        return self.ids
 
     @property
     def n_computed(self) -> int:

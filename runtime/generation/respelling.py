@@ -61,6 +61,7 @@ class Respelling:
         wanted: tokens behind the prompt after which the logits are wanted; none once it is decided.
         tokens: what was chosen; empty until then.
         log_share: the logarithm of its share of all coverings' probability.
+        rows: the logits behind each path; None where nobody wants them kept.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Respelling:
         self.wanted: list[Path] = [()]
         self.tokens: list[int] = []
         self.log_share = 0.0
+        self.rows: dict[Path, F32] | None = None
         self._index, self._sampler, self._given = tokenizer.piece_index, sampler, tuple(given)
         self._begun: dict[Path, tuple[float, int]] = {(): (0.0, 0)}  # log-probability, bytes
         self._frontier: list[tuple[float, Path]] = []  # a heap of (-log-probability, path)
@@ -85,6 +87,8 @@ class Respelling:
             EngineError: they hold NaN or +inf, or nothing but -inf.
         """
         for path, row in zip(self.wanted, logits, strict=True):
+            if self.rows is not None:
+                self.rows[path] = row
             if path in self._begun:
                 self._expand(path, log_softmax(row), min(room, MAX_TOKENS))
         self.wanted = self._next_paths()
@@ -96,6 +100,10 @@ class Respelling:
         """Choose the tokens that the prompt had, in the place of those that were chosen."""
         self.tokens = list(self._given)
         return self.tokens
+
+    def row_before(self, n: int) -> F32 | None:
+        """The logits after the first n tokens chosen; None where nobody looked at them."""
+        return None if self.rows is None else self.rows.get(tuple(self.tokens[:n]))
 
     def _expand(self, path: Path, log_probs: F64, n_max: int) -> None:
         before, n = self._begun[path]

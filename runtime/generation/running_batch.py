@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -92,10 +92,10 @@ class RunningBatch:
     def add(self, request: Request) -> None:
         """A new one."""
         request.clock.submitted_s = time.perf_counter()
-        if request.needs_work:
-            self._line.enter(request, self._memory.n_known(request))
-        else:
+        if not request.needs_work:
             self._end(request)
+        elif request.shared is None or not request.shared.holds_back(request):
+            self._line.enter(request, self._memory.n_known(request))
 
     def give_up(self) -> None:
         """Some were cancelled: they end soon, and the step where it is theirs; from any thread."""
@@ -120,10 +120,11 @@ class RunningBatch:
 
     def fail(self, error: BaseException) -> None:
         """End everything with an error."""
-        while len(self._line):
-            self._end(self._line.leave(), error)
-        for request in list(self._running):
-            self._end(request, error)
+        while not self.is_idle:  # who waits for another to begin comes into line by its end
+            while len(self._line):
+                self._end(self._line.leave(), error)
+            for request in list(self._running):
+                self._end(request, error)
 
     def step(self) -> None:
         """Compute one step, and tell whoever waits for what came of it."""
@@ -178,11 +179,20 @@ class RunningBatch:
             request.n_due = max(request.n_due - sum(len(span.tokens) for span in spans), 0)
             if not request.is_cancelled:
                 _take(request, rows)
+            self._enter(self._memory.share(request))
             if request.needs_work:
                 if request.is_answering and not was_answering:
                     self._line.settle(request)
                     self._memory.keep(request)  # for those who come while it goes on
                 request.call.tell(request)
+            else:
+                self._end(request)
+
+    def _enter(self, requests: Sequence[Request]) -> None:
+        """Those that waited for another to begin stand in line, or are over."""
+        for request in requests:
+            if request.needs_work:
+                self._line.enter(request, self._memory.n_known(request))
             else:
                 self._end(request)
 
@@ -306,6 +316,8 @@ class RunningBatch:
             del request.call  # no circle: what came of it may be large
             request.is_over = True
             call.tell(request)
+            if request.shared is not None:
+                self._enter(request.shared.leave(request))
 
 
 def _take(request: Request, rows: F32) -> None:

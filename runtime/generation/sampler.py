@@ -43,6 +43,10 @@ class Sampler:
         vocab_size: length of the logits.
         prompt_ids: the prompt, for the repetition penalty.
 
+    Attributes:
+        drawn_from: the last draw's tokens, ascending ids or None for all, and numbers in the ratios
+            of their probabilities; None where the most likely token is taken.
+
     Raises:
         RequestError: a stop token outside the vocabulary.
     """
@@ -53,6 +57,7 @@ class Sampler:
             if i >= vocab_size:
                 raise RequestError("stop_tokens", expected=f"ids below {vocab_size}", got=i)
         self._rng = None if params.is_greedy else np.random.Generator(np.random.PCG64(params.seed))
+        self.drawn_from: tuple[I64 | None, F64] | None = None
         self._history: History | None = None
         if params.has_penalties:
             self._history = History(vocab_size, prompt_ids)
@@ -87,6 +92,7 @@ class Sampler:
             if kept is not None:
                 probs = probs[kept]
                 ids = kept if ids is None else ids[kept]
+        self.drawn_from = ids, probs
         i = draw(probs, self._rng.random())
         return i if ids is None else int(ids[i])
 

@@ -12,6 +12,7 @@ from halfbyte.errors import EngineError
 from halfbyte.generation.call import Call
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.pieces import Pieces
+from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.process_bound import ProcessBound
 
 C = TypeVar("C", bound=Completion)
@@ -40,6 +41,11 @@ class CompletionStream(ProcessBound, Iterator[str], Generic[C]):
     def completion(self) -> C | None:
         """The result, once the last piece has been taken."""
         return self._pieces.completion
+
+    @property
+    def logprobs(self) -> list[TokenLogprob] | None:
+        """Those of the tokens so far, some of which no piece has yet; None where not asked for."""
+        return self._pieces.logprobs
 
     def __iter__(self) -> Iterator[str]:
         while True:

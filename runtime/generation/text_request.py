@@ -11,6 +11,8 @@ from halfbyte.errors import RequestError
 from halfbyte.generation.completion import Completion, FinishReason
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.probabilities import TokenLogprob
+from halfbyte.generation.recorder import PromptRecorder, Recorder, Recording
 from halfbyte.generation.request import Continuation
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.rules.forbidden import Forbidden
@@ -47,6 +49,7 @@ class TextRequest(Continuation):
         drafter: Drafter | None = None,
         rules: Sequence[Rule] = (),
         banned: Sequence[str] = (),
+        recording: Recording | None = None,
     ) -> None:
         """A request at its beginning.
 
@@ -64,6 +67,7 @@ class TextRequest(Continuation):
             rules: change its logits; told of every token, those of a respelling too.
             banned: texts that it never has; `shown` knows of them. Where one is complete, the
                 answer steps back to the token that it begins in, and goes on with another one.
+            recording: what is wanted of probabilities.
 
         Raises:
             RequestError: a stop token outside the vocabulary, or a rule that cannot step back.
@@ -82,8 +86,9 @@ class TextRequest(Continuation):
         self._new_detokenizer = lambda: StreamDetokenizer(tokenizer, skip_nbytes=len(text))
         self._detokenizer = self._new_detokenizer()
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
-        self._n_respelled, self._token_bytes = 0, tokenizer.token_bytes
-        if not params.max_tokens:
+        self._n_respelled, self._tokenizer = 0, tokenizer
+        self._record(recording)
+        if not (params.max_tokens or self._wants_prompt):
             self.finish_reason = "length"
 
     @property
@@ -96,14 +101,44 @@ class TextRequest(Continuation):
         """Most tokens that can come."""
         return min(self.params.max_tokens, self.n_ctx - self.n_prompt)
 
+    @property
+    def logprobs(self) -> list[TokenLogprob] | None:
+        """Those of the tokens so far; None where they are not asked for."""
+        if self._recording is None or self._recorder is None:
+            return None
+        healed = self.respelling.text if self.respelling else b""
+        return self._recording.of_answer(
+            self._tokenizer, self.prompt, self.tokens, self._recorder.taken, healed
+        )
+
     def n_draftable(self, spans: Sequence[Span]) -> int:
         """How many guesses can be verified behind these spans; the last token needs none."""
         n_left = self.params.max_tokens - (self.n_generated - self._n_respelled)
         return min(super().n_draftable(spans), n_left - 1)
 
+    def take(self, logits: F32) -> None:
+        """Take the rows of the prompt, where they are wanted; then as every request does.
+
+        Raises:
+            RequestError: it may have to step back and cannot.
+        """
+        if self._forbidden is not None:
+            assert self.sequence is not None
+            if not self.sequence.can_truncate:
+                expected = "nothing: this model's state cannot be taken back"
+                raise RequestError("banned_strings", expected=expected)
+        if self._wants_prompt:
+            logits = self._take_prompt(logits)
+        if self.params.max_tokens:
+            super().take(logits)
+        elif not self._wants_prompt:
+            self.finish_reason = "length"
+
     def sample(self, logits: F32) -> int:
         """The next token; not taken yet."""
         token = self._sampler.sample(changed(logits, self._rules))
+        if self._recorder is not None:
+            self._recorder.take(logits, token)
         if self._confidence is not None:
             self._confidence.take(logits, token)
             if self._confidence.is_too_low:
@@ -117,6 +152,8 @@ class TextRequest(Continuation):
                 self._finish("confidence")
                 return
             self._n_respelled += int(self._detokenizer.skips(token))
+            if self._recorder is not None:
+                self._recorder.take_raw(self.respelling.row_before(self.n_generated), token)
         elif token in self._stop_tokens:
             self._finish("stop")
             return
@@ -137,30 +174,64 @@ class TextRequest(Continuation):
             log.warning("the context of %d tokens is full: the answer ends there", self.n_ctx)
             self._finish("context")
 
-    def take(self, logits: F32) -> None:
-        """As Continuation.take; RequestError where it may have to step back and cannot."""
-        if self._forbidden is not None:
-            assert self.sequence is not None
-            if not self.sequence.can_truncate:
-                expected = "nothing: this model's state cannot be taken back"
-                raise RequestError("banned_strings", expected=expected)
-        super().take(logits)
-
     def result(self, cut_by: FinishReason | None = None) -> Any:
         """The completion as the caller wants it; of one that is cut short, what there is."""
+        asked = self._recording
+        echoed = [] if asked is None or asked.echoed is None else self.prompt
         completion = Completion(
             text=self.text,
-            tokens=self.tokens,
+            tokens=[*echoed, *self.tokens],
             finish_reason=self.finish_reason or cut_by or "stop",
             stats=self.stats(),
             healed=self.respelling.text.decode(errors="replace") if self.respelling else "",
             seed=None if self.params.is_greedy else self.params.seed,
+            score=self._confidence.score if self._confidence else None,
+            logprobs=self.logprobs,
+            prompt_logprobs=None
+            if asked is None
+            else asked.of_prompt(self._tokenizer, self.prompt),
         )
         return self._result_of(completion)
 
+    def _record(self, recording: Recording | None) -> None:
+        """Have probabilities taken; the prompt's are those of its rows, so that all are wanted."""
+        self._recording = recording
+        self._recorder: Recorder | None = None
+        self._of_prompt: PromptRecorder | None = None
+        if recording is None:
+            return
+        if recording.asked.logprobs is not None:
+            self._recorder = Recorder(recording.asked, self._sampler)
+            if self.respelling is not None:
+                self.respelling.rows = {}
+        if recording.echoed is not None:
+            self._shown.text = recording.echoed
+        self._of_prompt, self.is_remembered = recording.prompt, recording.prompt is None
+
+    @property
+    def _wants_prompt(self) -> bool:
+        """Whether rows of the prompt are wanted."""
+        return self._of_prompt is not None and len(self._of_prompt.taken) < self.n_prompt
+
+    def _take_prompt(self, logits: F32) -> F32:
+        """Take the rows that tell of the prompt's own tokens; the others."""
+        assert self._of_prompt is not None
+        first = self.n_computed - len(logits)
+        n_rows = max(self.n_prompt - 1 - first, 0)
+        for i, row in enumerate(logits[:n_rows], first):
+            if len(self._of_prompt.taken) == i + 1:
+                self._of_prompt.take(row, self.ids[i + 1])
+        return logits[n_rows:]
+
+    def _n_out(self, begin: int, end: int) -> int:
+        n = super()._n_out(begin, end)
+        if self._of_prompt is not None and self._wants_prompt:
+            n = max(n, end - max(begin, len(self._of_prompt.taken) - 1))
+        return n
+
     def _is_doubtful(self, respelling: Respelling) -> bool:
         """Whether what it wrote beyond the text that was taken back is not likely enough."""
-        n_nbytes = sum(len(self._token_bytes(token)) for token in respelling.tokens)
+        n_nbytes = sum(len(self._tokenizer.token_bytes(token)) for token in respelling.tokens)
         if self._confidence is None or n_nbytes <= len(respelling.text):
             return False
         self._confidence.take_share(respelling.log_share)
@@ -202,6 +273,8 @@ class TextRequest(Continuation):
             rule.rewind(n)
         if self._confidence is not None:
             self._confidence.rewind(n)
+        if self._recorder is not None:
+            self._recorder.rewind(n)
         self._detokenizer = self._new_detokenizer()
         for token in self.tokens:
             self._detokenizer.push(token)

@@ -88,3 +88,29 @@ def token_windows(
     step = min(length - len(start), len(ids))
     begins = range(0, len(ids) - step + 1, step)[:max_windows]
     return np.array([start + ids[begin : begin + step] for begin in begins], np.int64)
+
+
+def half_windows(
+    tokenizer: Tokenizer, text: str, length: int, *, parse_markers: bool = False
+) -> NDArray[np.int64]:
+    """A text as llama.cpp's perplexity tool cuts it, int64 (windows, length).
+
+    BOS before the text belongs to the first window; in the others it takes the place of the first
+    token, and what fills no window is left out. Source: llama.cpp, tools/perplexity.
+
+    Raises:
+        RequestError: no text, or fewer tokens than two windows have.
+    """
+    if not isinstance(text, str):
+        raise RequestError("text", expected="a text", got=repr(text))
+    ids = tokenizer.encode(text, parse_markers=parse_markers)
+    if len(ids) < 2 * length:
+        raise RequestError(
+            "text", expected=f"at least {2 * length} tokens, two windows", got=len(ids),
+            hint="a smaller window does with less",
+        )  # fmt: skip
+    n = len(ids) // length
+    windows = np.array(ids[: n * length], np.int64).reshape(n, length)
+    if tokenizer.add_bos and tokenizer.bos_id is not None:
+        windows[:, 0] = tokenizer.bos_id
+    return windows

@@ -61,12 +61,14 @@ ROOMS = {
     "models": ("adapters converting gguf settings", "filelock huggingface_hub"),
     "remembered": ("engine generation kernels.compiler.private_files settings system", ""),
     "planning": ("families generation prompt tokenizer", ""),
+    "answering": ("async_model generation planning prompt", "typing_extensions"),
+    "scoring": ("generation prompt quality tokenizer", "numpy typing_extensions"),
     "editing": ("generation planning prompt", "typing_extensions"),
     "inspecting": ("engine generation planning prompt", "numpy"),
     "async_model": ("generation planning prompt", "typing_extensions"),
     "model": (
-        ("async_model editing engine families generation inspecting planning prompt remembered"
-         " tokenizer"),
+        ("answering async_model editing engine families generation inspecting planning prompt "
+         "remembered scoring tokenizer"),
         "numpy typing_extensions",
     ),
     "loading": (

@@ -28,10 +28,10 @@ def completions(model: halfbyte.Model) -> None:
     model.stream("a", stop=3)  # type: ignore[arg-type]
     order: Literal["psm", "spm"] = model.infill("a", "b", order="spm", max_tokens=3).order
     print(order)
-    model.infill("a", "b", order="pms")  # type: ignore[arg-type]
-    model.infill("a", "b", max_token=3)  # type: ignore[call-arg]
+    model.infill("a", "b", order="pms")  # type: ignore[call-overload]
+    model.infill("a", "b", max_token=3)  # type: ignore[call-overload]
     model.infill("a", "b", min_confidence=0.5, trim_suffix=False, single_line=True)
-    model.infill("a", "b", min_confidence="high")  # type: ignore[arg-type]
+    model.infill("a", "b", min_confidence="high")  # type: ignore[call-overload]
     model.stream_infill("a", "b", max_token=3)  # type: ignore[call-arg]
     edited: halfbyte.Edit = model.edit("a.py", "x", (1, 2), format="sweep", temperature=0.5)
     print(edited.start, edited.jump)
@@ -40,10 +40,17 @@ def completions(model: halfbyte.Model) -> None:
     model.edit("a.py", "x", 1, format="zeta")  # type: ignore[arg-type]
     model.edit("a.py", "x", "1")  # type: ignore[arg-type]
     model.stream_edit("a.py", "x", 1, max_token=3)  # type: ignore[call-arg]
+    many: list[halfbyte.Completion] = model.complete("a", n=3, best_of=5, temperature=1.0)
+    lists: list[list[halfbyte.Completion]] = model.complete(["a", "b"], n=3)
+    middles: list[halfbyte.Infilling] = model.infill("a", "b", n=2)
+    print(many, lists, middles)
+    model.complete("a", n="3")  # type: ignore[call-overload]
     chat = [{"role": "user", "content": "a"}]
     model.chat(chat, format="llama-2", stop_tokens=[3])
-    model.chat(chat, format="llama2")  # type: ignore[arg-type]
-    model.chat(chat, max_token=3)  # type: ignore[call-arg]
+    answers: list[halfbyte.Completion] = model.chat(chat, n=2)
+    print(answers)
+    model.chat(chat, format="llama2")  # type: ignore[call-overload]
+    model.chat(chat, max_token=3)  # type: ignore[call-overload]
     model.stream_chat(chat, max_token=3)  # type: ignore[call-arg]
 
 

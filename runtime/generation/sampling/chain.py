@@ -70,6 +70,7 @@ class ChainSampler(Sampler):
         if self._rng is None:
             return left.token(likeliest(left.logits))
         final = self.final(left)
+        self.drawn_from = final.ids, final.probs
         i = draw(final.probs, self._rng.random())
         self.learn(left, final, i)
         return final.token(i)

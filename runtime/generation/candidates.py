@@ -1,0 +1,111 @@
+"""How many answers a caller wants to one prompt, and which of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halfbyte.call_arguments import is_whole
+from halfbyte.errors import RequestError
+from halfbyte.generation.confidence import Confidence
+from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.recorder import Recording
+from halfbyte.generation.shared_prompt import SharedPrompt
+from halfbyte.generation.text_request import TextRequest
+
+log = logging.getLogger(__name__)
+
+MAX_CANDIDATES = 128  # of a prompt: more are drawn by more calls
+_NAMES = ("n", "best_of")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Checked when made; see docs/candidates.md.
+
+    Attributes:
+        n: how many the caller gets, in a list; None for one answer, which is no list.
+        best_of: how many are drawn, of which the caller gets those with the highest mean
+            log-probability a token, the best first; None draws n.
+
+    Raises:
+        RequestError: a value of the wrong type or out of range; `param` names it.
+    """
+
+    n: int | None = None
+    best_of: int | None = None
+
+    @classmethod
+    def split(cls, options: Mapping[str, Any]) -> tuple[Candidates, dict[str, Any]]:
+        """The candidates among a call's options, and the other options."""
+        rest = dict(options)
+        return cls(**{name: rest.pop(name) for name in _NAMES if name in rest}), rest
+
+    def __post_init__(self) -> None:
+        for name in _NAMES:
+            value: object = getattr(self, name)
+            if value is not None:
+                least = self.n or 1 if name == "best_of" else 1
+                if not is_whole(value) or not least <= value <= MAX_CANDIDATES:
+                    expected = f"a whole number from {least} to {MAX_CANDIDATES}, or None"
+                    hint = "best_of counts all that are drawn" if name == "best_of" else ""
+                    raise RequestError(name, expected=expected, got=repr(value), hint=hint)
+                object.__setattr__(self, name, int(value))
+
+    @property
+    def count(self) -> int:
+        """How many are drawn."""
+        return self.best_of or self.n or 1
+
+    @property
+    def are_ranked(self) -> bool:
+        """Whether they are compared."""
+        return self.best_of is not None
+
+    def check_single(self) -> None:
+        """RequestError where more than one answer is asked for, or the best of several."""
+        for name in _NAMES:
+            value = getattr(self, name)
+            if value is not None and value != 1:
+                raise RequestError(
+                    name, expected="1, or left out: this call gives one answer", got=value,
+                    hint="complete, infill and chat give several, as they are when they are done",
+                )  # fmt: skip
+
+    def chosen(self, answers: Sequence[Any]) -> Any:
+        """What the caller gets of all answers to a prompt, each with a `score` if they are ranked.
+
+        Of answers that are alike good, the first drawn comes first.
+        """
+        if self.are_ranked:
+            answers = sorted(answers, key=lambda answer: -answer.score)
+        return answers[0] if self.n is None else list(answers[: self.n])
+
+
+def candidates_of(
+    wanted: Candidates,
+    sampling: SamplingParams,
+    recording: Recording | None,
+    make: Callable[[SamplingParams, dict[str, Any]], TextRequest],
+) -> list[TextRequest]:
+    """The answers to one prompt, which they share; `make` makes one, with arguments of its own.
+
+    Candidate 0 is the answer that is given alone.
+    """
+    if wanted.count > 1:
+        sampling = sampling.seeded()
+        if sampling.is_greedy:
+            log.warning("at temperature 0 all %d candidates are alike", wanted.count)
+    requests = []
+    for j in range(wanted.count):
+        confidence = Confidence() if wanted.are_ranked else None
+        if confidence is not None:
+            confidence.is_ranking = True
+        how: dict[str, Any] = {"recording": recording, "confidence": confidence}
+        requests.append(make(sampling.of_candidate(j), how))
+    n_shared = requests[0].n_prompt - 1  # the last token gives each its logits
+    if wanted.count > 1 and n_shared:
+        SharedPrompt(n_shared, requests)
+    return requests

@@ -1,0 +1,166 @@
+"""Takes the probabilities of tokens as they are chosen, for whoever asks.
+
+A request has one only where it is asked for: the logarithms cost an exponential of each logit, and
+the likeliest tokens a partition of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from halfbyte.generation.probabilities import Probabilities, TokenLogprob, TopToken
+from halfbyte.generation.sampler import F32, F64, Sampler, log_softmax, top_k_indices
+from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer.detokenizer import StreamDetokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One token's: its log-probability, and ids with theirs, the likeliest first."""
+
+    logprob: float | None
+    top: tuple[tuple[int, float], ...] = ()
+
+
+class PromptRecorder:
+    """Those of a prompt, which may be several requests': the first that computes a row tells it.
+
+    Attributes:
+        taken: of the first tokens, as far as they are known.
+    """
+
+    def __init__(self, n_top: int) -> None:
+        self.taken = [Taken(None)]
+        self._n_top = n_top
+
+    def take(self, row: F32, token: int) -> None:
+        """The next token of the prompt, after which `row` came from its predecessor."""
+        self.taken.append(taken_of(row, token, self._n_top))
+
+
+class Recorder:
+    """Those of an answer."""
+
+    def __init__(self, asked: Probabilities, sampler: Sampler) -> None:
+        self._n_top = asked.logprobs or 0
+        self._sampler = sampler if asked.logprobs_of == "sampler" else None
+        self.taken: list[Taken] = []
+
+    def take(self, row: F32, token: int) -> None:
+        """A token was chosen, last by the sampler, from the model's logits."""
+        if self._sampler is None:
+            self.take_raw(row, token)
+        else:
+            self.taken.append(_drawn(self._sampler, token, self._n_top))
+
+    def rewind(self, n: int) -> None:
+        """Forget the last n tokens."""
+        del self.taken[len(self.taken) - n :]
+
+    def take_raw(self, row: F32 | None, token: int) -> None:
+        """A token was taken that no sampler chose; its row, None where nobody looked at it."""
+        self.taken.append(Taken(None) if row is None else taken_of(row, token, self._n_top))
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What is wanted of one prompt and its answers.
+
+    Attributes:
+        asked: by the caller.
+        prompt: takes the prompt's, where they are wanted.
+        echoed: the prompt's text, where the result is to begin with it.
+    """
+
+    asked: Probabilities
+    prompt: PromptRecorder | None = None
+    echoed: str | None = None
+
+    @classmethod
+    def of(cls, asked: Probabilities, text: str = "") -> Recording | None:
+        """One for a prompt of this text; None where nothing is asked."""
+        if not (asked.are_wanted or asked.echo):
+            return None
+        n_top = asked.prompt_logprobs
+        prompt = None if n_top is None else PromptRecorder(n_top)
+        return cls(asked, prompt, text if asked.echo else None)
+
+    def of_prompt(self, tokenizer: Tokenizer, prompt: Sequence[int]) -> list[TokenLogprob] | None:
+        """What is told of a prompt's tokens."""
+        if self.prompt is None:
+            return None
+        return told(tokenizer, prompt, self.prompt.taken, is_start=True)
+
+    def of_answer(
+        self,
+        tokenizer: Tokenizer,
+        prompt: Sequence[int],
+        tokens: Sequence[int],
+        taken: Sequence[Taken],
+        healed: bytes,
+    ) -> list[TokenLogprob] | None:
+        """What is told of an answer's tokens, which begin with those that spell `healed`."""
+        if self.asked.logprobs is None:
+            return None
+        if self.echoed is None:
+            return told(tokenizer, tokens, taken, -len(healed.decode(errors="replace")))
+        known = self.prompt.taken if self.prompt else [Taken(None)] * len(prompt)
+        every = [*known[: len(prompt)], *taken]
+        return told(tokenizer, [*prompt, *tokens], every, is_start=True)
+
+
+def taken_of(row: F32, token: int, n_top: int) -> Taken:
+    """A token's place among the model's logits (V,), at temperature 1."""
+    logs = log_softmax(row)
+    return Taken(float(logs[token]), _tops(logs, n_top))
+
+
+def told(
+    tokenizer: Tokenizer,
+    tokens: Sequence[int],
+    taken: Sequence[Taken],
+    at: int = 0,
+    *,
+    is_start: bool = False,
+) -> list[TokenLogprob]:
+    """What a caller is told of tokens whose text begins at an offset, or that begin a text.
+
+    A sentencepiece vocabulary's space before a text's first word is no character of that.
+    """
+    text, spell, out = StreamDetokenizer(tokenizer), tokenizer.token_bytes, []
+    least = min(at, 0)
+    for token, one in zip(tokens, taken, strict=False):
+        piece = spell(token)
+        if is_start and piece:
+            at, is_start = -int(tokenizer.adds_space and piece.startswith(b" ")), False
+        top = tuple(TopToken(i, spell(i), logprob) for i, logprob in one.top)
+        out.append(TokenLogprob(token, piece, max(at, least), one.logprob, top))
+        at += len(text.push(token))
+    return out
+
+
+def _drawn(sampler: Sampler, token: int, n_top: int) -> Taken:
+    """The last draw's; of a greedy choice, one token is certain."""
+    if sampler.drawn_from is None:
+        return Taken(0.0, ((token, 0.0),) if n_top else ())
+    ids, probs = sampler.drawn_from
+    with np.errstate(divide="ignore", under="ignore"):
+        logs = np.log(probs / probs.sum())
+    at = token if ids is None else int(np.searchsorted(ids, token))
+    top = _tops(logs, n_top)
+    if ids is not None:
+        top = tuple((int(ids[i]), logprob) for i, logprob in top)
+    return Taken(float(logs[at]), top)
+
+
+def _tops(logs: F64, n: int) -> tuple[tuple[int, float], ...]:
+    """Indices and values of the n largest that are possible, the largest first."""
+    if not n:
+        return ()
+    ids = top_k_indices(logs, n)
+    ids = ids[np.argsort(-logs[ids], kind="stable")]
+    return tuple((int(i), float(logs[i])) for i in ids if logs[i] > -math.inf)
