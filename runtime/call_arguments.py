@@ -15,6 +15,8 @@ from halfbyte.progress import Progress, silent
 def is_whole(value: object) -> TypeGuard[int]:
     """Whether it is a whole number, Python's or NumPy's; True and False are none."""
     # bool is an int to Python, but True as a count is a mistake of the caller.
+    if type(value) is int:  # thousands of ids are asked
+        return True
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 

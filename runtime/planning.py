@@ -181,7 +181,8 @@ class Planner:
         )  # fmt: skip
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
-        key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
+        # The order as given: "auto" may change where the cursor passes a blank line.
+        key = asked.suffix, order, heal, parse_markers, window, rules, sampling, files
         key = *key, options.tokens, options.ends
         requests = candidates_of(
             options.candidates, sampling, Recording.of(options.probabilities),
@@ -252,7 +253,9 @@ class Planner:
             unchanged = self._tokenizer.encode_fragment(asked.draft_text)
             options = replace(options, drafts=replace(options.drafts, prediction=unchanged))
         sampling = replace(sampling, max_tokens=asked.max_tokens, stop=asked.stop_texts)
-        return Plan([self._request(asked, sampling, options, finish=finish)], options.terms, report)
+        shown = ShownText(asked.stop_texts, suffix=asked.suffix)
+        request = self._request(asked, sampling, options, finish=finish, shown=shown)
+        return Plan([request], options.terms, report)
 
     def _split(self, keywords: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
         """What a call's keywords ask for, and those that are left: the sampling parameters."""

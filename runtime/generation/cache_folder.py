@@ -24,11 +24,11 @@ from halfbyte.engine.page_pool import Page
 from halfbyte.errors import CacheFileError
 from halfbyte.generation import cache_file
 from halfbyte.generation.cache_file import PART, CacheFile, PageToStore
+from halfbyte.generation.page_writer import LeavingPage
 from halfbyte.generation.radix_tree import (
     PAGE_NBYTES,
     TOKEN_NBYTES,
     Branch,
-    Node,
     child_digest,
     n_common,
 )
@@ -72,22 +72,29 @@ class CacheFolder:
         self._nbytes: int | None = None  # known from the first file that is written
         self._paused_until = 0.0
 
-    def write(self, node: Node) -> None:
-        """Keep a page, or see to it that it is kept on. A disk that refuses it is a warning."""
-        if not node.digest:
+    @property
+    def is_paused(self) -> bool:
+        """Whether the disk has lately refused a file."""
+        return time.monotonic() < self._paused_until
+
+    def write(self, leaving: LeavingPage) -> None:
+        """Keep a page, or see to it that it is kept on. A disk that refuses it is a warning.
+
+        To be called by one thread at a time, which may be another than that which reads.
+        """
+        node, page = leaving.node, leaving.node.page.data
+        path = self._path(leaving.parent, node.digest)
+        if (node.is_stored and _touch(path, node.end)) or self.is_paused:
             return
-        path = self._path(node.parent.digest, node.digest)
-        if node.is_stored and _touch(path, node.end):
-            return
-        if time.monotonic() < self._paused_until:
-            return
-        page = PageToStore(node.parent.digest.hex(), node.tokens, node.page.data)
         try:
+            if len(node.tokens) < PAGE_NBYTES:  # what is behind the tokens may change meanwhile
+                page = page.copy()
+            stored = PageToStore(leaving.parent.hex(), node.tokens, page)
             path.parent.mkdir(mode=0o700, exist_ok=True)
             if not self._has_room(self._page_nbytes + _HEADER_NBYTES):
                 return
-            nbytes = cache_file.write(path, self._binding, [page], is_lasting=False)
-        except OSError as error:
+            nbytes = cache_file.write(path, self._binding, [stored], is_lasting=False)
+        except (OSError, MemoryError) as error:
             self._paused_until = time.monotonic() + _PAUSE_S
             # As text: whoever keeps the record would keep the page with the error.
             log.warning("%s: a prompt is not kept on disk: %s", self._root, str(error))

@@ -24,13 +24,13 @@ _ROUNDING = 1e-6  # of sums of tokens
 
 
 class Line:
-    """Requests without a sequence, in the order of their tags."""
+    """Requests that do not run, in the order of their tags."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[tuple[float, int], Request]] = []
         self._now = 0.0
         self._served: set[Caller] = set()  # who would be, at this time, under equal shares
-        self._numbers = itertools.count()
+        self._numbers, self._entries = itertools.count(), itertools.count()
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -46,6 +46,7 @@ class Line:
 
     def put_back(self, request: Request) -> None:
         """Stand in line again, where it stood."""
+        request.entered = next(self._entries)
         heapq.heappush(self._heap, (request.tag, request))
 
     @property
@@ -56,6 +57,16 @@ class Line:
     def first_but_of(self, calls: Collection[Caller]) -> Request | None:
         """Who is next of all other callers."""
         return min((item for item in self._heap if item[1].call not in calls), default=(0, None))[1]
+
+    def longest_but_of(self, calls: Collection[Caller]) -> Request | None:
+        """Who of all other callers has stood here longest."""
+        others = (request for _, request in self._heap if request.call not in calls)
+        return min(others, key=lambda request: request.entered, default=None)
+
+    def last_with_memory(self) -> Request | None:
+        """The last of those of whom something is computed."""
+        holding = (item for item in self._heap if item[1].sequence is not None)
+        return max(holding, default=(0, None))[1]
 
     def leave(self, request: Request | None = None) -> Request:
         """Take one out, or the first."""

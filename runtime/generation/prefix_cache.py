@@ -70,7 +70,8 @@ class PrefixCache:
     Attributes:
         pool, max_nbytes: as given; the bound may be changed between calls.
         has_snapshots: whether the sequences have states that cannot be cut back.
-        on_drop: called with each node that goes, before it does.
+        on_drop: called with each node that goes because the bound is reached, before it does;
+            what gives way to running sequences goes at once.
     """
 
     def __init__(
@@ -190,8 +191,12 @@ class PrefixCache:
             The bytes freed: fewer than asked for where no more is remembered. A page that a
             running sequence holds too is forgotten, but frees nothing.
         """
-        begin = self.pool.nbytes
-        self._evict(lambda: begin - self.pool.nbytes >= n_bytes)
+        begin, on_drop = self.pool.nbytes, self.on_drop
+        self.on_drop = None
+        try:
+            self._evict(lambda: begin - self.pool.nbytes >= n_bytes)
+        finally:
+            self.on_drop = on_drop
         return begin - self.pool.nbytes
 
     def clear(self) -> None:

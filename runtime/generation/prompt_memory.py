@@ -28,7 +28,9 @@ from halfbyte.generation.shared_prompt import SharedPrompt
 log = logging.getLogger(__name__)
 
 _MARGIN_NBYTES = 256 << 20  # of the machine's memory, for everything but pages
-_HASHING_S = 60.0  # that closing waits for the model's hash at most
+_HASHING_S = 60.0  # that closing waits for the model's hash at most,
+_FLUSHING_S = 30.0  # and for the disk
+_LOOKING_S = 0.05  # whether the disk can take more, while nothing else is to be done
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +129,18 @@ class PromptMemory:
         for shared in self._shared:
             shared.forget()
         self._shared.clear()
-        return begin - self._engine.pages.nbytes >= page_nbytes
+        if begin - self._engine.pages.nbytes >= page_nbytes:
+            return True
+        return self._lasting is not None and self._lasting.give_memory()
 
-    def work_ahead(self) -> bool:
-        """Do a little of what will have to be done, while nobody waits; False if nothing is."""
+    def work_ahead(self) -> float | None:
+        """Have the disk do what will have to be done, while nobody waits.
+
+        Returns:
+            Seconds until it is to be called again; None if nothing is left to do.
+        """
         lasting = self._on_disk()
-        return lasting is not None and lasting.write_ahead()
+        return _LOOKING_S if lasting is not None and lasting.write_ahead() else None
 
     def save(self, path: str | os.PathLike[str]) -> int:
         """See Model.save_cache."""
@@ -146,7 +154,7 @@ class PromptMemory:
         """Keep what is remembered on disk, if it is to last, and forget it."""
         lasting = self._on_disk(_HASHING_S)
         if lasting is not None:
-            lasting.flush()
+            lasting.flush(_FLUSHING_S)
         self._cache.clear()
 
     def _bound_pages(self) -> int:

@@ -63,7 +63,7 @@ class Request(ABC):
 
     Attributes:
         ids: the prompt's `n_prompt` tokens, then what was generated.
-        sequence: what is computed of them; None while it waits.
+        sequence: what is computed of them; None where nothing is.
         finish_reason: empty until it is finished.
         error: what ended it instead.
         is_answering: whether its prompt is done, and tokens come.
@@ -78,6 +78,9 @@ class Request(ABC):
         n_told: of how many of the prompt's tokens the caller knows that they are computed.
         n_due: tokens that its place in line counts on and that were not computed yet.
         shared: the beginning that it shares with others of its call; None for none.
+        slice_begin, n_again: how many ids it had when it last began to run, and of how many of an
+            answer's there was nothing computed any more.
+        entered: which one of those that entered the line it was, when it last did.
     """
 
     call: Caller
@@ -95,7 +98,7 @@ class Request(ABC):
         self.adapter: Hashable = None
         self.n_reused: int | None = None
         self.mismatch: Mismatch | None = None
-        self.n_told = self.n_due = 0
+        self.n_told = self.n_due = self.entered = self.slice_begin = self.n_again = 0
         self.shared: SharedPrompt[Request] | None = None
 
     @property

@@ -5,8 +5,10 @@ the next in line first. Beside answers of others a step stays short (pace.py); a
 full steps. Who shares a step changes nothing in what comes of it. Where no prompts are there to
 fill it, answers are tried to be guessed (speculation/).
 
-A request holds memory from its first step to its end. Where there is none left, the one that stands
-last in line gives up what it has, and is computed again later, with the same bits.
+At most MAX_RUNNING requests run. Where more callers wait for a place, answers run in slices
+(slices.py). A request holds memory from its first step to its end, also while it waits again. Where
+there is none left, the one that stands last in line gives up what it has, and is computed again
+later, with the same bits.
 
 Nothing here knows of threads: the scheduler calls, always from the same one. Others may cancel a
 request and then call `current.abort_if_unwanted`.
@@ -27,14 +29,15 @@ from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span, StepAborted
 from halfbyte.engine.memory import empty, needed_for
 from halfbyte.errors import EngineError
+from halfbyte.generation import slices
 from halfbyte.generation.line import Line
 from halfbyte.generation.pace import Pace
 from halfbyte.generation.prompt_memory import PromptMemory
-from halfbyte.generation.request import Request
+from halfbyte.generation.request import Caller, Request
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.speculation.speculation import Speculation
 
-MAX_RUNNING = 32  # requests that hold memory at a time
+MAX_RUNNING = 32  # requests at a time
 _READING_S = 0.02  # of every step, from the disk
 
 
@@ -235,25 +238,39 @@ class RunningBatch:
 
     def _begin(self, request: Request) -> bool:
         """Have one run who stood in line; False where the disk still brings what is known of it."""
-        if not self._is_loaded(request):
+        if request.sequence is None and not self._is_loaded(request):
             return False
         self._running.append(self._line.leave(request))
         try:
-            with needed_for("looking for what is known of a prompt"):
-                self._memory.begin(request)
+            if request.sequence is None:
+                with needed_for("looking for what is known of a prompt"):
+                    self._memory.begin(request)
         except EngineError as error:
             self._end(request, error)
+        slices.begin(request)
         return True
 
     def _give_way(self) -> None:
-        """Let callers that have nothing running take places of those that have several."""
+        """Let callers that have nothing running take places of those that can do without."""
         while len(self._running) >= MAX_RUNNING:
             counts = Counter(request.call for request in self._running)
-            call, n = counts.most_common(1)[0]
-            waiting = self._line.first_but_of(counts) if n > 1 else None
-            if waiting is None or not self._begin(waiting):
+            leaves = self._newest_of_several(counts)
+            if leaves is not None:
+                waiting = self._line.first_but_of(counts)
+            else:
+                leaves = slices.most_over(self._running)
+                waiting = None if leaves is None else self._line.longest_but_of(counts)
+            if leaves is None or waiting is None or not self._begin(waiting):
                 return
-            self._preempt(max((r for r in self._running if r.call is call), key=lambda r: r.tag))
+            self._running.remove(leaves)
+            self._line.put_back(leaves)  # with all that is computed of it
+
+    def _newest_of_several(self, counts: Counter[Caller]) -> Request | None:
+        """The last request of the caller that has the most, if it has several."""
+        call, n = counts.most_common(1)[0]
+        if n == 1:
+            return None
+        return max((r for r in self._running if r.call is call), key=lambda r: r.tag)
 
     def _include(self, step: Step, request: Request, room: int) -> int:
         """Put a request's next tokens into a step; how many there are."""
@@ -274,6 +291,10 @@ class RunningBatch:
 
     def _make_room(self, step: Step, request: Request, error: EngineError) -> None:
         """Take memory from who stands last in line; nobody is left before the request fails."""
+        waits = self._line.last_with_memory()
+        if waits is not None:
+            self._lose_memory(waits)
+            return
         taken = {id(r) for r, _ in step.parts}
         behind = [r for r in self._running if r.tag >= request.tag and id(r) not in taken]
         last = max(behind, key=lambda r: r.tag)
@@ -291,10 +312,13 @@ class RunningBatch:
         return True
 
     def _preempt(self, request: Request) -> None:
-        self._memory.keep(request)
-        request.sequence = None
+        self._lose_memory(request)
         self._running.remove(request)
         self._line.put_back(request)
+
+    def _lose_memory(self, request: Request) -> None:
+        self._memory.keep(request)
+        request.sequence = None
 
     def _end(self, request: Request, error: BaseException | None = None) -> None:
         if error is not None and request.error is None:

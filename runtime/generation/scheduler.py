@@ -150,9 +150,7 @@ class _Worker:
         try:
             while not self.is_stopping:
                 if self.batch.is_idle:
-                    while self.jobs.empty() and self.memory.work_ahead():
-                        pass
-                    self.jobs.get()()
+                    self._do_next()
                 self._do_waiting()
                 if not self.is_stopping:
                     self.batch.step()
@@ -166,6 +164,14 @@ class _Worker:
         finally:
             self.has_ended = True
             self.end_rest()
+
+    def _do_next(self) -> None:
+        """Wait for a job, and feed the disk meanwhile."""
+        try:
+            job = self.jobs.get(timeout=self.memory.work_ahead())
+        except Empty:
+            return
+        job()
 
     def _do_waiting(self) -> None:
         # By itself, so that the idle thread holds no job, whose request holds the scheduler.

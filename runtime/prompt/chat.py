@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from halfbyte.call_arguments import check_choice
@@ -21,6 +21,7 @@ from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
 
 if TYPE_CHECKING:
+    from halfbyte.prompt.template import ChatTemplate
     from halfbyte.prompt.template.text import Text
 
 Message = Mapping[str, object]
@@ -76,7 +77,7 @@ def chat_prompt(
         text = _render(tokenizer, checked)
         check(text)
         spans = None if parse_markers else text.spans()
-        tokens = tokenizer.encode_rendered(text, spans)
+        tokens = tokenizer.encode_rendered(str.__str__(text), spans)  # its parts: str, too
     return ChatPrompt(tokens=tokens, format=chosen)
 
 
@@ -150,9 +151,7 @@ def _render(tokenizer: Tokenizer, messages: list[Message]) -> Text:
         "" if token is None else tokenizer.piece(token)
         for token in (tokenizer.bos_id, tokenizer.eos_id)
     )
-    from halfbyte.prompt.template import ChatTemplate  # jinja2 takes a while to import
-
-    template = ChatTemplate(tokenizer.chat_template, path=tokenizer.path)
+    template = _compiled(tokenizer.chat_template, tokenizer.path)
     text = template.render_text(
         messages, add_generation_prompt=True, bos_token=bos, eos_token=eos, tools=None
     )
@@ -162,6 +161,14 @@ def _render(tokenizer: Tokenizer, messages: list[Message]) -> Text:
             got="an empty text", hint="the template may know none of their roles",
         )  # fmt: skip
     return text
+
+
+@lru_cache(maxsize=8)
+def _compiled(source: str, path: str) -> ChatTemplate:
+    """A template, compiled once and not with every turn."""
+    from halfbyte.prompt.template import ChatTemplate  # jinja2 takes a while to import
+
+    return ChatTemplate(source, path=path)
 
 
 def _check_messages(messages: object) -> list[Message]:

@@ -42,7 +42,7 @@ def as_list(prompt: object, name: str = "prompt") -> tuple[list[Prompt], bool]:
         raise RequestError(name, expected="text, token ids or some of these", got=prompt)
     if not prompt:
         raise RequestError(name, expected="at least one token or text", got="an empty list")
-    if all(is_whole(item) for item in prompt):
+    if all(map(is_whole, prompt)):
         return [prompt], False
     for i, item in enumerate(prompt):
         if not isinstance(item, (str, Sequence, np.ndarray)) or isinstance(item, _BYTES):
@@ -59,13 +59,13 @@ def check_ids(ids: object, name: str, vocab_size: int) -> list[int]:
     items = ids.tolist() if isinstance(ids, np.ndarray) else ids
     if not isinstance(items, Sequence) or isinstance(items, (str, *_BYTES)) or not items:
         raise RequestError(name, expected="a sequence of at least one token id", got=ids)
-    if not all(is_whole(item) for item in items):
+    if not all(map(is_whole, items)):
         raise RequestError(name, expected="whole numbers", got=ids)
-    for at, item in enumerate(items):
+    for at, item in () if 0 <= min(items) and max(items) < vocab_size else enumerate(items):
         if not 0 <= item < vocab_size:
             expected = f"a token id from 0 to {vocab_size - 1}"
             raise RequestError(f"{name}[{at}]", expected=expected, got=int(item))
-    return [int(item) for item in items]
+    return list(map(int, items))
 
 
 def check_window(window: object) -> None:

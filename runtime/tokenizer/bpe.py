@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as _Tokenizer
 
 from halfbyte.errors import ModelFileError, TokenizerError, UnsupportedModelError
 from halfbyte.tokenizer import long_texts
+from halfbyte.tokenizer.known_parts import KnownParts
 from halfbyte.tokenizer.normalization import Normalizer
 from halfbyte.tokenizer.pretokenizers import (
     BEGINS_WITH_BOS,
@@ -31,6 +32,14 @@ from halfbyte.tokenizer.vocabulary import (
     Vocabulary,
     piece_text,
 )
+
+# Letters in every version of Unicode, ours and that of the package's expressions.
+_LETTER = (
+    "[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u03b1-\u03c9\u0400-\u0481\u05d0-\u05ea"
+    "\u0621-\u064a\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fa5\uac00-\ud7a3]"
+)
+_JOINT = re.compile(rf"{_LETTER}[ \n]")
+_PROBED = "aBé語"  # a letter of each kind
 
 
 class ByteLevelBackend:
@@ -56,6 +65,7 @@ class ByteLevelBackend:
         self.default_add_bos = pre in BEGINS_WITH_BOS and "bos" in vocabulary.special
         self._pieces = [piece_text(path, piece) for piece in vocabulary.pieces]
         self._vocabulary, self._pre = vocabulary, pre
+        self._known = KnownParts()
         self._normalizer = Normalizer.of_text(
             vocabulary.normalizer or NO_NORMALIZER,
             lambda expected, got: ModelFileError(
@@ -91,6 +101,8 @@ class ByteLevelBackend:
                 text,
                 self._boundary,
                 lambda part: tokenizer.encode(part, add_special_tokens=False).ids,
+                self._known,
+                parse_markers,
             )
         except BaseException as error:
             if type(error).__name__ != "PanicException":  # a fault of the package: no Exception
@@ -125,25 +137,24 @@ class ByteLevelBackend:
 
     @cached_property
     def _boundary(self) -> re.Pattern[str]:
-        """Before a newline that follows a letter, if text is always cut there.
+        """Behind a letter, before a newline or a word, where text is always cut there.
 
-        All pre-tokenizers do but "superbpe", which leaves lines whole. An added token may join the
-        two as well, or take the whitespace beside it; and a normalizer may see ends.
+        All pre-tokenizers cut at such newlines but "superbpe", which leaves lines whole, and most
+        between words. An added token may join the two as well, and a normalizer may see ends.
         """
-        joins = re.compile(r"[^\W\d_]\n")
-        added = (CONTROL, USER_DEFINED)
-        sees_more = any(ids for flag, ids in self._flags.items() if flag != "normalized")
-        has_joint = (
-            sees_more
-            or not self._normalizer.is_local
-            or any(
-                joins.search(piece)
-                for piece, type_id in zip(self._pieces, self._vocabulary.types, strict=True)
-                if type_id in added
-            )
+        added = (i for i, t in enumerate(self._vocabulary.types) if t in (CONTROL, USER_DEFINED))
+        if not self._normalizer.is_local or any(self._may_join(i) for i in added):
+            return re.compile("(?!)")
+        return boundary_of(self._plain.pre_tokenizer)
+
+    def _may_join(self, i: int) -> bool:
+        """Whether an added token spans such a place, takes what is behind it or sees before it."""
+        piece = self._pieces[i]
+        return (
+            _JOINT.search(piece) is not None
+            or (i in self._flags["rstrip"] and re.search(rf"{_LETTER}\Z", piece) is not None)
+            or (i in self._flags["single_word"] and piece.startswith(("\n", " ")))
         )
-        begins = {begin for _, (begin, _) in self._plain.pre_tokenizer.pre_tokenize_str("a\nb")}
-        return re.compile("(?!)" if has_joint or 1 not in begins else r"(?<=[^\W\d_])(?=\n)")
 
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
         """The text bytes that a piece stands for."""
@@ -160,6 +171,20 @@ def cutter(patterns: Iterable[str]) -> Any:
     cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns]
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     return pre_tokenizers.Sequence([*cuts, byte_level])
+
+
+def boundary_of(pre_tokenizer: Any) -> re.Pattern[str]:
+    """Where a text may be cut before the expressions cut it: they cut there, whatever is around."""
+
+    def cuts(text: str) -> bool:
+        return any(begin == 1 for _, (begin, _) in pre_tokenizer.pre_tokenize_str(text))
+
+    places = []
+    if all(cuts(f"{a}\n{b}") for a in _PROBED for b in _PROBED):
+        places.append("\n")
+    if all(cuts(f"{a} {b}") for a in _PROBED for b in _PROBED):
+        places.append(f" {_LETTER}")
+    return re.compile(rf"(?<={_LETTER})(?={'|'.join(places)})" if places else "(?!)")
 
 
 def _byte_alphabet() -> dict[str, int]:

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer as _Tokenizer
 from halfbyte.errors import ModelFileError
 from halfbyte.tokenizer import long_texts
 from halfbyte.tokenizer.bpe import pair
+from halfbyte.tokenizer.known_parts import KnownParts
 from halfbyte.tokenizer.pretokenizers import BEGINS_WITH_BOS, PLAIN
 from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, USER_DEFINED, Vocabulary, piece_text
 
@@ -35,6 +36,7 @@ class PlainBackend:
     def __init__(self, vocabulary: Vocabulary, markers: frozenset[int]) -> None:
         path, pre = vocabulary.path, vocabulary.pre
         self._vocabulary, self._markers = vocabulary, markers
+        self._known = KnownParts()
         self.adds_space = pre == "mmbert"
         self._spells_spaces = pre != "whitespace"
         self.default_add_bos = pre in BEGINS_WITH_BOS and "bos" in vocabulary.special
@@ -58,7 +60,11 @@ class PlainBackend:
         """Ids of a text that is not empty; `is_start` where a prefix space is due."""
         tokenizer = self._tokenizer(is_start, parse_markers)
         return long_texts.encode(
-            text, self._boundary, lambda part: tokenizer.encode(part, add_special_tokens=False).ids
+            text,
+            self._boundary,
+            lambda part: tokenizer.encode(part, add_special_tokens=False).ids,
+            self._known,
+            (is_start, parse_markers),
         )
 
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:

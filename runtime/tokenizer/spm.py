@@ -12,6 +12,7 @@ from sentencepiece import sentencepiece_model_pb2 as spm
 
 from halfbyte.errors import ModelFileError
 from halfbyte.tokenizer import long_texts
+from halfbyte.tokenizer.known_parts import KnownParts
 from halfbyte.tokenizer.sentencepiece_file import RULES, charsmap
 from halfbyte.tokenizer.token_flags import TokenFlags
 from halfbyte.tokenizer.vocabulary import (
@@ -34,6 +35,7 @@ _SPACE = "\u2581"
 _NOTHING = "\ufdd0"  # no character
 _SPACES = f" {_SPACE}"
 _Search = tuple[re.Pattern[str], dict[str, int]]  # for added tokens, and their ids
+_NOWHERE = re.compile("(?!)")
 _BYTE_PIECE = re.compile(rb"<0x([0-9A-F]{2})>")
 
 
@@ -65,6 +67,7 @@ class SentencePieceBackend:
         }
         self._puts_space = self.adds_space and not _sees_spaces(vocabulary)
         self._heeds_space = vocabulary.spacing in (ALWAYS, FIRST)
+        self._known = KnownParts()
         self._made: dict[tuple[bool, bool], Any] = {}
         self._processors: dict[tuple[bool, bool], Any] = {}  # the same by what a call asks for
         self._processor_for(False, True)
@@ -111,12 +114,20 @@ class SentencePieceBackend:
             processor = self._processor_for(parses, is_start)
         if is_start and self._puts_space and not (self._heeds_space and text[0] in _SPACES):
             text = f" {text}"
-        return long_texts.encode(text, self._boundary, processor.encode)
+        puts_its_own = self._has_own_space(is_start)
+        boundary = _NOWHERE if puts_its_own else self._boundary
+        return long_texts.encode(
+            text, boundary, processor.encode, self._known, (parses, puts_its_own)
+        )
+
+    def _has_own_space(self, is_start: bool) -> bool:
+        """Whether sentencepiece puts the space before a text: then before each of its parts."""
+        return is_start and self.adds_space and not self._puts_space
 
     def _processor_for(self, parses: bool, is_start: bool) -> Any:
         """The processor for a beginning, or for a fragment; `parses` where markers are meant."""
         v = self._vocabulary
-        adds_space = is_start and self.adds_space and not self._puts_space
+        adds_space = self._has_own_space(is_start)
         markers = [] if parses else self._markers
         usual = parses and bool(self._markers), adds_space
         if usual not in self._made:
@@ -143,7 +154,7 @@ class SentencePieceBackend:
         Nowhere, where sentencepiece takes spaces off the ends of a text, or spells it anew.
         """
         if self._vocabulary.is_spelled_anew:
-            return re.compile("(?!)")
+            return _NOWHERE
         inner = {
             c
             for piece, type_id in zip(self._vocabulary.pieces, self._vocabulary.types, strict=True)
@@ -152,7 +163,7 @@ class SentencePieceBackend:
             if c in (piece.decode().lstrip(_SPACE) if c == _SPACE else piece.decode())
         }
         places = {"\n": r"(?<=\n)", _SPACE: r"(?<=[^ \u2581])(?=[ \u2581])"}
-        return re.compile("|".join(places[b] for b in places if b not in inner) or "(?!)")
+        return re.compile("|".join(places[b] for b in places if b not in inner) or _NOWHERE)
 
 
 def _longest_first(texts: Iterable[str]) -> re.Pattern[str]:

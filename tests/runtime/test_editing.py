@@ -198,6 +198,18 @@ def test_the_fallback_is_an_insertion_and_says_so(infill_model: halfbyte.Model) 
     assert "\n" not in inside.text
 
 
+def test_an_insertion_repeats_nothing_of_what_follows(infill_model: halfbyte.Model) -> None:
+    """As a middle does; of a window of one token the model is shown nothing of it."""
+    text, how = "import os\n", {"window": 1, "max_tokens": 30, "order": "spm", "heal": True}
+    free = infill_model.infill(text, "", trim_suffix=False, stop="\n\n", **how).text
+    last = free[free.rstrip().rindex("\n") :].rstrip("\n")
+    assert any(char.isalnum() for char in last)
+    after = f"{free[-len(last) :]}\n"
+    middle = infill_model.infill(text, after, stop="\n\n", **how)
+    done = infill_model.edit("a.py", text + after, len(text), window=1, max_tokens=30)
+    assert middle.trimmed and done.text == middle.text
+
+
 @pytest.mark.parametrize(
     ("how", "param"),
     [

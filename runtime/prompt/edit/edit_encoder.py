@@ -41,6 +41,8 @@ class EditPrompt(EncodedPrompt):
         view: the text and the cursor.
         layout: the request in the format.
         stop_texts: texts that end the answer, and are no part of it.
+        suffix: what follows it, and is not to be repeated at its end; empty where the answer
+            takes the place of text.
         max_tokens: how long the answer may get.
         left_out: what the model is not shown, in words.
     """
@@ -51,6 +53,7 @@ class EditPrompt(EncodedPrompt):
     stop_texts: tuple[str, ...]
     max_tokens: int
     left_out: tuple[str, ...]
+    suffix: str = ""
 
     @property
     def draft_text(self) -> str:
@@ -179,7 +182,7 @@ class EditEncoder:
             tokens=asked.tokens, taken_back=asked.taken_back, stop_ids=asked.stop_ids,
             format=cursor_infill.NAME, view=request.view, layout=cursor_infill.lay_out(request),
             stop_texts=cursor_infill.stop_texts(request.view), max_tokens=max_tokens,
-            left_out=_left_out(request, asked),
+            left_out=_left_out(request, asked), suffix=after,
         )  # fmt: skip
 
     def _unsupported(self, error: UnsupportedModelError, is_told: bool) -> UnsupportedModelError:

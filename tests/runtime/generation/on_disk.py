@@ -38,12 +38,21 @@ class Cache:
         self.memory = PrefixCache(self.pool, lambda: new(self.pool), n_pages * PAGE_SIZE)
         self.folder = CacheFolder(path, binding, PAGE_SIZE, max_nbytes)
         lasting = LastingCache(self.memory, self.folder)
-        self.load_next, self.flush = lasting.load_next, lasting.flush
+        self.lasting, self.load_next = lasting, lasting.load_next
         self.write_ahead = lasting.write_ahead
+
+    def flush(self) -> None:
+        """As at a process's end."""
+        self.lasting.flush(60)
+
+    def wait(self) -> None:
+        """Until the disk has what it was given."""
+        assert self.lasting.wait(60)
 
 
 def found(cache: Cache, tokens: list[int], adapter: str | None = None) -> Match:
     """What memory and folder know together."""
+    cache.wait()
     while cache.load_next(tokens, adapter):
         pass
     match = cache.memory.match(tokens, adapter)

@@ -33,7 +33,8 @@ def test_the_oldest_go_where_the_folder_is_full(tmp_path: Path) -> None:
             before = path.stat().st_mtime_ns - 60 * 10**9  # a minute passes
             os.utime(path, ns=(before, before))
         remember(cache, [i] * 200)
-        cache.memory.shrink(PLENTY)
+        cache.flush()
+        cache.memory.clear()
         assert sum(path.stat().st_size for path in files(tmp_path)) <= 10 * file_nbytes
     again = Cache(tmp_path, max_nbytes=10 * file_nbytes)
     reused = [found(again, [i] * 200).n_reused for i in range(20)]
@@ -142,10 +143,10 @@ def test_unfinished_files_of_the_past_are_removed_and_foreign_ones_are_not(tmp_p
 
 
 def test_a_folder_that_is_smaller_than_a_page_stays_empty(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, max_nbytes=PAGE_SIZE)
-    remember(cache, [1] * 9)
-    cache.flush()
-    cache.memory.shrink(PLENTY)
+    cache = Cache(tmp_path, n_pages=1, max_nbytes=PAGE_SIZE)
+    for i in range(2):
+        remember(cache, [i] * 9)
+        cache.flush()
     assert files(tmp_path) == []
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 
 from halfbyte.engine.binding import Binding
 from halfbyte.engine.engine import Engine
-from halfbyte.generation import cache_file
+from halfbyte.generation import cache_file, lasting_cache
 from halfbyte.generation.cache_folder import CacheFolder
 from halfbyte.generation.lasting_cache import LastingCache
 from halfbyte.generation.prefix_cache import PrefixCache
@@ -48,6 +51,7 @@ def test_with_a_small_memory_all_is_found_all_the_same(
         cache.memory.put(tokens, grow(match.sequence, tokens[match.n_reused :]))
         del match
         known.append(tokens)
+        cache.wait()
         assert cache.memory.nbytes == cache.pool.nbytes <= n_pages * PAGE_SIZE
         if i % 3 == 2:  # a new process
             cache.flush()
@@ -144,7 +148,7 @@ def test_after_a_restart_logits_are_the_same_bits(tmp_path: Path, threads: Pool)
         run(engine, tokens[:300], [150, 150], sequence)
         memory, lasting = caches(engine)
         memory.put(tokens, sequence)
-        lasting.flush()
+        lasting.flush(60)
     with closing(model.engine(threads)) as engine:
         memory, lasting = caches(engine)
         while lasting.load_next(tokens):
@@ -163,10 +167,12 @@ def test_what_would_fall_out_next_is_written_ahead(tmp_path: Path) -> None:
     remember(cache, [2] * 128)
     first, *others = sorted(cache.memory.nodes(), key=cache.memory.value)
     assert first.end == 200
-    for n in range(1, 4):
-        assert cache.write_ahead()
-        assert first.is_stored and len(files(tmp_path)) == n
-    assert not cache.write_ahead()
+    assert cache.write_ahead()
+    cache.wait()
+    assert first.is_stored
+    while cache.write_ahead():
+        cache.wait()
+    assert len(files(tmp_path)) == 3
     assert all(node.is_stored for node in others)
     before = {path: path.stat().st_ino for path in files(tmp_path)}
     cache.memory.shrink(PLENTY)
@@ -183,4 +189,104 @@ def test_a_disk_that_refuses_ends_the_writing_ahead(
     monkeypatch.setattr(cache_file, "write", full)
     cache = Cache(tmp_path, n_pages=2)
     remember(cache, [1] * 200)
+    cache.write_ahead()
+    cache.wait()
     assert not cache.write_ahead()
+
+
+class SlowDisk:
+    """A disk that takes nothing until it may."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.may_write, self.n_begun = threading.Event(), 0
+        real = cache_file.write
+
+        def write(*args: Any, **kwargs: Any) -> int:
+            self.n_begun += 1
+            assert self.may_write.wait(60)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(cache_file, "write", write)
+
+
+@pytest.fixture
+def slow_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
+    disk = SlowDisk(monkeypatch)
+    yield disk
+    disk.may_write.set()
+
+
+def test_nobody_waits_for_a_slow_disk(
+    tmp_path: Path, slow_disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lasting_cache, "_WAITING_NBYTES", 3 * PAGE_SIZE)
+    cache = Cache(tmp_path, n_pages=2)
+    for i in range(20):
+        remember(cache, [i] * 100)  # returns
+        assert cache.memory.nbytes <= 2 * PAGE_SIZE
+        assert cache.pool.nbytes <= 5 * PAGE_SIZE  # those that wait for the disk, too
+    assert cache.write_ahead() and files(tmp_path) == []
+    slow_disk.may_write.set()
+    cache.wait()
+    assert len(files(tmp_path)) == 3  # of the rest the disk had no time
+    again = Cache(tmp_path)
+    assert [found(again, [i] * 101).n_reused for i in range(4)] == [100, 100, 100, 0]
+
+
+def test_what_waits_for_the_disk_gives_its_memory(
+    tmp_path: Path, slow_disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lasting_cache, "_FORGETTING_S", 0.01)
+    cache = Cache(tmp_path, n_pages=1)
+    for i in range(5):
+        remember(cache, [i] * 100)
+    assert cache.pool.nbytes == 5 * PAGE_SIZE and slow_disk.n_begun <= 1
+    assert cache.lasting.give_memory()
+    assert cache.pool.nbytes <= 2 * PAGE_SIZE  # one may be on its way
+    slow_disk.may_write.set()
+    cache.wait()
+    assert cache.pool.nbytes == PAGE_SIZE and not cache.lasting.give_memory()
+
+
+def test_closing_waits_for_a_slow_disk_for_a_while(
+    tmp_path: Path, slow_disk: SlowDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = Cache(tmp_path)
+    remember(cache, [1] * 1000)
+    cache.lasting.flush(0.01)
+    assert "the disk is slow" in caplog.text
+    slow_disk.may_write.set()
+    cache.wait()
+    caplog.clear()
+    cache.flush()
+    assert len(files(tmp_path)) == 8 and not caplog.text
+    assert found(Cache(tmp_path), [1] * 1001).n_reused == 1000
+
+
+def test_what_grows_while_it_is_written_is_whole(tmp_path: Path, slow_disk: SlowDisk) -> None:
+    """Whoever goes on from a page writes behind its tokens, while it is on its way."""
+    cache = Cache(tmp_path)
+    sequence = grow(empty(cache.pool), [1] * 100)
+    cache.memory.put([1] * 100, sequence)
+    cache.lasting._keep(next(iter(cache.memory.nodes())))
+    grow(sequence, [2] * 28)
+    slow_disk.may_write.set()
+    cache.wait()
+    grow(sequence, [3] * 28)
+    again = Cache(tmp_path)
+    assert found(again, [1] * 101).n_reused == 100
+
+
+def test_without_another_thread_the_disk_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while the interpreter ends."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    cache = Cache(tmp_path)
+    remember(cache, [1] * 300)
+    cache.flush()
+    assert len(files(tmp_path)) == 3

@@ -65,14 +65,6 @@ def test_only_what_is_the_same_but_for_the_typed_text(
     model: halfbyte.Model, steps: list[int]
 ) -> None:
     done = model.infill(PREFIX, SUFFIX, **HOW)
-    assert done.order == "psm" and done.text.startswith("re")
-    typed = PREFIX + "re"
-    # The order changes when a line begins, unless it is said, or the suffix is long.
-    assert model.infill(typed, SUFFIX, **HOW).order == "spm"
-    long = SUFFIX * 20
-    first = model.infill(PREFIX, long, **HOW).text
-    assert model.infill(PREFIX + first[:2], long, **HOW).n_typed == 2
-    done = model.infill(PREFIX, SUFFIX, **HOW, order="spm")
     typed = PREFIX + done.text[:2]
     assert model.infill(typed, SUFFIX, **HOW).n_typed == 2
     wrong = "#" if done.text[0] != "#" else "$"
@@ -81,7 +73,7 @@ def test_only_what_is_the_same_but_for_the_typed_text(
         (typed, SUFFIX + "\n", HOW), (PREFIX + wrong, SUFFIX, HOW), ("x" + typed, SUFFIX, HOW),
         (typed[1:], SUFFIX, HOW), (PREFIX, SUFFIX, HOW), (PREFIX + done.text, SUFFIX, HOW),
         *((typed, SUFFIX, {**HOW, **more}) for more in (
-            {"max_tokens": 7}, {"heal": False}, {"order": "psm"}, {"window": 64},
+            {"max_tokens": 7}, {"heal": False}, {"order": "spm"}, {"window": 64},
             {"stop": "q"}, {"repository": files}, {"single_line": True}, {"confidence": True},
             {"temperature": 1.0, "seed": 1}, {"reuse_answer": False}, {"repetition_penalty": 1.1},
         )),
@@ -94,6 +86,18 @@ def test_only_what_is_the_same_but_for_the_typed_text(
         drawn = model.infill("y = ", "\n", **HOW, **how)
         assert drawn.text
         assert model.infill("y = " + drawn.text[:1], "\n", **HOW, **how).n_typed == 0
+
+
+def test_the_order_may_have_changed_meanwhile(model: halfbyte.Model, steps: list[int]) -> None:
+    """Where the cursor leaves a blank line, "auto" would take the other one."""
+    done = model.infill(PREFIX, SUFFIX, **HOW)
+    typed = PREFIX + "re"
+    assert done.order == "psm" and done.text.startswith("re")
+    anew = model.infill(typed, SUFFIX, **HOW, reuse_answer=False)
+    assert anew.order == "spm"
+    steps.clear()
+    rest = model.infill(typed, SUFFIX, **HOW)
+    assert (rest.text, rest.n_typed, rest.order) == (done.text[2:], 2, "psm") and not steps
 
 
 def infilling(prefix: str, text: str, **more: Any) -> Infilling:

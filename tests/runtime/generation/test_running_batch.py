@@ -22,11 +22,13 @@ from scripted import (
 
 from halfbyte.errors import EngineError
 from halfbyte.generation import running_batch as batch_module
+from halfbyte.generation import slices
 from halfbyte.generation.pace import Pace
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.prompt_memory import Bounds
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.running_batch import MAX_RUNNING, RunningBatch
+from halfbyte.generation.slices import SLICE
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.kernels.pool import Pool
 
@@ -108,12 +110,52 @@ def test_a_caller_with_many_answers_gives_way_to_one_that_has_none() -> None:
     assert [r.text for r in many] == ["a" * 50] * len(many)
 
 
-def test_among_callers_with_one_answer_each_nobody_gives_way() -> None:
+def test_short_answers_come_to_their_end() -> None:
     engine = ScriptedEngine("a" * 9)
     batch = batch_of(engine)
     begin(batch, *(request_of([0]) for _ in range(MAX_RUNNING + 1)))
     run(batch)
+    assert engine.steps[:10] == [[1] * MAX_RUNNING] * 10
     assert sum(map(sum, engine.steps)) == 10 * (MAX_RUNNING + 1)  # nothing twice
+
+
+@pytest.mark.parametrize("n_more", [1, 40])
+def test_long_answers_of_more_callers_than_can_run_take_turns(n_more: int) -> None:
+    n = 10 * SLICE
+    engine = ScriptedEngine("a" * n)
+    batch = batch_of(engine)  # which remembers nothing
+    requests = [request_of([0], max_tokens=n) for _ in range(MAX_RUNNING + n_more)]
+    begin(batch, *requests)
+    for _ in range(3 * SLICE):
+        batch.step()
+        assert len(batch._running) == MAX_RUNNING
+    lengths = [len(request.text) for request in requests]
+    assert min(lengths) > 0 and max(lengths) - min(lengths) <= 2 * SLICE
+    run(batch)
+    assert [r.text for r in requests] == ["a" * n] * len(requests)
+    assert sum(map(sum, engine.steps)) == n * len(requests)  # nothing twice
+
+
+def test_a_slice_is_as_long_as_its_callers_priority() -> None:
+    engine = ScriptedEngine("a" * 900)
+    requests = [request_of([0], max_tokens=900) for _ in range(2 * MAX_RUNNING)]
+    Caller(requests[3], priority=4)
+    batch = batch_of(engine)
+    begin(batch, *requests)
+    for _ in range(4 * SLICE - 1):
+        batch.step()
+    assert len(requests[3].text) == 4 * SLICE - 1  # as if alone
+    assert max(len(r.text) for r in requests if r is not requests[3]) <= 3 * SLICE
+
+
+def test_newcomers_do_not_keep_those_out_whose_slice_was_over() -> None:
+    engine = ScriptedEngine("a" * 200, "b")
+    batch, stay = batch_of(engine), [request_of([0], max_tokens=200) for _ in range(MAX_RUNNING)]
+    begin(batch, *stay)
+    for _ in range(400):
+        begin(batch, request_of([1]))
+        batch.step()
+    assert all(request.is_over for request in stay)
 
 
 def test_newcomers_are_not_paid_for_by_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +338,22 @@ def test_an_answer_makes_room_for_a_prompt_that_stands_before_it_and_goes_on() -
     assert (answer.text, before.text) == ("a" * 20, "bcd")
 
 
+def test_whoever_waits_gives_its_memory_to_those_who_run_and_goes_on_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where it is computed again, a slice is longer: little of the time goes into that."""
+    monkeypatch.setattr(batch_module, "MAX_RUNNING", 4)
+    n, n_prompt, n_callers = 8 * SLICE, 600, 8
+    engine = SmallMemory("a" * n, n_tokens=5 * (n_prompt + n))
+    engine.requests = [request_of([0] * n_prompt, max_tokens=n) for _ in range(n_callers)]
+    batch = batch_of(engine)
+    begin(batch, *engine.requests)
+    run(batch)
+    assert [r.text for r in engine.requests] == ["a" * n] * n_callers
+    n_again = sum(map(sum, engine.steps)) - (n_prompt + n - 1) * n_callers
+    assert 0 < n_again < 4 * n * n_callers
+
+
 def test_one_that_does_not_fit_alone_fails_and_the_others_run() -> None:
     engine = SmallMemory("a" * 30, "b" * 30, "c" * 30, n_tokens=40)
     engine.requests = [request_of([i] * n) for i, n in enumerate((5, 45, 5))]
@@ -359,6 +417,12 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
             for _ in range(n):
                 self.batch.step()
 
+        @rule()
+        def lose_memory_of_who_waits(self) -> None:
+            waits = self.batch._line.last_with_memory()
+            if waits is not None:
+                self.batch._lose_memory(waits)
+
         @rule(pick=st.integers(0, 99))
         def lose_memory(self, pick: int) -> None:
             if self.batch._running:
@@ -383,6 +447,7 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
             return alone[kind, n, m]
 
     monkeypatch.setattr(batch_module, "MAX_RUNNING", 4)
+    monkeypatch.setattr(slices, "SLICE", 1)
     Callers.TestCase.settings = settings(
         max_examples=int(os.environ.get("N_EXAMPLES", "4")), stateful_step_count=12, deadline=None,
         suppress_health_check=list(HealthCheck),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer as HFTokenizer
 
-from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer import Tokenizer, known_parts, long_texts
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,15 @@ def small_bpe(
 
     path = made.write(tmp_path_factory.mktemp("bpe") / "m.gguf", fill=ends)
     return Tokenizer.from_path(path), made.tokenizer(parses=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_parts() -> Iterator[None]:
+    """Texts are encoded in parts of two characters and more, whose ids are known from then on.
+
+    So every comparison of ids here is one of that, too.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(long_texts, "KNOWN_PART", 2)
+        patch.setattr(known_parts, "_LEAST", 0)
+        yield
