@@ -36,9 +36,11 @@ if TYPE_CHECKING:
         SettingError,
         TemplateError,
         TokenizerError,
+        ToolCallError,
         UnsupportedModelError,
     )
     from halfbyte.generation.async_stream import AsyncCompletionStream
+    from halfbyte.generation.chat_completion import ChatCompletion, Part, ToolCall
     from halfbyte.generation.completion import Completion, Infilling, Stats
     from halfbyte.generation.edit import Edit
     from halfbyte.generation.params import SamplingParams
@@ -78,9 +80,11 @@ _LAZY = {
         "SettingError",
         "TemplateError",
         "TokenizerError",
+        "ToolCallError",
         "UnsupportedModelError",
     ),
     "halfbyte.generation.async_stream": ("AsyncCompletionStream",),
+    "halfbyte.generation.chat_completion": ("ChatCompletion", "Part", "ToolCall"),
     "halfbyte.generation.completion": ("Completion", "Infilling", "Stats"),
     "halfbyte.generation.edit": ("Edit",),
     "halfbyte.generation.params": ("SamplingParams",),
@@ -108,6 +112,7 @@ __all__ = [
     "AutoModelForCausalLM",
     "AutoTokenizer",
     "CacheFileError",
+    "ChatCompletion",
     "CodeLlamaTokenizer",
     "CodeLlamaTokenizerFast",
     "Completion",
@@ -127,6 +132,7 @@ __all__ = [
     "Model",
     "ModelFileError",
     "OutOfPagesError",
+    "Part",
     "PastEdit",
     "Repository",
     "RequestError",
@@ -140,6 +146,8 @@ __all__ = [
     "TextStreamer",
     "Tokenizer",
     "TokenizerError",
+    "ToolCall",
+    "ToolCallError",
     "UnsupportedModelError",
     "__version__",
     "convert",

@@ -19,8 +19,9 @@ from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.call import Call
+from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
-from halfbyte.generation.params import CallOptions, InfillCallOptions
+from halfbyte.generation.params import CallOptions, ChatCallOptions, InfillCallOptions
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.scheduler import Scheduler
@@ -29,9 +30,9 @@ from halfbyte.generation.terms import Terms
 from halfbyte.planning import Plan, Planner
 from halfbyte.process_bound import ProcessBound
 from halfbyte.progress import Progress
-from halfbyte.prompt.chat import Message
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import Prompt, check_ids
+from halfbyte.prompt.messages import Message
 from halfbyte.remembered import RememberingModel
 from halfbyte.results import shown
 from halfbyte.tokenizer import Tokenizer
@@ -247,8 +248,8 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[CallOptions],
-    ) -> Completion:
+        **params: Unpack[ChatCallOptions],
+    ) -> ChatCompletion:
         """The answer to a conversation.
 
         Unlike `complete`, it draws its tokens by default: what is not given is as the file says
@@ -256,15 +257,16 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         `temperature=0` takes the most likely ones.
 
         Args:
-            messages: each a mapping with `role` ("system", "user", "assistant") and `content`.
+            messages: each a mapping with `role` ("system", "user", "assistant", "tool") and
+                `content`.
             format: see prompt.chat.chat_prompt; "auto" takes the format that the file asks for.
             parse_markers: see Tokenizer.encode.
             progress: called with ("prefill", tokens done, tokens in all).
-            **params: the fields of SamplingParams and of Terms.
+            **params: the fields of SamplingParams and of Terms, and those of docs/chat.md.
 
         Raises:
-            UnsupportedModelError: the file says nothing about chat.
-            TemplateError: its template fails.
+            UnsupportedModelError: the file says nothing about chat, or its calls are not known.
+            TemplateError: its template fails; ToolCallError: a call cannot be read.
             RequestError: bad messages, special tags in their content, or a bad argument.
             ContextLengthError, EngineError: as `complete`.
         """
@@ -279,9 +281,9 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[CallOptions],
-    ) -> CompletionStream[Completion]:
-        """`chat` piece by piece; `completion` is the result once it is exhausted."""
+        **params: Unpack[ChatCallOptions],
+    ) -> CompletionStream[ChatCompletion]:
+        """`chat` piece by piece: the content, or with `parts()` all; then `completion` is there."""
         return self._stream(
             self._planner.chat(
                 messages, format=format, parse_markers=parse_markers, progress=progress, **params

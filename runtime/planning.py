@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from halfbyte.call_arguments import check_progress
+from halfbyte.chat_planning import ChatAsked
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
@@ -23,7 +24,6 @@ from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.progress import Progress
-from halfbyte.prompt.chat import Message
 from halfbyte.prompt.drafts import Drafts
 from halfbyte.prompt.edit.edit_encoder import EditEncoder
 from halfbyte.prompt.edit.edit_request import (
@@ -36,6 +36,7 @@ from halfbyte.prompt.edit.edit_request import (
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import InfillPrompt, Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list
+from halfbyte.prompt.messages import Message
 from halfbyte.tokenizer import Tokenizer
 
 EditFormatName = Literal["sweep", "zeta-2", "zeta-2.1", "fim"]
@@ -159,9 +160,14 @@ class Planner:
         """For `chat`."""
         report = check_progress(progress)
         options, rest = self._split(keywords)
+        chat, rest = ChatAsked.split(rest)
         sampling = chat_params(self.chat_defaults, rest)
-        asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
-        return Plan([self._request(asked, sampling, options)], options.terms, report)
+        asked = self._prompts.chat(
+            messages, format=format, parse_markers=parse_markers, tools=chat.tools,
+            thinking=chat.thinking,
+        )  # fmt: skip
+        how = chat.request(self._tokenizer, asked, sampling.stop)
+        return Plan([self._request(asked, sampling, options, **how)], options.terms, report)
 
     def edit(
         self,

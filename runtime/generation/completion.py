@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from halfbyte.results import Result, shown
 
-FinishReason = Literal["stop", "length", "context", "timeout", "confidence"]
+FinishReason = Literal["stop", "length", "context", "timeout", "confidence", "tool_calls"]
 Order = Literal["psm", "spm"]
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from halfbyte.generation.chat_completion import Part
 
 _LINE_END = re.compile(r"[\r\n]")
 _WORD = re.compile(r"\w")
@@ -16,7 +19,12 @@ class ShownText:
     Attributes:
         text: what may be shown.
         trimmed: what its end repeated of the text that follows, and was cut.
+        spelled: control tokens that count as texts; see ChatText.
+        parts: pieces of a chat's answer, see ChatText; None elsewhere.
     """
+
+    spelled: Mapping[int, str] = MappingProxyType({})
+    parts: Sequence[Part] | None = None
 
     def __init__(
         self, stops: Sequence[str] = (), *, suffix: str = "", is_line: bool = False

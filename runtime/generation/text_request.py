@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from halfbyte.engine.engine import Span
+from halfbyte.generation.chat_completion import Part
 from halfbyte.generation.completion import Completion, FinishReason
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.params import SamplingParams
@@ -73,6 +74,11 @@ class TextRequest(Continuation):
             self.finish_reason = "length"
 
     @property
+    def parts(self) -> Sequence[Part] | None:
+        """Pieces of a chat's answer, which only become more; None elsewhere."""
+        return self._shown.parts
+
+    @property
     def text(self) -> str:
         """What may be shown; what may be cut still is held back."""
         return self._shown.text
@@ -110,7 +116,7 @@ class TextRequest(Continuation):
         self._sampler.accept(token)
         for rule in self._rules:
             rule.accept(token)
-        self._take_text(self._detokenizer.push(token))
+        self._take_text(self._detokenizer.push(token) + self._shown.spelled.get(token, ""))
         if self.finish_reason:
             return
         if self.n_generated - self._n_respelled >= self.params.max_tokens:

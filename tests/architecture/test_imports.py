@@ -60,7 +60,8 @@ ROOMS = {
     ),
     "models": ("adapters converting gguf settings", "filelock huggingface_hub"),
     "remembered": ("engine generation kernels.compiler.private_files settings system", ""),
-    "planning": ("families generation prompt tokenizer", ""),
+    "chat_planning": ("generation prompt tokenizer", ""),
+    "planning": ("chat_planning families generation prompt tokenizer", ""),
     "editing": ("generation planning prompt", "typing_extensions"),
     "async_model": ("generation planning prompt", "typing_extensions"),
     "model": (
