@@ -36,9 +36,11 @@ if TYPE_CHECKING:
         SettingError,
         TemplateError,
         TokenizerError,
+        ToolCallError,
         UnsupportedModelError,
     )
     from halfbyte.generation.async_stream import AsyncCompletionStream
+    from halfbyte.generation.chat_completion import ChatCompletion, Part, ToolCall
     from halfbyte.generation.completion import Completion, Infilling, Stats
     from halfbyte.generation.edit import Edit
     from halfbyte.generation.params import SamplingParams
@@ -80,9 +82,11 @@ _LAZY = {
         "SettingError",
         "TemplateError",
         "TokenizerError",
+        "ToolCallError",
         "UnsupportedModelError",
     ),
     "halfbyte.generation.async_stream": ("AsyncCompletionStream",),
+    "halfbyte.generation.chat_completion": ("ChatCompletion", "Part", "ToolCall"),
     "halfbyte.generation.completion": ("Completion", "Infilling", "Stats"),
     "halfbyte.generation.edit": ("Edit",),
     "halfbyte.generation.params": ("SamplingParams",),
@@ -112,6 +116,7 @@ __all__ = [
     "AutoModelForCausalLM",
     "AutoTokenizer",
     "CacheFileError",
+    "ChatCompletion",
     "CodeLlamaTokenizer",
     "CodeLlamaTokenizerFast",
     "Completion",
@@ -131,6 +136,7 @@ __all__ = [
     "Model",
     "ModelFileError",
     "OutOfPagesError",
+    "Part",
     "PastEdit",
     "Perplexity",
     "Repository",
@@ -147,6 +153,8 @@ __all__ = [
     "TokenLogprob",
     "Tokenizer",
     "TokenizerError",
+    "ToolCall",
+    "ToolCallError",
     "TopToken",
     "UnsupportedModelError",
     "__version__",

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from halfbyte.async_model import ChatOptions, CompleteOptions, InfillOptions
 from halfbyte.generation.call import Call
+from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
-from halfbyte.generation.params import CallOptions, InfillCallOptions
+from halfbyte.generation.params import CallOptions, ChatCallOptions, InfillCallOptions
 from halfbyte.planning import Plan, Planner
 from halfbyte.progress import Progress
-from halfbyte.prompt.chat import Message
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import Prompt
+from halfbyte.prompt.messages import Message
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -150,11 +151,11 @@ class AnsweringModel:
     @overload
     def chat(
         self, messages: Sequence[Message], *, n: None = None, **options: Unpack[ChatOptions]
-    ) -> Completion: ...
+    ) -> ChatCompletion: ...
     @overload
     def chat(
         self, messages: Sequence[Message], *, n: int, **options: Unpack[ChatOptions]
-    ) -> list[Completion]: ...
+    ) -> list[ChatCompletion]: ...
     def chat(
         self,
         messages: Sequence[Message],
@@ -163,8 +164,8 @@ class AnsweringModel:
         format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[CallOptions],
-    ) -> Completion | list[Completion]:
+        **params: Unpack[ChatCallOptions],
+    ) -> ChatCompletion | list[ChatCompletion]:
         """The answer to a conversation.
 
         Unlike `complete`, it draws its tokens by default: what is not given is as the file says
@@ -172,16 +173,17 @@ class AnsweringModel:
         `temperature=0` takes the most likely ones.
 
         Args:
-            messages: each a mapping with `role` ("system", "user", "assistant") and `content`.
+            messages: each a mapping with `role` ("system", "user", "assistant", "tool") and
+                `content`.
             n: give a list of so many answers; see docs/candidates.md.
             format: see prompt.chat.chat_prompt; "auto" takes the format that the file asks for.
             parse_markers: see Tokenizer.encode.
             progress: called with ("prefill", tokens done, tokens in all).
-            **params: the fields of SamplingParams, Terms and Candidates.
+            **params: the fields of SamplingParams, Terms and Candidates, and those of docs/chat.md.
 
         Raises:
-            UnsupportedModelError: the file says nothing about chat.
-            TemplateError: its template fails.
+            UnsupportedModelError: the file says nothing about chat, or its calls are not known.
+            TemplateError: its template fails; ToolCallError: a call cannot be read.
             RequestError: bad messages, special tags in their content, or a bad argument.
             ContextLengthError, EngineError: as `complete`.
         """

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.async_stream import AsyncCompletionStream
+from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.edit import Edit
-from halfbyte.generation.params import CallOptions, MiddleOptions
+from halfbyte.generation.params import CallOptions, ChatCallOptions, MiddleOptions
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.planning import EditFormatName, Plan, Planner
 from halfbyte.progress import Progress
-from halfbyte.prompt.chat import Message
 from halfbyte.prompt.edit.edit_request import Cursor, Diagnostic, PastEdit, Related
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import Prompt
+from halfbyte.prompt.messages import Message
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -49,7 +50,7 @@ class InfillOptions(CompleteOptions, MiddleOptions, total=False):
     force: bool
 
 
-class ChatOptions(CallOptions, total=False):
+class ChatOptions(ChatCallOptions, total=False):
     """The keywords of `chat`."""
 
     format: Literal["auto", "llama-2", "codellama-70b", "template"]
@@ -141,11 +142,11 @@ class AsyncModel:
     @overload
     async def achat(
         self, messages: Sequence[Message], *, n: None = None, **options: Unpack[ChatOptions]
-    ) -> Completion: ...
+    ) -> ChatCompletion: ...
     @overload
     async def achat(
         self, messages: Sequence[Message], *, n: int, **options: Unpack[ChatOptions]
-    ) -> list[Completion]: ...
+    ) -> list[ChatCompletion]: ...
     async def achat(
         self, messages: Sequence[Message], *, n: int | None = None, **options: Unpack[ChatOptions]
     ) -> Any:
@@ -154,7 +155,7 @@ class AsyncModel:
 
     def astream_chat(
         self, messages: Sequence[Message], **options: Unpack[ChatOptions]
-    ) -> AsyncCompletionStream[Completion]:
+    ) -> AsyncCompletionStream[ChatCompletion]:
         """`stream_chat` for `async for`; begins with the first piece."""
         return self._astream(lambda: self._planner.chat(messages, **options))
 

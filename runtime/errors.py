@@ -12,6 +12,7 @@
     ├── RequestError          an argument of a call (also a ValueError and a TypeError)
     │   └── ContextLengthError      more tokens than the context holds
     ├── SettingError          an environment variable or option of the installation
+    ├── ToolCallError         a model called a function in a way that cannot be read
     ├── RequestTimeoutError   an answer took longer than its caller allowed (also a TimeoutError)
     └── EngineError           the engine cannot run (closed, forked, out of memory)
         └── OutOfPagesError         the bound of the KV cache is reached
@@ -169,6 +170,23 @@ class RequestTimeoutError(HalfbyteError, TimeoutError):
         self.completion = completion
         super().__init__(
             f"not done within {timeout:g} s", hint="`completion` of this error has what there is"
+        )
+
+
+class ToolCallError(HalfbyteError):
+    """A model's call of a function cannot be read: no JSON, or no function that it was offered.
+
+    Attributes:
+        reason: what is wrong with it.
+        text: the call as the model wrote it.
+        completion: the answer, with the calls before this one.
+    """
+
+    def __init__(self, reason: str, text: str, completion: Any = None) -> None:
+        self.reason, self.text, self.completion = reason, text, completion
+        super().__init__(
+            f"a call of a function that cannot be read: {_short(reason)}",
+            hint="ask again; `text` of this error is what the model wrote",
         )
 
 

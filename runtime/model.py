@@ -20,8 +20,9 @@ from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.call import Call
+from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
-from halfbyte.generation.params import CallOptions, InfillCallOptions
+from halfbyte.generation.params import CallOptions, ChatCallOptions, InfillCallOptions
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.scheduler import Scheduler
@@ -31,9 +32,9 @@ from halfbyte.inspecting import InspectingModel
 from halfbyte.planning import Plan, Planner
 from halfbyte.process_bound import ProcessBound
 from halfbyte.progress import Progress
-from halfbyte.prompt.chat import Message
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import Prompt, check_ids
+from halfbyte.prompt.messages import Message
 from halfbyte.remembered import RememberingModel
 from halfbyte.results import shown
 from halfbyte.scoring import ScoringModel
@@ -150,9 +151,9 @@ class Model(
         format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[CallOptions],
-    ) -> CompletionStream[Completion]:
-        """`chat` piece by piece; `completion` is the result once it is exhausted."""
+        **params: Unpack[ChatCallOptions],
+    ) -> CompletionStream[ChatCompletion]:
+        """`chat` piece by piece: the content, or with `parts()` all; then `completion` is there."""
         return self._stream(
             self._planner.chat(
                 messages, format=format, parse_markers=parse_markers, progress=progress, **params

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Literal
 
 from halfbyte.call_arguments import check_flag, check_progress
+from halfbyte.chat_planning import ChatAsked
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.candidates import Candidates, candidates_of
@@ -29,7 +30,6 @@ from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_ends import TextEnds
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.progress import Progress
-from halfbyte.prompt.chat import Message
 from halfbyte.prompt.drafts import Drafts
 from halfbyte.prompt.edit.edit_encoder import EditEncoder
 from halfbyte.prompt.edit.edit_request import (
@@ -42,6 +42,7 @@ from halfbyte.prompt.edit.edit_request import (
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import InfillPrompt, Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list
+from halfbyte.prompt.messages import Message
 from halfbyte.tokenizer import Tokenizer
 
 EditFormatName = Literal["sweep", "zeta-2", "zeta-2.1", "fim"]
@@ -204,9 +205,16 @@ class Planner:
         options, rest = self._split(keywords)
         options.ends.check_unused()
         options.probabilities.check_no_echo()
+        chat, rest = ChatAsked.split(rest)
         sampling = chat_params(self.chat_defaults, rest)
-        asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
-        requests = self._answers(asked, sampling, options)
+        asked = self._prompts.chat(
+            messages, format=format, parse_markers=parse_markers, tools=chat.tools,
+            thinking=chat.thinking,
+        )  # fmt: skip
+        own = partial(
+            chat.request, self._tokenizer, asked, sampling.stop, options.tokens.banned_strings
+        )
+        requests = self._answers(asked, sampling, options, own=own)
         return Plan(requests, options.terms, report, candidates=options.candidates)
 
     def edit(
@@ -317,14 +325,12 @@ class Planner:
         sampling: SamplingParams,
         options: Options,
         text: str = "",
-        shown: Callable[[], ShownText] | None = None,
+        own: Callable[[], dict[str, Any]] = dict,
     ) -> list[TextRequest]:
         """The answers to one prompt that are texts and nothing more."""
 
         def make(params: SamplingParams, how: dict[str, Any]) -> TextRequest:
-            if shown is not None:
-                how["shown"] = shown()
-            return self._request(prompt, params, options, **how)
+            return self._request(prompt, params, options, **how, **own())
 
         recording = Recording.of(options.probabilities, text)
         return candidates_of(options.candidates, sampling, recording, make)
@@ -343,6 +349,7 @@ class Planner:
         tokens.check_length(params.max_tokens)
         end_ids = self._tokenizer.eog_ids | prompt.stop_ids | frozenset(params.stop_tokens)
         rules = tokens.rules(self._tokenizer, prompt.tokens, prompt.taken_back, end_ids)
+        rules = [*rules, *more.pop("rules", ())]
         more.setdefault("shown", ShownText(params.stop, banned=tokens.banned_strings))
         more.setdefault("recording", Recording.of(options.probabilities))
         return TextRequest(
@@ -351,11 +358,12 @@ class Planner:
             **more,
         )  # fmt: skip
 
-    def _shown(self, prompt: Prompt, sampling: SamplingParams, options: Options) -> ShownText:
+    def _shown(
+        self, prompt: Prompt, sampling: SamplingParams, options: Options
+    ) -> dict[str, ShownText]:
         """What takes the text that follows a prompt."""
         ends, before = options.ends, ""
         if ends.stop_indent is True:
             before = prompt if isinstance(prompt, str) else self._tokenizer.decode(prompt)
-        return ShownText(
-            sampling.stop, block_ends=ends.block_ends(before), banned=options.tokens.banned_strings
-        )
+        block_ends, banned = ends.block_ends(before), options.tokens.banned_strings
+        return {"shown": ShownText(sampling.stop, block_ends=block_ends, banned=banned)}

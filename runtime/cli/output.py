@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli import report, streams
 from halfbyte.cli.progress import BAR, log_kept
@@ -22,7 +22,7 @@ _CUT = {
 }  # fmt: skip
 
 
-def answer(model: Model, stream: CompletionStream[Completion], *, as_json: bool) -> None:
+def answer(model: Model, stream: CompletionStream[Any], *, as_json: bool) -> None:
     """All of a generation on stdout, its statistics on stderr."""
     if not as_json:
         write(stream)

@@ -7,12 +7,14 @@ from typing import Any, Generic, TypeVar
 
 from halfbyte.errors import EngineError
 from halfbyte.generation.async_call import AsyncCall
+from halfbyte.generation.chat_completion import Part
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.pieces import Pieces
 from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.process_bound import ProcessBound
 
 C = TypeVar("C", bound=Completion)
+T = TypeVar("T")
 
 
 class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
@@ -46,6 +48,23 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
         return _Loop(self)
 
     async def __anext__(self) -> str:
+        return await self._guarded(Pieces.take)
+
+    async def parts(self) -> AsyncIterator[Part]:
+        """The pieces with what they are pieces of; of a chat, thoughts and calls of tools too."""
+        try:
+            while True:
+                try:
+                    part = await self._guarded(Pieces.take_part)
+                except StopAsyncIteration:
+                    return
+                yield part
+        finally:
+            if self.completion is None:
+                self.give_up()
+
+    async def _guarded(self, take: Callable[[Pieces[C]], T | None]) -> T:
+        """The next piece; StopAsyncIteration at the end."""
         if self._is_taking:
             raise EngineError(
                 "a piece of this stream is being taken already",
@@ -55,7 +74,7 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
             raise self._error
         self._is_taking = True
         try:
-            return await self._next()
+            return await self._next(take)
         except StopAsyncIteration:
             raise
         except BaseException as error:  # a cancelled task's too
@@ -91,14 +110,14 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
         if self._call is not None:
             self._call.cancel()
 
-    async def _next(self) -> str:
+    async def _next(self, take: Callable[[Pieces[C]], T | None]) -> T:
         if self._is_closed and self.completion is None:
             raise StopAsyncIteration
         if self._call is None or self._pieces is None:
             self._call = await self._begin()
             self._pieces = Pieces(self._call)
         while True:
-            piece = self._pieces.take()
+            piece = take(self._pieces)
             if piece:
                 return piece
             if self._pieces.is_done:

@@ -8,7 +8,9 @@ from typing import Any, Literal
 from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.results import Result, shown
 
-FinishReason = Literal["stop", "length", "context", "timeout", "confidence", "time", "banned"]
+FinishReason = Literal[
+    "stop", "length", "context", "timeout", "confidence", "time", "banned", "tool_calls"
+]
 Order = Literal["psm", "spm"]
 
 

@@ -12,7 +12,7 @@ import numbers
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
@@ -62,6 +62,16 @@ class ScoreOptions(TypedDict, total=False):
     progress: Progress | None
     timeout: float | None
     priority: float
+
+
+class ChatCallOptions(CallOptions, total=False):
+    """And of a chat: see prompt/tools/tools.py and prompt/thinking.py."""
+
+    tools: Sequence[Mapping[str, Any]] | None
+    tool_choice: str | Mapping[str, Any] | None
+    thinking: bool | None
+    reasoning_budget: int | None
+    reasoning_closing: str
 
 
 class MiddleOptions(TypedDict, total=False):
@@ -250,7 +260,6 @@ _OF_A_DRAW = {
     *(name for names in more.OF_SAMPLER.values() for name in names), *more.OF_MIROSTAT,
     "samplers", "seed",
 } - {*more.AT_ANY_TEMPERATURE}  # fmt: skip
-_TOOLS = "describe tools in a message: only text reaches the model"
 # Names that other programs have, and what to do here.
 _OTHERS = {
     **dict.fromkeys(("max_new_tokens", "n_predict", "num_predict"), "it is max_tokens here"),
@@ -271,7 +280,10 @@ _OTHERS = {
     **dict.fromkeys(("predictions", "draft"), "it is prediction here"),
     **dict.fromkeys(("lookups", "prompt_lookup_num_tokens"), "texts to look into are lookup here"),
     "stream": "use the method stream, stream_infill or stream_chat",
-    **dict.fromkeys(("tools", "tool_choice", "functions"), _TOOLS),
+    **dict.fromkeys(("tools", "tool_choice", "thinking"), "chat takes it"),
+    "functions": "it is tools here",
+    **dict.fromkeys(("enable_thinking", "think"), "it is thinking here"),
+    **dict.fromkeys(("thinking_budget", "thinking_budget_tokens"), "it is reasoning_budget here"),
     **dict.fromkeys(("ctx", "n_ctx"), "halfbyte.load takes ctx"),
     **dict.fromkeys(("threads", "n_threads"), "halfbyte.load takes threads"),
 }

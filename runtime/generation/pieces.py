@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Generic, TypeVar, cast
 
 from halfbyte.generation.call import Call
+from halfbyte.generation.chat_completion import Part
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.generation.text_request import TextRequest
@@ -22,12 +23,12 @@ class Pieces(Generic[C]):
     def __init__(self, call: Call) -> None:
         self.completion: C | None = None
         self._call, self._request = call, cast(TextRequest, call.requests[0])
-        self._n_taken = 0
+        self._n_taken = self._n_parts = 0
 
     @property
     def is_done(self) -> bool:
-        """Whether everything was taken."""
-        return self.completion is not None and self._n_taken == len(self._request.text)
+        """Whether everything has come."""
+        return self.completion is not None
 
     @property
     def logprobs(self) -> list[TokenLogprob] | None:
@@ -42,8 +43,27 @@ class Pieces(Generic[C]):
         """
         is_over = self._request.is_over  # its text does not grow after that
         piece = self._request.text[self._n_taken :]
-        if is_over and self.completion is None and (not piece or self._request.finish_reason):
-            self._call.finish()
-            self.completion = self._request.result()
+        if is_over and (not piece or self._request.finish_reason):
+            self._end()
         self._n_taken += len(piece)
         return piece
+
+    def take_part(self) -> Part | None:
+        """The same with what it is a piece of; of a chat, thoughts and calls too."""
+        parts = self._request.parts
+        if parts is None:
+            piece = self.take()
+            return Part("content", piece) if piece else None
+        is_over = self._request.is_over
+        part = parts[self._n_parts] if self._n_parts < len(parts) else None
+        is_last = self._n_parts + 1 == len(parts) and self._request.finish_reason
+        if is_over and (part is None or is_last):
+            self._end()
+        self._n_parts += part is not None
+        return part
+
+    def _end(self) -> None:
+        """Make the result, or raise what ended the request."""
+        if self.completion is None:
+            self._call.finish()
+            self.completion = self._request.result()

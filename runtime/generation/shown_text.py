@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from halfbyte.generation.block_ends import BlockEnd
+from halfbyte.generation.chat_completion import Part
 
 _LINE_END = re.compile(r"[\r\n]")
 _WORD = re.compile(r"\w")
@@ -20,7 +22,12 @@ class ShownText:
         text: what may be shown.
         trimmed: what its end repeated of the text that follows, and was cut.
         n_taken_back: how many pieces the last one took back, since a banned text was complete.
+        spelled: control tokens that count as texts; see ChatText.
+        parts: pieces of a chat's answer, see ChatText; None elsewhere.
     """
+
+    spelled: Mapping[int, str] = MappingProxyType({})
+    parts: Sequence[Part] | None = None
 
     def __init__(
         self,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Generic, NoReturn, TypeVar
 
 from halfbyte.errors import EngineError
 from halfbyte.generation.call import Call
+from halfbyte.generation.chat_completion import Part
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.pieces import Pieces
 from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.process_bound import ProcessBound
 
 C = TypeVar("C", bound=Completion)
+T = TypeVar("T")
 
 
 class CompletionStream(ProcessBound, Iterator[str], Generic[C]):
@@ -60,13 +62,34 @@ class CompletionStream(ProcessBound, Iterator[str], Generic[C]):
                 raise
 
     def __next__(self) -> str:
+        return self._guarded(self._pieces.take)
+
+    def parts(self) -> Iterator[Part]:
+        """The pieces with what they are pieces of; of a chat, thoughts and calls of tools too.
+
+        A call comes as the model writes it, and in `completion` when it is read. Leaving a loop
+        over them gives the rest of the answer up.
+        """
+        while True:
+            try:
+                part = self._guarded(self._pieces.take_part)
+            except StopIteration:
+                return
+            try:
+                yield part
+            except GeneratorExit:
+                self.close()
+                raise
+
+    def _guarded(self, take: Callable[[], T | None]) -> T:
+        """The next piece; StopIteration at the end."""
         if not self._taking.acquire(blocking=False):
             raise EngineError(
                 "pieces of this stream are being taken already",
                 hint="give each thread a stream of its own",
             )
         try:
-            return self._next()
+            return self._next(take)
         except StopIteration:
             raise
         except BaseException as error:
@@ -103,14 +126,14 @@ class CompletionStream(ProcessBound, Iterator[str], Generic[C]):
         self._is_closed = True
         self._call.cancel()
 
-    def _next(self) -> str:
+    def _next(self, take: Callable[[], T | None]) -> T:
         if self._error is not None:
             self._raise_again(self._error)
         self._call.check_process()
         if self._is_closed and self.completion is None:
             raise StopIteration
         while True:
-            piece = self._pieces.take()
+            piece = take()
             if piece:
                 return piece
             if self._pieces.is_done:

@@ -8,6 +8,7 @@ from typing import Any
 
 from halfbyte.engine.engine import Span
 from halfbyte.errors import RequestError
+from halfbyte.generation.chat_completion import Part
 from halfbyte.generation.completion import Completion, FinishReason
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.params import SamplingParams
@@ -92,6 +93,11 @@ class TextRequest(Continuation):
             self.finish_reason = "length"
 
     @property
+    def parts(self) -> Sequence[Part] | None:
+        """Pieces of a chat's answer, which only become more; None elsewhere."""
+        return self._shown.parts
+
+    @property
     def text(self) -> str:
         """What may be shown; what may be cut still is held back."""
         return self._shown.text
@@ -161,7 +167,7 @@ class TextRequest(Continuation):
         self._sampler.accept(token)
         for rule in self._rules:
             rule.accept(token)
-        self._take_text(self._detokenizer.push(token))
+        self._take_text(self._detokenizer.push(token) + self._shown.spelled.get(token, ""))
         if self._forbidden is not None and self._shown.n_taken_back:
             self._step_back(self._shown.n_taken_back, self._forbidden)
             return

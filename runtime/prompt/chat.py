@@ -10,21 +10,24 @@ Source of the two layouts: Meta's published llama/generation.py, `chat_completio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from halfbyte.call_arguments import check_choice
-from halfbyte.errors import RequestError, TemplateError, UnsupportedModelError
+from halfbyte.errors import TemplateError, UnsupportedModelError
 from halfbyte.prompt.inputs import EncodedPrompt
+from halfbyte.prompt.messages import Message, check_messages, need
+from halfbyte.prompt.thinking import Thinking, is_open, marks_of
+from halfbyte.prompt.tools.call_format import CallFormat
+from halfbyte.prompt.tools.formats import GENERIC, format_of
+from halfbyte.prompt.tools.generic import told
+from halfbyte.prompt.tools.tools import Tools
 from halfbyte.tokenizer import Tokenizer
-from halfbyte.tokenizer.tokenizer import check_text
 
 if TYPE_CHECKING:
     from halfbyte.prompt.template import ChatTemplate
     from halfbyte.prompt.template.text import Text
-
-Message = Mapping[str, object]
 
 FORMATS = ("auto", "llama-2", "codellama-70b", "template")
 _TAGS = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<step>")
@@ -35,9 +38,21 @@ _STEP_ID, _STEP_VOCAB = 32015, 32016
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatPrompt(EncodedPrompt):
-    """Token ids that ask for the next message, in one of FORMATS."""
+    """Token ids that ask for the next message, in one of FORMATS.
+
+    Attributes:
+        format: which one.
+        calls: how the answer calls functions; None where it may not.
+        thoughts: the texts between which it thinks; None where it does not.
+        is_thinking: whether the prompt ends within a thought.
+        spelled: control tokens among the texts of both.
+    """
 
     format: str
+    calls: CallFormat | None = None
+    thoughts: tuple[str, str] | None = None
+    is_thinking: bool = False
+    spelled: Mapping[int, str] = field(default_factory=dict)
 
 
 def chat_prompt(
@@ -46,17 +61,23 @@ def chat_prompt(
     *,
     format: str = "auto",
     parse_markers: bool = False,
+    tools: Tools | None = None,
+    thinking: Thinking | None = None,
     check: Callable[[str], None] = lambda text: None,
 ) -> ChatPrompt:
     """The ids that ask for the answer to a conversation.
 
     Args:
         tokenizer: the model's.
-        messages: each with `role` (system, user, assistant) and `content`.
+        messages: each with `role` (system, user, assistant, tool) and `content`; an assistant's
+            may have `tool_calls`, see messages.py.
         format: "llama-2" ([INST] and <<SYS>>), "codellama-70b" (Source: and <step>), "template"
             (the file's Jinja template), or "auto", which takes the one that the file asks for.
         parse_markers: see Tokenizer.encode. Otherwise what a message spells is plain text; with a
             template, special tokens are those that the template itself spells.
+        tools: functions that the answer may call. Templates that have a place for them are given
+            them; all others are told as tools/generic.py does.
+        thinking: whether it thinks, and how long.
         check: called with what a template renders, before it is encoded.
 
     Raises:
@@ -65,20 +86,23 @@ def chat_prompt(
         TemplateError: the file's template fails, or renders nothing.
     """
     check_choice("format", format, FORMATS)
-    checked = _check_messages(messages)
+    checked = check_messages(messages)
+    if tools is not None and tools.choice == "none":
+        tools = None
     chosen = detect_format(tokenizer) if format == "auto" else format
+    if chosen == "template":
+        asked = _Asked(tools, thinking or Thinking())
+        return _templated(tokenizer, checked, asked, parse_markers, check)
+    checked = told(checked, tools)
+    (thinking or Thinking()).check(None, frozenset())
+    calls = None if tools is None else GENERIC
     if chosen == "codellama-70b":
         step = _step_id(tokenizer)
         tokens = list(_codellama_70b(tokenizer, checked, step, parse_markers))
-        return ChatPrompt(tokens=tokens, format=chosen, stop_ids=frozenset({step}))
-    if chosen == "llama-2":
-        tokens = list(_llama_2(tokenizer, checked, parse_markers))
-    else:
-        text = _render(tokenizer, checked)
-        check(text)
-        spans = None if parse_markers else text.spans()
-        tokens = tokenizer.encode_rendered(str.__str__(text), spans)  # its parts: str, too
-    return ChatPrompt(tokens=tokens, format=chosen)
+        stop_ids = frozenset({step})
+        return ChatPrompt(tokens=tokens, format=chosen, stop_ids=stop_ids, calls=calls)
+    tokens = list(_llama_2(tokenizer, checked, parse_markers))
+    return ChatPrompt(tokens=tokens, format=chosen, calls=calls)
 
 
 def detect_format(tokenizer: Tokenizer) -> str:
@@ -108,7 +132,7 @@ def _llama_2(tokenizer: Tokenizer, messages: list[Message], parse_markers: bool)
     encode = partial(tokenizer.encode, add_bos=False, parse_markers=parse_markers)
     turns = _check_turns(messages)
     if turns[0]["role"] == "system":
-        _need(len(turns) > 1, "a user's message after the system's")
+        need(len(turns) > 1, "a user's message after the system's")
         content = f"<<SYS>>\n{turns[0]['content']}\n<</SYS>>\n\n{turns[1]['content']}"
         turns = [{"role": "user", "content": content}, *turns[2:]]
     for asked, answered in zip(turns[::2], turns[1::2], strict=False):
@@ -141,19 +165,60 @@ def _codellama_70b(
     yield from encode("\n\n ")
 
 
-def _render(tokenizer: Tokenizer, messages: list[Message]) -> Text:
-    """What the file's template makes of a conversation."""
-    if tokenizer.chat_template is None:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a caller asks of a template besides."""
+
+    tools: Tools | None
+    thinking: Thinking
+
+
+def _templated(
+    tokenizer: Tokenizer,
+    messages: list[Message],
+    asked: _Asked,
+    parse_markers: bool,
+    check: Callable[[str], None],
+) -> ChatPrompt:
+    """What the file's own template makes of a conversation."""
+    source = tokenizer.chat_template
+    if source is None:
         raise UnsupportedModelError(
             tokenizer.path, "tokenizer.chat_template", expected="a chat template", got="none"
         )
+    template = _compiled(source, tokenizer.path)
+    tools, thoughts = asked.tools, marks_of(source)
+    calls: CallFormat | None = None
+    asked.thinking.check(thoughts, template.variables)
+    variables: dict[str, Any] = {"tools": None, **asked.thinking.variables(template.variables)}
+    if "tools" not in template.variables:
+        messages, calls = told(messages, tools), GENERIC
+    elif tools is not None:
+        calls, variables["tools"] = format_of(source, tokenizer.path), tools.as_list
+    text = _render(tokenizer, template, messages, variables)
+    check(text)
+    calls = None if tools is None else calls
+    texts = () if calls is None else (*calls.begins, calls.end, *calls.texts)
+    spans = None if parse_markers else text.spans()
+    return ChatPrompt(
+        tokens=tokenizer.encode_rendered(str.__str__(text), spans), format="template", calls=calls,
+        thoughts=thoughts, is_thinking=is_open(text, thoughts),
+        spelled=_control_tokens(tokenizer, *texts, *(thoughts or ())),
+    )  # fmt: skip
+
+
+def _render(
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    messages: list[Message],
+    variables: Mapping[str, Any],
+) -> Text:
     bos, eos = (
         "" if token is None else tokenizer.piece(token)
         for token in (tokenizer.bos_id, tokenizer.eos_id)
     )
-    template = _compiled(tokenizer.chat_template, tokenizer.path)
     text = template.render_text(
-        messages, add_generation_prompt=True, bos_token=bos, eos_token=eos, tools=None
+        messages, add_generation_prompt=True, bos_token=bos, eos_token=eos, **variables
     )
     if not text:
         raise TemplateError(
@@ -171,40 +236,23 @@ def _compiled(source: str, path: str) -> ChatTemplate:
     return ChatTemplate(source, path=path)
 
 
-def _check_messages(messages: object) -> list[Message]:
-    """The messages, each a mapping with a role and a text."""
-    is_list = isinstance(messages, Sequence) and not isinstance(messages, (str, bytes))
-    if not is_list or not messages:
-        raise RequestError(
-            "messages", expected='a list of {"role": ..., "content": ...}', got=messages
-        )
-    checked: list[Message] = []
-    for i, message in enumerate(messages):  # type: ignore[arg-type,var-annotated]
-        _need(isinstance(message, Mapping), "a mapping with role and content", i, message)
-        for key in ("role", "content"):
-            _need(isinstance(message.get(key), str), f"{key}: a text", i, message.get(key))
-            check_text(message[key], f"messages[{i}].{key}")
-        checked.append(message)
-    return checked
+def _control_tokens(tokenizer: Tokenizer, *texts: str) -> dict[int, str]:
+    """Those of the texts that are tokens without a text of their own."""
+    ids = {tokenizer.id_of(text): text for text in texts if text}
+    return {i: text for i, text in ids.items() if i is not None and not tokenizer.token_bytes(i)}
 
 
 def _check_turns(messages: list[Message]) -> list[Message]:
     """Roles in Meta's order: a system message or none, then user and assistant in turns."""
     for i, message in enumerate(messages):
         found = [tag for tag in _TAGS if tag in str(message["content"])]
-        _need(not found, "no special tags in the text", i, ", ".join(found))
+        need(not found, "no special tags in the text", i, ", ".join(found))
     begin = int(messages[0]["role"] == "system")
     for i, message in enumerate(messages[begin:]):
         wanted = "assistant" if i % 2 else "user"
-        _need(message["role"] == wanted, f"role {wanted}", begin + i, message["role"])
-    _need(messages[-1]["role"] == "user", "a user's message at the end", len(messages) - 1)
+        need(message["role"] == wanted, f"role {wanted}", begin + i, message["role"])
+    need(messages[-1]["role"] == "user", "a user's message at the end", len(messages) - 1)
     return messages
-
-
-def _need(is_met: bool, expected: str, i: int | None = None, got: object = None) -> None:
-    if not is_met:
-        param = "messages" if i is None else f"messages[{i}]"
-        raise RequestError(param, expected=expected, got=got)
 
 
 def _bos(tokenizer: Tokenizer) -> list[int]:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from halfbyte.call_arguments import check_flag
 from halfbyte.errors import ContextLengthError, RequestError
-from halfbyte.prompt.chat import ChatPrompt, Message, chat_prompt
+from halfbyte.prompt.chat import ChatPrompt, chat_prompt
 from halfbyte.prompt.healing import n_healed
 from halfbyte.prompt.infill import (
     FILL_MARKER,
@@ -26,6 +26,9 @@ from halfbyte.prompt.infill import (
 )
 from halfbyte.prompt.infill_models import check_trained
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, check_ids, check_window, texts_in
+from halfbyte.prompt.messages import Message
+from halfbyte.prompt.thinking import Thinking
+from halfbyte.prompt.tools.tools import Tools
 from halfbyte.prompt.window import nearest
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
@@ -137,13 +140,21 @@ class PromptEncoder:
         _tell_dropped(made)
         return self._fitting(made, "prompt")
 
-    def chat(self, messages: Sequence[Message], *, format: str, parse_markers: bool) -> ChatPrompt:
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        format: str,
+        parse_markers: bool,
+        tools: Tools | None = None,
+        thinking: Thinking | None = None,
+    ) -> ChatPrompt:
         """A conversation; see chat_prompt."""
         check_flag("parse_markers", parse_markers)
         self._check_nbytes("messages", *texts_in(messages))
         made = chat_prompt(
-            self._tokenizer, messages, format=format, parse_markers=parse_markers,
-            check=partial(self._check_nbytes, "messages"),
+            self._tokenizer, messages, format=format, parse_markers=parse_markers, tools=tools,
+            thinking=thinking, check=partial(self._check_nbytes, "messages"),
         )  # fmt: skip
         return self._fitting(made, "messages")
 

@@ -26,6 +26,11 @@ class StreamDetokenizer:
         """Whether all of the next token's bytes will be skipped."""
         return len(self._tokenizer.token_bytes(token)) <= self._skip_nbytes
 
+    @property
+    def is_between(self) -> bool:
+        """Whether a character has begun and is not complete."""
+        return bool(self._decoder.getstate()[0])
+
     def push(self, token: int) -> str:
         """The text that has become complete with this token."""
         piece = self._tokenizer.token_bytes(token)

@@ -38,7 +38,6 @@ def test_load_says_what_is_meant(name: str, hint: str) -> None:
         ("max_token", "did you mean max_tokens?"),
         ("max_new_tokens", "it is max_tokens here"),
         ("temp", "it is temperature here"),
-        ("tools", "describe tools in a message"),
         ("n_ctx", "halfbyte.load takes ctx"),
         ("quux", "known are max_tokens, temperature"),
     ],

@@ -15,9 +15,9 @@ def completions(model: halfbyte.Model) -> None:
     """The calls of a model."""
     done: halfbyte.Completion = model.complete("a", max_tokens=3, stop="b", seed=None)
     several: list[halfbyte.Completion] = model.complete(["a", [1]], top_p=0.5, stop=["b", "c"])
-    reason: Literal["stop", "length", "context", "timeout", "confidence", "time", "banned"] = (
-        done.finish_reason
-    )
+    reason: Literal[
+        "stop", "length", "context", "timeout", "confidence", "time", "banned", "tool_calls"
+    ] = done.finish_reason
     print(several, reason, done.finish_reason == "ended")  # type: ignore[comparison-overlap]
     model.complete("a", max_token=3)  # type: ignore[call-overload]
     model.complete("a", temperature="high")  # type: ignore[call-overload]

@@ -59,6 +59,9 @@ class ChatTemplate:
         source: Jinja source, which need not be trusted.
         path: the file that it comes from, for errors.
 
+    Attributes:
+        variables: names of what it reads.
+
     Raises:
         TemplateError: it does not compile, is too large or nested too deeply, or uses what a chat
             template may not.
@@ -67,7 +70,7 @@ class ChatTemplate:
     def __init__(self, source: str, *, path: str = "") -> None:
         self._path = path
         try:
-            self._code, self._weight = compile_source(source, Sandbox(Budget(0)))
+            self._code, self._weight, self.variables = compile_source(source, Sandbox(Budget(0)))
             return
         except Exception as caught:
             error = self._error("a Jinja chat template that compiles", caught, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import CodeType
+from typing import NamedTuple
 
 from jinja2 import Environment, nodes
 
@@ -19,16 +20,41 @@ CODE_NAME = "<chat template>"
 _BLOCKS = {"if", "for", "macro", "call", "filter", "with", "generation"}
 
 
-def compile_source(source: str, environment: Environment) -> tuple[CodeType, int]:
-    """Code of the rewritten template, and the units that it costs in any case."""
+class Compiled(NamedTuple):
+    """Code of a rewritten template.
+
+    Attributes:
+        weight: units that it costs in any case.
+        variables: what it reads of what is passed in.
+    """
+
+    code: CodeType
+    weight: int
+    variables: frozenset[str]
+
+
+def compile_source(source: str, environment: Environment) -> Compiled:
+    """A template's code, once its source is checked."""
     if len(source) > MAX_SOURCE:
         raise ValueError(f"{len(source)} characters of source, of {MAX_SOURCE} at most")
     _check_tokens(environment.lex(source))
     tree = environment.parse(source)
     _check_depth(tree)
-    weight = weight_of(tree)
+    weight, variables = weight_of(tree), _variables(tree)
     tree = Rewriter().visit(tree)
-    return environment.compile(tree, filename=CODE_NAME), weight
+    return Compiled(environment.compile(tree, filename=CODE_NAME), weight, variables)
+
+
+def _variables(tree: nodes.Template) -> frozenset[str]:
+    """Names that are read and never set, or set where `is defined` says that they are missing."""
+    names = list(tree.find_all(nodes.Name))
+    own = {name.name for name in names if name.ctx == "store"}
+    asked = {
+        test.node.name
+        for test in tree.find_all(nodes.Test)
+        if test.name in ("defined", "undefined") and isinstance(test.node, nodes.Name)
+    }
+    return frozenset({name.name for name in names if name.ctx == "load"} - (own - asked))
 
 
 def _check_tokens(tokens: Iterable[tuple[int, str, str]]) -> None:

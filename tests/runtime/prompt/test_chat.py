@@ -146,7 +146,7 @@ BAD_TURNS = [
     ([user("a"), assistant("b")], "messages[1]", "at the end"),
     ([system("s"), assistant("a")], "messages[1]", "role user"),
     ([user("a"), system("s"), user("b")], "messages[1]", "role assistant"),
-    ([{"role": "tool", "content": "a"}], "messages[0]", "role user"),
+    ([{"role": "tool", "content": "a"}], "messages[0]", "after an assistant's calls"),
     ([{"role": "User", "content": "a"}], "messages[0]", "role user"),
 ]
 

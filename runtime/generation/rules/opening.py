@@ -1,0 +1,57 @@
+"""How an answer, or what follows its thoughts, has to begin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from halfbyte.generation.rules.thoughts import Thoughts, keep_only
+from halfbyte.generation.sampler import F32
+
+
+class Opening:
+    """A rule: these tokens come first; a model that thinks may do that before."""
+
+    def __init__(
+        self,
+        ids: Sequence[int],
+        *,
+        thoughts: Thoughts | None = None,
+        thought_id: int | None = None,
+        after: Sequence[int] = (),
+    ) -> None:
+        """For an answer at its beginning.
+
+        Args:
+            ids: what it begins with.
+            thoughts: where it is; this rule tells it of the tokens. None where it does not think.
+            thought_id: the token that begins a thought, if it is one.
+            after: what stands between a thought and `ids`.
+        """
+        self._due, self._thoughts = list(ids), thoughts
+        self._thought_id, self._after = thought_id, list(after)
+        self._is_begun = False
+
+    def change(self, row: F32) -> None:
+        """Leave the next token of the beginning, or what begins a thought."""
+        if not self._due or self._is_thinking:
+            return
+        tokens = self._due[:1]
+        if not self._is_begun and self._thoughts is not None and self._thought_id is not None:
+            tokens = [*tokens, self._thought_id]
+        keep_only(row, tokens)
+
+    def accept(self, token: int) -> None:
+        """One less is due, or the model thinks."""
+        was_thinking = self._is_thinking
+        if self._thoughts is not None:
+            self._thoughts.take(token)
+        self._is_begun = True
+        if was_thinking:
+            if not self._is_thinking:
+                self._due = [*self._after, *self._due]
+        elif self._due and token == self._due[0]:
+            del self._due[0]
+
+    @property
+    def _is_thinking(self) -> bool:
+        return self._thoughts is not None and self._thoughts.is_within

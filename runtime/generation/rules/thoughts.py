@@ -1,0 +1,58 @@
+"""Where an answer is: before, within or after its thoughts, told token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from halfbyte.generation.sampler import F32
+
+
+class Thoughts:
+    """Looks for the texts between which a model thinks.
+
+    Attributes:
+        is_over: whether no thought goes on or may begin.
+        is_within: whether one goes on.
+    """
+
+    def __init__(
+        self, text_of: Callable[[int], bytes], marks: tuple[str, str], *, is_within: bool
+    ) -> None:
+        """An answer at its beginning.
+
+        Args:
+            text_of: the bytes that a token stands for, those of control tokens too.
+            marks: the texts that begin and end a thought.
+            is_within: whether the prompt ended within one.
+        """
+        self._text_of, self._marks = text_of, tuple(mark.encode() for mark in marks)
+        self.is_within, self.is_over = is_within, False
+        self._tail = b""
+
+    def take(self, token: int) -> None:
+        """A token came."""
+        if self.is_over:
+            return
+        begin, end = self._marks
+        self._tail += self._text_of(token)
+        if not self.is_within:
+            begun = self._tail.lstrip()
+            self.is_within = begun.startswith(begin)
+            self.is_over = not self.is_within and not begin.startswith(begun)
+        elif end in self._tail:
+            self.end()
+        else:
+            self._tail = self._tail[-len(end) :]
+
+    def end(self) -> None:
+        """The thought is over."""
+        self.is_within, self.is_over = False, True
+
+
+def keep_only(row: F32, tokens: Sequence[int]) -> None:
+    """Forbid all other tokens; of these, what was forbidden becomes possible where all are."""
+    kept = row[list(tokens)]
+    row[:] = -np.inf
+    row[list(tokens)] = kept if np.isfinite(kept).any() else 0.0

@@ -1,0 +1,90 @@
+"""How models think before they answer: between which texts, and what switches it on and off."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from halfbyte.call_arguments import check_flag, is_whole
+from halfbyte.errors import RequestError
+from halfbyte.tokenizer.tokenizer import check_text
+
+log = logging.getLogger(__name__)
+
+# Between these texts, where the template mentions one of them.
+MARKS = (
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<seed:think>", "</seed:think>"),
+)
+# What templates call the switch.
+SWITCHES = ("enable_thinking", "thinking")
+_MAX_BUDGET = 2**31 - 1
+# Source: Qwen3's technical report, "Thinking Budget".
+CLOSING = (
+    "\n\nConsidering the limited time by the user, I have to give the solution based on the "
+    "thinking directly now.\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """What a caller of chat says about it. Checked when made.
+
+    Attributes:
+        thinking: whether the model is to think; None: as its template has it.
+        reasoning_budget: most tokens of it, then it is closed; None for no limit.
+        reasoning_closing: what it ends with then, before the text that ends it.
+
+    Raises:
+        RequestError: a value of the wrong type or out of range; `param` names it.
+    """
+
+    thinking: bool | None = None
+    reasoning_budget: int | None = None
+    reasoning_closing: str = CLOSING
+
+    @classmethod
+    def split(cls, options: Mapping[str, Any]) -> tuple[Thinking, dict[str, Any]]:
+        """What the options of a call say about it, and the other options."""
+        rest = dict(options)
+        names = ("thinking", "reasoning_budget", "reasoning_closing")
+        return cls(**{name: rest.pop(name) for name in names if name in rest}), rest
+
+    def __post_init__(self) -> None:
+        if self.thinking is not None:
+            object.__setattr__(self, "thinking", check_flag("thinking", self.thinking))
+        budget: object = self.reasoning_budget
+        if budget is not None:
+            if not is_whole(budget) or not 0 <= budget <= _MAX_BUDGET:
+                expected = f"a whole number from 0 to {_MAX_BUDGET}, or None"
+                raise RequestError("reasoning_budget", expected=expected, got=repr(budget))
+            object.__setattr__(self, "reasoning_budget", int(budget))
+        check_text(self.reasoning_closing, "reasoning_closing")
+
+    def variables(self, known: frozenset[str]) -> dict[str, bool]:
+        """What a template is told that reads these variables."""
+        if self.thinking is None:
+            return {}
+        return {name: self.thinking for name in SWITCHES if name in known}
+
+    def check(self, marks: tuple[str, str] | None, known: frozenset[str]) -> None:
+        """A word where something has no effect, as far as the template says."""
+        if self.thinking is not None and not self.variables(known):
+            log.warning(
+                "thinking=%s has no effect: the chat template has no switch for it", self.thinking
+            )
+        if self.reasoning_budget is not None and marks is None:
+            log.warning("reasoning_budget has no effect: the chat template knows no thoughts")
+
+
+def marks_of(template: str) -> tuple[str, str] | None:
+    """Between which texts the thoughts of a template's model stand; None where it has none."""
+    return next((marks for marks in MARKS if marks[1] in template), None)
+
+
+def is_open(prompt: str, marks: tuple[str, str] | None) -> bool:
+    """Whether a prompt ends within a thought, so that the answer begins there."""
+    return marks is not None and prompt.rstrip().endswith(marks[0])

@@ -1,0 +1,104 @@
+"""What a way of calling functions consists of, and how the JSON of calls is read."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+Arguments = Mapping[str, Any]
+_DECODER = json.JSONDecoder()
+
+
+class Call(NamedTuple):
+    """A function's name and what it is called with."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class MalformedCall(ValueError):
+    """A text that is no call in this format; says why."""
+
+
+class CallFormat(ABC):
+    """How a model writes that it calls functions.
+
+    Attributes:
+        name: for errors and documents.
+        begins: texts of which each begins a call; special tokens count as their texts.
+        end: the text that ends it; empty where only the answer's end does.
+        texts: of its special tokens, besides these.
+        key: what the arguments are called in its JSON.
+    """
+
+    name: str
+    begins: tuple[str, ...]
+    end: str = ""
+    texts: tuple[str, ...] = ()
+    key: str = "arguments"
+
+    def begins_with(self, text: str) -> bool | None:
+        """Whether an answer that begins like this is a call without a mark; None: not clear yet."""
+        return False
+
+    @abstractmethod
+    def parse(self, text: str) -> list[Call]:
+        """The calls of a text between a beginning and its end, or of a whole answer.
+
+        Raises:
+            MalformedCall: there are none.
+        """
+
+    @abstractmethod
+    def opening(self, name: str | None) -> str:
+        """The beginning of an answer that calls this function, or one that it names next."""
+
+
+def values_in(text: str) -> Iterator[Any]:
+    """The JSON values in a text, one after another, between them blanks, commas or semicolons.
+
+    Raises:
+        MalformedCall: something else.
+    """
+    at = 0
+    while True:
+        while at < len(text) and text[at] in " \t\r\n,;":
+            at += 1
+        if at == len(text):
+            return
+        try:
+            value, at = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            raise MalformedCall(f"no JSON: {error}") from error
+        yield value
+
+
+def call_of(value: Any, *keys: str) -> Call:
+    """The call that a JSON object is; its arguments are called by one of the keys.
+
+    Raises:
+        MalformedCall: it is none.
+    """
+    if not isinstance(value, dict):
+        raise MalformedCall(f"expected an object, got {value!r:.80}")
+    if isinstance(value.get("function"), dict):
+        value = value["function"]
+    name = value.get("name")
+    if not isinstance(name, str):
+        raise MalformedCall(f"expected a function's name, got {name!r:.80}")
+    arguments = next((value[key] for key in keys if key in value), None)
+    if arguments is None:  # of a function without parameters
+        arguments = {}
+    return Call(name, arguments_of(arguments))
+
+
+def arguments_of(value: Any) -> dict[str, Any]:
+    """A call's arguments: an object, or the JSON text of one."""
+    if isinstance(value, str):
+        found = list(values_in(value))
+        value = found[0] if len(found) == 1 else {} if not found else found
+    if not isinstance(value, dict):
+        raise MalformedCall(f"expected arguments by name, got {value!r:.80}")
+    return value

@@ -1,0 +1,134 @@
+"""Calls of functions as models write them: each format's examples, and what is malformed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from halfbyte.errors import UnsupportedModelError
+from halfbyte.prompt.template import ChatTemplate
+from halfbyte.prompt.tools.call_format import CallFormat, MalformedCall
+from halfbyte.prompt.tools.formats import GENERIC, format_of
+from halfbyte.prompt.tools.hermes import Hermes
+from halfbyte.prompt.tools.llama3 import Llama3
+from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
+
+TEMPLATES = Path(__file__).parent.parent / "template" / "templates"
+FORMATS = [Hermes(), GENERIC, Llama3(), Mistral(), NamedMistral()]
+PARIS = ("weather", {"city": "Paris"})
+ROME = ("weather", {"city": "Rome", "days": 3})
+ARGUMENTS = ('{"city": "Paris"}', '{"city": "Rome", "days": 3}')
+TWO = tuple(f'{{"name": "weather", "arguments": {text}}}' for text in ARGUMENTS)
+
+# What the templates of these models write for such calls.
+WRITTEN: list[tuple[CallFormat, str, list[Any]]] = [
+    (Hermes(), '\n{"name": "weather", "arguments": {"city": "Paris"}}\n', [PARIS]),
+    (Hermes(), '{"name": "weather", "arguments": "{\\"city\\": \\"Paris\\"}"}', [PARIS]),
+    (Hermes(), '{"name": "now"}', [("now", {})]),
+    (Hermes(), '{"type": "function", "function": {"name": "now", "arguments": null}}',
+     [("now", {})]),
+    (GENERIC, "[\n{},\n{}\n]".format(*TWO), [PARIS, ROME]),
+    (GENERIC, "[]", []),
+    (GENERIC, '{"name": "weather", "arguments": {"city": "Paris"}}', [PARIS]),
+    (Llama3(), '{"name": "weather", "parameters": {"city": "Paris"}}', [PARIS]),
+    (Llama3(), '{"type": "function", "name": "weather", "parameters": {"city": "Paris"}}', [PARIS]),
+    (Llama3(), "{}; {}".format(*TWO), [PARIS, ROME]),
+    (Mistral(), '[{"name": "weather", "arguments": {"city": "Paris"}, "id": "abcdefghi"}]',
+     [PARIS]),
+    (Mistral(), " [{}, {}]".format(*TWO), [PARIS, ROME]),
+    (NamedMistral(), 'weather[ARGS]{"city": "Paris"}', [PARIS]),
+    (NamedMistral(), "weather[ARGS]{}[TOOL_CALLS]weather[ARGS]{}".format(*ARGUMENTS),
+     [PARIS, ROME]),
+    (NamedMistral(), 'weather[CALL_ID]abcdefghi[ARGS]{"city": "Paris"}', [PARIS]),
+    (NamedMistral(), 'weather{"city": "Paris"}', [PARIS]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "text", "calls"), WRITTEN)
+def test_calls_are_read(form: CallFormat, text: str, calls: list[Any]) -> None:
+    assert form.parse(text) == calls
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+@pytest.mark.parametrize(
+    "text",
+    ['{"name": "a", "arguments": ', "nothing", '{"name": 5}', '{"arguments": {}}', "[[1]]", "3",
+     '{"name": "a", "arguments": [1], "parameters": [1]}',
+     '{"name": "a", "arguments": "x", "parameters": "x"}', "[" * 100_000, '{"name": "f"} and more'],
+)  # fmt: skip
+def test_what_is_no_call_says_why(form: CallFormat, text: str) -> None:
+    with pytest.raises(MalformedCall, match=r"expected|no JSON"):
+        form.parse(text)
+
+
+@settings(max_examples=50)
+@given(st.text(max_size=40), st.sampled_from(FORMATS))
+def test_any_text_is_read_or_refused(text: str, form: CallFormat) -> None:
+    try:
+        calls = form.parse(text)
+    except MalformedCall:
+        return
+    assert all(isinstance(arguments, dict) for _, arguments in calls)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_what_has_to_come_begins_a_call(form: CallFormat) -> None:
+    """A call that begins like this is read as one of that function."""
+    text = form.opening("now")
+    assert form.opening(None) in text
+    for mark in form.begins:
+        text = text.removeprefix(mark)
+    ends = {"generic": "}\n]", "mistral": "}]", "mistral-args": ""}
+    assert form.parse(text + '{"a": 1}' + ends.get(form.name, "}")) == [("now", {"a": 1})]
+
+
+def test_an_object_of_llama_3_is_a_call_by_its_first_key() -> None:
+    begins_with = Llama3().begins_with
+    assert begins_with(' \n{ "name" :') and begins_with('{"type": "function"')
+    for open_still in ("", " ", "{", '{"na', '{"name"'):
+        assert begins_with(open_still) is None
+    for other in ("The", '{"answer": 1', "{" + "x" * 80, "[1"):
+        assert begins_with(other) is False
+
+
+@pytest.mark.parametrize(("name", "form"), [("qwen", "hermes"), ("mistral", "mistral")])
+def test_templates_say_which_format(name: str, form: str) -> None:
+    source = (TEMPLATES / f"{name}.jinja").read_text("utf-8")
+    assert format_of(source, "m.gguf").name == form
+    assert "tools" in ChatTemplate(source).variables
+
+
+@pytest.mark.parametrize("name", ["qwen", "mistral"])
+def test_what_a_template_writes_is_read_again(name: str) -> None:
+    source = (TEMPLATES / f"{name}.jinja").read_text("utf-8")
+    function = {"name": "weather", "arguments": {"city": "Zürich", "n": [1, None, True]}}
+    call = {"type": "function", "id": "abcdefghi", "function": function}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+    ]
+    text = ChatTemplate(source).render(
+        messages, add_generation_prompt=False, bos_token="", eos_token="</s>", tools=None
+    )
+    form = format_of(source, "m.gguf")
+    found = re.search(r"(?:<tool_call>|\[TOOL_CALLS\])(.*?)(?:</|<\|)", text, re.S)
+    assert found and form.parse(found[1]) == [("weather", function["arguments"])]
+
+
+def test_other_formats_are_refused_by_name() -> None:
+    assert format_of('<|start_header_id|> "parameters"', "m.gguf").name == "llama-3"
+    assert format_of("[TOOL_CALLS] [ARGS]", "m.gguf").name == "mistral-args"
+    for source in ("{{ tools }}", "<tool_call><function={{ tools }}", "<tool_call><arg_key>"):
+        with pytest.raises(UnsupportedModelError, match="Hermes, Llama 3 or Mistral"):
+            format_of(source, "m.gguf")
+
+
+def test_json_of_a_call_may_be_spread_over_lines() -> None:
+    value = {"name": "weather", "arguments": {"city": "Paris"}}
+    assert Hermes().parse(json.dumps(value, indent=4)) == [PARIS]
