@@ -1,12 +1,12 @@
 """Products with an adapter's two thin matrices: y += scale B (A x), a LoRA's part of y = W x.
 
-    A   (rank, inputs)     rows, padded to whole groups of ranks and to blocks of 32 inputs
-    B   (outputs, rank)    panels of 16 rows as matmul.py's: [panel][rank][16 rows], strips whole
+    A   (rank, inputs)     [group of 4 ranks][block of 32 inputs][4 ranks][32 inputs]
+    B   (outputs, rank)    [strip of 32 rows][rank][32 rows]
 
-Both have one type, which is the adapter's own (F32, F16 or BF16): nothing is rounded. A row's inner
-products A x are sums over 16 lanes, one each, in ascending order of the inputs, folded by halves at
-the end; B's sums walk the ranks in ascending order, and one fused multiply-add brings them to y. So
-neither depends on the other rows, on how many there are or on who computes them.
+Both are padded with zeros, and of one type: F32, F16 or BF16. A row's inner products A x are sums
+over 16 lanes each, in ascending order of the inputs, folded by halves at the end; B's are two sums
+over every other rank, and one fused multiply-add brings what they are together to y. So neither
+depends on the other rows, on how many there are or on who computes them.
 
 Where a row has 8-bit records alone (activations.py), they are what A meets.
 """
@@ -19,7 +19,7 @@ from functools import cache
 from halfbyte.kernels.compiler.jit import Kernel, device
 from halfbyte.kernels.layouts.activations import SCALE_AT
 from halfbyte.kernels.vectors.scalars import get_f32, put_f32, stack
-from halfbyte.kernels.vectors.simd import load, mul, splat, sum_lanes
+from halfbyte.kernels.vectors.simd import add, load, mul, prefetch, splat, sum_lanes
 from halfbyte.kernels.vectors.tiles import (
     add_outer,
     add_products,
@@ -33,6 +33,7 @@ from halfbyte.kernels.vectors.tiles import (
 
 KINDS = ("F32", "F16", "BF16")
 GROUP = 4  # ranks whose sums are made together
+_AHEAD = 2048  # bytes; memory pages of 4 KiB stop the CPU's own prefetching
 
 
 @device
@@ -60,17 +61,18 @@ def shrink_kernel(kind: str) -> Kernel:
 
 
 def _shrink(KIND: int) -> Callable[..., None]:
-    R, SUMS_NBYTES, NUMBER = GROUP, 64 * GROUP, 4 if KIND == 0 else 2
+    R, SUMS_NBYTES, HALF_NBYTES = GROUP, 64 * GROUP, 64 if KIND == 0 else 32
+    BLOCK_NBYTES = 2 * R * HALF_NBYTES
 
     def shrink(a, n_blocks, begin, end, x, x_stride, n_rows, block_stride, inner, inner_stride):
         sums = stack(SUMS_NBYTES)
-        stride = n_blocks * 32 * NUMBER
         for group in range(begin, end):
-            ranks = a + group * R * stride
             for row in range(n_rows):
                 at, acc = x + row * x_stride, zeros(R, 1)
                 for block in range(n_blocks):
-                    here = ranks + block * 32 * NUMBER
+                    here = a + (group * n_blocks + block) * BLOCK_NBYTES
+                    for line in range(0, BLOCK_NBYTES, 64):
+                        prefetch(here + _AHEAD + line)
                     if block_stride == 0:
                         x0, x1 = load(at + block * 128), load(at + block * 128 + 64)
                     else:
@@ -78,8 +80,9 @@ def _shrink(KIND: int) -> Callable[..., None]:
                         d = splat(get_f32(record + SCALE_AT))
                         x0 = mul(load_column_i8(record, 0, 1), d)
                         x1 = mul(load_column_i8(record + 16, 0, 1), d)
-                    acc = add_products(acc, _column(here, stride, KIND, R), x0)
-                    acc = add_products(acc, _column(here + 16 * NUMBER, stride, KIND, R), x1)
+                    acc = add_products(acc, _column(here, 2 * HALF_NBYTES, KIND, R), x0)
+                    here += HALF_NBYTES
+                    acc = add_products(acc, _column(here, 2 * HALF_NBYTES, KIND, R), x1)
                 save_tile(acc, sums, 64, 64, R, 1)
                 to = inner + row * inner_stride + group * R * 4
                 for i in range(R):
@@ -103,19 +106,28 @@ def expand_kernel(kind: str) -> Kernel:
 
 
 def _expand(KIND: int) -> Callable[..., None]:
-    NUMBER = 4 if KIND == 0 else 2
+    HALF_NBYTES = 64 if KIND == 0 else 32
 
     def expand(b, rank, begin, end, inner, inner_stride, n_rows, y, y_stride, scale, applied):
         factor = splat(get_f32(scale) * get_f32(applied))
-        panel_nbytes = rank * 16 * NUMBER
         for strip in range(begin, end):
-            panel = b + 2 * strip * panel_nbytes
+            rows = b + strip * rank * 2 * HALF_NBYTES
             for row in range(n_rows):
-                acc, t = zeros(2, 1), inner + row * inner_stride
-                for j in range(rank):
-                    column = _column(panel + j * 16 * NUMBER, panel_nbytes, KIND, 2)
-                    acc = add_outer(acc, column, t + 4 * j, 0, 1)
+                even, odd, t = zeros(2, 1), zeros(2, 1), inner + row * inner_stride
+                for j in range(0, rank - 1, 2):
+                    at = rows + j * 2 * HALF_NBYTES
+                    for line in range(0, 4 * HALF_NBYTES, 64):
+                        prefetch(at + _AHEAD + line)
+                    even = add_outer(even, _column(at, HALF_NBYTES, KIND, 2), t + 4 * j, 0, 1)
+                    at += 2 * HALF_NBYTES
+                    odd = add_outer(odd, _column(at, HALF_NBYTES, KIND, 2), t + 4 * j + 4, 0, 1)
+                if rank % 2 == 1:
+                    at = rows + (rank - 1) * 2 * HALF_NBYTES
+                    even = add_outer(
+                        even, _column(at, HALF_NBYTES, KIND, 2), t + 4 * (rank - 1), 0, 1
+                    )
                 to = y + row * y_stride + strip * 128
-                save_tile(add_products(load_column(to, 64, 2), acc, factor), to, 64, 0, 2, 1)
+                before = load_column(to, 64, 2)
+                save_tile(add_products(before, add(even, odd), factor), to, 64, 0, 2, 1)
 
     return expand

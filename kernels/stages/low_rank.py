@@ -16,7 +16,6 @@ from halfbyte.kernels.layouts.activations import RECORD_NBYTES
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.products.low_rank import GROUP
 from halfbyte.kernels.stages.record import (
-    ADAPTER,
     APPLIED,
     FACTORS,
     FACTORS_NBYTES,
@@ -61,9 +60,8 @@ def shrink(stage, step, chunk, n_chunks):
 
 @device
 def _shrink(stage, step, applied, part, first, last):
-    """A part of the groups of ranks, of rows first .. last of those that an adapter is applied to."""
-    table = get_i64(applied + APPLIED.table)
-    factors = table + get_i64(stage + PRODUCT.factors_at)
+    """A part of the groups of ranks, of rows first .. last of those of an adapter."""
+    factors = get_i64(applied + APPLIED.table) + get_i64(stage + PRODUCT.factors_at)
     n_matrices = get_i64(stage + PRODUCT.n_matrices)
     final = factors + (n_matrices - 1) * FACTORS_NBYTES
     n_groups = get_i64(final + FACTORS.group_at) + get_i64(final + FACTORS.n_groups)
@@ -75,7 +73,7 @@ def _shrink(stage, step, applied, part, first, last):
         at = get_i64(factors + FACTORS.group_at)
         group, group_end = max(begin - at, 0), min(end - at, get_i64(factors + FACTORS.n_groups))
         if group < group_end:
-            call(get_i64(table + ADAPTER.shrink), get_i64(factors + FACTORS.a),
+            call(get_i64(factors + FACTORS.shrink), get_i64(factors + FACTORS.a),
                  get_i64(factors + FACTORS.n_blocks), group, group_end, x, x_stride, last - first,
                  block_stride, inner + 4 * GROUP * at, stride)  # fmt: skip
         factors += FACTORS_NBYTES
@@ -83,7 +81,7 @@ def _shrink(stage, step, applied, part, first, last):
 
 @device
 def _rows(stage, step, row):
-    """Address of a row of the input, bytes between rows, and between a row's records (0: floats)."""
+    """Address of a row of the input, bytes between rows, and between its records (0: floats)."""
     if get_i64(stage + PRODUCT.from_records) != 0:
         stride = n_rows(stage, step) * RECORD_NBYTES
         return records_of(stage, step) + row * RECORD_NBYTES, RECORD_NBYTES, stride
@@ -95,15 +93,15 @@ def _rows(stage, step, row):
 def expand(stage, step, matrix, begin, end, y, y_stride):
     """y += scale B inner, in strips begin .. end of one of the stage's matrices."""
     factors_at = get_i64(stage + PRODUCT.factors_at)
-    if factors_at == 0:
+    if factors_at < 0:
         return
     applied = get_i64(step + STEP.applied)
     for _ in range(get_i64(step + STEP.n_applied)):
-        n, table = _n_applied_rows(stage, applied), get_i64(applied + APPLIED.table)
-        factors = table + factors_at + matrix * FACTORS_NBYTES
+        n, factors = _n_applied_rows(stage, applied), get_i64(applied + APPLIED.table)
+        factors += factors_at + matrix * FACTORS_NBYTES
         if n > 0 and get_i64(factors + FACTORS.n_groups) > 0:
             inner = get_i64(applied + APPLIED.inner)
-            call(get_i64(table + ADAPTER.expand), get_i64(factors + FACTORS.b),
+            call(get_i64(factors + FACTORS.expand), get_i64(factors + FACTORS.b),
                  get_i64(factors + FACTORS.rank), begin, end,
                  inner + 4 * GROUP * get_i64(factors + FACTORS.group_at),
                  get_i64(applied + APPLIED.inner_stride), n,

@@ -37,12 +37,11 @@ MATRIX = words("""
 """)
 MATRIX_NBYTES = 8 * len(MATRIX)
 
-# Adapters (low_rank.py). A table begins with the kernels, and goes on with the factors of every
-# matrix that stages multiply by, in their order; n_groups is 0 where there are none. `group_at`
-# counts the groups of ranks of the matrices before it in its stage. Scales are floats.
-ADAPTER = words("shrink expand")
-FACTORS = words("a n_blocks b n_groups group_at rank scale")
-ADAPTER_NBYTES, FACTORS_NBYTES = 8 * len(ADAPTER), 8 * len(FACTORS)
+# Factors of a matrix (low_rank.py), in an adapter's table one after the other for every matrix that
+# stages multiply by, in their order; n_groups is 0 where there are none. `group_at` counts the
+# groups of ranks of the matrices before it in its stage. The scale is a float.
+FACTORS = words("shrink expand a n_blocks b n_groups group_at rank scale")
+FACTORS_NBYTES = 8 * len(FACTORS)
 # An adapter that some neighbouring rows of a step go through: these rows, as tokens and among those
 # whose logits are wanted, and where their inner products lie.
 APPLIED = words("row n_rows out_row n_out table scale inner inner_stride")
@@ -57,7 +56,7 @@ AS_IT_IS, NORMED, QUANTIZED = range(3)
 INPUT = words("""
     op of_logits prepare x x_stride weight dim eps n_blocks floats floats_stride records
 """)
-# `factors_at`: where in an adapter's table its matrices' factors begin; 0: it takes no adapters.
+# `factors_at`: in an adapter's table, where its matrices' factors begin; -1: it takes no adapters.
 PRODUCT = words(f"""
     {" ".join(INPUT._fields)} matrices n_matrices n_strips y y_stride adds factors_at from_records
 """)

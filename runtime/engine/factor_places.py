@@ -6,7 +6,7 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import Project, Stage
 from halfbyte.families.tensors import OUTPUT
-from halfbyte.kernels.stages.record import ADAPTER_NBYTES, FACTORS_NBYTES
+from halfbyte.kernels.stages.record import FACTORS_NBYTES
 
 
 def factor_places(config: ModelConfig) -> dict[str, int]:
@@ -26,4 +26,4 @@ def factor_name(stage: Stage, name: str) -> str:
 
 def factors_at(place: int) -> int:
     """Bytes from an adapter's table to the factors of a matrix."""
-    return ADAPTER_NBYTES + place * FACTORS_NBYTES
+    return place * FACTORS_NBYTES

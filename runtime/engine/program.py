@@ -197,7 +197,7 @@ class _Writer:
     def _with_adapters(self, stage: Stage, op: int, words: dict[str, int]) -> list[Words]:
         """A product's record and, in a program that adapts, that of the stage before it."""
         if self._places is None:
-            return [_record(record.PRODUCT, op, **words)]
+            return [_record(record.PRODUCT, op, **words, factors_at=-1)]
         words |= {"factors_at": factors_at(self._places[factor_name(stage, stage.matrices[0])])}
         return [_record(record.PRODUCT, kind, **words) for kind in (record.SHRINK, op)]
 
