@@ -10,6 +10,7 @@ from typing import Any, Literal
 from halfbyte.call_arguments import check_progress
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
+from halfbyte.generation.adapters import Adaptation, LoadedAdapters
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.confidence import Confidence
@@ -80,6 +81,7 @@ class Options:
 
     terms: Terms
     drafts: Drafts
+    adaptation: Adaptation
 
 
 class Planner:
@@ -89,8 +91,16 @@ class Planner:
         chat_defaults: how `chat` samples.
     """
 
-    def __init__(self, tokenizer: Tokenizer, n_ctx: int, card: ModelCard, path: str) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        n_ctx: int,
+        card: ModelCard,
+        path: str,
+        adapters: LoadedAdapters | None = None,
+    ) -> None:
         self._tokenizer, self._n_ctx = tokenizer, n_ctx
+        self._adapters = adapters or LoadedAdapters()
         self._prompts = PromptEncoder(tokenizer, n_ctx, card.names)
         self._edits = EditEncoder(tokenizer, self._prompts, n_ctx, card.names + card.tags)
         self._recent = RecentInfillings(tokenizer)
@@ -144,7 +154,18 @@ class Planner:
         )  # fmt: skip
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
-        key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
+        adapters = options.adaptation.key
+        key = (
+            asked.suffix,
+            asked.order,
+            heal,
+            parse_markers,
+            window,
+            rules,
+            sampling,
+            files,
+            adapters,
+        )
         return Plan([self._middle(asked, sampling, rules, options, key)], options.terms, report)
 
     def chat(
@@ -210,7 +231,8 @@ class Planner:
         """What a call's keywords ask for, and those that are left: the sampling parameters."""
         terms, rest = Terms.split(keywords)
         drafts, rest = Drafts.split(self._tokenizer, rest)
-        return Options(terms, drafts), rest
+        adaptation, rest = Adaptation.split(self._adapters, rest)
+        return Options(terms, drafts, adaptation), rest
 
     def _middle(
         self,
@@ -251,7 +273,9 @@ class Planner:
     ) -> TextRequest:
         drafts = options.drafts
         drafter = Drafter(drafts.prediction or (), drafts.lookup) if drafts.speculate else None
-        return TextRequest(
+        request = TextRequest(
             self._tokenizer, prompt.tokens, params, self._n_ctx,
             taken_back=prompt.taken_back, stop_ids=prompt.stop_ids, drafter=drafter, **more,
         )  # fmt: skip
+        request.go_through(options.adaptation.applied)
+        return request

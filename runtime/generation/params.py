@@ -37,13 +37,16 @@ class SamplingOptions(TypedDict, total=False):
 
 
 class CallOptions(SamplingOptions, total=False):
-    """And how a call is served (Terms), and what its answer may repeat (docs/speculation.md)."""
+    """And how a call is served (Terms), what its answer may repeat (docs/speculation.md), and the
+    adapters that it goes through (docs/adapters.md).
+    """
 
     timeout: float | None
     priority: float
     prediction: str | Sequence[int] | None
     lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
     speculate: bool
+    adapter: str | tuple[str, float] | Iterable[str | tuple[str, float]] | None
 
 
 class MiddleOptions(TypedDict, total=False):
@@ -170,6 +173,7 @@ _OTHERS = {
     "num_return_sequences": "give the prompt that many times, in a list",
     **dict.fromkeys(("predictions", "draft"), "it is prediction here"),
     **dict.fromkeys(("lookups", "prompt_lookup_num_tokens"), "texts to look into are lookup here"),
+    **dict.fromkeys(("lora", "lora_request", "adapters", "adapter_name"), "it is adapter here"),
     "stream": "use the method stream, stream_infill or stream_chat",
     **dict.fromkeys(("tools", "tool_choice", "functions"), _TOOLS),
     **dict.fromkeys(("ctx", "n_ctx"), "halfbyte.load takes ctx"),

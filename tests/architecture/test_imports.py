@@ -48,27 +48,35 @@ ROOMS = {
     "gguf": ("file_reader kernels.formats", "numpy"),
     "tokenizer": ("gguf json_folder", "google numpy sentencepiece tokenizers"),
     "families": ("adapters gguf kernels.layouts", "numpy"),
-    "engine": ("families gguf kernels", "numpy"),
-    "generation": ("engine kernels.compiler kernels.layouts tokenizer", "numpy"),
+    "lora": ("adapters converting families gguf json_folder kernels.quantizers", "numpy"),
+    "engine": ("families gguf kernels lora", "numpy"),
+    "generation": ("engine kernels.compiler kernels.layouts lora tokenizer", "numpy"),
     "prompt": ("prompt.template tokenizer", "numpy"),
     "prompt.template": ("", "jinja2"),
     "quality": ("families gguf kernels.quantizers tokenizer", "gguf numpy"),
     # files into models
     "converting": (
-        "adapters families file_reader gguf json_folder kernels quality system tokenizer",
+        "adapters families file_reader gguf json_folder kernels lora quality system tokenizer",
         "gguf numpy safetensors typing_extensions",
     ),
     "models": ("adapters converting gguf settings", "filelock huggingface_hub"),
     "remembered": ("engine generation kernels.compiler.private_files settings system", ""),
     "planning": ("families generation prompt tokenizer", ""),
+    "adapting": ("engine generation kernels.compiler lora", ""),
     "editing": ("generation planning prompt", "typing_extensions"),
     "async_model": ("generation planning prompt", "typing_extensions"),
     "model": (
-        "async_model editing engine families generation planning prompt remembered tokenizer",
+        (
+            "adapting async_model editing engine families generation planning prompt remembered "
+            "tokenizer"
+        ),
         "numpy typing_extensions",
     ),
     "loading": (
-        "engine families generation gguf kernels model models remembered settings system tokenizer",
+        (
+            "engine families generation gguf kernels lora model models remembered settings system "
+            "tokenizer"
+        ),
         "",
     ),
     "golden": ("model quality", "numpy"),
