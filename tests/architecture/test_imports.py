@@ -81,7 +81,7 @@ ROOMS = {
     ),
     "golden": ("model quality", "numpy"),
     "verification": ("gguf golden loading model quality tokenizer", "numpy"),
-    "conversion": ("converting golden loading models quality", "typing_extensions"),
+    "conversion": ("converting golden loading lora models quality", "typing_extensions"),
     # what users see
     "halfbyte": (
         ("conversion converting generation hf kernels.compiler loading model models prompt "
