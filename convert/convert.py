@@ -23,8 +23,9 @@ from halfbyte.converting.calibration.importance import (
 from halfbyte.converting.encode import Encoded, calibrated, check_importance, plain
 from halfbyte.converting.options import Options
 from halfbyte.converting.plan import CALIBRATED_WINDOWS, MEASURED_WINDOWS, Plan, make_plan
+from halfbyte.converting.sources.adapted import open_adapted
 from halfbyte.converting.sources.gguf_checks import check_head
-from halfbyte.converting.sources.source import Source, open_source
+from halfbyte.converting.sources.source import Source
 from halfbyte.converting.target import check_distinct, check_space, check_target, part_file
 from halfbyte.converting.writer import Planned, Writer
 from halfbyte.file_names import file_name
@@ -105,7 +106,7 @@ def convert_path(
         As `halfbyte.convert`, but for what a download brings.
     """
     begin_s = time.perf_counter()
-    with said_once(src), closing(open_source(src)) as source:
+    with said_once(src), closing(open_adapted(src, options.adapter)) as source:
         source_name = source_name or source.name
         target = dst or Path(f"{file_name(source_name)}.{options.type}.gguf")
         _check_targets(source, target, options)

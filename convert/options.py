@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 from halfbyte.call_arguments import check_flag, check_path, is_whole, unknown_argument
 from halfbyte.converting.recipe import KEEP, check_type
 from halfbyte.errors import RequestError
+from halfbyte.lora.paths import AdapterPaths, adapter_paths
 from halfbyte.tokenizer.tokenizer import check_text
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class ConversionOptions(TypedDict, total=False):
     measure: bool
     report: str | os.PathLike[str] | None
     name: str | None
+    adapter: AdapterPaths
     force: bool
     threads: int | None
 
@@ -49,6 +51,8 @@ class Options:
         measure: compare the result with the source and record the figures in the file.
         report: an HTML page to write, with the error of every matrix.
         name: general.name in the file; default: the source's.
+        adapter: LoRAs to merge into the weights before they are rounded: a path, a pair of path
+            and scale, or a list of these; see docs/adapters.md.
         force: replace existing files.
         threads: threads that quantize; default: physical cores that this process may use. An
             uncalibrated file does not depend on it.
@@ -65,6 +69,7 @@ class Options:
     measure: bool = True
     report: str | os.PathLike[str] | None = None
     name: str | None = None
+    adapter: AdapterPaths = None
     force: bool = False
     threads: int | None = None
 
@@ -83,6 +88,7 @@ class Options:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "type", check_type(self.type))
+        object.__setattr__(self, "adapter", adapter_paths(self.adapter))
         self._check_kinds()
         if self.type == KEEP and (self.pure or self.calibrate is not False or self.imatrix):
             param = "pure" if self.pure else "imatrix" if self.imatrix else "calibrate"

@@ -15,9 +15,10 @@ from halfbyte.converting.options import ConversionOptions, Options
 from halfbyte.converting.plan import Plan, make_plan
 from halfbyte.converting.recipe import check_type
 from halfbyte.converting.report.page import write_report
-from halfbyte.converting.sources.source import open_source
+from halfbyte.converting.sources.adapted import open_adapted
 from halfbyte.golden import golden_continuation
 from halfbyte.loading import load
+from halfbyte.lora.paths import AdapterPaths
 from halfbyte.models import catalogue
 from halfbyte.progress import Progress
 from halfbyte.quality.figures import Figures
@@ -44,7 +45,7 @@ def convert(
             the type, in the working directory.
         progress: called with a stage, what is done of it and what it is in all.
         **options: the fields of converting.options.Options: `type` ("q8_0"), `pure`, `calibrate`,
-            `imatrix`, `save_imatrix`, `measure`, `report`, `name`, `force`, `threads`.
+            `imatrix`, `save_imatrix`, `measure`, `report`, `name`, `adapter`, `force`, `threads`.
 
     Raises:
         RequestError: an unknown type or option, options that contradict each other, or two files
@@ -72,7 +73,13 @@ def convert(
     return made
 
 
-def plan_conversion(src: str | os.PathLike[str], *, type: str = "q8_0", pure: bool = False) -> Plan:
+def plan_conversion(
+    src: str | os.PathLike[str],
+    *,
+    type: str = "q8_0",
+    pure: bool = False,
+    adapter: AdapterPaths = None,
+) -> Plan:
     """What `convert` would write; reads no weights, writes and fetches nothing.
 
     Raises:
@@ -80,5 +87,5 @@ def plan_conversion(src: str | os.PathLike[str], *, type: str = "q8_0", pure: bo
     """
     type = check_type(type)
     check_flag("pure", pure)
-    with closing(open_source(catalogue.resolve(src, pull=False))) as source:
+    with closing(open_adapted(catalogue.resolve(src, pull=False), adapter)) as source:
         return make_plan(source, type, pure=pure)

@@ -29,6 +29,7 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.split import model_file
 from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
+from halfbyte.lora.paths import AdapterPaths, adapter_paths
 from halfbyte.model import Model
 from halfbyte.models import catalogue
 from halfbyte.models.folder import converted
@@ -42,7 +43,7 @@ _TELL_AFTER_S = 1.0  # ready kernels take a fraction of it
 
 _ARGUMENTS = (
     "threads", "ctx", "kv_type", "type", "prompt_cache_bytes", "prompt_cache_dir",
-    "prompt_cache_dir_bytes", "progress",
+    "prompt_cache_dir_bytes", "adapter", "adapter_scale", "progress",
 )  # fmt: skip
 # Names that other programs have, and what to do here.
 _OTHERS = {
@@ -51,6 +52,7 @@ _OTHERS = {
     **dict.fromkeys(("cache_type", "type_k", "type_v"), "it is kv_type here, for both"),
     **dict.fromkeys(("dtype", "torch_dtype"), "weights keep the types of the file"),
     **dict.fromkeys(("device", "device_map", "n_gpu_layers"), "halfbyte computes on the CPU"),
+    **dict.fromkeys(("lora", "lora_path", "adapters", "adapter_path"), "it is adapter here"),
     "verbose": "halfbyte reports through logging and progress=",
 }
 
@@ -65,6 +67,8 @@ def load(
     prompt_cache_bytes: int | None = None,
     prompt_cache_dir: str | os.PathLike[str] | None = None,
     prompt_cache_dir_bytes: int = 8 << 30,
+    adapter: AdapterPaths = None,
+    adapter_scale: float = 1.0,
     progress: Progress | None = None,
     **unknown: NoReturn,
 ) -> Model:
@@ -82,6 +86,9 @@ def load(
             as the context holds, or 256 MiB, and at most a quarter of the memory that is left.
         prompt_cache_dir: a folder for what falls out of memory, found again by later processes.
         prompt_cache_dir_bytes: of all files in it.
+        adapter: a LoRA that calls go through where they do not say otherwise, or several: paths,
+            or pairs of path and scale; see Model.load_adapter. `convert` merges one for good.
+        adapter_scale: of those without a scale of their own.
         progress: called with (stage, done, total): "download ...", "convert ...", "compile" in
             kernels, "load" in bytes, mostly in a thread of its own; without it, what takes long is
             a warning of the log.
@@ -102,9 +109,21 @@ def load(
     check_kv_type(kv_type)
     check_progress(progress)
     remembered = Remembered.of(prompt_cache_bytes, prompt_cache_dir, prompt_cache_dir_bytes)
+    adapters = adapter_paths(adapter, adapter_scale)
     path = _file_of(path_or_name, type, progress)
     with needed_for(f"loading {path}"):
-        return _guarded(lambda: _load(path, n_threads, ctx, kv_type, remembered, progress))
+        model = _guarded(lambda: _load(path, n_threads, ctx, kv_type, remembered, progress))
+        return _adapted(model, adapters) if adapters else model
+
+
+def _adapted(model: Model, adapters: list[tuple[str, float]]) -> Model:
+    """The model with these adapters in use."""
+    try:
+        model.use_adapters([(model.load_adapter(path), scale) for path, scale in adapters])
+    except BaseException:
+        model.close()
+        raise
+    return model
 
 
 def _guarded(work: Callable[[], Model]) -> Model:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.adapting import AdaptingModel
 from halfbyte.answering import AnsweringModel
 from halfbyte.async_model import AsyncModel
 from halfbyte.call_arguments import is_whole
@@ -19,6 +20,7 @@ from halfbyte.engine.memory import empty
 from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.model_card import ModelCard
+from halfbyte.generation.adapters import LoadedAdapters, applied
 from halfbyte.generation.call import Call
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
@@ -47,8 +49,8 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
 
 
 class Model(
-    AnsweringModel, EditingModel, InspectingModel, ScoringModel, RememberingModel, AsyncModel,
-    ProcessBound,
+    AnsweringModel, AdaptingModel, EditingModel, InspectingModel, ScoringModel, RememberingModel,
+    AsyncModel, ProcessBound,
 ):  # fmt: skip
     """A loaded model, for any number of threads: their calls share the steps (docs/callers.md)."""
 
@@ -68,7 +70,8 @@ class Model(
         self.load_s = load_s
         self.engine = engine  # what computes: `scheduler` owns it, so that others only look
         self.scheduler, self._memory = Scheduler(engine, memory), memory
-        self._planner = Planner(tokenizer, engine.n_ctx, card, self.path)
+        self._adapters = LoadedAdapters()
+        self._planner = Planner(tokenizer, engine.n_ctx, card, self.path, self._adapters)
 
     def __repr__(self) -> str:
         c, e = self.config, self.engine
@@ -160,8 +163,8 @@ class Model(
             )
         )
 
-    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """Logits after each token: float32 (len(ids), vocab_size).
+    def logits(self, ids: Sequence[int], *, adapter: Any = None) -> NDArray[np.float32]:
+        """Logits after each token: float32 (len(ids), vocab_size); `adapter` as in `complete`.
 
         Raises:
             RequestError: no ids, or one out of range; ContextLengthError: too many.
@@ -171,7 +174,9 @@ class Model(
         if len(tokens) > self.n_ctx:
             raise ContextLengthError(len(tokens), self.n_ctx, param="ids")
         out = empty("logits", (len(tokens), self.config.vocab_size), np.float32)
-        self.run([LogitsRequest(tokens, out)])
+        request = LogitsRequest(tokens, out)
+        request.go_through(applied(self._adapters, adapter))
+        self.run([request])
         return out
 
     def kv_nbytes(self, n_positions: int) -> int:

@@ -12,6 +12,7 @@ from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.chat_planning import ChatAsked
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
+from halfbyte.generation.adapters import Adaptation, LoadedAdapters
 from halfbyte.generation.candidates import Candidates, candidates_of
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, FinishReason, Infilling
@@ -103,6 +104,7 @@ class Options:
     ends: TextEnds
     candidates: Candidates
     probabilities: Probabilities
+    adaptation: Adaptation
 
 
 class Planner:
@@ -112,8 +114,16 @@ class Planner:
         chat_defaults: how `chat` samples.
     """
 
-    def __init__(self, tokenizer: Tokenizer, n_ctx: int, card: ModelCard, path: str) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        n_ctx: int,
+        card: ModelCard,
+        path: str,
+        adapters: LoadedAdapters | None = None,
+    ) -> None:
         self._tokenizer, self._n_ctx = tokenizer, n_ctx
+        self._adapters = adapters or LoadedAdapters()
         self._prompts = PromptEncoder(tokenizer, n_ctx, card.names)
         self._edits = EditEncoder(tokenizer, self._prompts, n_ctx, card.names + card.tags)
         self._recent = RecentInfillings(tokenizer)
@@ -184,7 +194,7 @@ class Planner:
         files = tuple(given.files.items()), given.current, given.name
         # The order as given: "auto" may change where the cursor passes a blank line.
         key = asked.suffix, order, heal, parse_markers, window, rules, sampling, files
-        key = *key, options.tokens, options.ends
+        key = *key, options.tokens, options.ends, options.adaptation.key
         requests = candidates_of(
             options.candidates, sampling, Recording.of(options.probabilities),
             lambda params, how: self._middle(asked, params, rules, options, key, how),
@@ -273,7 +283,9 @@ class Planner:
         ends, rest = TextEnds.split(rest)
         candidates, rest = Candidates.split(rest)
         probabilities, rest = Probabilities.split(rest)
-        return Options(terms, drafts, tokens, ends, candidates, probabilities), rest
+        adaptation, rest = Adaptation.split(self._adapters, rest)
+        groups = terms, drafts, tokens, ends, candidates, probabilities, adaptation
+        return Options(*groups), rest
 
     def _middle(
         self,
@@ -352,11 +364,13 @@ class Planner:
         rules = [*rules, *more.pop("rules", ())]
         more.setdefault("shown", ShownText(params.stop, banned=tokens.banned_strings))
         more.setdefault("recording", Recording.of(options.probabilities))
-        return TextRequest(
+        request = TextRequest(
             self._tokenizer, prompt.tokens, params, self._n_ctx, taken_back=prompt.taken_back,
             stop_ids=prompt.stop_ids, drafter=drafter, rules=rules, banned=tokens.banned_strings,
             **more,
         )  # fmt: skip
+        request.go_through(options.adaptation.applied)
+        return request
 
     def _shown(
         self, prompt: Prompt, sampling: SamplingParams, options: Options

@@ -7,7 +7,7 @@ each that is cached for itself costs a start some milliseconds.
 from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
-from halfbyte.kernels.stages import attend, products, record, rows
+from halfbyte.kernels.stages import attend, low_rank, products, record, rows
 from halfbyte.kernels.vectors.scalars import get_i64
 
 
@@ -30,6 +30,8 @@ def count_chunks(stage, step):
         return attend.n_page_chunks(stage, step)
     if op == record.MERGE_PAGES:
         return attend.n_merge_chunks(stage, step)
+    if op == record.SHRINK:
+        return low_rank.n_shrink_chunks(stage, step)
     return 0
 
 
@@ -37,7 +39,7 @@ def count_chunks(stage, step):
 def prepare(stage, step):
     """What a thread does before its first chunk of a stage."""
     op = get_i64(stage)
-    if op == record.PROJECT or op == record.FEED_FORWARD:
+    if op == record.PROJECT or op == record.FEED_FORWARD or op == record.SHRINK:
         rows.prepare(stage, step)
 
 
@@ -63,3 +65,5 @@ def run_chunk(stage, step, chunk, n_chunks):
         attend.attend_pages(stage, step, chunk)
     elif op == record.MERGE_PAGES:
         attend.merge_pages(stage, step, chunk)
+    elif op == record.SHRINK:
+        low_rank.shrink(stage, step, chunk, n_chunks)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_block
 from halfbyte.kernels.pool import share
-from halfbyte.kernels.stages.record import INPUT, MATRIX, MATRIX_NBYTES, NORMED, PRODUCT, STEP
-from halfbyte.kernels.stages.rows import is_own, n_rows
+from halfbyte.kernels.stages.low_rank import expand
+from halfbyte.kernels.stages.record import INPUT, MATRIX, MATRIX_NBYTES, PRODUCT, STEP
+from halfbyte.kernels.stages.rows import floats_of, n_rows, records_of
 from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_i64
 from halfbyte.kernels.vectors.simd import load, mul, store
@@ -34,7 +35,7 @@ def project(stage, step, chunk, n_chunks):
     y, y_stride = get_i64(stage + PRODUCT.y), get_i64(stage + PRODUCT.y_stride)
     if y == 0:  # the logits, which every step has anew
         y, y_stride = get_i64(step + STEP.logits), get_i64(step + STEP.logits_stride)
-    floats, records = _floats(stage, step), _records(stage, step)
+    floats, records = floats_of(stage, step), records_of(stage, step)
     matrices, at = get_i64(stage + PRODUCT.matrices), 0
     for i in range(get_i64(stage + PRODUCT.n_matrices)):
         matrix = matrices + i * MATRIX_NBYTES
@@ -44,6 +45,7 @@ def project(stage, step, chunk, n_chunks):
             _multiply(matrix, first, last, records, floats, get_i64(stage + INPUT.floats_stride),
                       n, y + at * _STRIP_NBYTES, y_stride,
                       get_i64(stage + PRODUCT.adds))  # fmt: skip
+            expand(stage, step, i, first, last, y + at * _STRIP_NBYTES, y_stride)
         at += strips
 
 
@@ -51,7 +53,7 @@ def project(stage, step, chunk, n_chunks):
 def feed_forward(stage, step, chunk, n_chunks):
     """hidden = SiLU(ffn_gate normed) * (ffn_up normed), a strip (a block of records) at a time."""
     n, n_strips = n_rows(stage, step), get_i64(stage + PRODUCT.n_strips)
-    floats, records = _floats(stage, step), _records(stage, step)
+    floats, records = floats_of(stage, step), records_of(stage, step)
     floats_stride = get_i64(stage + INPUT.floats_stride)
     hidden, hidden_stride = get_i64(stage + PRODUCT.y), get_i64(stage + PRODUCT.y_stride)
     ffn_gate = get_i64(stage + PRODUCT.matrices)
@@ -63,6 +65,8 @@ def feed_forward(stage, step, chunk, n_chunks):
                   gate - strip * _STRIP_NBYTES, _STRIP_NBYTES, 0)  # fmt: skip
         _multiply(ffn_up, strip, strip + 1, records, floats, floats_stride, n,
                   up - strip * _STRIP_NBYTES, _STRIP_NBYTES, 0)  # fmt: skip
+        expand(stage, step, 0, strip, strip + 1, gate - strip * _STRIP_NBYTES, _STRIP_NBYTES)
+        expand(stage, step, 1, strip, strip + 1, up - strip * _STRIP_NBYTES, _STRIP_NBYTES)
         for row in range(n):
             at = _STRIP_NBYTES * row
             h0 = mul(silu(load(gate + at)), load(up + at))
@@ -73,20 +77,6 @@ def feed_forward(stage, step, chunk, n_chunks):
                 to = hidden + row * hidden_stride + strip * _STRIP_NBYTES
                 store(to, h0)
                 store(to + 64, h1)
-
-
-@device
-def _floats(stage, step):
-    if is_own(stage, step) and get_i64(stage + INPUT.prepare) == NORMED:
-        return get_i64(step + STEP.own_normed)
-    return get_i64(stage + INPUT.floats)
-
-
-@device
-def _records(stage, step):
-    if is_own(stage, step):
-        return get_i64(step + STEP.own_records)
-    return get_i64(stage + INPUT.records)
 
 
 @device

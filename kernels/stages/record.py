@@ -14,8 +14,8 @@ from __future__ import annotations
 from halfbyte.kernels.vectors.words import words
 
 (
-    EMBED, NORM, QUANTIZE, PROJECT, FEED_FORWARD, ROPE, ATTEND, ATTEND_PAGES, MERGE_PAGES
-) = range(9)  # fmt: skip
+    EMBED, NORM, QUANTIZE, PROJECT, FEED_FORWARD, ROPE, ATTEND, ATTEND_PAGES, MERGE_PAGES, SHRINK
+) = range(10)  # fmt: skip
 STAGE_NBYTES = 256
 
 
@@ -24,7 +24,8 @@ STAGE_NBYTES = 256
 # every other thread scratch_stride bytes further on each.
 STEP = words("""
     program n_stages n_tokens tokens positions pages n_blocks blocks n_out out_rows logits
-    logits_stride max_chunks rope_table n_splits first_page partials abort scratch_stride
+    logits_stride max_chunks rope_table n_splits first_page partials
+    applied n_applied n_adapted n_adapted_out abort scratch_stride
     own_normed own_records work
 """)
 # A block of queries of one sequence: first row, queries, first position, its page addresses.
@@ -36,6 +37,15 @@ MATRIX = words("""
 """)
 MATRIX_NBYTES = 8 * len(MATRIX)
 
+# Factors of a matrix (low_rank.py), in an adapter's table one after the other for every matrix that
+# stages multiply by, in their order; n_groups is 0 where there are none. `group_at` counts the
+# groups of ranks of the matrices before it in its stage. The scale is a float.
+FACTORS = words("shrink expand a n_blocks b n_groups group_at rank scale")
+FACTORS_NBYTES = 8 * len(FACTORS)
+# An adapter that some neighbouring rows of a step go through: these rows, as tokens and among those
+# whose logits are wanted, and where their inner products lie.
+APPLIED = words("row n_rows out_row n_out table scale inner inner_stride")
+
 EMBEDDING = words("op lookup w n_panels n_units y y_stride")
 
 # How a single row's input is made by each thread for itself, which takes less time than waiting
@@ -46,7 +56,10 @@ AS_IT_IS, NORMED, QUANTIZED = range(3)
 INPUT = words("""
     op of_logits prepare x x_stride weight dim eps n_blocks floats floats_stride records
 """)
-PRODUCT = words(f"{' '.join(INPUT._fields)} matrices n_matrices n_strips y y_stride adds")
+# `factors_at`: in an adapter's table, where its matrices' factors begin; -1: it takes no adapters.
+PRODUCT = words(f"""
+    {" ".join(INPUT._fields)} matrices n_matrices n_strips y y_stride adds factors_at from_records
+""")
 
 ATTENTION = words("""
     op qkv qkv_stride k_at v_at q_bias k_bias v_bias q_norm k_norm eps

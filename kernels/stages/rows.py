@@ -60,6 +60,22 @@ def is_own(stage, step):
 
 
 @device
+def floats_of(stage, step):
+    """Where the floats of a stage's input begin."""
+    if is_own(stage, step) and get_i64(stage + INPUT.prepare) == NORMED:
+        return get_i64(step + STEP.own_normed)
+    return get_i64(stage + INPUT.floats)
+
+
+@device
+def records_of(stage, step):
+    """Where the records of a stage's input begin."""
+    if is_own(stage, step):
+        return get_i64(step + STEP.own_records)
+    return get_i64(stage + INPUT.records)
+
+
+@device
 def prepare(stage, step):
     """Make a single row's input in this thread's own buffers."""
     if not is_own(stage, step):

@@ -199,6 +199,13 @@ def load_f16(b: Any, address: Any) -> Any:
     return pack(b, [emit.load_f16(b, address)])
 
 
+@emits(types.void(types.int64))
+def prefetch(b: Any, address: Any) -> None:
+    """Ask for the cache line at an address, which need not be anybody's."""
+    hint = [ir.Constant(I32, n) for n in (0, 3, 1)]  # for reading, near, of data
+    emit.call(b, "llvm.prefetch.p0", ir.VoidType(), emit.pointer(b, address), *hint)
+
+
 @emits(types.void(types.int64, F32x16))
 def store(b: Any, address: Any, x: Any) -> None:
     """Write 16 floats."""

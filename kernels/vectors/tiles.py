@@ -93,6 +93,18 @@ def add_outer(tc: Any, acc: Any, column: Any, x: Any, stride: Any, t: Any) -> An
     return acc(acc, column, types.int64, types.int64, t), codegen
 
 
+@intrinsic
+def add_products(tc: Any, acc: Any, column: Any, x: Any) -> Any:
+    """acc[i] + column[i] * x, rounded once, of two tiles and one vector."""
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        (x,) = unpack(b, args[2])
+        pairs = zip(unpack(b, args[0]), unpack(b, args[1]), strict=True)
+        return pack(b, [emit.call(b, "llvm.fma.v16f32", V_F32, c, x, a) for a, c in pairs])
+
+    return acc(acc, column, x), codegen
+
+
 def _column(name: str, convert: Callable[[Any, Any], Any]) -> Any:
     """An intrinsic: R vectors, `stride` bytes apart, each loaded by `convert(builder, address)`."""
 

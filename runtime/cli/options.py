@@ -66,6 +66,8 @@ def load_model(args: argparse.Namespace) -> Model:
 
     folder = getattr(args, "prompt_cache", None)
     more: dict[str, Any] = {} if folder is None else {"prompt_cache_dir": folder}
+    if getattr(args, "adapter", None):
+        more["adapter"] = args.adapter
     return halfbyte.load(
         args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type, progress=BAR, **more
     )
@@ -82,6 +84,14 @@ def add_engine(parser: Parser) -> None:
         help="threads (default: the physical cores that this process may use)",
     )  # fmt: skip
     add_kv_type(group)
+
+
+def add_adapter(parser: Parser, what: str = "a LoRA: a peft folder or a .gguf adapter") -> None:
+    """--adapter: what changes the model."""
+    parser.add_argument(
+        "--adapter", action="append", type=_adapter, metavar="PATH[=SCALE]",
+        help=f"{what} (docs/adapters.md); may be given again",
+    )  # fmt: skip
 
 
 def add_prompt_cache(parser: Parser) -> None:
@@ -253,6 +263,15 @@ class _Once(argparse.Action):
         if getattr(namespace, self.dest) is not None:
             parser.error(f"{option_string} is given twice")
         setattr(namespace, self.dest, values)
+
+
+def _adapter(text: str) -> tuple[str, float]:
+    """A path and its scale, which follows the last "=" where a number does."""
+    path, equals, scale = text.rpartition("=")
+    try:
+        return (path, float(scale)) if equals and path else (text, 1.0)
+    except ValueError:
+        return text, 1.0
 
 
 def _at_least(least: int, text: str) -> int:

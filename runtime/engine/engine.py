@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.adapter_weights import Applied
+from halfbyte.engine.adapting import Adapting
 from halfbyte.engine.buffers import MAX_BATCH, Buffers
 from halfbyte.engine.kv_cache import KVCache, kv_layout
 from halfbyte.engine.memory import empty, shortage, zeros
@@ -50,12 +52,14 @@ class Span:
     """New tokens of one sequence; logits are wanted for the last `n_out` of them.
 
     With `is_hidden`, the last layer's normed states are wanted instead.
+    `adapters` are those that its tokens go through, as all that the sequence has seen did.
     """
 
     sequence: Sequence
     tokens: Seq[int]
     n_out: int
     is_hidden: bool = False
+    adapters: Seq[Applied] = ()
 
 
 class Engine(ProcessBound):
@@ -79,6 +83,7 @@ class Engine(ProcessBound):
             self.frequencies /= weights.rope_divisors
         self._buffers = Buffers(config, self.layout, pool.n_threads)
         self.program = Program.of_model(config, weights, self.layout, self._buffers)
+        self._adapting = Adapting(self._make_adapting_program)
         self._build_args()
         # A model that is dropped, not closed; a late worker may still look at the records.
         weakref.finalize(self, pool.stop, self.program)
@@ -112,12 +117,16 @@ class Engine(ProcessBound):
         try:
             for span in spans:
                 span.sequence.reserve(len(span.tokens))
-            logits = self._fill(spans, self.program)
+            is_adapted = any(span.adapters for span in spans)
+            program = self._adapting.program if is_adapted else self.program
+            logits = self._fill(spans, program)
+            if is_adapted:
+                self._set(**self._adapting.words(spans))
             self._set(abort=abort.ctypes.data)
             if hidden is None:
                 self.pool.run(step, self._words)
             else:
-                self._run_for_hidden(hidden, len(logits), abort)
+                self._run_for_hidden(program, hidden, len(logits), abort)
             if abort[0]:
                 raise StepAborted
             for span in spans:
@@ -126,18 +135,18 @@ class Engine(ProcessBound):
             raise shortage("running a step") from error
         return logits[:, : self.config.vocab_size]
 
-    def _run_for_hidden(self, hidden: F32, n_logits: int, abort: Words) -> None:
+    def _run_for_hidden(self, program: Program, hidden: F32, n_logits: int, abort: Words) -> None:
         """All layers for whoever asks, then the logits' matrix for those that want these."""
         n_out = n_logits + len(hidden)
         if n_out == 1:  # a single row is made by its users alone: kernels/stages/rows.py
             self._out_rows[1], n_out = self._out_rows[0], 2
-        self._set(n_out=n_out, **self.program.trunk.words)
+        self._set(n_out=n_out, **program.trunk.words)
         self.pool.run(step, self._words)
         if abort[0]:
             return
         hidden[:] = self.rows("normed", n_logits + len(hidden), self.config.dim)[n_logits:]
         if n_logits:
-            self._set(n_out=n_logits, **self.program.head.words)
+            self._set(n_out=n_logits, **program.head.words)
             self.pool.run(step, self._words)
 
     def rows(self, buffer: str, n: int, width: int) -> F32:
@@ -188,8 +197,15 @@ class Engine(ProcessBound):
         # An interrupted close is finished by the next one.
         self._closed = True
         self.pool.close()
-        for name in ("weights", "program", "_buffers"):
+        for name in ("weights", "program", "_adapting", "_buffers"):
             self.__dict__.pop(name, None)
+
+    def _make_adapting_program(self) -> Program:
+        program = Program.of_model(
+            self.config, self.weights, self.layout, self._buffers, adapts=True
+        )
+        self.program.keep(program)  # late workers may look at it too
+        return program
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:

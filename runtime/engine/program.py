@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.buffers import Buffers
+from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
@@ -96,9 +97,11 @@ class Program:
         tables.append(self._records)  # late workers may still look at those of a part
 
     @classmethod
-    def of_model(cls, c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers) -> Program:
-        """All stages of a model."""
-        writer = _Writer(c, w, layout, b)
+    def of_model(
+        cls, c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers, *, adapts: bool = False
+    ) -> Program:
+        """All stages of a model; with `adapts`, those that adapters take too."""
+        writer = _Writer(c, w, layout, b, adapts=adapts)
         stages = family_of(c).stages(c)
         return cls([(stage, np.array(writer.records(stage))) for stage in stages], writer.tables)
 
@@ -131,6 +134,11 @@ class Program:
         """The embedding."""
         return self.part(self.stages[:1])
 
+    def keep(self, other: Program) -> None:
+        """Have another one's records live as long as this one's."""
+        self._tables.append(other._records)
+        self._tables.extend(other._tables)
+
     @property
     def words(self) -> dict[str, int]:
         """What a step has to know of it."""
@@ -140,8 +148,11 @@ class Program:
 class _Writer:
     """Turns stages into records, one after another."""
 
-    def __init__(self, c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers) -> None:
+    def __init__(
+        self, c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers, *, adapts: bool
+    ) -> None:
         self._config, self._weights, self._layout, self._buffers = c, w, layout, b
+        self._places = factor_places(c) if adapts else None
         kernels = _attention_kernels(c, layout)
         self._kernels = {name: kernel.address for name, kernel in kernels.items()}
         self.tables: list[Words] = []
@@ -159,7 +170,7 @@ class _Writer:
             case Project():
                 return self._project(stage)
             case FeedForward():
-                return [self._feed_forward(stage)]
+                return self._feed_forward(stage)
             case Rope():
                 return [self._rope(stage)]
             case Attend():
@@ -191,19 +202,29 @@ class _Writer:
         matrices = self._matrices(stage)
         # The logits, which every step has anew, are written where the step says.
         to = {} if stage.to == "logits" else self._to(stage.to)
-        made.append(_record(record.PRODUCT, record.PROJECT, **self._input(stage.source), **to,
-                            **self._table(matrices), n_strips=sum(map(_n_strips, matrices)),
-                            adds=int(stage.adds)))  # fmt: skip
-        return made
+        words = {**self._input(stage.source), **to, **self._table(matrices),
+                 "n_strips": sum(map(_n_strips, matrices)), "adds": int(stage.adds),
+                 # As feed_forward wrote them.
+                 "from_records": int(stage.source == "hidden" and matrices[0].format.is_quantized),
+                 }  # fmt: skip
+        return made + self._with_adapters(stage, record.PROJECT, words)
 
-    def _feed_forward(self, stage: FeedForward) -> Words:
+    def _feed_forward(self, stage: FeedForward) -> list[Words]:
         gate, up = self._matrices(stage)
         down = self._weights.matrices[stage.tensor(stage.down)]
         to = self._to("hidden")
         if down.format.is_quantized:
             to["y_stride"] = 0  # as records, and never as floats
-        return _record(record.PRODUCT, record.FEED_FORWARD, **self._input("normed"), **to,
-                       **self._table([gate, up]), n_strips=_n_strips(gate))  # fmt: skip
+        words = {**self._input("normed"), **to, **self._table([gate, up]),
+                 "n_strips": _n_strips(gate)}  # fmt: skip
+        return self._with_adapters(stage, record.FEED_FORWARD, words)
+
+    def _with_adapters(self, stage: Stage, op: int, words: dict[str, int]) -> list[Words]:
+        """A product's record and, in a program that adapts, that of the stage before it."""
+        if self._places is None:
+            return [_record(record.PRODUCT, op, **words, factors_at=-1)]
+        words |= {"factors_at": factors_at(self._places[factor_name(stage, stage.matrices[0])])}
+        return [_record(record.PRODUCT, kind, **words) for kind in (record.SHRINK, op)]
 
     def _input(self, source: str) -> dict[str, int]:
         """Where the input of matrices lies, and how a single row of it is prepared."""

@@ -40,7 +40,9 @@ class SamplingOptions(more.SamplerOptions, total=False):
 
 
 class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False):
-    """And how a call is served (Terms), what its answer may repeat (docs/speculation.md), ..."""
+    """And how a call is served (Terms), what its answer may repeat (docs/speculation.md), and the
+    adapters that it goes through (docs/adapters.md), ...
+    """
 
     timeout: float | None
     max_time: float | None
@@ -48,6 +50,7 @@ class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False
     prediction: str | Sequence[int] | None
     lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
     speculate: bool
+    adapter: str | tuple[str, float] | Iterable[str | tuple[str, float]] | None
     best_of: int | None
     logprobs: int | None
     logprobs_of: Literal["model", "sampler"]
@@ -279,6 +282,7 @@ _OTHERS = {
     **dict.fromkeys(("num_return_sequences", "num_candidates"), "it is n here"),
     **dict.fromkeys(("predictions", "draft"), "it is prediction here"),
     **dict.fromkeys(("lookups", "prompt_lookup_num_tokens"), "texts to look into are lookup here"),
+    **dict.fromkeys(("lora", "lora_request", "adapters", "adapter_name"), "it is adapter here"),
     "stream": "use the method stream, stream_infill or stream_chat",
     **dict.fromkeys(("tools", "tool_choice", "thinking"), "chat takes it"),
     "functions": "it is tools here",

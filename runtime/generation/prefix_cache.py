@@ -178,11 +178,7 @@ class PrefixCache:
 
     def nodes(self) -> Iterator[Node]:
         """All pages that are remembered, parents before what grows from them."""
-        left: list[Branch] = list(self._roots.values())
-        while left:
-            for child in left.pop().children.values():
-                yield child
-                left.append(child)
+        return _nodes_of(self._roots.values())
 
     def shrink(self, n_bytes: int) -> int:
         """Make room for running sequences.
@@ -198,6 +194,12 @@ class PrefixCache:
         finally:
             self.on_drop = on_drop
         return begin - self.pool.nbytes
+
+    def forget(self, adapter: Hashable) -> None:
+        """Forget an adapter's sequences; a folder keeps them under the adapter's own digest."""
+        root = self._roots.get(adapter)
+        for node in reversed(list(_nodes_of([] if root is None else [root]))):
+            self._drop(node)  # what grows from a page comes before it
 
     def clear(self) -> None:
         """Forget all."""
@@ -304,6 +306,15 @@ class PrefixCache:
             elif isinstance(parent, Root):
                 del self._roots[parent.adapter]
         return parent
+
+
+def _nodes_of(roots: Iterable[Root]) -> Iterator[Node]:
+    """All pages that grow from these, parents before what grows from them."""
+    left: list[Branch] = list(roots)
+    while left:
+        for child in left.pop().children.values():
+            yield child
+            left.append(child)
 
 
 def _last_snapshot(node: Node, n: int) -> int:

@@ -67,6 +67,7 @@ class PromptMemory:
         self._lasting: LastingCache | None = None
         self._has_folder = self._bounds.folder is not None
         self._shared: weakref.WeakSet[SharedPrompt[Request]] = weakref.WeakSet()  # that hold memory
+        self._unloaded: set[str] = set()  # adapters, by their digests
         self._bound_pages()
 
     def load_next(self, request: Request) -> bool:
@@ -100,6 +101,10 @@ class PromptMemory:
 
     def keep(self, request: Request) -> None:
         """Remember what is computed of a request."""
+        if self._unloaded and any(
+            a.weights.digest in self._unloaded for a in request.adapters or ()
+        ):
+            return
         if request.sequence is not None and request.is_remembered and self._bounds.nbytes:
             try:
                 if request.sequence.n_past > len(request.ids):  # guesses that nobody looked at
@@ -117,6 +122,17 @@ class PromptMemory:
         if request.shared.sequence is not None:
             self._shared.add(request.shared)
         return ready
+
+    def forget(self, digest: str) -> None:
+        """Forget what was processed with an adapter, and what still is."""
+        self._unloaded.add(digest)
+        for adapter in self._cache.adapters():
+            if isinstance(adapter, str) and digest in adapter:
+                self._cache.forget(adapter)
+
+    def remember_again(self, digest: str) -> None:
+        """The adapter is back."""
+        self._unloaded.discard(digest)
 
     def find_pages(self, error: EngineError) -> bool:
         """Have more pages, after that error: the machine's, or by forgetting; False if none."""

@@ -20,8 +20,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.engine import Span, check_finite
 from halfbyte.engine.sequence import Sequence as EngineSequence
+from halfbyte.generation.adapters import key_of
 from halfbyte.generation.completion import FinishReason, Stats
 from halfbyte.generation.mismatch import Mismatch
 from halfbyte.generation.respelling import Respelling
@@ -72,7 +74,8 @@ class Request(ABC):
         call: whoever waits for it, until it is over.
         tag: its place in line.
         is_remembered: whether what was processed before may stand in for its beginning.
-        adapter: what its tokens are processed with, None for the model alone.
+        adapters: what its tokens go through; None: whatever all do that do not say.
+        adapter: tells what was processed with them from the rest, None for the model alone.
         n_reused: how many of the prompt's tokens were known; None before it has begun.
         mismatch: where it leaves a remembered prompt for a short part only.
         n_told: of how many of the prompt's tokens the caller knows that they are computed.
@@ -95,6 +98,7 @@ class Request(ABC):
         self.tag: tuple[float, int] = (0.0, 0)
         self.clock = Clock()
         self.is_remembered = True
+        self.adapters: Sequence[Applied] | None = None
         self.adapter: Hashable = None
         self.n_reused: int | None = None
         self.mismatch: Mismatch | None = None
@@ -136,6 +140,10 @@ class Request(ABC):
         """End with what there is, unless it has ended; nothing comes of it any more."""
         self.finish_reason = self.finish_reason or reason
 
+    def go_through(self, adapters: Sequence[Applied]) -> None:
+        """Have the tokens processed with these; before it has begun."""
+        self.adapters, self.adapter = adapters, key_of(adapters)
+
     def spans(self, n_max: int) -> list[Span]:
         """What it wants of the next step, n_max tokens at most; may be nothing.
 
@@ -145,7 +153,8 @@ class Request(ABC):
         assert self.sequence is not None
         begin = self.n_computed
         end = min(begin + n_max, len(self.ids))
-        return [Span(self.sequence, self.ids[begin:end], self._n_out(begin, end))]
+        n_out = self._n_out(begin, end)
+        return [Span(self.sequence, self.ids[begin:end], n_out, self.adapters or ())]
 
     def result(self, cut_by: FinishReason | None = None) -> Any:
         """What the caller gets; of a request that is cut short, what there is, for that reason."""
@@ -245,7 +254,8 @@ class Continuation(Request):
             n_max -= len(path)
             if n_max < 0:
                 break
-            spans.append(Span(self.sequence.fork(self.n_computed), path, n_out=1))
+            fork = self.sequence.fork(self.n_computed)
+            spans.append(Span(fork, path, n_out=1, adapters=self.adapters or ()))
         return spans
 
     def take(self, logits: F32) -> None:

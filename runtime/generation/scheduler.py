@@ -17,6 +17,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
+from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.engine import Engine
 from halfbyte.errors import EngineError
 from halfbyte.generation.prompt_memory import PromptMemory
@@ -37,6 +38,7 @@ class Scheduler(ProcessBound):
 
     def __init__(self, engine: Engine, memory: PromptMemory | None = None) -> None:
         self._pid = os.getpid()
+        self.usual_adapters: Sequence[Applied] = ()  # of requests that do not say
         self._worker = _Worker(engine, memory or PromptMemory(engine))
         try:
             self._worker.start()
@@ -52,6 +54,8 @@ class Scheduler(ProcessBound):
         """
         self._check_usable()
         for request in requests:
+            if request.adapters is None:
+                request.go_through(self.usual_adapters)
             self._do(partial(self._worker.batch.add, request))
 
     def cancel(self, requests: Sequence[Request]) -> None:

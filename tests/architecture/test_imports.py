@@ -48,14 +48,15 @@ ROOMS = {
     "gguf": ("file_reader kernels.formats", "numpy"),
     "tokenizer": ("gguf json_folder", "google numpy sentencepiece tokenizers"),
     "families": ("adapters gguf kernels.layouts", "numpy"),
-    "engine": ("families gguf kernels", "numpy"),
-    "generation": ("engine kernels.compiler kernels.layouts tokenizer", "numpy"),
+    "lora": ("adapters converting families gguf json_folder kernels.quantizers", "numpy"),
+    "engine": ("families gguf kernels lora", "numpy"),
+    "generation": ("engine kernels.compiler kernels.layouts lora tokenizer", "numpy"),
     "prompt": ("prompt.template tokenizer", "numpy"),
     "prompt.template": ("", "jinja2"),
     "quality": ("families gguf kernels.quantizers tokenizer", "gguf numpy"),
     # files into models
     "converting": (
-        "adapters families file_reader gguf json_folder kernels quality system tokenizer",
+        "adapters families file_reader gguf json_folder kernels lora quality system tokenizer",
         "gguf numpy safetensors typing_extensions",
     ),
     "models": ("adapters converting gguf settings", "filelock huggingface_hub"),
@@ -64,21 +65,25 @@ ROOMS = {
     "planning": ("chat_planning families generation prompt tokenizer", ""),
     "answering": ("async_model generation planning prompt", "typing_extensions"),
     "scoring": ("generation prompt quality tokenizer", "numpy typing_extensions"),
+    "adapting": ("engine generation kernels.compiler lora", ""),
     "editing": ("generation planning prompt", "typing_extensions"),
     "inspecting": ("engine generation planning prompt", "numpy"),
     "async_model": ("generation planning prompt", "typing_extensions"),
     "model": (
-        ("answering async_model editing engine families generation inspecting planning prompt "
-         "remembered scoring tokenizer"),
+        ("adapting answering async_model editing engine families generation inspecting planning "
+         "prompt remembered scoring tokenizer"),
         "numpy typing_extensions",
     ),
     "loading": (
-        "engine families generation gguf kernels model models remembered settings system tokenizer",
+        (
+            "engine families generation gguf kernels lora model models remembered settings system "
+            "tokenizer"
+        ),
         "",
     ),
     "golden": ("model quality", "numpy"),
     "verification": ("gguf golden loading model quality tokenizer", "numpy"),
-    "conversion": ("converting golden loading models quality", "typing_extensions"),
+    "conversion": ("converting golden loading lora models quality", "typing_extensions"),
     # what users see
     "halfbyte": (
         ("conversion converting generation hf kernels.compiler loading model models prompt "

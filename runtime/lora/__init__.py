@@ -1,0 +1,1 @@
+"""Adapters (LoRA): low-rank changes of a model's matrices, read from folders and files."""
