@@ -155,14 +155,20 @@ class SamplingParams:
         Raises:
             RequestError: an unknown name (the nearest valid one is in the hint), or a bad value.
         """
+        made = cls.quietly(**kwargs)
+        for name, why in made.without_effect():
+            log.warning("%s has no effect %s", name, why)
+        return made
+
+    @classmethod
+    def quietly(cls, **kwargs: object) -> SamplingParams:
+        """As from_kwargs, without a word about what has no effect."""
         known = [field.name for field in fields(cls)]
         for name in kwargs:
             if name not in known:
+                known += [other for other in CallOptions.__annotations__ if other not in known]
                 raise unknown_argument(name, known, _OTHERS, what="a sampling parameter")
-        made = cls(**kwargs)  # type: ignore[arg-type]  # __post_init__ checks every type
-        for name, why in made._without_effect():
-            log.warning("%s has no effect %s", name, why)
-        return made
+        return cls(**kwargs)  # type: ignore[arg-type]  # __post_init__ checks every type
 
     def of_prompt(self, i: int) -> SamplingParams:
         """Those of prompt i of a list, whose seed is `seed + i`: equal prompts differ."""
@@ -198,7 +204,7 @@ class SamplingParams:
         chained = [*_CHAINED, "samplers"] if not self.is_greedy else _CHAINED_IF_GREEDY
         return any(getattr(self, name) != _DEFAULTS[name] for name in chained)
 
-    def _without_effect(self) -> list[tuple[str, str]]:
+    def without_effect(self) -> list[tuple[str, str]]:
         """What was set and does nothing, and why."""
         given = [name for name in _DEFAULTS if getattr(self, name) != _DEFAULTS[name]]
         if self.is_greedy:
@@ -235,10 +241,14 @@ _OTHERS = {
     **dict.fromkeys(("repeat_last_n", "penalty_last_n"), "it is penalty_window here"),
     "dry_penalty_last_n": "it is dry_window here",
     **dict.fromkeys(("typ_p", "typical"), "it is typical_p here"),
-    **dict.fromkeys(("mirostat_mode",), "it is mirostat here"),
-    **dict.fromkeys(("mirostat_ent",), "it is mirostat_tau here"),
-    **dict.fromkeys(("mirostat_lr",), "it is mirostat_eta here"),
-    **dict.fromkeys(("dynamic_temperature",), "it is dynatemp_range here"),
+    "mirostat_mode": "it is mirostat here",
+    "mirostat_ent": "it is mirostat_tau here",
+    "mirostat_lr": "it is mirostat_eta here",
+    "dynamic_temperature": "it is dynatemp_range here",
+    "bad_words_ids": "it is bad_words here",
+    "min_new_tokens": "it is min_tokens here",
+    "suppress_tokens": "in logit_bias, -inf forbids a token",
+    "ignore_eos": "min_tokens as large as max_tokens, or end tokens at -inf in logit_bias",
     **dict.fromkeys(("stop_strings", "stop_sequences"), "it is stop here"),
     **dict.fromkeys(("stop_token_ids", "eos_token_id"), "it is stop_tokens here"),
     "do_sample": "a temperature above 0 samples",

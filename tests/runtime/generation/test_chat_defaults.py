@@ -29,6 +29,14 @@ USUAL = {"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repetit
         ({"temperature": 0.0, "repetition_penalty": 1.2},
          {"temperature": 0.0, "repetition_penalty": 1.2}),
         ({"temperature": -1.0, "top_k": -1}, {"temperature": 0}),
+        ({"xtc_probability": 0.5, "penalty_window": -1},
+         {**USUAL, "xtc_probability": 0.5, "penalty_window": 0}),
+        # What has no effect then is left out.
+        ({"mirostat": 2, "mirostat_tau": 3.0, "top_k": 3, "xtc_probability": 0.5},
+         {"temperature": 1.0, "mirostat": 2, "mirostat_tau": 3.0}),
+        ({"samplers": "top_k;temperature"},
+         {"temperature": 0.8, "top_k": 40, "repetition_penalty": 1.0,
+          "samplers": "top_k;temperature"}),
     ],
 )  # fmt: skip
 def test_defaults(stated: dict[str, float], expected: dict[str, float]) -> None:
@@ -53,6 +61,10 @@ def test_what_is_given_goes_first() -> None:
     params = chat_params(stated, {"temperature": 0})
     assert (params.top_k, params.top_p, params.repetition_penalty) == (0, 1.0, 1.1)
     assert chat_params({"temperature": 0.0}, {"temperature": 0.7}).temperature == 0.7
+    # And none beside mirostat; what was given gets a word, what was not is left out silently.
+    params = chat_params(stated, {"mirostat": 1})
+    assert (params.top_k, params.top_p, params.mirostat) == (0, 1.0, 1)
+    assert chat_params({"mirostat": 2, **stated}, {"mirostat": 0}).top_k == 20
     for bad in ({"temprature": 1}, {"temperature": -1}, {"top_p": "x"}):
         with pytest.raises(RequestError) as caught:
             chat_params(stated, bad)
