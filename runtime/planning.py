@@ -153,8 +153,8 @@ class Planner:
         )  # fmt: skip
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
-        key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
-        key = *key, options.tokens, options.ends
+        how = heal, parse_markers, window, rules, sampling, options.tokens, options.ends
+        key = asked.suffix, asked.order, files, how
         return Plan([self._middle(asked, sampling, rules, options, key)], options.terms, report)
 
     def chat(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from halfbyte.engine.engine import Span
@@ -14,6 +15,7 @@ from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.request import Continuation
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.rules.forbidden import Forbidden
+from halfbyte.generation.rules.logit_bias import LogitBias
 from halfbyte.generation.rules.rule import Rewindable, Rule, changed
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.sampling.chain import sampler_of
@@ -71,15 +73,15 @@ class TextRequest(Continuation):
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
         self._sampler = sampler_of(tokenizer, self.params, prompt)
-        respelling = Respelling(tokenizer, self._sampler, text, taken_back) if text else None
+        respelling = None
+        if text:  # biases are the same for every token, so that they count there too
+            biases = [rule for rule in rules if isinstance(rule, LogitBias)]
+            respelling = Respelling(tokenizer, self._sampler, text, taken_back, biases)
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
-        self._rules = list(rules)
-        self._forbidden = Forbidden() if banned else None
-        if self._forbidden is not None:
-            self._check_can_step_back()
-            self._rules.append(self._forbidden)
-        self._new_detokenizer = lambda: StreamDetokenizer(tokenizer, skip_nbytes=len(text))
+        self._forbidden = _forbidden_beside(rules) if banned else None
+        self._rules = list(rules) if self._forbidden is None else [*rules, self._forbidden]
+        self._new_detokenizer = partial(StreamDetokenizer, tokenizer, skip_nbytes=len(text))
         self._detokenizer = self._new_detokenizer()
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
         self._n_respelled, self._token_bytes = 0, tokenizer.token_bytes
@@ -171,12 +173,6 @@ class TextRequest(Continuation):
         if not self.finish_reason:
             self._finish(reason)
 
-    def _check_can_step_back(self) -> None:
-        for rule in self._rules:
-            if not isinstance(rule, Rewindable):
-                expected = "nothing beside what cannot take tokens back"
-                raise RequestError("banned_strings", expected=expected, got=type(rule).__name__)
-
     def _step_back(self, n: int, forbidden: Forbidden) -> None:
         """Take the last n tokens back; the first of them does not come there again."""
         n_kept, first = self.n_generated - n, self.ids[-n]
@@ -215,3 +211,12 @@ class TextRequest(Continuation):
         if not self.finish_reason:
             self._shown.finish()
             self.finish_reason = reason
+
+
+def _forbidden_beside(rules: Sequence[Rule]) -> Forbidden:
+    """What stepping back needs; RequestError where another rule cannot."""
+    for rule in rules:
+        if not isinstance(rule, Rewindable):
+            expected = "nothing beside what cannot take tokens back"
+            raise RequestError("banned_strings", expected=expected, got=type(rule).__name__)
+    return Forbidden()

@@ -149,10 +149,14 @@ def model() -> Any:
         yield model
 
 
-@pytest.mark.parametrize("how", [{}, {"temperature": 0.8, "seed": 3, "dry_multiplier": 0.5},
-                                 {"temperature": 1.0, "mirostat": 2, "seed": 1},
-                                 {"repetition_penalty": 1.1, "bad_words": ["self"]}])  # fmt: skip
-@pytest.mark.parametrize("banned", ["dtype", "\n    ", "r"])
+@pytest.mark.parametrize(
+    ("banned", "how"),
+    [
+        ("dtype", {}), ("\n    ", {"temperature": 0.8, "seed": 3, "dry_multiplier": 0.5}),
+        ("r", {"temperature": 1.0, "mirostat": 2, "seed": 1}),
+        ("a", {"repetition_penalty": 1.1, "bad_words": ["self"]}),
+    ],
+)  # fmt: skip
 def test_the_same_bits_beside_others(model: Any, how: dict[str, Any], banned: str) -> None:
     how = {"max_tokens": 24, "banned_strings": banned, **how}
     alone = model.complete(CODE, speculate=False, **how)
