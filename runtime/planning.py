@@ -276,8 +276,7 @@ class Planner:
         more.setdefault("shown", ShownText(params.stop, banned=tokens.banned_strings))
         return TextRequest(
             self._tokenizer, prompt.tokens, params, self._n_ctx, taken_back=prompt.taken_back,
-            stop_ids=prompt.stop_ids, drafter=drafter, rules=rules, banned=tokens.banned_strings,
-            **more,
+            stop_ids=prompt.stop_ids, drafter=drafter, rules=rules, **more,
         )  # fmt: skip
 
     def _shown(self, prompt: Prompt, sampling: SamplingParams, options: Options) -> ShownText:

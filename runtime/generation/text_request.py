@@ -48,7 +48,6 @@ class TextRequest(Continuation):
         finish: Callable[[Completion], Any] = lambda done: done,
         drafter: Drafter | None = None,
         rules: Sequence[Rule] = (),
-        banned: Sequence[str] = (),
     ) -> None:
         """A request at its beginning.
 
@@ -59,13 +58,12 @@ class TextRequest(Continuation):
             n_ctx: most tokens of prompt and answer together.
             taken_back: the ids that followed, whose text the answer has to spell again.
             stop_ids: end it besides the tokenizer's and the caller's.
-            shown: takes the text; by default with the stops of `params`.
+            shown: takes the text; by default with the stops of `params`. Where it takes banned
+                text back, the answer goes on there with another token.
             confidence: takes the tokens' probabilities, where they are wanted.
             finish: makes what the caller gets of its completion.
             drafter: guesses the answer.
             rules: change its logits; told of every token, those of a respelling too.
-            banned: texts that it never has; `shown` knows of them. Where one is complete, the
-                answer steps back to the token that it begins in, and goes on with another one.
 
         Raises:
             RequestError: a stop token outside the vocabulary, or a rule that cannot step back.
@@ -73,14 +71,14 @@ class TextRequest(Continuation):
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
         self._sampler = sampler_of(tokenizer, self.params, prompt)
-        respelling = None
-        if text:  # biases are the same for every token, so that they count there too
-            biases = [rule for rule in rules if isinstance(rule, LogitBias)]
-            respelling = Respelling(tokenizer, self._sampler, text, taken_back, biases)
+        # Biases are the same for every token, so that they count in a respelling, too.
+        biases = [rule for rule in rules if isinstance(rule, LogitBias)]
+        spelled = tokenizer, self._sampler, text, taken_back, biases
+        respelling = Respelling(*spelled) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
-        self._forbidden = _forbidden_beside(rules) if banned else None
-        self._rules = list(rules) if self._forbidden is None else [*rules, self._forbidden]
+        self._forbidden = _forbidden_beside(rules) if self._shown.banned else None
+        self._rules = [*rules, self._forbidden] if self._forbidden else rules
         self._new_detokenizer = partial(StreamDetokenizer, tokenizer, skip_nbytes=len(text))
         self._detokenizer = self._new_detokenizer()
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)

@@ -36,7 +36,7 @@ def run(
 ) -> TextRequest:
     tokenizer: Any = Letters()
     request = TextRequest(
-        tokenizer, [0, 5], SamplingParams(**params), 1000, rules=rules, banned=banned,
+        tokenizer, [0, 5], SamplingParams(**params), 1000, rules=rules,
         shown=shown or ShownText(params.get("stop", ()), banned=banned),
     )  # fmt: skip
     seen: list[str] = []
