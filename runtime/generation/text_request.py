@@ -71,9 +71,7 @@ class TextRequest(Continuation):
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
         self._sampler = sampler_of(tokenizer, self.params, prompt)
-        # Biases are the same for every token, so that they count in a respelling, too.
-        biases = [rule for rule in rules if isinstance(rule, LogitBias)]
-        spelled = tokenizer, self._sampler, text, taken_back, biases
+        spelled = tokenizer, self._sampler, text, taken_back, _biases_among(rules)
         respelling = Respelling(*spelled) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
@@ -209,6 +207,11 @@ class TextRequest(Continuation):
         if not self.finish_reason:
             self._shown.finish()
             self.finish_reason = reason
+
+
+def _biases_among(rules: Sequence[Rule]) -> list[Rule]:
+    """Those that are the same for every token, so that they count in a respelling, too."""
+    return [rule for rule in rules if isinstance(rule, LogitBias)]
 
 
 def _forbidden_beside(rules: Sequence[Rule]) -> Forbidden:
