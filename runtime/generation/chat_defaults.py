@@ -13,7 +13,7 @@ What a caller of `chat` leaves out is, in this order,
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from halfbyte.errors import RequestError
@@ -33,7 +33,7 @@ _FILTERS = ("top_k", "top_p", "min_p")
 def chat_defaults(stated: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The defaults of a model whose file, `path`, states these; what is out of range gets a word.
 
-    What has no effect is left out: filters at temperature 0 or with mirostat.
+    At temperature 0 there are no filters, which would do nothing.
     """
     usable: dict[str, Any] = {}
     for name, value in stated.items():
@@ -46,20 +46,23 @@ def chat_defaults(stated: Mapping[str, Any], path: str) -> dict[str, Any]:
         else:
             usable[name] = value
     is_told = bool(usable.keys() & {"temperature", *_FILTERS})
-    return _without_idle({**(UNSTATED if is_told else USUAL), **usable}, {})
+    params = {**(UNSTATED if is_told else USUAL), **usable}
+    return params if params["temperature"] else _without(params, {*_FILTERS})
 
 
 def chat_params(defaults: Mapping[str, Any], given: Mapping[str, object]) -> SamplingParams:
     """The parameters of a chat: what was given, and the defaults for the rest.
 
+    Defaults that have no effect beside what is given are left out without a word.
+
     Raises:
         RequestError: a name that does not exist, or a bad value.
     """
-    return SamplingParams.from_kwargs(**{**_without_idle(defaults, given), **given})
-
-
-def _without_idle(defaults: Mapping[str, Any], given: Mapping[str, object]) -> dict[str, Any]:
-    """The defaults that have an effect beside what is given."""
     params = SamplingParams.quietly(**{**defaults, **given})
-    idle = {name for name, _ in params.without_effect()} | {*(_FILTERS if params.is_greedy else ())}
-    return {k: value for k, value in defaults.items() if k == "temperature" or k not in idle}
+    idle = {name for name, _ in params.without_effect()} - {"temperature"}
+    idle |= {*_FILTERS} if params.is_greedy else set()
+    return SamplingParams.from_kwargs(**{**_without(defaults, idle), **given})
+
+
+def _without(params: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name not in names}

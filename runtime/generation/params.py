@@ -208,20 +208,30 @@ class SamplingParams:
         """What was set and does nothing, and why."""
         given = [name for name in _DEFAULTS if getattr(self, name) != _DEFAULTS[name]]
         if self.is_greedy:
-            return [(name, "at temperature 0") for name in given if name in _OF_A_DRAW]
-        idle: list[tuple[str, str]] = []
+            idle = [(name, "at temperature 0") for name in given if name in _OF_A_DRAW]
+        else:
+            idle = [(name, why) for name, why in self._unused().items() if name in given]
+        for first, *others in (*more.OF_SAMPLER.values(), more.OF_MIROSTAT):
+            if first not in given and first not in _PENALTIES:
+                idle += [(name, f"without {first}") for name in others if name in given]
+        if self.penalty_window is not None and not self.has_penalties:
+            idle.append(("penalty_window", "without a penalty"))
+        return list(dict(reversed(idle)).items())[::-1]  # the first reason for each
+
+    def _unused(self) -> dict[str, str]:
+        """The parameters of samplers that are not applied, and why."""
         why = "with mirostat" if self.mirostat else "as samplers leaves it out"
-        for sampler, names in more.OF_SAMPLER.items():
-            if sampler not in self.order:
-                idle += [(name, why) for name in names if name in given]
-        if "temperature" not in self.order and self.temperature != 1.0:
-            idle.append(("temperature", why))
+        left_out = [sampler for sampler in more.OF_SAMPLER if sampler not in self.order]
+        unused = {name: why for sampler in left_out for name in more.OF_SAMPLER[sampler]}
+        if "temperature" in left_out and self.temperature != 1.0:
+            unused["temperature"] = why
         if self.mirostat:
-            idle += [(name, why) for name in ("samplers", "dynatemp_range") if name in given]
-        return idle
+            unused |= dict.fromkeys(("samplers", "dynatemp_range", "dynatemp_exponent"), why)
+        return unused
 
 
 _DEFAULTS = {field.name: field.default for field in fields(SamplingParams)}
+_PENALTIES = more.OF_SAMPLER["penalties"]
 _CHAINED_IF_GREEDY = ("penalty_window", "dry_multiplier")
 _CHAINED = (
     *_CHAINED_IF_GREEDY, "top_n_sigma", "typical_p", "xtc_probability", "dynatemp_range",

@@ -32,12 +32,12 @@ class Second(ScriptedEngine):
 
 
 def run(
-    engine: Any, *banned: str, shown: ShownText | None = None, rules: Seq[Any] = (), **params: Any
+    engine: Any, *banned: str, rules: Seq[Any] = (), preempts: bool = False, **params: Any
 ) -> TextRequest:
     tokenizer: Any = Letters()
     request = TextRequest(
         tokenizer, [0, 5], SamplingParams(**params), 1000, rules=rules,
-        shown=shown or ShownText(params.get("stop", ()), banned=banned),
+        shown=ShownText(params.get("stop", ()), banned=banned),
     )  # fmt: skip
     seen: list[str] = []
 
@@ -50,6 +50,8 @@ def run(
     batch.add(request)
     while not batch.is_idle:
         batch.step()
+        if preempts and request in batch._running:
+            batch._preempt(request)
     assert all(text.startswith(before) for before, text in pairwise(seen))
     assert not any(text in before for before in seen for text in banned)
     return request
@@ -69,9 +71,10 @@ def run(
     ],
 )
 def test_it_goes_on_with_another_token(script: str, banned: list[str], want: str) -> None:
-    request = run(Second(script), *banned)
-    assert (request.text, request.finish_reason, request.error) == (want, "stop", None)
-    assert "".join(map(chr, request.tokens)) == want
+    for preempts in (False, True):
+        request = run(Second(script), *banned, preempts=preempts)
+        assert (request.text, request.finish_reason, request.error) == (want, "stop", None)
+        assert "".join(map(chr, request.tokens)) == want
 
 
 def test_limits_count_what_is_kept() -> None:
@@ -186,6 +189,18 @@ def test_what_stands_before_the_step_back_stays(model: Any) -> None:
             break
         assert "dtype".startswith(model.tokenizer.token_bytes(token).decode().strip(" _"))
         bias[token] = -np.inf
+
+
+def test_the_first_token_is_taken_back(model: Any) -> None:
+    ids = model.tokenizer.encode(CODE)
+    plain = model.complete(ids, max_tokens=6)
+    first = model.tokenizer.decode(plain.tokens[:1])
+    for _ in range(2):  # the second time, the prompt is remembered
+        done = model.complete(ids, max_tokens=6, banned_strings=first)
+        assert first not in done.text and done.tokens[0] != plain.tokens[0]
+        bias = {plain.tokens[0]: -np.inf}
+        assert model.complete(ids, max_tokens=1, logit_bias=bias).tokens == done.tokens[:1]
+    assert model.complete(ids, max_tokens=6).tokens == plain.tokens
 
 
 def test_a_prompts_end_is_not_spelled_into_it(model: Any) -> None:
