@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import logging
 import math
-import numbers
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypedDict
 
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
 from halfbyte.generation.call_keywords import TextEndOptions, TokenRuleOptions
+from halfbyte.generation.checked_values import ids, real, strings, whole
 from halfbyte.generation.sampling import sampler_options as more
 
 log = logging.getLogger(__name__)
@@ -128,25 +128,25 @@ class SamplingParams:
             object.__setattr__(self, name, value)
 
         for name in ("max_tokens", "top_k"):
-            check(name, _whole(name, getattr(self, name)))
+            check(name, whole(name, getattr(self, name)))
         for name, (low, high) in _RANGES.items():
-            check(name, _real(name, getattr(self, name), low, high))
+            check(name, real(name, getattr(self, name), low, high))
         if self.seed is not None:
-            check("seed", _whole("seed", self.seed))
+            check("seed", whole("seed", self.seed))
         for name in ("penalty_window", "dry_window"):
             if getattr(self, name) is not None:
-                check(name, _whole(name, getattr(self, name), "a whole number from 0, or None"))
-        check("dry_allowed_length", _whole("dry_allowed_length", self.dry_allowed_length, low=1))
+                check(name, whole(name, getattr(self, name), "a whole number from 0, or None"))
+        check("dry_allowed_length", whole("dry_allowed_length", self.dry_allowed_length, low=1))
         if not is_whole(self.mirostat) or self.mirostat not in (0, 1, 2):
             raise RequestError("mirostat", expected="0, 1 or 2", got=repr(self.mirostat))
         check("mirostat", int(self.mirostat))
         if self.adaptive_target is not None:
-            check("adaptive_target", _real("adaptive_target", self.adaptive_target, 0.0, 1.0))
+            check("adaptive_target", real("adaptive_target", self.adaptive_target, 0.0, 1.0))
         if self.samplers is not None:
             check("samplers", more.sampler_names(self.samplers))
         check("dry_sequence_breakers", _breakers(self.dry_sequence_breakers))
-        check("stop", _strings("stop", self.stop))
-        check("stop_tokens", _ids("stop_tokens", self.stop_tokens))
+        check("stop", strings("stop", self.stop))
+        check("stop_tokens", ids("stop_tokens", self.stop_tokens))
 
     @classmethod
     def from_kwargs(cls, **kwargs: object) -> SamplingParams:
@@ -281,53 +281,10 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-def _whole(name: str, value: object, what: str = "", low: int = 0) -> int:
-    if not is_whole(value) or value < low:
-        expected = what or f"a whole number from {low}"
-        raise RequestError(name, expected=expected, got=repr(value))
-    return int(value)
-
-
-def _real(name: str, value: object, low: float, high: float) -> float:
-    expected = f"a number from {low:g}" + (f" to {high:g}" if high < math.inf else "")
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise RequestError(name, expected=expected, got=repr(value))
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number) or not low <= number <= high:
-        raise RequestError(name, expected=expected, got=repr(value))
-    return number
-
-
-def _strings(name: str, value: object) -> tuple[str, ...]:
-    one = isinstance(value, str)
-    items = (value,) if one else _items(name, value, "a string or list of strings")
-    for item in items:
-        if not isinstance(item, str) or not item:
-            raise RequestError(name, expected="strings that are not empty", got=repr(item))
-    return tuple(str(item) for item in items)
-
-
 def _breakers(value: object) -> tuple[str, ...]:
-    name, texts = "dry_sequence_breakers", _strings("dry_sequence_breakers", value)
+    name, texts = "dry_sequence_breakers", strings("dry_sequence_breakers", value)
     if len(texts) > more.MAX_BREAKERS or any(len(t) > more.MAX_BREAKER_LENGTH for t in texts):
         most = f"at most {more.MAX_BREAKERS} texts of {more.MAX_BREAKER_LENGTH} characters"
         got = f"{len(texts)}, the longest of {max(map(len, texts))}"
         raise RequestError(name, expected=most, got=got)
     return texts
-
-
-def _ids(name: str, value: object) -> tuple[int, ...]:
-    items = _items(name, value, "a list of token ids")
-    return tuple(_whole(name, item, "token ids, whole numbers from 0") for item in items)
-
-
-def _items(name: str, value: object, expected: str) -> tuple[object, ...]:
-    if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, Collection):
-        raise RequestError(name, expected=expected, got=repr(value))
-    try:
-        return tuple(value)
-    except TypeError as error:  # an array without dimensions
-        raise RequestError(name, expected=expected, got=repr(value)) from error
