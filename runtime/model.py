@@ -84,7 +84,7 @@ class Model(
         return f"<Model {shown(c.name or self.path)}: {shape}, {types}, {run}>"
 
     @property
-    def chat_defaults(self) -> dict[str, float]:
+    def chat_defaults(self) -> dict[str, Any]:
         """How `chat` samples."""
         return self._planner.chat_defaults
 

@@ -192,9 +192,9 @@ class Planner:
         )  # fmt: skip
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
+        how = heal, parse_markers, window, rules, sampling, options.tokens, options.ends
         # The order as given: "auto" may change where the cursor passes a blank line.
-        key = asked.suffix, order, heal, parse_markers, window, rules, sampling, files
-        key = *key, options.tokens, options.ends, options.adaptation.key
+        key = asked.suffix, order, files, how, options.adaptation.key
         requests = candidates_of(
             options.candidates, sampling, Recording.of(options.probabilities),
             lambda params, how: self._middle(asked, params, rules, options, key, how),
@@ -366,8 +366,7 @@ class Planner:
         more.setdefault("recording", Recording.of(options.probabilities))
         request = TextRequest(
             self._tokenizer, prompt.tokens, params, self._n_ctx, taken_back=prompt.taken_back,
-            stop_ids=prompt.stop_ids, drafter=drafter, rules=rules, banned=tokens.banned_strings,
-            **more,
+            stop_ids=prompt.stop_ids, drafter=drafter, rules=rules, **more,
         )  # fmt: skip
         request.go_through(options.adaptation.applied)
         return request

@@ -165,6 +165,9 @@ class Session:
             streams.say(f"(cut after {len(done.tokens)} tokens; -n sets how many)")
         elif done.finish_reason == "context":
             streams.say("(cut: the context is full; /reset begins anew)")
+        elif done.finish_reason in ("time", "banned"):
+            flag = {"time": "--max-time", "banned": "--ban"}[done.finish_reason]
+            streams.say(f"(cut by {flag})")
         elif not done.text:
             streams.say("(no answer)")
         if self._shows_stats:

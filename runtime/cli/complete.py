@@ -26,7 +26,7 @@ def add(parser: Parser) -> None:
     )  # fmt: skip
     parser.checks.append(partial(_check, parser))
     options.add_heal(parser)
-    options.add_sampling(parser)
+    options.add_sampling(parser, has_cursor=True)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
     options.add_adapter(parser)

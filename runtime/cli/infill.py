@@ -30,7 +30,7 @@ def add(parser: Parser) -> None:
     _add_repository(parser)
     _add_limits(parser)
     _add_ends(parser)
-    options.add_sampling(parser)
+    options.add_sampling(parser, has_cursor=True)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
     options.add_adapter(parser)

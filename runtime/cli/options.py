@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from halfbyte.cli import streams
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
+from halfbyte.cli.sampler_flags import SAMPLER_FLAGS, add_bans, add_samplers, asked
 from halfbyte.errors import RequestError
 from halfbyte.generation.params import SamplingParams
 from halfbyte.models import DEFAULT_MODEL
@@ -113,12 +114,16 @@ def add_kv_type(parser: argparse._ActionsContainer) -> None:
 
 
 def add_sampling(
-    parser: Parser, usual: Mapping[str, float] | None = None, *, ends_itself: bool = False
+    parser: Parser,
+    usual: Mapping[str, float] | None = None,
+    *,
+    ends_itself: bool = False,
+    has_cursor: bool = False,
 ) -> None:
     """-n and how tokens are chosen; checked before anything is loaded.
 
     `usual` are the defaults where the model's file states none. An answer that `ends_itself` has
-    its own length and no stops.
+    its own length and no stops; one that `has_cursor` goes on with code.
     """
     defaults = {field.name: field.default for field in fields(SamplingParams)}
     group = parser.add_argument_group("sampling")
@@ -140,6 +145,8 @@ def add_sampling(
             "--stop", action="append", type=_unescaped, metavar="TEXT",
             help=r"stop before this text; \n, \r, \t and \\ are escapes; may be repeated",
         )  # fmt: skip
+    add_samplers(parser, defaults, _unescaped)
+    add_bans(parser, _unescaped, has_cursor=has_cursor)
     parser.checks.append(partial(_check_sampling, parser))
 
 
@@ -151,15 +158,20 @@ def add_json(parser: Parser) -> None:
 
 
 def sampling_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The sampling parameters that were given, by name."""
+    """What was given of `add_sampling`, by its name in a call."""
+    return _params_of(args) | asked(args)
+
+
+def _params_of(args: argparse.Namespace) -> dict[str, Any]:
     names = [field.name for field in fields(SamplingParams)]
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 
 def _check_sampling(parser: Parser, args: argparse.Namespace) -> None:
-    flags = {name: flag for flag, name, _, _ in _SAMPLING}
+    flags = {name: flag for flag, name, _, _ in (*_SAMPLING, *SAMPLER_FLAGS)}
+    flags["dry_sequence_breakers"] = "--dry-sequence-breaker"
     try:
-        SamplingParams(**sampling_of(args))
+        SamplingParams(**_params_of(args))
     except RequestError as error:
         flag = flags.get(error.param, f"--{error.param}")
         parser.error(f"argument {flag}: expected {error.expected}, got {error.got}")

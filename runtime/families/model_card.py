@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
@@ -23,8 +24,15 @@ SAMPLING_KEYS = {
     "top_p": "general.sampling.top_p",
     "min_p": "general.sampling.min_p",
     "repetition_penalty": "general.sampling.penalty_repeat",
+    "penalty_window": "general.sampling.penalty_last_n",
+    "xtc_probability": "general.sampling.xtc_probability",
+    "xtc_threshold": "general.sampling.xtc_threshold",
+    "mirostat": "general.sampling.mirostat",
+    "mirostat_tau": "general.sampling.mirostat_tau",
+    "mirostat_eta": "general.sampling.mirostat_eta",
 }
-WHOLE = ("top_k",)  # the parameters that are whole numbers
+SEQUENCE_KEY = "general.sampling.sequence"  # names of samplers, with semicolons between
+WHOLE = ("top_k", "penalty_window", "mirostat")  # the parameters that are whole numbers
 _SAMPLING = "general.sampling."
 _TAGS = "general.tags"
 _MAX_BASES, _MAX_TAGS, _MAX_NAME = 16, 64, 200
@@ -39,12 +47,13 @@ class ModelCard:
         names: its names, those that tell most first: its own, those of the models that it was
             made from, the file's.
         tags: what its makers file it under.
-        sampling: how its makers sample; a value need not be in range.
+        sampling: how its makers sample; a value need not be in range. All are numbers but
+            `samplers`, names with semicolons between.
     """
 
     names: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    sampling: Mapping[str, float] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_gguf(cls, file: GGUFFile) -> ModelCard:
@@ -91,8 +100,9 @@ def _tags(m: Metadata) -> Iterator[str]:
                 yield value[:_MAX_NAME].decode(errors="replace")
 
 
-def _sampling(m: Metadata) -> dict[str, float]:
-    unused = [key for key in m if key.startswith(_SAMPLING) and key not in SAMPLING_KEYS.values()]
+def _sampling(m: Metadata) -> dict[str, Any]:
+    known = {SEQUENCE_KEY, *SAMPLING_KEYS.values()}
+    unused = [key for key in m if key.startswith(_SAMPLING) and key not in known]
     if unused:
         shown = ", ".join(f"{key!r:.60}" for key in unused[:5])
         log.warning(
@@ -100,7 +110,9 @@ def _sampling(m: Metadata) -> dict[str, float]:
             m.path, len(unused), shown,
         )  # fmt: skip
     found = {name: m.raw(key).value for name, key in SAMPLING_KEYS.items() if key in m}
-    return dict(_numbers(m.path, found))
+    sequence = m.raw(SEQUENCE_KEY).value if SEQUENCE_KEY in m else ""
+    order = {"samplers": sequence[:_MAX_NAME]} if isinstance(sequence, str) and sequence else {}
+    return {**dict(_numbers(m.path, found)), **order}
 
 
 def _numbers(path: str, found: Mapping[str, object]) -> Iterator[tuple[str, float]]:

@@ -13,7 +13,8 @@ What a caller of `chat` leaves out is, in this order,
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from halfbyte.errors import RequestError
 from halfbyte.generation.params import SamplingParams
@@ -29,37 +30,39 @@ UNSTATED: dict[str, float] = {"temperature": 1.0, "top_k": 50}
 _FILTERS = ("top_k", "top_p", "min_p")
 
 
-def chat_defaults(stated: Mapping[str, float], path: str) -> dict[str, float]:
+def chat_defaults(stated: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The defaults of a model whose file, `path`, states these; what is out of range gets a word.
 
     At temperature 0 there are no filters, which would do nothing.
     """
-    usable: dict[str, float] = {}
+    usable: dict[str, Any] = {}
     for name, value in stated.items():
+        # llama.cpp takes a temperature or top_k below 0 for 0
+        value = value if isinstance(value, str) else max(value, 0)
         try:
-            SamplingParams.from_kwargs(**{"temperature": 1.0, name: max(value, 0)})
+            SamplingParams.quietly(**{name: value})
         except RequestError as error:
             log.warning("%s: general.sampling: %s: not used", path, error)
         else:
-            usable[name] = max(value, 0)  # llama.cpp takes a temperature or top_k below 0 for 0
+            usable[name] = value
     is_told = bool(usable.keys() & {"temperature", *_FILTERS})
-    return _without_idle({**(UNSTATED if is_told else USUAL), **usable})
+    params = {**(UNSTATED if is_told else USUAL), **usable}
+    return params if params["temperature"] else _without(params, {*_FILTERS})
 
 
-def chat_params(defaults: Mapping[str, float], given: Mapping[str, object]) -> SamplingParams:
+def chat_params(defaults: Mapping[str, Any], given: Mapping[str, object]) -> SamplingParams:
     """The parameters of a chat: what was given, and the defaults for the rest.
+
+    Defaults that have no effect beside what is given are left out without a word.
 
     Raises:
         RequestError: a name that does not exist, or a bad value.
     """
-    if "temperature" in given:
-        temperature = SamplingParams.from_kwargs(temperature=given["temperature"])
-        if temperature.is_greedy:
-            defaults = _without_idle({**defaults, "temperature": 0.0})
-    return SamplingParams.from_kwargs(**{**defaults, **given})
+    params = SamplingParams.quietly(**{**defaults, **given})
+    idle = {name for name, _ in params.without_effect()} - {"temperature"}
+    idle |= {*_FILTERS} if params.is_greedy else set()
+    return SamplingParams.from_kwargs(**{**_without(defaults, idle), **given})
 
 
-def _without_idle(params: dict[str, float]) -> dict[str, float]:
-    if params["temperature"] > 0:
-        return params
-    return {name: value for name, value in params.items() if name not in _FILTERS}
+def _without(params: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name not in names}

@@ -56,7 +56,7 @@ class ChatText(ShownText):
             spelled: control tokens that count as texts.
             banned: see ShownText; with thoughts or calls there is none.
         """
-        super().__init__()
+        super().__init__(banned=banned)
         self._content = ShownText(stops, banned=banned)
         self._is_plain = thoughts is None and calls is None
         self.reasoning = ""

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import logging
 import math
-import numbers
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict
 
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
 from halfbyte.generation.call_keywords import TextEndOptions, TokenRuleOptions
+from halfbyte.generation.checked_values import ids, real, strings, whole
 from halfbyte.generation.sampling import sampler_options as more
 from halfbyte.progress import Progress
 
@@ -157,25 +157,25 @@ class SamplingParams:
             object.__setattr__(self, name, value)
 
         for name in ("max_tokens", "top_k"):
-            check(name, _whole(name, getattr(self, name)))
+            check(name, whole(name, getattr(self, name)))
         for name, (low, high) in _RANGES.items():
-            check(name, _real(name, getattr(self, name), low, high))
+            check(name, real(name, getattr(self, name), low, high))
         if self.seed is not None:
-            check("seed", _whole("seed", self.seed))
+            check("seed", whole("seed", self.seed))
         for name in ("penalty_window", "dry_window"):
             if getattr(self, name) is not None:
-                check(name, _whole(name, getattr(self, name), "a whole number from 0, or None"))
-        check("dry_allowed_length", _whole("dry_allowed_length", self.dry_allowed_length, low=1))
+                check(name, whole(name, getattr(self, name), "a whole number from 0, or None"))
+        check("dry_allowed_length", whole("dry_allowed_length", self.dry_allowed_length, low=1))
         if not is_whole(self.mirostat) or self.mirostat not in (0, 1, 2):
             raise RequestError("mirostat", expected="0, 1 or 2", got=repr(self.mirostat))
         check("mirostat", int(self.mirostat))
         if self.adaptive_target is not None:
-            check("adaptive_target", _real("adaptive_target", self.adaptive_target, 0.0, 1.0))
+            check("adaptive_target", real("adaptive_target", self.adaptive_target, 0.0, 1.0))
         if self.samplers is not None:
             check("samplers", more.sampler_names(self.samplers))
         check("dry_sequence_breakers", _breakers(self.dry_sequence_breakers))
-        check("stop", _strings("stop", self.stop))
-        check("stop_tokens", _ids("stop_tokens", self.stop_tokens))
+        check("stop", strings("stop", self.stop))
+        check("stop_tokens", ids("stop_tokens", self.stop_tokens))
 
     @classmethod
     def from_kwargs(cls, **kwargs: object) -> SamplingParams:
@@ -184,14 +184,20 @@ class SamplingParams:
         Raises:
             RequestError: an unknown name (the nearest valid one is in the hint), or a bad value.
         """
+        made = cls.quietly(**kwargs)
+        for name, why in made.without_effect():
+            log.warning("%s has no effect %s", name, why)
+        return made
+
+    @classmethod
+    def quietly(cls, **kwargs: object) -> SamplingParams:
+        """As from_kwargs, without a word about what has no effect."""
         known = [field.name for field in fields(cls)]
         for name in kwargs:
             if name not in known:
+                known += [other for other in CallOptions.__annotations__ if other not in known]
                 raise unknown_argument(name, known, _OTHERS, what="a sampling parameter")
-        made = cls(**kwargs)  # type: ignore[arg-type]  # __post_init__ checks every type
-        for name, why in made._without_effect():
-            log.warning("%s has no effect %s", name, why)
-        return made
+        return cls(**kwargs)  # type: ignore[arg-type]  # __post_init__ checks every type
 
     def of_prompt(self, i: int) -> SamplingParams:
         """Those of prompt i of a list, whose seed is `seed + i`: equal prompts differ."""
@@ -236,24 +242,34 @@ class SamplingParams:
         chained = [*_CHAINED, "samplers"] if not self.is_greedy else _CHAINED_IF_GREEDY
         return any(getattr(self, name) != _DEFAULTS[name] for name in chained)
 
-    def _without_effect(self) -> list[tuple[str, str]]:
+    def without_effect(self) -> list[tuple[str, str]]:
         """What was set and does nothing, and why."""
         given = [name for name in _DEFAULTS if getattr(self, name) != _DEFAULTS[name]]
         if self.is_greedy:
-            return [(name, "at temperature 0") for name in given if name in _OF_A_DRAW]
-        idle: list[tuple[str, str]] = []
+            idle = [(name, "at temperature 0") for name in given if name in _OF_A_DRAW]
+        else:
+            idle = [(name, why) for name, why in self._unused().items() if name in given]
+        for first, *others in (*more.OF_SAMPLER.values(), more.OF_MIROSTAT):
+            if first not in given and first not in _PENALTIES:
+                idle += [(name, f"without {first}") for name in others if name in given]
+        if self.penalty_window is not None and not self.has_penalties:
+            idle.append(("penalty_window", "without a penalty"))
+        return list(dict(reversed(idle)).items())[::-1]  # the first reason for each
+
+    def _unused(self) -> dict[str, str]:
+        """The parameters of samplers that are not applied, and why."""
         why = "with mirostat" if self.mirostat else "as samplers leaves it out"
-        for sampler, names in more.OF_SAMPLER.items():
-            if sampler not in self.order:
-                idle += [(name, why) for name in names if name in given]
-        if "temperature" not in self.order and self.temperature != 1.0:
-            idle.append(("temperature", why))
+        left_out = [sampler for sampler in more.OF_SAMPLER if sampler not in self.order]
+        unused = {name: why for sampler in left_out for name in more.OF_SAMPLER[sampler]}
+        if "temperature" in left_out and self.temperature != 1.0:
+            unused["temperature"] = why
         if self.mirostat:
-            idle += [(name, why) for name in ("samplers", "dynatemp_range") if name in given]
-        return idle
+            unused |= dict.fromkeys(("samplers", "dynatemp_range", "dynatemp_exponent"), why)
+        return unused
 
 
 _DEFAULTS = {field.name: field.default for field in fields(SamplingParams)}
+_PENALTIES = more.OF_SAMPLER["penalties"]
 _CHAINED_IF_GREEDY = ("penalty_window", "dry_multiplier")
 _CHAINED = (
     *_CHAINED_IF_GREEDY, "top_n_sigma", "typical_p", "xtc_probability", "dynatemp_range",
@@ -272,10 +288,14 @@ _OTHERS = {
     **dict.fromkeys(("repeat_last_n", "penalty_last_n"), "it is penalty_window here"),
     "dry_penalty_last_n": "it is dry_window here",
     **dict.fromkeys(("typ_p", "typical"), "it is typical_p here"),
-    **dict.fromkeys(("mirostat_mode",), "it is mirostat here"),
-    **dict.fromkeys(("mirostat_ent",), "it is mirostat_tau here"),
-    **dict.fromkeys(("mirostat_lr",), "it is mirostat_eta here"),
-    **dict.fromkeys(("dynamic_temperature",), "it is dynatemp_range here"),
+    "mirostat_mode": "it is mirostat here",
+    "mirostat_ent": "it is mirostat_tau here",
+    "mirostat_lr": "it is mirostat_eta here",
+    "dynamic_temperature": "it is dynatemp_range here",
+    "bad_words_ids": "it is bad_words here",
+    "min_new_tokens": "it is min_tokens here",
+    "suppress_tokens": "in logit_bias, -inf forbids a token",
+    "ignore_eos": "min_tokens as large as max_tokens, or end tokens at -inf in logit_bias",
     **dict.fromkeys(("stop_strings", "stop_sequences"), "it is stop here"),
     **dict.fromkeys(("stop_token_ids", "eos_token_id"), "it is stop_tokens here"),
     "do_sample": "a temperature above 0 samples",
@@ -302,53 +322,10 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-def _whole(name: str, value: object, what: str = "", low: int = 0) -> int:
-    if not is_whole(value) or value < low:
-        expected = what or f"a whole number from {low}"
-        raise RequestError(name, expected=expected, got=repr(value))
-    return int(value)
-
-
-def _real(name: str, value: object, low: float, high: float) -> float:
-    expected = f"a number from {low:g}" + (f" to {high:g}" if high < math.inf else "")
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise RequestError(name, expected=expected, got=repr(value))
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number) or not low <= number <= high:
-        raise RequestError(name, expected=expected, got=repr(value))
-    return number
-
-
-def _strings(name: str, value: object) -> tuple[str, ...]:
-    one = isinstance(value, str)
-    items = (value,) if one else _items(name, value, "a string or list of strings")
-    for item in items:
-        if not isinstance(item, str) or not item:
-            raise RequestError(name, expected="strings that are not empty", got=repr(item))
-    return tuple(str(item) for item in items)
-
-
 def _breakers(value: object) -> tuple[str, ...]:
-    name, texts = "dry_sequence_breakers", _strings("dry_sequence_breakers", value)
+    name, texts = "dry_sequence_breakers", strings("dry_sequence_breakers", value)
     if len(texts) > more.MAX_BREAKERS or any(len(t) > more.MAX_BREAKER_LENGTH for t in texts):
         most = f"at most {more.MAX_BREAKERS} texts of {more.MAX_BREAKER_LENGTH} characters"
         got = f"{len(texts)}, the longest of {max(map(len, texts))}"
         raise RequestError(name, expected=most, got=got)
     return texts
-
-
-def _ids(name: str, value: object) -> tuple[int, ...]:
-    items = _items(name, value, "a list of token ids")
-    return tuple(_whole(name, item, "token ids, whole numbers from 0") for item in items)
-
-
-def _items(name: str, value: object, expected: str) -> tuple[object, ...]:
-    if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, Collection):
-        raise RequestError(name, expected=expected, got=repr(value))
-    try:
-        return tuple(value)
-    except TypeError as error:  # an array without dimensions
-        raise RequestError(name, expected=expected, got=repr(value)) from error

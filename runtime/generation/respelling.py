@@ -2,9 +2,10 @@
 
 A *covering* of a text is a sequence of tokens whose bytes begin with it, the last one reaching its
 end or beyond. Its probability is the product of its tokens' probabilities after the prompt, as the
-model gives them (penalties do not look at what the user wrote), times END_ODDS if it ends where the
-text does. Greedy takes the most likely covering; else one is drawn among them, temperature, top-k,
-top-p and min-p being applied to whole coverings as `Sampler.choose` does to tokens.
+model gives them with the caller's biases (penalties do not look at what the user wrote), times
+END_ODDS if it ends where the text does. Greedy takes the most likely covering; else one is drawn
+among them, temperature, top-k, top-p and min-p being applied to whole coverings as `Sampler.choose`
+does to tokens.
 
 END_ODDS is the prior that the model lacks: it predicts how a text goes on, not where its writer
 stops. Were that at any byte alike, the product alone would be right; but most stop where a token
@@ -29,6 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from halfbyte.generation.rules.rule import Rule, changed
 from halfbyte.generation.sampler import F32, F64, I64, Sampler, log_softmax
 from halfbyte.tokenizer import Tokenizer
 
@@ -65,15 +67,21 @@ class Respelling:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, sampler: Sampler, text: bytes, given: Sequence[int]
+        self,
+        tokenizer: Tokenizer,
+        sampler: Sampler,
+        text: bytes,
+        given: Sequence[int],
+        biases: Sequence[Rule] = (),
     ) -> None:
-        """Begin; `given` spells `text` as the prompt did."""
+        """Begin; `given` spells `text` as the prompt did, `biases` change the model's logits."""
         self.text = text
         self.wanted: list[Path] = [()]
         self.tokens: list[int] = []
         self.log_share = 0.0
         self.rows: dict[Path, F32] | None = None
         self._index, self._sampler, self._given = tokenizer.piece_index, sampler, tuple(given)
+        self._biases = biases
         self._begun: dict[Path, tuple[float, int]] = {(): (0.0, 0)}  # log-probability, bytes
         self._frontier: list[tuple[float, Path]] = []  # a heap of (-log-probability, path)
         self._coverings: list[_Coverings] = []
@@ -90,7 +98,8 @@ class Respelling:
             if self.rows is not None:
                 self.rows[path] = row
             if path in self._begun:
-                self._expand(path, log_softmax(row), min(room, MAX_TOKENS))
+                log_probs = log_softmax(changed(row, self._biases))
+                self._expand(path, log_probs, min(room, MAX_TOKENS))
         self.wanted = self._next_paths()
         self._n_passes += 1
         if not self.wanted:

@@ -218,6 +218,12 @@ def top_k_indices(values: F32 | F64, k: int) -> I64:
     """Ascending indices of the k >= 1 largest; of equals at the border, the lowest indices."""
     if k >= len(values):
         return np.arange(len(values), dtype=np.int64)
+    if values.min() == -np.inf:  # many equals make argpartition twenty times as slow
+        finite = np.flatnonzero(values > -np.inf)
+        if len(finite) >= k:
+            return finite[top_k_indices(values[finite], k)]
+        lowest = np.flatnonzero(values == -np.inf)[: k - len(finite)]
+        return np.sort(np.concatenate([finite, lowest]))
     kept = np.argpartition(values, len(values) - k)[-k:]
     limit = values[kept].min()
     # argpartition takes any of several equals at the border: take the lowest instead.

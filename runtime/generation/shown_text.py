@@ -21,6 +21,7 @@ class ShownText:
     Attributes:
         text: what may be shown.
         trimmed: what its end repeated of the text that follows, and was cut.
+        banned: texts that it never has.
         n_taken_back: how many pieces the last one took back, since a banned text was complete.
         spelled: control tokens that count as texts; see ChatText.
         parts: pieces of a chat's answer, see ChatText; None elsewhere.
@@ -51,7 +52,7 @@ class ShownText:
         self.text = self.trimmed = ""
         self._held = ""
         self._stops, self._suffix, self._is_line = tuple(stops), suffix, is_line
-        self._block_ends, self._banned = tuple(block_ends), tuple(banned)
+        self._block_ends, self.banned = tuple(block_ends), tuple(banned)
         self._begins: list[int] = []  # of the pieces, where something is banned
         self.n_taken_back = 0
 
@@ -59,7 +60,7 @@ class ShownText:
         """Take more; True where the text ends within it."""
         text = self._held + piece
         cut = min((at for at in self._ends(text, piece) if at >= 0), default=-1)
-        if self._banned and self._takes_back(text, piece, cut):
+        if self.banned and self._takes_back(text, piece, cut):
             return False
         if cut >= 0:
             self._held = text[:cut]
@@ -87,7 +88,7 @@ class ShownText:
         n_all = len(self.text) + len(text)
         for end in self._block_ends:
             n = max(n, n_all - end.held_from)
-        n_begun = max((_overlap(text, ban, len(ban) - 1) for ban in self._banned), default=0)
+        n_begun = max((_overlap(text, ban, len(ban) - 1) for ban in self.banned), default=0)
         if n_begun:  # with all of the piece that it begins in
             n = max(n, n_all - self._begins[bisect_right(self._begins, n_all - n_begun) - 1])
         return n
@@ -96,7 +97,7 @@ class ShownText:
         """Take back what ends in a banned text, unless the text ends before that."""
         n_shown = len(self.text)
         self._begins.append(n_shown + len(text) - len(piece))
-        at = min((at for at in map(text.find, self._banned) if at >= 0), default=-1)
+        at = min((at for at in map(text.find, self.banned) if at >= 0), default=-1)
         self.n_taken_back = 0
         if at < 0 or 0 <= cut <= at:
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from halfbyte.engine.engine import Span
@@ -17,6 +18,7 @@ from halfbyte.generation.recorder import PromptRecorder, Recorder, Recording
 from halfbyte.generation.request import Continuation
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.rules.forbidden import Forbidden
+from halfbyte.generation.rules.logit_bias import LogitBias
 from halfbyte.generation.rules.rule import Rewindable, Rule, changed
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.sampling.chain import sampler_of
@@ -49,7 +51,6 @@ class TextRequest(Continuation):
         finish: Callable[[Completion], Any] = lambda done: done,
         drafter: Drafter | None = None,
         rules: Sequence[Rule] = (),
-        banned: Sequence[str] = (),
         recording: Recording | None = None,
     ) -> None:
         """A request at its beginning.
@@ -61,13 +62,12 @@ class TextRequest(Continuation):
             n_ctx: most tokens of prompt and answer together.
             taken_back: the ids that followed, whose text the answer has to spell again.
             stop_ids: end it besides the tokenizer's and the caller's.
-            shown: takes the text; by default with the stops of `params`.
+            shown: takes the text; by default with the stops of `params`. Where it takes banned
+                text back, the answer goes on there with another token.
             confidence: takes the tokens' probabilities, where they are wanted.
             finish: makes what the caller gets of its completion.
             drafter: guesses the answer.
             rules: change its logits; told of every token, those of a respelling too.
-            banned: texts that it never has; `shown` knows of them. Where one is complete, the
-                answer steps back to the token that it begins in, and goes on with another one.
             recording: what is wanted of probabilities.
 
         Raises:
@@ -76,15 +76,13 @@ class TextRequest(Continuation):
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
         self._sampler = sampler_of(tokenizer, self.params, prompt)
-        respelling = Respelling(tokenizer, self._sampler, text, taken_back) if text else None
+        spelled = tokenizer, self._sampler, text, taken_back, _biases_among(rules)
+        respelling = Respelling(*spelled) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
-        self._rules = list(rules)
-        self._forbidden = Forbidden() if banned else None
-        if self._forbidden is not None:
-            self._check_can_step_back()
-            self._rules.append(self._forbidden)
-        self._new_detokenizer = lambda: StreamDetokenizer(tokenizer, skip_nbytes=len(text))
+        self._forbidden = _forbidden_beside(rules) if self._shown.banned else None
+        self._rules = [*rules, self._forbidden] if self._forbidden else rules
+        self._new_detokenizer = partial(StreamDetokenizer, tokenizer, skip_nbytes=len(text))
         self._detokenizer = self._new_detokenizer()
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
         self._n_respelled, self._tokenizer = 0, tokenizer
@@ -248,12 +246,6 @@ class TextRequest(Continuation):
         if not self.finish_reason:
             self._finish(reason)
 
-    def _check_can_step_back(self) -> None:
-        for rule in self._rules:
-            if not isinstance(rule, Rewindable):
-                expected = "nothing beside what cannot take tokens back"
-                raise RequestError("banned_strings", expected=expected, got=type(rule).__name__)
-
     def _step_back(self, n: int, forbidden: Forbidden) -> None:
         """Take the last n tokens back; the first of them does not come there again."""
         n_kept, first = self.n_generated - n, self.ids[-n]
@@ -294,3 +286,17 @@ class TextRequest(Continuation):
         if not self.finish_reason:
             self._shown.finish()
             self.finish_reason = reason
+
+
+def _biases_among(rules: Sequence[Rule]) -> list[Rule]:
+    """Those that are the same for every token, so that they count in a respelling, too."""
+    return [rule for rule in rules if isinstance(rule, LogitBias)]
+
+
+def _forbidden_beside(rules: Sequence[Rule]) -> Forbidden:
+    """What stepping back needs; RequestError where another rule cannot."""
+    for rule in rules:
+        if not isinstance(rule, Rewindable):
+            expected = "nothing beside what cannot take tokens back"
+            raise RequestError("banned_strings", expected=expected, got=type(rule).__name__)
+    return Forbidden()

@@ -24,6 +24,13 @@ def completions(model: halfbyte.Model) -> None:
     model.complete("a", prediction="b", lookup=["c", "d"], speculate=False)
     model.complete("a", lookup=[1, 2])
     model.complete("a", prediction=3)  # type: ignore[call-overload]
+    model.complete("a", typical_p=0.9, mirostat=2, samplers=["top_k"], penalty_window=None)
+    model.complete("a", samplers=3)  # type: ignore[call-overload]
+    model.complete("a", logit_bias={1: -1.0}, bad_words=["a", [1, 2]], banned_strings="c")
+    model.complete("a", logit_bias={"b": 2}, min_tokens=3, stop_indent=True, max_time=0.5)
+    model.infill("a", "b", stop_brackets="behind", stop_indent=4)
+    model.infill("a", "b", stop_brackets="after")  # type: ignore[arg-type]
+    model.chat([{"role": "user", "content": "a"}], banned_strings=["b"], dry_multiplier=0.8)
     model.stream("a", max_token=3)  # type: ignore[call-arg]
     model.stream("a", stop=3)  # type: ignore[arg-type]
     order: Literal["psm", "spm"] = model.infill("a", "b", order="spm", max_tokens=3).order

@@ -84,13 +84,15 @@ class TokenRules:
             end_ids: those that end it.
         """
         made: list[Rule] = []
-        if self.logit_bias:
-            made.append(LogitBias(dict(self.logit_bias)))
+        single = {word[0]: -math.inf for word in self.bad_words if len(word) == 1}
+        longer = [word for word in self.bad_words if len(word) > 1]
+        if self.logit_bias or single:
+            made.append(LogitBias({**dict(self.logit_bias), **single}))
         if self.min_tokens:
             n_skipped = sum(len(tokenizer.token_bytes(token)) for token in taken_back)
             made.append(MinTokens(self.min_tokens, end_ids, tokenizer.token_bytes, n_skipped))
-        if self.bad_words:
-            made.append(BadWords(self.bad_words, prompt))
+        if longer:
+            made.append(BadWords(longer, prompt))
         return made
 
 

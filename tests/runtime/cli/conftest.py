@@ -15,6 +15,7 @@ import pytest
 import halfbyte
 from halfbyte import cli
 from halfbyte.errors import RequestError
+from halfbyte.generation.call_keywords import TextEndOptions, TokenRuleOptions
 from halfbyte.generation.completion import Stats
 from halfbyte.generation.params import SamplingParams
 
@@ -99,7 +100,8 @@ class FakeModel:
 
     def _stream(self, prompt: Any, how: dict[str, Any], params: dict[str, Any]) -> FakeStream:
         self.prompt, self.how, self.params = prompt, how, params
-        SamplingParams.from_kwargs(**params)
+        others = {*TokenRuleOptions.__annotations__, *TextEndOptions.__annotations__, "max_time"}
+        SamplingParams.from_kwargs(**{k: v for k, v in params.items() if k not in others})
         return FakeStream(self.pieces, self.finish_reason)
 
     def bench_prefill(self, n: int) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import gguf
 import pytest
 
-from halfbyte.families.model_card import SAMPLING_KEYS, ModelCard, sampling_from_hf
+from halfbyte.families.model_card import SAMPLING_KEYS, SEQUENCE_KEY, ModelCard, sampling_from_hf
 from halfbyte.gguf.file import GGUFFile
 
 GENERAL = gguf.Keys.General
@@ -33,7 +33,13 @@ def test_the_keys_are_those_of_the_gguf_package() -> None:
         "temperature": GENERAL.SAMPLING_TEMP, "top_k": GENERAL.SAMPLING_TOP_K,
         "top_p": GENERAL.SAMPLING_TOP_P, "min_p": GENERAL.SAMPLING_MIN_P,
         "repetition_penalty": GENERAL.SAMPLING_PENALTY_REPEAT,
+        "penalty_window": GENERAL.SAMPLING_PENALTY_LAST_N,
+        "xtc_probability": GENERAL.SAMPLING_XTC_PROBABILITY,
+        "xtc_threshold": GENERAL.SAMPLING_XTC_THRESHOLD, "mirostat": GENERAL.SAMPLING_MIROSTAT,
+        "mirostat_tau": GENERAL.SAMPLING_MIROSTAT_TAU,
+        "mirostat_eta": GENERAL.SAMPLING_MIROSTAT_ETA,
     }  # fmt: skip
+    assert SEQUENCE_KEY == GENERAL.SAMPLING_SEQUENCE
 
 
 def test_names_those_that_tell_most_first(tmp_path: Path) -> None:
@@ -76,10 +82,13 @@ def test_sampling(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         (GENERAL.SAMPLING_TOP_P, 0.95, "float32"),
         (GENERAL.SAMPLING_MIN_P, 0.0, "float64"),
         (GENERAL.SAMPLING_PENALTY_REPEAT, 1.05, "float32"),
+        (GENERAL.SAMPLING_PENALTY_LAST_N, 64, "int32"),
+        (GENERAL.SAMPLING_SEQUENCE, "top_k;temperature", "string"),
     )
     # 0.6, not the nearest of 32 bits.
     assert found.sampling == {
         "temperature": 0.6, "top_k": 20, "top_p": 0.95, "min_p": 0.0, "repetition_penalty": 1.05,
+        "penalty_window": 64, "samplers": "top_k;temperature",
     }  # fmt: skip
     assert type(found.sampling["top_k"]) is int
     assert not caplog.records
@@ -96,13 +105,13 @@ def test_what_is_no_number_is_left_out_with_a_word(
             (GENERAL.SAMPLING_TOP_K, True, "bool"),
             (GENERAL.SAMPLING_MIN_P, [0.1], "array"),
             (GENERAL.SAMPLING_PENALTY_REPEAT, 1.1, "float32"),
-            (GENERAL.SAMPLING_MIROSTAT, 2, "int32"),
+            (GENERAL.SAMPLING_SEQUENCE, 3, "int32"),
             *((f"general.sampling.{'x' * 500}{i}", i, "int32") for i in range(50)),
         )
     assert found.sampling == {"repetition_penalty": 1.1}
     texts = [record.getMessage() for record in caplog.records]
     assert len(texts) == 5 and all(len(text) < 800 for text in texts)
-    for word in ("temperature", "top_p", "top_k", "min_p", "general.sampling.mirostat"):
+    for word in ("temperature", "top_p", "top_k", "min_p", "general.sampling.xx"):
         assert any(word in text for text in texts)
 
 

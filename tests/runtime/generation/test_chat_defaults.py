@@ -29,6 +29,10 @@ USUAL = {"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repetit
         ({"temperature": 0.0, "repetition_penalty": 1.2},
          {"temperature": 0.0, "repetition_penalty": 1.2}),
         ({"temperature": -1.0, "top_k": -1}, {"temperature": 0}),
+        ({"xtc_probability": 0.5, "penalty_window": -1},
+         {**USUAL, "xtc_probability": 0.5, "penalty_window": 0}),
+        ({"mirostat": 2, "mirostat_tau": 3.0, "samplers": "top_k;temperature"},
+         {**USUAL, "mirostat": 2, "mirostat_tau": 3.0, "samplers": "top_k;temperature"}),
     ],
 )  # fmt: skip
 def test_defaults(stated: dict[str, float], expected: dict[str, float]) -> None:
@@ -53,6 +57,23 @@ def test_what_is_given_goes_first() -> None:
     params = chat_params(stated, {"temperature": 0})
     assert (params.top_k, params.top_p, params.repetition_penalty) == (0, 1.0, 1.1)
     assert chat_params({"temperature": 0.0}, {"temperature": 0.7}).temperature == 0.7
+
+
+def test_defaults_without_effect_are_left_out_silently(caplog: pytest.LogCaptureFixture) -> None:
+    stated = {"temperature": 0.6, "top_k": 20, "mirostat_tau": 3.0, "penalty_window": 5}
+    params = chat_params(stated, {"mirostat": 1})
+    assert (params.top_k, params.mirostat, params.mirostat_tau) == (0, 1, 3.0)
+    assert params.penalty_window is None
+    params = chat_params({"mirostat": 2, **stated}, {"mirostat": 0, "presence_penalty": 1.0})
+    assert (params.top_k, params.mirostat_tau, params.penalty_window) == (20, 5.0, 5)
+    assert chat_params(stated, {"samplers": ["temperature"]}).top_k == 0
+    assert not caplog.records
+    chat_params(stated, {"mirostat": 2, "top_p": 0.5})
+    assert [r.getMessage() for r in caplog.records] == ["top_p has no effect with mirostat"]
+
+
+def test_bad_values_of_a_chat() -> None:
+    stated = {"temperature": 0.6}
     for bad in ({"temprature": 1}, {"temperature": -1}, {"top_p": "x"}):
         with pytest.raises(RequestError) as caught:
             chat_params(stated, bad)

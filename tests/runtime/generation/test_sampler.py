@@ -112,6 +112,10 @@ def test_top_k_by_hand() -> None:
     assert sampling.top_k_indices(x, 3).tolist() == [1, 3, 4]
     assert sampling.top_k_indices(x, 9).tolist() == [0, 1, 2, 3, 4]
     assert sampling.top_k_indices(logits_of(7, 7, 7, 7), 2).tolist() == [0, 1]
+    masked = logits_of(-np.inf, 2, -np.inf, 1, 3, -np.inf)
+    assert [sampling.top_k_indices(masked, k).tolist() for k in (2, 3, 4)] == [
+        [1, 4], [1, 3, 4], [0, 1, 3, 4],
+    ]  # fmt: skip
 
 
 def test_top_p_by_hand() -> None:

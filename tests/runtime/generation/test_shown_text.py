@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from halfbyte.generation.block_ends import BracketEnd, IndentEnd
 from halfbyte.generation.shown_text import ShownText, n_repeated
 
 
@@ -80,3 +81,36 @@ def test_what_is_shown_is_never_taken_back(pieces: list[str], suffix: str, is_li
 def test_a_single_line(pieces: list[str], text: str) -> None:
     assert grown(pieces, is_line=True).text == text
     assert grown(pieces).text == "".join(pieces)
+
+
+def test_a_banned_text_is_never_shown() -> None:
+    shown = ShownText(["STOP"], banned=["delete", "dull"])
+    assert not shown.push("a; ") and shown.text == "a; "
+    assert not shown.push(" (d") and shown.text == "a; "  # with all of the piece it begins in
+    assert not shown.push("el") and shown.n_taken_back == 0
+    assert not shown.push("ete x") and shown.n_taken_back == 3
+    assert not shown.push(" du") and shown.text == "a; "
+    assert not shown.push("ck") and shown.text == "a;  duck"
+    assert shown.push("dSTOPdelete") and shown.text == "a;  duckd"
+    shown = ShownText(["delet"], banned=["delete"])
+    assert shown.push("delete") and shown.text == ""  # it ends before that
+
+
+def test_what_is_banned_and_blocks() -> None:
+    """What was taken back opens no bracket and begins no line."""
+    shown = ShownText(banned=["(x"], block_ends=[BracketEnd(behind=False), IndentEnd(4)])
+    assert not shown.push("a") and not shown.push("(") and not shown.push("x")
+    assert shown.n_taken_back == 2 and shown.text == "a"
+    assert not shown.push("\n") and not shown.push("  ") and shown.text == "a"
+    assert shown.push("b)") and shown.text == "a"
+
+
+def test_a_text_is_cut_where_a_block_ends() -> None:
+    shown = ShownText(["X"], block_ends=[BracketEnd(behind=True)], suffix="")
+    assert not shown.push("f(a) ") and shown.text == "f(a) "
+    assert shown.push("+ b) + X") and shown.text == "f(a) + b)"
+    shown = ShownText(["X"], block_ends=[IndentEnd(2)])
+    assert not shown.push("a\n") and shown.text == "a"
+    assert shown.push("  bX\nc") and shown.text == "a\n  b"
+    shown.finish()
+    assert shown.text == "a\n  b"
