@@ -21,7 +21,7 @@ from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.call import Call
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
-from halfbyte.generation.params import CallOptions, ChatCallOptions, InfillCallOptions
+from halfbyte.generation.params import ChatCallOptions, CompleteCallOptions, InfillCallOptions
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.scheduler import Scheduler
@@ -102,7 +102,7 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[CallOptions],
+        **params: Unpack[CompleteCallOptions],
     ) -> Completion: ...
     @overload
     def complete(
@@ -112,7 +112,7 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[CallOptions],
+        **params: Unpack[CompleteCallOptions],
     ) -> list[Completion]: ...
     def complete(
         self,
@@ -121,7 +121,7 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[CallOptions],
+        **params: Unpack[CompleteCallOptions],
     ) -> Completion | list[Completion]:
         """Continue a prompt, or several together.
 
@@ -158,7 +158,7 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[CallOptions],
+        **params: Unpack[CompleteCallOptions],
     ) -> CompletionStream[Completion]:
         """Continue a prompt, piece by piece, as soon as a piece is whole characters.
 

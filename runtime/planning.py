@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from halfbyte.call_arguments import check_progress
@@ -21,6 +22,7 @@ from halfbyte.generation.recent_infillings import RecentInfillings
 from halfbyte.generation.request import Request
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
+from halfbyte.generation.syntax.syntax import Syntax
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.progress import Progress
@@ -109,6 +111,7 @@ class Planner:
         """For `complete`."""
         report = check_progress(progress)
         options, rest = self._split(keywords)
+        syntax, rest = Syntax.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
         prompts, is_list = as_list(prompt)
         how = {"heal": heal, "parse_markers": parse_markers}
@@ -116,7 +119,13 @@ class Planner:
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
         ]
-        requests = [self._request(p, sampling.of_prompt(i), options) for i, p in enumerate(asked)]
+        shown = [
+            syntax.shown_text(ShownText(sampling.stop), partial(self._text_of, p)) for p in prompts
+        ]
+        requests = [
+            self._request(p, sampling.of_prompt(i), options, shown=shown[i])
+            for i, p in enumerate(asked)
+        ]
         return Plan(requests, options.terms, report, is_list)
 
     def infilling(
@@ -137,6 +146,7 @@ class Planner:
         report = check_progress(progress)
         options, rest = self._split(keywords)
         rules, rest = MiddleRules.split(rest)
+        syntax, rest = Syntax.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._prompts.infilling(
             prefix, suffix, order=order, heal=heal, repository=repository,
@@ -145,8 +155,9 @@ class Planner:
         )  # fmt: skip
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
-        key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
-        return Plan([self._middle(asked, sampling, rules, options, key)], options.terms, report)
+        key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files, syntax
+        ends = rules, syntax
+        return Plan([self._middle(asked, sampling, ends, options, key)], options.terms, report)
 
     def chat(
         self,
@@ -222,11 +233,12 @@ class Planner:
         self,
         asked: InfillPrompt,
         sampling: SamplingParams,
-        rules: MiddleRules,
+        ends: tuple[MiddleRules, Syntax],
         options: Options,
         key: Hashable,
     ) -> TextRequest:
         """A request for a middle, or a finished one with the rest of an earlier answer."""
+        rules, syntax = ends
         is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
         known = self._recent.rest(key, asked.prefix, len(asked.tokens)) if is_fixed else None
         if known is not None:
@@ -235,7 +247,9 @@ class Planner:
             request = self._request(asked, sampling, options, shown=shown, finish=lambda _: known)
             request.finish_reason = known.finish_reason
             return request
-        shown, confidence = rules.shown_text(sampling.stop, asked.suffix), rules.make_confidence()
+        shown = rules.shown_text(sampling.stop, asked.suffix)
+        shown = syntax.shown_text(shown, lambda: asked.prefix, asked.suffix)
+        confidence = rules.make_confidence()
 
         def finish(completion: Completion) -> Infilling:
             sure = confidence or Confidence()
@@ -251,6 +265,9 @@ class Planner:
 
         how: dict[str, Any] = {"finish": finish, "shown": shown, "confidence": confidence}
         return self._request(asked, sampling, options, **how)
+
+    def _text_of(self, prompt: Prompt) -> str:
+        return prompt if isinstance(prompt, str) else self._tokenizer.decode(prompt)
 
     def _request(
         self, prompt: EncodedPrompt, params: SamplingParams, options: Options, **more: Any

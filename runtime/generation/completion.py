@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from halfbyte.results import Result, shown
 
-FinishReason = Literal["stop", "length", "context", "timeout", "confidence", "tool_calls"]
+FinishReason = Literal["stop", "length", "context", "timeout", "confidence", "tool_calls", "syntax"]
 Order = Literal["psm", "spm"]
 
 
@@ -59,7 +59,8 @@ class Completion(Result):
             healing the first ones spell `healed` before the text.
         finish_reason: "stop" (an end token, a stop token or a stop string), "length" (max_tokens),
             "context" (the context is full), "confidence" (the first token is less likely than
-            min_confidence) or, within a RequestTimeoutError, "timeout".
+            min_confidence), "tool_calls" (see ChatCompletion), "syntax" (it does not parse, and
+            will not) or, within a RequestTimeoutError, "timeout".
         stats: what it cost.
         healed: the prompt's end that was taken back and generated again; mostly empty.
         seed: with it the same call gives the same answer; None where nothing was drawn.

@@ -12,7 +12,7 @@ import numbers
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
@@ -46,6 +46,12 @@ class CallOptions(SamplingOptions, total=False):
     speculate: bool
 
 
+class CompleteCallOptions(CallOptions, total=False):
+    """And of `complete`: see Syntax."""
+
+    syntax: Literal["python"] | None
+
+
 class ChatCallOptions(CallOptions, total=False):
     """And of a chat: see prompt/tools/tools.py and prompt/thinking.py."""
 
@@ -64,6 +70,7 @@ class MiddleOptions(TypedDict, total=False):
     trim_suffix: bool
     single_line: bool
     reuse_answer: bool
+    syntax: Literal["python"] | None
 
 
 class InfillCallOptions(CallOptions, MiddleOptions, total=False):
@@ -182,6 +189,7 @@ _OTHERS = {
     "stream": "use the method stream, stream_infill or stream_chat",
     **dict.fromkeys(("tools", "tool_choice", "thinking"), "chat takes it"),
     "functions": "it is tools here",
+    "syntax": "complete and infill take it",
     **dict.fromkeys(("enable_thinking", "think"), "it is thinking here"),
     **dict.fromkeys(("thinking_budget", "thinking_budget_tokens"), "it is reasoning_budget here"),
     **dict.fromkeys(("ctx", "n_ctx"), "halfbyte.load takes ctx"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from halfbyte.generation.chat_completion import Part
+from halfbyte.generation.completion import FinishReason
 
 _LINE_END = re.compile(r"[\r\n]")
 _WORD = re.compile(r"\w")
@@ -21,10 +22,12 @@ class ShownText:
         trimmed: what its end repeated of the text that follows, and was cut.
         spelled: control tokens that count as texts; see ChatText.
         parts: pieces of a chat's answer, see ChatText; None elsewhere.
+        ended_by: why it ends, where its text says so or the model ends it.
     """
 
     spelled: Mapping[int, str] = MappingProxyType({})
     parts: Sequence[Part] | None = None
+    ended_by: FinishReason = "stop"
 
     def __init__(
         self, stops: Sequence[str] = (), *, suffix: str = "", is_line: bool = False

@@ -148,10 +148,10 @@ class TextRequest(Continuation):
 
     def _take_text(self, piece: str) -> None:
         if self._shown.push(piece):
-            self.finish_reason = "stop"
+            self.finish_reason = self._shown.ended_by
 
     def _finish(self, reason: FinishReason) -> None:
         self._take_text(self._detokenizer.flush())
         if not self.finish_reason:
             self._shown.finish()
-            self.finish_reason = reason
+            self.finish_reason = self._shown.ended_by if reason == "stop" else reason
