@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from halfbyte.call_arguments import check_progress
+from halfbyte.constraints.constraint import Constraint
+from halfbyte.constraints.grammar import Grammars
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
@@ -18,6 +20,7 @@ from halfbyte.generation.middle_rules import MiddleRules
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.recent_infillings import RecentInfillings
 from halfbyte.generation.request import Request
+from halfbyte.generation.rules.processors import Processors
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.terms import Terms
@@ -80,6 +83,8 @@ class Options:
 
     terms: Terms
     drafts: Drafts
+    constraint: Constraint | None
+    processors: Processors
 
 
 class Planner:
@@ -94,6 +99,7 @@ class Planner:
         self._prompts = PromptEncoder(tokenizer, n_ctx, card.names)
         self._edits = EditEncoder(tokenizer, self._prompts, n_ctx, card.names + card.tags)
         self._recent = RecentInfillings(tokenizer)
+        self._grammars = Grammars(tokenizer)
         self.chat_defaults = chat_defaults(card.sampling, path)
 
     def completion(
@@ -145,6 +151,7 @@ class Planner:
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
         key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
+        key = *key, options.constraint
         return Plan([self._middle(asked, sampling, rules, options, key)], options.terms, report)
 
     def chat(
@@ -184,6 +191,9 @@ class Planner:
                 expected = "nothing: the format says where an edit ends"
                 raise RequestError(name, expected=expected, got=repr(keywords[name]))
         options, rest = self._split(keywords)
+        if options.constraint is not None:
+            expected = "nothing: the format says what an edit is"
+            raise RequestError(options.constraint.kind, expected=expected)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._edits.prompt(
             edit_request(
@@ -210,7 +220,9 @@ class Planner:
         """What a call's keywords ask for, and those that are left: the sampling parameters."""
         terms, rest = Terms.split(keywords)
         drafts, rest = Drafts.split(self._tokenizer, rest)
-        return Options(terms, drafts), rest
+        constraint, rest = Constraint.split(rest)
+        processors, rest = Processors.split(rest)
+        return Options(terms, drafts, constraint, processors), rest
 
     def _middle(
         self,
@@ -222,6 +234,7 @@ class Planner:
     ) -> TextRequest:
         """A request for a middle, or a finished one with the rest of an earlier answer."""
         is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
+        is_fixed = is_fixed and not options.processors.functions
         known = self._recent.rest(key, asked.prefix, len(asked.tokens)) if is_fixed else None
         if known is not None:
             shown = ShownText()
@@ -251,7 +264,16 @@ class Planner:
     ) -> TextRequest:
         drafts = options.drafts
         drafter = Drafter(drafts.prediction or (), drafts.lookup) if drafts.speculate else None
+        tokens, taken_back = prompt.tokens, prompt.taken_back
+        matcher = None
+        if options.constraint is not None:
+            try:
+                before = b"".join(map(self._tokenizer.token_bytes, taken_back)).decode()
+            except UnicodeDecodeError:  # a character's last bytes: no grammar begins with them
+                tokens, taken_back, before = [*tokens, *taken_back], (), ""
+            matcher = self._grammars.compiled(options.constraint, before).matcher()
         return TextRequest(
-            self._tokenizer, prompt.tokens, params, self._n_ctx,
-            taken_back=prompt.taken_back, stop_ids=prompt.stop_ids, drafter=drafter, **more,
+            self._tokenizer, tokens, params, self._n_ctx,
+            taken_back=taken_back, stop_ids=prompt.stop_ids, drafter=drafter,
+            rules=options.processors.rules(tokens), matcher=matcher, **more,
         )  # fmt: skip

@@ -49,7 +49,8 @@ ROOMS = {
     "tokenizer": ("gguf json_folder", "google numpy sentencepiece tokenizers"),
     "families": ("adapters gguf kernels.layouts", "numpy"),
     "engine": ("families gguf kernels", "numpy"),
-    "generation": ("engine kernels.compiler kernels.layouts tokenizer", "numpy"),
+    "constraints": ("tokenizer", "numpy"),
+    "generation": ("constraints engine kernels.compiler kernels.layouts tokenizer", "numpy"),
     "prompt": ("prompt.template tokenizer", "numpy"),
     "prompt.template": ("", "jinja2"),
     "quality": ("families gguf kernels.quantizers tokenizer", "gguf numpy"),
@@ -60,7 +61,7 @@ ROOMS = {
     ),
     "models": ("adapters converting gguf settings", "filelock huggingface_hub"),
     "remembered": ("engine generation kernels.compiler.private_files settings system", ""),
-    "planning": ("families generation prompt tokenizer", ""),
+    "planning": ("constraints families generation prompt tokenizer", ""),
     "editing": ("generation planning prompt", "typing_extensions"),
     "async_model": ("generation planning prompt", "typing_extensions"),
     "model": (
