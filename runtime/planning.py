@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from halfbyte.call_arguments import check_progress
 from halfbyte.chat_planning import ChatAsked
+from halfbyte.constraints.constraint import Constraint
+from halfbyte.constraints.grammar import Grammars
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
@@ -20,6 +22,7 @@ from halfbyte.generation.middle_rules import MiddleRules
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.recent_infillings import RecentInfillings
 from halfbyte.generation.request import Request
+from halfbyte.generation.rules.processors import Processors
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.syntax.syntax import Syntax
@@ -83,6 +86,8 @@ class Options:
 
     terms: Terms
     drafts: Drafts
+    constraint: Constraint | None
+    processors: Processors
 
 
 class Planner:
@@ -97,6 +102,7 @@ class Planner:
         self._prompts = PromptEncoder(tokenizer, n_ctx, card.names)
         self._edits = EditEncoder(tokenizer, self._prompts, n_ctx, card.names + card.tags)
         self._recent = RecentInfillings(tokenizer)
+        self._grammars = Grammars(tokenizer)
         self.chat_defaults = chat_defaults(card.sampling, path)
 
     def completion(
@@ -156,7 +162,7 @@ class Planner:
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
         key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files, syntax
-        ends = rules, syntax
+        key, ends = (*key, options.constraint), (rules, syntax)
         return Plan([self._middle(asked, sampling, ends, options, key)], options.terms, report)
 
     def chat(
@@ -177,7 +183,10 @@ class Planner:
             messages, format=format, parse_markers=parse_markers, tools=chat.tools,
             thinking=chat.thinking,
         )  # fmt: skip
-        how = chat.request(self._tokenizer, asked, sampling.stop)
+        if chat.tools is not None and options.constraint is not None:
+            kind = options.constraint.kind
+            raise RequestError(kind, expected="nothing beside tools", got=options.constraint.source)
+        how = chat.request(self._tokenizer, self._grammars, asked, sampling.stop)
         return Plan([self._request(asked, sampling, options, **how)], options.terms, report)
 
     def edit(
@@ -201,6 +210,9 @@ class Planner:
                 expected = "nothing: the format says where an edit ends"
                 raise RequestError(name, expected=expected, got=repr(keywords[name]))
         options, rest = self._split(keywords)
+        if options.constraint is not None:
+            expected = "nothing: the format says what an edit is"
+            raise RequestError(options.constraint.kind, expected=expected)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._edits.prompt(
             edit_request(
@@ -227,7 +239,9 @@ class Planner:
         """What a call's keywords ask for, and those that are left: the sampling parameters."""
         terms, rest = Terms.split(keywords)
         drafts, rest = Drafts.split(self._tokenizer, rest)
-        return Options(terms, drafts), rest
+        constraint, rest = Constraint.split(rest)
+        processors, rest = Processors.split(rest)
+        return Options(terms, drafts, constraint, processors), rest
 
     def _middle(
         self,
@@ -240,6 +254,7 @@ class Planner:
         """A request for a middle, or a finished one with the rest of an earlier answer."""
         rules, syntax = ends
         is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
+        is_fixed = is_fixed and not options.processors.functions
         known = self._recent.rest(key, asked.prefix, len(asked.tokens)) if is_fixed else None
         if known is not None:
             shown = ShownText()
@@ -274,7 +289,17 @@ class Planner:
     ) -> TextRequest:
         drafts = options.drafts
         drafter = Drafter(drafts.prediction or (), drafts.lookup) if drafts.speculate else None
+        tokens, taken_back = prompt.tokens, prompt.taken_back
+        rules = [*options.processors.rules(tokens), *more.pop("rules", ())]
+        matcher = None
+        if options.constraint is not None:
+            try:
+                before = b"".join(map(self._tokenizer.token_bytes, taken_back)).decode()
+            except UnicodeDecodeError:  # a character's last bytes: no grammar begins with them
+                tokens, taken_back, before = [*tokens, *taken_back], (), ""
+            matcher = self._grammars.compiled(options.constraint, before).matcher()
         return TextRequest(
-            self._tokenizer, prompt.tokens, params, self._n_ctx,
-            taken_back=prompt.taken_back, stop_ids=prompt.stop_ids, drafter=drafter, **more,
+            self._tokenizer, tokens, params, self._n_ctx,
+            taken_back=taken_back, stop_ids=prompt.stop_ids, drafter=drafter,
+            rules=rules, matcher=matcher, **more,
         )  # fmt: skip

@@ -64,6 +64,8 @@ class Completion(Result):
         stats: what it cost.
         healed: the prompt's end that was taken back and generated again; mostly empty.
         seed: with it the same call gives the same answer; None where nothing was drawn.
+        is_complete: whether `text` is all that the call's `json_schema`, `regex`, `grammar` or
+            `choices` asks for; where it is not, the answer was cut. None where nothing was asked.
     """
 
     text: str
@@ -72,6 +74,7 @@ class Completion(Result):
     stats: Stats
     healed: str = ""
     seed: int | None = None
+    is_complete: bool | None = None
 
     def __repr__(self) -> str:
         facts = f"finish_reason={self.finish_reason!r}, {len(self.tokens)} tokens"

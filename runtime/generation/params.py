@@ -10,7 +10,7 @@ import logging
 import math
 import numbers
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict
 
@@ -37,13 +37,21 @@ class SamplingOptions(TypedDict, total=False):
 
 
 class CallOptions(SamplingOptions, total=False):
-    """And how a call is served (Terms), and what its answer may repeat (docs/speculation.md)."""
+    """And how a call is served (Terms), what its answer may repeat (docs/speculation.md), and what
+    it has to be (docs/constraints.md).
+    """
 
     timeout: float | None
     priority: float
     prediction: str | Sequence[int] | None
     lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
     speculate: bool
+    json_schema: Mapping[str, Any] | str | type | None
+    regex: str | None
+    grammar: str | None
+    choices: Sequence[str] | None
+    json_whitespace: bool
+    logits_processor: Callable[..., Any] | Sequence[Callable[..., Any]] | None
 
 
 class CompleteCallOptions(CallOptions, total=False):

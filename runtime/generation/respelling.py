@@ -29,6 +29,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from halfbyte.constraints.matcher import Matcher
 from halfbyte.generation.sampler import F32, F64, I64, Sampler, log_softmax
 from halfbyte.tokenizer import Tokenizer
 
@@ -64,14 +65,20 @@ class Respelling:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, sampler: Sampler, text: bytes, given: Sequence[int]
+        self,
+        tokenizer: Tokenizer,
+        sampler: Sampler,
+        text: bytes,
+        given: Sequence[int],
+        matcher: Matcher | None = None,
     ) -> None:
-        """Begin; `given` spells `text` as the prompt did."""
+        """Begin; `given` spells `text` as the prompt did, and `matcher` says what may follow it."""
         self.text = text
         self.wanted: list[Path] = [()]
         self.tokens: list[int] = []
         self.log_share = 0.0
         self._index, self._sampler, self._given = tokenizer.piece_index, sampler, tuple(given)
+        self._matcher = matcher
         self._begun: dict[Path, tuple[float, int]] = {(): (0.0, 0)}  # log-probability, bytes
         self._frontier: list[tuple[float, Path]] = []  # a heap of (-log-probability, path)
         self._coverings: list[_Coverings] = []
@@ -95,6 +102,8 @@ class Respelling:
     def _expand(self, path: Path, log_probs: F64, n_max: int) -> None:
         before, n = self._begun[path]
         rest = self.text[n:]
+        if self._matcher is not None:
+            log_probs = np.where(self._matcher.allowed_after(path), log_probs, -np.inf)
         ids = self._index.beginning_with(rest)
         if len(ids):
             scores = before + log_probs[ids]

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from halfbyte.constraints.matcher import Matcher
 from halfbyte.engine.engine import Span
 from halfbyte.generation.chat_completion import Part
 from halfbyte.generation.completion import Completion, FinishReason
@@ -13,10 +14,12 @@ from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.request import Continuation
 from halfbyte.generation.respelling import Respelling
+from halfbyte.generation.rules.grammar_rule import GrammarRule
 from halfbyte.generation.rules.rule import Rule, changed
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.generation.shown_text import ShownText
-from halfbyte.generation.speculation.drafter import Drafter
+from halfbyte.generation.speculation.drafter import Draft, Drafter
+from halfbyte.generation.speculation.pool import Pool
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
@@ -44,6 +47,7 @@ class TextRequest(Continuation):
         finish: Callable[[Completion], Any] = lambda done: done,
         drafter: Drafter | None = None,
         rules: Sequence[Rule] = (),
+        matcher: Matcher | None = None,
     ) -> None:
         """A request at its beginning.
 
@@ -59,19 +63,25 @@ class TextRequest(Continuation):
             finish: makes what the caller gets of its completion.
             drafter: guesses the answer.
             rules: change its logits; told of every token, those of a respelling too.
+            matcher: where the answer, what was taken back included, is in its grammar.
         """
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
         self._sampler = Sampler(self.params, tokenizer.n_vocab, prompt)
-        respelling = Respelling(tokenizer, self._sampler, text, taken_back) if text else None
+        respelling = None
+        if text:
+            respelling = Respelling(tokenizer, self._sampler, text, taken_back, matcher)
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
-        self._rules = rules
         self._detokenizer = StreamDetokenizer(tokenizer, skip_nbytes=len(text))
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
         self._n_respelled, self._token_bytes = 0, tokenizer.token_bytes
+        self._grammar = None if matcher is None else GrammarRule(matcher, self._stop_tokens)
+        self._rules = [*rules] if self._grammar is None else [*rules, self._grammar]
         if not params.max_tokens:
             self.finish_reason = "length"
+        elif respelling is None:
+            self._take_forced()
 
     @property
     def parts(self) -> Sequence[Part] | None:
@@ -93,8 +103,30 @@ class TextRequest(Continuation):
         n_left = self.params.max_tokens - (self.n_generated - self._n_respelled)
         return min(super().n_draftable(spans), n_left - 1)
 
+    def take(self, logits: F32) -> None:
+        """Choose the next token, and take those that have to follow: these need no logits."""
+        super().take(logits)
+        if self.is_answering and (self.respelling is None or self.respelling.tokens):
+            n_before = self.n_generated
+            self._take_forced()
+            self.n_decode += self.n_generated - n_before
+
+    def draft(self, n_most: int, pool: Pool) -> Draft | None:
+        """What may follow, and is not forbidden."""
+        draft = super().draft(n_most, pool)
+        if self._grammar is None:
+            return draft
+        if self._grammar.forced is not None:
+            ids = self._grammar.all_forced()[:n_most]
+            return Draft(ids, [1.0] * len(ids))
+        return draft and draft.first(self._grammar.n_possible(draft.ids))
+
     def sample(self, logits: F32) -> int:
         """The next token; not taken yet."""
+        if self._grammar is not None and self._confidence is None:
+            forced = self._grammar.forced
+            if forced is not None:
+                return forced
         token = self._sampler.sample(changed(logits, self._rules))
         if self._confidence is not None:
             self._confidence.take(logits, token)
@@ -119,7 +151,9 @@ class TextRequest(Continuation):
         self._take_text(self._detokenizer.push(token) + self._shown.spelled.get(token, ""))
         if self.finish_reason:
             return
-        if self.n_generated - self._n_respelled >= self.params.max_tokens:
+        if self._grammar is not None and self._grammar.is_over:
+            self._finish("stop")
+        elif self.n_generated - self._n_respelled >= self.params.max_tokens:
             log.info("the answer ends at max_tokens=%d", self.params.max_tokens)
             self._finish("length")
         elif len(self.ids) >= self.n_ctx:
@@ -135,8 +169,16 @@ class TextRequest(Continuation):
             stats=self.stats(),
             healed=self.respelling.text.decode(errors="replace") if self.respelling else "",
             seed=None if self.params.is_greedy else self.params.seed,
+            is_complete=None if self._grammar is None else self._grammar.accepts(self.text),
         )
         return self._result_of(completion)
+
+    def _take_forced(self) -> None:
+        """Take what the grammar has come next, unless somebody wants its logits."""
+        if self._grammar is None or self._confidence is not None:
+            return
+        while not self.finish_reason and (token := self._grammar.forced) is not None:
+            self.accept(token)
 
     def _is_doubtful(self, respelling: Respelling) -> bool:
         """Whether what it wrote beyond the text that was taken back is not likely enough."""
