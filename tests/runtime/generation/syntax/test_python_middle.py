@@ -47,7 +47,7 @@ COMPLETE = [
     ("import nu", "", "mpy as np\nimport os\n\ny = 3\n", "mpy as np\nimport os"),
     ("", "\n\nx = 3\n", "import numpy\nimport os\n\ny = 3\n", "import numpy\nimport os"),
     ("def f():\n    x = g(", "\n    return x\n", "1,\n  2)\n    y = 1\n    z", "1,\n  2)"),
-    ("def f():\n    if x", "\n    return x\n", ":\n        y = 1\n        z = 1\n    w\n",
+    ("def f():\n    if x", "\n    return x\n", ":\n        y = 1\n        z = 1\n    w = 1\n",
      ":\n        y = 1\n        z = 1"),
     ("def f(x):", "\n\n\ndef g():\n    pass\n", "\n    y = x\n    return y\n\n\ndef h(): ...\n",
      "\n    y = x\n    return y"),
