@@ -59,7 +59,7 @@ class ChatRules:
                 ToolCalls(
                     tokenizer, self._text_of, self._prompt.calls, make,
                     tokenizer.eog_ids | self._prompt.stop_ids, thoughts=self._thoughts(),
-                    is_whole=self._must_call and not has_mark,
+                    is_whole=self._must_call and not has_mark, is_all=self._must_call,
                 )
             )  # fmt: skip
         return rules

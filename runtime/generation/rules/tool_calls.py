@@ -26,6 +26,7 @@ class ToolCalls:
         ends: tokens that end the answer.
         thoughts: where it is; this rule tells it of the tokens. None where it does not think.
         is_whole: whether the answer, or what follows its thoughts, is a call without a mark.
+        is_all: whether nothing may follow a call.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class ToolCalls:
         *,
         thoughts: Thoughts | None = None,
         is_whole: bool = False,
+        is_all: bool = False,
     ) -> None:
         self._tokenizer, self._text_of, self._marks = tokenizer, text_of, marks
         self._make, self._ends, self._thoughts = make, ends, thoughts
         self._starts = [mark.encode() for mark in marks.begins]
         self._text = b""  # outside of calls: what may become a mark
         self._is_new, self._is_whole = True, is_whole
+        self._is_all = is_all or not marks.end
         self._grammar: GrammarRule | None = None
 
     def change(self, row: F32) -> None:
@@ -66,7 +69,7 @@ class ToolCalls:
         """Follow it."""
         if self._grammar is not None:
             self._grammar.accept(token)
-            if self._grammar.is_over and self._marks.end:
+            if self._grammar.is_over and not self._is_all:
                 self._grammar = None
             return
         self._text += self._text_of(token)

@@ -24,6 +24,7 @@ from halfbyte.generation.syntax.python_lines import (
 from halfbyte.generation.syntax.python_parser import can_go_on, parses, tree_of
 
 _MOST_TRIES = 8  # places at the margin, on either side
+_MOST_PARSED = 1_000_000  # characters, for something that may stand in the cursor's place
 # While somebody types, what lies beyond the block stays the same.
 _is_whole = lru_cache(maxsize=16)(parses)
 _DROPPED = "pass\n"
@@ -50,7 +51,11 @@ class PythonScope:
             return None
         begun, rest = before[len(head) :], (lines_of(after) or [""])[0]
         tail = after[len(rest) :]
+        n_left = _MOST_PARSED
         for line in _placeholders(head, begun, rest):
+            n_left -= len(head) + len(tail)
+            if n_left < 0:  # nobody waits for the rest of them
+                return cls(before, after)
             if parses(head + line + tail):
                 made = _reduced(head, line, tail)
                 return cls(made.before + begun, rest + made.after)
@@ -107,7 +112,7 @@ def _placeholders(head: str, begun: str, rest: str) -> Iterator[str]:
     code = [line for line in lines_of(head) if is_code(line)]
     if code:
         indents += [indent_of(code[-1]), indent_of(code[-1]) + " "]
-    yield f"{indents[0]}pass\n"
+    yield from (f"{indent}pass\n" for indent in dict.fromkeys(indents))
     if not begun.strip():
         yield from (begun + rest, f"{begun}pass\n{begun}{rest.lstrip()}")
     close = left_open(head)

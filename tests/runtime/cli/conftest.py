@@ -33,6 +33,9 @@ class FakeCompletion:
     n_suffix_dropped: int = 0
     files_dropped: tuple[str, ...] = ()
     trimmed: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[Any, ...] = ()
+    cut_call: str = ""
 
 
 class FakeStream(Iterator[str]):
@@ -99,7 +102,8 @@ class FakeModel:
 
     def _stream(self, prompt: Any, how: dict[str, Any], params: dict[str, Any]) -> FakeStream:
         self.prompt, self.how, self.params = prompt, how, params
-        SamplingParams.from_kwargs(**params)
+        others = ("tools", "tool_choice", "thinking", "reasoning_budget", "syntax")
+        SamplingParams.from_kwargs(**{k: v for k, v in params.items() if k not in others})
         return FakeStream(self.pieces, self.finish_reason)
 
     def bench_prefill(self, n: int) -> float:
