@@ -18,7 +18,12 @@ from halfbyte.generation.async_stream import AsyncCompletionStream
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.edit import Edit
-from halfbyte.generation.params import CallOptions, ChatCallOptions, MiddleOptions
+from halfbyte.generation.params import (
+    CallOptions,
+    ChatCallOptions,
+    CompleteCallOptions,
+    MiddleOptions,
+)
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.planning import EditFormatName, Plan, Planner
 from halfbyte.progress import Progress
@@ -33,7 +38,7 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
     from typing import Unpack
 
 
-class CompleteOptions(CallOptions, total=False):
+class CompleteOptions(CompleteCallOptions, total=False):
     """The keywords of `complete`."""
 
     heal: bool

@@ -8,20 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from halfbyte.chat_rules import ChatRules
+from halfbyte.constraints.grammar import Grammars
 from halfbyte.errors import RequestError, ToolCallError
 from halfbyte.generation.chat_completion import ChatCompletion, ToolCall
 from halfbyte.generation.chat_text import ChatText
 from halfbyte.generation.completion import Completion
-from halfbyte.generation.rules.opening import Opening
-from halfbyte.generation.rules.rule import Rule
-from halfbyte.generation.rules.thinking_budget import ThinkingBudget
-from halfbyte.generation.rules.thoughts import Thoughts
 from halfbyte.prompt.chat import ChatPrompt
 from halfbyte.prompt.thinking import Thinking
 from halfbyte.prompt.tools.call_format import MalformedCall
 from halfbyte.prompt.tools.tools import Tools
 from halfbyte.tokenizer import Tokenizer
-from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
 _ID_LENGTH = 9  # what Mistral's templates want
 
@@ -47,11 +44,16 @@ class ChatAsked:
     def request(
         self,
         tokenizer: Tokenizer,
+        grammars: Grammars,
         prompt: ChatPrompt,
         stops: Sequence[str],
         banned: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """How its TextRequest differs from others: what takes its text, its rules, its result."""
+        """How its TextRequest differs from others: what takes its text, its rules, its result.
+
+        Raises:
+            RequestError: no grammar can be made of a tool's schema, or strings cannot be banned.
+        """
         if banned and (prompt.thoughts or prompt.calls):
             expected = "nothing in a chat with thoughts or tools"
             raise RequestError("banned_strings", expected=expected, got=list(banned))
@@ -63,45 +65,8 @@ class ChatAsked:
         def finish(done: Completion) -> ChatCompletion:
             return self._result(prompt, shown, done)
 
-        return {"shown": shown, "rules": self._rules(tokenizer, prompt), "finish": finish}
-
-    def _rules(self, tokenizer: Tokenizer, prompt: ChatPrompt) -> list[Rule]:
-        rules: list[Rule] = []
-        marks, budget = prompt.thoughts, self.thinking.reasoning_budget
-
-        def text_of(token: int) -> bytes:
-            spelled = prompt.spelled.get(token, "").encode()
-            return tokenizer.token_bytes(token) + spelled
-
-        def thoughts() -> Thoughts | None:
-            if marks is None:
-                return None
-            return Thoughts(text_of, marks, is_within=prompt.is_thinking)
-
-        where = thoughts()
-        if budget is not None and where is not None and marks is not None:
-            closing = tokenizer.encode_fragment(self.thinking.reasoning_closing)
-            closing += _ids(tokenizer, marks[1])
-            rules.append(ThinkingBudget(where, StreamDetokenizer(tokenizer), budget, closing))
-        if self.tools is not None and prompt.calls is not None and self._must_call:
-            name = None if self.tools.choice == "required" else self.tools.choice
-            text, mark = prompt.calls.opening(name), prompt.calls.begins[0]
-            has_mark = text.startswith(mark)
-            ids = _ids(tokenizer, mark) if has_mark else []
-            ids += tokenizer.encode_fragment(text.removeprefix(mark) if has_mark else text)
-            thinks = marks is not None and self.thinking.thinking is not False
-            rules.append(
-                Opening(
-                    ids, thoughts=thoughts() if thinks else None,
-                    thought_id=tokenizer.id_of(marks[0]) if marks is not None else None,
-                    after=tokenizer.encode_fragment("\n\n"),
-                )
-            )  # fmt: skip
-        return rules
-
-    @property
-    def _must_call(self) -> bool:
-        return self.tools is not None and self.tools.choice not in ("auto", "none")
+        rules = ChatRules(tokenizer, prompt, self.thinking, self.tools)
+        return {"shown": shown, "rules": rules.made(grammars), "finish": finish}
 
     def _result(self, prompt: ChatPrompt, shown: ChatText, done: Completion) -> ChatCompletion:
         texts, cut = list(shown.calls), ""
@@ -140,9 +105,3 @@ def call_id(prompt: Sequence[int], index: int, name: str, arguments: Mapping[str
 def _ends(prompt: ChatPrompt) -> bool:
     """Whether calls have an end of their own."""
     return prompt.calls is not None and bool(prompt.calls.end)
-
-
-def _ids(tokenizer: Tokenizer, mark: str) -> list[int]:
-    """The tokens of a mark: its own, where it has one."""
-    known = tokenizer.id_of(mark)
-    return tokenizer.encode_fragment(mark) if known is None else [known]

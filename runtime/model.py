@@ -24,7 +24,7 @@ from halfbyte.generation.adapters import LoadedAdapters, applied
 from halfbyte.generation.call import Call
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
-from halfbyte.generation.params import CallOptions, ChatCallOptions, InfillCallOptions
+from halfbyte.generation.params import ChatCallOptions, CompleteCallOptions, InfillCallOptions
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.scheduler import Scheduler
@@ -110,7 +110,7 @@ class Model(
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[CallOptions],
+        **params: Unpack[CompleteCallOptions],
     ) -> CompletionStream[Completion]:
         """Continue a prompt, piece by piece, as soon as a piece is whole characters.
 

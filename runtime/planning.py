@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.chat_planning import ChatAsked
+from halfbyte.constraints.constraint import Constraint
+from halfbyte.constraints.grammar import Grammars
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.adapters import Adaptation, LoadedAdapters
@@ -24,9 +26,13 @@ from halfbyte.generation.probabilities import Probabilities
 from halfbyte.generation.recent_infillings import RecentInfillings
 from halfbyte.generation.recorder import Recording
 from halfbyte.generation.request import Request
+from halfbyte.generation.rules.grammar_rule import GrammarRule
+from halfbyte.generation.rules.processors import Processors
+from halfbyte.generation.rules.rule import Rule
 from halfbyte.generation.rules.token_rules import TokenRules
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
+from halfbyte.generation.syntax.syntax import Syntax
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_ends import TextEnds
 from halfbyte.generation.text_request import TextRequest
@@ -105,6 +111,8 @@ class Options:
     candidates: Candidates
     probabilities: Probabilities
     adaptation: Adaptation
+    constraint: Constraint | None
+    processors: Processors
 
 
 class Planner:
@@ -127,6 +135,7 @@ class Planner:
         self._prompts = PromptEncoder(tokenizer, n_ctx, card.names)
         self._edits = EditEncoder(tokenizer, self._prompts, n_ctx, card.names + card.tags)
         self._recent = RecentInfillings(tokenizer)
+        self._grammars = Grammars(tokenizer)
         self.chat_defaults = chat_defaults(card.sampling, path)
 
     def ids(self, text: Prompt, name: str, parse_markers: bool) -> list[int]:
@@ -145,6 +154,7 @@ class Planner:
         """For `complete`."""
         report = check_progress(progress)
         options, rest = self._split(keywords)
+        syntax, rest = Syntax.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
         prompts, is_list = as_list(prompt)
         how = {
@@ -160,7 +170,7 @@ class Planner:
             for i, encoded in enumerate(asked)
             for request in self._answers(
                 encoded, sampling.of_prompt(i), options, self._echoed(prompts[i], options),
-                partial(self._shown, prompts[i], sampling, options),
+                partial(self._shown, prompts[i], sampling, options, syntax),
             )
         ]  # fmt: skip
         return Plan(requests, options.terms, report, is_list, options.candidates)
@@ -184,6 +194,7 @@ class Planner:
         options, rest = self._split(keywords)
         options.probabilities.check_no_echo()
         rules, rest = MiddleRules.split(rest)
+        syntax, rest = Syntax.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._prompts.infilling(
             prefix, suffix, order=order, heal=heal, repository=repository,
@@ -192,12 +203,12 @@ class Planner:
         )  # fmt: skip
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
-        how = heal, parse_markers, window, rules, sampling, options.tokens, options.ends
+        how = heal, parse_markers, window, rules, sampling, options.tokens, options.ends, syntax
         # The order as given: "auto" may change where the cursor passes a blank line.
-        key = asked.suffix, order, files, how, options.adaptation.key
+        key = asked.suffix, order, files, how, options.adaptation.key, options.constraint
         requests = candidates_of(
             options.candidates, sampling, Recording.of(options.probabilities),
-            lambda params, how: self._middle(asked, params, rules, options, key, how),
+            lambda params, how: self._middle(asked, params, (rules, syntax), options, key, how),
         )  # fmt: skip
         return Plan(requests, options.terms, report, candidates=options.candidates)
 
@@ -221,9 +232,13 @@ class Planner:
             messages, format=format, parse_markers=parse_markers, tools=chat.tools,
             thinking=chat.thinking,
         )  # fmt: skip
+        if chat.tools is not None and options.constraint is not None:
+            kind = options.constraint.kind
+            raise RequestError(kind, expected="nothing beside tools", got=options.constraint.source)
         own = partial(
-            chat.request, self._tokenizer, asked, sampling.stop, options.tokens.banned_strings
-        )
+            chat.request, self._tokenizer, self._grammars, asked, sampling.stop,
+            options.tokens.banned_strings,
+        )  # fmt: skip
         requests = self._answers(asked, sampling, options, own=own)
         return Plan(requests, options.terms, report, candidates=options.candidates)
 
@@ -251,6 +266,9 @@ class Planner:
         options.ends.check_unused()
         options.candidates.check_single()
         options.probabilities.check_no_echo()
+        if options.constraint is not None:
+            expected = "nothing: the format says what an edit is"
+            raise RequestError(options.constraint.kind, expected=expected)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._edits.prompt(
             edit_request(
@@ -284,33 +302,39 @@ class Planner:
         candidates, rest = Candidates.split(rest)
         probabilities, rest = Probabilities.split(rest)
         adaptation, rest = Adaptation.split(self._adapters, rest)
+        constraint, rest = Constraint.split(rest)
+        processors, rest = Processors.split(rest)
         groups = terms, drafts, tokens, ends, candidates, probabilities, adaptation
-        return Options(*groups), rest
+        return Options(*groups, constraint, processors), rest
 
     def _middle(
         self,
         asked: InfillPrompt,
         sampling: SamplingParams,
-        rules: MiddleRules,
+        ends: tuple[MiddleRules, Syntax],
         options: Options,
         key: Hashable,
         how: dict[str, Any],
     ) -> TextRequest:
         """A request for a middle, or a finished one with the rest of an earlier answer."""
+        rules, syntax = ends
         is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
         is_fixed = is_fixed and options.candidates.count == 1 and how["recording"] is None
+        is_fixed = is_fixed and not options.processors.functions
         known = self._recent.rest(key, asked.prefix, len(asked.tokens)) if is_fixed else None
         if known is not None:
             shown = ShownText()
             shown.push(known.text)
-            how: dict[str, Any] = {"shown": shown, "finish": lambda _: known}
-            request = self._request(asked, sampling, options, **how)
+            how = {"shown": shown, "finish": lambda _: known}
+            plain = replace(options, constraint=None)  # which would take forced tokens again
+            request = self._request(asked, sampling, plain, **how)
             request.finish_reason = known.finish_reason
             return request
         shown = rules.shown_text(
             sampling.stop, asked.suffix, block_ends=options.ends.block_ends(asked.prefix),
             banned=options.tokens.banned_strings,
         )  # fmt: skip
+        shown = syntax.shown_text(shown, lambda: asked.prefix, asked.suffix)
         confidence = rules.make_confidence()
 
         def finish(completion: Completion) -> Infilling:
@@ -349,9 +373,10 @@ class Planner:
 
     def _echoed(self, prompt: Prompt, options: Options) -> str:
         """The prompt's text, where it is wanted."""
-        if not options.probabilities.echo or isinstance(prompt, str):
-            return str(prompt)
-        return self._tokenizer.decode(prompt)
+        return self._text_of(prompt) if options.probabilities.echo else ""
+
+    def _text_of(self, prompt: Prompt) -> str:
+        return prompt if isinstance(prompt, str) else self._tokenizer.decode(prompt)
 
     def _request(
         self, prompt: EncodedPrompt, params: SamplingParams, options: Options, **more: Any
@@ -359,24 +384,34 @@ class Planner:
         drafts, tokens = options.drafts, options.tokens
         drafter = Drafter(drafts.prediction or (), drafts.lookup) if drafts.speculate else None
         tokens.check_length(params.max_tokens)
+        ids, taken_back = prompt.tokens, prompt.taken_back
         end_ids = self._tokenizer.eog_ids | prompt.stop_ids | frozenset(params.stop_tokens)
-        rules = tokens.rules(self._tokenizer, prompt.tokens, prompt.taken_back, end_ids)
-        rules = [*rules, *more.pop("rules", ())]
+        grammar: list[Rule] = []
+        if options.constraint is not None:
+            try:
+                before = b"".join(map(self._tokenizer.token_bytes, taken_back)).decode()
+            except UnicodeDecodeError:  # a character's last bytes: no grammar begins with them
+                ids, taken_back, before = [*ids, *taken_back], (), ""
+            matcher = self._grammars.compiled(options.constraint, before).matcher()
+            grammar = [GrammarRule(matcher, end_ids)]
+        rules = [
+            *tokens.rules(self._tokenizer, ids, taken_back, end_ids),
+            *options.processors.rules(ids), *more.pop("rules", ()), *grammar,
+        ]  # fmt: skip
         more.setdefault("shown", ShownText(params.stop, banned=tokens.banned_strings))
         more.setdefault("recording", Recording.of(options.probabilities))
         request = TextRequest(
-            self._tokenizer, prompt.tokens, params, self._n_ctx, taken_back=prompt.taken_back,
+            self._tokenizer, ids, params, self._n_ctx, taken_back=taken_back,
             stop_ids=prompt.stop_ids, drafter=drafter, rules=rules, **more,
         )  # fmt: skip
         request.go_through(options.adaptation.applied)
         return request
 
     def _shown(
-        self, prompt: Prompt, sampling: SamplingParams, options: Options
+        self, prompt: Prompt, sampling: SamplingParams, options: Options, syntax: Syntax
     ) -> dict[str, ShownText]:
         """What takes the text that follows a prompt."""
-        ends, before = options.ends, ""
-        if ends.stop_indent is True:
-            before = prompt if isinstance(prompt, str) else self._tokenizer.decode(prompt)
-        block_ends, banned = ends.block_ends(before), options.tokens.banned_strings
-        return {"shown": ShownText(sampling.stop, block_ends=block_ends, banned=banned)}
+        before = self._text_of(prompt) if options.ends.stop_indent is True else ""
+        block_ends, banned = options.ends.block_ends(before), options.tokens.banned_strings
+        shown = ShownText(sampling.stop, block_ends=block_ends, banned=banned)
+        return {"shown": syntax.shown_text(shown, partial(self._text_of, prompt))}

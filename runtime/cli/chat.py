@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from functools import partial
+from typing import TYPE_CHECKING
 
-from halfbyte.cli import options, output
+from halfbyte.cli import chat_options, options, output
 from halfbyte.cli.chat_session import Session, message
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
 from halfbyte.generation.chat_defaults import USUAL
+
+if TYPE_CHECKING:
+    from halfbyte.generation.chat_completion import ChatCompletion
+    from halfbyte.generation.stream import CompletionStream
+    from halfbyte.model import Model
 
 
 def add(parser: Parser) -> None:
@@ -26,6 +33,7 @@ def add(parser: Parser) -> None:
         "--format", choices=("auto", "llama-2", "codellama-70b", "template"), default="auto",
         help="how messages are laid out (default: as the model's file asks)",
     )  # fmt: skip
+    chat_options.add(parser)
     options.add_sampling(parser, USUAL)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
@@ -36,7 +44,7 @@ def add(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Talk at a terminal; answer one message where one is given or stdin is something else."""
-    sampling = options.sampling_of(args)
+    sampling = {**options.sampling_of(args), **chat_options.asked(args)}
     messages = [] if args.system is None else [message("system", args.system)]
     if _is_talk(args):
         shows_stats = args.verbose or args.debug
@@ -48,7 +56,22 @@ def run(args: argparse.Namespace) -> None:
     messages.append(message("user", _only_message(args)))
     with options.load_model(args) as model:
         stream = model.stream_chat(messages, format=args.format, progress=BAR, **sampling)
-        output.answer(model, stream, as_json=args.json)
+        _answer(model, stream, as_json=args.json)
+
+
+def _answer(model: Model, stream: CompletionStream[ChatCompletion], *, as_json: bool) -> None:
+    """The content on stdout, then each call of a tool as a line of JSON."""
+    if not as_json:
+        output.write(stream)
+    done = stream.result()
+    calls = [call.to_dict() for call in done.tool_calls]
+    if as_json:
+        parts = {"reasoning": done.reasoning, "tool_calls": calls, "cut_call": done.cut_call}
+        output.print_json(model, done, **parts)
+    else:
+        output.write(f"{json.dumps(call, ensure_ascii=False)}\n" for call in calls)
+    notes = ["a call of a tool was cut"] if done.cut_call else []
+    output.print_stats(model, done, *notes)
 
 
 def _is_talk(args: argparse.Namespace) -> bool:
@@ -59,6 +82,8 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
     """Let argparse complain where options do not go together."""
     if args.json and _is_talk(args):
         parser.error("--json is for one message: give it as an argument, with -p or on stdin")
+    if args.tools is not None and _is_talk(args):
+        parser.error("--tools is for one message: give it as an argument, with -p or on stdin")
 
 
 def _only_message(args: argparse.Namespace) -> str:

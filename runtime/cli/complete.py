@@ -26,6 +26,7 @@ def add(parser: Parser) -> None:
     )  # fmt: skip
     parser.checks.append(partial(_check, parser))
     options.add_heal(parser)
+    options.add_syntax(parser)
     options.add_sampling(parser, has_cursor=True)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> None:
         prompts.run(args)
         return
     prompt, sampling = options.prompt_of(args), options.sampling_of(args)
+    if args.syntax is not None:
+        sampling["syntax"] = args.syntax
     with options.load_model(args) as model:
         stream = model.stream(prompt, heal=args.heal, progress=BAR, **sampling)
         output.answer(model, stream, as_json=args.json)

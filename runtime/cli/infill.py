@@ -27,6 +27,7 @@ def add(parser: Parser) -> None:
     _add_source(parser)
     options.add_order(parser)
     options.add_heal(parser)
+    options.add_syntax(parser)
     _add_repository(parser)
     _add_limits(parser)
     _add_ends(parser)
@@ -138,6 +139,8 @@ def _ends(args: argparse.Namespace) -> dict[str, Any]:
         asked["min_confidence"] = args.min_confidence
     if args.single_line:
         asked["single_line"] = True
+    if args.syntax is not None:
+        asked["syntax"] = args.syntax
     if not args.trim_suffix:
         asked["trim_suffix"] = False
     return asked

@@ -213,6 +213,14 @@ def add_heal(parser: Parser) -> None:
     )  # fmt: skip
 
 
+def add_syntax(parser: Parser) -> None:
+    """--syntax: the language that the answer is in; None where it is not given."""
+    parser.add_argument(
+        "--syntax", choices=("python",),
+        help="end where the block is complete and the whole parses (docs/infilling.md)",
+    )  # fmt: skip
+
+
 def add_order(parser: Parser) -> None:
     """--order: which part of an infilling prompt comes first; None where it is not given."""
     parser.add_argument(

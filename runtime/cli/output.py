@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CUT = {
     "length": "cut at the length that -n sets", "context": "cut: the context is full",
+    "syntax": "it does not parse",
     "confidence": "nothing: the first token is less likely than --min-confidence",
     "time": "cut: --max-time is over", "banned": "cut: what --ban forbids came again and again",
 }  # fmt: skip

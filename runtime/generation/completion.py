@@ -9,7 +9,7 @@ from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.results import Result, shown
 
 FinishReason = Literal[
-    "stop", "length", "context", "timeout", "confidence", "time", "banned", "tool_calls"
+    "stop", "length", "context", "timeout", "confidence", "time", "banned", "tool_calls", "syntax"
 ]
 Order = Literal["psm", "spm"]
 
@@ -62,14 +62,17 @@ class Completion(Result):
             healing the first ones spell `healed` before the text.
         finish_reason: "stop" (an end token, a stop token or a stop string), "length" (max_tokens),
             "context" (the context is full), "confidence" (the first token is less likely than
-            min_confidence), "time" (max_time), "banned" (banned strings came again and again) or,
-            within a RequestTimeoutError, "timeout".
+            min_confidence), "time" (max_time), "banned" (banned strings came again and again),
+            "tool_calls" (see ChatCompletion), "syntax" (it does not parse, and will not) or, within
+            a RequestTimeoutError, "timeout".
         stats: what it cost.
         healed: the prompt's end that was taken back and generated again; mostly empty.
         seed: with it the same call gives the same answer; None where nothing was drawn.
         score: by which it was chosen among others (docs/candidates.md); None where it was not.
         logprobs: of each of `tokens`; None where they are not asked for (docs/probabilities.md).
         prompt_logprobs: of each of the prompt's tokens, those that were taken back left out.
+        is_complete: whether `text` is all that the call's `json_schema`, `regex`, `grammar` or
+            `choices` asks for; where it is not, the answer was cut. None where nothing was asked.
     """
 
     text: str
@@ -81,6 +84,7 @@ class Completion(Result):
     score: float | None = None
     logprobs: list[TokenLogprob] | None = None
     prompt_logprobs: list[TokenLogprob] | None = None
+    is_complete: bool | None = None
 
     def __repr__(self) -> str:
         facts = f"finish_reason={self.finish_reason!r}, {len(self.tokens)} tokens"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict
 
@@ -40,8 +40,8 @@ class SamplingOptions(more.SamplerOptions, total=False):
 
 
 class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False):
-    """And how a call is served (Terms), what its answer may repeat (docs/speculation.md), and the
-    adapters that it goes through (docs/adapters.md), ...
+    """And how a call is served (Terms), what its answer may repeat (docs/speculation.md), what it
+    has to be (docs/constraints.md), and the adapters it goes through (docs/adapters.md), ...
     """
 
     timeout: float | None
@@ -50,12 +50,24 @@ class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False
     prediction: str | Sequence[int] | None
     lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
     speculate: bool
+    json_schema: Mapping[str, Any] | str | type | None
+    regex: str | None
+    grammar: str | None
+    choices: Sequence[str] | None
+    json_whitespace: bool
+    logits_processor: Callable[..., Any] | Sequence[Callable[..., Any]] | None
     adapter: str | tuple[str, float] | Iterable[str | tuple[str, float]] | None
     best_of: int | None
     logprobs: int | None
     logprobs_of: Literal["model", "sampler"]
     prompt_logprobs: int | None
     echo: bool
+
+
+class CompleteCallOptions(CallOptions, total=False):
+    """And of `complete`: see Syntax."""
+
+    syntax: Literal["python"] | None
 
 
 class ScoreOptions(TypedDict, total=False):
@@ -85,6 +97,7 @@ class MiddleOptions(TypedDict, total=False):
     trim_suffix: bool
     single_line: bool
     reuse_answer: bool
+    syntax: Literal["python"] | None
 
 
 class InfillCallOptions(CallOptions, MiddleOptions, total=False):
@@ -306,6 +319,7 @@ _OTHERS = {
     "stream": "use the method stream, stream_infill or stream_chat",
     **dict.fromkeys(("tools", "tool_choice", "thinking"), "chat takes it"),
     "functions": "it is tools here",
+    "syntax": "complete and infill take it",
     **dict.fromkeys(("enable_thinking", "think"), "it is thinking here"),
     **dict.fromkeys(("thinking_budget", "thinking_budget_tokens"), "it is reasoning_budget here"),
     **dict.fromkeys(("ctx", "n_ctx"), "halfbyte.load takes ctx"),

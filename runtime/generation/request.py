@@ -29,7 +29,8 @@ from halfbyte.generation.mismatch import Mismatch
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.shared_prompt import SharedPrompt
-from halfbyte.generation.speculation.drafter import Drafter
+from halfbyte.generation.speculation.drafter import Draft, Drafter
+from halfbyte.generation.speculation.pool import Pool
 from halfbyte.generation.terms import Terms
 
 _SHORT = 64  # ids to catch up with that an answer on its way need not stand in line for
@@ -277,6 +278,11 @@ class Continuation(Request):
         self.clock.last_s = time.perf_counter()
         self.clock.first_s = self.clock.first_s or self.clock.last_s
 
+    def draft(self, n_most: int, pool: Pool) -> Draft | None:
+        """What may follow the ids, so many ids at most."""
+        assert self.drafter is not None
+        return self.drafter.draft(self.ids, self.n_prompt, n_most, pool)
+
     def _choose(self, logits: F32) -> None:
         """Choose the next token and, as long as it is what was guessed, the one after it."""
         drafted, self.drafted = self.drafted, ()
@@ -284,7 +290,7 @@ class Continuation(Request):
         n_computed = self.n_computed - len(drafted)
         try:
             for row, guess in zip_longest(logits, drafted):
-                self.n_decode += int(self.n_generated > 0)
+                self.n_decode += int(self.clock.first_s > 0)
                 n_ids = len(self.ids)
                 token = self.sample(row)
                 if not self.finish_reason:
@@ -325,7 +331,8 @@ class Continuation(Request):
         else:
             prefill_s, decode_s = clock.first_s - clock.begun_s, clock.last_s - clock.first_s
         return Stats(
-            self.n_prompt, prefill_s, self.n_decode, decode_s, self.n_reused or 0,
+            self.n_prompt, prefill_s, self.n_decode, decode_s,
+            min(self.n_reused or 0, self.n_prompt),
             "" if self.mismatch is None else str(self.mismatch), self.n_drafted, self.n_accepted,
         )  # fmt: skip
 

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from halfbyte.constraints.matcher import Matcher
 from halfbyte.generation.rules.rule import Rule, changed
 from halfbyte.generation.sampler import F32, F64, I64, Sampler, log_softmax
 from halfbyte.tokenizer import Tokenizer
@@ -73,8 +74,18 @@ class Respelling:
         text: bytes,
         given: Sequence[int],
         biases: Sequence[Rule] = (),
+        matcher: Matcher | None = None,
     ) -> None:
-        """Begin; `given` spells `text` as the prompt did, `biases` change the model's logits."""
+        """Begin; `given` spells `text` as the prompt did.
+
+        Args:
+            tokenizer: whose tokens they are.
+            sampler: chooses among coverings.
+            text: as above.
+            given: as above.
+            biases: change the model's logits.
+            matcher: says what may follow the text.
+        """
         self.text = text
         self.wanted: list[Path] = [()]
         self.tokens: list[int] = []
@@ -82,6 +93,7 @@ class Respelling:
         self.rows: dict[Path, F32] | None = None
         self._index, self._sampler, self._given = tokenizer.piece_index, sampler, tuple(given)
         self._biases = biases
+        self._matcher = matcher
         self._begun: dict[Path, tuple[float, int]] = {(): (0.0, 0)}  # log-probability, bytes
         self._frontier: list[tuple[float, Path]] = []  # a heap of (-log-probability, path)
         self._coverings: list[_Coverings] = []
@@ -117,6 +129,8 @@ class Respelling:
     def _expand(self, path: Path, log_probs: F64, n_max: int) -> None:
         before, n = self._begun[path]
         rest = self.text[n:]
+        if self._matcher is not None:
+            log_probs = np.where(self._matcher.allowed_after(path), log_probs, -np.inf)
         ids = self._index.beginning_with(rest)
         if len(ids):
             scores = before + log_probs[ids]

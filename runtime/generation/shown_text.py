@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from halfbyte.generation.block_ends import BlockEnd
 from halfbyte.generation.chat_completion import Part
+from halfbyte.generation.completion import FinishReason
 
 _LINE_END = re.compile(r"[\r\n]")
 _WORD = re.compile(r"\w")
@@ -25,10 +26,12 @@ class ShownText:
         n_taken_back: how many pieces the last one took back, since a banned text was complete.
         spelled: control tokens that count as texts; see ChatText.
         parts: pieces of a chat's answer, see ChatText; None elsewhere.
+        ended_by: why it ends, where its text says so or the model ends it.
     """
 
     spelled: Mapping[int, str] = MappingProxyType({})
     parts: Sequence[Part] | None = None
+    ended_by: FinishReason = "stop"
 
     def __init__(
         self,

@@ -18,12 +18,14 @@ from halfbyte.generation.recorder import PromptRecorder, Recorder, Recording
 from halfbyte.generation.request import Continuation
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.rules.forbidden import Forbidden
+from halfbyte.generation.rules.grammar_rule import GrammarRule
 from halfbyte.generation.rules.logit_bias import LogitBias
 from halfbyte.generation.rules.rule import Rewindable, Rule, changed
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.sampling.chain import sampler_of
 from halfbyte.generation.shown_text import ShownText
-from halfbyte.generation.speculation.drafter import Drafter
+from halfbyte.generation.speculation.drafter import Draft, Drafter
+from halfbyte.generation.speculation.pool import Pool
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
@@ -76,7 +78,9 @@ class TextRequest(Continuation):
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
         self._sampler = sampler_of(tokenizer, self.params, prompt)
-        spelled = tokenizer, self._sampler, text, taken_back, _biases_among(rules)
+        self._grammar = next((rule for rule in rules if isinstance(rule, GrammarRule)), None)
+        matcher = self._grammar and self._grammar.matcher
+        spelled = tokenizer, self._sampler, text, taken_back, _biases_among(rules), matcher
         respelling = Respelling(*spelled) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
@@ -89,6 +93,10 @@ class TextRequest(Continuation):
         self._record(recording)
         if not (params.max_tokens or self._wants_prompt):
             self.finish_reason = "length"
+        elif respelling is None:
+            self._take_forced()
+        elif respelling is None:
+            self._take_forced()
 
     @property
     def parts(self) -> Sequence[Part] | None:
@@ -123,6 +131,8 @@ class TextRequest(Continuation):
     def take(self, logits: F32) -> None:
         """Take the rows of the prompt, where they are wanted; then as every request does.
 
+        Tokens that have to follow are taken too: these need no logits.
+
         Raises:
             RequestError: it may have to step back and cannot.
         """
@@ -137,9 +147,27 @@ class TextRequest(Continuation):
             super().take(logits)
         elif not self._wants_prompt:
             self.finish_reason = "length"
+        if self.is_answering and (self.respelling is None or self.respelling.tokens):
+            n_before = self.n_generated
+            self._take_forced()
+            self.n_decode += self.n_generated - n_before
+
+    def draft(self, n_most: int, pool: Pool) -> Draft | None:
+        """What may follow, and is not forbidden."""
+        draft = super().draft(n_most, pool)
+        if self._grammar is None:
+            return draft
+        if self._grammar.forced is not None:
+            ids = self._grammar.all_forced()[:n_most]
+            return Draft(ids, [1.0] * len(ids))
+        return draft and draft.first(self._grammar.n_possible(draft.ids))
 
     def sample(self, logits: F32) -> int:
         """The next token; not taken yet."""
+        if self._grammar is not None and not self._wants_logits:
+            forced = self._grammar.forced
+            if forced is not None:
+                return forced
         token = self._sampler.sample(changed(logits, self._rules))
         if self._recorder is not None:
             self._recorder.take(logits, token)
@@ -171,7 +199,9 @@ class TextRequest(Continuation):
             return
         if self.finish_reason:
             return
-        if self.n_generated - self._n_respelled >= self.params.max_tokens:
+        if self._grammar is not None and self._grammar.is_over:
+            self._finish("stop")
+        elif self.n_generated - self._n_respelled >= self.params.max_tokens:
             log.info("the answer ends at max_tokens=%d", self.params.max_tokens)
             self._finish("length")
         elif len(self.ids) >= self.n_ctx:
@@ -194,6 +224,7 @@ class TextRequest(Continuation):
             prompt_logprobs=None
             if asked is None
             else asked.of_prompt(self._tokenizer, self.prompt),
+            is_complete=None if self._grammar is None else self._grammar.accepts(self.text),
         )
         return self._result_of(completion)
 
@@ -211,6 +242,11 @@ class TextRequest(Continuation):
         if recording.echoed is not None:
             self._shown.text = recording.echoed
         self._of_prompt, self.is_remembered = recording.prompt, recording.prompt is None
+
+    @property
+    def _wants_logits(self) -> bool:
+        """Whether somebody looks at the logits of tokens that have to come, too."""
+        return bool(self._confidence or self._recorder or self._wants_prompt)
 
     @property
     def _wants_prompt(self) -> bool:
@@ -232,6 +268,13 @@ class TextRequest(Continuation):
         if self._of_prompt is not None and self._wants_prompt:
             n = max(n, end - max(begin, len(self._of_prompt.taken) - 1))
         return n
+
+    def _take_forced(self) -> None:
+        """Take what the grammar has come next, unless somebody wants its logits."""
+        if self._grammar is None or self._wants_logits:
+            return
+        while not self.finish_reason and (token := self._grammar.forced) is not None:
+            self.accept(token)
 
     def _is_doubtful(self, respelling: Respelling) -> bool:
         """Whether what it wrote beyond the text that was taken back is not likely enough."""
@@ -279,13 +322,13 @@ class TextRequest(Continuation):
 
     def _take_text(self, piece: str) -> None:
         if self._shown.push(piece):
-            self.finish_reason = "stop"
+            self.finish_reason = self._shown.ended_by
 
     def _finish(self, reason: FinishReason) -> None:
         self._take_text(self._detokenizer.flush())
         if not self.finish_reason:
             self._shown.finish()
-            self.finish_reason = reason
+            self.finish_reason = self._shown.ended_by if reason == "stop" else reason
 
 
 def _biases_among(rules: Sequence[Rule]) -> list[Rule]:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from halfbyte import chat_rules
 from halfbyte.chat_planning import ChatAsked
+from halfbyte.constraints.grammar import Grammars
 from halfbyte.errors import RequestError, ToolCallError
 from halfbyte.generation.chat_completion import ChatCompletion, ToolCall
 from halfbyte.generation.params import SamplingParams
@@ -58,6 +60,16 @@ def open_with(
     return open_with
 
 
+@pytest.fixture
+def unenforced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """llguidance is not there."""
+
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(chat_rules, "imported", missing)
+
+
 class Chat:
     """A chat whose model says what it is told to, as far as the rules let it."""
 
@@ -70,7 +82,7 @@ class Chat:
             tokenizer, messages, tools=asked.tools, thinking=asked.thinking
         )
         params = SamplingParams(max_tokens=n_most)
-        how = asked.request(tokenizer, self.prompt, params.stop)
+        how = asked.request(tokenizer, Grammars(tokenizer), self.prompt, params.stop)
         self.request = TextRequest(tokenizer, self.prompt.tokens, params, 10_000, **how)
 
     @property
@@ -100,6 +112,7 @@ def calls(done: ChatCompletion) -> list[tuple[str, Any]]:
     return [(call.name, call.arguments) for call in done.tool_calls]
 
 
+@pytest.mark.usefixtures("unenforced")
 @pytest.mark.parametrize("spelled", [False, True])
 @pytest.mark.parametrize(
     ("template", "answer", "content"),
@@ -124,6 +137,7 @@ def test_a_call_is_read_and_not_shown(
     assert "weather" in chat.asked
 
 
+@pytest.mark.usefixtures("unenforced")
 def test_a_conversation_goes_on_with_the_result(open_with: Callable[[str], Tokenizer]) -> None:
     for template, written in (
         (HERMES, f"\n<tool_call>\n{ROME}\n</tool_call><|im_end|>"),
@@ -139,6 +153,7 @@ def test_a_conversation_goes_on_with_the_result(open_with: Callable[[str], Token
         assert chat.says("Rain.").text == "Rain."
 
 
+@pytest.mark.usefixtures("unenforced")
 def test_ids_of_calls_are_the_same_again_and_differ(open_with: Callable[[str], Tokenizer]) -> None:
     tokenizer = open_with(HERMES)
     answer = f"<tool_call>{ROME}</tool_call><tool_call>{ROME}</tool_call>"
@@ -183,6 +198,7 @@ def test_no_tools_or_no_choice_means_no_calls(open_with: Callable[[str], Tokeniz
         assert "weather" not in chat.asked
 
 
+@pytest.mark.usefixtures("unenforced")
 @pytest.mark.parametrize(
     "call", ['{"name": "weather", "argu', "none", '{"name": "now", "arguments": {}}']
 )
@@ -195,6 +211,7 @@ def test_a_malformed_call_is_an_error_that_has_it(
     assert caught.value.reason in str(caught.value)
 
 
+@pytest.mark.usefixtures("unenforced")
 @pytest.mark.parametrize(("template", "mark"), [(HERMES, "<tool_call>"), (MISTRAL, "[TOOL_CALLS]")])
 def test_a_call_that_is_cut_is_told_and_is_none(
     template: str, mark: str, open_with: Callable[[str], Tokenizer]
@@ -204,6 +221,7 @@ def test_a_call_that_is_cut_is_told_and_is_none(
     assert done.cut_call and f"[{ROME}]".startswith(done.cut_call)
 
 
+@pytest.mark.usefixtures("unenforced")
 @pytest.mark.parametrize("choice", ["required", "weather"])
 @pytest.mark.parametrize(
     ("template", "end", "key"),
@@ -275,6 +293,7 @@ def test_a_budget_waits_for_a_whole_character(open_with: Callable[[str], Tokeniz
     assert done.reasoning == "\U0001f600!"
 
 
+@pytest.mark.usefixtures("unenforced")
 def test_a_model_may_think_before_it_has_to_call(open_with: Callable[[str], Tokenizer]) -> None:
     tokenizer = open_with(THINKS)
     rest = ' {"city": "Rome"}}]</tool_call>'
@@ -299,6 +318,116 @@ def test_other_bad_values_are_named(name: str, value: Any) -> None:
     with pytest.raises(RequestError) as caught:
         ChatAsked.split({name: value})
     assert caught.value.param == name
+
+
+TRIP = {
+    "type": "object",
+    "properties": {
+        "city": {"enum": ["Rome", "Zürich"]},
+        "days": {"type": "integer", "minimum": 1, "maximum": 30},
+        "by": {"type": "array", "items": {"enum": ["bus", "train"]}, "maxItems": 2},
+    },
+    "required": ["city", "days"],
+}
+TOOLS = [TOOL, {"type": "function", "function": {"name": "trip", "parameters": TRIP}}]
+
+
+def is_trip(arguments: Any) -> bool:
+    by = arguments.get("by", [])
+    return (
+        arguments["city"] in TRIP["properties"]["city"]["enum"]  # type: ignore[index]
+        and 1 <= arguments["days"] <= 30
+        and len(by) <= 2 and set(by) <= {"bus", "train"}
+        and set(arguments) <= {"city", "days", "by"}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("template", [HERMES, CHATML, MISTRAL, NAMED, LLAMA, R1])
+def test_calls_of_a_model_that_says_anything_are_well_formed(
+    template: str, open_with: Callable[[str], Tokenizer]
+) -> None:
+    tokenizer = open_with(template)
+    rng, n_called = np.random.default_rng(5), 0
+    for _ in range(6):
+        options = {"thinking": False, "reasoning_budget": 3}
+        chat = Chat(tokenizer, tools=TOOLS, tool_choice="trip", **options)
+        request = chat.request
+        while not request.finish_reason:
+            row = rng.normal(size=tokenizer.n_vocab).astype(np.float32)
+            row[sorted(tokenizer.eog_ids)] += 5.0
+            request.accept(request.sample(row))
+        done = request.result()
+        assert done.text == "" and (done.finish_reason == "tool_calls" or done.cut_call)
+        assert all(call.name == "trip" and is_trip(call.arguments) for call in done.tool_calls)
+        n_called += len(done.tool_calls)
+    assert n_called > 3
+
+
+@pytest.mark.parametrize(
+    ("template", "answer"),
+    [
+        (HERMES, f"I look.\n<tool_call>\n{ROME}\n</tool_call>\n<tool_call>\n{ROME}\n</tool_call>"),
+        (CHATML, f"I look.\n<tool_call>[\n{ROME},\n{ROME}\n]</tool_call>"),
+        (MISTRAL, f"[TOOL_CALLS][{ROME}, {ROME}]"),
+        (NAMED, '[TOOL_CALLS]weather[ARGS]{"city": "Rome"}' * 2),
+        (LLAMA, '{"name": "weather", "parameters": {"city": "Rome"}}'),
+        (LLAMA, '<|python_tag|>{"name": "weather", "parameters": {"city": "Rome"}}'),
+        (THINKS, f"<think><tool_call>no</think><tool_call>[{ROME}]</tool_call>"),
+        (R1, f"<tool_call>no</think>\n\n<tool_call>[{ROME}]</tool_call>"),
+    ],
+)
+def test_what_models_write_is_what_the_grammar_wants(
+    template: str, answer: str, open_with: Callable[[str], Tokenizer]
+) -> None:
+    chat = Chat(open_with(template), tools=TOOLS)
+    done = chat.says(answer)
+    n = 1 + ((ROME in answer.partition(ROME)[2]) or template == NAMED)
+    assert calls(done) == [("weather", {"city": "Rome"})] * n
+    assert done.text == ("I look." if "look" in answer else "")
+
+
+def test_text_after_a_call_is_free_and_an_empty_list_calls_nothing(
+    open_with: Callable[[str], Tokenizer],
+) -> None:
+    tokenizer = open_with(CHATML)
+    done = Chat(tokenizer, tools=TOOLS).says(f"<tool_call>[{ROME}]</tool_call> Wait {{ for it.")
+    assert done.text == "Wait { for it." and len(done.tool_calls) == 1
+    done = Chat(tokenizer, tools=TOOLS).says("<tool_call>[]</tool_call>")
+    assert (done.text, done.tool_calls, done.finish_reason) == ("", (), "stop")
+
+
+def test_a_mark_does_not_end_with_the_beginning_of_nonsense(
+    open_with: Callable[[str], Tokenizer],
+) -> None:
+    """A token may hold the end of a mark and more; what the grammar has no place for is none."""
+    tokenizer = open_with(CHATML)
+    chat = Chat(tokenizer, tools=TOOLS)
+    for token in tokenizer.encode_fragment("<tool_call"):
+        chat.request.accept(token)
+    row = np.zeros(tokenizer.n_vocab, np.float32)
+    chat.request._rules[-1].change(row)
+    longer = [i for i in tokenizer.piece_index.beginning_with(b">").tolist()]
+    texts = {tokenizer.token_bytes(i): bool(np.isfinite(row[i])) for i in longer}
+    assert texts[b">"] and all(text in (b">", b">[") for text, is_free in texts.items() if is_free)
+
+
+def test_a_schema_that_no_grammar_has_is_refused_by_name(
+    open_with: Callable[[str], Tokenizer],
+) -> None:
+    schema = {"type": "object", "properties": {"a": {"$ref": "http://x.org/y"}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    with pytest.raises(RequestError) as caught:
+        Chat(open_with(CHATML), tools=[tool])
+    assert caught.value.param == "tools"
+
+
+@pytest.mark.usefixtures("unenforced")
+def test_without_llguidance_a_word_is_said(
+    open_with: Callable[[str], Tokenizer], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        Chat(open_with(CHATML), tools=[TOOL])
+    assert "pip install 'halfbyte[grammar]'" in caplog.text
 
 
 def test_a_result_is_json() -> None:

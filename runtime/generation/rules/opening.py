@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+
+import numpy as np
 
 from halfbyte.generation.rules.thoughts import Thoughts, keep_only
 from halfbyte.generation.sampler import F32
@@ -18,6 +20,7 @@ class Opening:
         thoughts: Thoughts | None = None,
         thought_id: int | None = None,
         after: Sequence[int] = (),
+        ends: Set[int] = frozenset(),
     ) -> None:
         """For an answer at its beginning.
 
@@ -26,14 +29,18 @@ class Opening:
             thoughts: where it is; this rule tells it of the tokens. None where it does not think.
             thought_id: the token that begins a thought, if it is one.
             after: what stands between a thought and `ids`.
+            ends: tokens that end an answer, which none may before it has begun like this.
         """
         self._due, self._thoughts = list(ids), thoughts
         self._thought_id, self._after = thought_id, list(after)
-        self._is_begun = False
+        self._is_begun, self._ends = False, sorted(ends)
 
     def change(self, row: F32) -> None:
         """Leave the next token of the beginning, or what begins a thought."""
-        if not self._due or self._is_thinking:
+        if not self._due:
+            return
+        if self._is_thinking:
+            row[self._ends] = -np.inf
             return
         tokens = self._due[:1]
         if not self._is_begun and self._thoughts is not None and self._thought_id is not None:

@@ -15,6 +15,7 @@ class Thoughts:
     Attributes:
         is_over: whether no thought goes on or may begin.
         is_within: whether one goes on.
+        has_ended: whether the token that came last belongs to the end of one.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class Thoughts:
             is_within: whether the prompt ended within one.
         """
         self._text_of, self._marks = text_of, tuple(mark.encode() for mark in marks)
-        self.is_within, self.is_over = is_within, False
+        self.is_within, self.is_over, self.has_ended = is_within, False, False
         self._tail = b""
 
     def take(self, token: int) -> None:
@@ -48,7 +49,7 @@ class Thoughts:
 
     def end(self) -> None:
         """The thought is over."""
-        self.is_within, self.is_over = False, True
+        self.is_within, self.is_over, self.has_ended = False, True, True
 
 
 def keep_only(row: F32, tokens: Sequence[int]) -> None:

@@ -21,6 +21,10 @@ class Draft:
     ids: list[int]
     chances: list[float]
 
+    def first(self, n: int) -> Draft:
+        """The first n of them."""
+        return Draft(self.ids[:n], self.chances[:n])
+
 
 class Drafter:
     """Follows an answer through all texts that it may repeat.

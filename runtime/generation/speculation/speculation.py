@@ -81,8 +81,8 @@ class Speculation:
         assert request.drafter is not None and request.sequence is not None
         credit = request.drafter.credit
         credit.settle(request.n_accepted)
-        draft = request.drafter.draft(request.ids, request.n_prompt, n_most, self._pool)
-        if draft is None:
+        draft = request.draft(n_most, self._pool)
+        if draft is None or not draft.ids:
             return span
         plain_s = self._costs.seconds(step.n_rows)
         n, n_expected = self._best_length(draft, step, min(limit_s, plain_s * (1 + credit.n_steps)))

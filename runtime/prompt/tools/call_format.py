@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from halfbyte.prompt.tools.call_grammar import Spell
+
 Arguments = Mapping[str, Any]
 _DECODER = json.JSONDecoder()
 
@@ -49,6 +51,18 @@ class CallFormat(ABC):
 
         Raises:
             MalformedCall: there are none.
+        """
+
+    @abstractmethod
+    def grammar(
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+    ) -> str:
+        """What follows the first of `begins`, its end included, as Lark; see call_grammar.py.
+
+        Args:
+            functions: those that may be called.
+            spell: gives a special token's text as Lark has it.
+            must_call: whether there has to be a call at all.
         """
 
     @abstractmethod

@@ -7,11 +7,12 @@ results as Hermes gives them, since the card has none.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from halfbyte.prompt.messages import Message, need
 from halfbyte.prompt.tools.call_format import Call, CallFormat, call_of, values_in
+from halfbyte.prompt.tools.call_grammar import Spell, call_rules
 from halfbyte.prompt.tools.tools import Tools
 
 _SYSTEM = """\
@@ -46,6 +47,15 @@ class Generic(CallFormat):
             for one in value if isinstance(value, list) else [value]:
                 calls.append(call_of(one, "arguments", "parameters"))
         return calls
+
+    def grammar(
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+    ) -> str:
+        """A list of calls and its end; blanks as in the example or none."""
+        items = '(call ("," blank call)*)' + ("" if must_call else "?")
+        start = rf'start: "[" blank {items} blank "]" {spell(self.end)}'
+        blank = r'blank: ("\n" | " ")?'
+        return f"{start}\n{blank}\n{call_rules(functions, self.key)}"
 
     def opening(self, name: str | None) -> str:
         """The tag, the list and the function's name."""

@@ -5,7 +5,11 @@ Source: the function calling of Hermes 2 Pro, and the chat template of Qwen2.5-I
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from halfbyte.prompt.tools.call_format import Call, CallFormat, MalformedCall, call_of, values_in
+from halfbyte.prompt.tools.call_grammar import Spell, call_rules
 
 
 class Hermes(CallFormat):
@@ -21,6 +25,13 @@ class Hermes(CallFormat):
         if not calls:
             raise MalformedCall("expected an object between the tags, got nothing")
         return calls
+
+    def grammar(
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+    ) -> str:
+        """A call and its end."""
+        start = rf'start: "\n" call "\n" {spell(self.end)}'
+        return f"{start}\n{call_rules(functions, self.key)}"
 
     def opening(self, name: str | None) -> str:
         """The tag and the function's name."""

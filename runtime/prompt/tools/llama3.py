@@ -6,8 +6,11 @@ Source: the chat templates of Llama 3.1 and 3.2, and Meta's prompt format for th
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from halfbyte.prompt.tools.call_format import Call, CallFormat, MalformedCall, call_of, values_in
+from halfbyte.prompt.tools.call_grammar import Spell, call_rules
 
 _TAG = "<|python_tag|>"
 _FIRST_KEY = re.compile(r'\s*\{\s*"([^"\\]*)"\s*:')
@@ -38,6 +41,12 @@ class Llama3(CallFormat):
         if not values:
             raise MalformedCall("expected a call, got nothing")
         return [call_of(value, "parameters", "arguments") for value in values]
+
+    def grammar(
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+    ) -> str:
+        """One call, which is all of the answer."""
+        return f"start: call\n{call_rules(functions, self.key)}"
 
     def opening(self, name: str | None) -> str:
         """The function's name."""

@@ -6,6 +6,8 @@ Source: mistral-common's tokenizers v3 to v13, and the templates of Mistral Nemo
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from halfbyte.prompt.tools.call_format import (
     Call,
@@ -15,6 +17,7 @@ from halfbyte.prompt.tools.call_format import (
     call_of,
     values_in,
 )
+from halfbyte.prompt.tools.call_grammar import Spell, arguments_rules, call_rules, quoted
 
 _MARK, _ARGUMENTS = "[TOOL_CALLS]", "[ARGS]"
 _NAMED = re.compile(r"\s*([^\s\[{]+?)\s*(?:\[CALL_ID\][^\[{]*)?(?:\[ARGS\])?\s*(?=\{)")
@@ -52,11 +55,27 @@ class Mistral(CallFormat):
         begin = f'{_MARK}[{{"name": "'
         return begin if name is None else f'{begin}{name}", "arguments":'
 
+    def grammar(
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+    ) -> str:
+        """A list of calls."""
+        return f'start: "[" call (", " call)* "]"\n{call_rules(functions, self.key)}'
+
 
 class NamedMistral(Mistral):
     """[TOOL_CALLS]name[ARGS]{...}, once for each call."""
 
     name = "mistral-args"
+
+    def grammar(
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+    ) -> str:
+        """A call, and more of them."""
+        names = " | ".join(f"c{i}" for i in range(len(functions)))
+        rules = [f"start: call ({spell(_MARK)} call)*\ncall: {names}\n"]
+        for i, name in enumerate(functions):
+            rules.append(f"c{i}: {quoted(name)} {spell(_ARGUMENTS)} a{i}\n")
+        return "".join(rules) + arguments_rules(functions)
 
     def opening(self, name: str | None) -> str:
         """The mark and the function's name."""

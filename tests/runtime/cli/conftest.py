@@ -34,6 +34,9 @@ class FakeCompletion:
     n_suffix_dropped: int = 0
     files_dropped: tuple[str, ...] = ()
     trimmed: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[Any, ...] = ()
+    cut_call: str = ""
 
 
 class FakeStream(Iterator[str]):
@@ -100,7 +103,10 @@ class FakeModel:
 
     def _stream(self, prompt: Any, how: dict[str, Any], params: dict[str, Any]) -> FakeStream:
         self.prompt, self.how, self.params = prompt, how, params
-        others = {*TokenRuleOptions.__annotations__, *TextEndOptions.__annotations__, "max_time"}
+        others = {
+            *TokenRuleOptions.__annotations__, *TextEndOptions.__annotations__, "max_time",
+            "tools", "tool_choice", "thinking", "reasoning_budget", "syntax",
+        }  # fmt: skip
         SamplingParams.from_kwargs(**{k: v for k, v in params.items() if k not in others})
         return FakeStream(self.pieces, self.finish_reason)
 

@@ -1,0 +1,121 @@
+"""The rules of a chat's answer: how long it thinks, and that its calls of tools are well-formed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from halfbyte.constraints.constraint import Constraint
+from halfbyte.constraints.grammar import Grammars
+from halfbyte.constraints.matcher import Matcher
+from halfbyte.errors import RequestError
+from halfbyte.generation.rules.opening import Opening
+from halfbyte.generation.rules.rule import Rule
+from halfbyte.generation.rules.thinking_budget import ThinkingBudget
+from halfbyte.generation.rules.thoughts import Thoughts
+from halfbyte.generation.rules.tool_calls import ToolCalls
+from halfbyte.import_lock import imported
+from halfbyte.prompt.chat import ChatPrompt
+from halfbyte.prompt.thinking import Thinking
+from halfbyte.prompt.tools.call_grammar import quoted
+from halfbyte.prompt.tools.tools import Tools
+from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer.detokenizer import StreamDetokenizer
+
+log = logging.getLogger(__name__)
+
+
+class ChatRules:
+    """Makes them for one answer."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, prompt: ChatPrompt, thinking: Thinking, tools: Tools | None
+    ) -> None:
+        self._tokenizer, self._prompt = tokenizer, prompt
+        self._thinking, self._tools = thinking, tools
+        self._must_call = tools is not None and tools.choice not in ("auto", "none")
+
+    def made(self, grammars: Grammars) -> list[Rule]:
+        """The rules, in their order.
+
+        Raises:
+            RequestError: no grammar can be made of a tool's schema.
+        """
+        rules: list[Rule] = []
+        tokenizer, marks = self._tokenizer, self._prompt.thoughts
+        where, budget = self._thoughts(), self._thinking.reasoning_budget
+        if budget is not None and where is not None and marks is not None:
+            closing = tokenizer.encode_fragment(self._thinking.reasoning_closing)
+            closing += self._ids(marks[1])
+            rules.append(ThinkingBudget(where, StreamDetokenizer(tokenizer), budget, closing))
+        if self._tools is None or self._prompt.calls is None:
+            return rules
+        make = self._matchers(grammars)
+        has_mark = self._prompt.calls.opening(None).startswith(self._prompt.calls.begins[0])
+        if self._must_call and (has_mark or make is None):
+            rules.append(self._opening(is_enforced=make is not None))
+        if make is not None:
+            rules.append(
+                ToolCalls(
+                    tokenizer, self._text_of, self._prompt.calls, make,
+                    tokenizer.eog_ids | self._prompt.stop_ids, thoughts=self._thoughts(),
+                    is_whole=self._must_call and not has_mark, is_all=self._must_call,
+                )
+            )  # fmt: skip
+        return rules
+
+    def _matchers(self, grammars: Grammars) -> Callable[[], Matcher] | None:
+        """What makes a matcher of a call; None, with a word, where nothing can enforce one."""
+        assert self._tools is not None and self._prompt.calls is not None
+        try:
+            imported("llguidance")
+        except ImportError:
+            log.warning(
+                "calls of tools may be malformed: pip install 'halfbyte[grammar]' enforces them"
+            )
+            return None
+        source = self._prompt.calls.grammar(
+            self._tools.callable, self._spelled, must_call=self._must_call
+        )
+        try:
+            return grammars.compiled(Constraint("grammar", source)).matcher
+        except RequestError as error:
+            expected = "schemas of parameters that a grammar can be made of"
+            raise RequestError("tools", expected=expected, got=str(error.got)) from error
+
+    def _opening(self, *, is_enforced: bool) -> Opening:
+        """What forces the beginning of a call: its mark, or all up to the arguments."""
+        assert self._tools is not None and self._prompt.calls is not None
+        tokenizer, calls, marks = self._tokenizer, self._prompt.calls, self._prompt.thoughts
+        name = None if self._tools.choice == "required" else self._tools.choice
+        text, mark = calls.opening(name), calls.begins[0]
+        has_mark = text.startswith(mark)
+        ids = self._ids(mark) if has_mark else []
+        if not is_enforced:
+            ids += tokenizer.encode_fragment(text.removeprefix(mark) if has_mark else text)
+        thinks = self._prompt.is_thinking or self._thinking.thinking is not False
+        return Opening(
+            ids, thoughts=self._thoughts() if thinks else None,
+            thought_id=tokenizer.id_of(marks[0]) if marks is not None else None,
+            after=tokenizer.encode_fragment("\n\n"),
+            ends=tokenizer.eog_ids | self._prompt.stop_ids,
+        )  # fmt: skip
+
+    def _thoughts(self) -> Thoughts | None:
+        if self._prompt.thoughts is None:
+            return None
+        return Thoughts(self._text_of, self._prompt.thoughts, is_within=self._prompt.is_thinking)
+
+    def _text_of(self, token: int) -> bytes:
+        spelled = self._prompt.spelled.get(token, "").encode()
+        return self._tokenizer.token_bytes(token) + spelled
+
+    def _spelled(self, text: str) -> str:
+        """A mark as grammars have it."""
+        known = self._tokenizer.id_of(text)
+        return quoted(text) if known is None else f"<[{known}]>"
+
+    def _ids(self, mark: str) -> list[int]:
+        """The tokens of a mark: its own, where it has one."""
+        known = self._tokenizer.id_of(mark)
+        return self._tokenizer.encode_fragment(mark) if known is None else [known]

@@ -1,0 +1,121 @@
+"""Where one answer is in its grammar: which tokens may come, which one has to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.errors import RequestError
+
+_TOO_COMPLEX = ("LexerTooComplex", "ParserTooComplex")
+
+
+class Compiled(Protocol):
+    """What a matcher follows: a Grammar."""
+
+    kind: str
+    n_vocab: int
+
+    def take_back(self, state: Any) -> None:
+        """A matcher is not needed any more; from any thread."""
+
+    def accepts(self, text: str) -> bool:
+        """Whether a whole text meets it."""
+
+
+class Matcher:
+    """Follows the tokens of one answer. Not for several threads at a time.
+
+    Attributes:
+        grammar: what the answer has to belong to.
+    """
+
+    def __init__(self, grammar: Compiled, state: Any) -> None:
+        self.grammar, self._state = grammar, state
+        self._bits = np.empty((grammar.n_vocab + 32) // 32, np.uint32)
+        self._has_bits = False
+        self._forced: list[int] | None = None  # tokens that have to come, the next one first
+
+    def __del__(self) -> None:
+        # What it learned of the grammar's states spares the next answer's first masks.
+        self.grammar.take_back(self._state)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer may end here."""
+        return bool(self._state.is_accepting())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has to: nothing may follow."""
+        return bool(self._state.is_stopped())
+
+    def allowed(self) -> NDArray[np.uint8]:
+        """The tokens that may come, a bit each, the lowest bit of a byte first.
+
+        Raises:
+            RequestError: none can, or finding out takes more than it may.
+        """
+        if not self._has_bits:
+            self._state.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
+            self._check()
+            self._has_bits = True
+        return self._bits.view(np.uint8)
+
+    def forced(self) -> int | None:
+        """The token that has to come, where the grammar leaves one way to go on.
+
+        A text can mostly be cut into tokens in many ways; this is the vocabulary's own.
+        """
+        if self._forced is None:
+            self._forced = [] if self.is_over else self._state.compute_ff_tokens()[::-1]
+            self._check()
+        return self._forced[-1] if self._forced else None
+
+    def all_forced(self) -> list[int]:
+        """All tokens that have to come next, in order."""
+        self.forced()
+        return self._forced[::-1] if self._forced else []
+
+    def allowed_after(self, tokens: Sequence[int]) -> NDArray[np.bool_]:
+        """Which tokens (V,) may come after these, which can come themselves."""
+        ahead = self.copy()
+        for token in tokens:
+            ahead.accept(token)
+        bits = np.unpackbits(ahead.allowed(), bitorder="little")
+        return bits[: self.grammar.n_vocab].astype(np.bool_)
+
+    def n_possible(self, tokens: Sequence[int]) -> int:
+        """How many of these can come in a row."""
+        return int(self._state.validate_tokens(list(tokens)))
+
+    def accept(self, token: int) -> None:
+        """A token was taken; RequestError where it could not come."""
+        self._has_bits = False
+        if self._forced and self._forced[-1] == token:
+            self._forced.pop()
+        if not self._forced:
+            self._forced = None
+        if not self._state.consume_token(token):
+            raise self._error()
+
+    def copy(self) -> Matcher:
+        """Another one at the same place."""
+        made = Matcher(self.grammar, self._state.deep_copy())
+        made._forced = None if self._forced is None else list(self._forced)
+        return made
+
+    def _check(self) -> None:
+        if self._state.is_error():
+            raise self._error()
+
+    def _error(self) -> RequestError:
+        kind = self.grammar.kind
+        if self._state.stop_reason() in _TOO_COMPLEX:
+            expected = "what can be followed in bounded time and memory"
+            return RequestError(kind, expected=expected, got="something more complex")
+        expected = "what the vocabulary's tokens can spell"
+        return RequestError(kind, expected=expected, got="a place where no token can follow")

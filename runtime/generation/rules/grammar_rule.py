@@ -1,0 +1,94 @@
+"""A grammar as a rule: what an answer may not say is forbidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import numpy as np
+
+from halfbyte.constraints.matcher import Matcher
+from halfbyte.errors import RequestError
+from halfbyte.generation.sampler import F32
+
+# What limits the logits of eight tokens, for each value of their byte in a mask.
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+_LIMITS = np.where(_BITS, np.float32(np.inf), np.float32(-np.inf)).astype(np.float32)
+
+
+class GrammarRule:
+    """The last of a request's rules: none can allow again what it forbids.
+
+    Args:
+        matcher: where the answer, what was taken back of the prompt included, is in its grammar.
+        ends: tokens that end it, allowed where it may end.
+
+    Attributes:
+        matcher: as given.
+    """
+
+    def __init__(self, matcher: Matcher, ends: Set[int]) -> None:
+        self.matcher = matcher
+        self._ends = np.array(sorted(ends), np.int64)
+        self._n_bytes = (matcher.grammar.n_vocab + 7) // 8
+        self._limits = np.empty((self._n_bytes, 8), np.float32)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer so far is whole."""
+        return self.matcher.is_complete
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing may follow it."""
+        return self.matcher.is_over
+
+    @property
+    def forced(self) -> int | None:
+        """The token that has to come, whatever the model says."""
+        return self.matcher.forced()
+
+    def change(self, row: F32) -> None:
+        """Forbid what cannot follow.
+
+        Raises:
+            RequestError: nothing can, or what can was forbidden before.
+        """
+        forced = self.matcher.forced()
+        if forced is not None:
+            kept = row[forced]
+            row.fill(-np.inf)
+            row[forced] = kept
+            return
+        may_end = self.matcher.is_complete and len(self._ends) > 0
+        ends = row[self._ends] if may_end else None
+        bits = self.matcher.allowed()[: self._n_bytes]
+        np.take(_LIMITS, bits, axis=0, out=self._limits, mode="clip")
+        np.minimum(row, self._limits.reshape(-1)[: len(row)], out=row)
+        if ends is not None:
+            row[self._ends] = ends
+        elif len(self._ends):
+            row[self._ends] = -np.inf
+        if row[row.argmax()] == -np.inf:
+            kind = self.matcher.grammar.kind
+            raise RequestError(kind, expected="a token that the call's other arguments allow",
+                               got="none where one has to follow")  # fmt: skip
+
+    def accept(self, token: int) -> None:
+        """A token was taken; RequestError where it could not come."""
+        self.matcher.accept(token)
+
+    def n_possible(self, guesses: Sequence[int]) -> int:
+        """How many of these guesses can come in a row."""
+        return self.matcher.n_possible(guesses)
+
+    def all_forced(self) -> list[int]:
+        """All tokens that have to come next."""
+        return self.matcher.all_forced()
+
+    def accepts(self, text: str) -> bool:
+        """Whether this whole text would be a whole answer."""
+        return self.matcher.grammar.accepts(text)
+
+    def fork(self) -> GrammarRule:
+        """A rule for another answer with the same beginning."""
+        return GrammarRule(self.matcher.copy(), set(self._ends.tolist()))

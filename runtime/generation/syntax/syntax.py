@@ -1,0 +1,59 @@
+"""What a caller says of the language that an answer is in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from halfbyte.call_arguments import check_choice
+from halfbyte.errors import RequestError
+from halfbyte.generation.shown_text import ShownText
+from halfbyte.generation.syntax.code_text import CodeText
+from halfbyte.generation.syntax.python_middle import PythonMiddle
+from halfbyte.generation.syntax.python_scope import PythonScope
+
+log = logging.getLogger(__name__)
+
+LANGUAGES = ("python",)
+
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """Checked when made.
+
+    Attributes:
+        syntax: the language; None where it does not matter.
+
+    Raises:
+        RequestError: one that is not known.
+    """
+
+    syntax: str | None = None
+
+    @classmethod
+    def split(cls, options: Mapping[str, Any]) -> tuple[Syntax, dict[str, Any]]:
+        """What the options of a call say, and the other options."""
+        rest = dict(options)
+        return cls(rest.pop("syntax", None)), rest
+
+    def __post_init__(self) -> None:
+        if self.syntax is not None:
+            check_choice("syntax", self.syntax, LANGUAGES)
+
+    def shown_text(
+        self, inner: ShownText, prefix: Callable[[], str], suffix: str = ""
+    ) -> ShownText:
+        """What takes the text of an answer between these two; a word where that cannot help."""
+        if self.syntax is None:
+            return inner
+        if inner.banned:
+            expected = "nothing beside syntax"
+            raise RequestError("banned_strings", expected=expected, got=list(inner.banned))
+        scope = PythonScope.of(prefix(), suffix)
+        if scope is None:
+            where = "between the prefix and the suffix" if suffix else "after the prompt"
+            log.warning("syntax has no effect: nothing %s would parse as Python", where)
+            return inner
+        return CodeText(inner, PythonMiddle(scope))
