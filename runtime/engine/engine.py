@@ -58,8 +58,8 @@ class Span:
     sequence: Sequence
     tokens: Seq[int]
     n_out: int
-    is_hidden: bool = False
     adapters: Seq[Applied] = ()
+    is_hidden: bool = False
 
 
 class Engine(ProcessBound):

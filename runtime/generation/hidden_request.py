@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -31,10 +32,7 @@ class HiddenRequest(Request):
 
     def spans(self, n_max: int) -> list[Span]:
         """The next ones; of them, the states."""
-        return [
-            Span(span.sequence, span.tokens, span.n_out, is_hidden=True)
-            for span in super().spans(n_max)
-        ]
+        return [replace(span, is_hidden=True) for span in super().spans(n_max)]
 
     def _n_out(self, begin: int, end: int) -> int:
         if self.pooling == "last":

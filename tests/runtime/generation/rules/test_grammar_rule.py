@@ -48,7 +48,7 @@ def test_what_may_come_keeps_its_bits_and_the_rest_is_forbidden(
         row = row_of(tokenizer)
         before = row.copy()
         made.change(row)
-        may = made._matcher.allowed_after([])
+        may = made.matcher.allowed_after([])
         assert 3 < may.sum() < 200
         assert np.array_equal(row[may].view(np.int32), before[may].view(np.int32))
         assert np.isneginf(row[~may]).all()
