@@ -24,6 +24,7 @@ from halfbyte.generation.params import CallOptions, InfillCallOptions
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.scheduler import Scheduler
+from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.stream import CompletionStream
 from halfbyte.generation.terms import Terms
 from halfbyte.planning import Plan, Planner
@@ -54,13 +55,15 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         load_s: float,
         card: ModelCard,
         memory: PromptMemory,
+        draft: DraftModel | None = None,
     ) -> None:
         self.path = str(path)
         self.config = config
         self.tokenizer = tokenizer
         self.load_s = load_s
         self.engine = engine  # what computes: `scheduler` owns it, so that others only look
-        self.scheduler, self._memory = Scheduler(engine, memory), memory
+        self.scheduler, self._memory = Scheduler(engine, memory, draft), memory
+        self.draft = draft  # what guesses, if there is one
         self._planner = Planner(tokenizer, engine.n_ctx, card, self.path)
 
     def __repr__(self) -> str:
@@ -71,6 +74,7 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
             return f"<Model {shown(c.name or self.path)}: {shape}, closed>"
         types = ", ".join(sorted({matrix.format.name for matrix in weights.matrices.values()}))
         run = f"ctx {self.n_ctx}, KV {e.layout.kv_type}, {self.n_threads} threads"
+        run += f", draft {shown(self.draft.name)}" if self.draft else ""
         return f"<Model {shown(c.name or self.path)}: {shape}, {types}, {run}>"
 
     @property

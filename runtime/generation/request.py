@@ -14,7 +14,8 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal, Protocol
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from halfbyte.engine.engine import Span, check_finite
 from halfbyte.engine.sequence import Sequence as EngineSequence
+from halfbyte.errors import EngineError
 from halfbyte.generation.completion import FinishReason, Stats
 from halfbyte.generation.mismatch import Mismatch
 from halfbyte.generation.respelling import Respelling
@@ -213,6 +215,13 @@ class Continuation(Request):
             return 0
         # The last id that there is room for is never computed.
         return self.n_ctx - len(self.ids) - 1 if spans[0].sequence.can_truncate else 0
+
+    def without_guesses(self, span: Span) -> Span:
+        """The same span without the guesses behind its ids, and without memory for them."""
+        n, self.drafted = len(span.tokens) - len(self.drafted), ()
+        with suppress(EngineError):  # to give back a page may need a copy of another
+            span.sequence.truncate(span.sequence.n_past)
+        return replace(span, tokens=span.tokens[:n], n_out=1)
 
     @property
     def n_wanted(self) -> int:

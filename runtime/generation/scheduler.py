@@ -22,6 +22,7 @@ from halfbyte.errors import EngineError
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import Request
 from halfbyte.generation.running_batch import RunningBatch
+from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.process_bound import ProcessBound
 
 T = TypeVar("T")
@@ -35,9 +36,14 @@ class Scheduler(ProcessBound):
         EngineError: the thread cannot be started.
     """
 
-    def __init__(self, engine: Engine, memory: PromptMemory | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        memory: PromptMemory | None = None,
+        draft: DraftModel | None = None,
+    ) -> None:
         self._pid = os.getpid()
-        self._worker = _Worker(engine, memory or PromptMemory(engine))
+        self._worker = _Worker(engine, memory or PromptMemory(engine), draft)
         try:
             self._worker.start()
         except (RuntimeError, MemoryError) as error:
@@ -122,9 +128,9 @@ class Scheduler(ProcessBound):
 class _Worker:
     """The thread, what it is told and what it works on."""
 
-    def __init__(self, engine: Engine, memory: PromptMemory) -> None:
+    def __init__(self, engine: Engine, memory: PromptMemory, draft: DraftModel | None) -> None:
         self.memory = memory
-        self.batch = RunningBatch(engine, memory)
+        self.batch = RunningBatch(engine, memory, draft)
         self.jobs: SimpleQueue[Job] = SimpleQueue()
         self.is_stopping = self.has_ended = False
         self._ending = threading.RLock()
@@ -162,6 +168,7 @@ class _Worker:
             error.__cause__ = raised
         try:
             self.batch.fail(error)
+            self.batch.forget_guesses()
             self.memory.close()
         finally:
             self.has_ended = True
