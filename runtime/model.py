@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from halfbyte.async_model import AsyncModel
 from halfbyte.call_arguments import is_whole
+from halfbyte.drafting import DraftingModel
 from halfbyte.editing import EditingModel
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.memory import empty
@@ -43,7 +44,7 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
     from typing import Unpack
 
 
-class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
+class Model(EditingModel, DraftingModel, RememberingModel, AsyncModel, ProcessBound):
     """A loaded model, for any number of threads: their calls share the steps (docs/callers.md)."""
 
     def __init__(
@@ -63,7 +64,7 @@ class Model(EditingModel, RememberingModel, AsyncModel, ProcessBound):
         self.load_s = load_s
         self.engine = engine  # what computes: `scheduler` owns it, so that others only look
         self.scheduler, self._memory = Scheduler(engine, memory, draft), memory
-        self.draft = draft  # what guesses, if there is one
+        self.draft = draft
         self._planner = Planner(tokenizer, engine.n_ctx, card, self.path)
 
     def __repr__(self) -> str:

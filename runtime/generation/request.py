@@ -208,13 +208,17 @@ class Continuation(Request):
         """How many tokens were generated."""
         return len(self.ids) - self.n_prompt
 
+    @property
+    def n_left(self) -> int:
+        """Most tokens that can still come."""
+        return self.n_ctx - len(self.ids)
+
     def n_draftable(self, spans: Sequence[Span]) -> int:
         """How many guesses can be verified behind these spans, which it asked for."""
         is_respelling = self.respelling is not None and not self.respelling.tokens
         if self.drafter is None or is_respelling or not (self.is_answering and spans[0].n_out):
             return 0
-        # The last id that there is room for is never computed.
-        return self.n_ctx - len(self.ids) - 1 if spans[0].sequence.can_truncate else 0
+        return self.n_left - 1 if spans[0].sequence.can_truncate else 0  # the last needs none
 
     def without_guesses(self, span: Span) -> Span:
         """The same span without the guesses behind its ids, and without memory for them."""

@@ -83,6 +83,10 @@ class RunningBatch:
         engine: what computes.
         memory: what is remembered of prompts.
         draft: the model that guesses, if there is one.
+
+    Attributes:
+        current: the step that is computed.
+        speculation: what guesses.
     """
 
     def __init__(
@@ -90,7 +94,7 @@ class RunningBatch:
     ) -> None:
         self.current = Step()
         self._engine, self._memory, self._line, self._pace = engine, memory, Line(), Pace()
-        self._speculation = Speculation(draft)
+        self.speculation = Speculation(draft)
         self._running: list[Request] = []
         self._is_stopping = self._has_unwanted = False
 
@@ -135,10 +139,6 @@ class RunningBatch:
         for request in list(self._running):
             self._end(request, error)
 
-    def forget_guesses(self) -> None:
-        """Free what the draft model remembers."""
-        self._speculation.give_back()
-
     def step(self) -> None:
         """Compute one step, and tell whoever waits for what came of it."""
         if self._has_unwanted:  # a long line is looked through only then
@@ -166,7 +166,7 @@ class RunningBatch:
         if step.n_prompt or not step.n_drafted:  # beside a prompt, a guess costs what its rows do
             n_more = step.n_prompt + step.n_drafted
             self._pace.learn(n_decoded - step.n_drafted, n_more, seconds)
-        self._speculation.learn(step.n_tokens, step.n_prompt, seconds)
+        self.speculation.learn(step.n_tokens, step.n_prompt, seconds)
         self._line.go_on(step.n_prompt)
         self._deal(step, logits)
 
@@ -222,7 +222,7 @@ class RunningBatch:
         calls = {request.call for request in (*prompts, *waiting, *(r for r, _ in step.parts))}
         has_prompts = bool(prompts or waiting)
         most_s = self._pace.guessing_s(has_prompts=has_prompts) if len(calls) > 1 else math.inf
-        step.n_drafted, seconds = self._speculation.extend(step.parts, room, most_s, step.abort)
+        step.n_drafted, seconds = self.speculation.extend(step.parts, room, most_s, step.abort)
         return seconds
 
     def _next_prompts(self, begun: list[Request]) -> Iterator[Request]:
@@ -287,7 +287,7 @@ class RunningBatch:
             if isinstance(request, Continuation) and request.drafted:
                 step.parts[i] = request, [request.without_guesses(spans[0])]
         had_some, step.n_drafted = step.n_drafted > 0, 0
-        return self._speculation.give_back() or had_some
+        return self.speculation.give_back() or had_some
 
     def _make_room(self, step: Step, request: Request, error: EngineError) -> None:
         """Take memory from who stands last in line; nobody is left before the request fails."""
@@ -309,7 +309,7 @@ class RunningBatch:
 
     def _preempt(self, request: Request) -> None:
         self._memory.keep(request)
-        self._speculation.leave(request)
+        self.speculation.leave(request)
         request.sequence = None
         self._running.remove(request)
         self._line.put_back(request)
@@ -327,7 +327,7 @@ class RunningBatch:
         call = request.call
         try:
             self._memory.keep(request)
-            self._speculation.remember(request)
+            self.speculation.remember(request)
             call.tell(request)  # how far it came
         finally:
             request.sequence = None

@@ -90,6 +90,10 @@ class Scheduler(ProcessBound):
             raise error
         return results[0]
 
+    def use_draft(self, draft: DraftModel) -> None:
+        """Have another model guess; between steps."""
+        self._worker.batch.speculation.use(draft)
+
     def close(self) -> None:
         """End all requests with an EngineError, and the thread; waits for its present stage."""
         if os.getpid() == self._pid:
@@ -168,7 +172,7 @@ class _Worker:
             error.__cause__ = raised
         try:
             self.batch.fail(error)
-            self.batch.forget_guesses()
+            self.batch.speculation.give_back()
             self.memory.close()
         finally:
             self.has_ended = True

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from halfbyte.engine.engine import Span
 from halfbyte.generation.completion import Completion, FinishReason
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.params import SamplingParams
@@ -82,10 +81,11 @@ class TextRequest(Continuation):
         """Most tokens that can come."""
         return min(self.params.max_tokens, self.n_ctx - self.n_prompt)
 
-    def n_draftable(self, spans: Sequence[Span]) -> int:
-        """How many guesses can be verified behind these spans; the last token needs none."""
+    @property
+    def n_left(self) -> int:
+        """Most tokens that can still come."""
         n_left = self.params.max_tokens - (self.n_generated - self._n_respelled)
-        return min(super().n_draftable(spans), n_left - 1)
+        return min(super().n_left, n_left)
 
     def sample(self, logits: F32) -> int:
         """The next token; not taken yet."""

@@ -62,9 +62,11 @@ ROOMS = {
     "remembered": ("engine generation kernels.compiler.private_files settings system", ""),
     "planning": ("families generation prompt tokenizer", ""),
     "editing": ("generation planning prompt", "typing_extensions"),
+    "drafting": ("engine generation system tokenizer", ""),
     "async_model": ("generation planning prompt", "typing_extensions"),
     "model": (
-        "async_model editing engine families generation planning prompt remembered tokenizer",
+        ("async_model drafting editing engine families generation planning prompt remembered "
+         "tokenizer"),
         "numpy typing_extensions",
     ),
     "loading": (

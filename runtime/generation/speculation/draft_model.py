@@ -29,6 +29,7 @@ from halfbyte.kernels.layouts.kv_pages import PAGE
 if TYPE_CHECKING:
     from halfbyte.generation.request import Continuation
 
+_USUAL_NBYTES = 64 << 20
 FULL_ROWS = 64  # of a step, from which on a row costs what a prompt's does
 
 
@@ -105,6 +106,7 @@ class DraftModel:
         available: bytes of memory that the machine has left; None where it does not tell.
 
     Attributes:
+        engine: as given.
         costs: seconds of its steps.
         n_ctx: most ids of a sequence.
         share: the weights that a step reads, as a part of the other's.
@@ -118,7 +120,7 @@ class DraftModel:
         cache_nbytes: int = 0,
         available: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self._engine, self._available = engine, available
+        self.engine, self._available = engine, available
         self._n_vocab = min(of.config.vocab_size, engine.config.vocab_size)
         self.share = engine.nbytes_per_token / of.nbytes_per_token
         self._cache = PrefixCache(engine.pages, engine.new_sequence, cache_nbytes)
@@ -127,10 +129,16 @@ class DraftModel:
         self._sureness = Sureness()
         self.costs, self.n_ctx, self.n_spared = StepCosts(), engine.n_ctx, 0
 
+    @classmethod
+    def of(cls, engine: Engine, of: Engine, available: Callable[[], int | None]) -> DraftModel:
+        """One that remembers a sequence as long as its context, or 64 MiB."""
+        nbytes = max(engine.layout.nbytes(engine.n_ctx), _USUAL_NBYTES)
+        return cls(engine, of, nbytes, available)
+
     @property
     def name(self) -> str:
         """Of its model."""
-        return self._engine.config.name
+        return self.engine.config.name
 
     def shadow_of(self, request: Continuation) -> Shadow | None:
         """What it has of a request, up to date; None where it cannot follow.
@@ -196,7 +204,7 @@ class DraftModel:
 
     def give_back(self) -> bool:
         """Free all pages; whether there were any."""
-        had_some = bool(self._shadows) or self._engine.pages.nbytes > 0
+        had_some = bool(self._shadows) or self.engine.pages.nbytes > 0
         self._shadows.clear()
         self._cache.clear()
         return had_some
@@ -206,7 +214,7 @@ class DraftModel:
         spans = [self._span(wish) for wish in wishes]
         n_rows = sum(len(span.tokens) for span in spans)
         begin_s = time.perf_counter()
-        logits = self._engine.forward(spans, abort)
+        logits = self.engine.forward(spans, abort)
         self._learn(n_rows, time.perf_counter() - begin_s)
         check_finite(logits, 0)
         made = [wish for wish, span in zip(wishes, spans, strict=True) if span.n_out]
@@ -258,4 +266,4 @@ class DraftModel:
         """Take half of the memory that is left at most."""
         available = self._available()
         if available is not None:
-            self._engine.pages.max_nbytes = self._engine.pages.nbytes + available // 2
+            self.engine.pages.max_nbytes = self.engine.pages.nbytes + available // 2

@@ -35,6 +35,11 @@ class Speculation:
         self._costs, self._pool = StepCosts(), Pool()
         self._asking = Asking(model) if model is not None else None
 
+    def use(self, model: DraftModel) -> None:
+        """Ask another draft model from now on."""
+        self.give_back()
+        self._asking = Asking(model)
+
     def extend(self, parts: Parts, room: int, extra_s: float, abort: Words) -> tuple[int, float]:
         """Put drafts into a step of answers, in the room that is left.
 

@@ -41,7 +41,7 @@ def batch_with(
     """A batch whose steps cost what is said, whatever is measured."""
     model = DraftModel(draft, engine)  # type: ignore[arg-type]
     batch = RunningBatch(engine, PromptMemory(engine), model)  # type: ignore[arg-type]
-    for known, given in ((batch._speculation._costs, costs), (model.costs, draft_costs)):
+    for known, given in ((batch.speculation._costs, costs), (model.costs, draft_costs)):
         for n_rows, seconds in given.items():
             known.learn(n_rows, seconds)
         known.learn = lambda *_: None  # type: ignore[method-assign]
@@ -144,7 +144,7 @@ def test_beside_others_a_step_with_its_guesses_stays_short() -> None:
     batch = batch_with(engine, draft, costs, draft_costs)
     batch._pace.learn = lambda *_: None  # type: ignore[method-assign]
     batch._pace._decode_s, batch._pace._token_s = 0.010, 0.001
-    batch._speculation._asking.credit.n_steps = 12.0  # type: ignore[union-attr]
+    batch.speculation._asking.credit.n_steps = 12.0  # type: ignore[union-attr]
     requests = [asking([i]) for i in range(2)]
     for request in requests:
         batch.add(request)
@@ -239,7 +239,7 @@ def test_memory_that_it_holds_is_given_back_first() -> None:
     batch.add(request)
     for _ in range(4):
         batch.step()
-    model = batch._speculation._asking._model  # type: ignore[union-attr]
+    model = batch.speculation._asking._model  # type: ignore[union-attr]
     assert model._shadows
     assert request.sequence is not None
     reserve, n_short = request.sequence.reserve, 1

@@ -124,7 +124,7 @@ def test_an_abort_leaves_it_usable(small: Any, engine: Any, model: DraftModel) -
 
 
 def test_all_pages_are_given_back(small: Any, model: DraftModel) -> None:
-    request, pages = asked(small, 300), model._engine.pages
+    request, pages = asked(small, 300), model.engine.pages
     guess(model, request, 1)
     assert pages.nbytes > 0
     assert model.give_back() and pages.nbytes == 0

@@ -23,8 +23,8 @@ def run(batch: RunningBatch, *requests: Request) -> None:
 def with_costs(batch: RunningBatch, seconds: dict[int, float]) -> RunningBatch:
     """Steps of so many rows cost so much, whatever is measured."""
     for n_rows, s in seconds.items():
-        batch._speculation._costs.learn(n_rows, s)
-    batch._speculation.learn = lambda *_: None  # type: ignore[method-assign]
+        batch.speculation._costs.learn(n_rows, s)
+    batch.speculation.learn = lambda *_: None  # type: ignore[method-assign]
     return batch
 
 

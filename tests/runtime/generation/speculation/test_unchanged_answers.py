@@ -139,7 +139,7 @@ def eager(engine: Any, guest: Any, n_known: int) -> RunningBatch:
     memory = PromptMemory(engine, BOUNDS if n_known else None)
     draft = None if guest is None else DraftModel(guest, engine, n_known)
     batch = RunningBatch(engine, memory, draft)
-    batch._speculation._costs.seconds = lambda n_rows: 1.0  # type: ignore[method-assign]
+    batch.speculation._costs.seconds = lambda n_rows: 1.0  # type: ignore[method-assign]
     if draft is not None:
         draft.costs.seconds = lambda n_rows: 0.01  # type: ignore[method-assign]
     batch._pace.guessing_s = lambda **_: 9.0  # type: ignore[method-assign]
@@ -186,7 +186,7 @@ def test_answers_are_the_same_with_guesses_and_without(
         if happens == 0 and batch._running:
             batch._preempt(batch._running[0])
         if happens == 1:
-            batch._speculation.give_back()
+            batch.speculation.give_back()
     for request, expected in zip(guessed, alone, strict=True):
         if request.is_cancelled:
             assert expected.tokens[: len(request.tokens)] == request.tokens
