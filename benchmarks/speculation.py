@@ -194,7 +194,10 @@ def cases(model: halfbyte.Model, n: int) -> Iterator[tuple[str, list[Answer]]]:
     yield "prose", [story(model, i) for i in range(n)]
     if model.draft is not None:
         yield "new code", [body(model, code) for _, code in found]
-        yield "stories", [story(model, i, temperature=0.0, seed=None) for i in range(min(n, len(BEGINNINGS)))]
+        yield (
+            "stories",
+            [story(model, i, temperature=0.0, seed=None) for i in range(min(n, len(BEGINNINGS)))],
+        )
     yield "edits", [edit(model, *one) for one, _ in zip(windows(), range(n), strict=False)]
 
 

@@ -26,6 +26,7 @@ from halfbyte.generation.speculation.planned import GAIN, Planned
 log = logging.getLogger(__name__)
 
 _N_MOST = 16  # guesses at a time
+_MOST_LOST = 4.0  # steps, by guesses that were expected to pay
 _REST = 500  # steps in which it is not asked after an error
 _LEAST_ROWS = 8  # of a prompt that are worth a step
 
@@ -67,10 +68,11 @@ class Asking:
 
     Attributes:
         credit: what may be lost on prompts, and on trying again.
+        guessing: what guesses have gained; below -_MOST_LOST, the estimates are not believed.
     """
 
     def __init__(self, model: DraftModel) -> None:
-        self.credit = Credit()
+        self.credit, self.guessing = Credit(), Credit()
         self._model = model
         self._n_rest = 0
 
@@ -91,6 +93,7 @@ class Asking:
     def try_out(self, request: Continuation, n: int, n_steps: float) -> None:
         """So many of its guesses are verified, at the cost of so many steps."""
         self.credit.pay(n_steps)
+        self.guessing.pay(n_steps)
         self._model.note_tried(request, n)
 
     def end(self, request: Continuation) -> None:
@@ -104,7 +107,10 @@ class Asking:
     def give_back(self) -> bool:
         """Free all memory for a while; whether there was any."""
         self._n_rest = _REST
-        return self._model.give_back()
+        had_some = self._model.give_back()
+        if had_some:
+            log.info("what the draft model holds is given back")
+        return had_some
 
     def _give_up(self, error: EngineError) -> None:
         log.warning("answers go on without the draft model for a while: %s", error)
@@ -115,13 +121,14 @@ class Asking:
     ) -> dict[Continuation, Draft]:
         candidates = [c for c in map(self._candidate, asked) if c is not None]
         self.credit.settle(self._model.n_spared)
+        self.guessing.settle(self._model.n_spared)
         if not candidates:
             return {}
         if not self._model.costs.is_known:  # before the first step, by the weights that it reads
             self._model.costs.learn(1, step.plain_s * self._model.share)
         mean = sum(c.shadow.sureness.mean for c in candidates) / len(candidates)
         outlook = self._outlook(step, len(candidates), mean)
-        if outlook <= GAIN:
+        if outlook <= GAIN or self.guessing.n_steps < -_MOST_LOST:
             return self._probe(candidates, step, abort)
         ready = self._ready(candidates, step)
         late = self._late(candidates, step, outlook - 1, ready)
@@ -212,10 +219,11 @@ class Asking:
         step.spend(seconds)
         self.credit.pay(seconds / plain_s)
         late_s = sum(self._seconds(wish.n_rows) for wish in late)
+        n_steps = max(seconds - late_s, 0.0) / plain_s if ready else 0.0
+        self.guessing.pay(n_steps)
         for wish in ready:
             assert wish.request.drafter is not None
-            own_s = max(seconds - late_s, 0.0) / len(ready)
-            wish.request.drafter.credit.pay(own_s / plain_s)
+            wish.request.drafter.credit.pay(n_steps / len(ready))
 
     def _seconds(self, n_rows: int) -> float:
         """What a step of the draft model takes."""

@@ -98,6 +98,19 @@ def test_a_model_that_is_wrong_costs_next_to_nothing() -> None:
     assert draft.steps and total < 1.012 * plain + 3 * 0.015
 
 
+def test_what_estimates_promise_and_do_not_keep_is_given_up_for_all() -> None:
+    texts = ["".join(Random(i).choices(LONG, k=20)) for i in range(30)]
+    engine, draft = Engine(*texts), Engine(*[WRONG] * 30)
+    batch = batch_with(engine, draft)
+    sureness = batch.speculation._asking._model._sureness  # type: ignore[union-attr]
+    sureness.learn = lambda *_: None  # type: ignore[method-assign]
+    for i in range(30):  # each has a credit of its own
+        run(batch, asking([i], max_tokens=20))
+    plain = 0.010 * 30 * 20
+    total = seconds(engine.steps, COSTS) + seconds(draft.steps, DRAFT_COSTS)
+    assert draft.steps and total < plain + (1.5 + 4 + 1.5 + 0.01 * 600 + 1) * 0.010
+
+
 def test_a_model_that_has_become_good_is_noticed() -> None:
     engine, draft = Engine(LONG, LONG), Engine(WRONG, LONG)
     batch = batch_with(engine, draft)
