@@ -225,7 +225,7 @@ def _check_ctx(ctx: object, config: ModelConfig) -> int:
 def _compile(
     models: Sequence[_Checked], kv_type: str, progress: Progress, *, is_shown: bool
 ) -> None:
-    kernels = {}
+    kernels: dict[str, jit.Kernel] = {}
     for model in models:
         tensors = model.file.tensors.values()
         formats = {t.name: panel_format(model.file, t).name for t in tensors if t.is_matrix}

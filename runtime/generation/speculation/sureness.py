@@ -21,9 +21,9 @@ class Sureness:
     def __init__(self, others: Sureness | None = None) -> None:
         self._others = others
         self._weight = _WEIGHT if others else _WEIGHT_FOR_OTHERS
-        self.mean = others.mean if others else _FIRST_MEAN
+        self.mean: float = others.mean if others else _FIRST_MEAN
         # As long as nothing is known, the draft model is believed.
-        self._rates = (
+        self._rates: list[float] = (
             list(others._rates) if others else [(i + 0.5) / _N_CLASSES for i in range(_N_CLASSES)]
         )
 
