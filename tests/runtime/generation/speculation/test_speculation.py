@@ -173,3 +173,32 @@ def test_nobody_gives_up_memory_for_a_guess() -> None:
     request = request_of([0], drafter=predicting("a" * 30))
     run(with_costs(batch_of(engine), FREE), request)
     assert request.text == "a" * 30 and request.error is None
+
+
+def test_a_prompt_that_finds_no_memory_takes_that_of_guesses_first() -> None:
+    engine = ScriptedEngine(TEXT, TEXT)
+    batch = with_costs(batch_of(engine), FREE)
+    mine, other = request_of([0], drafter=predicting(TEXT)), request_of([1] * 5)
+    Caller(mine, other)
+    batch.add(mine)
+    batch.step()
+    n_left = 20
+    made = engine.new_sequence
+
+    def new_sequence() -> Any:
+        sequence = made()
+
+        def reserve(n: int) -> None:
+            held = len(mine.drafted)
+            if held + n > n_left:
+                raise EngineError("no memory")
+
+        sequence.reserve = reserve
+        return sequence
+
+    engine.new_sequence = new_sequence  # type: ignore[method-assign]
+    batch.add(other)
+    batch.step()
+    assert engine.steps[1] == [1, 5] and mine in batch._running
+    run(batch)
+    assert (mine.text, other.text) == (TEXT, TEXT)
