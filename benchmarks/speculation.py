@@ -1,12 +1,20 @@
 """What guessing is worth: answers with it and without, in turns, their tokens the same.
 
-    python benchmarks/speculation.py [--model NAME] [--n 20] [--label WORD]
+    python benchmarks/speculation.py [--model NAME] [--draft NAME] [--n 20] [--kinds ...]
 
 - code: functions of Python's standard library that the model is asked to write with another name;
   guessed from the prompt alone, and with the function as `prediction=`.
 - prose: stories and articles, drawn at temperature 0.8: hardly anything can be guessed.
 - edits: windows of 21 lines, of which the answer keeps all but one change; the answers are forced,
   and the window is the prediction, as `model.edit` does.
+
+With --draft, that model guesses too, and two kinds are added that texts say little of:
+
+- new code: the bodies of functions of which the prompt is the head, most likely tokens.
+- stories: the beginnings of the prose, most likely tokens.
+
+A draft model that is good by design: the model itself in fewer bits, as smollm2-135m is for what
+`halfbyte convert PATH/smollm2-135m-b179c952.gguf smollm2-f32.gguf --type f32` makes of it.
 
 Every answer is made without guesses just before it is made with them. A ratio is the seconds of
 decoding without by those with; the median of the N counts. Prints them, and appends them to
@@ -31,11 +39,13 @@ from healing import FILES
 import halfbyte
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.sampler import F32
+from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.speculation.speculation import Speculation
 from halfbyte.generation.text_request import TextRequest
 
 SEED = 1
+CACHE = 64 << 20  # bytes that a draft model remembers
 N_LINES = 21  # of an edit's window
 N_PROSE, PROSE = 128, {"temperature": 0.8, "max_tokens": 128}
 BEGINNINGS = (
@@ -155,12 +165,23 @@ def rename(model: halfbyte.Model, name: str, code: str, **more: Any) -> Answer:
     return made
 
 
-def story(model: halfbyte.Model, i: int) -> Answer:
-    """Prose, as the seed has it."""
+def body(model: halfbyte.Model, code: str) -> Answer:
+    """What the model writes into a function of which it sees the first three lines."""
+    prompt = "".join(code.splitlines(keepends=True)[:3])
+
+    def made(speculate: bool) -> Completion:
+        return model.complete(prompt, max_tokens=N_PROSE, speculate=speculate)
+
+    return made
+
+
+def story(model: halfbyte.Model, i: int, **how: Any) -> Answer:
+    """Prose, drawn as the seed has it if nothing else is said."""
 
     def made(speculate: bool) -> Completion:
         prompt = BEGINNINGS[i % len(BEGINNINGS)]
-        return model.complete(prompt, seed=i, speculate=speculate, **PROSE)
+        params = {**PROSE, "seed": i, **how}
+        return model.complete(prompt, speculate=speculate, **params)
 
     return made
 
@@ -171,6 +192,12 @@ def cases(model: halfbyte.Model, n: int) -> Iterator[tuple[str, list[Answer]]]:
     yield "code", [rename(model, *one) for one in found]
     yield "code, predicted", [rename(model, *one, prediction=one[1]) for one in found]
     yield "prose", [story(model, i) for i in range(n)]
+    if model.draft is not None:
+        yield "new code", [body(model, code) for _, code in found]
+        yield (
+            "stories",
+            [story(model, i, temperature=0.0, seed=None) for i in range(min(n, len(BEGINNINGS)))],
+        )
     yield "edits", [edit(model, *one) for one, _ in zip(windows(), range(n), strict=False)]
 
 
@@ -178,13 +205,17 @@ def main() -> None:
     """Measure every kind."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--draft", help="a model that guesses")
+    parser.add_argument("--kinds", nargs="*", help="only these, as 'new code'")
     parser.add_argument("--n", type=int, default=20, help="answers of each kind")
     parser.add_argument("--label", default="", help="what is measured, for the record")
     args = parser.parse_args()
     results.warn_if_busy()
-    facts: dict[str, Any] = {"label": args.label}
-    with halfbyte.load(args.model) as model:
+    facts: dict[str, Any] = {"label": args.label, "draft": args.draft}
+    with halfbyte.load(args.model, draft=args.draft) as model:
         for kind, answers in cases(model, args.n):
+            if args.kinds and kind not in args.kinds:
+                continue
             # What was said before would help: each kind begins as a new process does.
             model.scheduler.between_steps(lambda: forget(model))
             pairs = Pairs()
@@ -200,7 +231,9 @@ def main() -> None:
 
 def forget(model: halfbyte.Model) -> None:
     """What earlier answers have taught."""
-    model.scheduler._worker.batch._speculation = Speculation()
+    draft = model.draft
+    fresh = None if draft is None else DraftModel(draft.engine, model.engine, CACHE)
+    model.scheduler._worker.batch.speculation = Speculation(fresh)
 
 
 if __name__ == "__main__":

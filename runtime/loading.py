@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from contextvars import copy_context
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -17,7 +19,7 @@ from halfbyte.engine.footprint import check_memory
 from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
 from halfbyte.engine.program import kernels_for
-from halfbyte.engine.weights import load_weights, panel_format
+from halfbyte.engine.weights import ModelWeights, load_weights, panel_format
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
@@ -29,6 +31,7 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.split import model_file
 from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
+from halfbyte.kernels.pool import Pool
 from halfbyte.lora.paths import AdapterPaths, adapter_paths
 from halfbyte.model import Model
 from halfbyte.models import catalogue
@@ -37,13 +40,14 @@ from halfbyte.progress import Progress, silent
 from halfbyte.remembered import Remembered
 from halfbyte.settings import MAX_THREADS
 from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer.same_ids import check_same_ids
 
 log = logging.getLogger(__name__)
 _TELL_AFTER_S = 1.0  # ready kernels take a fraction of it
 
 _ARGUMENTS = (
     "threads", "ctx", "kv_type", "type", "prompt_cache_bytes", "prompt_cache_dir",
-    "prompt_cache_dir_bytes", "adapter", "adapter_scale", "progress",
+    "prompt_cache_dir_bytes", "adapter", "adapter_scale", "draft", "progress",
 )  # fmt: skip
 # Names that other programs have, and what to do here.
 _OTHERS = {
@@ -51,6 +55,7 @@ _OTHERS = {
     **dict.fromkeys(("n_threads", "num_threads"), "it is threads here"),
     **dict.fromkeys(("cache_type", "type_k", "type_v"), "it is kv_type here, for both"),
     **dict.fromkeys(("dtype", "torch_dtype"), "weights keep the types of the file"),
+    **dict.fromkeys(("draft_model", "assistant_model"), "a model that guesses: it is draft here"),
     **dict.fromkeys(("device", "device_map", "n_gpu_layers"), "halfbyte computes on the CPU"),
     **dict.fromkeys(("lora", "lora_path", "adapters", "adapter_path"), "it is adapter here"),
     "verbose": "halfbyte reports through logging and progress=",
@@ -69,6 +74,7 @@ def load(
     prompt_cache_dir_bytes: int = 8 << 30,
     adapter: AdapterPaths = None,
     adapter_scale: float = 1.0,
+    draft: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     **unknown: NoReturn,
 ) -> Model:
@@ -89,18 +95,15 @@ def load(
         adapter: a LoRA that calls go through where they do not say otherwise, or several: paths,
             or pairs of path and scale; see Model.load_adapter. `convert` merges one for good.
         adapter_scale: of those without a scale of their own.
-        progress: called with (stage, done, total): "download ...", "convert ...", "compile" in
-            kernels, "load" in bytes, mostly in a thread of its own; without it, what takes long is
-            a warning of the log.
+        draft: a smaller model, named likewise, that guesses for this one (docs/speculation.md).
+        progress: called with (stage, done, total), mostly in another thread: "download ...",
+            "convert ...", "compile", "load", "load draft"; without it, the log warns.
         **unknown: names that are refused with the one that was meant.
 
     Raises:
-        RequestError: an argument is out of range or unknown, or the model's name is.
-        ModelFileError: the file is missing, broken or not supported.
-        ConversionError: the folder cannot be converted.
-        DownloadError: the model could not be pulled.
-        CacheFileError: prompt_cache_dir cannot be used.
-        SettingError: an environment variable cannot be used.
+        RequestError: an argument is out of range or unknown, or a model's name or vocabulary is.
+        ModelFileError, ConversionError, DownloadError: a file cannot be used, made or pulled.
+        CacheFileError, SettingError: prompt_cache_dir or an environment variable cannot be used.
         EngineError: there is not enough memory, or too few threads can be started.
     """
     for argument in unknown:
@@ -110,9 +113,11 @@ def load(
     check_progress(progress)
     remembered = Remembered.of(prompt_cache_bytes, prompt_cache_dir, prompt_cache_dir_bytes)
     adapters = adapter_paths(adapter, adapter_scale)
-    path = _file_of(path_or_name, type, progress)
-    with needed_for(f"loading {path}"):
-        model = _guarded(lambda: _load(path, n_threads, ctx, kv_type, remembered, progress))
+    paths = [_file_of(path_or_name, type, progress)]
+    if draft is not None:
+        paths.append(_file_of(draft, None, progress))
+    with needed_for(f"loading {paths[0]}"):
+        model = _guarded(lambda: _load(paths, n_threads, ctx, kv_type, remembered, progress))
         return _adapted(model, adapters) if adapters else model
 
 
@@ -132,38 +137,69 @@ def _guarded(work: Callable[[], Model]) -> Model:
     return uninterrupted(lambda: context.run(work))
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A file that can be loaded, and what it holds."""
+
+    file: GGUFFile
+    config: ModelConfig
+    tokenizer: Tokenizer
+
+    @classmethod
+    def open(cls, files: ExitStack, path: Path, kv_type: str, n_threads: int) -> _Checked:
+        """Nothing of its weights is read yet."""
+        file = files.enter_context(GGUFFile.open(path))
+        config = config_from_gguf(file)
+        check_tensors(file, list(family_of(config).tensors(config)))
+        check_memory(file, config, kv_type, n_threads)
+        return cls(file, config, Tokenizer.from_gguf(file))
+
+
 def _load(
-    path: Path,
+    paths: Sequence[Path],
     n_threads: int,
     ctx: object,
     kv_type: str,
     remembered: Remembered,
     progress: Progress | None,
 ) -> Model:
+    """The model of the first file, with that of a second one to guess for it."""
     begin = time.perf_counter()
 
     def report(stage: str, done: int, total: int) -> None:
         leave_if_unwanted()
         (progress or silent)(stage, done, total)
 
-    with GGUFFile.open(path) as file:
-        stamps = [FileStamp.of(name) for name in file.paths]
-        config = config_from_gguf(file)
-        n_ctx = _check_ctx(ctx, config)
-        check_tensors(file, list(family_of(config).tensors(config)))
-        check_memory(file, config, kv_type, n_threads)
-        tokenizer, card = Tokenizer.from_gguf(file), ModelCard.from_gguf(file)
+    with ExitStack() as files:
+        checked = [_Checked.open(files, path, kv_type, n_threads) for path in paths]
+        own, others = checked[0], checked[1:]
+        n_ctx = _check_ctx(ctx, own.config)
+        for other in others:
+            check_same_ids(own.tokenizer, other.tokenizer, "draft")
+        card = ModelCard.from_gguf(own.file)
+        stamps = [FileStamp.of(name) for name in own.file.paths]
         system.set_up_kernels()
-        _compile(file, config, kv_type, report, is_shown=progress is not None)
+        _compile(checked, kv_type, report, is_shown=progress is not None)
         pool = system.start_pool(n_threads)
         try:
-            weights = load_weights(file, config, pool, lambda d, n: report("load", d, n))
-            engine = Engine(config, weights, pool, kv_type, n_ctx)
+            engine = Engine(own.config, _weights(own, pool, report, "load"), pool, kv_type, n_ctx)
+            draft = None
+            for other in others:
+                weights = _weights(other, pool, report, "load draft")
+                guest = engine.beside(
+                    other.config, weights, kv_type, min(n_ctx, other.config.n_ctx_train)
+                )
+                draft = remembered.draft_model(guest, engine)
             memory = remembered.memory(engine, stamps)
-            return Model(path, config, tokenizer, engine, time.perf_counter() - begin, card, memory)
+            load_s = time.perf_counter() - begin
+            return Model(paths[0], own.config, own.tokenizer, engine, load_s, card, memory, draft)
         except BaseException:
             pool.close()
             raise
+
+
+def _weights(checked: _Checked, pool: Pool, report: Progress, stage: str) -> ModelWeights:
+    return load_weights(checked.file, checked.config, pool, lambda d, n: report(stage, d, n))
 
 
 def _file_of(
@@ -206,10 +242,13 @@ def _check_ctx(ctx: object, config: ModelConfig) -> int:
 
 
 def _compile(
-    file: GGUFFile, config: ModelConfig, kv_type: str, progress: Progress, *, is_shown: bool
+    models: Sequence[_Checked], kv_type: str, progress: Progress, *, is_shown: bool
 ) -> None:
-    formats = {t.name: panel_format(file, t).name for t in file.tensors.values() if t.is_matrix}
-    kernels = kernels_for(config, kv_type, formats)
+    kernels: dict[str, jit.Kernel] = {}
+    for model in models:
+        tensors = model.file.tensors.values()
+        formats = {t.name: panel_format(model.file, t).name for t in tensors if t.is_matrix}
+        kernels |= {k.name: k for k in kernels_for(model.config, kv_type, formats)}
     begin, told = time.perf_counter(), False
 
     def report(done: int, total: int) -> None:
@@ -221,6 +260,6 @@ def _compile(
             level = logging.INFO if is_shown else logging.WARNING
             log.log(level, "compiling kernels for this CPU, once: %d of %d are done", done, total)
 
-    compiled = jit.compile_all(kernels, report)
+    compiled = jit.compile_all(list(kernels.values()), report)
     if compiled:
         log.info("compiled %d kernels in %.1f s", compiled, time.perf_counter() - begin)

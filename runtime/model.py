@@ -14,6 +14,7 @@ from halfbyte.adapting import AdaptingModel
 from halfbyte.answering import AnsweringModel
 from halfbyte.async_model import AsyncModel
 from halfbyte.call_arguments import is_whole
+from halfbyte.drafting import DraftingModel
 from halfbyte.editing import EditingModel
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.memory import empty
@@ -28,6 +29,7 @@ from halfbyte.generation.params import ChatCallOptions, CompleteCallOptions, Inf
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.scheduler import Scheduler
+from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.stream import CompletionStream
 from halfbyte.generation.terms import Terms
 from halfbyte.inspecting import InspectingModel
@@ -49,8 +51,8 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
 
 
 class Model(
-    AnsweringModel, AdaptingModel, EditingModel, InspectingModel, ScoringModel, RememberingModel,
-    AsyncModel, ProcessBound,
+    AnsweringModel, AdaptingModel, EditingModel, InspectingModel, ScoringModel, DraftingModel,
+    RememberingModel, AsyncModel, ProcessBound,
 ):  # fmt: skip
     """A loaded model, for any number of threads: their calls share the steps (docs/callers.md)."""
 
@@ -63,13 +65,15 @@ class Model(
         load_s: float,
         card: ModelCard,
         memory: PromptMemory,
+        draft: DraftModel | None = None,
     ) -> None:
         self.path = str(path)
         self.config = config
         self.tokenizer = tokenizer
         self.load_s = load_s
         self.engine = engine  # what computes: `scheduler` owns it, so that others only look
-        self.scheduler, self._memory = Scheduler(engine, memory), memory
+        self.scheduler, self._memory = Scheduler(engine, memory, draft), memory
+        self.draft = draft
         self._adapters = LoadedAdapters()
         self._planner = Planner(tokenizer, engine.n_ctx, card, self.path, self._adapters)
 
@@ -81,6 +85,7 @@ class Model(
             return f"<Model {shown(c.name or self.path)}: {shape}, closed>"
         types = ", ".join(sorted({matrix.format.name for matrix in weights.matrices.values()}))
         run = f"ctx {self.n_ctx}, KV {e.layout.kv_type}, {self.n_threads} threads"
+        run += f", draft {shown(self.draft.name)}" if self.draft else ""
         return f"<Model {shown(c.name or self.path)}: {shape}, {types}, {run}>"
 
     @property

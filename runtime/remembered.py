@@ -14,6 +14,7 @@ from halfbyte.errors import CacheFileError, RequestError
 from halfbyte.generation.model_hash import FilesHash, FileStamp
 from halfbyte.generation.prompt_memory import Bounds, PromptMemory
 from halfbyte.generation.scheduler import Scheduler
+from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.kernels.compiler.private_files import private_folder
 
 _USUAL_NBYTES = 256 << 20
@@ -49,14 +50,22 @@ class Remembered:
 
     def memory(self, engine: Engine, stamps: Sequence[FileStamp]) -> PromptMemory:
         """The memory for an engine, whose model lies in these files."""
-        nbytes = self.nbytes
-        if nbytes is None:
-            nbytes = max(engine.layout.nbytes(engine.n_ctx), _USUAL_NBYTES)
-            available = system.available_memory()
-            if available is not None:
-                nbytes = min(nbytes, available // _SHARE)
-        bounds = Bounds(nbytes, system.available_memory, self.folder, self.folder_nbytes)
+        bounds = Bounds(
+            self._most(engine), system.available_memory, self.folder, self.folder_nbytes
+        )
         return PromptMemory(engine, bounds, FilesHash(stamps, settings.cache_dir() / "hashes"))
+
+    def draft_model(self, draft: Engine, engine: Engine) -> DraftModel:
+        """A model that guesses for an engine's; it remembers as many tokens, in memory."""
+        nbytes = self._most(engine) * draft.layout.page_nbytes // engine.layout.page_nbytes
+        return DraftModel(draft, engine, nbytes, system.available_memory)
+
+    def _most(self, engine: Engine) -> int:
+        if self.nbytes is not None:
+            return self.nbytes
+        nbytes = max(engine.layout.nbytes(engine.n_ctx), _USUAL_NBYTES)
+        available = system.available_memory()
+        return nbytes if available is None else min(nbytes, available // _SHARE)
 
 
 class RememberingModel:

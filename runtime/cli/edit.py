@@ -45,6 +45,7 @@ def add(parser: Parser) -> None:
     options.add_engine(parser)
     options.add_prompt_cache(parser)
     options.add_adapter(parser)
+    options.add_draft(parser)
     options.add_json(parser)
 
 

@@ -35,6 +35,7 @@ def add(parser: Parser) -> None:
     options.add_engine(parser)
     options.add_prompt_cache(parser)
     options.add_adapter(parser)
+    options.add_draft(parser)
     parser.add_argument(
         "--full", action="store_true", help="print the text around it too, with its place filled"
     )

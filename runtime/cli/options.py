@@ -69,6 +69,8 @@ def load_model(args: argparse.Namespace) -> Model:
     more: dict[str, Any] = {} if folder is None else {"prompt_cache_dir": folder}
     if getattr(args, "adapter", None):
         more["adapter"] = args.adapter
+    if getattr(args, "draft", None) is not None:
+        more["draft"] = args.draft
     return halfbyte.load(
         args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type, progress=BAR, **more
     )
@@ -100,6 +102,15 @@ def add_prompt_cache(parser: Parser) -> None:
     parser.add_argument(
         "--prompt-cache", metavar="DIR",
         help="a folder in which what was processed is kept for the next time (docs/caches.md)",
+    )  # fmt: skip
+
+
+def add_draft(parser: Parser) -> None:
+    """--draft: a model that guesses."""
+    parser.add_argument(
+        "--draft", metavar="MODEL",
+        help="a smaller model with the same vocabulary that guesses what the answer says next: "
+        "the same text, sooner where it pays (docs/speculation.md)",
     )  # fmt: skip
 
 

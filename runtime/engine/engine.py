@@ -66,7 +66,14 @@ class Engine(ProcessBound):
     """Runs steps of one model, for one thread at a time. `n_ctx` bounds a sequence's length."""
 
     def __init__(
-        self, config: ModelConfig, weights: ModelWeights, pool: Pool, kv_type: str, n_ctx: int
+        self,
+        config: ModelConfig,
+        weights: ModelWeights,
+        pool: Pool,
+        kv_type: str,
+        n_ctx: int,
+        *,
+        owns_pool: bool = True,
     ) -> None:
         self.config, self.weights, self.pool, self.n_ctx = config, weights, pool, n_ctx
         self.layout = kv_layout(config, kv_type)
@@ -85,8 +92,22 @@ class Engine(ProcessBound):
         self.program = Program.of_model(config, weights, self.layout, self._buffers)
         self._adapting = Adapting(self._make_adapting_program)
         self._build_args()
-        # A model that is dropped, not closed; a late worker may still look at the records.
-        weakref.finalize(self, pool.stop, self.program)
+        self._owns_pool, self._guests = owns_pool, list[tuple[Engine, Program]]()
+        if owns_pool:
+            # A model that is dropped, not closed; a late worker may still look at the records.
+            weakref.finalize(self, pool.stop, self.program, self._guests)
+
+    def beside(
+        self, config: ModelConfig, weights: ModelWeights, kv_type: str, n_ctx: int
+    ) -> Engine:
+        """Another model's engine on the threads of this one, which never computes meanwhile.
+
+        It is closed with this one, if not before.
+        """
+        guest = Engine(config, weights, self.pool, kv_type, n_ctx, owns_pool=False)
+        # A late worker may still look at the records when it is closed.
+        self._guests.append((guest, guest.program))
+        return guest
 
     def new_sequence(self) -> Sequence:
         """An empty sequence."""
@@ -196,7 +217,10 @@ class Engine(ProcessBound):
         """Stop the workers and free the memory; no step may be running."""
         # An interrupted close is finished by the next one.
         self._closed = True
-        self.pool.close()
+        if self._owns_pool:
+            self.pool.close()
+        for guest, _ in self._guests:
+            guest.close()
         for name in ("weights", "program", "_adapting", "_buffers"):
             self.__dict__.pop(name, None)
 

@@ -6,6 +6,7 @@ BESIDE_S = 0.050  # a step beside answers takes at most so long,
 BESIDE_STEPS = 3.0  # or so many steps that only decode, whichever is longer
 _FIRST_TOKENS = 32  # of a prompt, as long as nothing is known
 _WEIGHT = 0.3  # of the newest step in what is known
+_GUESSING_SHARE = 0.1  # of a step that prompts share with answers of others
 _TILE = 8  # tokens that the matrix kernels take together
 
 
@@ -28,12 +29,17 @@ class Pace:
         """Seconds that a step beside answers may take."""
         return max(BESIDE_STEPS * self._decode_s, BESIDE_S)
 
-    @property
-    def n_beside(self) -> int:
-        """How many tokens of prompts fit in a step beside answers, 1 at least."""
+    def guessing_s(self, *, has_prompts: bool) -> float:
+        """Seconds that guesses may take more of such a step."""
+        if has_prompts:
+            return _GUESSING_SHARE * self.beside_s
+        return self.beside_s - self._decode_s
+
+    def n_beside(self, guessing_s: float = 0.0) -> int:
+        """How many tokens of prompts fit in a step beside answers and guesses, 1 at least."""
         if not self._token_s:
             return _FIRST_TOKENS
-        seconds = self.beside_s - self._decode_s
+        seconds = self.beside_s - self._decode_s - guessing_s
         n = int(seconds / self._token_s)
         return max(n if n < _TILE else n // _TILE * _TILE, 1)
 

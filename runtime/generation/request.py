@@ -14,7 +14,8 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal, Protocol
 
@@ -23,6 +24,7 @@ import numpy as np
 from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.engine import Span, check_finite
 from halfbyte.engine.sequence import Sequence as EngineSequence
+from halfbyte.errors import EngineError
 from halfbyte.generation.adapters import key_of
 from halfbyte.generation.completion import FinishReason, Stats
 from halfbyte.generation.mismatch import Mismatch
@@ -231,13 +233,24 @@ class Continuation(Request):
         """How many tokens were generated."""
         return len(self.ids) - self.n_prompt
 
+    @property
+    def n_left(self) -> int:
+        """Most tokens that can still come."""
+        return self.n_ctx - len(self.ids)
+
     def n_draftable(self, spans: Sequence[Span]) -> int:
         """How many guesses can be verified behind these spans, which it asked for."""
         is_respelling = self.respelling is not None and not self.respelling.tokens
         if self.drafter is None or is_respelling or not (self.is_answering and spans[0].n_out):
             return 0
-        # The last id that there is room for is never computed.
-        return self.n_ctx - len(self.ids) - 1 if spans[0].sequence.can_truncate else 0
+        return self.n_left - 1 if spans[0].sequence.can_truncate else 0  # the last needs none
+
+    def without_guesses(self, span: Span) -> Span:
+        """The same span without the guesses behind its ids, and without memory for them."""
+        n, self.drafted = len(span.tokens) - len(self.drafted), ()
+        with suppress(EngineError):  # to give back a page may need a copy of another
+            span.sequence.truncate(span.sequence.n_past)
+        return replace(span, tokens=span.tokens[:n], n_out=1)
 
     @property
     def n_wanted(self) -> int:
@@ -282,6 +295,10 @@ class Continuation(Request):
         """What may follow the ids, so many ids at most."""
         assert self.drafter is not None
         return self.drafter.draft(self.ids, self.n_prompt, n_most, pool)
+
+    def n_possible(self, guesses: Sequence[int]) -> int:
+        """How many of these guesses can come in a row."""
+        return len(guesses)
 
     def _choose(self, logits: F32) -> None:
         """Choose the next token and, as long as it is what was guessed, the one after it."""

@@ -2,8 +2,8 @@
 
 A step has the tokens of every answer on its way, and what is left of it is filled with prompts,
 the next in line first. Beside answers of others a step stays short (pace.py); alone, prompts get
-full steps. Who shares a step changes nothing in what comes of it. Where no prompts are there to
-fill it, answers are tried to be guessed (speculation/).
+full steps. Who shares a step changes nothing in what comes of it. Where it pays, answers are
+guessed (speculation/), before prompts fill the step.
 
 At most MAX_RUNNING requests run. Where more callers wait for a place, answers run in slices
 (slices.py). A request holds memory from its first step to its end, also while it waits again. Where
@@ -17,6 +17,7 @@ request and then call `current.abort_if_unwanted`.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -33,8 +34,9 @@ from halfbyte.generation import slices
 from halfbyte.generation.line import Line
 from halfbyte.generation.pace import Pace
 from halfbyte.generation.prompt_memory import PromptMemory
-from halfbyte.generation.request import Caller, Request
+from halfbyte.generation.request import Caller, Continuation, Request
 from halfbyte.generation.sampler import F32
+from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.speculation.speculation import Speculation
 
 MAX_RUNNING = 32  # requests at a time
@@ -78,12 +80,24 @@ class Step:
 
 
 class RunningBatch:
-    """The requests of one engine: in line, and running."""
+    """The requests of one engine: in line, and running.
 
-    def __init__(self, engine: Engine, memory: PromptMemory) -> None:
+    Args:
+        engine: what computes.
+        memory: what is remembered of prompts.
+        draft: the model that guesses, if there is one.
+
+    Attributes:
+        current: the step that is computed.
+        speculation: what guesses.
+    """
+
+    def __init__(
+        self, engine: Engine, memory: PromptMemory, draft: DraftModel | None = None
+    ) -> None:
         self.current = Step()
         self._engine, self._memory, self._line, self._pace = engine, memory, Line(), Pace()
-        self._speculation = Speculation()
+        self.speculation = Speculation(draft)
         self._running: list[Request] = []
         self._is_stopping = self._has_unwanted = False
 
@@ -136,7 +150,6 @@ class RunningBatch:
         self._drop_running()
         self._give_way()
         step = self._plan()
-        self.current = step  # from here on, whoever cancels may abort it
         if not (step.is_unwanted or self._is_stopping):
             self._run(step)
         self.current = Step()
@@ -154,9 +167,10 @@ class RunningBatch:
                 self._end(request, error)
             return
         seconds, n_decoded = time.perf_counter() - begin_s, step.n_tokens - step.n_prompt
-        if not step.n_drafted:
-            self._pace.learn(n_decoded, step.n_prompt, seconds)
-        self._speculation.learn(step.n_tokens, step.n_prompt, seconds)
+        if step.n_prompt or not step.n_drafted:  # beside a prompt, a guess costs what its rows do
+            n_more = step.n_prompt + step.n_drafted
+            self._pace.learn(n_decoded - step.n_drafted, n_more, seconds)
+        self.speculation.learn(step.n_tokens, step.n_prompt, seconds)
         self._line.go_on(step.n_prompt)
         self._deal(step, rows)
 
@@ -200,24 +214,41 @@ class RunningBatch:
                 self._end(request)
 
     def _plan(self) -> Step:
-        """Answers first, then prompts in line."""
+        """Answers first and what is guessed of them, then prompts in line."""
         step, room = Step(), MAX_BATCH
         by_tag = sorted(self._running, key=lambda request: request.tag)
         for request in [r for r in by_tag if r.is_urgent]:
             room -= self._include(step, request, room)
+        self.current = step  # from here on, whoever cancels may abort it
+        prompts = [r for r in by_tag if not (r.is_urgent or r.is_over)]
+        guessing_s = self._guess(step, room, prompts)
+        room -= step.n_drafted
+        n_beside = self._pace.n_beside(guessing_s)
         calls = {request.call for request, _ in step.parts}
-        for request in self._next_prompts([r for r in by_tag if not r.is_urgent]):
+        for request in self._next_prompts(prompts):
             # Whoever waits for a list of answers waits for the last of them.
             if calls - {request.call}:
-                room = min(room, self._pace.n_beside - step.n_prompt)
+                room = min(room, n_beside - step.n_prompt)
             n = self._include(step, request, room)
             room -= n
             step.n_prompt += n
             if room <= 0 or not (n or request.is_over):
                 break
-        if step.parts and not step.n_prompt:
-            step.n_drafted = self._speculation.extend(step.parts, room, self._pace.beside_s)
         return step
+
+    def _guess(self, step: Step, room: int, prompts: list[Request]) -> float:
+        """Guess what answers say next, before prompts that run or wait; how many seconds it takes.
+
+        Beside others it is bounded, and least where prompts will fill the step.
+        """
+        if not step.parts or step.is_unwanted or self._is_stopping:
+            return 0.0
+        waiting = [] if self._line.first is None else [self._line.first]
+        calls = {request.call for request in (*prompts, *waiting, *(r for r, _ in step.parts))}
+        has_prompts = bool(prompts or waiting)
+        most_s = self._pace.guessing_s(has_prompts=has_prompts) if len(calls) > 1 else math.inf
+        step.n_drafted, seconds = self.speculation.extend(step.parts, room, most_s, step.abort)
+        return seconds
 
     def _next_prompts(self, begun: list[Request]) -> Iterator[Request]:
         """Those that run or wait, by their tags, as long as there is room for them to run."""
@@ -281,13 +312,21 @@ class RunningBatch:
                 for span in spans:
                     span.sequence.reserve(len(span.tokens))
             except EngineError as error:
-                if not self._memory.find_pages(error):
+                if not (self._give_back(step) or self._memory.find_pages(error)):
                     self._make_room(step, request, error)
                 continue
             if spans:
                 step.parts.append((request, spans))
             return sum(len(span.tokens) for span in spans)
         return 0
+
+    def _give_back(self, step: Step) -> bool:
+        """Free what was taken for guesses; whether there was anything."""
+        for i, (request, spans) in enumerate(step.parts):
+            if isinstance(request, Continuation) and request.drafted:
+                step.parts[i] = request, [request.without_guesses(spans[0])]
+        had_some, step.n_drafted = step.n_drafted > 0, 0
+        return self.speculation.give_back() or had_some
 
     def _make_room(self, step: Step, request: Request, error: EngineError) -> None:
         """Take memory from who stands last in line; nobody is left before the request fails."""
@@ -318,6 +357,7 @@ class RunningBatch:
 
     def _lose_memory(self, request: Request) -> None:
         self._memory.keep(request)
+        self.speculation.leave(request)
         request.sequence = None
 
     def _end(self, request: Request, error: BaseException | None = None) -> None:
@@ -333,7 +373,7 @@ class RunningBatch:
         call = request.call
         try:
             self._memory.keep(request)
-            self._speculation.remember(request)
+            self.speculation.remember(request)
             call.tell(request)  # how far it came
         finally:
             request.sequence = None

@@ -23,6 +23,7 @@ from halfbyte.errors import EngineError
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import Request
 from halfbyte.generation.running_batch import RunningBatch
+from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.process_bound import ProcessBound
 
 T = TypeVar("T")
@@ -36,10 +37,15 @@ class Scheduler(ProcessBound):
         EngineError: the thread cannot be started.
     """
 
-    def __init__(self, engine: Engine, memory: PromptMemory | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        memory: PromptMemory | None = None,
+        draft: DraftModel | None = None,
+    ) -> None:
         self._pid = os.getpid()
         self.usual_adapters: Sequence[Applied] = ()  # of requests that do not say
-        self._worker = _Worker(engine, memory or PromptMemory(engine))
+        self._worker = _Worker(engine, memory or PromptMemory(engine), draft)
         try:
             self._worker.start()
         except (RuntimeError, MemoryError) as error:
@@ -88,6 +94,10 @@ class Scheduler(ProcessBound):
             raise error
         return results[0]
 
+    def use_draft(self, draft: DraftModel) -> None:
+        """Have another model guess; between steps."""
+        self._worker.batch.speculation.use(draft)
+
     def close(self) -> None:
         """End all requests with an EngineError, and the thread; waits for its present stage."""
         if os.getpid() == self._pid:
@@ -126,9 +136,9 @@ class Scheduler(ProcessBound):
 class _Worker:
     """The thread, what it is told and what it works on."""
 
-    def __init__(self, engine: Engine, memory: PromptMemory) -> None:
+    def __init__(self, engine: Engine, memory: PromptMemory, draft: DraftModel | None) -> None:
         self.memory = memory
-        self.batch = RunningBatch(engine, memory)
+        self.batch = RunningBatch(engine, memory, draft)
         self.jobs: SimpleQueue[Job] = SimpleQueue()
         self.is_stopping = self.has_ended = False
         self._ending = threading.RLock()
@@ -164,6 +174,7 @@ class _Worker:
             error.__cause__ = raised
         try:
             self.batch.fail(error)
+            self.batch.speculation.give_back()
             self.memory.close()
         finally:
             self.has_ended = True

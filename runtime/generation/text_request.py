@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from halfbyte.engine.engine import Span
 from halfbyte.errors import RequestError
 from halfbyte.generation.chat_completion import Part
 from halfbyte.generation.completion import Completion, FinishReason
@@ -123,10 +122,11 @@ class TextRequest(Continuation):
             self._tokenizer, self.prompt, self.tokens, self._recorder.taken, healed
         )
 
-    def n_draftable(self, spans: Sequence[Span]) -> int:
-        """How many guesses can be verified behind these spans; the last token needs none."""
+    @property
+    def n_left(self) -> int:
+        """Most tokens that can still come."""
         n_left = self.params.max_tokens - (self.n_generated - self._n_respelled)
-        return min(super().n_draftable(spans), n_left - 1)
+        return min(super().n_left, n_left)
 
     def take(self, logits: F32) -> None:
         """Take the rows of the prompt, where they are wanted; then as every request does.
@@ -160,7 +160,11 @@ class TextRequest(Continuation):
         if self._grammar.forced is not None:
             ids = self._grammar.all_forced()[:n_most]
             return Draft(ids, [1.0] * len(ids))
-        return draft and draft.first(self._grammar.n_possible(draft.ids))
+        return draft and draft.first(self.n_possible(draft.ids))
+
+    def n_possible(self, guesses: Sequence[int]) -> int:
+        """How many of these guesses can come in a row."""
+        return len(guesses) if self._grammar is None else self._grammar.n_possible(guesses)
 
     def sample(self, logits: F32) -> int:
         """The next token; not taken yet."""

@@ -17,6 +17,7 @@ from halfbyte.call_arguments import check_flag, check_path
 from halfbyte.errors import RequestError
 from halfbyte.families.registry import family_of
 from halfbyte.hf.arguments import NOT_LOADING, check_count, is_same, leave_out, located
+from halfbyte.hf.assistant import Assistant
 from halfbyte.hf.batch import check_device
 from halfbyte.hf.errors import MissingNameError
 from halfbyte.hf.forward import ABSENT, forward
@@ -79,6 +80,7 @@ class CausalLM:
 
     def __init__(self, model: Model, generation_config: GenerationConfig, name: str) -> None:
         self.model = model
+        self._assistant = Assistant(model)
         self.generation_config = generation_config
         self.name_or_path = name
 
@@ -195,6 +197,7 @@ class CausalLM:
         token_type_ids: Any = None,
         streamer: Any = None,
         tokenizer: Any = None,
+        assistant_model: Any = None,
         **parameters: Unpack[GenerateOptions],
     ) -> Any:
         """Continue rows of token ids.
@@ -208,6 +211,7 @@ class CausalLM:
             token_type_ids: may be given and has no effect, as for transformers' Llama.
             streamer: gets the prompt and then each token by `put`, and `end` after the last.
             tokenizer: may be given and is not needed: the model knows its texts.
+            assistant_model: guesses what is said; a loaded one or a name, of this vocabulary.
             parameters: GenerationConfig's names, which win over it.
 
         Returns:
@@ -225,7 +229,8 @@ class CausalLM:
             config = self.configure(generation_config, parameters)
             ids = input_ids if inputs is None else inputs
             batch = read_batch(ids, attention_mask, config, self.config.vocab_size)
-            rows = self.rows(batch, config)
+            has_assistant = self._assistant.use(assistant_model)
+            rows = self.rows(batch, config, has_assistant=has_assistant)
             self.run(rows, streamer, batch)
         finally:  # whoever waits for a streamer's text must not wait for ever
             if streamer is not None:
@@ -240,9 +245,12 @@ class CausalLM:
             given["eos_token_id"] = []  # nothing ends an answer
         return GenerationConfig.read(given).over(config_of(stated)).over(self.generation_config)
 
-    def rows(self, batch: Batch, config: GenerationConfig) -> list[Row]:
+    def rows(
+        self, batch: Batch, config: GenerationConfig, *, has_assistant: bool = False
+    ) -> list[Row]:
         """The answers to a batch, to be given to `run`; raises as `generate`."""
-        return new_rows(batch, config, self.model.tokenizer, self.model.n_ctx)
+        model = self.model
+        return new_rows(batch, config, model.tokenizer, model.n_ctx, has_assistant=has_assistant)
 
     def run(self, rows: list[Row], streamer: Any = None, batch: Batch | None = None) -> None:
         """Work on rows, of one batch or several; raises RequestError where several are streamed."""

@@ -19,6 +19,7 @@ from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.request import Continuation
 from halfbyte.generation.sampler import F32, Sampler
+from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.hf.batch import import_torch, tensor_type_of, to_lists
 from halfbyte.hf.generation_config import SAMPLING, GenerationConfig
 from halfbyte.tokenizer import Tokenizer
@@ -63,14 +64,20 @@ class Row(Continuation):
         n_min: int,
         end_ids: frozenset[int],
         stops: tuple[bytes, ...],
+        drafter: Drafter | None = None,
     ) -> None:
-        super().__init__(prompt, n_ctx, None)  # ids are never taken back
+        super().__init__(prompt, n_ctx, None, drafter)  # ids are never taken back
         self.n_max, self.n_min, self.end_ids, self.stops = n_max, n_min, end_ids, stops
         self._sampler = Sampler(params, tokenizer.n_vocab, prompt)
         self._tokenizer = tokenizer
         n_tail = max(map(len, stops), default=0)
         # The end of the text so far, the prompt's included, in which a stop may have begun.
         self._tail = b"".join(map(tokenizer.token_bytes, prompt[-n_tail:])) if stops else b""
+
+    @property
+    def n_left(self) -> int:
+        """Most tokens that can still come."""
+        return min(super().n_left, self.n_max - self.n_generated)
 
     def sample(self, logits: F32) -> int:
         """The next token; no end token before its time."""
@@ -162,7 +169,14 @@ def end_ids(config: GenerationConfig) -> list[int]:
     return [] if ids is None else ids if isinstance(ids, list) else [ids]
 
 
-def new_rows(batch: Batch, config: GenerationConfig, tokenizer: Tokenizer, n_ctx: int) -> list[Row]:
+def new_rows(
+    batch: Batch,
+    config: GenerationConfig,
+    tokenizer: Tokenizer,
+    n_ctx: int,
+    *,
+    has_assistant: bool = False,
+) -> list[Row]:
     """The answers to be made: `num_return_sequences` for each prompt, side by side.
 
     Raises:
@@ -179,10 +193,12 @@ def new_rows(batch: Batch, config: GenerationConfig, tokenizer: Tokenizer, n_ctx
     stated = config.stop_strings or ()
     stops = [stop.encode() for stop in ([stated] if isinstance(stated, str) else stated)]
     prompts = [prompt for prompt in batch.prompts for _ in range(n_each)]
+    is_guessed = has_assistant or config.prompt_lookup_num_tokens is not None
     return [
         Row(
             prompt, n_ctx, params, tokenizer, n_max=n_max, n_min=n_min,
             end_ids=frozenset(end_ids(config)), stops=tuple(stops),
+            drafter=Drafter(asks_model=has_assistant) if is_guessed else None,
         )
         for prompt, params in zip(prompts, _sampling(config, len(prompts)), strict=True)
     ]  # fmt: skip

@@ -39,7 +39,7 @@ SAMPLING = ("temperature", "top_k", "top_p", "min_p")
 
 # Names of transformers that are not to be had here, with the value that leaves them off.
 _ABSENT: dict[str, object] = {
-    "assistant_confidence_threshold": 0.4, "assistant_early_exit": None,
+    "assistant_early_exit": None,
     "assistant_lookbehind": 10, "assistant_model": None, "assistant_tokenizer": None,
     "bad_words_ids": None, "begin_suppress_tokens": None, "constraints": None,
     "custom_generate": None, "decoder_start_token_id": None, "diversity_penalty": 0.0,
@@ -48,14 +48,13 @@ _ABSENT: dict[str, object] = {
     "exponential_decay_length_penalty": None, "force_words_ids": None,
     "forced_bos_token_id": None, "forced_eos_token_id": None, "guidance_scale": None,
     "inputs_embeds": None, "is_assistant": False, "length_penalty": 1.0, "logits_processor": None,
-    "low_memory": None, "max_matching_ngram_size": None, "max_time": None,
+    "low_memory": None, "max_time": None,
     "negative_prompt_attention_mask": None, "negative_prompt_ids": None,
-    "no_repeat_ngram_size": 0, "num_assistant_tokens": 20,
-    "num_assistant_tokens_schedule": "constant", "num_beam_groups": 1, "num_beams": 1,
+    "no_repeat_ngram_size": 0, "num_beam_groups": 1, "num_beams": 1,
     "output_attentions": False, "output_hidden_states": False, "output_logits": False,
     "output_scores": False, "past_key_values": None, "penalty_alpha": None,
     "prefill_chunk_size": None, "prefix_allowed_tokens_fn": None,
-    "prompt_lookup_num_tokens": None, "remove_invalid_values": False,
+    "remove_invalid_values": False,
     "renormalize_logits": False, "sequence_bias": None, "stopping_criteria": None,
     "suppress_tokens": None, "synced_gpus": None, "target_lookbehind": 10, "token_healing": False,
     "top_h": None, "typical_p": 1.0, "use_cache": True, "use_model_defaults": None,
@@ -64,7 +63,9 @@ _ABSENT: dict[str, object] = {
 _LISTS = ("logits_processor", "stopping_criteria")  # an empty one leaves them off too
 # Names that say how transformers computes, not what: any value gives the same here.
 _WITHOUT_EFFECT = (
-    "cache_config", "cache_implementation", "compile_config", "disable_compile",
+    "assistant_confidence_threshold", "cache_config", "cache_implementation", "compile_config",
+    "disable_compile", "max_matching_ngram_size", "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
     "return_legacy_cache", "transformers_version",
 )  # fmt: skip
 
@@ -86,6 +87,8 @@ class GenerationConfig:
         eos_token_id: tokens that end an answer, one or several.
         pad_token_id: what stands behind an answer that is shorter than others.
         bos_token_id: the prompt where none is given.
+        prompt_lookup_num_tokens: any number has answers guessed from the prompt, as many tokens at
+            a time as pay; it changes nothing in what is said.
         return_dict_in_generate: an object with `sequences` instead of the array.
 
     Raises:
@@ -107,10 +110,13 @@ class GenerationConfig:
     eos_token_id: int | list[int] | None = None
     pad_token_id: int | None = None
     bos_token_id: int | None = None
+    prompt_lookup_num_tokens: int | None = None
     return_dict_in_generate: bool | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_length", "max_new_tokens", "num_return_sequences"):
+        for name in (
+            "max_length", "max_new_tokens", "num_return_sequences", "prompt_lookup_num_tokens",
+        ):  # fmt: skip
             check_count(name, getattr(self, name), 1)
         for name in ("min_length", "min_new_tokens", "top_k", "pad_token_id", "bos_token_id"):
             check_count(name, getattr(self, name), 0)

@@ -31,6 +31,7 @@ class GenerateOptions(TypedDict, total=False):
     eos_token_id: int | list[int] | None
     pad_token_id: int | None
     bos_token_id: int | None
+    prompt_lookup_num_tokens: int | None
     return_dict_in_generate: bool | None
     # Of transformers, where there is nothing to choose here.
     cache_implementation: object

@@ -70,10 +70,11 @@ ROOMS = {
     "adapting": ("engine generation kernels.compiler lora", ""),
     "editing": ("generation planning prompt", "typing_extensions"),
     "inspecting": ("engine generation planning prompt", "numpy"),
+    "drafting": ("engine generation system tokenizer", ""),
     "async_model": ("generation planning prompt", "typing_extensions"),
     "model": (
-        ("adapting answering async_model editing engine families generation inspecting planning "
-         "prompt remembered scoring tokenizer"),
+        ("adapting answering async_model drafting editing engine families generation inspecting "
+         "planning prompt remembered scoring tokenizer"),
         "numpy typing_extensions",
     ),
     "loading": (

@@ -12,7 +12,7 @@ import pytest
 
 import halfbyte
 from halfbyte import loading
-from halfbyte.errors import EngineError
+from halfbyte.errors import EngineError, RequestError
 
 HERE = Path(__file__).parent
 
@@ -150,3 +150,37 @@ print(sorted(calls))
 
 def test_the_cpu_is_asked_for_once() -> None:
     assert run("-c", COUNTED) == "['get_host_cpu_features', 'get_host_cpu_name']\n"
+
+
+def test_a_draft_model_changes_nothing_but_the_time(infill_model: halfbyte.Model) -> None:
+    stages: list[str] = []
+    with halfbyte.load(
+        "infill-10m", threads=2, draft="infill-10m", progress=lambda stage, *_: stages.append(stage)
+    ) as model:
+        assert list(dict.fromkeys(stages))[-2:] == ["load", "load draft"]
+        assert repr(model).endswith("2 threads, draft 'infill-10m'>")
+        assert model.draft is not None and model.draft.share == 1.0
+        asked = {"prompt": "def gcd(a, b):\n    ", "max_tokens": 40, "seed": 3}
+        for temperature in (0.0, 0.8):
+            done = model.complete(**asked, temperature=temperature)
+            expected = infill_model.complete(**asked, temperature=temperature, speculate=False)
+            assert done.tokens == expected.tokens
+        stream = model.stream(**asked)
+        next(stream)
+    with pytest.raises(EngineError, match="closed"):
+        list(stream)
+
+
+def test_a_draft_model_of_another_vocabulary_is_refused_before_anything_is_read(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("weights are read")
+
+    monkeypatch.setattr(loading, "load_weights", read)
+    with pytest.raises(RequestError, match="draft: expected a model with the same vocabulary"):
+        halfbyte.load("infill-10m", draft=tiny_gguf)
+    with pytest.raises(RequestError, match="is draft here"):
+        halfbyte.load("infill-10m", draft_model=tiny_gguf)  # type: ignore[arg-type]
+    with pytest.raises(halfbyte.HalfbyteError, match="no such draft"):
+        halfbyte.load("infill-10m", draft="no such draft")

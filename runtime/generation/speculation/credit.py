@@ -29,4 +29,4 @@ class Credit:
 
     def pay(self, n_steps: float) -> None:
         """A draft costs so much."""
-        self.n_steps -= n_steps
+        self.n_steps = max(self.n_steps - n_steps, -_MOST)

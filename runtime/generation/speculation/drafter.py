@@ -34,15 +34,21 @@ class Drafter:
     Args:
         prediction: what the answer is expected to be.
         lookup: other texts of which it may have parts.
+        asks_model: whether a draft model may guess too.
 
     Attributes:
         credit: what may be lost on its guesses.
+        asks_model: as given.
     """
 
     def __init__(
-        self, prediction: Sequence[int] = (), lookup: Sequence[Sequence[int]] = ()
+        self,
+        prediction: Sequence[int] = (),
+        lookup: Sequence[Sequence[int]] = (),
+        *,
+        asks_model: bool = True,
     ) -> None:
-        self.credit = Credit()
+        self.credit, self.asks_model = Credit(), asks_model
         self._followers: list[Follower] = []
         if prediction:
             self._followers.append(PredictionFollower(list(prediction)))

@@ -7,66 +7,70 @@ is chosen that gives the most tokens a second; none, where that is more.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from halfbyte.engine.engine import Span
+from halfbyte.engine.program import Words
 from halfbyte.errors import EngineError
 from halfbyte.generation.request import Continuation, Request
+from halfbyte.generation.speculation.asking import Asked, Asking
+from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.speculation.drafter import Draft
 from halfbyte.generation.speculation.ngram_index import N_LEAST
+from halfbyte.generation.speculation.planned import N_ROWS, Planned
 from halfbyte.generation.speculation.pool import Pool
 from halfbyte.generation.speculation.step_costs import StepCosts
-
-# Rows of a step that are tried: of few each, then such as fill the kernels' tiles.
-_N_ROWS = (2, 3, 4, 5, 6, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64)
-_GAIN = 1.03  # by how much a draft has to be faster to be tried: it costs more than its rows
 
 Parts = list[tuple[Request, list[Span]]]  # of a step, by request
 
 
-@dataclass(slots=True)
-class Planned:
-    """A step so far: its rows, and how many tokens it is expected to give."""
-
-    n_rows: int
-    n_tokens: float
-
-
 class Speculation:
-    """One model's, for the thread that runs its steps."""
+    """One model's, for the thread that runs its steps.
 
-    def __init__(self) -> None:
+    Args:
+        model: the draft model, if there is one.
+    """
+
+    def __init__(self, model: DraftModel | None = None) -> None:
         self._costs, self._pool = StepCosts(), Pool()
+        self._asking = Asking(model) if model is not None else None
 
-    def extend(self, parts: Parts, room: int, beside_s: float) -> int:
-        """Put drafts into a step of answers, in the room that is left; how many ids they have.
+    def use(self, model: DraftModel) -> None:
+        """Ask another draft model from now on."""
+        self.give_back()
+        self._asking = Asking(model)
+
+    def extend(self, parts: Parts, room: int, extra_s: float, abort: Words) -> tuple[int, float]:
+        """Put drafts into a step of answers, in the room that is left.
 
         Args:
             parts: the step so far.
             room: rows that it may have more.
-            beside_s: seconds that a step may take beside answers of others.
+            extra_s: seconds that guesses and their rows may take.
+            abort: as for `Engine.forward`, for the draft model's steps.
+
+        Returns:
+            how many ids the drafts have, and the seconds that all of it takes.
         """
         if not self._costs.is_known:
-            return 0
+            return 0, 0.0
         n_rows = sum(len(span.tokens) for _, spans in parts for span in spans)
-        step, room = Planned(n_rows, float(len(parts))), min(room, _N_ROWS[-1])
-        limit_s = beside_s if len({request.call for request, _ in parts}) > 1 else math.inf
-        for i, (request, spans) in enumerate(parts):
-            if isinstance(request, Continuation) and room > 0:
-                n_most = min(request.n_draftable(spans), room)
-                if n_most > 0:
-                    longer = self._with_draft(request, spans[0], n_most, step, limit_s)
-                    room -= len(longer.tokens) - len(spans[0].tokens)
-                    parts[i] = request, [longer]
-        return step.n_rows - n_rows
+        room = min(room, N_ROWS[-1])
+        step = Planned(self._costs, n_rows, float(len(parts)), room, extra_s)
+        texts = self._from_texts(parts, step.room)
+        models = self._from_model(parts, texts, step, abort)
+        for i, draft in texts.items():
+            request, spans = parts[i]
+            assert isinstance(request, Continuation)
+            longer = self._with_draft(request, spans[0], draft, models.get(request), step)
+            parts[i] = request, [longer]
+        return step.n_rows - n_rows, step.spent_s + step.plain_s - self._costs.seconds(n_rows)
 
     def learn(self, n_rows: int, n_prompt: int, seconds: float) -> None:
         """A step of so many rows has taken so long, n_prompt of them of prompts."""
         if not n_prompt:
             self._costs.learn(n_rows, seconds)
-        elif n_prompt == n_rows and n_rows >= _N_ROWS[-1]:
+        elif n_prompt == n_rows and n_rows >= N_ROWS[-1]:
             self._costs.learn_prompt(n_rows, seconds)
 
     def remember(self, request: Request) -> None:
@@ -74,48 +78,68 @@ class Speculation:
         if isinstance(request, Continuation) and request.drafter and request.n_generated:
             # With the prompt's end, after which the same may be said.
             self._pool.add(request.ids[max(request.n_prompt - N_LEAST, 0) :])
+        self.leave(request)
+
+    def leave(self, request: Request) -> None:
+        """A request runs no more, or waits."""
+        if self._asking is not None and isinstance(request, Continuation):
+            self._asking.end(request)
+
+    def give_back(self) -> bool:
+        """Free what the draft model holds; whether there was anything."""
+        return self._asking is not None and self._asking.give_back()
+
+    def _from_texts(self, parts: Parts, room: int) -> dict[int, Draft]:
+        """What texts have to say on each part for which guesses can be verified."""
+        drafts: dict[int, Draft] = {}
+        for i, (request, spans) in enumerate(parts):
+            if not isinstance(request, Continuation) or request.drafter is None:
+                continue
+            n_most = min(request.n_draftable(spans), room)
+            if n_most > 0:
+                request.drafter.credit.settle(request.n_accepted)
+                draft = request.draft(n_most, self._pool)
+                drafts[i] = draft or Draft([], [])
+        return drafts
+
+    def _from_model(
+        self, parts: Parts, texts: dict[int, Draft], step: Planned, abort: Words
+    ) -> dict[Continuation, Draft]:
+        """What the draft model has."""
+        if self._asking is None:
+            return {}
+        asked: list[Asked] = []
+        for i, draft in texts.items():
+            request, spans = parts[i]
+            assert isinstance(request, Continuation)
+            chance = draft.chances[0] if draft.chances else 0.0
+            asked.append(Asked(request, request.n_draftable(spans), chance))
+        return self._asking.drafts(asked, step, abort)
 
     def _with_draft(
-        self, request: Continuation, span: Span, n_most: int, step: Planned, limit_s: float
+        self, request: Continuation, span: Span, text: Draft, model: Draft | None, step: Planned
     ) -> Span:
+        """The span with the better of two drafts, where one pays."""
         assert request.drafter is not None and request.sequence is not None
-        credit = request.drafter.credit
-        credit.settle(request.n_accepted)
-        draft = request.draft(n_most, self._pool)
-        if draft is None or not draft.ids:
-            return span
-        plain_s = self._costs.seconds(step.n_rows)
-        n, n_expected = self._best_length(draft, step, min(limit_s, plain_s * (1 + credit.n_steps)))
+        credit, plain_s = request.drafter.credit, step.plain_s
+        most_s = credit.n_steps * plain_s
+        n, n_expected = step.best_length(text.chances, most_s)
+        ids = text.ids
+        if model is not None:
+            model = model.first(request.n_possible(model.ids))
+            of_model = step.best_length(model.chances, most_s)
+            if of_model[1] > n_expected:
+                (n, n_expected), ids = of_model, model.ids
         if not n:
             return span
-        ids = draft.ids[:n]
         try:
             request.sequence.reserve(len(span.tokens) + n)
         except EngineError:  # nobody gives up memory for a guess
             return span
-        request.drafted = ids
-        credit.pay(self._costs.seconds(step.n_rows + n) / plain_s - 1)
-        step.n_rows, step.n_tokens = step.n_rows + n, step.n_tokens + n_expected
-        return replace(span, tokens=[*span.tokens, *ids], n_out=1 + n)
-
-    def _best_length(self, draft: Draft, step: Planned, limit_s: float) -> tuple[int, float]:
-        """How many ids of a draft to try, and how many will be right."""
-        seconds = self._costs.seconds(step.n_rows)
-        best, best_rate = (0, 0.0), _GAIN * step.n_tokens / seconds
-        n_tokens, chance, counted = 0.0, 1.0, 0
-        for n in _lengths(step.n_rows, len(draft.ids)):
-            for p in draft.chances[counted:n]:
-                chance *= p
-                n_tokens += chance
-            counted = n
-            seconds = self._costs.seconds(step.n_rows + n)
-            rate = (step.n_tokens + n_tokens) / seconds
-            if rate > best_rate and seconds <= limit_s:
-                best, best_rate = (n, n_tokens), rate
-        return best
-
-
-def _lengths(n_rows: int, n_most: int) -> Sequence[int]:
-    """Lengths of a draft, at most so long, behind so many rows."""
-    lengths = [n - n_rows for n in _N_ROWS if 0 < n - n_rows < n_most]
-    return [*lengths, n_most]
+        request.drafted = ids[:n]
+        n_steps = step.more_s(n) / plain_s
+        credit.pay(n_steps)
+        if model is not None and ids is model.ids and self._asking is not None:
+            self._asking.try_out(request, n, n_steps)
+        step.add(n, n_expected)
+        return replace(span, tokens=[*span.tokens, *ids[:n]], n_out=1 + n)

@@ -54,6 +54,11 @@ def test_prompts_are_kept_where_it_is_said(run: Any, model: Any, command: list[s
     assert model.load_args["prompt_cache_dir"] == "kept"
 
 
+def test_a_model_that_guesses_is_loaded_too(run: Any, model: Any) -> None:
+    assert run("complete", "-p", "x", "--draft", "small").code == 0
+    assert model.load_args["draft"] == "small"
+
+
 def test_every_option_arrives(run: Any, model: Any) -> None:
     outcome = run(
         *("complete", "-m", "m.gguf", "-p", "x", "-n", "32", "-c", "64", "-t", "3"),

@@ -16,29 +16,36 @@ def paced(decode_s: float, token_s: float) -> Pace:
 
 
 def test_a_fast_model_has_fifty_milliseconds() -> None:
-    n = paced(0.005, 0.0004).n_beside
+    n = paced(0.005, 0.0004).n_beside()
     assert 0.045 <= 0.005 + n * 0.0004 <= 0.050
 
 
 def test_a_slow_model_has_three_steps_that_decode() -> None:
-    n = paced(0.130, 0.010).n_beside
+    n = paced(0.130, 0.010).n_beside()
     assert 3 * 0.130 - 8 * 0.010 <= 0.130 + n * 0.010 <= 3 * 0.130
 
 
 def test_prompts_alone_tell_their_speed_too() -> None:
     pace = Pace()
     pace.learn(0, 256, 0.256)
-    assert pace.n_beside == 48
+    assert pace.n_beside() == 48
 
 
 def test_there_is_always_one() -> None:
-    assert paced(0.1, 5.0).n_beside == 1
-    assert Pace().n_beside >= 1
+    assert paced(0.1, 5.0).n_beside() == 1
+    assert Pace().n_beside() >= 1
 
 
 @pytest.mark.parametrize("n", [1, 7])
 def test_a_few_tokens_of_a_prompt_say_nothing_of_its_speed(n: int) -> None:
     pace = paced(0.130, 0.010)
-    before = pace.n_beside
+    before = pace.n_beside()
     pace.learn(0, n, 9.0)
-    assert pace.n_beside == before
+    assert pace.n_beside() == before
+
+
+def test_guesses_have_what_answers_leave_or_a_tenth_where_prompts_fill_the_step() -> None:
+    pace = paced(0.010, 0.001)
+    assert pace.guessing_s(has_prompts=False) == pytest.approx(0.040)
+    assert pace.guessing_s(has_prompts=True) == pytest.approx(0.005)
+    assert (pace.n_beside(), pace.n_beside(0.005), pace.n_beside(1.0)) == (40, 32, 1)

@@ -455,3 +455,22 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
     Callers.TestCase("runTest").runTest()
     assert max(reused) > 0
     engine.close()
+
+
+def test_an_answer_that_ends_for_want_of_memory_ends_alone() -> None:
+    engine = ScriptedEngine("abcdef", "xyz")
+    batch, request = batch_of(engine), request_of([0])
+    begin(batch, request)
+    batch.step()
+    assert request.sequence is not None
+
+    def reserve(n: int) -> None:
+        raise EngineError("no memory")
+
+    request.sequence.reserve = reserve  # type: ignore[method-assign]
+    run(batch)
+    assert str(request.error) == "no memory" and request.text == "a" and request.is_over
+    other = request_of([1])
+    begin(batch, other)
+    run(batch)
+    assert other.text == "xyz"

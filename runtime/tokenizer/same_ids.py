@@ -1,0 +1,51 @@
+"""Whether two vocabularies mean the same by an id, as a model needs that guesses for another."""
+
+from __future__ import annotations
+
+from halfbyte.errors import RequestError
+from halfbyte.tokenizer.tokenizer import Tokenizer
+from halfbyte.tokenizer.vocabulary import UNUSED
+
+
+def check_same_ids(tokenizer: Tokenizer, other: Tokenizer, param: str) -> None:
+    """That ids stand for the same bytes, as far as both vocabularies reach.
+
+    Rows that only fill one of them up may be anything in the other.
+
+    Args:
+        tokenizer: a model's.
+        other: that of a model which is to guess for it.
+        param: the argument that named that one.
+
+    Raises:
+        RequestError: an id differs.
+    """
+    differing = [
+        token for token in range(min(tokenizer.n_vocab, other.n_vocab))
+        if not _is_same(tokenizer, other, token)
+    ]  # fmt: skip
+    if differing:
+        mine, its = (t.token_bytes(differing[0]) for t in (tokenizer, other))
+        raise RequestError(
+            param, expected="a model with the same vocabulary, id by id",
+            got=f"one where {len(differing)} ids differ: {differing[0]} is {its!r}, not {mine!r}",
+            hint="a smaller model of the same family usually has it",
+        )  # fmt: skip
+
+
+def _is_same(tokenizer: Tokenizer, other: Tokenizer, token: int) -> bool:
+    if _spelling(tokenizer, token) == _spelling(other, token):
+        return True
+    if tokenizer.token_bytes(token) == other.token_bytes(token):
+        return True
+    return _is_padding(tokenizer, token) or _is_padding(other, token)
+
+
+def _spelling(tokenizer: Tokenizer, token: int) -> tuple[str, bytes, int]:
+    """What decides a token's bytes, and is known at once."""
+    vocabulary = tokenizer.vocabulary
+    return tokenizer.kind, vocabulary.pieces[token], vocabulary.types[token]
+
+
+def _is_padding(tokenizer: Tokenizer, token: int) -> bool:
+    return tokenizer.vocabulary.types[token] == UNUSED
