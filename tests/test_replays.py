@@ -33,6 +33,17 @@ def model() -> Iterator[halfbyte.Model]:
         yield loaded
 
 
+@pytest.fixture(scope="module")
+def tiny(
+    benchmark_module: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A file of random weights with an infill vocabulary."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        made: Path = benchmark_module("synth_infill").ensure("tiny", tmp_path_factory.mktemp("t"))
+    return made
+
+
 def test_keys_type_what_stands_there(load: Callable[[str], Any]) -> None:
     replay = load("keystrokes")
     text = replay.source()
@@ -124,26 +135,52 @@ def test_a_replay_puts_each_key_to_all(
         typing.replay(keys[:1], short)
 
 
-def test_both_know_the_random_models_infill_tokens(
-    load: Callable[[str], Any], tmp_path: Path
-) -> None:
-    synth = load("synth_infill")
-    path = synth.ensure("tiny", tmp_path)
-    with halfbyte.load(path, threads=1, ctx=256) as tiny:
+def test_the_random_model_infills_with_words(tiny: Path) -> None:
+    with halfbyte.load(tiny, threads=1, ctx=256) as loaded:
         for order in ("psm", "spm"):
-            done = tiny.infill("import os\n\nos.", "\n", order=order, max_tokens=9, force=True)
+            done = loaded.infill("import os\n\nos.", "\n", order=order, max_tokens=9, force=True)
             assert done.finish_reason == "length" and done.order == order
             assert done.text.replace(" ", "").isalpha() and done.text.islower()
-        assert tiny.tokenizer.id_of("<|file_sep|>") is not None
+        assert loaded.tokenizer.id_of("<|file_sep|>") is not None
 
 
-def test_edits_are_forced(load: Callable[[str], Any], tmp_path: Path) -> None:
-    synth, replay = load("synth_infill"), load("edit_replay")
-    with halfbyte.load(synth.ensure("tiny", tmp_path), threads=1, ctx=2048) as tiny:
-        facts = replay.measure(tiny, 3)  # and fails where an edit is not the one that is wanted
+def test_edits_are_forced(load: Callable[[str], Any], tiny: Path) -> None:
+    replay = load("edit_replay")
+    with halfbyte.load(tiny, threads=1, ctx=2048) as loaded:
+        facts = replay.measure(loaded, 3)  # and fails where an edit is not the one that is wanted
         first = facts["edits"][0]
         assert first["ratio"] == first["plain_s"] / first["drafted_s"]
         assert len(facts["edits"]) == 3 and facts["ratio"] > 0
         assert all(0 < row["n_accepted"] <= row["n_drafted"] for row in facts["edits"])
         assert all(row["n_tokens"] > 30 for row in facts["edits"])
-        assert "_request" not in vars(tiny._planner)
+        assert "_request" not in vars(loaded._planner)
+
+
+def test_a_conversation_outlives_restarts(
+    load: Callable[[str], Any], tiny: Path, tmp_path: Path
+) -> None:
+    replay = load("agent_replay")
+    agent = replay.Agent(tiny, tmp_path / "prompts", n_begin=300, n_turn=40)
+    turns = agent.turns(4)
+    agent.close()
+    assert [turn["is_restarted"] for turn in turns] == [False, False, True, False]
+    assert [turn["n_reused"] for turn in turns] == [300, 340, 380, 420]
+    assert turns[2]["disk_s"] > 0 and turns[2]["disk_nbytes"] > 100_000
+    found = replay.summary([
+        {"ratio": 1.0, "is_restarted": False, "disk_s": 0.0},
+        {"ratio": 4.0, "is_restarted": False, "disk_s": 0.0},
+        {"ratio": 9.0, "is_restarted": True, "disk_s": 0.5},
+    ])  # fmt: skip
+    assert (found["ratio"], found["worst"], found["restarted_ratio"]) == (2.5, 4.0, 9.0)
+
+
+def test_the_disk_is_measured_beside_plain_files(
+    load: Callable[[str], Any], tmp_path: Path
+) -> None:
+    synth, replay = load("synth_infill"), load("agent_replay")
+    facts = replay.disk(synth.ensure("tiny", tmp_path), tmp_path, 300, rounds=2)
+    assert facts["nbytes"] > 100_000
+    assert facts["ratio"]["save"] == facts["mb_s"]["save"] / facts["mb_s"]["copy"]
+    assert {name: len(took) for name, took in facts["seconds"].items()} == {
+        "save": 2, "copy": 2, "load": 2, "read": 2,
+    }  # fmt: skip
