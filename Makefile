@@ -100,8 +100,8 @@ bench: .venv/dev.stamp
 # `benchmarks/environments.py llama-server-native` has built it.
 bench-callers: .venv/dev.stamp
 	@test -n "$$LLAMA_SERVER" || $(PYTHON) benchmarks/environments.py llama-server
-	.venv/bin/python benchmarks/callers.py
-	.venv/bin/python benchmarks/callers.py 7b-q4_0 --only cancel
+	.venv/bin/python benchmarks/callers.py --only threads lone beside hit cancel
+	.venv/bin/python benchmarks/callers.py 7b-infill --only cancel
 	.venv/bin/python benchmarks/agent_replay.py
 	.venv/bin/python benchmarks/edit_replay.py
 	.venv/bin/python benchmarks/speculation.py

@@ -109,20 +109,22 @@ def answer_of(prompt: EditPrompt, wanted: str) -> str:
     return wanted[begin : len(wanted) - n_behind] + "\n"
 
 
-def edit(model: halfbyte.Model, case: Case, speculate: bool) -> tuple[Edit, float]:
+def edit(
+    model: halfbyte.Model, case: Case, window: int | None, speculate: bool
+) -> tuple[Edit, float]:
     """The edit, with guesses or without, and the seconds of the call."""
-    begin = time.perf_counter()
-    done = model.edit("a.py", case.text, (case.line + 1, 1), format=FORMAT, speculate=speculate)
+    begin, at = time.perf_counter(), (case.line + 1, 1)
+    done = model.edit("a.py", case.text, at, format=FORMAT, window=window, speculate=speculate)
     return done, time.perf_counter() - begin
 
 
-def measure(model: halfbyte.Model, n: int) -> dict[str, Any]:
+def measure(model: halfbyte.Model, n: int, window: int | None = None) -> dict[str, Any]:
     """n edits, each plain and then with guesses: seconds and tokens of each, and the ratios."""
     rows = []
     for case, _ in zip(cases(), range(n), strict=False):
         with mock.patch.object(model._planner, "_request", forced(model._planner, case.wanted)):
-            plain, plain_s = edit(model, case, speculate=False)
-            drafted, drafted_s = edit(model, case, speculate=True)
+            plain, plain_s = edit(model, case, window, speculate=False)
+            drafted, drafted_s = edit(model, case, window, speculate=True)
         if not plain.full_text == drafted.full_text == case.wanted:
             raise SystemExit("an edit is not the one that was forced")
         stats = drafted.stats
