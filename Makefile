@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP := -m pip install -q --disable-pip-version-check
 
 .PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
-	test-interrupted-conversions test-templates test-oracles golden bench bench-conversion clean
+	test-interrupted-conversions test-templates test-oracles golden bench bench-callers bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
 # fetched on first use, completes a function. Both take the most likely token each time, and the
@@ -92,6 +92,21 @@ bench: .venv/dev.stamp
 	.venv/bin/python benchmarks/memory.py
 	.venv/bin/python benchmarks/growth.py
 	.venvs/plot/bin/python benchmarks/plot_growth.py
+	.venv/bin/python benchmarks/report.py
+
+# Callers, caches, typing and edits, partly beside llama-server, which is built once in .venvs unless
+# LLAMA_SERVER=PATH names one: twenty minutes on two cores, which must be idle otherwise. On a CPU
+# with AMX, LLAMA_SERVER=.venvs/llama-server-native/bin/llama-server is the native one, once
+# `benchmarks/environments.py llama-server-native` has built it.
+bench-callers: .venv/dev.stamp
+	@test -n "$$LLAMA_SERVER" || $(PYTHON) benchmarks/environments.py llama-server
+	.venv/bin/python benchmarks/callers.py --only threads lone beside hit cancel
+	.venv/bin/python benchmarks/callers.py 7b-infill --only cancel
+	.venv/bin/python benchmarks/agent_replay.py
+	.venv/bin/python benchmarks/edit_replay.py
+	.venv/bin/python benchmarks/speculation.py
+	.venv/bin/python benchmarks/typing_replay.py smollm2
+	.venv/bin/python benchmarks/typing_replay.py 7b --keys 20 --sides auto server
 	.venv/bin/python benchmarks/report.py
 
 # What conversion loses and how fast it is, beside llama.cpp's quantizer; hours on a small machine.

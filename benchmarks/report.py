@@ -3,8 +3,9 @@
     python benchmarks/report.py            replaces what stands between the markers
     python benchmarks/report.py --check    exit 1 if that would change a file
 
-README shows a selection, docs/ all of it. Speed: see report_speed.py; conversion: see
-report_conversion.py. Nothing between the markers is written by hand.
+README shows a selection, docs/ all of it. Speed: see report_speed.py; callers, caches, typing and
+edits: report_callers.py; conversion: report_conversion.py. Nothing between the markers is written
+by hand.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import report_callers
 import report_conversion
 import report_speed
 
@@ -22,7 +24,7 @@ END = "<!-- {}: end -->\n"
 # File -> name of a part -> what writes it.
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"speed": report_speed.selection, "quality": report_conversion.selection},
-    "docs/performance.md": {"speed": report_speed.section},
+    "docs/performance.md": {"speed": report_speed.section, "callers": report_callers.section},
     "docs/conversion.md": {"quality": report_conversion.section},
 }
 

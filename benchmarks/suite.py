@@ -22,6 +22,7 @@ from typing import Any
 import environments
 import results
 import synth_gguf
+import synth_infill
 from cells import Cell, batch, decode, measure, prefill, show
 from protocol import Worker, WorkerError
 
@@ -88,6 +89,8 @@ def model_path(name: str, files: Path) -> Path:
     """The file that a name or path stands for, made or pulled where it has to be."""
     if name in synth_gguf.names():
         return synth_gguf.ensure(name, files)
+    if name.removesuffix("-infill") in synth_infill.KINDS:
+        return synth_infill.ensure(name.removesuffix("-infill"), files)
     return catalogue.resolve(name)
 
 

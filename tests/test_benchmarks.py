@@ -138,6 +138,33 @@ def test_readme_selects_a_prompt_and_a_generation(
     assert text.count("1.1B shape") == 1
 
 
+def test_callers_and_typing_say_what_was_missed(
+    load: Callable[[str], Any],
+    common: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = load("report_callers")
+    monkeypatch.setattr(sys.modules["report_speed"], "HERE", tmp_path)
+    assert report.section() == "Nothing measured yet: `make bench-callers`.\n"
+    common["machine"] |= {"load_1min_at_start": 0.1}
+    common["model"] |= {"file": "a.gguf"}
+    old = common | {"hit": {"ids_steps": 1.0, "text_more_ms": 9.0}, "lone": {"ratio": 1.01}}
+    new = common | {"hit": {"ids_steps": 1.7, "text_more_ms": 0.5}}
+    _write(tmp_path, "callers", old, new)
+    times = {"first_p50": 9.0, "first_p95": 20.0, "line_p50": 30.0, "line_p95": 40.0,
+             "n_new_p50": 1, "first_p50_ratio": 0.4}  # fmt: skip
+    typing = {"name": "7b", "kinds": ["jump", "key"], "target": 0.35}
+    _write(tmp_path, "typing", common | typing | {"sides": {"auto": times, "server": times}})
+    text = report.section()
+    assert "in decode steps | **1.70, missed** | at most 1.5 |" in text
+    assert "more than that | 0.50 ms | at most 1 ms |" in text
+    assert "| a lone caller's decoding, over the engine's own | 1.01 | at most 1.02 |" in text
+    assert "| halfbyte | 9.0 | 20 | 30 | 40 | 1 | **0.400, missed** (at most 0.35) |" in text
+    assert "| llama-server | 9.0 | 20 | 30 | 40 | 1 |  |" in text
+    assert "7B shape, 2 keys with 1 jumps" in text and "load average" not in text
+
+
 def test_readme_selects_types(
     load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ class _Side:
     ) -> None:
         self._tokenizer, self._text, self._encode = tokenizer, text, encode
         self._is_prefix = is_prefix
+        self._known: tuple[str, list[int]] | None = None  # a near end, and its tokens
 
     def count(self, room: int) -> int:
         """Its tokens; of more than `room`, one more than that."""
@@ -132,6 +133,12 @@ class _Side:
 
     def _near_end(self, room: int) -> tuple[str, list[int]]:
         """A near end of more than `room` tokens, or the whole text; and its tokens."""
+        part, ids = self._known or ("", [])
+        if len(ids) <= room and (not part or len(part) < len(self._text)):
+            part, ids = self._known = self._encoded_end(room)
+        return part, ids
+
+    def _encoded_end(self, room: int) -> tuple[str, list[int]]:
         n = _CHARACTERS * (room + 1)
         while True:
             is_all = len(self._text) <= 2 * n
