@@ -31,10 +31,11 @@ from halfbyte.engine.engine import Engine, Span, StepAborted
 from halfbyte.engine.memory import empty, needed_for
 from halfbyte.errors import EngineError
 from halfbyte.generation import slices
+from halfbyte.generation.continuation import Continuation
 from halfbyte.generation.line import Line
 from halfbyte.generation.pace import Pace
 from halfbyte.generation.prompt_memory import PromptMemory
-from halfbyte.generation.request import Caller, Continuation, Request
+from halfbyte.generation.request import Caller, Request
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.speculation.speculation import Speculation

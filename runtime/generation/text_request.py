@@ -11,10 +11,10 @@ from halfbyte.errors import RequestError
 from halfbyte.generation.chat_completion import Part
 from halfbyte.generation.completion import Completion, FinishReason
 from halfbyte.generation.confidence import Confidence
+from halfbyte.generation.continuation import Continuation
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.generation.recorder import PromptRecorder, Recorder, Recording
-from halfbyte.generation.request import Continuation
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.rules.forbidden import Forbidden
 from halfbyte.generation.rules.grammar_rule import GrammarRule

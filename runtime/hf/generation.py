@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from halfbyte.call_arguments import is_whole
 from halfbyte.errors import ContextLengthError, RequestError
+from halfbyte.generation.continuation import Continuation
 from halfbyte.generation.params import SamplingParams
-from halfbyte.generation.request import Continuation
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.hf.batch import import_torch, tensor_type_of, to_lists

@@ -17,7 +17,7 @@ from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.memory import needed_for
 from halfbyte.engine.program import Words
 from halfbyte.errors import EngineError
-from halfbyte.generation.request import Continuation
+from halfbyte.generation.continuation import Continuation
 from halfbyte.generation.speculation.credit import Credit
 from halfbyte.generation.speculation.draft_model import FULL_ROWS, DraftModel, Shadow, Wish
 from halfbyte.generation.speculation.drafter import Draft

@@ -27,7 +27,7 @@ from halfbyte.generation.speculation.sureness import Sureness
 from halfbyte.kernels.layouts.kv_pages import PAGE
 
 if TYPE_CHECKING:
-    from halfbyte.generation.request import Continuation
+    from halfbyte.generation.continuation import Continuation
 
 _USUAL_NBYTES = 64 << 20
 FULL_ROWS = 64  # of a step, from which on a row costs what a prompt's does

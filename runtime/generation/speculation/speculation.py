@@ -12,7 +12,8 @@ from dataclasses import replace
 from halfbyte.engine.engine import Span
 from halfbyte.engine.program import Words
 from halfbyte.errors import EngineError
-from halfbyte.generation.request import Continuation, Request
+from halfbyte.generation.continuation import Continuation
+from halfbyte.generation.request import Request
 from halfbyte.generation.speculation.asking import Asked, Asking
 from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.speculation.drafter import Draft
