@@ -173,6 +173,8 @@ class RunningBatch:
                 if request.is_answering and not was_answering:
                     self._line.settle(request)
                     self._memory.keep(request)  # for those who come while it goes on
+                else:
+                    self._memory.keep_on_the_way(request)
                 request.call.tell(request)
             else:
                 self._end(request)
