@@ -78,7 +78,7 @@ class PrefixCache:
         self, pool: PagePool, new_sequence: Callable[[], Sequence], max_nbytes: int
     ) -> None:
         self.max_nbytes = max_nbytes
-        self.on_drop: Callable[[Node], None] | None = None
+        self.on_drop: Callable[[Node], object] | None = None
         self.pool, self._new_sequence = pool, new_sequence
         self.has_snapshots = len(new_sequence().states) > 1
         self._roots: dict[Hashable, Root] = {}

@@ -27,6 +27,7 @@ from halfbyte.generation.shared_prompt import SharedPrompt
 
 log = logging.getLogger(__name__)
 
+SNAPSHOT_DISTANCE = 512  # tokens at least, between states that cannot be cut back
 _MARGIN_NBYTES = 256 << 20  # of the machine's memory, for everything but pages
 _HASHING_S = 60.0  # that closing waits for the model's hash at most,
 _FLUSHING_S = 30.0  # and for the disk
@@ -106,6 +107,7 @@ class PromptMemory:
         ):
             return
         if request.sequence is not None and request.is_remembered and self._bounds.nbytes:
+            request.n_kept = request.sequence.n_past
             try:
                 if request.sequence.n_past > len(request.ids):  # guesses that nobody looked at
                     request.sequence.truncate(len(request.ids))
@@ -133,6 +135,11 @@ class PromptMemory:
     def remember_again(self, digest: str) -> None:
         """The adapter is back."""
         self._unloaded.discard(digest)
+
+    def keep_on_the_way(self, request: Request) -> None:
+        """Remember a request that goes on, now and then, where it cannot be cut back to later."""
+        if self._cache.has_snapshots and request.n_computed >= request.n_kept + SNAPSHOT_DISTANCE:
+            self.keep(request)
 
     def find_pages(self, error: EngineError) -> bool:
         """Have more pages, after that error: the machine's, or by forgetting; False if none."""

@@ -73,6 +73,7 @@ class Request(ABC):
         n_reused: how many of the prompt's tokens were known; None before it has begun.
         mismatch: where it leaves a remembered prompt for a short part only.
         n_told: of how many of the prompt's tokens the caller knows that they are computed.
+        n_kept: how many of its ids were computed when it was last remembered.
         n_due: tokens that its place in line counts on and that were not computed yet.
         shared: the beginning that it shares with others of its call; None for none.
         slice_begin, n_again: how many ids it had when it last began to run, and of how many of an
@@ -96,7 +97,7 @@ class Request(ABC):
         self.adapter: Hashable = None
         self.n_reused: int | None = None
         self.mismatch: Mismatch | None = None
-        self.n_told = self.n_due = self.entered = self.slice_begin = self.n_again = 0
+        self.n_told = self.n_kept = self.n_due = self.entered = self.slice_begin = self.n_again = 0
         self.shared: SharedPrompt[Request] | None = None
 
     @property

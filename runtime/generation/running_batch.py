@@ -21,14 +21,10 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
 
 from halfbyte.engine.buffers import MAX_BATCH
-from halfbyte.engine.engine import Engine, Span, StepAborted
-from halfbyte.engine.memory import empty, needed_for
+from halfbyte.engine.engine import Engine, StepAborted
+from halfbyte.engine.memory import needed_for
 from halfbyte.errors import EngineError
 from halfbyte.generation import slices
 from halfbyte.generation.continuation import Continuation
@@ -39,45 +35,10 @@ from halfbyte.generation.request import Caller, Request
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.speculation.speculation import Speculation
+from halfbyte.generation.step import Step
 
 MAX_RUNNING = 32  # requests at a time
 _READING_S = 0.02  # of every step, from the disk
-
-
-@dataclass(slots=True, eq=False)
-class Step:
-    """Spans by request, those of answers first.
-
-    Attributes:
-        n_prompt: tokens of prompts among them.
-        n_drafted: tokens that are guesses.
-        abort: a word that the engine looks at meanwhile.
-    """
-
-    parts: list[tuple[Request, list[Span]]] = field(default_factory=list)
-    n_prompt: int = 0
-    n_drafted: int = 0
-    abort: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
-
-    @property
-    def spans(self) -> list[Span]:
-        """All of them, in order."""
-        return [span for _, spans in self.parts for span in spans]
-
-    @property
-    def n_tokens(self) -> int:
-        """All tokens."""
-        return sum(len(span.tokens) for span in self.spans)
-
-    @property
-    def is_unwanted(self) -> bool:
-        """Whether all of its requests were cancelled."""
-        return all(request.is_cancelled for request, _ in self.parts)
-
-    def abort_if_unwanted(self) -> None:
-        """End it early if nobody waits for it any more; from any thread."""
-        if self.is_unwanted:
-            self.abort[0] = 1
 
 
 class RunningBatch:
@@ -160,7 +121,7 @@ class RunningBatch:
         for request, _ in step.parts:
             request.clock.begun_s = request.clock.begun_s or begin_s
         try:
-            rows = self._compute(step)
+            rows = step.run(self._engine)
         except StepAborted:
             return
         except EngineError as error:
@@ -175,21 +136,6 @@ class RunningBatch:
         self._line.go_on(step.n_prompt)
         self._deal(step, rows)
 
-    def _compute(self, step: Step) -> list[F32]:
-        """Logits, or hidden states, that each part of a step asks for."""
-        n_hidden = sum(span.n_out for span in step.spans if span.is_hidden)
-        if n_hidden:
-            hidden = empty("hidden states", (n_hidden, self._engine.config.dim), np.float32)
-            logits = self._engine.forward(step.spans, step.abort, hidden)
-        else:
-            hidden = logits = self._engine.forward(step.spans, step.abort)
-        rows, at = [], [0, 0]
-        for _, spans in step.parts:
-            n, is_hidden = sum(span.n_out for span in spans), bool(spans[0].is_hidden)
-            rows.append((hidden if is_hidden else logits)[at[is_hidden] : at[is_hidden] + n])
-            at[is_hidden] += n
-        return rows
-
     def _deal(self, step: Step, rows_of: list[F32]) -> None:
         """Give the rows to those who asked for them."""
         for (request, spans), rows in zip(step.parts, rows_of, strict=True):
@@ -202,6 +148,8 @@ class RunningBatch:
                 if request.is_answering and not was_answering:
                     self._line.settle(request)
                     self._memory.keep(request)  # for those who come while it goes on
+                else:
+                    self._memory.keep_on_the_way(request)
                 request.call.tell(request)
             else:
                 self._end(request)

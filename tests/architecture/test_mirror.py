@@ -84,6 +84,8 @@ COVERED_BY = {
     "runtime/generation/completion.py": "runtime/generation/test_text_request.py",
     "runtime/generation/pieces.py": "runtime/generation/test_stream.py",
     "runtime/generation/recorder.py": "runtime/generation/test_probabilities.py",
+    "runtime/generation/continuation.py": "runtime/generation/test_running_batch.py",
+    "runtime/generation/step.py": "runtime/generation/test_running_batch.py",
     "runtime/generation/request.py": "runtime/generation/test_running_batch.py",
     "runtime/generation/rules/opening.py": "runtime/test_chat_planning.py",
     "runtime/generation/rules/thinking_budget.py": "runtime/test_chat_planning.py",

@@ -1,11 +1,11 @@
 """Sweep's next-edit models, of 0.5 to 7 billion parameters, made from Qwen2.5-Coder.
 
 The model sees some 300 lines of the file, other files, what is wrong, what was changed, and a
-window of 21 lines twice, the second time with the cursor; it writes the window anew, from the
-cursor's line on. An answer that is the window again means no edit.
+window of 21 lines twice: before what was changed in it lately, and as it is, with the cursor. It
+writes the window anew, from the cursor's line on. An answer that is the window again means no edit.
 
-Sources: the card and inference.py of sweepai/sweep-next-edit-v2-7B; the client cursortab.nvim,
-server/provider/sweep.
+Sources: the card and inference.py of sweepai/sweep-next-edit-v2-7B, which undoes past changes in
+the first window; for all else the client cursortab.nvim, server/provider/sweep.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from halfbyte.prompt.edit.edit_format import EditFormat, Layout
 from halfbyte.prompt.edit.edit_request import Diagnostic, EditRequest
-from halfbyte.prompt.edit.hunks import hunks_of
+from halfbyte.prompt.edit.hunks import Hunk, hunks_of
 from halfbyte.prompt.edit.marked_text import Marker
 from halfbyte.prompt.edit.prompt_blocks import Block
-from halfbyte.prompt.edit.text_view import TextView, with_lf
+from halfbyte.prompt.edit.text_view import TextView, n_common, with_lf
 
 N_AROUND = 10  # lines of the window, before and after the cursor's
 N_BROAD = 150  # lines of the file that are shown, likewise
@@ -62,12 +62,38 @@ def lay_out(request: EditRequest) -> SweepLayout:
         _diagnostics(request),
         _history(request),
         Block((
-            SEP, f"original/{place}{window}\n",
+            SEP, f"original/{place}{_before(request, window)}\n",
             SEP, f"current/{place}{window[:at]}", CURSOR, f"{window[at:]}\n",
             SEP, f"updated/{place}{prefill}",
         )),
     )  # fmt: skip
     return SweepLayout(blocks, begin, window, f"{window[len(prefill) :]}\n", prefill)
+
+
+def _before(request: EditRequest, window: str) -> str:
+    """The window without the past changes of its file, from the latest to one that is not in it."""
+    text = f"\n{window}\n"
+    for edit in reversed(request.history[-N_EDITS:]):
+        if edit.path == request.path:
+            for hunk in reversed(list(hunks_of(edit))):
+                undone = _undone(text, hunk)
+                if undone is None:
+                    return text[1:-1]
+                text = undone
+    return text[1:-1]
+
+
+def _undone(text: str, hunk: Hunk) -> str | None:
+    """A text of whole lines before a change, found with the lines around it or without; or None."""
+    n_head = n_common(hunk.old, hunk.new)
+    n_tail = n_common(hunk.old[n_head:][::-1], hunk.new[n_head:][::-1])
+    changed = (lines[n_head : len(lines) - n_tail] for lines in (hunk.old, hunk.new))
+    for old, new in ((hunk.old, hunk.new), tuple(changed)):
+        after = "".join(f"{line}\n" for line in new)
+        at = text.find(f"\n{after}") + 1
+        if after.strip() and at:
+            return text[:at] + "".join(f"{line}\n" for line in old) + text[at + len(after) :]
+    return None
 
 
 def _last_line(view: TextView) -> int:

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
 import small_models
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from comings_and_goings import check_bits
 from scripted import (
     Caller,
     Letters,
     ScriptedEngine,
     ScriptedSequence,
     batch_of,
-    numbered_request,
     request_of,
 )
 
 from halfbyte.errors import EngineError
 from halfbyte.generation import running_batch as batch_module
-from halfbyte.generation import slices
 from halfbyte.generation.pace import Pace
 from halfbyte.generation.params import SamplingParams
-from halfbyte.generation.prompt_memory import Bounds
-from halfbyte.generation.request import LogitsRequest, Request
+from halfbyte.generation.request import Request
 from halfbyte.generation.running_batch import MAX_RUNNING, RunningBatch
 from halfbyte.generation.slices import SLICE
 from halfbyte.generation.text_request import TextRequest
@@ -372,87 +366,8 @@ def model(threads: Pool) -> Any:
 def test_answers_are_the_same_bits_whoever_comes_and_goes(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Random arrivals, cancellations and losses of memory, against each request alone."""
     engine = model.engine(Pool(2))
-    alone: dict[tuple[int, int, int], Any] = {}
-    reused: list[int] = []
-
-    def outcome(request: Request) -> Any:
-        if isinstance(request, LogitsRequest):
-            return request.logits.tobytes()
-        return request.tokens
-
-    class Callers(RuleBasedStateMachine):
-        @initialize()
-        def remember(self) -> None:
-            bounds = Bounds(nbytes=40 * engine.layout.page_nbytes)
-            self.batch, self.asked = batch_of(engine, bounds), []
-            for n in range(3):  # with which the others begin
-                request = numbered_request(1, model.tokens(298 + n, seed=(298 + n) % 3), 1)
-                Caller(request)
-                self.batch.add(request)
-                run(self.batch)
-            self.arrive(1, 300, 3, 2)
-            self.stay, self.asked = self.asked, []
-
-        @rule(
-            kind=st.integers(0, 2), n=st.integers(1, 300), m=st.integers(1, 8), of=st.integers(1, 4)
-        )
-        def arrive(self, kind: int, n: int, m: int, of: int) -> None:
-            numbers = [(kind, n, m + i) for i in range(of)]
-            requests = [numbered_request(kind, model.tokens(n, seed=n % 3), m) for *_, m in numbers]
-            Caller(*requests, priority=1.0 + m)
-            self.asked += zip(numbers, requests, strict=True)
-            begin(self.batch, *requests)
-
-        @precondition(lambda self: self.asked)
-        @rule(data=st.data())
-        def cancel(self, data: st.DataObject) -> None:
-            _, request = data.draw(st.sampled_from(self.asked))
-            request.is_cancelled = True
-            self.batch.drop_unwanted()
-
-        @rule(n=st.integers(1, 6))
-        def work(self, n: int) -> None:
-            for _ in range(n):
-                self.batch.step()
-
-        @rule()
-        def lose_memory_of_who_waits(self) -> None:
-            waits = self.batch._line.last_with_memory()
-            if waits is not None:
-                self.batch._lose_memory(waits)
-
-        @rule(pick=st.integers(0, 99))
-        def lose_memory(self, pick: int) -> None:
-            if self.batch._running:
-                self.batch._preempt(self.batch._running[pick % len(self.batch._running)])
-
-        def teardown(self) -> None:
-            run(self.batch)
-            for numbers, request in self.stay + self.asked:
-                assert request.is_over and request.sequence is None
-                if not request.is_cancelled:
-                    assert outcome(request) == self.expected(*numbers)
-                    reused.append(request.n_reused or 0)
-
-        def expected(self, kind: int, n: int, m: int) -> Any:
-            if (kind, n, m) not in alone:
-                tokens = model.tokens(n, seed=n % 3)  # many begin alike
-                request, batch = numbered_request(kind, tokens, m), batch_of(engine)
-                Caller(request)
-                batch.add(request)
-                run(batch)
-                alone[kind, n, m] = outcome(request)
-            return alone[kind, n, m]
-
-    monkeypatch.setattr(batch_module, "MAX_RUNNING", 4)
-    monkeypatch.setattr(slices, "SLICE", 1)
-    Callers.TestCase.settings = settings(
-        max_examples=int(os.environ.get("N_EXAMPLES", "4")), stateful_step_count=12, deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    Callers.TestCase("runTest").runTest()
+    reused = check_bits(engine, lambda n: model.tokens(n, seed=n % 3), monkeypatch)
     assert max(reused) > 0
     engine.close()
 

@@ -39,6 +39,35 @@ def test_the_whole_prompt() -> None:
     assert layout.draft == "    return n\n\nf(1)\n"
 
 
+@pytest.mark.parametrize(
+    ("history", "before"),
+    [
+        ([("m = 1\n", "n = 1\n")], "m = 1\n\ny = n\nz = n"),
+        ([("m = 1\n", "k = 1\n"), ("k = 1\n", "n = 1\n")], "m = 1\n\ny = n\nz = n"),
+        ([("y = m\nz = m\n", "y = n\nz = n\n")], "n = 1\n\ny = m\nz = m"),
+        ([("", "n = 1\n\n")], "y = n\nz = n"),
+        # With other lines around it; not in the window; nothing to be found by; a part of a line.
+        ([("a\ny = m\nb\n", "a\ny = n\nb\n")], "n = 1\n\ny = m\nz = n"),
+        ([("m = 1\n", "n = 1\n"), ("y = 5\n", "y = 6\n")], None),
+        ([("gone\n", "")], None),
+        ([("z = m\n", "= n\n")], None),
+    ],
+)
+def test_the_first_window_is_that_before_past_changes(
+    history: list[tuple[str, str]], before: str | None
+) -> None:
+    """Source: sweepai/sweep-next-edit-v2-7B, inference.py."""
+    text = "n = 1\n\ny = n‸\nz = n\n"
+    edits = [PastEdit("a", *edit) for edit in history]
+    prompt = rendered(lay_out(at(text, "a", history=edits)))
+    window = text.replace("‸", "").rstrip("\n")
+    assert f"<|file_sep|>original/a:1:4\n{before or window}\n<|file_sep|>current" in prompt
+    assert f"current/a:1:4\n{text.replace('‸', '<|cursor|>')}<|file_sep|>updated" in prompt
+    others = [PastEdit("b", *edit) for edit in history]
+    prompt = rendered(lay_out(at(text, "a", history=others)))
+    assert f"<|file_sep|>original/a:1:4\n{window}\n<|file_sep|>current" in prompt
+
+
 def test_windows_have_21_lines_and_the_file_300() -> None:
     text = "\n".join([*LINES[:200], "‸" + LINES[200], *LINES[201:]])
     layout = lay_out(at(text, "a"))

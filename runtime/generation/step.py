@@ -1,0 +1,68 @@
+"""A step: which requests share it, and how much of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.engine.engine import Engine, Span
+from halfbyte.engine.memory import empty
+from halfbyte.generation.request import Request
+from halfbyte.generation.sampler import F32
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """Spans by request, those of answers first.
+
+    Attributes:
+        n_prompt: tokens of prompts among them.
+        n_drafted: tokens that are guesses.
+        abort: a word that the engine looks at meanwhile.
+    """
+
+    parts: list[tuple[Request, list[Span]]] = field(default_factory=list)
+    n_prompt: int = 0
+    n_drafted: int = 0
+    abort: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    @property
+    def spans(self) -> list[Span]:
+        """All of them, in order."""
+        return [span for _, spans in self.parts for span in spans]
+
+    @property
+    def n_tokens(self) -> int:
+        """All tokens."""
+        return sum(len(span.tokens) for span in self.spans)
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether all of its requests were cancelled."""
+        return all(request.is_cancelled for request, _ in self.parts)
+
+    def abort_if_unwanted(self) -> None:
+        """End it early if nobody waits for it any more; from any thread."""
+        if self.is_unwanted:
+            self.abort[0] = 1
+
+    def run(self, engine: Engine) -> list[F32]:
+        """Logits, or hidden states, that each part asks for.
+
+        Raises:
+            EngineError: as Engine.forward. StepAborted: `abort` was set.
+        """
+        n_hidden = sum(span.n_out for span in self.spans if span.is_hidden)
+        if n_hidden:
+            hidden = empty("hidden states", (n_hidden, engine.config.dim), np.float32)
+            logits = engine.forward(self.spans, self.abort, hidden)
+        else:
+            hidden = logits = engine.forward(self.spans, self.abort)
+        rows, at = [], [0, 0]
+        for _, spans in self.parts:
+            n, is_hidden = sum(span.n_out for span in spans), bool(spans[0].is_hidden)
+            rows.append((hidden if is_hidden else logits)[at[is_hidden] : at[is_hidden] + n])
+            at[is_hidden] += n
+        return rows
