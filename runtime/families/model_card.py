@@ -17,7 +17,8 @@ from halfbyte.gguf.metadata import Metadata
 
 log = logging.getLogger(__name__)
 
-# Sampling parameter -> its GGUF key. generation_config.json has them under their own names.
+# Sampling parameter -> its GGUF key. generation_config.json has them under their own names, but for
+# one that only llama.cpp's converter reads there.
 SAMPLING_KEYS = {
     "temperature": "general.sampling.temp",
     "top_k": "general.sampling.top_k",
@@ -31,6 +32,7 @@ SAMPLING_KEYS = {
     "mirostat_tau": "general.sampling.mirostat_tau",
     "mirostat_eta": "general.sampling.mirostat_eta",
 }
+_CONFIG_NAMES = {"penalty_window": "penalty_last_n"}
 SEQUENCE_KEY = "general.sampling.sequence"  # names of samplers, with semicolons between
 WHOLE = ("top_k", "penalty_window", "mirostat")  # the parameters that are whole numbers
 _SAMPLING = "general.sampling."
@@ -71,7 +73,8 @@ def sampling_from_hf(path: Path, config: Mapping[str, object]) -> dict[str, floa
 
     A model that is not to be sampled (`do_sample` false) gets temperature 0 and no filters.
     """
-    found = {name: config[name] for name in SAMPLING_KEYS if config.get(name) is not None}
+    stated = {name: config.get(_CONFIG_NAMES.get(name, name)) for name in SAMPLING_KEYS}
+    found = {name: value for name, value in stated.items() if value is not None}
     if config.get("do_sample") is False:
         found = {name: v for name, v in found.items() if name == "repetition_penalty"}
         found["temperature"] = 0.0

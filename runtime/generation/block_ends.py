@@ -31,17 +31,20 @@ class BlockEnd(Protocol):
 class IndentEnd:
     """Ends behind the last line before one that is indented by less than `n_columns`.
 
-    Blank lines do not count, and neither does the rest of the line that the answer begins in.
+    Blank lines do not count, and neither does the rest of the line that the answer begins in. With
+    None, the answer begins with a line of its own, and the first that is not blank says how many.
     """
 
-    def __init__(self, n_columns: int) -> None:
-        self._n_columns = n_columns
+    def __init__(self, n_columns: int | None) -> None:
+        self._given = n_columns
         self.restart()
 
     def restart(self) -> None:
         """As BlockEnd.restart."""
         self.held_from = self._n_read = 0
-        self._column: int | None = None  # within a line's indentation; None behind it
+        self._least = self._given
+        # Within a line's indentation; None behind it.
+        self._column: int | None = 0 if self._given is None else None
 
     def push(self, piece: str) -> int:
         """As BlockEnd.push."""
@@ -52,7 +55,9 @@ class IndentEnd:
                 if self._column is not None:
                     self._column += _TAB - self._column % _TAB if char == "\t" else 1
             else:
-                if self._column is not None and self._column < self._n_columns:
+                if self._least is None:
+                    self._least = self._column
+                elif self._column is not None and self._column < self._least:
                     return self.held_from
                 self._column = None
             self._n_read += 1
@@ -101,7 +106,12 @@ class BracketEnd:
         return self._n_open < 0
 
 
-def indentation(text: str) -> int:
-    """Columns by which the last line of a text is indented; a tab ends at a multiple of 8."""
+def indentation(text: str) -> int | None:
+    """Columns by which the last line of a text is indented; a tab ends at a multiple of 8.
+
+    None where the line is empty.
+    """
     line = text[max(text.rfind("\n"), text.rfind("\r")) + 1 :]
+    if not line:
+        return None
     return len(line[: len(line) - len(line.lstrip(" \t\f"))].expandtabs(_TAB))

@@ -88,6 +88,8 @@ class ShownText:
     def _n_held(self, text: str) -> int:
         n = max((_overlap(text, stop, len(stop) - 1) for stop in self._stops), default=0)
         n = max(n, _overlap(text, self._suffix, len(self._suffix)))
+        if not (self._block_ends or self.banned):
+            return n
         n_all = len(self.text) + len(text)
         for end in self._block_ends:
             n = max(n, n_all - end.held_from)

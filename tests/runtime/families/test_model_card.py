@@ -131,6 +131,9 @@ def test_what_is_no_number_is_left_out_with_a_word(
         ({"do_sample": False, "temperature": 0.6, "top_k": 9, "repetition_penalty": 1.2},
          {"temperature": 0.0, "repetition_penalty": 1.2}),
         ({"temperature": None, "top_k": None, "min_p": 0.1}, {"min_p": 0.1}),
+        # What llama.cpp's converter takes from there, too.
+        ({"penalty_last_n": 64, "penalty_window": 3, "mirostat": 2, "xtc_threshold": 0.2},
+         {"penalty_window": 64, "mirostat": 2, "xtc_threshold": 0.2}),
     ],
 )  # fmt: skip
 def test_generation_configs(config: dict[str, Any], expected: dict[str, float]) -> None:

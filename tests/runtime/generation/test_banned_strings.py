@@ -11,7 +11,9 @@ import pytest
 from scripted import END, Caller, Letters, ScriptedEngine, batch_of
 
 import halfbyte
+from halfbyte.engine.engine import Span
 from halfbyte.errors import RequestError
+from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.rules.forbidden import MAX_AT_A_PLACE
 from halfbyte.generation.rules.min_tokens import MinTokens
@@ -31,14 +33,25 @@ class Second(ScriptedEngine):
         return row
 
 
-def run(
-    engine: Any, *banned: str, rules: Seq[Any] = (), preempts: bool = False, **params: Any
+def request_of(
+    *banned: str, rules: Seq[Any] = (), confidence: Confidence | None = None, **params: Any
 ) -> TextRequest:
     tokenizer: Any = Letters()
-    request = TextRequest(
-        tokenizer, [0, 5], SamplingParams(**params), 1000, rules=rules,
+    return TextRequest(
+        tokenizer, [0, 5], SamplingParams(**params), 1000, rules=rules, confidence=confidence,
         shown=ShownText(params.get("stop", ()), banned=banned),
     )  # fmt: skip
+
+
+def run(
+    engine: Any,
+    *banned: str,
+    rules: Seq[Any] = (),
+    preempts: bool = False,
+    confidence: Confidence | None = None,
+    **params: Any,
+) -> TextRequest:
+    request = request_of(*banned, rules=rules, confidence=confidence, **params)
     seen: list[str] = []
 
     class Watcher(Caller):
@@ -123,6 +136,32 @@ def test_rules_step_back_too() -> None:
     rule = Counts()
     request = run(Second("a bad day"), "bad", rules=[rule])
     assert rule.n == len(request.tokens)
+
+
+def test_all_that_was_counted_is_taken_back() -> None:
+    confidence = Confidence()
+    request = run(Second("a bad day"), "bad", confidence=confidence, presence_penalty=0.01)
+    assert request.text == "a Bad day" and request._sampler._history is not None
+    assert request._sampler._history._accepted == request.tokens
+    again = Confidence()
+    other = run(Second("a Bad day"), confidence=again, presence_penalty=0.01)
+    assert other.tokens == request.tokens
+    assert len(confidence._sums) == len(again._sums) == len(request.tokens) + 2  # and its end
+
+
+def test_right_guesses_are_taken_back_with_it() -> None:
+    """Rows that follow the banned text in the same step are not looked at."""
+    engine, request = Second("a bad day"), request_of("bad")
+    request.sequence = sequence = engine.new_sequence()  # type: ignore[assignment]
+    request.take(engine.forward([Span(sequence, [0, 5], 1)]))
+    guesses = [ord(char) for char in " bad day"]
+    rows = engine.forward([Span(sequence, [request.ids[-1], *guesses], 1 + len(guesses))])
+    request.drafted = guesses
+    request.take(rows)
+    assert "".join(map(chr, request.tokens)) == "a "
+    assert sequence.tokens == request.ids[:-1]
+    request.take(engine.forward([Span(sequence, [request.ids[-1]], 1)]))
+    assert "".join(map(chr, request.tokens)) == "a B"
 
 
 def test_what_cannot_step_back_is_refused() -> None:
@@ -218,7 +257,9 @@ def test_a_middle_steps_back(model: Any) -> None:
     done = model.infill(*gap, banned_strings=["as"], **how)
     assert done.text.startswith("mpy") and "as" not in done.text
     assert 0 < done.mean_probability < plain.mean_probability
-    assert model.infill(*gap, **how).text == plain.text  # not the rest of the other answer
+    assert model.infill(*gap, **how).text == plain.text
+    typed = model.infill("import num", gap[1], banned_strings=["py"], **how)
+    assert typed.n_typed == 0 and "py" not in typed.text  # not the rest of another answer
 
 
 def test_rules_rewind_as_if_nothing_had_been(model: Any) -> None:

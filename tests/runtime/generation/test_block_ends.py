@@ -34,9 +34,12 @@ def check(end: BlockEnd, text: str, want: str | None) -> None:
         (8, "\n  \tx\n       y", "\n  \tx"),
         (0, "x\ny\n", None),
         (1, "a b  \nc", "a b  "),
+        (None, "    x\n      y\n    z\n  w", "    x\n      y\n    z"),
+        (None, "\n  \n\tx\n       y", "\n  \n\tx"),
+        (None, "x\ny\n  z\n", None),
     ],
 )  # fmt: skip
-def test_indentation_below(columns: int, text: str, want: str | None) -> None:
+def test_indentation_below(columns: int | None, text: str, want: str | None) -> None:
     check(IndentEnd(columns), text, want)
 
 
@@ -70,7 +73,15 @@ def test_brackets(text: str, want: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "columns"),
-    [("", 0), ("x", 0), ("  x\n    y = (", 4), ("a\n\t", 8), ("a\r  b", 2), ("a\n  \tb", 8)],
+    [
+        ("", None),
+        ("a\n", None),
+        ("x", 0),
+        ("  x\n    y = (", 4),
+        ("a\n\t", 8),
+        ("a\r  b", 2),
+        ("a\n  \tb", 8),
+    ],
 )
-def test_the_cursors_line(text: str, columns: int) -> None:
+def test_the_cursors_line(text: str, columns: int | None) -> None:
     assert indentation(text) == columns

@@ -22,3 +22,15 @@ def test_the_first_and_the_geometric_mean() -> None:
     low = Confidence(0.5)
     low.take(logits, 2)
     assert low.is_too_low
+
+
+def test_what_is_taken_back_does_not_count() -> None:
+    sure = Confidence()
+    for share in (-1.0, -2.0, -3.0):
+        sure.take_share(share)
+    sure.rewind(2)
+    assert sure.mean == sure.first == math.exp(-1.0)
+    sure.take_share(-5.0)
+    assert sure.mean == math.exp(-3.0) and sure.first == math.exp(-1.0)
+    sure.rewind(7)
+    assert sure.mean is None and sure.first is None
