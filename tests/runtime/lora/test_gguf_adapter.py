@@ -112,7 +112,7 @@ def test_files_of_another_kind(
 
 
 def test_a_model_is_no_adapter(tiny_gguf: Path, saved: Saved) -> None:
-    with pytest.raises(UnsupportedModelError, match="general.type: expected adapter"):
+    with pytest.raises(UnsupportedModelError, match=r"general\.type: expected adapter"):
         read_adapter(tiny_gguf, saved.config)
 
 
