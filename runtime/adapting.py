@@ -10,7 +10,7 @@ from pathlib import Path
 from halfbyte.call_arguments import check_path
 from halfbyte.engine.adapter_weights import AdapterWeights, adapter_kernels, pack_adapter
 from halfbyte.engine.engine import Engine
-from halfbyte.generation.adapters import LoadedAdapters, applied
+from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.kernels.compiler import jit

@@ -75,9 +75,8 @@ def load(
     """Load a model.
 
     Args:
-        path_or_name: a .gguf file (any one of a split model's), a folder that holds one model's,
-            a Hugging Face folder, which is converted into the cache on first use, or a name of the
-            catalogue, which is pulled on first use.
+        path_or_name: a .gguf file (any one of a split model's), a folder of one model's, a Hugging
+            Face folder, converted into the cache on first use, or a catalogue's name, pulled then.
         threads: worker threads; default: physical cores that this process may use.
         ctx: context in tokens; default: what the model was trained with, beyond which it warns.
         kv_type: "f16" or "f32", how keys and values are stored.
@@ -86,21 +85,17 @@ def load(
             as the context holds, or 256 MiB, and at most a quarter of the memory that is left.
         prompt_cache_dir: a folder for what falls out of memory, found again by later processes.
         prompt_cache_dir_bytes: of all files in it.
-        adapter: a LoRA that calls go through where they do not say otherwise, or several: paths,
-            or pairs of path and scale; see Model.load_adapter. `convert` merges one for good.
-        adapter_scale: of those without a scale of their own.
+        adapter: LoRAs that calls go through if they do not say: a path, a pair of path and scale,
+            or a list of these; see Model.load_adapter.
+        adapter_scale: of those without their own.
         progress: called with (stage, done, total): "download ...", "convert ...", "compile" in
-            kernels, "load" in bytes, mostly in a thread of its own; without it, what takes long is
-            a warning of the log.
+            kernels, "load" in bytes, mostly in a thread of its own; else the log warns of delays.
         **unknown: names that are refused with the one that was meant.
 
     Raises:
         RequestError: an argument is out of range or unknown, or the model's name is.
-        ModelFileError: the file is missing, broken or not supported.
-        ConversionError: the folder cannot be converted.
-        DownloadError: the model could not be pulled.
-        CacheFileError: prompt_cache_dir cannot be used.
-        SettingError: an environment variable cannot be used.
+        ModelFileError: a file is missing, broken or not supported; DownloadError: not to be had.
+        CacheFileError: prompt_cache_dir cannot be used; SettingError: an environment variable.
         EngineError: there is not enough memory, or too few threads can be started.
     """
     for argument in unknown:
@@ -113,7 +108,7 @@ def load(
     path = _file_of(path_or_name, type, progress)
     with needed_for(f"loading {path}"):
         model = _guarded(lambda: _load(path, n_threads, ctx, kv_type, remembered, progress))
-        return _adapted(model, adapters) if adapters else model
+        return _adapted(model, adapters)
 
 
 def _adapted(model: Model, adapters: list[tuple[str, float]]) -> Model:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from halfbyte.call_arguments import check_progress
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
-from halfbyte.generation.adapters import Adaptation, LoadedAdapters
+from halfbyte.generation.adaptation import Adaptation, LoadedAdapters
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.confidence import Confidence

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.adapted_steps import AdaptedSteps
 from halfbyte.engine.adapter_weights import Applied
-from halfbyte.engine.adapting import Adapting
 from halfbyte.engine.buffers import MAX_BATCH, Buffers
 from halfbyte.engine.kv_cache import KVCache, kv_layout
 from halfbyte.engine.memory import empty, shortage, zeros
@@ -80,7 +80,7 @@ class Engine(ProcessBound):
             self.frequencies /= weights.rope_divisors
         self._buffers = Buffers(config, self.layout, pool.n_threads)
         self.program = Program.of_model(config, weights, self.layout, self._buffers)
-        self._adapting = Adapting(self._make_adapting_program)
+        self._adapted = AdaptedSteps(self._adapting_program)
         self._build_args()
         # A model that is dropped, not closed; a late worker may still look at the records.
         weakref.finalize(self, pool.stop, self.program)
@@ -111,9 +111,9 @@ class Engine(ProcessBound):
             for span in spans:
                 span.sequence.reserve(len(span.tokens))
             is_adapted = any(span.adapters for span in spans)
-            logits = self._fill(spans, self._adapting.program if is_adapted else self.program)
+            logits = self._fill(spans, self._adapted.program if is_adapted else self.program)
             if is_adapted:
-                self._set(**self._adapting.words(spans))
+                self._set(**self._adapted.words(spans))
             self._set(abort=abort.ctypes.data)
             self.pool.run(step, self._words)
             if abort[0]:
@@ -149,10 +149,10 @@ class Engine(ProcessBound):
         # An interrupted close is finished by the next one.
         self._closed = True
         self.pool.close()
-        for name in ("weights", "program", "_adapting", "_buffers"):
+        for name in ("weights", "program", "_adapted", "_buffers"):
             self.__dict__.pop(name, None)
 
-    def _make_adapting_program(self) -> Program:
+    def _adapting_program(self) -> Program:
         program = Program.of_model(
             self.config, self.weights, self.layout, self._buffers, adapts=True
         )

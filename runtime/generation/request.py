@@ -23,7 +23,7 @@ import numpy as np
 from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.engine import Span, check_finite
 from halfbyte.engine.sequence import Sequence as EngineSequence
-from halfbyte.generation.adapters import key_of
+from halfbyte.generation.adaptation import key_of
 from halfbyte.generation.completion import FinishReason, Stats
 from halfbyte.generation.mismatch import Mismatch
 from halfbyte.generation.respelling import Respelling

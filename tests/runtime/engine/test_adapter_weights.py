@@ -110,11 +110,11 @@ def test_a_model_alone_runs_the_program_that_it_had(pool: Pool) -> None:
     engine = model.engine(pool)
     n_stages = engine.program.words["n_stages"]
     engine.forward([Span(engine.new_sequence(), [1, 2], 1)])
-    assert engine._adapting._program is None
+    assert engine._adapted._program is None
     through = [Applied(packed(model, adapter_of(model, 2, 1)), 1.0)]
     engine.forward([Span(engine.new_sequence(), [1, 2], 1, through)])
     n_products = sum(bool(stage.matrices) for stage, _ in engine.program.stages)
-    assert engine._adapting.program.words["n_stages"] == n_stages + n_products
+    assert engine._adapted.program.words["n_stages"] == n_stages + n_products
     assert len(factor_places(model.config)) == 7 * model.config.n_layers + 1
 
 
