@@ -85,8 +85,7 @@ def load(
             as the context holds, or 256 MiB, and at most a quarter of the memory that is left.
         prompt_cache_dir: a folder for what falls out of memory, found again by later processes.
         prompt_cache_dir_bytes: of all files in it.
-        adapter: LoRAs that calls go through if they do not say: a path, a pair of path and scale,
-            or a list of these; see Model.load_adapter.
+        adapter: LoRAs of calls that name none: path, (path, scale), or a list; see load_adapter.
         adapter_scale: of those without their own.
         progress: called with (stage, done, total): "download ...", "convert ...", "compile" in
             kernels, "load" in bytes, mostly in a thread of its own; else the log warns of delays.
@@ -95,8 +94,7 @@ def load(
     Raises:
         RequestError: an argument is out of range or unknown, or the model's name is.
         ModelFileError: a file is missing, broken or not supported; DownloadError: not to be had.
-        CacheFileError: prompt_cache_dir cannot be used; SettingError: an environment variable.
-        EngineError: there is not enough memory, or too few threads can be started.
+        CacheFileError, SettingError, EngineError: its folder, a variable, memory or threads.
     """
     for argument in unknown:
         raise unknown_argument(argument, _ARGUMENTS, _OTHERS, what="an argument of load")

@@ -22,7 +22,6 @@ COVERED_BY = {
     "convert/sources/quantized/compressed_tensors.py": _QUANTIZED,
     "convert/sources/quantized/float8.py": _QUANTIZED,
     "convert/sources/quantized/gptq_layout.py": _QUANTIZED,
-    "convert/sources/adapted.py": "convert/test_convert.py",
     "convert/sources/hf_tensors.py": "convert/sources/test_hf_folder.py",
     "kernels/compiler/helper_compiler.py": "kernels/compiler/test_jit.py",
     "kernels/formats/block_format.py": "kernels/formats/test_codes.py",

@@ -162,6 +162,10 @@ def test_unloading_forgets_and_lets_answers_end(
     tiny_gguf: Path, folders: list[Path], model: halfbyte.Model
 ) -> None:
     with halfbyte.load(tiny_gguf, threads=1) as own:
+        assert [own.load_adapter(folders[2]) for _ in range(2)] == ["a2", "a2-2"]
+        own.unload_adapter("a2")
+        assert own.complete(PROMPT, adapter="a2-2", max_tokens=1).tokens
+        own.unload_adapter("a2-2")
         own.load_adapter(folders[1], name="x")
         wanted = model.complete(PROMPT, adapter="a1", max_tokens=60).text
         stream = own.stream(PROMPT, adapter="x", max_tokens=60)
@@ -201,7 +205,7 @@ def test_bad_names_and_paths(
     model: halfbyte.Model, folders: list[Path], tiny_gguf: Path, tiny_folder: Path
 ) -> None:
     with pytest.raises(RequestError, match=r"name: expected a name that no adapter has, got a1"):
-        model.load_adapter(folders[1])
+        model.load_adapter(folders[1], name="a1")
     with pytest.raises(RequestError, match=r"name: expected a name, or None"):
         model.load_adapter(folders[1], name="")
     with pytest.raises(RequestError, match=r"path: expected a path"):
