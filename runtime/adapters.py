@@ -7,8 +7,8 @@ from halfbyte.json_folder import JSONFolder
 
 ADAPTER_FILE = "adapter_config.json"  # of peft; transformers loads the base model where it lies
 MERGE = (
-    "an adapter is no model: merge it into its base model (peft: "
-    "model.merge_and_unload().save_pretrained(FOLDER); llama.cpp: llama-export-lora) and use that"
+    "an adapter is no model, but changes one: load its base model with adapter=PATH (--adapter), "
+    "or merge it for good: halfbyte convert BASE --adapter PATH"
 )
 
 

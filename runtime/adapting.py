@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextvars import copy_context
+from itertools import count
 from pathlib import Path
 
 from halfbyte.call_arguments import check_path
 from halfbyte.engine.adapter_weights import AdapterWeights, adapter_kernels, pack_adapter
 from halfbyte.engine.engine import Engine
-from halfbyte.generation.adapters import LoadedAdapters, applied
+from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.kernels.compiler import jit
@@ -36,7 +37,7 @@ class AdaptingModel:
 
         Args:
             path: a folder as peft saves them, or a .gguf adapter as llama.cpp's converter does.
-            name: for calls; default: the folder's or file's own.
+            name: for calls; default: the folder's or file's own, with a number where it is taken.
 
         Returns:
             its name.
@@ -48,7 +49,7 @@ class AdaptingModel:
             EngineError: the model is closed, or there is not enough memory.
         """
         checked = Path(check_path("path", path)).expanduser()
-        chosen = self._adapters.check_new(_name_of(checked) if name is None else name)
+        chosen = self._adapters.check_new(self._free_name(checked) if name is None else name)
         context = copy_context()
         weights = uninterrupted(lambda: context.run(lambda: self._weights_of(checked)))
         self.scheduler.between_steps(lambda: self._memory.remember_again(weights.digest))
@@ -82,8 +83,9 @@ class AdaptingModel:
         jit.compile_all(adapter_kernels(adapter, matrices), lambda done, total: None)
         return pack_adapter(adapter, engine.config, matrices)
 
-
-def _name_of(path: Path) -> str:
-    """A folder's name, or a file's without its ending."""
-    resolved = Path(os.path.abspath(path))
-    return (resolved.stem if resolved.suffix == ".gguf" else resolved.name) or "adapter"
+    def _free_name(self, path: Path) -> str:
+        """A folder's name, or a file's without its ending, and a number if need be."""
+        whole = Path(os.path.abspath(path))
+        name = (whole.stem if whole.suffix == ".gguf" else whole.name) or "adapter"
+        names = (name if i == 1 else f"{name}-{i}" for i in count(1))
+        return next(one for one in names if one not in self.adapters)

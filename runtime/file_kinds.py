@@ -41,7 +41,7 @@ _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
     (b"lmgg", Kind("llama.cpp's old format ggml", _NEWER)),
     (b"fmgg", Kind("llama.cpp's old format ggmf", _NEWER)),
     (b"tjgg", Kind("llama.cpp's old format ggjt", _NEWER)),
-    (b"algg", Kind("an adapter for llama.cpp", "merge it into its model, and convert that")),
+    (b"algg", Kind("an adapter for llama.cpp of before GGUF", _NEWER)),
     (b"PK\3\4", Kind("a zip archive, as PyTorch's pickled weights are", PICKLED)),
     *((b"\x80" + bytes([n]), Kind("a pickle file", PICKLED)) for n in range(2, 6)),
     (b"\x89HDF", Kind("HDF5, as TensorFlow's weights are", _OTHER)),

@@ -81,9 +81,8 @@ def load(
     """Load a model.
 
     Args:
-        path_or_name: a .gguf file (any one of a split model's), a folder that holds one model's,
-            a Hugging Face folder, which is converted into the cache on first use, or a name of the
-            catalogue, which is pulled on first use.
+        path_or_name: a .gguf file (any one of a split model's), a folder of one model's, a Hugging
+            Face folder, converted into the cache on first use, or a catalogue's name, pulled then.
         threads: worker threads; default: physical cores that this process may use.
         ctx: context in tokens; default: what the model was trained with, beyond which it warns.
         kv_type: "f16" or "f32", how keys and values are stored.
@@ -92,9 +91,8 @@ def load(
             as the context holds, or 256 MiB, and at most a quarter of the memory that is left.
         prompt_cache_dir: a folder for what falls out of memory, found again by later processes.
         prompt_cache_dir_bytes: of all files in it.
-        adapter: a LoRA that calls go through where they do not say otherwise, or several: paths,
-            or pairs of path and scale; see Model.load_adapter. `convert` merges one for good.
-        adapter_scale: of those without a scale of their own.
+        adapter: LoRAs of calls that name none: path, (path, scale), or a list; see load_adapter.
+        adapter_scale: of those without their own.
         draft: a smaller model, named likewise, that guesses for this one (docs/speculation.md).
         progress: called with (stage, done, total), mostly in another thread: "download ...",
             "convert ...", "compile", "load", "load draft"; without it, the log warns.
@@ -118,7 +116,7 @@ def load(
         paths.append(_file_of(draft, None, progress))
     with needed_for(f"loading {paths[0]}"):
         model = _guarded(lambda: _load(paths, n_threads, ctx, kv_type, remembered, progress))
-        return _adapted(model, adapters) if adapters else model
+        return _adapted(model, adapters)
 
 
 def _adapted(model: Model, adapters: list[tuple[str, float]]) -> Model:

@@ -21,7 +21,7 @@ from halfbyte.engine.memory import empty
 from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.model_card import ModelCard
-from halfbyte.generation.adapters import LoadedAdapters, applied
+from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.call import Call
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling

@@ -14,7 +14,7 @@ from halfbyte.constraints.constraint import Constraint
 from halfbyte.constraints.grammar import Grammars
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
-from halfbyte.generation.adapters import Adaptation, LoadedAdapters
+from halfbyte.generation.adaptation import Adaptation, LoadedAdapters
 from halfbyte.generation.candidates import Candidates, candidates_of
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, FinishReason, Infilling

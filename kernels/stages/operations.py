@@ -7,7 +7,7 @@ each that is cached for itself costs a start some milliseconds.
 from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
-from halfbyte.kernels.stages import attend, low_rank, products, record, rows
+from halfbyte.kernels.stages import adapt, attend, products, record, rows
 from halfbyte.kernels.vectors.scalars import get_i64
 
 
@@ -31,7 +31,7 @@ def count_chunks(stage, step):
     if op == record.MERGE_PAGES:
         return attend.n_merge_chunks(stage, step)
     if op == record.SHRINK:
-        return low_rank.n_shrink_chunks(stage, step)
+        return adapt.n_shrink_chunks(stage, step)
     return 0
 
 
@@ -66,4 +66,4 @@ def run_chunk(stage, step, chunk, n_chunks):
     elif op == record.MERGE_PAGES:
         attend.merge_pages(stage, step, chunk)
     elif op == record.SHRINK:
-        low_rank.shrink(stage, step, chunk, n_chunks)
+        adapt.shrink(stage, step, chunk, n_chunks)

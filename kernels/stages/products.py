@@ -8,7 +8,7 @@ from __future__ import annotations
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_block
 from halfbyte.kernels.pool import share
-from halfbyte.kernels.stages.low_rank import expand
+from halfbyte.kernels.stages.adapt import expand
 from halfbyte.kernels.stages.record import INPUT, MATRIX, MATRIX_NBYTES, PRODUCT, STEP
 from halfbyte.kernels.stages.rows import floats_of, n_rows, records_of
 from halfbyte.kernels.vectors.calls import call

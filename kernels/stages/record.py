@@ -37,7 +37,7 @@ MATRIX = words("""
 """)
 MATRIX_NBYTES = 8 * len(MATRIX)
 
-# Factors of a matrix (low_rank.py), in an adapter's table one after the other for every matrix that
+# Factors of a matrix (adapt.py), in an adapter's table one after the other for every matrix that
 # stages multiply by, in their order; n_groups is 0 where there are none. `group_at` counts the
 # groups of ranks of the matrices before it in its stage. The scale is a float.
 FACTORS = words("shrink expand a n_blocks b n_groups group_at rank scale")

@@ -12,12 +12,13 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.adapted_steps import AdaptedSteps
 from halfbyte.engine.adapter_weights import Applied
-from halfbyte.engine.adapting import Adapting
 from halfbyte.engine.buffers import MAX_BATCH, Buffers
 from halfbyte.engine.kv_cache import KVCache, kv_layout
 from halfbyte.engine.memory import empty, shortage, zeros
@@ -27,7 +28,7 @@ from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
-from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages import attention
 from halfbyte.kernels.stages.record import BLOCK, STEP
@@ -90,7 +91,9 @@ class Engine(ProcessBound):
             self.frequencies /= weights.rope_divisors
         self._buffers = Buffers(config, self.layout, pool.n_threads)
         self.program = Program.of_model(config, weights, self.layout, self._buffers)
-        self._adapting = Adapting(self._make_adapting_program)
+        self._adapted = AdaptedSteps(
+            partial(_adapting_program, config, weights, self.layout, self._buffers, self.program)
+        )
         self._build_args()
         self._owns_pool, self._guests = owns_pool, list[tuple[Engine, Program]]()
         if owns_pool:
@@ -139,10 +142,10 @@ class Engine(ProcessBound):
             for span in spans:
                 span.sequence.reserve(len(span.tokens))
             is_adapted = any(span.adapters for span in spans)
-            program = self._adapting.program if is_adapted else self.program
+            program = self._adapted.program if is_adapted else self.program
             logits = self._fill(spans, program)
             if is_adapted:
-                self._set(**self._adapting.words(spans))
+                self._set(**self._adapted.words(spans))
             self._set(abort=abort.ctypes.data)
             if hidden is None:
                 self.pool.run(step, self._words)
@@ -221,15 +224,8 @@ class Engine(ProcessBound):
             self.pool.close()
         for guest, _ in self._guests:
             guest.close()
-        for name in ("weights", "program", "_adapting", "_buffers"):
+        for name in ("weights", "program", "_adapted", "_buffers"):
             self.__dict__.pop(name, None)
-
-    def _make_adapting_program(self) -> Program:
-        program = Program.of_model(
-            self.config, self.weights, self.layout, self._buffers, adapts=True
-        )
-        self.program.keep(program)  # late workers may look at it too
-        return program
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
@@ -335,6 +331,15 @@ class Engine(ProcessBound):
     def _set(self, **words: int) -> None:
         for name, value in words.items():
             self._words[getattr(STEP, name) // 8] = value
+
+
+def _adapting_program(
+    c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers, plain: Program
+) -> Program:
+    """What steps with adapters run; it lives as long as the plain one. Holds no engine."""
+    program = Program.of_model(c, w, layout, b, adapts=True)
+    plain.keep(program)  # late workers may look at it too
+    return program
 
 
 def check_finite(logits: NDArray[np.float32], first: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.engine import Span, check_finite
 from halfbyte.engine.sequence import Sequence as EngineSequence
-from halfbyte.generation.adapters import key_of
+from halfbyte.generation.adaptation import key_of
 from halfbyte.generation.completion import FinishReason
 from halfbyte.generation.mismatch import Mismatch
 from halfbyte.generation.sampler import F32

@@ -40,9 +40,7 @@ def adapter_paths(adapter: object, scale: object = 1.0) -> list[tuple[str, float
 
 def is_pair(value: object) -> bool:
     """Whether it is a name or path with a scale, and no list of them."""
-    return (
-        isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[1], numbers.Real)
-    )
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], numbers.Real)
 
 
 def check_scale(scale: object, param: str) -> float:

@@ -44,10 +44,12 @@ def read_peft_folder(path: Path, config: ModelConfig) -> Adapter:
     if stated is None:
         raise MissingFileError(path, ADAPTER_FILE, expected="a file", got="none")
     said = PeftConfig.of(path, stated)
-    if not (path / WEIGHTS).is_file() and (path / _PICKLED).is_file():
-        raise UnsupportedModelError(
-            path, "weights", expected=WEIGHTS, got="pickled weights", hint=PICKLED
-        )
+    if not (path / WEIGHTS).is_file():
+        if (path / _PICKLED).is_file():
+            raise UnsupportedModelError(
+                path, "weights", expected=WEIGHTS, got="pickled weights", hint=PICKLED
+            )
+        raise MissingFileError(path, "weights", expected=WEIGHTS, got="no such file")
     with closing(SafetensorsFile(path / WEIGHTS)) as file:
         halves, faults = _halves(file.tensors, config)
         faults += [f"{t.name} is {t.dtype}" for _, _, t in halves.values() if t.dtype not in FLOATS]

@@ -30,14 +30,15 @@ def test_a_folder_with_an_adapter(tiny_folder: Path, tmp_path: Path) -> None:
         )
         for use in uses:
             with pytest.raises(
-                ConversionError, match=r"an adapter of org/base; .*merge it into its"
+                ConversionError,
+                match=r"an adapter of org/base; .*load its base model with",
             ):
                 use(folder)
     assert not (tmp_path / "x.gguf").exists()
 
 
 @pytest.mark.parametrize(("kind", "said"), [
-    ("adapter", "general.type: expected model, got adapter; an adapter is no model: merge it"),
+    ("adapter", "general.type: expected model, got adapter; an adapter is no model, but changes"),
     ("mmproj", "general.type: expected model, got mmproj"),
 ])  # fmt: skip
 def test_a_gguf_file_that_is_no_model(tmp_path: Path, kind: str, said: str) -> None:

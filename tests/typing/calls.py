@@ -31,6 +31,13 @@ def completions(model: halfbyte.Model) -> None:
     model.infill("a", "b", stop_brackets="behind", stop_indent=4)
     model.infill("a", "b", stop_brackets="after")  # type: ignore[arg-type]
     model.chat([{"role": "user", "content": "a"}], banned_strings=["b"], dry_multiplier=0.8)
+    model.complete("a", adapter="b")
+    model.complete("a", adapter=["b", ("c", 0.5)])
+    model.chat([{"role": "user", "content": "a"}], adapter=("b", 2))
+    model.complete("a", adapter=3)  # type: ignore[call-overload]
+    name: str = model.load_adapter("folder", name="b")
+    model.unload_adapter(name)
+    model.load_adapter("folder", nam="b")  # type: ignore[call-arg]
     model.stream("a", max_token=3)  # type: ignore[call-arg]
     model.stream("a", stop=3)  # type: ignore[arg-type]
     order: Literal["psm", "spm"] = model.infill("a", "b", order="spm", max_tokens=3).order
@@ -64,6 +71,9 @@ def completions(model: halfbyte.Model) -> None:
 def transformers_names() -> None:
     """The calls that users of transformers know."""
     halfbyte.load("a", kv_type="f8")  # type: ignore[arg-type]
+    halfbyte.load("a", adapter=["b", ("c", 0.5)], adapter_scale=0.5)
+    halfbyte.load("a", adapter=3)  # type: ignore[arg-type]
+    halfbyte.convert("a", adapter=("b", 0.5))
     model = AutoModelForCausalLM.from_pretrained("a", device_map="auto", ctx=512, token=None)
     AutoModelForCausalLM.from_pretrained("a", contxt=512)  # type: ignore[call-arg]
     model.generate([[1]], max_new_tokens=3, do_sample=True, cache_implementation="static")

@@ -10,7 +10,6 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from hypothesis import strategies as st
 
 from halfbyte.engine.engine import MAX_BATCH, Engine, Span
 from halfbyte.engine.program import kernels_for
-from halfbyte.kernels.compiler import jit, target
+from halfbyte.kernels.compiler import target
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages.record import STEP
@@ -48,29 +47,6 @@ TOLERANCE = {
     "Q4_1": 3e-2,
     "mix": 3e-2,
 }
-
-
-@pytest.fixture(scope="module")
-def kernel_cache(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where compiled kernels are kept from one run to the next."""
-    if value := os.environ.get("HALFBYTE_CACHE"):
-        return Path(value).absolute() / "kernels"
-    cache = getattr(request.config, "cache", None)
-    return cache.mkdir("halfbyte-kernels") if cache else tmp_path_factory.mktemp("kernels")
-
-
-@pytest.fixture(scope="module")
-def pools(kernel_cache: Path) -> Iterator[dict[int, Pool]]:
-    """Pools by their number of threads."""
-    if name := os.environ.get("HALFBYTE_ISA"):
-        target.force(name)
-    before = jit._directory
-    jit.set_cache_root(kernel_cache)
-    made = {n: Pool(n) for n in (1, 2, 3)}
-    yield made
-    for pool in made.values():
-        pool.close()
-    jit._directory = before
 
 
 @pytest.fixture(scope="module", params=small.SHAPES)

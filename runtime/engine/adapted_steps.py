@@ -26,12 +26,11 @@ class AdaptedSpan(Protocol):
     def adapters(self) -> Sequence[Applied]: ...
 
 
-class Adapting:
+class AdaptedSteps:
     """One engine's; the program is made when it is first needed.
 
     Args:
         make_program: makes it.
-        keep: is told of it once it is made: late workers may look at its records.
     """
 
     def __init__(self, make_program: Callable[[], Program]) -> None:
