@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ _TELL_AFTER_S = 1.0  # ready kernels take a fraction of it
 
 _ARGUMENTS = (
     "threads", "ctx", "kv_type", "type", "prompt_cache_bytes", "prompt_cache_dir",
-    "prompt_cache_dir_bytes", "adapter", "adapter_scale", "draft", "progress",
+    "prompt_cache_dir_bytes", "adapter", "draft", "progress",
 )  # fmt: skip
 # Names that other programs have, and what to do here.
 _OTHERS = {
@@ -73,7 +73,6 @@ def load(
     prompt_cache_dir: str | os.PathLike[str] | None = None,
     prompt_cache_dir_bytes: int = 8 << 30,
     adapter: AdapterPaths = None,
-    adapter_scale: float = 1.0,
     draft: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     **unknown: NoReturn,
@@ -81,21 +80,19 @@ def load(
     """Load a model.
 
     Args:
-        path_or_name: a .gguf file (any one of a split model's), a folder of one model's, a Hugging
-            Face folder, converted into the cache on first use, or a catalogue's name, pulled then.
+        path_or_name: a .gguf file (any of a split model's), a folder with one, a Hugging Face
+            folder, converted into the cache, or a catalogue's name, pulled; both on first use.
         threads: worker threads; default: physical cores that this process may use.
         ctx: context in tokens; default: what the model was trained with, beyond which it warns.
         kv_type: "f16" or "f32", how keys and values are stored.
         type: what a folder is converted to, see `convert`; default: "q8_0".
-        prompt_cache_bytes: of keys and values remembered in memory, 0 for none; default: as many
-            as the context holds, or 256 MiB, and at most a quarter of the memory that is left.
+        prompt_cache_bytes: of keys and values remembered in memory, 0 for none; default: as many as
+            the context holds, or 256 MiB, and at most a quarter of the memory that is left.
         prompt_cache_dir: a folder for what falls out of memory, found again by later processes.
         prompt_cache_dir_bytes: of all files in it.
         adapter: LoRAs of calls that name none: path, (path, scale), or a list; see load_adapter.
-        adapter_scale: of those without their own.
         draft: a smaller model, named likewise, that guesses for this one (docs/speculation.md).
-        progress: called with (stage, done, total), mostly in another thread: "download ...",
-            "convert ...", "compile", "load", "load draft"; without it, the log warns.
+        progress: called with (stage, done, total), mostly in another thread; else the log warns.
         **unknown: names that are refused with the one that was meant.
 
     Raises:
@@ -104,19 +101,22 @@ def load(
         CacheFileError, SettingError: prompt_cache_dir or an environment variable cannot be used.
         EngineError: there is not enough memory, or too few threads can be started.
     """
-    for argument in unknown:
-        raise unknown_argument(argument, _ARGUMENTS, _OTHERS, what="an argument of load")
-    n_threads = _check_threads(threads)
+    _check_known(unknown)
+    n_threads, adapters = _check_threads(threads), adapter_paths(adapter)
     check_kv_type(kv_type)
     check_progress(progress)
     remembered = Remembered.of(prompt_cache_bytes, prompt_cache_dir, prompt_cache_dir_bytes)
-    adapters = adapter_paths(adapter, adapter_scale)
     paths = [_file_of(path_or_name, type, progress)]
     if draft is not None:
         paths.append(_file_of(draft, None, progress))
     with needed_for(f"loading {paths[0]}"):
         model = _guarded(lambda: _load(paths, n_threads, ctx, kv_type, remembered, progress))
         return _adapted(model, adapters)
+
+
+def _check_known(unknown: Mapping[str, object]) -> None:
+    for argument in unknown:
+        raise unknown_argument(argument, _ARGUMENTS, _OTHERS, what="an argument of load")
 
 
 def _adapted(model: Model, adapters: list[tuple[str, float]]) -> Model:

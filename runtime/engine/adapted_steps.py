@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
 from halfbyte.engine.adapter_weights import Applied
+from halfbyte.engine.buffers import Buffers
 from halfbyte.engine.memory import zeros
 from halfbyte.engine.program import Program
+from halfbyte.engine.weights import ModelWeights
+from halfbyte.families.config import ModelConfig
+from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.stages.record import APPLIED
 
 
@@ -30,11 +34,13 @@ class AdaptedSteps:
     """One engine's; the program is made when it is first needed.
 
     Args:
-        make_program: makes it.
+        plain: the program of steps without adapters; what Program.of_model was given for it.
     """
 
-    def __init__(self, make_program: Callable[[], Program]) -> None:
-        self._make_program = make_program
+    def __init__(
+        self, plain: Program, c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers
+    ) -> None:
+        self._plain, self._model = plain, (c, w, layout, b)
         self._program: Program | None = None
         self._applied = np.zeros((0, len(APPLIED)), np.int64)
         self._inner = np.zeros(0, np.float32)
@@ -43,7 +49,8 @@ class AdaptedSteps:
     def program(self) -> Program:
         """The model's stages, and those of adapters."""
         if self._program is None:
-            self._program = self._make_program()
+            self._program = Program.of_model(*self._model, adapts=True)
+            self._plain.keep(self._program)  # late workers may look at it too
         return self._program
 
     def words(self, spans: Sequence[AdaptedSpan]) -> dict[str, int]:

@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
-from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
+from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages import attention
 from halfbyte.kernels.stages.record import BLOCK, STEP
@@ -91,9 +90,7 @@ class Engine(ProcessBound):
             self.frequencies /= weights.rope_divisors
         self._buffers = Buffers(config, self.layout, pool.n_threads)
         self.program = Program.of_model(config, weights, self.layout, self._buffers)
-        self._adapted = AdaptedSteps(
-            partial(_adapting_program, config, weights, self.layout, self._buffers, self.program)
-        )
+        self._adapted = AdaptedSteps(self.program, config, weights, self.layout, self._buffers)
         self._build_args()
         self._owns_pool, self._guests = owns_pool, list[tuple[Engine, Program]]()
         if owns_pool:
@@ -331,15 +328,6 @@ class Engine(ProcessBound):
     def _set(self, **words: int) -> None:
         for name, value in words.items():
             self._words[getattr(STEP, name) // 8] = value
-
-
-def _adapting_program(
-    c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers, plain: Program
-) -> Program:
-    """What steps with adapters run; it lives as long as the plain one. Holds no engine."""
-    program = Program.of_model(c, w, layout, b, adapts=True)
-    plain.keep(program)  # late workers may look at it too
-    return program
 
 
 def check_finite(logits: NDArray[np.float32], first: int) -> None:

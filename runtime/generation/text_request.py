@@ -63,8 +63,7 @@ class TextRequest(Continuation):
             n_ctx: most tokens of prompt and answer together.
             taken_back: the ids that followed, whose text the answer has to spell again.
             stop_ids: end it besides the tokenizer's and the caller's.
-            shown: takes the text; by default with the stops of `params`. Where it takes banned
-                text back, the answer goes on there with another token.
+            shown: takes the text, and may take it back; by default with the stops of `params`.
             confidence: takes the tokens' probabilities, where they are wanted.
             finish: makes what the caller gets of its completion.
             drafter: guesses the answer.
@@ -78,9 +77,7 @@ class TextRequest(Continuation):
         text = b"".join(map(tokenizer.token_bytes, taken_back))
         self._sampler = sampler_of(tokenizer, self.params, prompt)
         self._grammar = next((rule for rule in rules if isinstance(rule, GrammarRule)), None)
-        matcher = self._grammar and self._grammar.matcher
-        spelled = tokenizer, self._sampler, text, taken_back, _biases_among(rules), matcher
-        respelling = Respelling(*spelled) if text else None
+        respelling = self._respelling_of(tokenizer, text, taken_back, rules) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
         self._forbidden = _forbidden_beside(rules) if self._shown.banned else None
@@ -90,11 +87,19 @@ class TextRequest(Continuation):
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
         self._n_respelled, self._tokenizer = 0, tokenizer
         self._record(recording)
-        if not (params.max_tokens or self._wants_prompt):
+        self._begin()
+
+    def _respelling_of(
+        self, tokenizer: Tokenizer, text: bytes, given: Sequence[int], rules: Sequence[Rule]
+    ) -> Respelling:
+        biases = [rule for rule in rules if isinstance(rule, LogitBias)]  # the same for every token
+        matcher = self._grammar and self._grammar.matcher
+        return Respelling(tokenizer, self._sampler, text, given, biases, matcher)
+
+    def _begin(self) -> None:
+        if not (self.params.max_tokens or self._wants_prompt):
             self.finish_reason = "length"
-        elif respelling is None:
-            self._take_forced()
-        elif respelling is None:
+        elif self.respelling is None:
             self._take_forced()
 
     @property
@@ -333,11 +338,6 @@ class TextRequest(Continuation):
         if not self.finish_reason:
             self._shown.finish()
             self.finish_reason = self._shown.ended_by if reason == "stop" else reason
-
-
-def _biases_among(rules: Sequence[Rule]) -> list[Rule]:
-    """Those that are the same for every token, so that they count in a respelling, too."""
-    return [rule for rule in rules if isinstance(rule, LogitBias)]
 
 
 def _forbidden_beside(rules: Sequence[Rule]) -> Forbidden:

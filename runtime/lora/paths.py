@@ -17,13 +17,12 @@ AdapterPaths: TypeAlias = Union[AdapterPath, "Iterable[AdapterPath]", None]
 MAX_SCALE = 1e6
 
 
-def adapter_paths(adapter: object, scale: object = 1.0) -> list[tuple[str, float]]:
-    """Paths and scales of an argument `adapter`; `scale` for those without their own.
+def adapter_paths(adapter: object) -> list[tuple[str, float]]:
+    """Paths and scales of an argument `adapter`; 1 is the scale of those without one.
 
     Raises:
         RequestError: neither paths nor pairs, or a scale that is none.
     """
-    usual = check_scale(scale, "adapter_scale")
     if adapter is None:
         return []
     if isinstance(adapter, (str, bytes, os.PathLike)) or is_pair(adapter):
@@ -33,7 +32,7 @@ def adapter_paths(adapter: object, scale: object = 1.0) -> list[tuple[str, float
         return []
     found: list[tuple[str, float]] = []
     for one in adapter:
-        path, own = one if is_pair(one) else (one, usual)
+        path, own = one if is_pair(one) else (one, 1.0)
         found.append((check_path("adapter", path), check_scale(own, "adapter")))
     return found
 
@@ -46,7 +45,10 @@ def is_pair(value: object) -> bool:
 def check_scale(scale: object, param: str) -> float:
     """A scale; RequestError names the argument `param` where it is none."""
     if isinstance(scale, numbers.Real) and not isinstance(scale, bool):
-        value = float(scale)
+        try:
+            value = float(scale)
+        except OverflowError:
+            value = math.inf
         if math.isfinite(value) and abs(value) <= MAX_SCALE:
             return value
     expected = f"a scale, a number from -{MAX_SCALE:g} to {MAX_SCALE:g}"

@@ -146,7 +146,7 @@ def test_an_adapter_given_to_load_is_everybodys(
     ids = model.tokenizer.encode(PROMPT)
     wanted = model.logits(ids, adapter=[("a1", 0.5), ("a2", 2.0)])
     with halfbyte.load(
-        tiny_gguf, threads=1, adapter=[folders[1], (folders[2], 2.0)], adapter_scale=0.5
+        tiny_gguf, threads=1, adapter=[(folders[1], 0.5), (folders[2], 2.0)]
     ) as adapted:
         assert (adapted.logits(ids) == wanted).all()
         assert (adapted.logits(ids, adapter=[]) == model.logits(ids)).all()
@@ -214,8 +214,8 @@ def test_bad_names_and_paths(
         model.unload_adapter("nobody")
     with pytest.raises(ModelFileError, match=r"adapter_config.json.*got another folder"):
         model.load_adapter(tiny_folder)
-    with pytest.raises(RequestError, match=r"adapter_scale: expected a scale"):
-        halfbyte.load(tiny_gguf, adapter=folders[1], adapter_scale=float("nan"))
+    with pytest.raises(RequestError, match=r"adapter: expected a scale"):
+        halfbyte.load(tiny_gguf, adapter=(folders[1], float("nan")))
     with pytest.raises(FileNotFoundError, match=r"nobody: expected a folder with adapter_config"):
         halfbyte.load(tiny_gguf, adapter="nobody")
 

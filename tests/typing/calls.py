@@ -71,7 +71,7 @@ def completions(model: halfbyte.Model) -> None:
 def transformers_names() -> None:
     """The calls that users of transformers know."""
     halfbyte.load("a", kv_type="f8")  # type: ignore[arg-type]
-    halfbyte.load("a", adapter=["b", ("c", 0.5)], adapter_scale=0.5)
+    halfbyte.load("a", adapter=["b", ("c", 0.5)])
     halfbyte.load("a", adapter=3)  # type: ignore[arg-type]
     halfbyte.convert("a", adapter=("b", 0.5))
     model = AutoModelForCausalLM.from_pretrained("a", device_map="auto", ctx=512, token=None)

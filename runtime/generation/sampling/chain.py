@@ -19,7 +19,7 @@ from halfbyte.generation.sampler import F32, I64, History, Sampler, draw, likeli
 from halfbyte.generation.sampling import candidate_filters as filters
 from halfbyte.generation.sampling import dry, mirostat
 from halfbyte.generation.sampling.adaptive_p import Average, preferring
-from halfbyte.generation.sampling.candidates import Candidates
+from halfbyte.generation.sampling.remaining import Remaining
 from halfbyte.generation.sampling.token_log import TokenLog
 from halfbyte.tokenizer import Tokenizer
 
@@ -55,7 +55,7 @@ class ChainSampler(Sampler):
         average = Average.at(params.adaptive_target or 0.0, params.adaptive_decay)
         self._learned = self._next = Learned(2.0 * params.mirostat_tau, average)
         self._past: list[Learned] = []  # before each token that was accepted
-        steps: dict[str, Callable[[Candidates], Candidates]] = {
+        steps: dict[str, Callable[[Remaining], Remaining]] = {
             "penalties": self._penalize, "dry": self._dry, "top_n_sigma": self._top_n_sigma,
             "top_k": self._top_k, "typical_p": self._typical_p, "temperature": self._temper,
             "top_p": self._top_p, "min_p": self._min_p, "xtc": self._xtc,
@@ -75,15 +75,15 @@ class ChainSampler(Sampler):
         self.learn(left, final, i)
         return final.token(i)
 
-    def candidates(self, logits: F32) -> Candidates:
+    def candidates(self, logits: F32) -> Remaining:
         """What the samplers leave, before mirostat or adaptive-p look at it."""
         likeliest(logits)
-        left = Candidates(logits)
+        left = Remaining(logits)
         for step in self._steps:
             left = step(left)
         return left
 
-    def final(self, left: Candidates) -> Candidates:
+    def final(self, left: Remaining) -> Remaining:
         """What is drawn from, as mirostat or adaptive-p have it."""
         params, learned = self.params, self._learned
         if params.mirostat == 1:
@@ -95,7 +95,7 @@ class ChainSampler(Sampler):
         aim = learned.average.aim(params.adaptive_target or 0.0)
         return left.with_logits(preferring(left.logits, left.probs, aim))
 
-    def learn(self, left: Candidates, final: Candidates, at: int) -> None:
+    def learn(self, left: Remaining, final: Remaining, at: int) -> None:
         """The one at this index of `final` was drawn; counts once it is accepted."""
         params, mu, average = self.params, self._learned.mu, self._learned.average
         if params.mirostat:
@@ -120,7 +120,7 @@ class ChainSampler(Sampler):
             self._learned = self._next = self._past[-n]
             del self._past[-n:]
 
-    def _penalize(self, left: Candidates) -> Candidates:
+    def _penalize(self, left: Remaining) -> Remaining:
         params, window = self.params, self.params.penalty_window
         if self._history is None or window == 0:
             return left
@@ -133,7 +133,7 @@ class ChainSampler(Sampler):
         logits = plain.penalize_counts(logits, at, counts[is_left], presence, frequency)
         return left.with_logits(logits)
 
-    def _dry(self, left: Candidates) -> Candidates:
+    def _dry(self, left: Remaining) -> Remaining:
         params = self.params
         if params.dry_multiplier == 0.0 or params.dry_window == 0:
             return left
@@ -148,19 +148,19 @@ class ChainSampler(Sampler):
         logits[at] -= less[is_left]
         return left.with_logits(logits)
 
-    def _top_n_sigma(self, left: Candidates) -> Candidates:
+    def _top_n_sigma(self, left: Remaining) -> Remaining:
         n = self.params.top_n_sigma
         return left if n == 0.0 else left.with_logits(filters.top_n_sigma(left.logits, n))
 
-    def _top_k(self, left: Candidates) -> Candidates:
+    def _top_k(self, left: Remaining) -> Remaining:
         k = self.params.top_k
         return left.kept(plain.top_k_indices(left.logits, k)) if 0 < k < len(left) else left
 
-    def _typical_p(self, left: Candidates) -> Candidates:
+    def _typical_p(self, left: Remaining) -> Remaining:
         p = self.params.typical_p
         return left if p >= 1.0 else left.kept(filters.typical_p_indices(left.probs, p))
 
-    def _temper(self, left: Candidates) -> Candidates:
+    def _temper(self, left: Remaining) -> Remaining:
         params, temperature = self.params, self.params.temperature
         if params.dynatemp_range and not params.mirostat:
             temperature = filters.dynamic_temperature(
@@ -174,15 +174,15 @@ class ChainSampler(Sampler):
         with np.errstate(over="ignore", under="ignore"):
             return left.with_logits((left.logits - left.logits.max()) / temperature)
 
-    def _top_p(self, left: Candidates) -> Candidates:
+    def _top_p(self, left: Remaining) -> Remaining:
         p = self.params.top_p
         return left if p >= 1.0 else left.kept(plain.top_p_indices(left.probs, p))
 
-    def _min_p(self, left: Candidates) -> Candidates:
+    def _min_p(self, left: Remaining) -> Remaining:
         p = self.params.min_p
         return left if p <= 0.0 else left.kept(plain.min_p_indices(left.probs, p))
 
-    def _xtc(self, left: Candidates) -> Candidates:
+    def _xtc(self, left: Remaining) -> Remaining:
         params = self.params
         if params.xtc_probability == 0.0 or params.xtc_threshold > 0.5 or len(left) < 2:
             return left

@@ -20,8 +20,8 @@ from sampler_twin import Twin
 from halfbyte.errors import EngineError
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.sampler import Sampler
-from halfbyte.generation.sampling.candidates import Candidates
 from halfbyte.generation.sampling.chain import ChainSampler, sampler_of
+from halfbyte.generation.sampling.remaining import Remaining
 from halfbyte.generation.sampling.sampler_options import SAMPLERS
 from halfbyte.tokenizer import Tokenizer
 
@@ -68,12 +68,12 @@ def params_of(link: Sequence[Any]) -> tuple[str, dict[str, Any]]:
     return ours, {key: value for key, value in zip(names, values, strict=False) if key}
 
 
-def ids_of(left: Candidates) -> list[int]:
+def ids_of(left: Remaining) -> list[int]:
     """The tokens that may come."""
     return [left.token(int(i)) for i in np.flatnonzero(left.logits > -np.inf)]
 
 
-def check(left: Candidates, golden: dict[str, Any], logits: np.ndarray) -> None:
+def check(left: Remaining, golden: dict[str, Any], logits: np.ndarray) -> None:
     ids = list(range(len(logits))) if golden["ids"] is None else golden["ids"]
     assert ids_of(left) == ids
     probs = {left.token(i): float(p) for i, p in enumerate(left.probs)}

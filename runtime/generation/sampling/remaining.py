@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from halfbyte.generation.sampler import F32, F64, I64, softmax
 
 
-class Candidates:
+class Remaining:
     """Tokens by ascending ids, with their logits, of which some may be -inf; never changed.
 
     Attributes:
@@ -29,19 +29,19 @@ class Candidates:
             self._probs = softmax(self.logits, 1.0)
         return self._probs
 
-    def kept(self, at: I64 | None) -> Candidates:
+    def kept(self, at: I64 | None) -> Remaining:
         """Those at ascending indices, probabilities scaled to sum 1; None keeps all."""
         if at is None or len(at) == len(self.logits):
             return self
         ids = at if self.ids is None else self.ids[at]
         if self._probs is None:
-            return Candidates(self.logits[at], ids)
+            return Remaining(self.logits[at], ids)
         probs = self._probs[at]
-        return Candidates(self.logits[at], ids, probs / probs.sum())
+        return Remaining(self.logits[at], ids, probs / probs.sum())
 
-    def with_logits(self, logits: F64) -> Candidates:
+    def with_logits(self, logits: F64) -> Remaining:
         """The same tokens with other logits."""
-        return Candidates(logits, self.ids)
+        return Remaining(logits, self.ids)
 
     def token(self, at: int) -> int:
         """The id of the one at an index."""
