@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NoReturn
 
 from halfbyte.cli import streams
@@ -14,15 +14,34 @@ Check = Callable[[argparse.Namespace], None]
 _MAX_ERROR = 600
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Help whose usage leaves rare options out."""
+
+    rare: Collection[argparse.Action] = ()
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[Any],
+        prefix: str | None = None,
+    ) -> None:
+        """As HelpFormatter.add_usage."""
+        super().add_usage(usage, [a for a in actions if a not in self.rare], groups, prefix)
+
+
 class Parser(argparse.ArgumentParser):
     """One command's parser.
 
     `checks` run once all is parsed, and before anything is loaded: each may end the command by
-    `error`, as argparse does.
+    `error`, as argparse does. Options of the groups in `rare` are not part of the usage.
     """
 
     def __init__(self, prog: str, description: str) -> None:
-        super().__init__(prog=prog, description=description, allow_abbrev=False)
+        self.rare: list[argparse._ArgumentGroup] = []  # first: argparse formats help at once
+        super().__init__(
+            prog=prog, description=description, allow_abbrev=False, formatter_class=_Formatter
+        )
         self.checks: list[Check] = []
         self._is_json = False
 
@@ -51,6 +70,12 @@ class Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         streams.say(f"{self.prog}: error: {message}")
         raise SystemExit(2)
+
+    def _get_formatter(self) -> argparse.HelpFormatter:
+        made = super()._get_formatter()
+        if isinstance(made, _Formatter):
+            made.rare = [action for group in self.rare for action in group._group_actions]
+        return made
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is sys.stdout:

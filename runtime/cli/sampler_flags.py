@@ -54,6 +54,7 @@ _OTHERS = ("logit_bias", "min_tokens", "bad_words", "banned_strings", "max_time"
 def add_samplers(parser: Parser, defaults: dict[str, Any], text: Text) -> None:
     """Samplers; `text` reads a text with escapes."""
     group = parser.add_argument_group("more samplers (docs/sampling.md)")
+    parser.rare.append(group)
     for flag, name, kind, what in SAMPLER_FLAGS:
         default = defaults[name]
         shown = "" if default is None or "(default" in what else f" (default: {default:g})"
@@ -67,6 +68,7 @@ def add_samplers(parser: Parser, defaults: dict[str, Any], text: Text) -> None:
 def add_bans(parser: Parser, text: Text, *, has_cursor: bool) -> None:
     """Biases, bans and ends; those that look at the cursor's code only where there is one."""
     group = parser.add_argument_group("biases, bans and ends (docs/sampling.md)")
+    parser.rare.append(group)
     group.add_argument(
         "--logit-bias", action="append", type=_bias, metavar="BIAS",
         help="ID+X, ID-X or TEXT=X: add X to a token's logit; -inf forbids it; may be repeated",

@@ -70,3 +70,11 @@ def test_biases_bans_and_ends_arrive(
 def test_each_flag_has_its_parameter() -> None:
     names = {name for _, name, _, _ in SAMPLER_FLAGS}
     assert names < {field.name for field in fields(SamplingParams)}
+
+
+def test_they_are_part_of_the_help_and_not_of_the_usage(run: Any) -> None:
+    usage, _, more = run("complete", "--help").out.partition("\n\n")
+    assert "--temp" in usage and "--max-tokens" in more
+    for flag in ("--mirostat", "--ban", "--stop-indent"):
+        assert flag not in usage and flag in more
+    assert run("complete", "-p", "x", "--mirostat", "7").err.count("--mirostat") == 1
