@@ -66,6 +66,6 @@ class Adapter:
         for name in sorted(self.factors):
             one = self.factors[name]
             digest.update(f"{name}\0{one.a.shape}{one.b.shape}{one.scale!r}\0".encode())
-            digest.update(np.ascontiguousarray(one.a))
-            digest.update(np.ascontiguousarray(one.b))
+            digest.update(np.ascontiguousarray(one.a).data)
+            digest.update(np.ascontiguousarray(one.b).data)
         return digest.hexdigest()

@@ -6,7 +6,7 @@ import math
 import numbers
 import os
 from collections.abc import Iterable
-from typing import TypeAlias, Union
+from typing import Any, TypeAlias, TypeGuard, Union
 
 from halfbyte.call_arguments import check_path
 from halfbyte.errors import RequestError
@@ -37,14 +37,14 @@ def adapter_paths(adapter: object) -> list[tuple[str, float]]:
     return found
 
 
-def is_pair(value: object) -> bool:
+def is_pair(value: object) -> TypeGuard[tuple[Any, Any]]:
     """Whether it is a name or path with a scale, and no list of them."""
     return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], numbers.Real)
 
 
 def check_scale(scale: object, param: str) -> float:
     """A scale; RequestError names the argument `param` where it is none."""
-    if isinstance(scale, numbers.Real) and not isinstance(scale, bool):
+    if not isinstance(scale, bool) and isinstance(scale, numbers.Real):
         try:
             value = float(scale)
         except OverflowError:
