@@ -10,6 +10,8 @@ from typing import Any, Literal
 from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
+from halfbyte.generation.beams.beam_answers import beam_request
+from halfbyte.generation.beams.beam_request import BeamRequest
 from halfbyte.generation.candidates import Candidates, candidates_of
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, FinishReason, Infilling
@@ -51,7 +53,7 @@ class Plan:
     Each prompt has as many requests as `candidates` counts.
     """
 
-    requests: Sequence[TextRequest]
+    requests: Sequence[TextRequest | BeamRequest]
     terms: Terms
     progress: Progress
     is_list: bool = False
@@ -76,12 +78,12 @@ class Plan:
         It says how many are decoded of all requests, and most that can be; a finished request
         counts as whole.
         """
-        counted = {request: 0 for request in self.requests}
+        counted: dict[Request, int] = dict.fromkeys(self.requests, 0)
         n_done, n_most = 0, sum(request.n_max for request in self.requests)
 
         def count(request: Request) -> tuple[int, int]:
             nonlocal n_done
-            assert isinstance(request, TextRequest)
+            assert isinstance(request, (TextRequest, BeamRequest))
             n = request.n_max if request.finish_reason else min(request.n_generated, request.n_max)
             n_done, counted[request] = n_done + n - counted[request], n
             return n_done, n_most
@@ -127,10 +129,9 @@ class Planner:
         options, rest = self._split(keywords)
         sampling = SamplingParams.from_kwargs(**rest)
         prompts, is_list = as_list(prompt)
-        how = {
-            "heal": check_flag("heal", heal) and sampling.max_tokens > 0,
-            "parse_markers": parse_markers,
-        }
+        # A search keeps the prompt's tokens, and so does who wants no answer.
+        heals = sampling.max_tokens > 0 and not options.candidates.beams.are_wanted
+        how = {"heal": check_flag("heal", heal) and heals, "parse_markers": parse_markers}
         asked = [
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
@@ -162,6 +163,7 @@ class Planner:
         report = check_progress(progress)
         options, rest = self._split(keywords)
         options.probabilities.check_no_echo()
+        options.candidates.check_drawn("infill")
         rules, rest = MiddleRules.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._prompts.infilling(
@@ -191,6 +193,8 @@ class Planner:
         report = check_progress(progress)
         options, rest = self._split(keywords)
         options.probabilities.check_no_echo()
+        if options.candidates.beams.are_wanted:
+            rest.setdefault("temperature", 0.0)  # nothing is drawn
         sampling = chat_params(self.chat_defaults, rest)
         asked = self._prompts.chat(messages, format=format, parse_markers=parse_markers)
         requests = self._answers(asked, sampling, options)
@@ -290,8 +294,15 @@ class Planner:
 
     def _answers(
         self, prompt: EncodedPrompt, sampling: SamplingParams, options: Options, text: str = ""
-    ) -> list[TextRequest]:
+    ) -> Sequence[TextRequest | BeamRequest]:
         """The answers to one prompt that are texts and nothing more."""
+        beams = options.candidates.beams
+        if beams.are_wanted:
+            options.probabilities.check_none("num_beams")
+            stops = prompt.stop_ids
+            return [
+                beam_request(self._tokenizer, prompt.tokens, sampling, self._n_ctx, beams, stops)
+            ]
         return candidates_of(
             options.candidates, sampling, Recording.of(options.probabilities, text),
             lambda params, how: self._request(prompt, params, options, **how),

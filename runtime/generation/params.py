@@ -46,6 +46,11 @@ class CallOptions(SamplingOptions, total=False):
     lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
     speculate: bool
     best_of: int | None
+    num_beams: int
+    num_beam_groups: int
+    diversity_penalty: float
+    length_penalty: float
+    early_stopping: bool | Literal["never"]
     logprobs: int | None
     logprobs_of: Literal["model", "sampler"]
     prompt_logprobs: int | None
