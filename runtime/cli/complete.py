@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from halfbyte.cli import options, output
+from halfbyte.cli import candidates, options, output
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 
@@ -27,6 +27,7 @@ def add(parser: Parser) -> None:
     parser.checks.append(partial(_check, parser))
     options.add_heal(parser)
     options.add_sampling(parser)
+    candidates.add_candidates(parser)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
     options.add_json(parser)
@@ -40,8 +41,13 @@ def run(args: argparse.Namespace) -> None:
         prompts.run(args)
         return
     prompt, sampling = options.prompt_of(args), options.sampling_of(args)
+    wanted = candidates.candidates_of(args)
     with options.load_model(args) as model:
-        stream = model.stream(prompt, heal=args.heal, progress=BAR, **sampling)
+        if wanted.keys() & {"n", "best_of", "num_beams"}:
+            found = model.complete(prompt, heal=args.heal, progress=BAR, **wanted, **sampling)
+            output.answers(model, found, as_json=args.json)
+            return
+        stream = model.stream(prompt, heal=args.heal, progress=BAR, **wanted, **sampling)
         output.answer(model, stream, as_json=args.json)
 
 

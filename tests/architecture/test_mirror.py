@@ -59,6 +59,7 @@ COVERED_BY = {
     "runtime/cli/rm.py": "runtime/cli/test_files.py",
     "runtime/cli/texts.py": "runtime/cli/test_quality.py",
     "runtime/cli/source_files.py": "runtime/cli/test_infill.py",
+    "runtime/cli/score.py": "runtime/cli/test_candidates.py",
     "runtime/cli/speed.py": "runtime/cli/test_bench.py",
     "runtime/cli/tokenize.py": "runtime/cli/test_files.py",
     "runtime/cli/verify.py": "runtime/cli/test_quality.py",

@@ -42,6 +42,16 @@ def completions(model: halfbyte.Model) -> None:
     lists: list[list[halfbyte.Completion]] = model.complete(["a", "b"], n=3)
     middles: list[halfbyte.Infilling] = model.infill("a", "b", n=2)
     print(many, lists, middles)
+    one: halfbyte.Completion = model.complete("a", num_beams=4, early_stopping="never")
+    told: list[halfbyte.TokenLogprob] | None = model.complete("a", logprobs=3, echo=True).logprobs
+    score: halfbyte.Score = model.score("a", "b", timeout=3.0)
+    scores: list[halfbyte.Score] = model.score([1, 2], [[3], [4, 5]])
+    perplexity: halfbyte.Perplexity = model.perplexity("a b c", window=4)
+    print(one, told, score.per_byte, scores, perplexity.value)
+    model.complete("a", logprobs_of="raw")  # type: ignore[call-overload]
+    model.complete("a", early_stopping="always")  # type: ignore[call-overload]
+    model.score("a", 3)  # type: ignore[call-overload]
+    model.perplexity("a", windw=4)  # type: ignore[call-arg]
     model.complete("a", n="3")  # type: ignore[call-overload]
     chat = [{"role": "user", "content": "a"}]
     model.chat(chat, format="llama-2", stop_tokens=[3])

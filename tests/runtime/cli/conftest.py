@@ -33,6 +33,8 @@ class FakeCompletion:
     n_suffix_dropped: int = 0
     files_dropped: tuple[str, ...] = ()
     trimmed: str = ""
+    score: float | None = None
+    logprobs: None = None
 
 
 class FakeStream(Iterator[str]):
