@@ -143,6 +143,8 @@ class ScoringModel:
         n_shared = min(asked.n_given, default=1) - 1  # the last one gives the first logits
         if len(requests) > 1 and n_shared:
             SharedPrompt(n_shared, requests)
+        for request in requests[1:]:  # of many continuations one is remembered, with the prompt
+            request.is_remembered = False
 
         def result() -> Any:
             scores = [self._score(request) for request in requests]
@@ -174,13 +176,13 @@ class ScoringModel:
         return Score(request.scored, request.logprobs, n_bytes, request.is_greedy)
 
     def _scored(self, made: _Scoring) -> Any:
-        with Call(self.scheduler, made.requests, made.terms, made.progress) as call:
+        with Call(self.scheduler, made.requests, made.terms, made.progress, result=_none) as call:
             for _ in call.follow():
                 pass
         return made.result()
 
     async def _ascored(self, made: _Scoring) -> Any:
-        call = AsyncCall(self.scheduler, made.requests, made.terms, made.progress)
+        call = AsyncCall(self.scheduler, made.requests, made.terms, made.progress, result=_none)
         try:
             call.begin()
             async for _ in call.afollow():
@@ -188,6 +190,10 @@ class ScoringModel:
         finally:
             call.cancel()
         return made.result()
+
+
+def _none(cut_by: object) -> None:
+    """What there is of numbers that are cut short."""
 
 
 def _checked(progress: Progress | None = None, **keywords: Any) -> tuple[Terms, Progress]:

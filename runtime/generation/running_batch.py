@@ -188,10 +188,11 @@ class RunningBatch:
         """Answers first, then prompts in line."""
         step, room = Step(), MAX_BATCH
         by_tag = sorted(self._running, key=lambda request: request.tag)
+        begun = [r for r in by_tag if not r.is_urgent]  # before an answer ends for want of memory
         for request in [r for r in by_tag if r.is_urgent]:
             room -= self._include(step, request, room)
         calls = {request.call for request, _ in step.parts}
-        for request in self._next_prompts([r for r in by_tag if not r.is_urgent]):
+        for request in self._next_prompts(begun):
             # Whoever waits for a list of answers waits for the last of them.
             if calls - {request.call}:
                 room = min(room, self._pace.n_beside - step.n_prompt)

@@ -95,6 +95,27 @@ def test_rounds_may_take_several_steps(
     assert told(search.result()) == wanted
 
 
+@pytest.mark.parametrize(("n_pages", "fits"), [(9, True), (3, False)])
+def test_without_memory_for_its_branches_it_fails_alone(
+    infill_model: halfbyte.Model, search: BeamRequest, wanted: Told, n_pages: int, fits: bool
+) -> None:
+    engine = infill_model.engine
+    pages, before = engine.pages, engine.pages.max_nbytes
+    pages.max_nbytes = pages.nbytes + n_pages * engine.layout.page_nbytes
+    batch = batch_of(infill_model)
+    try:
+        batch.add(search)
+        while not batch.is_idle:
+            batch.step()
+    finally:
+        pages.max_nbytes = before
+    if fits:
+        assert told(search.result()) == wanted
+    else:
+        assert isinstance(search.error, halfbyte.OutOfPagesError)
+    assert told(infill_model.complete(PROMPT, n=4, **HOW)) == wanted
+
+
 def test_others_beside_it_change_nothing(infill_model: halfbyte.Model, wanted: Told) -> None:
     beside = infill_model.complete(["x = 1\ny", PROMPT, "def f"], n=4, **HOW)
     assert told(beside[1]) == wanted
