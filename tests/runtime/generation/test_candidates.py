@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Iterator
@@ -41,6 +42,15 @@ def test_each_is_what_its_seed_gives_alone(
     lists = forgetful.complete([PROMPT, "x = "], n=3, seed=6, **DRAWN)
     assert ids(lists[1]) == ids(forgetful.complete("x = ", n=3, seed=7, **DRAWN))
     assert len({one.seed for one in three}) == 3 and three[0].seed == 7
+
+
+def test_streams_with_their_seeds_are_the_candidates(infill_model: halfbyte.Model) -> None:
+    drawn = infill_model.complete(PROMPT, n=3, seed=7, **DRAWN)
+    seeds = [halfbyte.SamplingParams(seed=7).of_candidate(j).seed for j in range(3)]
+    streams = [infill_model.stream(PROMPT, seed=seed, **DRAWN) for seed in seeds]
+    assert [stream.result().tokens for stream in streams] == ids(drawn)
+    awaited = asyncio.run(infill_model.acomplete(PROMPT, n=3, seed=7, **DRAWN))
+    assert ids(awaited) == ids(drawn)
 
 
 def test_the_prompt_is_computed_once_though_nothing_is_remembered(
