@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         UnsupportedModelError,
     )
     from halfbyte.generation.async_stream import AsyncCompletionStream
+    from halfbyte.generation.candidate_stream import AsyncCandidateStream, CandidateStream
     from halfbyte.generation.completion import Completion, Infilling, Stats
     from halfbyte.generation.edit import Edit
     from halfbyte.generation.params import SamplingParams
@@ -83,6 +84,7 @@ _LAZY = {
         "UnsupportedModelError",
     ),
     "halfbyte.generation.async_stream": ("AsyncCompletionStream",),
+    "halfbyte.generation.candidate_stream": ("AsyncCandidateStream", "CandidateStream"),
     "halfbyte.generation.completion": ("Completion", "Infilling", "Stats"),
     "halfbyte.generation.edit": ("Edit",),
     "halfbyte.generation.params": ("SamplingParams",),
@@ -107,11 +109,13 @@ _LAZY = {
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
+    "AsyncCandidateStream",
     "AsyncCompletionStream",
     "AutoConfig",
     "AutoModelForCausalLM",
     "AutoTokenizer",
     "CacheFileError",
+    "CandidateStream",
     "CodeLlamaTokenizer",
     "CodeLlamaTokenizerFast",
     "Completion",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.answering import AnsweringModel
-from halfbyte.async_model import AsyncModel
+from halfbyte.async_model import AsyncModel, ChatOptions, CompleteOptions, InfillOptions
 from halfbyte.call_arguments import is_whole
 from halfbyte.editing import EditingModel
 from halfbyte.engine.engine import Engine
@@ -20,6 +20,7 @@ from halfbyte.errors import ContextLengthError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.call import Call
+from halfbyte.generation.candidate_stream import CandidateStream
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.params import CallOptions, InfillCallOptions
 from halfbyte.generation.prompt_memory import PromptMemory
@@ -95,32 +96,56 @@ class Model(AnsweringModel, EditingModel, ScoringModel, RememberingModel, AsyncM
         """Bytes of weights that decoding one token reads."""
         return self.engine.nbytes_per_token
 
+    @overload
+    def stream(
+        self, prompt: Prompt, *, n: None = None, **options: Unpack[CompleteOptions]
+    ) -> CompletionStream[Completion]: ...
+    @overload
+    def stream(
+        self, prompt: Prompt, *, n: int, **options: Unpack[CompleteOptions]
+    ) -> CandidateStream[Completion]: ...
     def stream(
         self,
         prompt: Prompt,
         *,
+        n: int | None = None,
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
         **params: Unpack[CallOptions],
-    ) -> CompletionStream[Completion]:
+    ) -> CompletionStream[Completion] | CandidateStream[Completion]:
         """Continue a prompt, piece by piece, as soon as a piece is whole characters.
 
         Returns:
-            an iterator of strings whose `completion` is the result once it is exhausted.
+            an iterator of strings whose `completion` is the result once it is exhausted; with `n`
+            one of pairs, an answer's number and a piece of it, whose `completions` are.
         Raises: as `complete`.
         """
         return self._stream(
             self._planner.completion(
-                prompt, heal=heal, parse_markers=parse_markers, progress=progress, **params
+                prompt, n=n, heal=heal, parse_markers=parse_markers, progress=progress, **params
             )
         )
 
+    @overload
     def stream_infill(
         self,
         prefix: str,
         suffix: str | None = None,
         *,
+        n: None = None,
+        **options: Unpack[InfillOptions],
+    ) -> CompletionStream[Infilling]: ...
+    @overload
+    def stream_infill(
+        self, prefix: str, suffix: str | None = None, *, n: int, **options: Unpack[InfillOptions]
+    ) -> CandidateStream[Infilling]: ...
+    def stream_infill(
+        self,
+        prefix: str,
+        suffix: str | None = None,
+        *,
+        n: int | None = None,
         order: Literal["auto", "psm", "spm"] = "auto",
         heal: bool = True,
         repository: Repository | None = None,
@@ -129,31 +154,41 @@ class Model(AnsweringModel, EditingModel, ScoringModel, RememberingModel, AsyncM
         force: bool = False,
         progress: Progress | None = None,
         **params: Unpack[InfillCallOptions],
-    ) -> CompletionStream[Infilling]:
-        """`infill` piece by piece; `completion` is the result once it is exhausted."""
+    ) -> CompletionStream[Infilling] | CandidateStream[Infilling]:
+        """`infill` piece by piece, as `stream` has them."""
         return self._stream(
             self._planner.infilling(
-                prefix, suffix, order=order, heal=heal, repository=repository,
+                prefix, suffix, n=n, order=order, heal=heal, repository=repository,
                 parse_markers=parse_markers, window=window, force=force, progress=progress,
                 **params,
             )
         )  # fmt: skip
 
+    @overload
+    def stream_chat(
+        self, messages: Sequence[Message], *, n: None = None, **options: Unpack[ChatOptions]
+    ) -> CompletionStream[Completion]: ...
+    @overload
+    def stream_chat(
+        self, messages: Sequence[Message], *, n: int, **options: Unpack[ChatOptions]
+    ) -> CandidateStream[Completion]: ...
     def stream_chat(
         self,
         messages: Sequence[Message],
         *,
+        n: int | None = None,
         format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
         **params: Unpack[CallOptions],
-    ) -> CompletionStream[Completion]:
-        """`chat` piece by piece; `completion` is the result once it is exhausted."""
+    ) -> CompletionStream[Completion] | CandidateStream[Completion]:
+        """`chat` piece by piece, as `stream` has them."""
         return self._stream(
             self._planner.chat(
-                messages, format=format, parse_markers=parse_markers, progress=progress, **params
+                messages, n=n, format=format, parse_markers=parse_markers, progress=progress,
+                **params,
             )
-        )
+        )  # fmt: skip
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Logits after each token: float32 (len(ids), vocab_size).
@@ -201,6 +236,7 @@ class Model(AnsweringModel, EditingModel, ScoringModel, RememberingModel, AsyncM
         how |= {"result": plan.result}
         return Call(self.scheduler, plan.requests, plan.terms, plan.progress, **how)
 
-    def _stream(self, plan: Plan) -> CompletionStream[Any]:
-        plan.check_single()
-        return CompletionStream(self._call(plan, wants_each=True))
+    def _stream(self, plan: Plan) -> Any:
+        plan.check_streamed()
+        call = self._call(plan, wants_each=True)
+        return CompletionStream(call) if plan.candidates.n is None else CandidateStream(call)

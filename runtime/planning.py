@@ -66,11 +66,12 @@ class Plan:
         chosen = [self.candidates.chosen(group) for group in groups]
         return chosen if self.is_list else chosen[0]
 
-    def check_single(self) -> None:
-        """RequestError where it has several answers, which nobody could tell apart in a stream."""
+    def check_streamed(self) -> None:
+        """RequestError where there are no answers to one prompt that come as they grow."""
         if self.is_list:
             raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
-        self.candidates.check_single()
+        self.candidates.check_drawn("a stream")
+        self.candidates.check_unranked()
 
     def decoded(self) -> Callable[[Request], tuple[int, int]]:
         """What counts tokens, told of a request that has some more.
@@ -221,7 +222,7 @@ class Planner:
                 expected = "nothing: the format says where an edit ends"
                 raise RequestError(name, expected=expected, got=repr(keywords[name]))
         options, rest = self._split(keywords)
-        options.candidates.check_single()
+        options.candidates.check_single("edit")
         options.probabilities.check_no_echo()
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._edits.prompt(

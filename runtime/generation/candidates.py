@@ -75,16 +75,18 @@ class Candidates:
         """Whether they are compared."""
         return self.best_of is not None
 
-    def check_single(self) -> None:
-        """RequestError where more than one answer is asked for, or the best of several."""
-        for name in _NAMES:
-            value = getattr(self, name)
-            if value is not None and value != 1:
-                raise RequestError(
-                    name, expected="1, or left out: this call gives one answer", got=value,
-                    hint="complete, infill and chat give several, as they are when they are done",
-                )  # fmt: skip
-        self.check_drawn("this call")
+    def check_single(self, what: str) -> None:
+        """RequestError where more is asked of `what` than the one answer that it gives."""
+        if self.n is not None:
+            raise RequestError("n", expected=f"left out: {what} gives one answer", got=self.n)
+        self.check_drawn(what)
+        self.check_unranked()
+
+    def check_unranked(self) -> None:
+        """RequestError where the best of several is asked for, which is known at the end."""
+        if self.are_ranked:
+            expected = "left out, but for complete, infill and chat"
+            raise RequestError("best_of", expected=expected, got=self.best_of)
 
     def check_drawn(self, what: str) -> None:
         """RequestError where beams are asked for, which `what` does not have."""
