@@ -22,7 +22,6 @@ from halfbyte.generation.terms import Terms
 from halfbyte.progress import Progress
 from halfbyte.prompt.inputs import Prompt
 from halfbyte.prompt.scored import scored_prompt
-from halfbyte.quality.texts import half_windows
 from halfbyte.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -155,6 +154,8 @@ class ScoringModel:
     def _windows(
         self, text: str, window: int | None, *, parse_markers: bool = False, **how: Any
     ) -> _Scoring:
+        from halfbyte.quality.texts import half_windows  # with importlib.resources
+
         terms = _checked(**how)
         length: object = min(_WINDOW, self.n_ctx) if window is None else window
         if not is_whole(length) or not 4 <= length <= self.n_ctx:

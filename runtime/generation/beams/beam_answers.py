@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from halfbyte.errors import RequestError
@@ -12,6 +12,7 @@ from halfbyte.generation.beams.beams import Beams
 from halfbyte.generation.beams.group_search import GroupSearch
 from halfbyte.generation.completion import Completion, FinishReason, Stats
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.rules.rule import Rule
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
@@ -30,8 +31,11 @@ def beam_request(
     n_ctx: int,
     asked: Beams,
     stop_ids: frozenset[int] = frozenset(),
+    make_rules: Callable[[], Sequence[Rule]] = tuple,
 ) -> BeamRequest:
     """A search for the answers to a prompt, whose result is a list of completions, the best first.
+
+    See BeamRequest about `make_rules`.
 
     Raises:
         RequestError: parameters that a beam search does not have.
@@ -47,7 +51,7 @@ def beam_request(
         return [_completion(tokenizer, one, stats, reason) for one in found or [_NOTHING]]
 
     search = make_search(asked, n_max, end_ids, padding)
-    return BeamRequest(prompt, params, search, n_max, finish)
+    return BeamRequest(prompt, params, search, n_max, finish, make_rules)
 
 
 _NOTHING = Hypothesis((), 0.0, False)  # of a search that was cut before its first step

@@ -20,6 +20,7 @@ from halfbyte.generation.beams.beam_search import Hypothesis, Path, Search
 from halfbyte.generation.completion import FinishReason, Stats
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.request import Request
+from halfbyte.generation.rules.rule import Rule, changed
 from halfbyte.generation.sampler import (
     F32,
     F64,
@@ -43,6 +44,7 @@ class BeamRequest(Request):
         search: Search,
         n_max: int,
         finish: Callable[[list[Hypothesis], Stats, FinishReason], Any],
+        make_rules: Callable[[], Sequence[Rule]] = tuple,
     ) -> None:
         """A request at its beginning.
 
@@ -53,6 +55,7 @@ class BeamRequest(Request):
             n_max: most tokens of an answer.
             finish: makes what the caller gets: of the hypotheses, the best first, the cost, and
                 why those ended that end with no end token.
+            make_rules: makes rules, which change log-probabilities; each branch has its own.
         """
         self._branches: dict[Path, EngineSequence] = {}
         self._parents: dict[Path, EngineSequence] = {}
@@ -63,6 +66,7 @@ class BeamRequest(Request):
         super().__init__(prompt)
         self.n_max, self.n_generated, self.n_decode = n_max, 0, 0
         self._params, self._search, self._finish = params, search, finish
+        self._make_rules = make_rules
         if n_max <= 0:
             self.finish_reason = "length"
 
@@ -111,7 +115,8 @@ class BeamRequest(Request):
             self._parents = {p: s for p, s in self._branches.items() if p in self._n_children}
             self._branches = {}
             if not self._search.wanted:
-                self.finish_reason = "stop" if self._search.best()[0].is_ended else "length"
+                best = self._search.best()
+                self.finish_reason = "stop" if best and best[0].is_ended else "length"
         self.clock.last_s = time.perf_counter()
         self.clock.first_s = self.clock.first_s or self.clock.last_s
 
@@ -159,11 +164,14 @@ class BeamRequest(Request):
         return self._branches[path]
 
     def _log_probs(self, row: F32, path: Path) -> F64:
-        """Logarithms of the probabilities behind a branch, with the penalties."""
-        logs, params = log_softmax(row), self._params
-        if not params.has_penalties:
+        """Logarithms of the probabilities behind a branch, with rules and penalties."""
+        logs, params, rules = log_softmax(row), self._params, self._make_rules()
+        if not (params.has_penalties or rules):
             return logs
-        scores: F32 = logs.astype(np.float32)
+        for rule in rules:
+            for token in path:
+                rule.accept(token)
+        scores: F32 = changed(logs.astype(np.float32), rules)
         if params.repetition_penalty != 1.0:
             seen = np.unique(np.array([*self.ids, *path], np.int64))
             scores = penalize_repetition(scores, seen, params.repetition_penalty)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from scripted import Caller
 
@@ -32,15 +32,19 @@ def told(found: list[halfbyte.Completion]) -> Told:
     return [(one.tokens, one.score) for one in found]
 
 
-@pytest.fixture
-def search(infill_model: halfbyte.Model) -> Iterator[BeamRequest]:
+def request_of(model: halfbyte.Model, **more: Any) -> BeamRequest:
     request = beam_request(
-        infill_model.tokenizer, infill_model.tokenizer.encode(PROMPT),
-        SamplingParams(max_tokens=6), infill_model.n_ctx, Beams(num_beams=4),
+        model.tokenizer, model.tokenizer.encode(PROMPT), SamplingParams(max_tokens=6), model.n_ctx,
+        Beams(num_beams=4), **more,
     )  # fmt: skip
     caller: Any = Caller
     caller(request)
-    yield request
+    return request
+
+
+@pytest.fixture
+def search(infill_model: halfbyte.Model) -> BeamRequest:
+    return request_of(infill_model)
 
 
 def batch_of(model: halfbyte.Model) -> RunningBatch:
@@ -130,6 +134,33 @@ def test_others_beside_it_change_nothing(infill_model: halfbyte.Model, wanted: T
 def test_penalties_are_of_log_probabilities(infill_model: halfbyte.Model, wanted: Told) -> None:
     found = infill_model.complete(PROMPT, n=4, presence_penalty=2.0, **HOW)
     assert told(found) != wanted and len(set(found[0].tokens)) > len(set(wanted[0][0])) - 1
+
+
+class Once:
+    """Forbids a token that came already, and all tokens after `n_most`."""
+
+    def __init__(self, n_most: int) -> None:
+        self.n_most, self.seen = n_most, list[int]()
+
+    def change(self, row: Any) -> None:
+        row[self.seen if len(self.seen) < self.n_most else slice(None)] = -np.inf
+
+    def accept(self, token: int) -> None:
+        self.seen.append(token)
+
+
+def test_each_branch_has_rules_of_its_own(infill_model: halfbyte.Model, wanted: Told) -> None:
+    request = request_of(infill_model, make_rules=lambda: [Once(9)])
+    infill_model.run([request])
+    found = told(request.result())
+    assert found != wanted and all(len(set(tokens)) == len(tokens) for tokens, _ in found)
+    for tokens, score in found:
+        prompt = infill_model.tokenizer.encode(PROMPT)
+        total = infill_model.score(prompt, tokens).logprob
+        assert len(tokens) < 6 or score == pytest.approx(total / 6, rel=1e-5)
+    nothing = request_of(infill_model, make_rules=lambda: [Once(2)])
+    infill_model.run([nothing])
+    assert all(len(tokens) <= 2 for tokens, _ in told(nothing.result()))
 
 
 def test_time_that_is_over_leaves_the_best_so_far(infill_model: halfbyte.Model) -> None:
