@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
-from halfbyte.generation.beams.beam_answers import beam_request
-from halfbyte.generation.beams.beam_request import BeamRequest
 from halfbyte.generation.candidates import Candidates, candidates_of
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
 from halfbyte.generation.completion import Completion, FinishReason, Infilling
@@ -42,6 +40,9 @@ from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import InfillPrompt, Repository
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list
 from halfbyte.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from halfbyte.generation.beams.beam_request import BeamRequest
 
 EditFormatName = Literal["sweep", "zeta-2", "zeta-2.1", "fim"]
 
@@ -84,8 +85,8 @@ class Plan:
 
         def count(request: Request) -> tuple[int, int]:
             nonlocal n_done
-            assert isinstance(request, (TextRequest, BeamRequest))
-            n = request.n_max if request.finish_reason else min(request.n_generated, request.n_max)
+            answer: Any = request  # one of ours
+            n = answer.n_max if request.finish_reason else min(answer.n_generated, answer.n_max)
             n_done, counted[request] = n_done + n - counted[request], n
             return n_done, n_most
 
@@ -299,6 +300,8 @@ class Planner:
         """The answers to one prompt that are texts and nothing more."""
         beams = options.candidates.beams
         if beams.are_wanted:
+            from halfbyte.generation.beams.beam_answers import beam_request
+
             options.probabilities.check_none("num_beams")
             stops = prompt.stop_ids
             return [
