@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         UnsupportedModelError,
     )
     from halfbyte.generation.async_stream import AsyncCompletionStream
+    from halfbyte.generation.candidate_stream import AsyncCandidateStream, CandidateStream
     from halfbyte.generation.chat_completion import ChatCompletion, Part, ToolCall
     from halfbyte.generation.completion import Completion, Infilling, Stats
     from halfbyte.generation.edit import Edit
@@ -86,6 +87,7 @@ _LAZY = {
         "UnsupportedModelError",
     ),
     "halfbyte.generation.async_stream": ("AsyncCompletionStream",),
+    "halfbyte.generation.candidate_stream": ("AsyncCandidateStream", "CandidateStream"),
     "halfbyte.generation.chat_completion": ("ChatCompletion", "Part", "ToolCall"),
     "halfbyte.generation.completion": ("Completion", "Infilling", "Stats"),
     "halfbyte.generation.edit": ("Edit",),
@@ -111,11 +113,13 @@ _LAZY = {
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
+    "AsyncCandidateStream",
     "AsyncCompletionStream",
     "AutoConfig",
     "AutoModelForCausalLM",
     "AutoTokenizer",
     "CacheFileError",
+    "CandidateStream",
     "ChatCompletion",
     "CodeLlamaTokenizer",
     "CodeLlamaTokenizerFast",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.async_stream import AsyncCompletionStream
+from halfbyte.generation.candidate_stream import AsyncCandidateStream
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.edit import Edit
@@ -107,11 +108,19 @@ class AsyncModel:
         made = partial(self._planner.completion, prompt, n=n, **options)
         return await self._aanswered(made, tells_decoding=True)
 
+    @overload
     def astream(
-        self, prompt: Prompt, **options: Unpack[CompleteOptions]
-    ) -> AsyncCompletionStream[Completion]:
+        self, prompt: Prompt, *, n: None = None, **options: Unpack[CompleteOptions]
+    ) -> AsyncCompletionStream[Completion]: ...
+    @overload
+    def astream(
+        self, prompt: Prompt, *, n: int, **options: Unpack[CompleteOptions]
+    ) -> AsyncCandidateStream[Completion]: ...
+    def astream(
+        self, prompt: Prompt, *, n: int | None = None, **options: Unpack[CompleteOptions]
+    ) -> Any:
         """`stream` for `async for`; begins with the first piece."""
-        return self._astream(lambda: self._planner.completion(prompt, **options))
+        return self._astream(lambda: self._planner.completion(prompt, n=n, **options), n)
 
     @overload
     async def ainfill(
@@ -138,11 +147,29 @@ class AsyncModel:
         made = partial(self._planner.infilling, prefix, suffix, n=n, **options)
         return await self._aanswered(made)
 
+    @overload
     def astream_infill(
-        self, prefix: str, suffix: str | None = None, **options: Unpack[InfillOptions]
-    ) -> AsyncCompletionStream[Infilling]:
+        self,
+        prefix: str,
+        suffix: str | None = None,
+        *,
+        n: None = None,
+        **options: Unpack[InfillOptions],
+    ) -> AsyncCompletionStream[Infilling]: ...
+    @overload
+    def astream_infill(
+        self, prefix: str, suffix: str | None = None, *, n: int, **options: Unpack[InfillOptions]
+    ) -> AsyncCandidateStream[Infilling]: ...
+    def astream_infill(
+        self,
+        prefix: str,
+        suffix: str | None = None,
+        *,
+        n: int | None = None,
+        **options: Unpack[InfillOptions],
+    ) -> Any:
         """`stream_infill` for `async for`; begins with the first piece."""
-        return self._astream(lambda: self._planner.infilling(prefix, suffix, **options))
+        return self._astream(lambda: self._planner.infilling(prefix, suffix, n=n, **options), n)
 
     @overload
     async def achat(
@@ -158,11 +185,19 @@ class AsyncModel:
         """`chat`, awaited."""
         return await self._aanswered(partial(self._planner.chat, messages, n=n, **options))
 
+    @overload
     def astream_chat(
-        self, messages: Sequence[Message], **options: Unpack[ChatOptions]
-    ) -> AsyncCompletionStream[ChatCompletion]:
+        self, messages: Sequence[Message], *, n: None = None, **options: Unpack[ChatOptions]
+    ) -> AsyncCompletionStream[ChatCompletion]: ...
+    @overload
+    def astream_chat(
+        self, messages: Sequence[Message], *, n: int, **options: Unpack[ChatOptions]
+    ) -> AsyncCandidateStream[ChatCompletion]: ...
+    def astream_chat(
+        self, messages: Sequence[Message], *, n: int | None = None, **options: Unpack[ChatOptions]
+    ) -> Any:
         """`stream_chat` for `async for`; begins with the first piece."""
-        return self._astream(lambda: self._planner.chat(messages, **options))
+        return self._astream(lambda: self._planner.chat(messages, n=n, **options), n)
 
     async def aedit(
         self,
@@ -195,15 +230,15 @@ class AsyncModel:
             call.cancel()
         return made.result()
 
-    def _astream(self, plan: Callable[[], Plan]) -> AsyncCompletionStream[Any]:
+    def _astream(self, plan: Callable[[], Plan], n: int | None = None) -> Any:
         async def begin() -> AsyncCall:
             made = await asyncio.to_thread(plan)
-            made.check_single()
+            made.check_streamed()
             call = self._acall(made, wants_each=True)
             call.begin()
             return call
 
-        return AsyncCompletionStream(begin)
+        return AsyncCompletionStream(begin) if n is None else AsyncCandidateStream(begin)
 
     def _acall(self, plan: Plan, **how: Any) -> AsyncCall:
         how |= {"result": plan.result}

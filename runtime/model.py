@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.adapting import AdaptingModel
 from halfbyte.answering import AnsweringModel
-from halfbyte.async_model import AsyncModel
+from halfbyte.async_model import AsyncModel, ChatOptions, CompleteOptions, InfillOptions
 from halfbyte.call_arguments import is_whole
 from halfbyte.drafting import DraftingModel
 from halfbyte.editing import EditingModel
@@ -23,6 +23,7 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.call import Call
+from halfbyte.generation.candidate_stream import CandidateStream
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.params import ChatCallOptions, CompleteCallOptions, InfillCallOptions
@@ -108,32 +109,56 @@ class Model(
         """Bytes of weights that decoding one token reads."""
         return self.engine.nbytes_per_token
 
+    @overload
+    def stream(
+        self, prompt: Prompt, *, n: None = None, **options: Unpack[CompleteOptions]
+    ) -> CompletionStream[Completion]: ...
+    @overload
+    def stream(
+        self, prompt: Prompt, *, n: int, **options: Unpack[CompleteOptions]
+    ) -> CandidateStream[Completion]: ...
     def stream(
         self,
         prompt: Prompt,
         *,
+        n: int | None = None,
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
         **params: Unpack[CompleteCallOptions],
-    ) -> CompletionStream[Completion]:
+    ) -> CompletionStream[Completion] | CandidateStream[Completion]:
         """Continue a prompt, piece by piece, as soon as a piece is whole characters.
 
         Returns:
-            an iterator of strings whose `completion` is the result once it is exhausted.
+            an iterator of strings whose `completion` is the result once it is exhausted; with `n`
+            one of pairs, an answer's number and a piece of it, whose `completions` are.
         Raises: as `complete`.
         """
         return self._stream(
             self._planner.completion(
-                prompt, heal=heal, parse_markers=parse_markers, progress=progress, **params
+                prompt, n=n, heal=heal, parse_markers=parse_markers, progress=progress, **params
             )
         )
 
+    @overload
     def stream_infill(
         self,
         prefix: str,
         suffix: str | None = None,
         *,
+        n: None = None,
+        **options: Unpack[InfillOptions],
+    ) -> CompletionStream[Infilling]: ...
+    @overload
+    def stream_infill(
+        self, prefix: str, suffix: str | None = None, *, n: int, **options: Unpack[InfillOptions]
+    ) -> CandidateStream[Infilling]: ...
+    def stream_infill(
+        self,
+        prefix: str,
+        suffix: str | None = None,
+        *,
+        n: int | None = None,
         order: Literal["auto", "psm", "spm"] = "auto",
         heal: bool = True,
         repository: Repository | None = None,
@@ -142,31 +167,41 @@ class Model(
         force: bool = False,
         progress: Progress | None = None,
         **params: Unpack[InfillCallOptions],
-    ) -> CompletionStream[Infilling]:
-        """`infill` piece by piece; `completion` is the result once it is exhausted."""
+    ) -> CompletionStream[Infilling] | CandidateStream[Infilling]:
+        """`infill` piece by piece, as `stream` has them."""
         return self._stream(
             self._planner.infilling(
-                prefix, suffix, order=order, heal=heal, repository=repository,
+                prefix, suffix, n=n, order=order, heal=heal, repository=repository,
                 parse_markers=parse_markers, window=window, force=force, progress=progress,
                 **params,
             )
         )  # fmt: skip
 
+    @overload
+    def stream_chat(
+        self, messages: Sequence[Message], *, n: None = None, **options: Unpack[ChatOptions]
+    ) -> CompletionStream[Completion]: ...
+    @overload
+    def stream_chat(
+        self, messages: Sequence[Message], *, n: int, **options: Unpack[ChatOptions]
+    ) -> CandidateStream[Completion]: ...
     def stream_chat(
         self,
         messages: Sequence[Message],
         *,
+        n: int | None = None,
         format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
         parse_markers: bool = False,
         progress: Progress | None = None,
         **params: Unpack[ChatCallOptions],
-    ) -> CompletionStream[ChatCompletion]:
-        """`chat` piece by piece: the content, or with `parts()` all; then `completion` is there."""
+    ) -> CompletionStream[ChatCompletion] | CandidateStream[ChatCompletion]:
+        """`chat` piece by piece, as `stream` has them: the content, or with `parts()` all."""
         return self._stream(
             self._planner.chat(
-                messages, format=format, parse_markers=parse_markers, progress=progress, **params
+                messages, n=n, format=format, parse_markers=parse_markers, progress=progress,
+                **params,
             )
-        )
+        )  # fmt: skip
 
     def logits(self, ids: Sequence[int], *, adapter: Any = None) -> NDArray[np.float32]:
         """Logits after each token: float32 (len(ids), vocab_size); `adapter` as in `complete`.
@@ -216,6 +251,7 @@ class Model(
         how |= {"result": plan.result}
         return Call(self.scheduler, plan.requests, plan.terms, plan.progress, **how)
 
-    def _stream(self, plan: Plan) -> CompletionStream[Any]:
-        plan.check_single()
-        return CompletionStream(self._call(plan, wants_each=True))
+    def _stream(self, plan: Plan) -> Any:
+        plan.check_streamed()
+        call = self._call(plan, wants_each=True)
+        return CompletionStream(call) if plan.candidates.n is None else CandidateStream(call)

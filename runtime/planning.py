@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.chat_planning import ChatAsked
@@ -52,6 +52,9 @@ from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list
 from halfbyte.prompt.messages import Message
 from halfbyte.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from halfbyte.generation.beams.beam_request import BeamRequest
+
 EditFormatName = Literal["sweep", "zeta-2", "zeta-2.1", "fim"]
 
 
@@ -62,7 +65,7 @@ class Plan:
     Each prompt has as many requests as `candidates` counts.
     """
 
-    requests: Sequence[TextRequest]
+    requests: Sequence[TextRequest | BeamRequest]
     terms: Terms
     progress: Progress
     is_list: bool = False
@@ -75,11 +78,12 @@ class Plan:
         chosen = [self.candidates.chosen(group) for group in groups]
         return chosen if self.is_list else chosen[0]
 
-    def check_single(self) -> None:
-        """RequestError where it has several answers, which nobody could tell apart in a stream."""
+    def check_streamed(self) -> None:
+        """RequestError where there are no answers to one prompt that come as they grow."""
         if self.is_list:
             raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
-        self.candidates.check_single()
+        self.candidates.check_drawn("a stream")
+        self.candidates.check_unranked()
 
     def decoded(self) -> Callable[[Request], tuple[int, int]]:
         """What counts tokens, told of a request that has some more.
@@ -87,13 +91,13 @@ class Plan:
         It says how many are decoded of all requests, and most that can be; a finished request
         counts as whole.
         """
-        counted = {request: 0 for request in self.requests}
+        counted: dict[Request, int] = dict.fromkeys(self.requests, 0)
         n_done, n_most = 0, sum(request.n_max for request in self.requests)
 
         def count(request: Request) -> tuple[int, int]:
             nonlocal n_done
-            assert isinstance(request, TextRequest)
-            n = request.n_max if request.finish_reason else min(request.n_generated, request.n_max)
+            answer: Any = request  # one of ours
+            n = answer.n_max if request.finish_reason else min(answer.n_generated, answer.n_max)
             n_done, counted[request] = n_done + n - counted[request], n
             return n_done, n_most
 
@@ -157,10 +161,9 @@ class Planner:
         syntax, rest = Syntax.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
         prompts, is_list = as_list(prompt)
-        how = {
-            "heal": check_flag("heal", heal) and sampling.max_tokens > 0,
-            "parse_markers": parse_markers,
-        }
+        # A search keeps the prompt's tokens, and so does who wants no answer.
+        heals = sampling.max_tokens > 0 and not options.candidates.beams.are_wanted
+        how = {"heal": check_flag("heal", heal) and heals, "parse_markers": parse_markers}
         asked = [
             self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
             for i, p in enumerate(prompts)
@@ -193,6 +196,7 @@ class Planner:
         report = check_progress(progress)
         options, rest = self._split(keywords)
         options.probabilities.check_no_echo()
+        options.candidates.check_drawn("infill")
         rules, rest = MiddleRules.split(rest)
         syntax, rest = Syntax.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
@@ -226,6 +230,8 @@ class Planner:
         options, rest = self._split(keywords)
         options.ends.check_unused()
         options.probabilities.check_no_echo()
+        if options.candidates.beams.are_wanted:
+            rest.setdefault("temperature", 0.0)  # nothing is drawn
         chat, rest = ChatAsked.split(rest)
         sampling = chat_params(self.chat_defaults, rest)
         asked = self._prompts.chat(
@@ -264,7 +270,7 @@ class Planner:
                 raise RequestError(name, expected=expected, got=repr(keywords[name]))
         options, rest = self._split(keywords)
         options.ends.check_unused()
-        options.candidates.check_single()
+        options.candidates.check_single("edit")
         options.probabilities.check_no_echo()
         if options.constraint is not None:
             expected = "nothing: the format says what an edit is"
@@ -362,14 +368,29 @@ class Planner:
         options: Options,
         text: str = "",
         own: Callable[[], dict[str, Any]] = dict,
-    ) -> list[TextRequest]:
+    ) -> Sequence[TextRequest | BeamRequest]:
         """The answers to one prompt that are texts and nothing more."""
+        if options.candidates.beams.are_wanted:
+            return [self._search(prompt, sampling, options)]
 
         def make(params: SamplingParams, how: dict[str, Any]) -> TextRequest:
             return self._request(prompt, params, options, **how, **own())
 
         recording = Recording.of(options.probabilities, text)
         return candidates_of(options.candidates, sampling, recording, make)
+
+    def _search(
+        self, prompt: EncodedPrompt, sampling: SamplingParams, options: Options
+    ) -> BeamRequest:
+        from halfbyte.generation.beams.beam_answers import beam_request
+
+        options.probabilities.check_none("num_beams")
+        request = beam_request(
+            self._tokenizer, prompt.tokens, sampling, self._n_ctx, options.candidates.beams,
+            prompt.stop_ids,
+        )  # fmt: skip
+        request.go_through(options.adaptation.applied)
+        return request
 
     def _echoed(self, prompt: Prompt, options: Options) -> str:
         """The prompt's text, where it is wanted."""

@@ -22,7 +22,6 @@ from halfbyte.generation.terms import Terms
 from halfbyte.progress import Progress
 from halfbyte.prompt.inputs import Prompt
 from halfbyte.prompt.scored import scored_prompt
-from halfbyte.quality.texts import half_windows
 from halfbyte.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -143,6 +142,8 @@ class ScoringModel:
         n_shared = min(asked.n_given, default=1) - 1  # the last one gives the first logits
         if len(requests) > 1 and n_shared:
             SharedPrompt(n_shared, requests)
+        for request in requests[1:]:  # of many continuations one is remembered, with the prompt
+            request.is_remembered = False
 
         def result() -> Any:
             scores = [self._score(request) for request in requests]
@@ -153,6 +154,8 @@ class ScoringModel:
     def _windows(
         self, text: str, window: int | None, *, parse_markers: bool = False, **how: Any
     ) -> _Scoring:
+        from halfbyte.quality.texts import half_windows  # with importlib.resources
+
         terms = _checked(**how)
         length: object = min(_WINDOW, self.n_ctx) if window is None else window
         if not is_whole(length) or not 4 <= length <= self.n_ctx:
@@ -174,13 +177,13 @@ class ScoringModel:
         return Score(request.scored, request.logprobs, n_bytes, request.is_greedy)
 
     def _scored(self, made: _Scoring) -> Any:
-        with Call(self.scheduler, made.requests, made.terms, made.progress) as call:
+        with Call(self.scheduler, made.requests, made.terms, made.progress, result=_none) as call:
             for _ in call.follow():
                 pass
         return made.result()
 
     async def _ascored(self, made: _Scoring) -> Any:
-        call = AsyncCall(self.scheduler, made.requests, made.terms, made.progress)
+        call = AsyncCall(self.scheduler, made.requests, made.terms, made.progress, result=_none)
         try:
             call.begin()
             async for _ in call.afollow():
@@ -188,6 +191,10 @@ class ScoringModel:
         finally:
             call.cancel()
         return made.result()
+
+
+def _none(cut_by: object) -> None:
+    """What there is of numbers that are cut short."""
 
 
 def _checked(progress: Progress | None = None, **keywords: Any) -> tuple[Terms, Progress]:

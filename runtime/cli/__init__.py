@@ -36,6 +36,7 @@ _COMMANDS = {
     "verify": "check a .gguf file against what it records",
     "compare": "measure how far two versions of a model differ",
     "perplexity": "measure how well a model predicts a text",
+    "score": "say how likely continuations of a text are",
     "tokenize": "show the tokens of a text",
     "doctor": "show what halfbyte found on this machine",
     "warmup": "compile the kernels that a model needs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from halfbyte.cli import options, output
+from halfbyte.cli import candidates, options, output
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 
@@ -28,6 +28,7 @@ def add(parser: Parser) -> None:
     options.add_heal(parser)
     options.add_syntax(parser)
     options.add_sampling(parser, has_cursor=True)
+    candidates.add_candidates(parser)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
     options.add_adapter(parser)
@@ -43,10 +44,15 @@ def run(args: argparse.Namespace) -> None:
         prompts.run(args)
         return
     prompt, sampling = options.prompt_of(args), options.sampling_of(args)
+    wanted = candidates.candidates_of(args)
     if args.syntax is not None:
         sampling["syntax"] = args.syntax
     with options.load_model(args) as model:
-        stream = model.stream(prompt, heal=args.heal, progress=BAR, **sampling)
+        if wanted.keys() & {"n", "best_of", "num_beams"}:
+            found = model.complete(prompt, heal=args.heal, progress=BAR, **wanted, **sampling)
+            output.answers(model, found, as_json=args.json)
+            return
+        stream = model.stream(prompt, heal=args.heal, progress=BAR, **wanted, **sampling)
         output.answer(model, stream, as_json=args.json)
 
 

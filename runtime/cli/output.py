@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli import report, streams
+from halfbyte.cli.candidates import as_dicts, logprobs_of
 from halfbyte.cli.progress import BAR, log_kept
 
 if TYPE_CHECKING:
@@ -32,6 +33,20 @@ def answer(model: Model, stream: CompletionStream[Any], *, as_json: bool) -> Non
     if as_json:
         print_json(model, done)
     print_stats(model, done)
+
+
+def answers(model: Model, found: Completion | list[Completion], *, as_json: bool) -> None:
+    """One answer that was chosen among several, or a list of them, as JSON."""
+    if isinstance(found, list):
+        BAR.clear()
+        report.print_json({"model": model.path, "candidates": as_dicts(found)})
+        print_stats(model, found[0])
+        return
+    if as_json:
+        print_json(model, found, score=found.score)
+    else:
+        write([found.text])
+    print_stats(model, found)
 
 
 def write(pieces: Iterable[str], *, always_ends_line: bool = False) -> None:
@@ -67,7 +82,7 @@ def print_json(model: Model, done: Completion, **more: object) -> None:
     report.print_json({
         "model": model.path, "text": done.text, **more, "healed": done.healed,
         "tokens": done.tokens, "finish_reason": done.finish_reason, "seed": done.seed,
-        "stats": asdict(done.stats) | {"load_s": model.load_s},
+        "stats": asdict(done.stats) | {"load_s": model.load_s}, **logprobs_of(done),
     })  # fmt: skip
 
 

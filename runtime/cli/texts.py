@@ -38,12 +38,18 @@ def windows_of(args: argparse.Namespace, tokenizer: Tokenizer, n_ctx: int) -> ND
     Raises:
         RequestError: the text cannot be read, or a window exceeds the context.
     """
-    from halfbyte.quality.texts import packaged_text, token_windows
+    from halfbyte.quality.texts import token_windows
 
     if args.window > n_ctx:
         raise RequestError("window", expected=f"at most the context, {n_ctx}", got=args.window)
-    text = packaged_text("heldout") if args.text is None else _read(Path(args.text))
-    return token_windows(tokenizer, text, args.window, max_windows=args.max_windows)
+    return token_windows(tokenizer, text_of(args), args.window, max_windows=args.max_windows)
+
+
+def text_of(args: argparse.Namespace) -> str:
+    """The text itself; RequestError where it cannot be read."""
+    from halfbyte.quality.texts import packaged_text
+
+    return packaged_text("heldout") if args.text is None else _read(Path(args.text))
 
 
 def _read(path: Path) -> str:

@@ -26,11 +26,15 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
     it again.
     """
 
-    def __init__(self, begin: Callable[[], Awaitable[AsyncCall]]) -> None:
-        """A stream; `begin` makes the call of one text request and begins it."""
-        self._begin = begin
+    def __init__(
+        self,
+        begin: Callable[[], Awaitable[AsyncCall]],
+        pieces: Callable[[AsyncCall], Any] = Pieces,
+    ) -> None:
+        """A stream; `begin` makes the call and begins it, `pieces` cuts it up, as one request."""
+        self._begin, self._cut = begin, pieces
         self._call: AsyncCall | None = None
-        self._pieces: Pieces[C] | None = None
+        self._pieces: Any = None
         self._error: BaseException | None = None
         self._is_closed = self._is_taking = False
 
@@ -115,7 +119,7 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
             raise StopAsyncIteration
         if self._call is None or self._pieces is None:
             self._call = await self._begin()
-            self._pieces = Pieces(self._call)
+            self._pieces = self._cut(self._call)
         while True:
             piece = take(self._pieces)
             if piece:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from halfbyte.call_arguments import is_whole
 from halfbyte.errors import RequestError
+from halfbyte.generation.beams.beams import Beams
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.recorder import Recording
@@ -29,6 +30,7 @@ class Candidates:
         n: how many the caller gets, in a list; None for one answer, which is no list.
         best_of: how many are drawn, of which the caller gets those with the highest mean
             log-probability a token, the best first; None draws n.
+        beams: how they are looked for, if not drawn.
 
     Raises:
         RequestError: a value of the wrong type or out of range; `param` names it.
@@ -36,12 +38,13 @@ class Candidates:
 
     n: int | None = None
     best_of: int | None = None
+    beams: Beams = field(default_factory=Beams)
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[Candidates, dict[str, Any]]:
         """The candidates among a call's options, and the other options."""
-        rest = dict(options)
-        return cls(**{name: rest.pop(name) for name in _NAMES if name in rest}), rest
+        beams, rest = Beams.split(options)
+        return cls(**{name: rest.pop(name) for name in _NAMES if name in rest}, beams=beams), rest
 
     def __post_init__(self) -> None:
         for name in _NAMES:
@@ -53,10 +56,18 @@ class Candidates:
                     hint = "best_of counts all that are drawn" if name == "best_of" else ""
                     raise RequestError(name, expected=expected, got=repr(value), hint=hint)
                 object.__setattr__(self, name, int(value))
+        if self.beams.are_wanted:
+            if self.best_of is not None:
+                raise RequestError("best_of", expected="left out with num_beams", got=self.best_of)
+            if (self.n or 1) > self.beams.num_beams:
+                expected = f"at most num_beams, {self.beams.num_beams}"
+                raise RequestError("n", expected=expected, got=self.n)
 
     @property
     def count(self) -> int:
-        """How many are drawn."""
+        """How many requests there are for a prompt: a beam search is one."""
+        if self.beams.are_wanted:
+            return 1
         return self.best_of or self.n or 1
 
     @property
@@ -64,21 +75,32 @@ class Candidates:
         """Whether they are compared."""
         return self.best_of is not None
 
-    def check_single(self) -> None:
-        """RequestError where more than one answer is asked for, or the best of several."""
-        for name in _NAMES:
-            value = getattr(self, name)
-            if value is not None and value != 1:
-                raise RequestError(
-                    name, expected="1, or left out: this call gives one answer", got=value,
-                    hint="complete, infill and chat give several, as they are when they are done",
-                )  # fmt: skip
+    def check_single(self, what: str) -> None:
+        """RequestError where more is asked of `what` than the one answer that it gives."""
+        if self.n is not None:
+            raise RequestError("n", expected=f"left out: {what} gives one answer", got=self.n)
+        self.check_drawn(what)
+        self.check_unranked()
+
+    def check_unranked(self) -> None:
+        """RequestError where the best of several is asked for, which is known at the end."""
+        if self.are_ranked:
+            expected = "left out, but for complete, infill and chat"
+            raise RequestError("best_of", expected=expected, got=self.best_of)
+
+    def check_drawn(self, what: str) -> None:
+        """RequestError where beams are asked for, which `what` does not have."""
+        if self.beams.are_wanted:
+            expected = f"1, or left out: {what} has no beam search"
+            raise RequestError("num_beams", expected=expected, got=self.beams.num_beams)
 
     def chosen(self, answers: Sequence[Any]) -> Any:
         """What the caller gets of all answers to a prompt, each with a `score` if they are ranked.
 
         Of answers that are alike good, the first drawn comes first.
         """
+        if self.beams.are_wanted:
+            (answers,) = answers
         if self.are_ranked:
             answers = sorted(answers, key=lambda answer: -answer.score)
         return answers[0] if self.n is None else list(answers[: self.n])

@@ -58,6 +58,11 @@ class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False
     logits_processor: Callable[..., Any] | Sequence[Callable[..., Any]] | None
     adapter: str | tuple[str, float] | Iterable[str | tuple[str, float]] | None
     best_of: int | None
+    num_beams: int
+    num_beam_groups: int
+    diversity_penalty: float
+    length_penalty: float
+    early_stopping: bool | Literal["never"]
     logprobs: int | None
     logprobs_of: Literal["model", "sampler"]
     prompt_logprobs: int | None

@@ -166,15 +166,16 @@ class RunningBatch:
         """Answers first and what is guessed of them, then prompts in line."""
         step, room = Step(), MAX_BATCH
         by_tag = sorted(self._running, key=lambda request: request.tag)
+        begun = [r for r in by_tag if not r.is_urgent]  # before an answer ends for want of memory
         for request in [r for r in by_tag if r.is_urgent]:
             room -= self._include(step, request, room)
         self.current = step  # from here on, whoever cancels may abort it
-        prompts = [r for r in by_tag if not (r.is_urgent or r.is_over)]
-        guessing_s = self._guess(step, room, prompts)
+        begun = [r for r in begun if not r.is_over]
+        guessing_s = self._guess(step, room, begun)
         room -= step.n_drafted
         n_beside = self._pace.n_beside(guessing_s)
         calls = {request.call for request, _ in step.parts}
-        for request in self._next_prompts(prompts):
+        for request in self._next_prompts(begun):
             # Whoever waits for a list of answers waits for the last of them.
             if calls - {request.call}:
                 room = min(room, n_beside - step.n_prompt)

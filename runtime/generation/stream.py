@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from halfbyte.errors import EngineError
 from halfbyte.generation.call import Call
@@ -29,9 +29,9 @@ class CompletionStream(ProcessBound, Iterator[str], Generic[C]):
     further call raises it again. One thread at a time may take pieces.
     """
 
-    def __init__(self, call: Call) -> None:
-        """The stream of a call of one text request, which begins."""
-        self._call, self._pieces = call, Pieces[C](call)
+    def __init__(self, call: Call, pieces: Callable[[Call], Any] = Pieces) -> None:
+        """The stream of a call, which begins; `pieces` cuts it up: by default one text request."""
+        self._call, self._pieces = call, pieces(call)
         self._error: BaseException | None = None
         self._traceback: TracebackType | None = None
         self._is_closed = False
@@ -42,12 +42,14 @@ class CompletionStream(ProcessBound, Iterator[str], Generic[C]):
     @property
     def completion(self) -> C | None:
         """The result, once the last piece has been taken."""
-        return self._pieces.completion
+        done: C | None = self._pieces.completion
+        return done
 
     @property
     def logprobs(self) -> list[TokenLogprob] | None:
         """Those of the tokens so far, some of which no piece has yet; None where not asked for."""
-        return self._pieces.logprobs
+        told: list[TokenLogprob] | None = self._pieces.logprobs
+        return told
 
     def __iter__(self) -> Iterator[str]:
         while True:

@@ -79,6 +79,12 @@ def test_ids_and_the_greedy_way(infill_model: halfbyte.Model) -> None:
     assert infill_model.score("", "import").tokens == infill_model.tokenizer.encode("import")[1:]
 
 
+def test_scores_that_take_too_long_leave_nothing(infill_model: halfbyte.Model) -> None:
+    with pytest.raises(halfbyte.RequestTimeoutError) as caught:
+        infill_model.score(PROMPT, CHOICES * 20, timeout=1e-9)
+    assert caught.value.completion is None
+
+
 def test_perplexity_counts_the_second_half_of_each_window(infill_model: halfbyte.Model) -> None:
     text = "def f(x):\n    return x + 1\n\n" * 40
     tokenizer, window = infill_model.tokenizer, 33

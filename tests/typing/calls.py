@@ -38,15 +38,15 @@ def completions(model: halfbyte.Model) -> None:
     name: str = model.load_adapter("folder", name="b")
     model.unload_adapter(name)
     model.load_adapter("folder", nam="b")  # type: ignore[call-arg]
-    model.stream("a", max_token=3)  # type: ignore[call-arg]
-    model.stream("a", stop=3)  # type: ignore[arg-type]
+    model.stream("a", max_token=3)  # type: ignore[call-overload]
+    model.stream("a", stop=3)  # type: ignore[call-overload]
     order: Literal["psm", "spm"] = model.infill("a", "b", order="spm", max_tokens=3).order
     print(order)
     model.infill("a", "b", order="pms")  # type: ignore[call-overload]
     model.infill("a", "b", max_token=3)  # type: ignore[call-overload]
     model.infill("a", "b", min_confidence=0.5, trim_suffix=False, single_line=True)
     model.infill("a", "b", min_confidence="high")  # type: ignore[call-overload]
-    model.stream_infill("a", "b", max_token=3)  # type: ignore[call-arg]
+    model.stream_infill("a", "b", max_token=3)  # type: ignore[call-overload]
     edited: halfbyte.Edit = model.edit("a.py", "x", (1, 2), format="sweep", temperature=0.5)
     print(edited.start, edited.jump)
     model.edit("a.py", "x", 1, history=[halfbyte.PastEdit("b", "c", "d")], related={"e": "f"})
@@ -58,6 +58,19 @@ def completions(model: halfbyte.Model) -> None:
     lists: list[list[halfbyte.Completion]] = model.complete(["a", "b"], n=3)
     middles: list[halfbyte.Infilling] = model.infill("a", "b", n=2)
     print(many, lists, middles)
+    one: halfbyte.Completion = model.complete("a", num_beams=4, early_stopping="never")
+    told: list[halfbyte.TokenLogprob] | None = model.complete("a", logprobs=3, echo=True).logprobs
+    streamed: halfbyte.CandidateStream[halfbyte.Completion] = model.stream("a", n=2)
+    index, piece = next(streamed)
+    print(piece.upper(), index + 1, streamed.completions)
+    score: halfbyte.Score = model.score("a", "b", timeout=3.0)
+    scores: list[halfbyte.Score] = model.score([1, 2], [[3], [4, 5]])
+    perplexity: halfbyte.Perplexity = model.perplexity("a b c", window=4)
+    print(one, told, score.per_byte, scores, perplexity.value)
+    model.complete("a", logprobs_of="raw")  # type: ignore[call-overload]
+    model.complete("a", early_stopping="always")  # type: ignore[call-overload]
+    model.score("a", 3)  # type: ignore[call-overload]
+    model.perplexity("a", windw=4)  # type: ignore[call-arg]
     model.complete("a", n="3")  # type: ignore[call-overload]
     chat = [{"role": "user", "content": "a"}]
     model.chat(chat, format="llama-2", stop_tokens=[3])
@@ -65,7 +78,7 @@ def completions(model: halfbyte.Model) -> None:
     print(answers)
     model.chat(chat, format="llama2")  # type: ignore[call-overload]
     model.chat(chat, max_token=3)  # type: ignore[call-overload]
-    model.stream_chat(chat, max_token=3)  # type: ignore[call-arg]
+    model.stream_chat(chat, max_token=3)  # type: ignore[call-overload]
 
 
 def transformers_names() -> None:

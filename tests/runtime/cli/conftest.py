@@ -37,6 +37,8 @@ class FakeCompletion:
     reasoning: str = ""
     tool_calls: tuple[Any, ...] = ()
     cut_call: str = ""
+    score: float | None = None
+    logprobs: None = None
 
 
 class FakeStream(Iterator[str]):

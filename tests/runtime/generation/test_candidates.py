@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Iterator
@@ -41,6 +42,14 @@ def test_each_is_what_its_seed_gives_alone(
     lists = forgetful.complete([PROMPT, "x = "], n=3, seed=6, **DRAWN)
     assert ids(lists[1]) == ids(forgetful.complete("x = ", n=3, seed=7, **DRAWN))
     assert len({one.seed for one in three}) == 3 and three[0].seed == 7
+
+
+def test_awaited_they_are_the_same(infill_model: halfbyte.Model) -> None:
+    drawn = infill_model.complete(PROMPT, n=3, seed=7, **DRAWN)
+    awaited = asyncio.run(infill_model.acomplete(PROMPT, n=3, seed=7, **DRAWN))
+    assert ids(awaited) == ids(drawn)
+    seeds = [halfbyte.SamplingParams(seed=7).of_candidate(j).seed for j in range(3)]
+    assert [one.seed for one in drawn] == seeds
 
 
 def test_the_prompt_is_computed_once_though_nothing_is_remembered(
@@ -119,13 +128,12 @@ def test_bad_counts(given: dict[str, Any], param: str) -> None:
     assert caught.value.param == param
 
 
-def test_calls_of_one_answer_refuse_several(infill_model: halfbyte.Model) -> None:
-    options: dict[str, Any] = {"n": 2}
+def test_calls_without_a_choice_refuse_one(infill_model: halfbyte.Model) -> None:
     for call in (infill_model.stream, infill_model.stream_infill):
-        with pytest.raises(halfbyte.RequestError, match="n: expected 1, or left out"):
-            call("a<FILL_ME>", **options)
-    with pytest.raises(halfbyte.RequestError, match="best_of: expected 1"):
-        infill_model.edit("a.py", "x = 1\n", 0, best_of=2)
+        with pytest.raises(halfbyte.RequestError, match=r"^best_of: expected left out"):
+            call("a<FILL_ME>", n=1, best_of=2)
+    with pytest.raises(halfbyte.RequestError, match=r"^n: expected left out: edit"):
+        infill_model.edit("a.py", "x = 1\n", 0, n=2)  # type: ignore[arg-type]
 
 
 def test_the_best_come_first_and_of_equals_the_first_drawn() -> None:

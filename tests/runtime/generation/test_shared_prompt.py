@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from scripted import Caller, ScriptedEngine, ScriptedSequence, batch_of, request_of
 
+import halfbyte
 from halfbyte.errors import EngineError
+from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.running_batch import MAX_RUNNING, RunningBatch
 from halfbyte.generation.shared_prompt import SharedPrompt
 from halfbyte.generation.text_request import TextRequest
@@ -117,3 +119,56 @@ def test_an_end_of_all_reaches_those_who_wait() -> None:
     batch.fail(EngineError("closed"))
     assert batch.is_idle and all(isinstance(r.error, EngineError) for r in requests)
     assert all(request.is_over for request in requests)
+
+
+PROMPT = "import numpy as np\n\ndef add(a, b):\n    ret"
+DRAWN: dict[str, Any] = {
+    "n": 4, "temperature": 1.0, "seed": 7, "max_tokens": 5, "logprobs": 2, "prompt_logprobs": 1,
+}  # fmt: skip
+
+
+def planned(model: halfbyte.Model, **options: Any) -> list[TextRequest]:
+    requests: Any = model._planner.completion(PROMPT, **{**DRAWN, **options}).requests
+    Caller(*requests)
+    return list(requests)
+
+
+def told(answers: Any) -> Any:
+    return [(a.tokens, a.text, a.logprobs, a.prompt_logprobs) for a in answers]
+
+
+@pytest.fixture(scope="module")
+def wanted(infill_model: halfbyte.Model) -> Any:
+    return told(infill_model.complete(PROMPT, **DRAWN))
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 5])
+def test_who_was_preempted_says_the_same(
+    infill_model: halfbyte.Model, wanted: Any, n_steps: int
+) -> None:
+    requests = planned(infill_model)
+    batch = RunningBatch(infill_model.engine, PromptMemory(infill_model.engine))
+    for request in requests:
+        batch.add(request)
+    for _ in range(n_steps):
+        batch.step()
+    for request in list(batch._running):
+        batch._preempt(request)
+    run(batch, [])
+    assert told(request.result() for request in requests) == wanted
+
+
+@pytest.mark.parametrize("n_pages", [1, 2, 3])
+def test_with_little_memory_they_take_turns(
+    infill_model: halfbyte.Model, wanted: Any, n_pages: int
+) -> None:
+    engine = infill_model.engine
+    pages, before = engine.pages, engine.pages.max_nbytes
+    requests = planned(infill_model, heal=False, n=4)
+    free = told(infill_model.complete(PROMPT, **{**DRAWN, "heal": False}))
+    pages.max_nbytes = pages.nbytes + n_pages * engine.layout.page_nbytes
+    try:
+        run(RunningBatch(engine, PromptMemory(engine)), requests)
+    finally:
+        pages.max_nbytes = before
+    assert told(request.result() for request in requests) == free

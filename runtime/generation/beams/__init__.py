@@ -1,0 +1,1 @@
+"""Beam search: the likeliest answers, looked for along several branches at once."""
