@@ -32,7 +32,7 @@ from halfbyte import settings
 from halfbyte.generation.edit import Edit
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.text_request import TextRequest
-from halfbyte.planning import Planner
+from halfbyte.planning.planner import Planner
 from halfbyte.prompt.edit.edit_encoder import EditPrompt
 
 SEED = 1

@@ -11,7 +11,8 @@ from halfbyte.generation.call import Call
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.params import CallOptions, ChatCallOptions, InfillCallOptions
-from halfbyte.planning import Plan, Planner
+from halfbyte.planning.call_plan import Plan
+from halfbyte.planning.planner import Planner
 from halfbyte.progress import Progress
 from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import Prompt

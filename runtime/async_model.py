@@ -26,7 +26,8 @@ from halfbyte.generation.params import (
     MiddleOptions,
 )
 from halfbyte.generation.scheduler import Scheduler
-from halfbyte.planning import EditFormatName, Plan, Planner
+from halfbyte.planning.call_plan import Plan
+from halfbyte.planning.planner import EditFormatName, Planner
 from halfbyte.progress import Progress
 from halfbyte.prompt.edit.edit_request import Cursor, Diagnostic, PastEdit, Related
 from halfbyte.prompt.infill import Repository

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from halfbyte.generation.edit import Edit
 from halfbyte.generation.params import CallOptions
 from halfbyte.generation.stream import CompletionStream
-from halfbyte.planning import EditFormatName, Plan, Planner
+from halfbyte.planning.call_plan import Plan
+from halfbyte.planning.planner import EditFormatName, Planner
 from halfbyte.progress import Progress
 from halfbyte.prompt.edit.edit_request import Cursor, Diagnostic, PastEdit, Related
 

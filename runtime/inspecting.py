@@ -20,7 +20,7 @@ from halfbyte.generation.hidden_request import HiddenRequest, Pooling
 from halfbyte.generation.request import Request
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.terms import Terms
-from halfbyte.planning import Planner
+from halfbyte.planning.planner import Planner
 from halfbyte.progress import silent
 from halfbyte.prompt.inputs import Prompt, as_list
 

@@ -34,7 +34,8 @@ from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.stream import CompletionStream
 from halfbyte.generation.terms import Terms
 from halfbyte.inspecting import InspectingModel
-from halfbyte.planning import Plan, Planner
+from halfbyte.planning.call_plan import Plan
+from halfbyte.planning.planner import Planner
 from halfbyte.process_bound import ProcessBound
 from halfbyte.progress import Progress
 from halfbyte.prompt.infill import Repository

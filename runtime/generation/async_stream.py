@@ -52,7 +52,7 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
         return _Loop(self)
 
     async def __anext__(self) -> str:
-        return await self._guarded(Pieces.take)
+        return await self._guarded(_take)
 
     async def parts(self) -> AsyncIterator[Part]:
         """The pieces with what they are pieces of; of a chat, thoughts and calls of tools too."""
@@ -129,6 +129,10 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
             await self._call.await_news()
             if self._is_closed:
                 raise EngineError("the stream was closed while a piece was awaited")
+
+
+def _take(pieces: Any) -> Any:
+    return pieces.take()
 
 
 class _Loop(AsyncIterator[str]):

@@ -47,13 +47,12 @@ class TextEnds:
             expected = "True, False, 'before' or 'behind'"
             raise RequestError("stop_brackets", expected=expected, got=repr(where))
 
-    def check_unused(self) -> None:
-        """RequestError where one is asked for, in a call that has no cursor in code."""
+    def check_unused(self, why: str = "only complete and infill have a cursor") -> None:
+        """RequestError where one is asked for, in a call that has none."""
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not False:
-                expected = "nothing: only complete and infill have a cursor"
-                raise RequestError(field.name, expected=expected, got=repr(value))
+                raise RequestError(field.name, expected=f"nothing: {why}", got=repr(value))
 
     def block_ends(self, before: str) -> list[BlockEnd]:
         """Those of one answer, new; `before` is the text before the cursor."""

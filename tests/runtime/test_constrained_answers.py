@@ -32,7 +32,7 @@ def twin(model: halfbyte.Model, prompt: list[int], keywords: dict[str, Any], n: 
     """The same answer step by step: all logits anew, the tokens that may come one by one."""
     constraint, _ = Constraint.split(keywords)
     assert constraint is not None
-    matcher = model._planner._grammars.compiled(constraint).matcher()
+    matcher = model._planner._maker.grammars.compiled(constraint).matcher()
     ids, stops = list(prompt), model.tokenizer.eog_ids
     while len(ids) < len(prompt) + n and not matcher.is_over:
         token = matcher.forced()

@@ -1,43 +1,31 @@
-"""From the arguments of a call to its requests: what the model is asked, not yet asked of it."""
+"""The methods of a model as plans: arguments are checked here, and prompts encoded."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.chat_planning import ChatAsked
-from halfbyte.constraints.constraint import Constraint
-from halfbyte.constraints.grammar import Grammars
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
-from halfbyte.generation.adaptation import Adaptation, LoadedAdapters
-from halfbyte.generation.candidates import Candidates, candidates_of
+from halfbyte.generation.adaptation import LoadedAdapters
+from halfbyte.generation.candidates import candidates_of
 from halfbyte.generation.chat_defaults import chat_defaults, chat_params
-from halfbyte.generation.completion import Completion, FinishReason, Infilling
+from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.edit import Edit
 from halfbyte.generation.middle_rules import MiddleRules
 from halfbyte.generation.params import SamplingParams
-from halfbyte.generation.probabilities import Probabilities
 from halfbyte.generation.recent_infillings import RecentInfillings
 from halfbyte.generation.recorder import Recording
-from halfbyte.generation.request import Request
-from halfbyte.generation.rules.grammar_rule import GrammarRule
-from halfbyte.generation.rules.processors import Processors
-from halfbyte.generation.rules.rule import Rule
-from halfbyte.generation.rules.token_rules import TokenRules
 from halfbyte.generation.shown_text import ShownText
-from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.syntax.syntax import Syntax
-from halfbyte.generation.terms import Terms
-from halfbyte.generation.text_ends import TextEnds
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.progress import Progress
-from halfbyte.prompt.drafts import Drafts
 from halfbyte.prompt.edit.edit_encoder import EditEncoder
 from halfbyte.prompt.edit.edit_request import (
     Cursor,
@@ -48,75 +36,18 @@ from halfbyte.prompt.edit.edit_request import (
 )
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import InfillPrompt, Repository
-from halfbyte.prompt.inputs import EncodedPrompt, Prompt, as_list
+from halfbyte.prompt.inputs import Prompt, as_list
 from halfbyte.prompt.messages import Message
 from halfbyte.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from halfbyte.generation.beams.beam_request import BeamRequest
+    pass
+
+from halfbyte.planning.call_options import Options
+from halfbyte.planning.call_plan import Plan
+from halfbyte.planning.request_maker import RequestMaker
 
 EditFormatName = Literal["sweep", "zeta-2", "zeta-2.1", "fim"]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Requests that are made together; `is_list` says whether the caller gets a list.
-
-    Each prompt has as many requests as `candidates` counts.
-    """
-
-    requests: Sequence[TextRequest | BeamRequest]
-    terms: Terms
-    progress: Progress
-    is_list: bool = False
-    candidates: Candidates = field(default_factory=Candidates)
-
-    def result(self, cut_by: FinishReason | None = None) -> Any:
-        """What the caller gets of the requests; of those cut short, what there is."""
-        results, n = [request.result(cut_by) for request in self.requests], self.candidates.count
-        groups = [results[i : i + n] for i in range(0, len(results), n)]
-        chosen = [self.candidates.chosen(group) for group in groups]
-        return chosen if self.is_list else chosen[0]
-
-    def check_streamed(self) -> None:
-        """RequestError where there are no answers to one prompt that come as they grow."""
-        if self.is_list:
-            raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
-        self.candidates.check_drawn("a stream")
-        self.candidates.check_unranked()
-
-    def decoded(self) -> Callable[[Request], tuple[int, int]]:
-        """What counts tokens, told of a request that has some more.
-
-        It says how many are decoded of all requests, and most that can be; a finished request
-        counts as whole.
-        """
-        counted: dict[Request, int] = dict.fromkeys(self.requests, 0)
-        n_done, n_most = 0, sum(request.n_max for request in self.requests)
-
-        def count(request: Request) -> tuple[int, int]:
-            nonlocal n_done
-            answer: Any = request  # one of ours
-            n = answer.n_max if request.finish_reason else min(answer.n_generated, answer.n_max)
-            n_done, counted[request] = n_done + n - counted[request], n
-            return n_done, n_most
-
-        return count
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The keywords of a call that are not its method's own, by what they are about."""
-
-    terms: Terms
-    drafts: Drafts
-    tokens: TokenRules
-    ends: TextEnds
-    candidates: Candidates
-    probabilities: Probabilities
-    adaptation: Adaptation
-    constraint: Constraint | None
-    processors: Processors
 
 
 class Planner:
@@ -139,7 +70,7 @@ class Planner:
         self._prompts = PromptEncoder(tokenizer, n_ctx, card.names)
         self._edits = EditEncoder(tokenizer, self._prompts, n_ctx, card.names + card.tags)
         self._recent = RecentInfillings(tokenizer)
-        self._grammars = Grammars(tokenizer)
+        self._maker = RequestMaker(tokenizer, n_ctx)
         self.chat_defaults = chat_defaults(card.sampling, path)
 
     def ids(self, text: Prompt, name: str, parse_markers: bool) -> list[int]:
@@ -157,7 +88,7 @@ class Planner:
     ) -> Plan:
         """For `complete`."""
         report = check_progress(progress)
-        options, rest = self._split(keywords)
+        options, rest = Options.split(self._tokenizer, self._adapters, keywords)
         syntax, rest = Syntax.split(rest)
         sampling = SamplingParams.from_kwargs(**rest)
         prompts, is_list = as_list(prompt)
@@ -171,9 +102,9 @@ class Planner:
         requests = [
             request
             for i, encoded in enumerate(asked)
-            for request in self._answers(
-                encoded, sampling.of_prompt(i), options, self._echoed(prompts[i], options),
-                partial(self._shown, prompts[i], sampling, options, syntax),
+            for request in self._maker.answers(
+                encoded, sampling.of_prompt(i), options, self._maker.echoed(prompts[i], options),
+                partial(self._maker.shown, prompts[i], sampling, options, syntax),
             )
         ]  # fmt: skip
         return Plan(requests, options.terms, report, is_list, options.candidates)
@@ -194,7 +125,7 @@ class Planner:
     ) -> Plan:
         """For `infill`."""
         report = check_progress(progress)
-        options, rest = self._split(keywords)
+        options, rest = Options.split(self._tokenizer, self._adapters, keywords)
         options.probabilities.check_no_echo()
         options.candidates.check_drawn("infill")
         rules, rest = MiddleRules.split(rest)
@@ -227,7 +158,7 @@ class Planner:
     ) -> Plan:
         """For `chat`."""
         report = check_progress(progress)
-        options, rest = self._split(keywords)
+        options, rest = Options.split(self._tokenizer, self._adapters, keywords)
         options.ends.check_unused()
         options.probabilities.check_no_echo()
         if options.candidates.beams.are_wanted:
@@ -241,11 +172,14 @@ class Planner:
         if chat.tools is not None and options.constraint is not None:
             kind = options.constraint.kind
             raise RequestError(kind, expected="nothing beside tools", got=options.constraint.source)
+        if options.candidates.beams.are_wanted and (chat.tools or asked.thoughts):
+            expected = "nothing in a chat with tools or thoughts"
+            raise RequestError("num_beams", expected=expected)
         own = partial(
-            chat.request, self._tokenizer, self._grammars, asked, sampling.stop,
+            chat.request, self._tokenizer, self._maker.grammars, asked, sampling.stop,
             options.tokens.banned_strings,
         )  # fmt: skip
-        requests = self._answers(asked, sampling, options, own=own)
+        requests = self._maker.answers(asked, sampling, options, own=own)
         return Plan(requests, options.terms, report, candidates=options.candidates)
 
     def edit(
@@ -268,7 +202,7 @@ class Planner:
             if name in keywords:
                 expected = "nothing: the format says where an edit ends"
                 raise RequestError(name, expected=expected, got=repr(keywords[name]))
-        options, rest = self._split(keywords)
+        options, rest = Options.split(self._tokenizer, self._adapters, keywords)
         options.ends.check_unused()
         options.candidates.check_single("edit")
         options.probabilities.check_no_echo()
@@ -296,22 +230,8 @@ class Planner:
             options = replace(options, drafts=replace(options.drafts, prediction=unchanged))
         sampling = replace(sampling, max_tokens=asked.max_tokens, stop=asked.stop_texts)
         shown = ShownText(asked.stop_texts, suffix=asked.suffix)
-        request = self._request(asked, sampling, options, finish=finish, shown=shown)
+        request = self._maker.request(asked, sampling, options, finish=finish, shown=shown)
         return Plan([request], options.terms, report)
-
-    def _split(self, keywords: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
-        """What a call's keywords ask for, and those that are left: the sampling parameters."""
-        terms, rest = Terms.split(keywords)
-        drafts, rest = Drafts.split(self._tokenizer, rest)
-        tokens, rest = TokenRules.split(self._tokenizer, rest)
-        ends, rest = TextEnds.split(rest)
-        candidates, rest = Candidates.split(rest)
-        probabilities, rest = Probabilities.split(rest)
-        adaptation, rest = Adaptation.split(self._adapters, rest)
-        constraint, rest = Constraint.split(rest)
-        processors, rest = Processors.split(rest)
-        groups = terms, drafts, tokens, ends, candidates, probabilities, adaptation
-        return Options(*groups, constraint, processors), rest
 
     def _middle(
         self,
@@ -333,7 +253,7 @@ class Planner:
             shown.push(known.text)
             how = {"shown": shown, "finish": lambda _: known}
             plain = replace(options, constraint=None)  # which would take forced tokens again
-            request = self._request(asked, sampling, plain, **how)
+            request = self._maker.request(asked, sampling, plain, **how)
             request.finish_reason = known.finish_reason
             return request
         shown = rules.shown_text(
@@ -359,80 +279,4 @@ class Planner:
             confidence.is_ranking = options.candidates.are_ranked
             how["confidence"] = confidence
         how |= {"finish": finish, "shown": shown}
-        return self._request(asked, sampling, options, **how)
-
-    def _answers(
-        self,
-        prompt: EncodedPrompt,
-        sampling: SamplingParams,
-        options: Options,
-        text: str = "",
-        own: Callable[[], dict[str, Any]] = dict,
-    ) -> Sequence[TextRequest | BeamRequest]:
-        """The answers to one prompt that are texts and nothing more."""
-        if options.candidates.beams.are_wanted:
-            return [self._search(prompt, sampling, options)]
-
-        def make(params: SamplingParams, how: dict[str, Any]) -> TextRequest:
-            return self._request(prompt, params, options, **how, **own())
-
-        recording = Recording.of(options.probabilities, text)
-        return candidates_of(options.candidates, sampling, recording, make)
-
-    def _search(
-        self, prompt: EncodedPrompt, sampling: SamplingParams, options: Options
-    ) -> BeamRequest:
-        from halfbyte.generation.beams.beam_answers import beam_request
-
-        options.probabilities.check_none("num_beams")
-        request = beam_request(
-            self._tokenizer, prompt.tokens, sampling, self._n_ctx, options.candidates.beams,
-            prompt.stop_ids,
-        )  # fmt: skip
-        request.go_through(options.adaptation.applied)
-        return request
-
-    def _echoed(self, prompt: Prompt, options: Options) -> str:
-        """The prompt's text, where it is wanted."""
-        return self._text_of(prompt) if options.probabilities.echo else ""
-
-    def _text_of(self, prompt: Prompt) -> str:
-        return prompt if isinstance(prompt, str) else self._tokenizer.decode(prompt)
-
-    def _request(
-        self, prompt: EncodedPrompt, params: SamplingParams, options: Options, **more: Any
-    ) -> TextRequest:
-        drafts, tokens = options.drafts, options.tokens
-        drafter = Drafter(drafts.prediction or (), drafts.lookup) if drafts.speculate else None
-        tokens.check_length(params.max_tokens)
-        ids, taken_back = prompt.tokens, prompt.taken_back
-        end_ids = self._tokenizer.eog_ids | prompt.stop_ids | frozenset(params.stop_tokens)
-        grammar: list[Rule] = []
-        if options.constraint is not None:
-            try:
-                before = b"".join(map(self._tokenizer.token_bytes, taken_back)).decode()
-            except UnicodeDecodeError:  # a character's last bytes: no grammar begins with them
-                ids, taken_back, before = [*ids, *taken_back], (), ""
-            matcher = self._grammars.compiled(options.constraint, before).matcher()
-            grammar = [GrammarRule(matcher, end_ids)]
-        rules = [
-            *tokens.rules(self._tokenizer, ids, taken_back, end_ids),
-            *options.processors.rules(ids), *more.pop("rules", ()), *grammar,
-        ]  # fmt: skip
-        more.setdefault("shown", ShownText(params.stop, banned=tokens.banned_strings))
-        more.setdefault("recording", Recording.of(options.probabilities))
-        request = TextRequest(
-            self._tokenizer, ids, params, self._n_ctx, taken_back=taken_back,
-            stop_ids=prompt.stop_ids, drafter=drafter, rules=rules, **more,
-        )  # fmt: skip
-        request.go_through(options.adaptation.applied)
-        return request
-
-    def _shown(
-        self, prompt: Prompt, sampling: SamplingParams, options: Options, syntax: Syntax
-    ) -> dict[str, ShownText]:
-        """What takes the text that follows a prompt."""
-        before = self._text_of(prompt) if options.ends.stop_indent is True else ""
-        block_ends, banned = options.ends.block_ends(before), options.tokens.banned_strings
-        shown = ShownText(sampling.stop, block_ends=block_ends, banned=banned)
-        return {"shown": syntax.shown_text(shown, partial(self._text_of, prompt))}
+        return self._maker.request(asked, sampling, options, **how)

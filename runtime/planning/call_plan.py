@@ -1,0 +1,64 @@
+"""Requests that are made together, and what their caller gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from halfbyte.errors import RequestError
+from halfbyte.generation.candidates import Candidates
+from halfbyte.generation.completion import FinishReason
+from halfbyte.generation.request import Request
+from halfbyte.generation.terms import Terms
+from halfbyte.generation.text_request import TextRequest
+from halfbyte.progress import Progress
+
+if TYPE_CHECKING:
+    from halfbyte.generation.beams.beam_request import BeamRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Requests that are made together; `is_list` says whether the caller gets a list.
+
+    Each prompt has as many requests as `candidates` counts.
+    """
+
+    requests: Sequence[TextRequest | BeamRequest]
+    terms: Terms
+    progress: Progress
+    is_list: bool = False
+    candidates: Candidates = field(default_factory=Candidates)
+
+    def result(self, cut_by: FinishReason | None = None) -> Any:
+        """What the caller gets of the requests; of those cut short, what there is."""
+        results, n = [request.result(cut_by) for request in self.requests], self.candidates.count
+        groups = [results[i : i + n] for i in range(0, len(results), n)]
+        chosen = [self.candidates.chosen(group) for group in groups]
+        return chosen if self.is_list else chosen[0]
+
+    def check_streamed(self) -> None:
+        """RequestError where there are no answers to one prompt that come as they grow."""
+        if self.is_list:
+            raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
+        self.candidates.check_drawn("a stream")
+        self.candidates.check_unranked()
+
+    def decoded(self) -> Callable[[Request], tuple[int, int]]:
+        """What counts tokens, told of a request that has some more.
+
+        It says how many are decoded of all requests, and most that can be; a finished request
+        counts as whole.
+        """
+        counted: dict[Request, int] = dict.fromkeys(self.requests, 0)
+        n_done, n_most = 0, sum(request.n_max for request in self.requests)
+
+        def count(request: Request) -> tuple[int, int]:
+            nonlocal n_done
+            answer: Any = request  # one of ours
+            n = answer.n_max if request.finish_reason else min(answer.n_generated, answer.n_max)
+            n_done, counted[request] = n_done + n - counted[request], n
+            return n_done, n_most
+
+        return count
