@@ -60,7 +60,7 @@ class RequestMaker:
     def request(
         self, prompt: EncodedPrompt, params: SamplingParams, options: Options, **more: Any
     ) -> TextRequest:
-        """One answer; `more` are arguments of TextRequest: its own rules come after the options'."""
+        """One answer; `more` are arguments of TextRequest: its rules come after the options."""
         options.tokens.check_length(params.max_tokens)
         drafts, own = options.drafts, more.pop("rules", ())
         drafter = Drafter(drafts.prediction or (), drafts.lookup) if drafts.speculate else None
