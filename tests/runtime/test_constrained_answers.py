@@ -96,7 +96,7 @@ def test_drawn_answers_are_valid(infill_model: halfbyte.Model, heal: bool, seed:
 
 
 def test_what_was_taken_back_is_spelled_and_no_answer(infill_model: halfbyte.Model) -> None:
-    """ "retu" is the prompt's, so that the answer belongs to the grammar from "rn" on."""
+    """The prompt has "retu", so that the answer belongs to the grammar from "rn" on."""
     done = infill_model.complete("def f():\n    retu", regex=r"rn [a-z]+")
     assert done.healed and done.text.startswith("rn ") and done.is_complete
     spelled = infill_model.tokenizer.decode(done.tokens, strip_prefix_space=False)
