@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +23,12 @@ def forbid(row: NDArray[np.float32], bits: NDArray[np.uint8]) -> None:
             tokens at least.
     """
     assert row.flags.c_contiguous and bits.flags.c_contiguous and 8 * len(bits) >= len(row)
-    _forbid.call(row.ctypes.data, bits.ctypes.data, len(row))
+    _compiled()(row.ctypes.data, bits.ctypes.data, len(row))
+
+
+@cache
+def _compiled() -> Callable[..., None]:
+    return _forbid.call
 
 
 @kernel

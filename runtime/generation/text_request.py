@@ -170,13 +170,15 @@ class TextRequest(Continuation):
     def _choose_token(self, logits: F32) -> int:
         """What the rules leave and the sampler chooses.
 
-        A mask takes longer than a look at one token: that is enough where the likeliest one may
-        come, for it is the likeliest of those that may.
+        A mask takes longer than a look at one token. That is enough where the token that is chosen
+        without the mask may come: the likeliest of all is the likeliest of those that may; and with
+        A the share of these, a token that may come is drawn with p + (1 - A) p / A = p / A.
         """
-        if self._grammar is not None and self.params.is_greedy:
+        if self._grammar is not None and self._sampler.needs_no_mask:
             token = self._sampler.sample(changed(logits, self._rules[:-1]))
             if self._grammar.allows(token):
                 return token
+            return self._sampler.sample_finite(changed(logits, self._rules))
         return self._sampler.sample(changed(logits, self._rules))
 
     def _take_forced(self) -> None:
