@@ -65,16 +65,17 @@ class Sampler:
         Raises:
             EngineError: the logits hold NaN or +inf, or nothing but -inf.
         """
-        if self._history is not None:
-            logits = self._history.penalize(logits, self.params)
-        return self.choose(logits)
+        return self.choose(self.penalized(logits))
 
     def sample_finite(self, logits: F32) -> int:
         """The same for logits of which most are -inf: no exponentials of these."""
-        if self._history is not None:
-            logits = self._history.penalize(logits, self.params)
+        logits = self.penalized(logits)
         ids = np.flatnonzero(logits > -np.inf)
         return int(ids[self.choose(logits[ids])])
+
+    def penalized(self, logits: F32) -> F32:
+        """Logits less the penalties for what was said; the same array where there are none."""
+        return logits if self._history is None else self._history.penalize(logits, self.params)
 
     def choose(self, logits: F32 | F64) -> int:
         """The index of one of these logits or log-probabilities; penalties are left out.
