@@ -6,7 +6,7 @@ import argparse
 import sys
 from functools import partial
 
-from halfbyte.cli import options, output
+from halfbyte.cli import constraints, options, output
 from halfbyte.cli.chat_session import Session, message
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
@@ -27,6 +27,7 @@ def add(parser: Parser) -> None:
         help="how messages are laid out (default: as the model's file asks)",
     )  # fmt: skip
     options.add_sampling(parser, USUAL)
+    constraints.add(parser)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
     options.add_json(parser)
@@ -35,7 +36,7 @@ def add(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Talk at a terminal; answer one message where one is given or stdin is something else."""
-    sampling = options.sampling_of(args)
+    sampling = options.sampling_of(args) | constraints.of(args)
     messages = [] if args.system is None else [message("system", args.system)]
     if _is_talk(args):
         shows_stats = args.verbose or args.debug
