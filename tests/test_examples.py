@@ -13,6 +13,8 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PRINTED = {
     "complete": "import numpy as np\nif __name__ == \"__main__\":\nwith open(path) as f:\n",
     "infill": "'lib import Path', stop, ",
+    "json_extraction": "year: 1952\nfrom: ",
+    "processor": "numbers = [1, 2] * (3.0)",
     "stream": "def __init__(self, config: ",
 }  # fmt: skip
 

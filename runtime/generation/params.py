@@ -181,6 +181,11 @@ _OTHERS = {
     "stream": "use the method stream, stream_infill or stream_chat",
     **dict.fromkeys(("tools", "tool_choice", "functions"), _TOOLS),
     **dict.fromkeys(("ctx", "n_ctx"), "halfbyte.load takes ctx"),
+    **dict.fromkeys(("response_format", "guided_json", "schema"), "it is json_schema here"),
+    **dict.fromkeys(("guided_regex", "pattern"), "it is regex here"),
+    **dict.fromkeys(("guided_grammar", "gbnf"), "it is grammar here"),
+    "guided_choice": "it is choices here",
+    **dict.fromkeys(("logits_processors", "logit_processor"), "it is logits_processor here"),
     **dict.fromkeys(("threads", "n_threads"), "halfbyte.load takes threads"),
 }
 _RANGES: dict[str, tuple[float, float]] = {
