@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from halfbyte.cli import candidates, options, output
+from halfbyte.cli import candidates, constraints, options, output
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 
@@ -29,6 +29,7 @@ def add(parser: Parser) -> None:
     options.add_syntax(parser)
     options.add_sampling(parser, has_cursor=True)
     candidates.add_candidates(parser)
+    constraints.add(parser)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
     options.add_adapter(parser)
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
 
         prompts.run(args)
         return
-    prompt, sampling = options.prompt_of(args), options.sampling_of(args)
+    prompt, sampling = options.prompt_of(args), options.sampling_of(args) | constraints.of(args)
     wanted = candidates.candidates_of(args)
     if args.syntax is not None:
         sampling["syntax"] = args.syntax

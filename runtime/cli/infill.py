@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from halfbyte.cli import options, output
+from halfbyte.cli import constraints, options, output
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.cli.source_files import add_repo_files, position, read_text, repo_files
@@ -32,6 +32,7 @@ def add(parser: Parser) -> None:
     _add_limits(parser)
     _add_ends(parser)
     options.add_sampling(parser, has_cursor=True)
+    constraints.add(parser)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
     options.add_adapter(parser)
@@ -46,7 +47,7 @@ def add(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Stream the middle to stdout, then one line of statistics to stderr."""
     prefix, suffix = _around(args)
-    repository, sampling = _repository(args), options.sampling_of(args)
+    repository, sampling = _repository(args), options.sampling_of(args) | constraints.of(args)
     how = {
         "order": args.order or "auto", "heal": args.heal, "repository": repository,
         "window": args.window, "force": args.force, **_ends(args),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from halfbyte.call_arguments import check_path
 from halfbyte.errors import MissingFileError, RequestError
 from halfbyte.hf.arguments import check_count, is_same
 from halfbyte.hf.batch import to_lists
+from halfbyte.hf.logits_processors import check_processors
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer.tokenizer import check_text
 
@@ -47,7 +48,7 @@ _ABSENT: dict[str, object] = {
     "encoder_repetition_penalty": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0,
     "exponential_decay_length_penalty": None, "force_words_ids": None,
     "forced_bos_token_id": None, "forced_eos_token_id": None, "guidance_scale": None,
-    "inputs_embeds": None, "is_assistant": False, "length_penalty": 1.0, "logits_processor": None,
+    "inputs_embeds": None, "is_assistant": False, "length_penalty": 1.0,
     "low_memory": None, "max_time": None,
     "negative_prompt_attention_mask": None, "negative_prompt_ids": None,
     "no_repeat_ngram_size": 0, "num_beam_groups": 1, "num_beams": 1,
@@ -60,7 +61,7 @@ _ABSENT: dict[str, object] = {
     "top_h": None, "typical_p": 1.0, "use_cache": True, "use_model_defaults": None,
     "use_mtp": False, "watermarking_config": None,
 }  # fmt: skip
-_LISTS = ("logits_processor", "stopping_criteria")  # an empty one leaves them off too
+_LISTS = ("stopping_criteria",)  # an empty one leaves them off too
 # Names that say how transformers computes, not what: any value gives the same here.
 _WITHOUT_EFFECT = (
     "assistant_confidence_threshold", "cache_config", "cache_implementation", "compile_config",
@@ -90,6 +91,8 @@ class GenerationConfig:
         prompt_lookup_num_tokens: any number has answers guessed from the prompt, as many tokens at
             a time as pay; it changes nothing in what is said.
         return_dict_in_generate: an object with `sequences` instead of the array.
+        logits_processor: what changes the logits (logits_processors.py); transformers has it
+            beside its config.
 
     Raises:
         RequestError: a value has the wrong type or range.
@@ -112,6 +115,7 @@ class GenerationConfig:
     bos_token_id: int | None = None
     prompt_lookup_num_tokens: int | None = None
     return_dict_in_generate: bool | None = None
+    logits_processor: Sequence[Any] | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -124,6 +128,7 @@ class GenerationConfig:
             if not isinstance(getattr(self, name), (bool, type(None))):
                 raise RequestError(name, expected="True or False", got=getattr(self, name))
         self.eos_token_id = _check_ids(self.eos_token_id)
+        self.logits_processor = check_processors(self.logits_processor)
         _check_strings(self.stop_strings)
 
     @classmethod

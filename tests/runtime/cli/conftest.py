@@ -14,6 +14,7 @@ import pytest
 
 import halfbyte
 from halfbyte import cli
+from halfbyte.constraints.constraint import Constraint
 from halfbyte.errors import RequestError
 from halfbyte.generation.call_keywords import TextEndOptions, TokenRuleOptions
 from halfbyte.generation.completion import Stats
@@ -39,6 +40,7 @@ class FakeCompletion:
     cut_call: str = ""
     score: float | None = None
     logprobs: None = None
+    is_complete: bool | None = None
 
 
 class FakeStream(Iterator[str]):
@@ -47,10 +49,12 @@ class FakeStream(Iterator[str]):
     def __init__(self, pieces: list[Any], finish_reason: str) -> None:
         self.pieces, self.completion = list(pieces), None
         self.finish_reason, self.text = finish_reason, ""
+        self.is_complete: bool | None = None
 
     def __next__(self) -> str:
         if not self.pieces:
             self.completion = FakeCompletion(self.text, [5, 6, 7], self.finish_reason)
+            self.completion.is_complete = self.is_complete
             raise StopIteration
         piece = self.pieces.pop(0)
         if isinstance(piece, BaseException):
@@ -109,8 +113,11 @@ class FakeModel:
             *TokenRuleOptions.__annotations__, *TextEndOptions.__annotations__, "max_time",
             "tools", "tool_choice", "thinking", "reasoning_budget", "syntax",
         }  # fmt: skip
-        SamplingParams.from_kwargs(**{k: v for k, v in params.items() if k not in others})
-        return FakeStream(self.pieces, self.finish_reason)
+        constraint, rest = Constraint.split({k: v for k, v in params.items() if k not in others})
+        SamplingParams.from_kwargs(**rest)
+        stream = FakeStream(self.pieces, self.finish_reason)
+        stream.is_complete = None if constraint is None else self.finish_reason == "stop"
+        return stream
 
     def bench_prefill(self, n: int) -> float:
         self.benched.append(("pp", n))
