@@ -13,6 +13,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PRINTED = {
     "complete": "import numpy as np\nif __name__ == \"__main__\":\nwith open(path) as f:\n",
     "infill": "'lib import Path', stop, ",
+    "tools": "weather({'city': '",
     "stream": "def __init__(self, config: ",
 }  # fmt: skip
 

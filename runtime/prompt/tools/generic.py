@@ -12,7 +12,7 @@ from typing import Any
 
 from halfbyte.prompt.messages import Message, need
 from halfbyte.prompt.tools.call_format import Call, CallFormat, call_of, values_in
-from halfbyte.prompt.tools.call_grammar import Spell, call_rules
+from halfbyte.prompt.tools.call_grammar import Number, Spell, call_rules
 from halfbyte.prompt.tools.tools import Tools
 
 _SYSTEM = """\
@@ -49,10 +49,11 @@ class Generic(CallFormat):
         return calls
 
     def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
     ) -> str:
         """A list of calls and its end; blanks as in the example or none."""
-        items = '(call ("," blank call)*)' + ("" if must_call else "?")
+        some = 'call ("," blank call)*'
+        items = {"any": f"({some})?", "some": some, "one": "call"}[number]
         start = rf'start: "[" blank {items} blank "]" {spell(self.end)}'
         blank = r'blank: ("\n" | " ")?'
         return f"{start}\n{blank}\n{call_rules(functions, self.key)}"
