@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from halfbyte.cli import chat_options, options, output
+from halfbyte.cli import chat_options, constraints, options, output
 from halfbyte.cli.chat_session import Session, message
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
@@ -35,6 +35,7 @@ def add(parser: Parser) -> None:
     )  # fmt: skip
     chat_options.add(parser)
     options.add_sampling(parser, USUAL)
+    constraints.add(parser)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
     options.add_json(parser)
@@ -43,7 +44,7 @@ def add(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Talk at a terminal; answer one message where one is given or stdin is something else."""
-    sampling = {**options.sampling_of(args), **chat_options.asked(args)}
+    sampling = options.sampling_of(args) | constraints.of(args) | chat_options.asked(args)
     messages = [] if args.system is None else [message("system", args.system)]
     if _is_talk(args):
         shows_stats = args.verbose or args.debug

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from halfbyte.cli import options, output
+from halfbyte.cli import constraints, options, output
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 
@@ -28,6 +28,7 @@ def add(parser: Parser) -> None:
     options.add_heal(parser)
     options.add_syntax(parser)
     options.add_sampling(parser)
+    constraints.add(parser)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
     options.add_json(parser)
@@ -40,9 +41,8 @@ def run(args: argparse.Namespace) -> None:
 
         prompts.run(args)
         return
-    prompt, sampling = options.prompt_of(args), options.sampling_of(args)
-    if args.syntax is not None:
-        sampling["syntax"] = args.syntax
+    prompt = options.prompt_of(args)
+    sampling = options.sampling_of(args) | constraints.of(args) | options.syntax_of(args)
     with options.load_model(args) as model:
         stream = model.stream(prompt, heal=args.heal, progress=BAR, **sampling)
         output.answer(model, stream, as_json=args.json)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from halfbyte.cli import options, output
+from halfbyte.cli import constraints, options, output
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.cli.source_files import add_repo_files, position, read_text, repo_files
@@ -32,6 +32,7 @@ def add(parser: Parser) -> None:
     _add_limits(parser)
     _add_ends(parser)
     options.add_sampling(parser)
+    constraints.add(parser)
     options.add_engine(parser)
     options.add_prompt_cache(parser)
     parser.add_argument(
@@ -44,7 +45,7 @@ def add(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Stream the middle to stdout, then one line of statistics to stderr."""
     prefix, suffix = _around(args)
-    repository, sampling = _repository(args), options.sampling_of(args)
+    repository, sampling = _repository(args), options.sampling_of(args) | constraints.of(args)
     how = {
         "order": args.order or "auto", "heal": args.heal, "repository": repository,
         "window": args.window, "force": args.force, **_ends(args),
@@ -133,13 +134,11 @@ def _add_ends(parser: Parser) -> None:
 
 def _ends(args: argparse.Namespace) -> dict[str, Any]:
     """What was asked of the middle's end."""
-    asked: dict[str, Any] = {}
+    asked: dict[str, Any] = options.syntax_of(args)
     if args.min_confidence is not None:
         asked["min_confidence"] = args.min_confidence
     if args.single_line:
         asked["single_line"] = True
-    if args.syntax is not None:
-        asked["syntax"] = args.syntax
     if not args.trim_suffix:
         asked["trim_suffix"] = False
     return asked

@@ -66,13 +66,21 @@ def print_json(model: Model, done: Completion, **more: object) -> None:
     report.print_json({
         "model": model.path, "text": done.text, **more, "healed": done.healed,
         "tokens": done.tokens, "finish_reason": done.finish_reason, "seed": done.seed,
+        **completeness(done),
         "stats": asdict(done.stats) | {"load_s": model.load_s},
     })  # fmt: skip
+
+
+def completeness(done: Completion) -> dict[str, bool]:
+    """Whether the answer is all that was asked for, where something was."""
+    return {} if done.is_complete is None else {"is_complete": done.is_complete}
 
 
 def print_stats(model: Model, done: Completion, *notes: str) -> None:
     """One line on stderr about a generation that came to its end."""
     if done.finish_reason in _CUT:
         notes = (_CUT[done.finish_reason], *notes)
+    if completeness(done).get("is_complete") is False:
+        notes = ("not all that was asked for", *notes)
     seed = [] if done.seed is None else [f"seed {done.seed}"]
     streams.note(report.stats_line(done.stats, model.nbytes_per_token, *notes, *seed))

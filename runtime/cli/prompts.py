@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from halfbyte.cli import options, report, streams
+from halfbyte.cli import constraints, options, output, report, streams
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import HalfbyteError, RequestError, TokenizerError
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
         HalfbyteError: some prompts failed; their lines say why.
     """
     lines = read_prompts(args.prompts)
-    sampling = options.sampling_of(args)
+    sampling = options.sampling_of(args) | constraints.of(args) | options.syntax_of(args)
     is_failed = _read_done(args.output, lines) if args.output else {}
     n_before, begin_s = len(is_failed), time.perf_counter()
     if n_before:
@@ -162,6 +162,7 @@ def _complete(
     return [
         {"text": done.text, "healed": done.healed, "tokens": done.tokens,
          "finish_reason": done.finish_reason, "stats": asdict(done.stats)}
+        | output.completeness(done)
         for done in results
     ]  # fmt: skip
 

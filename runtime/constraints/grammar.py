@@ -124,13 +124,18 @@ class Grammar:
 
 
 class _Vocabulary:
-    """What llguidance asks of a tokenizer."""
+    """What llguidance asks of a tokenizer.
 
+    It is asked for the tokens of forced texts, such as a schema's names, again with each answer.
+    """
+
+    _N_KEPT, _MAX_NCHARS = 4096, 256
     is_tokenizer_wrapper = True
     bos_token_id = None
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
+        self._kept: dict[str | bytes, list[int]] = {}
         texts = set(tokenizer.text_ids)
         pieces = tokenizer.vocabulary.pieces
         self.tokens = [
@@ -143,8 +148,15 @@ class _Vocabulary:
 
     def __call__(self, text: str | bytes) -> list[int]:
         """The ids of a text within others."""
-        is_bytes = isinstance(text, bytes)
-        return self._tokenizer.encode_fragment(text.decode() if is_bytes else text)  # type: ignore[arg-type,union-attr]
+        ids = self._kept.get(text)
+        if ids is None:
+            plain = text.decode() if isinstance(text, bytes) else text
+            ids = self._tokenizer.encode_fragment(plain)
+            if len(self._kept) >= self._N_KEPT:
+                self._kept.clear()
+            if len(text) <= self._MAX_NCHARS:
+                self._kept[text] = ids
+        return ids
 
 
 def _vocabulary(kind: str, tokenizer: Tokenizer) -> Any:

@@ -35,7 +35,9 @@ class Matcher:
 
     def __init__(self, grammar: Compiled, state: Any) -> None:
         self.grammar, self._state = grammar, state
-        self._bits = np.empty((grammar.n_vocab + 32) // 32, np.uint32)
+        # Whole words for the kernel; llguidance has one more token, its own end.
+        self._bits = np.zeros((grammar.n_vocab + 64) // 64, np.uint64)
+        self._address = self._bits.ctypes.data
         self._has_bits = False
         self._forced: list[int] | None = None  # tokens that have to come, the next one first
 
@@ -60,7 +62,8 @@ class Matcher:
             RequestError: none can, or finding out takes more than it may.
         """
         if not self._has_bits:
-            self._state.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
+            n_bytes = (self.grammar.n_vocab + 32) // 32 * 4
+            self._state.unsafe_compute_mask_ptr(self._address, n_bytes)
             self._check()
             self._has_bits = True
         return self._bits.view(np.uint8)
@@ -87,6 +90,11 @@ class Matcher:
             ahead.accept(token)
         bits = np.unpackbits(ahead.allowed(), bitorder="little")
         return bits[: self.grammar.n_vocab].astype(np.bool_)
+
+    def allows(self, token: int) -> bool:
+        """Whether this token may come, which costs less than knowing all of them."""
+        forced = self.forced()
+        return self.n_possible([token]) == 1 if forced is None else token == forced
 
     def n_possible(self, tokens: Sequence[int]) -> int:
         """How many of these can come in a row."""

@@ -52,15 +52,30 @@ class Sampler:
         if params.has_penalties:
             self._history = _History(vocab_size, prompt_ids)
 
+    @property
+    def needs_no_mask(self) -> bool:
+        """Whether a draw counts if it is one of those that a mask allows, and else is made anew."""
+        params = self.params
+        has_filters = (params.top_k, params.top_p, params.min_p) != (0, 1.0, 0.0)
+        return type(self) is Sampler and (params.is_greedy or not has_filters)
+
     def sample(self, logits: F32) -> int:
         """The next token; `logits` (V,) is only read. Does not count it: see `accept`.
 
         Raises:
             EngineError: the logits hold NaN or +inf, or nothing but -inf.
         """
-        if self._history is not None:
-            logits = self._history.penalize(logits, self.params)
-        return self.choose(logits)
+        return self.choose(self.penalized(logits))
+
+    def sample_finite(self, logits: F32) -> int:
+        """The same for logits of which most are -inf: no exponentials of these."""
+        logits = self.penalized(logits)
+        ids = np.flatnonzero(logits > -np.inf)
+        return int(ids[self.choose(logits[ids])])
+
+    def penalized(self, logits: F32) -> F32:
+        """Logits less the penalties for what was said; the same array where there are none."""
+        return logits if self._history is None else self._history.penalize(logits, self.params)
 
     def choose(self, logits: F32 | F64) -> int:
         """The index of one of these logits or log-probabilities; penalties are left out.

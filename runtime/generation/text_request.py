@@ -127,7 +127,7 @@ class TextRequest(Continuation):
             forced = self._grammar.forced
             if forced is not None:
                 return forced
-        token = self._sampler.sample(changed(logits, self._rules))
+        token = self._choose_token(logits)
         if self._confidence is not None:
             self._confidence.take(logits, token)
             if self._confidence.is_too_low:
@@ -172,6 +172,20 @@ class TextRequest(Continuation):
             is_complete=None if self._grammar is None else self._grammar.accepts(self.text),
         )
         return self._result_of(completion)
+
+    def _choose_token(self, logits: F32) -> int:
+        """What the rules leave and the sampler chooses.
+
+        A mask takes longer than a look at one token. That is enough where the token that is chosen
+        without the mask may come: the likeliest of all is the likeliest of those that may; and with
+        A the share of these, a token that may come is drawn with p + (1 - A) p / A = p / A.
+        """
+        if self._grammar is not None and self._sampler.needs_no_mask:
+            token = self._sampler.sample(changed(logits, self._rules[:-1]))
+            if self._grammar.allows(token):
+                return token
+            return self._sampler.sample_finite(changed(logits, self._rules))
+        return self._sampler.sample(changed(logits, self._rules))
 
     def _take_forced(self) -> None:
         """Take what the grammar has come next, unless somebody wants its logits."""

@@ -21,6 +21,7 @@ from halfbyte.generation.request import Continuation
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.hf.batch import import_torch, tensor_type_of, to_lists
 from halfbyte.hf.generation_config import SAMPLING, GenerationConfig
+from halfbyte.hf.logits_processors import processor_rule
 from halfbyte.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -63,10 +64,12 @@ class Row(Continuation):
         n_min: int,
         end_ids: frozenset[int],
         stops: tuple[bytes, ...],
+        processors: Sequence[Any] | None = None,
     ) -> None:
         super().__init__(prompt, n_ctx, None)  # ids are never taken back
         self.n_max, self.n_min, self.end_ids, self.stops = n_max, n_min, end_ids, stops
         self._sampler = Sampler(params, tokenizer.n_vocab, prompt)
+        self._processors = processor_rule(processors, prompt)
         self._tokenizer = tokenizer
         n_tail = max(map(len, stops), default=0)
         # The end of the text so far, the prompt's included, in which a stop may have begun.
@@ -77,12 +80,18 @@ class Row(Continuation):
         if self.n_generated < self.n_min and self.end_ids:
             logits = logits.copy()
             logits[list(self.end_ids)] = -np.inf
-        return self._sampler.sample(logits)
+        if self._processors is None:
+            return self._sampler.sample(logits)
+        row = self._sampler.penalized(logits).copy()
+        self._processors.change(row)
+        return self._sampler.choose(row)
 
     def accept(self, token: int) -> None:
         """Take a token, and see whether it ends the answer."""
         self.ids.append(token)
         self._sampler.accept(token)
+        if self._processors is not None:
+            self._processors.accept(token)
         if token in self.end_ids or self._completes_stop(token):
             self.finish_reason = "stop"
         elif self.n_generated >= self.n_max:
@@ -183,6 +192,7 @@ def new_rows(batch: Batch, config: GenerationConfig, tokenizer: Tokenizer, n_ctx
         Row(
             prompt, n_ctx, params, tokenizer, n_max=n_max, n_min=n_min,
             end_ids=frozenset(end_ids(config)), stops=tuple(stops),
+            processors=config.logits_processor,
         )
         for prompt, params in zip(prompts, _sampling(config, len(prompts)), strict=True)
     ]  # fmt: skip

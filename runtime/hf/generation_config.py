@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from halfbyte.call_arguments import check_path
 from halfbyte.errors import MissingFileError, RequestError
 from halfbyte.hf.arguments import check_count, is_same
 from halfbyte.hf.batch import to_lists
+from halfbyte.hf.logits_processors import check_processors
 from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer.tokenizer import check_text
 
@@ -47,7 +48,7 @@ _ABSENT: dict[str, object] = {
     "encoder_repetition_penalty": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0,
     "exponential_decay_length_penalty": None, "force_words_ids": None,
     "forced_bos_token_id": None, "forced_eos_token_id": None, "guidance_scale": None,
-    "inputs_embeds": None, "is_assistant": False, "length_penalty": 1.0, "logits_processor": None,
+    "inputs_embeds": None, "is_assistant": False, "length_penalty": 1.0,
     "low_memory": None, "max_matching_ngram_size": None, "max_time": None,
     "negative_prompt_attention_mask": None, "negative_prompt_ids": None,
     "no_repeat_ngram_size": 0, "num_assistant_tokens": 20,
@@ -61,7 +62,7 @@ _ABSENT: dict[str, object] = {
     "top_h": None, "typical_p": 1.0, "use_cache": True, "use_model_defaults": None,
     "use_mtp": False, "watermarking_config": None,
 }  # fmt: skip
-_LISTS = ("logits_processor", "stopping_criteria")  # an empty one leaves them off too
+_LISTS = ("stopping_criteria",)  # an empty one leaves them off too
 # Names that say how transformers computes, not what: any value gives the same here.
 _WITHOUT_EFFECT = (
     "cache_config", "cache_implementation", "compile_config", "disable_compile",
@@ -87,6 +88,8 @@ class GenerationConfig:
         pad_token_id: what stands behind an answer that is shorter than others.
         bos_token_id: the prompt where none is given.
         return_dict_in_generate: an object with `sequences` instead of the array.
+        logits_processor: what changes the logits (logits_processors.py); transformers has it
+            beside its config.
 
     Raises:
         RequestError: a value has the wrong type or range.
@@ -108,6 +111,7 @@ class GenerationConfig:
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     return_dict_in_generate: bool | None = None
+    logits_processor: Sequence[Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_length", "max_new_tokens", "num_return_sequences"):
@@ -118,6 +122,7 @@ class GenerationConfig:
             if not isinstance(getattr(self, name), (bool, type(None))):
                 raise RequestError(name, expected="True or False", got=getattr(self, name))
         self.eos_token_id = _check_ids(self.eos_token_id)
+        self.logits_processor = check_processors(self.logits_processor)
         _check_strings(self.stop_strings)
 
     @classmethod

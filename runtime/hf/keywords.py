@@ -34,7 +34,7 @@ class GenerateOptions(TypedDict, total=False):
     return_dict_in_generate: bool | None
     # Of transformers, where there is nothing to choose here.
     cache_implementation: object
-    logits_processor: Sequence[object] | None
+    logits_processor: Sequence[Any] | None
     num_beams: Literal[1]
     stopping_criteria: Sequence[object] | None
     use_cache: bool

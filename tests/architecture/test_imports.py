@@ -24,6 +24,7 @@ KERNELS = {
     "quantizers": ("compiler vectors pool formats layouts", "numpy"),
     "limits": ("compiler vectors pool formats layouts products", "llvmlite numba numpy"),
     "stages": ("compiler vectors pool formats layouts products quantizers", "numpy"),
+    "masks": ("compiler vectors", "numpy"),
     "step": ("compiler vectors pool formats layouts products quantizers stages", ""),
 }
 # Room -> the rooms and the packages that it may import.
@@ -50,7 +51,9 @@ ROOMS = {
     "families": ("adapters gguf kernels.layouts", "numpy"),
     "engine": ("families gguf kernels", "numpy"),
     "constraints": ("tokenizer", "numpy"),
-    "generation": ("constraints engine kernels.compiler kernels.layouts tokenizer", "numpy"),
+    "generation": (
+        "constraints engine kernels.compiler kernels.layouts kernels.masks tokenizer", "numpy"
+    ),
     "prompt": ("prompt.template tokenizer", "numpy"),
     "prompt.template": ("", "jinja2"),
     "quality": ("families gguf kernels.quantizers tokenizer", "gguf numpy"),

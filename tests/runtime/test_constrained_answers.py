@@ -96,7 +96,7 @@ def test_drawn_answers_are_valid(infill_model: halfbyte.Model, heal: bool, seed:
 
 
 def test_what_was_taken_back_is_spelled_and_no_answer(infill_model: halfbyte.Model) -> None:
-    """ "retu" is the prompt's, so that the answer belongs to the grammar from "rn" on."""
+    """The prompt has "retu", so that the answer belongs to the grammar from "rn" on."""
     done = infill_model.complete("def f():\n    retu", regex=r"rn [a-z]+")
     assert done.healed and done.text.startswith("rn ") and done.is_complete
     spelled = infill_model.tokenizer.decode(done.tokens, strip_prefix_space=False)
@@ -215,3 +215,16 @@ def test_a_grammar_that_becomes_too_complex_ends_its_own_answer(
 def test_edits_have_a_format_of_their_own(infill_model: halfbyte.Model) -> None:
     with pytest.raises(RequestError, match="regex: expected nothing: the format says what an edit"):
         infill_model.edit("a.py", "x = 1\n", 3, regex="a+")
+
+
+def test_a_draw_has_the_probabilities_of_what_may_come(infill_model: halfbyte.Model) -> None:
+    """Of a, b and c with 0.5, 0.3 and 0.2, where c may not come."""
+
+    def fixed(ids: Any, row: Any) -> None:
+        row[:] = -np.inf
+        row[[97 + 3, 98 + 3, 99 + 3]] = np.log([0.5, 0.3, 0.2])
+
+    how: dict[str, Any] = {"logits_processor": fixed, "heal": False, "max_tokens": 1, "seed": 7}
+    done = infill_model.complete(["x"] * 400, regex="[ab]+", temperature=1.0, **how)
+    n = sum(d.text == "a" for d in done)
+    assert {d.text for d in done} == {"a", "b"} and abs(n / 400 - 0.625) < 0.1  # four deviations

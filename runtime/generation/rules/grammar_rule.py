@@ -9,10 +9,7 @@ import numpy as np
 from halfbyte.constraints.matcher import Matcher
 from halfbyte.errors import RequestError
 from halfbyte.generation.sampler import F32
-
-# What limits the logits of eight tokens, for each value of their byte in a mask.
-_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
-_LIMITS = np.where(_BITS, np.float32(np.inf), np.float32(-np.inf)).astype(np.float32)
+from halfbyte.kernels.masks import forbid
 
 
 class GrammarRule:
@@ -26,8 +23,7 @@ class GrammarRule:
     def __init__(self, matcher: Matcher, ends: Set[int]) -> None:
         self._matcher = matcher
         self._ends = np.array(sorted(ends), np.int64)
-        self._n_bytes = (matcher.grammar.n_vocab + 7) // 8
-        self._limits = np.empty((self._n_bytes, 8), np.float32)
+        self._end_ids = frozenset(ends)
 
     @property
     def is_complete(self) -> bool:
@@ -58,9 +54,7 @@ class GrammarRule:
             return
         may_end = self._matcher.is_complete and len(self._ends) > 0
         ends = row[self._ends] if may_end else None
-        bits = self._matcher.allowed()[: self._n_bytes]
-        np.take(_LIMITS, bits, axis=0, out=self._limits, mode="clip")
-        np.minimum(row, self._limits.reshape(-1)[: len(row)], out=row)
+        forbid(row, self._matcher.allowed())
         if ends is not None:
             row[self._ends] = ends
         elif len(self._ends):
@@ -69,6 +63,12 @@ class GrammarRule:
             kind = self._matcher.grammar.kind
             raise RequestError(kind, expected="a token that the call's other arguments allow",
                                got="none where one has to follow")  # fmt: skip
+
+    def allows(self, token: int) -> bool:
+        """Whether `change` would leave this token's logit as it is."""
+        if token in self._end_ids:
+            return self._matcher.is_complete
+        return self._matcher.allows(token)
 
     def accept(self, token: int) -> None:
         """A token was taken; RequestError where it could not come."""
@@ -88,4 +88,4 @@ class GrammarRule:
 
     def fork(self) -> GrammarRule:
         """A rule for another answer with the same beginning."""
-        return GrammarRule(self._matcher.copy(), set(self._ends.tolist()))
+        return GrammarRule(self._matcher.copy(), self._end_ids)

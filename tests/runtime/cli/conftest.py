@@ -14,6 +14,7 @@ import pytest
 
 import halfbyte
 from halfbyte import cli
+from halfbyte.constraints.constraint import Constraint
 from halfbyte.errors import RequestError
 from halfbyte.generation.completion import Stats
 from halfbyte.generation.params import SamplingParams
@@ -36,6 +37,7 @@ class FakeCompletion:
     reasoning: str = ""
     tool_calls: tuple[Any, ...] = ()
     cut_call: str = ""
+    is_complete: bool | None = None
 
 
 class FakeStream(Iterator[str]):
@@ -44,10 +46,12 @@ class FakeStream(Iterator[str]):
     def __init__(self, pieces: list[Any], finish_reason: str) -> None:
         self.pieces, self.completion = list(pieces), None
         self.finish_reason, self.text = finish_reason, ""
+        self.is_complete: bool | None = None
 
     def __next__(self) -> str:
         if not self.pieces:
             self.completion = FakeCompletion(self.text, [5, 6, 7], self.finish_reason)
+            self.completion.is_complete = self.is_complete
             raise StopIteration
         piece = self.pieces.pop(0)
         if isinstance(piece, BaseException):
@@ -103,8 +107,11 @@ class FakeModel:
     def _stream(self, prompt: Any, how: dict[str, Any], params: dict[str, Any]) -> FakeStream:
         self.prompt, self.how, self.params = prompt, how, params
         others = ("tools", "tool_choice", "thinking", "reasoning_budget", "syntax")
-        SamplingParams.from_kwargs(**{k: v for k, v in params.items() if k not in others})
-        return FakeStream(self.pieces, self.finish_reason)
+        constraint, rest = Constraint.split(params)
+        SamplingParams.from_kwargs(**{k: v for k, v in rest.items() if k not in others})
+        stream = FakeStream(self.pieces, self.finish_reason)
+        stream.is_complete = None if constraint is None else self.finish_reason == "stop"
+        return stream
 
     def bench_prefill(self, n: int) -> float:
         self.benched.append(("pp", n))

@@ -174,7 +174,7 @@ WRONG = {
     "eos_token_id": ([-1], "a whole number from 0"),
     "num_return_sequences": (2, "1 without do_sample=True"),
     "stop_strings": ([""], "not empty"),
-    "logits_processor": ([print], "None"),
+    "logits_processor": ([3], "a list of functions of (input_ids, scores)"),
     "stopping_criteria": ((print,), "None"),
     "attention_mask": ([[1]], "shape (1, 2)"),
 }

@@ -1,4 +1,4 @@
-"""Functions of a caller over the logits: what they see, what they may do, whose fault an error is."""
+"""Functions of a caller over the logits: what they see, may do, and whose errors are whose."""
 
 from __future__ import annotations
 

@@ -1,0 +1,46 @@
+"""Masks over a vocabulary, a bit a token: logits of what is masked out become minus infinity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.kernels.compiler.jit import kernel
+from halfbyte.kernels.vectors.scalars import get_i64, get_u8, put_f32
+
+_MINUS_INF = np.float32(-np.inf)
+
+
+def forbid(row: NDArray[np.float32], bits: NDArray[np.uint8]) -> None:
+    """Make the logits (V,) of tokens whose bit is 0 minus infinity, the others stay.
+
+    Args:
+        row: contiguous; changed.
+        bits: contiguous, the lowest bit of a byte first; a whole number of eight bytes, for V
+            tokens at least.
+    """
+    assert row.flags.c_contiguous and bits.flags.c_contiguous and 8 * len(bits) >= len(row)
+    _compiled()(row.ctypes.data, bits.ctypes.data, len(row))
+
+
+@cache
+def _compiled() -> Callable[..., None]:
+    return _forbid.call
+
+
+@kernel
+def _forbid(row, bits, n):
+    """By words of 64 tokens, of which most are all forbidden or all allowed."""
+    for begin in range(0, n, 64):
+        word = get_i64(bits + begin // 8)
+        end = min(begin + 64, n)
+        if word == 0:
+            for i in range(begin, end):
+                put_f32(row + 4 * i, _MINUS_INF)
+        elif word != -1:
+            for i in range(begin, end):
+                if not (get_u8(bits + i // 8) >> (i & 7)) & 1:
+                    put_f32(row + 4 * i, _MINUS_INF)
