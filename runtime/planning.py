@@ -161,8 +161,8 @@ class Planner:
         )  # fmt: skip
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
-        key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files, syntax
-        key, ends = (*key, options.constraint), (rules, syntax)
+        how = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
+        key, ends = (*how, options.constraint, syntax), (rules, syntax)
         return Plan([self._middle(asked, sampling, ends, options, key)], options.terms, report)
 
     def chat(
