@@ -197,7 +197,15 @@ def _templated(
         messages, calls = told(messages, tools), GENERIC
     elif tools is not None:
         calls, variables["tools"] = format_of(source, tokenizer.path), tools.as_list
-    text = _render(tokenizer, template, messages, variables)
+    try:
+        text = _render(tokenizer, template, messages, variables)
+    except TemplateError as error:
+        if tools is None:
+            raise
+        raise TemplateError(
+            error.path, error.field, expected="a chat template that renders with these tools",
+            got=error.got, hint="chat without tools may work",
+        ) from error  # fmt: skip
     check(text)
     calls = None if tools is None else calls
     texts = () if calls is None else (*calls.begins, calls.end, *calls.texts)

@@ -13,7 +13,7 @@ import pytest
 from halfbyte import chat_rules
 from halfbyte.chat_planning import ChatAsked
 from halfbyte.constraints.grammar import Grammars
-from halfbyte.errors import RequestError, ToolCallError
+from halfbyte.errors import RequestError, TemplateError, ToolCallError
 from halfbyte.generation.chat_completion import ChatCompletion, ToolCall
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.text_request import TextRequest
@@ -409,6 +409,13 @@ def test_a_mark_does_not_end_with_the_beginning_of_nonsense(
     longer = [i for i in tokenizer.piece_index.beginning_with(b">").tolist()]
     texts = {tokenizer.token_bytes(i): bool(np.isfinite(row[i])) for i in longer}
     assert texts[b">"] and all(text in (b">", b">[") for text, is_free in texts.items() if is_free)
+
+
+def test_a_template_that_fails_with_tools_says_so(open_with: Callable[[str], Tokenizer]) -> None:
+    tokenizer = open_with("{# <tool_call> #}{% if tools %}{{ tools + 1 }}{% endif %}x")
+    assert Chat(tokenizer).asked == "x"
+    with pytest.raises(TemplateError, match="renders with these tools"):
+        Chat(tokenizer, tools=[TOOL])
 
 
 def test_a_schema_that_no_grammar_has_is_refused_by_name(

@@ -1,4 +1,4 @@
-"""Chats with tools on the packaged model: the same bits whatever else goes on, and their streams."""
+"""Chats with tools on the packaged model: the same bits beside others, and their streams."""
 
 from __future__ import annotations
 
@@ -72,10 +72,11 @@ def test_streams_tell_the_parts(infill_model: halfbyte.Model) -> None:
 
 
 def test_every_stream_has_parts(infill_model: halfbyte.Model) -> None:
-    pieces = list(infill_model.stream("import os", max_tokens=6))
+    done = infill_model.complete("import os", max_tokens=6)
     stream = infill_model.stream("import os", max_tokens=6)
-    assert [part for part in stream.parts()] == [Part("content", piece) for piece in pieces]
-    assert stream.completion is not None and stream.completion.text == "".join(pieces)
+    parts = list(stream.parts())
+    assert "".join(part.text for part in parts) == done.text
+    assert {part.kind for part in parts} == {"content"} and stream.completion is not None
 
 
 def test_leaving_the_parts_gives_the_answer_up(infill_model: halfbyte.Model) -> None:
