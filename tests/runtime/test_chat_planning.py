@@ -244,6 +244,15 @@ def test_thoughts_are_told_apart(open_with: Callable[[str], Tokenizer]) -> None:
     assert Chat(open_with(CHATML)).says("<think>hm</think>", spelled=True).reasoning == ""
 
 
+def test_a_control_token_that_marks_nothing_is_not_shown(
+    open_with: Callable[[str], Tokenizer],
+) -> None:
+    chat = Chat(open_with(THINKS))
+    has_text = not chat.prompt.spelled
+    done = chat.says("Yes</think>, no<think>.")
+    assert done.text == ("Yes</think>, no<think>." if has_text else "Yes, no.")
+
+
 def test_the_switch_of_a_template_is_set(
     open_with: Callable[[str], Tokenizer], caplog: pytest.LogCaptureFixture
 ) -> None:
