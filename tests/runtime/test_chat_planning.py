@@ -420,6 +420,15 @@ def test_a_mark_does_not_end_with_the_beginning_of_nonsense(
     assert texts[b">"] and all(text in (b">", b">[") for text, is_free in texts.items() if is_free)
 
 
+def test_where_there_is_no_system_message_the_user_tells_of_tools(
+    open_with: Callable[[str], Tokenizer],
+) -> None:
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+    chat = Chat(open_with(refusing + CHATML), tools=[TOOL])
+    assert chat.asked.startswith("<|im_start|>user\nYou are an expert")
+    assert "How is it in Rome?" in chat.asked
+
+
 def test_a_template_that_fails_with_tools_says_so(open_with: Callable[[str], Tokenizer]) -> None:
     tokenizer = open_with("{# <tool_call> #}{% if tools %}{{ tools + 1 }}{% endif %}x")
     assert Chat(tokenizer).asked == "x"

@@ -64,8 +64,13 @@ class Generic(CallFormat):
         return begin if name is None else f'{begin}{name}", "arguments":'
 
 
-def told(messages: Sequence[Message], tools: Tools | None) -> list[Message]:
-    """The conversation in roles that every template knows, with the tools in its first message."""
+def told(
+    messages: Sequence[Message], tools: Tools | None, *, has_system: bool = True
+) -> list[Message]:
+    """The conversation in roles that every template knows, with the tools in its first message.
+
+    That is a system message, or where there is none for a template, the user's first one.
+    """
     made: list[Message] = []
     before = ""
     for i, message in enumerate(messages):
@@ -82,7 +87,9 @@ def told(messages: Sequence[Message], tools: Tools | None) -> list[Message]:
     text = _SYSTEM % json.dumps(tools.as_list, ensure_ascii=False)
     if made[0]["role"] == "system":
         text = f"{text}\n\n{made.pop(0)['content']}"
-    return [{"role": "system", "content": text}, *made]
+    if has_system or not made or made[0]["role"] != "user":
+        return [{"role": "system", "content": text}, *made]
+    return [{"role": "user", "content": f"{text}\n\n{made[0]['content']}"}, *made[1:]]
 
 
 def _plain(message: Message) -> Message:
