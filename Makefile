@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP := -m pip install -q --disable-pip-version-check
 
 .PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
-	test-interrupted-conversions test-templates test-oracles golden bench bench-conversion clean
+	test-interrupted-conversions test-templates test-constraints test-oracles golden bench bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
 # fetched on first use, completes a function. Both take the most likely token each time, and the
@@ -58,6 +58,10 @@ test-oracles: .venv/dev.stamp
 test-soak: .venv/dev.stamp
 	N_CALLS=10000 .venv/bin/python -m pytest -q tests/runtime/test_soak.py
 	N_EXAMPLES=300 .venv/bin/python -m pytest -q tests/runtime/generation/test_running_batch.py
+
+# 1,000 drawn answers to 20 schemas: each that is complete is valid, each that was cut says so.
+test-constraints: .venv/dev.stamp
+	N_RUNS=1000 .venv/bin/python -m pytest -q tests/runtime/test_drawn_json.py
 
 # 2,000 hostile chat templates, each rendered under a watch; minutes.
 test-templates: .venv/dev.stamp

@@ -14,6 +14,8 @@ PRINTED = {
     "complete": "import numpy as np\nif __name__ == \"__main__\":\nwith open(path) as f:\n",
     "infill": "'lib import Path', stop, ",
     "tools": "weather({'city': '",
+    "json_extraction": "year: 1952\nfrom: ",
+    "processor": "numbers = [1, 2] * (3.0)",
     "stream": "def __init__(self, config: ",
 }  # fmt: skip
 

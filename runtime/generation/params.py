@@ -201,6 +201,11 @@ _OTHERS = {
     **dict.fromkeys(("enable_thinking", "think"), "it is thinking here"),
     **dict.fromkeys(("thinking_budget", "thinking_budget_tokens"), "it is reasoning_budget here"),
     **dict.fromkeys(("ctx", "n_ctx"), "halfbyte.load takes ctx"),
+    **dict.fromkeys(("response_format", "guided_json", "schema"), "it is json_schema here"),
+    **dict.fromkeys(("guided_regex", "pattern"), "it is regex here"),
+    **dict.fromkeys(("guided_grammar", "gbnf"), "it is grammar here"),
+    "guided_choice": "it is choices here",
+    **dict.fromkeys(("logits_processors", "logit_processor"), "it is logits_processor here"),
     **dict.fromkeys(("threads", "n_threads"), "halfbyte.load takes threads"),
 }
 _RANGES: dict[str, tuple[float, float]] = {
