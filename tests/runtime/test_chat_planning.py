@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def open_with(
     made = vocabularies.train_byte_level("smollm", SPECIALS)
     folder = tmp_path_factory.mktemp("chats")
 
+    @cache
     def open_with(template: str) -> Tokenizer:
         def fill(writer: Any) -> None:
             writer.add_eos_token_id(made.id_of("<|im_end|>"))
