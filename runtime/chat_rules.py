@@ -17,7 +17,7 @@ from halfbyte.generation.rules.tool_calls import ToolCalls
 from halfbyte.import_lock import imported
 from halfbyte.prompt.chat import ChatPrompt
 from halfbyte.prompt.thinking import Thinking
-from halfbyte.prompt.tools.call_grammar import quoted
+from halfbyte.prompt.tools.call_grammar import Number, quoted
 from halfbyte.prompt.tools.tools import Tools
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
@@ -74,14 +74,19 @@ class ChatRules:
                 "calls of tools may be malformed: pip install 'halfbyte[grammar]' enforces them"
             )
             return None
-        source = self._prompt.calls.grammar(
-            self._tools.callable, self._spelled, must_call=self._must_call
-        )
+        source = self._prompt.calls.grammar(self._tools.callable, self._spelled, self._number)
         try:
             return grammars.compiled(Constraint("grammar", source)).matcher
         except RequestError as error:
             expected = "schemas of parameters that a grammar can be made of"
             raise RequestError("tools", expected=expected, got=str(error.got)) from error
+
+    @property
+    def _number(self) -> Number:
+        """Of calls: a function that is asked for by its name is called once."""
+        if not self._must_call or self._tools is None:
+            return "any"
+        return "some" if self._tools.choice == "required" else "one"
 
     def _opening(self, *, is_enforced: bool) -> Opening:
         """What forces the beginning of a call: its mark, or all up to the arguments."""

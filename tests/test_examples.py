@@ -14,6 +14,7 @@ PRINTED = {
     "complete": "import numpy as np\nif __name__ == \"__main__\":\nwith open(path) as f:\n",
     "embeddings": "0.83  def read_lines(path):\n0.64  class Stack:\n",
     "infill": "'lib import Path', stop, ",
+    "tools": "weather({'city': '",
     "json_extraction": "year: 1952\nfrom: ",
     "processor": "numbers = [1, 2] * (3.0)",
     "rank": " -0.568 sum(values) / len(values)\n -0.990 values + 1\n",

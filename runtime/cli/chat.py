@@ -46,7 +46,7 @@ def add(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Talk at a terminal; answer one message where one is given or stdin is something else."""
-    sampling = {**options.sampling_of(args), **chat_options.asked(args), **constraints.of(args)}
+    sampling = options.sampling_of(args) | constraints.of(args) | chat_options.asked(args)
     messages = [] if args.system is None else [message("system", args.system)]
     if _is_talk(args):
         shows_stats = args.verbose or args.debug

@@ -13,6 +13,7 @@ from halfbyte.cli.progress import BAR
 from halfbyte.errors import ContextLengthError, RequestError, TemplateError, TokenizerError
 
 if TYPE_CHECKING:
+    from halfbyte.generation.chat_completion import Part
     from halfbyte.generation.completion import Completion
     from halfbyte.model import Model
 
@@ -156,7 +157,7 @@ class Session:
     def _stream(self, asked: list[dict[str, str]], pieces: list[str]) -> Completion | None:
         with CtrlC() as ctrl_c:
             stream = self._model.stream_chat(asked, progress=ctrl_c.progress, **self._how)
-            output.write(_kept(stream, pieces, ctrl_c), always_ends_line=True)
+            output.write(_kept(stream.parts(), pieces, ctrl_c), always_ends_line=True)
         return stream.completion
 
     def _comment(self, done: Completion) -> None:
@@ -179,9 +180,15 @@ def message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def _kept(stream: Iterable[str], pieces: list[str], ctrl_c: CtrlC) -> Iterator[str]:
-    """The pieces, each remembered."""
-    for piece in stream:
-        pieces.append(piece)
-        yield piece
+def _kept(parts: Iterable[Part], pieces: list[str], ctrl_c: CtrlC) -> Iterator[str]:
+    """The pieces of the content, each remembered; a word while the model thinks."""
+    is_told = False
+    for part in parts:
+        if part.kind == "content":
+            pieces.append(part.text)
+            yield part.text
+        elif not is_told:
+            is_told = True
+            BAR.clear()
+            streams.say("(thinking)")
         ctrl_c.check()

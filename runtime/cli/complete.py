@@ -44,10 +44,9 @@ def run(args: argparse.Namespace) -> None:
 
         prompts.run(args)
         return
-    prompt, sampling = options.prompt_of(args), options.sampling_of(args) | constraints.of(args)
+    prompt = options.prompt_of(args)
+    sampling = options.sampling_of(args) | constraints.of(args) | options.syntax_of(args)
     wanted = candidates.candidates_of(args)
-    if args.syntax is not None:
-        sampling["syntax"] = args.syntax
     with options.load_model(args) as model:
         if wanted.keys() & {"n", "best_of", "num_beams"}:
             found = model.complete(prompt, heal=args.heal, progress=BAR, **wanted, **sampling)

@@ -136,13 +136,11 @@ def _add_ends(parser: Parser) -> None:
 
 def _ends(args: argparse.Namespace) -> dict[str, Any]:
     """What was asked of the middle's end."""
-    asked: dict[str, Any] = {}
+    asked: dict[str, Any] = options.syntax_of(args)
     if args.min_confidence is not None:
         asked["min_confidence"] = args.min_confidence
     if args.single_line:
         asked["single_line"] = True
-    if args.syntax is not None:
-        asked["syntax"] = args.syntax
     if not args.trim_suffix:
         asked["trim_suffix"] = False
     return asked

@@ -232,6 +232,11 @@ def add_syntax(parser: Parser) -> None:
     )  # fmt: skip
 
 
+def syntax_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The argument of a call that `add_syntax` stands for, where it was given."""
+    return {} if args.syntax is None else {"syntax": args.syntax}
+
+
 def add_order(parser: Parser) -> None:
     """--order: which part of an infilling prompt comes first; None where it is not given."""
     parser.add_argument(

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
         HalfbyteError: some prompts failed; their lines say why.
     """
     lines = read_prompts(args.prompts)
-    sampling = options.sampling_of(args) | constraints.of(args)
+    sampling = options.sampling_of(args) | constraints.of(args) | options.syntax_of(args)
     is_failed = _read_done(args.output, lines) if args.output else {}
     n_before, begin_s = len(is_failed), time.perf_counter()
     if n_before:

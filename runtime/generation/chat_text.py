@@ -182,7 +182,9 @@ class ChatText(ShownText):
         return self._say(said)
 
     def _say(self, text: str) -> bool:
-        """Content, in which stops count."""
+        """Content, in which stops count, and control tokens are nothing."""
+        for mark in self.spelled.values():
+            text = text.replace(mark, "")
         if not text:
             return False
         self._is_new = False

@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.call_arguments import check_choice
-from halfbyte.errors import TemplateError, UnsupportedModelError
+from halfbyte.errors import RequestError, TemplateError, UnsupportedModelError
 from halfbyte.prompt.inputs import EncodedPrompt
 from halfbyte.prompt.messages import Message, check_messages, need
 from halfbyte.prompt.thinking import Thinking, is_open, marks_of
@@ -191,11 +191,25 @@ def _templated(
     calls: CallFormat | None = None
     asked.thinking.check(thoughts, template.variables)
     variables: dict[str, Any] = {"tools": None, **asked.thinking.variables(template.variables)}
+    given = messages
     if "tools" not in template.variables:
         messages, calls = told(messages, tools), GENERIC
     elif tools is not None:
         calls, variables["tools"] = format_of(source, tokenizer.path), tools.as_list
-    text = _render(tokenizer, template, messages, variables)
+    try:
+        text = _render(tokenizer, template, messages, variables)
+    except TemplateError as error:
+        if tools is None:
+            raise
+        raise TemplateError(
+            error.path, error.field, expected="a chat template that renders with these tools",
+            got=error.got, hint="chat without tools may work",
+        ) from error  # fmt: skip
+    except RequestError:
+        if calls is not GENERIC or tools is None:
+            raise
+        messages = told(given, tools, has_system=False)  # it may refuse system messages
+        text = _render(tokenizer, template, messages, variables)
     check(text)
     calls = None if tools is None else calls
     texts = () if calls is None else (*calls.begins, calls.end, *calls.texts)

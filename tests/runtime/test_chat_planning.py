@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from halfbyte import chat_rules
 from halfbyte.chat_planning import ChatAsked
 from halfbyte.constraints.grammar import Grammars
-from halfbyte.errors import RequestError, ToolCallError
+from halfbyte.errors import RequestError, TemplateError, ToolCallError
 from halfbyte.generation.chat_completion import ChatCompletion, ToolCall
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.text_request import TextRequest
@@ -49,6 +50,7 @@ def open_with(
     made = vocabularies.train_byte_level("smollm", SPECIALS)
     folder = tmp_path_factory.mktemp("chats")
 
+    @cache
     def open_with(template: str) -> Tokenizer:
         def fill(writer: Any) -> None:
             writer.add_eos_token_id(made.id_of("<|im_end|>"))
@@ -244,6 +246,15 @@ def test_thoughts_are_told_apart(open_with: Callable[[str], Tokenizer]) -> None:
     assert Chat(open_with(CHATML)).says("<think>hm</think>", spelled=True).reasoning == ""
 
 
+def test_a_control_token_that_marks_nothing_is_not_shown(
+    open_with: Callable[[str], Tokenizer],
+) -> None:
+    chat = Chat(open_with(THINKS))
+    has_text = not chat.prompt.spelled
+    done = chat.says("Yes</think>, no<think>.")
+    assert done.text == ("Yes</think>, no<think>." if has_text else "Yes, no.")
+
+
 def test_the_switch_of_a_template_is_set(
     open_with: Callable[[str], Tokenizer], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -409,6 +420,22 @@ def test_a_mark_does_not_end_with_the_beginning_of_nonsense(
     longer = [i for i in tokenizer.piece_index.beginning_with(b">").tolist()]
     texts = {tokenizer.token_bytes(i): bool(np.isfinite(row[i])) for i in longer}
     assert texts[b">"] and all(text in (b">", b">[") for text, is_free in texts.items() if is_free)
+
+
+def test_where_there_is_no_system_message_the_user_tells_of_tools(
+    open_with: Callable[[str], Tokenizer],
+) -> None:
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+    chat = Chat(open_with(refusing + CHATML), tools=[TOOL])
+    assert chat.asked.startswith("<|im_start|>user\nYou are an expert")
+    assert "How is it in Rome?" in chat.asked
+
+
+def test_a_template_that_fails_with_tools_says_so(open_with: Callable[[str], Tokenizer]) -> None:
+    tokenizer = open_with("{# <tool_call> #}{% if tools %}{{ tools + 1 }}{% endif %}x")
+    assert Chat(tokenizer).asked == "x"
+    with pytest.raises(TemplateError, match="renders with these tools"):
+        Chat(tokenizer, tools=[TOOL])
 
 
 def test_a_schema_that_no_grammar_has_is_refused_by_name(

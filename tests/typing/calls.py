@@ -16,7 +16,15 @@ def completions(model: halfbyte.Model) -> None:
     done: halfbyte.Completion = model.complete("a", max_tokens=3, stop="b", seed=None)
     several: list[halfbyte.Completion] = model.complete(["a", [1]], top_p=0.5, stop=["b", "c"])
     reason: Literal[
-        "stop", "length", "context", "timeout", "confidence", "time", "banned", "tool_calls"
+        "stop",
+        "length",
+        "context",
+        "timeout",
+        "confidence",
+        "time",
+        "banned",
+        "tool_calls",
+        "syntax",
     ] = done.finish_reason
     print(several, reason, done.finish_reason == "ended")  # type: ignore[comparison-overlap]
     model.complete("a", max_token=3)  # type: ignore[call-overload]
@@ -40,6 +48,13 @@ def completions(model: halfbyte.Model) -> None:
     model.load_adapter("folder", nam="b")  # type: ignore[call-arg]
     model.stream("a", max_token=3)  # type: ignore[call-overload]
     model.stream("a", stop=3)  # type: ignore[call-overload]
+    model.complete("a", syntax="python")
+    model.complete("a", syntax="ruby")  # type: ignore[call-overload]
+    answer: halfbyte.ChatCompletion = model.chat([], tools=[{}], tool_choice="f", thinking=True)
+    calls: tuple[halfbyte.ToolCall, ...] = answer.tool_calls
+    parts: list[halfbyte.Part] = list(model.stream_chat([], reasoning_budget=3).parts())
+    print(calls, parts)
+    model.complete("a", tools=[{}])  # type: ignore[call-overload]
     order: Literal["psm", "spm"] = model.infill("a", "b", order="spm", max_tokens=3).order
     print(order)
     model.infill("a", "b", order="pms")  # type: ignore[call-overload]

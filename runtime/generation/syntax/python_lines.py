@@ -57,20 +57,31 @@ def opens_block(line: str) -> bool:
 
 def left_open(text: str) -> str:
     """What would close the brackets and the string that a text leaves open."""
-    closers: list[str] = []
+    return "".join(closer for closer, _ in reversed(_open(text)))
+
+
+def open_since(text: str) -> int:
+    """Where the first of these was opened; -1 where none is open."""
+    found = _open(text)
+    return found[0][1] if found else -1
+
+
+def _open(text: str) -> list[tuple[str, int]]:
+    """What closes each that is open, and where it was opened."""
+    opened: list[tuple[str, int]] = []
     at = 0
     while found := _TOKEN.search(text, at):
         token, at = found[0], found.end()
         if token in _CLOSERS:
-            closers.append(_CLOSERS[token])
+            opened.append((_CLOSERS[token], found.start()))
         elif token in (")", "]", "}"):
-            if closers and closers[-1] == token:
-                closers.pop()
+            if opened and opened[-1][0] == token:
+                opened.pop()
         elif not token.startswith("#"):
             end = _ENDS[token].match(text, at)
-            if end is None:
-                if len(token) > 1 or "\n" not in text[at:]:
-                    return token + "".join(reversed(closers))
-                continue  # an apostrophe in something that is no Python
-            at = end.end()
-    return "".join(reversed(closers))
+            if end is not None:
+                at = end.end()
+            elif len(token) > 1 or text.find("\n", at) < 0:
+                return [*opened, (token, found.start())]
+            # else an apostrophe in something that is no Python
+    return opened

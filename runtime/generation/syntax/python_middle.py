@@ -18,8 +18,8 @@ import re
 from halfbyte.generation.syntax.python_lines import (
     is_clause,
     is_code,
-    left_open,
     lines_of,
+    open_since,
     opens_block,
     whole_lines,
     width_of,
@@ -55,8 +55,9 @@ class PythonMiddle:
         self._keeps_line_end = has_rest and is_blank
         self._rest = re.split(r"[\r\n]", scope.after, maxsplit=1)[0] if has_rest else ""
         self._width = -1 if is_blank else self._width_after(self._begun)
-        if left_open(scope.before):
-            self._width = width_of(_statement(scope.before))
+        opened = open_since(scope.before)
+        if opened >= 0:
+            self._width = width_of(scope.before[len(whole_lines(scope.before[:opened])) :])
         self._is_statement = not is_blank and _goes_on(scope.after, width_of(self._begun))
         self._line = self._credit = 0  # where the line begins that is not whole; see _EARNED
         self._places: list[int] = []  # ends of lines of code
@@ -155,12 +156,3 @@ def _goes_on(after: str, width: int) -> bool:
     code = (line for line in lines_of(after)[1:] if is_code(line))
     line = next(code, None)
     return line is not None and width_of(line) >= width
-
-
-def _statement(before: str) -> str:
-    """From the line on in which the brackets begin that are open at its end."""
-    lines = lines_of(before)
-    for n in range(len(lines) - 1, -1, -1):
-        if not left_open("".join(lines[:n])):
-            return "".join(lines[n:])
-    return before

@@ -10,7 +10,8 @@ import re
 import sys
 
 _FLAGS = ast.PyCF_ONLY_AST
-_ALLOW_INCOMPLETE = 0x4000  # as codeop has it, from 3.11 on
+_ALLOW_INCOMPLETE = 0x4000  # as codeop has it
+_CAN_TELL = sys.version_info >= (3, 11)
 _INCOMPLETE = "incomplete input"
 # Texts of which the parser warns, by means that all threads share: "\d" and "1if".
 _ESCAPE = re.compile(r"\\(?:\\|(?=[^\s'\"\\]))")
@@ -35,7 +36,7 @@ def can_go_on(text: str) -> bool:
 
     Python 3.10 cannot tell, and says that all can.
     """
-    if sys.version_info < (3, 11):
+    if not _CAN_TELL:
         return True
     try:
         compile(_quiet(text), "", "exec", _FLAGS | _ALLOW_INCOMPLETE, dont_inherit=True)

@@ -25,8 +25,6 @@ from halfbyte.generation.syntax.python_parser import can_go_on, parses, tree_of
 
 _MOST_TRIES = 8  # places at the margin, on either side
 _MOST_PARSED = 1_000_000  # characters, for something that may stand in the cursor's place
-# While somebody types, what lies beyond the block stays the same.
-_is_whole = lru_cache(maxsize=16)(parses)
 _DROPPED = "pass\n"
 # What a line with a cursor may turn out to be.
 _LINES = (
@@ -68,6 +66,12 @@ class PythonScope:
     def can_go_on(self, middle: str) -> bool:
         """Whether it can, with more; of a middle that ends with a line."""
         return can_go_on(self.before + middle)
+
+
+@lru_cache(maxsize=16)  # while somebody types, what lies beyond the block stays the same
+def _is_whole(text: str) -> bool:
+    """Whether it is a module; of a very long text that is taken for granted."""
+    return len(text) > _MOST_PARSED or parses(text)
 
 
 def _block_before(prefix: str) -> str:

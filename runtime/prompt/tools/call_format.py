@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from halfbyte.prompt.tools.call_grammar import Spell
+from halfbyte.prompt.tools.call_grammar import Number, Spell
 
 Arguments = Mapping[str, Any]
 _DECODER = json.JSONDecoder()
@@ -55,14 +55,14 @@ class CallFormat(ABC):
 
     @abstractmethod
     def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
     ) -> str:
         """What follows the first of `begins`, its end included, as Lark; see call_grammar.py.
 
         Args:
             functions: those that may be called.
             spell: gives a special token's text as Lark has it.
-            must_call: whether there has to be a call at all.
+            number: of calls.
         """
 
     @abstractmethod

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 # As the templates' tojson writes it, with which models were trained.
 _JSON = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 
+Number = Literal["any", "some", "one"]  # of calls in an answer
 Spell = Callable[[str], str]  # a special token's text as Lark has it: by its id, or as a text
 
 

@@ -14,6 +14,7 @@ GENERIC = Generic()
 _ASKED = (
     (("[TOOL_CALLS]", "[ARGS]"), NamedMistral()),
     (("[TOOL_CALLS]",), Mistral()),
+    (("<tool_calls>",), None),  # Apriel's
     (("<tool_call>", "<function="), None),  # Qwen3-Coder's XML
     (("<tool_call>", "<arg_key>"), None),  # GLM's
     (("<tool_call>", "<invoke"), None),  # MiniMax'

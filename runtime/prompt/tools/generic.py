@@ -12,7 +12,7 @@ from typing import Any
 
 from halfbyte.prompt.messages import Message, need
 from halfbyte.prompt.tools.call_format import Call, CallFormat, call_of, values_in
-from halfbyte.prompt.tools.call_grammar import Spell, call_rules
+from halfbyte.prompt.tools.call_grammar import Number, Spell, call_rules
 from halfbyte.prompt.tools.tools import Tools
 
 _SYSTEM = """\
@@ -49,10 +49,11 @@ class Generic(CallFormat):
         return calls
 
     def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
     ) -> str:
         """A list of calls and its end; blanks as in the example or none."""
-        items = '(call ("," blank call)*)' + ("" if must_call else "?")
+        some = 'call ("," blank call)*'
+        items = {"any": f"({some})?", "some": some, "one": "call"}[number]
         start = rf'start: "[" blank {items} blank "]" {spell(self.end)}'
         blank = r'blank: ("\n" | " ")?'
         return f"{start}\n{blank}\n{call_rules(functions, self.key)}"
@@ -63,8 +64,13 @@ class Generic(CallFormat):
         return begin if name is None else f'{begin}{name}", "arguments":'
 
 
-def told(messages: Sequence[Message], tools: Tools | None) -> list[Message]:
-    """The conversation in roles that every template knows, with the tools in its first message."""
+def told(
+    messages: Sequence[Message], tools: Tools | None, *, has_system: bool = True
+) -> list[Message]:
+    """The conversation in roles that every template knows, with the tools in its first message.
+
+    That is a system message, or where there is none for a template, the user's first one.
+    """
     made: list[Message] = []
     before = ""
     for i, message in enumerate(messages):
@@ -81,7 +87,9 @@ def told(messages: Sequence[Message], tools: Tools | None) -> list[Message]:
     text = _SYSTEM % json.dumps(tools.as_list, ensure_ascii=False)
     if made[0]["role"] == "system":
         text = f"{text}\n\n{made.pop(0)['content']}"
-    return [{"role": "system", "content": text}, *made]
+    if has_system or not made or made[0]["role"] != "user":
+        return [{"role": "system", "content": text}, *made]
+    return [{"role": "user", "content": f"{text}\n\n{made[0]['content']}"}, *made[1:]]
 
 
 def _plain(message: Message) -> Message:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from halfbyte.prompt.tools.call_format import Call, CallFormat, MalformedCall, call_of, values_in
-from halfbyte.prompt.tools.call_grammar import Spell, call_rules
+from halfbyte.prompt.tools.call_grammar import Number, Spell, call_rules
 
 
 class Hermes(CallFormat):
@@ -27,7 +27,7 @@ class Hermes(CallFormat):
         return calls
 
     def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
     ) -> str:
         """A call and its end."""
         start = rf'start: "\n" call "\n" {spell(self.end)}'

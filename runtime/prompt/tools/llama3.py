@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from halfbyte.prompt.tools.call_format import Call, CallFormat, MalformedCall, call_of, values_in
-from halfbyte.prompt.tools.call_grammar import Spell, call_rules
+from halfbyte.prompt.tools.call_grammar import Number, Spell, call_rules
 
 _TAG = "<|python_tag|>"
 _FIRST_KEY = re.compile(r'\s*\{\s*"([^"\\]*)"\s*:')
@@ -43,7 +43,7 @@ class Llama3(CallFormat):
         return [call_of(value, "parameters", "arguments") for value in values]
 
     def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
     ) -> str:
         """One call, which is all of the answer."""
         return f"start: call\n{call_rules(functions, self.key)}"

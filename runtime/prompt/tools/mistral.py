@@ -17,7 +17,7 @@ from halfbyte.prompt.tools.call_format import (
     call_of,
     values_in,
 )
-from halfbyte.prompt.tools.call_grammar import Spell, arguments_rules, call_rules, quoted
+from halfbyte.prompt.tools.call_grammar import Number, Spell, arguments_rules, call_rules, quoted
 
 _MARK, _ARGUMENTS = "[TOOL_CALLS]", "[ARGS]"
 _NAMED = re.compile(r"\s*([^\s\[{]+?)\s*(?:\[CALL_ID\][^\[{]*)?(?:\[ARGS\])?\s*(?=\{)")
@@ -56,10 +56,11 @@ class Mistral(CallFormat):
         return begin if name is None else f'{begin}{name}", "arguments":'
 
     def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
     ) -> str:
         """A list of calls."""
-        return f'start: "[" call (", " call)* "]"\n{call_rules(functions, self.key)}'
+        more = "" if number == "one" else ' (", " call)*'
+        return f'start: "[" call{more} "]"\n{call_rules(functions, self.key)}'
 
 
 class NamedMistral(Mistral):
@@ -68,11 +69,12 @@ class NamedMistral(Mistral):
     name = "mistral-args"
 
     def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, *, must_call: bool = False
+        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
     ) -> str:
         """A call, and more of them."""
         names = " | ".join(f"c{i}" for i in range(len(functions)))
-        rules = [f"start: call ({spell(_MARK)} call)*\ncall: {names}\n"]
+        more = "" if number == "one" else f" ({spell(_MARK)} call)*"
+        rules = [f"start: call{more}\ncall: {names}\n"]
         for i, name in enumerate(functions):
             rules.append(f"c{i}: {quoted(name)} {spell(_ARGUMENTS)} a{i}\n")
         return "".join(rules) + arguments_rules(functions)

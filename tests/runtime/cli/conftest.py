@@ -17,6 +17,7 @@ from halfbyte import cli
 from halfbyte.constraints.constraint import Constraint
 from halfbyte.errors import RequestError
 from halfbyte.generation.call_keywords import TextEndOptions, TokenRuleOptions
+from halfbyte.generation.chat_completion import Part
 from halfbyte.generation.completion import Stats
 from halfbyte.generation.params import SamplingParams
 
@@ -63,6 +64,11 @@ class FakeStream(Iterator[str]):
             piece = piece()
         self.text += piece
         return piece
+
+    def parts(self) -> Iterator[Part]:
+        for piece in self:
+            is_thought = piece.startswith("<think>")
+            yield Part("reasoning" if is_thought else "content", piece)
 
     def result(self) -> FakeCompletion:
         list(self)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from halfbyte.cli import chat
+from halfbyte.cli.chat_input import Typed
+from halfbyte.cli.chat_session import Session
 from halfbyte.generation.chat_completion import ToolCall
 
 TOOLS = [{"type": "function", "function": {"name": "now"}}]
@@ -63,3 +66,20 @@ def test_syntax(run: Any, model: Any) -> None:
     run("infill", "x<FILL_ME>", "--syntax", "python")
     assert model.params == {"syntax": "python"}
     assert run("complete", "x", "--syntax", "ruby").code == 2
+
+
+def test_thoughts_are_told_once_and_stop_with_ctrl_c(
+    run: Any, model: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def pressed() -> str:
+        signal.raise_signal(signal.SIGINT)
+        return "<think>b"
+
+    session = Session(model, [], shows_stats=False, format="auto")
+    model.pieces = ["<think>a", "<think>b", "so"]
+    session.take(Typed("q"))
+    assert capfd.readouterr() == ("so\n", "(thinking)\n(cut after 3 tokens; -n sets how many)\n")
+    assert session.messages[-1] == {"role": "assistant", "content": "so"}
+    model.pieces = ["<think>a", pressed, "never"]
+    session.take(Typed("q"))
+    assert "the message was dropped" in capfd.readouterr().err and len(session.messages) == 2

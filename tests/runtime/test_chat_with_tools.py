@@ -1,0 +1,114 @@
+"""Chats with tools on the packaged model: the same bits beside others, and their streams."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+import halfbyte
+from halfbyte.generation.chat_completion import ChatCompletion, Part
+
+PARAMETERS = {
+    "type": "object",
+    "properties": {
+        "n": {"type": "integer", "minimum": 1, "maximum": 9},
+        "of": {"enum": ["é", "x"]},
+    },
+    "required": ["n", "of"],
+}
+TOOLS = [{"type": "function", "function": {"name": "count", "parameters": PARAMETERS}}]
+USER = [{"role": "user", "content": "def f("}]
+HOW: dict[str, Any] = {
+    "format": "llama-2",
+    "tools": TOOLS,
+    "tool_choice": "count",
+    "max_tokens": 60,
+}
+
+
+@pytest.mark.parametrize("drawn", [{"temperature": 0}, {"temperature": 1.2, "seed": 7}])
+def test_a_call_has_the_same_bits_beside_others(
+    infill_model: halfbyte.Model, drawn: dict[str, Any]
+) -> None:
+    how = {**HOW, **drawn}
+    alone = infill_model.chat(USER, **how)
+    call = alone.tool_calls[0]
+    assert call.name == "count" and set(call.arguments) == {"n", "of"}
+    assert 1 <= call.arguments["n"] <= 9 and call.arguments["of"] in ("é", "x")
+    assert (alone.text, alone.finish_reason) == ("", "tool_calls")
+    slow = infill_model.chat(USER, **how, speculate=False)
+    assert (slow.tokens, slow.tool_calls) == (alone.tokens, alone.tool_calls)
+    others = [
+        threading.Thread(target=infill_model.complete, args=(text,)) for text in ("a", "b = ")
+    ]
+    for other in others:
+        other.start()
+    beside = infill_model.chat(USER, **how)
+    for other in others:
+        other.join()
+    assert (beside.tokens, beside.tool_calls) == (alone.tokens, alone.tool_calls)
+
+
+def test_streams_tell_the_parts(infill_model: halfbyte.Model) -> None:
+    done = infill_model.chat(USER, **HOW, temperature=0)
+    stream = infill_model.stream_chat(USER, **HOW, temperature=0)
+    parts = list(stream.parts())
+    assert {part.kind for part in parts} == {"tool_call"}
+    assert stream.completion == stream.result() and isinstance(stream.completion, ChatCompletion)
+    assert stream.completion.tool_calls == done.tool_calls
+    assert '"count"' in "".join(part.text for part in parts)
+    assert list(infill_model.stream_chat(USER, **HOW, temperature=0)) == []
+
+    async def collect() -> tuple[list[Part], Any]:
+        stream = infill_model.astream_chat(USER, **HOW, temperature=0)
+        return [part async for part in stream.parts()], stream.completion
+
+    collected, completion = asyncio.run(collect())
+    text = "".join(part.text for part in collected)
+    assert text == "".join(part.text for part in parts) and completion.tool_calls == done.tool_calls
+
+
+def test_every_stream_has_parts(infill_model: halfbyte.Model) -> None:
+    done = infill_model.complete("import os", max_tokens=6)
+    stream = infill_model.stream("import os", max_tokens=6)
+    parts = list(stream.parts())
+    assert "".join(part.text for part in parts) == done.text
+    assert {part.kind for part in parts} == {"content"} and stream.completion is not None
+
+
+def test_leaving_the_parts_gives_the_answer_up(infill_model: halfbyte.Model) -> None:
+    stream = infill_model.stream("import os", max_tokens=200)
+    for _ in stream.parts():
+        break
+    with pytest.raises(halfbyte.EngineError, match="closed"):
+        stream.result()
+
+
+def test_tools_go_with_no_other_constraint(infill_model: halfbyte.Model) -> None:
+    with pytest.raises(halfbyte.RequestError) as caught:
+        infill_model.chat(USER, **HOW, regex="a")
+    assert caught.value.param == "regex"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("tools", "x"), ("tool_choice", "weather"), ("thinking", 1), ("reasoning_budget", -1)],
+)
+def test_bad_values_are_named_and_the_model_stays(
+    infill_model: halfbyte.Model, name: str, value: Any
+) -> None:
+    with pytest.raises(halfbyte.RequestError) as caught:
+        infill_model.chat(USER, **{**HOW, name: value})
+    assert caught.value.param == name
+    assert infill_model.complete("a", max_tokens=1).tokens
+
+
+def test_other_methods_say_who_takes_them(infill_model: halfbyte.Model) -> None:
+    for name in ("tools", "tool_choice", "thinking"):
+        with pytest.raises(halfbyte.RequestError, match="chat takes it"):
+            infill_model.complete("a", **{name: None})
+    with pytest.raises(halfbyte.RequestError, match="complete and infill take it"):
+        infill_model.chat(USER, format="llama-2", syntax="python")  # type: ignore[call-arg]
