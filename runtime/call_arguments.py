@@ -20,6 +20,14 @@ def is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
+def literal(value: object) -> str:
+    """What came, for an error; a number of thousands of digits and odd objects by their type."""
+    try:
+        return repr(value)
+    except Exception:  # whatever an object's repr raises
+        return f"a {type(value).__name__}"
+
+
 def check_flag(name: str, value: object) -> bool:
     """The flag, Python's or NumPy's; RequestError where it is neither True nor False."""
     kind = type(value)  # NumPy's is told by its name, since NumPy takes long to import

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from halfbyte.call_arguments import check_progress, is_whole
+from halfbyte.call_arguments import check_progress, is_whole, literal
 from halfbyte.errors import RequestError
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.call import Call
@@ -160,7 +160,7 @@ class ScoringModel:
         length: object = min(_WINDOW, self.n_ctx) if window is None else window
         if not is_whole(length) or not 4 <= length <= self.n_ctx:
             expected = f"a whole number from 4 to the context, {self.n_ctx}"
-            raise RequestError("window", expected=expected, got=repr(window))
+            raise RequestError("window", expected=expected, got=literal(window))
         windows = half_windows(self.tokenizer, text, length, parse_markers=parse_markers)
         requests = [ScoreRequest(ids, length // 2 + 1) for ids in windows.tolist()]
         for request in requests:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from halfbyte.call_arguments import is_whole
+from halfbyte.call_arguments import is_whole, literal
 from halfbyte.errors import RequestError
 from halfbyte.generation.beams.beams import Beams
 from halfbyte.generation.confidence import Confidence
@@ -54,7 +54,7 @@ class Candidates:
                 if not is_whole(value) or not least <= value <= MAX_CANDIDATES:
                     expected = f"a whole number from {least} to {MAX_CANDIDATES}, or None"
                     hint = "best_of counts all that are drawn" if name == "best_of" else ""
-                    raise RequestError(name, expected=expected, got=repr(value), hint=hint)
+                    raise RequestError(name, expected=expected, got=literal(value), hint=hint)
                 object.__setattr__(self, name, int(value))
         if self.beams.are_wanted:
             if self.best_of is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from halfbyte.call_arguments import check_choice, check_flag, is_whole
+from halfbyte.call_arguments import check_choice, check_flag, is_whole, literal
 from halfbyte.errors import RequestError
 from halfbyte.results import Result
 
@@ -82,7 +82,7 @@ class Probabilities:
             if value is not None:
                 if not is_whole(value) or not 0 <= value <= MAX_TOP:
                     expected = f"a whole number from 0 to {MAX_TOP}, or None"
-                    raise RequestError(name, expected=expected, got=repr(value))
+                    raise RequestError(name, expected=expected, got=literal(value))
                 object.__setattr__(self, name, int(value))
         check_choice("logprobs_of", self.logprobs_of, ("model", "sampler"))
         object.__setattr__(self, "echo", check_flag("echo", self.echo))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from halfbyte.call_arguments import is_whole
+from halfbyte.call_arguments import is_whole, literal
 from halfbyte.errors import RequestError
 
 MAX_BEAMS = 64
@@ -51,7 +51,7 @@ class Beams:
             value: object = getattr(self, name)
             if not is_whole(value) or not 1 <= value <= MAX_BEAMS:
                 raise RequestError(
-                    name, expected=f"a whole number from 1 to {MAX_BEAMS}", got=repr(value)
+                    name, expected=f"a whole number from 1 to {MAX_BEAMS}", got=literal(value)
                 )
             object.__setattr__(self, name, int(value))
         for name, low in (("diversity_penalty", 0.0), ("length_penalty", -100.0)):
@@ -93,4 +93,4 @@ def _real(name: str, value: object, low: float) -> float:
     # A number of thousands of digits is no float.
     if is_number and low <= value <= 100 and math.isfinite(value):  # type: ignore[operator, arg-type]
         return float(value)  # type: ignore[arg-type]
-    raise RequestError(name, expected=f"a number from {low:g} to 100", got=repr(value))
+    raise RequestError(name, expected=f"a number from {low:g} to 100", got=literal(value))
