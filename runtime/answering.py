@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from halfbyte.async_model import ChatOptions, CompleteOptions, InfillOptions
 from halfbyte.generation.call import Call
+from halfbyte.generation.call_keywords import CallOptions, ChatCallOptions, InfillCallOptions
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
-from halfbyte.generation.params import CallOptions, ChatCallOptions, InfillCallOptions
 from halfbyte.planning.call_plan import Plan
 from halfbyte.planning.planner import Planner
 from halfbyte.progress import Progress

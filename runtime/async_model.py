@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.async_stream import AsyncCompletionStream
-from halfbyte.generation.candidate_stream import AsyncCandidateStream
-from halfbyte.generation.chat_completion import ChatCompletion
-from halfbyte.generation.completion import Completion, Infilling
-from halfbyte.generation.edit import Edit
-from halfbyte.generation.params import (
+from halfbyte.generation.call_keywords import (
     CallOptions,
     ChatCallOptions,
     CompleteCallOptions,
     MiddleOptions,
 )
+from halfbyte.generation.candidate_stream import AsyncCandidateStream
+from halfbyte.generation.chat_completion import ChatCompletion
+from halfbyte.generation.completion import Completion, Infilling
+from halfbyte.generation.edit import Edit
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.planning.call_plan import Plan
 from halfbyte.planning.planner import EditFormatName, Planner

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from halfbyte.generation.call_keywords import CallOptions
 from halfbyte.generation.edit import Edit
-from halfbyte.generation.params import CallOptions
 from halfbyte.generation.stream import CompletionStream
 from halfbyte.planning.call_plan import Plan
 from halfbyte.planning.planner import EditFormatName, Planner

@@ -23,10 +23,14 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.call import Call
+from halfbyte.generation.call_keywords import (
+    ChatCallOptions,
+    CompleteCallOptions,
+    InfillCallOptions,
+)
 from halfbyte.generation.candidate_stream import CandidateStream
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
-from halfbyte.generation.params import ChatCallOptions, CompleteCallOptions, InfillCallOptions
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.scheduler import Scheduler

@@ -14,7 +14,7 @@ from halfbyte.call_arguments import check_progress, is_whole, literal
 from halfbyte.errors import RequestError
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.call import Call
-from halfbyte.generation.params import ScoreOptions
+from halfbyte.generation.call_keywords import ScoreOptions
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.score import Perplexity, Score, ScoreRequest
 from halfbyte.generation.shared_prompt import SharedPrompt

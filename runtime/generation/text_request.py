@@ -14,7 +14,8 @@ from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.continuation import Continuation
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.probabilities import TokenLogprob
-from halfbyte.generation.recorder import PromptRecorder, Recorder, Recording
+from halfbyte.generation.recorder import Recording
+from halfbyte.generation.records import Records
 from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.rules.forbidden import Forbidden
 from halfbyte.generation.rules.grammar_rule import GrammarRule
@@ -86,7 +87,7 @@ class TextRequest(Continuation):
         self._detokenizer = self._new_detokenizer()
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
         self._n_respelled, self._tokenizer = 0, tokenizer
-        self._record(recording)
+        self._records = Records(recording, tokenizer, self._sampler, self.n_prompt)
         self._begin()
 
     def _respelling_of(
@@ -97,7 +98,12 @@ class TextRequest(Continuation):
         return Respelling(tokenizer, self._sampler, text, given, biases, matcher)
 
     def _begin(self) -> None:
-        if not (self.params.max_tokens or self._wants_prompt):
+        if self._records.echoed:
+            self._shown.text = self._records.echoed
+        self.is_remembered = not self._records.of_prompt
+        if self.respelling is not None and self._records.of_answer:
+            self.respelling.rows = {}
+        if not (self.params.max_tokens or self._records.want_prompt):
             self.finish_reason = "length"
         elif self.respelling is None:
             self._take_forced()
@@ -120,12 +126,8 @@ class TextRequest(Continuation):
     @property
     def logprobs(self) -> list[TokenLogprob] | None:
         """Those of the tokens so far; None where they are not asked for."""
-        if self._recording is None or self._recorder is None:
-            return None
         healed = self.respelling.text if self.respelling else b""
-        return self._recording.of_answer(
-            self._tokenizer, self.prompt, self.tokens, self._recorder.taken, healed
-        )
+        return self._records.told_of_answer(self.prompt, self.tokens, healed)
 
     @property
     def n_left(self) -> int:
@@ -146,11 +148,11 @@ class TextRequest(Continuation):
             if not self.sequence.can_truncate:
                 expected = "nothing: this model's state cannot be taken back"
                 raise RequestError("banned_strings", expected=expected)
-        if self._wants_prompt:
-            logits = self._take_prompt(logits)
+        if self._records.want_prompt:
+            logits = self._records.take_prompt(self.ids, self.n_computed, logits)
         if self.params.max_tokens:
             super().take(logits)
-        elif not self._wants_prompt:
+        elif not self._records.want_prompt:
             self.finish_reason = "length"
         if self.is_answering and (self.respelling is None or self.respelling.tokens):
             n_before = self.n_generated
@@ -178,8 +180,8 @@ class TextRequest(Continuation):
             if forced is not None:
                 return forced
         token = self._choose_token(logits)
-        if self._recorder is not None:
-            self._recorder.take(logits, token)
+        if self._records.of_answer:
+            self._records.take(logits, token)
         if self._confidence is not None:
             self._confidence.take(logits, token)
             if self._confidence.is_too_low:
@@ -193,8 +195,8 @@ class TextRequest(Continuation):
                 self._finish("confidence")
                 return
             self._n_respelled += int(self._detokenizer.skips(token))
-            if self._recorder is not None:
-                self._recorder.take_raw(self.respelling.row_before(self.n_generated), token)
+            if self._records.of_answer:
+                self._records.take_raw(self.respelling.row_before(self.n_generated), token)
         elif token in self._stop_tokens:
             self._finish("stop")
             return
@@ -219,8 +221,7 @@ class TextRequest(Continuation):
 
     def result(self, cut_by: FinishReason | None = None) -> Any:
         """The completion as the caller wants it; of one that is cut short, what there is."""
-        asked = self._recording
-        echoed = [] if asked is None or asked.echoed is None else self.prompt
+        n_echoed, echoed = len(self._records.echoed), self.prompt if self._records.echoed else []
         completion = Completion(
             text=self.text,
             tokens=[*echoed, *self.tokens],
@@ -230,53 +231,18 @@ class TextRequest(Continuation):
             seed=None if self.params.is_greedy else self.params.seed,
             score=self._confidence.score if self._confidence else None,
             logprobs=self.logprobs,
-            prompt_logprobs=None
-            if asked is None
-            else asked.of_prompt(self._tokenizer, self.prompt),
-            is_complete=None if self._grammar is None else self._grammar.accepts(self.text),
+            prompt_logprobs=self._records.told_of_prompt(self.prompt),
+            is_complete=self._grammar and self._grammar.accepts(self.text[n_echoed:]),
         )
         return self._result_of(completion)
-
-    def _record(self, recording: Recording | None) -> None:
-        """Have probabilities taken; the prompt's are those of its rows, so that all are wanted."""
-        self._recording = recording
-        self._recorder: Recorder | None = None
-        self._of_prompt: PromptRecorder | None = None
-        if recording is None:
-            return
-        if recording.asked.logprobs is not None:
-            self._recorder = Recorder(recording.asked, self._sampler)
-            if self.respelling is not None:
-                self.respelling.rows = {}
-        if recording.echoed is not None:
-            self._shown.text = recording.echoed
-        self._of_prompt, self.is_remembered = recording.prompt, recording.prompt is None
 
     @property
     def _wants_logits(self) -> bool:
         """Whether somebody looks at the logits of tokens that have to come, too."""
-        return bool(self._confidence or self._recorder or self._wants_prompt)
-
-    @property
-    def _wants_prompt(self) -> bool:
-        """Whether rows of the prompt are wanted."""
-        return self._of_prompt is not None and len(self._of_prompt.taken) < self.n_prompt
-
-    def _take_prompt(self, logits: F32) -> F32:
-        """Take the rows that tell of the prompt's own tokens; the others."""
-        assert self._of_prompt is not None
-        first = self.n_computed - len(logits)
-        n_rows = max(self.n_prompt - 1 - first, 0)
-        for i, row in enumerate(logits[:n_rows], first):
-            if len(self._of_prompt.taken) == i + 1:
-                self._of_prompt.take(row, self.ids[i + 1])
-        return logits[n_rows:]
+        return self._confidence is not None or self._records.want_logits
 
     def _n_out(self, begin: int, end: int) -> int:
-        n = super()._n_out(begin, end)
-        if self._of_prompt is not None and self._wants_prompt:
-            n = max(n, end - max(begin, len(self._of_prompt.taken) - 1))
-        return n
+        return max(super()._n_out(begin, end), self._records.n_rows(begin, end))
 
     def _choose_token(self, logits: F32) -> int:
         """What the rules leave and the sampler chooses.
@@ -285,7 +251,11 @@ class TextRequest(Continuation):
         without the mask may come: the likeliest of all is the likeliest of those that may; and with
         A the share of these, a token that may come is drawn with p + (1 - A) p / A = p / A.
         """
-        if self._grammar is not None and self._recorder is None and self._sampler.needs_no_mask:
+        if (
+            self._grammar is not None
+            and not self._records.of_answer
+            and self._sampler.needs_no_mask
+        ):
             token = self._sampler.sample(changed(logits, self._rules[:-1]))
             if self._grammar.allows(token):
                 return token
@@ -337,8 +307,7 @@ class TextRequest(Continuation):
             rule.rewind(n)
         if self._confidence is not None:
             self._confidence.rewind(n)
-        if self._recorder is not None:
-            self._recorder.rewind(n)
+        self._records.rewind(n)
         self._detokenizer = self._new_detokenizer()
         for token in self.tokens:
             self._detokenizer.push(token)

@@ -93,6 +93,7 @@ COVERED_BY = {
     "runtime/generation/chat_completion.py": "runtime/test_chat_planning.py",
     "runtime/generation/completion.py": "runtime/generation/test_text_request.py",
     "runtime/generation/pieces.py": "runtime/generation/test_stream.py",
+    "runtime/generation/records.py": "runtime/generation/test_probabilities.py",
     "runtime/generation/recorder.py": "runtime/generation/test_probabilities.py",
     "runtime/generation/continuation.py": "runtime/generation/test_running_batch.py",
     "runtime/generation/step.py": "runtime/generation/test_running_batch.py",

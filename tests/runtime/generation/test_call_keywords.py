@@ -6,8 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_type_hints
 
-from halfbyte.generation.call_keywords import TextEndOptions, TokenRuleOptions
-from halfbyte.generation.params import CallOptions, SamplingParams
+from halfbyte.generation.call_keywords import CallOptions, TextEndOptions, TokenRuleOptions
+from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.rules.token_rules import TokenRules
 from halfbyte.generation.sampling.sampler_options import RANGES
 from halfbyte.generation.text_ends import TextEnds

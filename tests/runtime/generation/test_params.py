@@ -7,7 +7,8 @@ from typing import get_type_hints
 import pytest
 
 from halfbyte.errors import RequestError
-from halfbyte.generation.params import SamplingOptions, SamplingParams
+from halfbyte.generation.call_keywords import SamplingOptions
+from halfbyte.generation.params import SamplingParams
 
 # What a caller may write wider than it is kept, with values that show it.
 WIDER = {
