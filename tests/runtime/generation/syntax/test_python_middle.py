@@ -179,8 +179,10 @@ def test_what_is_parsed_is_small_and_seldom(monkeypatch: pytest.MonkeyPatch) -> 
     assert 30 < len(parsed) <= 61
     parsed.clear()
     long = PythonMiddle(PythonScope("x = [\n" + "    1,\n" * 5000, "]\n"))
+    written = "    2,\n" * 200
     for i in range(1, len(written) + 1):
         long.look(written[:i])
+    assert not long.is_hopeless and parsed
     assert sum(parsed) <= python_middle._EARNED * len(written)
 
 
