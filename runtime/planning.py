@@ -150,8 +150,8 @@ class Planner:
         )  # fmt: skip
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
-        key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
-        key = *key, options.constraint
+        how = asked.order, heal, parse_markers, window, rules, options.constraint
+        key = asked.suffix, how, sampling, files
         return Plan([self._middle(asked, sampling, rules, options, key)], options.terms, report)
 
     def chat(

@@ -89,8 +89,8 @@ ROOMS = {
         "numpy sentencepiece tokenizers torch typing_extensions",
     ),
     "cli": (  # everything but kernels
-        ("conversion converting engine families generation gguf golden halfbyte hf json_folder "
-         "loading model models prompt quality settings system tokenizer verification"),
+        ("constraints conversion converting engine families generation gguf golden halfbyte hf "
+         "json_folder loading model models prompt quality settings system tokenizer verification"),
         "numpy",
     ),
     "__main__": ("cli kernels.compiler", ""),
