@@ -22,6 +22,11 @@ def completions(model: halfbyte.Model) -> None:
     model.complete("a", prediction="b", lookup=["c", "d"], speculate=False)
     model.complete("a", lookup=[1, 2])
     model.complete("a", prediction=3)  # type: ignore[call-overload]
+    model.complete("a", json_schema={"type": "null"}, json_whitespace=True)
+    model.chat([], choices=["a", "b"], logits_processor=[lambda ids, row: None])
+    whole: bool | None = model.complete("a", regex="a", grammar=None).is_complete
+    model.complete("a", choices="b", json_schema=3)  # type: ignore[call-overload]
+    print(whole)
     model.stream("a", max_token=3)  # type: ignore[call-arg]
     model.stream("a", stop=3)  # type: ignore[arg-type]
     order: Literal["psm", "spm"] = model.infill("a", "b", order="spm", max_tokens=3).order
