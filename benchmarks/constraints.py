@@ -4,9 +4,10 @@
 
 Measured is what the engine's thread does between two steps for an answer, which is where a
 constraint has its work: choosing a token and taking it, and text that is forced; in microseconds of
-that thread's processor time, so that what else runs counts little. The median and the 99th
-percentile of each answer's steps, less the median without a constraint; and of these the medians
-over the answers after the first, which is left out. A share is of a whole plain step's wall time.
+that thread's processor time, so that what else runs counts little. Of each step, what one without a
+constraint takes (in the median) is taken off, for each token that the step gave: forced tokens come
+several at a time. The median and the 99th percentile of each answer's steps count, and of these the
+medians over the answers after the first, which is left out. A share is of a plain step's wall time.
 Greedy, drawn at temperature 1, and drawn as `chat` does. Nothing is guessed.
 
 Prints them, and appends them to benchmarks/results/constraints.jsonl.
@@ -51,14 +52,16 @@ class Clock:
     """Seconds of the thread between steps, a token each, and of whole steps."""
 
     takes: list[float] = field(default_factory=list)
+    n_tokens: list[int] = field(default_factory=list)  # that each gave
     ends: list[float] = field(default_factory=list)
 
     def watch(self, take: Callable[..., None]) -> Callable[..., None]:
         """The same method, timed."""
 
         def timed(request: Any, logits: Any) -> None:
-            begin = time.thread_time()
+            begin, n_before = time.thread_time(), request.n_generated
             take(request, logits)
+            self.n_tokens.append(max(request.n_generated - n_before, 1))
             self.takes.append(time.thread_time() - begin)
             self.ends.append(time.perf_counter())
 
@@ -66,7 +69,7 @@ class Clock:
 
     def start(self) -> None:
         """A new answer."""
-        self.takes, self.ends = [], []
+        self.takes, self.ends, self.n_tokens = [], [], []
 
     @property
     def step_s(self) -> float:
@@ -86,15 +89,16 @@ def measure(model: halfbyte.Model, clock: Clock, how: dict[str, Any], n: int) ->
         plain, step_s = np.array(clock.takes[1:]), clock.step_s
         clock.start()
         done = model.complete(PROMPT, json_schema=SCHEMA, **more)
-        takes, base = np.array(clock.takes[1:]), float(np.median(plain))
+        base = float(np.median(plain))
+        costs = np.array(clock.takes[1:]) - base * np.array(clock.n_tokens[1:])
         if i:
             for name, percent in (("median", 50), ("p99", 99)):
-                seconds = float(np.percentile(takes, percent)) - base
+                seconds = float(np.percentile(costs, percent))
                 facts[name].append(seconds / step_s)
                 facts[f"{name}_us"].append(seconds * 1e6)
             facts["plain_us"].append(base * 1e6)
             facts["step_ms"].append(step_s * 1e3)
-            facts["steps_a_token"].append((len(takes) + 1) / len(done.tokens))
+            facts["steps_a_token"].append((len(costs) + 1) / len(done.tokens))
     return {name: statistics.median(values) for name, values in facts.items()}
 
 

@@ -110,6 +110,12 @@ class Matcher:
         if not self._state.consume_token(token):
             raise self._error()
 
+    def rewind(self, n: int) -> None:
+        """The last n tokens were taken back; RequestError where that cannot be."""
+        self._has_bits, self._forced = False, None
+        if not self._state.rollback(n):
+            raise self._error()
+
     def copy(self) -> Matcher:
         """Another one at the same place."""
         made = Matcher(self.grammar, self._state.deep_copy())

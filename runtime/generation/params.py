@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 
 from halfbyte.call_arguments import is_whole, unknown_argument
 from halfbyte.errors import RequestError
+from halfbyte.generation.call_keywords import CallOptions
 from halfbyte.generation.checked_values import ids, real, strings, whole
 from halfbyte.generation.sampling import sampler_options as more
 

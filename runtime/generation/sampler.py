@@ -78,7 +78,9 @@ class Sampler:
         return self.choose(self.penalized(logits))
 
     def sample_finite(self, logits: F32) -> int:
-        """The same for logits of which most are -inf: no exponentials of these."""
+        """The same for logits of which most are -inf: these are left out before anything else."""
+        if type(self) is not Sampler:  # another one may look at more than the logits
+            return self.sample(logits)
         logits = self.penalized(logits)
         ids = np.flatnonzero(logits > -np.inf)
         return int(ids[self.choose(logits[ids])])

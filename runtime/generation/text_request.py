@@ -251,16 +251,13 @@ class TextRequest(Continuation):
         without the mask may come: the likeliest of all is the likeliest of those that may; and with
         A the share of these, a token that may come is drawn with p + (1 - A) p / A = p / A.
         """
-        if (
-            self._grammar is not None
-            and not self._records.of_answer
-            and self._sampler.needs_no_mask
-        ):
+        if self._grammar is None:
+            return self._sampler.sample(changed(logits, self._rules))
+        if self._sampler.needs_no_mask and not self._records.of_answer:
             token = self._sampler.sample(changed(logits, self._rules[:-1]))
             if self._grammar.allows(token):
                 return token
-            return self._sampler.sample_finite(changed(logits, self._rules))
-        return self._sampler.sample(changed(logits, self._rules))
+        return self._sampler.sample_finite(changed(logits, self._rules))
 
     def _take_forced(self) -> None:
         """Take what the grammar has come next, unless somebody wants its logits."""

@@ -55,6 +55,11 @@ def completions(model: halfbyte.Model) -> None:
     parts: list[halfbyte.Part] = list(model.stream_chat([], reasoning_budget=3).parts())
     print(calls, parts)
     model.complete("a", tools=[{}])  # type: ignore[call-overload]
+    model.complete("a", json_schema={"type": "null"}, json_whitespace=True)
+    model.chat([], choices=["a", "b"], logits_processor=[lambda ids, row: None])
+    whole: bool | None = model.complete("a", regex="a", grammar=None).is_complete
+    model.complete("a", choices="b", json_schema=3)  # type: ignore[call-overload]
+    print(whole)
     order: Literal["psm", "spm"] = model.infill("a", "b", order="spm", max_tokens=3).order
     print(order)
     model.infill("a", "b", order="pms")  # type: ignore[call-overload]

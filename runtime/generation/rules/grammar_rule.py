@@ -77,6 +77,10 @@ class GrammarRule:
         """A token was taken; RequestError where it could not come."""
         self.matcher.accept(token)
 
+    def rewind(self, n: int) -> None:
+        """The last n tokens were taken back."""
+        self._matcher.rewind(n)
+
     def n_possible(self, guesses: Sequence[int]) -> int:
         """How many of these guesses can come in a row."""
         return self.matcher.n_possible(guesses)

@@ -88,6 +88,10 @@ class ProcessorRule:
         self._ids[self._n] = token
         self._n += 1
 
+    def rewind(self, n: int) -> None:
+        """The last n tokens were taken back."""
+        self._n -= n
+
     def fork(self) -> ProcessorRule:
         """A rule for another answer with the same beginning; the functions are the same."""
         return ProcessorRule(self._functions, self._ids[: self._n].tolist())

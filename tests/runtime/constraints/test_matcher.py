@@ -106,3 +106,18 @@ def test_what_a_matcher_learned_serves_the_next(compiled: Any, grammars: Grammar
         assert grammar._spare[-1] is state
     begin = grammar.matcher()
     assert begin._state is state and begin.forced() == tokenizer.encode_fragment("x")[0]
+
+
+def test_tokens_can_be_taken_back(compiled: Any, grammars: Grammars) -> None:
+    tokenizer: Tokenizer = grammars._tokenizer
+    a, b, c = (tokenizer.encode_fragment(letter)[0] for letter in "abc")
+    matcher = compiled(regex="a(bx|c)").matcher()
+    before = allowed(matcher)
+    take(matcher, [a, c])
+    assert matcher.is_over and matcher.is_complete
+    matcher.rewind(1)
+    assert not matcher.is_over and {b, c} <= allowed(matcher)
+    matcher.accept(b)
+    assert matcher.forced() == tokenizer.encode_fragment("x")[0]
+    matcher.rewind(2)
+    assert allowed(matcher) == before and matcher.forced() is None

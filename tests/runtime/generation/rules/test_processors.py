@@ -147,4 +147,7 @@ def test_a_fork_goes_its_own_way() -> None:
     second.accept(4)
     for rule in (first, second):
         rule.change(np.zeros(3, np.float32))
-    assert seen == [[1, 2, 3], [1, 2, 4]]
+    second.rewind(2)
+    second.accept(5)
+    second.change(np.zeros(3, np.float32))
+    assert seen == [[1, 2, 3], [1, 2, 4], [1, 5]]
