@@ -81,9 +81,24 @@ class Sampler:
         """The same for logits of which most are -inf: these are left out before anything else."""
         if type(self) is not Sampler:  # another one may look at more than the logits
             return self.sample(logits)
+        ids, finite = self._finite(logits)
+        at = self.choose(finite)
+        if self.drawn_from is not None:
+            own, probs = self.drawn_from
+            self.drawn_from = ids if own is None else ids[own], probs
+        return int(ids[at])
+
+    def look_at(self, logits: F32) -> None:
+        """Have `drawn_from` be what is left of these logits, where a draw was made without them."""
+        if self._rng is not None:
+            ids, finite = self._finite(logits)
+            own, probs = self._shares(finite)
+            self.drawn_from = ids if own is None else ids[own], probs
+
+    def _finite(self, logits: F32) -> tuple[I64, F32]:
         logits = self.penalized(logits)
         ids = np.flatnonzero(logits > -np.inf)
-        return int(ids[self.choose(logits[ids])])
+        return ids, logits[ids]
 
     def penalized(self, logits: F32) -> F32:
         """Logits less the penalties for what was said; the same array where there are none."""
@@ -95,11 +110,16 @@ class Sampler:
         Raises:
             EngineError: as `sample`.
         """
-        params = self.params
         best = likeliest(logits)
         if self._rng is None:
             return best
-        ids: I64 | None = None
+        ids, probs = self.drawn_from = self._shares(logits)
+        i = draw(probs, self._rng.random())
+        return i if ids is None else int(ids[i])
+
+    def _shares(self, logits: F32 | F64) -> tuple[I64 | None, F64]:
+        """What is drawn from: ascending indices, None for all, and their probabilities' ratios."""
+        params, ids = self.params, None
         if 0 < params.top_k < len(logits):
             ids = top_k_indices(logits, params.top_k)
             logits = logits[ids]
@@ -109,9 +129,7 @@ class Sampler:
             if kept is not None:
                 probs = probs[kept]
                 ids = kept if ids is None else ids[kept]
-        self.drawn_from = ids, probs
-        i = draw(probs, self._rng.random())
-        return i if ids is None else int(ids[i])
+        return ids, probs
 
     def accept(self, token_id: int) -> None:
         """Count a token as generated, whether `sample` chose it or the caller did."""

@@ -253,9 +253,11 @@ class TextRequest(Continuation):
         """
         if self._grammar is None:
             return self._sampler.sample(changed(logits, self._rules))
-        if self._sampler.needs_no_mask and not self._records.of_answer:
+        if self._sampler.needs_no_mask:
             token = self._sampler.sample(changed(logits, self._rules[:-1]))
             if self._grammar.allows(token):
+                if self._records.of_answer:
+                    self._sampler.look_at(changed(logits, self._rules))
                 return token
         return self._sampler.sample_finite(changed(logits, self._rules))
 

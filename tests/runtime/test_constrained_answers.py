@@ -228,3 +228,24 @@ def test_a_draw_has_the_probabilities_of_what_may_come(infill_model: halfbyte.Mo
     done = infill_model.complete(["x"] * 400, regex="[ab]+", temperature=1.0, **how)
     n = sum(d.text == "a" for d in done)
     assert {d.text for d in done} == {"a", "b"} and abs(n / 400 - 0.625) < 0.1  # four deviations
+
+
+@pytest.mark.parametrize("of", ["model", "sampler"])
+def test_probabilities_of_a_constrained_answer_change_nothing(
+    infill_model: halfbyte.Model, of: Any
+) -> None:
+    asked: dict[str, Any] = {
+        "choices": ["one", "two", "three"],
+        "temperature": 1.5,
+        "max_tokens": 9,
+    }
+    for seed in range(4):
+        plain = infill_model.complete("def f", seed=seed, **asked)
+        told = infill_model.complete("def f", seed=seed, logprobs=3, logprobs_of=of, **asked)
+        assert told.tokens == plain.tokens and told.is_complete
+        assert told.logprobs is not None and len(told.logprobs) == len(told.tokens)
+        if of == "sampler":
+            for one in told.logprobs:
+                # What the grammar leaves, of which the answer's token is one.
+                assert sum(np.exp(top.logprob) for top in one.top) <= 1 + 1e-9
+                assert one.logprob is not None and one.logprob <= one.top[0].logprob
