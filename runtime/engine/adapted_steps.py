@@ -28,11 +28,12 @@ class AdaptedSteps:
     """One engine's; the program is made when it is first needed.
 
     Args:
+        plain: the program of other steps.
         make_program: makes it.
     """
 
-    def __init__(self, make_program: Callable[[], Program]) -> None:
-        self._make_program = make_program
+    def __init__(self, plain: Program, make_program: Callable[[], Program]) -> None:
+        self._plain, self._make_program = plain, make_program
         self._program: Program | None = None
         self._applied = np.zeros((0, len(APPLIED)), np.int64)
         self._inner = np.zeros(0, np.float32)
@@ -42,6 +43,7 @@ class AdaptedSteps:
         """The model's stages, and those of adapters."""
         if self._program is None:
             self._program = self._make_program()
+            self._plain.keep(self._program)  # late workers may look at it as long as at that one
         return self._program
 
     def words(self, spans: Sequence[AdaptedSpan]) -> dict[str, int]:

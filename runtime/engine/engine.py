@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +80,10 @@ class Engine(ProcessBound):
         if weights.rope_divisors is not None:
             self.frequencies /= weights.rope_divisors
         self._buffers = Buffers(config, self.layout, pool.n_threads)
-        self.program = Program.of_model(config, weights, self.layout, self._buffers)
-        self._adapted = AdaptedSteps(self._adapting_program)
+        parts = config, weights, self.layout, self._buffers
+        self.program = Program.of_model(*parts)
+        # Not a method: an engine that refers to itself is freed late.
+        self._adapted = AdaptedSteps(self.program, partial(Program.of_model, *parts, adapts=True))
         self._build_args()
         # A model that is dropped, not closed; a late worker may still look at the records.
         weakref.finalize(self, pool.stop, self.program)
@@ -151,13 +154,6 @@ class Engine(ProcessBound):
         self.pool.close()
         for name in ("weights", "program", "_adapted", "_buffers"):
             self.__dict__.pop(name, None)
-
-    def _adapting_program(self) -> Program:
-        program = Program.of_model(
-            self.config, self.weights, self.layout, self._buffers, adapts=True
-        )
-        self.program.keep(program)  # late workers may look at it too
-        return program
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
