@@ -39,8 +39,10 @@ def count_chunks(stage, step):
 def prepare(stage, step):
     """What a thread does before its first chunk of a stage."""
     op = get_i64(stage)
-    if op == record.PROJECT or op == record.FEED_FORWARD or op == record.SHRINK:
+    if op == record.PROJECT or op == record.FEED_FORWARD:
         rows.prepare(stage, step)
+    elif op == record.SHRINK:
+        rows.prepare_floats(stage, step)
 
 
 @device

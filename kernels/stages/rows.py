@@ -88,7 +88,19 @@ def prepare(stage, step):
 
 
 @device
-def _norm(stage, x, normed, records, record_stride):
+def prepare_floats(stage, step):
+    """Make a single row's floats alone."""
+    if is_own(stage, step) and get_i64(stage + INPUT.prepare) == NORMED:
+        _norm_floats(stage, _input_row(stage, step, 0), get_i64(step + STEP.own_normed))
+
+
+@device
+def _norm_floats(stage, x, normed):
     rms_norm_row(x, get_i64(stage + INPUT.weight), get_i64(stage + INPUT.dim),
                  get_f32(stage + INPUT.eps), normed)  # fmt: skip
+
+
+@device
+def _norm(stage, x, normed, records, record_stride):
+    _norm_floats(stage, x, normed)
     quantize_row(normed, get_i64(stage + INPUT.n_blocks), records, record_stride)
