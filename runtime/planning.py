@@ -150,8 +150,7 @@ class Planner:
         )  # fmt: skip
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
-        how = asked.order, heal, parse_markers, window, rules, options.constraint
-        key = asked.suffix, how, sampling, files
+        key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
         return Plan([self._middle(asked, sampling, rules, options, key)], options.terms, report)
 
     def chat(
@@ -234,7 +233,8 @@ class Planner:
     ) -> TextRequest:
         """A request for a middle, or a finished one with the rest of an earlier answer."""
         is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
-        is_fixed = is_fixed and not options.processors.functions
+        # A rest that was typed to is no whole answer, and functions may do as they like.
+        is_fixed = is_fixed and not (options.constraint or options.processors.functions)
         known = self._recent.rest(key, asked.prefix, len(asked.tokens)) if is_fixed else None
         if known is not None:
             shown = ShownText()
