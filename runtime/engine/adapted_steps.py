@@ -34,7 +34,6 @@ class AdaptedSteps:
     """One engine's; the program is made when it is first needed.
 
     Args:
-<<<<<<< HEAD
         plain: the program of steps without adapters; what Program.of_model was given for it.
     """
 
@@ -42,14 +41,6 @@ class AdaptedSteps:
         self, plain: Program, c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers
     ) -> None:
         self._plain, self._model = plain, (c, w, layout, b)
-=======
-        plain: the program of other steps.
-        make_program: makes it.
-    """
-
-    def __init__(self, plain: Program, make_program: Callable[[], Program]) -> None:
-        self._plain, self._make_program = plain, make_program
->>>>>>> I-adapt
         self._program: Program | None = None
         self._applied = np.zeros((0, len(APPLIED)), np.int64)
         self._inner = np.zeros(0, np.float32)
@@ -58,13 +49,8 @@ class AdaptedSteps:
     def program(self) -> Program:
         """The model's stages, and those of adapters."""
         if self._program is None:
-<<<<<<< HEAD
             self._program = Program.of_model(*self._model, adapts=True)
             self._plain.keep(self._program)  # late workers may look at it too
-=======
-            self._program = self._make_program()
-            self._plain.keep(self._program)  # late workers may look at it as long as at that one
->>>>>>> I-adapt
         return self._program
 
     def words(self, spans: Sequence[AdaptedSpan]) -> dict[str, int]:

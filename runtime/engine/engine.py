@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,15 +89,8 @@ class Engine(ProcessBound):
         if weights.rope_divisors is not None:
             self.frequencies /= weights.rope_divisors
         self._buffers = Buffers(config, self.layout, pool.n_threads)
-<<<<<<< HEAD
         self.program = Program.of_model(config, weights, self.layout, self._buffers)
         self._adapted = AdaptedSteps(self.program, config, weights, self.layout, self._buffers)
-=======
-        parts = config, weights, self.layout, self._buffers
-        self.program = Program.of_model(*parts)
-        # Not a method: an engine that refers to itself is freed late.
-        self._adapted = AdaptedSteps(self.program, partial(Program.of_model, *parts, adapts=True))
->>>>>>> I-adapt
         self._build_args()
         self._owns_pool, self._guests = owns_pool, list[tuple[Engine, Program]]()
         if owns_pool:

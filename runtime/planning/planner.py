@@ -138,19 +138,14 @@ class Planner:
         )  # fmt: skip
         given = repository or Repository()
         files = tuple(given.files.items()), given.current, given.name
-<<<<<<< HEAD:runtime/planning/planner.py
         how = heal, parse_markers, window, rules, sampling, options.tokens, options.ends, syntax
         # The order as given: "auto" may change where the cursor passes a blank line.
-        key = asked.suffix, order, files, how, options.adaptation.key, options.constraint
+        key = asked.suffix, order, files, how, options.adaptation.key
         requests = candidates_of(
             options.candidates, sampling, Recording.of(options.probabilities),
             lambda params, how: self._middle(asked, params, (rules, syntax), options, key, how),
         )  # fmt: skip
         return Plan(requests, options.terms, report, candidates=options.candidates)
-=======
-        key = asked.suffix, asked.order, heal, parse_markers, window, rules, sampling, files
-        return Plan([self._middle(asked, sampling, rules, options, key)], options.terms, report)
->>>>>>> I-cons:runtime/planning.py
 
     def chat(
         self,
@@ -250,20 +245,15 @@ class Planner:
         """A request for a middle, or a finished one with the rest of an earlier answer."""
         rules, syntax = ends
         is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
-<<<<<<< HEAD:runtime/planning/planner.py
         is_fixed = is_fixed and options.candidates.count == 1 and how["recording"] is None
-        is_fixed = is_fixed and not options.processors.functions
-=======
         # A rest that was typed to is no whole answer, and functions may do as they like.
         is_fixed = is_fixed and not (options.constraint or options.processors.functions)
->>>>>>> I-cons:runtime/planning.py
         known = self._recent.rest(key, asked.prefix, len(asked.tokens)) if is_fixed else None
         if known is not None:
             shown = ShownText()
             shown.push(known.text)
             how = {"shown": shown, "finish": lambda _: known}
-            plain = replace(options, constraint=None)  # which would take forced tokens again
-            request = self._maker.request(asked, sampling, plain, **how)
+            request = self._maker.request(asked, sampling, options, **how)
             request.finish_reason = known.finish_reason
             return request
         shown = rules.shown_text(

@@ -24,11 +24,8 @@ def test_a_completion() -> None:
     assert len(repr(DONE)) < 200
     assert json.loads(json.dumps(DONE.to_dict())) == {
         "text": "a\n" * 80, "tokens": [1, 2], "finish_reason": "length", "healed": "",
-<<<<<<< HEAD
         "seed": None, "score": None, "logprobs": None, "prompt_logprobs": None,
-=======
-        "seed": None, "is_complete": None,
->>>>>>> I-cons
+        "is_complete": None,
         "stats": {"n_prompt": 5, "prefill_s": 0.5, "n_decode": 10, "decode_s": 2.0,
                   "n_reused": 0, "mismatch": "", "n_drafted": 0, "n_accepted": 0,
                   "prefill_tps": 10.0, "decode_tps": 5.0},
