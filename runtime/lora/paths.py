@@ -6,13 +6,13 @@ import math
 import numbers
 import os
 from collections.abc import Iterable
-from typing import Any, TypeAlias, TypeGuard, Union
+from typing import Any, TypeAlias, TypeGuard
 
 from halfbyte.call_arguments import check_path
 from halfbyte.errors import RequestError
 
-AdapterPath: TypeAlias = Union[str, "os.PathLike[str]", "tuple[str | os.PathLike[str], float]"]
-AdapterPaths: TypeAlias = Union[AdapterPath, "Iterable[AdapterPath]", None]
+AdapterPath: TypeAlias = str | os.PathLike[str] | tuple[str | os.PathLike[str], float]
+AdapterPaths: TypeAlias = AdapterPath | Iterable[AdapterPath] | None
 
 MAX_SCALE = 1e6
 
