@@ -125,6 +125,9 @@ def test_a_folder_keeps_them_apart_too(
     for name, folder in (("x", folders[1]), ("x", folders[2]), ("y", folders[1])):
         with halfbyte.load(tiny_gguf, threads=1, prompt_cache_dir=tmp_path / "cache") as own:
             own.load_adapter(folder, name=name)
+            files = own._memory._model  # whose hash the folder waits for
+            assert files is not None
+            own.scheduler.between_steps(lambda files=files: files.get(None))
             found.append(own.complete(text, adapter=name, max_tokens=4))
     first, other, again = found
     assert first.stats.n_reused == other.stats.n_reused == 0
