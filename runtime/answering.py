@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from halfbyte.async_model import ChatOptions, CompleteOptions, InfillOptions
 from halfbyte.generation.call import Call
-from halfbyte.generation.call_keywords import CallOptions, ChatCallOptions, InfillCallOptions
+from halfbyte.generation.call_keywords import (
+    ChatCallOptions,
+    CompleteCallOptions,
+    InfillCallOptions,
+)
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
 from halfbyte.planning.call_plan import Plan
@@ -54,7 +58,7 @@ class AnsweringModel:
         heal: bool = True,
         parse_markers: bool = False,
         progress: Progress | None = None,
-        **params: Unpack[CallOptions],
+        **params: Unpack[CompleteCallOptions],
     ) -> Completion | list[Completion] | list[list[Completion]]:
         """Continue a prompt, or several together.
 

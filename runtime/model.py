@@ -185,11 +185,11 @@ class Model(
     @overload
     def stream_chat(
         self, messages: Sequence[Message], *, n: None = None, **options: Unpack[ChatOptions]
-    ) -> CompletionStream[Completion]: ...
+    ) -> CompletionStream[ChatCompletion]: ...
     @overload
     def stream_chat(
         self, messages: Sequence[Message], *, n: int, **options: Unpack[ChatOptions]
-    ) -> CandidateStream[Completion]: ...
+    ) -> CandidateStream[ChatCompletion]: ...
     def stream_chat(
         self,
         messages: Sequence[Message],

@@ -94,7 +94,7 @@ class TextRequest(Continuation):
         self, tokenizer: Tokenizer, text: bytes, given: Sequence[int], rules: Sequence[Rule]
     ) -> Respelling:
         biases = [rule for rule in rules if isinstance(rule, LogitBias)]  # the same for every token
-        matcher = self._grammar and self._grammar.matcher
+        matcher = None if self._grammar is None else self._grammar.matcher
         return Respelling(tokenizer, self._sampler, text, given, biases, matcher)
 
     def _begin(self) -> None:
@@ -221,7 +221,7 @@ class TextRequest(Continuation):
 
     def result(self, cut_by: FinishReason | None = None) -> Any:
         """The completion as the caller wants it; of one that is cut short, what there is."""
-        n_echoed, echoed = len(self._records.echoed), self.prompt if self._records.echoed else []
+        echoed = self.prompt if self._records.echoed else []
         completion = Completion(
             text=self.text,
             tokens=[*echoed, *self.tokens],
@@ -232,9 +232,15 @@ class TextRequest(Continuation):
             score=self._confidence.score if self._confidence else None,
             logprobs=self.logprobs,
             prompt_logprobs=self._records.told_of_prompt(self.prompt),
-            is_complete=self._grammar and self._grammar.accepts(self.text[n_echoed:]),
+            is_complete=self._is_complete(),
         )
         return self._result_of(completion)
+
+    def _is_complete(self) -> bool | None:
+        """Whether the answer is whole; None where nothing says what it has to be."""
+        if self._grammar is None:
+            return None
+        return self._grammar.accepts(self.text[len(self._records.echoed) :])
 
     @property
     def _wants_logits(self) -> bool:

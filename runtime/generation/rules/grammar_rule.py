@@ -79,7 +79,7 @@ class GrammarRule:
 
     def rewind(self, n: int) -> None:
         """The last n tokens were taken back."""
-        self._matcher.rewind(n)
+        self.matcher.rewind(n)
 
     def n_possible(self, guesses: Sequence[int]) -> int:
         """How many of these guesses can come in a row."""
