@@ -32,7 +32,7 @@ from halfbyte import settings
 from halfbyte.generation.edit import Edit
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.text_request import TextRequest
-from halfbyte.planning.planner import Planner
+from halfbyte.planning.request_maker import RequestMaker
 from halfbyte.prompt.edit.edit_encoder import EditPrompt
 
 SEED = 1
@@ -89,14 +89,14 @@ class ForcedAnswer:
         self._n += 1
 
 
-def forced(planner: Planner, wanted: str) -> Callable[..., TextRequest]:
-    """`_request` of a planner for edits whose answers make a text."""
-    request = type(planner)._request
+def forced(maker: RequestMaker, wanted: str) -> Callable[..., TextRequest]:
+    """`request` of a maker for edits whose answers make a text."""
+    request = type(maker).request
 
     def made(prompt: EditPrompt, *args: Any, **more: Any) -> TextRequest:
-        ids = planner._tokenizer.encode_fragment(answer_of(prompt, wanted))
+        ids = maker._tokenizer.encode_fragment(answer_of(prompt, wanted))
         rule = ForcedAnswer(ids, end=min(prompt.stop_ids))
-        return request(planner, prompt, *args, rules=[rule], **more)
+        return request(maker, prompt, *args, rules=[rule], **more)
 
     return made
 
@@ -120,9 +120,9 @@ def edit(
 
 def measure(model: halfbyte.Model, n: int, window: int | None = None) -> dict[str, Any]:
     """n edits, each plain and then with guesses: seconds and tokens of each, and the ratios."""
-    rows = []
+    rows, maker = [], model._planner._maker
     for case, _ in zip(cases(), range(n), strict=False):
-        with mock.patch.object(model._planner, "_request", forced(model._planner, case.wanted)):
+        with mock.patch.object(maker, "request", forced(maker, case.wanted)):
             plain, plain_s = edit(model, case, window, speculate=False)
             drafted, drafted_s = edit(model, case, window, speculate=True)
         if not plain.full_text == drafted.full_text == case.wanted:

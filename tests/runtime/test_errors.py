@@ -31,7 +31,7 @@ VALUES: dict[str, object] = {
     "param": "top_k", "name": "HALFBYTE_CACHE", "where": "here", "n_tokens": 9, "n_ctx": 5,
     "nbytes": 9, "max_nbytes": 10,
     "expected": "a number", "got": (1, "x"), "hint": "try another", "timeout": 0.5,
-    "completion": ["try another"],
+    "completion": ["try another"], "reason": "no JSON", "text": "{",
 }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def completions(model: halfbyte.Model) -> None:
     model.complete("a", logit_bias={1: -1.0}, bad_words=["a", [1, 2]], banned_strings="c")
     model.complete("a", logit_bias={"b": 2}, min_tokens=3, stop_indent=True, max_time=0.5)
     model.infill("a", "b", stop_brackets="behind", stop_indent=4)
-    model.infill("a", "b", stop_brackets="after")  # type: ignore[arg-type]
+    model.infill("a", "b", stop_brackets="after")  # type: ignore[call-overload]
     model.chat([{"role": "user", "content": "a"}], banned_strings=["b"], dry_multiplier=0.8)
     model.complete("a", adapter="b")
     model.complete("a", adapter=["b", ("c", 0.5)])
@@ -94,7 +94,7 @@ def completions(model: halfbyte.Model) -> None:
     model.complete("a", n="3")  # type: ignore[call-overload]
     chat = [{"role": "user", "content": "a"}]
     model.chat(chat, format="llama-2", stop_tokens=[3])
-    answers: list[halfbyte.Completion] = model.chat(chat, n=2)
+    answers: list[halfbyte.ChatCompletion] = model.chat(chat, n=2)
     print(answers)
     model.chat(chat, format="llama2")  # type: ignore[call-overload]
     model.chat(chat, max_token=3)  # type: ignore[call-overload]

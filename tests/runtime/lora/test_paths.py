@@ -15,12 +15,12 @@ from halfbyte.lora.paths import adapter_paths
     ("adapter", "found"),
     [
         (None, []),
-        ("a", [("a", 2.0)]),
-        (Path("a"), [("a", 2.0)]),
+        ("a", [("a", 1.0)]),
+        (Path("a"), [("a", 1.0)]),
         (("a", 3), [("a", 3.0)]),
-        (["a", ("b", 0.5), Path("c")], [("a", 2.0), ("b", 0.5), ("c", 2.0)]),
-        (("a", "b"), [("a", 2.0), ("b", 2.0)]),
-        ((p for p in "ab"), [("a", 2.0), ("b", 2.0)]),
+        (["a", ("b", 0.5), Path("c")], [("a", 1.0), ("b", 0.5), ("c", 1.0)]),
+        (("a", "b"), [("a", 1.0), ("b", 1.0)]),
+        ((p for p in "ab"), [("a", 1.0), ("b", 1.0)]),
     ],
 )
 def test_what_is_meant(adapter: Any, found: list[tuple[str, float]]) -> None:
