@@ -152,6 +152,10 @@ class InspectingModel:
             raise RequestError("prompt", expected="one prompt to trace", got="a list of prompts")
         ids = self._planner.ids(given[0], "prompt", parse_markers)
 
+        if self.scheduler.usual_adapters:
+            expected = "none in use: a trace looks at the model alone"
+            raise RequestError("adapter", expected=expected, hint="use_adapters([]) first")
+
         def begin() -> Tracer:
             self.engine.check_open()
             return Tracer(self.engine, ids, attentions=attentions, layer_logits=layer_logits)

@@ -202,4 +202,7 @@ def _checked(progress: Progress | None = None, **keywords: Any) -> tuple[Terms, 
     terms, rest = Terms.split(keywords)
     for name in rest:
         raise RequestError(name, expected="parse_markers, progress, timeout or priority")
+    if terms.max_time is not None:
+        expected = "left out: a part of a score is none"
+        raise RequestError("max_time", expected=expected, got=terms.max_time)
     return terms, check_progress(progress)

@@ -93,7 +93,6 @@ class ChatText(ShownText):
             self._think(left.rstrip())
         elif self._state == "call":
             self._call(left)
-            self.is_within_call = bool(self._marks and self._marks.end)
         elif self._state != "gap":
             self._say(left)
         self._content.finish()
@@ -165,7 +164,7 @@ class ChatText(ShownText):
         if at >= 0:
             self._call(self._left[:at])
             self._left = self._left[at + len(end) :]
-            self._state = "gap"
+            self._state, self.is_within_call = "gap", False
             return False
         n = len(self._left) - _n_begun(self._left, end)
         self._call(self._left[:n])
@@ -174,7 +173,7 @@ class ChatText(ShownText):
 
     def _begin_call(self, n_before: int) -> None:
         self._left = self._left[n_before:]
-        self._state = "call"
+        self._state, self.is_within_call = "call", bool(self._marks and self._marks.end)
         self.calls.append("")
 
     def _say_left(self, n: int) -> bool:

@@ -111,6 +111,11 @@ class Request(ABC):
         return self.ids
 
     @property
+    def n_said(self) -> int:
+        """The prompt's tokens, and how many have come since."""
+        return len(self.ids)
+
+    @property
     def n_computed(self) -> int:
         """How many of the ids are computed."""
         return 0 if self.sequence is None else self.sequence.n_past

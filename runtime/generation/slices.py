@@ -17,7 +17,7 @@ _AGAIN = 4  # tokens that are computed again for each token that a slice is long
 
 def begin(request: Request) -> None:
     """It gets a place now."""
-    request.slice_begin = len(request.ids)
+    request.slice_begin = request.n_said
     n_again = len(request.ids) - request.n_computed - 1 if request.is_answering else 0
     request.n_again = max(n_again, 0)
 
@@ -31,4 +31,4 @@ def most_over(running: Iterable[Request]) -> Request | None:
 def _n_over(request: Request) -> float:
     """How many tokens it has run beyond its slice."""
     length = max(SLICE * request.call.terms.priority, 1.0) + request.n_again / _AGAIN
-    return len(request.ids) - request.slice_begin - length
+    return request.n_said - request.slice_begin - length

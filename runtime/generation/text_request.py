@@ -82,7 +82,9 @@ class TextRequest(Continuation):
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
         self._forbidden = _forbidden_beside(rules) if self._shown.banned else None
-        self._rules = [*rules, self._forbidden] if self._forbidden else rules
+        at = len(rules) - int(self._grammar is not None)  # a grammar stays the last
+        own = [self._forbidden] if self._forbidden else []
+        self._rules = [*rules[:at], *own, *rules[at:]]
         self._new_detokenizer = partial(StreamDetokenizer, tokenizer, skip_nbytes=len(text))
         self._detokenizer = self._new_detokenizer()
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
@@ -98,8 +100,6 @@ class TextRequest(Continuation):
         return Respelling(tokenizer, self._sampler, text, given, biases, matcher)
 
     def _begin(self) -> None:
-        if self._records.echoed:
-            self._shown.text = self._records.echoed
         self.is_remembered = not self._records.of_prompt
         if self.respelling is not None and self._records.of_answer:
             self.respelling.rows = {}
@@ -115,8 +115,8 @@ class TextRequest(Continuation):
 
     @property
     def text(self) -> str:
-        """What may be shown; what may be cut still is held back."""
-        return self._shown.text
+        """What may be shown, an echoed prompt first; what may be cut still is held back."""
+        return self._records.echoed + self._shown.text
 
     @property
     def n_max(self) -> int:
@@ -240,7 +240,7 @@ class TextRequest(Continuation):
         """Whether the answer is whole; None where nothing says what it has to be."""
         if self._grammar is None:
             return None
-        return self._grammar.accepts(self.text[len(self._records.echoed) :])
+        return self._grammar.accepts(self._shown.text)
 
     @property
     def _wants_logits(self) -> bool:
@@ -259,13 +259,20 @@ class TextRequest(Continuation):
         """
         if self._grammar is None:
             return self._sampler.sample(changed(logits, self._rules))
+        row, token = changed(logits, self._rules[:-1]), -1  # the caller's rules see a token once
         if self._sampler.needs_no_mask:
-            token = self._sampler.sample(changed(logits, self._rules[:-1]))
-            if self._grammar.allows(token):
-                if self._records.of_answer:
-                    self._sampler.look_at(changed(logits, self._rules))
-                return token
-        return self._sampler.sample_finite(changed(logits, self._rules))
+            token = self._sampler.sample(row)
+            if not self._grammar.allows(token):
+                token = -1
+        if token >= 0 and not self._records.of_answer:
+            return token
+        masked = changed(row, [self._grammar]) if row is logits else row
+        if row is not logits:
+            self._grammar.change(masked)
+        if token < 0:
+            return self._sampler.sample_finite(masked)
+        self._sampler.look_at(masked)
+        return token
 
     def _take_forced(self) -> None:
         """Take what the grammar has come next, unless somebody wants its logits."""
@@ -299,7 +306,8 @@ class TextRequest(Continuation):
                 self.accept(token)
             return
         self._rewind(n)
-        if not forbidden.forbid(first):
+        is_forced = self._grammar is not None and self._grammar.forced == first
+        if is_forced or not forbidden.forbid(first):
             log.warning("banned strings came again and again: the answer ends there")
             self._finish("banned")
 

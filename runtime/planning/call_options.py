@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from halfbyte.constraints.constraint import Constraint
 from halfbyte.errors import RequestError
@@ -18,8 +19,7 @@ from halfbyte.generation.text_ends import TextEnds
 from halfbyte.prompt.drafts import Drafts
 from halfbyte.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    pass
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ class Options:
         """RequestError where something is asked for that a beam search does not have."""
         self.probabilities.check_none("num_beams")
         self.ends.check_unused("a beam search ends at tokens")
+        if self.drafts.prediction or self.drafts.lookup:
+            log.warning("prediction and lookup have no effect with num_beams")
         if self.tokens.banned_strings:
             got = list(self.tokens.banned_strings)
             raise RequestError("banned_strings", expected="nothing with num_beams", got=got)

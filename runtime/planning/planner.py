@@ -24,6 +24,7 @@ from halfbyte.generation.recent_infillings import RecentInfillings
 from halfbyte.generation.recorder import Recording
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.syntax.syntax import Syntax
+from halfbyte.generation.text_ends import TextEnds
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.progress import Progress
 from halfbyte.prompt.edit.edit_encoder import EditEncoder
@@ -90,6 +91,8 @@ class Planner:
         report = check_progress(progress)
         options, rest = Options.split(self._tokenizer, self._adapters, keywords)
         syntax, rest = Syntax.split(rest)
+        if options.candidates.beams.are_wanted and syntax.syntax is not None:
+            raise RequestError("syntax", expected="nothing with num_beams", got=syntax.syntax)
         sampling = SamplingParams.from_kwargs(**rest)
         prompts, is_list = as_list(prompt)
         # A search keeps the prompt's tokens, and so does who wants no answer.
@@ -162,7 +165,7 @@ class Planner:
         options.ends.check_unused()
         options.probabilities.check_no_echo()
         if options.candidates.beams.are_wanted:
-            rest.setdefault("temperature", 0.0)  # nothing is drawn
+            rest = {"temperature": 0.0, "penalty_window": None, **rest}  # nothing is drawn
         chat, rest = ChatAsked.split(rest)
         sampling = chat_params(self.chat_defaults, rest)
         asked = self._prompts.chat(
@@ -175,6 +178,9 @@ class Planner:
         if options.candidates.beams.are_wanted and (chat.tools or asked.thoughts):
             expected = "nothing in a chat with tools or thoughts"
             raise RequestError("num_beams", expected=expected)
+        if options.constraint is not None and asked.is_thinking:
+            expected = "nothing where an answer begins with thoughts"
+            raise RequestError(options.constraint.kind, expected=expected, hint="thinking=False")
         own = partial(
             chat.request, self._tokenizer, self._maker.grammars, asked, sampling.stop,
             options.tokens.banned_strings,
@@ -229,7 +235,8 @@ class Planner:
             unchanged = self._tokenizer.encode_fragment(asked.draft_text)
             options = replace(options, drafts=replace(options.drafts, prediction=unchanged))
         sampling = replace(sampling, max_tokens=asked.max_tokens, stop=asked.stop_texts)
-        shown = ShownText(asked.stop_texts, suffix=asked.suffix)
+        banned = options.tokens.banned_strings
+        shown = ShownText(asked.stop_texts, suffix=asked.suffix, banned=banned)
         request = self._maker.request(asked, sampling, options, finish=finish, shown=shown)
         return Plan([request], options.terms, report)
 
@@ -245,7 +252,10 @@ class Planner:
         """A request for a middle, or a finished one with the rest of an earlier answer."""
         rules, syntax = ends
         is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
-        is_fixed = is_fixed and options.candidates.count == 1 and how["recording"] is None
+        is_alone = options.candidates.count == 1 and not options.candidates.are_ranked
+        is_fixed = is_fixed and is_alone and how["recording"] is None
+        # These depend on where the answer begins, which the rest of one does not.
+        is_fixed = is_fixed and options.ends == TextEnds() and not options.tokens.min_tokens
         # A rest that was typed to is no whole answer, and functions may do as they like.
         is_fixed = is_fixed and not (options.constraint or options.processors.functions)
         known = self._recent.rest(key, asked.prefix, len(asked.tokens)) if is_fixed else None

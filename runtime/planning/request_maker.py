@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from halfbyte.constraints.grammar import Grammars
+from halfbyte.constraints.grammar import Grammar, Grammars
 from halfbyte.generation.candidates import candidates_of
+from halfbyte.generation.completion import Completion
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.recorder import Recording
 from halfbyte.generation.rules.grammar_rule import GrammarRule
@@ -49,7 +50,7 @@ class RequestMaker:
             own: makes what each has of its own, arguments of TextRequest.
         """
         if options.candidates.beams.are_wanted:
-            return [self._search(prompt, sampling, options)]
+            return [self._search(prompt, sampling, options, own().get("finish"))]
 
         def make(params: SamplingParams, how: dict[str, Any]) -> TextRequest:
             return self.request(prompt, params, options, **how, **own())
@@ -65,28 +66,37 @@ class RequestMaker:
         drafts, own = options.drafts, more.pop("rules", ())
         drafter = Drafter(drafts.prediction or (), drafts.lookup) if drafts.speculate else None
         ids, taken_back, before = self._taken_back(prompt, options)
+        asked = options.constraint
+        grammar = None if asked is None else self.grammars.compiled(asked, before)
+        ends = self._end_ids(prompt, params)
+        rules = self._rules(ids, taken_back, ends, options, grammar, own)
         more.setdefault("shown", ShownText(params.stop, banned=options.tokens.banned_strings))
         more.setdefault("recording", Recording.of(options.probabilities))
         request = TextRequest(
             self._tokenizer, ids, params, self._n_ctx, taken_back=taken_back,
             stop_ids=prompt.stop_ids, drafter=drafter,
-            rules=self._rules(ids, taken_back, self._end_ids(prompt, params), options, before, own),
-            **more,
+            rules=rules, **more,
         )  # fmt: skip
         request.go_through(options.adaptation.applied)
         return request
 
     def _search(
-        self, prompt: EncodedPrompt, params: SamplingParams, options: Options
+        self,
+        prompt: EncodedPrompt,
+        params: SamplingParams,
+        options: Options,
+        finish: Callable[[Completion], Any] | None,
     ) -> BeamRequest:
         from halfbyte.generation.beams.beam_answers import beam_request
 
         options.check_search()
         options.tokens.check_length(params.max_tokens)
-        ends = self._end_ids(prompt, params)
+        ends, asked = self._end_ids(prompt, params), options.constraint
+        grammar = None if asked is None else self.grammars.compiled(asked)
         request = beam_request(
             self._tokenizer, prompt.tokens, params, self._n_ctx, options.candidates.beams,
-            prompt.stop_ids, partial(self._rules, prompt.tokens, (), ends, options),
+            prompt.stop_ids, partial(self._rules, prompt.tokens, (), ends, options, grammar),
+            finish or (lambda done: done), None if grammar is None else grammar.accepts,
         )  # fmt: skip
         request.go_through(options.adaptation.applied)
         return request
@@ -97,7 +107,7 @@ class RequestMaker:
         taken_back: Sequence[int],
         ends: frozenset[int],
         options: Options,
-        before: str = "",
+        grammar: Grammar | None,
         own: Sequence[Rule] = (),
     ) -> list[Rule]:
         """New ones of an answer: what is biased, the caller's, its own, what it has to be."""
@@ -105,9 +115,8 @@ class RequestMaker:
             *options.tokens.rules(self._tokenizer, ids, taken_back, ends),
             *options.processors.rules(ids), *own,
         ]  # fmt: skip
-        if options.constraint is not None:
-            matcher = self.grammars.compiled(options.constraint, before).matcher()
-            rules.append(GrammarRule(matcher, ends))
+        if grammar is not None:
+            rules.append(GrammarRule(grammar.matcher(), ends))
         return rules
 
     def _end_ids(self, prompt: EncodedPrompt, params: SamplingParams) -> frozenset[int]:

@@ -244,3 +244,25 @@ def test_scales_are_linear(model: halfbyte.Model) -> None:
     once = model.logits(ids, adapter="a1")
     twice = model.logits(ids, adapter=[("a1", 0.5), ("a1", 0.5)])
     assert np.abs(once - twice).max() < 1e-2 * np.abs(once).max()
+
+
+def test_a_search_goes_through_the_adapter(
+    model: halfbyte.Model, tiny_gguf: Path, folders: list[Path]
+) -> None:
+    with halfbyte.load(tiny_gguf, threads=1, adapter=folders[1]) as adapted:
+        found = adapted.complete(PROMPT, max_tokens=8, num_beams=4, n=4)
+        scores = adapted.score(PROMPT, [one.tokens for one in found])
+    for one, score in zip(found, scores, strict=True):
+        assert one.score is not None and abs(one.score - score.per_token) < 1e-3
+    named = model.complete(PROMPT, adapter="a1", max_tokens=8, num_beams=4, n=4)
+    assert [one.tokens for one in named] == [one.tokens for one in found]
+    plain = model.complete(PROMPT, max_tokens=8, num_beams=4, n=4)
+    assert [one.tokens for one in plain] != [one.tokens for one in found]
+
+
+def test_a_trace_looks_at_the_model_alone(tiny_gguf: Path, folders: list[Path]) -> None:
+    with halfbyte.load(tiny_gguf, threads=1, adapter=folders[1]) as adapted:
+        with pytest.raises(RequestError, match="adapter"):
+            adapted.trace(PROMPT)
+        adapted.use_adapters([])
+        assert (adapted.trace(PROMPT).logits == adapted.logits(adapted.trace(PROMPT).tokens)).all()

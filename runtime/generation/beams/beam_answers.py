@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from halfbyte.errors import RequestError
 from halfbyte.generation.beams.beam_request import BeamRequest
@@ -32,10 +33,13 @@ def beam_request(
     asked: Beams,
     stop_ids: frozenset[int] = frozenset(),
     make_rules: Callable[[], Sequence[Rule]] = tuple,
+    make: Callable[[Completion], Any] = lambda done: done,
+    accepts: Callable[[str], bool] | None = None,
 ) -> BeamRequest:
     """A search for the answers to a prompt, whose result is a list of completions, the best first.
 
-    See BeamRequest about `make_rules`.
+    See BeamRequest about `make_rules`; `make` makes what the caller gets of each, and `accepts`
+    says whether a text is all that it has to be.
 
     Raises:
         RequestError: parameters that a beam search does not have.
@@ -46,9 +50,12 @@ def beam_request(
     n_max = min(params.max_tokens, n_ctx - len(prompt))
     full: FinishReason = "length" if n_max == params.max_tokens else "context"
 
-    def finish(found: list[Hypothesis], stats: Stats, cut_by: FinishReason) -> list[Completion]:
+    def finish(found: list[Hypothesis], stats: Stats, cut_by: FinishReason) -> list[Any]:
         reason = full if cut_by == "length" else cut_by
-        return [_completion(tokenizer, one, stats, reason) for one in found or [_NOTHING]]
+        done = [_completion(tokenizer, one, stats, reason) for one in found or [_NOTHING]]
+        if accepts is not None:
+            done = [replace(one, is_complete=accepts(one.text)) for one in done]
+        return [make(one) for one in done]
 
     search = make_search(asked, n_max, end_ids, padding)
     return BeamRequest(prompt, params, search, n_max, finish, make_rules)
@@ -81,6 +88,9 @@ def _check(params: SamplingParams, n_vocab: int) -> None:
             "stop", expected=f"no texts {what}: answers end at tokens", got=list(params.stop),
             hint="stop_tokens= has ids",
         )  # fmt: skip
+    for name, off in (("dry_multiplier", 0.0), ("penalty_window", None)):
+        if getattr(params, name) != off:
+            raise RequestError(name, expected=f"left out {what}", got=getattr(params, name))
     if not params.max_tokens:
         raise RequestError("max_tokens", expected=f"a whole number from 1 {what}", got=0)
     for token in params.stop_tokens:

@@ -81,6 +81,11 @@ class BeamRequest(Request):
         self._branches, self._parents = {}, {}
 
     @property
+    def n_said(self) -> int:
+        """The prompt's tokens, and those of an answer of a search."""
+        return self.n_prompt + self.n_generated
+
+    @property
     def n_wanted(self) -> int:
         """The prompt's tokens that are not computed; then, those of branches."""
         return super().n_wanted or sum(map(self._n_missing, self._left()))
@@ -97,7 +102,8 @@ class BeamRequest(Request):
             left = path[sequence.n_past - self.n_prompt :]
             tokens = left[:n_max]
             n_max -= len(tokens)
-            spans.append(Span(sequence, tokens, int(len(tokens) == len(left))))
+            n_out = int(len(tokens) == len(left))
+            spans.append(Span(sequence, tokens, n_out, self.adapters or ()))
         return spans
 
     def take(self, logits: F32) -> None:
@@ -129,7 +135,8 @@ class BeamRequest(Request):
             max(clock.last_s - first_s, 0.0), self.n_reused or 0,
             "" if self.mismatch is None else str(self.mismatch),
         )  # fmt: skip
-        return self._finish(self._search.best(), stats, cut_by or "length")
+        late: FinishReason = "time" if self.finish_reason == "time" else "length"
+        return self._finish(self._search.best(), stats, cut_by or late)
 
     def _n_out(self, begin: int, end: int) -> int:
         return int(end == len(self.ids) and self._left() == [()])

@@ -53,7 +53,7 @@ class GrammarRule:
         if forced is not None:
             kept = row[forced]
             row.fill(-np.inf)
-            row[forced] = kept
+            row[forced] = kept if kept > -np.inf else 0.0  # it comes, as where nobody looks
             return
         may_end = self.matcher.is_complete and len(self._ends) > 0
         ends = row[self._ends] if may_end else None

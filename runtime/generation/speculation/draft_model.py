@@ -198,7 +198,7 @@ class DraftModel:
     def forget(self, request: Continuation) -> None:
         """A request is over, or waits; raises EngineError where there is no memory."""
         shadow = self._shadows.pop(request, None)
-        if shadow is not None:
+        if shadow is not None and request.drafter is not None:  # else ids were taken back
             self.n_spared += shadow.settle(request.ids)
             self._remember(request, shadow)
 
