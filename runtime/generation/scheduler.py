@@ -20,6 +20,7 @@ from typing import TypeVar
 from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.engine import Engine
 from halfbyte.errors import EngineError
+from halfbyte.generation.deadlines import Deadlines, TimedCall
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import Request
 from halfbyte.generation.running_batch import RunningBatch
@@ -70,6 +71,10 @@ class Scheduler(ProcessBound):
             request.is_cancelled = True
         if os.getpid() == self._pid:
             self._worker.batch.give_up()
+
+    def end_in_time(self, call: TimedCall) -> None:
+        """Have a call end when its time is over, whoever waits for it or does not."""
+        self._do(partial(self._worker.deadlines.add, call))
 
     def between_steps(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises, done by the engine's thread while it does nothing else.
@@ -140,6 +145,7 @@ class _Worker:
         self.memory = memory
         self.batch = RunningBatch(engine, memory, draft)
         self.jobs: SimpleQueue[Job] = SimpleQueue()
+        self.deadlines = Deadlines()
         self.is_stopping = self.has_ended = False
         self._ending = threading.RLock()
         self.thread = threading.Thread(target=self._run, name="halfbyte-engine", daemon=True)
@@ -167,6 +173,7 @@ class _Worker:
                     self._do_next()
                 self._do_waiting()
                 if not self.is_stopping:
+                    self.deadlines.look()
                     self.batch.step()
             error: BaseException = _closed()
         except BaseException as raised:  # a fault of ours: nobody may wait for ever

@@ -90,6 +90,18 @@ def test_a_timeout_holds_what_there_is_and_frees_the_rest(started: Any) -> None:
     assert texts(scheduler, request_of([0])) == ["abcdefgh"]
 
 
+def test_a_timeout_holds_though_something_always_comes(started: Any) -> None:
+    """As where a callback is slower than the steps."""
+    gate = Gate(3)
+    scheduler, request = started(ScriptedEngine("abcdefgh", before=gate)), request_of([0])
+    with Call(scheduler, [request], Terms(timeout=0.05), wants_each=True) as call:
+        assert gate.is_reached.wait(60)
+        time.sleep(0.1)
+        call.wait()  # there is news of two steps
+        assert request.is_cancelled
+        gate.open()
+
+
 def test_of_a_list_those_that_are_done_keep_their_reason(started: Any) -> None:
     gate = Gate(4)
     scheduler = started(ScriptedEngine("a", "bcdefgh", before=gate))
