@@ -71,6 +71,7 @@ class CacheFolder:
         self._binding, self._page_nbytes = binding, page_nbytes
         self._nbytes: int | None = None  # known from the first file that is written
         self._paused_until = 0.0
+        self._is_told = False
 
     @property
     def is_paused(self) -> bool:
@@ -114,7 +115,7 @@ class CacheFolder:
             return None
         if len(rest) == PAGE_NBYTES:
             path = self._path(branch.digest, child_digest(branch.digest, rest))
-            if path.exists():
+            if self._is_there(path):
                 return path
         known = {child.digest.hex() for child in branch.children.values()}
         best, most = None, n_known
@@ -156,9 +157,24 @@ class CacheFolder:
                     if entry.name.startswith(name) and entry.name[33:65] not in known
                 ]
             paths = nlargest(_MAX_COMPARED, ((_time(entry), entry.path) for entry in found))
-        except OSError:
+        except OSError as error:
+            self._tell_unreadable(error)
             return []
         return [Path(path) for _, path in paths]
+
+    def _is_there(self, path: Path) -> bool:
+        try:
+            os.stat(path)
+        except OSError as error:
+            self._tell_unreadable(error)
+            return False
+        return True
+
+    def _tell_unreadable(self, error: OSError) -> None:
+        """Say once that the disk refuses to look; nobody's answer ends with it."""
+        if not (isinstance(error, FileNotFoundError) or self._is_told):
+            self._is_told = True
+            log.warning("%s: remembered prompts cannot be found: %s", self._root, str(error))
 
     def _tokens(self, path: Path) -> bytes:
         """A page's tokens, not yet checked; none where it is gone or bad."""

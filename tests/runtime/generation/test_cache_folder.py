@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,6 +149,32 @@ def test_a_folder_that_is_smaller_than_a_page_stays_empty(tmp_path: Path) -> Non
         remember(cache, [i] * 9)
         cache.flush()
     assert files(tmp_path) == []
+
+
+def test_a_disk_that_refuses_to_look_is_a_word_and_nothing_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = Cache(tmp_path)
+    remember(cache, [1] * 128)
+    cache.flush()
+    again, real = Cache(tmp_path), os.stat
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        if str(args[0]).endswith(".page"):
+            raise OSError(5, "Input/output error")
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", refuse)
+        patched.setattr(os, "scandir", refuse_all)
+        for _ in range(2):
+            assert found(again, [1] * 129).n_reused == 0
+    assert caplog.text.count("Input/output error") == 1
+    assert found(again, [1] * 129).n_reused == 128
+
+
+def refuse_all(*args: Any) -> Any:
+    raise OSError(5, "Input/output error")
 
 
 def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
