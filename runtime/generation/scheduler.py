@@ -88,7 +88,7 @@ class Scheduler(ProcessBound):
         def job() -> None:
             try:
                 if self._worker.is_stopping:
-                    raise _closed()
+                    raise self._worker.end_error()
                 answer.put(([work()], None))
             except BaseException as error:
                 answer.put(([], error))
@@ -121,7 +121,7 @@ class Scheduler(ProcessBound):
     def _check_usable(self) -> None:
         self.check_process()
         if self._worker.is_stopping:
-            raise _closed()
+            raise self._worker.end_error()
         self._check_thread()
 
     def _check_thread(self) -> None:
@@ -147,6 +147,7 @@ class _Worker:
         self.jobs: SimpleQueue[Job] = SimpleQueue()
         self.deadlines = Deadlines()
         self.is_stopping = self.has_ended = False
+        self._fault: BaseException | None = None  # of ours, that ended it
         self._ending = threading.RLock()
         self.thread = threading.Thread(target=self._run, name="halfbyte-engine", daemon=True)
 
@@ -164,7 +165,16 @@ class _Worker:
         """End what came too late."""
         with self._ending:  # several may come, each in a thread of its own
             self._do_waiting()
-            self.batch.fail(_closed())
+            self.batch.fail(self.end_error())
+
+    def end_error(self) -> EngineError:
+        """Why nothing is computed any more; another one for each who is told."""
+        if self._fault is None:
+            return EngineError("the model is closed", hint="load it again")
+        text = f"the engine's thread has failed: {self._fault!r}"
+        error = EngineError(text, hint="load the model again")
+        error.__cause__ = self._fault
+        return error
 
     def _run(self) -> None:
         try:
@@ -175,12 +185,10 @@ class _Worker:
                 if not self.is_stopping:
                     self.deadlines.look()
                     self.batch.step()
-            error: BaseException = _closed()
-        except BaseException as raised:  # a fault of ours: nobody may wait for ever
-            error = EngineError(f"the engine's thread has failed: {raised!r}")
-            error.__cause__ = raised
+        except BaseException as raised:  # nobody may wait for ever
+            self._fault, self.is_stopping = raised, True
         try:
-            self.batch.fail(error)
+            self.batch.fail(self.end_error())
             self.batch.speculation.give_back()
             self.memory.close()
         finally:
@@ -203,10 +211,6 @@ class _Worker:
             except Empty:
                 return
             job()
-
-
-def _closed() -> EngineError:
-    return EngineError("the model is closed", hint="load it again")
 
 
 def _nothing() -> None:

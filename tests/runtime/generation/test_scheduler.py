@@ -222,10 +222,17 @@ def test_a_fault_of_the_thread_leaves_nobody_waiting(started: Any) -> None:
         def forward(self, spans: Any, abort: Any = None) -> Any:
             raise LookupError("a fault")
 
-    scheduler = started(Broken("a"))
-    with pytest.raises(EngineError, match="a fault") as caught:
-        texts(scheduler, request_of([0]))
-    assert isinstance(caught.value.__cause__, LookupError)
+    scheduler, done = started(Broken("a")), list[int]()
+    uses: list[Callable[[], Any]] = [
+        partial(texts, scheduler, request_of([0])),
+        partial(texts, scheduler, request_of([0])),  # who comes later is told the same
+        partial(scheduler.between_steps, partial(done.append, 1)),
+    ]
+    for use in uses:
+        with pytest.raises(EngineError, match="a fault") as caught:
+            use()
+        assert isinstance(caught.value.__cause__, LookupError)
+    assert not done
 
 
 def test_work_between_steps(started: Any) -> None:
