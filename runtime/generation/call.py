@@ -16,12 +16,12 @@ from halfbyte.errors import EngineError, RequestTimeoutError
 from halfbyte.generation.completion import FinishReason
 from halfbyte.generation.request import Request
 from halfbyte.generation.terms import Terms
+from halfbyte.generation.waiting import next_of
 from halfbyte.progress import Progress, silent
 
 if TYPE_CHECKING:
     from halfbyte.generation.scheduler import Scheduler
 
-_LOOK_S = 0.2  # the system may tell another thread of a signal, which wakes nobody who waits
 News = tuple[str, int, int] | None  # a progress to be told, or that something came
 
 
@@ -124,9 +124,8 @@ class Call:
         self.check_process()
         while True:
             self.end_if_late()  # also where there is always something new
-            left = self.seconds_left()
             try:
-                news = self._news.get(timeout=_LOOK_S if left is None else min(left, _LOOK_S))
+                news = next_of(self._news, self.seconds_left())
                 break
             except Empty:
                 continue

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from halfbyte.errors import ModelFileError, unreadable
+from halfbyte.generation.waiting import join
 from halfbyte.kernels.compiler.private_files import (
     NotPrivateError,
     open_private,
@@ -75,7 +76,7 @@ class ModelHash:
             timeout: seconds to wait for it; None for as long as it takes.
         """
         if self._value is None:
-            self._thread.join(timeout)
+            join(self._thread, timeout)
         return self._value
 
     def _work(self) -> None:

@@ -25,6 +25,7 @@ from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import Request
 from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.generation.speculation.draft_model import DraftModel
+from halfbyte.generation.waiting import join, next_of
 from halfbyte.process_bound import ProcessBound
 
 T = TypeVar("T")
@@ -94,7 +95,7 @@ class Scheduler(ProcessBound):
                 answer.put(([], error))
 
         self._do(job)
-        results, error = answer.get()
+        results, error = next_of(answer)
         if error is not None:
             raise error
         return results[0]
@@ -108,7 +109,7 @@ class Scheduler(ProcessBound):
         if os.getpid() == self._pid:
             self._worker.stop()
             self._check_thread()
-            self._worker.thread.join()
+            join(self._worker.thread)
 
     def check_process(self) -> None:
         """EngineError where the process was forked: the thread is in its parent."""
