@@ -12,6 +12,7 @@ page's time lies before its parent's, so that what many share goes last.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import time
@@ -93,6 +94,7 @@ class CacheFolder:
             stored = PageToStore(leaving.parent.hex(), node.tokens, page)
             path.parent.mkdir(mode=0o700, exist_ok=True)
             if not self._has_room(self._page_nbytes + _HEADER_NBYTES):
+                self._give_up()
                 return
             nbytes = cache_file.write(path, self._binding, [stored], is_lasting=False)
         except (OSError, MemoryError) as error:
@@ -102,6 +104,12 @@ class CacheFolder:
             return
         self._nbytes = (self._nbytes or 0) + nbytes
         node.is_stored = _touch(path, node.end)
+
+    def _give_up(self) -> None:
+        """Nothing will ever fit."""
+        self._paused_until = math.inf
+        text = "%s: no prompt is kept on disk: a page has %d bytes, and all files may have %d"
+        log.warning(text, self._root, self._page_nbytes + _HEADER_NBYTES, self.max_nbytes)
 
     def find(self, branch: Branch, rest: bytes, n_known: int) -> Path | None:
         """The file of the page that shares most of a prompt's next tokens.
@@ -252,6 +260,8 @@ def _touch(path: Path, end: int) -> bool:
     now = time.time_ns() - _NS_PER_TOKEN * end
     try:
         os.utime(path, ns=(now, now))
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        pass  # it keeps its time, where that cannot be set
     return True

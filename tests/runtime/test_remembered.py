@@ -25,6 +25,14 @@ def test_odd_bounds_are_refused_by_name(value: object) -> None:
     assert caught.value.param == "prompt_cache_dir_bytes"
 
 
+def test_a_folder_without_memory_is_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for nbytes, n_words in ((None, 0), (1, 0), (0, 1)):
+        Remembered.of(nbytes, tmp_path, 1 << 30)
+        assert len(caplog.records) == n_words
+
+
 def test_folders_that_cannot_be_used_are_refused_before_anything_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "open").mkdir(mode=0o777)

@@ -143,12 +143,36 @@ def test_unfinished_files_of_the_past_are_removed_and_foreign_ones_are_not(tmp_p
     assert not old.exists() and new.exists() and all(path.exists() for path in foreign)
 
 
-def test_a_folder_that_is_smaller_than_a_page_stays_empty(tmp_path: Path) -> None:
+def test_a_folder_that_is_smaller_than_a_page_stays_empty_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cache = Cache(tmp_path, n_pages=1, max_nbytes=PAGE_SIZE)
     for i in range(2):
         remember(cache, [i] * 9)
+        cache.write_ahead()
+        cache.wait()
+        assert not cache.write_ahead()  # nobody looks again and again
         cache.flush()
     assert files(tmp_path) == []
+    assert caplog.text.count("no prompt is kept") == 1
+
+
+def test_where_the_time_of_a_file_cannot_be_set_a_page_is_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    cache = Cache(tmp_path, n_pages=1)
+    remember(cache, [1] * 9)
+    assert cache.write_ahead()
+    cache.wait()
+    assert not cache.write_ahead()
+    (path,) = files(tmp_path)
+    inode = path.stat().st_ino
+    cache.flush()
+    assert path.stat().st_ino == inode
 
 
 def test_a_disk_that_refuses_to_look_is_a_word_and_nothing_is_known(
