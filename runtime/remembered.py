@@ -87,7 +87,7 @@ class RememberingModel:
             CacheFileError: the file cannot be written, or the model's own has changed since.
             EngineError: the model is closed or the process was forked.
         """
-        checked = check_path("path", path)
+        checked = self._checked(path)
         return self.scheduler.between_steps(lambda: self._memory.save(checked))
 
     def load_cache(self, path: str | os.PathLike[str]) -> int:
@@ -98,8 +98,15 @@ class RememberingModel:
                 memory or version.
             EngineError: as `save_cache`.
         """
-        checked = check_path("path", path)
+        checked = self._checked(path)
         return self.scheduler.between_steps(lambda: self._memory.load(checked))
+
+    def _checked(self, path: object) -> str:
+        """A file's path, once all is known that it takes: only then do others wait."""
+        checked = check_path("path", path)
+        self.scheduler.check_usable()
+        self._memory.wait_for_hash()
+        return checked
 
 
 def _whole(name: str, value: object) -> int:

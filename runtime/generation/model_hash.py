@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import tempfile
@@ -103,17 +104,24 @@ class FilesHash:
     def __init__(self, stamps: Sequence[FileStamp], folder: Path) -> None:
         self._stamps, self._folder = stamps, folder
         self._hashes: list[ModelHash] = []
+        self._beginning = threading.Lock()
 
     def get(self, timeout: float | None = 0) -> str | None:
-        """As ModelHash.get."""
-        if not self._hashes:
-            self._hashes = [ModelHash(stamp, self._folder) for stamp in self._stamps]
-        values = [found.get(timeout) for found in self._hashes]
+        """As ModelHash.get, all files together; from any thread."""
+        end_s = math.inf if timeout is None else time.monotonic() + timeout
+        with self._beginning:
+            if not self._hashes:
+                self._hashes = [ModelHash(stamp, self._folder) for stamp in self._stamps]
+        values = [found.get(_seconds_until(end_s)) for found in self._hashes]
         if len(values) == 1:
             return values[0]
         if None in values:
             return None
         return hashlib.sha256("".join(filter(None, values)).encode()).hexdigest()
+
+
+def _seconds_until(end_s: float) -> float | None:
+    return None if end_s == math.inf else max(end_s - time.monotonic(), 0.0)
 
 
 def _hash(stamp: FileStamp) -> str:

@@ -165,6 +165,11 @@ class PromptMemory:
         lasting = self._on_disk()
         return _LOOKING_S if lasting is not None and lasting.write_ahead() else None
 
+    def wait_for_hash(self) -> None:
+        """Until it is known whose prompts these are; from any thread."""
+        if self._model is not None:
+            self._model.get(None)
+
     def save(self, path: str | os.PathLike[str]) -> int:
         """See Model.save_cache."""
         return saved_cache.save(self._cache, path, self._binding(path))

@@ -60,7 +60,7 @@ class Scheduler(ProcessBound):
         Raises:
             EngineError: the model is closed, the process was forked, or this is the thread itself.
         """
-        self._check_usable()
+        self.check_usable()
         for request in requests:
             if request.adapters is None:
                 request.go_through(self.usual_adapters)
@@ -83,7 +83,7 @@ class Scheduler(ProcessBound):
         Raises:
             EngineError: as `submit`.
         """
-        self._check_usable()
+        self.check_usable()
         answer: SimpleQueue[tuple[list[T], BaseException | None]] = SimpleQueue()
 
         def job() -> None:
@@ -119,7 +119,10 @@ class Scheduler(ProcessBound):
                 hint="load it in the child process, or start it with multiprocessing's 'spawn'",
             )
 
-    def _check_usable(self) -> None:
+    def check_usable(self) -> None:
+        """EngineError where the model is closed, or where `check_process` raises it; in its own
+        thread too.
+        """
         self.check_process()
         if self._worker.is_stopping:
             raise self._worker.end_error()
