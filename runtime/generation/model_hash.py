@@ -68,7 +68,10 @@ class ModelHash:
         self._value = _recall(stamp, folder)
         self._thread = threading.Thread(target=self._work, name="halfbyte-hash", daemon=True)
         if self._value is None:
-            self._thread.start()
+            try:
+                self._thread.start()
+            except (RuntimeError, MemoryError) as error:  # as at the interpreter's end
+                self._tell(error)
 
     def get(self, timeout: float | None = 0) -> str | None:
         """The hash in hexadecimal; None where it is not ready, or the file has changed since.
@@ -84,13 +87,16 @@ class ModelHash:
         try:
             value = _hash(self._stamp)
         except (ModelFileError, OSError) as error:
-            log.warning("%s: prompts are not kept on disk: %s", self._stamp.path, str(error))
+            self._tell(error)
             return
         try:
             _remember(self._stamp, value, self._folder)
         except OSError as error:
             log.info("%s: the model's hash is not remembered: %s", self._folder, str(error))
         self._value = value
+
+    def _tell(self, error: Exception) -> None:
+        log.warning("%s: prompts are not kept on disk: %s", self._stamp.path, str(error))
 
 
 class FilesHash:

@@ -180,9 +180,13 @@ class PromptMemory:
 
     def close(self) -> None:
         """Keep what is remembered on disk, if it is to last, and forget it."""
-        lasting = self._on_disk(_HASHING_S)
-        if lasting is not None:
-            lasting.flush(_FLUSHING_S)
+        if self._cache.nbytes:
+            self._on_disk(_HASHING_S)
+        if self._lasting is not None:
+            self._lasting.flush(_FLUSHING_S)
+        elif self._has_folder and self._cache.nbytes:
+            text = "%s: the remembered prompts are not kept, since the model's hash is not known"
+            log.warning(text, self._bounds.folder)
         self._cache.clear()
 
     def _bound_pages(self) -> int:

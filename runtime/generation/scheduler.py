@@ -9,8 +9,10 @@ scheduler or the model, so these can be dropped while it waits; it then ends.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,6 +30,9 @@ from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.waiting import join, next_of
 from halfbyte.process_bound import ProcessBound
 
+log = logging.getLogger(__name__)
+
+_ENDING_S = 10.0  # that the interpreter's end waits for all models
 T = TypeVar("T")
 Job = Callable[[], object]
 
@@ -229,5 +234,9 @@ def _end() -> None:
     """Before Python itself ends, under which no thread may compute."""
     for worker in list(_workers):
         worker.stop()
+    end_s = time.monotonic() + _ENDING_S
     for worker in list(_workers):
-        worker.thread.join(10)
+        worker.thread.join(max(end_s - time.monotonic(), 0))
+        if worker.thread.is_alive():
+            text = "not all remembered prompts are kept: a model has not ended in %.0f seconds"
+            log.warning(text, _ENDING_S)

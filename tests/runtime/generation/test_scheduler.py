@@ -16,6 +16,7 @@ import pytest
 from scripted import ScriptedEngine, request_of
 
 from halfbyte.errors import EngineError, RequestTimeoutError
+from halfbyte.generation import scheduler as scheduling
 from halfbyte.generation.call import Call
 from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.generation.scheduler import Scheduler
@@ -233,6 +234,24 @@ def test_a_fault_of_the_thread_leaves_nobody_waiting(started: Any) -> None:
             use()
         assert isinstance(caught.value.__cause__, LookupError)
     assert not done
+
+
+def test_a_model_that_keeps_the_interpreter_from_ending_is_a_word(
+    started: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate(1)
+    made = started(ScriptedEngine("abc", before=gate))
+    monkeypatch.setattr(scheduling, "_workers", {made._worker})
+    monkeypatch.setattr(scheduling, "_ENDING_S", 0.01)
+    Call(made, [request_of([0])], Terms()).begin()
+    assert gate.is_reached.wait(60)
+    scheduling._end()
+    assert "has not ended" in caplog.text
+    caplog.clear()
+    gate.open()
+    made._worker.thread.join(60)
+    scheduling._end()
+    assert not caplog.text
 
 
 def test_work_between_steps(started: Any) -> None:
