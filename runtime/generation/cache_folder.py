@@ -44,6 +44,7 @@ _MAX_COMPARED = 64  # files with the same parent
 _PAUSE_S = 60.0  # after the disk refused a file
 _FORGOTTEN_S = 3600.0  # a file that was begun so long ago is finished by nobody
 _NS_PER_TOKEN = 10_000_000  # a page is read within the 1.28 s that it lies before its parent
+_LOOKS = 16  # at all files, while the bound is written once
 _ROOM = 0.95  # of the bound is left when it was reached
 
 
@@ -70,7 +71,7 @@ class CacheFolder:
             ) from error
         self.max_nbytes = max_nbytes
         self._binding, self._page_nbytes = binding, page_nbytes
-        self._nbytes: int | None = None  # known from the first file that is written
+        self._room = 0  # bytes that this process writes before it looks at all files again
         self._paused_until = 0.0
         self._is_told = False
 
@@ -102,7 +103,7 @@ class CacheFolder:
             # As text: whoever keeps the record would keep the page with the error.
             log.warning("%s: a prompt is not kept on disk: %s", self._root, str(error))
             return
-        self._nbytes = (self._nbytes or 0) + nbytes
+        self._room -= nbytes
         node.is_stored = _touch(path, node.end)
 
     def _give_up(self) -> None:
@@ -206,7 +207,7 @@ class CacheFolder:
         """Whether so many bytes fit, once the oldest files are removed for them."""
         if nbytes > self.max_nbytes:
             return False
-        if self._nbytes is not None and self._nbytes + nbytes <= self.max_nbytes:
+        if nbytes <= self._room:
             return True
         files = sorted(self._files())
         total = sum(size for _, size, _ in files)
@@ -216,7 +217,8 @@ class CacheFolder:
                     break
                 Path(path).unlink(missing_ok=True)
                 total -= size
-        self._nbytes = total
+        # Other processes write too.
+        self._room = min(self.max_nbytes - total, self.max_nbytes // _LOOKS)
         return True
 
     def _files(self) -> Iterator[tuple[int, int, str]]:

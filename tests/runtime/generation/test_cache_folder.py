@@ -44,6 +44,30 @@ def test_the_oldest_go_where_the_folder_is_full(tmp_path: Path) -> None:
     assert set(reused) <= {0, PAGE, 199}
 
 
+def test_several_processes_keep_one_bound(tmp_path: Path) -> None:
+    file_nbytes = PAGE_SIZE + 2048
+    caches = [Cache(tmp_path, max_nbytes=40 * file_nbytes) for _ in range(3)]
+    for i in range(30):
+        for j, cache in enumerate(caches):
+            remember(cache, [i, j] * 64)
+            cache.flush()
+            cache.memory.clear()
+    # Each may have written a sixteenth that the others have not seen.
+    assert 20 <= len(files(tmp_path)) <= 40 + 2 * 40 // 16
+
+
+def test_the_folder_is_not_looked_through_for_each_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, looks = Cache(tmp_path, max_nbytes=1600 * (PAGE_SIZE + 2048)), list[int]()
+    real = cache.folder._files
+    monkeypatch.setattr(cache.folder, "_files", lambda: looks.append(1) or real())
+    for i in range(50):
+        remember(cache, [i] * 128)
+    cache.flush()
+    assert len(files(tmp_path)) == 50 and len(looks) == 1
+
+
 def test_a_page_is_older_than_what_it_grew_from_after_a_use_too(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     remember(cache, [1] * 300)
