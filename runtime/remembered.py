@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from halfbyte.generation.prompt_memory import Bounds, PromptMemory
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.kernels.compiler.private_files import private_folder
+
+log = logging.getLogger(__name__)
 
 _USUAL_NBYTES = 256 << 20
 _SHARE = 4  # of the memory that is left, one part
@@ -46,7 +49,10 @@ class Remembered:
                     path, expected="a folder that only this user can write", got=str(error)
                 ) from error
         most = _whole("prompt_cache_dir_bytes", folder_nbytes)
-        return cls(None if nbytes is None else _whole("prompt_cache_bytes", nbytes), path, most)
+        own = None if nbytes is None else _whole("prompt_cache_bytes", nbytes)
+        if path is not None and own == 0:
+            log.warning("%s: no prompt is kept on disk, since prompt_cache_bytes is 0", path)
+        return cls(own, path, most)
 
     def memory(self, engine: Engine, stamps: Sequence[FileStamp]) -> PromptMemory:
         """The memory for an engine, whose model lies in these files."""
@@ -81,7 +87,7 @@ class RememberingModel:
             CacheFileError: the file cannot be written, or the model's own has changed since.
             EngineError: the model is closed or the process was forked.
         """
-        checked = check_path("path", path)
+        checked = self._checked(path)
         return self.scheduler.between_steps(lambda: self._memory.save(checked))
 
     def load_cache(self, path: str | os.PathLike[str]) -> int:
@@ -92,8 +98,15 @@ class RememberingModel:
                 memory or version.
             EngineError: as `save_cache`.
         """
-        checked = check_path("path", path)
+        checked = self._checked(path)
         return self.scheduler.between_steps(lambda: self._memory.load(checked))
+
+    def _checked(self, path: object) -> str:
+        """A file's path, once all is known that it takes: only then do others wait."""
+        checked = check_path("path", path)
+        self.scheduler.check_usable()
+        self._memory.wait_for_hash()
+        return checked
 
 
 def _whole(name: str, value: object) -> int:

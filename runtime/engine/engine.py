@@ -92,10 +92,11 @@ class Engine(ProcessBound):
         self.program = Program.of_model(config, weights, self.layout, self._buffers)
         self._adapted = AdaptedSteps(self.program, config, weights, self.layout, self._buffers)
         self._build_args()
-        self._owns_pool, self._guests = owns_pool, list[tuple[Engine, Program]]()
+        self._owns_pool, self._guests = owns_pool, weakref.WeakSet[Engine]()
+        self._guest_programs: list[Program] = []  # of those that are gone too
         if owns_pool:
             # A model that is dropped, not closed; a late worker may still look at the records.
-            weakref.finalize(self, pool.stop, self.program, self._guests)
+            weakref.finalize(self, pool.stop, self.program, self._guest_programs)
 
     def beside(
         self, config: ModelConfig, weights: ModelWeights, kv_type: str, n_ctx: int
@@ -105,8 +106,9 @@ class Engine(ProcessBound):
         It is closed with this one, if not before.
         """
         guest = Engine(config, weights, self.pool, kv_type, n_ctx, owns_pool=False)
+        self._guests.add(guest)
         # A late worker may still look at the records when it is closed.
-        self._guests.append((guest, guest.program))
+        self._guest_programs.append(guest.program)
         return guest
 
     def new_sequence(self) -> Sequence:
@@ -219,7 +221,7 @@ class Engine(ProcessBound):
         self._closed = True
         if self._owns_pool:
             self.pool.close()
-        for guest, _ in self._guests:
+        for guest in list(self._guests):
             guest.close()
         for name in ("weights", "program", "_adapted", "_buffers"):
             self.__dict__.pop(name, None)

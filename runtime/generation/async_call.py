@@ -28,12 +28,13 @@ class AsyncCall(Call):
     async def await_news(self) -> None:
         """`wait` for a task."""
         self.check_process()
-        if self._news.empty():
+        self.end_if_late()  # also where there is always something new
+        while self._news.empty():
             try:
                 await asyncio.wait_for(self._has_news.wait(), self.seconds_left())
             except asyncio.TimeoutError:
-                self.end_late()
-                await self._has_news.wait()
+                self.end_if_late()
+            self._has_news.clear()
         self._has_news.clear()
         while not self._news.empty():
             self._pass_on(self._news.get())

@@ -12,6 +12,7 @@ page's time lies before its parent's, so that what many share goes last.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import time
@@ -43,6 +44,7 @@ _MAX_COMPARED = 64  # files with the same parent
 _PAUSE_S = 60.0  # after the disk refused a file
 _FORGOTTEN_S = 3600.0  # a file that was begun so long ago is finished by nobody
 _NS_PER_TOKEN = 10_000_000  # a page is read within the 1.28 s that it lies before its parent
+_LOOKS = 16  # at all files, while the bound is written once
 _ROOM = 0.95  # of the bound is left when it was reached
 
 
@@ -69,8 +71,9 @@ class CacheFolder:
             ) from error
         self.max_nbytes = max_nbytes
         self._binding, self._page_nbytes = binding, page_nbytes
-        self._nbytes: int | None = None  # known from the first file that is written
+        self._room = 0  # bytes that this process writes before it looks at all files again
         self._paused_until = 0.0
+        self._is_told = False
 
     @property
     def is_paused(self) -> bool:
@@ -92,6 +95,7 @@ class CacheFolder:
             stored = PageToStore(leaving.parent.hex(), node.tokens, page)
             path.parent.mkdir(mode=0o700, exist_ok=True)
             if not self._has_room(self._page_nbytes + _HEADER_NBYTES):
+                self._give_up()
                 return
             nbytes = cache_file.write(path, self._binding, [stored], is_lasting=False)
         except (OSError, MemoryError) as error:
@@ -99,8 +103,14 @@ class CacheFolder:
             # As text: whoever keeps the record would keep the page with the error.
             log.warning("%s: a prompt is not kept on disk: %s", self._root, str(error))
             return
-        self._nbytes = (self._nbytes or 0) + nbytes
+        self._room -= nbytes
         node.is_stored = _touch(path, node.end)
+
+    def _give_up(self) -> None:
+        """Nothing will ever fit."""
+        self._paused_until = math.inf
+        text = "%s: no prompt is kept on disk: a page has %d bytes, and all files may have %d"
+        log.warning(text, self._root, self._page_nbytes + _HEADER_NBYTES, self.max_nbytes)
 
     def find(self, branch: Branch, rest: bytes, n_known: int) -> Path | None:
         """The file of the page that shares most of a prompt's next tokens.
@@ -114,7 +124,7 @@ class CacheFolder:
             return None
         if len(rest) == PAGE_NBYTES:
             path = self._path(branch.digest, child_digest(branch.digest, rest))
-            if path.exists():
+            if self._is_there(path):
                 return path
         known = {child.digest.hex() for child in branch.children.values()}
         best, most = None, n_known
@@ -156,9 +166,24 @@ class CacheFolder:
                     if entry.name.startswith(name) and entry.name[33:65] not in known
                 ]
             paths = nlargest(_MAX_COMPARED, ((_time(entry), entry.path) for entry in found))
-        except OSError:
+        except OSError as error:
+            self._tell_unreadable(error)
             return []
         return [Path(path) for _, path in paths]
+
+    def _is_there(self, path: Path) -> bool:
+        try:
+            os.stat(path)
+        except OSError as error:
+            self._tell_unreadable(error)
+            return False
+        return True
+
+    def _tell_unreadable(self, error: OSError) -> None:
+        """Say once that the disk refuses to look; nobody's answer ends with it."""
+        if not (isinstance(error, FileNotFoundError) or self._is_told):
+            self._is_told = True
+            log.warning("%s: remembered prompts cannot be found: %s", self._root, str(error))
 
     def _tokens(self, path: Path) -> bytes:
         """A page's tokens, not yet checked; none where it is gone or bad."""
@@ -182,7 +207,7 @@ class CacheFolder:
         """Whether so many bytes fit, once the oldest files are removed for them."""
         if nbytes > self.max_nbytes:
             return False
-        if self._nbytes is not None and self._nbytes + nbytes <= self.max_nbytes:
+        if nbytes <= self._room:
             return True
         files = sorted(self._files())
         total = sum(size for _, size, _ in files)
@@ -192,7 +217,8 @@ class CacheFolder:
                     break
                 Path(path).unlink(missing_ok=True)
                 total -= size
-        self._nbytes = total
+        # Other processes write too.
+        self._room = min(self.max_nbytes - total, self.max_nbytes // _LOOKS)
         return True
 
     def _files(self) -> Iterator[tuple[int, int, str]]:
@@ -236,6 +262,8 @@ def _touch(path: Path, end: int) -> bool:
     now = time.time_ns() - _NS_PER_TOKEN * end
     try:
         os.utime(path, ns=(now, now))
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        pass  # it keeps its time, where that cannot be set
     return True

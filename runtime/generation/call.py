@@ -16,12 +16,12 @@ from halfbyte.errors import EngineError, RequestTimeoutError
 from halfbyte.generation.completion import FinishReason
 from halfbyte.generation.request import Request
 from halfbyte.generation.terms import Terms
+from halfbyte.generation.waiting import next_of
 from halfbyte.progress import Progress, silent
 
 if TYPE_CHECKING:
     from halfbyte.generation.scheduler import Scheduler
 
-_LOOK_S = 0.2  # the system may tell another thread of a signal, which wakes nobody who waits
 News = tuple[str, int, int] | None  # a progress to be told, or that something came
 
 
@@ -86,6 +86,8 @@ class Call:
     def begin(self) -> None:
         """Have it worked on; EngineError where the model is closed or the process was forked."""
         self._scheduler.submit(self.requests)
+        if self.terms.deadline_s is not None:
+            self._scheduler.end_in_time(self)
 
     def cancel(self) -> None:
         """Give up what is not over; from any thread, as often as wanted."""
@@ -121,13 +123,12 @@ class Call:
         """
         self.check_process()
         while True:
-            left = self.seconds_left()
+            self.end_if_late()  # also where there is always something new
             try:
-                news = self._news.get(timeout=_LOOK_S if left is None else min(left, _LOOK_S))
+                news = next_of(self._news, self.seconds_left())
                 break
             except Empty:
-                if left is not None and left <= _LOOK_S:
-                    self.end_late()
+                continue
         self._pass_on(news)
 
     def check_process(self) -> None:
@@ -158,15 +159,16 @@ class Call:
 
     def seconds_left(self) -> float | None:
         """Seconds of its time that are left; None where there is no limit, or it is over."""
-        limit_s = self.terms.limit_s
-        if limit_s is None or self._is_late:
+        deadline_s = self.terms.deadline_s
+        if deadline_s is None or self._is_late or self.is_over:
             return None
-        return max(self.terms.begun_s + limit_s - time.monotonic(), 0.0)
+        return max(deadline_s - time.monotonic(), 0.0)
 
-    def end_late(self) -> None:
-        """Give up, since the time is over."""
-        self._is_late = True
-        self.cancel()
+    def end_if_late(self) -> None:
+        """Give up if its time is over; from any thread."""
+        if self.seconds_left() == 0:
+            self._is_late = True
+            self.cancel()
 
     def _results(self, cut_by: FinishReason | None) -> Any:
         parts = [request.result(cut_by) for request in self.requests]

@@ -103,7 +103,10 @@ class LastingCache:
         end_s = time.monotonic() + timeout
         latest = sorted(self._cache.nodes(), key=lambda node: (-node.used_at, node.end))
         n_fit = self._folder.max_nbytes // self._cache.pool.layout.page_nbytes
-        is_done = all(self._keep(node, seconds_until(end_s)) for node in latest[:n_fit])
+        is_done = all(
+            time.monotonic() < end_s and self._keep(node, seconds_until(end_s))
+            for node in latest[:n_fit]
+        )
         if not (self._writer.wait(seconds_until(end_s)) and is_done):
             text = "the disk is slow: not all remembered prompts are kept, after %.0f seconds"
             log.warning(text, timeout)

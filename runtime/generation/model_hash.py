@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import tempfile
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from halfbyte.errors import ModelFileError, unreadable
+from halfbyte.generation.waiting import join
 from halfbyte.kernels.compiler.private_files import (
     NotPrivateError,
     open_private,
@@ -66,7 +68,10 @@ class ModelHash:
         self._value = _recall(stamp, folder)
         self._thread = threading.Thread(target=self._work, name="halfbyte-hash", daemon=True)
         if self._value is None:
-            self._thread.start()
+            try:
+                self._thread.start()
+            except (RuntimeError, MemoryError) as error:  # as at the interpreter's end
+                self._tell(error)
 
     def get(self, timeout: float | None = 0) -> str | None:
         """The hash in hexadecimal; None where it is not ready, or the file has changed since.
@@ -75,20 +80,23 @@ class ModelHash:
             timeout: seconds to wait for it; None for as long as it takes.
         """
         if self._value is None:
-            self._thread.join(timeout)
+            join(self._thread, timeout)
         return self._value
 
     def _work(self) -> None:
         try:
             value = _hash(self._stamp)
         except (ModelFileError, OSError) as error:
-            log.warning("%s: prompts are not kept on disk: %s", self._stamp.path, str(error))
+            self._tell(error)
             return
         try:
             _remember(self._stamp, value, self._folder)
         except OSError as error:
             log.info("%s: the model's hash is not remembered: %s", self._folder, str(error))
         self._value = value
+
+    def _tell(self, error: Exception) -> None:
+        log.warning("%s: prompts are not kept on disk: %s", self._stamp.path, str(error))
 
 
 class FilesHash:
@@ -102,17 +110,24 @@ class FilesHash:
     def __init__(self, stamps: Sequence[FileStamp], folder: Path) -> None:
         self._stamps, self._folder = stamps, folder
         self._hashes: list[ModelHash] = []
+        self._beginning = threading.Lock()
 
     def get(self, timeout: float | None = 0) -> str | None:
-        """As ModelHash.get."""
-        if not self._hashes:
-            self._hashes = [ModelHash(stamp, self._folder) for stamp in self._stamps]
-        values = [found.get(timeout) for found in self._hashes]
+        """As ModelHash.get, all files together; from any thread."""
+        end_s = math.inf if timeout is None else time.monotonic() + timeout
+        with self._beginning:
+            if not self._hashes:
+                self._hashes = [ModelHash(stamp, self._folder) for stamp in self._stamps]
+        values = [found.get(_seconds_until(end_s)) for found in self._hashes]
         if len(values) == 1:
             return values[0]
         if None in values:
             return None
         return hashlib.sha256("".join(filter(None, values)).encode()).hexdigest()
+
+
+def _seconds_until(end_s: float) -> float | None:
+    return None if end_s == math.inf else max(end_s - time.monotonic(), 0.0)
 
 
 def _hash(stamp: FileStamp) -> str:

@@ -165,6 +165,11 @@ class PromptMemory:
         lasting = self._on_disk()
         return _LOOKING_S if lasting is not None and lasting.write_ahead() else None
 
+    def wait_for_hash(self) -> None:
+        """Until it is known whose prompts these are; from any thread."""
+        if self._model is not None:
+            self._model.get(None)
+
     def save(self, path: str | os.PathLike[str]) -> int:
         """See Model.save_cache."""
         return saved_cache.save(self._cache, path, self._binding(path))
@@ -175,9 +180,13 @@ class PromptMemory:
 
     def close(self) -> None:
         """Keep what is remembered on disk, if it is to last, and forget it."""
-        lasting = self._on_disk(_HASHING_S)
-        if lasting is not None:
-            lasting.flush(_FLUSHING_S)
+        if self._cache.nbytes:
+            self._on_disk(_HASHING_S)
+        if self._lasting is not None:
+            self._lasting.flush(_FLUSHING_S)
+        elif self._has_folder and self._cache.nbytes:
+            text = "%s: the remembered prompts are not kept, since the model's hash is not known"
+            log.warning(text, self._bounds.folder)
         self._cache.clear()
 
     def _bound_pages(self) -> int:

@@ -9,8 +9,10 @@ scheduler or the model, so these can be dropped while it waits; it then ends.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,12 +22,17 @@ from typing import TypeVar
 from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.engine import Engine
 from halfbyte.errors import EngineError
+from halfbyte.generation.deadlines import Deadlines, TimedCall
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.request import Request
 from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.generation.speculation.draft_model import DraftModel
+from halfbyte.generation.waiting import join, next_of
 from halfbyte.process_bound import ProcessBound
 
+log = logging.getLogger(__name__)
+
+_ENDING_S = 10.0  # that the interpreter's end waits for all models
 T = TypeVar("T")
 Job = Callable[[], object]
 
@@ -58,7 +65,7 @@ class Scheduler(ProcessBound):
         Raises:
             EngineError: the model is closed, the process was forked, or this is the thread itself.
         """
-        self._check_usable()
+        self.check_usable()
         for request in requests:
             if request.adapters is None:
                 request.go_through(self.usual_adapters)
@@ -71,25 +78,29 @@ class Scheduler(ProcessBound):
         if os.getpid() == self._pid:
             self._worker.batch.give_up()
 
+    def end_in_time(self, call: TimedCall) -> None:
+        """Have a call end when its time is over, whoever waits for it or does not."""
+        self._do(partial(self._worker.deadlines.add, call))
+
     def between_steps(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises, done by the engine's thread while it does nothing else.
 
         Raises:
             EngineError: as `submit`.
         """
-        self._check_usable()
+        self.check_usable()
         answer: SimpleQueue[tuple[list[T], BaseException | None]] = SimpleQueue()
 
         def job() -> None:
             try:
                 if self._worker.is_stopping:
-                    raise _closed()
+                    raise self._worker.end_error()
                 answer.put(([work()], None))
             except BaseException as error:
                 answer.put(([], error))
 
         self._do(job)
-        results, error = answer.get()
+        results, error = next_of(answer)
         if error is not None:
             raise error
         return results[0]
@@ -103,7 +114,7 @@ class Scheduler(ProcessBound):
         if os.getpid() == self._pid:
             self._worker.stop()
             self._check_thread()
-            self._worker.thread.join()
+            join(self._worker.thread)
 
     def check_process(self) -> None:
         """EngineError where the process was forked: the thread is in its parent."""
@@ -113,10 +124,13 @@ class Scheduler(ProcessBound):
                 hint="load it in the child process, or start it with multiprocessing's 'spawn'",
             )
 
-    def _check_usable(self) -> None:
+    def check_usable(self) -> None:
+        """EngineError where the model is closed, or where `check_process` raises it; in its own
+        thread too.
+        """
         self.check_process()
         if self._worker.is_stopping:
-            raise _closed()
+            raise self._worker.end_error()
         self._check_thread()
 
     def _check_thread(self) -> None:
@@ -140,7 +154,9 @@ class _Worker:
         self.memory = memory
         self.batch = RunningBatch(engine, memory, draft)
         self.jobs: SimpleQueue[Job] = SimpleQueue()
+        self.deadlines = Deadlines()
         self.is_stopping = self.has_ended = False
+        self._fault: BaseException | None = None  # of ours, that ended it
         self._ending = threading.RLock()
         self.thread = threading.Thread(target=self._run, name="halfbyte-engine", daemon=True)
 
@@ -158,7 +174,16 @@ class _Worker:
         """End what came too late."""
         with self._ending:  # several may come, each in a thread of its own
             self._do_waiting()
-            self.batch.fail(_closed())
+            self.batch.fail(self.end_error())
+
+    def end_error(self) -> EngineError:
+        """Why nothing is computed any more; another one for each who is told."""
+        if self._fault is None:
+            return EngineError("the model is closed", hint="load it again")
+        text = f"the engine's thread has failed: {self._fault!r}"
+        error = EngineError(text, hint="load the model again")
+        error.__cause__ = self._fault
+        return error
 
     def _run(self) -> None:
         try:
@@ -167,13 +192,12 @@ class _Worker:
                     self._do_next()
                 self._do_waiting()
                 if not self.is_stopping:
+                    self.deadlines.look()
                     self.batch.step()
-            error: BaseException = _closed()
-        except BaseException as raised:  # a fault of ours: nobody may wait for ever
-            error = EngineError(f"the engine's thread has failed: {raised!r}")
-            error.__cause__ = raised
+        except BaseException as raised:  # nobody may wait for ever
+            self._fault, self.is_stopping = raised, True
         try:
-            self.batch.fail(error)
+            self.batch.fail(self.end_error())
             self.batch.speculation.give_back()
             self.memory.close()
         finally:
@@ -198,10 +222,6 @@ class _Worker:
             job()
 
 
-def _closed() -> EngineError:
-    return EngineError("the model is closed", hint="load it again")
-
-
 def _nothing() -> None:
     pass
 
@@ -214,5 +234,9 @@ def _end() -> None:
     """Before Python itself ends, under which no thread may compute."""
     for worker in list(_workers):
         worker.stop()
+    end_s = time.monotonic() + _ENDING_S
     for worker in list(_workers):
-        worker.thread.join(10)
+        worker.thread.join(max(end_s - time.monotonic(), 0))
+        if worker.thread.is_alive():
+            text = "not all remembered prompts are kept: a model has not ended in %.0f seconds"
+            log.warning(text, _ENDING_S)

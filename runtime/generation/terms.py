@@ -50,6 +50,11 @@ class Terms:
         return min(limits, default=None)
 
     @property
+    def deadline_s(self) -> float | None:
+        """When that is, by time.monotonic()."""
+        return None if self.limit_s is None else self.begun_s + self.limit_s
+
+    @property
     def is_answered_late(self) -> bool:
         """Whether what there is at the limit is an answer, not an error."""
         return self.max_time is not None and self.max_time == self.limit_s

@@ -80,7 +80,6 @@ COVERED_BY = {
     "runtime/families/stages.py": "architecture/test_registries.py",
     "runtime/families/tensors.py": "runtime/engine/test_weights.py",
     "runtime/answering.py": "runtime/test_model.py",
-    "runtime/async_model.py": "runtime/generation/test_async_stream.py",
     "runtime/planning/call_options.py": "runtime/planning/test_planner.py",
     "runtime/planning/call_plan.py": "runtime/planning/test_planner.py",
     "runtime/planning/request_maker.py": "runtime/planning/test_planner.py",

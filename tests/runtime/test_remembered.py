@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import halfbyte
-from halfbyte.errors import CacheFileError, RequestError
+from halfbyte.errors import CacheFileError, EngineError, RequestError
+from halfbyte.generation import model_hash
 from halfbyte.remembered import Remembered
 
 PROMPT = list(range(3, 40)) * 9
@@ -23,6 +25,14 @@ def test_odd_bounds_are_refused_by_name(value: object) -> None:
     with pytest.raises(RequestError) as caught:
         Remembered.of(None, None, value)
     assert caught.value.param == "prompt_cache_dir_bytes"
+
+
+def test_a_folder_without_memory_is_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for nbytes, n_words in ((None, 0), (1, 0), (0, 1)):
+        Remembered.of(nbytes, tmp_path, 1 << 30)
+        assert len(caplog.records) == n_words
 
 
 def test_folders_that_cannot_be_used_are_refused_before_anything_is_loaded(tmp_path: Path) -> None:
@@ -73,3 +83,30 @@ def test_a_cache_of_another_kind_is_refused_and_the_model_goes_on(
         assert len(_answer(model)[0]) == len(expected)
         with pytest.raises(CacheFileError):
             model.save_cache(tmp_path / "no" / "folder")
+
+
+def test_others_go_on_while_a_model_is_hashed_for_a_cache(
+    tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_asked, may_end = threading.Event(), threading.Event()
+
+    def hash_slowly(stamp: object) -> str:
+        is_asked.set()
+        assert may_end.wait(60)
+        return "aa" * 32
+
+    monkeypatch.setattr(model_hash, "_recall", lambda stamp, folder: None)
+    monkeypatch.setattr(model_hash, "_remember", lambda stamp, value, folder: None)
+    monkeypatch.setattr(model_hash, "_hash", hash_slowly)
+    with halfbyte.load(tiny_gguf, threads=1) as model:
+        saving = threading.Thread(target=model.save_cache, args=(tmp_path / "saved.cache",))
+        saving.start()
+        try:
+            assert is_asked.wait(60)
+            assert len(model.complete(PROMPT, max_tokens=5, timeout=60, stop_tokens=[]).tokens) == 5
+        finally:
+            may_end.set()
+            saving.join()
+    assert (tmp_path / "saved.cache").exists()
+    with pytest.raises(EngineError, match="closed"):
+        model.save_cache(tmp_path / "another.cache")

@@ -63,8 +63,8 @@ class EditPrompt(EncodedPrompt):
     def change(self, answer: str, *, is_whole: bool) -> Change:
         """The change that an answer means.
 
-        None where it is cut short, since what is missing would be deleted, and where it is not as
-        the format has it; a warning of the log says so.
+        One that changes nothing where it is cut short, since what is missing would be deleted, and
+        where it is not as the format has it; a warning of the log says so.
 
         Args:
             answer: what the model wrote, less what ended it.

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import halfbyte
@@ -15,6 +16,8 @@ from halfbyte.async_model import AsyncModel
 from halfbyte.errors import EngineError, RequestError, RequestTimeoutError
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.async_stream import AsyncCompletionStream
+from halfbyte.generation.request import LogitsRequest
+from halfbyte.generation.terms import Terms
 
 LONG = [3] * 700
 
@@ -144,3 +147,15 @@ def test_a_loop_that_was_closed_keeps_nobody(model: halfbyte.Model) -> None:
     loop.close()
     settle(model)
     assert model.complete("ab", max_tokens=2).tokens
+
+
+def test_a_timeout_holds_though_something_always_comes(model: halfbyte.Model) -> None:
+    async def work() -> None:
+        request, terms = LogitsRequest([3] * 9, np.empty((9, 1), np.float32)), Terms(timeout=0.01)
+        call = AsyncCall(model.scheduler, [request], terms)  # which nobody works on
+        await asyncio.sleep(0.02)
+        call._post(None)
+        await call.await_news()
+        assert request.is_cancelled
+
+    run(work)

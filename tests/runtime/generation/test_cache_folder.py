@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,30 @@ def test_the_oldest_go_where_the_folder_is_full(tmp_path: Path) -> None:
     assert reused[-3:] == [199] * 3 and reused[:10] == [0] * 10
     # A page goes before the one that it grew from.
     assert set(reused) <= {0, PAGE, 199}
+
+
+def test_several_processes_keep_one_bound(tmp_path: Path) -> None:
+    file_nbytes = PAGE_SIZE + 2048
+    caches = [Cache(tmp_path, max_nbytes=40 * file_nbytes) for _ in range(3)]
+    for i in range(30):
+        for j, cache in enumerate(caches):
+            remember(cache, [i, j] * 64)
+            cache.flush()
+            cache.memory.clear()
+    # Each may have written a sixteenth that the others have not seen.
+    assert 20 <= len(files(tmp_path)) <= 40 + 2 * 40 // 16
+
+
+def test_the_folder_is_not_looked_through_for_each_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, looks = Cache(tmp_path, max_nbytes=1600 * (PAGE_SIZE + 2048)), list[int]()
+    real = cache.folder._files
+    monkeypatch.setattr(cache.folder, "_files", lambda: looks.append(1) or real())
+    for i in range(50):
+        remember(cache, [i] * 128)
+    cache.flush()
+    assert len(files(tmp_path)) == 50 and len(looks) == 1
 
 
 def test_a_page_is_older_than_what_it_grew_from_after_a_use_too(tmp_path: Path) -> None:
@@ -142,12 +167,62 @@ def test_unfinished_files_of_the_past_are_removed_and_foreign_ones_are_not(tmp_p
     assert not old.exists() and new.exists() and all(path.exists() for path in foreign)
 
 
-def test_a_folder_that_is_smaller_than_a_page_stays_empty(tmp_path: Path) -> None:
+def test_a_folder_that_is_smaller_than_a_page_stays_empty_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cache = Cache(tmp_path, n_pages=1, max_nbytes=PAGE_SIZE)
     for i in range(2):
         remember(cache, [i] * 9)
+        cache.write_ahead()
+        cache.wait()
+        assert not cache.write_ahead()  # nobody looks again and again
         cache.flush()
     assert files(tmp_path) == []
+    assert caplog.text.count("no prompt is kept") == 1
+
+
+def test_where_the_time_of_a_file_cannot_be_set_a_page_is_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    cache = Cache(tmp_path, n_pages=1)
+    remember(cache, [1] * 9)
+    assert cache.write_ahead()
+    cache.wait()
+    assert not cache.write_ahead()
+    (path,) = files(tmp_path)
+    inode = path.stat().st_ino
+    cache.flush()
+    assert path.stat().st_ino == inode
+
+
+def test_a_disk_that_refuses_to_look_is_a_word_and_nothing_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = Cache(tmp_path)
+    remember(cache, [1] * 128)
+    cache.flush()
+    again, real = Cache(tmp_path), os.stat
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        if str(args[0]).endswith(".page"):
+            raise OSError(5, "Input/output error")
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", refuse)
+        patched.setattr(os, "scandir", refuse_all)
+        for _ in range(2):
+            assert found(again, [1] * 129).n_reused == 0
+    assert caplog.text.count("Input/output error") == 1
+    assert found(again, [1] * 129).n_reused == 128
+
+
+def refuse_all(*args: Any) -> Any:
+    raise OSError(5, "Input/output error")
 
 
 def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:

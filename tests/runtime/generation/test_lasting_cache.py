@@ -290,3 +290,23 @@ def test_without_another_thread_the_disk_is_waited_for(
     remember(cache, [1] * 300)
     cache.flush()
     assert len(files(tmp_path)) == 3
+
+
+def test_without_another_thread_a_slow_disk_is_waited_for_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    real = cache_file.write
+
+    def write(*args: Any, **kwargs: Any) -> int:
+        time.sleep(0.1)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(cache_file, "write", write)
+    cache = Cache(tmp_path)
+    remember(cache, [1] * 300)
+    cache.lasting.flush(0.05)
+    assert len(files(tmp_path)) < 3 and "the disk is slow" in caplog.text

@@ -6,13 +6,16 @@ import hashlib
 import json
 import logging
 import os
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from halfbyte.errors import ModelFileError
 from halfbyte.generation import model_hash
-from halfbyte.generation.model_hash import FileStamp, ModelHash
+from halfbyte.generation.model_hash import FilesHash, FileStamp, ModelHash
 
 CONTENTS = os.urandom(100_000)
 EXPECTED = hashlib.sha256(CONTENTS).hexdigest()
@@ -93,6 +96,36 @@ def test_a_damaged_record_is_made_anew(path: Path, folder: Path, record: bytes |
     file.write_bytes(record)
     assert hashed(path, folder) == EXPECTED
     assert json.loads(file.read_text())["sha256"] == EXPECTED
+
+
+def test_without_a_thread_there_is_none_and_a_word(
+    path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert hashed(path, folder) is None
+    assert "can't start" in caplog.text
+
+
+def test_all_files_of_a_model_are_waited_for_together(
+    path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, may_end = list[Any](), threading.Event()
+
+    def join(thread: threading.Thread, timeout: float | None) -> None:
+        waits.append(timeout)
+        time.sleep(timeout or 0)
+
+    monkeypatch.setattr(model_hash, "join", join)
+    monkeypatch.setattr(model_hash, "_hash", lambda stamp: may_end.wait(60) and EXPECTED)
+    files = FilesHash([FileStamp.of(path)] * 3, folder)
+    try:
+        assert files.get(0.05) is None
+        assert waits[0] > 0 and waits[1:] == [0, 0]
+    finally:
+        may_end.set()
 
 
 def test_a_folder_that_cannot_be_used(

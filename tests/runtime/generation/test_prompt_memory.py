@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import small_models
 from scripted import Caller, batch_of, numbered_request
 
 from halfbyte.engine.engine import Span
-from halfbyte.generation.prompt_memory import Bounds
+from halfbyte.generation.prompt_memory import Bounds, PromptMemory
 from halfbyte.generation.request import Request
 from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.kernels.layouts.kv_pages import PAGE
@@ -81,6 +82,25 @@ def test_guesses_that_nobody_looked_at_are_not_remembered(engine: Any) -> None:
         again = ask(batch, numbered_request(1, [*tokens, 7, 8], 5))
         alone = ask(batch_of(engine), numbered_request(1, [*tokens, 7, 8], 5))
         assert (again.n_reused, again.ids) == (len(tokens), alone.ids)
+
+
+class NoHash:
+    """Of a model whose files are not read yet."""
+
+    def get(self, timeout: float | None = 0) -> None:
+        return None
+
+
+def test_what_cannot_be_kept_is_a_word(
+    engine: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bounds, files = Bounds(20 * engine.layout.page_nbytes, folder=tmp_path), NoHash()
+    memory = PromptMemory(engine, bounds, files)  # type: ignore[arg-type]
+    memory.close()
+    assert not caplog.text  # there was nothing to keep
+    ask(RunningBatch(engine, memory), numbered_request(1, engine.tokens(300), 2))
+    memory.close()
+    assert "not kept" in caplog.text and str(tmp_path) in caplog.text
 
 
 def test_all_rows_of_logits_are_computed(engine: Any) -> None:

@@ -16,6 +16,7 @@ import pytest
 from scripted import ScriptedEngine, request_of
 
 from halfbyte.errors import EngineError, RequestTimeoutError
+from halfbyte.generation import scheduler as scheduling
 from halfbyte.generation.call import Call
 from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.generation.scheduler import Scheduler
@@ -88,6 +89,18 @@ def test_a_timeout_holds_what_there_is_and_frees_the_rest(started: Any) -> None:
     assert caught.value.completion.finish_reason == "timeout"
     assert request.is_over and request.sequence is None
     assert texts(scheduler, request_of([0])) == ["abcdefgh"]
+
+
+def test_a_timeout_holds_though_something_always_comes(started: Any) -> None:
+    """As where a callback is slower than the steps."""
+    gate = Gate(3)
+    scheduler, request = started(ScriptedEngine("abcdefgh", before=gate)), request_of([0])
+    with Call(scheduler, [request], Terms(timeout=0.05), wants_each=True) as call:
+        assert gate.is_reached.wait(60)
+        time.sleep(0.1)
+        call.wait()  # there is news of two steps
+        assert request.is_cancelled
+        gate.open()
 
 
 def test_of_a_list_those_that_are_done_keep_their_reason(started: Any) -> None:
@@ -210,10 +223,35 @@ def test_a_fault_of_the_thread_leaves_nobody_waiting(started: Any) -> None:
         def forward(self, spans: Any, abort: Any = None) -> Any:
             raise LookupError("a fault")
 
-    scheduler = started(Broken("a"))
-    with pytest.raises(EngineError, match="a fault") as caught:
-        texts(scheduler, request_of([0]))
-    assert isinstance(caught.value.__cause__, LookupError)
+    scheduler, done = started(Broken("a")), list[int]()
+    uses: list[Callable[[], Any]] = [
+        partial(texts, scheduler, request_of([0])),
+        partial(texts, scheduler, request_of([0])),  # who comes later is told the same
+        partial(scheduler.between_steps, partial(done.append, 1)),
+    ]
+    for use in uses:
+        with pytest.raises(EngineError, match="a fault") as caught:
+            use()
+        assert isinstance(caught.value.__cause__, LookupError)
+    assert not done
+
+
+def test_a_model_that_keeps_the_interpreter_from_ending_is_a_word(
+    started: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate(1)
+    made = started(ScriptedEngine("abc", before=gate))
+    monkeypatch.setattr(scheduling, "_workers", {made._worker})
+    monkeypatch.setattr(scheduling, "_ENDING_S", 0.01)
+    Call(made, [request_of([0])], Terms()).begin()
+    assert gate.is_reached.wait(60)
+    scheduling._end()
+    assert "has not ended" in caplog.text
+    caplog.clear()
+    gate.open()
+    made._worker.thread.join(60)
+    scheduling._end()
+    assert not caplog.text
 
 
 def test_work_between_steps(started: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -142,6 +144,20 @@ def test_only_a_half_of_the_memory_is_taken(small: Any, engine: Any) -> None:
     model = DraftModel(guest, engine, CACHE, lambda: 4 * page)
     assert guess(model, asked(small, 200), 1)
     assert guest.pages.max_nbytes == 2 * page
+
+
+def test_of_an_engine_that_is_gone_only_its_program_is_kept(small: Any) -> None:
+    with closing(Pool(2)) as pool:
+        engine = small.engine(pool)
+    guest = engine.beside(small.config, small.weights, "f32", 400)
+    answer = greedy(guest, [1, 2, 3], 4)
+    gone, program = weakref.ref(guest), weakref.ref(guest.program)
+    guest.close()
+    del guest
+    gc.collect()
+    assert gone() is None and program() is not None
+    assert greedy(engine, [1, 2, 3], 4) == answer
+    engine.close()
 
 
 def test_two_engines_share_threads_and_end_together(small: Any) -> None:
