@@ -48,7 +48,7 @@ class KVCache(ProcessBound):
         other = cls(pool)
         n_full, rest = divmod(n_positions, PAGE)
         for page in pages[:n_full]:
-            page.is_shared = True
+            page.n_shared = PAGE
             other._append(page)
         if rest:
             other._append(pool.copy(pages[n_full], rest))
@@ -82,16 +82,17 @@ class KVCache(ProcessBound):
         """The first positions without what was reserved, for whoever drops this one.
 
         Raises:
-            EngineError: there is no memory for a copy of a page that another sequence holds too.
+            EngineError: there is no memory for a copy of a page, of which another sequence holds
+                more of the positions.
         """
         n_full, rest = divmod(n_positions, PAGE)
         other = KVCache(self._pool)
         for page in self._pages[:n_full]:
             other._append(page)
         if rest:
-            # What follows will be written into this page, which may not be ours alone.
+            # What follows will be written into this page, of which others may hold more.
             begun = self._pages[n_full]
-            other._append(self._pool.copy(begun, rest) if begun.is_shared else begun)
+            other._append(self._pool.copy(begun, rest) if rest < begun.n_shared else begun)
         return other
 
     def fork(self, n_positions: int) -> KVCache:

@@ -25,17 +25,18 @@ class Page:
     Attributes:
         data: its bytes, uint8 (page_nbytes,), from an address that vectors can be loaded from.
         address: of its first byte.
-        is_shared: once several sequences have held it, for good.
+        n_shared: its first positions that others have come to hold too, for good: whoever goes on
+            with it writes behind these only.
     """
 
-    __slots__ = ("__weakref__", "address", "data", "is_shared")
+    __slots__ = ("__weakref__", "address", "data", "n_shared")
 
     def __init__(self, nbytes: int) -> None:
         memory = zeros(f"{PAGE} positions of KV cache", nbytes + _ALIGN, np.uint8)
         begin = -int(memory.ctypes.data) % _ALIGN
         self.data: NDArray[np.uint8] = memory[begin : begin + nbytes]
         self.address = int(self.data.ctypes.data)
-        self.is_shared = False
+        self.n_shared = 0
 
 
 class PagePool:

@@ -93,7 +93,8 @@ class Sequence(ProcessBound):
 
         Raises:
             EngineError: a state cannot be cut back, or there is no memory for a copy of a page
-                that another sequence holds too.
+                of which another sequence holds more. What was appended since others came to hold
+                anything can always be cut back.
         """
         if n_positions < self.n_past:
             self._check_can_truncate("cut back")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import zip_longest
 
@@ -19,6 +19,8 @@ from halfbyte.generation.respelling import Respelling
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.speculation.drafter import Draft, Drafter
 from halfbyte.generation.speculation.pool import Pool
+
+log = logging.getLogger(__name__)
 
 
 class Continuation(Request):
@@ -71,10 +73,9 @@ class Continuation(Request):
 
     def without_guesses(self, span: Span) -> Span:
         """The same span without the guesses behind its ids, and without memory for them."""
-        n, self.drafted = len(span.tokens) - len(self.drafted), ()
-        with suppress(EngineError):  # to give back a page may need a copy of another
-            span.sequence.truncate(span.sequence.n_past)
-        return replace(span, tokens=span.tokens[:n], n_out=1)
+        self.drafted = ()
+        span.sequence.truncate(span.sequence.n_past)
+        return replace(span, tokens=span.tokens[: super().n_wanted], n_out=1)
 
     @property
     def n_wanted(self) -> int:
@@ -145,15 +146,26 @@ class Continuation(Request):
                     break
         finally:  # what fails here is remembered up to there, too
             if drafted:
-                assert self.sequence is not None
-                self.sequence.truncate(min(n_computed, len(self.ids), self.n_computed))
+                self._cut_back(min(n_computed, len(self.ids)))
 
     def take_back(self, n: int) -> None:
         """Take the last n tokens back; the one before them is computed again, for its logits."""
         del self.ids[len(self.ids) - n :]
         self.drafter = None  # it has followed the ids
-        if self.sequence is not None:
-            self.sequence.truncate(len(self.ids) - 1)
+        self._cut_back(len(self.ids) - 1)
+
+    def _cut_back(self, n: int) -> None:
+        """Keep what is computed of the first n ids; nothing, where memory for that is missing.
+
+        What was computed for other ids must never stand for these.
+        """
+        if self.sequence is None:
+            return
+        try:
+            self.sequence.truncate(n)
+        except (EngineError, MemoryError) as error:
+            log.info("an answer is computed again: %s", error)
+            self.sequence = None
 
     @abstractmethod
     def sample(self, logits: F32) -> int:

@@ -251,7 +251,7 @@ class PrefixCache:
     def _insert(self, branch: Branch, tokens: bytes, page: Page) -> Node:
         node, replaced, is_new = insert(branch, tokens, page)
         if is_new:
-            page.is_shared = True  # whoever goes on with it may write behind the tokens only
+            page.n_shared = max(page.n_shared, len(tokens) // TOKEN_NBYTES)
             self._nbytes += node.nbytes
             self._now += node.end - (branch.end if replaced is None else replaced.end)
             self._leaves.add(node)

@@ -115,6 +115,8 @@ class PromptMemory:
             except MemoryError:  # of all who use memory, this one can do without
                 log.warning("memory is short: the remembered prompts are forgotten")
                 self._cache.clear()
+            except EngineError as error:
+                log.info("what is computed of a request is not remembered: %s", error)
 
     def share(self, request: Request) -> list[Request]:
         """A request may have computed what it shares; who can go on from there."""

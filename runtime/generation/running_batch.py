@@ -150,6 +150,8 @@ class RunningBatch:
                     self._memory.keep(request)  # for those who come while it goes on
                 else:
                     self._memory.keep_on_the_way(request)
+                if request.sequence is None:  # it could not be cut back
+                    self._preempt(request)
                 request.call.tell(request)
             else:
                 self._end(request)

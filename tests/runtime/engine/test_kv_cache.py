@@ -7,6 +7,7 @@ import pytest
 
 from halfbyte.engine.kv_cache import KVCache
 from halfbyte.engine.page_pool import Page, PagePool
+from halfbyte.errors import OutOfPagesError
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
 
 LAYOUT = KVLayout(n_layers=2, n_kv_heads=3, head_dim=24, kv_type="f16")
@@ -82,3 +83,15 @@ def test_a_cut_copies_a_begun_page_that_others_hold() -> None:
     cache.fork(PAGE)
     assert cache.cut(5)._pages != [page]
     assert cache.cut(PAGE)._pages == [page]
+
+
+def test_a_cut_behind_what_others_hold_of_a_begun_page_takes_no_memory() -> None:
+    pool = PagePool(LAYOUT)
+    cache = KVCache(pool)
+    cache.reserve(20)
+    (page,) = cache._pages
+    page.n_shared, pool.max_nbytes = 7, pool.nbytes
+    assert cache.cut(8)._pages == cache.cut(7)._pages == [page]
+    with pytest.raises(OutOfPagesError):
+        cache.cut(6)
+    assert cache._pages == [page]

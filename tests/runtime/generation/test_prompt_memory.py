@@ -10,6 +10,8 @@ import small_models
 from scripted import Caller, batch_of, numbered_request
 
 from halfbyte.engine.engine import Span
+from halfbyte.engine.kv_cache import KVCache
+from halfbyte.errors import OutOfPagesError
 from halfbyte.generation.prompt_memory import Bounds, PromptMemory
 from halfbyte.generation.request import Request
 from halfbyte.generation.running_batch import RunningBatch
@@ -101,6 +103,23 @@ def test_what_cannot_be_kept_is_a_word(
     ask(RunningBatch(engine, memory), numbered_request(1, engine.tokens(300), 2))
     memory.close()
     assert "not kept" in caplog.text and str(tmp_path) in caplog.text
+
+
+def test_guesses_that_cannot_be_cut_off_are_not_remembered(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And whoever keeps them goes on."""
+    batch = batch_of(engine, Bounds(nbytes=20 * engine.layout.page_nbytes))
+    request = numbered_request(1, engine.tokens(20), 9)
+    request.sequence = engine.new_sequence()
+    engine.forward([Span(request.sequence, engine.tokens(25), 1)])
+
+    def cut(cache: KVCache, n: int) -> KVCache:
+        raise OutOfPagesError(1, 1)
+
+    monkeypatch.setattr(KVCache, "cut", cut)
+    batch._memory.keep(request)
+    assert list(batch._memory._cache.nodes()) == []
 
 
 def test_all_rows_of_logits_are_computed(engine: Any) -> None:
