@@ -82,15 +82,19 @@ class TextRequest(Continuation):
         super().__init__(prompt, n_ctx, respelling, drafter)
         self._shown, self._confidence = shown or ShownText(params.stop), confidence
         self._forbidden = _forbidden_beside(rules) if self._shown.banned else None
-        at = len(rules) - int(self._grammar is not None)  # a grammar stays the last
-        own = [self._forbidden] if self._forbidden else []
-        self._rules = [*rules[:at], *own, *rules[at:]]
+        self._rules = self._with_forbidden(rules)
         self._new_detokenizer = partial(StreamDetokenizer, tokenizer, skip_nbytes=len(text))
         self._detokenizer = self._new_detokenizer()
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
         self._n_respelled, self._tokenizer = 0, tokenizer
         self._records = Records(recording, tokenizer, self._sampler, self.n_prompt)
         self._begin()
+
+    def _with_forbidden(self, rules: Sequence[Rule]) -> list[Rule]:
+        """The rules and what stepping back forbids; a grammar stays the last of them."""
+        at = len(rules) - int(self._grammar is not None)
+        own = [] if self._forbidden is None else [self._forbidden]
+        return [*rules[:at], *own, *rules[at:]]
 
     def _respelling_of(
         self, tokenizer: Tokenizer, text: bytes, given: Sequence[int], rules: Sequence[Rule]

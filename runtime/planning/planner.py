@@ -212,9 +212,8 @@ class Planner:
         options.ends.check_unused()
         options.candidates.check_single("edit")
         options.probabilities.check_no_echo()
-        if options.constraint is not None:
-            expected = "nothing: the format says what an edit is"
-            raise RequestError(options.constraint.kind, expected=expected)
+        if (constraint := options.constraint) is not None:
+            raise RequestError(constraint.kind, expected="nothing: the format says what an edit is")
         sampling = SamplingParams.from_kwargs(**rest)
         asked = self._edits.prompt(
             edit_request(
