@@ -66,7 +66,7 @@ class ModelHash:
         self._value = _recall(stamp, folder)
         self._thread = threading.Thread(target=self._work, name="halfbyte-hash", daemon=True)
         if self._value is None:
-            self._thread.start()
+            self._start()
 
     def get(self, timeout: float | None = 0) -> str | None:
         """The hash in hexadecimal; None where it is not ready, or the file has changed since.
@@ -74,9 +74,15 @@ class ModelHash:
         Args:
             timeout: seconds to wait for it; None for as long as it takes.
         """
-        if self._value is None:
+        if self._value is None and self._thread.ident is not None:
             self._thread.join(timeout)
         return self._value
+
+    def _start(self) -> None:
+        try:
+            self._thread.start()
+        except (RuntimeError, MemoryError) as error:  # none can be had, or Python ends
+            log.warning("%s: prompts are not kept on disk: %s", self._stamp.path, str(error))
 
     def _work(self) -> None:
         try:
