@@ -11,6 +11,7 @@ reads it, and may set `is_cancelled`.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from halfbyte.generation.sampler import F32
 from halfbyte.generation.shared_prompt import SharedPrompt
 from halfbyte.generation.terms import Terms
 
-_SHORT = 64  # ids to catch up with that an answer on its way need not stand in line for
+_SHORT = 64  # tokens that an answer on its way need not stand in line for: a round of any search
 
 
 class Caller(Protocol):
@@ -128,8 +129,7 @@ class Request(ABC):
     @property
     def is_urgent(self) -> bool:
         """Whether it is in every step."""
-        n_behind = len(self.ids) - self.n_computed
-        return self.is_answering and self.sequence is not None and n_behind <= _SHORT
+        return self.is_answering and self.sequence is not None and self.n_wanted <= _SHORT
 
     @property
     def needs_work(self) -> bool:
@@ -139,6 +139,13 @@ class Request(ABC):
     def end_early(self, reason: FinishReason) -> None:
         """End with what there is, unless it has ended; nothing comes of it any more."""
         self.finish_reason = self.finish_reason or reason
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error, unless there is one."""
+        if self.error is None:
+            # Each caller raises his own: a traceback grows where an error is raised.
+            self.error = copy.copy(error)
+            self.error.__cause__ = error.__cause__
 
     def go_through(self, adapters: Sequence[Applied]) -> None:
         """Have the tokens processed with these; before it has begun."""

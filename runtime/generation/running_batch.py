@@ -16,29 +16,27 @@ request and then call `current.abort_if_unwanted`.
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, StepAborted
 from halfbyte.engine.memory import needed_for
 from halfbyte.errors import EngineError
 from halfbyte.generation import slices
-from halfbyte.generation.continuation import Continuation
+from halfbyte.generation.disk_reading import is_loaded
 from halfbyte.generation.line import Line
 from halfbyte.generation.pace import Pace
 from halfbyte.generation.prompt_memory import PromptMemory
-from halfbyte.generation.request import Caller, Request
+from halfbyte.generation.request import Request
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.speculation.speculation import Speculation
-from halfbyte.generation.step import Step
+from halfbyte.generation.step import Step, give
 
 MAX_RUNNING = 32  # requests at a time
-_READING_S = 0.02  # of every step, from the disk
 
 
 class RunningBatch:
@@ -71,10 +69,9 @@ class RunningBatch:
     def add(self, request: Request) -> None:
         """A new one."""
         request.clock.submitted_s = time.perf_counter()
-        if not request.needs_work:
-            self._end(request)
-        elif request.shared is None or not request.shared.holds_back(request):
-            self._line.enter(request, self._memory.n_known(request))
+        shared = request.shared
+        if shared is None or not request.needs_work or not shared.holds_back(request):
+            self._enter(request)
 
     def give_up(self) -> None:
         """Some were cancelled: they end soon, and the step where it is theirs; from any thread."""
@@ -110,31 +107,51 @@ class RunningBatch:
         if self._has_unwanted:  # a long line is looked through only then
             self.drop_unwanted()
         self._drop_running()
-        self._give_way()
-        step = self._plan()
+        step = Step()
+        try:
+            with needed_for("choosing what runs next"):
+                self._give_way()
+                self._plan(step)
+        except EngineError as error:
+            self._do_without(step, error)
+            return
         if not (step.is_unwanted or self._is_stopping):
             self._run(step)
         self.current = Step()
+
+    def _do_without(self, step: Step, error: EngineError) -> None:
+        """There was no memory to plan a step: the next one has more, or fewer requests."""
+        self.current = Step()
+        self._give_back(step)
+        if self._memory.find_pages(error):
+            return
+        planned = [request for request, _ in step.parts if request in self._running]
+        first = [] if self._line.first is None else [self._line.first]
+        for request in planned or self._running[-1:] or [self._line.leave(r) for r in first]:
+            self._end(request, error)
 
     def _run(self, step: Step) -> None:
         begin_s = time.perf_counter()
         for request, _ in step.parts:
             request.clock.begun_s = request.clock.begun_s or begin_s
         try:
-            rows = step.run(self._engine)
+            with needed_for("running a step"):
+                rows = step.run(self._engine)
+                self._learn(step, time.perf_counter() - begin_s)
+                self._deal(step, rows)
         except StepAborted:
             return
         except EngineError as error:
-            for request, _ in step.parts:
+            for request in [r for r, _ in step.parts if r in self._running]:
                 self._end(request, error)
-            return
-        seconds, n_decoded = time.perf_counter() - begin_s, step.n_tokens - step.n_prompt
+
+    def _learn(self, step: Step, seconds: float) -> None:
+        n_decoded = step.n_tokens - step.n_prompt
         if step.n_prompt or not step.n_drafted:  # beside a prompt, a guess costs what its rows do
             n_more = step.n_prompt + step.n_drafted
             self._pace.learn(n_decoded - step.n_drafted, n_more, seconds)
         self.speculation.learn(step.n_tokens, step.n_prompt, seconds)
         self._line.go_on(step.n_prompt)
-        self._deal(step, rows)
 
     def _deal(self, step: Step, rows_of: list[F32]) -> None:
         """Give the rows to those who asked for them."""
@@ -142,8 +159,8 @@ class RunningBatch:
             was_answering = request.is_answering
             request.n_due = max(request.n_due - sum(len(span.tokens) for span in spans), 0)
             if not request.is_cancelled:
-                _take(request, rows)
-            self._enter(self._memory.share(request))
+                give(request, rows)
+            self._enter(*self._memory.share(request))
             if request.needs_work:
                 if request.is_answering and not was_answering:
                     self._line.settle(request)
@@ -156,17 +173,21 @@ class RunningBatch:
             else:
                 self._end(request)
 
-    def _enter(self, requests: Sequence[Request]) -> None:
-        """Those that waited for another to begin stand in line, or are over."""
+    def _enter(self, *requests: Request) -> None:
+        """Have them stand in line, but for those that are over."""
         for request in requests:
-            if request.needs_work:
-                self._line.enter(request, self._memory.n_known(request))
-            else:
+            if not request.needs_work:
                 self._end(request)
+                continue
+            try:
+                with needed_for("looking for what is known of a prompt"):
+                    self._line.enter(request, self._memory.n_known(request))
+            except EngineError as error:
+                self._end(request, error)
 
-    def _plan(self) -> Step:
+    def _plan(self, step: Step) -> None:
         """Answers first and what is guessed of them, then prompts in line."""
-        step, room = Step(), MAX_BATCH
+        room = MAX_BATCH
         by_tag = sorted(self._running, key=lambda request: request.tag)
         begun = [r for r in by_tag if not r.is_urgent]  # before an answer ends for want of memory
         for request in [r for r in by_tag if r.is_urgent]:
@@ -186,7 +207,6 @@ class RunningBatch:
             step.n_prompt += n
             if room <= 0 or not (n or request.is_over):
                 break
-        return step
 
     def _guess(self, step: Step, room: int, prompts: list[Request]) -> float:
         """Guess what answers say next, before prompts that run or wait; how many seconds it takes.
@@ -199,7 +219,14 @@ class RunningBatch:
         calls = {request.call for request in (*prompts, *waiting, *(r for r, _ in step.parts))}
         has_prompts = bool(prompts or waiting)
         most_s = self._pace.guessing_s(has_prompts=has_prompts) if len(calls) > 1 else math.inf
-        step.n_drafted, seconds = self.speculation.extend(step.parts, room, most_s, step.abort)
+        try:
+            with needed_for("guessing"):
+                step.n_drafted, seconds = self.speculation.extend(
+                    step.parts, room, most_s, step.abort
+                )
+        except EngineError:  # nobody gives up memory for a guess
+            self._give_back(step)
+            return 0.0
         return seconds
 
     def _next_prompts(self, begun: list[Request]) -> Iterator[Request]:
@@ -221,7 +248,7 @@ class RunningBatch:
 
     def _begin(self, request: Request) -> bool:
         """Have one run who stood in line; False where the disk still brings what is known of it."""
-        if request.sequence is None and not self._is_loaded(request):
+        if request.sequence is None and not is_loaded(request, self._memory):
             return False
         self._running.append(self._line.leave(request))
         try:
@@ -237,7 +264,7 @@ class RunningBatch:
         """Let callers that have nothing running take places of those that can do without."""
         while len(self._running) >= MAX_RUNNING:
             counts = Counter(request.call for request in self._running)
-            leaves = self._newest_of_several(counts)
+            leaves = slices.newest_of_several(self._running, counts)
             if leaves is not None:
                 waiting = self._line.first_but_of(counts)
             else:
@@ -248,21 +275,15 @@ class RunningBatch:
             self._running.remove(leaves)
             self._line.put_back(leaves)  # with all that is computed of it
 
-    def _newest_of_several(self, counts: Counter[Caller]) -> Request | None:
-        """The last request of the caller that has the most, if it has several."""
-        call, n = counts.most_common(1)[0]
-        if n == 1:
-            return None
-        return max((r for r in self._running if r.call is call), key=lambda r: r.tag)
-
     def _include(self, step: Step, request: Request, room: int) -> int:
         """Put a request's next tokens into a step; how many there are."""
         n = min(request.n_wanted, room)
         while request.sequence is not None and n > 0:
             try:
-                spans = request.spans(n)
-                for span in spans:
-                    span.sequence.reserve(len(span.tokens))
+                with needed_for("planning a step"):
+                    spans = request.spans(n)
+                    for span in spans:
+                        span.sequence.reserve(len(span.tokens))
             except EngineError as error:
                 if not (self._give_back(step) or self._memory.find_pages(error)):
                     self._make_room(step, request, error)
@@ -274,10 +295,7 @@ class RunningBatch:
 
     def _give_back(self, step: Step) -> bool:
         """Free what was taken for guesses; whether there was anything."""
-        for i, (request, spans) in enumerate(step.parts):
-            if isinstance(request, Continuation) and request.drafted:
-                step.parts[i] = request, [request.without_guesses(spans[0])]
-        had_some, step.n_drafted = step.n_drafted > 0, 0
+        had_some = step.drop_guesses()
         return self.speculation.give_back() or had_some
 
     def _make_room(self, step: Step, request: Request, error: EngineError) -> None:
@@ -294,14 +312,6 @@ class RunningBatch:
         else:
             self._preempt(last)
 
-    def _is_loaded(self, request: Request) -> bool:
-        """Whether all that the disk knows of it is in memory; works on that for a moment only."""
-        end_s = time.perf_counter() + _READING_S
-        while self._memory.load_next(request):
-            if time.perf_counter() > end_s or request.is_cancelled:
-                return False
-        return True
-
     def _preempt(self, request: Request) -> None:
         self._lose_memory(request)
         self._running.remove(request)
@@ -313,10 +323,8 @@ class RunningBatch:
         request.sequence = None
 
     def _end(self, request: Request, error: BaseException | None = None) -> None:
-        if error is not None and request.error is None:
-            # Each caller raises his own: a traceback grows where an error is raised.
-            request.error = copy.copy(error)
-            request.error.__cause__ = error.__cause__
+        if error is not None:
+            request.fail(error)
         if request in self._running:
             self._running.remove(request)
         self._line.settle(request)
@@ -333,13 +341,4 @@ class RunningBatch:
             request.is_over = True
             call.tell(request)
             if request.shared is not None:
-                self._enter(request.shared.leave(request))
-
-
-def _take(request: Request, rows: F32) -> None:
-    """Whatever goes wrong there is the request's own."""
-    try:
-        with needed_for("generating"):
-            request.take(rows)
-    except BaseException as error:
-        request.error = error
+                self._enter(*request.shared.leave(request))

@@ -111,6 +111,6 @@ def _fork(sequence: Sequence, n: int) -> Sequence | None:
     for n_positions in (n, n - n % PAGE):
         try:
             return sequence.fork(n_positions)
-        except EngineError:
+        except (EngineError, MemoryError):
             continue
     return None

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.engine import Engine, Span
-from halfbyte.engine.memory import empty
+from halfbyte.engine.memory import empty, needed_for
+from halfbyte.generation.continuation import Continuation
 from halfbyte.generation.request import Request
 from halfbyte.generation.sampler import F32
 
@@ -45,8 +46,16 @@ class Step:
 
     def abort_if_unwanted(self) -> None:
         """End it early if nobody waits for it any more; from any thread."""
-        if self.is_unwanted:
+        if self.parts and self.is_unwanted:  # an empty one is still to be planned
             self.abort[0] = 1
+
+    def drop_guesses(self) -> bool:
+        """Take the guesses out, and free their memory; whether there were any."""
+        for i, (request, spans) in enumerate(self.parts):
+            if isinstance(request, Continuation) and request.drafted:
+                self.parts[i] = request, [request.without_guesses(spans[0])]
+        had_some, self.n_drafted = self.n_drafted > 0, 0
+        return had_some
 
     def run(self, engine: Engine) -> list[F32]:
         """Logits, or hidden states, that each part asks for.
@@ -66,3 +75,12 @@ class Step:
             rows.append((hidden if is_hidden else logits)[at[is_hidden] : at[is_hidden] + n])
             at[is_hidden] += n
         return rows
+
+
+def give(request: Request, rows: F32) -> None:
+    """Have a request take its rows; whatever goes wrong there is its own."""
+    try:
+        with needed_for("generating"):
+            request.take(rows)
+    except BaseException as error:
+        request.error = error

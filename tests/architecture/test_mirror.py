@@ -95,6 +95,7 @@ COVERED_BY = {
     "runtime/generation/records.py": "runtime/generation/test_probabilities.py",
     "runtime/generation/recorder.py": "runtime/generation/test_probabilities.py",
     "runtime/generation/continuation.py": "runtime/generation/test_running_batch.py",
+    "runtime/generation/disk_reading.py": "runtime/generation/test_running_batch.py",
     "runtime/generation/step.py": "runtime/generation/test_running_batch.py",
     "runtime/generation/request.py": "runtime/generation/test_running_batch.py",
     "runtime/generation/rules/opening.py": "runtime/test_chat_planning.py",

@@ -135,3 +135,14 @@ def test_a_folder_that_cannot_be_used(
     with caplog.at_level(logging.INFO):
         assert hashed(path, tmp_path / "file") == EXPECTED
     assert "not remembered" in caplog.text
+
+
+def test_without_a_thread_there_is_none(
+    path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert hashed(path, folder) is None
+    assert "not kept on disk: can't start new thread" in caplog.text

@@ -49,3 +49,26 @@ def test_guesses_have_what_answers_leave_or_a_tenth_where_prompts_fill_the_step(
     assert pace.guessing_s(has_prompts=False) == pytest.approx(0.040)
     assert pace.guessing_s(has_prompts=True) == pytest.approx(0.005)
     assert (pace.n_beside(), pace.n_beside(0.005), pace.n_beside(1.0)) == (40, 32, 1)
+
+
+def test_one_slow_step_changes_nothing() -> None:
+    pace = paced(0.010, 0.001)
+    for n_prompt in (64, 0):
+        pace.learn(3, n_prompt, 9.0)
+        assert pace.n_beside() == 40 and pace.beside_s == pytest.approx(0.050)
+
+
+def test_what_slow_steps_taught_is_forgotten_though_prompts_get_a_few_tokens_only() -> None:
+    pace = paced(0.010, 0.020)
+    assert pace.n_beside() == 2
+    for _ in range(40):
+        n = pace.n_beside()
+        pace.learn(3, n, 0.010 + n * 0.001)
+    assert pace.n_beside() == 40
+
+
+def test_what_a_step_without_prompts_takes_is_learned_though_there_are_always_some() -> None:
+    pace = paced(0.500, 0.001)
+    for _ in range(40):
+        pace.learn(3, 40, 0.050)
+    assert pace.beside_s <= 3 * 0.050 and 1 <= pace.n_beside() <= 104

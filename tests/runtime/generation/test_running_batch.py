@@ -17,12 +17,14 @@ from scripted import (
 )
 
 from halfbyte.errors import EngineError
+from halfbyte.generation import disk_reading
 from halfbyte.generation import running_batch as batch_module
 from halfbyte.generation.pace import Pace
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.request import Request
 from halfbyte.generation.running_batch import MAX_RUNNING, RunningBatch
 from halfbyte.generation.slices import SLICE
+from halfbyte.generation.step import Step
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.kernels.pool import Pool
 
@@ -191,7 +193,7 @@ def test_without_memory_to_look_for_a_prompt_the_others_go_on(
 def test_while_the_disk_is_read_for_one_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = ScriptedEngine("ab", "c", "d")
     batch, reads, pages = batch_of(engine), request_of([1] * 20), iter([True] * 5)
-    monkeypatch.setattr(batch_module, "_READING_S", 0.0)
+    monkeypatch.setattr(disk_reading, "_READING_S", 0.0)
     monkeypatch.setattr(batch._memory, "load_next", lambda r: r is reads and next(pages, False))
     begin(batch, request_of([0] * 600))
     batch.step()
@@ -206,7 +208,7 @@ def test_whoever_comes_while_the_disk_is_read_does_not_wait_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     batch, reads, pages = batch_of(ScriptedEngine("a", "b")), request_of([0] * 20), iter([True] * 9)
-    monkeypatch.setattr(batch_module, "_READING_S", 0.0)
+    monkeypatch.setattr(disk_reading, "_READING_S", 0.0)
     monkeypatch.setattr(batch._memory, "load_next", lambda r: r is reads and next(pages, False))
     begin(batch, reads)
     batch.step()
@@ -246,6 +248,115 @@ def test_a_step_that_nobody_wants_is_aborted_and_one_that_somebody_does_is_not()
     begin(batch, *requests)
     run(batch)
     assert [r.text for r in requests] == ["", "d"] and len(engine.steps) == 2
+
+
+def test_a_step_that_nobody_is_in_yet_is_not_aborted() -> None:
+    batch, request = batch_of(ScriptedEngine("a")), request_of([0])
+    plan = batch._plan
+
+    def plan_while_somebody_is_cancelled(step: Step) -> None:
+        batch.current = step
+        batch.give_up()
+        plan(step)
+
+    batch._plan = plan_while_somebody_is_cancelled  # type: ignore[method-assign]
+    begin(batch, request)
+    batch.step()
+    assert request.text == "a"
+
+
+@pytest.mark.parametrize("name", ["n_known", "begin", "load_next"])
+def test_memory_is_short_for_what_is_known_of_one_and_the_others_go_on(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, other, failing = batch_of(ScriptedEngine("abc", "d")), request_of([0]), request_of([1])
+    known = getattr(batch._memory, name)
+
+    def known_or_fails(request: Request) -> object:
+        if request is failing:
+            raise MemoryError
+        return known(request)
+
+    monkeypatch.setattr(batch._memory, name, known_or_fails)
+    begin(batch, other, failing)
+    run(batch)
+    assert other.text == "abc" and batch.is_idle and failing.is_over
+    if name == "load_next":
+        assert failing.text == "d"
+    else:
+        assert isinstance(failing.error, EngineError)
+
+
+@pytest.mark.parametrize("n_remembered", [0, 3])
+def test_memory_is_short_for_a_plan(n_remembered: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered gives way first; then who is in the step is over, and others are not."""
+    batch, answers = batch_of(ScriptedEngine("abc", "def")), [request_of([i]) for i in range(2)]
+    begin(batch, *answers)
+    batch.step()
+    can_forget = iter([True] * n_remembered)
+    monkeypatch.setattr(batch._memory, "find_pages", lambda error: next(can_forget, False))
+    n_fails = iter([True] * 3)
+
+    def next_prompts(begun: list[Request]) -> list[Request]:
+        if next(n_fails, False):
+            raise MemoryError
+        return begun
+
+    monkeypatch.setattr(batch, "_next_prompts", next_prompts)
+    for _ in range(6):
+        batch.step()
+    assert batch.is_idle
+    if n_remembered:
+        assert [r.text for r in answers] == ["abc", "def"]
+    else:
+        assert all(isinstance(r.error, EngineError) and r.text for r in answers)
+    monkeypatch.undo()
+    later = request_of([0])
+    begin(batch, later)
+    run(batch)
+    assert later.text == "abc"
+
+
+@pytest.mark.parametrize("n_running", [0, 1])
+def test_memory_is_short_for_any_plan(n_running: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after another is over, with an error."""
+    batch = batch_of(ScriptedEngine("a" * 30))
+    running, waiting = [request_of([0] * 600) for _ in range(n_running)], request_of([0])
+    begin(batch, *running)
+    batch.step()
+    begin(batch, waiting)
+
+    def give_way() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(batch, "_give_way", give_way)
+    run(batch)
+    assert all(isinstance(r.error, EngineError) for r in [*running, waiting])
+
+
+def test_memory_is_short_for_what_a_step_has_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, requests = batch_of(ScriptedEngine("abc", "def")), [request_of([i]) for i in range(2)]
+
+    def keep_on_the_way(request: Request) -> None:
+        raise MemoryError
+
+    begin(batch, *requests)
+    batch.step()
+    monkeypatch.setattr(batch._memory, "keep_on_the_way", keep_on_the_way)
+    run(batch)
+    assert all(isinstance(r.error, EngineError) and r.is_over for r in requests)
+
+
+def test_memory_is_short_for_a_guess_and_answers_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, request = batch_of(ScriptedEngine("abc")), request_of([0])
+
+    def extend(*_: object) -> tuple[int, float]:
+        raise MemoryError
+
+    monkeypatch.setattr(batch.speculation, "extend", extend)
+    begin(batch, request)
+    run(batch)
+    assert request.text == "abc"
 
 
 def test_an_error_of_the_engine_ends_all_in_the_step_and_each_has_its_own() -> None:

@@ -10,6 +10,7 @@ import pytest
 from scripted import Caller
 
 import halfbyte
+from halfbyte.generation import request as request_module
 from halfbyte.generation import running_batch
 from halfbyte.generation.beams.beam_answers import beam_request
 from halfbyte.generation.beams.beam_request import BeamRequest
@@ -17,6 +18,7 @@ from halfbyte.generation.beams.beams import MAX_BEAMS, Beams
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.running_batch import RunningBatch
+from halfbyte.generation.text_request import TextRequest
 
 PROMPT = "import numpy as np\n\n\ndef mean(x):\n    return"
 HOW: dict[str, Any] = {"num_beams": 4, "max_tokens": 6}
@@ -75,6 +77,41 @@ def test_what_was_given_up_is_computed_again(
         batch.step()
     batch._preempt(search)
     assert not search._branches and not search._parents
+    while not batch.is_idle:
+        batch.step()
+    assert told(search.result()) == wanted
+
+
+def test_branches_that_are_computed_again_leave_others_steps_short(
+    infill_model: halfbyte.Model,
+    search: BeamRequest,
+    wanted: Told,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(request_module, "_SHORT", 4)
+    batch, model = batch_of(infill_model), infill_model
+    monkeypatch.setattr(batch._pace, "n_beside", lambda guessing_s: 3)
+    other = TextRequest(model.tokenizer, [5], SamplingParams(max_tokens=40), model.n_ctx)
+    caller: Any = Caller
+    caller(other)
+    batch.add(search)
+    for _ in range(4):
+        batch.step()
+    assert search.is_urgent
+    batch.add(other)
+    batch.step()
+    batch._preempt(search)
+    n_rows, forward = [], model.engine.forward
+
+    def counted(spans: Any, *more: Any) -> Any:
+        n_rows.append(sum(len(span.tokens) for span in spans))
+        return forward(spans, *more)
+
+    monkeypatch.setattr(model.engine, "forward", counted)
+    while search.n_generated < 6 and not batch.is_idle:
+        batch.step()
+    assert max(n_rows) <= 5 and n_rows.count(4) > 3  # alone, a round has 4
+    monkeypatch.undo()
     while not batch.is_idle:
         batch.step()
     assert told(search.result()) == wanted

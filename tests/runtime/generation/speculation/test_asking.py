@@ -155,8 +155,9 @@ def test_beside_others_a_step_with_its_guesses_stays_short() -> None:
     engine, draft = Engine(TEXT, TEXT), Engine(TEXT, TEXT)
     costs, draft_costs = {1: 0.010, 300: 0.310}, {1: 0.008, 300: 0.010}
     batch = batch_with(engine, draft, costs, draft_costs)
-    batch._pace.learn = lambda *_: None  # type: ignore[method-assign]
-    batch._pace._decode_s, batch._pace._token_s = 0.010, 0.001
+    batch._pace.learn(1, 0, 0.010)
+    batch._pace.learn(1, 40, 0.050)
+    batch._pace.learn = lambda *_: None  # type: ignore[method-assign]  # a script takes no time
     batch.speculation._asking.credit.n_steps = 12.0  # type: ignore[union-attr]
     requests = [asking([i]) for i in range(2)]
     for request in requests:
