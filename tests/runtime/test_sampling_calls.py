@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,10 @@ def test_a_completion_ends_where_a_bracket_closes(infill_model: halfbyte.Model) 
 
 
 def test_time_is_over(infill_model: halfbyte.Model) -> None:
-    endless: dict[str, Any] = {"max_tokens": 10**6, "min_tokens": 10**6, "max_time": 0.1}
+    slow = lambda ids, row: time.sleep(0.005)  # noqa: E731  # a full context takes seconds
+    endless: dict[str, Any] = {
+        "max_tokens": 10**6, "min_tokens": 10**6, "max_time": 0.1, "logits_processor": slow,
+    }  # fmt: skip
     done = infill_model.complete(CODE, **endless)
     assert done.finish_reason == "time" and done.text and done.tokens
     full = infill_model.complete(CODE, max_tokens=len(done.tokens), min_tokens=len(done.tokens))
