@@ -202,7 +202,7 @@ def test_each_branch_has_rules_of_its_own(infill_model: halfbyte.Model, wanted: 
 
 def test_time_that_is_over_leaves_the_best_so_far(infill_model: halfbyte.Model) -> None:
     with pytest.raises(halfbyte.RequestTimeoutError) as caught:
-        infill_model.complete(PROMPT, n=2, num_beams=4, max_tokens=400, timeout=0.3)
+        infill_model.complete(PROMPT, n=2, num_beams=4, max_tokens=400, timeout=0.05)
     found = caught.value.completion
     assert found[0].finish_reason == "timeout" and 0 < len(found) <= 2
     with pytest.raises(halfbyte.RequestTimeoutError) as caught:
