@@ -79,7 +79,7 @@ class Callers:
 
     def lone(self) -> dict[str, float]:
         n = 128
-        stats = self.model.complete(self.prompt(2), max_tokens=n + 1, stop_tokens=[]).stats
+        stats = self.model.complete(self.prompt(2), max_tokens=n + 1, speculate=False).stats
         engine_s = self.model.scheduler.between_steps(lambda: decode_s(self._engine, n))
         return {"ratio": stats.decode_s / stats.n_decode / (engine_s / n)}
 
