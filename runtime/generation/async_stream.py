@@ -54,15 +54,28 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
     async def __anext__(self) -> str:
         return await self._guarded(_take)
 
-    async def parts(self) -> AsyncIterator[Part]:
+    async def begin(self) -> None:
+        """Have the answer worked on before a piece is asked for; raises what refuses the call."""
+        if self._call is None and not self._is_closed:
+            self._call = await self._begin()
+            self._pieces = self._cut(self._call)
+
+    def parts(self) -> AsyncIterator[Part]:
         """The pieces with what they are pieces of; of a chat, thoughts and calls of tools too."""
+        return self._taken(Pieces.take_part)
+
+    def batches(self) -> AsyncIterator[list[tuple[int, Part]]]:
+        """All parts that wait at a time, each with its answer's number: for who sends them on."""
+        return self._taken(_take_waiting)
+
+    async def _taken(self, take: Callable[[Any], T | None]) -> AsyncIterator[T]:
         try:
             while True:
                 try:
-                    part = await self._guarded(Pieces.take_part)
+                    taken = await self._guarded(take)
                 except StopAsyncIteration:
                     return
-                yield part
+                yield taken
         finally:
             if self.completion is None:
                 self.give_up()
@@ -117,9 +130,8 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
     async def _next(self, take: Callable[[Pieces[C]], T | None]) -> T:
         if self._is_closed and self.completion is None:
             raise StopAsyncIteration
-        if self._call is None or self._pieces is None:
-            self._call = await self._begin()
-            self._pieces = self._cut(self._call)
+        await self.begin()
+        assert self._call is not None
         while True:
             piece = take(self._pieces)
             if piece:
@@ -133,6 +145,10 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
 
 def _take(pieces: Any) -> Any:
     return pieces.take()
+
+
+def _take_waiting(pieces: Any) -> Any:
+    return pieces.take_waiting()
 
 
 class _Loop(AsyncIterator[str]):

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.async_stream import AsyncCompletionStream
 from halfbyte.generation.call import Call
+from halfbyte.generation.chat_completion import Part
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.generation.stream import CompletionStream
@@ -29,7 +30,8 @@ class CandidatePieces:
         self.completion: list[Any] | None = None
         self._call = call
         self._requests = [cast(TextRequest, request) for request in call.requests]
-        self._n_taken = [0] * len(self._requests)
+        self._n_taken = [0] * len(self._requests)  # characters of text
+        self._n_parts = [0] * len(self._requests)
 
     @property
     def is_done(self) -> bool:
@@ -53,10 +55,31 @@ class CandidatePieces:
             if piece:
                 self._n_taken[i] += len(piece)
                 return i, piece
-        if is_over and self.completion is None:
+        if is_over:
+            self._end()
+        return None
+
+    def take_waiting(self) -> list[tuple[int, Part]]:
+        """All parts that have come since the last time, each with the number of its answer."""
+        is_over = self._call.is_over
+        parts: list[tuple[int, Part]] = []
+        for i, request in enumerate(self._requests):
+            if request.parts is None:
+                text = request.text[self._n_taken[i] :]
+                self._n_taken[i] += len(text)
+                parts += [(i, Part("content", text))] if text else []
+            else:
+                new = request.parts[self._n_parts[i] :]
+                self._n_parts[i] += len(new)
+                parts += [(i, part) for part in new]
+        if is_over and not parts:
+            self._end()
+        return parts
+
+    def _end(self) -> None:
+        if self.completion is None:
             self._call.finish()
             self.completion = [request.result() for request in self._requests]
-        return None
 
 
 class CandidateStream(ProcessBound, Iterator[Piece], Generic[C]):
@@ -122,6 +145,14 @@ class AsyncCandidateStream(ProcessBound, AsyncIterator[Piece], Generic[C]):
 
     async def __anext__(self) -> Piece:
         return cast(Piece, await anext(self._stream))
+
+    async def begin(self) -> None:
+        """See AsyncCompletionStream.begin."""
+        await self._stream.begin()
+
+    def batches(self) -> AsyncIterator[list[tuple[int, Part]]]:
+        """See AsyncCompletionStream.batches."""
+        return self._stream.batches()
 
     async def result(self) -> list[C]:
         """Work to the end; what came of it. Raises as AsyncCompletionStream.result."""

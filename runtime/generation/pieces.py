@@ -62,6 +62,13 @@ class Pieces(Generic[C]):
         self._n_parts += part is not None
         return part
 
+    def take_waiting(self) -> list[tuple[int, Part]]:
+        """All parts that have come since the last time, each with the number of its answer, 0."""
+        parts: list[tuple[int, Part]] = []
+        while part := self.take_part():
+            parts.append((0, part))
+        return parts
+
     def _end(self) -> None:
         """Make the result, or raise what ended the request."""
         if self.completion is None:

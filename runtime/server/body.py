@@ -1,0 +1,112 @@
+"""The body of a request: JSON within limits, or a clear refusal."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import Receive
+
+from halfbyte.server.fault import Fault
+
+_MAX_DIGITS = 300  # of a number
+# A text, or a bracket outside of one.
+_TOKENS = re.compile(r'"(?:[^"\\]+|\\.)*"|[\[\]{}]', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole."""
+
+
+async def read_body(receive: Receive, max_nbytes: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        Fault: it is larger than max_nbytes; ClientGone: it ends early.
+    """
+    parts: list[bytes] = []
+    n = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part = message.get("body", b"")
+        n += len(part)
+        if n > max_nbytes:
+            raise Fault("too_large", f"body: expected at most {max_nbytes:,} bytes, got more")
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def read_object(body: bytes, content_type: str, max_depth: int) -> dict[str, Any]:
+    """The JSON object that a body holds.
+
+    A missing content type and a form's, which curl sends with -d, are taken for JSON.
+
+    Raises:
+        Fault: it is something else, and what.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in ("", "application/json", "application/x-www-form-urlencoded", "text/plain"):
+        expected = "content-type: expected application/json"
+        raise Fault("media_type", f"{expected}, got {kind[:100]!r}")
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"body: expected UTF-8, got a byte that is none at {error.start}"
+        raise Fault("invalid_request", message) from None
+    check_depth(text, max_depth)
+    try:
+        value = json.loads(text, parse_constant=_refuse, parse_int=_whole)
+    except json.JSONDecodeError as error:
+        message = f"body: expected JSON, got {error.msg} at character {error.pos}"
+        raise Fault("invalid_request", message) from None
+    if _SURROGATE.search(text):
+        _check_characters(value)
+    if not isinstance(value, Mapping):
+        raise Fault("invalid_request", f"body: expected a JSON object, got a {_named(value)}")
+    return dict(value)
+
+
+def check_depth(text: str, most: int) -> None:
+    """Refuse JSON that nests deeper than `most`, before it is parsed."""
+    if text.count("[") + text.count("{") <= most:
+        return
+    depth = 0
+    for match in _TOKENS.finditer(text):
+        token = match[0]
+        if token in "[{":
+            depth += 1
+            if depth > most:
+                raise Fault("invalid_request", f"body: expected JSON of at most {most} levels")
+        elif token in "]}":
+            depth -= 1
+
+
+def _check_characters(value: object) -> None:
+    """Refuse halves of characters, which JSON can name but no text can hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        got = f"the lone surrogate {error.object[error.start]!a}"
+        raise Fault("invalid_request", f"body: expected whole characters, got {got}") from None
+
+
+def _refuse(name: str) -> Any:
+    raise Fault("invalid_request", f"body: expected JSON, which has no {name}")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        message = f"body: expected numbers of at most {_MAX_DIGITS} digits"
+        raise Fault("invalid_request", message)
+    return int(digits)
+
+
+def _named(value: object) -> str:
+    names = {list: "list", str: "string", bool: "boolean", int: "number", float: "number"}
+    return names.get(type(value), "null")

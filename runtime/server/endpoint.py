@@ -1,0 +1,100 @@
+"""A route as an ASGI application: body, checks, handler, reply, and whoever hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+from starlette.datastructures import Headers, QueryParams
+from starlette.types import Receive, Scope, Send
+
+from halfbyte.server.body import ClientGone, read_body, read_object
+from halfbyte.server.exchange import Exchange
+from halfbyte.server.fault import Fault, fault_of
+from halfbyte.server.fields import checked
+from halfbyte.server.gate import Gate
+from halfbyte.server.protocol import Protocol, Route
+from halfbyte.server.reply import Json, Reply
+from halfbyte.server.server_settings import ServerSettings
+from halfbyte.server.shelf import Shelf
+
+
+class Endpoint:
+    """Answers the requests of one route."""
+
+    def __init__(
+        self, protocol: Protocol, route: Route, shelf: Shelf, gate: Gate, settings: ServerSettings
+    ) -> None:
+        self.protocol, self.route = protocol, route
+        self._shelf, self._gate, self._settings = shelf, gate, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        headers = Headers(scope=scope)
+        address = scope.get("client") or ("local", 0)
+        exchange = Exchange(
+            self._shelf, self._gate, self._settings,
+            client=scope.get("state", {}).get("client") or address[0],
+            path=scope.get("path_params", {}), query=QueryParams(scope.get("query_string", b"")),
+            headers=headers,
+        )  # fmt: skip
+        try:
+            body = await read_body(receive, self._settings.max_body)
+            await until_gone(receive, self._answer(exchange, body, headers, send))
+        except ClientGone:
+            return
+        except Fault as fault:  # before the handler began
+            await self._send(exchange, refusal(self.protocol, fault), send)
+
+    async def _answer(self, exchange: Exchange, body: bytes, headers: Headers, send: Send) -> None:
+        try:
+            asked = None
+            if self.route.fields is not None:
+                content_type = headers.get("content-type", "")
+                value = read_object(body, content_type, self._settings.max_depth)
+                asked = checked(self.route.fields, value, self.protocol.name)
+            reply = await self.route.handler(exchange, asked)
+        except Exception as error:
+            reply = refusal(self.protocol, fault_of(error))
+        await self._send(exchange, reply, send)
+
+    async def _send(self, exchange: Exchange, reply: Reply, send: Send) -> None:
+        await reply.send(send, {"x-request-id": exchange.request_id})
+
+
+class Refusal(Json):
+    """An error in a protocol's shape."""
+
+    def __init__(self, protocol: Protocol, fault: Fault) -> None:
+        super().__init__(protocol.error(fault), fault.status)
+        self._retry_after = fault.retry_after
+
+    async def send(self, send: Send, headers: dict[str, str]) -> None:  # type: ignore[override]
+        """See Reply."""
+        more = {} if self._retry_after is None else {"retry-after": str(self._retry_after)}
+        await super().send(send, {**headers, **more})
+
+
+def refusal(protocol: Protocol, fault: Fault) -> Refusal:
+    """A fault in a protocol's shape."""
+    return Refusal(protocol, fault)
+
+
+async def until_gone(receive: Receive, work: Awaitable[None]) -> None:
+    """Do the work, and give it up when the client closes the connection."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        task.result()
+    finally:
+        for one in (task, gone):
+            one.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,1 @@
+"""OpenAI's API: https://platform.openai.com/docs/api-reference. A file a resource."""

@@ -1,0 +1,9 @@
+"""The routes of OpenAI's API."""
+
+from __future__ import annotations
+
+from halfbyte.server.openai.completions import COMPLETIONS
+from halfbyte.server.openai.shapes import error
+from halfbyte.server.protocol import Protocol
+
+PROTOCOL = Protocol("OpenAI", COMPLETIONS, error, prefixes=("/v1/",))

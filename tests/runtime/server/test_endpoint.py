@@ -1,0 +1,41 @@
+"""Bodies within limits, and clients that hang up."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import httpx
+
+from halfbyte.server.shelf import Shelf
+
+BODY = {"prompt": "def f(", "max_tokens": 400, "temperature": 1, "stop": ["\0"]}
+
+
+def test_who_hangs_up_is_forgotten(url: str, shelf: Shelf) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    body = json.dumps({**BODY, "stream": True}).encode()
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(
+            b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b"
+            % (len(body), body)
+        )
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+    model = shelf.loaded()[0].model
+    end_s = time.monotonic() + 30
+    while model.scheduler._worker.batch.is_idle is False:
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+
+
+def test_what_is_no_json_is_refused(http: httpx.Client) -> None:
+    for body in (b"", b"{", b"[]", b'{"a": NaN}', b"\xff", b"[" * 1000, b'{"prompt": "\\ud800"}'):
+        answer = http.post("/v1/completions", content=body)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"].startswith("body: expected")
+
+
+def test_what_nobody_serves_is_not_found(http: httpx.Client) -> None:
+    assert http.get("/nothing").status_code == 404
+    assert http.get("/v1/completions").status_code == 405
