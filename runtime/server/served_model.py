@@ -38,6 +38,11 @@ class ServedModel:
         await stream.begin()
         return stream
 
+    @property
+    def kv_nbytes(self) -> int:
+        """Bytes of keys and values in memory, remembered ones too."""
+        return self.model.engine.pages.nbytes
+
     async def in_thread(self, work: Any, *args: Any) -> Any:
         """What a call that takes more than a moment returns, the event loop not blocked."""
         return await asyncio.to_thread(work, *args)
