@@ -159,6 +159,20 @@ def test_a_stream_tells_those_so_far(
     assert asyncio.run(aloud()) == healed.logprobs
 
 
+def test_those_of_tokens_that_were_taken_back_are_told_no_more(
+    infill_model: halfbyte.Model,
+) -> None:
+    how: dict[str, Any] = {"max_tokens": 30, "logprobs": 0}
+    usual = infill_model.complete(PROMPT, **how)
+    how["banned_strings"] = usual.text[9:14]
+    wanted = infill_model.complete(PROMPT, **how)
+    assert wanted.text != usual.text
+    with infill_model.stream(PROMPT, **how) as stream:
+        for _ in stream:
+            assert stream.logprobs
+    assert stream.completion is not None and stream.completion.logprobs == wanted.logprobs
+
+
 def test_a_middle_that_is_known_has_none_so_it_is_computed(infill_model: halfbyte.Model) -> None:
     first = infill_model.infill("import nu", "\nx = 1\n", max_tokens=4)
     again = infill_model.infill("import nu", "\nx = 1\n", max_tokens=4, logprobs=0)
