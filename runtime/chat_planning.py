@@ -60,6 +60,7 @@ class ChatAsked:
         shown = ChatText(
             stops, thoughts=prompt.thoughts, is_thinking=prompt.is_thinking, calls=prompt.calls,
             spelled=prompt.spelled, banned=banned,
+            read=lambda texts: self._calls(prompt, texts)[0],
         )  # fmt: skip
 
         def finish(done: Completion) -> ChatCompletion:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from halfbyte.errors import EngineError
 from halfbyte.generation.async_call import AsyncCall
-from halfbyte.generation.chat_completion import Part
+from halfbyte.generation.chat_completion import Part, ToolCall
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.pieces import Pieces
 from halfbyte.generation.probabilities import TokenLogprob
@@ -47,6 +47,11 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
     def logprobs(self) -> list[TokenLogprob] | None:
         """Those of the tokens so far, some of which no piece has yet; None where not asked for."""
         return None if self._pieces is None else self._pieces.logprobs
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        """The calls of functions in a chat's answer that are whole so far."""
+        return () if self._pieces is None else self._pieces.tool_calls
 
     def __aiter__(self) -> AsyncIterator[str]:
         return _Loop(self)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.async_stream import AsyncCompletionStream
 from halfbyte.generation.call import Call
-from halfbyte.generation.chat_completion import Part
+from halfbyte.generation.chat_completion import Part, ToolCall
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.generation.stream import CompletionStream
@@ -43,6 +43,11 @@ class CandidatePieces:
         """Each answer's so far."""
         return [request.logprobs for request in self._requests]
 
+    @property
+    def tool_calls(self) -> list[Sequence[ToolCall]]:
+        """Each answer's calls of functions that are whole so far."""
+        return [request.shown.tool_calls for request in self._requests]
+
     def take(self) -> Piece | None:
         """The next piece of some answer, or nothing yet.
 
@@ -64,12 +69,12 @@ class CandidatePieces:
         is_over = self._call.is_over
         parts: list[tuple[int, Part]] = []
         for i, request in enumerate(self._requests):
-            if request.parts is None:
+            if request.shown.parts is None:
                 text = request.text[self._n_taken[i] :]
                 self._n_taken[i] += len(text)
                 parts += [(i, Part("content", text))] if text else []
             else:
-                new = request.parts[self._n_parts[i] :]
+                new = request.shown.parts[self._n_parts[i] :]
                 self._n_parts[i] += len(new)
                 parts += [(i, part) for part in new]
         if is_over and not parts:
@@ -139,6 +144,11 @@ class AsyncCandidateStream(ProcessBound, AsyncIterator[Piece], Generic[C]):
     def logprobs(self) -> list[list[TokenLogprob] | None] | None:
         """Each answer's so far; None before the first piece."""
         return cast("list[list[TokenLogprob] | None] | None", self._stream.logprobs)
+
+    @property
+    def tool_calls(self) -> list[Sequence[ToolCall]]:
+        """Each answer's calls of functions that are whole so far; empty before the first piece."""
+        return cast("list[Sequence[ToolCall]]", self._stream.tool_calls)
 
     def __aiter__(self) -> AsyncIterator[Piece]:
         return cast("AsyncIterator[Piece]", aiter(self._stream))

@@ -6,10 +6,10 @@ All of them are told apart by texts, and special tokens count as theirs: `<think
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from halfbyte.generation.chat_completion import Part, PartKind
+from halfbyte.generation.chat_completion import Part, PartKind, ToolCall
 from halfbyte.generation.shown_text import ShownText
 
 
@@ -45,6 +45,7 @@ class ChatText(ShownText):
         calls: CallMarks | None = None,
         spelled: Mapping[int, str] | None = None,
         banned: Sequence[str] = (),
+        read: Callable[[Sequence[str]], list[ToolCall]] | None = None,
     ) -> None:
         """Nothing yet.
 
@@ -55,6 +56,7 @@ class ChatText(ShownText):
             calls: how functions are called; None where none may be.
             spelled: control tokens that count as texts.
             banned: see ShownText; with thoughts or calls there is none.
+            read: what reads the texts of whole calls.
         """
         super().__init__(banned=banned)
         self._content = ShownText(stops, banned=banned)
@@ -65,10 +67,19 @@ class ChatText(ShownText):
         self.is_within_call = False
         self.spelled = spelled or {}
         self._thoughts, self._marks = thoughts or ("", ""), calls
+        self._read, self._n_read, self._tool_calls = read, 0, list[ToolCall]()
         self._left = ""  # what is not known to be one or the other
         self._blanks = ""  # between content and the calls after it
         self._is_new = True  # no content has come yet
         self._state = "thoughts" if is_thinking else "start" if thoughts else "content"
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The calls that are whole so far; one without a mark at its end is at the answer's."""
+        n = len(self.calls) - (self._state == "call")
+        if self._read is not None and n > self._n_read:
+            self._n_read, self._tool_calls = n, self._read(self.calls[:n])
+        return self._tool_calls
 
     def push(self, piece: str) -> bool:
         """Take more; True where the text ends within it."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar, cast
 
 from halfbyte.generation.call import Call
-from halfbyte.generation.chat_completion import Part
+from halfbyte.generation.chat_completion import Part, ToolCall
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.generation.text_request import TextRequest
@@ -35,6 +36,11 @@ class Pieces(Generic[C]):
         """Those of the tokens so far; None where they are not asked for."""
         return self._request.logprobs
 
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        """The calls of functions that are whole so far."""
+        return self._request.shown.tool_calls
+
     def take(self) -> str:
         """What has come since the last time, or nothing.
 
@@ -50,7 +56,7 @@ class Pieces(Generic[C]):
 
     def take_part(self) -> Part | None:
         """The same with what it is a piece of; of a chat, thoughts and calls too."""
-        parts = self._request.parts
+        parts = self._request.shown.parts
         if parts is None:
             piece = self.take()
             return Part("content", piece) if piece else None

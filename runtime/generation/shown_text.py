@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from halfbyte.generation.block_ends import BlockEnd
-from halfbyte.generation.chat_completion import Part
+from halfbyte.generation.chat_completion import Part, ToolCall
 from halfbyte.generation.completion import FinishReason
 
 _LINE_END = re.compile(r"[\r\n]")
@@ -32,6 +32,11 @@ class ShownText:
     spelled: Mapping[int, str] = MappingProxyType({})
     parts: Sequence[Part] | None = None
     ended_by: FinishReason = "stop"
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        """See ChatText."""
+        return ()
 
     def __init__(
         self,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from halfbyte.errors import EngineError
 from halfbyte.generation.call import Call
-from halfbyte.generation.chat_completion import Part
+from halfbyte.generation.chat_completion import Part, ToolCall
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.pieces import Pieces
 from halfbyte.generation.probabilities import TokenLogprob
@@ -50,6 +50,11 @@ class CompletionStream(ProcessBound, Iterator[str], Generic[C]):
         """Those of the tokens so far, some of which no piece has yet; None where not asked for."""
         told: list[TokenLogprob] | None = self._pieces.logprobs
         return told
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        """The calls of functions in a chat's answer that are whole so far."""
+        return cast("Sequence[ToolCall]", self._pieces.tool_calls)
 
     def __iter__(self) -> Iterator[str]:
         while True:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from halfbyte.errors import RequestError
-from halfbyte.generation.chat_completion import Part
 from halfbyte.generation.completion import Completion, FinishReason
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.continuation import Continuation
@@ -33,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class TextRequest(Continuation):
-    """A prompt and the text that follows it.
+    """A prompt and the text that follows it, of which `shown` takes what may be shown.
 
     The tokens of a respelling are no stops, and those that only spell what was taken back do not
     count as an answer.
@@ -80,8 +79,8 @@ class TextRequest(Continuation):
         self._grammar = next((rule for rule in rules if isinstance(rule, GrammarRule)), None)
         respelling = self._respelling_of(tokenizer, text, taken_back, rules) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
-        self._shown, self._confidence = shown or ShownText(params.stop), confidence
-        self._forbidden = _forbidden_beside(rules) if self._shown.banned else None
+        self.shown, self._confidence = shown or ShownText(params.stop), confidence
+        self._forbidden = _forbidden_beside(rules) if self.shown.banned else None
         self._rules = self._with_forbidden(rules)
         self._new_detokenizer = partial(StreamDetokenizer, tokenizer, skip_nbytes=len(text))
         self._detokenizer = self._new_detokenizer()
@@ -113,14 +112,9 @@ class TextRequest(Continuation):
             self._take_forced()
 
     @property
-    def parts(self) -> Sequence[Part] | None:
-        """Pieces of a chat's answer, which only become more; None elsewhere."""
-        return self._shown.parts
-
-    @property
     def text(self) -> str:
         """What may be shown, an echoed prompt first; what may be cut still is held back."""
-        return self._records.echoed + self._shown.text
+        return self._records.echoed + self.shown.text
 
     @property
     def n_max(self) -> int:
@@ -208,9 +202,9 @@ class TextRequest(Continuation):
         self._sampler.accept(token)
         for rule in self._rules:
             rule.accept(token)
-        self._take_text(self._detokenizer.push(token) + self._shown.spelled.get(token, ""))
-        if self._forbidden is not None and self._shown.n_taken_back:
-            self._step_back(self._shown.n_taken_back, self._forbidden)
+        self._take_text(self._detokenizer.push(token) + self.shown.spelled.get(token, ""))
+        if self._forbidden is not None and self.shown.n_taken_back:
+            self._step_back(self.shown.n_taken_back, self._forbidden)
             return
         if self.finish_reason:
             return
@@ -244,7 +238,7 @@ class TextRequest(Continuation):
         """Whether the answer is whole; None where nothing says what it has to be."""
         if self._grammar is None:
             return None
-        return self._grammar.accepts(self._shown.text)
+        return self._grammar.accepts(self.shown.text)
 
     @property
     def _wants_logits(self) -> bool:
@@ -303,7 +297,7 @@ class TextRequest(Continuation):
         n_kept, first = self.n_generated - n, self.ids[-n]
         if self.respelling is not None and n_kept < len(self.respelling.tokens):
             # A token that spells the prompt's end begins it: begin with those that the prompt had.
-            self._shown.forget(n_kept)
+            self.shown.forget(n_kept)
             self._rewind(self.n_generated)
             self._n_respelled = 0
             for token in self.respelling.take_given():
@@ -330,14 +324,14 @@ class TextRequest(Continuation):
             self._detokenizer.push(token)
 
     def _take_text(self, piece: str) -> None:
-        if self._shown.push(piece):
-            self.finish_reason = self._shown.ended_by
+        if self.shown.push(piece):
+            self.finish_reason = self.shown.ended_by
 
     def _finish(self, reason: FinishReason) -> None:
         self._take_text(self._detokenizer.flush())
         if not self.finish_reason:
-            self._shown.finish()
-            self.finish_reason = self._shown.ended_by if reason == "stop" else reason
+            self.shown.finish()
+            self.finish_reason = self.shown.ended_by if reason == "stop" else reason
 
 
 def _forbidden_beside(rules: Sequence[Rule]) -> Forbidden:

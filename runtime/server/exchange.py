@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from halfbyte.generation.chat_completion import Part
+from halfbyte.generation.chat_completion import Part, ToolCall
 from halfbyte.server.ask import Ask
 from halfbyte.server.fault import Fault
 from halfbyte.server.served_model import ServedModel
@@ -123,3 +123,9 @@ class Answer:
         told = self._stream.logprobs
         mine = told[i] if self._n is not None and told is not None else told
         return mine or []
+
+    def tool_calls(self, i: int) -> list[ToolCall]:
+        """The calls of functions in answer i that are whole so far."""
+        told = self._stream.tool_calls
+        mine = told[i] if self._n is not None and told else told
+        return list(mine)

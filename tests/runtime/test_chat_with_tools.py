@@ -112,3 +112,20 @@ def test_other_methods_say_who_takes_them(infill_model: halfbyte.Model) -> None:
             infill_model.complete("a", **{name: None})
     with pytest.raises(halfbyte.RequestError, match="complete and infill take it"):
         infill_model.chat(USER, format="llama-2", syntax="python")  # type: ignore[call-arg]
+
+
+def test_streams_tell_whole_calls_and_all_parts_that_wait(infill_model: halfbyte.Model) -> None:
+    done = infill_model.chat(USER, **HOW, temperature=0, n=2)
+
+    async def follow() -> tuple[list[tuple[int, Part]], Any]:
+        stream = infill_model.astream_chat(USER, **HOW, temperature=0, n=2)
+        await stream.begin()
+        assert list(stream.tool_calls) == [[], []] or stream.completions is not None
+        parts = [part async for batch in stream.batches() for part in batch]
+        return parts, stream
+
+    parts, stream = asyncio.run(follow())
+    assert [list(calls) for calls in stream.tool_calls] == [list(one.tool_calls) for one in done]
+    for i, one in enumerate(done):
+        texts = [part.text for number, part in parts if number == i]
+        assert texts and one.tool_calls[0].name in "".join(texts)
