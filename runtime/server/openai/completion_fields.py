@@ -136,8 +136,8 @@ class CompletionFields(Fields):
             found.setdefault("temperature", 1.0)
         if self.max_tokens is not None:
             found["max_tokens"] = self.max_tokens
-        if self.seed is not None:
-            found["seed"] = self.seed % _SEEDS
+        if (seed := seed_of(self.seed)) is not None:
+            found["seed"] = seed
         if self.top_k is not None:
             found["top_k"] = max(self.top_k, 0)
         if self.stop:
@@ -151,6 +151,11 @@ class CompletionFields(Fields):
         if self.structured_outputs is not None:
             found |= self.structured_outputs.options()
         return found
+
+
+def seed_of(seed: int | None) -> int | None:
+    """A seed as the library takes it: -1 draws one, as None does; others are as if unsigned."""
+    return None if seed is None or seed == -1 else seed % _SEEDS
 
 
 def _token(key: str) -> int:

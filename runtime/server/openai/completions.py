@@ -17,6 +17,7 @@ from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
 from halfbyte.server.fault import Fault, fault_of
 from halfbyte.server.openai.completion_fields import FIELD_OF, CompletionFields
+from halfbyte.server.openai.edit_prompts import edit_prompt
 from halfbyte.server.openai.legacy_logprobs import legacy_logprobs
 from halfbyte.server.openai.shapes import (
     answer_id,
@@ -77,7 +78,7 @@ class _Asked:
             "total_tokens": n_prompt + n_answers,
             "prompt_tokens_details": {"cached_tokens": n_cached},
         }  # fmt: skip
-        if self.fields.prediction is not None:
+        if "prediction" in self.ask.options:
             told["completion_tokens_details"] = guess_details(one for g in groups for one in g)
         return told
 
@@ -85,7 +86,9 @@ class _Asked:
 async def complete(exchange: Exchange, fields: CompletionFields) -> Reply:
     """Answer a request."""
     model = await exchange.model(fields.model)
-    asked = _asked(model, fields)
+    with naming(FIELD_OF):  # a prompt for an edit is encoded there, which takes a moment
+        is_long = model.edit_format is not None
+        asked = await model.in_thread(_asked, model, fields) if is_long else _asked(model, fields)
     shell = {
         "id": answer_id("cmpl", exchange), "object": "text_completion",
         "created": exchange.created, "model": model.name,
@@ -104,20 +107,34 @@ async def complete(exchange: Exchange, fields: CompletionFields) -> Reply:
 
 
 def _asked(model: ServedModel, fields: CompletionFields) -> _Asked:
+    """Raises Fault and RequestError: what is asked cannot be."""
     tokenizer = model.model.tokenizer
     options, n = fields.options(), fields.n or 1
-    prompts = _prompts(fields, tokenizer)
+    # An empty suffix is the end of a file to editors, and no suffix at all to others.
+    fills = bool(fields.suffix) or (fields.suffix == "" and model.model.can_infill)
+    prompts = _one_text(fields) if fills else _prompts(fields, tokenizer)
     n_drawn = len(prompts) * max(n, fields.best_of or 1)
     if n_drawn > MAX_ANSWERS:
         message = f"prompt: expected at most {MAX_ANSWERS} answers in all, got {n_drawn}"
         raise Fault("invalid_request", message, param="prompt")
-    options.setdefault("max_tokens", _N_TOKENS)
     _stop_at_tokens(options, tokenizer)
-    if fields.suffix is not None:
+    if fills:
         ask = Ask("infill", (prompts[0], fields.suffix), options, n)
     else:
-        ask = Ask("complete", (prompts[0] if len(prompts) == 1 else prompts,), options, n)
+        given = prompts if len(prompts) > 1 else edit_prompt(model, prompts[0], options)
+        ask = Ask("complete", (given,), options, n)
+    options.setdefault("max_tokens", _N_TOKENS)
     return _Asked(fields, tokenizer, prompts, ask)
+
+
+def _one_text(fields: CompletionFields) -> list[Prompt]:
+    """The text before a gap."""
+    given = "" if fields.prompt is None else fields.prompt
+    texts = [given] if isinstance(given, str) else given
+    if len(texts) != 1 or not isinstance(texts[0], str):
+        message = "prompt: expected one text with a suffix, got token ids or several"
+        raise Fault("invalid_request", message, param="prompt")
+    return [texts[0]]
 
 
 def _prompts(fields: CompletionFields, tokenizer: Tokenizer) -> list[Prompt]:
@@ -125,11 +142,6 @@ def _prompts(fields: CompletionFields, tokenizer: Tokenizer) -> list[Prompt]:
     given: Any = "" if fields.prompt is None else fields.prompt
     is_one = isinstance(given, str) or not given or isinstance(given[0], int)
     prompts: list[Prompt] = [given] if is_one else list(given)
-    if fields.suffix is not None:
-        if len(prompts) > 1 or not isinstance(prompts[0], str):
-            message = "prompt: expected one text with a suffix, got token ids or several"
-            raise Fault("invalid_request", message, param="prompt")
-        return prompts
     start = tokenizer.eos_id if tokenizer.bos_id is None else tokenizer.bos_id
     return [[start] if p == "" and start is not None else p for p in prompts]
 
