@@ -101,6 +101,15 @@ class RememberingModel:
         checked = self._checked(path)
         return self.scheduler.between_steps(lambda: self._memory.load(checked))
 
+    @property
+    def file_hash(self) -> str | None:
+        """SHA-256 of the model's file, in hexadecimal; of several, of their hashes.
+
+        It is known at once where a file of that path, size and time was read before. Else it is
+        None for a while: whoever asks first has a thread read the file.
+        """
+        return self._memory.model_hash()
+
     def _checked(self, path: object) -> str:
         """A file's path, once all is known that it takes: only then do others wait."""
         checked = check_path("path", path)

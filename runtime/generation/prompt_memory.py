@@ -167,6 +167,10 @@ class PromptMemory:
         lasting = self._on_disk()
         return _LOOKING_S if lasting is not None and lasting.write_ahead() else None
 
+    def model_hash(self) -> str | None:
+        """The model's, at once; None where it is not known yet, or there is none."""
+        return None if self._model is None else self._model.get()
+
     def wait_for_hash(self) -> None:
         """Until it is known whose prompts these are; from any thread."""
         if self._model is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halfbyte.generation.probabilities import TokenLogprob
-from halfbyte.generation.recorder import Recorder, Recording
+from halfbyte.generation.recorder import Recorder, Recording, Teller
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.tokenizer import Tokenizer
 
@@ -30,6 +30,7 @@ class Records:
         self._answer = Recorder(asked.asked, sampler) if asked and is_answers else None
         self.of_prompt, self.of_answer = self._prompt is not None, is_answers
         self.echoed = (asked.echoed if asked else None) or ""
+        self._teller: Teller | None = None
 
     @property
     def want_prompt(self) -> bool:
@@ -71,6 +72,7 @@ class Records:
         """Forget the last n tokens."""
         if self._answer is not None:
             self._answer.rewind(n)
+            self._teller = None
 
     def told_of_prompt(self, prompt: Sequence[int]) -> list[TokenLogprob] | None:
         """What the caller is told of the prompt's tokens."""
@@ -82,4 +84,6 @@ class Records:
         """What the caller is told of the answer's tokens so far, `healed` spelled first."""
         if self._asked is None or self._answer is None:
             return None
-        return self._asked.of_answer(self._tokenizer, prompt, tokens, self._answer.taken, healed)
+        teller = self._teller or self._asked.teller(self._tokenizer, healed)
+        self._teller = teller
+        return self._asked.of_answer(teller, prompt, tokens, self._answer.taken)

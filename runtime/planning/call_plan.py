@@ -39,9 +39,10 @@ class Plan:
         return chosen if self.is_list else chosen[0]
 
     def check_streamed(self) -> None:
-        """RequestError where there are no answers to one prompt that come as they grow."""
-        if self.is_list:
-            raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
+        """RequestError where there are no answers that come as they grow, each with a number."""
+        if self.is_list and self.candidates.n is None:
+            expected, hint = "one prompt to stream", "n=1 streams those of several"
+            raise RequestError("prompt", expected=expected, got="a list of prompts", hint=hint)
         self.candidates.check_drawn("a stream")
         self.candidates.check_unranked()
 

@@ -27,6 +27,7 @@ from halfbyte.generation.syntax.syntax import Syntax
 from halfbyte.generation.text_ends import TextEnds
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.progress import Progress
+from halfbyte.prompt.edit.client_prompt import ClientPrompt
 from halfbyte.prompt.edit.edit_encoder import EditEncoder
 from halfbyte.prompt.edit.edit_request import (
     Cursor,
@@ -73,6 +74,20 @@ class Planner:
         self._recent = RecentInfillings(tokenizer)
         self._maker = RequestMaker(tokenizer, n_ctx)
         self.chat_defaults = chat_defaults(card.sampling, path)
+
+    @property
+    def can_infill(self) -> bool:
+        """Whether the model was trained to infill."""
+        return self._prompts.can_infill
+
+    @property
+    def edit_format(self) -> str | None:
+        """See EditingModel.edit_format."""
+        return self._edits.format
+
+    def client_prompt(self, prompt: str, format: str | None) -> ClientPrompt | None:
+        """See EditingModel.read_edit_prompt."""
+        return self._edits.client_prompt(prompt, format)
 
     def ids(self, text: Prompt, name: str, parse_markers: bool) -> list[int]:
         """A text's tokens as `complete` would have them, nothing taken back."""

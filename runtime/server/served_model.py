@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import cached_property
 from typing import Any
 
 import halfbyte
 from halfbyte.model import Model
+from halfbyte.prompt.edit.edit_formats import format_of_name
 from halfbyte.server.ask import Ask
 
 
@@ -22,6 +24,7 @@ class ServedModel:
 
     def __init__(self, name: str, model: Model, created: int) -> None:
         self.name, self.model, self.created = name, model, created
+        self._fingerprint: str | None = None
 
     async def answer(self, ask: Ask) -> list[Any]:
         """The answers to a call; a task that is cancelled gives them up."""
@@ -52,7 +55,31 @@ class ServedModel:
         """Whether it has a template for conversations."""
         return bool(self.model.tokenizer.chat_template)
 
-    @cached_property
+    @property
+    def edit_format(self) -> Any:
+        """The format of edits that it is known for, by its file or as the server names it."""
+        return self.model.edit_format or format_of_name(self.name)
+
+    @property
     def fingerprint(self) -> str:
-        """What its bits depend on: the file and the kernels."""
-        return f"hb_{halfbyte.__version__}"
+        """What its bits depend on: the kernels and the file, of which a hash is known after a
+        while; until then its size and architecture stand for it.
+        """
+        if self._fingerprint is None:
+            known = self.model.file_hash
+            if known is None:
+                return f"hb_{halfbyte.__version__}_{self._short}"
+            self._fingerprint = f"hb_{halfbyte.__version__}_{known[:12]}"
+        return self._fingerprint
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Of its file; 0 where that cannot be seen any more."""
+        try:
+            return os.stat(self.model.path).st_size
+        except OSError:
+            return 0
+
+    @cached_property
+    def _short(self) -> str:
+        return f"{self.model.config.architecture}-{self.nbytes:x}"

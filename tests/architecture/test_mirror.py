@@ -159,9 +159,9 @@ COVERED_BY = {
     "runtime/server/exchange.py": "runtime/server/test_endpoint.py",
     "runtime/server/fault.py": "runtime/server/test_endpoint.py",
     "runtime/server/gate.py": "runtime/server/test_endpoint.py",
+    "runtime/server/openai/completion_fields.py": "runtime/server/openai/test_completions.py",
     "runtime/server/openai/openai_protocol.py": "runtime/server/openai/test_shapes.py",
     "runtime/server/protocol.py": "runtime/server/test_endpoint.py",
-    "runtime/server/served_model.py": "runtime/server/openai/test_completions.py",
     "runtime/server/server_settings.py": "runtime/server/test_endpoint.py",
     "runtime/server/shelf.py": "runtime/server/openai/test_completions.py",
 }
