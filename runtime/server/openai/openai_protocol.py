@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from halfbyte.server.openai.chats import CHATS
 from halfbyte.server.openai.completions import COMPLETIONS
 from halfbyte.server.openai.shapes import error
 from halfbyte.server.protocol import Protocol
 
-PROTOCOL = Protocol("OpenAI", COMPLETIONS, error, prefixes=("/v1/",))
+PROTOCOL = Protocol("OpenAI", (*COMPLETIONS, *CHATS), error, prefixes=("/v1/",))
