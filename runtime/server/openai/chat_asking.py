@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from halfbyte.errors import ContextLengthError, RequestError, UnsupportedModelError
+from halfbyte.errors import RequestError, UnsupportedModelError
 from halfbyte.server.ask import Ask
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import Fault, fault_of
 from halfbyte.server.openai.chat_fields import ChatFields, ResponseFormat
 from halfbyte.server.openai.chat_messages import library_messages, refused, text_of
 from halfbyte.server.sampling_fields import biases_of, sampler_options, seed_of
@@ -16,6 +17,7 @@ from halfbyte.server.served_model import ServedModel
 
 # Most tokens of thoughts for each effort; None: as many as the model likes.
 BUDGETS: dict[str, int | None] = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": None}
+_INDEX = re.compile(r"\[(\d+)\]")
 _SAME_NAME = (
     "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop", "tools",
     "tool_choice",
@@ -54,12 +56,12 @@ def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
 
 
 @contextmanager
-def chat_errors(model: ServedModel, names: Mapping[str, str]) -> Iterator[None]:
+def chat_errors(model: ServedModel, named: Callable[[str], str]) -> Iterator[None]:
     """Errors of the library, told of the body's fields.
 
     Args:
         model: who is asked.
-        names: the body's names of the library's arguments, where they differ.
+        named: gives the body's name of one of the library's arguments, with dots between names.
 
     Raises:
         Fault: in their place.
@@ -67,30 +69,24 @@ def chat_errors(model: ServedModel, names: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except UnsupportedModelError as error:
+        message = str(error).replace(f"{error.path}: ", "")
         if error.field == "tokenizer.chat_template" and error.got == "none":
             message = (
                 f"model: expected one with a chat template, got {model.name!r}, which has none: "
                 "/v1/completions continues a text"
             )
-            raise Fault("invalid_request", message, param="model") from error
-        message = str(error).replace(f"{error.path}: ", "")
         raise Fault("invalid_request", message, param="model") from error
-    except ContextLengthError:
-        raise
     except RequestError as error:
-        if error.param not in names:
-            raise
-        named = names[error.param]
-        message = f"{named}{str(error).removeprefix(error.param)}"
-        raise Fault("invalid_request", message, param=named) from error
+        name = named(_INDEX.sub(r".\1", error.param))
+        message = f"{name}{str(error).removeprefix(error.param)}"
+        raise Fault(fault_of(error).kind, message, param=name) from error
 
 
-def names_of(asked: ChatFields) -> dict[str, str]:
-    """The body's names of the library's arguments."""
-    names = {"repetition_penalty": "repeat_penalty"}
-    if asked.response_format is not None:
-        names["json_schema"] = "response_format"
-    return names
+def chat_name(asked: ChatFields, argument: str) -> str:
+    """A chat's name of an argument of the library."""
+    if argument == "json_schema" and asked.response_format is not None:
+        return "response_format"
+    return "repeat_penalty" if argument == "repetition_penalty" else argument
 
 
 def tool_options(tools: list[dict[str, Any]] | None, choice: object) -> dict[str, Any]:

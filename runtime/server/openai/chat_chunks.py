@@ -6,13 +6,14 @@ What is constant in a chunk is made once: most of a server's work for a token is
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 from halfbyte.generation.chat_completion import Part
 from halfbyte.server.exchange import Answer
 from halfbyte.server.fault import fault_of
-from halfbyte.server.openai.chat_asking import chat_errors, names_of
+from halfbyte.server.openai.chat_asking import chat_errors, chat_name
 from halfbyte.server.openai.chat_fields import ChatFields
 from halfbyte.server.openai.chat_shapes import call_shape, chat_usage, logprobs_shape
 from halfbyte.server.openai.shapes import finish_reason, stream_error
@@ -43,7 +44,7 @@ class ChatChunks:
         """What to send, whatever goes wrong."""
         is_begun = False
         try:
-            with chat_errors(self._model, names_of(self._asked)):
+            with chat_errors(self._model, partial(chat_name, self._asked)):
                 async for batch in answer:
                     begin = b"" if is_begun else self._roles()
                     is_begun = True

@@ -29,7 +29,6 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 class NamedSchema(Fields):
     """A schema with a name; `strict` or not, it is kept to."""
 
-    unused: ClassVar[frozenset[str]] = frozenset({"description"})
     name: str = ""
     schema_: dict[str, Any] | None = Field(None, alias="schema")
     strict: bool | None = None
@@ -61,7 +60,8 @@ class ChatFields(SamplerFields):
     """The body."""
 
     unused: ClassVar[frozenset[str]] = frozenset({
-        "user", "metadata", "store", "service_tier", "prompt_cache_options", "safety_identifier", "prompt_cache_key",
+        "user", "metadata", "store", "service_tier", "prompt_cache_options",
+        "safety_identifier", "prompt_cache_key",
         "prompt_cache_retention", "verbosity", "web_search_options", "audio", "moderation",
         "id_slot", "cache_prompt", "response_fields", "timings_per_token", "return_progress",
         "n_keep", "n_discard", "min_keep", "t_max_predict_ms", "reasoning_format", "lora",

@@ -6,8 +6,10 @@ Source: https://platform.openai.com/docs/api-reference/chat. What is not given i
 
 from __future__ import annotations
 
+from functools import partial
+
 from halfbyte.server.exchange import Exchange
-from halfbyte.server.openai.chat_asking import chat_ask, chat_errors, names_of
+from halfbyte.server.openai.chat_asking import chat_ask, chat_errors, chat_name
 from halfbyte.server.openai.chat_chunks import ChatChunks
 from halfbyte.server.openai.chat_fields import ChatFields
 from halfbyte.server.openai.chat_shapes import chat_choice, chat_usage
@@ -26,7 +28,7 @@ async def chat(exchange: Exchange, asked: ChatFields) -> Reply:
         "created": exchange.created, "model": model.name,
         "system_fingerprint": model.fingerprint,
     }  # fmt: skip
-    with chat_errors(model, names_of(asked)):
+    with chat_errors(model, partial(chat_name, asked)):
         ask = chat_ask(model, asked)
         if asked.stream:
             answer = await exchange.stream(model, ask)
