@@ -75,7 +75,7 @@ def sampler_options(asked: SamplerFields) -> dict[str, Any]:
 
 def seed_of(seed: int | None) -> int | None:
     """A seed as the library takes it: -1 draws one, other negative ones are as if unsigned."""
-    return None if seed in (None, -1) else seed % (1 << 64)  # type: ignore[operator]
+    return None if seed is None or seed == -1 else seed % (1 << 64)
 
 
 def biases_of(given: Biases) -> dict[int | str, float]:

@@ -159,7 +159,6 @@ COVERED_BY = {
     "runtime/server/exchange.py": "runtime/server/test_endpoint.py",
     "runtime/server/fault.py": "runtime/server/test_endpoint.py",
     "runtime/server/gate.py": "runtime/server/test_endpoint.py",
-    "runtime/server/openai/growing_item.py": "runtime/server/openai/test_response_events.py",
     "runtime/server/openai/openai_protocol.py": "runtime/server/openai/test_shapes.py",
     "runtime/server/protocol.py": "runtime/server/test_endpoint.py",
     "runtime/server/served_model.py": "runtime/server/openai/test_completions.py",
