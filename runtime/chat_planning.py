@@ -38,7 +38,10 @@ class ChatAsked:
             RequestError: a bad value; `param` names it.
         """
         thinking, rest = Thinking.split(options)
-        tools = Tools.of(rest.pop("tools", None), rest.pop("tool_choice", None))
+        tools = Tools.of(
+            rest.pop("tools", None), rest.pop("tool_choice", None),
+            rest.pop("parallel_tool_calls", True),
+        )  # fmt: skip
         return cls(tools, thinking), rest
 
     def request(

@@ -59,7 +59,8 @@ class ChatRules:
                 ToolCalls(
                     tokenizer, self._text_of, self._prompt.calls, make,
                     tokenizer.eog_ids | self._prompt.stop_ids, thoughts=self._thoughts(),
-                    is_whole=self._must_call and not has_mark, is_all=self._must_call,
+                    is_whole=self._must_call and not has_mark,
+                    is_all=self._must_call or not self._tools.are_parallel,
                 )
             )  # fmt: skip
         return rules
@@ -84,9 +85,12 @@ class ChatRules:
     @property
     def _number(self) -> Number:
         """Of calls: a function that is asked for by its name is called once."""
-        if not self._must_call or self._tools is None:
+        if self._tools is None:
             return "any"
-        return "some" if self._tools.choice == "required" else "one"
+        if not self._must_call:
+            return "any" if self._tools.are_parallel else "optional"
+        is_one = self._tools.choice != "required" or not self._tools.are_parallel
+        return "one" if is_one else "some"
 
     def _opening(self, *, is_enforced: bool) -> Opening:
         """What forces the beginning of a call: its mark, or all up to the arguments."""

@@ -91,6 +91,7 @@ class ChatCallOptions(CallOptions, total=False):
 
     tools: Sequence[Mapping[str, Any]] | None
     tool_choice: str | Mapping[str, Any] | None
+    parallel_tool_calls: bool
     thinking: bool | None
     reasoning_budget: int | None
     reasoning_closing: str

@@ -233,7 +233,7 @@ _OTHERS = {
     **dict.fromkeys(("lookups", "prompt_lookup_num_tokens"), "texts to look into are lookup here"),
     **dict.fromkeys(("lora", "lora_request", "adapters", "adapter_name"), "it is adapter here"),
     "stream": "use the method stream, stream_infill or stream_chat",
-    **dict.fromkeys(("tools", "tool_choice", "thinking"), "chat takes it"),
+    **dict.fromkeys(("tools", "tool_choice", "parallel_tool_calls", "thinking"), "chat takes it"),
     "functions": "it is tools here",
     "syntax": "complete and infill take it",
     **dict.fromkeys(("enable_thinking", "think"), "it is thinking here"),

@@ -464,3 +464,34 @@ def test_without_llguidance_a_word_is_said(
 def test_a_result_is_json() -> None:
     call = ToolCall("123456789", "weather", {"city": "Rome"})
     assert call.to_dict() == {"id": "123456789", "name": "weather", "arguments": {"city": "Rome"}}
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+@pytest.mark.parametrize(
+    ("template", "answer"),
+    [
+        (HERMES, f"<tool_call>\n{ROME}\n</tool_call>\n<tool_call>\n{ROME}\n</tool_call>"),
+        (CHATML, f"<tool_call>[\n{ROME},\n{ROME}\n]</tool_call>"),
+        (MISTRAL, f"[TOOL_CALLS][{ROME}, {ROME}]"),
+        (NAMED, '[TOOL_CALLS]weather[ARGS]{"city": "Rome"}' * 2),
+    ],
+)
+def test_where_calls_are_not_parallel_there_is_one_at_most(
+    template: str, answer: str, choice: str, open_with: Callable[[str], Tokenizer]
+) -> None:
+    tokenizer = open_with(template)
+    how: dict[str, Any] = {"tools": [TOOL], "tool_choice": choice, "thinking": False}
+    begin = "" if choice == "auto" else answer[: answer.index("]" if "[T" in answer else ">") + 1]
+    answer = answer[len(begin) :]
+    one = Chat(tokenizer, **how, parallel_tool_calls=False).says(answer)
+    assert (calls(one), one.text) == ([("weather", {"city": "Rome"})], "")
+    if choice == "auto" or template != HERMES:
+        assert len(Chat(tokenizer, **how).says(answer).tool_calls) == 2
+    none = Chat(tokenizer, tools=[TOOL], parallel_tool_calls=False).says("No.")
+    assert (none.text, none.tool_calls) == ("No.", ())
+
+
+def test_parallel_calls_are_a_switch() -> None:
+    with pytest.raises(RequestError) as caught:
+        ChatAsked.split({"tools": [TOOL], "parallel_tool_calls": 2})
+    assert caught.value.param == "parallel_tool_calls"

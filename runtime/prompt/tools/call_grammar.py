@@ -9,7 +9,7 @@ from typing import Any, Literal
 # As the templates' tojson writes it, with which models were trained.
 _JSON = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 
-Number = Literal["any", "some", "one"]  # of calls in an answer
+Number = Literal["any", "some", "one", "optional"]  # of calls in an answer; the last: one or none
 Spell = Callable[[str], str]  # a special token's text as Lark has it: by its id, or as a text
 
 
