@@ -105,7 +105,7 @@ ROOMS = {
          "json_folder loading model models prompt quality settings system tokenizer verification"),
         "numpy",
     ),
-    "server": ("generation halfbyte model", "pydantic starlette"),
+    "server": ("generation halfbyte model tokenizer", "pydantic starlette"),
     "__main__": ("cli kernels.compiler", ""),
     # kernels' own map, and its rooms
     "kernels": ("", ""),

@@ -17,7 +17,8 @@ _TYPES: dict[Kind, str] = {
 def llama_error(fault: Fault) -> object:
     """A fault as llama.cpp's clients read it."""
     kind = _TYPES.get(fault.kind, "invalid_request_error")
-    return {"error": {"code": fault.status, "message": fault.message, "type": kind}}
+    error = {"code": fault.status, "message": fault.message, "type": kind}
+    return {"error": error | dict(fault.details)}
 
 
 async def model_of(exchange: Exchange, name: str | None) -> ServedModel:

@@ -92,24 +92,24 @@ class LlamaCompletionFields(GenerationFields):
     prompt: str | PromptObject | list[TokenId | str | Mixed | PromptObject]
 
     @property
-    def prompts(self) -> tuple[list[OnePrompt], bool]:
-        """The prompts, and whether they are a list: texts alone in a list are prompts each.
+    def prompts(self) -> list[OnePrompt]:
+        """The prompts: texts alone in a list are prompts each, with ids among them parts of one.
 
         Raises:
             Fault: none, or too many.
         """
         given = self.prompt
         if not isinstance(given, list):
-            return [given], False
+            return [given]
         if any(isinstance(item, int) for item in given):
             if not all(isinstance(item, (int, str)) for item in given):
                 raise Fault("invalid_request", "prompt: expected prompts or one prompt's parts, "
                             "got tokens beside prompts", param="prompt")  # fmt: skip
-            return [given], False  # type: ignore[list-item]  # it was checked
+            return [given]  # type: ignore[list-item]  # it was checked
         if not 1 <= len(given) <= _MOST_PROMPTS:
             message = f"prompt: expected from 1 to {_MOST_PROMPTS} prompts, got {len(given)}"
             raise Fault("invalid_request", message, param="prompt")
-        return given, True  # type: ignore[return-value]  # as above
+        return given  # type: ignore[return-value]  # as above
 
 
 class ExtraChunk(Fields):
