@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from halfbyte.generation.terms import Terms
 from halfbyte.planning.planner import Planner
 from halfbyte.progress import silent
 from halfbyte.prompt.inputs import Prompt, as_list
+from halfbyte.prompt.messages import Message
 
 Embedding = NDArray[np.float32]
 
@@ -164,6 +165,10 @@ class InspectingModel:
         while not tracer.is_done:
             self.scheduler.between_steps(tracer.step)
         return tracer.trace
+
+    def chat_ids(self, messages: Sequence[Message], **options: Any) -> list[int]:
+        """The ids that `chat` asks for an answer with; takes and raises what it does."""
+        return list(self._planner.chat(messages, **options).requests[0].prompt)
 
     def _embeddings(
         self,

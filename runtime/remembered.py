@@ -110,6 +110,26 @@ class RememberingModel:
         """
         return self._memory.model_hash()
 
+    def forget_cache(self) -> int:
+        """Forget what is remembered of prompts; how many tokens that were.
+
+        What `prompt_cache_dir` keeps stays there, and is found again.
+
+        Raises:
+            EngineError: the model is closed or the process was forked.
+        """
+
+        def forget() -> int:
+            n = self._memory.n_tokens
+            self._memory.clear()
+            return n
+
+        return self.scheduler.between_steps(forget)
+
+    def n_remembered(self) -> int:
+        """How many tokens are remembered of prompts; raises as `forget_cache`."""
+        return self.scheduler.between_steps(lambda: self._memory.n_tokens)
+
     def _checked(self, path: object) -> str:
         """A file's path, once all is known that it takes: only then do others wait."""
         checked = check_path("path", path)

@@ -23,6 +23,7 @@ class TextEndOptions(TypedDict, total=False):
 
     stop_indent: bool | int
     stop_brackets: bool | Literal["before", "behind"]
+    line_time: float | None
 
 
 class SamplingOptions(SamplerOptions, total=False):

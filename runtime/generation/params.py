@@ -161,13 +161,25 @@ class SamplingParams:
     @property
     def order(self) -> tuple[str, ...]:
         """The samplers that are applied, in their order."""
-        if self.mirostat and not self.is_greedy:
+        if self.is_greedy:
+            return self._greedy_order
+        if self.mirostat:
             return ("temperature",)
         return more.SAMPLERS if self.samplers is None else self.samplers
 
     @property
+    def _greedy_order(self) -> tuple[str, ...]:
+        """Those that may change which token is the most likely one, and draw nothing."""
+        given = self.samplers or ()
+        if more.INFILL not in given:
+            return ("penalties", "dry")
+        return tuple(name for name in given if name not in ("temperature", "xtc", "adaptive_p"))
+
+    @property
     def needs_chain(self) -> bool:
         """Whether anything is asked for that the plain sampler does not do."""
+        if more.INFILL in (self.samplers or ()):
+            return True
         chained = [*_CHAINED, "samplers"] if not self.is_greedy else _CHAINED_IF_GREEDY
         return any(getattr(self, name) != _DEFAULTS[name] for name in chained)
 
@@ -175,7 +187,10 @@ class SamplingParams:
         """What was set and does nothing, and why."""
         given = [name for name in _DEFAULTS if getattr(self, name) != _DEFAULTS[name]]
         if self.is_greedy:
-            idle = [(name, "at temperature 0") for name in given if name in _OF_A_DRAW]
+            used = {name for sampler in self.order for name in more.OF_SAMPLER.get(sampler, ())}
+            used |= {"samplers"} if more.INFILL in self.order else set()
+            unused = [name for name in given if name in _OF_A_DRAW and name not in used]
+            idle = [(name, "at temperature 0") for name in unused]
         else:
             idle = [(name, why) for name, why in self._unused().items() if name in given]
         for first, *others in (*more.OF_SAMPLER.values(), more.OF_MIROSTAT):

@@ -184,6 +184,15 @@ class PromptMemory:
         """See Model.load_cache."""
         return saved_cache.load(self._cache, path, self._binding(path))
 
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that are remembered, in memory."""
+        return self._cache.n_tokens
+
+    def clear(self) -> None:
+        """Forget all of memory; what lies in a folder stays there."""
+        self._cache.clear()
+
     def close(self) -> None:
         """Keep what is remembered on disk, if it is to last, and forget it."""
         if self._cache.nbytes:

@@ -75,7 +75,7 @@ class TextRequest(Continuation):
         """
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
-        self._sampler = sampler_of(tokenizer, self.params, prompt)
+        self._sampler = sampler_of(tokenizer, self.params, prompt, stop_ids)
         self._grammar = next((rule for rule in rules if isinstance(rule, GrammarRule)), None)
         respelling = self._respelling_of(tokenizer, text, taken_back, rules) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
@@ -231,6 +231,7 @@ class TextRequest(Continuation):
             logprobs=self.logprobs,
             prompt_logprobs=self._records.told_of_prompt(self.prompt),
             is_complete=self._is_complete(),
+            stop_text=self.shown.stop_text,
         )
         return self._result_of(completion)
 

@@ -155,7 +155,7 @@ class Planner:
             max_tokens=sampling.max_tokens,
         )  # fmt: skip
         given = repository or Repository()
-        files = tuple(given.files.items()), given.current, given.name
+        files = tuple(given.files.items()), given.current, given.name, given.is_apart
         how = heal, parse_markers, window, rules, sampling, options.tokens, options.ends, syntax
         # The order as given: "auto" may change where the cursor passes a blank line.
         key = asked.suffix, order, files, how, options.adaptation.key

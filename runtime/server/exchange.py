@@ -129,3 +129,11 @@ class Answer:
         told = self._stream.tool_calls
         mine = told[i] if self._n is not None and told else told
         return list(mine)
+
+    def tokens(self, i: int) -> list[int]:
+        """The ids of answer i so far, some of which no part has yet."""
+        return list(self._stream.requests[i].tokens)
+
+    def stats(self, i: int) -> Any:
+        """What answer i cost so far."""
+        return self._stream.requests[i].stats()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,7 @@ class ServerSettings:
     max_body: most bytes of a request's body.
     max_depth: most levels of its JSON.
     max_n: most answers to one request.
+    slot_save_path: folder for the files of llama.cpp's /slots; None refuses them.
     timeout: most seconds that an answer may take; None for no limit.
     """
 
@@ -21,4 +23,5 @@ class ServerSettings:
     max_body: int = 32 << 20
     max_depth: int = 64
     max_n: int = 16
+    slot_save_path: Path | None = None
     timeout: float | None = None

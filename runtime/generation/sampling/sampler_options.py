@@ -16,13 +16,13 @@ SAMPLERS = (
     "penalties", "dry", "top_n_sigma", "top_k", "typical_p", "temperature", "top_p", "min_p", "xtc",
     "adaptive_p",
 )  # fmt: skip
+INFILL = "infill"  # applied only where it is asked for
 # Source: llama.cpp, common_sampler_types_from_names; what is spelled with other dashes is equal.
 _ALIASES = {"typ_p": "typical_p", "typ": "typical_p", "nucleus": "top_p", "temp": "temperature"}
 _BY_SPELLING = {
-    name.replace("_", ""): _ALIASES.get(name, name) for name in (*SAMPLERS, *_ALIASES)
+    name.replace("_", ""): _ALIASES.get(name, name) for name in (*SAMPLERS, INFILL, *_ALIASES)
 }  # fmt: skip
 _REFUSED = {
-    "infill": "infill ends middles by its own rules",
     "mirostat": "mirostat=1 or 2 takes the place of all samplers but the temperature",
 }
 RANGES: dict[str, tuple[float, float]] = {
@@ -98,7 +98,7 @@ def sampler_names(value: object) -> tuple[str, ...]:
 
 
 def _name(item: object) -> str:
-    known = f"names of samplers: {', '.join(SAMPLERS)}"
+    known = f"names of samplers: {', '.join((*SAMPLERS, INFILL))}"
     if not isinstance(item, str):
         raise RequestError("samplers", expected=known, got=repr(item))
     spelling = item.strip().lower().replace("-", "").replace("_", "")
