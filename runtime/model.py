@@ -100,6 +100,11 @@ class Model(
         return self._planner.chat_defaults
 
     @property
+    def can_infill(self) -> bool:
+        """Whether `infill` takes it without `force`."""
+        return self._planner.can_infill
+
+    @property
     def n_ctx(self) -> int:
         """Most tokens of a prompt and its continuation together."""
         return self.engine.n_ctx

@@ -74,6 +74,11 @@ class Planner:
         self._maker = RequestMaker(tokenizer, n_ctx)
         self.chat_defaults = chat_defaults(card.sampling, path)
 
+    @property
+    def can_infill(self) -> bool:
+        """Whether the model was trained to infill."""
+        return self._prompts.can_infill
+
     def ids(self, text: Prompt, name: str, parse_markers: bool) -> list[int]:
         """A text's tokens as `complete` would have them, nothing taken back."""
         return self._prompts.completion(text, name, heal=False, parse_markers=parse_markers).tokens

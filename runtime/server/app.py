@@ -11,13 +11,14 @@ from starlette.routing import Route as StarletteRoute
 from halfbyte.server.endpoint import Endpoint
 from halfbyte.server.fault import STATUS, Fault
 from halfbyte.server.gate import Gate
+from halfbyte.server.ollama.ollama_protocol import PROTOCOL as OLLAMA
 from halfbyte.server.openai.openai_protocol import PROTOCOL as OPENAI
 from halfbyte.server.reply import dumps
 from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
 
 # The first one's errors are for paths that belong to none.
-PROTOCOLS = (OPENAI,)
+PROTOCOLS = (OPENAI, OLLAMA)
 
 
 def make_app(shelf: Shelf, settings: ServerSettings | None = None) -> Starlette:

@@ -8,6 +8,7 @@ from typing import Any
 
 import halfbyte
 from halfbyte.model import Model
+from halfbyte.prompt.thinking import SWITCHES, marks_of
 from halfbyte.server.ask import Ask
 
 
@@ -46,6 +47,16 @@ class ServedModel:
     def can_chat(self) -> bool:
         """Whether it has a template for conversations."""
         return bool(self.model.tokenizer.chat_template)
+
+    @cached_property
+    def can_think(self) -> bool:
+        """Whether its template knows thoughts."""
+        return marks_of(self.model.tokenizer.chat_template or "") is not None
+
+    @cached_property
+    def has_switch(self) -> bool:
+        """Whether its template can be told to think or not."""
+        return any(name in (self.model.tokenizer.chat_template or "") for name in SWITCHES)
 
     @cached_property
     def fingerprint(self) -> str:

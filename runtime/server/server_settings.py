@@ -14,6 +14,7 @@ class ServerSettings:
     max_depth: most levels of its JSON.
     max_n: most answers to one request.
     timeout: most seconds that an answer may take; None for no limit.
+    allows_templates: whether requests may bring templates of their own.
     """
 
     n_places: int = 32
@@ -22,3 +23,4 @@ class ServerSettings:
     max_depth: int = 64
     max_n: int = 16
     timeout: float | None = None
+    allows_templates: bool = False
