@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import ollama
 import pytest
 
@@ -27,14 +28,21 @@ def ollama_url(ollama_shelf: Shelf) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client(ollama_url: str) -> Iterator[ollama.Client]:
     """As a user makes it, but that it does not look for proxies."""
     with ollama.Client(ollama_url, trust_env=False) as made:
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def http_ollama(ollama_url: str) -> Iterator[httpx.Client]:
+    """A client that sends what it is told."""
+    with httpx.Client(base_url=ollama_url, trust_env=False, timeout=60) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
 def models(ollama_shelf: Shelf) -> dict[str, halfbyte.Model]:
     """The served models, for what is right."""
     return {one.name: one.model for one in ollama_shelf.loaded()}

@@ -189,20 +189,20 @@ def test_the_asynchronous_client_too(ollama_url: str, models: dict[str, halfbyte
         ("top_logprobs", 21), ("top_logprobs", -1), ("model", 1), ("template", 3),
     ],
 )  # fmt: skip
-def test_bad_values_are_named(ollama_url: str, name: str, value: object) -> None:
+def test_bad_values_are_named(http_ollama: httpx.Client, name: str, value: object) -> None:
     body = {"model": "calls", "prompt": "a", name: value}
-    reply = httpx.post(f"{ollama_url}/api/generate", json=body, trust_env=False)
+    reply = http_ollama.post("/api/generate", json=body)
     wrong = next(iter(value)) if isinstance(value, dict) and name == "options" else name
     wrong = {"repeat_penalty": "repeat_penalty", "format": "format|json_schema"}.get(wrong, wrong)
     assert reply.status_code == 400
     assert any(one in reply.json()["error"] for one in wrong.split("|")), reply.text
 
 
-def test_what_means_nothing_is_taken(ollama_url: str) -> None:
+def test_what_means_nothing_is_taken(http_ollama: httpx.Client) -> None:
     body = {"model": "calls", "prompt": "a", "stream": False, "truncate": True, "mine": {"x": 1},
             "options": {"num_predict": 1, "num_gpu": 3, "low_vram": True, "mine": 2},
             "system": None, "suffix": "", "images": [], "format": ""}  # fmt: skip
-    reply = httpx.post(f"{ollama_url}/api/generate", json=body, trust_env=False)
+    reply = http_ollama.post("/api/generate", json=body)
     assert reply.status_code == 200 and reply.json()["done"]
 
 

@@ -27,10 +27,10 @@ KEYS = {
     ],
 )
 def test_each_line_is_a_json_object(
-    ollama_url: str, path: str, asked: dict[str, Any], own: set[str]
+    http_ollama: httpx.Client, path: str, asked: dict[str, Any], own: set[str]
 ) -> None:
     body = {"model": "thinks:latest", "options": {"num_predict": 5}, **asked}
-    reply = httpx.post(f"{ollama_url}/api/{path}", json=body, trust_env=False)
+    reply = http_ollama.post(f"/api/{path}", json=body)
     assert reply.headers["content-type"] == "application/x-ndjson"
     *lines, last = map(json.loads, reply.text.splitlines())
     for line in lines:
@@ -40,7 +40,7 @@ def test_each_line_is_a_json_object(
         assert held["thinking"] and not held.get("content") and not held.get("response")
     more = {"context"} if path == "generate" else set()
     assert last.keys() == KEYS | own | more
-    whole = httpx.post(f"{ollama_url}/api/{path}", json={**body, "stream": False}, trust_env=False)
+    whole = http_ollama.post(f"/api/{path}", json={**body, "stream": False})
     assert whole.headers["content-type"] == "application/json"
     assert whole.json().keys() == KEYS | own | more | (
         {"thinking"} if path == "generate" else set()

@@ -81,7 +81,7 @@ def must_call(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_calls_come_as_json_with_ids(
-    ollama_url: str, models: dict[str, halfbyte.Model], monkeypatch: pytest.MonkeyPatch
+    http_ollama: httpx.Client, models: dict[str, halfbyte.Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     must_call(monkeypatch)
     how = {"model": "calls", "messages": USER, "tools": TOOLS, "options": CALLING}
@@ -93,15 +93,15 @@ def test_calls_come_as_json_with_ids(
         {"id": f"call_{call.id}",
          "function": {"index": 0, "name": "count", "arguments": dict(call.arguments)}}
     ]  # fmt: skip
-    reply = httpx.post(f"{ollama_url}/api/chat", json=how, trust_env=False)
+    reply = http_ollama.post("/api/chat", json=how)
     assert reply.headers["content-type"] == "application/x-ndjson"
     lines = [json.loads(line) for line in reply.text.splitlines()]
     assert [one["message"].get("tool_calls") for one in lines] == [expected, None]
-    reply = httpx.post(f"{ollama_url}/api/chat", json={**how, "stream": False}, trust_env=False)
+    reply = http_ollama.post("/api/chat", json={**how, "stream": False})
     assert reply.json()["message"]["tool_calls"] == expected
 
 
-def test_results_go_with_their_calls(ollama_url: str, models: dict[str, halfbyte.Model]) -> None:
+def test_results_go_with_their_calls(http_ollama: httpx.Client, models: dict[str, halfbyte.Model]) -> None:
     call = {"function": {"name": "count", "arguments": {"n": 1, "of": "a"}}}
     asked = [
         *USER, {"role": "assistant", "tool_calls": [call]},
@@ -112,7 +112,7 @@ def test_results_go_with_their_calls(ollama_url: str, models: dict[str, halfbyte
     done = models["calls"].chat(messages, tools=TOOLS, max_tokens=12, temperature=0)
     # Not by the client, which leaves parts of schemas out.
     body = {"model": "calls", "messages": asked, "tools": TOOLS, "options": FEW, "stream": False}
-    got = httpx.post(f"{ollama_url}/api/chat", json=body, trust_env=False).json()
+    got = http_ollama.post("/api/chat", json=body).json()
     assert got["message"]["content"] == done.text
     assert got["prompt_eval_count"] == done.stats.n_prompt
 
@@ -182,7 +182,7 @@ CALL = {"function": {"name": "count", "arguments": {}}}
         ({"keep_alive": {}}, "keep_alive"), ({"logprobs": "yes"}, "logprobs"),
     ],
 )  # fmt: skip
-def test_bad_values_are_named(ollama_url: str, body: dict[str, Any], named: str) -> None:
+def test_bad_values_are_named(http_ollama: httpx.Client, body: dict[str, Any], named: str) -> None:
     body = {"model": "calls", "messages": USER, **body}
-    reply = httpx.post(f"{ollama_url}/api/chat", json=body, trust_env=False)
+    reply = http_ollama.post("/api/chat", json=body)
     assert reply.status_code == 400 and reply.json()["error"].startswith(named), reply.text

@@ -60,7 +60,7 @@ def test_as_it_was_before(client: ollama.Client, models: dict[str, halfbyte.Mode
         ({"input": "a", "keep_alive": "x"}, "keep"),
     ],
 )  # fmt: skip
-def test_bad_values_are_named(ollama_url: str, body: dict[str, Any], named: str) -> None:
+def test_bad_values_are_named(http_ollama: httpx.Client, body: dict[str, Any], named: str) -> None:
     body = {"model": "infill-10m", **body}
-    reply = httpx.post(f"{ollama_url}/api/embed", json=body, trust_env=False)
+    reply = http_ollama.post("/api/embed", json=body)
     assert reply.status_code == 400 and reply.json()["error"].startswith(named), reply.text

@@ -77,11 +77,10 @@ def test_nothing_is_loaded_to_be_looked_at(tmp_path: Path) -> None:
             client.show("c")
 
 
-def test_somebody_is_there(ollama_url: str) -> None:
-    with httpx.Client(base_url=ollama_url, trust_env=False) as http:
-        assert http.head("/").status_code == 200
-        told = http.get("/api/version").json()
-        assert told["halfbyte"] == halfbyte.__version__
-        assert tuple(map(int, told["version"].split("."))) >= (0, 12, 11)
-        assert http.get("/api/nothing").json().keys() == {"error"}
-        assert http.get("/api/chat").status_code == 405
+def test_somebody_is_there(http_ollama: httpx.Client) -> None:
+    assert http_ollama.head("/").status_code == 200
+    told = http_ollama.get("/api/version").json()
+    assert told["halfbyte"] == halfbyte.__version__
+    assert tuple(map(int, told["version"].split("."))) >= (0, 12, 11)
+    assert http_ollama.get("/api/nothing").json().keys() == {"error"}
+    assert http_ollama.get("/api/chat").status_code == 405

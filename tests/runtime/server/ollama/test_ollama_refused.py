@@ -27,8 +27,8 @@ def test_the_answer_says_what_to_do(client: ollama.Client, instead: str) -> None
     assert reply is not None and reply.status_code == 501 and instead in reply.error
 
 
-def test_files_are_not_taken(ollama_url: str) -> None:
-    path = f"{ollama_url}/api/blobs/sha256:00"
-    assert httpx.head(path, trust_env=False).status_code == 501
-    reply = httpx.post(path, content=b"\xff\x00", trust_env=False)
+def test_files_are_not_taken(http_ollama: httpx.Client) -> None:
+    path = "/api/blobs/sha256:00"
+    assert http_ollama.head(path).status_code == 501
+    reply = http_ollama.post(path, content=b"\xff\x00")
     assert reply.status_code == 501 and "not taken" in reply.json()["error"]
