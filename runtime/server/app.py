@@ -12,6 +12,7 @@ from halfbyte.server.endpoint import Endpoint
 from halfbyte.server.fault import STATUS, Fault
 from halfbyte.server.gate import Gate
 from halfbyte.server.llama_cpp.llama_protocol import PROTOCOL as LLAMA_CPP
+from halfbyte.server.ollama.ollama_protocol import PROTOCOL as OLLAMA
 from halfbyte.server.openai.openai_protocol import PROTOCOL as OPENAI
 from halfbyte.server.page_protocol import PROTOCOL as PAGE
 from halfbyte.server.reply import dumps
@@ -19,7 +20,7 @@ from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
 
 # The first one's errors are for paths that belong to none.
-PROTOCOLS = (OPENAI, LLAMA_CPP, PAGE)
+PROTOCOLS = (OPENAI, LLAMA_CPP, OLLAMA, PAGE)
 
 
 def make_app(shelf: Shelf, settings: ServerSettings | None = None) -> Starlette:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.generation.chat_completion import Part, ToolCall
@@ -74,6 +75,11 @@ class Exchange:
             await place.__aexit__(None, None, None)
             raise
         return Answer(stream, place, ask.n)
+
+    async def compute(self, work: Callable[..., Any], *args: Any) -> Any:
+        """What a function returns that computes for a while, in a thread, once a place is free."""
+        async with self.gate.place(self.client):
+            return await asyncio.to_thread(work, *args)
 
     def _limited(self, ask: Ask) -> Ask:
         """The call with the server's limits."""

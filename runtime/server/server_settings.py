@@ -16,6 +16,7 @@ class ServerSettings:
     max_n: most answers to one request.
     slot_save_path: folder for the files of llama.cpp's /slots; None refuses them.
     timeout: most seconds that an answer may take; None for no limit.
+    allows_templates: whether requests may bring templates of their own.
     """
 
     n_places: int = 32
@@ -25,3 +26,4 @@ class ServerSettings:
     max_n: int = 16
     slot_save_path: Path | None = None
     timeout: float | None = None
+    allows_templates: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,6 +25,7 @@ class Shelf:
     def __init__(self, sources: Mapping[str, str], load: Callable[[str], Model]) -> None:
         self.sources, self._load = dict(sources), load
         self._loaded: dict[str, ServedModel] = {}
+        self._idle_s: dict[str, float | None] = {}
         self._locks = {source: asyncio.Lock() for source in self.sources.values()}
 
     @property
@@ -50,6 +52,15 @@ class Shelf:
                 model = await asyncio.to_thread(self._load, self.sources[name])
                 self.put(name, model)
         return self._loaded[name]
+
+    def keep(self, served: ServedModel, idle_s: float | None) -> None:
+        """Have a model go after so many seconds without a request; 0 at once, None never."""
+        self._idle_s[served.name] = idle_s
+
+    def idle_left_s(self, served: ServedModel) -> float:
+        """Seconds until a model goes if nobody asks it for anything; infinite for never."""
+        idle_s = self._idle_s.get(served.name)
+        return math.inf if idle_s is None else idle_s
 
     def loaded(self) -> list[ServedModel]:
         """Those that are in memory."""

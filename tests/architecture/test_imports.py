@@ -105,7 +105,10 @@ ROOMS = {
          "json_folder loading model models prompt quality settings system tokenizer verification"),
         "numpy",
     ),
-    "server": ("generation halfbyte model prompt tokenizer", "pydantic starlette"),
+    "server": (
+        "families generation gguf halfbyte model models prompt tokenizer",
+        "numpy pydantic starlette",
+    ),
     "__main__": ("cli kernels.compiler", ""),
     # kernels' own map, and its rooms
     "kernels": ("", ""),
