@@ -102,10 +102,13 @@ ROOMS = {
     ),
     "cli": (  # everything but kernels
         ("constraints conversion converting engine families generation gguf golden halfbyte hf "
-         "json_folder loading model models prompt quality settings system tokenizer verification"),
-        "numpy",
+         "json_folder loading model models prompt quality server settings system tokenizer "
+         "verification"),
+        "httptools numpy prometheus_client pydantic starlette tomli uvicorn",
     ),
-    "server": ("generation halfbyte model", "pydantic starlette"),
+    "server": (
+        "generation halfbyte model", "prometheus_client pydantic starlette uvicorn"
+    ),
     "__main__": ("cli kernels.compiler", ""),
     # kernels' own map, and its rooms
     "kernels": ("", ""),
