@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
+from halfbyte.cache_scope import scoped
 from halfbyte.server.body import ClientGone, read_body, read_object
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault, fault_of
@@ -31,11 +32,11 @@ class Endpoint:
         exchange = Exchange(
             self._state, record, path=scope.get("path_params", {}),
             query=QueryParams(scope.get("query_string", b"")), headers=headers,
-            scope=scope["state"].get("key"),
         )  # fmt: skip
         try:
             body = await read_body(receive, self._settings.max_body)
-            await until_gone(receive, self._answer(exchange, body, headers, send))
+            with scoped(scope["state"].get("key")):  # what is remembered is each key's own
+                await until_gone(receive, self._answer(exchange, body, headers, send))
         except ClientGone:
             record.is_cut = True
         except Fault as fault:  # before the handler began

@@ -44,7 +44,6 @@ class Exchange:
         path: Mapping[str, str],
         query: Mapping[str, str],
         headers: Mapping[str, str],
-        scope: str | None = None,
     ) -> None:
         self.state, self.record = state, record
         self.shelf, self.gate = state.shelf, state.gate
@@ -53,7 +52,6 @@ class Exchange:
         self.request_id, self.begun_s, self.created = (
             record.request_id, record.begun_s, int(time.time()),
         )  # fmt: skip
-        self._scope = scope
         self._held: list[ServedModel] = []
         self._answers: list[Answer] = []
 
@@ -141,8 +139,6 @@ class Exchange:
         options = dict(ask.options)
         if left_s is not None:
             options["timeout"] = max(left_s - waited_s, 1e-3)
-        if self._scope is not None:
-            options["cache_scope"] = self._scope
         ask = replace(ask, options=options)
         ask = without(ask, self.settings.dropped)
         if self.settings.logs_prompts:

@@ -36,6 +36,7 @@ ROOMS = {
     "progress": ("", ""),
     "results": ("", ""),
     "call_arguments": ("errors progress", ""),
+    "cache_scope": ("errors", ""),
     "process_bound": ("errors", ""),
     "settings": ("", "platformdirs"),
     "file_kinds": ("errors", ""),
@@ -132,6 +133,7 @@ LLVMLITE = {
     "kernels/vectors/transpose.py",
 }
 GROUND = {
+    "cache_scope",
     "call_arguments",
     "errors",
     "file_kinds",
