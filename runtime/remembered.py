@@ -80,6 +80,11 @@ class RememberingModel:
     scheduler: Scheduler
     _memory: PromptMemory
 
+    @property
+    def remembered_nbytes(self) -> int:
+        """Bytes of memory that remembered prompts take now."""
+        return self._memory.nbytes
+
     def save_cache(self, path: str | os.PathLike[str]) -> int:
         """Write all that is remembered of prompts to a file; returns its bytes.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from halfbyte.cache_scope import takes_scope
 from halfbyte.call_arguments import check_progress, is_whole, literal
 from halfbyte.errors import RequestError
 from halfbyte.generation.async_call import AsyncCall
@@ -131,6 +132,7 @@ class ScoringModel:
         result: Perplexity = await self._ascored(made)
         return result
 
+    @takes_scope
     def _scoring(
         self, prompt: Any, continuations: Any, *, parse_markers: bool = False, **how: Any
     ) -> _Scoring:
@@ -151,6 +153,7 @@ class ScoringModel:
 
         return _Scoring(requests, *terms, result)
 
+    @takes_scope
     def _windows(
         self, text: str, window: int | None, *, parse_markers: bool = False, **how: Any
     ) -> _Scoring:

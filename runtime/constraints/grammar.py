@@ -13,6 +13,7 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
+from halfbyte.cache_scope import current_scope
 from halfbyte.constraints import gbnf
 from halfbyte.constraints.constraint import Constraint
 from halfbyte.constraints.matcher import Matcher
@@ -42,7 +43,7 @@ class Grammars:
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
         self._vocabulary: Any = None
-        self._kept: OrderedDict[tuple[Constraint, str], Grammar] = OrderedDict()
+        self._kept: OrderedDict[tuple[str | None, Constraint, str], Grammar] = OrderedDict()
 
     def compiled(self, constraint: Constraint, before: str = "") -> Grammar:
         """The grammar of a constraint.
@@ -55,7 +56,7 @@ class Grammars:
             RequestError: no text meets it, it is not well-formed, too large, or llguidance is not
                 installed; `param` names the argument.
         """
-        key = constraint, before
+        key = current_scope(), constraint, before
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

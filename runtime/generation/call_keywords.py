@@ -43,13 +43,15 @@ class SamplingOptions(SamplerOptions, total=False):
 
 
 class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False):
-    """And how a call is served (Terms), what its answer may repeat (docs/speculation.md), what it
-    has to be (docs/constraints.md), and the adapters it goes through (docs/adapters.md), ...
+    """And how a call is served (Terms), with whom it shares memory (docs/caches.md), what its
+    answer may repeat (docs/speculation.md), what it has to be (docs/constraints.md), and the
+    adapters it goes through (docs/adapters.md), ...
     """
 
     timeout: float | None
     max_time: float | None
     priority: float
+    cache_scope: str | None
     prediction: str | Sequence[int] | None
     lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
     speculate: bool
@@ -85,6 +87,7 @@ class ScoreOptions(TypedDict, total=False):
     progress: Progress | None
     timeout: float | None
     priority: float
+    cache_scope: str | None
 
 
 class ChatCallOptions(CallOptions, total=False):

@@ -71,6 +71,11 @@ class PromptMemory:
         self._unloaded: set[str] = set()  # adapters, by their digests
         self._bound_pages()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is remembered in memory; any thread may look."""
+        return self._cache.nbytes
+
     def load_next(self, request: Request) -> bool:
         """Bring a page that the request can use from the disk; False where there is no more."""
         lasting = self._on_disk()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from halfbyte.cache_scope import current_scope, takes_scope
 from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.chat_planning import ChatAsked
 from halfbyte.errors import RequestError
@@ -93,6 +94,7 @@ class Planner:
         """A text's tokens as `complete` would have them, nothing taken back."""
         return self._prompts.completion(text, name, heal=False, parse_markers=parse_markers).tokens
 
+    @takes_scope
     def completion(
         self,
         prompt: Prompt | Iterable[Prompt],
@@ -127,6 +129,7 @@ class Planner:
         ]  # fmt: skip
         return Plan(requests, options.terms, report, is_list, options.candidates)
 
+    @takes_scope
     def infilling(
         self,
         prefix: str,
@@ -158,13 +161,14 @@ class Planner:
         files = tuple(given.files.items()), given.current, given.name, given.is_apart
         how = heal, parse_markers, window, rules, sampling, options.tokens, options.ends, syntax
         # The order as given: "auto" may change where the cursor passes a blank line.
-        key = asked.suffix, order, files, how, options.adaptation.key
+        key = asked.suffix, order, files, how, options.adaptation.key, current_scope()
         requests = candidates_of(
             options.candidates, sampling, Recording.of(options.probabilities),
             lambda params, how: self._middle(asked, params, (rules, syntax), options, key, how),
         )  # fmt: skip
         return Plan(requests, options.terms, report, candidates=options.candidates)
 
+    @takes_scope
     def chat(
         self,
         messages: Sequence[Message],
@@ -203,6 +207,7 @@ class Planner:
         requests = self._maker.answers(asked, sampling, options, own=own)
         return Plan(requests, options.terms, report, candidates=options.candidates)
 
+    @takes_scope
     def edit(
         self,
         path: str | os.PathLike[str],
