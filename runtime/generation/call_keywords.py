@@ -8,6 +8,8 @@ from typing import Any, Literal, TypedDict
 from halfbyte.generation.sampling.sampler_options import SamplerOptions
 from halfbyte.progress import Progress
 
+AdapterChoice = str | tuple[str, float] | Iterable[str | tuple[str, float]] | None
+
 
 class TokenRuleOptions(TypedDict, total=False):
     """What is asked of single tokens and texts; see TokenRules."""
@@ -58,7 +60,7 @@ class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False
     choices: Sequence[str] | None
     json_whitespace: bool
     logits_processor: Callable[..., Any] | Sequence[Callable[..., Any]] | None
-    adapter: str | tuple[str, float] | Iterable[str | tuple[str, float]] | None
+    adapter: AdapterChoice
     best_of: int | None
     num_beams: int
     num_beam_groups: int
@@ -84,6 +86,7 @@ class ScoreOptions(TypedDict, total=False):
     progress: Progress | None
     timeout: float | None
     priority: float
+    adapter: AdapterChoice
 
 
 class ChatCallOptions(CallOptions, total=False):
