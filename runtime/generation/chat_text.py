@@ -6,6 +6,7 @@ All of them are told apart by texts, and special tokens count as theirs: `<think
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -69,6 +70,18 @@ class ChatText(ShownText):
         self._blanks = ""  # between content and the calls after it
         self._is_new = True  # no content has come yet
         self._state = "thoughts" if is_thinking else "start" if thoughts else "content"
+
+    @property
+    def may_end(self) -> bool:
+        """See ShownText."""
+        return self._content.may_end
+
+    def fork(self) -> ChatText:
+        """See ShownText."""
+        made = copy.copy(self)
+        made._content = self._content.fork()
+        made.calls, made.parts = list(self.calls), list(self.parts)
+        return made
 
     def push(self, piece: str) -> bool:
         """Take more; True where the text ends within it."""

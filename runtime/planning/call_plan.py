@@ -42,7 +42,7 @@ class Plan:
         """RequestError where there are no answers to one prompt that come as they grow."""
         if self.is_list:
             raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
-        self.candidates.check_drawn("a stream")
+        self.candidates.check_drawn("a stream", "whose best answer is known at its end")
         self.candidates.check_unranked()
 
     def decoded(self) -> Callable[[Request], tuple[int, int]]:

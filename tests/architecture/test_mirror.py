@@ -84,7 +84,6 @@ COVERED_BY = {
     "runtime/planning/call_plan.py": "runtime/planning/test_planner.py",
     "runtime/planning/request_maker.py": "runtime/planning/test_planner.py",
     "runtime/generation/adaptation.py": "runtime/test_adapting.py",
-    "runtime/generation/beams/beam_answers.py": "runtime/generation/beams/test_beam_request.py",
     "runtime/generation/beams/beams.py": "runtime/generation/beams/test_beam_request.py",
     "runtime/generation/beams/group_search.py": "runtime/generation/beams/test_beam_search.py",
     "runtime/generation/async_call.py": "runtime/generation/test_async_stream.py",
