@@ -97,12 +97,15 @@ class Candidates:
     def chosen(self, answers: Sequence[Any]) -> Any:
         """What the caller gets of all answers to a prompt, each with a `score` if they are ranked.
 
-        Of answers that are alike good, the first drawn comes first.
+        Of answers that are alike good, the first drawn comes first; those with a call that cannot
+        be read come last.
         """
         if self.beams.are_wanted:
             (answers,) = answers
         if self.are_ranked:
-            answers = sorted(answers, key=lambda answer: -answer.score)
+            answers = sorted(
+                answers, key=lambda a: (getattr(a, "tool_error", None) is not None, -a.score)
+            )
         return answers[0] if self.n is None else list(answers[: self.n])
 
 

@@ -95,8 +95,8 @@ class RequestMaker:
         grammar = None if asked is None else self.grammars.compiled(asked)
 
         def make_text() -> BeamText:
-            made = {"shown": ShownText(params.stop), "finish": lambda done: done} | own()
-            return BeamText(made["shown"], made["finish"])
+            made = {"shown": ShownText(params.stop), **own()}
+            return BeamText(**{name: made[name] for name in ("shown", "finish") if name in made})
 
         request = beam_request(
             self._tokenizer, prompt.tokens, params, self._n_ctx, options.candidates.beams,
