@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -21,7 +22,11 @@ from played_chat import (
     is_trip,
 )
 
+from halfbyte.constraints.constraint import Constraint
+from halfbyte.constraints.grammar import Grammars
+from halfbyte.generation.rules.tool_calls import ToolCalls
 from halfbyte.models import catalogue
+from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.tokenizer import Tokenizer
 
 
@@ -95,3 +100,75 @@ def test_a_mark_does_not_end_with_the_beginning_of_nonsense() -> None:
         and texts[b">"]
         and all(text in (b">", b">[") for text, is_free in texts.items() if is_free)
     )
+
+
+ODD = (
+    '{ "name" : "weather",\n  "parameters" : { "city": "Rome" }\n}',
+    '{"type": "function", "name": "weather", "parameters": {"city": "Rome"}}',
+    '\n{"type":"function","function":{"name":"weather","arguments":{"city":"Rome"}}}',
+    '{\n "function": {"name": "weather", "parameters": {"city": "Rome"}}}',
+)
+
+
+@pytest.mark.parametrize("answer", ODD)
+def test_a_call_in_other_blanks_is_followed(
+    answer: str, open_with: Callable[[str], Tokenizer]
+) -> None:
+    chat = Chat(open_with(LLAMA), tools=TOOLS)
+    done = chat.says(answer)
+    assert calls(done) == [("weather", {"city": "Rome"})] and done.text == ""
+    assert done.tool_error is None and done.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("begun", ['{"name"', '{ "type" ', '{"function"', '{\n  "name" '])
+def test_a_call_that_begins_in_any_way_is_well_formed(
+    begun: str, open_with: Callable[[str], Tokenizer]
+) -> None:
+    """Whatever tokens the model wants once it has begun, and whatever the first of them hold."""
+    tokenizer, n_called = open_with(LLAMA), 0
+    rng = np.random.default_rng(7)
+    colons = [i for _, i in tokenizer.piece_index.containing(b":")]
+    for _ in range(4):
+        request = Chat(tokenizer, tools=TOOLS, tool_choice="auto").request
+        for token in tokenizer.encode_fragment(begun):
+            request.accept(token)
+        while not request.finish_reason:
+            row = rng.normal(size=tokenizer.n_vocab).astype(np.float32)
+            row[sorted(tokenizer.eog_ids)] += 5.0
+            if request._rules[-1]._grammar is None:  # type: ignore[attr-defined]
+                row[colons] += 9.0  # what completes the first key
+            request.accept(request.sample(row))
+        done = request.result()
+        assert done.tool_error is None
+        if done.tool_calls or done.cut_call:
+            n_called += len(done.tool_calls)
+            assert done.text == ""
+            for call in done.tool_calls:
+                assert call.name in ("trip", "weather")
+                assert call.name == "weather" or is_trip(call.arguments)
+    assert n_called
+
+
+def test_an_object_that_is_no_call_is_an_answer(open_with: Callable[[str], Tokenizer]) -> None:
+    text = '{"names": [1, 2]}'
+    done = Chat(open_with(LLAMA), tools=TOOLS).says(text)
+    assert (done.text, done.tool_calls, done.finish_reason) == (text, (), "stop")
+
+
+def test_an_object_does_not_begin_as_a_call_and_go_on_as_none() -> None:
+    """A token may hold the colon and more; what no grammar of calls has a place for is none."""
+    tokenizer, form = Tokenizer.from_path(catalogue.resolve("infill-10m")), Llama3()
+    functions = {tool["function"]["name"]: tool["function"] for tool in TOOLS}  # type: ignore[index]
+    made = [
+        Grammars(tokenizer).compiled(Constraint("grammar", source)).matcher
+        for source in (form.grammar(functions, str), form.free_grammar(functions))
+    ]
+    rule = ToolCalls(tokenizer, tokenizer.token_bytes, form, *made, {2})
+    for token in tokenizer.encode_fragment('{"name"'):
+        rule.accept(token)
+    row = np.zeros(tokenizer.n_vocab, np.float32)
+    rule.change(row)
+    pieces = tokenizer.piece_index.beginning_with(b":").tolist()
+    allowed = {tokenizer.token_bytes(i) for i in pieces if np.isfinite(row[i])}
+    assert {b":"} <= allowed and all(re.fullmatch(rb":\s*\"?", piece) for piece in allowed)
+    assert len(allowed) < len(pieces)
