@@ -140,11 +140,8 @@ class Engine(ProcessBound):
         try:
             for span in spans:
                 span.sequence.reserve(len(span.tokens))
-            is_adapted = any(span.adapters for span in spans)
-            program = self._adapted.program if is_adapted else self.program
+            program = self.program_of(spans)
             logits = self._fill(spans, program)
-            if is_adapted:
-                self._set(**self._adapted.words(spans))
             self._set(abort=abort.ctypes.data)
             if hidden is None:
                 self.pool.run(step, self._words)
@@ -176,17 +173,23 @@ class Engine(ProcessBound):
         """The first n rows of `x`, `normed` or `qkv`: a view, float32 (n, width)."""
         return self._buffers.rows(buffer, n)[:, :width]
 
+    def program_of(self, spans: Iterable[Span]) -> Program:
+        """The stages of a step of these: those of adapters too, where some go through any."""
+        is_adapted = any(span.adapters for span in spans)
+        return self._adapted.program if is_adapted else self.program
+
     def in_parts(self, spans: Seq[Span], parts: Iterable[Program]) -> Iterator[F32]:
         """`forward` part by part, for looking at the buffers meanwhile.
 
-        Yields after each part: the logits, which the parts that compute them have filled. A part
-        should not end where a single token's row would have been made (kernels/stages/rows.py).
+        Yields after each part: the logits, which the parts that compute them have filled. They are
+        parts of `program_of(spans)`, and should not end where a single token's row would have been
+        made (kernels/stages/rows.py).
         """
         self._check_process()
         self.check_open()
         for span in spans:
             span.sequence.reserve(len(span.tokens))
-        logits = self._fill(spans, self.program)
+        logits = self._fill(spans, self.program_of(spans))
         self._set(abort=self._never.ctypes.data)
         for part in parts:
             self._set(**part.words)
@@ -263,6 +266,8 @@ class Engine(ProcessBound):
                   max_chunks=self._max_chunks(n_tokens), logits=logits.ctypes.data,
                   rope_table=self._rope.ctypes.data, **program.words)  # fmt: skip
         self._split(blocks)
+        if any(span.adapters for span in spans):
+            self._set(**self._adapted.words(spans))
         return logits
 
     def _split(self, blocks: list[tuple[int, int, int, int]]) -> None:

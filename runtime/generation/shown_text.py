@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,18 @@ class ShownText:
         self._block_ends, self.banned = tuple(block_ends), tuple(banned)
         self._begins: list[int] = []  # of the pieces, where something is banned
         self.n_taken_back = 0
+
+    @property
+    def may_end(self) -> bool:
+        """Whether anything that it says ends it."""
+        return bool(self._stops or self._block_ends or self._is_line)
+
+    def fork(self) -> ShownText:
+        """Another one at the same place."""
+        made = copy.copy(self)
+        made._block_ends = tuple(map(copy.copy, self._block_ends))
+        made._begins = list(self._begins)
+        return made
 
     def push(self, piece: str) -> bool:
         """Take more; True where the text ends within it."""
