@@ -8,7 +8,7 @@ from typing import Any
 
 from halfbyte.errors import RequestError
 from halfbyte.generation.beams.beam_request import BeamRequest
-from halfbyte.generation.beams.beam_search import BeamSearch, Hypothesis, Search
+from halfbyte.generation.beams.beam_search import BeamSearch, Hypothesis, Path, Search
 from halfbyte.generation.beams.beams import Beams
 from halfbyte.generation.beams.group_search import GroupSearch
 from halfbyte.generation.completion import Completion, FinishReason, Stats
@@ -18,11 +18,17 @@ from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
 
-def make_search(asked: Beams, n_max: int, end_ids: frozenset[int], padding: int) -> Search:
-    """The search that is asked for; see GroupSearch about `padding`."""
+def make_search(
+    asked: Beams,
+    n_max: int,
+    end_ids: frozenset[int],
+    padding: int,
+    ends: Callable[[Path], bool] | None = None,
+) -> Search:
+    """The search that is asked for; see GroupSearch about `padding`, BeamSearch about `ends`."""
     if asked.num_beam_groups > 1:
         return GroupSearch(asked, n_max, end_ids, padding)
-    return BeamSearch(asked, n_max, end_ids)
+    return BeamSearch(asked, n_max, end_ids, ends)
 
 
 def beam_request(

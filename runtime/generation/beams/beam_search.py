@@ -6,7 +6,7 @@ Source: transformers 5, generation/utils.py, GenerationMixin._beam_search.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,11 +64,19 @@ class BeamSearch:
         asked: how to search.
         n_max: most tokens of an answer.
         end_ids: tokens that end one.
+        ends: what says of a branch whether it ends, if more than its last token counts.
     """
 
-    def __init__(self, asked: Beams, n_max: int, end_ids: frozenset[int]) -> None:
+    def __init__(
+        self,
+        asked: Beams,
+        n_max: int,
+        end_ids: frozenset[int],
+        ends: Callable[[Path], bool] | None = None,
+    ) -> None:
         self.wanted: list[Path] = [()]
         self._asked, self._n_max, self._end_ids = asked, n_max, end_ids
+        self._ends = ends or (lambda path: path[-1] in end_ids)
         self._running = [Branch((), 0.0)]
         self._finished: list[Hypothesis] = []
 
@@ -80,7 +88,7 @@ class BeamSearch:
         is_last = length >= self._n_max
         going: list[Branch] = []
         for rank, branch in enumerate(found):
-            is_ended = branch.path[-1] in self._end_ids
+            is_ended = self._ends(branch.path)
             if not (is_ended or is_last):
                 going.append(branch)
             elif rank < n:  # those beyond are there to go on with, not to end
