@@ -27,15 +27,15 @@ class Answer:
 
 
 class Plan(Protocol):
-    """The answers to a batch: requests to be worked on, and what there is of them then.
+    """The answers to a batch: requests to be worked on, and what there is of them then."""
 
-    Attributes:
-        batch: the prompts.
-        requests: what is to be done.
-    """
+    @property
+    def batch(self) -> Batch:
+        """The prompts."""
 
-    batch: Batch
-    requests: Sequence[Request]
+    @property
+    def requests(self) -> Sequence[Request]:
+        """What is to be done."""
 
     @property
     def answers(self) -> list[Answer]:

@@ -15,7 +15,7 @@ from halfbyte.tokenizer.tokenizer import check_text
 
 _FLAGS = (
     "do_sample", "output_attentions", "output_hidden_states", "output_logits", "output_scores",
-    "remove_invalid_values", "renormalize_logits", "return_dict_in_generate", "token_healing",
+    "remove_invalid_values", "renormalize_logits", "return_dict_in_generate",
 )  # fmt: skip
 _COUNTS = {
     **dict.fromkeys(
@@ -63,7 +63,8 @@ def checked(name: str, value: Any) -> Any:
 def _real(name: str, value: Any, low: float, high: float) -> float:
     above = " above 0" if name in _ABOVE_ZERO else f" from {low:g}"
     expected = f"a number{above}" + (f" to {high:g}" if high < math.inf else "")
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if is_number:
         try:
             number = float(value)
         except OverflowError:

@@ -75,7 +75,6 @@ class GenerationConfig:
     exponential_decay_length_penalty: tuple[int, float] | None = None
     remove_invalid_values: bool | None = None
     renormalize_logits: bool | None = None
-    token_healing: bool | None = None
     num_return_sequences: int | None = None
     return_dict_in_generate: bool | None = None
     output_scores: bool | None = None

@@ -69,6 +69,7 @@ ABSENT: dict[str, Absent] = {
     "speculation_type": Absent(None, _GUESSES),
     "synced_gpus": Absent(False, "there is one machine, and no GPU"),
     "target_lookbehind": Absent(10, _GUESSES),
+    "token_healing": Absent(False, "model.model.complete(text) heals the prompt's end"),
     "use_model_defaults": Absent(None, "what neither call nor config states is the model's own"),
     "use_mtp": Absent(False, _GUESSES),
     "watermarking_config": Absent(None, "logits_processor= takes a WatermarkLogitsProcessor"),

@@ -47,7 +47,6 @@ class GenerateOptions(TypedDict, total=False):
     exponential_decay_length_penalty: tuple[int, float] | None
     remove_invalid_values: bool | None
     renormalize_logits: bool | None
-    token_healing: bool | None
     num_return_sequences: int | None
     return_dict_in_generate: bool | None
     output_scores: bool | None

@@ -51,7 +51,7 @@ def functions_of(config: GenerationConfig, place: Place) -> list[Function]:
 
 def _of_tokens(config: GenerationConfig, place: Place) -> Iterator[Function]:
     if config.sequence_bias is not None:
-        yield biases.SequenceBias(dict(config.sequence_bias))  # type: ignore[arg-type]
+        yield biases.SequenceBias(dict(config.sequence_bias))
     if (penalty := config.get("repetition_penalty")) != 1.0:
         yield repetitions.RepetitionPenalty(penalty, place.n_padding)
     if n := config.get("no_repeat_ngram_size"):

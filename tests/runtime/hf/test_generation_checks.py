@@ -19,8 +19,7 @@ COUNTS = ("max_length max_new_tokens num_beams num_beam_groups num_return_sequen
 FROM_ZERO = ("min_length min_new_tokens no_repeat_ngram_size forced_bos_token_id top_k "
              "pad_token_id bos_token_id").split()  # fmt: skip
 FLAGS = ("do_sample output_scores output_logits output_hidden_states output_attentions "
-         "remove_invalid_values renormalize_logits token_healing "
-         "return_dict_in_generate").split()  # fmt: skip
+         "remove_invalid_values renormalize_logits return_dict_in_generate").split()  # fmt: skip
 WRONG: dict[str, list[Any]] = {
     **{name: [0, -1, 1.5, NAN, "3", True, [2]] for name in COUNTS},
     **{name: [-1, 1.5, NAN, "3", False, [2]] for name in FROM_ZERO},
