@@ -109,7 +109,6 @@ COVERED_BY = {
     "runtime/hf/answer_plan.py": "runtime/hf/test_generating.py",
     "runtime/hf/array_kinds.py": "runtime/hf/processors/test_callers_own.py",
     "runtime/hf/beam_plan.py": "runtime/hf/test_generating.py",
-    "runtime/hf/generation_names.py": "runtime/hf/test_generating.py",
     "runtime/hf/insides.py": "runtime/hf/test_generating.py",
     "runtime/hf/model_output.py": "runtime/hf/test_forward.py",
     "runtime/hf/outputs.py": "runtime/hf/test_generating.py",
