@@ -9,7 +9,7 @@ from typing import Any
 from halfbyte.errors import RequestError
 from halfbyte.generation.beams.beam_records import BeamRecords
 from halfbyte.generation.beams.beam_request import BeamRequest
-from halfbyte.generation.beams.beam_search import BeamSearch, Hypothesis, Search
+from halfbyte.generation.beams.beam_search import BeamSearch, EndsText, Hypothesis, Search
 from halfbyte.generation.beams.beams import Beams
 from halfbyte.generation.beams.branch_texts import BranchText, BranchTexts
 from halfbyte.generation.beams.group_search import GroupSearch
@@ -108,6 +108,19 @@ class BeamAnswers:
 _NOTHING = Hypothesis((), 0.0, False)  # of a search that was cut before its first step
 
 
+def make_search(
+    asked: Beams,
+    n_max: int,
+    end_ids: frozenset[int],
+    padding: int,
+    ends_text: EndsText | None = None,
+) -> Search:
+    """The search that is asked for; see GroupSearch about `padding`."""
+    if asked.num_beam_groups > 1:
+        return GroupSearch(asked, n_max, end_ids, padding, ends_text)
+    return BeamSearch(asked, n_max, end_ids, ends_text)
+
+
 def beam_request(
     tokenizer: Tokenizer,
     prompt: Sequence[int],
@@ -144,12 +157,8 @@ def beam_request(
     full: FinishReason = "length" if n_max == params.max_tokens else "context"
     make_text = make_text or (lambda: BeamText(ShownText(params.stop)))
     answers = BeamAnswers(tokenizer, prompt, end_ids, full, make_text, accepts, recording)
-    search: Search
-    if asked.num_beam_groups > 1:
-        padding = min(end_ids, default=0) if tokenizer.eos_id is None else tokenizer.eos_id
-        search = GroupSearch(asked, n_max, end_ids, padding, answers.ends_text)
-    else:
-        search = BeamSearch(asked, n_max, end_ids, answers.ends_text)
+    padding = min(end_ids, default=0) if tokenizer.eos_id is None else tokenizer.eos_id
+    search = make_search(asked, n_max, end_ids, padding, answers.ends_text)
     return BeamRequest(prompt, params, search, n_max, answers, make_rules)
 
 

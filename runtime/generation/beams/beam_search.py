@@ -85,7 +85,7 @@ class BeamSearch:
         is_last = length >= self._n_max
         going: list[Branch] = []
         for rank, branch in enumerate(found):
-            is_ended = branch.path[-1] in self._end_ids or self._ends_text(branch.path)
+            is_ended = self._ends_text(branch.path) or branch.path[-1] in self._end_ids
             if not (is_ended or is_last):
                 going.append(branch)
             elif rank < n:  # those beyond are there to go on with, not to end
