@@ -56,11 +56,15 @@ class ShownText:
         self._held = ""
         self._stops, self._suffix, self._is_line = tuple(stops), suffix, is_line
         self._block_ends, self.banned = tuple(block_ends), tuple(banned)
+        self._is_bounded = bool(stops or suffix or is_line or block_ends or banned)
         self._begins: list[int] = []  # of the pieces, where something is banned
         self.n_taken_back = 0
 
     def push(self, piece: str) -> bool:
         """Take more; True where the text ends within it."""
+        if not self._is_bounded:
+            self.text += piece
+            return False
         text = self._held + piece
         cut = min((at for at in self._ends(text, piece) if at >= 0), default=-1)
         if self.banned and self._takes_back(text, piece, cut):
