@@ -123,13 +123,11 @@ class PromptMemory:
             except EngineError as error:
                 log.info("what is computed of a request is not remembered: %s", error)
 
-    def share(self, request: Request) -> list[Request]:
+    def share(self, request: Request, shared: SharedPrompt[Request]) -> list[Request]:
         """A request may have computed what it shares; who can go on from there."""
-        if request.shared is None:
-            return []
-        ready = request.shared.grow(request)
-        if request.shared.sequence is not None:
-            self._shared.add(request.shared)
+        ready = shared.grow(request)
+        if shared.sequence is not None:
+            self._shared.add(shared)
         return ready
 
     def forget(self, digest: str) -> None:

@@ -66,6 +66,7 @@ class ShownText:
         self._held = ""
         self._stops, self._suffix, self._is_line = tuple(stops), suffix, is_line
         self._block_ends, self.banned = tuple(block_ends), tuple(banned)
+        self._is_bounded = bool(stops or suffix or is_line or block_ends or banned)
         self._begins: list[int] = []  # of the pieces, where something is banned
         self.n_taken_back = 0
 
@@ -83,6 +84,9 @@ class ShownText:
 
     def push(self, piece: str) -> bool:
         """Take more; True where the text ends within it."""
+        if not self._is_bounded:
+            self.text += piece
+            return False
         text = self._held + piece
         nowhere: _End = (-1, "stop", "")
         end = min((end for end in self._ends(text, piece) if end[0] >= 0), default=nowhere)

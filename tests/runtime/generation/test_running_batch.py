@@ -297,12 +297,12 @@ def test_memory_is_short_for_a_plan(n_remembered: int, monkeypatch: pytest.Monke
     monkeypatch.setattr(batch._memory, "find_pages", lambda error: next(can_forget, False))
     n_fails = iter([True] * 3)
 
-    def next_prompts(begun: list[Request]) -> list[Request]:
+    def guess(*_: object) -> float:  # when the answers' tokens are in the step
         if next(n_fails, False):
             raise MemoryError
-        return begun
+        return 0.0
 
-    monkeypatch.setattr(batch, "_next_prompts", next_prompts)
+    monkeypatch.setattr(batch, "_guess", guess)
     for _ in range(6):
         batch.step()
     assert batch.is_idle
