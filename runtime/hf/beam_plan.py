@@ -144,9 +144,10 @@ class BeamPlan:
             self._asked, n_max, self._endings.end_ids, config.padding,
             ends_text=None if is_plain else ends,
         )  # fmt: skip
+        keeping = KeepingSearch(search, keeps=keeps and bool(config.output_scores))
         return KeepingBeamRequest(
-            model.tokenizer, prompt, KeepingSearch(search, keeps=keeps and bool(config.output_scores)), n_max,
-            rules, keeps_logits=keeps and bool(config.output_logits),
+            model.tokenizer, prompt, keeping, n_max, rules,
+            keeps_logits=keeps and bool(config.output_logits),
         )  # fmt: skip
 
     def _best(self, request: KeepingBeamRequest) -> list[Hypothesis]:
@@ -237,9 +238,7 @@ class _Found:
         self.records = BeamRecords(None)
         self.prompt_records = Records(None, tokenizer, None, len(prompt))
 
-    def made(
-        self, found: list[Hypothesis], stats: Stats, cut_by: FinishReason
-    ) -> list[Hypothesis]:
+    def made(self, found: list[Hypothesis], stats: Stats, cut_by: FinishReason) -> list[Hypothesis]:
         """See Answers."""
         return found
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from halfbyte.errors import EngineError
 from halfbyte.generation.chat_completion import Part, ToolCall
@@ -20,6 +20,8 @@ from halfbyte.server.served_model import ServedModel
 if TYPE_CHECKING:
     from halfbyte.server.server_settings import ServerSettings
     from halfbyte.server.server_state import ServerState
+
+T = TypeVar("T")
 
 
 class Exchange:
@@ -98,16 +100,21 @@ class Exchange:
 
     async def compute(self, work: Callable[..., Any], *args: Any) -> Any:
         """What a function returns that computes for a while, in a thread, once a place is free."""
+        return await self.awaited(lambda: self._held[-1].in_thread(work, *args))
+
+    async def awaited(self, begin: Callable[[], Awaitable[T]]) -> T:
+        """What comes of other work than an answer, which begins once a place is free."""
         _, place = await self._enter(Ask("complete", ()))
         try:
-            return await self._held[-1].in_thread(work, *args)
+            return await begin()
         finally:
             place.leave()
 
     def answered(self, done: list[Any]) -> None:
-        """Note what came of a call."""
-        self.record.answers += done
-        self.state.mismatches.look_at(self.record, done)
+        """Note what came of a call, of which several prompts have a list each."""
+        answers = [one for some in done for one in (some if isinstance(some, list) else [some])]
+        self.record.answers += answers
+        self.state.mismatches.look_at(self.record, answers)
 
     def told(self, error: EngineError) -> Exception:
         """What a client hears of an error of the engine: one that the server's end made is no

@@ -99,7 +99,8 @@ class BeamAnswers:
         if self._recording is None:
             return None
         taken = self.records.of(one.tokens)[: len(tokens)]
-        return self._recording.of_answer(self._tokenizer, self._prompt, tokens, taken, b"")
+        teller = self._recording.teller(self._tokenizer, b"")
+        return self._recording.of_answer(teller, self._prompt, tokens, taken)
 
     def _text(self) -> BranchText:
         return BranchText(StreamDetokenizer(self._tokenizer), self._make_text().shown)
