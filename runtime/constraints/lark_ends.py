@@ -68,7 +68,7 @@ def _ending(productions: Iterable[tuple[str, frozenset[str]]]) -> set[str]:
 
 
 def _reached(productions: Iterable[tuple[str, frozenset[str]]]) -> set[str]:
-    parts_of = defaultdict(set)
+    parts_of: defaultdict[str, set[str]] = defaultdict(set)
     for head, parts in productions:
         parts_of[head] |= parts
     reached, left = set[str](), ["start"]
