@@ -171,6 +171,8 @@ COVERED_BY = {
     "runtime/server/exchange.py": "runtime/server/test_endpoint.py",
     "runtime/server/fault.py": "runtime/server/test_endpoint.py",
     "runtime/server/gate.py": "runtime/server/test_endpoint.py",
+    "runtime/server/llama_cpp/llama_protocol.py": "runtime/server/llama_cpp/test_llama_shapes.py",
+    "runtime/server/llama_cpp/token_texts.py": "runtime/server/llama_cpp/test_tokenizing.py",
     "runtime/server/openai/completion_fields.py": "runtime/server/openai/test_completions.py",
     "runtime/server/openai/openai_protocol.py": "runtime/server/openai/test_shapes.py",
     "runtime/server/protocol.py": "runtime/server/test_endpoint.py",

@@ -54,4 +54,4 @@ def generation_settings(asked: GenerationFields, model: ServedModel) -> dict[str
 
 def default_settings(model: ServedModel) -> dict[str, Any]:
     """What a request is answered with that says nothing."""
-    return generation_settings(GenerationFields(), model)
+    return generation_settings(GenerationFields.model_validate({}), model)

@@ -15,7 +15,7 @@ from halfbyte.server.llama_cpp.request_schema import (
     PromptObject,
 )
 from halfbyte.server.llama_cpp.result_shapes import Shell
-from halfbyte.server.llama_cpp.token_texts import ids_of, text_of
+from halfbyte.server.llama_cpp.token_texts import check_fits, ids_of, text_of
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Reply
 from halfbyte.server.served_model import ServedModel
@@ -28,28 +28,26 @@ async def complete_prompts(exchange: Exchange, asked: LlamaCompletionFields) -> 
     """
     model = await model_of(exchange, asked.model)
     n = asked.n_answers(exchange)
-    options = generation_options(asked, model) | {"heal": False}
+    options = generation_options(asked, model)
     settings = generation_settings(asked, model)
     calls = []
     for prompt in asked.prompts:
-        given, text = await model.in_thread(_encoded, model, prompt)
-        marked = {"parse_markers": True} if isinstance(given, str) else {}
-        ask = Ask("complete", (given,), options | marked, n)
+        ids, text = await model.in_thread(_encoded, model, prompt)
+        ask = Ask("complete", (ids,), options, n)
         calls.append(Call(ask, Shell(asked, model.name, settings, text)))
     return await reply_to(exchange, model, calls)
 
 
-def _encoded(model: ServedModel, prompt: OnePrompt) -> tuple[str | list[int], str]:
-    """A prompt as `complete` takes it, and its text; a text is encoded later, if it can fit."""
+def _encoded(model: ServedModel, prompt: OnePrompt) -> tuple[list[int], str]:
+    """A prompt's ids, and its text."""
     tokenizer = model.model.tokenizer
     if isinstance(prompt, PromptObject):
         prompt = prompt.prompt_string
-    if isinstance(prompt, str) and prompt:
-        return prompt, prompt
     if not prompt and tokenizer.bos_id is not None:
         return [tokenizer.bos_id], ""
     if not prompt:
         raise Fault("invalid_request", "prompt: expected some text, got nothing", param="prompt")
+    check_fits(tokenizer, prompt, model.model.n_ctx)
     ids = ids_of(tokenizer, prompt, "prompt", add_special=True, parse_special=True)
     return ids, text_of(tokenizer, ids)
 

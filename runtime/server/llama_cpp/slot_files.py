@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from halfbyte.errors import CacheFileError
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.fields import Fields
@@ -59,7 +60,11 @@ def _restore(model: Any, folder: Path, name: str) -> dict[str, Any]:
     begun_s, path = time.perf_counter(), folder / name
     if not path.is_file() or path.is_symlink():
         raise Fault("invalid_request", f"filename: there is no file {name}", param="filename")
-    n = model.load_cache(path)
+    try:
+        n = model.load_cache(path)
+    except CacheFileError as error:
+        message = f"filename: {name} cannot be restored: expected {error.expected}"
+        raise Fault("invalid_request", message, param="filename") from error
     timings = {"restore_ms": (time.perf_counter() - begun_s) * 1e3}
     return {
         "filename": name, "n_restored": n, "n_read": path.stat().st_size, "timings": timings,

@@ -8,7 +8,13 @@ from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.fields import Fields, TokenId
 from halfbyte.server.llama_cpp.llama_shapes import model_of
-from halfbyte.server.llama_cpp.token_texts import checked_ids, ids_of, piece_of, text_of
+from halfbyte.server.llama_cpp.token_texts import (
+    checked_ids,
+    ids_of,
+    piece_of,
+    prompt_text,
+    text_of,
+)
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Json, Reply
 
@@ -83,7 +89,7 @@ async def apply_template(exchange: Exchange, asked: TemplateFields) -> Reply:
     }
 
     def work() -> str:
-        return text_of(model.model.tokenizer, model.model.chat_ids(asked.messages, **options))
+        return prompt_text(model.model.tokenizer, model.model.chat_ids(asked.messages, **options))
 
     return Json({"prompt": await model.in_thread(work)})
 

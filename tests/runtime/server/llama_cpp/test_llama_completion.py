@@ -74,8 +74,10 @@ def test_ids_and_texts_may_be_mixed(http: httpx.Client, model: halfbyte.Model) -
 
 
 def test_a_prompts_special_tokens_are_meant(http: httpx.Client, model: halfbyte.Model) -> None:
-    marked = " <PRE> import nu <SUF> as np\n <MID>"
-    expected = model.complete(marked, max_tokens=4, heal=False, parse_markers=True)
+    marked = "import numpy</s><s>import"
+    ids = [1, *model.tokenizer.encode_rendered(marked)]
+    assert ids[-3:-1] == [2, 1]
+    expected = model.complete(ids, max_tokens=4)
     got = _ask(http, prompt=marked, n_predict=4, temperature=0)
     assert got["content"] == expected.text
     assert got["tokens_evaluated"] == expected.stats.n_prompt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 
 import halfbyte
 from halfbyte.server.shelf import Shelf
+from tests.runtime.server.conftest import serving
 
 PREFIX = "import numpy as np\n\n\ndef mean(values):\n"
 SUFFIX = "\n\n\ndef main():\n    pass\n"
@@ -148,3 +150,41 @@ def test_any_slot_will_do(http: httpx.Client) -> None:
     for given, told in ((7, 7), (1000, 1000), (-1, 0)):
         asked = {**VIM, "id_slot": given, "response_fields": ["id_slot"]}
         assert http.post("/infill", json=asked).json() == {"id_slot": told}
+
+
+def test_a_model_without_the_tokens_says_so_as_llama_cpp_does(tiny_gguf: Path) -> None:
+    with halfbyte.load(tiny_gguf, threads=1) as model:
+        other = Shelf({"tiny": "tiny"}, halfbyte.load)
+        other.put("tiny", model)
+        with serving(other) as url, httpx.Client(base_url=url, trust_env=False) as client:
+            for stream in (False, True):
+                got = client.post("/infill", json={**VIM, "n_predict": 2, "stream": stream})
+                assert got.status_code == 501
+                error = got.json()["error"]
+                assert error["type"] == "not_supported_error"
+                known = "Infill is not supported by this model: prefix token is missing. "
+                assert error["message"].startswith(known)
+
+
+def test_time_over_ends_an_answer_with_its_line(http: httpx.Client, shelf: Shelf) -> None:
+    asked = {k: v for k, v in VIM.items() if k not in ("response_fields", "n_indent", "samplers")}
+    asked |= {"n_predict": 200, "temperature": 0, "ignore_eos": True, "input_suffix": ""}
+    whole = http.post("/infill", json=asked | {"t_max_predict_ms": -1}).json()
+    got = http.post("/infill", json=asked | {"t_max_predict_ms": 1}).json()
+    assert whole["content"].count("\n") > 2
+    assert whole["content"].startswith(got["content"]) and got["stop_type"] == "limit"
+    assert 2 <= got["content"].count("\n") < whole["content"].count("\n")
+    assert got["content"].rstrip(" ").endswith("\n")
+
+
+def test_a_key_costs_its_own_token_in_a_text_longer_than_the_window(http: httpx.Client) -> None:
+    lines = "".join(f"    value_{i} = compute({i}, scale={i * 7})\n" for i in range(60))
+    asked = {**VIM, "input_prefix": f"def f():\n{lines}", "input_extra": [], "n_predict": 1,
+             "response_fields": ["timings/prompt_n", "tokens_evaluated"]}  # fmt: skip
+    typed = "    total = value_1 + value_2"
+    new = []
+    for n in range(8, len(typed), 2):
+        told = http.post("/infill", json={**asked, "prompt": typed[:n]}).json()
+        new.append(told["timings/prompt_n"])
+    assert sorted(new[1:])[len(new) * 3 // 4] <= 3
+    assert told["tokens_evaluated"] > 200
