@@ -105,6 +105,7 @@ ROOMS = {
          "json_folder loading model models prompt quality settings system tokenizer verification"),
         "numpy",
     ),
+    "ray": ("halfbyte server", "numpy ray starlette"),
     "server": ("generation halfbyte model", "pydantic starlette"),
     "__main__": ("cli kernels.compiler", ""),
     # kernels' own map, and its rooms
