@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,20 +75,12 @@ def complete_dataset(
     Raises:
         RequestError: a bad argument; and what Ray raises of a task that fails.
     """
-    kind = Path(source).suffix.lower() or _kind_in(source)
-    if kind not in _READERS:
-        raise RequestError("source", expected="a .parquet or .jsonl file", got=source)
     if "n" in options:
         raise RequestError("n", expected="one answer a row", got=options["n"])
-    context = ray.data.DataContext.get_current()
-    before = context.checkpoint_config
-    context.checkpoint_config = CheckpointConfig(
-        id_column, checkpoint or f"{target.rstrip('/')}.done", delete_checkpoint_on_success=False
-    )
-    try:
-        rows = _READERS[kind](source)
+    loading = {"threads": max(int(cpus), 1), **(load_options or {})}
+    with _kept(id_column, checkpoint or f"{target.rstrip('/')}.done"):
+        rows = _read(source)
         _check_columns(rows.schema(), id_column, column)
-        loading = {"threads": max(int(cpus), 1), **(load_options or {})}
         rows.map_batches(
             Completer,
             fn_constructor_args=(model, column, answer, loading, options),
@@ -95,8 +88,27 @@ def complete_dataset(
             num_cpus=cpus,
             batch_size=batch_size,
         ).write_parquet(target)
+
+
+@contextmanager
+def _kept(id_column: str, folder: str) -> Iterator[None]:
+    """Have Ray keep in a folder which rows are written, and leave those out that are."""
+    context = ray.data.DataContext.get_current()
+    before = context.checkpoint_config
+    context.checkpoint_config = CheckpointConfig(
+        id_column, folder, delete_checkpoint_on_success=False
+    )
+    try:
+        yield
     finally:
         context.checkpoint_config = before
+
+
+def _read(source: str) -> ray.data.Dataset:
+    kind = Path(source).suffix.lower() or _kind_in(source)
+    if kind not in _READERS:
+        raise RequestError("source", expected="a .parquet or .jsonl file", got=source)
+    return _READERS[kind](source)
 
 
 def _kind_in(folder: str) -> str:
