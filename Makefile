@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP := -m pip install -q --disable-pip-version-check
 
 .PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
-	test-interrupted-conversions test-templates test-constraints test-page test-oracles golden bench \
+	test-interrupted-conversions test-templates test-constraints test-page test-ray test-oracles golden bench \
 	bench-callers bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
@@ -59,6 +59,12 @@ test-oracles: .venv/dev.stamp
 test-soak: .venv/dev.stamp
 	N_CALLS=10000 .venv/bin/python -m pytest -q tests/runtime/test_soak.py
 	N_EXAMPLES=300 .venv/bin/python -m pytest -q tests/runtime/generation/test_running_batch.py
+
+# The server and data sets on a local Ray cluster of several processes; Ray is 700 MB.
+test-ray: .venv/dev.stamp
+	@$(PYTHON) -m venv .venvs/ray
+	.venvs/ray/bin/python $(PIP) -e '.[dev,ray]'
+	.venvs/ray/bin/python -m pytest -q -rs tests/ray
 
 # The server's page in Debian's Chromium, or in the one that CHROMIUM names.
 test-page: .venv/dev.stamp

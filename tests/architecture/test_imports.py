@@ -111,6 +111,7 @@ ROOMS = {
         "families generation gguf halfbyte model models prompt tokenizer",
         "numpy prometheus_client pydantic starlette uvicorn",
     ),
+    "ray": ("halfbyte server", "numpy ray starlette"),
     "__main__": ("cli kernels.compiler", ""),
     # kernels' own map, and its rooms
     "kernels": ("", ""),
