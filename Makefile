@@ -4,7 +4,8 @@ PYTHON ?= python3
 PIP := -m pip install -q --disable-pip-version-check
 
 .PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
-	test-interrupted-conversions test-templates test-constraints test-page test-ray test-oracles golden bench \
+	test-interrupted-conversions test-templates test-constraints test-server-soak test-schema \
+	test-page test-ray test-oracles golden bench \
 	bench-callers bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
@@ -59,6 +60,16 @@ test-oracles: .venv/dev.stamp
 test-soak: .venv/dev.stamp
 	N_CALLS=10000 .venv/bin/python -m pytest -q tests/runtime/test_soak.py
 	N_EXAMPLES=300 .venv/bin/python -m pytest -q tests/runtime/generation/test_running_batch.py
+
+# A server under mixed traffic for half an hour: memory flat, no 500, no stuck request.
+test-server-soak: .venv/dev.stamp
+	.venv/bin/python -m tests.mutants.server_soak 30
+
+# A hundred requests a route, made from the server's own description; minutes.
+test-schema: .venv/dev.stamp
+	@$(PYTHON) -m venv .venvs/schema
+	.venvs/schema/bin/python $(PIP) 'schemathesis==4.32.5'
+	.venv/bin/python -m tests.mutants.server_schema $(CURDIR)/.venvs/schema/bin/schemathesis
 
 # The server and data sets on a local Ray cluster of several processes; Ray is 700 MB.
 test-ray: .venv/dev.stamp

@@ -17,6 +17,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.routing import compile_path
 from starlette.types import Scope, Send
 
+from halfbyte.server.description import description_route
 from halfbyte.server.endpoint import Endpoint, refusal
 from halfbyte.server.fault import STATUS, Fault
 from halfbyte.server.llama_cpp.llama_protocol import PROTOCOL as LLAMA_CPP
@@ -48,6 +49,7 @@ def make_app(shelf: Shelf, settings: ServerSettings | None = None) -> Starlette:
     state = ServerState(shelf, settings)
     mine = [(OPENAI, route) for route in (*OPERATIONS, *metrics_routes(settings))]
     all_routes = [*mine, *((p, route) for p in PROTOCOLS for route in p.routes)]
+    all_routes.append((OPENAI, description_route(all_routes)))
     routes = [
         StarletteRoute(route.path, Endpoint(protocol, route, state), methods=[route.method])
         for protocol, route in all_routes
