@@ -153,17 +153,18 @@ COVERED_BY = {
     "runtime/tokenizer/from_json.py": "runtime/tokenizer/test_tokenizer_json.py",
     "runtime/tokenizer/spm.py": "runtime/tokenizer/test_tokenizer.py",
     "runtime/verification.py": "runtime/test_packaged_model.py",
+    "runtime/server/record.py": "runtime/server/test_watch.py",
+    "runtime/server/server_state.py": "runtime/server/test_metrics.py",
+    "runtime/server/serving.py": "runtime/cli/test_serve.py",
     "runtime/server/app.py": "runtime/server/test_endpoint.py",
     "runtime/server/ask.py": "runtime/server/openai/test_completions.py",
     "runtime/server/body.py": "runtime/server/test_endpoint.py",
-    "runtime/server/exchange.py": "runtime/server/test_endpoint.py",
     "runtime/server/fault.py": "runtime/server/test_endpoint.py",
-    "runtime/server/gate.py": "runtime/server/test_endpoint.py",
     "runtime/server/openai/openai_protocol.py": "runtime/server/openai/test_shapes.py",
     "runtime/server/protocol.py": "runtime/server/test_endpoint.py",
     "runtime/server/served_model.py": "runtime/server/openai/test_completions.py",
-    "runtime/server/server_settings.py": "runtime/server/test_endpoint.py",
-    "runtime/server/shelf.py": "runtime/server/openai/test_completions.py",
+    "runtime/server/server_settings.py": "runtime/server/test_security.py",
+    "runtime/server/shelf.py": "runtime/server/test_operations.py",
 }
 
 
