@@ -16,6 +16,7 @@ from typing import Any
 from halfbyte.cache_scope import current_scope
 from halfbyte.constraints import gbnf
 from halfbyte.constraints.constraint import Constraint
+from halfbyte.constraints.lark_ends import endless_rules
 from halfbyte.constraints.matcher import Matcher
 from halfbyte.errors import RequestError
 from halfbyte.import_lock import imported
@@ -191,7 +192,13 @@ def _part(constraint: Constraint) -> dict[str, Any]:
         return dict(json.loads(library.LLMatcher.grammar_from_regex(source))["grammars"][0])
     if constraint.kind == "choices":
         return {"lark_grammar": "start: " + " | ".join(map(_literal, json.loads(source)))}
-    return {"lark_grammar": gbnf.to_lark(source) if gbnf.is_gbnf(source) else source}
+    if gbnf.is_gbnf(source):
+        return {"lark_grammar": gbnf.to_lark(source)}
+    endless = endless_rules(source)
+    if endless:
+        expected = "rules that a finite text meets"
+        raise RequestError(constraint.kind, expected=expected, got=", ".join(endless))
+    return {"lark_grammar": source}
 
 
 def _literal(text: str) -> str:

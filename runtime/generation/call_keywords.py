@@ -8,6 +8,8 @@ from typing import Any, Literal, TypedDict
 from halfbyte.generation.sampling.sampler_options import SamplerOptions
 from halfbyte.progress import Progress
 
+AdapterChoice = str | tuple[str, float] | Iterable[str | tuple[str, float]] | None
+
 
 class TokenRuleOptions(TypedDict, total=False):
     """What is asked of single tokens and texts; see TokenRules."""
@@ -23,6 +25,7 @@ class TextEndOptions(TypedDict, total=False):
 
     stop_indent: bool | int
     stop_brackets: bool | Literal["before", "behind"]
+    line_time: float | None
 
 
 class SamplingOptions(SamplerOptions, total=False):
@@ -60,7 +63,7 @@ class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False
     choices: Sequence[str] | None
     json_whitespace: bool
     logits_processor: Callable[..., Any] | Sequence[Callable[..., Any]] | None
-    adapter: str | tuple[str, float] | Iterable[str | tuple[str, float]] | None
+    adapter: AdapterChoice
     best_of: int | None
     num_beams: int
     num_beam_groups: int
@@ -87,6 +90,7 @@ class ScoreOptions(TypedDict, total=False):
     timeout: float | None
     priority: float
     cache_scope: str | None
+    adapter: AdapterChoice
 
 
 class ChatCallOptions(CallOptions, total=False):
@@ -94,6 +98,7 @@ class ChatCallOptions(CallOptions, total=False):
 
     tools: Sequence[Mapping[str, Any]] | None
     tool_choice: str | Mapping[str, Any] | None
+    parallel_tool_calls: bool
     thinking: bool | None
     reasoning_budget: int | None
     reasoning_closing: str

@@ -136,6 +136,11 @@ class Request(ABC):
         return self.is_answering and self.sequence is not None and self.n_wanted <= _SHORT
 
     @property
+    def is_guessed(self) -> bool:
+        """Whether anything guesses what comes next."""
+        return False
+
+    @property
     def needs_work(self) -> bool:
         """Whether it is to be computed at all."""
         return not (self.finish_reason or self.error is not None or self.is_cancelled)

@@ -19,8 +19,11 @@ from starlette.types import Scope, Send
 
 from halfbyte.server.endpoint import Endpoint, refusal
 from halfbyte.server.fault import STATUS, Fault
+from halfbyte.server.llama_cpp.llama_protocol import PROTOCOL as LLAMA_CPP
+from halfbyte.server.ollama.ollama_protocol import PROTOCOL as OLLAMA
 from halfbyte.server.openai.openai_protocol import PROTOCOL as OPENAI
 from halfbyte.server.operations import OPERATIONS, metrics_routes
+from halfbyte.server.page_protocol import PROTOCOL as PAGE
 from halfbyte.server.protocol import Protocol, Route
 from halfbyte.server.reply import dumps
 from halfbyte.server.security import Security
@@ -30,7 +33,7 @@ from halfbyte.server.shelf import Shelf
 from halfbyte.server.watch import Watch
 
 # The first one's errors are for paths that belong to none; of routes for one path the first counts.
-PROTOCOLS = (OPENAI,)
+PROTOCOLS = (OPENAI, LLAMA_CPP, OLLAMA, PAGE)
 
 _N_THREADS = 32  # that encode prompts and load models, most of the time waiting
 _LOOK_S = 1.0  # for models that nobody uses

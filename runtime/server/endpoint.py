@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
@@ -50,7 +51,9 @@ class Endpoint:
             asked = None
             if self.route.fields is not None:
                 content_type = headers.get("content-type", "")
-                value = read_object(body, content_type, self._settings.max_depth)
+                value: dict[str, Any] = {}
+                if body or not self.route.needs_no_body:
+                    value = read_object(body, content_type, self._settings.max_depth)
                 asked = checked(self.route.fields, value, self.protocol.name)
             reply = await self.route.handler(exchange, asked)
         except Exception as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from halfbyte.errors import EngineError
 from halfbyte.generation.chat_completion import Part, ToolCall
@@ -21,6 +21,8 @@ from halfbyte.server.served_model import ServedModel
 if TYPE_CHECKING:
     from halfbyte.server.server_settings import ServerSettings
     from halfbyte.server.server_state import ServerState
+
+T = TypeVar("T")
 
 
 class Exchange:
@@ -99,16 +101,23 @@ class Exchange:
 
     async def compute(self, work: Callable[..., Any], *args: Any) -> Any:
         """What a function returns that computes for a while, in a thread, once a place is free."""
+        return await self.awaited(lambda: asyncio.to_thread(work, *args))
+
+    async def awaited(self, begin: Callable[[], Awaitable[T]]) -> T:
+        """What comes of other work than an answer, which begins once a place is free."""
         _, place = await self._enter(Ask("complete", ([],)))
         try:
-            return await asyncio.to_thread(work, *args)
+            return await begin()
         finally:
             place.leave()
 
     def answered(self, done: list[Any]) -> None:
-        """Note what came of a call."""
-        self.record.answers += done
-        self.state.mismatches.look_at(self.record, done)
+        """Note what came of a call, of which several prompts have a list each."""
+        by_prompt = done if done and isinstance(done[0], list) else [done]
+        answers = [one for some in by_prompt for one in some]
+        self.record.answers += answers
+        self.record.firsts += [some[0] for some in by_prompt if some]
+        self.state.mismatches.look_at(self.record, answers)
 
     def told(self, error: Exception) -> Exception:
         """What a client hears of an error: one that the server's end made is no model's fault."""
@@ -209,3 +218,11 @@ class Answer:
         told = self._stream.tool_calls
         mine = told[i] if self._n is not None and told else told
         return list(mine)
+
+    def tokens(self, i: int) -> list[int]:
+        """The ids of answer i so far, some of which no part has yet."""
+        return list(self._stream.requests[i].tokens)
+
+    def stats(self, i: int) -> Any:
+        """What answer i cost so far."""
+        return self._stream.requests[i].stats()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 LogFormat = Literal["text", "json", "off"]
@@ -19,6 +20,7 @@ class ServerSettings:
     max_body: most bytes of a request's body.
     max_depth: most levels of its JSON.
     max_n: most answers to one request.
+    slot_save_path: folder for the files of llama.cpp's /slots; None refuses them.
     timeout: most seconds that an answer may take, its waiting included; None for no limit.
     keys: who may ask: the names of keys, by key; empty: everybody.
     hosts: names besides this machine's by which clients may call it; "*" for any.
@@ -35,6 +37,7 @@ class ServerSettings:
     max_body: int = 32 << 20
     max_depth: int = 64
     max_n: int = 16
+    slot_save_path: Path | None = None
     timeout: float | None = None
     keys: Mapping[str, str] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()

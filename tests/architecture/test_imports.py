@@ -108,7 +108,8 @@ ROOMS = {
         "httptools numpy prometheus_client pydantic starlette tomli uvicorn",
     ),
     "server": (
-        "generation halfbyte model", "prometheus_client pydantic starlette uvicorn"
+        "families generation gguf halfbyte model models prompt tokenizer",
+        "numpy prometheus_client pydantic starlette uvicorn",
     ),
     "__main__": ("cli kernels.compiler", ""),
     # kernels' own map, and its rooms
