@@ -5,7 +5,7 @@ PIP := -m pip install -q --disable-pip-version-check
 
 .PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
 	test-interrupted-conversions test-templates test-constraints test-server-soak test-schema \
-	test-page test-ray test-oracles golden bench \
+	test-deployment test-page test-ray test-oracles golden bench \
 	bench-callers bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
@@ -85,6 +85,10 @@ test-page: .venv/dev.stamp
 # 1,000 drawn answers to 20 schemas: each that is complete is valid, each that was cut says so.
 test-constraints: .venv/dev.stamp
 	N_RUNS=1000 .venv/bin/python -m pytest -q tests/runtime/test_drawn_json.py
+
+# The steps of docs/deploy/Dockerfile in an empty folder, up to a server that is ready.
+test-deployment: .venv/dev.stamp
+	DEPLOY=1 .venv/bin/python -m pytest -q tests/runtime/server/test_deployment.py
 
 # 2,000 hostile chat templates, each rendered under a watch; minutes.
 test-templates: .venv/dev.stamp

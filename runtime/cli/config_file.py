@@ -24,7 +24,7 @@ def add_config(parser: Parser) -> None:
     def check(args: argparse.Namespace) -> None:
         if args.config is None:
             return
-        known = {a.option_strings[-1]: a for a in parser._actions if a.option_strings}
+        known = {flag: action for action in parser._actions for flag in action.option_strings}
         told = parser.parse_known_args(list(_arguments(parser, args.config, known)))[0]
         for name, value in vars(told).items():
             if getattr(args, name) in (None, False):

@@ -31,7 +31,7 @@ class Connection(HttpToolsProtocol):
         self._reader_timer: asyncio.TimerHandle | None = None
         self._n_head = self._n_body = self._n_headers = 0
         self._in_head, self._in_body = True, False
-        self._is_refused = False
+        self._has_begun = self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
@@ -54,8 +54,6 @@ class Connection(HttpToolsProtocol):
             return
         if self._in_head:
             self._n_head += len(data)
-            if self._timer is None:  # the first bytes of another request
-                self._wait(HEAD_S)
         super().data_received(data)
         if self._is_refused or self.transport.is_closing():
             return
@@ -67,6 +65,12 @@ class Connection(HttpToolsProtocol):
                 self.transport.abort()
             else:
                 self._wait(BODY_S)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._has_begun = True
+        self._wait(HEAD_S)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One more header."""
@@ -91,7 +95,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request is whole."""
-        self._in_head, self._in_body = True, False
+        self._in_head, self._in_body, self._has_begun = True, False, False
         self._stop_waiting()
         if not self._is_refused:
             super().on_message_complete()
@@ -143,7 +147,7 @@ class Connection(HttpToolsProtocol):
         self._timer = None
         if self._in_body and self.flow.read_paused:  # it is us who are slow
             self._wait(BODY_S)
-        elif self._in_head and not self._n_head:
+        elif not self._has_begun:
             self.transport.close()  # nothing was asked
         else:
             self._refuse(408)

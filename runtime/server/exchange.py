@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -80,7 +81,7 @@ class Exchange:
         try:
             done = await model.answer(ask)
         except EngineError as error:
-            raise self.told(error) from error
+            raise self.told(error) from None
         finally:
             place.leave()
         self.answered(done)
@@ -100,11 +101,11 @@ class Exchange:
 
     async def compute(self, work: Callable[..., Any], *args: Any) -> Any:
         """What a function returns that computes for a while, in a thread, once a place is free."""
-        return await self.awaited(lambda: self._held[-1].in_thread(work, *args))
+        return await self.awaited(lambda: asyncio.to_thread(work, *args))
 
     async def awaited(self, begin: Callable[[], Awaitable[T]]) -> T:
         """What comes of other work than an answer, which begins once a place is free."""
-        _, place = await self._enter(Ask("complete", ()))
+        _, place = await self._enter(Ask("complete", ([],)))
         try:
             return await begin()
         finally:
@@ -112,17 +113,18 @@ class Exchange:
 
     def answered(self, done: list[Any]) -> None:
         """Note what came of a call, of which several prompts have a list each."""
-        answers = [one for some in done for one in (some if isinstance(some, list) else [some])]
+        by_prompt = done if done and isinstance(done[0], list) else [done]
+        answers = [one for some in by_prompt for one in some]
         self.record.answers += answers
+        self.record.firsts += [some[0] for some in by_prompt if some]
         self.state.mismatches.look_at(self.record, answers)
 
-    def told(self, error: EngineError) -> Exception:
-        """What a client hears of an error of the engine: one that the server's end made is no
-        fault of the model's.
-        """
-        fault = ending() if self.gate.is_stopped else None
-        self.record.error = "overloaded" if fault else type(error).__name__
-        return fault or error
+    def told(self, error: Exception) -> Exception:
+        """What a client hears of an error: one that the server's end made is no model's fault."""
+        if isinstance(error, EngineError) and self.gate.is_stopped:
+            error = ending()
+        self.record.error = error.kind if isinstance(error, Fault) else type(error).__name__
+        return error
 
     async def close(self) -> None:
         """Give back what the request still holds."""
@@ -188,8 +190,8 @@ class Answer:
                     then_s = now_s
                     yield batch
             self._exchange.answered(self.completions)
-        except EngineError as error:
-            raise self._exchange.told(error) from error
+        except Exception as error:
+            raise self._exchange.told(error) from error.__cause__
         finally:
             await self.close()
 

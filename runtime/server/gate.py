@@ -40,7 +40,7 @@ class Gate:
     @property
     def retry_after(self) -> int:
         """Seconds after which a place in the queue is likely to be free again."""
-        guess = self._place_s * (self.n_waiting + 1) / self.n_places
+        guess = self._place_s * (self.n_waiting + 1) / max(self.n_places, 1)
         return max(1, min(math.ceil(guess), _LONGEST_S))
 
     async def enter(self, client: str, limit_s: float | None = None) -> Place:

@@ -26,6 +26,7 @@ class Record:
     first_s: after how long the first piece was there.
     total_s: how long it took.
     answers: the results of what was asked of models.
+    firsts: of these, each prompt's first one.
     is_cut: whether the client left before the end.
     prompt: what was asked, where the log wants it.
     """
@@ -43,18 +44,19 @@ class Record:
     first_s: float | None = None
     total_s: float = 0.0
     answers: list[Any] = field(default_factory=list)
+    firsts: list[Any] = field(default_factory=list)
     is_cut: bool = False
     prompt: str | None = None
 
     @property
     def n_prompt(self) -> int:
-        """Tokens of the prompt."""
-        return self.answers[0].stats.n_prompt if self.answers else 0
+        """Tokens of all prompts."""
+        return sum(one.stats.n_prompt for one in self.firsts)
 
     @property
     def n_reused(self) -> int:
         """How many of them were known."""
-        return self.answers[0].stats.n_reused if self.answers else 0
+        return sum(one.stats.n_reused for one in self.firsts)
 
     @property
     def n_answer(self) -> int:
@@ -63,8 +65,8 @@ class Record:
 
     @property
     def prefill_s(self) -> float:
-        """Seconds that the prompt took."""
-        return self.answers[0].stats.prefill_s if self.answers else 0.0
+        """Seconds that the prompts took."""
+        return sum(one.stats.prefill_s for one in self.firsts)
 
     @property
     def decode_s(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Protocol
 
 from starlette.types import Send
@@ -68,15 +68,18 @@ class Events:
         """See Reply."""
         own = {"content-type": self.content_type, "cache-control": "no-cache"}
         await _start(send, self.status, {**headers, **own})
-        pinging = asyncio.ensure_future(self._ping(send)) if self.ping is not None else None
+        pinging = None if self.ping is None else asyncio.ensure_future(self._ping(send))
         self._is_quiet = True
         try:
             async for chunk in self._chunks:
                 self._is_quiet = False
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:
+            if isinstance(self._chunks, AsyncGenerator):
+                await self._chunks.aclose()  # an answer that nobody gets stops at once
             if pinging is not None:
                 pinging.cancel()
+                await asyncio.wait({pinging})  # it may be in the middle of a comment
         await send({"type": "http.response.body", "body": b""})
 
     async def _ping(self, send: Send) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import httpx
 import pytest
@@ -60,3 +60,25 @@ def http(url: str) -> Iterator[httpx.Client]:
     """A client of it, which does not look for proxies."""
     with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         yield client
+
+
+@pytest.fixture
+def talk() -> Callable[..., bytes]:
+    """What a server says to bytes, up to where it closes the connection."""
+
+    def talk(url: str, data: bytes, timeout: float = 30) -> bytes:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout) as connection:
+            connection.sendall(data)
+            said = b""
+            while part := connection.recv(1 << 16):
+                said += part
+            return said
+
+    return talk
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., AbstractContextManager[str]]:
+    """`serving`, for settings of one's own."""
+    return serving

@@ -1,0 +1,84 @@
+"""Clients that leave while they wait or while their prompt is processed: the engine is free."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from halfbyte.server.server_settings import ServerSettings
+from halfbyte.server.shelf import Shelf
+
+PROMPT = "".join(f"value_{i} = {i}\n" for i in range(40))
+
+
+def ask(url: str, **more: Any) -> socket.socket:
+    body = json.dumps({"prompt": PROMPT, "max_tokens": 400, "temperature": 1, "stop": ["\0"],
+                       **more}).encode()  # fmt: skip
+    host, port = url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), 30)
+    connection.sendall(
+        b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b"
+        % (len(body), body)
+    )
+    return connection
+
+
+def wait_for(is_so: Any) -> None:
+    end_s = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end_s
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_leaves_mid_prefill_frees_the_engine(
+    shelf: Shelf, serve: Any, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    model = shelf.loaded()[0].model
+    batch, forward = model.scheduler._worker.batch, model.engine.forward
+    steps: list[int] = []
+
+    def slow(spans: Any, *args: Any) -> Any:
+        steps.append(sum(len(span.tokens) for span in spans))
+        time.sleep(0.05)
+        return forward(spans, *args)
+
+    monkeypatch.setattr(model.engine, "forward", slow)
+    with serve(shelf) as url:
+        connection = ask(url, prompt=f"{stream}\n{PROMPT}", stream=stream)
+        wait_for(lambda: steps)
+        connection.close()
+        wait_for(lambda: batch.is_idle)
+    assert len(steps) < 20  # of 400 that an answer would have taken
+
+
+def test_who_leaves_the_queue_is_never_begun(shelf: Shelf, serve: Any) -> None:
+    model = shelf.loaded()[0].model
+    begun: list[Any] = []
+    submit = model.scheduler.submit
+    with serve(shelf, ServerSettings(n_places=1)) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model.scheduler, "submit", lambda r: (begun.append(r), submit(r))[1])
+        first = ask(url, stream=True)
+        assert first.recv(12) == b"HTTP/1.1 200"
+        second = ask(url)
+        time.sleep(0.05)
+        second.close()
+        third = ask(url, max_tokens=1)
+        first.close()
+        assert third.recv(12) == b"HTTP/1.1 200"
+        third.close()
+        assert len(begun) == 2
+        wait_for(lambda: model.scheduler._worker.batch.is_idle)
+
+
+def test_waiting_counts_towards_the_timeout(shelf: Shelf, serve: Any) -> None:
+    with serve(shelf, ServerSettings(n_places=1, timeout=0.3)) as url:
+        first, second = ask(url, n=16), ask(url)
+        assert second.recv(12) == b"HTTP/1.1 504"
+        assert first.recv(12) == b"HTTP/1.1 504"
+        first.close()
+        second.close()
