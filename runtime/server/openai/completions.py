@@ -39,11 +39,15 @@ Prompt = str | list[int]
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request as it is put to the model."""
+    """A request as it is put to the model.
+
+    Attributes:
+        begins: where the answers to each prompt begin, in characters of prompt and answer.
+    """
 
     fields: CompletionFields
     tokenizer: Tokenizer
-    prompts: list[Prompt]
+    begins: list[int]
     ask: Ask
 
     @property
@@ -61,9 +65,7 @@ class _Asked:
         """What a client gets of what is told of choice i; None where it asked for nothing."""
         if self.fields.logprobs is None:
             return None
-        prompt = self.prompts[i // self.n]
-        text = prompt if isinstance(prompt, str) else self.tokenizer.decode(prompt)
-        return legacy_logprobs(self.tokenizer, told, 0 if self.fields.echo else len(text))
+        return legacy_logprobs(self.tokenizer, told, self.begins[i // self.n])
 
     def usage(self, groups: Sequence[Sequence[Completion]]) -> dict[str, Any]:
         """What all of it cost."""
@@ -124,7 +126,13 @@ def _asked(model: ServedModel, fields: CompletionFields) -> _Asked:
         given = prompts if len(prompts) > 1 else edit_prompt(model, prompts[0], options)
         ask = Ask("complete", (given,), options, n)
     options.setdefault("max_tokens", _N_TOKENS)
-    return _Asked(fields, tokenizer, prompts, ask)
+    is_told = fields.logprobs is not None and not fields.echo
+    begins = [_n_chars(prompt, tokenizer) if is_told else 0 for prompt in prompts]
+    return _Asked(fields, tokenizer, begins, ask)
+
+
+def _n_chars(prompt: Prompt, tokenizer: Tokenizer) -> int:
+    return len(prompt if isinstance(prompt, str) else tokenizer.decode(prompt))
 
 
 def _one_text(fields: CompletionFields) -> list[Prompt]:
@@ -160,7 +168,7 @@ async def _chunks(answer: Answer, shell: dict[str, Any], asked: _Asked) -> Async
     head = b"data: %b" % dumps({**shell, "choices": []})[:-2]
     tail = b"]%b}\n\n" % (b',"usage":null' if wants_usage else b"")
     wants_logprobs = asked.fields.logprobs is not None
-    n_told = [0] * (len(asked.prompts) * asked.n)
+    n_told = [0] * (len(asked.begins) * asked.n)
 
     def new_logprobs(i: int, told: Sequence[TokenLogprob]) -> bytes:
         new = told[n_told[i] :]
@@ -172,23 +180,24 @@ async def _chunks(answer: Answer, shell: dict[str, Any], asked: _Asked) -> Async
         return b"%b%b%b" % (head, choice % (i, dumps(text), logprobs, reason), tail)
 
     try:
-        async for batch in answer:
-            yield b"".join(
-                chunk(
-                    i, part.text,
-                    new_logprobs(i, answer.logprobs(i)) if wants_logprobs else b"null", b"null",
-                )
-                for i, part in batch
-            )  # fmt: skip
-        done = answer.completions
-        last = [
-            chunk(i, "", new_logprobs(i, one.logprobs or ()), dumps(finish_reason(one)))
-            for i, one in enumerate(done)
-        ]
-        if wants_usage:
-            told = dumps(asked.usage(asked.groups(done)))
-            last.append(b'%b],"usage":%b}\n\n' % (head, told))
-        yield b"".join([*last, DONE])
+        with naming(FIELD_OF):
+            async for batch in answer:
+                yield b"".join(
+                    chunk(
+                        i, part.text,
+                        new_logprobs(i, answer.logprobs(i)) if wants_logprobs else b"null", b"null",
+                    )
+                    for i, part in batch
+                )  # fmt: skip
+            done = answer.completions
+            last = [
+                chunk(i, "", new_logprobs(i, one.logprobs or ()), dumps(finish_reason(one)))
+                for i, one in enumerate(done)
+            ]
+            if wants_usage:
+                told = dumps(asked.usage(asked.groups(done)))
+                last.append(b'%b],"usage":%b}\n\n' % (head, told))
+            yield b"".join([*last, DONE])
     except Exception as error:
         yield stream_error(fault_of(error))
 
