@@ -17,7 +17,7 @@ from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
 from halfbyte.server.fault import Fault, fault_of
 from halfbyte.server.openai.completion_fields import FIELD_OF, CompletionFields
-from halfbyte.server.openai.edit_prompts import edit_prompt
+from halfbyte.server.openai.edit_prompts import edit_prompt, gap_of
 from halfbyte.server.openai.legacy_logprobs import legacy_logprobs
 from halfbyte.server.openai.shapes import (
     answer_id,
@@ -122,6 +122,8 @@ def _asked(model: ServedModel, fields: CompletionFields) -> _Asked:
     _stop_at_tokens(options, tokenizer)
     if fills:
         ask = Ask("infill", (prompts[0], fields.suffix), options, n)
+    elif (gap := gap_of(model, prompts, options)) is not None:
+        ask = Ask("infill", gap, options, n)
     else:
         given = prompts if len(prompts) > 1 else edit_prompt(model, prompts[0], options)
         ask = Ask("complete", (given,), options, n)
