@@ -24,6 +24,7 @@ from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.call import Call
 from halfbyte.generation.call_keywords import (
+    AdapterChoice,
     ChatCallOptions,
     CompleteCallOptions,
     InfillCallOptions,
@@ -214,7 +215,7 @@ class Model(
             )
         )  # fmt: skip
 
-    def logits(self, ids: Sequence[int], *, adapter: Any = None) -> NDArray[np.float32]:
+    def logits(self, ids: Sequence[int], *, adapter: AdapterChoice = None) -> NDArray[np.float32]:
         """Logits after each token: float32 (len(ids), vocab_size); `adapter` as in `complete`.
 
         Raises:

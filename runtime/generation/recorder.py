@@ -113,7 +113,11 @@ class Recording:
 
 def taken_of(row: F32, token: int, n_top: int) -> Taken:
     """A token's place among the model's logits (V,), at temperature 1."""
-    logs = log_softmax(row)
+    return taken_from(log_softmax(row), token, n_top)
+
+
+def taken_from(logs: F64, token: int, n_top: int) -> Taken:
+    """A token's place among logarithms of probabilities (V,)."""
     return Taken(float(logs[token]), _tops(logs, n_top))
 
 

@@ -14,6 +14,7 @@ class Records:
     """Those of one request; nothing where nothing is asked for.
 
     The prompt's are shared with the other answers to it: the first that computes a row tells it.
+    Without a sampler the answer's are somebody else's.
 
     Attributes:
         of_prompt: whether the prompt's are wanted, and so all of its rows.
@@ -22,12 +23,12 @@ class Records:
     """
 
     def __init__(
-        self, asked: Recording | None, tokenizer: Tokenizer, sampler: Sampler, n_prompt: int
+        self, asked: Recording | None, tokenizer: Tokenizer, sampler: Sampler | None, n_prompt: int
     ) -> None:
         self._asked, self._tokenizer, self._n_prompt = asked, tokenizer, n_prompt
         self._prompt = asked.prompt if asked else None
         is_answers = asked is not None and asked.asked.logprobs is not None
-        self._answer = Recorder(asked.asked, sampler) if asked and is_answers else None
+        self._answer = Recorder(asked.asked, sampler) if asked and sampler and is_answers else None
         self.of_prompt, self.of_answer = self._prompt is not None, is_answers
         self.echoed = (asked.echoed if asked else None) or ""
         self._teller: Teller | None = None

@@ -10,6 +10,7 @@ from typing import Any
 import halfbyte
 from halfbyte.model import Model
 from halfbyte.prompt.edit.edit_formats import format_of_name
+from halfbyte.prompt.thinking import SWITCHES, marks_of
 from halfbyte.server.ask import Ask
 
 
@@ -41,6 +42,11 @@ class ServedModel:
         await stream.begin()
         return stream
 
+    @property
+    def kv_nbytes(self) -> int:
+        """Bytes of keys and values in memory, remembered ones too."""
+        return self.model.engine.pages.nbytes
+
     async def in_thread(self, work: Any, *args: Any) -> Any:
         """What a call that takes more than a moment returns, the event loop not blocked."""
         return await asyncio.to_thread(work, *args)
@@ -54,6 +60,16 @@ class ServedModel:
     def edit_format(self) -> Any:
         """The format of edits that it is known for, by its file or as the server names it."""
         return self.model.edit_format or format_of_name(self.name)
+
+    @cached_property
+    def can_think(self) -> bool:
+        """Whether its template knows thoughts."""
+        return marks_of(self.model.tokenizer.chat_template or "") is not None
+
+    @cached_property
+    def has_switch(self) -> bool:
+        """Whether its template can be told to think or not."""
+        return any(name in (self.model.tokenizer.chat_template or "") for name in SWITCHES)
 
     @property
     def fingerprint(self) -> str:
