@@ -16,7 +16,7 @@ from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
 from halfbyte.server.fault import Fault, fault_of
-from halfbyte.server.openai.completion_fields import FIELD_OF, CompletionFields
+from halfbyte.server.openai.completion_fields import CompletionFields
 from halfbyte.server.openai.edit_prompts import edit_prompt, gap_of
 from halfbyte.server.openai.legacy_logprobs import legacy_logprobs
 from halfbyte.server.openai.shapes import (
@@ -88,7 +88,7 @@ class _Asked:
 async def complete(exchange: Exchange, fields: CompletionFields) -> Reply:
     """Answer a request."""
     model = await exchange.model(fields.model)
-    with naming(FIELD_OF):  # a prompt for an edit is encoded there, which takes a moment
+    with naming(fields.names):  # a prompt for an edit is encoded there, which takes a moment
         is_long = model.edit_format is not None
         asked = await model.in_thread(_asked, model, fields) if is_long else _asked(model, fields)
     shell = {
@@ -96,7 +96,7 @@ async def complete(exchange: Exchange, fields: CompletionFields) -> Reply:
         "created": exchange.created, "model": model.name,
         "system_fingerprint": model.fingerprint,
     }  # fmt: skip
-    with naming(FIELD_OF):
+    with naming(fields.names):
         if fields.stream:
             answer = await exchange.stream(model, asked.ask)
             return Events(_chunks(answer, shell, asked))
@@ -182,7 +182,7 @@ async def _chunks(answer: Answer, shell: dict[str, Any], asked: _Asked) -> Async
         return b"%b%b%b" % (head, choice % (i, dumps(text), logprobs, reason), tail)
 
     try:
-        with naming(FIELD_OF):
+        with naming(asked.fields.names):
             async for batch in answer:
                 yield b"".join(
                     chunk(
