@@ -157,6 +157,9 @@ class AnsweringModel:
         """Prefix and suffix of a prompt that another program laid out in the model's own markers.
 
         None where the text, all of it, is no such prompt, or the model does not infill.
+
+        Args:
+            prompt: all of it, markers included.
         """
         return self._planner.gap(prompt)
 
