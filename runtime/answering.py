@@ -153,6 +153,16 @@ class AnsweringModel:
             )
         )  # fmt: skip
 
+    def read_infill_prompt(self, prompt: str) -> tuple[str, str] | None:
+        """Prefix and suffix of a prompt that another program laid out in the model's own markers.
+
+        None where the text, all of it, is no such prompt, or the model does not infill.
+
+        Args:
+            prompt: all of it, markers included.
+        """
+        return self._planner.gap(prompt)
+
     @overload
     def chat(
         self, messages: Sequence[Message], *, n: None = None, **options: Unpack[ChatOptions]

@@ -80,6 +80,10 @@ class Planner:
         """Whether the model was trained to infill."""
         return self._prompts.can_infill
 
+    def gap(self, text: str) -> tuple[str, str] | None:
+        """See AnsweringModel.read_infill_prompt."""
+        return self._prompts.gap(text)
+
     @property
     def edit_format(self) -> str | None:
         """See EditingModel.edit_format."""

@@ -15,6 +15,7 @@ from typing import TypeVar
 from halfbyte.call_arguments import check_flag
 from halfbyte.errors import ContextLengthError, RequestError, UnsupportedModelError
 from halfbyte.prompt.chat import ChatPrompt, chat_prompt
+from halfbyte.prompt.client_gap import gap_in
 from halfbyte.prompt.healing import n_healed
 from halfbyte.prompt.infill import (
     FILL_MARKER,
@@ -67,6 +68,10 @@ class PromptEncoder:
         except UnsupportedModelError:
             return False
         return True
+
+    def gap(self, text: str) -> tuple[str, str] | None:
+        """See AnsweringModel.read_infill_prompt."""
+        return gap_in(require_format(self._tokenizer).family, text) if self.can_infill else None
 
     def completion(
         self, prompt: Prompt, name: str, *, heal: bool, parse_markers: bool

@@ -1,11 +1,12 @@
 """The body of `POST /v1/completions`, and what it means to the library.
 
 Source: https://platform.openai.com/docs/api-reference/completions; fields beyond it have the names
-of vLLM's server.
+of llama.cpp's and vLLM's servers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -21,8 +22,9 @@ from halfbyte.server.fields import (
     Temperature,
     TokenId,
 )
+from halfbyte.server.sampling_fields import MAX_STOPS, SamplerFields, sampler_options, seed_of
 
-MAX_PROMPTS, MAX_STOPS, MAX_STOP_CHARS, MAX_BIASES = 256, 64, 1024, 100_000
+MAX_PROMPTS, MAX_STOP_CHARS, MAX_BIASES = 256, 1024, 100_000
 _Ids = Annotated[list[TokenId], Field(fail_fast=True)]
 _Several = Field(fail_fast=True, min_length=1, max_length=MAX_PROMPTS)
 Texts = Annotated[list[str], _Several]
@@ -30,16 +32,18 @@ IdLists = Annotated[list[_Ids], _Several]
 Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 # The library's name -> the field's, for errors.
-FIELD_OF = {
-    "prefix": "prompt", "stop_tokens": "stop_token_ids", "json_schema": "structured_outputs.json",
-    "regex": "structured_outputs.regex", "grammar": "structured_outputs.grammar",
-    "choices": "structured_outputs.choice",
+_FIELD_OF = {
+    "prefix": "prompt", "stop_tokens": "stop_token_ids", "penalty_window": "repeat_last_n",
+    "dry_window": "dry_penalty_last_n",
+}  # fmt: skip
+_STRUCTURED = {
+    "json_schema": "structured_outputs.json", "regex": "structured_outputs.regex",
+    "grammar": "structured_outputs.grammar", "choices": "structured_outputs.choice",
 }  # fmt: skip
 _SAME_NAME = (
-    "temperature", "top_p", "presence_penalty", "frequency_penalty", "min_p",
-    "repetition_penalty", "min_tokens", "logprobs", "echo", "parse_markers",
+    "temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs", "echo",
+    "parse_markers", "json_schema", "grammar",
 )  # fmt: skip
-_SEEDS = 1 << 64
 
 
 class StreamOptions(Fields):
@@ -87,12 +91,12 @@ class StructuredOutputs(Fields):
         given = {name: value for name, value in found.items() if value is not None}
         if len(given) != 1:
             message = "structured_outputs: expected one of json, regex, choice and grammar"
-            got = ", ".join(FIELD_OF[name].rpartition(".")[2] for name in given) or "none"
+            got = ", ".join(_STRUCTURED[name].rpartition(".")[2] for name in given) or "none"
             raise Fault("invalid_request", f"{message}, got {got}", param="structured_outputs")
         return given
 
 
-class CompletionFields(Fields):
+class CompletionFields(SamplerFields):
     """The body."""
 
     unused: ClassVar[frozenset[str]] = frozenset({"user", "priority", "request_id", "cache_salt"})
@@ -114,13 +118,16 @@ class CompletionFields(Fields):
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool | None = None
     prediction: Prediction | None = None
-    top_k: int | None = Field(None, ge=-1, le=1 << 20)
-    min_p: Probability | None = None
-    repetition_penalty: float | None = Field(None, ge=0.01, le=100)
-    min_tokens: Count | None = None
     stop_token_ids: Annotated[list[TokenId], Field(fail_fast=True, max_length=1024)] | None = None
     structured_outputs: StructuredOutputs | None = None
+    json_schema: dict[str, Any] | None = None
+    grammar: str | None = None
     parse_markers: bool | None = None
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The library's names of arguments, and those of the fields that they came in."""
+        return _FIELD_OF | (_STRUCTURED if self.structured_outputs is not None else {})
 
     def options(self) -> dict[str, Any]:
         """The library's keywords but for n, and max_tokens where it is not given.
@@ -128,7 +135,8 @@ class CompletionFields(Fields):
         Raises:
             Fault: two fields that contradict each other, or a token that is no number.
         """
-        found = {name: v for name in _SAME_NAME if (v := getattr(self, name)) is not None}
+        found = sampler_options(self)
+        found |= {name: v for name in _SAME_NAME if (v := getattr(self, name)) is not None}
         n = self.n or 1
         if self.best_of is not None and self.best_of != n:
             found["best_of"] = self.best_of
@@ -138,8 +146,6 @@ class CompletionFields(Fields):
             found["max_tokens"] = self.max_tokens
         if (seed := seed_of(self.seed)) is not None:
             found["seed"] = seed
-        if self.top_k is not None:
-            found["top_k"] = max(self.top_k, 0)
         if self.stop:
             found["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
         if self.stop_token_ids:
@@ -149,13 +155,17 @@ class CompletionFields(Fields):
         if self.prediction is not None:
             found["prediction"] = self.prediction.text
         if self.structured_outputs is not None:
-            found |= self.structured_outputs.options()
+            found |= self._structured(found)
         return found
 
-
-def seed_of(seed: int | None) -> int | None:
-    """A seed as the library takes it: -1 draws one, as None does; others are as if unsigned."""
-    return None if seed is None or seed == -1 else seed % _SEEDS
+    def _structured(self, found: Collection[str]) -> dict[str, Any]:
+        assert self.structured_outputs is not None
+        given = self.structured_outputs.options()
+        for name in ("json_schema", "grammar"):
+            if name in found:
+                message = f"{name}: expected nothing beside structured_outputs"
+                raise Fault("invalid_request", message, param=name)
+        return given
 
 
 def _token(key: str) -> int:

@@ -16,8 +16,8 @@ from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
 from halfbyte.server.fault import Fault, fault_of
-from halfbyte.server.openai.completion_fields import FIELD_OF, CompletionFields
-from halfbyte.server.openai.edit_prompts import edit_prompt
+from halfbyte.server.openai.completion_fields import CompletionFields
+from halfbyte.server.openai.edit_prompts import edit_prompt, gap_of
 from halfbyte.server.openai.legacy_logprobs import legacy_logprobs
 from halfbyte.server.openai.shapes import (
     answer_id,
@@ -39,11 +39,15 @@ Prompt = str | list[int]
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request as it is put to the model."""
+    """A request as it is put to the model.
+
+    Attributes:
+        begins: where the answers to each prompt begin, in characters of prompt and answer.
+    """
 
     fields: CompletionFields
     tokenizer: Tokenizer
-    prompts: list[Prompt]
+    begins: list[int]
     ask: Ask
 
     @property
@@ -61,9 +65,7 @@ class _Asked:
         """What a client gets of what is told of choice i; None where it asked for nothing."""
         if self.fields.logprobs is None:
             return None
-        prompt = self.prompts[i // self.n]
-        text = prompt if isinstance(prompt, str) else self.tokenizer.decode(prompt)
-        return legacy_logprobs(self.tokenizer, told, 0 if self.fields.echo else len(text))
+        return legacy_logprobs(self.tokenizer, told, self.begins[i // self.n])
 
     def usage(self, groups: Sequence[Sequence[Completion]]) -> dict[str, Any]:
         """What all of it cost."""
@@ -86,7 +88,7 @@ class _Asked:
 async def complete(exchange: Exchange, fields: CompletionFields) -> Reply:
     """Answer a request."""
     model = await exchange.model(fields.model)
-    with naming(FIELD_OF):  # a prompt for an edit is encoded there, which takes a moment
+    with naming(fields.names):  # a prompt for an edit is encoded there, which takes a moment
         is_long = model.edit_format is not None
         asked = await model.in_thread(_asked, model, fields) if is_long else _asked(model, fields)
     shell = {
@@ -94,7 +96,7 @@ async def complete(exchange: Exchange, fields: CompletionFields) -> Reply:
         "created": exchange.created, "model": model.name,
         "system_fingerprint": model.fingerprint,
     }  # fmt: skip
-    with naming(FIELD_OF):
+    with naming(fields.names):
         if fields.stream:
             answer = await exchange.stream(model, asked.ask)
             return Events(_chunks(answer, shell, asked))
@@ -120,11 +122,19 @@ def _asked(model: ServedModel, fields: CompletionFields) -> _Asked:
     _stop_at_tokens(options, tokenizer)
     if fills:
         ask = Ask("infill", (prompts[0], fields.suffix), options, n)
+    elif (gap := gap_of(model, prompts, options)) is not None:
+        ask = Ask("infill", gap, options, n)
     else:
         given = prompts if len(prompts) > 1 else edit_prompt(model, prompts[0], options)
         ask = Ask("complete", (given,), options, n)
     options.setdefault("max_tokens", _N_TOKENS)
-    return _Asked(fields, tokenizer, prompts, ask)
+    is_told = fields.logprobs is not None and not fields.echo
+    begins = [_n_chars(prompt, tokenizer) if is_told else 0 for prompt in prompts]
+    return _Asked(fields, tokenizer, begins, ask)
+
+
+def _n_chars(prompt: Prompt, tokenizer: Tokenizer) -> int:
+    return len(prompt if isinstance(prompt, str) else tokenizer.decode(prompt))
 
 
 def _one_text(fields: CompletionFields) -> list[Prompt]:
@@ -160,7 +170,7 @@ async def _chunks(answer: Answer, shell: dict[str, Any], asked: _Asked) -> Async
     head = b"data: %b" % dumps({**shell, "choices": []})[:-2]
     tail = b"]%b}\n\n" % (b',"usage":null' if wants_usage else b"")
     wants_logprobs = asked.fields.logprobs is not None
-    n_told = [0] * (len(asked.prompts) * asked.n)
+    n_told = [0] * (len(asked.begins) * asked.n)
 
     def new_logprobs(i: int, told: Sequence[TokenLogprob]) -> bytes:
         new = told[n_told[i] :]
@@ -172,23 +182,24 @@ async def _chunks(answer: Answer, shell: dict[str, Any], asked: _Asked) -> Async
         return b"%b%b%b" % (head, choice % (i, dumps(text), logprobs, reason), tail)
 
     try:
-        async for batch in answer:
-            yield b"".join(
-                chunk(
-                    i, part.text,
-                    new_logprobs(i, answer.logprobs(i)) if wants_logprobs else b"null", b"null",
-                )
-                for i, part in batch
-            )  # fmt: skip
-        done = answer.completions
-        last = [
-            chunk(i, "", new_logprobs(i, one.logprobs or ()), dumps(finish_reason(one)))
-            for i, one in enumerate(done)
-        ]
-        if wants_usage:
-            told = dumps(asked.usage(asked.groups(done)))
-            last.append(b'%b],"usage":%b}\n\n' % (head, told))
-        yield b"".join([*last, DONE])
+        with naming(asked.fields.names):
+            async for batch in answer:
+                yield b"".join(
+                    chunk(
+                        i, part.text,
+                        new_logprobs(i, answer.logprobs(i)) if wants_logprobs else b"null", b"null",
+                    )
+                    for i, part in batch
+                )  # fmt: skip
+            done = answer.completions
+            last = [
+                chunk(i, "", new_logprobs(i, one.logprobs or ()), dumps(finish_reason(one)))
+                for i, one in enumerate(done)
+            ]
+            if wants_usage:
+                told = dumps(asked.usage(asked.groups(done)))
+                last.append(b'%b],"usage":%b}\n\n' % (head, told))
+            yield b"".join([*last, DONE])
     except Exception as error:
         yield stream_error(fault_of(error))
 

@@ -1,15 +1,18 @@
 """`GET /v1/models` and `/v1/models/{name}`: what is served, loaded or not.
 
 Source: https://platform.openai.com/docs/api-reference/models; `meta` is llama.cpp's, by which
-llama.vscode sees that `/props` is there too; `max_model_len` is vLLM's.
+llama.vscode sees that `/props` is there too; `max_model_len` is vLLM's. Of a model that is not in
+memory, its file tells.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
+from halfbyte.server.model_facts import ModelFacts, facts_of
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Json, Reply
 from halfbyte.server.served_model import ServedModel
@@ -19,8 +22,7 @@ _SPM, _BPE = 1, 2  # llama.cpp's kinds of vocabularies
 
 async def list_models(exchange: Exchange, _: None) -> Reply:
     """All names, the first model's first."""
-    told = _loaded(exchange)
-    models = [_model(name, told.get(name)) for name in exchange.shelf.names]
+    models = [await _model(exchange, name) for name in exchange.shelf.names]
     return Json({"object": "list", "data": models})
 
 
@@ -32,28 +34,40 @@ async def show_model(exchange: Exchange, _: None) -> Reply:
         names = ", ".join(exchange.shelf.names)
         message = f"model: expected one of {names}, got {name[:200]!r}"
         raise Fault("not_found", message, param="model")
-    return Json(_model(plain, _loaded(exchange).get(plain)))
+    return Json(await _model(exchange, plain))
 
 
-def _loaded(exchange: Exchange) -> dict[str, ServedModel]:
-    return {served.name: served for served in exchange.shelf.loaded()}
-
-
-def _model(name: str, served: ServedModel | None) -> dict[str, Any]:
-    """What is told of a model; of one that is not in memory, its name."""
+async def _model(exchange: Exchange, name: str) -> dict[str, Any]:
     shell = {"id": name, "object": "model", "owned_by": "halfbyte"}
+    served = next((one for one in exchange.shelf.loaded() if one.name == name), None)
+    facts = await asyncio.to_thread(facts_of, exchange.shelf.sources[name])
+    meta = {} if facts is None else _of_file(facts)
     if served is None:
-        return {**shell, "created": 0, "meta": {}}
-    model = served.model
-    config, tokenizer = model.config, model.tokenizer
-    meta = {
-        "vocab_type": _SPM if tokenizer.kind == "spm" else _BPE, "n_vocab": tokenizer.n_vocab,
-        "n_ctx": model.n_ctx, "n_ctx_train": config.n_ctx_train, "n_embd": config.dim,
-        "size": served.nbytes, "architecture": config.architecture,
-        "can_chat": served.can_chat, "can_infill": model.can_infill,
-        "edit_format": served.edit_format,
+        return {**shell, "created": 0, "meta": meta}
+    meta |= _of_loaded(served)
+    n_ctx = served.model.n_ctx
+    return {**shell, "created": served.created, "max_model_len": n_ctx, "meta": meta}
+
+
+def _of_file(facts: ModelFacts) -> dict[str, Any]:
+    config = facts.config
+    return {
+        "vocab_type": _SPM if facts.tokenizer == "llama" else _BPE, "n_vocab": config.vocab_size,
+        "n_ctx_train": config.n_ctx_train, "n_embd": config.dim, "n_params": facts.n_weights,
+        "size": facts.nbytes, "architecture": config.architecture,
+        "can_chat": bool(facts.template), "can_infill": facts.can_infill,
     }  # fmt: skip
-    return {**shell, "created": served.created, "max_model_len": model.n_ctx, "meta": meta}
+
+
+def _of_loaded(served: ServedModel) -> dict[str, Any]:
+    model, config = served.model, served.model.config
+    return {
+        "vocab_type": _SPM if model.tokenizer.kind == "spm" else _BPE,
+        "n_vocab": model.tokenizer.n_vocab, "n_ctx": model.n_ctx,
+        "n_ctx_train": config.n_ctx_train, "n_embd": config.dim,
+        "architecture": config.architecture, "can_chat": served.can_chat,
+        "can_infill": model.can_infill, "edit_format": served.edit_format,
+    }  # fmt: skip
 
 
 MODELS = (

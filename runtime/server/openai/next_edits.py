@@ -17,7 +17,7 @@ from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
 from halfbyte.server.fault import fault_of
 from halfbyte.server.fields import Count, Fields, Positive, Probability, Seed, Temperature
-from halfbyte.server.openai.completion_fields import Prediction, seed_of
+from halfbyte.server.openai.completion_fields import Prediction
 from halfbyte.server.openai.shapes import (
     answer_id,
     finish_reason,
@@ -28,6 +28,7 @@ from halfbyte.server.openai.shapes import (
 )
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import DONE, Events, Json, Reply, dumps, event
+from halfbyte.server.sampling_fields import seed_of
 from halfbyte.server.text_units import Unit, n_chars, n_units
 
 _Many = Field(fail_fast=True, max_length=1024)

@@ -90,6 +90,17 @@ def test_markers_are_text_unless_they_are_meant(
         assert got.usage.prompt_tokens == expected.stats.n_prompt
 
 
+def test_zed_lays_a_gap_out_itself(client: openai.OpenAI, model: halfbyte.Model) -> None:
+    """Who has answers end at markers speaks in markers; the prompt is then the model's own."""
+    prompt, stop = "<PRE> import nu <SUF> as np\n <MID>", ["<|endoftext|>", "<|fim_prefix|>"]
+    expected = model.infill("import nu", " as np\n", max_tokens=9)
+    got = create(client, prompt, max_tokens=9, stop=stop)
+    assert got.choices[0].text == expected.text
+    assert got.usage.prompt_tokens == expected.stats.n_prompt
+    plain = create(client, prompt, max_tokens=9, stop=["<|endoftext|>"])
+    assert plain.usage.prompt_tokens == model.complete(prompt, max_tokens=9).stats.n_prompt
+
+
 @pytest.mark.parametrize("echo", [False, True])
 @pytest.mark.parametrize("prompt", [PROMPT, "x = 'caf", [5, 300, 7]])
 def test_probabilities_have_four_lists(
@@ -152,6 +163,10 @@ def test_what_tokens_may_come(client: openai.OpenAI, model: halfbyte.Model) -> N
         got = create(client, [1, 300, 7], max_tokens=5, logit_bias={str(first): bias})
         assert got.choices[0].text == expected.text
     more = {"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.2, "min_tokens": 3}
+    odd = {"dry_multiplier": 0.8, "repeat_last_n": 20, "repeat_penalty": 1.3}
+    ours = {"dry_multiplier": 0.8, "penalty_window": 20, "repetition_penalty": 1.3}
+    got = create(client, extra_body=odd, **DRAWN)
+    assert got.choices[0].text == model.complete(PROMPT, **ours, **DRAWN).text  # type: ignore[call-overload]
     penalties = {"presence_penalty": 0.5, "frequency_penalty": -0.5, "top_p": 0.9}
     got = create(client, extra_body=more, **penalties, **DRAWN)
     assert got.choices[0].text == model.complete(PROMPT, **more, **penalties, **DRAWN).text
@@ -319,6 +334,9 @@ def test_fields_that_contradict_each_other(http: httpx.Client) -> None:
         ({"prompt": "a", "suffix": "c", "echo": True}, "echo"),
         ({"prompt": "a", "n": 3, "best_of": 2}, "best_of"),
         ({"prompt": ["a"] * 200, "n": 3}, "prompt"),
+        ({"prompt": "a", "grammar": "root", "structured_outputs": {"regex": "a"}}, "grammar"),
+        ({"prompt": "a", "grammar": "root"}, "grammar"),
+        ({"prompt": "a", "json_schema": {"type": "no"}}, "json_schema"),
     ):
         answer = http.post("/v1/completions", json=body)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)

@@ -25,6 +25,16 @@ def test_the_models_are_listed(client: openai.OpenAI, model: halfbyte.Model) -> 
     assert caught.value.code == "model_not_found"
 
 
+def test_a_file_tells_of_a_model_that_is_not_in_memory(client: openai.OpenAI) -> None:
+    def load(source: str) -> halfbyte.Model:
+        raise AssertionError(source)
+
+    loaded = client.models.retrieve("infill-10m").meta  # type: ignore[attr-defined]
+    with serving(Shelf({"infill-10m": "infill-10m"}, load)) as url:
+        got = httpx.get(f"{url}/v1/models/infill-10m", trust_env=False).json()["meta"]
+    assert got == {name: loaded[name] for name in loaded.keys() - {"n_ctx", "edit_format"}}
+
+
 def test_nothing_is_loaded_to_be_listed() -> None:
     def load(source: str) -> halfbyte.Model:
         raise AssertionError(source)
