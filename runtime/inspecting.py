@@ -15,7 +15,9 @@ from halfbyte.engine.engine import Engine
 from halfbyte.engine.memory import empty
 from halfbyte.engine.trace import Trace, Tracer
 from halfbyte.errors import RequestError
+from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.async_call import AsyncCall
+from halfbyte.generation.call_keywords import AdapterChoice
 from halfbyte.generation.hidden_request import HiddenRequest, Pooling
 from halfbyte.generation.request import Request
 from halfbyte.generation.scheduler import Scheduler
@@ -34,6 +36,7 @@ class InspectingModel:
     engine: Engine
     scheduler: Scheduler
     _planner: Planner
+    _adapters: LoadedAdapters
     run: Callable[[Sequence[Request]], None]
 
     @overload
@@ -44,6 +47,7 @@ class InspectingModel:
         pooling: Literal["mean", "last", "first"] = "mean",
         normalize: bool = True,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Embedding: ...
     @overload
     def embed(
@@ -53,6 +57,7 @@ class InspectingModel:
         pooling: Pooling,
         normalize: bool = True,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Embedding | list[Embedding]: ...
     def embed(
         self,
@@ -61,6 +66,7 @@ class InspectingModel:
         pooling: Pooling = "mean",
         normalize: bool = True,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Embedding | list[Embedding]:
         """Each text as a vector: texts that mean alike have vectors of a large dot product.
 
@@ -74,6 +80,7 @@ class InspectingModel:
             normalize: whether each vector (with "none", each position's) is divided by its
                 Euclidean length.
             parse_markers: see Tokenizer.encode.
+            adapter: as in `complete`.
 
         Returns:
             float32 (dim,); of several texts (n, dim). With "none" (tokens, dim); of several, a list
@@ -83,7 +90,7 @@ class InspectingModel:
             RequestError: a bad argument; ContextLengthError: a text is longer than the context.
             EngineError: the model is closed or the process was forked.
         """
-        plan = self._embeddings(texts, pooling, normalize, parse_markers)
+        plan = self._embeddings(texts, pooling, normalize, parse_markers, adapter)
         self.run(plan.requests)
         return plan.result()
 
@@ -95,6 +102,7 @@ class InspectingModel:
         pooling: Literal["mean", "last", "first"] = "mean",
         normalize: bool = True,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Embedding: ...
     @overload
     async def aembed(
@@ -104,6 +112,7 @@ class InspectingModel:
         pooling: Pooling,
         normalize: bool = True,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Embedding | list[Embedding]: ...
     async def aembed(
         self,
@@ -112,9 +121,12 @@ class InspectingModel:
         pooling: Pooling = "mean",
         normalize: bool = True,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Embedding | list[Embedding]:
         """`embed`, awaited."""
-        plan = await asyncio.to_thread(self._embeddings, texts, pooling, normalize, parse_markers)
+        plan = await asyncio.to_thread(
+            self._embeddings, texts, pooling, normalize, parse_markers, adapter
+        )
         call = AsyncCall(self.scheduler, plan.requests, Terms(), silent)
         try:
             call.begin()
@@ -131,6 +143,7 @@ class InspectingModel:
         attentions: bool = False,
         layer_logits: bool = False,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Trace:
         """What happens inside while a prompt is processed, layer by layer.
 
@@ -141,6 +154,7 @@ class InspectingModel:
             attentions: whether to keep what each head looks at, (n_layers, n_heads, T, T).
             layer_logits: whether to keep what the model would say after each layer.
             parse_markers: see Tokenizer.encode.
+            adapter: as in `complete`.
 
         Raises:
             RequestError: a bad argument; ContextLengthError: the prompt is longer than the context.
@@ -152,14 +166,13 @@ class InspectingModel:
         if is_list:
             raise RequestError("prompt", expected="one prompt to trace", got="a list of prompts")
         ids = self._planner.ids(given[0], "prompt", parse_markers)
-
-        if self.scheduler.usual_adapters:
-            expected = "none in use: a trace looks at the model alone"
-            raise RequestError("adapter", expected=expected, hint="use_adapters([]) first")
+        chosen = applied(self._adapters, adapter)
 
         def begin() -> Tracer:
             self.engine.check_open()
-            return Tracer(self.engine, ids, attentions=attentions, layer_logits=layer_logits)
+            return Tracer(
+                self.engine, ids, attentions=attentions, layer_logits=layer_logits, adapters=chosen
+            )
 
         tracer = self.scheduler.between_steps(begin)
         while not tracer.is_done:
@@ -176,9 +189,11 @@ class InspectingModel:
         pooling: Pooling,
         normalize: bool,
         parse_markers: bool,
+        adapter: AdapterChoice,
     ) -> _Embeddings:
         check_choice("pooling", pooling, get_args(Pooling))
         check_flag("normalize", normalize)
+        chosen = applied(self._adapters, adapter)
         given, is_list = as_list(texts, "texts")
         requests = []
         for i, text in enumerate(given):
@@ -186,7 +201,9 @@ class InspectingModel:
             ids = self._planner.ids(text, name, parse_markers)
             shape = (len(ids) if pooling == "none" else 1, self.engine.config.dim)
             states = empty("embeddings", shape, np.float32)
-            requests.append(HiddenRequest(ids, pooling, states))
+            request = HiddenRequest(ids, pooling, states)
+            request.go_through(chosen)
+            requests.append(request)
         return _Embeddings(requests, is_list, pooling, normalize)
 
 

@@ -88,6 +88,9 @@ class Completion(Result):
     is_complete: bool | None = None
     stop_text: str = ""
 
+    def check_calls(self) -> None:
+        """See ChatCompletion, whose calls may not be readable."""
+
     def __repr__(self) -> str:
         facts = f"finish_reason={self.finish_reason!r}, {len(self.tokens)} tokens"
         speed = f", {self.stats.decode_tps:.1f} tok/s" if self.stats.decode_s > 0 else ""

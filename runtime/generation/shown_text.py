@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -65,11 +66,27 @@ class ShownText:
         self._held = ""
         self._stops, self._suffix, self._is_line = tuple(stops), suffix, is_line
         self._block_ends, self.banned = tuple(block_ends), tuple(banned)
+        self._is_bounded = bool(stops or suffix or is_line or block_ends or banned)
         self._begins: list[int] = []  # of the pieces, where something is banned
         self.n_taken_back = 0
 
+    @property
+    def may_end(self) -> bool:
+        """Whether anything that it says ends it."""
+        return bool(self._stops or self._block_ends or self._is_line)
+
+    def fork(self) -> ShownText:
+        """Another one at the same place."""
+        made = copy.copy(self)
+        made._block_ends = tuple(map(copy.copy, self._block_ends))
+        made._begins = list(self._begins)
+        return made
+
     def push(self, piece: str) -> bool:
         """Take more; True where the text ends within it."""
+        if not self._is_bounded:
+            self.text += piece
+            return False
         text = self._held + piece
         nowhere: _End = (-1, "stop", "")
         end = min((end for end in self._ends(text, piece) if end[0] >= 0), default=nowhere)

@@ -152,7 +152,9 @@ class TextRequest(Continuation):
             super().take(logits)
         elif not self._records.want_prompt:
             self.finish_reason = "length"
-        if self.is_answering and (self.respelling is None or self.respelling.tokens):
+        if self._grammar is None or not self.is_answering:
+            return
+        if self.respelling is None or self.respelling.tokens:
             n_before = self.n_generated
             self._take_forced()
             self.n_decode += self.n_generated - n_before

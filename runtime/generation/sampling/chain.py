@@ -72,6 +72,7 @@ class ChainSampler(Sampler):
             "penalties": self._penalize, "dry": self._dry, "top_n_sigma": self._top_n_sigma,
             "top_k": self._top_k, "typical_p": self._typical_p, "temperature": self._temper,
             "top_p": self._top_p, "min_p": self._min_p, "xtc": self._xtc, "infill": self._infill,
+            "top_h": self._top_h, "epsilon_cutoff": self._epsilon, "eta_cutoff": self._eta,
         }  # fmt: skip
         self._steps = [steps[name] for name in params.order if name in steps]
         self._is_adaptive = params.adaptive_target is not None and "adaptive_p" in params.order
@@ -193,6 +194,20 @@ class ChainSampler(Sampler):
     def _min_p(self, left: Remaining) -> Remaining:
         p = self.params.min_p
         return left if p <= 0.0 else left.kept(plain.min_p_indices(left.probs, p))
+
+    def _top_h(self, left: Remaining) -> Remaining:
+        h = self.params.top_h
+        return left if h >= 1.0 else left.kept(filters.top_h_indices(left.probs, h))
+
+    def _epsilon(self, left: Remaining) -> Remaining:
+        least = self.params.epsilon_cutoff
+        return left if least <= 0.0 else left.kept(filters.cutoff_indices(left.probs, least))
+
+    def _eta(self, left: Remaining) -> Remaining:
+        epsilon = self.params.eta_cutoff
+        if epsilon <= 0.0:
+            return left
+        return left.kept(filters.cutoff_indices(left.probs, filters.eta(left.probs, epsilon)))
 
     def _xtc(self, left: Remaining) -> Remaining:
         params = self.params

@@ -39,8 +39,7 @@ async def embed_texts(exchange: Exchange, asked: LlamaEmbeddingFields) -> Reply:
     model = await model_of(exchange, asked.model)
     ids = await model.in_thread(_all_ids, model.model.tokenizer, asked.content)
     how = _EUCLIDEAN if asked.embd_normalize is None else asked.embd_normalize
-    async with exchange.gate.place(exchange.client):
-        rows = await model.model.aembed(ids, normalize=how == _EUCLIDEAN)
+    rows = await exchange.awaited(lambda: model.model.aembed(ids, normalize=how == _EUCLIDEAN))
     vectors = [row.tolist() if how == _EUCLIDEAN else _scaled(row.tolist(), how) for row in rows]
     return Json([{"index": i, "embedding": [vector]} for i, vector in enumerate(vectors)])
 
