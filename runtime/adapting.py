@@ -33,6 +33,11 @@ class AdaptingModel:
         """Names of the loaded adapters."""
         return self._adapters.names
 
+    @property
+    def adapter_scales(self) -> dict[str, float]:
+        """The scale of each loaded adapter in calls that say nothing of adapters, by name."""
+        return self._adapters.usual_scales
+
     def load_adapter(self, path: str | os.PathLike[str], *, name: str | None = None) -> str:
         """Have an adapter (LoRA) ready for calls with `adapter=name`.
 

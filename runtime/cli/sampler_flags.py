@@ -51,7 +51,7 @@ SAMPLER_FLAGS: tuple[tuple[str, str, Callable[[str], Any], str], ...] = (
      f"which are applied, in order, with semicolons between (default: {';'.join(SAMPLERS)})"),
 )  # fmt: skip
 _OTHERS = ("logit_bias", "min_tokens", "bad_words", "banned_strings", "max_time", "stop_indent",
-           "stop_brackets")  # fmt: skip
+           "stop_brackets", "line_time")  # fmt: skip
 
 
 def add_samplers(parser: Parser, defaults: dict[str, Any], text: Text) -> None:
@@ -99,6 +99,10 @@ def add_bans(parser: Parser, text: Text, *, has_cursor: bool) -> None:
             "--stop-brackets", nargs="?", const="before", choices=("before", "behind"),
             help="end where a bracket closes that the answer did not open, before or behind it",
         )  # fmt: skip
+        group.add_argument(
+            "--line-time", type=float, metavar="S",
+            help="end with a line, but for the first one, so many seconds after the first token",
+        )  # fmt: skip
     parser.checks.append(partial(_check, parser))
 
 
@@ -120,7 +124,7 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
         args.dry_sequence_breakers = []
     try:
         Terms(max_time=args.max_time)
-        TextEnds.split({k: v for k, v in asked(args).items() if k.startswith("stop_")})
+        TextEnds.split(asked(args))
     except RequestError as error:
         flag = f"--{error.param.replace('_', '-')}"
         parser.error(f"argument {flag}: expected {error.expected}, got {error.got}")

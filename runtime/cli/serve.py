@@ -94,6 +94,10 @@ def _add_models(parser: Parser) -> None:
         "--prompt-cache-dir-bytes", type=_nbytes, metavar="N", help="its size (default: 8Gi)"
     )
     group.add_argument(
+        "--slot-save-path", type=Path, metavar="DIR",
+        help="a folder in which clients may save them by llama.cpp's /slots (default: refused)",
+    )  # fmt: skip
+    group.add_argument(
         "--draft", metavar="MODEL", help="a smaller model that guesses for the first one"
     )
     group.add_argument(
@@ -176,7 +180,7 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         "n_places": args.parallel, "n_waiting": args.queue, "timeout": args.timeout,
         "max_body": args.max_body, "max_n": args.max_n, "metrics": args.metrics,
         "log_format": args.log_format, "logs_prompts": args.log_prompts,
-        "allows_templates": args.allow_templates,
+        "allows_templates": args.allow_templates, "slot_save_path": args.slot_save_path,
         "keys": None if args.api_key_file is None else read_keys(args.api_key_file),
         "hosts": (*(args.allowed_host or ()), *([args.host] if args.host else [])),
         "origins": tuple(args.cors_origin or ()), "dropped": tuple(args.drop_pattern or ()),

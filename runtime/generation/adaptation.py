@@ -58,6 +58,12 @@ class LoadedAdapters:
                                hint=f"loaded are {known}")  # fmt: skip
         return found
 
+    @property
+    def usual_scales(self) -> dict[str, float]:
+        """Each one's scale in calls that do not say, by name; 0 where it has no part."""
+        scales = {one.weights.digest: one.scale for one in self.usual}
+        return {name: scales.get(one.digest, 0.0) for name, one in self._by_name.items()}
+
     def has(self, digest: str) -> bool:
         """Whether one computes that."""
         return any(one.digest == digest for one in self._by_name.values())

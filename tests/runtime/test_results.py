@@ -25,7 +25,7 @@ def test_a_completion() -> None:
     assert json.loads(json.dumps(DONE.to_dict())) == {
         "text": "a\n" * 80, "tokens": [1, 2], "finish_reason": "length", "healed": "",
         "seed": None, "score": None, "logprobs": None, "prompt_logprobs": None,
-        "is_complete": None,
+        "is_complete": None, "stop_text": "",
         "stats": {"n_prompt": 5, "prefill_s": 0.5, "n_decode": 10, "decode_s": 2.0,
                   "n_reused": 0, "mismatch": "", "n_drafted": 0, "n_accepted": 0,
                   "prefill_tps": 10.0, "decode_tps": 5.0},

@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from halfbyte.generation.sampler import F64, I64
+from halfbyte.generation.sampler import F64, I64, top_k_indices
 
 _END_WEIGHT = 3.0  # of the ends' probability, times the number of candidates
 _LEAST = 0.2  # the probability of a text token that stays
+_MOST_COMBINED = 1000  # of the likeliest candidates: 2 ms, where a whole vocabulary takes 300
 
 
 def infill_indices(
@@ -36,7 +37,8 @@ def infill_indices(
     p_end = float(probs[is_end].sum())
     if _END_WEIGHT * p_end * len(ids) > 1.0 - p_end:
         return np.flatnonzero(is_end)
-    combined = _combined(probs, [piece_of(int(i)) for i in ids])
+    near, combined = top_k_indices(probs, _MOST_COMBINED), probs.copy()
+    combined[near] = _combined(probs[near], [piece_of(int(i)) for i in ids[near]])
     is_kept = is_end | (combined >= _LEAST)
     n_text = int(np.count_nonzero(is_kept & ~is_end))
     if not n_text:

@@ -73,10 +73,10 @@ async def list_slots(exchange: Exchange, asked: None) -> Reply:
 
 
 async def list_adapters(exchange: Exchange, asked: None) -> Reply:
-    """The adapters by number; none has a part in a request that does not say so."""
+    """The adapters by number, with their scales in requests that say nothing of adapters."""
     model = await model_of(exchange, exchange.query.get("model"))
-    names = enumerate(model.model.adapters)
-    return Json([{"id": i, "path": name, "scale": 0.0} for i, name in names])
+    scales = enumerate(model.model.adapter_scales.items())
+    return Json([{"id": i, "path": name, "scale": scale} for i, (name, scale) in scales])
 
 
 async def refuse_adapters(exchange: Exchange, asked: None) -> Reply:

@@ -58,7 +58,7 @@ def _save(model: Any, folder: Path, name: str) -> dict[str, Any]:
 
 def _restore(model: Any, folder: Path, name: str) -> dict[str, Any]:
     begun_s, path = time.perf_counter(), folder / name
-    if not path.is_file() or path.is_symlink():
+    if not path.is_file():
         raise Fault("invalid_request", f"filename: there is no file {name}", param="filename")
     try:
         n = model.load_cache(path)

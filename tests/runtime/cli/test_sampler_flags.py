@@ -59,6 +59,7 @@ def test_every_option_of_the_samplers_arrives(run: Any, model: Any) -> None:
         (["--stop-indent", "--stop-brackets"], {"stop_indent": True, "stop_brackets": "before"}),
         (["--stop-indent=3", "--stop-brackets=behind"],
          {"stop_indent": 3, "stop_brackets": "behind"}),
+        (["--line-time=2"], {"line_time": 2.0}),
     ],
 )  # fmt: skip
 def test_biases_bans_and_ends_arrive(

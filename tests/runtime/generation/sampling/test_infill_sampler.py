@@ -59,6 +59,20 @@ def test_it_leaves_what_llama_cpps_leaves(sharpness: float) -> None:
     assert {"end", "ends", 1} & seen and len(seen) >= 3
 
 
+def test_only_the_likeliest_of_very_many_are_combined() -> None:
+    asked = []
+
+    def piece_of(token: int) -> bytes:
+        asked.append(token)
+        return b"%d" % token
+
+    probs = np.full(5000, 0.4 / 4998)
+    probs[[7, 70]] = 0.4, 0.2  # 7 begins 70
+    kept = infill_indices(probs, np.arange(5000), (), piece_of)
+    assert kept is not None and kept.tolist() == [7]
+    assert len(asked) == 1000 and {7, 70} <= set(asked)
+
+
 def test_it_is_a_link_of_the_chain_and_counts_at_temperature_0(
     infill_model: halfbyte.Model,
 ) -> None:

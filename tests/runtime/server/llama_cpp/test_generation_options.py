@@ -57,7 +57,7 @@ def test_a_scale_is_a_requests_own(adapted: ServedModel) -> None:
     ids = adapted.model.tokenizer.encode(PROMPT)
     with serving(shelf) as url, httpx.Client(base_url=url, trust_env=False) as client:
         listed = client.get("/lora-adapters").json()
-        assert [(one["id"], one["path"]) for one in listed] == [(0, "a1"), (1, "a2")]
+        assert listed == [{"id": i, "path": f"a{i + 1}", "scale": 0.0} for i in range(2)]
         answers = []
         for scale in (0.0, 0.5, 4.0):
             asked = {"prompt": ids, "n_predict": 8, "temperature": 0, "return_tokens": True,
@@ -78,3 +78,13 @@ def test_times_and_lengths(adapted: ServedModel) -> None:
     assert not {"line_time", "stop_indent", "stop", "logprobs"} & rest.keys()
     assert rest["max_tokens"] == adapted.model.n_ctx
     assert _options(adapted, n_predict=0, samplers=["none such"]) == {"max_tokens": 1}
+
+
+def test_adapters_may_have_a_part_in_all_requests(adapted: ServedModel) -> None:
+    adapted.model.use_adapters([("a2", 0.25)])
+    try:
+        assert adapted.model.adapter_scales == {"a1": 0.0, "a2": 0.25}
+        assert "adapter" not in _options(adapted)  # as the model has it
+    finally:
+        adapted.model.use_adapters([])
+    assert adapted.model.adapter_scales == {"a1": 0.0, "a2": 0.0}

@@ -62,9 +62,12 @@ def test_a_name_is_no_path(client: httpx.Client, folder: Path, action: str, name
     assert {path.name for path in folder.parent.rglob("*")} <= {"made", "a.bin"}
 
 
-def test_what_is_not_there_is_not_restored(client: httpx.Client, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / "link").symlink_to("/etc/passwd")
+def test_what_is_not_there_is_not_restored(
+    client: httpx.Client, folder: Path, tmp_path: Path
+) -> None:
+    client.post("/slots/0?action=save", json={"filename": "outside.bin"})
+    (folder / "outside.bin").rename(tmp_path / "outside.bin")  # nothing else is wrong with it
+    (folder / "link").symlink_to(tmp_path / "outside.bin")
     (folder / "bad").write_bytes(b"no cache")
     for name in ("missing", "link", "bad"):
         got = client.post("/slots/0?action=restore", json={"filename": name})
