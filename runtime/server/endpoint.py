@@ -55,11 +55,14 @@ class Endpoint:
                 asked = checked(self.route.fields, value, self.protocol.name)
             reply = await self.route.handler(exchange, asked)
         except Exception as error:
-            reply = refusal(self.protocol, fault_of(error))
+            fault = fault_of(error)
+            fault.request_id = exchange.request_id
+            reply = refusal(self.protocol, fault)
         await self._send(exchange, reply, send)
 
     async def _send(self, exchange: Exchange, reply: Reply, send: Send) -> None:
-        await reply.send(send, {"x-request-id": exchange.request_id})
+        names = "x-request-id", "request-id"  # OpenAI's clients read the one, Anthropic's the other
+        await reply.send(send, dict.fromkeys(names, exchange.request_id))
 
 
 class Refusal(Json):

@@ -43,7 +43,10 @@ class Fault(Exception):
         message: for people: what was expected, what came, what to do.
         param: the field that is to blame, dots between names; empty if none is.
         retry_after: seconds after which it may be tried again; None: not before it is changed.
+        request_id: of the request; empty where none has begun.
     """
+
+    request_id = ""
 
     def __init__(
         self, kind: Kind, message: str, *, param: str = "", retry_after: int | None = None

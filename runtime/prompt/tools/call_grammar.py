@@ -6,8 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-# As the templates' tojson writes it, with which models were trained.
-_JSON = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
+# As the templates' tojson writes it, with which models were trained. Agents' schemas say much that
+# no grammar can follow ("uniqueItems", "propertyNames"): it is left to whoever runs the function.
+_JSON = {
+    "item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False,
+    "lenient": True, "coerce_one_of": True,
+}  # fmt: skip
 
 Number = Literal["any", "some", "one"]  # of calls in an answer
 Spell = Callable[[str], str]  # a special token's text as Lark has it: by its id, or as a text

@@ -101,7 +101,9 @@ def test_calls_come_as_json_with_ids(
     assert reply.json()["message"]["tool_calls"] == expected
 
 
-def test_results_go_with_their_calls(http_ollama: httpx.Client, models: dict[str, halfbyte.Model]) -> None:
+def test_results_go_with_their_calls(
+    http_ollama: httpx.Client, models: dict[str, halfbyte.Model]
+) -> None:
     call = {"function": {"name": "count", "arguments": {"n": 1, "of": "a"}}}
     asked = [
         *USER, {"role": "assistant", "tool_calls": [call]},

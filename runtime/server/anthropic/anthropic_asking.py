@@ -1,0 +1,122 @@
+"""From the body of `/v1/messages` to a call of `Model.chat`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from halfbyte.errors import ContextLengthError, UnsupportedModelError
+from halfbyte.server.anthropic.anthropic_conversation import conversation
+from halfbyte.server.anthropic.anthropic_fields import MessageFields, OfferedTool, PromptFields
+from halfbyte.server.ask import Ask
+from halfbyte.server.fault import Fault
+from halfbyte.server.served_model import ServedModel
+
+_SAME_NAME = ("max_tokens", "temperature", "top_p", "top_k")
+_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+
+
+def message_ask(model: ServedModel, asked: MessageFields) -> Ask:
+    """The call that a body stands for.
+
+    Raises:
+        Fault: a field's value that means nothing here.
+    """
+    messages, options = prompt_of(model, asked)
+    if messages[-1]["role"] == "assistant":
+        param = f"messages.{len(asked.messages) - 1}.role"
+        expected = "the last one to be a user's: an answer's beginning cannot be given"
+        raise Fault("invalid_request", f"{param}: expected {expected}", param=param)
+    options |= {n: value for n in _SAME_NAME if (value := getattr(asked, n)) is not None}
+    if asked.stop_sequences:
+        options["stop"] = asked.stop_sequences
+    config = asked.output_config
+    form = asked.output_format if config is None or config.format is None else config.format
+    if form is not None:
+        options["json_schema"] = form.schema_
+    return Ask("chat", (messages,), options)
+
+
+def prompt_of(
+    model: ServedModel, asked: PromptFields
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The messages, and the keywords of `chat` that change its prompt.
+
+    Raises:
+        Fault: a block, a tool or a server's business that means nothing here.
+    """
+    _mention(asked)
+    if asked.mcp_servers:
+        message = "mcp_servers: expected none, since the server is a client of no others"
+        raise Fault("invalid_request", message, param="mcp_servers")
+    messages = conversation(asked)
+    return messages, {**_tools(asked), **_thinking(model, asked)}
+
+
+@contextmanager
+def anthropic_errors() -> Iterator[None]:
+    """Errors of the library, in words that Anthropic's clients look for.
+
+    Raises:
+        Fault: in their place.
+    """
+    try:
+        yield
+    except ContextLengthError as error:
+        message = f"prompt is too long: {error.n_tokens} tokens > {error.n_ctx} maximum"
+        raise Fault("context_length", message, param="messages") from error
+    except UnsupportedModelError as error:
+        message = f"model: {str(error).replace(f'{error.path}: ', '')}"
+        raise Fault("invalid_request", message, param="model") from error
+
+
+def _tools(asked: PromptFields) -> dict[str, Any]:
+    choice = asked.tool_choice
+    made: dict[str, Any] = {}
+    if asked.tools:
+        made["tools"] = [_tool(tool, f"tools.{i}") for i, tool in enumerate(asked.tools)]
+    if choice is None:
+        return made
+    if choice.type == "tool" and choice.name is None:
+        message = "tool_choice.name: expected the name of one of the tools, got none"
+        raise Fault("invalid_request", message, param="tool_choice.name")
+    made["tool_choice"] = _CHOICES.get(choice.type, choice.name)
+    if choice.disable_parallel_tool_use and asked.tools:
+        made["parallel_tool_calls"] = False
+    return made
+
+
+def _tool(tool: OfferedTool, where: str) -> dict[str, Any]:
+    """A function; what runs at Anthropic's, or has a meaning without a schema, is refused."""
+    if tool.type not in (None, "custom") and tool.input_schema is None:
+        expected = "functions with an input_schema, since the server runs none itself"
+        message = f"{where}.type: expected {expected}, got {tool.type[:100]!r}"
+        raise Fault("invalid_request", message, param=f"{where}.type")
+    parameters = tool.input_schema or {"type": "object", "properties": {}}
+    described = {} if tool.description is None else {"description": tool.description}
+    return {
+        "type": "function",
+        "function": {"name": tool.name, **described, "parameters": parameters},
+    }
+
+
+def _thinking(model: ServedModel, asked: PromptFields) -> dict[str, Any]:
+    """Thoughts are off unless they are asked for; a model without any takes no notice."""
+    config = asked.thinking
+    if not model.can_think:
+        return {}
+    form = asked.output_config.format if asked.output_config else asked.output_format
+    is_on = config is not None and config.type != "disabled" and form is None
+    made: dict[str, Any] = {"thinking": is_on} if model.has_switch else {}
+    if config is not None and config.budget_tokens is not None and is_on:
+        made["reasoning_budget"] = config.budget_tokens
+    return made
+
+
+def _mention(asked: PromptFields) -> None:
+    """A word, once, about fields within fields that are without effect."""
+    parts = [*(asked.tools or ()), asked.tool_choice, asked.thinking, asked.output_config]
+    for part in parts:
+        if part is not None:
+            part.mention("Anthropic")
