@@ -76,9 +76,9 @@ def stop_of(model: ServedModel, done: Completion, stops: Sequence[str]) -> str |
     if not stops:
         return None
     said = model.model.tokenizer.decode(done.tokens, strip_prefix_space=False)
-    before = done.text or getattr(done, "reasoning", "")
-    behind = said[max(said.rfind(before), 0) + len(before) :]
-    found = [(at, stop) for stop in stops if (at := behind.find(stop)) >= 0]
+    thoughts = getattr(done, "reasoning", "")  # in which it does not count
+    begin = max(said.find(thoughts), 0) + len(thoughts)
+    found = [(at, stop) for stop in stops if (at := said.find(stop, begin)) >= 0]
     return min(found)[1] if found else None
 
 

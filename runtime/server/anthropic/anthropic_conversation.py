@@ -18,6 +18,9 @@ _KINDS = "text, tool_use, tool_result, thinking, redacted_thinking, search_resul
 def conversation(asked: PromptFields) -> list[dict[str, Any]]:
     """The messages for `chat`; turns of one role that follow each other become one.
 
+    A system's turn within the conversation is told by the user, since many templates know a
+    system message at the beginning alone.
+
     Raises:
         Fault: a block of a kind that models here cannot read, or without what its kind has.
     """
@@ -28,7 +31,12 @@ def conversation(asked: PromptFields) -> list[dict[str, Any]]:
     names: dict[str, str] = {}
     for i, turn in enumerate(asked.messages):
         for message in _messages(turn, f"messages.{i}.content", names):
-            if made and _is_more(made[-1], message):
+            if message["role"] == "system":
+                message = {"role": "user", "content": f"<system>\n{message['content']}\n</system>"}
+            roles = [one["role"] for one in made[-2:]]
+            if message["role"] == "tool" and roles in (["assistant", "user"], ["tool", "user"]):
+                made.insert(-1, message)  # results follow their calls
+            elif roles and roles[-1] == message["role"] != "tool":
                 _join(made[-1], message)
             else:
                 made.append(message)
@@ -73,10 +81,6 @@ def _messages(turn: Turn, where: str, names: dict[str, str]) -> Iterator[dict[st
         if calls:
             message["tool_calls"] = calls
         yield message
-
-
-def _is_more(before: dict[str, Any], message: dict[str, Any]) -> bool:
-    return message["role"] == before["role"] and message["role"] in ("user", "assistant")
 
 
 def _join(before: dict[str, Any], message: dict[str, Any]) -> None:

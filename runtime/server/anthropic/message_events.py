@@ -105,10 +105,8 @@ async def message_events(
     exchange: Exchange, model: ServedModel, answer: Answer, stops: Sequence[str]
 ) -> AsyncIterator[bytes]:
     """The events of an answer, those that wait together; it ends with an error if it fails."""
-    nothing = {
-        "input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
-        "output_tokens": 0,
-    }  # fmt: skip
+    known = {"input_tokens": answer.n_prompt, "output_tokens": 0}
+    nothing = {**known, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
     begun = {"type": "message_start", "message": {**opened(exchange, model), "usage": nothing}}
     yield event(begun, "message_start") + PING
     blocks = _Blocks()
