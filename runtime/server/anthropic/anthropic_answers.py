@@ -25,7 +25,7 @@ _REASONS = {
 
 
 def message(
-    exchange: Exchange, model: ServedModel, done: ChatCompletion, stops: Sequence[str]
+    exchange: Exchange, model: ServedModel, done: Completion, stops: Sequence[str]
 ) -> dict[str, Any]:
     """A whole answer."""
     return {
@@ -76,7 +76,8 @@ def stop_of(model: ServedModel, done: Completion, stops: Sequence[str]) -> str |
     if not stops:
         return None
     said = model.model.tokenizer.decode(done.tokens, strip_prefix_space=False)
-    thoughts = getattr(done, "reasoning", "")  # in which it does not count
+    # In which it does not count.
+    thoughts = done.reasoning if isinstance(done, ChatCompletion) else ""
     begin = max(said.find(thoughts), 0) + len(thoughts)
     found = [(at, stop) for stop in stops if (at := said.find(stop, begin)) >= 0]
     return min(found)[1] if found else None
@@ -89,11 +90,17 @@ def error(fault: Fault) -> object:
     return {**told, "request_id": fault.request_id} if fault.request_id else told
 
 
-def _content(done: ChatCompletion) -> list[dict[str, Any]]:
+def _content(done: Completion) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
-    if done.reasoning:
-        thoughts = {"thinking": done.reasoning, "signature": signature(done.reasoning)}
-        blocks.append({"type": "thinking", **thoughts})
-    if done.text or not (blocks or done.tool_calls):
+    thoughts = done.reasoning if isinstance(done, ChatCompletion) else ""
+    calls = calls_of(done)
+    if thoughts:
+        blocks.append({"type": "thinking", "thinking": thoughts, "signature": signature(thoughts)})
+    if done.text or not (blocks or calls):
         blocks.append({"type": "text", "text": done.text})
-    return blocks + [tool_use(call) for call in done.tool_calls]
+    return blocks + [tool_use(call) for call in calls]
+
+
+def calls_of(done: Completion) -> Sequence[ToolCall]:
+    """The functions that an answer calls."""
+    return done.tool_calls if isinstance(done, ChatCompletion) else ()

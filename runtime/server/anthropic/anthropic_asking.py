@@ -11,23 +11,22 @@ from halfbyte.server.anthropic.anthropic_conversation import conversation
 from halfbyte.server.anthropic.anthropic_fields import MessageFields, OfferedTool, PromptFields
 from halfbyte.server.ask import Ask
 from halfbyte.server.fault import Fault
+from halfbyte.server.prompts import as_chat, chat_prompt_of
 from halfbyte.server.served_model import ServedModel
 
 _SAME_NAME = ("max_tokens", "temperature", "top_p", "top_k")
+_OF_PROMPT = ("tools", "tool_choice", "parallel_tool_calls", "thinking", "reasoning_budget")
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
-def message_ask(model: ServedModel, asked: MessageFields) -> Ask:
-    """The call that a body stands for.
+async def message_ask(model: ServedModel, asked: MessageFields) -> Ask:
+    """The call that a body stands for; where it gives an answer's beginning, that goes on.
 
     Raises:
         Fault: a field's value that means nothing here.
     """
     messages, options = prompt_of(model, asked)
-    if messages[-1]["role"] == "assistant":
-        param = f"messages.{len(asked.messages) - 1}.role"
-        expected = "the last one to be a user's: an answer's beginning cannot be given"
-        raise Fault("invalid_request", f"{param}: expected {expected}", param=param)
+    begun = messages.pop() if messages[-1]["role"] == "assistant" else None
     options |= {n: value for n in _SAME_NAME if (value := getattr(asked, n)) is not None}
     if asked.stop_sequences:
         options["stop"] = asked.stop_sequences
@@ -35,7 +34,10 @@ def message_ask(model: ServedModel, asked: MessageFields) -> Ask:
     form = asked.output_format if config is None or config.format is None else config.format
     if form is not None:
         options["json_schema"] = form.schema_
-    return Ask("chat", (messages,), options)
+    ask = Ask("chat", (messages,), options)
+    if begun is None:
+        return ask
+    return await _continued(model, ask, begun, f"messages.{len(asked.messages) - 1}")
 
 
 def prompt_of(
@@ -52,6 +54,24 @@ def prompt_of(
         raise Fault("invalid_request", message, param="mcp_servers")
     messages = conversation(asked)
     return messages, {**_tools(asked), **_thinking(model, asked)}
+
+
+async def _continued(model: ServedModel, ask: Ask, begun: dict[str, Any], last: str) -> Ask:
+    """A call that continues an answer's beginning, the message `last`, which is a text alone."""
+    (messages,), options = ask.arguments, dict(ask.options)
+    asked = {name: options.pop(name) for name in _OF_PROMPT if name in options}
+    expected = ""
+    if "tools" in asked or asked.get("thinking") or begun.keys() - {"role", "content"}:
+        expected = "a user's message where there are tools or thoughts"
+    elif not messages:
+        expected = "one before it"
+    if not expected:
+        prompt = await model.in_thread(chat_prompt_of, model.model, messages, asked)
+        if not prompt.is_thinking:
+            ids = [*prompt.tokens, *model.model.tokenizer.encode_fragment(begun["content"])]
+            return Ask("complete", (ids,), as_chat(model.model, prompt, options))
+        expected = "a user's message, since the model thinks first"
+    raise Fault("invalid_request", f"{last}: expected {expected}", param=last)
 
 
 @contextmanager

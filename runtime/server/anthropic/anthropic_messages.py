@@ -15,9 +15,9 @@ from halfbyte.server.reply import Json, Reply
 async def create(exchange: Exchange, asked: MessageFields) -> Reply:
     """Answer a conversation."""
     model = await exchange.model(asked.model)
-    ask = message_ask(model, asked)
     stops = asked.stop_sequences or ()
     with anthropic_errors():
+        ask = await message_ask(model, asked)
         if asked.stream:
             answer = await exchange.stream(model, ask)
             return MessageEvents(message_events(exchange, model, answer, stops))

@@ -11,6 +11,7 @@ from typing import Any
 
 from halfbyte.generation.chat_completion import Part, ToolCall
 from halfbyte.server.anthropic.anthropic_answers import (
+    calls_of,
     ended,
     error,
     opened,
@@ -116,7 +117,7 @@ async def message_events(
             if events:
                 yield b"".join(events)
         done = answer.completions[0]
-        last = [*blocks.call(done.tool_calls), *blocks.finish()]
+        last = [*blocks.call(calls_of(done)), *blocks.finish()]
         delta = ended(model, done, stops)
         told = {"type": "message_delta", "delta": delta, "usage": usage(done)}
         last += [event(told, "message_delta"), event({"type": "message_stop"}, "message_stop")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -23,7 +24,8 @@ class Thinker(ServedModel):
 
 def options(model: ServedModel | None = None, **body: Any) -> dict[str, Any]:
     asked = {"max_tokens": 5, "messages": [{"role": "user", "content": "a"}], **body}
-    ask = message_ask(model or Thinker(can_think=False), MessageFields.model_validate(asked))
+    fields = MessageFields.model_validate(asked)
+    ask = asyncio.run(message_ask(model or Thinker(can_think=False), fields))
     assert ask.method == "chat" and ask.n is None
     return ask.options
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 import halfbyte
+from halfbyte.server.prompts import chat_prompt_of
 
 USER: list[Any] = [{"role": "user", "content": "def f("}]
 GREEDY: dict[str, Any] = {"extra_body": {"temperature": 0}}
@@ -176,6 +177,22 @@ def test_thoughts_are_signed_blocks(
         assert [one.text for one in quiet.content] == [asked.text]
 
 
+@pytest.mark.parametrize("name", ["calls", "thinks"])
+def test_an_answers_beginning_goes_on(
+    claude: anthropic.Anthropic, models: dict[str, halfbyte.Model], name: str
+) -> None:
+    begun: Any = [*USER, {"role": "assistant", "content": [{"type": "text", "text": "x):"}]}]
+    how: dict[str, Any] = {"model": name, "max_tokens": 8, "messages": begun, **GREEDY}
+    got = claude.messages.create(**how)
+    with claude.messages.stream(**how) as stream:
+        final = stream.get_final_message()
+    ids = chat_prompt_of(models[name], USER, {"thinking": False} if name == "thinks" else {}).tokens
+    ids = [*ids, *models[name].tokenizer.encode_fragment("x):")]
+    done = models[name].complete(ids, max_tokens=8)
+    assert got.content[0].text == final.content[0].text == done.text  # type: ignore[union-attr]
+    assert got.usage.output_tokens == 8 and got.stop_reason == "max_tokens"
+
+
 def test_a_format_is_kept(claude: anthropic.Anthropic) -> None:
     schema = {"type": "object", "properties": {"n": {"enum": [7]}}, "required": ["n"],
               "additionalProperties": False}  # fmt: skip
@@ -305,7 +322,11 @@ def _said(*blocks: object, role: str = "user") -> dict[str, Any]:
          "messages.0.content.0.content.0"),
         (_said({"type": "document", "source": {"type": "base64"}}),
          "messages.0.content.0.source.type"),
-        ({"messages": [*USER, {"role": "assistant", "content": "{"}]}, "messages.1.role"),
+        ({"messages": [*USER, {"role": "assistant", "content": "{"}], "tools": TOOLS},
+         "messages.1: expected a user's message where there are tools"),
+        ({"messages": [{"role": "assistant", "content": "{"}]}, "messages.0: expected one before"),
+        ({"messages": [*USER, {"role": "assistant", "content": "{"}], "model": "thinks",
+          "thinking": {"type": "adaptive"}}, "messages.1"),
         ({"model": 5}, "model"),
     ],
 )  # fmt: skip
