@@ -112,5 +112,5 @@ class MessageFields(PromptFields):
     stream: bool | None = None
     temperature: Temperature | None = None
     top_p: Probability | None = None
-    top_k: int | None = Field(None, ge=0, lt=1 << 31)
+    top_k: int | None = Field(default=None, ge=0, lt=1 << 31)
     stop_sequences: Annotated[list[str], Field(max_length=64)] | None = None

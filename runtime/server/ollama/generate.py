@@ -38,7 +38,7 @@ class GenerateFields(Asked):
     suffix: str | None = None
     system: str | None = None
     template: str | None = None
-    context: list[TokenId] | None = Field(None, max_length=1 << 20)
+    context: list[TokenId] | None = Field(default=None, max_length=1 << 20)
     raw: bool | None = None
     images: list[Any] | None = None
 
