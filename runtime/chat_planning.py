@@ -38,7 +38,10 @@ class ChatAsked:
             RequestError: a bad value; `param` names it.
         """
         thinking, rest = Thinking.split(options)
-        tools = Tools.of(rest.pop("tools", None), rest.pop("tool_choice", None))
+        tools = Tools.of(
+            rest.pop("tools", None), rest.pop("tool_choice", None),
+            rest.pop("parallel_tool_calls", True),
+        )  # fmt: skip
         return cls(tools, thinking), rest
 
     def request(
@@ -74,15 +77,14 @@ class ChatAsked:
         if texts and done.finish_reason != "stop" and (shown.is_within_call or not _ends(prompt)):
             cut = texts.pop()
         made, why = self._calls(prompt, texts)
-        finished = ChatCompletion.of(done, made, reasoning=shown.reasoning, cut_call=cut)
-        if why:
-            raise ToolCallError(why[1], why[0], finished)
-        return finished
+        return ChatCompletion.of(
+            done, made, reasoning=shown.reasoning, cut_call=cut, tool_error=why
+        )
 
     def _calls(
         self, prompt: ChatPrompt, texts: Sequence[str]
-    ) -> tuple[list[ToolCall], tuple[str, str] | None]:
-        """The calls, and what is wrong with the text of one, which is given too."""
+    ) -> tuple[list[ToolCall], ToolCallError | None]:
+        """The calls, and why the one after them cannot be read."""
         calls: list[ToolCall] = []
         for text in texts:
             try:
@@ -93,7 +95,7 @@ class ChatAsked:
                     made = call_id(prompt.tokens, len(calls), name, arguments)
                     calls.append(ToolCall(made, name, arguments))
             except MalformedCall as error:
-                return calls, (text, str(error))
+                return calls, ToolCallError(str(error), text)
         return calls, None
 
 

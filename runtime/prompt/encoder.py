@@ -131,7 +131,7 @@ class PromptEncoder:
         frame = Repository()
         if repository is not None:
             check_repository(repository)
-            frame = Repository(current=repository.current, name=repository.name)
+            frame = replace(repository, files={})
         n_frame = len(infill_format.prompt("", "", order=order, repository=frame).tokens)
         most = self._n_ctx - max(1, min(max_tokens, self._n_ctx // 2))
         view = nearest(

@@ -53,7 +53,7 @@ class Generic(CallFormat):
     ) -> str:
         """A list of calls and its end; blanks as in the example or none."""
         some = 'call ("," blank call)*'
-        items = {"any": f"({some})?", "some": some, "one": "call"}[number]
+        items = {"any": f"({some})?", "some": some, "one": "call", "optional": "call?"}[number]
         start = rf'start: "[" blank {items} blank "]" {spell(self.end)}'
         blank = r'blank: ("\n" | " ")?'
         return f"{start}\n{blank}\n{call_rules(functions, self.key)}"

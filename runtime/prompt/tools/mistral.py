@@ -59,7 +59,7 @@ class Mistral(CallFormat):
         self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
     ) -> str:
         """A list of calls."""
-        more = "" if number == "one" else ' (", " call)*'
+        more = "" if number in ("one", "optional") else ' (", " call)*'
         return f'start: "[" call{more} "]"\n{call_rules(functions, self.key)}'
 
 
@@ -73,7 +73,7 @@ class NamedMistral(Mistral):
     ) -> str:
         """A call, and more of them."""
         names = " | ".join(f"c{i}" for i in range(len(functions)))
-        more = "" if number == "one" else f" ({spell(_MARK)} call)*"
+        more = "" if number in ("one", "optional") else f" ({spell(_MARK)} call)*"
         rules = [f"start: call{more}\ncall: {names}\n"]
         for i, name in enumerate(functions):
             rules.append(f"c{i}: {quoted(name)} {spell(_ARGUMENTS)} a{i}\n")

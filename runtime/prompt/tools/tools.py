@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from halfbyte.call_arguments import check_flag
 from halfbyte.errors import RequestError
 
 CHOICES = ("auto", "none", "required")
@@ -26,18 +27,21 @@ class Tools:
         functions: each with `name`, `parameters` (a JSON schema of an object) and what else the
             caller said, by name.
         choice: whether to call: "auto", "none", "required", or the name of the function to call.
+        are_parallel: whether an answer may call more than once.
     """
 
     functions: Mapping[str, Mapping[str, Any]]
     choice: str = "auto"
+    are_parallel: bool = True
 
     @classmethod
-    def of(cls, tools: object, choice: object = None) -> Tools | None:
+    def of(cls, tools: object, choice: object = None, parallel: object = True) -> Tools | None:
         """What a caller gave; None where there are no tools.
 
         Raises:
             RequestError: something else than a list of functions; `param` says which.
         """
+        are_parallel = check_flag("parallel_tool_calls", parallel)
         if tools is None or (isinstance(tools, Sequence) and not tools):
             if choice not in (None, "auto", "none"):
                 raise RequestError("tool_choice", expected="tools to choose from", got=repr(choice))
@@ -50,7 +54,7 @@ class Tools:
             if function["name"] in functions:
                 raise RequestError(f"tools[{i}]", expected="other names", got=function["name"])
             functions[function["name"]] = function
-        return cls(functions, _choice(choice, functions))
+        return cls(functions, _choice(choice, functions), are_parallel)
 
     @property
     def as_list(self) -> list[dict[str, Any]]:

@@ -1,0 +1,193 @@
+"""From the body of a chat to a call of `Model.chat`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from halfbyte.errors import RequestError, UnsupportedModelError
+from halfbyte.server.ask import Ask
+from halfbyte.server.fault import Fault, fault_of
+from halfbyte.server.openai.chat_fields import ChatFields, ResponseFormat
+from halfbyte.server.openai.chat_messages import library_messages, refused, text_of
+from halfbyte.server.sampling_fields import biases_of, sampler_options, seed_of
+from halfbyte.server.served_model import ServedModel
+
+# Most tokens of thoughts for each effort; None: as many as the model likes.
+BUDGETS: dict[str, int | None] = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": None}
+_INDEX = re.compile(r"\[(\d+)\]")
+_SAME_NAME = (
+    "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop", "tools",
+    "tool_choice",
+)  # fmt: skip
+
+
+def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
+    """The call that a body stands for.
+
+    Raises:
+        Fault: a field's value that can mean nothing.
+    """
+    _check(asked)
+    options = sampler_options(asked)
+    options |= {n: v for n in _SAME_NAME if (v := getattr(asked, n)) is not None}
+    options["max_tokens"] = _max_tokens(model, asked)
+    if (seed := seed_of(asked.seed)) is not None:
+        options["seed"] = seed
+    if asked.logit_bias:
+        options["logit_bias"] = biases_of(asked.logit_bias)
+    if asked.logprobs:
+        options["logprobs"] = asked.top_logprobs or 0
+    if asked.prediction is not None:
+        options["prediction"] = text_of(asked.prediction.content, "prediction.content")
+    if asked.parallel_tool_calls is False and asked.tools:
+        options["parallel_tool_calls"] = False
+    options |= tool_options(asked.tools, asked.tool_choice)
+    options |= _constraint(asked)
+    options |= thinking_options(model, asked.reasoning_effort, _switch(asked))
+    if asked.reasoning_budget is not None:
+        options["reasoning_budget"] = asked.reasoning_budget
+    n = asked.n if asked.n and asked.n > 1 else None
+    if n and asked.temperature is None and not model.model.chat_defaults["temperature"]:
+        options["temperature"] = 1.0
+    return Ask("chat", (library_messages(asked.messages),), options, n)
+
+
+@contextmanager
+def chat_errors(model: ServedModel, named: Callable[[str], str]) -> Iterator[None]:
+    """Errors of the library, told of the body's fields.
+
+    Args:
+        model: who is asked.
+        named: gives the body's name of one of the library's arguments, with dots between names.
+
+    Raises:
+        Fault: in their place.
+    """
+    try:
+        yield
+    except UnsupportedModelError as error:
+        message = str(error).replace(f"{error.path}: ", "")
+        if error.field == "tokenizer.chat_template" and error.got == "none":
+            message = (
+                f"model: expected one with a chat template, got {model.name!r}, which has none: "
+                "/v1/completions continues a text"
+            )
+        raise Fault("invalid_request", message, param="model") from error
+    except RequestError as error:
+        name = named(_INDEX.sub(r".\1", error.param))
+        message = f"{name}{str(error).removeprefix(error.param)}"
+        raise Fault(fault_of(error).kind, message, param=name) from error
+
+
+def chat_name(asked: ChatFields, argument: str) -> str:
+    """A chat's name of an argument of the library."""
+    if argument == "json_schema" and asked.response_format is not None:
+        return "response_format"
+    return "repeat_penalty" if argument == "repetition_penalty" else argument
+
+
+def tool_options(tools: list[dict[str, Any]] | None, choice: object) -> dict[str, Any]:
+    """Which functions may be called; a choice of OpenAI's "allowed_tools" leaves some of them.
+
+    Raises:
+        Fault: a choice of another kind than functions.
+    """
+    if not isinstance(choice, dict):
+        return {}
+    kind, where = choice.get("type", "function"), "tool_choice"
+    if kind == "function":
+        return {}
+    if kind != "allowed_tools":
+        raise refused(f"{where}.type", "function or allowed_tools", kind)
+    allowed = choice.get("allowed_tools", choice)
+    mode, wanted = None, None
+    if isinstance(allowed, dict):
+        mode, wanted = allowed.get("mode", "auto"), allowed.get("tools")
+    if mode not in ("auto", "required") or not isinstance(wanted, list):
+        raise refused(where, 'a mode, "auto" or "required", and tools', choice)
+    left = [tool for tool in tools or () if any(_name(one) == _name(tool) for one in wanted)]
+    if len(left) < len(wanted):
+        raise refused(f"{where}.tools", "some of tools", [_name(one) for one in wanted])
+    return {"tools": left, "tool_choice": mode}
+
+
+def format_options(asked: ResponseFormat | None) -> dict[str, Any]:
+    """What an answer has to be.
+
+    Raises:
+        Fault: the schema is missing.
+    """
+    if asked is None or asked.type == "text":
+        return {}
+    named = asked.json_schema
+    schema = named.schema_ if named is not None and named.schema_ is not None else asked.schema_
+    if schema is None and asked.type == "json_schema":
+        raise refused("response_format.json_schema.schema", "a JSON schema", None)
+    return {"json_schema": {"type": "object"} if schema is None else schema}
+
+
+def thinking_options(
+    model: ServedModel, effort: str | None, switch: bool | None = None
+) -> dict[str, Any]:
+    """Whether and how long a model thinks; nothing for one that never does.
+
+    Args:
+        model: who is asked.
+        effort: one of OpenAI's; "none" and "minimal" switch thoughts off.
+        switch: on or off as the template calls it, which goes before an effort's.
+    """
+    options: dict[str, Any] = {}
+    if not model.can_think:
+        return options
+    if effort is not None:
+        options["thinking"] = effort in BUDGETS
+        if (budget := BUDGETS.get(effort)) is not None:
+            options["reasoning_budget"] = budget
+    if switch is not None:
+        options["thinking"] = switch
+    if options.get("thinking") and not model.has_switch:
+        del options["thinking"]  # it thinks in any case
+    return options
+
+
+def _switch(asked: ChatFields) -> bool | None:
+    given = asked.chat_template_kwargs
+    if given is None:
+        return None
+    return given.thinking if given.enable_thinking is None else given.enable_thinking
+
+
+def _check(asked: ChatFields) -> None:
+    if asked.top_logprobs is not None and not asked.logprobs:
+        raise refused("top_logprobs", "logprobs: true beside it", asked.top_logprobs)
+    for name, instead in (("functions", "tools"), ("function_call", "tool_choice")):
+        if (value := getattr(asked, name)) is not None:
+            raise refused(name, f"{instead}, which took its place", value)
+
+
+def _max_tokens(model: ServedModel, asked: ChatFields) -> int:
+    """What is not limited goes on to the context's end."""
+    for value in (asked.max_completion_tokens, asked.max_tokens, asked.n_predict):
+        if value is not None and value >= 0:
+            return value
+    return model.model.n_ctx
+
+
+def _constraint(asked: ChatFields) -> dict[str, Any]:
+    options = format_options(asked.response_format)
+    if asked.json_schema is not None:
+        if options:
+            raise refused("json_schema", "nothing beside response_format", asked.json_schema)
+        options["json_schema"] = asked.json_schema
+    return {**options, "grammar": asked.grammar} if asked.grammar else options
+
+
+def _name(tool: object) -> object:
+    """A function's name, as chats or as responses write it."""
+    if not isinstance(tool, dict):
+        return None
+    function = tool.get("function")
+    return function.get("name") if isinstance(function, dict) else tool.get("name")

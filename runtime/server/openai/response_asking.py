@@ -1,0 +1,90 @@
+"""From the body of a response to a call of `Model.chat`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from halfbyte.server.ask import Ask
+from halfbyte.server.openai.chat_asking import thinking_options, tool_options
+from halfbyte.server.openai.chat_messages import refused
+from halfbyte.server.openai.response_fields import ResponseFields, ResponseTool, TextFormat
+from halfbyte.server.openai.response_input import input_messages
+from halfbyte.server.sampling_fields import sampler_options, seed_of
+from halfbyte.server.served_model import ServedModel
+
+_STATELESS = "null: this server keeps no conversations, so send all of its items as input"
+_NAMES = {"messages": "input", "json_schema": "text.format", "repetition_penalty": "repeat_penalty"}
+
+
+def response_ask(model: ServedModel, asked: ResponseFields) -> Ask:
+    """The call that a body stands for.
+
+    Raises:
+        Fault: a field's value that can mean nothing, or needs something to be kept.
+    """
+    _check(asked)
+    options = sampler_options(asked)
+    for name in ("temperature", "top_p"):
+        if (value := getattr(asked, name)) is not None:
+            options[name] = value
+    most = asked.max_output_tokens
+    options["max_tokens"] = model.model.n_ctx if most is None else most
+    if (seed := seed_of(asked.seed)) is not None:
+        options["seed"] = seed
+    if asked.has_logprobs:
+        options["logprobs"] = asked.top_logprobs or 0
+    options |= _tools(asked)
+    if asked.text is not None and asked.text.format is not None:
+        options |= _constraint(asked.text.format)
+    effort = None if asked.reasoning is None else asked.reasoning.effort
+    options |= thinking_options(model, effort)
+    return Ask("chat", (input_messages(asked.input, asked.instructions),), options)
+
+
+def response_name(argument: str) -> str:
+    """A response's name of an argument of the library: of an item, that of all items."""
+    head = argument.partition(".")[0]
+    return _NAMES.get(head) or argument.replace(".function", "")
+
+
+def _check(asked: ResponseFields) -> None:
+    """Refuse, by name, what would have to be kept."""
+    for name in ("previous_response_id", "conversation", "prompt"):
+        if (value := getattr(asked, name)) is not None:
+            raise refused(name, _STATELESS, value)
+    if asked.store:
+        raise refused("store", "false: this server keeps no answers", True)
+    if asked.background:
+        raise refused("background", "false: an answer is sent to who asks for it", True)
+
+
+def _tools(asked: ResponseFields) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if asked.tools:
+        options["tools"] = [_tool(tool, f"tools.{i}") for i, tool in enumerate(asked.tools)]
+        if asked.parallel_tool_calls is False:
+            options["parallel_tool_calls"] = False
+    choice = asked.tool_choice
+    if isinstance(choice, dict) and choice.get("type") == "function":
+        options["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
+    elif choice is not None:
+        options["tool_choice"] = choice
+    return options | tool_options(options.get("tools"), options.get("tool_choice"))
+
+
+def _tool(tool: ResponseTool, where: str) -> dict[str, Any]:
+    if tool.type != "function":
+        raise refused(f"{where}.type", "function: this server has no tools of its own", tool.type)
+    given = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    function = {name: value for name, value in given.items() if value is not None}
+    return {"type": "function", "function": function}
+
+
+def _constraint(asked: TextFormat) -> dict[str, Any]:
+    if asked.type == "text":
+        return {}
+    if asked.type == "json_object":
+        return {"json_schema": {"type": "object"}}
+    if asked.schema_ is None:
+        raise refused("text.format.schema", "a JSON schema", None)
+    return {"json_schema": asked.schema_}

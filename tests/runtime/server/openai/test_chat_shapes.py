@@ -1,0 +1,58 @@
+"""Answers in OpenAI's shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openai
+
+import halfbyte
+from tests.runtime.server.openai.chatting import SHORT, USER
+
+
+def test_probabilities_have_openai_s_shape(
+    chatter: openai.OpenAI, tools_model: halfbyte.Model
+) -> None:
+    how: Any = {"model": "tools", "messages": USER, "logprobs": True, "top_logprobs": 2, **SHORT}
+    got: Any = chatter.chat.completions.create(**how).choices[0].logprobs
+    expected: Any = tools_model.chat(USER, logprobs=2, **SHORT).logprobs
+    assert [(one.bytes, one.logprob) for one in got.content] == [
+        (list(one.bytes), one.logprob) for one in expected
+    ]
+    assert [[bytes(top.bytes) for top in one.top_logprobs] for one in got.content] == [
+        [top.bytes for top in one.top] for one in expected
+    ]
+    streamed = [
+        one
+        for chunk in chatter.chat.completions.create(stream=True, **how)
+        for one in (chunk.choices[0].logprobs.content if chunk.choices[0].logprobs else None) or ()
+    ]
+    assert streamed == got.content
+
+
+def test_thoughts_come_apart_and_go_back(
+    chatter: openai.OpenAI, thinking_model: halfbyte.Model
+) -> None:
+    how: Any = {"model": "thinks", "messages": USER, "max_tokens": 60, "temperature": 0}
+    extra = {"extra_body": {"reasoning_budget": 6}}
+    got: Any = chatter.chat.completions.create(**how, **extra)
+    expected = thinking_model.chat(USER, max_tokens=60, temperature=0, reasoning_budget=6)
+    message = got.choices[0].message
+    assert expected.reasoning and expected.text
+    assert (message.reasoning_content, message.content) == (expected.reasoning, expected.text)
+    n_thought = got.usage.completion_tokens_details.reasoning_tokens
+    shown = thinking_model.tokenizer.decode(expected.tokens[:n_thought])
+    assert shown.strip().endswith(expected.reasoning)
+    deltas: list[Any] = [
+        chunk.choices[0].delta
+        for chunk in chatter.chat.completions.create(stream=True, **how, **extra)
+    ]
+    thoughts = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
+    assert thoughts == expected.reasoning
+    assert "".join(delta.content or "" for delta in deltas) == expected.text
+    again: Any = [*USER, message.model_dump(), *USER]
+    got = chatter.chat.completions.create(**{**how, "messages": again}, **extra)
+    expected = thinking_model.chat(
+        [*USER, expected.message, *USER], max_tokens=60, temperature=0, reasoning_budget=6
+    )
+    assert got.choices[0].message.content == expected.text
