@@ -24,12 +24,10 @@ _REASONS = {
 }  # fmt: skip
 
 
-def message(
-    exchange: Exchange, model: ServedModel, done: Completion, stops: Sequence[str]
-) -> dict[str, Any]:
+def message(exchange: Exchange, model: ServedModel, done: Completion) -> dict[str, Any]:
     """A whole answer."""
     return {
-        **opened(exchange, model), "content": _content(done), **ended(model, done, stops),
+        **opened(exchange, model), "content": _content(done), **ended(done),
         "usage": usage(done),
     }  # fmt: skip
 
@@ -42,11 +40,11 @@ def opened(exchange: Exchange, model: ServedModel) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def ended(model: ServedModel, done: Completion, stops: Sequence[str]) -> dict[str, Any]:
+def ended(done: Completion) -> dict[str, Any]:
     """Why an answer ended."""
-    stop = stop_of(model, done, stops) if done.finish_reason == "stop" else None
-    reason = "stop_sequence" if stop is not None else _REASONS.get(done.finish_reason)
-    return {"stop_reason": reason or "max_tokens", "stop_sequence": stop}
+    stop = done.stop_text if done.finish_reason == "stop" else ""
+    reason = "stop_sequence" if stop else _REASONS.get(done.finish_reason, "max_tokens")
+    return {"stop_reason": reason, "stop_sequence": stop or None}
 
 
 def usage(done: Completion) -> dict[str, Any]:
@@ -69,18 +67,6 @@ def tool_use(call: ToolCall) -> dict[str, Any]:
         "type": "tool_use", "id": f"{CALL_PREFIX}{call.id}", "name": call.name,
         "input": dict(call.arguments),
     }  # fmt: skip
-
-
-def stop_of(model: ServedModel, done: Completion, stops: Sequence[str]) -> str | None:
-    """The text at which an answer stopped; None where the model ended it."""
-    if not stops:
-        return None
-    said = model.model.tokenizer.decode(done.tokens, strip_prefix_space=False)
-    # In which it does not count.
-    thoughts = done.reasoning if isinstance(done, ChatCompletion) else ""
-    begin = max(said.find(thoughts), 0) + len(thoughts)
-    found = [(at, stop) for stop in stops if (at := said.find(stop, begin)) >= 0]
-    return min(found)[1] if found else None
 
 
 def error(fault: Fault) -> object:

@@ -126,8 +126,7 @@ def _thinking(model: ServedModel, asked: PromptFields) -> dict[str, Any]:
     config = asked.thinking
     if not model.can_think:
         return {}
-    form = asked.output_config.format if asked.output_config else asked.output_format
-    is_on = config is not None and config.type != "disabled" and form is None
+    is_on = config is not None and config.type != "disabled"
     made: dict[str, Any] = {"thinking": is_on} if model.has_switch else {}
     if config is not None and config.budget_tokens is not None and is_on:
         made["reasoning_budget"] = config.budget_tokens

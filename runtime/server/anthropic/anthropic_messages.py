@@ -15,14 +15,13 @@ from halfbyte.server.reply import Json, Reply
 async def create(exchange: Exchange, asked: MessageFields) -> Reply:
     """Answer a conversation."""
     model = await exchange.model(asked.model)
-    stops = asked.stop_sequences or ()
     with anthropic_errors():
         ask = await message_ask(model, asked)
         if asked.stream:
             answer = await exchange.stream(model, ask)
-            return MessageEvents(message_events(exchange, model, answer, stops))
+            return MessageEvents(message_events(exchange, model, answer))
         done = await exchange.answer(model, ask)
-    return Json(message(exchange, model, done[0], stops))
+    return Json(message(exchange, model, done[0]))
 
 
 async def count_tokens(exchange: Exchange, asked: PromptFields) -> Reply:

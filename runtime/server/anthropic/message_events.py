@@ -103,7 +103,7 @@ class _Blocks:
 
 
 async def message_events(
-    exchange: Exchange, model: ServedModel, answer: Answer, stops: Sequence[str]
+    exchange: Exchange, model: ServedModel, answer: Answer
 ) -> AsyncIterator[bytes]:
     """The events of an answer, those that wait together; it ends with an error if it fails."""
     known = {"input_tokens": answer.n_prompt, "output_tokens": 0}
@@ -118,7 +118,7 @@ async def message_events(
                 yield b"".join(events)
         done = answer.completions[0]
         last = [*blocks.call(calls_of(done)), *blocks.finish()]
-        delta = ended(model, done, stops)
+        delta = ended(done)
         told = {"type": "message_delta", "delta": delta, "usage": usage(done)}
         last += [event(told, "message_delta"), event({"type": "message_stop"}, "message_stop")]
         yield b"".join(last)

@@ -71,11 +71,11 @@ def test_thoughts_are_off_unless_asked_for(thinking: Any, expected: dict[str, An
 
 
 @pytest.mark.parametrize("name", ["output_config", "output_format"])
-def test_a_schema_leaves_no_room_for_thoughts(name: str) -> None:
+def test_a_schema_goes_with_thoughts(name: str) -> None:
     form = {"type": "json_schema", "schema": {"type": "object"}}
     asked = {name: {"format": form} if name == "output_config" else form}
     made = options(Thinker(), thinking={"type": "adaptive"}, **asked)
-    assert made == {"max_tokens": 5, "json_schema": {"type": "object"}, "thinking": False}
+    assert made == {"max_tokens": 5, "json_schema": {"type": "object"}, "thinking": True}
 
 
 def test_errors_are_in_words_that_clients_look_for() -> None:

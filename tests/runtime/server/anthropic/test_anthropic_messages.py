@@ -177,6 +177,21 @@ def test_thoughts_are_signed_blocks(
         assert [one.text for one in quiet.content] == [asked.text]
 
 
+def test_calls_may_be_held_to_one(
+    claude: anthropic.Anthropic, models: dict[str, halfbyte.Model]
+) -> None:
+    choice: Any = {"type": "any", "disable_parallel_tool_use": True}
+    got = claude.messages.create(
+        model="calls", max_tokens=90, messages=USER, tools=TOOLS, tool_choice=choice, **GREEDY
+    )
+    done = models["calls"].chat(
+        USER, max_tokens=90, temperature=0, tools=FUNCTIONS, tool_choice="required",
+        parallel_tool_calls=False,
+    )  # fmt: skip
+    assert [one.type for one in got.content] == ["tool_use"] and len(done.tool_calls) == 1
+    assert got.usage.output_tokens == len(done.tokens)
+
+
 @pytest.mark.parametrize("name", ["calls", "thinks"])
 def test_an_answers_beginning_goes_on(
     claude: anthropic.Anthropic, models: dict[str, halfbyte.Model], name: str

@@ -52,7 +52,7 @@ def play(*batches: Any) -> list[dict[str, Any]]:
 
     async def collect() -> bytes:
         answer: Any = Playing(*batches)
-        return b"".join([one async for one in message_events(exchange, model, answer, ())])
+        return b"".join([one async for one in message_events(exchange, model, answer)])
 
     told = asyncio.run(collect()).decode()
     lines = [event.split("\ndata: ") for event in told.strip().split("\n\n")]

@@ -179,7 +179,6 @@ CALL = {"function": {"name": "count", "arguments": {}}}
          "messages.0.tool_calls.0.function.arguments"),
         ({"tools": [{}]}, "tools[0]"), ({"tools": "x"}, "tools"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
-        ({"tools": TOOLS, "format": "json"}, "json_schema"),
         ({"options": {"mirostat_tau": -1}}, "options.mirostat_tau"),
         ({"keep_alive": {}}, "keep_alive"), ({"logprobs": "yes"}, "logprobs"),
     ],
