@@ -13,6 +13,9 @@ import pytest
 
 import halfbyte
 from halfbyte.server.prompts import chat_prompt_of
+from halfbyte.server.server_settings import ServerSettings
+from halfbyte.server.shelf import Shelf
+from tests.runtime.server.conftest import serving
 
 USER: list[Any] = [{"role": "user", "content": "def f("}]
 GREEDY: dict[str, Any] = {"extra_body": {"temperature": 0}}
@@ -300,6 +303,25 @@ def test_a_model_without_a_template_says_so(claude: anthropic.Anthropic) -> None
         claude.messages.create(model="infill-10m", max_tokens=1, messages=USER)
     with pytest.raises(anthropic.NotFoundError, match="expected one of calls"):
         claude.messages.create(model="claude-9", max_tokens=1, messages=USER)
+
+
+def test_keys_come_as_anthropics_clients_send_them(anthropic_shelf: Shelf) -> None:
+    with serving(anthropic_shelf, ServerSettings(keys={"secret": "ada"})) as url:
+        for key, token, is_known in (
+            ("secret", None, True), (None, "secret", True), ("other", None, False),
+        ):  # fmt: skip
+            http = anthropic.DefaultHttpxClient(trust_env=False)
+            with anthropic.Anthropic(
+                base_url=url, api_key=key, auth_token=token, max_retries=0, http_client=http
+            ) as client:
+                if is_known:
+                    assert client.messages.count_tokens(model="calls", messages=USER).input_tokens
+                    continue
+                with pytest.raises(anthropic.AuthenticationError) as caught:
+                    client.messages.count_tokens(model="calls", messages=USER)
+    told: Any = caught.value.body
+    assert told["error"]["type"] == "authentication_error"
+    assert told["request_id"] == caught.value.request_id
 
 
 def _said(*blocks: object, role: str = "user") -> dict[str, Any]:

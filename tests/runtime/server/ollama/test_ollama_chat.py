@@ -13,6 +13,9 @@ import pytest
 import halfbyte
 from halfbyte.generation.chat_completion import ToolCall
 from halfbyte.server.ollama.ollama_conversation import OllamaMessage, conversation
+from halfbyte.server.server_settings import ServerSettings
+from halfbyte.server.shelf import Shelf
+from tests.runtime.server.conftest import serving
 
 PARAMETERS = {
     "type": "object",
@@ -136,6 +139,21 @@ def test_the_asynchronous_client_too(ollama_url: str, models: dict[str, halfbyte
 
     done = models["calls"].chat(USER, max_tokens=12, temperature=0)
     assert asyncio.run(ask()) == done.text
+
+
+def test_keys_come_as_ollamas_clients_send_them(
+    ollama_shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(ollama_shelf, ServerSettings(keys={"secret": "ada"})) as url:
+        for key in ("secret", "other"):
+            monkeypatch.setenv("OLLAMA_API_KEY", key)
+            with ollama.Client(url, trust_env=False) as client:
+                if key == "secret":
+                    assert client.list().models
+                else:
+                    with pytest.raises(ollama.ResponseError) as caught:
+                        client.list()
+    assert caught.value.status_code == 401
 
 
 def test_an_error_within_a_stream_is_a_line(
