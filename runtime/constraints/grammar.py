@@ -9,6 +9,7 @@ an answer may end, Matcher.is_complete says.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -21,6 +22,8 @@ from halfbyte.constraints.matcher import Matcher
 from halfbyte.errors import RequestError
 from halfbyte.import_lock import imported
 from halfbyte.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
 
 _N_KEPT = 16  # grammars of a model
 _N_SPARE = 4  # states of a grammar: what they hold beyond it is bounded by _LIMITS
@@ -100,6 +103,8 @@ class Grammar:
             if not begin.allowed_after([]).any():
                 expected = "what texts that are not empty meet"
                 raise RequestError(self.kind, expected=expected, got="none")
+            for text in self._first.get_grammar_warnings():
+                log.warning("%s: followed as far as a grammar can: %.300s", self.kind, text)
         except BaseException as error:
             if type(error).__name__ != "PanicException":  # a fault of the package: no Exception
                 raise

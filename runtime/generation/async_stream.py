@@ -49,6 +49,11 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
         return None if self._pieces is None else self._pieces.logprobs
 
     @property
+    def n_prompt(self) -> int:
+        """Tokens of the prompt, once the answer has begun."""
+        return 0 if self._call is None else self._call.requests[0].n_prompt
+
+    @property
     def tool_calls(self) -> Sequence[ToolCall]:
         """The calls of functions in a chat's answer that are whole so far."""
         return () if self._pieces is None else self._pieces.tool_calls

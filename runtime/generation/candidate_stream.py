@@ -146,6 +146,11 @@ class AsyncCandidateStream(ProcessBound, AsyncIterator[Piece], Generic[C]):
         return cast("list[list[TokenLogprob] | None] | None", self._stream.logprobs)
 
     @property
+    def n_prompt(self) -> int:
+        """Tokens of the prompt, once the answers have begun."""
+        return self._stream.n_prompt
+
+    @property
     def tool_calls(self) -> list[Sequence[ToolCall]]:
         """Each answer's calls of functions that are whole so far; empty before the first piece."""
         return cast("list[Sequence[ToolCall]]", self._stream.tool_calls)

@@ -98,6 +98,7 @@ class ChatText(ShownText):
         """Take more; True where the text ends within it."""
         if self._is_plain:
             is_stopped = self._content.push(piece)
+            self.stop_text = self._content.stop_text
             self.n_taken_back = self._content.n_taken_back
             self._show_content()
             return is_stopped
@@ -213,6 +214,7 @@ class ChatText(ShownText):
         self._is_new = False
         text, self._blanks = (self._blanks if self.text else "") + text, ""
         is_stopped = self._content.push(text)
+        self.stop_text = self._content.stop_text
         self._show_content()
         return is_stopped
 

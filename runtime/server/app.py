@@ -17,6 +17,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.routing import compile_path
 from starlette.types import Scope, Send
 
+from halfbyte.server.anthropic.anthropic_protocol import PROTOCOL as ANTHROPIC
 from halfbyte.server.description import description_route
 from halfbyte.server.endpoint import Endpoint, refusal
 from halfbyte.server.fault import STATUS, Fault
@@ -34,7 +35,7 @@ from halfbyte.server.shelf import Shelf
 from halfbyte.server.watch import Watch
 
 # The first one's errors are for paths that belong to none; of routes for one path the first counts.
-PROTOCOLS = (OPENAI, LLAMA_CPP, OLLAMA, PAGE)
+PROTOCOLS = (OPENAI, LLAMA_CPP, OLLAMA, ANTHROPIC, PAGE)
 
 _N_THREADS = 32  # that encode prompts and load models, most of the time waiting
 _LOOK_S = 1.0  # for models that nobody uses
@@ -92,14 +93,20 @@ def _pattern(route: Route) -> re.Pattern[str]:
 
 
 def _protocol_of(path: str) -> Protocol:
-    """Whose errors a path's are."""
-    mine = [p for p in PROTOCOLS if any(path.startswith(prefix) for prefix in p.prefixes)]
-    return (mine or PROTOCOLS)[0]
+    """Whose errors a path's are: of several prefixes the longest counts."""
+    found = {
+        prefix: protocol
+        for protocol in PROTOCOLS
+        for prefix in protocol.prefixes
+        if path.startswith(prefix)
+    }
+    return found[max(found, key=len)] if found else PROTOCOLS[0]
 
 
 async def _refuse(scope: Scope, fault: Fault, send: Send) -> None:
     """A fault before there is a route, as the protocol of the path would say it."""
-    scope["state"]["record"].error = fault.kind
+    record = scope["state"]["record"]
+    record.error, fault.request_id = fault.kind, record.request_id
     await refusal(_protocol_of(scope["path"]), fault).send(send, {})
 
 
@@ -109,6 +116,7 @@ async def _failed(request: Request, error: Exception) -> Response:
     kind = next((k for k, status in STATUS.items() if status == error.status_code), "internal")
     path = request.url.path
     fault = Fault(kind, f"{request.method} {path[:200]}: {error.detail}")
-    request.state.record.error = fault.kind
+    record = request.state.record
+    record.error, fault.request_id = fault.kind, record.request_id
     body = dumps(_protocol_of(path).error(fault))
     return Response(body, error.status_code, error.headers, "application/json")

@@ -58,6 +58,7 @@ class Endpoint:
             reply = await self.route.handler(exchange, asked)
         except Exception as error:
             fault = fault_of(error)
+            fault.request_id = exchange.request_id
             exchange.record.error = fault.kind
             reply = refusal(self.protocol, fault)
         await reply.send(send, {})

@@ -207,6 +207,11 @@ class Answer:
         """The results, once the loop has ended."""
         return list(self._stream.completions) if self._n is not None else [self._stream.completion]
 
+    @property
+    def n_prompt(self) -> int:
+        """Tokens of the prompt."""
+        return int(self._stream.n_prompt)
+
     def logprobs(self, i: int) -> list[Any]:
         """Those of answer i so far; empty where they are not asked for."""
         told = self._stream.logprobs

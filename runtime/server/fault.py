@@ -45,8 +45,11 @@ class Fault(Exception):
         message: for people: what was expected, what came, what to do.
         param: the field that is to blame, dots between names; empty if none is.
         retry_after: seconds after which it may be tried again; None: not before it is changed.
+        request_id: of the request; empty where none has begun.
         details: numbers by name, for protocols that tell them.
     """
+
+    request_id = ""
 
     def __init__(
         self,

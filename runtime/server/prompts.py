@@ -25,6 +25,16 @@ def chat_prompt_of(
     return chat_prompt(model.tokenizer, messages, tools=tools, thinking=thinking)
 
 
+def as_chat(model: Model, prompt: ChatPrompt, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords with which `Model.complete` continues a chat's ids as `Model.chat` would.
+
+    What has no effect beside what is given is left out.
+    """
+    idle = () if given.get("temperature") != 0 else ("top_k", "top_p", "min_p")
+    defaults = {name: v for name, v in model.chat_defaults.items() if name not in idle}
+    return {**defaults, **given, "stop_tokens": sorted(prompt.stop_ids)}
+
+
 def rendered(model: Model, messages: Sequence[Mapping[str, Any]], source: str) -> str:
     """What a template that is not the model's makes of messages, in the sandbox.
 

@@ -35,12 +35,13 @@ class Watch:
             scope["path"],
         )  # fmt: skip
         scope.setdefault("state", {})["record"] = record
-        name = (b"x-request-id", record.request_id.encode())
+        # OpenAI's clients read the one, Anthropic's the other.
+        names = [(name, record.request_id.encode()) for name in (b"x-request-id", b"request-id")]
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                message["headers"] = [*message["headers"], name]
+                message["headers"] = [*message["headers"], *names]
             await send(message)
 
         try:

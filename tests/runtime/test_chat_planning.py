@@ -185,6 +185,16 @@ def test_a_schema_that_no_grammar_has_is_refused_by_name(
     assert caught.value.param == "tools"
 
 
+def test_what_no_grammar_can_follow_gets_a_word(
+    open_with: Callable[[str], Tokenizer], caplog: pytest.LogCaptureFixture
+) -> None:
+    many = {"type": "array", "items": {"enum": [1, 2]}, "uniqueItems": True, "maxItems": 2}
+    schema = {"type": "object", "properties": {"a": many}, "required": ["a"]}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    chat = Chat(open_with(CHATML), tools=[tool], tool_choice="f")
+    assert chat.prompt.calls is not None and "uniqueItems" in caplog.text
+
+
 @pytest.mark.usefixtures("unenforced")
 def test_without_llguidance_a_word_is_said(
     open_with: Callable[[str], Tokenizer], caplog: pytest.LogCaptureFixture

@@ -6,9 +6,16 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+# Agents' schemas say much that no grammar can follow ("uniqueItems", "propertyNames"): it is left
+# to whoever runs the function.
+_LENIENT = {"lenient": True, "coerce_one_of": True}
 # As the templates' tojson writes it, with which models were trained.
-_JSON = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
-_FREE_JSON = {"whitespace_flexible": True, "whitespace_pattern": r"[ ]|\n[ \t]{0,32}"}
+_JSON = {
+    "item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False, **_LENIENT,
+}  # fmt: skip
+_FREE_JSON = {
+    "whitespace_flexible": True, "whitespace_pattern": r"[ ]|\n[ \t]{0,32}", **_LENIENT,
+}  # fmt: skip
 _BLANKS = r"[ \t\r\n]{0,32}"
 # An object in which the names of keys are as given, and the blanks are the model's.
 _FREE = rf"""OPEN: /{_BLANKS}\{{{_BLANKS}/

@@ -13,7 +13,7 @@ from halfbyte.call_arguments import check_flag
 from halfbyte.errors import RequestError
 
 CHOICES = ("auto", "none", "required")
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _SHAPE = '{"type": "function", "function": {"name": ..., "description": ..., "parameters": ...}}'
 _TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 _MAX_DEPTH, _MAX_NBYTES = 32, 1 << 20
@@ -91,7 +91,7 @@ def _function(tool: object, where: str) -> dict[str, Any]:
     where = f"{where}.function"
     name, description = function.get("name"), function.get("description", "")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        expected = "up to 64 letters, digits, _, . and -"
+        expected = "up to 128 letters, digits, _, . and -"
         raise RequestError(f"{where}.name", expected=expected, got=repr(name))
     if name in CHOICES:
         raise RequestError(f"{where}.name", expected=f"none of {', '.join(CHOICES)}", got=name)

@@ -21,7 +21,7 @@ from halfbyte.server.fields import TokenId
 from halfbyte.server.ollama.loading_asked import kept, without_answer
 from halfbyte.server.ollama.ollama_answers import OllamaAnswer
 from halfbyte.server.ollama.ollama_options import Asked
-from halfbyte.server.prompts import chat_prompt_of, rendered
+from halfbyte.server.prompts import as_chat, chat_prompt_of, rendered
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Json, Lines, Reply
 from halfbyte.server.served_model import ServedModel
@@ -38,7 +38,7 @@ class GenerateFields(Asked):
     suffix: str | None = None
     system: str | None = None
     template: str | None = None
-    context: list[TokenId] | None = Field(None, max_length=1 << 20)
+    context: list[TokenId] | None = Field(default=None, max_length=1 << 20)
     raw: bool | None = None
     images: list[Any] | None = None
 
@@ -99,8 +99,7 @@ async def _ask(
     if not asked.context:
         return Ask("chat", (messages,), {**options, **thinking}), encoded.tokens
     ids = joined(asked.context, encoded.tokens, model)
-    options = {**_defaults(model, options), **options, "stop_tokens": sorted(encoded.stop_ids)}
-    return Ask("complete", (ids,), options), ids
+    return Ask("complete", (ids,), as_chat(model.model, encoded, options)), ids
 
 
 async def _plain(
@@ -122,12 +121,6 @@ async def _plain(
     del options["parse_markers"]
     ids = joined(asked.context, ids, model)
     return Ask("complete", (ids,), options), ids
-
-
-def _defaults(model: ServedModel, given: dict[str, Any]) -> dict[str, Any]:
-    """How a chat samples, but for what has no effect beside what is given."""
-    idle = () if given.get("temperature") != 0 else ("top_k", "top_p", "min_p")
-    return {name: v for name, v in model.model.chat_defaults.items() if name not in idle}
 
 
 def joined(context: list[int], ids: list[int], model: ServedModel) -> list[int]:

@@ -49,16 +49,17 @@ async def embed(exchange: Exchange, asked: EmbedFields) -> Reply:
     load_s = time.monotonic() - begun_s
     texts = [asked.input] if isinstance(asked.input, str) else asked.input or []
     texts = [] if texts == [""] else texts
-    vectors, n_tokens = await exchange.compute(
-        _vectors, model.model, texts, asked.truncate is not False
-    )
-    if asked.dimensions is not None and texts:
+    ids = await model.in_thread(_ids, model.model, texts, asked.truncate is not False)
+    vectors: NDArray[np.float32] = np.zeros((0, 0), np.float32)
+    if ids:
+        vectors = np.asarray(await exchange.awaited(lambda: model.model.aembed(ids)))
+    if asked.dimensions is not None and ids:
         vectors = _shortened(vectors, asked.dimensions)
     return Json(
         {
             "model": asked.model or model.name, "embeddings": vectors.tolist(),
             "total_duration": int((time.monotonic() - exchange.begun_s) * _NS),
-            "load_duration": int(load_s * _NS), "prompt_eval_count": n_tokens,
+            "load_duration": int(load_s * _NS), "prompt_eval_count": sum(map(len, ids)),
         }
     )  # fmt: skip
 
@@ -69,28 +70,19 @@ async def embeddings(exchange: Exchange, asked: EmbeddingsFields) -> Reply:
     kept(exchange, model, asked.keep_alive)
     if not asked.prompt:  # which only loads the model
         return Json({"embedding": []})
-    vector = await exchange.compute(_vector, model.model, asked.prompt)
-    return Json({"embedding": vector.tolist()})
+    prompt = asked.prompt
+    vector = await exchange.awaited(lambda: model.model.aembed(prompt, normalize=False))
+    return Json({"embedding": np.asarray(vector).tolist()})
 
 
-def _vectors(model: Model, texts: list[str], is_cut: bool) -> tuple[NDArray[np.float32], int]:
-    """The vectors of texts, and their tokens; what is too long is cut at its end, if it may."""
-    if not texts:
-        return np.zeros((0, 0), np.float32), 0
-    ids = [_ids(model, text, f"input.{i}") for i, text in enumerate(texts)]
-    if is_cut:
-        ids = [one[: model.n_ctx - 1] for one in ids]
-    return np.asarray(model.embed(ids)), sum(map(len, ids))
-
-
-def _ids(model: Model, text: str, where: str) -> list[int]:
-    if not text:
-        raise Fault("invalid_request", f"{where}: expected some text, got none", param=where)
-    return model.tokenizer.encode(text)
-
-
-def _vector(model: Model, text: str) -> NDArray[np.float32]:
-    return np.asarray(model.embed(text, normalize=False))
+def _ids(model: Model, texts: list[str], is_cut: bool) -> list[list[int]]:
+    """The tokens of texts; what is too long is cut at its end, if it may be."""
+    for i, text in enumerate(texts):
+        if not text:
+            where = f"input.{i}"
+            raise Fault("invalid_request", f"{where}: expected some text, got none", param=where)
+    most = model.n_ctx - 1 if is_cut else None
+    return [model.tokenizer.encode(text)[:most] for text in texts]
 
 
 def _shortened(vectors: NDArray[np.float32], n: int) -> NDArray[np.float32]:

@@ -36,18 +36,18 @@ class Options(Fields):
             "embedding_only", "penalize_newline", "tfs_z", "draft_num_predict",
         }
     )  # fmt: skip
-    num_predict: int | None = Field(None, ge=-2, le=MAX_TOKENS)
-    temperature: float | None = Field(None, ge=0, le=1e3)
-    top_k: int | None = Field(None, ge=-1, lt=1 << 31)
+    num_predict: int | None = Field(default=None, ge=-2, le=MAX_TOKENS)
+    temperature: float | None = Field(default=None, ge=0, le=1e3)
+    top_k: int | None = Field(default=None, ge=-1, lt=1 << 31)
     top_p: Probability | None = None
     min_p: Probability | None = None
     typical_p: Probability | None = None
-    repeat_penalty: float | None = Field(None, ge=0.01, le=100)
-    repeat_last_n: int | None = Field(None, ge=-1, lt=1 << 31)
+    repeat_penalty: float | None = Field(default=None, ge=0.01, le=100)
+    repeat_last_n: int | None = Field(default=None, ge=-1, lt=1 << 31)
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    mirostat: int | None = Field(None, ge=0, le=2)
-    mirostat_tau: float | None = Field(None, ge=0, le=1e3)
+    mirostat: int | None = Field(default=None, ge=0, le=2)
+    mirostat_tau: float | None = Field(default=None, ge=0, le=1e3)
     mirostat_eta: Probability | None = None
     seed: Seed | None = None
     stop: Stops | None = None
@@ -112,7 +112,7 @@ class Asked(Fields):
             message = f"think: {model.name[:200]!r} does not support thinking"
             raise Fault("invalid_request", message, param="think")
         if not model.has_switch:
-            made = {}
+            made: dict[str, Any] = {}
         elif self.think is None:
             made = {"thinking": False} if self.format else {}  # a schema leaves no room for them
         else:

@@ -45,7 +45,7 @@ def test_choices(choice: Any) -> None:
         ([{**tool(), "type": "retrieval"}], None, "tools[0].type"),
         ([tool(None)], None, "tools[0].function.name"),
         ([tool("a b")], None, "tools[0].function.name"),
-        ([tool("x" * 65)], None, "tools[0].function.name"),
+        ([tool("x" * 129)], None, "tools[0].function.name"),
         ([tool("auto")], None, "tools[0].function.name"),
         ([tool(), tool()], None, "tools[1]"),
         ([tool(description=3)], None, "tools[0].function.description"),

@@ -13,6 +13,9 @@ import pytest
 import halfbyte
 from halfbyte.generation.chat_completion import ToolCall
 from halfbyte.server.ollama.ollama_conversation import OllamaMessage, conversation
+from halfbyte.server.server_settings import ServerSettings
+from halfbyte.server.shelf import Shelf
+from tests.runtime.server.conftest import serving
 
 PARAMETERS = {
     "type": "object",
@@ -138,6 +141,21 @@ def test_the_asynchronous_client_too(ollama_url: str, models: dict[str, halfbyte
     assert asyncio.run(ask()) == done.text
 
 
+def test_keys_come_as_ollamas_clients_send_them(
+    ollama_shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(ollama_shelf, ServerSettings(keys={"secret": "ada"})) as url:
+        for key in ("secret", "other"):
+            monkeypatch.setenv("OLLAMA_API_KEY", key)
+            with ollama.Client(url, trust_env=False) as client:
+                if key == "secret":
+                    assert client.list().models
+                else:
+                    with pytest.raises(ollama.ResponseError) as caught:
+                        client.list()
+    assert caught.value.status_code == 401
+
+
 def test_an_error_within_a_stream_is_a_line(
     client: ollama.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +197,6 @@ CALL = {"function": {"name": "count", "arguments": {}}}
          "messages.0.tool_calls.0.function.arguments"),
         ({"tools": [{}]}, "tools[0]"), ({"tools": "x"}, "tools"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
-        ({"tools": TOOLS, "format": "json"}, "json_schema"),
         ({"options": {"mirostat_tau": -1}}, "options.mirostat_tau"),
         ({"keep_alive": {}}, "keep_alive"), ({"logprobs": "yes"}, "logprobs"),
     ],

@@ -1,0 +1,39 @@
+"""`POST /v1/messages`, and `/v1/messages/count_tokens`."""
+
+from __future__ import annotations
+
+from halfbyte.server.anthropic.anthropic_answers import message
+from halfbyte.server.anthropic.anthropic_asking import anthropic_errors, message_ask, prompt_of
+from halfbyte.server.anthropic.anthropic_fields import MessageFields, PromptFields
+from halfbyte.server.anthropic.message_events import MessageEvents, message_events
+from halfbyte.server.exchange import Exchange
+from halfbyte.server.prompts import chat_prompt_of
+from halfbyte.server.protocol import Route
+from halfbyte.server.reply import Json, Reply
+
+
+async def create(exchange: Exchange, asked: MessageFields) -> Reply:
+    """Answer a conversation."""
+    model = await exchange.model(asked.model)
+    with anthropic_errors():
+        ask = await message_ask(model, asked)
+        if asked.stream:
+            answer = await exchange.stream(model, ask)
+            return MessageEvents(message_events(exchange, model, answer))
+        done = await exchange.answer(model, ask)
+    return Json(message(exchange, model, done[0]))
+
+
+async def count_tokens(exchange: Exchange, asked: PromptFields) -> Reply:
+    """How many tokens a conversation's prompt has."""
+    model = await exchange.model(asked.model)
+    messages, options = prompt_of(model, asked)
+    with anthropic_errors():
+        prompt = await exchange.compute(chat_prompt_of, model.model, messages, options)
+    return Json({"input_tokens": len(prompt.tokens)})
+
+
+MESSAGES = (
+    Route("POST", "/v1/messages", create, MessageFields),
+    Route("POST", "/v1/messages/count_tokens", count_tokens, PromptFields),
+)
