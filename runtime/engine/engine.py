@@ -21,6 +21,7 @@ from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.buffers import MAX_BATCH, Buffers
 from halfbyte.engine.kv_cache import KVCache, kv_layout
 from halfbyte.engine.memory import empty, shortage, zeros
+from halfbyte.engine.page_dealing import Block, dealing
 from halfbyte.engine.page_pool import PagePool
 from halfbyte.engine.program import Program, Words
 from halfbyte.engine.sequence import Sequence
@@ -40,9 +41,6 @@ from halfbyte.process_bound import ProcessBound
 _CHUNKS_PER_THREAD, _PROMPT_CHUNKS_PER_THREAD = 8, 64
 _PROMPT_TOKENS = 16
 F32 = NDArray[np.float32]
-_MIN_SPLIT_PAGES = 3  # below, another stage costs more than an uneven share of the heads
-_MAX_PARTIALS_NBYTES = 16 << 20  # that pages which are dealt out give
-Block = tuple[int, int, int, int]  # record.BLOCK's first words
 
 
 class StepAborted(Exception):
@@ -275,27 +273,17 @@ class Engine(ProcessBound):
     def _split(self, blocks: list[Block]) -> None:
         """Deal pages to the threads where queries have too few KV heads to share."""
         n_heads, n_threads = self.config.n_kv_heads, self.pool.n_threads
-        n_splits = -(-_CHUNKS_PER_THREAD * n_threads // (n_heads * len(blocks)))
-        self._set(n_splits=1)
-        if n_threads == 1 or n_splits == 1:
-            return
-        window = self.config.sliding_window or attention.NO_WINDOW
-        ends, n_most = [0], 0  # of what the blocks' pages give
-        begins: list[int] = []
-        for _, n_queries, position, _ in blocks:
-            first = attention.first_page(position, window)
-            n_pages = (position + n_queries - 1) // PAGE + 1 - first
-            page_nbytes = n_heads * n_queries * self._partial_nbytes
-            begins.append(ends[-1] - first * page_nbytes)
-            ends.append(ends[-1] + n_pages * page_nbytes)
-            n_most = max(n_most, n_pages)
-        if n_most < _MIN_SPLIT_PAGES or ends[-1] > _MAX_PARTIALS_NBYTES:
-            return
-        if self._partials.nbytes < ends[-1]:
-            self._partials = zeros("attention", 2 * ends[-1], np.uint8)
-        self._blocks[: len(blocks), 4] = begins
-        self._blocks[: len(blocks), 4] += self._partials.ctypes.data
-        self._set(n_splits=min(n_most, n_splits))
+        dealt = dealing(
+            blocks, n_heads, n_threads, self.config.sliding_window or attention.NO_WINDOW,
+            most_splits=-(-_CHUNKS_PER_THREAD * n_threads // (n_heads * len(blocks))),
+            partial_nbytes=self._partial_nbytes,
+        )  # fmt: skip
+        self._set(n_splits=1 if dealt is None else dealt.n_splits)
+        if dealt is not None:
+            if self._partials.nbytes < dealt.nbytes:
+                self._partials = zeros("attention", 2 * dealt.nbytes, np.uint8)
+            places = np.array(dealt.places, np.int64)
+            self._blocks[: len(blocks), 4] = self._partials.ctypes.data + places
 
     def _max_chunks(self, n_tokens: int) -> int:
         """Into how many chunks a matrix product is dealt at most."""

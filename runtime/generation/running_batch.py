@@ -190,7 +190,7 @@ class RunningBatch:
     def _plan(self, step: Step) -> None:
         """Answers first and what is guessed of them, then prompts in line."""
         room = MAX_BATCH
-        by_tag = sorted(self._running, key=lambda request: request.tag)
+        by_tag = sorted(self._running, key=lambda r: r.tag)
         begun = [r for r in by_tag if not r.is_urgent]  # before an answer ends for want of memory
         for request in [r for r in by_tag if r.is_urgent]:
             room -= self._include(step, request, room)
@@ -219,9 +219,8 @@ class RunningBatch:
 
         Beside others it is bounded, and least where prompts will fill the step.
         """
-        if not any(request.is_guessed for request, _ in step.parts):
-            return 0.0
-        if step.is_unwanted or self._is_stopping:
+        is_asked_for = any(request.is_guessed for request, _ in step.parts)
+        if not is_asked_for or step.is_unwanted or self._is_stopping:
             return 0.0
         waiting = [] if self._line.first is None else [self._line.first]
         calls = {request.call for request in (*prompts, *waiting, *(r for r, _ in step.parts))}
@@ -229,9 +228,8 @@ class RunningBatch:
         most_s = self._pace.guessing_s(has_prompts=has_prompts) if len(calls) > 1 else math.inf
         try:
             with needed_for("guessing"):
-                step.n_drafted, seconds = self.speculation.extend(
-                    step.parts, room, most_s, step.abort
-                )
+                extend = self.speculation.extend
+                step.n_drafted, seconds = extend(step.parts, room, most_s, step.abort)
         except EngineError:  # nobody gives up memory for a guess
             self._give_back(step)
             return 0.0

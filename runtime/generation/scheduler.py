@@ -79,8 +79,12 @@ class Scheduler(ProcessBound):
             self._worker.batch.give_up()
 
     def end_in_time(self, call: TimedCall) -> None:
-        """Have a call end when its time is over, whoever waits for it or does not."""
-        self._do(partial(self._worker.deadlines.add, call))
+        """Have a call end when its time is over, whoever waits for it or does not.
+
+        Raises:
+            EngineError: the system gives no thread for it.
+        """
+        self._worker.deadlines.add(call)
 
     def between_steps(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises, done by the engine's thread while it does nothing else.
@@ -115,6 +119,7 @@ class Scheduler(ProcessBound):
             self._worker.stop()
             self._check_thread()
             join(self._worker.thread)
+            self._worker.deadlines.close()
 
     def check_process(self) -> None:
         """EngineError where the process was forked: the thread is in its parent."""
@@ -168,6 +173,7 @@ class _Worker:
         """Have it end soon. Takes no lock: garbage may be collected anywhere."""
         self.is_stopping = True
         self.batch.stop()
+        self.deadlines.stop()
         self.jobs.put(_nothing)
 
     def end_rest(self) -> None:
@@ -192,7 +198,6 @@ class _Worker:
                     self._do_next()
                 self._do_waiting()
                 if not self.is_stopping:
-                    self.deadlines.look()
                     self.batch.step()
         except BaseException as raised:  # nobody may wait for ever
             self._fault, self.is_stopping = raised, True

@@ -152,9 +152,8 @@ class TextRequest(Continuation):
             super().take(logits)
         elif not self._records.want_prompt:
             self.finish_reason = "length"
-        if self._grammar is None or not self.is_answering:
-            return
-        if self.respelling is None or self.respelling.tokens:
+        is_spelled = self.respelling is None or self.respelling.tokens
+        if self._grammar is not None and self.is_answering and is_spelled:
             n_before = self.n_generated
             self._take_forced()
             self.n_decode += self.n_generated - n_before

@@ -19,7 +19,7 @@ import small_models as small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from halfbyte.engine import engine as engine_module
+from halfbyte.engine import page_dealing
 from halfbyte.engine.engine import MAX_BATCH, Engine, Span
 from halfbyte.engine.program import kernels_for
 from halfbyte.kernels.compiler import target
@@ -254,9 +254,10 @@ def _is_split(engine: Engine) -> bool:
 
 @pytest.mark.parametrize("n_threads", [2, 3])
 def test_some_tokens_of_some_sequences_at_long_positions(
-    model: Any, pools: dict[int, Pool], n_threads: int
+    model: Any, pools: dict[int, Pool], n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their pages are dealt to the threads too, whatever each has of them."""
+    monkeypatch.setattr(page_dealing, "_MIN_UNEVENNESS", 1.0)
     tokens, engine, alone = model.tokens(420), model.engine(pools[n_threads]), pools[1]
     whole = small.run(model.engine(alone), tokens, [MAX_BATCH, 420 - MAX_BATCH])
     pasts, n_split = (400, 140, 390, 3), 0
@@ -280,7 +281,7 @@ def test_what_pages_give_takes_bounded_memory(
     model: Any, pools: dict[int, Pool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens, engine = model.tokens(400), model.engine(pools[2])
-    monkeypatch.setattr(engine_module, "_MAX_PARTIALS_NBYTES", 1000)
+    monkeypatch.setattr(page_dealing, "MAX_NBYTES", 1000)
     n_before = engine._partials.nbytes
     whole = small.run(engine, tokens, [MAX_BATCH, 400 - MAX_BATCH])
     sequence = engine.new_sequence()

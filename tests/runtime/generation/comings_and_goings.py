@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from many_kinds import PLAIN, Make, outcome, share
 from scripted import Caller, batch_of, numbered_request
 
 from halfbyte.generation import running_batch, slices
 from halfbyte.generation.prompt_memory import Bounds
-from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.running_batch import RunningBatch
+from halfbyte.generation.speculation import credit, planned
+from halfbyte.generation.speculation.drafter import Drafter
+from halfbyte.generation.text_request import TextRequest
 
 
 def run(batch: RunningBatch) -> None:
@@ -25,25 +29,25 @@ def run(batch: RunningBatch) -> None:
 
 
 def check_bits(
-    engine: Any, tokens_of: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
-) -> list[int]:
+    engine: Any,
+    tokens_of: Callable[[int], list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    makers: Sequence[Make] = PLAIN,
+) -> tuple[list[int], int]:
     """Random arrivals, cancellations and losses of places and memory, against each request alone.
 
     Args:
         engine: of 333 tokens.
         tokens_of: a prompt of so many tokens; many begin alike.
-        monkeypatch: sets how many run, and how long.
+        monkeypatch: sets how many run, how long, and that all guesses are tried.
+        makers: of each kind of requests.
 
     Returns:
-        How many tokens of each prompt were reused.
+        How many tokens of each prompt were reused, and how many guesses were right.
     """
     alone: dict[tuple[int, int, int], Any] = {}
     reused: list[int] = []
-
-    def outcome(request: Request) -> Any:
-        if isinstance(request, LogitsRequest):
-            return request.logits.tobytes()
-        return request.tokens
+    accepted: list[int] = []
 
     class Callers(RuleBasedStateMachine):
         @initialize()
@@ -59,11 +63,18 @@ def check_bits(
             self.stay, self.asked = self.asked, []
 
         @rule(
-            kind=st.integers(0, 2), n=st.integers(1, 300), m=st.integers(1, 8), of=st.integers(1, 4)
-        )
-        def arrive(self, kind: int, n: int, m: int, of: int) -> None:
+            kind=st.integers(0, len(makers) - 1), n=st.integers(1, 300), m=st.integers(1, 8),
+            of=st.integers(1, 4), is_shared=st.booleans(),
+        )  # fmt: skip
+        def arrive(self, kind: int, n: int, m: int, of: int, is_shared: bool = False) -> None:
             numbers = [(kind, n, m + i) for i in range(of)]
-            requests = [numbered_request(kind, tokens_of(n), m) for *_, m in numbers]
+            requests = [makers[kind](tokens_of(n), m) for *_, m in numbers]
+            for one, request in zip(numbers, requests, strict=True):
+                if isinstance(request, TextRequest) and request.drafter is not None:
+                    right = self.expected(*one)[0]
+                    request.drafter = Drafter(prediction=[*right[:-1], 1])
+            if is_shared:
+                share(requests)
             Caller(*requests, priority=1.0 + m)
             self.asked += zip(numbers, requests, strict=True)
             for request in requests:
@@ -99,11 +110,14 @@ def check_bits(
                 if not request.is_cancelled:
                     assert outcome(request) == self.expected(*numbers)
                     reused.append(request.n_reused or 0)
+                    accepted.append(getattr(request, "n_accepted", 0))
 
         def expected(self, kind: int, n: int, m: int) -> Any:
             if (kind, n, m) not in alone:
                 tokens = tokens_of(n)  # many begin alike
-                request, batch = numbered_request(kind, tokens, m), batch_of(engine)
+                request, batch = makers[kind](tokens, m), batch_of(engine)
+                if isinstance(request, TextRequest):
+                    request.drafter = None
                 Caller(request)
                 batch.add(request)
                 run(batch)
@@ -112,9 +126,12 @@ def check_bits(
 
     monkeypatch.setattr(running_batch, "MAX_RUNNING", 4)
     monkeypatch.setattr(slices, "SLICE", 1)
+    monkeypatch.setattr(planned, "GAIN", 0.0)
+    monkeypatch.setattr(credit, "_FIRST", math.inf)
+    monkeypatch.setattr(credit, "_MOST", math.inf)
     Callers.TestCase.settings = settings(
         max_examples=int(os.environ.get("N_EXAMPLES", "4")), stateful_step_count=12, deadline=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     Callers.TestCase("runTest").runTest()
-    return reused
+    return reused, sum(accepted)

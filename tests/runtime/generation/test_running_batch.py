@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import small_models
 from comings_and_goings import check_bits
+from many_kinds import makers
 from scripted import (
     Caller,
     Letters,
@@ -277,6 +278,9 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = model.engine(Pool(2))
-    reused = check_bits(engine, lambda n: model.tokens(n, seed=n % 3), monkeypatch)
-    assert max(reused) > 0
+    kinds = makers(model)
+    reused, n_accepted = check_bits(
+        engine, lambda n: model.tokens(n, seed=n % 3), monkeypatch, kinds
+    )
+    assert max(reused) > 0 and n_accepted > 0
     engine.close()

@@ -1,0 +1,78 @@
+"""Whether the pages that a step's tokens attend to are dealt to the threads, and in how many parts.
+
+Threads take a KV head of a block of queries at a time. Where these are too few to share evenly,
+each is taken in parts: some of the pages at a time. What the pages give is then kept in memory
+until it is merged, which takes a few percent more work (kernels/stages/attention.py).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.stages.attention import first_page
+
+MIN_PAGES = 3  # below, another stage costs more than an uneven share of the heads
+MAX_NBYTES = 16 << 20  # of what pages give
+_MIN_UNEVENNESS = 1.1  # of threads that take whole heads of several tokens: below, parts cost more
+Block = tuple[int, int, int, int]  # the first words of record.BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Dealing:
+    """Blocks of queries whose pages are dealt out.
+
+    Attributes:
+        n_splits: into how many parts each block's are.
+        nbytes: what all of them give.
+        places: for each block, where in these bytes that of page 0 would lie.
+    """
+
+    n_splits: int
+    nbytes: int
+    places: Sequence[int]
+
+
+def dealing(
+    blocks: Sequence[Block], n_heads: int, n_threads: int, window: int, *,
+    most_splits: int, partial_nbytes: int,
+) -> Dealing | None:  # fmt: skip
+    """How the pages of a step are dealt out; None where they are not.
+
+    Args:
+        blocks: queries of a sequence each.
+        n_heads: KV heads.
+        n_threads: who share them.
+        window: positions that a query sees.
+        most_splits: parts of a block at most.
+        partial_nbytes: what a page gives for a query and a KV head.
+    """
+    if n_threads == 1 or most_splits == 1:
+        return None
+    places: list[int] = []
+    counts: list[int] = []
+    nbytes = 0
+    for _, n_queries, position, _ in blocks:
+        first = first_page(position, window)
+        counts.append((position + n_queries - 1) // PAGE + 1 - first)
+        page_nbytes = n_heads * n_queries * partial_nbytes
+        places.append(nbytes - first * page_nbytes)
+        nbytes += counts[-1] * page_nbytes
+    if max(counts) < MIN_PAGES or nbytes > MAX_NBYTES:
+        return None
+    if len(blocks) > 1 or blocks[0][1] > 1:  # a single token's parts cost next to nothing
+        work = [n * block[1] for n, block in zip(counts, blocks, strict=True)]
+        if _unevenness(work, n_heads, n_threads) < _MIN_UNEVENNESS:
+            return None
+    return Dealing(min(max(counts), most_splits), nbytes, places)
+
+
+def _unevenness(work: Sequence[int], n_heads: int, n_threads: int) -> float:
+    """What the busiest thread has, over an even share, if each takes the next when it is free."""
+    loads = [0] * n_threads
+    for n in work:
+        for _ in range(n_heads):
+            heapq.heapreplace(loads, loads[0] + n)
+    return max(loads) * n_threads / (n_heads * sum(work))
