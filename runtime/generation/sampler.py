@@ -20,7 +20,7 @@ generator of its own make a draw depend on nothing but logits, parameters and se
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -33,6 +33,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 R = TypeVar("R", F32, F64)
+Left = Callable[[F32], tuple[I64, F32]]  # of a row: the ids that may come, and their logits
 
 
 class Sampler:
@@ -77,28 +78,29 @@ class Sampler:
         """
         return self.choose(self.penalized(logits))
 
-    def sample_finite(self, logits: F32) -> int:
-        """The same for logits of which most are -inf: these are left out before anything else."""
-        if type(self) is not Sampler:  # another one may look at more than the logits
-            return self.sample(logits)
-        ids, finite = self._finite(logits)
-        at = self.choose(finite)
+    @property
+    def takes_parts(self) -> bool:
+        """Whether `sample_left` may be asked: others may look at more than the logits."""
+        return type(self) is Sampler
+
+    def sample_left(self, logits: F32, left: Left) -> int:
+        """The next token among those that are left of the logits: their ids, and what they have.
+
+        It is what `sample` gives where the logits of all others are -inf, for less.
+        """
+        ids, kept = left(self.penalized(logits))
+        at = self.choose(kept)
         if self.drawn_from is not None:
             own, probs = self.drawn_from
             self.drawn_from = ids if own is None else ids[own], probs
         return int(ids[at])
 
-    def look_at(self, logits: F32) -> None:
-        """Have `drawn_from` be what is left of these logits, where a draw was made without them."""
+    def look_at(self, logits: F32, left: Left) -> None:
+        """Have `drawn_from` be what is left of these logits, where a draw was made of all."""
         if self._rng is not None:
-            ids, finite = self._finite(logits)
-            own, probs = self._shares(finite)
+            ids, kept = left(self.penalized(logits))
+            own, probs = self._shares(kept)
             self.drawn_from = ids if own is None else ids[own], probs
-
-    def _finite(self, logits: F32) -> tuple[I64, F32]:
-        logits = self.penalized(logits)
-        ids = np.flatnonzero(logits > -np.inf)
-        return ids, logits[ids]
 
     def penalized(self, logits: F32) -> F32:
         """Logits less the penalties for what was said; the same array where there are none."""

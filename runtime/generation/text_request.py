@@ -266,12 +266,11 @@ class TextRequest(Continuation):
                 token = -1
         if token >= 0 and not self._records.of_answer:
             return token
-        masked = changed(row, [self._grammar]) if row is logits else row
-        if row is not logits:
-            self._grammar.change(masked)
+        if not self._sampler.takes_parts:
+            return self._sampler.sample(changed(row, [self._grammar]))
         if token < 0:
-            return self._sampler.sample_finite(masked)
-        self._sampler.look_at(masked)
+            return self._sampler.sample_left(row, self._grammar.left)
+        self._sampler.look_at(row, self._grammar.left)
         return token
 
     def _take_forced(self) -> None:

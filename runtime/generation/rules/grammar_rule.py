@@ -8,8 +8,8 @@ import numpy as np
 
 from halfbyte.constraints.matcher import Matcher
 from halfbyte.errors import RequestError
-from halfbyte.generation.sampler import F32
-from halfbyte.kernels.masks import forbid
+from halfbyte.generation.sampler import F32, I64
+from halfbyte.kernels.masks import allowed_of, forbid
 
 
 class GrammarRule:
@@ -53,7 +53,7 @@ class GrammarRule:
         if forced is not None:
             kept = row[forced]
             row.fill(-np.inf)
-            row[forced] = kept if kept > -np.inf else 0.0  # it comes, as where nobody looks
+            row[forced] = _possible(kept)
             return
         may_end = self.matcher.is_complete and len(self._ends) > 0
         ends = row[self._ends] if may_end else None
@@ -63,9 +63,33 @@ class GrammarRule:
         elif len(self._ends):
             row[self._ends] = -np.inf
         if row[row.argmax()] == -np.inf:
-            kind = self.matcher.grammar.kind
-            raise RequestError(kind, expected="a token that the call's other arguments allow",
-                               got="none where one has to follow")  # fmt: skip
+            raise self._nothing_left()
+
+    def left(self, row: F32) -> tuple[I64, F32]:
+        """What `change` would leave of a row (V,): the tokens, ascending, and their logits.
+
+        It takes less than to change a row and to look for what is left.
+
+        Raises:
+            RequestError: as `change`.
+        """
+        forced = self.matcher.forced()
+        if forced is not None:
+            return np.array([forced]), np.array([_possible(row[forced])], np.float32)
+        bits = self.matcher.allowed().copy()
+        for token in self._end_ids:
+            bits[token >> 3] &= ~(1 << (token & 7)) & 0xFF
+            bits[token >> 3] |= self.matcher.is_complete << (token & 7)
+        ids, logits = allowed_of(row, bits)
+        if not len(ids):
+            raise self._nothing_left()
+        return ids, logits
+
+    def _nothing_left(self) -> RequestError:
+        return RequestError(
+            self.matcher.grammar.kind, expected="a token that the call's other arguments allow",
+            got="none where one has to follow",
+        )  # fmt: skip
 
     def allows(self, token: int) -> bool:
         """Whether `change` would leave this token's logit as it is."""
@@ -96,3 +120,8 @@ class GrammarRule:
     def fork(self) -> GrammarRule:
         """A rule for another answer with the same beginning."""
         return GrammarRule(self.matcher.copy(), self._end_ids)
+
+
+def _possible(logit: np.float32) -> np.float32:
+    """A forced token's: it comes even where others forbid it, as where nobody looks."""
+    return logit if logit > -np.inf else np.float32(0.0)

@@ -84,6 +84,35 @@ def test_nothing_left_is_an_error_that_names_the_argument(tokenizer: Tokenizer, 
     row[tokenizer.encode_fragment("z")] = 1.0
     with pytest.raises(RequestError, match="regex: expected a token that the call's other argu"):
         rule("regex", "[ab]+").change(row)
+    with pytest.raises(RequestError, match="regex: expected a token that the call's other argu"):
+        rule("regex", "[ab]+").left(row)
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "texts"),
+    [
+        ("regex", "[a-c]+x", ["ab", "c", "x"]), ("regex", r"[^\n]*", ["a b", "("]),
+        ("regex", "aa?", ["a"]), ("choices", '["return self"]', ["return"]),
+    ],
+)  # fmt: skip
+def test_what_is_left_is_what_a_changed_row_has(
+    tokenizer: Tokenizer, rule: Any, kind: str, source: str, texts: list[str]
+) -> None:
+    """End tokens, one of which is a text, where the answer may end and where it may not."""
+    made = rule(kind, source, frozenset({2, 8010, *tokenizer.encode_fragment("b")}))
+    for text in ["", *texts]:
+        for token in tokenizer.encode_fragment(text):
+            made.accept(token)
+        if made.is_over:
+            break
+        row = row_of(tokenizer)
+        row[[5, 300, 301]] = -np.inf  # as other rules leave them
+        before = row.copy()
+        ids, logits = made.left(row)
+        assert np.array_equal(row, before)
+        made.change(row)
+        assert np.array_equal(ids, np.flatnonzero(row > -np.inf))
+        assert np.array_equal(logits.view(np.int32), row[ids].view(np.int32))
 
 
 def test_a_fork_goes_its_own_way(tokenizer: Tokenizer, rule: Any) -> None:
