@@ -117,7 +117,6 @@ COVERED_BY = {
     "runtime/hf/processors/processing.py": "runtime/hf/test_generating.py",
     "runtime/hf/processors/processor_list.py": "runtime/hf/test_generating.py",
     "runtime/hf/processors/repetitions.py": "runtime/hf/test_generating.py",
-    "runtime/hf/row.py": "runtime/hf/test_generating.py",
     "runtime/hf/row_plan.py": "runtime/hf/test_generating.py",
     "runtime/hf/transition_scores.py": "runtime/hf/test_generating.py",
     "runtime/hf/auto_model.py": "runtime/hf/test_generation.py",
