@@ -112,8 +112,6 @@ COVERED_BY = {
     "runtime/hf/insides.py": "runtime/hf/test_generating.py",
     "runtime/hf/model_output.py": "runtime/hf/test_forward.py",
     "runtime/hf/outputs.py": "runtime/hf/test_generating.py",
-    "runtime/hf/processors/biases.py": "runtime/hf/test_generating.py",
-    "runtime/hf/processors/lengths.py": "runtime/hf/test_generating.py",
     "runtime/hf/processors/processing.py": "runtime/hf/test_generating.py",
     "runtime/hf/processors/processor_list.py": "runtime/hf/test_generating.py",
     "runtime/hf/processors/repetitions.py": "runtime/hf/test_generating.py",
