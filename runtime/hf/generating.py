@@ -93,7 +93,7 @@ class GeneratingModel:
         given = dict(parameters)
         if "eos_token_id" in given and given["eos_token_id"] is None:
             given["eos_token_id"] = []  # nothing ends an answer
-        own = GenerationConfig.read(given).over(config_of(stated))
+        own = GenerationConfig(**given).over(config_of(stated))
         config = own.over(self.generation_config)
         tell_unused(own, config)
         return config

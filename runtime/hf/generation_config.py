@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from halfbyte.call_arguments import check_path
 from halfbyte.errors import MissingFileError, RequestError
 from halfbyte.hf.arguments import is_same
 from halfbyte.hf.generation_checks import checked
 from halfbyte.hf.generation_names import ABSENT, DEFAULTS, WITHOUT_EFFECT
+from halfbyte.hf.keywords import GenerateOptions
 from halfbyte.json_folder import JSONFolder
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+elif sys.version_info >= (3, 11):  # for typing.get_type_hints
+    from typing import Unpack
 
 FILE = "generation_config.json"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class GenerationConfig:
     """How `generate` continues a prompt; None is a value that nobody states.
 
@@ -90,21 +97,14 @@ class GenerationConfig:
     prefix_allowed_tokens_fn: Callable[[int, Any], Any] | None = None
     adapter: Any = None
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            setattr(self, field.name, checked(field.name, getattr(self, field.name)))
-
-    @classmethod
-    def read(cls, stated: Mapping[str, Any]) -> GenerationConfig:
+    def __init__(self, **stated: Unpack[GenerateOptions]) -> None:
         """What these names and values ask for, checked; names of transformers may be left off."""
-        known = {field.name for field in fields(cls)}
-        chosen = {}
+        known = [field.name for field in fields(self)]
+        for name in known:
+            setattr(self, name, checked(name, stated.get(name)))
         for name, value in stated.items():
-            if name in known:
-                chosen[name] = value
-            elif not name.startswith("_") and name not in WITHOUT_EFFECT:
+            if name not in known and not name.startswith("_") and name not in WITHOUT_EFFECT:
                 _check_absent(name, value, known)
-        return cls(**chosen)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str]) -> GenerationConfig:
@@ -112,7 +112,7 @@ class GenerationConfig:
         file = Path(check_path("path", path)) / FILE
         if not file.is_file():
             raise MissingFileError(file, expected="a file", got="none")
-        return cls.read(JSONFolder(file.parent).read_json(FILE) or {})
+        return cls(**JSONFolder(file.parent).read_json(FILE) or {})
 
     def to_dict(self) -> dict[str, Any]:
         """The names and values that somebody states."""
@@ -147,11 +147,11 @@ def config_of(value: object) -> GenerationConfig:
     if isinstance(value, GenerationConfig):
         return value
     if isinstance(value, Mapping):
-        return GenerationConfig.read(value)
+        return GenerationConfig(**value)
     to_dict = getattr(value, "to_dict", None)
     if to_dict is None:
         raise RequestError("generation_config", expected="a GenerationConfig", got=value)
-    return GenerationConfig.read(to_dict())
+    return GenerationConfig(**to_dict())
 
 
 def _check_absent(name: str, value: object, known: Iterable[str]) -> None:

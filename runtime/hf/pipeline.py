@@ -275,6 +275,9 @@ class _Call:
         if "eos_token_id" in arguments:
             given["eos_token_id"] = arguments["eos_token_id"]  # None: nothing ends an answer
         config = model.configure(given.pop("generation_config", None), given)
+        if config.return_dict_in_generate:
+            expected, hint = "False in a pipeline", "model.generate gives scores and states"
+            raise RequestError("return_dict_in_generate", expected=expected, got=True, hint=hint)
         return cls(encode, _with_defaults(config), return_type, **own)
 
     def goes_on(self, chat: _Prompt) -> bool:

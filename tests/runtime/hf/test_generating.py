@@ -94,3 +94,17 @@ def test_groups_of_beams_give_what_transformers_4_55_gives(tiny: CausalLM, i: in
     for row, ids in zip(out.sequences, case["ids"], strict=True):
         assert row[n : n + len(ids)].tolist() == ids and set(row[n + len(ids) :]) <= {2}
     close(out.sequences_scores, case["scores"], 1)
+
+
+def test_answers_that_a_search_does_not_find_say_nothing(tiny: CausalLM) -> None:
+    """One way to go on leaves one branch."""
+    out = tiny.generate(
+        np.array([[1, 300, 301]]), num_beams=3, num_return_sequences=3, max_new_tokens=4,
+        prefix_allowed_tokens_fn=lambda i, ids: [100 + len(ids)], pad_token_id=7,
+        eos_token_id=None, return_dict_in_generate=True, output_scores=True,
+    )  # fmt: skip
+    assert out.sequences[:, 3:].tolist() == [[103, 104, 105, 106], [7] * 4, [7] * 4]
+    assert out.sequences_scores[0] > -100 and out.sequences_scores[1:].tolist() == [-1e9] * 2
+    assert out.beam_indices.tolist() == [[0] * 4, [-1] * 4, [-1] * 4]
+    for t, step in enumerate(out.scores):
+        assert np.isfinite(step[0, 103 + t]) and (t == 0 or (step[1:] == -np.inf).all())

@@ -73,7 +73,7 @@ def test_the_engine_goes_on(tiny: CausalLM) -> None:
 @pytest.mark.parametrize("name", ABSENT)
 def test_what_is_absent_says_what_to_do(tiny: CausalLM, name: str) -> None:
     off, hint = ABSENT[name]
-    assert GenerationConfig.read({name: off}) == GenerationConfig() and hint
+    assert GenerationConfig(**{name: off}) == GenerationConfig() and hint
     if name == "assistant_model":
         return
     with pytest.raises(RequestError) as caught:

@@ -40,6 +40,6 @@ def test_the_table_says_what_the_code_does() -> None:
 def test_the_configuration_knows_every_name() -> None:
     known = {*WORKING, *ABSENT, *WITHOUT_EFFECT}
     assert set(NAMES["config"]) - known == set()
-    assert GenerationConfig.read(dict.fromkeys(NAMES["config"])) == GenerationConfig()
+    assert GenerationConfig(**dict.fromkeys(NAMES["config"])) == GenerationConfig()
     assert {*DEFAULTS, *BEAMS, *OUTPUTS, *SAMPLING} <= WORKING
     assert not ABSENT.keys() & {*WORKING, *WITHOUT_EFFECT}

@@ -157,6 +157,7 @@ def test_what_is_not_supported_when_it_is_made(arguments: dict[str, Any], said: 
         ([{"role": "user"}], {}, "role and content"),
         ([[]], {}, "at least one message"),
         ("x", {"guidance_scale": 2.0}, "guidance_scale"),
+        ("x", {"return_dict_in_generate": True}, "return_dict_in_generate"),
         ("x", {"handle_long_generation": "hole"}, "handle_long_generation"),
         ("x", {"return_full_text": True, "return_tensors": True}, "one of these"),
         ("a<FILL_ME>b<FILL_ME>", {}, "<FILL_ME>"),
