@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray.data
+from ray.data.checkpoint import CheckpointConfig
 
 import halfbyte
-import ray.data
 from halfbyte.errors import RequestError
-from ray.data.checkpoint import CheckpointConfig
 
 _READERS = {".parquet": ray.data.read_parquet, ".jsonl": ray.data.read_json,
             ".json": ray.data.read_json}  # fmt: skip

@@ -8,6 +8,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from ray import serve
+from ray.serve import Application
+from ray.serve.config import RequestRouterConfig
+from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
@@ -19,10 +23,6 @@ from halfbyte.server.app import make_app
 from halfbyte.server.body import ClientGone, read_body
 from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
-from ray import serve
-from ray.serve import Application
-from ray.serve.config import RequestRouterConfig
-from ray.serve.handle import DeploymentHandle
 
 _SCOPE = ("type", "http_version", "method", "path", "raw_path", "query_string", "headers", "scheme")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from halfbyte.ray.prefixes import Seen, ranked
 from ray.serve.request_router import (
     FIFOMixin,
     PendingRequest,
@@ -16,6 +15,8 @@ from ray.serve.request_router import (
     RequestRouter,
     RunningReplica,
 )
+
+from halfbyte.ray.prefixes import Seen, ranked
 
 
 class PrefixRouter(FIFOMixin, RequestRouter):
