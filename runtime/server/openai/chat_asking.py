@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,7 +45,8 @@ def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
     if asked.parallel_tool_calls is False and asked.tools:
         options["parallel_tool_calls"] = False
     options |= tool_options(asked.tools, asked.tool_choice)
-    options |= _constraint(asked)
+    if not must_call(options):
+        options |= _constraint(asked)
     options |= thinking_options(model, asked.reasoning_effort, _switch(asked))
     if asked.reasoning_budget is not None:
         options["reasoning_budget"] = asked.reasoning_budget
@@ -112,6 +113,12 @@ def tool_options(tools: list[dict[str, Any]] | None, choice: object) -> dict[str
     if len(left) < len(wanted):
         raise refused(f"{where}.tools", "some of tools", [_name(one) for one in wanted])
     return {"tools": left, "tool_choice": mode}
+
+
+def must_call(options: Mapping[str, Any]) -> bool:
+    """Whether an answer has to be calls, so that nothing else is of any format."""
+    choice = options.get("tool_choice")
+    return bool(options.get("tools")) and choice not in (None, "auto", "none")
 
 
 def format_options(asked: ResponseFormat | None) -> dict[str, Any]:

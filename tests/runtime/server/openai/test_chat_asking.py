@@ -107,3 +107,32 @@ def test_bad_fields_are_named(post: httpx.Client) -> None:
         error = answer.json()["error"]
         assert (answer.status_code, error["param"]) == (400, param), (fields, error)
         assert error["type"] == "invalid_request_error" and error["message"]
+
+
+def test_a_format_goes_with_tools_and_after_thoughts(
+    chatter: openai.OpenAI, tools_model: halfbyte.Model, thinking_model: halfbyte.Model
+) -> None:
+    """As the Agents SDK asks: tools and the type of the last answer, with every request."""
+    schema = {"enum": ["yes", "no"]}
+    form: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    how: Any = {"max_tokens": 60, "temperature": 0}
+    for choice, options in (("auto", {"json_schema": schema}), ("required", {})):
+        got: Any = chatter.chat.completions.create(
+            model="tools",
+            messages=USER,
+            tools=TOOLS,
+            tool_choice=choice,
+            response_format=form,
+            **how,
+        )
+        expected = tools_model.chat(USER, tools=TOOLS, tool_choice=choice, **options, **how)
+        assert got.choices[0].message.content == (expected.text or None)
+        calls = got.choices[0].message.tool_calls or []
+        assert [call.id for call in calls] == [call.id for call in expected.tool_calls]
+        assert calls or expected.text in ('"yes"', '"no"')
+    got = chatter.chat.completions.create(
+        model="thinks", messages=USER, response_format=form, extra_body={"reasoning_budget": 3},
+        **how,
+    )  # fmt: skip
+    assert got.choices[0].message.content in ('"yes"', '"no"')
+    assert got.choices[0].message.reasoning_content
