@@ -19,8 +19,7 @@ from halfbyte.server.served_model import ServedModel
 BUDGETS: dict[str, int | None] = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": None}
 _INDEX = re.compile(r"\[(\d+)\]")
 _SAME_NAME = (
-    "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop", "tools",
-    "tool_choice",
+    "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop", "tool_choice",
 )  # fmt: skip
 
 
@@ -42,9 +41,11 @@ def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
         options["logprobs"] = asked.top_logprobs or 0
     if asked.prediction is not None:
         options["prediction"] = text_of(asked.prediction.content, "prediction.content")
-    if asked.parallel_tool_calls is False and asked.tools:
-        options["parallel_tool_calls"] = False
-    options |= tool_options(asked.tools, asked.tool_choice)
+    if asked.tools:
+        options["tools"] = [_tool(tool) for tool in asked.tools]
+        if asked.parallel_tool_calls is False:
+            options["parallel_tool_calls"] = False
+    options |= tool_options(options.get("tools"), asked.tool_choice)
     if not must_call(options):
         options |= _constraint(asked)
     options |= thinking_options(model, asked.reasoning_effort, _switch(asked))
@@ -190,6 +191,15 @@ def _constraint(asked: ChatFields) -> dict[str, Any]:
             raise refused("json_schema", "nothing beside response_format", asked.json_schema)
         options["json_schema"] = asked.json_schema
     return {**options, "grammar": asked.grammar} if asked.grammar else options
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """As the library takes it: without nulls, and without `strict`, which every call is."""
+    function = tool.get("function")
+    if not isinstance(function, dict):
+        return tool
+    kept = {k: v for k, v in function.items() if v is not None and k != "strict"}
+    return {**tool, "function": kept}
 
 
 def _name(tool: object) -> object:

@@ -45,10 +45,12 @@ def test_who_has_no_template_says_so(chatter: openai.OpenAI) -> None:
 
 
 def test_allowed_tools_leave_some(chatter: openai.OpenAI, tools_model: halfbyte.Model) -> None:
+    strict = [{"type": "function", "function": {**tool["function"], "strict": True}}
+              for tool in TOOLS]  # fmt: skip
     allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "add"}}]}
     how: Any = {"max_tokens": 80, "temperature": 0}
     got = chatter.chat.completions.create(
-        model="tools", messages=USER, tools=TOOLS, parallel_tool_calls=False,
+        model="tools", messages=USER, tools=strict, parallel_tool_calls=False,
         tool_choice={"type": "allowed_tools", "allowed_tools": allowed}, **how,
     )  # type: ignore[call-overload]  # fmt: skip
     expected = tools_model.chat(USER, tools=TOOLS[1:], tool_choice="required", **how)
