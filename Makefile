@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP := -m pip install -q --disable-pip-version-check
 
 .PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
-	test-interrupted-conversions test-templates test-constraints test-oracles golden bench \
+	test-interrupted-conversions test-templates test-constraints test-page test-oracles golden bench \
 	bench-callers bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
@@ -59,6 +59,11 @@ test-oracles: .venv/dev.stamp
 test-soak: .venv/dev.stamp
 	N_CALLS=10000 .venv/bin/python -m pytest -q tests/runtime/test_soak.py
 	N_EXAMPLES=300 .venv/bin/python -m pytest -q tests/runtime/generation/test_running_batch.py
+
+# The server's page in Debian's Chromium, or in the one that CHROMIUM names.
+test-page: .venv/dev.stamp
+	.venv/bin/python $(PIP) 'playwright==1.65.2'
+	.venv/bin/python -m pytest -q -rs tests/browser
 
 # 1,000 drawn answers to 20 schemas: each that is complete is valid, each that was cut says so.
 test-constraints: .venv/dev.stamp

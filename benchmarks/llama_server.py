@@ -8,22 +8,20 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import environments
 from keystrokes import Keystroke
+from server_process import ServerProcess
 
 VARIABLE = "LLAMA_SERVER"  # path of the program; without it, it is built
 N_BATCH = 1024  # which is also how many tokens of prefix and suffix it takes
 OPTIONS = ("-b", N_BATCH, "-ub", N_BATCH, "--cache-reuse", 256, "-np", 1, "--no-ui")
-START_S, ANSWER_S = 300.0, 600.0
+ANSWER_S = 600.0
 N_BEFORE, N_AFTER = 256, 64  # lines that llama.vim sends
 
 
@@ -44,50 +42,15 @@ def program() -> Path:
     return Path(given) if given else environments.make_llama_server()
 
 
-class LlamaServer:
+class LlamaServer(ServerProcess):
     """The program with one model; a context manager that ends it."""
 
     def __init__(
         self, path: Path, model: Path, threads: int, ctx: int, more: Sequence[object] = ()
     ) -> None:
-        self._port = _free_port()
-        command = [path, "-m", model, "-t", threads, "-c", ctx, "--port", self._port]
-        words = [str(word) for word in (*command, *OPTIONS, *more)]
-        quiet = subprocess.DEVNULL
-        self._process = subprocess.Popen(words, stdout=quiet, stderr=quiet)
-        try:
-            self._wait()
-        except BaseException:
-            self._process.kill()
-            raise
-        self.peer = Infill(self._port)
-
-    def __enter__(self) -> LlamaServer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-    def _wait(self) -> None:
-        until = time.monotonic() + START_S
-        while time.monotonic() < until:
-            if self._process.poll() is not None:
-                raise SystemExit(f"llama-server ended with {self._process.returncode}")
-            try:
-                connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
-                connection.request("GET", "/health")
-                if connection.getresponse().status == http.client.OK:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.1)
-        raise SystemExit("llama-server is not ready")
+        command = [path, "-m", model, "-t", threads, "-c", ctx, "--port", "{port}"]
+        super().__init__([*command, *OPTIONS, *more])
+        self.peer = Infill(self.port)
 
 
 class Infill:
@@ -145,10 +108,3 @@ def fields(key: Keystroke) -> dict[str, Any]:
         "cache_prompt": True,
         "t_max_prompt_ms": 500,
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from make_golden import model_of
-from tiny_llama import Tiny
+from tiny_llama import N_BYTE_PIECES, Tiny, words
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "data" / "golden_beams.json"
 TINY = Tiny("beams", 21, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False)
@@ -40,6 +40,10 @@ def beam_cases(model: Any) -> list[dict[str, Any]]:
             cases.append({"inputs": prompt, "num_beams": beams, "max_new_tokens": n,
                           "early_stopping": early, "length_penalty": penalty,
                           "eos_token_id": [END, *ends]})  # fmt: skip
+    for prompt, beams in product(PROMPTS, (2, 4, 5)):
+        for stops in stops_of(model, prompt):
+            cases.append({"inputs": prompt, "num_beams": beams, "max_new_tokens": 12,
+                          "stop": stops, "eos_token_id": [END]})  # fmt: skip
     for penalty in (1.3, 0.8):
         cases.append({"inputs": PROMPTS[0], "num_beams": 4, "max_new_tokens": 10,
                       "repetition_penalty": penalty, "eos_token_id": [END]})  # fmt: skip
@@ -69,6 +73,13 @@ def group_cases(model: Any) -> list[dict[str, Any]]:
     return cases  # fmt: skip
 
 
+def spelled() -> list[bytes]:
+    """What each token stands for within a text."""
+    texts = words(TINY.vocab_size - 3 - N_BYTE_PIECES)
+    plain = [text.replace("\u2581", " ").encode() for text in texts]
+    return [b""] * 3 + [bytes([i]) for i in range(N_BYTE_PIECES)] + plain
+
+
 def ends_of(model: Any, prompt: list[int], n: int) -> list[int]:
     """Tokens within the answers that a search gives without them."""
     free = search(model, {"inputs": prompt, "num_beams": 3, "max_new_tokens": 9,
@@ -76,9 +87,33 @@ def ends_of(model: Any, prompt: list[int], n: int) -> list[int]:
     return [ids[3 + 2 * i] for i, ids in enumerate(free[:n]) if len(ids) > 3 + 2 * i]
 
 
+def stops_of(model: Any, prompt: list[int]) -> list[list[str]]:
+    """Texts within the answers that a search gives without them: of a token, of parts of two."""
+    free = search(model, {"inputs": prompt, "num_beams": 3, "max_new_tokens": 9,
+                          "eos_token_id": [END]})["ids"]  # fmt: skip
+    made: dict[tuple[str, ...], None] = {}
+    for ids in free:
+        for i, (a, b) in enumerate(pairwise(ids)):
+            if min(a, b) >= 3 + N_BYTE_PIECES and i % 2:
+                one, two = SPELLED[a].decode(), SPELLED[b].decode()
+                made |= dict.fromkeys([(two,), (one[-1] + two[0],), (one[-1], "never said")])
+    return list(map(list, made))[:6]
+
+
 def search(model: Any, case: dict[str, Any], *, with_scores: bool = True) -> dict[str, Any]:
     """Ids behind the prompt, the end token included, and scores, of all beams."""
     given = {**case, "inputs": torch.tensor([case["inputs"]])}
+    stops = [text.encode() for text in given.pop("stop", [])]
+
+    def is_stopped(ids: list[int]) -> bool:
+        said = b"".join(map(SPELLED.__getitem__, ids[len(case["inputs"]) :]))
+        return any(stop in said for stop in stops)
+
+    def criterion(ids: Any, scores: Any, **more: Any) -> Any:
+        return torch.tensor([is_stopped(row) for row in ids.tolist()])
+
+    if stops:
+        given["stopping_criteria"] = transformers.StoppingCriteriaList([criterion])
     with torch.inference_mode():
         out = model.generate(
             **given, num_return_sequences=case["num_beams"], pad_token_id=END, do_sample=False,
@@ -87,7 +122,14 @@ def search(model: Any, case: dict[str, Any], *, with_scores: bool = True) -> dic
     ends, answers = case["eos_token_id"], []
     for row in out.sequences.tolist():
         ids = row[len(case["inputs"]) :]
-        n = next((i + 1 for i, token in enumerate(ids) if token in ends), len(ids))
+        n = next(
+            (
+                i + 1
+                for i, token in enumerate(ids)
+                if token in ends or is_stopped([*case["inputs"], *ids[: i + 1]])
+            ),
+            len(ids),
+        )
         answers.append(ids[:n])
     scores = out.sequences_scores.tolist() if with_scores else []
     return {"ids": answers, "scores": [round(score, 6) for score in scores]}
@@ -116,6 +158,9 @@ def answered(model: Any, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     model.float()
     print(f"{len(kept)} of {len(cases)} cases are kept")
     return kept
+
+
+SPELLED = spelled()
 
 
 def main() -> None:

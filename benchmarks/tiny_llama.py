@@ -127,6 +127,15 @@ def save(tiny: Tiny, folder: Path) -> None:
     save_tokenizer(tiny.vocab_size, folder)
 
 
+def words(n: int) -> list[str]:
+    """The first n invented words, which follow the bytes; U+2581 is a space."""
+    letters = "\u2581abcdefghijklmnopqrstuvwxyz"
+    every = [*letters, *(a + b for a in letters for b in letters[1:])]
+    if not 0 <= n <= len(every):
+        raise ValueError(f"a vocabulary of {259 + n}: expected 259 to {259 + len(every)}")
+    return every[:n]
+
+
 def save_tokenizer(vocab_size: int, folder: Path) -> None:
     """Write tokenizer.model: control pieces, the 256 bytes, then invented words."""
     from sentencepiece import sentencepiece_model_pb2 as spm
@@ -140,11 +149,7 @@ def save_tokenizer(vocab_size: int, folder: Path) -> None:
     kind = spm.ModelProto.SentencePiece
     pieces = [("<unk>", kind.UNKNOWN), ("<s>", kind.CONTROL), ("</s>", kind.CONTROL)]
     pieces += [(f"<0x{i:02X}>", kind.BYTE) for i in range(N_BYTE_PIECES)]
-    letters = "\u2581abcdefghijklmnopqrstuvwxyz"
-    words = [*letters, *(a + b for a in letters for b in letters[1:])]
-    pieces += [(word, kind.NORMAL) for word in words[: vocab_size - len(pieces)]]
-    if len(pieces) != vocab_size:
-        raise ValueError(f"a vocabulary of {vocab_size}: expected 259 to {259 + len(words)}")
+    pieces += [(word, kind.NORMAL) for word in words(vocab_size - len(pieces))]
     for rank, (piece, piece_kind) in enumerate(pieces):
         score = -float(rank) if piece_kind == kind.NORMAL else 0.0
         model.pieces.add(piece=piece, score=score, type=piece_kind)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from halfbyte.generation.probabilities import TokenLogprob, TopToken
     from halfbyte.generation.score import Perplexity, Score
     from halfbyte.generation.stream import CompletionStream
+    from halfbyte.hf.async_streamer import AsyncTextIteratorStreamer
     from halfbyte.hf.auto_model import AutoModelForCausalLM, LlamaForCausalLM
     from halfbyte.hf.auto_tokenizer import AutoTokenizer
     from halfbyte.hf.generation import set_seed
@@ -95,6 +96,7 @@ _LAZY = {
     "halfbyte.generation.probabilities": ("TokenLogprob", "TopToken"),
     "halfbyte.generation.score": ("Perplexity", "Score"),
     "halfbyte.generation.stream": ("CompletionStream",),
+    "halfbyte.hf.async_streamer": ("AsyncTextIteratorStreamer",),
     "halfbyte.hf.auto_model": ("AutoModelForCausalLM", "LlamaForCausalLM"),
     "halfbyte.hf.auto_tokenizer": ("AutoTokenizer",),
     "halfbyte.hf.generation": ("set_seed",),
@@ -115,6 +117,7 @@ _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 __all__ = [
     "AsyncCandidateStream",
     "AsyncCompletionStream",
+    "AsyncTextIteratorStreamer",
     "AutoConfig",
     "AutoModelForCausalLM",
     "AutoTokenizer",

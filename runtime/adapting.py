@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from contextvars import copy_context
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from halfbyte.call_arguments import check_path
-from halfbyte.engine.adapter_weights import AdapterWeights, adapter_kernels, pack_adapter
+from halfbyte.engine.adapter_weights import AdapterWeights, Applied, adapter_kernels, pack_adapter
 from halfbyte.engine.engine import Engine
 from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.prompt_memory import PromptMemory
@@ -70,6 +71,10 @@ class AdaptingModel:
         self.scheduler.usual_adapters = self._adapters.usual
         if not self._adapters.has(weights.digest):
             self.scheduler.between_steps(lambda: self._memory.forget(weights.digest))
+
+    def adapters_of(self, adapter: Any) -> tuple[Applied, ...]:
+        """What an argument `adapter` stands for; RequestError for an unknown name or bad scale."""
+        return applied(self._adapters, adapter)
 
     def use_adapters(self, adapters: Sequence[tuple[str, float]]) -> None:
         """Have all calls that say nothing of adapters go through these, by name and scale."""

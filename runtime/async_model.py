@@ -115,10 +115,14 @@ class AsyncModel:
     ) -> AsyncCompletionStream[Completion]: ...
     @overload
     def astream(
-        self, prompt: Prompt, *, n: int, **options: Unpack[CompleteOptions]
+        self, prompt: Prompt | Iterable[Prompt], *, n: int, **options: Unpack[CompleteOptions]
     ) -> AsyncCandidateStream[Completion]: ...
     def astream(
-        self, prompt: Prompt, *, n: int | None = None, **options: Unpack[CompleteOptions]
+        self,
+        prompt: Prompt | Iterable[Prompt],
+        *,
+        n: int | None = None,
+        **options: Unpack[CompleteOptions],
     ) -> Any:
         """`stream` for `async for`; begins with the first piece."""
         return self._astream(lambda: self._planner.completion(prompt, n=n, **options), n)

@@ -95,15 +95,14 @@ class ChatAsked:
         if texts and done.finish_reason != "stop" and (shown.is_within_call or not _ends(prompt)):
             cut = texts.pop()
         made, why = self._calls(prompt, texts)
-        finished = ChatCompletion.of(done, made, reasoning=shown.reasoning, cut_call=cut)
-        if why:
-            raise ToolCallError(why[1], why[0], finished)
-        return finished
+        return ChatCompletion.of(
+            done, made, reasoning=shown.reasoning, cut_call=cut, tool_error=why
+        )
 
     def _calls(
         self, prompt: ChatPrompt, texts: Sequence[str]
-    ) -> tuple[list[ToolCall], tuple[str, str] | None]:
-        """The calls, and what is wrong with the text of one, which is given too."""
+    ) -> tuple[list[ToolCall], ToolCallError | None]:
+        """The calls, and why the one after them cannot be read."""
         calls: list[ToolCall] = []
         for text in texts:
             try:
@@ -114,7 +113,7 @@ class ChatAsked:
                     made = call_id(prompt.tokens, len(calls), name, arguments)
                     calls.append(ToolCall(made, name, arguments))
             except MalformedCall as error:
-                return calls, (text, str(error))
+                return calls, ToolCallError(str(error), text)
         return calls, None
 
 

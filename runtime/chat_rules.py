@@ -23,6 +23,7 @@ from halfbyte.prompt.tools.tools import Tools
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
+_Makers = tuple[Callable[[], Matcher], Callable[[], Matcher] | None]
 log = logging.getLogger(__name__)
 
 
@@ -83,7 +84,7 @@ class ChatRules:
         if make is not None:
             rules.append(
                 ToolCalls(
-                    tokenizer, self._text_of, self._prompt.calls, make,
+                    tokenizer, self._text_of, self._prompt.calls, *make,
                     tokenizer.eog_ids | self._prompt.stop_ids, thoughts=self._thoughts(),
                     is_whole=self._must_call and not has_mark,
                     is_all=self._must_call or not self._tools.are_parallel,
@@ -106,8 +107,11 @@ class ChatRules:
             after=tokenizer.encode_fragment("\n\n"),
         )  # fmt: skip
 
-    def _matchers(self, grammars: Grammars) -> Callable[[], Matcher] | None:
-        """What makes a matcher of a call; None, with a word, where nothing can enforce one."""
+    def _matchers(self, grammars: Grammars) -> _Makers | None:
+        """What makes matchers of a call, and of one that is written otherwise, if there are such.
+
+        None, with a word, where nothing can enforce one.
+        """
         assert self._tools is not None and self._prompt.calls is not None
         try:
             imported("llguidance")
@@ -116,9 +120,14 @@ class ChatRules:
                 "calls of tools may be malformed: pip install 'halfbyte[grammar]' enforces them"
             )
             return None
-        source = self._prompt.calls.grammar(self._tools.callable, self._spelled, self._number)
+        calls, functions = self._prompt.calls, self._tools.callable
+        source, free = calls.grammar(functions, self._spelled, self._number), ""
+        if not self._must_call:
+            free = calls.free_grammar(functions)
         try:
-            return grammars.compiled(Constraint("grammar", source)).matcher
+            first = grammars.compiled(Constraint("grammar", source)).matcher
+            other = grammars.compiled(Constraint("grammar", free)).matcher if free else None
+            return first, other
         except RequestError as error:
             expected = "schemas of parameters that a grammar can be made of"
             raise RequestError("tools", expected=expected, got=str(error.got)) from error

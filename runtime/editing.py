@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from halfbyte.generation.call_keywords import CallOptions
 from halfbyte.generation.edit import Edit
@@ -13,6 +13,7 @@ from halfbyte.generation.stream import CompletionStream
 from halfbyte.planning.call_plan import Plan
 from halfbyte.planning.planner import EditFormatName, Planner
 from halfbyte.progress import Progress
+from halfbyte.prompt.edit.client_prompt import ClientPrompt
 from halfbyte.prompt.edit.edit_request import Cursor, Diagnostic, PastEdit, Related
 
 if TYPE_CHECKING:
@@ -99,3 +100,27 @@ class EditingModel:
                 format=format, window=window, progress=progress, **params,
             )
         )  # fmt: skip
+
+    @property
+    def edit_format(self) -> str | None:
+        """The format of edits that the model is known for, by its names; None: it is for none."""
+        return self._planner.edit_format
+
+    def read_edit_prompt(
+        self, prompt: str, *, format: Literal["sweep", "zeta-2", "zeta-2.1"] | None = None
+    ) -> ClientPrompt | None:
+        """A prompt for an edit that another program laid out, as `complete` takes it.
+
+        Args:
+            prompt: all of it, marks and the beginning of the answer included.
+            format: what the model was trained on; None finds it as `edit` does.
+
+        Returns:
+            its tokens, what ends an answer, and the answer that would change nothing; None where
+            the text is laid out in no format, or the model is known for none.
+
+        Raises:
+            RequestError: a format that there is not.
+            TokenizerError: lone surrogates. ContextLengthError: it is far longer than the context.
+        """
+        return self._planner.client_prompt(prompt, format)

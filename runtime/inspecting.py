@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,9 @@ from halfbyte.engine.engine import Engine
 from halfbyte.engine.memory import empty
 from halfbyte.engine.trace import Trace, Tracer
 from halfbyte.errors import RequestError
+from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.async_call import AsyncCall
+from halfbyte.generation.call_keywords import AdapterChoice
 from halfbyte.generation.hidden_request import HiddenRequest, Pooling
 from halfbyte.generation.request import Request
 from halfbyte.generation.scheduler import Scheduler
@@ -23,6 +25,7 @@ from halfbyte.generation.terms import Terms
 from halfbyte.planning.planner import Planner
 from halfbyte.progress import silent
 from halfbyte.prompt.inputs import Prompt, as_list
+from halfbyte.prompt.messages import Message
 
 Embedding = NDArray[np.float32]
 
@@ -33,6 +36,7 @@ class InspectingModel:
     engine: Engine
     scheduler: Scheduler
     _planner: Planner
+    _adapters: LoadedAdapters
     run: Callable[[Sequence[Request]], None]
 
     @overload
@@ -43,6 +47,7 @@ class InspectingModel:
         pooling: Literal["mean", "last", "first"] = "mean",
         normalize: bool = True,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Embedding: ...
     @overload
     def embed(
@@ -52,6 +57,7 @@ class InspectingModel:
         pooling: Pooling,
         normalize: bool = True,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Embedding | list[Embedding]: ...
     def embed(
         self,
@@ -60,6 +66,7 @@ class InspectingModel:
         pooling: Pooling = "mean",
         normalize: bool = True,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Embedding | list[Embedding]:
         """Each text as a vector: texts that mean alike have vectors of a large dot product.
 
@@ -73,6 +80,7 @@ class InspectingModel:
             normalize: whether each vector (with "none", each position's) is divided by its
                 Euclidean length.
             parse_markers: see Tokenizer.encode.
+            adapter: as in `complete`.
 
         Returns:
             float32 (dim,); of several texts (n, dim). With "none" (tokens, dim); of several, a list
@@ -82,7 +90,7 @@ class InspectingModel:
             RequestError: a bad argument; ContextLengthError: a text is longer than the context.
             EngineError: the model is closed or the process was forked.
         """
-        plan = self._embeddings(texts, pooling, normalize, parse_markers)
+        plan = self._embeddings(texts, pooling, normalize, parse_markers, adapter)
         self.run(plan.requests)
         return plan.result()
 
@@ -94,6 +102,7 @@ class InspectingModel:
         pooling: Literal["mean", "last", "first"] = "mean",
         normalize: bool = True,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Embedding: ...
     @overload
     async def aembed(
@@ -103,6 +112,7 @@ class InspectingModel:
         pooling: Pooling,
         normalize: bool = True,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Embedding | list[Embedding]: ...
     async def aembed(
         self,
@@ -111,9 +121,12 @@ class InspectingModel:
         pooling: Pooling = "mean",
         normalize: bool = True,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Embedding | list[Embedding]:
         """`embed`, awaited."""
-        plan = await asyncio.to_thread(self._embeddings, texts, pooling, normalize, parse_markers)
+        plan = await asyncio.to_thread(
+            self._embeddings, texts, pooling, normalize, parse_markers, adapter
+        )
         call = AsyncCall(self.scheduler, plan.requests, Terms(), silent)
         try:
             call.begin()
@@ -130,6 +143,7 @@ class InspectingModel:
         attentions: bool = False,
         layer_logits: bool = False,
         parse_markers: bool = False,
+        adapter: AdapterChoice = None,
     ) -> Trace:
         """What happens inside while a prompt is processed, layer by layer.
 
@@ -140,6 +154,7 @@ class InspectingModel:
             attentions: whether to keep what each head looks at, (n_layers, n_heads, T, T).
             layer_logits: whether to keep what the model would say after each layer.
             parse_markers: see Tokenizer.encode.
+            adapter: as in `complete`.
 
         Raises:
             RequestError: a bad argument; ContextLengthError: the prompt is longer than the context.
@@ -151,19 +166,22 @@ class InspectingModel:
         if is_list:
             raise RequestError("prompt", expected="one prompt to trace", got="a list of prompts")
         ids = self._planner.ids(given[0], "prompt", parse_markers)
-
-        if self.scheduler.usual_adapters:
-            expected = "none in use: a trace looks at the model alone"
-            raise RequestError("adapter", expected=expected, hint="use_adapters([]) first")
+        chosen = applied(self._adapters, adapter)
 
         def begin() -> Tracer:
             self.engine.check_open()
-            return Tracer(self.engine, ids, attentions=attentions, layer_logits=layer_logits)
+            return Tracer(
+                self.engine, ids, attentions=attentions, layer_logits=layer_logits, adapters=chosen
+            )
 
         tracer = self.scheduler.between_steps(begin)
         while not tracer.is_done:
             self.scheduler.between_steps(tracer.step)
         return tracer.trace
+
+    def chat_ids(self, messages: Sequence[Message], **options: Any) -> list[int]:
+        """The ids that `chat` asks for an answer with; takes and raises what it does."""
+        return list(self._planner.chat(messages, **options).requests[0].prompt)
 
     def _embeddings(
         self,
@@ -171,9 +189,11 @@ class InspectingModel:
         pooling: Pooling,
         normalize: bool,
         parse_markers: bool,
+        adapter: AdapterChoice,
     ) -> _Embeddings:
         check_choice("pooling", pooling, get_args(Pooling))
         check_flag("normalize", normalize)
+        chosen = applied(self._adapters, adapter)
         given, is_list = as_list(texts, "texts")
         requests = []
         for i, text in enumerate(given):
@@ -181,7 +201,9 @@ class InspectingModel:
             ids = self._planner.ids(text, name, parse_markers)
             shape = (len(ids) if pooling == "none" else 1, self.engine.config.dim)
             states = empty("embeddings", shape, np.float32)
-            requests.append(HiddenRequest(ids, pooling, states))
+            request = HiddenRequest(ids, pooling, states)
+            request.go_through(chosen)
+            requests.append(request)
         return _Embeddings(requests, is_list, pooling, normalize)
 
 

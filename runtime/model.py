@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -24,6 +24,7 @@ from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.call import Call
 from halfbyte.generation.call_keywords import (
+    AdapterChoice,
     ChatCallOptions,
     CompleteCallOptions,
     InfillCallOptions,
@@ -100,6 +101,11 @@ class Model(
         return self._planner.chat_defaults
 
     @property
+    def can_infill(self) -> bool:
+        """Whether `infill` takes it without `force`."""
+        return self._planner.can_infill
+
+    @property
     def n_ctx(self) -> int:
         """Most tokens of a prompt and its continuation together."""
         return self.engine.n_ctx
@@ -120,11 +126,11 @@ class Model(
     ) -> CompletionStream[Completion]: ...
     @overload
     def stream(
-        self, prompt: Prompt, *, n: int, **options: Unpack[CompleteOptions]
+        self, prompt: Prompt | Iterable[Prompt], *, n: int, **options: Unpack[CompleteOptions]
     ) -> CandidateStream[Completion]: ...
     def stream(
         self,
-        prompt: Prompt,
+        prompt: Prompt | Iterable[Prompt],
         *,
         n: int | None = None,
         heal: bool = True,
@@ -136,7 +142,8 @@ class Model(
 
         Returns:
             an iterator of strings whose `completion` is the result once it is exhausted; with `n`
-            one of pairs, an answer's number and a piece of it, whose `completions` are.
+            one of pairs, an answer's number and a piece of it, whose `completions` are. Several
+            prompts take `n`; answer j to prompt i has the number i * n + j.
         Raises: as `complete`.
         """
         return self._stream(
@@ -208,7 +215,7 @@ class Model(
             )
         )  # fmt: skip
 
-    def logits(self, ids: Sequence[int], *, adapter: Any = None) -> NDArray[np.float32]:
+    def logits(self, ids: Sequence[int], *, adapter: AdapterChoice = None) -> NDArray[np.float32]:
         """Logits after each token: float32 (len(ids), vocab_size); `adapter` as in `complete`.
 
         Raises:

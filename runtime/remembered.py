@@ -80,6 +80,11 @@ class RememberingModel:
     scheduler: Scheduler
     _memory: PromptMemory
 
+    @property
+    def remembered_nbytes(self) -> int:
+        """Bytes of memory that remembered prompts take now."""
+        return self._memory.nbytes
+
     def save_cache(self, path: str | os.PathLike[str]) -> int:
         """Write all that is remembered of prompts to a file; returns its bytes.
 
@@ -100,6 +105,35 @@ class RememberingModel:
         """
         checked = self._checked(path)
         return self.scheduler.between_steps(lambda: self._memory.load(checked))
+
+    @property
+    def file_hash(self) -> str | None:
+        """SHA-256 of the model's file, in hexadecimal; of several, of their hashes.
+
+        It is known at once where a file of that path, size and time was read before. Else it is
+        None for a while: whoever asks first has a thread read the file.
+        """
+        return self._memory.model_hash()
+
+    def forget_cache(self) -> int:
+        """Forget what is remembered of prompts; how many tokens that were.
+
+        What `prompt_cache_dir` keeps stays there, and is found again.
+
+        Raises:
+            EngineError: the model is closed or the process was forked.
+        """
+
+        def forget() -> int:
+            n = self._memory.n_tokens
+            self._memory.clear()
+            return n
+
+        return self.scheduler.between_steps(forget)
+
+    def n_remembered(self) -> int:
+        """How many tokens are remembered of prompts; raises as `forget_cache`."""
+        return self.scheduler.between_steps(lambda: self._memory.n_tokens)
 
     def _checked(self, path: object) -> str:
         """A file's path, once all is known that it takes: only then do others wait."""

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from halfbyte.cache_scope import takes_scope
 from halfbyte.call_arguments import check_progress, is_whole, literal
 from halfbyte.errors import RequestError
+from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.call import Call
-from halfbyte.generation.call_keywords import ScoreOptions
+from halfbyte.generation.call_keywords import AdapterChoice, ScoreOptions
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.score import Perplexity, Score, ScoreRequest
 from halfbyte.generation.shared_prompt import SharedPrompt
@@ -47,6 +49,7 @@ class ScoringModel:
 
     scheduler: Scheduler
     tokenizer: Tokenizer
+    _adapters: LoadedAdapters
     if TYPE_CHECKING:
 
         @property
@@ -74,7 +77,8 @@ class ScoringModel:
             continuations: a text, a list of them, of any length, or token ids. A text is encoded
                 together with its prompt; see docs/probabilities.md.
             **options: `parse_markers` (see Tokenizer.encode), `progress`, called with
-                ("prefill", tokens done, tokens in all), and the fields of Terms.
+                ("prefill", tokens done, tokens in all), `adapter` as in `complete`, and the fields
+                of Terms.
 
         Returns:
             a list in their order, or of one continuation its Score.
@@ -131,14 +135,24 @@ class ScoringModel:
         result: Perplexity = await self._ascored(made)
         return result
 
+    @takes_scope
     def _scoring(
-        self, prompt: Any, continuations: Any, *, parse_markers: bool = False, **how: Any
+        self,
+        prompt: Any,
+        continuations: Any,
+        *,
+        parse_markers: bool = False,
+        adapter: AdapterChoice = None,
+        **how: Any,
     ) -> _Scoring:
         terms = _checked(**how)
+        chosen = applied(self._adapters, adapter)
         asked = scored_prompt(
             self.tokenizer, self.n_ctx, prompt, continuations, parse_markers=parse_markers
         )
         requests = list(map(ScoreRequest, asked.texts, asked.n_given))
+        for request in requests:
+            request.go_through(chosen)
         n_shared = min(asked.n_given, default=1) - 1  # the last one gives the first logits
         if len(requests) > 1 and n_shared:
             SharedPrompt(n_shared, requests)
@@ -151,12 +165,20 @@ class ScoringModel:
 
         return _Scoring(requests, *terms, result)
 
+    @takes_scope
     def _windows(
-        self, text: str, window: int | None, *, parse_markers: bool = False, **how: Any
+        self,
+        text: str,
+        window: int | None,
+        *,
+        parse_markers: bool = False,
+        adapter: AdapterChoice = None,
+        **how: Any,
     ) -> _Scoring:
         from halfbyte.quality.texts import half_windows  # with importlib.resources
 
         terms = _checked(**how)
+        chosen = applied(self._adapters, adapter)
         length: object = min(_WINDOW, self.n_ctx) if window is None else window
         if not is_whole(length) or not 4 <= length <= self.n_ctx:
             expected = f"a whole number from 4 to the context, {self.n_ctx}"
@@ -164,6 +186,7 @@ class ScoringModel:
         windows = half_windows(self.tokenizer, text, length, parse_markers=parse_markers)
         requests = [ScoreRequest(ids, length // 2 + 1) for ids in windows.tolist()]
         for request in requests:
+            request.go_through(chosen)
             request.is_remembered = False
 
         def result() -> Perplexity:
@@ -201,7 +224,7 @@ def _checked(progress: Progress | None = None, **keywords: Any) -> tuple[Terms, 
     """How it is to be done."""
     terms, rest = Terms.split(keywords)
     for name in rest:
-        raise RequestError(name, expected="parse_markers, progress, timeout or priority")
+        raise RequestError(name, expected="parse_markers, progress, timeout, priority or adapter")
     if terms.max_time is not None:
         expected = "left out: a part of a score is none"
         raise RequestError("max_time", expected=expected, got=terms.max_time)

@@ -1,8 +1,8 @@
 """Stages of attention: rotary embedding with the append to the cache, and the attention itself.
 
 A single token's heads need nothing of each other, so that each is rotated and appended where it is
-attended to. Where they are too few for the threads, the token's pages are dealt out instead, and
-what they give is merged.
+attended to. Where a step's tokens have too few heads for the threads, their pages are dealt out
+instead, and what they give is merged.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import share
+from halfbyte.kernels.stages.attention import first_page
 from halfbyte.kernels.stages.record import ATTENTION, BLOCK, STEP
 from halfbyte.kernels.stages.rope import add_bias, norm_head
 from halfbyte.kernels.vectors.calls import call
@@ -93,45 +94,58 @@ def attend(stage, step, chunk):
 
 @device
 def n_page_chunks(stage, step):
-    """A chunk is a KV head of some of a single token's pages."""
+    """A chunk is a KV head of a block of queries, and some of its pages."""
     n_splits = get_i64(step + STEP.n_splits)
-    return n_splits * get_i64(stage + ATTENTION.n_kv_heads) if n_splits > 1 else 0
+    if n_splits == 1:
+        return 0
+    return get_i64(step + STEP.n_blocks) * n_splits * get_i64(stage + ATTENTION.n_kv_heads)
 
 
 @device
 def attend_pages(stage, step, chunk):
     """What some of the pages give, into memory."""
     n_kv_heads, n_splits = get_i64(stage + ATTENTION.n_kv_heads), get_i64(step + STEP.n_splits)
-    split, head = chunk // n_kv_heads, chunk % n_kv_heads
-    position = get_i64(get_i64(step + STEP.positions))
-    first = get_i64(step + STEP.first_page)
-    n_pages = position // PAGE + 1 - first
-    nbytes = get_i64(stage + ATTENTION.partial_nbytes)
+    head, split = chunk % n_kv_heads, chunk // n_kv_heads % n_splits
+    block = get_i64(step + STEP.blocks) + chunk // (n_kv_heads * n_splits) * _BLOCK_NBYTES
+    n_queries, position = get_i64(block + BLOCK.n_queries), get_i64(block + BLOCK.position)
+    window, q_stride = get_i64(stage + ATTENTION.window), get_i64(stage + ATTENTION.qkv_stride)
+    first = first_page(position, window)
+    n_pages = (position + n_queries - 1) // PAGE + 1 - first
+    nbytes = n_queries * get_i64(stage + ATTENTION.partial_nbytes)
     call(get_i64(stage + ATTENTION.attend_pages),
-         get_i64(stage + ATTENTION.qkv) + head * _queries_nbytes(stage), position,
-         get_i64(stage + ATTENTION.window),
-         get_i64(get_i64(step + STEP.pages)), _head_at(stage, head),
+         get_i64(stage + ATTENTION.qkv) + get_i64(block + BLOCK.row) * q_stride
+         + head * _queries_nbytes(stage), q_stride, n_queries, position, window,
+         get_i64(block + BLOCK.pages), _head_at(stage, head),
          first + share(split, n_splits, n_pages),
          first + share(split + 1, n_splits, n_pages),
-         get_i64(step + STEP.partials) + head * nbytes, n_kv_heads * nbytes,
+         get_i64(block + BLOCK.partials) + head * nbytes, n_kv_heads * nbytes,
          get_i64(step + STEP.work))  # fmt: skip
 
 
 @device
 def n_merge_chunks(stage, step):
-    """A chunk is a KV head."""
-    return get_i64(stage + ATTENTION.n_kv_heads) if get_i64(step + STEP.n_splits) > 1 else 0
+    """A chunk is a KV head of a token."""
+    if get_i64(step + STEP.n_splits) == 1:
+        return 0
+    return get_i64(step + STEP.n_tokens) * get_i64(stage + ATTENTION.n_kv_heads)
 
 
 @device
-def merge_pages(stage, step, head):
+def merge_pages(stage, step, chunk):
     """attended = what the pages gave, merged in their order."""
-    nbytes = get_i64(stage + ATTENTION.partial_nbytes)
+    n_kv_heads = get_i64(stage + ATTENTION.n_kv_heads)
+    row, head = chunk // n_kv_heads, chunk % n_kv_heads
+    block = get_i64(step + STEP.blocks)
+    while not 0 <= row - get_i64(block + BLOCK.row) < get_i64(block + BLOCK.n_queries):
+        block += _BLOCK_NBYTES
+    n_queries = get_i64(block + BLOCK.n_queries)
+    nbytes = n_queries * get_i64(stage + ATTENTION.partial_nbytes)
     call(get_i64(stage + ATTENTION.merge_pages),
-         get_i64(get_i64(step + STEP.positions)), get_i64(stage + ATTENTION.window),
-         get_i64(step + STEP.partials) + head * nbytes,
-         get_i64(stage + ATTENTION.n_kv_heads) * nbytes,
-         get_i64(stage + ATTENTION.out) + head * _queries_nbytes(stage))  # fmt: skip
+         row - get_i64(block + BLOCK.row), n_queries, get_i64(block + BLOCK.position),
+         get_i64(stage + ATTENTION.window),
+         get_i64(block + BLOCK.partials) + head * nbytes, n_kv_heads * nbytes,
+         get_i64(stage + ATTENTION.out) + row * get_i64(stage + ATTENTION.out_stride)
+         + head * _queries_nbytes(stage))  # fmt: skip
 
 
 @device

@@ -10,8 +10,9 @@ weight 0, which changes no bit since the cache holds finite numbers only.
 The query heads that share a KV head are rows of the same task, so the cache is read once for all.
 What a page gives is in attention_page.py.
 
-A single token's pages can be dealt to several threads: `pages_kernel` leaves what each page gives,
-a *partial*, in memory, and `merge_kernel` merges the partials in page order, with the same bits.
+The pages of a few queries can be dealt to several threads: `pages_kernel` leaves what each page
+gives, a *partial*, in memory, and `merge_kernel` merges the partials in page order, with the same
+bits.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def scratch_floats(value_dim: int) -> int:
 
 
 def partial_nbytes(value_dim: int, group: int) -> int:
-    """Bytes of what a page gives for the `group` query heads of a KV head: states, values."""
+    """Bytes of what a page gives for a query's `group` heads of a KV head: states, values."""
     return group * (STATE + 4 * value_dim)
 
 
@@ -166,53 +167,59 @@ def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) ->
 
 @cache
 def pages_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
-    """What pages begin .. end give for a single query and one KV head.
+    """What pages begin .. end give for a block of queries and one KV head.
 
-    Arguments: q, position, window, pages and head_at as above, begin, end, partials (where the one
-    of page 0 would lie), stride (bytes from one page's to the next), scratch.
+    Arguments: q .. head_at as above, begin, end, partials (where the one of page 0 would lie: the
+    states of all rows, then their values), stride (bytes from one page's to the next), scratch.
     """
     D, DV, GROUP, SIZE = head_dim, value_dim, group, KV_TYPES[kv_type]
     SCALE = np.float32(1.0 / np.sqrt(D))
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF = ROWS // 2
 
-    def attend_pages(q, position, window, pages, head_at, begin, end, partials, stride, scratch):
+    def attend_pages(q, q_stride, n_queries, position, window, pages, head_at, begin, end,
+                     partials, stride, scratch):  # fmt: skip
+        n_rows = n_queries * GROUP
         weights = scratch
         queries = weights + MAX_ROWS * WEIGHTS
         values = queries + MAX_ROWS * DV * 4
         states = values + MAX_ROWS * DV * 4
-        take_queries(q, 0, GROUP, queries, D, DV, GROUP, SCALE)
+        take_queries(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE)
+        last = position + n_queries - 1
         for page in range(max(begin, first_page(position, window)), end):
             keys = get_i64(pages + 8 * page) + head_at
-            n_keys = min(position + 1 - page * PAGE, PAGE)
-            attend_page(queries, states, keys, position, window, page * PAGE, n_keys, GROUP,
+            n_keys = min(last + 1 - page * PAGE, PAGE)
+            attend_page(queries, states, keys, position, window, page * PAGE, n_keys, n_rows,
                         weights, values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
                         SINGLE)  # fmt: skip
             out = partials + page * stride
-            for row in range(GROUP):
+            for row in range(n_rows):
                 put_f32(out + row * STATE + 8, get_f32(states + row * STATE + 8))
                 put_f32(out + row * STATE + 12, get_f32(states + row * STATE + 12))
-            for v in range(GROUP * DV // 16):
-                store(out + GROUP * STATE + 64 * v, load(values + 64 * v))
+            for v in range(n_rows * DV // 16):
+                store(out + n_rows * STATE + 64 * v, load(values + 64 * v))
 
     return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}")
 
 
 @cache
 def merge_kernel(head_dim: int, value_dim: int, group: int) -> Kernel:
-    """A single query's attention from the partials of its pages.
+    """A query's attention from the partials of its block's pages.
 
-    Arguments: position, window, partials and stride as above, out (the query's heads).
+    Arguments: query (which one of the block's), n_queries, position (of the first one), window,
+    partials and stride as above, out (the query's heads).
     """
     D, GROUP, N, ROW = head_dim, group, value_dim // 16, value_dim * 4
 
-    def merge(position, window, partials, stride, out):
+    def merge(query, n_queries, position, window, partials, stride, out):
         values, state = stack(ROW), stack(64)
-        for row in range(GROUP):
+        mine, values_at = position + query, n_queries * GROUP * STATE
+        for head in range(GROUP):
+            row = query * GROUP + head
             _begin_row(state, values, N)
-            for page in range(first_page(position, window), position // PAGE + 1):
+            for page in range(first_page(mine, window), mine // PAGE + 1):
                 at = partials + page * stride
-                _merge_row(state, values, at + row * STATE, at + GROUP * STATE + row * ROW, N)
-            _finish_row(state, values, out + row * D * 4, D)
+                _merge_row(state, values, at + row * STATE, at + values_at + row * ROW, N)
+            _finish_row(state, values, out + head * D * 4, D)
 
     return Kernel(merge, f"merge_{head_dim}_{group}")

@@ -24,12 +24,13 @@ STAGE_NBYTES = 256
 # every other thread scratch_stride bytes further on each.
 STEP = words("""
     program n_stages n_tokens tokens positions pages n_blocks blocks n_out out_rows logits
-    logits_stride max_chunks rope_table n_splits first_page partials
+    logits_stride max_chunks rope_table n_splits
     applied n_applied n_adapted n_adapted_out abort scratch_stride
     own_normed own_records work
 """)
-# A block of queries of one sequence: first row, queries, first position, its page addresses.
-BLOCK = words("row n_queries position pages")
+# A block of queries of one sequence: first row, queries, first position, its page addresses. Where
+# pages are dealt out, what they give lies at `partials`, from page 0 on.
+BLOCK = words("row n_queries position pages partials")
 
 # A matrix: its kernels (matmul.py; 0: it has none), where it lies, and which kernel takes what.
 MATRIX = words("""

@@ -38,6 +38,7 @@ _COMMANDS = {
     "perplexity": "measure how well a model predicts a text",
     "score": "say how likely continuations of a text are",
     "tokenize": "show the tokens of a text",
+    "serve": "serve models over HTTP, for editors and programs",
     "doctor": "show what halfbyte found on this machine",
     "warmup": "compile the kernels that a model needs",
     "bench": "measure prefill and decode speed",

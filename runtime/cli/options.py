@@ -92,7 +92,7 @@ def add_engine(parser: Parser) -> None:
 def add_adapter(parser: Parser, what: str = "a LoRA: a peft folder or a .gguf adapter") -> None:
     """--adapter: what changes the model."""
     parser.add_argument(
-        "--adapter", action="append", type=_adapter, metavar="PATH[=SCALE]",
+        "--adapter", action="append", type=adapter, metavar="PATH[=SCALE]",
         help=f"{what} (docs/adapters.md); may be given again",
     )  # fmt: skip
 
@@ -301,7 +301,7 @@ class _Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def _adapter(text: str) -> tuple[str, float]:
+def adapter(text: str) -> tuple[str, float]:
     """A path and its scale, which follows the last "=" where a number does."""
     path, equals, scale = text.rpartition("=")
     try:

@@ -21,6 +21,7 @@ def add(parser: Parser) -> None:
     options.add_looked_at(parser)
     texts.add_text(parser)
     options.add_engine(parser)
+    options.add_adapter(parser)
     parser.add_argument(
         "--llama-cpp", action="store_true", help="count as llama.cpp's perplexity tool does"
     )

@@ -22,6 +22,7 @@ def add(parser: Parser) -> None:
         help="a text to score",
     )  # fmt: skip
     options.add_engine(parser)
+    options.add_adapter(parser)
     options.add_prompt_cache(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
 

@@ -270,9 +270,16 @@ def _check_ends(rules: dict[str, _Node]) -> None:
         if not more:
             break
         known |= more
-    if "root" not in known:
-        endless = ", ".join(name for name in rules if name not in known)
-        raise RequestError("grammar", expected="rules that a finite text meets", got=endless)
+    reached, left = set[str](), ["root"]
+    while left:
+        name = left.pop()
+        if name not in reached:
+            reached.add(name)
+            left += rules[name].references()
+    endless = [name for name in rules if name in reached - known]
+    if endless:
+        expected = "rules that a finite text meets"
+        raise RequestError("grammar", expected=expected, got=", ".join(endless))
 
 
 def _is_recursive(rules: dict[str, _Node]) -> bool:

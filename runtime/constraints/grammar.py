@@ -13,8 +13,10 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
+from halfbyte.cache_scope import current_scope
 from halfbyte.constraints import gbnf
 from halfbyte.constraints.constraint import Constraint
+from halfbyte.constraints.lark_ends import endless_rules
 from halfbyte.constraints.matcher import Matcher
 from halfbyte.errors import RequestError
 from halfbyte.import_lock import imported
@@ -42,7 +44,7 @@ class Grammars:
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
         self._vocabulary: Any = None
-        self._kept: OrderedDict[tuple[Constraint, str, str], Grammar] = OrderedDict()
+        self._kept: OrderedDict[tuple[str | None, Constraint, str, str], Grammar] = OrderedDict()
 
     def compiled(self, constraint: Constraint, before: str = "", beside: str = "") -> Grammar:
         """The grammar of a constraint.
@@ -56,7 +58,7 @@ class Grammars:
             RequestError: no text meets it, it is not well-formed, too large, or llguidance is not
                 installed; `param` names the argument.
         """
-        key = constraint, before, beside
+        key = current_scope(), constraint, before, beside
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -195,7 +197,13 @@ def _part(constraint: Constraint) -> dict[str, Any]:
         return dict(json.loads(library.LLMatcher.grammar_from_regex(source))["grammars"][0])
     if constraint.kind == "choices":
         return {"lark_grammar": "start: " + " | ".join(map(_literal, json.loads(source)))}
-    return {"lark_grammar": gbnf.to_lark(source) if gbnf.is_gbnf(source) else source}
+    if gbnf.is_gbnf(source):
+        return {"lark_grammar": gbnf.to_lark(source)}
+    endless = endless_rules(source)
+    if endless:
+        expected = "rules that a finite text meets"
+        raise RequestError(constraint.kind, expected=expected, got=", ".join(endless))
+    return {"lark_grammar": source}
 
 
 def _literal(text: str) -> str:

@@ -128,7 +128,8 @@ class Matcher:
 
     def _error(self) -> RequestError:
         kind = self.grammar.kind
-        if self._state.stop_reason() in _TOO_COMPLEX:
+        is_bounded = "Too many items" in self._state.get_error()
+        if is_bounded or self._state.stop_reason() in _TOO_COMPLEX:
             expected = "what can be followed in bounded time and memory"
             return RequestError(kind, expected=expected, got="something more complex")
         expected = "what the vocabulary's tokens can spell"

@@ -41,6 +41,8 @@ _CHUNKS_PER_THREAD, _PROMPT_CHUNKS_PER_THREAD = 8, 64
 _PROMPT_TOKENS = 16
 F32 = NDArray[np.float32]
 _MIN_SPLIT_PAGES = 3  # below, another stage costs more than an uneven share of the heads
+_MAX_PARTIALS_NBYTES = 16 << 20  # that pages which are dealt out give
+Block = tuple[int, int, int, int]  # record.BLOCK's first words
 
 
 class StepAborted(Exception):
@@ -140,11 +142,8 @@ class Engine(ProcessBound):
         try:
             for span in spans:
                 span.sequence.reserve(len(span.tokens))
-            is_adapted = any(span.adapters for span in spans)
-            program = self._adapted.program if is_adapted else self.program
+            program = self.program_of(spans)
             logits = self._fill(spans, program)
-            if is_adapted:
-                self._set(**self._adapted.words(spans))
             self._set(abort=abort.ctypes.data)
             if hidden is None:
                 self.pool.run(step, self._words)
@@ -176,17 +175,23 @@ class Engine(ProcessBound):
         """The first n rows of `x`, `normed` or `qkv`: a view, float32 (n, width)."""
         return self._buffers.rows(buffer, n)[:, :width]
 
+    def program_of(self, spans: Iterable[Span]) -> Program:
+        """The stages of a step of these: those of adapters too, where some go through any."""
+        is_adapted = any(span.adapters for span in spans)
+        return self._adapted.program if is_adapted else self.program
+
     def in_parts(self, spans: Seq[Span], parts: Iterable[Program]) -> Iterator[F32]:
         """`forward` part by part, for looking at the buffers meanwhile.
 
-        Yields after each part: the logits, which the parts that compute them have filled. A part
-        should not end where a single token's row would have been made (kernels/stages/rows.py).
+        Yields after each part: the logits, which the parts that compute them have filled. They are
+        parts of `program_of(spans)`, and should not end where a single token's row would have been
+        made (kernels/stages/rows.py).
         """
         self._check_process()
         self.check_open()
         for span in spans:
             span.sequence.reserve(len(span.tokens))
-        logits = self._fill(spans, self.program)
+        logits = self._fill(spans, self.program_of(spans))
         self._set(abort=self._never.ctypes.data)
         for part in parts:
             self._set(**part.words)
@@ -242,7 +247,7 @@ class Engine(ProcessBound):
         """Write a step's rows, query blocks and arguments; returns the logits to be."""
         n_tokens = 0
         wanted: tuple[list[int], list[int]] = [], []  # rows of logits, of hidden states
-        blocks: list[tuple[int, int, int, int]] = []
+        blocks: list[Block] = []
         for span in spans:
             n, past, pages = len(span.tokens), span.sequence.n_past, span.sequence.kv.page_addresses
             rows = slice(n_tokens, n_tokens + n)
@@ -256,42 +261,46 @@ class Engine(ProcessBound):
         n_out = len(wanted[0])
         self._out_rows[: n_out + len(wanted[1])] = wanted[0] + wanted[1]
         blocks.reverse()  # the longest first: later blocks see more keys
-        self._blocks[: len(blocks)] = blocks
+        self._blocks[: len(blocks), :4] = blocks
         self._grow_rope(max(span.sequence.n_past + len(span.tokens) for span in spans))
         logits = empty("logits", (n_out, self._buffers.logits_width), np.float32)
         self._set(n_tokens=n_tokens, n_blocks=len(blocks), n_out=n_out,
                   max_chunks=self._max_chunks(n_tokens), logits=logits.ctypes.data,
                   rope_table=self._rope.ctypes.data, **program.words)  # fmt: skip
         self._split(blocks)
+        if any(span.adapters for span in spans):
+            self._set(**self._adapted.words(spans))
         return logits
 
-    def _split(self, blocks: list[tuple[int, int, int, int]]) -> None:
-        """Deal a single token's pages to the threads where its KV heads are too few to share."""
-        _, n_queries, position, _ = blocks[0]
-        n_splits, first_page = 1, 0
-        if len(blocks) == 1 and n_queries == 1:
-            n_splits, first_page = self._page_splits(position)
-        self._set(n_splits=n_splits, first_page=first_page)
-        if n_splits > 1:
-            nbytes = (position // PAGE + 1) * self.config.n_kv_heads * self._partial_nbytes
-            if self._partials.nbytes < nbytes:
-                self._partials = zeros("attention", 2 * nbytes, np.uint8)
-            self._set(partials=self._partials.ctypes.data)
+    def _split(self, blocks: list[Block]) -> None:
+        """Deal pages to the threads where queries have too few KV heads to share."""
+        n_heads, n_threads = self.config.n_kv_heads, self.pool.n_threads
+        n_splits = -(-_CHUNKS_PER_THREAD * n_threads // (n_heads * len(blocks)))
+        self._set(n_splits=1)
+        if n_threads == 1 or n_splits == 1:
+            return
+        window = self.config.sliding_window or attention.NO_WINDOW
+        ends, n_most = [0], 0  # of what the blocks' pages give
+        begins: list[int] = []
+        for _, n_queries, position, _ in blocks:
+            first = attention.first_page(position, window)
+            n_pages = (position + n_queries - 1) // PAGE + 1 - first
+            page_nbytes = n_heads * n_queries * self._partial_nbytes
+            begins.append(ends[-1] - first * page_nbytes)
+            ends.append(ends[-1] + n_pages * page_nbytes)
+            n_most = max(n_most, n_pages)
+        if n_most < _MIN_SPLIT_PAGES or ends[-1] > _MAX_PARTIALS_NBYTES:
+            return
+        if self._partials.nbytes < ends[-1]:
+            self._partials = zeros("attention", 2 * ends[-1], np.uint8)
+        self._blocks[: len(blocks), 4] = begins
+        self._blocks[: len(blocks), 4] += self._partials.ctypes.data
+        self._set(n_splits=min(n_most, n_splits))
 
     def _max_chunks(self, n_tokens: int) -> int:
         """Into how many chunks a matrix product is dealt at most."""
         per_thread = _CHUNKS_PER_THREAD if n_tokens < _PROMPT_TOKENS else _PROMPT_CHUNKS_PER_THREAD
         return per_thread * self.pool.n_threads
-
-    def _page_splits(self, position: int) -> tuple[int, int]:
-        """In how many parts a single token's pages are dealt out, and the first page."""
-        n_threads, n_kv_heads = self.pool.n_threads, self.config.n_kv_heads
-        window = self.config.sliding_window or attention.NO_WINDOW
-        first = attention.first_page(position, window)
-        n_pages = position // PAGE + 1 - first
-        if n_threads == 1 or n_pages < _MIN_SPLIT_PAGES:
-            return 1, first
-        return min(n_pages, -(-_CHUNKS_PER_THREAD * n_threads // n_kv_heads)), first
 
     def _grow_rope(self, n_positions: int) -> None:
         have = len(self._rope)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -25,25 +24,40 @@ def empty(what: str, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[
     return _allocate(np.empty, what, shape, dtype)
 
 
-@contextmanager
-def needed_for(what: str) -> Iterator[None]:
+class needed_for:
     """EngineError where memory runs out for the many small things of a work.
 
-    Of which some are libraries: the system's loader says so in its own words.
+    Of which some are libraries: the system's loader says so in its own words. Each step passes
+    several of these, which a generator would make slower.
     """
-    try:
-        yield
-    except MemoryError as error:
-        raise shortage(what) from error
-    except ImportError as error:
-        if "failed to map" in str(error) or "annot allocate" in str(error):
-            raise shortage(what) from error
-        raise
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None and _is_shortage(error):
+            raise shortage(self._what) from error
 
 
 def shortage(what: str) -> EngineError:
     """What is raised instead of a MemoryError; `what` was being done."""
     return EngineError(f"out of memory while {what}", hint=_HINT)
+
+
+def _is_shortage(error: BaseException) -> bool:
+    if isinstance(error, ImportError):
+        return "failed to map" in str(error) or "annot allocate" in str(error)
+    return isinstance(error, MemoryError)
 
 
 def _allocate(make: Any, what: str, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

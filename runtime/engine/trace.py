@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import F32, Engine, Span
 from halfbyte.engine.memory import empty, zeros
@@ -62,10 +63,16 @@ class Tracer:
     """
 
     def __init__(
-        self, engine: Engine, tokens: Seq[int], *, attentions: bool, layer_logits: bool
+        self,
+        engine: Engine,
+        tokens: Seq[int],
+        *,
+        attentions: bool,
+        layer_logits: bool,
+        adapters: Seq[Applied] = (),
     ) -> None:
         c, n = engine.config, len(tokens)
-        self._engine = engine
+        self._engine, self._adapters = engine, adapters
         self._sequence = engine.new_sequence()
         self.trace = Trace(
             list(tokens),
@@ -92,10 +99,10 @@ class Tracer:
         begin = self._sequence.n_past
         at = slice(begin, min(begin + MAX_BATCH, len(out.tokens)))
         n = at.stop - at.start
-        spans = [Span(self._sequence, out.tokens[at], n)]
+        spans = [Span(self._sequence, out.tokens[at], n, self._adapters)]
         if n == 1:  # a lone token's rows are made where they are used, and never seen
             spans.append(Span(engine.new_sequence(), out.tokens[at], 1))
-        places = self._places()
+        places = self._places(engine.program_of(spans))
         walk = engine.in_parts(spans, [part for *_, part in places])
         for (what, i, _), logits in zip(places, walk, strict=True):
             if what == "x":
@@ -107,9 +114,8 @@ class Tracer:
         out.logits[at] = logits[:n]
         out.hidden_states[-1, at] = engine.rows("normed", n, engine.config.dim)
 
-    def _places(self) -> list[tuple[str, int, Program]]:
+    def _places(self, program: Program) -> list[tuple[str, int, Program]]:
         """The parts of a step: what is to be looked at behind each, and of which layer."""
-        program = self._engine.program
         places = [("x", 0, program.first)]
         for i, (before, rest) in enumerate(program.layers):
             places += [("queries", i, before), ("x", i + 1, rest)]

@@ -106,6 +106,7 @@ def _items(adapter: object) -> list[object]:
     raise RequestError("adapter", expected=_EXPECTED, got=repr(adapter))
 
 
-def key_of(adapters: Iterable[Applied]) -> str | None:
-    """What remembered prompts are told apart by: what is computed, and at which scale."""
-    return "+".join(f"{one.weights.digest}*{one.scale!r}" for one in adapters) or None
+def key_of(adapters: Iterable[Applied], scope: str | None = None) -> str | None:
+    """What remembered prompts are told apart by: what is computed, at which scale, and for whom."""
+    key = "+".join(f"{one.weights.digest}*{one.scale!r}" for one in adapters)
+    return key or None if scope is None else f"{key}@{scope!r}"

@@ -53,6 +53,11 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
         """The calls of functions in a chat's answer that are whole so far."""
         return () if self._pieces is None else self._pieces.tool_calls
 
+    @property
+    def requests(self) -> Sequence[Any]:
+        """The text requests that are worked on: their `tokens` and `stats()` so far."""
+        return () if self._call is None else self._call.requests
+
     def __aiter__(self) -> AsyncIterator[str]:
         return _Loop(self)
 

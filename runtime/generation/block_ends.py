@@ -6,7 +6,10 @@ here knows a language: see docs/sampling.md for what counts.
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
+
+from halfbyte.generation.completion import FinishReason
 
 _TAB = 8
 _OPENING, _CLOSING = "([{", ")]}"
@@ -17,9 +20,11 @@ class BlockEnd(Protocol):
 
     Attributes:
         held_from: the place in its text from which on nothing may be shown yet.
+        reason: why the answer ends, where it ends there.
     """
 
     held_from: int
+    reason: FinishReason
 
     def push(self, piece: str) -> int:
         """Take more text; the place in all of it where it ends, or -1."""
@@ -34,6 +39,8 @@ class IndentEnd:
     Blank lines do not count, and neither does the rest of the line that the answer begins in. With
     None, the answer begins with a line of its own, and the first that is not blank says how many.
     """
+
+    reason: FinishReason = "stop"
 
     def __init__(self, n_columns: int | None) -> None:
         self._given = n_columns
@@ -73,6 +80,8 @@ class BracketEnd:
     an apostrophe behind a letter, a digit, `&` or `<` does not begin one.
     """
 
+    reason: FinishReason = "stop"
+
     def __init__(self, *, behind: bool) -> None:
         self._behind = behind
         self.restart()
@@ -104,6 +113,33 @@ class BracketEnd:
         elif char in _CLOSING:
             self._n_open -= 1
         return self._n_open < 0
+
+
+class LateLineEnd:
+    """Ends behind the first piece with an end of a line that comes `seconds` after the first one.
+
+    A piece is what a token spells; a line's end has to have come before it.
+    """
+
+    reason: FinishReason = "time"
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._begun_s = seconds, 0.0
+        self.restart()
+
+    def restart(self) -> None:
+        """As BlockEnd.restart; the time goes on."""
+        self.held_from, self._has_line = 0, False
+
+    def push(self, piece: str) -> int:
+        """As BlockEnd.push."""
+        self._begun_s = self._begun_s or time.monotonic()
+        self.held_from += len(piece)
+        if "\n" not in piece:
+            return -1
+        is_late = self._has_line and time.monotonic() - self._begun_s >= self._seconds
+        self._has_line = True
+        return self.held_from if is_late else -1
 
 
 def indentation(text: str) -> int | None:

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypedDict
 from halfbyte.generation.sampling.sampler_options import SamplerOptions
 from halfbyte.progress import Progress
 
+AdapterChoice = str | tuple[str, float] | Iterable[str | tuple[str, float]] | None
+
 
 class TokenRuleOptions(TypedDict, total=False):
     """What is asked of single tokens and texts; see TokenRules."""
@@ -23,6 +25,7 @@ class TextEndOptions(TypedDict, total=False):
 
     stop_indent: bool | int
     stop_brackets: bool | Literal["before", "behind"]
+    line_time: float | None
 
 
 class SamplingOptions(SamplerOptions, total=False):
@@ -42,13 +45,15 @@ class SamplingOptions(SamplerOptions, total=False):
 
 
 class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False):
-    """And how a call is served (Terms), what its answer may repeat (docs/speculation.md), what it
-    has to be (docs/constraints.md), and the adapters it goes through (docs/adapters.md), ...
+    """And how a call is served (Terms), with whom it shares memory (docs/caches.md), what its
+    answer may repeat (docs/speculation.md), what it has to be (docs/constraints.md), and the
+    adapters it goes through (docs/adapters.md), ...
     """
 
     timeout: float | None
     max_time: float | None
     priority: float
+    cache_scope: str | None
     prediction: str | Sequence[int] | None
     lookup: str | Sequence[int] | Iterable[str | Sequence[int]] | None
     speculate: bool
@@ -58,7 +63,7 @@ class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False
     choices: Sequence[str] | None
     json_whitespace: bool
     logits_processor: Callable[..., Any] | Sequence[Callable[..., Any]] | None
-    adapter: str | tuple[str, float] | Iterable[str | tuple[str, float]] | None
+    adapter: AdapterChoice
     best_of: int | None
     num_beams: int
     num_beam_groups: int
@@ -84,6 +89,8 @@ class ScoreOptions(TypedDict, total=False):
     progress: Progress | None
     timeout: float | None
     priority: float
+    cache_scope: str | None
+    adapter: AdapterChoice
 
 
 class ChatCallOptions(CallOptions, total=False):

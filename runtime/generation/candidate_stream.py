@@ -150,6 +150,11 @@ class AsyncCandidateStream(ProcessBound, AsyncIterator[Piece], Generic[C]):
         """Each answer's calls of functions that are whole so far; empty before the first piece."""
         return cast("list[Sequence[ToolCall]]", self._stream.tool_calls)
 
+    @property
+    def requests(self) -> Sequence[Any]:
+        """See AsyncCompletionStream.requests."""
+        return self._stream.requests
+
     def __aiter__(self) -> AsyncIterator[Piece]:
         return cast("AsyncIterator[Piece]", aiter(self._stream))
 

@@ -79,7 +79,7 @@ class Candidates:
         """RequestError where more is asked of `what` than the one answer that it gives."""
         if self.n is not None:
             raise RequestError("n", expected=f"left out: {what} gives one answer", got=self.n)
-        self.check_drawn(what)
+        self.check_drawn(what, "an edit is one answer")
         self.check_unranked()
 
     def check_unranked(self) -> None:
@@ -88,21 +88,24 @@ class Candidates:
             expected = "left out, but for complete, infill and chat"
             raise RequestError("best_of", expected=expected, got=self.best_of)
 
-    def check_drawn(self, what: str) -> None:
-        """RequestError where beams are asked for, which `what` does not have."""
+    def check_drawn(self, what: str, why: str) -> None:
+        """RequestError where beams are asked for, which `what` does not have, and why not."""
         if self.beams.are_wanted:
-            expected = f"1, or left out: {what} has no beam search"
+            expected = f"1, or left out: {what} has no beam search, {why}"
             raise RequestError("num_beams", expected=expected, got=self.beams.num_beams)
 
     def chosen(self, answers: Sequence[Any]) -> Any:
         """What the caller gets of all answers to a prompt, each with a `score` if they are ranked.
 
-        Of answers that are alike good, the first drawn comes first.
+        Of answers that are alike good, the first drawn comes first; those with a call that cannot
+        be read come last.
         """
         if self.beams.are_wanted:
             (answers,) = answers
         if self.are_ranked:
-            answers = sorted(answers, key=lambda answer: -answer.score)
+            answers = sorted(
+                answers, key=lambda a: (getattr(a, "tool_error", None) is not None, -a.score)
+            )
         return answers[0] if self.n is None else list(answers[: self.n])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
+from halfbyte.errors import ToolCallError
 from halfbyte.generation.completion import Completion
 from halfbyte.results import Result
 
@@ -45,11 +46,14 @@ class ChatCompletion(Completion):
         tool_calls: the functions that it asks for, in order.
         cut_call: what there is of a call that max_tokens, the context or the time cut short; it is
             not among `tool_calls`.
+        tool_error: why a call cannot be read, with its text; `tool_calls` has those before it. One
+            answer is not returned then, but the error is raised; of several, each has its own.
     """
 
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     cut_call: str = ""
+    tool_error: ToolCallError | None = None
 
     @classmethod
     def of(cls, done: Completion, tool_calls: Sequence[ToolCall], **parts: Any) -> ChatCompletion:
@@ -58,6 +62,11 @@ class ChatCompletion(Completion):
         if tool_calls and done.finish_reason == "stop":
             values["finish_reason"] = "tool_calls"
         return cls(**values, tool_calls=tuple(tool_calls), **parts)
+
+    def check_calls(self) -> None:
+        """ToolCallError, which holds this answer, where a call cannot be read."""
+        if self.tool_error is not None:
+            raise ToolCallError(self.tool_error.reason, self.tool_error.text, self)
 
     @property
     def message(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ All of them are told apart by texts, and special tokens count as theirs: `<think
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -80,6 +81,18 @@ class ChatText(ShownText):
         if self._read is not None and n > self._n_read:
             self._n_read, self._tool_calls = n, self._read(self.calls[:n])
         return self._tool_calls
+
+    @property
+    def may_end(self) -> bool:
+        """See ShownText."""
+        return self._content.may_end
+
+    def fork(self) -> ChatText:
+        """See ShownText."""
+        made = copy.copy(self)
+        made._content = self._content.fork()
+        made.calls, made.parts = list(self.calls), list(self.parts)
+        return made
 
     def push(self, piece: str) -> bool:
         """Take more; True where the text ends within it."""

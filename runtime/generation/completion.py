@@ -71,6 +71,7 @@ class Completion(Result):
         score: by which it was chosen among others (docs/candidates.md); None where it was not.
         logprobs: of each of `tokens`; None where they are not asked for (docs/probabilities.md).
         prompt_logprobs: of each of the prompt's tokens, those that were taken back left out.
+        stop_text: which of the call's `stop` texts ended it; empty where none did.
         is_complete: whether `text` is all that the call's `json_schema`, `regex`, `grammar` or
             `choices` asks for; where it is not, the answer was cut. None where nothing was asked.
     """
@@ -85,6 +86,10 @@ class Completion(Result):
     logprobs: list[TokenLogprob] | None = None
     prompt_logprobs: list[TokenLogprob] | None = None
     is_complete: bool | None = None
+    stop_text: str = ""
+
+    def check_calls(self) -> None:
+        """See ChatCompletion, whose calls may not be readable."""
 
     def __repr__(self) -> str:
         facts = f"finish_reason={self.finish_reason!r}, {len(self.tokens)} tokens"

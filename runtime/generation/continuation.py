@@ -60,6 +60,11 @@ class Continuation(Request):
         return len(self.ids) - self.n_prompt
 
     @property
+    def is_guessed(self) -> bool:
+        """Whether anything guesses what comes next."""
+        return self.drafter is not None
+
+    @property
     def n_left(self) -> int:
         """Most tokens that can still come."""
         return self.n_ctx - len(self.ids)

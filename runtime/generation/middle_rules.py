@@ -53,6 +53,15 @@ class MiddleRules:
                 raise RequestError("min_confidence", expected=expected, got=repr(least))
             object.__setattr__(self, "min_confidence", float(least))  # type: ignore[arg-type]
 
+    def check_search(self) -> None:
+        """RequestError where a beam search is asked how sure it is of single tokens."""
+        for name in ("min_confidence", "confidence"):
+            value = getattr(self, name)
+            if value not in (None, False):
+                hint = "logprobs= tells each token's probability, and `score` the answer's"
+                expected = "left out with num_beams"
+                raise RequestError(name, expected=expected, got=value, hint=hint)
+
     def shown_text(self, stops: tuple[str, ...], suffix: str, **ends: Any) -> ShownText:
         """What takes the middle's text before this suffix; `ends` as ShownText has them."""
         trimmed = suffix if self.trim_suffix else ""

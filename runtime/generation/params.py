@@ -37,10 +37,10 @@ class SamplingParams:
         frequency_penalty: the same, times how often it was generated, from -2 to 2.
         penalty_window: of how many of the last tokens, of prompt and answer, all three penalties
             look; 0 for none, None for the whole, where presence and frequency count the answer.
-        top_n_sigma, typical_p, xtc_probability, xtc_threshold, dynatemp_range, dynatemp_exponent,
-            dry_multiplier, dry_base, dry_allowed_length, dry_window, dry_sequence_breakers,
-            mirostat, mirostat_tau, mirostat_eta, adaptive_target, adaptive_decay, samplers:
-            see docs/sampling.md.
+        top_n_sigma, typical_p, xtc_probability, xtc_threshold, top_h, epsilon_cutoff, eta_cutoff,
+            dynatemp_range, dynatemp_exponent, dry_multiplier, dry_base, dry_allowed_length,
+            dry_window, dry_sequence_breakers, mirostat, mirostat_tau, mirostat_eta,
+            adaptive_target, adaptive_decay, samplers: see docs/sampling.md.
         seed: the same seed gives the same answer; None draws one, which the result tells. Of a list
             of prompts, prompt i gets the answer that it gets alone with `seed + i`; of several
             candidates, the first one does, and the others tell seeds of their own.
@@ -64,6 +64,9 @@ class SamplingParams:
     typical_p: float = 1.0
     xtc_probability: float = 0.0
     xtc_threshold: float = 0.1
+    top_h: float = 1.0
+    epsilon_cutoff: float = 0.0
+    eta_cutoff: float = 0.0
     dynatemp_range: float = 0.0
     dynatemp_exponent: float = 1.0
     dry_multiplier: float = 0.0
@@ -161,13 +164,25 @@ class SamplingParams:
     @property
     def order(self) -> tuple[str, ...]:
         """The samplers that are applied, in their order."""
-        if self.mirostat and not self.is_greedy:
+        if self.is_greedy:
+            return self._greedy_order
+        if self.mirostat:
             return ("temperature",)
         return more.SAMPLERS if self.samplers is None else self.samplers
 
     @property
+    def _greedy_order(self) -> tuple[str, ...]:
+        """Those that may change which token is the most likely one, and draw nothing."""
+        given = self.samplers or ()
+        if more.INFILL not in given:
+            return ("penalties", "dry")
+        return tuple(name for name in given if name not in ("temperature", "xtc", "adaptive_p"))
+
+    @property
     def needs_chain(self) -> bool:
         """Whether anything is asked for that the plain sampler does not do."""
+        if more.INFILL in (self.samplers or ()):
+            return True
         chained = [*_CHAINED, "samplers"] if not self.is_greedy else _CHAINED_IF_GREEDY
         return any(getattr(self, name) != _DEFAULTS[name] for name in chained)
 
@@ -175,7 +190,10 @@ class SamplingParams:
         """What was set and does nothing, and why."""
         given = [name for name in _DEFAULTS if getattr(self, name) != _DEFAULTS[name]]
         if self.is_greedy:
-            idle = [(name, "at temperature 0") for name in given if name in _OF_A_DRAW]
+            used = {name for sampler in self.order for name in more.OF_SAMPLER.get(sampler, ())}
+            used |= {"samplers"} if more.INFILL in self.order else set()
+            unused = [name for name in given if name in _OF_A_DRAW and name not in used]
+            idle = [(name, "at temperature 0") for name in unused]
         else:
             idle = [(name, why) for name, why in self._unused().items() if name in given]
         for first, *others in (*more.OF_SAMPLER.values(), more.OF_MIROSTAT):
@@ -202,7 +220,7 @@ _PENALTIES = more.OF_SAMPLER["penalties"]
 _CHAINED_IF_GREEDY = ("penalty_window", "dry_multiplier")
 _CHAINED = (
     *_CHAINED_IF_GREEDY, "top_n_sigma", "typical_p", "xtc_probability", "dynatemp_range",
-    "mirostat", "adaptive_target",
+    "top_h", "epsilon_cutoff", "eta_cutoff", "mirostat", "adaptive_target",
 )  # fmt: skip
 _OF_A_DRAW = {
     *(name for names in more.OF_SAMPLER.values() for name in names), *more.OF_MIROSTAT,

@@ -79,4 +79,6 @@ class Pieces(Generic[C]):
         """Make the result, or raise what ended the request."""
         if self.completion is None:
             self._call.finish()
-            self.completion = self._request.result()
+            done = self._request.result()
+            done.check_calls()
+            self.completion = done

@@ -201,6 +201,11 @@ class PrefixCache:
         for node in reversed(list(_nodes_of([] if root is None else [root]))):
             self._drop(node)  # what grows from a page comes before it
 
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that are remembered; what prompts have in common counts once."""
+        return sum(len(node.tokens) for node in self.nodes()) // TOKEN_NBYTES
+
     def clear(self) -> None:
         """Forget all."""
         self._roots.clear()

@@ -94,16 +94,6 @@ class Probabilities:
         """Whether any are."""
         return self.logprobs is not None or self.prompt_logprobs is not None
 
-    def check_none(self, what: str) -> None:
-        """RequestError where any are asked for, together with something that tells none."""
-        for name, value in (
-            ("logprobs", self.logprobs), ("prompt_logprobs", self.prompt_logprobs),
-            ("echo", self.echo or None),
-        ):  # fmt: skip
-            if value is not None:
-                hint = "`score` tells those of any text"
-                raise RequestError(name, expected=f"left out with {what}", got=value, hint=hint)
-
     def check_no_echo(self) -> None:
         """RequestError where a prompt is to be echoed that is more than a text."""
         if self.echo:

@@ -71,6 +71,11 @@ class PromptMemory:
         self._unloaded: set[str] = set()  # adapters, by their digests
         self._bound_pages()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is remembered in memory; any thread may look."""
+        return self._cache.nbytes
+
     def load_next(self, request: Request) -> bool:
         """Bring a page that the request can use from the disk; False where there is no more."""
         lasting = self._on_disk()
@@ -118,13 +123,11 @@ class PromptMemory:
             except EngineError as error:
                 log.info("what is computed of a request is not remembered: %s", error)
 
-    def share(self, request: Request) -> list[Request]:
+    def share(self, request: Request, shared: SharedPrompt[Request]) -> list[Request]:
         """A request may have computed what it shares; who can go on from there."""
-        if request.shared is None:
-            return []
-        ready = request.shared.grow(request)
-        if request.shared.sequence is not None:
-            self._shared.add(request.shared)
+        ready = shared.grow(request)
+        if shared.sequence is not None:
+            self._shared.add(shared)
         return ready
 
     def forget(self, digest: str) -> None:
@@ -167,6 +170,10 @@ class PromptMemory:
         lasting = self._on_disk()
         return _LOOKING_S if lasting is not None and lasting.write_ahead() else None
 
+    def model_hash(self) -> str | None:
+        """The model's, at once; None where it is not known yet, or there is none."""
+        return None if self._model is None else self._model.get()
+
     def wait_for_hash(self) -> None:
         """Until it is known whose prompts these are; from any thread."""
         if self._model is not None:
@@ -179,6 +186,15 @@ class PromptMemory:
     def load(self, path: str | os.PathLike[str]) -> int:
         """See Model.load_cache."""
         return saved_cache.load(self._cache, path, self._binding(path))
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that are remembered, in memory."""
+        return self._cache.n_tokens
+
+    def clear(self) -> None:
+        """Forget all of memory; what lies in a folder stays there."""
+        self._cache.clear()
 
     def close(self) -> None:
         """Keep what is remembered on disk, if it is to last, and forget it."""

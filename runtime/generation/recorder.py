@@ -93,54 +93,60 @@ class Recording:
         """What is told of a prompt's tokens."""
         if self.prompt is None:
             return None
-        return told(tokenizer, prompt, self.prompt.taken, is_start=True)
+        return Teller(tokenizer, is_start=True).tell(prompt, self.prompt.taken)
+
+    def teller(self, tokenizer: Tokenizer, healed: bytes) -> Teller:
+        """What tells of an answer whose tokens begin with those that spell `healed`."""
+        if self.echoed is None:
+            return Teller(tokenizer, -len(healed.decode(errors="replace")))
+        return Teller(tokenizer, is_start=True)
 
     def of_answer(
-        self,
-        tokenizer: Tokenizer,
-        prompt: Sequence[int],
-        tokens: Sequence[int],
-        taken: Sequence[Taken],
-        healed: bytes,
-    ) -> list[TokenLogprob] | None:
-        """What is told of an answer's tokens, which begin with those that spell `healed`."""
-        if self.asked.logprobs is None:
-            return None
+        self, teller: Teller, prompt: Sequence[int], tokens: Sequence[int], taken: Sequence[Taken]
+    ) -> list[TokenLogprob]:
+        """What is told of an answer's tokens so far, by its teller."""
         if self.echoed is None:
-            return told(tokenizer, tokens, taken, -len(healed.decode(errors="replace")))
+            return teller.tell(tokens, taken)
         known = self.prompt.taken if self.prompt else [Taken(None)] * len(prompt)
-        every = [*known[: len(prompt)], *taken]
-        return told(tokenizer, [*prompt, *tokens], every, is_start=True)
+        return teller.tell([*prompt, *tokens], [*known[: len(prompt)], *taken])
 
 
 def taken_of(row: F32, token: int, n_top: int) -> Taken:
     """A token's place among the model's logits (V,), at temperature 1."""
-    logs = log_softmax(row)
+    return taken_from(log_softmax(row), token, n_top)
+
+
+def taken_from(logs: F64, token: int, n_top: int) -> Taken:
+    """A token's place among logarithms of probabilities (V,)."""
     return Taken(float(logs[token]), _tops(logs, n_top))
 
 
-def told(
-    tokenizer: Tokenizer,
-    tokens: Sequence[int],
-    taken: Sequence[Taken],
-    at: int = 0,
-    *,
-    is_start: bool = False,
-) -> list[TokenLogprob]:
-    """What a caller is told of tokens whose text begins at an offset, or that begin a text.
+class Teller:
+    """Tells of tokens as they come, each once however often it is asked."""
 
-    A sentencepiece vocabulary's space before a text's first word is no character of that.
-    """
-    text, spell, out = StreamDetokenizer(tokenizer), tokenizer.token_bytes, []
-    least = min(at, 0)
-    for token, one in zip(tokens, taken, strict=False):
-        piece = spell(token)
-        if is_start and piece:
-            at, is_start = -int(tokenizer.adds_space and piece.startswith(b" ")), False
-        top = tuple(TopToken(i, spell(i), logprob) for i, logprob in one.top)
-        out.append(TokenLogprob(token, piece, max(at, least), one.logprob, top))
-        at += len(text.push(token))
-    return out
+    def __init__(self, tokenizer: Tokenizer, at: int = 0, *, is_start: bool = False) -> None:
+        """One of tokens whose text begins at an offset, or that begin a text.
+
+        A sentencepiece vocabulary's space before a text's first word is no character of that.
+        """
+        self._tokenizer, self._text = tokenizer, StreamDetokenizer(tokenizer)
+        self._at, self._least, self._is_start = at, min(at, 0), is_start
+        self._told: list[TokenLogprob] = []
+
+    def tell(self, tokens: Sequence[int], taken: Sequence[Taken]) -> list[TokenLogprob]:
+        """What a caller is told of tokens, of which it may know the first ones."""
+        spell = self._tokenizer.token_bytes
+        for i in range(len(self._told), min(len(tokens), len(taken))):
+            token, one = tokens[i], taken[i]
+            piece = spell(token)
+            if self._is_start and piece:
+                has_space = self._tokenizer.adds_space and piece.startswith(b" ")
+                self._at, self._is_start = -int(has_space), False
+            top = tuple(TopToken(i, spell(i), logprob) for i, logprob in one.top)
+            offset = max(self._at, self._least)
+            self._told.append(TokenLogprob(token, piece, offset, one.logprob, top))
+            self._at += len(self._text.push(token))
+        return self._told.copy()
 
 
 def _drawn(sampler: Sampler, token: int, n_top: int) -> Taken:

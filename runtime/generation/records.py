@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halfbyte.generation.probabilities import TokenLogprob
-from halfbyte.generation.recorder import Recorder, Recording
+from halfbyte.generation.recorder import Recorder, Recording, Teller
 from halfbyte.generation.sampler import F32, Sampler
 from halfbyte.tokenizer import Tokenizer
 
@@ -14,6 +14,7 @@ class Records:
     """Those of one request; nothing where nothing is asked for.
 
     The prompt's are shared with the other answers to it: the first that computes a row tells it.
+    Without a sampler the answer's are somebody else's.
 
     Attributes:
         of_prompt: whether the prompt's are wanted, and so all of its rows.
@@ -22,14 +23,15 @@ class Records:
     """
 
     def __init__(
-        self, asked: Recording | None, tokenizer: Tokenizer, sampler: Sampler, n_prompt: int
+        self, asked: Recording | None, tokenizer: Tokenizer, sampler: Sampler | None, n_prompt: int
     ) -> None:
         self._asked, self._tokenizer, self._n_prompt = asked, tokenizer, n_prompt
         self._prompt = asked.prompt if asked else None
         is_answers = asked is not None and asked.asked.logprobs is not None
-        self._answer = Recorder(asked.asked, sampler) if asked and is_answers else None
+        self._answer = Recorder(asked.asked, sampler) if asked and sampler and is_answers else None
         self.of_prompt, self.of_answer = self._prompt is not None, is_answers
         self.echoed = (asked.echoed if asked else None) or ""
+        self._teller: Teller | None = None
 
     @property
     def want_prompt(self) -> bool:
@@ -71,6 +73,7 @@ class Records:
         """Forget the last n tokens."""
         if self._answer is not None:
             self._answer.rewind(n)
+            self._teller = None
 
     def told_of_prompt(self, prompt: Sequence[int]) -> list[TokenLogprob] | None:
         """What the caller is told of the prompt's tokens."""
@@ -82,4 +85,6 @@ class Records:
         """What the caller is told of the answer's tokens so far, `healed` spelled first."""
         if self._asked is None or self._answer is None:
             return None
-        return self._asked.of_answer(self._tokenizer, prompt, tokens, self._answer.taken, healed)
+        teller = self._teller or self._asked.teller(self._tokenizer, healed)
+        self._teller = teller
+        return self._asked.of_answer(teller, prompt, tokens, self._answer.taken)

@@ -17,6 +17,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from halfbyte.cache_scope import current_scope
 from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.engine import Span, check_finite
 from halfbyte.engine.sequence import Sequence as EngineSequence
@@ -70,7 +71,9 @@ class Request(ABC):
         tag: its place in line.
         is_remembered: whether what was processed before may stand in for its beginning.
         adapters: what its tokens go through; None: whatever all do that do not say.
-        adapter: tells what was processed with them from the rest, None for the model alone.
+        scope: whom what is remembered of it belongs to (cache_scope.py).
+        adapter: tells what was processed with them in that scope from the rest; None for the model
+            alone and no scope.
         n_reused: how many of the prompt's tokens were known; None before it has begun.
         mismatch: where it leaves a remembered prompt for a short part only.
         n_told: of how many of the prompt's tokens the caller knows that they are computed.
@@ -95,7 +98,8 @@ class Request(ABC):
         self.clock = Clock()
         self.is_remembered = True
         self.adapters: Sequence[Applied] | None = None
-        self.adapter: Hashable = None
+        self.scope = current_scope()
+        self.adapter: Hashable = key_of((), self.scope)
         self.n_reused: int | None = None
         self.mismatch: Mismatch | None = None
         self.n_told = self.n_kept = self.n_due = self.entered = self.slice_begin = self.n_again = 0
@@ -132,6 +136,11 @@ class Request(ABC):
         return self.is_answering and self.sequence is not None and self.n_wanted <= _SHORT
 
     @property
+    def is_guessed(self) -> bool:
+        """Whether anything guesses what comes next."""
+        return False
+
+    @property
     def needs_work(self) -> bool:
         """Whether it is to be computed at all."""
         return not (self.finish_reason or self.error is not None or self.is_cancelled)
@@ -149,7 +158,7 @@ class Request(ABC):
 
     def go_through(self, adapters: Sequence[Applied]) -> None:
         """Have the tokens processed with these; before it has begun."""
-        self.adapters, self.adapter = adapters, key_of(adapters)
+        self.adapters, self.adapter = adapters, key_of(adapters, self.scope)
 
     def spans(self, n_max: int) -> list[Span]:
         """What it wants of the next step, n_max tokens at most; may be nothing.

@@ -146,12 +146,13 @@ class RunningBatch:
                 self._end(request, error)
 
     def _learn(self, step: Step, seconds: float) -> None:
-        n_decoded = step.n_tokens - step.n_prompt
+        n_tokens = step.n_tokens
         if step.n_prompt or not step.n_drafted:  # beside a prompt, a guess costs what its rows do
             n_more = step.n_prompt + step.n_drafted
-            self._pace.learn(n_decoded - step.n_drafted, n_more, seconds)
-        self.speculation.learn(step.n_tokens, step.n_prompt, seconds)
-        self._line.go_on(step.n_prompt)
+            self._pace.learn(n_tokens - n_more, n_more, seconds)
+        self.speculation.learn(n_tokens, step.n_prompt, seconds)
+        if step.n_prompt:
+            self._line.go_on(step.n_prompt)
 
     def _deal(self, step: Step, rows_of: list[F32]) -> None:
         """Give the rows to those who asked for them."""
@@ -160,7 +161,8 @@ class RunningBatch:
             request.n_due = max(request.n_due - sum(len(span.tokens) for span in spans), 0)
             if not request.is_cancelled:
                 give(request, rows)
-            self._enter(*self._memory.share(request))
+            if request.shared is not None:
+                self._enter(*self._memory.share(request, request.shared))
             if request.needs_work:
                 if request.is_answering and not was_answering:
                     self._line.settle(request)
@@ -195,7 +197,11 @@ class RunningBatch:
         self.current = step  # from here on, whoever cancels may abort it
         begun = [r for r in begun if not r.is_over]
         guessing_s = self._guess(step, room, begun)
-        room -= step.n_drafted
+        if begun or len(self._line):
+            self._plan_prompts(step, room - step.n_drafted, begun, guessing_s)
+
+    def _plan_prompts(self, step: Step, room: int, begun: list[Request], guessing_s: float) -> None:
+        """Fill a step up with prompts, those in line after those that have begun."""
         n_beside = self._pace.n_beside(guessing_s)
         calls = {request.call for request, _ in step.parts}
         for request in self._next_prompts(begun):
@@ -213,7 +219,9 @@ class RunningBatch:
 
         Beside others it is bounded, and least where prompts will fill the step.
         """
-        if not step.parts or step.is_unwanted or self._is_stopping:
+        if not any(request.is_guessed for request, _ in step.parts):
+            return 0.0
+        if step.is_unwanted or self._is_stopping:
             return 0.0
         waiting = [] if self._line.first is None else [self._line.first]
         calls = {request.call for request in (*prompts, *waiting, *(r for r, _ in step.parts))}

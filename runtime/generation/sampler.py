@@ -221,7 +221,7 @@ def penalize_counts(
 def likeliest(logits: F32 | F64) -> int:
     """The index of the largest, the lowest on ties; EngineError where it is not finite."""
     # One look suffices: argmax stops at a NaN, and otherwise finds the largest.
-    best = int(np.argmax(logits))
+    best = int(logits.argmax())
     if not math.isfinite(logits[best]):
         raise EngineError(f"the model's logits are not finite: token {best}: {logits[best]}")
     return best

@@ -214,11 +214,8 @@ class _Worker:
 
     def _do_waiting(self) -> None:
         # By itself, so that the idle thread holds no job, whose request holds the scheduler.
-        while True:
-            try:
-                job = self.jobs.get_nowait()
-            except Empty:
-                return
+        while not self.jobs.empty():  # nobody else takes any
+            job = self.jobs.get_nowait()
             job()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from halfbyte.generation.completion import FinishReason
 
 _LINE_END = re.compile(r"[\r\n]")
 _WORD = re.compile(r"\w")
+# Where, why, and the stop that begins there.
+_End = tuple[int, FinishReason, str]
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
@@ -27,11 +30,13 @@ class ShownText:
         spelled: control tokens that count as texts; see ChatText.
         parts: pieces of a chat's answer, see ChatText; None elsewhere.
         ended_by: why it ends, where its text says so or the model ends it.
+        stop_text: the one of the stops before which it ends; empty where none ended it.
     """
 
     spelled: Mapping[int, str] = MappingProxyType({})
     parts: Sequence[Part] | None = None
     ended_by: FinishReason = "stop"
+    stop_text = ""
 
     @property
     def tool_calls(self) -> Sequence[ToolCall]:
@@ -61,17 +66,36 @@ class ShownText:
         self._held = ""
         self._stops, self._suffix, self._is_line = tuple(stops), suffix, is_line
         self._block_ends, self.banned = tuple(block_ends), tuple(banned)
+        self._is_bounded = bool(stops or suffix or is_line or block_ends or banned)
         self._begins: list[int] = []  # of the pieces, where something is banned
         self.n_taken_back = 0
 
+    @property
+    def may_end(self) -> bool:
+        """Whether anything that it says ends it."""
+        return bool(self._stops or self._block_ends or self._is_line)
+
+    def fork(self) -> ShownText:
+        """Another one at the same place."""
+        made = copy.copy(self)
+        made._block_ends = tuple(map(copy.copy, self._block_ends))
+        made._begins = list(self._begins)
+        return made
+
     def push(self, piece: str) -> bool:
         """Take more; True where the text ends within it."""
+        if not self._is_bounded:
+            self.text += piece
+            return False
         text = self._held + piece
-        cut = min((at for at in self._ends(text, piece) if at >= 0), default=-1)
+        nowhere: _End = (-1, "stop", "")
+        end = min((end for end in self._ends(text, piece) if end[0] >= 0), default=nowhere)
+        cut = end[0]
         if self.banned and self._takes_back(text, piece, cut):
             return False
         if cut >= 0:
             self._held = text[:cut]
+            _, self.ended_by, self.stop_text = end
             self.finish()
             return True
         n_held = self._n_held(text)
@@ -120,15 +144,15 @@ class ShownText:
             end.push(self.text + self._held)
         return True
 
-    def _ends(self, text: str, piece: str) -> list[int]:
-        ends = [text.find(stop) for stop in self._stops]
+    def _ends(self, text: str, piece: str) -> list[_End]:
+        ends: list[_End] = [(text.find(stop), "stop", stop) for stop in self._stops]
         for end in self._block_ends:
             at = end.push(piece)
-            ends.append(at - len(self.text) if at >= 0 else -1)
+            ends.append((at - len(self.text) if at >= 0 else -1, end.reason, ""))
         if self._is_line:
             begin = 0 if self.text.strip() else len(text) - len(text.lstrip())
             found = _LINE_END.search(text, begin)
-            ends.append(found.start() if found else -1)
+            ends.append((found.start() if found else -1, "stop", ""))
         return ends
 
 

@@ -63,12 +63,13 @@ class Step:
         Raises:
             EngineError: as Engine.forward. StepAborted: `abort` was set.
         """
-        n_hidden = sum(span.n_out for span in self.spans if span.is_hidden)
+        all_spans = self.spans
+        n_hidden = sum(span.n_out for span in all_spans if span.is_hidden)
         if n_hidden:
             hidden = empty("hidden states", (n_hidden, engine.config.dim), np.float32)
-            logits = engine.forward(self.spans, self.abort, hidden)
+            logits = engine.forward(all_spans, self.abort, hidden)
         else:
-            hidden = logits = engine.forward(self.spans, self.abort)
+            hidden = logits = engine.forward(all_spans, self.abort)
         rows, at = [], [0, 0]
         for _, spans in self.parts:
             n, is_hidden = sum(span.n_out for span in spans), bool(spans[0].is_hidden)

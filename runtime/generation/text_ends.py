@@ -8,9 +8,17 @@ from typing import Any
 
 from halfbyte.call_arguments import is_whole
 from halfbyte.errors import RequestError
-from halfbyte.generation.block_ends import BlockEnd, BracketEnd, IndentEnd, indentation
+from halfbyte.generation.block_ends import (
+    BlockEnd,
+    BracketEnd,
+    IndentEnd,
+    LateLineEnd,
+    indentation,
+)
+from halfbyte.generation.checked_values import real
 
 _MAX_COLUMNS = 10_000
+_MAX_S = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,8 @@ class TextEnds:
             cursor's line, or by less than so many columns.
         stop_brackets: whether it ends where a bracket closes that it did not open: "before" it,
             which True means too, or "behind" it.
+        line_time: seconds after the first token from which on it ends with its line, if it has a
+            whole one already; None for no limit. The finish reason is "time".
 
     Raises:
         RequestError: a value of the wrong type or out of range; `param` names it.
@@ -29,6 +39,7 @@ class TextEnds:
 
     stop_indent: bool | int = False
     stop_brackets: bool | str = False
+    line_time: float | None = None
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[TextEnds, dict[str, Any]]:
@@ -46,12 +57,14 @@ class TextEnds:
         if not isinstance(where, bool) and where not in ("before", "behind"):
             expected = "True, False, 'before' or 'behind'"
             raise RequestError("stop_brackets", expected=expected, got=repr(where))
+        if self.line_time is not None:
+            object.__setattr__(self, "line_time", real("line_time", self.line_time, 0.0, _MAX_S))
 
     def check_unused(self, why: str = "only complete and infill have a cursor") -> None:
         """RequestError where one is asked for, in a call that has none."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not False:
+            if value is not field.default:
                 raise RequestError(field.name, expected=f"nothing: {why}", got=repr(value))
 
     def block_ends(self, before: str) -> list[BlockEnd]:
@@ -62,4 +75,6 @@ class TextEnds:
             made.append(IndentEnd(indentation(before) if is_cursors else int(self.stop_indent)))
         if self.stop_brackets is not False:
             made.append(BracketEnd(behind=self.stop_brackets == "behind"))
+        if self.line_time is not None:
+            made.append(LateLineEnd(self.line_time))
         return made

@@ -75,7 +75,7 @@ class TextRequest(Continuation):
         """
         self.params, self._result_of = params.seeded(), finish
         text = b"".join(map(tokenizer.token_bytes, taken_back))
-        self._sampler = sampler_of(tokenizer, self.params, prompt)
+        self._sampler = sampler_of(tokenizer, self.params, prompt, stop_ids)
         self._grammar = next((rule for rule in rules if isinstance(rule, GrammarRule)), None)
         respelling = self._respelling_of(tokenizer, text, taken_back, rules) if text else None
         super().__init__(prompt, n_ctx, respelling, drafter)
@@ -152,7 +152,9 @@ class TextRequest(Continuation):
             super().take(logits)
         elif not self._records.want_prompt:
             self.finish_reason = "length"
-        if self.is_answering and (self.respelling is None or self.respelling.tokens):
+        if self._grammar is None or not self.is_answering:
+            return
+        if self.respelling is None or self.respelling.tokens:
             n_before = self.n_generated
             self._take_forced()
             self.n_decode += self.n_generated - n_before
@@ -231,6 +233,7 @@ class TextRequest(Continuation):
             logprobs=self.logprobs,
             prompt_logprobs=self._records.told_of_prompt(self.prompt),
             is_complete=self._is_complete(),
+            stop_text=self.shown.stop_text,
         )
         return self._result_of(completion)
 

@@ -7,7 +7,6 @@ import math
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +20,11 @@ from halfbyte.hf.assistant import Assistant
 from halfbyte.hf.batch import check_device
 from halfbyte.hf.errors import MissingNameError
 from halfbyte.hf.forward import ABSENT, forward
-from halfbyte.hf.generation import Batch, Row, join, new_rows, read_batch
+from halfbyte.hf.generating import GeneratingModel
 from halfbyte.hf.generation_config import FILE, GenerationConfig, config_of
-from halfbyte.hf.keywords import GenerateOptions, ModelOptions
+from halfbyte.hf.keywords import ModelOptions
+from halfbyte.hf.peft_adapters import ActiveAdapters, PeftModel
 from halfbyte.hf.pretrained_config import PretrainedConfig, refuse_others
-from halfbyte.hf.streamers import check_streamer
 from halfbyte.loading import load
 from halfbyte.model import Model
 
@@ -60,27 +59,21 @@ _WAYS_OUT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class GenerateOutput:
-    """What `generate` gives with `return_dict_in_generate=True`."""
-
-    sequences: Any
-
-
-class CausalLM:
+class CausalLM(GeneratingModel, PeftModel):
     """A loaded model that continues token ids; `close()` frees it, as leaving a `with` does.
 
     Attributes:
         generation_config: what `generate` does where a call says nothing.
         model: the same with halfbyte's own interface.
         name_or_path: what it was loaded from.
+        assistant, adapters: what guesses for it, and what its calls go through.
     """
 
     device = "cpu"
 
     def __init__(self, model: Model, generation_config: GenerationConfig, name: str) -> None:
         self.model = model
-        self._assistant = Assistant(model)
+        self.assistant, self.adapters = Assistant(model), ActiveAdapters()
         self.generation_config = generation_config
         self.name_or_path = name
 
@@ -180,90 +173,13 @@ class CausalLM:
         refuse_others(leave_out(others, ABSENT))
         check_count("logits_to_keep", logits_to_keep, 0)
         check_flag("return_dict", return_dict)
-        out = forward(self.model, input_ids, attention_mask, labels, logits_to_keep)
+        adapter = self.adapters.of_call(None)
+        out = forward(self.model, input_ids, attention_mask, labels, logits_to_keep, adapter)
         return out if return_dict else out.to_tuple()
 
     def __getattr__(self, name: str) -> Any:
         hint = _WAYS_OUT.get(name, "`.model` is the same with halfbyte's own interface")
         raise MissingNameError(f"this model has no {name!r}: {hint}")
-
-    def generate(
-        self,
-        inputs: Any = None,
-        generation_config: Any = None,
-        *,
-        input_ids: Any = None,
-        attention_mask: Any = None,
-        token_type_ids: Any = None,
-        streamer: Any = None,
-        tokenizer: Any = None,
-        assistant_model: Any = None,
-        **parameters: Unpack[GenerateOptions],
-    ) -> Any:
-        """Continue rows of token ids.
-
-        Args:
-            inputs: whole numbers (batch, n), as an array, a torch tensor or lists; padding
-                stands on the left.
-            generation_config: a GenerationConfig, ours or transformers'.
-            input_ids: another name of `inputs`.
-            attention_mask: (batch, n), 0 where `inputs` is padding.
-            token_type_ids: may be given and has no effect, as for transformers' Llama.
-            streamer: gets the prompt and then each token by `put`, and `end` after the last.
-            tokenizer: may be given and is not needed: the model knows its texts.
-            assistant_model: guesses what is said; a loaded one or a name, of this vocabulary.
-            parameters: GenerationConfig's names, which win over it.
-
-        Returns:
-            int64 (batch * num_return_sequences, n + longest answer), an array, or a tensor where
-            the inputs are one; rows that are shorter end with `pad_token_id`.
-
-        Raises:
-            RequestError: a name or value that is not supported, or inputs of another shape.
-            ContextLengthError: a prompt fills the context. EngineError: the model is closed.
-        """
-        check_streamer(streamer)
-        if inputs is not None and input_ids is not None:
-            raise RequestError("input_ids", expected="nothing where inputs are given")
-        try:
-            config = self.configure(generation_config, parameters)
-            ids = input_ids if inputs is None else inputs
-            batch = read_batch(ids, attention_mask, config, self.config.vocab_size)
-            has_assistant = self._assistant.use(assistant_model)
-            rows = self.rows(batch, config, has_assistant=has_assistant)
-            self.run(rows, streamer, batch)
-        finally:  # whoever waits for a streamer's text must not wait for ever
-            if streamer is not None:
-                streamer.end()
-        sequences = batch.give_back(join(batch, rows, config))
-        return GenerateOutput(sequences) if config.return_dict_in_generate else sequences
-
-    def configure(self, stated: Any, parameters: Mapping[str, Any]) -> GenerationConfig:
-        """What a call asks for, checked: its parameters over `stated` over the model's own."""
-        given = dict(parameters)
-        if "eos_token_id" in given and given["eos_token_id"] is None:
-            given["eos_token_id"] = []  # nothing ends an answer
-        return GenerationConfig.read(given).over(config_of(stated)).over(self.generation_config)
-
-    def rows(
-        self, batch: Batch, config: GenerationConfig, *, has_assistant: bool = False
-    ) -> list[Row]:
-        """The answers to a batch, to be given to `run`; raises as `generate`."""
-        model = self.model
-        return new_rows(batch, config, model.tokenizer, model.n_ctx, has_assistant=has_assistant)
-
-    def run(self, rows: list[Row], streamer: Any = None, batch: Batch | None = None) -> None:
-        """Work on rows, of one batch or several; raises RequestError where several are streamed."""
-        if streamer is not None and batch is not None:
-            if len(rows) > 1:
-                raise RequestError("streamer", expected="a batch of one row", got=len(rows))
-            streamer.put(batch.give_back(batch.ids))
-        n_put = 0
-        for _ in self.model.follow(rows):
-            if streamer is not None:
-                for token in rows[0].tokens[n_put:]:
-                    streamer.put(np.array([token]))
-                    n_put += 1
 
     def save_pretrained(self, save_directory: Any, **options: Any) -> None:
         """Refused: the weights are a .gguf file already."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from halfbyte.errors import RequestError
 from halfbyte.hf.batch import import_torch, tensor_type_of
-from halfbyte.hf.errors import MissingNameError
 from halfbyte.hf.generation import I64, matrix
+from halfbyte.hf.model_output import ModelOutput
 from halfbyte.model import Model
 
 IGNORED = -100  # a label that does not count
@@ -23,39 +22,18 @@ ABSENT: dict[str, object] = {
 }  # fmt: skip
 
 
-@dataclass(slots=True)
-class CausalLMOutput:
+@dataclass(slots=True, kw_only=True)
+class CausalLMOutput(ModelOutput):
     """What a call gives: float32 `logits` (batch, n, vocab_size), and `loss` where labels came."""
 
-    logits: Any
+    absent = "a call gives logits and loss alone; model.generate keeps what a token needs"
+
     loss: Any = None
-
-    def keys(self) -> list[str]:
-        """The names that have a value: the loss first, as with transformers."""
-        return ["logits"] if self.loss is None else ["loss", "logits"]
-
-    def to_tuple(self) -> tuple[Any, ...]:
-        """Their values."""
-        return tuple(getattr(self, name) for name in self.keys())
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, str) and key in self.keys():
-            return getattr(self, key)
-        if isinstance(key, str):
-            raise KeyError(key)
-        return self.to_tuple()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
-
-    def __getattr__(self, name: str) -> Any:
-        raise MissingNameError(
-            f"{name}: a call gives logits and loss alone; model.generate keeps what a token needs"
-        )
+    logits: Any
 
 
 def forward(
-    model: Model, input_ids: Any, attention_mask: Any, labels: Any, n_last: int
+    model: Model, input_ids: Any, attention_mask: Any, labels: Any, n_last: int, adapter: Any
 ) -> CausalLMOutput:
     """Logits of rows, of their last `n_last` positions or of all (0); see CausalLM.__call__."""
     ids = matrix("input_ids", input_ids)
@@ -65,7 +43,7 @@ def forward(
         _check_labels(targets, mask, model.config.vocab_size)
     logits = np.zeros((*ids.shape, model.config.vocab_size), np.float32)
     for row, tokens, kept in zip(logits, ids, mask, strict=True):
-        row[kept] = model.logits(tokens[kept].tolist())
+        row[kept] = model.logits(tokens[kept].tolist(), adapter=adapter)
     loss = None if targets is None else _loss(logits, targets)
     is_torch = tensor_type_of(input_ids) == "pt"
     shown: Any = logits[:, -n_last:] if n_last else logits
@@ -73,7 +51,7 @@ def forward(
         torch = import_torch("input_ids")
         shown = torch.from_numpy(np.ascontiguousarray(shown))
         loss = None if loss is None else torch.tensor(loss)
-    return CausalLMOutput(shown, loss)
+    return CausalLMOutput(logits=shown, loss=loss)
 
 
 def _mask(stated: Any, ids: I64) -> NDArray[np.bool_]:

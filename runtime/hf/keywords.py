@@ -7,7 +7,7 @@ has an effect, or is often written. A test compares them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from halfbyte.progress import Progress
@@ -20,24 +20,49 @@ class GenerateOptions(TypedDict, total=False):
     max_new_tokens: int | None
     min_length: int | None
     min_new_tokens: int | None
+    max_time: float | None
+    stop_strings: str | list[str] | None
     do_sample: bool | None
     temperature: float | None
+    top_h: float | None
     top_k: int | None
     top_p: float | None
     min_p: float | None
+    typical_p: float | None
+    epsilon_cutoff: float | None
+    eta_cutoff: float | None
+    num_beams: int | None
+    num_beam_groups: int | None
+    diversity_penalty: float | None
+    length_penalty: float | None
+    early_stopping: bool | Literal["never"] | None
     repetition_penalty: float | None
+    no_repeat_ngram_size: int | None
+    bad_words_ids: list[list[int]] | None
+    sequence_bias: Mapping[tuple[int, ...], float] | list[Any] | None
+    suppress_tokens: list[int] | None
+    begin_suppress_tokens: list[int] | None
+    forced_bos_token_id: int | None
+    forced_eos_token_id: int | list[int] | None
+    exponential_decay_length_penalty: tuple[int, float] | None
+    remove_invalid_values: bool | None
+    renormalize_logits: bool | None
     num_return_sequences: int | None
-    stop_strings: str | list[str] | None
+    return_dict_in_generate: bool | None
+    output_scores: bool | None
+    output_logits: bool | None
+    output_hidden_states: bool | None
+    output_attentions: bool | None
     eos_token_id: int | list[int] | None
     pad_token_id: int | None
     bos_token_id: int | None
     prompt_lookup_num_tokens: int | None
-    return_dict_in_generate: bool | None
+    logits_processor: Sequence[Any] | None
+    stopping_criteria: Sequence[Any] | None
+    prefix_allowed_tokens_fn: Callable[[int, Any], Any] | None
+    adapter: Any
     # Of transformers, where there is nothing to choose here.
     cache_implementation: object
-    logits_processor: Sequence[Any] | None
-    num_beams: Literal[1]
-    stopping_criteria: Sequence[object] | None
     use_cache: bool
 
 

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from halfbyte.call_arguments import check_flag
 from halfbyte.errors import RequestError
+from halfbyte.hf.answer_plan import Answer
 from halfbyte.hf.arguments import check_count, is_same, one_of
 from halfbyte.hf.auto_model import PLACES, CausalLM, check_places
 from halfbyte.hf.auto_tokenizer import AutoTokenizer
-from halfbyte.hf.generation import Row, read_batch
-from halfbyte.hf.generation_config import SAMPLING, GenerationConfig
+from halfbyte.hf.generation import read_batch
+from halfbyte.hf.generation_config import GenerationConfig
+from halfbyte.hf.generation_names import SAMPLING
 from halfbyte.hf.keywords import CallOptions, PipelineOptions
 from halfbyte.hf.streamers import check_streamer
 from halfbyte.hf.tokenizer import PreTrainedTokenizer
@@ -181,17 +183,16 @@ class TextGenerationPipeline:
                 read_batch([ids] if ids else None, None, unpadded, vocab_size)
                 for ids in (self._ids(prompt, call) for prompt in prompts)
             ]
-            answers = [self.model.rows(batch, call.config) for batch in batches]
+            plans = [self.model.plan(batch, call.config) for batch in batches]
             size = call.batch_size or len(prompts)
             for begin in range(0, len(prompts), size):
-                rows = [row for some in answers[begin : begin + size] for row in some]
-                self.model.run(rows, call.streamer, batches[begin])
+                self.model.run(plans[begin : begin + size], call.streamer)
         finally:
             if call.streamer is not None:
                 call.streamer.end()
         return [
-            [self._record(prompt, row, call) for row in rows]
-            for prompt, rows in zip(prompts, answers, strict=True)
+            [self._record(prompt, answer, call) for answer in plan.answers]
+            for prompt, plan in zip(prompts, plans, strict=True)
         ]
 
     def _ids(self, prompt: _Prompt, call: _Call) -> list[int]:
@@ -207,7 +208,7 @@ class TextGenerationPipeline:
         )  # fmt: skip
         return list(encoding["input_ids"])
 
-    def _record(self, prompt: _Prompt, row: Row, call: _Call) -> dict[str, Any]:
+    def _record(self, prompt: _Prompt, row: Answer, call: _Call) -> dict[str, Any]:
         """An answer as the caller wants it."""
         if call.return_type == _TENSORS:
             return {"generated_token_ids": [*row.prompt, *row.tokens]}

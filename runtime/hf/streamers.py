@@ -6,7 +6,6 @@ Any object with `put(ids)` and `end()` is a streamer; transformers' own work too
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from queue import Queue
 from typing import Any
 
@@ -49,10 +48,10 @@ class TextStreamer:
         self._ids.extend(value.tolist())
         text = self._decode(self._ids)
         # A word may go on, and a character may be half: both wait for what follows.
-        n = len(text) if text.endswith("\n") else text.rfind(" ") + 1
-        if n > self._n_shown:
-            self.on_finalized_text(text[self._n_shown : n])
-            self._n_shown = n
+        is_done = text.endswith("\n") or _is_chinese(text[-1:])
+        n = max(len(text) if is_done else text.rfind(" ") + 1, self._n_shown)
+        self.on_finalized_text(text[self._n_shown : n])
+        self._n_shown = n
         last = self._ids[-1:]
         if text.endswith("\n") and self._decode(last):
             # A line is done: all but its last token, which keeps the next line's spaces, can go.
@@ -76,7 +75,8 @@ class TextStreamer:
 class TextIteratorStreamer(TextStreamer):
     """Hands text out to another thread, which iterates over the streamer.
 
-    `timeout`: seconds to wait for a piece before queue.Empty is raised; None waits for ever.
+    `timeout`: seconds to wait for a piece before queue.Empty is raised; None waits for ever. There
+    is a piece for each token, which may be empty, and it can be used again.
     """
 
     def __init__(
@@ -87,16 +87,43 @@ class TextIteratorStreamer(TextStreamer):
         **decode_kwargs: Any,
     ) -> None:
         super().__init__(tokenizer, skip_prompt, **decode_kwargs)
-        self.timeout = timeout
-        self._pieces: Queue[str | None] = Queue()
+        self.timeout = check_timeout(timeout)
+        self.text_queue: Queue[str | None] = Queue()
+        self.stop_signal = None
 
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
         """Hand out a piece of text."""
-        self._pieces.put(text, timeout=self.timeout)
+        self.text_queue.put(text, timeout=self.timeout)
         if stream_end:
-            self._pieces.put(None, timeout=self.timeout)
+            self.text_queue.put(self.stop_signal, timeout=self.timeout)
 
-    def __iter__(self) -> Iterator[str]:
-        """The pieces until the end."""
-        while (piece := self._pieces.get(timeout=self.timeout)) is not None:
-            yield piece
+    def __iter__(self) -> TextIteratorStreamer:
+        return self
+
+    def __next__(self) -> str:
+        """The next piece."""
+        piece = self.text_queue.get(timeout=self.timeout)
+        if piece is None:
+            raise StopIteration
+        return piece
+
+
+def check_timeout(seconds: object) -> float | None:
+    """Seconds to wait, None for ever; RequestError for anything else."""
+    if seconds is None:
+        return None
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not is_number or not 0 <= seconds <= 1e9:  # type: ignore[operator]
+        raise RequestError("timeout", expected="seconds from 0, or None", got=repr(seconds))
+    return float(seconds)  # type: ignore[arg-type]
+
+
+def _is_chinese(character: str) -> bool:
+    """Whether it is one that is a word of its own, in the blocks that transformers counts."""
+    return any(low <= character <= high for low, high in _CHINESE)
+
+
+_CHINESE = (
+    ("\u4e00", "\u9fff"), ("\u3400", "\u4dbf"), ("\U00020000", "\U0002a6df"),
+    ("\U0002a700", "\U0002ceaf"), ("\uf900", "\ufaff"), ("\U0002f800", "\U0002fa1f"),
+)  # fmt: skip

@@ -59,8 +59,6 @@ class Options:
 
     def check_search(self) -> None:
         """RequestError where something is asked for that a beam search does not have."""
-        self.probabilities.check_none("num_beams")
-        self.ends.check_unused("a beam search ends at tokens")
         if self.drafts.prediction or self.drafts.lookup:
             log.warning("prediction and lookup have no effect with num_beams")
         if self.tokens.banned_strings:

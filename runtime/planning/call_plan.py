@@ -32,17 +32,25 @@ class Plan:
     candidates: Candidates = field(default_factory=Candidates)
 
     def result(self, cut_by: FinishReason | None = None) -> Any:
-        """What the caller gets of the requests; of those cut short, what there is."""
+        """What the caller gets of the requests; of those cut short, what there is.
+
+        Raises:
+            ToolCallError: it is one answer, with a call that cannot be read.
+        """
         results, n = [request.result(cut_by) for request in self.requests], self.candidates.count
         groups = [results[i : i + n] for i in range(0, len(results), n)]
         chosen = [self.candidates.chosen(group) for group in groups]
+        if self.candidates.n is None and cut_by is None:
+            for one in chosen:
+                one.check_calls()
         return chosen if self.is_list else chosen[0]
 
     def check_streamed(self) -> None:
-        """RequestError where there are no answers to one prompt that come as they grow."""
-        if self.is_list:
-            raise RequestError("prompt", expected="one prompt to stream", got="a list of prompts")
-        self.candidates.check_drawn("a stream")
+        """RequestError where there are no answers that come as they grow, each with a number."""
+        if self.is_list and self.candidates.n is None:
+            expected, hint = "one prompt to stream", "n=1 streams those of several"
+            raise RequestError("prompt", expected=expected, got="a list of prompts", hint=hint)
+        self.candidates.check_drawn("a stream", "whose best answer is known at its end")
         self.candidates.check_unranked()
 
     def decoded(self) -> Callable[[Request], tuple[int, int]]:

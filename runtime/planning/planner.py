@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from halfbyte.cache_scope import current_scope, takes_scope
 from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.chat_planning import ChatAsked
 from halfbyte.errors import RequestError
@@ -26,7 +27,11 @@ from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.syntax.syntax import Syntax
 from halfbyte.generation.text_ends import TextEnds
 from halfbyte.generation.text_request import TextRequest
+from halfbyte.planning.call_options import Options
+from halfbyte.planning.call_plan import Plan
+from halfbyte.planning.request_maker import RequestMaker
 from halfbyte.progress import Progress
+from halfbyte.prompt.edit.client_prompt import ClientPrompt
 from halfbyte.prompt.edit.edit_encoder import EditEncoder
 from halfbyte.prompt.edit.edit_request import (
     Cursor,
@@ -42,11 +47,7 @@ from halfbyte.prompt.messages import Message
 from halfbyte.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    pass
-
-from halfbyte.planning.call_options import Options
-from halfbyte.planning.call_plan import Plan
-from halfbyte.planning.request_maker import RequestMaker
+    from halfbyte.generation.beams.beam_request import BeamRequest
 
 EditFormatName = Literal["sweep", "zeta-2", "zeta-2.1", "fim"]
 
@@ -74,10 +75,25 @@ class Planner:
         self._maker = RequestMaker(tokenizer, n_ctx)
         self.chat_defaults = chat_defaults(card.sampling, path)
 
+    @property
+    def can_infill(self) -> bool:
+        """Whether the model was trained to infill."""
+        return self._prompts.can_infill
+
+    @property
+    def edit_format(self) -> str | None:
+        """See EditingModel.edit_format."""
+        return self._edits.format
+
+    def client_prompt(self, prompt: str, format: str | None) -> ClientPrompt | None:
+        """See EditingModel.read_edit_prompt."""
+        return self._edits.client_prompt(prompt, format)
+
     def ids(self, text: Prompt, name: str, parse_markers: bool) -> list[int]:
         """A text's tokens as `complete` would have them, nothing taken back."""
         return self._prompts.completion(text, name, heal=False, parse_markers=parse_markers).tokens
 
+    @takes_scope
     def completion(
         self,
         prompt: Prompt | Iterable[Prompt],
@@ -91,8 +107,8 @@ class Planner:
         report = check_progress(progress)
         options, rest = Options.split(self._tokenizer, self._adapters, keywords)
         syntax, rest = Syntax.split(rest)
-        if options.candidates.beams.are_wanted and syntax.syntax is not None:
-            raise RequestError("syntax", expected="nothing with num_beams", got=syntax.syntax)
+        if options.candidates.beams.are_wanted:
+            syntax.check_search()
         sampling = SamplingParams.from_kwargs(**rest)
         prompts, is_list = as_list(prompt)
         # A search keeps the prompt's tokens, and so does who wants no answer.
@@ -112,6 +128,7 @@ class Planner:
         ]  # fmt: skip
         return Plan(requests, options.terms, report, is_list, options.candidates)
 
+    @takes_scope
     def infilling(
         self,
         prefix: str,
@@ -130,26 +147,36 @@ class Planner:
         report = check_progress(progress)
         options, rest = Options.split(self._tokenizer, self._adapters, keywords)
         options.probabilities.check_no_echo()
-        options.candidates.check_drawn("infill")
         rules, rest = MiddleRules.split(rest)
         syntax, rest = Syntax.split(rest)
+        is_search = options.candidates.beams.are_wanted
+        if is_search:
+            rules.check_search()
+            syntax.check_search()
         sampling = SamplingParams.from_kwargs(**rest)
+        heals = check_flag("heal", heal) and not is_search
         asked = self._prompts.infilling(
-            prefix, suffix, order=order, heal=heal, repository=repository,
+            prefix, suffix, order=order, heal=heals, repository=repository,
             parse_markers=parse_markers, window=window, force=force,
             max_tokens=sampling.max_tokens,
         )  # fmt: skip
         given = repository or Repository()
-        files = tuple(given.files.items()), given.current, given.name
+        files = tuple(given.files.items()), given.current, given.name, given.is_apart
         how = heal, parse_markers, window, rules, sampling, options.tokens, options.ends, syntax
         # The order as given: "auto" may change where the cursor passes a blank line.
-        key = asked.suffix, order, files, how, options.adaptation.key
-        requests = candidates_of(
-            options.candidates, sampling, Recording.of(options.probabilities),
-            lambda params, how: self._middle(asked, params, (rules, syntax), options, key, how),
-        )  # fmt: skip
+        key = asked.suffix, order, files, how, options.adaptation.key, current_scope()
+        requests: Sequence[TextRequest | BeamRequest]
+        if is_search:
+            own = partial(self._middle_text, asked, sampling, (rules, syntax), options)
+            requests = self._maker.answers(asked, sampling, options, own=own)
+        else:
+            requests = candidates_of(
+                options.candidates, sampling, Recording.of(options.probabilities),
+                lambda params, how: self._middle(asked, params, (rules, syntax), options, key, how),
+            )  # fmt: skip
         return Plan(requests, options.terms, report, candidates=options.candidates)
 
+    @takes_scope
     def chat(
         self,
         messages: Sequence[Message],
@@ -186,6 +213,7 @@ class Planner:
         requests = self._maker.answers(asked, sampling, options, own=own)
         return Plan(requests, options.terms, report, candidates=options.candidates)
 
+    @takes_scope
     def edit(
         self,
         path: str | os.PathLike[str],
@@ -247,7 +275,7 @@ class Planner:
         how: dict[str, Any],
     ) -> TextRequest:
         """A request for a middle, or a finished one with the rest of an earlier answer."""
-        rules, syntax = ends
+        rules = ends[0]
         is_fixed = rules.reuse_answer and sampling.is_greedy and sampling.max_tokens > 0
         is_alone = options.candidates.count == 1 and not options.candidates.are_ranked
         is_fixed = is_fixed and is_alone and how["recording"] is None
@@ -263,6 +291,19 @@ class Planner:
             request = self._maker.request(asked, sampling, options, **how)
             request.finish_reason = known.finish_reason
             return request
+        how |= self._middle_text(asked, sampling, ends, options, key if is_fixed else None)
+        return self._maker.request(asked, sampling, options, **how)
+
+    def _middle_text(
+        self,
+        asked: InfillPrompt,
+        sampling: SamplingParams,
+        ends: tuple[MiddleRules, Syntax],
+        options: Options,
+        key: Hashable = None,
+    ) -> dict[str, Any]:
+        """What takes a middle's text, and makes an Infilling, remembered under the key."""
+        rules, syntax = ends
         shown = rules.shown_text(
             sampling.stop, asked.suffix, block_ends=options.ends.block_ends(asked.prefix),
             banned=options.tokens.banned_strings,
@@ -278,12 +319,12 @@ class Planner:
                 files_dropped=asked.files_dropped, trimmed=shown.trimmed,
                 first_token_probability=sure.first, mean_probability=sure.mean,
             )  # fmt: skip
-            if is_fixed:
+            if key is not None:
                 self._recent.remember(key, done)
             return done
 
+        made = {"finish": finish, "shown": shown}
         if confidence is not None:
             confidence.is_ranking = options.candidates.are_ranked
-            how["confidence"] = confidence
-        how |= {"finish": finish, "shown": shown}
-        return self._maker.request(asked, sampling, options, **how)
+            made["confidence"] = confidence
+        return made

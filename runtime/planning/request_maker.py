@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from halfbyte.constraints.grammar import Grammar, Grammars
 from halfbyte.generation.candidates import candidates_of
-from halfbyte.generation.completion import Completion
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.recorder import Recording
 from halfbyte.generation.rules.grammar_rule import GrammarRule
@@ -50,7 +49,7 @@ class RequestMaker:
             own: makes what each has of its own, arguments of TextRequest.
         """
         if options.candidates.beams.are_wanted:
-            return [self._search(prompt, sampling, options, own().get("finish"))]
+            return [self._search(prompt, sampling, options, text, own)]
 
         def make(params: SamplingParams, how: dict[str, Any]) -> TextRequest:
             return self.request(prompt, params, options, **how, **own())
@@ -85,18 +84,26 @@ class RequestMaker:
         prompt: EncodedPrompt,
         params: SamplingParams,
         options: Options,
-        finish: Callable[[Completion], Any] | None,
+        text: str,
+        own: Callable[[], dict[str, Any]],
     ) -> BeamRequest:
-        from halfbyte.generation.beams.beam_answers import beam_request
+        from halfbyte.generation.beams.beam_answers import BeamText, beam_request
 
         options.check_search()
         options.tokens.check_length(params.max_tokens)
         ends, asked = self._end_ids(prompt, params), options.constraint
         grammar = None if asked is None else self.grammars.compiled(asked)
+
+        def make_text() -> BeamText:
+            made = {"shown": ShownText(params.stop), **own()}
+            return BeamText(**{name: made[name] for name in ("shown", "finish") if name in made})
+
         request = beam_request(
             self._tokenizer, prompt.tokens, params, self._n_ctx, options.candidates.beams,
-            prompt.stop_ids, partial(self._rules, prompt.tokens, (), ends, options, grammar),
-            finish or (lambda done: done), None if grammar is None else grammar.accepts,
+            stop_ids=prompt.stop_ids, make_text=make_text,
+            make_rules=partial(self._rules, prompt.tokens, (), ends, options, grammar),
+            accepts=None if grammar is None else grammar.accepts,
+            recording=Recording.of(options.probabilities, text),
         )  # fmt: skip
         request.go_through(options.adaptation.applied)
         return request

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from halfbyte.call_arguments import check_flag
-from halfbyte.errors import ContextLengthError, RequestError
+from halfbyte.errors import ContextLengthError, RequestError, UnsupportedModelError
 from halfbyte.prompt.chat import ChatPrompt, chat_prompt
 from halfbyte.prompt.healing import n_healed
 from halfbyte.prompt.infill import (
@@ -57,6 +57,16 @@ class PromptEncoder:
 
     def __init__(self, tokenizer: Tokenizer, n_ctx: int, names: Sequence[str] = ()) -> None:
         self._tokenizer, self._n_ctx, self._names = tokenizer, n_ctx, names
+
+    @property
+    def can_infill(self) -> bool:
+        """Whether the model was trained to infill, in a layout that is known here."""
+        try:
+            require_format(self._tokenizer)
+            check_trained(self._tokenizer.path, self._names, self._tokenizer.chat_template)
+        except UnsupportedModelError:
+            return False
+        return True
 
     def completion(
         self, prompt: Prompt, name: str, *, heal: bool, parse_markers: bool
@@ -121,7 +131,7 @@ class PromptEncoder:
         frame = Repository()
         if repository is not None:
             check_repository(repository)
-            frame = Repository(current=repository.current, name=repository.name)
+            frame = replace(repository, files={})
         n_frame = len(infill_format.prompt("", "", order=order, repository=frame).tokens)
         most = self._n_ctx - max(1, min(max_tokens, self._n_ctx // 2))
         view = nearest(

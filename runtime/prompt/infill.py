@@ -12,7 +12,7 @@ cards of the other families.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from halfbyte.call_arguments import check_choice
@@ -100,11 +100,15 @@ class Repository:
         files: name -> content, in order; the nearest to the cursor's best come last.
         current: name of the file that is being edited.
         name: name of the repository.
+        is_apart: whether a family without tokens for it gets the files before its markers, not in
+            the prefix, so that they stay known whatever stands behind the cursor; the current
+            file's name is left out then.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
     current: str = ""
     name: str = ""
+    is_apart: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +213,9 @@ class InfillFormat:
             return [], ""
         check_repository(repository)
         repo, file = (self._tokenizer.id_of(t) for t in (self.family.repo, self.family.file))
+        if file is None and repository.is_apart:
+            text = _plain_context(replace(repository, current=""))
+            return self._tokenizer.encode(text, add_bos=False), ""
         if file is None:
             return [], _plain_context(repository)
         ids: list[int] = []

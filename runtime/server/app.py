@@ -1,49 +1,112 @@
-"""The application: the routes of all protocols."""
+"""The application: the routes of all protocols, and what stands before them."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
+from starlette.routing import compile_path
+from starlette.types import Scope, Send
 
-from halfbyte.server.endpoint import Endpoint
+from halfbyte.server.endpoint import Endpoint, refusal
 from halfbyte.server.fault import STATUS, Fault
-from halfbyte.server.gate import Gate
+from halfbyte.server.llama_cpp.llama_protocol import PROTOCOL as LLAMA_CPP
+from halfbyte.server.ollama.ollama_protocol import PROTOCOL as OLLAMA
 from halfbyte.server.openai.openai_protocol import PROTOCOL as OPENAI
+from halfbyte.server.operations import OPERATIONS, metrics_routes
+from halfbyte.server.page_protocol import PROTOCOL as PAGE
+from halfbyte.server.protocol import Protocol, Route
 from halfbyte.server.reply import dumps
+from halfbyte.server.security import Security
 from halfbyte.server.server_settings import ServerSettings
+from halfbyte.server.server_state import ServerState
 from halfbyte.server.shelf import Shelf
+from halfbyte.server.watch import Watch
 
-# The first one's errors are for paths that belong to none.
-PROTOCOLS = (OPENAI,)
+# The first one's errors are for paths that belong to none; of routes for one path the first counts.
+PROTOCOLS = (OPENAI, LLAMA_CPP, OLLAMA, PAGE)
+
+_N_THREADS = 32  # that encode prompts and load models, most of the time waiting
+_LOOK_S = 1.0  # for models that nobody uses
 
 
 def make_app(shelf: Shelf, settings: ServerSettings | None = None) -> Starlette:
-    """An ASGI application that serves the models of a shelf."""
+    """An ASGI application that serves the models of a shelf.
+
+    Its `state` has the shelf and the gate: who ends the server stops the one and closes the other.
+    """
     settings = settings or ServerSettings()
-    gate = Gate(settings.n_places, settings.n_waiting)
+    state = ServerState(shelf, settings)
+    mine = [(OPENAI, route) for route in (*OPERATIONS, *metrics_routes(settings))]
+    all_routes = [*mine, *((p, route) for p in PROTOCOLS for route in p.routes)]
     routes = [
-        StarletteRoute(
-            route.path, Endpoint(protocol, route, shelf, gate, settings), methods=[route.method]
-        )
-        for protocol in PROTOCOLS
-        for route in protocol.routes
+        StarletteRoute(route.path, Endpoint(protocol, route, state), methods=[route.method])
+        for protocol, route in all_routes
     ]
+    open_paths = [_pattern(route) for _, route in all_routes if route.is_open]
+    layers = [
+        Middleware(Watch, state),
+        Middleware(Security, settings, open_paths, _refuse),
+    ]
+    app = Starlette(
+        routes=routes, middleware=layers, lifespan=_lifespan,
+        exception_handlers={HTTPException: _failed},
+    )  # fmt: skip
+    app.router.redirect_slashes = False
+    app.state.shelf, app.state.gate, app.state.metrics = shelf, state.gate, state.metrics
+    return app
 
-    async def failed(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return _refused(request, error)
 
-    return Starlette(routes=routes, exception_handlers={HTTPException: failed})
+@contextlib.asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    """What runs beside the requests."""
+    loop, shelf = asyncio.get_running_loop(), app.state.shelf
+    loop.set_default_executor(ThreadPoolExecutor(_N_THREADS, thread_name_prefix="halfbyte-server"))
+    looking = asyncio.ensure_future(_unload_idle(shelf))
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await shelf.close()
 
 
-def _refused(request: Request, error: HTTPException) -> Response:
-    """What Starlette itself refuses, as the protocol of the path would say it."""
-    kind = next((k for k, status in STATUS.items() if status == error.status_code), "internal")
-    fault = Fault(kind, f"{request.method} {request.url.path[:200]}: {error.detail}")
-    path = request.url.path
+async def _unload_idle(shelf: Shelf) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        await shelf.unload_idle()
+
+
+def _pattern(route: Route) -> re.Pattern[str]:
+    return compile_path(route.path)[0]
+
+
+def _protocol_of(path: str) -> Protocol:
+    """Whose errors a path's are."""
     mine = [p for p in PROTOCOLS if any(path.startswith(prefix) for prefix in p.prefixes)]
-    body = dumps((mine or PROTOCOLS)[0].error(fault))
+    return (mine or PROTOCOLS)[0]
+
+
+async def _refuse(scope: Scope, fault: Fault, send: Send) -> None:
+    """A fault before there is a route, as the protocol of the path would say it."""
+    scope["state"]["record"].error = fault.kind
+    await refusal(_protocol_of(scope["path"]), fault).send(send, {})
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses."""
+    assert isinstance(error, HTTPException)
+    kind = next((k for k, status in STATUS.items() if status == error.status_code), "internal")
+    path = request.url.path
+    fault = Fault(kind, f"{request.method} {path[:200]}: {error.detail}")
+    request.state.record.error = fault.kind
+    body = dumps(_protocol_of(path).error(fault))
     return Response(body, error.status_code, error.headers, "application/json")

@@ -4,62 +4,63 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
+from halfbyte.cache_scope import scoped
 from halfbyte.server.body import ClientGone, read_body, read_object
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault, fault_of
 from halfbyte.server.fields import checked
-from halfbyte.server.gate import Gate
 from halfbyte.server.protocol import Protocol, Route
-from halfbyte.server.reply import Json, Reply
-from halfbyte.server.server_settings import ServerSettings
-from halfbyte.server.shelf import Shelf
+from halfbyte.server.reply import Json
+from halfbyte.server.server_state import ServerState
 
 
 class Endpoint:
     """Answers the requests of one route."""
 
-    def __init__(
-        self, protocol: Protocol, route: Route, shelf: Shelf, gate: Gate, settings: ServerSettings
-    ) -> None:
+    def __init__(self, protocol: Protocol, route: Route, state: ServerState) -> None:
         self.protocol, self.route = protocol, route
-        self._shelf, self._gate, self._settings = shelf, gate, settings
+        self._state, self._settings = state, state.settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        headers = Headers(scope=scope)
-        address = scope.get("client") or ("local", 0)
+        headers, record = Headers(scope=scope), scope["state"]["record"]
+        record.route = self.route.path
         exchange = Exchange(
-            self._shelf, self._gate, self._settings,
-            client=scope.get("state", {}).get("client") or address[0],
-            path=scope.get("path_params", {}), query=QueryParams(scope.get("query_string", b"")),
-            headers=headers,
+            self._state, record, path=scope.get("path_params", {}),
+            query=QueryParams(scope.get("query_string", b"")), headers=headers,
         )  # fmt: skip
         try:
             body = await read_body(receive, self._settings.max_body)
-            await until_gone(receive, self._answer(exchange, body, headers, send))
+            with scoped(scope["state"].get("key")):  # what is remembered is each key's own
+                await until_gone(receive, self._answer(exchange, body, headers, send))
         except ClientGone:
-            return
+            record.is_cut = True
         except Fault as fault:  # before the handler began
-            await self._send(exchange, refusal(self.protocol, fault), send)
+            record.error = fault.kind
+            await refusal(self.protocol, fault).send(send, {})
+        finally:
+            await exchange.close()
 
     async def _answer(self, exchange: Exchange, body: bytes, headers: Headers, send: Send) -> None:
         try:
             asked = None
             if self.route.fields is not None:
                 content_type = headers.get("content-type", "")
-                value = read_object(body, content_type, self._settings.max_depth)
+                value: dict[str, Any] = {}
+                if body or not self.route.needs_no_body:
+                    value = read_object(body, content_type, self._settings.max_depth)
                 asked = checked(self.route.fields, value, self.protocol.name)
             reply = await self.route.handler(exchange, asked)
         except Exception as error:
-            reply = refusal(self.protocol, fault_of(error))
-        await self._send(exchange, reply, send)
-
-    async def _send(self, exchange: Exchange, reply: Reply, send: Send) -> None:
-        await reply.send(send, {"x-request-id": exchange.request_id})
+            fault = fault_of(error)
+            exchange.record.error = fault.kind
+            reply = refusal(self.protocol, fault)
+        await reply.send(send, {})
 
 
 class Refusal(Json):

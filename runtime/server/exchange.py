@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from halfbyte.errors import EngineError
 from halfbyte.generation.chat_completion import Part, ToolCall
 from halfbyte.server.ask import Ask
+from halfbyte.server.dropped import without
 from halfbyte.server.fault import Fault
+from halfbyte.server.gate import Place, ending
+from halfbyte.server.record import Record
 from halfbyte.server.served_model import ServedModel
 
 if TYPE_CHECKING:
-    from halfbyte.server.gate import Gate
     from halfbyte.server.server_settings import ServerSettings
-    from halfbyte.server.shelf import Shelf
+    from halfbyte.server.server_state import ServerState
+
+T = TypeVar("T")
 
 
 class Exchange:
@@ -29,31 +35,40 @@ class Exchange:
         request_id: as the client named it, or a name of our own.
         begun_s: when it came, by time.monotonic().
         created: the same as seconds since 1970.
+        record: what is noted of it.
     """
 
     def __init__(
         self,
-        shelf: Shelf,
-        gate: Gate,
-        settings: ServerSettings,
+        state: ServerState,
+        record: Record,
         *,
-        client: str,
         path: Mapping[str, str],
         query: Mapping[str, str],
         headers: Mapping[str, str],
     ) -> None:
-        self.shelf, self.gate, self.settings = shelf, gate, settings
-        self.client, self.path, self.query, self.headers = client, path, query, headers
-        self.request_id = headers.get("x-request-id") or uuid.uuid4().hex
-        self.begun_s, self.created = time.monotonic(), int(time.time())
+        self.state, self.record = state, record
+        self.shelf, self.gate = state.shelf, state.gate
+        self.settings: ServerSettings = state.settings
+        self.client, self.path, self.query, self.headers = record.client, path, query, headers
+        self.request_id, self.begun_s, self.created = (
+            record.request_id, record.begun_s, int(time.time()),
+        )  # fmt: skip
+        self._held: list[ServedModel] = []
+        self._answers: list[Answer] = []
 
     async def model(self, name: str | None) -> ServedModel:
-        """The model of that name, loaded; None or nothing names the first one.
+        """The model of that name, loaded, which stays until the request is over; None or nothing
+        names the first one.
 
         Raises:
             Fault: there is none, or it cannot be loaded.
         """
-        return await self.shelf.get(name or "")
+        served = await self.shelf.get(name or "")
+        self.shelf.hold(served)
+        self._held.append(served)
+        self.record.model = served.name
+        return served
 
     async def answer(self, model: ServedModel, ask: Ask) -> list[Any]:
         """The answers to a call, when they are whole: Completion, Infilling, ChatCompletion, Edit.
@@ -61,48 +76,120 @@ class Exchange:
         Raises:
             Fault: the server is busy; HalfbyteError: as the method.
         """
-        async with self.gate.place(self.client):
-            return await model.answer(self._limited(ask))
+        ask, place = await self._enter(ask)
+        try:
+            done = await model.answer(ask)
+        except EngineError as error:
+            raise self.told(error) from error
+        finally:
+            place.leave()
+        self.answered(done)
+        return done
 
     async def stream(self, model: ServedModel, ask: Ask) -> Answer:
         """The answers as they grow; begun, so that what refuses the call is raised here."""
-        place = self.gate.place(self.client)
-        await place.__aenter__()
+        ask, place = await self._enter(ask)
         try:
-            stream = await model.stream(self._limited(ask))
+            stream = await model.stream(ask)
         except BaseException:
-            await place.__aexit__(None, None, None)
+            place.leave()
             raise
-        return Answer(stream, place, ask.n)
+        answer = Answer(stream, place, ask.n, self)
+        self._answers.append(answer)
+        return answer
 
-    def _limited(self, ask: Ask) -> Ask:
-        """The call with the server's limits."""
+    async def compute(self, work: Callable[..., Any], *args: Any) -> Any:
+        """What a function returns that computes for a while, in a thread, once a place is free."""
+        return await self.awaited(lambda: self._held[-1].in_thread(work, *args))
+
+    async def awaited(self, begin: Callable[[], Awaitable[T]]) -> T:
+        """What comes of other work than an answer, which begins once a place is free."""
+        _, place = await self._enter(Ask("complete", ()))
+        try:
+            return await begin()
+        finally:
+            place.leave()
+
+    def answered(self, done: list[Any]) -> None:
+        """Note what came of a call, of which several prompts have a list each."""
+        answers = [one for some in done for one in (some if isinstance(some, list) else [some])]
+        self.record.answers += answers
+        self.state.mismatches.look_at(self.record, answers)
+
+    def told(self, error: EngineError) -> Exception:
+        """What a client hears of an error of the engine: one that the server's end made is no
+        fault of the model's.
+        """
+        fault = ending() if self.gate.is_stopped else None
+        self.record.error = "overloaded" if fault else type(error).__name__
+        return fault or error
+
+    async def close(self) -> None:
+        """Give back what the request still holds."""
+        for answer in self._answers:
+            await answer.close()
+        for served in self._held:
+            self.shelf.release(served)
+        self._held.clear()
+
+    async def _enter(self, ask: Ask) -> tuple[Ask, Place]:
+        """The call within the server's limits, and a place for it."""
+        self._check(ask)
+        limit_s = self._limit_s(ask)
+        begin_s = time.monotonic()
+        left_s = None if limit_s is None else limit_s - (begin_s - self.begun_s)
+        if left_s is not None and left_s <= 0:
+            raise Fault("timeout", f"the answer had not begun after {limit_s:g} s", retry_after=1)
+        place = await self.gate.enter(self.client, left_s)
+        waited_s = time.monotonic() - begin_s
+        self.record.queued_s = (self.record.queued_s or 0.0) + waited_s
         options = dict(ask.options)
-        if self.settings.timeout is not None:
-            asked = options.get("timeout")
-            limit = self.settings.timeout
-            options["timeout"] = limit if asked is None else min(asked, limit)
+        if left_s is not None:
+            options["timeout"] = max(left_s - waited_s, 1e-3)
+        ask = replace(ask, options=options)
+        ask = without(ask, self.settings.dropped)
+        if self.settings.logs_prompts:
+            self.record.prompt = repr(ask.arguments)
+        return ask, place
+
+    def _limit_s(self, ask: Ask) -> float | None:
+        """Seconds that the call may take since the request came."""
+        limits = (self.settings.timeout, ask.options.get("timeout"))
+        return min((s for s in limits if s is not None), default=None)
+
+    def _check(self, ask: Ask) -> None:
         n_most = self.settings.max_n
-        for name in ("n", "best_of"):
-            n = ask.n if name == "n" else options.get("best_of")
+        for name, n in (("n", ask.n), ("best_of", ask.options.get("best_of"))):
             if n is not None and n > n_most:
                 raise Fault(
                     "invalid_request", f"{name}: expected at most {n_most}, got {n}", param=name
                 )
-        return Ask(ask.method, ask.arguments, options, ask.n)
 
 
 class Answer:
     """Answers on their way; loop over it to the end, or close it."""
 
-    def __init__(self, stream: Any, place: Any, n: int | None) -> None:
-        self._stream, self._place, self._n = stream, place, n
+    def __init__(self, stream: Any, place: Place, n: int | None, exchange: Exchange) -> None:
+        self._stream, self._n, self._exchange = stream, n, exchange
+        self._place: Place | None = place
 
     async def __aiter__(self) -> AsyncIterator[list[tuple[int, Part]]]:
         """The parts that wait at a time, each with the number of its answer, from 0."""
+        record, then_s = self._exchange.record, 0.0
+        seen = self._exchange.state.metrics.gaps_of(record.model)
         try:
-            async for batch in self._stream.batches():
-                yield batch
+            async with aclosing(self._stream.batches()) as batches:
+                async for batch in batches:
+                    now_s = time.monotonic()
+                    if record.first_s is None:
+                        record.first_s = now_s - record.begun_s
+                    elif then_s:
+                        seen((now_s - then_s) / len(batch))
+                    then_s = now_s
+                    yield batch
+            self._exchange.answered(self.completions)
+        except EngineError as error:
+            raise self._exchange.told(error) from error
         finally:
             await self.close()
 
@@ -111,7 +198,7 @@ class Answer:
         place, self._place = self._place, None
         if place is not None:
             await self._stream.aclose()
-            await place.__aexit__(None, None, None)
+            place.leave()
 
     @property
     def completions(self) -> list[Any]:
@@ -129,3 +216,11 @@ class Answer:
         told = self._stream.tool_calls
         mine = told[i] if self._n is not None and told else told
         return list(mine)
+
+    def tokens(self, i: int) -> list[int]:
+        """The ids of answer i so far, some of which no part has yet."""
+        return list(self._stream.requests[i].tokens)
+
+    def stats(self, i: int) -> Any:
+        """What answer i cost so far."""
+        return self._stream.requests[i].stats()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from halfbyte.errors import (
@@ -43,13 +45,21 @@ class Fault(Exception):
         message: for people: what was expected, what came, what to do.
         param: the field that is to blame, dots between names; empty if none is.
         retry_after: seconds after which it may be tried again; None: not before it is changed.
+        details: numbers by name, for protocols that tell them.
     """
 
     def __init__(
-        self, kind: Kind, message: str, *, param: str = "", retry_after: int | None = None
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        param: str = "",
+        retry_after: int | None = None,
+        details: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         super().__init__(message)
         self.kind, self.message, self.param, self.retry_after = kind, message, param, retry_after
+        self.details = details
 
     @property
     def status(self) -> int:
@@ -64,7 +74,8 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, RequestTimeoutError):
         return Fault("timeout", str(error))
     if isinstance(error, ContextLengthError):
-        return Fault("context_length", str(error), param=error.param)
+        details = {"n_prompt_tokens": error.n_tokens, "n_ctx": error.n_ctx}
+        return Fault("context_length", str(error), param=error.param, details=details)
     if isinstance(error, RequestError):
         return Fault("invalid_request", str(error), param=error.param)
     if isinstance(error, ToolCallError):

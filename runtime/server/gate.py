@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from halfbyte.server.fault import Fault
+
+_LONGEST_S = 60  # that anybody is told to wait
 
 
 class Gate:
@@ -16,52 +18,92 @@ class Gate:
     Args:
         n_places: requests at a time.
         n_waiting: most that wait; who comes then is told to come again.
+
+    Attributes:
+        n_running, n_waiting: how many there are.
+        is_stopped: whether nobody is let in any more.
     """
 
     def __init__(self, n_places: int, n_waiting: int) -> None:
         self.n_places, self.n_most_waiting = n_places, n_waiting
         self.n_running = self.n_waiting = 0
+        self.is_stopped = False
         self._running: dict[str, int] = {}
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
+        self._place_s = 1.0  # how long a place is held, of late
 
-    @asynccontextmanager
-    async def place(self, client: str) -> AsyncIterator[None]:
-        """A place for one request of a client.
+    @property
+    def is_full(self) -> bool:
+        """Whether the next request would be refused."""
+        return self.n_waiting >= self.n_most_waiting and self.n_running >= self.n_places
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds after which a place in the queue is likely to be free again."""
+        guess = self._place_s * (self.n_waiting + 1) / self.n_places
+        return max(1, min(math.ceil(guess), _LONGEST_S))
+
+    async def enter(self, client: str, limit_s: float | None = None) -> Place:
+        """A place for one request of a client, to be given back.
+
+        Args:
+            client: whose it is.
+            limit_s: seconds that it waits at most.
 
         Raises:
-            Fault: too many wait.
+            Fault: too many wait, the time is over, or the server ends.
         """
-        await self._enter(client)
-        try:
-            yield
-        finally:
-            self._leave(client)
-
-    async def _enter(self, client: str) -> None:
+        if self.is_stopped:
+            raise ending()
         if self.n_running < self.n_places and not self.n_waiting:
-            self._take(client)
-            return
+            return self._take(client)
         if self.n_waiting >= self.n_most_waiting:
             message = f"{self.n_running} requests run and {self.n_waiting} wait; come again"
-            raise Fault("rate_limit", message, retry_after=1)
+            raise Fault("rate_limit", message, retry_after=self.retry_after)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(client, deque()).append(turn)
         self.n_waiting += 1
         try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._leave(client)  # the turn came at the same moment
-            else:
-                self.n_waiting -= 1
-                self._queues[client].remove(turn)
+            await asyncio.wait_for(asyncio.shield(turn), limit_s)
+        except (asyncio.TimeoutError, asyncio.CancelledError) as error:
+            self._give_up(client, turn)
+            if isinstance(error, asyncio.TimeoutError):
+                message = f"no place was free within {limit_s:g} s"
+                raise Fault("timeout", message, retry_after=self.retry_after) from None
             raise
+        return Place(self, client)
 
-    def _take(self, client: str) -> None:
+    def stop(self) -> None:
+        """Let nobody in any more; who waits is told."""
+        self.is_stopped = True
+        for queue in self._queues.values():
+            for turn in queue:
+                turn.set_exception(ending())
+        self._queues.clear()
+        self.n_waiting = 0
+
+    def leave(self, client: str, held_s: float) -> None:
+        """A place is free again."""
+        self._place_s += 0.1 * (held_s - self._place_s)
+        self._free(client)
+
+    def _give_up(self, client: str, turn: asyncio.Future[None]) -> None:
+        """Somebody waits no more, though the turn may have come at the same moment."""
+        if not turn.done():
+            self.n_waiting -= 1
+            queue = self._queues[client]
+            queue.remove(turn)
+            if not queue:
+                del self._queues[client]
+        elif turn.exception() is None:
+            self._free(client)
+
+    def _take(self, client: str) -> Place:
         self.n_running += 1
         self._running[client] = self._running.get(client, 0) + 1
+        return Place(self, client)
 
-    def _leave(self, client: str) -> None:
+    def _free(self, client: str) -> None:
         self.n_running -= 1
         self._running[client] -= 1
         if not self._running[client]:
@@ -70,10 +112,9 @@ class Gate:
 
     def _next(self) -> None:
         """Give the free place to the client who has the fewest, of equals to who waits longest."""
-        waiting = [client for client, queue in self._queues.items() if queue]
-        if not waiting or self.n_running >= self.n_places:
+        if not self._queues or self.n_running >= self.n_places:
             return
-        client = min(waiting, key=lambda name: self._running.get(name, 0))
+        client = min(self._queues, key=lambda name: self._running.get(name, 0))
         queue = self._queues.pop(client)
         turn = queue.popleft()
         if queue:
@@ -81,3 +122,22 @@ class Gate:
         self.n_waiting -= 1
         self._take(client)
         turn.set_result(None)
+
+
+class Place:
+    """A request's place; given back once."""
+
+    def __init__(self, gate: Gate, client: str) -> None:
+        self._gate, self._client, self._begun_s = gate, client, time.monotonic()
+        self._is_left = False
+
+    def leave(self) -> None:
+        """Give it back."""
+        if not self._is_left:
+            self._is_left = True
+            self._gate.leave(self._client, time.monotonic() - self._begun_s)
+
+
+def ending() -> Fault:
+    """What a request hears that the server has no time for any more."""
+    return Fault("overloaded", "the server ends; come again", retry_after=5)

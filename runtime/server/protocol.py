@@ -22,6 +22,7 @@ class Route:
     handler: answers; its second argument are the checked fields, None without `fields`.
     fields: the schema of the body; None: a body is ignored.
     is_open: whether it needs no key.
+    needs_no_body: whether no body means no fields, instead of being refused.
     """
 
     method: str
@@ -29,6 +30,7 @@ class Route:
     handler: Handler
     fields: type[Fields] | None = None
     is_open: bool = False
+    needs_no_body: bool = False
 
 
 @dataclass(frozen=True, slots=True)

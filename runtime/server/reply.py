@@ -10,12 +10,13 @@ from typing import Protocol
 from starlette.types import Send
 
 Headers = Mapping[str, str]
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # making one takes a while
 PING_S = 10.0  # seconds without an event after which a comment keeps the connection alive
 
 
 def dumps(value: object) -> bytes:
     """JSON on one line without blanks, as some editors' regular expressions want it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _JSON.encode(value).encode()
 
 
 class Reply(Protocol):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import cached_property
 from typing import Any
 
 import halfbyte
 from halfbyte.model import Model
+from halfbyte.prompt.edit.edit_formats import format_of_name
 from halfbyte.prompt.thinking import SWITCHES, marks_of
 from halfbyte.server.ask import Ask
 
@@ -23,6 +25,7 @@ class ServedModel:
 
     def __init__(self, name: str, model: Model, created: int) -> None:
         self.name, self.model, self.created = name, model, created
+        self._fingerprint: str | None = None
 
     async def answer(self, ask: Ask) -> list[Any]:
         """The answers to a call; a task that is cancelled gives them up."""
@@ -39,6 +42,11 @@ class ServedModel:
         await stream.begin()
         return stream
 
+    @property
+    def kv_nbytes(self) -> int:
+        """Bytes of keys and values in memory, remembered ones too."""
+        return self.model.engine.pages.nbytes
+
     async def in_thread(self, work: Any, *args: Any) -> Any:
         """What a call that takes more than a moment returns, the event loop not blocked."""
         return await asyncio.to_thread(work, *args)
@@ -47,6 +55,11 @@ class ServedModel:
     def can_chat(self) -> bool:
         """Whether it has a template for conversations."""
         return bool(self.model.tokenizer.chat_template)
+
+    @property
+    def edit_format(self) -> Any:
+        """The format of edits that it is known for, by its file or as the server names it."""
+        return self.model.edit_format or format_of_name(self.name)
 
     @cached_property
     def can_think(self) -> bool:
@@ -58,7 +71,26 @@ class ServedModel:
         """Whether its template can be told to think or not."""
         return any(name in (self.model.tokenizer.chat_template or "") for name in SWITCHES)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """What its bits depend on: the file and the kernels."""
-        return f"hb_{halfbyte.__version__}"
+        """What its bits depend on: the kernels and the file, of which a hash is known after a
+        while; until then its size and architecture stand for it.
+        """
+        if self._fingerprint is None:
+            known = self.model.file_hash
+            if known is None:
+                return f"hb_{halfbyte.__version__}_{self._short}"
+            self._fingerprint = f"hb_{halfbyte.__version__}_{known[:12]}"
+        return self._fingerprint
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Of its file; 0 where that cannot be seen any more."""
+        try:
+            return os.stat(self.model.path).st_size
+        except OSError:
+            return 0
+
+    @cached_property
+    def _short(self) -> str:
+        return f"{self.model.config.architecture}-{self.nbytes:x}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import copy
 
 from halfbyte.tokenizer.tokenizer import DECODE_ERRORS, Tokenizer
 
@@ -37,6 +38,12 @@ class StreamDetokenizer:
         n = min(self._skip_nbytes, len(piece))
         self._skip_nbytes -= n
         return self._decoder.decode(piece[n:])
+
+    def fork(self) -> StreamDetokenizer:
+        """Another one at the same place."""
+        made = copy.copy(self)
+        made._decoder = copy.copy(self._decoder)
+        return made
 
     def flush(self) -> str:
         """What is left of an unfinished character."""

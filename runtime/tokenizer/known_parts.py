@@ -11,13 +11,16 @@ import sys
 from array import array
 from collections.abc import Callable, Hashable
 
+from halfbyte.cache_scope import current_scope
+
 _LEAST = 64  # characters, below which encoding costs no more than looking
 _MAX_NBYTES = 16384  # of a part and its ids
 _MOST = 1024  # parts in each half: 32 MiB in all at most
+_Key = tuple[str | None, Hashable, str]
 
 
 class KnownParts:
-    """The parts that were encoded lately; used by any thread.
+    """The parts that were encoded lately, in each scope (cache_scope.py); used by any thread.
 
     They lie in two halves. What is used goes to the young one; when that is full, it becomes the
     old one, and what was not used since is forgotten. Each change is one store, so no lock is
@@ -25,8 +28,8 @@ class KnownParts:
     """
 
     def __init__(self) -> None:
-        self._young: dict[tuple[Hashable, str], array[int]] = {}
-        self._old: dict[tuple[Hashable, str], array[int]] = {}
+        self._young: dict[_Key, array[int]] = {}
+        self._old: dict[_Key, array[int]] = {}
 
     def ids(
         self, part: str, kind: Hashable, encode: Callable[[str], list[int]]
@@ -40,7 +43,7 @@ class KnownParts:
         """
         if len(part) < _LEAST:
             return encode(part)
-        key = kind, part
+        key = current_scope(), kind, part
         known = self._young.get(key)
         if known is None:
             known = self._old.get(key)
@@ -50,7 +53,7 @@ class KnownParts:
                 self._keep(key, known)
         return known
 
-    def _keep(self, key: tuple[Hashable, str], ids: array[int]) -> None:
+    def _keep(self, key: _Key, ids: array[int]) -> None:
         young = self._young
         young[key] = ids
         if len(young) >= _MOST:

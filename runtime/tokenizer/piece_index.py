@@ -16,6 +16,7 @@ class PieceIndex:
         pairs = sorted(pieces)
         self._bytes = [piece for piece, _ in pairs]
         self._ids = np.array([i for _, i in pairs], np.int64)
+        self._containing: dict[bytes, list[tuple[bytes, int]]] = {}
 
     def extends(self, text: bytes) -> bool:
         """Whether a piece begins with `text` and is longer."""
@@ -34,6 +35,14 @@ class PieceIndex:
     def equal_to(self, text: bytes) -> NDArray[np.int64]:
         """Ids of the tokens that are `text`; a vocabulary may have several."""
         return self._ids[bisect_left(self._bytes, text) : bisect_right(self._bytes, text)]
+
+    def containing(self, text: bytes) -> list[tuple[bytes, int]]:
+        """(bytes, id) of the tokens that `text` is a part of."""
+        found = self._containing.get(text)
+        if found is None:
+            pairs = zip(self._bytes, self._ids.tolist(), strict=True)
+            found = self._containing[text] = [pair for pair in pairs if text in pair[0]]
+        return found
 
     def prefixes_of(self, text: bytes) -> Iterator[tuple[int, int]]:
         """(id, length) of the tokens that `text` begins with and is longer than."""

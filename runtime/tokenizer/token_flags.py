@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from halfbyte.call_arguments import is_whole
+from halfbyte.errors import RequestError
 
 # Unicode's White_Space.
 _SPACES = (
@@ -43,3 +46,14 @@ class TokenFlags:
 
     def _has(self, flag: str, token: int) -> bool:
         return token in self._of.get(flag, ())
+
+
+def checked_spans(spans: Iterable[_Span]) -> list[_Span]:
+    """Parts of a text, as a list; RequestError where they are none."""
+    try:
+        checked = [(begin, end) for begin, end in spans]
+    except (TypeError, ValueError):  # not iterable, or not in pairs
+        checked = [(-1, -1)]
+    if not all(is_whole(at) and at >= 0 for span in checked for at in span):
+        raise RequestError("spans", expected="pairs of a begin and an end", got=repr(spans))
+    return checked

@@ -23,7 +23,7 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.import_lock import importing, let_forks_wait
 from halfbyte.tokenizer.markers import marker_ids
 from halfbyte.tokenizer.piece_index import PieceIndex
-from halfbyte.tokenizer.token_flags import TokenFlags
+from halfbyte.tokenizer.token_flags import TokenFlags, checked_spans
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
     END_PIECES,
@@ -164,7 +164,12 @@ class Tokenizer:
         return self._encode(text, is_start=False, parse_markers=parse_markers)
 
     def encode_rendered(
-        self, text: str, spans: Iterable[tuple[int, int]] | None = None
+        self,
+        text: str,
+        spans: Iterable[tuple[int, int]] | None = None,
+        *,
+        is_start: bool = True,
+        parse_markers: bool = False,
     ) -> list[int]:
         """Ids of a chat template's output, in which special tokens are meant by their text.
 
@@ -175,24 +180,26 @@ class Tokenizer:
             text: what was rendered.
             spans: begin and end of the parts, in order, in which special tokens are looked for;
                 None looks everywhere.
+            is_start: whether it begins a text, and does not follow other text.
+            parse_markers: what lies between special tokens is read as `encode` does with it.
 
         Raises:
             TokenizerError: the text holds lone surrogates.
         """
         check_text(text)
         ids: list[int] = []
-        done, is_start = 0, True
-        for begin, end in [(0, len(text))] if spans is None else _checked_spans(spans):
+        done = 0
+        for begin, end in [(0, len(text))] if spans is None else checked_spans(spans):
             for found in self._special_pattern.finditer(text, begin, end):
                 special = self._special_texts[found[0]]
                 span = self._flags.taken(special, text, found.span(), done)
                 if span is None:
                     continue
                 before = text[done : span[0]]
-                ids += self._encode(before, is_start=is_start, parse_markers=False)
+                ids += self._encode(before, is_start=is_start, parse_markers=parse_markers)
                 ids.append(special)
                 done, is_start = span[1], self._backend.space_again
-        return ids + self._encode(text[done:], is_start=is_start, parse_markers=False)
+        return ids + self._encode(text[done:], is_start=is_start, parse_markers=parse_markers)
 
     def decode(self, ids: Iterable[int], *, strip_prefix_space: bool = True) -> str:
         """The text of ids: control tokens give nothing; bytes that are not UTF-8 give U+FFFD.
@@ -301,16 +308,6 @@ def check_text(text: str, name: str = "text") -> None:
         raise TokenizerError(
             f"{name}: expected Unicode characters, got a lone surrogate at {error.start}"
         ) from error
-
-
-def _checked_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    try:
-        checked = [(begin, end) for begin, end in spans]
-    except (TypeError, ValueError):  # not iterable, or not in pairs
-        checked = [(-1, -1)]
-    if not all(is_whole(at) and at >= 0 for span in checked for at in span):
-        raise RequestError("spans", expected="pairs of a begin and an end", got=repr(spans))
-    return checked
 
 
 def _chat_template(vocabulary: Vocabulary) -> str | None:

@@ -36,6 +36,7 @@ ROOMS = {
     "progress": ("", ""),
     "results": ("", ""),
     "call_arguments": ("errors progress", ""),
+    "cache_scope": ("errors", ""),
     "process_bound": ("errors", ""),
     "settings": ("", "platformdirs"),
     "file_kinds": ("errors", ""),
@@ -102,10 +103,14 @@ ROOMS = {
     ),
     "cli": (  # everything but kernels
         ("constraints conversion converting engine families generation gguf golden halfbyte hf "
-         "json_folder loading model models prompt quality settings system tokenizer verification"),
-        "numpy",
+         "json_folder loading model models prompt quality server settings system tokenizer "
+         "verification"),
+        "httptools numpy prometheus_client pydantic starlette tomli uvicorn",
     ),
-    "server": ("generation halfbyte model prompt", "pydantic starlette"),
+    "server": (
+        "families generation gguf halfbyte model models prompt tokenizer",
+        "numpy prometheus_client pydantic starlette uvicorn",
+    ),
     "__main__": ("cli kernels.compiler", ""),
     # kernels' own map, and its rooms
     "kernels": ("", ""),
@@ -129,6 +134,7 @@ LLVMLITE = {
     "kernels/vectors/transpose.py",
 }
 GROUND = {
+    "cache_scope",
     "call_arguments",
     "errors",
     "file_kinds",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 import halfbyte
+from halfbyte import chat_rules
+from halfbyte.tokenizer import Tokenizer
 
 
 def _load(name: str) -> ModuleType:
@@ -45,3 +48,35 @@ def infill_model() -> Iterator[halfbyte.Model]:
     """The trained infilling model that the package brings."""
     with halfbyte.load("infill-10m", threads=2) as model:
         yield model
+
+
+@pytest.fixture(scope="module", params=[3, 4], ids=["control", "user-defined"])
+def open_with(
+    request: pytest.FixtureRequest, vocabularies: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Tokenizer]:
+    """A vocabulary whose marks are control tokens or visible ones, with this template."""
+    from played_chat import SPECIALS
+
+    made = vocabularies.train_byte_level("smollm", SPECIALS)
+    folder = tmp_path_factory.mktemp("chats")
+
+    @cache
+    def open_with(template: str) -> Tokenizer:
+        def fill(writer: Any) -> None:
+            writer.add_eos_token_id(made.id_of("<|im_end|>"))
+            writer.add_chat_template(template)
+
+        path = made.write(folder / "m.gguf", special_type=request.param, fill=fill)
+        return Tokenizer.from_path(path)
+
+    return open_with
+
+
+@pytest.fixture
+def unenforced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """llguidance is not there."""
+
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(chat_rules, "imported", missing)

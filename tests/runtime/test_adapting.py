@@ -260,9 +260,74 @@ def test_a_search_goes_through_the_adapter(
     assert [one.tokens for one in plain] != [one.tokens for one in found]
 
 
-def test_a_trace_looks_at_the_model_alone(tiny_gguf: Path, folders: list[Path]) -> None:
-    with halfbyte.load(tiny_gguf, threads=1, adapter=folders[1]) as adapted:
-        with pytest.raises(RequestError, match="adapter"):
-            adapted.trace(PROMPT)
-        adapted.use_adapters([])
-        assert (adapted.trace(PROMPT).logits == adapted.logits(adapted.trace(PROMPT).tokens)).all()
+@pytest.fixture(scope="module")
+def adapted(tiny_gguf: Path, folders: list[Path]) -> Iterator[halfbyte.Model]:
+    """A model whose calls go through two adapters without a word."""
+    given = [(folders[1], 0.5), (folders[3], 1.0)]
+    with halfbyte.load(tiny_gguf, threads=1, adapter=given) as loaded:
+        yield loaded
+
+
+CHOSEN = [("a1", 0.5), "a3"]  # as `adapted`; a3 has a head
+LONG = "ab cd ef gh ij kl " * 35  # of more tokens than a step takes
+
+
+@pytest.mark.parametrize("pooling", ["mean", "last", "none"])
+def test_embeddings_go_through_them(
+    model: halfbyte.Model, adapted: halfbyte.Model, pooling: Any
+) -> None:
+    import asyncio
+
+    texts = [PROMPT, "x", LONG]
+    for _ in range(2):  # the second time, prompts are remembered
+        got = model.embed(texts, pooling=pooling, adapter=CHOSEN)
+        for one, wanted in zip(got, adapted.embed(texts, pooling=pooling), strict=True):
+            assert (one == wanted).all()
+    awaited = asyncio.run(model.aembed(PROMPT, pooling=pooling, adapter=CHOSEN))
+    assert (awaited == got[0]).all()
+    assert (model.embed(PROMPT, pooling=pooling) != got[0]).any()
+    assert (adapted.embed(PROMPT, adapter=[]) == model.embed(PROMPT)).all()
+
+
+def test_scores_and_perplexities_go_through_them(
+    model: halfbyte.Model, adapted: halfbyte.Model
+) -> None:
+    import asyncio
+
+    texts = [" mn", " op qr", " st"]
+    wanted = adapted.score(PROMPT, texts)
+    assert model.score(PROMPT, texts, adapter=CHOSEN) == wanted != model.score(PROMPT, texts)
+    assert asyncio.run(model.ascore(PROMPT, texts, adapter=CHOSEN)) == wanted
+    assert adapted.score(PROMPT, texts, adapter=[]) == model.score(PROMPT, texts)
+    loss = adapted.perplexity(LONG, window=64)
+    assert model.perplexity(LONG, window=64, adapter=CHOSEN) == loss
+    assert asyncio.run(model.aperplexity(LONG, window=64, adapter=CHOSEN)) == loss
+    assert loss != model.perplexity(LONG, window=64)
+
+
+@pytest.mark.parametrize("n", [1, 2, 300])
+def test_a_trace_goes_through_them(model: halfbyte.Model, adapted: halfbyte.Model, n: int) -> None:
+    ids = model.tokenizer.encode(LONG)[:n]
+    every: dict[str, Any] = {"attentions": True, "layer_logits": True}
+    got, wanted = model.trace(ids, adapter=CHOSEN, **every), adapted.trace(ids, **every)
+    plain = model.trace(ids, **every)
+    for name in ("hidden_states", "logits", "attentions", "layer_logits"):
+        assert (getattr(got, name) == getattr(wanted, name)).all()
+        assert (getattr(got, name) != getattr(plain, name)).any() or (name, n) == ("attentions", 1)
+    assert (got.logits == model.logits(ids, adapter=CHOSEN)).all()
+    assert (got.layer_logits[-1] == got.logits).all()
+    assert (got.hidden_states[0] == plain.hidden_states[0]).all()  # none changes the embedding
+    states = model.embed(ids, pooling="none", normalize=False, adapter=CHOSEN)
+    assert (got.hidden_states[-1] == states).all()
+    assert (adapted.trace(ids, adapter=[]).logits == plain.logits).all()
+
+
+def test_an_unknown_adapter_is_refused_everywhere(model: halfbyte.Model) -> None:
+    for call in (
+        lambda: model.embed(PROMPT, adapter="b"),
+        lambda: model.trace(PROMPT, adapter="b"),
+        lambda: model.score(PROMPT, " x", adapter="b"),
+        lambda: model.perplexity(LONG, window=64, adapter="b"),
+    ):
+        with pytest.raises(RequestError, match=r"adapter: expected the name of a loaded adapter"):
+            call()

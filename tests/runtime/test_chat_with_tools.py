@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from typing import Any
 
@@ -146,3 +147,53 @@ def test_streams_tell_whole_calls_and_all_parts_that_wait(infill_model: halfbyte
     for i, one in enumerate(done):
         texts = [part.text for number, part in parts if number == i]
         assert texts and one.tool_calls[0].name in "".join(texts)
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every other call that is read is none."""
+    from halfbyte.prompt.tools.call_format import MalformedCall
+    from halfbyte.prompt.tools.generic import Generic
+
+    parse, n_read = Generic.parse, itertools.count()
+
+    def parsed(self: Any, text: str) -> Any:
+        if next(n_read) % 2:
+            raise MalformedCall("of no use")
+        return parse(self, text)
+
+    monkeypatch.setattr(Generic, "parse", parsed)
+
+
+@pytest.mark.usefixtures("unreadable")
+def test_an_unreadable_call_is_its_own_candidates(infill_model: halfbyte.Model) -> None:
+    how: dict[str, Any] = {**HOW, "temperature": 1.2, "seed": 7}
+    found = infill_model.chat(USER, n=4, **how)
+    assert [len(one.tool_calls) for one in found] == [1, 0, 1, 0]
+    for one in found:
+        assert (one.tool_error is None) is bool(one.tool_calls)
+        assert one.tool_error is None or one.tool_error.reason == "of no use"
+    with infill_model.stream_chat(USER, n=2, **how) as stream:
+        assert [one.tool_error is None for one in stream.result()] == [True, False]
+    ranked = infill_model.chat(USER, n=4, best_of=4, **how)
+    assert [one.tool_error is None for one in ranked] == [True, True, False, False]
+    for pair in (ranked[:2], ranked[2:]):
+        assert pair[0].score >= pair[1].score  # type: ignore[operator]
+    awaited = asyncio.run(infill_model.achat(USER, n=2, **how))
+    assert [one.tool_error is None for one in awaited] == [True, False]
+
+
+@pytest.mark.usefixtures("unreadable")
+def test_one_answers_unreadable_call_is_raised(infill_model: halfbyte.Model) -> None:
+    how: dict[str, Any] = {**HOW, "temperature": 0}
+    assert infill_model.chat(USER, **how).tool_calls
+    with pytest.raises(halfbyte.ToolCallError) as caught:
+        infill_model.chat(USER, **how)
+    assert caught.value.completion.tool_error is not None
+    assert infill_model.stream_chat(USER, **how).result().tool_calls
+    with pytest.raises(halfbyte.ToolCallError):
+        infill_model.stream_chat(USER, **how).result()
+    assert asyncio.run(infill_model.achat(USER, **how)).tool_calls
+    with pytest.raises(halfbyte.ToolCallError):
+        asyncio.run(infill_model.achat(USER, **how))
+    assert infill_model.chat(USER, best_of=2, **{**how, "temperature": 1.0}).tool_calls

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,11 +15,8 @@ from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.sampler import Sampler
 from halfbyte.generation.speculation.step_costs import StepCosts
+from tests.runtime.edit_models import QWEN, SEED_CODER, edit_model
 
-QWEN = ("<|endoftext|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>")
-SEED_CODER = (
-    *("<[end▁of▁sentence]>", "<[fim-suffix]>", "<[fim-prefix]>", "<[fim-middle]>", "<filename>"),
-)
 TEXT = "def f(n):\r\n    return n\r\n\r\nprint(f(1))\nprint(f(2))\n"
 CURSOR = TEXT.index("f(n)")
 WINDOW = TEXT.replace("\r\n", "\n").removesuffix("\n")
@@ -39,22 +35,7 @@ def model_of(
     def model_of(name: str, specials: tuple[str, ...]) -> halfbyte.Model:
         if name not in models:
             folder = tmp_path_factory.mktemp("edits") / name
-            made = vocabularies.train_byte_level("qwen2", specials, n_pieces=300 - len(specials))
-            shape = {"dim": 64, "hidden_dim": 96, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2}
-            tiny.save(
-                tiny.Tiny(
-                    name, 7, **shape, head_dim=16, vocab_size=300, rope_theta=1e4, tied=False
-                ),
-                folder,
-            )
-            config = json.loads((folder / "config.json").read_text())
-            config |= {"bos_token_id": None, "eos_token_id": made.id_of(specials[0])}
-            (folder / "config.json").write_text(json.dumps(config))
-            (folder / "tokenizer.model").unlink()
-            made.tokenizer(parses=True).save(str(folder / "tokenizer.json"))
-            path = folder.parent / f"{name}.gguf"
-            halfbyte.convert(folder, path, type="q8_0", measure=False)
-            models[name] = halfbyte.load(path, threads=1)
+            models[name] = edit_model(name, specials, vocabularies, tiny, folder)
         return models[name]
 
     yield model_of

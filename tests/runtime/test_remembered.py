@@ -69,6 +69,17 @@ def test_what_is_remembered_lasts_and_changes_nothing(tiny_gguf: Path, tmp_path:
         assert _answer(model) == (expected, len(PROMPT) - 1)
 
 
+def test_what_is_forgotten_is_processed_again(tiny_gguf: Path) -> None:
+    with halfbyte.load(tiny_gguf, threads=2) as model:
+        assert model.n_remembered() == model.forget_cache() == 0
+        expected, _ = _answer(model)
+        assert _answer(model) == (expected, len(PROMPT) - 1)
+        n = model.n_remembered()
+        assert len(PROMPT) <= n <= len(PROMPT) + len(expected)
+        assert model.forget_cache() == n and model.n_remembered() == 0
+        assert _answer(model) == (expected, 0)
+
+
 def test_a_cache_of_another_kind_is_refused_and_the_model_goes_on(
     tiny_gguf: Path, tmp_path: Path
 ) -> None:

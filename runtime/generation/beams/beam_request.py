@@ -10,15 +10,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from halfbyte.engine.engine import Span
 from halfbyte.engine.sequence import Sequence as EngineSequence
+from halfbyte.generation.beams.beam_records import BeamRecords
 from halfbyte.generation.beams.beam_search import Hypothesis, Path, Search
 from halfbyte.generation.completion import FinishReason, Stats
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.records import Records
 from halfbyte.generation.request import Request
 from halfbyte.generation.rules.rule import Rule, changed
 from halfbyte.generation.sampler import (
@@ -28,6 +30,21 @@ from halfbyte.generation.sampler import (
     penalize_counts,
     penalize_repetition,
 )
+
+
+class Answers(Protocol):
+    """What the caller gets; see beam_answers.py.
+
+    Attributes:
+        records: takes the probabilities of branches' tokens.
+        prompt_records: takes those of the prompt's.
+    """
+
+    records: BeamRecords
+    prompt_records: Records
+
+    def made(self, found: list[Hypothesis], stats: Stats, cut_by: FinishReason) -> Any:
+        """Of the hypotheses, the best first; `cut_by` is why those ended that nothing ended."""
 
 
 class BeamRequest(Request):
@@ -43,7 +60,7 @@ class BeamRequest(Request):
         params: SamplingParams,
         search: Search,
         n_max: int,
-        finish: Callable[[list[Hypothesis], Stats, FinishReason], Any],
+        answers: Answers,
         make_rules: Callable[[], Sequence[Rule]] = tuple,
     ) -> None:
         """A request at its beginning.
@@ -53,8 +70,8 @@ class BeamRequest(Request):
             params: of which the penalties are applied to log-probabilities, as transformers does.
             search: what is looked for.
             n_max: most tokens of an answer.
-            finish: makes what the caller gets: of the hypotheses, the best first, the cost, and
-                why those ended that end with no end token.
+            answers: takes the probabilities, where they are asked for, and makes what the caller
+                gets.
             make_rules: makes rules, which change log-probabilities; each branch has its own.
         """
         self._branches: dict[Path, EngineSequence] = {}
@@ -65,8 +82,9 @@ class BeamRequest(Request):
         ] = []  # of the branches that the search wants, as far as they have come
         super().__init__(prompt)
         self.n_max, self.n_generated, self.n_decode = n_max, 0, 0
-        self._params, self._search, self._finish = params, search, finish
+        self._params, self._search, self._answers = params, search, answers
         self._make_rules = make_rules
+        self.is_remembered = not answers.prompt_records.of_prompt
         if n_max <= 0:
             self.finish_reason = "length"
 
@@ -107,14 +125,23 @@ class BeamRequest(Request):
         return spans
 
     def take(self, logits: F32) -> None:
-        """Take rows of branches; with the last one of a round, find the next branches."""
+        """Take rows of branches; with the last one of a round, find the next branches.
+
+        Rows of the prompt come before, where they are wanted.
+        """
+        if self._answers.prompt_records.want_prompt:
+            logits = self._answers.prompt_records.take_prompt(self.ids, self.n_computed, logits)
         if not len(logits):
             return
         self.is_answering = True
         for row, path in zip(logits, self._left(), strict=False):
             self._rows.append(self._log_probs(row, path))
         if len(self._rows) == len(self._search.wanted):
-            self._search.tell(self._rows)
+            told, search, records = self._search.wanted, self._search, self._answers.records
+            search.tell(self._rows)
+            if records.are_wanted:
+                found = (one.tokens for one in search.best())
+                records.follow(told, dict.fromkeys([*search.wanted, *found]))
             self._rows, self.n_generated = [], self.n_generated + 1
             self.n_decode += int(self.n_generated > 1)
             self._n_children = Counter(path[:-1] for path in self._search.wanted)
@@ -136,10 +163,11 @@ class BeamRequest(Request):
             "" if self.mismatch is None else str(self.mismatch),
         )  # fmt: skip
         late: FinishReason = "time" if self.finish_reason == "time" else "length"
-        return self._finish(self._search.best(), stats, cut_by or late)
+        return self._answers.made(self._search.best(), stats, cut_by or late)
 
     def _n_out(self, begin: int, end: int) -> int:
-        return int(end == len(self.ids) and self._left() == [()])
+        n_out = int(end == len(self.ids) and self._left() == [()])
+        return max(n_out, self._answers.prompt_records.n_rows(begin, end))
 
     def _left(self) -> list[Path]:
         """The branches whose rows have not come yet."""
@@ -173,8 +201,12 @@ class BeamRequest(Request):
     def _log_probs(self, row: F32, path: Path) -> F64:
         """Logarithms of the probabilities behind a branch, with rules and penalties."""
         logs, params, rules = log_softmax(row), self._params, self._make_rules()
-        if not (params.has_penalties or rules):
-            return logs
+        scores = self._changed(logs, path, rules) if params.has_penalties or rules else logs
+        self._answers.records.take(logs, scores)
+        return scores
+
+    def _changed(self, logs: F64, path: Path, rules: Sequence[Rule]) -> F64:
+        params = self._params
         for rule in rules:
             for token in path:
                 rule.accept(token)

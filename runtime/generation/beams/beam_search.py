@@ -6,7 +6,7 @@ Source: transformers 5, generation/utils.py, GenerationMixin._beam_search.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from halfbyte.generation.beams.beams import Beams
 from halfbyte.generation.sampler import F64, top_k_indices
 
 Path = tuple[int, ...]
+EndsText = Callable[[Path], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Hypothesis:
     Attributes:
         tokens: behind the prompt; with the end token where there is one.
         score: the logarithm of their probability, divided by their number to the length penalty.
-        is_ended: whether the last one is an end token.
+        is_ended: whether the last one ends it: it is an end token, or the text does.
     """
 
     tokens: Path
@@ -64,11 +65,15 @@ class BeamSearch:
         asked: how to search.
         n_max: most tokens of an answer.
         end_ids: tokens that end one.
+        ends_text: whether a branch ends by what it says.
     """
 
-    def __init__(self, asked: Beams, n_max: int, end_ids: frozenset[int]) -> None:
+    def __init__(
+        self, asked: Beams, n_max: int, end_ids: frozenset[int], ends_text: EndsText | None = None
+    ) -> None:
         self.wanted: list[Path] = [()]
         self._asked, self._n_max, self._end_ids = asked, n_max, end_ids
+        self._ends_text = ends_text or never
         self._running = [Branch((), 0.0)]
         self._finished: list[Hypothesis] = []
 
@@ -80,7 +85,7 @@ class BeamSearch:
         is_last = length >= self._n_max
         going: list[Branch] = []
         for rank, branch in enumerate(found):
-            is_ended = branch.path[-1] in self._end_ids
+            is_ended = self._ends_text(branch.path) or branch.path[-1] in self._end_ids
             if not (is_ended or is_last):
                 going.append(branch)
             elif rank < n:  # those beyond are there to go on with, not to end
@@ -112,6 +117,11 @@ class BeamSearch:
     def _hypothesis(self, branch: Branch, is_ended: bool) -> Hypothesis:
         score = branch.score / len(branch.path) ** self._asked.length_penalty
         return Hypothesis(branch.path, score, is_ended)
+
+
+def never(path: Path) -> bool:
+    """Of searches in which no text ends an answer."""
+    return False
 
 
 def continuations(running: Sequence[Branch], log_probs: Sequence[F64], n: int) -> list[Branch]:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from halfbyte.generation.beams.beam_search import Branch, Hypothesis, Path, continuations
+from halfbyte.generation.beams.beam_search import (
+    Branch,
+    EndsText,
+    Hypothesis,
+    Path,
+    continuations,
+    never,
+)
 from halfbyte.generation.beams.beams import Beams
 from halfbyte.generation.sampler import F64
 
@@ -23,12 +30,22 @@ class GroupSearch:
         end_ids: tokens that end one.
         padding: the token that a group which is done says to those after it; transformers' own is
             the first end token.
+        ends_text: whether a branch ends by what it says.
     """
 
-    def __init__(self, asked: Beams, n_max: int, end_ids: frozenset[int], padding: int) -> None:
+    def __init__(
+        self,
+        asked: Beams,
+        n_max: int,
+        end_ids: frozenset[int],
+        padding: int,
+        ends_text: EndsText | None = None,
+    ) -> None:
         self.wanted: list[Path] = [()]
         self._asked, self._n_max, self._padding = asked, n_max, padding
-        self._groups = [_Group(asked, n_max, end_ids) for _ in range(asked.num_beam_groups)]
+        self._groups = [
+            _Group(asked, n_max, end_ids, ends_text or never) for _ in range(asked.num_beam_groups)
+        ]
 
     def tell(self, log_probs: Sequence[F64]) -> None:
         """See Search."""
@@ -68,18 +85,21 @@ class GroupSearch:
 class _Group:
     """One group: its branches, and the best answers that it has finished."""
 
-    def __init__(self, asked: Beams, n_max: int, end_ids: frozenset[int]) -> None:
+    def __init__(
+        self, asked: Beams, n_max: int, end_ids: frozenset[int], ends_text: EndsText
+    ) -> None:
         self.running = [Branch((), 0.0)]
         self.finished: list[Hypothesis] = []
         self.is_done = False
         self._asked, self._n_max, self._end_ids = asked, n_max, end_ids
+        self._ends_text = ends_text
 
     def tell(self, log_probs: Sequence[F64]) -> None:
         size = self._asked.group_size
         found = continuations(self.running, log_probs, size * (1 + max(len(self._end_ids), 1)))
         going: list[Branch] = []
         for rank, branch in enumerate(found):
-            if branch.path[-1] not in self._end_ids:
+            if not (branch.path[-1] in self._end_ids or self._ends_text(branch.path)):
                 going.append(branch)
             elif rank < size:
                 self._finish(branch, is_ended=True)

@@ -23,6 +23,7 @@ class ToolCalls:
         text_of: the bytes that a token stands for, those of control tokens too.
         marks: how calls begin.
         make: a matcher for what follows, or for the whole call where there was no mark.
+        make_free: one for a whole call without a mark that the other does not follow.
         ends: tokens that end the answer.
         thoughts: where it is; this rule tells it of the tokens. None where it does not think.
         is_whole: whether the answer, or what follows its thoughts, is a call without a mark.
@@ -35,6 +36,7 @@ class ToolCalls:
         text_of: Callable[[int], bytes],
         marks: CallMarks,
         make: Callable[[], Matcher],
+        make_free: Callable[[], Matcher] | None,
         ends: Set[int],
         *,
         thoughts: Thoughts | None = None,
@@ -42,7 +44,8 @@ class ToolCalls:
         is_all: bool = False,
     ) -> None:
         self._tokenizer, self._text_of, self._marks = tokenizer, text_of, marks
-        self._make, self._ends, self._thoughts = make, ends, thoughts
+        self._makers = [make] if make_free is None else [make, make_free]
+        self._ends, self._thoughts = ends, thoughts
         self._starts = [mark.encode() for mark in marks.begins]
         self._text = b""  # outside of calls: what may become a mark
         self._is_new, self._is_whole = True, is_whole
@@ -56,6 +59,8 @@ class ToolCalls:
         if self._grammar is None:
             for start in self._starts:
                 self._forbid_bad_ends(row, start)
+            if self._is_new and not self._is_thinking:
+                self._forbid_bad_beginnings(row)
             return
         if self._grammar.is_over and self._ends:
             keep_only(row, sorted(self._ends))
@@ -97,13 +102,14 @@ class ToolCalls:
         """A call begins, and this much of it is there."""
         self._is_new = self._is_whole = False
         self._text = b""
-        matcher = self._make()
         ids = self._ids(begun)
-        # An object that has other blanks than the grammar is left to itself, and read at the end.
-        if matcher.n_possible(ids) == len(ids):
-            for token in ids:
-                matcher.accept(token)
-            self._grammar = GrammarRule(matcher, set(self._ends))
+        for make in self._makers:
+            matcher = make()
+            if matcher.n_possible(ids) == len(ids):
+                for token in ids:
+                    matcher.accept(token)
+                self._grammar = GrammarRule(matcher, set(self._ends))
+                return
 
     def _forbid_bad_ends(self, row: F32, start: bytes) -> None:
         """Those tokens that end a mark and go on with what the grammar has no place for."""
@@ -111,12 +117,26 @@ class ToolCalls:
         if not n:
             return
         rest = start[n:]
-        matcher = self._make()
+        matcher = self._makers[0]()
         bad: list[int] = []
         for token in self._tokenizer.piece_index.beginning_with(rest).tolist():
             ids = self._ids(self._tokenizer.token_bytes(token)[len(rest) :])
             if matcher.n_possible(ids) < len(ids):
                 bad.append(token)
+        row[bad] = -np.inf
+
+    def _forbid_bad_beginnings(self, row: F32) -> None:
+        """Those tokens that begin a call without a mark and go on as none may."""
+        begins_with = self._marks.begins_with
+        if begins_with(self._text.decode(errors="replace")) is not None:
+            return
+        matchers, bad = [make() for make in self._makers], []
+        for piece, token in self._tokenizer.piece_index.containing(b":"):
+            text = self._text + piece
+            if begins_with(text.decode(errors="replace")):
+                ids = self._ids(text)
+                if all(matcher.n_possible(ids) < len(ids) for matcher in matchers):
+                    bad.append(token)
         row[bad] = -np.inf
 
     def _ids(self, text: bytes) -> list[int]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from halfbyte.generation.sampler import F64, I64, top_k_indices
+
+TOP_H_CANDIDATES = 100
 
 
 def top_n_sigma(logits: F64, n: float) -> F64:
@@ -62,6 +66,43 @@ def xtc_indices(probs: F64, threshold: float) -> I64 | None:
     is_kept = probs < threshold
     is_kept[least] = True
     return np.flatnonzero(is_kept)
+
+
+def top_h_indices(probs: F64, h: float) -> I64:
+    """Ascending indices of the likeliest tokens whose entropy stays within a share of the whole.
+
+    Of the 100 likeliest, scaled to sum 1: the likeliest one always, then those up to where the sum
+    of -p log(p) exceeds h times its sum over all.
+
+    Source: Baghaei Potraghloo et al., "Top-H Decoding" (2025); transformers, TopHLogitsWarper.
+    """
+    ids = top_k_indices(probs, TOP_H_CANDIDATES)
+    ids = ids[np.argsort(-probs[ids], kind="stable")]
+    shares = probs[ids] / probs[ids].sum()
+    with np.errstate(divide="ignore", invalid="ignore", under="ignore"):
+        terms = np.where(shares > 0, -shares * np.log(shares), 0.0)
+    sums = np.cumsum(terms)
+    return np.sort(ids[: max(int(np.searchsorted(sums, sums[-1] * h, side="right")), 1)])
+
+
+def cutoff_indices(probs: F64, least: float) -> I64:
+    """Ascending indices of the tokens at least so likely, or else of the likeliest ones.
+
+    Source: Hewitt et al., "Truncation Sampling as Language Model Desmoothing" (2022), section 4;
+    transformers, EpsilonLogitsWarper.
+    """
+    return np.flatnonzero(probs >= min(least, probs.max()))
+
+
+def eta(probs: F64, epsilon: float) -> float:
+    """The probability below which eta sampling cuts: lower where the model is unsure.
+
+    Source: as cutoff_indices; transformers, EtaLogitsWarper.
+    """
+    with np.errstate(under="ignore"):
+        positive = probs[probs > 0]
+        entropy = -float(np.sum(positive * np.log(positive)))
+    return min(epsilon, math.sqrt(epsilon) * math.exp(-entropy))
 
 
 def dynamic_temperature(probs: F64, temperature: float, range_: float, exponent: float) -> float:

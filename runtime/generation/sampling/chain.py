@@ -7,7 +7,7 @@ a text that was taken back (respelling.py) are chosen as the plain sampler choos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,20 +19,28 @@ from halfbyte.generation.sampler import F32, I64, History, Sampler, draw, likeli
 from halfbyte.generation.sampling import candidate_filters as filters
 from halfbyte.generation.sampling import dry, mirostat
 from halfbyte.generation.sampling.adaptive_p import Average, preferring
+from halfbyte.generation.sampling.infill_sampler import infill_indices
 from halfbyte.generation.sampling.remaining import Remaining
 from halfbyte.generation.sampling.token_log import TokenLog
 from halfbyte.tokenizer import Tokenizer
 
 
-def sampler_of(tokenizer: Tokenizer, params: SamplingParams, prompt_ids: Sequence[int]) -> Sampler:
+def sampler_of(
+    tokenizer: Tokenizer,
+    params: SamplingParams,
+    prompt_ids: Sequence[int],
+    ends: Collection[int] = (),
+) -> Sampler:
     """What chooses the tokens of one sequence; a chain only where it is needed.
+
+    `ends` are the tokens that end a middle, beside the tokenizer's own.
 
     Raises:
         RequestError: a stop token outside the vocabulary.
     """
     if not params.needs_chain:
         return Sampler(params, tokenizer.n_vocab, prompt_ids)
-    return ChainSampler(tokenizer, params, prompt_ids)
+    return ChainSampler(tokenizer, params, prompt_ids, ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +55,14 @@ class ChainSampler(Sampler):
     """Chooses the tokens of one sequence by a chain."""
 
     def __init__(
-        self, tokenizer: Tokenizer, params: SamplingParams, prompt_ids: Sequence[int]
+        self,
+        tokenizer: Tokenizer,
+        params: SamplingParams,
+        prompt_ids: Sequence[int],
+        ends: Collection[int] = (),
     ) -> None:
         super().__init__(params, tokenizer.n_vocab, prompt_ids)
+        self._tokenizer, self._ends = tokenizer, frozenset(ends)
         self._vocab_size, self._log = tokenizer.n_vocab, TokenLog(prompt_ids)
         self._breakers = dry.Breakers(tokenizer, params.dry_sequence_breakers)
         average = Average.at(params.adaptive_target or 0.0, params.adaptive_decay)
@@ -58,11 +71,11 @@ class ChainSampler(Sampler):
         steps: dict[str, Callable[[Remaining], Remaining]] = {
             "penalties": self._penalize, "dry": self._dry, "top_n_sigma": self._top_n_sigma,
             "top_k": self._top_k, "typical_p": self._typical_p, "temperature": self._temper,
-            "top_p": self._top_p, "min_p": self._min_p, "xtc": self._xtc,
+            "top_p": self._top_p, "min_p": self._min_p, "xtc": self._xtc, "infill": self._infill,
+            "top_h": self._top_h, "epsilon_cutoff": self._epsilon, "eta_cutoff": self._eta,
         }  # fmt: skip
-        order = ("penalties", "dry") if params.is_greedy else params.order
-        self._steps = [steps[name] for name in order if name in steps]
-        self._is_adaptive = params.adaptive_target is not None and "adaptive_p" in order
+        self._steps = [steps[name] for name in params.order if name in steps]
+        self._is_adaptive = params.adaptive_target is not None and "adaptive_p" in params.order
 
     def sample(self, logits: F32) -> int:
         """The next token; as Sampler.sample."""
@@ -182,6 +195,20 @@ class ChainSampler(Sampler):
         p = self.params.min_p
         return left if p <= 0.0 else left.kept(plain.min_p_indices(left.probs, p))
 
+    def _top_h(self, left: Remaining) -> Remaining:
+        h = self.params.top_h
+        return left if h >= 1.0 else left.kept(filters.top_h_indices(left.probs, h))
+
+    def _epsilon(self, left: Remaining) -> Remaining:
+        least = self.params.epsilon_cutoff
+        return left if least <= 0.0 else left.kept(filters.cutoff_indices(left.probs, least))
+
+    def _eta(self, left: Remaining) -> Remaining:
+        epsilon = self.params.eta_cutoff
+        if epsilon <= 0.0:
+            return left
+        return left.kept(filters.cutoff_indices(left.probs, filters.eta(left.probs, epsilon)))
+
     def _xtc(self, left: Remaining) -> Remaining:
         params = self.params
         if params.xtc_probability == 0.0 or params.xtc_threshold > 0.5 or len(left) < 2:
@@ -190,6 +217,18 @@ class ChainSampler(Sampler):
         if self._rng.random() > params.xtc_probability:
             return left
         return left.kept(filters.xtc_indices(left.probs, params.xtc_threshold))
+
+    def _infill(self, left: Remaining) -> Remaining:
+        ids = np.arange(len(left)) if left.ids is None else left.ids
+        tokenizer = self._tokenizer
+        ends = tokenizer.eog_ids | self._ends
+        kept = infill_indices(left.probs, ids, ends, tokenizer.token_bytes)
+        if kept is not None:
+            return left.kept(kept)
+        if not ends:  # a model that ends nothing
+            return left
+        end = tokenizer.vocabulary.special.get("eot", tokenizer.eos_id)
+        return Remaining(np.zeros(1), np.array([min(ends) if end is None else end]))
 
 
 def _looked_at(

@@ -11,18 +11,19 @@ from typing import TypedDict
 from halfbyte.errors import RequestError
 
 # In the default order. It is llama.cpp's, but for the temperature, which there comes last; here it
-# comes before top-p, as in transformers, so that `temperature` means what it always meant.
+# comes before top-p, as in transformers, so that `temperature` means what it always meant. That has
+# top_h and the cutoffs, too.
 SAMPLERS = (
     "penalties", "dry", "top_n_sigma", "top_k", "typical_p", "temperature", "top_p", "min_p", "xtc",
-    "adaptive_p",
+    "top_h", "epsilon_cutoff", "eta_cutoff", "adaptive_p",
 )  # fmt: skip
+INFILL = "infill"  # applied only where it is asked for
 # Source: llama.cpp, common_sampler_types_from_names; what is spelled with other dashes is equal.
 _ALIASES = {"typ_p": "typical_p", "typ": "typical_p", "nucleus": "top_p", "temp": "temperature"}
 _BY_SPELLING = {
-    name.replace("_", ""): _ALIASES.get(name, name) for name in (*SAMPLERS, *_ALIASES)
+    name.replace("_", ""): _ALIASES.get(name, name) for name in (*SAMPLERS, INFILL, *_ALIASES)
 }  # fmt: skip
 _REFUSED = {
-    "infill": "infill ends middles by its own rules",
     "mirostat": "mirostat=1 or 2 takes the place of all samplers but the temperature",
 }
 RANGES: dict[str, tuple[float, float]] = {
@@ -30,6 +31,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "typical_p": (0.0, 1.0),
     "xtc_probability": (0.0, 1.0),
     "xtc_threshold": (0.0, 1.0),
+    "top_h": (0.0, 1.0),
+    "epsilon_cutoff": (0.0, 1.0),
+    "eta_cutoff": (0.0, 1.0),
     "dynatemp_range": (0.0, 1e3),
     "dynatemp_exponent": (0.0, 1e3),
     "dry_multiplier": (0.0, 1e6),
@@ -50,6 +54,9 @@ OF_SAMPLER = {
     "top_p": ("top_p",),
     "min_p": ("min_p",),
     "xtc": ("xtc_probability", "xtc_threshold"),
+    "top_h": ("top_h",),
+    "epsilon_cutoff": ("epsilon_cutoff",),
+    "eta_cutoff": ("eta_cutoff",),
     "adaptive_p": ("adaptive_target", "adaptive_decay"),
 }  # fmt: skip
 OF_MIROSTAT = ("mirostat", "mirostat_tau", "mirostat_eta")
@@ -66,6 +73,9 @@ class SamplerOptions(TypedDict, total=False):
     typical_p: float
     xtc_probability: float
     xtc_threshold: float
+    top_h: float
+    epsilon_cutoff: float
+    eta_cutoff: float
     dynatemp_range: float
     dynatemp_exponent: float
     dry_multiplier: float
@@ -98,7 +108,7 @@ def sampler_names(value: object) -> tuple[str, ...]:
 
 
 def _name(item: object) -> str:
-    known = f"names of samplers: {', '.join(SAMPLERS)}"
+    known = f"names of samplers: {', '.join((*SAMPLERS, INFILL))}"
     if not isinstance(item, str):
         raise RequestError("samplers", expected=known, got=repr(item))
     spelling = item.strip().lower().replace("-", "").replace("_", "")

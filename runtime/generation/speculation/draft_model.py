@@ -149,13 +149,13 @@ class DraftModel:
         shadow, ids = self._shadows.get(request), request.ids
         if shadow is None:
             shadow = self._shadows[request] = Shadow(
-                self._known(ids), Sureness(self._sureness), n_puts=self._n_puts
+                self._known(request), Sureness(self._sureness), n_puts=self._n_puts
             )
             self._bound_pages()
         self.n_spared += shadow.settle(ids)
         n_past = shadow.sequence.n_past
         if shadow.n_puts != self._n_puts and len(ids) - n_past > PAGE:
-            known = self._known(ids)  # another request may have had the same prompt
+            known = self._known(request)  # another request may have had the same prompt
             shadow.n_puts = self._n_puts
             if known.n_past > n_past:
                 shadow.sequence = known
@@ -254,12 +254,12 @@ class DraftModel:
         chances[request] = chances.get(request, 1.0) * draft.chances[-1]
         return len(draft.ids) < wish.n_most
 
-    def _known(self, ids: Sequence[int]) -> EngineSequence:
-        return self._cache.match(ids).sequence
+    def _known(self, request: Continuation) -> EngineSequence:
+        return self._cache.match(request.ids, request.scope).sequence
 
     def _remember(self, request: Continuation, shadow: Shadow) -> None:
         if self._cache.max_nbytes and shadow.sequence.n_past <= len(request.ids):
-            self._cache.put(request.ids, shadow.sequence)
+            self._cache.put(request.ids, shadow.sequence, request.scope)
             self._n_puts += 1
 
     def _bound_pages(self) -> None:

@@ -19,7 +19,7 @@ from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.speculation.drafter import Draft
 from halfbyte.generation.speculation.ngram_index import N_LEAST
 from halfbyte.generation.speculation.planned import N_ROWS, Planned
-from halfbyte.generation.speculation.pool import Pool
+from halfbyte.generation.speculation.pool import Pools
 from halfbyte.generation.speculation.step_costs import StepCosts
 
 Parts = list[tuple[Request, list[Span]]]  # of a step, by request
@@ -33,7 +33,7 @@ class Speculation:
     """
 
     def __init__(self, model: DraftModel | None = None) -> None:
-        self._costs, self._pool = StepCosts(), Pool()
+        self._costs, self._pools = StepCosts(), Pools()
         self._asking = Asking(model) if model is not None else None
 
     def use(self, model: DraftModel) -> None:
@@ -78,7 +78,8 @@ class Speculation:
         """An answer is over."""
         if isinstance(request, Continuation) and request.drafter and request.n_generated:
             # With the prompt's end, after which the same may be said.
-            self._pool.add(request.ids[max(request.n_prompt - N_LEAST, 0) :])
+            begin = max(request.n_prompt - N_LEAST, 0)
+            self._pools.of(request.scope).add(request.ids[begin:])
         self.leave(request)
 
     def leave(self, request: Request) -> None:
@@ -99,7 +100,7 @@ class Speculation:
             n_most = min(request.n_draftable(spans), room)
             if n_most > 0:
                 request.drafter.credit.settle(request.n_accepted)
-                draft = request.draft(n_most, self._pool)
+                draft = request.draft(n_most, self._pools.of(request.scope))
                 drafts[i] = draft or Draft([], [])
         return drafts
 

@@ -40,6 +40,7 @@ class CodeText(ShownText):
         self._inner.finish()
         middle, text = self._middle, self._inner.text
         self.trimmed = self._inner.trimmed
+        self.ended_by, self.stop_text = self._inner.ended_by, self._inner.stop_text
         if middle.takes(text):
             self.text = text
             return

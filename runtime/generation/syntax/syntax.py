@@ -42,6 +42,13 @@ class Syntax:
         if self.syntax is not None:
             check_choice("syntax", self.syntax, LANGUAGES)
 
+    def check_search(self) -> None:
+        """RequestError where a beam search is to look for what parses, which it cannot."""
+        if self.syntax is not None:
+            hint = "n= draws several answers"
+            expected = "nothing with num_beams"
+            raise RequestError("syntax", expected=expected, got=self.syntax, hint=hint)
+
     def shown_text(
         self, inner: ShownText, prefix: Callable[[], str], suffix: str = ""
     ) -> ShownText:

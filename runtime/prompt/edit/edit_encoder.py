@@ -10,6 +10,7 @@ from halfbyte.call_arguments import check_choice
 from halfbyte.errors import ContextLengthError, RequestError, UnsupportedModelError
 from halfbyte.prompt.edit import cursor_infill
 from halfbyte.prompt.edit.change import Change, change_of, no_change
+from halfbyte.prompt.edit.client_prompt import ClientPrompt, client_prompt
 from halfbyte.prompt.edit.edit_format import EditFormat, Layout, UnreadableAnswerError
 from halfbyte.prompt.edit.edit_formats import (
     FORMATS,
@@ -17,6 +18,7 @@ from halfbyte.prompt.edit.edit_formats import (
     NAMES,
     check_vocabulary,
     find_edit_format,
+    format_of_name,
 )
 from halfbyte.prompt.edit.edit_request import EditRequest
 from halfbyte.prompt.edit.prompt_blocks import REQUIRED, show
@@ -141,6 +143,21 @@ class EditEncoder:
             format=chosen.name, view=request.view, layout=layout, stop_texts=chosen.stop_texts,
             max_tokens=max_tokens, left_out=left_out,
         )  # fmt: skip
+
+    @property
+    def format(self) -> str | None:
+        """The format that the model is known for."""
+        return format_of_name(*self._names)
+
+    def client_prompt(self, prompt: str, format: str | None) -> ClientPrompt | None:
+        """See EditingModel.read_edit_prompt."""
+        if format is not None:
+            check_choice("format", format, FORMATS)
+        own = format or self.format
+        if own is None:
+            return None
+        formats = [FORMATS[own], *(one for one in FORMATS.values() if one.name != own)]
+        return client_prompt(self._tokenizer, formats, prompt, self._n_ctx)
 
     def _tokens(
         self, chosen: EditFormat, layout: Layout, window: int | None, max_tokens: int

@@ -61,6 +61,9 @@ class EditFormat:
         reserved: texts that may not stand in the part that may change, since the answer would be
             misread.
         shows_diagnostics: whether the models were trained on them.
+        marks: a regular expression for the marks that the format writes in a prompt.
+        draft_in: the answer that would change nothing, found in a prompt that a client laid out;
+            None where the text is no such prompt.
     """
 
     name: str
@@ -69,7 +72,14 @@ class EditFormat:
     tokens: tuple[str, ...]
     lay_out: Callable[[EditRequest], Layout]
     n_most: int
+    marks: str
+    draft_in: Callable[[str], str | None]
     stop_texts: tuple[str, ...] = ()
     stop_tokens: tuple[str, ...] = ()
     reserved: tuple[str, ...] = ()
     shows_diagnostics: bool = False
+
+
+def rest_of(answer: str, prefill: str) -> str:
+    """What is left of an answer that a prompt begins already; all of it where it differs."""
+    return answer.removeprefix(prefill)

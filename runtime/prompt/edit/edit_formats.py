@@ -25,6 +25,12 @@ def find_edit_format(names: Sequence[str]) -> EditFormat | None:
     return None
 
 
+def format_of_name(*names: str) -> str | None:
+    """The name of that format."""
+    found = find_edit_format(names)
+    return found.name if found else None
+
+
 def check_vocabulary(tokenizer: Tokenizer, chosen: EditFormat) -> None:
     """UnsupportedModelError where the vocabulary lacks a token of the format."""
     missing = [text for text in chosen.tokens if tokenizer.id_of(text) is None]

@@ -22,6 +22,7 @@ SUFFIX, PREFIX = Marker("<[fim-suffix]>"), Marker("<[fim-prefix]>")
 MIDDLE, FILE = Marker("<[fim-middle]>"), Marker("<filename>")
 CURSOR = Marker("<|user_cursor|>")
 END = Marker("<[end▁of▁sentence]>")
+MARKS = r"<\[fim-(?:suffix|prefix|middle)\]>|<filename>|<\|(?:user_cursor|marker_[0-9]{1,6})\|>"
 N_MOST = 4096  # tokens of a prompt
 N_EDITS = 6  # of the history
 # Tokens as Zed estimates them, of the part that may change, and of what is shown around it.

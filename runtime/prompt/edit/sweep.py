@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from halfbyte.prompt.edit.edit_format import EditFormat, Layout
+from halfbyte.prompt.edit.edit_format import EditFormat, Layout, rest_of
 from halfbyte.prompt.edit.edit_request import Diagnostic, EditRequest
 from halfbyte.prompt.edit.hunks import Hunk, hunks_of
 from halfbyte.prompt.edit.marked_text import Marker
@@ -152,6 +152,17 @@ def _history(request: EditRequest) -> Block:
     return Block(items=tuple(items), rank=1, what="past edits", n_unwanted=n_unwanted)
 
 
+def draft_in(prompt: str) -> str | None:
+    """The window of a prompt that a client laid out, less the lines that it begins with."""
+    head, begun, tail = prompt.rpartition(f"{SEP}updated/")
+    place, line_end, prefill = tail.partition("\n")
+    _, found, window = head.rpartition(f"{SEP}current/{place}\n")
+    if not (begun and found) or SEP in tail:
+        return None
+    window = window.replace(CURSOR, "", 1)
+    return rest_of(window if line_end else f"\n{window}", prefill)
+
+
 FORMAT = EditFormat(
     name="sweep",
     models="sweep-next-edit",
@@ -159,6 +170,8 @@ FORMAT = EditFormat(
     tokens=(SEP,),
     lay_out=lay_out,
     n_most=8192,
+    marks=r"<\|(?:file_sep|cursor)\|>",
+    draft_in=draft_in,
     stop_tokens=(SEP, "<|endoftext|>"),
     shows_diagnostics=True,
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from halfbyte.prompt.edit import seed_coder
-from halfbyte.prompt.edit.edit_format import EditFormat, Layout
+from halfbyte.prompt.edit.edit_format import EditFormat, Layout, rest_of
 from halfbyte.prompt.edit.edit_request import EditRequest
 from halfbyte.prompt.edit.seed_coder import CURSOR, Region, assemble, region_of, without_cursor
 from halfbyte.prompt.edit.text_view import with_lf
@@ -45,6 +45,15 @@ def lay_out(request: EditRequest, region: Region | None = None) -> Zeta2Layout:
     return Zeta2Layout(assemble(request, region, editable), begin, old, f"{old}{end}")
 
 
+def draft_in(prompt: str) -> str | None:
+    """The part of a prompt that a client laid out which may change."""
+    head, asked, prefill = prompt.rpartition(f"{SEPARATOR}{seed_coder.MIDDLE}")
+    _, marked, old = head.rpartition(CURRENT)
+    if not (asked and marked) or seed_coder.SUFFIX not in head:
+        return None
+    return rest_of(old.replace(CURSOR, "", 1), prefill)
+
+
 FORMAT = EditFormat(
     name="zeta-2",
     models=r"(?:^|-)zeta-?2(?!\d|\.\d|-1(?![\da-z]))",
@@ -52,6 +61,8 @@ FORMAT = EditFormat(
     tokens=(seed_coder.SUFFIX, seed_coder.PREFIX, seed_coder.MIDDLE),
     lay_out=lay_out,
     n_most=seed_coder.N_MOST,
+    marks=seed_coder.MARKS,
+    draft_in=draft_in,
     stop_texts=(UPDATED,),
     stop_tokens=(seed_coder.END,),
     reserved=(UPDATED, CURSOR),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from halfbyte.prompt.edit import seed_coder
-from halfbyte.prompt.edit.edit_format import EditFormat, Layout, UnreadableAnswerError
+from halfbyte.prompt.edit.edit_format import EditFormat, Layout, UnreadableAnswerError, rest_of
 from halfbyte.prompt.edit.edit_request import EditRequest
 from halfbyte.prompt.edit.marked_text import Marker
 from halfbyte.prompt.edit.marker_blocks import block_ends
@@ -75,6 +75,17 @@ def _with_cursor(old: str, begin: int, end: int, cursor: int) -> Pieces:
     return (old[begin:cursor], CURSOR, old[cursor:end])
 
 
+def draft_in(prompt: str) -> str | None:
+    """The part of a prompt that a client laid out which may change, with all of its markers."""
+    head, asked, prefill = prompt.rpartition(seed_coder.MIDDLE)
+    head, _, current = head.rpartition(seed_coder.FILE)
+    found = list(_MARKER.finditer(current))
+    if not (asked and len(found) > 1) or seed_coder.SUFFIX not in head:
+        return None
+    old = current[found[0].start() : found[-1].end()]
+    return rest_of(old.replace(CURSOR, "", 1), prefill)
+
+
 FORMAT = EditFormat(
     name="zeta-2.1",
     models=r"(?:^|-)zeta-?2[.-]1(?![\da-z]|\.\d)",
@@ -82,6 +93,8 @@ FORMAT = EditFormat(
     tokens=(seed_coder.SUFFIX, seed_coder.PREFIX, seed_coder.MIDDLE),
     lay_out=lay_out,
     n_most=seed_coder.N_MOST,
+    marks=seed_coder.MARKS,
+    draft_in=draft_in,
     stop_tokens=(seed_coder.END,),
     reserved=("<|marker_", CURSOR),
 )

@@ -65,6 +65,10 @@ class CallFormat(ABC):
             number: of calls.
         """
 
+    def free_grammar(self, functions: Mapping[str, Mapping[str, Any]]) -> str:
+        """What a call without a mark is that `grammar` does not follow; empty: there is none."""
+        return ""
+
     @abstractmethod
     def opening(self, name: str | None) -> str:
         """The beginning of an answer that calls this function, or one that it names next."""

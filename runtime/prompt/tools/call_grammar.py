@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 # As the templates' tojson writes it, with which models were trained.
 _JSON = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
+_FREE_JSON = {"whitespace_flexible": True, "whitespace_pattern": r"[ ]|\n[ \t]{0,32}"}
+_BLANKS = r"[ \t\r\n]{0,32}"
+# An object in which the names of keys are as given, and the blanks are the model's.
+_FREE = rf"""OPEN: /{_BLANKS}\{{{_BLANKS}/
+CLOSE: /{_BLANKS}\}}/
+COLON: /{_BLANKS}:{_BLANKS}/
+COMMA: /{_BLANKS},{_BLANKS}/
+start: OPEN type? call CLOSE | OPEN type? "\"function\"" COLON OPEN call CLOSE CLOSE
+type: "\"type\"" COLON "\"function\"" COMMA
+"""
 
 Number = Literal["any", "some", "one", "optional"]  # of calls in an answer; the last: one or none
 Spell = Callable[[str], str]  # a special token's text as Lark has it: by its id, or as a text
@@ -18,7 +28,9 @@ def quoted(text: str) -> str:
     return json.dumps(text)
 
 
-def arguments_rules(functions: Mapping[str, Mapping[str, Any]]) -> str:
+def arguments_rules(
+    functions: Mapping[str, Mapping[str, Any]], style: Mapping[str, Any] = _JSON
+) -> str:
     """Rules a0, a1, ...: the arguments of each function, as JSON that its schema allows.
 
     Arguments that the schema does not name are none, unless it says something else.
@@ -29,7 +41,7 @@ def arguments_rules(functions: Mapping[str, Mapping[str, Any]]) -> str:
         schema.setdefault("type", "object")
         schema.setdefault("properties", {})
         schema.setdefault("additionalProperties", False)
-        rules.append(f"a{i}: %json {json.dumps({**schema, 'x-guidance': _JSON})}\n")
+        rules.append(f"a{i}: %json {json.dumps({**schema, 'x-guidance': style})}\n")
     return "".join(rules)
 
 
@@ -41,3 +53,15 @@ def call_rules(functions: Mapping[str, Mapping[str, Any]], key: str) -> str:
         begin = f'{{"name": {json.dumps(name)}, "{key}": '
         rules.append(f'c{i}: {quoted(begin)} a{i} "}}"\n')
     return "".join(rules) + arguments_rules(functions)
+
+
+def free_call_rules(functions: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> str:
+    """A grammar of one call as an object, however a model may write that: with other blanks, said
+    to be of the type "function", or within a key of that name; the arguments have one of the keys.
+    """
+    named = " | ".join(quoted(json.dumps(key)) for key in keys)
+    rules = [f"call: {' | '.join(f'c{i}' for i in range(len(functions)))}\nkey: {named}\n"]
+    for i, name in enumerate(functions):
+        called = f'"\\"name\\"" COLON {quoted(json.dumps(name))}'
+        rules.append(f"c{i}: {called} COMMA key COLON a{i}\n")
+    return _FREE + "".join(rules) + arguments_rules(functions, _FREE_JSON)

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from halfbyte.prompt.tools.call_format import Call, CallFormat, MalformedCall, call_of, values_in
-from halfbyte.prompt.tools.call_grammar import Number, Spell, call_rules
+from halfbyte.prompt.tools.call_grammar import Number, Spell, call_rules, free_call_rules
 
 _TAG = "<|python_tag|>"
 _FIRST_KEY = re.compile(r'\s*\{\s*"([^"\\]*)"\s*:')
 _KEYS = ("name", "type", "function")
+_ARGUMENTS = ("parameters", "arguments")
 _LONGEST = 64  # characters within which the first key has to stand
 
 
@@ -40,13 +41,17 @@ class Llama3(CallFormat):
         values = list(values_in(text))
         if not values:
             raise MalformedCall("expected a call, got nothing")
-        return [call_of(value, "parameters", "arguments") for value in values]
+        return [call_of(value, *_ARGUMENTS) for value in values]
 
     def grammar(
         self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
     ) -> str:
         """One call, which is all of the answer."""
         return f"start: call\n{call_rules(functions, self.key)}"
+
+    def free_grammar(self, functions: Mapping[str, Mapping[str, Any]]) -> str:
+        """One call in the model's own blanks."""
+        return free_call_rules(functions, _ARGUMENTS)
 
     def opening(self, name: str | None) -> str:
         """The function's name."""

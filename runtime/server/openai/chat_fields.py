@@ -20,7 +20,7 @@ from halfbyte.server.fields import (
     Temperature,
 )
 from halfbyte.server.openai.chat_messages import ChatMessage, ContentPart
-from halfbyte.server.openai.completions import StreamOptions
+from halfbyte.server.openai.completion_fields import StreamOptions
 from halfbyte.server.sampling_fields import Biases, SamplerFields, Stops
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]

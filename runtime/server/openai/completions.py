@@ -1,114 +1,200 @@
-"""`POST /v1/completions`: a text goes on; with a suffix, a gap is filled.
+"""`POST /v1/completions`: texts go on; with a suffix, a gap is filled.
 
 Source: https://platform.openai.com/docs/api-reference/completions. What is not given is as
 halfbyte's `complete` and `infill` have it: the most likely token each time, where one answer is
-asked for.
+asked for. Of several prompts, answer j to prompt i is choice i * n + j.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from pydantic import Field
-
+from halfbyte.generation.completion import Completion
+from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
-from halfbyte.server.fault import fault_of
-from halfbyte.server.fields import (
-    Count,
-    Fields,
-    Penalty,
-    Positive,
-    Probability,
-    Seed,
-    Temperature,
-    TokenId,
+from halfbyte.server.fault import Fault, fault_of
+from halfbyte.server.openai.completion_fields import FIELD_OF, CompletionFields
+from halfbyte.server.openai.edit_prompts import edit_prompt
+from halfbyte.server.openai.legacy_logprobs import legacy_logprobs
+from halfbyte.server.openai.shapes import (
+    answer_id,
+    finish_reason,
+    guess_details,
+    naming,
+    stream_error,
 )
-from halfbyte.server.openai.shapes import answer_id, finish_reason, ids_or_text, stream_error, usage
 from halfbyte.server.protocol import Route
-from halfbyte.server.reply import DONE, Events, Json, Reply, event
+from halfbyte.server.reply import DONE, Events, Json, Reply, dumps
+from halfbyte.server.served_model import ServedModel
+from halfbyte.tokenizer import Tokenizer
+
+MAX_ANSWERS = 512  # to all prompts of a request
+_N_TOKENS = 16  # of an answer, where max_tokens is not given
+
+Prompt = str | list[int]
 
 
-class StreamOptions(Fields):
-    """What a stream tells besides."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request as it is put to the model."""
 
-    include_usage: bool = False
+    fields: CompletionFields
+    tokenizer: Tokenizer
+    prompts: list[Prompt]
+    ask: Ask
+
+    @property
+    def n(self) -> int:
+        """Answers to each prompt."""
+        return self.ask.n or 1
+
+    def groups(self, done: Sequence[Any]) -> list[list[Completion]]:
+        """The answers to each prompt, from all that came."""
+        if done and isinstance(done[0], list):
+            return list(done)
+        return [list(done[i : i + self.n]) for i in range(0, len(done), self.n)]
+
+    def logprobs(self, i: int, told: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        """What a client gets of what is told of choice i; None where it asked for nothing."""
+        if self.fields.logprobs is None:
+            return None
+        prompt = self.prompts[i // self.n]
+        text = prompt if isinstance(prompt, str) else self.tokenizer.decode(prompt)
+        return legacy_logprobs(self.tokenizer, told, 0 if self.fields.echo else len(text))
+
+    def usage(self, groups: Sequence[Sequence[Completion]]) -> dict[str, Any]:
+        """What all of it cost."""
+        n_prompt = n_cached = n_answers = 0
+        for group in groups:
+            n_prompt += group[0].stats.n_prompt
+            n_cached += group[0].stats.n_reused
+            n_echoed = group[0].stats.n_prompt if self.fields.echo else 0
+            n_answers += sum(len(one.tokens) - n_echoed for one in group)
+        told: dict[str, Any] = {
+            "prompt_tokens": n_prompt, "completion_tokens": n_answers,
+            "total_tokens": n_prompt + n_answers,
+            "prompt_tokens_details": {"cached_tokens": n_cached},
+        }  # fmt: skip
+        if "prediction" in self.ask.options:
+            told["completion_tokens_details"] = guess_details(one for g in groups for one in g)
+        return told
 
 
-class CompletionFields(Fields):
-    """The body."""
-
-    unused: ClassVar[frozenset[str]] = frozenset({"user"})
-    model: str | None = None
-    prompt: str | list[TokenId] | list[str] | list[list[TokenId]] = "<|endoftext|>"
-    suffix: str | None = None
-    max_tokens: Count | None = 16
-    temperature: Temperature | None = None
-    top_p: Probability | None = None
-    n: Positive | None = None
-    best_of: Positive | None = None
-    stop: str | list[str] | None = None
-    seed: Seed | None = None
-    presence_penalty: Penalty | None = None
-    frequency_penalty: Penalty | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    logprobs: int | None = Field(None, ge=0, le=20)
-    echo: bool | None = None
-
-
-_SAME_NAME = ("temperature", "top_p", "stop", "seed", "presence_penalty", "frequency_penalty")
-
-
-async def complete(exchange: Exchange, asked: CompletionFields) -> Reply:
+async def complete(exchange: Exchange, fields: CompletionFields) -> Reply:
     """Answer a request."""
-    model = await exchange.model(asked.model)
-    ask = _ask(asked)
+    model = await exchange.model(fields.model)
+    with naming(FIELD_OF):  # a prompt for an edit is encoded there, which takes a moment
+        is_long = model.edit_format is not None
+        asked = await model.in_thread(_asked, model, fields) if is_long else _asked(model, fields)
     shell = {
         "id": answer_id("cmpl", exchange), "object": "text_completion",
         "created": exchange.created, "model": model.name,
         "system_fingerprint": model.fingerprint,
     }  # fmt: skip
-    if asked.stream:
-        answer = await exchange.stream(model, ask)
-        return Events(_chunks(answer, shell, asked))
-    done = await exchange.answer(model, ask)
-    choices = [_choice(i, one.text, finish_reason(one)) for i, one in enumerate(done)]
-    return Json({**shell, "choices": choices, "usage": usage(done)})
+    with naming(FIELD_OF):
+        if fields.stream:
+            answer = await exchange.stream(model, asked.ask)
+            return Events(_chunks(answer, shell, asked))
+        groups = asked.groups(await exchange.answer(model, asked.ask))
+    choices = [
+        _choice(i, one.text, asked.logprobs(i, one.logprobs or ()), finish_reason(one))
+        for i, one in enumerate(one for group in groups for one in group)
+    ]
+    return Json({**shell, "choices": choices, "usage": asked.usage(groups)})
 
 
-def _ask(asked: CompletionFields) -> Ask:
-    options: dict[str, Any] = {"max_tokens": 16 if asked.max_tokens is None else asked.max_tokens}
-    options |= {n: v for n in _SAME_NAME if (v := getattr(asked, n)) is not None}
-    n = asked.n or 1
-    if n > 1:
-        options.setdefault("temperature", 1.0)
-    if asked.suffix is not None:
-        return Ask("infill", (asked.prompt, asked.suffix), options, n)
-    return Ask("complete", (ids_or_text(asked.prompt),), options, n)
+def _asked(model: ServedModel, fields: CompletionFields) -> _Asked:
+    """Raises Fault and RequestError: what is asked cannot be."""
+    tokenizer = model.model.tokenizer
+    options, n = fields.options(), fields.n or 1
+    # An empty suffix is the end of a file to editors, and no suffix at all to others.
+    fills = bool(fields.suffix) or (fields.suffix == "" and model.model.can_infill)
+    prompts = _one_text(fields) if fills else _prompts(fields, tokenizer)
+    n_drawn = len(prompts) * max(n, fields.best_of or 1)
+    if n_drawn > MAX_ANSWERS:
+        message = f"prompt: expected at most {MAX_ANSWERS} answers in all, got {n_drawn}"
+        raise Fault("invalid_request", message, param="prompt")
+    _stop_at_tokens(options, tokenizer)
+    if fills:
+        ask = Ask("infill", (prompts[0], fields.suffix), options, n)
+    else:
+        given = prompts if len(prompts) > 1 else edit_prompt(model, prompts[0], options)
+        ask = Ask("complete", (given,), options, n)
+    options.setdefault("max_tokens", _N_TOKENS)
+    return _Asked(fields, tokenizer, prompts, ask)
 
 
-async def _chunks(
-    answer: Answer, shell: dict[str, Any], asked: CompletionFields
-) -> AsyncIterator[bytes]:
+def _one_text(fields: CompletionFields) -> list[Prompt]:
+    """The text before a gap."""
+    given = "" if fields.prompt is None else fields.prompt
+    texts = [given] if isinstance(given, str) else given
+    if len(texts) != 1 or not isinstance(texts[0], str):
+        message = "prompt: expected one text with a suffix, got token ids or several"
+        raise Fault("invalid_request", message, param="prompt")
+    return [texts[0]]
+
+
+def _prompts(fields: CompletionFields, tokenizer: Tokenizer) -> list[Prompt]:
+    """The prompts one by one; an empty one is the beginning of a text."""
+    given: Any = "" if fields.prompt is None else fields.prompt
+    is_one = isinstance(given, str) or not given or isinstance(given[0], int)
+    prompts: list[Prompt] = [given] if is_one else list(given)
+    start = tokenizer.eos_id if tokenizer.bos_id is None else tokenizer.bos_id
+    return [[start] if p == "" and start is not None else p for p in prompts]
+
+
+def _stop_at_tokens(options: dict[str, Any], tokenizer: Tokenizer) -> None:
+    """Control tokens among the stop texts end an answer too, in which they are no text."""
+    ids = [tokenizer.id_of(text) for text in options.get("stop", ())]
+    control = [i for i in ids if i is not None and not tokenizer.token_bytes(i)]
+    if control:
+        options["stop_tokens"] = [*options.get("stop_tokens", ()), *control]
+
+
+async def _chunks(answer: Answer, shell: dict[str, Any], asked: _Asked) -> AsyncIterator[bytes]:
+    wants_usage = asked.fields.stream_options and asked.fields.stream_options.include_usage
+    # What all chunks have in common is written once.
+    head = b"data: %b" % dumps({**shell, "choices": []})[:-2]
+    tail = b"]%b}\n\n" % (b',"usage":null' if wants_usage else b"")
+    wants_logprobs = asked.fields.logprobs is not None
+    n_told = [0] * (len(asked.prompts) * asked.n)
+
+    def new_logprobs(i: int, told: Sequence[TokenLogprob]) -> bytes:
+        new = told[n_told[i] :]
+        n_told[i] += len(new)
+        return dumps(asked.logprobs(i, new))
+
+    def chunk(i: int, text: str, logprobs: bytes, reason: bytes) -> bytes:
+        choice = b'{"index":%d,"text":%b,"logprobs":%b,"finish_reason":%b}'
+        return b"%b%b%b" % (head, choice % (i, dumps(text), logprobs, reason), tail)
+
     try:
         async for batch in answer:
             yield b"".join(
-                event({**shell, "choices": [_choice(i, part.text, None)]}) for i, part in batch
-            )
+                chunk(
+                    i, part.text,
+                    new_logprobs(i, answer.logprobs(i)) if wants_logprobs else b"null", b"null",
+                )
+                for i, part in batch
+            )  # fmt: skip
         done = answer.completions
-        ends = [_choice(i, "", finish_reason(one)) for i, one in enumerate(done)]
-        last = [event({**shell, "choices": [end]}) for end in ends]
-        if asked.stream_options and asked.stream_options.include_usage:
-            last.append(event({**shell, "choices": [], "usage": usage(done)}))
+        last = [
+            chunk(i, "", new_logprobs(i, one.logprobs or ()), dumps(finish_reason(one)))
+            for i, one in enumerate(done)
+        ]
+        if wants_usage:
+            told = dumps(asked.usage(asked.groups(done)))
+            last.append(b'%b],"usage":%b}\n\n' % (head, told))
         yield b"".join([*last, DONE])
     except Exception as error:
         yield stream_error(fault_of(error))
 
 
-def _choice(i: int, text: str, reason: str | None) -> dict[str, Any]:
-    return {"index": i, "text": text, "logprobs": None, "finish_reason": reason}
+def _choice(i: int, text: str, logprobs: dict[str, Any] | None, reason: str) -> dict[str, Any]:
+    return {"index": i, "text": text, "logprobs": logprobs, "finish_reason": reason}
 
 
 COMPLETIONS = (Route("POST", "/v1/completions", complete, CompletionFields),)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from halfbyte.server.openai.chats import CHATS
 from halfbyte.server.openai.completions import COMPLETIONS
+from halfbyte.server.openai.embeddings import EMBEDDINGS
+from halfbyte.server.openai.model_list import MODELS
+from halfbyte.server.openai.next_edits import EDITS
 from halfbyte.server.openai.responses import RESPONSES
 from halfbyte.server.openai.shapes import error
 from halfbyte.server.protocol import Protocol
 
-PROTOCOL = Protocol("OpenAI", (*COMPLETIONS, *CHATS, *RESPONSES), error, prefixes=("/v1/",))
+ROUTES = (*COMPLETIONS, *CHATS, *RESPONSES, *MODELS, *EMBEDDINGS, *EDITS)
+PROTOCOL = Protocol("OpenAI", ROUTES, error, prefixes=("/v1/",))

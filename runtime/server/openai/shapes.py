@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from halfbyte.errors import RequestError
 from halfbyte.generation.completion import Completion
 from halfbyte.server.exchange import Exchange
-from halfbyte.server.fault import Fault, Kind
+from halfbyte.server.fault import Fault, Kind, fault_of
 from halfbyte.server.reply import event
 
 _TYPES: dict[Kind, str] = {
@@ -41,9 +44,33 @@ def usage(done: list[Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def ids_or_text(prompt: Any) -> Any:
-    """A prompt as `complete` takes it."""
-    return prompt
+def guess_details(done: Iterable[Completion]) -> dict[str, int]:
+    """How much of a prediction came true."""
+    stats = [one.stats for one in done]
+    n_right = sum(one.n_accepted for one in stats)
+    n_wrong = sum(one.n_drafted for one in stats) - n_right
+    return {"accepted_prediction_tokens": n_right, "rejected_prediction_tokens": n_wrong}
+
+
+@contextmanager
+def naming(fields: Mapping[str, str]) -> Iterator[None]:
+    """Errors about the library's arguments, told of the fields that they came in.
+
+    Args:
+        fields: an argument's name, and its field's; of others they are the same.
+
+    Raises:
+        Fault: in place of a RequestError.
+    """
+    try:
+        yield
+    except RequestError as error:
+        fault = fault_of(error)
+        name = fault.param.partition("[")[0]
+        if name in fields:
+            fault.param = fields[name] + fault.param[len(name) :]
+            fault.message = fault.message.replace(name, fields[name], 1)
+        raise fault from error
 
 
 def stream_error(fault: Fault) -> bytes:

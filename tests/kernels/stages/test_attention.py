@@ -144,25 +144,26 @@ def test_a_window_hides_what_lies_before_it(
 def _attend_in_splits(
     call: Call, cache: Cache, q: np.ndarray, position: int, borders: Sequence[int], window: int
 ) -> np.ndarray:
-    """Attention of one query (2 heads x group, D), its pages dealt out at the borders."""
-    layout, (n_heads, d) = cache.layout, q.shape
+    """Attention of queries (T, 2 heads x group, D), their pages dealt out at the borders."""
+    layout, (n, n_heads, d) = cache.layout, q.shape
     group = n_heads // 2
     head = layout.kv_type, d, layout.value_dim, group
-    stride = partial_nbytes(layout.value_dim, group) + 64
+    stride = n * partial_nbytes(layout.value_dim, group) + 64
     rng = np.random.default_rng(0)
     scratch = rng.standard_normal(scratch_floats(layout.value_dim)).astype(np.float32)
-    room = np.zeros(n_heads * d + 32, np.float32)
-    room[: n_heads * d] = q.ravel()
-    out = np.full(n_heads * d, np.nan, np.float32)
+    rows = np.zeros((n + 1, n_heads * d), np.float32)
+    rows[:n] = q.reshape(n, -1)
+    out = np.full((n, n_heads * d), np.nan, np.float32)
     for i in range(2):
         where = i * group * d * 4
-        partials = np.full(stride * (position // PAGE + 1), 0xFF, np.uint8)
+        partials = np.full(stride * borders[-1], 0xFF, np.uint8)
         for begin, end in reversed(list(pairwise(borders))):
-            call(pages_kernel(*head), room.ctypes.data + where, position, window or NO_WINDOW,
-                 cache.addresses, i * layout.head_nbytes, begin, end, partials, stride,
-                 scratch)  # fmt: skip
-        call(merge_kernel(*head[1:]), position, window or NO_WINDOW, partials, stride,
-             out.ctypes.data + where)  # fmt: skip
+            call(pages_kernel(*head), rows.ctypes.data + where, rows.strides[0], n, position,
+                 window or NO_WINDOW, cache.addresses, i * layout.head_nbytes, begin, end,
+                 partials, stride, scratch)  # fmt: skip
+        for query in range(n):
+            call(merge_kernel(*head[1:]), query, n, position, window or NO_WINDOW, partials,
+                 stride, out.ctypes.data + query * out.strides[0] + where)  # fmt: skip
     return out.reshape(q.shape)
 
 
@@ -173,13 +174,14 @@ def test_pages_dealt_to_threads_give_the_same_bits(
     call: Call, kv_type: str, d: int, group: int, window: int
 ) -> None:
     cache = _cache(kv_type, d, N_POSITIONS, seed=11)
-    q = _queries(1, group, d, seed=12)
-    for position in (5, 127, 128, 299):
-        whole = _attend(call, cache, q, position, [1], window)[0]
-        n = position // PAGE + 1
-        for borders in ([0, n], list(range(n + 1)), [0, n // 2, n]):
-            got = _attend_in_splits(call, cache, q[0], position, borders, window)
-            assert (got == whole).all(), borders
+    for n_queries in (1, 2, query_block(group)):
+        q = _queries(n_queries, group, d, seed=12)
+        for first in (5, 127, 128, N_POSITIONS - n_queries):
+            whole = _attend(call, cache, q, first, [1] * n_queries, window)
+            n = (first + n_queries - 1) // PAGE + 1
+            for borders in ([0, n], list(range(n + 1)), [0, n // 2, n]):
+                got = _attend_in_splits(call, cache, q, first, borders, window)
+                assert (got == whole).all(), borders
 
 
 @pytest.mark.parametrize("kv_type, d, group", SHAPES[:3])

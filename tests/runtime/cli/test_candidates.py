@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -73,3 +76,28 @@ def test_perplexity_as_llama_cpp_counts(
     assert outcome.out.startswith(f"perplexity {wanted.value:.4f} +- ")
     assert f"{wanted.n_tokens} tokens counted" in outcome.err
     assert run(*given, "--max-windows", "1").code == 2
+
+
+def test_scores_and_perplexities_go_through_adapters(
+    run: Any, tiny_folder: Path, tiny_gguf: Path, tmp_path: Path,
+    benchmark_module: Callable[[str], ModuleType],
+) -> None:  # fmt: skip
+    from safetensors.numpy import load_file
+
+    made = benchmark_module("tiny_adapter")
+    weights = load_file(tiny_folder / "model.safetensors")
+    folder = made.save(made.TinyAdapter(seed=1, r=4, alpha=8), weights, tmp_path / "a")
+    text = "ab cd ef gh " * 30
+    (tmp_path / "t.txt").write_text(text)
+    adapter = ["--adapter", f"{folder}=0.5"]
+    with halfbyte.load(tiny_gguf, adapter=(folder, 0.5)) as model:
+        (score,) = model.score("ab cd", [" ef"])
+        wanted = model.perplexity(text, window=32)
+        assert score != model.score("ab cd", [" ef"], adapter=[])[0]
+    found = json.loads(
+        run("score", "-m", str(tiny_gguf), *adapter, "-p", "ab cd", " ef", "--json").out
+    )
+    assert found["scores"][0]["logprob"] == score.logprob
+    given = ["perplexity", str(tiny_gguf), "--llama-cpp", "--window", "32", "--json"]
+    given += ["--text", str(tmp_path / "t.txt"), *adapter]
+    assert json.loads(run(*given).out)["perplexity"] == wanted.value

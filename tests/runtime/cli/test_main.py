@@ -16,7 +16,7 @@ from halfbyte.errors import HalfbyteError
 
 COMMANDS = [
     *("complete", "infill", "chat", "convert", "pull", "inspect", "tokenize"),
-    *("doctor", "warmup", "bench", "verify", "compare", "perplexity", "list", "rm"),
+    *("doctor", "warmup", "bench", "verify", "compare", "perplexity", "list", "rm", "serve"),
 ]
 
 

@@ -19,6 +19,7 @@ import small_models as small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from halfbyte.engine import engine as engine_module
 from halfbyte.engine.engine import MAX_BATCH, Engine, Span
 from halfbyte.engine.program import kernels_for
 from halfbyte.kernels.compiler import target
@@ -244,8 +245,48 @@ def test_single_tokens_at_long_positions(
     tokens, engine = model.tokens(400), model.engine(pools[n_threads])
     whole = small.run(engine, tokens, [MAX_BATCH, 400 - MAX_BATCH])
     assert (small.run(engine, tokens, [MAX_BATCH, *[1] * (400 - MAX_BATCH)]) == whole).all()
-    is_split = int(engine._words[STEP.n_splits // 8]) > 1
-    assert is_split == (n_threads > 1 and not engine.config.sliding_window)
+    assert _is_split(engine) == (n_threads > 1 and not engine.config.sliding_window)
+
+
+def _is_split(engine: Engine) -> bool:
+    return int(engine._words[STEP.n_splits // 8]) > 1
+
+
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_some_tokens_of_some_sequences_at_long_positions(
+    model: Any, pools: dict[int, Pool], n_threads: int
+) -> None:
+    """Their pages are dealt to the threads too, whatever each has of them."""
+    tokens, engine, alone = model.tokens(420), model.engine(pools[n_threads]), pools[1]
+    whole = small.run(model.engine(alone), tokens, [MAX_BATCH, 420 - MAX_BATCH])
+    pasts, n_split = (400, 140, 390, 3), 0
+    for counts in ([1, 1], [2], [17], [1, 5, 1], [1, 3, 2, 9]):
+        sequences = [engine.new_sequence() for _ in counts]
+        for sequence, past in zip(sequences, pasts, strict=False):
+            small.run(engine, tokens[:past], [past] if past < MAX_BATCH else [200, past - 200],
+                      sequence)  # fmt: skip
+        spans = [
+            Span(sequence, tokens[sequence.n_past : sequence.n_past + n], n)
+            for sequence, n in zip(sequences, counts, strict=True)
+        ]
+        rows = [i for span in spans for i in range(span.sequence.n_past,
+                                                   span.sequence.n_past + span.n_out)]  # fmt: skip
+        assert (engine.forward(spans) == whole[rows]).all()
+        n_split += _is_split(engine)
+    assert bool(n_split) == (not engine.config.sliding_window)
+
+
+def test_what_pages_give_takes_bounded_memory(
+    model: Any, pools: dict[int, Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens, engine = model.tokens(400), model.engine(pools[2])
+    monkeypatch.setattr(engine_module, "_MAX_PARTIALS_NBYTES", 1000)
+    n_before = engine._partials.nbytes
+    whole = small.run(engine, tokens, [MAX_BATCH, 400 - MAX_BATCH])
+    sequence = engine.new_sequence()
+    small.run(engine, tokens[:399], [MAX_BATCH, 399 - MAX_BATCH], sequence)
+    assert (small.run(engine, tokens[399:], [1], sequence) == whole[399:]).all()
+    assert not _is_split(engine) and engine._partials.nbytes == n_before
 
 
 def test_a_window_is_no_kernels_own() -> None:

@@ -195,6 +195,31 @@ class Twin:
         above = [i for p, i, _ in ordered if p >= self.params.xtc_threshold]
         return [(i, x) for i, x in left if i not in above[:-1]]
 
+    def top_h(self, left: Left) -> Left:
+        if self.params.top_h == 1.0:
+            return left
+        found = [(i, x) for _, i, x in by_share(left)[:100]]
+        h, total, kept = entropy(found) * self.params.top_h, 0.0, []
+        for p, entry in zip(shares(found), found, strict=True):
+            total -= p * np.log(p) if p > 0 else 0.0
+            if kept and total > h:
+                break
+            kept.append(entry)
+        return sorted(kept)
+
+    def _cut(self, left: Left, least: float) -> Left:
+        most = max(shares(left))
+        return [
+            entry for entry, p in zip(left, shares(left), strict=True) if p in (most,) or p >= least
+        ]
+
+    def epsilon_cutoff(self, left: Left) -> Left:
+        return self._cut(left, self.params.epsilon_cutoff)
+
+    def eta_cutoff(self, left: Left) -> Left:
+        epsilon = self.params.eta_cutoff
+        return self._cut(left, min(epsilon, epsilon**0.5 * float(np.exp(-entropy(left)))))
+
     def last(self, left: Left) -> Left:
         p = self.params
         if p.mirostat == 2:

@@ -143,3 +143,13 @@ def numbered_request(kind: int, tokens: list[int], n: int) -> Request:
     tokenizer: Any = Vocabulary()
     params = SamplingParams(max_tokens=n, temperature=float(kind - 1), seed=len(tokens))
     return TextRequest(tokenizer, tokens, params, 1000)
+
+
+def run(batch: RunningBatch) -> None:
+    while not batch.is_idle:
+        batch.step()
+
+
+def begin(batch: RunningBatch, *requests: Request) -> None:
+    for request in requests:
+        batch.add(request)

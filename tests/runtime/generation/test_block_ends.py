@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from halfbyte.generation.block_ends import BlockEnd, BracketEnd, IndentEnd, indentation
+from halfbyte.generation import block_ends
+from halfbyte.generation.block_ends import (
+    BlockEnd,
+    BracketEnd,
+    IndentEnd,
+    LateLineEnd,
+    indentation,
+)
 
 
 def cut(end: BlockEnd, text: str, n: int) -> str | None:
@@ -85,3 +92,19 @@ def test_brackets(text: str, want: str | None) -> None:
 )
 def test_the_cursors_line(text: str, columns: int | None) -> None:
     assert indentation(text) == columns
+
+
+def test_a_late_line_ends_with_its_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(block_ends.time, "monotonic", lambda: now)
+    end = LateLineEnd(2.0)
+    assert end.push("a = 1") == -1  # its time begins
+    now = 102.5
+    assert end.push("\n") == -1  # late, but the first end of a line
+    assert end.push("b") == -1
+    assert end.push(" = 2\n    ") == len("a = 1\nb = 2\n    ") and end.reason == "time"
+    end = LateLineEnd(2.0)
+    now = 200.0
+    assert end.push("a\n") == -1 and end.push("b\n") == -1  # in time
+    now = 202.0
+    assert end.push("c\n") == len("a\nb\nc\n")

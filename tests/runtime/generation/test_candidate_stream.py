@@ -80,3 +80,16 @@ def test_leaving_gives_all_up(infill_model: halfbyte.Model) -> None:
         late.result()
     assert len(caught.value.completion) == 3
     assert infill_model.complete("x", max_tokens=1).tokens
+
+
+def test_several_prompts_are_numbered_on(infill_model: halfbyte.Model) -> None:
+    prompts = [PROMPT, "import os\n"]
+    flat = [one for group in infill_model.complete(prompts, **DRAWN) for one in group]
+    texts = [""] * 6
+    with infill_model.stream(prompts, **DRAWN) as stream:
+        for index, piece in stream:
+            texts[index] += piece
+    assert stream.completions is not None and told(stream.completions) == told(flat)
+    assert texts == [one.text for one in flat]
+    with pytest.raises(halfbyte.RequestError, match="n=1 streams those of several"):
+        infill_model.stream(prompts)  # type: ignore[call-overload]

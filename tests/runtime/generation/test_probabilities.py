@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 import halfbyte
+from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.probabilities import MAX_TOP, Probabilities, TokenLogprob
+from halfbyte.generation.recorder import Recording
+from halfbyte.generation.records import Records
+from halfbyte.generation.sampler import Sampler
 
 PROMPT = "import numpy as np\n\ndef add(a, b):\n    ret"
 
@@ -157,6 +161,24 @@ def test_a_stream_tells_those_so_far(
         return stream.logprobs
 
     assert asyncio.run(aloud()) == healed.logprobs
+
+
+def test_those_of_tokens_that_were_taken_back_are_told_no_more(
+    infill_model: halfbyte.Model,
+) -> None:
+    tokenizer = infill_model.tokenizer
+    sampler = Sampler(SamplingParams(), tokenizer.n_vocab, [1])
+    records = Records(Recording.of(Probabilities(logprobs=0)), tokenizer, sampler, 1)
+
+    def told(*tokens: int) -> list[int]:
+        return [one.token for one in records.told_of_answer([1], tokens, b"") or ()]
+
+    for token in (300, 301):
+        records.take_raw(None, token)
+    assert told(300, 301) == [300, 301]
+    records.rewind(1)
+    records.take_raw(None, 302)
+    assert told(300, 302) == [300, 302]
 
 
 def test_a_middle_that_is_known_has_none_so_it_is_computed(infill_model: halfbyte.Model) -> None:

@@ -11,15 +11,14 @@ from scripted import (
     Caller,
     Letters,
     ScriptedEngine,
-    ScriptedSequence,
     batch_of,
+    begin,
     request_of,
+    run,
 )
 
 from halfbyte.errors import EngineError
 from halfbyte.generation import disk_reading
-from halfbyte.generation import running_batch as batch_module
-from halfbyte.generation.pace import Pace
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.request import Request
 from halfbyte.generation.running_batch import MAX_RUNNING, RunningBatch
@@ -27,16 +26,6 @@ from halfbyte.generation.slices import SLICE
 from halfbyte.generation.step import Step
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.kernels.pool import Pool
-
-
-def run(batch: RunningBatch) -> None:
-    while not batch.is_idle:
-        batch.step()
-
-
-def begin(batch: RunningBatch, *requests: Request) -> None:
-    for request in requests:
-        batch.add(request)
 
 
 def test_a_prompt_alone_gets_full_steps() -> None:
@@ -173,23 +162,6 @@ def test_newcomers_are_not_paid_for_by_those_who_wait(monkeypatch: pytest.Monkey
     assert batch.is_idle and n_looks < 5 * len(requests)
 
 
-def test_without_memory_to_look_for_a_prompt_the_others_go_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    batch, failing, other = batch_of(ScriptedEngine("abc", "def")), request_of([0]), request_of([1])
-    begin_one = batch._memory.begin
-
-    def begin_or_fail(request: Request) -> None:
-        if request is failing:
-            raise MemoryError
-        begin_one(request)
-
-    monkeypatch.setattr(batch._memory, "begin", begin_or_fail)
-    begin(batch, failing, other)
-    run(batch)
-    assert isinstance(failing.error, EngineError) and other.text == "def"
-
-
 def test_while_the_disk_is_read_for_one_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = ScriptedEngine("ab", "c", "d")
     batch, reads, pages = batch_of(engine), request_of([1] * 20), iter([True] * 5)
@@ -265,100 +237,6 @@ def test_a_step_that_nobody_is_in_yet_is_not_aborted() -> None:
     assert request.text == "a"
 
 
-@pytest.mark.parametrize("name", ["n_known", "begin", "load_next"])
-def test_memory_is_short_for_what_is_known_of_one_and_the_others_go_on(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    batch, other, failing = batch_of(ScriptedEngine("abc", "d")), request_of([0]), request_of([1])
-    known = getattr(batch._memory, name)
-
-    def known_or_fails(request: Request) -> object:
-        if request is failing:
-            raise MemoryError
-        return known(request)
-
-    monkeypatch.setattr(batch._memory, name, known_or_fails)
-    begin(batch, other, failing)
-    run(batch)
-    assert other.text == "abc" and batch.is_idle and failing.is_over
-    if name == "load_next":
-        assert failing.text == "d"
-    else:
-        assert isinstance(failing.error, EngineError)
-
-
-@pytest.mark.parametrize("n_remembered", [0, 3])
-def test_memory_is_short_for_a_plan(n_remembered: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is remembered gives way first; then who is in the step is over, and others are not."""
-    batch, answers = batch_of(ScriptedEngine("abc", "def")), [request_of([i]) for i in range(2)]
-    begin(batch, *answers)
-    batch.step()
-    can_forget = iter([True] * n_remembered)
-    monkeypatch.setattr(batch._memory, "find_pages", lambda error: next(can_forget, False))
-    n_fails = iter([True] * 3)
-
-    def next_prompts(begun: list[Request]) -> list[Request]:
-        if next(n_fails, False):
-            raise MemoryError
-        return begun
-
-    monkeypatch.setattr(batch, "_next_prompts", next_prompts)
-    for _ in range(6):
-        batch.step()
-    assert batch.is_idle
-    if n_remembered:
-        assert [r.text for r in answers] == ["abc", "def"]
-    else:
-        assert all(isinstance(r.error, EngineError) and r.text for r in answers)
-    monkeypatch.undo()
-    later = request_of([0])
-    begin(batch, later)
-    run(batch)
-    assert later.text == "abc"
-
-
-@pytest.mark.parametrize("n_running", [0, 1])
-def test_memory_is_short_for_any_plan(n_running: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One after another is over, with an error."""
-    batch = batch_of(ScriptedEngine("a" * 30))
-    running, waiting = [request_of([0] * 600) for _ in range(n_running)], request_of([0])
-    begin(batch, *running)
-    batch.step()
-    begin(batch, waiting)
-
-    def give_way() -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(batch, "_give_way", give_way)
-    run(batch)
-    assert all(isinstance(r.error, EngineError) for r in [*running, waiting])
-
-
-def test_memory_is_short_for_what_a_step_has_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    batch, requests = batch_of(ScriptedEngine("abc", "def")), [request_of([i]) for i in range(2)]
-
-    def keep_on_the_way(request: Request) -> None:
-        raise MemoryError
-
-    begin(batch, *requests)
-    batch.step()
-    monkeypatch.setattr(batch._memory, "keep_on_the_way", keep_on_the_way)
-    run(batch)
-    assert all(isinstance(r.error, EngineError) and r.is_over for r in requests)
-
-
-def test_memory_is_short_for_a_guess_and_answers_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    batch, request = batch_of(ScriptedEngine("abc")), request_of([0])
-
-    def extend(*_: object) -> tuple[int, float]:
-        raise MemoryError
-
-    monkeypatch.setattr(batch.speculation, "extend", extend)
-    begin(batch, request)
-    run(batch)
-    assert request.text == "abc"
-
-
 def test_an_error_of_the_engine_ends_all_in_the_step_and_each_has_its_own() -> None:
     def before(step: int) -> None:
         if step == 2:
@@ -390,85 +268,6 @@ def test_what_fails_in_a_request_is_its_own() -> None:
     assert isinstance(failing.error, LookupError) and other.text == "def"
 
 
-class SmallMemory(ScriptedEngine):
-    """Sequences of at most so many tokens together."""
-
-    def __init__(self, *scripts: str, n_tokens: int) -> None:
-        super().__init__(*scripts)
-        self.n_tokens, self.sequences = n_tokens, []
-
-    def new_sequence(self) -> ScriptedSequence:
-        engine = self
-
-        class Bounded(ScriptedSequence):
-            n_reserved = 0
-
-            def reserve(self, n: int) -> None:
-                held = [s for s in engine.sequences if s.owner() is not None and s is not self]
-                if sum(s.n_reserved for s in held) + self.n_past + n > engine.n_tokens:
-                    raise EngineError("no memory")
-                self.n_reserved = self.n_past + n
-
-        made = Bounded()
-        self.sequences.append(made)
-        made.owner = lambda: next((r for r in self.requests if r.sequence is made), None)
-        return made
-
-
-def test_without_memory_the_last_in_line_is_computed_again() -> None:
-    engine = SmallMemory("a" * 30, "b" * 30, "c" * 30, n_tokens=50)
-    engine.requests = [request_of([i] * 5) for i in range(3)]
-    batch = batch_of(engine)
-    begin(batch, *engine.requests)
-    run(batch)
-    assert [r.error for r in engine.requests] == [None] * 3
-    assert [r.text for r in engine.requests] == ["a" * 30, "b" * 30, "c" * 30]
-
-
-def test_an_answer_makes_room_for_a_prompt_that_stands_before_it_and_goes_on() -> None:
-    engine = SmallMemory("a" * 20, "bcd", "", n_tokens=81)
-    answer, waits = request_of([0] * 40), request_of([2] * 60)
-    before = request_of([1] * 60)
-    Caller(before, priority=4)
-    engine.requests = [answer, waits, before]
-    batch = batch_of(engine)
-    begin(batch, answer, waits)
-    batch.step()
-    batch._pace = Pace()
-    batch._pace.learn(1, 0, 0.010)
-    batch._pace.learn(1, 40, 0.050)  # so that it takes two steps
-    begin(batch, before)
-    run(batch)
-    assert [r.error for r in engine.requests] == [None] * 3
-    assert (answer.text, before.text) == ("a" * 20, "bcd")
-
-
-def test_whoever_waits_gives_its_memory_to_those_who_run_and_goes_on_later(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Where it is computed again, a slice is longer: little of the time goes into that."""
-    monkeypatch.setattr(batch_module, "MAX_RUNNING", 4)
-    n, n_prompt, n_callers = 8 * SLICE, 600, 8
-    engine = SmallMemory("a" * n, n_tokens=5 * (n_prompt + n))
-    engine.requests = [request_of([0] * n_prompt, max_tokens=n) for _ in range(n_callers)]
-    batch = batch_of(engine)
-    begin(batch, *engine.requests)
-    run(batch)
-    assert [r.text for r in engine.requests] == ["a" * n] * n_callers
-    n_again = sum(map(sum, engine.steps)) - (n_prompt + n - 1) * n_callers
-    assert 0 < n_again < 4 * n * n_callers
-
-
-def test_one_that_does_not_fit_alone_fails_and_the_others_run() -> None:
-    engine = SmallMemory("a" * 30, "b" * 30, "c" * 30, n_tokens=40)
-    engine.requests = [request_of([i] * n) for i, n in enumerate((5, 45, 5))]
-    batch = batch_of(engine)
-    begin(batch, *engine.requests)
-    run(batch)
-    assert [r.text for r in engine.requests] == ["a" * 30, "", "c" * 30]
-    assert isinstance(engine.requests[1].error, EngineError)
-
-
 @pytest.fixture(scope="module")
 def model(threads: Pool) -> Any:
     return small_models.build(small_models.SHAPES["Q8_0"], threads)
@@ -481,22 +280,3 @@ def test_answers_are_the_same_bits_whoever_comes_and_goes(
     reused = check_bits(engine, lambda n: model.tokens(n, seed=n % 3), monkeypatch)
     assert max(reused) > 0
     engine.close()
-
-
-def test_an_answer_that_ends_for_want_of_memory_ends_alone() -> None:
-    engine = ScriptedEngine("abcdef", "xyz")
-    batch, request = batch_of(engine), request_of([0])
-    begin(batch, request)
-    batch.step()
-    assert request.sequence is not None
-
-    def reserve(n: int) -> None:
-        raise EngineError("no memory")
-
-    request.sequence.reserve = reserve  # type: ignore[method-assign]
-    run(batch)
-    assert str(request.error) == "no memory" and request.text == "a" and request.is_over
-    other = request_of([1])
-    begin(batch, other)
-    run(batch)
-    assert other.text == "xyz"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halfbyte.generation.block_ends import BracketEnd, IndentEnd
+from halfbyte.generation.block_ends import BracketEnd, IndentEnd, LateLineEnd
 from halfbyte.generation.shown_text import ShownText, n_repeated
 
 
@@ -114,3 +114,14 @@ def test_a_text_is_cut_where_a_block_ends() -> None:
     assert shown.push("  bX\nc") and shown.text == "a\n  b"
     shown.finish()
     assert shown.text == "a\n  b"
+
+
+def test_it_says_what_ended_it() -> None:
+    def ended(*pieces: str) -> tuple[str, str, str]:
+        shown = ShownText(["EN", "END", "X"], block_ends=[LateLineEnd(0.0)])
+        assert [shown.push(piece) for piece in pieces][-1]
+        return shown.text, shown.ended_by, shown.stop_text
+
+    assert ended("aE", "N") == ("a", "stop", "EN")
+    assert ended("a\n", "b\n") == ("a\nb\n", "time", "")
+    assert ended("a\n", "bX\n") == ("a\nb", "stop", "X")  # what comes first

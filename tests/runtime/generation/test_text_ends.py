@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from halfbyte.errors import RequestError
-from halfbyte.generation.block_ends import BracketEnd, IndentEnd
+from halfbyte.generation.block_ends import BracketEnd, IndentEnd, LateLineEnd
 from halfbyte.generation.text_ends import TextEnds
 
 
@@ -17,6 +17,7 @@ from halfbyte.generation.text_ends import TextEnds
     [
         *[("stop_indent", value) for value in (0, -1, 10_001, 1.0, math.nan, "4", None, [])],
         *[("stop_brackets", value) for value in (0, 1, "after", None, "", ["before"])],
+        *[("line_time", value) for value in (-0.1, math.nan, math.inf, "1", True)],
     ],
 )
 def test_bad_values_name_the_parameter(name: str, value: Any) -> None:
@@ -35,9 +36,11 @@ def test_what_comes_of_them() -> None:
     assert indent.push("\n  y") == -1 and indent.push("\n z") == 4
     assert bracket.push("a)") == 2
     assert TextEnds().block_ends("    x") == []
+    (late,) = TextEnds(line_time=0).block_ends("")
+    assert isinstance(late, LateLineEnd) and late.push("a\n") == -1 and late.push("b\n ") == 5
 
 
-@pytest.mark.parametrize("given", [{"stop_indent": 3}, {"stop_brackets": True}])
+@pytest.mark.parametrize("given", [{"stop_indent": 3}, {"stop_brackets": True}, {"line_time": 0}])
 def test_where_there_is_no_cursor(given: dict[str, Any]) -> None:
     TextEnds().check_unused()
     with pytest.raises(RequestError) as caught:

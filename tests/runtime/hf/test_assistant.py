@@ -11,7 +11,7 @@ import halfbyte
 from halfbyte import AutoModelForCausalLM, GenerationConfig
 from halfbyte.errors import RequestError
 from halfbyte.generation.speculation.drafter import Drafter
-from halfbyte.hf import generation
+from halfbyte.hf import row_plan
 from halfbyte.hf.auto_model import CausalLM
 
 PROMPT = "def f(x):\n    return x\n\ndef f(x):\n    return x\n\ndef"
@@ -37,7 +37,7 @@ def drafters(monkeypatch: pytest.MonkeyPatch) -> list[Drafter]:
         made.append(Drafter(**how))
         return made[-1]
 
-    monkeypatch.setattr(generation, "Drafter", make)
+    monkeypatch.setattr(row_plan, "Drafter", make)
     return made
 
 

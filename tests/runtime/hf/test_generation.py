@@ -164,18 +164,17 @@ def test_a_dict_on_request(tiny: CausalLM) -> None:
 
 
 WRONG = {
-    "num_beams": (4, "1 (halfbyte has no other)"),
-    "output_scores": (True, "False"),
+    "guidance_scale": (1.5, "None (halfbyte has no other)"),
     "max_new_token": (4, "did you mean max_new_tokens?"),
     "max_new_tokens": (0, "a whole number from 1"),
     "max_length": (2, "more than the prompt's 2 tokens"),
     "temperature": ("hot", "a number from 0"),
     "do_sample": ("yes", "True or False"),
     "eos_token_id": ([-1], "a whole number from 0"),
-    "num_return_sequences": (2, "1 without do_sample=True"),
+    "num_return_sequences": (2, "1 without do_sample=True or num_beams"),
     "stop_strings": ([""], "not empty"),
     "logits_processor": ([3], "a list of functions of (input_ids, scores)"),
-    "stopping_criteria": ((print,), "None"),
+    "stopping_criteria": ((3,), "as a StoppingCriteriaList is"),
     "attention_mask": ([[1]], "shape (1, 2)"),
 }
 
@@ -295,7 +294,7 @@ def test_checkers_know_every_name_of_a_configuration() -> None:
     """What else they know may be left off, and is taken at run time."""
     options, known = get_type_hints(GenerateOptions), get_type_hints(GenerationConfig)
     assert {name: options.get(name) for name in known} == known
-    off = {"cache_implementation": "static", "num_beams": 1, "use_cache": True}
+    off = {"cache_implementation": "static", "use_cache": False}
     off |= dict.fromkeys(options.keys() - known.keys() - off.keys())
     assert GenerationConfig.read(off) == GenerationConfig()
 

@@ -156,7 +156,7 @@ def test_what_is_not_supported_when_it_is_made(arguments: dict[str, Any], said: 
         ([1], {}, "text_inputs"),
         ([{"role": "user"}], {}, "role and content"),
         ([[]], {}, "at least one message"),
-        ("x", {"num_beams": 2}, "num_beams"),
+        ("x", {"guidance_scale": 2.0}, "guidance_scale"),
         ("x", {"handle_long_generation": "hole"}, "handle_long_generation"),
         ("x", {"return_full_text": True, "return_tensors": True}, "one of these"),
         ("a<FILL_ME>b<FILL_ME>", {}, "<FILL_ME>"),

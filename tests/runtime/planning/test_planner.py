@@ -47,8 +47,7 @@ def test_a_grammar_is_the_last_rule(planner: Planner) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("logprobs", 1), ("banned_strings", ["a"]), ("stop_indent", True), ("stop", "a"),
-        ("temperature", 0.5),
+        ("banned_strings", ["a"]), ("syntax", "python"), ("temperature", 0.5),
     ],
 )  # fmt: skip
 def test_what_a_beam_search_does_not_have_is_refused(

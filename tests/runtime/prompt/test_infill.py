@@ -195,6 +195,17 @@ def test_other_files_become_text_before_the_prefix(
     assert spm.tokens == [1, PRE, SUF, *s, MID, *p]
 
 
+@pytest.mark.parametrize("order", ["psm", "spm"])
+def test_other_files_may_stand_apart_from_the_prefix(
+    code_llama: InfillFormat, theirs: Any, order: str
+) -> None:
+    files = theirs.start("# a.py\nx\n\n")
+    repository = Repository({"a.py": "x"}, "current.py", "name", is_apart=True)
+    made = code_llama.prompt("def f", "b", order=order, repository=repository)
+    alone = code_llama.prompt("def f", "b", order=order)
+    assert made.tokens == [1, *files, *alone.tokens[1:]]
+
+
 # --- what a file's keys say -----------------------------------------------------------------
 
 NEW, OLD = ("fim_pre", "fim_suf", "fim_mid"), ("prefix", "suffix", "middle")

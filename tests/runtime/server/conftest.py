@@ -13,6 +13,7 @@ import uvicorn
 
 import halfbyte
 from halfbyte.server.app import make_app
+from halfbyte.server.connection import Connection
 from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
 
@@ -22,7 +23,9 @@ def serving(shelf: Shelf, settings: ServerSettings | None = None) -> Iterator[st
     """The URL of a server in a thread."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(make_app(shelf, settings), log_level="warning", lifespan="off")
+    config = uvicorn.Config(
+        make_app(shelf, settings), http=Connection, ws="none", log_level="warning", lifespan="off"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -243,10 +243,10 @@ def test_a_full_context_is_a_reason(infill_model: halfbyte.Model) -> None:
         ({"length_penalty": 2.0}, "length_penalty"), ({"early_stopping": True}, "early_stopping"),
         ({"num_beams": 4, "n": 5}, "n"), ({"num_beams": 4, "best_of": 4}, "best_of"),
         ({"num_beams": 4, "temperature": 1.0}, "temperature"),
-        ({"num_beams": 4, "stop": "a"}, "stop"),
         ({"num_beams": 4, "max_tokens": 0}, "max_tokens"),
         ({"num_beams": 4, "stop_tokens": [10**6]}, "stop_tokens"),
-        ({"num_beams": 4, "logprobs": 1}, "logprobs"), ({"num_beams": 4, "echo": True}, "echo"),
+        ({"num_beams": 4, "banned_strings": ["a"]}, "banned_strings"),
+        ({"num_beams": 4, "syntax": "python"}, "syntax"),
     ],
 )  # fmt: skip
 def test_bad_searches(infill_model: halfbyte.Model, given: dict[str, Any], name: str) -> None:
@@ -256,6 +256,6 @@ def test_bad_searches(infill_model: halfbyte.Model, given: dict[str, Any], name:
 
 
 def test_calls_without_a_search(infill_model: halfbyte.Model) -> None:
-    for call in (infill_model.infill, infill_model.stream):
-        with pytest.raises(halfbyte.RequestError, match=r"^num_beams: expected 1, or left out"):
+    for call in (infill_model.stream, infill_model.stream_infill):
+        with pytest.raises(halfbyte.RequestError, match=r"^num_beams: .*is known at its end"):
             call("a<FILL_ME>", num_beams=2)

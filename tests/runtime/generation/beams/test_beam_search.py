@@ -47,12 +47,22 @@ def test_ids_and_scores_are_those_of_transformers(tiny: halfbyte.Model, part: st
         found, ends = ours(tiny, case["call"]), case["call"]["eos_token_id"]
         wanted = [ids[:-1] if ids[-1] in ends else ids for ids in case["ids"]]
         assert [one.tokens for one in found] == wanted, case["call"]
-        reasons = ["stop" if ids[-1] in ends else "length" for ids in case["ids"]]
+        stops = case["call"].get("stop", ())
+        said = [tiny.tokenizer.decode(ids, strip_prefix_space=False) for ids in case["ids"]]
+        is_stopped = [any(stop in text for stop in stops) for text in said]
+        reasons = [
+            "stop" if ids[-1] in ends or stopped else "length"
+            for ids, stopped in zip(case["ids"], is_stopped, strict=True)
+        ]
+        for one, text, stopped in zip(found, said, is_stopped, strict=True):
+            assert not stopped or one.text == text[: min(text.find(s) for s in stops if s in text)]
         assert [one.finish_reason for one in found] == reasons
         assert [one.score for one in found] == pytest.approx(case["scores"], rel=2e-6, abs=1e-4)
 
 
 def test_the_golden_searches_end_in_all_ways() -> None:
+    stopped = [len(i) for c in GOLDEN["beams"]["cases"] if "stop" in c["call"] for i in c["ids"]]
+    assert len(set(stopped)) > 4 and min(stopped) < 4
     for part in ("beams", "groups"):
         cases = GOLDEN[part]["cases"]
         ended = [[i[-1] in c["call"]["eos_token_id"] for i in c["ids"]] for c in cases]

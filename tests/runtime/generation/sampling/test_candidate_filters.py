@@ -40,6 +40,24 @@ def test_xtc() -> None:
     assert filters.xtc_indices(np.array([0.5, 0.5]), 0.51) is None
 
 
+def test_top_h() -> None:
+    # Shares of the entropy of 1.75 bits: 0.5, 0.5, 0.375, 0.375 bits.
+    probs = np.array([0.125, 0.5, 0.25, 0.0, 0.125])
+    kept = [filters.top_h_indices(probs, h).tolist() for h in (0.0, 0.56, 0.58, 0.78, 0.8, 1.0)]
+    assert kept == [[1], [1], [1, 2], [1, 2], [0, 1, 2], [0, 1, 2, 3, 4]]
+    many = np.full(200, 1 / 200)
+    assert filters.top_h_indices(many, 0.999).tolist() == list(range(99))
+
+
+def test_cutoffs() -> None:
+    probs = np.array([0.5, 0.25, 0.125, 0.125, 0.0])
+    cuts = [filters.cutoff_indices(probs, least).tolist() for least in (0.1, 0.2, 0.5, 0.9)]
+    assert cuts == [[0, 1, 2, 3], [0, 1], [0], [0]]
+    assert filters.eta(np.array([1.0, 0.0]), 0.04) == pytest.approx(0.04)
+    assert filters.eta(probs, 0.04) == pytest.approx(0.04)
+    assert filters.eta(np.full(1000, 1e-3), 0.04) == pytest.approx(0.2 / 1000)
+
+
 def test_dynamic_temperature() -> None:
     sure, unsure = np.array([1.0, 0.0]), np.array([0.5, 0.5])
     assert filters.dynamic_temperature(sure, 1.0, 0.5, 1.0) == 0.5

@@ -127,6 +127,8 @@ REALS = {
     "top_n_sigma": (0.0, 0.5, 2.0), "typical_p": (0.0, 0.3, 0.9, 1.0), "top_k": (0, 1, 7, 100),
     "top_p": (0.0, 0.5, 0.9, 1.0), "min_p": (0.0, 0.05, 0.5, 1.0), "xtc_threshold": (0.02, 0.2),
     "xtc_probability": (0.0, 1.0), "dynatemp_range": (0.0, 0.4, 2.0),
+    "top_h": (0.0, 0.4, 0.8, 1.0), "epsilon_cutoff": (0.0, 0.01, 0.3, 1.0),
+    "eta_cutoff": (0.0, 0.01, 0.3, 1.0),
     "temperature": (0.3, 1.0, 2.0),
     "dynatemp_exponent": (0.5, 1.0, 2.0), "dry_multiplier": (0.0, 0.8), "dry_base": (1.0, 1.75),
     "dry_allowed_length": (1, 2, 4), "dry_window": (0, 5, 64, None),

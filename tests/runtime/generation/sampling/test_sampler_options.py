@@ -23,7 +23,7 @@ from halfbyte.generation.sampling.sampler_options import OF_SAMPLER, RANGES, SAM
         *[("dry_allowed_length", value) for value in (0, -1, 2.0, None)],
         *[("mirostat", value) for value in (-1, 3, 1.0, True, "2", None)],
         *[("samplers", value) for value in ("", "top_q", ["top_k", "topk"], [3], 3, {"top_k"},
-                                            "top_k;;xtc", ["infill"], "mirostat")],
+                                            "top_k;;xtc", ["infill"] * 2, "mirostat")],
         *[("dry_sequence_breakers", value) for value in ("", [""], [3], None, "a" * 41,
                                                          [str(i) for i in range(65)])],
     ],
@@ -45,6 +45,7 @@ def test_names_of_samplers_as_llama_cpp_spells_them() -> None:
         "top_k", "top_p", "temperature", "adaptive_p",
     )  # fmt: skip
     assert sampler_names([]) == ()
+    assert sampler_names(["infill"]) == ("infill",)
 
 
 def test_each_parameter_belongs_to_a_sampler() -> None:

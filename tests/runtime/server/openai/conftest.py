@@ -103,3 +103,18 @@ def thinking_model(chat_shelf: Shelf) -> halfbyte.Model:
 
 def _loaded(shelf: Shelf, name: str) -> halfbyte.Model:
     return next(one.model for one in shelf.loaded() if one.name == name)
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[openai.OpenAI]:
+    """As a user makes it, but that it does not look for proxies."""
+    with openai.OpenAI(
+        base_url=f"{url}/v1", api_key="none", http_client=httpx.Client(trust_env=False)
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def model(shelf: Shelf) -> halfbyte.Model:
+    """The served model, for what is right."""
+    return shelf.loaded()[0].model

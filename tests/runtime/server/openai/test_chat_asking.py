@@ -95,7 +95,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"reasoning_effort": "huge"}, "reasoning_effort"),
     ({"modalities": ["audio"]}, "modalities.0"),
     ({"prediction": {"content": [PART]}}, "prediction.content.0.type"),
-    ({"samplers": ["infill"]}, "samplers"),
+    ({"samplers": ["magic"]}, "samplers"),
     ({"repeat_penalty": 0}, "repeat_penalty"),
     ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
     ({"messages": [{"role": "user", "content": "x " * 3000}]}, "messages"),

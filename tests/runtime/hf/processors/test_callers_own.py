@@ -1,4 +1,4 @@
-"""`generate(logits_processor=...)`: what transformers gives, with tensors that NumPy stands in for.
+"""A caller's own functions: what transformers gives, with tensors that NumPy stands in for.
 
 The golden answers are torch's and transformers'; the processors of
 benchmarks/make_processors_golden.py do with arrays what they do with tensors.
@@ -16,11 +16,11 @@ import pytest
 
 import halfbyte
 from halfbyte.errors import RequestError
-from halfbyte.hf import logits_processors
+from halfbyte.hf import array_kinds
 from halfbyte.hf.auto_model import CausalLM
 
 GOLDEN = json.loads(
-    (Path(__file__).parents[2] / "data" / "golden_processors.json").read_text("utf-8")
+    (Path(__file__).parents[3] / "data" / "golden_processors.json").read_text("utf-8")
 )
 CALL: dict[str, Any] = {"max_new_tokens": 4, "eos_token_id": None}
 IDS = np.array([[1, 300, 17]])
@@ -29,11 +29,17 @@ IDS = np.array([[1, 300, 17]])
 class Tensor(np.ndarray):
     """What is used of torch's tensors."""
 
-    def to(self, dtype: Any) -> Any:
-        return self.astype(dtype)
+    def detach(self) -> Any:
+        return self
 
     def cpu(self) -> Any:
         return self
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.kind == "f"
+
+    def float(self) -> Any:
+        return self.astype(np.float32)
 
     def numpy(self) -> Any:
         return self.view(np.ndarray)
@@ -47,10 +53,9 @@ def torch(monkeypatch: pytest.MonkeyPatch) -> None:
         def __exit__(self, *error: object) -> None: ...
 
     made = SimpleNamespace(
-        Tensor=Tensor, no_grad=NoGrad, float32=np.float32,
-        from_numpy=lambda array: array.view(Tensor),
-    )  # fmt: skip
-    monkeypatch.setattr(logits_processors, "import_torch", lambda param: made)
+        Tensor=Tensor, no_grad=NoGrad, from_numpy=lambda array: array.view(Tensor)
+    )
+    monkeypatch.setattr(array_kinds, "torch", lambda: made)
 
 
 def less(input_ids: Any, scores: Any) -> Any:
@@ -77,7 +82,7 @@ def test_ids_are_those_of_transformers(tiny: CausalLM, case: dict[str, Any]) -> 
     assert out.tolist() == case["ids"]
 
 
-def test_each_row_comes_by_itself_and_without_padding(tiny: CausalLM) -> None:
+def test_each_row_comes_by_itself_with_its_padding(tiny: CausalLM) -> None:
     seen: list[list[int]] = []
 
     def watch(input_ids: Any, scores: Any) -> Any:
@@ -90,9 +95,7 @@ def test_each_row_comes_by_itself_and_without_padding(tiny: CausalLM) -> None:
     out = tiny.generate(rows, attention_mask=mask, logits_processor=[watch], **CALL)
     plain = tiny.generate(rows, attention_mask=mask, **CALL)
     assert out.tolist() == plain.tolist()
-    assert sorted(seen) == sorted(
-        row[begin:n].tolist() for begin, row in ((1, out[0]), (0, out[1])) for n in range(3, 7)
-    )
+    assert sorted(seen) == sorted(row[:n].tolist() for row in out for n in range(3, 7))
 
 
 def test_pipelines_pass_them_on(tiny: CausalLM, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,9 +115,9 @@ def test_pipelines_pass_them_on(tiny: CausalLM, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("made", "text"),
     [
-        (lambda scores: None, "expected a tensor of shape (1, 323), got None"),
-        (lambda scores: scores[0], "expected a tensor of shape (1, 323), got (323,)"),
-        (lambda scores: np.zeros((1, 323)), "expected a tensor of shape (1, 323), got (1, 323)"),
+        (lambda scores: None, "expected scores of shape (1, 323), got None"),
+        (lambda scores: scores[0], "expected scores of shape (1, 323), got (323,)"),
+        (lambda scores: "text", "expected scores of shape (1, 323), got 'text'"),
         (lambda scores: scores * np.nan, "got nan from"),
         (lambda scores: scores - np.inf, "got nothing but -inf from"),
     ],
@@ -134,10 +137,15 @@ def test_an_exception_is_the_callers(tiny: CausalLM) -> None:
     assert tiny.generate(IDS, **CALL).shape == (1, 7)
 
 
-def test_without_torch_it_says_what_to_install(
-    tiny: CausalLM, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_torch_they_get_arrays(tiny: CausalLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_tensors = tiny.generate(IDS, logits_processor=[less], **CALL)
     monkeypatch.undo()
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    with pytest.raises(RequestError, match="logits_processor: expected PyTorch to be installed"):
-        tiny.generate(IDS, logits_processor=[less], **CALL)
+    assert array_kinds.torch() is None
+    kinds: list[type] = []
+
+    def watch(input_ids: Any, scores: Any) -> Any:
+        kinds.extend((type(input_ids), type(scores)))
+        return less(input_ids, scores)
+
+    out = tiny.generate(IDS, logits_processor=[watch], **CALL)
+    assert out.tolist() == with_tensors.tolist() and set(kinds) == {np.ndarray}

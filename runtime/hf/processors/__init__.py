@@ -1,0 +1,1 @@
+"""What changes the next token's scores: functions of ids and row, as transformers defines them."""

@@ -1,0 +1,57 @@
+"""Parts of prompts that are dropped before they are used, because they change with every turn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from halfbyte.server.ask import Ask
+
+_SYSTEM = ("system", "developer")
+
+
+def without(ask: Ask, patterns: Sequence[re.Pattern[str]]) -> Ask:
+    """A call without what matches a pattern in its prompt's text or its system messages.
+
+    The texts around a gap and those of edits are files, which stay as they are.
+    """
+    if not patterns or ask.method not in ("complete", "chat"):
+        return ask
+    first, *others = ask.arguments
+    drop = _prompt if ask.method == "complete" else _messages
+    return replace(ask, arguments=(drop(first, patterns), *others))
+
+
+def _text(text: str, patterns: Sequence[re.Pattern[str]]) -> str:
+    for pattern in patterns:
+        text = pattern.sub("", text)
+    return text
+
+
+def _prompt(prompt: Any, patterns: Sequence[re.Pattern[str]]) -> Any:
+    if isinstance(prompt, str):
+        return _text(prompt, patterns)
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str):
+        return [_text(one, patterns) for one in prompt]
+    return prompt  # token ids
+
+
+def _messages(messages: Any, patterns: Sequence[re.Pattern[str]]) -> Any:
+    def changed(message: Any) -> Any:
+        if not isinstance(message, Mapping) or message.get("role") not in _SYSTEM:
+            return message
+        content = message.get("content")
+        if isinstance(content, str):
+            content = _text(content, patterns)
+        elif isinstance(content, list):
+            content = [
+                {**part, "text": _text(part["text"], patterns)}
+                if isinstance(part, Mapping) and isinstance(part.get("text"), str)
+                else part
+                for part in content
+            ]
+        return {**message, "content": content}
+
+    return [changed(message) for message in messages]

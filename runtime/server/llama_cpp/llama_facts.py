@@ -1,0 +1,157 @@
+"""What llama.cpp's clients ask about models: `/props`, `/models`, `/slots`, `/lora-adapters`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import halfbyte
+from halfbyte.server.exchange import Exchange
+from halfbyte.server.fault import Fault
+from halfbyte.server.llama_cpp.generation_settings import default_settings
+from halfbyte.server.llama_cpp.llama_shapes import model_of
+from halfbyte.server.protocol import Route
+from halfbyte.server.reply import Json, Reply
+from halfbyte.server.served_model import ServedModel
+
+# Numbers of kinds of vocabularies, as llama.h has them.
+_VOCABULARIES = {"llama": 1, "gpt2": 2, "bert": 3, "t5": 4}
+_MODALITIES = {"vision": False, "video": False, "audio": False}
+_ONLY_ONES_OWN = ("stop", "logit_bias", "grammar", "grammar_triggers", "preserved_tokens",
+                  "dry_sequence_breakers", "n_ctx")  # fmt: skip
+
+
+async def props(exchange: Exchange, asked: None) -> Reply:
+    """What the server does with a request that says nothing, and about its model."""
+    model = await model_of(exchange, exchange.query.get("model"))
+    tokenizer, template = model.model.tokenizer, model.model.tokenizer.chat_template or ""
+    settings = default_settings(model)
+    params = {name: value for name, value in settings.items() if name not in _ONLY_ONES_OWN}
+    return Json({
+        "default_generation_settings": {"params": params, "n_ctx": model.model.n_ctx},
+        "total_slots": exchange.settings.n_places,
+        "model_alias": model.name,
+        "model_ftype": _ftype(model),
+        "model_path": Path(model.model.path).name,
+        "modalities": _MODALITIES,
+        "media_marker": "",
+        "endpoint_slots": True,
+        "endpoint_props": False,
+        "endpoint_metrics": True,
+        "ui": True,
+        "ui_settings": {},
+        "chat_template": template,
+        "chat_template_caps": _abilities(template),
+        "bos_token": "" if tokenizer.bos_id is None else tokenizer.piece(tokenizer.bos_id),
+        "eos_token": "" if tokenizer.eos_id is None else tokenizer.piece(tokenizer.eos_id),
+        "build_info": f"halfbyte-{halfbyte.__version__}",
+        "is_sleeping": False,
+        "cors_proxy_enabled": False,
+    })  # fmt: skip
+
+
+async def list_models(exchange: Exchange, asked: None) -> Reply:
+    """The models by name, with facts of those that are in memory."""
+    loaded = {served.name: served for served in exchange.shelf.loaded()}
+    names = exchange.shelf.names
+    models = [_listed(name, loaded.get(name)) for name in names]
+    data = [_described(name, loaded.get(name)) for name in names]
+    return Json({"models": models, "object": "list", "data": data})
+
+
+async def list_slots(exchange: Exchange, asked: None) -> Reply:
+    """As many slots as requests are worked on at a time; which of them, nobody knows."""
+    gate = exchange.gate
+    if exchange.query.get("fail_on_no_slot") and gate.n_running >= gate.n_places:
+        raise Fault("overloaded", "no slot available", retry_after=1)
+    model = await model_of(exchange, exchange.query.get("model"))
+    return Json([
+        {"id": i, "n_ctx": model.model.n_ctx, "speculative": False,
+         "is_processing": i < gate.n_running}
+        for i in range(gate.n_places)
+    ])  # fmt: skip
+
+
+async def list_adapters(exchange: Exchange, asked: None) -> Reply:
+    """The adapters by number; none has a part in a request that does not say so."""
+    model = await model_of(exchange, exchange.query.get("model"))
+    names = enumerate(model.model.adapters)
+    return Json([{"id": i, "path": name, "scale": 0.0} for i, name in names])
+
+
+async def refuse_adapters(exchange: Exchange, asked: None) -> Reply:
+    """Nobody changes what others get."""
+    message = "adapters are not set for all requests: give each request its `lora`"
+    raise Fault("not_supported", message)
+
+
+async def refuse_props(exchange: Exchange, asked: None) -> Reply:
+    """There is nothing to change."""
+    raise Fault("not_supported", "This server does not support changing global properties.")
+
+
+def _listed(name: str, model: ServedModel | None) -> dict[str, Any]:
+    """A model as Ollama's clients read it."""
+    return {
+        "name": name, "model": name, "modified_at": "", "size": "", "digest": "", "type": "model",
+        "description": "", "tags": [""], "capabilities": ["completion"], "parameters": "",
+        "details": {
+            "parent_model": "", "format": "gguf",
+            "family": model.model.config.architecture if model else "",
+            "families": [model.model.config.architecture if model else ""],
+            "parameter_size": "", "quantization_level": _ftype(model) if model else "",
+        },
+    }  # fmt: skip
+
+
+def _described(name: str, model: ServedModel | None) -> dict[str, Any]:
+    """A model as OpenAI's clients read it; llama.vscode knows llama.cpp by its owner."""
+    return {
+        "id": name, "aliases": [name], "tags": [], "object": "model",
+        "architecture": {"input_modalities": ["text"], "output_modalities": ["text"]},
+        "created": model.created if model else 0, "owned_by": "llamacpp",
+        "meta": _meta(model) if model else None,
+        "status": {"value": "loaded" if model else "unloaded"},
+    }  # fmt: skip
+
+
+def _meta(model: ServedModel) -> dict[str, Any]:
+    config = model.model.config
+    matrices = model.model.engine.weights.matrices.values()
+    kind = model.model.tokenizer.vocabulary.model
+    return {
+        "vocab_type": _VOCABULARIES.get(kind, 0), "n_vocab": config.vocab_size,
+        "n_ctx": model.model.n_ctx, "n_ctx_train": config.n_ctx_train, "n_embd": config.dim,
+        "n_params": sum(one.n_rows * one.n_inputs for one in matrices),
+        "size": sum(one.nbytes for one in matrices), "ftype": _ftype(model),
+    }  # fmt: skip
+
+
+def _ftype(model: ServedModel) -> str:
+    """The format that most of the weights have."""
+    nbytes: dict[str, int] = {}
+    for one in model.model.engine.weights.matrices.values():
+        nbytes[one.format.name] = nbytes.get(one.format.name, 0) + one.nbytes
+    return max(nbytes, key=nbytes.__getitem__)
+
+
+def _abilities(template: str) -> dict[str, bool]:
+    """What a template makes use of, by the names in it."""
+    has_tools = "tools" in template
+    return {
+        "supports_object_arguments": has_tools, "supports_parallel_tool_calls": has_tools,
+        "supports_preserve_reasoning": False, "supports_reasoning_effort": False,
+        "supports_string_content": bool(template), "supports_system_role": "system" in template,
+        "supports_tool_calls": has_tools, "supports_tools": has_tools,
+        "supports_typed_content": False,
+    }  # fmt: skip
+
+
+FACTS = (
+    Route("GET", "/props", props),
+    Route("POST", "/props", refuse_props),
+    Route("GET", "/models", list_models),
+    Route("GET", "/slots", list_slots),
+    Route("GET", "/lora-adapters", list_adapters),
+    Route("POST", "/lora-adapters", refuse_adapters),
+)

@@ -1,0 +1,28 @@
+"""Parts that llama.cpp's endpoints have in common: their errors, and which model is meant."""
+
+from __future__ import annotations
+
+from halfbyte.server.exchange import Exchange
+from halfbyte.server.fault import Fault, Kind
+from halfbyte.server.served_model import ServedModel
+
+_TYPES: dict[Kind, str] = {
+    "authentication": "authentication_error", "permission": "permission_error",
+    "not_found": "not_found_error", "not_supported": "not_supported_error",
+    "context_length": "exceed_context_size_error", "rate_limit": "unavailable_error",
+    "overloaded": "unavailable_error", "timeout": "unavailable_error", "internal": "server_error",
+}  # fmt: skip
+
+
+def llama_error(fault: Fault) -> object:
+    """A fault as llama.cpp's clients read it."""
+    kind = _TYPES.get(fault.kind, "invalid_request_error")
+    error = {"code": fault.status, "message": fault.message, "type": kind}
+    return {"error": error | dict(fault.details)}
+
+
+async def model_of(exchange: Exchange, name: str | None) -> ServedModel:
+    """The model of that name; where one is served alone, it has every name, as in llama.cpp."""
+    if len(set(exchange.shelf.sources.values())) == 1:
+        name = None
+    return await exchange.model(name)

@@ -1,0 +1,139 @@
+"""Answers as llama.cpp's clients read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halfbyte.generation.completion import Completion, Stats
+from halfbyte.generation.probabilities import TokenLogprob, TopToken
+from halfbyte.server.llama_cpp.request_schema import GenerationFields
+
+_LOWEST = -3.4028234663852886e38  # what stands for the logarithm of 0
+_MISSING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What the answers to one request have in common.
+
+    Attributes:
+        asked: its fields.
+        model: the model's name.
+        settings: what it was generated with, see generation_settings.py.
+        prompt: the prompt's text.
+        first: the number of the first answer, of all.
+    """
+
+    asked: GenerationFields
+    model: str
+    settings: dict[str, Any]
+    prompt: str
+    first: int = 0
+
+    @property
+    def id_slot(self) -> int:
+        """The slot that was asked for: there are none here, so that any will do."""
+        return max(self.asked.id_slot or 0, 0)
+
+    def final(self, i: int, done: Completion, content: str | None = None) -> dict[str, Any]:
+        """The answer number i, or the end of its stream, which has no more content."""
+        asked, is_warm_up = self.asked, self.asked.n_predict == 0
+        tokens = [] if is_warm_up else done.tokens
+        text = "" if is_warm_up else done.text
+        shown = text if content is None else content
+        result: dict[str, Any] = {
+            "index": self.first + i,
+            "content": shown,
+            "tokens": tokens if asked.return_tokens and content is None else [],
+            "id_slot": self.id_slot,
+            "stop": True,
+            "model": self.model,
+            "tokens_predicted": len(tokens),
+            "tokens_evaluated": done.stats.n_prompt,
+            "generation_settings": self.settings,
+            "prompt": self.prompt,
+            "has_new_line": "\n" in text,
+            "truncated": done.finish_reason == "context",
+            "stop_type": _stop_type(done),
+            "stopping_word": done.stop_text,
+            "tokens_cached": done.stats.n_prompt + len(tokens),
+            "timings": timings(done.stats, len(tokens)),
+        }
+        if asked.n_probs and content is None and done.logprobs is not None:
+            result["completion_probabilities"] = self.probabilities(done.logprobs)
+        return selected(result, asked.response_fields)
+
+    def partial(self, i: int, text: str, tokens: list[int], stats: Stats, n: int) -> dict[str, Any]:
+        """A piece of answer number i; n tokens have come of it so far, these ones with it."""
+        piece: dict[str, Any] = {
+            "index": self.first + i,
+            "content": text,
+            "tokens": tokens,
+            "stop": False,
+            "id_slot": self.id_slot,
+            "tokens_predicted": n,
+            "tokens_evaluated": stats.n_prompt,
+        }
+        if self.asked.timings_per_token:
+            piece["timings"] = timings(stats, n)
+        return piece
+
+    def probabilities(self, told: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+        """Those of tokens, each with the likeliest ones in its place."""
+        is_after = bool(self.asked.post_sampling_probs)
+        name = "top_probs" if is_after else "top_logprobs"
+        return [
+            _token(one, is_after) | {name: [_token(top, is_after) for top in one.top]}
+            for one in told
+        ]
+
+
+def timings(stats: Stats, n_predicted: int) -> dict[str, Any]:
+    """What an answer took, so far."""
+    n_prompt = stats.n_prompt - stats.n_reused
+    told: dict[str, Any] = {"cache_n": stats.n_reused}
+    for name, n, seconds in (
+        ("prompt", n_prompt, stats.prefill_s), ("predicted", n_predicted, stats.decode_s)
+    ):  # fmt: skip
+        told |= {
+            f"{name}_n": n,
+            f"{name}_ms": seconds * 1e3,
+            f"{name}_per_token_ms": seconds * 1e3 / n if n else 0.0,
+            f"{name}_per_second": n / seconds if seconds > 0 else 0.0,
+        }
+    if stats.n_drafted:
+        told |= {"draft_n": stats.n_drafted, "draft_n_accepted": stats.n_accepted}
+    return told
+
+
+def selected(result: dict[str, Any], paths: Sequence[str] | None) -> dict[str, Any]:
+    """The fields at these paths, under the paths as their names; all where none is given."""
+    if not paths:
+        return result
+    found = {path: _at(result, path) for path in paths}
+    return {path: value for path, value in found.items() if value is not _MISSING}
+
+
+def _at(value: Any, path: str) -> Any:
+    for name in path.split("/"):
+        if not isinstance(value, dict) or name not in value:
+            return _MISSING
+        value = value[name]
+    return value
+
+
+def _stop_type(done: Completion) -> str:
+    if done.finish_reason != "stop":
+        return "limit"
+    return "word" if done.stop_text else "eos"
+
+
+def _token(one: TokenLogprob | TopToken, is_after: bool) -> dict[str, Any]:
+    logprob = 0.0 if one.logprob is None else max(one.logprob, _LOWEST)
+    return {
+        "id": one.token, "token": one.bytes.decode(errors="ignore"), "bytes": list(one.bytes),
+        **({"prob": math.exp(logprob)} if is_after else {"logprob": logprob}),
+    }  # fmt: skip

@@ -1,0 +1,154 @@
+"""`POST /api/generate`: a prompt is answered, goes on, or has its gap filled.
+
+What is asked decides the method: with `suffix` it is `infill`; `raw`, and a model without a chat
+template, is `complete`; else the prompt is a user's message for `chat`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import partial
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from halfbyte.generation.completion import Completion
+from halfbyte.server.ask import Ask
+from halfbyte.server.exchange import Exchange
+from halfbyte.server.fault import Fault
+from halfbyte.server.fields import TokenId
+from halfbyte.server.ollama.loading_asked import kept, without_answer
+from halfbyte.server.ollama.ollama_answers import OllamaAnswer
+from halfbyte.server.ollama.ollama_options import Asked
+from halfbyte.server.prompts import chat_prompt_of, rendered
+from halfbyte.server.protocol import Route
+from halfbyte.server.reply import Json, Lines, Reply
+from halfbyte.server.served_model import ServedModel
+
+_ONLY_PROMPT = re.compile(r"\s*\{\{-?\s*\.Prompt\s*-?\}\}\s*")
+_MIDDLE_SHARE = 4  # of the context that a middle without a limit may take
+
+
+class GenerateFields(Asked):
+    """The body."""
+
+    unused: ClassVar[frozenset[str]] = Asked.unused | {"width", "height", "steps"}
+    prompt: str | None = None
+    suffix: str | None = None
+    system: str | None = None
+    template: str | None = None
+    context: list[TokenId] | None = Field(None, max_length=1 << 20)
+    raw: bool | None = None
+    images: list[Any] | None = None
+
+
+async def generate(exchange: Exchange, asked: GenerateFields) -> Reply:
+    """Answer a request."""
+    check_no_images(asked.images, "images")
+    if not asked.prompt and not asked.suffix:
+        return await without_answer(exchange, asked, is_chat=False)
+    begun_s = time.monotonic()
+    model = await exchange.model(asked.model)
+    kept(exchange, model, asked.keep_alive)
+    load_s = time.monotonic() - begun_s
+    ask, ids = await _ask(exchange, model, asked)
+
+    async def finish(done: Completion) -> dict[str, Any]:
+        if ids is None:
+            return {}
+        return {"context": [*ids, *done.tokens]}
+
+    shape = OllamaAnswer(
+        exchange, asked.model or model.name, load_s, is_chat=False, finish=finish,
+        has_logprobs=bool(asked.logprobs),
+    )  # fmt: skip
+    if asked.is_streamed:
+        return Lines(shape.lines(await exchange.stream(model, ask)))
+    done = await exchange.answer(model, ask)
+    return Json(await shape.whole(done[0]))
+
+
+async def _ask(
+    exchange: Exchange, model: ServedModel, asked: GenerateFields
+) -> tuple[Ask, list[int] | None]:
+    """The call, and the prompt's ids where the answer tells a context."""
+    n_ctx, prompt = model.model.n_ctx, asked.prompt or ""
+    if asked.suffix:
+        return Ask(
+            "infill", (prompt, asked.suffix), asked.sampling(n_ctx // _MIDDLE_SHARE)
+        ), None  # fmt: skip
+    options = asked.sampling(n_ctx)
+    template = asked.template or ""
+    is_plain = bool(asked.raw) or _ONLY_PROMPT.fullmatch(template) is not None
+    if is_plain or (not model.can_chat and not template):
+        return await _plain(model, asked, options)
+    messages = [{"role": "system", "content": asked.system}] if asked.system else []
+    messages.append({"role": "user", "content": prompt})
+    thinking = asked.thinking(model)
+    if template:
+        if not exchange.settings.allows_templates:
+            message = (
+                "template: the server runs none of a request, unless it has --allow-templates; "
+                '"raw": true takes the prompt as it is'
+            )
+            raise Fault("permission", message, param="template")
+        text = await model.in_thread(rendered, model.model, messages, template)
+        return Ask("complete", (text,), {**options, "parse_markers": True}), None
+    encoded = await model.in_thread(chat_prompt_of, model.model, messages, thinking)
+    if not asked.context:
+        return Ask("chat", (messages,), {**options, **thinking}), encoded.tokens
+    ids = joined(asked.context, encoded.tokens, model)
+    options = {**_defaults(model, options), **options, "stop_tokens": sorted(encoded.stop_ids)}
+    return Ask("complete", (ids,), options), ids
+
+
+async def _plain(
+    model: ServedModel, asked: GenerateFields, options: dict[str, Any]
+) -> tuple[Ask, list[int] | None]:
+    """A text that goes on, its markers read as the model's own."""
+    if asked.system:
+        why = "with raw" if asked.raw else "for a model without a chat template"
+        raise Fault("invalid_request", f"system: expected nothing {why}", param="system")
+    options["parse_markers"] = True
+    if asked.raw:
+        if asked.context:
+            raise Fault("invalid_request", "context: expected nothing with raw", param="context")
+        return Ask("complete", (asked.prompt,), options), None
+    encode = partial(model.model.tokenizer.encode, parse_markers=True)
+    ids = await model.in_thread(encode, asked.prompt)
+    if not asked.context:
+        return Ask("complete", (asked.prompt,), options), ids
+    del options["parse_markers"]
+    ids = joined(asked.context, ids, model)
+    return Ask("complete", (ids,), options), ids
+
+
+def _defaults(model: ServedModel, given: dict[str, Any]) -> dict[str, Any]:
+    """How a chat samples, but for what has no effect beside what is given."""
+    idle = () if given.get("temperature") != 0 else ("top_k", "top_p", "min_p")
+    return {name: v for name, v in model.model.chat_defaults.items() if name not in idle}
+
+
+def joined(context: list[int], ids: list[int], model: ServedModel) -> list[int]:
+    """What was said before, and a prompt, whose BOS is left out.
+
+    Raises:
+        Fault: the context is no ids of this model.
+    """
+    tokenizer = model.model.tokenizer
+    if max(context) >= tokenizer.n_vocab:
+        message = f"context: expected ids below {tokenizer.n_vocab}, got {max(context)}"
+        raise Fault("invalid_request", message, param="context")
+    has_bos = bool(ids) and ids[0] == tokenizer.bos_id
+    return [*context, *ids[has_bos:]]
+
+
+def check_no_images(images: list[Any] | None, where: str) -> None:
+    """Refuse images: models read text alone."""
+    if images:
+        message = f"{where}: expected none, since the models read text alone"
+        raise Fault("invalid_request", message, param=where)
+
+
+GENERATE = (Route("POST", "/api/generate", generate, GenerateFields),)

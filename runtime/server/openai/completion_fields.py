@@ -1,0 +1,166 @@
+"""The body of `POST /v1/completions`, and what it means to the library.
+
+Source: https://platform.openai.com/docs/api-reference/completions; fields beyond it have the names
+of vLLM's server.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from halfbyte.server.fault import Fault
+from halfbyte.server.fields import (
+    Count,
+    Fields,
+    Penalty,
+    Positive,
+    Probability,
+    Seed,
+    Temperature,
+    TokenId,
+)
+
+MAX_PROMPTS, MAX_STOPS, MAX_STOP_CHARS, MAX_BIASES = 256, 64, 1024, 100_000
+_Ids = Annotated[list[TokenId], Field(fail_fast=True)]
+_Several = Field(fail_fast=True, min_length=1, max_length=MAX_PROMPTS)
+Texts = Annotated[list[str], _Several]
+IdLists = Annotated[list[_Ids], _Several]
+Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
+Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+# The library's name -> the field's, for errors.
+FIELD_OF = {
+    "prefix": "prompt", "stop_tokens": "stop_token_ids", "json_schema": "structured_outputs.json",
+    "regex": "structured_outputs.regex", "grammar": "structured_outputs.grammar",
+    "choices": "structured_outputs.choice",
+}  # fmt: skip
+_SAME_NAME = (
+    "temperature", "top_p", "presence_penalty", "frequency_penalty", "min_p",
+    "repetition_penalty", "min_tokens", "logprobs", "echo", "parse_markers",
+)  # fmt: skip
+_SEEDS = 1 << 64
+
+
+class StreamOptions(Fields):
+    """What a stream tells besides."""
+
+    unused: ClassVar[frozenset[str]] = frozenset({"include_obfuscation"})
+    include_usage: bool = False
+
+
+class TextPart(Fields):
+    """A part of a content."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Prediction(Fields):
+    """What most of the answer is expected to be."""
+
+    type: Literal["content"]
+    content: str | Annotated[list[TextPart], Field(fail_fast=True, max_length=1024)]
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content)
+
+
+class StructuredOutputs(Fields):
+    """What the answer has to be; one of them."""
+
+    json_schema: dict[str, Any] | str | None = Field(None, alias="json")
+    regex: str | None = None
+    choice: Annotated[list[str], Field(min_length=1, max_length=4096)] | None = None
+    grammar: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """The library's keyword."""
+        found = {
+            "json_schema": self.json_schema, "regex": self.regex, "choices": self.choice,
+            "grammar": self.grammar,
+        }  # fmt: skip
+        given = {name: value for name, value in found.items() if value is not None}
+        if len(given) != 1:
+            message = "structured_outputs: expected one of json, regex, choice and grammar"
+            got = ", ".join(FIELD_OF[name].rpartition(".")[2] for name in given) or "none"
+            raise Fault("invalid_request", f"{message}, got {got}", param="structured_outputs")
+        return given
+
+
+class CompletionFields(Fields):
+    """The body."""
+
+    unused: ClassVar[frozenset[str]] = frozenset({"user", "priority", "request_id", "cache_salt"})
+    model: str | None = None
+    prompt: str | _Ids | Texts | IdLists | None = None
+    suffix: str | None = None
+    max_tokens: Count | None = None
+    temperature: Temperature | None = None
+    top_p: Probability | None = None
+    n: Positive | None = None
+    best_of: Positive | None = None
+    stop: Stop | Annotated[list[Stop], Field(fail_fast=True, max_length=MAX_STOPS)] | None = None
+    seed: Seed | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    logprobs: int | None = Field(None, ge=0, le=20)
+    echo: bool | None = None
+    prediction: Prediction | None = None
+    top_k: int | None = Field(None, ge=-1, le=1 << 20)
+    min_p: Probability | None = None
+    repetition_penalty: float | None = Field(None, ge=0.01, le=100)
+    min_tokens: Count | None = None
+    stop_token_ids: Annotated[list[TokenId], Field(fail_fast=True, max_length=1024)] | None = None
+    structured_outputs: StructuredOutputs | None = None
+    parse_markers: bool | None = None
+
+    def options(self) -> dict[str, Any]:
+        """The library's keywords but for n, and max_tokens where it is not given.
+
+        Raises:
+            Fault: two fields that contradict each other, or a token that is no number.
+        """
+        found = {name: v for name in _SAME_NAME if (v := getattr(self, name)) is not None}
+        n = self.n or 1
+        if self.best_of is not None and self.best_of != n:
+            found["best_of"] = self.best_of
+        if max(n, self.best_of or 1) > 1:
+            found.setdefault("temperature", 1.0)
+        if self.max_tokens is not None:
+            found["max_tokens"] = self.max_tokens
+        if (seed := seed_of(self.seed)) is not None:
+            found["seed"] = seed
+        if self.top_k is not None:
+            found["top_k"] = max(self.top_k, 0)
+        if self.stop:
+            found["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
+        if self.stop_token_ids:
+            found["stop_tokens"] = self.stop_token_ids
+        if self.logit_bias:
+            found["logit_bias"] = {_token(key): value for key, value in self.logit_bias.items()}
+        if self.prediction is not None:
+            found["prediction"] = self.prediction.text
+        if self.structured_outputs is not None:
+            found |= self.structured_outputs.options()
+        return found
+
+
+def seed_of(seed: int | None) -> int | None:
+    """A seed as the library takes it: -1 draws one, as None does; others are as if unsigned."""
+    return None if seed is None or seed == -1 else seed % _SEEDS
+
+
+def _token(key: str) -> int:
+    """A token's id, which is a key of a JSON object and so a text."""
+    if key.isascii() and key.isdigit() and len(key) < 10:
+        return int(key)
+    message = f"logit_bias: expected ids of tokens, got {key[:100]!r}"
+    raise Fault("invalid_request", message, param="logit_bias")

@@ -1,0 +1,33 @@
+"""Prompts for next edits that editors lay out themselves and send to `/v1/completions`.
+
+Zed, cursortab and others write the prompts of Sweep's and Zeta's models. Where a model is for
+edits, by its file or by the name that it is served under, such a prompt is known by its shape: its
+marks are tokens, its answer ends where the format's answers end, and the text that may change is
+what the answer is guessed to be.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from halfbyte.server.served_model import ServedModel
+
+_N_MORE = 64  # tokens that an answer may have beyond half more than the text that may change
+
+
+def edit_prompt(
+    model: ServedModel, prompt: str | list[int], options: dict[str, Any]
+) -> str | list[int]:
+    """The prompt as `complete` takes it; of one for an edit, `options` get what belongs to it."""
+    if not isinstance(prompt, str) or "parse_markers" in options or model.edit_format is None:
+        return prompt
+    read = model.model.read_edit_prompt(prompt, format=model.edit_format)
+    if read is None:
+        return prompt
+    options["stop"] = [*options.get("stop", ()), *read.stop]
+    options["stop_tokens"] = [*options.get("stop_tokens", ()), *read.stop_tokens]
+    options.setdefault("prediction", read.draft)
+    if "max_tokens" not in options:
+        n_draft = len(model.model.tokenizer.encode_fragment(read.draft))
+        options["max_tokens"] = n_draft + n_draft // 2 + _N_MORE
+    return read.tokens

@@ -1,0 +1,101 @@
+"""Chats whose model says what it is told to: their templates, tools and words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from halfbyte.chat_planning import ChatAsked
+from halfbyte.constraints.grammar import Grammars
+from halfbyte.generation.chat_completion import ChatCompletion
+from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.text_request import TextRequest
+from halfbyte.prompt.chat import ChatPrompt, chat_prompt
+from halfbyte.tokenizer import Tokenizer
+
+FOLDER = Path(__file__).parents[1] / "prompt" / "template" / "templates"
+SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>",
+            "</tool_call>", "[TOOL_CALLS]", "[ARGS]", "</s>", "<|eot_id|>", "<|start_header_id|>",
+            "<|end_header_id|>", "<|python_tag|>")  # fmt: skip
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+THINKS = CHATML + "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>"
+THINKS += "\n\n{% endif %}"
+R1 = CHATML + "{% if add_generation_prompt %}<think>\n{% endif %}{# </think> #}"
+HERMES = (FOLDER / "qwen.jinja").read_text("utf-8")
+MISTRAL = (FOLDER / "mistral.jinja").read_text("utf-8")
+LLAMA = CHATML + '{{ tools }}<|start_header_id|>{# "parameters" #}'
+NAMED = CHATML + "{{ tools }}{# [TOOL_CALLS] [ARGS] #}"
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": CITY}}
+USER = [{"role": "user", "content": "How is it in Rome?"}]
+ROME = '{"name": "weather", "arguments": {"city": "Rome"}}'
+TRIP = {
+    "type": "object",
+    "properties": {
+        "city": {"enum": ["Rome", "Zürich"]},
+        "days": {"type": "integer", "minimum": 1, "maximum": 30},
+        "by": {"type": "array", "items": {"enum": ["bus", "train"]}, "maxItems": 2},
+    },
+    "required": ["city", "days"],
+}
+TOOLS = [TOOL, {"type": "function", "function": {"name": "trip", "parameters": TRIP}}]
+
+
+def is_trip(arguments: Any) -> bool:
+    by = arguments.get("by", [])
+    return (
+        arguments["city"] in TRIP["properties"]["city"]["enum"]  # type: ignore[index]
+        and 1 <= arguments["days"] <= 30
+        and len(by) <= 2 and set(by) <= {"bus", "train"}
+        and set(arguments) <= {"city", "days", "by"}
+    )  # fmt: skip
+
+
+class Chat:
+    """A chat whose model says what it is told to, as far as the rules let it."""
+
+    def __init__(self, tokenizer: Tokenizer, n_most: int = 500, **options: Any) -> None:
+        self.tokenizer = tokenizer
+        messages, form = options.pop("messages", USER), options.pop("format", "auto")
+        shape = options.pop("shape", None)
+        asked, rest = ChatAsked.split(options)
+        assert not rest
+        asked = replace(asked, shape=shape)
+        self.prompt: ChatPrompt = chat_prompt(
+            tokenizer, messages, tools=asked.tools, thinking=asked.thinking, format=form
+        )
+        params = SamplingParams(max_tokens=n_most)
+        how = asked.request(tokenizer, Grammars(tokenizer), self.prompt, params.stop)
+        self.request = TextRequest(tokenizer, self.prompt.tokens, params, 10_000, **how)
+
+    @property
+    def asked(self) -> str:
+        return "".join(
+            self.tokenizer.token_bytes(i).decode() or self.tokenizer.piece(i)
+            for i in self.prompt.tokens
+        )
+
+    def says(self, text: str, *, spelled: bool = False) -> ChatCompletion:
+        """The result; `spelled` without special tokens."""
+        tokenizer = self.tokenizer
+        ids = tokenizer.encode_fragment(text) if spelled else tokenizer.encode_rendered(text)
+        ids = [*ids, *sorted(tokenizer.eog_ids)[:1]]
+        while not self.request.finish_reason:
+            row = np.zeros(tokenizer.n_vocab, np.float32)
+            row[ids[0]] = 1.0
+            token = self.request.sample(row)
+            if token == ids[0]:
+                del ids[0]
+            self.request.accept(token)
+        done: ChatCompletion = self.request.result()
+        return done
+
+
+def calls(done: ChatCompletion) -> list[tuple[str, Any]]:
+    return [(call.name, call.arguments) for call in done.tool_calls]

@@ -1,0 +1,63 @@
+"""Models that chat, for the protocols' tests: the packaged one with templates of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import gguf
+
+import halfbyte
+from halfbyte.server.shelf import Shelf
+
+PACKAGED = Path(__file__).resolve().parents[3] / "runtime" / "data" / "infill-10m.gguf"
+_TOOLS = "{% for t in tools or [] %}{{ t | tojson }}\n{% endfor %}"
+_TURNS = (
+    "{% for m in messages %}|{{ m.role }}|"
+    "{% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}<tool_call>{{ c.function | tojson }}</tool_call>{{ c.id }}"
+    "{% endfor %}{% if m.tool_call_id %}{{ m.tool_call_id }}{% endif %}\n{% endfor %}|assistant|"
+)
+# Calls functions as Hermes does, and never thinks.
+CALLS = _TOOLS + _TURNS
+# Thinks first, unless it is told not to.
+THINKS = CALLS + (
+    "{% if enable_thinking is defined and not enable_thinking %}{% else %}<think>\n{% endif %}"
+    "{# </think> #}"
+)
+
+
+def with_template(path: Path, template: str) -> Path:
+    """The packaged model's file with a chat template."""
+    reader = gguf.GGUFReader(PACKAGED)
+    writer = gguf.GGUFWriter(path, "llama")
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name == "general.architecture":
+            continue
+        kind = field.types[0]
+        element = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, field.contents(), kind, element)
+    writer.add_chat_template(template)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@contextmanager
+def chat_models(folder: Path) -> Iterator[Shelf]:
+    """A shelf with `calls`, `thinks` and the packaged model, all loaded."""
+    sources = {
+        "calls": str(with_template(folder / "calls.gguf", CALLS)),
+        "thinks": str(with_template(folder / "thinks.gguf", THINKS)),
+        "infill-10m": "infill-10m",
+    }
+    shelf = Shelf(sources, halfbyte.load)
+    with ExitStack() as models:
+        for name, source in sources.items():
+            shelf.put(name, models.enter_context(halfbyte.load(source, threads=2)))
+        yield shelf

@@ -1,0 +1,39 @@
+"""Prompts, looked at: as the methods make them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import halfbyte
+from halfbyte.server.prompts import chat_prompt_of, rendered
+from tests.runtime.server.chat_models import THINKS, with_template
+
+USER = [{"role": "user", "content": "def f("}]
+TOOLS = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[halfbyte.Model]:
+    path = with_template(tmp_path_factory.mktemp("prompts") / "m.gguf", THINKS)
+    with halfbyte.load(path, threads=1) as made:
+        yield made
+
+
+@pytest.mark.parametrize("options", [{}, {"tools": TOOLS}, {"thinking": False}])
+def test_a_chats_prompt_is_the_one_that_it_gets(
+    model: halfbyte.Model, options: dict[str, Any]
+) -> None:
+    prompt = chat_prompt_of(model, USER, options)
+    done = model.chat(USER, **options, max_tokens=1)
+    assert len(prompt.tokens) == done.stats.n_prompt
+    assert prompt.is_thinking is (options.get("thinking") is not False)
+
+
+def test_another_template_renders_in_the_sandbox(model: halfbyte.Model) -> None:
+    assert rendered(model, USER, "{{ bos_token }}{{ messages[0].content }}") == "<s>def f("
+    for source in ("{% for", "{{ ''.__class__ }}", "{% for i in range(10**9) %}{% endfor %}"):
+        with pytest.raises(halfbyte.TemplateError):
+            rendered(model, USER, source)
