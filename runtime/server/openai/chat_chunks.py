@@ -77,6 +77,7 @@ class ChatChunks:
         done = answer.completions
         events: list[bytes] = []
         for i, one in enumerate(done):
+            one.check_calls()
             events += self._calls(i, one.tool_calls)
             reason = dumps(finish_reason(one))
             last = self._chunk(i, b"{}", self._logprobs(answer, i, one.logprobs), reason)

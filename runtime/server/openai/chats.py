@@ -34,6 +34,8 @@ async def chat(exchange: Exchange, asked: ChatFields) -> Reply:
             answer = await exchange.stream(model, ask)
             return Events(ChatChunks(model, shell, asked).events(answer))
         done = await exchange.answer(model, ask)
+        for one in done:
+            one.check_calls()
     has_logprobs = bool(asked.logprobs)
     choices = [chat_choice(i, one, has_logprobs=has_logprobs) for i, one in enumerate(done)]
     told = {"choices": choices, "usage": chat_usage(model, done), "timings": timings(done[0])}
