@@ -85,7 +85,9 @@ class ChatChunks:
                 last = b'%b,"timings":%b}\n\n' % (last[:-3], dumps(timings(done[0])))
             events.append(last)
         if self._has_usage:
-            told = {"usage": chat_usage(self._model, done), "timings": timings(done[0])}
+            is_predicted = self._asked.prediction is not None
+            usage = chat_usage(self._model, done, is_predicted=is_predicted)
+            told = {"usage": usage, "timings": timings(done[0])}
             events.append(event({**self._shell, "choices": [], **told}))
         return b"".join([*events, DONE])
 

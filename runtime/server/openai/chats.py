@@ -38,8 +38,8 @@ async def chat(exchange: Exchange, asked: ChatFields) -> Reply:
             one.check_calls()
     has_logprobs = bool(asked.logprobs)
     choices = [chat_choice(i, one, has_logprobs=has_logprobs) for i, one in enumerate(done)]
-    told = {"choices": choices, "usage": chat_usage(model, done), "timings": timings(done[0])}
-    return Json({**shell, **told})
+    usage = chat_usage(model, done, is_predicted=asked.prediction is not None)
+    return Json({**shell, "choices": choices, "usage": usage, "timings": timings(done[0])})
 
 
 CHATS = (Route("POST", "/v1/chat/completions", chat, ChatFields),)
