@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,8 +36,11 @@ def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
     options["max_tokens"] = _max_tokens(model, asked)
     if (seed := seed_of(asked.seed)) is not None:
         options["seed"] = seed
-    if asked.logit_bias:
-        options["logit_bias"] = biases_of(asked.logit_bias)
+    biases = biases_of(asked.logit_bias or {})
+    if asked.ignore_eos:
+        biases |= dict.fromkeys(model.model.tokenizer.eog_ids, -math.inf)
+    if biases:
+        options["logit_bias"] = biases
     if asked.logprobs:
         options["logprobs"] = asked.top_logprobs or 0
     if asked.prediction is not None:

@@ -39,7 +39,14 @@ async def chat(exchange: Exchange, asked: ChatFields) -> Reply:
     has_logprobs = bool(asked.logprobs)
     choices = [chat_choice(i, one, has_logprobs=has_logprobs) for i, one in enumerate(done)]
     usage = chat_usage(model, done, is_predicted=asked.prediction is not None)
-    return Json({**shell, "choices": choices, "usage": usage, "timings": timings(done[0])})
+    return Json(
+        {
+            **shell,
+            "choices": choices,
+            "usage": usage,
+            "timings": timings(done[0].stats, len(done[0].tokens)),
+        }
+    )
 
 
 CHATS = (Route("POST", "/v1/chat/completions", chat, ChatFields),)

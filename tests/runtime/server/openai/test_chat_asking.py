@@ -29,6 +29,17 @@ def test_efforts_switch_thoughts_and_bound_them(
     assert got.choices[0].message.reasoning_content == on.reasoning
 
 
+def test_an_end_may_be_ignored(chatter: openai.OpenAI, tools_model: halfbyte.Model) -> None:
+    eog = tools_model.tokenizer.eog_ids
+    likely = dict.fromkeys(eog, 100)
+    how: Any = {"model": "tools", "messages": USER, "logit_bias": likely, **SHORT}
+    assert chatter.chat.completions.create(**how).choices[0].finish_reason == "stop"
+    got = chatter.chat.completions.create(**how, extra_body={"ignore_eos": True})
+    expected = tools_model.chat(USER, logit_bias=dict.fromkeys(eog, float("-inf")), **SHORT)
+    assert got.choices[0].finish_reason == "length"
+    assert got.choices[0].message.content == expected.text
+
+
 def test_an_effort_of_who_never_thinks_is_nothing(
     chatter: openai.OpenAI, tools_model: halfbyte.Model
 ) -> None:
