@@ -170,6 +170,7 @@ KEYWORDS: dict[str, dict[str, tuple[str, str]]] = {
     "Of chat": {
         "tools": ("functions that may be called", "OpenAI; transformers' templates"),
         "tool_choice": ('"auto", "none", "required", or a name', "OpenAI"),
+        "parallel_tool_calls": ("False: one call at most", "OpenAI"),
         "thinking": (
             "whether the model thinks first; None: as its template has it",
             "Qwen3 `enable_thinking`",

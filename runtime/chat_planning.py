@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from halfbyte.chat_rules import ChatRules
+from halfbyte.constraints.constraint import Constraint
 from halfbyte.constraints.grammar import Grammars
 from halfbyte.errors import RequestError, ToolCallError
 from halfbyte.generation.chat_completion import ChatCompletion, ToolCall
@@ -25,10 +26,17 @@ _ID_LENGTH = 9  # what Mistral's templates want
 
 @dataclass(frozen=True, slots=True)
 class ChatAsked:
-    """The keywords of a chat that are not its method's own."""
+    """The keywords of a chat that are not its method's own.
+
+    Attributes:
+        tools: functions that may be called.
+        thinking: whether and how long it thinks.
+        shape: what the answer has to be, where it may think or call functions besides.
+    """
 
     tools: Tools | None
     thinking: Thinking
+    shape: Constraint | None = None
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[ChatAsked, dict[str, Any]]:
@@ -66,11 +74,21 @@ class ChatAsked:
             read=lambda texts: self._calls(prompt, texts)[0],
         )  # fmt: skip
 
-        def finish(done: Completion) -> ChatCompletion:
-            return self._result(prompt, shown, done)
-
         rules = ChatRules(tokenizer, prompt, self.thinking, self.tools)
-        return {"shown": shown, "rules": rules.made(grammars), "finish": finish}
+        shape = None if self.shape is None else rules.shaped(grammars, self.shape)
+
+        def finish(done: Completion) -> ChatCompletion:
+            made = self._result(prompt, shown, done)
+            if shape is None or made.tool_calls:
+                return made
+            return replace(made, is_complete=shape.accepts(made.text))
+
+        return {"shown": shown, "rules": rules.made(grammars, shape), "finish": finish}
+
+    @property
+    def may_call(self) -> bool:
+        """Whether the answer may call functions."""
+        return self.tools is not None and self.tools.choice != "none"
 
     def _result(self, prompt: ChatPrompt, shown: ChatText, done: Completion) -> ChatCompletion:
         texts, cut = list(shown.calls), ""

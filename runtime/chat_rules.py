@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable
 
 from halfbyte.constraints.constraint import Constraint
-from halfbyte.constraints.grammar import Grammars
+from halfbyte.constraints.grammar import Grammar, Grammars
 from halfbyte.constraints.matcher import Matcher
 from halfbyte.errors import RequestError
+from halfbyte.generation.rules.after_thoughts import AfterThoughts
 from halfbyte.generation.rules.opening import Opening
 from halfbyte.generation.rules.rule import Rule
 from halfbyte.generation.rules.thinking_budget import ThinkingBudget
@@ -36,8 +37,31 @@ class ChatRules:
         self._thinking, self._tools = thinking, tools
         self._must_call = tools is not None and tools.choice not in ("auto", "none")
 
-    def made(self, grammars: Grammars) -> list[Rule]:
-        """The rules, in their order.
+    def shaped(self, grammars: Grammars, shape: Constraint) -> Grammar:
+        """What the answer has to be: it, or calls of functions where they may come.
+
+        Raises:
+            RequestError: no grammar can be made of it, or calls could not be told from it.
+        """
+        calls = self._prompt.calls
+        if self._tools is None or calls is None:
+            return grammars.compiled(shape)
+        if self._must_call or not self._has_mark:
+            expected = "nothing beside tools" + ("" if self._must_call else " of this model")
+            raise RequestError(shape.kind, expected=expected, got=shape.source)
+        mark, functions = self._spelled(calls.begins[0]), self._tools.callable
+        source = calls.grammar(functions, self._spelled, "one")
+        more = ""
+        if self._tools.are_parallel:
+            several = calls.grammar(functions, self._spelled, "some")
+            if several == source:  # a mark for each call
+                more = f" ({quoted(chr(10))}? {mark} called)*"
+            source = several
+        beside = f"start: {mark} called{more}\ncalled{source.removeprefix('start')}"
+        return grammars.compiled(shape, beside=beside)
+
+    def made(self, grammars: Grammars, shape: Grammar | None = None) -> list[Rule]:
+        """The rules, in their order; `shape` is what the answer has to be.
 
         Raises:
             RequestError: no grammar can be made of a tool's schema.
@@ -49,10 +73,12 @@ class ChatRules:
             closing = tokenizer.encode_fragment(self._thinking.reasoning_closing)
             closing += self._ids(marks[1])
             rules.append(ThinkingBudget(where, StreamDetokenizer(tokenizer), budget, closing))
+        if shape is not None:
+            return [*rules, self._after_thoughts(shape)]
         if self._tools is None or self._prompt.calls is None:
             return rules
         make = self._matchers(grammars)
-        has_mark = self._prompt.calls.opening(None).startswith(self._prompt.calls.begins[0])
+        has_mark = self._has_mark
         if self._must_call and (has_mark or make is None):
             rules.append(self._opening(is_enforced=make is not None))
         if make is not None:
@@ -65,6 +91,21 @@ class ChatRules:
                 )
             )  # fmt: skip
         return rules
+
+    @property
+    def _has_mark(self) -> bool:
+        """Whether a call begins with a text of its own."""
+        calls = self._prompt.calls
+        return calls is not None and calls.opening(None).startswith(calls.begins[0])
+
+    def _after_thoughts(self, shape: Grammar) -> AfterThoughts:
+        marks, tokenizer = self._prompt.thoughts, self._tokenizer
+        may_begin = marks is not None and self._thinking.thinking and not self._prompt.is_thinking
+        return AfterThoughts(
+            shape.matcher, tokenizer.eog_ids | self._prompt.stop_ids, thoughts=self._thoughts(),
+            thought_id=tokenizer.id_of(marks[0]) if marks is not None and may_begin else None,
+            after=tokenizer.encode_fragment("\n\n"),
+        )  # fmt: skip
 
     def _matchers(self, grammars: Grammars) -> _Makers | None:
         """What makes matchers of a call, and of one that is written otherwise, if there are such.

@@ -47,27 +47,29 @@ class Grammars:
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
         self._vocabulary: Any = None
-        self._kept: OrderedDict[tuple[str | None, Constraint, str], Grammar] = OrderedDict()
+        self._kept: OrderedDict[tuple[str | None, Constraint, str, str], Grammar] = OrderedDict()
 
-    def compiled(self, constraint: Constraint, before: str = "") -> Grammar:
+    def compiled(self, constraint: Constraint, before: str = "", beside: str = "") -> Grammar:
         """The grammar of a constraint.
 
         Args:
             constraint: what it is made of.
             before: a text that answers spell first, and that belongs to no constraint.
+            beside: another grammar, in Lark, that an answer may meet instead.
 
         Raises:
             RequestError: no text meets it, it is not well-formed, too large, or llguidance is not
                 installed; `param` names the argument.
         """
-        key = current_scope(), constraint, before
+        key = current_scope(), constraint, before, beside
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
             if self._vocabulary is None:
                 self._vocabulary = _vocabulary(constraint.kind, self._tokenizer)
-            made = Grammar(constraint, self._vocabulary, self._tokenizer.n_vocab, before)
+            parts = _parts(constraint, before, beside)
+            made = Grammar(constraint.kind, parts, self._vocabulary, before)
             self._kept[key] = made
             while len(self._kept) > _N_KEPT:
                 self._kept.popitem(last=False)
@@ -83,14 +85,13 @@ class Grammar:
     """
 
     def __init__(
-        self, constraint: Constraint, vocabulary: Any, n_vocab: int, before: str = ""
+        self, kind: str, parts: list[dict[str, Any]], vocabulary: Any, before: str = ""
     ) -> None:
-        self.kind: str = constraint.kind
-        self.n_vocab, self._before = n_vocab, before
+        self.kind = kind
+        self.n_vocab, self._before = vocabulary.vocab_size - 1, before
         self._vocabulary = vocabulary
         self._spare: list[Any] = []
         library = _library(self.kind)
-        parts = _parts(constraint, before)
         text = json.dumps({"grammars": parts})
         try:
             self._first = library.LLMatcher(
@@ -180,9 +181,13 @@ def _library(kind: str) -> Any:
         ) from error  # fmt: skip
 
 
-def _parts(constraint: Constraint, before: str) -> list[dict[str, Any]]:
+def _parts(constraint: Constraint, before: str, beside: str) -> list[dict[str, Any]]:
     """The grammars that llguidance is given: the first one may refer to others."""
     answer = _part(constraint)
+    if beside:
+        start = {"lark_grammar": "start: @answer | @beside"}
+        other = {"lark_grammar": beside, "name": "beside"}
+        return [start, answer | {"name": "answer"}, other]
     if not before:
         return [answer]
     return [{"lark_grammar": f"start: {_literal(before)} @answer"}, answer | {"name": "answer"}]

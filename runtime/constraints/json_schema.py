@@ -74,6 +74,8 @@ def check(schema: Any) -> None:
                 near = difflib.get_close_matches(key, _KNOWN, n=1, cutoff=0.7)
                 hint = f"did you mean {near[0]}?" if near else "names of your own begin with x-"
                 raise _refused(f"{path}/{key}", "a keyword of JSON Schema", hint=hint)
+            if key == "type" and not _are_texts(inner):
+                raise _refused(f"{path}/type", "the name of a type, or a list of such", got=inner)
             if key == "$ref" and not (isinstance(inner, str) and inner.startswith("#")):
                 hint = "nothing is fetched: put it into $defs"
                 raise _refused(f"{path}/$ref", "a reference within it", got=inner, hint=hint)
@@ -194,6 +196,10 @@ def _schemas(schema: Any, path: str, depth: int) -> Iterator[tuple[Any, str]]:
 def _items(schema: dict[str, Any], key: str) -> list[Any]:
     value = schema.get(key)
     return value if isinstance(value, list) else []
+
+
+def _are_texts(value: object) -> bool:
+    return all(isinstance(one, str) for one in (value if isinstance(value, list) else [value]))
 
 
 def _refused(path: str, expected: str, **facts: Any) -> RequestError:

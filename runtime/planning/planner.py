@@ -203,15 +203,13 @@ class Planner:
             messages, format=format, parse_markers=parse_markers, tools=chat.tools,
             thinking=chat.thinking,
         )  # fmt: skip
-        if chat.tools is not None and options.constraint is not None:
-            kind = options.constraint.kind
-            raise RequestError(kind, expected="nothing beside tools", got=options.constraint.source)
         if options.candidates.beams.are_wanted and (chat.tools or asked.thoughts):
             expected = "nothing in a chat with tools or thoughts"
             raise RequestError("num_beams", expected=expected)
-        if options.constraint is not None and asked.is_thinking:
-            expected = "nothing where an answer begins with thoughts"
-            raise RequestError(options.constraint.kind, expected=expected, hint="thinking=False")
+        may_think = asked.thoughts is not None and (asked.is_thinking or chat.thinking.thinking)
+        if options.constraint is not None and (chat.may_call or may_think):
+            chat = replace(chat, shape=options.constraint)
+            options = replace(options, constraint=None)
         own = partial(
             chat.request, self._tokenizer, self._maker.grammars, asked, sampling.stop,
             options.tokens.banned_strings,

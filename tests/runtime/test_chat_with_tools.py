@@ -53,6 +53,23 @@ def test_a_call_has_the_same_bits_beside_others(
     assert (beside.tokens, beside.tool_calls) == (alone.tokens, alone.tool_calls)
 
 
+def test_a_shape_beside_tools_has_the_same_bits_beside_others(
+    infill_model: halfbyte.Model,
+) -> None:
+    schema = {"type": "object", "properties": {"k": {"enum": ["é", "x"]}}, "required": ["k"],
+              "additionalProperties": False}  # fmt: skip
+    how: Any = {**HOW, "tool_choice": "auto", "json_schema": schema, "temperature": 1.3, "seed": 4,
+                "parallel_tool_calls": False}  # fmt: skip
+    alone = infill_model.chat(USER, **how)
+    assert alone.tool_calls or (alone.text in ('{"k":"é"}', '{"k":"x"}') and alone.is_complete)
+    slow = infill_model.chat(USER, **how, speculate=False)
+    beside = infill_model.chat(USER, **how, n=3)[0]
+    assert slow.tokens == beside.tokens == alone.tokens
+    stream = infill_model.stream_chat(USER, **how)
+    text = "".join(part.text for part in stream.parts() if part.kind == "content")
+    assert text == alone.text and stream.result().tokens == alone.tokens
+
+
 def test_streams_tell_the_parts(infill_model: halfbyte.Model) -> None:
     done = infill_model.chat(USER, **HOW, temperature=0)
     stream = infill_model.stream_chat(USER, **HOW, temperature=0)

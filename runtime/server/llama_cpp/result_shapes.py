@@ -10,6 +10,7 @@ from typing import Any
 from halfbyte.generation.completion import Completion, Stats
 from halfbyte.generation.probabilities import TokenLogprob, TopToken
 from halfbyte.server.llama_cpp.request_schema import GenerationFields
+from halfbyte.server.timings import timings
 
 _LOWEST = -3.4028234663852886e38  # what stands for the logarithm of 0
 _MISSING = object()
@@ -89,24 +90,6 @@ class Shell:
             _token(one, is_after) | {name: [_token(top, is_after) for top in one.top]}
             for one in told
         ]
-
-
-def timings(stats: Stats, n_predicted: int) -> dict[str, Any]:
-    """What an answer took, so far."""
-    n_prompt = stats.n_prompt - stats.n_reused
-    told: dict[str, Any] = {"cache_n": stats.n_reused}
-    for name, n, seconds in (
-        ("prompt", n_prompt, stats.prefill_s), ("predicted", n_predicted, stats.decode_s)
-    ):  # fmt: skip
-        told |= {
-            f"{name}_n": n,
-            f"{name}_ms": seconds * 1e3,
-            f"{name}_per_token_ms": seconds * 1e3 / n if n else 0.0,
-            f"{name}_per_second": n / seconds if seconds > 0 else 0.0,
-        }
-    if stats.n_drafted:
-        told |= {"draft_n": stats.n_drafted, "draft_n_accepted": stats.n_accepted}
-    return told
 
 
 def selected(result: dict[str, Any], paths: Sequence[str] | None) -> dict[str, Any]:

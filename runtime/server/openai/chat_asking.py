@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,8 +20,7 @@ from halfbyte.server.served_model import ServedModel
 BUDGETS: dict[str, int | None] = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": None}
 _INDEX = re.compile(r"\[(\d+)\]")
 _SAME_NAME = (
-    "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop", "tools",
-    "tool_choice",
+    "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop", "tool_choice",
 )  # fmt: skip
 
 
@@ -36,16 +36,22 @@ def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
     options["max_tokens"] = _max_tokens(model, asked)
     if (seed := seed_of(asked.seed)) is not None:
         options["seed"] = seed
-    if asked.logit_bias:
-        options["logit_bias"] = biases_of(asked.logit_bias)
+    biases = biases_of(asked.logit_bias or {})
+    if asked.ignore_eos:
+        biases |= dict.fromkeys(model.model.tokenizer.eog_ids, -math.inf)
+    if biases:
+        options["logit_bias"] = biases
     if asked.logprobs:
         options["logprobs"] = asked.top_logprobs or 0
     if asked.prediction is not None:
         options["prediction"] = text_of(asked.prediction.content, "prediction.content")
-    if asked.parallel_tool_calls is False and asked.tools:
-        options["parallel_tool_calls"] = False
-    options |= tool_options(asked.tools, asked.tool_choice)
-    options |= _constraint(asked)
+    if asked.tools:
+        options["tools"] = [_tool(tool) for tool in asked.tools]
+        if asked.parallel_tool_calls is False:
+            options["parallel_tool_calls"] = False
+    options |= tool_options(options.get("tools"), asked.tool_choice)
+    if not must_call(options):
+        options |= _constraint(asked)
     options |= thinking_options(model, asked.reasoning_effort, _switch(asked))
     if asked.reasoning_budget is not None:
         options["reasoning_budget"] = asked.reasoning_budget
@@ -112,6 +118,12 @@ def tool_options(tools: list[dict[str, Any]] | None, choice: object) -> dict[str
     if len(left) < len(wanted):
         raise refused(f"{where}.tools", "some of tools", [_name(one) for one in wanted])
     return {"tools": left, "tool_choice": mode}
+
+
+def must_call(options: Mapping[str, Any]) -> bool:
+    """Whether an answer has to be calls, so that nothing else is of any format."""
+    choice = options.get("tool_choice")
+    return bool(options.get("tools")) and choice not in (None, "auto", "none")
 
 
 def format_options(asked: ResponseFormat | None) -> dict[str, Any]:
@@ -183,6 +195,15 @@ def _constraint(asked: ChatFields) -> dict[str, Any]:
             raise refused("json_schema", "nothing beside response_format", asked.json_schema)
         options["json_schema"] = asked.json_schema
     return {**options, "grammar": asked.grammar} if asked.grammar else options
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """As the library takes it: without nulls, and without `strict`, which every call is."""
+    function = tool.get("function")
+    if not isinstance(function, dict):
+        return tool
+    kept = {k: v for k, v in function.items() if v is not None and k != "strict"}
+    return {**tool, "function": kept}
 
 
 def _name(tool: object) -> object:

@@ -77,16 +77,22 @@ class ChatChunks:
         done = answer.completions
         events: list[bytes] = []
         for i, one in enumerate(done):
+            one.check_calls()
             events += self._calls(i, one.tool_calls)
             reason = dumps(finish_reason(one))
             last = self._chunk(i, b"{}", self._logprobs(answer, i, one.logprobs), reason)
             if i == len(done) - 1 and not self._has_usage:
-                last = b'%b,"timings":%b}\n\n' % (last[:-3], dumps(timings(done[0])))
+                last = b'%b,"timings":%b}\n\n' % (last[:-3], dumps(self._timings(done)))
             events.append(last)
         if self._has_usage:
-            told = {"usage": chat_usage(self._model, done), "timings": timings(done[0])}
+            is_predicted = self._asked.prediction is not None
+            usage = chat_usage(self._model, done, is_predicted=is_predicted)
+            told = {"usage": usage, "timings": self._timings(done)}
             events.append(event({**self._shell, "choices": [], **told}))
         return b"".join([*events, DONE])
+
+    def _timings(self, done: Sequence[Any]) -> dict[str, float]:
+        return timings(done[0].stats, len(done[0].tokens))
 
     def _logprobs(self, answer: Answer, i: int, told: Sequence[Any] | None = None) -> bytes:
         if not self._asked.logprobs:

@@ -85,6 +85,7 @@ class ChatFields(SamplerFields):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
+    ignore_eos: bool | None = None
     json_schema: dict[str, Any] | None = None
     grammar: str | None = None
     tools: list[dict[str, Any]] | None = None

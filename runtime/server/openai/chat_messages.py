@@ -49,6 +49,7 @@ class ChatMessage(Fields):
     tool_calls: list[MadeCall] | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
+    reasoning: str | None = None
     refusal: str | None = None
     function_call: dict[str, Any] | None = None
 
@@ -92,9 +93,9 @@ def _message(message: ChatMessage, where: str) -> dict[str, Any]:
     made: dict[str, Any] = {"role": role, "content": text_of(content, f"{where}.content")}
     if role == "assistant" and not made["content"]:
         made["content"] = message.refusal or ""
-    for name in ("name", "tool_call_id", "reasoning_content"):
+    for name in ("name", "tool_call_id", "reasoning", "reasoning_content"):
         if (value := getattr(message, name)) is not None:
-            made[name] = value
+            made["reasoning_content" if name == "reasoning" else name] = value
     if message.tool_calls:
         made["tool_calls"] = [
             _call(call, f"{where}.tool_calls.{i}") for i, call in enumerate(message.tool_calls)

@@ -7,7 +7,7 @@ from typing import Any
 
 from halfbyte.generation.chat_completion import ChatCompletion, ToolCall
 from halfbyte.generation.probabilities import TokenLogprob, TopToken
-from halfbyte.server.openai.shapes import finish_reason, usage
+from halfbyte.server.openai.shapes import finish_reason, guess_details, usage
 from halfbyte.server.reply import dumps
 from halfbyte.server.served_model import ServedModel
 
@@ -42,10 +42,14 @@ def logprobs_shape(told: Sequence[TokenLogprob]) -> dict[str, Any]:
     return {"content": content, "refusal": None}
 
 
-def chat_usage(model: ServedModel, done: Sequence[ChatCompletion]) -> dict[str, Any]:
+def chat_usage(
+    model: ServedModel, done: Sequence[ChatCompletion], *, is_predicted: bool
+) -> dict[str, Any]:
     """What answers cost, in tokens; those of thoughts are among the answers'."""
-    n_reasoning = sum(n_reasoning_tokens(model, one) for one in done)
-    return {**usage(list(done)), "completion_tokens_details": {"reasoning_tokens": n_reasoning}}
+    details = {"reasoning_tokens": sum(n_reasoning_tokens(model, one) for one in done)}
+    if is_predicted:
+        details |= guess_details(done)
+    return {**usage(list(done)), "completion_tokens_details": details}
 
 
 def n_reasoning_tokens(model: ServedModel, done: ChatCompletion) -> int:

@@ -34,10 +34,19 @@ async def chat(exchange: Exchange, asked: ChatFields) -> Reply:
             answer = await exchange.stream(model, ask)
             return Events(ChatChunks(model, shell, asked).events(answer))
         done = await exchange.answer(model, ask)
+        for one in done:
+            one.check_calls()
     has_logprobs = bool(asked.logprobs)
     choices = [chat_choice(i, one, has_logprobs=has_logprobs) for i, one in enumerate(done)]
-    told = {"choices": choices, "usage": chat_usage(model, done), "timings": timings(done[0])}
-    return Json({**shell, **told})
+    usage = chat_usage(model, done, is_predicted=asked.prediction is not None)
+    return Json(
+        {
+            **shell,
+            "choices": choices,
+            "usage": usage,
+            "timings": timings(done[0].stats, len(done[0].tokens)),
+        }
+    )
 
 
 CHATS = (Route("POST", "/v1/chat/completions", chat, ChatFields),)

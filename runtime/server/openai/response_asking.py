@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from halfbyte.server.ask import Ask
-from halfbyte.server.openai.chat_asking import thinking_options, tool_options
+from halfbyte.server.openai.chat_asking import must_call, thinking_options, tool_options
 from halfbyte.server.openai.chat_messages import refused
 from halfbyte.server.openai.response_fields import ResponseFields, ResponseTool, TextFormat
 from halfbyte.server.openai.response_input import input_messages
@@ -34,7 +34,7 @@ def response_ask(model: ServedModel, asked: ResponseFields) -> Ask:
     if asked.has_logprobs:
         options["logprobs"] = asked.top_logprobs or 0
     options |= _tools(asked)
-    if asked.text is not None and asked.text.format is not None:
+    if asked.text is not None and asked.text.format is not None and not must_call(options):
         options |= _constraint(asked.text.format)
     effort = None if asked.reasoning is None else asked.reasoning.effort
     options |= thinking_options(model, effort)

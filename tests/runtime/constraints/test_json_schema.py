@@ -104,6 +104,8 @@ CIRCLE["items"] = CIRCLE
         ({"items": {"nullable": True}}, "got #/items/nullable; names of your own begin with x-"),
         ({"x-guidance": {"lenient": True}}, "expected a keyword of JSON Schema, got #/x-guidance"),
         ({"properties": {"a": 3}}, "expected a schema, got 3 at #/properties/a"),
+        ({"items": {"type": {"a": 1}}}, "expected the name of a type, or a list of such, got {"),
+        ({"type": ["null", []]}, "at #/type"),
         ({"$ref": "http://example.com/a"}, "got 'http://example.com/a' at #/$ref; nothing is fe"),
         ({"anyOf": [{"$ref": "other.json#/a"}]}, "at #/anyOf/0/$ref; nothing is fetched"),
         (deep(101), "expected schemas at most 100 deep"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,10 @@ class Chat:
     def __init__(self, tokenizer: Tokenizer, n_most: int = 500, **options: Any) -> None:
         self.tokenizer = tokenizer
         messages, form = options.pop("messages", USER), options.pop("format", "auto")
+        shape = options.pop("shape", None)
         asked, rest = ChatAsked.split(options)
         assert not rest
+        asked = replace(asked, shape=shape)
         self.prompt: ChatPrompt = chat_prompt(
             tokenizer, messages, tools=asked.tools, thinking=asked.thinking, format=form
         )

@@ -11,6 +11,7 @@ import openai
 import pytest
 
 import halfbyte
+from halfbyte.server.served_model import ServedModel
 from halfbyte.server.shelf import Shelf
 from tests.runtime.server.conftest import serving
 
@@ -92,17 +93,23 @@ def post(chat_url: str) -> Iterator[httpx.Client]:
 @pytest.fixture
 def tools_model(chat_shelf: Shelf) -> halfbyte.Model:
     """The model that calls functions."""
-    return _loaded(chat_shelf, "tools")
+    return _loaded(chat_shelf, "tools").model
 
 
 @pytest.fixture
 def thinking_model(chat_shelf: Shelf) -> halfbyte.Model:
     """The model that thinks."""
-    return _loaded(chat_shelf, "thinks")
+    return _loaded(chat_shelf, "thinks").model
 
 
-def _loaded(shelf: Shelf, name: str) -> halfbyte.Model:
-    return next(one.model for one in shelf.loaded() if one.name == name)
+@pytest.fixture
+def served_tools(chat_shelf: Shelf) -> ServedModel:
+    """The model that calls functions, as protocols see it."""
+    return _loaded(chat_shelf, "tools")
+
+
+def _loaded(shelf: Shelf, name: str) -> ServedModel:
+    return next(one for one in shelf.loaded() if one.name == name)
 
 
 @pytest.fixture

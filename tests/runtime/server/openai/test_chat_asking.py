@@ -29,6 +29,17 @@ def test_efforts_switch_thoughts_and_bound_them(
     assert got.choices[0].message.reasoning_content == on.reasoning
 
 
+def test_an_end_may_be_ignored(chatter: openai.OpenAI, tools_model: halfbyte.Model) -> None:
+    eog = tools_model.tokenizer.eog_ids
+    likely = dict.fromkeys(eog, 100)
+    how: Any = {"model": "tools", "messages": USER, "logit_bias": likely, **SHORT}
+    assert chatter.chat.completions.create(**how).choices[0].finish_reason == "stop"
+    got = chatter.chat.completions.create(**how, extra_body={"ignore_eos": True})
+    expected = tools_model.chat(USER, logit_bias=dict.fromkeys(eog, float("-inf")), **SHORT)
+    assert got.choices[0].finish_reason == "length"
+    assert got.choices[0].message.content == expected.text
+
+
 def test_an_effort_of_who_never_thinks_is_nothing(
     chatter: openai.OpenAI, tools_model: halfbyte.Model
 ) -> None:
@@ -45,10 +56,12 @@ def test_who_has_no_template_says_so(chatter: openai.OpenAI) -> None:
 
 
 def test_allowed_tools_leave_some(chatter: openai.OpenAI, tools_model: halfbyte.Model) -> None:
+    strict = [{"type": "function", "function": {**tool["function"], "strict": True}}
+              for tool in TOOLS]  # fmt: skip
     allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "add"}}]}
     how: Any = {"max_tokens": 80, "temperature": 0}
     got = chatter.chat.completions.create(
-        model="tools", messages=USER, tools=TOOLS, parallel_tool_calls=False,
+        model="tools", messages=USER, tools=strict, parallel_tool_calls=False,
         tool_choice={"type": "allowed_tools", "allowed_tools": allowed}, **how,
     )  # type: ignore[call-overload]  # fmt: skip
     expected = tools_model.chat(USER, tools=TOOLS[1:], tool_choice="required", **how)
@@ -107,3 +120,32 @@ def test_bad_fields_are_named(post: httpx.Client) -> None:
         error = answer.json()["error"]
         assert (answer.status_code, error["param"]) == (400, param), (fields, error)
         assert error["type"] == "invalid_request_error" and error["message"]
+
+
+def test_a_format_goes_with_tools_and_after_thoughts(
+    chatter: openai.OpenAI, tools_model: halfbyte.Model, thinking_model: halfbyte.Model
+) -> None:
+    """As the Agents SDK asks: tools and the type of the last answer, with every request."""
+    schema = {"enum": ["yes", "no"]}
+    form: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    how: Any = {"max_tokens": 60, "temperature": 0}
+    for choice, options in (("auto", {"json_schema": schema}), ("required", {})):
+        got: Any = chatter.chat.completions.create(
+            model="tools",
+            messages=USER,
+            tools=TOOLS,
+            tool_choice=choice,
+            response_format=form,
+            **how,
+        )
+        expected = tools_model.chat(USER, tools=TOOLS, tool_choice=choice, **options, **how)
+        assert got.choices[0].message.content == (expected.text or None)
+        calls = got.choices[0].message.tool_calls or []
+        assert [call.id for call in calls] == [call.id for call in expected.tool_calls]
+        assert calls or expected.text in ('"yes"', '"no"')
+    got = chatter.chat.completions.create(
+        model="thinks", messages=USER, response_format=form, extra_body={"reasoning_budget": 3},
+        **how,
+    )  # fmt: skip
+    assert got.choices[0].message.content in ('"yes"', '"no"')
+    assert got.choices[0].message.reasoning_content

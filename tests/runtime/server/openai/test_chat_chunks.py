@@ -8,7 +8,11 @@ from typing import Any
 import openai
 
 import halfbyte
-from tests.runtime.server.openai.chatting import SHORT, TOOLS, USER
+from halfbyte.generation.chat_completion import ToolCall
+from halfbyte.server.openai.chat_chunks import ChatChunks
+from halfbyte.server.openai.chat_fields import ChatFields
+from halfbyte.server.served_model import ServedModel
+from tests.runtime.server.openai.chatting import SHORT, TOOLS, USER, Played, events_of, played
 
 
 def test_a_stream_is_the_same_text(chatter: openai.OpenAI, tools_model: halfbyte.Model) -> None:
@@ -57,3 +61,40 @@ def test_a_streamed_call_comes_whole(chatter: openai.OpenAI, tools_model: halfby
     ]
     assert deltas[-1].finish_reason == "tool_calls"
     assert not any(choice.delta.content for choice in deltas)
+
+
+CALLS = [ToolCall("c1", "count", {"n": 1}), ToolCall("c2", "add", {"of": "é"})]
+BATCHES: Any = [
+    ([("reasoning", "h"), ("reasoning", "m")], 0),
+    ([("content", "I look."), ("tool_call", '{"name"')], 0),
+    ([("tool_call", "...}"), ("content", "\nAnd")], 1),
+    ([("tool_call", "{...}")], 1),
+]
+
+
+def _events(model: ServedModel, answer: Played) -> list[dict[str, Any]]:
+    body = {"messages": USER, "tools": TOOLS, "stream": True}
+    asked = ChatFields.model_validate(body)
+    return events_of(ChatChunks(model, {"id": "x"}, asked).events(answer))  # type: ignore[arg-type]
+
+
+def test_calls_come_when_they_are_whole(served_tools: ServedModel) -> None:
+    done = played("I look.\nAnd", *CALLS, reasoning="hm")
+    deltas = [
+        event["choices"][0]["delta"] for event in _events(served_tools, Played(done, *BATCHES))
+    ]
+    made = [call for delta in deltas for call in delta.get("tool_calls", ())]
+    assert [(call["index"], call["id"], call["function"]) for call in made] == [
+        (0, "c1", {"name": "count", "arguments": '{"n":1}'}),
+        (1, "c2", {"name": "add", "arguments": '{"of":"é"}'}),
+    ]
+    assert [delta["reasoning_content"] for delta in deltas if "reasoning_content" in delta] == [
+        "hm"
+    ]
+    assert [delta["content"] for delta in deltas if "content" in delta] == ["", "I look.", "\nAnd"]
+
+
+def test_a_call_that_cannot_be_read_is_an_error(served_tools: ServedModel) -> None:
+    error = halfbyte.ToolCallError("no JSON", "{")
+    events = _events(served_tools, Played(played("So", tool_error=error), *BATCHES[:2]))
+    assert "no JSON" in events[-1]["error"]["message"] and "choices" in events[-2]

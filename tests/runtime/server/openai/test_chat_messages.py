@@ -33,7 +33,9 @@ def test_what_an_assistant_said_may_have_no_content() -> None:
     refusal = [{"type": "refusal", "refusal": "No."}]
     assert _made(role="assistant", content=refusal)["content"] == "No."
     assert _made(role="assistant", refusal="No.")["content"] == "No."
-    assert _made(role="assistant", reasoning_content="hm") == {
+    assert _made(role="assistant", reasoning="hm") == _made(
+        role="assistant", reasoning_content="hm"
+    ) == {
         "role": "assistant", "content": "", "reasoning_content": "hm",
     }  # fmt: skip
 

@@ -56,3 +56,17 @@ def test_thoughts_come_apart_and_go_back(
         [*USER, expected.message, *USER], max_tokens=60, temperature=0, reasoning_budget=6
     )
     assert got.choices[0].message.content == expected.text
+
+
+def test_a_prediction_that_comes_true_is_counted(
+    chatter: openai.OpenAI, tools_model: halfbyte.Model
+) -> None:
+    expected = tools_model.chat(USER, **SHORT)
+    got = chatter.chat.completions.create(
+        model="tools", messages=USER, prediction={"type": "content", "content": expected.text},
+        **SHORT,
+    )  # fmt: skip
+    assert got.choices[0].message.content == expected.text and got.usage is not None
+    details = got.usage.completion_tokens_details
+    assert details is not None and details.accepted_prediction_tokens
+    assert details.accepted_prediction_tokens + (details.rejected_prediction_tokens or 0) >= 5

@@ -9,10 +9,15 @@ import openai
 import pytest
 
 import halfbyte
+from halfbyte.generation.chat_completion import ToolCall
+from halfbyte.server.openai.response_events import ResponseEvents
+from halfbyte.server.openai.response_fields import ResponseFields
+from halfbyte.server.openai.response_shapes import response_shell
+from halfbyte.server.served_model import ServedModel
 from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
 from tests.runtime.server.conftest import serving
-from tests.runtime.server.openai.chatting import TOOLS, USER
+from tests.runtime.server.openai.chatting import TOOLS, USER, Played, events_of, played
 
 TEXT = USER[0]["content"]
 LONG: dict[str, Any] = {"temperature": 0, "max_output_tokens": 60}
@@ -106,3 +111,26 @@ def test_what_fails_on_its_way_is_told(chat_shelf: Shelf) -> None:
         with pytest.raises(openai.APIError) as caught:
             list(client.chat.completions.create(messages=USER, **how))
         assert caught.value.code == "timeout"
+
+
+def test_text_after_a_call_is_another_message(served_tools: ServedModel) -> None:
+    calls = [ToolCall("c1", "count", {"n": 1}), ToolCall("c2", "add", {"of": "é"})]
+    done = played("I look.\nAnd", *calls)
+    answer: Any = Played(
+        done,
+        ([("content", "I look."), ("tool_call", "{")], 0),
+        ([("tool_call", "}")], 0),
+        ([("content", "\nAnd")], 1),  # only now it is known where the call ended
+        ([("tool_call", "{}")], 1),
+    )
+    asked = ResponseFields.model_validate({"input": "x", "tools": FLAT, "stream": True})
+    shell = response_shell(served_tools, asked, "r", 1)
+    events = events_of(ResponseEvents(served_tools, shell, asked, "r").events(answer))
+    kinds = [event["type"] for event in events]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert kinds == [*BEGUN, *MESSAGE, *CALL, *MESSAGE, *CALL, "response.completed"]
+    output = events[-1]["response"]["output"]
+    assert [item["type"] for item in output] == ["message", "function_call"] * 2
+    done_items = [event["item"] for event in events if event["type"].endswith("item.done")]
+    assert done_items == output and len({item["id"] for item in output}) == 4
+    assert [item["content"][0]["text"] for item in output[::2]] == ["I look.", "\nAnd"]
