@@ -99,7 +99,12 @@ class StructuredOutputs(Fields):
 class CompletionFields(SamplerFields):
     """The body."""
 
-    unused: ClassVar[frozenset[str]] = frozenset({"user", "priority", "request_id", "cache_salt"})
+    unused: ClassVar[frozenset[str]] = frozenset({
+        "user", "priority", "request_id", "cache_salt", "cache_prompt", "id_slot", "n_keep",
+        "n_probs", "min_keep", "t_max_predict_ms", "timings_per_token", "return_tokens",
+        "response_fields", "skip_special_tokens", "spaces_between_special_tokens",
+        "add_special_tokens", "truncate_prompt_tokens",
+    })  # fmt: skip
     model: str | None = None
     prompt: str | _Ids | Texts | IdLists | None = None
     suffix: str | None = None
