@@ -9,6 +9,9 @@ import openai
 import pytest
 
 import halfbyte
+from halfbyte.server.openai.chat_asking import chat_ask
+from halfbyte.server.openai.chat_fields import ChatFields
+from halfbyte.server.served_model import ServedModel
 from tests.runtime.server.openai.chatting import FUNCTION, SHORT, TOOLS, USER
 
 
@@ -149,3 +152,20 @@ def test_a_format_goes_with_tools_and_after_thoughts(
     )  # fmt: skip
     assert got.choices[0].message.content in ('"yes"', '"no"')
     assert got.choices[0].message.reasoning_content
+
+
+def test_fields_become_keywords(served_tools: ServedModel) -> None:
+    body = {
+        "messages": USER, "tools": TOOLS, "parallel_tool_calls": False, "n_predict": 5, "n": 2,
+        "seed": -1, "prediction": {"type": "content", "content": [{"type": "text", "text": "x"}]},
+    }  # fmt: skip
+    ask = chat_ask(served_tools, ChatFields.model_validate(body))
+    assert ask.options == {
+        "tools": TOOLS, "parallel_tool_calls": False, "max_tokens": 5, "prediction": "x",
+    }  # fmt: skip
+    assert (ask.method, ask.arguments, ask.n) == ("chat", (USER,), 2)
+    body = {"messages": USER, "max_tokens": 3, "max_completion_tokens": 4, "tool_choice": "none"}
+    ask = chat_ask(served_tools, ChatFields.model_validate(body))
+    assert ask.options == {"max_tokens": 4, "tool_choice": "none"} and ask.n is None
+    ask = chat_ask(served_tools, ChatFields.model_validate({"messages": USER, "n_predict": -1}))
+    assert ask.options == {"max_tokens": served_tools.model.n_ctx}

@@ -6,6 +6,9 @@ from typing import Any
 
 import httpx
 
+from halfbyte.server.openai.response_asking import response_ask
+from halfbyte.server.openai.response_fields import ResponseFields
+from halfbyte.server.served_model import ServedModel
 from tests.runtime.server.openai.chatting import FUNCTION
 
 TOOL = {"type": "function", **FUNCTION}
@@ -73,3 +76,13 @@ def test_a_format_of_json_is_enforced(post: httpx.Client) -> None:
         answer = post.post("/v1/responses", json={**body, "text": {"format": form}}).json()
         assert answer["output"][0]["content"][0]["text"].startswith(expected)
         assert answer["text"]["format"] == form
+
+
+def test_fields_become_keywords(served_tools: ServedModel) -> None:
+    body = {"input": "x", "tools": [TOOL], "parallel_tool_calls": False, "top_p": 0.5, "seed": 3}
+    ask = response_ask(served_tools, ResponseFields.model_validate(body))
+    assert ask.options == {
+        "tools": [{"type": "function", "function": FUNCTION}], "parallel_tool_calls": False,
+        "max_tokens": served_tools.model.n_ctx, "top_p": 0.5, "seed": 3,
+    }  # fmt: skip
+    assert ask.arguments == ([{"role": "user", "content": "x"}],)
