@@ -19,7 +19,7 @@ from ray.serve.request_router import (
 from halfbyte.ray.prefixes import Seen, ranked
 
 
-class PrefixRouter(FIFOMixin, RequestRouter):
+class PrefixRouter(FIFOMixin, RequestRouter):  # type: ignore[misc]  # Ray is not there for mypy
     """Chooses by the keyword `prefix` of a call: the digests of its prompt (prefixes.py)."""
 
     def initialize_state(self, n_most: int = 100_000, most_more: int = 4) -> None:

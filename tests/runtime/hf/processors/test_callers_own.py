@@ -98,6 +98,22 @@ def test_each_row_comes_by_itself_with_its_padding(tiny: CausalLM) -> None:
     assert sorted(seen) == sorted(row[:n].tolist() for row in out for n in range(3, 7))
 
 
+def test_criteria_and_allowed_tokens_take_tensors_too(tiny: CausalLM) -> None:
+    def ends(input_ids: Any, scores: Any) -> Any:
+        assert isinstance(input_ids, Tensor) and isinstance(scores[-1], Tensor)
+        return input_ids[:, -1] == 105
+
+    def allowed(batch_id: int, input_ids: Any) -> Any:
+        assert batch_id == 0 and isinstance(input_ids, Tensor)
+        return (100 + np.arange(len(input_ids), len(input_ids) + 1)).view(Tensor)
+
+    out = tiny.generate(
+        IDS, stopping_criteria=[ends], prefix_allowed_tokens_fn=allowed, output_scores=True,
+        return_dict_in_generate=True, **CALL,
+    )  # fmt: skip
+    assert out.sequences[0, 3:].tolist() == [103, 104, 105]
+
+
 def test_pipelines_pass_them_on(tiny: CausalLM, monkeypatch: pytest.MonkeyPatch) -> None:
     with halfbyte.AutoModelForCausalLM.from_pretrained("infill-10m", dtype="auto") as model:
         tokenizer = halfbyte.AutoTokenizer.from_pretrained("infill-10m")
