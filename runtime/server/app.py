@@ -18,7 +18,7 @@ from starlette.routing import compile_path
 from starlette.types import Scope, Send
 
 from halfbyte.server.endpoint import Endpoint, refusal
-from halfbyte.server.fault import STATUS, Fault
+from halfbyte.server.fault import STATUS, Fault, Kind
 from halfbyte.server.llama_cpp.llama_protocol import PROTOCOL as LLAMA_CPP
 from halfbyte.server.ollama.ollama_protocol import PROTOCOL as OLLAMA
 from halfbyte.server.openai.openai_protocol import PROTOCOL as OPENAI
@@ -104,9 +104,9 @@ async def _refuse(scope: Scope, fault: Fault, send: Send) -> None:
 async def _failed(request: Request, error: Exception) -> Response:
     """What Starlette itself refuses."""
     assert isinstance(error, HTTPException)
-    kind = next((k for k, status in STATUS.items() if status == error.status_code), "internal")
+    kinds: list[Kind] = [k for k, status in STATUS.items() if status == error.status_code]
     path = request.url.path
-    fault = Fault(kind, f"{request.method} {path[:200]}: {error.detail}")
+    fault = Fault((kinds or ["internal"])[0], f"{request.method} {path[:200]}: {error.detail}")
     request.state.record.error = fault.kind
     body = dumps(_protocol_of(path).error(fault))
     return Response(body, error.status_code, error.headers, "application/json")
