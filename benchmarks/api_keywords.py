@@ -143,6 +143,10 @@ KEYWORDS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "max_time": ("seconds until it ends with what there is; None: no limit", "transformers"),
         "priority": ("share of the steps beside callers of 1, 0.01 to 100", "own"),
+        "cache_scope": (
+            "whose memory it shares: a name, to 256 characters; None: everybody's (caches.md)",
+            "own",
+        ),
         "prediction": ("what the answer will mostly be: text or ids", "OpenAI `prediction`"),
         "lookup": (
             "texts or ids that it may repeat parts of",
@@ -198,6 +202,8 @@ KEYWORDS: dict[str, dict[str, tuple[str, str]]] = {
 
 # Of parameters that no docstring describes.
 PARAMETERS = {
+    "adapters_of": {"adapter": "as in `complete`"},
+    "chat_ids": {"messages": "as in `chat`"},
     "kv_nbytes": {"n_positions": "positions, tokens of prompt and answer together, from 0"},
     "load_cache": {"path": "a file of `save_cache`"},
     "save_cache": {"path": "the file to write"},

@@ -39,7 +39,7 @@ CHECKED = (SamplingParams, TokenRules, TextEnds, Candidates, Beams, Probabilitie
 # Of keywords that no dataclass has under their names.
 DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(("json_schema", "regex", "grammar", "choices", "logits_processor", "adapter",
-                     "prediction", "lookup", "tools")),
+                     "cache_scope", "prediction", "lookup", "tools")),
     "json_whitespace": False, "speculate": True, "tool_choice": "auto", "logit_bias": {},
 }  # fmt: skip
 OF_CONVERSION = "Of conversion"
@@ -54,7 +54,7 @@ TAKEN = {
     "convert": (ConversionOptions, (OF_CONVERSION,)),
 }
 SCORE_DEFAULTS = {"parse_markers": False, "progress": None, "timeout": None, "priority": 1.0,
-                  "adapter": None}  # fmt: skip
+                  "cache_scope": None, "adapter": None}  # fmt: skip
 HEAD = """# API reference
 
 Every argument of `halfbyte.load`, `convert`, `pull` and of the methods of a model. What they do

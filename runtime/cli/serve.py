@@ -136,6 +136,7 @@ def _add_limits(parser: Parser) -> None:
         ("--timeout", _seconds, "S", "seconds for an answer, waiting included (default: none)"),
         ("--max-body", _nbytes, "N", "bytes of a request (default: 32Mi)"),
         ("--grace", _seconds, "S", "seconds for answers on their way at the end (default: 5)"),
+        ("--max-tokens", options.positive, "N", "tokens of an answer (default: the context's)"),
         ("--max-n", options.positive, "N", "answers to one request (default: 16)"),
     ):
         group.add_argument(flag, type=kind, metavar=unit, help=what)
@@ -178,8 +179,8 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
 
     given = {
         "n_places": args.parallel, "n_waiting": args.queue, "timeout": args.timeout,
-        "max_body": args.max_body, "max_n": args.max_n, "metrics": args.metrics,
-        "log_format": args.log_format, "logs_prompts": args.log_prompts,
+        "max_body": args.max_body, "max_n": args.max_n, "max_tokens": args.max_tokens,
+        "metrics": args.metrics, "log_format": args.log_format, "logs_prompts": args.log_prompts,
         "allows_templates": args.allow_templates, "slot_save_path": args.slot_save_path,
         "keys": None if args.api_key_file is None else read_keys(args.api_key_file),
         "hosts": (*(args.allowed_host or ()), *([args.host] if args.host else [])),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from starlette.datastructures import Headers, QueryParams
@@ -15,7 +15,7 @@ from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault, fault_of
 from halfbyte.server.fields import checked
 from halfbyte.server.protocol import Protocol, Route
-from halfbyte.server.reply import Json
+from halfbyte.server.reply import Json, Reply
 from halfbyte.server.server_state import ServerState
 
 
@@ -55,7 +55,7 @@ class Endpoint:
                 if body or not self.route.needs_no_body:
                     value = read_object(body, content_type, self._settings.max_depth)
                 asked = checked(self.route.fields, value, self.protocol.name)
-            reply = await self.route.handler(exchange, asked)
+            reply: Reply = await self.route.handler(exchange, asked)
         except Exception as error:
             fault = fault_of(error)
             fault.request_id = exchange.request_id
@@ -71,7 +71,7 @@ class Refusal(Json):
         super().__init__(protocol.error(fault), fault.status)
         self._retry_after = fault.retry_after
 
-    async def send(self, send: Send, headers: dict[str, str]) -> None:  # type: ignore[override]
+    async def send(self, send: Send, headers: Mapping[str, str]) -> None:
         """See Reply."""
         more = {} if self._retry_after is None else {"retry-after": str(self._retry_after)}
         await super().send(send, {**headers, **more})

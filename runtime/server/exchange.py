@@ -148,6 +148,8 @@ class Exchange:
         options = dict(ask.options)
         if left_s is not None:
             options["timeout"] = max(left_s - waited_s, 1e-3)
+        if self.settings.max_tokens is not None and "max_tokens" in options:
+            options["max_tokens"] = min(options["max_tokens"], self.settings.max_tokens)
         ask = replace(ask, options=options)
         ask = without(ask, self.settings.dropped)
         if self.settings.logs_prompts:

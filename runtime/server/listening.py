@@ -9,6 +9,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from halfbyte.errors import RequestError, SettingError
 
@@ -106,15 +107,18 @@ def _bound(host: str, port: int) -> list[socket.socket]:
     return made
 
 
-def _addresses(host: str, port: int) -> list[tuple[int, int, int, tuple[str | int, ...]]]:
+def _addresses(host: str, port: int) -> list[tuple[int, int, int, tuple[Any, ...]]]:
     """What a host is called by, one family after the other, those that this machine has."""
     bare = host.strip("[]")
     try:
         found = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise SettingError("--host", expected="a name or an address", got=host) from error
-    usable = [(f, k, p, a) for f, k, p, _, a in found if f == socket.AF_INET or _has_ipv6()]
-    return list(dict.fromkeys(usable)) or [(f, k, p, a) for f, k, p, _, a in found]
+    all_kinds: dict[tuple[int, int, int, tuple[Any, ...]], None] = {
+        (family, kind, protocol, address): None for family, kind, protocol, _, address in found
+    }
+    usable = [one for one in all_kinds if one[0] == socket.AF_INET or _has_ipv6()]
+    return usable or list(all_kinds)
 
 
 def _has_ipv6() -> bool:

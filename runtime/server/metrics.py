@@ -147,14 +147,14 @@ class _Now(Collector):
             yield GaugeMetricFamily(name, what, value)
         yield from self._of_models()
         sums = self._sums
-        for name, what, value in (
+        for name, what, total in (
             ("prompt_tokens_total", "Tokens of prompts that were processed.", sums["prompt"]),
             ("prompt_seconds_total", "Seconds that took.", sums["prompt_s"]),
             ("tokens_predicted_total", "Tokens of answers.", sums["answer"]),
             ("tokens_predicted_seconds_total", "Seconds that took.", sums["answer_s"]),
         ):
             family = Metric(f"llamacpp:{name}", what, "counter")
-            family.add_sample(f"llamacpp:{name}", {}, value)
+            family.add_sample(f"llamacpp:{name}", {}, total)
             yield family
         for name, n, seconds in (
             ("prompt_tokens_seconds", sums["prompt"], sums["prompt_s"]),

@@ -21,6 +21,7 @@ class ServerSettings:
     max_depth: most levels of its JSON.
     max_n: most answers to one request.
     slot_save_path: folder for the files of llama.cpp's /slots; None refuses them.
+    max_tokens: most tokens of an answer, which ends there; None for what the context holds.
     timeout: most seconds that an answer may take, its waiting included; None for no limit.
     keys: who may ask: the names of keys, by key; empty: everybody.
     hosts: names besides this machine's by which clients may call it; "*" for any.
@@ -38,6 +39,7 @@ class ServerSettings:
     max_depth: int = 64
     max_n: int = 16
     slot_save_path: Path | None = None
+    max_tokens: int | None = None
     timeout: float | None = None
     keys: Mapping[str, str] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()

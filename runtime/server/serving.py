@@ -98,7 +98,7 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """End at the first signal, with exit code 0; leave at once at the second."""
         loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
+        signals: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
         try:
             for signum in signals:
                 loop.add_signal_handler(signum, self._on_signal, signum)

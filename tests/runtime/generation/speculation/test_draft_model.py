@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import small_models
 
+from halfbyte.cache_scope import scoped
 from halfbyte.engine.engine import Span, StepAborted
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.speculation.draft_model import DraftModel, Wish
@@ -104,6 +105,19 @@ def test_a_prompt_that_another_request_had_is_known(small: Any, model: DraftMode
     model.forget(first)
     shadow = model.shadow_of(later)
     assert shadow is not None and shadow.sequence.n_past == 299
+
+
+def test_it_is_known_in_its_scope_alone(small: Any, model: DraftModel) -> None:
+    requests = []
+    for scope in ("ours", "theirs", "ours"):
+        with scoped(scope):
+            requests.append(asked(small, 300))
+    first, others, ours = requests
+    guess(model, first, 1, n_rows=300)
+    model.forget(first)
+    for request, n_known in ((others, 0), (ours, 299)):
+        shadow = model.shadow_of(request)
+        assert shadow is not None and shadow.sequence.n_past == n_known
 
 
 def test_guesses_for_several_are_those_for_each(small: Any, engine: Any, model: DraftModel) -> None:
