@@ -24,7 +24,8 @@ def without(ask: Ask, patterns: Sequence[re.Pattern[str]]) -> Ask:
     return replace(ask, arguments=(drop(first, patterns), *others))
 
 
-def _text(text: str, patterns: Sequence[re.Pattern[str]]) -> str:
+def text_without(text: str, patterns: Sequence[re.Pattern[str]]) -> str:
+    """A text without what matches a pattern."""
     for pattern in patterns:
         text = pattern.sub("", text)
     return text
@@ -32,9 +33,9 @@ def _text(text: str, patterns: Sequence[re.Pattern[str]]) -> str:
 
 def _prompt(prompt: Any, patterns: Sequence[re.Pattern[str]]) -> Any:
     if isinstance(prompt, str):
-        return _text(prompt, patterns)
+        return text_without(prompt, patterns)
     if isinstance(prompt, list) and prompt and isinstance(prompt[0], str):
-        return [_text(one, patterns) for one in prompt]
+        return [text_without(one, patterns) for one in prompt]
     return prompt  # token ids
 
 
@@ -44,10 +45,10 @@ def _messages(messages: Any, patterns: Sequence[re.Pattern[str]]) -> Any:
             return message
         content = message.get("content")
         if isinstance(content, str):
-            content = _text(content, patterns)
+            content = text_without(content, patterns)
         elif isinstance(content, list):
             content = [
-                {**part, "text": _text(part["text"], patterns)}
+                {**part, "text": text_without(part["text"], patterns)}
                 if isinstance(part, Mapping) and isinstance(part.get("text"), str)
                 else part
                 for part in content

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from halfbyte.server.ask import Ask
+from halfbyte.server.dropped import text_without
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.llama_cpp.answer_replies import Call, reply_to
@@ -11,6 +15,7 @@ from halfbyte.server.llama_cpp.generation_settings import generation_settings
 from halfbyte.server.llama_cpp.llama_shapes import model_of
 from halfbyte.server.llama_cpp.request_schema import (
     LlamaCompletionFields,
+    Mixed,
     OnePrompt,
     PromptObject,
 )
@@ -31,18 +36,26 @@ async def complete_prompts(exchange: Exchange, asked: LlamaCompletionFields) -> 
     options = generation_options(asked, model)
     settings = generation_settings(asked, model)
     calls = []
-    for prompt in asked.prompts:
+    for given in asked.prompts:
+        prompt = _shortened(given, exchange.settings.dropped)
         ids, text = await model.in_thread(_encoded, model, prompt)
         ask = Ask("complete", (ids,), options, n)
         calls.append(Call(ask, Shell(asked, model.name, settings, text)))
     return await reply_to(exchange, model, calls)
 
 
-def _encoded(model: ServedModel, prompt: OnePrompt) -> tuple[list[int], str]:
-    """A prompt's ids, and its text."""
-    tokenizer = model.model.tokenizer
+def _shortened(prompt: OnePrompt, patterns: Sequence[re.Pattern[str]]) -> str | Mixed:
+    """A prompt's text or parts, without what the server drops of texts."""
     if isinstance(prompt, PromptObject):
         prompt = prompt.prompt_string
+    if isinstance(prompt, str):
+        return text_without(prompt, patterns)
+    return [text_without(one, patterns) if isinstance(one, str) else one for one in prompt]
+
+
+def _encoded(model: ServedModel, prompt: str | Mixed) -> tuple[list[int], str]:
+    """A prompt's ids, and its text."""
+    tokenizer = model.model.tokenizer
     if not prompt and tokenizer.bos_id is not None:
         return [tokenizer.bos_id], ""
     if not prompt:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.sampling.chain import sampler_of
 from halfbyte.generation.sampling.infill_sampler import infill_indices
 
+DATA = Path(__file__).parents[3] / "data"
 PIECES = [b"", b"", b"a", b"ab", b"abc", b"b", b"a", b" ", b"  ", b"\xc3", b"\xc3\xa9", b"x", b"xy"]
 ENDS = {0, 1}
 
@@ -57,6 +60,23 @@ def test_it_leaves_what_llama_cpps_leaves(sharpness: float) -> None:
         assert (None if got is None else ids[got].tolist()) == expected
         seen.add("end" if expected is None else "ends" if set(expected) <= ENDS else len(expected))
     assert {"end", "ends", 1} & seen and len(seen) >= 3
+
+
+def test_it_leaves_what_a_llama_server_leaves(infill_model: halfbyte.Model) -> None:
+    golden = json.loads((DATA / "golden_infill_sampler.json").read_text("utf-8"))
+    tokenizer = infill_model.tokenizer
+    order = ["top_k", "infill"]
+    params = SamplingParams(temperature=1, top_k=golden["top_k"], samplers=order, seed=1)
+    ends = [i for i in (tokenizer.id_of("▁<EOT>"),) if i is not None]
+    for row in golden["rows"]:
+        chain = sampler_of(tokenizer, params, row["prompt"], ends)
+        chain.sample(infill_model.logits(row["prompt"])[-1])
+        assert chain.drawn_from is not None
+        ids, probs = chain.drawn_from
+        assert ids is not None
+        assert ids.tolist() == sorted(map(int, row["left"]))
+        expected = [row["left"][str(i)] for i in ids]
+        np.testing.assert_allclose(probs / probs.sum(), expected, atol=0.05)  # of 8-bit products
 
 
 def test_only_the_likeliest_of_very_many_are_combined() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import httpx
 import pytest
 
 import halfbyte
+from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
+from tests.runtime.server.conftest import serving
 
 PROMPT = "import numpy as np\n\n\ndef mean("
 LLAMA_CPPS: dict[str, Any] = {
@@ -148,3 +151,15 @@ def test_a_bad_prompt_is_named(http: httpx.Client, model: halfbyte.Model) -> Non
 def test_an_error_within_a_stream_is_its_last_event(http: httpx.Client) -> None:
     *_, last = _events(http, prompt=["a", PROMPT * 200], n_predict=1)
     assert last["error"]["type"] == "exceed_context_size_error"
+
+
+def test_what_the_server_drops_is_dropped_before_a_text_is_cut_into_tokens(
+    shelf: Shelf, model: halfbyte.Model
+) -> None:
+    settings = ServerSettings(dropped=(re.compile(r"# \d+\n"),))
+    expected = model.complete("import os\nimport", max_tokens=4, heal=False)
+    with serving(shelf, settings) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        for prompt in ("import os\n# 17\nimport", ["import os\n# 18\nimport"]):
+            got = _ask(client, prompt=prompt, n_predict=4, temperature=0)
+            assert got["content"] == expected.text
+            assert got["tokens_evaluated"] == expected.stats.n_prompt
