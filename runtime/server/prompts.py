@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from halfbyte.errors import ContextLengthError
 from halfbyte.model import Model
 from halfbyte.prompt.chat import ChatPrompt, chat_prompt
 from halfbyte.prompt.messages import check_messages
@@ -18,11 +20,25 @@ def chat_prompt_of(
     """The prompt of a chat with these keywords of `Model.chat`: its tools and thoughts count.
 
     Raises:
-        HalfbyteError: as `Model.chat`.
+        HalfbyteError: as `Model.chat`, but that a prompt may be somewhat longer than the context.
     """
     thinking, rest = Thinking.split(options)
     tools = Tools.of(rest.get("tools"), rest.get("tool_choice"))
-    return chat_prompt(model.tokenizer, messages, tools=tools, thinking=thinking)
+    return chat_prompt(
+        model.tokenizer, messages, tools=tools, thinking=thinking,
+        check=partial(check_length, model),
+    )  # fmt: skip
+
+
+def check_length(model: Model, text: str) -> None:
+    """Refuse a text that cannot fit the context before it is encoded, however long it is.
+
+    Raises:
+        ContextLengthError: it has more tokens than that, whatever they are.
+    """
+    n_tokens = len(text.encode(errors="surrogatepass")) // model.tokenizer.max_piece_nbytes
+    if n_tokens > model.n_ctx:
+        raise ContextLengthError(n_tokens, model.n_ctx)
 
 
 def as_chat(model: Model, prompt: ChatPrompt, given: Mapping[str, Any]) -> dict[str, Any]:

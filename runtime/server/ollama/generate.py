@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -21,11 +22,12 @@ from halfbyte.server.fields import TokenId
 from halfbyte.server.ollama.loading_asked import kept, without_answer
 from halfbyte.server.ollama.ollama_answers import OllamaAnswer
 from halfbyte.server.ollama.ollama_options import Asked
-from halfbyte.server.prompts import as_chat, chat_prompt_of, rendered
+from halfbyte.server.prompts import as_chat, chat_prompt_of, check_length, rendered
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Json, Lines, Reply
 from halfbyte.server.served_model import ServedModel
 
+Ids = Callable[[], list[int]]
 _ONLY_PROMPT = re.compile(r"\s*\{\{-?\s*\.Prompt\s*-?\}\}\s*")
 _MIDDLE_SHARE = 4  # of the context that a middle without a limit may take
 
@@ -57,7 +59,7 @@ async def generate(exchange: Exchange, asked: GenerateFields) -> Reply:
     async def finish(done: Completion) -> dict[str, Any]:
         if ids is None:
             return {}
-        return {"context": [*ids, *done.tokens]}
+        return {"context": [*await model.in_thread(ids), *done.tokens]}
 
     shape = OllamaAnswer(
         exchange, asked.model or model.name, load_s, is_chat=False, finish=finish,
@@ -71,13 +73,12 @@ async def generate(exchange: Exchange, asked: GenerateFields) -> Reply:
 
 async def _ask(
     exchange: Exchange, model: ServedModel, asked: GenerateFields
-) -> tuple[Ask, list[int] | None]:
-    """The call, and the prompt's ids where the answer tells a context."""
+) -> tuple[Ask, Ids | None]:
+    """The call, and what gives the prompt's ids where the answer tells a context."""
     n_ctx, prompt = model.model.n_ctx, asked.prompt or ""
     if asked.suffix:
-        return Ask(
-            "infill", (prompt, asked.suffix), asked.sampling(n_ctx // _MIDDLE_SHARE)
-        ), None  # fmt: skip
+        options = asked.sampling(n_ctx // _MIDDLE_SHARE)
+        return Ask("infill", (prompt, asked.suffix), options), None
     options = asked.sampling(n_ctx)
     template = asked.template or ""
     is_plain = bool(asked.raw) or _ONLY_PROMPT.fullmatch(template) is not None
@@ -95,16 +96,17 @@ async def _ask(
             raise Fault("permission", message, param="template")
         text = await model.in_thread(rendered, model.model, messages, template)
         return Ask("complete", (text,), {**options, "parse_markers": True}), None
-    encoded = await model.in_thread(chat_prompt_of, model.model, messages, thinking)
+    encode = partial(chat_prompt_of, model.model, messages, thinking)
     if not asked.context:
-        return Ask("chat", (messages,), {**options, **thinking}), encoded.tokens
+        return Ask("chat", (messages,), {**options, **thinking}), lambda: encode().tokens
+    encoded = await model.in_thread(encode)
     ids = joined(asked.context, encoded.tokens, model)
-    return Ask("complete", (ids,), as_chat(model.model, encoded, options)), ids
+    return Ask("complete", (ids,), as_chat(model.model, encoded, options)), lambda: ids
 
 
 async def _plain(
     model: ServedModel, asked: GenerateFields, options: dict[str, Any]
-) -> tuple[Ask, list[int] | None]:
+) -> tuple[Ask, Ids | None]:
     """A text that goes on, its markers read as the model's own."""
     if asked.system:
         why = "with raw" if asked.raw else "for a model without a chat template"
@@ -114,13 +116,14 @@ async def _plain(
         if asked.context:
             raise Fault("invalid_request", "context: expected nothing with raw", param="context")
         return Ask("complete", (asked.prompt,), options), None
-    encode = partial(model.model.tokenizer.encode, parse_markers=True)
-    ids = await model.in_thread(encode, asked.prompt)
+    prompt = asked.prompt or ""
+    encode = partial(model.model.tokenizer.encode, prompt, parse_markers=True)
     if not asked.context:
-        return Ask("complete", (asked.prompt,), options), ids
+        return Ask("complete", (prompt,), options), encode
     del options["parse_markers"]
-    ids = joined(asked.context, ids, model)
-    return Ask("complete", (ids,), options), ids
+    check_length(model.model, prompt)
+    ids = joined(asked.context, await model.in_thread(encode), model)
+    return Ask("complete", (ids,), options), lambda: ids
 
 
 def joined(context: list[int], ids: list[int], model: ServedModel) -> list[int]:

@@ -16,6 +16,7 @@ from halfbyte.server.app import make_app
 from halfbyte.server.connection import Connection
 from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
+from tests.runtime.server.chat_models import chat_models
 
 
 @contextmanager
@@ -45,6 +46,13 @@ def shelf() -> Iterator[Shelf]:
     with halfbyte.load("infill-10m") as model:
         made = Shelf({"infill-10m": "infill-10m"}, halfbyte.load)
         made.put("infill-10m", model)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def chatting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    """`calls` calls functions, `thinks` thinks and calls, `infill-10m` has no template."""
+    with chat_models(tmp_path_factory.mktemp("chatting")) as made:
         yield made
 
 

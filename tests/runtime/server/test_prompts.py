@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import halfbyte
-from halfbyte.server.prompts import chat_prompt_of, rendered
+from halfbyte.server.prompts import chat_prompt_of, check_length, rendered
 from tests.runtime.server.chat_models import THINKS, with_template
 
 USER = [{"role": "user", "content": "def f("}]
@@ -37,3 +37,13 @@ def test_another_template_renders_in_the_sandbox(model: halfbyte.Model) -> None:
     for source in ("{% for", "{{ ''.__class__ }}", "{% for i in range(10**9) %}{% endfor %}"):
         with pytest.raises(halfbyte.TemplateError):
             rendered(model, USER, source)
+
+
+def test_what_cannot_fit_is_not_encoded(model: halfbyte.Model) -> None:
+    check_length(model, "a" * model.n_ctx)
+    long = "word " * 10**6
+    with pytest.raises(halfbyte.ContextLengthError) as caught:
+        check_length(model, long)
+    assert model.n_ctx < caught.value.n_tokens < len(long)
+    with pytest.raises(halfbyte.ContextLengthError):
+        chat_prompt_of(model, [{"role": "user", "content": long}], {})

@@ -10,21 +10,13 @@ import pytest
 
 import halfbyte
 from halfbyte.server.shelf import Shelf
-from tests.runtime.server.chat_models import chat_models
 from tests.runtime.server.conftest import serving
 
 
 @pytest.fixture(scope="session")
-def anthropic_shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
-    """`calls` calls functions, `thinks` thinks and calls, `infill-10m` has no template."""
-    with chat_models(tmp_path_factory.mktemp("anthropic")) as shelf:
-        yield shelf
-
-
-@pytest.fixture(scope="session")
-def anthropic_url(anthropic_shelf: Shelf) -> Iterator[str]:
+def anthropic_url(chatting: Shelf) -> Iterator[str]:
     """A server of them."""
-    with serving(anthropic_shelf) as url:
+    with serving(chatting) as url:
         yield url
 
 
@@ -46,6 +38,6 @@ def http_anthropic(anthropic_url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def models(anthropic_shelf: Shelf) -> dict[str, halfbyte.Model]:
+def models(chatting: Shelf) -> dict[str, halfbyte.Model]:
     """The served models, for what is right."""
-    return {one.name: one.model for one in anthropic_shelf.loaded()}
+    return {one.name: one.model for one in chatting.loaded()}

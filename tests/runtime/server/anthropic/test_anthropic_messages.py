@@ -305,8 +305,8 @@ def test_a_model_without_a_template_says_so(claude: anthropic.Anthropic) -> None
         claude.messages.create(model="claude-9", max_tokens=1, messages=USER)
 
 
-def test_keys_come_as_anthropics_clients_send_them(anthropic_shelf: Shelf) -> None:
-    with serving(anthropic_shelf, ServerSettings(keys={"secret": "ada"})) as url:
+def test_keys_come_as_anthropics_clients_send_them(chatting: Shelf) -> None:
+    with serving(chatting, ServerSettings(keys={"secret": "ada"})) as url:
         for key, token, is_known in (
             ("secret", None, True), (None, "secret", True), ("other", None, False),
         ):  # fmt: skip

@@ -10,21 +10,13 @@ import pytest
 
 import halfbyte
 from halfbyte.server.shelf import Shelf
-from tests.runtime.server.chat_models import chat_models
 from tests.runtime.server.conftest import serving
 
 
 @pytest.fixture(scope="session")
-def ollama_shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
-    """`calls` calls functions, `thinks` thinks and calls, `infill-10m` infills."""
-    with chat_models(tmp_path_factory.mktemp("ollama")) as shelf:
-        yield shelf
-
-
-@pytest.fixture(scope="session")
-def ollama_url(ollama_shelf: Shelf) -> Iterator[str]:
+def ollama_url(chatting: Shelf) -> Iterator[str]:
     """A server of them."""
-    with serving(ollama_shelf) as url:
+    with serving(chatting) as url:
         yield url
 
 
@@ -43,6 +35,6 @@ def http_ollama(ollama_url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def models(ollama_shelf: Shelf) -> dict[str, halfbyte.Model]:
+def models(chatting: Shelf) -> dict[str, halfbyte.Model]:
     """The served models, for what is right."""
-    return {one.name: one.model for one in ollama_shelf.loaded()}
+    return {one.name: one.model for one in chatting.loaded()}

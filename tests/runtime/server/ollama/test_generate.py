@@ -121,39 +121,39 @@ def test_probabilities_are_those_of_the_tokens(
 
 
 def test_no_limit_is_the_contexts_end(client: ollama.Client) -> None:
-    for how in ({}, {"num_predict": -1}, {"num_predict": -2}):
+    for how in ({}, {"num_predict": -2}):
         got = client.generate("infill-10m", PROMPT, options={"temperature": 0, "seed": 1, **how})
         assert got.done_reason in ("stop", "length")
         assert got.done_reason == "stop" or got.prompt_eval_count + got.eval_count == 512
     assert client.generate("infill-10m", PROMPT, options={"num_predict": 0}).eval_count == 0
 
 
-def test_an_empty_prompt_loads_and_unloads(client: ollama.Client, ollama_shelf: Shelf) -> None:
+def test_an_empty_prompt_loads_and_unloads(client: ollama.Client, chatting: Shelf) -> None:
     got = client.generate("calls", keep_alive="1h")
     assert (got.response, got.done, got.done_reason) == ("", True, "load")
-    served = {one.name: one for one in ollama_shelf.loaded()}
-    assert 3500 < ollama_shelf.idle_left_s(served["calls"]) <= 3600
+    served = {one.name: one for one in chatting.loaded()}
+    assert 3500 < chatting.idle_left_s(served["calls"]) <= 3600
     kept: list[tuple[str, float | None]] = []
-    ollama_shelf.keep = lambda one, idle_s: kept.append((one.name, idle_s))  # type: ignore[method-assign]
+    chatting.keep = lambda one, idle_s: kept.append((one.name, idle_s))  # type: ignore[method-assign]
     try:
         assert client.generate("calls:latest", "", keep_alive=0).done_reason == "unload"
         client.generate("calls", "a", keep_alive=-1, options=FEW)
         client.generate("calls", "a", options=FEW)
     finally:
-        del ollama_shelf.keep  # type: ignore[method-assign]
+        del chatting.keep  # type: ignore[method-assign]
     assert kept == [("calls", 0), ("calls", None)]
-    ollama_shelf.keep(served["calls"], None)
+    chatting.keep(served["calls"], None)
 
 
 def test_templates_run_only_where_they_may(
-    client: ollama.Client, ollama_shelf: Shelf, models: dict[str, halfbyte.Model]
+    client: ollama.Client, chatting: Shelf, models: dict[str, halfbyte.Model]
 ) -> None:
     template = "{% for m in messages %}# {{ m.content }}\n{% endfor %}def "
     with pytest.raises(ollama.ResponseError, match="--allow-templates") as caught:
         client.generate("calls", "sums", template=template)
     assert caught.value.status_code == 403
     with (
-        serving(ollama_shelf, ServerSettings(allows_templates=True)) as url,
+        serving(chatting, ServerSettings(allows_templates=True)) as url,
         ollama.Client(url, trust_env=False) as other,
     ):
         got = other.generate("calls", "sums", template=template, options=FEW)

@@ -142,9 +142,9 @@ def test_the_asynchronous_client_too(ollama_url: str, models: dict[str, halfbyte
 
 
 def test_keys_come_as_ollamas_clients_send_them(
-    ollama_shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    chatting: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serving(ollama_shelf, ServerSettings(keys={"secret": "ada"})) as url:
+    with serving(chatting, ServerSettings(keys={"secret": "ada"})) as url:
         for key in ("secret", "other"):
             monkeypatch.setenv("OLLAMA_API_KEY", key)
             with ollama.Client(url, trust_env=False) as client:

@@ -49,15 +49,15 @@ def test_abilities_are_told(client: ollama.Client, models: dict[str, halfbyte.Mo
     assert lines["repeat_penalty"] == "1"
 
 
-def test_running_models_are_those_in_memory(client: ollama.Client, ollama_shelf: Shelf) -> None:
+def test_running_models_are_those_in_memory(client: ollama.Client, chatting: Shelf) -> None:
     running = client.ps().models
     assert [one.name for one in running] == ["calls:latest", "thinks:latest", "infill-10m:latest"]
     assert running[0].context_length == 512 and running[0].size_vram == 0
     assert running[0].expires_at.year > 2100
-    served = ollama_shelf.loaded()[0]
-    ollama_shelf.keep(served, 60)
+    served = chatting.loaded()[0]
+    chatting.keep(served, 60)
     left = client.ps().models[0].expires_at.timestamp()
-    ollama_shelf.keep(served, None)
+    chatting.keep(served, None)
     assert left < client.ps().models[0].expires_at.timestamp() - 1e9
 
 
