@@ -95,7 +95,15 @@ def completions(model: halfbyte.Model) -> None:
     chat = [{"role": "user", "content": "a"}]
     model.chat(chat, format="llama-2", stop_tokens=[3])
     answers: list[halfbyte.ChatCompletion] = model.chat(chat, n=2)
-    print(answers)
+    error: halfbyte.ToolCallError | None = answers[0].tool_error
+    print(answers, error and error.reason)
+    beams: list[halfbyte.Infilling] = model.infill("a", "b", n=2, num_beams=3, stop="c")
+    lora: list[str | tuple[str, float]] = ["a", ("b", 0.5)]
+    print(beams, model.embed("a", adapter=lora), model.trace("a", adapter=("b", 2)).logits)
+    print(model.score("a", "b", adapter="c"), model.perplexity("a b", adapter=lora))
+    model.embed("a", adapter=3)  # type: ignore[call-overload]
+    model.trace("a", adapter=3)  # type: ignore[arg-type]
+    model.score("a", "b", adapter=3)  # type: ignore[call-overload]
     model.chat(chat, format="llama2")  # type: ignore[call-overload]
     model.chat(chat, max_token=3)  # type: ignore[call-overload]
     model.stream_chat(chat, max_token=3)  # type: ignore[call-overload]
