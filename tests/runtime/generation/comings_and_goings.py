@@ -60,6 +60,8 @@ def check_bits(
                 self.batch.add(request)
                 run(self.batch)
             self.arrive(1, 300, 3, 2)
+            for kind in range(len(PLAIN), len(makers)):
+                self.arrive(kind, 130 + kind, 4, 2, is_shared=kind % 2 > 0)
             self.stay, self.asked = self.asked, []
 
         @rule(

@@ -36,7 +36,6 @@ PLAIN: list[Make] = [partial(numbered_request, kind) for kind in range(3)]
 class Bytes(Vocabulary):
     """Token i below 256 is the byte i; no text has the others."""
 
-    eos_id = None
     text_ids = frozenset(range(1, 256))
     vocabulary = SimpleNamespace(pieces=[b"%d" % i for i in range(333)])
 

@@ -131,6 +131,7 @@ class Vocabulary:
 
     n_vocab = 333
     eog_ids: frozenset[int] = frozenset()
+    eos_id = None
 
     def token_bytes(self, token: int) -> bytes:
         return b"<%d>" % token
