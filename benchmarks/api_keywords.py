@@ -25,6 +25,10 @@ KEYWORDS: dict[str, dict[str, tuple[str, str]]] = {
             "ends at a bracket that it did not open: before it (True), or behind",
             "own",
         ),
+        "line_time": (
+            "seconds from which on an answer of several lines ends with its line; None: no limit",
+            "llama.cpp `t_max_predict_ms`",
+        ),
         "seed": ("from 0; None draws one, which the result tells", "OpenAI; llama.cpp"),
     },
     "Samplers": {
@@ -41,6 +45,18 @@ KEYWORDS: dict[str, dict[str, tuple[str, str]]] = {
         "typical_p": (
             "keeps tokens of usual surprise up to this probability, 0 to 1",
             "Meister et al. 2022; llama.cpp `typ_p`; transformers",
+        ),
+        "top_h": (
+            "keeps tokens up to this share of the entropy, 0 to 1; 1: all",
+            "Potraghloo et al. 2025; transformers",
+        ),
+        "epsilon_cutoff": (
+            "keeps tokens at least so likely, 0 to 1; 0: all",
+            "Hewitt et al. 2022; transformers",
+        ),
+        "eta_cutoff": (
+            "the same, with a lower bound where the model is unsure, 0 to 1; 0: all",
+            "Hewitt et al. 2022; transformers",
         ),
         "top_n_sigma": (
             "keeps logits within so many standard deviations of the largest; 0: all",

@@ -41,6 +41,7 @@ DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(("json_schema", "regex", "grammar", "choices", "logits_processor", "adapter",
                      "cache_scope", "prediction", "lookup", "tools")),
     "json_whitespace": False, "speculate": True, "tool_choice": "auto", "logit_bias": {},
+    "parallel_tool_calls": True,
 }  # fmt: skip
 OF_CONVERSION = "Of conversion"
 FUNCTIONS = ("load", "convert", "pull")
