@@ -19,7 +19,7 @@ from starlette.types import Scope, Send
 
 from halfbyte.server.anthropic.anthropic_protocol import PROTOCOL as ANTHROPIC
 from halfbyte.server.endpoint import Endpoint, refusal
-from halfbyte.server.fault import STATUS, Fault
+from halfbyte.server.fault import STATUS, Fault, Kind
 from halfbyte.server.llama_cpp.llama_protocol import PROTOCOL as LLAMA_CPP
 from halfbyte.server.ollama.ollama_protocol import PROTOCOL as OLLAMA
 from halfbyte.server.openai.openai_protocol import PROTOCOL as OPENAI
@@ -111,9 +111,9 @@ async def _refuse(scope: Scope, fault: Fault, send: Send) -> None:
 async def _failed(request: Request, error: Exception) -> Response:
     """What Starlette itself refuses."""
     assert isinstance(error, HTTPException)
-    kind = next((k for k, status in STATUS.items() if status == error.status_code), "internal")
+    kinds: list[Kind] = [k for k, status in STATUS.items() if status == error.status_code]
     path = request.url.path
-    fault = Fault(kind, f"{request.method} {path[:200]}: {error.detail}")
+    fault = Fault((kinds or ["internal"])[0], f"{request.method} {path[:200]}: {error.detail}")
     record = request.state.record
     record.error, fault.request_id = fault.kind, record.request_id
     body = dumps(_protocol_of(path).error(fault))
