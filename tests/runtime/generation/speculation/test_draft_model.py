@@ -111,11 +111,11 @@ def test_it_is_known_in_its_scope_alone(small: Any, model: DraftModel) -> None:
     requests = []
     for scope in ("ours", "theirs", "ours"):
         with scoped(scope):
-            requests.append(asked(small, 300))
+            requests.append(asked(small, 200))
     first, others, ours = requests
-    guess(model, first, 1, n_rows=300)
+    guess(model, first, 1)
     model.forget(first)
-    for request, n_known in ((others, 0), (ours, 299)):
+    for request, n_known in ((others, 0), (ours, 199)):
         shadow = model.shadow_of(request)
         assert shadow is not None and shadow.sequence.n_past == n_known
 
