@@ -73,8 +73,9 @@ def check_bits(
             requests = [makers[kind](tokens_of(n), m) for *_, m in numbers]
             for one, request in zip(numbers, requests, strict=True):
                 if isinstance(request, TextRequest) and request.drafter is not None:
-                    right = self.expected(*one)[0]
-                    request.drafter = Drafter(prediction=[*right[:-1], 1])
+                    guesses = list(self.expected(*one)[0])
+                    guesses[len(guesses) // 2 : len(guesses) // 2 + 1] = [1]  # but for one, right
+                    request.drafter = Drafter(prediction=guesses)
             if is_shared:
                 share(requests)
             Caller(*requests, priority=1.0 + m)
