@@ -6,7 +6,7 @@ PIP := -m pip install -q --disable-pip-version-check
 .PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
 	test-interrupted-conversions test-templates test-constraints test-server-soak test-schema \
 	test-deployment test-page test-ray test-oracles golden bench \
-	bench-callers bench-conversion clean
+	bench-callers bench-server bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
 # fetched on first use, completes a function. Both take the most likely token each time, and the
@@ -138,6 +138,14 @@ bench-callers: .venv/dev.stamp
 	.venv/bin/python benchmarks/speculation.py
 	.venv/bin/python benchmarks/typing_replay.py smollm2
 	.venv/bin/python benchmarks/typing_replay.py 7b --keys 20 --sides auto server
+	.venv/bin/python benchmarks/report.py
+
+# The server's load, beside llama-server (see bench-callers): ten minutes on two cores.
+bench-server: .venv/dev.stamp
+	@test -n "$$LLAMA_SERVER" || $(PYTHON) benchmarks/environments.py llama-server
+	.venv/bin/python benchmarks/server_load.py smollm2-135m --only load queue stream
+	.venv/bin/python benchmarks/server_load.py 1b-q4_0 --only load stream
+	.venv/bin/python benchmarks/server_load.py smollm2-infill --only infill
 	.venv/bin/python benchmarks/report.py
 
 # What conversion loses and how fast it is, beside llama.cpp's quantizer; hours on a small machine.

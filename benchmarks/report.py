@@ -4,8 +4,8 @@
     python benchmarks/report.py --check    exit 1 if that would change a file
 
 README shows a selection, docs/ all of it. Speed: see report_speed.py; callers, caches, typing and
-edits: report_callers.py; conversion: report_conversion.py. Nothing between the markers is written
-by hand.
+edits: report_callers.py; the server: report_server.py; conversion: report_conversion.py. Nothing
+between the markers is written by hand.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import report_callers
 import report_conversion
+import report_server
 import report_speed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,7 +25,11 @@ END = "<!-- {}: end -->\n"
 # File -> name of a part -> what writes it.
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"speed": report_speed.selection, "quality": report_conversion.selection},
-    "docs/performance.md": {"speed": report_speed.section, "callers": report_callers.section},
+    "docs/performance.md": {
+        "speed": report_speed.section,
+        "callers": report_callers.section,
+        "server": report_server.section,
+    },
     "docs/conversion.md": {"quality": report_conversion.section},
 }
 

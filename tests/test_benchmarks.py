@@ -165,6 +165,36 @@ def test_callers_and_typing_say_what_was_missed(
     assert "7B shape, 2 keys with 1 jumps" in text and "load average" not in text
 
 
+def test_the_server_says_what_was_missed(
+    load: Callable[[str], Any],
+    common: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = load("report_server")
+    monkeypatch.setattr(sys.modules["report_speed"], "HERE", tmp_path)
+    assert report.section() == "Nothing measured yet: `make bench-server`.\n"
+    common["machine"] |= {"load_1min_at_start": 0.1}
+    common |= {"model": {"file": "a.gguf"}, "threads": 2}
+    ratio = {"tokens_a_s": 2.5, "first_p95_s": 0.5, "gap_p95_s": 1.5}
+    lines = [
+        {"what": "load", "target": 3.0, "ratio": ratio, "overhead_us": 99.6},
+        {"what": "queue", "answered": 24, "refused": 40, "lost": 0},
+        {"what": "stream", "target": 0.9, "ratio": 0.5},
+        {"what": "stream", "target": 0.9, "ratio": 0.95},
+        {"what": "infill", "more_ms": 3.0},
+    ]
+    _write(tmp_path, "server", *(common | line for line in lines))
+    text = report.section()
+    assert "over llama-server's | **2.50, missed** | at least 3 |" in text
+    assert "gap between tokens, over its | **1.50, missed** | at most 1 |" in text
+    assert "a streamed token | 100 us | at most 150 us |" in text
+    assert "24 answered, 40 told 429): lost | 0 | at most 0 |" in text
+    assert text.count("over `model.stream`'s |") == 1  # the newest counts
+    assert "over `model.stream`'s | 0.95 | at least 0.9 |" in text
+    assert "after the engine's first token | 3.0 ms | at most 20 ms |" in text
+
+
 def test_readme_selects_types(
     load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
