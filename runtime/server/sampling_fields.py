@@ -73,9 +73,9 @@ def sampler_options(asked: SamplerFields) -> dict[str, Any]:
     return options
 
 
-def seed_of(seed: int | None) -> int | None:
-    """A seed as the library takes it: -1 draws one, other negative ones are as if unsigned."""
-    return None if seed is None or seed == -1 else seed % (1 << 64)
+def seed_options(seed: int | None) -> dict[str, int]:
+    """A seed as the library's keyword: -1 draws one, other negative ones are as if unsigned."""
+    return {} if seed is None or seed == -1 else {"seed": seed % (1 << 64)}
 
 
 def biases_of(given: Biases) -> dict[int | str, float]:

@@ -19,10 +19,11 @@ from halfbyte.server.fields import (
     Seed,
     Temperature,
 )
-from halfbyte.server.openai.chat_messages import ChatMessage, ContentPart
-from halfbyte.server.openai.completion_fields import StreamOptions
+from halfbyte.server.openai.chat_messages import ChatMessage
+from halfbyte.server.openai.completion_fields import Prediction, StreamOptions
 from halfbyte.server.sampling_fields import Biases, SamplerFields, Stops
 
+FormatKind = Literal["text", "json_object", "json_schema"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
 
@@ -37,16 +38,9 @@ class NamedSchema(Fields):
 class ResponseFormat(Fields):
     """What the answer has to be; llama.cpp's clients put `schema` here."""
 
-    type: Literal["text", "json_object", "json_schema"]
+    type: FormatKind
     json_schema: NamedSchema | None = None
     schema_: dict[str, Any] | None = Field(None, alias="schema")
-
-
-class Prediction(Fields):
-    """What much of the answer will be."""
-
-    type: Literal["content"] = "content"
-    content: str | list[ContentPart]
 
 
 class TemplateArguments(Fields):

@@ -22,7 +22,7 @@ from halfbyte.server.fields import (
     Temperature,
     TokenId,
 )
-from halfbyte.server.sampling_fields import MAX_STOPS, SamplerFields, sampler_options, seed_of
+from halfbyte.server.sampling_fields import MAX_STOPS, SamplerFields, sampler_options, seed_options
 
 MAX_PROMPTS, MAX_STOP_CHARS, MAX_BIASES = 256, 1024, 100_000
 _Ids = Annotated[list[TokenId], Field(fail_fast=True)]
@@ -63,7 +63,7 @@ class TextPart(Fields):
 class Prediction(Fields):
     """What most of the answer is expected to be."""
 
-    type: Literal["content"]
+    type: Literal["content"] = "content"
     content: str | Annotated[list[TextPart], Field(fail_fast=True, max_length=1024)]
 
     @property
@@ -141,7 +141,7 @@ class CompletionFields(SamplerFields):
             Fault: two fields that contradict each other, or a token that is no number.
         """
         found = sampler_options(self)
-        found |= {name: v for name in _SAME_NAME if (v := getattr(self, name)) is not None}
+        found |= self.given(*_SAME_NAME) | seed_options(self.seed)
         n = self.n or 1
         if self.best_of is not None and self.best_of != n:
             found["best_of"] = self.best_of
@@ -149,8 +149,6 @@ class CompletionFields(SamplerFields):
             found.setdefault("temperature", 1.0)
         if self.max_tokens is not None:
             found["max_tokens"] = self.max_tokens
-        if (seed := seed_of(self.seed)) is not None:
-            found["seed"] = seed
         if self.stop:
             found["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
         if self.stop_token_ids:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from halfbyte.server.fields import Count, Fields, Probability, Seed, Temperature
-from halfbyte.server.openai.chat_fields import Effort
+from halfbyte.server.openai.chat_fields import Effort, FormatKind
 from halfbyte.server.openai.chat_messages import ContentPart
 from halfbyte.server.sampling_fields import SamplerFields
 
@@ -31,7 +31,7 @@ class InputItem(Fields):
 class TextFormat(Fields):
     """What the answer has to be."""
 
-    type: Literal["text", "json_object", "json_schema"] = "text"
+    type: FormatKind = "text"
     name: str | None = None
     schema_: dict[str, Any] | None = Field(None, alias="schema")
     strict: bool | None = None
