@@ -13,15 +13,13 @@ from halfbyte.server.ask import Ask
 from halfbyte.server.fault import Fault, fault_of, refused
 from halfbyte.server.openai.chat_fields import ChatFields, FormatKind
 from halfbyte.server.openai.chat_messages import library_messages
-from halfbyte.server.sampling_fields import biases_of, sampler_options, seed_options
+from halfbyte.server.sampling_fields import biases_of
 from halfbyte.server.served_model import ServedModel
 
 # Most tokens of thoughts for each effort; None: as many as the model likes.
 BUDGETS: dict[str, int | None] = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": None}
 _INDEX = re.compile(r"\[(\d+)\]")
-_SAME_NAME = (
-    "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop", "tool_choice",
-)  # fmt: skip
+_SAME_NAME = ("presence_penalty", "frequency_penalty", "stop", "tool_choice")
 
 
 def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
@@ -31,10 +29,8 @@ def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
         Fault: a field's value that can mean nothing.
     """
     _check(asked)
-    options = sampler_options(asked)
-    options |= asked.given(*_SAME_NAME)
+    options = asked.sampling() | asked.given(*_SAME_NAME)
     options["max_tokens"] = _max_tokens(model, asked)
-    options |= seed_options(asked.seed)
     biases = biases_of(asked.logit_bias or {})
     if asked.ignore_eos:
         biases |= dict.fromkeys(model.model.tokenizer.eog_ids, -math.inf)
@@ -52,8 +48,7 @@ def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
     if not must_call(options):
         options |= _constraint(asked)
     options |= thinking_options(model, asked.reasoning_effort, _switch(asked))
-    if asked.reasoning_budget is not None:
-        options["reasoning_budget"] = asked.reasoning_budget
+    options |= asked.given("reasoning_budget")  # goes before an effort's
     n = asked.n if asked.n and asked.n > 1 else None
     if n and asked.temperature is None and not model.model.chat_defaults["temperature"]:
         options["temperature"] = 1.0

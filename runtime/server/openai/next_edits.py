@@ -17,7 +17,7 @@ from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
 from halfbyte.server.fault import fault_of
 from halfbyte.server.fields import Count, Fields, Positive, Probability, Seed, Temperature
-from halfbyte.server.openai.completion_fields import Prediction
+from halfbyte.server.openai.answer_fields import Prediction
 from halfbyte.server.openai.shapes import (
     answer_shell,
     finish_reason,

@@ -14,7 +14,6 @@ from halfbyte.server.openai.chat_asking import (
 )
 from halfbyte.server.openai.response_fields import ResponseFields, ResponseTool
 from halfbyte.server.openai.response_input import input_messages
-from halfbyte.server.sampling_fields import sampler_options, seed_options
 from halfbyte.server.served_model import ServedModel
 
 _STATELESS = "null: this server keeps no conversations, so send all of its items as input"
@@ -28,11 +27,9 @@ def response_ask(model: ServedModel, asked: ResponseFields) -> Ask:
         Fault: a field's value that can mean nothing, or needs something to be kept.
     """
     _check(asked)
-    options = sampler_options(asked)
-    options |= asked.given("temperature", "top_p")
+    options = asked.sampling()
     most = asked.max_output_tokens
     options["max_tokens"] = model.model.n_ctx if most is None else most
-    options |= seed_options(asked.seed)
     if asked.has_logprobs:
         options["logprobs"] = asked.top_logprobs or 0
     options |= _tools(asked)
