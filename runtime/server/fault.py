@@ -74,6 +74,12 @@ class Fault(Exception):
         return STATUS[self.kind]
 
 
+def refused(param: str, expected: str, got: object) -> Fault:
+    """What to raise about a field's value."""
+    message = f"{param}: expected {expected}, got {got!r:.100}"
+    return Fault("invalid_request", message, param=param)
+
+
 def fault_of(error: BaseException) -> Fault:
     """What a client is told of an error; one that is nobody's request is logged with its trace."""
     if isinstance(error, Fault):

@@ -23,7 +23,6 @@ Positive = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=-(1 << 63), lt=1 << 64)]
 TokenId = Annotated[int, Field(ge=0, lt=1 << 31)]
 
@@ -57,6 +56,10 @@ class Fields(BaseModel):
         schema = handler(source)
         _fail_fast(schema)
         return schema
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """Those of the fields that are given, by name."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def mention(self, protocol: str) -> None:
         """Log each field that is without effect, once in the life of the process."""

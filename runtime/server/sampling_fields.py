@@ -1,4 +1,4 @@
-"""How tokens are chosen, under the names that llama.cpp's clients write, for every protocol.
+"""How tokens are chosen, under the names that llama.cpp's clients write to several protocols.
 
 Source of the names and of what stands for "off": llama.cpp, tools/server, `POST /completion`.
 """
@@ -10,14 +10,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from halfbyte.server.fault import Fault
-from halfbyte.server.fields import Count, Fields, Probability
+from halfbyte.server.fields import Fields, Probability
 
-MAX_STOPS = 64
+MAX_STOPS = MAX_BREAKERS = 64
+_MAX_SAMPLERS = 32
 _MAX_WHOLE = (1 << 31) - 1
 
 Stops = str | Annotated[list[str], Field(max_length=MAX_STOPS)]
 # -1 stands for "all of them".
 Window = Annotated[int, Field(ge=-1, le=_MAX_WHOLE)]
+RepetitionPenalty = Annotated[float, Field(ge=0.01, le=100)]
 Biases = dict[str, float | Literal[False]] | list[list[int | str | float | Literal[False]]]
 
 
@@ -32,24 +34,22 @@ class SamplerFields(Fields):
     xtc_threshold: Probability | None = None
     dynatemp_range: Annotated[float, Field(ge=0, le=1e3)] | None = None
     dynatemp_exponent: Annotated[float, Field(ge=0, le=1e3)] | None = None
-    repeat_penalty: Annotated[float, Field(ge=0.01, le=100)] | None = None
-    repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] | None = None
+    repeat_penalty: RepetitionPenalty | None = None
     repeat_last_n: Window | None = None
     dry_multiplier: Annotated[float, Field(ge=0, le=1e6)] | None = None
     dry_base: Annotated[float, Field(ge=1, le=1e3)] | None = None
     dry_allowed_length: Annotated[int, Field(ge=1, le=_MAX_WHOLE)] | None = None
     dry_penalty_last_n: Window | None = None
-    dry_sequence_breakers: list[str] | None = None
+    dry_sequence_breakers: list[str] | None = Field(None, max_length=MAX_BREAKERS)
     mirostat: Annotated[int, Field(ge=0, le=2)] | None = None
     mirostat_tau: Annotated[float, Field(ge=0, le=1e3)] | None = None
     mirostat_eta: Probability | None = None
     adaptive_target: Annotated[float, Field(ge=-1, le=1)] | None = None
     adaptive_decay: Annotated[float, Field(ge=0, le=0.99)] | None = None
-    samplers: str | list[str] | None = None
-    min_tokens: Count | None = None
+    samplers: str | list[str] | None = Field(None, max_length=_MAX_SAMPLERS)
 
 
-# What the library calls them, where that is something else; the last one given counts.
+# What the library calls them, where that is something else.
 _RENAMED = {
     "repeat_penalty": "repetition_penalty",
     "repeat_last_n": "penalty_window",
@@ -73,9 +73,9 @@ def sampler_options(asked: SamplerFields) -> dict[str, Any]:
     return options
 
 
-def seed_of(seed: int | None) -> int | None:
-    """A seed as the library takes it: -1 draws one, other negative ones are as if unsigned."""
-    return None if seed is None or seed == -1 else seed % (1 << 64)
+def seed_options(seed: int | None) -> dict[str, int]:
+    """A seed as the library's keyword: -1 draws one, other negative ones are as if unsigned."""
+    return {} if seed is None or seed == -1 else {"seed": seed % (1 << 64)}
 
 
 def biases_of(given: Biases) -> dict[int | str, float]:

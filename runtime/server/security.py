@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,7 +21,7 @@ from halfbyte.server.server_settings import ServerSettings
 _PORT = re.compile(r":\d{1,5}")
 _METHODS = b"GET, HEAD, POST, PUT, DELETE, OPTIONS"
 _MAX_AGE = b"600"
-Refuse = Callable[[Scope, Fault, Send], object]
+Refuse = Callable[[Scope, Fault, Send], Awaitable[None]]
 
 
 class Security:
@@ -56,7 +56,7 @@ class Security:
             self._check_host(scope, told)
             origin = self._checked_origin(scope, told)
         except Fault as fault:
-            await self._refuse(scope, fault, send)  # type: ignore[misc]
+            await self._refuse(scope, fault, send)
             return
         if origin is not None:
             send = _with_origin(send, origin)
@@ -66,7 +66,7 @@ class Security:
         try:
             self._check_key(scope, told)
         except Fault as fault:
-            await self._refuse(scope, fault, send)  # type: ignore[misc]
+            await self._refuse(scope, fault, send)
             return
         await self._app(scope, receive, send)
 

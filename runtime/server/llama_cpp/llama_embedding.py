@@ -12,12 +12,12 @@ from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.fields import Fields, TokenId
 from halfbyte.server.llama_cpp.llama_shapes import model_of
+from halfbyte.server.llama_cpp.request_schema import Mixed
 from halfbyte.server.llama_cpp.token_texts import ids_of
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Json, Reply
 from halfbyte.tokenizer import Tokenizer
 
-Mixed = list[TokenId | str]
 _MOST_TEXTS = 2048
 _MAX_ABSOLUTE = 32760.0  # what the largest number becomes, as llama.cpp has it
 _EUCLIDEAN = 2

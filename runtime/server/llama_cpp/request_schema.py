@@ -10,6 +10,7 @@ from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.fields import MAX_TOKENS, Fields, TokenId
 from halfbyte.server.llama_cpp.sampling_schema import SamplingFields
+from halfbyte.server.sampling_fields import Stops
 
 Mixed = list[TokenId | str]
 Slot = Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)]
@@ -45,7 +46,7 @@ class GenerationFields(SamplingFields):
     n_cmpl: int | None = Field(None, validation_alias=AliasChoices("n_cmpl", "n"))
     n_indent: int | None = Field(None, ge=0, le=10_000)
     t_max_predict_ms: int | None = Field(None, ge=-1, le=1 << 53)
-    stop: str | Annotated[list[str], Field(max_length=64)] | None = None
+    stop: Stops | None = None
     stream: bool | None = None
     n_probs: int | None = Field(
         None, ge=0, le=256, validation_alias=AliasChoices("n_probs", "logprobs")
@@ -78,7 +79,6 @@ class GenerationFields(SamplingFields):
 class PromptObject(Fields):
     """A prompt as an object, which may have pictures elsewhere."""
 
-    unused: ClassVar[frozenset[str]] = frozenset()
     prompt_string: str
     multimodal_data: list[Any] | None = Field(None, max_length=0)
 

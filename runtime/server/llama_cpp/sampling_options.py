@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from halfbyte.generation.sampling.sampler_options import sampler_names
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import refused
 from halfbyte.server.llama_cpp.sampling_schema import SamplingFields
 from halfbyte.tokenizer import Tokenizer
 
@@ -124,7 +124,7 @@ def _tokens(key: Any, tokenizer: Tokenizer, *, is_text: bool) -> list[int]:
     if isinstance(key, str):
         return tokenizer.encode_fragment(key)
     if isinstance(key, bool) or not isinstance(key, int) or not 0 <= key < tokenizer.n_vocab:
-        raise _bad_bias(f"ids from 0 to {tokenizer.n_vocab - 1} or texts", key)
+        raise refused("logit_bias", f"ids from 0 to {tokenizer.n_vocab - 1} or texts", key)
     return [key]
 
 
@@ -132,10 +132,5 @@ def _bias(value: Any) -> float:
     if value is False:
         return -math.inf
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= 1000:
-        raise _bad_bias("numbers from -1000 to 1000, or false", value)
+        raise refused("logit_bias", "numbers from -1000 to 1000, or false", value)
     return float(value)
-
-
-def _bad_bias(expected: str, got: Any) -> Fault:
-    message = f"logit_bias: expected {expected}, got {got!r:.100}"
-    return Fault("invalid_request", message, param="logit_bias")

@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from halfbyte.server.fields import Fields, Penalty, Probability
+from halfbyte.server.fields import Penalty, Probability
+from halfbyte.server.sampling_fields import MAX_BREAKERS, SamplerFields
 
-Real = Annotated[float, Field(ge=0, le=1e3, allow_inf_nan=False)]
-Window = Annotated[int, Field(ge=-1, le=1 << 31)]
 Bias = Annotated[float, Field(ge=-1000, le=1000)] | Literal[False]
 
 # Letters stand for samplers where they are given as one text.
@@ -21,35 +20,16 @@ _ORDER = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p",
           "temperature")  # fmt: skip
 
 
-class SamplingFields(Fields):
+class SamplingFields(SamplerFields):
     """What chooses the tokens; null stands for the default, and so does what is not given."""
 
     temperature: float | None = Field(None, ge=-1, le=100)
-    dynatemp_range: Real | None = None
-    dynatemp_exponent: Real | None = None
-    top_k: int | None = Field(None, ge=-1, le=1 << 31)
     top_p: Probability | None = None
-    min_p: Probability | None = None
-    typical_p: Probability | None = None
-    top_n_sigma: float | None = Field(None, ge=-1, le=1e6)
-    xtc_probability: Probability | None = None
-    xtc_threshold: Probability | None = None
-    repeat_penalty: float | None = Field(None, ge=0.01, le=100)
-    repeat_last_n: Window | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    dry_multiplier: float | None = Field(None, ge=0, le=1e6)
     dry_base: float | None = Field(None, ge=0, le=1e3)
-    dry_allowed_length: int | None = Field(None, ge=1, le=1 << 20)
-    dry_penalty_last_n: Window | None = None
-    dry_sequence_breakers: list[str] | None = Field(None, min_length=1, max_length=64)
-    mirostat: int | None = Field(None, ge=0, le=2)
-    mirostat_tau: Real | None = None
-    mirostat_eta: Probability | None = None
-    adaptive_target: float | None = Field(None, ge=-1, le=1)
-    adaptive_decay: float | None = Field(None, ge=0, le=0.99)
+    dry_sequence_breakers: list[str] | None = Field(None, min_length=1, max_length=MAX_BREAKERS)
     seed: int | None = Field(None, ge=-1, lt=1 << 64)
-    samplers: str | list[str] | None = Field(None, max_length=32)
     grammar: str | None = None
     json_schema: dict[str, Any] | bool | None = None
     logit_bias: (

@@ -10,18 +10,16 @@ from typing import Any
 
 from halfbyte.errors import RequestError, UnsupportedModelError
 from halfbyte.server.ask import Ask
-from halfbyte.server.fault import Fault, fault_of, lacks_template
-from halfbyte.server.openai.chat_fields import ChatFields, ResponseFormat
-from halfbyte.server.openai.chat_messages import library_messages, refused, text_of
-from halfbyte.server.sampling_fields import biases_of, sampler_options, seed_of
+from halfbyte.server.fault import Fault, fault_of, lacks_template, refused
+from halfbyte.server.openai.chat_fields import ChatFields, FormatKind
+from halfbyte.server.openai.chat_messages import library_messages
+from halfbyte.server.sampling_fields import biases_of
 from halfbyte.server.served_model import ServedModel
 
 # Most tokens of thoughts for each effort; None: as many as the model likes.
 BUDGETS: dict[str, int | None] = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": None}
 _INDEX = re.compile(r"\[(\d+)\]")
-_SAME_NAME = (
-    "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop", "tool_choice",
-)  # fmt: skip
+_SAME_NAME = ("presence_penalty", "frequency_penalty", "stop", "tool_choice")
 
 
 def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
@@ -31,11 +29,8 @@ def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
         Fault: a field's value that can mean nothing.
     """
     _check(asked)
-    options = sampler_options(asked)
-    options |= {n: v for n in _SAME_NAME if (v := getattr(asked, n)) is not None}
+    options = asked.sampling() | asked.given(*_SAME_NAME)
     options["max_tokens"] = _max_tokens(model, asked)
-    if (seed := seed_of(asked.seed)) is not None:
-        options["seed"] = seed
     biases = biases_of(asked.logit_bias or {})
     if asked.ignore_eos:
         biases |= dict.fromkeys(model.model.tokenizer.eog_ids, -math.inf)
@@ -44,7 +39,7 @@ def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
     if asked.logprobs:
         options["logprobs"] = asked.top_logprobs or 0
     if asked.prediction is not None:
-        options["prediction"] = text_of(asked.prediction.content, "prediction.content")
+        options["prediction"] = asked.prediction.text
     if asked.tools:
         options["tools"] = [_tool(tool) for tool in asked.tools]
         if asked.parallel_tool_calls is False:
@@ -53,8 +48,7 @@ def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
     if not must_call(options):
         options |= _constraint(asked)
     options |= thinking_options(model, asked.reasoning_effort, _switch(asked))
-    if asked.reasoning_budget is not None:
-        options["reasoning_budget"] = asked.reasoning_budget
+    options |= asked.given("reasoning_budget")  # goes before an effort's
     n = asked.n if asked.n and asked.n > 1 else None
     if n and asked.temperature is None and not model.model.chat_defaults["temperature"]:
         options["temperature"] = 1.0
@@ -126,18 +120,21 @@ def must_call(options: Mapping[str, Any]) -> bool:
     return bool(options.get("tools")) and choice not in (None, "auto", "none")
 
 
-def format_options(asked: ResponseFormat | None) -> dict[str, Any]:
-    """What an answer has to be.
+def schema_options(kind: FormatKind, schema: object, where: str) -> dict[str, Any]:
+    """What an answer has to be; an object's schema may be missing.
+
+    Args:
+        kind: the format's type.
+        schema: what it says of the answer.
+        where: the schema's field, for errors.
 
     Raises:
         Fault: the schema is missing.
     """
-    if asked is None or asked.type == "text":
+    if kind == "text":
         return {}
-    named = asked.json_schema
-    schema = named.schema_ if named is not None and named.schema_ is not None else asked.schema_
-    if schema is None and asked.type == "json_schema":
-        raise refused("response_format.json_schema.schema", "a JSON schema", None)
+    if schema is None and kind == "json_schema":
+        raise refused(where, "a JSON schema", None)
     return {"json_schema": {"type": "object"} if schema is None else schema}
 
 
@@ -189,7 +186,11 @@ def _max_tokens(model: ServedModel, asked: ChatFields) -> int:
 
 
 def _constraint(asked: ChatFields) -> dict[str, Any]:
-    options = format_options(asked.response_format)
+    options: dict[str, Any] = {}
+    if (form := asked.response_format) is not None:
+        named = form.json_schema
+        schema = named.schema_ if named is not None and named.schema_ is not None else form.schema_
+        options = schema_options(form.type, schema, "response_format.json_schema.schema")
     if asked.json_schema is not None:
         if options:
             raise refused("json_schema", "nothing beside response_format", asked.json_schema)

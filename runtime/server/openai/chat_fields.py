@@ -15,14 +15,12 @@ from halfbyte.server.fields import (
     Fields,
     Penalty,
     Positive,
-    Probability,
-    Seed,
-    Temperature,
 )
-from halfbyte.server.openai.chat_messages import ChatMessage, ContentPart
-from halfbyte.server.openai.completion_fields import StreamOptions
-from halfbyte.server.sampling_fields import Biases, SamplerFields, Stops
+from halfbyte.server.openai.answer_fields import AnswerFields, Prediction, StreamOptions
+from halfbyte.server.openai.chat_messages import ChatMessage
+from halfbyte.server.sampling_fields import Biases, Stops
 
+FormatKind = Literal["text", "json_object", "json_schema"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
 
@@ -37,16 +35,9 @@ class NamedSchema(Fields):
 class ResponseFormat(Fields):
     """What the answer has to be; llama.cpp's clients put `schema` here."""
 
-    type: Literal["text", "json_object", "json_schema"]
+    type: FormatKind
     json_schema: NamedSchema | None = None
     schema_: dict[str, Any] | None = Field(None, alias="schema")
-
-
-class Prediction(Fields):
-    """What much of the answer will be."""
-
-    type: Literal["content"] = "content"
-    content: str | list[ContentPart]
 
 
 class TemplateArguments(Fields):
@@ -56,7 +47,7 @@ class TemplateArguments(Fields):
     thinking: bool | None = None
 
 
-class ChatFields(SamplerFields):
+class ChatFields(AnswerFields):
     """The body."""
 
     unused: ClassVar[frozenset[str]] = frozenset({
@@ -68,21 +59,16 @@ class ChatFields(SamplerFields):
         "parse_tool_calls", "n_probs", "post_sampling_probs", "return_tokens",
     })  # fmt: skip
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
-    model: str | None = None
     max_completion_tokens: Count | None = None
     max_tokens: Count | None = None
     n_predict: Annotated[int, Field(ge=-2, le=1 << 20)] | None = None
-    temperature: Temperature | None = None
-    top_p: Probability | None = None
     n: Positive | None = None
     stop: Stops | None = None
-    seed: Seed | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     logit_bias: Biases | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    stream: bool | None = None
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
     ignore_eos: bool | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import refused
 from halfbyte.server.fields import Fields
 
 _ROLES = {
@@ -72,12 +72,6 @@ def text_of(content: str | list[ContentPart] | None, where: str) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "\n".join(_part(part, f"{where}.{i}") for i, part in enumerate(content))
-
-
-def refused(param: str, expected: str, got: object) -> Fault:
-    """What to raise about a field."""
-    message = f"{param}: expected {expected}, got {got!r:.100}"
-    return Fault("invalid_request", message, param=param)
 
 
 def _message(message: ChatMessage, where: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def chat_usage(
     details = {"reasoning_tokens": sum(n_reasoning_tokens(model, one) for one in done)}
     if is_predicted:
         details |= guess_details(done)
-    return {**usage(list(done)), "completion_tokens_details": details}
+    return {**usage(done), "completion_tokens_details": details}
 
 
 def n_reasoning_tokens(model: ServedModel, done: ChatCompletion) -> int:

@@ -13,7 +13,7 @@ from halfbyte.server.openai.chat_asking import chat_ask, chat_errors, chat_name
 from halfbyte.server.openai.chat_chunks import ChatChunks
 from halfbyte.server.openai.chat_fields import ChatFields
 from halfbyte.server.openai.chat_shapes import chat_choice, chat_usage
-from halfbyte.server.openai.shapes import answer_id
+from halfbyte.server.openai.shapes import answer_shell
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Events, Json, Reply
 from halfbyte.server.timings import timings
@@ -22,12 +22,8 @@ from halfbyte.server.timings import timings
 async def chat(exchange: Exchange, asked: ChatFields) -> Reply:
     """Answer a request."""
     model = await exchange.model(asked.model)
-    shell = {
-        "id": answer_id("chatcmpl", exchange),
-        "object": "chat.completion.chunk" if asked.stream else "chat.completion",
-        "created": exchange.created, "model": model.name,
-        "system_fingerprint": model.fingerprint,
-    }  # fmt: skip
+    kind = "chat.completion.chunk" if asked.stream else "chat.completion"
+    shell = answer_shell(exchange, model, "chatcmpl", kind)
     with chat_errors(model, partial(chat_name, asked)):
         ask = chat_ask(model, asked)
         if asked.stream:

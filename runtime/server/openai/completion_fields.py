@@ -7,7 +7,7 @@ of llama.cpp's and vLLM's servers.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -17,12 +17,10 @@ from halfbyte.server.fields import (
     Fields,
     Penalty,
     Positive,
-    Probability,
-    Seed,
-    Temperature,
     TokenId,
 )
-from halfbyte.server.sampling_fields import MAX_STOPS, SamplerFields, sampler_options, seed_of
+from halfbyte.server.openai.answer_fields import AnswerFields, Prediction, StreamOptions
+from halfbyte.server.sampling_fields import MAX_STOPS
 
 MAX_PROMPTS, MAX_STOP_CHARS, MAX_BIASES = 256, 1024, 100_000
 _Ids = Annotated[list[TokenId], Field(fail_fast=True)]
@@ -41,37 +39,9 @@ _STRUCTURED = {
     "grammar": "structured_outputs.grammar", "choices": "structured_outputs.choice",
 }  # fmt: skip
 _SAME_NAME = (
-    "temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs", "echo",
-    "parse_markers", "json_schema", "grammar",
+    "presence_penalty", "frequency_penalty", "logprobs", "echo", "parse_markers", "json_schema",
+    "grammar",
 )  # fmt: skip
-
-
-class StreamOptions(Fields):
-    """What a stream tells besides."""
-
-    unused: ClassVar[frozenset[str]] = frozenset({"include_obfuscation"})
-    include_usage: bool = False
-
-
-class TextPart(Fields):
-    """A part of a content."""
-
-    type: Literal["text"]
-    text: str
-
-
-class Prediction(Fields):
-    """What most of the answer is expected to be."""
-
-    type: Literal["content"]
-    content: str | Annotated[list[TextPart], Field(fail_fast=True, max_length=1024)]
-
-    @property
-    def text(self) -> str:
-        """All of it."""
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(part.text for part in self.content)
 
 
 class StructuredOutputs(Fields):
@@ -96,7 +66,7 @@ class StructuredOutputs(Fields):
         return given
 
 
-class CompletionFields(SamplerFields):
+class CompletionFields(AnswerFields):
     """The body."""
 
     unused: ClassVar[frozenset[str]] = frozenset({
@@ -105,20 +75,15 @@ class CompletionFields(SamplerFields):
         "response_fields", "skip_special_tokens", "spaces_between_special_tokens",
         "add_special_tokens", "truncate_prompt_tokens",
     })  # fmt: skip
-    model: str | None = None
     prompt: str | _Ids | Texts | IdLists | None = None
     suffix: str | None = None
     max_tokens: Count | None = None
-    temperature: Temperature | None = None
-    top_p: Probability | None = None
     n: Positive | None = None
     best_of: Positive | None = None
     stop: Stop | Annotated[list[Stop], Field(fail_fast=True, max_length=MAX_STOPS)] | None = None
-    seed: Seed | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] | None = None
-    stream: bool | None = None
     stream_options: StreamOptions | None = None
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool | None = None
@@ -140,8 +105,7 @@ class CompletionFields(SamplerFields):
         Raises:
             Fault: two fields that contradict each other, or a token that is no number.
         """
-        found = sampler_options(self)
-        found |= {name: v for name in _SAME_NAME if (v := getattr(self, name)) is not None}
+        found = self.sampling() | self.given(*_SAME_NAME)
         n = self.n or 1
         if self.best_of is not None and self.best_of != n:
             found["best_of"] = self.best_of
@@ -149,8 +113,6 @@ class CompletionFields(SamplerFields):
             found.setdefault("temperature", 1.0)
         if self.max_tokens is not None:
             found["max_tokens"] = self.max_tokens
-        if (seed := seed_of(self.seed)) is not None:
-            found["seed"] = seed
         if self.stop:
             found["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
         if self.stop_token_ids:

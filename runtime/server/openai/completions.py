@@ -20,7 +20,8 @@ from halfbyte.server.openai.completion_fields import CompletionFields
 from halfbyte.server.openai.edit_prompts import edit_prompt, gap_of
 from halfbyte.server.openai.legacy_logprobs import legacy_logprobs
 from halfbyte.server.openai.shapes import (
-    answer_id,
+    answer_shell,
+    counted,
     finish_reason,
     guess_details,
     naming,
@@ -75,11 +76,7 @@ class _Asked:
             n_cached += group[0].stats.n_reused
             n_echoed = group[0].stats.n_prompt if self.fields.echo else 0
             n_answers += sum(len(one.tokens) - n_echoed for one in group)
-        told: dict[str, Any] = {
-            "prompt_tokens": n_prompt, "completion_tokens": n_answers,
-            "total_tokens": n_prompt + n_answers,
-            "prompt_tokens_details": {"cached_tokens": n_cached},
-        }  # fmt: skip
+        told = counted(n_prompt, n_cached, n_answers)
         if "prediction" in self.ask.options:
             told["completion_tokens_details"] = guess_details(one for g in groups for one in g)
         return told
@@ -91,11 +88,7 @@ async def complete(exchange: Exchange, fields: CompletionFields) -> Reply:
     with naming(fields.names):  # a prompt for an edit is encoded there, which takes a moment
         is_long = model.edit_format is not None
         asked = await model.in_thread(_asked, model, fields) if is_long else _asked(model, fields)
-    shell = {
-        "id": answer_id("cmpl", exchange), "object": "text_completion",
-        "created": exchange.created, "model": model.name,
-        "system_fingerprint": model.fingerprint,
-    }  # fmt: skip
+    shell = answer_shell(exchange, model, "cmpl", "text_completion")
     with naming(fields.names):
         if fields.stream:
             answer = await exchange.stream(model, asked.ask)

@@ -17,9 +17,9 @@ from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
 from halfbyte.server.fault import fault_of
 from halfbyte.server.fields import Count, Fields, Positive, Probability, Seed, Temperature
-from halfbyte.server.openai.completion_fields import Prediction
+from halfbyte.server.openai.answer_fields import Prediction
 from halfbyte.server.openai.shapes import (
-    answer_id,
+    answer_shell,
     finish_reason,
     guess_details,
     naming,
@@ -28,7 +28,7 @@ from halfbyte.server.openai.shapes import (
 )
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import DONE, Events, Json, Reply, dumps, event
-from halfbyte.server.sampling_fields import seed_of
+from halfbyte.server.sampling_fields import seed_options
 from halfbyte.server.text_units import Unit, n_chars, n_units
 
 _Many = Field(fail_fast=True, max_length=1024)
@@ -102,10 +102,7 @@ _SAME_NAME = ("window", "max_tokens", "temperature", "top_p", "top_k", "min_p")
 async def propose(exchange: Exchange, asked: EditFields) -> Reply:
     """Answer a request."""
     served = await exchange.model(asked.model)
-    shell = {
-        "id": answer_id("edit", exchange), "created": exchange.created, "model": served.name,
-        "system_fingerprint": served.fingerprint,
-    }  # fmt: skip
+    shell = answer_shell(exchange, served, "edit", "edit")
     with naming({}):
         arguments = (asked.path, asked.text, _cursor(asked))
         ask = Ask("edit", arguments, _options(asked, served.edit_format))
@@ -127,12 +124,10 @@ def _cursor(asked: EditFields) -> int | tuple[int, int]:
 
 
 def _options(asked: EditFields, known: str | None) -> dict[str, Any]:
-    options = {name: v for name in _SAME_NAME if (v := getattr(asked, name)) is not None}
+    options = asked.given(*_SAME_NAME) | seed_options(asked.seed)
     chosen = asked.format or known
     if chosen is not None:
         options["format"] = chosen
-    if (seed := seed_of(asked.seed)) is not None:
-        options["seed"] = seed
     if asked.prediction is not None:
         options["prediction"] = asked.prediction.text
     history = [
@@ -160,7 +155,6 @@ def _edit(done: Edit, shell: dict[str, Any], asked: EditFields) -> dict[str, Any
     full_text, unit = done.full_text, asked.unit
     told = {
         **shell,
-        "object": "edit",
         "format": done.format,
         "is_empty": done.is_empty,
         "start": n_units(done.original, done.start, unit),

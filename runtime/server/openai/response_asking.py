@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from halfbyte.server.ask import Ask
-from halfbyte.server.openai.chat_asking import must_call, thinking_options, tool_options
-from halfbyte.server.openai.chat_messages import refused
-from halfbyte.server.openai.response_fields import ResponseFields, ResponseTool, TextFormat
+from halfbyte.server.fault import refused
+from halfbyte.server.openai.chat_asking import (
+    must_call,
+    schema_options,
+    thinking_options,
+    tool_options,
+)
+from halfbyte.server.openai.response_fields import ResponseFields, ResponseTool
 from halfbyte.server.openai.response_input import input_messages
-from halfbyte.server.sampling_fields import sampler_options, seed_of
 from halfbyte.server.served_model import ServedModel
 
 _STATELESS = "null: this server keeps no conversations, so send all of its items as input"
@@ -23,19 +27,15 @@ def response_ask(model: ServedModel, asked: ResponseFields) -> Ask:
         Fault: a field's value that can mean nothing, or needs something to be kept.
     """
     _check(asked)
-    options = sampler_options(asked)
-    for name in ("temperature", "top_p"):
-        if (value := getattr(asked, name)) is not None:
-            options[name] = value
+    options = asked.sampling()
     most = asked.max_output_tokens
     options["max_tokens"] = model.model.n_ctx if most is None else most
-    if (seed := seed_of(asked.seed)) is not None:
-        options["seed"] = seed
     if asked.has_logprobs:
         options["logprobs"] = asked.top_logprobs or 0
     options |= _tools(asked)
     if asked.text is not None and asked.text.format is not None and not must_call(options):
-        options |= _constraint(asked.text.format)
+        form = asked.text.format
+        options |= schema_options(form.type, form.schema_, "text.format.schema")
     effort = None if asked.reasoning is None else asked.reasoning.effort
     options |= thinking_options(model, effort)
     return Ask("chat", (input_messages(asked.input, asked.instructions),), options)
@@ -78,13 +78,3 @@ def _tool(tool: ResponseTool, where: str) -> dict[str, Any]:
     given = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     function = {name: value for name, value in given.items() if value is not None}
     return {"type": "function", "function": function}
-
-
-def _constraint(asked: TextFormat) -> dict[str, Any]:
-    if asked.type == "text":
-        return {}
-    if asked.type == "json_object":
-        return {"json_schema": {"type": "object"}}
-    if asked.schema_ is None:
-        raise refused("text.format.schema", "a JSON schema", None)
-    return {"json_schema": asked.schema_}

@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from halfbyte.server.fields import Count, Fields, Probability, Seed, Temperature
-from halfbyte.server.openai.chat_fields import Effort
+from halfbyte.server.fields import Count, Fields
+from halfbyte.server.openai.answer_fields import AnswerFields
+from halfbyte.server.openai.chat_fields import Effort, FormatKind
 from halfbyte.server.openai.chat_messages import ContentPart
-from halfbyte.server.sampling_fields import SamplerFields
 
 
 class InputItem(Fields):
@@ -31,7 +31,7 @@ class InputItem(Fields):
 class TextFormat(Fields):
     """What the answer has to be."""
 
-    type: Literal["text", "json_object", "json_schema"] = "text"
+    type: FormatKind = "text"
     name: str | None = None
     schema_: dict[str, Any] | None = Field(None, alias="schema")
     strict: bool | None = None
@@ -62,7 +62,7 @@ class ResponseTool(Fields):
     strict: bool | None = None
 
 
-class ResponseFields(SamplerFields):
+class ResponseFields(AnswerFields):
     """The body."""
 
     unused: ClassVar[frozenset[str]] = frozenset({
@@ -71,15 +71,10 @@ class ResponseFields(SamplerFields):
         "moderation", "access_programs", "background_options", "image",
     })  # fmt: skip
     input: str | list[InputItem]
-    model: str | None = None
     instructions: str | None = None
     max_output_tokens: Count | None = None
-    temperature: Temperature | None = None
-    top_p: Probability | None = None
-    seed: Seed | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     include: list[str] | None = None
-    stream: bool | None = None
     text: TextSettings | None = None
     reasoning: Reasoning | None = None
     tools: list[ResponseTool] | None = None

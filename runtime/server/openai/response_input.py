@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from halfbyte.server.openai.chat_messages import ContentPart, refused, text_of
+from halfbyte.server.fault import refused
+from halfbyte.server.openai.chat_messages import ContentPart, text_of
 from halfbyte.server.openai.response_fields import InputItem
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from halfbyte.generation.completion import Completion
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault, Kind, fault_of
 from halfbyte.server.reply import event
+from halfbyte.server.served_model import ServedModel
 
 _TYPES: dict[Kind, str] = {
     "authentication": "authentication_error", "permission": "permission_error",
@@ -24,9 +25,12 @@ _CODES: dict[Kind, str] = {
 _REASONS = {"stop": "stop", "tool_calls": "tool_calls"}
 
 
-def answer_id(prefix: str, exchange: Exchange) -> str:
-    """The name of an answer."""
-    return f"{prefix}-{exchange.request_id}"
+def answer_shell(exchange: Exchange, model: ServedModel, prefix: str, kind: str) -> dict[str, Any]:
+    """What an answer begins with, and each of its chunks: a name with this prefix first."""
+    return {
+        "id": f"{prefix}-{exchange.request_id}", "object": kind, "created": exchange.created,
+        "model": model.name, "system_fingerprint": model.fingerprint,
+    }  # fmt: skip
 
 
 def finish_reason(done: Completion) -> str:
@@ -34,13 +38,18 @@ def finish_reason(done: Completion) -> str:
     return _REASONS.get(done.finish_reason, "length")
 
 
-def usage(done: list[Any]) -> dict[str, Any]:
+def usage(done: Sequence[Completion]) -> dict[str, Any]:
     """What answers to one prompt cost, in tokens."""
-    n_prompt, n_answers = done[0].stats.n_prompt, sum(len(one.tokens) for one in done)
+    stats, n_answers = done[0].stats, sum(len(one.tokens) for one in done)
+    return counted(stats.n_prompt, stats.n_reused, n_answers)
+
+
+def counted(n_prompt: int, n_cached: int, n_answers: int) -> dict[str, Any]:
+    """Tokens of prompts, those of them that were known, and tokens of answers."""
     return {
         "prompt_tokens": n_prompt, "completion_tokens": n_answers,
         "total_tokens": n_prompt + n_answers,
-        "prompt_tokens_details": {"cached_tokens": done[0].stats.n_reused},
+        "prompt_tokens_details": {"cached_tokens": n_cached},
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -49,15 +49,16 @@ def with_template(path: Path, template: str) -> Path:
 
 
 @contextmanager
-def chat_models(folder: Path) -> Iterator[Shelf]:
-    """A shelf with `calls`, `thinks` and the packaged model, all loaded."""
+def chat_models(folder: Path, others: Mapping[str, halfbyte.Model]) -> Iterator[Shelf]:
+    """A shelf with `calls`, `thinks` and other models, which are loaded already."""
     sources = {
         "calls": str(with_template(folder / "calls.gguf", CALLS)),
         "thinks": str(with_template(folder / "thinks.gguf", THINKS)),
-        "infill-10m": "infill-10m",
     }
-    shelf = Shelf(sources, halfbyte.load)
+    shelf = Shelf({**sources, **{name: name for name in others}}, halfbyte.load)
     with ExitStack() as models:
         for name, source in sources.items():
             shelf.put(name, models.enter_context(halfbyte.load(source, threads=2)))
+        for name, model in others.items():
+            shelf.put(name, model)
         yield shelf

@@ -50,9 +50,22 @@ def shelf() -> Iterator[Shelf]:
 
 
 @pytest.fixture(scope="session")
-def chatting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+def chatting(shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
     """`calls` calls functions, `thinks` thinks and calls, `infill-10m` has no template."""
-    with chat_models(tmp_path_factory.mktemp("chatting")) as made:
+    with chat_models(tmp_path_factory.mktemp("chatting"), shelf.models()) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def models(chatting: Shelf) -> dict[str, halfbyte.Model]:
+    """These models, for what is right."""
+    return chatting.models()
+
+
+@pytest.fixture(scope="session")
+def chat_url(chatting: Shelf) -> Iterator[str]:
+    """A server of them."""
+    with serving(chatting) as made:
         yield made
 
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import halfbyte
 from halfbyte.server.prompts import chat_prompt_of, check_length, rendered
-from tests.runtime.server.chat_models import THINKS, with_template
 
 USER = [{"role": "user", "content": "def f("}]
 TOOLS = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[halfbyte.Model]:
-    path = with_template(tmp_path_factory.mktemp("prompts") / "m.gguf", THINKS)
-    with halfbyte.load(path, threads=1) as made:
-        yield made
+@pytest.fixture
+def model(models: dict[str, halfbyte.Model]) -> halfbyte.Model:
+    return models["thinks"]
 
 
 @pytest.mark.parametrize("options", [{}, {"tools": TOOLS}, {"thinking": False}])

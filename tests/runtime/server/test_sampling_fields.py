@@ -10,7 +10,7 @@ import pytest
 from halfbyte.generation.params import SamplingParams
 from halfbyte.server.fault import Fault
 from halfbyte.server.fields import checked
-from halfbyte.server.sampling_fields import SamplerFields, biases_of, sampler_options, seed_of
+from halfbyte.server.sampling_fields import SamplerFields, biases_of, sampler_options, seed_options
 
 GIVEN: dict[str, Any] = {
     "top_k": 40, "min_p": 0.05, "top_n_sigma": 1.5, "typical_p": 0.9, "xtc_probability": 0.1,
@@ -55,4 +55,5 @@ def test_biases_are_objects_or_pairs() -> None:
 
 
 def test_seeds_below_zero() -> None:
-    assert (seed_of(None), seed_of(-1), seed_of(3), seed_of(-2)) == (None, None, 3, 2**64 - 2)
+    assert seed_options(None) == seed_options(-1) == {}
+    assert (seed_options(3), seed_options(-2)) == ({"seed": 3}, {"seed": 2**64 - 2})

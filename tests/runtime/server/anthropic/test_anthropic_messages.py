@@ -232,13 +232,13 @@ def test_tokens_are_counted_as_they_are_used(claude: anthropic.Anthropic) -> Non
         assert counted.input_tokens == n_prompt
 
 
-def test_the_asynchronous_client_too(anthropic_url: str, models: dict[str, halfbyte.Model]) -> None:
+def test_the_asynchronous_client_too(chat_url: str, models: dict[str, halfbyte.Model]) -> None:
     how: dict[str, Any] = {"model": "calls", "max_tokens": 12, "messages": USER, **GREEDY}
 
     async def ask() -> list[Any]:
         http = anthropic.DefaultAsyncHttpxClient(trust_env=False)
         async with anthropic.AsyncAnthropic(
-            base_url=anthropic_url, api_key="none", http_client=http
+            base_url=chat_url, api_key="none", http_client=http
         ) as client:
             whole = await client.messages.create(**how)
             async with client.messages.stream(**how) as stream:

@@ -163,9 +163,9 @@ def test_templates_run_only_where_they_may(
     assert got.response == done.text and caught.value.status_code == 400
 
 
-def test_the_asynchronous_client_too(ollama_url: str, models: dict[str, halfbyte.Model]) -> None:
+def test_the_asynchronous_client_too(chat_url: str, models: dict[str, halfbyte.Model]) -> None:
     async def ask() -> tuple[str, str]:
-        async with ollama.AsyncClient(ollama_url, trust_env=False) as client:
+        async with ollama.AsyncClient(chat_url, trust_env=False) as client:
             whole = await client.generate("calls:latest", "def f(", options=FEW)
             parts = await client.generate("calls", "def f(", options=FEW, stream=True)
             return whole.response, "".join([one.response async for one in parts])

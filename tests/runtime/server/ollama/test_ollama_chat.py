@@ -131,9 +131,9 @@ def test_no_messages_load_the_model(client: ollama.Client) -> None:
     assert caught.value.status_code == 404
 
 
-def test_the_asynchronous_client_too(ollama_url: str, models: dict[str, halfbyte.Model]) -> None:
+def test_the_asynchronous_client_too(chat_url: str, models: dict[str, halfbyte.Model]) -> None:
     async def ask() -> str:
-        async with ollama.AsyncClient(ollama_url, trust_env=False) as client:
+        async with ollama.AsyncClient(chat_url, trust_env=False) as client:
             parts = await client.chat("calls", USER, options=FEW, stream=True)
             return "".join([one.message.content async for one in parts])
 

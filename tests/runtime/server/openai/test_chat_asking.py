@@ -35,7 +35,7 @@ def test_efforts_switch_thoughts_and_bound_them(
 def test_an_end_may_be_ignored(chatter: openai.OpenAI, tools_model: halfbyte.Model) -> None:
     eog = tools_model.tokenizer.eog_ids
     likely = dict.fromkeys(eog, 100)
-    how: Any = {"model": "tools", "messages": USER, "logit_bias": likely, **SHORT}
+    how: Any = {"model": "calls", "messages": USER, "logit_bias": likely, **SHORT}
     assert chatter.chat.completions.create(**how).choices[0].finish_reason == "stop"
     got = chatter.chat.completions.create(**how, extra_body={"ignore_eos": True})
     expected = tools_model.chat(USER, logit_bias=dict.fromkeys(eog, float("-inf")), **SHORT)
@@ -47,14 +47,14 @@ def test_an_effort_of_who_never_thinks_is_nothing(
     chatter: openai.OpenAI, tools_model: halfbyte.Model
 ) -> None:
     extra: Any = {"prediction": {"type": "content", "content": "x"}, "reasoning_effort": "high"}
-    got = chatter.chat.completions.create(model="tools", messages=USER, **SHORT, **extra)
+    got = chatter.chat.completions.create(model="calls", messages=USER, **SHORT, **extra)
     assert got.choices[0].message.content == tools_model.chat(USER, **SHORT).text
 
 
 def test_who_has_no_template_says_so(chatter: openai.OpenAI) -> None:
     for stream in (False, True):
         with pytest.raises(openai.BadRequestError) as caught:
-            chatter.chat.completions.create(model="plain", messages=USER, stream=stream)
+            chatter.chat.completions.create(model="infill-10m", messages=USER, stream=stream)
         assert caught.value.param == "model" and "chat template" in str(caught.value)
 
 
@@ -64,7 +64,7 @@ def test_allowed_tools_leave_some(chatter: openai.OpenAI, tools_model: halfbyte.
     allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "add"}}]}
     how: Any = {"max_tokens": 80, "temperature": 0}
     got = chatter.chat.completions.create(
-        model="tools", messages=USER, tools=strict, parallel_tool_calls=False,
+        model="calls", messages=USER, tools=strict, parallel_tool_calls=False,
         tool_choice={"type": "allowed_tools", "allowed_tools": allowed}, **how,
     )  # type: ignore[call-overload]  # fmt: skip
     expected = tools_model.chat(USER, tools=TOOLS[1:], tool_choice="required", **how)
@@ -118,7 +118,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 def test_bad_fields_are_named(post: httpx.Client) -> None:
     for i, (fields, param) in enumerate(BAD):
-        body = {"model": "tools", "messages": USER, "max_tokens": 1, "stream": i % 2 == 0, **fields}
+        body = {"model": "calls", "messages": USER, "max_tokens": 1, "stream": i % 2 == 0, **fields}
         answer = post.post("/v1/chat/completions", json=body)
         error = answer.json()["error"]
         assert (answer.status_code, error["param"]) == (400, param), (fields, error)
@@ -134,7 +134,7 @@ def test_a_format_goes_with_tools_and_after_thoughts(
     how: Any = {"max_tokens": 60, "temperature": 0}
     for choice, options in (("auto", {"json_schema": schema}), ("required", {})):
         got: Any = chatter.chat.completions.create(
-            model="tools",
+            model="calls",
             messages=USER,
             tools=TOOLS,
             tool_choice=choice,

@@ -17,7 +17,7 @@ from tests.runtime.server.openai.chatting import SHORT, TOOLS, USER, Played, eve
 
 def test_a_stream_is_the_same_text(chatter: openai.OpenAI, tools_model: halfbyte.Model) -> None:
     stream = chatter.chat.completions.create(
-        model="tools", messages=USER, stream=True, stream_options={"include_usage": True}, **SHORT
+        model="calls", messages=USER, stream=True, stream_options={"include_usage": True}, **SHORT
     )
     chunks = list(stream)
     assert chunks[0].choices[0].delta.role == "assistant"
@@ -37,7 +37,7 @@ def test_several_answers_stream_side_by_side(
     texts = ["", ""]
     reasons: list[str | None] = [None, None]
     for chunk in chatter.chat.completions.create(
-        model="tools", messages=USER, n=2, seed=3, max_tokens=9, stream=True
+        model="calls", messages=USER, n=2, seed=3, max_tokens=9, stream=True
     ):
         choice = chunk.choices[0]
         texts[choice.index] += choice.delta.content or ""
@@ -51,7 +51,7 @@ def test_a_streamed_call_comes_whole(chatter: openai.OpenAI, tools_model: halfby
     deltas = [
         chunk.choices[0]
         for chunk in chatter.chat.completions.create(
-            model="tools", messages=USER, stream=True, **how
+            model="calls", messages=USER, stream=True, **how
         )
     ]
     made = [call for choice in deltas for call in choice.delta.tool_calls or ()]

@@ -13,7 +13,7 @@ from tests.runtime.server.openai.chatting import SHORT, USER
 def test_probabilities_have_openai_s_shape(
     chatter: openai.OpenAI, tools_model: halfbyte.Model
 ) -> None:
-    how: Any = {"model": "tools", "messages": USER, "logprobs": True, "top_logprobs": 2, **SHORT}
+    how: Any = {"model": "calls", "messages": USER, "logprobs": True, "top_logprobs": 2, **SHORT}
     got: Any = chatter.chat.completions.create(**how).choices[0].logprobs
     expected: Any = tools_model.chat(USER, logprobs=2, **SHORT).logprobs
     assert [(one.bytes, one.logprob) for one in got.content] == [
@@ -63,7 +63,7 @@ def test_a_prediction_that_comes_true_is_counted(
 ) -> None:
     expected = tools_model.chat(USER, **SHORT)
     got = chatter.chat.completions.create(
-        model="tools", messages=USER, prediction={"type": "content", "content": expected.text},
+        model="calls", messages=USER, prediction={"type": "content", "content": expected.text},
         **SHORT,
     )  # fmt: skip
     assert got.choices[0].message.content == expected.text and got.usage is not None

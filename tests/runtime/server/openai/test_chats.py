@@ -22,7 +22,7 @@ class Point(pydantic.BaseModel):
 
 
 def test_an_answer_is_the_library_s(chatter: openai.OpenAI, tools_model: halfbyte.Model) -> None:
-    got = chatter.chat.completions.create(model="tools", messages=USER, **SHORT)
+    got = chatter.chat.completions.create(model="calls", messages=USER, **SHORT)
     expected = tools_model.chat(USER, **SHORT)
     choice = got.choices[0]
     assert (choice.message.content, choice.finish_reason) == (expected.text, "length")
@@ -39,7 +39,7 @@ def test_the_async_client_gets_the_same(chat_url: str, tools_model: halfbyte.Mod
             base_url=f"{chat_url}/v1", api_key="none",
             http_client=httpx.AsyncClient(trust_env=False),
         ) as client:  # fmt: skip
-            how: Any = {"model": "tools", "messages": USER, **SHORT}
+            how: Any = {"model": "calls", "messages": USER, **SHORT}
             whole, stream = await asyncio.gather(
                 client.chat.completions.create(**how),
                 client.chat.completions.create(**how, stream=True),
@@ -56,7 +56,7 @@ def test_what_is_drawn_is_drawn_alike(chatter: openai.OpenAI, tools_model: halfb
     extra = {"min_p": 0.1, "top_k": 20, "samplers": ["min_p", "temperature"], "repeat_last_n": -1,
              "repeat_penalty": 1.1}  # fmt: skip
     got = chatter.chat.completions.create(
-        model="tools", messages=USER, n=2, temperature=1.1, logit_bias={"40": -100, "12": 2},
+        model="calls", messages=USER, n=2, temperature=1.1, logit_bias={"40": -100, "12": 2},
         stop=["zz"], extra_body=extra, **how,
     )  # fmt: skip
     expected = tools_model.chat(
@@ -72,7 +72,7 @@ def test_calls_are_made_and_answered(
     choice: Any, chatter: openai.OpenAI, tools_model: halfbyte.Model
 ) -> None:
     how: Any = {"temperature": 0, "max_tokens": 80, "tools": TOOLS, "tool_choice": choice}
-    got = chatter.chat.completions.create(model="tools", messages=USER, **how).choices[0]
+    got = chatter.chat.completions.create(model="calls", messages=USER, **how).choices[0]
     expected = tools_model.chat(USER, **how)
     assert got.finish_reason == expected.finish_reason == "tool_calls"
     calls: Any = got.message.tool_calls
@@ -82,7 +82,7 @@ def test_calls_are_made_and_answered(
     result = {"role": "tool", "tool_call_id": calls[0].id, "content": [
         {"type": "text", "text": "3"}, {"type": "text", "text": "4"}]}  # fmt: skip
     after = chatter.chat.completions.create(
-        model="tools", messages=[*USER, message, result], tools=TOOLS, **SHORT
+        model="calls", messages=[*USER, message, result], tools=TOOLS, **SHORT
     )
     rest = [expected.message, {**result, "content": "3\n4"}]
     text = tools_model.chat([*USER, *rest], tools=TOOLS, **SHORT).text
@@ -90,7 +90,7 @@ def test_calls_are_made_and_answered(
 
 
 def test_the_client_s_helpers_read_it(chatter: openai.OpenAI) -> None:
-    how: Any = {"model": "tools", "messages": USER, "max_tokens": 60, "temperature": 0}
+    how: Any = {"model": "calls", "messages": USER, "max_tokens": 60, "temperature": 0}
     parsed = chatter.chat.completions.parse(response_format=Point, **how).choices[0].message.parsed
     assert isinstance(parsed, Point)
     strict = [{"type": "function", "function": {**FUNCTION, "strict": True}}]
@@ -111,12 +111,12 @@ def test_a_format_is_enforced(chatter: openai.OpenAI, tools_model: halfbyte.Mode
     how: Any = {"temperature": 0, "max_tokens": 60}
     for form in (loose, {"type": "json_object", "schema": schema}):
         got = chatter.chat.completions.create(
-            model="tools", messages=USER, response_format=form, **how
+            model="calls", messages=USER, response_format=form, **how
         ).choices[0]
         assert got.message.content == tools_model.chat(USER, json_schema=schema, **how).text
         assert got.finish_reason == "stop"
     got = chatter.chat.completions.create(
-        model="tools", messages=USER, response_format={"type": "json_object"}, **how
+        model="calls", messages=USER, response_format={"type": "json_object"}, **how
     ).choices[0]
     expected = tools_model.chat(USER, json_schema={"type": "object"}, **how)
     assert got.message.content == expected.text
@@ -125,7 +125,7 @@ def test_a_format_is_enforced(chatter: openai.OpenAI, tools_model: halfbyte.Mode
 def test_editors_warm_up_and_read_timings(post: httpx.Client) -> None:
     """As llama.vim and llama.vscode do."""
     body = {"id_slot": 7, "messages": USER, "min_p": 0.1, "temperature": 0.1, "cache_prompt": True,
-            "model": "tools"}  # fmt: skip
+            "model": "calls"}  # fmt: skip
     warm = {**body, "samplers": [], "n_predict": 0, "stream": False, "response_fields": [""]}
     answer = post.post("/v1/chat/completions", json=warm)
     assert answer.status_code == 200

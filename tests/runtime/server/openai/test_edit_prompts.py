@@ -27,7 +27,7 @@ MORE: dict[str, Any] = {"related": {"b.py": "y = '<|endoftext|>'\n"}}
 SERVED = {
     "sweep-next-edit": ("sweep", QWEN, ["<|file_sep|>", "<|endoftext|>"]),
     "zeta2": ("zeta-2", SEED_CODER, [">>>>>>> UPDATED", "<[end▁of▁sentence]>"]),
-    "zeta2.1": ("zeta-2.1", SEED_CODER, ["<[end▁of▁sentence]>", "a", "b", "c", "d"][:1]),
+    "zeta2.1": ("zeta-2.1", SEED_CODER, ["<[end▁of▁sentence]>"]),
 }
 
 

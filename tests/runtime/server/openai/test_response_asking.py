@@ -41,13 +41,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
     ({"truncation": "some"}, "truncation"),
     ({"metadata": {"a": 1}}, "metadata.a"),
-    ({"model": "plain"}, "model"),
+    ({"model": "infill-10m"}, "model"),
 ]
 
 
 def test_bad_fields_are_named(post: httpx.Client) -> None:
     for i, (fields, param) in enumerate(BAD):
-        body = {"model": "tools", "input": "x", "max_output_tokens": 1, "stream": i % 2 == 0}
+        body = {"model": "calls", "input": "x", "max_output_tokens": 1, "stream": i % 2 == 0}
         answer = post.post("/v1/responses", json={**body, **fields})
         error = answer.json()["error"]
         assert (answer.status_code, error["param"]) == (400, param), (fields, error)
@@ -60,14 +60,14 @@ def test_what_is_null_or_false_is_as_if_it_were_not_there(post: httpx.Client) ->
          "tool_choice", "text", "reasoning", "metadata", "instructions", "seed", "top_k")
     )  # fmt: skip
     for given in ({}, nulls, {"store": False, "background": False, "tools": [], "metadata": {}}):
-        body = {"model": "tools", "input": "x", "max_output_tokens": 1, **given}
+        body = {"model": "calls", "input": "x", "max_output_tokens": 1, **given}
         answer = post.post("/v1/responses", json=body)
         assert answer.status_code == 200, answer.json()
         assert answer.json()["tools"] == [] and answer.json()["store"] is False
 
 
 def test_a_format_of_json_is_enforced(post: httpx.Client) -> None:
-    body = {"model": "tools", "input": "x", "max_output_tokens": 60, "temperature": 0}
+    body = {"model": "calls", "input": "x", "max_output_tokens": 60, "temperature": 0}
     schema = {"enum": ["yes", "no"]}
     for form, expected in (
         ({"type": "json_schema", "name": "a", "schema": schema}, ('"yes"', '"no"')),

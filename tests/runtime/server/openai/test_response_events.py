@@ -49,7 +49,7 @@ SUMMARY = _item(
 
 
 def test_a_text_comes_in_order(chatter: openai.OpenAI) -> None:
-    how: Any = {"model": "tools", "input": TEXT, "temperature": 0}
+    how: Any = {"model": "calls", "input": TEXT, "temperature": 0}
     events: Any = list(chatter.responses.create(stream=True, max_output_tokens=9, **how))
     assert _kinds(events) == [*BEGUN, *MESSAGE, "response.incomplete"]
     whole = chatter.responses.create(max_output_tokens=9, **how)
@@ -61,7 +61,7 @@ def test_a_text_comes_in_order(chatter: openai.OpenAI) -> None:
 
 
 def test_calls_come_whole(chatter: openai.OpenAI) -> None:
-    how: Any = {"model": "tools", "input": TEXT, "tools": FLAT, "tool_choice": "required", **LONG}
+    how: Any = {"model": "calls", "input": TEXT, "tools": FLAT, "tool_choice": "required", **LONG}
     events: Any = list(chatter.responses.create(stream=True, **how))
     whole = chatter.responses.create(**how)
     n = len(whole.output)
@@ -94,11 +94,11 @@ def test_thoughts_come_before_the_text(
     assert "".join(deltas) == expected.reasoning
 
 
-def test_what_fails_on_its_way_is_told(chat_shelf: Shelf) -> None:
+def test_what_fails_on_its_way_is_told(chatting: Shelf) -> None:
     """An answer that takes longer than the server allows, here and in a chat."""
-    how: Any = {"model": "tools", "stream": True}
+    how: Any = {"model": "calls", "stream": True}
     with (
-        serving(chat_shelf, ServerSettings(timeout=0.02)) as url,
+        serving(chatting, ServerSettings(timeout=0.02)) as url,
         openai.OpenAI(
             base_url=f"{url}/v1", api_key="none", max_retries=0,
             http_client=httpx.Client(trust_env=False),

@@ -31,7 +31,7 @@ def test_an_answer_is_the_library_s(chatter: openai.OpenAI, tools_model: halfbyt
     given: Any = [{"role": "developer", "content": "And kind."},
                   {"role": "user", "content": [{"type": "input_text", "text": TEXT}]}]  # fmt: skip
     got = chatter.responses.create(
-        model="tools", input=given, instructions="Be short.", metadata={"a": "b"}, **SHORT
+        model="calls", input=given, instructions="Be short.", metadata={"a": "b"}, **SHORT
     )
     assert got.output_text == expected.text
     assert got.status == "incomplete" and got.incomplete_details is not None
@@ -46,7 +46,7 @@ def test_a_conversation_of_calls_goes_on(
 ) -> None:
     choice: Any = {"type": "function", "name": "add"}
     got = chatter.responses.create(
-        model="tools", input=TEXT, tools=FLAT, tool_choice=choice, store=False, **LONG
+        model="calls", input=TEXT, tools=FLAT, tool_choice=choice, store=False, **LONG
     )
     expected = tools_model.chat(USER, tools=TOOLS, tool_choice="add", temperature=0, max_tokens=80)
     call: Any = got.output[0]
@@ -56,22 +56,23 @@ def test_a_conversation_of_calls_goes_on(
     )  # fmt: skip
     after: Any = [*USER, *(item.model_dump() for item in got.output),
              {"type": "function_call_output", "call_id": call.call_id, "output": "7"}]  # fmt: skip
-    again = chatter.responses.create(model="tools", input=after, tools=FLAT, **SHORT)
-    messages = [*USER, expected.message, {"role": "tool", "content": "7"}]
+    again = chatter.responses.create(model="calls", input=after, tools=FLAT, **SHORT)
+    result = {"role": "tool", "tool_call_id": expected.tool_calls[0].id, "content": "7"}
+    messages = [*USER, expected.message, result]
     text = tools_model.chat(messages, tools=TOOLS, temperature=0, max_tokens=12).text
     assert again.output_text == text
 
 
 def test_the_client_s_parser_reads_it(chatter: openai.OpenAI) -> None:
-    parsed = chatter.responses.parse(model="tools", input=TEXT, text_format=Point, **LONG)
+    parsed = chatter.responses.parse(model="calls", input=TEXT, text_format=Point, **LONG)
     assert isinstance(parsed.output_parsed, Point) and parsed.status == "completed"
-    with chatter.responses.stream(model="tools", input=TEXT, text_format=Point, **LONG) as stream:
+    with chatter.responses.stream(model="calls", input=TEXT, text_format=Point, **LONG) as stream:
         for _ in stream:
             pass
         assert stream.get_final_response().output_parsed == parsed.output_parsed
     strict: Any = [{"type": "function", **FUNCTION, "strict": True}]
     with chatter.responses.stream(
-        model="tools", input=TEXT, tools=strict, tool_choice="required", **LONG
+        model="calls", input=TEXT, tools=strict, tool_choice="required", **LONG
     ) as stream:
         kinds = [event.type for event in stream]
         call: Any = stream.get_final_response().output[0]
@@ -85,7 +86,7 @@ def test_the_async_client_streams_the_same(chat_url: str, tools_model: halfbyte.
             base_url=f"{chat_url}/v1", api_key="none",
             http_client=httpx.AsyncClient(trust_env=False),
         ) as client:  # fmt: skip
-            how: Any = {"model": "tools", "input": TEXT, **SHORT}
+            how: Any = {"model": "calls", "input": TEXT, **SHORT}
             whole = await client.responses.create(**how)
             return whole, [event async for event in await client.responses.create(
                 stream=True, **how)]  # fmt: skip
@@ -125,7 +126,7 @@ def test_thoughts_are_an_item(
 def test_probabilities_are_told_where_they_are_included(
     chatter: openai.OpenAI, tools_model: halfbyte.Model
 ) -> None:
-    how: Any = {"model": "tools", "input": TEXT, "top_logprobs": 1,
+    how: Any = {"model": "calls", "input": TEXT, "top_logprobs": 1,
                 "include": ["message.output_text.logprobs"], **SHORT}  # fmt: skip
     got: Any = chatter.responses.create(**how)
     expected: Any = tools_model.chat(USER, temperature=0, max_tokens=12, logprobs=1).logprobs
