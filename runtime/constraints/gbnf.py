@@ -10,9 +10,12 @@ Source of the syntax: llama.cpp's llama-grammar.cpp and grammars/README.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 
+from halfbyte.constraints.lark_ends import ending
 from halfbyte.errors import RequestError
 
 _RULE = re.compile(r"^[ \t]*([A-Za-z0-9-]+)[ \t]*::=", re.MULTILINE)
@@ -76,13 +79,18 @@ class _Node:
             for node in way:
                 yield from node.references()
 
-    def can_end(self, known: Callable[[str], bool]) -> bool:
-        """Whether it has a finite text, if the rules have that are known."""
+    def productions(self, head: str) -> Iterator[tuple[str, frozenset[str]]]:
+        """What each of its alternatives cannot do without, of it as `head`; see lark_ends.py."""
         if self.least == 0 or self.regex:
-            return True
-        if self.name:
-            return known(self.name)
-        return any(all(node.can_end(known) for node in way) for way in self.ways)
+            yield head, frozenset()
+        elif self.name:
+            yield head, frozenset([self.name])
+        else:
+            for i, way in enumerate(self.ways):
+                parts = {f"{head} {i}.{j}": node for j, node in enumerate(way)}
+                yield head, frozenset(parts)
+                for part, node in parts.items():
+                    yield from node.productions(part)
 
     def lark(self, names: dict[str, str], is_flat: bool) -> str:
         """As Lark; a regular expression's parts have to be terminals."""
@@ -264,12 +272,7 @@ def escaped(char: str) -> str:
 
 def _check_ends(rules: dict[str, _Node]) -> None:
     """Refuse rules that no finite text meets."""
-    known: set[str] = set()
-    while True:
-        more = {n for n, r in rules.items() if n not in known and r.can_end(known.__contains__)}
-        if not more:
-            break
-        known |= more
+    known = ending(chain.from_iterable(rule.productions(name) for name, rule in rules.items()))
     reached, left = set[str](), ["root"]
     while left:
         name = left.pop()
@@ -284,9 +287,8 @@ def _check_ends(rules: dict[str, _Node]) -> None:
 
 def _is_recursive(rules: dict[str, _Node]) -> bool:
     """Whether any rule contains itself."""
-    left = {name: set(rule.references()) for name, rule in rules.items()}
-    while True:
-        done = {name for name, others in left.items() if not others & left.keys()}
-        if not done:
-            return bool(left)
-        left = {name: others for name, others in left.items() if name not in done}
+    try:
+        TopologicalSorter({name: set(r.references()) for name, r in rules.items()}).prepare()
+    except CycleError:
+        return True
+    return False

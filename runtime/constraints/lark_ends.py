@@ -13,18 +13,18 @@ from typing import NamedTuple
 
 _TOKEN = re.compile(
     r"""
-    (?P<blank>[ \t\r]+|//[^\n]*|\#[^\n]*)
+    (?P<blank>[ \t\r]+|//[^\n]*|\#[^\n]*|->[ \t]*\w+)
     | (?P<line>\n)
     | (?P<text>"(?:\\.|[^"\\\n])*"i?|/(?:\\.|[^/\\\n])+/[imslux]*|<[^<>\s]+>|@\w+)
     | (?P<name>\w+)
-    | (?P<many>[?*+]|~\s*\d+(?:\s*\.\.\s*\d+)?|\{\s*\d*\s*(?:,\s*\d*\s*)?\})
+    | (?P<many>[?*+]|~\s*\d+(?:\s*\.\.\s*\d+)?|\{\s*(?:\d+\s*)?(?:,\s*(?:\d+\s*)?)?\})
     | (?P<nested>%(?:json|regex|lark|llguidance)\s*\{)
     | (?P<other>.)
     """,
     re.VERBOSE,
 )
 _HEAD = re.compile(r"[ \t]*[?!]*(\w+)[ \t]*(?:\.[ \t]*-?\d+[ \t]*)?(?:\[[^\]\n]*\][ \t]*)?:(?!:)")
-_NESTED = re.compile(r'[{}]|"(?:\\.|[^"\\])*"')
+_NESTED = re.compile(r'[{}]|"(?:\\.|[^"\\])*"?')  # to the end where a text has none
 _LEAST = re.compile(r"[?*]|[~{]\s*(\d*)")
 
 
@@ -40,12 +40,12 @@ def endless_rules(source: str) -> list[str]:
         reader.read()
     except (_Unclear, RecursionError):
         return []
-    known = _ending(reader.productions)
+    known = ending(reader.productions)
     reached = _reached(reader.productions)
     return [name for name in reader.names if name in reached and name not in known]
 
 
-def _ending(productions: Iterable[tuple[str, frozenset[str]]]) -> set[str]:
+def ending(productions: Iterable[tuple[str, frozenset[str]]]) -> set[str]:
     """What has a production all of whose parts have an end, each of them looked at once."""
     found, left, users = list[str](), {}, defaultdict(list)
     known: set[str] = set()
@@ -141,7 +141,7 @@ class _Reader:
                 parts.add(last)
             elif token.kind == "text":
                 last = ""
-            elif token.text not in "-.>":
+            elif token.text not in "-.":
                 raise _Unclear
         self.productions.append((head, frozenset(parts)))
 

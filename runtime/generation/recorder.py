@@ -122,20 +122,31 @@ def taken_from(logs: F64, token: int, n_top: int) -> Taken:
 
 
 class Teller:
-    """Tells of tokens as they come, each once however often it is asked."""
+    """Tells of tokens as they come, each once however often it is asked.
+
+    Tokens may be taken back meanwhile, by another thread: what is told then begins anew.
+    """
 
     def __init__(self, tokenizer: Tokenizer, at: int = 0, *, is_start: bool = False) -> None:
         """One of tokens whose text begins at an offset, or that begin a text.
 
         A sentencepiece vocabulary's space before a text's first word is no character of that.
         """
-        self._tokenizer, self._text = tokenizer, StreamDetokenizer(tokenizer)
-        self._at, self._least, self._is_start = at, min(at, 0), is_start
+        self._tokenizer, self._begin = tokenizer, (at, is_start)
+        self._least = min(at, 0)
+        self._restart()
+
+    def _restart(self) -> None:
+        self._at, self._is_start = self._begin
+        self._text = StreamDetokenizer(self._tokenizer)
+        self._tokens: list[int] = []
         self._told: list[TokenLogprob] = []
 
     def tell(self, tokens: Sequence[int], taken: Sequence[Taken]) -> list[TokenLogprob]:
         """What a caller is told of tokens, of which it may know the first ones."""
         spell = self._tokenizer.token_bytes
+        if self._tokens != list(tokens[: len(self._tokens)]):
+            self._restart()
         for i in range(len(self._told), min(len(tokens), len(taken))):
             token, one = tokens[i], taken[i]
             piece = spell(token)
@@ -145,6 +156,7 @@ class Teller:
             top = tuple(TopToken(i, spell(i), logprob) for i, logprob in one.top)
             offset = max(self._at, self._least)
             self._told.append(TokenLogprob(token, piece, offset, one.logprob, top))
+            self._tokens.append(token)
             self._at += len(self._text.push(token))
         return self._told.copy()
 

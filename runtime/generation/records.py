@@ -73,7 +73,6 @@ class Records:
         """Forget the last n tokens."""
         if self._answer is not None:
             self._answer.rewind(n)
-            self._teller = None
 
     def told_of_prompt(self, prompt: Sequence[int]) -> list[TokenLogprob] | None:
         """What the caller is told of the prompt's tokens."""

@@ -100,11 +100,8 @@ class GeneratingModel:
 
     def plan(self, batch: Batch, config: GenerationConfig, assistant: Any = None) -> Plan:
         """The answers to a batch, to be given to `run`; raises as `generate`."""
-        adapters = self.model.adapters_of(self.adapters.of_call(config.adapter))
-        for name in ("output_hidden_states", "output_attentions"):
-            if adapters and config.return_dict_in_generate and getattr(config, name):
-                expected = "False with an adapter: a trace looks at the model alone"
-                raise RequestError(name, expected=expected, got=True)
+        adapter = self.adapters.of_call(config.adapter)
+        adapters = self.model.adapters_of(adapter)
         plan: Plan
         if config.get("num_beams") > 1:
             if assistant is not None:
@@ -113,7 +110,7 @@ class GeneratingModel:
             plan = BeamPlan(self.model, batch, config)
         else:
             has_assistant = self.assistant.use(assistant)
-            plan = RowPlan(self.model, batch, config, has_assistant=has_assistant)
+            plan = RowPlan(self.model, batch, config, adapter, has_assistant=has_assistant)
         for request in plan.requests:
             request.go_through(adapters)
         return plan

@@ -29,13 +29,20 @@ class Insides:
 
 
 def insides(
-    model: Model, batch: Batch, answers: Sequence[Answer], has_states: bool, has_attentions: bool
+    model: Model,
+    batch: Batch,
+    answers: Sequence[Answer],
+    has_states: bool,
+    has_attentions: bool,
+    adapter: Any = None,
 ) -> Insides:
-    """Those of rows; raises RequestError where adapters are in use by all calls."""
+    """Those of rows that went through an adapter, or whatever it is that `complete` takes."""
     if not (has_states or has_attentions):
         return Insides()
     traces = [
-        model.trace([*answer.prompt, *answer.tokens[:-1]], attentions=has_attentions)
+        model.trace(
+            [*answer.prompt, *answer.tokens[:-1]], attentions=has_attentions, adapter=adapter
+        )
         for answer in answers
     ]
     n_padding = [batch.n_given - len(answer.prompt) for answer in answers]

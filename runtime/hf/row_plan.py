@@ -33,6 +33,7 @@ class RowPlan:
         model: what says them.
         batch: the prompts.
         config: how to say them.
+        adapter: what they go through, as `complete` has it.
         has_assistant: whether another model guesses.
 
     Raises:
@@ -41,9 +42,15 @@ class RowPlan:
     """
 
     def __init__(
-        self, model: Model, batch: Batch, config: GenerationConfig, *, has_assistant: bool = False
+        self,
+        model: Model,
+        batch: Batch,
+        config: GenerationConfig,
+        adapter: Any = None,
+        *,
+        has_assistant: bool = False,
     ) -> None:
-        self.batch = batch
+        self.batch, self._adapter = batch, adapter
         self._model, self._config = model, config
         n_each = config.get("num_return_sequences")
         if n_each > 1 and not config.get("do_sample"):
@@ -85,7 +92,7 @@ class RowPlan:
     def _insides(self) -> Insides:
         config = self._config
         wanted = bool(config.output_hidden_states), bool(config.output_attentions)
-        return insides(self._model, self.batch, self.answers, *wanted)
+        return insides(self._model, self.batch, self.answers, *wanted, self._adapter)
 
     def _row(self, i: int, of: int, params: SamplingParams) -> Row:
         model, config, batch = self._model, self._config, self.batch

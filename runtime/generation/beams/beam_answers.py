@@ -73,15 +73,19 @@ class BeamAnswers:
         has_end = one.is_ended and one.tokens[-1] in self._end_ids
         tokens = list(one.tokens[:-1] if has_end else one.tokens)
         text, echoed = self._make_text(), self.prompt_records.echoed
-        is_ended = self._say(tokens, text.shown) or one.is_ended
+        if self._say(tokens, text.shown):
+            reason = text.shown.ended_by
+        elif one.is_ended:  # without an end token by the clock, which is not asked again
+            reason = "stop" if has_end else "time"
         done = Completion(
             text=echoed + text.shown.text,
             tokens=[*self._prompt, *tokens] if echoed else tokens,
-            finish_reason="stop" if is_ended else reason,
+            finish_reason=reason,
             stats=replace(stats), score=one.score,
             logprobs=self._logprobs(one, tokens),
             prompt_logprobs=self.prompt_records.told_of_prompt(self._prompt),
             is_complete=None if self._accepts is None else self._accepts(text.shown.text),
+            stop_text=text.shown.stop_text,
         )  # fmt: skip
         return text.finish(done)
 

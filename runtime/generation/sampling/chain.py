@@ -91,7 +91,7 @@ class ChainSampler(Sampler):
     def candidates(self, logits: F32) -> Remaining:
         """What the samplers leave, before mirostat or adaptive-p look at it."""
         likeliest(logits)
-        left = Remaining(logits)
+        left, self._logits = Remaining(logits), logits
         for step in self._steps:
             left = step(left)
         return left
@@ -225,10 +225,11 @@ class ChainSampler(Sampler):
         kept = infill_indices(left.probs, ids, ends, tokenizer.token_bytes)
         if kept is not None:
             return left.kept(kept)
-        if not ends:  # a model that ends nothing
+        possible = [end for end in sorted(ends) if self._logits[end] > -np.inf]
+        if not possible:  # a model that ends nothing, or an answer that may not end yet
             return left
         end = tokenizer.vocabulary.special.get("eot", tokenizer.eos_id)
-        return Remaining(np.zeros(1), np.array([min(ends) if end is None else end]))
+        return Remaining(np.zeros(1), np.array([end if end in possible else possible[0]]))
 
 
 def _looked_at(

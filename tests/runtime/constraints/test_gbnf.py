@@ -72,6 +72,14 @@ def test_lark_is_not_taken_for_it() -> None:
     assert not gbnf.is_gbnf('start: "::=" NAME\nNAME: /[a-z]+/')
 
 
+def test_many_rules_take_a_moment() -> None:
+    n = 8000
+    rules = "\n".join(f"r{i} ::= r{i + 1}" for i in range(n))
+    assert gbnf.to_lark(f'root ::= r0\n{rules}\nr{n} ::= "a"').count("\n") == n + 2
+    with pytest.raises(RequestError, match="a finite text meets"):
+        gbnf.to_lark(f"root ::= r0\n{rules}\nr{n} ::= r0")
+
+
 @pytest.mark.parametrize(
     ("grammar", "text"),
     [

@@ -36,6 +36,7 @@ ENDING = (
     '%llguidance {"no_forcing": false}\nstart: "y"',
     '// start: x\nstart: /a\\/|b/ | "\\"" start',
     'start: "a" -> x\n  | start "b"',
+    'start: "a" -> start',
 )
 UNCLEAR = ("start: (", "start: s::1\ns::_ : s", "", "start: ~", 'start: "a" ) start', "start: {")
 
@@ -55,6 +56,11 @@ def test_many_rules_take_a_moment() -> None:
     rules = "\n".join(f'r{i}: r{i + 1} | "a" r{i}' for i in range(n))
     assert len(endless_rules(f"start: r0\n{rules}\nr{n}: r0")) == n + 2
     assert endless_rules(f'start: r0\n{rules}\nr{n}: "a"') == []
+
+
+@pytest.mark.parametrize("text", ['"a"{' + 100_000 * " ", "%json {" + 100_000 * '"\\'])
+def test_long_texts_take_a_moment(text: str) -> None:
+    assert endless_rules(f"start: {text}") == []
 
 
 @pytest.mark.parametrize("source", ENDLESS)

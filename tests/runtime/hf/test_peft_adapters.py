@@ -87,6 +87,30 @@ def test_beams_and_samples_go_through_them(model: CausalLM, folders: list[Path])
         assert model.generate(IDS, **CALL, **more).tolist() != plain
 
 
+@pytest.mark.parametrize("is_usual", [False, True])
+def test_what_is_looked_at_went_through_them_too(
+    model: CausalLM, folders: list[Path], *, is_usual: bool
+) -> None:
+    model.model.load_adapter(folders[0], name="one")
+    if is_usual:
+        model.model.use_adapters([("one", 1.0)])
+    states = []
+    for adapter in ("one", []):
+        done = model.generate(
+            IDS, adapter=adapter, output_hidden_states=True, output_attentions=True,
+            return_dict_in_generate=True, **CALL,
+        )  # fmt: skip
+        seen = model.model.trace(done.sequences[0, :-1].tolist(), adapter=adapter, attentions=True)
+        assert seen.attentions is not None
+        for i, (layers, weights) in enumerate(
+            zip(done.hidden_states[1:], done.attentions[1:], strict=True), IDS.shape[1]
+        ):
+            assert (np.stack(layers)[:, 0, 0] == seen.hidden_states[:, i]).all()
+            assert (np.stack(weights)[:, 0, :, 0] == seen.attentions[:, :, i, : i + 1]).all()
+        states.append(seen.hidden_states)
+    assert (states[0] != states[1]).any()
+
+
 def test_what_is_refused(model: CausalLM, folders: list[Path]) -> None:
     model.load_adapter(folders[0])
     calls: list[tuple[str, Callable[[], Any]]] = [
@@ -98,8 +122,6 @@ def test_what_is_refused(model: CausalLM, folders: list[Path]) -> None:
         ("adapter_names", lambda: model.delete_adapter(["default", "none"])),
         ("add_adapter", lambda: model.add_adapter(None, "b")),
         ("adapter", lambda: model.generate(IDS, adapter="none")),
-        ("output_hidden_states", lambda: model.generate(
-            IDS, output_hidden_states=True, return_dict_in_generate=True)),
     ]  # fmt: skip
     for name, call in calls:
         with pytest.raises(RequestError) as caught:

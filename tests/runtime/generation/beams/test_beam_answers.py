@@ -40,6 +40,20 @@ def test_a_stop_text_ends_an_answer(
     assert [(one.text, one.score) for one in beside] == [(one.text, one.score) for one in found]
 
 
+def test_answers_tell_what_ended_them(infill_model: halfbyte.Model) -> None:
+    found = infill_model.complete(PROMPT, stop=["n(x)", "\n"], **HOW)
+    stopped = [one for one in found if one.finish_reason == "stop"]
+    assert stopped and all(one.stop_text in ("n(x)", "\n") for one in stopped)
+    assert all(not one.stop_text for one in found if one.finish_reason == "length")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-3])  # the latter is not over when texts are made
+def test_lines_end_when_their_time_is_over(infill_model: halfbyte.Model, seconds: float) -> None:
+    found = infill_model.complete(PROMPT, line_time=seconds, **{**HOW, "max_tokens": 24})
+    late = [one for one in found if one.finish_reason == "time"]
+    assert late and all(one.text.count("\n") > 1 for one in late)
+
+
 def test_ends_of_code_end_branches(infill_model: halfbyte.Model) -> None:
     how: dict[str, Any] = {**HOW, "max_tokens": 24}
     found = infill_model.complete("def f(x):\n    y = g(", stop_brackets="behind", **how)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,9 +116,24 @@ def test_it_is_a_link_of_the_chain_and_counts_at_temperature_0(
     # Where no token is sure enough, the answer ends.
     logits[:] = -np.inf
     unlike = tokenizer.text_ids[300:340]
-    logits[unlike] = 0.0
+    logits[unlike], logits[eot] = 0.0, -30.0
     wide = SamplingParams(temperature=1, samplers=["infill"], seed=1)
     assert sampler_of(tokenizer, wide, [1]).sample(logits) == eot
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_an_end_that_may_not_come_does_not(
+    infill_model: halfbyte.Model, temperature: float
+) -> None:
+    how: dict[str, Any] = {
+        "samplers": ["top_k", "infill"], "temperature": temperature, "max_tokens": 24,
+    }  # fmt: skip
+    if temperature:
+        how["seed"] = 3
+    prompt = "def f(x):\n    return "
+    assert len(infill_model.complete(prompt, **how).tokens) < 12
+    assert len(infill_model.complete(prompt, min_tokens=12, **how).tokens) >= 12
+    assert infill_model.complete(prompt, regex="[a-z]{12}", **how).is_complete
 
 
 def test_an_answer_is_the_same_beside_others_and_with_guesses(infill_model: halfbyte.Model) -> None:
