@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import halfbyte
 from tests.clients.conftest import SAY
 from tests.clients.reciting import ANSWER
@@ -59,13 +61,15 @@ def test_opencode(run: Run, url: str, tmp_path: Path) -> None:
     assert has_said(tmp_path)
 
 
-def test_continues_command_line(run: Run, url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("provider", "path"), [("openai", "/v1"), ("ollama", "")])
+def test_continues_command_line(
+    run: Run, url: str, tmp_path: Path, provider: str, path: str
+) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(
-        "name: halfbyte\nversion: 0.0.1\nschema: v1\nmodels:\n  - name: halfbyte\n"
-        f"    provider: openai\n    model: cn\n    apiBase: {url}/v1\n    apiKey: none\n"
-        "    roles: [chat, edit, apply]\n    capabilities: [tool_use]\n"
-        "    defaultCompletionOptions: {contextLength: 65536, maxTokens: 1000}\n"
+        "name: halfbyte\nversion: 0.0.1\nschema: v1\nmodels:\n"
+        f"  - {{name: halfbyte, provider: {provider}, model: cn, apiBase: {url}{path}, "
+        "apiKey: none, roles: [chat, edit, apply], capabilities: [tool_use]}\n"
     )
     said = run("cn", "-p", "--config", str(config), "--auto", ASKED, CONTINUE_TELEMETRY_ENABLED="0")
     assert said.strip() == ANSWER
