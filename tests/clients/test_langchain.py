@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import halfbyte
+from tests.clients.recipes import recipe
 
 langchain_openai = pytest.importorskip("langchain_openai", reason="`make test-clients`")
 langchain_ollama = pytest.importorskip("langchain_ollama", reason="`make test-clients`")
@@ -91,3 +92,11 @@ def test_vectors_are_the_models(url: str, infills: halfbyte.Model) -> None:
         langchain_ollama.OllamaEmbeddings(model="infill-10m", base_url=url),
     ):  # fmt: skip
         assert made.embed_documents(["a b", "c"]) == expected
+
+
+def test_the_recipe_runs(url: str) -> None:
+    made: dict[str, Any] = {}
+    exec(recipe("LangChain", url, "counts"), made)
+    assert made["chat"].invoke("hi").text == made["same"].invoke("hi").text
+    assert made["text"].invoke("hi") == ""  # it ends whatever is no conversation
+    assert len(made["vectors"].embed_query("hi")) == 64

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import halfbyte
+from tests.clients.recipes import recipe
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks the network
 pytestmark = pytest.mark.filterwarnings("default")  # LiteLLM's own
@@ -66,3 +67,7 @@ def test_vectors_are_the_models(litellm: Any, url: str, infills: halfbyte.Model)
         model="openai/infill-10m", input=["a b"], api_base=f"{url}/v1", api_key="none"
     )
     assert got.data[0]["embedding"] == pytest.approx(infills.embed("a b").tolist(), abs=1e-6)
+
+
+def test_the_recipe_runs(litellm: Any, url: str) -> None:
+    exec(recipe("LiteLLM", url, "calls"), {})

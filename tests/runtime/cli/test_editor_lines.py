@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -68,3 +70,17 @@ def test_a_key_is_asked_for(infills: halfbyte.Model) -> None:
     assert "'api_key': 'KEY'" in lines["llama.vim"]
     assert '"llama-vscode.api_key": "KEY"' in lines["llama.vscode"]
     assert "apiKey: KEY" in lines["Continue"] and "OPENAI_API_KEY=KEY" in lines["OpenAI clients"]
+
+
+def test_the_page_says_the_same(infills: halfbyte.Model) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "editors.md").read_text("utf-8")
+    lines = dict(editor_lines(URL, ServedModel("NAME", infills, 0)))
+    lines |= editor_lines(URL, one_that(edit_format="sweep"))
+    assert lines["llama.vim"] in page and lines["llama.vscode"] in page
+    assert lines["cursortab"].replace('"m"', '"NAME"') in page
+    shown = re.search(r'"edit_predictions": ({.*?^}),$', page, re.DOTALL | re.MULTILINE)
+    assert shown is not None
+    told = dict(editor_lines(URL, ServedModel("NAME", infills, 0)))["Zed"]
+    assert json.loads(f"{{{told}}}") == {"edit_predictions": json.loads(shown[1])}
+    parts = lines["Continue"].removeprefix("- ").replace('"NAME"', "NAME")
+    assert parts in page
