@@ -12,7 +12,7 @@ from tests.clients.recipes import recipe
 
 langchain_openai = pytest.importorskip("langchain_openai", reason="`make test-clients`")
 langchain_ollama = pytest.importorskip("langchain_ollama", reason="`make test-clients`")
-pytestmark = pytest.mark.filterwarnings("default")  # LangChain's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # LangChain's own
 PROMPT = "def mean(values):\n"
 USER: Any = [{"role": "user", "content": PROMPT}]
 SCHEMA = {
@@ -98,5 +98,5 @@ def test_the_recipe_runs(url: str) -> None:
     made: dict[str, Any] = {}
     exec(recipe("LangChain", url, "counts"), made)
     assert made["chat"].invoke("hi").text == made["same"].invoke("hi").text
-    assert made["text"].invoke("hi") == ""  # it ends whatever is no conversation
+    assert made["text"].invoke("hi", max_tokens=2)
     assert len(made["vectors"].embed_query("hi")) == 64

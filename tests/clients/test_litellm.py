@@ -12,7 +12,7 @@ import halfbyte
 from tests.clients.recipes import recipe
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks the network
-pytestmark = pytest.mark.filterwarnings("default")  # LiteLLM's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM's own
 PROMPT = "def mean(values):\n"
 USER: Any = [{"role": "user", "content": PROMPT}]
 SCHEMA = {
