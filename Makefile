@@ -5,7 +5,7 @@ PIP := -m pip install -q --disable-pip-version-check
 
 .PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
 	test-interrupted-conversions test-templates test-constraints test-server-soak test-schema \
-	test-deployment test-page test-ray test-oracles golden bench \
+	test-deployment test-page test-ray test-clients test-oracles golden bench \
 	bench-callers bench-server bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
@@ -76,6 +76,22 @@ test-ray: .venv/dev.stamp
 	@$(PYTHON) -m venv .venvs/ray
 	.venvs/ray/bin/python $(PIP) -e '.[dev,ray]'
 	.venvs/ray/bin/python -m pytest -q -rs tests/ray
+
+# Other people's programs and libraries against a server: 2 GB of them, each in its newest version
+# that was tried. One that cannot be installed is skipped. Aider wants versions of its own.
+LIBRARIES := langchain-openai==1.7.4 langchain-ollama==1.1.0 litellm==1.110.2 llm==0.36
+AGENTS := @anthropic-ai/claude-code@2.1.332 @openai/codex@0.171.0 opencode-ai@1.18.33 \
+	@continuedev/cli@1.5.47
+test-clients: .venv/dev.stamp
+	@$(PYTHON) -m venv .venvs/clients
+	.venvs/clients/bin/python $(PIP) -e '.[dev]'
+	for one in $(LIBRARIES); do .venvs/clients/bin/python $(PIP) $$one || true; done
+	@$(PYTHON) -m venv .venvs/aider
+	.venvs/aider/bin/python $(PIP) aider-chat==0.86.2 || true
+	for one in $(AGENTS); do \
+	    npm install --silent --no-audit --no-fund --prefix .venvs/agents $$one || true; done
+	CLIENTS=$(CURDIR)/.venvs/agents/node_modules/.bin:$(CURDIR)/.venvs/aider/bin:$(CURDIR)/.venvs/clients/bin \
+	    .venvs/clients/bin/python -m pytest -q -rs tests/clients
 
 # The server's page in Debian's Chromium, or in the one that CHROMIUM names.
 test-page: .venv/dev.stamp

@@ -251,21 +251,16 @@ def _load(args: argparse.Namespace, first: str, source: str) -> Model:
 
 def _say_ready(args: argparse.Namespace, url: str, model: ServedModel) -> None:
     """What to paste where."""
+    from halfbyte.cli.editor_lines import NO_KEY, editor_lines
+
     BAR.clear()
     streams.say(f"ready: {url} serves {model.name}")
     if args.unix_socket is not None:
         return
-    infills, key = f"{url}/infill", "none" if args.api_key_file is None else "KEY"
-    for program, line in (
-        ("llama.vim", f"let g:llama_config = {{'endpoint_fim': '{infills}'}}"),
-        ("llama.vscode", f'"llama-vscode.endpoint": "{url}"'),
-        ("Continue", f"provider: openai, apiBase: {url}/v1, model: {model.name}"),
-        ("Zed", f'"openai_compatible": {{"halfbyte": {{"api_url": "{url}/v1"}}}}'),
-        ("OpenAI clients", f"export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={key}"),
-        ("Claude Code", f"export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY={key}"),
-        ("Ollama clients", f"export OLLAMA_HOST={url}"),
-    ):
+    key = NO_KEY if args.api_key_file is None else "KEY"
+    for program, line in editor_lines(url, model, key):
         streams.note(f"  {program + ':':<16}{line}")
+    streams.note("  and more:       docs/editors.md")
 
 
 def _port(text: str) -> int:

@@ -31,8 +31,10 @@ class RunningServer:
         assert self._process.stderr is not None
         self.log: list[bytes] = []
         self.url = self._wait(self._process.stderr)
-        reader = threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True)
-        reader.start()
+        self._reader = threading.Thread(
+            target=self._read, args=(self._process.stderr,), daemon=True
+        )
+        self._reader.start()
 
     def __enter__(self) -> RunningServer:
         return self
@@ -45,6 +47,7 @@ class RunningServer:
     ) -> None:
         self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(60)
+        self._reader.join()
         if code and kind is None:
             raise SystemExit(f"the server ended with {code}: {b''.join(self.log[-20:]).decode()}")
 
@@ -67,5 +70,6 @@ class RunningServer:
         raise SystemExit(f"the server did not start: {b''.join(self.log).decode()}")
 
     def _read(self, lines: IO[bytes]) -> None:
-        for line in lines:
-            self.log = [*self.log[-200:], line]
+        with lines:
+            for line in lines:
+                self.log = [*self.log[-200:], line]

@@ -44,6 +44,6 @@ def gap_of(
     text = prompts[0]
     if len(prompts) > 1 or not isinstance(text, str) or "parse_markers" in options:
         return None
-    if options.get("echo") or MARKS.isdisjoint(options.get("stop", ())):
+    if options.get("echo") or MARKS.isdisjoint(one.strip() for one in options.get("stop", ())):
         return None
     return model.model.read_infill_prompt(text)

@@ -30,7 +30,7 @@ async def count_chat(exchange: Exchange, asked: ChatFields) -> Reply:
 async def count_response(exchange: Exchange, asked: ResponseFields) -> Reply:
     """A response's."""
     model = await exchange.model(asked.model)
-    with chat_errors(model, response_name):
+    with chat_errors(model, partial(response_name, asked)):
         return await _counted(model, response_ask(model, asked))
 
 

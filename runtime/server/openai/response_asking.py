@@ -12,6 +12,7 @@ from halfbyte.server.openai.chat_asking import (
     thinking_options,
     tool_options,
 )
+from halfbyte.server.openai.namespaces import full_name, offered
 from halfbyte.server.openai.response_fields import ResponseFields, ResponseTool
 from halfbyte.server.openai.response_input import input_messages
 from halfbyte.server.served_model import ServedModel
@@ -41,19 +42,25 @@ def response_ask(model: ServedModel, asked: ResponseFields) -> Ask:
     return Ask("chat", (input_messages(asked.input, asked.instructions),), options)
 
 
-def response_name(argument: str) -> str:
+def response_name(asked: ResponseFields, argument: str) -> str:
     """A response's name of an argument of the library: of an item, that of all items."""
-    head = argument.partition(".")[0]
-    return _NAMES.get(head) or argument.replace(".function", "")
+    head, _, rest = argument.partition(".")
+    index, dot, field = rest.partition(".")
+    if head == "tools" and index.isdigit():
+        return list(offered(asked))[int(index)].where + dot + field.removeprefix("function.")
+    return _NAMES.get(head) or argument
 
 
 def _check(asked: ResponseFields) -> None:
-    """Refuse, by name, what would have to be kept."""
+    """Refuse, by name, what would have to be kept, and groups without names."""
     for name in ("previous_response_id", "conversation", "prompt"):
         if (value := getattr(asked, name)) is not None:
             raise refused(name, _STATELESS, value)
     if asked.store:
         raise refused("store", "false: this server keeps no answers", True)
+    for i, tool in enumerate(asked.tools or ()):
+        if tool.type == "namespace" and not tool.name:
+            raise refused(f"tools.{i}.name", "a namespace's name", tool.name)
     if asked.background:
         raise refused("background", "false: an answer is sent to who asks for it", True)
 
@@ -61,7 +68,7 @@ def _check(asked: ResponseFields) -> None:
 def _tools(asked: ResponseFields) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if asked.tools:
-        options["tools"] = [_tool(tool, f"tools.{i}") for i, tool in enumerate(asked.tools)]
+        options["tools"] = [_tool(*one) for one in offered(asked)]
         if asked.parallel_tool_calls is False:
             options["parallel_tool_calls"] = False
     choice = asked.tool_choice
@@ -72,9 +79,10 @@ def _tools(asked: ResponseFields) -> dict[str, Any]:
     return options | tool_options(options.get("tools"), options.get("tool_choice"))
 
 
-def _tool(tool: ResponseTool, where: str) -> dict[str, Any]:
+def _tool(tool: ResponseTool, namespace: str | None, where: str) -> dict[str, Any]:
     if tool.type != "function":
         raise refused(f"{where}.type", "function: this server has no tools of its own", tool.type)
-    given = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    name = None if tool.name is None else full_name(namespace, tool.name)
+    given = {"name": name, "description": tool.description, "parameters": tool.parameters}
     function = {name: value for name, value in given.items() if value is not None}
     return {"type": "function", "function": function}

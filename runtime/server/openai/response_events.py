@@ -6,6 +6,7 @@ Source of their order: https://platform.openai.com/docs/api-reference/responses-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -53,7 +54,7 @@ class ResponseEvents:
             event(f"response.{kind}", response=self._shell) for kind in ("created", "in_progress")
         )
         try:
-            with chat_errors(self._model, response_name):
+            with chat_errors(self._model, partial(response_name, self._asked)):
                 async for batch in answer:
                     yield b"".join(self._pieces(answer, batch))
                 yield b"".join(self._end(answer.completions[0], answer.logprobs(0)))
@@ -95,14 +96,14 @@ class ResponseEvents:
             yield from self._close("completed")
             index = len(self._output)
             made = item_id("fc", self._request_id, index)
-            item, event = call_item(made, call), self._events.made
-            begun = call_item(made, call, is_begun=True)
+            item, event = call_item(made, self._asked, call), self._events.made
+            begun = call_item(made, self._asked, call, is_begun=True)
             where = {"item_id": made, "output_index": index}
             arguments = item["arguments"]
             yield event("response.output_item.added", output_index=index, item=begun)
             yield event("response.function_call_arguments.delta", **where, delta=arguments)
             yield event(
-                "response.function_call_arguments.done", **where, name=call.name,
+                "response.function_call_arguments.done", **where, name=item["name"],
                 arguments=arguments,
             )  # fmt: skip
             yield event("response.output_item.done", output_index=index, item=item)

@@ -23,6 +23,7 @@ class InputItem(Fields):
     content: str | list[ContentPart] | None = None
     call_id: str | None = None
     name: str | None = None
+    namespace: str | None = None
     arguments: str | None = None
     output: str | list[ContentPart] | None = None
     summary: list[ContentPart] | None = None
@@ -53,13 +54,14 @@ class Reasoning(Fields):
 
 
 class ResponseTool(Fields):
-    """A function; OpenAI's own tools are none."""
+    """A function, or a namespace with several; OpenAI's own tools are none."""
 
     type: str
     name: str | None = None
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+    tools: list[ResponseTool] | None = None
 
 
 class ResponseFields(AnswerFields):

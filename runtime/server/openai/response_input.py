@@ -10,6 +10,7 @@ from typing import Any
 
 from halfbyte.server.fault import refused
 from halfbyte.server.openai.chat_messages import ContentPart, text_of
+from halfbyte.server.openai.namespaces import full_name
 from halfbyte.server.openai.response_fields import InputItem
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -60,7 +61,7 @@ class _Messages:
             self._message(item, where)
         elif item.type == "function_call":
             function = {
-                "name": _needed(item.name, f"{where}.name"),
+                "name": full_name(item.namespace, _needed(item.name, f"{where}.name")),
                 "arguments": _needed(item.arguments, f"{where}.arguments"),
             }
             call = {"id": item.call_id, "type": "function", "function": function}

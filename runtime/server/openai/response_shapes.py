@@ -7,6 +7,7 @@ from typing import Any
 
 from halfbyte.generation.chat_completion import ChatCompletion, ToolCall
 from halfbyte.server.openai.chat_shapes import call_shape, logprobs_shape, n_reasoning_tokens
+from halfbyte.server.openai.namespaces import called
 from halfbyte.server.openai.response_fields import ResponseFields
 from halfbyte.server.openai.shapes import finish_reason
 from halfbyte.server.served_model import ServedModel
@@ -68,7 +69,7 @@ def output_of(request_id: str, asked: ResponseFields, done: ChatCompletion) -> l
         cut = "completed" if done.tool_calls else status
         items.append(message_item(made, done.text, cut, told))
     for call in done.tool_calls:
-        items.append(call_item(item_id("fc", request_id, len(items)), call))
+        items.append(call_item(item_id("fc", request_id, len(items)), asked, call))
     return items
 
 
@@ -109,11 +110,11 @@ def thought_part(text: str, *, is_summary: bool) -> dict[str, Any]:
     return {"type": "summary_text" if is_summary else "reasoning_text", "text": text}
 
 
-def call_item(made: str, call: ToolCall, *, is_begun: bool = False) -> Item:
+def call_item(made: str, asked: ResponseFields, call: ToolCall, *, is_begun: bool = False) -> Item:
     """A call of a function; one that has only begun has no arguments."""
     function = call_shape(call)["function"]
     return {
-        "id": made, "type": "function_call", "call_id": call.id, "name": call.name,
+        "id": made, "type": "function_call", "call_id": call.id, **called(asked, call.name),
         "arguments": "" if is_begun else function["arguments"],
         "status": "in_progress" if is_begun else "completed",
     }  # fmt: skip

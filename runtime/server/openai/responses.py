@@ -6,6 +6,8 @@ each has to bring its conversation.
 
 from __future__ import annotations
 
+from functools import partial
+
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.openai.chat_asking import chat_errors
 from halfbyte.server.openai.response_asking import response_ask, response_name
@@ -20,7 +22,7 @@ async def respond(exchange: Exchange, asked: ResponseFields) -> Reply:
     """Answer a request."""
     model = await exchange.model(asked.model)
     shell = response_shell(model, asked, exchange.request_id, exchange.created)
-    with chat_errors(model, response_name):
+    with chat_errors(model, partial(response_name, asked)):
         ask = response_ask(model, asked)
         if asked.stream:
             answer = await exchange.stream(model, ask)

@@ -90,13 +90,15 @@ def test_markers_are_text_unless_they_are_meant(
         assert got.usage.prompt_tokens == expected.stats.n_prompt
 
 
-def test_zed_lays_a_gap_out_itself(client: openai.OpenAI, model: halfbyte.Model) -> None:
+def test_editors_lay_a_gap_out_themselves(client: openai.OpenAI, model: halfbyte.Model) -> None:
     """Who has answers end at markers speaks in markers; the prompt is then the model's own."""
-    prompt, stop = "<PRE> import nu <SUF> as np\n <MID>", ["<|endoftext|>", "<|fim_prefix|>"]
+    prompt = "<PRE> import nu <SUF> as np\n <MID>"
     expected = model.infill("import nu", " as np\n", max_tokens=9)
-    got = create(client, prompt, max_tokens=9, stop=stop)
-    assert got.choices[0].text == expected.text
-    assert got.usage.prompt_tokens == expected.stats.n_prompt
+    # Zed's, and cursortab's, which has the blanks of the markers too.
+    for stop in (["<|endoftext|>", "<|fim_prefix|>"], ["<PRE> ", " <SUF>", " <MID>"]):
+        got = create(client, prompt, max_tokens=9, stop=stop)
+        assert got.choices[0].text == expected.text
+        assert got.usage.prompt_tokens == expected.stats.n_prompt
     plain = create(client, prompt, max_tokens=9, stop=["<|endoftext|>"])
     assert plain.usage.prompt_tokens == model.complete(prompt, max_tokens=9).stats.n_prompt
 

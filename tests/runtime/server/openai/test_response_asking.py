@@ -12,6 +12,7 @@ from halfbyte.server.served_model import ServedModel
 from tests.runtime.server.openai.chatting import FUNCTION
 
 TOOL = {"type": "function", **FUNCTION}
+GROUP = {"type": "namespace", "name": "stars", "description": "Of stars.", "tools": [TOOL]}
 ODD = {"type": "json_schema", "name": "p", "schema": {"type": "odd"}}
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"previous_response_id": "resp_1"}, "previous_response_id"),
@@ -32,6 +33,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"tools": [{"type": "function"}]}, "tools.0.name"),
     ({"tools": [{**TOOL, "name": "a b"}]}, "tools.0.name"),
     ({"tools": [{**TOOL, "parameters": {"type": "odd"}}]}, "tools.0.parameters.type"),
+    ({"tools": [GROUP, {**TOOL, "name": "a b"}]}, "tools.1.name"),
+    ({"tools": [TOOL, {**GROUP, "tools": [TOOL, {"type": "custom"}]}]}, "tools.1.tools.1.type"),
+    ({"tools": [{**GROUP, "tools": [TOOL, {**TOOL, "name": "a b"}]}]}, "tools.0.tools.1.name"),
+    ({"tools": [{**GROUP, "tools": [GROUP]}]}, "tools.0.tools.0.type"),
+    ({"tools": [{**GROUP, "name": None}]}, "tools.0.name"),
+    ({"tools": [GROUP, GROUP]}, "tools.1.tools.0"),
     ({"tools": [TOOL], "tool_choice": "other"}, "tool_choice"),
     ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "b"}}, "tool_choice"),
     ({"tools": [TOOL], "tool_choice": {"type": "file_search"}}, "tool_choice.type"),
