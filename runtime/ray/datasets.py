@@ -83,8 +83,7 @@ def complete_dataset(
 ) -> None:
     """Complete each row's prompt, and write all rows with their answers as Parquet files.
 
-    Called again after it was cut short, it works on the rows that are not written yet. An answer
-    does not depend on which rows share its batch, nor on how many actors there are.
+    Called again after it was cut short, it works on the rows that are not written yet.
 
     Args:
         source: a .parquet or .jsonl file, or a folder or pattern of one kind.
