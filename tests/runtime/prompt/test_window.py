@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +13,17 @@ from hypothesis import strategies as st
 import halfbyte
 from halfbyte.errors import RequestError
 from halfbyte.models import catalogue
-from halfbyte.prompt import infill
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import InfillPrompt, Repository, require_format
 from halfbyte.prompt.window import Window, nearest
 from halfbyte.tokenizer import Tokenizer
 
-SOURCE = Path(infill.__file__).read_text("utf-8")  # 3,000 tokens and more
-AT = SOURCE.index("return wanted if wanted")
+# Lines of some length, each another one: 6,000 tokens and more.
+SOURCE = "".join(
+    f"def part_{i}(a, b={i}):\n    # of {'many ' * (i % 7)}parts\n    return first + second\n\n"
+    for i in range(200)
+)
+AT = SOURCE.index("first + second", len(SOURCE) // 2)
 
 
 @pytest.fixture(scope="module", params=["sentencepiece", "bytes"])
@@ -184,7 +186,7 @@ def test_room_is_left_for_the_answer() -> None:
     made = asked(SOURCE[:AT], SOURCE[AT:], window=100, max_tokens=1)
     assert 60 < len(made.tokens) <= 104
     shown = SOURCE[made.n_prefix_dropped : len(SOURCE) - made.n_suffix_dropped]
-    assert "return wanted if wanted" in shown and shown.endswith("\n")
+    assert SOURCE[AT - 9 : AT + 9] in shown and shown.endswith("\n")
 
 
 def test_what_is_left_out_is_said(caplog: pytest.LogCaptureFixture) -> None:
