@@ -77,7 +77,7 @@ class Exchange:
         Raises:
             Fault: the server is busy; HalfbyteError: as the method.
         """
-        ask, place = await self._enter(ask)
+        ask, place = await self._enter(shortened(model, ask))
         try:
             done = await model.answer(ask)
         except EngineError as error:
@@ -89,7 +89,7 @@ class Exchange:
 
     async def stream(self, model: ServedModel, ask: Ask) -> Answer:
         """The answers as they grow; begun, so that what refuses the call is raised here."""
-        ask, place = await self._enter(ask)
+        ask, place = await self._enter(shortened(model, ask))
         try:
             stream = await model.stream(ask)
         except BaseException:
@@ -177,6 +177,15 @@ class Exchange:
                 raise Fault(
                     "invalid_request", f"{name}: expected at most {n_most}, got {n}", param=name
                 )
+
+
+def shortened(model: ServedModel, ask: Ask) -> Ask:
+    """A call whose prediction is no longer than an answer can be: to encode more takes long."""
+    guess = ask.options.get("prediction")
+    most = model.model.n_ctx * model.model.tokenizer.max_piece_nbytes
+    if not isinstance(guess, str) or len(guess) <= most:
+        return ask
+    return replace(ask, options={**ask.options, "prediction": guess[:most]})
 
 
 class Answer:
