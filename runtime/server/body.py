@@ -13,6 +13,7 @@ from starlette.types import Receive
 from halfbyte.server.fault import Fault
 
 _MAX_DIGITS = 300  # of a number
+_MAX_NESTED = 250_000  # lists and objects: Python makes millions of them in a dozen seconds
 _QUOTE = ord('"')
 _OTHERS = bytes(set(range(256)) - set(b'"[]{}'))
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -83,6 +84,9 @@ def check_depth(body: bytes, most: int) -> None:
     is_text = np.cumsum(marks == _QUOTE, dtype=np.uint8) & 1
     marks = marks[(is_text == 0) & (marks != _QUOTE)]
     steps = np.where((marks == ord("[")) | (marks == ord("{")), np.int8(1), np.int8(-1))
+    if np.count_nonzero(steps == 1) > _MAX_NESTED:
+        message = f"body: expected at most {_MAX_NESTED:,} lists and objects"
+        raise Fault("invalid_request", message)
     if steps.size and int(np.cumsum(steps, dtype=np.int32).max()) > most:
         raise Fault("invalid_request", f"body: expected JSON of at most {most} levels")
 

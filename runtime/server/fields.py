@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
-from pydantic_core import CoreSchema
 
 from halfbyte.server.fault import Fault
 
@@ -51,7 +50,7 @@ class Fields(BaseModel):
     unused: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
         """A list is done with at its first bad item: a million would be a million errors."""
         schema = handler(source)
         _fail_fast(schema)

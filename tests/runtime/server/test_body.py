@@ -40,3 +40,9 @@ def test_a_text_that_does_not_end_is_read_once(tail: bytes) -> None:
     with pytest.raises(Fault) as caught:
         read_object(b"[" + b"[]," * 100 + tail, "application/json", 64)
     assert caught.value.message.startswith("body: expected JSON, got")
+
+
+def test_lists_and_objects_are_counted() -> None:
+    with pytest.raises(Fault, match="at most 250,000 lists"):
+        check_depth(b"[" + b"{}," * 250_000, 64)
+    check_depth(b"[" + b'"{}",' * 250_000, 64)

@@ -7,8 +7,11 @@ import socket
 import time
 from typing import Any
 
+import httpx
 import pytest
 
+from halfbyte.server.ask import Ask
+from halfbyte.server.exchange import shortened
 from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
 
@@ -82,3 +85,19 @@ def test_waiting_counts_towards_the_timeout(shelf: Shelf, serve: Any) -> None:
         assert first.recv(12) == b"HTTP/1.1 504"
         first.close()
         second.close()
+
+
+def test_embeddings_keep_to_the_timeout(shelf: Shelf, serve: Any) -> None:
+    body = {"input": [PROMPT[:300]] * 2048}
+    with serve(shelf, ServerSettings(timeout=0.2)) as url:
+        answer = httpx.post(f"{url}/v1/embeddings", json=body, timeout=30, trust_env=False)
+    assert answer.status_code == 504
+    wait_for(lambda: shelf.loaded()[0].model.scheduler._worker.batch.is_idle)
+
+
+def test_a_prediction_is_no_longer_than_an_answer_can_be(shelf: Shelf) -> None:
+    served = shelf.loaded()[0]
+    most = served.model.n_ctx * served.model.tokenizer.max_piece_nbytes
+    for given, kept in (("x" * (most + 9), "x" * most), ("x" * most, "x" * most), ([5], [5])):
+        ask = shortened(served, Ask("complete", ("a",), {"prediction": given, "seed": 1}))
+        assert ask.options == {"prediction": kept, "seed": 1}
