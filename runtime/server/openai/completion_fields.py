@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import Fault, refused
 from halfbyte.server.fields import (
     Count,
     Fields,
@@ -139,5 +139,4 @@ def _token(key: str) -> int:
     """A token's id, which is a key of a JSON object and so a text."""
     if key.isascii() and key.isdigit() and len(key) < 10:
         return int(key)
-    message = f"logit_bias: expected ids of tokens, got {key[:100]!r}"
-    raise Fault("invalid_request", message, param="logit_bias")
+    raise refused("logit_bias", "ids of tokens", key)
