@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from halfbyte.errors import EngineError
 from halfbyte.generation.chat_completion import Part, ToolCall
+from halfbyte.generation.completion import Stats
+from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.server.ask import Ask
 from halfbyte.server.dropped import without
 from halfbyte.server.fault import Fault
@@ -99,7 +101,7 @@ class Exchange:
         self._answers.append(answer)
         return answer
 
-    async def compute(self, work: Callable[..., Any], *args: Any) -> Any:
+    async def compute(self, work: Callable[..., T], *args: Any) -> T:
         """What a function returns that computes for a while, in a thread, once a place is free."""
         return await self.awaited(lambda: asyncio.to_thread(work, *args))
 
@@ -214,7 +216,7 @@ class Answer:
         """Tokens of the prompt."""
         return int(self._stream.n_prompt)
 
-    def logprobs(self, i: int) -> list[Any]:
+    def logprobs(self, i: int) -> list[TokenLogprob]:
         """Those of answer i so far; empty where they are not asked for."""
         told = self._stream.logprobs
         mine = told[i] if self._n is not None and told is not None else told
@@ -230,6 +232,7 @@ class Answer:
         """The ids of answer i so far, some of which no part has yet."""
         return list(self._stream.requests[i].tokens)
 
-    def stats(self, i: int) -> Any:
+    def stats(self, i: int) -> Stats:
         """What answer i cost so far."""
-        return self._stream.requests[i].stats()
+        stats: Stats = self._stream.requests[i].stats()
+        return stats

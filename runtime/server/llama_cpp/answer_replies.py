@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
@@ -14,6 +14,8 @@ from halfbyte.server.llama_cpp.llama_shapes import llama_error
 from halfbyte.server.llama_cpp.result_shapes import Shell
 from halfbyte.server.reply import Events, Json, Reply, event
 from halfbyte.server.served_model import ServedModel
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ async def reply_to(exchange: Exchange, model: ServedModel, calls: Sequence[Call]
     return Json(results[0] if len(results) == 1 else results)
 
 
-async def _together(asks: Sequence[Any]) -> list[Any]:
+async def _together(asks: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """What all give; where one fails, the others are given up."""
     tasks = [asyncio.ensure_future(ask) for ask in asks]
     try:
