@@ -37,10 +37,6 @@ class Fields(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
     unused: ClassVar[frozenset[str]] = frozenset()
 
-    def given(self, *names: str) -> dict[str, Any]:
-        """Those of the fields that are given, by name."""
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
-
     def mention(self, protocol: str) -> None:
         """Log each field that is without effect, once in the life of the process."""
         for name in self.model_extra or ():
@@ -52,6 +48,10 @@ class Fields(BaseModel):
         if (protocol, name) not in _mentioned and len(_mentioned) < _MOST_MENTIONED:
             _mentioned.add((protocol, name))
             log.warning("%s: the field %.60r %s and is ignored", protocol, name, why)
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """Those of the fields that are given, by name."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 F = TypeVar("F", bound=Fields)

@@ -60,7 +60,7 @@ class ServedModel:
         return bool(self.model.tokenizer.chat_template)
 
     @property
-    def edit_format(self) -> str | None:
+    def edit_format(self) -> Any:
         """The format of edits that it is known for, by its file or as the server names it."""
         return self.model.edit_format or format_of_name(self.name)
 

@@ -34,7 +34,7 @@ async def reply_to(exchange: Exchange, model: ServedModel, calls: Sequence[Call]
         first = await exchange.stream(model, calls[0].ask)
         return Events(_all_events(exchange, model, calls, first))
     asks = [exchange.answer(model, call.ask) for call in calls]
-    done = asks and await _together(asks)
+    done = await _together(asks)
     results = [
         call.shell.final(i, one)
         for call, answers in zip(calls, done, strict=True)

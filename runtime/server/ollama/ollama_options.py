@@ -12,11 +12,11 @@ from pydantic import Field
 
 from halfbyte.server.fault import Fault
 from halfbyte.server.fields import MAX_TOKENS, Fields, Penalty, Probability, Seed
+from halfbyte.server.sampling_fields import Stops
 from halfbyte.server.served_model import ServedModel
 
 Format = dict[str, Any] | Literal["", "json"]
 Think = bool | Literal["low", "medium", "high"]
-Stops = str | Annotated[list[str], Field(max_length=64)]
 TopLogprobs = Annotated[int, Field(ge=0, le=20)]
 # Most tokens of thoughts at a level.
 _BUDGETS = {"low": 1024, "medium": 4096, "high": 16384}
