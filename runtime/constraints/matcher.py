@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from halfbyte.errors import RequestError
 
 _TOO_COMPLEX = ("LexerTooComplex", "ParserTooComplex")
+# An ambiguous grammar takes longer with each token, and everybody waits: most take far below 1 ms.
+_FREE_S, _MOST_S = 0.01, 1.0  # of the processor: of a call, and of all calls beyond that
+_FEW = 8  # tokens that are looked at together, before it is known what that takes
 
 
 class Compiled(Protocol):
@@ -40,6 +44,7 @@ class Matcher:
         self._address = self._bits.ctypes.data
         self._has_bits = False
         self._forced: list[int] | None = None  # tokens that have to come, the next one first
+        self._spent_s = 0.0
 
     def __del__(self) -> None:
         # What it learned of the grammar's states spares the next answer's first masks.
@@ -62,9 +67,10 @@ class Matcher:
             RequestError: none can, or finding out takes more than it may.
         """
         if not self._has_bits:
-            n_bytes = (self.grammar.n_vocab + 32) // 32 * 4
+            n_bytes, begin_s = (self.grammar.n_vocab + 32) // 32 * 4, time.thread_time()
             self._state.unsafe_compute_mask_ptr(self._address, n_bytes)
             self._check()
+            self._spend(begin_s)
             self._has_bits = True
         return self._bits.view(np.uint8)
 
@@ -98,7 +104,20 @@ class Matcher:
 
     def n_possible(self, tokens: Sequence[int]) -> int:
         """How many of these can come in a row."""
-        return int(self._state.validate_tokens(list(tokens)))
+        begin_s = time.thread_time()
+        n = int(self._state.validate_tokens(list(tokens)))
+        self._spend(begin_s)
+        return n
+
+    def n_likely(self, tokens: Sequence[int]) -> int:
+        """The same; where finding out takes long, as many as were seen till then."""
+        n = 0
+        while True:
+            n_seen = min(max(_FEW, 2 * n), len(tokens))
+            begin_s = time.thread_time()
+            n = int(self._state.validate_tokens(list(tokens[:n_seen])))
+            if self._spend(begin_s) or n < n_seen or n_seen == len(tokens):
+                return n
 
     def accept(self, token: int) -> None:
         """A token was taken; RequestError where it could not come."""
@@ -107,8 +126,10 @@ class Matcher:
             self._forced.pop()
         if not self._forced:
             self._forced = None
+        begin_s = time.thread_time()
         if not self._state.consume_token(token):
             raise self._error()
+        self._spend(begin_s)
 
     def rewind(self, n: int) -> None:
         """The last n tokens were taken back; RequestError where that cannot be."""
@@ -120,7 +141,18 @@ class Matcher:
         """Another one at the same place."""
         made = Matcher(self.grammar, self._state.deep_copy())
         made._forced = None if self._forced is None else list(self._forced)
+        made._spent_s = self._spent_s
         return made
+
+    def _spend(self, begin_s: float) -> bool:
+        """Whether a call took long; RequestError where all did."""
+        over_s = time.thread_time() - begin_s - _FREE_S
+        if over_s <= 0:
+            return False
+        self._spent_s += over_s
+        if self._spent_s > _MOST_S:
+            raise _too_complex(self.grammar.kind)
+        return True
 
     def _check(self) -> None:
         if self._state.is_error():
@@ -130,7 +162,11 @@ class Matcher:
         kind = self.grammar.kind
         is_bounded = "Too many items" in self._state.get_error()
         if is_bounded or self._state.stop_reason() in _TOO_COMPLEX:
-            expected = "what can be followed in bounded time and memory"
-            return RequestError(kind, expected=expected, got="something more complex")
+            return _too_complex(kind)
         expected = "what the vocabulary's tokens can spell"
         return RequestError(kind, expected=expected, got="a place where no token can follow")
+
+
+def _too_complex(kind: str) -> RequestError:
+    expected = "what can be followed in bounded time and memory"
+    return RequestError(kind, expected=expected, got="something more complex")

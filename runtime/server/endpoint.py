@@ -13,10 +13,12 @@ from halfbyte.cache_scope import scoped
 from halfbyte.server.body import ClientGone, read_body, read_object
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault, fault_of
-from halfbyte.server.fields import checked
+from halfbyte.server.fields import Fields, checked
 from halfbyte.server.protocol import Protocol, Route
 from halfbyte.server.reply import Json, Reply
 from halfbyte.server.server_state import ServerState
+
+_LARGE = 256 << 10  # bytes of a body that takes more than a moment to read
 
 
 class Endpoint:
@@ -48,13 +50,12 @@ class Endpoint:
 
     async def _answer(self, exchange: Exchange, body: bytes, headers: Headers, send: Send) -> None:
         try:
-            asked = None
-            if self.route.fields is not None:
-                content_type = headers.get("content-type", "")
-                value: dict[str, Any] = {}
-                if body or not self.route.needs_no_body:
-                    value = read_object(body, content_type, self._settings.max_depth)
-                asked = checked(self.route.fields, value, self.protocol.name)
+            content_type, asked = headers.get("content-type", ""), None
+            if len(body) > _LARGE and self.route.fields is not None:
+                async with self._state.reading:  # many at a time would take no less time
+                    asked = await asyncio.to_thread(self._read, body, content_type)
+            else:
+                asked = self._read(body, content_type)
             reply: Reply = await self.route.handler(exchange, asked)
         except Exception as error:
             fault = fault_of(error)
@@ -62,6 +63,15 @@ class Endpoint:
             exchange.record.error = fault.kind
             reply = refusal(self.protocol, fault)
         await reply.send(send, {})
+
+    def _read(self, body: bytes, content_type: str) -> Fields | None:
+        """The checked fields of a body; None for a route without."""
+        if self.route.fields is None:
+            return None
+        value: dict[str, Any] = {}
+        if body or not self.route.needs_no_body:
+            value = read_object(body, content_type, self._settings.max_depth)
+        return checked(self.route.fields, value, self.protocol.name)
 
 
 class Refusal(Json):

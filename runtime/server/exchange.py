@@ -106,10 +106,17 @@ class Exchange:
         return await self.awaited(lambda: asyncio.to_thread(work, *args))
 
     async def awaited(self, begin: Callable[[], Awaitable[T]]) -> T:
-        """What comes of other work than an answer, which begins once a place is free."""
-        _, place = await self._enter(Ask("complete", ([],)))
+        """What comes of other work than an answer, which begins once a place is free.
+
+        Raises:
+            Fault: it is not done when the time is over.
+        """
+        ask, place = await self._enter(Ask("complete", ([],)))
         try:
-            return await begin()
+            return await asyncio.wait_for(begin(), ask.options.get("timeout"))
+        except asyncio.TimeoutError:
+            limit_s = self.settings.timeout or 0.0
+            raise Fault("timeout", f"it was not done after {limit_s:g} s") from None
         finally:
             place.leave()
 
@@ -130,11 +137,13 @@ class Exchange:
 
     async def close(self) -> None:
         """Give back what the request still holds."""
-        for answer in self._answers:
-            await answer.close()
-        for served in self._held:
-            self.shelf.release(served)
-        self._held.clear()
+        try:
+            for answer in self._answers:
+                await answer.close()
+        finally:
+            for served in self._held:
+                self.shelf.release(served)
+            self._held.clear()
 
     async def _enter(self, ask: Ask) -> tuple[Ask, Place]:
         """The call within the server's limits, and a place for it."""
@@ -203,8 +212,10 @@ class Answer:
         """Give up what is left, and the place."""
         place, self._place = self._place, None
         if place is not None:
-            await self._stream.aclose()
-            place.leave()
+            try:
+                await self._stream.aclose()
+            finally:
+                place.leave()
 
     @property
     def completions(self) -> list[Any]:

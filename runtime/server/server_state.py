@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from halfbyte.server.gate import Gate
 from halfbyte.server.metrics import Metrics
 from halfbyte.server.mismatches import Mismatches
@@ -16,6 +18,7 @@ class ServerState:
     gate: whose turn it is.
     metrics: what is counted.
     mismatches: what is said of prompts whose beginnings change.
+    reading: of who reads a large body's JSON.
     """
 
     def __init__(self, shelf: Shelf, settings: ServerSettings) -> None:
@@ -23,3 +26,4 @@ class ServerState:
         self.gate = Gate(settings.n_places, settings.n_waiting)
         self.metrics = Metrics(shelf, self.gate)
         self.mismatches = Mismatches(self.metrics)
+        self.reading = asyncio.Lock()

@@ -21,7 +21,7 @@ class _Copy:
     Attributes:
         model: None while it is not loaded.
         served: it under each of its names.
-        is_loading: whether it is on its way.
+        coming: the model on its way; None while there is none.
         n_held: requests that use it.
         idle_s: seconds without a request after which it goes; None: never.
         unused_s: since when nobody uses it.
@@ -31,9 +31,15 @@ class _Copy:
     def __init__(self, idle_s: float | None) -> None:
         self.model: Model | None = None
         self.served: dict[str, ServedModel] = {}
-        self.is_loading, self.n_held = False, 0
+        self.coming: asyncio.Future[Model] | None = None
+        self.n_held = 0
         self.idle_s, self.unused_s = idle_s, time.monotonic()
         self.lock = asyncio.Lock()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether it is on its way."""
+        return self.coming is not None
 
     @property
     def is_idle(self) -> bool:
@@ -103,26 +109,29 @@ class Shelf:
             return copy.served[name]
 
     async def _fetch(self, name: str, copy: _Copy) -> None:
-        copy.is_loading = True
-        # Whoever asked may go; the model comes all the same.
+        # Whoever asked may go; the model comes all the same, for who asks next.
+        if copy.coming is None:
+            copy.coming = self._begin(name, copy)
+        await asyncio.shield(copy.coming)
+        await asyncio.sleep(0)  # until `done` has run
+        if self._is_closed:
+            raise Fault("overloaded", "the server ends")
+
+    def _begin(self, name: str, copy: _Copy) -> asyncio.Future[Model]:
+        """A model on its way, which is put where it belongs."""
         work = asyncio.ensure_future(asyncio.to_thread(self._load, self.sources[name]))
 
         def done(work: asyncio.Future[Model]) -> None:
-            copy.is_loading = False
+            copy.coming = None
             if work.cancelled() or work.exception() is not None:
                 return
             if self._is_closed:
                 work.result().close()
-            elif copy.model is None:
-                self.put(name, work.result())
             else:
-                work.result().close()
+                self.put(name, work.result())
 
         work.add_done_callback(done)
-        await asyncio.shield(work)
-        await asyncio.sleep(0)  # until `done` has run
-        if self._is_closed:
-            raise Fault("overloaded", "the server ends")
+        return work
 
     def hold(self, served: ServedModel) -> None:
         """Keep a model in memory until it is released as often."""

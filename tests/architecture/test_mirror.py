@@ -171,7 +171,6 @@ COVERED_BY = {
     "runtime/server/serving.py": "runtime/cli/test_serve.py",
     "runtime/server/app.py": "runtime/server/test_endpoint.py",
     "runtime/server/ask.py": "runtime/server/openai/test_completions.py",
-    "runtime/server/body.py": "runtime/server/test_endpoint.py",
     "runtime/server/fault.py": "runtime/server/test_endpoint.py",
     "runtime/server/llama_cpp/llama_protocol.py": "runtime/server/llama_cpp/test_llama_shapes.py",
     "runtime/server/llama_cpp/token_texts.py": "runtime/server/llama_cpp/test_tokenizing.py",
@@ -179,7 +178,6 @@ COVERED_BY = {
     "runtime/server/openai/openai_protocol.py": "runtime/server/openai/test_shapes.py",
     "runtime/server/protocol.py": "runtime/server/test_endpoint.py",
     "runtime/server/server_settings.py": "runtime/server/test_security.py",
-    "runtime/server/shelf.py": "runtime/server/test_operations.py",
 }
 
 

@@ -107,7 +107,7 @@ class GrammarRule:
 
     def n_possible(self, guesses: Sequence[int]) -> int:
         """How many of these guesses can come in a row."""
-        return self.matcher.n_possible(guesses)
+        return self.matcher.n_likely(guesses)
 
     def all_forced(self) -> list[int]:
         """All tokens that have to come next."""

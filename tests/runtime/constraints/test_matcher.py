@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from halfbyte.constraints import matcher as matchers
 from halfbyte.constraints.constraint import Constraint
 from halfbyte.constraints.grammar import Grammars
 from halfbyte.constraints.matcher import Matcher
@@ -72,7 +73,7 @@ def test_guesses_are_counted_and_nothing_is_taken(compiled: Any, grammars: Gramm
     tokenizer: Tokenizer = grammars._tokenizer
     matcher = compiled(regex="[ab]+c").matcher()
     guess = [tokenizer.encode_fragment(c)[0] for c in "abxb"]
-    assert matcher.n_possible(guess) == 2
+    assert matcher.n_possible(guess) == matcher.n_likely(guess) == 2
     assert matcher.n_possible(guess[2:]) == 0
     assert set(guess[:2]) <= allowed(matcher)
 
@@ -121,3 +122,19 @@ def test_tokens_can_be_taken_back(compiled: Any, grammars: Grammars) -> None:
     assert matcher.forced() == tokenizer.encode_fragment("x")[0]
     matcher.rewind(2)
     assert allowed(matcher) == before and matcher.forced() is None
+
+
+def test_a_grammar_that_takes_ever_longer_is_given_up(
+    compiled: Any, grammars: Grammars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each token can be part of the ones before it in more ways: others would wait for minutes."""
+    monkeypatch.setattr(matchers, "_FREE_S", 0.0)
+    monkeypatch.setattr(matchers, "_MOST_S", 0.02)
+    tokens = grammars._tokenizer.encode_fragment("import type as type foo bar baz " * 8)
+    matcher = compiled(grammar='root ::= s\ns ::= s s | s s s | [a-z ] | ""').matcher()
+    assert 0 < matcher.n_likely(tokens) < len(tokens)
+    with pytest.raises(RequestError, match="bounded time"):
+        take(matcher, tokens)
+    easy = compiled(regex="[a-z ]*").matcher()
+    monkeypatch.setattr(matchers, "_FREE_S", 1.0)
+    assert easy.n_likely(tokens) == easy.n_possible(tokens) == len(tokens)

@@ -39,3 +39,12 @@ def test_what_is_no_json_is_refused(http: httpx.Client) -> None:
 def test_what_nobody_serves_is_not_found(http: httpx.Client) -> None:
     assert http.get("/nothing").status_code == 404
     assert http.get("/v1/completions").status_code == 405
+
+
+def test_a_large_body_is_read_beside_the_event_loop(http: httpx.Client) -> None:
+    text = "x" * (1 << 20)
+    answer = http.post("/v1/completions", json={"prompt": "a", "max_tokens": 1, "user": text})
+    assert answer.status_code == 200
+    answer = http.post("/v1/completions", json={"prompt": [text], "n": 0})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "n")
+    assert http.post("/v1/completions", content="[" + text).status_code == 400

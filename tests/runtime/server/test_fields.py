@@ -6,9 +6,14 @@ import logging
 from typing import Any, ClassVar
 
 import pytest
+from pydantic import ValidationError
 
 from halfbyte.server.fault import Fault
 from halfbyte.server.fields import Count, Fields, Temperature, checked
+from halfbyte.server.llama_cpp.request_schema import LlamaCompletionFields
+from halfbyte.server.llama_cpp.tokenizing import TokenizeFields
+from halfbyte.server.openai.chat_fields import ChatFields
+from halfbyte.server.openai.response_fields import ResponseFields
 
 
 class Inner(Fields):
@@ -55,3 +60,21 @@ def test_what_means_nothing_is_mentioned_once(caplog: pytest.LogCaptureFixture) 
         "test: the field 'user' means nothing here and is ignored",
         "test: the field 'odd' is not known and is ignored",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (LlamaCompletionFields, {"prompt": [None] * 1000}),
+        (LlamaCompletionFields, {"prompt": [[None] * 1000]}),
+        (TokenizeFields, {"content": [0.5] * 1000}),
+        (ChatFields, {"messages": [0] * 1000}),
+        (ChatFields, {"messages": [], "logit_bias": {str(i): "a" for i in range(1000)}}),
+        (ResponseFields, {"input": [0] * 1000}),
+    ],
+)
+def test_the_first_bad_item_ends_a_list(kind: type[Fields], body: dict[str, Any]) -> None:
+    """Each error takes more than a kilobyte, and a body has room for millions."""
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate(body)
+    assert caught.value.error_count() < 10

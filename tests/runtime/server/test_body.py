@@ -1,0 +1,48 @@
+"""How deep JSON nests, found in time that grows with its length alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from halfbyte.server.body import check_depth, read_object
+from halfbyte.server.fault import Fault
+
+_TEXTS = st.text('"\\\\[]{}a\\u00e9\\n', max_size=6)
+_VALUES = st.recursive(
+    _TEXTS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3)
+)
+
+
+def depth_of(value: object) -> int:
+    """How deep a value nests, the slow way."""
+    if isinstance(value, (dict, list)):
+        inner = value.values() if isinstance(value, dict) else value
+        return 1 + max(map(depth_of, inner), default=0)
+    return 0
+
+
+@given(value=_VALUES, ascii_only=st.booleans())
+def test_brackets_within_texts_are_no_levels(value: object, ascii_only: bool) -> None:
+    body, depth = json.dumps(value, ensure_ascii=ascii_only).encode(), depth_of(value)
+    check_depth(body, depth)
+    if depth:
+        with pytest.raises(Fault):
+            check_depth(body, depth - 1)
+
+
+@pytest.mark.parametrize("tail", [b'"' + b"a" * 10_000, b'"' + b'\\"' * 10_000, b'"a\\'])
+def test_a_text_that_does_not_end_is_read_once(tail: bytes) -> None:
+    """A pattern that tries each way to cut such a text up takes longer than anybody waits."""
+    with pytest.raises(Fault) as caught:
+        read_object(b"[" + b"[]," * 100 + tail, "application/json", 64)
+    assert caught.value.message.startswith("body: expected JSON, got")
+
+
+def test_lists_and_objects_are_counted() -> None:
+    with pytest.raises(Fault, match="at most 250,000 lists"):
+        check_depth(b"[" + b"{}," * 250_000, 64)
+    check_depth(b"[" + b'"{}",' * 250_000, 64)
