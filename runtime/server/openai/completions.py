@@ -117,8 +117,9 @@ def _asked(model: ServedModel, fields: CompletionFields) -> _Asked:
     prompts = _one_text(fields) if fills else _prompts(fields, tokenizer)
     n_drawn = len(prompts) * max(n, fields.best_of or 1)
     if n_drawn > MAX_ANSWERS:
-        message = f"prompt: expected at most {MAX_ANSWERS} answers in all, got {n_drawn}"
-        raise Fault("invalid_request", message, param="prompt")
+        name = "prompt" if len(prompts) > 1 else "n" if n == n_drawn else "best_of"
+        message = f"{name}: expected at most {MAX_ANSWERS} answers in all, got {n_drawn}"
+        raise Fault("invalid_request", message, param=name)
     _stop_at_tokens(options, tokenizer)
     if fills:
         ask = Ask("infill", (prompts[0], fields.suffix), options, n)
