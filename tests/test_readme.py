@@ -39,6 +39,14 @@ def test_it_is_short() -> None:
     assert README.count("\n") <= 200
 
 
+def test_its_first_screen_shows_the_page() -> None:
+    first = "\n".join(README.splitlines()[:40])
+    found = re.search(r"`halfbyte serve .*!\[[^\]]+\]\((docs/[\w.]+png)\)", first, re.DOTALL)
+    assert found is not None
+    picture = (ROOT / found[1]).read_bytes()
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n" and len(picture) <= 120_000
+
+
 def test_the_python_example_runs(tiny_gguf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, *_ = blocks("python")
     namespace: dict[str, object] = {}

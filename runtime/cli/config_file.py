@@ -40,9 +40,14 @@ def _arguments(parser: Parser, path: str, known: Mapping[str, argparse.Action]) 
         action = known.get(flag)
         if action is None or flag in ("--config", "--help"):
             parser.error(f"{path}: no option {key}{did_you_mean(flag, known)}")
-        if isinstance(value, Mapping):  # [model] NAME = "..."
-            value = [f"{name}={one}" for name, one in value.items()]
+        named = value.items() if isinstance(value, Mapping) else ()  # [model] NAME = "..."
         values = value if isinstance(value, list) else [value]
+        if named:
+            for name, one in named:
+                if not isinstance(one, str):
+                    hint = "; a name with a dot wants quotes" if isinstance(one, Mapping) else ""
+                    parser.error(f"{path}: {key}.{name}: expected a text, got {one!r}{hint}")
+            values = [f"{name}={one}" for name, one in named]
         if action.nargs == 0:
             if not isinstance(value, bool):
                 parser.error(f"{path}: {key}: expected true or false, got {value!r}")

@@ -47,11 +47,14 @@ def add(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Serve until a signal comes."""
     _check_installed()
+    from halfbyte.models import catalogue
     from halfbyte.server.serving import GRACE_S, serve
     from halfbyte.server.shelf import Shelf
 
     settings = _settings(args)
     sources = _sources(args.model or [DEFAULT_MODEL])
+    for source in sources.values():  # those too that are loaded later
+        catalogue.check(source)
     shelf = Shelf(
         sources, partial(_load, args, next(iter(sources.values()))), idle_s=args.idle_unload
     )
@@ -117,7 +120,7 @@ def _add_access(parser: Parser) -> None:
         help="a name that clients call this machine by; .example.com: all below; *: any",
     )  # fmt: skip
     group.add_argument(
-        "--cors-origin", action="append", metavar="ORIGIN",
+        "--cors-origin", action="append", type=_origin, metavar="ORIGIN",
         help="pages that may ask, such as https://chat.example.com; *: any (default: none)",
     )  # fmt: skip
     _flag(group, "--allow-templates", "let requests bring chat templates, run in a sandbox")
@@ -252,14 +255,14 @@ def _say_ready(args: argparse.Namespace, url: str, model: ServedModel) -> None:
     streams.say(f"ready: {url} serves {model.name}")
     if args.unix_socket is not None:
         return
-    infills = f"{url}/infill"
+    infills, key = f"{url}/infill", "none" if args.api_key_file is None else "KEY"
     for program, line in (
         ("llama.vim", f"let g:llama_config = {{'endpoint_fim': '{infills}'}}"),
         ("llama.vscode", f'"llama-vscode.endpoint": "{url}"'),
         ("Continue", f"provider: openai, apiBase: {url}/v1, model: {model.name}"),
         ("Zed", f'"openai_compatible": {{"halfbyte": {{"api_url": "{url}/v1"}}}}'),
-        ("OpenAI clients", f"export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=none"),
-        ("Claude Code", f"export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=none"),
+        ("OpenAI clients", f"export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={key}"),
+        ("Claude Code", f"export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY={key}"),
         ("Ollama clients", f"export OLLAMA_HOST={url}"),
     ):
         streams.note(f"  {program + ':':<16}{line}")
@@ -288,6 +291,15 @@ def _nbytes(text: str) -> int:
     if found is None or found[2].lower() not in _UNITS:
         raise argparse.ArgumentTypeError(f"expected bytes, such as 512Mi or 2G, got {text!r}")
     return int(found[1]) * _UNITS[found[2].lower()]
+
+
+def _origin(text: str) -> str:
+    """As a browser spells it, since what it says is compared with this."""
+    if text in ("*", "null") or re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#@A-Z]+", text):
+        return text
+    raise argparse.ArgumentTypeError(
+        f"expected * or scheme://host, in small letters, without a path, got {text!r}"
+    )
 
 
 def _pattern(text: str) -> re.Pattern[str]:

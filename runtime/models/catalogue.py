@@ -152,6 +152,11 @@ def resolve(
     return path
 
 
+def check(name_or_path: str | os.PathLike[str]) -> None:
+    """Raise what `resolve` would of a text that names no model; nothing is fetched."""
+    _look_up(name_or_path)
+
+
 @contextmanager
 def source(
     name_or_path: str | os.PathLike[str], *, progress: Progress | None = None

@@ -2,40 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import ray.data
 from ray.data.checkpoint import CheckpointConfig
 
 import halfbyte
-from halfbyte.errors import RequestError
+from halfbyte.errors import ContextLengthError, RequestError, TokenizerError
 
 _READERS = {".parquet": ray.data.read_parquet, ".jsonl": ray.data.read_json,
             ".json": ray.data.read_json}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of columns: rows by `id`, their prompts in `prompt`; what is added begins `answer`."""
+
+    id: str
+    prompt: str
+    answer: str
 
 
 class Completer:
     """An actor with a model; a batch of rows shares its steps."""
 
     def __init__(
-        self, model: str, column: str, answer: str, load_options: Mapping[str, Any],
+        self, model: str, columns: Columns, load_options: Mapping[str, Any],
         options: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self._model = halfbyte.load(model, **load_options)
-        self._column, self._answer, self._options = column, answer, options
+        self._columns, self._options = columns, options
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The rows with their answers and why each ended."""
-        done = self._model.complete([str(text) for text in batch[self._column]], **self._options)
-        return {
-            **batch,
-            self._answer: np.array([one.text for one in done], dtype=object),
-            f"{self._answer}_finish_reason": np.array([one.finish_reason for one in done]),
-        }
+        columns = self._columns
+        rows = zip(batch[columns.id], batch[columns.prompt], strict=True)
+        answers = asyncio.run(self._answers([*rows]))
+        names = (columns.answer, f"{columns.answer}_finish_reason", f"{columns.answer}_error")
+        added = zip(*answers, strict=True)
+        return {**batch, **{n: np.array(v, object) for n, v in zip(names, added, strict=True)}}
+
+    async def _answers(self, rows: Sequence[tuple[Any, Any]]) -> list[tuple[str, str, str]]:
+        return await asyncio.gather(*(self._answer(*row) for row in rows))
+
+    async def _answer(self, name: Any, prompt: Any) -> tuple[str, str, str]:
+        """Text, reason and error of a row; what is wrong with its prompt ends no other's work."""
+        if not isinstance(prompt, str):
+            return "", "error", f"{self._columns.prompt}: expected a text, got {prompt!r:.80}"
+        options = dict(self._options)
+        if options.get("seed") is not None:  # rows alike have answers of their own
+            options["seed"] += crc32(str(name).encode())
+        try:
+            done = await self._model.acomplete(prompt, **options)
+        except (ContextLengthError, TokenizerError) as error:
+            return "", "error", str(error)
+        return done.text, done.finish_reason, ""
 
 
 def complete_dataset(
@@ -60,7 +88,7 @@ def complete_dataset(
 
     Args:
         source: a .parquet or .jsonl file, or a folder or pattern of one kind.
-        target: a folder for Parquet files; with `answer` and `answer`_finish_reason as columns.
+        target: a folder for Parquet files; `answer`_finish_reason and _error are columns too.
         model: as `halfbyte.load` takes it; on every machine.
         id_column: a column whose values differ from row to row.
         column: the prompts.
@@ -70,7 +98,7 @@ def complete_dataset(
         cpus: processors for each, and threads.
         batch_size: rows that are decoded together.
         load_options: of `halfbyte.load`.
-        **options: of `Model.complete`.
+        **options: of `Model.complete`; of a `seed` and its id each row has a seed of its own.
 
     Raises:
         RequestError: a bad argument; and what Ray raises of a task that fails.
@@ -83,7 +111,7 @@ def complete_dataset(
         _check_columns(rows.schema(), id_column, column)
         rows.map_batches(
             Completer,
-            fn_constructor_args=(model, column, answer, loading, options),
+            fn_constructor_args=(model, Columns(id_column, column, answer), loading, options),
             compute=ray.data.ActorPoolStrategy(size=n_actors),
             num_cpus=cpus,
             batch_size=batch_size,

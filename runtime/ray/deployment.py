@@ -19,8 +19,10 @@ from starlette.types import Message, Receive, Scope, Send
 import halfbyte
 from halfbyte.ray.prefix_router import PrefixRouter
 from halfbyte.ray.prefixes import digests, prompt_text
-from halfbyte.server.app import make_app
+from halfbyte.server.app import make_app, protocol_of
 from halfbyte.server.body import ClientGone, read_body
+from halfbyte.server.endpoint import refusal
+from halfbyte.server.fault import Fault
 from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
 
@@ -62,11 +64,13 @@ class Engine:
         try:
             while (message := await sent.get()) is not None:
                 batch = [message]
-                while not sent.empty() and (more := sent.get_nowait()) is not None:
+                while not sent.empty():
+                    more = sent.get_nowait()
+                    if more is None:
+                        sent.put_nowait(None)  # for the loop around this one
+                        break
                     batch.append(more)
                 yield batch
-                if batch[-1]["type"] == "http.response.body" and not batch[-1].get("more_body"):
-                    break
             await task
         finally:
             task.cancel()
@@ -88,6 +92,9 @@ class Ingress:
         try:
             body = await read_body(receive, self._max_body)
         except ClientGone:
+            return
+        except Fault as fault:
+            await refusal(protocol_of(scope["path"]), fault).send(send, {})
             return
         told = {name: scope[name] for name in _SCOPE if name in scope}
         told["headers"] = list(scope["headers"])

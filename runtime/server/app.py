@@ -92,7 +92,7 @@ def _pattern(route: Route) -> re.Pattern[str]:
     return compile_path(route.path)[0]
 
 
-def _protocol_of(path: str) -> Protocol:
+def protocol_of(path: str) -> Protocol:
     """Whose errors a path's are: of several prefixes the longest counts."""
     found = {
         prefix: protocol
@@ -107,7 +107,7 @@ async def _refuse(scope: Scope, fault: Fault, send: Send) -> None:
     """A fault before there is a route, as the protocol of the path would say it."""
     record = scope["state"]["record"]
     record.error, fault.request_id = fault.kind, record.request_id
-    await refusal(_protocol_of(scope["path"]), fault).send(send, {})
+    await refusal(protocol_of(scope["path"]), fault).send(send, {})
 
 
 async def _failed(request: Request, error: Exception) -> Response:
@@ -118,5 +118,5 @@ async def _failed(request: Request, error: Exception) -> Response:
     fault = Fault((kinds or ["internal"])[0], f"{request.method} {path[:200]}: {error.detail}")
     record = request.state.record
     record.error, fault.request_id = fault.kind, record.request_id
-    body = dumps(_protocol_of(path).error(fault))
+    body = dumps(protocol_of(path).error(fault))
     return Response(body, error.status_code, error.headers, "application/json")

@@ -34,6 +34,10 @@ STATUS: dict[Kind, int] = {
     "not_found": 404, "method": 405, "too_large": 413, "media_type": 415, "not_supported": 501,
     "rate_limit": 429, "overloaded": 503, "timeout": 504, "unreadable_call": 422, "internal": 500,
 }  # fmt: skip
+NO_TEMPLATE = (
+    "expected one with a chat template, got one that has none: /v1/completions, or Ollama's "
+    "/api/generate, continues a text"
+)
 _RETRY_S = 1
 
 
@@ -92,6 +96,8 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, (TokenizerError, TemplateError)):
         return Fault("invalid_request", _without_path(error))
     if isinstance(error, UnsupportedModelError):
+        if lacks_template(error):
+            return Fault("invalid_request", f"model: {NO_TEMPLATE}", param="model")
         return Fault("not_supported", _without_path(error))
     if isinstance(error, (ModelFileError, CacheFileError)):
         log.error("%s", error)
@@ -105,6 +111,11 @@ def fault_of(error: BaseException) -> Fault:
         return Fault("overloaded", "memory is short", retry_after=_RETRY_S)
     log.error("an answer failed: %r", error, exc_info=error)
     return Fault("internal", "the server failed; its log says why")
+
+
+def lacks_template(error: UnsupportedModelError) -> bool:
+    """Whether a model cannot chat, which is a matter of which model is asked."""
+    return error.field == "tokenizer.chat_template" and error.got == "none"
 
 
 def _without_path(error: HalfbyteError) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from halfbyte.errors import RequestError, SettingError
+from halfbyte.errors import SettingError
 
 OLLAMA_PORT = 11434
 _BACKLOG = 2048
@@ -37,15 +37,15 @@ class Listening:
     is_insecure: bool = False
 
     def check(self, *, has_keys: bool) -> None:
-        """RequestError where others could use the machine without a key."""
+        """SettingError where others could use the machine without a key."""
         if self.tls_key is not None and self.tls_cert is None:
-            raise RequestError("tls_key", expected="tls_cert beside it", got="none")
-        if has_keys or self.is_insecure or self.unix_socket is not None:
+            raise SettingError("--tls-key", expected="--tls-cert beside it", got="none")
+        if has_keys or self.is_insecure or (self.unix_socket is not None and not self.ollama):
             return
         for *_, address in _addresses(self.host, self.port):
             if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
-                raise RequestError(
-                    "host", expected="this machine's loopback address, or keys", got=self.host,
+                raise SettingError(
+                    "--host", expected="this machine's loopback address, or keys", got=self.host,
                     hint="name a file of keys with --api-key-file, or say --insecure: everybody "
                     "who reaches that address may then use the model",
                 )  # fmt: skip
@@ -73,7 +73,7 @@ class Listening:
             else:
                 bound += _bound(self.host, self.port)
             if self.ollama and OLLAMA_PORT not in (s.getsockname()[1] for s in bound):
-                bound += _bound(self.host, OLLAMA_PORT)
+                bound += _bound(self.host, OLLAMA_PORT, "--ollama")
             yield bound
         finally:
             for one in bound:
@@ -83,7 +83,7 @@ class Listening:
                     os.unlink(self.unix_socket)
 
 
-def _bound(host: str, port: int) -> list[socket.socket]:
+def _bound(host: str, port: int, option: str = "--port") -> list[socket.socket]:
     """A socket for each address of a host, on one port."""
     made: list[socket.socket] = []
     try:
@@ -100,9 +100,10 @@ def _bound(host: str, port: int) -> list[socket.socket]:
         for one in made:
             one.close()
         said = error.strerror or str(error)
+        instead = "name another one" if option == "--port" else "end that one, it may be Ollama"
         raise SettingError(
-            "--port", expected="a port that is free", got=f"{port} of {host}: {said}",
-            hint="another program listens there, or it is another machine's: name another one",
+            option, expected="a port that is free", got=f"{port} of {host}: {said}",
+            hint=f"another program listens there, or it is another machine's: {instead}",
         ) from error  # fmt: skip
     return made
 

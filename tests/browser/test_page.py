@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +13,9 @@ from typing import Any
 import pytest
 
 import halfbyte
+from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
+from tests.runtime.server.chat_models import CALLS, with_template
 from tests.runtime.server.conftest import serving
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -27,9 +31,17 @@ def model() -> Iterator[halfbyte.Model]:
 
 
 @pytest.fixture(scope="module")
-def served(model: halfbyte.Model) -> Iterator[str]:
-    shelf = Shelf({"infill-10m": "infill-10m"}, halfbyte.load)
+def chatty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[halfbyte.Model]:
+    path = with_template(tmp_path_factory.mktemp("chatty") / "chatty.gguf", CALLS)
+    with halfbyte.load(path) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def served(model: halfbyte.Model, chatty: halfbyte.Model) -> Iterator[str]:
+    shelf = Shelf({"infill-10m": "infill-10m", "chatty": "chatty"}, halfbyte.load)
     shelf.put("infill-10m", model)
+    shelf.put("chatty", chatty)
     with serving(shelf) as url:
         yield url
 
@@ -51,7 +63,7 @@ def page(browser: Any, served: str) -> Iterator[Any]:
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.set_default_timeout(WAIT_MS)
     opened.goto(served)
-    opened.wait_for_function("document.getElementById('model').options.length === 1")
+    opened.wait_for_function("() => document.getElementById('model').options.length === 2")
     yield opened
     opened.close()
     assert not wrong
@@ -85,7 +97,7 @@ def test_escape_dismisses_and_tab_leaves_the_editor(page: Any) -> None:
     put(page, "import nu", " as np\n")
     page.focus("#code")
     page.keyboard.press("Control+Space")
-    page.wait_for_function("document.querySelector('#shown .ghost').textContent !== ''")
+    page.wait_for_function("() => document.querySelector('#shown .ghost').textContent !== ''")
     page.keyboard.press("Escape")
     assert page.inner_text(GHOST) == ""
     page.keyboard.press("Tab")
@@ -96,22 +108,110 @@ def test_typing_asks_by_itself(page: Any) -> None:
     page.fill("#code", "")
     page.focus("#code")
     page.keyboard.type("import num")
-    page.wait_for_function("document.querySelector('#shown .ghost').textContent !== ''")
-    page.wait_for_function("document.getElementById('speed').textContent.match(/^[0-9]/)")
+    page.wait_for_function("() => document.querySelector('#shown .ghost').textContent !== ''")
+    page.wait_for_function("() => document.getElementById('speed').textContent.match(/^[0-9]/)")
 
 
-def test_tokens_tell_how_likely_they_were(page: Any, model: halfbyte.Model) -> None:
+@pytest.mark.parametrize("prompt", ["def f(", "import nu", "# 😀 é = ("])
+def test_tokens_tell_how_likely_they_were(page: Any, model: halfbyte.Model, prompt: str) -> None:
+    """Each token, though a prompt's last word is healed and texts come in other pieces."""
     page.click("#tab-complete")
-    page.fill("#prompt", "def f(")
-    page.fill("#complete-tokens", "6")
+    page.fill("#prompt", prompt)
+    page.fill("#complete-tokens", "12")
     page.keyboard.press("Control+Enter")
-    done = model.complete("def f(", max_tokens=6, logprobs=4)
+    done = model.complete(prompt, max_tokens=12, logprobs=4)
     page.wait_for_function(
         "text => document.getElementById('continuation').textContent === text", arg=done.text
     )
-    page.hover(".token >> nth=0")
-    assert page.is_visible("#likely")
+    told = [one for one in done.logprobs if one.offset + len(one.bytes.decode()) > 0]
+    spans = page.locator("#continuation .token")
+    assert "".join(spans.all_text_contents()) == done.text
+    assert spans.count() == len(told) > 3
+    for i in (0, len(told) - 1):
+        spans.nth(i).hover()
+        likely = page.inner_text("#likely").splitlines()[0]
+        assert likely.split()[0] == f"{100 * math.exp(told[i].logprob):.1f}"
+        assert json.loads(likely.split("%  ")[1]) == told[i].bytes.decode()
+
+
+def say(page: Any, text: str) -> None:
+    page.fill("#said", text)
+    page.keyboard.press("Enter")
+
+
+def sent(page: Any) -> list[list[str]]:
+    """The roles of each request for an answer, as they come."""
+    asked: list[list[str]] = []
+    page.on(
+        "request",
+        lambda one: (
+            one.url.endswith("/chat/completions")
+            and asked.append([message["role"] for message in one.post_data_json["messages"]])
+        ),
+    )
+    return asked
+
+
+IS_ANSWERED = """() => document.querySelector('#chat .stop').disabled
+    && document.querySelectorAll('li.assistant .token').length > 0"""
+
+
+def test_a_chat_goes_on_and_its_tokens_tell_how_likely_they_were(page: Any) -> None:
+    asked = sent(page)
+    page.select_option("#model", "chatty")
+    page.click("#tab-chat")
+    say(page, "one")
+    page.wait_for_function("() => document.querySelector('li.assistant .token')")
+    say(page, "two")  # while the answer is on its way, which ends it
+    page.wait_for_function("() => document.querySelectorAll('li.assistant').length === 2")
+    page.wait_for_function(IS_ANSWERED)
+    assert asked == [["user"], ["user", "assistant", "user"]]
+    page.hover("li.assistant .token >> nth=0")
     assert "%" in page.inner_text("#likely")
+
+
+def test_a_chat_begins_anew_while_an_answer_is_on_its_way(page: Any) -> None:
+    asked = sent(page)
+    page.select_option("#model", "chatty")
+    page.click("#tab-chat")
+    say(page, "one")
+    page.wait_for_function("() => document.querySelector('li.assistant .token')")
+    page.click("#anew")
+    say(page, "two")
+    page.wait_for_function(IS_ANSWERED)
+    assert asked == [["user"], ["user"]]
+
+
+def test_what_has_no_answer_may_be_sent_again(browser: Any, served: str) -> None:
+    page = browser.new_page()
+    asked = sent(page)
+    page.goto(served)
+    page.wait_for_function("() => document.getElementById('model').options.length === 2")
+    page.click("#tab-chat")
+    say(page, "one")  # to a model that cannot chat
+    page.wait_for_function("() => document.getElementById('said').value === 'one'")
+    assert "chat template" in page.inner_text("#trouble")
+    page.select_option("#model", "chatty")
+    say(page, "one")
+    page.wait_for_function("() => document.querySelector('li.assistant .token')")
+    assert asked == [["user"], ["user"]] and page.locator("li.user").count() == 1
+    page.close()
+
+
+def test_a_key_is_asked_for(browser: Any, model: halfbyte.Model) -> None:
+    shelf = Shelf({"infill-10m": "infill-10m"}, halfbyte.load)
+    shelf.put("infill-10m", model)
+    with serving(shelf, ServerSettings(keys={"secret-secret": "ada"})) as url:
+        page = browser.new_page()
+        page.goto(url)
+        for key in ("wrong", "secret-secret"):
+            page.fill("#key", key)
+            with page.expect_response("**/v1/models") as answer:
+                page.keyboard.press("Enter")
+            assert answer.value.status == (200 if key == "secret-secret" else 401)
+        page.wait_for_function("() => document.getElementById('model').options.length === 1")
+        assert not page.is_visible("#ask-key") and not page.is_visible("#trouble")
+        page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -69,6 +70,28 @@ def test_errors_keep_their_shape(http: httpx.Client) -> None:
     assert answer.status_code == 400 and answer.json()["error"]["param"] == "max_tokens"
 
 
+def test_a_body_that_is_too_large_is_told(http: httpx.Client) -> None:
+    answer = http.post("/v1/messages", content=b"{" + b" " * (32 << 20) + b"}")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (413, "request_too_large")
+
+
+def test_an_application_that_fails_ends_its_stream() -> None:
+    from halfbyte.ray.deployment import Engine
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise OSError("gone")
+
+    async def read() -> None:
+        engine = Engine.__new__(Engine)
+        engine._app = app
+        async for batch in engine({}, b"", prefix=[]):
+            assert [message["type"] for message in batch] == ["http.response.start"]
+
+    with pytest.raises(OSError, match="gone"):
+        asyncio.run(asyncio.wait_for(read(), 10))
+
+
 def test_a_prompt_goes_to_where_its_beginning_is_remembered(http: httpx.Client) -> None:
     """Two long beginnings, asked in turn: each replica is asked about what it has seen."""
     long = ["".join(f"{name} = {i}\n" for i in range(60)) for name in ("x", "y")]
@@ -126,6 +149,26 @@ def test_a_data_set_goes_on_where_it_was_cut(
     assert pq.read_table(target).num_rows == len(rows)
     expected = model.complete(PROMPTS, max_tokens=6)
     assert [got[i]["completion"] for i in range(len(rows))] == [one.text for one in expected]
+
+
+def test_a_row_is_a_matter_of_its_own(model: halfbyte.Model) -> None:
+    """No answer depends on what shares its batch, drawn ones either; nor does an error."""
+    import numpy as np
+
+    from halfbyte.ray.datasets import Columns, Completer
+
+    drawing = {"max_tokens": 6, "temperature": 1, "seed": 7}
+    completer = Completer(MODEL, Columns("id", "prompt", "said"), {"threads": 1}, drawing)
+    prompts = [None, "def f(", "x = 1 " * 2000, "def f(", "import os"]
+    batch = {"id": np.arange(5), "prompt": np.array(prompts, object)}
+    got = completer(batch)
+    alone = [completer({name: one[i : i + 1] for name, one in batch.items()}) for i in range(5)]
+    for name in ("said", "said_finish_reason", "said_error"):
+        assert list(got[name]) == [one[name][0] for one in alone]
+    assert [bool(error) for error in got["said_error"]] == [True, False, True, False, False]
+    assert "expected a text, got None" in got["said_error"][0] and "512" in got["said_error"][2]
+    assert list(got["said_finish_reason"])[::2] == ["error", "error", "length"]
+    assert got["said"][1] != got["said"][3] and got["said"][0] == ""
 
 
 def test_a_missing_column_is_named(cluster: None, tmp_path: Path) -> None:

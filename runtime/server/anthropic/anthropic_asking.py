@@ -8,9 +8,14 @@ from typing import Any
 
 from halfbyte.errors import ContextLengthError, UnsupportedModelError
 from halfbyte.server.anthropic.anthropic_conversation import conversation
-from halfbyte.server.anthropic.anthropic_fields import MessageFields, OfferedTool, PromptFields
+from halfbyte.server.anthropic.anthropic_fields import (
+    MessageFields,
+    OfferedTool,
+    PromptFields,
+    ToolChoice,
+)
 from halfbyte.server.ask import Ask
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import Fault, fault_of, lacks_template
 from halfbyte.server.prompts import as_chat, chat_prompt_of
 from halfbyte.server.served_model import ServedModel
 
@@ -87,6 +92,8 @@ def anthropic_errors() -> Iterator[None]:
         message = f"prompt is too long: {error.n_tokens} tokens > {error.n_ctx} maximum"
         raise Fault("context_length", message, param="messages") from error
     except UnsupportedModelError as error:
+        if lacks_template(error):
+            raise fault_of(error) from error
         message = f"model: {str(error).replace(f'{error.path}: ', '')}"
         raise Fault("invalid_request", message, param="model") from error
 
@@ -101,10 +108,22 @@ def _tools(asked: PromptFields) -> dict[str, Any]:
     if choice.type == "tool" and choice.name is None:
         message = "tool_choice.name: expected the name of one of the tools, got none"
         raise Fault("invalid_request", message, param="tool_choice.name")
+    _check_choice(choice, [tool.name for tool in asked.tools or ()])
     made["tool_choice"] = _CHOICES.get(choice.type, choice.name)
     if choice.disable_parallel_tool_use and asked.tools:
         made["parallel_tool_calls"] = False
     return made
+
+
+def _check_choice(choice: ToolChoice, names: list[str]) -> None:
+    """Refuse a choice of none, in the words that it was made in."""
+    if choice.type in ("any", "tool") and not names:
+        message = f"tool_choice: expected tools to choose from, got {choice.type!r} without any"
+        raise Fault("invalid_request", message, param="tool_choice")
+    if choice.type == "tool" and choice.name not in names:
+        expected = f"one of {', '.join(names)[:200]}"
+        message = f"tool_choice.name: expected {expected}, got {str(choice.name)[:100]!r}"
+        raise Fault("invalid_request", message, param="tool_choice.name")
 
 
 def _tool(tool: OfferedTool, where: str) -> dict[str, Any]:

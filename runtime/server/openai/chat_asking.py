@@ -10,7 +10,7 @@ from typing import Any
 
 from halfbyte.errors import RequestError, UnsupportedModelError
 from halfbyte.server.ask import Ask
-from halfbyte.server.fault import Fault, fault_of, refused
+from halfbyte.server.fault import Fault, fault_of, lacks_template, refused
 from halfbyte.server.openai.chat_fields import ChatFields, FormatKind
 from halfbyte.server.openai.chat_messages import library_messages
 from halfbyte.server.sampling_fields import biases_of
@@ -70,7 +70,7 @@ def chat_errors(model: ServedModel, named: Callable[[str], str]) -> Iterator[Non
         yield
     except UnsupportedModelError as error:
         message = str(error).replace(f"{error.path}: ", "")
-        if error.field == "tokenizer.chat_template" and error.got == "none":
+        if lacks_template(error):
             message = (
                 f"model: expected one with a chat template, got {model.name!r}, which has none: "
                 "/v1/completions continues a text"

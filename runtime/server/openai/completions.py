@@ -110,7 +110,8 @@ def _asked(model: ServedModel, fields: CompletionFields) -> _Asked:
     prompts = _one_text(fields) if fills else _prompts(fields, tokenizer)
     n_drawn = len(prompts) * max(n, fields.best_of or 1)
     if n_drawn > MAX_ANSWERS:
-        raise refused("prompt", f"at most {MAX_ANSWERS} answers in all", n_drawn)
+        name = "prompt" if len(prompts) > 1 else "n" if n == n_drawn else "best_of"
+        raise refused(name, f"at most {MAX_ANSWERS} answers in all", n_drawn)
     _stop_at_tokens(options, tokenizer)
     if fills:
         ask = Ask("infill", (prompts[0], fields.suffix), options, n)

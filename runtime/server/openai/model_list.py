@@ -1,13 +1,15 @@
 """`GET /v1/models` and `/v1/models/{name}`: what is served, loaded or not.
 
 Source: https://platform.openai.com/docs/api-reference/models; `meta` is llama.cpp's, by which
-llama.vscode sees that `/props` is there too; `max_model_len` is vLLM's. Of a model that is not in
+llama.vscode sees that `/props` is there too; `max_model_len` is vLLM's; what Anthropic's clients
+read stands beside it (https://docs.anthropic.com/en/api/models-list). Of a model that is not in
 memory, its file tells.
 """
 
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timezone
 from typing import Any
 
 from halfbyte.server.exchange import Exchange
@@ -20,7 +22,8 @@ from halfbyte.server.served_model import ServedModel
 async def list_models(exchange: Exchange, _: None) -> Reply:
     """All names, the first model's first."""
     models = [await _model(exchange, name) for name in exchange.shelf.names]
-    return Json({"object": "list", "data": models})
+    ends = {"first_id": models[0]["id"], "last_id": models[-1]["id"], "has_more": False}
+    return Json({"object": "list", "data": models, **ends})
 
 
 async def show_model(exchange: Exchange, _: None) -> Reply:
@@ -29,15 +32,20 @@ async def show_model(exchange: Exchange, _: None) -> Reply:
 
 
 async def _model(exchange: Exchange, name: str) -> dict[str, Any]:
-    shell = {"id": name, "object": "model", "owned_by": "halfbyte"}
     served = next((one for one in exchange.shelf.loaded() if one.name == name), None)
+    created = 0 if served is None else served.created
+    shell = {
+        "id": name, "object": "model", "owned_by": "halfbyte", "created": created, "type": "model",
+        "display_name": name,
+        "created_at": datetime.fromtimestamp(created, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }  # fmt: skip
     facts = await asyncio.to_thread(facts_of, exchange.shelf.sources[name])
     meta = {} if facts is None else _of_file(facts)
     if served is None:
-        return {**shell, "created": 0, "meta": meta}
+        return {**shell, "meta": meta}
     meta |= _of_loaded(served)
     n_ctx = served.model.n_ctx
-    return {**shell, "created": served.created, "max_model_len": n_ctx, "meta": meta}
+    return {**shell, "max_model_len": n_ctx, "max_input_tokens": n_ctx, "meta": meta}
 
 
 def _of_file(facts: ModelFacts) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 // The editor: what is suggested stands at the cursor until it is accepted.
 
 import { events } from "./api.js";
-import { completionTokens, meter } from "./tokens.js";
+import { meter } from "./tokens.js";
 
 const PAUSE_MS = 250;
 const code = document.getElementById("code");
@@ -38,15 +38,15 @@ export async function fill(model, trouble) {
   if (!code.value.trim() || code.selectionStart !== code.selectionEnd) return;
   const mine = running = new AbortController();
   const body = {
-    model, prompt: code.value.slice(0, at), suffix: code.value.slice(at), temperature: 0,
+    model, prompt: code.value.slice(0, at), suffix: code.value.slice(at), temperature: 0, logprobs: 0,
     max_tokens: Number(document.getElementById("fill-tokens").value) || 48,
   };
   const count = meter();
   trouble("");
   try {
     for await (const event of events("v1/completions", body, mine.signal)) {
-      const choice = event.choices[0];
-      count(event, choice?.text ? completionTokens(choice).length : 0);
+      const [choice] = event.choices;
+      count(event);
       if (!choice?.text || mine !== running) continue;
       ghost += choice.text;
       draw();
@@ -75,7 +75,7 @@ export function start(model, trouble) {
     if (document.getElementById("while-typing").checked) pause = setTimeout(now, PAUSE_MS);
   });
   code.addEventListener("keydown", (event) => {
-    if (event.key === "Tab" && ghost) {
+    if (event.key === "Tab" && !event.shiftKey && ghost) {
       event.preventDefault();
       take();
     } else if (event.key === "Escape") {

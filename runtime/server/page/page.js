@@ -2,12 +2,12 @@
 
 import { events, get } from "./api.js";
 import { start } from "./fill.js";
-import { append, chatTokens, completionTokens, meter, watch } from "./tokens.js";
+import { chatTokens, completionTokens, meter, shower, watch } from "./tokens.js";
 
 const $ = (id) => document.getElementById(id);
 const model = () => $("model").value;
 const stops = document.querySelectorAll(".stop");
-const messages = [];
+let messages = [], saying = null; // a conversation, and the answer that is on its way
 let running = null;
 
 function trouble(text) {
@@ -30,17 +30,16 @@ async function run(path, body, take) {
 }
 
 function goOn() {
-  const out = $("continuation"), count = meter();
+  const out = $("continuation"), count = meter(), show = shower(), prompt = $("prompt").value;
   out.replaceChildren();
   const body = {
-    model: model(), prompt: $("prompt").value, logprobs: 4,
+    model: model(), prompt, logprobs: 4,
     temperature: Number($("temperature").value), max_tokens: Number($("complete-tokens").value),
   };
   return run("v1/completions", body, (event) => {
-    const choice = event.choices[0];
-    const tokens = choice?.text ? completionTokens(choice) : [];
-    count(event, tokens.length);
-    if (choice?.text) append(out, choice.text, tokens);
+    const [choice] = event.choices;
+    count(event);
+    if (choice) show(out, choice.text, completionTokens(choice, prompt));
   });
 }
 
@@ -53,31 +52,44 @@ function bubble(role, text = "") {
   return item;
 }
 
+/** Send what was typed; an answer on its way ends, and stays as far as it has come. */
 async function say() {
   const text = $("said").value.trim();
   if (!text) return;
   $("said").value = "";
-  messages.push({ role: "user", content: text });
-  bubble("user", text);
-  const item = bubble("assistant"), count = meter();
-  let answer = "", thought = null;
-  const body = { model: model(), messages, logprobs: true, top_logprobs: 4 };
+  running?.abort();
+  await saying;
+  saying = answer(messages, text);
+}
+
+async function answer(talk, text) {
+  const count = meter(), show = shower();
+  const asked = bubble("user", text), item = bubble("assistant");
+  let said = "", thought = null;
+  talk.push({ role: "user", content: text });
+  const body = { model: model(), messages: talk, logprobs: true, top_logprobs: 4 };
   await run("v1/chat/completions", body, (event) => {
-    const choice = event.choices[0], delta = choice?.delta ?? {};
+    const [choice] = event.choices, delta = choice?.delta ?? {};
+    const tokens = choice ? chatTokens(choice) : [];
+    count(event);
     if (delta.reasoning_content) {
       thought ??= item.appendChild(document.createElement("span"));
       thought.className = "thought";
-      thought.append(delta.reasoning_content);
+      show(thought, delta.reasoning_content, tokens);
+    } else if (choice) {
+      said += delta.content ?? "";
+      show(item, delta.content ?? "", tokens);
     }
-    const tokens = delta.content ? chatTokens(choice) : [];
-    count(event, tokens.length);
-    if (!delta.content) return;
-    answer += delta.content;
-    append(item, delta.content, tokens);
     item.scrollIntoView({ block: "nearest" });
   });
-  if (answer) messages.push({ role: "assistant", content: answer });
-  else item.remove();
+  if (said) {
+    talk.push({ role: "assistant", content: said });
+    return;
+  }
+  talk.pop(); // what has no answer was not said
+  asked.remove();
+  item.remove();
+  if (talk === messages) $("said").value ||= text;
 }
 
 function choose(tab) {
@@ -101,7 +113,7 @@ for (const [i, tab] of [...document.querySelectorAll("[role=tab]")].entries()) {
 }
 for (const stop of stops) stop.addEventListener("click", () => running?.abort());
 $("go").addEventListener("click", goOn);
-$("prompt").addEventListener("keydown", (event) => {
+$("complete").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && event.ctrlKey) goOn();
 });
 $("say").addEventListener("submit", (event) => { event.preventDefault(); say(); });
@@ -113,7 +125,7 @@ $("said").addEventListener("keydown", (event) => {
 });
 $("anew").addEventListener("click", () => {
   running?.abort();
-  messages.length = 0;
+  messages = [];
   $("messages").replaceChildren();
 });
 $("theme").addEventListener("click", () => {

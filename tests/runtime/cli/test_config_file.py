@@ -21,12 +21,15 @@ def parsed(*argv: str) -> argparse.Namespace:
 def test_a_file_says_what_the_command_line_does_not(tmp_path: Path) -> None:
     file = tmp_path / "serve.toml"
     file.write_text(
-        'port = 9000\nparallel = 4\nollama = true\ninsecure = false\ncors_origin = ["a", "b"]\n'
+        'port = 9000\nparallel = 4\nollama = true\ninsecure = false\ncors_origin = ["http://a", "http://b"]\n'
         '[model]\nfast = "x.gguf"\nbest = "y.gguf"\n'
     )
     args = parsed("--config", str(file), "--port", "8012")
     assert (args.port, args.parallel, args.ollama, args.insecure) == (8012, 4, True, None)
-    assert (args.cors_origin, args.model) == (["a", "b"], ["fast=x.gguf", "best=y.gguf"])
+    assert (args.cors_origin, args.model) == (
+        ["http://a", "http://b"],
+        ["fast=x.gguf", "best=y.gguf"],
+    )
     assert parsed("--config", str(file), "-m", "z").model == ["z"]
 
 
@@ -37,6 +40,8 @@ def test_a_file_says_what_the_command_line_does_not(tmp_path: Path) -> None:
         ("port = 'x'", "argument --port: expected a whole number from 0, got 'x'"),
         ("port = true", "port: expected a text or a number, got True"),
         ("ollama = 1", "ollama: expected true or false, got 1"),
+        ("[model]\nx = true", "model.x: expected a text, got True"),
+        ("[model]\nqwen2.5 = 'x'", "{'5': 'x'}; a name with a dot wants quotes"),
         ("port", "expected TOML"),
     ],
 )

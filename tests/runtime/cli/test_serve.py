@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -76,8 +77,9 @@ def test_what_cannot_be_served_is_one_line(run: Any, tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         for argv, said in (
             (("--port", port), "--port: expected a port that is free"),
-            (("--host", "0.0.0.0"), "host: expected this machine's loopback address, or keys"),
+            (("--host", "0.0.0.0"), "--host: expected this machine's loopback address, or keys"),
             (("--api-key-file", str(tmp_path / "none")), "--api-key-file: expected a file of keys"),
+            (("-m", f"x={tmp_path}/none.gguf"), f"{tmp_path}/none.gguf: expected a .gguf file"),
             (("-m", "infill-10m"), "--model: expected models under different names"),
             (("--tls-cert", str(tmp_path)), "--tls-cert: expected a certificate and its key"),
         ):
@@ -87,8 +89,12 @@ def test_what_cannot_be_served_is_one_line(run: Any, tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_not_there_is_an_error(run: Any, no_model: None) -> None:
-    outcome = run("serve", "-m", "nope", "--port", "0")
-    assert (outcome.code, outcome.err) == (1, "error: model: expected a name, got nope\n")
+    outcome = run("serve", "-m", "infill-10m", "--port", "0")
+    assert (outcome.code, outcome.err) == (1, "error: model: expected a name, got infill-10m\n")
+    outcome = run(
+        "serve", "-m", "infill-10m", "-m", "nope", "--port", "0"
+    )  # loaded later, if at all
+    assert outcome.code == 1 and outcome.err.startswith("error: model: expected an existing")
 
 
 def test_names_of_models(tmp_path: Path) -> None:
@@ -101,6 +107,32 @@ def test_names_of_models(tmp_path: Path) -> None:
     }  # fmt: skip
     with pytest.raises(SettingError):
         serve._sources(["a=x", "a=y"])
+
+
+def test_keys_are_told_of_where_they_are_needed(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("me:secret-secret\n")
+    keys.chmod(0o600)
+    with served("--port", "0", "--api-key-file", str(keys)) as (process, url):
+        assert process.stderr is not None
+        said = [process.stderr.readline() for _ in range(7)]
+    assert f"  OpenAI clients: export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=KEY\n" in said
+    assert f"  Claude Code:    export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=KEY\n" in said
+
+
+@pytest.mark.parametrize(
+    "text", ["*", "null", "https://a.example", "http://localhost:3000", "app://x"]
+)
+def test_origins(text: str) -> None:
+    assert serve._origin(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["a.example", "https://a.example/", "https://A.example", "", "http://"]
+)
+def test_origins_that_no_browser_sends(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="scheme://host"):
+        serve._origin(text)
 
 
 @pytest.mark.parametrize(("text", "n"), [("7", 7), ("2G", 2 * 10**9), ("512Mi", 512 << 20)])

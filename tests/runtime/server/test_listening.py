@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from halfbyte.errors import RequestError, SettingError
+from halfbyte.errors import SettingError
 from halfbyte.server import listening
 from halfbyte.server.listening import Listening
 
@@ -17,11 +17,14 @@ def test_others_are_let_in_by_a_key_or_on_purpose_only() -> None:
         Listening(host).check(has_keys=False)
     for host in ("0.0.0.0", ""):
         if host:
-            with pytest.raises(RequestError, match="--insecure"):
-                Listening(host).check(has_keys=False)
+            for socket_path in (None, "/run/socket"):  # --ollama listens on the host then, too
+                with pytest.raises(SettingError, match="--insecure"):
+                    one = Listening(host, unix_socket=socket_path, ollama=bool(socket_path))
+                    one.check(has_keys=False)
+            Listening(host, unix_socket="/run/socket").check(has_keys=False)
     Listening("0.0.0.0").check(has_keys=True)
     Listening("0.0.0.0", is_insecure=True).check(has_keys=False)
-    with pytest.raises(RequestError, match="tls_cert"):
+    with pytest.raises(SettingError, match="--tls-cert"):
         Listening(tls_key="key").check(has_keys=True)
 
 
@@ -39,7 +42,10 @@ def test_ollamas_port_is_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "OLLAMA_PORT", port)
     with Listening("127.0.0.1", 0, ollama=True).sockets() as sockets:
         assert [one.getsockname()[1] for one in sockets][1:] == [port]
-        with pytest.raises(SettingError, match="free"), Listening(port=0, ollama=True).sockets():
+        with (
+            pytest.raises(SettingError, match="--ollama"),
+            Listening(port=0, ollama=True).sockets(),
+        ):
             pass
 
 

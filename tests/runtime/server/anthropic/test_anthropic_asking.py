@@ -53,6 +53,20 @@ def test_tools_are_functions() -> None:
 
 
 @pytest.mark.parametrize(
+    ("choice", "tools", "said"),
+    [
+        ({"type": "any"}, [], "tool_choice: expected tools to choose from, got 'any' without any"),
+        ({"type": "tool", "name": "a"}, [], "got 'tool' without any"),
+        ({"type": "tool", "name": "b"}, ["a"], "tool_choice.name: expected one of a, got 'b'"),
+        ({"type": "tool"}, ["a"], "tool_choice.name: expected the name of one of the tools"),
+    ],
+)
+def test_a_choice_of_none_is_told_in_its_own_words(choice: Any, tools: Any, said: str) -> None:
+    with pytest.raises(Fault, match=said):
+        options(tools=[{"name": name} for name in tools], tool_choice=choice)
+
+
+@pytest.mark.parametrize(
     ("thinking", "expected"),
     [
         (None, {"thinking": False}), ({"type": "disabled"}, {"thinking": False}),
@@ -87,3 +101,4 @@ def test_errors_are_in_words_that_clients_look_for() -> None:
         with anthropic_errors():
             raise UnsupportedModelError("/secret/m.gguf", "tokenizer.chat_template", got="none")
     assert caught.value.param == "model" and "/secret" not in caught.value.message
+    assert "format=" not in caught.value.message  # which only programs can say

@@ -299,10 +299,21 @@ def test_pings_are_events(http_anthropic: httpx.Client) -> None:
 
 
 def test_a_model_without_a_template_says_so(claude: anthropic.Anthropic) -> None:
-    with pytest.raises(anthropic.BadRequestError, match="expected a chat template"):
+    with pytest.raises(anthropic.BadRequestError, match="expected one with a chat template"):
         claude.messages.create(model="infill-10m", max_tokens=1, messages=USER)
+    with pytest.raises(anthropic.BadRequestError, match="got one that has none"):
+        claude.messages.count_tokens(model="infill-10m", messages=USER)
     with pytest.raises(anthropic.NotFoundError, match="expected one of calls"):
         claude.messages.create(model="claude-9", max_tokens=1, messages=USER)
+
+
+def test_models_are_listed_as_anthropic_does(claude: anthropic.Anthropic) -> None:
+    page = claude.models.list()
+    assert [one.id for one in page] == ["calls", "thinks", "infill-10m"]
+    assert (page.first_id, page.last_id, page.has_more) == ("calls", "infill-10m", False)
+    found = claude.models.retrieve("calls")
+    assert (found.type, found.display_name) == ("model", "calls")
+    assert found.created_at.timestamp() == found.created > 0  # type: ignore[attr-defined]
 
 
 def test_keys_come_as_anthropics_clients_send_them(chatting: Shelf) -> None:

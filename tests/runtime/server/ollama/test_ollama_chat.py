@@ -205,3 +205,9 @@ def test_bad_values_are_named(http_ollama: httpx.Client, body: dict[str, Any], n
     body = {"model": "calls", "messages": USER, **body}
     reply = http_ollama.post("/api/chat", json=body)
     assert reply.status_code == 400 and reply.json()["error"].startswith(named), reply.text
+
+
+def test_a_model_without_a_template_says_so(client: ollama.Client) -> None:
+    with pytest.raises(ollama.ResponseError, match="model: expected one with a chat template") as e:
+        client.chat("infill-10m", USER)
+    assert e.value.status_code == 400 and "format=" not in e.value.error
