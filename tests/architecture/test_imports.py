@@ -109,7 +109,7 @@ ROOMS = {
     ),
     "server": (
         "families generation gguf halfbyte model models prompt tokenizer",
-        "numpy prometheus_client pydantic starlette uvicorn",
+        "numpy prometheus_client pydantic pydantic_core starlette uvicorn",
     ),
     "ray": ("halfbyte server", "numpy ray starlette"),
     "__main__": ("cli kernels.compiler", ""),

@@ -21,8 +21,8 @@ from halfbyte.server.reply import Json, Reply
 
 MAX_INPUTS = 2048  # OpenAI's
 _FIELD_OF = {"texts": "input"}
-_Ids = Annotated[list[TokenId], Field(fail_fast=True, min_length=1)]
-_Several = Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)
+_Ids = Annotated[list[TokenId], Field(min_length=1)]
+_Several = Field(min_length=1, max_length=MAX_INPUTS)
 
 
 class EmbeddingFields(Fields):
