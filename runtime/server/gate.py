@@ -17,7 +17,8 @@ class Gate:
 
     Args:
         n_places: requests at a time.
-        n_waiting: most that wait; who comes then is told to come again.
+        n_waiting: most that wait; who comes then is told to come again, but for who has fewer
+            waiting than another client, whose last one is told so instead.
 
     Attributes:
         n_running, n_waiting: how many there are.
@@ -57,9 +58,8 @@ class Gate:
             raise ending()
         if self.n_running < self.n_places and not self.n_waiting:
             return self._take(client)
-        if self.n_waiting >= self.n_most_waiting:
-            message = f"{self.n_running} requests run and {self.n_waiting} wait; come again"
-            raise Fault("rate_limit", message, retry_after=self.retry_after)
+        if self.n_waiting >= self.n_most_waiting and not self._makes_room(client):
+            raise self._refusal()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(client, deque()).append(turn)
         self.n_waiting += 1
@@ -86,6 +86,20 @@ class Gate:
         """A place is free again."""
         self._place_s += 0.1 * (held_s - self._place_s)
         self._free(client)
+
+    def _refusal(self) -> Fault:
+        message = f"{self.n_running} requests run and {self.n_waiting} wait; come again"
+        return Fault("rate_limit", message, retry_after=self.retry_after)
+
+    def _makes_room(self, client: str) -> bool:
+        """Send away the last one of who has most waiting: nobody can fill the queue alone."""
+        n_own = len(self._queues.get(client, ()))
+        other = max(self._queues, key=lambda name: len(self._queues[name]), default=client)
+        if other == client or len(self._queues[other]) <= n_own + 1:
+            return False
+        self._queues[other].pop().set_exception(self._refusal())
+        self.n_waiting -= 1
+        return True
 
     def _give_up(self, client: str, turn: asyncio.Future[None]) -> None:
         """Somebody waits no more, though the turn may have come at the same moment."""

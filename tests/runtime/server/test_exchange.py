@@ -7,6 +7,7 @@ import socket
 import time
 from typing import Any
 
+import httpx
 import pytest
 
 from halfbyte.server.server_settings import ServerSettings
@@ -82,3 +83,11 @@ def test_waiting_counts_towards_the_timeout(shelf: Shelf, serve: Any) -> None:
         assert first.recv(12) == b"HTTP/1.1 504"
         first.close()
         second.close()
+
+
+def test_embeddings_keep_to_the_timeout(shelf: Shelf, serve: Any) -> None:
+    body = {"input": [PROMPT[:300]] * 2048}
+    with serve(shelf, ServerSettings(timeout=0.2)) as url:
+        answer = httpx.post(f"{url}/v1/embeddings", json=body, timeout=30, trust_env=False)
+    assert answer.status_code == 504
+    wait_for(lambda: shelf.loaded()[0].model.scheduler._worker.batch.is_idle)

@@ -117,3 +117,29 @@ def test_at_the_end_nobody_is_let_in() -> None:
         assert gate.n_running == gate.n_waiting == 0
 
     run(work)
+
+
+def test_nobody_fills_the_queue_alone() -> None:
+    async def work() -> None:
+        gate = Gate(1, 4)
+        place = await gate.enter("many")
+        many = [asyncio.ensure_future(gate.enter("many")) for _ in range(4)]
+        await soon()
+        assert gate.is_full
+        few = [asyncio.ensure_future(gate.enter("few")) for _ in range(2)]
+        await soon()
+        assert gate.n_waiting == 4
+        assert [one.done() for one in many] == [False, False, True, True]
+        for one in many[2:]:
+            with pytest.raises(Fault) as caught:
+                await one
+            assert caught.value.kind == "rate_limit" and caught.value.retry_after
+        for client in ("few", "many"):  # neither has more than the other now
+            with pytest.raises(Fault):
+                await gate.enter(client)
+        place.leave()
+        for one in (many[0], few[0], many[1], few[1]):
+            (await one).leave()
+        assert gate.n_running == gate.n_waiting == 0
+
+    run(work)
