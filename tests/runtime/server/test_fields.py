@@ -55,3 +55,12 @@ def test_what_means_nothing_is_mentioned_once(caplog: pytest.LogCaptureFixture) 
         "test: the field 'user' means nothing here and is ignored",
         "test: the field 'odd' is not known and is ignored",
     ]
+
+
+def test_what_is_missing_is_told_without_all_the_rest() -> None:
+    class Needy(Fields):
+        a: int
+
+    with pytest.raises(Fault) as caught:
+        checked(Needy, {"b": "what a prompt may say"}, "nobody's")
+    assert (caught.value.param, caught.value.message) == ("a", "a: Field required")
