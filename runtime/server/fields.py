@@ -97,6 +97,8 @@ def _fault(error: ValidationError) -> Fault:
     # Of a union every kind complains: what is deepest, or else the first, says most.
     first = max(found, key=lambda one: len(one["loc"]))
     param = ".".join(str(part) for part in first["loc"] if not _is_type_name(part))
+    if first["type"] == "missing":  # its input is what it is missing in
+        return Fault("invalid_request", f"{param}: {first['msg']}", param=param)
     got = repr(first.get("input"))
     short = got if len(got) <= 100 else f"{got[:100]}..."
     return Fault("invalid_request", f"{param}: {first['msg']}, got {short}", param=param)
