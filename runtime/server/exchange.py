@@ -34,7 +34,6 @@ class Exchange:
         client: who asks: the name of its key, or its address.
         path: the route's parameters by name.
         query: those behind the question mark, of several the last.
-        headers: with small letters.
         request_id: as the client named it, or a name of our own.
         begun_s: when it came, by time.monotonic().
         created: the same as seconds since 1970.
@@ -48,12 +47,11 @@ class Exchange:
         *,
         path: Mapping[str, str],
         query: Mapping[str, str],
-        headers: Mapping[str, str],
     ) -> None:
         self.state, self.record = state, record
         self.shelf, self.gate = state.shelf, state.gate
         self.settings: ServerSettings = state.settings
-        self.client, self.path, self.query, self.headers = record.client, path, query, headers
+        self.client, self.path, self.query = record.client, path, query
         self.request_id, self.begun_s, self.created = (
             record.request_id, record.begun_s, int(time.time()),
         )  # fmt: skip
