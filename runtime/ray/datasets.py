@@ -87,8 +87,7 @@ def complete_dataset(
 
     Args:
         source: a .parquet or .jsonl file, or a folder or pattern of one kind.
-        target: a folder for Parquet files; with `answer`, `answer`_finish_reason and, of a prompt
-            that is no text or too long, `answer`_error as columns.
+        target: a folder for Parquet files; `answer`_finish_reason and _error are columns too.
         model: as `halfbyte.load` takes it; on every machine.
         id_column: a column whose values differ from row to row.
         column: the prompts.

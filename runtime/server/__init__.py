@@ -13,7 +13,7 @@ The way of a request:
    the `gate`, drops what settings say (`dropped`), and answers, whole or as a stream.
 5. The handler maps the answer to a `reply`. What goes wrong is a `fault`, in the protocol's shape.
 
-A folder a protocol: `openai/` (with `/v1/edit`), `llama_cpp/`, `ollama/`, `anthropic/`; each has
+A folder a protocol: `openai/` (with `/v1/edit`), `llama_cpp/`, `ollama/`, `anthropic/`. Each has
 its routes in `*_protocol`, bodies in `*_fields` or `*_schema`, what they mean to the library in
 `*_asking` or `*_options`, answers in `*_shapes` or `*_answers`. `page_protocol` serves the files of
 `page/`; `operations` and `description` are for those who run a server.

@@ -65,7 +65,7 @@ def make_app(shelf: Shelf, settings: ServerSettings | None = None) -> Starlette:
         exception_handlers={HTTPException: _failed},
     )  # fmt: skip
     app.router.redirect_slashes = False
-    app.state.shelf, app.state.gate, app.state.metrics = shelf, state.gate, state.metrics
+    app.state.shelf, app.state.gate = shelf, state.gate
     return app
 
 

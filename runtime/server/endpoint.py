@@ -34,7 +34,7 @@ class Endpoint:
         record.route = self.route.path
         exchange = Exchange(
             self._state, record, path=scope.get("path_params", {}),
-            query=QueryParams(scope.get("query_string", b"")), headers=headers,
+            query=QueryParams(scope.get("query_string", b"")),
         )  # fmt: skip
         try:
             body = await read_body(receive, self._settings.max_body)

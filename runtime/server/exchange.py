@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from halfbyte.errors import EngineError
 from halfbyte.generation.chat_completion import Part, ToolCall
+from halfbyte.generation.completion import Stats
+from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.server.ask import Ask
 from halfbyte.server.dropped import without
 from halfbyte.server.fault import Fault
@@ -32,7 +34,6 @@ class Exchange:
         client: who asks: the name of its key, or its address.
         path: the route's parameters by name.
         query: those behind the question mark, of several the last.
-        headers: with small letters.
         request_id: as the client named it, or a name of our own.
         begun_s: when it came, by time.monotonic().
         created: the same as seconds since 1970.
@@ -46,12 +47,11 @@ class Exchange:
         *,
         path: Mapping[str, str],
         query: Mapping[str, str],
-        headers: Mapping[str, str],
     ) -> None:
         self.state, self.record = state, record
         self.shelf, self.gate = state.shelf, state.gate
         self.settings: ServerSettings = state.settings
-        self.client, self.path, self.query, self.headers = record.client, path, query, headers
+        self.client, self.path, self.query = record.client, path, query
         self.request_id, self.begun_s, self.created = (
             record.request_id, record.begun_s, int(time.time()),
         )  # fmt: skip
@@ -99,7 +99,7 @@ class Exchange:
         self._answers.append(answer)
         return answer
 
-    async def compute(self, work: Callable[..., Any], *args: Any) -> Any:
+    async def compute(self, work: Callable[..., T], *args: Any) -> T:
         """What a function returns that computes for a while, in a thread, once a place is free."""
         return await self.awaited(lambda: asyncio.to_thread(work, *args))
 
@@ -234,7 +234,7 @@ class Answer:
         """Tokens of the prompt."""
         return int(self._stream.n_prompt)
 
-    def logprobs(self, i: int) -> list[Any]:
+    def logprobs(self, i: int) -> list[TokenLogprob]:
         """Those of answer i so far; empty where they are not asked for."""
         told = self._stream.logprobs
         mine = told[i] if self._n is not None and told is not None else told
@@ -250,6 +250,7 @@ class Answer:
         """The ids of answer i so far, some of which no part has yet."""
         return list(self._stream.requests[i].tokens)
 
-    def stats(self, i: int) -> Any:
+    def stats(self, i: int) -> Stats:
         """What answer i cost so far."""
-        return self._stream.requests[i].stats()
+        stats: Stats = self._stream.requests[i].stats()
+        return stats

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal
 
@@ -39,6 +40,7 @@ NO_TEMPLATE = (
     "/api/generate, continues a text"
 )
 _RETRY_S = 1
+_INDEX = re.compile(r"\[(\d+)\]")
 
 
 class Fault(Exception):
@@ -111,6 +113,19 @@ def fault_of(error: BaseException) -> Fault:
         return Fault("overloaded", "memory is short", retry_after=_RETRY_S)
     log.error("an answer failed: %r", error, exc_info=error)
     return Fault("internal", "the server failed; its log says why")
+
+
+def renamed(error: RequestError, named: Callable[[str], str]) -> Fault:
+    """What a client is told of one of the library's arguments, by the name of its field.
+
+    Args:
+        error: what the library says.
+        named: gives the field's name for the argument's, both with dots before names and numbers.
+    """
+    fault = fault_of(error)
+    name = named(_INDEX.sub(r".\1", error.param))
+    fault.param, fault.message = name, f"{name}{fault.message.removeprefix(error.param)}"
+    return fault
 
 
 def lacks_template(error: UnsupportedModelError) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
 
 from halfbyte.server.fault import Fault
 
@@ -50,15 +51,11 @@ class Fields(BaseModel):
     unused: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A list is done with at its first bad item: a million would be a million errors."""
         schema = handler(source)
         _fail_fast(schema)
         return schema
-
-    def given(self, *names: str) -> dict[str, Any]:
-        """Those of the fields that are given, by name."""
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def mention(self, protocol: str) -> None:
         """Log each field that is without effect, once in the life of the process."""
@@ -71,6 +68,10 @@ class Fields(BaseModel):
         if (protocol, name) not in _mentioned and len(_mentioned) < _MOST_MENTIONED:
             _mentioned.add((protocol, name))
             log.warning("%s: the field %.60r %s and is ignored", protocol, name, why)
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """Those of the fields that are given, by name."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 F = TypeVar("F", bound=Fields)
@@ -96,6 +97,8 @@ def _fault(error: ValidationError) -> Fault:
     # Of a union every kind complains: what is deepest, or else the first, says most.
     first = max(found, key=lambda one: len(one["loc"]))
     param = ".".join(str(part) for part in first["loc"] if not _is_type_name(part))
+    if first["type"] == "missing":  # its input is what it is missing in
+        return Fault("invalid_request", f"{param}: {first['msg']}", param=param)
     got = repr(first.get("input"))
     short = got if len(got) <= 100 else f"{got[:100]}..."
     return Fault("invalid_request", f"{param}: {first['msg']}, got {short}", param=param)

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from halfbyte.errors import HalfbyteError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
@@ -20,6 +21,8 @@ from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.thinking import marks_of
 from halfbyte.prompt.tools.formats import format_of
 from halfbyte.tokenizer import Tokenizer
+
+_VOCABULARIES = {"llama": 1, "gpt2": 2}  # their numbers in llama.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,19 @@ class ModelFacts:
     def can_think(self) -> bool:
         """Whether its template knows thoughts."""
         return marks_of(self.template) is not None
+
+
+def shape_of(config: ModelConfig, vocabulary: str) -> dict[str, Any]:
+    """A model's shape as llama.cpp's clients read it.
+
+    Args:
+        config: the model's.
+        vocabulary: its kind as GGUF has it.
+    """
+    return {
+        "vocab_type": _VOCABULARIES.get(vocabulary, 0), "n_vocab": config.vocab_size,
+        "n_ctx_train": config.n_ctx_train, "n_embd": config.dim,
+    }  # fmt: skip
 
 
 def facts_of(source: str) -> ModelFacts | None:

@@ -30,15 +30,16 @@ def chat_prompt_of(
     )  # fmt: skip
 
 
-def check_length(model: Model, text: str) -> None:
-    """Refuse a text that cannot fit the context before it is encoded, however long it is.
+def check_length(model: Model, *texts: str) -> None:
+    """Refuse a prompt of texts that cannot fit the context before it is encoded, however long.
 
     Raises:
         ContextLengthError: it has more tokens than that, whatever they are.
     """
-    n_tokens = len(text.encode(errors="surrogatepass")) // model.tokenizer.max_piece_nbytes
+    n_nbytes = sum(len(text.encode(errors="surrogatepass")) for text in texts)
+    n_tokens = n_nbytes // model.tokenizer.max_piece_nbytes
     if n_tokens > model.n_ctx:
-        raise ContextLengthError(n_tokens, model.n_ctx)
+        raise ContextLengthError(n_tokens, model.n_ctx, hint="shorten the prompt")
 
 
 def as_chat(model: Model, prompt: ChatPrompt, given: Mapping[str, Any]) -> dict[str, Any]:

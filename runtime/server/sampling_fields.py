@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import refused
 from halfbyte.server.fields import Fields, Probability
 
 MAX_STOPS = MAX_BREAKERS = 64
@@ -91,8 +91,7 @@ def biases_of(given: Biases) -> dict[int | str, float]:
     found: dict[int | str, float] = {}
     for pair in pairs:
         if len(pair) != 2 or not _is_pair(*pair):
-            expected = "logit_bias: expected a token and a number, or false"
-            raise Fault("invalid_request", f"{expected}, got {pair!r:.100}", param="logit_bias")
+            raise refused("logit_bias", "a token and a number, or false", pair)
         token, bias = pair
         if isinstance(token, str) and token.isascii() and token.isdecimal():
             token = int(token)

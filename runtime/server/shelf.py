@@ -7,7 +7,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from halfbyte.model import Model
 from halfbyte.server.fault import Fault
@@ -100,7 +99,7 @@ class Shelf:
             Fault: there is none of that name, or the server ends.
             HalfbyteError: it cannot be loaded.
         """
-        name = self._known(name)
+        name = self.known(name) if name else self.names[0]
         copy = self._copies[self.sources[name]]
         if name in copy.served:
             return copy.served[name]
@@ -187,12 +186,14 @@ class Shelf:
         if model is not None:
             await asyncio.to_thread(model.close)
 
-    def _known(self, name: str) -> str:
-        names: list[Any] = self.names
-        if not name:
-            return names[0]
+    def known(self, name: str) -> str:
+        """The name that a client means, as it is written here.
+
+        Raises:
+            Fault: there is none of that name.
+        """
         plain = name.removesuffix(":latest")
         if plain in self.sources:
             return plain
-        message = f"model: expected one of {', '.join(names)}, got {name[:200]!r}"
+        message = f"model: expected one of {', '.join(self.names)}, got {name[:200]!r}"
         raise Fault("not_found", message, param="model")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import Fault, refused
 
 Unit = Literal["utf-8", "utf-16", "utf-32"]
 _CODECS: dict[Unit, tuple[str, int]] = {
@@ -24,8 +24,7 @@ def n_chars(text: str, n: int, unit: Unit, param: str) -> int:
     codec, nbytes = _CODECS[unit]
     raw = text.encode(codec)
     if n * nbytes > len(raw):
-        message = f"{param}: expected at most {len(raw) // nbytes} units of {unit}, got {n}"
-        raise Fault("invalid_request", message, param=param)
+        raise refused(param, f"at most {len(raw) // nbytes} units of {unit}", n)
     try:
         return len(raw[: n * nbytes].decode(codec))
     except UnicodeDecodeError:

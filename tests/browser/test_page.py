@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import halfbyte
+from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
 from tests.runtime.server.chat_models import CALLS, with_template
 from tests.runtime.server.conftest import serving
@@ -195,6 +196,22 @@ def test_what_has_no_answer_may_be_sent_again(browser: Any, served: str) -> None
     page.wait_for_function("() => document.querySelector('li.assistant .token')")
     assert asked == [["user"], ["user"]] and page.locator("li.user").count() == 1
     page.close()
+
+
+def test_a_key_is_asked_for(browser: Any, model: halfbyte.Model) -> None:
+    shelf = Shelf({"infill-10m": "infill-10m"}, halfbyte.load)
+    shelf.put("infill-10m", model)
+    with serving(shelf, ServerSettings(keys={"secret-secret": "ada"})) as url:
+        page = browser.new_page()
+        page.goto(url)
+        for key in ("wrong", "secret-secret"):
+            page.fill("#key", key)
+            with page.expect_response("**/v1/models") as answer:
+                page.keyboard.press("Enter")
+            assert answer.value.status == (200 if key == "secret-secret" else 401)
+        page.wait_for_function("() => document.getElementById('model').options.length === 1")
+        assert not page.is_visible("#ask-key") and not page.is_visible("#trouble")
+        page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

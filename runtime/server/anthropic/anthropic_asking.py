@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from halfbyte.errors import ContextLengthError, UnsupportedModelError
+from halfbyte.errors import ContextLengthError, RequestError, UnsupportedModelError
 from halfbyte.server.anthropic.anthropic_conversation import conversation
 from halfbyte.server.anthropic.anthropic_fields import (
     MessageFields,
@@ -15,12 +16,16 @@ from halfbyte.server.anthropic.anthropic_fields import (
     ToolChoice,
 )
 from halfbyte.server.ask import Ask
-from halfbyte.server.fault import Fault, fault_of, lacks_template
+from halfbyte.server.fault import Fault, fault_of, lacks_template, renamed
 from halfbyte.server.prompts import as_chat, chat_prompt_of
 from halfbyte.server.served_model import ServedModel
 
 _SAME_NAME = ("max_tokens", "temperature", "top_p", "top_k")
 _OF_PROMPT = ("tools", "tool_choice", "parallel_tool_calls", "thinking", "reasoning_budget")
+_FIELDS = {
+    "stop": "stop_sequences", "reasoning_budget": "thinking.budget_tokens",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+}  # fmt: skip
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
@@ -69,7 +74,7 @@ async def _continued(model: ServedModel, ask: Ask, begun: dict[str, Any], last: 
     if "tools" in asked or asked.get("thinking") or begun.keys() - {"role", "content"}:
         expected = "a user's message where there are tools or thoughts"
     elif not messages:
-        expected = "one before it"
+        expected = "a user's message before an answer's beginning"
     if not expected:
         prompt = await model.in_thread(chat_prompt_of, model.model, messages, asked)
         if not prompt.is_thinking:
@@ -79,8 +84,20 @@ async def _continued(model: ServedModel, ask: Ask, begun: dict[str, Any], last: 
     raise Fault("invalid_request", f"{last}: expected {expected}", param=last)
 
 
+def _field(asked: PromptFields, argument: str) -> str:
+    """Where an argument of the library stands in the body; messages are counted otherwise there."""
+    head, dot, rest = argument.partition(".")
+    if head == "messages":
+        return head
+    if head == "json_schema":
+        head = "output_format" if asked.output_config is None else "output_config.format"
+        head += ".schema"
+    rest = rest.replace("function.parameters", "input_schema").replace("function.", "")
+    return f"{_FIELDS.get(head, head)}{dot}{rest}"
+
+
 @contextmanager
-def anthropic_errors() -> Iterator[None]:
+def anthropic_errors(asked: PromptFields) -> Iterator[None]:
     """Errors of the library, in words that Anthropic's clients look for.
 
     Raises:
@@ -96,6 +113,8 @@ def anthropic_errors() -> Iterator[None]:
             raise fault_of(error) from error
         message = f"model: {str(error).replace(f'{error.path}: ', '')}"
         raise Fault("invalid_request", message, param="model") from error
+    except RequestError as error:
+        raise renamed(error, partial(_field, asked)) from error
 
 
 def _tools(asked: PromptFields) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from halfbyte.server.anthropic.anthropic_fields import Block, PromptFields, Turn
 from halfbyte.server.call_ids import plain_id
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import refused
 
 CALL_PREFIX = "toolu_"
 _KINDS = "text, tool_use, tool_result, thinking, redacted_thinking, search_result or document"
@@ -114,7 +114,7 @@ def _content(content: Any, where: str) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list):
-        raise _refused(where, "a text or a list of blocks", content)
+        raise refused(where, "a text or a list of blocks", content)
     return "\n".join(
         _text(_block(one, f"{where}.{i}"), f"{where}.{i}") for i, one in enumerate(content)
     )
@@ -126,7 +126,7 @@ def _block(given: Any, where: str) -> Block:
     try:
         return Block.model_validate(given)
     except ValidationError:
-        raise _refused(where, "a block with a type", given) from None
+        raise refused(where, "a block with a type", given) from None
 
 
 def _text(block: Block, where: str) -> str:
@@ -140,8 +140,8 @@ def _text(block: Block, where: str) -> str:
         head = [part for part in (block.title, block.context) if part]
         return "\n".join([*head, _document(block.source, f"{where}.source")])
     if block.type == "image":
-        raise _refused(f"{where}.type", "no images, since the models read text alone", "image")
-    raise _refused(f"{where}.type", f"{_KINDS}, where its role has them", block.type)
+        raise refused(f"{where}.type", "no images, since the models read text alone", "image")
+    raise refused(f"{where}.type", f"{_KINDS}, where its role has them", block.type)
 
 
 def _document(source: dict[str, Any], where: str) -> str:
@@ -149,15 +149,10 @@ def _document(source: dict[str, Any], where: str) -> str:
         return _needed(source.get("data"), f"{where}.data")
     if source.get("type") == "content":
         return _content(source.get("content"), f"{where}.content")
-    raise _refused(f"{where}.type", "text or content", source.get("type"))
+    raise refused(f"{where}.type", "text or content", source.get("type"))
 
 
 def _needed(value: object, where: str) -> str:
     if not isinstance(value, str):
-        raise _refused(where, "a text", value)
+        raise refused(where, "a text", value)
     return value
-
-
-def _refused(where: str, expected: str, got: object) -> Fault:
-    message = f"{where}: expected {expected}, got {got!r:.100}"
-    return Fault("invalid_request", message, param=where)

@@ -15,7 +15,7 @@ from halfbyte.server.reply import Json, Reply
 async def create(exchange: Exchange, asked: MessageFields) -> Reply:
     """Answer a conversation."""
     model = await exchange.model(asked.model)
-    with anthropic_errors():
+    with anthropic_errors(asked):
         ask = await message_ask(model, asked)
         if asked.stream:
             answer = await exchange.stream(model, ask)
@@ -28,7 +28,7 @@ async def count_tokens(exchange: Exchange, asked: PromptFields) -> Reply:
     """How many tokens a conversation's prompt has."""
     model = await exchange.model(asked.model)
     messages, options = prompt_of(model, asked)
-    with anthropic_errors():
+    with anthropic_errors(asked):
         prompt = await exchange.compute(chat_prompt_of, model.model, messages, options)
     return Json({"input_tokens": len(prompt.tokens)})
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
@@ -14,6 +14,8 @@ from halfbyte.server.llama_cpp.llama_shapes import llama_error
 from halfbyte.server.llama_cpp.result_shapes import Shell
 from halfbyte.server.reply import Events, Json, Reply, event
 from halfbyte.server.served_model import ServedModel
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ async def reply_to(exchange: Exchange, model: ServedModel, calls: Sequence[Call]
         first = await exchange.stream(model, calls[0].ask)
         return Events(_all_events(exchange, model, calls, first))
     asks = [exchange.answer(model, call.ask) for call in calls]
-    done = asks and await _together(asks)
+    done = await _together(asks)
     results = [
         call.shell.final(i, one)
         for call, answers in zip(calls, done, strict=True)
@@ -41,7 +43,7 @@ async def reply_to(exchange: Exchange, model: ServedModel, calls: Sequence[Call]
     return Json(results[0] if len(results) == 1 else results)
 
 
-async def _together(asks: Sequence[Any]) -> list[Any]:
+async def _together(asks: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """What all give; where one fails, the others are given up."""
     tasks = [asyncio.ensure_future(ask) for ask in asks]
     try:

@@ -20,7 +20,8 @@ from halfbyte.server.llama_cpp.request_schema import (
     PromptObject,
 )
 from halfbyte.server.llama_cpp.result_shapes import Shell
-from halfbyte.server.llama_cpp.token_texts import check_fits, ids_of, text_of
+from halfbyte.server.llama_cpp.token_texts import ids_of, text_of
+from halfbyte.server.prompts import check_length
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Reply
 from halfbyte.server.served_model import ServedModel
@@ -60,7 +61,8 @@ def _encoded(model: ServedModel, prompt: str | Mixed) -> tuple[list[int], str]:
         return [tokenizer.bos_id], ""
     if not prompt:
         raise Fault("invalid_request", "prompt: expected some text, got nothing", param="prompt")
-    check_fits(tokenizer, prompt, model.model.n_ctx)
+    parts = [prompt] if isinstance(prompt, str) else prompt
+    check_length(model.model, *(part for part in parts if isinstance(part, str)))
     ids = ids_of(tokenizer, prompt, "prompt", add_special=True, parse_special=True)
     return ids, text_of(tokenizer, ids)
 

@@ -10,12 +10,11 @@ from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.llama_cpp.generation_settings import default_settings
 from halfbyte.server.llama_cpp.llama_shapes import model_of
+from halfbyte.server.model_facts import shape_of
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Json, Reply
 from halfbyte.server.served_model import ServedModel
 
-# Numbers of kinds of vocabularies, as llama.h has them.
-_VOCABULARIES = {"llama": 1, "gpt2": 2, "bert": 3, "t5": 4}
 _MODALITIES = {"vision": False, "video": False, "audio": False}
 _ONLY_ONES_OWN = ("stop", "logit_bias", "grammar", "grammar_triggers", "preserved_tokens",
                   "dry_sequence_breakers", "n_ctx")  # fmt: skip
@@ -116,12 +115,10 @@ def _described(name: str, model: ServedModel | None) -> dict[str, Any]:
 
 
 def _meta(model: ServedModel) -> dict[str, Any]:
-    config = model.model.config
     matrices = model.model.engine.weights.matrices.values()
-    kind = model.model.tokenizer.vocabulary.model
     return {
-        "vocab_type": _VOCABULARIES.get(kind, 0), "n_vocab": config.vocab_size,
-        "n_ctx": model.model.n_ctx, "n_ctx_train": config.n_ctx_train, "n_embd": config.dim,
+        **shape_of(model.model.config, model.model.tokenizer.vocabulary.model),
+        "n_ctx": model.model.n_ctx,
         "n_params": sum(one.n_rows * one.n_inputs for one in matrices),
         "size": sum(one.nbytes for one in matrices), "ftype": _ftype(model),
     }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AliasChoices, Field
 
 from halfbyte.server.exchange import Exchange
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import Fault, refused
 from halfbyte.server.fields import MAX_TOKENS, Fields, TokenId
 from halfbyte.server.llama_cpp.sampling_schema import SamplingFields
 from halfbyte.server.sampling_fields import Stops
@@ -107,8 +107,7 @@ class LlamaCompletionFields(GenerationFields):
                             "got tokens beside prompts", param="prompt")  # fmt: skip
             return [given]  # type: ignore[list-item]  # it was checked
         if not 1 <= len(given) <= _MOST_PROMPTS:
-            message = f"prompt: expected from 1 to {_MOST_PROMPTS} prompts, got {len(given)}"
-            raise Fault("invalid_request", message, param="prompt")
+            raise refused("prompt", f"from 1 to {_MOST_PROMPTS} prompts", len(given))
         return given  # type: ignore[return-value]  # as above
 
 

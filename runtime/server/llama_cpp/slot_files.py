@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import CacheFileError
+from halfbyte.model import Model
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.fields import Fields
@@ -48,7 +49,7 @@ async def act_on_slot(exchange: Exchange, asked: SlotFields) -> Reply:
     return Json({"id_slot": int(number), **done})
 
 
-def _save(model: Any, folder: Path, name: str) -> dict[str, Any]:
+def _save(model: Model, folder: Path, name: str) -> dict[str, Any]:
     begun_s, n = time.perf_counter(), model.n_remembered()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     n_written = model.save_cache(folder / name)
@@ -56,7 +57,7 @@ def _save(model: Any, folder: Path, name: str) -> dict[str, Any]:
     return {"filename": name, "n_saved": n, "n_written": n_written, "timings": timings}
 
 
-def _restore(model: Any, folder: Path, name: str) -> dict[str, Any]:
+def _restore(model: Model, folder: Path, name: str) -> dict[str, Any]:
     begun_s, path = time.perf_counter(), folder / name
     if not path.is_file():
         raise Fault("invalid_request", f"filename: there is no file {name}", param="filename")
@@ -71,7 +72,7 @@ def _restore(model: Any, folder: Path, name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _erase(model: Any, folder: Path, name: str) -> dict[str, Any]:
+def _erase(model: Model, folder: Path, name: str) -> dict[str, Any]:
     return {"n_erased": model.forget_cache()}
 
 
@@ -81,7 +82,7 @@ def _checked_name(name: str | None) -> str:
     return name
 
 
-_ACTIONS: dict[str, Callable[[Any, Path, str], dict[str, Any]]] = {
+_ACTIONS: dict[str, Callable[[Model, Path, str], dict[str, Any]]] = {
     "save": _save, "restore": _restore, "erase": _erase,
 }  # fmt: skip
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from halfbyte.errors import ContextLengthError
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import refused
 from halfbyte.tokenizer import Tokenizer
 
 
@@ -46,19 +45,6 @@ def ids_of(
     return found
 
 
-def check_fits(tokenizer: Tokenizer, parts: str | Sequence[int | str], n_ctx: int) -> None:
-    """Refuse what cannot fit before it is encoded, however long it is.
-
-    Raises:
-        ContextLengthError: it has more tokens than the context.
-    """
-    mixed = [parts] if isinstance(parts, str) else parts
-    n_nbytes = sum(len(part.encode()) for part in mixed if isinstance(part, str))
-    n_least = n_nbytes // tokenizer.max_piece_nbytes
-    if n_least > n_ctx:
-        raise ContextLengthError(n_least, n_ctx, hint="shorten the prompt")
-
-
 def checked_ids(tokenizer: Tokenizer, ids: Sequence[int], name: str) -> Sequence[int]:
     """The same.
 
@@ -67,8 +53,7 @@ def checked_ids(tokenizer: Tokenizer, ids: Sequence[int], name: str) -> Sequence
     """
     for one in ids:
         if not 0 <= one < tokenizer.n_vocab:
-            message = f"{name}: expected ids below {tokenizer.n_vocab}, got {one}"
-            raise Fault("invalid_request", message, param=name)
+            raise refused(name, f"ids below {tokenizer.n_vocab}", one)
     return ids
 
 

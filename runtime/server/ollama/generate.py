@@ -21,7 +21,7 @@ from halfbyte.server.fault import Fault
 from halfbyte.server.fields import TokenId
 from halfbyte.server.ollama.loading_asked import kept, without_answer
 from halfbyte.server.ollama.ollama_answers import OllamaAnswer
-from halfbyte.server.ollama.ollama_options import Asked
+from halfbyte.server.ollama.ollama_options import Asked, ollama_errors
 from halfbyte.server.prompts import as_chat, chat_prompt_of, check_length, rendered
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Json, Lines, Reply
@@ -54,7 +54,8 @@ async def generate(exchange: Exchange, asked: GenerateFields) -> Reply:
     model = await exchange.model(asked.model)
     kept(exchange, model, asked.keep_alive)
     load_s = time.monotonic() - begun_s
-    ask, ids = await _ask(exchange, model, asked)
+    with ollama_errors():
+        ask, ids = await _ask(exchange, model, asked)
 
     async def finish(done: Completion) -> dict[str, Any]:
         if ids is None:
@@ -65,10 +66,11 @@ async def generate(exchange: Exchange, asked: GenerateFields) -> Reply:
         exchange, asked.model or model.name, load_s, is_chat=False, finish=finish,
         has_logprobs=bool(asked.logprobs),
     )  # fmt: skip
-    if asked.is_streamed:
-        return Lines(shape.lines(await exchange.stream(model, ask)))
-    done = await exchange.answer(model, ask)
-    return Json(await shape.whole(done[0]))
+    with ollama_errors(messages="prompt"):
+        if asked.is_streamed:
+            return Lines(shape.lines(await exchange.stream(model, ask)))
+        done = await exchange.answer(model, ask)
+        return Json(await shape.whole(done[0]))
 
 
 async def _ask(

@@ -12,7 +12,7 @@ from halfbyte.server.exchange import Exchange
 from halfbyte.server.ollama.loading_asked import kept, without_answer
 from halfbyte.server.ollama.ollama_answers import OllamaAnswer
 from halfbyte.server.ollama.ollama_conversation import OllamaMessage, conversation
-from halfbyte.server.ollama.ollama_options import Asked
+from halfbyte.server.ollama.ollama_options import Asked, ollama_errors
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Json, Lines, Reply
 
@@ -41,9 +41,10 @@ async def chat(exchange: Exchange, asked: ChatFields) -> Reply:
         exchange, asked.model or model.name, load_s, is_chat=True,
         has_logprobs=bool(asked.logprobs),
     )  # fmt: skip
-    if asked.is_streamed:
-        return Lines(shape.lines(await exchange.stream(model, ask)))
-    return Json(await shape.whole((await exchange.answer(model, ask))[0]))
+    with ollama_errors():
+        if asked.is_streamed:
+            return Lines(shape.lines(await exchange.stream(model, ask)))
+        return Json(await shape.whole((await exchange.answer(model, ask))[0]))
 
 
 OLLAMA_CHAT = (Route("POST", "/api/chat", chat, ChatFields),)

@@ -14,6 +14,7 @@ from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.fields import Fields, Positive
 from halfbyte.server.ollama.loading_asked import kept
+from halfbyte.server.ollama.ollama_options import ollama_errors
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Json, Reply
 
@@ -52,7 +53,8 @@ async def embed(exchange: Exchange, asked: EmbedFields) -> Reply:
     ids = await model.in_thread(_ids, model.model, texts, asked.truncate is not False)
     vectors: NDArray[np.float32] = np.zeros((0, 0), np.float32)
     if ids:
-        vectors = np.asarray(await exchange.awaited(lambda: model.model.aembed(ids)))
+        with ollama_errors():
+            vectors = np.asarray(await exchange.awaited(lambda: model.model.aembed(ids)))
     if asked.dimensions is not None and ids:
         vectors = _shortened(vectors, asked.dimensions)
     return Json(
@@ -71,7 +73,8 @@ async def embeddings(exchange: Exchange, asked: EmbeddingsFields) -> Reply:
     if not asked.prompt:  # which only loads the model
         return Json({"embedding": []})
     prompt = asked.prompt
-    vector = await exchange.awaited(lambda: model.model.aembed(prompt, normalize=False))
+    with ollama_errors(texts="prompt"):
+        vector = await exchange.awaited(lambda: model.model.aembed(prompt, normalize=False))
     return Json({"embedding": np.asarray(vector).tolist()})
 
 

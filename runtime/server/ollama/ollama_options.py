@@ -6,17 +6,20 @@ as the library's method has it, but for the answer's length, which has no limit.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from halfbyte.server.fault import Fault
+from halfbyte.errors import RequestError
+from halfbyte.server.fault import Fault, renamed
 from halfbyte.server.fields import MAX_TOKENS, Fields, Penalty, Probability, Seed
+from halfbyte.server.sampling_fields import Stops
 from halfbyte.server.served_model import ServedModel
 
 Format = dict[str, Any] | Literal["", "json"]
 Think = bool | Literal["low", "medium", "high"]
-Stops = str | Annotated[list[str], Field(max_length=64)]
 TopLogprobs = Annotated[int, Field(ge=0, le=20)]
 # Most tokens of thoughts at a level.
 _BUDGETS = {"low": 1024, "medium": 4096, "high": 16384}
@@ -24,6 +27,34 @@ _SAME_NAME = (
     "temperature", "top_p", "min_p", "typical_p", "presence_penalty", "frequency_penalty", "stop",
     "mirostat", "mirostat_tau", "mirostat_eta",
 )  # fmt: skip
+
+
+# The library's arguments by the names of their fields.
+_FIELDS = {
+    **{name: f"options.{name}" for name in (*_SAME_NAME, "top_k", "seed")},
+    "max_tokens": "options.num_predict", "repetition_penalty": "options.repeat_penalty",
+    "penalty_window": "options.repeat_last_n", "json_schema": "format", "texts": "input",
+    "thinking": "think", "reasoning_budget": "think",
+}  # fmt: skip
+
+
+@contextmanager
+def ollama_errors(**more: str) -> Iterator[None]:
+    """Errors about the library's arguments, told of the fields that they came in.
+
+    Raises:
+        Fault: in place of a RequestError.
+    """
+    fields = _FIELDS | more
+
+    def named(argument: str) -> str:
+        head, dot, rest = argument.partition(".")
+        return f"{fields.get(head, head)}{dot}{rest}"
+
+    try:
+        yield
+    except RequestError as error:
+        raise renamed(error, named) from error
 
 
 class Options(Fields):

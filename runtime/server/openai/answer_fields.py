@@ -36,7 +36,7 @@ class Prediction(Fields):
     """What most of the answer is expected to be."""
 
     type: Literal["content"] = "content"
-    content: str | Annotated[list[TextPart], Field(fail_fast=True, max_length=1024)]
+    content: str | Annotated[list[TextPart], Field(max_length=1024)]
 
     @property
     def text(self) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from halfbyte.errors import RequestError, UnsupportedModelError
 from halfbyte.server.ask import Ask
-from halfbyte.server.fault import Fault, fault_of, lacks_template, refused
+from halfbyte.server.fault import Fault, lacks_template, refused, renamed
 from halfbyte.server.openai.chat_fields import ChatFields, FormatKind
 from halfbyte.server.openai.chat_messages import library_messages
 from halfbyte.server.sampling_fields import biases_of
@@ -18,7 +17,6 @@ from halfbyte.server.served_model import ServedModel
 
 # Most tokens of thoughts for each effort; None: as many as the model likes.
 BUDGETS: dict[str, int | None] = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": None}
-_INDEX = re.compile(r"\[(\d+)\]")
 _SAME_NAME = ("presence_penalty", "frequency_penalty", "stop", "tool_choice")
 
 
@@ -77,9 +75,7 @@ def chat_errors(model: ServedModel, named: Callable[[str], str]) -> Iterator[Non
             )
         raise Fault("invalid_request", message, param="model") from error
     except RequestError as error:
-        name = named(_INDEX.sub(r".\1", error.param))
-        message = f"{name}{str(error).removeprefix(error.param)}"
-        raise Fault(fault_of(error).kind, message, param=name) from error
+        raise renamed(error, named) from error
 
 
 def chat_name(asked: ChatFields, argument: str) -> str:

@@ -10,7 +10,8 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from halfbyte.generation.chat_completion import Part
+from halfbyte.generation.chat_completion import ChatCompletion, Part, ToolCall
+from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.server.exchange import Answer
 from halfbyte.server.fault import fault_of
 from halfbyte.server.openai.chat_asking import chat_errors, chat_name
@@ -66,7 +67,7 @@ class ChatChunks:
             for i in sorted({i for i, _ in batch}):
                 yield from self._calls(i, answer.tool_calls(i))
 
-    def _calls(self, i: int, calls: Sequence[Any]) -> Iterator[bytes]:
+    def _calls(self, i: int, calls: Sequence[ToolCall]) -> Iterator[bytes]:
         """Those that were not told of yet."""
         for at in range(self._n_calls[i], len(calls)):
             delta = {"tool_calls": [{"index": at, **call_shape(calls[at])}]}
@@ -91,10 +92,12 @@ class ChatChunks:
             events.append(event({**self._shell, "choices": [], **told}))
         return b"".join([*events, DONE])
 
-    def _timings(self, done: Sequence[Any]) -> dict[str, float]:
+    def _timings(self, done: Sequence[ChatCompletion]) -> dict[str, float]:
         return timings(done[0].stats, len(done[0].tokens))
 
-    def _logprobs(self, answer: Answer, i: int, told: Sequence[Any] | None = None) -> bytes:
+    def _logprobs(
+        self, answer: Answer, i: int, told: Sequence[TokenLogprob] | None = None
+    ) -> bytes:
         if not self._asked.logprobs:
             return b"null"
         told = answer.logprobs(i) if told is None else told

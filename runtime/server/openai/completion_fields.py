@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import Fault, refused
 from halfbyte.server.fields import (
     Count,
     Fields,
@@ -23,8 +23,8 @@ from halfbyte.server.openai.answer_fields import AnswerFields, Prediction, Strea
 from halfbyte.server.sampling_fields import MAX_STOPS
 
 MAX_PROMPTS, MAX_STOP_CHARS, MAX_BIASES = 256, 1024, 100_000
-_Ids = Annotated[list[TokenId], Field(fail_fast=True)]
-_Several = Field(fail_fast=True, min_length=1, max_length=MAX_PROMPTS)
+_Ids = list[TokenId]
+_Several = Field(min_length=1, max_length=MAX_PROMPTS)
 Texts = Annotated[list[str], _Several]
 IdLists = Annotated[list[_Ids], _Several]
 Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
@@ -80,7 +80,7 @@ class CompletionFields(AnswerFields):
     max_tokens: Count | None = None
     n: Positive | None = None
     best_of: Positive | None = None
-    stop: Stop | Annotated[list[Stop], Field(fail_fast=True, max_length=MAX_STOPS)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] | None = None
@@ -88,7 +88,7 @@ class CompletionFields(AnswerFields):
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool | None = None
     prediction: Prediction | None = None
-    stop_token_ids: Annotated[list[TokenId], Field(fail_fast=True, max_length=1024)] | None = None
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=1024)] | None = None
     structured_outputs: StructuredOutputs | None = None
     json_schema: dict[str, Any] | None = None
     grammar: str | None = None
@@ -139,5 +139,4 @@ def _token(key: str) -> int:
     """A token's id, which is a key of a JSON object and so a text."""
     if key.isascii() and key.isdigit() and len(key) < 10:
         return int(key)
-    message = f"logit_bias: expected ids of tokens, got {key[:100]!r}"
-    raise Fault("invalid_request", message, param="logit_bias")
+    raise refused("logit_bias", "ids of tokens", key)

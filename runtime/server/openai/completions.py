@@ -15,7 +15,7 @@ from halfbyte.generation.completion import Completion
 from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
-from halfbyte.server.fault import Fault, fault_of
+from halfbyte.server.fault import Fault, fault_of, refused
 from halfbyte.server.openai.completion_fields import CompletionFields
 from halfbyte.server.openai.edit_prompts import edit_prompt, gap_of
 from halfbyte.server.openai.legacy_logprobs import legacy_logprobs
@@ -110,8 +110,8 @@ def _asked(model: ServedModel, fields: CompletionFields) -> _Asked:
     prompts = _one_text(fields) if fills else _prompts(fields, tokenizer)
     n_drawn = len(prompts) * max(n, fields.best_of or 1)
     if n_drawn > MAX_ANSWERS:
-        message = f"prompt: expected at most {MAX_ANSWERS} answers in all, got {n_drawn}"
-        raise Fault("invalid_request", message, param="prompt")
+        name = "prompt" if len(prompts) > 1 else "n" if n == n_drawn else "best_of"
+        raise refused(name, f"at most {MAX_ANSWERS} answers in all", n_drawn)
     _stop_at_tokens(options, tokenizer)
     if fills:
         ask = Ask("infill", (prompts[0], fields.suffix), options, n)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from halfbyte.model import Model
 from halfbyte.server.exchange import Exchange
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import refused
 from halfbyte.server.fields import Fields, Positive, TokenId
 from halfbyte.server.openai.shapes import naming
 from halfbyte.server.protocol import Route
@@ -21,8 +21,8 @@ from halfbyte.server.reply import Json, Reply
 
 MAX_INPUTS = 2048  # OpenAI's
 _FIELD_OF = {"texts": "input"}
-_Ids = Annotated[list[TokenId], Field(fail_fast=True, min_length=1)]
-_Several = Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)
+_Ids = Annotated[list[TokenId], Field(min_length=1)]
+_Several = Field(min_length=1, max_length=MAX_INPUTS)
 
 
 class EmbeddingFields(Fields):
@@ -41,9 +41,8 @@ async def embed(exchange: Exchange, asked: EmbeddingFields) -> Reply:
     model = served.model
     dim = model.config.dim
     if asked.dimensions not in (None, dim):
-        expected = f"dimensions: expected {dim}, of which none can be left out"
-        message = f"{expected}, got {asked.dimensions}"
-        raise Fault("invalid_request", message, param="dimensions")
+        expected = f"{dim}, of which none can be left out"
+        raise refused("dimensions", expected, asked.dimensions)
     given: Any = asked.input
     is_one = isinstance(given, str) or isinstance(given[0], int)
     with naming(_FIELD_OF):

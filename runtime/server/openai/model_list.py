@@ -13,13 +13,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from halfbyte.server.exchange import Exchange
-from halfbyte.server.fault import Fault
-from halfbyte.server.model_facts import ModelFacts, facts_of
+from halfbyte.server.model_facts import ModelFacts, facts_of, shape_of
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Json, Reply
 from halfbyte.server.served_model import ServedModel
-
-_SPM, _BPE = 1, 2  # llama.cpp's kinds of vocabularies
 
 
 async def list_models(exchange: Exchange, _: None) -> Reply:
@@ -31,13 +28,7 @@ async def list_models(exchange: Exchange, _: None) -> Reply:
 
 async def show_model(exchange: Exchange, _: None) -> Reply:
     """One of them."""
-    name = exchange.path["name"]
-    plain = name.removesuffix(":latest")
-    if plain not in exchange.shelf.names:
-        names = ", ".join(exchange.shelf.names)
-        message = f"model: expected one of {names}, got {name[:200]!r}"
-        raise Fault("not_found", message, param="model")
-    return Json(await _model(exchange, plain))
+    return Json(await _model(exchange, exchange.shelf.known(exchange.path["name"])))
 
 
 async def _model(exchange: Exchange, name: str) -> dict[str, Any]:
@@ -60,19 +51,16 @@ async def _model(exchange: Exchange, name: str) -> dict[str, Any]:
 def _of_file(facts: ModelFacts) -> dict[str, Any]:
     config = facts.config
     return {
-        "vocab_type": _SPM if facts.tokenizer == "llama" else _BPE, "n_vocab": config.vocab_size,
-        "n_ctx_train": config.n_ctx_train, "n_embd": config.dim, "n_params": facts.n_weights,
-        "size": facts.nbytes, "architecture": config.architecture,
-        "can_chat": bool(facts.template), "can_infill": facts.can_infill,
+        **shape_of(config, facts.tokenizer), "n_params": facts.n_weights, "size": facts.nbytes,
+        "architecture": config.architecture, "can_chat": bool(facts.template),
+        "can_infill": facts.can_infill,
     }  # fmt: skip
 
 
 def _of_loaded(served: ServedModel) -> dict[str, Any]:
     model, config = served.model, served.model.config
     return {
-        "vocab_type": _SPM if model.tokenizer.kind == "spm" else _BPE,
-        "n_vocab": model.tokenizer.n_vocab, "n_ctx": model.n_ctx,
-        "n_ctx_train": config.n_ctx_train, "n_embd": config.dim,
+        **shape_of(config, model.tokenizer.vocabulary.model), "n_ctx": model.n_ctx,
         "architecture": config.architecture, "can_chat": served.can_chat,
         "can_infill": model.can_infill, "edit_format": served.edit_format,
     }  # fmt: skip

@@ -31,7 +31,7 @@ from halfbyte.server.reply import DONE, Events, Json, Reply, dumps, event
 from halfbyte.server.sampling_fields import seed_options
 from halfbyte.server.text_units import Unit, n_chars, n_units
 
-_Many = Field(fail_fast=True, max_length=1024)
+_Many = Field(max_length=1024)
 
 
 class PlaceFields(Fields):

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from halfbyte.generation.chat_completion import ChatCompletion, Part, ToolCall
+from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.server.exchange import Answer
 from halfbyte.server.fault import Fault, fault_of
 from halfbyte.server.openai.chat_asking import chat_errors
@@ -110,7 +111,7 @@ class ResponseEvents:
             self._output.append(item)
         self._n_calls = len(calls)
 
-    def _end(self, done: ChatCompletion, told: Sequence[Any]) -> Iterator[bytes]:
+    def _end(self, done: ChatCompletion, told: Sequence[TokenLogprob]) -> Iterator[bytes]:
         yield from self._calls(done.tool_calls)
         if not self._output and self._open is None and needs_message(done):
             yield from self._growing("content")
@@ -122,7 +123,7 @@ class ResponseEvents:
         response = ended(self._shell, self._model, done, self._output)
         yield self._events.made(f"response.{status}", response=response)
 
-    def _told(self, told: Sequence[Any]) -> Sequence[Any]:
+    def _told(self, told: Sequence[TokenLogprob]) -> Sequence[Any]:
         """Probabilities that were not told of yet."""
         if not self._asked.has_logprobs:
             return ()

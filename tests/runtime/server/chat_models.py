@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import gguf
@@ -28,10 +29,14 @@ THINKS = CALLS + (
 )
 
 
+@cache
+def _packaged() -> gguf.GGUFReader:
+    return gguf.GGUFReader(PACKAGED)  # which takes a while to look at each field
+
+
 def with_template(path: Path, template: str) -> Path:
     """The packaged model's file with a chat template."""
-    reader = gguf.GGUFReader(PACKAGED)
-    writer = gguf.GGUFWriter(path, "llama")
+    reader, writer = _packaged(), gguf.GGUFWriter(path, "llama")
     for field in reader.fields.values():
         if field.name.startswith("GGUF.") or field.name == "general.architecture":
             continue

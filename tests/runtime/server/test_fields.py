@@ -78,3 +78,12 @@ def test_the_first_bad_item_ends_a_list(kind: type[Fields], body: dict[str, Any]
     with pytest.raises(ValidationError) as caught:
         kind.model_validate(body)
     assert caught.value.error_count() < 10
+
+
+def test_what_is_missing_is_told_without_all_the_rest() -> None:
+    class Needy(Fields):
+        a: int
+
+    with pytest.raises(Fault) as caught:
+        checked(Needy, {"b": "what a prompt may say"}, "nobody's")
+    assert (caught.value.param, caught.value.message) == ("a", "a: Field required")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 
 import httpx
@@ -12,16 +14,29 @@ from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
 
 BODY = {"prompt": "import os\n" * 20, "max_tokens": 5}
+# So long that its pieces do not come all at once.
+STREAM = {"max_tokens": 60, "stream": True, "stream_options": {"include_usage": True}}
 
 
-def counted(client: httpx.Client, url: str) -> dict[tuple[str, ...], float]:
-    """Each sample by its name and the values of its labels."""
-    text = client.get(f"{url}/metrics").text
-    return {
-        (sample.name, *(v for _, v in sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
+def counted(
+    client: httpx.Client, url: str, last: tuple[str, ...] | None = None
+) -> dict[tuple[str, ...], float]:
+    """Each sample by its name and the values of its labels, once `last` is among them.
+
+    A request is counted when its answer has been sent, so that who reads it may come too early.
+    """
+    end_s = time.monotonic() + 30
+    while True:
+        families = text_string_to_metric_families(client.get(f"{url}/metrics").text)
+        found = {
+            (sample.name, *(v for _, v in sorted(sample.labels.items()))): sample.value
+            for family in families
+            for sample in family.samples
+        }
+        if last is None or last in found:
+            return found
+        assert time.monotonic() < end_s, last
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -33,15 +48,17 @@ def client() -> Any:
 def test_requests_are_counted(shelf: Shelf, serve: Any, client: httpx.Client) -> None:
     with serve(shelf) as url:
         first = client.post(f"{url}/v1/completions", json=BODY).json()["usage"]
-        again = client.post(f"{url}/v1/completions", json={**BODY, "stream": True})
-        assert again.text.endswith("data: [DONE]\n\n")
+        again = client.post(f"{url}/v1/completions", json={**BODY, **STREAM})
+        *_, last, done = again.text.split("\n\n")[:-1]
+        assert done == "data: [DONE]"
+        n_streamed = json.loads(last.removeprefix("data: "))["usage"]["completion_tokens"]
         client.post(f"{url}/v1/completions", json={"prompt": 1})
         client.get(f"{url}/nothing")
-        got = counted(client, url)
+        got = counted(client, url, ("halfbyte:requests_total", "none", "404"))
     name, n_prompt = "infill-10m", first["prompt_tokens"]
     assert got["halfbyte:prompt_tokens_total", name] == 2 * n_prompt
-    assert got["halfbyte:generation_tokens_total", name] == 10
-    assert got["llamacpp:tokens_predicted_total",] == 10
+    assert got["halfbyte:generation_tokens_total", name] == 5 + n_streamed
+    assert got["llamacpp:tokens_predicted_total",] == 5 + n_streamed
     hits = got["halfbyte:prefix_cache_hits_total", name]
     assert n_prompt - 1 <= hits <= 2 * n_prompt
     assert got["llamacpp:prompt_tokens_total",] == 2 * n_prompt - hits
@@ -77,6 +94,7 @@ def test_who_is_refused_is_counted(shelf: Shelf, serve: Any, client: httpx.Clien
     with serve(shelf, ServerSettings(n_places=0, n_waiting=0)) as url:
         answer = client.post(f"{url}/v1/completions", json=BODY)
         assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1
-        assert counted(client, url)["halfbyte:requests_rejected_total", "rate_limit"] == 1
+        key = ("halfbyte:requests_rejected_total", "rate_limit")
+        assert counted(client, url, key)[key] == 1
         unwell = client.get(f"{url}/health")
         assert (unwell.status_code, unwell.json()["status"]) == (503, "overloaded")

@@ -93,12 +93,13 @@ def test_a_schema_goes_with_thoughts(name: str) -> None:
 
 
 def test_errors_are_in_words_that_clients_look_for() -> None:
+    asked = MessageFields(max_tokens=1, messages=[{"role": "user", "content": "a"}])
     with pytest.raises(Fault, match="prompt is too long: 9 tokens > 5 maximum") as caught:
-        with anthropic_errors():
+        with anthropic_errors(asked):
             raise ContextLengthError(9, 5)
     assert caught.value.kind == "context_length"
     with pytest.raises(Fault) as caught:
-        with anthropic_errors():
+        with anthropic_errors(asked):
             raise UnsupportedModelError("/secret/m.gguf", "tokenizer.chat_template", got="none")
     assert caught.value.param == "model" and "/secret" not in caught.value.message
     assert "format=" not in caught.value.message  # which only programs can say

@@ -307,6 +307,29 @@ def test_a_model_without_a_template_says_so(claude: anthropic.Anthropic) -> None
         claude.messages.create(model="claude-9", max_tokens=1, messages=USER)
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"stop_sequences": [""]}, "stop_sequences"),
+        ({"tools": [{"name": "a b"}]}, "tools.0.name"),
+        ({"tools": [{"name": "a"}, {"name": "a"}]}, "tools.1"),
+        ({"tools": [{"name": "a", "input_schema": {"type": "x"}}]}, "tools.0.input_schema.type"),
+        ({"output_config": {"format": {"type": "json_schema", "schema": {"type": "x"}}}},
+         "output_config.format.schema"),
+        ({"output_format": {"type": "json_schema", "schema": {"type": "x"}}},
+         "output_format.schema"),
+    ],
+)  # fmt: skip
+def test_what_the_library_refuses_is_told_of_the_field(
+    http_anthropic: httpx.Client, body: dict[str, Any], field: str
+) -> None:
+    body = {"model": "calls", "max_tokens": 2, "messages": USER, **body}
+    for stream in (False, True):
+        reply = http_anthropic.post("/v1/messages", json={**body, "stream": stream})
+        message = reply.json()["error"]["message"]
+        assert (reply.status_code, message.partition(": ")[0]) == (400, field), message
+
+
 def test_models_are_listed_as_anthropic_does(claude: anthropic.Anthropic) -> None:
     page = claude.models.list()
     assert [one.id for one in page] == ["calls", "thinks", "infill-10m"]
@@ -359,7 +382,7 @@ def _said(*blocks: object, role: str = "user") -> dict[str, Any]:
         ({"tools": TOOLS, "tool_choice": "any"}, "tool_choice"),
         ({"mcp_servers": [{"url": "http://x"}]}, "mcp_servers"), ({"stream": "yes"}, "stream"),
         ({"output_config": {"format": {"type": "xml"}}}, "output_config.format.type"),
-        ({"output_format": {"type": "json_schema", "schema": {"type": "x"}}}, "json_schema"),
+        ({"output_format": {"type": "json_schema"}}, "output_format.schema: Field required"),
         (_said({"type": "image", "source": {}}), "messages.0.content.0.type"),
         (_said({"type": "tool_use", "id": "a", "name": "b"}), "messages.0.content.0.type"),
         (_said({"type": "text"}), "messages.0.content.0.text"), (_said({}), "messages.0.content.0"),
@@ -372,7 +395,7 @@ def _said(*blocks: object, role: str = "user") -> dict[str, Any]:
          "messages.0.content.0.source.type"),
         ({"messages": [*USER, {"role": "assistant", "content": "{"}], "tools": TOOLS},
          "messages.1: expected a user's message where there are tools"),
-        ({"messages": [{"role": "assistant", "content": "{"}]}, "messages.0: expected one before"),
+        ({"messages": [{"role": "assistant", "content": "{"}]}, "messages.0: expected a user"),
         ({"messages": [*USER, {"role": "assistant", "content": "{"}], "model": "thinks",
           "thinking": {"type": "adaptive"}}, "messages.1"),
         ({"model": 5}, "model"),

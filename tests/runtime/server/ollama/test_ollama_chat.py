@@ -195,9 +195,10 @@ CALL = {"function": {"name": "count", "arguments": {}}}
         ({"messages": [{"role": "assistant",
                         "tool_calls": [{"function": {"name": "a", "arguments": "{}"}}]}]},
          "messages.0.tool_calls.0.function.arguments"),
-        ({"tools": [{}]}, "tools[0]"), ({"tools": "x"}, "tools"),
-        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        ({"tools": [{}]}, "tools.0:"), ({"tools": "x"}, "tools"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name:"),
         ({"options": {"mirostat_tau": -1}}, "options.mirostat_tau"),
+        ({"options": {"stop": [""]}}, "options.stop:"), ({"format": {"type": "x"}}, "format:"),
         ({"keep_alive": {}}, "keep_alive"), ({"logprobs": "yes"}, "logprobs"),
     ],
 )  # fmt: skip

@@ -38,9 +38,11 @@ def test_long_texts_are_cut_if_they_may(
     (got,) = client.embed("infill-10m", long).embeddings
     ids = model.tokenizer.encode(long)[: model.n_ctx - 1]
     assert np.array_equal(np.array(got, np.float32), model.embed(ids))
-    with pytest.raises(ollama.ResponseError, match="tokens of context") as caught:
+    with pytest.raises(ollama.ResponseError, match=r"^input.*tokens of context") as caught:
         client.embed("infill-10m", long, truncate=False)
     assert caught.value.status_code == 400
+    with pytest.raises(ollama.ResponseError, match=r"^prompt: .*tokens of context"):
+        client.embeddings("infill-10m", long)
 
 
 def test_as_it_was_before(client: ollama.Client, models: dict[str, halfbyte.Model]) -> None:

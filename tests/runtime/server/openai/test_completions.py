@@ -322,6 +322,21 @@ def test_a_bad_field_is_named(http: httpx.Client, name: str) -> None:
         assert error["message"].startswith(error["param"]), (value, error)
 
 
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ({"n": 513}, "n"), ({"best_of": 513, "n": 2}, "best_of"),
+        ({"prompt": ["a"] * 200, "n": 3}, "prompt"),
+    ],
+)  # fmt: skip
+def test_too_many_answers_are_told_of_the_field(
+    http: httpx.Client, body: dict[str, Any], name: str
+) -> None:
+    got = http.post("/v1/completions", json={"prompt": "a", **body})
+    assert (got.status_code, got.json()["error"]["param"]) == (400, name)
+    assert got.json()["error"]["message"].startswith(f"{name}: expected at most 512 answers")
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_what_is_no_number_is_refused(http: httpx.Client, number: str) -> None:
     for name in ("temperature", "top_p", "min_p", "repetition_penalty"):
