@@ -91,7 +91,8 @@ test-clients: .venv/dev.stamp
 	for one in $(AGENTS); do \
 	    npm install --silent --no-audit --no-fund --prefix .venvs/agents $$one || true; done
 	CLIENTS=$(CURDIR)/.venvs/agents/node_modules/.bin:$(CURDIR)/.venvs/aider/bin:$(CURDIR)/.venvs/clients/bin \
-	    .venvs/clients/bin/python -m pytest -q -rs tests/clients
+	    .venvs/clients/bin/python -m pytest -q -rs tests/clients \
+	    -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 
 # The server's page in Debian's Chromium, or in the one that CHROMIUM names.
 test-page: .venv/dev.stamp

@@ -12,6 +12,7 @@ import halfbyte
 from tests.clients.recipes import recipe
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks the network
+litellm = pytest.importorskip("litellm", reason="`make test-clients` installs it")
 pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM's own
 PROMPT = "def mean(values):\n"
 USER: Any = [{"role": "user", "content": PROMPT}]
@@ -23,13 +24,8 @@ TOOLS = [{"type": "function", "function": {"name": "count", "parameters": SCHEMA
 CHATS = {"openai": "/v1", "hosted_vllm": "/v1", "ollama_chat": "", "anthropic": ""}
 
 
-@pytest.fixture(scope="module")
-def litellm() -> Any:
-    return pytest.importorskip("litellm", reason="`make test-clients` installs it")
-
-
 @pytest.mark.parametrize("provider", CHATS)
-def test_chats_are_the_models(provider: str, litellm: Any, url: str, calls: halfbyte.Model) -> None:
+def test_chats_are_the_models(provider: str, url: str, calls: halfbyte.Model) -> None:
     expected = calls.chat(USER, max_tokens=12, temperature=0).text
     how = {"model": f"{provider}/calls", "messages": USER, "api_key": "none", "max_tokens": 12}
     how |= {"api_base": url + CHATS[provider], "temperature": 0}
@@ -39,7 +35,7 @@ def test_chats_are_the_models(provider: str, litellm: Any, url: str, calls: half
 
 
 @pytest.mark.parametrize("provider", CHATS)
-def test_tools_are_called(provider: str, litellm: Any, url: str) -> None:
+def test_tools_are_called(provider: str, url: str) -> None:
     got = litellm.completion(
         model=f"{provider}/counts", messages=USER, tools=TOOLS, api_key="none", max_tokens=200,
         api_base=url + CHATS[provider],
@@ -50,7 +46,7 @@ def test_tools_are_called(provider: str, litellm: Any, url: str) -> None:
     assert got.choices[0].finish_reason == "tool_calls"
 
 
-def test_texts_are_the_models(litellm: Any, url: str, infills: halfbyte.Model) -> None:
+def test_texts_are_the_models(url: str, infills: halfbyte.Model) -> None:
     how = {"prompt": PROMPT, "api_key": "none", "max_tokens": 12, "temperature": 0}
     how |= {"model": "text-completion-openai/infill-10m", "api_base": f"{url}/v1"}
     expected = infills.complete(PROMPT, max_tokens=12).text
@@ -62,12 +58,12 @@ def test_texts_are_the_models(litellm: Any, url: str, infills: halfbyte.Model) -
     assert filled.choices[0].text == done.text
 
 
-def test_vectors_are_the_models(litellm: Any, url: str, infills: halfbyte.Model) -> None:
+def test_vectors_are_the_models(url: str, infills: halfbyte.Model) -> None:
     got = litellm.embedding(
         model="openai/infill-10m", input=["a b"], api_base=f"{url}/v1", api_key="none"
     )
     assert got.data[0]["embedding"] == pytest.approx(infills.embed("a b").tolist(), abs=1e-6)
 
 
-def test_the_recipe_runs(litellm: Any, url: str) -> None:
+def test_the_recipe_runs(url: str) -> None:
     exec(recipe("LiteLLM", url, "calls"), {})

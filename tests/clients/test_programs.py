@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,9 @@ from tests.clients.conftest import SAY
 from tests.clients.recipes import exports, recipe
 from tests.clients.reciting import ANSWER
 
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("CLIENTS"), reason="`make test-clients` installs programs and names them"
+)
 Run = Callable[..., str]
 ASKED = "Say hello."
 
