@@ -17,6 +17,7 @@ from typing import Any
 from halfbyte.cache_scope import current_scope
 from halfbyte.constraints import gbnf
 from halfbyte.constraints.constraint import Constraint
+from halfbyte.constraints.deep_stack import on_deep_stack
 from halfbyte.constraints.lark_ends import endless_rules
 from halfbyte.constraints.matcher import Matcher
 from halfbyte.errors import RequestError
@@ -94,8 +95,9 @@ class Grammar:
         library = _library(self.kind)
         text = json.dumps({"grammars": parts})
         try:
-            self._first = library.LLMatcher(
-                vocabulary, text, log_level=0, limits=library.LLParserLimits(**_LIMITS)
+            limits = library.LLParserLimits(**_LIMITS)
+            self._first = on_deep_stack(
+                lambda: library.LLMatcher(vocabulary, text, log_level=0, limits=limits)
             )
             if self._first.is_error():
                 raise _refused(self.kind, self._first.get_error())
