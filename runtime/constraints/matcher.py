@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from halfbyte.errors import RequestError
 
 _TOO_COMPLEX = ("LexerTooComplex", "ParserTooComplex")
+_TOO_MANY = ("Too many items", "Current row has")  # errors that come without a reason of theirs
 
 
 class Compiled(Protocol):
@@ -128,7 +129,8 @@ class Matcher:
 
     def _error(self) -> RequestError:
         kind = self.grammar.kind
-        is_bounded = "Too many items" in self._state.get_error()
+        error = self._state.get_error()
+        is_bounded = any(text in error for text in _TOO_MANY)
         if is_bounded or self._state.stop_reason() in _TOO_COMPLEX:
             expected = "what can be followed in bounded time and memory"
             return RequestError(kind, expected=expected, got="something more complex")

@@ -14,6 +14,7 @@ from halfbyte.constraints.deep_stack import on_deep_stack
 from halfbyte.errors import EngineError
 
 N = 3000
+N_REFERENCES = 1200
 CHAINS = (
     "start: r0\n" + "\n".join(f"r{i}: r{i + 1}" for i in range(N)) + f'\nr{N}: "a"',
     "root ::= r0\n" + "\n".join(f"r{i} ::= r{i + 1}" for i in range(N)) + f'\nr{N} ::= "a"',
@@ -30,9 +31,9 @@ def test_long_chains_of_references_are_followed(infill_model: halfbyte.Model) ->
         f"a{i}": {
             "type": "object", "properties": {"a": {"$ref": f"#/$defs/a{i + 1}"}}, "required": ["a"],
         }
-        for i in range(N)
+        for i in range(N_REFERENCES)
     }  # fmt: skip
-    schema = {"$ref": "#/$defs/a0", "$defs": {**parts, f"a{N}": {"type": "integer"}}}
+    schema = {"$ref": "#/$defs/a0", "$defs": {**parts, f"a{N_REFERENCES}": {"type": "integer"}}}
     done = infill_model.complete("x = ", json_schema=schema, max_tokens=4)
     assert done.text.startswith('{"a":{') and done.is_complete is False
 
