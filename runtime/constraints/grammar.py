@@ -17,6 +17,7 @@ from typing import Any
 from halfbyte.cache_scope import current_scope
 from halfbyte.constraints import gbnf
 from halfbyte.constraints.constraint import Constraint
+from halfbyte.constraints.deep_stack import on_deep_stack
 from halfbyte.constraints.lark_ends import endless_rules
 from halfbyte.constraints.matcher import Matcher
 from halfbyte.errors import RequestError
@@ -25,6 +26,7 @@ from halfbyte.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
+_Key = tuple[str | None, Constraint, str, str]
 _N_KEPT = 16  # grammars of a model
 _N_SPARE = 4  # states of a grammar: what they hold beyond it is bounded by _LIMITS
 _LIMITS = {
@@ -46,8 +48,10 @@ class Grammars:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
+        # A large one takes seconds: who asks for one that is known does not wait for it.
+        self._compiling = threading.Lock()
         self._vocabulary: Any = None
-        self._kept: OrderedDict[tuple[str | None, Constraint, str, str], Grammar] = OrderedDict()
+        self._kept: OrderedDict[_Key, Grammar] = OrderedDict()
 
     def compiled(self, constraint: Constraint, before: str = "", beside: str = "") -> Grammar:
         """The grammar of a constraint.
@@ -62,18 +66,26 @@ class Grammars:
                 installed; `param` names the argument.
         """
         key = current_scope(), constraint, before, beside
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+        if (known := self._known(key)) is not None:
+            return known
+        with self._compiling:
+            if (known := self._known(key)) is not None:
+                return known
             if self._vocabulary is None:
                 self._vocabulary = _vocabulary(constraint.kind, self._tokenizer)
             parts = _parts(constraint, before, beside)
             made = Grammar(constraint.kind, parts, self._vocabulary, before)
-            self._kept[key] = made
-            while len(self._kept) > _N_KEPT:
-                self._kept.popitem(last=False)
+            with self._lock:
+                self._kept[key] = made
+                while len(self._kept) > _N_KEPT:
+                    self._kept.popitem(last=False)
         return made
+
+    def _known(self, key: _Key) -> Grammar | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
 
 
 class Grammar:
@@ -94,8 +106,9 @@ class Grammar:
         library = _library(self.kind)
         text = json.dumps({"grammars": parts})
         try:
-            self._first = library.LLMatcher(
-                vocabulary, text, log_level=0, limits=library.LLParserLimits(**_LIMITS)
+            limits = library.LLParserLimits(**_LIMITS)
+            self._first = on_deep_stack(
+                lambda: library.LLMatcher(vocabulary, text, log_level=0, limits=limits)
             )
             if self._first.is_error():
                 raise _refused(self.kind, self._first.get_error())

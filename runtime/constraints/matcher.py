@@ -15,6 +15,7 @@ _TOO_COMPLEX = ("LexerTooComplex", "ParserTooComplex")
 # An ambiguous grammar takes longer with each token, and everybody waits: most take far below 1 ms.
 _FREE_S, _MOST_S = 0.01, 1.0  # of the processor: of a call, and of all calls beyond that
 _FEW = 8  # tokens that are looked at together, before it is known what that takes
+_TOO_MANY = ("Too many items", "Current row has")  # errors that come without a reason of theirs
 
 
 class Compiled(Protocol):
@@ -160,7 +161,8 @@ class Matcher:
 
     def _error(self) -> RequestError:
         kind = self.grammar.kind
-        is_bounded = "Too many items" in self._state.get_error()
+        error = self._state.get_error()
+        is_bounded = any(text in error for text in _TOO_MANY)
         if is_bounded or self._state.stop_reason() in _TOO_COMPLEX:
             return _too_complex(kind)
         expected = "what the vocabulary's tokens can spell"

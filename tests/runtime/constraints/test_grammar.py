@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import jsonschema
 import pytest
 
+from halfbyte.constraints import grammar
 from halfbyte.constraints.constraint import Constraint
-from halfbyte.constraints.grammar import Grammars
+from halfbyte.constraints.grammar import Grammar, Grammars
 from halfbyte.errors import RequestError
 from halfbyte.tokenizer import Tokenizer
 
@@ -136,6 +138,37 @@ def test_grammars_are_kept_for_the_next_call(grammars: Grammars) -> None:
     for i in range(20):
         grammars.compiled(Constraint("regex", f"other{i}"))
     assert grammars.compiled(Constraint("regex", "kept")) is not first
+
+
+def test_who_asks_for_a_known_one_does_not_wait_for_another(
+    grammars: Grammars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(regex: str) -> None:
+        constraint = Constraint.split({"regex": regex})[0]
+        assert constraint is not None
+        grammars.compiled(constraint)
+        done.append(regex)
+
+    done: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+    ask("known+")
+    make = grammar.Grammar
+
+    def slow(*args: Any) -> Grammar:
+        begun.set()
+        assert go_on.wait(60)
+        return make(*args)
+
+    monkeypatch.setattr(grammar, "Grammar", slow)
+    first, second = (threading.Thread(target=ask, args=[text]) for text in ("new+", "known+"))
+    first.start()
+    assert begun.wait(60)
+    second.start()
+    second.join(5)
+    go_on.set()
+    first.join()
+    second.join()
+    assert done == ["known+", "known+", "new+"]
 
 
 def test_a_byte_that_no_token_has(tmp_path: Any, vocabularies: Any) -> None:

@@ -95,6 +95,15 @@ def test_a_token_that_cannot_come_is_an_error(compiled: Any, grammars: Grammars)
         matcher.accept(tokenizer.encode_fragment("b")[0])
 
 
+def test_what_has_too_many_ways_on_is_told_so(compiled: Any, grammars: Grammars) -> None:
+    properties = {f"v{i}": {"type": "integer"} for i in range(700)}
+    with pytest.raises(RequestError, match="can be followed in bounded time and memory"):
+        matcher = compiled(json_schema={"type": "object", "properties": properties}).matcher()
+        for token in grammars._tokenizer.encode_fragment('{"'):
+            matcher.accept(token)
+            matcher.allowed()
+
+
 def test_what_a_matcher_learned_serves_the_next(compiled: Any, grammars: Grammars) -> None:
     tokenizer: Tokenizer = grammars._tokenizer
     grammar = compiled(regex="x[ab]+y")

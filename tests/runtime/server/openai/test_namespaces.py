@@ -16,7 +16,7 @@ GROUP = {"type": "namespace", "name": "stars", "description": "Of stars.", "tool
 def test_a_grouped_function_is_called(chatter: openai.OpenAI, tools_model: halfbyte.Model) -> None:
     named = [{"type": "function", "function": {**FUNCTION, "name": "stars.count"}}]
     how: Any = {"temperature": 0, "tool_choice": "required"}
-    asked: Any = {**how, "model": "tools", "input": USER, "max_output_tokens": 80}
+    asked: Any = {**how, "model": "calls", "input": USER, "max_output_tokens": 80}
     [call] = tools_model.chat(USER, tools=named, max_tokens=80, parallel_tool_calls=False,
                               **how).tool_calls  # fmt: skip
     asked |= {"tools": [GROUP], "parallel_tool_calls": False}
@@ -31,7 +31,7 @@ def test_its_calls_are_read_again(chatter: openai.OpenAI, tools_model: halfbyte.
     call = {"type": "function_call", "call_id": "1", "name": "count", "arguments": '{"n": 3}'}
     said: Any = [*USER, {**call, "namespace": "stars"},
                  {"type": "function_call_output", "call_id": "1", "output": "7"}]  # fmt: skip
-    got = chatter.responses.create(model="tools", input=said, temperature=0, max_output_tokens=12)
+    got = chatter.responses.create(model="calls", input=said, temperature=0, max_output_tokens=12)
     function = {"name": "stars.count", "arguments": '{"n": 3}'}
     messages: Any = [
         *USER,
