@@ -56,7 +56,9 @@ class PythonScope:
                 return cls(before, after)
             if parses(head + line + tail):
                 made = _reduced(head, line, tail)
-                return cls(made.before + begun, rest + made.after)
+                # A decorator may become a line of its own, and then needs what it stands before.
+                kept = tail if rest.lstrip().startswith("@") else made.after
+                return cls(made.before + begun, rest + kept)
         return None if after.strip() else cls(before, after)
 
     def takes(self, middle: str) -> bool:

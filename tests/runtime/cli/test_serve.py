@@ -117,7 +117,6 @@ def test_keys_are_told_of_where_they_are_needed(tmp_path: Path) -> None:
         assert process.stderr is not None
         said = [process.stderr.readline() for _ in range(7)]
     assert f"  OpenAI clients: export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=KEY\n" in said
-    assert f"  Claude Code:    export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=KEY\n" in said
 
 
 @pytest.mark.parametrize(

@@ -211,8 +211,7 @@ def come_and_go(
             if a["cancelled_at"] == n_steps and n_steps > a["joins_at"]:
                 request.is_cancelled = True
                 batch.drop_unwanted()
-            computed = request.sequence
-            assert computed is None or computed.n_past < len(request.ids)
+            assert request.sequence is None or request.sequence.n_past < len(request.ids)
         happens = chance.randrange(20)
         if happens == 0 and batch._running:
             batch._preempt(batch._running[0])

@@ -47,6 +47,16 @@ def test_a_scope_says_of_a_middle_what_the_whole_file_says() -> None:
     assert n_right > 15 and n_wrong > 15
 
 
+def test_a_decorator_behind_the_cursor_keeps_its_function() -> None:
+    before, after = (
+        "class A:\n    def f(self):\n        x = 1",
+        "    @cache\n    def g(self): ...\n",
+    )
+    scope = PythonScope.of(before, after)
+    assert scope is not None
+    assert scope.takes("\n        return x\n\n") and not scope.takes("\n        return (\n\n")
+
+
 def test_statements_beside_the_cursor_are_left_out() -> None:
     scope = PythonScope.of(
         "import a\n\nclass A:\n    z = 3\n\n    @cache\n    def f(self):\n        pass\n\n"
