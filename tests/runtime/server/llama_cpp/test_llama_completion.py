@@ -90,7 +90,9 @@ def test_a_prompt_that_is_only_to_be_processed_is_known_next_time(http: httpx.Cl
     prompt = "# Nothing begins like this.\n" * 6
     first = _ask(http, prompt=prompt, n_predict=0)
     assert (first["content"], first["tokens_predicted"]) == ("", 0)
-    assert first["timings"]["cache_n"] <= 1
+    assert (
+        first["timings"]["cache_n"] < first["tokens_evaluated"] // 4
+    )  # what all comments begin with
     again = _ask(http, prompt=prompt, n_predict=1)["timings"]
     assert again["prompt_n"] == 1 and again["cache_n"] == first["tokens_evaluated"] - 1
     assert _events(http, n_predict=0)[-1]["stop"]
