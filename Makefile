@@ -161,8 +161,8 @@ bench-callers: .venv/dev.stamp
 bench-server: .venv/dev.stamp
 	@test -n "$$LLAMA_SERVER" || $(PYTHON) benchmarks/environments.py llama-server
 	.venv/bin/python benchmarks/server_load.py smollm2-135m --only load queue stream
-	.venv/bin/python benchmarks/server_load.py 1b-q4_0 --only load stream
-	.venv/bin/python benchmarks/server_load.py smollm2-infill --only infill
+	.venv/bin/python benchmarks/server_load.py 1b-q4_0 --only load stream --each 2
+	.venv/bin/python benchmarks/server_load.py infill-10m --only infill
 	.venv/bin/python benchmarks/report.py
 
 # What conversion loses and how fast it is, beside llama.cpp's quantizer; hours on a small machine.

@@ -33,10 +33,11 @@ from suite import model_path
 
 import halfbyte
 from halfbyte import settings
+from halfbyte.tokenizer import Tokenizer
 
-N_CLIENTS, N_EACH, N_ANSWER, THREADS = 8, 3, 64, 2
+N_CLIENTS, N_ANSWER, THREADS = 8, 64, 2
 N_CTX = 2048
-SHORT, LONG = 400, 4000  # characters of prompts
+SHORT, LONG = 110, 1100  # tokens of prompts
 N_STREAM = 256
 # Of the shapes: eight clients over llama-server's, a stream over model.stream's.
 TARGETS = {"load": {"1b": 2.2}, "stream": {"1b": 0.98}}
@@ -46,12 +47,15 @@ USUAL = {"load": 3.0, "stream": 0.9}
 class Prompts:
     """Pieces of real source code, none of which begins as another does."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Path) -> None:
         self._text, self._n = source(), 0
+        n_tokens = len(Tokenizer.from_path(model).encode(self._text))
+        self._characters = len(self._text) / n_tokens
 
     def next(self, n: int) -> str:
-        """So many characters."""
+        """About so many tokens."""
         self._n += 1
+        n = int(n * self._characters)
         at = (self._n * 977) % max(len(self._text) - n, 1)
         return f"# {self._n}\n{self._text[at : at + n]}"
 
@@ -74,23 +78,23 @@ def theirs(model: Path) -> ServerProcess:
     return ServerProcess(command)
 
 
-def mixed(prompts: Prompts) -> list[list[dict[str, Any]]]:
+def mixed(prompts: Prompts, n_each: int) -> list[list[dict[str, Any]]]:
     """What each client asks, short and long prompts in turn."""
     return [
         [
             load_clients.body(prompts.next(LONG if (i + j) % 4 == 0 else SHORT), N_ANSWER)
-            for j in range(N_EACH)
+            for j in range(n_each)
         ]
         for i in range(N_CLIENTS)
     ]
 
 
-def load(model: Path, prompts: Prompts, rounds: int) -> dict[str, Any]:
+def load(model: Path, prompts: Prompts, rounds: int, n_each: int) -> dict[str, Any]:
     """Eight clients of each server in turn."""
     sides: dict[str, list[tuple[float, list[Answered]]]] = {"ours": [], "theirs": []}
     with ours(model) as mine, theirs(model) as other:
         for i in range(rounds):
-            requests = mixed(prompts)
+            requests = mixed(prompts, n_each)
             for name, server in ({"ours": mine, "theirs": other}.items() if i % 2
                                  else {"theirs": other, "ours": mine}.items()):  # fmt: skip
                 taken = load_clients.run(server.port, requests)
@@ -152,13 +156,16 @@ def single(model_file: Path, prompts: Prompts, rounds: int) -> dict[str, Any]:
     with ours(model_file) as server, halfbyte.load(model_file, threads=THREADS, ctx=N_CTX) as model:
         eos = {"logit_bias": {i: -float("inf") for i in model.tokenizer.eog_ids}}
 
+        asked = [prompt for _ in range(rounds) for prompt in [prompts.next(SHORT)] * 2]
+
         def by_socket() -> float:
-            body = load_clients.body(prompts.next(SHORT), N_STREAM)
-            _, [answer] = load_clients.run(server.port, [[body]])
+            _, [answer] = load_clients.run(
+                server.port, [[load_clients.body(asked.pop(), N_STREAM)]]
+            )
             return (answer.n_tokens - 1) / (answer.came_s[-1] - answer.came_s[0])
 
-        def in_process() -> float:
-            stream = model.stream(prompts.next(SHORT), **how, **eos)
+        def in_process() -> float:  # the same prompt, which may be guessed as well
+            stream = model.stream(asked.pop(), **how, **eos)
             came = [time.perf_counter() for _ in stream]
             done = stream.completion
             assert done is not None
@@ -170,8 +177,8 @@ def single(model_file: Path, prompts: Prompts, rounds: int) -> dict[str, Any]:
 
 def infill(model_file: Path, rounds: int) -> dict[str, Any]:
     """A cached gap's first byte, over the library's first piece."""
-    text = source()[:3000]
-    prefix, suffix = text[:1500], text[1500:]
+    text = source()[:1000]
+    prefix, suffix = text[:500], text[500:]
     body = {
         "input_prefix": prefix, "input_suffix": suffix, "prompt": "", "n_predict": 8,
         "temperature": 0.0, "samplers": ["temperature"], "ignore_eos": True, "stream": True,
@@ -198,16 +205,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", default=["smollm2-135m"])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--each", type=int, default=3, help="requests of each client")
     parser.add_argument("--only", nargs="+", default=["load", "queue", "stream"])
     args = parser.parse_args()
     results.warn_if_busy()
-    prompts = Prompts()
     for name in args.models:
         path = model_path(name, settings.cache_dir() / "benchmarks")
+        prompts = Prompts(path)
         works: dict[str, Callable[[], dict[str, Any]]] = {
-            "load": lambda path=path: load(path, prompts, args.rounds),
-            "queue": lambda path=path: queue(path, prompts),
-            "stream": lambda path=path: single(path, prompts, 2 * args.rounds + 1),
+            "load": lambda path=path, prompts=prompts: load(path, prompts, args.rounds, args.each),
+            "queue": lambda path=path, prompts=prompts: queue(path, prompts),
+            "stream": lambda path=path, prompts=prompts: single(path, prompts, 2 * args.rounds + 1),
             "infill": lambda path=path: infill(path, 4 * args.rounds + 1),
         }
         for what in args.only:
