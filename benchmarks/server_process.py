@@ -20,15 +20,14 @@ class ServerProcess:
 
     Args:
         command: what to run; `{port}` in a word stands for the port.
-        stderr: where its log goes; None: nowhere.
     """
 
-    def __init__(self, command: Sequence[object], stderr: Path | None = None) -> None:
+    def __init__(self, command: Sequence[object]) -> None:
         self.port = free_port()
         words = [str(word).format(port=self.port) for word in command]
         self.name = Path(words[0]).name
-        log = stderr.open("wb") if stderr else subprocess.DEVNULL
-        self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=log)
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(words, stdout=quiet, stderr=quiet)
         try:
             self._wait()
         except BaseException:
@@ -58,11 +57,6 @@ class ServerProcess:
         path = f"/proc/{self.pid}/task/{self.pid}/stat"
         fields = Path(path).read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_A_S
-
-    def memory(self) -> int:
-        """Bytes of memory that it holds now."""
-        resident = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
-        return int(resident) * os.sysconf("SC_PAGE_SIZE")
 
     def _wait(self) -> None:
         until = time.monotonic() + START_S

@@ -102,7 +102,8 @@ class _Server(uvicorn.Server):
         try:
             for signum in signals:
                 loop.add_signal_handler(signum, self._on_signal, signum)
-        except (RuntimeError, ValueError, NotImplementedError):  # not in the main thread
+        except (RuntimeError, ValueError, NotImplementedError):
+            # In another thread signals are its owner's; on Windows Ctrl-C is a KeyboardInterrupt.
             signals = ()
         try:
             yield

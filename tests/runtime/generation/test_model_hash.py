@@ -98,17 +98,6 @@ def test_a_damaged_record_is_made_anew(path: Path, folder: Path, record: bytes |
     assert json.loads(file.read_text())["sha256"] == EXPECTED
 
 
-def test_without_a_thread_there_is_none_and_a_word(
-    path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def start(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", start)
-    assert hashed(path, folder) is None
-    assert "can't start" in caplog.text
-
-
 def test_all_files_of_a_model_are_waited_for_together(
     path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
