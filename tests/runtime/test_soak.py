@@ -22,8 +22,8 @@ import halfbyte
 
 N_CALLS = int(os.environ.get("N_CALLS", "80"))
 N_THREADS = 6
-# Bytes, in the second half of the calls: of fewer than a thousand, or of so many that what is bounded
-# (n-grams, grammars, the allocator's own) has grown to its bounds in the first half.
+# Bytes, in the second half of the calls: of fewer than a thousand, or of so many that what is
+# bounded (n-grams, grammars, the allocator's own) has grown to its bounds in the first half.
 MAX_GROWTH = 16e6
 PROMPTS = [[3 + i, *range(5, 5 + 37 * i % 290)] for i in range(20)]
 DRAWN: dict[str, Any] = {"max_tokens": 6, "stop_tokens": [], "temperature": 1.0, "seed": 3}
