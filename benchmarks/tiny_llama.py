@@ -9,6 +9,7 @@ NumPy promises their stability but not that of its normal distribution.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,9 @@ KINDS: dict[str, dict[str, object]] = {
               "use_sliding_window": False},
     "mistral": {"model_type": "mistral", "architectures": ["MistralForCausalLM"],
                 "sliding_window": 24},
+    "qwen3_moe": {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"],
+                  "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
+                  "norm_topk_prob": True},
     "linear": {"rope_scaling": {"type": "linear", "factor": 4.0}},
     "llama3": {"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
                                 "high_freq_factor": 4.0,
@@ -76,17 +80,34 @@ def weights(tiny: Tiny) -> dict[str, F32]:
         if tiny.kind == "qwen2":
             for name, n in (("q", q_dim), ("k", kv_dim), ("v", kv_dim)):
                 out[f"{layer}self_attn.{name}_proj.bias"] = uniform((n,), 0.7)
-        if tiny.kind == "qwen3":
+        if tiny.kind in ("qwen3", "qwen3_moe"):
             for name in "qk":
                 out[f"{layer}self_attn.{name}_norm.weight"] = uniform((tiny.head_dim,), 0.3, 1.0)
         out[layer + "self_attn.o_proj.weight"] = linear(dim, q_dim, 1.0)
         out[layer + "post_attention_layernorm.weight"] = uniform((dim,), 0.2, 1.0)
+        if "moe_intermediate_size" in KINDS.get(tiny.kind, {}):
+            out |= experts(layer, dim, KINDS[tiny.kind], linear)
+            continue
         out[layer + "mlp.gate_proj.weight"] = linear(hidden, dim, 1.5)
         out[layer + "mlp.up_proj.weight"] = linear(hidden, dim, 1.0)
         out[layer + "mlp.down_proj.weight"] = linear(dim, hidden, 1.0)
     out["model.norm.weight"] = uniform((dim,), 0.2, 1.0)
     if not tiny.tied:
         out["lm_head.weight"] = linear(tiny.vocab_size, dim, 3.0)
+    return out
+
+
+def experts(
+    layer: str, dim: int, config: Mapping[str, object], linear: Callable[[int, int, float], F32]
+) -> dict[str, F32]:
+    """A layer's router and experts; its logits are wide apart, so that a tie is unlikely."""
+    n, width = int(str(config["num_experts"])), int(str(config["moe_intermediate_size"]))
+    out = {layer + "mlp.gate.weight": linear(n, dim, 3.0)}
+    for e in range(n):
+        at = f"{layer}mlp.experts.{e}."
+        out[at + "gate_proj.weight"] = linear(width, dim, 1.5)
+        out[at + "up_proj.weight"] = linear(width, dim, 1.0)
+        out[at + "down_proj.weight"] = linear(dim, width, 1.0)
     return out
 
 
