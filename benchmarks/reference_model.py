@@ -43,6 +43,7 @@ class ReferenceModel:
         self.dim = int(number("embedding_length"))
         self.head_dim = int(number("attention.key_length", self.dim // self.n_heads))
         self.n_used = int(number("expert_used_count", 0))
+        self.normalizes = bool(number("expert_weights_norm", 1))
         self.eps = number("attention.layer_norm_rms_epsilon")
         window = reader.fields.get("halfbyte.sliding_window")
         self.window = 0 if window is None else int(window.contents())
@@ -124,11 +125,24 @@ class ReferenceModel:
         out = np.zeros_like(x)
         for row, logit in enumerate(logits):
             used = np.argsort(-logit)[: self.n_used]
-            weights = np.exp(logit[used] - logit.max())
-            for e, weight in zip(used, weights / weights.sum(), strict=True):
+            scores = np.exp(logit - logit.max())
+            total = scores[used].sum() if self.normalizes else scores.sum()
+            for e, weight in zip(used, scores[used] / total, strict=True):
                 g = gate[e] @ x[row]
                 out[row] += weight * (down[e] @ (g / (1 + np.exp(-g)) * (up[e] @ x[row])))
+        if block + "ffn_up_shexp.weight" in self._tensors:
+            out += self._shared(block, x)
         return out
+
+    def _shared(self, block: str, x: F64) -> F64:
+        """What the expert gives that all tokens have."""
+        gate, up, down = (
+            self.weight(f"{block}ffn_{n}_shexp.weight") for n in ("gate", "up", "down")
+        )
+        g = x @ gate.T
+        shared: F64 = (g / (1 + np.exp(-g)) * (x @ up.T)) @ down.T
+        own = x @ self.weight(block + "ffn_gate_inp_shexp.weight").reshape(-1, 1)
+        return shared / (1 + np.exp(-own))
 
     def _feed_forward(self, block: str, x: F64) -> F64:
         x = self._norm(block + "ffn_norm.weight", x)

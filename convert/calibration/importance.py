@@ -173,12 +173,12 @@ def _load_gguf(path: Path) -> Importance:
                 continue
             name = full_name.removesuffix(_SUMS)
             sums, counts = (_floats(file, name + suffix) for suffix in (_SUMS, _COUNTS))
-            if not counts.size or sums.size % counts.size or not (counts < np.inf).all():
+            is_sound = bool(counts.size) and sums.size % counts.size == 0
+            if not is_sound or not 1 <= counts.max() < np.inf:
                 raise ModelFileError(
-                    path, name + _COUNTS, expected="a count, or one an expert", got=counts.tolist()
-                )
-            if not counts.max() >= 1:
-                raise ModelFileError(path, name + _COUNTS, expected="1 or more", got=counts.max())
+                    path, name + _COUNTS, expected="one count, or one an expert",
+                    got=counts.tolist(),
+                )  # fmt: skip
             means[name] = _means(sums, counts)
         if not means:
             raise ModelFileError(path, expected="an importance matrix", got="no sums of squares")

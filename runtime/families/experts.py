@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from halfbyte.families import blocks
 from halfbyte.families.config import ExpertsConfig, ModelConfig
 from halfbyte.families.stages import (
     AddGated,
@@ -49,6 +50,17 @@ class Names:
     shared_gate: str = ""
     selection_bias: str = ""
     norm: str = "post_attention_layernorm.weight"
+
+
+def network(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
+    """What layer i has, experts or a feed-forward network."""
+    return experts(c, i, names) if c.has_experts(i) else blocks.feed_forward(i)
+
+
+def network_tensors(c: ModelConfig, i: int, names: Names) -> Iterator[TensorSpec]:
+    """What `network` takes."""
+    has_experts = c.has_experts(i)
+    return expert_tensors(c, i, names) if has_experts else blocks.feed_forward_tensors(c, i)
 
 
 def experts(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:

@@ -20,18 +20,14 @@ def read_experts(
         UnsupportedModelError: another way to choose them.
     """
     rules = family.experts
-    if rules is None:
+    if rules is None or not has_experts(m, family):
         return None
     key = {field: f"{family.architecture}.{name}" for field, name in EXPERT_KEYS.items()}
 
     def count(field: str, default: int, most: int, least: int = 0) -> int:
         return m.get_int(key[field], default, minimum=least, maximum=most)
 
-    n = m.get_int(key["n_experts"], 0 if rules.may_lack else None, maximum=MAX_EXPERTS)
-    if not n and rules.may_lack:
-        return None
-    if not n:
-        raise ModelFileError(m.path, key["n_experts"], expected="1 or more", got=n)
+    n = m.get_int(key["n_experts"], minimum=1, maximum=MAX_EXPERTS)
     n_used = m.get_int(key["n_used"], minimum=1, maximum=n)
     width = count("hidden_dim", hidden_dim if rules.is_wide else hidden_dim // n_used, MAX_DIM, 1)
     n_groups = max(count("n_groups", 1, n), 1)
@@ -53,6 +49,13 @@ def read_experts(
         n_groups=n_groups,
         n_groups_used=n_groups_used,
     )  # fmt: skip
+
+
+def has_experts(m: Metadata, family: Family) -> bool:
+    """Whether a file's layers have experts."""
+    key = f"{family.architecture}.{EXPERT_KEYS['n_experts']}"
+    says = key in m and m.raw(key).value != 0
+    return family.experts is not None and (says or not family.experts.may_lack)
 
 
 def _gating(m: Metadata, key: str, usual: str) -> str:

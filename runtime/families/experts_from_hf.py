@@ -19,7 +19,7 @@ def read_experts(
         ConversionError: a number is missing or out of range, or stands under two names.
     """
     rules = family.experts
-    if rules is None or (rules.may_lack and not _says_any(reader, rules)):
+    if rules is None or not expert_keys(reader, family):
         return None
     n = _count(reader, rules, "n_experts", None, 1, MAX_EXPERTS)
     n_used = _count(reader, rules, "n_used", None, 1, n)
@@ -43,8 +43,13 @@ def read_experts(
     )  # fmt: skip
 
 
-def _says_any(reader: Reader, rules: ExpertRules) -> bool:
-    return any(one in reader.defaults for one in rules.hf["n_experts"].split())
+def expert_keys(reader: Reader, family: Family) -> frozenset[str]:
+    """The keys that say what experts a kind of model has; none where it has none."""
+    rules = family.experts
+    if rules is None:
+        return frozenset()
+    says = any(one in reader.defaults for one in rules.hf["n_experts"].split())
+    return rules.hf_keys if says else frozenset()
 
 
 def _stated(reader: Reader, rules: ExpertRules, field: str) -> tuple[str, Any]:

@@ -26,7 +26,7 @@ from halfbyte.families.config import (
     ModelConfig,
     RopeConfig,
 )
-from halfbyte.families.experts_from_gguf import read_experts
+from halfbyte.families.experts_from_gguf import has_experts, read_experts
 from halfbyte.families.metadata_keys import check_keys
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.tensors import OUTPUT
@@ -56,7 +56,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         )
     key = {field: f"{architecture}.{keys.gguf}" for field, keys in KEYS.items()}
     family = FAMILIES[architecture]
-    check_keys(m, architecture, EXPERT_KEYS.values() if family.experts else ())
+    check_keys(m, architecture, EXPERT_KEYS.values() if has_experts(m, family) else ())
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
     n_heads = _of_every_layer(m, key["n_heads"], MAX_DIM)
     has_kv_heads = key["n_kv_heads"] in m

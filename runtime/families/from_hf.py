@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.families.config import KEYS, MIN_HEAD_DIM, ModelConfig
-from halfbyte.families.experts_from_hf import read_experts
+from halfbyte.families.experts_from_hf import expert_keys, read_experts
 from halfbyte.families.hf_keys import check_keys, say_unused
 from halfbyte.families.hf_reader import Reader
 from halfbyte.families.registry import BY_MODEL_TYPE
@@ -36,7 +36,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), kind)
     reader.defaults = family.defaults[str(kind)]
     _check_architectures(reader)
-    check_keys(reader, family.experts.hf_keys if family.experts else ())
+    check_keys(reader, expert_keys(reader, family))
     for key, value in family.only.items():
         if config.get(key, value) != value:
             raise reader.bad(key, f"{value!r} (others are not supported yet)", config[key])

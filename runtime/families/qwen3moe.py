@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from halfbyte.families import blocks
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.experts import Names, expert_tensors, experts
+from halfbyte.families.experts import Names, network, network_tensors
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
@@ -22,7 +22,7 @@ def stages(c: ModelConfig) -> Iterator[Stage]:
     yield from blocks.embedding()
     for i in range(c.n_layers):
         yield from blocks.attention(i, norms=True)
-        yield from experts(c, i, _NAMES)
+        yield from network(c, i, _NAMES)
     yield from blocks.logits(c)
 
 
@@ -31,7 +31,7 @@ def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
     yield from blocks.embedding_tensors(c)
     for i in range(c.n_layers):
         yield from blocks.attention_tensors(c, i, norms=True)
-        yield from expert_tensors(c, i, _NAMES)
+        yield from network_tensors(c, i, _NAMES)
     yield from blocks.logits_tensors(c)
 
 
