@@ -25,9 +25,10 @@ def main() -> None:
     for name in TYPES:
         config = transformers.AutoConfig.for_model(name)
         found[name] = {key: getattr(config, key, None) for key in KEYS}
+        found[name]["sliding_window"] = found[name]["sliding_window"] or None
         # Qwen2 has no attribute of that name: its heads divide the width.
         heads = config.hidden_size // config.num_attention_heads
-        found[name]["head_dim"] = getattr(config, "head_dim", heads)
+        found[name]["head_dim"] = getattr(config, "head_dim", None) or heads
         found[name]["rope_theta"] = config.rope_parameters["rope_theta"]
     OUT.write_text(json.dumps({"transformers": transformers.__version__, **found}, indent=1) + "\n")
 

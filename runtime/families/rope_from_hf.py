@@ -48,7 +48,9 @@ def read_rope(reader: Reader, head_dim: int, n_ctx: int) -> RopeConfig:
     if _THETA in rope:
         theta = reader.positive(f"{key}.{_THETA}", rope[_THETA])
     else:
-        theta = reader.positive(_THETA, reader.config.get(_THETA, DEFAULT_THETA))
+        theta = reader.positive(
+            _THETA, reader.config.get(_THETA, reader.defaults.get(_THETA, DEFAULT_THETA))
+        )
     unused = [name for name in rope if name not in (*_COMMON, *_TAKES[kind])]
     say_unused(reader.path, f"RoPE of the kind {kind} takes none of it", unused)
     if kind == "default":
