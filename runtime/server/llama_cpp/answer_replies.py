@@ -77,11 +77,12 @@ async def _events(answer: Answer, shell: Shell) -> AsyncIterator[bytes]:
             continue
         chunk = []
         for i, part in batch:
-            tokens, n = answer.tokens(i), told.get(i, 0)
-            told[i] = len(tokens)
-            piece = shell.partial(i, part.text, tokens[n:], answer.stats(i), len(tokens))
+            n = told.get(i, 0)
+            tokens = answer.tokens(i, n)
+            told[i] = n + len(tokens)
+            piece = shell.partial(i, part.text, tokens, told[i], answer)
             if asked.n_probs:
-                new = answer.logprobs(i)[n : len(tokens)]
+                new = answer.logprobs(i)[n : told[i]]
                 piece["completion_probabilities"] = shell.probabilities(new)
             chunk.append(event(piece))
         yield b"".join(chunk)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from halfbyte.generation.completion import Completion, Stats
+from halfbyte.generation.completion import Completion
 from halfbyte.generation.probabilities import TokenLogprob, TopToken
+from halfbyte.server.exchange import Answer
 from halfbyte.server.llama_cpp.request_schema import GenerationFields
 from halfbyte.server.timings import timings
 
@@ -67,7 +68,9 @@ class Shell:
             result["completion_probabilities"] = self.probabilities(done.logprobs)
         return selected(result, asked.response_fields)
 
-    def partial(self, i: int, text: str, tokens: list[int], stats: Stats, n: int) -> dict[str, Any]:
+    def partial(
+        self, i: int, text: str, tokens: list[int], n: int, answer: Answer
+    ) -> dict[str, Any]:
         """A piece of answer number i; n tokens have come of it so far, these ones with it."""
         piece: dict[str, Any] = {
             "index": self.first + i,
@@ -76,10 +79,10 @@ class Shell:
             "stop": False,
             "id_slot": self.id_slot,
             "tokens_predicted": n,
-            "tokens_evaluated": stats.n_prompt,
+            "tokens_evaluated": answer.n_prompt,
         }
         if self.asked.timings_per_token:
-            piece["timings"] = timings(stats, n)
+            piece["timings"] = timings(answer.stats(i), n)
         return piece
 
     def probabilities(self, told: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
