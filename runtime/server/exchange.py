@@ -257,10 +257,14 @@ class Answer:
         mine = told[i] if self._n is not None and told else told
         return list(mine)
 
-    def tokens(self, i: int, begin: int = 0) -> list[int]:
-        """The ids of answer i so far, but for the first ones; some are in no part yet."""
+    def n_tokens(self, i: int) -> int:
+        """How many tokens answer i has so far, some of which are in no part yet."""
+        return int(self._stream.requests[i].n_generated)
+
+    def tokens(self, i: int, begin: int, end: int) -> list[int]:
+        """The ids of these tokens of answer i."""
         request = self._stream.requests[i]
-        return list(request.ids[request.n_prompt + begin :])
+        return list(request.ids[request.n_prompt + begin : request.n_prompt + end])
 
     def stats(self, i: int) -> Stats:
         """What answer i cost so far."""
