@@ -84,12 +84,12 @@ def test_where_there_are_always_prompts_a_step_without_them_tells_what_it_takes(
     for _ in range(200):
         asked.append(pace.n_beside(1))
         pace.learn(1, asked[-1], 0.100 + asked[-1] * 0.010)
-    assert asked.count(0) == 4 and asked[0] == 0 and min(asked[1:60]) == 16
+    assert asked.count(0) == 4 and asked[0] == 0 and min(asked[1:60]) in (19, 20)
 
 
 def test_many_answers_take_longer_than_one() -> None:
     pace = paced(0.130, 0.010)
     pace.learn(8, 0, 0.260)
-    assert pace.n_beside(8) == 48 and pace.n_beside(N) == 24
+    assert pace.n_beside(8) == 48 and pace.n_beside(N) in (25, 26)
     assert pace.beside_s(9) == pytest.approx(3 * 0.260)
     assert pace.beside_s(32) == pace.beside_s(8)  # until it is known
