@@ -45,7 +45,7 @@ async def act_on_slot(exchange: Exchange, asked: SlotFields) -> Reply:
         raise Fault("invalid_request", "Invalid action", param="action")
     model = await model_of(exchange, asked.model)
     name = "" if action == "erase" else _checked_name(asked.filename)
-    done = await model.in_thread(_ACTIONS[action], model.model, folder, name)
+    done = await exchange.prepared(_ACTIONS[action], model.model, folder, name)
     return Json({"id_slot": int(number), **done})
 
 

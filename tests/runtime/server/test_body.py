@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halfbyte.server.body import check_depth, read_object
+from halfbyte.server.body import check_structure, read_object
 from halfbyte.server.fault import Fault
 
 _TEXTS = st.text('"\\\\[]{}a\\u00e9\\n', max_size=6)
@@ -28,10 +28,10 @@ def depth_of(value: object) -> int:
 @given(value=_VALUES, ascii_only=st.booleans())
 def test_brackets_within_texts_are_no_levels(value: object, ascii_only: bool) -> None:
     body, depth = json.dumps(value, ensure_ascii=ascii_only).encode(), depth_of(value)
-    check_depth(body, depth)
+    check_structure(body, depth)
     if depth:
         with pytest.raises(Fault):
-            check_depth(body, depth - 1)
+            check_structure(body, depth - 1)
 
 
 @pytest.mark.parametrize("tail", [b'"' + b"a" * 10_000, b'"' + b'\\"' * 10_000, b'"a\\'])
@@ -42,7 +42,15 @@ def test_a_text_that_does_not_end_is_read_once(tail: bytes) -> None:
     assert caught.value.message.startswith("body: expected JSON, got")
 
 
-def test_lists_and_objects_are_counted() -> None:
-    with pytest.raises(Fault, match="at most 250,000 lists"):
-        check_depth(b"[" + b"{}," * 250_000, 64)
-    check_depth(b"[" + b'"{}",' * 250_000, 64)
+@pytest.mark.parametrize("one", [b"{},", b"1,", b'"",', b'[1,"a"],'])
+def test_values_are_counted(one: bytes) -> None:
+    with pytest.raises(Fault, match="at most 500,000 values"):
+        check_structure(b"[" + one * 500_001, 64)
+    check_structure(b"[" + one * 150_000, 64)
+    check_structure(b'["' + one.replace(b'"', b"") * 500_001 + b'"', 64)
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"1" + b"0" * 400 + b".0"])
+def test_a_number_is_finite(number: bytes) -> None:
+    with pytest.raises(Fault, match="expected numbers that 64 bits hold"):
+        read_object(b'{"tools": [{"x": %b}]}' % number, "", 64)
