@@ -87,7 +87,7 @@ async def complete(exchange: Exchange, fields: CompletionFields) -> Reply:
     model = await exchange.model(fields.model)
     with naming(fields.names):  # a prompt for an edit is encoded there, which takes a moment
         is_long = model.edit_format is not None
-        asked = await model.in_thread(_asked, model, fields) if is_long else _asked(model, fields)
+        asked = await exchange.prepared(_asked, model, fields) if is_long else _asked(model, fields)
     shell = answer_shell(exchange, model, "cmpl", "text_completion")
     with naming(fields.names):
         if fields.stream:
