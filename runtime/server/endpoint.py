@@ -86,6 +86,8 @@ class Refusal(Json):
     async def send(self, send: Send, headers: Mapping[str, str]) -> None:
         """See Reply."""
         more = {} if self._retry_after is None else {"retry-after": str(self._retry_after)}
+        if self.status == 401:
+            more["www-authenticate"] = "Bearer"
         await super().send(send, {**headers, **more})
 
 

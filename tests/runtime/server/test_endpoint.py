@@ -42,6 +42,7 @@ def test_what_is_no_json_is_refused(http: httpx.Client) -> None:
 def test_what_nobody_serves_is_not_found(http: httpx.Client) -> None:
     assert http.get("/nothing").status_code == 404
     assert http.get("/v1/completions").status_code == 405
+    assert http.get("/health%0a").status_code == 404
 
 
 def test_a_large_body_is_read_beside_the_event_loop(http: httpx.Client) -> None:
