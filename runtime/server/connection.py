@@ -13,7 +13,8 @@ from halfbyte.server.reply import dumps
 log = logging.getLogger(__name__)
 
 HEAD_S = 15.0  # from a request's first byte, or the connection's beginning, to its last header
-BODY_S = 30.0  # without a byte of a body that is not whole
+BODY_S = 30.0  # without a byte of a body that is not whole, and before it is to be
+SLOWEST = 16 << 10  # bytes a second of it
 READER_S = 30.0  # that a client may leave what it is sent where it is
 MOST_CONNECTIONS = 4096
 _MOST_HEAD = 64 << 10  # bytes
@@ -30,6 +31,7 @@ class Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
         self._n_head = self._n_body = self._n_headers = 0
+        self._body_begun_s = 0.0
         self._in_head, self._in_body = True, False
         self._has_begun = self._is_refused = False
 
@@ -63,6 +65,8 @@ class Connection(HttpToolsProtocol):
             self._n_body += len(data)
             if self._n_body > _MOST_UNREAD:
                 self.transport.abort()
+            elif self.loop.time() > self._body_begun_s + BODY_S + self._n_body / SLOWEST:
+                self._refuse(408)
             else:
                 self._wait(BODY_S)
 
@@ -85,7 +89,7 @@ class Connection(HttpToolsProtocol):
         if self._is_refused:
             return
         self._in_head, self._in_body, self._n_head, self._n_headers = False, True, 0, 0
-        self._n_body = 0
+        self._n_body, self._body_begun_s = 0, self.loop.time()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
