@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from halfbyte.server.reply import dumps
 
@@ -32,6 +32,7 @@ class Connection(HttpToolsProtocol):
         self._reader_timer: asyncio.TimerHandle | None = None
         self._n_head = self._n_body = self._n_headers = 0
         self._body_begun_s = 0.0
+        self._before: RequestResponseCycle | None = None  # what was asked before this
         self._in_head, self._in_body = True, False
         self._has_begun = self._is_refused = False
 
@@ -90,6 +91,7 @@ class Connection(HttpToolsProtocol):
             return
         self._in_head, self._in_body, self._n_head, self._n_headers = False, True, 0, 0
         self._n_body, self._body_begun_s = 0, self.loop.time()
+        self._before = self.cycle
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -107,6 +109,9 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP."""
         self._refuse(400)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Whoever asks for another protocol is answered in this one."""
 
     def pause_writing(self) -> None:
         """The client does not read what it is sent; it may do so for a while."""
@@ -157,13 +162,16 @@ class Connection(HttpToolsProtocol):
             self._refuse(408)
 
     def _refuse(self, status: int) -> None:
-        """Say what is wrong, unless an answer is on its way, and close."""
+        """Say what is wrong, unless answers to what came whole are still to be sent, and close."""
         self._is_refused = True
         self._stop_waiting()
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete and cycle.response_started:
-            cycle.keep_alive = False  # the answer ends as it would have, and nothing comes after
-            self.pipeline.clear()
+        cycle = last = self.cycle
+        if self._in_body and cycle is not None and not cycle.response_started:
+            last = self._before
+            if self.pipeline and self.pipeline[0][0] is cycle:  # its turn never comes
+                self.pipeline.popleft()
+        if last is not None and not last.response_complete:
+            last.keep_alive = False  # it is answered as it would have been, and nothing after it
             return
         if self.transport.is_closing():
             return

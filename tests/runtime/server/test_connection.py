@@ -65,6 +65,18 @@ def test_halves_are_not_waited_for(url: str, talk: Talk, monkeypatch: pytest.Mon
     assert whole.startswith(b"HTTP/1.1 200") and b"HTTP/1.1 408" in whole
 
 
+@pytest.mark.parametrize("bad", [b"nonsense", HEAD + b"transfer-encoding: chunked\r\n\r\nZ"])
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_what_is_wrong_spoils_no_answer_before(
+    url: str, talk: Talk, bad: bytes, is_stream: bool
+) -> None:
+    body = json.dumps({"prompt": "a", "max_tokens": 20, "stream": is_stream}).encode()
+    first = HEAD + b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    said = talk(url, first + GET + b"\r\n" + bad + b"\r\n\r\n")
+    assert said.count(b"HTTP/1.1 200") == 2 and b"HTTP/1.1 4" not in said
+    assert said.index(b'"finish_reason":"length"') < said.index(b'{"status":"ok"}')
+
+
 def test_a_body_does_not_trickle(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "BODY_S", 0.2)
     with connect(url) as client:
