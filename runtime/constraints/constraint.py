@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +14,10 @@ from halfbyte.errors import RequestError
 Kind = Literal["json_schema", "regex", "grammar", "choices"]
 KINDS: tuple[Kind, ...] = ("json_schema", "regex", "grammar", "choices")
 MAX_NCHARS = 1 << 18  # of a constraint's text: what is longer takes seconds to compile
+MAX_RULES = 4000  # of a grammar, likewise
+_RULE = re.compile(
+    r"^[ \t]*[?!]*[\w-]+[ \t]*(?:\.[ \t]*-?\d+[ \t]*|\[[^\]\n]*\][ \t]*)*:", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,11 @@ def _regex(value: object) -> str:
 
 
 def _grammar(value: object) -> str:
-    return _text("grammar", value, "a grammar as Lark or GBNF writes it")
+    text = _text("grammar", value, "a grammar as Lark or GBNF writes it")
+    n_rules = sum(1 for _ in _RULE.finditer(text))
+    if n_rules > MAX_RULES:
+        raise RequestError("grammar", expected=f"at most {MAX_RULES:,} rules", got=n_rules)
+    return text
 
 
 def _choices(value: object) -> str:
