@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from halfbyte.call_arguments import check_flag
+from halfbyte.call_arguments import check_flag, literal
 from halfbyte.constraints import json_schema
 from halfbyte.errors import RequestError
 
@@ -75,16 +75,18 @@ def _choices(value: object) -> str:
     is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
     items = list(value) if is_list else []  # type: ignore[call-overload]
     if not items:
-        raise RequestError("choices", expected=expected, got=repr(value))
+        raise RequestError("choices", expected=expected, got=literal(value))
     for item in items:
         if not isinstance(item, str) or not item:
-            raise RequestError("choices", expected=expected, got=repr(item))
+            raise RequestError("choices", expected=expected, got=literal(item))
     return _bounded("choices", json_schema.dumped("choices", items))
 
 
 def _text(name: str, value: object, what: str) -> str:
     if not isinstance(value, str) or not value:
-        raise RequestError(name, expected=f"{what}, as a text that is not empty", got=repr(value))
+        raise RequestError(
+            name, expected=f"{what}, as a text that is not empty", got=literal(value)
+        )
     return _bounded(name, value)
 
 
@@ -95,7 +97,7 @@ def _bounded(name: str, text: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         at = error.start
-        raise RequestError(name, expected="Unicode characters", got=repr(text[at])) from error
+        raise RequestError(name, expected="Unicode characters", got=literal(text[at])) from error
     return text
 
 

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from halfbyte.call_arguments import literal
 from halfbyte.errors import RequestError
 
 NAME = "json_schema"
@@ -177,7 +178,7 @@ def _read(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     expected = "a schema as a mapping, a text or a pydantic class"
-    raise RequestError(NAME, expected=expected, got=repr(value))
+    raise RequestError(NAME, expected=expected, got=literal(value))
 
 
 def _schemas(schema: Any, path: str, depth: int) -> Iterator[tuple[Any, str]]:
