@@ -67,7 +67,7 @@ def load(
     *,
     threads: int | None = None,
     ctx: int | None = None,
-    kv_type: Literal["f16", "f32"] = "f16",
+    kv_type: Literal["f16", "f32", "int8", "int4"] = "f16",
     type: str | None = None,
     prompt_cache_bytes: int | None = None,
     prompt_cache_dir: str | os.PathLike[str] | None = None,
@@ -84,7 +84,7 @@ def load(
             folder, converted into the cache, or a catalogue's name, pulled; both on first use.
         threads: worker threads; default: physical cores that this process may use.
         ctx: context in tokens; default: what the model was trained with, beyond which it warns.
-        kv_type: "f16" or "f32", how keys and values are stored.
+        kv_type: "f16", "f32", "int8" or "int4", how keys and values are stored (docs/caches.md).
         type: what a folder is converted to, see `convert`; default: "q8_0".
         prompt_cache_bytes: of keys and values remembered in memory, 0 for none; default: as many as
             the context holds, or 256 MiB, and at most a quarter of the memory that is left.
