@@ -9,20 +9,21 @@ Floats ("f16", "f32"):
     keys    [PAGE / 16][head_dim][16 positions]     16 positions are the lanes of a vector
     values  [PAGE][value_dim]                       value_dim: head_dim padded to 32
 
-Codes ("int8", "int4") are made of heads that were rotated (vectors/hadamard.py), scales and minima
-are half-precision floats:
+Codes ("int8", "int4") are made of heads that were rotated (vectors/hadamard.py), with one scale, a
+half-precision float, for a position's key and one for its value:
 
     keys    [PAGE / 16] { [head_dim / 4][16 positions][4 features], scales of the 16 positions }
     values  scales [PAGE], [PAGE / 4][value_dim][4 positions]
 
-with key codes of 8 bits being 128 more than what they stand for, those of values signed. Codes of 4
-bits stand for minimum + scale * code, where keys have a scale and a minimum for 32 features (16,
-where that does not divide a head), and two lie in a byte:
+"int8" has bytes: codes of keys are 128 more than what is meant, those of values signed. "int4" has
+6 bits for keys, whose errors count most, and 4 for values; a code c of n bits means 2c + 1 - 2^n.
+Nibbles and pairs of bits share bytes with others of their own position:
 
-    keys    [PAGE / 16] { [head_dim / 8][16 positions][4 bytes: features 8i .., in the high 4 bits
-            8i + 4 ..], for each block [scales of the 16 positions], [minima] }
-    values  scales [PAGE], minima [PAGE], [PAGE / 4][value_dim / 32][16 lanes][4 positions], lane i
-            with feature 32j + i and, in the high 4 bits, 32j + 16 + i
+    keys    [PAGE / 16] { [head_dim / 16] { the low 4 bits of features 0 .. 7: [16 positions][4],
+            features 4 .. 7 in the high half of a byte; of features 8 .. 15; the high 2 bits of
+            0 .. 15: [16 positions][4], 4i .. in bits 2i and 2i + 1 }, scales }
+    values  scales [PAGE], [PAGE / 4][value_dim / 32][16 features][4 positions], 16 features more
+            in the high half of a byte
 
 Scores need the same feature of 16 keys at once, sums of values neighbouring features of one (of
 four, where a dot product takes four): neither crosses lanes. What belongs to a position is never
@@ -36,7 +37,8 @@ from dataclasses import dataclass
 
 PAGE = 128
 MAX_GROUP = 64  # query heads that may share a KV head: attention's scratch is sized for them
-KV_TYPES = {"f16": 16, "f32": 32, "int8": 8, "int4": 4}  # bits of a number
+KV_TYPES = {"f16": 16, "f32": 32, "int8": 8, "int4": 4}  # bits of a number of a value
+KEY_BITS = KV_TYPES | {"int4": 6}
 MIN_CODED_DIM, MAX_CODED_DIM = 16, 512  # features that are rotated together at least; of a head
 
 
@@ -45,24 +47,9 @@ def is_coded(kv_type: str) -> bool:
     return KV_TYPES[kv_type] < 16
 
 
-def key_block(head_dim: int) -> int:
-    """Features of a key that share a scale where codes have 4 bits."""
-    return 32 if head_dim % 32 == 0 else 16
-
-
 def key_group_nbytes(kv_type: str, head_dim: int) -> int:
     """Bytes of 16 positions' keys."""
-    nbytes = 16 * head_dim * KV_TYPES[kv_type] // 8
-    if kv_type == "int8":
-        nbytes += 32
-    elif kv_type == "int4":
-        nbytes += head_dim // key_block(head_dim) * 64
-    return nbytes
-
-
-def value_head_nbytes(kv_type: str) -> int:
-    """Bytes of a page's values' scales and minima."""
-    return {"int8": 2 * PAGE, "int4": 4 * PAGE}.get(kv_type, 0)
+    return 2 * head_dim * KEY_BITS[kv_type] + 2 * 16 * is_coded(kv_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +74,7 @@ class KVLayout:
     @property
     def head_nbytes(self) -> int:
         """Bytes of one head's keys and values in a page."""
-        codes = PAGE * self.value_dim * KV_TYPES[self.kv_type] // 8
-        return self.keys_nbytes + value_head_nbytes(self.kv_type) + codes
+        return self.keys_nbytes + self._values_nbytes(PAGE)
 
     @property
     def page_nbytes(self) -> int:
@@ -102,10 +88,14 @@ class KVLayout:
         more are among them, and the scales of all.
         """
         keys = -(-n // 16) * key_group_nbytes(self.kv_type, self.head_dim)
-        n_values = -(-n // 4) * 4 if is_coded(self.kv_type) else n
-        values = n_values * self.value_dim * KV_TYPES[self.kv_type] // 8
         begin = self.keys_nbytes
-        return slice(0, keys), slice(begin, begin + value_head_nbytes(self.kv_type) + values)
+        return slice(0, keys), slice(begin, begin + self._values_nbytes(n))
+
+    def _values_nbytes(self, n: int) -> int:
+        """Bytes from the first to the last of n positions' values."""
+        coded = is_coded(self.kv_type)
+        n = -(-n // 4) * 4 if coded else n
+        return 2 * PAGE * coded + n * self.value_dim * KV_TYPES[self.kv_type] // 8
 
     def nbytes(self, n_positions: int) -> int:
         """Bytes of the pages that hold so many positions."""

@@ -36,14 +36,21 @@ DIGIT = 128  # weights of positions are two digits of this base: bytes of 7 bits
 LARGEST_WEIGHT = DIGIT * DIGIT - 1
 
 
-@emits(types.void(types.int64, types.int64))
-def put_start(b: Any, address: Any, total: Any) -> None:
-    """Write what dot products of whole bytes begin with, from the sum of a row's own bytes.
+@intrinsic(prefer_literal=True)
+def put_start(tc: Any, address: Any, total: Any, bits: Any) -> Any:
+    """Write what dot products with keys begin with, from the sum of a row's own bytes.
 
-    It takes away what they count too much where the ISA's codes are unsigned.
+    It takes away what they count too much: codes are doubled and 63 too large, or else bytes that
+    are 128 too large where the ISA's dot product wants them unsigned.
     """
-    offset = 128 if target.current().name in UNSIGNED_DOT else 0
-    emit.store(b, b.mul(b.trunc(total, I32), ir.Constant(I32, -offset)), address)
+    unsigned = target.current().name in UNSIGNED_DOT
+    offset = 63 if bits.literal_value == 4 else 128 * unsigned
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        emit.store(b, b.mul(b.trunc(args[1], I32), ir.Constant(I32, -offset)), args[0])
+        return ctx.get_dummy_value()
+
+    return types.void(types.int64, types.int64, bits), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -57,21 +64,38 @@ def load_codes(tc: Any, address: Any, stride: Any, r: Any) -> Any:
     return tile(types.int64, types.int64, r), codegen
 
 
-@elementwise
-def low_nibbles(b: Any, codes: Any) -> Any:
-    """The low 4 bits of each byte."""
-    return bits(b, codes, 0, 15)
+@intrinsic(prefer_literal=True)
+def key_codes(tc: Any, nibbles: Any, pairs: Any, i: Any) -> Any:
+    """Twice the codes of features 4i .. 4i + 3 of 16 (kv_pages.py), from their two vectors."""
+    g = i.literal_value
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        both = zip(unpack(b, args[0]), unpack(b, args[1]), strict=True)
+        return pack(b, [
+            b.or_(bits(b, low, 4 * (g % 2) - 1, 30), bits(b, high, 2 * g - 5, 96))
+            for low, high in both
+        ])  # fmt: skip
+
+    return nibbles(nibbles, pairs, i), codegen
 
 
 @elementwise
-def high_nibbles(b: Any, codes: Any) -> Any:
-    """The high 4 bits of each byte."""
-    return bits(b, codes, 4, 15)
+def low_values(b: Any, codes: Any) -> Any:
+    """What the low 4 bits of each byte mean: an odd number within +-15."""
+    twice = bits(b, codes, -1, 30)
+    return b.sub(twice, constant(twice.type, 15))
+
+
+@elementwise
+def high_values(b: Any, codes: Any) -> Any:
+    """The same of the high 4 bits."""
+    twice = bits(b, codes, 3, 30)
+    return b.sub(twice, constant(twice.type, 15))
 
 
 @intrinsic(prefer_literal=True)
 def start_sums(tc: Any, starts: Any, stride: Any, r: Any, t: Any) -> Any:
-    """A tile of r x t sums that begin with each row's integer; `starts` is the first one's address."""
+    """A tile of r x t sums that begin with each row's integer, from `starts` on."""
     tile, n_rows = Tile("i32", r.literal_value * t.literal_value), t.literal_value
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
@@ -96,7 +120,7 @@ def zero_sums(tc: Any, r: Any, t: Any) -> Any:
 def add_key_dots(tc: Any, acc: Any, codes: Any, x: Any, stride: Any, are_bytes: Any, t: Any) -> Any:
     """acc[vector, row] += codes[vector] * the 4 signed bytes of each row at x, within +-127.
 
-    Codes are at most 15, or whole bytes that are 128 too large; sums have begun with `put_start`.
+    Codes are at most 126, or whole bytes that are 128 too large; sums have begun with `put_start`.
     """
     whole, n_rows = bool(are_bytes.literal_value), t.literal_value
 
@@ -138,22 +162,20 @@ def _splat_four(b: Any, address: Any, stride: Any, i: int) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def weighted_sums(tc: Any, high: Any, low: Any, scales: Any, minima: Any, stride: Any, t: Any) -> Any:
-    """float(128 * high + low)[vector, row] * scale[row] + minimum[row], rounded once each."""
+def weighted_sums(tc: Any, high: Any, low: Any, scales: Any, stride: Any, t: Any) -> Any:
+    """float(128 * high + low)[vector, row] * scale[row], each operation rounded once."""
     tile, n_rows = Tile("f32", high.n), t.literal_value
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        loads = [[emit.load(b, F32, args[k], args[4], i) for i in range(n_rows)] for k in (2, 3)]
-        scales, minima = ([emit.splat(b, x) for x in row] for row in loads)
+        loads = (emit.load(b, F32, args[2], args[3], i) for i in range(n_rows))
+        scales = [emit.splat(b, x) for x in loads]
         sums = []
         for k, (x, y) in enumerate(zip(unpack(b, args[0]), unpack(b, args[1]), strict=True)):
             whole = b.sitofp(b.add(b.mul(x, constant(V_I32, DIGIT)), y), V_F32)
-            i = k % n_rows
-            sums.append(emit.call(b, "llvm.fma.v16f32", V_F32, whole, scales[i], minima[i]))
+            sums.append(b.fmul(whole, scales[k % n_rows]))
         return pack(b, sums)
 
-    i64 = types.int64
-    return tile(high, low, i64, i64, i64, t), codegen
+    return tile(high, low, types.int64, types.int64, t), codegen
 
 
 @emits(types.void(types.int64, F32x16))

@@ -158,7 +158,7 @@ def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) ->
         page_values = queries + MAX_ROWS * ROW
         values = page_values + MAX_ROWS * ROW
         states = values + MAX_ROWS * ROW
-        take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE)
+        take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
         for row in range(n_rows):
             _begin_row(states + row * STATE, values + row * ROW, N)
         last = position + n_queries - 1
@@ -201,7 +201,7 @@ def pages_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Ker
         queries = weights + MAX_ROWS * WEIGHTS
         values = queries + MAX_ROWS * DV * 4
         states = values + MAX_ROWS * DV * 4
-        take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE)
+        take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
         last = position + n_queries - 1
         for page in range(max(begin, first_page(position, window)), end):
             keys = get_i64(pages + 8 * page) + head_at

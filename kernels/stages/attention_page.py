@@ -131,7 +131,7 @@ def attend_page(queries, states, keys, position, window, begin, n_keys, n_rows, 
 
 
 @device
-def take_queries(q, q_stride, n_rows, queries, D, DV, GROUP, scale):
+def take_queries(q, q_stride, n_rows, queries, D, DV, GROUP, scale, SIZE):
     """Copy the queries, scaled, to rows of DV floats."""
     for row in range(n_rows):
         source = q + row // GROUP * q_stride + row % GROUP * D * 4

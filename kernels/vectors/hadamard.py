@@ -33,7 +33,7 @@ def _butterflies(b: Any, x: Any) -> Any:
 
 @device
 def rotate_head(x, d):
-    """Transform d floats in place, a multiple of 16: as many at a time as a power of two divides d."""
+    """Transform d floats in place, as many at a time as the power of two that divides d."""
     n = (d & -d) // 16
     scale = np.float32(1) / np.sqrt(np.float32(16 * n))
     for begin in range(0, d // 16, n):

@@ -13,7 +13,14 @@ import numpy as np
 from halfbyte.engine.page_pool import Page, PagePool
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
-from halfbyte.kernels.layouts.kv_pages import KV_TYPES, MAX_CODED_DIM, MIN_CODED_DIM, PAGE, KVLayout, is_coded
+from halfbyte.kernels.layouts.kv_pages import (
+    KV_TYPES,
+    MAX_CODED_DIM,
+    MIN_CODED_DIM,
+    PAGE,
+    KVLayout,
+    is_coded,
+)
 from halfbyte.process_bound import ProcessBound
 
 
