@@ -15,7 +15,7 @@ from typing import Literal, NoReturn
 from halfbyte import system
 from halfbyte.call_arguments import check_progress, is_whole, unknown_argument
 from halfbyte.engine.engine import Engine
-from halfbyte.engine.footprint import check_memory
+from halfbyte.engine.footprint import check_context, check_memory
 from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
 from halfbyte.engine.program import kernels_for
@@ -172,6 +172,10 @@ def _load(
         checked = [_Checked.open(files, path, kv_type, n_threads) for path in paths]
         own, others = checked[0], checked[1:]
         n_ctx = _check_ctx(ctx, own.config)
+        if ctx is not None:  # pages are taken as they are needed: a default promises nothing
+            check_context(
+                own.file, own.config, kv_type, n_ctx, n_threads, system.available_memory()
+            )
         for other in others:
             check_same_ids(own.tokenizer, other.tokenizer, "draft")
         card = ModelCard.from_gguf(own.file)
