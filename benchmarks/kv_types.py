@@ -42,7 +42,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "f16.gguf"
         halfbyte.convert(catalogue.resolve(args.model), path, type="f16", measure=False)
-        lines = [json.dumps({"model": args.model, **line}) for line in divergences(path, args.depths)]
+        lines = [
+            json.dumps({"model": args.model, **line}) for line in divergences(path, args.depths)
+        ]
     print("\n".join(lines))
     if args.keep:
         with RESULTS.open("a") as file:

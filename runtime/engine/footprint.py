@@ -106,7 +106,7 @@ def check_context(
         f"{available / 1e9:.1f} GB of memory, weights and buffers take "
         f"{(need.weights + need.buffers) / 1e9:.1f}",
         got=f"{n_ctx}, whose keys and values take {sizes}",
-        hint="use a shorter ctx=, or kv_type=\"int8\" or \"int4\"",
+        hint='use a shorter ctx=, or kv_type="int8" or "int4"',
     )
 
 
