@@ -49,6 +49,9 @@ TOLERANCE = {
     "mix": 3e-2,
     "int8": 2e-2,  # keys and values of 8 bits, of which rotation spreads what stands out
     "int4": 0.2,  # keys of 6 bits, values of 4: a step of 2/15 of the largest
+    "Qwen3MoE": 5e-6,
+    # A rounding may choose another expert, whose row then differs altogether.
+    "experts": 4e-1,
 }
 
 
@@ -319,5 +322,5 @@ def test_every_isa_gives_the_same_bits(kernel_cache: Path) -> None:
         )
         assert result.returncode == 0, result.stderr
         digests[isa] = result.stdout
-        assert result.stdout.count("\n") == 7
+        assert result.stdout.count("\n") == 8
     assert len(set(digests.values())) == 1, digests
