@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +12,8 @@ class AsyncCall(Call):
     """A call whose news wake a task; made while its event loop runs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        import asyncio  # takes long, and few need it
+
         super().__init__(*args, **kwargs)
         self._loop, self._has_news = asyncio.get_running_loop(), asyncio.Event()
 
@@ -27,6 +28,8 @@ class AsyncCall(Call):
 
     async def await_news(self) -> None:
         """`wait` for a task."""
+        import asyncio
+
         self.check_process()
         self.end_if_late()  # also where there is always something new
         while self._news.empty():
