@@ -15,7 +15,7 @@ from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.deferred import intrinsic
 
 I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
-F16, F32 = ir.HalfType(), ir.FloatType()
+F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 LANES = 16
 V_I8, V_I16, V_I32 = (ir.VectorType(element, LANES) for element in (I8, I16, I32))
 V_F16, V_F32 = (ir.VectorType(element, LANES) for element in (F16, F32))

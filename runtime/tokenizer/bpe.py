@@ -78,7 +78,7 @@ class ByteLevelBackend:
         ids = {piece: i for i, piece in reversed(list(enumerate(self._pieces)))}
         pairs = [pair(path, i, merge) for i, merge in enumerate(vocabulary.merges)]
         # Some vocabularies lack bytes that hardly occur; the package would drop them silently.
-        self._missing = frozenset(BYTES[c] for c in BYTES.keys() - ids.keys())
+        self._spelled = bytes(sorted(BYTES[c] for c in BYTES.keys() & ids.keys()))
         try:
             whole = vocabulary.ignore_merges
             whole = pre in WHOLE_PIECES_FIRST if whole is None else whole
@@ -94,7 +94,7 @@ class ByteLevelBackend:
 
     def encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
         """Ids of a text that is not empty; beginnings are no different."""
-        if self._missing:
+        if len(self._spelled) < len(BYTES):
             self._check_bytes(text)
         tokenizer = self._complete if parse_markers else self._plain
         try:
@@ -113,7 +113,7 @@ class ByteLevelBackend:
     def _check_bytes(self, text: str) -> None:
         normalizer = self._normalizer.backend
         spelled = text if normalizer is None else normalizer.normalize_str(text)
-        absent = self._missing.intersection(spelled.encode())
+        absent = spelled.encode().translate(None, self._spelled)
         if absent:
             raise TokenizerError(f"text: this vocabulary has no token for byte {min(absent):#04x}")
 

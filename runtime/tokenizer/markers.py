@@ -20,7 +20,7 @@ CODE_LLAMA = (
 
 # How byte-level vocabularies, and Mistral's, spell theirs.
 _SHAPE = re.compile(
-    r"<[|｜].*[|｜]>|<\|[a-z_]+>|<[a-z_]+\|>|<fim_\w+>|<(?:file_sep|filename|repo_name|reponame)>"
+    r"<[|｜].*[|｜]>|<\|[a-z_]+>|<\[.+\]>|<[a-z_]+\|>|<fim_\w+>|<(?:file_sep|filename|repo_name|reponame)>"
     r"|\[(?:PREFIX|SUFFIX|MIDDLE|INST|/INST)\]"
 )
 _HARMLESS = ("unk", "pad")  # roles that steer nothing

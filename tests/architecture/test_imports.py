@@ -25,6 +25,7 @@ KERNELS = {
     "limits": ("compiler vectors pool formats layouts products", "llvmlite numpy"),
     "stages": ("compiler vectors pool formats layouts products quantizers", "numpy"),
     "masks": ("compiler vectors", "numpy"),
+    "running_sums": ("compiler vectors", "numpy"),
     "step": ("compiler vectors pool formats layouts products quantizers stages", ""),
 }
 # Room -> the rooms and the packages that it may import.
@@ -53,7 +54,9 @@ ROOMS = {
     "lora": ("adapters converting families gguf json_folder kernels.quantizers", "numpy"),
     "engine": ("families gguf kernels lora", "numpy"),
     "generation": (
-        "constraints engine kernels.compiler kernels.layouts kernels.masks lora tokenizer", "numpy"
+        ("constraints engine kernels.compiler kernels.layouts kernels.masks "
+         "kernels.running_sums lora tokenizer"),
+        "numpy",
     ),
     "constraints": ("tokenizer", "numpy"),
     "prompt": ("prompt.template tokenizer", "numpy"),
