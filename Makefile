@@ -173,6 +173,7 @@ bench-server: .venv/dev.stamp
 	.venv/bin/python benchmarks/server_load.py smollm2-135m --only load queue stream
 	.venv/bin/python benchmarks/server_load.py 1b-q4_0 --only load stream --each 2
 	.venv/bin/python benchmarks/server_load.py infill-10m --only infill
+	.venv/bin/python benchmarks/server_load.py 7b-infill --only cancel
 	.venv/bin/python benchmarks/report.py
 
 # What conversion loses and how fast it is, beside llama.cpp's quantizer; hours on a small machine.
