@@ -6,6 +6,7 @@ before it is packed, so memory holds one copy and two pieces.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from halfbyte.engine.memory import empty
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
-from halfbyte.families.tensors import OUTPUT, ROPE_FREQS
+from halfbyte.families.tensors import OUTPUT, ROPE_FREQS, TensorSpec
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.read_ahead import PIECE_NBYTES, Piece, read_ahead
 from halfbyte.gguf.tensor_table import TensorInfo
@@ -46,9 +47,35 @@ class Matrix:
         return self.format.nbytes(self.n_rows, self.n_inputs)
 
 
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """Packed matrices of equal shape, one after the other: `first` and those behind it.
+
+    Attributes:
+        n: how many.
+        n_used: how many of them a token is multiplied by.
+    """
+
+    first: Matrix
+    n: int
+    n_used: int
+
+    @property
+    def format(self) -> PanelFormat:
+        """Of each."""
+        return self.first.format
+
+    @property
+    def nbytes(self) -> int:
+        """Of all."""
+        return self.n * self.first.nbytes
+
+
 @dataclass(eq=False)
 class ModelWeights:
-    """All weights of a model in one block of memory: `matrices` and `vectors` by GGUF name.
+    """All weights of a model in one block of memory by GGUF name.
+
+    `matrices`, those of `experts`, and `vectors`.
 
     Vectors (norm weights, biases) are addresses of float rows padded to 32. Rows of q and k are in
     the order in which neighbours are rotated.
@@ -59,6 +86,7 @@ class ModelWeights:
 
     memory: NDArray[np.uint8]
     matrices: dict[str, Matrix] = field(default_factory=dict)
+    experts: dict[str, Experts] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
     rope_divisors: NDArray[np.float64] | None = None
 
@@ -66,6 +94,7 @@ class ModelWeights:
     def nbytes_per_token(self) -> int:
         """Bytes of matrices that decoding one token reads."""
         layers = sum(m.nbytes for name, m in self.matrices.items() if name.startswith("blk."))
+        layers += sum(e.n_used * e.first.nbytes for e in self.experts.values())
         return layers + self.matrices.get(OUTPUT, self.matrices["token_embd.weight"]).nbytes
 
 
@@ -80,22 +109,30 @@ def load_weights(
     """
     family = family_of(config)
     specs = [spec for spec in family.tensors(config) if spec.name in file.tensors]
-    sizes = [packed_nbytes(file, file.tensors[spec.name]) for spec in specs]
+    sizes = [packed_nbytes(file, spec) for spec in specs]
     memory = empty("weights", sum(sizes) + _ALIGN, np.uint8)
     weights, matrices = ModelWeights(memory), list[_Rows]()
     at = -int(memory.ctypes.data) % _ALIGN
     for spec, nbytes in zip(specs, sizes, strict=True):
         info, target = file.tensors[spec.name], memory[at : at + nbytes]
         order = spec.neighbours() if family.rotates_halves else None
-        if info.is_matrix:
-            (n_rows, n_inputs), fmt = info.shape, panel_format(file, info)
-            matrices += _pieces(info, order, Packing(pool, fmt, n_rows, n_inputs, target))
-            address = int(target.ctypes.data)
-            weights.matrices[spec.name] = Matrix(fmt, n_rows, n_inputs, address)
+        if spec.is_matrix:
+            *n, n_rows, n_inputs = spec.shape
+            matrix = Matrix(panel_format(file, info), n_rows, n_inputs, int(target.ctypes.data))
+            parts = np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n))
+            for i, part in enumerate(parts):
+                packing = Packing(pool, matrix.format, n_rows, n_inputs, part)
+                matrices += _pieces(info, i * info.nbytes // len(parts), order, packing)
+            if n:
+                assert config.experts is not None
+                used = config.experts.n_used
+                weights.experts[spec.name] = Experts(matrix, *n, used)
+            else:
+                weights.matrices[spec.name] = matrix
         elif spec.name == ROPE_FREQS:
             weights.rope_divisors = _divisors(file)
         else:
-            weights.vectors[spec.name] = _put_vector(file, spec.name, order, target)
+            weights.vectors[spec.name] = _put_vectors(file, spec, order, target)
         at += nbytes
     done = sum(sizes) - sum(rows.packed_nbytes for rows in matrices)
     with closing(read_ahead(matrices)) as pieces:
@@ -126,9 +163,11 @@ class _Rows(Piece):
         return self.packing.fmt.nbytes(self.n_rows, self.packing.n_inputs)
 
 
-def _pieces(info: TensorInfo, order: NDArray[np.int64] | None, packing: Packing) -> Iterator[_Rows]:
-    """A matrix in pieces; `order`: for each row, which one of the file's it is."""
-    nbytes = info.nbytes // packing.n_rows
+def _pieces(
+    info: TensorInfo, at: int, order: NDArray[np.int64] | None, packing: Packing
+) -> Iterator[_Rows]:
+    """A matrix in pieces, from byte `at` on; `order`: for each row, which of the file's it is."""
+    nbytes = packing.fmt.source.row_nbytes(packing.n_inputs)
     step = max(PIECE_NBYTES // (nbytes * STRIP_ROWS), 1) * STRIP_ROWS
     for first in range(0, packing.n_rows, step):
         n = min(step, packing.n_rows - first)
@@ -137,24 +176,26 @@ def _pieces(info: TensorInfo, order: NDArray[np.int64] | None, packing: Packing)
             some = order[first : first + n]
             begin, end = int(some.min()), int(some.max()) + 1
             some = some - begin
-        yield _Rows(info, begin * nbytes, end * nbytes, packing, first, n, some)
+        yield _Rows(info, at + begin * nbytes, at + end * nbytes, packing, first, n, some)
 
 
 def _pack(rows: _Rows, data: NDArray[np.uint8]) -> None:
-    data = data.reshape(-1, rows.tensor.nbytes // rows.packing.n_rows)
+    data = data.reshape(-1, rows.packing.fmt.source.row_nbytes(rows.packing.n_inputs))
     try:
         rows.packing.put(data if rows.order is None else data[rows.order], rows.first)
     except ValueError as error:
         raise _not_finite(rows.tensor) from error
 
 
-def _put_vector(
-    file: GGUFFile, name: str, order: NDArray[np.int64] | None, target: NDArray[np.uint8]
+def _put_vectors(
+    file: GGUFFile, spec: TensorSpec, order: NDArray[np.int64] | None, target: NDArray[np.uint8]
 ) -> int:
-    """Bring a vector into its place in memory; its address."""
-    row, values = target.view(np.float32), _floats(file, name)
-    row[:] = 0
-    row[: len(values)] = values if order is None else values[order]
+    """Bring a vector, or one an expert, into its place in memory; its address."""
+    n = spec.shape[-1]
+    rows = target.view(np.float32).reshape(-1, padded(n))
+    values = _floats(file, spec.name).reshape(-1, n)
+    rows[:] = 0
+    rows[: len(values), :n] = values if order is None else values[:, order]
     return int(target.ctypes.data)
 
 
@@ -175,19 +216,22 @@ def panel_format(file: GGUFFile, info: TensorInfo) -> PanelFormat:
     return found
 
 
-def packed_nbytes(file: GGUFFile, info: TensorInfo) -> int:
+def packed_nbytes(file: GGUFFile, spec: TensorSpec) -> int:
     """Bytes of a tensor in memory; UnsupportedModelError if its type does not run."""
-    if len(info.shape) == 1:
-        nbytes = 4 * padded(info.shape[0])
+    *n, n_inputs = spec.shape
+    if spec.is_matrix:
+        *n, n_rows = n
+        fmt = panel_format(file, file.tensors[spec.name])
+        nbytes = math.prod(n) * fmt.nbytes(n_rows, n_inputs)
     else:
-        nbytes = panel_format(file, info).nbytes(*info.shape)
+        nbytes = math.prod(n) * 4 * padded(n_inputs)
     return -(-nbytes // _ALIGN) * _ALIGN
 
 
 def _floats(file: GGUFFile, name: str) -> NDArray[np.float32]:
     info = file.tensors[name]
     try:
-        row = dequantize(file.data(name)[None], FORMATS[info.type_name], info.shape[0])[0]
+        row = dequantize(file.data(name)[None], FORMATS[info.type_name], math.prod(info.shape))[0]
     except (ValueError, KeyError) as error:
         raise ModelFileError(file.path, name, expected="floats", got=info.type_name) from error
     if not np.isfinite(row).all():

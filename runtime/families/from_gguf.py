@@ -15,6 +15,7 @@ from halfbyte.adapters import MERGE
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import (
     DEFAULT_THETA,
+    EXPERT_KEYS,
     KEYS,
     MAX_CTX,
     MAX_DIM,
@@ -25,6 +26,7 @@ from halfbyte.families.config import (
     ModelConfig,
     RopeConfig,
 )
+from halfbyte.families.experts_from_gguf import has_experts, read_experts
 from halfbyte.families.metadata_keys import check_keys
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.tensors import OUTPUT
@@ -53,7 +55,8 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
             file.path, "general.architecture", expected=" or ".join(FAMILIES), got=architecture
         )
     key = {field: f"{architecture}.{keys.gguf}" for field, keys in KEYS.items()}
-    check_keys(m, architecture)
+    family = FAMILIES[architecture]
+    check_keys(m, architecture, EXPERT_KEYS.values() if has_experts(m, family) else ())
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
     n_heads = _of_every_layer(m, key["n_heads"], MAX_DIM)
     has_kv_heads = key["n_kv_heads"] in m
@@ -61,12 +64,14 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     _check_group(m, key["n_kv_heads"], n_heads, n_kv_heads)
     head_dim = _head_dim(m, architecture, dim, n_heads)
     _check_scale(m, f"{architecture}.attention.scale", head_dim)
+    hidden_dim = _of_every_layer(m, key["hidden_dim"], MAX_DIM)
+    n_layers = m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS)
     return ModelConfig(
         architecture=architecture,
         name=m.get_str("general.name", ""),
         dim=dim,
-        hidden_dim=_of_every_layer(m, key["hidden_dim"], MAX_DIM),
-        n_layers=m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS),
+        hidden_dim=hidden_dim,
+        n_layers=n_layers,
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
         head_dim=head_dim,
@@ -76,6 +81,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         rope=RopeConfig(_theta(m, key["rope_theta"]), _linear_factor(m, architecture)),
         tied=OUTPUT not in file.tensors,
         sliding_window=m.get_int(WINDOW_KEY, 0, maximum=MAX_CTX),
+        experts=read_experts(m, family, hidden_dim, n_layers),
     )
 
 

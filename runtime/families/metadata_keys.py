@@ -15,6 +15,7 @@ src/models/; the package gguf's `constants.Keys`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.families.config import KEYS
@@ -137,8 +138,10 @@ NEUTRAL_ELSEWHERE: dict[str, Neutral] = {
 _KNOWN = READ | WITHOUT_EFFECT | NEUTRAL.keys() | NOT_USED.keys()
 
 
-def check_keys(m: Metadata, architecture: str) -> None:
+def check_keys(m: Metadata, architecture: str, read: Collection[str] = ()) -> None:
     """Refuse what would change a result and is not supported; name what nothing is known of.
+
+    `read` are names that the architecture's family reads beside those of READ.
 
     Raises:
         UnsupportedModelError: it names the key.
@@ -150,6 +153,8 @@ def check_keys(m: Metadata, architecture: str) -> None:
         name = key.removeprefix(prefix) if key.startswith(prefix) else None
         value = m.raw(key).value
         neutral = NEUTRAL_ELSEWHERE.get(key) if name is None else table.get(name)
+        if name in read:
+            continue
         if neutral is not None and not neutral.holds(value):
             raise UnsupportedModelError(
                 m.path, key, expected=neutral.text, got=value,

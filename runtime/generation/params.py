@@ -254,6 +254,7 @@ _OTHERS = {
     **dict.fromkeys(("tools", "tool_choice", "parallel_tool_calls", "thinking"), "chat takes it"),
     "functions": "it is tools here",
     "syntax": "complete and infill take it",
+    "truncate": "complete takes it",
     **dict.fromkeys(("enable_thinking", "think"), "it is thinking here"),
     **dict.fromkeys(("thinking_budget", "thinking_budget_tokens"), "it is reasoning_budget here"),
     **dict.fromkeys(("ctx", "n_ctx"), "halfbyte.load takes ctx"),

@@ -44,6 +44,7 @@ from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import InfillPrompt, Repository
 from halfbyte.prompt.inputs import Prompt, as_list
 from halfbyte.prompt.messages import Message
+from halfbyte.prompt.prompt_cut import PromptCut
 from halfbyte.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class Planner:
         *,
         heal: bool = True,
         parse_markers: bool = False,
+        truncate: Literal["left", "middle"] | None = None,
         progress: Progress | None = None,
         **keywords: Any,
     ) -> Plan:
@@ -117,9 +119,10 @@ class Planner:
         prompts, is_list = as_list(prompt)
         # A search keeps the prompt's tokens, and so does who wants no answer.
         heals = sampling.max_tokens > 0 and not options.candidates.beams.are_wanted
+        cut = PromptCut.asked(truncate, sampling.max_tokens)
         how = {"heal": check_flag("heal", heal) and heals, "parse_markers": parse_markers}
         asked = [
-            self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
+            self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how, cut=cut)
             for i, p in enumerate(prompts)
         ]
         requests = [

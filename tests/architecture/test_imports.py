@@ -20,9 +20,9 @@ KERNELS = {
     "pool": ("compiler vectors", "numpy"),
     "formats": ("compiler vectors pool", "numpy"),
     "layouts": ("compiler vectors pool formats", "numpy"),
-    "products": ("compiler vectors pool formats layouts", "llvmlite numba"),
+    "products": ("compiler vectors pool formats layouts", "llvmlite"),
     "quantizers": ("compiler vectors pool formats layouts", "numpy"),
-    "limits": ("compiler vectors pool formats layouts products", "llvmlite numba numpy"),
+    "limits": ("compiler vectors pool formats layouts products", "llvmlite numpy"),
     "stages": ("compiler vectors pool formats layouts products quantizers", "numpy"),
     "masks": ("compiler vectors", "numpy"),
     "running_sums": ("compiler vectors", "numpy"),
@@ -126,6 +126,8 @@ ROOMS = {
 # Code generation stays in these files.
 LLVMLITE = {
     "kernels/compiler/jit.py",
+    "kernels/compiler/machine_code.py",
+    "kernels/compiler/numba_compiler.py",
     "kernels/compiler/target.py",
     "kernels/limits/int8_peak.py",
     "kernels/products/dots.py",
@@ -134,6 +136,7 @@ LLVMLITE = {
     "kernels/vectors/emit.py",
     "kernels/vectors/scalars.py",
     "kernels/vectors/simd.py",
+    "kernels/vectors/tile_type.py",
     "kernels/vectors/tiles.py",
     "kernels/vectors/transpose.py",
 }
