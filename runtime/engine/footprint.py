@@ -83,8 +83,7 @@ def check_context(
 ) -> None:  # fmt: skip
     """Refuse a context that memory cannot hold, before any of it is taken.
 
-    Args:
-        available: bytes that this process may still take; None where nobody knows.
+    `available` are the bytes that this process may still take; None where nobody knows.
 
     Raises:
         RequestError: with what it takes, what there is, and what would fit.
