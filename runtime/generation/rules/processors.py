@@ -105,7 +105,8 @@ def _put(made: Any, row: F32, name: str) -> None:
         expected = f"nothing, or logits of shape {row.shape}"
         raise RequestError(name, expected=expected, got=f"shape {shape}")
     try:
-        row[:] = made
+        with np.errstate(over="ignore"):  # it is looked at whether all is finite
+            row[:] = made
     except (TypeError, ValueError) as error:
         raise RequestError(name, expected="numbers", got=str(error)) from error
 
