@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from halfbyte.cache_scope import current_scope, takes_scope
-from halfbyte.call_arguments import check_flag, check_progress
+from halfbyte.call_arguments import check_flag, check_progress, literal
 from halfbyte.chat_planning import ChatAsked
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
@@ -240,7 +240,7 @@ class Planner:
         for name in ("stop", "stop_tokens"):
             if name in keywords:
                 expected = "nothing: the format says where an edit ends"
-                raise RequestError(name, expected=expected, got=repr(keywords[name]))
+                raise RequestError(name, expected=expected, got=literal(keywords[name]))
         options, rest = Options.split(self._tokenizer, self._adapters, keywords)
         options.ends.check_unused()
         options.candidates.check_single("edit")
