@@ -144,7 +144,7 @@ def _attention_work(
     c, layout = engine.config, engine.layout
     seen = [min(depth + i + 1, c.sliding_window or depth + i + 1) for i in range(n_tokens)]
     macs = 2.0 * n_layers * c.q_dim * sum(seen)
-    one = 2.0 * n_layers * c.kv_dim * layout.element_nbytes
+    one = n_layers * c.n_kv_heads * layout.head_nbytes / PAGE
     return one * seen[0] if n_tokens == 1 else None, macs
 
 

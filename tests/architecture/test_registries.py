@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,7 @@ import pytest
 
 from halfbyte.cli import main
 from halfbyte.converting.recipe import KEEP, RECIPES
-from halfbyte.families.config import ModelConfig, RopeConfig
+from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
 from halfbyte.families.registry import BY_MODEL_TYPE, FAMILIES
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from halfbyte.call_arguments import literal
 from halfbyte.errors import RequestError
 from halfbyte.generation.rules.rule import Rule
 from halfbyte.generation.sampler import F32, I64
@@ -37,7 +38,7 @@ class Processors:
         functions = (value,) if callable(value) else value
         is_list = isinstance(functions, Sequence) and not isinstance(functions, (str, bytes))
         if not is_list or not all(map(callable, functions)):
-            raise RequestError(NAME, expected=_EXPECTED, got=repr(value))
+            raise RequestError(NAME, expected=_EXPECTED, got=literal(value))
         return cls(tuple(functions)), rest
 
     def rules(self, prompt: Sequence[int]) -> list[Rule]:
@@ -104,7 +105,8 @@ def _put(made: Any, row: F32, name: str) -> None:
         expected = f"nothing, or logits of shape {row.shape}"
         raise RequestError(name, expected=expected, got=f"shape {shape}")
     try:
-        row[:] = made
+        with np.errstate(over="ignore"):  # it is looked at whether all is finite
+            row[:] = made
     except (TypeError, ValueError) as error:
         raise RequestError(name, expected="numbers", got=str(error)) from error
 
