@@ -117,7 +117,7 @@ def _print_text(file: GGUFFile, need: dict[str, Any] | None, why_not: str) -> No
             f"memory for a context of {need['ctx']}: {report.size(need['weights'])} weights + "
             f"{report.size(need['kv_cache'])} KV cache + {report.size(need['buffers'])} buffers + "
             f"{report.size(need['tokenizer'])} vocabulary + {report.size(need['runtime'])} Python "
-            f"and Numba = {report.size(need['total'])}"
+            f"= {report.size(need['total'])}"
         )
         sizes = (
             f"{name} {'-' if size is None else report.size(size)}"
