@@ -46,7 +46,8 @@ def ask(python: Path, model: Path, *lines: str) -> None:
 
 
 @pytest.fixture(
-    scope="module", params=["llama", "qwen2", "qwen3", "linear", "llama3", "infill-10m"]
+    scope="module",
+    params=["llama", "qwen2", "qwen3", "linear", "llama3", "qwen3_moe", "mixtral", "infill-10m"],
 )
 def source(
     request: pytest.FixtureRequest,
