@@ -11,7 +11,7 @@ from pathlib import Path
 import transformers
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "data" / "golden_config_defaults.json"
-TYPES = ("llama", "mistral", "qwen2", "qwen3")
+TYPES = ("llama", "mistral", "qwen2", "qwen3", "phi3", "smollm3", "ministral3")
 KEYS = (
     "hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads",
     "num_key_value_heads", "rms_norm_eps", "max_position_embeddings", "vocab_size",

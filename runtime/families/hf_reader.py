@@ -21,15 +21,14 @@ _RANGES = {
 
 
 class Reader:
-    """A configuration; `defaults` are what absent keys are.
+    """A configuration; `defaults` are what absent keys are, `reads` what its family reads.
 
     All methods raise ConversionError.
     """
 
-    def __init__(
-        self, path: Path, config: Mapping[str, Any], defaults: Mapping[str, float | None]
-    ) -> None:
+    def __init__(self, path: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         self.path, self.config, self.defaults = path, config, defaults
+        self.reads: frozenset[str] = frozenset()
 
     def bad(self, key: str, expected: str, got: object, hint: str = "") -> ConversionError:
         """The error about a key."""
@@ -41,6 +40,11 @@ class Reader:
         """What the hyperparameter of that name is, unchecked."""
         key = KEYS[field].hf
         return self.config.get(key, self.defaults.get(key))
+
+    def value_of(self, key: str) -> Any:
+        """What a key is, unchecked; null is the default too."""
+        value = self.config.get(key)
+        return self.defaults.get(key) if value is None else value
 
     def count(self, field: str, if_null: int | None = None) -> int:
         """A whole number: the hyperparameter of that name."""
