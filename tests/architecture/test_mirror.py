@@ -46,7 +46,7 @@ COVERED_BY = {
     "kernels/vectors/words.py": "runtime/engine/test_engine.py",
     "runtime/__init__.py": "runtime/test_public_api.py",
     "runtime/engine/rotation.py": "runtime/engine/test_engine.py",
-    "runtime/families/phi3.py": "runtime/test_golden.py",
+    "runtime/families/phi3.py": "architecture/test_registries.py",
     "runtime/families/rope.py": "runtime/families/test_rope_from_hf.py",
     "runtime/families/rope_from_gguf.py": "runtime/families/test_from_gguf.py",
     "runtime/cli/__init__.py": "runtime/cli/test_main.py",
