@@ -16,6 +16,7 @@ from halfbyte.families.hf_keys import check_keys, say_unused
 from halfbyte.families.hf_reader import Reader
 from halfbyte.families.registry import BY_MODEL_TYPE
 from halfbyte.families.rope_from_hf import read_ropes
+from halfbyte.families.wrapped import text_config
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 _WINDOW, _FIRST = KEYS["sliding_window"].hf, "max_window_layers"
@@ -30,6 +31,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         ConversionError: a key is missing, mistyped or out of range, or asks for what is not
             supported.
     """
+    config = text_config(path / "config.json", config)
     kind = config.get("model_type")
     family = BY_MODEL_TYPE.get(kind) if isinstance(kind, str) else None
     reader = Reader(path / "config.json", config, {})
