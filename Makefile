@@ -6,7 +6,7 @@ PIP := -m pip install -q --disable-pip-version-check
 .PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
 	test-interrupted-conversions test-templates test-constraints test-server-soak test-schema \
 	test-deployment test-page test-ray test-clients test-oracles golden bench \
-	bench-callers bench-server bench-conversion clean
+	bench-callers bench-answers bench-server bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
 # fetched on first use, completes a function. Both take the most likely token each time, and the
@@ -155,6 +155,12 @@ bench-callers: .venv/dev.stamp
 	.venv/bin/python benchmarks/speculation.py
 	.venv/bin/python benchmarks/typing_replay.py smollm2
 	.venv/bin/python benchmarks/typing_replay.py 7b --keys 20 --sides auto server
+	.venv/bin/python benchmarks/report.py
+
+# Several answers, adapters and constraints; minutes on two cores, which must be idle otherwise.
+bench-answers: .venv/dev.stamp
+	.venv/bin/python benchmarks/candidates.py
+	.venv/bin/python benchmarks/constraints.py
 	.venv/bin/python benchmarks/report.py
 
 # The server's load, beside llama-server (see bench-callers): ten minutes on two cores.

@@ -43,6 +43,8 @@ class ReferenceModel:
         self.n_kv_heads = int(number("attention.head_count_kv", self.n_heads))
         self.dim = int(number("embedding_length"))
         self.head_dim = int(number("attention.key_length", self.dim // self.n_heads))
+        self.n_used = int(number("expert_used_count", 0))
+        self.normalizes = bool(number("expert_weights_norm", 1))
         self.eps = number("attention.layer_norm_rms_epsilon")
         own = f"{architecture}.attention.sliding_window"  # else Mistral's
         window = reader.fields.get(own, reader.fields.get("halfbyte.sliding_window"))
@@ -143,8 +145,38 @@ class ReferenceModel:
         out[..., first], out[..., second] = a * cos - b * sin, a * sin + b * cos
         return out
 
+    def _experts(self, block: str, x: F64) -> F64:
+        """Each token's best experts, weighed by the softmax of their logits."""
+        logits = x @ self.weight(block + "ffn_gate_inp.weight").T
+        gate, up, down = (
+            self.weight(f"{block}ffn_{n}_exps.weight") for n in ("gate", "up", "down")
+        )
+        out = np.zeros_like(x)
+        for row, logit in enumerate(logits):
+            used = np.argsort(-logit)[: self.n_used]
+            scores = np.exp(logit - logit.max())
+            total = scores[used].sum() if self.normalizes else scores.sum()
+            for e, weight in zip(used, scores[used] / total, strict=True):
+                g = gate[e] @ x[row]
+                out[row] += weight * (down[e] @ (g / (1 + np.exp(-g)) * (up[e] @ x[row])))
+        if block + "ffn_up_shexp.weight" in self._tensors:
+            out += self._shared(block, x)
+        return out
+
+    def _shared(self, block: str, x: F64) -> F64:
+        """What the expert gives that all tokens have."""
+        gate, up, down = (
+            self.weight(f"{block}ffn_{n}_shexp.weight") for n in ("gate", "up", "down")
+        )
+        g = x @ gate.T
+        shared: F64 = (g / (1 + np.exp(-g)) * (x @ up.T)) @ down.T
+        own = x @ self.weight(block + "ffn_gate_inp_shexp.weight").reshape(-1, 1)
+        return shared / (1 + np.exp(-own))
+
     def _feed_forward(self, block: str, x: F64) -> F64:
         x = self._norm(block + "ffn_norm.weight", x)
+        if self.n_used:
+            return self._experts(block, x)
         up = x @ self.weight(block + "ffn_up.weight").T
         if block + "ffn_gate.weight" in self._tensors:
             gate = x @ self.weight(block + "ffn_gate.weight").T

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.converting.sources.expert_tensors import missing_parts, with_experts
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.converting.sources.quantized.checkpoint_tensors import checkpoint_tensors
-from halfbyte.converting.sources.safetensors_file import FLOATS, StoredTensor
+from halfbyte.converting.sources.safetensors_file import FLOATS
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
@@ -44,17 +45,24 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
         tensors = _of_text(folder.path, tensors)
     config = _settle_tie(folder.path, config, tensors)
     wanted = {spec.hf_name: spec for spec in family.tensors(config) if spec.hf_name}
-    faults = [f"missing {name}" for name in wanted if name not in tensors]
+    tensors = with_experts(folder.path, tensors, wanted.values())
+    faults = [
+        f"missing {name}"
+        for spec in wanted.values()
+        if spec.hf_name not in tensors
+        for name in missing_parts(spec, tensors)
+    ]
     faults += [f"unknown {name}" for name in sorted(tensors) if name not in wanted]
     faults += [
         f"{name} is {tensors[name].shape}, not {spec.shape}"
         for name, spec in wanted.items()
-        if name in tensors and tensors[name].shape != spec.shape
+        if name in tensors and not spec.fits(tensors[name].shape)
     ]
     faults += [
-        f"{name} is {tensor.dtype}, not {', '.join(FLOATS)}"
+        f"{name} is {dtype}, not {', '.join(FLOATS)}"
         for name, tensor in tensors.items()
-        if name in wanted and isinstance(tensor, StoredTensor) and tensor.dtype not in FLOATS
+        # Quantized ones have none: they give floats.
+        if name in wanted and (dtype := getattr(tensor, "dtype", FLOATS[0])) not in FLOATS
     ]
     if faults:
         got = "; ".join(_by_layers(faults))

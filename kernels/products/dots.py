@@ -19,11 +19,9 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from halfbyte.kernels.compiler import target
+from halfbyte.kernels.compiler.deferred import intrinsic, types
 from halfbyte.kernels.layouts.activations import HALF_AT, RECORD_NBYTES, SUM_AT
 from halfbyte.kernels.vectors import emit
 from halfbyte.kernels.vectors.emit import I8, I16, I32, I64, V_I16, V_I32, constant, emits, pack
@@ -249,7 +247,7 @@ def configure_tiles(b: Any) -> None:
     words[0] = 1  # the palette
     for i, (rows, nbytes) in enumerate(_SHAPES):
         words[16 + 2 * i], words[48 + i] = nbytes, rows
-    table = cgutils.global_constant(b, "tile_shapes", ir.Constant(ir.ArrayType(I8, 64), words))
+    table = emit.global_constant(b, "tile_shapes", ir.Constant(ir.ArrayType(I8, 64), words))
     _tile_call(b, "ldtilecfg", emit.pointer(b, b.ptrtoint(table, I64)))
 
 

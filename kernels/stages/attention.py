@@ -17,12 +17,10 @@ bits.
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
 from halfbyte.kernels.compiler import target
-from halfbyte.kernels.compiler.jit import Kernel, device
+from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
 from halfbyte.kernels.layouts.kv_pages import KV_TYPES, MAX_GROUP, PAGE
 from halfbyte.kernels.stages.attention_page import (
     MINUS_INF,
@@ -128,7 +126,7 @@ def _single(dv: int) -> int:
 # A query sees `window` positions, its own included; NO_WINDOW: all before it.
 
 
-@cache
+@kernel_maker
 def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
     """Attention of one KV head and a block of queries of one sequence.
 
@@ -173,7 +171,7 @@ def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) ->
     return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}")
 
 
-@cache
+@kernel_maker
 def pages_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
     """What pages begin .. end give for a block of queries and one KV head.
 
@@ -210,7 +208,7 @@ def pages_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Ker
     return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}")
 
 
-@cache
+@kernel_maker
 def merge_kernel(head_dim: int, value_dim: int, group: int) -> Kernel:
     """A query's attention from the partials of its block's pages.
 

@@ -16,7 +16,7 @@ from halfbyte.kernels.vectors.scalars import get_i64
 from halfbyte.kernels.vectors.simd import load, mul, store
 from halfbyte.kernels.vectors.vector_math import silu
 
-_STRIP_NBYTES = 128  # of a row of results
+STRIP_NBYTES = 128  # of a row of results
 
 
 @device
@@ -42,10 +42,10 @@ def project(stage, step, chunk, n_chunks):
         strips = get_i64(matrix + MATRIX.n_panels) // 2
         first, last = max(begin - at, 0), min(end - at, strips)
         if first < last:
-            _multiply(matrix, first, last, records, floats, get_i64(stage + INPUT.floats_stride),
-                      n, y + at * _STRIP_NBYTES, y_stride,
+            multiply(matrix, first, last, records, floats, get_i64(stage + INPUT.floats_stride),
+                      n, y + at * STRIP_NBYTES, y_stride,
                       get_i64(stage + PRODUCT.adds))  # fmt: skip
-            expand(stage, step, i, first, last, y + at * _STRIP_NBYTES, y_stride)
+            expand(stage, step, i, first, last, y + at * STRIP_NBYTES, y_stride)
         at += strips
 
 
@@ -59,28 +59,28 @@ def feed_forward(stage, step, chunk, n_chunks):
     ffn_gate = get_i64(stage + PRODUCT.matrices)
     ffn_up = ffn_gate + MATRIX_NBYTES
     gate = get_i64(step + STEP.work)
-    up = gate + n * _STRIP_NBYTES
+    up = gate + n * STRIP_NBYTES
     for strip in range(share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)):
-        _multiply(ffn_gate, strip, strip + 1, records, floats, floats_stride, n,
-                  gate - strip * _STRIP_NBYTES, _STRIP_NBYTES, 0)  # fmt: skip
-        _multiply(ffn_up, strip, strip + 1, records, floats, floats_stride, n,
-                  up - strip * _STRIP_NBYTES, _STRIP_NBYTES, 0)  # fmt: skip
-        expand(stage, step, 0, strip, strip + 1, gate - strip * _STRIP_NBYTES, _STRIP_NBYTES)
-        expand(stage, step, 1, strip, strip + 1, up - strip * _STRIP_NBYTES, _STRIP_NBYTES)
+        multiply(ffn_gate, strip, strip + 1, records, floats, floats_stride, n,
+                  gate - strip * STRIP_NBYTES, STRIP_NBYTES, 0)  # fmt: skip
+        multiply(ffn_up, strip, strip + 1, records, floats, floats_stride, n,
+                  up - strip * STRIP_NBYTES, STRIP_NBYTES, 0)  # fmt: skip
+        expand(stage, step, 0, strip, strip + 1, gate - strip * STRIP_NBYTES, STRIP_NBYTES)
+        expand(stage, step, 1, strip, strip + 1, up - strip * STRIP_NBYTES, STRIP_NBYTES)
         for row in range(n):
-            at = _STRIP_NBYTES * row
+            at = STRIP_NBYTES * row
             h0 = mul(silu(load(gate + at)), load(up + at))
             h1 = mul(silu(load(gate + at + 64)), load(up + at + 64))
             if hidden_stride == 0:
                 quantize_block(h0, h1, hidden + (strip * n + row) * RECORD_NBYTES)
             else:
-                to = hidden + row * hidden_stride + strip * _STRIP_NBYTES
+                to = hidden + row * hidden_stride + strip * STRIP_NBYTES
                 store(to, h0)
                 store(to + 64, h1)
 
 
 @device
-def _multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride, adds):
+def multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride, adds):
     """Strips begin .. end of y = W x for n tokens: many at once, the rest by vectors, one alone.
 
     A kernel for many takes as long for a few tokens as for all that it has room for.

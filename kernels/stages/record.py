@@ -14,8 +14,9 @@ from __future__ import annotations
 from halfbyte.kernels.vectors.words import words
 
 (
-    EMBED, NORM, QUANTIZE, PROJECT, FEED_FORWARD, ROPE, ATTEND, ATTEND_PAGES, MERGE_PAGES, SHRINK
-) = range(10)  # fmt: skip
+    EMBED, NORM, QUANTIZE, PROJECT, FEED_FORWARD, ROPE, ATTEND, ATTEND_PAGES, MERGE_PAGES, SHRINK,
+    CALL
+) = range(11)  # fmt: skip
 STAGE_NBYTES = 256
 
 
@@ -70,3 +71,22 @@ ATTENTION = words("""
     n_kv_heads group head_dim layer_at head_nbytes rope_append attend attend_pages merge_pages
     partial_nbytes out out_stride window rope_at rope_stride n_rotated q_scale_at sinks
 """)
+
+# A stage whose kernel is compiled alone and called through its address, so that models without it
+# have none of its code. Chunks: `per_row` for each row, `most` at most; none below `least_rows`.
+CALLED = words(f"{' '.join(INPUT._fields)} kernel per_row most least_rows")
+_CALLED = " ".join(CALLED._fields)
+# Which experts take which rows: see routing.py.
+PLAN = words("n_active active ids weights rows row_weights")
+ACTIVE = words("expert begin n")
+ACTIVE_NBYTES = 8 * len(ACTIVE)
+ROUTING = words(f"""
+    {_CALLED} plan n_experts n_used routed routed_stride gating normalizes scale bias
+    logit_bias n_groups n_groups_used n_group_best gathered gathered_floats
+""")
+# `hidden_stride` is 0 where the matrices behind take records. A bias of 0 is none.
+EXPERTS = words(f"""
+    {_CALLED} plan matrices n_experts n_strips gathered gathered_floats hidden hidden_stride
+    activation limit gate_bias up_bias y y_stride
+""")
+GATED = words(f"{_CALLED} gate gate_stride source source_stride n y y_stride")

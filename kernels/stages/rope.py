@@ -7,12 +7,10 @@ position always gets the same bits. A head's features behind the rotated ones st
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.kernels.compiler.jit import Kernel, device
+from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.vectors.scalars import get_f32, put_f16, put_f32
 from halfbyte.kernels.vectors.simd import fma, load, mul, splat, store, sum_lanes
@@ -102,7 +100,7 @@ def norm_head(x, weight, n, eps):
         put_f32(x + 4 * i, get_f32(x + 4 * i) * scale * get_f32(weight + 4 * i))
 
 
-@cache
+@kernel_maker
 def rope_append_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
     """Rotate a token's query heads of one group and its key, and write key and value.
 

@@ -9,16 +9,16 @@ for a single one, so a product's record says how.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, cached_property
-from typing import Any
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from halfbyte.engine.buffers import Buffers
+from halfbyte.engine.expert_records import ExpertRecords, expert_kernels
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.rotation import rotation_words
+from halfbyte.engine.stage_words import Words, matrix_words, n_strips, stage_words
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
@@ -26,12 +26,16 @@ from halfbyte.families.stages import (
     HEAD_NORMS,
     QKV,
     SINKS,
+    AddGated,
     Attend,
     Embed,
+    ExpertsHidden,
+    ExpertsOutput,
     FeedForward,
     Norm,
     Project,
     Rope,
+    Route,
     Stage,
 )
 from halfbyte.kernels.compiler.jit import Kernel
@@ -41,25 +45,16 @@ from halfbyte.kernels.layouts.lookup import lookup_kernel
 from halfbyte.kernels.layouts.packing import pack_kernel
 from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.pool import run_job, serve
-from halfbyte.kernels.products.matmul import (
-    VECTORS,
-    WAYS,
-    many_tokens,
-    matmul_kernel,
-    tile_tokens,
-    ways,
-)
+from halfbyte.kernels.products.matmul import matmul_kernel, ways
 from halfbyte.kernels.stages import attention, record
 from halfbyte.kernels.stages.rope import rope_append_kernel
 from halfbyte.kernels.step import step
 
-Words = NDArray[np.int64]
 # Where an ATTENTION record has the addresses of what rotary embedding takes beside q, k and v.
 _WORDS = {
     **dict(zip([(name, "bias") for name in QKV], ("q_bias", "k_bias", "v_bias"), strict=True)),
     **dict(zip([(name, "weight") for name in HEAD_NORMS], ("q_norm", "k_norm"), strict=True)),
 }
-_N_WORDS = record.STAGE_NBYTES // 8
 
 
 def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -> list[Kernel]:
@@ -71,6 +66,7 @@ def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -
     names = sorted(set(formats.values()))
     used.append([pack_kernel(name) for name in names])
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
+    used.append(expert_kernels(config))
     kernels |= {kernel.name: kernel for group in used for kernel in group}
     return list(kernels.values())
 
@@ -160,6 +156,7 @@ class _Writer:
         self.tables: list[Words] = []
         self._eps = int(np.float32(c.norm_eps).view(np.int32))
         self._normed: dict[str, int] = {}
+        self._experts = ExpertRecords(c, w, b, self.tables)
         self._attention: dict[str, int] = {}
 
     def records(self, stage: Stage) -> list[Words]:
@@ -177,11 +174,13 @@ class _Writer:
                 return [self._rope(stage)]
             case Attend():
                 return self._attend(stage)
+            case Route() | ExpertsHidden() | ExpertsOutput() | AddGated():
+                return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")
 
     def _embed(self, stage: Embed) -> Words:
         matrix, x = self._weights.matrices[stage.tensor(stage.weight)], self._buffers["x"]
-        return _record(
+        return stage_words(
             record.EMBEDDING, record.EMBED, lookup=lookup_kernel(matrix.format.name).address,
             w=matrix.address, n_panels=n_panels(matrix.n_rows),
             n_units=matrix.format.n_units(matrix.n_inputs), y=x.address, y_stride=x.stride,
@@ -195,17 +194,17 @@ class _Writer:
             "dim": dim, "eps": self._eps, "n_blocks": padded(dim) // 32, "floats": normed.address,
             "floats_stride": normed.stride, "records": self._buffers.records,
         }  # fmt: skip
-        return _record(record.INPUT, record.NORM, **self._normed)
+        return stage_words(record.INPUT, record.NORM, **self._normed)
 
     def _project(self, stage: Project) -> list[Words]:
         made = []
         if stage.source == "attended":
-            made.append(_record(record.INPUT, record.QUANTIZE, **self._input(stage.source)))
+            made.append(stage_words(record.INPUT, record.QUANTIZE, **self._input(stage.source)))
         matrices = self._matrices(stage)
         # The logits, which every step has anew, are written where the step says.
         to = {} if stage.to == "logits" else self._to(stage.to)
         words = {**self._input(stage.source), **to, **self._table(matrices),
-                 "n_strips": sum(map(_n_strips, matrices)), "adds": int(stage.adds),
+                 "n_strips": sum(map(n_strips, matrices)), "adds": int(stage.adds),
                  # As feed_forward wrote them.
                  "from_records": int(stage.source == "hidden" and matrices[0].format.is_quantized),
                  }  # fmt: skip
@@ -218,15 +217,15 @@ class _Writer:
         if down.format.is_quantized:
             to["y_stride"] = 0  # as records, and never as floats
         words = {**self._input("normed"), **to, **self._table([gate, up]),
-                 "n_strips": _n_strips(gate)}  # fmt: skip
+                 "n_strips": n_strips(gate)}  # fmt: skip
         return self._with_adapters(stage, record.FEED_FORWARD, words)
 
     def _with_adapters(self, stage: Stage, op: int, words: dict[str, int]) -> list[Words]:
         """A product's record and, in a program that adapts, that of the stage before it."""
         if self._places is None:
-            return [_record(record.PRODUCT, op, **words, factors_at=-1)]
+            return [stage_words(record.PRODUCT, op, **words, factors_at=-1)]
         words |= {"factors_at": factors_at(self._places[factor_name(stage, stage.packed[0])])}
-        return [_record(record.PRODUCT, kind, **words) for kind in (record.SHRINK, op)]
+        return [stage_words(record.PRODUCT, kind, **words) for kind in (record.SHRINK, op)]
 
     def _input(self, source: str) -> dict[str, int]:
         """Where the input of matrices lies, and how a single row of it is prepared."""
@@ -249,13 +248,13 @@ class _Writer:
         return [self._weights.matrices[stage.tensor(name)] for name in stage.packed]
 
     def _table(self, matrices: Sequence[Matrix]) -> dict[str, int]:
-        self.tables.append(np.array([_matrix_words(matrix) for matrix in matrices], np.int64))
+        self.tables.append(np.array([matrix_words(matrix) for matrix in matrices], np.int64))
         return {"matrices": int(self.tables[-1].ctypes.data), "n_matrices": len(matrices)}
 
     def _rope(self, stage: Rope) -> Words:
         c, qkv, attended = self._config, self._buffers["qkv"], self._buffers["attended"]
         w = self._weights
-        q, k = (4 * 32 * _n_strips(w.matrices[stage.tensor(n)]) for n in QKV[:2])
+        q, k = (4 * 32 * n_strips(w.matrices[stage.tensor(n)]) for n in QKV[:2])
         layer_nbytes = c.n_kv_heads * self._layout.head_nbytes
         self._attention = {
             "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": q, "v_at": q + k,
@@ -268,39 +267,11 @@ class _Writer:
             **{_WORDS[name, kind]: w.vectors[stage.tensor(name, kind)]
                for name, kind in stage.tensors},
         }  # fmt: skip
-        return _record(record.ATTENTION, record.ROPE, **self._attention)
+        return stage_words(record.ATTENTION, record.ROPE, **self._attention)
 
     def _attend(self, stage: Attend) -> list[Words]:
         """Two ways, of which a step takes one: see kernels/stages/attend.py."""
         ways = (record.ATTEND, record.ATTEND_PAGES, record.MERGE_PAGES)
         if stage.sinks:
             self._attention["sinks"] = self._weights.vectors[stage.tensor(SINKS)]
-        return [_record(record.ATTENTION, op, **self._attention) for op in ways]
-
-
-def _record(table: Any, op: int, **values: int) -> Words:
-    """A stage's words by name; what is not named is 0."""
-    out = np.zeros(_N_WORDS, np.int64)
-    out[0] = op
-    for name, value in values.items():
-        out[getattr(table, name) // 8] = value
-    return out
-
-
-def _n_strips(matrix: Matrix) -> int:
-    return n_panels(matrix.n_rows) // 2
-
-
-def _matrix_words(matrix: Matrix) -> tuple[int, ...]:
-    """A matrix as products read it (record.MATRIX)."""
-    fmt, (addresses, numbers) = matrix.format, _kernel_words(matrix.format.name)
-    return (*addresses, matrix.address, n_panels(matrix.n_rows), fmt.n_units(matrix.n_inputs),
-            int(fmt.is_quantized), *numbers)  # fmt: skip
-
-
-@cache
-def _kernel_words(name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Addresses of a format's kernels, 0 where it lacks one, and how many tokens each takes."""
-    have = ways(name)
-    addresses = (matmul_kernel(name, way).address if way in have else 0 for way in WAYS)
-    return tuple(addresses), (tile_tokens(VECTORS), *many_tokens())
+        return [stage_words(record.ATTENTION, op, **self._attention) for op in ways]

@@ -52,6 +52,22 @@ KEYS = {
     "sliding_window": Key("attention.sliding_window", "sliding_window"),
     "vocab_size": Key("vocab_size", "vocab_size"),
 }
+# Field of ExpertsConfig -> its key in GGUF; config.json's differ by family (Family.experts).
+EXPERT_KEYS = {
+    "n_experts": "expert_count",
+    "n_used": "expert_used_count",
+    "hidden_dim": "expert_feed_forward_length",
+    "n_shared": "expert_shared_count",
+    "shared_dim": "expert_shared_feed_forward_length",
+    "n_dense_layers": "leading_dense_block_count",
+    "gating": "expert_gating_func",
+    "normalizes": "expert_weights_norm",
+    "scale": "expert_weights_scale",
+    "n_groups": "expert_group_count",
+    "n_groups_used": "expert_group_used_count",
+}
+# Name of a gating -> GGUF's number of it.
+GATINGS = {"softmax": 1, "sigmoid": 2, "softmax_of_used": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +134,35 @@ class RopeConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpertsConfig:
+    """Experts that take the place of a layer's feed-forward network, and who gets which rows.
+
+    Attributes:
+        n_experts, n_used: of a layer, and for each token.
+        hidden_dim: of each of them.
+        n_shared, shared_dim: experts that all tokens go through, and their hidden_dim together.
+        n_dense_layers: the first layers, which have a network instead.
+        gating: how the router's logits become scores, a key of GATINGS: the softmax of all, the
+            sigmoid of each, or the softmax of those that are used.
+        normalizes: whether the scores of those used are divided by their sum.
+        scale: what they are multiplied by at last.
+        n_groups, n_groups_used: of the experts, of which a token's have to come.
+    """
+
+    n_experts: int
+    n_used: int
+    hidden_dim: int
+    n_shared: int = 0
+    shared_dim: int = 0
+    n_dense_layers: int = 0
+    gating: str = "softmax"
+    normalizes: bool = True
+    scale: float = 1.0
+    n_groups: int = 1
+    n_groups_used: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """A model's shape; its family says what follows from it (families/family.py).
 
@@ -130,6 +175,7 @@ class ModelConfig:
         local_rope: rotary embedding of the layers with a window, where it is another one.
         attention_scale: what scores are multiplied by; 0: 1 / sqrt(head_dim).
         temperature: how queries grow with their position, if they do.
+        experts: None where all layers have a feed-forward network.
     """
 
     architecture: str
@@ -151,6 +197,7 @@ class ModelConfig:
     local_rope: RopeConfig | None = None
     attention_scale: float = 0.0
     temperature: Temperature | None = None
+    experts: ExpertsConfig | None = None
 
     def window(self, layer: int) -> int:
         """Positions that a token sees in a layer; 0: all before it."""
@@ -178,6 +225,10 @@ class ModelConfig:
         if self.temperature is None:
             return np.full(end - begin, scale)
         return scale * self.temperature.factors(begin, end)
+
+    def has_experts(self, i: int) -> bool:
+        """Whether layer i has experts."""
+        return self.experts is not None and i >= self.experts.n_dense_layers
 
     @property
     def group(self) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.families.config import KEYS, MIN_HEAD_DIM, ModelConfig
+from halfbyte.families.experts_from_hf import expert_keys, read_experts
 from halfbyte.families.family import Family
 from halfbyte.families.hf_keys import check_keys, say_unused
 from halfbyte.families.hf_reader import Reader
@@ -37,9 +38,9 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
     reader = Reader(path / "config.json", config, {})
     if family is None:
         raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), kind)
-    reader.defaults, reader.reads = family.defaults[str(kind)], family.reads
+    reader.defaults = family.defaults[str(kind)]
     _check_architectures(reader)
-    check_keys(reader)
+    check_keys(reader, {*family.reads, *expert_keys(reader, family)})
     for key, value in family.only.items():
         if config.get(key, value) != value:
             raise reader.bad(key, f"{value!r} (others are not supported yet)", config[key])
@@ -47,6 +48,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
     n_kv_heads = _kv_heads(reader, n_heads)
     head_dim = _head_dim(reader, dim, n_heads)
     n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
+    hidden_dim = reader.count("hidden_dim")
     window = _window(reader)
     sliding_layers = _sliding_layers(reader, family, n_layers, window)
     _check_rope_layers(reader, family, n_layers)
@@ -55,7 +57,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         architecture=family.architecture,
         name=_model_name(path.resolve()),
         dim=dim,
-        hidden_dim=reader.count("hidden_dim"),
+        hidden_dim=hidden_dim,
         n_layers=n_layers,
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
@@ -70,6 +72,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         rope_layers=family.rope_layers(n_layers),
         local_rope=ropes.local if window else None,
         temperature=ropes.temperature,
+        experts=read_experts(reader, family, hidden_dim, n_layers),
     )
 
 

@@ -21,14 +21,13 @@ _RANGES = {
 
 
 class Reader:
-    """A configuration; `defaults` are what absent keys are, `reads` what its family reads.
+    """A configuration; `defaults` are what absent keys are.
 
     All methods raise ConversionError.
     """
 
     def __init__(self, path: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         self.path, self.config, self.defaults = path, config, defaults
-        self.reads: frozenset[str] = frozenset()
 
     def bad(self, key: str, expected: str, got: object, hint: str = "") -> ConversionError:
         """The error about a key."""

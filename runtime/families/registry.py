@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from halfbyte.families import llama, mistral3, phi3, qwen2, qwen3, smollm3
+from halfbyte.families import llama, mistral3, phi3, qwen2, qwen2moe, qwen3, qwen3moe, smollm3
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.family import Family
 
 FAMILIES: dict[str, Family] = {
     module.FAMILY.architecture: module.FAMILY
-    for module in (llama, qwen2, qwen3, phi3, smollm3, mistral3)
+    for module in (llama, qwen2, qwen2moe, qwen3, qwen3moe, phi3, smollm3, mistral3)
 }
 BY_MODEL_TYPE: dict[str, Family] = {
     model_type: family for family in FAMILIES.values() for model_type in family.model_types

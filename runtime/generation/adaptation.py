@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,3 +116,8 @@ def key_of(adapters: Iterable[Applied], scope: str | None = None) -> str | None:
     """What remembered prompts are told apart by: what is computed, at which scale, and for whom."""
     key = "+".join(f"{one.weights.digest}*{one.scale!r}" for one in adapters)
     return key or None if scope is None else f"{key}@{scope!r}"
+
+
+def is_of(key: Hashable, scope: str | None) -> bool:
+    """Whether what is remembered under a key of `key_of` is a scope's; None's is all there is."""
+    return scope is None or (isinstance(key, str) and key.partition("@")[2] == repr(scope))

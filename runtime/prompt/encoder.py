@@ -63,7 +63,7 @@ class PromptEncoder:
     def can_infill(self) -> bool:
         """Whether the model was trained to infill, in a layout that is known here."""
         try:
-            require_format(self._tokenizer)
+            require_format(self._tokenizer, self._names)
             check_trained(self._tokenizer.path, self._names, self._tokenizer.chat_template)
         except UnsupportedModelError:
             return False
@@ -71,7 +71,9 @@ class PromptEncoder:
 
     def gap(self, text: str) -> tuple[str, str] | None:
         """See AnsweringModel.read_infill_prompt."""
-        return gap_in(require_format(self._tokenizer).family, text) if self.can_infill else None
+        if not self.can_infill:
+            return None
+        return gap_in(require_format(self._tokenizer, self._names).family, text)
 
     def completion(
         self, prompt: Prompt, name: str, *, heal: bool, parse_markers: bool
@@ -125,7 +127,7 @@ class PromptEncoder:
         """
         for name, flag in (("heal", heal), ("parse_markers", parse_markers), ("force", force)):
             check_flag(name, flag)
-        tokenizer, infill_format = self._tokenizer, require_format(self._tokenizer)
+        tokenizer, infill_format = self._tokenizer, require_format(self._tokenizer, self._names)
         if not force:
             check_trained(tokenizer.path, self._names, tokenizer.chat_template)
         before, after = split_marker(prefix) if suffix is None else (prefix, suffix)

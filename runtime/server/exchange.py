@@ -99,9 +99,23 @@ class Exchange:
         self._answers.append(answer)
         return answer
 
-    async def compute(self, work: Callable[..., T], *args: Any) -> T:
-        """What a function returns that computes for a while, in a thread, once a place is free."""
-        return await self.awaited(lambda: asyncio.to_thread(work, *args))
+    async def prepared(self, work: Callable[..., T], *args: Any) -> T:
+        """What a function returns that encodes, renders or reads files, in a thread, when it is its
+        turn: however many ask for that, the event loop and the engine have their time.
+
+        Raises:
+            Fault: the server is busy; what the function raises.
+        """
+        place = await self.state.desk.enter(self.client, self._left_s(self.settings.timeout))
+        task = asyncio.ensure_future(asyncio.to_thread(work, *args))
+
+        def done(task: asyncio.Future[T]) -> None:
+            place.leave()
+            if not task.cancelled():
+                task.exception()  # is nobody's any more where the client has left
+
+        task.add_done_callback(done)
+        return await asyncio.shield(task)  # nothing ends a thread: its place is free when it is
 
     async def awaited(self, begin: Callable[[], Awaitable[T]]) -> T:
         """What comes of other work than an answer, which begins once a place is free.
@@ -146,11 +160,7 @@ class Exchange:
     async def _enter(self, ask: Ask) -> tuple[Ask, Place]:
         """The call within the server's limits, and a place for it."""
         self._check(ask)
-        limit_s = self._limit_s(ask)
-        begin_s = time.monotonic()
-        left_s = None if limit_s is None else limit_s - (begin_s - self.begun_s)
-        if left_s is not None and left_s <= 0:
-            raise Fault("timeout", f"the answer had not begun after {limit_s:g} s", retry_after=1)
+        left_s, begin_s = self._left_s(self._limit_s(ask)), time.monotonic()
         place = await self.gate.enter(self.client, left_s)
         waited_s = time.monotonic() - begin_s
         self.record.queued_s = (self.record.queued_s or 0.0) + waited_s
@@ -169,6 +179,15 @@ class Exchange:
         """Seconds that the call may take since the request came."""
         limits = (self.settings.timeout, ask.options.get("timeout"))
         return min((s for s in limits if s is not None), default=None)
+
+    def _left_s(self, limit_s: float | None) -> float | None:
+        """What is left of the seconds that the request may take; None: no end."""
+        if limit_s is None:
+            return None
+        left_s = limit_s - (time.monotonic() - self.begun_s)
+        if left_s <= 0:
+            raise Fault("timeout", f"the answer had not begun after {limit_s:g} s", retry_after=1)
+        return left_s
 
     def _check(self, ask: Ask) -> None:
         n_most = self.settings.max_n

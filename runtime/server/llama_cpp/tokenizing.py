@@ -65,7 +65,7 @@ async def tokenize(exchange: Exchange, asked: TokenizeFields) -> Reply:
 
     if asked.content is None:
         return Json({"tokens": []})
-    return Json({"tokens": await model.in_thread(work)})
+    return Json({"tokens": await exchange.prepared(work)})
 
 
 async def detokenize(exchange: Exchange, asked: DetokenizeFields) -> Reply:
@@ -73,7 +73,7 @@ async def detokenize(exchange: Exchange, asked: DetokenizeFields) -> Reply:
     model = await model_of(exchange, asked.model)
     tokenizer = model.model.tokenizer
     ids = checked_ids(tokenizer, asked.tokens or (), "tokens")
-    return Json({"content": await model.in_thread(text_of, tokenizer, ids)})
+    return Json({"content": await exchange.prepared(text_of, tokenizer, ids)})
 
 
 async def apply_template(exchange: Exchange, asked: TemplateFields) -> Reply:
@@ -91,7 +91,7 @@ async def apply_template(exchange: Exchange, asked: TemplateFields) -> Reply:
     def work() -> str:
         return prompt_text(model.model.tokenizer, model.model.chat_ids(asked.messages, **options))
 
-    return Json({"prompt": await model.in_thread(work)})
+    return Json({"prompt": await exchange.prepared(work)})
 
 
 def _shown(piece: bytes) -> str | list[int]:

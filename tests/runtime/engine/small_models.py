@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.engine import Engine, Span
-from halfbyte.engine.weights import Matrix, ModelWeights
-from halfbyte.families.config import ModelConfig, RopeConfig
+from halfbyte.engine.weights import Experts, Matrix, ModelWeights
+from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.rope import Temperature, Yarn
 from halfbyte.families.tensors import ROPE_FREQS
@@ -51,6 +51,7 @@ class Shape:
     rope_factor: float = 1
     sliding_window: int = 0
     has_divisors: bool = False
+    experts: ExpertsConfig | None = None
     changes: dict[str, Any] = field(default_factory=dict)
 
     def config(self) -> ModelConfig:
@@ -60,7 +61,7 @@ class Shape:
             n_layers=self.n_layers, n_heads=self.n_heads, n_kv_heads=self.n_kv_heads,
             head_dim=self.head_dim, vocab_size=self.vocab_size, n_ctx_train=N_CTX,
             norm_eps=1e-5, rope=RopeConfig(1e4, self.rope_factor),
-            sliding_window=self.sliding_window, tied=self.is_tied,
+            sliding_window=self.sliding_window, tied=self.is_tied, experts=self.experts,
         )  # fmt: skip
         return replace(config, **self.changes)
 
@@ -73,6 +74,12 @@ def _every_format(name: str) -> str:
         if part in name:
             return fmt
     return "Q8_0"
+
+
+def _experts_format(name: str) -> str:
+    if "ffn_gate_inp" in name:
+        return "F32"
+    return "Q4_0" if "down" in name else "Q8_0"
 
 
 # All that depends on positions and layers.
@@ -104,7 +111,13 @@ SHAPES = {
     "positions": Shape(
         "F32", "f32", 96, 4, 2, 24, 50, 99, n_layers=3, architecture="phi3", changes=POSITIONS
     ),
-}
+    # Experts: of floats; quantized, with one router that prefers the first of them.
+    "Qwen3MoE": Shape("F32", "f32", 64, 2, 1, 32, 48, 64, architecture="qwen3moe",
+                      experts=ExpertsConfig(6, 2, 40)),
+    "experts": Shape(_experts_format, "f16", 96, 4, 2, 24, 96, 150, architecture="qwen3moe",
+                     experts=ExpertsConfig(9, 3, 96, gating="sigmoid", scale=1.5, n_groups=3,
+                                           n_groups_used=2)),
+}  # fmt: skip
 
 
 @dataclass
@@ -146,12 +159,18 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
         format_of = shape.format_of
         fmt = PANEL_FORMATS[format_of if isinstance(format_of, str) else format_of(name)]
         kind = gguf.GGMLQuantizationType[fmt.name]
-        w = (rng.standard_normal(dims) / np.sqrt(dims[1])).astype(np.float32)
-        rows = gguf.quants.quantize(w, kind).view(np.uint8).reshape(dims[0], -1)
+        *n, n_rows, n_inputs = dims
+        w = (rng.standard_normal(dims) / np.sqrt(n_inputs)).astype(np.float32)
+        rows = gguf.quants.quantize(w, kind).view(np.uint8).reshape(*n, n_rows, -1)
         exact[name] = gguf.quants.dequantize(rows, kind).astype(np.float32).reshape(dims)
-        packed = np.empty(fmt.nbytes(*dims), np.uint8)
-        pack(pool, rows, fmt, dims[1], packed)
-        weights.matrices[name] = Matrix(fmt, *dims, packed.ctypes.data)
+        packed = np.empty((*(n or [1]), fmt.nbytes(n_rows, n_inputs)), np.uint8)
+        for out, matrix in zip(packed, rows if n else [rows], strict=True):
+            pack(pool, matrix, fmt, n_inputs, out)
+        first = Matrix(fmt, n_rows, n_inputs, packed.ctypes.data)
+        if n:
+            weights.experts[name] = Experts(first, *n, config.experts.n_used)
+        else:
+            weights.matrices[name] = first
         arrays.append(packed)
     weights.test_arrays = arrays  # keeps them alive
     return Model(shape, config, weights, exact)
@@ -248,13 +267,42 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         mixed = np.einsum("hts,shd->thd", weights, v).reshape(n, -1)
         x = x + product(mixed, at + "attn_output.weight")
         h = norm(x, at + "ffn_norm.weight")
-        gate, up = (product(h, f"{at}ffn_{name}.weight") for name in ("gate", "up"))
-        x = x + product(gate / (1 + np.exp(-gate)) * up, at + "ffn_down.weight")
+        if c.experts:
+            x = x + _experts(model, at, h, rounds)
+        else:
+            gate, up = (product(h, f"{at}ffn_{name}.weight") for name in ("gate", "up"))
+            x = x + product(gate / (1 + np.exp(-gate)) * up, at + "ffn_down.weight")
         states.append(x)
     is_tied = "output.weight" not in w
     name = "token_embd.weight" if is_tied else "output.weight"
     normed = norm(x, "output_norm.weight")
     return Reference(states, attentions, normed, product(normed, name))
+
+
+def _experts(model: Model, at: str, h: F64, rounds: bool) -> F64:
+    """What the experts of a layer add."""
+    e = model.config.experts
+    w = {k: model.exact[f"{at}ffn_{k}.weight"].astype(np.float64)
+         for k in ("gate_inp", "gate_exps", "up_exps", "down_exps")}  # fmt: skip
+    is_quantized = model.weights.experts[f"{at}ffn_gate_exps.weight"].format.is_quantized
+    rounded = _as_int8 if rounds and is_quantized else lambda x: x
+    logits = h @ w["gate_inp"].T
+    if e.gating == "sigmoid":
+        scores = 1 / (1 + np.exp(-logits))
+    else:
+        scores = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    out = np.zeros_like(h)
+    for row, score in enumerate(scores):
+        groups = np.sort(score.reshape(e.n_groups, -1), -1)[:, -2:].sum(-1)
+        kept = np.isin(np.arange(e.n_groups), np.argsort(-groups)[: e.n_groups_used])
+        wanted = np.where(np.repeat(kept, e.n_experts // e.n_groups), score, -np.inf)
+        used = np.argsort(-wanted, kind="stable")[: e.n_used]
+        x = rounded(h[row : row + 1])
+        for i in used:
+            gate, up = x @ w["gate_exps"][i].T, x @ w["up_exps"][i].T
+            hidden = rounded(gate / (1 + np.exp(-gate)) * up)
+            out[row] += e.scale * score[i] / score[used].sum() * (hidden @ w["down_exps"][i].T)[0]
+    return out
 
 
 def _as_int8(x: F64) -> F64:
@@ -273,7 +321,7 @@ def main(isa: str, cache: str) -> None:
 
     target.force(isa)
     jit.set_cache_root(Path(cache))
-    for name in ("mix", "F32", "Qwen2", "Qwen3", "window", "positions"):
+    for name in ("mix", "F32", "Qwen2", "Qwen3", "window", "experts", "positions"):
         pool = Pool(2)
         model = build(SHAPES[name], pool)
         logits = run(model.engine(pool), model.tokens(140), [90, 40, *[1] * 10])

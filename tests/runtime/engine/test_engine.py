@@ -48,6 +48,9 @@ TOLERANCE = {
     "positions": 5e-6,
     "Q4_1": 3e-2,
     "mix": 3e-2,
+    "Qwen3MoE": 5e-6,
+    # A rounding may choose another expert, whose row then differs altogether.
+    "experts": 4e-1,
 }
 
 
@@ -316,5 +319,5 @@ def test_every_isa_gives_the_same_bits(kernel_cache: Path) -> None:
         )
         assert result.returncode == 0, result.stderr
         digests[isa] = result.stdout
-        assert result.stdout.count("\n") == 6
+        assert result.stdout.count("\n") == 7
     assert len(set(digests.values())) == 1, digests

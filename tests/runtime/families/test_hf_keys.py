@@ -191,7 +191,7 @@ def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -
             config(kind, sliding_window=1000)
         return
     window = config(kind, sliding_window=1000).sliding_window
-    assert window == (1000 if kind in ("mistral", "phi3") else 0)
+    assert window == (1000 if kind in ("mistral", "mixtral", "phi3") else 0)
     assert ("no window" in caplog.text) == (kind in ("llama", "smollm3"))
     if kind == "mistral":
         assert config(kind, layer_types=["sliding_attention"] * 32).sliding_window == 4096
