@@ -6,7 +6,6 @@ in its own: the event loop only passes pieces on. A task that is cancelled gives
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -225,6 +224,8 @@ class AsyncModel:
         return self._astream(lambda: self._planner.edit(path, text, cursor, **options))
 
     async def _aanswered(self, plan: Callable[[], Plan], *, tells_decoding: bool = False) -> Any:
+        import asyncio  # takes long, and few need it
+
         made = await asyncio.to_thread(plan)
         call = self._acall(made, decoded=made.decoded() if tells_decoding else None)
         try:
@@ -237,6 +238,8 @@ class AsyncModel:
 
     def _astream(self, plan: Callable[[], Plan], n: int | None = None) -> Any:
         async def begin() -> AsyncCall:
+            import asyncio
+
             made = await asyncio.to_thread(plan)
             made.check_streamed()
             call = self._acall(made, wants_each=True)

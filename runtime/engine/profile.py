@@ -145,7 +145,7 @@ def _attention_work(
     c, layout = engine.config, engine.layout
     past = range(depth + 1, depth + n_tokens + 1)
     seen = sum(min(n, c.window(layer) or n) for layer in layers for n in past)
-    nbytes = 2.0 * seen * c.kv_dim * layout.element_nbytes
+    nbytes = float(seen * c.n_kv_heads * layout.head_nbytes / PAGE)
     return nbytes if n_tokens == 1 else None, 2.0 * seen * c.q_dim
 
 

@@ -77,7 +77,7 @@ def _attention_kernels(c: ModelConfig, layout: KVLayout) -> dict[str, Kernel]:
     return {
         "attend": attention.attention_kernel(layout.kv_type, *shape),
         "attend_pages": attention.pages_kernel(layout.kv_type, *shape),
-        "merge_pages": attention.merge_kernel(*shape),
+        "merge_pages": attention.merge_kernel(layout.kv_type, *shape),
         "rope_append": rope_append_kernel(layout.kv_type, *shape),
     }
 

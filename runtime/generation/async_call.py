@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from halfbyte.generation.call import Call, News
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class AsyncCall(Call):
     """A call whose news wake a task; made while its event loop runs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        from asyncio import get_running_loop  # takes long to import, and few need it
+
         super().__init__(*args, **kwargs)
-        self._loop = asyncio.get_running_loop()
+        self._loop = get_running_loop()
         self._bell = _bells.setdefault(self._loop, _Bell())
         self._turn: asyncio.Future[None] | None = None  # of the task that waits
 

@@ -10,6 +10,7 @@ _FIRST_TOKENS = 32  # of a prompt, as long as nothing is known
 _N_KEPT = 7  # times, whose median counts: one that was slow by chance does not
 _GUESSING_SHARE = 0.1  # of a step that prompts share with answers of others
 _TILE = 8  # tokens that the matrix kernels take together
+_N_TILED = 4 * _TILE  # of fewer, those that fill no tile are worth more than they cost
 _LOOK_AGAIN = 64  # steps beside prompts, after which one without tells what it takes
 
 
@@ -57,7 +58,7 @@ class Pace:
             return _FIRST_TOKENS
         seconds = self.beside_s(n_rows) - self._decode.seconds(n_rows) - guessing_s
         n = int(seconds / self._token.seconds)
-        return max(n if n < _TILE else n // _TILE * _TILE, 1)
+        return max(n if n < _N_TILED else n // _TILE * _TILE, 1)
 
 
 class _ByRows:

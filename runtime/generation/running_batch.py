@@ -224,10 +224,8 @@ class RunningBatch:
             return 0.0
         waiting = [] if self._line.first is None else [self._line.first]
         calls = {request.call for request in (*prompts, *waiting, *(r for r, _ in step.parts))}
-        has_prompts = bool(prompts or waiting)
-        most_s, n_rows = math.inf, MAX_BATCH - room
-        if len(calls) > 1:
-            most_s = self._pace.guessing_s(n_rows, has_prompts=has_prompts)
+        beside_s = self._pace.guessing_s(MAX_BATCH - room, has_prompts=bool(prompts or waiting))
+        most_s = beside_s if len(calls) > 1 else math.inf
         try:
             with needed_for("guessing"):
                 extend = self.speculation.extend

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from halfbyte.server.server_state import ServerState
 
 T = TypeVar("T")
+_N_GAPS = 16  # that are counted together, since what counts them is far from what streams them
 
 
 class Exchange:
@@ -217,7 +218,7 @@ class Answer:
     async def __aiter__(self) -> AsyncIterator[list[tuple[int, Part]]]:
         """The parts that wait at a time, each with the number of its answer, from 0."""
         record, then_s = self._exchange.record, 0.0
-        seen = self._exchange.state.metrics.gaps_of(record.model)
+        gaps: list[float] = []
         try:
             async with aclosing(self._stream.batches()) as batches:
                 async for batch in batches:
@@ -225,14 +226,24 @@ class Answer:
                     if record.first_s is None:
                         record.first_s = now_s - record.begun_s
                     elif then_s:
-                        seen((now_s - then_s) / len(batch))
+                        gaps.append((now_s - then_s) / len(batch))
+                        if len(gaps) == _N_GAPS:
+                            self._count(gaps)
                     then_s = now_s
                     yield batch
             self._exchange.answered(self.completions)
         except Exception as error:
             raise self._exchange.told(error) from error.__cause__
         finally:
+            self._count(gaps)
             await self.close()
+
+    def _count(self, gaps: list[float]) -> None:
+        """Count the seconds between pieces, and forget them."""
+        seen = self._exchange.state.metrics.gaps_of(self._exchange.record.model)
+        for gap in gaps:
+            seen(gap)
+        gaps.clear()
 
     async def close(self) -> None:
         """Give up what is left, and the place."""
@@ -265,9 +276,14 @@ class Answer:
         mine = told[i] if self._n is not None and told else told
         return list(mine)
 
-    def tokens(self, i: int) -> list[int]:
-        """The ids of answer i so far, some of which no part has yet."""
-        return list(self._stream.requests[i].tokens)
+    def n_tokens(self, i: int) -> int:
+        """How many tokens answer i has so far, some of which are in no part yet."""
+        return int(self._stream.requests[i].n_generated)
+
+    def tokens(self, i: int, begin: int, end: int) -> list[int]:
+        """The ids of these tokens of answer i."""
+        request = self._stream.requests[i]
+        return list(request.ids[request.n_prompt + begin : request.n_prompt + end])
 
     def stats(self, i: int) -> Stats:
         """What answer i cost so far."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from halfbyte.call_arguments import literal
 from halfbyte.errors import RequestError
 from halfbyte.generation.rules.rule import Rule
 from halfbyte.generation.sampler import F32, I64
@@ -37,7 +38,7 @@ class Processors:
         functions = (value,) if callable(value) else value
         is_list = isinstance(functions, Sequence) and not isinstance(functions, (str, bytes))
         if not is_list or not all(map(callable, functions)):
-            raise RequestError(NAME, expected=_EXPECTED, got=repr(value))
+            raise RequestError(NAME, expected=_EXPECTED, got=literal(value))
         return cls(tuple(functions)), rest
 
     def rules(self, prompt: Sequence[int]) -> list[Rule]:

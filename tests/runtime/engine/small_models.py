@@ -106,6 +106,8 @@ SHAPES = {
     "Qwen2": Shape("F32", "f32", 112, 7, 1, 16, 96, 150, architecture="qwen2"),
     "Qwen3": Shape("F32", "f32", 96, 4, 2, 24, 80, 64, architecture="qwen3"),
     "window": Shape("Q4_0", "f16", 96, 4, 2, 24, 96, 150, sliding_window=50, rope_factor=4),
+    "int8": Shape("F32", "int8", 96, 3, 1, 32, 64, 99),
+    "int4": Shape("F32", "int4", 96, 4, 2, 48, 80, 64, sliding_window=50),
     "Llama3": Shape("F32", "f32", 96, 3, 1, 32, 64, 99, has_divisors=True),
     # With fused matrices, whose parts fill no tile.
     "positions": Shape(
@@ -244,8 +246,10 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         rotated = np.stack([turned.real, turned.imag], -1).reshape(*x.shape[:2], r)
         return np.concatenate([rotated, x[..., r:]], -1)
 
-    def kept(x: F64) -> F64:
-        x = x.astype(np.float16).astype(np.float64) if rounds and _is_f16(model) else x
+    def kept(x: F64, what: str) -> F64:
+        return kept_as(x, what, model.shape.kv_type) if rounds else x
+
+    def shared(x: F64) -> F64:
         return x.repeat(c.n_heads // c.n_kv_heads, axis=1)
 
     states, attentions = [x], []
@@ -255,11 +259,11 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         q, k, v = (product(h, f"{at}attn_{name}.weight").reshape(n, -1, d) for name in "qkv")
         if at + "attn_q_norm.weight" in w:
             q, k = norm(q, at + "attn_q_norm.weight"), norm(k, at + "attn_k_norm.weight")
-        q, k, v = rope(q, i), kept(rope(k, i)), kept(v)
+        q, k, v = rope(q, i), shared(kept(rope(k, i), "k")), shared(kept(v, "v"))
         if c.temperature:
             position = np.arange(n)[:, None, None]
             q = q * (1 + c.temperature.scale * np.log(1 + position // c.temperature.n_ctx))
-        scores = np.einsum("thd,shd->hts", q, k) * (c.attention_scale or d**-0.5)
+        scores = np.einsum("thd,shd->hts", kept(q, "q"), k) * (c.attention_scale or d**-0.5)
         scores = np.where((back < 0) | (back >= (c.window(i) or n)), -np.inf, scores)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
@@ -311,8 +315,29 @@ def _as_int8(x: F64) -> F64:
     return (np.rint(blocks / step) * step).reshape(x.shape)
 
 
-def _is_f16(model: Model) -> bool:
-    return model.shape.kv_type == "f16"
+def kept_as(x: F64, what: str, kv_type: str) -> F64:
+    """Queries, keys or values of heads (..., d) as attention with that type of cache has them."""
+    if kv_type == "f16" and what != "q":
+        return x.astype(np.float16).astype(np.float64)
+    if kv_type in ("f16", "f32"):
+        return x
+    bits = {"k": 6, "v": 4}.get(what, 8) if kv_type == "int4" else 8
+    d = x.shape[-1]
+    h = np.ones((1, 1))
+    while d % (2 * len(h)) == 0:
+        h = np.kron(h, [[1, 1], [1, -1]])
+    blocks = x.reshape(*x.shape[:-1], -1, len(h)) @ h / np.sqrt(len(h))
+    turned = blocks.reshape(x.shape)
+    steps = 127 if bits == 8 else 2**bits - 1
+    scale = np.abs(turned).max(-1, keepdims=True) / steps
+    if what != "q":
+        scale = scale.astype(np.float16).astype(np.float64)
+    if bits == 8:
+        turned = np.clip(np.rint(turned / scale), -127, 127) * scale
+    else:
+        codes = np.clip(np.rint(turned / scale / 2 + steps / 2), 0, steps)
+        turned = (2 * codes - steps) * scale
+    return (turned.reshape(blocks.shape) @ h / np.sqrt(len(h))).reshape(x.shape)
 
 
 def main(isa: str, cache: str) -> None:
@@ -321,7 +346,8 @@ def main(isa: str, cache: str) -> None:
 
     target.force(isa)
     jit.set_cache_root(Path(cache))
-    for name in ("mix", "F32", "Qwen2", "Qwen3", "window", "experts", "positions"):
+    names = ("mix", "F32", "Qwen2", "Qwen3", "window", "experts", "int8", "int4", "positions")
+    for name in names:
         pool = Pool(2)
         model = build(SHAPES[name], pool)
         logits = run(model.engine(pool), model.tokens(140), [90, 40, *[1] * 10])
