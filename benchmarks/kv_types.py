@@ -6,7 +6,8 @@ The Kullback-Leibler divergence from `kv_type="f16"`, in nats, over the last 512
 each depth, of Python's own sources. The model is converted to half-precision weights first: with
 quantized ones activations are rounded to 8 bits, and any change, however small, makes some of them
 round the other way, which is not the cache's doing (and is as large for "f32" against "f16").
-A line of JSON for each type; `--keep` appends them to benchmarks/results/kv_types.jsonl.
+A line of JSON for each type and depth, as soon as it is known; `--keep` appends them to
+benchmarks/results/kv_types.jsonl.
 """
 
 from __future__ import annotations
@@ -15,21 +16,23 @@ import argparse
 import ast
 import heapq
 import json
-import sys
 import tempfile
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import results
 from numpy.typing import NDArray
 
 import halfbyte
+from halfbyte import system
 from halfbyte.engine.engine import MAX_BATCH, Span
 from halfbyte.models import catalogue
 
 N_POSITIONS = 512  # before a depth, over which divergences are averaged
-TYPES = ("f32", "int8", "int4")
-RESULTS = Path(__file__).with_name("results") / "kv_types.jsonl"
+TYPES = ("int8", "int4")
 
 
 def main() -> None:
@@ -39,45 +42,41 @@ def main() -> None:
     parser.add_argument("--depths", type=int, nargs="+", default=[1024, 4096, 16384])
     parser.add_argument("--keep", action="store_true")
     args = parser.parse_args()
+    source = catalogue.resolve(args.model)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "f16.gguf"
-        halfbyte.convert(catalogue.resolve(args.model), path, type="f16", measure=False)
-        lines = [
-            json.dumps({"model": args.model, **line}) for line in divergences(path, args.depths)
-        ]
-    print("\n".join(lines))
-    if args.keep:
-        with RESULTS.open("a") as file:
-            file.write("\n".join(lines) + "\n")
+        halfbyte.convert(source, path, type="f16", measure=False)
+        for line in divergences(path, sorted(args.depths)):
+            print(json.dumps(line), flush=True)
+            if args.keep:
+                results.append("kv_types", Path(source), system.default_threads().count, line)
 
 
-def divergences(path: Path, depths: list[int]) -> list[dict[str, object]]:
+def divergences(path: Path, depths: list[int]) -> Iterator[dict[str, Any]]:
     """A line for each type and depth."""
     models = {
-        kv_type: halfbyte.load(path, kv_type=kv_type, ctx=max(depths), prompt_cache_bytes=0)
+        kv_type: halfbyte.load(path, kv_type=kv_type, ctx=depths[-1], prompt_cache_bytes=0)
         for kv_type in ("f16", *TYPES)
     }
-    ids = source_ids(models["f16"], max(depths))
+    ids = source_ids(models["f16"], depths[-1])
     sequences = {kv_type: model.engine.new_sequence() for kv_type, model in models.items()}
-    found: dict[tuple[str, int], list[NDArray[np.float64]]] = {}
-    for begin in range(0, max(depths), MAX_BATCH):
-        end = begin + MAX_BATCH
-        depth = next((d for d in sorted(depths) if d - N_POSITIONS <= begin < d), 0)
+    found: dict[str, list[NDArray[np.float64]]] = {kv_type: [] for kv_type in TYPES}
+    for begin in range(0, depths[-1], MAX_BATCH):
+        end, is_wanted = begin + MAX_BATCH, any(d - N_POSITIONS <= begin < d for d in depths)
         rows = {}
         for kv_type, model in models.items():
-            span = Span(sequences[kv_type], ids[begin:end], MAX_BATCH if depth else 1)
+            span = Span(sequences[kv_type], ids[begin:end], MAX_BATCH if is_wanted else 1)
             rows[kv_type] = model.engine.forward([span]).astype(np.float64)
-        for kv_type in TYPES if depth else ():
-            found.setdefault((kv_type, depth), []).append(_kl(rows["f16"], rows[kv_type]))
-        print(end, file=sys.stderr, flush=True)
-    return [
-        {
-            "kv_type": kv_type, "depth": depth, "kl_mean": float(np.mean(values)),
-            "kl_p99": float(np.quantile(values, 0.99)),
-            "nbytes_per_token": models[kv_type].kv_nbytes(MAX_BATCH) / MAX_BATCH,
-        }
-        for (kv_type, depth), values in found.items()
-    ]  # fmt: skip
+        for kv_type in TYPES if is_wanted else ():
+            found[kv_type].append(_kl(rows["f16"], rows[kv_type]))
+            if end in depths:
+                kl = np.concatenate(found[kv_type])
+                found[kv_type].clear()
+                yield {
+                    "kv_type": kv_type, "depth": end, "kl_mean": float(kl.mean()),
+                    "kl_p99": float(np.quantile(kl, 0.99)),
+                    "nbytes_per_token": models[kv_type].kv_nbytes(MAX_BATCH) / MAX_BATCH,
+                }  # fmt: skip
 
 
 def source_ids(model: halfbyte.Model, n: int) -> list[int]:

@@ -28,7 +28,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, TypeVar, cast
 
 import llvmlite
 
@@ -41,7 +41,7 @@ from halfbyte.kernels.compiler.private_files import private_folder
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
 
 log = logging.getLogger(__name__)
-P = ParamSpec("P")
+M = TypeVar("M", bound=Callable[..., "Kernel"])
 
 _SOURCES = Path(__file__).parent.parent  # all of kernels/: what compiled code depends on
 
@@ -173,7 +173,7 @@ class Kernel:
         self._address = load(code.machine_code, code.entry)
 
 
-def kernel_maker(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
+def kernel_maker(make: M) -> M:
     """Decorate a module-level function that makes a kernel of its arguments: one of each.
 
     The arguments are numbers and strings, by which another process makes the same.
@@ -181,12 +181,12 @@ def kernel_maker(make: Callable[P, Kernel]) -> Callable[P, Kernel]:
 
     @cache
     @wraps(make)
-    def made(*args: P.args, **kwargs: P.kwargs) -> Kernel:
-        kernel = make(*args, **kwargs)
+    def made(*args: str | int) -> Kernel:
+        kernel = make(*args)
         kernel.maker = (make.__module__, make.__name__, args)
         return kernel
 
-    return made
+    return cast(M, made)
 
 
 def kernel(function: Callable[..., None]) -> Kernel:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from halfbyte.call_arguments import check_flag, literal
 from halfbyte.constraints import json_schema
+from halfbyte.constraints.written_out import check_counts
 from halfbyte.errors import RequestError
 
 Kind = Literal["json_schema", "regex", "grammar", "choices"]
@@ -59,7 +60,9 @@ def _schema(value: object) -> str:
 
 
 def _regex(value: object) -> str:
-    return _text("regex", value, "a regular expression")
+    text = _text("regex", value, "a regular expression")
+    check_counts("regex", text)
+    return text
 
 
 def _grammar(value: object) -> str:
@@ -67,6 +70,7 @@ def _grammar(value: object) -> str:
     n_rules = sum(1 for _ in _RULE.finditer(text))
     if n_rules > MAX_RULES:
         raise RequestError("grammar", expected=f"at most {MAX_RULES:,} rules", got=n_rules)
+    check_counts("grammar", text, has_texts=True)
     return text
 
 

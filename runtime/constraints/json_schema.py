@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from halfbyte.call_arguments import literal
+from halfbyte.constraints.written_out import check_counts
 from halfbyte.errors import RequestError
 
 NAME = "json_schema"
@@ -81,6 +82,8 @@ def check(schema: Any) -> None:
             if most and isinstance(inner, dict) and len(inner) > most:
                 what = f"at most {most:,} {key} of an object"
                 raise _refused(f"{path}/{key}", what, got=len(inner))
+            for pattern in _patterns(key, inner):
+                check_counts(NAME, pattern)
             if key == "type" and not _are_texts(inner):
                 raise _refused(f"{path}/type", "the name of a type, or a list of such", got=inner)
             if key == "$ref" and not (isinstance(inner, str) and inner.startswith("#")):
@@ -205,8 +208,15 @@ def _items(schema: dict[str, Any], key: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _patterns(key: str, value: object) -> list[str]:
+    if key == "patternProperties" and isinstance(value, dict):
+        return list(value)
+    return [value] if key == "pattern" and isinstance(value, str) else []
+
+
 def _are_texts(value: object) -> bool:
-    return all(isinstance(one, str) for one in (value if isinstance(value, list) else [value]))
+    names = value if isinstance(value, list) else [value]
+    return bool(names) and all(isinstance(one, str) for one in names)
 
 
 def _refused(path: str, expected: str, **facts: Any) -> RequestError:

@@ -16,9 +16,9 @@ from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE
 
 log = logging.getLogger(__name__)
 
-# Measured: Python 3.11 with NumPy, Numba and the kernels of a model (x86-64, Linux), most of it
-# LLVM's code; a token and a merge as texts, and in the tables that encode.
-RUNTIME_NBYTES = 136_000_000
+# Measured: Python 3.11 with NumPy, a model's kernels and LLVM, which loads them (x86-64, Linux);
+# a token and a merge as texts, and in the tables that encode.
+RUNTIME_NBYTES = 101_000_000
 _TOKEN_NBYTES, _MERGE_NBYTES = 500, 300
 _LISTS = (("tokenizer.ggml.tokens", _TOKEN_NBYTES), ("tokenizer.ggml.merges", _MERGE_NBYTES))
 
@@ -35,7 +35,7 @@ class Memory:
         kv_cache: keys and values of a sequence as long as the context.
         buffers: what a step of MAX_BATCH tokens needs between its stages, and its logits.
         tokenizer: the vocabulary.
-        runtime: Python, NumPy, Numba and the compiled kernels.
+        runtime: Python, NumPy and the compiled kernels.
     """
 
     weights: int
@@ -83,8 +83,7 @@ def check_context(
 ) -> None:  # fmt: skip
     """Refuse a context that memory cannot hold, before any of it is taken.
 
-    Args:
-        available: bytes that this process may still take; None where nobody knows.
+    `available` are the bytes that this process may still take; None where nobody knows.
 
     Raises:
         RequestError: with what it takes, what there is, and what would fit.

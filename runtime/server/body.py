@@ -99,7 +99,7 @@ def check_structure(body: bytes, max_depth: int) -> None:
     marks = marks[(is_text == 0) & (marks != _QUOTE)]
     steps = _STEPS[marks]
     n_open, n_names, n_commas = (
-        np.count_nonzero(one) for one in (steps == 1, marks == ord(":"), marks == ord(","))
+        int(np.count_nonzero(one)) for one in (steps == 1, marks == ord(":"), marks == ord(","))
     )
     if n_open + n_names > _MAX_PARTS:
         message = f"body: expected at most {_MAX_PARTS:,} lists, objects and names in them"

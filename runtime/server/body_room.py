@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from halfbyte.server.fault import Fault
 
+TOGETHER = 8  # bodies of the largest size that there is room for, unless told otherwise
 _RETRY_S = 1
 
 

@@ -165,7 +165,8 @@ class Connection(HttpToolsProtocol):
         """Say what is wrong, unless answers to what came whole are still to be sent, and close."""
         self._is_refused = True
         self._stop_waiting()
-        cycle = last = self.cycle
+        cycle: RequestResponseCycle | None = self.cycle
+        last = cycle
         if self._in_body and cycle is not None and not cycle.response_started:
             last = self._before
             if self.pipeline and self.pipeline[0][0] is cycle:  # its turn never comes

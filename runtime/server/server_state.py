@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from halfbyte.server.body_room import BodyRoom
+from halfbyte.server.body_room import TOGETHER, BodyRoom
 from halfbyte.server.gate import Gate
 from halfbyte.server.metrics import Metrics
 from halfbyte.server.mismatches import Mismatches
 from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
 
-_BODIES = 8  # of the largest size, whose memory all requests under way share
 _DESKS, _DESKS_EACH = 3, 2  # few: Python does one thing at a time, whatever the processors
 
 
@@ -31,7 +30,7 @@ class ServerState:
         self.shelf, self.settings = shelf, settings
         self.gate = Gate(settings.n_places, settings.n_waiting)
         self.desk = Gate(_DESKS, settings.n_waiting, _DESKS_EACH)
-        self.bodies = BodyRoom(_BODIES * settings.max_body)
+        self.bodies = BodyRoom(TOGETHER * settings.max_body)
         self.metrics = Metrics(shelf, self.gate)
         self.mismatches = Mismatches(self.metrics)
         self.reading = asyncio.Lock()

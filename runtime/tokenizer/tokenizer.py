@@ -86,8 +86,7 @@ class Tokenizer:
         self.vocabulary, self._backend = vocabulary, backend
         self.n_vocab = len(vocabulary.pieces)
         self._bytes: list[bytes | None] = [None] * self.n_vocab
-        # The first of equal pieces.
-        backwards = range(self.n_vocab - 1, -1, -1)
+        backwards = range(self.n_vocab - 1, -1, -1)  # the first of equal pieces counts
         self._ids = dict(zip(reversed(vocabulary.pieces), backwards, strict=True))
         self.bos_id = vocabulary.special.get("bos")
         self.eos_id = vocabulary.special.get("eos")
@@ -266,8 +265,7 @@ class Tokenizer:
     @cached_property
     def piece_index(self) -> PieceIndex:
         """The tokens that stand for text, by their bytes."""
-        pieces, types = self.vocabulary.pieces, self.vocabulary.types
-        texts = self._backend.all_bytes(pieces, types)
+        texts = self._backend.all_bytes(self.vocabulary.pieces, self.vocabulary.types)
         return PieceIndex((texts[i], i) for i in self.text_ids)
 
     @cached_property

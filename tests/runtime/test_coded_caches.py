@@ -1,4 +1,4 @@
-"""What a cache does, it does for codes too: with the same bits as without it, and never mixed up."""
+"""What a cache does, it does for codes too: with the same bits as without it."""
 
 from __future__ import annotations
 

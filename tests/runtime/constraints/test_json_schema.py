@@ -115,6 +115,7 @@ def test_as_many_properties_as_there_may_be() -> None:
         ({"properties": {"a": 3}}, "expected a schema, got 3 at #/properties/a"),
         ({"items": {"type": {"a": 1}}}, "expected the name of a type, or a list of such, got {"),
         ({"type": ["null", []]}, "at #/type"),
+        ({"type": []}, "expected the name of a type, or a list of such, got [] at #/type"),
         ({"$ref": "http://example.com/a"}, "got 'http://example.com/a' at #/$ref; nothing is fe"),
         ({"anyOf": [{"$ref": "other.json#/a"}]}, "at #/anyOf/0/$ref; nothing is fetched"),
         (deep(101), "expected schemas at most 100 deep"),

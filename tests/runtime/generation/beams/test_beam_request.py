@@ -91,7 +91,7 @@ def test_branches_that_are_computed_again_leave_others_steps_short(
 ) -> None:
     monkeypatch.setattr(request_module, "_SHORT", 4)
     batch, model = batch_of(infill_model), infill_model
-    monkeypatch.setattr(batch._pace, "n_beside", lambda guessing_s: 3)
+    monkeypatch.setattr(batch._pace, "n_beside", lambda n_rows, guessing_s: 3)
     other = TextRequest(model.tokenizer, [5], SamplingParams(max_tokens=40), model.n_ctx)
     caller: Any = Caller
     caller(other)
@@ -186,6 +186,11 @@ class Once:
 
     def accept(self, token: int) -> None:
         self.seen.append(token)
+
+    def fork(self) -> Once:
+        made = Once(self.n_most)
+        made.seen += self.seen
+        return made
 
 
 def test_each_branch_has_rules_of_its_own(infill_model: halfbyte.Model, wanted: Told) -> None:
