@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.runtime.families.test_from_gguf import read
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ExpertsConfig
+from tests.runtime.families.test_from_gguf import read
 
 MOE = {
     "qwen2moe.context_length": 16384, "qwen2moe.embedding_length": 96,
