@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from halfbyte.kernels.compiler import target
+from halfbyte.kernels.compiler.deferred import intrinsic, types
 from halfbyte.kernels.products.dots import DOT, UNSIGNED_DOT, bits
 from halfbyte.kernels.vectors import emit
 from halfbyte.kernels.vectors.emit import (

@@ -130,6 +130,7 @@ LLVMLITE = {
     "kernels/compiler/numba_compiler.py",
     "kernels/compiler/target.py",
     "kernels/limits/int8_peak.py",
+    "kernels/products/byte_dots.py",
     "kernels/products/dots.py",
     "kernels/vectors/atomics.py",
     "kernels/vectors/calls.py",
