@@ -135,6 +135,7 @@ LLVMLITE = {
     "kernels/vectors/atomics.py",
     "kernels/vectors/calls.py",
     "kernels/vectors/emit.py",
+    "kernels/vectors/hadamard.py",
     "kernels/vectors/scalars.py",
     "kernels/vectors/simd.py",
     "kernels/vectors/tile_type.py",
