@@ -179,8 +179,10 @@ KEYWORDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Of complete": {
         "truncate": (
-            "what is left out of a prompt that does not fit beside its answer: its beginning "
-            '("left") or what is between two halves ("middle"); None: that is an error',
+            (
+                "what is left out of a prompt that does not fit beside its answer: its beginning "
+                '("left") or what is between two halves ("middle"); None: that is an error'
+            ),
             "own",
         ),
     },

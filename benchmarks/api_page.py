@@ -117,7 +117,7 @@ def default_of(name: str, group: str = "") -> Any:
     return DEFAULTS[name]
 
 
-class _EVERY(keys.InfillCallOptions, keys.ChatCallOptions, total=False):
+class _EVERY(keys.CompleteCallOptions, keys.InfillCallOptions, keys.ChatCallOptions, total=False):
     """All keywords of calls."""
 
 

@@ -7,7 +7,7 @@ each depth, of Python's own sources. The model is converted to half-precision we
 quantized ones activations are rounded to 8 bits, and any change, however small, makes some of them
 round the other way, which is not the cache's doing (and is as large for "f32" against "f16").
 A line of JSON for each type and depth, as soon as it is known; `--keep` appends them to
-benchmarks/results/kv_types.jsonl, which docs/performance.md shows.
+benchmarks/results/kv_types.jsonl.
 """
 
 from __future__ import annotations

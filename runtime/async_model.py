@@ -18,7 +18,7 @@ from halfbyte.generation.call_keywords import (
     CallOptions,
     ChatCallOptions,
     CompleteCallOptions,
-    MiddleOptions,
+    InfillCallOptions,
 )
 from halfbyte.generation.candidate_stream import AsyncCandidateStream
 from halfbyte.generation.chat_completion import ChatCompletion
@@ -47,9 +47,12 @@ class CompleteOptions(CompleteCallOptions, total=False):
     progress: Progress | None
 
 
-class InfillOptions(CompleteOptions, MiddleOptions, total=False):
+class InfillOptions(InfillCallOptions, total=False):
     """The keywords of `infill`."""
 
+    heal: bool
+    parse_markers: bool
+    progress: Progress | None
     order: Literal["auto", "psm", "spm"]
     repository: Repository | None
     window: int | None
