@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> None:
             _print_text(file, need, why_not)
 
 
-def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, int] | None, str]:
+def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, Any] | None, str]:
     """Bytes that a process needs, or why halfbyte cannot run the file."""
     from halfbyte import system
-    from halfbyte.engine.footprint import memory_of
+    from halfbyte.engine.footprint import kv_cache_nbytes, memory_of
     from halfbyte.engine.kv_cache import check_kv_type
     from halfbyte.errors import ModelFileError
     from halfbyte.families.from_gguf import config_from_gguf
@@ -60,7 +60,10 @@ def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, in
         need = memory_of(file, config, kv_type, n_ctx, system.default_threads().count)
     except ModelFileError as error:
         return None, str(error)
-    return {"ctx": n_ctx, **dataclasses.asdict(need), "total": need.total}, ""
+    sizes = kv_cache_nbytes(config, n_ctx)
+    return {
+        "ctx": n_ctx, **dataclasses.asdict(need), "total": need.total, "kv_cache_by_type": sizes
+    }, ""  # fmt: skip
 
 
 def _totals(file: GGUFFile) -> tuple[int, int, float]:
@@ -84,7 +87,7 @@ def _n_active(file: GGUFFile, n_weights: int) -> int:
     return n_weights - sum(math.prod(t.shape) // n * (n - used) for t in experts)
 
 
-def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> None:
+def _print_text(file: GGUFFile, need: dict[str, Any] | None, why_not: str) -> None:
     n_files = f" in {len(file.paths)} files" if len(file.paths) > 1 else ""
     size = report.size(file.nbytes)
     print(f"{printable(file.path)}: GGUF version {file.version}, {size}{n_files}\n")
@@ -114,8 +117,13 @@ def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
             f"memory for a context of {need['ctx']}: {report.size(need['weights'])} weights + "
             f"{report.size(need['kv_cache'])} KV cache + {report.size(need['buffers'])} buffers + "
             f"{report.size(need['tokenizer'])} vocabulary + {report.size(need['runtime'])} Python "
-            f"and Numba = {report.size(need['total'])}"
+            f"= {report.size(need['total'])}"
         )
+        sizes = (
+            f"{name} {'-' if size is None else report.size(size)}"
+            for name, size in need["kv_cache_by_type"].items()
+        )
+        print(f"KV cache by --kv-type: {', '.join(sizes)}")
 
 
 def _print_figures(file: GGUFFile) -> None:
@@ -132,7 +140,7 @@ def _print_figures(file: GGUFFile) -> None:
     )
 
 
-def _print_json(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> None:
+def _print_json(file: GGUFFile, need: dict[str, Any] | None, why_not: str) -> None:
     metadata = {key: _plain(file.metadata.raw(key).value) for key in file.metadata.keys()}
     tensors = [
         {"name": t.name, "shape": list(t.shape), "type": t.type_name, "nbytes": t.nbytes}

@@ -23,7 +23,7 @@ from halfbyte.engine import page_dealing
 from halfbyte.engine.engine import MAX_BATCH, Engine, Span
 from halfbyte.engine.program import kernels_for
 from halfbyte.kernels.compiler import target
-from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.layouts.kv_pages import PAGE, is_coded
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages.record import STEP
 
@@ -45,8 +45,11 @@ TOLERANCE = {
     "Qwen3": 5e-6,
     "window": 3e-2,
     "Llama3": 5e-6,
+    "positions": 5e-6,
     "Q4_1": 3e-2,
     "mix": 3e-2,
+    "int8": 2e-2,  # keys and values of 8 bits, of which rotation spreads what stands out
+    "int4": 0.2,  # keys of 6 bits, values of 4: a step of 2/15 of the largest
     "Qwen3MoE": 5e-6,
     # A rounding may choose another expert, whose row then differs altogether.
     "experts": 4e-1,
@@ -99,7 +102,9 @@ def test_no_other_roundings_than_stated(
     rounded = small.reference_logits(model, tokens, rounds=True)
     error = np.abs(expected - rounded).max(1) / np.sqrt((rounded**2).mean())
     assert error[0] < 5e-6
-    assert (error < 1e-5).mean() > (0.99 if TOLERANCE[name] < 1e-5 else 0.2)
+    # Weights of values that are codes are whole numbers up to 16383, too many to round alike.
+    close = 2e-3 if is_coded(model.shape.kv_type) else 1e-5
+    assert (error < close).mean() > (0.99 if TOLERANCE[name] < 1e-5 else 0.2)
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
@@ -248,7 +253,7 @@ def test_single_tokens_at_long_positions(
     tokens, engine = model.tokens(400), model.engine(pools[n_threads])
     whole = small.run(engine, tokens, [MAX_BATCH, 400 - MAX_BATCH])
     assert (small.run(engine, tokens, [MAX_BATCH, *[1] * (400 - MAX_BATCH)]) == whole).all()
-    assert _is_split(engine) == (n_threads > 1 and not engine.config.sliding_window)
+    assert _is_split(engine) == (n_threads > 1 and not engine.config.longest_window)
 
 
 def _is_split(engine: Engine) -> bool:
@@ -277,7 +282,7 @@ def test_some_tokens_of_some_sequences_at_long_positions(
                                                    span.sequence.n_past + span.n_out)]  # fmt: skip
         assert (engine.forward(spans) == whole[rows]).all()
         n_split += _is_split(engine)
-    assert bool(n_split) == (not engine.config.sliding_window)
+    assert bool(n_split) == (not engine.config.longest_window)
 
 
 def test_what_pages_give_takes_bounded_memory(
@@ -318,5 +323,5 @@ def test_every_isa_gives_the_same_bits(kernel_cache: Path) -> None:
         )
         assert result.returncode == 0, result.stderr
         digests[isa] = result.stdout
-        assert result.stdout.count("\n") == 5
+        assert result.stdout.count("\n") == 9
     assert len(set(digests.values())) == 1, digests

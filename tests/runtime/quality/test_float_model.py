@@ -25,7 +25,7 @@ from halfbyte.quality.float_model import (
 )
 
 GOLDEN: dict[str, np.ndarray] = {}
-for _name in ("golden_llama", "golden_experts"):
+for _name in ("golden_llama", "golden_positions", "golden_experts"):
     with np.load(Path(__file__).parents[2] / "data" / f"{_name}.npz") as _data:
         GOLDEN |= _data
 CASES = sorted({name.partition(".")[0] for name in GOLDEN})
