@@ -23,9 +23,10 @@ from halfbyte.engine.kv_cache import KVCache, kv_layout
 from halfbyte.engine.memory import empty, shortage, zeros
 from halfbyte.engine.page_dealing import Block, dealing
 from halfbyte.engine.page_pool import PagePool
-from halfbyte.engine.program import Program, Words
+from halfbyte.engine.program import Program
 from halfbyte.engine.rotation import Rotation
 from halfbyte.engine.sequence import Sequence
+from halfbyte.engine.stage_words import Words
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig

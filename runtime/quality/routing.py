@@ -60,7 +60,7 @@ def split_name(name: str) -> tuple[str, int | None]:
 def sigmoid(x: F32) -> F32:
     """1 / (1 + e ** -x)."""
     with np.errstate(over="ignore"):
-        out: F32 = 1 / (1 + np.exp(-x))
+        out: F32 = np.float32(1) / (np.float32(1) + np.exp(-x))
     return out
 
 

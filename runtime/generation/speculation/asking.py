@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.memory import needed_for
-from halfbyte.engine.program import Words
+from halfbyte.engine.stage_words import Words
 from halfbyte.errors import EngineError
 from halfbyte.generation.continuation import Continuation
 from halfbyte.generation.speculation.credit import Credit

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from halfbyte.engine.engine import Engine, Span, StepAborted, check_finite
-from halfbyte.engine.program import Words
 from halfbyte.engine.sequence import Sequence as EngineSequence
+from halfbyte.engine.stage_words import Words
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.speculation.drafter import Draft
 from halfbyte.generation.speculation.step_costs import StepCosts

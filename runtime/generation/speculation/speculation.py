@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from halfbyte.engine.engine import Span
-from halfbyte.engine.program import Words
+from halfbyte.engine.stage_words import Words
 from halfbyte.errors import EngineError
 from halfbyte.generation.continuation import Continuation
 from halfbyte.generation.request import Request
