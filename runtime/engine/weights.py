@@ -138,7 +138,7 @@ def load_weights(
                 target = target[math.prod(n) * matrix.nbytes :]
                 if n:
                     assert config.experts is not None
-                    weights.experts[name] = Experts(matrix, *n, config.experts.n_used)
+                    weights.experts[name] = Experts(matrix, n[0], config.experts.n_used)
                 else:
                     weights.matrices[name] = matrix
         elif spec.name in ROPE_FACTORS:
@@ -191,7 +191,7 @@ def _pieces(
             some = order[begin:end]
             begin, end = int(some.min()), int(some.max()) + 1
             some = some - begin
-        yield _Rows(info, at + begin * nbytes, at + end * nbytes, packing, first, n, some)
+        yield _Rows(info, begin * nbytes, end * nbytes, packing, first, n, some)
 
 
 def _pack(rows: _Rows, data: NDArray[np.uint8]) -> None:
