@@ -42,6 +42,12 @@ CASES: dict[str, tuple[Tiny, ...]] = {
         Tiny("linear", 6, 64, 96, 2, 4, 4, 16, 323, 1e5, tied=False, kind="linear"),
         Tiny("llama3", 7, 64, 96, 2, 4, 2, 32, 323, 5e5, tied=True, kind="llama3"),
     ),
+    "golden_positions": (
+        Tiny("yarn", 5, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=True, kind="yarn"),
+        Tiny("phi3", 1, 128, 160, 2, 4, 2, 32, 323, 1e4, tied=False, kind="phi3"),
+        Tiny("smollm3", 2, 96, 128, 4, 4, 2, 24, 323, 2e6, tied=True, kind="smollm3"),
+        Tiny("ministral3", 4, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=False, kind="ministral3"),
+    ),
     "golden_experts": (
         Tiny("qwen3_moe", 1, 128, 160, 2, 4, 2, 48, 323, 1e6, tied=False, kind="qwen3_moe"),
         Tiny("mixtral", 4, 96, 128, 2, 4, 2, 24, 323, 1e6, tied=False, kind="mixtral"),

@@ -38,6 +38,25 @@ KINDS: dict[str, dict[str, object]] = {
     "llama3": {"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
                                 "high_freq_factor": 4.0,
                                 "original_max_position_embeddings": 64}},
+    # As Qwen's model cards have it for contexts beyond 32k, with other numbers.
+    "yarn": {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"],
+             "use_sliding_window": False,
+             "rope_scaling": {"type": "yarn", "factor": 4.0,
+                              "original_max_position_embeddings": 32}},
+    "phi3": {"model_type": "phi3", "architectures": ["Phi3ForCausalLM"],
+             "pad_token_id": 0, "original_max_position_embeddings": 48,
+             "partial_rotary_factor": 0.75, "sliding_window": 61,
+             "rope_scaling": {"type": "longrope", "short_factor": [1 + 0.05 * i for i in range(12)],
+                              "long_factor": [1.0 + 0.7 * i for i in range(12)]}},
+    "smollm3": {"model_type": "smollm3", "architectures": ["SmolLM3ForCausalLM"],
+                "pad_token_id": 0, "use_sliding_window": False, "no_rope_layer_interval": 4},
+    "ministral3": {"model_type": "ministral3", "architectures": ["Ministral3ForCausalLM"],
+                   "rope_scaling": None,
+                   "rope_parameters": {"type": "yarn", "rope_type": "yarn", "rope_theta": 1e6,
+                                       "factor": 16.0, "original_max_position_embeddings": 24,
+                                       "max_position_embeddings": 512, "beta_fast": 4.0,
+                                       "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0,
+                                       "llama_4_scaling_beta": 0.3}},
 }  # fmt: skip
 
 
@@ -79,10 +98,19 @@ def weights(tiny: Tiny) -> dict[str, F32]:
     for i in range(tiny.n_layers):
         layer = f"model.layers.{i}."
         out[layer + "input_layernorm.weight"] = uniform((dim,), 0.2, 1.0)
+        if tiny.kind == "phi3":
+            qk = linear(q_dim + kv_dim, dim, 1.4)
+            fused = np.concatenate([qk, linear(kv_dim, dim, 1.0)])
+            out[layer + "self_attn.qkv_proj.weight"] = fused
+            out[layer + "self_attn.o_proj.weight"] = linear(dim, q_dim, 1.0)
+            out[layer + "post_attention_layernorm.weight"] = uniform((dim,), 0.2, 1.0)
+            out[layer + "mlp.gate_up_proj.weight"] = linear(2 * hidden, dim, 1.5)
+            out[layer + "mlp.down_proj.weight"] = linear(dim, hidden, 1.0)
+            continue
         out[layer + "self_attn.q_proj.weight"] = linear(q_dim, dim, 1.4)
         out[layer + "self_attn.k_proj.weight"] = linear(kv_dim, dim, 1.4)
         out[layer + "self_attn.v_proj.weight"] = linear(kv_dim, dim, 1.0)
-        if tiny.kind in ("qwen2", "qwen2_moe"):
+        if tiny.kind in ("qwen2", "yarn", "qwen2_moe"):
             for name, n in (("q", q_dim), ("k", kv_dim), ("v", kv_dim)):
                 out[f"{layer}self_attn.{name}_proj.bias"] = uniform((n,), 0.7)
         if tiny.kind in ("qwen3", "qwen3_moe"):

@@ -8,14 +8,8 @@ from collections.abc import Mapping
 
 import gguf
 
-from halfbyte.families.config import (
-    EXPERT_KEYS,
-    GATINGS,
-    KEYS,
-    WINDOW_KEY,
-    ExpertsConfig,
-    ModelConfig,
-)
+from halfbyte.converting.rotation_keys import add_rotation
+from halfbyte.families.config import EXPERT_KEYS, GATINGS, KEYS, ExpertsConfig, ModelConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
 from halfbyte.tokenizer.pretokenizers import WHOLE_PIECES_FIRST
 from halfbyte.tokenizer.vocabulary import (
@@ -47,13 +41,7 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
         meta.add_uint32(f"{c.architecture}.{KEYS[field].gguf}", getattr(c, field))
     meta.add_value_length(c.head_dim)
     meta.add_layer_norm_rms_eps(c.norm_eps)
-    meta.add_rope_dimension_count(c.head_dim)
-    meta.add_rope_freq_base(c.rope.theta)
-    if c.rope.factor != 1.0:
-        meta.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
-        meta.add_rope_scaling_factor(c.rope.factor)
-    if c.sliding_window:
-        meta.add_uint32(WINDOW_KEY, c.sliding_window)
+    add_rotation(meta, c)
     meta.add_vocab_size(c.vocab_size)
     if c.experts is not None:
         _add_experts(meta, c.architecture, c.experts)

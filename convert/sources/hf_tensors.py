@@ -18,6 +18,7 @@ from halfbyte.converting.sources.safetensors_file import FLOATS
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
+from halfbyte.families.wrapped import is_wrapped, text_names
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     family = family_of(config)
     tensors = checkpoint_tensors(folder)
     tensors = {name: t for name, t in tensors.items() if not name.endswith(_DERIVED)}
+    if is_wrapped(folder.config or {}):
+        tensors = _of_text(folder.path, tensors)
     config = _settle_tie(folder.path, config, tensors)
     wanted = {spec.hf_name: spec for spec in family.tensors(config) if spec.hf_name}
     tensors = with_experts(folder.path, tensors, wanted.values())
@@ -68,6 +71,15 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
         (spec.name, tensors[name], None if family.rotates_halves else spec.neighbours())
         for name, spec in wanted.items()
     ]
+
+
+def _of_text(path: Path, tensors: dict[str, HFTensor]) -> dict[str, HFTensor]:
+    """Those of the model of text, as it has them."""
+    found = text_names(tensors)
+    others = sorted({name.split(".layers.")[0] for name in tensors if name not in found})
+    if others:
+        log.warning("%s: left out, as no part of the model of text: %s", path, ", ".join(others))
+    return {short: tensors[name] for name, short in found.items()}
 
 
 def _settle_tie(path: Path, config: ModelConfig, tensors: dict[str, HFTensor]) -> ModelConfig:

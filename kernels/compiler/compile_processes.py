@@ -70,8 +70,11 @@ def n_cpus() -> int:
 
 
 def _start() -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", _MAIN]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # A terminal's Ctrl-C is for this process, which ends the others.
+    return subprocess.Popen(
+        [sys.executable, "-c", _MAIN],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
 
 
 def _feed(

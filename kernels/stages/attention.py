@@ -66,12 +66,18 @@ def query_block(group: int) -> int:
 
 
 @device
-def _begin_row(state, values, n_vectors):
-    """Nothing merged yet."""
-    put_f32(state, MINUS_INF)
-    put_f32(state + 4, np.float32(0))
+def _begin_row(state, values, n_vectors, sink):
+    """Nothing merged yet, or a sink at an address: a score without a value."""
+    put_f32(state, get_f32(sink) if sink != 0 else MINUS_INF)
+    put_f32(state + 4, np.float32(1 if sink != 0 else 0))
     for v in range(n_vectors):
         store(values + 64 * v, splat(np.float32(0)))
+
+
+@device
+def _sink(sinks, head):
+    """The address of a head's sink; 0: there is none."""
+    return sinks + 4 * head if sinks != 0 else 0
 
 
 @device
@@ -140,7 +146,8 @@ def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) ->
 
     Arguments: q (the first query's heads of this group), q_stride (bytes from one query to the
     next), n_queries, position (of the first query), window, pages (address of the sequence's page
-    addresses), head_at (byte offset of layer and head in a page), out (as q), out_stride, scratch.
+    addresses), head_at (byte offset of layer and head in a page), out (as q), out_stride, scratch,
+    sinks (of the group's heads; 0: none).
     """
     D, DV, GROUP = head_dim, value_dim, group
     ROW = DV * 4  # bytes of a row of queries or values
@@ -150,7 +157,8 @@ def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) ->
     HALF, ROTATED = ROWS // 2, int(is_coded(kv_type))
     take, page_gives, SIZE = _of_type(kv_type)
 
-    def attend(q, q_stride, n_queries, position, window, pages, head_at, out, out_stride, scratch):
+    def attend(q, q_stride, n_queries, position, window, pages, head_at, out, out_stride, scratch,
+               sinks):  # fmt: skip
         n_rows = n_queries * GROUP
         weights = scratch
         queries = weights + MAX_ROWS * WEIGHTS
@@ -159,7 +167,7 @@ def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) ->
         states = values + MAX_ROWS * ROW
         take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
         for row in range(n_rows):
-            _begin_row(states + row * STATE, values + row * ROW, N)
+            _begin_row(states + row * STATE, values + row * ROW, N, _sink(sinks, row % GROUP))
         last = position + n_queries - 1
         for page in range(first_page(position, window), last // PAGE + 1):
             keys = get_i64(pages + 8 * page) + head_at
@@ -223,17 +231,17 @@ def merge_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Ker
     """A query's attention from the partials of its block's pages.
 
     Arguments: query (which one of the block's), n_queries, position (of the first one), window,
-    partials and stride as above, out (the query's heads).
+    partials and stride as above, out (the query's heads), sinks as above.
     """
     D, GROUP, N, ROW = head_dim, group, value_dim // 16, value_dim * 4
     ROTATED = int(is_coded(kv_type))
 
-    def merge(query, n_queries, position, window, partials, stride, out):
+    def merge(query, n_queries, position, window, partials, stride, out, sinks):
         values, state = stack(ROW), stack(64)
         mine, values_at = position + query, n_queries * GROUP * STATE
         for head in range(GROUP):
             row = query * GROUP + head
-            _begin_row(state, values, N)
+            _begin_row(state, values, N, _sink(sinks, head))
             for page in range(first_page(mine, window), mine // PAGE + 1):
                 at = partials + page * stride
                 _merge_row(state, values, at + row * STATE, at + values_at + row * ROW, N)

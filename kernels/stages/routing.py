@@ -162,12 +162,15 @@ def _keep_groups(stage, wanted, n):
 @device
 def _weigh(stage, weights, n_used, fault):
     """From the scores of a row's experts to their weights."""
-    if get_i64(stage + ROUTING.gating) == SOFTMAX_OF_USED:
-        largest = splat(get_f32(weights))  # the first chosen
+    is_softmax = get_i64(stage + ROUTING.gating) == SOFTMAX_OF_USED
+    if is_softmax:
+        largest = get_f32(weights)
+        for slot in range(1, n_used):
+            largest = max(largest, get_f32(weights + 4 * slot))
         for slot in range(n_used):
-            x = exp(sub(splat(get_f32(weights + 4 * slot)), largest))
+            x = exp(sub(splat(get_f32(weights + 4 * slot)), splat(largest)))
             put_f32(weights + 4 * slot, first_lane(x))
-    if get_i64(stage + ROUTING.normalizes) != 0:
+    if is_softmax or get_i64(stage + ROUTING.normalizes) != 0:
         total = _TINY
         for slot in range(n_used):
             total += get_f32(weights + 4 * slot)

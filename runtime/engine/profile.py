@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,17 @@ import numpy as np
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.kv_cache import KVCache
-from halfbyte.families.stages import Attend, Embed, Norm, Project, Rope, Stage
+from halfbyte.families.stages import (
+    AddGated,
+    Attend,
+    Embed,
+    ExpertsStage,
+    Norm,
+    Project,
+    Rope,
+    Route,
+    Stage,
+)
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.limits.bandwidth import read_bandwidth
 from halfbyte.kernels.limits.int8_peak import int8_peak
@@ -25,6 +35,13 @@ from halfbyte.kernels.limits.int8_peak import int8_peak
 DEPTHS = (1024, 4096)
 _MAX_CACHE_NBYTES = 1 << 30
 _ATTENTION = "attention after 0"
+_NAMES = {
+    Rope: "RoPE, append to the cache",
+    Embed: "embedding",
+    Norm: "RMSNorm, quantize",
+    Route: "choice of experts",
+    AddGated: "gate of the shared expert",
+}
 _MIN_RUNS, _MIN_S = 3, 0.1
 
 
@@ -99,12 +116,16 @@ def _name(engine: Engine, stage: Stage) -> str:
     """What stages that are timed together are called."""
     if isinstance(stage, Attend):
         return _ATTENTION
-    if not stage.matrices:
-        names = {Rope: "RoPE, append to the cache", Embed: "embedding", Norm: "RMSNorm, quantize"}
-        return names[type(stage)]
-    found = [engine.weights.matrices[stage.tensor(name)] for name in stage.matrices]
+    if type(stage) in _NAMES:
+        return _NAMES[type(stage)]
+    names, end = stage.packed, ""
+    found = [engine.weights.matrices[stage.tensor(name)] for name in names]
+    if isinstance(stage, ExpertsStage):
+        names = stage.experts
+        experts = [engine.weights.experts[stage.tensor(name)] for name in names]
+        found, end = [one.first for one in experts], f", {experts[0].n_used} of {experts[0].n}"
     rows, formats = "+".join(str(m.n_rows) for m in found), {m.format.name: None for m in found}
-    return f"{', '.join(stage.matrices)}: {rows} x {found[0].n_inputs} {' '.join(formats)}"
+    return f"{', '.join(names)}: {rows} x {found[0].n_inputs} {' '.join(formats)}{end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,27 +146,35 @@ def _timed(engine: Engine, name: str, stages: list[Stage], n_tokens: int, depth:
     seconds = _seconds(engine, stages, n_tokens, depth)
     nbytes = macs = None
     matrices = [
-        engine.weights.matrices[stage.tensor(name)] for stage in stages for name in stage.matrices
+        engine.weights.matrices[stage.tensor(name)] for stage in stages for name in stage.packed
     ]
-    if matrices:
+    experts = [engine.weights.experts[stage.tensor(name)] for stage in stages
+               if isinstance(stage, ExpertsStage) for name in stage.experts]  # fmt: skip
+    if experts:
+        # A token's experts are others than the next one's; how many a prompt needs is not known.
+        each = [one.first for one in experts for _ in range(one.n_used)]
+        nbytes = float(sum(m.nbytes for m in each)) if n_tokens == 1 else None
+        macs = float(n_tokens * sum(m.n_rows * m.n_inputs for m in each))
+    elif matrices:
         of_logits = isinstance(stages[0], Project) and stages[0].to == "logits"
         n = 1 if of_logits else n_tokens
         nbytes = float(sum(m.nbytes for m in matrices))
         macs = float(n * sum(m.n_rows * m.n_inputs for m in matrices))
     elif isinstance(stages[0], Attend):
-        nbytes, macs = _attention_work(engine, len(stages), n_tokens, depth)
-    return _Part(name, len(matrices) or len(stages), seconds, nbytes, macs)
+        layers = [stage.layer for stage in stages]
+        nbytes, macs = _attention_work(engine, layers, n_tokens, depth)
+    return _Part(name, len(experts) or len(matrices) or len(stages), seconds, nbytes, macs)
 
 
 def _attention_work(
-    engine: Engine, n_layers: int, n_tokens: int, depth: int
+    engine: Engine, layers: Sequence[int], n_tokens: int, depth: int
 ) -> tuple[float | None, float]:
     """Bytes of cache that a single token reads, and multiply-adds."""
     c, layout = engine.config, engine.layout
-    seen = [min(depth + i + 1, c.sliding_window or depth + i + 1) for i in range(n_tokens)]
-    macs = 2.0 * n_layers * c.q_dim * sum(seen)
-    one = n_layers * c.n_kv_heads * layout.head_nbytes / PAGE
-    return one * seen[0] if n_tokens == 1 else None, macs
+    past = range(depth + 1, depth + n_tokens + 1)
+    seen = sum(min(n, c.window(layer) or n) for layer in layers for n in past)
+    nbytes = float(seen * c.n_kv_heads * layout.head_nbytes / PAGE)
+    return nbytes if n_tokens == 1 else None, 2.0 * seen * c.q_dim
 
 
 def _seconds(engine: Engine, stages: Iterable[Stage], n_tokens: int, depth: int) -> float:

@@ -17,6 +17,7 @@ from halfbyte.engine.buffers import Buffers
 from halfbyte.engine.expert_records import ExpertRecords, expert_kernels
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
 from halfbyte.engine.kv_cache import kv_layout
+from halfbyte.engine.rotation import rotation_words
 from halfbyte.engine.stage_words import Words, matrix_words, n_strips, stage_words
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
@@ -24,6 +25,7 @@ from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     HEAD_NORMS,
     QKV,
+    SINKS,
     AddGated,
     Attend,
     Embed,
@@ -171,7 +173,7 @@ class _Writer:
             case Rope():
                 return [self._rope(stage)]
             case Attend():
-                return self._attend()
+                return self._attend(stage)
             case Route() | ExpertsHidden() | ExpertsOutput() | AddGated():
                 return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")
@@ -222,7 +224,7 @@ class _Writer:
         """A product's record and, in a program that adapts, that of the stage before it."""
         if self._places is None:
             return [stage_words(record.PRODUCT, op, **words, factors_at=-1)]
-        words |= {"factors_at": factors_at(self._places[factor_name(stage, stage.matrices[0])])}
+        words |= {"factors_at": factors_at(self._places[factor_name(stage, stage.packed[0])])}
         return [stage_words(record.PRODUCT, kind, **words) for kind in (record.SHRINK, op)]
 
     def _input(self, source: str) -> dict[str, int]:
@@ -243,7 +245,7 @@ class _Writer:
         return {"y": self._buffers[name].address, "y_stride": self._buffers[name].stride}
 
     def _matrices(self, stage: Stage) -> list[Matrix]:
-        return [self._weights.matrices[stage.tensor(name)] for name in stage.matrices]
+        return [self._weights.matrices[stage.tensor(name)] for name in stage.packed]
 
     def _table(self, matrices: Sequence[Matrix]) -> dict[str, int]:
         self.tables.append(np.array([matrix_words(matrix) for matrix in matrices], np.int64))
@@ -260,13 +262,16 @@ class _Writer:
             "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
             "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
             "out": attended.address, "out_stride": attended.stride,
-            "window": c.sliding_window or attention.NO_WINDOW, **self._kernels,
+            "window": c.window(stage.layer) or attention.NO_WINDOW, **self._kernels,
+            **rotation_words(c, stage.layer),
             **{_WORDS[name, kind]: w.vectors[stage.tensor(name, kind)]
                for name, kind in stage.tensors},
         }  # fmt: skip
         return stage_words(record.ATTENTION, record.ROPE, **self._attention)
 
-    def _attend(self) -> list[Words]:
+    def _attend(self, stage: Attend) -> list[Words]:
         """Two ways, of which a step takes one: see kernels/stages/attend.py."""
         ways = (record.ATTEND, record.ATTEND_PAGES, record.MERGE_PAGES)
+        if stage.sinks:
+            self._attention["sinks"] = self._weights.vectors[stage.tensor(SINKS)]
         return [stage_words(record.ATTENTION, op, **self._attention) for op in ways]

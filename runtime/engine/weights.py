@@ -6,8 +6,9 @@ before it is packed, so memory holds one copy and two pieces.
 
 from __future__ import annotations
 
+import ctypes
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -18,7 +19,8 @@ from halfbyte.engine.memory import empty
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
-from halfbyte.families.tensors import OUTPUT, ROPE_FREQS, TensorSpec
+from halfbyte.families.stages import SINKS
+from halfbyte.families.tensors import OUTPUT, ROPE_FACTORS, TensorSpec
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.read_ahead import PIECE_NBYTES, Piece, read_ahead
 from halfbyte.gguf.tensor_table import TensorInfo
@@ -81,14 +83,14 @@ class ModelWeights:
     the order in which neighbours are rotated.
 
     Attributes:
-        rope_divisors: what the frequencies of rotary embedding are divided by, if anything.
+        rope_factors: what the frequencies of rotary embedding are divided by, by GGUF name.
     """
 
     memory: NDArray[np.uint8]
     matrices: dict[str, Matrix] = field(default_factory=dict)
     experts: dict[str, Experts] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
-    rope_divisors: NDArray[np.float64] | None = None
+    rope_factors: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def nbytes_per_token(self) -> int:
@@ -96,6 +98,14 @@ class ModelWeights:
         layers = sum(m.nbytes for name, m in self.matrices.items() if name.startswith("blk."))
         layers += sum(e.n_used * e.first.nbytes for e in self.experts.values())
         return layers + self.matrices.get(OUTPUT, self.matrices["token_embd.weight"]).nbytes
+
+    def sinks(self, layer: int, n_heads: int) -> NDArray[np.float64]:
+        """A layer's attention sinks, (n_heads, 1, 1); minus infinity where it has none."""
+        address = self.vectors.get(f"blk.{layer}.{SINKS}.weight", 0)
+        if not address:
+            return np.full((n_heads, 1, 1), -np.inf)
+        floats = (ctypes.c_float * n_heads).from_address(address)
+        return np.array(floats, np.float64).reshape(-1, 1, 1)
 
 
 def load_weights(
@@ -117,20 +127,22 @@ def load_weights(
         info, target = file.tensors[spec.name], memory[at : at + nbytes]
         order = spec.neighbours() if family.rotates_halves else None
         if spec.is_matrix:
-            *n, n_rows, n_inputs = spec.shape
-            matrix = Matrix(panel_format(file, info), n_rows, n_inputs, int(target.ctypes.data))
-            parts = np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n))
-            for i, part in enumerate(parts):
-                packing = Packing(pool, matrix.format, n_rows, n_inputs, part)
-                matrices += _pieces(info, i * info.nbytes // len(parts), order, packing)
-            if n:
-                assert config.experts is not None
-                used = config.experts.n_used
-                weights.experts[spec.name] = Experts(matrix, *n, used)
-            else:
-                weights.matrices[spec.name] = matrix
-        elif spec.name == ROPE_FREQS:
-            weights.rope_divisors = _divisors(file)
+            *n, _, n_inputs = spec.shape
+            fmt, first = panel_format(file, info), 0
+            for name, n_rows in _in_memory(spec):
+                matrix = Matrix(fmt, n_rows, n_inputs, int(target.ctypes.data))
+                for part in np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n)):
+                    packing = Packing(pool, fmt, n_rows, n_inputs, part)
+                    matrices += _pieces(info, first, order, packing)
+                    first += n_rows
+                target = target[math.prod(n) * matrix.nbytes :]
+                if n:
+                    assert config.experts is not None
+                    weights.experts[name] = Experts(matrix, *n, config.experts.n_used)
+                else:
+                    weights.matrices[name] = matrix
+        elif spec.name in ROPE_FACTORS:
+            weights.rope_factors[spec.name] = _divisors(file, spec.name)
         else:
             weights.vectors[spec.name] = _put_vectors(file, spec, order, target)
         at += nbytes
@@ -166,14 +178,17 @@ class _Rows(Piece):
 def _pieces(
     info: TensorInfo, at: int, order: NDArray[np.int64] | None, packing: Packing
 ) -> Iterator[_Rows]:
-    """A matrix in pieces, from byte `at` on; `order`: for each row, which of the file's it is."""
+    """A matrix in pieces, from a tensor's row `at` on.
+
+    `order`: for each row of the tensor, which one of the file's it is.
+    """
     nbytes = packing.fmt.source.row_nbytes(packing.n_inputs)
     step = max(PIECE_NBYTES // (nbytes * STRIP_ROWS), 1) * STRIP_ROWS
     for first in range(0, packing.n_rows, step):
         n = min(step, packing.n_rows - first)
-        begin, end, some = first, first + n, None
+        begin, end, some = at + first, at + first + n, None
         if order is not None:
-            some = order[first : first + n]
+            some = order[begin:end]
             begin, end = int(some.min()), int(some.max()) + 1
             some = some - begin
         yield _Rows(info, at + begin * nbytes, at + end * nbytes, packing, first, n, some)
@@ -199,10 +214,10 @@ def _put_vectors(
     return int(target.ctypes.data)
 
 
-def _divisors(file: GGUFFile) -> NDArray[np.float64]:
-    values = _floats(file, ROPE_FREQS)
+def _divisors(file: GGUFFile, name: str) -> NDArray[np.float64]:
+    values = _floats(file, name)
     if not (values > 0).all():
-        raise ModelFileError(file.path, ROPE_FREQS, expected="numbers above 0", got=values.min())
+        raise ModelFileError(file.path, name, expected="numbers above 0", got=values.min())
     return values.astype(np.float64)
 
 
@@ -216,13 +231,18 @@ def panel_format(file: GGUFFile, info: TensorInfo) -> PanelFormat:
     return found
 
 
+def _in_memory(spec: TensorSpec) -> Sequence[tuple[str, int]]:
+    """The matrices that a tensor becomes, by name, and their rows."""
+    return spec.parts or ((spec.name, spec.shape[-2]),)
+
+
 def packed_nbytes(file: GGUFFile, spec: TensorSpec) -> int:
     """Bytes of a tensor in memory; UnsupportedModelError if its type does not run."""
     *n, n_inputs = spec.shape
     if spec.is_matrix:
-        *n, n_rows = n
         fmt = panel_format(file, file.tensors[spec.name])
-        nbytes = math.prod(n) * fmt.nbytes(n_rows, n_inputs)
+        parts = sum(fmt.nbytes(n_rows, n_inputs) for _, n_rows in _in_memory(spec))
+        nbytes = math.prod(n[:-1]) * parts
     else:
         nbytes = math.prod(n) * 4 * padded(n_inputs)
     return -(-nbytes // _ALIGN) * _ALIGN

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.stages import (
+    FUSED_QKV,
     HEAD_NORMS,
     QKV,
     Attend,
@@ -19,7 +20,7 @@ from halfbyte.families.stages import (
     Rope,
     Stage,
 )
-from halfbyte.families.tensors import OUTPUT, ROPE_FREQS, TensorSpec
+from halfbyte.families.tensors import OUTPUT, ROPE_FREQS, ROPE_LONG, ROPE_SHORT, TensorSpec
 
 
 def embedding() -> Iterator[Stage]:
@@ -27,19 +28,27 @@ def embedding() -> Iterator[Stage]:
     yield Embed()
 
 
-def attention(i: int, *, biases: bool = False, norms: bool = False) -> Iterator[Stage]:
+def attention(
+    i: int, *, biases: bool = False, norms: bool = False, is_fused: bool = False
+) -> Iterator[Stage]:
     """x += attn_output(attention(rope(attn_q n), rope(attn_k n), attn_v n)), n = RMSNorm(x)."""
     yield Norm("attn_norm", layer=i)
-    yield Project(QKV, "normed", "qkv", layer=i)
+    yield qkv(i, is_fused=is_fused)
     yield Rope(biases, norms, layer=i)
     yield Attend(layer=i)
     yield Project(("attn_output",), "attended", "x", adds=True, layer=i)
 
 
-def feed_forward(i: int) -> Iterator[Stage]:
+def qkv(i: int, *, is_fused: bool = False) -> Stage:
+    """qkv = attn_q n, attn_k n, attn_v n; the three are one tensor where it is fused."""
+    weights = (FUSED_QKV,) if is_fused else QKV
+    return Project(weights, "normed", "qkv", parts=QKV if is_fused else (), layer=i)
+
+
+def feed_forward(i: int, *, is_fused: bool = False) -> Iterator[Stage]:
     """x += ffn_down(SiLU(ffn_gate n) * (ffn_up n)), n = RMSNorm(x)."""
     yield Norm("ffn_norm", layer=i)
-    yield FeedForward("ffn_gate", "ffn_up", "ffn_down", layer=i)
+    yield FeedForward("ffn_gate", "ffn_up", "ffn_down", is_fused, layer=i)
     yield Project(("ffn_down",), "hidden", "x", adds=True, layer=i)
 
 
@@ -64,13 +73,40 @@ def attention_tensors(
     for name, (n_rows, n_rotated) in zip(QKV, rows, strict=True):
         hf_name = f"{hf}self_attn.{name[-1]}_proj"
         shape = (n_rows, c.dim)
-        yield TensorSpec(f"{at}{name}.weight", f"{hf_name}.weight", shape, n_rotated)
+        order = {"n_rotated": n_rotated, "n_features": c.rope.n_features}
+        yield TensorSpec(f"{at}{name}.weight", f"{hf_name}.weight", shape, **order)
         if biases:
-            yield TensorSpec(f"{at}{name}.bias", f"{hf_name}.bias", shape[:1], n_rotated)
+            yield TensorSpec(f"{at}{name}.bias", f"{hf_name}.bias", shape[:1], **order)
     for name in HEAD_NORMS if norms else ():
         hf_name = f"{hf}self_attn.{name.removeprefix('attn_')}.weight"
-        yield TensorSpec(f"{at}{name}.weight", hf_name, (c.head_dim,), 1)
+        shape, n = (c.head_dim,), c.rope.n_features
+        yield TensorSpec(f"{at}{name}.weight", hf_name, shape, n_rotated=1, n_features=n)
     yield TensorSpec(f"{at}attn_output.weight", f"{hf}self_attn.o_proj.weight", (c.dim, c.q_dim))
+
+
+def fused_attention_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
+    """What `attention` takes, with q, k and v in one tensor."""
+    at, hf = f"blk.{i}.", f"model.layers.{i}."
+    rows = (c.q_dim, c.kv_dim, c.kv_dim)
+    parts = tuple((f"{at}{name}.weight", n) for name, n in zip(QKV, rows, strict=True))
+    yield TensorSpec(f"{at}attn_norm.weight", f"{hf}input_layernorm.weight", (c.dim,))
+    yield TensorSpec(
+        f"{at}{FUSED_QKV}.weight", f"{hf}self_attn.qkv_proj.weight", (sum(rows), c.dim),
+        n_rotated=c.n_heads + c.n_kv_heads, head_dim=c.head_dim, n_features=c.rope.n_features,
+        parts=parts,
+    )  # fmt: skip
+    yield TensorSpec(f"{at}attn_output.weight", f"{hf}self_attn.o_proj.weight", (c.dim, c.q_dim))
+
+
+def fused_feed_forward_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
+    """What `feed_forward` takes, with gate and up in one tensor, the gate first."""
+    at, hf, shape = f"blk.{i}.", f"model.layers.{i}.", (2 * c.hidden_dim, c.dim)
+    parts = tuple((f"{at}{name}.weight", c.hidden_dim) for name in ("ffn_gate", "ffn_up"))
+    yield TensorSpec(f"{at}ffn_norm.weight", f"{hf}post_attention_layernorm.weight", (c.dim,))
+    hf_name = f"{hf}mlp.gate_up_proj.weight"
+    yield TensorSpec(f"{at}ffn_up.weight", hf_name, shape, parts=parts)
+    down = f"{hf}mlp.down_proj.weight"
+    yield TensorSpec(f"{at}ffn_down.weight", down, (c.dim, c.hidden_dim))
 
 
 def feed_forward_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
@@ -88,4 +124,9 @@ def logits_tensors(c: ModelConfig) -> Iterator[TensorSpec]:
     yield TensorSpec("output_norm.weight", "model.norm.weight", (c.dim,))
     if not c.tied:
         yield TensorSpec(OUTPUT, "lm_head.weight", (c.vocab_size, c.dim))
-    yield TensorSpec(ROPE_FREQS, "", (c.head_dim // 2,), may_lack=True)
+    n_pairs = (c.rope.n_features or c.head_dim) // 2
+    if c.rope.longrope is None:
+        yield TensorSpec(ROPE_FREQS, "", (n_pairs,), may_lack=True)
+        return
+    for name in (ROPE_LONG, ROPE_SHORT):
+        yield TensorSpec(name, "", (n_pairs,))

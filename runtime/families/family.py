@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.stages import Stage
@@ -62,15 +63,38 @@ class Family:
             `sliding_window` or `max_window_layers` take notice of them.
         only: keys of config.json that may have no other value, and that value.
         experts: how its experts are stated; None: it has none.
+        reads: keys of config.json, and of GGUF behind the architecture, that it reads beside those
+            of all families.
+        full_every: every so many layers one sees all positions, and those between have the window
+            (files may say others); 0: all layers are alike.
+        unrotated_every: every so many layers one does not rotate queries and keys; 0: all do.
+        local_theta: the base of rotary embedding in layers with a window, which is not stretched,
+            where nothing else is stated; None: these are like the others.
+        truncates_yarn: see rope.Yarn.
     """
 
     architecture: str
     rotates_halves: bool
     stages: Callable[[ModelConfig], Iterator[Stage]]
     tensors: Callable[[ModelConfig], Iterator[TensorSpec]]
-    defaults: Mapping[str, Mapping[str, float | None]]
+    defaults: Mapping[str, Mapping[str, Any]]
     only: dict[str, object]
     experts: ExpertRules | None = None
+    reads: frozenset[str] = frozenset()
+    full_every: int = 0
+    unrotated_every: int = 0
+    local_theta: float | None = None
+    truncates_yarn: bool = True
+
+    def sliding_layers(self, n_layers: int) -> tuple[bool, ...]:
+        """Which layers have the window, where nothing else is stated; (): all."""
+        n = self.full_every
+        return tuple((i + 1) % n != 0 for i in range(n_layers)) if n else ()
+
+    def rope_layers(self, n_layers: int) -> tuple[bool, ...]:
+        """Which layers rotate queries and keys; (): all."""
+        n = self.unrotated_every
+        return tuple((i + 1) % n != 0 for i in range(n_layers)) if n else ()
 
     @property
     def model_types(self) -> tuple[str, ...]:

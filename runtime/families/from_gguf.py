@@ -6,15 +6,14 @@ defines what its absence means.
 
 from __future__ import annotations
 
-import logging
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from halfbyte.adapters import MERGE
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import (
-    DEFAULT_THETA,
     EXPERT_KEYS,
     KEYS,
     MAX_CTX,
@@ -22,20 +21,19 @@ from halfbyte.families.config import (
     MAX_LAYERS,
     MAX_VOCAB,
     MIN_HEAD_DIM,
+    PATTERN_KEY,
     WINDOW_KEY,
     ModelConfig,
-    RopeConfig,
 )
 from halfbyte.families.experts_from_gguf import has_experts, read_experts
+from halfbyte.families.family import Family
 from halfbyte.families.metadata_keys import check_keys
 from halfbyte.families.registry import FAMILIES
+from halfbyte.families.rope_from_gguf import read_ropes
 from halfbyte.families.tensors import OUTPUT
-from halfbyte.file_warnings import warn_about
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
-
-log = logging.getLogger(__name__)
 
 _TYPE = "general.type"
 
@@ -56,16 +54,20 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         )
     key = {field: f"{architecture}.{keys.gguf}" for field, keys in KEYS.items()}
     family = FAMILIES[architecture]
-    check_keys(m, architecture, EXPERT_KEYS.values() if has_experts(m, family) else ())
+    of_experts = EXPERT_KEYS.values() if has_experts(m, family) else ()
+    check_keys(m, architecture, {*family.reads, *of_experts})
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
     n_heads = _of_every_layer(m, key["n_heads"], MAX_DIM)
     has_kv_heads = key["n_kv_heads"] in m
     n_kv_heads = _of_every_layer(m, key["n_kv_heads"], n_heads) if has_kv_heads else n_heads
     _check_group(m, key["n_kv_heads"], n_heads, n_kv_heads)
     head_dim = _head_dim(m, architecture, dim, n_heads)
+    n_layers = m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS)
+    n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
+    ropes = read_ropes(file, family, head_dim, n_ctx)
+    window, sliding_layers = _windows(m, family, n_layers)
     _check_scale(m, f"{architecture}.attention.scale", head_dim)
     hidden_dim = _of_every_layer(m, key["hidden_dim"], MAX_DIM)
-    n_layers = m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS)
     return ModelConfig(
         architecture=architecture,
         name=m.get_str("general.name", ""),
@@ -76,11 +78,15 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         n_kv_heads=n_kv_heads,
         head_dim=head_dim,
         vocab_size=_vocab_size(m, key["vocab_size"]),
-        n_ctx_train=m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX),
+        n_ctx_train=n_ctx,
         norm_eps=m.get_float(key["norm_eps"]),
-        rope=RopeConfig(_theta(m, key["rope_theta"]), _linear_factor(m, architecture)),
+        rope=ropes.rope,
         tied=OUTPUT not in file.tensors,
-        sliding_window=m.get_int(WINDOW_KEY, 0, maximum=MAX_CTX),
+        sliding_window=window,
+        sliding_layers=sliding_layers if window else (),
+        rope_layers=family.rope_layers(n_layers),
+        local_rope=ropes.local if window else None,
+        temperature=ropes.temperature,
         experts=read_experts(m, family, hidden_dim, n_layers),
     )
 
@@ -132,23 +138,6 @@ def _check_scale(m: Metadata, key: str, head_dim: int) -> None:
         raise UnsupportedModelError(m.path, key, expected=f"0 or {wanted:.7g}", got=scale)
 
 
-def _linear_factor(m: Metadata, a: str) -> float:
-    """What positions are divided by, as llama.cpp decides it; 0 says nothing.
-
-    Older files have it under another key. Where no type is stated, it is linear.
-    """
-    scaling = f"{a}.rope.scaling.type"
-    kind = m.get_str(scaling, "linear")
-    if kind not in ("none", "linear"):
-        raise UnsupportedModelError(m.path, scaling, expected="none or linear", got=kind)
-    if kind == "none":
-        return 1.0
-    key = f"{a}.rope.scaling.factor"
-    if key not in m:
-        key = f"{a}.rope.scale_linear"
-    return 1.0 if key in m and m.raw(key).value == 0 else m.get_float(key, 1.0)
-
-
 def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
     given = m.get_int(f"{a}.attention.key_length", None, minimum=1, maximum=MAX_DIM)
     if given is None and dim % n_heads:
@@ -162,13 +151,33 @@ def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
         )
     for key, what, wanted in (
         (f"{a}.attention.value_length", "the head dimension", head_dim),
-        (f"{a}.rope.dimension_count", "the head dimension", head_dim),
         (f"{a}.embedding_length_out", "the embedding's", dim),
     ):
         other = m.get_int(key, wanted)
         if other != wanted:
             raise UnsupportedModelError(m.path, key, expected=f"{what}, {wanted}", got=other)
     return head_dim
+
+
+def _windows(m: Metadata, family: Family, n_layers: int) -> tuple[int, tuple[bool, ...]]:
+    """Positions that a token sees, 0: all; and which layers have that window, (): all."""
+    window, a = m.get_int(WINDOW_KEY, 0, maximum=MAX_CTX), family.architecture
+    if KEYS["sliding_window"].gguf not in family.reads:
+        return window, ()
+    key, least = f"{a}.{KEYS['sliding_window'].gguf}", 1 if family.full_every else 0
+    window = m.get_int(key, None if least else window, minimum=least, maximum=MAX_CTX)
+    key = f"{a}.{PATTERN_KEY}"
+    if not family.full_every or key not in m:
+        return window, family.sliding_layers(n_layers)
+    if isinstance(m.raw(key).value, np.ndarray):
+        layers = tuple(bool(one) for one in m.get_numbers(key, floats=False))
+        if len(layers) != n_layers:
+            raise ModelFileError(
+                m.path, key, expected=f"one for each of {n_layers} layers", got=len(layers)
+            )
+        return window, layers
+    n = m.get_int(key, minimum=1, maximum=MAX_LAYERS)
+    return window, replace(family, full_every=n).sliding_layers(n_layers)
 
 
 def _vocab_size(m: Metadata, key: str) -> int:
@@ -182,20 +191,3 @@ def _vocab_size(m: Metadata, key: str) -> int:
     if stated != n_tokens:
         raise ModelFileError(m.path, key, expected=f"the {n_tokens} tokens listed", got=stated)
     return n_tokens
-
-
-def _theta(m: Metadata, key: str) -> float:
-    theta = m.get_float(key, None)
-    if theta is not None:
-        return theta
-    # Converters of August 2023 left it out of Code Llama's files, whose base is 1e6.
-    if "code" in m.get_str("general.name", "").lower():
-        raise ModelFileError(
-            m.path,
-            key,
-            expected="1000000 for Code Llama",
-            got="no such key",
-            hint="the file was made by an old converter: convert the model again",
-        )
-    warn_about(log, m.path, "no %s; taking GGUF's default of %g", key, DEFAULT_THETA)
-    return DEFAULT_THETA

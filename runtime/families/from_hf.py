@@ -12,13 +12,16 @@ from typing import Any
 
 from halfbyte.families.config import KEYS, MIN_HEAD_DIM, ModelConfig
 from halfbyte.families.experts_from_hf import expert_keys, read_experts
+from halfbyte.families.family import Family
 from halfbyte.families.hf_keys import check_keys, say_unused
 from halfbyte.families.hf_reader import Reader
 from halfbyte.families.registry import BY_MODEL_TYPE
-from halfbyte.families.rope_from_hf import read_rope
+from halfbyte.families.rope_from_hf import read_ropes
+from halfbyte.families.wrapped import text_config
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 _WINDOW, _FIRST = KEYS["sliding_window"].hf, "max_window_layers"
+_ROTATED = "no_rope_layers"  # 1 says that a layer rotates
 _FULL, _SLIDING = ("full_attention", "attention"), ("sliding_attention",)  # and an older name
 
 
@@ -29,6 +32,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         ConversionError: a key is missing, mistyped or out of range, or asks for what is not
             supported.
     """
+    config = text_config(path / "config.json", config)
     kind = config.get("model_type")
     family = BY_MODEL_TYPE.get(kind) if isinstance(kind, str) else None
     reader = Reader(path / "config.json", config, {})
@@ -36,7 +40,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), kind)
     reader.defaults = family.defaults[str(kind)]
     _check_architectures(reader)
-    check_keys(reader, expert_keys(reader, family))
+    check_keys(reader, {*family.reads, *family.only, *expert_keys(reader, family)})
     for key, value in family.only.items():
         if config.get(key, value) != value:
             raise reader.bad(key, f"{value!r} (others are not supported yet)", config[key])
@@ -46,7 +50,9 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
     n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
     hidden_dim = reader.count("hidden_dim")
     window = _window(reader)
-    _check_layers(reader, n_layers, window)
+    sliding_layers = _sliding_layers(reader, family, n_layers, window)
+    _check_rope_layers(reader, family, n_layers)
+    ropes = read_ropes(reader, family, head_dim, n_ctx)
     return ModelConfig(
         architecture=family.architecture,
         name=_model_name(path.resolve()),
@@ -59,9 +65,13 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         vocab_size=reader.count("vocab_size"),
         n_ctx_train=n_ctx,
         norm_eps=reader.positive(KEYS["norm_eps"].hf, reader.value("norm_eps")),
-        rope=read_rope(reader, head_dim, n_ctx),
-        tied=reader.flag("tie_word_embeddings", False),
+        rope=ropes.rope,
+        tied=reader.flag("tie_word_embeddings", bool(reader.defaults.get("tie_word_embeddings"))),
         sliding_window=window,
+        sliding_layers=sliding_layers if window else (),
+        rope_layers=family.rope_layers(n_layers),
+        local_rope=ropes.local if window else None,
+        temperature=ropes.temperature,
         experts=read_experts(reader, family, hidden_dim, n_layers),
     )
 
@@ -116,14 +126,25 @@ def _window(reader: Reader) -> int:
     return 0
 
 
-def _check_layers(reader: Reader, n_layers: int, window: int) -> None:
-    """Attention is the same in all layers. Qwen's last ones may have a window."""
+def _sliding_layers(reader: Reader, family: Family, n_layers: int, window: int) -> tuple[bool, ...]:
+    """Which layers have the window; (): all are alike."""
     layers = reader.config.get("layer_types")
     if layers is not None:
-        wanted = _SLIDING if window else _FULL
+        wanted = (*_FULL, *_SLIDING) if family.full_every else _SLIDING if window else _FULL
         if not isinstance(layers, list) or not all(one in wanted for one in layers):
-            raise reader.bad("layer_types", f"{wanted[0]} alone", layers)
-        return
+            text = "full_attention or sliding_attention" if family.full_every else wanted[0]
+            raise reader.bad("layer_types", f"{text} alone", layers)
+        if len(layers) != n_layers:
+            raise reader.bad("layer_types", f"one for each of {n_layers} layers", len(layers))
+        return tuple(one in _SLIDING for one in layers) if family.full_every else ()
+    if family.full_every:
+        return family.sliding_layers(n_layers)
+    _check_qwens_window(reader, n_layers)
+    return ()
+
+
+def _check_qwens_window(reader: Reader, n_layers: int) -> None:
+    """Qwen's last layers may have one."""
     if _FIRST not in reader.defaults or not reader.flag("use_sliding_window", False):
         return
     first = reader.config.get(_FIRST, reader.defaults[_FIRST])
@@ -133,6 +154,20 @@ def _check_layers(reader: Reader, n_layers: int, window: int) -> None:
     if first < n_layers and has_window:
         least = f"at least {n_layers} (windows of some layers are not supported)"
         raise reader.bad(f"use_sliding_window: {_FIRST}", least, first)
+
+
+def _check_rope_layers(reader: Reader, family: Family, n_layers: int) -> None:
+    """Layers without rotation are where a file's architecture has them."""
+    every = family.unrotated_every
+    if not every:
+        return
+    interval, stated = reader.config.get("no_rope_layer_interval"), reader.config.get(_ROTATED)
+    if stated is None and interval not in (None, every):
+        raise reader.bad("no_rope_layer_interval", f"{every} (others are not supported)", interval)
+    wanted = [int(one) for one in family.rope_layers(n_layers)]
+    if stated is not None and (not isinstance(stated, list) or stated[:n_layers] != wanted):
+        text = f"1 for each of {n_layers} layers, but 0 for each {every}th"
+        raise reader.bad(_ROTATED, f"{text} (others are not supported)", stated)
 
 
 def _model_name(path: Path) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from halfbyte.families import llama, qwen2, qwen2moe, qwen3, qwen3moe
+from halfbyte.families import llama, mistral3, phi3, qwen2, qwen2moe, qwen3, qwen3moe, smollm3
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.family import Family
 
 FAMILIES: dict[str, Family] = {
-    family.architecture: family
-    for family in (llama.FAMILY, qwen2.FAMILY, qwen2moe.FAMILY, qwen3.FAMILY, qwen3moe.FAMILY)
+    module.FAMILY.architecture: module.FAMILY
+    for module in (llama, qwen2, qwen2moe, qwen3, qwen3moe, phi3, smollm3, mistral3)
 }
 BY_MODEL_TYPE: dict[str, Family] = {
     model_type: family for family in FAMILIES.values() for model_type in family.model_types

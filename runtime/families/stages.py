@@ -21,6 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 QKV = ("attn_q", "attn_k", "attn_v")
+FUSED_QKV = "attn_qkv"
+SINKS = "attn_sinks"
 HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
 
 
@@ -34,6 +36,11 @@ class Stage:
     def matrices(self) -> tuple[str, ...]:
         """Short names of the matrices that the stage's input is multiplied by."""
         return ()
+
+    @property
+    def packed(self) -> tuple[str, ...]:
+        """The same as they lie in memory, where one may be cut in several (TensorSpec.parts)."""
+        return self.matrices
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
@@ -72,25 +79,35 @@ class Norm(Stage):
 
 @dataclass(frozen=True, slots=True)
 class Project(Stage):
-    """to = W source, for each matrix side by side; or to += W source."""
+    """to = W source, for each matrix side by side; or to += W source.
+
+    A fused matrix is cut into `parts` in memory.
+    """
 
     weights: tuple[str, ...]
     source: str
     to: str
     adds: bool = False
+    parts: tuple[str, ...] = ()
 
     @property
     def matrices(self) -> tuple[str, ...]:
         """See Stage."""
         return self.weights
 
+    @property
+    def packed(self) -> tuple[str, ...]:
+        """See Stage."""
+        return self.parts or self.weights
+
 
 @dataclass(frozen=True, slots=True)
 class Rope(Stage):
     """Queries and keys are rotated by their positions; keys and values join the layer's cache.
 
-    Before that the biases of QKV are added, with `biases`, and each head of q and k goes through an
-    RMSNorm with the weights of HEAD_NORMS (head_dim,), with `norms`.
+    How, and whether at all in this layer, is said by ModelConfig.rope_of; so are factors of the
+    queries. Before that the biases of QKV are added, with `biases`, and each head of q and k goes
+    through an RMSNorm with the weights of HEAD_NORMS (head_dim,), with `norms`.
     """
 
     biases: bool = False
@@ -105,19 +122,38 @@ class Rope(Stage):
 
 @dataclass(frozen=True, slots=True)
 class Attend(Stage):
-    """attended = softmax(q k / sqrt(head_dim)) v over the cache, causal, within the window."""
+    """attended = softmax(q k / sqrt(head_dim)) v over the cache, causal, within the layer's window.
+
+    With `sinks`, a learned score for each head takes part in the softmax and has no value.
+    """
+
+    sinks: bool = False
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return ((SINKS, "weight"),) if self.sinks else ()
 
 
 @dataclass(frozen=True, slots=True)
 class FeedForward(Stage):
-    """hidden = SiLU(gate normed) * (up normed), in the form that `down` will take it."""
+    """hidden = SiLU(gate normed) * (up normed), in the form that `down` will take it.
+
+    Where it `is_fused`, `up` holds the rows of both in a file, those of the gate first.
+    """
 
     gate: str
     up: str
     down: str
+    is_fused: bool = False
 
     @property
     def matrices(self) -> tuple[str, ...]:
+        """See Stage."""
+        return (self.up,) if self.is_fused else self.packed
+
+    @property
+    def packed(self) -> tuple[str, ...]:
         """See Stage."""
         return self.gate, self.up
 

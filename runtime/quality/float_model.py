@@ -11,7 +11,7 @@ EngineError: nothing that is made of them would mean anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     HEAD_NORMS,
     QKV,
+    SINKS,
     Attend,
     Embed,
     ExpertsStage,
@@ -33,7 +34,7 @@ from halfbyte.families.stages import (
     Rope,
     Stage,
 )
-from halfbyte.families.tensors import ROPE_FREQS
+from halfbyte.families.tensors import ROPE_FACTORS
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.quality.float_experts import FloatExperts
@@ -98,9 +99,9 @@ class FloatModel:
         stages = groupby(self._family.stages(self.config), lambda stage: stage.layer)
         before, *self._layers, self._behind = [list(group) for _, group in stages]
         (self._embed,) = before
-        self._frequencies = self.config.rope.frequencies(self.config.head_dim)
-        if ROPE_FREQS in source:  # divisors: how Llama 3's scaling is stored
-            self._frequencies = self._frequencies / source.tensor(ROPE_FREQS)
+        self._factors = {
+            name: source.tensor(name).astype(np.float64) for name in ROPE_FACTORS if name in source
+        }
 
     def groups(self, i: int) -> list[tuple[str, ...]]:
         """The matrices of a layer in the order in which they are needed, by shared inputs.
@@ -169,16 +170,22 @@ class FloatModel:
             for name, kind in stage.tensors
         }
 
-    def rotate(self, x: F32) -> F32:
-        """Rotary embedding of a window's heads, (heads, T, D)."""
-        angles = np.outer(np.arange(x.shape[1]), self._frequencies)
-        cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-        d = x.shape[-1]
+    def rotate(self, x: F32, layer: int) -> F32:
+        """Rotary embedding of a window's heads, (heads, T, D), in a layer."""
+        rope, d = self.config.rope_of(layer), x.shape[-1]
+        if rope is None:
+            return x
+        factors = self._factors if rope is self.config.rope else {}
+        angles = np.outer(np.arange(x.shape[1]), rope.frequencies(d, x.shape[1], factors))
+        cos, sin = (
+            (f(angles) * rope.attention_factor).astype(np.float32) for f in (np.cos, np.sin)
+        )
+        d = rope.n_features or d
         first, second = slice(0, d, 2), slice(1, d, 2)
         if self._family.rotates_halves:
             first, second = slice(0, d // 2), slice(d // 2, d)
         a, b = x[..., first], x[..., second]
-        out = np.empty(x.shape, np.float32)
+        out = x.copy()
         out[..., first] = a * cos - b * sin
         out[..., second] = a * sin + b * cos
         return out
@@ -217,9 +224,8 @@ class _State:
             case Project():
                 self._project(stage)
             case FeedForward():
-                hidden = _silu(self["normed"] @ self._w[stage.gate].T)
-                hidden *= self["normed"] @ self._w[stage.up].T
-                self._put(stage, "hidden", hidden)
+                gate, up = self._gate_and_up(stage)
+                self._put(stage, "hidden", _silu(gate) * up)
             case Rope():
                 self._rope(stage)
             case Attend():
@@ -228,6 +234,10 @@ class _State:
                 x = self.experts.run(stage)
                 if x is not None:
                     self._put(stage, "x", x)
+
+    def _gate_and_up(self, stage: FeedForward) -> Sequence[F32]:
+        made = [self["normed"] @ self._w[name].T for name in stage.matrices]
+        return np.split(made[0], 2, axis=1) if stage.is_fused else made
 
     def _project(self, stage: Project) -> None:
         made = [self[stage.source] @ self._w[name].T for name in stage.weights]
@@ -238,6 +248,8 @@ class _State:
     def _rope(self, stage: Rope) -> None:
         """Heads of q, k and v, (heads, T, D) for each window; q and k are rotated."""
         c, qkv = self._config, self._buffers["qkv"]
+        if not isinstance(qkv, list):  # of a fused matrix
+            qkv = np.split(qkv, [c.q_dim, c.q_dim + c.kv_dim], axis=1)
         for x, name in zip(qkv, QKV, strict=True):
             if stage.biases:
                 x += self._w[f"{name}.bias"]
@@ -245,13 +257,18 @@ class _State:
         for heads, name in zip(windows, HEAD_NORMS, strict=False):  # of q and k
             if stage.norms:
                 heads[:] = [_norm(x, self._w[name], c.norm_eps) for x in heads]
-            heads[:] = [self._model.rotate(x) for x in heads]
+            heads[:] = [self._model.rotate(x, stage.layer) for x in heads]
+        if c.scales_queries:
+            factors = c.query_factors(0, windows[0][0].shape[1])[:, None].astype(np.float32)
+            windows[0][:] = [x * factors for x in windows[0]]
         self._buffers["qkv"] = windows
 
     def _attend(self, stage: Attend) -> None:
         """Causal attention within each window: (b T, H D)."""
         windows = zip(*self._buffers["qkv"], strict=True)
-        attended = np.concatenate([_attention(self._config, *w) for w in windows])
+        c, sinks = self._config, self._w[SINKS] if stage.sinks else None
+        window = c.window(stage.layer)
+        attended = np.concatenate([_attention(c, *w, window, sinks) for w in windows])
         self._put(stage, "attended", attended)
 
     def _put(self, stage: Stage, name: str, *values: F32) -> None:
@@ -291,16 +308,19 @@ def chunks(x: F32) -> Iterator[F32]:
         yield x[begin : begin + step]
 
 
-def _attention(c: ModelConfig, q: F32, k: F32, v: F32) -> F32:
-    """Causal attention within a window: q (H, T, D), k and v (G, T, D) -> (T, H D)."""
+def _attention(c: ModelConfig, q: F32, k: F32, v: F32, window: int, sinks: F32 | None) -> F32:
+    """Causal attention of a text: q (H, T, D), k and v (G, T, D) -> (T, H D)."""
     n, d = q.shape[1:]
     qs, out = q.reshape(c.n_kv_heads, c.group, n, d), np.empty((n, c.q_dim), np.float32)
     for begin in range(0, n, _N_QUERIES):
         end = min(begin + _N_QUERIES, n)
         scores = qs[:, :, begin:end] @ k[:, None, :end].swapaxes(-1, -2)
         scores *= np.float32(d**-0.5)
-        scores += _mask(begin, end, c.sliding_window)
-        heads = (_softmax(scores) @ v[:, None, :end]).reshape(c.n_heads, end - begin, d)
+        scores += _mask(begin, end, window)
+        if sinks is not None:  # one more key, without a value
+            column = sinks.reshape(c.n_kv_heads, c.group, 1, 1).repeat(end - begin, 2)
+            scores = np.concatenate([scores, column], axis=-1)
+        heads = (_softmax(scores)[..., :end] @ v[:, None, :end]).reshape(c.n_heads, end - begin, d)
         out[begin:end] = heads.swapaxes(0, 1).reshape(end - begin, -1)
     return out
 

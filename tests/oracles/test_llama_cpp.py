@@ -6,6 +6,7 @@ logits agree within a tolerance per file type and ids where a token leads clearl
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,21 @@ def ask(python: Path, model: Path, *lines: str) -> None:
 
 
 @pytest.fixture(
-    scope="module", params=["llama", "qwen2", "qwen3", "linear", "llama3", "infill-10m"]
+    scope="module",
+    params=[
+        "llama",
+        "qwen2",
+        "qwen3",
+        "linear",
+        "llama3",
+        "qwen3_moe",
+        "mixtral",
+        "yarn",
+        "phi3",
+        "smollm3",
+        "ministral3",
+        "infill-10m",
+    ],
 )
 def source(
     request: pytest.FixtureRequest,
@@ -62,10 +77,14 @@ def source(
         return shared / "data" / "models" / "infill-10m"
     tiny_llama = benchmark_module("tiny_llama")
     folder = tmp_path_factory.mktemp("tiny")
+    kind, head_dim = request.param, 32 if request.param == "phi3" else 64
     tiny = tiny_llama.Tiny(
-        "tiny", 5, 256, 320, 2, 4, 2, 64, 331, 1e6, tied=False, kind=request.param
+        "tiny", 5, 4 * head_dim, 320, 4, 4, 2, head_dim, 331, 1e6, tied=False, kind=kind
     )
     tiny_llama.save(tiny, folder)
+    if kind == "phi3":  # llama.cpp leaves its window out
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"sliding_window": None}))
     return folder
 
 

@@ -1,6 +1,6 @@
 """The whole way (folder, conversion, file, kernels) against what transformers said.
 
-The answers lie in tests/data/golden_llama.npz and golden_experts.npz with the seeds of their
+The answers lie in tests/data/golden_*.npz with the seeds of their
 checkpoints (benchmarks/make_golden.py wrote them); the checkpoints are made again here.
 """
 
@@ -18,7 +18,7 @@ import halfbyte
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA: dict[str, np.ndarray] = {}
-for _name in ("golden_llama", "golden_experts"):
+for _name in ("golden_llama", "golden_positions", "golden_experts"):
     with np.load(ROOT / "tests" / "data" / f"{_name}.npz") as _data:
         DATA |= _data
 CASES = sorted({name.partition(".")[0] for name in DATA})

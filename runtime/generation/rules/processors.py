@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,6 @@ import numpy as np
 
 from halfbyte.call_arguments import literal
 from halfbyte.errors import RequestError
-from halfbyte.generation.rules.rule import Rule
 from halfbyte.generation.sampler import F32, I64
 
 NAME = "logits_processor"
@@ -41,7 +41,7 @@ class Processors:
             raise RequestError(NAME, expected=_EXPECTED, got=literal(value))
         return cls(tuple(functions)), rest
 
-    def rules(self, prompt: Sequence[int]) -> list[Rule]:
+    def rules(self, prompt: Sequence[int]) -> list[ProcessorRule]:
         """Their rules for an answer to this prompt."""
         if not self.functions:
             return []
@@ -95,7 +95,9 @@ class ProcessorRule:
 
     def fork(self) -> ProcessorRule:
         """A rule for another answer with the same beginning; the functions are the same."""
-        return ProcessorRule(self._functions, self._ids[: self._n].tolist())
+        made = copy.copy(self)
+        made._ids = self._ids.copy()
+        return made
 
 
 def _put(made: Any, row: F32, name: str) -> None:

@@ -14,7 +14,7 @@ from halfbyte.generation.call_keywords import TokenRuleOptions
 from halfbyte.generation.rules.bad_words import BadWords
 from halfbyte.generation.rules.logit_bias import LogitBias
 from halfbyte.generation.rules.min_tokens import MinTokens
-from halfbyte.generation.rules.rule import Rule
+from halfbyte.generation.rules.rule import ForkingRule
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
 
@@ -74,7 +74,7 @@ class TokenRules:
         prompt: Sequence[int],
         taken_back: Sequence[int],
         end_ids: Collection[int],
-    ) -> list[Rule]:
+    ) -> list[ForkingRule]:
         """Those of one request, new.
 
         Args:
@@ -83,7 +83,7 @@ class TokenRules:
             taken_back: ids that the answer has to spell again.
             end_ids: those that end it.
         """
-        made: list[Rule] = []
+        made: list[ForkingRule] = []
         single = {word[0]: -math.inf for word in self.bad_words if len(word) == 1}
         longer = [word for word in self.bad_words if len(word) > 1]
         if self.logit_bias or single:

@@ -24,7 +24,6 @@ from halfbyte.kernels.stages.rope import rope_append_kernel
 Call = Callable[..., None]
 SHAPES = [("int8", 64, 3), ("int4", 48, 2)]
 N = 300
-NO_TURN = np.tile(np.float32([1, 0]), 64)
 
 
 class Cache:
@@ -50,7 +49,7 @@ class Cache:
                 values[head] + 0,
             )
             at = int(self.addresses[position // PAGE]) + head * layout.head_nbytes
-            call(kernel, q, k, v, NO_TURN, position, at)
+            call(kernel, q, k, v, q, 0, position, at)
 
     def attend(
         self, call: Call, q: np.ndarray, first: int, chunks: Sequence[int], window: int = 0
@@ -65,7 +64,7 @@ class Cache:
                 where = at * q.strides[0] + head * group * q.strides[1]
                 call(kernel, q.ctypes.data + where, q.strides[0], chunk, first + at,
                      window or NO_WINDOW, self.addresses, head * layout.head_nbytes,
-                     out.ctypes.data + where, out.strides[0], scratch)  # fmt: skip
+                     out.ctypes.data + where, out.strides[0], scratch, 0)  # fmt: skip
             at += chunk
         return out
 
@@ -87,7 +86,7 @@ class Cache:
                      stride, scratch)  # fmt: skip
             for query in range(n):
                 call(merge_kernel(*shape), query, n, first, NO_WINDOW, partials, stride,
-                     out.ctypes.data + query * out.strides[0] + where)  # fmt: skip
+                     out.ctypes.data + query * out.strides[0] + where, 0)  # fmt: skip
         return out
 
     def queries(self, n: int) -> np.ndarray:

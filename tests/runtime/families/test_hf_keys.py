@@ -186,11 +186,17 @@ def test_what_nobody_reads_gets_a_word(caplog: pytest.LogCaptureFixture) -> None
 
 @pytest.mark.parametrize("kind", BY_MODEL_TYPE)
 def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    if kind == "ministral3":
+        with pytest.raises(ConversionError, match="sliding_window"):
+            config(kind, sliding_window=1000)
+        return
     window = config(kind, sliding_window=1000).sliding_window
-    assert window == (1000 if kind == "mistral" else 0)
-    assert ("no window" in caplog.text) == (kind == "llama")
+    assert window == (1000 if kind in ("mistral", "mixtral", "phi3") else 0)
+    assert ("no window" in caplog.text) == (kind in ("llama", "smollm3"))
     if kind == "mistral":
-        assert config(kind, layer_types=["sliding_attention"]).sliding_window == 4096
+        assert config(kind, layer_types=["sliding_attention"] * 32).sliding_window == 4096
+        with pytest.raises(ConversionError, match="32 layers"):
+            config(kind, layer_types=["sliding_attention"] * 31)
         with pytest.raises(ConversionError, match="layer_types"):
             config(kind, layer_types=["full_attention"])
         with pytest.raises(ConversionError, match="sliding_window"):

@@ -187,6 +187,11 @@ class Once:
     def accept(self, token: int) -> None:
         self.seen.append(token)
 
+    def fork(self) -> Once:
+        made = Once(self.n_most)
+        made.seen += self.seen
+        return made
+
 
 def test_each_branch_has_rules_of_its_own(infill_model: halfbyte.Model, wanted: Told) -> None:
     request = request_of(infill_model, make_rules=lambda: [Once(9)])
