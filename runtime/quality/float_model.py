@@ -262,9 +262,8 @@ class _State:
         """Causal attention within each window: (b T, H D)."""
         windows = zip(*self._buffers["qkv"], strict=True)
         c, sinks = self._config, self._w[SINKS] if stage.sinks else None
-        window = c.window(stage.layer)
-        attended = np.concatenate([_attention(c, *w, window, sinks) for w in windows])
-        self._put(stage, "attended", attended)
+        parts = [_attention(c, *w, c.window(stage.layer), sinks) for w in windows]
+        self._put(stage, "attended", np.concatenate(parts))
 
     def _put(self, stage: Stage, name: str, *values: F32) -> None:
         """Fill a buffer, with one array or a list of several."""
