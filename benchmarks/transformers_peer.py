@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tiny_llama import Tiny
+from tiny_llama import KINDS, Tiny
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 N_IDS = 200
@@ -40,6 +40,7 @@ def config_of(tiny: Tiny, options: dict[str, Any]) -> PretrainedConfig:
         rms_norm_eps=tiny.norm_eps,
         rope_parameters={"rope_type": "default", "rope_theta": tiny.rope_theta},
         tie_word_embeddings=tiny.tied,
+        **_experts_of(tiny),
         initializer_range=tiny.dim**-0.5,  # far above the default of 0.02: attention attends
         bos_token_id=1,
         eos_token_id=2,
@@ -47,6 +48,12 @@ def config_of(tiny: Tiny, options: dict[str, Any]) -> PretrainedConfig:
         attn_implementation="eager",
     )  # fmt: skip
     return AutoConfig.for_model(tiny.kind, **{**stated, **options})
+
+
+def _experts_of(tiny: Tiny) -> dict[str, Any]:
+    """How many experts and how large, where its kind has any."""
+    names = ("num_", "moe_", "shared_expert", "norm_topk")
+    return {key: value for key, value in KINDS.get(tiny.kind, {}).items() if key.startswith(names)}
 
 
 def expected(model: PreTrainedModel, n_ids: int, n_greedy: int) -> dict[str, np.ndarray]:

@@ -40,7 +40,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), kind)
     reader.defaults = family.defaults[str(kind)]
     _check_architectures(reader)
-    check_keys(reader, {*family.reads, *expert_keys(reader, family)})
+    check_keys(reader, {*family.reads, *family.only, *expert_keys(reader, family)})
     for key, value in family.only.items():
         if config.get(key, value) != value:
             raise reader.bad(key, f"{value!r} (others are not supported yet)", config[key])

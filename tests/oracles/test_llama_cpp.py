@@ -54,6 +54,8 @@ def ask(python: Path, model: Path, *lines: str) -> None:
         "qwen3",
         "linear",
         "llama3",
+        "qwen3_moe",
+        "mixtral",
         "yarn",
         "phi3",
         "smollm3",
