@@ -77,7 +77,9 @@ class ReferenceModel:
             low, high = max(low, 0), min(high, self.n_rotated - 1)
             ramp = np.clip((pairs - low) / (high - low), 0, 1)
             self.frequencies = plain * (1 - ramp) + plain / factor * ramp
+            under = number("rope.scaling.yarn_log_multiplier", 0)
             self.attention_factor *= 0.1 * np.log(factor) + 1
+            self.attention_factor /= 0.1 * under * np.log(factor) + 1
 
     def weight(self, name: str) -> F64:
         """A dequantized tensor: (out, in), or (n,) of a norm."""

@@ -66,7 +66,6 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
     ropes = read_ropes(file, family, head_dim, n_ctx)
     window, sliding_layers = _windows(m, family, n_layers)
-    _check_scale(m, f"{architecture}.attention.scale", head_dim)
     hidden_dim = _of_every_layer(m, key["hidden_dim"], MAX_DIM)
     return ModelConfig(
         architecture=architecture,
@@ -156,6 +155,7 @@ def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
         other = m.get_int(key, wanted)
         if other != wanted:
             raise UnsupportedModelError(m.path, key, expected=f"{what}, {wanted}", got=other)
+    _check_scale(m, f"{a}.attention.scale", head_dim)
     return head_dim
 
 

@@ -11,7 +11,7 @@ EngineError: nothing that is made of them would mean anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -99,9 +99,8 @@ class FloatModel:
         stages = groupby(self._family.stages(self.config), lambda stage: stage.layer)
         before, *self._layers, self._behind = [list(group) for _, group in stages]
         (self._embed,) = before
-        self._factors = {
-            name: source.tensor(name).astype(np.float64) for name in ROPE_FACTORS if name in source
-        }
+        found = [name for name in ROPE_FACTORS if name in source]
+        self._factors = {name: source.tensor(name).astype(np.float64) for name in found}
 
     def groups(self, i: int) -> list[tuple[str, ...]]:
         """The matrices of a layer in the order in which they are needed, by shared inputs.
@@ -177,9 +176,8 @@ class FloatModel:
             return x
         factors = self._factors if rope is self.config.rope else {}
         angles = np.outer(np.arange(x.shape[1]), rope.frequencies(d, x.shape[1], factors))
-        cos, sin = (
-            (f(angles) * rope.attention_factor).astype(np.float32) for f in (np.cos, np.sin)
-        )
+        turns = np.stack([np.cos(angles), np.sin(angles)]) * rope.attention_factor
+        cos, sin = turns.astype(np.float32)
         d = rope.n_features or d
         first, second = slice(0, d, 2), slice(1, d, 2)
         if self._family.rotates_halves:
@@ -224,7 +222,8 @@ class _State:
             case Project():
                 self._project(stage)
             case FeedForward():
-                gate, up = self._gate_and_up(stage)
+                made = [self["normed"] @ self._w[name].T for name in stage.matrices]
+                gate, up = np.split(made[0], 2, axis=1) if stage.is_fused else made
                 self._put(stage, "hidden", _silu(gate) * up)
             case Rope():
                 self._rope(stage)
@@ -234,10 +233,6 @@ class _State:
                 x = self.experts.run(stage)
                 if x is not None:
                     self._put(stage, "x", x)
-
-    def _gate_and_up(self, stage: FeedForward) -> Sequence[F32]:
-        made = [self["normed"] @ self._w[name].T for name in stage.matrices]
-        return np.split(made[0], 2, axis=1) if stage.is_fused else made
 
     def _project(self, stage: Project) -> None:
         made = [self[stage.source] @ self._w[name].T for name in stage.weights]
@@ -267,9 +262,8 @@ class _State:
         """Causal attention within each window: (b T, H D)."""
         windows = zip(*self._buffers["qkv"], strict=True)
         c, sinks = self._config, self._w[SINKS] if stage.sinks else None
-        window = c.window(stage.layer)
-        attended = np.concatenate([_attention(c, *w, window, sinks) for w in windows])
-        self._put(stage, "attended", attended)
+        parts = [_attention(c, *w, c.window(stage.layer), sinks) for w in windows]
+        self._put(stage, "attended", np.concatenate(parts))
 
     def _put(self, stage: Stage, name: str, *values: F32) -> None:
         """Fill a buffer, with one array or a list of several."""

@@ -108,6 +108,7 @@ def test_missing_mistyped_and_impossible_numbers(tmp_path: Path, key: str, value
     [
         ("llama.rope.scaling.type", "dynamic"),
         ("llama.rope.scaling.attn_factor", 1.2),
+        ("llama.expert_used_count", 2),
         ("llama.rope.dimension_count", 12),
         ("llama.attention.value_length", 16),
         ("llama.attention.key_length", 14),
