@@ -37,6 +37,13 @@ CASES = (
     Tiny("qwen3", 1, 128, 160, 2, 4, 2, 48, 323, 1e6, tied=True, kind="qwen3"),
     Tiny("mistral", 3, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind="mistral"),
     Tiny("linear", 6, 64, 96, 2, 4, 4, 16, 323, 1e5, tied=False, kind="linear"),
+    Tiny("llama_biases", 8, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind="llama_biases"),
+    Tiny("starcoder2", 29, 64, 160, 2, 4, 2, 16, 323, 1e4, tied=True, kind="starcoder2"),
+    Tiny("gemma", 10, 64, 160, 2, 4, 1, 32, 323, 1e4, tied=True, kind="gemma"),
+    Tiny("granite", 28, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=True, kind="granite"),
+    Tiny("olmo2", 15, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind="olmo2"),
+    Tiny("seed_oss", 15, 64, 96, 2, 4, 2, 32, 323, 1e4, tied=False, kind="seed_oss"),
+    Tiny("ernie4_5", 18, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=True, kind="ernie4_5"),
     Tiny("llama3", 7, 64, 96, 2, 4, 2, 32, 323, 5e5, tied=True, kind="llama3"),
 )
 

@@ -5,8 +5,8 @@ package and shares no code with halfbyte, so a mistake in either shows. Weights 
 (to float32, exactly) and everything after that is float64: no quantized activations, no cache.
 Plain rather than fast: about 15 seconds for 512 tokens of a 135M model.
 
-Source: the papers' equations (Llama; Qwen2, which adds biases to q, k and v; Mistral, whose tokens
-see a window); q and k as llama.cpp stores them, linear.weight as (out, in).
+Source: the papers' equations, of which an operation is done where a file has its tensors or its
+number; q and k as llama.cpp stores them, linear.weight as (out, in).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
+_POST = ("post_attention_norm", "post_ffw_norm")
 
 
 class ReferenceModel:
@@ -42,11 +43,20 @@ class ReferenceModel:
         self.n_kv_heads = int(number("attention.head_count_kv", self.n_heads))
         self.dim = int(number("embedding_length"))
         self.head_dim = int(number("attention.key_length", self.dim // self.n_heads))
-        self.eps = number("attention.layer_norm_rms_epsilon")
+        self.architecture = architecture
+        self.centers = "attention.layer_norm_epsilon" in " ".join(reader.fields)
+        self.eps = number(f"attention.layer_norm_{'' if self.centers else 'rms_'}epsilon")
+        is_gemma = architecture.startswith("gemma")
+        self.embedding_scale = self.dim**0.5 if is_gemma else number("embedding_scale", 1)
+        self.residual_scale = number("residual_scale", 1)
+        self.score_scale = number("attention.scale", 0) or self.head_dim**-0.5
+        self.logit_scale = number("logit_scale", 1)
+        self.score_cap = number("attn_logit_softcapping", 0)
+        self.logit_cap = number("final_logit_softcapping", 0)
         window = reader.fields.get("halfbyte.sliding_window")
         self.window = 0 if window is None else int(window.contents())
         # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen's.
-        self.pairs_are_halves = architecture.startswith("qwen")
+        self.pairs_are_halves = architecture not in ("llama", "granite", "ernie4_5")
         self.frequencies = number("rope.freq_base", 10000.0) ** (
             -np.arange(0, self.head_dim, 2) / self.head_dim
         ) / number("rope.scaling.factor", 1.0)
@@ -63,27 +73,39 @@ class ReferenceModel:
 
     def logits(self, ids: Sequence[int] | NDArray[np.int64]) -> F64:
         """Logits after each token: float64 (len(ids), vocab)."""
-        x = self.weight("token_embd.weight")[np.asarray(ids)]
+        x = self.weight("token_embd.weight")[np.asarray(ids)] * self.embedding_scale
+        seed_oss = (
+            self.architecture == "seed_oss"
+        )  # whose post_attention_norm is another's ffn_norm
         for layer in range(self.n_layers):
-            x = x + self._attention(f"blk.{layer}.", x)
-            x = x + self._feed_forward(f"blk.{layer}.", x)
+            at = f"blk.{layer}."
+            y = self._attention(at, x)
+            x = x + self.residual_scale * (y if seed_oss else self._norm(at + _POST[0], y))
+            y = self._feed_forward(at, self._norm(at + (_POST[0] if seed_oss else "ffn_norm"), x))
+            x = x + self.residual_scale * self._norm(at + _POST[1], y)
         output = "output.weight" if "output.weight" in self._tensors else "token_embd.weight"
-        normed: F64 = self._norm("output_norm.weight", x)
-        return normed @ self.weight(output).T
+        y: F64 = self._norm("output_norm", x) @ self.weight(output).T / self.logit_scale
+        return _capped(y, self.logit_cap)
 
     def _norm(self, name: str, x: F64) -> F64:
-        out: F64 = x / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps) * self.weight(name)
-        return out
+        """The norm of that name, if there is one."""
+        if name + ".weight" not in self._tensors:
+            return x
+        if self.centers:
+            x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps) * self.weight(name + ".weight")
+        return x + self.weight(name + ".bias") if name + ".bias" in self._tensors else x
 
     def _attention(self, block: str, x: F64) -> F64:
-        x = self._norm(block + "attn_norm.weight", x)
+        x = self._norm(block + "attn_norm", x)
         n, d = len(x), self.head_dim
-        q = self._linear(block + "attn_q", x).reshape(n, self.n_heads, d)
-        k = self._linear(block + "attn_k", x).reshape(n, self.n_kv_heads, d)
-        if block + "attn_q_norm.weight" in self._tensors:
-            q = self._norm(block + "attn_q_norm.weight", q)
-            k = self._norm(block + "attn_k_norm.weight", k)
-        q, k = self._rope(q), self._rope(k)
+        made = []
+        for name, n_heads in (("attn_q", self.n_heads), ("attn_k", self.n_kv_heads)):
+            y, norm = self._linear(block + name, x), f"{block}{name}_norm"
+            whole = norm + ".weight" in self._tensors and len(self.weight(norm + ".weight")) > d
+            y = self._norm(norm, y).reshape(n, n_heads, d) if whole else y.reshape(n, n_heads, d)
+            made.append(self._rope(y if whole else self._norm(norm, y)))
+        q, k = made
         v = self._linear(block + "attn_v", x).reshape(n, self.n_kv_heads, d)
         hidden = np.triu(np.full((n, n), -np.inf), 1)
         if self.window:
@@ -91,10 +113,11 @@ class ReferenceModel:
         out = np.empty_like(q)
         for head in range(self.n_heads):
             kv_head = head // (self.n_heads // self.n_kv_heads)
-            scores = q[:, head] @ k[:, kv_head].T / np.sqrt(d) + hidden
+            scores = q[:, head] @ k[:, kv_head].T * self.score_scale
+            scores = _capped(scores, self.score_cap) + hidden
             p = np.exp(scores - scores.max(-1, keepdims=True))
             out[:, head] = p / p.sum(-1, keepdims=True) @ v[:, kv_head]
-        return out.reshape(n, -1) @ self.weight(block + "attn_output.weight").T
+        return self._linear(block + "attn_output", out.reshape(n, -1))
 
     def _linear(self, name: str, x: F64) -> F64:
         y: F64 = x @ self.weight(name + ".weight").T
@@ -115,8 +138,19 @@ class ReferenceModel:
         return out
 
     def _feed_forward(self, block: str, x: F64) -> F64:
-        x = self._norm(block + "ffn_norm.weight", x)
-        gate = x @ self.weight(block + "ffn_gate.weight").T
-        up = x @ self.weight(block + "ffn_up.weight").T
-        hidden: F64 = gate / (1 + np.exp(-gate)) * up
-        return hidden @ self.weight(block + "ffn_down.weight").T
+        up = self._linear(block + "ffn_up", x)
+        if block + "ffn_gate.weight" in self._tensors:
+            hidden = self._activated(self._linear(block + "ffn_gate", x)) * up
+        else:
+            hidden = self._activated(up)
+        return self._linear(block + "ffn_down", hidden)
+
+    def _activated(self, x: F64) -> F64:
+        if self.architecture.startswith(("gemma", "starcoder")):  # GELU's tanh form
+            return x / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
+        out: F64 = x / (1 + np.exp(-x))
+        return out
+
+
+def _capped(x: F64, cap: float) -> F64:
+    return cap * np.tanh(x / cap) if cap else x

@@ -9,6 +9,7 @@ NumPy promises their stability but not that of its normal distribution.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,36 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 N_BYTE_PIECES = 256
+Named = tuple[str, tuple[int, ...]]
+# Families that are built otherwise: what their config.json says otherwise.
+FAMILIES: dict[str, dict[str, object]] = {
+    "llama_biases": {"attention_bias": True, "mlp_bias": True},
+    "starcoder2": {"model_type": "starcoder2", "architectures": ["Starcoder2ForCausalLM"],
+                   "hidden_act": "gelu_pytorch_tanh", "norm_epsilon": 1e-5, "use_bias": True,
+                   "sliding_window": 24},
+    "gemma": {"model_type": "gemma", "architectures": ["GemmaForCausalLM"],
+              "hidden_act": "gelu_pytorch_tanh"},
+    "granite": {"model_type": "granite", "architectures": ["GraniteForCausalLM"],
+                "embedding_multiplier": 3.0, "residual_multiplier": 0.5, "logits_scaling": 4.0,
+                "attention_multiplier": 0.15},
+    "olmo2": {"model_type": "olmo2", "architectures": ["Olmo2ForCausalLM"]},
+    "seed_oss": {"model_type": "seed_oss", "architectures": ["SeedOssForCausalLM"],
+                 "attention_bias": True, "attention_out_bias": False},
+    "ernie4_5": {"model_type": "ernie4_5", "architectures": ["Ernie4_5ForCausalLM"],
+                 "use_bias": True},
+}  # fmt: skip
+# Where biases are: of q, k and v, of attention's output, of the network.
+BIASES = {
+    "llama_biases": "qkv o mlp", "starcoder2": "qkv o mlp", "seed_oss": "qkv",
+    "ernie4_5": "qkv o mlp",
+}  # fmt: skip
+# Norms of a layer that are as wide as the model.
+NORMS = {
+    "olmo2": ("post_attention_layernorm", "post_feedforward_layernorm"),
+}
+SCALED = {"gemma": 8, "granite": 4}  # which multiply embeddings: these are so much smaller
+LAYER_NORM = {"starcoder2"}
+CENTERED_NORMS = {"gemma"}  # which store what a norm's weight exceeds 1 by
 # Relatives: what their config.json says otherwise.
 KINDS: dict[str, dict[str, object]] = {
     "qwen2": {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"],
@@ -29,6 +60,7 @@ KINDS: dict[str, dict[str, object]] = {
     "llama3": {"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
                                 "high_freq_factor": 4.0,
                                 "original_max_position_embeddings": 64}},
+    **FAMILIES,
 }  # fmt: skip
 
 
@@ -64,6 +96,16 @@ def weights(tiny: Tiny) -> dict[str, F32]:
     def linear(rows: int, cols: int, gain: float) -> F32:
         return uniform((rows, cols), gain / cols**0.5)
 
+    if tiny.kind in FAMILIES:
+        mean = float(tiny.kind not in CENTERED_NORMS)
+        return {
+            name: uniform(shape, 0.2, mean * name.endswith("weight"))
+            if len(shape) == 1
+            else uniform(shape, 0.5 / SCALED.get(tiny.kind, 1))
+            if "embed" in name
+            else linear(*shape, 3.0 if name == "lm_head.weight" else 1.3)
+            for name, shape in tensors(tiny)
+        }
     q_dim, kv_dim = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
     dim, hidden = tiny.dim, tiny.hidden_dim
     out = {"model.embed_tokens.weight": uniform((tiny.vocab_size, dim), 0.5)}
@@ -88,6 +130,48 @@ def weights(tiny: Tiny) -> dict[str, F32]:
     if not tiny.tied:
         out["lm_head.weight"] = linear(tiny.vocab_size, dim, 3.0)
     return out
+
+
+def tensors(tiny: Tiny) -> Iterator[Named]:
+    """Names and shapes, (out, in), in an order of their own."""
+    yield "model.embed_tokens.weight", (tiny.vocab_size, tiny.dim)
+    for i in range(tiny.n_layers):
+        for name, shape in _layer(tiny):
+            yield f"model.layers.{i}.{name}", shape
+    yield from _norm(tiny, "model.norm")
+    if not tiny.tied:
+        yield "lm_head.weight", (tiny.vocab_size, tiny.dim)
+
+
+def _layer(tiny: Tiny) -> Iterator[Named]:
+    q, kv = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
+    biases = BIASES.get(tiny.kind, "").split()
+    for name in NORMS.get(tiny.kind, ("input_layernorm", "post_attention_layernorm")):
+        yield from _norm(tiny, name)
+    for name, rows in (("q", q), ("k", kv), ("v", kv)):
+        yield from _linear(f"self_attn.{name}_proj", rows, tiny.dim, "qkv" in biases)
+    if tiny.kind == "olmo2":
+        yield "self_attn.q_norm.weight", (q,)
+        yield "self_attn.k_norm.weight", (kv,)
+    yield from _linear("self_attn.o_proj", tiny.dim, q, "o" in biases)
+    names = ("gate_proj", "up_proj", "down_proj")
+    if tiny.kind == "starcoder2":
+        names = ("c_fc", "c_proj")
+    for name in names:
+        shape = (tiny.hidden_dim, tiny.dim)
+        rows, columns = shape[::-1] if name == names[-1] else shape
+        yield from _linear(f"mlp.{name}", rows, columns, "mlp" in biases)
+
+
+def _norm(tiny: Tiny, name: str) -> Iterator[Named]:
+    for kind in ("weight", "bias") if tiny.kind in LAYER_NORM else ("weight",):
+        yield f"{name}.{kind}", (tiny.dim,)
+
+
+def _linear(name: str, rows: int, columns: int, bias: bool) -> Iterator[Named]:
+    yield f"{name}.weight", (rows, columns)
+    if bias:
+        yield f"{name}.bias", (rows,)
 
 
 def config(tiny: Tiny) -> dict[str, object]:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 import gguf
 
-from halfbyte.families.config import KEYS, WINDOW_KEY, ModelConfig
+from halfbyte.families.config import OPTIONS, WINDOW_KEY, ModelConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
+from halfbyte.families.registry import family_of
 from halfbyte.tokenizer.pretokenizers import WHOLE_PIECES_FIRST
 from halfbyte.tokenizer.vocabulary import (
     ADDED_KEY,
@@ -36,10 +37,15 @@ _COUNTS = ("n_ctx_train", "dim", "n_layers", "hidden_dim", "n_heads", "n_kv_head
 
 def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     """Write the hyperparameters."""
+    family = family_of(c)
+    keys = {field: f"{c.architecture}.{key.gguf}" for field, key in family.keys.items()}
     for field in _COUNTS:
-        meta.add_uint32(f"{c.architecture}.{KEYS[field].gguf}", getattr(c, field))
+        meta.add_uint32(keys[field], getattr(c, field))
     meta.add_value_length(c.head_dim)
-    meta.add_layer_norm_rms_eps(c.norm_eps)
+    meta.add_float32(keys["norm_eps"], c.norm_eps)
+    for field in OPTIONS:
+        if family.keys[field].gguf in family.reads:
+            meta.add_float32(keys[field], getattr(c, field))
     meta.add_rope_dimension_count(c.head_dim)
     meta.add_rope_freq_base(c.rope.theta)
     if c.rope.factor != 1.0:

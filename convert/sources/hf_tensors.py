@@ -26,8 +26,8 @@ _DERIVED = (".rotary_emb.inv_freq",)
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
-# GGUF name, tensor, its rows in GGUF's order if that is another one.
-Mapped = tuple[str, HFTensor, NDArray[np.int64] | None]
+# GGUF name, tensor, its rows in GGUF's order if that is another one, what its numbers grow by.
+Mapped = tuple[str, HFTensor, NDArray[np.int64] | None, float]
 
 
 def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, list[Mapped]]:
@@ -56,8 +56,9 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     if faults:
         got = "; ".join(_by_layers(faults))
         raise ConversionError(folder.path, "tensors", expected="those of config.json", got=got)
+    as_it_is = family.rotates_halves or family.hf_neighbours
     return config, [
-        (spec.name, tensors[name], None if family.rotates_halves else spec.neighbours())
+        (spec.name, tensors[name], None if as_it_is else spec.neighbours(), spec.adds)
         for name, spec in wanted.items()
     ]
 

@@ -18,6 +18,7 @@ bits.
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -118,12 +119,34 @@ def _single(dv: int) -> int:
     return 4 if dv % 64 == 0 else 2
 
 
+class Score(NamedTuple):
+    """What becomes of a query's product with a key: cap tanh(scale q k / cap).
+
+    A scale of 0 is 1 / sqrt(head_dim), a cap of 0 none.
+    """
+
+    scale: float = 0.0
+    cap: float = 0.0
+
+    @property
+    def suffix(self) -> str:
+        """What the names of such kernels end with."""
+        if self == PLAIN:
+            return ""
+        return f"_{np.float32(self.scale).view(np.int32):x}_{np.float32(self.cap).view(np.int32):x}"
+
+
+PLAIN = Score()
+
+
 # --- kernels ----------------------------------------------------------------------------------
 # A query sees `window` positions, its own included; NO_WINDOW: all before it.
 
 
 @cache
-def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
+def attention_kernel(
+    kv_type: str, head_dim: int, value_dim: int, group: int, score: Score = PLAIN
+) -> Kernel:
     """Attention of one KV head and a block of queries of one sequence.
 
     Arguments: q (the first query's heads of this group), q_stride (bytes from one query to the
@@ -132,7 +155,7 @@ def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) ->
     """
     D, DV, GROUP, SIZE = head_dim, value_dim, group, KV_TYPES[kv_type]
     ROW = DV * 4  # bytes of a row of queries or values
-    SCALE = np.float32(1.0 / np.sqrt(D))
+    SCALE, CAP = np.float32(score.scale or 1.0 / np.sqrt(D)), np.float32(score.cap)
     N = DV // 16
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF = ROWS // 2
@@ -153,7 +176,7 @@ def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) ->
             n_keys = min(last + 1 - page * PAGE, PAGE)
             attend_page(queries, states, keys, position, window, page * PAGE, n_keys, n_rows,
                         weights, page_values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
-                        SINGLE)  # fmt: skip
+                        SINGLE, CAP)  # fmt: skip
             for row in range(n_rows):
                 state = states + row * STATE
                 if _sees(position + row // GROUP, page, window):
@@ -162,18 +185,20 @@ def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) ->
             _finish_row(states + row * STATE, values + row * ROW,
                         out + row // GROUP * out_stride + row % GROUP * D * 4, D)  # fmt: skip
 
-    return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}")
+    return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}{score.suffix}")
 
 
 @cache
-def pages_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
+def pages_kernel(
+    kv_type: str, head_dim: int, value_dim: int, group: int, score: Score = PLAIN
+) -> Kernel:
     """What pages begin .. end give for a block of queries and one KV head.
 
     Arguments: q .. head_at as above, begin, end, partials (where the one of page 0 would lie: the
     states of all rows, then their values), stride (bytes from one page's to the next), scratch.
     """
     D, DV, GROUP, SIZE = head_dim, value_dim, group, KV_TYPES[kv_type]
-    SCALE = np.float32(1.0 / np.sqrt(D))
+    SCALE, CAP = np.float32(score.scale or 1.0 / np.sqrt(D)), np.float32(score.cap)
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF = ROWS // 2
 
@@ -191,7 +216,7 @@ def pages_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Ker
             n_keys = min(last + 1 - page * PAGE, PAGE)
             attend_page(queries, states, keys, position, window, page * PAGE, n_keys, n_rows,
                         weights, values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
-                        SINGLE)  # fmt: skip
+                        SINGLE, CAP)  # fmt: skip
             out = partials + page * stride
             for row in range(n_rows):
                 put_f32(out + row * STATE + 8, get_f32(states + row * STATE + 8))
@@ -199,7 +224,7 @@ def pages_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Ker
             for v in range(n_rows * DV // 16):
                 store(out + n_rows * STATE + 64 * v, load(values + 64 * v))
 
-    return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}")
+    return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}{score.suffix}")
 
 
 @cache

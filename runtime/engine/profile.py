@@ -17,7 +17,16 @@ import numpy as np
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.kv_cache import KVCache
-from halfbyte.families.stages import Attend, Embed, Norm, Project, Rope, Stage
+from halfbyte.families.stages import (
+    Attend,
+    Embed,
+    Norm,
+    PostNorm,
+    Project,
+    Rope,
+    RowNorms,
+    Stage,
+)
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.limits.bandwidth import read_bandwidth
 from halfbyte.kernels.limits.int8_peak import int8_peak
@@ -26,6 +35,14 @@ DEPTHS = (1024, 4096)
 _MAX_CACHE_NBYTES = 1 << 30
 _ATTENTION = "attention after 0"
 _MIN_RUNS, _MIN_S = 3, 0.1
+# Stages without matrices.
+_NAMES: dict[type[Stage], str] = {
+    Rope: "RoPE, append to the cache",
+    Embed: "embedding",
+    Norm: "norm, quantize",
+    PostNorm: "norm, add",
+    RowNorms: "norms of queries and keys",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +117,7 @@ def _name(engine: Engine, stage: Stage) -> str:
     if isinstance(stage, Attend):
         return _ATTENTION
     if not stage.matrices:
-        names = {Rope: "RoPE, append to the cache", Embed: "embedding", Norm: "RMSNorm, quantize"}
-        return names[type(stage)]
+        return _NAMES[type(stage)]
     found = [engine.weights.matrices[stage.tensor(name)] for name in stage.matrices]
     rows, formats = "+".join(str(m.n_rows) for m in found), {m.format.name: None for m in found}
     return f"{', '.join(stage.matrices)}: {rows} x {found[0].n_inputs} {' '.join(formats)}"

@@ -10,26 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from halfbyte.engine import row_records
 from halfbyte.engine.buffers import Buffers
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
 from halfbyte.engine.kv_cache import kv_layout
+from halfbyte.engine.row_records import Words
+from halfbyte.engine.row_records import bits as _bits
+from halfbyte.engine.row_records import stage_record as _record
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
+    ACTIVATIONS,
+    FUSED_QKV,
     HEAD_NORMS,
     QKV,
     Attend,
     Embed,
     FeedForward,
     Norm,
+    PostNorm,
     Project,
     Rope,
+    RowNorms,
     Stage,
 )
 from halfbyte.kernels.compiler.jit import Kernel
@@ -51,21 +57,20 @@ from halfbyte.kernels.stages import attention, record
 from halfbyte.kernels.stages.rope import rope_append_kernel
 from halfbyte.kernels.step import step
 
-Words = NDArray[np.int64]
 # Where an ATTENTION record has the addresses of what rotary embedding takes beside q, k and v.
 _WORDS = {
     **dict(zip([(name, "bias") for name in QKV], ("q_bias", "k_bias", "v_bias"), strict=True)),
     **dict(zip([(name, "weight") for name in HEAD_NORMS], ("q_norm", "k_norm"), strict=True)),
 }
-_N_WORDS = record.STAGE_NBYTES // 8
 
 
 def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -> list[Kernel]:
     """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
     kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
     used = [list(_attention_kernels(config, kv_layout(config, kv_type)).values())]
-    used.append([lookup_kernel(formats[s.tensor(s.weight)])
-                 for s in family_of(config).stages(config) if isinstance(s, Embed)])  # fmt: skip
+    used.append([lookup_kernel(formats[s.tensor(*tensor)])
+                 for s in family_of(config).stages(config) if isinstance(s, Embed)
+                 for tensor in s.tensors])  # fmt: skip
     names = sorted(set(formats.values()))
     used.append([pack_kernel(name) for name in names])
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
@@ -76,9 +81,10 @@ def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -
 def _attention_kernels(c: ModelConfig, layout: KVLayout) -> dict[str, Kernel]:
     """What is compiled for a shape of attention, by the words that have the addresses."""
     shape = (c.head_dim, layout.value_dim, c.group)
+    score = attention.Score(c.attention_scale, c.attn_softcap)
     return {
-        "attend": attention.attention_kernel(layout.kv_type, *shape),
-        "attend_pages": attention.pages_kernel(layout.kv_type, *shape),
+        "attend": attention.attention_kernel(layout.kv_type, *shape, score),
+        "attend_pages": attention.pages_kernel(layout.kv_type, *shape, score),
         "merge_pages": attention.merge_kernel(*shape),
         "rope_append": rope_append_kernel(layout.kv_type, *shape),
     }
@@ -152,11 +158,12 @@ class _Writer:
         self, c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers, *, adapts: bool
     ) -> None:
         self._config, self._weights, self._layout, self._buffers = c, w, layout, b
+        self._model = (c, w, b)
         self._places = factor_places(c) if adapts else None
         kernels = _attention_kernels(c, layout)
         self._kernels = {name: kernel.address for name, kernel in kernels.items()}
         self.tables: list[Words] = []
-        self._eps = int(np.float32(c.norm_eps).view(np.int32))
+        self._eps = _bits(c.norm_eps)
         self._normed: dict[str, int] = {}
         self._attention: dict[str, int] = {}
 
@@ -164,9 +171,14 @@ class _Writer:
         """The records of a stage."""
         match stage:
             case Embed():
-                return [self._embed(stage)]
+                return [row_records.embedding(stage, *self._model)]
             case Norm():
                 return [self._norm(stage)]
+            case PostNorm():
+                return [row_records.post_norm(stage, *self._model)]
+            case RowNorms():
+                k_at, _ = self._qkv_at(stage)
+                return row_records.row_norms(stage, *self._model, k_at)
             case Project():
                 return self._project(stage)
             case FeedForward():
@@ -177,28 +189,37 @@ class _Writer:
                 return self._attend()
         raise TypeError(f"no records for {stage}")
 
-    def _embed(self, stage: Embed) -> Words:
-        matrix, x = self._weights.matrices[stage.tensor(stage.weight)], self._buffers["x"]
-        return _record(
-            record.EMBEDDING, record.EMBED, lookup=lookup_kernel(matrix.format.name).address,
-            w=matrix.address, n_panels=n_panels(matrix.n_rows),
-            n_units=matrix.format.n_units(matrix.n_inputs), y=x.address, y_stride=x.stride,
-        )  # fmt: skip
-
     def _norm(self, stage: Norm) -> Words:
         x, normed, dim = self._buffers["x"], self._buffers["normed"], self._config.dim
         self._normed = {
             "of_logits": int(stage.of_logits), "prepare": record.NORMED, "x": x.address,
-            "x_stride": x.stride, "weight": self._weights.vectors[stage.tensor(stage.weight)],
+            "x_stride": x.stride, "centers": int(stage.centers), **self._vectors(stage),
             "dim": dim, "eps": self._eps, "n_blocks": padded(dim) // 32, "floats": normed.address,
             "floats_stride": normed.stride, "records": self._buffers.records,
         }  # fmt: skip
         return _record(record.INPUT, record.NORM, **self._normed)
 
+    def _vectors(self, stage: Stage) -> dict[str, int]:
+        """The addresses of a norm's weight and bias."""
+        return {kind: self._weights.vectors[stage.tensor(name, kind)]
+                for name, kind in stage.tensors}  # fmt: skip
+
+    def _prepared(self, source: str) -> list[Words]:
+        """The record that makes 8-bit inputs of a buffer that no norm wrote."""
+        if source not in ("attended", "x"):
+            return []
+        return [_record(record.INPUT, record.QUANTIZE, **self._input(source))]
+
+    def _finish(self, stage: Project | FeedForward) -> dict[str, int]:
+        """What becomes of a stage's products."""
+        if not stage.bias:
+            return {}
+        vectors = [self._weights.vectors[stage.tensor(name, "bias")] for name in stage.matrices]
+        self.tables.append(np.array(vectors, np.int64))
+        return {"finish": 1, "biases": int(self.tables[-1].ctypes.data)}
+
     def _project(self, stage: Project) -> list[Words]:
-        made = []
-        if stage.source == "attended":
-            made.append(_record(record.INPUT, record.QUANTIZE, **self._input(stage.source)))
+        made = self._prepared(stage.source)
         matrices = self._matrices(stage)
         # The logits, which every step has anew, are written where the step says.
         to = {} if stage.to == "logits" else self._to(stage.to)
@@ -206,18 +227,24 @@ class _Writer:
                  "n_strips": sum(map(_n_strips, matrices)), "adds": int(stage.adds),
                  # As feed_forward wrote them.
                  "from_records": int(stage.source == "hidden" and matrices[0].format.is_quantized),
+                 "scale": _bits(stage.scale), "cap": _bits(stage.softcap),
+                 "finish": int(stage.scale != 1 or stage.softcap != 0), **self._finish(stage),
                  }  # fmt: skip
         return made + self._with_adapters(stage, record.PROJECT, words)
 
     def _feed_forward(self, stage: FeedForward) -> list[Words]:
-        gate, up = self._matrices(stage)
+        made, matrices = self._prepared(stage.source), self._matrices(stage)
         down = self._weights.matrices[stage.tensor(stage.down)]
         to = self._to("hidden")
         if down.format.is_quantized:
             to["y_stride"] = 0  # as records, and never as floats
-        words = {**self._input("normed"), **to, **self._table([gate, up]),
-                 "n_strips": _n_strips(gate)}  # fmt: skip
-        return self._with_adapters(stage, record.FEED_FORWARD, words)
+        words = {**self._input(stage.source), **to, **self._table(matrices),
+                 "n_strips": _n_strips(matrices[0]), **self._finish(stage),
+                 "activation": ACTIVATIONS.index(stage.activation)}  # fmt: skip
+        if stage.activation == "xielu":
+            self.tables.append(np.array(self._config.xielu[stage.layer], np.float32))
+            words["curve"] = int(self.tables[-1].ctypes.data)
+        return made + self._with_adapters(stage, record.FEED_FORWARD, words)
 
     def _with_adapters(self, stage: Stage, op: int, words: dict[str, int]) -> list[Words]:
         """A product's record and, in a program that adapts, that of the stage before it."""
@@ -237,7 +264,7 @@ class _Writer:
         return {
             **floats, "records": self._buffers.records, "prepare": record.QUANTIZED,
             "x": buffer.address, "x_stride": buffer.stride,
-            "n_blocks": padded(self._config.q_dim) // 32,
+            "n_blocks": padded(self._config.dim if source == "x" else self._config.q_dim) // 32,
         }  # fmt: skip
 
     def _to(self, name: str) -> dict[str, int]:
@@ -252,11 +279,10 @@ class _Writer:
 
     def _rope(self, stage: Rope) -> Words:
         c, qkv, attended = self._config, self._buffers["qkv"], self._buffers["attended"]
-        w = self._weights
-        q, k = (4 * 32 * _n_strips(w.matrices[stage.tensor(n)]) for n in QKV[:2])
+        w, (k_at, v_at) = self._weights, self._qkv_at(stage)
         layer_nbytes = c.n_kv_heads * self._layout.head_nbytes
         self._attention = {
-            "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": q, "v_at": q + k,
+            "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": k_at, "v_at": v_at,
             "eps": self._eps, "n_kv_heads": c.n_kv_heads, "group": c.group, "head_dim": c.head_dim,
             "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
             "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
@@ -267,19 +293,18 @@ class _Writer:
         }  # fmt: skip
         return _record(record.ATTENTION, record.ROPE, **self._attention)
 
+    def _qkv_at(self, stage: Stage) -> tuple[int, int]:
+        """Where keys and values begin in a row, in bytes: each matrix fills strips of its own."""
+        c, matrices = self._config, self._weights.matrices
+        if stage.tensor(FUSED_QKV) in matrices:
+            return 4 * c.q_dim, 4 * (c.q_dim + c.kv_dim)
+        q, k = (4 * 32 * _n_strips(matrices[stage.tensor(n)]) for n in QKV[:2])
+        return q, q + k
+
     def _attend(self) -> list[Words]:
         """Two ways, of which a step takes one: see kernels/stages/attend.py."""
         ways = (record.ATTEND, record.ATTEND_PAGES, record.MERGE_PAGES)
         return [_record(record.ATTENTION, op, **self._attention) for op in ways]
-
-
-def _record(table: Any, op: int, **values: int) -> Words:
-    """A stage's words by name; what is not named is 0."""
-    out = np.zeros(_N_WORDS, np.int64)
-    out[0] = op
-    for name, value in values.items():
-        out[getattr(table, name) // 8] = value
-    return out
 
 
 def _n_strips(matrix: Matrix) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.config import KEYS, Key, ModelConfig
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 
@@ -33,6 +33,12 @@ class Family:
             absent, as transformers' configuration classes have it. Only those that have
             `sliding_window` or `max_window_layers` take notice of them.
         only: keys of config.json that may have no other value, and that value.
+        reads: keys of config.json, and of GGUF behind the architecture, that it reads beside those
+            of all families.
+        own_keys: hyperparameters that have other keys than in most families.
+        biases: keys of config.json that say whether there are biases, and the fields that they set;
+            a GGUF file says it by its tensors.
+        hf_neighbours: whether a checkpoint has q and k in the order of neighbours already.
     """
 
     architecture: str
@@ -40,7 +46,16 @@ class Family:
     stages: Callable[[ModelConfig], Iterator[Stage]]
     tensors: Callable[[ModelConfig], Iterator[TensorSpec]]
     defaults: Mapping[str, Mapping[str, float | None]]
-    only: dict[str, object]
+    only: Mapping[str, object]
+    reads: frozenset[str] = frozenset()
+    own_keys: Mapping[str, Key] = field(default_factory=dict)
+    biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hf_neighbours: bool = False
+
+    @property
+    def keys(self) -> Mapping[str, Key]:
+        """Where its hyperparameters stand."""
+        return {**KEYS, **self.own_keys}
 
     @property
     def model_types(self) -> tuple[str, ...]:

@@ -15,16 +15,17 @@ from halfbyte.adapters import MERGE
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import (
     DEFAULT_THETA,
-    KEYS,
     MAX_CTX,
     MAX_DIM,
     MAX_LAYERS,
     MAX_VOCAB,
     MIN_HEAD_DIM,
+    OPTIONS,
     WINDOW_KEY,
     ModelConfig,
     RopeConfig,
 )
+from halfbyte.families.family import Family
 from halfbyte.families.metadata_keys import check_keys
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.tensors import OUTPUT
@@ -52,15 +53,17 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         raise UnsupportedModelError(
             file.path, "general.architecture", expected=" or ".join(FAMILIES), got=architecture
         )
-    key = {field: f"{architecture}.{keys.gguf}" for field, keys in KEYS.items()}
-    check_keys(m, architecture)
+    family = FAMILIES[architecture]
+    key = {field: f"{architecture}.{keys.gguf}" for field, keys in family.keys.items()}
+    check_keys(m, architecture, family.reads)
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
     n_heads = _of_every_layer(m, key["n_heads"], MAX_DIM)
     has_kv_heads = key["n_kv_heads"] in m
     n_kv_heads = _of_every_layer(m, key["n_kv_heads"], n_heads) if has_kv_heads else n_heads
     _check_group(m, key["n_kv_heads"], n_heads, n_kv_heads)
     head_dim = _head_dim(m, architecture, dim, n_heads)
-    _check_scale(m, f"{architecture}.attention.scale", head_dim)
+    if family.keys["attention_scale"].gguf not in family.reads:
+        _check_scale(m, key["attention_scale"], head_dim)
     return ModelConfig(
         architecture=architecture,
         name=m.get_str("general.name", ""),
@@ -76,7 +79,27 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         rope=RopeConfig(_theta(m, key["rope_theta"]), _linear_factor(m, architecture)),
         tied=OUTPUT not in file.tensors,
         sliding_window=m.get_int(WINDOW_KEY, 0, maximum=MAX_CTX),
+        **_options(m, family),
+        **_biases(file, family),
     )
+
+
+def _options(m: Metadata, family: Family) -> dict[str, float]:
+    """Factors and caps that the family reads; 0 says nothing."""
+    keys = {field: f"{family.architecture}.{family.keys[field].gguf}" for field in OPTIONS
+            if family.keys[field].gguf in family.reads}  # fmt: skip
+    return {field: m.get_float(key) for field, key in keys.items()
+            if key in m and m.raw(key).value != 0}  # fmt: skip
+
+
+# What says in a file that there are biases.
+_BIASES = {"qkv_bias": "attn_q", "out_bias": "attn_output", "mlp_bias": "ffn_up"}
+
+
+def _biases(file: GGUFFile, family: Family) -> dict[str, bool]:
+    """Which projections have biases, where the family leaves it open."""
+    fields = [field for fields in family.biases.values() for field in fields]
+    return {field: f"blk.0.{_BIASES[field]}.bias" in file.tensors for field in fields}
 
 
 def check_type(m: Metadata) -> None:

@@ -10,14 +10,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-from halfbyte.families.config import KEYS, MIN_HEAD_DIM, ModelConfig
+from halfbyte.families.config import KEYS, MIN_HEAD_DIM, OPTIONS, ModelConfig
+from halfbyte.families.family import Family
 from halfbyte.families.hf_keys import check_keys, say_unused
 from halfbyte.families.hf_reader import Reader
+from halfbyte.families.neutral import Neutral
 from halfbyte.families.registry import BY_MODEL_TYPE
 from halfbyte.families.rope_from_hf import read_rope
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 _WINDOW, _FIRST = KEYS["sliding_window"].hf, "max_window_layers"
+_SCALAR = "query_pre_attn_scalar"
 _FULL, _SLIDING = ("full_attention", "attention"), ("sliding_attention",)  # and an older name
 
 
@@ -33,11 +36,15 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
     reader = Reader(path / "config.json", config, {})
     if family is None:
         raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), kind)
-    reader.defaults = family.defaults[str(kind)]
+    reader.defaults, reader.keys = family.defaults[str(kind)], family.keys
+    reader.reads = family.reads | family.only.keys() | family.biases.keys()
     _check_architectures(reader)
     check_keys(reader)
     for key, value in family.only.items():
-        if config.get(key, value) != value:
+        if isinstance(value, Neutral):
+            if not value.holds(config.get(key)):
+                raise reader.bad(key, f"{value.text} (others are not supported)", config[key])
+        elif config.get(key, value) != value:
             raise reader.bad(key, f"{value!r} (others are not supported yet)", config[key])
     dim, n_heads = reader.count("dim"), reader.count("n_heads")
     n_kv_heads = _kv_heads(reader, n_heads)
@@ -56,11 +63,39 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         head_dim=head_dim,
         vocab_size=reader.count("vocab_size"),
         n_ctx_train=n_ctx,
-        norm_eps=reader.positive(KEYS["norm_eps"].hf, reader.value("norm_eps")),
+        norm_eps=reader.positive(family.keys["norm_eps"].hf, reader.value("norm_eps")),
         rope=read_rope(reader, head_dim, n_ctx),
-        tied=reader.flag("tie_word_embeddings", False),
+        tied=reader.flag("tie_word_embeddings", bool(reader.defaults.get("tie_word_embeddings"))),
         sliding_window=window,
+        **_options(reader),
+        **_biases(reader, family),
     )
+
+
+def _options(reader: Reader) -> dict[str, float]:
+    """Factors and caps that the family reads; null says nothing."""
+    found = {}
+    for field in OPTIONS:
+        key = reader.keys[field].hf
+        value = reader.value(field) if key in reader.reads else None
+        if value is not None:
+            found[field] = reader.positive(key, value)
+    if _SCALAR in reader.reads:
+        found["attention_scale"] = reader.positive(_SCALAR, _stated(reader, _SCALAR)) ** -0.5
+    return found
+
+
+def _biases(reader: Reader, family: Family) -> dict[str, bool]:
+    """Which projections have biases."""
+    return {
+        field: reader.flag(key, bool(reader.defaults.get(key)))
+        for key, fields in family.biases.items()
+        for field in fields
+    }
+
+
+def _stated(reader: Reader, key: str) -> Any:
+    return reader.config.get(key, reader.defaults.get(key))
 
 
 def _check_architectures(reader: Reader) -> None:
@@ -96,7 +131,7 @@ def _head_dim(reader: Reader, dim: int, n_heads: int) -> int:
         ("query_pre_attn_scalar", head_dim),
         ("rotary_dim", head_dim),
     ):
-        value = reader.config.get(key)
+        value = None if key in reader.reads else reader.config.get(key)
         number = wanted if value is None else reader.positive(key, value)
         if not math.isclose(number, wanted, rel_tol=1e-6):
             raise reader.bad(key, f"{wanted:.7g} (others are not supported)", value)

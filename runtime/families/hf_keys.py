@@ -289,6 +289,8 @@ def check_keys(reader: Reader) -> None:
     """
     unused, unknown = [], []
     for key, value in reader.config.items():
+        if key in reader.reads:
+            continue
         neutral = NEUTRAL.get(key)
         if neutral is not None and not neutral.holds(value):
             raise reader.bad(key, f"{neutral.text} (others are not supported)", value)

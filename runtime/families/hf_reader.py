@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from halfbyte.errors import ConversionError
-from halfbyte.families.config import KEYS, MAX_CTX, MAX_DIM, MAX_LAYERS, MAX_VOCAB
+from halfbyte.families.config import KEYS, MAX_CTX, MAX_DIM, MAX_LAYERS, MAX_VOCAB, Key
 
 # Numbers become 32-bit floats in a file.
 _LEAST, _LARGEST = (float(x) for x in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
@@ -21,7 +21,7 @@ _RANGES = {
 
 
 class Reader:
-    """A configuration; `defaults` are what absent keys are.
+    """A configuration; `defaults` are what absent keys are, `reads` what its family reads.
 
     All methods raise ConversionError.
     """
@@ -30,6 +30,8 @@ class Reader:
         self, path: Path, config: Mapping[str, Any], defaults: Mapping[str, float | None]
     ) -> None:
         self.path, self.config, self.defaults = path, config, defaults
+        self.keys: Mapping[str, Key] = KEYS
+        self.reads: frozenset[str] = frozenset()
 
     def bad(self, key: str, expected: str, got: object, hint: str = "") -> ConversionError:
         """The error about a key."""
@@ -39,7 +41,7 @@ class Reader:
 
     def value(self, field: str) -> Any:
         """What the hyperparameter of that name is, unchecked."""
-        key = KEYS[field].hf
+        key = self.keys[field].hf
         return self.config.get(key, self.defaults.get(key))
 
     def count(self, field: str, if_null: int | None = None) -> int:
@@ -49,7 +51,7 @@ class Reader:
             value = if_null
         least, most = _RANGES.get(field, (1, MAX_DIM))
         if type(value) is not int or not least <= value <= most:
-            raise self.bad(KEYS[field].hf, f"a whole number from {least} to {most}", value)
+            raise self.bad(self.keys[field].hf, f"a whole number from {least} to {most}", value)
         return value
 
     def positive(self, name: str, value: Any) -> float:

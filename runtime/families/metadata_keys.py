@@ -137,8 +137,10 @@ NEUTRAL_ELSEWHERE: dict[str, Neutral] = {
 _KNOWN = READ | WITHOUT_EFFECT | NEUTRAL.keys() | NOT_USED.keys()
 
 
-def check_keys(m: Metadata, architecture: str) -> None:
+def check_keys(m: Metadata, architecture: str, reads: frozenset[str] = frozenset()) -> None:
     """Refuse what would change a result and is not supported; name what nothing is known of.
+
+    `reads` are the keys behind the architecture that its family reads, beside those of all.
 
     Raises:
         UnsupportedModelError: it names the key.
@@ -149,6 +151,8 @@ def check_keys(m: Metadata, architecture: str) -> None:
     for key in m:
         name = key.removeprefix(prefix) if key.startswith(prefix) else None
         value = m.raw(key).value
+        if name in reads:
+            continue
         neutral = NEUTRAL_ELSEWHERE.get(key) if name is None else table.get(name)
         if neutral is not None and not neutral.holds(value):
             raise UnsupportedModelError(

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from halfbyte.families import llama, qwen2, qwen3
+from halfbyte.families import (
+    ernie4_5,
+    gemma,
+    granite,
+    llama,
+    olmo2,
+    qwen2,
+    qwen3,
+    seed_oss,
+    starcoder2,
+)
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.family import Family
 
 FAMILIES: dict[str, Family] = {
-    family.architecture: family for family in (llama.FAMILY, qwen2.FAMILY, qwen3.FAMILY)
+    module.FAMILY.architecture: module.FAMILY
+    for module in (
+        llama,
+        qwen2,
+        qwen3,
+        starcoder2,
+        gemma,
+        granite,
+        olmo2,
+        seed_oss,
+        ernie4_5,
+    )
 }
 BY_MODEL_TYPE: dict[str, Family] = {
     model_type: family for family in FAMILIES.values() for model_type in family.model_types

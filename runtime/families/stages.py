@@ -5,10 +5,11 @@ parts (engine/profile.py); float arithmetic interprets them (quality/float_model
 there are named buffers, for T tokens:
 
     x           (T, dim)             the residual stream
-    normed      (T, dim)             RMSNorm of x
+    normed      (T, dim)             the norm of x
+    branch      (T, dim)             what goes through a norm before it joins x
     qkv         (T, q_dim + 2 kv)    queries, keys, values
     attended    (T, q_dim)           attention's output
-    hidden      (T, hidden_dim)      SiLU(gate) * up
+    hidden      (T, hidden_dim)      activation(gate) * up, or activation(up)
     logits      (rows asked for, vocab_size)
 
 Tensors have short names ("attn_q"): `Stage.tensor` gives the whole ones.
@@ -20,6 +21,9 @@ from dataclasses import dataclass, field
 
 QKV = ("attn_q", "attn_k", "attn_v")
 HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
+# A fused one, whose rows are those of q, k and v, and what a network's hidden features go through.
+FUSED_QKV = "attn_qkv"
+ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu_squared", "xielu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +49,42 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Embed(Stage):
-    """x = weight[tokens]."""
+    """x = scale weight[tokens]; plus positions[positions], where these are learned."""
 
     weight: str = "token_embd"
+    scale: float = 1.0
+    positions: str = ""
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
         """See Stage."""
-        return ((self.weight, "weight"),)
+        return tuple((name, "weight") for name in (self.weight, self.positions) if name)
 
 
 @dataclass(frozen=True, slots=True)
 class Norm(Stage):
-    """normed = x / sqrt(mean(x^2) + norm_eps) * weight; of all rows, or those asked for."""
+    """normed = x / sqrt(mean(x^2) + norm_eps) * weight; of all rows, or those asked for.
+
+    A norm that `centers` takes the mean from x first (LayerNorm); then a bias may be added.
+    """
 
     weight: str
     of_logits: bool = False
+    centers: bool = False
+    bias: bool = False
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        kinds = ("weight", "bias") if self.bias else ("weight",)
+        return tuple((self.weight, kind) for kind in kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class PostNorm(Stage):
+    """x += branch / sqrt(mean(branch^2) + norm_eps) * weight."""
+
+    weight: str
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
@@ -69,18 +93,39 @@ class Norm(Stage):
 
 
 @dataclass(frozen=True, slots=True)
+class RowNorms(Stage):
+    """All of a token's queries go through one RMSNorm, and all of its keys, with HEAD_NORMS."""
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return tuple((name, "weight") for name in HEAD_NORMS)
+
+
+@dataclass(frozen=True, slots=True)
 class Project(Stage):
-    """to = W source, for each matrix side by side; or to += W source."""
+    """to = cap(scale (W source + bias)), for each matrix side by side; or to += the same.
+
+    A bias stands with one matrix alone. cap(y) is softcap tanh(y / softcap), or y where that is 0.
+    """
 
     weights: tuple[str, ...]
     source: str
     to: str
     adds: bool = False
+    bias: bool = False
+    scale: float = 1.0
+    softcap: float = 0.0
 
     @property
     def matrices(self) -> tuple[str, ...]:
         """See Stage."""
         return self.weights
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return _with_biases(self.weights, self.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +153,29 @@ class Attend(Stage):
 
 @dataclass(frozen=True, slots=True)
 class FeedForward(Stage):
-    """hidden = SiLU(gate normed) * (up normed), in the form that `down` will take it."""
+    """hidden = activation(gate source) * (up source), in the form that `down` will take it.
+
+    Without a gate ("") it is activation(up source). Biases are added to the products.
+    """
 
     gate: str
     up: str
     down: str
+    activation: str = "silu"
+    bias: bool = False
+    source: str = "normed"
 
     @property
     def matrices(self) -> tuple[str, ...]:
         """See Stage."""
-        return self.gate, self.up
+        return (self.gate, self.up) if self.gate else (self.up,)
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return _with_biases(self.matrices, self.bias)
+
+
+def _with_biases(names: tuple[str, ...], bias: bool) -> tuple[tuple[str, str], ...]:
+    kinds = ("weight", "bias") if bias else ("weight",)
+    return tuple((name, kind) for kind in kinds for name in names)

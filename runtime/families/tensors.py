@@ -31,6 +31,7 @@ class TensorSpec:
         shape: (rows, inputs) or (features,), in both.
         n_rotated: heads whose features are its rows and are rotated; 0: none.
         may_lack: whether a file runs without it.
+        adds: what is added to its numbers when a checkpoint is converted.
     """
 
     name: str
@@ -38,6 +39,7 @@ class TensorSpec:
     shape: tuple[int, ...]
     n_rotated: int = 0
     may_lack: bool = False
+    adds: float = 0.0
 
     def neighbours(self) -> NDArray[np.int64] | None:
         """For each row where neighbours are rotated, its row where halves are; None: no difference.

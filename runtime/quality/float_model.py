@@ -22,19 +22,23 @@ from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
+    FUSED_QKV,
     HEAD_NORMS,
     QKV,
     Attend,
     Embed,
     FeedForward,
     Norm,
+    PostNorm,
     Project,
     Rope,
+    RowNorms,
     Stage,
 )
 from halfbyte.families.tensors import ROPE_FREQS
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.quantizers.quantize import dequantize
+from halfbyte.quality.activations import activate, soft_cap
 
 F32 = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -107,7 +111,13 @@ class FloatModel:
         """Hidden states before the first layer: (B, T, C) for ids (B, T)."""
         if not isinstance(self._embed, Embed):
             raise TypeError(f"{self._embed}: a forward pass begins with an embedding")
-        return self.source.tensor(self._embed.tensor(self._embed.weight))[ids]
+        stage = self._embed
+        x = self.source.tensor(stage.tensor(stage.weight))[ids]
+        if stage.scale != 1:
+            x *= np.float32(stage.scale)
+        if stage.positions:
+            x += self.source.tensor(stage.tensor(stage.positions))[: ids.shape[1]]
+        return x
 
     def layer_weights(self, i: int) -> dict[str, F32]:
         """A layer's tensors by short name ("attn_q"), biases as "attn_q.bias"."""
@@ -201,14 +211,18 @@ class _State:
     def _run(self, stage: Stage) -> None:
         match stage:
             case Norm():
-                norm = _norm(self["x"], self._w[stage.weight], self._config.norm_eps)
-                self._put(stage, "normed", norm)
+                self._put(stage, "normed", self._norm(stage))
+            case PostNorm():
+                branch = _norm(self["branch"], self._w[stage.weight], self._config.norm_eps)
+                self._put(stage, "x", self["x"] + branch)
+            case RowNorms():
+                for i, name in enumerate(HEAD_NORMS):
+                    qkv = self._buffers["qkv"]
+                    qkv[i] = _norm(qkv[i], self._w[name], self._config.norm_eps)
             case Project():
                 self._project(stage)
             case FeedForward():
-                hidden = _silu(self["normed"] @ self._w[stage.gate].T)
-                hidden *= self["normed"] @ self._w[stage.up].T
-                self._put(stage, "hidden", hidden)
+                self._feed_forward(stage)
             case Rope():
                 self._rope(stage)
             case Attend():
@@ -216,8 +230,32 @@ class _State:
             case _:
                 raise TypeError(f"no float arithmetic for {stage}")
 
+    def _norm(self, stage: Norm) -> F32:
+        x, bias = self["x"], self._w[f"{stage.weight}.bias"] if stage.bias else np.float32(0)
+        if stage.centers:
+            x = x - x.mean(-1, keepdims=True)
+        return _norm(x, self._w[stage.weight], self._config.norm_eps) + bias
+
+    def _product(self, source: str, name: str, bias: bool) -> F32:
+        made: F32 = self[source] @ self._w[name].T
+        return made + self._w[f"{name}.bias"] if bias else made
+
+    def _feed_forward(self, stage: FeedForward) -> None:
+        first, *rest = (self._product(stage.source, n, stage.bias) for n in stage.matrices)
+        hidden = activate(stage.activation, first, self._config, stage.layer)
+        for up in rest:
+            hidden *= up
+        self._put(stage, "hidden", hidden)
+
     def _project(self, stage: Project) -> None:
-        made = [self[stage.source] @ self._w[name].T for name in stage.weights]
+        made = [self._product(stage.source, name, stage.bias) for name in stage.weights]
+        if stage.scale != 1:
+            made = [y * np.float32(stage.scale) for y in made]
+        if stage.softcap:
+            made = [soft_cap(y, stage.softcap) for y in made]
+        if stage.weights == (FUSED_QKV,):
+            c = self._config
+            made = np.split(made[0], (c.q_dim, c.q_dim + c.kv_dim), axis=-1)
         if stage.adds:
             made = [self[stage.to] + made[0]]
         self._put(stage, stage.to, *made)
@@ -275,7 +313,9 @@ def _attention(c: ModelConfig, q: F32, k: F32, v: F32) -> F32:
     for begin in range(0, n, _N_QUERIES):
         end = min(begin + _N_QUERIES, n)
         scores = qs[:, :, begin:end] @ k[:, None, :end].swapaxes(-1, -2)
-        scores *= np.float32(d**-0.5)
+        scores *= np.float32(c.attention_scale or d**-0.5)
+        if c.attn_softcap:
+            scores = soft_cap(scores, c.attn_softcap)
         scores += _mask(begin, end, c.sliding_window)
         heads = (_softmax(scores) @ v[:, None, :end]).reshape(c.n_heads, end - begin, d)
         out[begin:end] = heads.swapaxes(0, 1).reshape(end - begin, -1)
@@ -305,9 +345,3 @@ def _softmax(x: F32) -> F32:
     np.exp(x, out=x)
     x /= x.sum(-1, keepdims=True)
     return x
-
-
-def _silu(x: F32) -> F32:
-    with np.errstate(over="ignore"):  # e ** -x becomes infinite and the result 0, as it should
-        out: F32 = x / (1 + np.exp(-x))
-    return out

@@ -47,6 +47,11 @@ TOLERANCE = {
     "Llama3": 5e-6,
     "Q4_1": 3e-2,
     "mix": 3e-2,
+    "biases": 3e-2,
+    "StarCoder2": 5e-6,
+    "Gemma": 3e-2,
+    "Granite": 5e-6,
+    "OLMo2": 5e-6,
 }
 
 
