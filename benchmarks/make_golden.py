@@ -44,7 +44,15 @@ CASES = (
     Tiny("olmo2", 15, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind="olmo2"),
     Tiny("seed_oss", 15, 64, 96, 2, 4, 2, 32, 323, 1e4, tied=False, kind="seed_oss"),
     Tiny("ernie4_5", 18, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=True, kind="ernie4_5"),
+    Tiny("gemma2", 14, 64, 160, 2, 4, 2, 32, 323, 1e4, tied=True, kind="gemma2"),
+    Tiny("gemma3", 12, 64, 160, 3, 4, 2, 32, 323, 1e6, tied=True, kind="gemma3"),
+    Tiny("glm4", 22, 64, 96, 2, 4, 2, 32, 323, 1e4, tied=False, kind="glm4"),
+    Tiny("starcoder", 16, 64, 160, 2, 4, 1, 16, 323, 1e4, tied=True, kind="starcoder"),
     Tiny("llama3", 7, 64, 96, 2, 4, 2, 32, 323, 5e5, tied=True, kind="llama3"),
+    Tiny("yarn", 5, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=True, kind="yarn"),
+    Tiny("phi3", 1, 128, 160, 2, 4, 2, 32, 323, 1e4, tied=False, kind="phi3"),
+    Tiny("smollm3", 2, 96, 128, 4, 4, 2, 24, 323, 2e6, tied=True, kind="smollm3"),
+    Tiny("ministral3", 4, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=False, kind="ministral3"),
 )
 
 

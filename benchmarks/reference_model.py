@@ -5,13 +5,14 @@ package and shares no code with halfbyte, so a mistake in either shows. Weights 
 (to float32, exactly) and everything after that is float64: no quantized activations, no cache.
 Plain rather than fast: about 15 seconds for 512 tokens of a 135M model.
 
-Source: the papers' equations, of which an operation is done where a file has its tensors or its
-number; q and k as llama.cpp stores them, linear.weight as (out, in).
+Source: the papers' equations (YaRN and LongRoPE among them) and the families' model cards, of which
+an operation is done where a file has its tensors or its number; q and k as llama.cpp stores them,
+linear.weight as (out, in).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import gguf
@@ -53,17 +54,47 @@ class ReferenceModel:
         self.logit_scale = number("logit_scale", 1)
         self.score_cap = number("attn_logit_softcapping", 0)
         self.logit_cap = number("final_logit_softcapping", 0)
-        window = reader.fields.get("halfbyte.sliding_window")
+        own = f"{architecture}.attention.sliding_window"  # else Mistral's
+        window = reader.fields.get(own, reader.fields.get("halfbyte.sliding_window"))
         self.window = 0 if window is None else int(window.contents())
         # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen's.
-        self.pairs_are_halves = architecture not in ("llama", "granite", "ernie4_5")
-        self.frequencies = number("rope.freq_base", 10000.0) ** (
-            -np.arange(0, self.head_dim, 2) / self.head_dim
-        ) / number("rope.scaling.factor", 1.0)
+        self.pairs_are_halves = architecture not in (
+            "llama", "granite", "ernie4_5", "smollm3", "mistral3", "glm4",
+        )  # fmt: skip
+        self.n_rotated = int(number("rope.dimension_count", self.head_dim))
+        pattern = reader.fields.get(f"{architecture}.attention.sliding_window_pattern")
+        every = {"gemma2": 2, "gemma3": 6}.get(architecture, 0)
+        self.sees_all = [every > 0 and (i + 1) % every == 0 for i in range(self.n_layers)]
+        if pattern is not None:
+            self.sees_all = [not one for one in pattern.contents()]
+        local_theta = number("rope.freq_base_swa", 1e4) if architecture == "gemma3" else 0.0
+        pairs = -2.0 * np.arange(self.n_rotated // 2) / self.n_rotated
+        self.local_frequencies = local_theta**pairs if local_theta else None
+        self.n_ctx = int(number("rope.scaling.original_context_length", number("context_length")))
+        self.temperature = number("attention.temperature_scale", 0.0)
+        self.attention_factor = number("rope.scaling.attn_factor", 1.0)
+        kind = reader.fields.get(f"{architecture}.rope.scaling.type")
+        self._set_frequencies(number, "linear" if kind is None else kind.contents())
+
+    def _set_frequencies(self, number: Callable[[str, float], float], kind: str) -> None:
+        theta, factor = number("rope.freq_base", 10000.0), number("rope.scaling.factor", 1.0)
+        pairs = np.arange(self.n_rotated // 2)
+        plain = theta ** (-2.0 * pairs / self.n_rotated)
+        self.frequencies = plain / factor
         if "rope_freqs.weight" in self._tensors:
             self.frequencies = self.frequencies / self.weight("rope_freqs.weight")
-        if int(number("rope.dimension_count", self.head_dim)) != self.head_dim:
-            raise ValueError(f"{path}: RoPE on a part of the head is not implemented")
+        if kind == "longrope":  # as if contexts were always long
+            self.frequencies = plain / self.weight("rope_factors_long.weight")
+        if kind == "yarn":  # arXiv:2309.00071, with its two borders rounded outwards
+            turns = [
+                number("rope.scaling.yarn_beta_fast", 32), number("rope.scaling.yarn_beta_slow", 1)
+            ]  # fmt: skip
+            at = np.log(self.n_ctx / (np.array(turns) * 2 * np.pi)) / np.log(theta)
+            low, high = np.floor(at[0] * len(pairs)), np.ceil(at[1] * len(pairs))
+            low, high = max(low, 0), min(high, self.n_rotated - 1)
+            ramp = np.clip((pairs - low) / (high - low), 0, 1)
+            self.frequencies = plain * (1 - ramp) + plain / factor * ramp
+            self.attention_factor *= 0.1 * np.log(factor) + 1
 
     def weight(self, name: str) -> F64:
         """A dequantized tensor: (out, in), or (n,) of a norm."""
@@ -74,12 +105,12 @@ class ReferenceModel:
     def logits(self, ids: Sequence[int] | NDArray[np.int64]) -> F64:
         """Logits after each token: float64 (len(ids), vocab)."""
         x = self.weight("token_embd.weight")[np.asarray(ids)] * self.embedding_scale
-        seed_oss = (
-            self.architecture == "seed_oss"
-        )  # whose post_attention_norm is another's ffn_norm
+        if "position_embd.weight" in self._tensors:
+            x = x + self.weight("position_embd.weight")[: len(ids)]
+        seed_oss = self.architecture == "seed_oss"  # its post_attention_norm is an ffn_norm
         for layer in range(self.n_layers):
             at = f"blk.{layer}."
-            y = self._attention(at, x)
+            y = self._attention(at, x, layer)
             x = x + self.residual_scale * (y if seed_oss else self._norm(at + _POST[0], y))
             y = self._feed_forward(at, self._norm(at + (_POST[0] if seed_oss else "ffn_norm"), x))
             x = x + self.residual_scale * self._norm(at + _POST[1], y)
@@ -96,19 +127,28 @@ class ReferenceModel:
         x = x / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps) * self.weight(name + ".weight")
         return x + self.weight(name + ".bias") if name + ".bias" in self._tensors else x
 
-    def _attention(self, block: str, x: F64) -> F64:
+    def _rope_of(self, layer: int) -> F64 | None:
+        """The frequencies of a layer, if it rotates."""
+        if self.architecture == "starcoder" or (self.architecture == "smollm3" and layer % 4 == 3):
+            return None
+        is_local = self.local_frequencies is not None and not self.sees_all[layer]
+        return self.local_frequencies if is_local else self.frequencies
+
+    def _attention(self, block: str, x: F64, layer: int) -> F64:
         x = self._norm(block + "attn_norm", x)
         n, d = len(x), self.head_dim
-        made = []
-        for name, n_heads in (("attn_q", self.n_heads), ("attn_k", self.n_kv_heads)):
-            y, norm = self._linear(block + name, x), f"{block}{name}_norm"
+        q, k, v = self._qkv(block, x)
+        names, rotated = (block + "attn_q_norm", block + "attn_k_norm"), []
+        for y, norm in zip((q, k), names, strict=True):
             whole = norm + ".weight" in self._tensors and len(self.weight(norm + ".weight")) > d
-            y = self._norm(norm, y).reshape(n, n_heads, d) if whole else y.reshape(n, n_heads, d)
-            made.append(self._rope(y if whole else self._norm(norm, y)))
-        q, k = made
-        v = self._linear(block + "attn_v", x).reshape(n, self.n_kv_heads, d)
+            y = self._norm(norm, y).reshape(n, -1, d) if whole else y.reshape(n, -1, d)
+            y = y if whole else self._norm(norm, y)
+            frequencies = self._rope_of(layer)
+            rotated.append(y if frequencies is None else self._rope(y, frequencies))
+        (q, k), v = rotated, v.reshape(n, -1, d)
+        q = q * (1 + self.temperature * np.log1p(np.arange(n) // self.n_ctx))[:, None, None]
         hidden = np.triu(np.full((n, n), -np.inf), 1)
-        if self.window:
+        if self.window and not self.sees_all[layer]:
             hidden += np.tril(np.full((n, n), -np.inf), -self.window)
         out = np.empty_like(q)
         for head in range(self.n_heads):
@@ -119,28 +159,37 @@ class ReferenceModel:
             out[:, head] = p / p.sum(-1, keepdims=True) @ v[:, kv_head]
         return self._linear(block + "attn_output", out.reshape(n, -1))
 
+    def _qkv(self, block: str, x: F64) -> list[F64]:
+        if block + "attn_qkv.weight" not in self._tensors:
+            return [self._linear(f"{block}attn_{name}", x) for name in "qkv"]
+        q, kv = (n * self.head_dim for n in (self.n_heads, self.n_kv_heads))
+        return np.split(self._linear(block + "attn_qkv", x), [q, q + kv], axis=1)
+
     def _linear(self, name: str, x: F64) -> F64:
         y: F64 = x @ self.weight(name + ".weight").T
         return y + self.weight(name + ".bias") if name + ".bias" in self._tensors else y
 
-    def _rope(self, x: F64) -> F64:
+    def _rope(self, x: F64, frequencies: F64) -> F64:
         """Rotate the pairs i of x, (n, heads, head_dim), by position * frequency i."""
-        n, _, d = x.shape
-        angle = np.outer(np.arange(n), self.frequencies)[:, None, :]
+        n, d = len(x), self.n_rotated
+        angle = np.outer(np.arange(n), frequencies)[:, None, :]
         if self.pairs_are_halves:
             first, second = slice(0, d // 2), slice(d // 2, d)
         else:
             first, second = slice(0, d, 2), slice(1, d, 2)
         a, b = x[..., first], x[..., second]
-        out = np.empty_like(x)
-        out[..., first] = a * np.cos(angle) - b * np.sin(angle)
-        out[..., second] = a * np.sin(angle) + b * np.cos(angle)
+        cos, sin = np.cos(angle) * self.attention_factor, np.sin(angle) * self.attention_factor
+        out = x.copy()
+        out[..., first], out[..., second] = a * cos - b * sin, a * sin + b * cos
         return out
 
     def _feed_forward(self, block: str, x: F64) -> F64:
         up = self._linear(block + "ffn_up", x)
         if block + "ffn_gate.weight" in self._tensors:
             hidden = self._activated(self._linear(block + "ffn_gate", x)) * up
+        elif up.shape[1] == 2 * self.weight(block + "ffn_down.weight").shape[1]:
+            gate, up = np.split(up, 2, axis=1)  # both are one tensor
+            hidden = self._activated(gate) * up
         else:
             hidden = self._activated(up)
         return self._linear(block + "ffn_down", hidden)

@@ -27,6 +27,18 @@ FAMILIES: dict[str, dict[str, object]] = {
                    "sliding_window": 24},
     "gemma": {"model_type": "gemma", "architectures": ["GemmaForCausalLM"],
               "hidden_act": "gelu_pytorch_tanh"},
+    "gemma2": {"model_type": "gemma2", "architectures": ["Gemma2ForCausalLM"], "sliding_window": 24,
+               "hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 24,
+               "attn_logit_softcapping": 3.0, "final_logit_softcapping": 2.0},
+    "gemma3": {"model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"],
+               "hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 24,
+               "sliding_window": 24, "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+               "rope_local_base_freq": 1e4, "sliding_window_pattern": 3,
+               "layer_types": ["sliding_attention", "sliding_attention", "full_attention"]},
+    "glm4": {"model_type": "glm4", "architectures": ["Glm4ForCausalLM"], "attention_bias": True,
+             "partial_rotary_factor": 0.5, "pad_token_id": 0},
+    "starcoder": {"model_type": "gpt_bigcode", "architectures": ["GPTBigCodeForCausalLM"],
+                  "activation_function": "gelu_pytorch_tanh", "multi_query": True},
     "granite": {"model_type": "granite", "architectures": ["GraniteForCausalLM"],
                 "embedding_multiplier": 3.0, "residual_multiplier": 0.5, "logits_scaling": 4.0,
                 "attention_multiplier": 0.15},
@@ -38,16 +50,37 @@ FAMILIES: dict[str, dict[str, object]] = {
 }  # fmt: skip
 # Where biases are: of q, k and v, of attention's output, of the network.
 BIASES = {
-    "llama_biases": "qkv o mlp", "starcoder2": "qkv o mlp", "seed_oss": "qkv",
-    "ernie4_5": "qkv o mlp",
+    "llama_biases": "qkv o mlp", "starcoder2": "qkv o mlp", "ernie4_5": "qkv o mlp",
+    "starcoder": "o mlp", "glm4": "qkv", "seed_oss": "qkv",
 }  # fmt: skip
 # Norms of a layer that are as wide as the model.
 NORMS = {
     "olmo2": ("post_attention_layernorm", "post_feedforward_layernorm"),
+    "glm4": (
+        "input_layernorm",
+        "post_self_attn_layernorm",
+        "post_attention_layernorm",
+        "post_mlp_layernorm",
+    ),
+    **dict.fromkeys(
+        ("gemma2", "gemma3"),
+        (
+            "input_layernorm",
+            "post_attention_layernorm",
+            "pre_feedforward_layernorm",
+            "post_feedforward_layernorm",
+        ),
+    ),
 }
-SCALED = {"gemma": 8, "granite": 4}  # which multiply embeddings: these are so much smaller
-LAYER_NORM = {"starcoder2"}
-CENTERED_NORMS = {"gemma"}  # which store what a norm's weight exceeds 1 by
+SCALED = {
+    "gemma": 8,
+    "gemma2": 8,
+    "gemma3": 8,
+    "granite": 4,
+}  # which multiply embeddings: these are so much smaller
+LAYER_NORM = {"starcoder", "starcoder2"}
+
+CENTERED_NORMS = {"gemma", "gemma2", "gemma3"}  # which store what a norm's weight exceeds 1 by
 # Relatives: what their config.json says otherwise.
 KINDS: dict[str, dict[str, object]] = {
     "qwen2": {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"],
@@ -61,6 +94,25 @@ KINDS: dict[str, dict[str, object]] = {
                                 "high_freq_factor": 4.0,
                                 "original_max_position_embeddings": 64}},
     **FAMILIES,
+    # As Qwen's model cards have it for contexts beyond 32k, with other numbers.
+    "yarn": {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"],
+             "use_sliding_window": False,
+             "rope_scaling": {"type": "yarn", "factor": 4.0,
+                              "original_max_position_embeddings": 32}},
+    "phi3": {"model_type": "phi3", "architectures": ["Phi3ForCausalLM"],
+             "pad_token_id": 0, "original_max_position_embeddings": 48,
+             "partial_rotary_factor": 0.75, "sliding_window": 61,
+             "rope_scaling": {"type": "longrope", "short_factor": [1 + 0.05 * i for i in range(12)],
+                              "long_factor": [1.0 + 0.7 * i for i in range(12)]}},
+    "smollm3": {"model_type": "smollm3", "architectures": ["SmolLM3ForCausalLM"],
+                "pad_token_id": 0, "use_sliding_window": False, "no_rope_layer_interval": 4},
+    "ministral3": {"model_type": "ministral3", "architectures": ["Ministral3ForCausalLM"],
+                   "rope_scaling": None,
+                   "rope_parameters": {"type": "yarn", "rope_type": "yarn", "rope_theta": 1e6,
+                                       "factor": 16.0, "original_max_position_embeddings": 24,
+                                       "max_position_embeddings": 512, "beta_fast": 4.0,
+                                       "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0,
+                                       "llama_4_scaling_beta": 0.3}},
 }  # fmt: skip
 
 
@@ -102,7 +154,7 @@ def weights(tiny: Tiny) -> dict[str, F32]:
             name: uniform(shape, 0.2, mean * name.endswith("weight"))
             if len(shape) == 1
             else uniform(shape, 0.5 / SCALED.get(tiny.kind, 1))
-            if "embed" in name
+            if "embed" in name or "transformer.w" in name
             else linear(*shape, 3.0 if name == "lm_head.weight" else 1.3)
             for name, shape in tensors(tiny)
         }
@@ -112,10 +164,19 @@ def weights(tiny: Tiny) -> dict[str, F32]:
     for i in range(tiny.n_layers):
         layer = f"model.layers.{i}."
         out[layer + "input_layernorm.weight"] = uniform((dim,), 0.2, 1.0)
+        if tiny.kind == "phi3":
+            qk = linear(q_dim + kv_dim, dim, 1.4)
+            fused = np.concatenate([qk, linear(kv_dim, dim, 1.0)])
+            out[layer + "self_attn.qkv_proj.weight"] = fused
+            out[layer + "self_attn.o_proj.weight"] = linear(dim, q_dim, 1.0)
+            out[layer + "post_attention_layernorm.weight"] = uniform((dim,), 0.2, 1.0)
+            out[layer + "mlp.gate_up_proj.weight"] = linear(2 * hidden, dim, 1.5)
+            out[layer + "mlp.down_proj.weight"] = linear(dim, hidden, 1.0)
+            continue
         out[layer + "self_attn.q_proj.weight"] = linear(q_dim, dim, 1.4)
         out[layer + "self_attn.k_proj.weight"] = linear(kv_dim, dim, 1.4)
         out[layer + "self_attn.v_proj.weight"] = linear(kv_dim, dim, 1.0)
-        if tiny.kind == "qwen2":
+        if tiny.kind in ("qwen2", "yarn"):
             for name, n in (("q", q_dim), ("k", kv_dim), ("v", kv_dim)):
                 out[f"{layer}self_attn.{name}_proj.bias"] = uniform((n,), 0.7)
         if tiny.kind == "qwen3":
@@ -133,12 +194,16 @@ def weights(tiny: Tiny) -> dict[str, F32]:
 
 
 def tensors(tiny: Tiny) -> Iterator[Named]:
-    """Names and shapes, (out, in), in an order of their own."""
-    yield "model.embed_tokens.weight", (tiny.vocab_size, tiny.dim)
+    """Names and shapes, (out, in), in an order of their own: those that transformers has."""
+    names = ("model.embed_tokens", "model.layers", "model.norm")
+    if tiny.kind == "starcoder":
+        names = ("transformer.wte", "transformer.h", "transformer.ln_f")
+        yield "transformer.wpe.weight", (tiny.n_ctx, tiny.dim)
+    yield f"{names[0]}.weight", (tiny.vocab_size, tiny.dim)
     for i in range(tiny.n_layers):
         for name, shape in _layer(tiny):
-            yield f"model.layers.{i}.{name}", shape
-    yield from _norm(tiny, "model.norm")
+            yield f"{names[1]}.{i}.{name}", shape
+    yield from _norm(tiny, names[2])
     if not tiny.tied:
         yield "lm_head.weight", (tiny.vocab_size, tiny.dim)
 
@@ -146,20 +211,30 @@ def tensors(tiny: Tiny) -> Iterator[Named]:
 def _layer(tiny: Tiny) -> Iterator[Named]:
     q, kv = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
     biases = BIASES.get(tiny.kind, "").split()
-    for name in NORMS.get(tiny.kind, ("input_layernorm", "post_attention_layernorm")):
+    norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
+    out, names = "self_attn.o_proj", ("gate_proj", "up_proj", "down_proj")
+    if tiny.kind == "starcoder":
+        norms, out = ("ln_1", "ln_2"), "attn.c_proj"
+    for name in NORMS.get(tiny.kind, norms):
         yield from _norm(tiny, name)
-    for name, rows in (("q", q), ("k", kv), ("v", kv)):
-        yield from _linear(f"self_attn.{name}_proj", rows, tiny.dim, "qkv" in biases)
-    if tiny.kind == "olmo2":
-        yield "self_attn.q_norm.weight", (q,)
-        yield "self_attn.k_norm.weight", (kv,)
-    yield from _linear("self_attn.o_proj", tiny.dim, q, "o" in biases)
-    names = ("gate_proj", "up_proj", "down_proj")
-    if tiny.kind == "starcoder2":
+    if tiny.kind == "starcoder":
+        yield from _linear("attn.c_attn", q + 2 * kv, tiny.dim, bias=True)
+    else:
+        for name, rows in (("q", q), ("k", kv), ("v", kv)):
+            yield from _linear(f"self_attn.{name}_proj", rows, tiny.dim, "qkv" in biases)
+    if tiny.kind in ("olmo2", "gemma3"):
+        whole = tiny.kind == "olmo2"
+        yield "self_attn.q_norm.weight", (q if whole else tiny.head_dim,)
+        yield "self_attn.k_norm.weight", (kv if whole else tiny.head_dim,)
+    yield from _linear(out, tiny.dim, q, "o" in biases)
+    if tiny.kind.startswith("starcoder"):
         names = ("c_fc", "c_proj")
+    if tiny.kind == "glm4":
+        names = ("gate_up_proj", "down_proj")
     for name in names:
-        shape = (tiny.hidden_dim, tiny.dim)
-        rows, columns = shape[::-1] if name == names[-1] else shape
+        rows, columns = tiny.hidden_dim * (1 + (name == "gate_up_proj")), tiny.dim
+        if name == names[-1]:
+            rows, columns = tiny.dim, tiny.hidden_dim
         yield from _linear(f"mlp.{name}", rows, columns, "mlp" in biases)
 
 
@@ -198,7 +273,16 @@ def config(tiny: Tiny) -> dict[str, object]:
         "eos_token_id": 2,
         "torch_dtype": "float32",
         **KINDS.get(tiny.kind, {}),
+        **(_as_gpt(tiny) if tiny.kind == "starcoder" else {}),
     }
+
+
+def _as_gpt(tiny: Tiny) -> dict[str, object]:
+    return {
+        "n_embd": tiny.dim, "n_inner": tiny.hidden_dim, "n_layer": tiny.n_layers,
+        "n_head": tiny.n_heads, "n_positions": tiny.n_ctx, "layer_norm_epsilon": tiny.norm_eps,
+        "num_key_value_heads": 1,
+    }  # fmt: skip
 
 
 def save(tiny: Tiny, folder: Path) -> None:

@@ -2,8 +2,9 @@
 
     python transformers_peer.py SPECS.json OUT
 
-Each spec of the list in SPECS.json is a `Tiny` (tiny_llama.py) with two more fields: `dtype`, in
-which the checkpoint is stored, and `shard`, the largest size of one file or null. For each a
+Each spec of the list in SPECS.json is a `Tiny` (tiny_llama.py) with more fields: `dtype`, in which
+the checkpoint is stored, `shard`, the largest size of one file or null, and perhaps `options`, keys
+of config.json, where `kind` is a model_type, and `n_ids`, how many tokens are asked for. For each a
 model is initialized at random by transformers, saved by `save_pretrained` into OUT/NAME,
 and what it says in float32 is written to OUT/NAME/expected.npz: `ids`, `logits` (n, vocab) and
 `greedy`, the ids generated after them.
@@ -25,10 +26,9 @@ N_IDS = 200
 N_GREEDY = 24
 
 
-def config_of(tiny: Tiny) -> PretrainedConfig:
+def config_of(tiny: Tiny, options: dict[str, Any]) -> PretrainedConfig:
     """The configuration of a Tiny in transformers' words."""
-    return AutoConfig.for_model(
-        tiny.kind,
+    stated = dict(
         vocab_size=tiny.vocab_size,
         hidden_size=tiny.dim,
         intermediate_size=tiny.hidden_dim,
@@ -43,8 +43,10 @@ def config_of(tiny: Tiny) -> PretrainedConfig:
         initializer_range=tiny.dim**-0.5,  # far above the default of 0.02: attention attends
         bos_token_id=1,
         eos_token_id=2,
+        pad_token_id=0,
         attn_implementation="eager",
-    )
+    )  # fmt: skip
+    return AutoConfig.for_model(tiny.kind, **{**stated, **options})
 
 
 def expected(model: PreTrainedModel, n_ids: int, n_greedy: int) -> dict[str, np.ndarray]:
@@ -63,9 +65,10 @@ def make(spec: dict[str, Any], out: Path) -> None:
     """Make one checkpoint and what it says."""
     dtype = getattr(torch, spec.pop("dtype"))
     shard = spec.pop("shard")
+    options, n_ids = spec.pop("options", {}), spec.pop("n_ids", N_IDS)
     tiny = Tiny(**spec)
     torch.manual_seed(tiny.seed)
-    model = AutoModelForCausalLM.from_config(config_of(tiny)).eval()
+    model = AutoModelForCausalLM.from_config(config_of(tiny, options)).eval()
     with torch.no_grad():
         for name, value in model.named_parameters():
             if "norm" in name or "bias" in name:  # all start alike, which would hide a mix-up
@@ -74,7 +77,7 @@ def make(spec: dict[str, Any], out: Path) -> None:
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     # Read again: .to(dtype) has rounded RoPE's frequencies too, which no checkpoint holds.
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    np.savez(folder / "expected.npz", **expected(model, N_IDS, N_GREEDY))
+    np.savez(folder / "expected.npz", **expected(model, n_ids, N_GREEDY))
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import gguf
 
-from halfbyte.families.config import OPTIONS, WINDOW_KEY, ModelConfig
+from halfbyte.converting.rotation_keys import add_rotation
+from halfbyte.families.config import OPTIONS, ModelConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
 from halfbyte.families.registry import family_of
 from halfbyte.tokenizer.pretokenizers import WHOLE_PIECES_FIRST
@@ -46,13 +47,7 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     for field in OPTIONS:
         if family.keys[field].gguf in family.reads:
             meta.add_float32(keys[field], getattr(c, field))
-    meta.add_rope_dimension_count(c.head_dim)
-    meta.add_rope_freq_base(c.rope.theta)
-    if c.rope.factor != 1.0:
-        meta.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
-        meta.add_rope_scaling_factor(c.rope.factor)
-    if c.sliding_window:
-        meta.add_uint32(WINDOW_KEY, c.sliding_window)
+    add_rotation(meta, c)
     meta.add_vocab_size(c.vocab_size)
 
 

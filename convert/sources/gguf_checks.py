@@ -12,7 +12,7 @@ from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import check_type, config_from_gguf
 from halfbyte.families.registry import family_of
-from halfbyte.families.tensors import ROPE_FREQS, tensor_errors
+from halfbyte.families.tensors import ROPE_FACTORS, tensor_errors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.quantizers.quantize import dequantize
@@ -75,13 +75,14 @@ def _type_errors(file: GGUFFile) -> Iterator[ModelFileError]:
 
 
 def _divisor_errors(file: GGUFFile) -> Iterator[ModelFileError]:
-    info = file.tensors.get(ROPE_FREQS)
-    if info is None or info.format is None or len(info.shape) > 1:
-        return
-    try:
-        values = dequantize(file.data(ROPE_FREQS)[None], info.format, info.shape[0])[0]
-    except ValueError as error:
-        yield ModelFileError(file.path, ROPE_FREQS, expected="floats", got=str(error))
-        return
-    if not (np.isfinite(values) & (values > 0)).all():
-        yield ModelFileError(file.path, ROPE_FREQS, expected="numbers above 0", got="others")
+    for name in ROPE_FACTORS:
+        info = file.tensors.get(name)
+        if info is None or info.format is None or len(info.shape) > 1:
+            continue
+        try:
+            values = dequantize(file.data(name)[None], info.format, info.shape[0])[0]
+        except ValueError as error:
+            yield ModelFileError(file.path, name, expected="floats", got=str(error))
+            continue
+        if not (np.isfinite(values) & (values > 0)).all():
+            yield ModelFileError(file.path, name, expected="numbers above 0", got="others")

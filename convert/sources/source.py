@@ -31,7 +31,6 @@ from halfbyte.errors import ConversionError
 from halfbyte.families.config import WINDOW_KEY, ModelConfig
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.model_card import sampling_from_hf
-from halfbyte.families.tensors import ROPE_FREQS
 from halfbyte.file_kinds import is_gguf, refused
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number
@@ -148,8 +147,7 @@ class FolderModel(Source):
             folder.close()
             raise
         tensors: list[Tensor] = [_FolderTensor(*one) for one in mapped]
-        if config.rope.divisors is not None:
-            tensors.append(_MadeTensor(path, ROPE_FREQS, config.rope.divisors))
+        tensors += [_MadeTensor(path, *one) for one in config.rope.stated_factors]
         files = sorted(p for p in path.iterdir() if _is_read(p, folder))
         super().__init__(path, config.name, config, tensors, files)
 

@@ -12,7 +12,7 @@ from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.attention import first_page
 from halfbyte.kernels.stages.record import ATTENTION, BLOCK, STEP
-from halfbyte.kernels.stages.rope import add_bias, norm_head
+from halfbyte.kernels.stages.rope import add_bias, norm_head, scale
 from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64
 
@@ -57,8 +57,11 @@ def _rope_append(stage, step, row, head, position, pages):
         for i in range(group):
             norm_head(q + i * nbytes, get_i64(stage + ATTENTION.q_norm), width, eps)
         norm_head(k, get_i64(stage + ATTENTION.k_norm), width, eps)
+    table = get_i64(step + STEP.rope_table) + position * get_i64(stage + ATTENTION.rope_stride)
+    if get_i64(stage + ATTENTION.q_scale_at) != 0:
+        scale(q, get_f32(table + get_i64(stage + ATTENTION.q_scale_at)), group * (nbytes // 4))
     call(get_i64(stage + ATTENTION.rope_append), q, k, v,
-         get_i64(step + STEP.rope_table) + position * nbytes, position,
+         table + get_i64(stage + ATTENTION.rope_at), get_i64(stage + ATTENTION.n_rotated), position,
          get_i64(pages + position // PAGE * 8) + _head_at(stage, head))  # fmt: skip
 
 
@@ -89,7 +92,7 @@ def attend(stage, step, chunk):
          get_i64(block + BLOCK.n_queries), position, get_i64(stage + ATTENTION.window), pages,
          _head_at(stage, head),
          get_i64(stage + ATTENTION.out) + row * out_stride + at, out_stride,
-         get_i64(step + STEP.work))  # fmt: skip
+         get_i64(step + STEP.work), _sinks(stage, head))  # fmt: skip
 
 
 @device
@@ -145,13 +148,20 @@ def merge_pages(stage, step, chunk):
          get_i64(stage + ATTENTION.window),
          get_i64(block + BLOCK.partials) + head * nbytes, n_kv_heads * nbytes,
          get_i64(stage + ATTENTION.out) + row * get_i64(stage + ATTENTION.out_stride)
-         + head * _queries_nbytes(stage))  # fmt: skip
+         + head * _queries_nbytes(stage), _sinks(stage, head))  # fmt: skip
 
 
 @device
 def _queries_nbytes(stage):
     """Bytes of the query heads that share a KV head."""
     return 4 * get_i64(stage + ATTENTION.group) * get_i64(stage + ATTENTION.head_dim)
+
+
+@device
+def _sinks(stage, head):
+    """The sinks of the query heads that share a KV head; 0: there are none."""
+    sinks = get_i64(stage + ATTENTION.sinks)
+    return sinks + 4 * head * get_i64(stage + ATTENTION.group) if sinks != 0 else 0
 
 
 @device

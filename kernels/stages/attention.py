@@ -18,7 +18,6 @@ bits.
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 
@@ -65,12 +64,18 @@ def query_block(group: int) -> int:
 
 
 @device
-def _begin_row(state, values, n_vectors):
-    """Nothing merged yet."""
-    put_f32(state, MINUS_INF)
-    put_f32(state + 4, np.float32(0))
+def _begin_row(state, values, n_vectors, sink):
+    """Nothing merged yet, or a sink at an address: a score without a value."""
+    put_f32(state, get_f32(sink) if sink != 0 else MINUS_INF)
+    put_f32(state + 4, np.float32(1 if sink != 0 else 0))
     for v in range(n_vectors):
         store(values + 64 * v, splat(np.float32(0)))
+
+
+@device
+def _sink(sinks, head):
+    """The address of a head's sink; 0: there is none."""
+    return sinks + 4 * head if sinks != 0 else 0
 
 
 @device
@@ -119,48 +124,36 @@ def _single(dv: int) -> int:
     return 4 if dv % 64 == 0 else 2
 
 
-class Score(NamedTuple):
-    """What becomes of a query's product with a key: cap tanh(scale q k / cap).
-
-    A scale of 0 is 1 / sqrt(head_dim), a cap of 0 none.
-    """
-
-    scale: float = 0.0
-    cap: float = 0.0
-
-    @property
-    def suffix(self) -> str:
-        """What the names of such kernels end with."""
-        if self == PLAIN:
-            return ""
-        return f"_{np.float32(self.scale).view(np.int32):x}_{np.float32(self.cap).view(np.int32):x}"
-
-
-PLAIN = Score()
+def _suffix(cap: float) -> str:
+    """What the names of kernels with a soft cap end with."""
+    return f"_{np.float32(cap).view(np.int32):x}" if cap else ""
 
 
 # --- kernels ----------------------------------------------------------------------------------
-# A query sees `window` positions, its own included; NO_WINDOW: all before it.
+# A query sees `window` positions, its own included; NO_WINDOW: all before it. Scores become
+# cap tanh(score / cap), but for a cap of 0.
 
 
 @cache
 def attention_kernel(
-    kv_type: str, head_dim: int, value_dim: int, group: int, score: Score = PLAIN
+    kv_type: str, head_dim: int, value_dim: int, group: int, cap: float = 0.0
 ) -> Kernel:
     """Attention of one KV head and a block of queries of one sequence.
 
     Arguments: q (the first query's heads of this group), q_stride (bytes from one query to the
     next), n_queries, position (of the first query), window, pages (address of the sequence's page
-    addresses), head_at (byte offset of layer and head in a page), out (as q), out_stride, scratch.
+    addresses), head_at (byte offset of layer and head in a page), out (as q), out_stride, scratch,
+    sinks (of the group's heads; 0: none).
     """
     D, DV, GROUP, SIZE = head_dim, value_dim, group, KV_TYPES[kv_type]
     ROW = DV * 4  # bytes of a row of queries or values
-    SCALE, CAP = np.float32(score.scale or 1.0 / np.sqrt(D)), np.float32(score.cap)
+    SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
     N = DV // 16
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF = ROWS // 2
 
-    def attend(q, q_stride, n_queries, position, window, pages, head_at, out, out_stride, scratch):
+    def attend(q, q_stride, n_queries, position, window, pages, head_at, out, out_stride, scratch,
+               sinks):  # fmt: skip
         n_rows = n_queries * GROUP
         weights = scratch
         queries = weights + MAX_ROWS * WEIGHTS
@@ -169,7 +162,7 @@ def attention_kernel(
         states = values + MAX_ROWS * ROW
         take_queries(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE)
         for row in range(n_rows):
-            _begin_row(states + row * STATE, values + row * ROW, N)
+            _begin_row(states + row * STATE, values + row * ROW, N, _sink(sinks, row % GROUP))
         last = position + n_queries - 1
         for page in range(first_page(position, window), last // PAGE + 1):
             keys = get_i64(pages + 8 * page) + head_at
@@ -185,12 +178,12 @@ def attention_kernel(
             _finish_row(states + row * STATE, values + row * ROW,
                         out + row // GROUP * out_stride + row % GROUP * D * 4, D)  # fmt: skip
 
-    return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}{score.suffix}")
+    return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}{_suffix(cap)}")
 
 
 @cache
 def pages_kernel(
-    kv_type: str, head_dim: int, value_dim: int, group: int, score: Score = PLAIN
+    kv_type: str, head_dim: int, value_dim: int, group: int, cap: float = 0.0
 ) -> Kernel:
     """What pages begin .. end give for a block of queries and one KV head.
 
@@ -198,7 +191,7 @@ def pages_kernel(
     states of all rows, then their values), stride (bytes from one page's to the next), scratch.
     """
     D, DV, GROUP, SIZE = head_dim, value_dim, group, KV_TYPES[kv_type]
-    SCALE, CAP = np.float32(score.scale or 1.0 / np.sqrt(D)), np.float32(score.cap)
+    SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF = ROWS // 2
 
@@ -224,7 +217,7 @@ def pages_kernel(
             for v in range(n_rows * DV // 16):
                 store(out + n_rows * STATE + 64 * v, load(values + 64 * v))
 
-    return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}{score.suffix}")
+    return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}{_suffix(cap)}")
 
 
 @cache
@@ -232,16 +225,16 @@ def merge_kernel(head_dim: int, value_dim: int, group: int) -> Kernel:
     """A query's attention from the partials of its block's pages.
 
     Arguments: query (which one of the block's), n_queries, position (of the first one), window,
-    partials and stride as above, out (the query's heads).
+    partials and stride as above, out (the query's heads), sinks as above.
     """
     D, GROUP, N, ROW = head_dim, group, value_dim // 16, value_dim * 4
 
-    def merge(query, n_queries, position, window, partials, stride, out):
+    def merge(query, n_queries, position, window, partials, stride, out, sinks):
         values, state = stack(ROW), stack(64)
         mine, values_at = position + query, n_queries * GROUP * STATE
         for head in range(GROUP):
             row = query * GROUP + head
-            _begin_row(state, values, N)
+            _begin_row(state, values, N, _sink(sinks, head))
             for page in range(first_page(mine, window), mine // PAGE + 1):
                 at = partials + page * stride
                 _merge_row(state, values, at + row * STATE, at + values_at + row * ROW, N)

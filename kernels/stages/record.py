@@ -76,8 +76,11 @@ PRODUCT = words(f"""
 """)
 SILU, GELU, GELU_TANH, RELU_SQUARED, XIELU = range(5)
 
+# A position's row of the table for rotary embedding, `rope_stride` bytes long, has the cosines and
+# sines of n_rotated features of a layer at `rope_at` and, where that is not 0, what queries are
+# multiplied by at `q_scale_at`. `sinks`: a logit for each head that takes part in the softmax.
 ATTENTION = words("""
     op qkv qkv_stride k_at v_at q_bias k_bias v_bias q_norm k_norm eps
     n_kv_heads group head_dim layer_at head_nbytes rope_append attend attend_pages merge_pages
-    partial_nbytes out out_stride window
+    partial_nbytes out out_stride window rope_at rope_stride n_rotated q_scale_at sinks
 """)

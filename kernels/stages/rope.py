@@ -2,7 +2,7 @@
 
 GGUF's "llama" layout: neighbours (x[2i], x[2i+1]) are rotated by position * frequency[i], in plain
 models theta ** (-2i / d) (Su et al., arXiv:2104.09864). Cosines and sines come from a table, so a
-position always gets the same bits.
+position always gets the same bits. A head's features behind the rotated ones stay as they are.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ _LARGEST_F16 = np.float32(65504)
 _LARGEST_F32 = np.float32(3.0e38)
 
 
-def rope_table(begin: int, end: int, frequencies: NDArray[np.float64]) -> NDArray[np.float32]:
-    """cos and sin of each position and pair in turn: float32 (end - begin, 2 * pairs)."""
+def rope_table(
+    begin: int, end: int, frequencies: NDArray[np.float64], factor: float = 1.0
+) -> NDArray[np.float32]:
+    """cos and sin of each position and pair in turn, times a factor: float32 (n, 2 * pairs)."""
     angles = np.arange(begin, end, dtype=np.float64)[:, None] * frequencies
     return (
-        np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+        (np.stack([np.cos(angles), np.sin(angles)], axis=-1) * factor)
         .astype(np.float32)
         .reshape(end - begin, 2 * len(frequencies))
     )
@@ -75,6 +77,13 @@ def add_bias(x, bias, n):
 
 
 @device
+def scale(x, factor, n):
+    """x *= factor, n floats."""
+    for i in range(n):
+        put_f32(x + 4 * i, get_f32(x + 4 * i) * factor)
+
+
+@device
 def norm_head(x, weight, n, eps):
     """x = x / sqrt(mean(x^2) + eps) * weight in place, over the n floats of a head."""
     n_vectors = n // 16
@@ -97,15 +106,16 @@ def norm_head(x, weight, n, eps):
 def rope_append_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
     """Rotate a token's query heads of one group and its key, and write key and value.
 
-    Arguments: q (the group's heads), k, v (this KV head's), table (the position's row), position,
-    head (address of the KV head in the position's page).
+    Arguments: q (the group's heads), k, v (this KV head's), table (the position's cosines and
+    sines), n_rotated (features of a head, from the first on), position, head (address of the KV
+    head in the position's page).
     """
     IS_F16, D, DV, GROUP = int(kv_type == "f16"), head_dim, value_dim, group
 
-    def rope_append(q, k, v, table, position, head):
+    def rope_append(q, k, v, table, n_rotated, position, head):
         for i in range(GROUP):
-            rotate(q + 4 * D * i, table, D)
-        rotate(k, table, D)
+            rotate(q + 4 * D * i, table, n_rotated)
+        rotate(k, table, n_rotated)
         append(k, v, D, DV, position, head, IS_F16)
 
     return Kernel(rope_append, f"rope_append_{kv_type}_{head_dim}_{group}")

@@ -176,8 +176,8 @@ def _by_stage(config: ModelConfig, places: Mapping[str, int]) -> Iterator[list[s
     """The names of the matrices of each stage."""
     names = iter(sorted(places, key=places.__getitem__))
     for stage in family_of(config).stages(config):
-        if stage.matrices:
-            yield [next(names) for _ in stage.matrices]
+        if stage.packed:
+            yield [next(names) for _ in stage.packed]
 
 
 def _orders(config: ModelConfig) -> dict[str, NDArray[np.int64]]:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from halfbyte.engine.engine import Engine
 from halfbyte.kernels.layouts.kv_pages import PAGE
-from halfbyte.kernels.stages.rope import rope_table
 
 # What the numbers come from. A change that leaves them as they are costs a cache, which is little.
 _SOURCES = ("halfbyte.engine", "halfbyte.families", "halfbyte.kernels")
@@ -41,7 +40,7 @@ class Binding:
         states = [type(state).__name__ for state in engine.new_sequence().states[1:]]
         digest = hashlib.sha256(_sources_digest())
         for begin in (0, 31 * PAGE):
-            digest.update(rope_table(begin, begin + PAGE, engine.frequencies).tobytes())
+            digest.update(engine.rotation.rows(begin, begin + PAGE).tobytes())
         return cls(model, layout, states, digest.hexdigest())
 
     @property

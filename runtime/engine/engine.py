@@ -24,6 +24,7 @@ from halfbyte.engine.memory import empty, shortage, zeros
 from halfbyte.engine.page_dealing import Block, dealing
 from halfbyte.engine.page_pool import PagePool
 from halfbyte.engine.program import Program, Words
+from halfbyte.engine.rotation import Rotation
 from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.errors import EngineError
@@ -32,7 +33,6 @@ from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages import attention
 from halfbyte.kernels.stages.record import BLOCK, STEP
-from halfbyte.kernels.stages.rope import rope_table
 from halfbyte.kernels.step import step
 from halfbyte.process_bound import ProcessBound
 
@@ -83,11 +83,9 @@ class Engine(ProcessBound):
         self.nbytes_per_token = weights.nbytes_per_token
         self._pid = os.getpid()
         self._closed = False
-        self._rope = np.zeros((0, config.head_dim), np.float32)
+        self.rotation = Rotation(config, weights.rope_factors, n_ctx)
+        self._rope = np.zeros((0, self.rotation.width), np.float32)
         self._partials = np.zeros(0, np.uint8)
-        self.frequencies = config.rope.frequencies(config.head_dim)
-        if weights.rope_divisors is not None:
-            self.frequencies /= weights.rope_divisors
         self._buffers = Buffers(config, self.layout, pool.n_threads)
         self.program = Program.of_model(config, weights, self.layout, self._buffers)
         self._adapted = AdaptedSteps(self.program, config, weights, self.layout, self._buffers)
@@ -274,7 +272,7 @@ class Engine(ProcessBound):
         """Deal pages to the threads where queries have too few KV heads to share."""
         n_heads, n_threads = self.config.n_kv_heads, self.pool.n_threads
         dealt = dealing(
-            blocks, n_heads, n_threads, self.config.sliding_window or attention.NO_WINDOW,
+            blocks, n_heads, n_threads, self.config.longest_window or attention.NO_WINDOW,
             most_splits=-(-_CHUNKS_PER_THREAD * n_threads // (n_heads * len(blocks))),
             partial_nbytes=self._partial_nbytes,
         )  # fmt: skip
@@ -296,10 +294,10 @@ class Engine(ProcessBound):
             return
         # Page by page, whatever the step asks for: equal calls give equal bits.
         want = -(-max(n_positions, min(2 * have, self.n_ctx)) // PAGE) * PAGE
-        table = empty("rotary embedding", (want, self.config.head_dim), np.float32)
+        table = empty("rotary embedding", (want, self.rotation.width), np.float32)
         table[:have] = self._rope
         for i in range(have, want, PAGE):
-            table[i : i + PAGE] = rope_table(i, i + PAGE, self.frequencies)
+            table[i : i + PAGE] = self.rotation.rows(i, i + PAGE)
         self._rope = table
 
     def _build_args(self) -> None:

@@ -13,7 +13,7 @@ def factor_places(config: ModelConfig) -> dict[str, int]:
     """GGUF name of each matrix that a row is multiplied by -> its number, in the stages' order."""
     places: dict[str, int] = {}
     for stage in family_of(config).stages(config):
-        for name in stage.matrices:
+        for name in stage.packed:
             places[factor_name(stage, name)] = len(places)
     return places
 

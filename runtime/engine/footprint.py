@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from halfbyte.engine.buffers import MAX_BATCH, buffers_nbytes
 from halfbyte.engine.kv_cache import kv_layout
-from halfbyte.engine.weights import packed_nbytes
+from halfbyte.engine.weights import spec_nbytes
 from halfbyte.errors import ModelFileError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
@@ -54,8 +54,8 @@ def memory_of(
     file: GGUFFile, config: ModelConfig, kv_type: str, n_ctx: int, n_threads: int
 ) -> Memory:
     """What running a model takes; UnsupportedModelError where a tensor's type does not run."""
-    tensors = [spec.name for spec in family_of(config).tensors(config)]
-    weights = sum(packed_nbytes(file, file.tensors[n]) for n in tensors if n in file.tensors)
+    specs = family_of(config).tensors(config)
+    weights = sum(spec_nbytes(file, spec) for spec in specs if spec.name in file.tensors)
     layout = kv_layout(config, kv_type)
     lists = [(file.metadata.get_strings(key), n) for key, n in _LISTS if key in file.metadata]
     return Memory(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,11 +116,11 @@ def _name(engine: Engine, stage: Stage) -> str:
     """What stages that are timed together are called."""
     if isinstance(stage, Attend):
         return _ATTENTION
-    if not stage.matrices:
+    if not stage.packed:
         return _NAMES[type(stage)]
-    found = [engine.weights.matrices[stage.tensor(name)] for name in stage.matrices]
+    found = [engine.weights.matrices[stage.tensor(name)] for name in stage.packed]
     rows, formats = "+".join(str(m.n_rows) for m in found), {m.format.name: None for m in found}
-    return f"{', '.join(stage.matrices)}: {rows} x {found[0].n_inputs} {' '.join(formats)}"
+    return f"{', '.join(stage.packed)}: {rows} x {found[0].n_inputs} {' '.join(formats)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def _timed(engine: Engine, name: str, stages: list[Stage], n_tokens: int, depth:
     seconds = _seconds(engine, stages, n_tokens, depth)
     nbytes = macs = None
     matrices = [
-        engine.weights.matrices[stage.tensor(name)] for stage in stages for name in stage.matrices
+        engine.weights.matrices[stage.tensor(name)] for stage in stages for name in stage.packed
     ]
     if matrices:
         of_logits = isinstance(stages[0], Project) and stages[0].to == "logits"
@@ -149,19 +149,20 @@ def _timed(engine: Engine, name: str, stages: list[Stage], n_tokens: int, depth:
         nbytes = float(sum(m.nbytes for m in matrices))
         macs = float(n * sum(m.n_rows * m.n_inputs for m in matrices))
     elif isinstance(stages[0], Attend):
-        nbytes, macs = _attention_work(engine, len(stages), n_tokens, depth)
+        layers = [stage.layer for stage in stages]
+        nbytes, macs = _attention_work(engine, layers, n_tokens, depth)
     return _Part(name, len(matrices) or len(stages), seconds, nbytes, macs)
 
 
 def _attention_work(
-    engine: Engine, n_layers: int, n_tokens: int, depth: int
+    engine: Engine, layers: Sequence[int], n_tokens: int, depth: int
 ) -> tuple[float | None, float]:
     """Bytes of cache that a single token reads, and multiply-adds."""
     c, layout = engine.config, engine.layout
-    seen = [min(depth + i + 1, c.sliding_window or depth + i + 1) for i in range(n_tokens)]
-    macs = 2.0 * n_layers * c.q_dim * sum(seen)
-    one = 2.0 * n_layers * c.kv_dim * layout.element_nbytes
-    return one * seen[0] if n_tokens == 1 else None, macs
+    past = range(depth + 1, depth + n_tokens + 1)
+    seen = sum(min(n, c.window(layer) or n) for layer in layers for n in past)
+    nbytes = 2.0 * seen * c.kv_dim * layout.element_nbytes
+    return nbytes if n_tokens == 1 else None, 2.0 * seen * c.q_dim
 
 
 def _seconds(engine: Engine, stages: Iterable[Stage], n_tokens: int, depth: int) -> float:

@@ -17,6 +17,7 @@ from halfbyte.engine import row_records
 from halfbyte.engine.buffers import Buffers
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
 from halfbyte.engine.kv_cache import kv_layout
+from halfbyte.engine.rotation import rotation_words
 from halfbyte.engine.row_records import Words
 from halfbyte.engine.row_records import bits as _bits
 from halfbyte.engine.row_records import stage_record as _record
@@ -28,6 +29,7 @@ from halfbyte.families.stages import (
     FUSED_QKV,
     HEAD_NORMS,
     QKV,
+    SINKS,
     Attend,
     Embed,
     FeedForward,
@@ -81,10 +83,9 @@ def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -
 def _attention_kernels(c: ModelConfig, layout: KVLayout) -> dict[str, Kernel]:
     """What is compiled for a shape of attention, by the words that have the addresses."""
     shape = (c.head_dim, layout.value_dim, c.group)
-    score = attention.Score(c.attention_scale, c.attn_softcap)
     return {
-        "attend": attention.attention_kernel(layout.kv_type, *shape, score),
-        "attend_pages": attention.pages_kernel(layout.kv_type, *shape, score),
+        "attend": attention.attention_kernel(layout.kv_type, *shape, c.attn_softcap),
+        "attend_pages": attention.pages_kernel(layout.kv_type, *shape, c.attn_softcap),
         "merge_pages": attention.merge_kernel(*shape),
         "rope_append": rope_append_kernel(layout.kv_type, *shape),
     }
@@ -186,7 +187,7 @@ class _Writer:
             case Rope():
                 return [self._rope(stage)]
             case Attend():
-                return self._attend()
+                return self._attend(stage)
         raise TypeError(f"no records for {stage}")
 
     def _norm(self, stage: Norm) -> Words:
@@ -250,7 +251,7 @@ class _Writer:
         """A product's record and, in a program that adapts, that of the stage before it."""
         if self._places is None:
             return [_record(record.PRODUCT, op, **words, factors_at=-1)]
-        words |= {"factors_at": factors_at(self._places[factor_name(stage, stage.matrices[0])])}
+        words |= {"factors_at": factors_at(self._places[factor_name(stage, stage.packed[0])])}
         return [_record(record.PRODUCT, kind, **words) for kind in (record.SHRINK, op)]
 
     def _input(self, source: str) -> dict[str, int]:
@@ -271,7 +272,7 @@ class _Writer:
         return {"y": self._buffers[name].address, "y_stride": self._buffers[name].stride}
 
     def _matrices(self, stage: Stage) -> list[Matrix]:
-        return [self._weights.matrices[stage.tensor(name)] for name in stage.matrices]
+        return [self._weights.matrices[stage.tensor(name)] for name in stage.packed]
 
     def _table(self, matrices: Sequence[Matrix]) -> dict[str, int]:
         self.tables.append(np.array([_matrix_words(matrix) for matrix in matrices], np.int64))
@@ -279,7 +280,7 @@ class _Writer:
 
     def _rope(self, stage: Rope) -> Words:
         c, qkv, attended = self._config, self._buffers["qkv"], self._buffers["attended"]
-        w, (k_at, v_at) = self._weights, self._qkv_at(stage)
+        k_at, v_at = self._qkv_at(stage)
         layer_nbytes = c.n_kv_heads * self._layout.head_nbytes
         self._attention = {
             "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": k_at, "v_at": v_at,
@@ -287,23 +288,32 @@ class _Writer:
             "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
             "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
             "out": attended.address, "out_stride": attended.stride,
-            "window": c.sliding_window or attention.NO_WINDOW, **self._kernels,
-            **{_WORDS[name, kind]: w.vectors[stage.tensor(name, kind)]
-               for name, kind in stage.tensors},
+            "window": c.window(stage.layer) or attention.NO_WINDOW, **self._kernels,
+            **rotation_words(c, stage.layer),
+            **self._words_of(stage),
         }  # fmt: skip
         return _record(record.ATTENTION, record.ROPE, **self._attention)
 
+    def _words_of(self, stage: Rope) -> dict[str, int]:
+        """Where biases and norms lie; a fused bias has those of q, k and v in turn."""
+        c, vectors = self._config, self._weights.vectors
+        if stage.biases and stage.is_fused:
+            at = vectors[stage.tensor(FUSED_QKV, "bias")]
+            k_at, v_at = at + 4 * c.q_dim, at + 4 * (c.q_dim + c.kv_dim)
+            return {"q_bias": at, "k_bias": k_at, "v_bias": v_at}
+        return {_WORDS[name, kind]: vectors[stage.tensor(name, kind)]
+                for name, kind in stage.tensors}  # fmt: skip
+
     def _qkv_at(self, stage: Stage) -> tuple[int, int]:
         """Where keys and values begin in a row, in bytes: each matrix fills strips of its own."""
-        c, matrices = self._config, self._weights.matrices
-        if stage.tensor(FUSED_QKV) in matrices:
-            return 4 * c.q_dim, 4 * (c.q_dim + c.kv_dim)
-        q, k = (4 * 32 * _n_strips(matrices[stage.tensor(n)]) for n in QKV[:2])
+        q, k = (4 * 32 * _n_strips(self._weights.matrices[stage.tensor(n)]) for n in QKV[:2])
         return q, q + k
 
-    def _attend(self) -> list[Words]:
+    def _attend(self, stage: Attend) -> list[Words]:
         """Two ways, of which a step takes one: see kernels/stages/attend.py."""
         ways = (record.ATTEND, record.ATTEND_PAGES, record.MERGE_PAGES)
+        if stage.sinks:
+            self._attention["sinks"] = self._weights.vectors[stage.tensor(SINKS)]
         return [_record(record.ATTENTION, op, **self._attention) for op in ways]
 
 

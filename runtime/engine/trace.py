@@ -132,9 +132,11 @@ class Tracer:
         scores = np.einsum("nhgd,hpd->hgnp", q, self._keys(layer, at.stop), dtype=np.float64)
         scores = scores.reshape(c.n_heads, n, at.stop) / math.sqrt(c.head_dim)
         back = np.arange(at.start, at.stop)[:, None] - np.arange(at.stop)
-        scores[:, (back < 0) | (back >= (c.sliding_window or at.stop))] = -np.inf
-        weights = np.exp(scores - scores.max(-1, keepdims=True))
-        weights /= weights.sum(-1, keepdims=True)
+        scores[:, (back < 0) | (back >= (c.window(layer) or at.stop))] = -np.inf
+        sinks = self._engine.weights.sinks(layer, c.n_heads)
+        top = np.maximum(scores.max(-1, keepdims=True), sinks)
+        weights = np.exp(scores - top)
+        weights /= weights.sum(-1, keepdims=True) + np.exp(sinks - top)
         return weights.astype(np.float32)
 
     def _keys(self, layer: int, n: int) -> F32:

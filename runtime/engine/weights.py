@@ -6,6 +6,7 @@ before it is packed, so memory holds one copy and two pieces.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ from halfbyte.engine.memory import empty
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
-from halfbyte.families.tensors import OUTPUT, ROPE_FREQS
+from halfbyte.families.stages import SINKS
+from halfbyte.families.tensors import OUTPUT, ROPE_FACTORS, TensorSpec
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.read_ahead import PIECE_NBYTES, Piece, read_ahead
 from halfbyte.gguf.tensor_table import TensorInfo
@@ -54,19 +56,27 @@ class ModelWeights:
     the order in which neighbours are rotated.
 
     Attributes:
-        rope_divisors: what the frequencies of rotary embedding are divided by, if anything.
+        rope_factors: what the frequencies of rotary embedding are divided by, by GGUF name.
     """
 
     memory: NDArray[np.uint8]
     matrices: dict[str, Matrix] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
-    rope_divisors: NDArray[np.float64] | None = None
+    rope_factors: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def nbytes_per_token(self) -> int:
         """Bytes of matrices that decoding one token reads."""
         layers = sum(m.nbytes for name, m in self.matrices.items() if name.startswith("blk."))
         return layers + self.matrices.get(OUTPUT, self.matrices["token_embd.weight"]).nbytes
+
+    def sinks(self, layer: int, n_heads: int) -> NDArray[np.float64]:
+        """A layer's attention sinks, (n_heads, 1, 1); minus infinity where it has none."""
+        address = self.vectors.get(f"blk.{layer}.{SINKS}.weight", 0)
+        if not address:
+            return np.full((n_heads, 1, 1), -np.inf)
+        floats = (ctypes.c_float * n_heads).from_address(address)
+        return np.array(floats, np.float64).reshape(-1, 1, 1)
 
 
 def load_weights(
@@ -80,7 +90,7 @@ def load_weights(
     """
     family = family_of(config)
     specs = [spec for spec in family.tensors(config) if spec.name in file.tensors]
-    sizes = [packed_nbytes(file, file.tensors[spec.name]) for spec in specs]
+    sizes = [spec_nbytes(file, spec) for spec in specs]
     memory = empty("weights", sum(sizes) + _ALIGN, np.uint8)
     weights, matrices = ModelWeights(memory), list[_Rows]()
     at = -int(memory.ctypes.data) % _ALIGN
@@ -88,12 +98,14 @@ def load_weights(
         info, target = file.tensors[spec.name], memory[at : at + nbytes]
         order = spec.neighbours() if family.rotates_halves else None
         if info.is_matrix:
-            (n_rows, n_inputs), fmt = info.shape, panel_format(file, info)
-            matrices += _pieces(info, order, Packing(pool, fmt, n_rows, n_inputs, target))
-            address = int(target.ctypes.data)
-            weights.matrices[spec.name] = Matrix(fmt, n_rows, n_inputs, address)
-        elif spec.name == ROPE_FREQS:
-            weights.rope_divisors = _divisors(file)
+            fmt, n_inputs, first = panel_format(file, info), info.shape[1], 0
+            for name, n_rows in spec.parts or ((spec.name, info.shape[0]),):
+                part = target[: fmt.nbytes(n_rows, n_inputs)]
+                matrices += _pieces(info, order, Packing(pool, fmt, n_rows, n_inputs, part), first)
+                weights.matrices[name] = Matrix(fmt, n_rows, n_inputs, int(part.ctypes.data))
+                target, first = target[_aligned(part.nbytes) :], first + n_rows
+        elif spec.name in ROPE_FACTORS:
+            weights.rope_factors[spec.name] = _divisors(file, spec.name)
         else:
             weights.vectors[spec.name] = _put_vector(file, spec.name, order, target)
         at += nbytes
@@ -126,22 +138,27 @@ class _Rows(Piece):
         return self.packing.fmt.nbytes(self.n_rows, self.packing.n_inputs)
 
 
-def _pieces(info: TensorInfo, order: NDArray[np.int64] | None, packing: Packing) -> Iterator[_Rows]:
-    """A matrix in pieces; `order`: for each row, which one of the file's it is."""
-    nbytes = info.nbytes // packing.n_rows
+def _pieces(
+    info: TensorInfo, order: NDArray[np.int64] | None, packing: Packing, at: int
+) -> Iterator[_Rows]:
+    """A tensor's rows from `at` on, as many as the matrix has, in pieces.
+
+    `order`: for each row of the tensor, which one of the file's it is.
+    """
+    nbytes = info.nbytes // info.shape[0]
     step = max(PIECE_NBYTES // (nbytes * STRIP_ROWS), 1) * STRIP_ROWS
     for first in range(0, packing.n_rows, step):
         n = min(step, packing.n_rows - first)
-        begin, end, some = first, first + n, None
+        begin, end, some = at + first, at + first + n, None
         if order is not None:
-            some = order[first : first + n]
+            some = order[begin:end]
             begin, end = int(some.min()), int(some.max()) + 1
             some = some - begin
         yield _Rows(info, begin * nbytes, end * nbytes, packing, first, n, some)
 
 
 def _pack(rows: _Rows, data: NDArray[np.uint8]) -> None:
-    data = data.reshape(-1, rows.tensor.nbytes // rows.packing.n_rows)
+    data = data.reshape(-1, rows.tensor.nbytes // rows.tensor.shape[0])
     try:
         rows.packing.put(data if rows.order is None else data[rows.order], rows.first)
     except ValueError as error:
@@ -158,10 +175,10 @@ def _put_vector(
     return int(target.ctypes.data)
 
 
-def _divisors(file: GGUFFile) -> NDArray[np.float64]:
-    values = _floats(file, ROPE_FREQS)
+def _divisors(file: GGUFFile, name: str) -> NDArray[np.float64]:
+    values = _floats(file, name)
     if not (values > 0).all():
-        raise ModelFileError(file.path, ROPE_FREQS, expected="numbers above 0", got=values.min())
+        raise ModelFileError(file.path, name, expected="numbers above 0", got=values.min())
     return values.astype(np.float64)
 
 
@@ -175,12 +192,17 @@ def panel_format(file: GGUFFile, info: TensorInfo) -> PanelFormat:
     return found
 
 
-def packed_nbytes(file: GGUFFile, info: TensorInfo) -> int:
+def spec_nbytes(file: GGUFFile, spec: TensorSpec) -> int:
     """Bytes of a tensor in memory; UnsupportedModelError if its type does not run."""
+    info = file.tensors[spec.name]
     if len(info.shape) == 1:
-        nbytes = 4 * padded(info.shape[0])
-    else:
-        nbytes = panel_format(file, info).nbytes(*info.shape)
+        return _aligned(4 * padded(info.shape[0]))
+    fmt, n_inputs = panel_format(file, info), info.shape[1]
+    parts = spec.parts or ((spec.name, info.shape[0]),)
+    return sum(_aligned(fmt.nbytes(n_rows, n_inputs)) for _, n_rows in parts)
+
+
+def _aligned(nbytes: int) -> int:
     return -(-nbytes // _ALIGN) * _ALIGN
 
 

@@ -6,9 +6,11 @@ Source: the Llama papers (arXiv:2302.13971, 2307.09288); tensor names are GGUF's
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.stages import (
+    FUSED_QKV,
     HEAD_NORMS,
     QKV,
     Attend,
@@ -20,7 +22,7 @@ from halfbyte.families.stages import (
     Rope,
     Stage,
 )
-from halfbyte.families.tensors import OUTPUT, ROPE_FREQS, TensorSpec
+from halfbyte.families.tensors import OUTPUT, ROPE_FREQS, ROPE_LONG, ROPE_SHORT, TensorSpec
 
 
 def embedding(c: ModelConfig) -> Iterator[Stage]:
@@ -29,21 +31,31 @@ def embedding(c: ModelConfig) -> Iterator[Stage]:
 
 
 def attention(
-    c: ModelConfig, i: int, *, biases: bool = False, norms: bool = False
+    c: ModelConfig, i: int, *, biases: bool = False, norms: bool = False, is_fused: bool = False
 ) -> Iterator[Stage]:
     """x += attn_output(attention(rope(attn_q n), rope(attn_k n), attn_v n)), n = RMSNorm(x)."""
     biases = biases or c.qkv_bias
     yield Norm("attn_norm", layer=i)
-    yield Project(QKV, "normed", "qkv", layer=i)
+    yield qkv(i, is_fused=is_fused)
     yield Rope(biases, norms, layer=i)
     yield Attend(layer=i)
     yield joined(c, i, "attn_output", "attended", bias=c.out_bias)
 
 
-def feed_forward(c: ModelConfig, i: int, *, activation: str = "silu") -> Iterator[Stage]:
-    """x += ffn_down(SiLU(ffn_gate n) * (ffn_up n)), n = RMSNorm(x)."""
+def qkv(i: int, *, is_fused: bool = False, source: str = "normed") -> Stage:
+    """qkv = attn_q n, attn_k n, attn_v n; the three are one tensor where it is fused."""
+    weights = (FUSED_QKV,) if is_fused else QKV
+    return Project(weights, source, "qkv", parts=QKV if is_fused else (), layer=i)
+
+
+def feed_forward(
+    c: ModelConfig, i: int, *, activation: str = "silu", is_fused: bool = False
+) -> Iterator[Stage]:
+    """x += ffn_down(activation(ffn_gate n) * (ffn_up n)), n = RMSNorm(x)."""
     yield Norm("ffn_norm", layer=i)
-    yield FeedForward("ffn_gate", "ffn_up", "ffn_down", activation, c.mlp_bias, layer=i)
+    yield FeedForward(
+        "ffn_gate", "ffn_up", "ffn_down", activation, c.mlp_bias, is_fused=is_fused, layer=i
+    )
     yield joined(c, i, "ffn_down", "hidden", bias=c.mlp_bias)
 
 
@@ -78,12 +90,12 @@ def norm_tensors(name: str, hf_name: str, n: int, *, bias: bool = False) -> Iter
 
 
 def linear_tensors(
-    name: str, hf_name: str, shape: tuple[int, int], *, bias: bool = False, n_rotated: int = 0
+    name: str, hf_name: str, shape: tuple[int, int], *, bias: bool = False
 ) -> Iterator[TensorSpec]:
     """A matrix (rows, inputs) and, where it has one, its bias."""
-    yield TensorSpec(f"{name}.weight", f"{hf_name}.weight", shape, n_rotated)
+    yield TensorSpec(f"{name}.weight", f"{hf_name}.weight", shape)
     if bias:
-        yield TensorSpec(f"{name}.bias", f"{hf_name}.bias", shape[:1], n_rotated)
+        yield TensorSpec(f"{name}.bias", f"{hf_name}.bias", shape[:1])
 
 
 def embedding_tensors(c: ModelConfig) -> Iterator[TensorSpec]:
@@ -107,14 +119,40 @@ def projection_tensors(
     rows = ((c.q_dim, c.n_heads), (c.kv_dim, c.n_kv_heads), (c.kv_dim, 0))
     for name, (n_rows, n_rotated) in zip(QKV, rows, strict=True):
         hf_name = f"{hf}self_attn.{name[-1]}_proj"
-        yield from linear_tensors(
-            f"{at}{name}", hf_name, (n_rows, c.dim), bias=biases, n_rotated=n_rotated
-        )
+        shape, n = (n_rows, c.dim), c.rope.n_features
+        for spec in linear_tensors(f"{at}{name}", hf_name, shape, bias=biases):
+            yield replace(spec, n_rotated=n_rotated, n_features=n)
     for name in HEAD_NORMS if norms else ():
         hf_name = f"{hf}self_attn.{name.removeprefix('attn_')}.weight"
-        yield TensorSpec(f"{at}{name}.weight", hf_name, (c.head_dim,), 1)
-    name, shape, bias = f"{at}attn_output", (c.dim, c.q_dim), out_bias or c.out_bias
-    yield from linear_tensors(name, f"{hf}self_attn.o_proj", shape, bias=bias)
+        features, n = (c.head_dim,), c.rope.n_features
+        yield TensorSpec(f"{at}{name}.weight", hf_name, features, n_rotated=1, n_features=n)
+    name, narrow, bias = f"{at}attn_output", (c.dim, c.q_dim), out_bias or c.out_bias
+    yield from linear_tensors(name, f"{hf}self_attn.o_proj", narrow, bias=bias)
+
+
+def fused_attention_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
+    """What `attention` takes, with q, k and v in one tensor."""
+    at, hf = f"blk.{i}.", f"model.layers.{i}."
+    rows = (c.q_dim, c.kv_dim, c.kv_dim)
+    parts = tuple((f"{at}{name}.weight", n) for name, n in zip(QKV, rows, strict=True))
+    yield TensorSpec(f"{at}attn_norm.weight", f"{hf}input_layernorm.weight", (c.dim,))
+    yield TensorSpec(
+        f"{at}{FUSED_QKV}.weight", f"{hf}self_attn.qkv_proj.weight", (sum(rows), c.dim),
+        n_rotated=c.n_heads + c.n_kv_heads, head_dim=c.head_dim, n_features=c.rope.n_features,
+        parts=parts,
+    )  # fmt: skip
+    yield TensorSpec(f"{at}attn_output.weight", f"{hf}self_attn.o_proj.weight", (c.dim, c.q_dim))
+
+
+def fused_feed_forward_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
+    """What `feed_forward` takes, with gate and up in one tensor, the gate first."""
+    at, hf, shape = f"blk.{i}.", f"model.layers.{i}.", (2 * c.hidden_dim, c.dim)
+    parts = tuple((f"{at}{name}.weight", c.hidden_dim) for name in ("ffn_gate", "ffn_up"))
+    yield TensorSpec(f"{at}ffn_norm.weight", f"{hf}post_attention_layernorm.weight", (c.dim,))
+    hf_name = f"{hf}mlp.gate_up_proj.weight"
+    yield TensorSpec(f"{at}ffn_up.weight", hf_name, shape, parts=parts)
+    down = f"{hf}mlp.down_proj.weight"
+    yield TensorSpec(f"{at}ffn_down.weight", down, (c.dim, c.hidden_dim))
 
 
 def feed_forward_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
@@ -143,4 +181,9 @@ def head_tensors(c: ModelConfig) -> Iterator[TensorSpec]:
     """Those of `logits` without the norm before it."""
     if not c.tied:
         yield TensorSpec(OUTPUT, "lm_head.weight", (c.vocab_size, c.dim))
-    yield TensorSpec(ROPE_FREQS, "", (c.head_dim // 2,), may_lack=True)
+    n_pairs = (c.rope.n_features or c.head_dim) // 2
+    if c.rope.longrope is None:
+        yield TensorSpec(ROPE_FREQS, "", (n_pairs,), may_lack=True)
+        return
+    for name in (ROPE_LONG, ROPE_SHORT):
+        yield TensorSpec(name, "", (n_pairs,))

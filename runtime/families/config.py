@@ -6,11 +6,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from halfbyte.families.rope import LongRope, Temperature, Yarn
+from halfbyte.families.tensors import ROPE_FREQS, ROPE_LONG, ROPE_SHORT
 
 # What no model has more of; larger numbers are mistakes, or meant to exhaust memory.
 MAX_LAYERS, MAX_DIM, MAX_VOCAB, MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30
@@ -18,6 +23,12 @@ MIN_HEAD_DIM = 16  # which the kernels take
 DEFAULT_THETA = 10000.0  # GGUF's and transformers' base where none is given
 # Mistral's window in a GGUF file: llama.cpp's `llama`, as which such files run there, has none.
 WINDOW_KEY = "halfbyte.sliding_window"
+# Behind "<architecture>.", for families whose layers differ: every so many layers one without the
+# window, or whether each has it.
+PATTERN_KEY = "attention.sliding_window_pattern"
+TEMPERATURE_KEY = "attention.temperature_scale"
+# YaRN's attention factor in words of DeepSeek's; llama.cpp reads it in few architectures.
+LOG_MULTIPLIER_KEY = "rope.scaling.yarn_log_multiplier"
 
 
 class Key(NamedTuple):
@@ -64,22 +75,65 @@ def option_keys(*fields: str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class RopeConfig:
-    """Rotary embedding of all head_dim features.
+    """Rotary embedding of a head's first features.
 
     Attributes:
         theta: the base of the angles.
-        factor: positions are divided by it (linear scaling).
+        factor: positions are divided by it (linear scaling, and YaRN's).
         divisors: what each pair's frequency is divided by beside that (Llama 3's scaling), where
             config.json says so; a GGUF file has them as a tensor (tensors.ROPE_FREQS).
+        n_features: how many of a head's features are rotated, from the first on; 0: all.
+        yarn, longrope: other ways to stretch it, one at most.
     """
 
     theta: float
     factor: float = 1.0
     divisors: tuple[float, ...] | None = None
+    n_features: int = 0
+    yarn: Yarn | None = None
+    longrope: LongRope | None = None
 
-    def frequencies(self, head_dim: int) -> NDArray[np.float64]:
-        """The angle per position of each pair of a head: float64 (head_dim / 2,)."""
-        return self.theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim) / self.factor
+    @property
+    def attention_factor(self) -> float:
+        """What cosines and sines are multiplied by."""
+        stretched = self.yarn or self.longrope
+        return stretched.attention_factor if stretched else 1.0
+
+    @property
+    def stated_factors(self) -> list[tuple[str, tuple[float, ...]]]:
+        """The divisors that config.json says, under the names of the tensors of a GGUF file."""
+        stretched = self.longrope
+        stated = (
+            (ROPE_FREQS, self.divisors),
+            (ROPE_SHORT, stretched.short if stretched else None),
+            (ROPE_LONG, stretched.long if stretched else None),
+        )
+        return [(name, values) for name, values in stated if values is not None]
+
+    def frequencies(
+        self,
+        head_dim: int,
+        n_ctx: int = 0,
+        factors: Mapping[str, NDArray[np.float64]] | None = None,
+    ) -> NDArray[np.float64]:
+        """The angle per position of each rotated pair of a head: float64 (pairs,).
+
+        Args:
+            head_dim: features of a head.
+            n_ctx: the longest context that is to be seen, by which LongRoPE's divisors are chosen.
+            factors: divisors that a file has as tensors, by their names; None: those stated here.
+        """
+        if factors is None:
+            factors = {name: np.array(values) for name, values in self.stated_factors}
+        n = self.n_features or head_dim
+        plain = self.theta ** (-np.arange(0, n, 2, dtype=np.float64) / n)
+        if self.longrope is not None:
+            return plain / factors[ROPE_LONG if n_ctx > self.longrope.n_ctx else ROPE_SHORT]
+        divided = plain / self.factor
+        if self.yarn is not None:
+            kept = self.yarn.kept(self.theta, n)
+            return divided * (1 - kept) + plain * kept
+        return divided / factors[ROPE_FREQS] if ROPE_FREQS in factors else divided
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +153,10 @@ class ModelConfig:
         qkv_bias, out_bias, mlp_bias: whether projections to q, k and v, attention's output and the
             feed-forward network have biases, in families that leave it open.
         xielu: that activation's alpha_p, alpha_n, beta and eps in each layer, where it is used.
+        sliding_layers: whether each layer has that window; (): all have it.
+        rope_layers: whether each layer rotates queries and keys; (): all do.
+        local_rope: rotary embedding of the layers with a window, where it is another one.
+        temperature: how queries grow with their position, if they do.
     """
 
     architecture: str
@@ -125,6 +183,37 @@ class ModelConfig:
     out_bias: bool = False
     mlp_bias: bool = False
     xielu: tuple[tuple[float, float, float, float], ...] = ()
+    sliding_layers: tuple[bool, ...] = ()
+    rope_layers: tuple[bool, ...] = ()
+    local_rope: RopeConfig | None = None
+    temperature: Temperature | None = None
+
+    def window(self, layer: int) -> int:
+        """Positions that a token sees in a layer; 0: all before it."""
+        return self.sliding_window if not self.sliding_layers or self.sliding_layers[layer] else 0
+
+    @property
+    def longest_window(self) -> int:
+        """The most positions that a token sees in any layer; 0: all before it."""
+        return 0 if self.sliding_layers and not all(self.sliding_layers) else self.sliding_window
+
+    def rope_of(self, layer: int) -> RopeConfig | None:
+        """Rotary embedding of a layer, if it has any."""
+        if self.rope_layers and not self.rope_layers[layer]:
+            return None
+        return self.local_rope if self.local_rope and self.window(layer) else self.rope
+
+    @property
+    def scales_queries(self) -> bool:
+        """Whether queries are multiplied by anything beside 1 / sqrt(head_dim)."""
+        return bool(self.attention_scale or self.temperature)
+
+    def query_factors(self, begin: int, end: int) -> NDArray[np.float64]:
+        """By what, at positions begin .. end - 1."""
+        scale = self.attention_scale * math.sqrt(self.head_dim) if self.attention_scale else 1.0
+        if self.temperature is None:
+            return np.full(end - begin, scale)
+        return scale * self.temperature.factors(begin, end)
 
     @property
     def group(self) -> int:

@@ -26,6 +26,7 @@ FAMILY = Family(
             "vocab_size": 103424,
             "max_position_embeddings": 131072,
             "rms_norm_eps": 1e-5,
+            "rope_theta": 500000.0,
             "tie_word_embeddings": True,
         },
     },

@@ -6,35 +6,34 @@ defines what its absence means.
 
 from __future__ import annotations
 
-import logging
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from halfbyte.adapters import MERGE
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import (
-    DEFAULT_THETA,
+    KEYS,
     MAX_CTX,
     MAX_DIM,
     MAX_LAYERS,
     MAX_VOCAB,
     MIN_HEAD_DIM,
     OPTIONS,
+    PATTERN_KEY,
     WINDOW_KEY,
     ModelConfig,
-    RopeConfig,
 )
 from halfbyte.families.family import Family
 from halfbyte.families.metadata_keys import check_keys
 from halfbyte.families.registry import FAMILIES
+from halfbyte.families.rope_from_gguf import read_ropes
 from halfbyte.families.tensors import OUTPUT
-from halfbyte.file_warnings import warn_about
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
-
-log = logging.getLogger(__name__)
 
 _TYPE = "general.type"
 
@@ -62,6 +61,10 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     n_kv_heads = _of_every_layer(m, key["n_kv_heads"], n_heads) if has_kv_heads else n_heads
     _check_group(m, key["n_kv_heads"], n_heads, n_kv_heads)
     head_dim = _head_dim(m, architecture, dim, n_heads)
+    n_layers = m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS)
+    n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
+    ropes = read_ropes(file, family, head_dim, n_ctx)
+    window, sliding_layers = _windows(m, family, n_layers)
     if family.keys["attention_scale"].gguf not in family.reads:
         _check_scale(m, key["attention_scale"], head_dim)
     return ModelConfig(
@@ -69,27 +72,39 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         name=m.get_str("general.name", ""),
         dim=dim,
         hidden_dim=_of_every_layer(m, key["hidden_dim"], MAX_DIM),
-        n_layers=m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS),
+        n_layers=n_layers,
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
         head_dim=head_dim,
         vocab_size=_vocab_size(m, key["vocab_size"]),
-        n_ctx_train=m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX),
+        n_ctx_train=n_ctx,
         norm_eps=m.get_float(key["norm_eps"]),
-        rope=RopeConfig(_theta(m, key["rope_theta"]), _linear_factor(m, architecture)),
+        rope=ropes.rope,
         tied=OUTPUT not in file.tensors,
-        sliding_window=m.get_int(WINDOW_KEY, 0, maximum=MAX_CTX),
-        **_options(m, family),
-        **_biases(file, family),
+        sliding_window=window,
+        sliding_layers=sliding_layers if window else (),
+        rope_layers=family.rope_layers(n_layers),
+        local_rope=ropes.local if window else None,
+        temperature=ropes.temperature,
+        **(_wide_scores(family, n_layers, dim, n_heads) | _options(file, family)),
     )
 
 
-def _options(m: Metadata, family: Family) -> dict[str, float]:
-    """Factors and caps that the family reads; 0 says nothing."""
+def _options(file: GGUFFile, family: Family) -> dict[str, Any]:
+    """Factors, caps and biases that the family reads; 0 says nothing."""
+    m = file.metadata
     keys = {field: f"{family.architecture}.{family.keys[field].gguf}" for field in OPTIONS
             if family.keys[field].gguf in family.reads}  # fmt: skip
-    return {field: m.get_float(key) for field, key in keys.items()
-            if key in m and m.raw(key).value != 0}  # fmt: skip
+    found = {field: m.get_float(key) for field, key in keys.items()
+             if key in m and m.raw(key).value != 0}  # fmt: skip
+    return {**found, **_biases(file, family)}
+
+
+def _wide_scores(family: Family, n_layers: int, dim: int, n_heads: int) -> dict[str, float]:
+    """What a file does not say of one model of the family."""
+    if n_layers != family.wide_scores:
+        return {}
+    return {"attention_scale": (dim / n_heads) ** -0.5}
 
 
 # What says in a file that there are biases.
@@ -149,23 +164,6 @@ def _check_scale(m: Metadata, key: str, head_dim: int) -> None:
         raise UnsupportedModelError(m.path, key, expected=f"0 or {wanted:.7g}", got=scale)
 
 
-def _linear_factor(m: Metadata, a: str) -> float:
-    """What positions are divided by, as llama.cpp decides it; 0 says nothing.
-
-    Older files have it under another key. Where no type is stated, it is linear.
-    """
-    scaling = f"{a}.rope.scaling.type"
-    kind = m.get_str(scaling, "linear")
-    if kind not in ("none", "linear"):
-        raise UnsupportedModelError(m.path, scaling, expected="none or linear", got=kind)
-    if kind == "none":
-        return 1.0
-    key = f"{a}.rope.scaling.factor"
-    if key not in m:
-        key = f"{a}.rope.scale_linear"
-    return 1.0 if key in m and m.raw(key).value == 0 else m.get_float(key, 1.0)
-
-
 def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
     given = m.get_int(f"{a}.attention.key_length", None, minimum=1, maximum=MAX_DIM)
     if given is None and dim % n_heads:
@@ -179,13 +177,36 @@ def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
         )
     for key, what, wanted in (
         (f"{a}.attention.value_length", "the head dimension", head_dim),
-        (f"{a}.rope.dimension_count", "the head dimension", head_dim),
         (f"{a}.embedding_length_out", "the embedding's", dim),
     ):
         other = m.get_int(key, wanted)
         if other != wanted:
             raise UnsupportedModelError(m.path, key, expected=f"{what}, {wanted}", got=other)
     return head_dim
+
+
+def _windows(m: Metadata, family: Family, n_layers: int) -> tuple[int, tuple[bool, ...]]:
+    """Positions that a token sees, 0: all; and which layers have that window, (): all."""
+    window, a = m.get_int(WINDOW_KEY, 0, maximum=MAX_CTX), family.architecture
+    if KEYS["sliding_window"].gguf not in family.reads:
+        return window, ()
+    key, least = f"{a}.{KEYS['sliding_window'].gguf}", 1 if family.full_every else 0
+    window = m.get_int(key, None if least else window, minimum=least, maximum=MAX_CTX)
+    key = f"{a}.{PATTERN_KEY}"
+    if not family.full_every or key not in m:
+        return window, family.sliding_layers(n_layers)
+    if isinstance(m.raw(key).value, np.ndarray):
+        stated = m.raw(key).value
+        if stated.dtype.kind not in "bui":
+            raise ModelFileError(m.path, key, expected="truth values", got=stated.dtype)
+        layers = tuple(bool(one) for one in stated)
+        if len(layers) != n_layers:
+            raise ModelFileError(
+                m.path, key, expected=f"one for each of {n_layers} layers", got=len(layers)
+            )
+        return window, layers
+    n = m.get_int(key, minimum=1, maximum=MAX_LAYERS)
+    return window, replace(family, full_every=n).sliding_layers(n_layers)
 
 
 def _vocab_size(m: Metadata, key: str) -> int:
@@ -199,20 +220,3 @@ def _vocab_size(m: Metadata, key: str) -> int:
     if stated != n_tokens:
         raise ModelFileError(m.path, key, expected=f"the {n_tokens} tokens listed", got=stated)
     return n_tokens
-
-
-def _theta(m: Metadata, key: str) -> float:
-    theta = m.get_float(key, None)
-    if theta is not None:
-        return theta
-    # Converters of August 2023 left it out of Code Llama's files, whose base is 1e6.
-    if "code" in m.get_str("general.name", "").lower():
-        raise ModelFileError(
-            m.path,
-            key,
-            expected="1000000 for Code Llama",
-            got="no such key",
-            hint="the file was made by an old converter: convert the model again",
-        )
-    warn_about(log, m.path, "no %s; taking GGUF's default of %g", key, DEFAULT_THETA)
-    return DEFAULT_THETA

@@ -16,11 +16,12 @@ from halfbyte.families.hf_keys import check_keys, say_unused
 from halfbyte.families.hf_reader import Reader
 from halfbyte.families.neutral import Neutral
 from halfbyte.families.registry import BY_MODEL_TYPE
-from halfbyte.families.rope_from_hf import read_rope
+from halfbyte.families.rope_from_hf import read_ropes
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 _WINDOW, _FIRST = KEYS["sliding_window"].hf, "max_window_layers"
 _SCALAR = "query_pre_attn_scalar"
+_ROTATED = "no_rope_layers"  # 1 says that a layer rotates
 _FULL, _SLIDING = ("full_attention", "attention"), ("sliding_attention",)  # and an older name
 
 
@@ -38,25 +39,23 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), kind)
     reader.defaults, reader.keys = family.defaults[str(kind)], family.keys
     reader.reads = family.reads | family.only.keys() | family.biases.keys()
+    reader.reads |= {key.hf for key in family.own_keys.values()}
     _check_architectures(reader)
     check_keys(reader)
-    for key, value in family.only.items():
-        if isinstance(value, Neutral):
-            if not value.holds(config.get(key)):
-                raise reader.bad(key, f"{value.text} (others are not supported)", config[key])
-        elif config.get(key, value) != value:
-            raise reader.bad(key, f"{value!r} (others are not supported yet)", config[key])
+    _check_only(reader, family)
     dim, n_heads = reader.count("dim"), reader.count("n_heads")
     n_kv_heads = _kv_heads(reader, n_heads)
     head_dim = _head_dim(reader, dim, n_heads)
     n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
     window = _window(reader)
-    _check_layers(reader, n_layers, window)
+    sliding_layers = _sliding_layers(reader, family, n_layers, window)
+    _check_rope_layers(reader, family, n_layers)
+    ropes = read_ropes(reader, family, head_dim, n_ctx)
     return ModelConfig(
         architecture=family.architecture,
         name=_model_name(path.resolve()),
         dim=dim,
-        hidden_dim=reader.count("hidden_dim"),
+        hidden_dim=reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None),
         n_layers=n_layers,
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
@@ -64,17 +63,20 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         vocab_size=reader.count("vocab_size"),
         n_ctx_train=n_ctx,
         norm_eps=reader.positive(family.keys["norm_eps"].hf, reader.value("norm_eps")),
-        rope=read_rope(reader, head_dim, n_ctx),
+        rope=ropes.rope,
         tied=reader.flag("tie_word_embeddings", bool(reader.defaults.get("tie_word_embeddings"))),
         sliding_window=window,
-        **_options(reader),
-        **_biases(reader, family),
+        sliding_layers=sliding_layers if window else (),
+        rope_layers=family.rope_layers(n_layers),
+        local_rope=ropes.local if window else None,
+        temperature=ropes.temperature,
+        **_options(reader, family),
     )
 
 
-def _options(reader: Reader) -> dict[str, float]:
-    """Factors and caps that the family reads; null says nothing."""
-    found = {}
+def _options(reader: Reader, family: Family) -> dict[str, Any]:
+    """Factors, caps and biases that the family reads; null says nothing."""
+    found: dict[str, Any] = {}
     for field in OPTIONS:
         key = reader.keys[field].hf
         value = reader.value(field) if key in reader.reads else None
@@ -82,7 +84,7 @@ def _options(reader: Reader) -> dict[str, float]:
             found[field] = reader.positive(key, value)
     if _SCALAR in reader.reads:
         found["attention_scale"] = reader.positive(_SCALAR, _stated(reader, _SCALAR)) ** -0.5
-    return found
+    return found | _biases(reader, family)
 
 
 def _biases(reader: Reader, family: Family) -> dict[str, bool]:
@@ -92,6 +94,18 @@ def _biases(reader: Reader, family: Family) -> dict[str, bool]:
         for key, fields in family.biases.items()
         for field in fields
     }
+
+
+def _check_only(reader: Reader, family: Family) -> None:
+    """Refuse other values of keys that may have one alone."""
+    for key, value in family.only.items():
+        if isinstance(value, Neutral):
+            if not value.holds(reader.config.get(key)):
+                wanted = f"{value.text} (others are not supported)"
+                raise reader.bad(key, wanted, reader.config[key])
+        elif reader.config.get(key, value) != value:
+            wanted = f"{value!r} (others are not supported yet)"
+            raise reader.bad(key, wanted, reader.config[key])
 
 
 def _stated(reader: Reader, key: str) -> Any:
@@ -148,14 +162,25 @@ def _window(reader: Reader) -> int:
     return 0
 
 
-def _check_layers(reader: Reader, n_layers: int, window: int) -> None:
-    """Attention is the same in all layers. Qwen's last ones may have a window."""
+def _sliding_layers(reader: Reader, family: Family, n_layers: int, window: int) -> tuple[bool, ...]:
+    """Which layers have the window; (): all are alike."""
     layers = reader.config.get("layer_types")
     if layers is not None:
-        wanted = _SLIDING if window else _FULL
+        wanted = (*_FULL, *_SLIDING) if family.full_every else _SLIDING if window else _FULL
         if not isinstance(layers, list) or not all(one in wanted for one in layers):
-            raise reader.bad("layer_types", f"{wanted[0]} alone", layers)
-        return
+            text = "full_attention or sliding_attention" if family.full_every else wanted[0]
+            raise reader.bad("layer_types", f"{text} alone", layers)
+        if len(layers) != n_layers:
+            raise reader.bad("layer_types", f"one for each of {n_layers} layers", len(layers))
+        return tuple(one in _SLIDING for one in layers) if family.full_every else ()
+    if family.full_every:
+        return family.sliding_layers(n_layers)
+    _check_qwens_window(reader, n_layers)
+    return ()
+
+
+def _check_qwens_window(reader: Reader, n_layers: int) -> None:
+    """Qwen's last layers may have one."""
     if _FIRST not in reader.defaults or not reader.flag("use_sliding_window", False):
         return
     first = reader.config.get(_FIRST, reader.defaults[_FIRST])
@@ -165,6 +190,20 @@ def _check_layers(reader: Reader, n_layers: int, window: int) -> None:
     if first < n_layers and has_window:
         least = f"at least {n_layers} (windows of some layers are not supported)"
         raise reader.bad(f"use_sliding_window: {_FIRST}", least, first)
+
+
+def _check_rope_layers(reader: Reader, family: Family, n_layers: int) -> None:
+    """Layers without rotation are where a file's architecture has them."""
+    every = family.unrotated_every
+    if not every:
+        return
+    interval, stated = reader.config.get("no_rope_layer_interval"), reader.config.get(_ROTATED)
+    if stated is None and interval not in (None, every):
+        raise reader.bad("no_rope_layer_interval", f"{every} (others are not supported)", interval)
+    wanted = [int(one) for one in family.rope_layers(n_layers)]
+    if stated is not None and (not isinstance(stated, list) or stated[:n_layers] != wanted):
+        text = f"1 for each of {n_layers} layers, but 0 for each {every}th"
+        raise reader.bad(_ROTATED, f"{text} (others are not supported)", stated)
 
 
 def _model_name(path: Path) -> str:

@@ -33,6 +33,8 @@ READ = names("""
 READ_IN_ROPE = names("""
     rope_type type rope_theta factor low_freq_factor high_freq_factor
     original_max_position_embeddings partial_rotary_factor
+    attention_factor beta_fast beta_slow mscale mscale_all_dim truncate short_factor long_factor
+    llama_4_scaling_beta
 """)
 
 # Without effect on logits: training, caches, how calls are answered, sampling, tokens, labels, how

@@ -26,9 +26,7 @@ class Reader:
     All methods raise ConversionError.
     """
 
-    def __init__(
-        self, path: Path, config: Mapping[str, Any], defaults: Mapping[str, float | None]
-    ) -> None:
+    def __init__(self, path: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         self.path, self.config, self.defaults = path, config, defaults
         self.keys: Mapping[str, Key] = KEYS
         self.reads: frozenset[str] = frozenset()
@@ -43,6 +41,11 @@ class Reader:
         """What the hyperparameter of that name is, unchecked."""
         key = self.keys[field].hf
         return self.config.get(key, self.defaults.get(key))
+
+    def value_of(self, key: str) -> Any:
+        """What a key is, unchecked; null is the default too."""
+        value = self.config.get(key)
+        return self.defaults.get(key) if value is None else value
 
     def count(self, field: str, if_null: int | None = None) -> int:
         """A whole number: the hyperparameter of that name."""

@@ -30,14 +30,15 @@ READ = names("""
     attention.head_count attention.head_count_kv attention.key_length attention.value_length
     attention.layer_norm_rms_epsilon attention.scale
     rope.dimension_count rope.freq_base rope.scale_linear rope.scaling.type rope.scaling.factor
+    rope.scaling.original_context_length rope.scaling.attn_factor rope.scaling.yarn_attn_factor
+    rope.scaling.yarn_beta_fast rope.scaling.yarn_beta_slow rope.scaling.yarn_log_multiplier
 """)
 
 # Without effect on logits: what a number was before it was stretched, how tensors once lay; norms
 # and windows that no architecture here has; how experts, indexers and the like work, which stands
 # beside a key that switches them on, below.
 WITHOUT_EFFECT = names("""
-    rope.scaling.original_context_length rope.scaling.finetuned
-    rope.scaling.yarn_beta_fast rope.scaling.yarn_beta_slow
+    rope.scaling.finetuned
     attention.layer_norm_epsilon attention.group_norm_epsilon attention.group_norm_groups
     tensor_data_layout decoder_start_token_id token_shift_count
     attention.sliding_window_pattern attention.key_length_swa attention.value_length_swa
@@ -71,19 +72,18 @@ NOT_USED: dict[str, tuple[Neutral, str]] = {
 NEUTRAL: dict[str, Neutral] = {
     **dict.fromkeys(names("""
         embedding_scale residual_scale logit_scale attention.output_scale attention.value_scale
-        attention.temperature_scale rope.scaling.attn_factor rope.scaling.yarn_attn_factor
-        rope.scaling.alpha
+        attention.temperature_scale rope.scaling.alpha
     """), _SCALE),
     "attention.causal": among(True),
     "attention.rope_pattern": among(1),
     "hidden_activation": among("", "silu"),
     "num_loops": among(0, 1),
     "classifier.pooling_type": _NO_POOLING,
-    "rope.scaling.yarn_ext_factor": among(0, -1),  # YaRN alone makes something of -1
+    "rope.scaling.yarn_ext_factor": among(0, -1, 1),  # -1 is YaRN's own
     **dict.fromkeys(names("""
         attn_logit_softcapping final_logit_softcapping router_logit_softcapping
         attention.clamp_kqv attention.max_alibi_bias attention.temperature_length
-        rope.scaling.yarn_log_multiplier rope.dimension_sections swin_norm
+        rope.dimension_sections swin_norm
         use_parallel_residual rescale_every_n_layers
         time_mix_extra_dim time_decay_extra_dim activation_sparsity_scale
         activation.situ_linear_beta swiglu_clamp_exp swiglu_clamp_shexp
@@ -137,6 +137,11 @@ NEUTRAL_ELSEWHERE: dict[str, Neutral] = {
 _KNOWN = READ | WITHOUT_EFFECT | NEUTRAL.keys() | NOT_USED.keys()
 
 
+def is_saved(m: Metadata, architecture: str) -> bool:
+    """Whether llama.cpp's saver wrote a file: it states defaults too."""
+    return all(f"{architecture}.{name}" in m for name in _SAVER)
+
+
 def check_keys(m: Metadata, architecture: str, reads: frozenset[str] = frozenset()) -> None:
     """Refuse what would change a result and is not supported; name what nothing is known of.
 
@@ -146,8 +151,7 @@ def check_keys(m: Metadata, architecture: str, reads: frozenset[str] = frozenset
         UnsupportedModelError: it names the key.
     """
     prefix, unknown = f"{architecture}.", []
-    is_saved = all(prefix + name in m for name in _SAVER)
-    table = {**NEUTRAL, **SAVED} if is_saved else NEUTRAL
+    table = {**NEUTRAL, **SAVED} if is_saved(m, architecture) else NEUTRAL
     for key in m:
         name = key.removeprefix(prefix) if key.startswith(prefix) else None
         value = m.raw(key).value

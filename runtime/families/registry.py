@@ -5,12 +5,19 @@ from __future__ import annotations
 from halfbyte.families import (
     ernie4_5,
     gemma,
+    gemma2,
+    gemma3,
+    glm4,
     granite,
     llama,
+    mistral3,
     olmo2,
+    phi3,
     qwen2,
     qwen3,
     seed_oss,
+    smollm3,
+    starcoder,
     starcoder2,
 )
 from halfbyte.families.config import ModelConfig
@@ -22,12 +29,19 @@ FAMILIES: dict[str, Family] = {
         llama,
         qwen2,
         qwen3,
+        phi3,
+        smollm3,
+        mistral3,
         starcoder2,
         gemma,
         granite,
         olmo2,
         seed_oss,
         ernie4_5,
+        gemma2,
+        gemma3,
+        glm4,
+        starcoder,
     )
 }
 BY_MODEL_TYPE: dict[str, Family] = {

@@ -9,66 +9,207 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from halfbyte.families.config import DEFAULT_THETA, RopeConfig
+from halfbyte.families.family import Family
 from halfbyte.families.hf_keys import say_unused
 from halfbyte.families.hf_reader import Reader
+from halfbyte.families.rope import (
+    BETA_FAST,
+    BETA_SLOW,
+    LongRope,
+    Temperature,
+    Yarn,
+    longrope_attention_factor,
+    yarn_attention_factor,
+)
 
 log = logging.getLogger(__name__)
 
 _NEWER, _OLDER = "rope_parameters", "rope_scaling"
 _THETA, _PART, _N_CTX = "rope_theta", "partial_rotary_factor", "original_max_position_embeddings"
-_COMMON = ("rope_type", "type", _THETA, _PART)
+_TEMPERATURE, _LOCAL_THETA = "llama_4_scaling_beta", "rope_local_base_freq"
+_OF_FULL, _OF_LOCAL = "full_attention", "sliding_attention"
+_COMMON = ("rope_type", "type", _THETA, _PART, _TEMPERATURE)
 # Kind -> what else it reads.
 _TAKES: Mapping[str, tuple[str, ...]] = {
     "default": (),
     "linear": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", _N_CTX),
-}
+    "yarn": ("factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
+             "truncate", _N_CTX, "max_position_embeddings"),
+    "longrope": ("factor", "attention_factor", "short_factor", "long_factor", _N_CTX),
+}  # fmt: skip
+_SPELLINGS = ("su", "yarn")  # that older Phi-3 checkpoints have for longrope
 
 
-def read_rope(reader: Reader, head_dim: int, n_ctx: int) -> RopeConfig:
-    """Base, linear factor and divisors.
+@dataclass(frozen=True, slots=True)
+class Ropes:
+    """What config.json says of rotation; see ModelConfig."""
+
+    rope: RopeConfig
+    local: RopeConfig | None
+    temperature: Temperature | None
+
+
+def read_ropes(reader: Reader, family: Family, head_dim: int, n_ctx: int) -> Ropes:
+    """Rotary embedding of all layers, and of those with a window where it is another.
 
     Raises:
-        ConversionError: another kind, other numbers for some layers, or numbers out of range.
+        ConversionError: another kind, numbers out of range, missing ones, or lists of wrong length.
     """
     key, rope = _stated(reader)
-    nested = [name for name, value in rope.items() if isinstance(value, dict)]
-    if nested:
-        wanted = "the same for all layers: no objects within"
-        raise reader.bad(f"{key}.{nested[0]}", wanted, rope[nested[0]])
-    for name, part in ((_PART, reader.config.get(_PART)), (f"{key}.{_PART}", rope.get(_PART))):
-        if part is not None and (isinstance(part, bool) or part != 1):
-            raise reader.bad(name, "1 (others are not supported)", part)
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if not isinstance(kind, str) or kind not in _TAKES:
-        raise reader.bad(f"{key}.rope_type", "default, linear or llama3", kind)
-    if _THETA in rope:
-        theta = reader.positive(f"{key}.{_THETA}", rope[_THETA])
-    else:
-        theta = reader.positive(_THETA, reader.config.get(_THETA, DEFAULT_THETA))
-    unused = [name for name in rope if name not in (*_COMMON, *_TAKES[kind])]
-    say_unused(reader.path, f"RoPE of the kind {kind} takes none of it", unused)
-    if kind == "default":
-        return RopeConfig(theta)
-    if kind == "linear":
-        return RopeConfig(theta, reader.positive(f"{key}.factor", rope.get("factor")))
-    # The context before it was stretched: a number beside the object comes first.
-    beside = reader.config.get(_N_CTX)
-    before = rope.get(_N_CTX, n_ctx) if beside is None else beside
-    numbers = {name: rope.get(name) for name in _TAKES[kind]} | {_N_CTX: before}
-    checked = {name: reader.positive(f"{key}.{name}", value) for name, value in numbers.items()}
-    if checked["high_freq_factor"] <= checked["low_freq_factor"]:
-        wanted = f"a number above low_freq_factor, {checked['low_freq_factor']:g}"
-        raise reader.bad(f"{key}.high_freq_factor", wanted, checked["high_freq_factor"])
-    return RopeConfig(theta, divisors=_llama3_divisors(theta, head_dim, *checked.values()))
+    local: RopeConfig | None = None
+    if family.local_theta is not None:
+        theta = reader.config.get(_LOCAL_THETA, family.local_theta)
+        if _OF_FULL in rope or _OF_LOCAL in rope:
+            inner = _nested(reader, key, rope, _OF_LOCAL)
+            key, rope = f"{key}.{_OF_FULL}", _nested(reader, key, rope, _OF_FULL)
+            kind = inner.get("rope_type", "default")
+            if kind != "default":
+                raise reader.bad(f"{_OF_LOCAL}.rope_type", "default", kind)
+            theta = inner.get(_THETA, theta)
+        local = RopeConfig(reader.positive(f"{_OF_LOCAL}.{_THETA}", theta))
+    one = _One(reader, family, key, rope, head_dim, n_ctx)
+    return Ropes(one.read(), local, one.temperature())
+
+
+def _nested(reader: Reader, key: str, rope: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    inner = rope.get(name)
+    if not isinstance(inner, dict):
+        raise reader.bad(f"{key}.{name}", "an object", inner)
+    return inner
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    """An object that states a kind of RoPE, and where it stands."""
+
+    reader: Reader
+    family: Family
+    key: str
+    rope: Mapping[str, Any]
+    head_dim: int
+    n_ctx: int
+
+    def read(self) -> RopeConfig:
+        reader, key, rope = self.reader, self.key, self.rope
+        nested = [name for name, value in rope.items() if isinstance(value, dict)]
+        if nested:
+            wanted = "the same for all layers: no objects within"
+            raise reader.bad(f"{key}.{nested[0]}", wanted, rope[nested[0]])
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind in _SPELLINGS and "long_factor" in rope:
+            kind = "longrope"
+        if not isinstance(kind, str) or kind not in _TAKES:
+            raise reader.bad(f"{key}.rope_type", "default, linear, llama3, yarn or longrope", kind)
+        plain = RopeConfig(self._theta(), n_features=self._n_features())
+        unused = [name for name in rope if name not in (*_COMMON, *_TAKES[kind])]
+        say_unused(reader.path, f"RoPE of the kind {kind} takes none of it", unused)
+        match kind:
+            case "linear":
+                return replace(plain, factor=self._positive("factor"))
+            case "llama3":
+                return replace(plain, divisors=self._llama3_divisors(plain.theta))
+            case "yarn":
+                return self._yarn(plain)
+            case "longrope":
+                return self._longrope(plain)
+        return plain
+
+    def temperature(self) -> Temperature | None:
+        """How queries grow with their position."""
+        if _TEMPERATURE not in self.family.reads or self.rope.get(_TEMPERATURE) is None:
+            return None
+        return Temperature(self._positive(_TEMPERATURE), self._n_ctx())
+
+    def _positive(self, name: str, default: float | None = None) -> float:
+        value = self.rope.get(name)
+        return self.reader.positive(f"{self.key}.{name}", default if value is None else value)
+
+    def _theta(self) -> float:
+        if _THETA in self.rope:
+            return self.reader.positive(f"{self.key}.{_THETA}", self.rope[_THETA])
+        default = self.reader.defaults.get(_THETA, DEFAULT_THETA)
+        return self.reader.positive(_THETA, self.reader.config.get(_THETA, default))
+
+    def _n_features(self) -> int:
+        """Rotated features of a head; 0: all."""
+        part: Any = self.reader.defaults.get(_PART, 1)
+        for name, stated in (
+            (_PART, self.reader.config.get(_PART)), (f"{self.key}.{_PART}", self.rope.get(_PART)),
+        ):  # fmt: skip
+            if stated is None:
+                continue
+            part = self.reader.positive(name, stated)
+            n = int(self.head_dim * part)
+            if part > 1 or (part != 1 and _PART not in self.family.reads) or n < 2 or n % 2:
+                wanted = "1 (others are not supported)"
+                if _PART in self.family.reads:
+                    wanted = f"a part of {self.head_dim} features that is an even number of them"
+                raise self.reader.bad(name, wanted, stated)
+        n = int(self.head_dim * part)
+        return 0 if n == self.head_dim else n
+
+    def _n_ctx(self) -> int:
+        """The context before it was stretched: a number beside the object comes first."""
+        name, default = f"{self.key}.{_N_CTX}", self.reader.defaults.get(_N_CTX, self.n_ctx)
+        beside = self.reader.config.get(_N_CTX)
+        value = self.rope.get(_N_CTX, default) if beside is None else beside
+        return max(int(self.reader.positive(name, value)), 1)
+
+    def _yarn(self, plain: RopeConfig) -> RopeConfig:
+        n_ctx = self._n_ctx()
+        factor = self._positive("factor", self.n_ctx / n_ctx)
+        usual = yarn_attention_factor(factor)
+        if self.rope.get("mscale") and self.rope.get("mscale_all_dim"):
+            over, under = (self._positive(name) for name in ("mscale", "mscale_all_dim"))
+            usual = yarn_attention_factor(factor, over) / yarn_attention_factor(factor, under)
+        truncates = self.rope.get("truncate", True)
+        if truncates is not self.family.truncates_yarn:
+            wanted = str(self.family.truncates_yarn).lower()
+            raise self.reader.bad(f"{self.key}.truncate", wanted, truncates)
+        if plain.theta <= 1:
+            raise self.reader.bad(_THETA, "a number above 1, for yarn", plain.theta)
+        yarn = Yarn(
+            n_ctx,
+            self._positive("attention_factor", usual),
+            self._positive("beta_fast", BETA_FAST),
+            self._positive("beta_slow", BETA_SLOW),
+            truncates,
+        )
+        return replace(plain, factor=factor, yarn=yarn)
+
+    def _longrope(self, plain: RopeConfig) -> RopeConfig:
+        n_ctx = self._n_ctx()
+        n = (plain.n_features or self.head_dim) // 2
+        short, long = (self._list(name, n) for name in ("short_factor", "long_factor"))
+        usual = longrope_attention_factor(self._positive("factor", self.n_ctx / n_ctx), n_ctx)
+        attention_factor = self._positive("attention_factor", usual)
+        return replace(plain, longrope=LongRope(n_ctx, attention_factor, short, long))
+
+    def _list(self, name: str, n: int) -> tuple[float, ...]:
+        values, key = self.rope.get(name), f"{self.key}.{name}"
+        if not isinstance(values, list) or len(values) != n:
+            got = f"{len(values)} of them" if isinstance(values, list) else values
+            raise self.reader.bad(key, f"a list of {n} numbers, one for each rotated pair", got)
+        return tuple(self.reader.positive(key, value) for value in values)
+
+    def _llama3_divisors(self, theta: float) -> tuple[float, ...]:
+        factor, low, high = (
+            self._positive(name) for name in ("factor", "low_freq_factor", "high_freq_factor")
+        )
+        if high <= low:
+            wanted = f"a number above low_freq_factor, {low:g}"
+            raise self.reader.bad(f"{self.key}.high_freq_factor", wanted, high)
+        return _llama3_divisors(theta, self.head_dim, factor, low, high, self._n_ctx())
 
 
 def _stated(reader: Reader) -> tuple[str, Mapping[str, Any]]:
     """The object that counts, and its key: the older one, where it says anything."""
-    newer, older = reader.config.get(_NEWER), reader.config.get(_OLDER)
+    newer, older = reader.value_of(_NEWER), reader.config.get(_OLDER)
     key, rope = (_OLDER, older) if older else (_NEWER, newer or {})
     if not isinstance(rope, dict):
         raise reader.bad(key, "an object", rope)

@@ -20,9 +20,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 QKV = ("attn_q", "attn_k", "attn_v")
-HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
-# A fused one, whose rows are those of q, k and v, and what a network's hidden features go through.
 FUSED_QKV = "attn_qkv"
+SINKS = "attn_sinks"
+HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
+# What a network's hidden features go through.
 ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu_squared", "xielu")
 
 
@@ -36,6 +37,11 @@ class Stage:
     def matrices(self) -> tuple[str, ...]:
         """Short names of the matrices that the stage's input is multiplied by."""
         return ()
+
+    @property
+    def packed(self) -> tuple[str, ...]:
+        """The same as they lie in memory, where one may be cut in several (TensorSpec.parts)."""
+        return self.matrices
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
@@ -107,6 +113,7 @@ class Project(Stage):
     """to = cap(scale (W source + bias)), for each matrix side by side; or to += the same.
 
     A bias stands with one matrix alone. cap(y) is softcap tanh(y / softcap), or y where that is 0.
+    A fused matrix is cut into `parts` in memory.
     """
 
     weights: tuple[str, ...]
@@ -116,11 +123,17 @@ class Project(Stage):
     bias: bool = False
     scale: float = 1.0
     softcap: float = 0.0
+    parts: tuple[str, ...] = ()
 
     @property
     def matrices(self) -> tuple[str, ...]:
         """See Stage."""
         return self.weights
+
+    @property
+    def packed(self) -> tuple[str, ...]:
+        """See Stage."""
+        return self.parts or self.weights
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
@@ -132,30 +145,45 @@ class Project(Stage):
 class Rope(Stage):
     """Queries and keys are rotated by their positions; keys and values join the layer's cache.
 
-    Before that the biases of QKV are added, with `biases`, and each head of q and k goes through an
-    RMSNorm with the weights of HEAD_NORMS (head_dim,), with `norms`.
+    How, and whether at all in this layer, is said by ModelConfig.rope_of; so are factors of the
+    queries. Before that the biases of QKV are added, with `biases`, and each head of q and k goes
+    through an RMSNorm with the weights of HEAD_NORMS (head_dim,), with `norms`. If it `is_fused`,
+    the three biases are one vector.
     """
 
     biases: bool = False
     norms: bool = False
+    is_fused: bool = False
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
         """See Stage."""
-        biases = tuple((name, "bias") for name in QKV) if self.biases else ()
+        names = (FUSED_QKV,) if self.is_fused else QKV
+        biases = tuple((name, "bias") for name in names) if self.biases else ()
         return biases + (tuple((name, "weight") for name in HEAD_NORMS) if self.norms else ())
 
 
 @dataclass(frozen=True, slots=True)
 class Attend(Stage):
-    """attended = softmax(q k / sqrt(head_dim)) v over the cache, causal, within the window."""
+    """attended = softmax(q k / sqrt(head_dim)) v over the cache, causal, within the layer's window.
+
+    With `sinks`, a learned score for each head takes part in the softmax and has no value.
+    """
+
+    sinks: bool = False
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return ((SINKS, "weight"),) if self.sinks else ()
 
 
 @dataclass(frozen=True, slots=True)
 class FeedForward(Stage):
     """hidden = activation(gate source) * (up source), in the form that `down` will take it.
 
-    Without a gate ("") it is activation(up source). Biases are added to the products.
+    Without a gate ("") it is activation(up source). Biases are added to the products. Where it
+    `is_fused`, `up` holds the rows of both in a file, those of the gate first.
     """
 
     gate: str
@@ -164,9 +192,15 @@ class FeedForward(Stage):
     activation: str = "silu"
     bias: bool = False
     source: str = "normed"
+    is_fused: bool = False
 
     @property
     def matrices(self) -> tuple[str, ...]:
+        """See Stage."""
+        return (self.up,) if self.is_fused else self.packed
+
+    @property
+    def packed(self) -> tuple[str, ...]:
         """See Stage."""
         return (self.gate, self.up) if self.gate else (self.up,)
 

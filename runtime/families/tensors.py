@@ -18,7 +18,10 @@ from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.gguf.file import GGUFFile
 
 OUTPUT = "output.weight"  # absent where the embedding takes its place
-ROPE_FREQS = "rope_freqs.weight"  # divisors of the frequencies: Llama 3's scaling
+# Divisors of the frequencies of rotary embedding: Llama 3's scaling, and LongRoPE's.
+ROPE_FREQS = "rope_freqs.weight"
+ROPE_SHORT, ROPE_LONG = "rope_factors_short.weight", "rope_factors_long.weight"
+ROPE_FACTORS = (ROPE_FREQS, ROPE_SHORT, ROPE_LONG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +32,14 @@ class TensorSpec:
         name: in GGUF.
         hf_name: in a Hugging Face checkpoint; "": it follows from config.json.
         shape: (rows, inputs) or (features,), in both.
-        n_rotated: heads whose features are its rows and are rotated; 0: none.
+        n_rotated: heads whose features are its rows, or the first of them, and are rotated; 0:
+            none.
         may_lack: whether a file runs without it.
         adds: what is added to its numbers when a checkpoint is converted.
+        head_dim: features of such a head; 0: its rows are those of the heads alone.
+        n_features: how many of these are rotated, from the first on; 0: all.
+        parts: matrices of which it holds the rows, one after the other, as they are called in
+            memory, and their rows; (): it is one.
     """
 
     name: str
@@ -39,17 +47,25 @@ class TensorSpec:
     shape: tuple[int, ...]
     n_rotated: int = 0
     may_lack: bool = False
+    head_dim: int = 0
+    n_features: int = 0
+    parts: tuple[tuple[str, int], ...] = ()
     adds: float = 0.0
 
     def neighbours(self) -> NDArray[np.int64] | None:
         """For each row where neighbours are rotated, its row where halves are; None: no difference.
 
-        Row h d + 2i + j comes from h d + j d/2 + i.
+        Row h d + 2i + j comes from h d + j r/2 + i, of the r rotated ones of a head's d features.
         """
         if not self.n_rotated:
             return None
-        rows = np.arange(self.shape[0]).reshape(self.n_rotated, 2, -1)
-        return rows.swapaxes(1, 2).reshape(-1)
+        d = self.head_dim or self.shape[0] // self.n_rotated
+        r = self.n_features or d
+        order = np.arange(self.shape[0])
+        heads = order[: self.n_rotated * d].reshape(self.n_rotated, d)
+        halves = heads[:, :r].reshape(-1, 2, r // 2)
+        heads[:, :r] = halves.swapaxes(1, 2).reshape(-1, r)
+        return order
 
 
 def check_tensors(file: GGUFFile, specs: Sequence[TensorSpec]) -> None:

@@ -25,6 +25,7 @@ from halfbyte.families.stages import (
     FUSED_QKV,
     HEAD_NORMS,
     QKV,
+    SINKS,
     Attend,
     Embed,
     FeedForward,
@@ -35,10 +36,11 @@ from halfbyte.families.stages import (
     RowNorms,
     Stage,
 )
-from halfbyte.families.tensors import ROPE_FREQS
+from halfbyte.families.tensors import ROPE_FACTORS
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.quality.activations import activate, soft_cap
+from halfbyte.quality.attention import attention
 
 F32 = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -47,7 +49,6 @@ Hook = Callable[[tuple[str, ...], F32], None]
 
 _N_CHUNK_TOKENS = 4096
 _N_CHUNK_WEIGHTS = 1 << 22
-_N_QUERIES = 512
 _LARGEST = np.float32(1e18)  # whose square is a float32
 
 
@@ -99,9 +100,9 @@ class FloatModel:
         stages = groupby(self._family.stages(self.config), lambda stage: stage.layer)
         before, *self._layers, self._behind = [list(group) for _, group in stages]
         (self._embed,) = before
-        self._frequencies = self.config.rope.frequencies(self.config.head_dim)
-        if ROPE_FREQS in source:  # divisors: how Llama 3's scaling is stored
-            self._frequencies = self._frequencies / source.tensor(ROPE_FREQS)
+        self._factors = {
+            name: source.tensor(name).astype(np.float64) for name in ROPE_FACTORS if name in source
+        }
 
     def groups(self, i: int) -> list[tuple[str, ...]]:
         """The matrices of a layer in the order in which they are needed, by shared inputs."""
@@ -169,16 +170,22 @@ class FloatModel:
             for name, kind in stage.tensors
         }
 
-    def rotate(self, x: F32) -> F32:
-        """Rotary embedding of a window's heads, (heads, T, D)."""
-        angles = np.outer(np.arange(x.shape[1]), self._frequencies)
-        cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-        d = x.shape[-1]
+    def rotate(self, x: F32, layer: int) -> F32:
+        """Rotary embedding of a window's heads, (heads, T, D), in a layer."""
+        rope, d = self.config.rope_of(layer), x.shape[-1]
+        if rope is None:
+            return x
+        factors = self._factors if rope is self.config.rope else {}
+        angles = np.outer(np.arange(x.shape[1]), rope.frequencies(d, x.shape[1], factors))
+        cos, sin = (
+            (f(angles) * rope.attention_factor).astype(np.float32) for f in (np.cos, np.sin)
+        )
+        d = rope.n_features or d
         first, second = slice(0, d, 2), slice(1, d, 2)
         if self._family.rotates_halves:
             first, second = slice(0, d // 2), slice(d // 2, d)
         a, b = x[..., first], x[..., second]
-        out = np.empty(x.shape, np.float32)
+        out = x.copy()
         out[..., first] = a * cos - b * sin
         out[..., second] = a * sin + b * cos
         return out
@@ -241,7 +248,8 @@ class _State:
         return made + self._w[f"{name}.bias"] if bias else made
 
     def _feed_forward(self, stage: FeedForward) -> None:
-        first, *rest = (self._product(stage.source, n, stage.bias) for n in stage.matrices)
+        made = [self._product(stage.source, name, stage.bias) for name in stage.matrices]
+        first, *rest = np.split(made[0], 2, axis=1) if stage.is_fused else made
         hidden = activate(stage.activation, first, self._config, stage.layer)
         for up in rest:
             hidden *= up
@@ -253,9 +261,6 @@ class _State:
             made = [y * np.float32(stage.scale) for y in made]
         if stage.softcap:
             made = [soft_cap(y, stage.softcap) for y in made]
-        if stage.weights == (FUSED_QKV,):
-            c = self._config
-            made = np.split(made[0], (c.q_dim, c.q_dim + c.kv_dim), axis=-1)
         if stage.adds:
             made = [self[stage.to] + made[0]]
         self._put(stage, stage.to, *made)
@@ -263,20 +268,28 @@ class _State:
     def _rope(self, stage: Rope) -> None:
         """Heads of q, k and v, (heads, T, D) for each window; q and k are rotated."""
         c, qkv = self._config, self._buffers["qkv"]
+        if not isinstance(qkv, list):  # of a fused matrix
+            qkv = qkv + self._w[f"{FUSED_QKV}.bias"] if stage.biases else qkv
+            qkv = np.split(qkv, [c.q_dim, c.q_dim + c.kv_dim], axis=1)
         for x, name in zip(qkv, QKV, strict=True):
-            if stage.biases:
+            if stage.biases and not stage.is_fused:
                 x += self._w[f"{name}.bias"]
         windows = [[_heads(x, c.head_dim) for x in np.split(x, self._n_windows)] for x in qkv]
         for heads, name in zip(windows, HEAD_NORMS, strict=False):  # of q and k
             if stage.norms:
                 heads[:] = [_norm(x, self._w[name], c.norm_eps) for x in heads]
-            heads[:] = [self._model.rotate(x) for x in heads]
+            heads[:] = [self._model.rotate(x, stage.layer) for x in heads]
+        if c.scales_queries:
+            factors = c.query_factors(0, windows[0][0].shape[1])[:, None].astype(np.float32)
+            windows[0][:] = [x * factors for x in windows[0]]
         self._buffers["qkv"] = windows
 
     def _attend(self, stage: Attend) -> None:
         """Causal attention within each window: (b T, H D)."""
         windows = zip(*self._buffers["qkv"], strict=True)
-        attended = np.concatenate([_attention(self._config, *w) for w in windows])
+        c, sinks = self._config, self._w[SINKS] if stage.sinks else None
+        window = c.window(stage.layer)
+        attended = np.concatenate([attention(c, *w, window, sinks) for w in windows])
         self._put(stage, "attended", attended)
 
     def _put(self, stage: Stage, name: str, *values: F32) -> None:
@@ -306,22 +319,6 @@ def chunks(x: F32) -> Iterator[F32]:
         yield x[begin : begin + step]
 
 
-def _attention(c: ModelConfig, q: F32, k: F32, v: F32) -> F32:
-    """Causal attention within a window: q (H, T, D), k and v (G, T, D) -> (T, H D)."""
-    n, d = q.shape[1:]
-    qs, out = q.reshape(c.n_kv_heads, c.group, n, d), np.empty((n, c.q_dim), np.float32)
-    for begin in range(0, n, _N_QUERIES):
-        end = min(begin + _N_QUERIES, n)
-        scores = qs[:, :, begin:end] @ k[:, None, :end].swapaxes(-1, -2)
-        scores *= np.float32(c.attention_scale or d**-0.5)
-        if c.attn_softcap:
-            scores = soft_cap(scores, c.attn_softcap)
-        scores += _mask(begin, end, c.sliding_window)
-        heads = (_softmax(scores) @ v[:, None, :end]).reshape(c.n_heads, end - begin, d)
-        out[begin:end] = heads.swapaxes(0, 1).reshape(end - begin, -1)
-    return out
-
-
 def _norm(x: F32, weight: F32, eps: float) -> F32:
     mean = np.square(x).mean(-1, keepdims=True)
     out: F32 = x / np.sqrt(mean + np.float32(eps)) * weight
@@ -331,17 +328,3 @@ def _norm(x: F32, weight: F32, eps: float) -> F32:
 def _heads(x: F32, head_dim: int) -> F32:
     """(T, heads D) as (heads, T, D)."""
     return x.reshape(len(x), -1, head_dim).swapaxes(0, 1)
-
-
-def _mask(begin: int, end: int, window: int) -> F32:
-    """0 where query begin + i sees key j < end, else -inf: (end - begin, end)."""
-    distance = np.arange(begin, end)[:, None] - np.arange(end)
-    hidden = (distance < 0) | (distance >= window if window else False)
-    return np.where(hidden, np.float32(-np.inf), np.float32(0))
-
-
-def _softmax(x: F32) -> F32:
-    x -= x.max(-1, keepdims=True)
-    np.exp(x, out=x)
-    x /= x.sum(-1, keepdims=True)
-    return x

@@ -40,6 +40,9 @@ def rounded(config: ModelConfig) -> ModelConfig:
     """As a file holds it: floats of 32 bits; RoPE's divisors are a tensor."""
     theta, factor = (float(np.float32(x)) for x in (config.rope.theta, config.rope.factor))
     rope = replace(config.rope, theta=theta, factor=factor, divisors=None)
+    if config.temperature:
+        scale = float(np.float32(config.temperature.scale))
+        config = replace(config, temperature=replace(config.temperature, scale=scale))
     return replace(config, rope=rope, norm_eps=float(np.float32(config.norm_eps)), tied=False)
 
 
@@ -63,7 +66,14 @@ SIZES = st.integers(1, 2**20)
             "sliding_window": st.none() | st.integers(1, 2**30),
             "rms_norm_eps": POSITIVE,
             "rope_theta": POSITIVE,
-            "rope_scaling": st.fixed_dictionaries({"type": st.just("linear"), "factor": POSITIVE}),
+            "rope_scaling": st.fixed_dictionaries({"type": st.just("linear"), "factor": POSITIVE})
+            | st.fixed_dictionaries(
+                {"type": st.just("yarn"), "factor": st.sampled_from([2.0, 4.0, 40.0])},
+                optional={
+                    "original_max_position_embeddings": st.integers(1, 2**17),
+                    "beta_fast": st.just(16.0),
+                },
+            ),
         },
     ),
 )

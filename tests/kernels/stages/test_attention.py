@@ -62,8 +62,9 @@ def _cache(kv_type: str, d: int, n: int, seed: int, scale: float = 1) -> Cache:
 
 
 def _attend(
-    call: Call, cache: Cache, q: np.ndarray, first: int, chunks: Sequence[int], window: int = 0
-) -> np.ndarray:
+    call: Call, cache: Cache, q: np.ndarray, first: int, chunks: Sequence[int], window: int = 0,
+    sinks: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
     """Attention of q (T, 2 heads x group, D) in chunks of queries; junk lies in all scratch."""
     layout, (n, n_heads, d) = cache.layout, q.shape
     group = n_heads // 2
@@ -80,7 +81,8 @@ def _attend(
             where = at * rows.strides[0] + head * group * d * 4
             call(kernel, rows.ctypes.data + where, rows.strides[0], chunk, first + at,
                  window or NO_WINDOW, cache.addresses, head * layout.head_nbytes,
-                 out.ctypes.data + where, out.strides[0], scratch)  # fmt: skip
+                 out.ctypes.data + where, out.strides[0], scratch,
+                 0 if sinks is None else sinks[head * group :])  # fmt: skip
         at += chunk
     assert np.isnan(out[n]).all()
     return out[:n].reshape(q.shape)
@@ -141,9 +143,30 @@ def test_a_window_hides_what_lies_before_it(
         assert (tail == one_by_one[2 * PAGE :]).all()
 
 
+def test_a_sink_takes_part_in_the_softmax_alone(call: Call, naive: ModuleType) -> None:
+    """As a key of that score would, whose value is 0; one far below all scores changes no bit."""
+    kv_type, d, group = SHAPES[1]
+    cache = _cache(kv_type, d, N_POSITIONS, seed=8)
+    q = _queries(N_POSITIONS, group, d, seed=9)
+    sinks = np.linspace(-3, 8, 2 * group, dtype=np.float32)
+    got = _attend(call, cache, q, 0, _even(N_POSITIONS, query_block(group)), 37, sinks)
+    assert (_attend(call, cache, q, 0, [1] * N_POSITIONS, 37, sinks) == got).all()
+    none = _attend(call, cache, q, 0, [1] * N_POSITIONS, 37)
+    far = np.full_like(sinks, -1000)
+    assert (_attend(call, cache, q, 0, [1] * N_POSITIONS, 37, far) == none).all()
+    keys = cache.keys.repeat(group, 1).astype(np.float64)
+    scores = np.einsum("thd,shd->hts", q.astype(np.float64), keys) / np.sqrt(d)
+    back = np.arange(N_POSITIONS)[:, None] - np.arange(N_POSITIONS)
+    sums = np.where((back < 0) | (back >= 37), 0, np.exp(scores)).sum(-1)
+    share = sums / (sums + np.exp(sinks.astype(np.float64))[:, None])
+    exact = naive.attention(q, cache.keys, cache.values, 0, 37) * share.T[:, :, None]
+    assert np.abs(got - exact).max() < 3e-6
+
+
 def _attend_in_splits(
-    call: Call, cache: Cache, q: np.ndarray, position: int, borders: Sequence[int], window: int
-) -> np.ndarray:
+    call: Call, cache: Cache, q: np.ndarray, position: int, borders: Sequence[int], window: int,
+    sinks: np.ndarray,
+) -> np.ndarray:  # fmt: skip
     """Attention of queries (T, 2 heads x group, D), their pages dealt out at the borders."""
     layout, (n, n_heads, d) = cache.layout, q.shape
     group = n_heads // 2
@@ -163,7 +186,8 @@ def _attend_in_splits(
                  partials, stride, scratch)  # fmt: skip
         for query in range(n):
             call(merge_kernel(*head[1:]), query, n, position, window or NO_WINDOW, partials,
-                 stride, out.ctypes.data + query * out.strides[0] + where)  # fmt: skip
+                 stride, out.ctypes.data + query * out.strides[0] + where,
+                 sinks[i * group :])  # fmt: skip
     return out.reshape(q.shape)
 
 
@@ -174,13 +198,14 @@ def test_pages_dealt_to_threads_give_the_same_bits(
     call: Call, kv_type: str, d: int, group: int, window: int
 ) -> None:
     cache = _cache(kv_type, d, N_POSITIONS, seed=11)
+    sinks = np.linspace(-3, 5, 2 * group, dtype=np.float32)
     for n_queries in (1, 2, query_block(group)):
         q = _queries(n_queries, group, d, seed=12)
         for first in (5, 127, 128, N_POSITIONS - n_queries):
-            whole = _attend(call, cache, q, first, [1] * n_queries, window)
+            whole = _attend(call, cache, q, first, [1] * n_queries, window, sinks)
             n = (first + n_queries - 1) // PAGE + 1
             for borders in ([0, n], list(range(n + 1)), [0, n // 2, n]):
-                got = _attend_in_splits(call, cache, q, first, borders, window)
+                got = _attend_in_splits(call, cache, q, first, borders, window, sinks)
                 assert (got == whole).all(), borders
 
 

@@ -49,24 +49,27 @@ def _split(page: np.ndarray, layout: KVLayout, head: int) -> tuple[np.ndarray, n
 
 
 @pytest.mark.parametrize("kv_type", DTYPES)
-@pytest.mark.parametrize("d, group", [(16, 1), (18, 2), (64, 3), (80, 1), (128, 8)])
+@pytest.mark.parametrize(
+    "d, group, rotated", [(16, 1, 16), (18, 2, 18), (64, 3, 64), (80, 1, 60), (128, 8, 0)]
+)
 def test_rotates_and_appends(
-    call: Call, naive: ModuleType, kv_type: str, d: int, group: int
+    call: Call, naive: ModuleType, kv_type: str, d: int, group: int, rotated: int
 ) -> None:
     layout, theta = KVLayout(1, 2, d, kv_type), 1e4
     rng = np.random.default_rng(d)
     page, head = _page(layout), 1
-    table = rope_table(0, 3 * PAGE, _frequencies(d, theta))
+    table = rope_table(0, 3 * PAGE, _frequencies(rotated, theta)) if rotated else np.zeros((512, 1))
     keys, values = np.zeros((PAGE, d)), np.zeros((PAGE, layout.value_dim))
     for position in (0, 15, 16, PAGE - 1, PAGE + 5, 2 * PAGE + 77):
         q, k, v = (rng.standard_normal((n, d)).astype(np.float32) for n in (group, 1, 1))
-        exact_q, exact_k = (
-            naive.rotate(a[None], np.array([position]), theta)[0] for a in (q, k)
-        )  # fmt: skip
+        exact_q, exact_k = (a.astype(np.float64) for a in (q, k))
+        for a in (exact_q, exact_k) if rotated else ():
+            part = a[None, :, :rotated]
+            a[:, :rotated] = naive.rotate(part, np.array([position]), theta)[0]
         size = [np.hypot(a[:, 0::2], a[:, 1::2]).repeat(2, axis=1) for a in (q, k)]
         kernel = rope_append_kernel(kv_type, d, layout.value_dim, group)
         at = page.ctypes.data + head * layout.head_nbytes
-        call(kernel, q, k, v, table[position : position + 1], position, at)
+        call(kernel, q, k, v, table[position : position + 1], rotated, position, at)
         # Two rounded products of a rounded table, one rounded sum.
         assert (np.abs(q - exact_q) <= size[0] * 4 * 2.0**-24).all()
         assert (np.abs(k - exact_k) <= size[1] * 4 * 2.0**-24).all()
@@ -86,7 +89,7 @@ def test_the_cache_stays_finite(call: Call, kv_type: str, largest: float) -> Non
     v = np.resize(np.float32([np.inf, -np.inf, np.nan, 3.2e38, -3.2e38, 65519, 1]), 16)
     k[0::2] = v[:8]
     table = rope_table(0, 1, _frequencies(16, 1e4))  # position 0 leaves all as it is
-    call(rope_append_kernel(kv_type, 16, 32, 1), q, k, v, table, 0, page)
+    call(rope_append_kernel(kv_type, 16, 32, 1), q, k, v, table, 16, 0, page)
     keys, values = _split(page, layout, 0)
     limit = np.float32(largest)
     expected = np.clip(np.where(np.isnan(v), limit, v), -limit, limit)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.families.registry import family_of
+from halfbyte.families.rope import Temperature, Yarn
 from halfbyte.families.tensors import ROPE_FREQS
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.packing import pack
@@ -50,17 +51,18 @@ class Shape:
     rope_factor: float = 1
     sliding_window: int = 0
     has_divisors: bool = False
-    more: Mapping[str, Any] = field(default_factory=dict)  # fields of ModelConfig
+    changes: dict[str, Any] = field(default_factory=dict)
 
     def config(self) -> ModelConfig:
         """As a file would state it."""
-        return ModelConfig(
+        config = ModelConfig(
             architecture=self.architecture, name="small", dim=self.dim, hidden_dim=self.hidden_dim,
             n_layers=self.n_layers, n_heads=self.n_heads, n_kv_heads=self.n_kv_heads,
             head_dim=self.head_dim, vocab_size=self.vocab_size, n_ctx_train=N_CTX,
             norm_eps=1e-5, rope=RopeConfig(1e4, self.rope_factor),
-            sliding_window=self.sliding_window, tied=self.is_tied, **self.more,
+            sliding_window=self.sliding_window, tied=self.is_tied,
         )  # fmt: skip
+        return replace(config, **self.changes)
 
 
 def _every_format(name: str) -> str:
@@ -73,6 +75,16 @@ def _every_format(name: str) -> str:
     return "Q8_0"
 
 
+# All that depends on positions and layers.
+POSITIONS = {
+    "rope": RopeConfig(1e4, 4.0, n_features=16, yarn=Yarn(64, 1.2)),
+    "local_rope": RopeConfig(1e3, n_features=20),
+    "sliding_window": 50,
+    "sliding_layers": (True, False, True),
+    "rope_layers": (True, True, False),
+    "attention_scale": 0.25,
+    "temperature": Temperature(0.2, 40),
+}
 # Multi-query, grouped and full attention; rows that fill no tile and rows that do; tied and not.
 SHAPES = {
     "F32": Shape("F32", "f32", 48, 3, 1, 16, 100, 70),
@@ -98,7 +110,7 @@ SHAPES = {
         24,
         96,
         150,
-        more={"qkv_bias": True, "out_bias": True, "mlp_bias": True},
+        changes={"qkv_bias": True, "out_bias": True, "mlp_bias": True},
     ),
     "StarCoder2": Shape("F32", "f32", 72, 4, 2, 24, 100, 70, architecture="starcoder2"),
     "Gemma": Shape("Q8_0", "f16", 96, 2, 1, 32, 160, 150, is_tied=True, architecture="gemma"),
@@ -112,7 +124,7 @@ SHAPES = {
         52,
         70,
         architecture="granite",
-        more={
+        changes={
             "embedding_scale": 2.0,
             "residual_scale": 0.4,
             "attention_scale": 0.3,
@@ -122,6 +134,10 @@ SHAPES = {
         },
     ),
     "OLMo2": Shape("F32", "f32", 100, 3, 1, 16, 52, 70, architecture="olmo2"),
+    # With fused matrices, whose parts fill no tile.
+    "positions": Shape(
+        "F32", "f32", 96, 4, 2, 24, 50, 99, n_layers=3, architecture="phi3", changes=POSITIONS
+    ),
 }
 
 
@@ -150,8 +166,8 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
     config, weights = shape.config(), ModelWeights(np.empty(0, np.uint8))
     arrays, exact = [], {}
     if shape.has_divisors:
-        weights.rope_divisors = np.geomspace(1, 8, config.head_dim // 2)
-    for name, dims in ((spec.name, spec.shape) for spec in family_of(config).tensors(config)):
+        weights.rope_factors[ROPE_FREQS] = np.geomspace(1, 8, config.head_dim // 2)
+    for name, dims in _in_memory(config):
         if name == ROPE_FREQS:
             continue
         if len(dims) == 1:
@@ -173,6 +189,13 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
         arrays.append(packed)
     weights.test_arrays = arrays  # keeps them alive
     return Model(shape, config, weights, exact)
+
+
+def _in_memory(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of a model's tensors; of fused ones those of their parts."""
+    for spec in family_of(config).tensors(config):
+        for name, n_rows in spec.parts or ((spec.name, spec.shape[0]),):
+            yield name, (n_rows, *spec.shape[1:])
 
 
 def run(
@@ -214,13 +237,7 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
     c = model.config
     n, d = len(tokens), c.head_dim
     w = {name: value.astype(np.float64) for name, value in model.exact.items()}
-    angles = np.arange(n)[:, None] / c.rope.factor * c.rope.theta ** (-np.arange(0, d, 2) / d)
-    if model.weights.rope_divisors is not None:
-        angles /= model.weights.rope_divisors
-    turns = np.exp(1j * angles)[:, None]
-    hidden = ~np.tril(np.ones((n, n), bool))
-    if c.sliding_window:
-        hidden |= np.tril(np.ones((n, n), bool), -c.sliding_window)
+    back = np.arange(n)[:, None] - np.arange(n)
     scale = c.dim**0.5 if c.architecture == "gemma" else c.embedding_scale
     x = w["token_embd.weight"][tokens] * scale
 
@@ -247,9 +264,16 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         y = (_as_int8(x) if rounds and is_quantized else x) @ w[name].T
         return y + w.get(name.replace("weight", "bias"), 0)
 
-    def rope(x: F64) -> F64:
-        turned = (x[..., 0::2] + 1j * x[..., 1::2]) * turns
-        return np.stack([turned.real, turned.imag], -1).reshape(x.shape)
+    def rope(x: F64, layer: int) -> F64:
+        one = c.rope_of(layer)
+        if one is None:
+            return x
+        factors = model.weights.rope_factors if one is c.rope else {}
+        angles = np.arange(n)[:, None] * one.frequencies(d, N_CTX, factors)
+        turns, r = np.exp(1j * angles)[:, None] * one.attention_factor, one.n_features or d
+        turned = (x[..., 0:r:2] + 1j * x[..., 1:r:2]) * turns
+        rotated = np.stack([turned.real, turned.imag], -1).reshape(*x.shape[:2], r)
+        return np.concatenate([rotated, x[..., r:]], -1)
 
     def kept(x: F64) -> F64:
         x = x.astype(np.float16).astype(np.float64) if rounds and _is_f16(model) else x
@@ -265,9 +289,13 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         q, k, v = (y.reshape(n, -1, d) for y in (q, k, v))
         if c.architecture != "olmo2":
             q, k = norm(q, at + "attn_q_norm"), norm(k, at + "attn_k_norm")
-        q, k, v = rope(q), kept(rope(k)), kept(v)
+        q, k, v = rope(q, i), kept(rope(k, i)), kept(v)
+        if c.temperature:
+            position = np.arange(n)[:, None, None]
+            q = q * (1 + c.temperature.scale * np.log(1 + position // c.temperature.n_ctx))
         scores = np.einsum("thd,shd->hts", q, k) * (c.attention_scale or d**-0.5)
-        scores = np.where(hidden, -np.inf, capped(scores, c.attn_softcap))
+        scores = capped(scores, c.attn_softcap)
+        scores = np.where((back < 0) | (back >= (c.window(i) or n)), -np.inf, scores)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
         attentions.append(weights)
@@ -306,17 +334,7 @@ def main(isa: str, cache: str) -> None:
 
     target.force(isa)
     jit.set_cache_root(Path(cache))
-    for name in (
-        "mix",
-        "F32",
-        "Qwen2",
-        "Qwen3",
-        "window",
-        "StarCoder2",
-        "Gemma",
-        "Granite",
-        "OLMo2",
-    ):
+    for name in ("mix", "F32", "Qwen2", "window", "positions", "StarCoder2", "Gemma", "Granite"):
         pool = Pool(2)
         model = build(SHAPES[name], pool)
         logits = run(model.engine(pool), model.tokens(140), [90, 40, *[1] * 10])

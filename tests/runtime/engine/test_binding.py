@@ -20,7 +20,7 @@ from halfbyte.kernels.layouts.kv_pages import KVLayout
 def bound(model: str = "aa", kv_type: str = "f16", frequency: float = 1.0) -> Binding:
     layout = KVLayout(2, 3, 24, kv_type)
     engine: Any = SimpleNamespace(
-        layout=layout, frequencies=frequency / np.arange(1.0, 13.0),
+        layout=layout, rotation=SimpleNamespace(rows=lambda *at: np.array(at) * frequency),
         new_sequence=lambda: Sequence(KVCache(PagePool(layout))),
     )  # fmt: skip
     return Binding.of(engine, model)

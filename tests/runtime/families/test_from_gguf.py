@@ -106,7 +106,8 @@ def test_missing_mistyped_and_impossible_numbers(tmp_path: Path, key: str, value
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("llama.rope.scaling.type", "yarn"),
+        ("llama.rope.scaling.type", "dynamic"),
+        ("llama.rope.scaling.attn_factor", 1.2),
         ("llama.expert_count", 8),
         ("llama.rope.dimension_count", 12),
         ("llama.attention.value_length", 16),
@@ -194,5 +195,5 @@ def test_numbers_for_each_layer(tmp_path: Path) -> None:
 
 
 def test_other_architectures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModelError, match="gemma"):
-        read(tmp_path, {}, architecture="gemma")
+    with pytest.raises(UnsupportedModelError, match="mamba"):
+        read(tmp_path, {}, architecture="mamba")

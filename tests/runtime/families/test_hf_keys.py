@@ -90,8 +90,8 @@ def test_keys_of_models_of_other_things_are_never_refused(
         ("text_config", {"hidden_size": 64}),
         ("vision_config", {"hidden_size": 64}),
         ("position_embedding_type", "nope"),
-        ("attention_bias", True),
-        ("mlp_bias", True),
+        ("attention_bias", 1),
+        ("mlp_bias", "yes"),
         ("architectures", ["LlamaForSequenceClassification"]),
         ("architectures", ["LlavaForConditionalGeneration"]),
         ("architectures", "LlamaForCausalLM"),
@@ -186,11 +186,18 @@ def test_what_nobody_reads_gets_a_word(caplog: pytest.LogCaptureFixture) -> None
 
 @pytest.mark.parametrize("kind", BY_MODEL_TYPE)
 def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    if kind == "ministral3":
+        with pytest.raises(ConversionError, match="sliding_window"):
+            config(kind, sliding_window=1000)
+        return
     window = config(kind, sliding_window=1000).sliding_window
-    assert window == (1000 if kind == "mistral" else 0)
-    assert ("no window" in caplog.text) == (kind == "llama")
+    has_window = kind in ("mistral", "phi3", "starcoder2", "gemma2", "gemma3_text")
+    assert window == (1000 if has_window else 0)
+    assert ("no window" in caplog.text) == (not has_window and not kind.startswith("qwen"))
     if kind == "mistral":
-        assert config(kind, layer_types=["sliding_attention"]).sliding_window == 4096
+        assert config(kind, layer_types=["sliding_attention"] * 32).sliding_window == 4096
+        with pytest.raises(ConversionError, match="32 layers"):
+            config(kind, layer_types=["sliding_attention"] * 31)
         with pytest.raises(ConversionError, match="layer_types"):
             config(kind, layer_types=["full_attention"])
         with pytest.raises(ConversionError, match="sliding_window"):

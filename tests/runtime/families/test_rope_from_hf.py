@@ -24,9 +24,9 @@ def rope(**stated: Any) -> RopeConfig:
 def check(config: dict[str, Any], answer: dict[str, Any]) -> None:
     """The same angles, shapes, window and norm as transformers' model has."""
     made = config_from_hf(Path("model"), config)
-    ours = made.rope.frequencies(made.head_dim) / np.array(made.rope.divisors or 1.0)
+    ours = made.rope.frequencies(made.head_dim)
     np.testing.assert_allclose(ours, answer["frequencies"], rtol=1e-5)
-    assert answer["attention_factor"] == 1
+    assert np.isclose(answer["attention_factor"], made.rope.attention_factor, rtol=1e-9)
     assert np.isclose(answer["scale"], made.head_dim**-0.5, rtol=1e-9)
     assert answer["q"] == [made.q_dim, made.dim]
     assert answer["k"] == [made.kv_dim, made.dim]
@@ -66,7 +66,13 @@ LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_fr
     [
         ({"rope_parameters": {"full_attention": {"rope_theta": 1e6}}}, "full_attention"),
         ({"rope_parameters": {"rope_theta": 1e6, "sliding_attention": {}}}, "sliding_attention"),
-        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_type"),
+        ({"rope_scaling": {"type": "yarn", "factor": -4.0}}, "rope_scaling.factor"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0, "beta_fast": "32"}}, "beta_fast"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0, "truncate": False}}, "truncate"),
+        ({"rope_scaling": {"type": "yarn", "attention_factor": 0}}, "attention_factor"),
+        ({"rope_scaling": {"type": "longrope", "short_factor": [1.0] * 64}}, "long_factor"),
+        ({"rope_scaling": {"type": "longrope", "short_factor": [1.0] * 9}}, "short_factor"),
+        ({"rope_scaling": {"type": "longrope", "short_factor": [0.0] * 64}}, "short_factor"),
         ({"rope_scaling": {"type": "dynamic", "factor": 4.0}}, "rope_type"),
         ({"rope_scaling": {"type": None}}, "rope_type"),
         ({"rope_scaling": {"type": ["linear"], "factor": 2.0}}, "rope_type"),

@@ -1,0 +1,108 @@
+"""Families that differ in what depends on positions, against transformers and torch in float32.
+
+Contexts are longer than the original ones and than the windows.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import halfbyte
+
+pytestmark = pytest.mark.oracle
+
+ROOT = Path(__file__).resolve().parents[2]
+TOLERANCE = {"f32": 1e-4, "f16": 2e-3}
+N_IDS = 300
+
+
+def _yarn(factor: float, n_ctx: int, **more: object) -> dict[str, Any]:
+    return {"rope_type": "yarn", "rope_theta": 1e6, "factor": factor,
+            "original_max_position_embeddings": n_ctx, **more}  # fmt: skip
+
+
+def _long(n_pairs: int, n_ctx: int, part: float, **more: object) -> dict[str, Any]:
+    return {
+        "original_max_position_embeddings": n_ctx, "rope_parameters": {
+            "rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": part,
+            "short_factor": [1 + 0.03 * i for i in range(n_pairs)],
+            "long_factor": [1.2 + 0.9 * i for i in range(n_pairs)], **more,
+        },
+    }  # fmt: skip
+
+
+_TEMPERED = {"llama_4_scaling_beta": 0.1, "mscale": 1.0, "mscale_all_dim": 1.0}
+# name: (model_type, (dim, hidden, layers, heads, kv heads, head_dim), tied, options)
+CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
+    "qwen2-yarn": ("qwen2", (128, 160, 2, 4, 2, 32), True, {"rope_parameters": _yarn(4, 64)}),
+    "qwen3-yarn": ("qwen3", (96, 160, 3, 4, 1, 64), False, {
+        "rope_parameters": _yarn(2.5, 100, beta_fast=16.0, beta_slow=2.0)}),
+    "llama-yarn": ("llama", (128, 96, 2, 2, 2, 64), False, {
+        "rope_parameters": _yarn(8, 32, attention_factor=1.3)}),
+    "llama-mscale": ("llama", (64, 96, 2, 4, 2, 16), False, {
+        "rope_parameters": _yarn(8, 32, mscale=1.0, mscale_all_dim=0.7)}),
+    "phi3-plain": ("phi3", (128, 160, 2, 4, 4, 32), False, {}),
+    "phi4": ("phi3", (160, 96, 3, 10, 5, 16), False, {"sliding_window": None}),
+    "phi3-window": ("phi3", (128, 176, 2, 4, 2, 32), True, {"sliding_window": 100}),
+    "phi3-long": ("phi3", (128, 160, 2, 4, 1, 32), False, _long(16, 128, 1.0)),
+    "phi4-mini": ("phi3", (192, 160, 2, 6, 2, 32), True, {
+        "sliding_window": 1000, **_long(12, 64, 0.75)}),
+    "phi3-short": ("phi3", (128, 160, 2, 4, 2, 32), True, {
+        **_long(12, 400, 0.75, attention_factor=1.4), "max_position_embeddings": 400}),
+    "smollm3": ("smollm3", (128, 160, 5, 4, 2, 32), True, {}),
+    "smollm3-yarn": ("smollm3", (96, 128, 8, 4, 1, 24), False, {
+        "rope_parameters": _yarn(4, 64)}),
+    "ministral3": ("ministral3", (96, 128, 2, 4, 2, 32), False, {
+        "rope_parameters": _yarn(16, 64, **_TEMPERED)}),
+    "ministral3-tied": ("ministral3", (128, 128, 3, 8, 2, 16), True, {
+        "rope_parameters": _yarn(4, 16, **_TEMPERED, beta_fast=32.0, beta_slow=1.0)}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checkpoints(
+    torch_python: Path,
+    benchmark_module: Callable[[str], ModuleType],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A folder with a checkpoint and its expected.npz for each case, made by transformers."""
+    out = tmp_path_factory.mktemp("positions")
+    tiny_llama = benchmark_module("tiny_llama")
+    specs = []
+    for i, (name, (kind, shape, tied, options)) in enumerate(CASES.items()):
+        tiny = tiny_llama.Tiny(name, i, *shape, 323, 1e4, tied, kind=kind)
+        more = {"dtype": "float32", "shard": None, "options": options, "n_ids": N_IDS}
+        specs.append(asdict(tiny) | more)
+    (out / "specs.json").write_text(json.dumps(specs))
+    script = ROOT / "benchmarks" / "transformers_peer.py"
+    subprocess.run([torch_python, script, out / "specs.json", out], check=True)
+    for name in CASES:
+        tiny_llama.save_tokenizer(323, out / name)
+    return out
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
+    path = checkpoints / f"{name}.gguf"
+    halfbyte.convert(checkpoints / name, path, type="f32", measure=False)
+    with np.load(checkpoints / name / "expected.npz") as answers:
+        ids, expected, greedy = answers["ids"].tolist(), answers["logits"], answers["greedy"]
+    for kv_type, tolerance in TOLERANCE.items():
+        with halfbyte.load(path, threads=2, kv_type=kv_type) as model:
+            logits = model.logits(ids)
+            tokens = model.complete(ids, max_tokens=len(greedy)).tokens
+        distance = np.abs(logits - expected).max() / np.abs(expected).max()
+        print(f"{name} {kv_type}: {distance:.2g}")
+        assert distance < tolerance, kv_type
+        if kv_type == "f32":
+            assert tokens == greedy[: len(tokens)].tolist()
+            assert len(tokens) == len(greedy) or 2 in greedy
