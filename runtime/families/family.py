@@ -46,6 +46,7 @@ class Family:
         local_theta: the base of rotary embedding in layers with a window, which is not stretched,
             where nothing else is stated; None: these are like the others.
         truncates_yarn: see rope.Yarn.
+        learned_positions: whether there is a table of positions, behind whose end there are none.
         wide_scores: layers of the one model whose scores are divided by sqrt(dim / n_heads), where
             a GGUF file doesn't say that; 0: there is none.
     """
@@ -61,6 +62,7 @@ class Family:
     unrotated_every: int = 0
     local_theta: float | None = None
     truncates_yarn: bool = True
+    learned_positions: bool = False
     wide_scores: int = 0
     own_keys: Mapping[str, Key] = field(default_factory=dict)
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -96,4 +96,5 @@ FAMILY = Family(
         "norm_eps": Key("attention.layer_norm_epsilon", "layer_norm_epsilon"),
     },
     unrotated_every=1,
+    learned_positions=True,
 )

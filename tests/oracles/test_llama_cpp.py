@@ -46,7 +46,22 @@ def ask(python: Path, model: Path, *lines: str) -> None:
 
 
 @pytest.fixture(
-    scope="module", params=["llama", "qwen2", "qwen3", "linear", "llama3", "infill-10m"]
+    scope="module",
+    params=[
+        "llama",
+        "qwen2",
+        "qwen3",
+        "linear",
+        "llama3",
+        "infill-10m",
+        "llama_biases",
+        "gemma",
+        "granite",
+        "olmo2",
+        "seed_oss",
+        "glm4",
+        "starcoder",
+    ],
 )
 def source(
     request: pytest.FixtureRequest,
@@ -55,7 +70,9 @@ def source(
 ) -> Path:
     """A Hugging Face folder: tiny random models, and a trained one where the data is there.
 
-    Mistral is not among them: llama.cpp sees no window in a Llama file.
+    Not among them are Mistral and StarCoder2, in whose files llama.cpp sees no window, Gemma 2 and
+    3, whose scale of scores it takes from the head's size alone, and ERNIE, whose networks have no
+    biases there.
     """
     if request.param == "infill-10m":
         shared: Path = request.getfixturevalue("shared_dir")
@@ -63,8 +80,9 @@ def source(
     tiny_llama = benchmark_module("tiny_llama")
     folder = tmp_path_factory.mktemp("tiny")
     tiny = tiny_llama.Tiny(
-        "tiny", 5, 256, 320, 2, 4, 2, 64, 331, 1e6, tied=False, kind=request.param
-    )
+        "tiny", 5, 256, 320, 2, 4, 1 if request.param == "starcoder" else 2, 64, 331, 1e6,
+        tied=request.param.startswith(("gemma", "starcoder")), kind=request.param,
+    )  # fmt: skip
     tiny_llama.save(tiny, folder)
     return folder
 
@@ -90,7 +108,9 @@ def test_llama_cpp_runs_converted_files(
     size = np.abs(expected).max()
     error = np.abs(ours - expected).max()
     print(f"{file_type}: {error / size:.2g}")
-    assert error / size < TOLERANCE[file_type]
+    # llama.cpp looks GELU up in a table of half precision.
+    loosened = 3 if "gelu" in (source / "config.json").read_text() else 1
+    assert error / size < loosened * TOLERANCE[file_type]
     # Fed llama.cpp's own continuation, each of its choices is ours, or as good within the error.
     chosen = fed[np.arange(len(greedy)), greedy]
     assert (fed.max(-1) - chosen <= 2 * error).all()

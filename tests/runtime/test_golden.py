@@ -68,6 +68,12 @@ def test_logits_and_greedy_ids_are_those_of_transformers(
         assert model.complete(ids, max_tokens=len(greedy)).tokens == greedy
 
 
+@pytest.mark.parametrize("case", ["starcoder"], indirect=True)
+def test_there_are_no_positions_beyond_those_that_were_learned(f32_file: Path) -> None:
+    with pytest.raises(halfbyte.RequestError, match="at most the 512 positions"):
+        halfbyte.load(f32_file, threads=1, ctx=513)
+
+
 def test_the_float64_reference_agrees_with_transformers(
     case: str, f32_file: Path, benchmark_module: Loader
 ) -> None:
