@@ -6,7 +6,7 @@ PIP := -m pip install -q --disable-pip-version-check
 .PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
 	test-interrupted-conversions test-templates test-constraints test-server-soak test-schema \
 	test-deployment test-page test-ray test-clients test-oracles golden bench \
-	bench-callers bench-server bench-conversion clean
+	bench-callers bench-answers bench-server bench-conversion clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
 # fetched on first use, completes a function. Both take the most likely token each time, and the
@@ -82,6 +82,8 @@ test-ray: .venv/dev.stamp
 LIBRARIES := langchain-openai==1.7.4 langchain-ollama==1.1.0 litellm==1.110.2 llm==0.36
 AGENTS := @anthropic-ai/claude-code@2.1.332 @openai/codex@0.171.0 opencode-ai@1.18.33 \
 	@continuedev/cli@1.5.47
+# Continue's code for gaps, with what bundles it; what its packages build is not needed.
+CORE := @continuedev/core@1.1.0 esbuild@0.25.0
 test-clients: .venv/dev.stamp
 	@$(PYTHON) -m venv .venvs/clients
 	.venvs/clients/bin/python $(PIP) -e '.[dev]'
@@ -90,7 +92,9 @@ test-clients: .venv/dev.stamp
 	.venvs/aider/bin/python $(PIP) aider-chat==0.86.2 || true
 	for one in $(AGENTS); do \
 	    npm install --silent --no-audit --no-fund --prefix .venvs/agents $$one || true; done
-	CLIENTS=$(CURDIR)/.venvs/agents/node_modules/.bin:$(CURDIR)/.venvs/aider/bin:$(CURDIR)/.venvs/clients/bin \
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venvs/core $(CORE) || true
+	-ln -sf "$$(command -v node)" .venvs/core/node_modules/.bin/node
+	CLIENTS=$(CURDIR)/.venvs/core/node_modules/.bin:$(CURDIR)/.venvs/agents/node_modules/.bin:$(CURDIR)/.venvs/aider/bin:$(CURDIR)/.venvs/clients/bin \
 	    .venvs/clients/bin/python -m pytest -q -rs tests/clients \
 	    -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 
@@ -157,12 +161,19 @@ bench-callers: .venv/dev.stamp
 	.venv/bin/python benchmarks/typing_replay.py 7b --keys 20 --sides auto server
 	.venv/bin/python benchmarks/report.py
 
+# Several answers, adapters and constraints; minutes on two cores, which must be idle otherwise.
+bench-answers: .venv/dev.stamp
+	.venv/bin/python benchmarks/candidates.py
+	.venv/bin/python benchmarks/constraints.py
+	.venv/bin/python benchmarks/report.py
+
 # The server's load, beside llama-server (see bench-callers): ten minutes on two cores.
 bench-server: .venv/dev.stamp
 	@test -n "$$LLAMA_SERVER" || $(PYTHON) benchmarks/environments.py llama-server
 	.venv/bin/python benchmarks/server_load.py smollm2-135m --only load queue stream
 	.venv/bin/python benchmarks/server_load.py 1b-q4_0 --only load stream --each 2
 	.venv/bin/python benchmarks/server_load.py infill-10m --only infill
+	.venv/bin/python benchmarks/server_load.py 7b-infill --only cancel
 	.venv/bin/python benchmarks/report.py
 
 # What conversion loses and how fast it is, beside llama.cpp's quantizer; hours on a small machine.

@@ -177,6 +177,15 @@ KEYWORDS: dict[str, dict[str, tuple[str, str]]] = {
     "Of complete and infill": {
         "syntax": ("the language that the code has to parse in", "own"),
     },
+    "Of complete": {
+        "truncate": (
+            (
+                "what is left out of a prompt that does not fit beside its answer: its beginning "
+                '("left") or what is between two halves ("middle"); None: that is an error'
+            ),
+            "own",
+        ),
+    },
     "Of infill": {
         "min_confidence": (
             "least probability of the first token, 0 to 1; below, nothing comes",

@@ -39,7 +39,7 @@ CHECKED = (SamplingParams, TokenRules, TextEnds, Candidates, Beams, Probabilitie
 # Of keywords that no dataclass has under their names.
 DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(("json_schema", "regex", "grammar", "choices", "logits_processor", "adapter",
-                     "cache_scope", "prediction", "lookup", "tools")),
+                     "cache_scope", "prediction", "lookup", "tools", "truncate")),
     "json_whitespace": False, "speculate": True, "tool_choice": "auto", "logit_bias": {},
     "parallel_tool_calls": True,
 }  # fmt: skip
@@ -48,7 +48,7 @@ FUNCTIONS = ("load", "convert", "pull")
 # What each method's `**` stands for: the TypedDict, and groups of KEYWORDS.
 ANSWERS = tuple(KEYWORDS)[:7]
 TAKEN = {
-    "complete": (keys.CompleteCallOptions, (*ANSWERS, "Of complete and infill")),
+    "complete": (keys.CompleteCallOptions, (*ANSWERS, "Of complete and infill", "Of complete")),
     "infill": (keys.InfillCallOptions, (*ANSWERS, "Of complete and infill", "Of infill")),
     "chat": (keys.ChatCallOptions, (*ANSWERS, "Of chat")),
     "edit": (keys.CallOptions, ANSWERS),
@@ -117,7 +117,7 @@ def default_of(name: str, group: str = "") -> Any:
     return DEFAULTS[name]
 
 
-class _EVERY(keys.InfillCallOptions, keys.ChatCallOptions, total=False):
+class _EVERY(keys.CompleteCallOptions, keys.InfillCallOptions, keys.ChatCallOptions, total=False):
     """All keywords of calls."""
 
 

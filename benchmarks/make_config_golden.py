@@ -12,7 +12,8 @@ import transformers
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "data" / "golden_config_defaults.json"
 TYPES = (
-    "llama", "mistral", "qwen2", "qwen3", "phi3", "smollm3", "ministral3", "starcoder2", "gemma",
+    "llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "qwen2_moe", "phi3", "smollm3",
+    "ministral3", "starcoder2", "gemma",
     "granite", "olmo2", "seed_oss", "ernie4_5", "gemma2", "gemma3_text", "glm4", "gpt_bigcode",
 )  # fmt: skip
 # What some call otherwise.
@@ -37,9 +38,10 @@ def main() -> None:
             found[name][key] = getattr(config, has[0]) if has else None
         if name == "gpt_bigcode":  # its code makes these of null and of multi_query
             found[name] |= {"intermediate_size": 4 * config.n_embd, "num_key_value_heads": 1}
+        found[name]["sliding_window"] = found[name]["sliding_window"] or None  # 0 says none
         # Qwen2 has no attribute of that name: its heads divide the width.
         heads = config.hidden_size // config.num_attention_heads
-        found[name]["head_dim"] = getattr(config, "head_dim", heads)
+        found[name]["head_dim"] = getattr(config, "head_dim", None) or heads
         rope = getattr(config, "rope_parameters", None) or {}
         rope = rope.get("full_attention", rope)
         found[name]["rope_theta"] = rope.get("rope_theta")

@@ -1,4 +1,4 @@
-"""Write tests/data/golden_llama.npz: what transformers says about tiny checkpoints.
+"""Write tests/data/golden_llama.npz and the like: what transformers says of tiny checkpoints.
 
     .venvs/torch/bin/python benchmarks/make_golden.py
 
@@ -12,62 +12,75 @@ cannot choose another one.
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import save_file
 from tiny_llama import Tiny, config, weights
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers_peer import expected
 
-OUT = Path(__file__).resolve().parent.parent / "tests" / "data" / "golden_llama.npz"
+OUT = Path(__file__).resolve().parent.parent / "tests" / "data"
 N_IDS = 100
 N_GREEDY = 12
 POSITIONS = np.array([0, 1, 15, 31, 32, 63, 64, 99])
 CLEAR_LEAD = 1e-2  # of the largest logit; the f16 cache may change it by 4e-3
 
-CASES = (
-    Tiny("mha16", 14, 64, 96, 2, 4, 4, 16, 323, 1e4, tied=False),
-    Tiny("gqa32_tied", 2, 128, 352, 3, 4, 2, 32, 320, 1e6, tied=True),
-    Tiny("gqa64", 1, 256, 320, 2, 4, 1, 64, 331, 1e6, tied=False),
-    Tiny("head128_wide", 36, 96, 160, 2, 2, 1, 128, 323, 1e4, tied=True),
-    Tiny("qwen2", 1, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=True, kind="qwen2"),
-    Tiny("qwen3", 1, 128, 160, 2, 4, 2, 48, 323, 1e6, tied=True, kind="qwen3"),
-    Tiny("mistral", 3, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind="mistral"),
-    Tiny("linear", 6, 64, 96, 2, 4, 4, 16, 323, 1e5, tied=False, kind="linear"),
-    Tiny("llama_biases", 8, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind="llama_biases"),
-    Tiny("starcoder2", 29, 64, 160, 2, 4, 2, 16, 323, 1e4, tied=True, kind="starcoder2"),
-    Tiny("gemma", 10, 64, 160, 2, 4, 1, 32, 323, 1e4, tied=True, kind="gemma"),
-    Tiny("granite", 28, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=True, kind="granite"),
-    Tiny("olmo2", 15, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind="olmo2"),
-    Tiny("seed_oss", 15, 64, 96, 2, 4, 2, 32, 323, 1e4, tied=False, kind="seed_oss"),
-    Tiny("ernie4_5", 18, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=True, kind="ernie4_5"),
-    Tiny("gemma2", 14, 64, 160, 2, 4, 2, 32, 323, 1e4, tied=True, kind="gemma2"),
-    Tiny("gemma3", 12, 64, 160, 3, 4, 2, 32, 323, 1e6, tied=True, kind="gemma3"),
-    Tiny("glm4", 22, 64, 96, 2, 4, 2, 32, 323, 1e4, tied=False, kind="glm4"),
-    Tiny("starcoder", 16, 64, 160, 2, 4, 1, 16, 323, 1e4, tied=True, kind="starcoder"),
-    Tiny("llama3", 7, 64, 96, 2, 4, 2, 32, 323, 5e5, tied=True, kind="llama3"),
-    Tiny("yarn", 5, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=True, kind="yarn"),
-    Tiny("phi3", 1, 128, 160, 2, 4, 2, 32, 323, 1e4, tied=False, kind="phi3"),
-    Tiny("smollm3", 2, 96, 128, 4, 4, 2, 24, 323, 2e6, tied=True, kind="smollm3"),
-    Tiny("ministral3", 4, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=False, kind="ministral3"),
-)
+CASES: dict[str, tuple[Tiny, ...]] = {
+    "golden_llama": (
+        Tiny("mha16", 14, 64, 96, 2, 4, 4, 16, 323, 1e4, tied=False),
+        Tiny("gqa32_tied", 2, 128, 352, 3, 4, 2, 32, 320, 1e6, tied=True),
+        Tiny("gqa64", 1, 256, 320, 2, 4, 1, 64, 331, 1e6, tied=False),
+        Tiny("head128_wide", 36, 96, 160, 2, 2, 1, 128, 323, 1e4, tied=True),
+        Tiny("qwen2", 1, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=True, kind="qwen2"),
+        Tiny("qwen3", 1, 128, 160, 2, 4, 2, 48, 323, 1e6, tied=True, kind="qwen3"),
+        Tiny("mistral", 3, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind="mistral"),
+        Tiny("linear", 6, 64, 96, 2, 4, 4, 16, 323, 1e5, tied=False, kind="linear"),
+        Tiny("llama3", 7, 64, 96, 2, 4, 2, 32, 323, 5e5, tied=True, kind="llama3"),
+    ),
+    "golden_positions": (
+        Tiny("yarn", 5, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=True, kind="yarn"),
+        Tiny("phi3", 1, 128, 160, 2, 4, 2, 32, 323, 1e4, tied=False, kind="phi3"),
+        Tiny("smollm3", 2, 96, 128, 4, 4, 2, 24, 323, 2e6, tied=True, kind="smollm3"),
+        Tiny("ministral3", 4, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=False, kind="ministral3"),
+    ),
+    "golden_dense": (
+        Tiny("llama_biases", 8, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind="llama_biases"),
+        Tiny("starcoder2", 29, 64, 160, 2, 4, 2, 16, 323, 1e4, tied=True, kind="starcoder2"),
+        Tiny("gemma", 10, 64, 160, 2, 4, 1, 32, 323, 1e4, tied=True, kind="gemma"),
+        Tiny("granite", 28, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=True, kind="granite"),
+        Tiny("olmo2", 15, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind="olmo2"),
+        Tiny("seed_oss", 15, 64, 96, 2, 4, 2, 32, 323, 1e4, tied=False, kind="seed_oss"),
+        Tiny("ernie4_5", 18, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=True, kind="ernie4_5"),
+        Tiny("gemma2", 14, 64, 160, 2, 4, 2, 32, 323, 1e4, tied=True, kind="gemma2"),
+        Tiny("gemma3", 12, 64, 160, 3, 4, 2, 32, 323, 1e6, tied=True, kind="gemma3"),
+        Tiny("glm4", 22, 64, 96, 2, 4, 2, 32, 323, 1e4, tied=False, kind="glm4"),
+        Tiny("starcoder", 16, 64, 160, 2, 4, 1, 16, 323, 1e4, tied=True, kind="starcoder"),
+    ),
+    "golden_experts": (
+        Tiny("qwen3_moe", 1, 128, 160, 2, 4, 2, 48, 323, 1e6, tied=False, kind="qwen3_moe"),
+        Tiny("mixtral", 4, 96, 128, 2, 4, 2, 24, 323, 1e6, tied=False, kind="mixtral"),
+        Tiny("qwen2_moe", 2, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=False, kind="qwen2_moe"),
+    ),
+}
 
 
 def model_of(tiny: Tiny) -> PreTrainedModel:
     """The checkpoint in transformers; every tensor is checked to be used."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(config(tiny)))
-        read = AutoConfig.from_pretrained(folder, attn_implementation="eager")
-    model = AutoModelForCausalLM.from_config(read).float().eval()
-    state = {name: torch.from_numpy(value) for name, value in weights(tiny).items()}
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    if unexpected or set(missing) - ({"lm_head.weight"} if tiny.tied else set()):
-        raise SystemExit(f"{tiny.name}: missing {missing}, unexpected {unexpected}")
-    model.tie_weights()
-    return model
+        save_file(weights(tiny), Path(folder) / "model.safetensors", metadata={"format": "pt"})
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+        )
+    missing = set(info["missing_keys"]) - ({"lm_head.weight"} if tiny.tied else set())
+    if missing or info["unexpected_keys"] or info["mismatched_keys"]:
+        raise SystemExit(f"{tiny.name}: {info}")
+    return model.eval()
 
 
 def lead(model: PreTrainedModel, ids: np.ndarray, n: int) -> float:
@@ -79,10 +92,16 @@ def lead(model: PreTrainedModel, ids: np.ndarray, n: int) -> float:
 
 
 def main() -> None:
-    """Make the file."""
+    """Make the files, or those that are named."""
     torch.set_num_threads(1)
+    for name in sys.argv[1:] or CASES:
+        write(OUT / f"{name}.npz", CASES[name])
+
+
+def write(out: Path, cases: tuple[Tiny, ...]) -> None:
+    """Make one file."""
     data: dict[str, np.ndarray] = {}
-    for tiny in CASES:
+    for tiny in cases:
         model = model_of(tiny)
         answers = expected(model, N_IDS, N_GREEDY)
         whole = np.concatenate([answers["ids"], answers["greedy"]])
@@ -95,9 +114,8 @@ def main() -> None:
         data[f"{tiny.name}.positions"] = POSITIONS
         data[f"{tiny.name}.logits"] = answers["logits"][POSITIONS]
         data[f"{tiny.name}.greedy"] = answers["greedy"].astype(np.int32)
-    OUT.parent.mkdir(exist_ok=True)
-    np.savez_compressed(OUT, **data)
-    print(f"{OUT.name}: {OUT.stat().st_size} bytes")
+    np.savez_compressed(out, **data)
+    print(f"{out.name}: {out.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ class ReferenceModel:
         self.logit_scale = number("logit_scale", 1)
         self.score_cap = number("attn_logit_softcapping", 0)
         self.logit_cap = number("final_logit_softcapping", 0)
+        self.n_used = int(number("expert_used_count", 0))
+        self.normalizes = bool(number("expert_weights_norm", 1))
         own = f"{architecture}.attention.sliding_window"  # else Mistral's
         window = reader.fields.get(own, reader.fields.get("halfbyte.sliding_window"))
         self.window = 0 if window is None else int(window.contents())
@@ -183,7 +185,37 @@ class ReferenceModel:
         out[..., first], out[..., second] = a * cos - b * sin, a * sin + b * cos
         return out
 
+    def _experts(self, block: str, x: F64) -> F64:
+        """Each token's best experts, weighed by the softmax of their logits."""
+        logits = x @ self.weight(block + "ffn_gate_inp.weight").T
+        gate, up, down = (
+            self.weight(f"{block}ffn_{n}_exps.weight") for n in ("gate", "up", "down")
+        )
+        out = np.zeros_like(x)
+        for row, logit in enumerate(logits):
+            used = np.argsort(-logit)[: self.n_used]
+            scores = np.exp(logit - logit.max())
+            total = scores[used].sum() if self.normalizes else scores.sum()
+            for e, weight in zip(used, scores[used] / total, strict=True):
+                g = gate[e] @ x[row]
+                out[row] += weight * (down[e] @ (g / (1 + np.exp(-g)) * (up[e] @ x[row])))
+        if block + "ffn_up_shexp.weight" in self._tensors:
+            out += self._shared(block, x)
+        return out
+
+    def _shared(self, block: str, x: F64) -> F64:
+        """What the expert gives that all tokens have."""
+        gate, up, down = (
+            self.weight(f"{block}ffn_{n}_shexp.weight") for n in ("gate", "up", "down")
+        )
+        g = x @ gate.T
+        shared: F64 = (g / (1 + np.exp(-g)) * (x @ up.T)) @ down.T
+        own = x @ self.weight(block + "ffn_gate_inp_shexp.weight").reshape(-1, 1)
+        return shared / (1 + np.exp(-own))
+
     def _feed_forward(self, block: str, x: F64) -> F64:
+        if self.n_used:
+            return self._experts(block, x)
         up = self._linear(block + "ffn_up", x)
         if block + "ffn_gate.weight" in self._tensors:
             hidden = self._activated(self._linear(block + "ffn_gate", x)) * up

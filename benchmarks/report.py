@@ -4,8 +4,8 @@
     python benchmarks/report.py --check    exit 1 if that would change a file
 
 README shows a selection, docs/ all of it. Speed: see report_speed.py; callers, caches, typing and
-edits: report_callers.py; the server: report_server.py; conversion: report_conversion.py. Nothing
-between the markers is written by hand.
+edits: report_callers.py; several answers, adapters and constraints: report_answers.py; the server:
+report_server.py; conversion: report_conversion.py. Nothing between the markers is written by hand.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import report_answers
 import report_callers
 import report_conversion
 import report_server
@@ -28,6 +29,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/performance.md": {
         "speed": report_speed.section,
         "callers": report_callers.section,
+        "answers": report_answers.section,
         "server": report_server.section,
     },
     "docs/conversion.md": {"quality": report_conversion.section},

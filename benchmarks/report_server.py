@@ -56,7 +56,14 @@ def _infill(model: str, line: dict[str, Any]) -> Iterator[Row]:
               line["more_ms"], " ms", most=20.0, digits=1)  # fmt: skip
 
 
-_ROWS = {"load": _load, "queue": _queue, "stream": _stream, "infill": _infill}
+def _cancel(model: str, line: dict[str, Any]) -> Iterator[Row]:
+    yield Row(f"{model}: a client hangs up during its prompt: CPU free after",
+              line["free_ms"], " ms", most=100.0, digits=0)  # fmt: skip
+
+
+_ROWS = {
+    "load": _load, "queue": _queue, "stream": _stream, "infill": _infill, "cancel": _cancel,
+}  # fmt: skip
 
 
 def _when(newest: list[dict[str, Any]]) -> str:

@@ -9,6 +9,8 @@ queue     64 clients where 8 run and 16 may wait: how many were answered, told t
 infill    milliseconds from a cached `/infill` to its first byte, less `stream_infill`'s
 stream    the rate of one stream read from a socket, over model.stream's in a process of its own
 overhead  CPU of the event loop's thread for a token that is streamed
+cancel    milliseconds from a client's hanging up, while its prompt is processed, to the server's
+          last work on it
 
 A line is appended to benchmarks/results/server.jsonl.
 """
@@ -16,6 +18,7 @@ A line is appended to benchmarks/results/server.jsonl.
 from __future__ import annotations
 
 import argparse
+import socket
 import statistics
 import sys
 import time
@@ -39,6 +42,7 @@ N_CLIENTS, N_ANSWER, THREADS = 8, 64, 2
 N_CTX = 2048
 SHORT, LONG = 110, 1100  # tokens of prompts
 N_STREAM = 256
+BUSY_S, QUIET_S, TICK_S = 1.0, 0.5, 0.002  # of a prompt before it is given up; without work; a look
 # Of the shapes: eight clients over llama-server's, a stream over model.stream's.
 TARGETS = {"load": {"1b": 2.2}, "stream": {"1b": 0.98}}
 USUAL = {"load": 3.0, "stream": 0.9}
@@ -159,9 +163,8 @@ def single(model_file: Path, prompts: Prompts, rounds: int) -> dict[str, Any]:
         asked = [prompt for _ in range(rounds) for prompt in [prompts.next(SHORT)] * 2]
 
         def by_socket() -> float:
-            _, [answer] = load_clients.run(
-                server.port, [[load_clients.body(asked.pop(), N_STREAM)]]
-            )
+            body = load_clients.body(asked.pop(), N_STREAM)
+            answer = load_clients.read_alone(server.port, "/completion", body)
             return (answer.n_tokens - 1) / (answer.came_s[-1] - answer.came_s[0])
 
         def in_process() -> float:  # the same prompt, which may be guessed as well
@@ -201,6 +204,30 @@ def infill(model_file: Path, rounds: int) -> dict[str, Any]:
             "more_ms": 1e3 * (served - alone)}  # fmt: skip
 
 
+def cancel(model_file: Path, prompts: Prompts, rounds: int) -> dict[str, Any]:
+    """A client that hangs up in the middle of its prompt."""
+    with ours(model_file) as server:
+        times = [_busy_after(server, prompts.next(LONG)) for _ in range(rounds)]
+    return {"what": "cancel", "free_ms": 1e3 * statistics.median(times),
+            "worst_ms": 1e3 * max(times)}  # fmt: skip
+
+
+def _busy_after(server: ServerProcess, prompt: str) -> float:
+    """Seconds from closing the connection until the server takes no CPU any more."""
+    with socket.create_connection(("127.0.0.1", server.port)) as one:
+        one.sendall(load_clients.request("/completion", load_clients.body(prompt, N_ANSWER)))
+        time.sleep(BUSY_S)
+    begin = last = time.perf_counter()
+    taken_s = server.cpu_s()
+    while (now := time.perf_counter()) < last + QUIET_S:
+        now_s = server.cpu_s()
+        if now_s - taken_s > TICK_S / 10:  # beside what an idle loop does now and then
+            last = now
+        taken_s = now_s
+        time.sleep(TICK_S)
+    return last - begin
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", default=["smollm2-135m"])
@@ -217,6 +244,7 @@ def main() -> None:
             "queue": lambda path=path, prompts=prompts: queue(path, prompts),
             "stream": lambda path=path, prompts=prompts: single(path, prompts, 2 * args.rounds + 1),
             "infill": lambda path=path: infill(path, 4 * args.rounds + 1),
+            "cancel": lambda path=path, prompts=prompts: cancel(path, prompts, 2 * args.rounds + 1),
         }
         for what in args.only:
             figures = works[what]()

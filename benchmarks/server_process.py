@@ -58,6 +58,11 @@ class ServerProcess:
         fields = Path(path).read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_A_S
 
+    def cpu_s(self) -> float:
+        """Seconds of CPU that all threads took so far."""
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
     def _wait(self) -> None:
         until = time.monotonic() + START_S
         while time.monotonic() < until:

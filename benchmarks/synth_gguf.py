@@ -1,4 +1,4 @@
-"""Write a Llama GGUF file of a given shape with random weights, to measure speed with.
+"""Write a GGUF file of a given shape with random weights, to measure speed with.
 
     python benchmarks/synth_gguf.py 7b q4_0 FILE.gguf
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -42,35 +43,54 @@ class Shape:
     hidden_dim: int
     n_heads: int
     n_kv_heads: int
+    head_dim: int = 0  # 0: dim / n_heads
+    n_experts: int = 0
+    n_used: int = 0
+
+    @property
+    def architecture(self) -> str:
+        """GGUF's name of a family that has such models."""
+        return "qwen3moe" if self.n_experts else "llama"
 
 
 SHAPES = {
     "7b": Shape(32, 4096, 11008, 32, 32),
     "1b": Shape(22, 2048, 5632, 32, 4),
     "160m": Shape(12, 768, 2048, 12, 12),
+    # Qwen3-30B-A3B, 8 of its 48 layers.
+    "qwen3moe": Shape(8, 2048, 768, 32, 4, head_dim=128, n_experts=128, n_used=8),
 }
 
 
-def matrices(shape: Shape) -> Iterator[tuple[str, int, int]]:
-    """(name, rows, columns) of each matrix, in the file's order."""
-    kv_dim = shape.dim // shape.n_heads * shape.n_kv_heads
-    yield "token_embd.weight", N_VOCAB, shape.dim
+def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of each matrix, in the file's order."""
+    head_dim, dim = shape.head_dim or shape.dim // shape.n_heads, shape.dim
+    q_dim, kv_dim = head_dim * shape.n_heads, head_dim * shape.n_kv_heads
+    n, end = ((shape.n_experts,), "_exps") if shape.n_experts else ((), "")
+    yield "token_embd.weight", (N_VOCAB, dim)
     for i in range(shape.n_layers):
-        yield f"blk.{i}.attn_q.weight", shape.dim, shape.dim
-        yield f"blk.{i}.attn_k.weight", kv_dim, shape.dim
-        yield f"blk.{i}.attn_v.weight", kv_dim, shape.dim
-        yield f"blk.{i}.attn_output.weight", shape.dim, shape.dim
-        yield f"blk.{i}.ffn_gate.weight", shape.hidden_dim, shape.dim
-        yield f"blk.{i}.ffn_up.weight", shape.hidden_dim, shape.dim
-        yield f"blk.{i}.ffn_down.weight", shape.dim, shape.hidden_dim
-    yield "output.weight", N_VOCAB, shape.dim
+        yield f"blk.{i}.attn_q.weight", (q_dim, dim)
+        yield f"blk.{i}.attn_k.weight", (kv_dim, dim)
+        yield f"blk.{i}.attn_v.weight", (kv_dim, dim)
+        yield f"blk.{i}.attn_output.weight", (dim, q_dim)
+        yield f"blk.{i}.ffn_gate{end}.weight", (*n, shape.hidden_dim, dim)
+        yield f"blk.{i}.ffn_up{end}.weight", (*n, shape.hidden_dim, dim)
+        yield f"blk.{i}.ffn_down{end}.weight", (*n, dim, shape.hidden_dim)
+    yield "output.weight", (N_VOCAB, dim)
 
 
-def norms(shape: Shape) -> list[str]:
-    """Names of the norm vectors, each of `dim` numbers."""
-    kinds = ("attn_norm", "ffn_norm")
-    layers = [f"blk.{i}.{kind}.weight" for i in range(shape.n_layers) for kind in kinds]
-    return [*layers, "output_norm.weight"]
+def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Norms, and who chooses experts: at random, so that all are used alike."""
+    rng, ones = np.random.default_rng(0), np.ones(shape.dim, np.float32)
+    for i in range(shape.n_layers):
+        yield f"blk.{i}.attn_norm.weight", ones
+        yield f"blk.{i}.ffn_norm.weight", ones
+        if shape.n_experts:
+            yield f"blk.{i}.attn_q_norm.weight", ones[: shape.head_dim]
+            yield f"blk.{i}.attn_k_norm.weight", ones[: shape.head_dim]
+            router = rng.standard_normal((shape.n_experts, shape.dim), np.float32)
+            yield f"blk.{i}.ffn_gate_inp.weight", router / np.float32(shape.dim**0.5)
+    yield "output_norm.weight", ones
 
 
 def vocabulary() -> tuple[list[bytes], list[float], list[TokenType]]:
@@ -102,11 +122,11 @@ class RandomBlocks:
         raw = _quantize(noise * np.float32(0.02), kind)
         self._samples = raw.view(np.uint8).reshape(self._n, -1)
 
-    def matrix(self, rows: int, cols: int) -> NDArray[np.uint8]:
-        """Bytes of a matrix: (rows, bytes of a row)."""
-        n = rows * cols // (self._group * self._block_size)
+    def matrix(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Bytes of a matrix, or of many: (rows, bytes of a row)."""
+        n = math.prod(shape) // (self._group * self._block_size)
         chosen = self._rng.integers(0, self._n, n, np.int32)
-        return self._samples[chosen].reshape(rows, -1)
+        return self._samples[chosen].reshape(math.prod(shape[:-1]), -1)
 
 
 def _quantize(x: NDArray[np.float32], kind: Type) -> NDArray[np.uint8]:
@@ -124,22 +144,22 @@ def _quantize(x: NDArray[np.float32], kind: Type) -> NDArray[np.uint8]:
 def write(shape: Shape, kind: Type, path: Path) -> None:
     """Write a file. It appears under its name when it is whole."""
     part = path.with_name(path.name + ".part")
-    writer = gguf.GGUFWriter(part, "llama")
+    writer = gguf.GGUFWriter(part, shape.architecture)
     _add_metadata(writer, shape)
-    for name, rows, cols in matrices(shape):
-        nbytes = rows * cols // gguf.GGML_QUANT_SIZES[kind][0] * gguf.GGML_QUANT_SIZES[kind][1]
-        row_shape = gguf.quant_shape_to_byte_shape((rows, cols), kind)
+    for name, dims in matrices(shape):
+        row_shape = gguf.quant_shape_to_byte_shape(dims, kind)
+        nbytes = math.prod(row_shape)
         writer.add_tensor_info(name, row_shape, np.dtype(np.uint8), nbytes, raw_dtype=kind)
-    for name in norms(shape):
-        writer.add_tensor_info(name, (shape.dim,), np.dtype(np.float32), 4 * shape.dim)
+    for name, values in floats(shape):
+        writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     blocks = RandomBlocks(kind)
-    for _, rows, cols in matrices(shape):
-        writer.write_tensor_data(blocks.matrix(rows, cols))
-    for _ in norms(shape):
-        writer.write_tensor_data(np.ones(shape.dim, np.float32))
+    for _, dims in matrices(shape):
+        writer.write_tensor_data(blocks.matrix(dims))
+    for _, values in floats(shape):
+        writer.write_tensor_data(values)
     writer.close()
     os.replace(part, path)
 
@@ -153,7 +173,13 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_head_count_kv(shape.n_kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(1e6)
-    writer.add_rope_dimension_count(shape.dim // shape.n_heads)
+    writer.add_rope_dimension_count(shape.head_dim or shape.dim // shape.n_heads)
+    if shape.n_experts:
+        writer.add_key_length(shape.head_dim)
+        writer.add_value_length(shape.head_dim)
+        writer.add_expert_count(shape.n_experts)
+        writer.add_expert_used_count(shape.n_used)
+        writer.add_expert_feed_forward_length(shape.hidden_dim)
     writer.add_vocab_size(N_VOCAB)
     pieces, scores, kinds = vocabulary()
     writer.add_tokenizer_model("llama")

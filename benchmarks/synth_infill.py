@@ -11,6 +11,7 @@ programs write as many tokens. A 7b file has 3.9 GB.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 from gguf import GGMLQuantizationType as Type
-from synth_gguf import SHAPES, RandomBlocks, Shape, matrices, norms
+from synth_gguf import SHAPES, RandomBlocks, Shape, floats, matrices
 
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.models import catalogue
@@ -61,25 +62,24 @@ def write(kind: Kind, path: Path) -> None:
     writer = gguf.GGUFWriter(part, "llama")
     _add_metadata(writer, kind)
     _add_vocabulary(writer, tokens, types, merges)
-    for name, rows, cols, of in _matrices(kind):
-        nbytes = rows * cols // gguf.GGML_QUANT_SIZES[of][0] * gguf.GGML_QUANT_SIZES[of][1]
-        row_shape = gguf.quant_shape_to_byte_shape((rows, cols), of)
+    for name, dims, of in _matrices(kind):
+        row_shape = gguf.quant_shape_to_byte_shape(dims, of)
+        nbytes = math.prod(row_shape)
         writer.add_tensor_info(name, row_shape, np.dtype(np.uint8), nbytes, raw_dtype=of)
-    dim = kind.shape.dim
-    for name in norms(kind.shape):
-        writer.add_tensor_info(name, (dim,), np.dtype(np.float32), 4 * dim)
+    for name, values in floats(kind.shape):
+        writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     blocks = {of: RandomBlocks(of) for of in {kind.type, kind.embedding}}
     is_no_word = np.array([_WORD.fullmatch(token) is None for token in tokens])
-    for name, rows, cols, of in _matrices(kind):
-        matrix = blocks[of].matrix(rows, cols)
+    for name, dims, of in _matrices(kind):
+        matrix = blocks[of].matrix(dims)
         if name == OUTPUT:
             matrix[is_no_word] = 0  # a scale of zero: the type has no other bits that matter
         writer.write_tensor_data(matrix)
-    for _ in norms(kind.shape):
-        writer.write_tensor_data(np.ones(dim, np.float32))
+    for _, values in floats(kind.shape):
+        writer.write_tensor_data(values)
     writer.close()
     os.replace(part, path)
 
@@ -99,11 +99,11 @@ def vocabulary(n_vocab: int) -> tuple[list[str], list[int], list[str]]:
     return tokens, types[:n_vocab], merges
 
 
-def _matrices(kind: Kind) -> Iterator[tuple[str, int, int, Type]]:
-    for name, rows, cols in matrices(kind.shape):
+def _matrices(kind: Kind) -> Iterator[tuple[str, tuple[int, ...], Type]]:
+    for name, dims in matrices(kind.shape):
         is_vocabulary = name in (EMBEDDING, OUTPUT)
         of = kind.embedding if is_vocabulary else kind.type
-        yield name, kind.n_vocab if is_vocabulary else rows, cols, of
+        yield name, (kind.n_vocab, dims[1]) if is_vocabulary else dims, of
 
 
 def _add_metadata(writer: gguf.GGUFWriter, kind: Kind) -> None:

@@ -9,7 +9,7 @@ NumPy promises their stability but not that of its normal distribution.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +89,14 @@ KINDS: dict[str, dict[str, object]] = {
               "use_sliding_window": False},
     "mistral": {"model_type": "mistral", "architectures": ["MistralForCausalLM"],
                 "sliding_window": 24},
+    "qwen3_moe": {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"],
+                  "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
+                  "norm_topk_prob": True},
+    "mixtral": {"model_type": "mixtral", "architectures": ["MixtralForCausalLM"],
+                "num_local_experts": 4, "num_experts_per_tok": 2},
+    "qwen2_moe": {"model_type": "qwen2_moe", "architectures": ["Qwen2MoeForCausalLM"],
+                  "num_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 32,
+                  "shared_expert_intermediate_size": 96, "norm_topk_prob": False},
     "linear": {"rope_scaling": {"type": "linear", "factor": 4.0}},
     "llama3": {"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
                                 "high_freq_factor": 4.0,
@@ -176,14 +184,17 @@ def weights(tiny: Tiny) -> dict[str, F32]:
         out[layer + "self_attn.q_proj.weight"] = linear(q_dim, dim, 1.4)
         out[layer + "self_attn.k_proj.weight"] = linear(kv_dim, dim, 1.4)
         out[layer + "self_attn.v_proj.weight"] = linear(kv_dim, dim, 1.0)
-        if tiny.kind in ("qwen2", "yarn"):
+        if tiny.kind in ("qwen2", "yarn", "qwen2_moe"):
             for name, n in (("q", q_dim), ("k", kv_dim), ("v", kv_dim)):
                 out[f"{layer}self_attn.{name}_proj.bias"] = uniform((n,), 0.7)
-        if tiny.kind == "qwen3":
+        if tiny.kind in ("qwen3", "qwen3_moe"):
             for name in "qk":
                 out[f"{layer}self_attn.{name}_norm.weight"] = uniform((tiny.head_dim,), 0.3, 1.0)
         out[layer + "self_attn.o_proj.weight"] = linear(dim, q_dim, 1.0)
         out[layer + "post_attention_layernorm.weight"] = uniform((dim,), 0.2, 1.0)
+        if "num_experts_per_tok" in KINDS.get(tiny.kind, {}):
+            out |= experts(layer, tiny, linear)
+            continue
         out[layer + "mlp.gate_proj.weight"] = linear(hidden, dim, 1.5)
         out[layer + "mlp.up_proj.weight"] = linear(hidden, dim, 1.0)
         out[layer + "mlp.down_proj.weight"] = linear(dim, hidden, 1.0)
@@ -247,6 +258,34 @@ def _linear(name: str, rows: int, columns: int, bias: bool) -> Iterator[Named]:
     yield f"{name}.weight", (rows, columns)
     if bias:
         yield f"{name}.bias", (rows,)
+
+
+def experts(layer: str, tiny: Tiny, linear: Callable[[int, int, float], F32]) -> dict[str, F32]:
+    """A layer's router and experts; its logits are wide apart, so that a tie is unlikely."""
+    config = KINDS[tiny.kind]
+
+    def number(*names: str) -> int:
+        return next((int(str(config[name])) for name in names if name in config), 0)
+
+    n, dim = number("num_experts", "num_local_experts"), tiny.dim
+    width = number("moe_intermediate_size") or tiny.hidden_dim
+    block, kinds = "mlp", ("gate_proj", "up_proj", "down_proj")
+    if tiny.kind == "mixtral":
+        block, kinds = "block_sparse_moe", ("w1", "w3", "w2")
+    out = {f"{layer}{block}.gate.weight": linear(n, dim, 3.0)}
+
+    def network(at: str, width: int, kinds: tuple[str, ...] = kinds) -> None:
+        for kind, gain in zip(kinds, (1.5, 1.0), strict=False):
+            out[f"{at}.{kind}.weight"] = linear(width, dim, gain)
+        out[f"{at}.{kinds[2]}.weight"] = linear(dim, width, 1.0)
+
+    for e in range(n):
+        network(f"{layer}{block}.experts.{e}", width)
+    shared = number("shared_expert_intermediate_size")
+    if shared:
+        network(f"{layer}mlp.shared_expert", shared)
+        out[f"{layer}mlp.shared_expert_gate.weight"] = linear(1, dim, 1.0)
+    return out
 
 
 def config(tiny: Tiny) -> dict[str, object]:

@@ -7,6 +7,7 @@ that it meets. Calibrated: see gptq.py; vectors and what has no calibration are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -70,7 +71,10 @@ def calibrated(
     for tensor, planned in zip(source.tensors, plan.tensors, strict=True):
         if len(tensor.shape) == 1:
             yield tensor.name, _vector(tensor, planned)
-    formats = {p.name: p.format for p in plan.tensors if len(p.shape) > 1}
+        elif tensor.name.endswith(".bias"):
+            yield tensor.name, tensor.rows(0, tensor.shape[0]).view(np.uint8)
+    formats = {p.name: p.format for p in plan.tensors
+               if len(p.shape) > 1 and not p.name.endswith(".bias")}  # fmt: skip
     pool = system.start_pool(threads)
     try:
         with _finite(source.path, "weights"):
@@ -105,7 +109,8 @@ def check_importance(source: Source, importance: Importance) -> None:
     shapes: Mapping[str, tuple[int, ...]] = {t.name: t.shape for t in source.tensors}
     known = [name for name in importance.means if name in shapes]
     for name in known:
-        have, want = len(importance.means[name]), shapes[name][-1]
+        have, shape = importance.means[name].size, shapes[name]
+        want = math.prod(shape[:-2]) * shape[-1]
         if have != want:
             raise RequestError("imatrix", expected=f"{want} numbers for {name}", got=have)
     if not known:
@@ -153,18 +158,20 @@ def _begin(
     if len(tensor.shape) == 1:
         yield _Piece(tensor, lambda: _vector(tensor, planned))
         return
-    n_rows, n = tensor.shape
-    step = max(1, _PIECE_WEIGHTS // n)
-    for begin in range(0, n_rows, step):
-        rows = range(begin, min(begin + step, n_rows))
-        finish = _begin_rows(tensor, fmt, rows, pool, importance)
-        yield _Piece(tensor, finish, rows.stop == n_rows)
+    n_rows, n = math.prod(tensor.shape[:-1]), tensor.shape[-1]
+    experts = [None] if importance is None else list(importance.reshape(-1, n))
+    step, size = max(1, _PIECE_WEIGHTS // n), n_rows // len(experts)
+    for i, own in enumerate(experts):
+        for begin in range(i * size, (i + 1) * size, step):
+            rows = range(begin, min(begin + step, (i + 1) * size))
+            finish = _begin_rows(tensor, fmt, rows, pool, own)
+            yield _Piece(tensor, finish, rows.stop == n_rows)
 
 
 def _begin_rows(
     tensor: Tensor, fmt: BlockFormat, rows: range, pool: ThreadPoolExecutor, importance: F32 | None
 ) -> Callable[[], Bytes]:
-    n = tensor.shape[1]
+    n = tensor.shape[-1]
     share = max(1, _SHARE_WEIGHTS // n)
     out = np.empty((len(rows), fmt.row_nbytes(n)), np.uint8)
 

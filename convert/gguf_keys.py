@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import gguf
 
 from halfbyte.converting.rotation_keys import add_rotation
-from halfbyte.families.config import OPTIONS, ModelConfig
+from halfbyte.families.config import EXPERT_KEYS, GATINGS, OPTIONS, ExpertsConfig, ModelConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
 from halfbyte.families.registry import family_of
 from halfbyte.tokenizer.pretokenizers import WHOLE_PIECES_FIRST
@@ -49,6 +49,25 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
             meta.add_float32(keys[field], getattr(c, field))
     add_rotation(meta, c)
     meta.add_vocab_size(c.vocab_size)
+    if c.experts is not None:
+        _add_experts(meta, c.architecture, c.experts)
+
+
+def _add_experts(meta: gguf.GGUFWriter, architecture: str, e: ExpertsConfig) -> None:
+    """Write what says something, as llama.cpp's converter does."""
+    key = {field: f"{architecture}.{name}" for field, name in EXPERT_KEYS.items()}
+    for field in ("n_experts", "n_used", "hidden_dim"):
+        meta.add_uint32(key[field], getattr(e, field))
+    for field in ("n_shared", "shared_dim", "n_dense_layers"):
+        if getattr(e, field):
+            meta.add_uint32(key[field], getattr(e, field))
+    if e.n_groups > 1:
+        meta.add_uint32(key["n_groups"], e.n_groups)
+        meta.add_uint32(key["n_groups_used"], e.n_groups_used)
+    if e.scale != 1.0:
+        meta.add_float32(key["scale"], e.scale)
+    meta.add_uint32(key["gating"], GATINGS[e.gating])
+    meta.add_bool(key["normalizes"], e.normalizes)
 
 
 def add_base_model(meta: gguf.GGUFWriter, name_or_path: object) -> None:

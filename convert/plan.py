@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from halfbyte.converting.recipe import KEEP, RECIPES, Recipe
+from halfbyte.converting.recipe import KEEP, RECIPES, Recipe, is_exact
 from halfbyte.converting.sources.source import Source
 from halfbyte.converting.writer import Planned
 from halfbyte.errors import ConversionError
@@ -72,8 +72,9 @@ class Plan(Result):
         tokens = CALIBRATED_WINDOWS * N_WINDOW
         total = 2.5 * 2.0 * self.n_weights * tokens
         for tensor in self.tensors:
-            if len(tensor.shape) == 2 and tensor.name != "token_embd.weight":
-                rows, k = tensor.shape
+            if len(tensor.shape) > 1 and tensor.name != "token_embd.weight":
+                k = tensor.shape[-1]
+                rows = tensor.n_weights // k
                 total += 16.0 * rows * k * k  # feeding forward, fitting and descending
                 # H itself, and its factor in double precision; q, k, v share them, gate and up too.
                 total += (2.0 * tokens * k * k + 8.0 * k**3) / 2
@@ -117,7 +118,7 @@ def _chosen(source: Source, recipe: Recipe, pure: bool) -> tuple[list[Planned], 
 
 def _kept(source: Source) -> tuple[list[Planned], list[str]]:
     """Each tensor in the format that holds its numbers; vectors widened, as everywhere."""
-    formats = {t.name: F32 if len(t.shape) == 1 else t.format for t in source.tensors}
+    formats = {t.name: F32 if is_exact(t.name, t.shape) else t.format for t in source.tensors}
     without = [name for name, fmt in formats.items() if fmt is None]
     if without:
         more = f" and {len(without) - 8} more" if len(without) > 8 else ""
@@ -147,7 +148,7 @@ def _float_nbytes(tensors: list[Planned], largest: int) -> tuple[int, int]:
             layers[layer] = layers.get(layer, 0) + _FLOAT * tensor.n_weights
     held = max([largest, *layers.values()])
     dim = next(t.shape[-1] for t in tensors if t.name == "token_embd.weight")
-    widest = max(t.shape[-1] for t in tensors if len(t.shape) == 2)
+    widest = max(t.shape[-1] for t in tensors if len(t.shape) > 1)
     chunk = _FLOAT * _CHUNK_TOKENS * (3 * widest + 6 * dim)
     state = _FLOAT * N_WINDOW * dim
     measuring = 2 * held + 2 * MEASURED_WINDOWS * state + chunk

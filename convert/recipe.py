@@ -54,7 +54,7 @@ class Recipe:
         self, name: str, shape: tuple[int, ...], model: ModelConfig, *, pure: bool
     ) -> BlockFormat:
         """The format that is meant for a tensor, whether or not its rows fit."""
-        if len(shape) == 1:
+        if is_exact(name, shape):
             return F32
         if pure or not self.usual.is_quantized:
             return self.usual
@@ -63,12 +63,17 @@ class Recipe:
         found = _LAYER.fullmatch(name)
         if found is None:
             return self.usual
-        rule = self.rules.get(found[2])
+        rule = self.rules.get(found[2].removesuffix("_exps").removesuffix("_shexp"))
         chosen = FORMATS[(rule(int(found[1]), model) if rule else None) or self.usual.name]
         is_values = found[2] == "attn_v"
         if is_values and model.n_layers == _N_LAYERS_70B and chosen.name in ("Q3_K", "Q4_K"):
             return FORMATS["Q5_K"]
         return chosen
+
+
+def is_exact(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor keeps all of its bits: vectors, biases, and who chooses experts."""
+    return len(shape) == 1 or name.endswith(".bias") or ".ffn_gate_inp" in name
 
 
 # Rows that are no multiple of 256: the type of 32 that is nearest in size. llama.cpp takes IQ4_NL

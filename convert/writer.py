@@ -35,8 +35,7 @@ class Planned(Result):
     @property
     def nbytes(self) -> int:
         """Bytes of its data."""
-        rows = 1 if len(self.shape) == 1 else self.shape[0]
-        return rows * self.format.row_nbytes(self.shape[-1])
+        return math.prod(self.shape[:-1]) * self.format.row_nbytes(self.shape[-1])
 
 
 class Writer:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from halfbyte.kernels.compiler.jit import kernel
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64, get_u8, put_f32, put_i64
+from halfbyte.kernels.vectors.simd import splat, store
 
 _MINUS_INF = np.float32(-np.inf)
 
@@ -61,9 +62,9 @@ def _forbid(row, bits, n):
     for begin in range(0, n, 64):
         word = get_i64(bits + begin // 8)
         end = min(begin + 64, n)
-        if word == 0:
-            for i in range(begin, end):
-                put_f32(row + 4 * i, _MINUS_INF)
+        if word == 0 and end - begin == 64:
+            for i in range(begin, end, 16):
+                store(row + 4 * i, splat(_MINUS_INF))
         elif word != -1:
             for i in range(begin, end):
                 if not (get_u8(bits + i // 8) >> (i & 7)) & 1:

@@ -75,7 +75,9 @@ class AnsweringModel:
             parse_markers: see Tokenizer.encode.
             progress: called with ("prefill", tokens done, tokens in all) for each prompt, and with
                 ("decode", tokens done, most tokens that can come) of all prompts together.
-            **params: the fields of SamplingParams, Terms and Candidates.
+            **params: the fields of SamplingParams, Terms and Candidates, and `truncate`: what is
+                left out of a prompt that does not fit beside its answer, "left": its beginning,
+                "middle": what is between two halves; by default that is an error.
 
         Raises:
             RequestError: a bad argument; ContextLengthError: the prompt does not fit.

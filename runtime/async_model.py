@@ -6,7 +6,6 @@ in its own: the event loop only passes pieces on. A task that is cancelled gives
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +18,7 @@ from halfbyte.generation.call_keywords import (
     CallOptions,
     ChatCallOptions,
     CompleteCallOptions,
-    MiddleOptions,
+    InfillCallOptions,
 )
 from halfbyte.generation.candidate_stream import AsyncCandidateStream
 from halfbyte.generation.chat_completion import ChatCompletion
@@ -48,9 +47,12 @@ class CompleteOptions(CompleteCallOptions, total=False):
     progress: Progress | None
 
 
-class InfillOptions(CompleteOptions, MiddleOptions, total=False):
+class InfillOptions(InfillCallOptions, total=False):
     """The keywords of `infill`."""
 
+    heal: bool
+    parse_markers: bool
+    progress: Progress | None
     order: Literal["auto", "psm", "spm"]
     repository: Repository | None
     window: int | None
@@ -225,6 +227,8 @@ class AsyncModel:
         return self._astream(lambda: self._planner.edit(path, text, cursor, **options))
 
     async def _aanswered(self, plan: Callable[[], Plan], *, tells_decoding: bool = False) -> Any:
+        import asyncio  # takes long, and few need it
+
         made = await asyncio.to_thread(plan)
         call = self._acall(made, decoded=made.decoded() if tells_decoding else None)
         try:
@@ -237,6 +241,8 @@ class AsyncModel:
 
     def _astream(self, plan: Callable[[], Plan], n: int | None = None) -> Any:
         async def begin() -> AsyncCall:
+            import asyncio
+
             made = await asyncio.to_thread(plan)
             made.check_streamed()
             call = self._acall(made, wants_each=True)

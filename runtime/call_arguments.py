@@ -33,13 +33,13 @@ def check_flag(name: str, value: object) -> bool:
     kind = type(value)  # NumPy's is told by its name, since NumPy takes long to import
     if kind is bool or (kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_")):
         return bool(value)
-    raise RequestError(name, expected="True or False", got=repr(value))
+    raise RequestError(name, expected="True or False", got=literal(value))
 
 
 def check_choice(name: str, value: object, allowed: Collection[str]) -> str:
     """The name; RequestError where it is none of these."""
     if not isinstance(value, str) or value not in allowed:
-        raise RequestError(name, expected=f"one of {', '.join(allowed)}", got=repr(value))
+        raise RequestError(name, expected=f"one of {', '.join(allowed)}", got=literal(value))
     return value
 
 
@@ -52,7 +52,7 @@ def check_path(name: str, value: object) -> str:
                 return text
         except UnicodeEncodeError:  # halves of surrogate pairs
             pass
-    raise RequestError(name, expected="a path", got=repr(value))
+    raise RequestError(name, expected="a path", got=literal(value))
 
 
 def check_progress(progress: object) -> Progress:
@@ -60,7 +60,7 @@ def check_progress(progress: object) -> Progress:
     if progress is None:
         return silent
     if not callable(progress):
-        raise RequestError("progress", expected="a function, or None", got=repr(progress))
+        raise RequestError("progress", expected="a function, or None", got=literal(progress))
     return progress
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, overload
@@ -124,6 +123,8 @@ class InspectingModel:
         adapter: AdapterChoice = None,
     ) -> Embedding | list[Embedding]:
         """`embed`, awaited."""
+        import asyncio
+
         plan = await asyncio.to_thread(
             self._embeddings, texts, pooling, normalize, parse_markers, adapter
         )

@@ -15,7 +15,7 @@ from typing import Literal, NoReturn
 from halfbyte import system
 from halfbyte.call_arguments import check_progress, is_whole, unknown_argument
 from halfbyte.engine.engine import Engine
-from halfbyte.engine.footprint import check_memory
+from halfbyte.engine.footprint import check_context, check_memory
 from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
 from halfbyte.engine.program import kernels_for
@@ -67,7 +67,7 @@ def load(
     *,
     threads: int | None = None,
     ctx: int | None = None,
-    kv_type: Literal["f16", "f32"] = "f16",
+    kv_type: Literal["f16", "f32", "int8", "int4"] = "f16",
     type: str | None = None,
     prompt_cache_bytes: int | None = None,
     prompt_cache_dir: str | os.PathLike[str] | None = None,
@@ -84,7 +84,7 @@ def load(
             folder, converted into the cache, or a catalogue's name, pulled; both on first use.
         threads: worker threads; default: physical cores that this process may use.
         ctx: context in tokens; default: what the model was trained with, beyond which it warns.
-        kv_type: "f16" or "f32", how keys and values are stored.
+        kv_type: "f16", "f32", "int8" or "int4", how keys and values are stored (docs/caches.md).
         type: what a folder is converted to, see `convert`; default: "q8_0".
         prompt_cache_bytes: of keys and values remembered in memory, 0 for none; default: as many as
             the context holds, or 256 MiB, and at most a quarter of the memory that is left.
@@ -172,6 +172,10 @@ def _load(
         checked = [_Checked.open(files, path, kv_type, n_threads) for path in paths]
         own, others = checked[0], checked[1:]
         n_ctx = _check_ctx(ctx, own.config)
+        if ctx is not None:  # pages are taken as they are needed: a default promises nothing
+            check_context(
+                own.file, own.config, kv_type, n_ctx, n_threads, system.available_memory()
+            )
         for other in others:
             check_same_ids(own.tokenizer, other.tokenizer, "draft")
         card = ModelCard.from_gguf(own.file)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halfbyte import settings, system
+from halfbyte.cache_scope import current_scope
 from halfbyte.call_arguments import check_path, is_whole
 from halfbyte.engine.engine import Engine
 from halfbyte.errors import CacheFileError, RequestError
@@ -75,7 +76,9 @@ class Remembered:
 
 
 class RememberingModel:
-    """A model whose prompts can be written to a file and read again."""
+    """A model whose prompts can be written to a file and read again; within a scope
+    (cache_scope.py), those that belong to it alone.
+    """
 
     scheduler: Scheduler
     _memory: PromptMemory
@@ -92,8 +95,8 @@ class RememberingModel:
             CacheFileError: the file cannot be written, or the model's own has changed since.
             EngineError: the model is closed or the process was forked.
         """
-        checked = self._checked(path)
-        return self.scheduler.between_steps(lambda: self._memory.save(checked))
+        checked, scope = self._checked(path), current_scope()
+        return self.scheduler.between_steps(lambda: self._memory.save(checked, scope))
 
     def load_cache(self, path: str | os.PathLike[str]) -> int:
         """Remember what a file of `save_cache` holds, as far as there is room; how many tokens.
@@ -103,8 +106,8 @@ class RememberingModel:
                 memory or version.
             EngineError: as `save_cache`.
         """
-        checked = self._checked(path)
-        return self.scheduler.between_steps(lambda: self._memory.load(checked))
+        checked, scope = self._checked(path), current_scope()
+        return self.scheduler.between_steps(lambda: self._memory.load(checked, scope))
 
     @property
     def file_hash(self) -> str | None:
@@ -123,17 +126,19 @@ class RememberingModel:
         Raises:
             EngineError: the model is closed or the process was forked.
         """
+        scope = current_scope()
 
         def forget() -> int:
-            n = self._memory.n_tokens
-            self._memory.clear()
+            n = self._memory.n_tokens(scope)
+            self._memory.clear(scope)
             return n
 
         return self.scheduler.between_steps(forget)
 
     def n_remembered(self) -> int:
         """How many tokens are remembered of prompts; raises as `forget_cache`."""
-        return self.scheduler.between_steps(lambda: self._memory.n_tokens)
+        scope = current_scope()
+        return self.scheduler.between_steps(lambda: self._memory.n_tokens(scope))
 
     def _checked(self, path: object) -> str:
         """A file's path, once all is known that it takes: only then do others wait."""

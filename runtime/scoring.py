@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -104,6 +103,8 @@ class ScoringModel:
         **options: Unpack[ScoreOptions],
     ) -> Any:
         """`score`, awaited."""
+        import asyncio
+
         made = await asyncio.to_thread(self._scoring, prompt, continuations, **options)
         return await self._ascored(made)
 
@@ -131,6 +132,8 @@ class ScoringModel:
         self, text: str, *, window: int | None = None, **options: Unpack[ScoreOptions]
     ) -> Perplexity:
         """`perplexity`, awaited."""
+        import asyncio
+
         made = await asyncio.to_thread(self._windows, text, window, **options)
         result: Perplexity = await self._ascored(made)
         return result

@@ -165,6 +165,30 @@ def test_callers_and_typing_say_what_was_missed(
     assert "7B shape, 2 keys with 1 jumps" in text and "load average" not in text
 
 
+def test_answers_and_constraints_say_what_was_missed(
+    load: Callable[[str], Any],
+    common: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = load("report_answers")
+    monkeypatch.setattr(sys.modules["report_speed"], "HERE", tmp_path)
+    assert report.section() == "Nothing measured yet: `make bench-answers`.\n"
+    common["machine"] |= {"load_1min_at_start": 0.1}
+    common["model"] |= {"file": "1b-q4_0.gguf"}
+    old, new = ({"adapter": {"ratio": r}, "prompt": {"ratio": r}} for r in (1.0, 1.2))
+    _write(tmp_path, "candidates", common | old, common | new)
+    ways = ("greedy", "drawn", "drawn of 40")
+    _write(tmp_path, "constraints", common | {way: {"median": 0.014, "p99": 0.051} for way in ways})
+    text = report.section()
+    assert (
+        "| 1.1B shape: decoding with an adapter of rank 16, over without | **1.20, missed**" in text
+    )
+    assert "| 1.1B shape: their first token, over that of one answer | 1.20 |  |" in text
+    assert "drawn, in the median: of a step | 1.4% | at most 2% |" in text
+    assert "drawn, at the 99th percentile: of a step | **5.1%, missed** | at most 5% |" in text
+
+
 def test_the_server_says_what_was_missed(
     load: Callable[[str], Any],
     common: dict[str, Any],

@@ -17,6 +17,7 @@ Memory: for K inputs 4 K^2 bytes for H and 16 K^2 more while it is factored (K =
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -36,6 +37,9 @@ from halfbyte.kernels.quantizers.grids import (
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
 from halfbyte.progress import Progress, silent
 from halfbyte.quality.float_model import F32, FloatModel, Ids, LayerSource, chunks
+from halfbyte.quality.routing import split_name
+
+log = logging.getLogger(__name__)
 
 U8 = NDArray[np.uint8]
 
@@ -104,13 +108,15 @@ def calibrate_model(
     for i in range(n_layers):
         weights = model.layer_weights(i)
         for group in model.groups(i):
-            hessian = _inputs_of(model, i, weights, x, group)
+            hessians = _inputs_of(model, i, weights, x, group)
             for short in group:
                 name = f"blk.{i}.{short}.weight"
-                n = weights[short].shape[1]
-                data = calibrate(pool, weights[short], hessian, formats[name])
-                weights[short] = dequantize(data, formats[name], n)
+                w = weights[short]
+                data = _calibrate_all(pool, w, hessians, formats[name])
+                weights[short] = dequantize(data, formats[name], w.shape[-1]).reshape(w.shape)
                 yield name, data
+            if len(hessians) > 1:
+                _say_unreached(i, group, hessians, len(w))
         model.layer(i, weights, x)
         progress("calibrate", i + 1, n_layers)
     if "output.weight" in source:
@@ -119,6 +125,31 @@ def calibrate_model(
             pass
         output = source.tensor("output.weight")
         yield "output.weight", calibrate(pool, output, hessian, formats["output.weight"])
+
+
+def _calibrate_all(
+    pool: Pool, w: F32, hessians: Mapping[int | None, Hessian], fmt: BlockFormat
+) -> U8:
+    """A matrix's bytes, or those of all experts' matrices (E, R, K).
+
+    An expert that the text did not reach is calibrated on what all the others get.
+    """
+    if w.ndim == 2:
+        return calibrate(pool, w, hessians[None], fmt)
+    return np.concatenate(
+        [calibrate(pool, one, hessians.get(e, hessians[None]), fmt) for e, one in enumerate(w)]
+    )
+
+
+def _say_unreached(
+    i: int, group: tuple[str, ...], hessians: Mapping[int | None, Hessian], n: int
+) -> None:
+    unreached = [e for e in range(n) if e not in hessians]
+    if unreached:
+        log.warning(
+            "layer %d, %s: the text reached %d of %d experts; the others are calibrated on what "
+            "these get", i, ", ".join(group), n - len(unreached), n,
+        )  # fmt: skip
 
 
 def calibrate(pool: Pool, w: F32, hessian: Hessian, fmt: BlockFormat) -> U8:
@@ -236,12 +267,21 @@ def _fit_block(grid: Grid, i: int, gradient: F32, h: F32) -> F32:
 
 def _inputs_of(
     model: FloatModel, i: int, weights: Mapping[str, F32], x: F32, group: tuple[str, ...]
-) -> Hessian:
-    """The Hessian of a group's inputs in layer i, the matrices before it being `weights`."""
-    hessian = Hessian(weights[group[0]].shape[1])
+) -> dict[int | None, Hessian]:
+    """The Hessian of a group's inputs in layer i, the matrices before it being `weights`.
+
+    Of experts each one's that has any, and under None that of all of them.
+    """
+    n = weights[group[0]].shape[-1]
+    hessians: dict[int | None, Hessian] = {None: Hessian(n)}
     for chunk in chunks(x):
+        is_reached = False
         for names, inputs in model.layer_steps(i, weights, chunk):
-            if names == group:
-                hessian.add(inputs)
+            parts = [split_name(name) for name in names]
+            if tuple(name for name, _ in parts) == group:
+                is_reached = True
+                for expert in {None, parts[0][1]}:
+                    hessians.setdefault(expert, Hessian(n)).add(inputs)
+            elif is_reached:
                 break
-    return hessian
+    return hessians

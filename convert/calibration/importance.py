@@ -15,7 +15,9 @@ Source: llama.cpp's tools/imatrix/imatrix.cpp (save_imatrix, save_imatrix_legacy
 
 from __future__ import annotations
 
+import logging
 import struct
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,9 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Cursor
 from halfbyte.progress import Progress, silent
 from halfbyte.quality.float_model import F32, FloatModel, Ids, hidden_states
+from halfbyte.quality.routing import split_name
+
+log = logging.getLogger(__name__)
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
 
@@ -40,7 +45,7 @@ class Importance:
     """Importance by the matrices' GGUF names.
 
     Attributes:
-        means: matrix -> mean squares of its inputs, float32 (K,).
+        means: matrix -> mean squares of its inputs, float32 (K,); of experts (n_experts, K).
         n_windows: windows of the text they were taken from.
         n_tokens: tokens of a window.
         text: what the text was called.
@@ -61,20 +66,43 @@ def collect_importance(model: FloatModel, ids: Ids, *, progress: Progress = sile
         progress: called with ("importance", layers done, layers in all).
     """
     sums: dict[str, NDArray[np.float64]] = {}
+    counts: dict[str, int] = {}
     n_layers = model.config.n_layers
 
     def add(names: tuple[str, ...], x: F32) -> None:
         squares = np.square(x).sum(0, dtype=np.float64)
         for name in names:
             sums[name] = sums.get(name, 0) + squares
+            counts[name] = counts.get(name, 0) + len(x)
         if names[0].startswith("blk."):
             progress("importance", int(names[0].split(".")[1]) + 1, n_layers)
 
     x = hidden_states(model, ids, add)
     for _ in model.logits(x, add):
         pass
-    means = {name: (total / ids.size).astype(np.float32) for name, total in sums.items()}
-    return Importance(means, *ids.shape)
+    found = {name: (total / counts[name]).astype(np.float32) for name, total in sums.items()}
+    return Importance(_by_tensor(found, model), *ids.shape)
+
+
+def _by_tensor(found: Mapping[str, F32], model: FloatModel) -> dict[str, F32]:
+    """Experts' means as rows of their tensor's; of one that the text did not reach all others'."""
+    means: dict[str, F32] = {}
+    experts: dict[str, dict[int, F32]] = {}
+    for full_name, mean in found.items():
+        name, expert = split_name(full_name)
+        if expert is None:
+            means[name] = mean
+        else:
+            experts.setdefault(name, {})[expert] = mean
+    e = model.config.experts
+    for name, of_each in experts.items():
+        assert e is not None
+        usual = np.mean(list(of_each.values()), axis=0, dtype=np.float64).astype(np.float32)
+        means[name] = np.array([of_each.get(i, usual) for i in range(e.n_experts)])
+        if len(of_each) < e.n_experts:
+            log.warning("%s: the text reached %d of %d experts; the others' importance is the mean "
+                        "of these", name, len(of_each), e.n_experts)  # fmt: skip
+    return means
 
 
 def save_importance(path: Path, importance: Importance) -> None:
@@ -98,8 +126,9 @@ def _write_gguf(path: Path, importance: Importance) -> None:
     writer.add_uint32("imatrix.chunk_size", importance.n_tokens)
     count = importance.n_windows * importance.n_tokens
     for name, mean in importance.means.items():
-        writer.add_tensor(name + _SUMS, (mean.astype(np.float64) * count).astype(np.float32)[None])
-        writer.add_tensor(name + _COUNTS, np.array([[count]], np.float32))
+        sums = (np.atleast_2d(mean).astype(np.float64) * count).astype(np.float32)
+        writer.add_tensor(name + _SUMS, sums)
+        writer.add_tensor(name + _COUNTS, np.full((len(sums), 1), count, np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -126,7 +155,7 @@ def _legacy_bytes(importance: Importance) -> bytes:
     n_calls = importance.n_windows
     parts = [struct.pack("<i", len(importance.means))]
     for name, mean in importance.means.items():
-        parts += [_string(name), struct.pack("<ii", n_calls, len(mean))]
+        parts += [_string(name), struct.pack("<ii", n_calls, mean.size)]
         parts.append((mean * np.float32(n_calls)).astype("<f4").tobytes())
     return b"".join([*parts, struct.pack("<i", n_calls), _string(importance.text)])
 
@@ -144,12 +173,13 @@ def _load_gguf(path: Path) -> Importance:
                 continue
             name = full_name.removesuffix(_SUMS)
             sums, counts = (_floats(file, name + suffix) for suffix in (_SUMS, _COUNTS))
-            if counts.size != 1 or not 1 <= counts[0] < np.inf:
+            is_sound = bool(counts.size) and sums.size % counts.size == 0
+            if not is_sound or not 1 <= counts.max() < np.inf:
                 raise ModelFileError(
-                    path, name + _COUNTS, expected="one count (of a model without experts)",
+                    path, name + _COUNTS, expected="one count, or one an expert",
                     got=counts.tolist(),
                 )  # fmt: skip
-            means[name] = _mean(sums, counts[0])
+            means[name] = _means(sums, counts)
         if not means:
             raise ModelFileError(path, expected="an importance matrix", got="no sums of squares")
         m = file.metadata
@@ -186,6 +216,17 @@ def _load_legacy(cursor: Cursor) -> Importance:
     has_tail = cursor.at < cursor.nbytes
     n_windows = cursor.u32("chunks") if has_tail else 1
     return Importance(means, n_windows, 1, _take_text(cursor, "text") if has_tail else "")
+
+
+def _means(sums: F32, counts: F32) -> F32:
+    """A matrix's, or those of experts, of which one that the text did not reach has the others'."""
+    if counts.size == 1:
+        return _mean(sums, counts[0])
+    rows, is_reached = sums.reshape(counts.size, -1), counts >= 1
+    means = np.empty_like(rows)
+    means[is_reached] = rows[is_reached] / counts[is_reached, None]
+    means[~is_reached] = means[is_reached].mean(0)
+    return means
 
 
 def _mean(sums: F32, count: np.float32) -> F32:

@@ -7,6 +7,7 @@ code that converts, on as many threads: a slow or a busy machine is seen as it i
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,9 @@ class _MadeUp:
     def tensor(self, name: str) -> F32:
         """Numbers that keep what goes through them at its size."""
         shape = self._tensors[name].shape
-        return np.ones(shape, np.float32) if len(shape) == 1 else _numbers(*shape)
+        if len(shape) == 1:
+            return np.ones(shape, np.float32)
+        return _numbers(math.prod(shape[:-1]), shape[-1]).reshape(shape)
 
 
 def _numbers(rows: int, k: int) -> F32:

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.converting.sources.expert_tensors import missing_parts, with_experts
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.converting.sources.quantized.checkpoint_tensors import checkpoint_tensors
-from halfbyte.converting.sources.safetensors_file import FLOATS, StoredTensor
+from halfbyte.converting.sources.safetensors_file import FLOATS
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
+from halfbyte.families.wrapped import is_wrapped, text_names
 
 log = logging.getLogger(__name__)
 
@@ -39,20 +41,29 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     family = family_of(config)
     tensors = checkpoint_tensors(folder)
     tensors = {name: t for name, t in tensors.items() if not name.endswith(_DERIVED)}
+    if is_wrapped(folder.config or {}):
+        tensors = _of_text(folder.path, tensors)
     embedding = next(family.tensors(config)).hf_name
     config = _settle_tie(folder.path, config, tensors, embedding)
     wanted = {spec.hf_name: spec for spec in family.tensors(config) if spec.hf_name}
-    faults = [f"missing {name}" for name in wanted if name not in tensors]
+    tensors = with_experts(folder.path, tensors, wanted.values())
+    faults = [
+        f"missing {name}"
+        for spec in wanted.values()
+        if spec.hf_name not in tensors
+        for name in missing_parts(spec, tensors)
+    ]
     faults += [f"unknown {name}" for name in sorted(tensors) if name not in wanted]
     faults += [
         f"{name} is {tensors[name].shape}, not {spec.shape}"
         for name, spec in wanted.items()
-        if name in tensors and tensors[name].shape != spec.shape
+        if name in tensors and not spec.fits(tensors[name].shape)
     ]
     faults += [
-        f"{name} is {tensor.dtype}, not {', '.join(FLOATS)}"
+        f"{name} is {dtype}, not {', '.join(FLOATS)}"
         for name, tensor in tensors.items()
-        if name in wanted and isinstance(tensor, StoredTensor) and tensor.dtype not in FLOATS
+        # Quantized ones have none: they give floats.
+        if name in wanted and (dtype := getattr(tensor, "dtype", FLOATS[0])) not in FLOATS
     ]
     if faults:
         got = "; ".join(_by_layers(faults))
@@ -62,6 +73,15 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
         (spec.name, tensors[name], None if as_it_is else spec.neighbours(), spec.adds)
         for name, spec in wanted.items()
     ]
+
+
+def _of_text(path: Path, tensors: dict[str, HFTensor]) -> dict[str, HFTensor]:
+    """Those of the model of text, as it has them."""
+    found = text_names(tensors)
+    others = sorted({name.split(".layers.")[0] for name in tensors if name not in found})
+    if others:
+        log.warning("%s: left out, as no part of the model of text: %s", path, ", ".join(others))
+    return {short: tensors[name] for name, short in found.items()}
 
 
 def _settle_tie(

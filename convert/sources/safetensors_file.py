@@ -77,11 +77,11 @@ class StoredTensor:
             raise ConversionError(
                 self.file.path, f"{self.name}: dtype", expected=" or ".join(FLOATS), got=self.dtype
             )
-        return _widened(np.atleast_1d(self.raw()), self.dtype).reshape(self.shape)
+        return widened(np.atleast_1d(self.raw()), self.dtype).reshape(self.shape)
 
     def rows(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Some rows (entries of a vector) as float32, widened exactly."""
-        return _widened(self._some(index), self.dtype)
+        return widened(self._some(index), self.dtype)
 
     def stored(self, index: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
         """The same as they are stored: uint8 (rows, bytes)."""
@@ -159,7 +159,7 @@ def _tensor(file: SafetensorsFile, name: str, entry: dict[str, Any], data_at: in
     return StoredTensor(file, name, dtype, tuple(entry["shape"]), begin, end)
 
 
-def _widened(raw: NDArray[Any], dtype: str) -> NDArray[np.float32]:
+def widened(raw: NDArray[Any], dtype: str) -> NDArray[np.float32]:
     """Rows of F32, F16 or BF16 as float32."""
     if dtype == "F32":
         return np.asarray(raw, np.float32)

@@ -6,6 +6,7 @@ A source knows its tensors under their GGUF names, one at a time as float rows, 
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,7 +60,8 @@ class Tensor(ABC):
     """A tensor of a source; rows of a vector are its numbers.
 
     Attributes:
-        shape: (rows, inputs) or (features,).
+        shape: (rows, inputs) or (features,); of experts with as many in front, all of whose rows
+            are rows.
         where: file and name, for errors.
         is_quantized: whether its numbers have been rounded already.
     """
@@ -219,9 +221,9 @@ class TensorSource:
     def tensor(self, name: str) -> F32:
         """See LayerSource."""
         tensor = self._tensors[name]
-        values = tensor.rows(0, tensor.shape[0])
+        values = tensor.rows(0, math.prod(tensor.shape[:-1] or tensor.shape))
         tensor.release()
-        return values
+        return values.reshape(tensor.shape)
 
 
 class _FolderTensor(Tensor):

@@ -1,7 +1,8 @@
 """Compiled kernels as files: plain data, in a folder that nobody else can write.
 
-A file is a line of JSON, then object code. Nothing in it is unpickled, but its machine code runs:
-so each file must belong to this user alone (private_files.py).
+A file is a hash of all that follows, a line of JSON, then object code. Nothing in it is unpickled,
+but its machine code runs: so each file must belong to this user alone (private_files.py), be whole,
+and be made for what its folder is named by.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from halfbyte.kernels.compiler.private_files import NotPrivateError, open_private
@@ -34,10 +35,9 @@ class CodeFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A kernel's machine code: its `name`, the symbols of library and entry, the object file."""
+    """A kernel's machine code: its `name`, the symbol of its entry, the object file."""
 
     name: str
-    library: str
     entry: str
     machine_code: bytes
 
@@ -53,21 +53,24 @@ def read(folder: Path, name: str) -> Code | None:
         with open_private(folder / f"{name}{SUFFIX}") as file:
             if os.fstat(file.fileno()).st_size > _MAX_NBYTES:
                 raise CodeFileError("not a file of compiled code")
-            header, machine_code = file.readline(_MAX_HEADER), file.read()
+            digest, content = file.readline(_MAX_HEADER), file.read()
     except FileNotFoundError:
         return None
     except NotPrivateError as error:
         raise CodeFileError(str(error)) from error
-    return _parse(header, machine_code, name)
+    if digest != _digest(content):
+        raise CodeFileError("damaged")
+    return _parse(content, folder.name, name)
 
 
 def write(folder: Path, code: Code) -> None:
     """Keep a kernel's code, in the place of what may be there; OSError where that fails."""
-    header = asdict(code) | {"machine_code": hashlib.sha256(code.machine_code).hexdigest()}
+    header = {"made_for": folder.name, "name": code.name, "entry": code.entry}
+    content = json.dumps(header).encode() + b"\n" + code.machine_code
     descriptor, path = tempfile.mkstemp(dir=folder)  # with mode 0600
     try:
         with open(descriptor, "wb") as file:
-            file.write(json.dumps(header).encode() + b"\n" + code.machine_code)
+            file.write(_digest(content) + content)
         os.replace(path, folder / f"{code.name}{SUFFIX}")
     except BaseException:
         os.unlink(path)
@@ -120,13 +123,16 @@ def _remove(folder: Path) -> int:
     return nbytes
 
 
-def _parse(header: bytes, machine_code: bytes, name: str) -> Code:
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def _parse(content: bytes, made_for: str, name: str) -> Code:
+    header, _, machine_code = content.partition(b"\n")
     try:
         fields = json.loads(header)
-        digest = fields.pop("machine_code")
-        code = Code(**fields, machine_code=machine_code)
+        if (fields.pop("made_for"), fields["name"]) != (made_for, name):
+            raise CodeFileError("another's")
+        return Code(**fields, machine_code=machine_code)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise CodeFileError(f"damaged ({error})") from error
-    if code.name != name or digest != hashlib.sha256(machine_code).hexdigest():
-        raise CodeFileError("damaged")
-    return code

@@ -49,20 +49,41 @@ class _Lowering(typed_passes.NativeLowering):
         state.library = _Library(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
         super().run_pass(state)
+        self._finish(state)
+        return True
+
+    def _finish(self, state: Any) -> None:
         state.library._ensure_finalized()
         # Callers know this version of the helper by a built-in function, which is never called.
         handle = list[None]().append
         state["cr"] = state["cr"]._replace(cfunc=handle)
         state.targetctx.insert_user_function(handle, state["cr"].fndesc, [state.library])
-        return True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _KernelLowering(_Lowering):
+    """Lowers a kernel, whose library gets an entry before it is optimized."""
+
+    _name = "kernel_lowering"
+
+    def _finish(self, state: Any) -> None:
+        pass
 
 
 class HelperCompiler(CompilerBase):
     """Numba's pipeline for a helper."""
 
+    lowering = _Lowering
+
     def define_pipelines(self) -> list[Any]:
-        passes = PassManager("helper")
-        for item in (*_PASSES, _Lowering, typed_passes.NoPythonBackend):
+        passes = PassManager(self.lowering._name)
+        for item in (*_PASSES, self.lowering, typed_passes.NoPythonBackend):
             passes.add_pass(item, item._name)
         passes.finalize()
         return [passes]
+
+
+class KernelCompiler(HelperCompiler):
+    """Numba's pipeline for a kernel: its library is left open."""
+
+    lowering = _KernelLowering

@@ -1,14 +1,16 @@
-"""How kernels are compiled, cached and called.
+"""How kernels are declared, compiled, cached and called.
 
 A kernel is a module-level Python function over 64-bit integers (addresses, counts) that Numba
 compiles to a plain C function. Kernels call each other's helpers directly (`@device`), but reach
 other kernels only through their addresses, so each is compiled and cached alone: a model loads
 just the formats it holds, and the forward pass does not change when a format is added.
 
-Numba's own cache knows neither that a helper in another file has changed nor that the package
-was updated. Here the cache folder is named by a hash of all kernel sources, Numba's version, the
-CPU and its features, and lies below the user's cache directory; what is in it, and why nobody else
-may have written it, stands in code_files.py.
+Compiled code is machine code that loads by itself (machine_code.py): a process that finds all of it
+in the cache never imports Numba, neither to declare kernels (deferred.py) nor to run them.
+
+The cache folder is named by a hash of all kernel sources, Numba's version, the CPU and its
+features, and lies below the user's cache directory; what is in it, and why nobody else may have
+written it, stands in code_files.py.
 """
 
 from __future__ import annotations
@@ -16,71 +18,49 @@ from __future__ import annotations
 import atexit
 import ctypes
 import hashlib
+import importlib.util
 import logging
 import os
+import re
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, wraps
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import llvmlite
-import numba
-from llvmlite.binding.ffi import lib as llvm_library
-from numba import types
-from numba.core.caching import NullCache
-from numba.core.ccallback import CFunc
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.runtime import rtsys
-from numba.extending import overload
 
 from halfbyte.kernels.compiler import code_files, target
 from halfbyte.kernels.compiler.code_files import Code, CodeFileError
-from halfbyte.kernels.compiler.helper_compiler import HelperCompiler
+from halfbyte.kernels.compiler.compile_processes import Maker, compiled, n_cpus
+from halfbyte.kernels.compiler.deferred import Noted, noted
+from halfbyte.kernels.compiler.machine_code import load
 from halfbyte.kernels.compiler.private_files import private_folder
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
 
 log = logging.getLogger(__name__)
-
-OPTIONS = {"error_model": "numpy", "boundscheck": False}
-_HELPER_OPTIONS = OPTIONS | {"pipeline_class": HelperCompiler, "no_cfunc_wrapper": True}
+M = TypeVar("M", bound=Callable[..., "Kernel"])
 
 _SOURCES = Path(__file__).parent.parent  # all of kernels/: what compiled code depends on
 
+_MAX_PROCESSES = 8
+_KERNELS_PER_PROCESS = 3  # fewer are not worth the start of one
+
 _directory: Path | None = None
-_is_forking = False
-
-
-def _before_fork() -> None:
-    """Wait for the kernel that another thread compiles.
-
-    The child would have half a compiler otherwise, and locks that are never released.
-    """
-    global _is_forking
-    global_compiler_lock.acquire()
-    llvm_library._lock.__enter__()
-    _is_forking = True
-
-
-def _after_fork() -> None:
-    global _is_forking
-    if _is_forking:  # unless this module was imported while the fork waited for other things
-        _is_forking = False
-        llvm_library._lock.__exit__()
-        global_compiler_lock.release()
+_lock = threading.RLock()  # whose holder compiles or loads
 
 
 if hasattr(os, "register_at_fork"):
+    # The child would have a lock that nobody releases.
     os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
     )
 
 
 def device(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a helper of kernels. Integer constants stay constants in it, so tiles take them.
-
-    Cached kernels that are loaded together share helpers by name and types, whoever compiled them.
-    So what a helper does must follow from these: a function within another needs a name of its own.
 
     Raises:
         ValueError: a function within another has the name that all of its kind have.
@@ -88,33 +68,42 @@ def device(function: Callable[..., Any]) -> Callable[..., Any]:
     if "<locals>" in function.__qualname__:
         raise ValueError(f"{function.__qualname__}: give it a __qualname__ that is unique")
 
-    @overload(function, jit_options=_HELPER_OPTIONS, strict=False, prefer_literal=True)
-    def implementation(*args: Any) -> Callable[..., Any]:
-        return function
-
+    noted.append(Noted(function))
     return function
 
 
 class Kernel:
     """A function of int64 arguments without result, compiled on first use.
 
-    `name` is unique among all kernels: it names the cache file.
+    `name` is unique among all kernels: it names the cache file. `maker` says how another process
+    finds it: the module, the name in it, and the arguments where that is a function.
     """
 
-    def __init__(self, function: Callable[..., None], name: str) -> None:
+    def __init__(
+        self,
+        function: Callable[..., None],
+        name: str,
+        maker: Maker | None = None,
+    ) -> None:
         function.__qualname__ = name
-        self.name = name
+        self.name, self.maker = name, maker
         self._function = function
         self._n_args = function.__code__.co_argcount
-        self._cfunc: CFunc | None = None
+        self._entry = re.sub(r"\W", "_", f"halfbyte_{name}")
+        self._address: int | None = None
 
     @property
     def address(self) -> int:
         """Address of the compiled code; compiles or loads it from the cache when first asked."""
-        if self._cfunc is None:
+        if self._address is None:
             self.compile()
-        assert self._cfunc is not None
-        return int(self._cfunc.address)
+        assert self._address is not None
+        return self._address
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the code is loaded."""
+        return self._address is not None
 
     @property
     def call(self) -> Callable[..., None]:
@@ -123,53 +112,131 @@ class Kernel:
 
     def compile(self) -> bool:
         """Make the code ready; True when it came from the cache or was ready before."""
-        return self._cfunc is not None or uninterrupted(self._compile)
+        return self.load() or uninterrupted(self._compile)
 
-    def _compile(self) -> bool:
-        with global_compiler_lock:
-            if self._cfunc is None:
-                cfunc = self._uncompiled()
-                cfunc._cache = _Cache(self.name)
-                cfunc.compile()
-                self._cfunc = cfunc
-                return bool(cfunc._cache_hits)
-        return True
+    def load(self) -> bool:
+        """Make the code ready where the cache has it; whether it is."""
+        return self._address is not None or uninterrupted(self._load)
 
     def assembly(self) -> str:
         """The machine code as text, compiled anew (cached code cannot be shown)."""
 
         def made() -> str:
-            cfunc = self._uncompiled()
-            cfunc.compile()
-            return str(cfunc._library.get_asm_str())
+            from halfbyte.kernels.compiler import numba_compiler
+
+            return numba_compiler.assembly(self._function, self._n_args, self._entry)
 
         return uninterrupted(made)
 
-    def _uncompiled(self) -> CFunc:
-        signature = (types.int64,) * self._n_args, types.void
-        return CFunc(self._function, signature, locals={}, options=dict(OPTIONS))
+    def _load(self) -> bool:
+        with _lock:
+            if self._address is not None:
+                return True
+            try:
+                code = code_files.read(cache_directory(), self.name)
+            except (CodeFileError, OSError) as error:
+                log.warning("%s: unusable compiled code of %s (%s), compiling again",
+                            cache_directory(), self.name, error)  # fmt: skip
+                return False
+            if code is None:
+                return False
+            self._use(code)
+            return True
+
+    def _compile(self) -> bool:
+        from halfbyte.kernels.compiler import numba_compiler
+
+        with _lock:
+            if self._address is not None:
+                return True
+            try:
+                made = numba_compiler.object_code(self._function, self._n_args, self._entry)
+            except numba_compiler.TargetError:
+                if not self._is_compiled_elsewhere():
+                    raise
+                return False
+            code = Code(self.name, self._entry, made)
+            # It is compiled and gets used: whatever fails here costs the next start, not this one.
+            try:
+                code_files.write(cache_directory(), code)
+            except OSError as error:
+                log.warning("%s: cannot keep compiled code (%s)", cache_directory(), error)
+            self._use(code)
+            return False
+
+    def _is_compiled_elsewhere(self) -> bool:
+        """Whether another process could compile it, which has its own Numba."""
+        return bool(list(_compiled_elsewhere([self], 1)))
+
+    def _use(self, code: Code) -> None:
+        target.settle()
+        self._address = load(code.machine_code, code.entry)
+
+
+def kernel_maker(make: M) -> M:
+    """Decorate a module-level function that makes a kernel of its arguments: one of each.
+
+    The arguments are numbers and strings, by which another process makes the same.
+    """
+
+    @cache
+    @wraps(make)
+    def made(*args: str | int) -> Kernel:
+        kernel = make(*args)
+        kernel.maker = (make.__module__, make.__name__, args)
+        return kernel
+
+    return cast(M, made)
 
 
 def kernel(function: Callable[..., None]) -> Kernel:
     """Decorate a module-level function of integers as a kernel."""
-    module = function.__module__.partition(".kernels.")[2]
-    return Kernel(function, f"{module}.{function.__name__}")
+    module, name = function.__module__, function.__name__
+    return Kernel(function, f"{module.partition('.kernels.')[2]}.{name}", (module, name, None))
 
 
 def is_disabled() -> bool:
     """Whether Numba was told to compile nothing; a choice that it makes when it is imported."""
-    return bool(numba.config.DISABLE_JIT)
+    numba = sys.modules.get("numba")
+    if numba is not None and hasattr(numba, "config"):
+        return bool(numba.config.DISABLE_JIT)
+    return os.environ.get("NUMBA_DISABLE_JIT", "") not in ("", "0")
 
 
 def compile_all(kernels: Sequence[Kernel], progress: Callable[[int, int], None]) -> int:
-    """Compile each kernel, reporting (done, total) as it goes; returns how many were compiled."""
-    compiled = 0
+    """Compile each kernel, reporting (done, total) as it goes; returns how many were compiled.
+
+    Where many lack, several processes compile them.
+    """
+    missing, n_ready = [], 0
     progress(0, len(kernels))
-    for i, item in enumerate(kernels):
+    for item in kernels:
         leave_if_unwanted()
-        compiled += not item.compile()
-        progress(i + 1, len(kernels))
-    return compiled
+        if item.load():
+            n_ready += 1
+            progress(n_ready, len(kernels))
+        else:
+            missing.append(item)
+    n_processes = min(len(missing) // _KERNELS_PER_PROCESS, n_cpus(), _MAX_PROCESSES)
+    if n_processes > 1:
+        for _ in _compiled_elsewhere(missing, n_processes):
+            n_ready += 1
+            progress(n_ready, len(kernels))
+    for item in missing:  # what other processes cannot do
+        leave_if_unwanted()
+        if not item.is_ready:
+            item.compile()
+            n_ready += 1
+            progress(n_ready, len(kernels))
+    return len(missing)
+
+
+def _compiled_elsewhere(kernels: Sequence[Kernel], n_processes: int) -> Iterator[Kernel]:
+    """Yields those that other processes could compile, as they come; they are loaded then."""
+    by_maker = {item.maker: item for item in kernels if item.maker is not None}
+    for maker in compiled(list(by_maker), cache_directory(), target.forced(), n_processes):
+        if by_maker[maker].load():
+            yield by_maker[maker]
 
 
 def set_cache_root(root: Path) -> Path:
@@ -189,6 +256,12 @@ def set_cache_root(root: Path) -> Path:
     return folder
 
 
+def use_directory(folder: Path) -> None:
+    """Keep compiled code in a folder that `set_cache_root` has made, in another process."""
+    global _directory
+    _directory = folder
+
+
 def cache_directory() -> Path:
     """The folder of the compiled code; a temporary one where `set_cache_root` was not called."""
     global _directory
@@ -203,7 +276,7 @@ def cache_key() -> str:
     for source in sorted(_SOURCES.rglob("*.py")):
         digest.update(source.relative_to(_SOURCES).as_posix().encode())
         digest.update(source.read_bytes())
-    for part in (numba.__version__, llvmlite.__version__, target.target_cpu(),
+    for part in (_numba_version(), llvmlite.__version__, target.target_cpu(),
                  target.target_features()):  # fmt: skip
         digest.update(part.encode() + b"\0")
     return f"{target.current().name}-{digest.hexdigest()[:16]}"
@@ -216,45 +289,8 @@ def _temporary() -> Path:
     return Path(folder.name)
 
 
-class _Cache(NullCache):
-    """Keeps a kernel's machine code, where Numba would pickle all that it knows of a function."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        # All of Numba's types and functions, which take longer to set up than kernels to load, are
-        # for compiling. Finished code may name functions of its runtime, though it calls none.
-        rtsys.initialize(target_context)
-        code = None
-        try:
-            code = code_files.read(cache_directory(), self._name)
-        except (CodeFileError, OSError) as error:
-            log.warning("%s: unusable compiled code of %s (%s), compiling again",
-                        cache_directory(), self._name, error)  # fmt: skip
-        if code is None:
-            target_context.refresh()
-            return None
-        return _loaded(code, target_context.codegen())
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        data.library._ensure_finalized()
-        entry = data.fndesc.llvm_cfunc_wrapper_name
-        code = Code(self._name, data.library.name, entry, data.library._get_compiled_object())
-        # The code is compiled and in use: whatever fails here costs the next start, not this one.
-        try:
-            code_files.write(cache_directory(), code)
-        except OSError as error:
-            log.warning("%s: cannot keep compiled code (%s)", cache_directory(), error)
-
-
-def _loaded(code: Code, codegen: Any) -> Any:
-    """What Numba's CFunc asks of a compiled function, from its machine code."""
-    library = codegen.create_library(code.library)
-    library.enable_object_caching()
-    library._set_compiled_object(code.machine_code)
-    library._finalize_final_module()  # no IR: the linker takes the machine code in its place
-    codegen._engine._defined_symbols.add(code.entry)
-    return SimpleNamespace(
-        library=library, fndesc=SimpleNamespace(llvm_cfunc_wrapper_name=code.entry)
-    )
+def _numba_version() -> str:
+    """Numba's version as its own file states it, without importing Numba."""
+    numba = importlib.util.find_spec("numba")
+    assert numba is not None and numba.origin is not None
+    return Path(numba.origin).with_name("_version.py").read_text()

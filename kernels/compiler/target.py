@@ -2,7 +2,7 @@
 
 The kernels are written on virtual vectors of 16 lanes, so only two things differ from one ISA to
 the next: how a 4-way byte dot product is made, and which register tile is fastest. The ISA is
-read from the target that Numba really compiles for, never from the CPU alone:
+the best that the target's features allow; the target is the CPU's own, or that of a lower ISA:
 
     amx          as avx512vnni, and tiles of 16 tokens by 16 rows for many tokens at once
     avx512vnni   vpdpbusd on 64 bytes
@@ -11,8 +11,8 @@ read from the target that Numba really compiles for, never from the CPU alone:
     neon         sdot on 16 bytes (AArch64 with the dot-product extension)
     generic      plain vector arithmetic; f16 converted by integer operations
 
-`force` chooses a lower one, for tests and for machines whose widest vectors are slow. It changes
-Numba's target for the whole process, so it must come before Numba compiles anything.
+`force` chooses a lower one, for tests and for machines whose widest vectors are slow. It must come
+before the first kernel is loaded.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import llvmlite.binding as llvm
-import numba
-from numba.core.registry import cpu_target
 
 from halfbyte.kernels.compiler.uninterrupted import uninterrupted
 
@@ -75,6 +73,8 @@ ISAS = (
     Isa("generic", "", (), (1, 1), (1, 2), False, "x86-64", "+sse2"),
 )  # fmt: skip
 _BY_NAME = {isa.name: isa for isa in ISAS}
+_forced: Isa | None = None
+_is_settled = False
 
 
 def names() -> tuple[str, ...]:
@@ -86,24 +86,28 @@ def force(name: str) -> None:
     """Compile for the named ISA from here on.
 
     Raises:
-        IsaError: the name is unknown, the CPU lacks the ISA, or Numba has compiled already.
+        IsaError: the name is unknown, the CPU lacks the ISA, or kernels of another are loaded.
     """
     isa = _BY_NAME.get(name)
     if isa is None:
         raise IsaError(f"one of {', '.join(names())}", repr(name))
     if not _cpu_has(isa):
         raise IsaError(f"what this CPU supports ({', '.join(supported())})", name)
-    before = numba.config.CPU_NAME, numba.config.CPU_FEATURES
-    if name != supported()[0] and isa.cpu and _machine() == "x86":
-        numba.config.CPU_NAME = isa.cpu
-        numba.config.CPU_FEATURES = isa.features
-    if current() is not isa:
-        numba.config.CPU_NAME, numba.config.CPU_FEATURES = before
+    global _forced
+    if _is_settled and current() is not isa:
         raise IsaError(
-            f"{current().name}, for which Numba has begun to compile in this process (the ISA must "
+            f"{current().name}, for which kernels have been loaded in this process (the ISA must "
             "be chosen before)",
             name,
         )
+    _forced = isa if name != supported()[0] and isa.cpu and _machine() == "x86" else None
+    assert current() is isa
+
+
+def settle() -> None:
+    """Kernels get loaded: from here on, the ISA stays."""
+    global _is_settled
+    _is_settled = True
 
 
 def supported() -> tuple[str, ...]:
@@ -112,7 +116,7 @@ def supported() -> tuple[str, ...]:
 
 
 def current() -> Isa:
-    """The ISA of the target that Numba compiles for in this process."""
+    """The ISA of this process's kernels."""
     return _best(target_features())
 
 
@@ -122,36 +126,33 @@ def _best(target_features: str) -> Isa:
     return next(isa for isa in ISAS if _fits(isa, features))
 
 
+def forced() -> str | None:
+    """The name of the lower ISA that was chosen, if one was."""
+    return _forced.name if _forced else None
+
+
 def target_cpu() -> str:
-    """LLVM's name of the CPU that Numba compiles for."""
-    return _target()[0]
+    """LLVM's name of the CPU that kernels are compiled for."""
+    return _forced.cpu if _forced else _host()[0]
 
 
 def target_features() -> str:
-    """LLVM's feature string of the target that Numba compiles for."""
-    return _target()[1]
+    """LLVM's feature string of the target that kernels are compiled for."""
+    return _forced.features if _forced else _host()[1]
 
 
 @cache
-def _target() -> tuple[str, str]:
-    """CPU and features of Numba's target, which is made here if it was not before."""
-
-    def made() -> tuple[str, str]:
-        # Numba asks LLVM for the CPU's name whenever it names a function, unless it was told.
-        if numba.config.CPU_NAME is None:
-            numba.config.CPU_NAME = llvm.get_host_cpu_name()
-        _, cpu, features = cpu_target.target_context.codegen().magic_tuple()
-        return str(cpu), str(features)
-
-    return uninterrupted(made)
+def _host() -> tuple[str, str]:
+    """LLVM's name of this CPU, and its features."""
+    return uninterrupted(
+        lambda: (str(llvm.get_host_cpu_name()), str(llvm.get_host_cpu_features().flatten()))
+    )
 
 
 @cache
 def _host_features() -> frozenset[str]:
-    """What the CPU has, whatever Numba was told to compile for."""
-    return uninterrupted(
-        lambda: frozenset(name for name, has in llvm.get_host_cpu_features().items() if has)
-    )
+    """What the CPU has, whatever is compiled for."""
+    return frozenset(f[1:] for f in _host()[1].split(",") if f.startswith("+"))
 
 
 def _cpu_has(isa: Isa) -> bool:

@@ -1,14 +1,34 @@
-"""Where the keys and values of a sequence lie: rope.py writes them, attention_page.py reads them.
+"""Where the keys and values of a sequence lie: append.py writes them, the *_page.py read them.
 
 A sequence's cache is a list of pages of PAGE positions, each holding every layer:
 
     page    [layer][kv head] { keys, then values }
+
+Floats ("f16", "f32"):
+
     keys    [PAGE / 16][head_dim][16 positions]     16 positions are the lanes of a vector
     values  [PAGE][value_dim]                       value_dim: head_dim padded to 32
 
-Scores need the same feature of 16 keys at once, sums of values need neighbouring features of one:
-neither crosses lanes. Pages let a cache grow, fork and be cut without copying, and attention works
-page by page (attention.py). Elements are half-precision floats ("f16") or floats ("f32").
+Codes ("int8", "int4") are made of heads that were rotated (vectors/hadamard.py), with one scale, a
+half-precision float, for a position's key and one for its value:
+
+    keys    [PAGE / 16] { [head_dim / 4][16 positions][4 features], scales of the 16 positions }
+    values  scales [PAGE], [PAGE / 4][value_dim][4 positions]
+
+"int8" has bytes: codes of keys are 128 more than what is meant, those of values signed. "int4" has
+6 bits for keys, whose errors count most, and 4 for values; a code c of n bits means 2c + 1 - 2^n.
+Nibbles and pairs of bits share bytes with others of their own position:
+
+    keys    [PAGE / 16] { [head_dim / 16] { the low 4 bits of features 0 .. 7: [16 positions][4],
+            features 4 .. 7 in the high half of a byte; of features 8 .. 15; the high 2 bits of
+            0 .. 15: [16 positions][4], 4i .. in bits 2i and 2i + 1 }, scales }
+    values  scales [PAGE], [PAGE / 4][value_dim / 32][16 features][4 positions], 16 features more
+            in the high half of a byte
+
+Scores need the same feature of 16 keys at once, sums of values neighbouring features of one (of
+four, where a dot product takes four): neither crosses lanes. What belongs to a position is never
+in a byte with another's, so that threads can write any. Pages let a cache grow, fork and be cut
+without copying, and attention works page by page (attention.py).
 """
 
 from __future__ import annotations
@@ -17,7 +37,19 @@ from dataclasses import dataclass
 
 PAGE = 128
 MAX_GROUP = 64  # query heads that may share a KV head: attention's scratch is sized for them
-KV_TYPES = {"f16": 2, "f32": 4}
+KV_TYPES = {"f16": 16, "f32": 32, "int8": 8, "int4": 4}  # bits of a number of a value
+KEY_BITS = KV_TYPES | {"int4": 6}
+MIN_CODED_DIM, MAX_CODED_DIM = 16, 512  # features that are rotated together at least; of a head
+
+
+def is_coded(kv_type: str) -> bool:
+    """Whether integers with scales are stored."""
+    return KV_TYPES[kv_type] < 16
+
+
+def key_group_nbytes(kv_type: str, head_dim: int) -> int:
+    """Bytes of 16 positions' keys."""
+    return 2 * head_dim * KEY_BITS[kv_type] + 2 * 16 * is_coded(kv_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +62,19 @@ class KVLayout:
     kv_type: str
 
     @property
-    def element_nbytes(self) -> int:
-        """Bytes of one number."""
-        return KV_TYPES[self.kv_type]
-
-    @property
     def value_dim(self) -> int:
         """Features of a value, padded so that vectors come in pairs."""
         return -(-self.head_dim // 32) * 32
 
     @property
+    def keys_nbytes(self) -> int:
+        """Bytes of one head's keys in a page."""
+        return PAGE // 16 * key_group_nbytes(self.kv_type, self.head_dim)
+
+    @property
     def head_nbytes(self) -> int:
         """Bytes of one head's keys and values in a page."""
-        return PAGE * (self.head_dim + self.value_dim) * self.element_nbytes
+        return self.keys_nbytes + self._values_nbytes(PAGE)
 
     @property
     def page_nbytes(self) -> int:
@@ -52,12 +84,18 @@ class KVLayout:
     def first_positions(self, n: int) -> tuple[slice, slice]:
         """Where a head's keys and values of a page's first n positions lie, in bytes.
 
-        Keys come in vectors: those of up to 15 positions more are among them.
+        Keys come in vectors, and where they are codes values by fours: those of some positions
+        more are among them, and the scales of all.
         """
-        keys, values = -(-n // 16) * 16 * self.head_dim, n * self.value_dim
-        begin = PAGE * self.head_dim
-        size = self.element_nbytes
-        return slice(0, keys * size), slice(begin * size, (begin + values) * size)
+        keys = -(-n // 16) * key_group_nbytes(self.kv_type, self.head_dim)
+        begin = self.keys_nbytes
+        return slice(0, keys), slice(begin, begin + self._values_nbytes(n))
+
+    def _values_nbytes(self, n: int) -> int:
+        """Bytes from the first to the last of n positions' values."""
+        coded = is_coded(self.kv_type)
+        n = -(-n // 4) * 4 if coded else n
+        return 2 * PAGE * coded + n * self.value_dim * KV_TYPES[self.kv_type] // 8
 
     def nbytes(self, n_positions: int) -> int:
         """Bytes of the pages that hold so many positions."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 
-from halfbyte.kernels.compiler.jit import Kernel, device
+from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS, PanelFormat
 from halfbyte.kernels.vectors.scalars import get_f16, get_f32, get_u8, get_u16, put_f32, put_i32
 
 
-@cache
+@kernel_maker
 def lookup_kernel(name: str) -> Kernel:
     """The function that unpacks one row: (w, n_panels, n_units, row, out floats)."""
     fmt = PANEL_FORMATS[name]

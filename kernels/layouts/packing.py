@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.kernels.compiler.jit import Kernel, device
+from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
 from halfbyte.kernels.formats.codes import code_planes, get_integer, get_word, sub_integers
 from halfbyte.kernels.formats.floats import F16
 from halfbyte.kernels.layouts.panels import (
@@ -93,7 +92,7 @@ def pack(
     Packing(pool, fmt, len(rows), n_inputs, out).put(rows)
 
 
-@cache
+@kernel_maker
 def pack_kernel(name: str) -> Kernel:
     """The job that packs a format: (pool, first stage, args, thread)."""
     fmt = PANEL_FORMATS[name]

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from halfbyte.kernels.compiler import target
+from halfbyte.kernels.compiler.deferred import intrinsic, types
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES
 from halfbyte.kernels.pool import Pool, item_job

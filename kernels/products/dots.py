@@ -19,11 +19,9 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from halfbyte.kernels.compiler import target
+from halfbyte.kernels.compiler.deferred import intrinsic, types
 from halfbyte.kernels.layouts.activations import HALF_AT, RECORD_NBYTES, SUM_AT
 from halfbyte.kernels.vectors import emit
 from halfbyte.kernels.vectors.emit import I8, I16, I32, I64, V_I16, V_I32, constant, emits, pack
@@ -103,17 +101,17 @@ def _plane_codes(b: Any, load: Load, low: int, high: int, g: int) -> Any:
     if low == 8:
         return load(g)
     if low == 4:
-        codes = _bits(b, load(g % 4), 4 * (g // 4), 15)
+        codes = bits(b, load(g % 4), 4 * (g // 4), 15)
     else:
-        codes = _bits(b, load(g // 4), 2 * (g % 4), 3)
+        codes = bits(b, load(g // 4), 2 * (g % 4), 3)
     if high == 1:  # bit g of a byte, to the bit above the low plane's
-        return b.or_(codes, _bits(b, load(low), g - low, 1 << low))
+        return b.or_(codes, bits(b, load(low), g - low, 1 << low))
     if high == 2:
-        return b.or_(codes, _bits(b, load(low + g // 4), 2 * (g % 4) - low, 3 << low))
+        return b.or_(codes, bits(b, load(low + g // 4), 2 * (g % 4) - low, 3 << low))
     return codes
 
 
-def _bits(b: Any, x: Any, shift: int, mask: int) -> Any:
+def bits(b: Any, x: Any, shift: int, mask: int) -> Any:
     """Each byte moved right by `shift` bits (left where it is negative), then masked.
 
     No ISA shifts bytes: 16 bits are shifted, and the mask drops what came from the neighbour.
@@ -132,7 +130,7 @@ def _bits(b: Any, x: Any, shift: int, mask: int) -> Any:
 
 def _starts(b: Any, record: Any, part: int, offset: int, is_signed: bool, n: int) -> list[Any]:
     """What the sums of n tokens begin with: -offset * the sum of the activations."""
-    if is_signed and target.current().name in _UNSIGNED_DOT:
+    if is_signed and target.current().name in UNSIGNED_DOT:
         offset += 128
     if offset == 0:
         return [constant(V_I32, 0)] * n
@@ -159,14 +157,14 @@ def _add_dots(b: Any, sums: list[Any], codes: list[Any], x: Any, is_signed: bool
     """
     isa = target.current().name
     n_tokens = len(sums) // len(codes)
-    if is_signed and isa in _UNSIGNED_DOT:
+    if is_signed and isa in UNSIGNED_DOT:
         codes = [b.xor(c, constant(c.type, -128)) for c in codes]
     for i in range(n_tokens):
         four = emit.load(b, I32, b.add(x, ir.Constant(I64, RECORD_NBYTES * i)))
         same = b.bitcast(emit.splat(b, four), codes[0].type)
         for panel, code in enumerate(codes):
             k = panel * n_tokens + i
-            sums[k] = _DOT[isa](b, sums[k], code, same, is_signed)
+            sums[k] = DOT[isa](b, sums[k], code, same, is_signed)
 
 
 def _halves(b: Any, x: Any, count: int) -> list[Any]:
@@ -223,7 +221,7 @@ def _dot_generic(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
     return acc
 
 
-_DOT: dict[str, Callable[..., Any]] = {
+DOT: dict[str, Callable[..., Any]] = {
     "amx": _dot_vnni,
     "avx512vnni": _dot_vnni,
     "avxvnni": _in_parts(_dot_vnni, 2),
@@ -231,7 +229,7 @@ _DOT: dict[str, Callable[..., Any]] = {
     "neon": _in_parts(_dot_neon, 4),
     "generic": _dot_generic,
 }
-_UNSIGNED_DOT = ("amx", "avx512vnni", "avxvnni")
+UNSIGNED_DOT = ("amx", "avx512vnni", "avxvnni")
 
 
 # --- tiles ------------------------------------------------------------------------------------
@@ -249,7 +247,7 @@ def configure_tiles(b: Any) -> None:
     words[0] = 1  # the palette
     for i, (rows, nbytes) in enumerate(_SHAPES):
         words[16 + 2 * i], words[48 + i] = nbytes, rows
-    table = cgutils.global_constant(b, "tile_shapes", ir.Constant(ir.ArrayType(I8, 64), words))
+    table = emit.global_constant(b, "tile_shapes", ir.Constant(ir.ArrayType(I8, 64), words))
     _tile_call(b, "ldtilecfg", emit.pointer(b, b.ptrtoint(table, I64)))
 
 

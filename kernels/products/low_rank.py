@@ -14,9 +14,8 @@ Where a row has 8-bit records alone (activations.py), they are what A meets.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
-from halfbyte.kernels.compiler.jit import Kernel, device
+from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
 from halfbyte.kernels.layouts.activations import SCALE_AT
 from halfbyte.kernels.vectors.scalars import get_f32, put_f32, stack
 from halfbyte.kernels.vectors.simd import add, load, mul, prefetch, splat, sum_lanes
@@ -46,7 +45,7 @@ def _column(at, stride, KIND, R):
     return load_column_bf16(at, stride, R)
 
 
-@cache
+@kernel_maker
 def shrink_kernel(kind: str) -> Kernel:
     """inner = A x for some groups of ranks and some rows.
 
@@ -91,7 +90,7 @@ def _shrink(KIND: int) -> Callable[..., None]:
     return shrink
 
 
-@cache
+@kernel_maker
 def expand_kernel(kind: str) -> Kernel:
     """y += scale B inner for some strips of rows of B and some rows of y.
 

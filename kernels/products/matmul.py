@@ -21,10 +21,9 @@ writes none of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 from halfbyte.kernels.compiler import target
-from halfbyte.kernels.compiler.jit import Kernel, device
+from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
 from halfbyte.kernels.layouts.activations import (
     HALF_AT,
     RECORD_NBYTES,
@@ -105,7 +104,7 @@ def _has_tiles() -> bool:
     return target.current().name == "amx"
 
 
-@cache
+@kernel_maker
 def matmul_kernel(name: str, way: str) -> Kernel:
     """The product for a panel format in one of its `ways`."""
     fmt, n_panels, n_tokens = PANEL_FORMATS[name], target.current().tile[0], tile_tokens(way)

@@ -17,13 +17,13 @@ bits.
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
 
 import numpy as np
 
 from halfbyte.kernels.compiler import target
-from halfbyte.kernels.compiler.jit import Kernel, device
-from halfbyte.kernels.layouts.kv_pages import KV_TYPES, MAX_GROUP, PAGE
+from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
+from halfbyte.kernels.layouts.kv_pages import KV_TYPES, MAX_GROUP, PAGE, is_coded
 from halfbyte.kernels.stages.attention_page import (
     MINUS_INF,
     STATE,
@@ -31,6 +31,8 @@ from halfbyte.kernels.stages.attention_page import (
     attend_page,
     take_queries,
 )
+from halfbyte.kernels.stages.codes_page import attend_codes, take_query_codes
+from halfbyte.kernels.vectors.hadamard import rotate_head
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64, put_f32, stack
 from halfbyte.kernels.vectors.simd import div, first_lane, fma, load, mul, splat, store
 from halfbyte.kernels.vectors.vector_math import exp
@@ -129,12 +131,22 @@ def _suffix(cap: float) -> str:
     return f"_{np.float32(cap).view(np.int32):x}" if cap else ""
 
 
+def _of_type(kv_type: str) -> tuple[Callable[..., None], Callable[..., None], int]:
+    """The one place where types differ: how queries are taken, what a page gives, and its size.
+
+    That is the bytes of a number, or the bits of a code.
+    """
+    if is_coded(kv_type):
+        return take_query_codes, attend_codes, KV_TYPES[kv_type]
+    return take_queries, attend_page, KV_TYPES[kv_type] // 8
+
+
 # --- kernels ----------------------------------------------------------------------------------
 # A query sees `window` positions, its own included; NO_WINDOW: all before it. Scores become
 # cap tanh(score / cap), but for a cap of 0.
 
 
-@cache
+@kernel_maker
 def attention_kernel(
     kv_type: str, head_dim: int, value_dim: int, group: int, cap: float = 0.0
 ) -> Kernel:
@@ -145,12 +157,13 @@ def attention_kernel(
     addresses), head_at (byte offset of layer and head in a page), out (as q), out_stride, scratch,
     sinks (of the group's heads; 0: none).
     """
-    D, DV, GROUP, SIZE = head_dim, value_dim, group, KV_TYPES[kv_type]
+    D, DV, GROUP = head_dim, value_dim, group
     ROW = DV * 4  # bytes of a row of queries or values
     SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
     N = DV // 16
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
-    HALF = ROWS // 2
+    HALF, ROTATED = ROWS // 2, int(is_coded(kv_type))
+    take, page_gives, SIZE = _of_type(kv_type)
 
     def attend(q, q_stride, n_queries, position, window, pages, head_at, out, out_stride, scratch,
                sinks):  # fmt: skip
@@ -160,28 +173,30 @@ def attention_kernel(
         page_values = queries + MAX_ROWS * ROW
         values = page_values + MAX_ROWS * ROW
         states = values + MAX_ROWS * ROW
-        take_queries(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE)
+        take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
         for row in range(n_rows):
             _begin_row(states + row * STATE, values + row * ROW, N, _sink(sinks, row % GROUP))
         last = position + n_queries - 1
         for page in range(first_page(position, window), last // PAGE + 1):
             keys = get_i64(pages + 8 * page) + head_at
             n_keys = min(last + 1 - page * PAGE, PAGE)
-            attend_page(queries, states, keys, position, window, page * PAGE, n_keys, n_rows,
-                        weights, page_values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
-                        SINGLE, CAP)  # fmt: skip
+            page_gives(queries, states, keys, position, window, page * PAGE, n_keys, n_rows,
+                       weights, page_values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
+                       SINGLE, CAP)  # fmt: skip
             for row in range(n_rows):
                 state = states + row * STATE
                 if _sees(position + row // GROUP, page, window):
                     _merge_row(state, values + row * ROW, state, page_values + row * ROW, N)
         for row in range(n_rows):
-            _finish_row(states + row * STATE, values + row * ROW,
-                        out + row // GROUP * out_stride + row % GROUP * D * 4, D)  # fmt: skip
+            to = out + row // GROUP * out_stride + row % GROUP * D * 4
+            _finish_row(states + row * STATE, values + row * ROW, to, D)
+            if ROTATED:
+                rotate_head(to, D)
 
     return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}{_suffix(cap)}")
 
 
-@cache
+@kernel_maker
 def pages_kernel(
     kv_type: str, head_dim: int, value_dim: int, group: int, cap: float = 0.0
 ) -> Kernel:
@@ -190,10 +205,11 @@ def pages_kernel(
     Arguments: q .. head_at as above, begin, end, partials (where the one of page 0 would lie: the
     states of all rows, then their values), stride (bytes from one page's to the next), scratch.
     """
-    D, DV, GROUP, SIZE = head_dim, value_dim, group, KV_TYPES[kv_type]
+    D, DV, GROUP = head_dim, value_dim, group
     SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF = ROWS // 2
+    take, page_gives, SIZE = _of_type(kv_type)
 
     def attend_pages(q, q_stride, n_queries, position, window, pages, head_at, begin, end,
                      partials, stride, scratch):  # fmt: skip
@@ -202,14 +218,14 @@ def pages_kernel(
         queries = weights + MAX_ROWS * WEIGHTS
         values = queries + MAX_ROWS * DV * 4
         states = values + MAX_ROWS * DV * 4
-        take_queries(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE)
+        take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
         last = position + n_queries - 1
         for page in range(max(begin, first_page(position, window)), end):
             keys = get_i64(pages + 8 * page) + head_at
             n_keys = min(last + 1 - page * PAGE, PAGE)
-            attend_page(queries, states, keys, position, window, page * PAGE, n_keys, n_rows,
-                        weights, values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
-                        SINGLE, CAP)  # fmt: skip
+            page_gives(queries, states, keys, position, window, page * PAGE, n_keys, n_rows,
+                       weights, values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
+                       SINGLE, CAP)  # fmt: skip
             out = partials + page * stride
             for row in range(n_rows):
                 put_f32(out + row * STATE + 8, get_f32(states + row * STATE + 8))
@@ -220,14 +236,15 @@ def pages_kernel(
     return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}{_suffix(cap)}")
 
 
-@cache
-def merge_kernel(head_dim: int, value_dim: int, group: int) -> Kernel:
+@kernel_maker
+def merge_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
     """A query's attention from the partials of its block's pages.
 
     Arguments: query (which one of the block's), n_queries, position (of the first one), window,
     partials and stride as above, out (the query's heads), sinks as above.
     """
     D, GROUP, N, ROW = head_dim, group, value_dim // 16, value_dim * 4
+    ROTATED = int(is_coded(kv_type))
 
     def merge(query, n_queries, position, window, partials, stride, out, sinks):
         values, state = stack(ROW), stack(64)
@@ -239,5 +256,7 @@ def merge_kernel(head_dim: int, value_dim: int, group: int) -> Kernel:
                 at = partials + page * stride
                 _merge_row(state, values, at + row * STATE, at + values_at + row * ROW, N)
             _finish_row(state, values, out + head * D * 4, D)
+            if ROTATED:
+                rotate_head(out + head * D * 4, D)
 
-    return Kernel(merge, f"merge_{head_dim}_{group}")
+    return Kernel(merge, f"merge_{'codes_' * ROTATED}{head_dim}_{group}")

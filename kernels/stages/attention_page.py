@@ -62,7 +62,15 @@ def _weighted(weights, values, dv, n_keys, out, size, n, tile):
 
 
 @device
-def _softmax_row(weights, first, n_keys, n_vectors, state):
+def cap_row(scores, n_vectors, CAP):
+    """score = CAP tanh(score / CAP), but for a CAP of 0."""
+    if CAP != 0:
+        for v in range(n_vectors):
+            store(scores + 64 * v, soft_cap(load(scores + 64 * v), CAP))
+
+
+@device
+def softmax_row(weights, first, n_keys, n_vectors, state):
     """Scores of a page -> exponentials below their maximum; keeps max and sum.
 
     Keys before `first` and from n_keys on get 0. Vectors behind n_vectors hold no row's keys;
@@ -100,12 +108,9 @@ def _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_row
     w = weights + row * WEIGHTS
     _scores(queries + row * DV * 4, DV * 4, keys, D, n_vectors, w, SIZE, QK, TILE)
     for r in range(row, min(row + TILE, n_rows)):
-        if CAP != 0:
-            for v in range(n_vectors):
-                at = weights + r * WEIGHTS + 64 * v
-                store(at, soft_cap(load(at), CAP))
+        cap_row(weights + r * WEIGHTS, n_vectors, CAP)
         n_seen = position + r // GROUP + 1 - begin
-        _softmax_row(weights + r * WEIGHTS, n_seen - window, n_seen, n_vectors,
+        softmax_row(weights + r * WEIGHTS, n_seen - window, n_seen, n_vectors,
                      states + r * STATE)  # fmt: skip
     _weighted(w, keys + PAGE * D * SIZE, DV, n_keys, out + row * DV * 4, SIZE, PV, TILE)
 
@@ -135,7 +140,7 @@ def attend_page(queries, states, keys, position, window, begin, n_keys, n_rows, 
 
 
 @device
-def take_queries(q, q_stride, n_rows, queries, D, DV, GROUP, scale):
+def take_queries(q, q_stride, n_rows, queries, D, DV, GROUP, scale, SIZE):
     """Copy the queries, scaled, to rows of DV floats."""
     for row in range(n_rows):
         source = q + row // GROUP * q_stride + row % GROUP * D * 4

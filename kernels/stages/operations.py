@@ -7,7 +7,7 @@ each that is cached for itself costs a start some milliseconds.
 from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
-from halfbyte.kernels.stages import adapt, attend, products, record, rows
+from halfbyte.kernels.stages import adapt, attend, called, products, record, rows
 from halfbyte.kernels.vectors.scalars import get_i64
 
 
@@ -32,6 +32,8 @@ def count_chunks(stage, step):
         return attend.n_merge_chunks(stage, step)
     if op == record.SHRINK:
         return adapt.n_shrink_chunks(stage, step)
+    if op == record.CALL:
+        return called.n_chunks(stage, step)
     return 0
 
 
@@ -39,7 +41,7 @@ def count_chunks(stage, step):
 def prepare(stage, step):
     """What a thread does before its first chunk of a stage."""
     op = get_i64(stage)
-    if op == record.PROJECT or op == record.FEED_FORWARD:
+    if op == record.PROJECT or op == record.FEED_FORWARD or op == record.CALL:
         rows.prepare(stage, step)
     elif op == record.SHRINK:
         rows.prepare_floats(stage, step)
@@ -71,3 +73,5 @@ def run_chunk(stage, step, chunk, n_chunks):
         rows.renorm(stage, step, chunk)
     elif op == record.SHRINK:
         adapt.shrink(stage, step, chunk, n_chunks)
+    elif op == record.CALL:
+        called.run(stage, step, chunk, n_chunks)

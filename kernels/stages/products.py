@@ -34,7 +34,7 @@ from halfbyte.kernels.vectors.vector_math import (
     xielu,
 )
 
-_STRIP_NBYTES = 128  # of a row of results
+STRIP_NBYTES = 128  # of a row of results
 
 
 @device
@@ -60,12 +60,12 @@ def project(stage, step, chunk, n_chunks):
         strips = get_i64(matrix + MATRIX.n_panels) // 2
         first, last = max(begin - at, 0), min(end - at, strips)
         if first < last and get_i64(stage + PRODUCT.finish) != 0:
-            _project_and_finish(stage, step, i, first, last, y + at * _STRIP_NBYTES, y_stride)
+            _project_and_finish(stage, step, i, first, last, y + at * STRIP_NBYTES, y_stride)
         elif first < last:
-            _multiply(matrix, first, last, records, floats, get_i64(stage + INPUT.floats_stride),
-                      n, y + at * _STRIP_NBYTES, y_stride,
+            multiply(matrix, first, last, records, floats, get_i64(stage + INPUT.floats_stride),
+                      n, y + at * STRIP_NBYTES, y_stride,
                       get_i64(stage + PRODUCT.adds))  # fmt: skip
-            expand(stage, step, i, first, last, y + at * _STRIP_NBYTES, y_stride)
+            expand(stage, step, i, first, last, y + at * STRIP_NBYTES, y_stride)
         at += strips
 
 
@@ -77,15 +77,15 @@ def _project_and_finish(stage, step, i, begin, end, y, y_stride):
     scale, cap = get_f32(stage + PRODUCT.scale), get_f32(stage + PRODUCT.cap)
     work = get_i64(step + STEP.work)
     for strip in range(begin, end):
-        _multiply(matrix, strip, strip + 1, records, floats,
-                  get_i64(stage + INPUT.floats_stride), n, work - strip * _STRIP_NBYTES,
-                  _STRIP_NBYTES, 0)  # fmt: skip
-        expand(stage, step, i, strip, strip + 1, work - strip * _STRIP_NBYTES, _STRIP_NBYTES)
+        multiply(matrix, strip, strip + 1, records, floats,
+                  get_i64(stage + INPUT.floats_stride), n, work - strip * STRIP_NBYTES,
+                  STRIP_NBYTES, 0)  # fmt: skip
+        expand(stage, step, i, strip, strip + 1, work - strip * STRIP_NBYTES, STRIP_NBYTES)
         _add_bias(stage, i, strip, work, n)
         for row in range(n):
-            for half in range(0, _STRIP_NBYTES, 64):
-                to = y + row * y_stride + strip * _STRIP_NBYTES + half
-                v = mul(load(work + row * _STRIP_NBYTES + half), splat(scale))
+            for half in range(0, STRIP_NBYTES, 64):
+                to = y + row * y_stride + strip * STRIP_NBYTES + half
+                v = mul(load(work + row * STRIP_NBYTES + half), splat(scale))
                 if cap != 0:
                     v = soft_cap(v, cap)
                 if get_i64(stage + PRODUCT.adds) != 0:
@@ -98,9 +98,9 @@ def _add_bias(stage, i, strip, rows, n):
     """rows += the bias of matrix i, of one strip."""
     biases = get_i64(stage + PRODUCT.biases)
     if biases != 0:
-        bias = get_i64(biases + 8 * i) + strip * _STRIP_NBYTES
+        bias = get_i64(biases + 8 * i) + strip * STRIP_NBYTES
         for row in range(n):
-            at = rows + row * _STRIP_NBYTES
+            at = rows + row * STRIP_NBYTES
             store(at, add(load(at), load(bias)))
             store(at + 64, add(load(at + 64), load(bias + 64)))
 
@@ -109,7 +109,7 @@ def _add_bias(stage, i, strip, rows, n):
 def _activate(stage, gate, up, n):
     """gate = activation(gate) * up, or activation(gate) where the network has no gate."""
     kind, gated = get_i64(stage + PRODUCT.activation), get_i64(stage + PRODUCT.n_matrices) == 2
-    for at in range(0, n * _STRIP_NBYTES, 64):
+    for at in range(0, n * STRIP_NBYTES, 64):
         v = load(gate + at)
         if kind == SILU:
             v = silu(v)
@@ -138,31 +138,31 @@ def feed_forward(stage, step, chunk, n_chunks):
     ffn_gate = get_i64(stage + PRODUCT.matrices)
     ffn_up = ffn_gate + MATRIX_NBYTES
     gate = get_i64(step + STEP.work)
-    up = gate + n * _STRIP_NBYTES
+    up = gate + n * STRIP_NBYTES
     for strip in range(share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)):
-        _multiply(ffn_gate, strip, strip + 1, records, floats, floats_stride, n,
-                  gate - strip * _STRIP_NBYTES, _STRIP_NBYTES, 0)  # fmt: skip
-        expand(stage, step, 0, strip, strip + 1, gate - strip * _STRIP_NBYTES, _STRIP_NBYTES)
+        multiply(ffn_gate, strip, strip + 1, records, floats, floats_stride, n,
+                  gate - strip * STRIP_NBYTES, STRIP_NBYTES, 0)  # fmt: skip
+        expand(stage, step, 0, strip, strip + 1, gate - strip * STRIP_NBYTES, STRIP_NBYTES)
         _add_bias(stage, 0, strip, gate, n)
         if get_i64(stage + PRODUCT.n_matrices) == 2:
-            _multiply(ffn_up, strip, strip + 1, records, floats, floats_stride, n,
-                      up - strip * _STRIP_NBYTES, _STRIP_NBYTES, 0)  # fmt: skip
-            expand(stage, step, 1, strip, strip + 1, up - strip * _STRIP_NBYTES, _STRIP_NBYTES)
+            multiply(ffn_up, strip, strip + 1, records, floats, floats_stride, n,
+                      up - strip * STRIP_NBYTES, STRIP_NBYTES, 0)  # fmt: skip
+            expand(stage, step, 1, strip, strip + 1, up - strip * STRIP_NBYTES, STRIP_NBYTES)
             _add_bias(stage, 1, strip, up, n)
         _activate(stage, gate, up, n)
         for row in range(n):
-            at = _STRIP_NBYTES * row
+            at = STRIP_NBYTES * row
             h0, h1 = load(gate + at), load(gate + at + 64)
             if hidden_stride == 0:
                 quantize_block(h0, h1, hidden + (strip * n + row) * RECORD_NBYTES)
             else:
-                to = hidden + row * hidden_stride + strip * _STRIP_NBYTES
+                to = hidden + row * hidden_stride + strip * STRIP_NBYTES
                 store(to, h0)
                 store(to + 64, h1)
 
 
 @device
-def _multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride, adds):
+def multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride, adds):
     """Strips begin .. end of y = W x for n tokens: many at once, the rest by vectors, one alone.
 
     A kernel for many takes as long for a few tokens as for all that it has room for.

@@ -15,9 +15,9 @@ from halfbyte.kernels.vectors.words import words
 
 (
     EMBED, NORM, QUANTIZE, PROJECT, FEED_FORWARD, ROPE, ATTEND, ATTEND_PAGES, MERGE_PAGES, SHRINK,
-    RENORM
-) = range(11)  # fmt: skip
-STAGE_NBYTES = 256
+    RENORM, CALL
+) = range(12)  # fmt: skip
+STAGE_NBYTES = 320
 
 
 # Arguments of a step. `abort` is the address of a word: once it is not 0, the step ends with the
@@ -61,9 +61,9 @@ RENORMED = words("op x x_stride weight dim eps y y_stride adds")
 AS_IT_IS, NORMED, QUANTIZED = range(3)
 # What stages with matrices begin with: the input x, the norm before it, and where the normed floats
 # and their records lie. A norm that stands alone (NORM, QUANTIZE) writes these two. `weight` and
-# `bias` are 0 where a norm has none; `centers`: it takes the mean from x first.
+# `norm_bias` are 0 where a norm has none; `centers`: it takes the mean from x first.
 INPUT = words("""
-    op of_logits prepare x x_stride weight bias centers dim eps n_blocks
+    op of_logits prepare x x_stride weight norm_bias centers dim eps n_blocks
     floats floats_stride records
 """)
 # `finish`: whether anything becomes of PROJECT's products, a bias, a scale or a cap (floats; a cap
@@ -84,3 +84,22 @@ ATTENTION = words("""
     n_kv_heads group head_dim layer_at head_nbytes rope_append attend attend_pages merge_pages
     partial_nbytes out out_stride window rope_at rope_stride n_rotated q_scale_at sinks
 """)
+
+# A stage whose kernel is compiled alone and called through its address, so that models without it
+# have none of its code. Chunks: `per_row` for each row, `most` at most; none below `least_rows`.
+CALLED = words(f"{' '.join(INPUT._fields)} kernel per_row most least_rows")
+_CALLED = " ".join(CALLED._fields)
+# Which experts take which rows: see routing.py.
+PLAN = words("n_active active ids weights rows row_weights")
+ACTIVE = words("expert begin n")
+ACTIVE_NBYTES = 8 * len(ACTIVE)
+ROUTING = words(f"""
+    {_CALLED} plan n_experts n_used routed routed_stride gating normalizes scale bias
+    logit_bias n_groups n_groups_used n_group_best gathered gathered_floats
+""")
+# `hidden_stride` is 0 where the matrices behind take records. A bias of 0 is none.
+EXPERTS = words(f"""
+    {_CALLED} plan matrices n_experts n_strips gathered gathered_floats hidden hidden_stride
+    activation limit gate_bias up_bias y y_stride
+""")
+GATED = words(f"{_CALLED} gate gate_stride source source_stride n y y_stride")

@@ -1,4 +1,4 @@
-"""Rotary position embedding, and writing keys and values into the cache.
+"""Rotary position embedding; what it has made goes into the cache (append.py).
 
 GGUF's "llama" layout: neighbours (x[2i], x[2i+1]) are rotated by position * frequency[i], in plain
 models theta ** (-2i / d) (Su et al., arXiv:2104.09864). Cosines and sines come from a table, so a
@@ -7,19 +7,14 @@ position always gets the same bits. A head's features behind the rotated ones st
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.kernels.compiler.jit import Kernel, device
-from halfbyte.kernels.layouts.kv_pages import PAGE
-from halfbyte.kernels.vectors.scalars import get_f32, put_f16, put_f32
+from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
+from halfbyte.kernels.layouts.kv_pages import KV_TYPES, is_coded
+from halfbyte.kernels.stages.append import append_codes, append_floats
+from halfbyte.kernels.vectors.scalars import get_f32, put_f32
 from halfbyte.kernels.vectors.simd import fma, load, mul, splat, store, sum_lanes
-
-# Keys and values must stay finite: a weight of 0 makes nothing of them only then.
-_LARGEST_F16 = np.float32(65504)
-_LARGEST_F32 = np.float32(3.0e38)
 
 
 def rope_table(
@@ -42,31 +37,6 @@ def rotate(x, table, d):
         a, b = get_f32(x + 4 * i), get_f32(x + 4 * i + 4)
         put_f32(x + 4 * i, a * c - b * s)
         put_f32(x + 4 * i + 4, a * s + b * c)
-
-
-@device
-def _clamp(x, largest):
-    """x within +-largest; a NaN becomes `largest`."""
-    x = x if x < largest else largest
-    return x if x > -largest else -largest
-
-
-@device
-def append(k, v, d, dv, position, head, is_f16):
-    """Write one position's key and value of a head; `head` is its address in the page."""
-    slot = position % PAGE
-    if is_f16:
-        keys = head + (slot // 16 * d * 16 + slot % 16) * 2
-        values = head + (PAGE * d + slot * dv) * 2
-        for i in range(d):
-            put_f16(keys + 32 * i, _clamp(get_f32(k + 4 * i), _LARGEST_F16))
-            put_f16(values + 2 * i, _clamp(get_f32(v + 4 * i), _LARGEST_F16))
-    else:
-        keys = head + (slot // 16 * d * 16 + slot % 16) * 4
-        values = head + (PAGE * d + slot * dv) * 4
-        for i in range(d):
-            put_f32(keys + 64 * i, _clamp(get_f32(k + 4 * i), _LARGEST_F32))
-            put_f32(values + 4 * i, _clamp(get_f32(v + 4 * i), _LARGEST_F32))
 
 
 @device
@@ -102,20 +72,22 @@ def norm_head(x, weight, n, eps):
         put_f32(x + 4 * i, get_f32(x + 4 * i) * scale * get_f32(weight + 4 * i))
 
 
-@cache
+@kernel_maker
 def rope_append_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
     """Rotate a token's query heads of one group and its key, and write key and value.
 
     Arguments: q (the group's heads), k, v (this KV head's), table (the position's cosines and
     sines), n_rotated (features of a head, from the first on), position, head (address of the KV
-    head in the position's page).
+    head in the position's page). Where codes are written, k and v have been rotated for these
+    afterwards.
     """
-    IS_F16, D, DV, GROUP = int(kv_type == "f16"), head_dim, value_dim, group
+    BITS, D, DV, GROUP = KV_TYPES[kv_type], head_dim, value_dim, group
+    append = append_codes if is_coded(kv_type) else append_floats
 
     def rope_append(q, k, v, table, n_rotated, position, head):
         for i in range(GROUP):
             rotate(q + 4 * D * i, table, n_rotated)
         rotate(k, table, n_rotated)
-        append(k, v, D, DV, position, head, IS_F16)
+        append(k, v, D, DV, position, head, BITS)
 
     return Kernel(rope_append, f"rope_append_{kv_type}_{head_dim}_{group}")

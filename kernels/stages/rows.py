@@ -134,7 +134,7 @@ def _norm_floats(stage, x, normed):
     if get_i64(stage + INPUT.centers) == 0:
         rms_norm_row(x, weight, dim, get_f32(stage + INPUT.eps), normed)
     else:
-        layer_norm_row(x, weight, get_i64(stage + INPUT.bias), dim,
+        layer_norm_row(x, weight, get_i64(stage + INPUT.norm_bias), dim,
                        get_f32(stage + INPUT.eps), normed)  # fmt: skip
 
 

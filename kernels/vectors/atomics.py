@@ -11,8 +11,8 @@ import sys
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 
+from halfbyte.kernels.compiler.deferred import types
 from halfbyte.kernels.vectors import emit
 from halfbyte.kernels.vectors.emit import I32, I64, emits
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
+from halfbyte.kernels.compiler.deferred import intrinsic, types
 from halfbyte.kernels.vectors.emit import I64
 
 
@@ -24,7 +22,8 @@ def call(tc: Any, kernel: Any, *args: Any) -> Any:
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         kernel, integers = args
-        b.call(b.inttoptr(kernel, function_type.as_pointer()), cgutils.unpack_tuple(b, integers, n))
+        values = [b.extract_value(integers, i) for i in range(n)]
+        b.call(b.inttoptr(kernel, function_type.as_pointer()), values)
         return ctx.get_dummy_value()
 
     return types.void(types.int64, types.UniTuple(types.int64, n)), codegen

@@ -10,12 +10,12 @@ from functools import wraps
 from typing import Any
 
 from llvmlite import ir
-from numba.extending import intrinsic
 
 from halfbyte.kernels.compiler import target
+from halfbyte.kernels.compiler.deferred import intrinsic
 
 I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
-F16, F32 = ir.HalfType(), ir.FloatType()
+F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 LANES = 16
 V_I8, V_I16, V_I32 = (ir.VectorType(element, LANES) for element in (I8, I16, I32))
 V_F16, V_F32 = (ir.VectorType(element, LANES) for element in (F16, F32))
@@ -94,6 +94,12 @@ def stack(b: Any, nbytes: int) -> Any:
         memory = b.alloca(ir.ArrayType(I8, nbytes))
     memory.align = 64
     return b.ptrtoint(memory, I64)
+
+
+def global_constant(b: Any, name: str, value: Any) -> Any:
+    made = ir.GlobalVariable(b.module, value.type, b.module.get_unique_name(name))
+    made.linkage, made.global_constant, made.initializer = "internal", True, value
+    return made
 
 
 # --- half precision ---------------------------------------------------------------------------

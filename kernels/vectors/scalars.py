@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from halfbyte.kernels.compiler import target
+from halfbyte.kernels.compiler.deferred import intrinsic, types
 from halfbyte.kernels.vectors import emit
-from halfbyte.kernels.vectors.emit import F16, F32, I8, I16, I32, I64, emits
+from halfbyte.kernels.vectors.emit import F16, F32, F64, I8, I16, I32, I64, emits
 
 _VOID, _ADDRESS = types.void, types.int64
 
@@ -19,6 +18,12 @@ _VOID, _ADDRESS = types.void, types.int64
 def get_f32(b: Any, address: Any) -> Any:
     """The float at an address."""
     return emit.load(b, F32, address)
+
+
+@emits(types.float64(_ADDRESS))
+def get_f64(b: Any, address: Any) -> Any:
+    """The double at an address."""
+    return emit.load(b, F64, address)
 
 
 @emits(types.float32(_ADDRESS))
@@ -75,7 +80,7 @@ def _put(number: Any) -> Any:
 
 
 put_f32, put_i32, put_i64 = _put(types.float32), _put(types.int32), _put(types.int64)
-put_u8, put_u16 = _put(types.uint8), _put(types.uint16)
+put_f64, put_u8, put_u16 = _put(types.float64), _put(types.uint8), _put(types.uint16)
 
 
 @intrinsic(prefer_literal=True)

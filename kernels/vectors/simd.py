@@ -20,35 +20,20 @@ from functools import wraps
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, models, register_model
 
+from halfbyte.kernels.compiler.deferred import Deferred, intrinsic, types
 from halfbyte.kernels.vectors import emit
-from halfbyte.kernels.vectors.emit import I8, I32, V_F32, V_I8, V_I32, constant, emits, pack, unpack
-
-_VECTORS = {"f32": V_F32, "i32": V_I32, "i8": ir.VectorType(I8, 64)}
+from halfbyte.kernels.vectors.emit import I32, V_F32, V_I8, V_I32, constant, emits, pack, unpack
 
 
-class Tile(types.Type):
-    """`n` vectors of one kind: "f32", "i32" (16 lanes) or "i8" (64 bytes)."""
+def Tile(kind: str, n: int) -> Any:
+    """Numba's type of `n` vectors of one kind: "f32", "i32" (16 lanes) or "i8" (64 bytes)."""
+    from halfbyte.kernels.vectors.tile_type import TileType
 
-    def __init__(self, kind: str, n: int) -> None:
-        self.kind, self.n = kind, n
-        super().__init__(name=f"Tile({kind},{n})")
-
-    @property
-    def vector(self) -> ir.VectorType:
-        """The LLVM type of one of the vectors."""
-        return _VECTORS[self.kind]
+    return TileType(kind, n)
 
 
-@register_model(Tile)
-class _TileModel(models.PrimitiveModel):
-    def __init__(self, dmm: Any, tile: Tile) -> None:
-        super().__init__(dmm, tile, ir.ArrayType(tile.vector, tile.n))
-
-
-F32x16 = Tile("f32", 1)
+F32x16 = Deferred(lambda: Tile("f32", 1))
 
 
 def elementwise(function: Callable[..., Any]) -> Any:

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
+from halfbyte.kernels.compiler.deferred import intrinsic, types
 from halfbyte.kernels.vectors import emit
 from halfbyte.kernels.vectors.emit import F32, I16, I64, V_F32, V_I8, V_I32, constant, pack, unpack
 from halfbyte.kernels.vectors.simd import Tile

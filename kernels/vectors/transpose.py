@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 
+from halfbyte.kernels.compiler.deferred import types
 from halfbyte.kernels.vectors import emit
 from halfbyte.kernels.vectors.emit import F32, I8, LANES, V_I8, constant, emits
 

@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> None:
             _print_text(file, need, why_not)
 
 
-def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, int] | None, str]:
+def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, Any] | None, str]:
     """Bytes that a process needs, or why halfbyte cannot run the file."""
     from halfbyte import system
-    from halfbyte.engine.footprint import memory_of
+    from halfbyte.engine.footprint import kv_cache_nbytes, memory_of
     from halfbyte.engine.kv_cache import check_kv_type
     from halfbyte.errors import ModelFileError
     from halfbyte.families.from_gguf import config_from_gguf
@@ -60,7 +60,10 @@ def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, in
         need = memory_of(file, config, kv_type, n_ctx, system.default_threads().count)
     except ModelFileError as error:
         return None, str(error)
-    return {"ctx": n_ctx, **dataclasses.asdict(need), "total": need.total}, ""
+    sizes = kv_cache_nbytes(config, n_ctx)
+    return {
+        "ctx": n_ctx, **dataclasses.asdict(need), "total": need.total, "kv_cache_by_type": sizes
+    }, ""  # fmt: skip
 
 
 def _totals(file: GGUFFile) -> tuple[int, int, float]:
@@ -70,7 +73,21 @@ def _totals(file: GGUFFile) -> tuple[int, int, float]:
     return n_weights, nbytes, 8 * nbytes / max(n_weights, 1)
 
 
-def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> None:
+def _n_active(file: GGUFFile, n_weights: int) -> int:
+    """Weights that a token goes through: of experts those that are used."""
+    from halfbyte.errors import ModelFileError
+
+    m = file.metadata
+    try:
+        a = m.get_str("general.architecture", "")
+        n, used = (m.get_int(f"{a}.{key}", 0) for key in ("expert_count", "expert_used_count"))
+    except ModelFileError:  # which is told where it is said that the file does not run
+        return n_weights
+    experts = [t for t in file.tensors.values() if len(t.shape) == 3 and t.shape[0] == n]
+    return n_weights - sum(math.prod(t.shape) // n * (n - used) for t in experts)
+
+
+def _print_text(file: GGUFFile, need: dict[str, Any] | None, why_not: str) -> None:
     n_files = f" in {len(file.paths)} files" if len(file.paths) > 1 else ""
     size = report.size(file.nbytes)
     print(f"{printable(file.path)}: GGUF version {file.version}, {size}{n_files}\n")
@@ -88,7 +105,9 @@ def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
     counts = Counter(tensor.type_name for tensor in file.tensors.values())
     types = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     n_weights, nbytes, bits = _totals(file)
-    print(f"\n{len(file.tensors)} tensors, {n_weights:,} weights, {types}")
+    n_active = _n_active(file, n_weights)
+    active = f" ({n_active:,} for a token)" if n_active != n_weights else ""
+    print(f"\n{len(file.tensors)} tensors, {n_weights:,} weights{active}, {types}")
     print(f"{report.size(nbytes)} of weights, {bits:.2f} bits per weight")
     _print_figures(file)
     if need is None:
@@ -98,8 +117,13 @@ def _print_text(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
             f"memory for a context of {need['ctx']}: {report.size(need['weights'])} weights + "
             f"{report.size(need['kv_cache'])} KV cache + {report.size(need['buffers'])} buffers + "
             f"{report.size(need['tokenizer'])} vocabulary + {report.size(need['runtime'])} Python "
-            f"and Numba = {report.size(need['total'])}"
+            f"= {report.size(need['total'])}"
         )
+        sizes = (
+            f"{name} {'-' if size is None else report.size(size)}"
+            for name, size in need["kv_cache_by_type"].items()
+        )
+        print(f"KV cache by --kv-type: {', '.join(sizes)}")
 
 
 def _print_figures(file: GGUFFile) -> None:
@@ -116,7 +140,7 @@ def _print_figures(file: GGUFFile) -> None:
     )
 
 
-def _print_json(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> None:
+def _print_json(file: GGUFFile, need: dict[str, Any] | None, why_not: str) -> None:
     metadata = {key: _plain(file.metadata.raw(key).value) for key in file.metadata.keys()}
     tensors = [
         {"name": t.name, "shape": list(t.shape), "type": t.type_name, "nbytes": t.nbytes}
@@ -126,6 +150,7 @@ def _print_json(file: GGUFFile, need: dict[str, int] | None, why_not: str) -> No
     report.print_json({
         "path": file.path, "files": file.paths, "version": file.version, "nbytes": file.nbytes,
         "metadata": metadata, "tensors": tensors, "n_weights": n_weights,
+        "n_active_weights": _n_active(file, n_weights),
         "weights_nbytes": nbytes, "bits_per_weight": bits,
         "memory": need, "unsupported": why_not or None,
     })  # fmt: skip

@@ -21,7 +21,7 @@ from halfbyte.models import DEFAULT_MODEL
 if TYPE_CHECKING:
     from halfbyte.model import Model
 
-KV_TYPES = ("f16", "f32")
+KV_TYPES = ("f16", "f32", "int8", "int4")
 UNTIL_END = 2**31 - 1  # tokens: more than any context holds
 _MODEL = "a .gguf file, a model folder, a name of the catalogue or org/name"
 # Flag, parameter, type, what the help says. The defaults are those of SamplingParams.

@@ -137,7 +137,7 @@ def _add_limits(parser: Parser) -> None:
         ("--parallel", options.positive, "N", "requests worked on at a time (default: 32)"),
         ("--queue", options.natural, "N", "requests that may wait besides (default: 256)"),
         ("--timeout", _seconds, "S", "seconds for an answer, waiting included (default: none)"),
-        ("--max-body", _nbytes, "N", "bytes of a request (default: 32Mi)"),
+        ("--max-body", _nbytes, "N", "bytes of a request (default: 8Mi)"),
         ("--grace", _seconds, "S", "seconds for answers on their way at the end (default: 5)"),
         ("--max-tokens", options.positive, "N", "tokens of an answer (default: the context's)"),
         ("--max-n", options.positive, "N", "answers to one request (default: 16)"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halfbyte.cli import options, report, streams
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     tokenizer = Tokenizer.from_path(path)
     order: dict[str, str] = {}
     if args.infill:
-        ids, order["order"] = _infilling(tokenizer, prompt, args.order, args.parse_markers)
+        ids, order["order"] = _infilling(tokenizer, prompt, args)
     else:
         add_bos = False if args.no_bos else None
         ids = tokenizer.encode(prompt, add_bos=add_bos, parse_markers=args.parse_markers)
@@ -75,13 +76,24 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
 
 
 def _infilling(
-    tokenizer: Tokenizer, prompt: str, order: str | None, parse_markers: bool
+    tokenizer: Tokenizer, prompt: str, args: argparse.Namespace
 ) -> tuple[list[int], str]:
     """The ids of an infilling prompt, nothing healed, and the order they are in."""
     from halfbyte.prompt.infill import require_format, split_marker
 
     prefix, suffix = split_marker(prompt)
-    found = require_format(tokenizer).prompt(
-        prefix, suffix, order=order or "auto", heal=False, parse_markers=parse_markers
+    found = require_format(tokenizer, _names(tokenizer.path)).prompt(
+        prefix, suffix, order=args.order or "auto", heal=False, parse_markers=args.parse_markers
     )
     return found.tokens, found.order
+
+
+def _names(path: str) -> tuple[str, ...]:
+    """What the model is called that a tokenizer comes from."""
+    from halfbyte.families.model_card import ModelCard
+    from halfbyte.gguf.file import GGUFFile
+
+    if not path.endswith(".gguf"):
+        return (Path(path).parent.name,)
+    with GGUFFile.open(path) as file:
+        return ModelCard.from_gguf(file).names

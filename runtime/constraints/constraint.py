@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from halfbyte.call_arguments import check_flag
+from halfbyte.call_arguments import check_flag, literal
 from halfbyte.constraints import json_schema
+from halfbyte.constraints.written_out import check_counts
 from halfbyte.errors import RequestError
 
 Kind = Literal["json_schema", "regex", "grammar", "choices"]
 KINDS: tuple[Kind, ...] = ("json_schema", "regex", "grammar", "choices")
 MAX_NCHARS = 1 << 18  # of a constraint's text: what is longer takes seconds to compile
+MAX_RULES = 4000  # of a grammar, likewise
+_RULE = re.compile(
+    r"^[ \t]*[?!]*[\w-]+[ \t]*(?:\.[ \t]*-?\d+[ \t]*|\[[^\]\n]*\][ \t]*)*:", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,18 @@ def _schema(value: object) -> str:
 
 
 def _regex(value: object) -> str:
-    return _text("regex", value, "a regular expression")
+    text = _text("regex", value, "a regular expression")
+    check_counts("regex", text)
+    return text
 
 
 def _grammar(value: object) -> str:
-    return _text("grammar", value, "a grammar as Lark or GBNF writes it")
+    text = _text("grammar", value, "a grammar as Lark or GBNF writes it")
+    n_rules = sum(1 for _ in _RULE.finditer(text))
+    if n_rules > MAX_RULES:
+        raise RequestError("grammar", expected=f"at most {MAX_RULES:,} rules", got=n_rules)
+    check_counts("grammar", text, has_texts=True)
+    return text
 
 
 def _choices(value: object) -> str:
@@ -66,16 +79,18 @@ def _choices(value: object) -> str:
     is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
     items = list(value) if is_list else []  # type: ignore[call-overload]
     if not items:
-        raise RequestError("choices", expected=expected, got=repr(value))
+        raise RequestError("choices", expected=expected, got=literal(value))
     for item in items:
         if not isinstance(item, str) or not item:
-            raise RequestError("choices", expected=expected, got=repr(item))
+            raise RequestError("choices", expected=expected, got=literal(item))
     return _bounded("choices", json_schema.dumped("choices", items))
 
 
 def _text(name: str, value: object, what: str) -> str:
     if not isinstance(value, str) or not value:
-        raise RequestError(name, expected=f"{what}, as a text that is not empty", got=repr(value))
+        raise RequestError(
+            name, expected=f"{what}, as a text that is not empty", got=literal(value)
+        )
     return _bounded(name, value)
 
 
@@ -86,7 +101,7 @@ def _bounded(name: str, text: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         at = error.start
-        raise RequestError(name, expected="Unicode characters", got=repr(text[at])) from error
+        raise RequestError(name, expected="Unicode characters", got=literal(text[at])) from error
     return text
 
 

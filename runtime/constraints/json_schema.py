@@ -14,10 +14,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from halfbyte.call_arguments import literal
+from halfbyte.constraints.written_out import check_counts
 from halfbyte.errors import RequestError
 
 NAME = "json_schema"
 MAX_DEPTH = 100
+# What compiling takes grows with the square of an object's properties, and faster with patterns.
+MAX_OF_AN_OBJECT = {"properties": 1000, "patternProperties": 100}
 
 # Keywords by what stands in them.
 _ONE = (
@@ -74,6 +78,12 @@ def check(schema: Any) -> None:
                 near = difflib.get_close_matches(key, _KNOWN, n=1, cutoff=0.7)
                 hint = f"did you mean {near[0]}?" if near else "names of your own begin with x-"
                 raise _refused(f"{path}/{key}", "a keyword of JSON Schema", hint=hint)
+            most = MAX_OF_AN_OBJECT.get(key)
+            if most and isinstance(inner, dict) and len(inner) > most:
+                what = f"at most {most:,} {key} of an object"
+                raise _refused(f"{path}/{key}", what, got=len(inner))
+            for pattern in _patterns(key, inner):
+                check_counts(NAME, pattern)
             if key == "type" and not _are_texts(inner):
                 raise _refused(f"{path}/type", "the name of a type, or a list of such", got=inner)
             if key == "$ref" and not (isinstance(inner, str) and inner.startswith("#")):
@@ -171,7 +181,7 @@ def _read(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     expected = "a schema as a mapping, a text or a pydantic class"
-    raise RequestError(NAME, expected=expected, got=repr(value))
+    raise RequestError(NAME, expected=expected, got=literal(value))
 
 
 def _schemas(schema: Any, path: str, depth: int) -> Iterator[tuple[Any, str]]:
@@ -198,8 +208,15 @@ def _items(schema: dict[str, Any], key: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _patterns(key: str, value: object) -> list[str]:
+    if key == "patternProperties" and isinstance(value, dict):
+        return list(value)
+    return [value] if key == "pattern" and isinstance(value, str) else []
+
+
 def _are_texts(value: object) -> bool:
-    return all(isinstance(one, str) for one in (value if isinstance(value, list) else [value]))
+    names = value if isinstance(value, list) else [value]
+    return bool(names) and all(isinstance(one, str) for one in names)
 
 
 def _refused(path: str, expected: str, **facts: Any) -> RequestError:

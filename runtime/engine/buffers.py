@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.memory import zeros
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.config import ExpertsConfig, ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import PostNorm
 from halfbyte.kernels.layouts.activations import BLOCK, RECORD_NBYTES, padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
+from halfbyte.kernels.products.dots import TILE_TOKENS
 from halfbyte.kernels.stages import attention
+from halfbyte.kernels.stages.record import ACTIVE_NBYTES, PLAN
 
+_SORTED = ("gathered", "gathered_floats", "expert_hidden")  # rows by expert
 MAX_BATCH = 256  # rows of a step: the activations of a 7B model's layer then fit the L2 cache
 
 
@@ -43,14 +46,16 @@ class Buffers:
     def __init__(self, c: ModelConfig, layout: KVLayout, n_threads: int) -> None:
         self._memory: list[np.ndarray] = []
         strides = _strides(c)
-        # Values are read in pairs of vectors.
-        self._by_name = {n: self._rows(s, 256 * (n == "qkv")) for n, s in strides.items()}
+        # Values are read in pairs of vectors, and rows behind an expert's, up to a tile.
+        beyond = {"qkv": 256, **{name: TILE_TOKENS * strides.get(name, 0) for name in _SORTED}}
+        self._by_name = {n: self._rows(s, beyond.get(n, 0)) for n, s in strides.items()}
         self.records = self._by_name["records"].address
         self.records_at = strides["normed"]
         self.work_at = self.records_at + strides["records"]
         stride = _scratch_nbytes(strides, layout)
         self.scratch = Buffer(self._bytes(stride * n_threads), stride)
         self.logits_width = _in_strips(c.vocab_size)
+        self.plan = self._plan(c.experts) if c.experts else 0
 
     def __getitem__(self, name: str) -> Buffer:
         return self._by_name[name]
@@ -64,6 +69,17 @@ class Buffers:
 
     def _rows(self, stride: int, beyond: int = 0) -> Buffer:
         return Buffer(self._bytes(stride * MAX_BATCH + beyond), stride)
+
+    def _plan(self, e: ExpertsConfig) -> int:
+        """Who gets which rows: kernels/stages/routing.py."""
+        n = MAX_BATCH * e.n_used
+        sizes = {"active": ACTIVE_NBYTES * e.n_experts, "ids": 8 * n, "weights": 4 * n,
+                 "rows": 8 * n, "row_weights": 4 * n}  # fmt: skip
+        plan = np.zeros(len(PLAN), np.int64)
+        for name, nbytes in sizes.items():
+            plan[getattr(PLAN, name) // 8] = self._bytes(nbytes)
+        self._memory.append(plan)
+        return int(plan.ctypes.data)
 
     def _bytes(self, nbytes: int) -> int:
         self._memory.append(zeros("a step's buffers", nbytes // 8 + 16, np.int64))
@@ -79,7 +95,8 @@ def buffers_nbytes(c: ModelConfig, layout: KVLayout, n_threads: int) -> int:
 def _strides(c: ModelConfig) -> dict[str, int]:
     """Bytes of a row of each buffer."""
     branch = any(isinstance(stage, PostNorm) for stage in family_of(c).stages(c))
-    q, kv, hidden = (_in_strips(n) for n in (c.q_dim, c.kv_dim, c.hidden_dim))
+    widest = max(c.hidden_dim, c.experts.shared_dim) if c.experts else c.hidden_dim
+    q, kv, hidden = (_in_strips(n) for n in (c.q_dim, c.kv_dim, widest))
     dim, attended = padded(c.dim), padded(c.q_dim) + STRIP_ROWS
     return {
         "x": 4 * dim,
@@ -89,6 +106,18 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         "attended": 4 * attended,
         "hidden": 4 * hidden,
         "records": max(dim, attended) // BLOCK * RECORD_NBYTES,
+        **(_expert_strides(c.experts, dim) if c.experts else {}),
+    }
+
+
+def _expert_strides(e: ExpertsConfig, dim: int) -> dict[str, int]:
+    """The same of what experts take and give; of those of _SORTED all that a token needs."""
+    return {
+        "routed": 4 * (_in_strips(e.n_experts) + STRIP_ROWS),
+        "shared": 4 * dim,
+        "gathered": e.n_used * dim // BLOCK * RECORD_NBYTES,
+        "gathered_floats": e.n_used * 4 * dim,
+        "expert_hidden": e.n_used * 4 * _in_strips(e.hidden_dim),
     }
 
 

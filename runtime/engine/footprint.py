@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from halfbyte.engine.buffers import MAX_BATCH, buffers_nbytes
 from halfbyte.engine.kv_cache import kv_layout
-from halfbyte.engine.weights import spec_nbytes
-from halfbyte.errors import ModelFileError
+from halfbyte.engine.weights import packed_nbytes
+from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE
 
 log = logging.getLogger(__name__)
 
-# Measured: Python 3.11 with NumPy, Numba and the kernels of a model (x86-64, Linux), most of it
-# LLVM's code; a token and a merge as texts, and in the tables that encode.
-RUNTIME_NBYTES = 136_000_000
+# Measured: Python 3.11 with NumPy, a model's kernels and LLVM, which loads them (x86-64, Linux);
+# a token and a merge as texts, and in the tables that encode.
+RUNTIME_NBYTES = 101_000_000
 _TOKEN_NBYTES, _MERGE_NBYTES = 500, 300
 _LISTS = (("tokenizer.ggml.tokens", _TOKEN_NBYTES), ("tokenizer.ggml.merges", _MERGE_NBYTES))
 
@@ -35,7 +35,7 @@ class Memory:
         kv_cache: keys and values of a sequence as long as the context.
         buffers: what a step of MAX_BATCH tokens needs between its stages, and its logits.
         tokenizer: the vocabulary.
-        runtime: Python, NumPy, Numba and the compiled kernels.
+        runtime: Python, NumPy and the compiled kernels.
     """
 
     weights: int
@@ -55,7 +55,7 @@ def memory_of(
 ) -> Memory:
     """What running a model takes; UnsupportedModelError where a tensor's type does not run."""
     specs = family_of(config).tensors(config)
-    weights = sum(spec_nbytes(file, spec) for spec in specs if spec.name in file.tensors)
+    weights = sum(packed_nbytes(file, spec) for spec in specs if spec.name in file.tensors)
     layout = kv_layout(config, kv_type)
     lists = [(file.metadata.get_strings(key), n) for key, n in _LISTS if key in file.metadata]
     return Memory(
@@ -63,6 +63,49 @@ def memory_of(
         kv_cache=layout.nbytes(n_ctx),
         buffers=buffers_nbytes(config, layout, n_threads) + 4 * config.vocab_size,
         tokenizer=sum(len(texts) * nbytes for texts, nbytes in lists),
+    )
+
+
+def kv_cache_nbytes(config: ModelConfig, n_ctx: int) -> dict[str, int | None]:
+    """Bytes of the keys and values of so many positions, by type; None: its heads don't fit one."""
+    found: dict[str, int | None] = {}
+    for kv_type in KV_TYPES:
+        try:
+            found[kv_type] = kv_layout(config, kv_type).nbytes(n_ctx)
+        except RequestError:
+            found[kv_type] = None
+    return found
+
+
+def check_context(
+    file: GGUFFile, config: ModelConfig, kv_type: str, n_ctx: int, n_threads: int,
+    available: int | None,
+) -> None:  # fmt: skip
+    """Refuse a context that memory cannot hold, before any of it is taken.
+
+    `available` are the bytes that this process may still take; None where nobody knows.
+
+    Raises:
+        RequestError: with what it takes, what there is, and what would fit.
+    """
+    need = memory_of(file, config, kv_type, n_ctx, n_threads)
+    nbytes = need.weights + need.buffers + need.kv_cache
+    if available is None or nbytes <= available:
+        return
+    left = available - need.weights - need.buffers
+    page_nbytes = kv_layout(config, kv_type).page_nbytes
+    sizes = ", ".join(
+        f"{size / 1e9:.1f} GB as {name}"
+        for name, size in kv_cache_nbytes(config, n_ctx).items()
+        if size is not None
+    )
+    raise RequestError(
+        "ctx",
+        expected=f"at most {max(left, 0) // page_nbytes * PAGE} tokens as {kv_type}: of "
+        f"{available / 1e9:.1f} GB of memory, weights and buffers take "
+        f"{(need.weights + need.buffers) / 1e9:.1f}",
+        got=f"{n_ctx}, whose keys and values take {sizes}",
+        hint='use a shorter ctx=, or kv_type="int8" or "int4"',
     )
 
 

@@ -13,7 +13,14 @@ import numpy as np
 from halfbyte.engine.page_pool import Page, PagePool
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
-from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, KVLayout
+from halfbyte.kernels.layouts.kv_pages import (
+    KV_TYPES,
+    MAX_CODED_DIM,
+    MIN_CODED_DIM,
+    PAGE,
+    KVLayout,
+    is_coded,
+)
 from halfbyte.process_bound import ProcessBound
 
 
@@ -24,7 +31,18 @@ def check_kv_type(kv_type: str) -> None:
 
 
 def kv_layout(config: ModelConfig, kv_type: str) -> KVLayout:
-    """The cache layout of a model."""
+    """The cache layout of a model.
+
+    Raises:
+        RequestError: its heads cannot be stored so.
+    """
+    d = config.head_dim
+    if is_coded(kv_type) and (d % MIN_CODED_DIM or d > MAX_CODED_DIM):
+        expected = (
+            f'"f16" or "f32" for heads of {d}: "{kv_type}" takes multiples of {MIN_CODED_DIM} '
+            f"up to {MAX_CODED_DIM}"
+        )
+        raise RequestError("kv_type", expected=expected, got=repr(kv_type))
     return KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type)
 
 

@@ -18,12 +18,15 @@ from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.kv_cache import KVCache
 from halfbyte.families.stages import (
+    AddGated,
     Attend,
     Embed,
+    ExpertsStage,
     Norm,
     PostNorm,
     Project,
     Rope,
+    Route,
     RowNorms,
     Stage,
 )
@@ -42,6 +45,8 @@ _NAMES: dict[type[Stage], str] = {
     Norm: "norm, quantize",
     PostNorm: "norm, add",
     RowNorms: "norms of queries and keys",
+    Route: "choice of experts",
+    AddGated: "gate of the shared expert",
 }
 
 
@@ -116,11 +121,16 @@ def _name(engine: Engine, stage: Stage) -> str:
     """What stages that are timed together are called."""
     if isinstance(stage, Attend):
         return _ATTENTION
-    if not stage.packed:
+    if type(stage) in _NAMES:
         return _NAMES[type(stage)]
-    found = [engine.weights.matrices[stage.tensor(name)] for name in stage.packed]
+    names, end = stage.packed, ""
+    found = [engine.weights.matrices[stage.tensor(name)] for name in names]
+    if isinstance(stage, ExpertsStage):
+        names = stage.experts
+        experts = [engine.weights.experts[stage.tensor(name)] for name in names]
+        found, end = [one.first for one in experts], f", {experts[0].n_used} of {experts[0].n}"
     rows, formats = "+".join(str(m.n_rows) for m in found), {m.format.name: None for m in found}
-    return f"{', '.join(stage.packed)}: {rows} x {found[0].n_inputs} {' '.join(formats)}"
+    return f"{', '.join(names)}: {rows} x {found[0].n_inputs} {' '.join(formats)}{end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +153,14 @@ def _timed(engine: Engine, name: str, stages: list[Stage], n_tokens: int, depth:
     matrices = [
         engine.weights.matrices[stage.tensor(name)] for stage in stages for name in stage.packed
     ]
-    if matrices:
+    experts = [engine.weights.experts[stage.tensor(name)] for stage in stages
+               if isinstance(stage, ExpertsStage) for name in stage.experts]  # fmt: skip
+    if experts:
+        # A token's experts are others than the next one's; how many a prompt needs is not known.
+        each = [one.first for one in experts for _ in range(one.n_used)]
+        nbytes = float(sum(m.nbytes for m in each)) if n_tokens == 1 else None
+        macs = float(n_tokens * sum(m.n_rows * m.n_inputs for m in each))
+    elif matrices:
         of_logits = isinstance(stages[0], Project) and stages[0].to == "logits"
         n = 1 if of_logits else n_tokens
         nbytes = float(sum(m.nbytes for m in matrices))
@@ -151,7 +168,7 @@ def _timed(engine: Engine, name: str, stages: list[Stage], n_tokens: int, depth:
     elif isinstance(stages[0], Attend):
         layers = [stage.layer for stage in stages]
         nbytes, macs = _attention_work(engine, layers, n_tokens, depth)
-    return _Part(name, len(matrices) or len(stages), seconds, nbytes, macs)
+    return _Part(name, len(experts) or len(matrices) or len(stages), seconds, nbytes, macs)
 
 
 def _attention_work(
@@ -161,7 +178,7 @@ def _attention_work(
     c, layout = engine.config, engine.layout
     past = range(depth + 1, depth + n_tokens + 1)
     seen = sum(min(n, c.window(layer) or n) for layer in layers for n in past)
-    nbytes = 2.0 * seen * c.kv_dim * layout.element_nbytes
+    nbytes = float(seen * c.n_kv_heads * layout.head_nbytes / PAGE)
     return nbytes if n_tokens == 1 else None, 2.0 * seen * c.q_dim
 
 

@@ -9,18 +9,17 @@ for a single one, so a product's record says how.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 
 from halfbyte.engine import row_records
 from halfbyte.engine.buffers import Buffers
+from halfbyte.engine.expert_records import ExpertRecords, expert_kernels
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.rotation import rotation_words
-from halfbyte.engine.row_records import Words
-from halfbyte.engine.row_records import bits as _bits
-from halfbyte.engine.row_records import stage_record as _record
+from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strips, stage_words
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
@@ -30,13 +29,17 @@ from halfbyte.families.stages import (
     HEAD_NORMS,
     QKV,
     SINKS,
+    AddGated,
     Attend,
     Embed,
+    ExpertsHidden,
+    ExpertsOutput,
     FeedForward,
     Norm,
     PostNorm,
     Project,
     Rope,
+    Route,
     RowNorms,
     Stage,
 )
@@ -45,16 +48,8 @@ from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.lookup import lookup_kernel
 from halfbyte.kernels.layouts.packing import pack_kernel
-from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.pool import run_job, serve
-from halfbyte.kernels.products.matmul import (
-    VECTORS,
-    WAYS,
-    many_tokens,
-    matmul_kernel,
-    tile_tokens,
-    ways,
-)
+from halfbyte.kernels.products.matmul import matmul_kernel, ways
 from halfbyte.kernels.stages import attention, record
 from halfbyte.kernels.stages.rope import rope_append_kernel
 from halfbyte.kernels.step import step
@@ -76,6 +71,7 @@ def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -
     names = sorted(set(formats.values()))
     used.append([pack_kernel(name) for name in names])
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
+    used.append(expert_kernels(config))
     kernels |= {kernel.name: kernel for group in used for kernel in group}
     return list(kernels.values())
 
@@ -86,7 +82,7 @@ def _attention_kernels(c: ModelConfig, layout: KVLayout) -> dict[str, Kernel]:
     return {
         "attend": attention.attention_kernel(layout.kv_type, *shape, c.attn_softcap),
         "attend_pages": attention.pages_kernel(layout.kv_type, *shape, c.attn_softcap),
-        "merge_pages": attention.merge_kernel(*shape),
+        "merge_pages": attention.merge_kernel(layout.kv_type, *shape),
         "rope_append": rope_append_kernel(layout.kv_type, *shape),
     }
 
@@ -164,8 +160,9 @@ class _Writer:
         kernels = _attention_kernels(c, layout)
         self._kernels = {name: kernel.address for name, kernel in kernels.items()}
         self.tables: list[Words] = []
-        self._eps = _bits(c.norm_eps)
+        self._eps = float_word(c.norm_eps)
         self._normed: dict[str, int] = {}
+        self._experts = ExpertRecords(c, w, b, self.tables)
         self._attention: dict[str, int] = {}
 
     def records(self, stage: Stage) -> list[Words]:
@@ -188,6 +185,8 @@ class _Writer:
                 return [self._rope(stage)]
             case Attend():
                 return self._attend(stage)
+            case Route() | ExpertsHidden() | ExpertsOutput() | AddGated():
+                return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")
 
     def _norm(self, stage: Norm) -> Words:
@@ -198,18 +197,19 @@ class _Writer:
             "dim": dim, "eps": self._eps, "n_blocks": padded(dim) // 32, "floats": normed.address,
             "floats_stride": normed.stride, "records": self._buffers.records,
         }  # fmt: skip
-        return _record(record.INPUT, record.NORM, **self._normed)
+        return stage_words(record.INPUT, record.NORM, **self._normed)
 
     def _vectors(self, stage: Stage) -> dict[str, int]:
         """The addresses of a norm's weight and bias."""
-        return {kind: self._weights.vectors[stage.tensor(name, kind)]
+        words = {"weight": "weight", "bias": "norm_bias"}
+        return {words[kind]: self._weights.vectors[stage.tensor(name, kind)]
                 for name, kind in stage.tensors}  # fmt: skip
 
     def _prepared(self, source: str) -> list[Words]:
         """The record that makes 8-bit inputs of a buffer that no norm wrote."""
         if source not in ("attended", "x"):
             return []
-        return [_record(record.INPUT, record.QUANTIZE, **self._input(source))]
+        return [stage_words(record.INPUT, record.QUANTIZE, **self._input(source))]
 
     def _finish(self, stage: Project | FeedForward) -> dict[str, int]:
         """What becomes of a stage's products."""
@@ -225,10 +225,10 @@ class _Writer:
         # The logits, which every step has anew, are written where the step says.
         to = {} if stage.to == "logits" else self._to(stage.to)
         words = {**self._input(stage.source), **to, **self._table(matrices),
-                 "n_strips": sum(map(_n_strips, matrices)), "adds": int(stage.adds),
+                 "n_strips": sum(map(n_strips, matrices)), "adds": int(stage.adds),
                  # As feed_forward wrote them.
                  "from_records": int(stage.source == "hidden" and matrices[0].format.is_quantized),
-                 "scale": _bits(stage.scale), "cap": _bits(stage.softcap),
+                 "scale": float_word(stage.scale), "cap": float_word(stage.softcap),
                  "finish": int(stage.scale != 1 or stage.softcap != 0), **self._finish(stage),
                  }  # fmt: skip
         return made + self._with_adapters(stage, record.PROJECT, words)
@@ -240,7 +240,7 @@ class _Writer:
         if down.format.is_quantized:
             to["y_stride"] = 0  # as records, and never as floats
         words = {**self._input(stage.source), **to, **self._table(matrices),
-                 "n_strips": _n_strips(matrices[0]), **self._finish(stage),
+                 "n_strips": n_strips(matrices[0]), **self._finish(stage),
                  "activation": ACTIVATIONS.index(stage.activation)}  # fmt: skip
         if stage.activation == "xielu":
             self.tables.append(np.array(self._config.xielu[stage.layer], np.float32))
@@ -250,9 +250,9 @@ class _Writer:
     def _with_adapters(self, stage: Stage, op: int, words: dict[str, int]) -> list[Words]:
         """A product's record and, in a program that adapts, that of the stage before it."""
         if self._places is None:
-            return [_record(record.PRODUCT, op, **words, factors_at=-1)]
+            return [stage_words(record.PRODUCT, op, **words, factors_at=-1)]
         words |= {"factors_at": factors_at(self._places[factor_name(stage, stage.packed[0])])}
-        return [_record(record.PRODUCT, kind, **words) for kind in (record.SHRINK, op)]
+        return [stage_words(record.PRODUCT, kind, **words) for kind in (record.SHRINK, op)]
 
     def _input(self, source: str) -> dict[str, int]:
         """Where the input of matrices lies, and how a single row of it is prepared."""
@@ -275,7 +275,7 @@ class _Writer:
         return [self._weights.matrices[stage.tensor(name)] for name in stage.packed]
 
     def _table(self, matrices: Sequence[Matrix]) -> dict[str, int]:
-        self.tables.append(np.array([_matrix_words(matrix) for matrix in matrices], np.int64))
+        self.tables.append(np.array([matrix_words(matrix) for matrix in matrices], np.int64))
         return {"matrices": int(self.tables[-1].ctypes.data), "n_matrices": len(matrices)}
 
     def _rope(self, stage: Rope) -> Words:
@@ -292,7 +292,7 @@ class _Writer:
             **rotation_words(c, stage.layer),
             **self._words_of(stage),
         }  # fmt: skip
-        return _record(record.ATTENTION, record.ROPE, **self._attention)
+        return stage_words(record.ATTENTION, record.ROPE, **self._attention)
 
     def _words_of(self, stage: Rope) -> dict[str, int]:
         """Where biases and norms lie; a fused bias has those of q, k and v in turn."""
@@ -306,7 +306,7 @@ class _Writer:
 
     def _qkv_at(self, stage: Stage) -> tuple[int, int]:
         """Where keys and values begin in a row, in bytes: each matrix fills strips of its own."""
-        q, k = (4 * 32 * _n_strips(self._weights.matrices[stage.tensor(n)]) for n in QKV[:2])
+        q, k = (4 * 32 * n_strips(self._weights.matrices[stage.tensor(n)]) for n in QKV[:2])
         return q, q + k
 
     def _attend(self, stage: Attend) -> list[Words]:
@@ -314,23 +314,4 @@ class _Writer:
         ways = (record.ATTEND, record.ATTEND_PAGES, record.MERGE_PAGES)
         if stage.sinks:
             self._attention["sinks"] = self._weights.vectors[stage.tensor(SINKS)]
-        return [_record(record.ATTENTION, op, **self._attention) for op in ways]
-
-
-def _n_strips(matrix: Matrix) -> int:
-    return n_panels(matrix.n_rows) // 2
-
-
-def _matrix_words(matrix: Matrix) -> tuple[int, ...]:
-    """A matrix as products read it (record.MATRIX)."""
-    fmt, (addresses, numbers) = matrix.format, _kernel_words(matrix.format.name)
-    return (*addresses, matrix.address, n_panels(matrix.n_rows), fmt.n_units(matrix.n_inputs),
-            int(fmt.is_quantized), *numbers)  # fmt: skip
-
-
-@cache
-def _kernel_words(name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Addresses of a format's kernels, 0 where it lacks one, and how many tokens each takes."""
-    have = ways(name)
-    addresses = (matmul_kernel(name, way).address if way in have else 0 for way in WAYS)
-    return tuple(addresses), (tile_tokens(VECTORS), *many_tokens())
+        return [stage_words(record.ATTENTION, op, **self._attention) for op in ways]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
 from halfbyte.engine.buffers import Buffers
+from halfbyte.engine.stage_words import Words, float_word, stage_words
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.stages import Embed, PostNorm, RowNorms
@@ -15,42 +11,26 @@ from halfbyte.kernels.layouts.lookup import lookup_kernel
 from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.stages import record
 
-Words = NDArray[np.int64]
-
-
-def stage_record(table: Any, op: int, **values: int) -> Words:
-    """A stage's words by name; what is not named is 0."""
-    out = np.zeros(record.STAGE_NBYTES // 8, np.int64)
-    out[0] = op
-    for name, value in values.items():
-        out[getattr(table, name) // 8] = value
-    return out
-
-
-def bits(x: float) -> int:
-    """A float as the words of records have it."""
-    return int(np.float32(x).view(np.int32))
-
 
 def embedding(stage: Embed, c: ModelConfig, w: ModelWeights, b: Buffers) -> Words:
     """x = scale weight[tokens] + positions[positions]."""
     words = {"dim": c.dim, "y": b["x"].address, "y_stride": b["x"].stride}
     if stage.scale != 1:
-        words["scale"] = bits(stage.scale)
+        words["scale"] = float_word(stage.scale)
     for (name, kind), prefix in zip(stage.tensors, ("", "positions_"), strict=False):
         matrix = w.matrices[stage.tensor(name, kind)]
         words |= {f"{prefix}lookup": lookup_kernel(matrix.format.name).address,
                   f"{prefix}w": matrix.address, f"{prefix}n_panels": n_panels(matrix.n_rows),
                   f"{prefix}n_units": matrix.format.n_units(matrix.n_inputs)}  # fmt: skip
-    return stage_record(record.EMBEDDING, record.EMBED, **words)
+    return stage_words(record.EMBEDDING, record.EMBED, **words)
 
 
 def post_norm(stage: PostNorm, c: ModelConfig, w: ModelWeights, b: Buffers) -> Words:
     """x += norm(branch)."""
     x, branch = b["x"], b["branch"]
-    return stage_record(
+    return stage_words(
         record.RENORMED, record.RENORM, x=branch.address, x_stride=branch.stride, dim=c.dim,
-        weight=w.vectors[stage.tensor(stage.weight)], eps=bits(c.norm_eps), y=x.address,
+        weight=w.vectors[stage.tensor(stage.weight)], eps=float_word(c.norm_eps), y=x.address,
         y_stride=x.stride, adds=1,
     )  # fmt: skip
 
@@ -64,6 +44,6 @@ def row_norms(
         rows = {"x": qkv.address + at, "y": qkv.address + at, "dim": dim,
                 "x_stride": qkv.stride, "y_stride": qkv.stride}  # fmt: skip
         weight = w.vectors[stage.tensor(name, kind)]
-        words = {**rows, "weight": weight, "eps": bits(c.norm_eps)}
-        made.append(stage_record(record.RENORMED, record.RENORM, **words))
+        words = {**rows, "weight": weight, "eps": float_word(c.norm_eps)}
+        made.append(stage_words(record.RENORMED, record.RENORM, **words))
     return made

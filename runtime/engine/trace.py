@@ -15,6 +15,7 @@ import numpy as np
 
 from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.buffers import MAX_BATCH
+from halfbyte.engine.cached_keys import cached_keys
 from halfbyte.engine.engine import F32, Engine, Span
 from halfbyte.engine.memory import empty, zeros
 from halfbyte.engine.program import Program
@@ -141,13 +142,6 @@ class Tracer:
 
     def _keys(self, layer: int, n: int) -> F32:
         """A layer's keys of the first n positions: float32 (n_kv_heads, n, head_dim)."""
-        layout = self._engine.layout
-        dtype = np.float16 if layout.kv_type == "f16" else np.float32
-        nbytes = layout.n_kv_heads * layout.head_nbytes
-        pages = []
-        for page in self._sequence.kv.pages[: -(-n // PAGE)]:
-            data = page.data[layer * nbytes : (layer + 1) * nbytes]
-            heads = data.view(dtype).reshape(layout.n_kv_heads, -1)
-            keys = heads[:, : PAGE * layout.head_dim].reshape(-1, PAGE // 16, layout.head_dim, 16)
-            pages.append(keys.swapaxes(2, 3).reshape(layout.n_kv_heads, PAGE, layout.head_dim))
-        return np.concatenate(pages, axis=1)[:, :n].astype(np.float32)
+        pages = self._sequence.kv.pages[: -(-n // PAGE)]
+        keys = [cached_keys(page.data, self._engine.layout, layer) for page in pages]
+        return np.concatenate(keys, axis=1)[:, :n]

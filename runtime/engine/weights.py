@@ -7,7 +7,8 @@ before it is packed, so memory holds one copy and two pieces.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -48,9 +49,35 @@ class Matrix:
         return self.format.nbytes(self.n_rows, self.n_inputs)
 
 
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """Packed matrices of equal shape, one after the other: `first` and those behind it.
+
+    Attributes:
+        n: how many.
+        n_used: how many of them a token is multiplied by.
+    """
+
+    first: Matrix
+    n: int
+    n_used: int
+
+    @property
+    def format(self) -> PanelFormat:
+        """Of each."""
+        return self.first.format
+
+    @property
+    def nbytes(self) -> int:
+        """Of all."""
+        return self.n * self.first.nbytes
+
+
 @dataclass(eq=False)
 class ModelWeights:
-    """All weights of a model in one block of memory: `matrices` and `vectors` by GGUF name.
+    """All weights of a model in one block of memory by GGUF name.
+
+    `matrices`, those of `experts`, and `vectors`.
 
     Vectors (norm weights, biases) are addresses of float rows padded to 32. Rows of q and k are in
     the order in which neighbours are rotated.
@@ -61,6 +88,7 @@ class ModelWeights:
 
     memory: NDArray[np.uint8]
     matrices: dict[str, Matrix] = field(default_factory=dict)
+    experts: dict[str, Experts] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
     rope_factors: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
@@ -68,6 +96,7 @@ class ModelWeights:
     def nbytes_per_token(self) -> int:
         """Bytes of matrices that decoding one token reads."""
         layers = sum(m.nbytes for name, m in self.matrices.items() if name.startswith("blk."))
+        layers += sum(e.n_used * e.first.nbytes for e in self.experts.values())
         return layers + self.matrices.get(OUTPUT, self.matrices["token_embd.weight"]).nbytes
 
     def sinks(self, layer: int, n_heads: int) -> NDArray[np.float64]:
@@ -90,24 +119,32 @@ def load_weights(
     """
     family = family_of(config)
     specs = [spec for spec in family.tensors(config) if spec.name in file.tensors]
-    sizes = [spec_nbytes(file, spec) for spec in specs]
+    sizes = [packed_nbytes(file, spec) for spec in specs]
     memory = empty("weights", sum(sizes) + _ALIGN, np.uint8)
     weights, matrices = ModelWeights(memory), list[_Rows]()
     at = -int(memory.ctypes.data) % _ALIGN
     for spec, nbytes in zip(specs, sizes, strict=True):
         info, target = file.tensors[spec.name], memory[at : at + nbytes]
         order = spec.neighbours() if family.rotates_halves else None
-        if info.is_matrix:
-            fmt, n_inputs, first = panel_format(file, info), info.shape[1], 0
-            for name, n_rows in spec.parts or ((spec.name, info.shape[0]),):
-                part = target[: fmt.nbytes(n_rows, n_inputs)]
-                matrices += _pieces(info, order, Packing(pool, fmt, n_rows, n_inputs, part), first)
-                weights.matrices[name] = Matrix(fmt, n_rows, n_inputs, int(part.ctypes.data))
-                target, first = target[_aligned(part.nbytes) :], first + n_rows
+        if spec.is_matrix:
+            *n, _, n_inputs = spec.shape
+            fmt, first = panel_format(file, info), 0
+            for name, n_rows in _in_memory(spec):
+                matrix = Matrix(fmt, n_rows, n_inputs, int(target.ctypes.data))
+                for part in np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n)):
+                    packing = Packing(pool, fmt, n_rows, n_inputs, part)
+                    matrices += _pieces(info, first, order, packing)
+                    first += n_rows
+                target = target[math.prod(n) * matrix.nbytes :]
+                if n:
+                    assert config.experts is not None
+                    weights.experts[name] = Experts(matrix, *n, config.experts.n_used)
+                else:
+                    weights.matrices[name] = matrix
         elif spec.name in ROPE_FACTORS:
             weights.rope_factors[spec.name] = _divisors(file, spec.name)
         else:
-            weights.vectors[spec.name] = _put_vector(file, spec.name, order, target)
+            weights.vectors[spec.name] = _put_vectors(file, spec, order, target)
         at += nbytes
     done = sum(sizes) - sum(rows.packed_nbytes for rows in matrices)
     with closing(read_ahead(matrices)) as pieces:
@@ -139,13 +176,13 @@ class _Rows(Piece):
 
 
 def _pieces(
-    info: TensorInfo, order: NDArray[np.int64] | None, packing: Packing, at: int
+    info: TensorInfo, at: int, order: NDArray[np.int64] | None, packing: Packing
 ) -> Iterator[_Rows]:
-    """A tensor's rows from `at` on, as many as the matrix has, in pieces.
+    """A matrix in pieces, from a tensor's row `at` on.
 
     `order`: for each row of the tensor, which one of the file's it is.
     """
-    nbytes = info.nbytes // info.shape[0]
+    nbytes = packing.fmt.source.row_nbytes(packing.n_inputs)
     step = max(PIECE_NBYTES // (nbytes * STRIP_ROWS), 1) * STRIP_ROWS
     for first in range(0, packing.n_rows, step):
         n = min(step, packing.n_rows - first)
@@ -154,24 +191,26 @@ def _pieces(
             some = order[begin:end]
             begin, end = int(some.min()), int(some.max()) + 1
             some = some - begin
-        yield _Rows(info, begin * nbytes, end * nbytes, packing, first, n, some)
+        yield _Rows(info, at + begin * nbytes, at + end * nbytes, packing, first, n, some)
 
 
 def _pack(rows: _Rows, data: NDArray[np.uint8]) -> None:
-    data = data.reshape(-1, rows.tensor.nbytes // rows.tensor.shape[0])
+    data = data.reshape(-1, rows.packing.fmt.source.row_nbytes(rows.packing.n_inputs))
     try:
         rows.packing.put(data if rows.order is None else data[rows.order], rows.first)
     except ValueError as error:
         raise _not_finite(rows.tensor) from error
 
 
-def _put_vector(
-    file: GGUFFile, name: str, order: NDArray[np.int64] | None, target: NDArray[np.uint8]
+def _put_vectors(
+    file: GGUFFile, spec: TensorSpec, order: NDArray[np.int64] | None, target: NDArray[np.uint8]
 ) -> int:
-    """Bring a vector into its place in memory; its address."""
-    row, values = target.view(np.float32), _floats(file, name)
-    row[:] = 0
-    row[: len(values)] = values if order is None else values[order]
+    """Bring a vector, or one an expert, into its place in memory; its address."""
+    n = spec.shape[-1]
+    rows = target.view(np.float32).reshape(-1, padded(n))
+    values = _floats(file, spec.name).reshape(-1, n)
+    rows[:] = 0
+    rows[: len(values), :n] = values if order is None else values[:, order]
     return int(target.ctypes.data)
 
 
@@ -192,24 +231,27 @@ def panel_format(file: GGUFFile, info: TensorInfo) -> PanelFormat:
     return found
 
 
-def spec_nbytes(file: GGUFFile, spec: TensorSpec) -> int:
+def _in_memory(spec: TensorSpec) -> Sequence[tuple[str, int]]:
+    """The matrices that a tensor becomes, by name, and their rows."""
+    return spec.parts or ((spec.name, spec.shape[-2]),)
+
+
+def packed_nbytes(file: GGUFFile, spec: TensorSpec) -> int:
     """Bytes of a tensor in memory; UnsupportedModelError if its type does not run."""
-    info = file.tensors[spec.name]
-    if len(info.shape) == 1:
-        return _aligned(4 * padded(info.shape[0]))
-    fmt, n_inputs = panel_format(file, info), info.shape[1]
-    parts = spec.parts or ((spec.name, info.shape[0]),)
-    return sum(_aligned(fmt.nbytes(n_rows, n_inputs)) for _, n_rows in parts)
-
-
-def _aligned(nbytes: int) -> int:
+    *n, n_inputs = spec.shape
+    if spec.is_matrix:
+        fmt = panel_format(file, file.tensors[spec.name])
+        parts = sum(fmt.nbytes(n_rows, n_inputs) for _, n_rows in _in_memory(spec))
+        nbytes = math.prod(n[:-1]) * parts
+    else:
+        nbytes = math.prod(n) * 4 * padded(n_inputs)
     return -(-nbytes // _ALIGN) * _ALIGN
 
 
 def _floats(file: GGUFFile, name: str) -> NDArray[np.float32]:
     info = file.tensors[name]
     try:
-        row = dequantize(file.data(name)[None], FORMATS[info.type_name], info.shape[0])[0]
+        row = dequantize(file.data(name)[None], FORMATS[info.type_name], math.prod(info.shape))[0]
     except (ValueError, KeyError) as error:
         raise ModelFileError(file.path, name, expected="floats", got=info.type_name) from error
     if not np.isfinite(row).all():

@@ -59,6 +59,22 @@ KEYS = {
     "attn_softcap": Key("attn_logit_softcapping", "attn_logit_softcapping"),
     "final_softcap": Key("final_logit_softcapping", "final_logit_softcapping"),
 }
+# Field of ExpertsConfig -> its key in GGUF; config.json's differ by family (Family.experts).
+EXPERT_KEYS = {
+    "n_experts": "expert_count",
+    "n_used": "expert_used_count",
+    "hidden_dim": "expert_feed_forward_length",
+    "n_shared": "expert_shared_count",
+    "shared_dim": "expert_shared_feed_forward_length",
+    "n_dense_layers": "leading_dense_block_count",
+    "gating": "expert_gating_func",
+    "normalizes": "expert_weights_norm",
+    "scale": "expert_weights_scale",
+    "n_groups": "expert_group_count",
+    "n_groups_used": "expert_group_used_count",
+}
+# Name of a gating -> GGUF's number of it.
+GATINGS = {"softmax": 1, "sigmoid": 2, "softmax_of_used": 3}
 
 
 # Fields that say nothing but for families that read them, and all of those that are factors.
@@ -137,6 +153,35 @@ class RopeConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpertsConfig:
+    """Experts that take the place of a layer's feed-forward network, and who gets which rows.
+
+    Attributes:
+        n_experts, n_used: of a layer, and for each token.
+        hidden_dim: of each of them.
+        n_shared, shared_dim: experts that all tokens go through, and their hidden_dim together.
+        n_dense_layers: the first layers, which have a network instead.
+        gating: how the router's logits become scores, a key of GATINGS: the softmax of all, the
+            sigmoid of each, or the softmax of those that are used.
+        normalizes: whether the scores of those used are divided by their sum.
+        scale: what they are multiplied by at last.
+        n_groups, n_groups_used: of the experts, of which a token's have to come.
+    """
+
+    n_experts: int
+    n_used: int
+    hidden_dim: int
+    n_shared: int = 0
+    shared_dim: int = 0
+    n_dense_layers: int = 0
+    gating: str = "softmax"
+    normalizes: bool = True
+    scale: float = 1.0
+    n_groups: int = 1
+    n_groups_used: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """A model's shape; its family says what follows from it (families/family.py).
 
@@ -157,6 +202,7 @@ class ModelConfig:
         rope_layers: whether each layer rotates queries and keys; (): all do.
         local_rope: rotary embedding of the layers with a window, where it is another one.
         temperature: how queries grow with their position, if they do.
+        experts: None where all layers have a feed-forward network.
     """
 
     architecture: str
@@ -187,6 +233,7 @@ class ModelConfig:
     rope_layers: tuple[bool, ...] = ()
     local_rope: RopeConfig | None = None
     temperature: Temperature | None = None
+    experts: ExpertsConfig | None = None
 
     def window(self, layer: int) -> int:
         """Positions that a token sees in a layer; 0: all before it."""
@@ -214,6 +261,10 @@ class ModelConfig:
         if self.temperature is None:
             return np.full(end - begin, scale)
         return scale * self.temperature.factors(begin, end)
+
+    def has_experts(self, i: int) -> bool:
+        """Whether layer i has experts."""
+        return self.experts is not None and i >= self.experts.n_dense_layers
 
     @property
     def group(self) -> int:

@@ -22,6 +22,34 @@ DEFAULTS: Mapping[str, float | None] = {
 
 
 @dataclass(frozen=True, slots=True)
+class ExpertRules:
+    """How a family's experts are stated.
+
+    Attributes:
+        hf: field of ExpertsConfig -> config.json's key of it; those that are absent have the
+            family's default there, or else the value below or in ExpertsConfig.
+            Several names of a key may stand there, with spaces between.
+        gating, normalizes: where nothing says otherwise, in GGUF and config.json alike.
+        may_lack: whether there are models of the family without experts.
+        is_wide: whether an expert is as wide as the layer, where a GGUF file does not say it;
+            else all that are used are so together.
+        has_shared: whether there is a shared one as wide as the layer, where it does not say that.
+    """
+
+    hf: Mapping[str, str]
+    gating: str = "softmax"
+    normalizes: bool = True
+    may_lack: bool = False
+    is_wide: bool = False
+    has_shared: bool = False
+
+    @property
+    def hf_keys(self) -> frozenset[str]:
+        """All keys of config.json that it reads."""
+        return frozenset(" ".join(self.hf.values()).split())
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """A way to build a model.
 
@@ -34,6 +62,7 @@ class Family:
             absent, as transformers' configuration classes have it. Only those that have
             `sliding_window` or `max_window_layers` take notice of them.
         only: keys of config.json that may have no other value, and that value.
+        experts: how its experts are stated; None: it has none.
         reads: keys of config.json, and of GGUF behind the architecture, that it reads beside those
             of all families.
         own_keys: hyperparameters that have other keys than in most families.
@@ -57,6 +86,7 @@ class Family:
     tensors: Callable[[ModelConfig], Iterator[TensorSpec]]
     defaults: Mapping[str, Mapping[str, Any]]
     only: Mapping[str, object]
+    experts: ExpertRules | None = None
     reads: frozenset[str] = frozenset()
     full_every: int = 0
     unrotated_every: int = 0
@@ -82,6 +112,12 @@ class Family:
     def keys(self) -> Mapping[str, Key]:
         """Where its hyperparameters stand."""
         return {**KEYS, **self.own_keys}
+
+    @property
+    def hf_reads(self) -> frozenset[str]:
+        """All keys of config.json that it reads beside those of all families."""
+        own = {key.hf for key in self.own_keys.values()}
+        return self.reads | self.only.keys() | self.biases.keys() | own
 
     @property
     def model_types(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 from halfbyte.adapters import MERGE
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import (
+    EXPERT_KEYS,
     KEYS,
     MAX_CTX,
     MAX_DIM,
@@ -26,6 +27,7 @@ from halfbyte.families.config import (
     WINDOW_KEY,
     ModelConfig,
 )
+from halfbyte.families.experts_from_gguf import has_experts, read_experts
 from halfbyte.families.family import Family
 from halfbyte.families.metadata_keys import check_keys
 from halfbyte.families.registry import FAMILIES
@@ -54,7 +56,8 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         )
     family = FAMILIES[architecture]
     key = {field: f"{architecture}.{keys.gguf}" for field, keys in family.keys.items()}
-    check_keys(m, architecture, family.reads)
+    of_experts = EXPERT_KEYS.values() if has_experts(m, family) else ()
+    check_keys(m, architecture, {*family.reads, *of_experts})
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
     n_heads = _of_every_layer(m, key["n_heads"], MAX_DIM)
     has_kv_heads = key["n_kv_heads"] in m
@@ -67,11 +70,12 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     window, sliding_layers = _windows(m, family, n_layers)
     if family.keys["attention_scale"].gguf not in family.reads:
         _check_scale(m, key["attention_scale"], head_dim)
+    hidden_dim = _of_every_layer(m, key["hidden_dim"], MAX_DIM)
     return ModelConfig(
         architecture=architecture,
         name=m.get_str("general.name", ""),
         dim=dim,
-        hidden_dim=_of_every_layer(m, key["hidden_dim"], MAX_DIM),
+        hidden_dim=hidden_dim,
         n_layers=n_layers,
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
@@ -86,6 +90,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         rope_layers=family.rope_layers(n_layers),
         local_rope=ropes.local if window else None,
         temperature=ropes.temperature,
+        experts=read_experts(m, family, hidden_dim, n_layers),
         **(_wide_scores(family, n_layers, dim, n_heads) | _options(file, family)),
     )
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.families.config import KEYS, MIN_HEAD_DIM, OPTIONS, ModelConfig
+from halfbyte.families.experts_from_hf import expert_keys, read_experts
 from halfbyte.families.family import Family
 from halfbyte.families.hf_keys import check_keys, say_unused
 from halfbyte.families.hf_reader import Reader
 from halfbyte.families.neutral import Neutral
 from halfbyte.families.registry import BY_MODEL_TYPE
 from halfbyte.families.rope_from_hf import read_ropes
+from halfbyte.families.wrapped import text_config
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 _WINDOW, _FIRST = KEYS["sliding_window"].hf, "max_window_layers"
@@ -32,21 +34,22 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         ConversionError: a key is missing, mistyped or out of range, or asks for what is not
             supported.
     """
+    config = text_config(path / "config.json", config)
     kind = config.get("model_type")
     family = BY_MODEL_TYPE.get(kind) if isinstance(kind, str) else None
     reader = Reader(path / "config.json", config, {})
     if family is None:
         raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), kind)
     reader.defaults, reader.keys = family.defaults[str(kind)], family.keys
-    reader.reads = family.reads | family.only.keys() | family.biases.keys()
-    reader.reads |= {key.hf for key in family.own_keys.values()}
+    reader.reads = frozenset({*family.hf_reads, *expert_keys(reader, family)})
     _check_architectures(reader)
-    check_keys(reader)
+    check_keys(reader, reader.reads)
     _check_only(reader, family)
     dim, n_heads = reader.count("dim"), reader.count("n_heads")
     n_kv_heads = _kv_heads(reader, n_heads)
     head_dim = _head_dim(reader, dim, n_heads)
     n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
+    hidden_dim = reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None)
     window = _window(reader)
     sliding_layers = _sliding_layers(reader, family, n_layers, window)
     _check_rope_layers(reader, family, n_layers)
@@ -55,7 +58,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         architecture=family.architecture,
         name=_model_name(path.resolve()),
         dim=dim,
-        hidden_dim=reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None),
+        hidden_dim=hidden_dim,
         n_layers=n_layers,
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
@@ -70,6 +73,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         rope_layers=family.rope_layers(n_layers),
         local_rope=ropes.local if window else None,
         temperature=ropes.temperature,
+        experts=read_experts(reader, family, hidden_dim, n_layers),
         **_options(reader, family),
     )
 

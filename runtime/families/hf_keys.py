@@ -11,6 +11,7 @@ tests/data/golden_keys.json lists what must be here; benchmarks/make_keys_golden
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 from halfbyte.families.hf_reader import Reader
@@ -283,15 +284,17 @@ COMMON = names("""
 """)
 
 
-def check_keys(reader: Reader) -> None:
+def check_keys(reader: Reader, read: Collection[str] = ()) -> None:
     """Refuse what would change a result and is not supported; name what is not used.
+
+    `read` are keys that the model's family reads beside those of READ.
 
     Raises:
         ConversionError: it names the key.
     """
     unused, unknown = [], []
     for key, value in reader.config.items():
-        if key in reader.reads:
+        if key in read:
             continue
         neutral = NEUTRAL.get(key)
         if neutral is not None and not neutral.holds(value):

@@ -21,7 +21,7 @@ _RANGES = {
 
 
 class Reader:
-    """A configuration; `defaults` are what absent keys are, `reads` what its family reads.
+    """A configuration; `defaults` are what absent keys are.
 
     All methods raise ConversionError.
     """

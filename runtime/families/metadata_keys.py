@@ -15,6 +15,7 @@ src/models/; the package gguf's `constants.Keys`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.families.config import KEYS
@@ -142,10 +143,10 @@ def is_saved(m: Metadata, architecture: str) -> bool:
     return all(f"{architecture}.{name}" in m for name in _SAVER)
 
 
-def check_keys(m: Metadata, architecture: str, reads: frozenset[str] = frozenset()) -> None:
+def check_keys(m: Metadata, architecture: str, read: Collection[str] = ()) -> None:
     """Refuse what would change a result and is not supported; name what nothing is known of.
 
-    `reads` are the keys behind the architecture that its family reads, beside those of all.
+    `read` are names that the architecture's family reads beside those of READ.
 
     Raises:
         UnsupportedModelError: it names the key.
@@ -155,9 +156,9 @@ def check_keys(m: Metadata, architecture: str, reads: frozenset[str] = frozenset
     for key in m:
         name = key.removeprefix(prefix) if key.startswith(prefix) else None
         value = m.raw(key).value
-        if name in reads:
-            continue
         neutral = NEUTRAL_ELSEWHERE.get(key) if name is None else table.get(name)
+        if name in read:
+            continue
         if neutral is not None and not neutral.holds(value):
             raise UnsupportedModelError(
                 m.path, key, expected=neutral.text, got=value,

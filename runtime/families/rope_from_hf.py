@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from halfbyte.families.config import DEFAULT_THETA, RopeConfig
 from halfbyte.families.family import Family
 from halfbyte.families.hf_keys import say_unused
@@ -187,7 +189,8 @@ class _One:
         n = (plain.n_features or self.head_dim) // 2
         short, long = (self._list(name, n) for name in ("short_factor", "long_factor"))
         usual = longrope_attention_factor(self._positive("factor", self.n_ctx / n_ctx), n_ctx)
-        attention_factor = self._positive("attention_factor", usual)
+        # As a file holds it.
+        attention_factor = float(np.float32(self._positive("attention_factor", usual)))
         return replace(plain, longrope=LongRope(n_ctx, attention_factor, short, long))
 
     def _list(self, name: str, n: int) -> tuple[float, ...]:

@@ -10,6 +10,8 @@ there are named buffers, for T tokens:
     qkv         (T, q_dim + 2 kv)    queries, keys, values
     attended    (T, q_dim)           attention's output
     hidden      (T, hidden_dim)      activation(gate) * up, or activation(up)
+    routed      (T, n_experts)       the router's logits, behind them a shared expert's gate
+    shared      (T, dim)             what a gated shared expert gives
     logits      (rows asked for, vocab_size)
 
 Tensors have short names ("attn_q"): `Stage.tensor` gives the whole ones.
@@ -208,6 +210,76 @@ class FeedForward(Stage):
     def tensors(self) -> tuple[tuple[str, str], ...]:
         """See Stage."""
         return _with_biases(self.matrices, self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Stage):
+    """Each token's experts and their weights, from `routed`; see ExpertsConfig.
+
+    `bias` is added to the logits. With `selection_bias`, experts are chosen by their scores and
+    that together, and weighed by the scores alone. Of equal experts the first is chosen.
+    """
+
+    bias: str = ""
+    selection_bias: str = ""
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return tuple((name, "bias") for name in (self.bias, self.selection_bias) if name)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertsStage(Stage):
+    """What experts do: matrices (n_experts, rows, inputs), biases (n_experts, rows)."""
+
+    biases: bool = field(default=False, kw_only=True)
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Short names of the experts' matrices, which have the same inputs."""
+        raise NotImplementedError
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        kinds = ("weight", "bias") if self.biases else ("weight",)
+        return tuple((name, kind) for name in self.experts for kind in kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertsHidden(ExpertsStage):
+    """Of each token's experts: SiLU(gate normed) * (up normed), in the form that `down` takes.
+
+    With `clamps`: g sigmoid(1.702 g) (u + 1) of both clamped to `clamps`, g from above alone.
+    """
+
+    gate: str
+    up: str
+    down: str
+    clamps: float = 0.0
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """See ExpertsStage."""
+        return self.gate, self.up
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertsOutput(ExpertsStage):
+    """x += weight (down hidden) of each token's experts, in ascending order."""
+
+    down: str
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """See ExpertsStage."""
+        return (self.down,)
+
+
+@dataclass(frozen=True, slots=True)
+class AddGated(Stage):
+    """x += sigmoid(routed[n_experts]) * shared."""
 
 
 def _with_biases(names: tuple[str, ...], bias: bool) -> tuple[tuple[str, str], ...]:

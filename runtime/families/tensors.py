@@ -31,7 +31,8 @@ class TensorSpec:
     Attributes:
         name: in GGUF.
         hf_name: in a Hugging Face checkpoint; "": it follows from config.json.
-        shape: (rows, inputs) or (features,), in both.
+        shape: (rows, inputs) or (features,), in both; of experts with as many in front. A file may
+            have a single row as a vector.
         n_rotated: heads whose features are its rows, or the first of them, and are rotated; 0:
             none.
         may_lack: whether a file runs without it.
@@ -51,6 +52,15 @@ class TensorSpec:
     n_features: int = 0
     parts: tuple[tuple[str, int], ...] = ()
     adds: float = 0.0
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether it is a matrix, or many: biases of experts have two dimensions too."""
+        return len(self.shape) > 1 and not self.name.endswith(".bias")
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a tensor of that shape is it."""
+        return shape == self.shape or (1, *shape) == self.shape
 
     def neighbours(self) -> NDArray[np.int64] | None:
         """For each row where neighbours are rotated, its row where halves are; None: no difference.
@@ -87,7 +97,7 @@ def tensor_errors(file: GGUFFile, specs: Sequence[TensorSpec]) -> Iterator[Model
     misshapen = [
         f"{s.name} {s.shape}, not {file.tensors[s.name].shape}"
         for s in specs
-        if s.name in file.tensors and file.tensors[s.name].shape != s.shape
+        if s.name in file.tensors and not s.fits(file.tensors[s.name].shape)
     ]
     if misshapen:
         yield ModelFileError(file.path, "tensor shapes", expected=_some(misshapen))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from halfbyte.call_arguments import literal
 from halfbyte.engine.adapter_weights import AdapterWeights, Applied
 from halfbyte.errors import RequestError
 from halfbyte.lora.paths import check_scale, is_pair
@@ -32,7 +33,7 @@ class LoadedAdapters:
     def check_new(self, name: object) -> str:
         """A name that none has; RequestError where one does."""
         if not isinstance(name, str) or not name:
-            raise RequestError("name", expected="a name, or None", got=repr(name))
+            raise RequestError("name", expected="a name, or None", got=literal(name))
         if name in self._by_name:
             hint = "unload it first, or give this one another name"
             raise RequestError("name", expected="a name that no adapter has", got=name, hint=hint)
@@ -54,7 +55,7 @@ class LoadedAdapters:
         found = self._by_name.get(name) if isinstance(name, str) else None
         if found is None:
             known = ", ".join(self._by_name) or "none: model.load_adapter loads one"
-            raise RequestError(param, expected="the name of a loaded adapter", got=repr(name),
+            raise RequestError(param, expected="the name of a loaded adapter", got=literal(name),
                                hint=f"loaded are {known}")  # fmt: skip
         return found
 
@@ -107,12 +108,18 @@ def applied(loaded: LoadedAdapters, adapter: object) -> tuple[Applied, ...]:
 def _items(adapter: object) -> list[object]:
     if isinstance(adapter, str) or is_pair(adapter):
         return [adapter]
-    if isinstance(adapter, Iterable) and not isinstance(adapter, (bytes, Mapping)):
-        return list(adapter)
-    raise RequestError("adapter", expected=_EXPECTED, got=repr(adapter))
+    is_list = isinstance(adapter, Iterable) and not isinstance(adapter, (bytes, Mapping))
+    if is_list and getattr(adapter, "shape", None) != ():  # no array that is a number
+        return list(adapter)  # type: ignore[call-overload]
+    raise RequestError("adapter", expected=_EXPECTED, got=literal(adapter))
 
 
 def key_of(adapters: Iterable[Applied], scope: str | None = None) -> str | None:
     """What remembered prompts are told apart by: what is computed, at which scale, and for whom."""
     key = "+".join(f"{one.weights.digest}*{one.scale!r}" for one in adapters)
     return key or None if scope is None else f"{key}@{scope!r}"
+
+
+def is_of(key: Hashable, scope: str | None) -> bool:
+    """Whether what is remembered under a key of `key_of` is a scope's; None's is all there is."""
+    return scope is None or (isinstance(key, str) and key.partition("@")[2] == repr(scope))

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from halfbyte.generation.call import Call, News
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class AsyncCall(Call):
     """A call whose news wake a task; made while its event loop runs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        from asyncio import get_running_loop  # takes long to import, and few need it
+
         super().__init__(*args, **kwargs)
-        self._loop, self._has_news = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = get_running_loop()
+        self._bell = _bells.setdefault(self._loop, _Bell())
+        self._turn: asyncio.Future[None] | None = None  # of the task that waits
 
     async def afollow(self) -> AsyncIterator[None]:
         """`follow` for a task."""
@@ -26,22 +34,48 @@ class AsyncCall(Call):
         yield
 
     async def await_news(self) -> None:
-        """`wait` for a task."""
+        """`wait` for a task. That it ends in time is others' work: see deadlines.py."""
         self.check_process()
         self.end_if_late()  # also where there is always something new
         while self._news.empty():
-            try:
-                await asyncio.wait_for(self._has_news.wait(), self.seconds_left())
-            except asyncio.TimeoutError:
-                self.end_if_late()
-            self._has_news.clear()
-        self._has_news.clear()
+            self._turn = self._loop.create_future()
+            await self._turn
         while not self._news.empty():
             self._pass_on(self._news.get())
 
+    def wake(self) -> None:
+        """There is something new; in the event loop."""
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
+
     def _post(self, news: News) -> None:
         super()._post(news)
+        self._bell.ring(self._loop, self)
+
+
+class _Bell:
+    """Wakes an event loop: once for all calls that a step had news for."""
+
+    def __init__(self) -> None:
+        self._calls: deque[AsyncCall] = deque()
+        self._is_rung = False
+
+    def ring(self, loop: asyncio.AbstractEventLoop, call: AsyncCall) -> None:
+        """A call has news; from any thread."""
+        self._calls.append(call)
+        if self._is_rung and not loop.is_closed():
+            return
+        self._is_rung = True
         try:
-            self._loop.call_soon_threadsafe(self._has_news.set)
+            loop.call_soon_threadsafe(self._answer)
         except RuntimeError:  # the loop was closed: nobody waits any more
-            self.cancel()
+            while self._calls:
+                self._calls.popleft().cancel()
+
+    def _answer(self) -> None:
+        self._is_rung = False  # before looking: who comes from now on rings again
+        while self._calls:
+            self._calls.popleft().wake()
+
+
+_bells: WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = WeakKeyDictionary()

@@ -36,7 +36,7 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
         self._call: AsyncCall | None = None
         self._pieces: Any = None
         self._error: BaseException | None = None
-        self._is_closed = self._is_taking = False
+        self._is_closed = self._is_taking = self._has_all = False
 
     @property
     def completion(self) -> C | None:
@@ -145,15 +145,20 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
     async def _next(self, take: Callable[[Pieces[C]], T | None]) -> T:
         if self._is_closed and self.completion is None:
             raise StopAsyncIteration
-        await self.begin()
-        assert self._call is not None
+        if self._call is None:
+            await self.begin()
+        call = self._call
+        assert call is not None
         while True:
-            piece = take(self._pieces)
-            if piece:
-                return piece
-            if self._pieces.is_done:
-                raise StopAsyncIteration
-            await self._call.await_news()
+            if not self._has_all or call.is_over:
+                piece = take(self._pieces)
+                self._has_all = take is _take_waiting or not piece
+                if piece:
+                    return piece
+                if self._pieces.is_done:
+                    raise StopAsyncIteration
+            await call.await_news()
+            self._has_all = False
             if self._is_closed:
                 raise EngineError("the stream was closed while a piece was awaited")
 

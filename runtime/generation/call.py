@@ -62,7 +62,7 @@ class Call:
         self._scheduler, self._progress = scheduler, progress
         self._decoded, self._n_decoded = decoded, 0
         self._wants_each, self._result = wants_each, result
-        self._is_late = False
+        self._is_late, self._deadline_s = False, terms.deadline_s
         self._news: SimpleQueue[News] = SimpleQueue()
         for request in requests:
             request.call = self
@@ -81,7 +81,10 @@ class Call:
     @property
     def is_over(self) -> bool:
         """Whether nothing will come any more."""
-        return all(request.is_over for request in self.requests)
+        for request in self.requests:  # asked for each piece: `all` takes five times as long
+            if not request.is_over:
+                return False
+        return True
 
     def begin(self) -> None:
         """Have it worked on; EngineError where the model is closed or the process was forked."""
@@ -159,10 +162,9 @@ class Call:
 
     def seconds_left(self) -> float | None:
         """Seconds of its time that are left; None where there is no limit, or it is over."""
-        deadline_s = self.terms.deadline_s
-        if deadline_s is None or self._is_late or self.is_over:
+        if self._deadline_s is None or self._is_late or self.is_over:
             return None
-        return max(deadline_s - time.monotonic(), 0.0)
+        return max(self._deadline_s - time.monotonic(), 0.0)
 
     def end_if_late(self) -> None:
         """Give up if its time is over; from any thread."""

@@ -77,8 +77,9 @@ class CallOptions(SamplingOptions, TokenRuleOptions, TextEndOptions, total=False
 
 
 class CompleteCallOptions(CallOptions, total=False):
-    """And of `complete`: see Syntax."""
+    """And of `complete`: see Syntax and PromptCut."""
 
+    truncate: Literal["left", "middle"] | None
     syntax: Literal["python"] | None
 
 

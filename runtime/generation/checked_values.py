@@ -6,7 +6,7 @@ import math
 import numbers
 from collections.abc import Collection, Mapping
 
-from halfbyte.call_arguments import is_whole
+from halfbyte.call_arguments import is_whole, literal
 from halfbyte.errors import RequestError
 
 
@@ -14,7 +14,7 @@ def whole(name: str, value: object, what: str = "", low: int = 0) -> int:
     """A whole number of at least `low`, or a RequestError that says `what` was expected."""
     if not is_whole(value) or value < low:
         expected = what or f"a whole number from {low}"
-        raise RequestError(name, expected=expected, got=repr(value))
+        raise RequestError(name, expected=expected, got=literal(value))
     return int(value)
 
 
@@ -22,13 +22,13 @@ def real(name: str, value: object, low: float, high: float) -> float:
     """A finite number in a range, or a RequestError."""
     expected = f"a number from {low:g}" + (f" to {high:g}" if high < math.inf else "")
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise RequestError(name, expected=expected, got=repr(value))
+        raise RequestError(name, expected=expected, got=literal(value))
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number) or not low <= number <= high:
-        raise RequestError(name, expected=expected, got=repr(value))
+        raise RequestError(name, expected=expected, got=literal(value))
     return number
 
 
@@ -38,7 +38,7 @@ def strings(name: str, value: object) -> tuple[str, ...]:
     items = (value,) if one else _items(name, value, "a string or list of strings")
     for item in items:
         if not isinstance(item, str) or not item:
-            raise RequestError(name, expected="strings that are not empty", got=repr(item))
+            raise RequestError(name, expected="strings that are not empty", got=literal(item))
     return tuple(str(item) for item in items)
 
 
@@ -50,8 +50,8 @@ def ids(name: str, value: object) -> tuple[int, ...]:
 
 def _items(name: str, value: object, expected: str) -> tuple[object, ...]:
     if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, Collection):
-        raise RequestError(name, expected=expected, got=repr(value))
+        raise RequestError(name, expected=expected, got=literal(value))
     try:
         return tuple(value)
     except TypeError as error:  # an array without dimensions
-        raise RequestError(name, expected=expected, got=repr(value)) from error
+        raise RequestError(name, expected=expected, got=literal(value)) from error

@@ -1,7 +1,8 @@
 """Calls that are to end in time, also where nobody waits for them, as streams that are not read.
 
-Whoever waits for a call looks at the clock himself. For the others a thread does, which exists from
-the first call with a deadline on, so that a step that takes long is ended too.
+Who waits for a call in a thread of his own looks at the clock himself. For the others, tasks among
+them, a thread does, which exists from the first call with a deadline on, so that a step that takes
+long is ended too.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from halfbyte.call_arguments import check_flag
+from halfbyte.call_arguments import check_flag, literal
 from halfbyte.errors import RequestError
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.shown_text import ShownText
@@ -50,7 +50,7 @@ class MiddleRules:
             is_number = isinstance(least, numbers.Real) and not isinstance(least, bool)
             if not is_number or not 0 <= least <= 1:  # type: ignore[operator]
                 expected = "a number from 0 to 1, or None"
-                raise RequestError("min_confidence", expected=expected, got=repr(least))
+                raise RequestError("min_confidence", expected=expected, got=literal(least))
             object.__setattr__(self, "min_confidence", float(least))  # type: ignore[arg-type]
 
     def check_search(self) -> None:

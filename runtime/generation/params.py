@@ -11,7 +11,7 @@ import math
 import os
 from dataclasses import dataclass, fields, replace
 
-from halfbyte.call_arguments import is_whole, unknown_argument
+from halfbyte.call_arguments import is_whole, literal, unknown_argument
 from halfbyte.errors import RequestError
 from halfbyte.generation.call_keywords import CallOptions
 from halfbyte.generation.checked_values import ids, real, strings, whole
@@ -99,7 +99,7 @@ class SamplingParams:
                 check(name, whole(name, getattr(self, name), "a whole number from 0, or None"))
         check("dry_allowed_length", whole("dry_allowed_length", self.dry_allowed_length, low=1))
         if not is_whole(self.mirostat) or self.mirostat not in (0, 1, 2):
-            raise RequestError("mirostat", expected="0, 1 or 2", got=repr(self.mirostat))
+            raise RequestError("mirostat", expected="0, 1 or 2", got=literal(self.mirostat))
         check("mirostat", int(self.mirostat))
         if self.adaptive_target is not None:
             check("adaptive_target", real("adaptive_target", self.adaptive_target, 0.0, 1.0))
@@ -254,6 +254,7 @@ _OTHERS = {
     **dict.fromkeys(("tools", "tool_choice", "parallel_tool_calls", "thinking"), "chat takes it"),
     "functions": "it is tools here",
     "syntax": "complete and infill take it",
+    "truncate": "complete takes it",
     **dict.fromkeys(("enable_thinking", "think"), "it is thinking here"),
     **dict.fromkeys(("thinking_budget", "thinking_budget_tokens"), "it is reasoning_budget here"),
     **dict.fromkeys(("ctx", "n_ctx"), "halfbyte.load takes ctx"),

@@ -22,6 +22,7 @@ from halfbyte.engine.kv_cache import KVCache
 from halfbyte.engine.page_pool import Page, PagePool
 from halfbyte.engine.sequence import Sequence, Snapshot
 from halfbyte.errors import EngineError
+from halfbyte.generation.adaptation import is_of
 from halfbyte.generation.mismatch import Mismatch, find_mismatch
 from halfbyte.generation.radix_tree import (
     PAGE_NBYTES,
@@ -172,13 +173,13 @@ class PrefixCache:
         """How much a page is worth now, if nothing grows from it (retention.py)."""
         return value(node, self._now, has_snapshots=self.has_snapshots)
 
-    def adapters(self) -> list[Hashable]:
-        """Whose sequences are remembered."""
-        return list(self._roots)
+    def adapters(self, scope: str | None = None) -> list[Hashable]:
+        """Whose sequences are remembered, or those of a scope."""
+        return [adapter for adapter in self._roots if is_of(adapter, scope)]
 
-    def nodes(self) -> Iterator[Node]:
-        """All pages that are remembered, parents before what grows from them."""
-        return _nodes_of(self._roots.values())
+    def nodes(self, scope: str | None = None) -> Iterator[Node]:
+        """All pages that are remembered, or a scope's, parents before what grows from them."""
+        return _nodes_of(root for adapter, root in self._roots.items() if is_of(adapter, scope))
 
     def shrink(self, n_bytes: int) -> int:
         """Make room for running sequences.
@@ -201,13 +202,16 @@ class PrefixCache:
         for node in reversed(list(_nodes_of([] if root is None else [root]))):
             self._drop(node)  # what grows from a page comes before it
 
-    @property
-    def n_tokens(self) -> int:
-        """Tokens that are remembered; what prompts have in common counts once."""
-        return sum(len(node.tokens) for node in self.nodes()) // TOKEN_NBYTES
+    def n_tokens(self, scope: str | None = None) -> int:
+        """Tokens that are remembered, or a scope's; what prompts have in common counts once."""
+        return sum(len(node.tokens) for node in self.nodes(scope)) // TOKEN_NBYTES
 
-    def clear(self) -> None:
-        """Forget all."""
+    def clear(self, scope: str | None = None) -> None:
+        """Forget all, or what is a scope's."""
+        if scope is not None:
+            for adapter in self.adapters(scope):
+                self.forget(adapter)
+            return
         self._roots.clear()
         self._leaves.clear()
         self._nbytes = 0

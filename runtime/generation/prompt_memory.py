@@ -179,22 +179,21 @@ class PromptMemory:
         if self._model is not None:
             self._model.get(None)
 
-    def save(self, path: str | os.PathLike[str]) -> int:
+    def save(self, path: str | os.PathLike[str], scope: str | None) -> int:
         """See Model.save_cache."""
-        return saved_cache.save(self._cache, path, self._binding(path))
+        return saved_cache.save(self._cache, path, self._binding(path), scope)
 
-    def load(self, path: str | os.PathLike[str]) -> int:
+    def load(self, path: str | os.PathLike[str], scope: str | None) -> int:
         """See Model.load_cache."""
-        return saved_cache.load(self._cache, path, self._binding(path))
+        return saved_cache.load(self._cache, path, self._binding(path), scope)
 
-    @property
-    def n_tokens(self) -> int:
-        """Tokens that are remembered, in memory."""
-        return self._cache.n_tokens
+    def n_tokens(self, scope: str | None) -> int:
+        """Tokens that are remembered, in memory, or a scope's."""
+        return self._cache.n_tokens(scope)
 
-    def clear(self) -> None:
-        """Forget all of memory; what lies in a folder stays there."""
-        self._cache.clear()
+    def clear(self, scope: str | None = None) -> None:
+        """Forget all of memory, or what is a scope's; what lies in a folder stays there."""
+        self._cache.clear(scope)
 
     def close(self) -> None:
         """Keep what is remembered on disk, if it is to last, and forget it."""

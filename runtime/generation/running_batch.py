@@ -202,7 +202,7 @@ class RunningBatch:
 
     def _plan_prompts(self, step: Step, room: int, begun: list[Request], guessing_s: float) -> None:
         """Fill a step up with prompts, those in line after those that have begun."""
-        n_beside = self._pace.n_beside(guessing_s)
+        n_beside = self._pace.n_beside(MAX_BATCH - room - step.n_drafted, guessing_s)
         calls = {request.call for request, _ in step.parts}
         for request in self._next_prompts(begun):
             # Whoever waits for a list of answers waits for the last of them.
@@ -224,8 +224,8 @@ class RunningBatch:
             return 0.0
         waiting = [] if self._line.first is None else [self._line.first]
         calls = {request.call for request in (*prompts, *waiting, *(r for r, _ in step.parts))}
-        has_prompts = bool(prompts or waiting)
-        most_s = self._pace.guessing_s(has_prompts=has_prompts) if len(calls) > 1 else math.inf
+        beside_s = self._pace.guessing_s(MAX_BATCH - room, has_prompts=bool(prompts or waiting))
+        most_s = beside_s if len(calls) > 1 else math.inf
         try:
             with needed_for("guessing"):
                 extend = self.speculation.extend

@@ -28,11 +28,13 @@ from numpy.typing import NDArray
 
 from halfbyte.errors import EngineError, RequestError
 from halfbyte.generation.params import SamplingParams
+from halfbyte.kernels.running_sums import index_passing
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 R = TypeVar("R", F32, F64)
+_N_ROWS = 64  # in which a vocabulary is looked at, for the largest numbers
 Left = Callable[[F32], tuple[I64, F32]]  # of a row: the ids that may come, and their logits
 
 
@@ -81,7 +83,7 @@ class Sampler:
     @property
     def takes_parts(self) -> bool:
         """Whether `sample_left` may be asked: others may look at more than the logits."""
-        return type(self) is Sampler
+        return type(self) is Sampler and self._rng is not None
 
     def sample_left(self, logits: F32, left: Left) -> int:
         """The next token among those that are left of the logits: their ids, and what they have.
@@ -236,10 +238,11 @@ def softmax(logits: F32 | F64, temperature: float) -> F64:
     # After the subtraction only -inf can come out, whose probability is 0, as it is of what is
     # too small for a float: no error, whatever the caller's np.seterr says.
     with np.errstate(over="ignore", under="ignore"):
-        x /= temperature
-        probs = np.exp(x)
-        probs /= probs.sum()
-    return probs
+        if temperature != 1.0:
+            x /= temperature
+        np.exp(x, out=x)  # memory that is not in a cache costs more than the arithmetic
+        x /= x.sum()
+    return x
 
 
 def log_softmax(logits: F32) -> F64:
@@ -255,10 +258,23 @@ def top_k_indices(values: F32 | F64, k: int) -> I64:
     """Ascending indices of the k >= 1 largest; of equals at the border, the lowest indices."""
     if k >= len(values):
         return np.arange(len(values), dtype=np.int64)
+    m = len(values) // _N_ROWS
+    if 2 * k <= m:  # k columns have numbers as large as the k-th largest of their maxima
+        maxima = values[: _N_ROWS * m].reshape(_N_ROWS, m).max(axis=0)
+        border = np.partition(maxima, m - k)[m - k]
+        if border > -np.inf:
+            kept = np.flatnonzero(values >= border)
+            return kept[_top_k_indices(values[kept], k)]
+    return _top_k_indices(values, k)
+
+
+def _top_k_indices(values: F32 | F64, k: int) -> I64:
+    if k >= len(values):
+        return np.arange(len(values), dtype=np.int64)
     if values.min() == -np.inf:  # many equals make argpartition twenty times as slow
         finite = np.flatnonzero(values > -np.inf)
         if len(finite) >= k:
-            return finite[top_k_indices(values[finite], k)]
+            return finite[_top_k_indices(values[finite], k)]
         lowest = np.flatnonzero(values == -np.inf)[: k - len(finite)]
         return np.sort(np.concatenate([finite, lowest]))
     kept = np.argpartition(values, len(values) - k)[-k:]
@@ -301,6 +317,5 @@ def min_p_indices(probs: F64, p: float) -> I64 | None:
 
 def draw(probs: F64, u: float) -> int:
     """The index at which the running sum of `probs` passes the part u of their sum, 0 <= u < 1."""
-    sums = np.cumsum(probs)
     # u is at most 1 - 2**-53, so the product rounds to less than the whole sum.
-    return int(np.searchsorted(sums, u * sums[-1], side="right"))
+    return index_passing(np.ascontiguousarray(probs), u)

@@ -8,14 +8,17 @@ from pathlib import Path
 from halfbyte.engine.binding import Binding
 from halfbyte.errors import CacheFileError, EngineError
 from halfbyte.generation import cache_file
+from halfbyte.generation.adaptation import is_of
 from halfbyte.generation.cache_file import CacheFile, PageToStore
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.radix_tree import Branch, child_digest
 from halfbyte.kernels.layouts.kv_pages import PAGE
 
 
-def save(cache: PrefixCache, path: str | os.PathLike[str], binding: Binding) -> int:
-    """Write all that is remembered; returns the file's bytes.
+def save(
+    cache: PrefixCache, path: str | os.PathLike[str], binding: Binding, scope: str | None = None
+) -> int:
+    """Write all that is remembered, or what is a scope's; returns the file's bytes.
 
     Pages of adapters that only an object of this process names are left out.
 
@@ -24,9 +27,9 @@ def save(cache: PrefixCache, path: str | os.PathLike[str], binding: Binding) -> 
             that are not kept on disk. What lay there before is still there.
     """
     _check_states(cache, path)
-    nodes = [node for node in cache.nodes() if node.digest]
+    nodes = [node for node in cache.nodes(scope) if node.digest]
     pages = [PageToStore(n.parent.digest.hex(), n.tokens, n.page.data) for n in nodes]
-    adapters = [name for name in cache.adapters() if name is None or isinstance(name, str)]
+    adapters = [name for name in cache.adapters(scope) if name is None or isinstance(name, str)]
     try:
         return cache_file.write(Path(path), binding, pages, adapters, is_lasting=True)
     except OSError as error:
@@ -36,17 +39,21 @@ def save(cache: PrefixCache, path: str | os.PathLike[str], binding: Binding) -> 
         ) from error  # fmt: skip
 
 
-def load(cache: PrefixCache, path: str | os.PathLike[str], binding: Binding) -> int:
+def load(
+    cache: PrefixCache, path: str | os.PathLike[str], binding: Binding, scope: str | None = None
+) -> int:
     """Remember what a file holds, as far as there is room; returns the tokens that came.
 
     Raises:
         CacheFileError: it is missing, foreign, cut short or damaged; then pages before the damage
-            may have come.
+            may have come. Or it holds other prompts than the scope's.
     """
     _check_states(cache, path)
     n_tokens = 0
     try:
         with CacheFile(Path(path), binding, cache.pool.layout.page_nbytes) as file:
+            if not all(is_of(adapter, scope) for adapter in file.adapters):
+                raise CacheFileError(path, expected="one scope's prompts alone", got="others")
             branches: dict[str, Branch] = {
                 root.digest.hex(): root for root in map(cache.root, file.adapters)
             }

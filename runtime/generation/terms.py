@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from halfbyte.call_arguments import literal
 from halfbyte.errors import RequestError
 
 _MAX_S = 1e9  # thirty years; the system's own limits lie above
@@ -80,4 +81,4 @@ def _number(name: str, value: object, low: float, high: float, expected: str) ->
             number = math.inf
         if number > 0 and low <= number <= high:
             return number
-    raise RequestError(name, expected=expected, got=repr(value))
+    raise RequestError(name, expected=expected, got=literal(value))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from halfbyte.call_arguments import is_whole
+from halfbyte.call_arguments import is_whole, literal
 from halfbyte.errors import RequestError
 from halfbyte.generation.block_ends import (
     BlockEnd,
@@ -52,11 +52,12 @@ class TextEnds:
         indent: object = self.stop_indent
         if not isinstance(indent, bool) and not (is_whole(indent) and 1 <= indent <= _MAX_COLUMNS):
             expected = f"True, False or columns from 1 to {_MAX_COLUMNS}"
-            raise RequestError("stop_indent", expected=expected, got=repr(indent))
+            raise RequestError("stop_indent", expected=expected, got=literal(indent))
         where: object = self.stop_brackets
-        if not isinstance(where, bool) and where not in ("before", "behind"):
+        is_place = isinstance(where, str) and where in ("before", "behind")
+        if not (isinstance(where, bool) or is_place):
             expected = "True, False, 'before' or 'behind'"
-            raise RequestError("stop_brackets", expected=expected, got=repr(where))
+            raise RequestError("stop_brackets", expected=expected, got=literal(where))
         if self.line_time is not None:
             object.__setattr__(self, "line_time", real("line_time", self.line_time, 0.0, _MAX_S))
 
@@ -65,7 +66,7 @@ class TextEnds:
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not field.default:
-                raise RequestError(field.name, expected=f"nothing: {why}", got=repr(value))
+                raise RequestError(field.name, expected=f"nothing: {why}", got=literal(value))
 
     def block_ends(self, before: str) -> list[BlockEnd]:
         """Those of one answer, new; `before` is the text before the cursor."""

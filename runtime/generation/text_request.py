@@ -264,7 +264,7 @@ class TextRequest(Continuation):
             token = self._sampler.sample(row)
             if not self._grammar.allows(token):
                 token = -1
-        if token >= 0 and not self._records.of_answer:
+        if token >= 0 and not (self._records.of_answer and self._sampler.drawn_from):
             return token
         if not self._sampler.takes_parts:
             return self._sampler.sample(changed(row, [self._grammar]))

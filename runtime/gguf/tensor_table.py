@@ -44,8 +44,8 @@ class TensorInfo:
 
     @property
     def is_matrix(self) -> bool:
-        """Whether it has two dimensions."""
-        return len(self.shape) == 2
+        """Whether it has two dimensions, or three: matrices of as many experts. Biases are none."""
+        return len(self.shape) in (2, 3) and not self.name.endswith(".bias")
 
 
 _Row = tuple[str, tuple[int, ...], int, int]  # name, dims as in the file, type, offset

@@ -19,7 +19,7 @@ from halfbyte.generation.beams.beams import Beams
 from halfbyte.generation.completion import FinishReason, Stats
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.records import Records
-from halfbyte.generation.rules.rule import Rule
+from halfbyte.generation.rules.rule import ForkingRule
 from halfbyte.generation.sampler import F32, F64
 from halfbyte.hf.answer_plan import Answer, joined, most_tokens
 from halfbyte.hf.endings import Endings
@@ -136,7 +136,7 @@ class BeamPlan:
             is_met = self._endings.met(np.array([*given, *path]), None)
             return self._endings.reached(ids) or is_met
 
-        def rules() -> Sequence[Rule]:
+        def rules() -> Sequence[ForkingRule]:
             return [Processing(functions, given, may_end=True)] if functions else ()
 
         is_plain = self._asked.num_beam_groups > 1 or not self._endings.looks_at_more
@@ -252,7 +252,7 @@ class KeepingBeamRequest(BeamRequest):
         prompt: Sequence[int],
         search: KeepingSearch,
         n_max: int,
-        rules: Callable[[], Sequence[Rule]],
+        rules: Callable[[], Sequence[ForkingRule]],
         *,
         keeps_logits: bool,
     ) -> None:

@@ -107,7 +107,7 @@ class ModelOptions(TypedDict, total=False):
 
     threads: int | None
     ctx: int | None
-    kv_type: Literal["f16", "f32"]
+    kv_type: Literal["f16", "f32", "int8", "int4"]
     type: str | None
     progress: Progress | None
     attn_implementation: str | None

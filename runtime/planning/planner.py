@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from halfbyte.cache_scope import current_scope, takes_scope
-from halfbyte.call_arguments import check_flag, check_progress
+from halfbyte.call_arguments import check_flag, check_progress, literal
 from halfbyte.chat_planning import ChatAsked
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
@@ -44,6 +44,7 @@ from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import InfillPrompt, Repository
 from halfbyte.prompt.inputs import Prompt, as_list
 from halfbyte.prompt.messages import Message
+from halfbyte.prompt.prompt_cut import PromptCut
 from halfbyte.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class Planner:
         *,
         heal: bool = True,
         parse_markers: bool = False,
+        truncate: Literal["left", "middle"] | None = None,
         progress: Progress | None = None,
         **keywords: Any,
     ) -> Plan:
@@ -117,9 +119,10 @@ class Planner:
         prompts, is_list = as_list(prompt)
         # A search keeps the prompt's tokens, and so does who wants no answer.
         heals = sampling.max_tokens > 0 and not options.candidates.beams.are_wanted
+        cut = PromptCut.asked(truncate, sampling.max_tokens)
         how = {"heal": check_flag("heal", heal) and heals, "parse_markers": parse_markers}
         asked = [
-            self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how)
+            self._prompts.completion(p, f"prompt[{i}]" if is_list else "prompt", **how, cut=cut)
             for i, p in enumerate(prompts)
         ]
         requests = [
@@ -237,7 +240,7 @@ class Planner:
         for name in ("stop", "stop_tokens"):
             if name in keywords:
                 expected = "nothing: the format says where an edit ends"
-                raise RequestError(name, expected=expected, got=repr(keywords[name]))
+                raise RequestError(name, expected=expected, got=literal(keywords[name]))
         options, rest = Options.split(self._tokenizer, self._adapters, keywords)
         options.ends.check_unused()
         options.candidates.check_single("edit")

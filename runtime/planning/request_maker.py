@@ -11,7 +11,7 @@ from halfbyte.generation.candidates import candidates_of
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.recorder import Recording
 from halfbyte.generation.rules.grammar_rule import GrammarRule
-from halfbyte.generation.rules.rule import Rule
+from halfbyte.generation.rules.rule import ForkingRule
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.syntax.syntax import Syntax
@@ -68,7 +68,7 @@ class RequestMaker:
         asked = options.constraint
         grammar = None if asked is None else self.grammars.compiled(asked, before)
         ends = self._end_ids(prompt, params)
-        rules = self._rules(ids, taken_back, ends, options, grammar, own)
+        rules = [*self._rules(ids, taken_back, ends, options), *own, *_last(grammar, ends)]
         more.setdefault("shown", ShownText(params.stop, banned=options.tokens.banned_strings))
         more.setdefault("recording", Recording.of(options.probabilities))
         request = TextRequest(
@@ -101,7 +101,9 @@ class RequestMaker:
         request = beam_request(
             self._tokenizer, prompt.tokens, params, self._n_ctx, options.candidates.beams,
             stop_ids=prompt.stop_ids, make_text=make_text,
-            make_rules=partial(self._rules, prompt.tokens, (), ends, options, grammar),
+            make_rules=lambda: [
+                *self._rules(prompt.tokens, (), ends, options), *_last(grammar, ends)
+            ],
             accepts=None if grammar is None else grammar.accepts,
             recording=Recording.of(options.probabilities, text),
         )  # fmt: skip
@@ -114,17 +116,10 @@ class RequestMaker:
         taken_back: Sequence[int],
         ends: frozenset[int],
         options: Options,
-        grammar: Grammar | None,
-        own: Sequence[Rule] = (),
-    ) -> list[Rule]:
-        """New ones of an answer: what is biased, the caller's, its own, what it has to be."""
-        rules = [
-            *options.tokens.rules(self._tokenizer, ids, taken_back, ends),
-            *options.processors.rules(ids), *own,
-        ]  # fmt: skip
-        if grammar is not None:
-            rules.append(GrammarRule(grammar.matcher(), ends))
-        return rules
+    ) -> list[ForkingRule]:
+        """New ones of an answer: what is biased, the caller's."""
+        tokens = options.tokens.rules(self._tokenizer, ids, taken_back, ends)
+        return [*tokens, *options.processors.rules(ids)]
 
     def _end_ids(self, prompt: EncodedPrompt, params: SamplingParams) -> frozenset[int]:
         return self._tokenizer.eog_ids | prompt.stop_ids | frozenset(params.stop_tokens)
@@ -157,3 +152,8 @@ class RequestMaker:
     def text_of(self, prompt: Prompt) -> str:
         """A prompt as text."""
         return prompt if isinstance(prompt, str) else self._tokenizer.decode(prompt)
+
+
+def _last(grammar: Grammar | None, ends: frozenset[int]) -> list[GrammarRule]:
+    """The rule of what an answer has to be, which comes behind all others."""
+    return [] if grammar is None else [GrammarRule(grammar.matcher(), ends)]

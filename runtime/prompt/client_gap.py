@@ -6,7 +6,7 @@ it has the tokens that the family was trained on, and no text of a user becomes 
 
 from __future__ import annotations
 
-from halfbyte.prompt.infill import FAMILIES, Family
+from halfbyte.prompt.infill_layouts import FAMILIES, Family
 
 _SPACE = "▁"
 # A client that has an answer end at one of these speaks in markers.
@@ -26,7 +26,7 @@ def gap_in(family: Family, text: str) -> tuple[str, str] | None:
     if prefix.startswith(_SPACE):  # the markers' own spaces stand between them and the texts
         prefix, suffix, middle = (mark.removeprefix(_SPACE) for mark in (prefix, suffix, middle))
         prefix, suffix, middle = f"{prefix} ", f" {suffix}", f" {middle}"
-    first, second, last = (prefix, suffix, middle) if family.psm else (suffix, prefix, "")
+    first, second, last = (prefix, suffix, middle) if family.psm else (suffix, prefix, middle)
     if not (text.startswith(first) and text.endswith(last)):
         return None
     body = text[len(first) : len(text) - len(last)]

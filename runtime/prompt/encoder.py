@@ -28,6 +28,7 @@ from halfbyte.prompt.infill import (
 from halfbyte.prompt.infill_models import check_trained
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, check_ids, check_window, texts_in
 from halfbyte.prompt.messages import Message
+from halfbyte.prompt.prompt_cut import PromptCut
 from halfbyte.prompt.thinking import Thinking
 from halfbyte.prompt.tools.tools import Tools
 from halfbyte.prompt.window import nearest
@@ -63,7 +64,7 @@ class PromptEncoder:
     def can_infill(self) -> bool:
         """Whether the model was trained to infill, in a layout that is known here."""
         try:
-            require_format(self._tokenizer)
+            require_format(self._tokenizer, self._names)
             check_trained(self._tokenizer.path, self._names, self._tokenizer.chat_template)
         except UnsupportedModelError:
             return False
@@ -71,18 +72,29 @@ class PromptEncoder:
 
     def gap(self, text: str) -> tuple[str, str] | None:
         """See AnsweringModel.read_infill_prompt."""
-        return gap_in(require_format(self._tokenizer).family, text) if self.can_infill else None
+        if not self.can_infill:
+            return None
+        return gap_in(require_format(self._tokenizer, self._names).family, text)
 
     def completion(
-        self, prompt: Prompt, name: str, *, heal: bool, parse_markers: bool
+        self,
+        prompt: Prompt,
+        name: str,
+        *,
+        heal: bool,
+        parse_markers: bool,
+        cut: PromptCut | None = None,
     ) -> EncodedPrompt:
-        """A text to continue, or the ids themselves; `name` is the argument's."""
+        """A text to continue, or the ids themselves; `name` is the argument's.
+
+        With a cut, tokens that do not fit are left out; what is healed is never among them.
+        """
         tokenizer = self._tokenizer
         check_flag("heal", heal)
         check_flag("parse_markers", parse_markers)
         if not isinstance(prompt, str):
             tokens = check_ids(prompt, name, tokenizer.n_vocab)
-            return self._fitting(EncodedPrompt(tokens=tokens), name)
+            return self._fitting(self._cut(EncodedPrompt(tokens=tokens), name, cut), name)
         if not prompt:
             raise RequestError(
                 name,
@@ -95,7 +107,8 @@ class PromptEncoder:
                 "%s: complete() takes %s as plain text; infill(prompt) fills it", name, FILL_MARKER
             )
         check_text(prompt, name)
-        self._check_nbytes(name, prompt)
+        if cut is None:
+            self._check_nbytes(name, prompt)
         text, begins = self._without_bos(prompt, name, parse_markers)
         add_bos = True if begins else None
         tokens = tokenizer.encode(text, add_bos=add_bos, parse_markers=parse_markers)
@@ -103,7 +116,19 @@ class PromptEncoder:
         n = n_healed(tokenizer, tokens, n_text=len(tokens) - 1) if heal else 0
         n_kept = len(tokens) - n
         made = EncodedPrompt(tokens=tokens[:n_kept], taken_back=tuple(tokens[n_kept:]))
-        return self._fitting(made, name)
+        return self._fitting(self._cut(made, name, cut), name)
+
+    def _cut(self, made: EncodedPrompt, name: str, cut: PromptCut | None) -> EncodedPrompt:
+        """A prompt without the tokens that a cut leaves out, which is said."""
+        if cut is None:
+            return made
+        tokens = cut.of(made.tokens, self._n_ctx - len(made.taken_back), self._tokenizer.bos_id)
+        if len(tokens) < len(made.tokens):
+            log.warning(
+                "%s: the model is not shown %d of %d tokens %s, as truncate asks", name,
+                len(made.tokens) - len(tokens), len(made.tokens), cut.where,
+            )  # fmt: skip
+        return replace(made, tokens=tokens)
 
     def infilling(
         self,
@@ -125,7 +150,7 @@ class PromptEncoder:
         """
         for name, flag in (("heal", heal), ("parse_markers", parse_markers), ("force", force)):
             check_flag(name, flag)
-        tokenizer, infill_format = self._tokenizer, require_format(self._tokenizer)
+        tokenizer, infill_format = self._tokenizer, require_format(self._tokenizer, self._names)
         if not force:
             check_trained(tokenizer.path, self._names, tokenizer.chat_template)
         before, after = split_marker(prefix) if suffix is None else (prefix, suffix)

@@ -1,24 +1,23 @@
-"""Infilling: which tokens a family has for it, and how prefix and suffix are laid out.
+"""Infilling: prefix and suffix laid out as a family was trained on them.
 
 Two orders: prefix-first (PSM) and suffix-first (SPM), where the prefix stands last, so that the
-model goes on inside a word or a line. Which layout a model has is read from its vocabulary; whether
-it was trained on one, infill_models.py knows.
+model goes on inside a word or a line. Which layout a model has is read from its vocabulary, or from
+its name where vocabularies do not tell; whether it was trained on one, infill_models.py knows.
 
-Sources: Bavarian et al., "Efficient Training of Language Models to Fill in the Middle" (2022);
-Rozière et al., "Code Llama" (2023), section 2.3, and its published llama/generation.py; the model
-cards of the other families.
+infill_layouts.py has the families' tokens and layouts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from halfbyte.call_arguments import check_choice
 from halfbyte.errors import RequestError, UnsupportedModelError
 from halfbyte.prompt.healing import n_healed
-from halfbyte.prompt.infill_models import KNOWN
+from halfbyte.prompt.infill_layouts import FAMILIES, Family
+from halfbyte.prompt.infill_models import KNOWN, find_row
 from halfbyte.prompt.inputs import EncodedPrompt
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
@@ -28,51 +27,6 @@ Order = Literal["psm", "spm"]
 ORDERS = ("auto", "psm", "spm")
 LONG_SUFFIX = 300  # characters, some 100 tokens
 
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """The infilling tokens of a family of models, by their text.
-
-    Attributes:
-        name: what its users call it.
-        prefix, suffix, middle: markers; a family without a middle marker has an empty one.
-        psm, spm: the order of the parts, or empty where the family was not trained on it; P, S
-            and M are the markers, p and s the texts.
-        stops: tokens that end the middle, besides those that end any text.
-        repo, file: markers before a repository's and a file's name; empty: a comment line.
-        repo_end: what follows the repository's name.
-    """
-
-    name: str
-    prefix: str
-    suffix: str
-    middle: str
-    psm: str = "PpSsM"
-    spm: str = ""
-    stops: tuple[str, ...] = ()
-    repo: str = ""
-    file: str = ""
-    repo_end: str = ""
-
-
-FAMILIES = (
-    Family("Code Llama", "▁<PRE>", "▁<SUF>", "▁<MID>", spm="PSsMp", stops=("▁<EOT>",)),
-    Family(
-        "Qwen2.5-Coder", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>",
-        stops=("<|endoftext|>", "<|fim_pad|>", "<|file_sep|>", "<|repo_name|>"),
-        repo="<|repo_name|>", repo_end="\n", file="<|file_sep|>",
-    ),
-    Family("DeepSeek-Coder", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
-    Family(
-        "Granite-code", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", spm="PSsMp",
-        stops=("<|endoftext|>", "<fim_pad>", "<filename>"), repo="<reponame>", file="<filename>",
-    ),
-    Family(
-        "StarCoder", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", spm="PSsMp",
-        stops=("<|endoftext|>", "<fim_pad>", "<file_sep>"),
-    ),
-    Family("Codestral", "[PREFIX]", "[SUFFIX]", "", psm="", spm="SsPp"),
-)  # fmt: skip
 
 # A vocabulary whose GGUF keys name the tokens, though no family above spells them so.
 _BY_KEYS = "the family that the file's fim keys describe"
@@ -92,9 +46,10 @@ _COMMENT_OF = {ext: mark for mark, names in _COMMENTS.items() for ext in names.s
 class Repository:
     """What else the model is shown beside the text around the cursor.
 
-    Families with tokens for it (Qwen2.5-Coder, Granite-code) get repository and file names in
+    Families with tokens for it (Qwen2.5-Coder, StarCoder2, ...) get repository and file names in
     their own layout. For the others each file becomes text before the prefix: a comment line with
-    its name, its content, an empty line; then the current file's name, if there is one.
+    its name (Codestral's: `+++++ name`), its content, an empty line; then the current file's name,
+    if there is one.
 
     Attributes:
         files: name -> content, in order; the nearest to the cursor's best come last.
@@ -182,13 +137,14 @@ class InfillFormat:
         n_text = _n_text(tokenizer, p, before, prefix)
         n_kept = len(p) - (n_healed(tokenizer, p, n_text=n_text) if heal else 0)
         p, taken_back = p[:n_kept], p[n_kept:]
-        if chosen == "psm" and not p and tokenizer.adds_space:
+        layout: str = getattr(self.family, chosen)
+        if layout.endswith("M") and not p and tokenizer.adds_space:
             # The middle has no space put before it.
             taken_back = tokenizer.encode_fragment(prefix, parse_markers=parse_markers)
         parts = {"p": p, "s": s, **{letter: [i] for letter, i in self._ids.items()}}
         tokens = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
         tokens += context
-        for letter in getattr(self.family, chosen):
+        for letter in layout:
             tokens += parts[letter]
         return InfillPrompt(
             tokens=tokens, taken_back=tuple(taken_back), stop_ids=self.stop_ids,
@@ -214,10 +170,10 @@ class InfillFormat:
         check_repository(repository)
         repo, file = (self._tokenizer.id_of(t) for t in (self.family.repo, self.family.file))
         if file is None and repository.is_apart:
-            text = _plain_context(replace(repository, current=""))
+            text = _plain_context(replace(repository, current=""), self.family.file_line)
             return self._tokenizer.encode(text, add_bos=False), ""
         if file is None:
-            return [], _plain_context(repository)
+            return [], _plain_context(repository, self.family.file_line)
         ids: list[int] = []
         fragment = self._tokenizer.encode_fragment
         if repo is not None and repository.name:
@@ -261,14 +217,22 @@ def split_marker(prompt: str) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def find_format(tokenizer: Tokenizer) -> InfillFormat | None:
+def find_format(tokenizer: Tokenizer, names: Sequence[str] = ()) -> InfillFormat | None:
     """Infilling with this vocabulary, or None where it has no tokens for it.
 
     A family is known by its tokens' text. Where the file's keys name the tokens, these are taken.
+
+    Args:
+        tokenizer: the model's.
+        names: what the model is called; some families share their tokens with others.
     """
     special = tokenizer.vocabulary.special
     named = {letter: special[role] for letter, role in _KEYS.items() if role in special}
+    row = find_row(names)[1]
+    layout = "" if row is None else row.layout
     for family in FAMILIES:
+        if family.by_name and family.name != layout:
+            continue
         if family.file and tokenizer.id_of(family.file) is None:
             continue
         texts = {"P": family.prefix, "S": family.suffix, "M": family.middle}
@@ -282,13 +246,13 @@ def find_format(tokenizer: Tokenizer) -> InfillFormat | None:
     return None
 
 
-def require_format(tokenizer: Tokenizer) -> InfillFormat:
-    """Infilling with this vocabulary.
+def require_format(tokenizer: Tokenizer, names: Sequence[str] = ()) -> InfillFormat:
+    """Infilling with this vocabulary; see find_format.
 
     Raises:
         UnsupportedModelError: it has no tokens for it; the text names models that have.
     """
-    found = find_format(tokenizer)
+    found = find_format(tokenizer, names)
     if found is None:
         raise UnsupportedModelError(
             tokenizer.path,
@@ -314,14 +278,14 @@ def check_repository(repository: object) -> None:
     check_text(repository.name, "repository.name")
 
 
-def _plain_context(repository: Repository) -> str:
-    """Other files as text before the prefix."""
+def _plain_context(repository: Repository, mark: str) -> str:
+    """Other files as text before the prefix, each below a line with its name."""
     parts = []
     for name, text in repository.files.items():
         end = "\n" if text.endswith("\n") else "\n\n"
-        parts.append(f"{_comment(name)} {name}\n{text}{end}")
+        parts.append(f"{mark or _comment(name)} {name}\n{text}{end}")
     if repository.current:
-        parts.append(f"{_comment(repository.current)} {repository.current}\n")
+        parts.append(f"{mark or _comment(repository.current)} {repository.current}\n")
     return "".join(parts)
 
 

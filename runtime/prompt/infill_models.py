@@ -19,18 +19,28 @@ from halfbyte.errors import UnsupportedModelError
 
 KNOWN = (
     "Code Llama 7B and 13B (base and Instruct, not Python), Qwen2.5-Coder, DeepSeek-Coder (base), "
-    "Granite-code, Codestral and infill-10m"
+    "Seed-Coder (base), Mellum, StarCoder, Granite-code, CodeGemma, Codestral and infill-10m"
 )
 _INSIST = "if it was trained to infill all the same, insist with force=True (--force)"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Models, whether they were trained to infill in a layout of infill.py, and who says so."""
+    """Models, whether they were trained to infill in a layout of infill_layouts.py.
+
+    Attributes:
+        names: a regular expression for their names.
+        is_trained: whether they were.
+        source: who says so.
+        layout: the family whose layout it is, where the vocabulary could be another's.
+        thinks: whether that holds for those, too, whose chat template has them think first.
+    """
 
     names: str
     is_trained: bool
     source: str
+    layout: str = ""
+    thinks: bool = False
 
 
 _SIZE = r"(?<![\d.])(?:{})b(?![a-z])"
@@ -41,7 +51,15 @@ ROWS = (
     Row("infill-10m", True, "runtime/data/infill-10m.md"),
     # Made from infilling models, to answer other prompts.
     Row("sweep-next-edit|(?:^|-)zeta", False, "their cards: trained on edits, in another layout"),
-    Row("mellum", False, "its card: a layout that is not known here"),
+    Row("mellum-?2", False, "another vocabulary; its layout is not known here"),
+    Row("mellum", True, "its card and paper: suffix, prefix, middle", layout="Mellum"),
+    Row("seed-coder.*(?:instruct|reasoning)", False, "their cards: the base model"),
+    Row("seed-coder", True, "its card, Fill-in-the-Middle"),
+    Row("codegemma.*it(?:-|$)", False, "its card: 2B and 7B, not the instruct model"),
+    Row("codegemma", True, "its card and report, table 1"),
+    Row("(?:yi|open)-?coder.*(?:chat|instruct)", False, "their READMEs: the base models"),
+    Row("(?:yi|open)-?coder", True, "their makers; infly/OpenCoder-8B-Base, discussion 4"),
+    Row("glm-?(?:4[.-][5-9](?!b)|[5-9])", True, "tokens that llama.cpp knows it by", thinks=True),
     Row("code-?llama.*python", False, _PAPER),
     Row(f"code-?llama.*{_SIZE.format('34|70')}", False, _PAPER),
     Row(f"code-?llama.*{_SIZE.format('6[.]7|7|13')}", True, _PAPER),
@@ -77,7 +95,7 @@ def check_trained(path: str, names: Sequence[str], template: str | None) -> None
         UnsupportedModelError: and how to insist.
     """
     name, row = find_row(names)
-    if row is not None and row.is_trained and _THINKS not in (template or ""):
+    if row is not None and row.is_trained and (row.thinks or _THINKS not in (template or "")):
         return
     if row is None:
         what = f"{names[0]!r}" if names else "a model without a name"

@@ -28,6 +28,7 @@ from halfbyte.families.stages import (
     SINKS,
     Attend,
     Embed,
+    ExpertsStage,
     FeedForward,
     Norm,
     PostNorm,
@@ -41,6 +42,8 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.quality.activations import activate, soft_cap
 from halfbyte.quality.attention import attention
+from halfbyte.quality.float_experts import FloatExperts
+from halfbyte.quality.routing import expert_name, split_name
 
 F32 = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -105,8 +108,11 @@ class FloatModel:
         }
 
     def groups(self, i: int) -> list[tuple[str, ...]]:
-        """The matrices of a layer in the order in which they are needed, by shared inputs."""
-        return [stage.matrices for stage in self._layers[i] if stage.matrices]
+        """The matrices of a layer in the order in which they are needed, by shared inputs.
+
+        Experts' are named once: all of a name are a tensor (n_experts, rows, inputs).
+        """
+        return [names for stage in self._layers[i] if (names := _group(stage))]
 
     def embed(self, ids: Ids) -> F32:
         """Hidden states before the first layer: (B, T, C) for ids (B, T)."""
@@ -131,7 +137,7 @@ class FloatModel:
                 if not names:
                     chunk[:] = values
                 elif hook is not None:
-                    hook(tuple(f"blk.{i}.{name}.weight" for name in names), values)
+                    hook(tuple(_full_name(i, name) for name in names), values)
 
     def layer_steps(
         self, i: int, w: Mapping[str, F32], x: F32
@@ -140,11 +146,15 @@ class FloatModel:
 
         Yields each of its groups with the inputs (b T, K) that its matrices are about to get,
         which are looked up in `w` only afterwards; at last () and the layer's result (b, T, C).
+        Experts' groups come once for each expert that has inputs, as `expert_name` has it.
         """
         state = _State(self, w, x)
         for stage in self._layers[i]:
             if stage.matrices:
                 yield stage.matrices, state.input_of(stage)
+            elif isinstance(stage, ExpertsStage):
+                for expert, inputs in state.experts.inputs(stage):
+                    yield tuple(expert_name(name, expert) for name in stage.experts), inputs
             state.run(stage)
         yield (), state["x"].reshape(x.shape)
 
@@ -198,6 +208,7 @@ class _State:
         self._model, self._config, self._w = model, model.config, w
         self._n_windows = x.shape[0]
         self._buffers: dict[str, Any] = {"x": x.reshape(-1, x.shape[-1])}
+        self.experts = FloatExperts(self._config, w, self._buffers)
 
     def __getitem__(self, name: str) -> F32:
         return self._buffers[name]
@@ -235,7 +246,9 @@ class _State:
             case Attend():
                 self._attend(stage)
             case _:
-                raise TypeError(f"no float arithmetic for {stage}")
+                x = self.experts.run(stage)
+                if x is not None:
+                    self._put(stage, "x", x)
 
     def _norm(self, stage: Norm) -> F32:
         x, bias = self["x"], self._w[f"{stage.weight}.bias"] if stage.bias else np.float32(0)
@@ -302,6 +315,16 @@ class _State:
                     hint="its weights are damaged or no model's",
                 )
         self._buffers[name] = list(values) if len(values) > 1 else values[0]
+
+
+def _full_name(layer: int, name: str) -> str:
+    name, expert = split_name(name)
+    full = f"blk.{layer}.{name}.weight"
+    return full if expert is None else expert_name(full, expert)
+
+
+def _group(stage: Stage) -> tuple[str, ...]:
+    return stage.experts if isinstance(stage, ExpertsStage) else stage.matrices
 
 
 def hidden_states(model: FloatModel, ids: Ids, hook: Hook | None = None) -> F32:

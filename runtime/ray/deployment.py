@@ -21,6 +21,7 @@ from halfbyte.ray.prefix_router import PrefixRouter
 from halfbyte.ray.prefixes import digests, prompt_text
 from halfbyte.server.app import make_app, protocol_of
 from halfbyte.server.body import ClientGone, read_body
+from halfbyte.server.body_room import TOGETHER, BodyRoom
 from halfbyte.server.endpoint import refusal
 from halfbyte.server.fault import Fault
 from halfbyte.server.server_settings import ServerSettings
@@ -84,18 +85,23 @@ class Ingress:
 
     def __init__(self, engine: DeploymentHandle, max_body: int) -> None:
         self._engine, self._max_body = engine.options(stream=True), max_body
+        self._bodies = BodyRoom(TOGETHER * max_body)
 
     def __serve_build_asgi_app__(self) -> Starlette:
         return Starlette(routes=[Mount("/", app=self._forward)])
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        address = scope.get("client")
         try:
-            body = await read_body(receive, self._max_body)
+            with self._bodies.of(address[0] if address else "local") as keep:
+                body = await read_body(receive, self._max_body, keep)
+                await self._pass_on(scope, body, send)
         except ClientGone:
             return
         except Fault as fault:
             await refusal(protocol_of(scope["path"]), fault).send(send, {})
-            return
+
+    async def _pass_on(self, scope: Scope, body: bytes, send: Send) -> None:
         told = {name: scope[name] for name in _SCOPE if name in scope}
         told["headers"] = list(scope["headers"])
         told["client"] = tuple(scope.get("client") or ("unknown", 0))

@@ -7,6 +7,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -52,7 +53,7 @@ def make_app(shelf: Shelf, settings: ServerSettings | None = None) -> Starlette:
     all_routes = [*mine, *((p, route) for p in PROTOCOLS for route in p.routes)]
     all_routes.append((OPENAI, description_route(all_routes)))
     routes = [
-        StarletteRoute(route.path, Endpoint(protocol, route, state), methods=[route.method])
+        _Route(route.path, Endpoint(protocol, route, state), methods=[route.method])
         for protocol, route in all_routes
     ]
     open_paths = [_pattern(route) for _, route in all_routes if route.is_open]
@@ -67,6 +68,14 @@ def make_app(shelf: Shelf, settings: ServerSettings | None = None) -> Starlette:
     app.router.redirect_slashes = False
     app.state.shelf, app.state.gate = shelf, state.gate
     return app
+
+
+class _Route(StarletteRoute):
+    """Starlette's, for the path alone: `$` in its pattern takes a line's end behind it too."""
+
+    def __init__(self, *args: Any, **how: Any) -> None:
+        super().__init__(*args, **how)
+        self.path_regex = re.compile(rf"{self.path_regex.pattern.removesuffix('$')}\Z")
 
 
 @contextlib.asynccontextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,13 @@ from starlette.types import Receive
 from halfbyte.server.fault import Fault
 
 _MAX_DIGITS = 300  # of a number
-_MAX_NESTED = 250_000  # lists and objects: Python makes millions of them in a dozen seconds
+# Python makes and checks more of them only in seconds in which nothing else happens.
+_MAX_VALUES = 250_000
+_MAX_PARTS = 50_000  # lists, objects and their names, which cost more
 _QUOTE = ord('"')
-_OTHERS = bytes(set(range(256)) - set(b'"[]{}'))
+_OTHERS = bytes(set(range(256)) - set(b'"[]{},:'))
+_STEPS = np.zeros(256, np.int8)  # into JSON's levels
+_STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -23,8 +28,13 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole."""
 
 
-async def read_body(receive: Receive, max_nbytes: int) -> bytes:
+async def read_body(receive: Receive, max_nbytes: int, keep: Callable[[int], None]) -> bytes:
     """The whole body.
+
+    Args:
+        receive: see ASGI.
+        max_nbytes: most bytes of it.
+        keep: finds room for so many more bytes, or raises Fault.
 
     Raises:
         Fault: it is larger than max_nbytes; ClientGone: it ends early.
@@ -39,6 +49,7 @@ async def read_body(receive: Receive, max_nbytes: int) -> bytes:
         n += len(part)
         if n > max_nbytes:
             raise Fault("too_large", f"body: expected at most {max_nbytes:,} bytes, got more")
+        keep(len(part))
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
@@ -61,9 +72,9 @@ def read_object(body: bytes, content_type: str, max_depth: int) -> dict[str, Any
     except UnicodeDecodeError as error:
         message = f"body: expected UTF-8, got a byte that is none at {error.start}"
         raise Fault("invalid_request", message) from None
-    check_depth(body, max_depth)
+    check_structure(body, max_depth)
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_int=_whole)
+        value = json.loads(text, parse_constant=_refuse, parse_int=_whole, parse_float=_finite)
     except json.JSONDecodeError as error:
         message = f"body: expected JSON, got {error.msg} at character {error.pos}"
         raise Fault("invalid_request", message) from None
@@ -74,21 +85,29 @@ def read_object(body: bytes, content_type: str, max_depth: int) -> dict[str, Any
     return dict(value)
 
 
-def check_depth(body: bytes, most: int) -> None:
-    """Refuse JSON that nests deeper than `most`, before it is parsed; in linear time."""
-    if body.count(b"[") + body.count(b"{") <= most:
+def check_structure(body: bytes, max_depth: int) -> None:
+    """Refuse JSON that nests deeper, or has more values than are of use, before it is parsed; in
+    linear time.
+    """
+    n_open = body.count(b"[") + body.count(b"{")
+    if n_open <= max_depth and n_open + body.count(b":") + body.count(b",") <= _MAX_PARTS:
         return
     bare = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _OTHERS)
     marks = np.frombuffer(bare, np.uint8)
-    # Of the quotes so far, whether they are odd: then a bracket is within a text.
+    # Of the quotes so far, whether they are odd: then a mark is within a text.
     is_text = np.cumsum(marks == _QUOTE, dtype=np.uint8) & 1
     marks = marks[(is_text == 0) & (marks != _QUOTE)]
-    steps = np.where((marks == ord("[")) | (marks == ord("{")), np.int8(1), np.int8(-1))
-    if np.count_nonzero(steps == 1) > _MAX_NESTED:
-        message = f"body: expected at most {_MAX_NESTED:,} lists and objects"
+    steps = _STEPS[marks]
+    n_open, n_names, n_commas = (
+        int(np.count_nonzero(one)) for one in (steps == 1, marks == ord(":"), marks == ord(","))
+    )
+    if n_open + n_names > _MAX_PARTS:
+        message = f"body: expected at most {_MAX_PARTS:,} lists, objects and names in them"
         raise Fault("invalid_request", message)
-    if steps.size and int(np.cumsum(steps, dtype=np.int32).max()) > most:
-        raise Fault("invalid_request", f"body: expected JSON of at most {most} levels")
+    if n_open + n_commas > _MAX_VALUES:
+        raise Fault("invalid_request", f"body: expected at most {_MAX_VALUES:,} values")
+    if steps.size and int(np.cumsum(steps, dtype=np.int32).max()) > max_depth:
+        raise Fault("invalid_request", f"body: expected JSON of at most {max_depth} levels")
 
 
 def _check_characters(value: object) -> None:
@@ -109,6 +128,14 @@ def _whole(digits: str) -> int:
         message = f"body: expected numbers of at most {_MAX_DIGITS} digits"
         raise Fault("invalid_request", message)
     return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        expected = "numbers that 64 bits hold"
+        raise Fault("invalid_request", f"body: expected {expected}, got {digits[:100]}")
+    return number
 
 
 def _named(value: object) -> str:

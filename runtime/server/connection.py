@@ -6,14 +6,15 @@ import asyncio
 import logging
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from halfbyte.server.reply import dumps
 
 log = logging.getLogger(__name__)
 
 HEAD_S = 15.0  # from a request's first byte, or the connection's beginning, to its last header
-BODY_S = 30.0  # without a byte of a body that is not whole
+BODY_S = 30.0  # without a byte of a body that is not whole, and before it is to be
+SLOWEST = 16 << 10  # bytes a second of it
 READER_S = 30.0  # that a client may leave what it is sent where it is
 MOST_CONNECTIONS = 4096
 _MOST_HEAD = 64 << 10  # bytes
@@ -30,6 +31,8 @@ class Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
         self._n_head = self._n_body = self._n_headers = 0
+        self._body_begun_s = 0.0
+        self._before: RequestResponseCycle | None = None  # what was asked before this
         self._in_head, self._in_body = True, False
         self._has_begun = self._is_refused = False
 
@@ -63,6 +66,8 @@ class Connection(HttpToolsProtocol):
             self._n_body += len(data)
             if self._n_body > _MOST_UNREAD:
                 self.transport.abort()
+            elif self.loop.time() > self._body_begun_s + BODY_S + self._n_body / SLOWEST:
+                self._refuse(408)
             else:
                 self._wait(BODY_S)
 
@@ -85,7 +90,8 @@ class Connection(HttpToolsProtocol):
         if self._is_refused:
             return
         self._in_head, self._in_body, self._n_head, self._n_headers = False, True, 0, 0
-        self._n_body = 0
+        self._n_body, self._body_begun_s = 0, self.loop.time()
+        self._before = self.cycle
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -103,6 +109,9 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP."""
         self._refuse(400)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Whoever asks for another protocol is answered in this one."""
 
     def pause_writing(self) -> None:
         """The client does not read what it is sent; it may do so for a while."""
@@ -153,13 +162,17 @@ class Connection(HttpToolsProtocol):
             self._refuse(408)
 
     def _refuse(self, status: int) -> None:
-        """Say what is wrong, unless an answer is on its way, and close."""
+        """Say what is wrong, unless answers to what came whole are still to be sent, and close."""
         self._is_refused = True
         self._stop_waiting()
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete and cycle.response_started:
-            cycle.keep_alive = False  # the answer ends as it would have, and nothing comes after
-            self.pipeline.clear()
+        cycle: RequestResponseCycle | None = self.cycle
+        last = cycle
+        if self._in_body and cycle is not None and not cycle.response_started:
+            last = self._before
+            if self.pipeline and self.pipeline[0][0] is cycle:  # its turn never comes
+                self.pipeline.popleft()
+        if last is not None and not last.response_complete:
+            last.keep_alive = False  # it is answered as it would have been, and nothing after it
             return
         if self.transport.is_closing():
             return

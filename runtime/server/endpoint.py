@@ -18,7 +18,7 @@ from halfbyte.server.protocol import Protocol, Route
 from halfbyte.server.reply import Json, Reply
 from halfbyte.server.server_state import ServerState
 
-_LARGE = 256 << 10  # bytes of a body that takes more than a moment to read
+_LARGE = 64 << 10  # bytes of a body that takes more than a moment to read
 
 
 class Endpoint:
@@ -37,14 +37,14 @@ class Endpoint:
             query=QueryParams(scope.get("query_string", b"")),
         )  # fmt: skip
         try:
-            body = await read_body(receive, self._settings.max_body)
-            with scoped(scope["state"].get("key")):  # what is remembered is each key's own
-                await until_gone(receive, self._answer(exchange, body, headers, send))
+            with self._state.bodies.of(record.client) as keep:
+                body = await read_body(receive, self._settings.max_body, keep)
+                with scoped(scope["state"].get("key")):  # what is remembered is each key's own
+                    await until_gone(receive, self._answer(exchange, body, headers, send))
         except ClientGone:
             record.is_cut = True
         except Fault as fault:  # before the handler began
-            record.error = fault.kind
-            await refusal(self.protocol, fault).send(send, {})
+            await self._refusal(exchange, fault).send(send, {})
         finally:
             await exchange.close()
 
@@ -58,11 +58,13 @@ class Endpoint:
                 asked = self._read(body, content_type)
             reply: Reply = await self.route.handler(exchange, asked)
         except Exception as error:
-            fault = fault_of(error)
-            fault.request_id = exchange.request_id
-            exchange.record.error = fault.kind
-            reply = refusal(self.protocol, fault)
+            reply = self._refusal(exchange, fault_of(error))
         await reply.send(send, {})
+
+    def _refusal(self, exchange: Exchange, fault: Fault) -> Refusal:
+        fault.request_id = exchange.request_id
+        exchange.record.error = fault.kind
+        return refusal(self.protocol, fault)
 
     def _read(self, body: bytes, content_type: str) -> Fields | None:
         """The checked fields of a body; None for a route without."""
@@ -84,6 +86,8 @@ class Refusal(Json):
     async def send(self, send: Send, headers: Mapping[str, str]) -> None:
         """See Reply."""
         more = {} if self._retry_after is None else {"retry-after": str(self._retry_after)}
+        if self.status == 401:
+            more["www-authenticate"] = "Bearer"
         await super().send(send, {**headers, **more})
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from halfbyte.server.server_state import ServerState
 
 T = TypeVar("T")
+_N_GAPS = 16  # that are counted together, since what counts them is far from what streams them
 
 
 class Exchange:
@@ -99,9 +100,23 @@ class Exchange:
         self._answers.append(answer)
         return answer
 
-    async def compute(self, work: Callable[..., T], *args: Any) -> T:
-        """What a function returns that computes for a while, in a thread, once a place is free."""
-        return await self.awaited(lambda: asyncio.to_thread(work, *args))
+    async def prepared(self, work: Callable[..., T], *args: Any) -> T:
+        """What a function returns that encodes, renders or reads files, in a thread, when it is its
+        turn: however many ask for that, the event loop and the engine have their time.
+
+        Raises:
+            Fault: the server is busy; what the function raises.
+        """
+        place = await self.state.desk.enter(self.client, self._left_s(self.settings.timeout))
+        task = asyncio.ensure_future(asyncio.to_thread(work, *args))
+
+        def done(task: asyncio.Future[T]) -> None:
+            place.leave()
+            if not task.cancelled():
+                task.exception()  # is nobody's any more where the client has left
+
+        task.add_done_callback(done)
+        return await asyncio.shield(task)  # nothing ends a thread: its place is free when it is
 
     async def awaited(self, begin: Callable[[], Awaitable[T]]) -> T:
         """What comes of other work than an answer, which begins once a place is free.
@@ -146,11 +161,7 @@ class Exchange:
     async def _enter(self, ask: Ask) -> tuple[Ask, Place]:
         """The call within the server's limits, and a place for it."""
         self._check(ask)
-        limit_s = self._limit_s(ask)
-        begin_s = time.monotonic()
-        left_s = None if limit_s is None else limit_s - (begin_s - self.begun_s)
-        if left_s is not None and left_s <= 0:
-            raise Fault("timeout", f"the answer had not begun after {limit_s:g} s", retry_after=1)
+        left_s, begin_s = self._left_s(self._limit_s(ask)), time.monotonic()
         place = await self.gate.enter(self.client, left_s)
         waited_s = time.monotonic() - begin_s
         self.record.queued_s = (self.record.queued_s or 0.0) + waited_s
@@ -169,6 +180,15 @@ class Exchange:
         """Seconds that the call may take since the request came."""
         limits = (self.settings.timeout, ask.options.get("timeout"))
         return min((s for s in limits if s is not None), default=None)
+
+    def _left_s(self, limit_s: float | None) -> float | None:
+        """What is left of the seconds that the request may take; None: no end."""
+        if limit_s is None:
+            return None
+        left_s = limit_s - (time.monotonic() - self.begun_s)
+        if left_s <= 0:
+            raise Fault("timeout", f"the answer had not begun after {limit_s:g} s", retry_after=1)
+        return left_s
 
     def _check(self, ask: Ask) -> None:
         n_most = self.settings.max_n
@@ -198,7 +218,7 @@ class Answer:
     async def __aiter__(self) -> AsyncIterator[list[tuple[int, Part]]]:
         """The parts that wait at a time, each with the number of its answer, from 0."""
         record, then_s = self._exchange.record, 0.0
-        seen = self._exchange.state.metrics.gaps_of(record.model)
+        gaps: list[float] = []
         try:
             async with aclosing(self._stream.batches()) as batches:
                 async for batch in batches:
@@ -206,14 +226,24 @@ class Answer:
                     if record.first_s is None:
                         record.first_s = now_s - record.begun_s
                     elif then_s:
-                        seen((now_s - then_s) / len(batch))
+                        gaps.append((now_s - then_s) / len(batch))
+                        if len(gaps) == _N_GAPS:
+                            self._count(gaps)
                     then_s = now_s
                     yield batch
             self._exchange.answered(self.completions)
         except Exception as error:
             raise self._exchange.told(error) from error.__cause__
         finally:
+            self._count(gaps)
             await self.close()
+
+    def _count(self, gaps: list[float]) -> None:
+        """Count the seconds between pieces, and forget them."""
+        seen = self._exchange.state.metrics.gaps_of(self._exchange.record.model)
+        for gap in gaps:
+            seen(gap)
+        gaps.clear()
 
     async def close(self) -> None:
         """Give up what is left, and the place."""
@@ -246,9 +276,14 @@ class Answer:
         mine = told[i] if self._n is not None and told else told
         return list(mine)
 
-    def tokens(self, i: int) -> list[int]:
-        """The ids of answer i so far, some of which no part has yet."""
-        return list(self._stream.requests[i].tokens)
+    def n_tokens(self, i: int) -> int:
+        """How many tokens answer i has so far, some of which are in no part yet."""
+        return int(self._stream.requests[i].n_generated)
+
+    def tokens(self, i: int, begin: int, end: int) -> list[int]:
+        """The ids of these tokens of answer i."""
+        request = self._stream.requests[i]
+        return list(request.ids[request.n_prompt + begin : request.n_prompt + end])
 
     def stats(self, i: int) -> Stats:
         """What answer i cost so far."""

@@ -19,14 +19,16 @@ class Gate:
         n_places: requests at a time.
         n_waiting: most that wait; who comes then is told to come again, but for who has fewer
             waiting than another client, whose last one is told so instead.
+        n_each: of the places, those that one client may have; None: all.
 
     Attributes:
         n_running, n_waiting: how many there are.
         is_stopped: whether nobody is let in any more.
     """
 
-    def __init__(self, n_places: int, n_waiting: int) -> None:
+    def __init__(self, n_places: int, n_waiting: int, n_each: int | None = None) -> None:
         self.n_places, self.n_most_waiting = n_places, n_waiting
+        self._n_each = n_places if n_each is None else n_each
         self.n_running = self.n_waiting = 0
         self.is_stopped = False
         self._running: dict[str, int] = {}
@@ -56,7 +58,8 @@ class Gate:
         """
         if self.is_stopped:
             raise ending()
-        if self.n_running < self.n_places and not self.n_waiting:
+        # Who waits while there is a free place has all that one client may have.
+        if self.n_running < self.n_places and self._may_have_more(client):
             return self._take(client)
         if self.n_waiting >= self.n_most_waiting and not self._makes_room(client):
             raise self._refusal()
@@ -86,6 +89,9 @@ class Gate:
         """A place is free again."""
         self._place_s += 0.1 * (held_s - self._place_s)
         self._free(client)
+
+    def _may_have_more(self, client: str) -> bool:
+        return self._running.get(client, 0) < self._n_each
 
     def _refusal(self) -> Fault:
         message = f"{self.n_running} requests run and {self.n_waiting} wait; come again"
@@ -126,9 +132,10 @@ class Gate:
 
     def _next(self) -> None:
         """Give the free place to the client who has the fewest, of equals to who waits longest."""
-        if not self._queues or self.n_running >= self.n_places:
+        clients = [name for name in self._queues if self._may_have_more(name)]
+        if not clients or self.n_running >= self.n_places:
             return
-        client = min(self._queues, key=lambda name: self._running.get(name, 0))
+        client = min(clients, key=lambda name: self._running.get(name, 0))
         queue = self._queues.pop(client)
         turn = queue.popleft()
         if queue:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import halfbyte
 from halfbyte.model import Model
 from halfbyte.prompt.edit.edit_formats import format_of_name
 from halfbyte.prompt.thinking import SWITCHES, marks_of
 from halfbyte.server.ask import Ask
-
-T = TypeVar("T")
 
 
 class ServedModel:
@@ -49,10 +45,6 @@ class ServedModel:
     def kv_nbytes(self) -> int:
         """Bytes of keys and values in memory, remembered ones too."""
         return self.model.engine.pages.nbytes
-
-    async def in_thread(self, work: Callable[..., T], *args: Any) -> T:
-        """What a call that takes more than a moment returns, the event loop not blocked."""
-        return await asyncio.to_thread(work, *args)
 
     @cached_property
     def can_chat(self) -> bool:

@@ -35,7 +35,7 @@ class ServerSettings:
 
     n_places: int = 32
     n_waiting: int = 256
-    max_body: int = 32 << 20
+    max_body: int = 8 << 20
     max_depth: int = 64
     max_n: int = 16
     slot_save_path: Path | None = None

@@ -85,6 +85,11 @@ class Shelf:
         """Whether the first model is, which most requests are for."""
         return self._copies[self.sources[self.names[0]]].is_loading
 
+    def is_here(self, name: str) -> bool:
+        """Whether a model is loaded or on its way."""
+        copy = self._copies[self.sources[name]]
+        return copy.model is not None or copy.is_loading
+
     def put(self, name: str, model: Model) -> None:
         """Serve a model that is loaded already."""
         copy, now = self._copies[self.sources[name]], int(time.time())

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from tokenizers import AddedToken, Regex, models, pre_tokenizers
 from tokenizers import Tokenizer as _Tokenizer
 
@@ -77,7 +78,7 @@ class ByteLevelBackend:
         ids = {piece: i for i, piece in reversed(list(enumerate(self._pieces)))}
         pairs = [pair(path, i, merge) for i, merge in enumerate(vocabulary.merges)]
         # Some vocabularies lack bytes that hardly occur; the package would drop them silently.
-        self._missing = frozenset(BYTES[c] for c in BYTES.keys() - ids.keys())
+        self._spelled = bytes(sorted(BYTES[c] for c in BYTES.keys() & ids.keys()))
         try:
             whole = vocabulary.ignore_merges
             whole = pre in WHOLE_PIECES_FIRST if whole is None else whole
@@ -93,7 +94,7 @@ class ByteLevelBackend:
 
     def encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
         """Ids of a text that is not empty; beginnings are no different."""
-        if self._missing:
+        if len(self._spelled) < len(BYTES):
             self._check_bytes(text)
         tokenizer = self._complete if parse_markers else self._plain
         try:
@@ -112,7 +113,7 @@ class ByteLevelBackend:
     def _check_bytes(self, text: str) -> None:
         normalizer = self._normalizer.backend
         spelled = text if normalizer is None else normalizer.normalize_str(text)
-        absent = self._missing.intersection(spelled.encode())
+        absent = spelled.encode().translate(None, self._spelled)
         if absent:
             raise TokenizerError(f"text: this vocabulary has no token for byte {min(absent):#04x}")
 
@@ -165,6 +166,21 @@ class ByteLevelBackend:
         except UnicodeEncodeError:  # not spelled in the alphabet: an added token, plain text
             return piece
 
+    def all_bytes(self, pieces: list[bytes], types: list[int]) -> list[bytes]:
+        """The text bytes of all pieces."""
+        codes = np.frombuffer("".join(self._pieces).encode("utf-32-le"), np.uint32)
+        spelled = _BYTE_OF[np.minimum(codes, len(_BYTE_OF) - 1)]
+        texts, found, begin = spelled.astype(np.uint8).tobytes(), [], 0
+        for piece in self._pieces:
+            found.append(texts[begin : begin + len(piece)])
+            begin += len(piece)
+        ends = np.cumsum([len(piece) for piece in self._pieces])
+        others = set(np.searchsorted(ends, np.flatnonzero(spelled < 0), side="right").tolist())
+        others.update(i for i, type_id in enumerate(types) if type_id == USER_DEFINED)
+        for i in others:
+            found[i] = self.piece_bytes(pieces[i], types[i])
+        return found
+
 
 def cutter(patterns: Iterable[str]) -> Any:
     """What cuts a text at `patterns` and spells the bytes of its parts."""
@@ -200,6 +216,9 @@ def _byte_alphabet() -> dict[str, int]:
 BYTES = _byte_alphabet()  # character -> byte
 # The Latin-1 characters outside the alphabet lead to one that Latin-1 cannot encode.
 _TO_LATIN_1 = dict.fromkeys(range(256), 0xFFFF) | {ord(c): b for c, b in BYTES.items()}
+
+_BYTE_OF = np.full(max(map(ord, BYTES)) + 2, -1, np.int16)  # by character; the last is any other
+_BYTE_OF[[ord(c) for c in BYTES]] = list(BYTES.values())
 
 
 def pair(path: str, i: int, merge: bytes) -> tuple[str, str]:

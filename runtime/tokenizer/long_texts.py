@@ -12,6 +12,7 @@ from halfbyte.tokenizer.known_parts import KnownParts
 
 PART = 1 << 20
 KNOWN_PART = 1 << 10  # of a text that is no longer than PART
+_AT_ONCE = 1 << 14  # of a longer one: while a library encodes, no other thread of Python runs
 # What the libraries take at once: 60 bytes of memory a character and more.
 _MAX_PART = 1 << 24
 
@@ -38,7 +39,7 @@ def encode(
             ids.extend(known.ids(part, kind, encode_part))
         return ids
     objects: dict[int, int] = {}  # one object for each id, not for each token: 8 bytes, not 40
-    for part in parts(text, boundary, PART):
+    for part in parts(text, boundary, min(_AT_ONCE, PART)):
         ids.extend([objects.setdefault(i, i) for i in encode_part(part)])
     return ids
 

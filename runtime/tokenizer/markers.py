@@ -20,7 +20,7 @@ CODE_LLAMA = (
 
 # How byte-level vocabularies, and Mistral's, spell theirs.
 _SHAPE = re.compile(
-    r"<[|｜].*[|｜]>|<\|[a-z_]+>|<[a-z_]+\|>|<fim_\w+>|<(?:file_sep|filename|repo_name|reponame)>"
+    r"<[|｜].*[|｜]>|<\|[a-z_]+>|<\[.+\]>|<[a-z_]+\|>|<fim_\w+>|<(?:file_sep|filename|repo_name|reponame)>"
     r"|\[(?:PREFIX|SUFFIX|MIDDLE|INST|/INST)\]"
 )
 _HARMLESS = ("unk", "pad")  # roles that steer nothing
@@ -29,13 +29,18 @@ _HARMLESS = ("unk", "pad")  # roles that steer nothing
 def marker_ids(vocabulary: Vocabulary) -> frozenset[int]:
     """Ids of all marker pieces, whatever their type."""
     found = {i for role, i in vocabulary.special.items() if role not in _HARMLESS}
-    ids = {piece: i for i, piece in enumerate(vocabulary.pieces)}
-    if "▁<PRE>".encode() in ids:
-        found |= {ids[key] for piece in CODE_LLAMA if (key := piece.encode()) in ids}
+    if "▁<PRE>".encode() in vocabulary.pieces:
+        halves = {piece.encode() for piece in CODE_LLAMA}
+        last = {piece: i for i, piece in enumerate(vocabulary.pieces) if piece in halves}
+        found.update(last.values())
     ends = {piece.encode() for piece in END_PIECES}  # Phi-3's </s> is of a type that text becomes
-    for i, piece in enumerate(vocabulary.pieces):
-        if piece in ends and vocabulary.types[i] == USER_DEFINED:
+    for i, type_id in enumerate(vocabulary.types):
+        if type_id == USER_DEFINED and vocabulary.pieces[i] in ends:
             found.add(i)
-        if piece[:1] in b"<[" and _SHAPE.fullmatch(piece.decode(errors="replace")):
-            found.add(i)
+    begins = b"<", b"["
+    found.update(
+        i
+        for i, piece in enumerate(vocabulary.pieces)
+        if piece.startswith(begins) and _SHAPE.fullmatch(piece.decode(errors="replace"))
+    )
     return frozenset(found)

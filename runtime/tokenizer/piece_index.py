@@ -1,51 +1,78 @@
-"""Which tokens begin with given bytes, and which given bytes begin with."""
+"""Which tokens begin with given bytes, and which given bytes begin with.
+
+The pieces lie one behind another in one array. A question goes through it byte by byte, each time
+through fewer pieces, so that nothing has to be sorted before the first one is answered.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+_Places = NDArray[np.int64]
+
 
 class PieceIndex:
-    """Tokens, given as (bytes, id), in the order of their bytes."""
+    """Tokens, given as (bytes, id)."""
 
     def __init__(self, pieces: Iterable[tuple[bytes, int]]) -> None:
-        pairs = sorted(pieces)
-        self._bytes = [piece for piece, _ in pairs]
+        pairs = list(pieces)
+        self._pieces = [piece for piece, _ in pairs]
         self._ids = np.array([i for _, i in pairs], np.int64)
+        self._lengths = np.array([len(piece) for piece in self._pieces], np.int64)
+        self._starts = np.cumsum(self._lengths) - self._lengths
+        rest = bytes(int(self._lengths.max(initial=0)) + 1)  # behind the last, looked at in vain
+        self._bytes = np.frombuffer(b"".join([*self._pieces, rest]), np.uint8)
+        self._by_first: dict[int, _Places] = {}
         self._containing: dict[bytes, list[tuple[bytes, int]]] = {}
 
     def extends(self, text: bytes) -> bool:
         """Whether a piece begins with `text` and is longer."""
-        at = bisect_right(self._bytes, text)
-        return at < len(self._bytes) and self._bytes[at].startswith(text)
+        return bool((self._lengths[self._beginning(text)] > len(text)).any())
 
     def beginning_with(self, text: bytes) -> NDArray[np.int64]:
         """Ids of the tokens that are `text` or begin with it, ascending."""
-        begin = bisect_left(self._bytes, text)
-        # Behind the last piece that begins with `text` comes the least that is above all of them.
-        stripped = text.rstrip(b"\xff")
-        above = stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
-        end = len(self._bytes) if above is None else bisect_left(self._bytes, above)
-        return np.sort(self._ids[begin:end])
+        return np.sort(self._ids[self._beginning(text)])
 
     def equal_to(self, text: bytes) -> NDArray[np.int64]:
-        """Ids of the tokens that are `text`; a vocabulary may have several."""
-        return self._ids[bisect_left(self._bytes, text) : bisect_right(self._bytes, text)]
+        """Ids of the tokens that are `text`, ascending; a vocabulary may have several."""
+        return self._of_length(self._beginning(text), len(text))
 
     def containing(self, text: bytes) -> list[tuple[bytes, int]]:
-        """(bytes, id) of the tokens that `text` is a part of."""
+        """(bytes, id) of the tokens that `text` is a part of, in the order of their bytes."""
         found = self._containing.get(text)
         if found is None:
-            pairs = zip(self._bytes, self._ids.tolist(), strict=True)
-            found = self._containing[text] = [pair for pair in pairs if text in pair[0]]
+            pairs = zip(self._pieces, self._ids.tolist(), strict=True)
+            found = sorted(pair for pair in pairs if text in pair[0])
+            self._containing[text] = found
         return found
 
     def prefixes_of(self, text: bytes) -> Iterator[tuple[int, int]]:
         """(id, length) of the tokens that `text` begins with and is longer than."""
+        places = self._beginning(text[:1])
         for n in range(1, len(text)):
-            for i in self.equal_to(text[:n]).tolist():
+            for i in self._of_length(places, n).tolist():
                 yield i, n
+            places = self._going_on(places, n, text[n])
+
+    def _beginning(self, text: bytes) -> _Places:
+        """Where the pieces stand that begin with `text`."""
+        if not text:
+            return np.arange(len(self._pieces))
+        places = self._by_first.get(text[0])
+        if places is None:
+            everywhere = np.arange(len(self._pieces))
+            places = self._by_first[text[0]] = self._going_on(everywhere, 0, text[0])
+        for n in range(1, len(text)):
+            places = self._going_on(places, n, text[n])
+        return places
+
+    def _going_on(self, places: _Places, n: int, byte: int) -> _Places:
+        """Those of some pieces, longer than n, whose byte n is this one."""
+        places = places[self._lengths[places] > n]
+        return places[self._bytes[self._starts[places] + n] == byte]
+
+    def _of_length(self, places: _Places, n: int) -> NDArray[np.int64]:
+        return np.sort(self._ids[places[self._lengths[places] == n]])

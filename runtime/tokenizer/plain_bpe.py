@@ -75,6 +75,10 @@ class PlainBackend:
         is_text = self._spells_spaces and type_id != USER_DEFINED
         return piece.replace(_SPACE.encode(), b" ") if is_text else piece
 
+    def all_bytes(self, pieces: list[bytes], types: list[int]) -> list[bytes]:
+        """The text bytes of all pieces."""
+        return [self.piece_bytes(*item) for item in zip(pieces, types, strict=True)]
+
     def _check_lines(self, ids: dict[str, int]) -> None:
         """Newlines that are a piece must merge into it, as llama.cpp takes the piece."""
         for piece in ids:

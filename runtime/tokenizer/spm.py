@@ -147,6 +147,10 @@ class SentencePieceBackend:
             return " \u2047 ".encode() if is_it else b""  # sentencepiece's own surface of it
         return piece.replace(_SPACE.encode(), b" ")
 
+    def all_bytes(self, pieces: list[bytes], types: list[int]) -> list[bytes]:
+        """The text bytes of all pieces."""
+        return [self.piece_bytes(*item) for item in zip(pieces, types, strict=True)]
+
     @cached_property
     def _boundary(self) -> re.Pattern[str]:
         """Where no piece can span: at a newline or before a space, if no piece has these inside.

@@ -56,6 +56,9 @@ class Backend(Protocol):
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
         """The text bytes that a piece stands for."""
 
+    def all_bytes(self, pieces: list[bytes], types: list[int]) -> list[bytes]:
+        """The text bytes of all pieces."""
+
 
 class Tokenizer:
     """The tokenizer of a model.
@@ -83,9 +86,8 @@ class Tokenizer:
         self.vocabulary, self._backend = vocabulary, backend
         self.n_vocab = len(vocabulary.pieces)
         self._bytes: list[bytes | None] = [None] * self.n_vocab
-        self._ids: dict[bytes, int] = {}
-        for i, piece in enumerate(vocabulary.pieces):
-            self._ids.setdefault(piece, i)
+        backwards = range(self.n_vocab - 1, -1, -1)  # the first of equal pieces counts
+        self._ids = dict(zip(reversed(vocabulary.pieces), backwards, strict=True))
         self.bos_id = vocabulary.special.get("bos")
         self.eos_id = vocabulary.special.get("eos")
         self._flags = TokenFlags(vocabulary.flags)
@@ -263,7 +265,8 @@ class Tokenizer:
     @cached_property
     def piece_index(self) -> PieceIndex:
         """The tokens that stand for text, by their bytes."""
-        return PieceIndex((self.token_bytes(i), i) for i in self.text_ids)
+        texts = self._backend.all_bytes(self.vocabulary.pieces, self.vocabulary.types)
+        return PieceIndex((texts[i], i) for i in self.text_ids)
 
     @cached_property
     def _special_texts(self) -> dict[str, int]:

@@ -20,11 +20,12 @@ KERNELS = {
     "pool": ("compiler vectors", "numpy"),
     "formats": ("compiler vectors pool", "numpy"),
     "layouts": ("compiler vectors pool formats", "numpy"),
-    "products": ("compiler vectors pool formats layouts", "llvmlite numba"),
+    "products": ("compiler vectors pool formats layouts", "llvmlite"),
     "quantizers": ("compiler vectors pool formats layouts", "numpy"),
-    "limits": ("compiler vectors pool formats layouts products", "llvmlite numba numpy"),
+    "limits": ("compiler vectors pool formats layouts products", "llvmlite numpy"),
     "stages": ("compiler vectors pool formats layouts products quantizers", "numpy"),
     "masks": ("compiler vectors", "numpy"),
+    "running_sums": ("compiler vectors", "numpy"),
     "step": ("compiler vectors pool formats layouts products quantizers stages", ""),
 }
 # Room -> the rooms and the packages that it may import.
@@ -53,7 +54,9 @@ ROOMS = {
     "lora": ("adapters converting families gguf json_folder kernels.quantizers", "numpy"),
     "engine": ("families gguf kernels lora", "numpy"),
     "generation": (
-        "constraints engine kernels.compiler kernels.layouts kernels.masks lora tokenizer", "numpy"
+        ("constraints engine kernels.compiler kernels.layouts kernels.masks "
+         "kernels.running_sums lora tokenizer"),
+        "numpy",
     ),
     "constraints": ("tokenizer", "numpy"),
     "prompt": ("prompt.template tokenizer", "numpy"),
@@ -123,14 +126,19 @@ ROOMS = {
 # Code generation stays in these files.
 LLVMLITE = {
     "kernels/compiler/jit.py",
+    "kernels/compiler/machine_code.py",
+    "kernels/compiler/numba_compiler.py",
     "kernels/compiler/target.py",
     "kernels/limits/int8_peak.py",
+    "kernels/products/byte_dots.py",
     "kernels/products/dots.py",
     "kernels/vectors/atomics.py",
     "kernels/vectors/calls.py",
     "kernels/vectors/emit.py",
+    "kernels/vectors/hadamard.py",
     "kernels/vectors/scalars.py",
     "kernels/vectors/simd.py",
+    "kernels/vectors/tile_type.py",
     "kernels/vectors/tiles.py",
     "kernels/vectors/transpose.py",
 }

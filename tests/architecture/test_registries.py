@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,7 @@ import pytest
 
 from halfbyte.cli import main
 from halfbyte.converting.recipe import KEEP, RECIPES
-from halfbyte.families.config import ModelConfig, RopeConfig
+from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
 from halfbyte.families.registry import BY_MODEL_TYPE, FAMILIES
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
@@ -56,8 +57,10 @@ def test_every_family_has_answers_of_transformers(
 ) -> None:
     """Which the compiled step, the float model and the float64 twin are compared with."""
     tiny_llama = benchmark_module("tiny_llama")
-    with np.load(Path(__file__).parents[1] / "data" / "golden_llama.npz") as data:
-        specs = [json.loads(str(data[name])) for name in data if name.endswith(".spec")]
+    specs = []
+    for name in ("golden_llama", "golden_positions", "golden_dense", "golden_experts"):
+        with np.load(Path(__file__).parents[1] / "data" / f"{name}.npz") as data:
+            specs += [json.loads(str(data[one])) for one in data if one.endswith(".spec")]
     types = {tiny_llama.config(tiny_llama.Tiny(**spec))["model_type"] for spec in specs}
     assert {BY_MODEL_TYPE[name].architecture for name in types} == set(FAMILIES)
     assert types == set(BY_MODEL_TYPE), "a case in benchmarks/make_golden.py for each model_type"
@@ -71,6 +74,8 @@ def test_a_family_names_each_tensor_once_and_uses_it(architecture: str) -> None:
         rope=RopeConfig(1e4),
     )  # fmt: skip
     family = FAMILIES[architecture]
+    if family.experts is not None:
+        config = replace(config, experts=ExpertsConfig(4, 2, 64, 1, 32))
     specs = list(family.tensors(config))
     assert len({spec.name for spec in specs}) == len({spec.hf_name for spec in specs}) == len(specs)
     used = set()

@@ -209,8 +209,26 @@ def test_a_key_is_asked_for(browser: Any, model: halfbyte.Model) -> None:
             with page.expect_response("**/v1/models") as answer:
                 page.keyboard.press("Enter")
             assert answer.value.status == (200 if key == "secret-secret" else 401)
+            if key == "wrong":
+                page.wait_for_selector("#key-trouble", state="visible")
         page.wait_for_function("() => document.getElementById('model').options.length === 1")
         assert not page.is_visible("#ask-key") and not page.is_visible("#trouble")
+        page.close()
+
+
+def test_who_gives_no_key_is_not_asked_again(browser: Any, model: halfbyte.Model) -> None:
+    shelf = Shelf({"infill-10m": "infill-10m"}, halfbyte.load)
+    shelf.put("infill-10m", model)
+    with serving(shelf, ServerSettings(keys={"secret-secret": "ada"})) as url:
+        page = browser.new_page()
+        page.goto(url)
+        page.wait_for_selector("#ask-key", state="visible")
+        assert not page.is_visible("#key-trouble")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#trouble", state="visible")
+        assert "wants a key" in page.inner_text("#trouble")
+        page.wait_for_timeout(2500)  # the state is asked for again
+        assert not page.is_visible("#ask-key")
         page.close()
 
 

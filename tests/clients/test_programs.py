@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(
     not os.environ.get("CLIENTS"), reason="`make test-clients` installs programs and names them"
 )
 Run = Callable[..., str]
+CORE = Path(__file__).parent / "continue_core"
 ASKED = "Say hello."
 
 
@@ -70,6 +71,21 @@ def test_continues_command_line(
     said = run("cn", "-p", "--config", str(config), "--auto", ASKED, CONTINUE_TELEMETRY_ENABLED="0")
     assert said.strip() == ANSWER
     assert has_said(tmp_path)
+
+
+def test_continues_completion(run: Run, url: str, tmp_path: Path, infills: halfbyte.Model) -> None:
+    """The code of its editors' plugins that fills gaps, as its core has it."""
+    made = tmp_path / "fill.cjs"
+    others = [f"--alias:{name}={CORE / 'nothing.js'}" for name in ("sqlite3", "sqlite", "jsdom")]
+    run(
+        "esbuild", str(CORE / "fill.mjs"), "--bundle", "--platform=node", f"--outfile={made}",
+        f"--alias:vectordb={CORE / 'nothing.js'}", *others, "--external:*.node",
+        "--log-level=error", NODE_PATH=os.environ["CLIENTS"].split("/.bin:")[0],
+    )  # fmt: skip
+    before, behind = "import nu", "\n\nx = np.zeros(3)\n"
+    said = run("node", str(made), url, "infill-10m", before, behind)
+    expected = infills.infill(before, behind, max_tokens=12, temperature=0).text
+    assert json.loads(said) == expected
 
 
 def test_aider(run: Run, url: str, tmp_path: Path) -> None:

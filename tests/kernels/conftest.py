@@ -61,6 +61,12 @@ def naive() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def codes_twin() -> ModuleType:
+    """The slow twin of attention over codes (codes_twin.py)."""
+    return _load("codes_twin")
+
+
+@pytest.fixture(scope="session")
 def blocks() -> ModuleType:
     """Blocks taken apart (blocks.py)."""
     return _load("blocks")

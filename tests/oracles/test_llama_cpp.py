@@ -6,6 +6,7 @@ logits agree within a tolerance per file type and ids where a token leads clearl
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,10 @@ def ask(python: Path, model: Path, *lines: str) -> None:
         "seed_oss",
         "glm4",
         "starcoder",
+        "yarn",
+        "phi3",
+        "smollm3",
+        "ministral3",
     ],
 )
 def source(
@@ -79,11 +84,15 @@ def source(
         return shared / "data" / "models" / "infill-10m"
     tiny_llama = benchmark_module("tiny_llama")
     folder = tmp_path_factory.mktemp("tiny")
+    kind, head_dim = request.param, 32 if request.param == "phi3" else 64
     tiny = tiny_llama.Tiny(
-        "tiny", 5, 256, 320, 2, 4, 1 if request.param == "starcoder" else 2, 64, 331, 1e6,
-        tied=request.param.startswith(("gemma", "starcoder")), kind=request.param,
+        "tiny", 5, 4 * head_dim, 320, 4, 4, 1 if kind == "starcoder" else 2, head_dim, 331, 1e6,
+        tied=kind.startswith(("gemma", "starcoder")), kind=kind,
     )  # fmt: skip
     tiny_llama.save(tiny, folder)
+    if kind == "phi3":  # llama.cpp leaves its window out
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"sliding_window": None}))
     return folder
 
 

@@ -25,7 +25,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize(
-    "module", ["halfbyte.errors", "halfbyte.cli", "halfbyte.cli.complete", "numba"]
+    "module", ["halfbyte.errors", "halfbyte.cli", "halfbyte.cli.complete", "llvmlite.binding"]
 )
 def test_ctrl_c_during_imports_is_130_without_a_traceback(module: str) -> None:
     done = subprocess.run(

@@ -1,7 +1,7 @@
 """The whole way (folder, conversion, file, kernels) against what transformers said.
 
-The answers lie in tests/data/golden_llama.npz with the seeds of their checkpoints
-(benchmarks/make_golden.py wrote it); the checkpoints are made again here.
+The answers lie in tests/data/golden_*.npz with the seeds of their
+checkpoints (benchmarks/make_golden.py wrote them); the checkpoints are made again here.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import pytest
 import halfbyte
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests" / "data" / "golden_llama.npz"
-with np.load(GOLDEN) as _data:
-    DATA = dict(_data)
+DATA: dict[str, np.ndarray] = {}
+for _name in ("golden_llama", "golden_positions", "golden_dense", "golden_experts"):
+    with np.load(ROOT / "tests" / "data" / f"{_name}.npz") as _data:
+        DATA |= _data
 CASES = sorted({name.partition(".")[0] for name in DATA})
 Loader = Callable[[str], ModuleType]
 # max |difference| / max |logit|: the project's promise for each kind of cache.

@@ -87,6 +87,20 @@ def test_numba_that_compiles_nothing_is_named() -> None:
     assert run("-c", code + "print(e.name)", NUMBA_DISABLE_JIT="1") == "NUMBA_DISABLE_JIT\n"
 
 
+# What a start needs whose kernels lie in the cache: the first run fills it, if need be.
+WARM = """
+import sys, halfbyte
+with halfbyte.load("infill-10m", threads=2) as model:
+    model.complete("def f", max_tokens=2)
+print(sorted({"numba", "asyncio", "sqlite3"} & {name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_a_warm_start_imports_neither_numba_nor_asyncio() -> None:
+    run("-c", WARM)
+    assert run("-c", WARM) == "[]\n"
+
+
 # Cuts a model's file short when a stage reports, and says how that ends: where a file is mapped,
 # the process would.
 CUT = """

@@ -234,3 +234,33 @@ def test_what_has_no_repr() -> None:
 class NoRepr:
     def __repr__(self) -> str:
         raise ValueError("none")
+
+
+class Hostile:
+    """Nothing can be asked of it."""
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+    def __eq__(self, other: object) -> bool:
+        raise ZeroDivisionError
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+KEYWORDS = [
+    "adapter", "bad_words", "banned_strings", "choices", "early_stopping", "json_schema",
+    "logit_bias", "logits_processor", "logprobs", "logprobs_of", "max_time", "max_tokens", "n",
+    "num_beams", "parse_markers", "priority", "regex", "samplers", "seed", "stop", "stop_brackets",
+    "stop_indent", "stop_tokens", "syntax", "temperature", "timeout", "top_k",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KEYWORDS)
+def test_keywords(infill_model: halfbyte.Model, name: str) -> None:
+    for value in (Hostile(), FLAT, np.array([1.5, 2.5]), 10**5000, float("nan")):
+        if (name in ("max_tokens", "seed", "top_k")) and isinstance(value, int):
+            continue
+        with pytest.raises(halfbyte.RequestError, match=name) as caught:
+            infill_model.complete("x", **{name: value})
+        assert name in caught.value.param

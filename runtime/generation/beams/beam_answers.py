@@ -18,7 +18,7 @@ from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.probabilities import TokenLogprob
 from halfbyte.generation.recorder import Recording
 from halfbyte.generation.records import Records
-from halfbyte.generation.rules.rule import Rule
+from halfbyte.generation.rules.rule import ForkingRule
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
@@ -134,7 +134,7 @@ def beam_request(
     asked: Beams,
     *,
     stop_ids: frozenset[int] = frozenset(),
-    make_rules: Callable[[], Sequence[Rule]] = tuple,
+    make_rules: Callable[[], Sequence[ForkingRule]] = tuple,
     make_text: Callable[[], BeamText] | None = None,
     accepts: Callable[[str], bool] | None = None,
     recording: Recording | None = None,

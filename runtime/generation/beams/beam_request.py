@@ -18,11 +18,12 @@ from halfbyte.engine.engine import Span
 from halfbyte.engine.sequence import Sequence as EngineSequence
 from halfbyte.generation.beams.beam_records import BeamRecords
 from halfbyte.generation.beams.beam_search import Hypothesis, Path, Search
+from halfbyte.generation.beams.branch_rules import BranchRules
 from halfbyte.generation.completion import FinishReason, Stats
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.records import Records
 from halfbyte.generation.request import Request
-from halfbyte.generation.rules.rule import Rule, changed
+from halfbyte.generation.rules.rule import ForkingRule, Rule, changed
 from halfbyte.generation.sampler import (
     F32,
     F64,
@@ -61,7 +62,7 @@ class BeamRequest(Request):
         search: Search,
         n_max: int,
         answers: Answers,
-        make_rules: Callable[[], Sequence[Rule]] = tuple,
+        make_rules: Callable[[], Sequence[ForkingRule]] = tuple,
     ) -> None:
         """A request at its beginning.
 
@@ -83,7 +84,7 @@ class BeamRequest(Request):
         super().__init__(prompt)
         self.n_max, self.n_generated, self.n_decode = n_max, 0, 0
         self._params, self._search, self._answers = params, search, answers
-        self._make_rules = make_rules
+        self._rules = BranchRules(make_rules)
         self.is_remembered = not answers.prompt_records.of_prompt
         if n_max <= 0:
             self.finish_reason = "length"
@@ -200,16 +201,13 @@ class BeamRequest(Request):
 
     def _log_probs(self, row: F32, path: Path) -> F64:
         """Logarithms of the probabilities behind a branch, with rules and penalties."""
-        logs, params, rules = log_softmax(row), self._params, self._make_rules()
+        logs, params, rules = log_softmax(row), self._params, self._rules.behind(path)
         scores = self._changed(logs, path, rules) if params.has_penalties or rules else logs
         self._answers.records.take(logs, scores)
         return scores
 
     def _changed(self, logs: F64, path: Path, rules: Sequence[Rule]) -> F64:
         params = self._params
-        for rule in rules:
-            for token in path:
-                rule.accept(token)
         scores: F32 = changed(logs.astype(np.float32), rules)
         if params.repetition_penalty != 1.0:
             seen = np.unique(np.array([*self.ids, *path], np.int64))

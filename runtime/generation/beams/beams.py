@@ -57,8 +57,10 @@ class Beams:
         for name, low in (("diversity_penalty", 0.0), ("length_penalty", -100.0)):
             object.__setattr__(self, name, _real(name, getattr(self, name), low))
         early: object = self.early_stopping
-        if not isinstance(early, bool) and early != "never":
-            raise RequestError("early_stopping", expected='True, False or "never"', got=repr(early))
+        if not (isinstance(early, bool) or (isinstance(early, str) and early == "never")):
+            raise RequestError(
+                "early_stopping", expected='True, False or "never"', got=literal(early)
+            )
         self._check_together()
 
     @property

@@ -5,6 +5,7 @@ Source: transformers, NoBadWordsLogitsProcessor.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,3 +41,9 @@ class BadWords:
     def rewind(self, n: int) -> None:
         """As Rewindable.rewind."""
         del self._ids[len(self._ids) - n :]
+
+    def fork(self) -> BadWords:
+        """As ForkingRule.fork."""
+        made = copy.copy(self)
+        made._ids = list(self._ids)
+        return made

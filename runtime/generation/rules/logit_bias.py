@@ -25,3 +25,7 @@ class LogitBias:
 
     def rewind(self, n: int) -> None:
         """It is the same for every token."""
+
+    def fork(self) -> LogitBias:
+        """It is the same for every answer."""
+        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_right
 from collections.abc import Callable, Collection
 
@@ -44,3 +45,9 @@ class MinTokens:
     def rewind(self, n: int) -> None:
         """As Rewindable.rewind."""
         del self._ends[len(self._ends) - n :]
+
+    def fork(self) -> MinTokens:
+        """As ForkingRule.fork."""
+        made = copy.copy(self)
+        made._ends = list(self._ends)
+        return made

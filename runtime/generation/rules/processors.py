@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from halfbyte.call_arguments import literal
 from halfbyte.errors import RequestError
-from halfbyte.generation.rules.rule import Rule
 from halfbyte.generation.sampler import F32, I64
 
 NAME = "logits_processor"
@@ -37,10 +38,10 @@ class Processors:
         functions = (value,) if callable(value) else value
         is_list = isinstance(functions, Sequence) and not isinstance(functions, (str, bytes))
         if not is_list or not all(map(callable, functions)):
-            raise RequestError(NAME, expected=_EXPECTED, got=repr(value))
+            raise RequestError(NAME, expected=_EXPECTED, got=literal(value))
         return cls(tuple(functions)), rest
 
-    def rules(self, prompt: Sequence[int]) -> list[Rule]:
+    def rules(self, prompt: Sequence[int]) -> list[ProcessorRule]:
         """Their rules for an answer to this prompt."""
         if not self.functions:
             return []
@@ -94,7 +95,9 @@ class ProcessorRule:
 
     def fork(self) -> ProcessorRule:
         """A rule for another answer with the same beginning; the functions are the same."""
-        return ProcessorRule(self._functions, self._ids[: self._n].tolist())
+        made = copy.copy(self)
+        made._ids = self._ids.copy()
+        return made
 
 
 def _put(made: Any, row: F32, name: str) -> None:
@@ -104,7 +107,8 @@ def _put(made: Any, row: F32, name: str) -> None:
         expected = f"nothing, or logits of shape {row.shape}"
         raise RequestError(name, expected=expected, got=f"shape {shape}")
     try:
-        row[:] = made
+        with np.errstate(over="ignore"):  # it is looked at whether all is finite
+            row[:] = made
     except (TypeError, ValueError) as error:
         raise RequestError(name, expected="numbers", got=str(error)) from error
 

@@ -36,6 +36,13 @@ class Rewindable(Protocol):
         """The last n tokens were taken back: be as it was before them."""
 
 
+class ForkingRule(Rule, Protocol):
+    """A rule that other answers with the same beginning can have, too."""
+
+    def fork(self) -> ForkingRule:
+        """Another one that was told the same tokens, and goes its own way."""
+
+
 def changed(logits: F32, rules: Sequence[Rule]) -> F32:
     """The logits as the rules want them: the same array where there are none, else a copy."""
     if not rules:

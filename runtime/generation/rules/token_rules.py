@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from halfbyte.call_arguments import is_whole
+from halfbyte.call_arguments import is_whole, literal
 from halfbyte.errors import RequestError
 from halfbyte.generation.call_keywords import TokenRuleOptions
 from halfbyte.generation.rules.bad_words import BadWords
 from halfbyte.generation.rules.logit_bias import LogitBias
 from halfbyte.generation.rules.min_tokens import MinTokens
-from halfbyte.generation.rules.rule import Rule
+from halfbyte.generation.rules.rule import ForkingRule
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
 
@@ -54,7 +54,7 @@ class TokenRules:
         n_least = given.get("min_tokens", 0)
         if not is_whole(n_least) or n_least < 0:
             expected = "a whole number from 0"
-            raise RequestError("min_tokens", expected=expected, got=repr(n_least))
+            raise RequestError("min_tokens", expected=expected, got=literal(n_least))
         return cls(
             tuple(_biases(tokenizer, given.get("logit_bias", {})).items()),
             int(n_least),
@@ -74,7 +74,7 @@ class TokenRules:
         prompt: Sequence[int],
         taken_back: Sequence[int],
         end_ids: Collection[int],
-    ) -> list[Rule]:
+    ) -> list[ForkingRule]:
         """Those of one request, new.
 
         Args:
@@ -83,7 +83,7 @@ class TokenRules:
             taken_back: ids that the answer has to spell again.
             end_ids: those that end it.
         """
-        made: list[Rule] = []
+        made: list[ForkingRule] = []
         single = {word[0]: -math.inf for word in self.bad_words if len(word) == 1}
         longer = [word for word in self.bad_words if len(word) > 1]
         if self.logit_bias or single:
@@ -99,7 +99,7 @@ class TokenRules:
 def _biases(tokenizer: Tokenizer, given: object) -> dict[int, float]:
     name, found = "logit_bias", dict[int, float]()
     if not isinstance(given, Mapping):
-        raise RequestError(name, expected="a mapping of tokens to numbers", got=repr(given))
+        raise RequestError(name, expected="a mapping of tokens to numbers", got=literal(given))
     for key, value in given.items():
         token = _one_token(tokenizer, key)
         if token in found:
@@ -125,7 +125,9 @@ def _one_token(tokenizer: Tokenizer, key: object) -> int:
 
 def _id(name: str, value: object, n_vocab: int) -> int:
     if not is_whole(value) or not 0 <= value < n_vocab:
-        raise RequestError(name, expected=f"ids from 0 to {n_vocab - 1}, or texts", got=repr(value))
+        raise RequestError(
+            name, expected=f"ids from 0 to {n_vocab - 1}, or texts", got=literal(value)
+        )
     return int(value)
 
 
@@ -140,7 +142,7 @@ def _bad_words(tokenizer: Tokenizer, given: object) -> list[tuple[int, ...]]:
             spellings = [[_id(name, token, tokenizer.n_vocab) for token in word]]
         else:
             expected = "texts or sequences of ids that are not empty"
-            raise RequestError(name, expected=expected, got=repr(word))
+            raise RequestError(name, expected=expected, got=literal(word))
         for ids in spellings:
             if len(ids) > _MAX_WORD_TOKENS:
                 expected = f"words of at most {_MAX_WORD_TOKENS} tokens"
@@ -155,15 +157,17 @@ def _banned_strings(given: object) -> tuple[str, ...]:
     for text in found:
         if not isinstance(text, str) or not 0 < len(text) <= _MAX_CHARS:
             expected = f"strings of 1 to {_MAX_CHARS} characters"
-            raise RequestError(name, expected=expected, got=repr(text))
+            raise RequestError(name, expected=expected, got=literal(text))
         check_text(text, name)
     return tuple(dict.fromkeys(str(text) for text in found))
 
 
 def _several(name: str, given: object, expected: str, n_most: int) -> list[object]:
     items = [given] if isinstance(given, str) else given
-    if not isinstance(items, Collection) or isinstance(items, (Mapping, bytes, bytearray)):
-        raise RequestError(name, expected=expected, got=repr(given))
+    is_list = isinstance(items, Collection) and not isinstance(items, (Mapping, bytes, bytearray))
+    if not is_list or getattr(items, "shape", None) == ():  # an array that is a number
+        raise RequestError(name, expected=expected, got=literal(given))
+    assert isinstance(items, Collection)
     if len(items) > n_most:
         raise RequestError(name, expected=f"at most {n_most} of them", got=len(items))
     return list(items)

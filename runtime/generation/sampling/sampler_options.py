@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TypedDict
 
+from halfbyte.call_arguments import literal
 from halfbyte.errors import RequestError
 
 # In the default order. It is llama.cpp's, but for the temperature, which there comes last; here it
@@ -99,7 +100,7 @@ def sampler_names(value: object) -> tuple[str, ...]:
     """
     items = value.split(";") if isinstance(value, str) else value
     if not isinstance(items, (list, tuple)):
-        raise RequestError("samplers", expected="a list of names", got=repr(value))
+        raise RequestError("samplers", expected="a list of names", got=literal(value))
     found = [_name(item) for item in items]
     for name in found:
         if found.count(name) > 1:
@@ -110,9 +111,9 @@ def sampler_names(value: object) -> tuple[str, ...]:
 def _name(item: object) -> str:
     known = f"names of samplers: {', '.join((*SAMPLERS, INFILL))}"
     if not isinstance(item, str):
-        raise RequestError("samplers", expected=known, got=repr(item))
+        raise RequestError("samplers", expected=known, got=literal(item))
     spelling = item.strip().lower().replace("-", "").replace("_", "")
     if spelling not in _BY_SPELLING:
         hint = _REFUSED.get(spelling, "")
-        raise RequestError("samplers", expected=known, got=repr(item), hint=hint)
+        raise RequestError("samplers", expected=known, got=literal(item), hint=hint)
     return _BY_SPELLING[spelling]

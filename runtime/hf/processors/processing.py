@@ -6,6 +6,7 @@ row (V,), which it changes in place. Those of one answer: what it says depends o
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -75,3 +76,9 @@ class Processing:
             self._ids = np.concatenate([self._ids, np.empty_like(self._ids)])
         self._ids[self._n] = token
         self._n += 1
+
+    def fork(self) -> Processing:
+        """A rule for another answer with the same beginning; the functions are the same."""
+        made = copy.copy(self)
+        made._ids = self._ids.copy()
+        return made

@@ -16,6 +16,7 @@ from halfbyte.server.anthropic.anthropic_fields import (
     ToolChoice,
 )
 from halfbyte.server.ask import Ask
+from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault, fault_of, lacks_template, renamed
 from halfbyte.server.prompts import as_chat, chat_prompt_of
 from halfbyte.server.served_model import ServedModel
@@ -29,7 +30,7 @@ _FIELDS = {
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
-async def message_ask(model: ServedModel, asked: MessageFields) -> Ask:
+async def message_ask(exchange: Exchange, model: ServedModel, asked: MessageFields) -> Ask:
     """The call that a body stands for; where it gives an answer's beginning, that goes on.
 
     Raises:
@@ -47,7 +48,7 @@ async def message_ask(model: ServedModel, asked: MessageFields) -> Ask:
     ask = Ask("chat", (messages,), options)
     if begun is None:
         return ask
-    return await _continued(model, ask, begun, f"messages.{len(asked.messages) - 1}")
+    return await _continued(exchange, model, ask, begun, f"messages.{len(asked.messages) - 1}")
 
 
 def prompt_of(
@@ -66,7 +67,9 @@ def prompt_of(
     return messages, {**_tools(asked), **_thinking(model, asked)}
 
 
-async def _continued(model: ServedModel, ask: Ask, begun: dict[str, Any], last: str) -> Ask:
+async def _continued(
+    exchange: Exchange, model: ServedModel, ask: Ask, begun: dict[str, Any], last: str
+) -> Ask:
     """A call that continues an answer's beginning, the message `last`, which is a text alone."""
     (messages,), options = ask.arguments, dict(ask.options)
     asked = {name: options.pop(name) for name in _OF_PROMPT if name in options}
@@ -76,7 +79,7 @@ async def _continued(model: ServedModel, ask: Ask, begun: dict[str, Any], last: 
     elif not messages:
         expected = "a user's message before an answer's beginning"
     if not expected:
-        prompt = await model.in_thread(chat_prompt_of, model.model, messages, asked)
+        prompt = await exchange.prepared(chat_prompt_of, model.model, messages, asked)
         if not prompt.is_thinking:
             ids = [*prompt.tokens, *model.model.tokenizer.encode_fragment(begun["content"])]
             return Ask("complete", (ids,), as_chat(model.model, prompt, options))

@@ -16,7 +16,7 @@ async def create(exchange: Exchange, asked: MessageFields) -> Reply:
     """Answer a conversation."""
     model = await exchange.model(asked.model)
     with anthropic_errors(asked):
-        ask = await message_ask(model, asked)
+        ask = await message_ask(exchange, model, asked)
         if asked.stream:
             answer = await exchange.stream(model, ask)
             return MessageEvents(message_events(exchange, model, answer))
@@ -29,7 +29,7 @@ async def count_tokens(exchange: Exchange, asked: PromptFields) -> Reply:
     model = await exchange.model(asked.model)
     messages, options = prompt_of(model, asked)
     with anthropic_errors(asked):
-        prompt = await exchange.compute(chat_prompt_of, model.model, messages, options)
+        prompt = await exchange.prepared(chat_prompt_of, model.model, messages, options)
     return Json({"input_tokens": len(prompt.tokens)})
 
 

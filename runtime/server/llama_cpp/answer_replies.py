@@ -71,19 +71,13 @@ async def _all_events(
 
 async def _events(answer: Answer, shell: Shell) -> AsyncIterator[bytes]:
     told: dict[int, int] = {}  # tokens of each answer that were sent
-    asked = shell.asked
     async for batch in answer:
-        if asked.n_predict == 0:
+        if shell.asked.n_predict == 0:
             continue
         chunk = []
         for i, part in batch:
-            tokens, n = answer.tokens(i), told.get(i, 0)
-            told[i] = len(tokens)
-            piece = shell.partial(i, part.text, tokens[n:], answer.stats(i), len(tokens))
-            if asked.n_probs:
-                new = answer.logprobs(i)[n : len(tokens)]
-                piece["completion_probabilities"] = shell.probabilities(new)
-            chunk.append(event(piece))
+            begin, told[i] = told.get(i, 0), answer.n_tokens(i)
+            chunk.append(shell.piece(i, part.text, begin, told[i], answer))
         yield b"".join(chunk)
     ends = [event(shell.final(i, done, "")) for i, done in enumerate(answer.completions)]
     yield b"".join(ends)

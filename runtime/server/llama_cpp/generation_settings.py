@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from halfbyte.server.llama_cpp.request_schema import GenerationFields
@@ -27,10 +28,14 @@ _CONSTANT: dict[str, Any] = {
 
 def generation_settings(asked: GenerationFields, model: ServedModel) -> dict[str, Any]:
     """What a request is answered with."""
+    biases = token_biases(asked, model.model.tokenizer)
+    return _settings(asked, model.model.n_ctx, biases)
+
+
+def _settings(asked: GenerationFields, n_ctx: int, biases: Mapping[int, float]) -> dict[str, Any]:
     n_predict = -1 if asked.n_predict is None else asked.n_predict
     settings = {name: asked.value(name) for name in _SAMPLING}
     settings["seed"] = settings["seed"] % (1 << 32)
-    biases = token_biases(asked, model.model.tokenizer)
     return settings | {
         "stop": asked.stops,
         "max_tokens": n_predict,
@@ -47,11 +52,11 @@ def generation_settings(asked: GenerationFields, model: ServedModel) -> dict[str
         "timings_per_token": bool(asked.timings_per_token),
         "post_sampling_probs": bool(asked.post_sampling_probs),
         "lora": [{"id": one.id, "scale": one.scale} for one in asked.lora or ()],
-        "n_ctx": model.model.n_ctx,
+        "n_ctx": n_ctx,
         **_CONSTANT,
     }
 
 
-def default_settings(model: ServedModel) -> dict[str, Any]:
+def default_settings(n_ctx: int) -> dict[str, Any]:
     """What a request is answered with that says nothing."""
-    return generation_settings(GenerationFields.model_validate({}), model)
+    return _settings(GenerationFields.model_validate({}), n_ctx, {})

@@ -39,7 +39,7 @@ async def complete_prompts(exchange: Exchange, asked: LlamaCompletionFields) -> 
     calls = []
     for given in asked.prompts:
         prompt = _shortened(given, exchange.settings.dropped)
-        ids, text = await model.in_thread(_encoded, model, prompt)
+        ids, text = await exchange.prepared(_encoded, model, prompt)
         ask = Ask("complete", (ids,), options, n)
         calls.append(Call(ask, Shell(asked, model.name, settings, text)))
     return await reply_to(exchange, model, calls)

@@ -37,7 +37,7 @@ class LlamaEmbeddingFields(Fields):
 async def embed_texts(exchange: Exchange, asked: LlamaEmbeddingFields) -> Reply:
     """A vector for each text: the mean of its positions'."""
     model = await model_of(exchange, asked.model)
-    ids = await model.in_thread(_all_ids, model.model.tokenizer, asked.content)
+    ids = await exchange.prepared(_all_ids, model.model.tokenizer, asked.content)
     how = _EUCLIDEAN if asked.embd_normalize is None else asked.embd_normalize
     rows = await exchange.awaited(lambda: model.model.aembed(ids, normalize=how == _EUCLIDEAN))
     vectors = [row.tolist() if how == _EUCLIDEAN else _scaled(row.tolist(), how) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import halfbyte
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.llama_cpp.generation_settings import default_settings
-from halfbyte.server.llama_cpp.llama_shapes import model_of
-from halfbyte.server.model_facts import shape_of
+from halfbyte.server.llama_cpp.llama_shapes import loaded_model_of
+from halfbyte.server.model_facts import facts_of, shape_of
 from halfbyte.server.protocol import Route
 from halfbyte.server.reply import Json, Reply
 from halfbyte.server.served_model import ServedModel
@@ -21,17 +22,15 @@ _ONLY_ONES_OWN = ("stop", "logit_bias", "grammar", "grammar_triggers", "preserve
 
 
 async def props(exchange: Exchange, asked: None) -> Reply:
-    """What the server does with a request that says nothing, and about its model."""
-    model = await model_of(exchange, exchange.query.get("model"))
-    tokenizer, template = model.model.tokenizer, model.model.tokenizer.chat_template or ""
-    settings = default_settings(model)
-    params = {name: value for name, value in settings.items() if name not in _ONLY_ONES_OWN}
+    """What the server does with a request that says nothing, and about its model; of one that is
+    not loaded, what its file says.
+    """
+    name, model = await loaded_model_of(exchange, exchange.query.get("model"))
+    facts = await _facts(exchange, name) if model is None else _loaded_facts(model)
+    template = facts["chat_template"]
     return Json({
-        "default_generation_settings": {"params": params, "n_ctx": model.model.n_ctx},
         "total_slots": exchange.settings.n_places,
-        "model_alias": model.name,
-        "model_ftype": _ftype(model),
-        "model_path": Path(model.model.path).name,
+        "model_alias": name,
         "modalities": _MODALITIES,
         "media_marker": "",
         "endpoint_slots": True,
@@ -39,14 +38,42 @@ async def props(exchange: Exchange, asked: None) -> Reply:
         "endpoint_metrics": True,
         "ui": True,
         "ui_settings": {},
-        "chat_template": template,
         "chat_template_caps": _abilities(template),
+        "build_info": f"halfbyte-{halfbyte.__version__}",
+        "is_sleeping": model is None,
+        "cors_proxy_enabled": False,
+        **facts,
+    })  # fmt: skip
+
+
+def _loaded_facts(model: ServedModel) -> dict[str, Any]:
+    tokenizer = model.model.tokenizer
+    return {
+        "default_generation_settings": _defaults(model.model.n_ctx),
+        "model_ftype": _ftype(model),
+        "model_path": Path(model.model.path).name,
+        "chat_template": tokenizer.chat_template or "",
         "bos_token": "" if tokenizer.bos_id is None else tokenizer.piece(tokenizer.bos_id),
         "eos_token": "" if tokenizer.eos_id is None else tokenizer.piece(tokenizer.eos_id),
-        "build_info": f"halfbyte-{halfbyte.__version__}",
-        "is_sleeping": False,
-        "cors_proxy_enabled": False,
-    })  # fmt: skip
+    }
+
+
+async def _facts(exchange: Exchange, name: str) -> dict[str, Any]:
+    source = exchange.shelf.sources[name]
+    facts = await asyncio.to_thread(facts_of, source)
+    return {
+        "default_generation_settings": _defaults(facts.config.n_ctx_train if facts else 0),
+        "model_ftype": facts.type_name if facts else "",
+        "model_path": Path(source).name,
+        "chat_template": facts.template if facts else "",
+        "bos_token": "", "eos_token": "",
+    }  # fmt: skip
+
+
+def _defaults(n_ctx: int) -> dict[str, Any]:
+    settings = default_settings(n_ctx)
+    params = {name: value for name, value in settings.items() if name not in _ONLY_ONES_OWN}
+    return {"params": params, "n_ctx": n_ctx}
 
 
 async def list_models(exchange: Exchange, asked: None) -> Reply:
@@ -63,9 +90,10 @@ async def list_slots(exchange: Exchange, asked: None) -> Reply:
     gate = exchange.gate
     if exchange.query.get("fail_on_no_slot") and gate.n_running >= gate.n_places:
         raise Fault("overloaded", "no slot available", retry_after=1)
-    model = await model_of(exchange, exchange.query.get("model"))
+    _, model = await loaded_model_of(exchange, exchange.query.get("model"))
+    n_ctx = 0 if model is None else model.model.n_ctx
     return Json([
-        {"id": i, "n_ctx": model.model.n_ctx, "speculative": False,
+        {"id": i, "n_ctx": n_ctx, "speculative": False,
          "is_processing": i < gate.n_running}
         for i in range(gate.n_places)
     ])  # fmt: skip
@@ -73,7 +101,10 @@ async def list_slots(exchange: Exchange, asked: None) -> Reply:
 
 async def list_adapters(exchange: Exchange, asked: None) -> Reply:
     """The adapters by number, with their scales in requests that say nothing of adapters."""
-    model = await model_of(exchange, exchange.query.get("model"))
+    name, model = await loaded_model_of(exchange, exchange.query.get("model"))
+    if model is None:
+        message = f"{name} is not loaded: a request for an answer loads it"
+        raise Fault("overloaded", message, retry_after=1)
     scales = enumerate(model.model.adapter_scales.items())
     return Json([{"id": i, "path": name, "scale": scale} for i, (name, scale) in scales])
 

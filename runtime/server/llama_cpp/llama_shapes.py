@@ -23,6 +23,19 @@ def llama_error(fault: Fault) -> object:
 
 async def model_of(exchange: Exchange, name: str | None) -> ServedModel:
     """The model of that name; where one is served alone, it has every name, as in llama.cpp."""
-    if len(set(exchange.shelf.sources.values())) == 1:
-        name = None
-    return await exchange.model(name)
+    return await exchange.model(_meant(exchange, name))
+
+
+async def loaded_model_of(exchange: Exchange, name: str | None) -> tuple[str, ServedModel | None]:
+    """The name of the model that is meant, and it where it is loaded or on its way: whoever only
+    looks has nothing loaded.
+
+    Raises:
+        Fault: there is none of that name.
+    """
+    known = exchange.shelf.known(_meant(exchange, name) or exchange.shelf.names[0])
+    return known, await exchange.model(known) if exchange.shelf.is_here(known) else None
+
+
+def _meant(exchange: Exchange, name: str | None) -> str | None:
+    return None if len(set(exchange.shelf.sources.values())) == 1 else name

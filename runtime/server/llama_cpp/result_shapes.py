@@ -7,13 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from halfbyte.generation.completion import Completion, Stats
+from halfbyte.generation.completion import Completion
 from halfbyte.generation.probabilities import TokenLogprob, TopToken
+from halfbyte.server.exchange import Answer
 from halfbyte.server.llama_cpp.request_schema import GenerationFields
+from halfbyte.server.reply import dumps
 from halfbyte.server.timings import timings
 
 _LOWEST = -3.4028234663852886e38  # what stands for the logarithm of 0
 _MISSING = object()
+_PIECE = (
+    b'data: {"index":%d,"content":%b,"tokens":%b,"stop":false,"id_slot":%d,'
+    b'"tokens_predicted":%d,"tokens_evaluated":%d'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +73,19 @@ class Shell:
             result["completion_probabilities"] = self.probabilities(done.logprobs)
         return selected(result, asked.response_fields)
 
-    def partial(self, i: int, text: str, tokens: list[int], stats: Stats, n: int) -> dict[str, Any]:
-        """A piece of answer number i; n tokens have come of it so far, these ones with it."""
-        piece: dict[str, Any] = {
-            "index": self.first + i,
-            "content": text,
-            "tokens": tokens,
-            "stop": False,
-            "id_slot": self.id_slot,
-            "tokens_predicted": n,
-            "tokens_evaluated": stats.n_prompt,
-        }
-        if self.asked.timings_per_token:
-            piece["timings"] = timings(stats, n)
-        return piece
+    def piece(self, i: int, text: str, begin: int, end: int, answer: Answer) -> bytes:
+        """The event of a piece of answer number i, which is its tokens begin .. end - 1.
+
+        There is one for each token: what all have in common is written once.
+        """
+        asked, tokens = self.asked, str(answer.tokens(i, begin, end)).replace(" ", "").encode()
+        told = (self.first + i, dumps(text), tokens, self.id_slot, end, answer.n_prompt)
+        more: dict[str, Any] = {}
+        if asked.timings_per_token:
+            more["timings"] = timings(answer.stats(i), end)
+        if asked.n_probs:
+            more["completion_probabilities"] = self.probabilities(answer.logprobs(i)[begin:end])
+        return b"%b%b\n\n" % (_PIECE % told, b"," + dumps(more)[1:] if more else b"}")
 
     def probabilities(self, told: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
         """Those of tokens, each with the likeliest ones in its place."""

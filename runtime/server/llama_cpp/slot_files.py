@@ -1,6 +1,7 @@
 """`POST /slots/{id}?action=`: what is remembered of prompts, written, read and forgotten.
 
-Slots share one memory here, so that any number means all of it.
+Slots share one memory here, so that any number means all of it; with keys each has its own, and
+files of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from halfbyte.cache_scope import current_scope
 from halfbyte.errors import CacheFileError
 from halfbyte.model import Model
 from halfbyte.server.exchange import Exchange
@@ -33,7 +35,7 @@ class SlotFields(Fields):
 
 async def act_on_slot(exchange: Exchange, asked: SlotFields) -> Reply:
     """Save, restore or erase."""
-    folder = exchange.settings.slot_save_path
+    folder = _folder(exchange)
     if folder is None:
         message = "This server does not support slots action. Start it with `--slot-save-path`"
         raise Fault("not_supported", message)
@@ -45,8 +47,16 @@ async def act_on_slot(exchange: Exchange, asked: SlotFields) -> Reply:
         raise Fault("invalid_request", "Invalid action", param="action")
     model = await model_of(exchange, asked.model)
     name = "" if action == "erase" else _checked_name(asked.filename)
-    done = await model.in_thread(_ACTIONS[action], model.model, folder, name)
+    done = await exchange.prepared(_ACTIONS[action], model.model, folder, name)
     return Json({"id_slot": int(number), **done})
+
+
+def _folder(exchange: Exchange) -> Path | None:
+    """Where files lie: one key neither reads nor replaces another's."""
+    folder = exchange.settings.slot_save_path
+    if folder is None or current_scope() is None:
+        return folder
+    return folder / f"key-{current_scope()}"  # no name of a key is a path then
 
 
 def _save(model: Model, folder: Path, name: str) -> dict[str, Any]:

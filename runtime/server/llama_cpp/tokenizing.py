@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from halfbyte.server.exchange import Exchange
@@ -16,7 +17,9 @@ from halfbyte.server.llama_cpp.token_texts import (
     text_of,
 )
 from halfbyte.server.protocol import Route
-from halfbyte.server.reply import Json, Reply
+from halfbyte.server.reply import Json, Plain, Reply, dumps
+
+_PART = 10_000
 
 
 class TokenizeFields(Fields):
@@ -54,18 +57,23 @@ async def tokenize(exchange: Exchange, asked: TokenizeFields) -> Reply:
     model = await model_of(exchange, asked.model)
     tokenizer, parse_special = model.model.tokenizer, asked.parse_special is not False
 
-    def work() -> list[Any]:
+    def work() -> bytes:
         ids = ids_of(
             tokenizer, asked.content or "", "content", add_special=bool(asked.add_special),
             parse_special=parse_special,
         )  # fmt: skip
         if not asked.with_pieces:
-            return ids
-        return [{"id": one, "piece": _shown(piece_of(tokenizer, one))} for one in ids]
+            return _listed(ids)
+        return _listed([{"id": one, "piece": _shown(piece_of(tokenizer, one))} for one in ids])
 
-    if asked.content is None:
-        return Json({"tokens": []})
-    return Json({"tokens": await model.in_thread(work)})
+    body = await exchange.prepared(work) if asked.content is not None else _listed([])
+    return Plain(b'{"tokens":[%b]}' % body, content_type="application/json")
+
+
+def _listed(values: Sequence[Any]) -> bytes:
+    """The JSON of a long list without its brackets, in parts between which others have a turn."""
+    parts = (dumps(values[i : i + _PART])[1:-1] for i in range(0, len(values), _PART))
+    return b",".join(parts)
 
 
 async def detokenize(exchange: Exchange, asked: DetokenizeFields) -> Reply:
@@ -73,7 +81,7 @@ async def detokenize(exchange: Exchange, asked: DetokenizeFields) -> Reply:
     model = await model_of(exchange, asked.model)
     tokenizer = model.model.tokenizer
     ids = checked_ids(tokenizer, asked.tokens or (), "tokens")
-    return Json({"content": await model.in_thread(text_of, tokenizer, ids)})
+    return Json({"content": await exchange.prepared(text_of, tokenizer, ids)})
 
 
 async def apply_template(exchange: Exchange, asked: TemplateFields) -> Reply:
@@ -91,7 +99,7 @@ async def apply_template(exchange: Exchange, asked: TemplateFields) -> Reply:
     def work() -> str:
         return prompt_text(model.model.tokenizer, model.model.chat_ids(asked.messages, **options))
 
-    return Json({"prompt": await model.in_thread(work)})
+    return Json({"prompt": await exchange.prepared(work)})
 
 
 def _shown(piece: bytes) -> str | list[int]:

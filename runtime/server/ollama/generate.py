@@ -60,7 +60,7 @@ async def generate(exchange: Exchange, asked: GenerateFields) -> Reply:
     async def finish(done: Completion) -> dict[str, Any]:
         if ids is None:
             return {}
-        return {"context": [*await model.in_thread(ids), *done.tokens]}
+        return {"context": [*await exchange.prepared(ids), *done.tokens]}
 
     shape = OllamaAnswer(
         exchange, asked.model or model.name, load_s, is_chat=False, finish=finish,
@@ -85,7 +85,7 @@ async def _ask(
     template = asked.template or ""
     is_plain = bool(asked.raw) or _ONLY_PROMPT.fullmatch(template) is not None
     if is_plain or (not model.can_chat and not template):
-        return await _plain(model, asked, options)
+        return await _plain(exchange, model, asked, options)
     messages = [{"role": "system", "content": asked.system}] if asked.system else []
     messages.append({"role": "user", "content": prompt})
     thinking = asked.thinking(model)
@@ -96,18 +96,18 @@ async def _ask(
                 '"raw": true takes the prompt as it is'
             )
             raise Fault("permission", message, param="template")
-        text = await model.in_thread(rendered, model.model, messages, template)
+        text = await exchange.prepared(rendered, model.model, messages, template)
         return Ask("complete", (text,), {**options, "parse_markers": True}), None
     encode = partial(chat_prompt_of, model.model, messages, thinking)
     if not asked.context:
         return Ask("chat", (messages,), {**options, **thinking}), lambda: encode().tokens
-    encoded = await model.in_thread(encode)
+    encoded = await exchange.prepared(encode)
     ids = joined(asked.context, encoded.tokens, model)
     return Ask("complete", (ids,), as_chat(model.model, encoded, options)), lambda: ids
 
 
 async def _plain(
-    model: ServedModel, asked: GenerateFields, options: dict[str, Any]
+    exchange: Exchange, model: ServedModel, asked: GenerateFields, options: dict[str, Any]
 ) -> tuple[Ask, Ids | None]:
     """A text that goes on, its markers read as the model's own."""
     if asked.system:
@@ -124,7 +124,7 @@ async def _plain(
         return Ask("complete", (prompt,), options), encode
     del options["parse_markers"]
     check_length(model.model, prompt)
-    ids = joined(asked.context, await model.in_thread(encode), model)
+    ids = joined(asked.context, await exchange.prepared(encode), model)
     return Ask("complete", (ids,), options), lambda: ids
 
 

@@ -50,7 +50,7 @@ async def embed(exchange: Exchange, asked: EmbedFields) -> Reply:
     load_s = time.monotonic() - begun_s
     texts = [asked.input] if isinstance(asked.input, str) else asked.input or []
     texts = [] if texts == [""] else texts
-    ids = await model.in_thread(_ids, model.model, texts, asked.truncate is not False)
+    ids = await exchange.prepared(_ids, model.model, texts, asked.truncate is not False)
     vectors: NDArray[np.float32] = np.zeros((0, 0), np.float32)
     if ids:
         with ollama_errors():

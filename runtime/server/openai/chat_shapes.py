@@ -60,7 +60,7 @@ def n_reasoning_tokens(model: ServedModel, done: ChatCompletion) -> int:
     thought = done.reasoning.encode()
     end = b"".join(pieces).find(thought) + len(thought)
     n, n_bytes = 0, 0
-    while n_bytes < end:
+    while n < len(pieces) and n_bytes < end:  # a character that was cut is longer as text
         n_bytes += len(pieces[n])
         n += 1
     return n

@@ -53,14 +53,15 @@ class _Asked:
 
     @property
     def n(self) -> int:
-        """Answers to each prompt."""
-        return self.ask.n or 1
+        """Answers to each prompt that the client gets."""
+        return self.fields.n or 1
 
     def groups(self, done: Sequence[Any]) -> list[list[Completion]]:
-        """The answers to each prompt, from all that came."""
+        """The answers to each prompt, from all that came, those too that are left out."""
         if done and isinstance(done[0], list):
             return list(done)
-        return [list(done[i : i + self.n]) for i in range(0, len(done), self.n)]
+        n_drawn = self.ask.n or 1
+        return [list(done[i : i + n_drawn]) for i in range(0, len(done), n_drawn)]
 
     def logprobs(self, i: int, told: Sequence[TokenLogprob]) -> dict[str, Any] | None:
         """What a client gets of what is told of choice i; None where it asked for nothing."""
@@ -87,7 +88,7 @@ async def complete(exchange: Exchange, fields: CompletionFields) -> Reply:
     model = await exchange.model(fields.model)
     with naming(fields.names):  # a prompt for an edit is encoded there, which takes a moment
         is_long = model.edit_format is not None
-        asked = await model.in_thread(_asked, model, fields) if is_long else _asked(model, fields)
+        asked = await exchange.prepared(_asked, model, fields) if is_long else _asked(model, fields)
     shell = answer_shell(exchange, model, "cmpl", "text_completion")
     with naming(fields.names):
         if fields.stream:
@@ -96,7 +97,7 @@ async def complete(exchange: Exchange, fields: CompletionFields) -> Reply:
         groups = asked.groups(await exchange.answer(model, asked.ask))
     choices = [
         _choice(i, one.text, asked.logprobs(i, one.logprobs or ()), finish_reason(one))
-        for i, one in enumerate(one for group in groups for one in group)
+        for i, one in enumerate(one for group in groups for one in group[: asked.n])
     ]
     return Json({**shell, "choices": choices, "usage": asked.usage(groups)})
 
@@ -104,14 +105,15 @@ async def complete(exchange: Exchange, fields: CompletionFields) -> Reply:
 def _asked(model: ServedModel, fields: CompletionFields) -> _Asked:
     """Raises Fault and RequestError: what is asked cannot be."""
     tokenizer = model.model.tokenizer
-    options, n = fields.options(), fields.n or 1
+    options, n = fields.options(), max(fields.n or 1, fields.best_of or 1)
     # An empty suffix is the end of a file to editors, and no suffix at all to others.
     fills = bool(fields.suffix) or (fields.suffix == "" and model.model.can_infill)
     prompts = _one_text(fields) if fills else _prompts(fields, tokenizer)
-    n_drawn = len(prompts) * max(n, fields.best_of or 1)
-    if n_drawn > MAX_ANSWERS:
-        name = "prompt" if len(prompts) > 1 else "n" if n == n_drawn else "best_of"
-        raise refused(name, f"at most {MAX_ANSWERS} answers in all", n_drawn)
+    if fields.best_of is not None and fields.best_of < n:
+        raise refused("best_of", f"at least n, {n}", fields.best_of)
+    if len(prompts) * n > MAX_ANSWERS:
+        name = "prompt" if len(prompts) > 1 else "n" if n == fields.n else "best_of"
+        raise refused(name, f"at most {MAX_ANSWERS} answers in all", len(prompts) * n)
     _stop_at_tokens(options, tokenizer)
     if fills:
         ask = Ask("infill", (prompts[0], fields.suffix), options, n)

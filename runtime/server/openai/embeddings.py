@@ -47,7 +47,7 @@ async def embed(exchange: Exchange, asked: EmbeddingFields) -> Reply:
     is_one = isinstance(given, str) or isinstance(given[0], int)
     with naming(_FIELD_OF):
         vectors = await exchange.awaited(lambda: model.aembed(given))
-        n_tokens = await served.in_thread(_n_tokens, model, [given] if is_one else given)
+        n_tokens = await exchange.prepared(_n_tokens, model, [given] if is_one else given)
     rows = [vectors] if is_one else list(vectors)
     as_text = asked.encoding_format == "base64"
     data = [

@@ -24,18 +24,18 @@ async def count_chat(exchange: Exchange, asked: ChatFields) -> Reply:
     """A chat's."""
     model = await exchange.model(asked.model)
     with chat_errors(model, partial(chat_name, asked)):
-        return await _counted(model, chat_ask(model, asked))
+        return await _counted(exchange, model, chat_ask(model, asked))
 
 
 async def count_response(exchange: Exchange, asked: ResponseFields) -> Reply:
     """A response's."""
     model = await exchange.model(asked.model)
     with chat_errors(model, partial(response_name, asked)):
-        return await _counted(model, response_ask(model, asked))
+        return await _counted(exchange, model, response_ask(model, asked))
 
 
-async def _counted(model: ServedModel, ask: Ask) -> Reply:
-    prompt = await model.in_thread(chat_prompt_of, model.model, *ask.arguments, ask.options)
+async def _counted(exchange: Exchange, model: ServedModel, ask: Ask) -> Reply:
+    prompt = await exchange.prepared(chat_prompt_of, model.model, *ask.arguments, ask.options)
     return Json({"object": "response.input_tokens", "input_tokens": len(prompt.tokens)})
 
 

@@ -58,9 +58,23 @@ class ResponseEvents:
             with chat_errors(self._model, partial(response_name, self._asked)):
                 async for batch in answer:
                     yield b"".join(self._pieces(answer, batch))
-                yield b"".join(self._end(answer.completions[0], answer.logprobs(0)))
+                ends, response = b"".join(self._ends(answer)), self._response(answer)
+                yield ends + event(f"response.{response['status']}", response=response)
         except Exception as failure:
             yield self._failed(fault_of(failure))
+
+    async def whole(self, answer: Answer) -> dict[str, Any]:
+        """The response at its end: the same items, for who did not want to see them grow.
+
+        Raises:
+            HalfbyteError: as `Model.chat`.
+        """
+        async for batch in answer:
+            for _ in self._pieces(answer, batch):
+                pass
+        for _ in self._ends(answer):
+            pass
+        return self._response(answer)
 
     def _pieces(self, answer: Answer, batch: Sequence[tuple[int, Part]]) -> Iterator[bytes]:
         for kind, parts in groupby((part for _, part in batch), lambda part: part.kind):
@@ -111,17 +125,19 @@ class ResponseEvents:
             self._output.append(item)
         self._n_calls = len(calls)
 
-    def _end(self, done: ChatCompletion, told: Sequence[TokenLogprob]) -> Iterator[bytes]:
+    def _ends(self, answer: Answer) -> Iterator[bytes]:
+        """The end of the last item, and those items that there is no other sign of."""
+        done: ChatCompletion = answer.completions[0]
         yield from self._calls(done.tool_calls)
         if not self._output and self._open is None and needs_message(done):
             yield from self._growing("content")
-        left = self._told(told)
+        left = self._told(answer.logprobs(0))
         if left and self._open is not None and self._open.kind == "content":
             yield self._open.grow("", left)
-        status = status_of(done)
-        yield from self._close(status)
-        response = ended(self._shell, self._model, done, self._output)
-        yield self._events.made(f"response.{status}", response=response)
+        yield from self._close(status_of(done))
+
+    def _response(self, answer: Answer) -> dict[str, Any]:
+        return ended(self._shell, self._model, answer.completions[0], self._output)
 
     def _told(self, told: Sequence[TokenLogprob]) -> Sequence[Any]:
         """Probabilities that were not told of yet."""

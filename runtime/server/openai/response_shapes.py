@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from halfbyte.generation.chat_completion import ChatCompletion, ToolCall
-from halfbyte.server.openai.chat_shapes import call_shape, logprobs_shape, n_reasoning_tokens
+from halfbyte.server.openai.chat_shapes import call_shape, n_reasoning_tokens
 from halfbyte.server.openai.namespaces import called
 from halfbyte.server.openai.response_fields import ResponseFields
 from halfbyte.server.openai.shapes import finish_reason
@@ -52,25 +52,6 @@ def ended(
 def status_of(done: ChatCompletion) -> str:
     """Whether an answer ended by itself."""
     return "incomplete" if finish_reason(done) == "length" else "completed"
-
-
-def output_of(request_id: str, asked: ResponseFields, done: ChatCompletion) -> list[Item]:
-    """The items of a whole answer: thoughts, text, calls."""
-    items: list[Item] = []
-    status = status_of(done)
-    if done.reasoning:
-        is_last = not (done.text or done.tool_calls)
-        made = item_id("rs", request_id, 0)
-        cut = status if is_last else "completed"
-        items.append(reasoning_item(made, done.reasoning, cut, is_summary=asked.has_summary))
-    if done.text or needs_message(done):
-        told = logprobs_shape(done.logprobs or ())["content"] if asked.has_logprobs else []
-        made = item_id("msg", request_id, len(items))
-        cut = "completed" if done.tool_calls else status
-        items.append(message_item(made, done.text, cut, told))
-    for call in done.tool_calls:
-        items.append(call_item(item_id("fc", request_id, len(items)), asked, call))
-    return items
 
 
 def needs_message(done: ChatCompletion) -> bool:

@@ -4,12 +4,13 @@ const key = () => sessionStorage.getItem("key") ?? "";
 
 /** A request's answer; asks for a key where the server wants one. */
 async function ask(path, body, signal) {
-  const headers = key() ? { authorization: `Bearer ${key()}` } : {};
+  const tried = key();
+  const headers = tried ? { authorization: `Bearer ${tried}` } : {};
   if (body) headers["content-type"] = "application/json";
   const method = body ? "POST" : "GET";
   const answer = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal });
   if (answer.status === 401) {
-    await askForKey();
+    if (tried === key()) await askForKey(tried); // else it was given meanwhile
     return ask(path, body, signal);
   }
   if (!answer.ok) throw new Error(await reason(answer));
@@ -25,15 +26,20 @@ async function reason(answer) {
 }
 
 let asking = null; // one dialog, whoever asks
+let isDeclined = false;
 
-function askForKey() {
+/** Have a key given; `tried` is one that the server does not know, if any. */
+function askForKey(tried) {
   const dialog = document.getElementById("ask-key");
   const field = document.getElementById("key");
+  if (isDeclined) throw new Error("This server wants a key: reload the page to give one.");
   asking ??= new Promise((resolve) => {
-    field.value = "";
+    document.getElementById("key-trouble").hidden = !tried;
+    field.value = dialog.returnValue = "";
     dialog.showModal();
     dialog.addEventListener("close", () => {
-      sessionStorage.setItem("key", field.value);
+      isDeclined = dialog.returnValue !== "use";
+      if (!isDeclined) sessionStorage.setItem("key", field.value);
       asking = null;
       resolve();
     }, { once: true });

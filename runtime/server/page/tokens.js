@@ -103,8 +103,8 @@ export async function watch() {
         const state = await get("status");
         set("queue", `${state.running} running, ${state.waiting} waiting`);
         set("memory", `${(state.kv_bytes / 1e6).toFixed(1)} MB of keys and values`);
-      } catch {
-        set("queue", "the server does not answer");
+      } catch (error) {
+        set("queue", error instanceof TypeError ? "the server does not answer" : error.message);
       }
     }
     await new Promise((resolve) => setTimeout(resolve, 2000));

@@ -13,7 +13,7 @@ import pytest
 from halfbyte.kernels.compiler import code_files, private_files
 from halfbyte.kernels.compiler.code_files import Code, CodeFileError
 
-CODE = Code("a_kernel", "library", "entry", b"machine code")
+CODE = Code("a_kernel", "entry", b"machine code")
 OTHER_USER = 12345
 pytestmark = pytest.mark.skipif(not hasattr(os, "getuid"), reason="no POSIX permissions here")
 

@@ -68,24 +68,36 @@ def test_the_isa_follows_the_target_and_not_the_cpu(monkeypatch: pytest.MonkeyPa
 TOO_LATE = """
 from halfbyte.kernels.compiler import jit, target
 from halfbyte.kernels.pool import serve
-{first}
+serve.address
 key, cpu = jit.cache_key(), target.target_cpu()
 try:
     target.force("generic")
 except target.IsaError as error:
-    assert "compile" in str(error), error
+    assert "loaded" in str(error), error
     # What failed has changed nothing.
     assert (jit.cache_key(), target.target_cpu()) == (key, cpu)
     print("refused")
 """
+BESIDE_NUMBA = """
+import numba
+numba.njit("int64(int64)")(lambda x: x + 1)
+from halfbyte.kernels.compiler import jit, target
+from halfbyte.kernels.pool import serve
+target.force("generic")
+assert target.current().name == "generic" and not serve.compile() and serve.address
+print(numba.config.CPU_NAME)
+"""
 
 
 @pytest.mark.skipif(len(target.supported()) == 1, reason="this CPU has only the generic path")
-@pytest.mark.parametrize(
-    "first", ["serve.address", "import numba; numba.njit('int64(int64)')(lambda x: x + 1)"]
-)
-def test_forcing_after_a_compilation_is_refused(run_python: RunPython, first: str) -> None:
-    assert run_python(TOO_LATE.format(first=first)) == "refused\n"
+def test_forcing_after_a_kernel_was_loaded_is_refused(run_python: RunPython) -> None:
+    assert run_python(TOO_LATE) == "refused\n"
+
+
+@pytest.mark.skipif(len(target.supported()) == 1, reason="this CPU has only the generic path")
+def test_an_isa_is_free_where_numba_compiles_for_another(run_python: RunPython) -> None:
+    """The kernel is compiled in another process, and Numba here stays as it was."""
+    assert run_python(BESIDE_NUMBA) == "None\n"
 
 
 # --- assembly of the kernels ------------------------------------------------------------------

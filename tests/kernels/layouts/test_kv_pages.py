@@ -11,7 +11,7 @@ from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, KVLayout
 @pytest.mark.parametrize("head_dim, value_dim", [(16, 32), (18, 32), (32, 32), (80, 96)])
 def test_sizes(kv_type: str, nbytes: int, head_dim: int, value_dim: int) -> None:
     layout = KVLayout(n_layers=3, n_kv_heads=5, head_dim=head_dim, kv_type=kv_type)
-    assert layout.element_nbytes == nbytes == KV_TYPES[kv_type]
+    assert 8 * nbytes == KV_TYPES[kv_type]
     assert layout.value_dim == value_dim
     assert layout.head_nbytes == PAGE * (head_dim + value_dim) * nbytes
     assert layout.page_nbytes == 15 * layout.head_nbytes
@@ -25,3 +25,22 @@ def test_memory_is_counted_in_whole_pages() -> None:
 
 def test_a_page_of_positions_is_whole_vectors() -> None:
     assert PAGE % 32 == 0  # attention takes scores in pairs of 16 keys
+
+
+@pytest.mark.parametrize("head_dim, value_dim", [(16, 32), (48, 64), (64, 64), (128, 128)])
+def test_codes_have_a_scale_for_a_position(head_dim: int, value_dim: int) -> None:
+    int8, int4 = (KVLayout(1, 1, head_dim, kv_type) for kv_type in ("int8", "int4"))
+    assert int8.head_nbytes == PAGE * (head_dim + value_dim + 4)
+    assert int4.head_nbytes == PAGE * (head_dim * 6 + value_dim * 4 + 32) // 8
+
+
+@pytest.mark.parametrize(
+    "kv_type, keys, values", [("int8", 16 * 66, 4 * 64), ("int4", 16 * 50, 128)]
+)
+def test_first_positions_of_codes(kv_type: str, keys: int, values: int) -> None:
+    """Keys by sixteens, each with its scales; all scales of values, and values by fours."""
+    layout = KVLayout(1, 1, 64, kv_type)
+    first, second = layout.first_positions(17)
+    assert first == slice(0, 2 * keys)
+    assert second == slice(8 * keys, 8 * keys + 256 + 5 * values)
+    assert layout.first_positions(PAGE)[1].stop == layout.head_nbytes

@@ -49,7 +49,7 @@ def _cache(kv_type: str, d: int, n: int, seed: int, scale: float = 1) -> Cache:
     keys, values = (rng.standard_normal((n, 2, d)).astype(dtype) for _ in range(2))
     keys = (keys * dtype(scale)).astype(dtype)
     n_pages = -(-n // PAGE)
-    pages = np.zeros((n_pages, 2, layout.head_nbytes // layout.element_nbytes), dtype)
+    pages = np.zeros((n_pages, 2, layout.head_nbytes // np.dtype(dtype).itemsize), dtype)
     split = PAGE * d
     for position in range(n):
         page, slot = divmod(position, PAGE)
@@ -185,7 +185,7 @@ def _attend_in_splits(
                  window or NO_WINDOW, cache.addresses, i * layout.head_nbytes, begin, end,
                  partials, stride, scratch)  # fmt: skip
         for query in range(n):
-            call(merge_kernel(*head[1:]), query, n, position, window or NO_WINDOW, partials,
+            call(merge_kernel(*head), query, n, position, window or NO_WINDOW, partials,
                  stride, out.ctypes.data + query * out.strides[0] + where,
                  sinks[i * group :])  # fmt: skip
     return out.reshape(q.shape)

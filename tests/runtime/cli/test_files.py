@@ -99,6 +99,8 @@ def test_inspect_memory(run: Any, file: Path) -> None:
     # Keys and values of 1 layer, 1 head of 32 features, 2 bytes each, in pages of 128 positions.
     assert memory["ctx"] == N_CTX
     assert memory["kv_cache"] == 2 * 32 * 2 * 128
+    sizes = memory.pop("kv_cache_by_type")
+    assert sizes == {"f16": 16384, "f32": 32768, "int8": 34 * 256, "int4": 22 * 256}
     assert memory.pop("total") == sum(memory.values()) - memory["ctx"]
     assert memory["weights"] >= sum(t.n_bytes for t in gguf.GGUFReader(file).tensors)
     longer = json.loads(run("inspect", str(file), "-c", "256", "--kv-type", "f32", "--json").out)

@@ -15,7 +15,7 @@ from halfbyte.cli.infill import split_at
 from halfbyte.errors import RequestError
 from halfbyte.models import DEFAULT_INFILL_MODEL
 from halfbyte.models.catalogue import resolve as packaged
-from halfbyte.prompt.infill import FILL_MARKER, Repository, find_format, require_format
+from halfbyte.prompt.infill import FILL_MARKER, Repository, require_format
 from halfbyte.tokenizer import Tokenizer
 
 TEXT = "def f(x):\r\n\treturn é\n\nend"
@@ -280,13 +280,15 @@ def test_a_model_that_was_not_trained_to(run: Any, infill_gguf: Path, tmp_path: 
     assert run(*argv, "--force").out == same.out
 
 
-def test_a_long_file(run: Any) -> None:
-    """One of 4,000 tokens, with a context of 512."""
-    path = Path(find_format.__code__.co_filename)
-    text = path.read_text("utf-8")
+def test_a_long_file(run: Any, tmp_path: Path) -> None:
+    """One of more than 4,000 tokens, with a context of 512."""
+    path = tmp_path / "long.py"
+    blocks = [f"def f{i}(x):\n    wanted = {FILL_MARKER!r}\n" for i in range(200)]
+    text = "".join([*blocks, "def g(x):\n    if x:\n        return wanted if\n", *blocks])
+    path.write_text(text, "utf-8")
     assert len(Tokenizer.from_path(packaged("infill-10m")).encode(text)) > 4000
     line = text[: text.index("return wanted if")].count("\n") + 1
-    argv = ("infill", "--file", str(path), "--at", f"{line}:13", "-n", "8", "--json", "--full")
+    argv = ("infill", "--file", str(path), "--at", f"{line}:9", "-n", "8", "--json", "--full")
     outcome = run(*argv)
     assert outcome.code == 0
     found = json.loads(outcome.out)
@@ -332,6 +334,17 @@ def test_tokenize_shows_the_prompt(run: Any, infill_gguf: Path, order: str) -> N
     found = json.loads(run(*argv, "--order", order, "--json").out)
     prompt = require_format(Tokenizer.from_path(infill_gguf)).prompt("ab", "cd", order=order)
     assert found == {"ids": prompt.tokens, "pieces": expected, "order": order}
+
+
+def test_tokenize_heeds_the_models_name(run: Any, tmp_path: Path, vocabularies: Any) -> None:
+    """Mellum's vocabulary is StarCoder's."""
+    specials = ("<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<filename>")
+    made = vocabularies.train_byte_level("starcoder", specials)
+    for name, first in (("Mellum 4b Base", "<fim_suffix>"), ("StarCoder", "<fim_prefix>")):
+        path = tmp_path / "m.gguf"
+        made.write(path, special_type=3, fill=lambda writer, name=name: writer.add_name(name))
+        shown = run("tokenize", "-m", str(path), "--infill", "-p", f"a{FILL_MARKER}b").out
+        assert shown.split()[0] == str(made.id_of(first))
 
 
 def test_tokenize_chooses_the_order(run: Any, infill_gguf: Path) -> None:

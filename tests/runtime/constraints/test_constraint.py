@@ -28,6 +28,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"regex": ""}, "regex: expected a regular expression, as a text"),
     ({"regex": b"a"}, "regex: expected a regular expression, as a text"),
     ({"regex": "a" * (MAX_NCHARS + 1)}, "regex: expected at most 262,144 characters"),
+    ({"grammar": "".join(f"r{i} ::= x\n" for i in range(4001))}, "at most 4,000 rules, got 4001"),
+    ({"grammar": "".join(f"?R{i}.2 : x\n" for i in range(4001))}, "at most 4,000 rules, got 4001"),
     ({"regex": "\ud800"}, "regex: expected Unicode characters"),
     ({"grammar": 3}, "grammar: expected a grammar as Lark or GBNF writes it"),
     ({"choices": []}, "choices: expected a list of texts"),

@@ -97,6 +97,15 @@ CIRCLE: dict[str, Any] = {}
 CIRCLE["items"] = CIRCLE
 
 
+def many(key: str, n: int) -> dict[str, Any]:
+    return {"items": {"type": "object", key: {f"a{i}": {} for i in range(n)}}}
+
+
+def test_as_many_properties_as_there_may_be() -> None:
+    for key, n in json_schema.MAX_OF_AN_OBJECT.items():
+        json_schema.source_of({"$defs": {"a": many(key, n), "b": many(key, n)}})
+
+
 @pytest.mark.parametrize(
     ("schema", "text"),
     [
@@ -106,9 +115,12 @@ CIRCLE["items"] = CIRCLE
         ({"properties": {"a": 3}}, "expected a schema, got 3 at #/properties/a"),
         ({"items": {"type": {"a": 1}}}, "expected the name of a type, or a list of such, got {"),
         ({"type": ["null", []]}, "at #/type"),
+        ({"type": []}, "expected the name of a type, or a list of such, got [] at #/type"),
         ({"$ref": "http://example.com/a"}, "got 'http://example.com/a' at #/$ref; nothing is fe"),
         ({"anyOf": [{"$ref": "other.json#/a"}]}, "at #/anyOf/0/$ref; nothing is fetched"),
         (deep(101), "expected schemas at most 100 deep"),
+        (many("properties", 1001), "at most 1,000 properties of an object, got 1001 at #/items/pr"),
+        (many("patternProperties", 101), "at most 100 patternProperties of an object, got 101 at"),
         (deep(3000), "json_schema: expected "),
         ("[" * 100_000, "json_schema: expected JSON"),
         ("{", "json_schema: expected JSON"),

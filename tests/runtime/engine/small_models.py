@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.engine import Engine, Span
-from halfbyte.engine.weights import Matrix, ModelWeights
-from halfbyte.families.config import ModelConfig, RopeConfig
+from halfbyte.engine.weights import Experts, Matrix, ModelWeights
+from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.rope import Temperature, Yarn
 from halfbyte.families.tensors import ROPE_FREQS
@@ -51,6 +51,7 @@ class Shape:
     rope_factor: float = 1
     sliding_window: int = 0
     has_divisors: bool = False
+    experts: ExpertsConfig | None = None
     changes: dict[str, Any] = field(default_factory=dict)
 
     def config(self) -> ModelConfig:
@@ -60,7 +61,7 @@ class Shape:
             n_layers=self.n_layers, n_heads=self.n_heads, n_kv_heads=self.n_kv_heads,
             head_dim=self.head_dim, vocab_size=self.vocab_size, n_ctx_train=N_CTX,
             norm_eps=1e-5, rope=RopeConfig(1e4, self.rope_factor),
-            sliding_window=self.sliding_window, tied=self.is_tied,
+            sliding_window=self.sliding_window, tied=self.is_tied, experts=self.experts,
         )  # fmt: skip
         return replace(config, **self.changes)
 
@@ -73,6 +74,12 @@ def _every_format(name: str) -> str:
         if part in name:
             return fmt
     return "Q8_0"
+
+
+def _experts_format(name: str) -> str:
+    if "ffn_gate_inp" in name:
+        return "F32"
+    return "Q4_0" if "down" in name else "Q8_0"
 
 
 # All that depends on positions and layers.
@@ -99,6 +106,8 @@ SHAPES = {
     "Qwen2": Shape("F32", "f32", 112, 7, 1, 16, 96, 150, architecture="qwen2"),
     "Qwen3": Shape("F32", "f32", 96, 4, 2, 24, 80, 64, architecture="qwen3"),
     "window": Shape("Q4_0", "f16", 96, 4, 2, 24, 96, 150, sliding_window=50, rope_factor=4),
+    "int8": Shape("F32", "int8", 96, 3, 1, 32, 64, 99),
+    "int4": Shape("F32", "int4", 96, 4, 2, 48, 80, 64, sliding_window=50),
     "Llama3": Shape("F32", "f32", 96, 3, 1, 32, 64, 99, has_divisors=True),
     # Biases everywhere; LayerNorm and a plain network; GeGLU; factors; norms behind what they norm.
     "biases": Shape(
@@ -138,7 +147,13 @@ SHAPES = {
     "positions": Shape(
         "F32", "f32", 96, 4, 2, 24, 50, 99, n_layers=3, architecture="phi3", changes=POSITIONS
     ),
-}
+    # Experts: of floats; quantized, with one router that prefers the first of them.
+    "Qwen3MoE": Shape("F32", "f32", 64, 2, 1, 32, 48, 64, architecture="qwen3moe",
+                      experts=ExpertsConfig(6, 2, 40)),
+    "experts": Shape(_experts_format, "f16", 96, 4, 2, 24, 96, 150, architecture="qwen3moe",
+                     experts=ExpertsConfig(9, 3, 96, gating="sigmoid", scale=1.5, n_groups=3,
+                                           n_groups_used=2)),
+}  # fmt: skip
 
 
 @dataclass
@@ -180,12 +195,18 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
         format_of = shape.format_of
         fmt = PANEL_FORMATS[format_of if isinstance(format_of, str) else format_of(name)]
         kind = gguf.GGMLQuantizationType[fmt.name]
-        w = (rng.standard_normal(dims) / np.sqrt(dims[1])).astype(np.float32)
-        rows = gguf.quants.quantize(w, kind).view(np.uint8).reshape(dims[0], -1)
+        *n, n_rows, n_inputs = dims
+        w = (rng.standard_normal(dims) / np.sqrt(n_inputs)).astype(np.float32)
+        rows = gguf.quants.quantize(w, kind).view(np.uint8).reshape(*n, n_rows, -1)
         exact[name] = gguf.quants.dequantize(rows, kind).astype(np.float32).reshape(dims)
-        packed = np.empty(fmt.nbytes(*dims), np.uint8)
-        pack(pool, rows, fmt, dims[1], packed)
-        weights.matrices[name] = Matrix(fmt, *dims, packed.ctypes.data)
+        packed = np.empty((*(n or [1]), fmt.nbytes(n_rows, n_inputs)), np.uint8)
+        for out, matrix in zip(packed, rows if n else [rows], strict=True):
+            pack(pool, matrix, fmt, n_inputs, out)
+        first = Matrix(fmt, n_rows, n_inputs, packed.ctypes.data)
+        if n:
+            weights.experts[name] = Experts(first, *n, config.experts.n_used)
+        else:
+            weights.matrices[name] = first
         arrays.append(packed)
     weights.test_arrays = arrays  # keeps them alive
     return Model(shape, config, weights, exact)
@@ -275,8 +296,10 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         rotated = np.stack([turned.real, turned.imag], -1).reshape(*x.shape[:2], r)
         return np.concatenate([rotated, x[..., r:]], -1)
 
-    def kept(x: F64) -> F64:
-        x = x.astype(np.float16).astype(np.float64) if rounds and _is_f16(model) else x
+    def kept(x: F64, what: str) -> F64:
+        return kept_as(x, what, model.shape.kv_type) if rounds else x
+
+    def shared(x: F64) -> F64:
         return x.repeat(c.n_heads // c.n_kv_heads, axis=1)
 
     states, attentions = [x], []
@@ -289,11 +312,11 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         q, k, v = (y.reshape(n, -1, d) for y in (q, k, v))
         if c.architecture != "olmo2":
             q, k = norm(q, at + "attn_q_norm"), norm(k, at + "attn_k_norm")
-        q, k, v = rope(q, i), kept(rope(k, i)), kept(v)
+        q, k, v = rope(q, i), shared(kept(rope(k, i), "k")), shared(kept(v, "v"))
         if c.temperature:
             position = np.arange(n)[:, None, None]
             q = q * (1 + c.temperature.scale * np.log(1 + position // c.temperature.n_ctx))
-        scores = np.einsum("thd,shd->hts", q, k) * (c.attention_scale or d**-0.5)
+        scores = np.einsum("thd,shd->hts", kept(q, "q"), k) * (c.attention_scale or d**-0.5)
         scores = capped(scores, c.attn_softcap)
         scores = np.where((back < 0) | (back >= (c.window(i) or n)), -np.inf, scores)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
@@ -303,12 +326,15 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         y = norm(product(mixed, at + "attn_output.weight"), at + "post_attention_norm")
         x = x + y * c.residual_scale
         h = norm(x, at + "ffn_norm")
-        up = product(h, at + "ffn_up.weight")
-        if at + "ffn_gate.weight" in w:
-            up = activated(product(h, at + "ffn_gate.weight")) * up
+        if c.experts:
+            y = _experts(model, at, h, rounds)
         else:
-            up = activated(up)
-        y = norm(product(up, at + "ffn_down.weight"), at + "post_ffw_norm")
+            up = product(h, at + "ffn_up.weight")
+            if at + "ffn_gate.weight" in w:
+                up = activated(product(h, at + "ffn_gate.weight")) * up
+            else:
+                up = activated(up)
+            y = norm(product(up, at + "ffn_down.weight"), at + "post_ffw_norm")
         x = x + y * c.residual_scale
         states.append(x)
     is_tied = "output.weight" not in w
@@ -318,14 +344,61 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
     return Reference(states, attentions, normed, logits)
 
 
+def _experts(model: Model, at: str, h: F64, rounds: bool) -> F64:
+    """What the experts of a layer add."""
+    e = model.config.experts
+    w = {k: model.exact[f"{at}ffn_{k}.weight"].astype(np.float64)
+         for k in ("gate_inp", "gate_exps", "up_exps", "down_exps")}  # fmt: skip
+    is_quantized = model.weights.experts[f"{at}ffn_gate_exps.weight"].format.is_quantized
+    rounded = _as_int8 if rounds and is_quantized else lambda x: x
+    logits = h @ w["gate_inp"].T
+    if e.gating == "sigmoid":
+        scores = 1 / (1 + np.exp(-logits))
+    else:
+        scores = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    out = np.zeros_like(h)
+    for row, score in enumerate(scores):
+        groups = np.sort(score.reshape(e.n_groups, -1), -1)[:, -2:].sum(-1)
+        kept = np.isin(np.arange(e.n_groups), np.argsort(-groups)[: e.n_groups_used])
+        wanted = np.where(np.repeat(kept, e.n_experts // e.n_groups), score, -np.inf)
+        used = np.argsort(-wanted, kind="stable")[: e.n_used]
+        x = rounded(h[row : row + 1])
+        for i in used:
+            gate, up = x @ w["gate_exps"][i].T, x @ w["up_exps"][i].T
+            hidden = rounded(gate / (1 + np.exp(-gate)) * up)
+            out[row] += e.scale * score[i] / score[used].sum() * (hidden @ w["down_exps"][i].T)[0]
+    return out
+
+
 def _as_int8(x: F64) -> F64:
     blocks = x.reshape(len(x), -1, 32)
     step = np.abs(blocks).max(-1, keepdims=True) / 127
     return (np.rint(blocks / step) * step).reshape(x.shape)
 
 
-def _is_f16(model: Model) -> bool:
-    return model.shape.kv_type == "f16"
+def kept_as(x: F64, what: str, kv_type: str) -> F64:
+    """Queries, keys or values of heads (..., d) as attention with that type of cache has them."""
+    if kv_type == "f16" and what != "q":
+        return x.astype(np.float16).astype(np.float64)
+    if kv_type in ("f16", "f32"):
+        return x
+    bits = {"k": 6, "v": 4}.get(what, 8) if kv_type == "int4" else 8
+    d = x.shape[-1]
+    h = np.ones((1, 1))
+    while d % (2 * len(h)) == 0:
+        h = np.kron(h, [[1, 1], [1, -1]])
+    blocks = x.reshape(*x.shape[:-1], -1, len(h)) @ h / np.sqrt(len(h))
+    turned = blocks.reshape(x.shape)
+    steps = 127 if bits == 8 else 2**bits - 1
+    scale = np.abs(turned).max(-1, keepdims=True) / steps
+    if what != "q":
+        scale = scale.astype(np.float16).astype(np.float64)
+    if bits == 8:
+        turned = np.clip(np.rint(turned / scale), -127, 127) * scale
+    else:
+        codes = np.clip(np.rint(turned / scale / 2 + steps / 2), 0, steps)
+        turned = (2 * codes - steps) * scale
+    return (turned.reshape(blocks.shape) @ h / np.sqrt(len(h))).reshape(x.shape)
 
 
 def main(isa: str, cache: str) -> None:
@@ -334,7 +407,8 @@ def main(isa: str, cache: str) -> None:
 
     target.force(isa)
     jit.set_cache_root(Path(cache))
-    for name in ("mix", "F32", "Qwen2", "window", "positions", "StarCoder2", "Gemma", "Granite"):
+    names = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite")
+    for name in names:
         pool = Pool(2)
         model = build(SHAPES[name], pool)
         logits = run(model.engine(pool), model.tokens(140), [90, 40, *[1] * 10])

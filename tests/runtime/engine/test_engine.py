@@ -23,7 +23,7 @@ from halfbyte.engine import page_dealing
 from halfbyte.engine.engine import MAX_BATCH, Engine, Span
 from halfbyte.engine.program import kernels_for
 from halfbyte.kernels.compiler import target
-from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.layouts.kv_pages import PAGE, is_coded
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages.record import STEP
 
@@ -53,6 +53,11 @@ TOLERANCE = {
     "Gemma": 3e-2,
     "Granite": 5e-6,
     "OLMo2": 5e-6,
+    "int8": 2e-2,  # keys and values of 8 bits, of which rotation spreads what stands out
+    "int4": 0.2,  # keys of 6 bits, values of 4: a step of 2/15 of the largest
+    "Qwen3MoE": 5e-6,
+    # A rounding may choose another expert, whose row then differs altogether.
+    "experts": 4e-1,
 }
 
 
@@ -102,7 +107,9 @@ def test_no_other_roundings_than_stated(
     rounded = small.reference_logits(model, tokens, rounds=True)
     error = np.abs(expected - rounded).max(1) / np.sqrt((rounded**2).mean())
     assert error[0] < 5e-6
-    assert (error < 1e-5).mean() > (0.99 if TOLERANCE[name] < 1e-5 else 0.2)
+    # Weights of values that are codes are whole numbers up to 16383, too many to round alike.
+    close = 2e-3 if is_coded(model.shape.kv_type) else 1e-5
+    assert (error < close).mean() > (0.99 if TOLERANCE[name] < 1e-5 else 0.2)
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
@@ -321,5 +328,5 @@ def test_every_isa_gives_the_same_bits(kernel_cache: Path) -> None:
         )
         assert result.returncode == 0, result.stderr
         digests[isa] = result.stdout
-        assert result.stdout.count("\n") == 6
+        assert result.stdout.count("\n") == 9
     assert len(set(digests.values())) == 1, digests

@@ -52,6 +52,18 @@ def test_a_trace_is_the_forward_pass(pool: Pool, name: str) -> None:
     assert (got.attentions[:, :, 3, 4:] == 0).all()
 
 
+@pytest.mark.parametrize("name", ["int8", "int4"])
+def test_attention_is_that_of_the_keys_that_codes_mean(pool: Pool, name: str) -> None:
+    model = small.build(small.SHAPES[name], pool)
+    tokens = model.tokens(140)
+    got = trace(model.engine(pool), tokens)
+    expected = small.reference(model, tokens, rounds=True)
+    # Queries are bytes in the kernels, and floats in a trace.
+    assert distance(got.attentions, np.array(expected.attentions)) < 2e-2
+    exact = np.array(small.reference(model, tokens).attentions)
+    assert distance(got.attentions[:1], exact[:1]) < {"int8": 0.01, "int4": 0.06}[name]
+
+
 @pytest.mark.parametrize("name", ["mix", "Q4_0"])
 @pytest.mark.parametrize("n", [1, 2, 255, 256, 257, 300])
 def test_its_bits_are_those_of_a_step(pool: Pool, name: str, n: int) -> None:

@@ -108,7 +108,6 @@ def test_missing_mistyped_and_impossible_numbers(tmp_path: Path, key: str, value
     [
         ("llama.rope.scaling.type", "dynamic"),
         ("llama.rope.scaling.attn_factor", 1.2),
-        ("llama.expert_count", 8),
         ("llama.rope.dimension_count", 12),
         ("llama.attention.value_length", 16),
         ("llama.attention.key_length", 14),

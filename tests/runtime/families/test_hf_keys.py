@@ -191,7 +191,7 @@ def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -
             config(kind, sliding_window=1000)
         return
     window = config(kind, sliding_window=1000).sliding_window
-    has_window = kind in ("mistral", "phi3", "starcoder2", "gemma2", "gemma3_text")
+    has_window = kind in ("mistral", "mixtral", "phi3", "starcoder2", "gemma2", "gemma3_text")
     assert window == (1000 if has_window else 0)
     assert ("no window" in caplog.text) == (not has_window and not kind.startswith("qwen"))
     if kind == "mistral":

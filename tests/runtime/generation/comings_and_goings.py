@@ -15,6 +15,7 @@ from many_kinds import PLAIN, Make, outcome, share
 from scripted import Caller, batch_of, numbered_request
 
 from halfbyte.generation import running_batch, slices
+from halfbyte.generation.continuation import Continuation
 from halfbyte.generation.prompt_memory import Bounds
 from halfbyte.generation.running_batch import RunningBatch
 from halfbyte.generation.speculation import credit, planned
@@ -119,7 +120,7 @@ def check_bits(
             if (kind, n, m) not in alone:
                 tokens = tokens_of(n)  # many begin alike
                 request, batch = makers[kind](tokens, m), batch_of(engine)
-                if isinstance(request, TextRequest):
+                if isinstance(request, Continuation):
                     request.drafter = None
                 Caller(request)
                 batch.add(request)

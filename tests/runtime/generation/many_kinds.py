@@ -18,11 +18,18 @@ from halfbyte.generation.beams.beam_answers import beam_request
 from halfbyte.generation.beams.beam_request import BeamRequest
 from halfbyte.generation.beams.beams import Beams
 from halfbyte.generation.params import SamplingParams
+from halfbyte.generation.probabilities import Probabilities
+from halfbyte.generation.recorder import Recording
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.rules.grammar_rule import GrammarRule
+from halfbyte.generation.sampling.chain import sampler_of
 from halfbyte.generation.shared_prompt import SharedPrompt
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.text_request import TextRequest
+from halfbyte.hf.endings import Endings
+from halfbyte.hf.processors.processing import Processing
+from halfbyte.hf.processors.repetitions import NoRepeatedNgrams
+from halfbyte.hf.row import Kept, Row
 from halfbyte.lora.adapter import Adapter, Factors
 from halfbyte.lora.matrices import matrices_of
 
@@ -51,13 +58,19 @@ def outcome(request: Request) -> Any:
     if isinstance(request, LogitsRequest):
         return request.logits.tobytes()
     if isinstance(request, BeamRequest):
-        return [(one.tokens, one.score) for one in request.result()]
+        return [(one.tokens, one.score, one.logprobs, one.stop_text) for one in request.result()]
+    if isinstance(request, Row):
+        kept = request.kept
+        rows = [[row.tobytes() for row in rows or ()] for rows in (kept.scores, kept.logits)]
+        return request.tokens, request.finish_reason, rows
     assert isinstance(request, TextRequest)
     return request.tokens, request.finish_reason
 
 
 def makers(model: Any) -> list[Make]:
-    """Of logits, answers greedy and drawn, both guessed, beams, with an adapter, constrained."""
+    """Of logits, answers greedy and drawn, both guessed, beams, with an adapter, constrained, beams
+    that end by their texts, and rows of `generate`.
+    """
     tokenizer: Any = Vocabulary()
     in_bytes: Any = Bytes()
     adapter = [Applied(pack_adapter(_adapter(model), model.config, model.weights.matrices), 0.5)]
@@ -84,7 +97,22 @@ def makers(model: Any) -> list[Make]:
         params = SamplingParams(max_tokens=n, temperature=float(n % 2), seed=n)
         return TextRequest(in_bytes, tokens, params, N_CTX, drafter=Drafter(), rules=rules)
 
-    return [*PLAIN, guessed(0.0), guessed(1.0), beams, adapted, constrained]
+    def ending(tokens: list[int], n: int) -> Request:
+        params = SamplingParams(max_tokens=n, stop=[chr(c) for c in range(32, 127, 3)])
+        recording = Recording.of(Probabilities(logprobs=2, logprobs_of=("model", "sampler")[n % 2]))
+        asked = Beams(num_beams=3, early_stopping=n % 3 == 0)
+        return beam_request(in_bytes, tokens, params, N_CTX, asked, recording=recording)
+
+    def row(tokens: list[int], n: int) -> Request:
+        params = SamplingParams(temperature=float(n % 2), top_k=40, seed=n)
+        return Row(
+            tokens, N_CTX, sampler=sampler_of(tokenizer, params, tokens), n_max=n,
+            endings=Endings(in_bytes, frozenset({7}), stops=(b"a", b"xy")),
+            kept=Kept(scores=True, logits=True, temperature=None, is_normalized=False),
+            processing=Processing([NoRepeatedNgrams(2)], tokens), drafter=Drafter(),
+        )  # fmt: skip
+
+    return [*PLAIN, guessed(0.0), guessed(1.0), beams, adapted, constrained, ending, row]
 
 
 def share(requests: Sequence[Request]) -> None:

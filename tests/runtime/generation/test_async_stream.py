@@ -159,3 +159,38 @@ def test_a_timeout_holds_though_something_always_comes(model: halfbyte.Model) ->
         assert request.is_cancelled
 
     run(work)
+
+
+def test_a_step_wakes_the_loop_once_for_all_streams(model: halfbyte.Model) -> None:
+    """Waking costs more than what is handed out; who comes late is woken again."""
+
+    async def work() -> None:
+        loop, n_wakes, woken = asyncio.get_running_loop(), 0, []
+        calls = [AsyncCall(model.scheduler, [request], Terms()) for request in requests()]
+        wake = loop.call_soon_threadsafe
+
+        def counted(*args: Any, **how: Any) -> Any:
+            nonlocal n_wakes
+            n_wakes += 1
+            return wake(*args, **how)
+
+        async def wait(i: int) -> None:
+            await calls[i].await_news()
+            woken.append(i)
+
+        loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
+        tasks = [asyncio.ensure_future(wait(i)) for i in range(len(calls))]
+        await asyncio.sleep(0)
+        for call in calls[:3]:
+            call._post(None)
+        await asyncio.wait(tasks[:3])
+        assert n_wakes == 1 and sorted(woken) == [0, 1, 2]
+        calls[3]._post(None)
+        await asyncio.wait_for(tasks[3], 60)
+        assert n_wakes == 2
+
+    run(work)
+
+
+def requests() -> list[LogitsRequest]:
+    return [LogitsRequest([3] * 9, np.empty((9, 1), np.float32)) for _ in range(4)]

@@ -61,6 +61,17 @@ def test_beside_answers_of_others_steps_are_short() -> None:
     assert engine.steps[1] == [1, 40]
 
 
+def test_what_a_step_of_answers_takes_is_looked_at_though_prompts_always_wait() -> None:
+    engine = ScriptedEngine("a" * 900, "b")
+    batch = batch_of(engine)
+    begin(batch, request_of([0], max_tokens=900))
+    batch.step()
+    begin(batch, request_of([1] * 30000))
+    for _ in range(5):
+        batch.step()
+    assert engine.steps[1] == [1] and all(len(spans) == 2 for spans in engine.steps[2:])
+
+
 def test_a_short_prompt_goes_before_the_rest_of_a_long_one() -> None:
     engine = ScriptedEngine("a", "b")
     batch, short = batch_of(engine), request_of([1] * 10)

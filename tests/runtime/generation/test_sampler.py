@@ -152,6 +152,16 @@ floats = st.floats(-50, 50, width=32)
 vectors = hnp.arrays(np.float32, st.integers(1, 300), elements=floats)
 
 
+@pytest.mark.parametrize("n", [4096, 5003])
+@pytest.mark.parametrize("n_finite", [3, 70, 5003])
+def test_top_k_of_a_vocabulary_is_a_stable_sort(n: int, n_finite: int) -> None:
+    x = np.random.default_rng(n_finite).integers(-20, 20, n).astype(np.float32)  # many equals
+    x[:-n_finite] = -np.inf
+    order = np.argsort(-x, kind="stable")
+    for k in (1, 7, 32, 33, 64, 1000, n - 1):
+        assert sampling.top_k_indices(x, k).tolist() == np.sort(order[:k]).tolist()
+
+
 @given(vectors, st.integers(1, 320))
 def test_top_k_is_a_stable_sort(x: sampling.F32, k: int) -> None:
     want = np.sort(np.argsort(-x, kind="stable")[:k])

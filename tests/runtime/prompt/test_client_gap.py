@@ -5,14 +5,19 @@ from __future__ import annotations
 import pytest
 
 from halfbyte.prompt.client_gap import MARKS, gap_in
-from halfbyte.prompt.infill import FAMILIES
+from halfbyte.prompt.infill_layouts import FAMILIES
 
 FAMILY = {one.name: one for one in FAMILIES}
 LAID_OUT = {
     "Code Llama": "<PRE> {0} <SUF>{1} <MID>",
     "Qwen2.5-Coder": "<|fim_prefix|>{0}<|fim_suffix|>{1}<|fim_middle|>",
     "DeepSeek-Coder": "<｜fim▁begin｜>{0}<｜fim▁hole｜>{1}<｜fim▁end｜>",
+    "CodeGemma": "<|fim_prefix|>{0}<|fim_suffix|>{1}<|fim_middle|>",
     "StarCoder": "<fim_prefix>{0}<fim_suffix>{1}<fim_middle>",
+    "StarCoder2": "<fim_prefix>{0}<fim_suffix>{1}<fim_middle>",
+    "Mellum": "<fim_suffix>{1}<fim_prefix>{0}<fim_middle>",
+    "Seed-Coder": "<[fim-suffix]>{1}<[fim-prefix]>{0}<[fim-middle]>",
+    "GLM": "<|code_prefix|>{0}<|code_suffix|>{1}<|code_middle|>",
     "Granite-code": "<fim_prefix>{0}<fim_suffix>{1}<fim_middle>",
     "Codestral": "[SUFFIX]{1}[PREFIX]{0}",
 }

@@ -282,7 +282,7 @@ def test_other_files_are_not_taken_back(
     tokenizer = infill_model.tokenizer
     form = require_format(tokenizer)
     # Other files end in an empty line, which nothing passes; this one does not.
-    monkeypatch.setattr("halfbyte.prompt.infill._plain_context", lambda repository: "x = sel")
+    monkeypatch.setattr("halfbyte.prompt.infill._plain_context", lambda repository, mark: "x = sel")
     prompt = form.prompt(first, "y", order=order, heal=True, repository=Repository())
     whole = tokenizer.encode(f"x = sel{first}", add_bos=False)
     text = spelled(tokenizer, prompt.taken_back)

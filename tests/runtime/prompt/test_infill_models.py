@@ -24,6 +24,10 @@ TRAINED = (
     "https://huggingface.co/Qwen/Qwen2.5-Coder-32B", "Qwen2.5 Coder 14B Instruct Abliterated",
     "deepseek-ai/deepseek-coder-6.7b-base", "Deepseek Coder 1.3B Base", "Magicoder-S-DS-6.7B",
     "granite-8b-code-base-4k", "Granite 3B Code Instruct", "Codestral-22B-v0.1", "CodeQwen1.5-7B",
+    "Seed-Coder-8B-Base", "ByteDance-Seed/Seed-Coder-8B-Base", "Mellum-4b-base",
+    "mellum-4b-sft-python",
+    "codegemma-2b", "google/codegemma-1.1-2b", "Codegemma 7b", "Yi-Coder-9B", "OpenCoder-8B-Base",
+    "GLM-4.5-Air", "GLM-4.7-Flash", "GLM 5",
 )  # fmt: skip
 UNTRAINED = (
     "CodeLlama-7b-Python-hf", "codellama_codellama-13b-python-hf", "CodeLlama-34b-hf",
@@ -32,9 +36,22 @@ UNTRAINED = (
     "DeepSeek R1 Distill Llama 8B", "deepseek-coder-7b-base-v1.5",
     "deepseek-coder-6.7b-instruct", "Mistral-7B-Instruct-v0.3", "Mistral Nemo Instruct 2407",
     "Devstral Small 2505", "sweep-next-edit-1.5B", "zeta", "zed-industries/zeta-2",
-    "Mellum-4b-base", "CodeQwen1.5-7B-Chat",
+    "Mellum2-12B-A2.5B-Base", "CodeQwen1.5-7B-Chat", "Seed-Coder-8B-Instruct",
+    "Seed-Coder-8B-Reasoning-bf16", "codegemma-7b-it", "codegemma-1.1-7b-it-GGUF",
+    "Yi-Coder-9B-Chat",
+    "OpenCoder-1.5B-Instruct",
 )  # fmt: skip
-UNKNOWN = ("", "hf", "my-model", "CodeLlama", "Llama 3.2 1B", "CodeLlama-27b", "WizardCoder 1.7B")
+UNKNOWN = (
+    "",
+    "hf",
+    "my-model",
+    "CodeLlama",
+    "Llama 3.2 1B",
+    "CodeLlama-27b",
+    "WizardCoder 1.7B",
+    "glm-4-9b-chat",
+    "gemma-3-4b-it",
+)
 
 
 def test_names() -> None:
@@ -67,6 +84,7 @@ def test_a_template_that_has_the_model_think_decides() -> None:
     check_trained("m.gguf", ["Qwen2.5-Coder-7B"], "{{ messages }}<|im_start|>")
     with pytest.raises(UnsupportedModelError, match="think first"):
         check_trained("m.gguf", ["my tune", "Qwen2.5-Coder-7B"], "{{ messages }}<think>\n")
+    check_trained("m.gguf", ["GLM-4.5-Air"], "{{ messages }}<think>\n")  # both were trained
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,10 @@ from halfbyte.quality.float_model import (
     hidden_states,
 )
 
-with np.load(Path(__file__).parents[2] / "data" / "golden_llama.npz") as _data:
-    GOLDEN = dict(_data)
+GOLDEN: dict[str, np.ndarray] = {}
+for _name in ("golden_llama", "golden_positions", "golden_experts"):
+    with np.load(Path(__file__).parents[2] / "data" / f"{_name}.npz") as _data:
+        GOLDEN |= _data
 CASES = sorted({name.partition(".")[0] for name in GOLDEN})
 
 

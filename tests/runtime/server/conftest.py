@@ -25,8 +25,9 @@ def serving(shelf: Shelf, settings: ServerSettings | None = None) -> Iterator[st
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
-        make_app(shelf, settings), http=Connection, ws="none", log_level="warning", lifespan="off"
-    )
+        make_app(shelf, settings), http=Connection, ws="none", loop="asyncio",
+        log_level="warning", lifespan="off",
+    )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import select
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -61,6 +63,30 @@ def test_halves_are_not_waited_for(url: str, talk: Talk, monkeypatch: pytest.Mon
         assert talk(url, half).startswith(b"HTTP/1.1 408")
     whole = talk(url, GET + b"\r\n" + b"GET /hea")  # the second one is half
     assert whole.startswith(b"HTTP/1.1 200") and b"HTTP/1.1 408" in whole
+
+
+@pytest.mark.parametrize("bad", [b"nonsense", HEAD + b"transfer-encoding: chunked\r\n\r\nZ"])
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_what_is_wrong_spoils_no_answer_before(
+    url: str, talk: Talk, bad: bytes, is_stream: bool
+) -> None:
+    body = json.dumps({"prompt": "a", "max_tokens": 20, "stream": is_stream}).encode()
+    first = HEAD + b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    said = talk(url, first + GET + b"\r\n" + bad + b"\r\n\r\n")
+    assert said.count(b"HTTP/1.1 200") == 2 and b"HTTP/1.1 4" not in said
+    assert said.index(b'"finish_reason":"length"') < said.index(b'{"status":"ok"}')
+
+
+def test_a_body_does_not_trickle(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "BODY_S", 0.2)
+    with connect(url) as client:
+        client.sendall(HEAD + b"content-length: 5000\r\n\r\n")
+        with contextlib.suppress(OSError):  # it is closed meanwhile
+            for _ in range(500):  # never a wait of BODY_S
+                client.sendall(b" ")
+                if select.select([client], [], [], 0.02)[0]:
+                    break
+        assert client.recv(100).startswith(b"HTTP/1.1 408")
 
 
 def test_several_at_once_are_answered_in_turn(url: str, talk: Talk) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -12,6 +14,7 @@ import pytest
 
 from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import shortened
+from halfbyte.server.llama_cpp import tokenizing
 from halfbyte.server.server_settings import ServerSettings
 from halfbyte.server.shelf import Shelf
 
@@ -101,3 +104,30 @@ def test_a_prediction_is_no_longer_than_an_answer_can_be(shelf: Shelf) -> None:
     for given, kept in (("x" * (most + 9), "x" * most), ("x" * most, "x" * most), ([5], [5])):
         ask = shortened(served, Ask("complete", ("a",), {"prediction": given, "seed": 1}))
         assert ask.options == {"prediction": kept, "seed": 1}
+
+
+def test_who_only_has_tokens_made_waits_for_a_turn(
+    shelf: Shelf, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many ask for that, few threads do it, and answers do not wait for them."""
+    go, begun = threading.Event(), []
+
+    def slow(*args: Any, **keywords: Any) -> list[int]:
+        begun.append(1)
+        assert go.wait(30)
+        return [1]
+
+    monkeypatch.setattr(tokenizing, "ids_of", slow)
+    with serve(shelf) as url, httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+
+        def tokenized(_: int) -> int:
+            return client.post("/tokenize", json={"content": "a"}).status_code
+
+        with ThreadPoolExecutor(9) as pool:
+            asked = pool.map(tokenized, range(9))
+            wait_for(lambda: begun)
+            answer = client.post("/v1/completions", json={"prompt": "a", "max_tokens": 1})
+            assert answer.status_code == 200 and len(begun) <= 2
+            go.set()
+            assert list(asked) == [200] * 9
+    assert len(begun) == 9

@@ -143,3 +143,21 @@ def test_nobody_fills_the_queue_alone() -> None:
         assert gate.n_running == gate.n_waiting == 0
 
     run(work)
+
+
+def test_one_client_has_no_more_places_than_it_may() -> None:
+    async def work() -> None:
+        gate = Gate(2, 5, 1)
+        place = await gate.enter("a")
+        waiting = asyncio.ensure_future(gate.enter("a"))
+        await soon()
+        other = await gate.enter("b")  # not behind the one who waits for its own
+        assert (gate.n_running, gate.n_waiting) == (2, 1)
+        other.leave()
+        await soon()
+        assert not waiting.done()
+        place.leave()
+        (await waiting).leave()
+        assert gate.n_running == gate.n_waiting == 0
+
+    run(work)

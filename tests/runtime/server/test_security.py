@@ -100,6 +100,7 @@ def test_keys_open_what_needs_one(get: Get, locked: str) -> None:
         answer = get(locked, path)
         assert answer.status_code == 401
         assert answer.json()["error"]["code"] == "invalid_api_key"
+        assert answer.headers["www-authenticate"] == "Bearer"
     for wrong in ("Bearer", "Bearer sk-of-alic", "Bearer sk-of-alice2", "sk-of-alice", "Basic x"):
         assert get(locked, authorization=wrong).status_code == 401
     for right in ("Bearer sk-of-alice", "bearer   sk-of-bob"):

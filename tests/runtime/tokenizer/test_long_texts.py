@@ -64,7 +64,7 @@ def test_sentencepiece_ids_of_a_long_text(
     text = LONG[name]
     assert len(text) > long_texts.PART
     assert small_spm.encode(text, add_bos=False) == theirs_spm.encode(text)
-    assert parts_seen == [2 if name == "lines" else 1]
+    assert parts_seen[0] > 50 if name == "lines" else parts_seen == [1]
 
 
 def test_byte_level_ids_of_a_long_text(
@@ -73,7 +73,7 @@ def test_byte_level_ids_of_a_long_text(
     ours, theirs = small_bpe
     assert len(LONG["lines"]) > long_texts.PART
     assert ours.encode(LONG["lines"]) == theirs.encode(LONG["lines"]).ids
-    assert parts_seen == [2]
+    assert parts_seen[0] > 50
 
 
 # How whitespace is cut depends on what follows it, so parts end behind letters only.
@@ -131,7 +131,7 @@ def test_parts_are_the_text(text: str, size: int) -> None:
 
 
 def test_cutting_keeps_memory_in_bounds(small_spm: Tokenizer) -> None:
-    """Whatever the text's length, the library sees a million characters at a time."""
+    """Whatever the text's length, the library sees a few thousand characters at a time."""
     largest = 0
 
     class Spy:
@@ -148,7 +148,7 @@ def test_cutting_keeps_memory_in_bounds(small_spm: Tokenizer) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert sum(ids) == len(LINE) * 200_000 + 1
-    assert largest < long_texts.PART + 2 * len(LINE)
+    assert largest < 20_000  # nothing else runs while a library encodes
     assert peak < 4 * len(LINE) * 200_000
 
 

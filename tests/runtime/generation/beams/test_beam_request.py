@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_branches_that_are_computed_again_leave_others_steps_short(
 ) -> None:
     monkeypatch.setattr(request_module, "_SHORT", 4)
     batch, model = batch_of(infill_model), infill_model
-    monkeypatch.setattr(batch._pace, "n_beside", lambda guessing_s: 3)
+    monkeypatch.setattr(batch._pace, "n_beside", lambda n_rows, guessing_s: 3)
     other = TextRequest(model.tokenizer, [5], SamplingParams(max_tokens=40), model.n_ctx)
     caller: Any = Caller
     caller(other)
@@ -141,6 +142,7 @@ def test_without_memory_for_its_branches_it_fails_alone(
     infill_model: halfbyte.Model, search: BeamRequest, wanted: Told, n_pages: int, fits: bool
 ) -> None:
     engine = infill_model.engine
+    gc.collect()  # what other tests' batches remember counts as taken until then
     pages, before = engine.pages, engine.pages.max_nbytes
     pages.max_nbytes = pages.nbytes + n_pages * engine.layout.page_nbytes
     batch = batch_of(infill_model)
@@ -184,6 +186,11 @@ class Once:
 
     def accept(self, token: int) -> None:
         self.seen.append(token)
+
+    def fork(self) -> Once:
+        made = Once(self.n_most)
+        made.seen += self.seen
+        return made
 
 
 def test_each_branch_has_rules_of_its_own(infill_model: halfbyte.Model, wanted: Told) -> None:

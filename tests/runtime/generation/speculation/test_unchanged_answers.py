@@ -153,7 +153,7 @@ def eager(engine: Any, guest: Any, n_known: int) -> RunningBatch:
     batch.speculation._costs.seconds = lambda n_rows: 1.0  # type: ignore[method-assign]
     if draft is not None:
         draft.costs.seconds = lambda n_rows: 0.01  # type: ignore[method-assign]
-    batch._pace.guessing_s = lambda **_: 9.0  # type: ignore[method-assign]
+    batch._pace.guessing_s = lambda *_, **__: 9.0  # type: ignore[method-assign]
     batch._pace.n_beside = lambda *_: 32  # type: ignore[method-assign]
     return batch
 

@@ -178,9 +178,10 @@ def test_models_without_edits(vocabulary_of: Any) -> None:
     with pytest.raises(UnsupportedModelError, match=r"next edits: expected .* or a model that was"):
         encoder(qwen, ("something",)).prompt(at("‸"))
     with pytest.raises(UnsupportedModelError, match=r"sweep, zeta-2\.1, zeta-2, fim"):
-        encoder(seed, ("seed-coder",)).prompt(at("‸"))
-    with pytest.raises(UnsupportedModelError, match="infilling tokens"):
-        encoder(seed).prompt(at("‸"), format="fim")
+        encoder(seed, ("something",)).prompt(at("‸"))
+    assert (
+        encoder(seed, ("seed-coder",)).prompt(at("‸")).format == "fim"
+    )  # it infills at the cursor
     with pytest.raises(UnsupportedModelError, match="file_sep"):
         encoder(seed, ("sweep-next-edit",)).prompt(at("‸"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -12,6 +12,9 @@ from halfbyte.server.anthropic.anthropic_asking import anthropic_errors, message
 from halfbyte.server.anthropic.anthropic_fields import MessageFields
 from halfbyte.server.fault import Fault
 from halfbyte.server.served_model import ServedModel
+
+if TYPE_CHECKING:
+    from halfbyte.server.exchange import Exchange
 
 
 class Thinker(ServedModel):
@@ -25,7 +28,9 @@ class Thinker(ServedModel):
 def options(model: ServedModel | None = None, **body: Any) -> dict[str, Any]:
     asked = {"max_tokens": 5, "messages": [{"role": "user", "content": "a"}], **body}
     fields = MessageFields.model_validate(asked)
-    ask = asyncio.run(message_ask(model or Thinker(can_think=False), fields))
+    ask = asyncio.run(
+        message_ask(cast("Exchange", None), model or Thinker(can_think=False), fields)
+    )
     assert ask.method == "chat" and ask.n is None
     return ask.options
 

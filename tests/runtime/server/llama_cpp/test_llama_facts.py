@@ -90,6 +90,24 @@ def test_a_model_alone_has_every_name(http: httpx.Client, two: httpx.Client) -> 
     assert two.post("/completion", json={**asked, "model": ""}).json()["model"] == "one"
 
 
+def test_who_only_looks_has_nothing_loaded(shelf: Shelf) -> None:
+    def load(source: str) -> Any:
+        raise AssertionError
+
+    asleep = Shelf({"one": "infill-10m", "other": "missing.gguf"}, load)
+    with serving(asleep) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        got = client.get("/props", params={"model": "one"}).json()
+        _check(got, PROPS)
+        assert (got["is_sleeping"], got["model_alias"], got["model_ftype"]) == (True, "one", "Q8_0")
+        assert got["default_generation_settings"]["n_ctx"] == 512
+        for path in ("/props", "/slots", "/models", "/v1/models", "/api/tags", "/api/ps"):
+            for name in ("one", "other"):
+                assert client.get(path, params={"model": name}).status_code == 200
+        assert client.get("/lora-adapters").status_code == 503
+        for path in ("/props", "/slots", "/lora-adapters"):
+            assert client.get(path, params={"model": "none"}).status_code == 404
+
+
 def test_slots_are_as_many_as_places(http: httpx.Client) -> None:
     slots = http.get("/slots", params={"fail_on_no_slot": "1"}).json()
     assert [slot["id"] for slot in slots] == list(range(32))

@@ -28,9 +28,9 @@ def client(shelf: Shelf, folder: Path) -> Iterator[httpx.Client]:
             yield made
 
 
-def _n_cached(client: httpx.Client) -> Any:
+def _n_cached(client: httpx.Client, **more: Any) -> Any:
     asked = {"prompt": PROMPT, "n_predict": 1, "temperature": 0}
-    return client.post("/completion", json=asked).json()["timings"]["cache_n"]
+    return client.post("/completion", json=asked, **more).json()["timings"]["cache_n"]
 
 
 def test_a_cache_is_saved_erased_and_restored(client: httpx.Client, folder: Path) -> None:
@@ -86,3 +86,30 @@ def test_other_actions_and_servers_without_a_folder_refuse(
         assert got.status_code == 400 and got.json()["error"]["message"] == f"Invalid {message}"
     got = http.post("/slots/0?action=erase")
     assert got.status_code == 501 and got.json()["error"]["type"] == "not_supported_error"
+
+
+def test_a_key_acts_on_its_own_alone(shelf: Shelf, tmp_path: Path) -> None:
+    settings = ServerSettings(
+        slot_save_path=tmp_path / "made", keys={"sk-of-alice": "alice", "sk-of-bob": ".."}
+    )
+    alice, bob = ({"headers": {"x-api-key": key}} for key in settings.keys)
+    with serving(shelf, settings) as url, httpx.Client(base_url=url, trust_env=False) as client:
+
+        def act(who: Any, action: str, name: str = "a.bin") -> Any:
+            path = f"/slots/0?action={action}"
+            return client.post(path, json={"filename": name}, timeout=60, **who).json()
+
+        assert _n_cached(client, **alice) == 0 and _n_cached(client, **bob) == 0
+        n = act(alice, "save")["n_saved"]
+        assert act(bob, "save")["n_saved"] == n > 20  # and replaces nothing
+        assert act(bob, "save", "b.bin")["n_saved"] == n
+        assert act(bob, "erase")["n_erased"] == n
+        assert act(bob, "erase")["n_erased"] == 0 and act(bob, "save", "b.bin")["n_saved"] == 0
+        assert _n_cached(client, **alice) > 20  # which is still there
+        assert act(alice, "restore", "b.bin")["error"]["message"].endswith("no file b.bin")
+        own = tmp_path / "made"
+        (own / "key-alice" / "a.bin").rename(own / "key-.." / "stolen.bin")
+        assert "cannot be restored" in act(bob, "restore", "stolen.bin")["error"]["message"]
+        assert act(bob, "restore")["n_restored"] == n and _n_cached(client, **bob) > 20
+        assert {path.name for path in tmp_path.iterdir()} == {"made"}
+        act(alice, "erase"), act(bob, "erase")

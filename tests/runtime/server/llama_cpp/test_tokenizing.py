@@ -31,6 +31,9 @@ def test_tokens_come_back_as_the_text(http: httpx.Client, shelf: Shelf) -> None:
     mixed = http.post("/tokenize", json={"content": [*tokens[:2], " is"]}).json()["tokens"]
     assert mixed == [*tokens[:2], *tokenizer.encode_fragment(" is")]
     assert http.post("/tokenize", json={}).json() == {"tokens": []}
+    long = TEXT * 1000
+    tokens = http.post("/tokenize", json={"content": long}).json()["tokens"]
+    assert tokens == tokenizer.encode(long, add_bos=False) and len(tokens) > 20_000
 
 
 def test_pieces_are_texts_or_bytes(http: httpx.Client) -> None:

@@ -32,3 +32,9 @@ def test_files_are_not_taken(http_ollama: httpx.Client) -> None:
     assert http_ollama.head(path).status_code == 501
     reply = http_ollama.post(path, content=b"\xff\x00")
     assert reply.status_code == 501 and "not taken" in reply.json()["error"]
+
+
+@pytest.mark.parametrize("name", ["infill-10m", "infill-10m:latest"])
+def test_a_model_that_is_served_is_there(client: ollama.Client, name: str) -> None:
+    assert client.pull(name).status == "success"
+    assert [one.status for one in client.pull(name, stream=True)][-1] == "success"

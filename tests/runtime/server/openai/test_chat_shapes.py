@@ -7,6 +7,10 @@ from typing import Any
 import openai
 
 import halfbyte
+from halfbyte.generation.chat_completion import ChatCompletion
+from halfbyte.generation.completion import Stats
+from halfbyte.server.openai.chat_shapes import n_reasoning_tokens
+from halfbyte.server.served_model import ServedModel
 from tests.runtime.server.openai.chatting import SHORT, USER
 
 
@@ -70,3 +74,14 @@ def test_a_prediction_that_comes_true_is_counted(
     details = got.usage.completion_tokens_details
     assert details is not None and details.accepted_prediction_tokens
     assert details.accepted_prediction_tokens + (details.rejected_prediction_tokens or 0) >= 5
+
+
+def test_thoughts_that_end_within_a_character_are_counted(served_tools: ServedModel) -> None:
+    """Its first byte is one token, and three bytes as the text that stands for it."""
+    byte = served_tools.model.tokenizer.id_of("<0xC3>")
+    assert byte is not None
+    done = ChatCompletion(
+        text="", tokens=[byte], finish_reason="length", stats=Stats(1, 0.0, 0, 0.0),
+        reasoning="\ufffd",
+    )  # fmt: skip
+    assert n_reasoning_tokens(served_tools, done) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -134,3 +135,5 @@ def test_text_after_a_call_is_another_message(served_tools: ServedModel) -> None
     done_items = [event["item"] for event in events if event["type"].endswith("item.done")]
     assert done_items == output and len({item["id"] for item in output}) == 4
     assert [item["content"][0]["text"] for item in output[::2]] == ["I look.", "\nAnd"]
+    whole = asyncio.run(ResponseEvents(served_tools, shell, asked, "r").whole(answer))
+    assert whole == events[-1]["response"]  # for who does not stream

@@ -37,6 +37,7 @@ class Documented:
     bos: str = ""
     context: str = ""
     file: str = ""
+    called: str = ""
 
 
 FIM = ("<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>")
@@ -72,11 +73,54 @@ FAMILIES = {
         context="<reponame>{name}{files}<filename>{current}\n",
         file="<filename>{path}\n{text}\n",
     ),
-    "StarCoder": Documented(
+    "StarCoder2": Documented(
         "starcoder",
         ("<|endoftext|>", *FIM, "<repo_name>", "<file_sep>"),
         {"psm": PSM, "spm": SPM},
         ("<|endoftext|>", "<fim_pad>", "<file_sep>"),
+        context="<repo_name>{name}{files}<file_sep>{current}\n",
+        file="<file_sep>{path}\n{text}\n",
+    ),
+    "StarCoder": Documented(  # Refact's
+        "starcoder",
+        ("<|endoftext|>", *FIM),
+        {"psm": PSM, "spm": SPM},
+        ("<|endoftext|>", "<fim_pad>"),
+    ),
+    "Mellum": Documented(
+        "starcoder",
+        ("<|endoftext|>", *FIM, "<filename>", "<reponame>"),
+        {"spm": "<fim_suffix>{s}<fim_prefix>{p}<fim_middle>"},
+        ("<|endoftext|>", "<fim_pad>", "<filename>"),
+        context="{files}<filename>{current}\n",
+        file="<filename>{path}\n{text}\n",
+        called="Mellum-4b-base",
+    ),
+    "Seed-Coder": Documented(
+        "qwen2",
+        ("<[end▁of▁sentence]>", "<[fim-suffix]>", "<[fim-prefix]>", "<[fim-middle]>"),
+        {"spm": "<[fim-suffix]>{s}<[fim-prefix]>{p}<[fim-middle]>"},
+        ("<[end▁of▁sentence]>",),
+    ),
+    "CodeGemma": Documented(
+        "qwen2",
+        (
+            *("<eos>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"),
+            "<|file_separator|>",
+        ),
+        {"psm": "<|fim_prefix|>{p}<|fim_suffix|>{s}<|fim_middle|>"},
+        ("<eos>", "<|file_separator|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+        context="{files}<|file_separator|>{current}\n",
+        file="<|file_separator|>{path}\n{text}\n",
+    ),
+    "GLM": Documented(
+        "qwen2",
+        (
+            *("<|endoftext|>", "<|user|>", "<|code_prefix|>", "<|code_middle|>"),
+            "<|code_suffix|>",
+        ),
+        {"psm": "<|code_prefix|>{p}<|code_suffix|>{s}<|code_middle|>"},
+        ("<|endoftext|>", "<|user|>"),
     ),
 }
 WITH_REPOSITORIES = [name for name, family in FAMILIES.items() if family.context]
@@ -100,7 +144,7 @@ class Made:
 
         path = made.write(folder / "m.gguf", special_type=special_type, fill=fill)
         self.tokenizer = Tokenizer.from_path(path)
-        self.format = require_format(self.tokenizer)
+        self.format = require_format(self.tokenizer, [self.family.called])
 
     def documented(self, text: str) -> list[int]:
         """Ids of a text whose special tokens are meant."""
@@ -171,12 +215,14 @@ def test_every_familys_ends(made: Made) -> None:
 
 def test_orders_that_a_family_was_not_trained_on(made: Made) -> None:
     for order in {"psm", "spm"} - set(made.family.layouts):
-        with pytest.raises(RequestError, match=f"psm for {made.format.family.name}") as caught:
+        only = next(iter(made.family.layouts))
+        with pytest.raises(RequestError, match=f"{only} for {made.format.family.name}") as caught:
             made.format.prompt("a", "b", order=order)
         assert caught.value.param == "order"
     expected = "spm" if "spm" in made.family.layouts else "psm"
     assert made.format.prompt("a", "b").order == expected
-    assert made.format.prompt("a\n", "b").order == "psm"
+    blank = "psm" if "psm" in made.family.layouts else "spm"
+    assert made.format.prompt("a\n", "b").order == blank
 
 
 @pytest.mark.parametrize("name", WITH_REPOSITORIES)
@@ -241,6 +287,10 @@ def test_codestral_has_the_suffix_first_and_no_middle_marker(
         for order in ("auto", "spm"):
             prompt = form.prompt(p, s, order=order)
             assert (prompt.tokens, prompt.order) == (expected, "spm")
+    files = Repository({"a.py": "x = 1\n", "b.go": "y"}, "c.py")
+    before = "+++++ a.py\nx = 1\n\n+++++ b.go\ny\n\n+++++ c.py\n"
+    expected = [1, 8001, *theirs.inside("s"), 8000, *theirs.start(f"{before}p")]
+    assert form.prompt("p", "s", repository=files).tokens == expected
     with pytest.raises(RequestError, match="spm for Codestral"):
         form.prompt("a", "b", order="psm")
 

@@ -1,0 +1,74 @@
+"""Decoding and prompts of a model with experts, beside llama.cpp's, in turns.
+
+    python benchmarks/experts.py FILE.gguf LLAMA_BENCH [--rounds N]
+
+Prints tokens per second of each turn (the median of its repetitions), and the ratio of the best
+ones. The file: synth_gguf.py, `qwen3moe q4_k`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+import halfbyte
+from halfbyte.engine.engine import MAX_BATCH, Span
+
+N_PROMPT, N_DECODED, N_REPEATS = 512, 48, 3
+
+
+def ours(path: Path, threads: int) -> tuple[float, float]:
+    """Tokens per second of a prompt and of decoding."""
+    with halfbyte.load(path, threads=threads, ctx=2048) as model:
+        engine = model.engine
+        rng = np.random.default_rng(0)
+        ids = rng.integers(300, model.config.vocab_size, N_PROMPT).tolist()
+        prompts, decoded = [], []
+        for _ in range(N_REPEATS):
+            sequence, begin = engine.new_sequence(), time.perf_counter()
+            for at in range(0, N_PROMPT, MAX_BATCH):
+                engine.forward([Span(sequence, ids[at : at + MAX_BATCH], 1)])
+            prompts.append(N_PROMPT / (time.perf_counter() - begin))
+            sequence, begin = engine.new_sequence(), time.perf_counter()
+            for token in ids[:N_DECODED]:
+                engine.forward([Span(sequence, [token], 1)])
+            decoded.append(N_DECODED / (time.perf_counter() - begin))
+    return median(prompts), median(decoded)
+
+
+def theirs(bench: Path, path: Path, threads: int) -> tuple[float, float]:
+    """The same of llama-bench."""
+    command = [bench, "-m", path, "-t", threads, "-p", N_PROMPT, "-n", N_DECODED, "-r", N_REPEATS,
+               "-o", "json"]  # fmt: skip
+    done = subprocess.run([*map(str, command)], check=True, capture_output=True, text=True)
+    by_kind = {one["n_gen"] > 0: median(one["samples_ts"]) for one in json.loads(done.stdout)}
+    return by_kind[False], by_kind[True]
+
+
+def main() -> None:
+    """Measure in turns."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("bench", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    turns = []
+    for _ in range(args.rounds):
+        turns.append((ours(args.file, args.threads), theirs(args.bench, args.file, args.threads)))
+        for i, kind in enumerate((f"pp{N_PROMPT}", f"tg{N_DECODED}")):
+            a, b = turns[-1][0][i], turns[-1][1][i]
+            print(f"{kind}: ours {a:.1f}, llama.cpp {b:.1f} tokens/s: {a / b:.2f} x", flush=True)
+    for i, kind in enumerate((f"pp{N_PROMPT}", f"tg{N_DECODED}")):
+        a, b = (max(turn[who][i] for turn in turns) for who in (0, 1))
+        print(f"best {kind}: ours {a:.1f}, llama.cpp {b:.1f} tokens/s: {a / b:.2f} x")
+
+
+if __name__ == "__main__":
+    main()

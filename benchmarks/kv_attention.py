@@ -1,0 +1,91 @@
+"""Attention's time by the type of its cache, a layer's KV head on one thread, in turns.
+
+    python benchmarks/kv_attention.py [--positions 8192] [--turns 20]
+
+Heads of 64 features with 8 query heads (a 1.1B Llama's), of 64 with 3 (SmolLM2-135M's) and of 128
+with 1 (a 7B's); a token, and 256. Printed: the least of all turns in microseconds, times faster
+than f16, and the cache's bytes a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout, key_group_nbytes
+from halfbyte.kernels.stages.attention import (
+    NO_WINDOW,
+    attention_kernel,
+    query_block,
+    scratch_floats,
+)
+
+TYPES = "f16", "int8", "int4"
+SHAPES = ((64, 8, 1), (64, 8, 256), (64, 3, 1), (128, 1, 1), (128, 1, 256))
+
+
+def main() -> None:
+    """Print a line for each shape."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--positions", type=int, default=8192)
+    parser.add_argument("--turns", type=int, default=20)
+    args = parser.parse_args()
+    for d, group, n_queries in SHAPES:
+        caches = {kv_type: _Cache(kv_type, d, group, args.positions) for kv_type in TYPES}
+        least = dict.fromkeys(TYPES, np.inf)
+        for _ in range(args.turns):
+            for kv_type, cache in caches.items():
+                least[kv_type] = min(least[kv_type], cache.seconds(n_queries))
+        told = (
+            f"{kv_type} {least[kv_type] * 1e6:.0f} us ({least['f16'] / least[kv_type]:.2f} x, "
+            f"{cache.nbytes / least[kv_type] / 1e9:.1f} GB/s)"
+            for kv_type, cache in caches.items()
+        )
+        print(f"head {d}, group {group}, {n_queries} queries: {', '.join(told)}", flush=True)
+
+
+class _Cache:
+    """Pages of one head, filled with numbers of ordinary size."""
+
+    def __init__(self, kv_type: str, d: int, group: int, n: int) -> None:
+        self._layout, self._group, self._n = KVLayout(1, 1, d, kv_type), group, n
+        layout, rng = self._layout, np.random.default_rng(0)
+        self._pages = np.zeros((-(-n // PAGE), layout.head_nbytes), np.uint8)
+        if kv_type == "f16":
+            self._pages.view(np.float16)[:] = rng.standard_normal(self._pages.size // 2).reshape(
+                len(self._pages), -1
+            )
+        else:
+            self._pages[:] = rng.integers(0, 256, self._pages.shape)
+            scale = np.full(PAGE, 0.01, np.float16).view(np.uint8)
+            for page in self._pages:
+                keys = page[: layout.keys_nbytes].reshape(-1, key_group_nbytes(kv_type, d))
+                keys[:, -32:] = scale[:32]
+                page[layout.keys_nbytes : layout.keys_nbytes + 2 * PAGE] = scale
+        self._addresses = self._pages.ctypes.data + layout.head_nbytes * np.arange(len(self._pages))
+        self._scratch = np.zeros(scratch_floats(layout.value_dim) + 64, np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all pages."""
+        return self._pages.nbytes
+
+    def seconds(self, n_queries: int) -> float:
+        """Of the last positions' attention."""
+        layout, group = self._layout, self._group
+        call = attention_kernel(layout.kv_type, layout.head_dim, layout.value_dim, group).call
+        q: NDArray[np.float32] = np.ones((n_queries + 1, group * layout.head_dim), np.float32)
+        out, size = np.empty_like(q), query_block(group)
+        begin = time.perf_counter()
+        for i in range(0, n_queries, size):
+            call(q[i:].ctypes.data, q.strides[0], min(size, n_queries - i),
+                 self._n - n_queries + i, NO_WINDOW, self._addresses.ctypes.data, 0,
+                 out[i:].ctypes.data, out.strides[0], self._scratch.ctypes.data)  # fmt: skip
+        return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Several kernels at once: each of a few processes compiles one after another.
+
+They put what they make into the cache, from where it is loaded as in any other start, so that this
+process neither imports Numba nor has its memory.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted
+
+log = logging.getLogger(__name__)
+
+# How another process finds a kernel: a module, a name in it, and the arguments of a function.
+Maker = tuple[str, str, tuple[str | int, ...] | None]
+
+_MAIN = (
+    "import json, sys; sys.path[:] = json.loads(sys.stdin.readline()); "
+    f"from {__package__}.compile_server import serve; serve()"
+)
+_LOOK_S = 0.1
+
+
+def compiled(
+    makers: Sequence[Maker], folder: Path, isa: str | None, n_processes: int
+) -> Iterator[Maker]:
+    """Yields what has been compiled into `folder`, as it comes; what cannot be is left out."""
+    waiting, made = deque(makers), SimpleQueue[Maker | None]()
+    begin = "".join(json.dumps(words) + "\n" for words in (sys.path, [isa, str(folder)]))
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        for _ in range(n_processes):
+            processes.append(_start())
+            args = processes[-1], begin, waiting, made
+            threading.Thread(target=_feed, args=args, daemon=True).start()
+        n_running = n_processes
+        while n_running:
+            leave_if_unwanted()
+            try:
+                item = made.get(timeout=_LOOK_S)
+            except Empty:
+                continue
+            if item is None:
+                n_running -= 1
+            else:
+                yield item
+    except (OSError, RuntimeError) as error:
+        log.info("no processes to compile kernels (%s)", error)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def n_cpus() -> int:
+    """How many processes can run at once."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _start() -> subprocess.Popen[str]:
+    # A terminal's Ctrl-C is for this process, which ends the others.
+    return subprocess.Popen(
+        [sys.executable, "-c", _MAIN],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def _feed(
+    process: subprocess.Popen[str],
+    begin: str,
+    waiting: deque[Maker],
+    made: SimpleQueue[Maker | None],
+) -> None:
+    """Give a process one kernel after another, as long as it makes them."""
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        with process.stdin, process.stdout:
+            process.stdin.write(begin)
+            while waiting:
+                item = waiting.popleft()
+                process.stdin.write(json.dumps(item) + "\n")
+                process.stdin.flush()
+                if not process.stdout.readline():
+                    log.info("a process that compiled %s has ended", item[1])
+                    break
+                made.put(item)
+    except (OSError, ValueError, IndexError) as error:
+        log.info("a process that compiled kernels has ended (%s)", error)
+    finally:
+        made.put(None)

@@ -1,0 +1,24 @@
+"""A process that compiles kernels for another one: see compile_processes.py."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from halfbyte.kernels.compiler import jit, target
+
+
+def serve() -> None:
+    """Compile what standard input names, a line each, and answer with a line."""
+    isa, folder = json.loads(sys.stdin.readline())
+    if isa is not None:
+        target.force(isa)
+    jit.use_directory(Path(folder))
+    for line in sys.stdin:
+        module, name, args = json.loads(line)
+        found = getattr(import_module(module), name)
+        (found if args is None else found(*args)).compile()
+        sys.stdout.write("\n")
+        sys.stdout.flush()

@@ -1,0 +1,151 @@
+"""Kernels to machine code, by Numba. Only what has to compile imports this file.
+
+A kernel's code is an object file with one symbol, a C function of 64-bit integers. All else in it
+is internal, and it calls nothing but what C has: memcpy, memset, syscall.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+from llvmlite import ir
+from numba import types
+from numba.core.compiler import Flags, compile_extra
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+from numba.core.typing.templates import infer, infer_global, make_intrinsic_template
+from numba.extending import overload
+
+from halfbyte.kernels.compiler import target
+from halfbyte.kernels.compiler.deferred import Noted, noted
+from halfbyte.kernels.compiler.helper_compiler import HelperCompiler, KernelCompiler
+
+OPTIONS = {"error_model": "numpy", "boundscheck": False}
+_HELPER_OPTIONS = OPTIONS | {"pipeline_class": HelperCompiler, "no_cfunc_wrapper": True}
+
+_is_forking = False
+
+
+def _before_fork() -> None:
+    """Wait for what another thread compiles: the child would have half a compiler."""
+    global _is_forking
+    global_compiler_lock.acquire()
+    _is_forking = True
+
+
+def _after_fork() -> None:
+    global _is_forking
+    if _is_forking:  # unless this module was imported while the fork waited for other things
+        _is_forking = False
+        global_compiler_lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+    )
+
+
+def object_code(function: Callable[..., None], n_args: int, entry: str) -> bytes:
+    """The object file of a function of int64 arguments without result, under the name `entry`.
+
+    Raises:
+        TargetError: Numba has begun to compile for another target in this process.
+    """
+    machine, module = _compiled(function, n_args, entry)
+    return bytes(machine.emit_object(module))
+
+
+def assembly(function: Callable[..., None], n_args: int, entry: str) -> str:
+    """The same as text."""
+    machine, module = _compiled(function, n_args, entry)
+    return str(machine.emit_assembly(module))
+
+
+class TargetError(RuntimeError):
+    """Numba compiles for another CPU or other features in this process."""
+
+
+def _compiled(function: Callable[..., None], n_args: int, entry: str) -> tuple[Any, Any]:
+    """LLVM's target machine and the optimized module."""
+    with global_compiler_lock:
+        _aim()
+        while noted:
+            _register(noted.pop(0))
+        context = cpu_target.target_context
+        cpu_target.typing_context.refresh()
+        context.refresh()
+        flags = Flags()
+        cpu_target.options.parse_as_flags(flags, OPTIONS | {"nopython": True})
+        flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        made = compile_extra(
+            cpu_target.typing_context, context, function, (types.int64,) * n_args, types.void,
+            flags, {}, pipeline_class=KernelCompiler,
+        )  # fmt: skip
+        library = made.library
+        library.add_ir_module(_entry(context, made.fndesc, entry))
+        _hide(library._final_module, entry)
+        library.finalize()
+        _hide(library._final_module, entry)
+        _drop_unused(library._final_module)
+        return context.codegen()._tm, library._final_module
+
+
+def _aim() -> None:
+    """Have Numba compile for this process's target."""
+    cpu, features = target.target_cpu(), target.target_features()
+    if "_toplevel_target_context" not in cpu_target.__dict__:
+        # Numba asks LLVM for the CPU's name whenever it names a function, unless it was told.
+        numba.config.CPU_NAME, numba.config.CPU_FEATURES = cpu, features
+    _, its_cpu, its_features = cpu_target.target_context.codegen().magic_tuple()
+    if (its_cpu, its_features) != (cpu, features):
+        raise TargetError(f"Numba compiles for {its_cpu} in this process, not for {cpu}")
+
+
+def _register(item: Noted) -> None:
+    """Have Numba compile a helper, or generate an intrinsic's code, where a kernel calls it."""
+    handle = item.handle
+    if item.typing is not None:
+        template = make_intrinsic_template(
+            handle, item.typing, handle.__name__, prefer_literal=item.prefer_literal
+        )
+        infer(template)
+        infer_global(handle, types.Function(template))
+        return
+
+    @overload(handle, jit_options=_HELPER_OPTIONS, strict=False, prefer_literal=True)
+    def implementation(*args: Any) -> Callable[..., Any]:
+        return handle
+
+
+def _entry(context: Any, fndesc: Any, name: str) -> Any:
+    """A C function that calls Numba's: its error code has no meaning, as no kernel raises."""
+    module = context.create_module(name)
+    callee = ir.Function(
+        module, context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes),
+        fndesc.llvm_func_name,
+    )  # fmt: skip
+    words = [context.get_value_type(item) for item in fndesc.argtypes]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), words), name)
+    builder = ir.IRBuilder(function.append_basic_block())
+    context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, function.args)
+    builder.ret_void()
+    return module
+
+
+def _hide(module: Any, entry: str) -> None:
+    """Make everything internal but the entry: kernels that are loaded together share nothing."""
+    for item in (*module.functions, *module.global_variables):
+        if not item.is_declaration and item.name != entry:
+            item.linkage = llvm.Linkage.internal
+
+
+def _drop_unused(module: Any) -> None:
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_global_dead_code_eliminate_pass()
+    machine = cpu_target.target_context.codegen()._tm
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))

@@ -1,0 +1,112 @@
+"""Parts of families with experts, as stages and as tensors.
+
+Sources: Shazeer et al., arXiv:1701.06538; Mixtral, arXiv:2401.04088; DeepSeekMoE, arXiv:2401.06066.
+Tensor names are GGUF's: an expert's matrix is a slice of a tensor (n_experts, rows, inputs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from halfbyte.families import blocks
+from halfbyte.families.config import ExpertsConfig, ModelConfig
+from halfbyte.families.stages import (
+    AddGated,
+    ExpertsHidden,
+    ExpertsOutput,
+    FeedForward,
+    Norm,
+    Project,
+    Route,
+    Stage,
+)
+from halfbyte.families.tensors import TensorSpec
+
+ROUTER, SHARED_GATE = "ffn_gate_inp", "ffn_gate_inp_shexp"
+_GATE, _UP, _DOWN = "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"
+_SHARED = ("ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp")
+_SELECTION_BIAS = "exp_probs_b"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a checkpoint calls the tensors of a layer's experts, behind "model.layers.N.".
+
+    Attributes:
+        experts: gate, up and down; "{}" stands for an expert's number. Where it is absent the
+            tensor has all of them.
+        router, shared, shared_gate, selection_bias: "" where there are none.
+        norm: of the network's input.
+    """
+
+    experts: tuple[str, str, str] = (
+        "mlp.experts.{}.gate_proj.weight",
+        "mlp.experts.{}.up_proj.weight",
+        "mlp.experts.{}.down_proj.weight",
+    )
+    router: str = "mlp.gate.weight"
+    shared: str = ""
+    shared_gate: str = ""
+    selection_bias: str = ""
+    norm: str = "post_attention_layernorm.weight"
+
+
+def network(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
+    """What layer i has, experts or a feed-forward network."""
+    return experts(c, i, names) if c.has_experts(i) else blocks.feed_forward(c, i)
+
+
+def network_tensors(c: ModelConfig, i: int, names: Names) -> Iterator[TensorSpec]:
+    """What `network` takes."""
+    has_experts = c.has_experts(i)
+    return expert_tensors(c, i, names) if has_experts else blocks.feed_forward_tensors(c, i)
+
+
+def experts(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
+    """x += the weighted sum of a token's experts' networks of n, and shared ones; n = RMSNorm(x).
+
+    All that takes n comes before anything is added to x.
+    """
+    assert c.experts is not None
+    gate = (SHARED_GATE,) if names.shared_gate else ()
+    yield Norm("ffn_norm", layer=i)
+    yield Project((ROUTER, *gate), "normed", "routed", layer=i)
+    yield Route(selection_bias=_SELECTION_BIAS if names.selection_bias else "", layer=i)
+    yield ExpertsHidden(_GATE, _UP, _DOWN, layer=i)
+    if c.experts.shared_dim:
+        yield FeedForward(*_SHARED, layer=i)
+    yield ExpertsOutput(_DOWN, layer=i)
+    if names.shared_gate:
+        yield Project(_SHARED[2:], "hidden", "shared", layer=i)
+        yield AddGated(layer=i)
+    elif c.experts.shared_dim:
+        yield Project(_SHARED[2:], "hidden", "x", adds=True, layer=i)
+
+
+def expert_tensors(c: ModelConfig, i: int, names: Names) -> Iterator[TensorSpec]:
+    """What `experts` takes."""
+    e, at, hf = c.experts, f"blk.{i}.", f"model.layers.{i}."
+    assert e is not None
+    yield TensorSpec(f"{at}ffn_norm.weight", hf + names.norm, (c.dim,))
+    yield TensorSpec(f"{at}{ROUTER}.weight", hf + names.router, (e.n_experts, c.dim))
+    if names.selection_bias:
+        name = f"{at}{_SELECTION_BIAS}.bias"
+        yield TensorSpec(name, hf + names.selection_bias, (e.n_experts,))
+    wide, narrow = (e.n_experts, e.hidden_dim, c.dim), (e.n_experts, c.dim, e.hidden_dim)
+    shapes = (wide, wide, narrow)
+    for name, hf_name, shape in zip((_GATE, _UP, _DOWN), names.experts, shapes, strict=True):
+        yield TensorSpec(f"{at}{name}.weight", hf + hf_name, shape)
+    if e.shared_dim:
+        yield from _shared_tensors(c, e, at, hf, names)
+
+
+def _shared_tensors(
+    c: ModelConfig, e: ExpertsConfig, at: str, hf: str, names: Names
+) -> Iterator[TensorSpec]:
+    if names.shared_gate:
+        yield TensorSpec(f"{at}{SHARED_GATE}.weight", hf + names.shared_gate, (1, c.dim))
+    wide, narrow = (e.shared_dim, c.dim), (c.dim, e.shared_dim)
+    kinds = ("gate", "up", "down")
+    for name, kind, shape in zip(_SHARED, kinds, (wide, wide, narrow), strict=True):
+        yield TensorSpec(f"{at}{name}.weight", f"{hf}{names.shared}.{kind}_proj.weight", shape)

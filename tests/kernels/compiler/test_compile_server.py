@@ -1,0 +1,47 @@
+"""Kernels that other processes compile: what they make, and what is done where they cannot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from halfbyte.kernels.compiler import compile_processes, compile_server, jit, target
+from halfbyte.kernels.masks import _forbid
+from halfbyte.kernels.pool import serve
+
+RunPython = Callable[..., str]
+MAKERS = [("halfbyte.kernels.pool", "serve", None), ("halfbyte.kernels.masks", "_forbid", None)]
+
+
+def test_another_process_compiles_what_it_is_told(tmp_path: Path) -> None:
+    folder = jit.set_cache_root(tmp_path / "cache")
+    assert [serve.maker, _forbid.maker] == MAKERS
+    done = list(compile_processes.compiled([*MAKERS], folder, target.forced(), 1))
+    assert done == MAKERS
+    assert {p.stem for p in folder.iterdir()} == {serve.name, _forbid.name}
+
+
+def test_what_another_process_cannot_do_is_left_out(tmp_path: Path) -> None:
+    assert list(compile_processes.compiled([("nowhere", "x", None)], tmp_path, None, 2)) == []
+
+
+@pytest.mark.parametrize("command", ["", "/nowhere/python"])
+def test_without_other_processes_kernels_are_compiled_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", command)
+    jit.set_cache_root(tmp_path / "cache")
+    made = [jit.Kernel(item._function, item.name, item.maker) for item in (serve, _forbid)]
+    monkeypatch.setattr(jit, "_KERNELS_PER_PROCESS", 1)
+    assert jit.compile_all(made, lambda done, total: None) == 2
+    assert all(item.is_ready for item in made)
+
+
+def test_a_process_ends_with_its_input() -> None:
+    command = [sys.executable, "-c", f"from {compile_server.__name__} import serve; serve()"]
+    ended = subprocess.run(command, input='[null, "."]\n', capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "")
