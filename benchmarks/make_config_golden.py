@@ -13,8 +13,13 @@ import transformers
 OUT = Path(__file__).resolve().parent.parent / "tests" / "data" / "golden_config_defaults.json"
 TYPES = (
     "llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "qwen2_moe", "phi3", "smollm3",
-    "ministral3",
+    "ministral3", "starcoder2", "gemma",
+    "granite", "olmo2", "seed_oss", "ernie4_5", "gemma2", "gemma3_text", "glm4", "gpt_bigcode",
 )  # fmt: skip
+# What some call otherwise.
+_OTHERS = {
+    "rms_norm_eps": ("norm_epsilon", "layer_norm_epsilon"), "intermediate_size": ("n_inner",),
+}  # fmt: skip
 KEYS = (
     "hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads",
     "num_key_value_heads", "rms_norm_eps", "max_position_embeddings", "vocab_size",
@@ -27,12 +32,19 @@ def main() -> None:
     found = {}
     for name in TYPES:
         config = transformers.AutoConfig.for_model(name)
-        found[name] = {key: getattr(config, key, None) for key in KEYS}
+        found[name] = {}
+        for key in KEYS:
+            has = [n for n in (key, *_OTHERS.get(key, ())) if hasattr(config, n)]
+            found[name][key] = getattr(config, has[0]) if has else None
+        if name == "gpt_bigcode":  # its code makes these of null and of multi_query
+            found[name] |= {"intermediate_size": 4 * config.n_embd, "num_key_value_heads": 1}
         found[name]["sliding_window"] = found[name]["sliding_window"] or None  # 0 says none
         # Qwen2 has no attribute of that name: its heads divide the width.
         heads = config.hidden_size // config.num_attention_heads
         found[name]["head_dim"] = getattr(config, "head_dim", None) or heads
-        found[name]["rope_theta"] = config.rope_parameters["rope_theta"]
+        rope = getattr(config, "rope_parameters", None) or {}
+        rope = rope.get("full_attention", rope)
+        found[name]["rope_theta"] = rope.get("rope_theta")
     OUT.write_text(json.dumps({"transformers": transformers.__version__, **found}, indent=1) + "\n")
 
 

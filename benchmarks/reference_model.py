@@ -5,8 +5,8 @@ package and shares no code with halfbyte, so a mistake in either shows. Weights 
 (to float32, exactly) and everything after that is float64: no quantized activations, no cache.
 Plain rather than fast: about 15 seconds for 512 tokens of a 135M model.
 
-Source: the papers' equations (Llama; Qwen2, which adds biases to q, k and v; Mistral, whose tokens
-see a window; YaRN; LongRoPE) and the families' model cards; q and k as llama.cpp stores them,
+Source: the papers' equations (YaRN and LongRoPE among them) and the families' model cards, of which
+an operation is done where a file has its tensors or its number; q and k as llama.cpp stores them,
 linear.weight as (out, in).
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
+_POST = ("post_attention_norm", "post_ffw_norm")
 
 
 class ReferenceModel:
@@ -43,16 +44,34 @@ class ReferenceModel:
         self.n_kv_heads = int(number("attention.head_count_kv", self.n_heads))
         self.dim = int(number("embedding_length"))
         self.head_dim = int(number("attention.key_length", self.dim // self.n_heads))
+        self.architecture = architecture
+        self.centers = "attention.layer_norm_epsilon" in " ".join(reader.fields)
+        self.eps = number(f"attention.layer_norm_{'' if self.centers else 'rms_'}epsilon")
+        is_gemma = architecture.startswith("gemma")
+        self.embedding_scale = self.dim**0.5 if is_gemma else number("embedding_scale", 1)
+        self.residual_scale = number("residual_scale", 1)
+        self.score_scale = number("attention.scale", 0) or self.head_dim**-0.5
+        self.logit_scale = number("logit_scale", 1)
+        self.score_cap = number("attn_logit_softcapping", 0)
+        self.logit_cap = number("final_logit_softcapping", 0)
         self.n_used = int(number("expert_used_count", 0))
         self.normalizes = bool(number("expert_weights_norm", 1))
-        self.eps = number("attention.layer_norm_rms_epsilon")
         own = f"{architecture}.attention.sliding_window"  # else Mistral's
         window = reader.fields.get(own, reader.fields.get("halfbyte.sliding_window"))
         self.window = 0 if window is None else int(window.contents())
         # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen's.
-        self.pairs_are_halves = architecture.startswith(("qwen", "phi"))
+        self.pairs_are_halves = architecture not in (
+            "llama", "granite", "ernie4_5", "smollm3", "mistral3", "glm4",
+        )  # fmt: skip
         self.n_rotated = int(number("rope.dimension_count", self.head_dim))
-        self.is_smollm3 = architecture == "smollm3"
+        pattern = reader.fields.get(f"{architecture}.attention.sliding_window_pattern")
+        every = {"gemma2": 2, "gemma3": 6}.get(architecture, 0)
+        self.sees_all = [every > 0 and (i + 1) % every == 0 for i in range(self.n_layers)]
+        if pattern is not None:
+            self.sees_all = [not one for one in pattern.contents()]
+        local_theta = number("rope.freq_base_swa", 1e4) if architecture == "gemma3" else 0.0
+        pairs = -2.0 * np.arange(self.n_rotated // 2) / self.n_rotated
+        self.local_frequencies = local_theta**pairs if local_theta else None
         self.n_ctx = int(number("rope.scaling.original_context_length", number("context_length")))
         self.temperature = number("attention.temperature_scale", 0.0)
         self.attention_factor = number("rope.scaling.attn_factor", 1.0)
@@ -89,39 +108,60 @@ class ReferenceModel:
 
     def logits(self, ids: Sequence[int] | NDArray[np.int64]) -> F64:
         """Logits after each token: float64 (len(ids), vocab)."""
-        x = self.weight("token_embd.weight")[np.asarray(ids)]
+        x = self.weight("token_embd.weight")[np.asarray(ids)] * self.embedding_scale
+        if "position_embd.weight" in self._tensors:
+            x = x + self.weight("position_embd.weight")[: len(ids)]
+        seed_oss = self.architecture == "seed_oss"  # its post_attention_norm is an ffn_norm
         for layer in range(self.n_layers):
-            rotates = not (self.is_smollm3 and layer % 4 == 3)
-            x = x + self._attention(f"blk.{layer}.", x, rotates)
-            x = x + self._feed_forward(f"blk.{layer}.", x)
+            at = f"blk.{layer}."
+            y = self._attention(at, x, layer)
+            x = x + self.residual_scale * (y if seed_oss else self._norm(at + _POST[0], y))
+            y = self._feed_forward(at, self._norm(at + (_POST[0] if seed_oss else "ffn_norm"), x))
+            x = x + self.residual_scale * self._norm(at + _POST[1], y)
         output = "output.weight" if "output.weight" in self._tensors else "token_embd.weight"
-        normed: F64 = self._norm("output_norm.weight", x)
-        return normed @ self.weight(output).T
+        y: F64 = self._norm("output_norm", x) @ self.weight(output).T / self.logit_scale
+        return _capped(y, self.logit_cap)
 
     def _norm(self, name: str, x: F64) -> F64:
-        out: F64 = x / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps) * self.weight(name)
-        return out
+        """The norm of that name, if there is one."""
+        if name + ".weight" not in self._tensors:
+            return x
+        if self.centers:
+            x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps) * self.weight(name + ".weight")
+        return x + self.weight(name + ".bias") if name + ".bias" in self._tensors else x
 
-    def _attention(self, block: str, x: F64, rotates: bool) -> F64:
-        x = self._norm(block + "attn_norm.weight", x)
+    def _rope_of(self, layer: int) -> F64 | None:
+        """The frequencies of a layer, if it rotates."""
+        if self.architecture == "starcoder" or (self.architecture == "smollm3" and layer % 4 == 3):
+            return None
+        is_local = self.local_frequencies is not None and not self.sees_all[layer]
+        return self.local_frequencies if is_local else self.frequencies
+
+    def _attention(self, block: str, x: F64, layer: int) -> F64:
+        x = self._norm(block + "attn_norm", x)
         n, d = len(x), self.head_dim
-        q, k, v = (made.reshape(n, -1, d) for made in self._qkv(block, x))
-        if block + "attn_q_norm.weight" in self._tensors:
-            q = self._norm(block + "attn_q_norm.weight", q)
-            k = self._norm(block + "attn_k_norm.weight", k)
-        if rotates:
-            q, k = self._rope(q), self._rope(k)
+        q, k, v = self._qkv(block, x)
+        names, rotated = (block + "attn_q_norm", block + "attn_k_norm"), []
+        for y, norm in zip((q, k), names, strict=True):
+            whole = norm + ".weight" in self._tensors and len(self.weight(norm + ".weight")) > d
+            y = self._norm(norm, y).reshape(n, -1, d) if whole else y.reshape(n, -1, d)
+            y = y if whole else self._norm(norm, y)
+            frequencies = self._rope_of(layer)
+            rotated.append(y if frequencies is None else self._rope(y, frequencies))
+        (q, k), v = rotated, v.reshape(n, -1, d)
         q = q * (1 + self.temperature * np.log1p(np.arange(n) // self.n_ctx))[:, None, None]
         hidden = np.triu(np.full((n, n), -np.inf), 1)
-        if self.window:
+        if self.window and not self.sees_all[layer]:
             hidden += np.tril(np.full((n, n), -np.inf), -self.window)
         out = np.empty_like(q)
         for head in range(self.n_heads):
             kv_head = head // (self.n_heads // self.n_kv_heads)
-            scores = q[:, head] @ k[:, kv_head].T / np.sqrt(d) + hidden
+            scores = q[:, head] @ k[:, kv_head].T * self.score_scale
+            scores = _capped(scores, self.score_cap) + hidden
             p = np.exp(scores - scores.max(-1, keepdims=True))
             out[:, head] = p / p.sum(-1, keepdims=True) @ v[:, kv_head]
-        return out.reshape(n, -1) @ self.weight(block + "attn_output.weight").T
+        return self._linear(block + "attn_output", out.reshape(n, -1))
 
     def _qkv(self, block: str, x: F64) -> list[F64]:
         if block + "attn_qkv.weight" not in self._tensors:
@@ -133,10 +173,10 @@ class ReferenceModel:
         y: F64 = x @ self.weight(name + ".weight").T
         return y + self.weight(name + ".bias") if name + ".bias" in self._tensors else y
 
-    def _rope(self, x: F64) -> F64:
+    def _rope(self, x: F64, frequencies: F64) -> F64:
         """Rotate the pairs i of x, (n, heads, head_dim), by position * frequency i."""
         n, d = len(x), self.n_rotated
-        angle = np.outer(np.arange(n), self.frequencies)[:, None, :]
+        angle = np.outer(np.arange(n), frequencies)[:, None, :]
         if self.pairs_are_halves:
             first, second = slice(0, d // 2), slice(d // 2, d)
         else:
@@ -176,13 +216,24 @@ class ReferenceModel:
         return shared / (1 + np.exp(-own))
 
     def _feed_forward(self, block: str, x: F64) -> F64:
-        x = self._norm(block + "ffn_norm.weight", x)
         if self.n_used:
             return self._experts(block, x)
-        up = x @ self.weight(block + "ffn_up.weight").T
+        up = self._linear(block + "ffn_up", x)
         if block + "ffn_gate.weight" in self._tensors:
-            gate = x @ self.weight(block + "ffn_gate.weight").T
-        else:  # both are one tensor
-            gate, up = np.split(up, 2, axis=1)
-        hidden: F64 = gate / (1 + np.exp(-gate)) * up
-        return hidden @ self.weight(block + "ffn_down.weight").T
+            hidden = self._activated(self._linear(block + "ffn_gate", x)) * up
+        elif up.shape[1] == 2 * self.weight(block + "ffn_down.weight").shape[1]:
+            gate, up = np.split(up, 2, axis=1)  # both are one tensor
+            hidden = self._activated(gate) * up
+        else:
+            hidden = self._activated(up)
+        return self._linear(block + "ffn_down", hidden)
+
+    def _activated(self, x: F64) -> F64:
+        if self.architecture.startswith(("gemma", "starcoder")):  # GELU's tanh form
+            return x / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
+        out: F64 = x / (1 + np.exp(-x))
+        return out
+
+
+def _capped(x: F64, cap: float) -> F64:
+    return cap * np.tanh(x / cap) if cap else x

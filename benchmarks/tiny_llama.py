@@ -9,7 +9,7 @@ NumPy promises their stability but not that of its normal distribution.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,69 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 N_BYTE_PIECES = 256
+Named = tuple[str, tuple[int, ...]]
+# Families that are built otherwise: what their config.json says otherwise.
+FAMILIES: dict[str, dict[str, object]] = {
+    "llama_biases": {"attention_bias": True, "mlp_bias": True},
+    "starcoder2": {"model_type": "starcoder2", "architectures": ["Starcoder2ForCausalLM"],
+                   "hidden_act": "gelu_pytorch_tanh", "norm_epsilon": 1e-5, "use_bias": True,
+                   "sliding_window": 24},
+    "gemma": {"model_type": "gemma", "architectures": ["GemmaForCausalLM"],
+              "hidden_act": "gelu_pytorch_tanh"},
+    "gemma2": {"model_type": "gemma2", "architectures": ["Gemma2ForCausalLM"], "sliding_window": 24,
+               "hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 24,
+               "attn_logit_softcapping": 3.0, "final_logit_softcapping": 2.0},
+    "gemma3": {"model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"],
+               "hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 24,
+               "sliding_window": 24, "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+               "rope_local_base_freq": 1e4, "sliding_window_pattern": 3,
+               "layer_types": ["sliding_attention", "sliding_attention", "full_attention"]},
+    "glm4": {"model_type": "glm4", "architectures": ["Glm4ForCausalLM"], "attention_bias": True,
+             "partial_rotary_factor": 0.5, "pad_token_id": 0},
+    "starcoder": {"model_type": "gpt_bigcode", "architectures": ["GPTBigCodeForCausalLM"],
+                  "activation_function": "gelu_pytorch_tanh", "multi_query": True},
+    "granite": {"model_type": "granite", "architectures": ["GraniteForCausalLM"],
+                "embedding_multiplier": 3.0, "residual_multiplier": 0.5, "logits_scaling": 4.0,
+                "attention_multiplier": 0.15},
+    "olmo2": {"model_type": "olmo2", "architectures": ["Olmo2ForCausalLM"]},
+    "seed_oss": {"model_type": "seed_oss", "architectures": ["SeedOssForCausalLM"],
+                 "attention_bias": True, "attention_out_bias": False},
+    "ernie4_5": {"model_type": "ernie4_5", "architectures": ["Ernie4_5ForCausalLM"],
+                 "use_bias": True},
+}  # fmt: skip
+# Where biases are: of q, k and v, of attention's output, of the network.
+BIASES = {
+    "llama_biases": "qkv o mlp", "starcoder2": "qkv o mlp", "ernie4_5": "qkv o mlp",
+    "starcoder": "o mlp", "glm4": "qkv", "seed_oss": "qkv",
+}  # fmt: skip
+# Norms of a layer that are as wide as the model.
+NORMS = {
+    "olmo2": ("post_attention_layernorm", "post_feedforward_layernorm"),
+    "glm4": (
+        "input_layernorm",
+        "post_self_attn_layernorm",
+        "post_attention_layernorm",
+        "post_mlp_layernorm",
+    ),
+    **dict.fromkeys(
+        ("gemma2", "gemma3"),
+        (
+            "input_layernorm",
+            "post_attention_layernorm",
+            "pre_feedforward_layernorm",
+            "post_feedforward_layernorm",
+        ),
+    ),
+}
+SCALED = {
+    "gemma": 8,
+    "gemma2": 8,
+    "gemma3": 8,
+    "granite": 4,
+}  # which multiply embeddings: these are so much smaller
+LAYER_NORM = {"starcoder", "starcoder2"}
+
+CENTERED_NORMS = {"gemma", "gemma2", "gemma3"}  # which store what a norm's weight exceeds 1 by
 # Relatives: what their config.json says otherwise.
 KINDS: dict[str, dict[str, object]] = {
     "qwen2": {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"],
@@ -38,6 +101,7 @@ KINDS: dict[str, dict[str, object]] = {
     "llama3": {"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
                                 "high_freq_factor": 4.0,
                                 "original_max_position_embeddings": 64}},
+    **FAMILIES,
     # As Qwen's model cards have it for contexts beyond 32k, with other numbers.
     "yarn": {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"],
              "use_sliding_window": False,
@@ -92,6 +156,16 @@ def weights(tiny: Tiny) -> dict[str, F32]:
     def linear(rows: int, cols: int, gain: float) -> F32:
         return uniform((rows, cols), gain / cols**0.5)
 
+    if tiny.kind in FAMILIES:
+        mean = float(tiny.kind not in CENTERED_NORMS)
+        return {
+            name: uniform(shape, 0.2, mean * name.endswith("weight"))
+            if len(shape) == 1
+            else uniform(shape, 0.5 / SCALED.get(tiny.kind, 1))
+            if "embed" in name or "transformer.w" in name
+            else linear(*shape, 3.0 if name == "lm_head.weight" else 1.3)
+            for name, shape in tensors(tiny)
+        }
     q_dim, kv_dim = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
     dim, hidden = tiny.dim, tiny.hidden_dim
     out = {"model.embed_tokens.weight": uniform((tiny.vocab_size, dim), 0.5)}
@@ -128,6 +202,62 @@ def weights(tiny: Tiny) -> dict[str, F32]:
     if not tiny.tied:
         out["lm_head.weight"] = linear(tiny.vocab_size, dim, 3.0)
     return out
+
+
+def tensors(tiny: Tiny) -> Iterator[Named]:
+    """Names and shapes, (out, in), in an order of their own: those that transformers has."""
+    names = ("model.embed_tokens", "model.layers", "model.norm")
+    if tiny.kind == "starcoder":
+        names = ("transformer.wte", "transformer.h", "transformer.ln_f")
+        yield "transformer.wpe.weight", (tiny.n_ctx, tiny.dim)
+    yield f"{names[0]}.weight", (tiny.vocab_size, tiny.dim)
+    for i in range(tiny.n_layers):
+        for name, shape in _layer(tiny):
+            yield f"{names[1]}.{i}.{name}", shape
+    yield from _norm(tiny, names[2])
+    if not tiny.tied:
+        yield "lm_head.weight", (tiny.vocab_size, tiny.dim)
+
+
+def _layer(tiny: Tiny) -> Iterator[Named]:
+    q, kv = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
+    biases = BIASES.get(tiny.kind, "").split()
+    norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
+    out, names = "self_attn.o_proj", ("gate_proj", "up_proj", "down_proj")
+    if tiny.kind == "starcoder":
+        norms, out = ("ln_1", "ln_2"), "attn.c_proj"
+    for name in NORMS.get(tiny.kind, norms):
+        yield from _norm(tiny, name)
+    if tiny.kind == "starcoder":
+        yield from _linear("attn.c_attn", q + 2 * kv, tiny.dim, bias=True)
+    else:
+        for name, rows in (("q", q), ("k", kv), ("v", kv)):
+            yield from _linear(f"self_attn.{name}_proj", rows, tiny.dim, "qkv" in biases)
+    if tiny.kind in ("olmo2", "gemma3"):
+        whole = tiny.kind == "olmo2"
+        yield "self_attn.q_norm.weight", (q if whole else tiny.head_dim,)
+        yield "self_attn.k_norm.weight", (kv if whole else tiny.head_dim,)
+    yield from _linear(out, tiny.dim, q, "o" in biases)
+    if tiny.kind.startswith("starcoder"):
+        names = ("c_fc", "c_proj")
+    if tiny.kind == "glm4":
+        names = ("gate_up_proj", "down_proj")
+    for name in names:
+        rows, columns = tiny.hidden_dim * (1 + (name == "gate_up_proj")), tiny.dim
+        if name == names[-1]:
+            rows, columns = tiny.dim, tiny.hidden_dim
+        yield from _linear(f"mlp.{name}", rows, columns, "mlp" in biases)
+
+
+def _norm(tiny: Tiny, name: str) -> Iterator[Named]:
+    for kind in ("weight", "bias") if tiny.kind in LAYER_NORM else ("weight",):
+        yield f"{name}.{kind}", (tiny.dim,)
+
+
+def _linear(name: str, rows: int, columns: int, bias: bool) -> Iterator[Named]:
+    yield f"{name}.weight", (rows, columns)
+    if bias:
+        yield f"{name}.bias", (rows,)
 
 
 def experts(layer: str, tiny: Tiny, linear: Callable[[int, int, float], F32]) -> dict[str, F32]:
@@ -182,7 +312,16 @@ def config(tiny: Tiny) -> dict[str, object]:
         "eos_token_id": 2,
         "torch_dtype": "float32",
         **KINDS.get(tiny.kind, {}),
+        **(_as_gpt(tiny) if tiny.kind == "starcoder" else {}),
     }
+
+
+def _as_gpt(tiny: Tiny) -> dict[str, object]:
+    return {
+        "n_embd": tiny.dim, "n_inner": tiny.hidden_dim, "n_layer": tiny.n_layers,
+        "n_head": tiny.n_heads, "n_positions": tiny.n_ctx, "layer_norm_epsilon": tiny.norm_eps,
+        "num_key_value_heads": 1,
+    }  # fmt: skip
 
 
 def save(tiny: Tiny, folder: Path) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import gguf
 
 from halfbyte.converting.rotation_keys import add_rotation
-from halfbyte.families.config import EXPERT_KEYS, GATINGS, KEYS, ExpertsConfig, ModelConfig
+from halfbyte.families.config import EXPERT_KEYS, GATINGS, OPTIONS, ExpertsConfig, ModelConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
+from halfbyte.families.registry import family_of
 from halfbyte.tokenizer.pretokenizers import WHOLE_PIECES_FIRST
 from halfbyte.tokenizer.vocabulary import (
     ADDED_KEY,
@@ -37,10 +38,15 @@ _COUNTS = ("n_ctx_train", "dim", "n_layers", "hidden_dim", "n_heads", "n_kv_head
 
 def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     """Write the hyperparameters."""
+    family = family_of(c)
+    keys = {field: f"{c.architecture}.{key.gguf}" for field, key in family.keys.items()}
     for field in _COUNTS:
-        meta.add_uint32(f"{c.architecture}.{KEYS[field].gguf}", getattr(c, field))
+        meta.add_uint32(keys[field], getattr(c, field))
     meta.add_value_length(c.head_dim)
-    meta.add_layer_norm_rms_eps(c.norm_eps)
+    meta.add_float32(keys["norm_eps"], c.norm_eps)
+    for field in OPTIONS:
+        if family.keys[field].gguf in family.reads:
+            meta.add_float32(keys[field], getattr(c, field))
     add_rotation(meta, c)
     meta.add_vocab_size(c.vocab_size)
     if c.experts is not None:

@@ -234,6 +234,9 @@ def _check_ctx(ctx: object, config: ModelConfig) -> int:
         return config.n_ctx_train
     if not is_whole(ctx) or ctx < 2:
         raise RequestError("ctx", expected="a whole number from 2", got=repr(ctx))
+    if ctx > config.n_ctx_train and family_of(config).learned_positions:
+        wanted = f"at most the {config.n_ctx_train} positions that the model has learned"
+        raise RequestError("ctx", expected=wanted, got=ctx)
     if ctx > config.n_ctx_train:
         log.warning(
             "ctx=%d is beyond the %d tokens that the model was trained with; quality may suffer",

@@ -22,14 +22,14 @@ from halfbyte.families.wrapped import is_wrapped, text_names
 
 log = logging.getLogger(__name__)
 
-_IN_LAYER = re.compile(r"\.layers\.(\d+)\.")
+_IN_LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 # Tables that older checkpoints carry along; they follow from the configuration.
 _DERIVED = (".rotary_emb.inv_freq",)
-_EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
+_HEAD = "lm_head.weight"
 
 
-# GGUF name, tensor, its rows in GGUF's order if that is another one.
-Mapped = tuple[str, HFTensor, NDArray[np.int64] | None]
+# GGUF name, tensor, its rows in GGUF's order if that is another one, what its numbers grow by.
+Mapped = tuple[str, HFTensor, NDArray[np.int64] | None, float]
 
 
 def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, list[Mapped]]:
@@ -43,7 +43,8 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     tensors = {name: t for name, t in tensors.items() if not name.endswith(_DERIVED)}
     if is_wrapped(folder.config or {}):
         tensors = _of_text(folder.path, tensors)
-    config = _settle_tie(folder.path, config, tensors)
+    embedding = next(family.tensors(config)).hf_name
+    config = _settle_tie(folder.path, config, tensors, embedding)
     wanted = {spec.hf_name: spec for spec in family.tensors(config) if spec.hf_name}
     tensors = with_experts(folder.path, tensors, wanted.values())
     faults = [
@@ -67,8 +68,9 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     if faults:
         got = "; ".join(_by_layers(faults))
         raise ConversionError(folder.path, "tensors", expected="those of config.json", got=got)
+    as_it_is = family.rotates_halves or family.hf_neighbours
     return config, [
-        (spec.name, tensors[name], None if family.rotates_halves else spec.neighbours())
+        (spec.name, tensors[name], None if as_it_is else spec.neighbours(), spec.adds)
         for name, spec in wanted.items()
     ]
 
@@ -82,7 +84,9 @@ def _of_text(path: Path, tensors: dict[str, HFTensor]) -> dict[str, HFTensor]:
     return {short: tensors[name] for name, short in found.items()}
 
 
-def _settle_tie(path: Path, config: ModelConfig, tensors: dict[str, HFTensor]) -> ModelConfig:
+def _settle_tie(
+    path: Path, config: ModelConfig, tensors: dict[str, HFTensor], name: str
+) -> ModelConfig:
     """Whether embedding and head are one, as transformers decides it: by what is stored.
 
     Source: transformers' PreTrainedModel.tie_weights.
@@ -90,13 +94,13 @@ def _settle_tie(path: Path, config: ModelConfig, tensors: dict[str, HFTensor]) -
     if not config.tied or _HEAD not in tensors:
         return config
     head = tensors.pop(_HEAD)
-    embedding = tensors.setdefault(_EMBEDDING, head)
+    embedding = tensors.setdefault(name, head)
     if embedding is head:
-        log.warning("%s: %s is missing; tied to it, %s takes its place", path, _EMBEDDING, _HEAD)
+        log.warning("%s: %s is missing; tied to it, %s takes its place", path, name, _HEAD)
     elif not _are_equal(embedding, head):
         log.warning(
             "%s: tie_word_embeddings is true, but %s and %s differ: both are taken",
-            path, _EMBEDDING, _HEAD,
+            path, name, _HEAD,
         )  # fmt: skip
         tensors[_HEAD] = head
         return replace(config, tied=False)
@@ -115,7 +119,11 @@ def _by_layers(faults: list[str]) -> list[str]:
     layers: dict[str, list[str]] = {}
     for fault in faults:
         found = _IN_LAYER.search(fault)
-        key = fault if found is None else _IN_LAYER.sub(".layers.*.", fault, count=1)
+        key = (
+            fault
+            if found is None
+            else _IN_LAYER.sub(lambda m: m[0].replace(m[1], "*"), fault, count=1)
+        )
         layers.setdefault(key, []).extend(found.groups() if found else [])
     return [
         key.replace("*", f"{{{','.join(ids)}}}" if len(ids) > 1 else "".join(ids), 1)

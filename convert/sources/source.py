@@ -227,18 +227,24 @@ class TensorSource:
 
 
 class _FolderTensor(Tensor):
-    """A tensor of a checkpoint; `order` are its rows in GGUF's order, if changed."""
+    """A tensor of a checkpoint; `order` are its rows in GGUF's order, if changed.
 
-    def __init__(self, name: str, tensor: HFTensor, order: NDArray[np.int64] | None) -> None:
+    Its numbers grow by `adds`: some families' norms multiply by 1 more than what they have stored.
+    """
+
+    def __init__(
+        self, name: str, tensor: HFTensor, order: NDArray[np.int64] | None, adds: float
+    ) -> None:
         super().__init__(name, tensor.shape, (tensor.path, tensor.name), tensor.is_quantized)
-        self._tensor, self._order = tensor, order
+        self._tensor, self._order, self._adds = tensor, order, np.float32(adds)
 
     @property
     def format(self) -> BlockFormat | None:
         return self._tensor.format
 
     def rows(self, begin: int, end: int) -> F32:
-        return self._tensor.rows(self._index(begin, end))
+        rows = self._tensor.rows(self._index(begin, end))
+        return rows + self._adds if self._adds else rows
 
     def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
         return self._tensor.stored(self._index(begin, end))

@@ -126,6 +126,11 @@ def _single(dv: int) -> int:
     return 4 if dv % 64 == 0 else 2
 
 
+def _suffix(cap: float) -> str:
+    """What the names of kernels with a soft cap end with."""
+    return f"_{np.float32(cap).view(np.int32):x}" if cap else ""
+
+
 def _of_type(kv_type: str) -> tuple[Callable[..., None], Callable[..., None], int]:
     """The one place where types differ: how queries are taken, what a page gives, and its size.
 
@@ -137,11 +142,14 @@ def _of_type(kv_type: str) -> tuple[Callable[..., None], Callable[..., None], in
 
 
 # --- kernels ----------------------------------------------------------------------------------
-# A query sees `window` positions, its own included; NO_WINDOW: all before it.
+# A query sees `window` positions, its own included; NO_WINDOW: all before it. Scores become
+# cap tanh(score / cap), but for a cap of 0.
 
 
 @kernel_maker
-def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
+def attention_kernel(
+    kv_type: str, head_dim: int, value_dim: int, group: int, cap: float = 0.0
+) -> Kernel:
     """Attention of one KV head and a block of queries of one sequence.
 
     Arguments: q (the first query's heads of this group), q_stride (bytes from one query to the
@@ -151,7 +159,7 @@ def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) ->
     """
     D, DV, GROUP = head_dim, value_dim, group
     ROW = DV * 4  # bytes of a row of queries or values
-    SCALE = np.float32(1.0 / np.sqrt(D))
+    SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
     N = DV // 16
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF, ROTATED = ROWS // 2, int(is_coded(kv_type))
@@ -174,7 +182,7 @@ def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) ->
             n_keys = min(last + 1 - page * PAGE, PAGE)
             page_gives(queries, states, keys, position, window, page * PAGE, n_keys, n_rows,
                        weights, page_values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
-                       SINGLE)  # fmt: skip
+                       SINGLE, CAP)  # fmt: skip
             for row in range(n_rows):
                 state = states + row * STATE
                 if _sees(position + row // GROUP, page, window):
@@ -185,18 +193,20 @@ def attention_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) ->
             if ROTATED:
                 rotate_head(to, D)
 
-    return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}")
+    return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}{_suffix(cap)}")
 
 
 @kernel_maker
-def pages_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
+def pages_kernel(
+    kv_type: str, head_dim: int, value_dim: int, group: int, cap: float = 0.0
+) -> Kernel:
     """What pages begin .. end give for a block of queries and one KV head.
 
     Arguments: q .. head_at as above, begin, end, partials (where the one of page 0 would lie: the
     states of all rows, then their values), stride (bytes from one page's to the next), scratch.
     """
     D, DV, GROUP = head_dim, value_dim, group
-    SCALE = np.float32(1.0 / np.sqrt(D))
+    SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF = ROWS // 2
     take, page_gives, SIZE = _of_type(kv_type)
@@ -215,7 +225,7 @@ def pages_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Ker
             n_keys = min(last + 1 - page * PAGE, PAGE)
             page_gives(queries, states, keys, position, window, page * PAGE, n_keys, n_rows,
                        weights, values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
-                       SINGLE)  # fmt: skip
+                       SINGLE, CAP)  # fmt: skip
             out = partials + page * stride
             for row in range(n_rows):
                 put_f32(out + row * STATE + 8, get_f32(states + row * STATE + 8))
@@ -223,7 +233,7 @@ def pages_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Ker
             for v in range(n_rows * DV // 16):
                 store(out + n_rows * STATE + 64 * v, load(values + 64 * v))
 
-    return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}")
+    return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}{_suffix(cap)}")
 
 
 @kernel_maker

@@ -24,7 +24,7 @@ from halfbyte.kernels.vectors.simd import (
     sum_lanes,
 )
 from halfbyte.kernels.vectors.tiles import add_outer, load_column, load_column_f16, save_tile, zeros
-from halfbyte.kernels.vectors.vector_math import exp
+from halfbyte.kernels.vectors.vector_math import exp, soft_cap
 
 MINUS_INF = np.float32(-np.inf)
 WEIGHTS = 4 * PAGE  # bytes of a row of scores
@@ -62,6 +62,14 @@ def _weighted(weights, values, dv, n_keys, out, size, n, tile):
 
 
 @device
+def cap_row(scores, n_vectors, CAP):
+    """score = CAP tanh(score / CAP), but for a CAP of 0."""
+    if CAP != 0:
+        for v in range(n_vectors):
+            store(scores + 64 * v, soft_cap(load(scores + 64 * v), CAP))
+
+
+@device
 def softmax_row(weights, first, n_keys, n_vectors, state):
     """Scores of a page -> exponentials below their maximum; keeps max and sum.
 
@@ -94,12 +102,13 @@ def softmax_row(weights, first, n_keys, n_vectors, state):
 
 @device
 def _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights, out, D,
-              DV, SIZE, GROUP, QK, PV, TILE):  # fmt: skip
+              DV, SIZE, GROUP, QK, PV, TILE, CAP):  # fmt: skip
     """A page's states and values for TILE rows from `row` on; those beyond n_rows are unused."""
     n_vectors = (n_keys + 63) // 64 * 4
     w = weights + row * WEIGHTS
     _scores(queries + row * DV * 4, DV * 4, keys, D, n_vectors, w, SIZE, QK, TILE)
     for r in range(row, min(row + TILE, n_rows)):
+        cap_row(weights + r * WEIGHTS, n_vectors, CAP)
         n_seen = position + r // GROUP + 1 - begin
         softmax_row(weights + r * WEIGHTS, n_seen - window, n_seen, n_vectors,
                      states + r * STATE)  # fmt: skip
@@ -108,7 +117,7 @@ def _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_row
 
 @device
 def attend_page(queries, states, keys, position, window, begin, n_keys, n_rows, weights, out, D,
-                DV, SIZE, GROUP, VECTORS, ROWS, HALF, SINGLE):  # fmt: skip
+                DV, SIZE, GROUP, VECTORS, ROWS, HALF, SINGLE, CAP):  # fmt: skip
     """What a page gives: max and sum into `states`, values into `out`, rows of DV floats.
 
     Where rows are left over, a tile computes more from stale, unused scratch.
@@ -118,15 +127,15 @@ def attend_page(queries, states, keys, position, window, begin, n_keys, n_rows, 
         left = n_rows - row
         if left > HALF:
             _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, D, DV, SIZE, GROUP, VECTORS, VECTORS, ROWS)  # fmt: skip
+                      out, D, DV, SIZE, GROUP, VECTORS, VECTORS, ROWS, CAP)  # fmt: skip
             row += ROWS
         elif left > 1:
             _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, D, DV, SIZE, GROUP, VECTORS, VECTORS, HALF)  # fmt: skip
+                      out, D, DV, SIZE, GROUP, VECTORS, VECTORS, HALF, CAP)  # fmt: skip
             row += HALF
         else:
             _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, D, DV, SIZE, GROUP, 4, SINGLE, 1)  # fmt: skip
+                      out, D, DV, SIZE, GROUP, 4, SINGLE, 1, CAP)  # fmt: skip
             row += 1
 
 

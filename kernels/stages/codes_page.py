@@ -26,7 +26,7 @@ from halfbyte.kernels.products.byte_dots import (
     weighted_sums,
     zero_sums,
 )
-from halfbyte.kernels.stages.attention_page import STATE, WEIGHTS, softmax_row
+from halfbyte.kernels.stages.attention_page import STATE, WEIGHTS, cap_row, softmax_row
 from halfbyte.kernels.vectors.hadamard import rotate_head
 from halfbyte.kernels.vectors.scalars import put_f32
 from halfbyte.kernels.vectors.simd import (
@@ -173,7 +173,7 @@ def _weighted_nibbles(weights, values, dv, n_keys, out, tile):
 
 @device
 def _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights, out, D,
-              DV, BITS, GROUP, QK, PV, TILE, HALF):  # fmt: skip
+              DV, BITS, GROUP, QK, PV, TILE, HALF, CAP):  # fmt: skip
     """A page's states and values for TILE rows from `row` on; those beyond n_rows are unused.
 
     Values are taken for HALF of the rows at a time, as each has two sums.
@@ -185,6 +185,7 @@ def _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_row
     scales = keys + PAGE // 16 * (2 * D * key_bits + 32)
     for r in range(row, min(row + TILE, n_rows)):
         n_seen, at = position + r // GROUP + 1 - begin, weights + r * WEIGHTS
+        cap_row(at, n_vectors, CAP)
         softmax_row(at, n_seen - window, n_seen, n_vectors, states + r * STATE)
         _take_digits(at, scales, n_vectors)
     for part in range(0, TILE, HALF):
@@ -197,20 +198,20 @@ def _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_row
 
 @device
 def attend_codes(queries, states, keys, position, window, begin, n_keys, n_rows, weights, out, D,
-                 DV, BITS, GROUP, VECTORS, ROWS, HALF, SINGLE):  # fmt: skip
+                 DV, BITS, GROUP, VECTORS, ROWS, HALF, SINGLE, CAP):  # fmt: skip
     """What a page gives, as attention_page.attend_page says."""
     row = 0
     while row < n_rows:
         left = n_rows - row
         if left > HALF:
             _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, D, DV, BITS, GROUP, VECTORS, VECTORS, ROWS, HALF)  # fmt: skip
+                      out, D, DV, BITS, GROUP, VECTORS, VECTORS, ROWS, HALF, CAP)  # fmt: skip
             row += ROWS
         elif left > 1:
             _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, D, DV, BITS, GROUP, VECTORS, VECTORS, HALF, HALF)  # fmt: skip
+                      out, D, DV, BITS, GROUP, VECTORS, VECTORS, HALF, HALF, CAP)  # fmt: skip
             row += HALF
         else:
             _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, D, DV, BITS, GROUP, 4, SINGLE, 1, 1)  # fmt: skip
+                      out, D, DV, BITS, GROUP, 4, SINGLE, 1, 1, CAP)  # fmt: skip
             row += 1

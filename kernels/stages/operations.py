@@ -15,7 +15,7 @@ from halfbyte.kernels.vectors.scalars import get_i64
 def count_chunks(stage, step):
     """Chunks of a stage in this step."""
     op = get_i64(stage)
-    if op == record.EMBED:
+    if op == record.EMBED or op == record.RENORM:
         return get_i64(step + record.STEP.n_tokens)
     if op == record.NORM or op == record.QUANTIZE:
         n = rows.n_rows(stage, step)
@@ -69,6 +69,8 @@ def run_chunk(stage, step, chunk, n_chunks):
         attend.attend_pages(stage, step, chunk)
     elif op == record.MERGE_PAGES:
         attend.merge_pages(stage, step, chunk)
+    elif op == record.RENORM:
+        rows.renorm(stage, step, chunk)
     elif op == record.SHRINK:
         adapt.shrink(stage, step, chunk, n_chunks)
     elif op == record.CALL:

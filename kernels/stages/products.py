@@ -9,12 +9,30 @@ from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_block
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.adapt import expand
-from halfbyte.kernels.stages.record import INPUT, MATRIX, MATRIX_NBYTES, PRODUCT, STEP
+from halfbyte.kernels.stages.record import (
+    GELU,
+    GELU_TANH,
+    INPUT,
+    MATRIX,
+    MATRIX_NBYTES,
+    PRODUCT,
+    RELU_SQUARED,
+    SILU,
+    STEP,
+    XIELU,
+)
 from halfbyte.kernels.stages.rows import floats_of, n_rows, records_of
 from halfbyte.kernels.vectors.calls import call
-from halfbyte.kernels.vectors.scalars import get_i64
-from halfbyte.kernels.vectors.simd import load, mul, store
-from halfbyte.kernels.vectors.vector_math import silu
+from halfbyte.kernels.vectors.scalars import get_f32, get_i64
+from halfbyte.kernels.vectors.simd import add, load, mul, splat, store
+from halfbyte.kernels.vectors.vector_math import (
+    gelu,
+    gelu_tanh,
+    relu_squared,
+    silu,
+    soft_cap,
+    xielu,
+)
 
 STRIP_NBYTES = 128  # of a row of results
 
@@ -41,7 +59,9 @@ def project(stage, step, chunk, n_chunks):
         matrix = matrices + i * MATRIX_NBYTES
         strips = get_i64(matrix + MATRIX.n_panels) // 2
         first, last = max(begin - at, 0), min(end - at, strips)
-        if first < last:
+        if first < last and get_i64(stage + PRODUCT.finish) != 0:
+            _project_and_finish(stage, step, i, first, last, y + at * STRIP_NBYTES, y_stride)
+        elif first < last:
             multiply(matrix, first, last, records, floats, get_i64(stage + INPUT.floats_stride),
                       n, y + at * STRIP_NBYTES, y_stride,
                       get_i64(stage + PRODUCT.adds))  # fmt: skip
@@ -50,8 +70,67 @@ def project(stage, step, chunk, n_chunks):
 
 
 @device
+def _project_and_finish(stage, step, i, begin, end, y, y_stride):
+    """Strips of y = cap(scale (W x + bias)), or of y += the same, of one of the matrices."""
+    n, matrix = n_rows(stage, step), get_i64(stage + PRODUCT.matrices) + i * MATRIX_NBYTES
+    floats, records = floats_of(stage, step), records_of(stage, step)
+    scale, cap = get_f32(stage + PRODUCT.scale), get_f32(stage + PRODUCT.cap)
+    work = get_i64(step + STEP.work)
+    for strip in range(begin, end):
+        multiply(matrix, strip, strip + 1, records, floats,
+                  get_i64(stage + INPUT.floats_stride), n, work - strip * STRIP_NBYTES,
+                  STRIP_NBYTES, 0)  # fmt: skip
+        expand(stage, step, i, strip, strip + 1, work - strip * STRIP_NBYTES, STRIP_NBYTES)
+        _add_bias(stage, i, strip, work, n)
+        for row in range(n):
+            for half in range(0, STRIP_NBYTES, 64):
+                to = y + row * y_stride + strip * STRIP_NBYTES + half
+                v = mul(load(work + row * STRIP_NBYTES + half), splat(scale))
+                if cap != 0:
+                    v = soft_cap(v, cap)
+                if get_i64(stage + PRODUCT.adds) != 0:
+                    v = add(load(to), v)
+                store(to, v)
+
+
+@device
+def _add_bias(stage, i, strip, rows, n):
+    """rows += the bias of matrix i, of one strip."""
+    biases = get_i64(stage + PRODUCT.biases)
+    if biases != 0:
+        bias = get_i64(biases + 8 * i) + strip * STRIP_NBYTES
+        for row in range(n):
+            at = rows + row * STRIP_NBYTES
+            store(at, add(load(at), load(bias)))
+            store(at + 64, add(load(at + 64), load(bias + 64)))
+
+
+@device
+def _activate(stage, gate, up, n):
+    """gate = activation(gate) * up, or activation(gate) where the network has no gate."""
+    kind, gated = get_i64(stage + PRODUCT.activation), get_i64(stage + PRODUCT.n_matrices) == 2
+    for at in range(0, n * STRIP_NBYTES, 64):
+        v = load(gate + at)
+        if kind == SILU:
+            v = silu(v)
+        elif kind == GELU:
+            v = gelu(v)
+        elif kind == GELU_TANH:
+            v = gelu_tanh(v)
+        elif kind == RELU_SQUARED:
+            v = relu_squared(v)
+        elif kind == XIELU:
+            curve = get_i64(stage + PRODUCT.curve)
+            v = xielu(v, get_f32(curve), get_f32(curve + 4), get_f32(curve + 8),
+                      get_f32(curve + 12))  # fmt: skip
+        if gated:
+            v = mul(v, load(up + at))
+        store(gate + at, v)
+
+
+@device
 def feed_forward(stage, step, chunk, n_chunks):
-    """hidden = SiLU(ffn_gate normed) * (ffn_up normed), a strip (a block of records) at a time."""
+    """hidden = activation(ffn_gate x) * (ffn_up x), a strip (a block of records) at a time."""
     n, n_strips = n_rows(stage, step), get_i64(stage + PRODUCT.n_strips)
     floats, records = floats_of(stage, step), records_of(stage, step)
     floats_stride = get_i64(stage + INPUT.floats_stride)
@@ -63,14 +142,17 @@ def feed_forward(stage, step, chunk, n_chunks):
     for strip in range(share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)):
         multiply(ffn_gate, strip, strip + 1, records, floats, floats_stride, n,
                   gate - strip * STRIP_NBYTES, STRIP_NBYTES, 0)  # fmt: skip
-        multiply(ffn_up, strip, strip + 1, records, floats, floats_stride, n,
-                  up - strip * STRIP_NBYTES, STRIP_NBYTES, 0)  # fmt: skip
         expand(stage, step, 0, strip, strip + 1, gate - strip * STRIP_NBYTES, STRIP_NBYTES)
-        expand(stage, step, 1, strip, strip + 1, up - strip * STRIP_NBYTES, STRIP_NBYTES)
+        _add_bias(stage, 0, strip, gate, n)
+        if get_i64(stage + PRODUCT.n_matrices) == 2:
+            multiply(ffn_up, strip, strip + 1, records, floats, floats_stride, n,
+                      up - strip * STRIP_NBYTES, STRIP_NBYTES, 0)  # fmt: skip
+            expand(stage, step, 1, strip, strip + 1, up - strip * STRIP_NBYTES, STRIP_NBYTES)
+            _add_bias(stage, 1, strip, up, n)
+        _activate(stage, gate, up, n)
         for row in range(n):
             at = STRIP_NBYTES * row
-            h0 = mul(silu(load(gate + at)), load(up + at))
-            h1 = mul(silu(load(gate + at + 64)), load(up + at + 64))
+            h0, h1 = load(gate + at), load(gate + at + 64)
             if hidden_stride == 0:
                 quantize_block(h0, h1, hidden + (strip * n + row) * RECORD_NBYTES)
             else:

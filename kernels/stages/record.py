@@ -15,9 +15,9 @@ from halfbyte.kernels.vectors.words import words
 
 (
     EMBED, NORM, QUANTIZE, PROJECT, FEED_FORWARD, ROPE, ATTEND, ATTEND_PAGES, MERGE_PAGES, SHRINK,
-    CALL
-) = range(11)  # fmt: skip
-STAGE_NBYTES = 256
+    RENORM, CALL
+) = range(12)  # fmt: skip
+STAGE_NBYTES = 320
 
 
 # Arguments of a step. `abort` is the address of a word: once it is not 0, the step ends with the
@@ -48,20 +48,33 @@ FACTORS_NBYTES = 8 * len(FACTORS)
 # whose logits are wanted, and where their inner products lie.
 APPLIED = words("row n_rows out_row n_out table scale inner inner_stride")
 
-EMBEDDING = words("op lookup w n_panels n_units y y_stride")
+# `scale` is a float, 0 for none. Learned positions are a second table, 0 where there is none.
+EMBEDDING = words("""
+    op lookup w n_panels n_units y y_stride dim scale
+    positions_lookup positions_w positions_n_panels positions_n_units
+""")
+# y = RMSNorm(x), or y += RMSNorm(x), row by row.
+RENORMED = words("op x x_stride weight dim eps y y_stride adds")
 
 # How a single row's input is made by each thread for itself, which takes less time than waiting
 # for another's: not at all, by RMSNorm, or only to 8 bits.
 AS_IT_IS, NORMED, QUANTIZED = range(3)
 # What stages with matrices begin with: the input x, the norm before it, and where the normed floats
-# and their records lie. A norm that stands alone (NORM, QUANTIZE) writes these two.
+# and their records lie. A norm that stands alone (NORM, QUANTIZE) writes these two. `weight` and
+# `norm_bias` are 0 where a norm has none; `centers`: it takes the mean from x first.
 INPUT = words("""
-    op of_logits prepare x x_stride weight dim eps n_blocks floats floats_stride records
+    op of_logits prepare x x_stride weight norm_bias centers dim eps n_blocks
+    floats floats_stride records
 """)
+# `finish`: whether anything becomes of PROJECT's products, a bias, a scale or a cap (floats; a cap
+# of 0 is none). `biases`: the address of a table of addresses, one a matrix, or 0. `curve`: that of
+# xIELU's four numbers (alpha_p, alpha_n, beta, eps).
 # `factors_at`: in an adapter's table, where its matrices' factors begin; -1: it takes no adapters.
 PRODUCT = words(f"""
     {" ".join(INPUT._fields)} matrices n_matrices n_strips y y_stride adds factors_at from_records
+    finish biases scale cap activation curve
 """)
+SILU, GELU, GELU_TANH, RELU_SQUARED, XIELU = range(5)
 
 # A position's row of the table for rotary embedding, `rope_stride` bytes long, has the cosines and
 # sines of n_rotated features of a layer at `rope_at` and, where that is not 0, what queries are

@@ -1,12 +1,18 @@
-"""Stages that work row by row: embedding, RMSNorm, and 8-bit records."""
+"""Stages that work row by row: embedding, norms, and 8-bit records."""
 
 from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
-from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_row, rms_norm_row
-from halfbyte.kernels.stages.record import EMBEDDING, INPUT, NORMED, QUANTIZED, STEP
+from halfbyte.kernels.layouts.activations import (
+    RECORD_NBYTES,
+    layer_norm_row,
+    quantize_row,
+    rms_norm_row,
+)
+from halfbyte.kernels.stages.record import EMBEDDING, INPUT, NORMED, QUANTIZED, RENORMED, STEP
 from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64
+from halfbyte.kernels.vectors.simd import add, load, mul, splat, store
 
 
 @device
@@ -28,12 +34,25 @@ def _input_row(stage, step, i):
 
 @device
 def embed(stage, step, row):
-    """x = token_embd[token]."""
+    """x = scale token_embd[token] + positions[position]."""
     token = get_i64(get_i64(step + STEP.tokens) + 8 * row)
     y = get_i64(stage + EMBEDDING.y) + row * get_i64(stage + EMBEDDING.y_stride)
     call(get_i64(stage + EMBEDDING.lookup), get_i64(stage + EMBEDDING.w),
          get_i64(stage + EMBEDDING.n_panels), get_i64(stage + EMBEDDING.n_units),
          token, y)  # fmt: skip
+    n_vectors = (get_i64(stage + EMBEDDING.dim) + 31) // 32 * 2
+    if get_i64(stage + EMBEDDING.scale) != 0:
+        scale = splat(get_f32(stage + EMBEDDING.scale))
+        for i in range(n_vectors):
+            store(y + 64 * i, mul(load(y + 64 * i), scale))
+    if get_i64(stage + EMBEDDING.positions_lookup) != 0:
+        own = get_i64(step + STEP.own_normed)
+        call(get_i64(stage + EMBEDDING.positions_lookup), get_i64(stage + EMBEDDING.positions_w),
+             get_i64(stage + EMBEDDING.positions_n_panels),
+             get_i64(stage + EMBEDDING.positions_n_units),
+             get_i64(get_i64(step + STEP.positions) + 8 * row), own)  # fmt: skip
+        for i in range(n_vectors):
+            store(y + 64 * i, add(load(y + 64 * i), load(own + 64 * i)))
 
 
 @device
@@ -43,6 +62,21 @@ def norm(stage, step, row):
           get_i64(stage + INPUT.floats) + row * get_i64(stage + INPUT.floats_stride),
           get_i64(stage + INPUT.records) + row * RECORD_NBYTES,
           n_rows(stage, step) * RECORD_NBYTES)  # fmt: skip
+
+
+@device
+def renorm(stage, step, row):
+    """y = RMSNorm(x) * weight, which may be where x is, or y += the same."""
+    x = get_i64(stage + RENORMED.x) + row * get_i64(stage + RENORMED.x_stride)
+    y = get_i64(stage + RENORMED.y) + row * get_i64(stage + RENORMED.y_stride)
+    weight, dim = get_i64(stage + RENORMED.weight), get_i64(stage + RENORMED.dim)
+    eps, n_vectors = get_f32(stage + RENORMED.eps), (dim + 31) // 32 * 2
+    if get_i64(stage + RENORMED.adds) == 0:
+        rms_norm_row(x, weight, dim, eps, y)
+    else:
+        rms_norm_row(x, weight, dim, eps, x)
+        for i in range(n_vectors):
+            store(y + 64 * i, add(load(y + 64 * i), load(x + 64 * i)))
 
 
 @device
@@ -96,8 +130,12 @@ def prepare_floats(stage, step):
 
 @device
 def _norm_floats(stage, x, normed):
-    rms_norm_row(x, get_i64(stage + INPUT.weight), get_i64(stage + INPUT.dim),
-                 get_f32(stage + INPUT.eps), normed)  # fmt: skip
+    weight, dim = get_i64(stage + INPUT.weight), get_i64(stage + INPUT.dim)
+    if get_i64(stage + INPUT.centers) == 0:
+        rms_norm_row(x, weight, dim, get_f32(stage + INPUT.eps), normed)
+    else:
+        layer_norm_row(x, weight, get_i64(stage + INPUT.norm_bias), dim,
+                       get_f32(stage + INPUT.eps), normed)  # fmt: skip
 
 
 @device

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from halfbyte.engine.memory import zeros
 from halfbyte.families.config import ExpertsConfig, ModelConfig
+from halfbyte.families.registry import family_of
+from halfbyte.families.stages import PostNorm
 from halfbyte.kernels.layouts.activations import BLOCK, RECORD_NBYTES, padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
@@ -92,12 +94,14 @@ def buffers_nbytes(c: ModelConfig, layout: KVLayout, n_threads: int) -> int:
 
 def _strides(c: ModelConfig) -> dict[str, int]:
     """Bytes of a row of each buffer."""
+    branch = any(isinstance(stage, PostNorm) for stage in family_of(c).stages(c))
     widest = max(c.hidden_dim, c.experts.shared_dim) if c.experts else c.hidden_dim
     q, kv, hidden = (_in_strips(n) for n in (c.q_dim, c.kv_dim, widest))
     dim, attended = padded(c.dim), padded(c.q_dim) + STRIP_ROWS
     return {
         "x": 4 * dim,
         "normed": 4 * dim,
+        "branch": 4 * dim * branch,
         "qkv": 4 * (q + 2 * kv),
         "attended": 4 * attended,
         "hidden": 4 * hidden,

@@ -23,9 +23,11 @@ from halfbyte.families.stages import (
     Embed,
     ExpertsStage,
     Norm,
+    PostNorm,
     Project,
     Rope,
     Route,
+    RowNorms,
     Stage,
 )
 from halfbyte.kernels.layouts.kv_pages import PAGE
@@ -35,14 +37,17 @@ from halfbyte.kernels.limits.int8_peak import int8_peak
 DEPTHS = (1024, 4096)
 _MAX_CACHE_NBYTES = 1 << 30
 _ATTENTION = "attention after 0"
-_NAMES = {
+_MIN_RUNS, _MIN_S = 3, 0.1
+# Stages without matrices.
+_NAMES: dict[type[Stage], str] = {
     Rope: "RoPE, append to the cache",
     Embed: "embedding",
-    Norm: "RMSNorm, quantize",
+    Norm: "norm, quantize",
+    PostNorm: "norm, add",
+    RowNorms: "norms of queries and keys",
     Route: "choice of experts",
     AddGated: "gate of the shared expert",
 }
-_MIN_RUNS, _MIN_S = 3, 0.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,19 @@ from functools import cached_property
 
 import numpy as np
 
+from halfbyte.engine import row_records
 from halfbyte.engine.buffers import Buffers
 from halfbyte.engine.expert_records import ExpertRecords, expert_kernels
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.rotation import rotation_words
-from halfbyte.engine.stage_words import Words, matrix_words, n_strips, stage_words
+from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strips, stage_words
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
+    ACTIVATIONS,
+    FUSED_QKV,
     HEAD_NORMS,
     QKV,
     SINKS,
@@ -33,9 +36,11 @@ from halfbyte.families.stages import (
     ExpertsOutput,
     FeedForward,
     Norm,
+    PostNorm,
     Project,
     Rope,
     Route,
+    RowNorms,
     Stage,
 )
 from halfbyte.kernels.compiler.jit import Kernel
@@ -43,7 +48,6 @@ from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.lookup import lookup_kernel
 from halfbyte.kernels.layouts.packing import pack_kernel
-from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.pool import run_job, serve
 from halfbyte.kernels.products.matmul import matmul_kernel, ways
 from halfbyte.kernels.stages import attention, record
@@ -61,8 +65,9 @@ def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -
     """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
     kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
     used = [list(_attention_kernels(config, kv_layout(config, kv_type)).values())]
-    used.append([lookup_kernel(formats[s.tensor(s.weight)])
-                 for s in family_of(config).stages(config) if isinstance(s, Embed)])  # fmt: skip
+    used.append([lookup_kernel(formats[s.tensor(*tensor)])
+                 for s in family_of(config).stages(config) if isinstance(s, Embed)
+                 for tensor in s.tensors])  # fmt: skip
     names = sorted(set(formats.values()))
     used.append([pack_kernel(name) for name in names])
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
@@ -75,8 +80,8 @@ def _attention_kernels(c: ModelConfig, layout: KVLayout) -> dict[str, Kernel]:
     """What is compiled for a shape of attention, by the words that have the addresses."""
     shape = (c.head_dim, layout.value_dim, c.group)
     return {
-        "attend": attention.attention_kernel(layout.kv_type, *shape),
-        "attend_pages": attention.pages_kernel(layout.kv_type, *shape),
+        "attend": attention.attention_kernel(layout.kv_type, *shape, c.attn_softcap),
+        "attend_pages": attention.pages_kernel(layout.kv_type, *shape, c.attn_softcap),
         "merge_pages": attention.merge_kernel(layout.kv_type, *shape),
         "rope_append": rope_append_kernel(layout.kv_type, *shape),
     }
@@ -150,11 +155,12 @@ class _Writer:
         self, c: ModelConfig, w: ModelWeights, layout: KVLayout, b: Buffers, *, adapts: bool
     ) -> None:
         self._config, self._weights, self._layout, self._buffers = c, w, layout, b
+        self._model = (c, w, b)
         self._places = factor_places(c) if adapts else None
         kernels = _attention_kernels(c, layout)
         self._kernels = {name: kernel.address for name, kernel in kernels.items()}
         self.tables: list[Words] = []
-        self._eps = int(np.float32(c.norm_eps).view(np.int32))
+        self._eps = float_word(c.norm_eps)
         self._normed: dict[str, int] = {}
         self._experts = ExpertRecords(c, w, b, self.tables)
         self._attention: dict[str, int] = {}
@@ -163,9 +169,14 @@ class _Writer:
         """The records of a stage."""
         match stage:
             case Embed():
-                return [self._embed(stage)]
+                return [row_records.embedding(stage, *self._model)]
             case Norm():
                 return [self._norm(stage)]
+            case PostNorm():
+                return [row_records.post_norm(stage, *self._model)]
+            case RowNorms():
+                k_at, _ = self._qkv_at(stage)
+                return row_records.row_norms(stage, *self._model, k_at)
             case Project():
                 return self._project(stage)
             case FeedForward():
@@ -178,28 +189,38 @@ class _Writer:
                 return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")
 
-    def _embed(self, stage: Embed) -> Words:
-        matrix, x = self._weights.matrices[stage.tensor(stage.weight)], self._buffers["x"]
-        return stage_words(
-            record.EMBEDDING, record.EMBED, lookup=lookup_kernel(matrix.format.name).address,
-            w=matrix.address, n_panels=n_panels(matrix.n_rows),
-            n_units=matrix.format.n_units(matrix.n_inputs), y=x.address, y_stride=x.stride,
-        )  # fmt: skip
-
     def _norm(self, stage: Norm) -> Words:
         x, normed, dim = self._buffers["x"], self._buffers["normed"], self._config.dim
         self._normed = {
             "of_logits": int(stage.of_logits), "prepare": record.NORMED, "x": x.address,
-            "x_stride": x.stride, "weight": self._weights.vectors[stage.tensor(stage.weight)],
+            "x_stride": x.stride, "centers": int(stage.centers), **self._vectors(stage),
             "dim": dim, "eps": self._eps, "n_blocks": padded(dim) // 32, "floats": normed.address,
             "floats_stride": normed.stride, "records": self._buffers.records,
         }  # fmt: skip
         return stage_words(record.INPUT, record.NORM, **self._normed)
 
+    def _vectors(self, stage: Stage) -> dict[str, int]:
+        """The addresses of a norm's weight and bias."""
+        words = {"weight": "weight", "bias": "norm_bias"}
+        return {words[kind]: self._weights.vectors[stage.tensor(name, kind)]
+                for name, kind in stage.tensors}  # fmt: skip
+
+    def _prepared(self, source: str) -> list[Words]:
+        """The record that makes 8-bit inputs of a buffer that no norm wrote."""
+        if source not in ("attended", "x"):
+            return []
+        return [stage_words(record.INPUT, record.QUANTIZE, **self._input(source))]
+
+    def _finish(self, stage: Project | FeedForward) -> dict[str, int]:
+        """What becomes of a stage's products."""
+        if not stage.bias:
+            return {}
+        vectors = [self._weights.vectors[stage.tensor(name, "bias")] for name in stage.matrices]
+        self.tables.append(np.array(vectors, np.int64))
+        return {"finish": 1, "biases": int(self.tables[-1].ctypes.data)}
+
     def _project(self, stage: Project) -> list[Words]:
-        made = []
-        if stage.source == "attended":
-            made.append(stage_words(record.INPUT, record.QUANTIZE, **self._input(stage.source)))
+        made = self._prepared(stage.source)
         matrices = self._matrices(stage)
         # The logits, which every step has anew, are written where the step says.
         to = {} if stage.to == "logits" else self._to(stage.to)
@@ -207,18 +228,24 @@ class _Writer:
                  "n_strips": sum(map(n_strips, matrices)), "adds": int(stage.adds),
                  # As feed_forward wrote them.
                  "from_records": int(stage.source == "hidden" and matrices[0].format.is_quantized),
+                 "scale": float_word(stage.scale), "cap": float_word(stage.softcap),
+                 "finish": int(stage.scale != 1 or stage.softcap != 0), **self._finish(stage),
                  }  # fmt: skip
         return made + self._with_adapters(stage, record.PROJECT, words)
 
     def _feed_forward(self, stage: FeedForward) -> list[Words]:
-        gate, up = self._matrices(stage)
+        made, matrices = self._prepared(stage.source), self._matrices(stage)
         down = self._weights.matrices[stage.tensor(stage.down)]
         to = self._to("hidden")
         if down.format.is_quantized:
             to["y_stride"] = 0  # as records, and never as floats
-        words = {**self._input("normed"), **to, **self._table([gate, up]),
-                 "n_strips": n_strips(gate)}  # fmt: skip
-        return self._with_adapters(stage, record.FEED_FORWARD, words)
+        words = {**self._input(stage.source), **to, **self._table(matrices),
+                 "n_strips": n_strips(matrices[0]), **self._finish(stage),
+                 "activation": ACTIVATIONS.index(stage.activation)}  # fmt: skip
+        if stage.activation == "xielu":
+            self.tables.append(np.array(self._config.xielu[stage.layer], np.float32))
+            words["curve"] = int(self.tables[-1].ctypes.data)
+        return made + self._with_adapters(stage, record.FEED_FORWARD, words)
 
     def _with_adapters(self, stage: Stage, op: int, words: dict[str, int]) -> list[Words]:
         """A product's record and, in a program that adapts, that of the stage before it."""
@@ -238,7 +265,7 @@ class _Writer:
         return {
             **floats, "records": self._buffers.records, "prepare": record.QUANTIZED,
             "x": buffer.address, "x_stride": buffer.stride,
-            "n_blocks": padded(self._config.q_dim) // 32,
+            "n_blocks": padded(self._config.dim if source == "x" else self._config.q_dim) // 32,
         }  # fmt: skip
 
     def _to(self, name: str) -> dict[str, int]:
@@ -253,21 +280,34 @@ class _Writer:
 
     def _rope(self, stage: Rope) -> Words:
         c, qkv, attended = self._config, self._buffers["qkv"], self._buffers["attended"]
-        w = self._weights
-        q, k = (4 * 32 * n_strips(w.matrices[stage.tensor(n)]) for n in QKV[:2])
+        k_at, v_at = self._qkv_at(stage)
         layer_nbytes = c.n_kv_heads * self._layout.head_nbytes
         self._attention = {
-            "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": q, "v_at": q + k,
+            "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": k_at, "v_at": v_at,
             "eps": self._eps, "n_kv_heads": c.n_kv_heads, "group": c.group, "head_dim": c.head_dim,
             "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
             "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
             "out": attended.address, "out_stride": attended.stride,
             "window": c.window(stage.layer) or attention.NO_WINDOW, **self._kernels,
             **rotation_words(c, stage.layer),
-            **{_WORDS[name, kind]: w.vectors[stage.tensor(name, kind)]
-               for name, kind in stage.tensors},
+            **self._words_of(stage),
         }  # fmt: skip
         return stage_words(record.ATTENTION, record.ROPE, **self._attention)
+
+    def _words_of(self, stage: Rope) -> dict[str, int]:
+        """Where biases and norms lie; a fused bias has those of q, k and v in turn."""
+        c, vectors = self._config, self._weights.vectors
+        if stage.biases and stage.is_fused:
+            at = vectors[stage.tensor(FUSED_QKV, "bias")]
+            k_at, v_at = at + 4 * c.q_dim, at + 4 * (c.q_dim + c.kv_dim)
+            return {"q_bias": at, "k_bias": k_at, "v_bias": v_at}
+        return {_WORDS[name, kind]: vectors[stage.tensor(name, kind)]
+                for name, kind in stage.tensors}  # fmt: skip
+
+    def _qkv_at(self, stage: Stage) -> tuple[int, int]:
+        """Where keys and values begin in a row, in bytes: each matrix fills strips of its own."""
+        q, k = (4 * 32 * n_strips(self._weights.matrices[stage.tensor(n)]) for n in QKV[:2])
+        return q, q + k
 
     def _attend(self, stage: Attend) -> list[Words]:
         """Two ways, of which a step takes one: see kernels/stages/attend.py."""

@@ -51,6 +51,13 @@ KEYS = {
     "rope_theta": Key("rope.freq_base", "rope_theta"),
     "sliding_window": Key("attention.sliding_window", "sliding_window"),
     "vocab_size": Key("vocab_size", "vocab_size"),
+    # Those of families that read them: see `option_keys`.
+    "embedding_scale": Key("embedding_scale", "embedding_multiplier"),
+    "residual_scale": Key("residual_scale", "residual_multiplier"),
+    "attention_scale": Key("attention.scale", "attention_multiplier"),
+    "logit_scale": Key("logit_scale", "logits_scaling"),
+    "attn_softcap": Key("attn_logit_softcapping", "attn_logit_softcapping"),
+    "final_softcap": Key("final_logit_softcapping", "final_logit_softcapping"),
 }
 # Field of ExpertsConfig -> its key in GGUF; config.json's differ by family (Family.experts).
 EXPERT_KEYS = {
@@ -68,6 +75,18 @@ EXPERT_KEYS = {
 }
 # Name of a gating -> GGUF's number of it.
 GATINGS = {"softmax": 1, "sigmoid": 2, "softmax_of_used": 3}
+
+
+# Fields that say nothing but for families that read them, and all of those that are factors.
+OPTIONS = (
+    "embedding_scale", "residual_scale", "attention_scale", "logit_scale",
+    "attn_softcap", "final_softcap",
+)  # fmt: skip
+
+
+def option_keys(*fields: str) -> frozenset[str]:
+    """The keys of some hyperparameters on both sides: what a family `reads`."""
+    return frozenset(key for field in fields for key in KEYS[field])
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +189,18 @@ class ModelConfig:
         architecture: the family's name, as GGUF has it.
         tied: whether the embedding is the output projection too.
         sliding_window: positions that a token sees, its own included; 0: all before it.
+        embedding_scale: embeddings are multiplied by it.
+        residual_scale: what layers add is multiplied by it.
+        attention_scale: scores are multiplied by it; 0: 1 / sqrt(head_dim).
+        logit_scale: logits are divided by it.
+        attn_softcap: scores become c tanh(score / c); 0: they stay.
+        final_softcap: logits likewise.
+        qkv_bias, out_bias, mlp_bias: whether projections to q, k and v, attention's output and the
+            feed-forward network have biases, in families that leave it open.
+        xielu: that activation's alpha_p, alpha_n, beta and eps in each layer, where it is used.
         sliding_layers: whether each layer has that window; (): all have it.
         rope_layers: whether each layer rotates queries and keys; (): all do.
         local_rope: rotary embedding of the layers with a window, where it is another one.
-        attention_scale: what scores are multiplied by; 0: 1 / sqrt(head_dim).
         temperature: how queries grow with their position, if they do.
         experts: None where all layers have a feed-forward network.
     """
@@ -192,10 +219,19 @@ class ModelConfig:
     rope: RopeConfig
     tied: bool = False
     sliding_window: int = 0
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0
+    attention_scale: float = 0.0
+    logit_scale: float = 1.0
+    attn_softcap: float = 0.0
+    final_softcap: float = 0.0
+    qkv_bias: bool = False
+    out_bias: bool = False
+    mlp_bias: bool = False
+    xielu: tuple[tuple[float, float, float, float], ...] = ()
     sliding_layers: tuple[bool, ...] = ()
     rope_layers: tuple[bool, ...] = ()
     local_rope: RopeConfig | None = None
-    attention_scale: float = 0.0
     temperature: Temperature | None = None
     experts: ExpertsConfig | None = None
 

@@ -54,7 +54,7 @@ class Names:
 
 def network(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
     """What layer i has, experts or a feed-forward network."""
-    return experts(c, i, names) if c.has_experts(i) else blocks.feed_forward(i)
+    return experts(c, i, names) if c.has_experts(i) else blocks.feed_forward(c, i)
 
 
 def network_tensors(c: ModelConfig, i: int, names: Names) -> Iterator[TensorSpec]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.config import KEYS, Key, ModelConfig
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 
@@ -65,12 +65,19 @@ class Family:
         experts: how its experts are stated; None: it has none.
         reads: keys of config.json, and of GGUF behind the architecture, that it reads beside those
             of all families.
+        own_keys: hyperparameters that have other keys than in most families.
+        biases: keys of config.json that say whether there are biases, and the fields that they set;
+            a GGUF file says it by its tensors.
+        hf_neighbours: whether a checkpoint has q and k in the order of neighbours already.
         full_every: every so many layers one sees all positions, and those between have the window
             (files may say others); 0: all layers are alike.
         unrotated_every: every so many layers one does not rotate queries and keys; 0: all do.
         local_theta: the base of rotary embedding in layers with a window, which is not stretched,
             where nothing else is stated; None: these are like the others.
         truncates_yarn: see rope.Yarn.
+        learned_positions: whether there is a table of positions, behind whose end there are none.
+        wide_scores: layers of the one model whose scores are divided by sqrt(dim / n_heads), where
+            a GGUF file doesn't say that; 0: there is none.
     """
 
     architecture: str
@@ -78,13 +85,18 @@ class Family:
     stages: Callable[[ModelConfig], Iterator[Stage]]
     tensors: Callable[[ModelConfig], Iterator[TensorSpec]]
     defaults: Mapping[str, Mapping[str, Any]]
-    only: dict[str, object]
+    only: Mapping[str, object]
     experts: ExpertRules | None = None
     reads: frozenset[str] = frozenset()
     full_every: int = 0
     unrotated_every: int = 0
     local_theta: float | None = None
     truncates_yarn: bool = True
+    learned_positions: bool = False
+    wide_scores: int = 0
+    own_keys: Mapping[str, Key] = field(default_factory=dict)
+    biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hf_neighbours: bool = False
 
     def sliding_layers(self, n_layers: int) -> tuple[bool, ...]:
         """Which layers have the window, where nothing else is stated; (): all."""
@@ -95,6 +107,17 @@ class Family:
         """Which layers rotate queries and keys; (): all."""
         n = self.unrotated_every
         return tuple((i + 1) % n != 0 for i in range(n_layers)) if n else ()
+
+    @property
+    def keys(self) -> Mapping[str, Key]:
+        """Where its hyperparameters stand."""
+        return {**KEYS, **self.own_keys}
+
+    @property
+    def hf_reads(self) -> frozenset[str]:
+        """All keys of config.json that it reads beside those of all families."""
+        own = {key.hf for key in self.own_keys.values()}
+        return self.reads | self.only.keys() | self.biases.keys() | own
 
     @property
     def model_types(self) -> tuple[str, ...]:

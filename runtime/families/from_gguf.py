@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from halfbyte.families.config import (
     MAX_LAYERS,
     MAX_VOCAB,
     MIN_HEAD_DIM,
+    OPTIONS,
     PATTERN_KEY,
     WINDOW_KEY,
     ModelConfig,
@@ -52,8 +54,8 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         raise UnsupportedModelError(
             file.path, "general.architecture", expected=" or ".join(FAMILIES), got=architecture
         )
-    key = {field: f"{architecture}.{keys.gguf}" for field, keys in KEYS.items()}
     family = FAMILIES[architecture]
+    key = {field: f"{architecture}.{keys.gguf}" for field, keys in family.keys.items()}
     of_experts = EXPERT_KEYS.values() if has_experts(m, family) else ()
     check_keys(m, architecture, {*family.reads, *of_experts})
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
@@ -66,6 +68,8 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
     ropes = read_ropes(file, family, head_dim, n_ctx)
     window, sliding_layers = _windows(m, family, n_layers)
+    if family.keys["attention_scale"].gguf not in family.reads:
+        _check_scale(m, key["attention_scale"], head_dim)
     hidden_dim = _of_every_layer(m, key["hidden_dim"], MAX_DIM)
     return ModelConfig(
         architecture=architecture,
@@ -87,7 +91,35 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         local_rope=ropes.local if window else None,
         temperature=ropes.temperature,
         experts=read_experts(m, family, hidden_dim, n_layers),
+        **(_wide_scores(family, n_layers, dim, n_heads) | _options(file, family)),
     )
+
+
+def _options(file: GGUFFile, family: Family) -> dict[str, Any]:
+    """Factors, caps and biases that the family reads; 0 says nothing."""
+    m = file.metadata
+    keys = {field: f"{family.architecture}.{family.keys[field].gguf}" for field in OPTIONS
+            if family.keys[field].gguf in family.reads}  # fmt: skip
+    found = {field: m.get_float(key) for field, key in keys.items()
+             if key in m and m.raw(key).value != 0}  # fmt: skip
+    return {**found, **_biases(file, family)}
+
+
+def _wide_scores(family: Family, n_layers: int, dim: int, n_heads: int) -> dict[str, float]:
+    """What a file does not say of one model of the family."""
+    if n_layers != family.wide_scores:
+        return {}
+    return {"attention_scale": (dim / n_heads) ** -0.5}
+
+
+# What says in a file that there are biases.
+_BIASES = {"qkv_bias": "attn_q", "out_bias": "attn_output", "mlp_bias": "ffn_up"}
+
+
+def _biases(file: GGUFFile, family: Family) -> dict[str, bool]:
+    """Which projections have biases, where the family leaves it open."""
+    fields = [field for fields in family.biases.values() for field in fields]
+    return {field: f"blk.0.{_BIASES[field]}.bias" in file.tensors for field in fields}
 
 
 def check_type(m: Metadata) -> None:
@@ -170,7 +202,10 @@ def _windows(m: Metadata, family: Family, n_layers: int) -> tuple[int, tuple[boo
     if not family.full_every or key not in m:
         return window, family.sliding_layers(n_layers)
     if isinstance(m.raw(key).value, np.ndarray):
-        layers = tuple(bool(one) for one in m.get_numbers(key, floats=False))
+        stated = m.raw(key).value
+        if stated.dtype.kind not in "bui":
+            raise ModelFileError(m.path, key, expected="truth values", got=stated.dtype)
+        layers = tuple(bool(one) for one in stated)
         if len(layers) != n_layers:
             raise ModelFileError(
                 m.path, key, expected=f"one for each of {n_layers} layers", got=len(layers)

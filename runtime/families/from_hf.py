@@ -10,17 +10,19 @@ import math
 from pathlib import Path
 from typing import Any
 
-from halfbyte.families.config import KEYS, MIN_HEAD_DIM, ModelConfig
+from halfbyte.families.config import KEYS, MIN_HEAD_DIM, OPTIONS, ModelConfig
 from halfbyte.families.experts_from_hf import expert_keys, read_experts
 from halfbyte.families.family import Family
 from halfbyte.families.hf_keys import check_keys, say_unused
 from halfbyte.families.hf_reader import Reader
+from halfbyte.families.neutral import Neutral
 from halfbyte.families.registry import BY_MODEL_TYPE
 from halfbyte.families.rope_from_hf import read_ropes
 from halfbyte.families.wrapped import text_config
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 _WINDOW, _FIRST = KEYS["sliding_window"].hf, "max_window_layers"
+_SCALAR = "query_pre_attn_scalar"
 _ROTATED = "no_rope_layers"  # 1 says that a layer rotates
 _FULL, _SLIDING = ("full_attention", "attention"), ("sliding_attention",)  # and an older name
 
@@ -38,17 +40,16 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
     reader = Reader(path / "config.json", config, {})
     if family is None:
         raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), kind)
-    reader.defaults = family.defaults[str(kind)]
+    reader.defaults, reader.keys = family.defaults[str(kind)], family.keys
+    reader.reads = frozenset({*family.hf_reads, *expert_keys(reader, family)})
     _check_architectures(reader)
-    check_keys(reader, {*family.reads, *family.only, *expert_keys(reader, family)})
-    for key, value in family.only.items():
-        if config.get(key, value) != value:
-            raise reader.bad(key, f"{value!r} (others are not supported yet)", config[key])
+    check_keys(reader, reader.reads)
+    _check_only(reader, family)
     dim, n_heads = reader.count("dim"), reader.count("n_heads")
     n_kv_heads = _kv_heads(reader, n_heads)
     head_dim = _head_dim(reader, dim, n_heads)
     n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
-    hidden_dim = reader.count("hidden_dim")
+    hidden_dim = reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None)
     window = _window(reader)
     sliding_layers = _sliding_layers(reader, family, n_layers, window)
     _check_rope_layers(reader, family, n_layers)
@@ -64,7 +65,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         head_dim=head_dim,
         vocab_size=reader.count("vocab_size"),
         n_ctx_train=n_ctx,
-        norm_eps=reader.positive(KEYS["norm_eps"].hf, reader.value("norm_eps")),
+        norm_eps=reader.positive(family.keys["norm_eps"].hf, reader.value("norm_eps")),
         rope=ropes.rope,
         tied=reader.flag("tie_word_embeddings", bool(reader.defaults.get("tie_word_embeddings"))),
         sliding_window=window,
@@ -73,7 +74,46 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         local_rope=ropes.local if window else None,
         temperature=ropes.temperature,
         experts=read_experts(reader, family, hidden_dim, n_layers),
+        **_options(reader, family),
     )
+
+
+def _options(reader: Reader, family: Family) -> dict[str, Any]:
+    """Factors, caps and biases that the family reads; null says nothing."""
+    found: dict[str, Any] = {}
+    for field in OPTIONS:
+        key = reader.keys[field].hf
+        value = reader.value(field) if key in reader.reads else None
+        if value is not None:
+            found[field] = reader.positive(key, value)
+    if _SCALAR in reader.reads:
+        found["attention_scale"] = reader.positive(_SCALAR, _stated(reader, _SCALAR)) ** -0.5
+    return found | _biases(reader, family)
+
+
+def _biases(reader: Reader, family: Family) -> dict[str, bool]:
+    """Which projections have biases."""
+    return {
+        field: reader.flag(key, bool(reader.defaults.get(key)))
+        for key, fields in family.biases.items()
+        for field in fields
+    }
+
+
+def _check_only(reader: Reader, family: Family) -> None:
+    """Refuse other values of keys that may have one alone."""
+    for key, value in family.only.items():
+        if isinstance(value, Neutral):
+            if not value.holds(reader.config.get(key)):
+                wanted = f"{value.text} (others are not supported)"
+                raise reader.bad(key, wanted, reader.config[key])
+        elif reader.config.get(key, value) != value:
+            wanted = f"{value!r} (others are not supported yet)"
+            raise reader.bad(key, wanted, reader.config[key])
+
+
+def _stated(reader: Reader, key: str) -> Any:
+    return reader.config.get(key, reader.defaults.get(key))
 
 
 def _check_architectures(reader: Reader) -> None:
@@ -109,7 +149,7 @@ def _head_dim(reader: Reader, dim: int, n_heads: int) -> int:
         ("query_pre_attn_scalar", head_dim),
         ("rotary_dim", head_dim),
     ):
-        value = reader.config.get(key)
+        value = None if key in reader.reads else reader.config.get(key)
         number = wanted if value is None else reader.positive(key, value)
         if not math.isclose(number, wanted, rel_tol=1e-6):
             raise reader.bad(key, f"{wanted:.7g} (others are not supported)", value)

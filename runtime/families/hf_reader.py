@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from halfbyte.errors import ConversionError
-from halfbyte.families.config import KEYS, MAX_CTX, MAX_DIM, MAX_LAYERS, MAX_VOCAB
+from halfbyte.families.config import KEYS, MAX_CTX, MAX_DIM, MAX_LAYERS, MAX_VOCAB, Key
 
 # Numbers become 32-bit floats in a file.
 _LEAST, _LARGEST = (float(x) for x in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
@@ -28,6 +28,8 @@ class Reader:
 
     def __init__(self, path: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         self.path, self.config, self.defaults = path, config, defaults
+        self.keys: Mapping[str, Key] = KEYS
+        self.reads: frozenset[str] = frozenset()
 
     def bad(self, key: str, expected: str, got: object, hint: str = "") -> ConversionError:
         """The error about a key."""
@@ -37,7 +39,7 @@ class Reader:
 
     def value(self, field: str) -> Any:
         """What the hyperparameter of that name is, unchecked."""
-        key = KEYS[field].hf
+        key = self.keys[field].hf
         return self.config.get(key, self.defaults.get(key))
 
     def value_of(self, key: str) -> Any:
@@ -52,7 +54,7 @@ class Reader:
             value = if_null
         least, most = _RANGES.get(field, (1, MAX_DIM))
         if type(value) is not int or not least <= value <= most:
-            raise self.bad(KEYS[field].hf, f"a whole number from {least} to {most}", value)
+            raise self.bad(self.keys[field].hf, f"a whole number from {least} to {most}", value)
         return value
 
     def positive(self, name: str, value: Any) -> float:

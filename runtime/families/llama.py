@@ -3,7 +3,8 @@ Mixtral, whose networks are two experts of eight (arXiv:2401.04088).
 
 Pre-norm layers of grouped attention with rotary embedding and a SwiGLU network (Touvron et al.,
 arXiv:2302.13971 and 2307.09288); Mistral's attention sees a window (Jiang et al.,
-arXiv:2310.06825). llama.cpp's converter puts q and k into the order of neighbours.
+arXiv:2310.06825). Some have biases everywhere. llama.cpp's converter puts q and k into the order of
+neighbours.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ _NAMES = Names(
 
 def stages(c: ModelConfig, *, biases: bool = False, norms: bool = False) -> Iterator[Stage]:
     """The forward pass; relatives have biases of q, k and v, or norms of q's and k's heads."""
-    yield from blocks.embedding()
+    yield from blocks.embedding(c)
     for i in range(c.n_layers):
-        yield from blocks.attention(i, biases=biases, norms=norms)
+        yield from blocks.attention(c, i, biases=biases, norms=norms)
         yield from network(c, i, _NAMES)
     yield from blocks.logits(c)
 
@@ -79,7 +80,8 @@ FAMILY = Family(
             "num_experts_per_tok": 2,
         },
     },
-    only={"attention_bias": False, "mlp_bias": False},
+    only={},
+    biases={"attention_bias": ("qkv_bias", "out_bias"), "mlp_bias": ("mlp_bias",)},
     experts=ExpertRules(
         hf={"n_experts": "num_local_experts", "n_used": "num_experts_per_tok"},
         may_lack=True,

@@ -18,10 +18,10 @@ from halfbyte.families.tensors import TensorSpec
 
 def stages(c: ModelConfig) -> Iterator[Stage]:
     """The forward pass."""
-    yield from blocks.embedding()
+    yield from blocks.embedding(c)
     for i in range(c.n_layers):
-        yield from blocks.attention(i, is_fused=True)
-        yield from blocks.feed_forward(i, is_fused=True)
+        yield from blocks.attention(c, i, is_fused=True)
+        yield from blocks.feed_forward(c, i, is_fused=True)
     yield from blocks.logits(c)
 
 

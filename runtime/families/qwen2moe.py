@@ -20,9 +20,9 @@ _NAMES = Names(shared="mlp.shared_expert", shared_gate="mlp.shared_expert_gate.w
 
 def stages(c: ModelConfig) -> Iterator[Stage]:
     """The forward pass."""
-    yield from blocks.embedding()
+    yield from blocks.embedding(c)
     for i in range(c.n_layers):
-        yield from blocks.attention(i, biases=True)
+        yield from blocks.attention(c, i, biases=True)
         yield from network(c, i, _NAMES)
     yield from blocks.logits(c)
 

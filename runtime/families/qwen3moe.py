@@ -19,9 +19,9 @@ _NAMES = Names()
 
 def stages(c: ModelConfig) -> Iterator[Stage]:
     """The forward pass."""
-    yield from blocks.embedding()
+    yield from blocks.embedding(c)
     for i in range(c.n_layers):
-        yield from blocks.attention(i, norms=True)
+        yield from blocks.attention(c, i, norms=True)
         yield from network(c, i, _NAMES)
     yield from blocks.logits(c)
 

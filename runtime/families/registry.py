@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
-from halfbyte.families import llama, mistral3, phi3, qwen2, qwen2moe, qwen3, qwen3moe, smollm3
+from halfbyte.families import (
+    ernie4_5,
+    gemma,
+    gemma2,
+    gemma3,
+    glm4,
+    granite,
+    llama,
+    mistral3,
+    olmo2,
+    phi3,
+    qwen2,
+    qwen2moe,
+    qwen3,
+    qwen3moe,
+    seed_oss,
+    smollm3,
+    starcoder,
+    starcoder2,
+)
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.family import Family
 
 FAMILIES: dict[str, Family] = {
     module.FAMILY.architecture: module.FAMILY
-    for module in (llama, qwen2, qwen2moe, qwen3, qwen3moe, phi3, smollm3, mistral3)
+    for module in (
+        llama,
+        qwen2,
+        qwen2moe,
+        qwen3,
+        qwen3moe,
+        phi3,
+        smollm3,
+        mistral3,
+        starcoder2,
+        gemma,
+        granite,
+        olmo2,
+        seed_oss,
+        ernie4_5,
+        gemma2,
+        gemma3,
+        glm4,
+        starcoder,
+    )
 }
 BY_MODEL_TYPE: dict[str, Family] = {
     model_type: family for family in FAMILIES.values() for model_type in family.model_types

@@ -5,10 +5,11 @@ parts (engine/profile.py); float arithmetic interprets them (quality/float_model
 there are named buffers, for T tokens:
 
     x           (T, dim)             the residual stream
-    normed      (T, dim)             RMSNorm of x
+    normed      (T, dim)             the norm of x
+    branch      (T, dim)             what goes through a norm before it joins x
     qkv         (T, q_dim + 2 kv)    queries, keys, values
     attended    (T, q_dim)           attention's output
-    hidden      (T, hidden_dim)      SiLU(gate) * up
+    hidden      (T, hidden_dim)      activation(gate) * up, or activation(up)
     routed      (T, n_experts)       the router's logits, behind them a shared expert's gate
     shared      (T, dim)             what a gated shared expert gives
     logits      (rows asked for, vocab_size)
@@ -24,6 +25,8 @@ QKV = ("attn_q", "attn_k", "attn_v")
 FUSED_QKV = "attn_qkv"
 SINKS = "attn_sinks"
 HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
+# What a network's hidden features go through.
+ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu_squared", "xielu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +57,42 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Embed(Stage):
-    """x = weight[tokens]."""
+    """x = scale weight[tokens]; plus positions[positions], where these are learned."""
 
     weight: str = "token_embd"
+    scale: float = 1.0
+    positions: str = ""
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
         """See Stage."""
-        return ((self.weight, "weight"),)
+        return tuple((name, "weight") for name in (self.weight, self.positions) if name)
 
 
 @dataclass(frozen=True, slots=True)
 class Norm(Stage):
-    """normed = x / sqrt(mean(x^2) + norm_eps) * weight; of all rows, or those asked for."""
+    """normed = x / sqrt(mean(x^2) + norm_eps) * weight; of all rows, or those asked for.
+
+    A norm that `centers` takes the mean from x first (LayerNorm); then a bias may be added.
+    """
 
     weight: str
     of_logits: bool = False
+    centers: bool = False
+    bias: bool = False
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        kinds = ("weight", "bias") if self.bias else ("weight",)
+        return tuple((self.weight, kind) for kind in kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class PostNorm(Stage):
+    """x += branch / sqrt(mean(branch^2) + norm_eps) * weight."""
+
+    weight: str
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
@@ -78,9 +101,20 @@ class Norm(Stage):
 
 
 @dataclass(frozen=True, slots=True)
-class Project(Stage):
-    """to = W source, for each matrix side by side; or to += W source.
+class RowNorms(Stage):
+    """All of a token's queries go through one RMSNorm, and all of its keys, with HEAD_NORMS."""
 
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return tuple((name, "weight") for name in HEAD_NORMS)
+
+
+@dataclass(frozen=True, slots=True)
+class Project(Stage):
+    """to = cap(scale (W source + bias)), for each matrix side by side; or to += the same.
+
+    A bias stands with one matrix alone. cap(y) is softcap tanh(y / softcap), or y where that is 0.
     A fused matrix is cut into `parts` in memory.
     """
 
@@ -88,6 +122,9 @@ class Project(Stage):
     source: str
     to: str
     adds: bool = False
+    bias: bool = False
+    scale: float = 1.0
+    softcap: float = 0.0
     parts: tuple[str, ...] = ()
 
     @property
@@ -100,6 +137,11 @@ class Project(Stage):
         """See Stage."""
         return self.parts or self.weights
 
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return _with_biases(self.weights, self.bias)
+
 
 @dataclass(frozen=True, slots=True)
 class Rope(Stage):
@@ -107,16 +149,19 @@ class Rope(Stage):
 
     How, and whether at all in this layer, is said by ModelConfig.rope_of; so are factors of the
     queries. Before that the biases of QKV are added, with `biases`, and each head of q and k goes
-    through an RMSNorm with the weights of HEAD_NORMS (head_dim,), with `norms`.
+    through an RMSNorm with the weights of HEAD_NORMS (head_dim,), with `norms`. If it `is_fused`,
+    the three biases are one vector.
     """
 
     biases: bool = False
     norms: bool = False
+    is_fused: bool = False
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
         """See Stage."""
-        biases = tuple((name, "bias") for name in QKV) if self.biases else ()
+        names = (FUSED_QKV,) if self.is_fused else QKV
+        biases = tuple((name, "bias") for name in names) if self.biases else ()
         return biases + (tuple((name, "weight") for name in HEAD_NORMS) if self.norms else ())
 
 
@@ -137,14 +182,18 @@ class Attend(Stage):
 
 @dataclass(frozen=True, slots=True)
 class FeedForward(Stage):
-    """hidden = SiLU(gate normed) * (up normed), in the form that `down` will take it.
+    """hidden = activation(gate source) * (up source), in the form that `down` will take it.
 
-    Where it `is_fused`, `up` holds the rows of both in a file, those of the gate first.
+    Without a gate ("") it is activation(up source). Biases are added to the products. Where it
+    `is_fused`, `up` holds the rows of both in a file, those of the gate first.
     """
 
     gate: str
     up: str
     down: str
+    activation: str = "silu"
+    bias: bool = False
+    source: str = "normed"
     is_fused: bool = False
 
     @property
@@ -155,7 +204,12 @@ class FeedForward(Stage):
     @property
     def packed(self) -> tuple[str, ...]:
         """See Stage."""
-        return self.gate, self.up
+        return (self.gate, self.up) if self.gate else (self.up,)
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return _with_biases(self.matrices, self.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +280,8 @@ class ExpertsOutput(ExpertsStage):
 @dataclass(frozen=True, slots=True)
 class AddGated(Stage):
     """x += sigmoid(routed[n_experts]) * shared."""
+
+
+def _with_biases(names: tuple[str, ...], bias: bool) -> tuple[tuple[str, str], ...]:
+    kinds = ("weight", "bias") if bias else ("weight",)
+    return tuple((name, kind) for kind in kinds for name in names)

@@ -36,6 +36,7 @@ class TensorSpec:
         n_rotated: heads whose features are its rows, or the first of them, and are rotated; 0:
             none.
         may_lack: whether a file runs without it.
+        adds: what is added to its numbers when a checkpoint is converted.
         head_dim: features of such a head; 0: its rows are those of the heads alone.
         n_features: how many of these are rotated, from the first on; 0: all.
         parts: matrices of which it holds the rows, one after the other, as they are called in
@@ -50,6 +51,7 @@ class TensorSpec:
     head_dim: int = 0
     n_features: int = 0
     parts: tuple[tuple[str, int], ...] = ()
+    adds: float = 0.0
 
     @property
     def is_matrix(self) -> bool:

@@ -22,6 +22,7 @@ from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
+    FUSED_QKV,
     HEAD_NORMS,
     QKV,
     SINKS,
@@ -30,13 +31,17 @@ from halfbyte.families.stages import (
     ExpertsStage,
     FeedForward,
     Norm,
+    PostNorm,
     Project,
     Rope,
+    RowNorms,
     Stage,
 )
 from halfbyte.families.tensors import ROPE_FACTORS
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.quantizers.quantize import dequantize
+from halfbyte.quality.activations import activate, soft_cap
+from halfbyte.quality.attention import attention
 from halfbyte.quality.float_experts import FloatExperts
 from halfbyte.quality.routing import expert_name, split_name
 
@@ -47,7 +52,6 @@ Hook = Callable[[tuple[str, ...], F32], None]
 
 _N_CHUNK_TOKENS = 4096
 _N_CHUNK_WEIGHTS = 1 << 22
-_N_QUERIES = 512
 _LARGEST = np.float32(1e18)  # whose square is a float32
 
 
@@ -113,7 +117,13 @@ class FloatModel:
         """Hidden states before the first layer: (B, T, C) for ids (B, T)."""
         if not isinstance(self._embed, Embed):
             raise TypeError(f"{self._embed}: a forward pass begins with an embedding")
-        return self.source.tensor(self._embed.tensor(self._embed.weight))[ids]
+        stage = self._embed
+        x = self.source.tensor(stage.tensor(stage.weight))[ids]
+        if stage.scale != 1:
+            x *= np.float32(stage.scale)
+        if stage.positions:
+            x += self.source.tensor(stage.tensor(stage.positions))[: ids.shape[1]]
+        return x
 
     def layer_weights(self, i: int) -> dict[str, F32]:
         """A layer's tensors by short name ("attn_q"), biases as "attn_q.bias"."""
@@ -217,14 +227,18 @@ class _State:
     def _run(self, stage: Stage) -> None:
         match stage:
             case Norm():
-                norm = _norm(self["x"], self._w[stage.weight], self._config.norm_eps)
-                self._put(stage, "normed", norm)
+                self._put(stage, "normed", self._norm(stage))
+            case PostNorm():
+                branch = _norm(self["branch"], self._w[stage.weight], self._config.norm_eps)
+                self._put(stage, "x", self["x"] + branch)
+            case RowNorms():
+                for i, name in enumerate(HEAD_NORMS):
+                    qkv = self._buffers["qkv"]
+                    qkv[i] = _norm(qkv[i], self._w[name], self._config.norm_eps)
             case Project():
                 self._project(stage)
             case FeedForward():
-                made = [self["normed"] @ self._w[name].T for name in stage.matrices]
-                gate, up = np.split(made[0], 2, axis=1) if stage.is_fused else made
-                self._put(stage, "hidden", _silu(gate) * up)
+                self._feed_forward(stage)
             case Rope():
                 self._rope(stage)
             case Attend():
@@ -234,8 +248,30 @@ class _State:
                 if x is not None:
                     self._put(stage, "x", x)
 
+    def _norm(self, stage: Norm) -> F32:
+        x, bias = self["x"], self._w[f"{stage.weight}.bias"] if stage.bias else np.float32(0)
+        if stage.centers:
+            x = x - x.mean(-1, keepdims=True)
+        return _norm(x, self._w[stage.weight], self._config.norm_eps) + bias
+
+    def _product(self, source: str, name: str, bias: bool) -> F32:
+        made: F32 = self[source] @ self._w[name].T
+        return made + self._w[f"{name}.bias"] if bias else made
+
+    def _feed_forward(self, stage: FeedForward) -> None:
+        made = [self._product(stage.source, name, stage.bias) for name in stage.matrices]
+        first, *rest = np.split(made[0], 2, axis=1) if stage.is_fused else made
+        hidden = activate(stage.activation, first, self._config, stage.layer)
+        for up in rest:
+            hidden *= up
+        self._put(stage, "hidden", hidden)
+
     def _project(self, stage: Project) -> None:
-        made = [self[stage.source] @ self._w[name].T for name in stage.weights]
+        made = [self._product(stage.source, name, stage.bias) for name in stage.weights]
+        if stage.scale != 1:
+            made = [y * np.float32(stage.scale) for y in made]
+        if stage.softcap:
+            made = [soft_cap(y, stage.softcap) for y in made]
         if stage.adds:
             made = [self[stage.to] + made[0]]
         self._put(stage, stage.to, *made)
@@ -244,9 +280,10 @@ class _State:
         """Heads of q, k and v, (heads, T, D) for each window; q and k are rotated."""
         c, qkv = self._config, self._buffers["qkv"]
         if not isinstance(qkv, list):  # of a fused matrix
+            qkv = qkv + self._w[f"{FUSED_QKV}.bias"] if stage.biases else qkv
             qkv = np.split(qkv, [c.q_dim, c.q_dim + c.kv_dim], axis=1)
         for x, name in zip(qkv, QKV, strict=True):
-            if stage.biases:
+            if stage.biases and not stage.is_fused:
                 x += self._w[f"{name}.bias"]
         windows = [[_heads(x, c.head_dim) for x in np.split(x, self._n_windows)] for x in qkv]
         for heads, name in zip(windows, HEAD_NORMS, strict=False):  # of q and k
@@ -262,8 +299,9 @@ class _State:
         """Causal attention within each window: (b T, H D)."""
         windows = zip(*self._buffers["qkv"], strict=True)
         c, sinks = self._config, self._w[SINKS] if stage.sinks else None
-        parts = [_attention(c, *w, c.window(stage.layer), sinks) for w in windows]
-        self._put(stage, "attended", np.concatenate(parts))
+        window = c.window(stage.layer)
+        attended = np.concatenate([attention(c, *w, window, sinks) for w in windows])
+        self._put(stage, "attended", attended)
 
     def _put(self, stage: Stage, name: str, *values: F32) -> None:
         """Fill a buffer, with one array or a list of several."""
@@ -302,23 +340,6 @@ def chunks(x: F32) -> Iterator[F32]:
         yield x[begin : begin + step]
 
 
-def _attention(c: ModelConfig, q: F32, k: F32, v: F32, window: int, sinks: F32 | None) -> F32:
-    """Causal attention of a text: q (H, T, D), k and v (G, T, D) -> (T, H D)."""
-    n, d = q.shape[1:]
-    qs, out = q.reshape(c.n_kv_heads, c.group, n, d), np.empty((n, c.q_dim), np.float32)
-    for begin in range(0, n, _N_QUERIES):
-        end = min(begin + _N_QUERIES, n)
-        scores = qs[:, :, begin:end] @ k[:, None, :end].swapaxes(-1, -2)
-        scores *= np.float32(d**-0.5)
-        scores += _mask(begin, end, window)
-        if sinks is not None:  # one more key, without a value
-            column = sinks.reshape(c.n_kv_heads, c.group, 1, 1).repeat(end - begin, 2)
-            scores = np.concatenate([scores, column], axis=-1)
-        heads = (_softmax(scores)[..., :end] @ v[:, None, :end]).reshape(c.n_heads, end - begin, d)
-        out[begin:end] = heads.swapaxes(0, 1).reshape(end - begin, -1)
-    return out
-
-
 def _norm(x: F32, weight: F32, eps: float) -> F32:
     mean = np.square(x).mean(-1, keepdims=True)
     out: F32 = x / np.sqrt(mean + np.float32(eps)) * weight
@@ -328,23 +349,3 @@ def _norm(x: F32, weight: F32, eps: float) -> F32:
 def _heads(x: F32, head_dim: int) -> F32:
     """(T, heads D) as (heads, T, D)."""
     return x.reshape(len(x), -1, head_dim).swapaxes(0, 1)
-
-
-def _mask(begin: int, end: int, window: int) -> F32:
-    """0 where query begin + i sees key j < end, else -inf: (end - begin, end)."""
-    distance = np.arange(begin, end)[:, None] - np.arange(end)
-    hidden = (distance < 0) | (distance >= window if window else False)
-    return np.where(hidden, np.float32(-np.inf), np.float32(0))
-
-
-def _softmax(x: F32) -> F32:
-    x -= x.max(-1, keepdims=True)
-    np.exp(x, out=x)
-    x /= x.sum(-1, keepdims=True)
-    return x
-
-
-def _silu(x: F32) -> F32:
-    with np.errstate(over="ignore"):  # e ** -x becomes infinite and the result 0, as it should
-        out: F32 = x / (1 + np.exp(-x))
-    return out

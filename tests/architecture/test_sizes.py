@@ -23,10 +23,10 @@ MANY_PARAMETERS = {
     "kernels/products/matmul.py:_add_units_q2_k": 18,
     "kernels/products/matmul.py:_add_units_super_16": 18,
     "kernels/products/matmul.py:_add_units_super_32": 18,
-    "kernels/stages/attention_page.py:attend_page": 18,
-    "kernels/stages/attention_page.py:_row_tile": 18,
-    "kernels/stages/codes_page.py:_row_tile": 19,
-    "kernels/stages/codes_page.py:attend_codes": 18,
+    "kernels/stages/attention_page.py:attend_page": 19,
+    "kernels/stages/attention_page.py:_row_tile": 19,
+    "kernels/stages/codes_page.py:_row_tile": 20,
+    "kernels/stages/codes_page.py:attend_codes": 19,
     "runtime/hf/tokenizer/code_llama_tokenizer.py:CodeLlamaTokenizer.__init__": 19,
 }
 

@@ -56,11 +56,18 @@ def ask(python: Path, model: Path, *lines: str) -> None:
         "llama3",
         "qwen3_moe",
         "mixtral",
+        "infill-10m",
+        "llama_biases",
+        "gemma",
+        "granite",
+        "olmo2",
+        "seed_oss",
+        "glm4",
+        "starcoder",
         "yarn",
         "phi3",
         "smollm3",
         "ministral3",
-        "infill-10m",
     ],
 )
 def source(
@@ -70,7 +77,9 @@ def source(
 ) -> Path:
     """A Hugging Face folder: tiny random models, and a trained one where the data is there.
 
-    Mistral is not among them: llama.cpp sees no window in a Llama file.
+    Not among them are Mistral and StarCoder2, in whose files llama.cpp sees no window, Gemma 2 and
+    3, whose scale of scores it takes from the head's size alone, and ERNIE, whose networks have no
+    biases there.
     """
     if request.param == "infill-10m":
         shared: Path = request.getfixturevalue("shared_dir")
@@ -79,8 +88,9 @@ def source(
     folder = tmp_path_factory.mktemp("tiny")
     kind, head_dim = request.param, 32 if request.param == "phi3" else 64
     tiny = tiny_llama.Tiny(
-        "tiny", 5, 4 * head_dim, 320, 4, 4, 2, head_dim, 331, 1e6, tied=False, kind=kind
-    )
+        "tiny", 5, 4 * head_dim, 320, 4, 4, 1 if kind == "starcoder" else 2, head_dim, 331, 1e6,
+        tied=kind.startswith(("gemma", "starcoder")), kind=kind,
+    )  # fmt: skip
     tiny_llama.save(tiny, folder)
     if kind == "phi3":  # llama.cpp leaves its window out
         config = json.loads((folder / "config.json").read_text())
@@ -109,7 +119,9 @@ def test_llama_cpp_runs_converted_files(
     size = np.abs(expected).max()
     error = np.abs(ours - expected).max()
     print(f"{file_type}: {error / size:.2g}")
-    assert error / size < TOLERANCE[file_type]
+    # llama.cpp looks GELU up in a table of half precision.
+    loosened = 3 if "gelu" in (source / "config.json").read_text() else 1
+    assert error / size < loosened * TOLERANCE[file_type]
     # Fed llama.cpp's own continuation, each of its choices is ours, or as good within the error.
     chosen = fed[np.arange(len(greedy)), greedy]
     assert (fed.max(-1) - chosen <= 2 * error).all()

@@ -18,7 +18,7 @@ import halfbyte
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA: dict[str, np.ndarray] = {}
-for _name in ("golden_llama", "golden_positions", "golden_experts"):
+for _name in ("golden_llama", "golden_positions", "golden_dense", "golden_experts"):
     with np.load(ROOT / "tests" / "data" / f"{_name}.npz") as _data:
         DATA |= _data
 CASES = sorted({name.partition(".")[0] for name in DATA})
@@ -67,6 +67,12 @@ def test_logits_and_greedy_ids_are_those_of_transformers(
     with halfbyte.load(f32_file, threads=1, kv_type=kv_type) as model:
         assert _distance(model.logits(ids), case) < TOLERANCE[kv_type]
         assert model.complete(ids, max_tokens=len(greedy)).tokens == greedy
+
+
+@pytest.mark.parametrize("case", ["starcoder"], indirect=True)
+def test_there_are_no_positions_beyond_those_that_were_learned(f32_file: Path) -> None:
+    with pytest.raises(halfbyte.RequestError, match="at most the 512 positions"):
+        halfbyte.load(f32_file, threads=1, ctx=513)
 
 
 def test_the_float64_reference_agrees_with_transformers(

@@ -1,10 +1,13 @@
-"""exp and SiLU against float64."""
+"""exp, tanh and activations against float64."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
+import pytest
 
 from halfbyte.kernels.vectors import simd, vector_math
 
@@ -67,3 +70,32 @@ def test_silu_at_its_ends(call: Call) -> None:
     got = _apply(call, silu, x)
     assert got[:4].tolist() == [0, 0, 100, np.float32(1e30)]
     assert (got[4:] <= 0).all() and (np.abs(got[4:]) < 1e-30).all()
+
+
+@cache
+def _unary(name: str) -> Callable[..., None]:
+    OP = getattr(vector_math, name)
+
+    def unary(x, out, n):
+        for i in range(n):
+            simd.store(out + 64 * i, OP(simd.load(x + 64 * i)))
+
+    return unary
+
+
+_PHI = np.frompyfunc(lambda x: math.erfc(-x / math.sqrt(2)) / 2, 1, 1)
+_EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "tanh": np.tanh,
+    "gelu": lambda x: x * _PHI(x).astype(np.float64),
+    "gelu_tanh": lambda x: x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3))) / 2,
+    "relu_squared": lambda x: np.maximum(x, 0) ** 2,
+}
+
+
+@pytest.mark.parametrize("name", _EXACT)
+def test_functions_are_those_of_float64(call: Call, name: str) -> None:
+    x = np.concatenate([np.linspace(-9, 9, 40_003), np.geomspace(1e-12, 3e3, 4001)]).astype("f4")
+    x = np.concatenate([x, -x])
+    got, exact = _apply(call, _unary(name), x), _EXACT[name](x.astype(np.float64))
+    assert (np.abs(got - exact) <= 1e-6 * np.abs(exact) + 1e-7 * np.minimum(np.abs(x), 1)).all()
+    assert not np.isfinite(_apply(call, _unary(name), np.full(16, np.nan, np.float32))).any()

@@ -109,6 +109,40 @@ SHAPES = {
     "int8": Shape("F32", "int8", 96, 3, 1, 32, 64, 99),
     "int4": Shape("F32", "int4", 96, 4, 2, 48, 80, 64, sliding_window=50),
     "Llama3": Shape("F32", "f32", 96, 3, 1, 32, 64, 99, has_divisors=True),
+    # Biases everywhere; LayerNorm and a plain network; GeGLU; factors; norms behind what they norm.
+    "biases": Shape(
+        "Q4_1",
+        "f16",
+        96,
+        4,
+        2,
+        24,
+        96,
+        150,
+        changes={"qkv_bias": True, "out_bias": True, "mlp_bias": True},
+    ),
+    "StarCoder2": Shape("F32", "f32", 72, 4, 2, 24, 100, 70, architecture="starcoder2"),
+    "Gemma": Shape("Q8_0", "f16", 96, 2, 1, 32, 160, 150, is_tied=True, architecture="gemma"),
+    "Granite": Shape(
+        "F32",
+        "f32",
+        80,
+        4,
+        2,
+        20,
+        52,
+        70,
+        architecture="granite",
+        changes={
+            "embedding_scale": 2.0,
+            "residual_scale": 0.4,
+            "attention_scale": 0.3,
+            "logit_scale": 3.0,
+            "attn_softcap": 2.0,
+            "final_softcap": 1.5,
+        },
+    ),
+    "OLMo2": Shape("F32", "f32", 100, 3, 1, 16, 52, 70, architecture="olmo2"),
     # With fused matrices, whose parts fill no tile.
     "positions": Shape(
         "F32", "f32", 96, 4, 2, 24, 50, 99, n_layers=3, architecture="phi3", changes=POSITIONS
@@ -225,10 +259,26 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
     n, d = len(tokens), c.head_dim
     w = {name: value.astype(np.float64) for name, value in model.exact.items()}
     back = np.arange(n)[:, None] - np.arange(n)
-    x = w["token_embd.weight"][tokens]
+    scale = c.dim**0.5 if c.architecture == "gemma" else c.embedding_scale
+    x = w["token_embd.weight"][tokens] * scale
 
     def norm(x: F64, name: str) -> F64:
-        return x / np.sqrt((x * x).mean(-1, keepdims=True) + c.norm_eps) * w[name]
+        """The norm of that name, if there is one."""
+        if name + ".weight" not in w:
+            return x
+        bias = w.get(name + ".bias")
+        if bias is not None:  # LayerNorm
+            x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + c.norm_eps) * w[name + ".weight"]
+        return x if bias is None else x + bias
+
+    def capped(x: F64, cap: float) -> F64:
+        return cap * np.tanh(x / cap) if cap else x
+
+    def activated(x: F64) -> F64:
+        if c.architecture in ("gemma", "starcoder2"):
+            return x / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
+        return x / (1 + np.exp(-x))
 
     def product(x: F64, name: str) -> F64:
         is_quantized = model.weights.matrices[name].format.is_quantized
@@ -255,32 +305,43 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
     states, attentions = [x], []
     for i in range(c.n_layers):
         at = f"blk.{i}."
-        h = norm(x, at + "attn_norm.weight")
-        q, k, v = (product(h, f"{at}attn_{name}.weight").reshape(n, -1, d) for name in "qkv")
-        if at + "attn_q_norm.weight" in w:
-            q, k = norm(q, at + "attn_q_norm.weight"), norm(k, at + "attn_k_norm.weight")
+        h = norm(x, at + "attn_norm")
+        q, k, v = (product(h, f"{at}attn_{name}.weight") for name in "qkv")
+        if c.architecture == "olmo2":  # norms of all heads together
+            q, k = norm(q, at + "attn_q_norm"), norm(k, at + "attn_k_norm")
+        q, k, v = (y.reshape(n, -1, d) for y in (q, k, v))
+        if c.architecture != "olmo2":
+            q, k = norm(q, at + "attn_q_norm"), norm(k, at + "attn_k_norm")
         q, k, v = rope(q, i), shared(kept(rope(k, i), "k")), shared(kept(v, "v"))
         if c.temperature:
             position = np.arange(n)[:, None, None]
             q = q * (1 + c.temperature.scale * np.log(1 + position // c.temperature.n_ctx))
         scores = np.einsum("thd,shd->hts", kept(q, "q"), k) * (c.attention_scale or d**-0.5)
+        scores = capped(scores, c.attn_softcap)
         scores = np.where((back < 0) | (back >= (c.window(i) or n)), -np.inf, scores)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
         attentions.append(weights)
         mixed = np.einsum("hts,shd->thd", weights, v).reshape(n, -1)
-        x = x + product(mixed, at + "attn_output.weight")
-        h = norm(x, at + "ffn_norm.weight")
+        y = norm(product(mixed, at + "attn_output.weight"), at + "post_attention_norm")
+        x = x + y * c.residual_scale
+        h = norm(x, at + "ffn_norm")
         if c.experts:
-            x = x + _experts(model, at, h, rounds)
+            y = _experts(model, at, h, rounds)
         else:
-            gate, up = (product(h, f"{at}ffn_{name}.weight") for name in ("gate", "up"))
-            x = x + product(gate / (1 + np.exp(-gate)) * up, at + "ffn_down.weight")
+            up = product(h, at + "ffn_up.weight")
+            if at + "ffn_gate.weight" in w:
+                up = activated(product(h, at + "ffn_gate.weight")) * up
+            else:
+                up = activated(up)
+            y = norm(product(up, at + "ffn_down.weight"), at + "post_ffw_norm")
+        x = x + y * c.residual_scale
         states.append(x)
     is_tied = "output.weight" not in w
     name = "token_embd.weight" if is_tied else "output.weight"
-    normed = norm(x, "output_norm.weight")
-    return Reference(states, attentions, normed, product(normed, name))
+    normed = norm(x, "output_norm")
+    logits = capped(product(normed, name) / c.logit_scale, c.final_softcap)
+    return Reference(states, attentions, normed, logits)
 
 
 def _experts(model: Model, at: str, h: F64, rounds: bool) -> F64:
@@ -346,7 +407,7 @@ def main(isa: str, cache: str) -> None:
 
     target.force(isa)
     jit.set_cache_root(Path(cache))
-    names = ("mix", "F32", "Qwen2", "Qwen3", "window", "experts", "int8", "int4", "positions")
+    names = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite")
     for name in names:
         pool = Pool(2)
         model = build(SHAPES[name], pool)

@@ -48,6 +48,11 @@ TOLERANCE = {
     "positions": 5e-6,
     "Q4_1": 3e-2,
     "mix": 3e-2,
+    "biases": 3e-2,
+    "StarCoder2": 5e-6,
+    "Gemma": 3e-2,
+    "Granite": 5e-6,
+    "OLMo2": 5e-6,
     "int8": 2e-2,  # keys and values of 8 bits, of which rotation spreads what stands out
     "int4": 0.2,  # keys of 6 bits, values of 4: a step of 2/15 of the largest
     "Qwen3MoE": 5e-6,

@@ -62,6 +62,6 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert re.search(r"^decode, 1 token: .* ms a step$", out, re.MULTILINE)
     assert re.search(r"^prefill, 256 tokens: .* ms a step$", out, re.MULTILINE)
-    assert len(re.findall(r"^  RMSNorm, quantize  .* (\d+%|cached)$", out, re.MULTILINE)) == 1
+    assert len(re.findall(r"^  norm, quantize  .* (\d+%|cached)$", out, re.MULTILINE)) == 1
     assert len(re.findall(r"^  ffn_gate, ffn_up: .* (?:\d+%|cached)$", out, re.MULTILINE)) == 2
     assert "GB/s" in out and "GMAC/s" in out

@@ -195,5 +195,5 @@ def test_numbers_for_each_layer(tmp_path: Path) -> None:
 
 
 def test_other_architectures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModelError, match="gemma"):
-        read(tmp_path, {}, architecture="gemma")
+    with pytest.raises(UnsupportedModelError, match="mamba"):
+        read(tmp_path, {}, architecture="mamba")

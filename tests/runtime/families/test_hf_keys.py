@@ -90,8 +90,8 @@ def test_keys_of_models_of_other_things_are_never_refused(
         ("text_config", {"hidden_size": 64}),
         ("vision_config", {"hidden_size": 64}),
         ("position_embedding_type", "nope"),
-        ("attention_bias", True),
-        ("mlp_bias", True),
+        ("attention_bias", 1),
+        ("mlp_bias", "yes"),
         ("architectures", ["LlamaForSequenceClassification"]),
         ("architectures", ["LlavaForConditionalGeneration"]),
         ("architectures", "LlamaForCausalLM"),
@@ -191,8 +191,9 @@ def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -
             config(kind, sliding_window=1000)
         return
     window = config(kind, sliding_window=1000).sliding_window
-    assert window == (1000 if kind in ("mistral", "mixtral", "phi3") else 0)
-    assert ("no window" in caplog.text) == (kind in ("llama", "smollm3"))
+    has_window = kind in ("mistral", "mixtral", "phi3", "starcoder2", "gemma2", "gemma3_text")
+    assert window == (1000 if has_window else 0)
+    assert ("no window" in caplog.text) == (not has_window and not kind.startswith("qwen"))
     if kind == "mistral":
         assert config(kind, layer_types=["sliding_attention"] * 32).sliding_window == 4096
         with pytest.raises(ConversionError, match="32 layers"):

@@ -1,0 +1,49 @@
+"""Records of the stages that work row by row beside a matrix's input: embedding, norms in place."""
+
+from __future__ import annotations
+
+from halfbyte.engine.buffers import Buffers
+from halfbyte.engine.stage_words import Words, float_word, stage_words
+from halfbyte.engine.weights import ModelWeights
+from halfbyte.families.config import ModelConfig
+from halfbyte.families.stages import Embed, PostNorm, RowNorms
+from halfbyte.kernels.layouts.lookup import lookup_kernel
+from halfbyte.kernels.layouts.panels import n_panels
+from halfbyte.kernels.stages import record
+
+
+def embedding(stage: Embed, c: ModelConfig, w: ModelWeights, b: Buffers) -> Words:
+    """x = scale weight[tokens] + positions[positions]."""
+    words = {"dim": c.dim, "y": b["x"].address, "y_stride": b["x"].stride}
+    if stage.scale != 1:
+        words["scale"] = float_word(stage.scale)
+    for (name, kind), prefix in zip(stage.tensors, ("", "positions_"), strict=False):
+        matrix = w.matrices[stage.tensor(name, kind)]
+        words |= {f"{prefix}lookup": lookup_kernel(matrix.format.name).address,
+                  f"{prefix}w": matrix.address, f"{prefix}n_panels": n_panels(matrix.n_rows),
+                  f"{prefix}n_units": matrix.format.n_units(matrix.n_inputs)}  # fmt: skip
+    return stage_words(record.EMBEDDING, record.EMBED, **words)
+
+
+def post_norm(stage: PostNorm, c: ModelConfig, w: ModelWeights, b: Buffers) -> Words:
+    """x += norm(branch)."""
+    x, branch = b["x"], b["branch"]
+    return stage_words(
+        record.RENORMED, record.RENORM, x=branch.address, x_stride=branch.stride, dim=c.dim,
+        weight=w.vectors[stage.tensor(stage.weight)], eps=float_word(c.norm_eps), y=x.address,
+        y_stride=x.stride, adds=1,
+    )  # fmt: skip
+
+
+def row_norms(
+    stage: RowNorms, c: ModelConfig, w: ModelWeights, b: Buffers, k_at: int
+) -> list[Words]:
+    """q = norm(q) and k = norm(k), which lies `k_at` bytes behind."""
+    qkv, made = b["qkv"], []
+    for (name, kind), at, dim in zip(stage.tensors, (0, k_at), (c.q_dim, c.kv_dim), strict=True):
+        rows = {"x": qkv.address + at, "y": qkv.address + at, "dim": dim,
+                "x_stride": qkv.stride, "y_stride": qkv.stride}  # fmt: skip
+        weight = w.vectors[stage.tensor(name, kind)]
+        words = {**rows, "weight": weight, "eps": float_word(c.norm_eps)}
+        made.append(stage_words(record.RENORMED, record.RENORM, **words))
+    return made

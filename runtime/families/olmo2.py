@@ -1,0 +1,63 @@
+"""OLMo 2: no norms before attention and network but behind them, and of all of q and k.
+
+Source: arXiv:2501.00656. A GGUF file has q and k in the order of halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from halfbyte.families import blocks
+from halfbyte.families.config import ModelConfig
+from halfbyte.families.family import DEFAULTS, Family
+from halfbyte.families.stages import QKV, Attend, FeedForward, Project, Rope, RowNorms, Stage
+from halfbyte.families.tensors import TensorSpec
+
+
+def stages(c: ModelConfig) -> Iterator[Stage]:
+    """The forward pass."""
+    yield from blocks.embedding(c)
+    for i in range(c.n_layers):
+        yield Project(QKV, "x", "qkv", layer=i)
+        yield RowNorms(layer=i)
+        yield Rope(layer=i)
+        yield Attend(layer=i)
+        yield from blocks.branch(i, "attn_output", "attended", "post_attention_norm")
+        yield FeedForward("ffn_gate", "ffn_up", "ffn_down", source="x", layer=i)
+        yield from blocks.branch(i, "ffn_down", "hidden", "post_ffw_norm")
+    yield from blocks.logits(c)
+
+
+def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
+    """What it takes."""
+    yield from blocks.embedding_tensors(c)
+    for i in range(c.n_layers):
+        at, hf = f"blk.{i}.", f"model.layers.{i}."
+        yield from blocks.projection_tensors(c, i)
+        for name, n, heads in (("q", c.q_dim, c.n_heads), ("k", c.kv_dim, c.n_kv_heads)):
+            hf_name = f"{hf}self_attn.{name}_norm.weight"
+            yield TensorSpec(f"{at}attn_{name}_norm.weight", hf_name, (n,), heads)
+        for name, of in (("attention", "attention"), ("ffw", "feedforward")):
+            hf_name = f"{hf}post_{of}_layernorm"
+            yield from blocks.norm_tensors(f"{at}post_{name}_norm", hf_name, c.dim)
+        yield from blocks.network_tensors(c, i)
+    yield from blocks.logits_tensors(c)
+
+
+FAMILY = Family(
+    architecture="olmo2",
+    rotates_halves=True,
+    stages=stages,
+    tensors=tensors,
+    defaults={
+        "olmo2": {
+            **DEFAULTS,
+            "intermediate_size": 11008,
+            "vocab_size": 50304,
+            "max_position_embeddings": 2048,
+            "num_key_value_heads": None,  # as many as heads
+            "rms_norm_eps": 1e-5,
+        },
+    },
+    only={"attention_bias": False},
+)
