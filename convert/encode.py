@@ -27,7 +27,8 @@ from halfbyte.errors import ConversionError, RequestError
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
 from halfbyte.progress import Progress, silent
-from halfbyte.quality.float_model import F32, Ids
+from halfbyte.quality.float_model import Ids
+from halfbyte.quality.layer_source import F32
 
 Bytes = NDArray[np.uint8]
 # A tensor's bytes may come in pieces, one after the other.

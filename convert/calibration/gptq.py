@@ -36,7 +36,8 @@ from halfbyte.kernels.quantizers.grids import (
 )
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
 from halfbyte.progress import Progress, silent
-from halfbyte.quality.float_model import F32, FloatModel, Ids, LayerSource, chunks
+from halfbyte.quality.float_model import FloatModel, Ids, chunks
+from halfbyte.quality.layer_source import F32, LayerSource
 from halfbyte.quality.routing import split_name
 
 log = logging.getLogger(__name__)

@@ -32,7 +32,8 @@ from halfbyte.file_reader import FileReader
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Cursor
 from halfbyte.progress import Progress, silent
-from halfbyte.quality.float_model import F32, FloatModel, Ids, hidden_states
+from halfbyte.quality.float_model import FloatModel, Ids, hidden_states
+from halfbyte.quality.layer_source import F32
 from halfbyte.quality.routing import split_name
 
 log = logging.getLogger(__name__)

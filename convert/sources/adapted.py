@@ -17,7 +17,7 @@ from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.lora.adapter import Factors
 from halfbyte.lora.paths import AdapterPaths, adapter_paths
 from halfbyte.lora.reading import read_adapter
-from halfbyte.quality.float_model import F32, LayerSource
+from halfbyte.quality.layer_source import F32, LayerSource
 
 
 def open_adapted(path: Path, adapter: AdapterPaths = None) -> Source:

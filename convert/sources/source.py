@@ -39,7 +39,7 @@ from halfbyte.gguf.split import model_file
 from halfbyte.gguf.tensor_table import TensorInfo
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.quantizers.quantize import dequantize
-from halfbyte.quality.float_model import F32, GGUFSource, LayerSource
+from halfbyte.quality.layer_source import F32, GGUFSource, LayerSource
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.files import read_vocabulary
 from halfbyte.tokenizer.vocabulary import OWN_KEYS, Vocabulary

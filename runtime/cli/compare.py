@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halfbyte.quality.distance import Distance
-    from halfbyte.quality.float_model import LayerSource
+    from halfbyte.quality.layer_source import LayerSource
     from halfbyte.tokenizer import Tokenizer
 
 _N_WORST = 8

@@ -49,12 +49,8 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     """
     m = file.metadata
     check_type(m)
-    architecture = m.get_str("general.architecture")
-    if architecture not in FAMILIES:
-        raise UnsupportedModelError(
-            file.path, "general.architecture", expected=" or ".join(FAMILIES), got=architecture
-        )
-    family = FAMILIES[architecture]
+    family = _family(m)
+    architecture = family.architecture
     key = {field: f"{architecture}.{keys.gguf}" for field, keys in family.keys.items()}
     of_experts = EXPERT_KEYS.values() if has_experts(m, family) else ()
     check_keys(m, architecture, {*family.reads, *of_experts})
@@ -68,8 +64,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
     ropes = read_ropes(file, family, head_dim, n_ctx)
     window, sliding_layers = _windows(m, family, n_layers)
-    if family.keys["attention_scale"].gguf not in family.reads:
-        _check_scale(m, key["attention_scale"], head_dim)
+    _check_scale(m, family, head_dim)
     hidden_dim = _of_every_layer(m, key["hidden_dim"], MAX_DIM)
     return ModelConfig(
         architecture=architecture,
@@ -93,6 +88,14 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         experts=read_experts(m, family, hidden_dim, n_layers),
         **(_wide_scores(family, n_layers, dim, n_heads) | _options(file, family)),
     )
+
+
+def _family(m: Metadata) -> Family:
+    key = "general.architecture"
+    architecture = m.get_str(key)
+    if architecture not in FAMILIES:
+        raise UnsupportedModelError(m.path, key, expected=" or ".join(FAMILIES), got=architecture)
+    return FAMILIES[architecture]
 
 
 def _options(file: GGUFFile, family: Family) -> dict[str, Any]:
@@ -160,9 +163,13 @@ def _of_every_layer(m: Metadata, key: str, maximum: int) -> int:
     return value
 
 
-def _check_scale(m: Metadata, key: str, head_dim: int) -> None:
-    """Scores are divided by the root of the head dimension, which 0 says too."""
-    if key not in m or m.raw(key).value == 0:
+def _check_scale(m: Metadata, family: Family, head_dim: int) -> None:
+    """Scores are divided by the root of the head dimension, which 0 says too, unless the family
+    reads something else.
+    """
+    name = family.keys["attention_scale"].gguf
+    key = f"{family.architecture}.{name}"
+    if name in family.reads or key not in m or m.raw(key).value == 0:
         return
     scale, wanted = m.get_float(key), head_dim**-0.5
     if not math.isclose(scale, wanted, rel_tol=1e-6):
@@ -187,7 +194,6 @@ def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
         other = m.get_int(key, wanted)
         if other != wanted:
             raise UnsupportedModelError(m.path, key, expected=f"{what}, {wanted}", got=other)
-    _check_scale(m, f"{a}.attention.scale", head_dim)
     return head_dim
 
 
@@ -196,13 +202,16 @@ def _windows(m: Metadata, family: Family, n_layers: int) -> tuple[int, tuple[boo
     window, a = m.get_int(WINDOW_KEY, 0, maximum=MAX_CTX), family.architecture
     if KEYS["sliding_window"].gguf not in family.reads:
         return window, ()
-    key, least = f"{a}.{KEYS['sliding_window'].gguf}", 1 if family.full_every else 0
-    window = m.get_int(key, None if least else window, minimum=least, maximum=MAX_CTX)
+    key = f"{a}.{KEYS['sliding_window'].gguf}"
+    if family.full_every:
+        window = m.get_int(key, minimum=1, maximum=MAX_CTX)
+    else:
+        window = m.get_int(key, window, maximum=MAX_CTX)
     key = f"{a}.{PATTERN_KEY}"
     if not family.full_every or key not in m:
         return window, family.sliding_layers(n_layers)
-    if isinstance(m.raw(key).value, np.ndarray):
-        stated = m.raw(key).value
+    stated = m.raw(key).value
+    if isinstance(stated, np.ndarray):
         if stated.dtype.kind not in "bui":
             raise ModelFileError(m.path, key, expected="truth values", got=stated.dtype)
         layers = tuple(bool(one) for one in stated)

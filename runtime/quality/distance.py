@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.progress import Progress, silent
-from halfbyte.quality.float_model import F32, FloatModel, Ids, LayerSource
+from halfbyte.quality.float_model import FloatModel, Ids
+from halfbyte.quality.layer_source import F32, LayerSource
 
 F64 = NDArray[np.float64]
 _N_ROWS = 128  # rows of logits that are widened to float64 at a time

@@ -26,7 +26,7 @@ from halfbyte.gguf.metadata import Metadata
 from halfbyte.gguf.read_ahead import pieces, read_ahead
 from halfbyte.progress import Progress, silent
 from halfbyte.quality.distance import Quality, measure
-from halfbyte.quality.float_model import GGUFSource, LayerSource
+from halfbyte.quality.layer_source import GGUFSource, LayerSource
 from halfbyte.quality.texts import N_WINDOW, packaged_text, token_windows
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.vocabulary import Vocabulary

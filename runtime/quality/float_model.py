@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import EngineError
-from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     FUSED_QKV,
@@ -38,60 +37,18 @@ from halfbyte.families.stages import (
     Stage,
 )
 from halfbyte.families.tensors import ROPE_FACTORS
-from halfbyte.gguf.file import GGUFFile
-from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.quality.activations import activate, soft_cap
 from halfbyte.quality.attention import attention
 from halfbyte.quality.float_experts import FloatExperts
+from halfbyte.quality.layer_source import F32, LayerSource
 from halfbyte.quality.routing import expert_name, split_name
 
-F32 = NDArray[np.float32]
 Ids = NDArray[np.int64]
 # Called with the matrices that share inputs, by GGUF name, and these inputs, (tokens, K).
 Hook = Callable[[tuple[str, ...], F32], None]
 
 _N_CHUNK_TOKENS = 4096
-_N_CHUNK_WEIGHTS = 1 << 22
 _LARGEST = np.float32(1e18)  # whose square is a float32
-
-
-class LayerSource(Protocol):
-    """Where weights come from."""
-
-    @property
-    def config(self) -> ModelConfig:
-        """The model's shape."""
-
-    def __contains__(self, name: str) -> bool:
-        """Whether there is such a tensor; the divisors of RoPE need not be."""
-
-    def tensor(self, name: str) -> F32:
-        """A whole tensor by its GGUF name, its rows in GGUF's order."""
-
-
-class GGUFSource:
-    """The tensors of a GGUF file, dequantized."""
-
-    def __init__(self, file: GGUFFile, config: ModelConfig) -> None:
-        self._file, self.config = file, config
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._file.tensors
-
-    def tensor(self, name: str) -> F32:
-        """See LayerSource."""
-        info = self._file.tensors[name]
-        if info.format is None:
-            raise ValueError(f"{name}: type {info.type_name} cannot be dequantized")
-        n = info.shape[-1]
-        nbytes, n_rows = info.format.row_nbytes(n), info.nbytes // info.format.row_nbytes(n)
-        values = np.empty((n_rows, n), np.float32)
-        step = max(1, _N_CHUNK_WEIGHTS // n)
-        for begin in range(0, n_rows, step):
-            end = min(begin + step, n_rows)
-            chunk = self._file.data(name, begin * nbytes, end * nbytes).reshape(-1, nbytes)
-            values[begin:end] = dequantize(chunk, info.format, n)
-        return values.reshape(info.shape)
 
 
 class FloatModel:
@@ -103,8 +60,8 @@ class FloatModel:
         stages = groupby(self._family.stages(self.config), lambda stage: stage.layer)
         before, *self._layers, self._behind = [list(group) for _, group in stages]
         (self._embed,) = before
-        found = [name for name in ROPE_FACTORS if name in source]
-        self._factors = {name: source.tensor(name).astype(np.float64) for name in found}
+        factors = {name: source.tensor(name) for name in ROPE_FACTORS if name in source}
+        self._factors = {name: values.astype(np.float64) for name, values in factors.items()}
 
     def groups(self, i: int) -> list[tuple[str, ...]]:
         """The matrices of a layer in the order in which they are needed, by shared inputs.
@@ -300,8 +257,8 @@ class _State:
         windows = zip(*self._buffers["qkv"], strict=True)
         c, sinks = self._config, self._w[SINKS] if stage.sinks else None
         window = c.window(stage.layer)
-        attended = np.concatenate([attention(c, *w, window, sinks) for w in windows])
-        self._put(stage, "attended", attended)
+        parts = [attention(c, q, k, v, window, sinks) for q, k, v in windows]
+        self._put(stage, "attended", np.concatenate(parts))
 
     def _put(self, stage: Stage, name: str, *values: F32) -> None:
         """Fill a buffer, with one array or a list of several."""

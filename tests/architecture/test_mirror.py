@@ -189,6 +189,7 @@ COVERED_BY = {
     "runtime/prompt/template/sandbox.py": "runtime/prompt/template/test_hostile_templates.py",
     "runtime/prompt/template/source.py": "runtime/prompt/template/test_hostile_templates.py",
     "runtime/prompt/scored.py": "runtime/test_scoring.py",
+    "runtime/quality/layer_source.py": "runtime/quality/test_float_model.py",
     "runtime/quality/perplexity.py": "convert/test_measured.py",
     "runtime/quality/texts.py": "runtime/quality/test_figures.py",
     "runtime/tokenizer/bpe.py": "runtime/tokenizer/test_tokenizer.py",

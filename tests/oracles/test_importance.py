@@ -17,7 +17,8 @@ from halfbyte.converting.calibration.importance import (
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.quality.distance import measure
-from halfbyte.quality.float_model import FloatModel, GGUFSource
+from halfbyte.quality.float_model import FloatModel
+from halfbyte.quality.layer_source import GGUFSource
 from halfbyte.quality.texts import packaged_text, token_windows
 from halfbyte.tokenizer import Tokenizer
 

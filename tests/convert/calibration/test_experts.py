@@ -13,7 +13,8 @@ from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
 from halfbyte.families.registry import family_of
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.pool import Pool
-from halfbyte.quality.float_model import F32, FloatModel
+from halfbyte.quality.float_model import FloatModel
+from halfbyte.quality.layer_source import F32
 
 CONFIG = ModelConfig(
     "qwen3moe", "", 64, 64, 1, 2, 1, 32, 50, 64, 1e-5, RopeConfig(1e4), tied=True,

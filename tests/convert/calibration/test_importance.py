@@ -19,7 +19,8 @@ from halfbyte.converting.calibration.importance import (
 from halfbyte.errors import ConversionError, ModelFileError
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.quality.float_model import FloatModel, GGUFSource
+from halfbyte.quality.float_model import FloatModel
+from halfbyte.quality.layer_source import GGUFSource
 
 SMALL = Importance(
     {"blk.0.attn_q.weight": np.array([0.5, 2, 0], np.float32), "b": np.ones(2, np.float32)},

@@ -16,7 +16,7 @@ from halfbyte.errors import RequestError
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.quality.distance import Quality, distance, measure, relative_error
-from halfbyte.quality.float_model import GGUFSource
+from halfbyte.quality.layer_source import GGUFSource
 from halfbyte.quality.texts import packaged_text, token_windows
 from halfbyte.tokenizer import Tokenizer
 

@@ -17,12 +17,8 @@ from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.quality.float_model import (
-    F32,
-    FloatModel,
-    GGUFSource,
-    hidden_states,
-)
+from halfbyte.quality.float_model import FloatModel, hidden_states
+from halfbyte.quality.layer_source import F32, GGUFSource
 
 GOLDEN: dict[str, np.ndarray] = {}
 for _name in ("golden_llama", "golden_positions", "golden_experts"):
