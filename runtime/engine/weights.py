@@ -191,7 +191,7 @@ def _pieces(
             some = order[begin:end]
             begin, end = int(some.min()), int(some.max()) + 1
             some = some - begin
-        yield _Rows(info, at + begin * nbytes, at + end * nbytes, packing, first, n, some)
+        yield _Rows(info, begin * nbytes, end * nbytes, packing, first, n, some)
 
 
 def _pack(rows: _Rows, data: NDArray[np.uint8]) -> None:
