@@ -56,9 +56,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     check_keys(m, architecture, {*family.reads, *of_experts})
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
     n_heads = _of_every_layer(m, key["n_heads"], MAX_DIM)
-    has_kv_heads = key["n_kv_heads"] in m
-    n_kv_heads = _of_every_layer(m, key["n_kv_heads"], n_heads) if has_kv_heads else n_heads
-    _check_group(m, key["n_kv_heads"], n_heads, n_kv_heads)
+    n_kv_heads = _kv_heads(m, key["n_kv_heads"], n_heads)
     head_dim = _head_dim(m, architecture, dim, n_heads)
     n_layers = m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS)
     n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
@@ -86,7 +84,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         local_rope=ropes.local if window else None,
         temperature=ropes.temperature,
         experts=read_experts(m, family, hidden_dim, n_layers),
-        **(_wide_scores(family, n_layers, dim, n_heads) | _options(file, family)),
+        **_options(file, family, n_layers, dim / n_heads),
     )
 
 
@@ -98,21 +96,20 @@ def _family(m: Metadata) -> Family:
     return FAMILIES[architecture]
 
 
-def _options(file: GGUFFile, family: Family) -> dict[str, Any]:
-    """Factors, caps and biases that the family reads; 0 says nothing."""
+def _options(file: GGUFFile, family: Family, n_layers: int, width: float) -> dict[str, Any]:
+    """Factors, caps and biases that the family reads; 0 says nothing.
+
+    Of one model of a family no file says that its scores are divided by the root of `width`.
+    """
     m = file.metadata
+    found: dict[str, Any] = {}
+    if n_layers == family.wide_scores:
+        found["attention_scale"] = width**-0.5
     keys = {field: f"{family.architecture}.{family.keys[field].gguf}" for field in OPTIONS
             if family.keys[field].gguf in family.reads}  # fmt: skip
-    found = {field: m.get_float(key) for field, key in keys.items()
-             if key in m and m.raw(key).value != 0}  # fmt: skip
+    found |= {field: m.get_float(key) for field, key in keys.items()
+              if key in m and m.raw(key).value != 0}  # fmt: skip
     return {**found, **_biases(file, family)}
-
-
-def _wide_scores(family: Family, n_layers: int, dim: int, n_heads: int) -> dict[str, float]:
-    """What a file does not say of one model of the family."""
-    if n_layers != family.wide_scores:
-        return {}
-    return {"attention_scale": (dim / n_heads) ** -0.5}
 
 
 # What says in a file that there are biases.
@@ -132,6 +129,12 @@ def check_type(m: Metadata) -> None:
         raise UnsupportedModelError(
             m.path, _TYPE, expected="model", got=got, hint=MERGE if got == "adapter" else ""
         )
+
+
+def _kv_heads(m: Metadata, key: str, n_heads: int) -> int:
+    n_kv_heads = _of_every_layer(m, key, n_heads) if key in m else n_heads
+    _check_group(m, key, n_heads, n_kv_heads)
+    return n_kv_heads
 
 
 def _check_group(m: Metadata, key: str, n_heads: int, n_kv_heads: int) -> None:

@@ -41,6 +41,7 @@ from halfbyte.quality.activations import activate, soft_cap
 from halfbyte.quality.attention import attention
 from halfbyte.quality.float_experts import FloatExperts
 from halfbyte.quality.layer_source import F32, LayerSource
+from halfbyte.quality.norms import normed, rms_norm
 from halfbyte.quality.routing import expert_name, split_name
 
 Ids = NDArray[np.int64]
@@ -184,14 +185,14 @@ class _State:
     def _run(self, stage: Stage) -> None:
         match stage:
             case Norm():
-                self._put(stage, "normed", self._norm(stage))
+                self._put(stage, "normed", normed(stage, self["x"], self._w, self._config.norm_eps))
             case PostNorm():
-                branch = _norm(self["branch"], self._w[stage.weight], self._config.norm_eps)
+                branch = rms_norm(self["branch"], self._w[stage.weight], self._config.norm_eps)
                 self._put(stage, "x", self["x"] + branch)
             case RowNorms():
                 for i, name in enumerate(HEAD_NORMS):
                     qkv = self._buffers["qkv"]
-                    qkv[i] = _norm(qkv[i], self._w[name], self._config.norm_eps)
+                    qkv[i] = rms_norm(qkv[i], self._w[name], self._config.norm_eps)
             case Project():
                 self._project(stage)
             case FeedForward():
@@ -204,12 +205,6 @@ class _State:
                 x = self.experts.run(stage)
                 if x is not None:
                     self._put(stage, "x", x)
-
-    def _norm(self, stage: Norm) -> F32:
-        x, bias = self["x"], self._w[f"{stage.weight}.bias"] if stage.bias else np.float32(0)
-        if stage.centers:
-            x = x - x.mean(-1, keepdims=True)
-        return _norm(x, self._w[stage.weight], self._config.norm_eps) + bias
 
     def _product(self, source: str, name: str, bias: bool) -> F32:
         made: F32 = self[source] @ self._w[name].T
@@ -245,7 +240,7 @@ class _State:
         windows = [[_heads(x, c.head_dim) for x in np.split(x, self._n_windows)] for x in qkv]
         for heads, name in zip(windows, HEAD_NORMS, strict=False):  # of q and k
             if stage.norms:
-                heads[:] = [_norm(x, self._w[name], c.norm_eps) for x in heads]
+                heads[:] = [rms_norm(x, self._w[name], c.norm_eps) for x in heads]
             heads[:] = [self._model.rotate(x, stage.layer) for x in heads]
         if c.scales_queries:
             factors = c.query_factors(0, windows[0][0].shape[1])[:, None].astype(np.float32)
@@ -295,12 +290,6 @@ def chunks(x: F32) -> Iterator[F32]:
     step = max(1, _N_CHUNK_TOKENS // x.shape[1])
     for begin in range(0, len(x), step):
         yield x[begin : begin + step]
-
-
-def _norm(x: F32, weight: F32, eps: float) -> F32:
-    mean = np.square(x).mean(-1, keepdims=True)
-    out: F32 = x / np.sqrt(mean + np.float32(eps)) * weight
-    return out
 
 
 def _heads(x: F32, head_dim: int) -> F32:

@@ -86,6 +86,7 @@ COVERED_BY = {
     "runtime/engine/buffers.py": "runtime/engine/test_engine.py",
     "runtime/engine/factor_places.py": "runtime/engine/test_adapter_weights.py",
     "runtime/quality/attention.py": "runtime/quality/test_float_model.py",
+    "runtime/quality/norms.py": "runtime/quality/test_float_model.py",
     "runtime/quality/activations.py": "runtime/quality/test_float_model.py",
     "runtime/engine/program.py": "runtime/engine/test_engine.py",
     "runtime/engine/row_records.py": "runtime/engine/test_engine.py",

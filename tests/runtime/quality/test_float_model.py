@@ -123,7 +123,7 @@ def test_windows_do_not_see_each_other(case: str, folder: Path) -> None:
 def test_long_windows_are_cut_into_blocks_of_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     model, ids = FloatModel(random_source()), np.arange(45)[None]
     whole = hidden_states(model, ids)
-    monkeypatch.setattr("halfbyte.quality.float_model._N_QUERIES", 7)
+    monkeypatch.setattr("halfbyte.quality.attention._N_QUERIES", 7)
     np.testing.assert_allclose(hidden_states(model, ids), whole, atol=1e-5)
 
 
