@@ -151,7 +151,8 @@ def test_edits_are_forced(load: Callable[[str], Any], tiny: Path) -> None:
         first = facts["edits"][0]
         assert first["ratio"] == first["plain_s"] / first["drafted_s"]
         assert len(facts["edits"]) == 3 and facts["ratio"] > 0
-        assert all(0 < row["n_accepted"] <= row["n_drafted"] for row in facts["edits"])
+        assert all(row["n_accepted"] <= row["n_drafted"] for row in facts["edits"])
+        assert sum(row["n_accepted"] for row in facts["edits"]) > 0
         assert all(row["n_tokens"] > 30 for row in facts["edits"])
         assert "_request" not in vars(loaded._planner)
 

@@ -50,7 +50,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
     head_dim = _head_dim(reader, dim, n_heads)
     n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
     hidden_dim = reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None)
-    window = _window(reader)
+    window = _window(reader, family)
     sliding_layers = _sliding_layers(reader, family, n_layers, window)
     _check_rope_layers(reader, family, n_layers)
     ropes = read_ropes(reader, family, head_dim, n_ctx)
@@ -156,11 +156,12 @@ def _head_dim(reader: Reader, dim: int, n_heads: int) -> int:
     return head_dim
 
 
-def _window(reader: Reader) -> int:
+def _window(reader: Reader, family: Family) -> int:
     """Positions that a token sees; 0: all. Mistral has a window, in all layers."""
     stated = reader.value("sliding_window")
     if _WINDOW in reader.defaults:
-        return 0 if stated is None else reader.count("sliding_window")
+        has_none = stated is None and not family.full_every
+        return 0 if has_none else reader.count("sliding_window")
     if stated is not None and _FIRST not in reader.defaults:
         say_unused(reader.path, "this kind of model has no window", [_WINDOW])
     return 0

@@ -164,7 +164,7 @@ class _One:
 
     def _yarn(self, plain: RopeConfig) -> RopeConfig:
         n_ctx = self._n_ctx()
-        factor = self._positive("factor", self.n_ctx / n_ctx)
+        factor = self._positive("factor", self.n_ctx / n_ctx if n_ctx != self.n_ctx else None)
         usual = yarn_attention_factor(factor)
         if self.rope.get("mscale") and self.rope.get("mscale_all_dim"):
             over, under = (self._positive(name) for name in ("mscale", "mscale_all_dim"))

@@ -192,7 +192,7 @@ class Exchange:
 
     def _check(self, ask: Ask) -> None:
         n_most = self.settings.max_n
-        for name, n in (("n", ask.n), ("best_of", ask.options.get("best_of"))):
+        for name, n in (("best_of", ask.options.get("best_of")), ("n", ask.n)):
             if n is not None and n > n_most:
                 raise Fault(
                     "invalid_request", f"{name}: expected at most {n_most}, got {n}", param=name

@@ -37,13 +37,14 @@ def through_gguf(config: ModelConfig, path: Path) -> ModelConfig:
 
 
 def rounded(config: ModelConfig) -> ModelConfig:
-    """As a file holds it: floats of 32 bits; RoPE's divisors are a tensor."""
+    """As a file holds it: floats of 32 bits; what its tensors say, it does not."""
     theta, factor = (float(np.float32(x)) for x in (config.rope.theta, config.rope.factor))
     rope = replace(config.rope, theta=theta, factor=factor, divisors=None)
     if config.temperature:
         scale = float(np.float32(config.temperature.scale))
         config = replace(config, temperature=replace(config.temperature, scale=scale))
-    return replace(config, rope=rope, norm_eps=float(np.float32(config.norm_eps)), tied=False)
+    tensors = {name: False for name in ("tied", "qkv_bias", "out_bias", "mlp_bias")}
+    return replace(config, rope=rope, norm_eps=float(np.float32(config.norm_eps)), **tensors)
 
 
 POSITIVE = st.floats(1e-37, 1e38, allow_subnormal=False)

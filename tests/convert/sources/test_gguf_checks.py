@@ -71,7 +71,7 @@ ODD: list[tuple[dict[str, Data | None], dict[str, Any], list[str]]] = [
     ({}, {"tokenizer.ggml.scores": None}, ["tokenizer.ggml.scores"]),
     ({}, {"tokenizer.ggml.token_type": _types(300)}, ["256 byte tokens"]),
     ({}, {"tokenizer.ggml.model": "rwkv"}, ["rwkv"]),
-    ({}, {"llama.expert_count": 8}, ["llama.expert_count"]),
+    ({}, {"llama.expert_count": 8}, ["llama.expert_used_count"]),
     ({"rope_freqs.weight": np.zeros(8, np.float32)}, {}, ["rope_freqs.weight", "above 0"]),
     (
         {"blk.0.attn_q.weight": None, "more": np.ones(3, np.float32),

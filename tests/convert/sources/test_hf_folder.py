@@ -152,7 +152,7 @@ def test_what_is_stored_decides_whether_embedding_and_head_are_one(
         caplog.clear()
         opened = HFFolder(folder)
         config, mapped = map_tensors(opened, config_from_hf(folder, opened.config or {}))
-        values = {n: t.rows(slice(None)) for n, t, _ in mapped if "embd" in n or n[:2] == "ou"}
+        values = {n: t.rows(slice(None)) for n, t, *_ in mapped if "embd" in n or n[:2] == "ou"}
         return config.tied, values, caplog.text
 
     other = stored[EMBEDDING] + 1
@@ -211,8 +211,8 @@ def test_weights_of_other_types_are_named(folder: Path) -> None:
         ("rope_scaling", {"rope_type": "llama3", "factor": 8.0}),
         ("rope_scaling", "linear"),
         ("rope_parameters", {"rope_type": "yarn"}),
-        ("attention_bias", True),
-        ("mlp_bias", True),
+        ("attention_bias", "yes"),
+        ("mlp_bias", 2),
         ("hidden_act", "gelu"),
         ("tie_word_embeddings", 1),
     ],

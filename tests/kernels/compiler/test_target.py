@@ -23,7 +23,7 @@ def test_isas_are_ordered_and_named_once() -> None:
     supported = target.supported()
     assert supported[-1] == "generic"
     assert list(supported) == [name for name in target.names() if name in supported]
-    assert set(dots._DOT) == set(target.names())
+    assert set(dots.DOT) == set(target.names())
 
 
 def test_an_unknown_isa_is_refused_with_the_names() -> None:

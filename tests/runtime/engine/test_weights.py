@@ -71,11 +71,16 @@ def test_all_misshapen_tensors_are_named(tiny_gguf: Path, tmp_path: Path) -> Non
 
 
 def test_tensors_that_would_be_ignored_are_refused(tiny_gguf: Path, tmp_path: Path) -> None:
-    def add(tensors: Tensors) -> None:
-        tensors["blk.0.attn_q.bias"] = np.zeros(64, np.float32), gguf.GGMLQuantizationType.F32
+    def add(name: str) -> Callable[[Tensors], None]:
+        return lambda tensors: tensors.update(
+            {name: (np.zeros(64, np.float32), gguf.GGMLQuantizationType.F32)}
+        )
 
-    with pytest.raises(UnsupportedModelError, match=r"attn_q\.bias"):
-        halfbyte.load(rewrite(tiny_gguf, tmp_path / "bad.gguf", add))
+    with pytest.raises(UnsupportedModelError, match=r"attn_sub_norm\.weight"):
+        halfbyte.load(rewrite(tiny_gguf, tmp_path / "bad.gguf", add("blk.0.attn_sub_norm.weight")))
+    # Where one projection has a bias, all have to.
+    with pytest.raises(ModelFileError, match=r"blk\.0\.attn_k\.bias"):
+        halfbyte.load(rewrite(tiny_gguf, tmp_path / "some.gguf", add("blk.0.attn_q.bias")))
 
 
 def test_bad_divisors_of_the_frequencies_are_refused(tiny_gguf: Path, tmp_path: Path) -> None:

@@ -69,7 +69,10 @@ LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_fr
         ({"rope_scaling": {"type": "yarn", "factor": -4.0}}, "rope_scaling.factor"),
         ({"rope_scaling": {"type": "yarn", "factor": 4.0, "beta_fast": "32"}}, "beta_fast"),
         ({"rope_scaling": {"type": "yarn", "factor": 4.0, "truncate": False}}, "truncate"),
-        ({"rope_scaling": {"type": "yarn", "attention_factor": 0}}, "attention_factor"),
+        (
+            {"rope_scaling": {"type": "yarn", "factor": 4.0, "attention_factor": 0}},
+            "attention_factor",
+        ),
         ({"rope_scaling": {"type": "longrope", "short_factor": [1.0] * 64}}, "long_factor"),
         ({"rope_scaling": {"type": "longrope", "short_factor": [1.0] * 9}}, "short_factor"),
         ({"rope_scaling": {"type": "longrope", "short_factor": [0.0] * 64}}, "short_factor"),
