@@ -92,7 +92,10 @@ def _family(m: Metadata) -> Family:
     key = "general.architecture"
     architecture = m.get_str(key)
     if architecture not in FAMILIES:
-        raise UnsupportedModelError(m.path, key, expected=" or ".join(FAMILIES), got=architecture)
+        hint = f"these run: {', '.join(FAMILIES)}"
+        raise UnsupportedModelError(
+            m.path, key, expected="one that runs here", got=architecture, hint=hint
+        )
     return FAMILIES[architecture]
 
 

@@ -39,7 +39,8 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
     family = BY_MODEL_TYPE.get(kind) if isinstance(kind, str) else None
     reader = Reader(path / "config.json", config, {})
     if family is None:
-        raise reader.bad("model_type", " or ".join(BY_MODEL_TYPE), kind)
+        hint = f"these run: {', '.join(BY_MODEL_TYPE)}"
+        raise reader.bad("model_type", "one that runs here", kind, hint)
     reader.defaults, reader.keys = family.defaults[str(kind)], family.keys
     reader.reads = frozenset({*family.hf_reads, *expert_keys(reader, family)})
     _check_architectures(reader)

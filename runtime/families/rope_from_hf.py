@@ -36,7 +36,7 @@ _TEMPERATURE, _LOCAL_THETA = "llama_4_scaling_beta", "rope_local_base_freq"
 _OF_FULL, _OF_LOCAL = "full_attention", "sliding_attention"
 _COMMON = ("rope_type", "type", _THETA, _PART, _TEMPERATURE)
 # Kind -> what else it reads.
-_TAKES: Mapping[str, tuple[str, ...]] = {
+ROPE_KINDS: Mapping[str, tuple[str, ...]] = {
     "default": (),
     "linear": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", _N_CTX),
@@ -105,10 +105,10 @@ class _One:
         kind = rope.get("rope_type", rope.get("type", "default"))
         if kind in _SPELLINGS and "long_factor" in rope:
             kind = "longrope"
-        if not isinstance(kind, str) or kind not in _TAKES:
+        if not isinstance(kind, str) or kind not in ROPE_KINDS:
             raise reader.bad(f"{key}.rope_type", "default, linear, llama3, yarn or longrope", kind)
         plain = RopeConfig(self._theta(), n_features=self._n_features())
-        unused = [name for name in rope if name not in (*_COMMON, *_TAKES[kind])]
+        unused = [name for name in rope if name not in (*_COMMON, *ROPE_KINDS[kind])]
         say_unused(reader.path, f"RoPE of the kind {kind} takes none of it", unused)
         match kind:
             case "linear":

@@ -17,7 +17,8 @@ from halfbyte.families.registry import BY_MODEL_TYPE
 log = logging.getLogger(__name__)
 
 _TEXT = "text_config"
-_KIND = {"mistral3": "mistral", "gemma3": "gemma3_text"}  # of the text, where nothing is stated
+# model_type of the whole -> of the text, where nothing is stated.
+TEXT_KINDS = {"mistral3": "mistral", "gemma3": "gemma3_text"}
 # Names before and since transformers 4.52, and what they are in a model of text.
 _PREFIXES = (
     ("language_model.model.", "model."),
@@ -45,11 +46,12 @@ def text_config(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     if not is_wrapped(config):
         return config
     outer = config.get("model_type")
-    inner = {"model_type": _KIND.get(str(outer)), **config[_TEXT]}
+    inner = {"model_type": TEXT_KINDS.get(str(outer)), **config[_TEXT]}
     kind = inner["model_type"]
     if not isinstance(kind, str) or kind not in BY_MODEL_TYPE:
         key = f"{_TEXT}.model_type"
-        raise ConversionError(path, key, expected=" or ".join(BY_MODEL_TYPE), got=repr(kind))
+        hint = f"these run: {', '.join(BY_MODEL_TYPE)}"
+        raise ConversionError(path, key, expected="one that runs here", got=repr(kind), hint=hint)
     # As transformers' classes for these have it; what is stored then decides.
     inner[_TIED] = config.get(_TIED, inner.get(_TIED, True))
     others = [key for key in config if key.endswith("_config") and key != _TEXT]

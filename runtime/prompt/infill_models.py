@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from halfbyte.errors import UnsupportedModelError
 
 KNOWN = (
-    "Code Llama 7B and 13B (base and Instruct, not Python), Qwen2.5-Coder, DeepSeek-Coder (base), "
-    "Seed-Coder (base), Mellum, StarCoder, Granite-code, CodeGemma, Codestral and infill-10m"
+    "Code Llama 7B and 13B (base and Instruct, not Python), Qwen2.5-Coder, Qwen3-Coder, "
+    "CodeQwen1.5 (base), DeepSeek-Coder (base), Magicoder-DS, Seed-Coder (base), Mellum 4B, "
+    "StarCoder, Granite-code, CodeGemma (base), Yi-Coder (base), OpenCoder (base), GLM 4.5 and "
+    "later, Codestral and infill-10m"
 )
 _INSIST = "if it was trained to infill all the same, insist with force=True (--force)"
 

@@ -10,19 +10,20 @@ from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
 
 GENERIC = Generic()
-# The first whose texts all stand in the template.
-_ASKED = (
+# The first whose texts all stand in the template; of a way that is not known here, whose it is.
+ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("[TOOL_CALLS]", "[ARGS]"), NamedMistral()),
     (("[TOOL_CALLS]",), Mistral()),
-    (("<tool_calls>",), None),  # Apriel's
-    (("<tool_call>", "<function="), None),  # Qwen3-Coder's XML
-    (("<tool_call>", "<arg_key>"), None),  # GLM's
-    (("<tool_call>", "<invoke"), None),  # MiniMax'
+    (("<tool_calls>",), "Apriel's"),
+    (("<tool_call>", "<function="), "Qwen3-Coder's"),
+    (("<tool_call>", "<arg_key>"), "GLM's"),
+    (("<tool_call>", "<invoke"), "MiniMax'"),
     (("<tool_call>",), Hermes()),
-    (("functools",), None),  # Firefunction's
-    (("<function=",), None),  # Functionary's
+    (("functools",), "Firefunction's"),
+    (("<function=",), "Functionary's or Seed-OSS'"),
     (("<|start_header_id|>", "parameters"), Llama3()),
 )
+KNOWN = {known.name: known for _, known in ASKED if isinstance(known, CallFormat)}
 
 
 def format_of(template: str, path: str) -> CallFormat:
@@ -31,15 +32,17 @@ def format_of(template: str, path: str) -> CallFormat:
     Raises:
         UnsupportedModelError: in a way that is not known here.
     """
-    for texts, known in _ASKED:
+    got = "another way"
+    for texts, known in ASKED:
         if all(text in template for text in texts):
-            if known is None:
-                break
-            return known
+            if isinstance(known, CallFormat):
+                return known
+            got = f"{known} way"
+            break
     raise UnsupportedModelError(
         path,
         "tokenizer.chat_template",
-        expected="calls of tools as Hermes, Llama 3 or Mistral write them",
-        got="another way",
+        expected=f"calls of tools as one of these writes them: {', '.join(KNOWN)}",
+        got=got,
         hint="this model's tools cannot be used here yet; chat without tools works",
     )

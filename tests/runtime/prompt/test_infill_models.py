@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from halfbyte.families.model_card import ModelCard
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.infill import InfillFormat, InfillPrompt
-from halfbyte.prompt.infill_models import ROWS, check_trained, find_row
+from halfbyte.prompt.infill_models import KNOWN, ROWS, check_trained, find_row, plain_name
 from halfbyte.tokenizer import Tokenizer
 
 # By what their makers publish: Meta's table of variants, the cards and READMEs of the others.
@@ -69,6 +70,12 @@ def test_each_row_decides_some_name_and_says_why() -> None:
     used |= {find_row(["Qwen3-Coder-30B-A3B"])[1]}
     assert set(ROWS) <= used
     assert all(row.source for row in ROWS)
+
+
+def test_errors_name_all_that_were() -> None:
+    names = [plain_name(name) for name in re.split(", | and (?!13B|later)", KNOWN)]
+    trained = [row.names for row in ROWS if row.is_trained]
+    assert [row for row in trained if not any(re.search(row, name) for name in names)] == []
 
 
 def test_a_models_own_name_goes_first() -> None:

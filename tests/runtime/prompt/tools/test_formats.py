@@ -124,9 +124,14 @@ def test_what_a_template_writes_is_read_again(name: str) -> None:
 def test_other_formats_are_refused_by_name() -> None:
     assert format_of('<|start_header_id|> "parameters"', "m.gguf").name == "llama-3"
     assert format_of("[TOOL_CALLS] [ARGS]", "m.gguf").name == "mistral-args"
-    for source in ("{{ tools }}", "<tool_call><function={{ tools }}", "<tool_call><arg_key>"):
-        with pytest.raises(UnsupportedModelError, match="Hermes, Llama 3 or Mistral"):
+    for source, got in (
+        ("{{ tools }}", "another way"),
+        ("<tool_call><function={{ tools }}", "Qwen3-Coder's way"),
+        ("<tool_call><arg_key>", "GLM's way"),
+    ):
+        with pytest.raises(UnsupportedModelError, match="mistral, hermes, llama-3") as refused:
             format_of(source, "m.gguf")
+        assert refused.value.got == got
 
 
 def test_json_of_a_call_may_be_spread_over_lines() -> None:

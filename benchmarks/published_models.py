@@ -1,0 +1,104 @@
+"""Models that people run, of each kind that runs here: what docs/models.md asks the code about.
+
+Only what no code of the package can know stands here: that a model was published, of which kind,
+and by which words its chat template and its vocabulary are told. Whether it infills, edits, calls
+tools or thinks, and how, is the package's answer (models_page.py).
+
+Sources: the models' repositories; for templates those that llama.cpp has in models/templates.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Published(NamedTuple):
+    """A model.
+
+    Attributes:
+        name: its repository's.
+        kind: model_type in config.json, or in its text_config.
+        tokens: tokens of its vocabulary that mean something for infilling and edits.
+        template: variables that its chat template reads, and texts in it, by which formats are
+            told; None: it has no template.
+    """
+
+    name: str
+    kind: str
+    tokens: str = ""
+    template: str | None = None
+
+
+_CODE_LLAMA = "▁<PRE> ▁<SUF> ▁<MID> ▁<EOT>"
+_QWEN = (
+    "<|endoftext|> <|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|fim_pad|> <|repo_name|> "
+    "<|file_sep|>"
+)
+_DEEPSEEK = "<｜fim▁begin｜> <｜fim▁hole｜> <｜fim▁end｜>"
+_SEED = "<[fim-prefix]> <[fim-suffix]> <[fim-middle]>"
+_STARCODER = "<|endoftext|> <fim_prefix> <fim_suffix> <fim_middle> <fim_pad>"
+_GEMMA = "<|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_separator|>"
+_CODESTRAL = "[PREFIX] [SUFFIX] [MIDDLE]"
+
+_HERMES = "tools <tool_call>"
+_THINKS = "enable_thinking <think> </think>"
+_LLAMA_3 = "tools <|start_header_id|> parameters"
+
+MODELS = (
+    Published("CodeLlama-7b-hf", "llama", _CODE_LLAMA),
+    Published("CodeLlama-7b-Python-hf", "llama"),
+    Published("CodeLlama-13b-Instruct-hf", "llama", _CODE_LLAMA, "[INST] <<SYS>>"),
+    Published("CodeLlama-70b-Instruct-hf", "llama", "<step>", "<step>"),
+    Published("Llama-3.1-8B-Instruct", "llama", "", _LLAMA_3),
+    Published("Llama-3.3-70B-Instruct", "llama", "", _LLAMA_3),
+    Published("Hermes-3-Llama-3.1-8B", "llama", "", _HERMES),
+    Published("DeepSeek-R1-Distill-Llama-8B", "llama", "", "<think> </think>"),
+    Published("SmolLM2-135M-Instruct", "llama", "", ""),
+    Published("deepseek-coder-6.7b-base", "llama", _DEEPSEEK),
+    Published("Seed-Coder-8B-Base", "llama", _SEED),
+    Published("zeta-2", "llama", _SEED),
+    Published("zeta-2.1", "llama", _SEED),
+    Published("Mellum-4b-base", "llama", f"{_STARCODER} <filename> <reponame>"),
+    Published("granite-8b-code-base-4k", "llama", f"{_STARCODER} <filename> <reponame>"),
+    Published("Yi-Coder-9B", "llama", _STARCODER),
+    Published("OpenCoder-8B-Base", "llama", _STARCODER),
+    Published("Codestral-22B-v0.1", "mistral", _CODESTRAL),
+    Published("Mistral-7B-Instruct-v0.3", "mistral", "", "tools [INST] [TOOL_CALLS]"),
+    Published("Mistral-Nemo-Instruct-2407", "mistral", "", "tools [INST] [TOOL_CALLS]"),
+    Published("Devstral-Small-2507", "mistral", "", "tools [INST] [TOOL_CALLS] [ARGS]"),
+    Published("Mistral-Small-3.2-24B-Instruct-2506", "mistral", "",
+              "tools [INST] [TOOL_CALLS] [ARGS]"),
+    Published("Mixtral-8x7B-Instruct-v0.1", "mixtral", "", "[INST]"),
+    Published("Qwen2.5-Coder-7B", "qwen2", _QWEN),
+    Published("Qwen2.5-Coder-7B-Instruct", "qwen2", _QWEN, _HERMES),
+    Published("Qwen2.5-7B-Instruct", "qwen2", _QWEN, _HERMES),
+    Published("QwQ-32B", "qwen2", _QWEN, f"{_HERMES} {_THINKS}"),
+    Published("DeepSeek-R1-Distill-Qwen-32B", "qwen2", "", _THINKS),
+    Published("sweep-next-edit-v2-7B", "qwen2", f"{_QWEN} <|cursor|>"),
+    Published("Qwen2-57B-A14B-Instruct", "qwen2_moe", "", ""),
+    Published("Qwen3-8B", "qwen3", _QWEN, f"{_HERMES} {_THINKS}"),
+    Published("Qwen3-30B-A3B", "qwen3_moe", _QWEN, f"{_HERMES} {_THINKS}"),
+    Published("Qwen3-Coder-30B-A3B-Instruct", "qwen3_moe", _QWEN,
+              "tools <tool_call> <function= parameters"),
+    Published("Phi-3.5-mini-instruct", "phi3", "", ""),
+    Published("Phi-4-mini-instruct", "phi3", "", "tools <|tool_call|>"),
+    Published("SmolLM3-3B", "smollm3", "", f"xml_tools {_THINKS}"),
+    Published("Ministral-3-14B-Reasoning-2512", "ministral3", "",
+              "tools [INST] [TOOL_CALLS] [ARGS] [THINK] [/THINK]"),
+    Published("Devstral-Small-2-24B-Instruct-2512", "ministral3", "",
+              "tools [INST] [TOOL_CALLS] [ARGS]"),
+    Published("starcoder2-3b", "starcoder2", f"{_STARCODER} <repo_name> <file_sep>"),
+    Published("starcoder", "gpt_bigcode", f"{_STARCODER} <filename> <reponame>"),
+    Published("granite-20b-code-base-8k", "gpt_bigcode", f"{_STARCODER} <filename> <reponame>"),
+    Published("granite-3.3-8b-instruct", "granite", f"{_STARCODER} <filename> <reponame>",
+              "tools thinking <think> </think>"),
+    Published("codegemma-2b", "gemma", _GEMMA),
+    Published("codegemma-7b-it", "gemma", _GEMMA, ""),
+    Published("gemma-2-2b-it", "gemma2", "", ""),
+    Published("gemma-3-4b-it", "gemma3_text", "", ""),
+    Published("OLMo-2-1124-7B-Instruct", "olmo2", "", ""),
+    Published("Seed-OSS-36B-Instruct", "seed_oss", "",
+              "tools <function= parameters <seed:think> </seed:think>"),
+    Published("ERNIE-4.5-0.3B-PT", "ernie4_5", "", ""),
+    Published("GLM-4-9B-0414", "glm4", "<|code_prefix|> <|code_suffix|> <|code_middle|>", "tools"),
+)  # fmt: skip

@@ -1,0 +1,159 @@
+"""What each family computes, in words: read off its stages and rules, for docs/models.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from inspect import getdoc, ismodule
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from halfbyte.families import registry
+from halfbyte.families.config import KEYS, OPTIONS, TEMPERATURE_KEY, ExpertsConfig, ModelConfig
+from halfbyte.families.family import Family
+from halfbyte.families.from_hf import config_from_hf
+from halfbyte.families.stages import (
+    AddGated,
+    Attend,
+    Embed,
+    ExpertsHidden,
+    FeedForward,
+    Norm,
+    PostNorm,
+    Rope,
+    Route,
+    RowNorms,
+    Stage,
+)
+
+T = TypeVar("T", bound=Stage)
+_GATED = {"silu": "SwiGLU", "gelu": "GeGLU", "gelu_tanh": "GeGLU (tanh)"}
+_UNGATED = {
+    "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "relu_squared": "squared ReLU", "xielu": "xIELU",
+}  # fmt: skip
+_GATINGS = {
+    "softmax": "softmax of all", "sigmoid": "sigmoid of each",
+    "softmax_of_used": "softmax of those used",
+}  # fmt: skip
+_WINDOW, _PART = "sliding_window", "partial_rotary_factor"
+
+
+def family_rows(code: Callable[[str], str]) -> Iterator[tuple[str, ...]]:
+    """A row for each family, in the order of the registry."""
+    for family in registry.FAMILIES.values():
+        configs = [config_from_hf(Path(), {"model_type": kind}) for kind in family.model_types]
+        stages = {stage: None for config in configs for stage in family.stages(config)}
+        yield (
+            code(family.architecture),
+            ", ".join(map(code, family.model_types)),
+            *_about(getdoc(_module_of(family)) or ""),
+            _norms(list(stages)),
+            _networks(list(stages), configs),
+            _positions(family, configs, list(stages)),
+            "; ".join(_besides(family, list(stages), code)) or "-",
+        )
+
+
+def _module_of(family: Family) -> ModuleType:
+    return next(m for m in vars(registry).values() if ismodule(m) and m.FAMILY is family)
+
+
+def _about(doc: str) -> tuple[str, str]:
+    """A docstring's first paragraph, and the papers that it names."""
+    first = re.sub(r" \(arXiv:[^)]*\)", "", " ".join(doc.split("\n\n")[0].split()))
+    papers = dict.fromkeys(re.findall(r"\b\d{4}\.\d{5}\b", doc))
+    links = (f"[{paper}](https://arxiv.org/abs/{paper})" for paper in papers)
+    return first.rstrip("."), ", ".join(links) or "-"
+
+
+def _of(stages: list[Stage], kind: type[T]) -> list[T]:
+    return [stage for stage in stages if isinstance(stage, kind)]
+
+
+def _norms(stages: list[Stage]) -> str:
+    norms = _of(stages, Norm)
+    name = "LayerNorm" if any(norm.centers for norm in norms) else "RMSNorm"
+    is_before, is_behind = any(norm.layer >= 0 for norm in norms), bool(_of(stages, PostNorm))
+    places = " and ".join(
+        place for place, has in (("before", is_before), ("behind", is_behind)) if has
+    )
+    found = [f"{name} {places}"]
+    if any(rope.norms for rope in _of(stages, Rope)):
+        found.append("of each head of q and k")
+    if _of(stages, RowNorms):
+        found.append("of all of q and of k")
+    return "; ".join(found)
+
+
+def _networks(stages: list[Stage], configs: list[ModelConfig]) -> str:
+    found = {
+        _GATED.get(one.activation, one.activation)
+        if one.gate
+        else f"{_UNGATED.get(one.activation, one.activation)}, no gate"
+        for one in _of(stages, FeedForward)
+    }
+    parts = sorted(found)
+    for config in configs:
+        if config.experts is not None:
+            parts.append(_experts(config.experts, stages))
+    return "; ".join(parts)
+
+
+def _experts(experts: ExpertsConfig, stages: list[Stage]) -> str:
+    words = [f"experts ({_GATINGS[experts.gating]}"]
+    words.append(", divided by the sum of those used" if experts.normalizes else "")
+    words.append(", a bias for the choice" * any(r.selection_bias for r in _of(stages, Route)))
+    words.append(", in groups" * (experts.n_groups > 1))
+    words.append(", clamped" * any(one.clamps for one in _of(stages, ExpertsHidden)))
+    words.append(f", default {experts.n_used} of {experts.n_experts})")
+    if experts.shared_dim:
+        words.append(", a shared one" + " with a gate" * bool(_of(stages, AddGated)))
+    return "".join(words)
+
+
+def _positions(family: Family, configs: list[ModelConfig], stages: list[Stage]) -> str:
+    found = ["learned" if family.learned_positions else "RoPE"]
+    if not family.learned_positions:
+        every = family.unrotated_every
+        found += [f"none in every {_nth(every)} layer"] * bool(every)
+        found += ["of a part of a head, where stated"] * (_PART in family.reads)
+    if any(_WINDOW in default for default in family.defaults.values()):
+        every = family.full_every
+        of = f"all but every {_nth(every)} layer" if every else "all layers"
+        found.append(f"a window in {of}, where stated")
+    if family.local_theta is not None:
+        found.append("another base in layers with a window")
+    if TEMPERATURE_KEY in family.reads:
+        found.append("queries that grow with them")
+    if any(one.sinks for one in _of(stages, Attend)):
+        found.append("attention sinks")
+    return "; ".join(found)
+
+
+def _nth(n: int) -> str:
+    return {2: "2nd", 3: "3rd"}.get(n, f"{n}th")
+
+
+def _besides(family: Family, stages: list[Stage], code: Callable[[str], str]) -> Iterator[str]:
+    kinds = {name for stage in stages for name, kind in stage.tensors if kind == "bias"}
+    always = sorted(kinds - {norm.weight for norm in _of(stages, Norm)})
+    if always and not family.biases:
+        yield "biases of " + ", ".join(map(code, always))
+    if family.biases:
+        yield "biases where " + ", ".join(map(code, family.biases)) + " says so"
+    if _fused(stages):
+        yield "fused " + ", ".join(map(code, _fused(stages)))
+    if any(one.scale != 1 for one in _of(stages, Embed)):
+        yield "embeddings times sqrt(width)"
+    for field in OPTIONS:
+        if KEYS[field].hf in family.reads:
+            yield code(KEYS[field].hf)
+    if "query_pre_attn_scalar" in family.reads:
+        yield code("query_pre_attn_scalar")
+
+
+def _fused(stages: list[Stage]) -> list[str]:
+    """Short names of matrices that are cut into several in memory."""
+    names = (name for stage in stages if stage.packed != stage.matrices for name in stage.matrices)
+    return list(dict.fromkeys(names))
