@@ -92,6 +92,7 @@ MODELS = (
     Published("granite-20b-code-base-8k", "gpt_bigcode", f"{_STARCODER} <filename> <reponame>"),
     Published("granite-3.3-8b-instruct", "granite", f"{_STARCODER} <filename> <reponame>",
               "tools thinking <think> </think>"),
+    Published("granite-4.0-1b", "granite", "", _HERMES),
     Published("codegemma-2b", "gemma", _GEMMA),
     Published("codegemma-7b-it", "gemma", _GEMMA, ""),
     Published("gemma-2-2b-it", "gemma2", "", ""),

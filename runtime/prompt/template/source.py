@@ -46,15 +46,33 @@ def compile_source(source: str, environment: Environment) -> Compiled:
 
 
 def _variables(tree: nodes.Template) -> frozenset[str]:
-    """Names that are read and never set, or set where `is defined` says that they are missing."""
-    names = list(tree.find_all(nodes.Name))
-    own = {name.name for name in names if name.ctx == "store"}
-    asked = {
-        test.node.name
-        for test in tree.find_all(nodes.Test)
-        if test.name in ("defined", "undefined") and isinstance(test.node, nodes.Name)
-    }
-    return frozenset({name.name for name in names if name.ctx == "load"} - (own - asked))
+    """Names that are read, and may not be set: set nowhere, or in a branch alone, or made of
+    themselves, or asked for by `is defined`.
+    """
+    read: set[str] = set()
+    own: set[str] = set()
+    asked: set[str] = set()
+    # A node, whether it stands in a branch, and the parameters of the macros around it.
+    stack: list[tuple[nodes.Node, bool, frozenset[str]]] = [(tree, False, frozenset())]
+    while stack:
+        node, in_branch, given = stack.pop()
+        match node:
+            case nodes.Name(ctx="load"):
+                read |= {node.name} - given
+            case nodes.Name(ctx="store") if not in_branch:
+                own.add(node.name)
+            case nodes.Test(name="defined" | "undefined", node=nodes.Name(name=name)):
+                asked.add(name)
+            case nodes.Assign(target=nodes.Name(name=name)):
+                made_of = (node.node, *node.node.find_all(nodes.Name))
+                asked |= {
+                    name for one in made_of if isinstance(one, nodes.Name) and one.name == name
+                }
+            case nodes.Macro():
+                given |= {one.name for one in node.args}
+        in_branch |= isinstance(node, nodes.If)
+        stack += ((child, in_branch, given) for child in node.iter_child_nodes())
+    return frozenset(read - (own - asked))
 
 
 def _check_tokens(tokens: Iterable[tuple[int, str, str]]) -> None:

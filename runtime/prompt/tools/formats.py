@@ -21,6 +21,7 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("<tool_call>",), Hermes()),
     (("functools",), "Firefunction's"),
     (("<function=",), "Functionary's or Seed-OSS'"),
+    ((">>>", "<|start_header_id|>"), "Functionary's"),
     (("<|start_header_id|>", "parameters"), Llama3()),
 )
 KNOWN = {known.name: known for _, known in ASKED if isinstance(known, CallFormat)}

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from jinja2 import Environment, meta
 
 from halfbyte.errors import RequestError
 from halfbyte.prompt.template import ChatTemplate, functions
@@ -22,6 +23,28 @@ def test_a_template_may_refuse_the_messages(message: str) -> None:
     with pytest.raises(RequestError, match="chat template accepts") as caught:
         compiled.render([user(message)])
     assert (caught.value.param, caught.value.got) == ("messages", message)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ tools }}",
+        "{% if available is defined %}{% set tools = available %}{% endif %}{{ tools }}",
+        "{% if a %}{% elif b %}{% set tools = 1 %}{% else %}{{ tools }}{% endif %}",
+        "{% set tools = tools | default([]) %}{{ tools }}",
+        "{% if tools is not defined %}{% set tools = none %}{% endif %}{{ tools }}",
+        "{% set tools = 1 %}{{ tools }}",
+        "{% set tools = [] %}{% if a %}{% set other = 1 %}{% endif %}{{ tools }}",
+        "{% for tools in messages %}{{ tools }}{% endfor %}",
+        "{% macro render(tools) %}{{ tools }}{% endmacro %}",
+        "{% macro render(tools) %}{{ tools }}{% endmacro %}{{ render(tools) }}",
+        "{% macro render(other) %}{{ tools }}{% endmacro %}{{ render(1) }}",
+        "{{ messages.tools }} tools",
+    ],
+)
+def test_what_it_reads_is_what_jinja_looks_up(source: str) -> None:
+    looked_up = "tools" in meta.find_undeclared_variables(Environment().parse(source))
+    assert ("tools" in ChatTemplate(source).variables) is looked_up
 
 
 @pytest.mark.parametrize("value", [object(), len, b"a", {1, 2}, {(1,): 2}, [[object()]]])

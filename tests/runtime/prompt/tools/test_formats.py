@@ -128,6 +128,7 @@ def test_other_formats_are_refused_by_name() -> None:
         ("{{ tools }}", "another way"),
         ("<tool_call><function={{ tools }}", "Qwen3-Coder's way"),
         ("<tool_call><arg_key>", "GLM's way"),
+        ('<|start_header_id|> "parameters" >>>all', "Functionary's way"),
     ):
         with pytest.raises(UnsupportedModelError, match="mistral, hermes, llama-3") as refused:
             format_of(source, "m.gguf")
