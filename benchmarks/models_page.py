@@ -48,7 +48,8 @@ family is added: [families.md](families.md), a tensor type: [types.md](types.md)
 ## Models
 
 Examples of what is published; others of the same `model_type` run as well. Each runs from its
-Hugging Face checkpoint (config.json's `model_type`) and from a GGUF file (its architecture).
+Hugging Face checkpoint (`model_type` in config.json, or in its `text_config`) and from a GGUF file
+(its architecture).
 
 - *infill*: [the layout](#infilling) and its orders; "untrained": the tokens are there, infilling is
   refused unless `force=True` insists.

@@ -44,5 +44,6 @@ def test_null_is_not_absent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [None, ["llama"], {"a": 1}, 5, "gpt2"])
 def test_a_model_type_that_is_none(tmp_path: Path, kind: object) -> None:
-    with pytest.raises(ConversionError, match="model_type"):
+    with pytest.raises(ConversionError, match="model_type") as refused:
         config_from_hf(tmp_path, {"model_type": kind})
+    assert all(known in refused.value.hint for known in BY_MODEL_TYPE)
