@@ -41,6 +41,30 @@ def test_without_other_processes_kernels_are_compiled_here(
     assert all(item.is_ready for item in made)
 
 
+def test_files_where_the_user_is_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python looks there first for what "-c" imports; and paths that are no texts are no paths."""
+    (tmp_path / "json.py").write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path)
+    path: list[str | Path] = [*sys.path, tmp_path]
+    monkeypatch.setattr(sys, "path", path)
+    assert list(compile_processes.compiled([("nowhere", "x", None)], tmp_path, None, 1)) == []
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("frozen", True), ("executable", None)])
+def test_a_program_without_an_interpreter_is_not_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
+    def start(*args: object, **kwargs: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(sys, name, value, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", start)
+    assert list(compile_processes.compiled([*MAKERS], tmp_path, None, 2)) == []
+
+
 def test_a_process_ends_with_its_input() -> None:
     command = [sys.executable, "-c", f"from {compile_server.__name__} import serve; serve()"]
     ended = subprocess.run(command, input='[null, "."]\n', capture_output=True, text=True)
