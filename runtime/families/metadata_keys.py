@@ -59,6 +59,9 @@ SAVED: dict[str, Neutral] = {
     "router_logit_softcapping": among(0, 30.0),
 }
 
+# Architectures whose newer models have a window, and other positions within it: OLMo 3 is one.
+_WINDOWED = ("olmo2",)
+
 _SCALE = among(0, 1)  # llama.cpp's 0 is "none"
 _NO_POOLING = among(0, -1, 2**32 - 1)  # none, or not stated
 
@@ -153,6 +156,8 @@ def check_keys(m: Metadata, architecture: str, read: Collection[str] = ()) -> No
     """
     prefix, unknown = f"{architecture}.", []
     table = {**NEUTRAL, **SAVED} if is_saved(m, architecture) else NEUTRAL
+    if architecture in _WINDOWED:
+        table = {**table, KEYS["sliding_window"].gguf: OFF}
     for key in m:
         name = key.removeprefix(prefix) if key.startswith(prefix) else None
         value = m.raw(key).value

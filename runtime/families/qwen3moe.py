@@ -53,6 +53,7 @@ FAMILY = Family(
             "num_experts_per_tok": 8,
             "moe_intermediate_size": 768,
             "max_window_layers": 28,
+            "norm_topk_prob": False,  # which all published ones set
         },
     },
     only={"attention_bias": False, "decoder_sparse_step": 1, "mlp_only_layers": []},
