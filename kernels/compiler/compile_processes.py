@@ -33,10 +33,11 @@ _MAIN = (
 _LOOK_S = 0.1
 
 
-def compiled(
-    makers: Sequence[Maker], folder: Path, isa: str | None, n_processes: int
-) -> Iterator[Maker]:
-    """Yields what has been compiled into `folder`, as it comes; what cannot be is left out."""
+def compiled(makers: Sequence[Maker], folder: Path, isa: str, n_processes: int) -> Iterator[Maker]:
+    """Yields what has been compiled into `folder`, as it comes; what cannot be is left out.
+
+    All is for the instructions `isa`, whatever another process would choose for itself.
+    """
     if getattr(sys, "frozen", False) or not sys.executable:
         return  # no interpreter to start: a frozen program would begin anew, and again in each
     waiting, made = deque(makers), SimpleQueue[Maker | None]()
