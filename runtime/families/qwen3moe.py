@@ -56,7 +56,12 @@ FAMILY = Family(
             "norm_topk_prob": False,  # which all published ones set
         },
     },
-    only={"attention_bias": False, "decoder_sparse_step": 1, "mlp_only_layers": []},
+    only={
+        "attention_bias": False,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        "use_sliding_window": False,
+    },
     experts=ExpertRules(
         hf={
             "n_experts": "num_experts num_local_experts",

@@ -37,7 +37,7 @@ def test_both_names_of_a_number() -> None:
     [
         ("num_experts_per_tok", 129), ("num_experts_per_tok", 0), ("num_experts", "8"),
         ("moe_intermediate_size", 0), ("norm_topk_prob", 1), ("decoder_sparse_step", 2),
-        ("mlp_only_layers", [0]),
+        ("mlp_only_layers", [0]), ("use_sliding_window", True),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_by_name(key: str, value: object) -> None:
