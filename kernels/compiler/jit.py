@@ -146,7 +146,8 @@ class Kernel:
     def _compile(self) -> bool:
         from halfbyte.kernels.compiler import numba_compiler
 
-        with _lock:
+        # In the order in which a fork takes them: the hook that came last runs first.
+        with numba_compiler.compiler_lock, _lock:
             if self._address is not None:
                 return True
             try:
