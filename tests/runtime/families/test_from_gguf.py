@@ -202,6 +202,25 @@ def test_olmo_3_is_not_taken_for_its_forerunner(tmp_path: Path) -> None:
         read(tmp_path, _of("olmo2", **{"attention.sliding_window": 4096}), "olmo2")
 
 
+def test_granite_without_rotation_is_refused(tmp_path: Path) -> None:
+    for is_rotated in ({}, {"rope.scaling.finetuned": True}):
+        assert read(tmp_path, _of("granite", **is_rotated), "granite").n_layers == 3
+    with pytest.raises(UnsupportedModelError, match="finetuned"):
+        read(tmp_path, _of("granite", **{"rope.scaling.finetuned": False}), "granite")
+
+
+SAVED: dict[str, object] = {"token_shift_count": 0, "ssm.dt_b_c_rms": False}
+
+
+@pytest.mark.parametrize(("architecture", "cap"), [("gemma2", 50.0), ("gemma3", 0.0)])
+def test_a_cap_that_llama_cpps_saver_states_of_all_models(
+    tmp_path: Path, architecture: str, cap: float
+) -> None:
+    keys = {"attention.sliding_window": 64, "attn_logit_softcapping": 50.0}
+    assert read(tmp_path, _of(architecture, **keys), architecture).attn_softcap == 50.0
+    assert read(tmp_path, _of(architecture, **keys, **SAVED), architecture).attn_softcap == cap
+
+
 def test_the_window_of_files_made_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert read(tmp_path, {"halfbyte.sliding_window": 4096}).sliding_window == 4096
     assert read(tmp_path, {}).sliding_window == 0
