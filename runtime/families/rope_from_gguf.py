@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _KINDS = ("none", "linear", "yarn", "longrope")
 _ROTATED = "rope.dimension_count"
+_UNSTATED = ("gemma", "gemma2")  # of whose files llama.cpp's converter leaves out the base
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +151,11 @@ def _theta(m: Metadata, family: Family) -> float:
     theta = m.get_float(key, None)
     if theta is not None:
         return theta
-    # Converters of August 2023 left it out of Code Llama's files, whose base is 1e6. They still
-    # leave it out of CodeGemma's, whose base is the default.
+    if family.architecture in _UNSTATED:
+        return DEFAULT_THETA
+    if family.local_theta is not None:  # the default is the other base that it has
+        return m.get_float(key)
+    # Converters of August 2023 left it out of Code Llama's files, whose base is 1e6.
     if family.architecture == "llama" and "code" in m.get_str("general.name", "").lower():
         raise ModelFileError(
             m.path,

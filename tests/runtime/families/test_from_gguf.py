@@ -173,13 +173,16 @@ def _of(architecture: str, *left_out: str, **more: object) -> dict[str, object]:
     ("architecture", "name"), [("gemma", "Codegemma 2b"), ("starcoder", "Starcoderbase 1b")]
 )
 def test_only_code_llamas_files_are_of_an_old_converter(
-    tmp_path: Path, architecture: str, name: str
+    tmp_path: Path, architecture: str, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """llama.cpp's converter writes no base for these two, whose names have "code" in them."""
     keys = _of(architecture, "rope.freq_base")
     assert read(tmp_path, {**keys, "general.name": name}, architecture).rope.theta == 10000
+    assert caplog.text == ""
     with pytest.raises(ModelFileError, match=r"rope\.freq_base"):
         read(tmp_path, {"general.name": "codellama_7b", "llama.rope.freq_base": None})
+    with pytest.raises(ModelFileError, match=r"rope\.freq_base"):
+        read(tmp_path, _of("gemma3", "rope.freq_base", **{"attention.sliding_window": 9}), "gemma3")
 
 
 def test_what_no_layer_rotates_by_is_not_read(tmp_path: Path) -> None:
