@@ -251,8 +251,9 @@ def _compile(
 ) -> None:
     kernels: dict[str, jit.Kernel] = {}
     for model in models:
-        tensors = model.file.tensors.values()
-        formats = {t.name: panel_format(model.file, t).name for t in tensors if t.is_matrix}
+        specs, file = family_of(model.config).tensors(model.config), model.file
+        formats = {spec.name: panel_format(file, file.tensors[spec.name]).name for spec in specs
+                   if spec.is_matrix and spec.name in file.tensors}  # fmt: skip
         kernels |= {k.name: k for k in kernels_for(model.config, kv_type, formats)}
     begin, told = time.perf_counter(), False
 

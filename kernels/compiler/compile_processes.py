@@ -24,19 +24,25 @@ log = logging.getLogger(__name__)
 # How another process finds a kernel: a module, a name in it, and the arguments of a function.
 Maker = tuple[str, str, tuple[str | int, ...] | None]
 
+# The folder that the user is in comes first in Python's path after "-c": files there are not ours.
 _MAIN = (
-    "import json, sys; sys.path[:] = json.loads(sys.stdin.readline()); "
+    "import sys; sys.path[:] = [one for one in sys.path if one]; "
+    "import json; sys.path[:] = json.loads(sys.stdin.readline()); "
     f"from {__package__}.compile_server import serve; serve()"
 )
 _LOOK_S = 0.1
 
 
-def compiled(
-    makers: Sequence[Maker], folder: Path, isa: str | None, n_processes: int
-) -> Iterator[Maker]:
-    """Yields what has been compiled into `folder`, as it comes; what cannot be is left out."""
+def compiled(makers: Sequence[Maker], folder: Path, isa: str, n_processes: int) -> Iterator[Maker]:
+    """Yields what has been compiled into `folder`, as it comes; what cannot be is left out.
+
+    All is for the instructions `isa`, whatever another process would choose for itself.
+    """
+    if getattr(sys, "frozen", False) or not sys.executable:
+        return  # no interpreter to start: a frozen program would begin anew, and again in each
     waiting, made = deque(makers), SimpleQueue[Maker | None]()
-    begin = "".join(json.dumps(words) + "\n" for words in (sys.path, [isa, str(folder)]))
+    path = [one for one in sys.path if isinstance(one, str)]  # as imports take it
+    begin = "".join(json.dumps(words) + "\n" for words in (path, [isa, str(folder)]))
     processes: list[subprocess.Popen[str]] = []
     try:
         for _ in range(n_processes):

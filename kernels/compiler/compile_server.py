@@ -13,8 +13,7 @@ from halfbyte.kernels.compiler import jit, target
 def serve() -> None:
     """Compile what standard input names, a line each, and answer with a line."""
     isa, folder = json.loads(sys.stdin.readline())
-    if isa is not None:
-        target.force(isa)
+    target.force(isa)
     jit.use_directory(Path(folder))
     for line in sys.stdin:
         module, name, args = json.loads(line)

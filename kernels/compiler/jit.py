@@ -146,7 +146,8 @@ class Kernel:
     def _compile(self) -> bool:
         from halfbyte.kernels.compiler import numba_compiler
 
-        with _lock:
+        # In the order in which a fork takes them: the hook that came last runs first.
+        with numba_compiler.compiler_lock, _lock:
             if self._address is not None:
                 return True
             try:
@@ -234,7 +235,8 @@ def compile_all(kernels: Sequence[Kernel], progress: Callable[[int, int], None])
 def _compiled_elsewhere(kernels: Sequence[Kernel], n_processes: int) -> Iterator[Kernel]:
     """Yields those that other processes could compile, as they come; they are loaded then."""
     by_maker = {item.maker: item for item in kernels if item.maker is not None}
-    for maker in compiled(list(by_maker), cache_directory(), target.forced(), n_processes):
+    isa = target.current().name
+    for maker in compiled(list(by_maker), cache_directory(), isa, n_processes):
         if by_maker[maker].load():
             yield by_maker[maker]
 

@@ -27,6 +27,7 @@ from halfbyte.kernels.compiler.helper_compiler import HelperCompiler, KernelComp
 OPTIONS = {"error_model": "numpy", "boundscheck": False}
 _HELPER_OPTIONS = OPTIONS | {"pipeline_class": HelperCompiler, "no_cfunc_wrapper": True}
 
+compiler_lock = global_compiler_lock  # whose holder alone has Numba compile
 _is_forking = False
 
 

@@ -126,11 +126,6 @@ def _best(target_features: str) -> Isa:
     return next(isa for isa in ISAS if _fits(isa, features))
 
 
-def forced() -> str | None:
-    """The name of the lower ISA that was chosen, if one was."""
-    return _forced.name if _forced else None
-
-
 def target_cpu() -> str:
     """LLVM's name of the CPU that kernels are compiled for."""
     return _forced.cpu if _forced else _host()[0]

@@ -127,11 +127,13 @@ class Tracer:
         return places
 
     def _weights(self, layer: int, at: slice) -> F32:
-        """softmax(q k / sqrt(head_dim)) of positions `at`: float32 (n_heads, n, at.stop)."""
+        """softmax(cap(q k / sqrt(head_dim))) of positions `at`: float32 (n_heads, n, at.stop)."""
         c, n = self._engine.config, at.stop - at.start
         q = self._engine.rows("qkv", n, c.q_dim).reshape(n, c.n_kv_heads, c.group, c.head_dim)
         scores = np.einsum("nhgd,hpd->hgnp", q, self._keys(layer, at.stop), dtype=np.float64)
         scores = scores.reshape(c.n_heads, n, at.stop) / math.sqrt(c.head_dim)
+        if c.attn_softcap:
+            scores = c.attn_softcap * np.tanh(scores / c.attn_softcap)
         back = np.arange(at.start, at.stop)[:, None] - np.arange(at.stop)
         scores[:, (back < 0) | (back >= (c.window(layer) or at.stop))] = -np.inf
         sinks = self._engine.weights.sinks(layer, c.n_heads)

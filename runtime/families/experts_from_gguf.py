@@ -5,6 +5,7 @@ from __future__ import annotations
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import EXPERT_KEYS, GATINGS, MAX_DIM, ExpertsConfig
 from halfbyte.families.family import Family
+from halfbyte.families.metadata_keys import is_saved
 from halfbyte.gguf.metadata import Metadata
 
 MAX_EXPERTS = 4096  # of a layer
@@ -39,12 +40,16 @@ def read_experts(
         )  # fmt: skip
     n_shared = count("n_shared", 0, MAX_EXPERTS)
     shared = count("shared_dim", n_shared * width or hidden_dim * rules.has_shared, MAX_DIM)
+    # llama.cpp's saver states its default, though its code for these architectures has their own.
+    normalizes = rules.normalizes
+    if not is_saved(m, family.architecture):
+        normalizes = m.get_bool(key["normalizes"], normalizes)
     says_scale = key["scale"] in m and m.raw(key["scale"]).value != 0
     return ExpertsConfig(
         n, n_used, width, n_shared, shared,
         n_dense_layers=count("n_dense_layers", 0, n_layers),
         gating=_gating(m, key["gating"], rules.gating),
-        normalizes=m.get_bool(key["normalizes"], rules.normalizes),
+        normalizes=normalizes,
         scale=m.get_float(key["scale"]) if says_scale else 1.0,
         n_groups=n_groups,
         n_groups_used=n_groups_used,

@@ -29,7 +29,7 @@ from halfbyte.families.config import (
 )
 from halfbyte.families.experts_from_gguf import has_experts, read_experts
 from halfbyte.families.family import Family
-from halfbyte.families.metadata_keys import check_keys
+from halfbyte.families.metadata_keys import check_keys, is_saved
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.rope_from_gguf import read_ropes
 from halfbyte.families.tensors import OUTPUT
@@ -112,9 +112,12 @@ def _options(file: GGUFFile, family: Family, n_layers: int, width: float) -> dic
             if family.keys[field].gguf in family.reads}  # fmt: skip
     found |= {field: m.get_float(key) for field, key in keys.items()
               if key in m and m.raw(key).value != 0}  # fmt: skip
+    if family.architecture != _CAPPED and is_saved(m, family.architecture):
+        found.pop("attn_softcap", None)
     return {**found, **_biases(file, family)}
 
 
+_CAPPED = "gemma2"  # llama.cpp caps its scores alone; its saver states a cap of all
 # What says in a file that there are biases.
 _BIASES = {"qkv_bias": "attn_q", "out_bias": "attn_output", "mlp_bias": "ffn_up"}
 

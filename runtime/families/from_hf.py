@@ -7,10 +7,11 @@ that would change the model's arithmetic and is not supported yet is an error (h
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from halfbyte.families.config import KEYS, MIN_HEAD_DIM, OPTIONS, ModelConfig
+from halfbyte.families.config import KEYS, MAX_LAYERS, MIN_HEAD_DIM, OPTIONS, ModelConfig
 from halfbyte.families.experts_from_hf import expert_keys, read_experts
 from halfbyte.families.family import Family
 from halfbyte.families.hf_keys import check_keys, say_unused
@@ -22,6 +23,7 @@ from halfbyte.families.wrapped import text_config
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 _WINDOW, _FIRST = KEYS["sliding_window"].hf, "max_window_layers"
+_EVERY = "sliding_window_pattern"  # every so many layers one has no window
 _SCALAR = "query_pre_attn_scalar"
 _ROTATED = "no_rope_layers"  # 1 says that a layer rotates
 _FULL, _SLIDING = ("full_attention", "attention"), ("sliding_attention",)  # and an older name
@@ -180,7 +182,11 @@ def _sliding_layers(reader: Reader, family: Family, n_layers: int, window: int) 
             raise reader.bad("layer_types", f"one for each of {n_layers} layers", len(layers))
         return tuple(one in _SLIDING for one in layers) if family.full_every else ()
     if family.full_every:
-        return family.sliding_layers(n_layers)
+        every = reader.config.get(_EVERY)
+        every = family.full_every if every is None else every
+        if type(every) is not int or not 1 <= every <= MAX_LAYERS:
+            raise reader.bad(_EVERY, f"a whole number from 1 to {MAX_LAYERS}", every)
+        return replace(family, full_every=every).sliding_layers(n_layers)
     _check_qwens_window(reader, n_layers)
     return ()
 

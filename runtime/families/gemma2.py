@@ -12,6 +12,7 @@ from halfbyte.families import blocks
 from halfbyte.families.config import ModelConfig, option_keys
 from halfbyte.families.family import DEFAULTS, Family
 from halfbyte.families.gemma import with_larger_norms
+from halfbyte.families.neutral import among
 from halfbyte.families.stages import Attend, Embed, FeedForward, Norm, Rope, Stage
 from halfbyte.families.tensors import TensorSpec
 
@@ -84,7 +85,11 @@ FAMILY = Family(
             "attn_logit_softcapping": 50.0,
         },
     },
-    only={"hidden_activation": "gelu_pytorch_tanh", "attention_bias": False},
+    only={
+        "hidden_activation": "gelu_pytorch_tanh",
+        "attention_bias": False,
+        "sliding_window_pattern": among(None, 2),
+    },
     reads=READS,
     full_every=2,
     wide_scores=46,

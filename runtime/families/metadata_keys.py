@@ -59,6 +59,13 @@ SAVED: dict[str, Neutral] = {
     "router_logit_softcapping": among(0, 30.0),
 }
 
+# Values that say nothing of one architecture. OLMo 3, which has a window and other positions within
+# it, has OLMo 2's; and for Granite llama.cpp takes a word on training as one on rotation.
+_OWN: dict[str, dict[str, Neutral]] = {
+    "olmo2": {KEYS["sliding_window"].gguf: OFF},
+    "granite": {"rope.scaling.finetuned": among(True)},
+}
+
 _SCALE = among(0, 1)  # llama.cpp's 0 is "none"
 _NO_POOLING = among(0, -1, 2**32 - 1)  # none, or not stated
 
@@ -153,6 +160,7 @@ def check_keys(m: Metadata, architecture: str, read: Collection[str] = ()) -> No
     """
     prefix, unknown = f"{architecture}.", []
     table = {**NEUTRAL, **SAVED} if is_saved(m, architecture) else NEUTRAL
+    table = {**table, **_OWN.get(architecture, {})}
     for key in m:
         name = key.removeprefix(prefix) if key.startswith(prefix) else None
         value = m.raw(key).value

@@ -58,7 +58,12 @@ FAMILY = Family(
             "max_window_layers": 28,
         },
     },
-    only={"qkv_bias": True, "decoder_sparse_step": 1, "mlp_only_layers": []},
+    only={
+        "qkv_bias": True,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        "use_sliding_window": False,
+    },
     experts=ExpertRules(
         hf={
             "n_experts": "num_experts num_local_experts",

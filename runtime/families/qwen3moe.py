@@ -53,9 +53,15 @@ FAMILY = Family(
             "num_experts_per_tok": 8,
             "moe_intermediate_size": 768,
             "max_window_layers": 28,
+            "norm_topk_prob": False,  # which all published ones set
         },
     },
-    only={"attention_bias": False, "decoder_sparse_step": 1, "mlp_only_layers": []},
+    only={
+        "attention_bias": False,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        "use_sliding_window": False,
+    },
     experts=ExpertRules(
         hf={
             "n_experts": "num_experts num_local_experts",

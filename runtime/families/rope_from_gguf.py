@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _KINDS = ("none", "linear", "yarn", "longrope")
 _ROTATED = "rope.dimension_count"
+_UNSTATED = ("gemma", "gemma2")  # of whose files llama.cpp's converter leaves out the base
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ def read_ropes(file: GGUFFile, family: Family, head_dim: int, n_ctx: int) -> Rop
         UnsupportedModelError: another kind, or what the family does not compute.
     """
     m, a, local = file.metadata, family.architecture, None
-    theta = _theta(m, f"{a}.{KEYS['rope_theta'].gguf}")
+    if family.unrotated_every == 1:
+        return Ropes(RopeConfig(DEFAULT_THETA), None, None)  # no layer rotates
+    theta = _theta(m, family)
     plain = RopeConfig(theta, n_features=_n_features(m, family, head_dim))
     n_ctx = m.get_int(
         f"{a}.rope.scaling.original_context_length", n_ctx, minimum=1, maximum=MAX_CTX
@@ -102,7 +105,7 @@ def _yarn(m: Metadata, family: Family, plain: RopeConfig, n_ctx: int, beyond: fl
         key = f"{a}.{KEYS['rope_theta'].gguf}"
         raise ModelFileError(m.path, key, expected="above 1, for yarn", got=plain.theta)
     usual = yarn_attention_factor(factor)
-    log_multiplier = m.get_float(f"{a}.{LOG_MULTIPLIER_KEY}", 0.0)
+    log_multiplier = _positive(m, f"{a}.{LOG_MULTIPLIER_KEY}", 0.0)
     if log_multiplier:
         usual /= yarn_attention_factor(factor, log_multiplier)
     if not is_saved(m, a):
@@ -143,12 +146,17 @@ def _n_features(m: Metadata, family: Family, head_dim: int) -> int:
     return n
 
 
-def _theta(m: Metadata, key: str) -> float:
+def _theta(m: Metadata, family: Family) -> float:
+    key = f"{family.architecture}.{KEYS['rope_theta'].gguf}"
     theta = m.get_float(key, None)
     if theta is not None:
         return theta
+    if family.architecture in _UNSTATED:
+        return DEFAULT_THETA
+    if family.local_theta is not None:  # the default is the other base that it has
+        return m.get_float(key)
     # Converters of August 2023 left it out of Code Llama's files, whose base is 1e6.
-    if "code" in m.get_str("general.name", "").lower():
+    if family.architecture == "llama" and "code" in m.get_str("general.name", "").lower():
         raise ModelFileError(
             m.path,
             key,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from halfbyte.families.config import DEFAULT_THETA, RopeConfig
+from halfbyte.families.config import DEFAULT_THETA, MAX_CTX, RopeConfig
 from halfbyte.families.family import Family
 from halfbyte.families.hf_keys import say_unused
 from halfbyte.families.hf_reader import Reader
@@ -160,7 +160,10 @@ class _One:
         name, default = f"{self.key}.{_N_CTX}", self.reader.defaults.get(_N_CTX, self.n_ctx)
         beside = self.reader.config.get(_N_CTX)
         value = self.rope.get(_N_CTX, default) if beside is None else beside
-        return max(int(self.reader.positive(name, value)), 1)
+        n = self.reader.positive(name, value)
+        if not 2 <= n <= MAX_CTX:
+            raise self.reader.bad(name, f"a number from 2 to {MAX_CTX}", value)
+        return int(n)
 
     def _yarn(self, plain: RopeConfig) -> RopeConfig:
         n_ctx = self._n_ctx()

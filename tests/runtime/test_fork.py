@@ -105,3 +105,42 @@ def test_a_child_of_a_busy_process_never_waits(tiny_gguf: Path, busy: str) -> No
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert result.stdout == "exit 0\n" * 3, result.stderr
+
+
+# One thread compiles where another is about to fork, which waits for it.
+ORDER = """
+import os, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from halfbyte.kernels.compiler import jit, numba_compiler
+compiles = threading.Event()
+
+def object_code(*args):
+    compiles.set()
+    time.sleep(0.2)
+    with numba_compiler.global_compiler_lock:
+        raise KeyError("nothing is made")
+
+def compile():
+    try:
+        jit.Kernel(lambda: None, "test_order").compile()
+    except KeyError:
+        print("compiled", flush=True)
+
+numba_compiler.object_code = object_code
+thread = threading.Thread(target=compile)
+thread.start()
+compiles.wait()
+pid = os.fork()
+if pid == 0:
+    os._exit(0)
+os.waitpid(pid, 0)
+thread.join()
+print("forked")
+"""
+
+
+def test_a_fork_takes_the_locks_in_the_order_of_who_compiles() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", ORDER], capture_output=True, text=True, timeout=60
+    )
+    assert (result.returncode, result.stdout) == (0, "compiled\nforked\n"), result.stderr

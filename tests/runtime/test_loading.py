@@ -7,12 +7,18 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import halfbyte
 from halfbyte import loading
 from halfbyte.errors import EngineError, RequestError
+from halfbyte.families.config import ModelConfig, RopeConfig
+from halfbyte.families.registry import family_of
+from halfbyte.kernels.layouts.lookup import lookup_kernel
+from halfbyte.kernels.layouts.packing import pack_kernel
 
 HERE = Path(__file__).parent
 
@@ -198,3 +204,23 @@ def test_a_draft_model_of_another_vocabulary_is_refused_before_anything_is_read(
         halfbyte.load("infill-10m", draft_model=tiny_gguf)  # type: ignore[arg-type]
     with pytest.raises(halfbyte.HalfbyteError, match="no such draft"):
         halfbyte.load("infill-10m", draft="no such draft")
+
+
+def test_a_row_that_a_file_has_as_a_vector_is_a_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As llama.cpp writes the embedding of one token alone, and a shared expert's gate."""
+    config = ModelConfig("llama", "", 32, 64, 1, 2, 2, 16, 1, 128, 1e-6, RopeConfig(1e4))
+    specs = list(family_of(config).tensors(config))
+    shapes = {s.name: s.shape[1:] if s.shape == (1, 32) else s.shape for s in specs}
+    assert shapes["token_embd.weight"] == shapes["output.weight"] == (32,)
+    types = {name: "F16" if len(shape) == 1 else "F32" for name, shape in shapes.items()}
+    tensors = {name: SimpleNamespace(name=name, shape=shapes[name], type_name=types[name])
+               for name in shapes}  # fmt: skip
+    made: list[str] = []
+
+    def compiled(kernels: list[Any], report: object) -> None:
+        made.extend(kernel.name for kernel in kernels)
+
+    monkeypatch.setattr(loading.jit, "compile_all", compiled)
+    model: Any = SimpleNamespace(config=config, file=SimpleNamespace(tensors=tensors))
+    loading._compile([model], "f16", lambda *progress: None, is_shown=True)
+    assert {lookup_kernel("F16").name, pack_kernel("F16").name, pack_kernel("F32").name} < {*made}

@@ -20,13 +20,13 @@ MAKERS = [("halfbyte.kernels.pool", "serve", None), ("halfbyte.kernels.masks", "
 def test_another_process_compiles_what_it_is_told(tmp_path: Path) -> None:
     folder = jit.set_cache_root(tmp_path / "cache")
     assert [serve.maker, _forbid.maker] == MAKERS
-    done = list(compile_processes.compiled([*MAKERS], folder, target.forced(), 1))
+    done = list(compile_processes.compiled([*MAKERS], folder, target.current().name, 1))
     assert done == MAKERS
     assert {p.stem for p in folder.iterdir()} == {serve.name, _forbid.name}
 
 
 def test_what_another_process_cannot_do_is_left_out(tmp_path: Path) -> None:
-    assert list(compile_processes.compiled([("nowhere", "x", None)], tmp_path, None, 2)) == []
+    assert list(compile_processes.compiled([("nowhere", "x", None)], tmp_path, "generic", 2)) == []
 
 
 @pytest.mark.parametrize("command", ["", "/nowhere/python"])
@@ -41,7 +41,39 @@ def test_without_other_processes_kernels_are_compiled_here(
     assert all(item.is_ready for item in made)
 
 
+def test_files_where_the_user_is_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python looks there first for what "-c" imports; and paths that are no texts are no paths."""
+    (tmp_path / "json.py").write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path)
+    path: list[str | Path] = [*sys.path, tmp_path]
+    monkeypatch.setattr(sys, "path", path)
+    assert list(compile_processes.compiled([("nowhere", "x", None)], tmp_path, "generic", 1)) == []
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("frozen", True), ("executable", None)])
+def test_a_program_without_an_interpreter_is_not_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
+    def start(*args: object, **kwargs: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(sys, name, value, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", start)
+    assert list(compile_processes.compiled([*MAKERS], tmp_path, "generic", 2)) == []
+
+
+def test_other_processes_are_told_for_what_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may allow them more than this one, or less."""
+    asked: list[object] = []
+    monkeypatch.setattr(jit, "compiled", lambda *args: asked.append(args[2]) or [])
+    assert list(jit._compiled_elsewhere([serve], 1)) == []
+    assert asked == [target.current().name]
+
+
 def test_a_process_ends_with_its_input() -> None:
     command = [sys.executable, "-c", f"from {compile_server.__name__} import serve; serve()"]
-    ended = subprocess.run(command, input='[null, "."]\n', capture_output=True, text=True)
+    ended = subprocess.run(command, input='["generic", "."]\n', capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (0, "")

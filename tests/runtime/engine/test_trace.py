@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,6 +51,23 @@ def test_a_trace_is_the_forward_pass(pool: Pool, name: str) -> None:
     assert np.array_equal(got.layer_logits[-1], got.logits)
     assert not np.array_equal(got.layer_logits[0], got.logits)
     assert (got.attentions[:, :, 3, 4:] == 0).all()
+
+
+def test_scores_are_capped_as_the_model_caps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which only Gemma 2 has any: the sums beside its kernels."""
+    c = dataclasses.replace(small.SHAPES["F32"].config(), attn_softcap=2.0)
+    rng = np.random.default_rng(5)
+    q = 3 * rng.standard_normal((4, c.q_dim)).astype(np.float32)
+    keys = 3 * rng.standard_normal((c.n_kv_heads, 4, c.head_dim)).astype(np.float32)
+    tracer = Tracer.__new__(Tracer)
+    weights = SimpleNamespace(sinks=lambda layer, n: np.full((n, 1, 1), -np.inf))
+    tracer._engine = SimpleNamespace(config=c, weights=weights, rows=lambda *a: q)
+    monkeypatch.setattr(Tracer, "_keys", lambda self, layer, n: keys)
+    for head, got in enumerate(tracer._weights(0, slice(0, 4))):
+        own = q.reshape(4, c.n_heads, c.head_dim)[:, head].astype(np.float64)
+        scores = own @ keys[head // c.group].T.astype(np.float64) / np.sqrt(c.head_dim)
+        e = np.tril(np.exp(2 * np.tanh(scores / 2)))
+        np.testing.assert_allclose(got, e / e.sum(-1, keepdims=True), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["int8", "int4"])

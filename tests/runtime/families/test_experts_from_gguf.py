@@ -37,6 +37,16 @@ def test_what_is_stated(tmp_path: Path) -> None:
     assert found == ExpertsConfig(8, 2, 64, 0, 128, 1, "sigmoid", True, 2.5, 4, 2)
 
 
+def test_a_default_that_llama_cpps_saver_states(tmp_path: Path) -> None:
+    """Its code divides the weights of Mixtral's experts by their sum, whatever it has written."""
+    stated = {"llama.expert_count": 8, "llama.expert_used_count": 2,
+              "llama.expert_weights_norm": False}  # fmt: skip
+    saved = {"llama.token_shift_count": 0, "llama.ssm.dt_b_c_rms": False}
+    for more, normalizes in (({}, False), (saved, True)):
+        found = read(tmp_path, {**stated, **more}).experts
+        assert found is not None and found.normalizes is normalizes
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

@@ -162,6 +162,68 @@ def test_factors_that_cannot_be(tmp_path: Path, factor: float) -> None:
         read(tmp_path, {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": factor})
 
 
+def _of(architecture: str, *left_out: str, **more: object) -> dict[str, object]:
+    """GOOD as another architecture has it."""
+    keys = {key.partition(".")[2]: value for key, value in GOOD.items()}
+    keys |= {"attention.layer_norm_epsilon": 1e-5, **more}
+    return {f"{architecture}.{key}": value for key, value in keys.items() if key not in left_out}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"), [("gemma", "Codegemma 2b"), ("starcoder", "Starcoderbase 1b")]
+)
+def test_only_code_llamas_files_are_of_an_old_converter(
+    tmp_path: Path, architecture: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """llama.cpp's converter writes no base for these two, whose names have "code" in them."""
+    keys = _of(architecture, "rope.freq_base")
+    assert read(tmp_path, {**keys, "general.name": name}, architecture).rope.theta == 10000
+    assert caplog.text == ""
+    with pytest.raises(ModelFileError, match=r"rope\.freq_base"):
+        read(tmp_path, {"general.name": "codellama_7b", "llama.rope.freq_base": None})
+    with pytest.raises(ModelFileError, match=r"rope\.freq_base"):
+        read(tmp_path, _of("gemma3", "rope.freq_base", **{"attention.sliding_window": 9}), "gemma3")
+
+
+def test_what_no_layer_rotates_by_is_not_read(tmp_path: Path) -> None:
+    keys = _of("starcoder", **{"rope.scaling.type": "longrope"})
+    assert read(tmp_path, keys, "starcoder").rope.longrope is None
+
+
+def test_a_log_multiplier_of_0_says_nothing(tmp_path: Path) -> None:
+    """Which llama.cpp's converter writes where Mistral's own files say apply_scale."""
+    yarn: dict[str, object] = {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0}
+    zero = read(tmp_path, _of("mistral3", **yarn, **{"rope.scaling.yarn_log_multiplier": 0.0}),
+                "mistral3")  # fmt: skip
+    assert zero.rope == read(tmp_path, _of("mistral3", **yarn), "mistral3").rope
+
+
+def test_olmo_3_is_not_taken_for_its_forerunner(tmp_path: Path) -> None:
+    """GGUF has one architecture for both; the later one has windows, and two ways to rotate."""
+    assert read(tmp_path, _of("olmo2", **{"attention.sliding_window": 0}), "olmo2").n_layers == 3
+    with pytest.raises(UnsupportedModelError, match="sliding_window"):
+        read(tmp_path, _of("olmo2", **{"attention.sliding_window": 4096}), "olmo2")
+
+
+def test_granite_without_rotation_is_refused(tmp_path: Path) -> None:
+    for is_rotated in ({}, {"rope.scaling.finetuned": True}):
+        assert read(tmp_path, _of("granite", **is_rotated), "granite").n_layers == 3
+    with pytest.raises(UnsupportedModelError, match="finetuned"):
+        read(tmp_path, _of("granite", **{"rope.scaling.finetuned": False}), "granite")
+
+
+SAVED: dict[str, object] = {"token_shift_count": 0, "ssm.dt_b_c_rms": False}
+
+
+@pytest.mark.parametrize(("architecture", "cap"), [("gemma2", 50.0), ("gemma3", 0.0)])
+def test_a_cap_that_llama_cpps_saver_states_of_all_models(
+    tmp_path: Path, architecture: str, cap: float
+) -> None:
+    keys = {"attention.sliding_window": 64, "attn_logit_softcapping": 50.0}
+    assert read(tmp_path, _of(architecture, **keys), architecture).attn_softcap == 50.0
+    assert read(tmp_path, _of(architecture, **keys, **SAVED), architecture).attn_softcap == cap
+
+
 def test_the_window_of_files_made_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert read(tmp_path, {"halfbyte.sliding_window": 4096}).sliding_window == 4096
     assert read(tmp_path, {}).sliding_window == 0

@@ -207,6 +207,19 @@ def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -
             config(kind, sliding_window=0)
 
 
+def test_gemma_3_says_which_layers_have_no_window() -> None:
+    """Gemma 2 has them in turn, whatever it says."""
+    stated: dict[str, Any] = {"num_hidden_layers": 4, "sliding_window_pattern": 3}
+    assert config("gemma3_text", **stated).sliding_layers == (True, True, False, True)
+    assert (
+        config("gemma3_text", **stated | {"sliding_window_pattern": None}).sliding_layers
+        == (True,) * 4
+    )
+    for kind, every in (("gemma3_text", 0), ("gemma3_text", "6"), ("gemma2", 6)):
+        with pytest.raises(ConversionError, match="sliding_window_pattern"):
+            config(kind, sliding_window_pattern=every)
+
+
 @pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
 def test_qwens_windows_of_the_last_layers(kind: str) -> None:
     used: dict[str, Any] = {"use_sliding_window": True, "num_hidden_layers": 4}

@@ -94,6 +94,19 @@ LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_fr
         ({"rope_scaling": {**LLAMA3, "low_freq_factor": -1.0}}, "low_freq_factor"),
         ({"rope_scaling": {**LLAMA3, "original_max_position_embeddings": "64"}}, "original_max"),
         ({"rope_scaling": LLAMA3, "original_max_position_embeddings": -8}, "original_max"),
+        ({"rope_scaling": LLAMA3, "original_max_position_embeddings": 1e30}, "original_max"),
+        (
+            {
+                "rope_scaling": {
+                    "type": "longrope",
+                    "short_factor": [1.0] * 64,
+                    "factor": 2.0,
+                    "long_factor": [1.0] * 64,
+                    "original_max_position_embeddings": 1,
+                }
+            },
+            "original_max",
+        ),
     ],
 )
 def test_what_is_refused_names_its_key(stated: dict[str, Any], field: str) -> None:
