@@ -266,6 +266,8 @@ def _compile(
             level = logging.INFO if is_shown else logging.WARNING
             log.log(level, "compiling kernels for this CPU, once: %d of %d are done", done, total)
 
-    compiled = jit.compile_all(list(kernels.values()), report)
+    left = system.available_memory()
+    n_processes = jit.MAX_PROCESSES if left is None else left // 2 // jit.PROCESS_NBYTES
+    compiled = jit.compile_all(list(kernels.values()), report, min(n_processes, jit.MAX_PROCESSES))
     if compiled:
         log.info("compiled %d kernels in %.1f s", compiled, time.perf_counter() - begin)

@@ -12,9 +12,9 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted
@@ -31,31 +31,43 @@ _MAIN = (
     f"from {__package__}.compile_server import serve; serve()"
 )
 _LOOK_S = 0.1
+_SILENT_S = 120  # the slowest kernel takes 5 s
 
 
-def compiled(makers: Sequence[Maker], folder: Path, isa: str, n_processes: int) -> Iterator[Maker]:
-    """Yields what has been compiled into `folder`, as it comes; what cannot be is left out.
+def compiled(
+    makers: Sequence[Maker], words: tuple[str, str, str], n_processes: int
+) -> Iterator[Maker]:
+    """Yields what has been compiled, as it comes; what cannot be is left out.
 
-    All is for the instructions `isa`, whatever another process would choose for itself.
+    Args:
+        makers: of the kernels.
+        words: the instructions that all is for, whatever another process would choose for itself;
+            the folder that it goes to; and the key of this process's sources (jit.cache_key).
+        n_processes: at a time.
     """
     if getattr(sys, "frozen", False) or not sys.executable:
         return  # no interpreter to start: a frozen program would begin anew, and again in each
     waiting, made = deque(makers), SimpleQueue[Maker | None]()
     path = [one for one in sys.path if isinstance(one, str)]  # as imports take it
-    begin = "".join(json.dumps(words) + "\n" for words in (path, [isa, str(folder)]))
+    begin = "".join(json.dumps(words) + "\n" for words in (path, words))
     processes: list[subprocess.Popen[str]] = []
     try:
         for _ in range(n_processes):
             processes.append(_start())
             args = processes[-1], begin, waiting, made
             threading.Thread(target=_feed, args=args, daemon=True).start()
-        n_running = n_processes
+        n_running, heard_s = n_processes, time.monotonic()
         while n_running:
             leave_if_unwanted()
             try:
                 item = made.get(timeout=_LOOK_S)
             except Empty:
+                if time.monotonic() - heard_s > _SILENT_S:
+                    log.warning("processes that compile kernels are silent for %d s: this one goes "
+                                "on alone", _SILENT_S)  # fmt: skip
+                    return
                 continue
+            heard_s = time.monotonic()
             if item is None:
                 n_running -= 1
             else:

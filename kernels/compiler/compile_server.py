@@ -11,9 +11,14 @@ from halfbyte.kernels.compiler import jit, target
 
 
 def serve() -> None:
-    """Compile what standard input names, a line each, and answer with a line."""
-    isa, folder = json.loads(sys.stdin.readline())
+    """Compile what standard input names, a line each, and answer with a line.
+
+    Nothing where the sources are others than those of who asks, which has begun before an upgrade.
+    """
+    isa, folder, key = json.loads(sys.stdin.readline())
     target.force(isa)
+    if jit.cache_key() != key:
+        return
     jit.use_directory(Path(folder))
     for line in sys.stdin:
         module, name, args = json.loads(line)

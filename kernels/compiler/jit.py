@@ -45,8 +45,21 @@ M = TypeVar("M", bound=Callable[..., "Kernel"])
 
 _SOURCES = Path(__file__).parent.parent  # all of kernels/: what compiled code depends on
 
-_MAX_PROCESSES = 8
+MAX_PROCESSES = 8
+PROCESS_NBYTES = 250_000_000  # of one that compiles; measured with Numba 0.62 on x86-64
 _KERNELS_PER_PROCESS = 3  # fewer are not worth the start of one
+
+
+def _hash_of_sources() -> bytes:
+    digest = hashlib.sha256()
+    for source in sorted(_SOURCES.rglob("*.py")):
+        digest.update(source.relative_to(_SOURCES).as_posix().encode())
+        digest.update(source.read_bytes())
+    return digest.digest()
+
+
+# Of what this process imports: it may be replaced on disk while the process runs.
+_HASH_OF_SOURCES = _hash_of_sources()
 
 _directory: Path | None = None
 _lock = threading.RLock()  # whose holder compiles or loads
@@ -204,10 +217,14 @@ def is_disabled() -> bool:
     return os.environ.get("NUMBA_DISABLE_JIT", "") not in ("", "0")
 
 
-def compile_all(kernels: Sequence[Kernel], progress: Callable[[int, int], None]) -> int:
+def compile_all(
+    kernels: Sequence[Kernel],
+    progress: Callable[[int, int], None],
+    max_processes: int = MAX_PROCESSES,
+) -> int:
     """Compile each kernel, reporting (done, total) as it goes; returns how many were compiled.
 
-    Where many lack, several processes compile them.
+    Where many lack, several processes compile them, `max_processes` at most.
     """
     missing, n_ready = [], 0
     progress(0, len(kernels))
@@ -218,7 +235,7 @@ def compile_all(kernels: Sequence[Kernel], progress: Callable[[int, int], None])
             progress(n_ready, len(kernels))
         else:
             missing.append(item)
-    n_processes = min(len(missing) // _KERNELS_PER_PROCESS, n_cpus(), _MAX_PROCESSES)
+    n_processes = min(len(missing) // _KERNELS_PER_PROCESS, n_cpus(), max_processes)
     if n_processes > 1:
         for _ in _compiled_elsewhere(missing, n_processes):
             n_ready += 1
@@ -235,8 +252,8 @@ def compile_all(kernels: Sequence[Kernel], progress: Callable[[int, int], None])
 def _compiled_elsewhere(kernels: Sequence[Kernel], n_processes: int) -> Iterator[Kernel]:
     """Yields those that other processes could compile, as they come; they are loaded then."""
     by_maker = {item.maker: item for item in kernels if item.maker is not None}
-    isa = target.current().name
-    for maker in compiled(list(by_maker), cache_directory(), isa, n_processes):
+    words = (target.current().name, str(cache_directory()), cache_key())
+    for maker in compiled(list(by_maker), words, n_processes):
         if by_maker[maker].load():
             yield by_maker[maker]
 
@@ -274,10 +291,7 @@ def cache_directory() -> Path:
 
 def cache_key() -> str:
     """Names all that compiled code depends on: sources, Numba, LLVM, CPU and features."""
-    digest = hashlib.sha256()
-    for source in sorted(_SOURCES.rglob("*.py")):
-        digest.update(source.relative_to(_SOURCES).as_posix().encode())
-        digest.update(source.read_bytes())
+    digest = hashlib.sha256(_HASH_OF_SOURCES)
     for part in (_numba_version(), llvmlite.__version__, target.target_cpu(),
                  target.target_features()):  # fmt: skip
         digest.update(part.encode() + b"\0")

@@ -11,6 +11,7 @@ from halfbyte.families import blocks
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.experts import Names, network, network_tensors
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family
+from halfbyte.families.neutral import among
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 
@@ -59,7 +60,7 @@ FAMILY = Family(
     only={
         "attention_bias": False,
         "decoder_sparse_step": 1,
-        "mlp_only_layers": [],
+        "mlp_only_layers": among([], None),
         "use_sliding_window": False,
     },
     experts=ExpertRules(

@@ -232,3 +232,11 @@ def test_qwens_windows_of_the_last_layers(kind: str) -> None:
             config(kind, **used, max_window_layers=first)
     with pytest.raises(ConversionError, match="use_sliding_window"):
         config(kind, use_sliding_window="yes")
+
+
+@pytest.mark.parametrize("kind", ["qwen2_moe", "qwen3_moe"])
+def test_layers_without_experts_may_be_none_in_two_ways(kind: str) -> None:
+    for none in (None, []):
+        assert config(kind, mlp_only_layers=none) == config(kind)
+    with pytest.raises(ConversionError, match="mlp_only_layers"):
+        config(kind, mlp_only_layers=[0])
