@@ -217,7 +217,7 @@ def test_a_row_that_a_file_has_as_a_vector_is_a_matrix(monkeypatch: pytest.Monke
                for name in shapes}  # fmt: skip
     made: list[str] = []
 
-    def compiled(kernels: list[Any], report: object) -> None:
+    def compiled(kernels: list[Any], report: object, most: int) -> None:
         made.extend(kernel.name for kernel in kernels)
 
     monkeypatch.setattr(loading.jit, "compile_all", compiled)
