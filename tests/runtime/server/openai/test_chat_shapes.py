@@ -72,11 +72,11 @@ def test_a_prediction_that_comes_true_is_counted(
             model="calls", messages=USER, prediction=told, **SHORT
         )
         assert got.choices[0].message.content == expected.text
-        details = got.usage.completion_tokens_details
-        if details.accepted_prediction_tokens:
+        told_of = got.usage.completion_tokens_details
+        if told_of.accepted_prediction_tokens + told_of.rejected_prediction_tokens >= 5:
             break
-    assert details.accepted_prediction_tokens
-    assert details.accepted_prediction_tokens + (details.rejected_prediction_tokens or 0) >= 5
+    assert told_of.accepted_prediction_tokens > 0
+    assert told_of.accepted_prediction_tokens + told_of.rejected_prediction_tokens >= 5
 
 
 def test_thoughts_that_end_within_a_character_are_counted(served_tools: ServedModel) -> None:
