@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from report_callers import HEADS, Row
+from report_callers import HEADS, Row, when
 from report_speed import lines
 
 NOTHING = "Nothing measured yet: `make bench-answers`.\n"
@@ -30,7 +30,7 @@ _MOST = {"median": 2.0, "p99": 5.0}
 def section() -> str:
     """The part of docs/performance.md."""
     rows = [*_candidates(), *_constraints()]
-    return "".join([HEADS, *map(str, rows), _when()]) if rows else NOTHING
+    return "".join([HEADS, *map(str, rows), when("candidates", "constraints")]) if rows else NOTHING
 
 
 def _candidates() -> Iterator[Row]:
@@ -52,16 +52,3 @@ def _constraints() -> Iterator[Row]:
 
 def _newest(file: str) -> dict[str, dict[str, Any]]:
     return {line["model"]["file"].partition("-")[0]: line for line in lines(file)}
-
-
-def _when() -> str:
-    newest = [line for file in ("candidates", "constraints") for line in lines(file)[-1:]]
-    machine = newest[-1]["machine"]
-    dates = sorted({line["date"][:10] for line in newest})
-    commits = sorted({str(line["commit"]) for line in newest})
-    load = max(line["machine"]["load_1min_at_start"] or 0 for line in newest)
-    busy = f" Something else ran meanwhile (load average {load:.0f})." if load > 1 else ""
-    return (
-        f"\n{machine['cores']} cores of a shared {machine['cpu']}, {', '.join(dates)}, commit "
-        f"{', '.join(commits)}.{busy}\n"
-    )

@@ -52,7 +52,14 @@ def section() -> str:
     typing = list(_newest("typing").values())
     if not rows and not typing:
         return NOTHING
-    return "".join([HEADS, *map(str, rows), *(_typing(line) for line in typing), _when()])
+    return "".join(
+        [
+            HEADS,
+            *map(str, rows),
+            *(_typing(line) for line in typing),
+            when(*_FILES),
+        ]
+    )
 
 
 def _callers() -> Iterator[Row]:
@@ -151,12 +158,12 @@ def _newest(file: str) -> dict[str, dict[str, Any]]:
     return {line["name"]: line for line in lines(file)}
 
 
-def _when() -> str:
-    """Where and when the newest lines were made."""
-    newest = [
-        line for file in ("callers", "agent", "edits", "typing", "speculation")
-        for line in lines(file)[-1:]
-    ]  # fmt: skip
+_FILES = ("callers", "agent", "edits", "typing", "speculation")
+
+
+def when(*files: str) -> str:
+    """Where and when the newest lines of these files were made."""
+    newest = [line for file in files for line in lines(file)[-1:]]
     machine = newest[0]["machine"]
     dates = sorted({line["date"][:10] for line in newest})
     commits = sorted({str(line["commit"]) for line in newest})

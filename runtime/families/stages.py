@@ -19,6 +19,7 @@ Tensors have short names ("attn_q"): `Stage.tensor` gives the whole ones.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 QKV = ("attn_q", "attn_k", "attn_v")
@@ -230,15 +231,15 @@ class Route(Stage):
 
 
 @dataclass(frozen=True, slots=True)
-class ExpertsStage(Stage):
+class ExpertsStage(Stage, ABC):
     """What experts do: matrices (n_experts, rows, inputs), biases (n_experts, rows)."""
 
     biases: bool = field(default=False, kw_only=True)
 
     @property
+    @abstractmethod
     def experts(self) -> tuple[str, ...]:
         """Short names of the experts' matrices, which have the same inputs."""
-        raise NotImplementedError
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
