@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,15 @@ from halfbyte.engine.engine import Engine
 from halfbyte.engine.footprint import check_context, check_memory
 from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
+from halfbyte.engine.page_clearing import cleared_ahead
 from halfbyte.engine.program import kernels_for
-from halfbyte.engine.weights import ModelWeights, load_weights, panel_format
+from halfbyte.engine.weights import (
+    Bytes,
+    ModelWeights,
+    load_weights,
+    panel_format,
+    weights_memory,
+)
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
@@ -137,11 +145,10 @@ def _guarded(work: Callable[[], Model]) -> Model:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A file that can be loaded, and what it holds."""
+    """A file that can be loaded, and what it says."""
 
     file: GGUFFile
     config: ModelConfig
-    tokenizer: Tokenizer
 
     @classmethod
     def open(cls, files: ExitStack, path: Path, kv_type: str, n_threads: int) -> _Checked:
@@ -150,7 +157,7 @@ class _Checked:
         config = config_from_gguf(file)
         check_tensors(file, list(family_of(config).tensors(config)))
         check_memory(file, config, kv_type, n_threads)
-        return cls(file, config, Tokenizer.from_gguf(file))
+        return cls(file, config)
 
 
 def _load(
@@ -170,38 +177,68 @@ def _load(
 
     with ExitStack() as files:
         checked = [_Checked.open(files, path, kv_type, n_threads) for path in paths]
-        own, others = checked[0], checked[1:]
+        own = checked[0]
         n_ctx = _check_ctx(ctx, own.config)
         if ctx is not None:  # pages are taken as they are needed: a default promises nothing
             check_context(
                 own.file, own.config, kv_type, n_ctx, n_threads, system.available_memory()
             )
-        for other in others:
-            check_same_ids(own.tokenizer, other.tokenizer, "draft")
+        memories = [
+            files.enter_context(cleared_ahead(weights_memory(each.file, each.config)))
+            for each in checked
+        ]
+        tokenizer = _tokenizer(checked)
         card = ModelCard.from_gguf(own.file)
         stamps = [FileStamp.of(name) for name in own.file.paths]
         system.set_up_kernels()
         _compile(checked, kv_type, report, is_shown=progress is not None)
         pool = system.start_pool(n_threads)
         try:
-            engine = Engine(own.config, _weights(own, pool, report, "load"), pool, kv_type, n_ctx)
+            weights = _weights(own, memories[0], pool, report, "load")
+            engine = Engine(own.config, weights, pool, kv_type, n_ctx)
             draft = None
-            for other in others:
-                weights = _weights(other, pool, report, "load draft")
-                guest = engine.beside(
-                    other.config, weights, kv_type, min(n_ctx, other.config.n_ctx_train)
+            for guest, memory in zip(checked[1:], memories[1:], strict=True):
+                weights = _weights(guest, memory, pool, report, "load draft")
+                n = min(n_ctx, guest.config.n_ctx_train)
+                draft = remembered.draft_model(
+                    engine.beside(guest.config, weights, kv_type, n), engine
                 )
-                draft = remembered.draft_model(guest, engine)
-            memory = remembered.memory(engine, stamps)
+            prompts = remembered.memory(engine, stamps)
             load_s = time.perf_counter() - begin
-            return Model(paths[0], own.config, own.tokenizer, engine, load_s, card, memory, draft)
+            return Model(paths[0], own.config, tokenizer, engine, load_s, card, prompts, draft)
         except BaseException:
             pool.close()
             raise
 
 
-def _weights(checked: _Checked, pool: Pool, report: Progress, stage: str) -> ModelWeights:
-    return load_weights(checked.file, checked.config, pool, lambda d, n: report(stage, d, n))
+def _weights(
+    checked: _Checked, memory: Bytes, pool: Pool, report: Progress, stage: str
+) -> ModelWeights:
+    file, config = checked.file, checked.config
+    return load_weights(file, config, memory, pool, lambda d, n: report(stage, d, n))
+
+
+def _tokenizer(checked: Sequence[_Checked]) -> Tokenizer:
+    """That of the first file; whatever guesses for it has the same tokens."""
+    with _no_collections():
+        own, *others = [Tokenizer.from_gguf(each.file) for each in checked]
+    for other in others:
+        check_same_ids(own, other, "draft")
+    return own
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Garbage is left lying: a vocabulary is many small objects, which are looked through again and
+    again as they are made, and none of them is garbage.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _file_of(

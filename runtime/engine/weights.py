@@ -32,6 +32,7 @@ from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import dequantize
 
 _ALIGN = 64
+Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class ModelWeights:
         rope_factors: what the frequencies of rotary embedding are divided by, by GGUF name.
     """
 
-    memory: NDArray[np.uint8]
+    memory: Bytes
     matrices: dict[str, Matrix] = field(default_factory=dict)
     experts: dict[str, Experts] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
@@ -108,19 +109,29 @@ class ModelWeights:
         return np.array(floats, np.float64).reshape(-1, 1, 1)
 
 
+def weights_memory(file: GGUFFile, config: ModelConfig) -> Bytes:
+    """Memory for all tensors of a checked file, not touched yet; EngineError if there is none."""
+    sizes = (packed_nbytes(file, spec) for spec in _specs(file, config))
+    return empty("weights", sum(sizes) + _ALIGN, np.uint8)
+
+
 def load_weights(
-    file: GGUFFile, config: ModelConfig, pool: Pool, progress: Callable[[int, int], None]
+    file: GGUFFile,
+    config: ModelConfig,
+    memory: Bytes,
+    pool: Pool,
+    progress: Callable[[int, int], None],
 ) -> ModelWeights:
-    """Pack all tensors of a checked file; `progress` gets (bytes done, bytes in all).
+    """Pack all tensors of a checked file into its `weights_memory`.
+
+    `progress` gets (bytes done, bytes in all).
 
     Raises:
         ModelFileError: a weight is NaN or infinite, or the file was cut short meanwhile.
         EngineError: there is not enough memory.
     """
-    family = family_of(config)
-    specs = [spec for spec in family.tensors(config) if spec.name in file.tensors]
+    family, specs = family_of(config), _specs(file, config)
     sizes = [packed_nbytes(file, spec) for spec in specs]
-    memory = empty("weights", sum(sizes) + _ALIGN, np.uint8)
     weights, matrices = ModelWeights(memory), list[_Rows]()
     at = -int(memory.ctypes.data) % _ALIGN
     for spec, nbytes in zip(specs, sizes, strict=True):
@@ -153,6 +164,11 @@ def load_weights(
             done += rows.packed_nbytes
             progress(done, sum(sizes))
     return weights
+
+
+def _specs(file: GGUFFile, config: ModelConfig) -> list[TensorSpec]:
+    """The tensors that the file has, in the order in which they lie in memory."""
+    return [spec for spec in family_of(config).tensors(config) if spec.name in file.tensors]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +210,7 @@ def _pieces(
         yield _Rows(info, begin * nbytes, end * nbytes, packing, first, n, some)
 
 
-def _pack(rows: _Rows, data: NDArray[np.uint8]) -> None:
+def _pack(rows: _Rows, data: Bytes) -> None:
     data = data.reshape(-1, rows.packing.fmt.source.row_nbytes(rows.packing.n_inputs))
     try:
         rows.packing.put(data if rows.order is None else data[rows.order], rows.first)
@@ -203,7 +219,7 @@ def _pack(rows: _Rows, data: NDArray[np.uint8]) -> None:
 
 
 def _put_vectors(
-    file: GGUFFile, spec: TensorSpec, order: NDArray[np.int64] | None, target: NDArray[np.uint8]
+    file: GGUFFile, spec: TensorSpec, order: NDArray[np.int64] | None, target: Bytes
 ) -> int:
     """Bring a vector, or one an expert, into its place in memory; its address."""
     n = spec.shape[-1]

@@ -7,8 +7,9 @@ before merging (`tokenizer.ggml.pre`) differs from family to family, see pretoke
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from halfbyte.tokenizer.vocabulary import (
     NORMALIZER_KEY,
     USER_DEFINED,
     Vocabulary,
-    piece_text,
+    piece_texts,
 )
 
 # Letters in every version of Unicode, ours and that of the package's expressions.
@@ -64,7 +65,7 @@ class ByteLevelBackend:
             )
         # Files of Llama 3 need not say that a prompt begins with BOS: as in llama.cpp, pre tells.
         self.default_add_bos = pre in BEGINS_WITH_BOS and "bos" in vocabulary.special
-        self._pieces = [piece_text(path, piece) for piece in vocabulary.pieces]
+        self._pieces = piece_texts(path, vocabulary.pieces)
         self._vocabulary, self._pre = vocabulary, pre
         self._known = KnownParts()
         self._normalizer = Normalizer.of_text(
@@ -75,8 +76,9 @@ class ByteLevelBackend:
         )
         self._flags = {flag: frozenset(vocabulary.flags.get(flag, ())) for flag in FLAG_KEYS}
         # A file may repeat a piece; the first is the one that text becomes.
-        ids = {piece: i for i, piece in reversed(list(enumerate(self._pieces)))}
-        pairs = [pair(path, i, merge) for i, merge in enumerate(vocabulary.merges)]
+        backwards = range(len(self._pieces) - 1, -1, -1)
+        ids = dict(zip(reversed(self._pieces), backwards, strict=True))
+        pairs = merge_pairs(path, vocabulary.merges)
         # Some vocabularies lack bytes that hardly occur; the package would drop them silently.
         self._spelled = bytes(sorted(BYTES[c] for c in BYTES.keys() & ids.keys()))
         try:
@@ -100,7 +102,7 @@ class ByteLevelBackend:
         try:
             return long_texts.encode(
                 text,
-                self._boundary,
+                lambda: self._boundary,
                 lambda part: tokenizer.encode(part, add_special_tokens=False).ids,
                 self._known,
                 parse_markers,
@@ -170,11 +172,10 @@ class ByteLevelBackend:
         """The text bytes of all pieces."""
         codes = np.frombuffer("".join(self._pieces).encode("utf-32-le"), np.uint32)
         spelled = _BYTE_OF[np.minimum(codes, len(_BYTE_OF) - 1)]
-        texts, found, begin = spelled.astype(np.uint8).tobytes(), [], 0
-        for piece in self._pieces:
-            found.append(texts[begin : begin + len(piece)])
-            begin += len(piece)
-        ends = np.cumsum([len(piece) for piece in self._pieces])
+        texts = spelled.astype(np.uint8).tobytes()
+        ends = np.fromiter(map(len, self._pieces), np.int64).cumsum()
+        places = [0, *ends.tolist()]
+        found = [texts[begin:end] for begin, end in pairwise(places)]
         others = set(np.searchsorted(ends, np.flatnonzero(spelled < 0), side="right").tolist())
         others.update(i for i, type_id in enumerate(types) if type_id == USER_DEFINED)
         for i in others:
@@ -221,11 +222,14 @@ _BYTE_OF = np.full(max(map(ord, BYTES)) + 2, -1, np.int16)  # by character; the 
 _BYTE_OF[[ord(c) for c in BYTES]] = list(BYTES.values())
 
 
-def pair(path: str, i: int, merge: bytes) -> tuple[str, str]:
-    """The two pieces of a merge; ModelFileError where it has no two."""
-    left, space, right = piece_text(path, merge).partition(" ")
-    if not (left and space and right):
-        raise ModelFileError(
-            path, f"tokenizer.ggml.merges[{i}]", expected="two pieces", got=repr(merge)
-        )
-    return left, right
+def merge_pairs(path: str, merges: Sequence[bytes]) -> list[tuple[str, str]]:
+    """The two pieces of each merge; ModelFileError where one has no two."""
+    pairs = []
+    for i, text in enumerate(piece_texts(path, merges)):
+        left, _, right = text.partition(" ")
+        if not (left and right):
+            raise ModelFileError(
+                path, f"tokenizer.ggml.merges[{i}]", expected="two pieces", got=repr(merges[i])
+            )
+        pairs.append((left, right))
+    return pairs

@@ -19,7 +19,7 @@ _MAX_PART = 1 << 24
 
 def encode(
     text: str,
-    boundary: re.Pattern[str],
+    boundary: Callable[[], re.Pattern[str]],
     encode_part: Callable[[str], list[int]],
     known: KnownParts,
     kind: Hashable = None,
@@ -28,18 +28,21 @@ def encode(
 
     Args:
         text: not empty.
-        boundary: where it may be cut.
+        boundary: gives where it may be cut; finding that out takes longer than a short text does.
         encode_part: gives the ids of a part.
         known: parts of earlier texts.
         kind: what the ids of a part depend on beside its text.
     """
     ids: list[int] = []
+    if len(text) <= KNOWN_PART:
+        ids.extend(known.ids(text, kind, encode_part))
+        return ids
     if len(text) <= PART:
-        for part in parts(text, boundary, KNOWN_PART):
+        for part in parts(text, boundary(), KNOWN_PART):
             ids.extend(known.ids(part, kind, encode_part))
         return ids
     objects: dict[int, int] = {}  # one object for each id, not for each token: 8 bytes, not 40
-    for part in parts(text, boundary, min(_AT_ONCE, PART)):
+    for part in parts(text, boundary(), min(_AT_ONCE, PART)):
         ids.extend([objects.setdefault(i, i) for i in encode_part(part)])
     return ids
 

@@ -23,6 +23,7 @@ _SHAPE = re.compile(
     r"<[|｜].*[|｜]>|<\|[a-z_]+>|<\[.+\]>|<[a-z_]+\|>|<fim_\w+>|<(?:file_sep|filename|repo_name|reponame)>"
     r"|\[(?:PREFIX|SUFFIX|MIDDLE|INST|/INST)\]"
 )
+_BEGINS = b"<", b"["
 _HARMLESS = ("unk", "pad")  # roles that steer nothing
 
 
@@ -37,10 +38,8 @@ def marker_ids(vocabulary: Vocabulary) -> frozenset[int]:
     for i, type_id in enumerate(vocabulary.types):
         if type_id == USER_DEFINED and vocabulary.pieces[i] in ends:
             found.add(i)
-    begins = b"<", b"["
+    begun = [i for i, piece in enumerate(vocabulary.pieces) if piece[:1] in _BEGINS]
     found.update(
-        i
-        for i, piece in enumerate(vocabulary.pieces)
-        if piece.startswith(begins) and _SHAPE.fullmatch(piece.decode(errors="replace"))
+        i for i in begun if _SHAPE.fullmatch(vocabulary.pieces[i].decode(errors="replace"))
     )
     return frozenset(found)

@@ -6,7 +6,7 @@ through fewer pieces, so that nothing has to be sorted before the first one is a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,15 @@ _Places = NDArray[np.int64]
 
 
 class PieceIndex:
-    """Tokens, given as (bytes, id)."""
+    """Tokens, given as their bytes and ids."""
 
-    def __init__(self, pieces: Iterable[tuple[bytes, int]]) -> None:
-        pairs = list(pieces)
-        self._pieces = [piece for piece, _ in pairs]
-        self._ids = np.array([i for _, i in pairs], np.int64)
-        self._lengths = np.array([len(piece) for piece in self._pieces], np.int64)
+    def __init__(self, pieces: Sequence[bytes], ids: Sequence[int]) -> None:
+        self._pieces = pieces
+        self._ids = np.array(ids, np.int64)
+        self._lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
         self._starts = np.cumsum(self._lengths) - self._lengths
         rest = bytes(int(self._lengths.max(initial=0)) + 1)  # behind the last, looked at in vain
-        self._bytes = np.frombuffer(b"".join([*self._pieces, rest]), np.uint8)
+        self._bytes = np.frombuffer(b"".join([*pieces, rest]), np.uint8)
         self._by_first: dict[int, _Places] = {}
         self._containing: dict[bytes, list[tuple[bytes, int]]] = {}
 

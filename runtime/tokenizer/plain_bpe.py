@@ -14,10 +14,10 @@ from tokenizers import Tokenizer as _Tokenizer
 
 from halfbyte.errors import ModelFileError
 from halfbyte.tokenizer import long_texts
-from halfbyte.tokenizer.bpe import pair
+from halfbyte.tokenizer.bpe import merge_pairs
 from halfbyte.tokenizer.known_parts import KnownParts
 from halfbyte.tokenizer.pretokenizers import BEGINS_WITH_BOS, PLAIN
-from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, USER_DEFINED, Vocabulary, piece_text
+from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, USER_DEFINED, Vocabulary, piece_texts
 
 _SPACE = "▁"
 _BYTE_PIECE = re.compile("<0x([0-9A-F]{2})>")
@@ -40,13 +40,13 @@ class PlainBackend:
         self.adds_space = pre == "mmbert"
         self._spells_spaces = pre != "whitespace"
         self.default_add_bos = pre in BEGINS_WITH_BOS and "bos" in vocabulary.special
-        self._pieces = [piece_text(path, piece) for piece in vocabulary.pieces]
+        self._pieces = piece_texts(path, vocabulary.pieces)
         ids = {piece: i for i, piece in reversed(list(enumerate(self._pieces)))}
         if not all(f"<0x{byte:02X}>" in ids for byte in range(256)):
             raise ModelFileError(
                 path, "tokenizer.ggml.tokens", expected="the tokens <0x00> to <0xFF>", got="fewer"
             )
-        pairs = [pair(path, i, merge) for i, merge in enumerate(vocabulary.merges)]
+        pairs = merge_pairs(path, vocabulary.merges)
         try:
             self._model = models.BPE(ids, pairs, byte_fallback=True)
         except Exception as error:  # the package raises plain Exception
@@ -61,7 +61,7 @@ class PlainBackend:
         tokenizer = self._tokenizer(is_start, parse_markers)
         return long_texts.encode(
             text,
-            self._boundary,
+            lambda: self._boundary,
             lambda part: tokenizer.encode(part, add_special_tokens=False).ids,
             self._known,
             (is_start, parse_markers),

@@ -115,9 +115,12 @@ class SentencePieceBackend:
         if is_start and self._puts_space and not (self._heeds_space and text[0] in _SPACES):
             text = f" {text}"
         puts_its_own = self._has_own_space(is_start)
-        boundary = _NOWHERE if puts_its_own else self._boundary
         return long_texts.encode(
-            text, boundary, processor.encode, self._known, (parses, puts_its_own)
+            text,
+            lambda: _NOWHERE if puts_its_own else self._boundary,
+            processor.encode,
+            self._known,
+            (parses, puts_its_own),
         )
 
     def _has_own_space(self, is_start: bool) -> bool:

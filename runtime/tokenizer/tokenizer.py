@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from halfbyte.call_arguments import check_flag, is_whole
 from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
 from halfbyte.file_kinds import is_gguf
@@ -254,19 +256,16 @@ class Tokenizer:
     @cached_property
     def text_ids(self) -> list[int]:
         """Tokens that stand for text: no control, unknown, unused or marker tokens."""
-        types, markers = self.vocabulary.types, self.marker_ids
-        ends = self.eog_ids
-        return [
-            i
-            for i, type_id in enumerate(types)
-            if type_id not in (CONTROL, UNKNOWN, UNUSED) and i not in markers and i not in ends
-        ]
+        is_text = ~np.isin(self.vocabulary.types, (CONTROL, UNKNOWN, UNUSED))
+        is_text[np.array([*self.marker_ids, *self.eog_ids], np.int64)] = False
+        found: list[int] = np.flatnonzero(is_text).tolist()
+        return found
 
     @cached_property
     def piece_index(self) -> PieceIndex:
         """The tokens that stand for text, by their bytes."""
         texts = self._backend.all_bytes(self.vocabulary.pieces, self.vocabulary.types)
-        return PieceIndex((texts[i], i) for i in self.text_ids)
+        return PieceIndex([texts[i] for i in self.text_ids], self.text_ids)
 
     @cached_property
     def _special_texts(self) -> dict[str, int]:

@@ -6,6 +6,7 @@ Source of the keys: the GGUF specification, "Tokenizer"; llama.cpp's for the inf
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -235,6 +236,15 @@ def piece_text(path: str, piece: bytes) -> str:
         raise ModelFileError(
             path, "tokenizer.ggml.tokens", expected="UTF-8 pieces", got=repr(piece)
         ) from error
+
+
+def piece_texts(path: str, pieces: Sequence[bytes]) -> list[str]:
+    """Pieces as texts; ModelFileError where one is not UTF-8."""
+    try:  # all at once; U+0000 parts them unless it is in one
+        texts = b"\0".join(pieces).decode().split("\0")
+    except UnicodeDecodeError:
+        texts = []
+    return texts if len(texts) == len(pieces) else [piece_text(path, piece) for piece in pieces]
 
 
 def sentencepiece_types(vocabulary: Vocabulary) -> tuple[list[int], int]:

@@ -49,7 +49,7 @@ PACK = """
 import sys
 import halfbyte
 from halfbyte import system
-from halfbyte.engine.weights import load_weights
+from halfbyte.engine.weights import load_weights, weights_memory
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 def status(key):
@@ -61,7 +61,8 @@ with GGUFFile.open(sys.argv[1]) as file:
     config = config_from_gguf(file)
     before = status("VmRSS")
     open("/proc/self/clear_refs", "w").write("5")
-    weights = load_weights(file, config, pool, lambda done, total: None)
+    memory = weights_memory(file, config)
+    weights = load_weights(file, config, memory, pool, lambda done, total: None)
     print(status("VmHWM") - before, weights.memory.nbytes)
 """
 
@@ -184,7 +185,7 @@ def test_a_small_file_that_would_take_much_is_refused_before_it_does(
     def fail(*args: object) -> None:
         raise AssertionError("memory was taken")
 
-    for name in ("load_weights", "Engine"):
+    for name in ("weights_memory", "load_weights", "Engine"):
         monkeypatch.setattr(loading, name, fail)
     monkeypatch.setattr(system, "start_pool", fail)
     with pytest.raises(halfbyte.ModelFileError, match="dimensions: expected a need of at most"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte.engine.weights import ModelWeights, load_weights
+from halfbyte.engine.weights import ModelWeights, load_weights, weights_memory
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
@@ -185,7 +185,10 @@ def load(path: Path) -> tuple[ModelWeights, GGUFFile]:
     file = GGUFFile.open(path)
     config = config_from_gguf(file)
     steps: list[tuple[int, int]] = []
-    weights = load_weights(file, config, pool, lambda done, total: steps.append((done, total)))
+    memory = weights_memory(file, config)
+    weights = load_weights(
+        file, config, memory, pool, lambda done, total: steps.append((done, total))
+    )
     pool.close()
     assert [done for done, _ in steps] == sorted(done for done, _ in steps)
     assert steps[-1][0] == steps[-1][1]

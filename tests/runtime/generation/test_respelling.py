@@ -31,9 +31,7 @@ class Model:
 
     def __init__(self, pieces: list[bytes], seed: int, scale: float = 3.0) -> None:
         self.pieces, self.seed, self.scale = pieces, seed, scale
-        self.tokenizer: Any = SimpleNamespace(
-            piece_index=PieceIndex((piece, i) for i, piece in enumerate(pieces))
-        )
+        self.tokenizer: Any = SimpleNamespace(piece_index=PieceIndex(pieces, range(len(pieces))))
 
     def logits(self, path: Path) -> np.ndarray:
         rng = np.random.default_rng([self.seed, *path])

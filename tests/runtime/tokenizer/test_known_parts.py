@@ -46,7 +46,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], tuple[list[int],
 
     def encode(text: str) -> tuple[list[int], int]:
         before = counting.n
-        ids = long_texts.encode(text, re.compile(r"(?<=\n)"), counting, known)
+        ids = long_texts.encode(text, lambda: re.compile(r"(?<=\n)"), counting, known)
         return ids, counting.n - before
 
     return encode

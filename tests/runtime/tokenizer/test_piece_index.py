@@ -33,7 +33,7 @@ def prefixes_of(pieces: list[tuple[bytes, int]], text: bytes) -> list[tuple[int,
 @settings(max_examples=300)
 @given(PIECES, BYTES.filter(bool))
 def test_any_pieces_and_any_text(pieces: list[bytes], text: bytes) -> None:
-    index = PieceIndex(pairs(pieces))
+    index = PieceIndex(pieces, [i for _, i in pairs(pieces)])
     assert index.extends(text) == extends(pieces, text)
     got = index.beginning_with(text)
     assert got.tolist() == beginning_with(pairs(pieces), text) and got.dtype == "int64"
@@ -41,14 +41,14 @@ def test_any_pieces_and_any_text(pieces: list[bytes], text: bytes) -> None:
 
 
 def test_no_pieces() -> None:
-    index = PieceIndex([])
+    index = PieceIndex([], [])
     assert not index.extends(b"a")
     assert index.beginning_with(b"a").tolist() == []
     assert list(index.prefixes_of(b"ab")) == []
 
 
 def test_a_piece_does_not_extend_itself() -> None:
-    index = PieceIndex([(b"a", 5), (b"a", 3), (b"b", 4)])
+    index = PieceIndex([b"a", b"a", b"b"], [5, 3, 4])
     assert not index.extends(b"a")
     assert index.beginning_with(b"a").tolist() == [3, 5]
     assert list(index.prefixes_of(b"a")) == []
