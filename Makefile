@@ -132,6 +132,7 @@ test-interrupted-conversions: .venv/dev.stamp
 golden:
 	@$(PYTHON) benchmarks/environments.py torch
 	.venvs/torch/bin/python benchmarks/make_golden.py
+	.venvs/torch/bin/python benchmarks/make_long_golden.py
 	.venvs/torch/bin/python benchmarks/config_peer.py tests/data/golden_configs.json
 
 # Against llama.cpp on the same files, in turns: an hour on two cores, which must be idle otherwise.

@@ -69,13 +69,13 @@ CASES: dict[str, tuple[Tiny, ...]] = {
 }
 
 
-def model_of(tiny: Tiny) -> PreTrainedModel:
+def model_of(tiny: Tiny, attention: str = "eager") -> PreTrainedModel:
     """The checkpoint in transformers; every tensor is checked to be used."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(config(tiny)))
         save_file(weights(tiny), Path(folder) / "model.safetensors", metadata={"format": "pt"})
         model, info = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+            folder, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
         )
     missing = set(info["missing_keys"]) - ({"lm_head.weight"} if tiny.tied else set())
     if missing or info["unexpected_keys"] or info["mismatched_keys"]:
