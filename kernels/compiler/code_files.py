@@ -42,15 +42,16 @@ class Code:
     machine_code: bytes
 
 
-def read(folder: Path, name: str) -> Code | None:
+def read(folder: Path, name: str, *, is_own: bool = True) -> Code | None:
     """A kernel's code, or None where there is none.
 
     Raises:
-        CodeFileError: the file is damaged, or others own it or can write it.
+        CodeFileError: the file is damaged; where it `is_own`, others own it or can write it.
         OSError: it cannot be read.
     """
+    path = folder / f"{name}{SUFFIX}"
     try:
-        with open_private(folder / f"{name}{SUFFIX}") as file:
+        with open_private(path) if is_own else open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size > _MAX_NBYTES:
                 raise CodeFileError("not a file of compiled code")
             digest, content = file.readline(_MAX_HEADER), file.read()

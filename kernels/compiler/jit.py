@@ -32,7 +32,7 @@ from typing import Any, TypeVar, cast
 
 import llvmlite
 
-from halfbyte.kernels.compiler import code_files, target
+from halfbyte.kernels.compiler import code_files, ready, target
 from halfbyte.kernels.compiler.code_files import Code, CodeFileError
 from halfbyte.kernels.compiler.compile_processes import Maker, compiled, n_cpus
 from halfbyte.kernels.compiler.deferred import Noted, noted
@@ -59,7 +59,7 @@ def _hash_of_sources() -> bytes:
 
 
 # Of what this process imports: it may be replaced on disk while the process runs.
-_HASH_OF_SOURCES = _hash_of_sources()
+SOURCES = _hash_of_sources()
 
 _directory: Path | None = None
 _lock = threading.RLock()  # whose holder compiles or loads
@@ -131,6 +131,10 @@ class Kernel:
         """Make the code ready where the cache has it; whether it is."""
         return self._address is not None or uninterrupted(self._load)
 
+    def new_code(self) -> Code:
+        """The code, compiled anew and not used."""
+        return uninterrupted(self._new_code)
+
     def assembly(self) -> str:
         """The machine code as text, compiled anew (cached code cannot be shown)."""
 
@@ -151,6 +155,7 @@ class Kernel:
                 log.warning("%s: unusable compiled code of %s (%s), compiling again",
                             cache_directory(), self.name, error)  # fmt: skip
                 return False
+            code = code or ready.read(self.name, SOURCES)
             if code is None:
                 return False
             self._use(code)
@@ -164,12 +169,11 @@ class Kernel:
             if self._address is not None:
                 return True
             try:
-                made = numba_compiler.object_code(self._function, self._n_args, self._entry)
+                code = self._new_code()
             except numba_compiler.TargetError:
                 if not self._is_compiled_elsewhere():
                     raise
                 return False
-            code = Code(self.name, self._entry, made)
             # It is compiled and gets used: whatever fails here costs the next start, not this one.
             try:
                 code_files.write(cache_directory(), code)
@@ -177,6 +181,12 @@ class Kernel:
                 log.warning("%s: cannot keep compiled code (%s)", cache_directory(), error)
             self._use(code)
             return False
+
+    def _new_code(self) -> Code:
+        from halfbyte.kernels.compiler import numba_compiler
+
+        made = numba_compiler.object_code(self._function, self._n_args, self._entry)
+        return Code(self.name, self._entry, made)
 
     def _is_compiled_elsewhere(self) -> bool:
         """Whether another process could compile it, which has its own Numba."""
@@ -291,7 +301,7 @@ def cache_directory() -> Path:
 
 def cache_key() -> str:
     """Names all that compiled code depends on: sources, Numba, LLVM, CPU and features."""
-    digest = hashlib.sha256(_HASH_OF_SOURCES)
+    digest = hashlib.sha256(SOURCES)
     for part in (_numba_version(), llvmlite.__version__, target.target_cpu(),
                  target.target_features()):  # fmt: skip
         digest.update(part.encode() + b"\0")

@@ -82,8 +82,8 @@ def names() -> tuple[str, ...]:
     return tuple(_BY_NAME)
 
 
-def force(name: str) -> None:
-    """Compile for the named ISA from here on.
+def force(name: str, *, least: bool = False) -> None:
+    """Compile for the named ISA from here on; `least`: for its least CPU, even if it is the best.
 
     Raises:
         IsaError: the name is unknown, the CPU lacks the ISA, or kernels of another are loaded.
@@ -100,7 +100,8 @@ def force(name: str) -> None:
             "be chosen before)",
             name,
         )
-    _forced = isa if name != supported()[0] and isa.cpu and _machine() == "x86" else None
+    is_other = least or name != supported()[0]
+    _forced = isa if is_other and isa.cpu and _machine() == "x86" else None
     assert current() is isa
 
 

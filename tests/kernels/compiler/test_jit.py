@@ -224,7 +224,7 @@ def test_the_key_names_the_isa_and_changes_with_any_source(copied: ModuleType) -
 
     def begin_anew() -> None:
         assert copied.cache_key() in keys  # what a process has imported stays what it was
-        copied.__dict__["_HASH_OF_SOURCES"] = copied._hash_of_sources()
+        copied.__dict__["SOURCES"] = copied._hash_of_sources()
         keys.add(copied.cache_key())
 
     for path in sources:
