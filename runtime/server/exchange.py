@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -220,17 +219,16 @@ class Answer:
         record, then_s = self._exchange.record, 0.0
         gaps: list[float] = []
         try:
-            async with aclosing(self._stream.batches()) as batches:
-                async for batch in batches:
-                    now_s = time.monotonic()
-                    if record.first_s is None:
-                        record.first_s = now_s - record.begun_s
-                    elif then_s:
-                        gaps.append((now_s - then_s) / len(batch))
-                        if len(gaps) == _N_GAPS:
-                            self._count(gaps)
-                    then_s = now_s
-                    yield batch
+            while batch := await self._stream.batch():
+                now_s = time.monotonic()
+                if record.first_s is None:
+                    record.first_s = now_s - record.begun_s
+                elif then_s:
+                    gaps.append((now_s - then_s) / len(batch))
+                    if len(gaps) == _N_GAPS:
+                        self._count(gaps)
+                then_s = now_s
+                yield batch
             self._exchange.answered(self.completions)
         except Exception as error:
             raise self._exchange.told(error) from error.__cause__
