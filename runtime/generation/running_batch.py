@@ -6,8 +6,8 @@ full steps. Who shares a step changes nothing in what comes of it. Guesses of an
 prompts, where they pay (speculation/).
 
 At most MAX_RUNNING requests run. Where more callers wait for a place, answers run in slices
-(slices.py). A request holds memory from its first step to its end. Where there is none left, the one
-that stands last in line gives up what it has, and is computed again later, with the same bits.
+(slices.py). A request holds memory from its first step to its end. Where there is none left, the
+one that stands last in line gives up what it has, and is computed again, with the same bits.
 Nothing here knows of threads: the scheduler calls, always from the same one; others may `give_up`.
 """
 
