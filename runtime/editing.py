@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
+from halfbyte.async_model import EditOptions
 from halfbyte.generation.call_keywords import CallOptions
 from halfbyte.generation.edit import Edit
 from halfbyte.generation.stream import CompletionStream
@@ -81,25 +82,13 @@ class EditingModel:
         path: str | os.PathLike[str],
         text: str,
         cursor: Cursor,
-        *,
-        history: Iterable[PastEdit] = (),
-        related: Related = (),
-        diagnostics: Iterable[Diagnostic] = (),
-        format: EditFormatName | None = None,
-        window: int | None = None,
-        progress: Progress | None = None,
-        **params: Unpack[CallOptions],
+        **options: Unpack[EditOptions],
     ) -> CompletionStream[Edit]:
         """`edit`, with the model's answer piece by piece, in its own format.
 
         `completion` is the edit once it is exhausted.
         """
-        return self._stream(
-            self._planner.edit(
-                path, text, cursor, history=history, related=related, diagnostics=diagnostics,
-                format=format, window=window, progress=progress, **params,
-            )
-        )  # fmt: skip
+        return self._stream(self._planner.edit(path, text, cursor, **options))
 
     @property
     def edit_format(self) -> str | None:

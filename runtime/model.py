@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,7 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.call import Call
-from halfbyte.generation.call_keywords import (
-    AdapterChoice,
-    ChatCallOptions,
-    CompleteCallOptions,
-    InfillCallOptions,
-)
+from halfbyte.generation.call_keywords import AdapterChoice
 from halfbyte.generation.candidate_stream import CandidateStream
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
@@ -42,8 +37,6 @@ from halfbyte.inspecting import InspectingModel
 from halfbyte.planning.call_plan import Plan
 from halfbyte.planning.planner import Planner
 from halfbyte.process_bound import ProcessBound
-from halfbyte.progress import Progress
-from halfbyte.prompt.infill import Repository
 from halfbyte.prompt.inputs import Prompt, check_ids
 from halfbyte.prompt.messages import Message
 from halfbyte.remembered import RememberingModel
@@ -133,10 +126,7 @@ class Model(
         prompt: Prompt | Iterable[Prompt],
         *,
         n: int | None = None,
-        heal: bool = True,
-        parse_markers: bool = False,
-        progress: Progress | None = None,
-        **params: Unpack[CompleteCallOptions],
+        **options: Unpack[CompleteOptions],
     ) -> CompletionStream[Completion] | CandidateStream[Completion]:
         """Continue a prompt, piece by piece, as soon as a piece is whole characters.
 
@@ -146,11 +136,7 @@ class Model(
             prompts take `n`; answer j to prompt i has the number i * n + j.
         Raises: as `complete`.
         """
-        return self._stream(
-            self._planner.completion(
-                prompt, n=n, heal=heal, parse_markers=parse_markers, progress=progress, **params
-            )
-        )
+        return self._stream(self._planner.completion(prompt, n=n, **options))
 
     @overload
     def stream_infill(
@@ -171,23 +157,10 @@ class Model(
         suffix: str | None = None,
         *,
         n: int | None = None,
-        order: Literal["auto", "psm", "spm"] = "auto",
-        heal: bool = True,
-        repository: Repository | None = None,
-        parse_markers: bool = False,
-        window: int | None = None,
-        force: bool = False,
-        progress: Progress | None = None,
-        **params: Unpack[InfillCallOptions],
+        **options: Unpack[InfillOptions],
     ) -> CompletionStream[Infilling] | CandidateStream[Infilling]:
         """`infill` piece by piece, as `stream` has them."""
-        return self._stream(
-            self._planner.infilling(
-                prefix, suffix, n=n, order=order, heal=heal, repository=repository,
-                parse_markers=parse_markers, window=window, force=force, progress=progress,
-                **params,
-            )
-        )  # fmt: skip
+        return self._stream(self._planner.infilling(prefix, suffix, n=n, **options))
 
     @overload
     def stream_chat(
@@ -198,22 +171,10 @@ class Model(
         self, messages: Sequence[Message], *, n: int, **options: Unpack[ChatOptions]
     ) -> CandidateStream[ChatCompletion]: ...
     def stream_chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        n: int | None = None,
-        format: Literal["auto", "llama-2", "codellama-70b", "template"] = "auto",
-        parse_markers: bool = False,
-        progress: Progress | None = None,
-        **params: Unpack[ChatCallOptions],
+        self, messages: Sequence[Message], *, n: int | None = None, **options: Unpack[ChatOptions]
     ) -> CompletionStream[ChatCompletion] | CandidateStream[ChatCompletion]:
         """`chat` piece by piece, as `stream` has them: the content, or with `parts()` all."""
-        return self._stream(
-            self._planner.chat(
-                messages, n=n, format=format, parse_markers=parse_markers, progress=progress,
-                **params,
-            )
-        )  # fmt: skip
+        return self._stream(self._planner.chat(messages, n=n, **options))
 
     def logits(self, ids: Sequence[int], *, adapter: AdapterChoice = None) -> NDArray[np.float32]:
         """Logits after each token: float32 (len(ids), vocab_size); `adapter` as in `complete`.

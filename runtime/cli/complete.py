@@ -27,6 +27,11 @@ def add(parser: Parser) -> None:
     parser.checks.append(partial(_check, parser))
     options.add_heal(parser)
     options.add_syntax(parser)
+    parser.add_argument(
+        "--truncate", choices=("left", "middle"),
+        help="what the model is not shown of a prompt that does not fit beside its answer: its "
+        "beginning, or what is between two halves (default: that is an error)",
+    )  # fmt: skip
     options.add_sampling(parser, has_cursor=True)
     candidates.add_candidates(parser)
     constraints.add(parser)
@@ -39,13 +44,15 @@ def add(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Stream the continuation to stdout, then one line of statistics to stderr."""
+    sampling = options.sampling_of(args) | constraints.of(args) | options.syntax_of(args)
+    if args.truncate is not None:
+        sampling["truncate"] = args.truncate
     if args.prompts is not None:
         from halfbyte.cli import prompts
 
-        prompts.run(args)
+        prompts.run(args, sampling)
         return
     prompt = options.prompt_of(args)
-    sampling = options.sampling_of(args) | constraints.of(args) | options.syntax_of(args)
     wanted = candidates.candidates_of(args)
     with options.load_model(args) as model:
         if wanted.keys() & {"n", "best_of", "num_beams"}:

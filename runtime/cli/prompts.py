@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from halfbyte.cli import constraints, options, output, report, streams
+from halfbyte.cli import options, output, report, streams
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import HalfbyteError, RequestError, TokenizerError
 
@@ -40,15 +40,18 @@ class Line:
     id: object
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace, sampling: dict[str, Any]) -> None:
     """Write a line for every prompt that the output does not have.
+
+    Args:
+        args: the command's.
+        sampling: keywords of `complete`.
 
     Raises:
         RequestError: a file that cannot be read, or an output that was made of other prompts.
         HalfbyteError: some prompts failed; their lines say why.
     """
     lines = read_prompts(args.prompts)
-    sampling = options.sampling_of(args) | constraints.of(args) | options.syntax_of(args)
     is_failed = _read_done(args.output, lines) if args.output else {}
     n_before, begin_s = len(is_failed), time.perf_counter()
     if n_before:

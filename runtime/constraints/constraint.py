@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from halfbyte.call_arguments import check_flag, literal
 from halfbyte.constraints import json_schema
-from halfbyte.constraints.written_out import check_counts
+from halfbyte.constraints.written_out import check_length, length_of
 from halfbyte.errors import RequestError
 
 Kind = Literal["json_schema", "regex", "grammar", "choices"]
@@ -61,7 +61,7 @@ def _schema(value: object) -> str:
 
 def _regex(value: object) -> str:
     text = _text("regex", value, "a regular expression")
-    check_counts("regex", text)
+    check_length("regex", length_of(text))
     return text
 
 
@@ -70,7 +70,6 @@ def _grammar(value: object) -> str:
     n_rules = sum(1 for _ in _RULE.finditer(text))
     if n_rules > MAX_RULES:
         raise RequestError("grammar", expected=f"at most {MAX_RULES:,} rules", got=n_rules)
-    check_counts("grammar", text, has_texts=True)
     return text
 
 
@@ -83,6 +82,7 @@ def _choices(value: object) -> str:
     for item in items:
         if not isinstance(item, str) or not item:
             raise RequestError("choices", expected=expected, got=literal(item))
+        check_length("choices", len(item))
     return _bounded("choices", json_schema.dumped("choices", items))
 
 

@@ -19,7 +19,9 @@ from halfbyte.constraints import gbnf
 from halfbyte.constraints.constraint import Constraint
 from halfbyte.constraints.deep_stack import on_deep_stack
 from halfbyte.constraints.lark_ends import endless_rules
+from halfbyte.constraints.lark_rules import LarkRules, Unclear, lengths
 from halfbyte.constraints.matcher import Matcher
+from halfbyte.constraints.written_out import check_length
 from halfbyte.errors import RequestError
 from halfbyte.import_lock import imported
 from halfbyte.tokenizer import Tokenizer
@@ -215,13 +217,24 @@ def _part(constraint: Constraint) -> dict[str, Any]:
         return dict(json.loads(library.LLMatcher.grammar_from_regex(source))["grammars"][0])
     if constraint.kind == "choices":
         return {"lark_grammar": "start: " + " | ".join(map(_literal, json.loads(source)))}
-    if gbnf.is_gbnf(source):
-        return {"lark_grammar": gbnf.to_lark(source)}
-    endless = endless_rules(source)
-    if endless:
+    lark = gbnf.to_lark(source) if gbnf.is_gbnf(source) else source
+    _check_rules(constraint.kind, lark)
+    return {"lark_grammar": lark}
+
+
+def _check_rules(kind: str, lark: str) -> None:
+    """Refuse rules that force texts without end, or long ones."""
+    try:
+        rules = LarkRules(lark)
+    except (Unclear, RecursionError):
+        check_length(kind, len(lark))
+        return
+    if endless := endless_rules(rules):
         expected = "rules that a finite text meets"
-        raise RequestError(constraint.kind, expected=expected, got=", ".join(endless))
-    return {"lark_grammar": source}
+        raise RequestError(kind, expected=expected, got=", ".join(endless))
+    known = lengths(rules.written)
+    for name in rules.names:
+        check_length(kind, known[name], name)
 
 
 def _literal(text: str) -> str:

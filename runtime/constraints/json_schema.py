@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from halfbyte.call_arguments import literal
-from halfbyte.constraints.written_out import check_counts
+from halfbyte.constraints.written_out import check_length, length_of
 from halfbyte.errors import RequestError
 
 NAME = "json_schema"
@@ -82,8 +82,7 @@ def check(schema: Any) -> None:
             if most and isinstance(inner, dict) and len(inner) > most:
                 what = f"at most {most:,} {key} of an object"
                 raise _refused(f"{path}/{key}", what, got=len(inner))
-            for pattern in _patterns(key, inner):
-                check_counts(NAME, pattern)
+            _check_texts(key, inner)
             if key == "type" and not _are_texts(inner):
                 raise _refused(f"{path}/type", "the name of a type, or a list of such", got=inner)
             if key == "$ref" and not (isinstance(inner, str) and inner.startswith("#")):
@@ -206,6 +205,22 @@ def _schemas(schema: Any, path: str, depth: int) -> Iterator[tuple[Any, str]]:
 def _items(schema: dict[str, Any], key: str) -> list[Any]:
     value = schema.get(key)
     return value if isinstance(value, list) else []
+
+
+def _check_texts(key: str, value: object) -> None:
+    """Refuse long texts that an answer may have to spell."""
+    for pattern in _patterns(key, value):
+        check_length(NAME, length_of(pattern), key)
+    for one in _spelled(key, value):
+        check_length(NAME, len(one if isinstance(one, str) else dumped(NAME, one)), key)
+
+
+def _spelled(key: str, value: object) -> list[Any]:
+    if key in ("properties", "enum") and isinstance(value, (dict, list)):
+        return list(value)
+    if key == "required" and isinstance(value, list):
+        return value
+    return [value] if key == "const" else []
 
 
 def _patterns(key: str, value: object) -> list[str]:

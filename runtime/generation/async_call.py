@@ -48,34 +48,44 @@ class AsyncCall(Call):
         if self._turn is not None and not self._turn.done():
             self._turn.set_result(None)
 
+    def ring(self) -> None:
+        """See Caller."""
+        self._bell.ring(self._loop)
+
     def _post(self, news: News) -> None:
         super()._post(news)
-        self._bell.ring(self._loop, self)
+        self._bell.calls.append(self)
 
 
 class _Bell:
-    """Wakes an event loop: once for all calls that a step had news for."""
+    """Wakes an event loop: once for all calls that a step had news for.
+
+    To wake it lets go of the interpreter, which the loop then has as long as it is busy. So it is
+    rung when a step is dealt out, and the loop works while the next one is computed.
+
+    Attributes:
+        calls: those that have news; any thread may add one.
+    """
 
     def __init__(self) -> None:
-        self._calls: deque[AsyncCall] = deque()
+        self.calls: deque[AsyncCall] = deque()
         self._is_rung = False
 
-    def ring(self, loop: asyncio.AbstractEventLoop, call: AsyncCall) -> None:
-        """A call has news; from any thread."""
-        self._calls.append(call)
-        if self._is_rung and not loop.is_closed():
+    def ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Some calls have news, or none; from any thread."""
+        if not self.calls or (self._is_rung and not loop.is_closed()):
             return
         self._is_rung = True
         try:
             loop.call_soon_threadsafe(self._answer)
         except RuntimeError:  # the loop was closed: nobody waits any more
-            while self._calls:
-                self._calls.popleft().cancel()
+            while self.calls:
+                self.calls.popleft().cancel()
 
     def _answer(self) -> None:
         self._is_rung = False  # before looking: who comes from now on rings again
-        while self._calls:
-            self._calls.popleft().wake()
+        while self.calls:
+            self.calls.popleft().wake()
 
 
 _bells: WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = WeakKeyDictionary()

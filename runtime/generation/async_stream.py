@@ -75,25 +75,27 @@ class AsyncCompletionStream(ProcessBound, AsyncIterator[str], Generic[C]):
             self._call = await self._begin()
             self._pieces = self._cut(self._call)
 
-    def parts(self) -> AsyncIterator[Part]:
+    async def parts(self) -> AsyncIterator[Part]:
         """The pieces with what they are pieces of; of a chat, thoughts and calls of tools too."""
-        return self._taken(Pieces.take_part)
-
-    def batches(self) -> AsyncIterator[list[tuple[int, Part]]]:
-        """All parts that wait at a time, each with its answer's number: for who sends them on."""
-        return self._taken(_take_waiting)
-
-    async def _taken(self, take: Callable[[Any], T | None]) -> AsyncIterator[T]:
         try:
             while True:
                 try:
-                    taken = await self._guarded(take)
+                    part = await self._guarded(Pieces.take_part)
                 except StopAsyncIteration:
                     return
-                yield taken
+                yield part
         finally:
             if self.completion is None:
                 self.give_up()
+
+    async def batch(self) -> list[tuple[int, Part]]:
+        """All parts that wait, each with its answer's number, as soon as there are some; none at
+        the end. For who sends them on, and closes the stream.
+        """
+        try:
+            return await self._guarded(_take_waiting)
+        except StopAsyncIteration:
+            return []
 
     async def _guarded(self, take: Callable[[Pieces[C]], T | None]) -> T:
         """The next piece; StopAsyncIteration at the end."""

@@ -104,6 +104,9 @@ class Call:
         if request.is_over or self._wants_each:
             self._post(None)
 
+    def ring(self) -> None:
+        """See Caller: who waits in a thread looks at once."""
+
     def follow(self) -> Iterator[None]:
         """Yields whenever something came, and once when all is over.
 

@@ -170,9 +170,9 @@ class AsyncCandidateStream(ProcessBound, AsyncIterator[Piece], Generic[C]):
         """See AsyncCompletionStream.begin."""
         await self._stream.begin()
 
-    def batches(self) -> AsyncIterator[list[tuple[int, Part]]]:
-        """See AsyncCompletionStream.batches."""
-        return self._stream.batches()
+    def batch(self) -> Awaitable[list[tuple[int, Part]]]:
+        """See AsyncCompletionStream.batch."""
+        return self._stream.batch()
 
     async def result(self) -> list[C]:
         """Work to the end; what came of it. Raises as AsyncCompletionStream.result."""

@@ -45,6 +45,9 @@ class Caller(Protocol):
     def tell(self, request: Request) -> None:
         """Something came of a request, or it is over; called by the scheduler's thread."""
 
+    def ring(self) -> None:
+        """Whoever waits is to look at what was told; called once a step, behind all of that."""
+
 
 @dataclass(slots=True)
 class Clock:

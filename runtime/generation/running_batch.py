@@ -2,16 +2,13 @@
 
 A step has the tokens of every answer on its way, and what is left of it is filled with prompts,
 the next in line first. Beside answers of others a step stays short (pace.py); alone, prompts get
-full steps. Who shares a step changes nothing in what comes of it. Where it pays, answers are
-guessed (speculation/), before prompts fill the step.
+full steps. Who shares a step changes nothing in what comes of it. Guesses of answers go before
+prompts, where they pay (speculation/).
 
 At most MAX_RUNNING requests run. Where more callers wait for a place, answers run in slices
-(slices.py). A request holds memory from its first step to its end, also while it waits again. Where
-there is none left, the one that stands last in line gives up what it has, and is computed again
-later, with the same bits.
-
-Nothing here knows of threads: the scheduler calls, always from the same one. Others may cancel a
-request and then call `current.abort_if_unwanted`.
+(slices.py). A request holds memory from its first step to its end. Where there is none left, the
+one that stands last in line gives up what it has, and is computed again, with the same bits.
+Nothing here knows of threads: the scheduler calls, always from the same one; others may `give_up`.
 """
 
 from __future__ import annotations
@@ -155,7 +152,7 @@ class RunningBatch:
             self._line.go_on(step.n_prompt)
 
     def _deal(self, step: Step, rows_of: list[F32]) -> None:
-        """Give the rows to those who asked for them."""
+        """Give the rows to those who asked for them; then have their callers look."""
         for (request, spans), rows in zip(step.parts, rows_of, strict=True):
             was_answering = request.is_answering
             request.n_due = max(request.n_due - sum(len(span.tokens) for span in spans), 0)
@@ -174,6 +171,8 @@ class RunningBatch:
                 request.call.tell(request)
             else:
                 self._end(request)
+        for call in {request.call for request, _ in step.parts if not request.is_over}:
+            call.ring()
 
     def _enter(self, *requests: Request) -> None:
         """Have them stand in line, but for those that are over."""
@@ -331,12 +330,12 @@ class RunningBatch:
     def _end(self, request: Request, error: BaseException | None = None) -> None:
         if error is not None:
             request.fail(error)
+        call = request.call
         if request in self._running:
             self._running.remove(request)
         self._line.settle(request)
         if self.is_idle:
             self._line.rest()
-        call = request.call
         try:
             self._memory.keep(request)
             self.speculation.remember(request)
@@ -346,5 +345,6 @@ class RunningBatch:
             del request.call  # no circle: what came of it may be large
             request.is_over = True
             call.tell(request)
+            call.ring()
             if request.shared is not None:
                 self._enter(*request.shared.leave(request))

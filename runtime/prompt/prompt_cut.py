@@ -41,9 +41,18 @@ class PromptCut:
         """Where it cuts, in words."""
         return "at the beginning" if self.side == "left" else "in the middle"
 
+    def n_kept(self, n_tokens: int, n_ctx: int) -> int:
+        """How many tokens of so many stay, all where they fit beside the answer.
+
+        An answer without a limit has what they leave; it is given room where they leave nothing.
+        """
+        room = max(1, min(self.max_tokens, n_ctx // 2))
+        needed = 1 if self.max_tokens >= n_ctx else room
+        return n_tokens if n_tokens <= n_ctx - needed else max(n_ctx - room, 1)
+
     def of(self, tokens: Sequence[int], n_ctx: int, bos_id: int | None) -> list[int]:
         """The tokens that stay of a prompt; BOS at its beginning always does."""
-        n_most = max(n_ctx - max(1, min(self.max_tokens, n_ctx // 2)), 1)
+        n_most = self.n_kept(len(tokens), n_ctx)
         if len(tokens) <= n_most:
             return list(tokens)
         n_head = int(tokens[0] == bos_id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -214,23 +213,23 @@ class Answer:
     def __init__(self, stream: Any, place: Place, n: int | None, exchange: Exchange) -> None:
         self._stream, self._n, self._exchange = stream, n, exchange
         self._place: Place | None = place
+        self._requests = stream.requests  # asked for each piece
 
     async def __aiter__(self) -> AsyncIterator[list[tuple[int, Part]]]:
         """The parts that wait at a time, each with the number of its answer, from 0."""
         record, then_s = self._exchange.record, 0.0
         gaps: list[float] = []
         try:
-            async with aclosing(self._stream.batches()) as batches:
-                async for batch in batches:
-                    now_s = time.monotonic()
-                    if record.first_s is None:
-                        record.first_s = now_s - record.begun_s
-                    elif then_s:
-                        gaps.append((now_s - then_s) / len(batch))
-                        if len(gaps) == _N_GAPS:
-                            self._count(gaps)
-                    then_s = now_s
-                    yield batch
+            while batch := await self._stream.batch():
+                now_s = time.monotonic()
+                if record.first_s is None:
+                    record.first_s = now_s - record.begun_s
+                elif then_s:
+                    gaps.append((now_s - then_s) / len(batch))
+                    if len(gaps) == _N_GAPS:
+                        self._count(gaps)
+                then_s = now_s
+                yield batch
             self._exchange.answered(self.completions)
         except Exception as error:
             raise self._exchange.told(error) from error.__cause__
@@ -262,7 +261,7 @@ class Answer:
     @property
     def n_prompt(self) -> int:
         """Tokens of the prompt."""
-        return int(self._stream.n_prompt)
+        return int(self._requests[0].n_prompt)
 
     def logprobs(self, i: int) -> list[TokenLogprob]:
         """Those of answer i so far; empty where they are not asked for."""
@@ -278,14 +277,14 @@ class Answer:
 
     def n_tokens(self, i: int) -> int:
         """How many tokens answer i has so far, some of which are in no part yet."""
-        return int(self._stream.requests[i].n_generated)
+        return int(self._requests[i].n_generated)
 
     def tokens(self, i: int, begin: int, end: int) -> list[int]:
         """The ids of these tokens of answer i."""
-        request = self._stream.requests[i]
+        request = self._requests[i]
         return list(request.ids[request.n_prompt + begin : request.n_prompt + end])
 
     def stats(self, i: int) -> Stats:
         """What answer i cost so far."""
-        stats: Stats = self._stream.requests[i].stats()
+        stats: Stats = self._requests[i].stats()
         return stats

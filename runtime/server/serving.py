@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 5.0  # that answers on their way have to end in
 _ENDING_S = 5.0  # and then what ends them has
+_TICK_S = 1.0  # between two looks, which keep the Date header right
 _KEEP_ALIVE_S = 75  # of a connection between two requests
 
 Ready = Callable[[str, ServedModel], object]
@@ -74,7 +75,7 @@ async def _serve(
     await asyncio.wait({running, loading}, return_when=asyncio.FIRST_COMPLETED)
     if loading.done():
         if loading.exception() is not None:
-            server.should_exit = True
+            server.end()
         else:
             on_ready(url, loading.result())
             _tell_service_manager(b"READY=1")
@@ -93,6 +94,20 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: Starlette, grace_s: float) -> None:
         super().__init__(config)
         self._app, self._grace_s = app, grace_s
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Take no more requests, and end when answers have."""
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        """uvicorn's looks around ten times a second, which beside a slow model costs more than to
+        send its tokens.
+        """
+        while not await self.on_tick(0):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), _TICK_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -117,7 +132,7 @@ class _Server(uvicorn.Server):
             sys.stderr.flush()
             os._exit(128 + signum)
         log.warning("ending: answers on their way have %g s", self._grace_s)
-        self.should_exit = True
+        self.end()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more requests, let answers end, and end those that do not."""

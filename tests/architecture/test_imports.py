@@ -75,7 +75,7 @@ ROOMS = {
     "answering": ("async_model generation planning prompt", "typing_extensions"),
     "scoring": ("generation prompt quality tokenizer", "numpy typing_extensions"),
     "adapting": ("engine generation kernels.compiler lora", ""),
-    "editing": ("generation planning prompt", "typing_extensions"),
+    "editing": ("async_model generation planning prompt", "typing_extensions"),
     "inspecting": ("engine generation planning prompt", "numpy"),
     "drafting": ("engine generation system tokenizer", ""),
     "async_model": ("generation planning prompt", "typing_extensions"),

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
 
-import halfbyte
+from tests.oracles.transformers_answers import check_answers, make_checkpoints
 
 pytestmark = pytest.mark.oracle
 
-ROOT = Path(__file__).resolve().parents[2]
 # name: (dim, hidden, layers, heads, kv heads, head_dim, vocabulary, theta, tied, dtype, shard);
 # of the architecture that the name begins with, else llama.
 SHAPES = {
@@ -33,7 +29,6 @@ SHAPES = {
     "qwen2_moe": (128, 160, 2, 4, 2, 32, 331, 1e6, False, "float32", None),
     "qwen3_gqa48": (128, 160, 2, 4, 2, 48, 323, 1e6, True, "bfloat16", None),
 }
-TOLERANCE = {"f32": 1e-4, "f16": 2e-3}
 
 
 def _kind(name: str) -> str:
@@ -55,34 +50,12 @@ def checkpoints(
         | {"dtype": shape[9], "shard": shape[10]}
         for i, (name, shape) in enumerate(SHAPES.items())
     ]
-    (out / "specs.json").write_text(json.dumps(specs))
-    script = ROOT / "benchmarks" / "transformers_peer.py"
-    subprocess.run([torch_python, script, out / "specs.json", out], check=True)
-    for spec in specs:
-        tiny_llama.save_tokenizer(spec["vocab_size"], out / spec["name"])
-    return out
+    return make_checkpoints(specs, out, torch_python, tiny_llama)
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
-    path = checkpoints / f"{name}.gguf"
-    halfbyte.convert(checkpoints / name, path, type="f32", measure=False)
-    with np.load(checkpoints / name / "expected.npz") as answers:
-        ids, expected, greedy = answers["ids"].tolist(), answers["logits"], answers["greedy"]
-    for kv_type, tolerance in TOLERANCE.items():
-        with halfbyte.load(path, threads=2, kv_type=kv_type) as model:
-            logits = model.logits(ids)
-            tokens = model.complete(ids, max_tokens=len(greedy)).tokens
-        assert logits.shape == expected.shape
-        rows = np.abs(logits - expected).max(-1) / np.abs(expected).max()
-        # Rounding may choose another of two experts that are nearly equal: rows of their own.
-        distance = np.quantile(rows, 0.9 if model.config.experts and kv_type == "f16" else 1)
-        print(f"{name} {kv_type}: {distance:.2g}")
-        assert distance < tolerance, kv_type
-        if kv_type == "f32":
-            # A model may end by itself; transformers was told not to stop.
-            assert tokens == greedy[: len(tokens)].tolist()
-            assert len(tokens) == len(greedy) or 2 in greedy
+    check_answers(checkpoints / name)
 
 
 def test_a_sharded_checkpoint_really_is(checkpoints: Path) -> None:

@@ -139,7 +139,9 @@ def test_streams_tell_whole_calls_and_all_parts_that_wait(infill_model: halfbyte
         stream = infill_model.astream_chat(USER, **HOW, temperature=0, n=2)
         await stream.begin()
         assert list(stream.tool_calls) == [[], []] or stream.completions is not None
-        parts = [part async for batch in stream.batches() for part in batch]
+        parts: list[tuple[int, Part]] = []
+        while batch := await stream.batch():
+            parts += batch
         return parts, stream
 
     parts, stream = asyncio.run(follow())

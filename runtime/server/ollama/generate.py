@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -56,6 +57,8 @@ async def generate(exchange: Exchange, asked: GenerateFields) -> Reply:
     load_s = time.monotonic() - begun_s
     with ollama_errors():
         ask, ids = await _ask(exchange, model, asked)
+    if asked.truncate and ask.method == "complete":
+        ask = replace(ask, options={**ask.options, "truncate": "left"})
 
     async def finish(done: Completion) -> dict[str, Any]:
         if ids is None:
@@ -123,7 +126,8 @@ async def _plain(
     if not asked.context:
         return Ask("complete", (prompt,), options), encode
     del options["parse_markers"]
-    check_length(model.model, prompt)
+    if not asked.truncate:
+        check_length(model.model, prompt)
     ids = joined(asked.context, await exchange.prepared(encode), model)
     return Ask("complete", (ids,), options), lambda: ids
 

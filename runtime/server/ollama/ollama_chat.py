@@ -9,6 +9,7 @@ from pydantic import Field
 
 from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Exchange
+from halfbyte.server.newest_turns import fitting
 from halfbyte.server.ollama.loading_asked import kept, without_answer
 from halfbyte.server.ollama.ollama_answers import OllamaAnswer
 from halfbyte.server.ollama.ollama_conversation import OllamaMessage, conversation
@@ -42,6 +43,8 @@ async def chat(exchange: Exchange, asked: ChatFields) -> Reply:
         has_logprobs=bool(asked.logprobs),
     )  # fmt: skip
     with ollama_errors():
+        if asked.truncate:
+            ask = await fitting(exchange, model, ask)
         if asked.is_streamed:
             return Lines(shape.lines(await exchange.stream(model, ask)))
         return Json(await shape.whole((await exchange.answer(model, ask))[0]))

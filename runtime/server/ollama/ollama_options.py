@@ -107,7 +107,7 @@ class Options(Fields):
 class Asked(Fields):
     """What requests for answers have in common."""
 
-    unused: ClassVar[frozenset[str]] = frozenset({"truncate", "shift", "runner"})
+    unused: ClassVar[frozenset[str]] = frozenset({"shift", "runner"})
     model: str | None = None
     stream: bool | None = None
     options: Options | None = None
@@ -116,6 +116,7 @@ class Asked(Fields):
     keep_alive: int | float | str | None = None
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None
+    truncate: bool | None = None
 
     @property
     def is_streamed(self) -> bool:

@@ -7,7 +7,7 @@ of llama.cpp's and vLLM's servers.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -40,7 +40,7 @@ _STRUCTURED = {
 }  # fmt: skip
 _SAME_NAME = (
     "presence_penalty", "frequency_penalty", "logprobs", "echo", "parse_markers", "json_schema",
-    "grammar",
+    "grammar", "truncate",
 )  # fmt: skip
 
 
@@ -93,6 +93,7 @@ class CompletionFields(AnswerFields):
     json_schema: dict[str, Any] | None = None
     grammar: str | None = None
     parse_markers: bool | None = None
+    truncate: Literal["left", "middle"] | None = None
 
     @property
     def names(self) -> dict[str, str]:

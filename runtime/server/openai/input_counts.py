@@ -12,7 +12,7 @@ from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.openai.chat_asking import chat_ask, chat_errors, chat_name
 from halfbyte.server.openai.chat_fields import ChatFields
-from halfbyte.server.openai.response_asking import response_ask, response_name
+from halfbyte.server.openai.response_asking import fitting_ask, response_name
 from halfbyte.server.openai.response_fields import ResponseFields
 from halfbyte.server.prompts import chat_prompt_of
 from halfbyte.server.protocol import Route
@@ -31,7 +31,7 @@ async def count_response(exchange: Exchange, asked: ResponseFields) -> Reply:
     """A response's."""
     model = await exchange.model(asked.model)
     with chat_errors(model, partial(response_name, asked)):
-        return await _counted(exchange, model, response_ask(model, asked))
+        return await _counted(exchange, model, await fitting_ask(exchange, model, asked))
 
 
 async def _counted(exchange: Exchange, model: ServedModel, ask: Ask) -> Reply:

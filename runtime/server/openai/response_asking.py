@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from halfbyte.server.ask import Ask
+from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import refused
+from halfbyte.server.newest_turns import fitting
 from halfbyte.server.openai.chat_asking import (
     must_call,
     schema_options,
@@ -40,6 +42,12 @@ def response_ask(model: ServedModel, asked: ResponseFields) -> Ask:
     effort = None if asked.reasoning is None else asked.reasoning.effort
     options |= thinking_options(model, effort)
     return Ask("chat", (input_messages(asked.input, asked.instructions),), options)
+
+
+async def fitting_ask(exchange: Exchange, model: ServedModel, asked: ResponseFields) -> Ask:
+    """The same, with what is left of a conversation that is to be cut where it does not fit."""
+    ask = response_ask(model, asked)
+    return await fitting(exchange, model, ask) if asked.truncation == "auto" else ask
 
 
 def response_name(asked: ResponseFields, argument: str) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.openai.chat_asking import chat_errors
-from halfbyte.server.openai.response_asking import response_ask, response_name
+from halfbyte.server.openai.response_asking import fitting_ask, response_name
 from halfbyte.server.openai.response_events import ResponseEvents
 from halfbyte.server.openai.response_fields import ResponseFields
 from halfbyte.server.openai.response_shapes import response_shell
@@ -23,7 +23,7 @@ async def respond(exchange: Exchange, asked: ResponseFields) -> Reply:
     model = await exchange.model(asked.model)
     shell = response_shell(model, asked, exchange.request_id, exchange.created)
     with chat_errors(model, partial(response_name, asked)):
-        ask = response_ask(model, asked)
+        ask = await fitting_ask(exchange, model, asked)
         answer = await exchange.stream(model, ask)
         made = ResponseEvents(model, shell, asked, exchange.request_id)
         if asked.stream:

@@ -321,7 +321,7 @@ for name in sys.argv[3].split(","):
 
 def test_kernels_of_different_processes_do_not_mix(run_python: RunPython, tmp_path: Path) -> None:
     """What each compiles first has the same numbers in the names of its helpers."""
-    names = ("F32", "F16", "BF16", "Q4_0", "Q8_0", "Q4_K", "Q6_K")
+    names = ("F32", "Q4_0", "Q4_K")
     for given in (*names, ",".join(names)):
         out = run_python(PACK, target.current().name, tmp_path / "cache", given)
         assert out == "".join(f"{name} True\n" for name in given.split(","))

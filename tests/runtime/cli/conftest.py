@@ -117,7 +117,7 @@ class FakeModel:
         self.prompt, self.how, self.params = prompt, how, params
         others = {
             *TokenRuleOptions.__annotations__, *TextEndOptions.__annotations__, "max_time",
-            "tools", "tool_choice", "thinking", "reasoning_budget", "syntax",
+            "tools", "tool_choice", "thinking", "reasoning_budget", "syntax", "truncate",
         }  # fmt: skip
         constraint, rest = Constraint.split({k: v for k, v in params.items() if k not in others})
         SamplingParams.from_kwargs(**rest)

@@ -54,6 +54,12 @@ def test_prompts_are_kept_where_it_is_said(run: Any, model: Any, command: list[s
     assert model.load_args["prompt_cache_dir"] == "kept"
 
 
+def test_a_long_prompt_is_cut_where_that_is_asked(run: Any, model: Any) -> None:
+    assert run("complete", "-p", "x", "--truncate", "middle").code == 0
+    assert model.params == {"truncate": "middle"}
+    assert run("complete", "-p", "x", "--truncate", "right").code == 2
+
+
 def test_a_model_that_guesses_is_loaded_too(run: Any, model: Any) -> None:
     assert run("complete", "-p", "x", "--draft", "small").code == 0
     assert model.load_args["draft"] == "small"

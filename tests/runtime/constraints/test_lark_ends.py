@@ -6,6 +6,7 @@ import pytest
 
 import halfbyte
 from halfbyte.constraints.lark_ends import endless_rules
+from halfbyte.constraints.lark_rules import LarkRules
 
 ENDLESS = {
     'start: "x" start': ["start"],
@@ -38,29 +39,27 @@ ENDING = (
     'start: "a" -> x\n  | start "b"',
     'start: "a" -> start',
 )
-UNCLEAR = ("start: (", "start: s::1\ns::_ : s", "", "start: ~", 'start: "a" ) start', "start: {")
+
+
+def endless(source: str) -> list[str]:
+    return endless_rules(LarkRules(source))
 
 
 @pytest.mark.parametrize("source", [s for s in ENDLESS if "::=" not in s])
 def test_rules_without_an_end_are_named(source: str) -> None:
-    assert endless_rules(source) == ENDLESS[source]
+    assert endless(source) == ENDLESS[source]
 
 
-@pytest.mark.parametrize("source", [*ENDING, *UNCLEAR])
+@pytest.mark.parametrize("source", [*ENDING, ""])
 def test_others_are_not(source: str) -> None:
-    assert endless_rules(source) == []
+    assert endless(source) == []
 
 
 def test_many_rules_take_a_moment() -> None:
     n = 3000
     rules = "\n".join(f'r{i}: r{i + 1} | "a" r{i}' for i in range(n))
-    assert len(endless_rules(f"start: r0\n{rules}\nr{n}: r0")) == n + 2
-    assert endless_rules(f'start: r0\n{rules}\nr{n}: "a"') == []
-
-
-@pytest.mark.parametrize("text", ['"a"{' + 100_000 * " ", "%json {" + 100_000 * '"\\'])
-def test_long_texts_take_a_moment(text: str) -> None:
-    assert endless_rules(f"start: {text}") == []
+    assert len(endless(f"start: r0\n{rules}\nr{n}: r0")) == n + 2
+    assert endless(f'start: r0\n{rules}\nr{n}: "a"') == []
 
 
 @pytest.mark.parametrize("source", ENDLESS)

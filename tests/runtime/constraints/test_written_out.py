@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from halfbyte.constraints.constraint import Constraint
 from halfbyte.constraints.written_out import length_of
 from halfbyte.errors import RequestError
 
@@ -21,7 +20,7 @@ from halfbyte.errors import RequestError
         ("((ab){3}c){2}", 14),
         ("[a-z)]{5}", 5),
         (r"\({3}\p{Greek}{4}", 7),
-        ("(a|bc){10}", 30),
+        ("(a|bc){10}", 20),
         ("a*b+c?", 3),
         ("(ab", 2),
         ("ab)c{2}", 5),
@@ -31,6 +30,9 @@ from halfbyte.errors import RequestError
         ("a~7[]a]{2}[^]{3}]b", 7),
         ("[" * 9, 1),
         ("a{" + "9" * 5000 + "}", 5003),
+        ("abc|d", 3),
+        ("a|(b|cd(e|fgh))i|j", 6),
+        ("a|(b", 2),
         ("", 0),
     ],
 )
@@ -38,28 +40,43 @@ def test_lengths_by_hand(text: str, n: int) -> None:
     assert length_of(text) == n
 
 
-def test_a_quoted_text_is_repeated_as_a_whole() -> None:
-    assert length_of('"(a"{3} "b"~2', has_texts=True) == 4 * 3 + 1 + 3 * 2
+LONG = "ab" * 20_000
 
 
 @pytest.mark.parametrize(
-    ("asked", "name"),
+    "asked",
     [
-        ({"regex": "(a{1000}){1000}"}, "regex"),
-        ({"regex": "b|(a{1000}){70}"}, "regex"),
-        ({"json_schema": {"items": {"pattern": "^a{70000}$"}}}, "json_schema"),
-        ({"json_schema": {"patternProperties": {"a{70000}": {}}}}, "json_schema"),
-        ({"grammar": "start: A\nA: /(a{1000}){70}/"}, "grammar"),
-        ({"grammar": 'start: A\nA: ("ab"{1000} "c"){70}'}, "grammar"),
-        ({"grammar": 'root ::= ("ab"{1000} "c"){70}'}, "grammar"),
+        {"regex": "(a{1000}){1000}"},
+        {"regex": "b|(a{1000}){70}"},
+        {"regex": f"x|{LONG}"},
+        {"choices": ["x", LONG]},
+        {"json_schema": {"items": {"pattern": "^a{70000}$"}}},
+        {"json_schema": {"patternProperties": {"a{70000}": {}}}},
+        {"json_schema": {"const": LONG}},
+        {"json_schema": {"enum": ["x", [LONG]]}},
+        {"json_schema": {"properties": {LONG: {}}}},
+        {"json_schema": {"type": "object", "required": [LONG]}},
+        {"grammar": "start: A\nA: /(a{1000}){70}/"},
+        {"grammar": 'start: A\nA: ("ab"{1000} "c"){70}'},
+        {"grammar": 'root ::= ("ab"{1000} "c"){70}'},
+        {"grammar": f'start: "x" | "{LONG}"'},
+        {"grammar": "start: A0\n" + "".join(f"A{i}: A{i + 1} A{i + 1}\n" for i in range(40))
+                    + 'A40: "ab"'},
+        {"grammar": f'start: "x" s::1\ns::_ : "{LONG}"'},
     ],
-)
-def test_what_would_be_too_long_is_refused_at_once(asked: dict[str, Any], name: str) -> None:
-    with pytest.raises(RequestError, match="65,536 characters with its counted") as caught:
-        Constraint.split(asked)
-    assert caught.value.param == name
+)  # fmt: skip
+def test_what_would_be_too_long_is_refused_at_once(compiled: Any, asked: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match="32,768 characters in a row") as caught:
+        compiled(**asked)
+    assert caught.value.param == next(iter(asked)) and len(str(caught.value)) < 400
 
 
-def test_what_is_long_as_it_stands_is_not() -> None:
-    for text in ("ab" * 40_000, "[a-z]{1,60000}", "(a{250}){250}"):
-        assert Constraint.split({"regex": text})[0]
+def test_what_is_long_in_all_but_not_in_a_row_is_not(compiled: Any) -> None:
+    words = [f"word{i}" * 20 for i in range(1500)]
+    for asked in (
+        {"regex": "|".join(words)}, {"regex": "[a-z]{1,60000}"}, {"choices": words},
+        {"grammar": "start: " + " | ".join(f"r{i}" for i in range(1500)) + "\n"
+                    + "".join(f'r{i}: "{word}"\n' for i, word in enumerate(words))},
+        {"json_schema": {"enum": words}},
+    ):  # fmt: skip
+        assert compiled(**asked)

@@ -108,7 +108,7 @@ SHAPES = {
     "window": Shape("Q4_0", "f16", 96, 4, 2, 24, 96, 150, sliding_window=50, rope_factor=4),
     "int8": Shape("F32", "int8", 96, 3, 1, 32, 64, 99),
     "int4": Shape("F32", "int4", 96, 4, 2, 48, 80, 64, sliding_window=50),
-    "Llama3": Shape("F32", "f32", 96, 3, 1, 32, 64, 99, has_divisors=True),
+    "Llama3": Shape("F32", "f32", 96, 3, 1, 16, 64, 99, has_divisors=True),
     # Biases everywhere; LayerNorm and a plain network; GeGLU; factors; norms behind what they norm.
     "biases": Shape(
         "Q4_1",
@@ -129,7 +129,7 @@ SHAPES = {
         80,
         4,
         2,
-        20,
+        24,
         52,
         70,
         architecture="granite",
@@ -148,7 +148,7 @@ SHAPES = {
         "F32", "f32", 96, 4, 2, 24, 50, 99, n_layers=3, architecture="phi3", changes=POSITIONS
     ),
     # Experts: of floats; quantized, with one router that prefers the first of them.
-    "Qwen3MoE": Shape("F32", "f32", 64, 2, 1, 32, 48, 64, architecture="qwen3moe",
+    "Qwen3MoE": Shape("F32", "f32", 64, 2, 1, 24, 48, 64, architecture="qwen3moe",
                       experts=ExpertsConfig(6, 2, 40)),
     "experts": Shape(_experts_format, "f16", 96, 4, 2, 24, 96, 150, architecture="qwen3moe",
                      experts=ExpertsConfig(9, 3, 96, gating="sigmoid", scale=1.5, n_groups=3,

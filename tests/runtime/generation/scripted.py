@@ -105,6 +105,9 @@ class Caller:
     def tell(self, request: TextRequest) -> None:
         self.told += 1
 
+    def ring(self) -> None:
+        pass
+
 
 def batch_of(engine: Any, bounds: Bounds | None = None) -> RunningBatch:
     """A batch that remembers nothing, or within bounds."""

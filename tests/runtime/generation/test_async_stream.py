@@ -181,11 +181,16 @@ def test_a_step_wakes_the_loop_once_for_all_streams(model: halfbyte.Model) -> No
         loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
         tasks = [asyncio.ensure_future(wait(i)) for i in range(len(calls))]
         await asyncio.sleep(0)
+        calls[0].ring()  # which has nothing to tell
         for call in calls[:3]:
             call._post(None)
+        assert n_wakes == 0
+        for call in calls[:3]:
+            call.ring()
         await asyncio.wait(tasks[:3])
         assert n_wakes == 1 and sorted(woken) == [0, 1, 2]
         calls[3]._post(None)
+        calls[3].ring()
         await asyncio.wait_for(tasks[3], 60)
         assert n_wakes == 2
 

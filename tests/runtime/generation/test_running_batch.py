@@ -49,6 +49,26 @@ def test_prompts_share_steps_and_answers_are_in_every_one() -> None:
     assert engine.steps == [[256], [44, 1, 1], [1, 1], [1, 1], [1], [1]]
 
 
+def test_callers_look_when_all_of_a_step_is_dealt_out() -> None:
+    """To wake a loop lets go of the interpreter, and what is left of the step would wait for it."""
+    said: list[str] = []
+
+    class Watcher(Caller):
+        def tell(self, request: TextRequest) -> None:
+            said.append("tell")
+
+        def ring(self) -> None:
+            said.append("ring")
+
+    batch = batch_of(ScriptedEngine("ab", "cd", "ef"))
+    requests = [request_of([i]) for i in range(3)]
+    for request in requests:
+        Watcher(request)
+    begin(batch, *requests)
+    batch.step()
+    assert said == ["tell"] * 3 + ["ring"] * 3
+
+
 def test_beside_answers_of_others_steps_are_short() -> None:
     engine = ScriptedEngine("a" * 900, "b")
     batch = batch_of(engine)

@@ -13,6 +13,7 @@ import pytest
 
 import halfbyte
 from halfbyte import system
+from halfbyte.kernels.compiler import jit
 from halfbyte.models.folder import fingerprint
 
 
@@ -72,11 +73,15 @@ def test_a_changed_folder_is_converted_again(folder: Path, models: Path) -> None
 
 def test_processes_convert_once_together(folder: Path, models: Path) -> None:
     script = (
-        "import sys, logging, halfbyte\n"
+        "import sys, logging, pathlib, halfbyte\n"
+        "from halfbyte import system\n"
+        "from halfbyte.kernels.compiler import jit\n"
+        "system.set_up_kernels()\n"
+        "jit.use_directory(pathlib.Path(sys.argv[2]))  # what is compiled already\n"
         "logging.basicConfig(stream=sys.stdout)\n"
         "print(halfbyte.load(sys.argv[1], threads=1).complete([1, 5], max_tokens=2).tokens)\n"
     )
-    command = [sys.executable, "-c", script, str(folder)]
+    command = [sys.executable, "-c", script, str(folder), str(jit.cache_directory())]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     outs = [process.communicate()[0] for process in running]
     assert all(process.returncode == 0 for process in running)

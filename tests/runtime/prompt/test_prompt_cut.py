@@ -22,6 +22,7 @@ TOKENS = [BOS, *range(10, 30)]
         ("left", TOKENS, 4, 10, [BOS, *range(25, 30)]),
         ("left", TOKENS[1:], 4, 10, [*range(24, 30)]),
         ("left", TOKENS, 1000, 10, [BOS, *range(26, 30)]),  # an answer takes half at most
+        ("left", TOKENS, 1000, 22, TOKENS),  # one without a limit has what is left
         ("middle", TOKENS, 4, 10, [BOS, 10, 11, 27, 28, 29]),
         ("middle", TOKENS, 3, 10, [BOS, 10, 11, 26, 27, 28, 29]),
         ("middle", TOKENS, 0, 2, [29]),

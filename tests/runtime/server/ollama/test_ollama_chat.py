@@ -171,12 +171,16 @@ def _broken(method: Any) -> Any:
     def stream(self: Any, *args: Any, **options: Any) -> Any:
         made = method(self, *args, **options)
 
-        async def batches() -> Any:
-            async for batch in type(made).batches(made):
-                yield batch
-                raise KeyError("within")
+        taken = made.batch
 
-        made.batches = batches
+        async def batch() -> Any:
+            made.batch = fail
+            return await taken()
+
+        async def fail() -> Any:
+            raise KeyError("within")
+
+        made.batch = batch
         return made
 
     return stream
