@@ -7,14 +7,14 @@ from halfbyte.prompt.tools.call_format import CallFormat
 from halfbyte.prompt.tools.firefunction import Firefunction
 from halfbyte.prompt.tools.generic import Generic
 from halfbyte.prompt.tools.glm import Glm
-from halfbyte.prompt.tools.glm4 import Glm4
-from halfbyte.prompt.tools.granite import Granite
+from halfbyte.prompt.tools.glm4_calls import Glm4
+from halfbyte.prompt.tools.granite_calls import Granite
 from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
 from halfbyte.prompt.tools.phi4 import Phi4
 from halfbyte.prompt.tools.qwen3_coder import Qwen3Coder
-from halfbyte.prompt.tools.seed_oss import SeedOss
+from halfbyte.prompt.tools.seed_oss_calls import SeedOss
 
 GENERIC = Generic()
 # The first whose texts all stand in the template; of a way that is not known here, whose it is.

@@ -16,8 +16,8 @@ from halfbyte.prompt.template import ChatTemplate
 from halfbyte.prompt.tools.call_format import Call, CallFormat, MalformedCall
 from halfbyte.prompt.tools.firefunction import Firefunction
 from halfbyte.prompt.tools.formats import GENERIC, format_of
-from halfbyte.prompt.tools.glm4 import Glm4
-from halfbyte.prompt.tools.granite import Granite
+from halfbyte.prompt.tools.glm4_calls import Glm4
+from halfbyte.prompt.tools.granite_calls import Granite
 from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral

@@ -12,7 +12,7 @@ from played_chat import GLM, QWEN3_CODER, SEED_OSS, TOOL, TOOLS, USER, Chat, cal
 from halfbyte.prompt.tools.call_format import MalformedCall
 from halfbyte.prompt.tools.glm import Glm
 from halfbyte.prompt.tools.qwen3_coder import Qwen3Coder
-from halfbyte.prompt.tools.seed_oss import SeedOss
+from halfbyte.prompt.tools.seed_oss_calls import SeedOss
 from halfbyte.prompt.tools.tagged import Tagged
 from halfbyte.tokenizer import Tokenizer
 
