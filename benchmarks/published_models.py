@@ -84,6 +84,7 @@ MODELS = (
               "tools <tool_call> <function= tool_calls"),
     Published("Phi-3.5-mini-instruct", "phi3", "", ""),
     Published("Phi-4-mini-instruct", "phi3", "", "message.tools <|tool|> <|/tool|>"),
+    Published("Phi-4-mini-instruct, vLLM's template", "phi3", "", "tools functools"),
     Published("SmolLM3-3B", "smollm3", "", f"xml_tools <tool_call> {_THINKS}"),
     Published("Ministral-3-14B-Reasoning-2512", "ministral3", "",
               "tools [INST] [TOOL_CALLS] [ARGS] [THINK] [/THINK]"),

@@ -62,6 +62,8 @@ def read_ropes(reader: Reader, family: Family, head_dim: int, n_ctx: int) -> Rop
     Raises:
         ConversionError: another kind, numbers out of range, missing ones, or lists of wrong length.
     """
+    if family.unrotated_every == 1:
+        return Ropes(RopeConfig(DEFAULT_THETA), None, None)  # no layer rotates
     key, rope = _stated(reader)
     local: RopeConfig | None = None
     if family.local_theta is not None:
@@ -73,6 +75,8 @@ def read_ropes(reader: Reader, family: Family, head_dim: int, n_ctx: int) -> Rop
             if kind != "default":
                 raise reader.bad(f"{_OF_LOCAL}.rope_type", "default", kind)
             theta = inner.get(_THETA, theta)
+        elif _NEWER in reader.defaults:  # where it stands by kinds of layers, and no other way
+            raise reader.bad(key, f"objects {_OF_FULL} and {_OF_LOCAL}", rope)
         local = RopeConfig(reader.positive(f"{_OF_LOCAL}.{_THETA}", theta))
         if _PART in family.reads and key.endswith(_OF_FULL):
             of_local = _One(reader, family, _OF_LOCAL, inner, head_dim, n_ctx)
