@@ -36,6 +36,7 @@ from halfbyte.prompt.infill_models import ROWS, check_trained
 from halfbyte.prompt.template import ChatTemplate
 from halfbyte.prompt.thinking import MARKS, SWITCHES, marks_of
 from halfbyte.prompt.tools.formats import ASKED, GENERIC, format_of
+from halfbyte.prompt.tools.placed import VARIABLES, place_of
 from halfbyte.tokenizer.pretokenizers import PLAIN, PRE_TOKENIZERS
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "models.md"
@@ -146,7 +147,7 @@ def _chat_of(tokenizer: Any) -> tuple[str, str, str]:
         return code(chat), code(GENERIC.name), NONE
     variables, marks = ChatTemplate(source, path="").variables, marks_of(source)
     tools = code(GENERIC.name)
-    if "tools" in variables:
+    if place_of(source, variables):
         try:
             tools = code(format_of(source, "").name)
         except UnsupportedModelError:
@@ -228,10 +229,11 @@ def _tools() -> str:
             rows.append((marks, "refused", f"{known} way"))
         else:
             rows.append((marks, code(known.name), _first_line(type(known))))
-    rows.append(("no variable `tools`", code(GENERIC.name), _first_line(type(GENERIC))))
+    rows.append(("no place for tools", code(GENERIC.name), _first_line(type(GENERIC))))
     told = (
-        "A template is known by the texts in it: the first row counts of which it has all. See "
-        "[chat](chat.md)."
+        "A template is known by the texts in it: the first row counts of which it has all. Tools "
+        f"are given to it as the variable {' or '.join(map(code, VARIABLES))}, or in its system "
+        "message. See [chat](chat.md)."
     )
     return f"{told}\n\n{table('texts in the template, format, what the model writes', rows)}"
 

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +93,22 @@ KINDS: dict[str, dict[str, object]] = {
     "qwen3_moe": {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"],
                   "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
                   "norm_topk_prob": True},
+    "mellum": {"model_type": "mellum", "architectures": ["MellumForCausalLM"],
+               "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+               "norm_topk_prob": True, "sliding_window": 24, "rope_parameters": {
+                   "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+                   "full_attention": {"rope_type": "yarn", "rope_theta": 5e5, "factor": 4.0,
+                                      "original_max_position_embeddings": 32}}},
+    "laguna": {"model_type": "laguna", "architectures": ["LagunaForCausalLM"], "gating": True,
+               "sliding_window": 24,
+               "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+               "shared_expert_intermediate_size": 64, "moe_routed_scaling_factor": 1.5,
+               "rope_parameters": {
+                   "sliding_attention": {"rope_type": "default", "rope_theta": 1e4,
+                                         "partial_rotary_factor": 1.0},
+                   "full_attention": {"rope_type": "yarn", "rope_theta": 5e5, "factor": 4.0,
+                                      "partial_rotary_factor": 0.5, "beta_fast": 4.0,
+                                      "original_max_position_embeddings": 32}}},
     "mixtral": {"model_type": "mixtral", "architectures": ["MixtralForCausalLM"],
                 "num_local_experts": 4, "num_experts_per_tok": 2},
     "qwen2_moe": {"model_type": "qwen2_moe", "architectures": ["Qwen2MoeForCausalLM"],
@@ -171,6 +188,10 @@ def weights(tiny: Tiny) -> dict[str, F32]:
     out = {"model.embed_tokens.weight": uniform((tiny.vocab_size, dim), 0.5)}
     for i in range(tiny.n_layers):
         layer = f"model.layers.{i}."
+        if tiny.kind == "laguna":
+            n_heads = _by_layer(tiny)["num_attention_heads_per_layer"][i]
+            q_dim = n_heads * tiny.head_dim
+            out[layer + "self_attn.g_proj.weight"] = linear(n_heads, dim, 1.0)
         out[layer + "input_layernorm.weight"] = uniform((dim,), 0.2, 1.0)
         if tiny.kind == "phi3":
             qk = linear(q_dim + kv_dim, dim, 1.4)
@@ -187,13 +208,15 @@ def weights(tiny: Tiny) -> dict[str, F32]:
         if tiny.kind in ("qwen2", "yarn", "qwen2_moe"):
             for name, n in (("q", q_dim), ("k", kv_dim), ("v", kv_dim)):
                 out[f"{layer}self_attn.{name}_proj.bias"] = uniform((n,), 0.7)
-        if tiny.kind in ("qwen3", "qwen3_moe"):
+        if tiny.kind in ("qwen3", "qwen3_moe", "mellum", "laguna"):
             for name in "qk":
                 out[f"{layer}self_attn.{name}_norm.weight"] = uniform((tiny.head_dim,), 0.3, 1.0)
         out[layer + "self_attn.o_proj.weight"] = linear(dim, q_dim, 1.0)
         out[layer + "post_attention_layernorm.weight"] = uniform((dim,), 0.2, 1.0)
-        if "num_experts_per_tok" in KINDS.get(tiny.kind, {}):
+        if "num_experts_per_tok" in KINDS.get(tiny.kind, {}) and (tiny.kind != "laguna" or i > 0):
             out |= experts(layer, tiny, linear)
+            if tiny.kind == "laguna":
+                out[f"{layer}mlp.experts.e_score_correction_bias"] = uniform((6,), 0.3)
             continue
         out[layer + "mlp.gate_proj.weight"] = linear(hidden, dim, 1.5)
         out[layer + "mlp.up_proj.weight"] = linear(hidden, dim, 1.0)
@@ -284,13 +307,14 @@ def experts(layer: str, tiny: Tiny, linear: Callable[[int, int, float], F32]) ->
     shared = number("shared_expert_intermediate_size")
     if shared:
         network(f"{layer}mlp.shared_expert", shared)
-        out[f"{layer}mlp.shared_expert_gate.weight"] = linear(1, dim, 1.0)
+        if tiny.kind != "laguna":
+            out[f"{layer}mlp.shared_expert_gate.weight"] = linear(1, dim, 1.0)
     return out
 
 
 def config(tiny: Tiny) -> dict[str, object]:
     """config.json as transformers 4 writes it."""
-    return {
+    made = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "hidden_act": "silu",
@@ -313,7 +337,25 @@ def config(tiny: Tiny) -> dict[str, object]:
         "torch_dtype": "float32",
         **KINDS.get(tiny.kind, {}),
         **(_as_gpt(tiny) if tiny.kind == "starcoder" else {}),
+        **_by_layer(tiny),
     }
+    if "layer_types" in made and "rope_parameters" in made:  # of which the other would be one
+        del made["rope_scaling"]
+    return made
+
+
+def _by_layer(tiny: Tiny) -> dict[str, list[Any]]:
+    """What config.json lists for each layer: half of Laguna's heads where there is no window."""
+    types, n = ["sliding_attention", "full_attention"], tiny.n_layers
+    if tiny.kind == "mellum":
+        return {"layer_types": [types[i % 2] for i in range(n)]}
+    if tiny.kind == "laguna":
+        return {
+            "layer_types": [types[1 - i % 2] for i in range(n)],
+            "num_attention_heads_per_layer": [tiny.n_heads // (2 - i % 2) for i in range(n)],
+            "mlp_layer_types": ["dense"] + ["sparse"] * (n - 1),
+        }
+    return {}
 
 
 def _as_gpt(tiny: Tiny) -> dict[str, object]:

@@ -41,7 +41,10 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     family = family_of(c)
     keys = {field: f"{c.architecture}.{key.gguf}" for field, key in family.keys.items()}
     for field in _COUNTS:
-        meta.add_uint32(keys[field], getattr(c, field))
+        if field == "n_heads" and c.layer_heads:
+            meta.add_array(keys[field], list(c.layer_heads))
+        else:
+            meta.add_uint32(keys[field], getattr(c, field))
     meta.add_value_length(c.head_dim)
     meta.add_float32(keys["norm_eps"], c.norm_eps)
     for field in OPTIONS:

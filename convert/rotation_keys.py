@@ -10,6 +10,7 @@ from halfbyte.families.config import (
     KEYS,
     LOG_MULTIPLIER_KEY,
     PATTERN_KEY,
+    ROTATED_LOCALLY_KEY,
     TEMPERATURE_KEY,
     WINDOW_KEY,
     ModelConfig,
@@ -33,6 +34,9 @@ def add_rotation(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
         meta.add_rope_scaling_factor(c.rope.factor)
     if c.local_rope is not None:
         meta.add_float32(f"{c.architecture}.rope.freq_base_swa", c.local_rope.theta)
+        if ROTATED_LOCALLY_KEY in family_of(c).reads:
+            n = c.local_rope.n_features or c.head_dim
+            meta.add_uint32(f"{c.architecture}.{ROTATED_LOCALLY_KEY}", n)
     if c.temperature is not None:
         meta.add_float32(f"{c.architecture}.{TEMPERATURE_KEY}", c.temperature.scale)
     _add_windows(meta, c)

@@ -104,11 +104,12 @@ class ChatAsked:
     ) -> tuple[list[ToolCall], ToolCallError | None]:
         """The calls, and why the one after them cannot be read."""
         calls: list[ToolCall] = []
+        known = self.tools.callable if self.tools is not None else {}
         for text in texts:
             try:
-                found = prompt.calls.parse(text) if prompt.calls is not None else []
+                found = prompt.calls.parse(text, known) if prompt.calls is not None else []
                 for name, arguments in found:
-                    if self.tools is not None and name not in self.tools.callable:
+                    if self.tools is not None and name not in known:
                         raise MalformedCall(f"no function is called {name!r:.80}")
                     made = call_id(prompt.tokens, len(calls), name, arguments)
                     calls.append(ToolCall(made, name, arguments))

@@ -26,6 +26,8 @@ _IN_LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 # Tables that older checkpoints carry along; they follow from the configuration.
 _DERIVED = (".rotary_emb.inv_freq",)
 _HEAD = "lm_head.weight"
+# Layers that guess tokens further ahead, which transformers leaves out, too.
+_MTP_KEY, _MTP = "num_mtp_layers", "mtp."
 
 
 # GGUF name, tensor, its rows in GGUF's order if that is another one, what its numbers grow by.
@@ -43,6 +45,8 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     tensors = {name: t for name, t in tensors.items() if not name.endswith(_DERIVED)}
     if is_wrapped(folder.config or {}):
         tensors = _of_text(folder.path, tensors)
+    if _MTP_KEY in family.reads:
+        tensors = _without_mtp(folder.path, tensors)
     embedding = next(family.tensors(config)).hf_name
     config = _settle_tie(folder.path, config, tensors, embedding)
     wanted = {spec.hf_name: spec for spec in family.tensors(config) if spec.hf_name}
@@ -82,6 +86,14 @@ def _of_text(path: Path, tensors: dict[str, HFTensor]) -> dict[str, HFTensor]:
     if others:
         log.warning("%s: left out, as no part of the model of text: %s", path, ", ".join(others))
     return {short: tensors[name] for name, short in found.items()}
+
+
+def _without_mtp(path: Path, tensors: dict[str, HFTensor]) -> dict[str, HFTensor]:
+    """Those that the logits depend on."""
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(_MTP)}
+    if len(kept) < len(tensors):
+        log.warning("%s: left out, as they guess tokens further ahead: %s*", path, _MTP)
+    return kept
 
 
 def _settle_tie(

@@ -102,4 +102,6 @@ EXPERTS = words(f"""
     {_CALLED} plan matrices n_experts n_strips gathered gathered_floats hidden hidden_stride
     activation limit gate_bias up_bias y y_stride
 """)
+# What attention gave, of which n_features of a row are multiplied, gate_dim of them by each gate.
+GATES = words(f"{_CALLED} gates gates_stride y y_stride n_features gate_dim")
 GATED = words(f"{_CALLED} gate gate_stride source source_stride n y y_stride")

@@ -104,6 +104,7 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         "branch": 4 * dim * branch,
         "qkv": 4 * (q + 2 * kv),
         "attended": 4 * attended,
+        "gates": 4 * (_in_strips(c.q_dim // c.gate_dim) + STRIP_ROWS) if c.gate_dim else 0,
         "hidden": 4 * hidden,
         "records": max(dim, attended) // BLOCK * RECORD_NBYTES,
         **(_expert_strides(c.experts, dim) if c.experts else {}),

@@ -22,6 +22,7 @@ from halfbyte.families.stages import (
     Attend,
     Embed,
     ExpertsStage,
+    GateAttended,
     Norm,
     PostNorm,
     Project,
@@ -45,6 +46,7 @@ _NAMES: dict[type[Stage], str] = {
     Norm: "norm, quantize",
     PostNorm: "norm, add",
     RowNorms: "norms of queries and keys",
+    GateAttended: "gates of attention",
     Route: "choice of experts",
     AddGated: "gate of the shared expert",
 }

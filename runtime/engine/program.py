@@ -35,6 +35,7 @@ from halfbyte.families.stages import (
     ExpertsHidden,
     ExpertsOutput,
     FeedForward,
+    GateAttended,
     Norm,
     PostNorm,
     Project,
@@ -51,6 +52,7 @@ from halfbyte.kernels.layouts.packing import pack_kernel
 from halfbyte.kernels.pool import run_job, serve
 from halfbyte.kernels.products.matmul import matmul_kernel, ways
 from halfbyte.kernels.stages import attention, record
+from halfbyte.kernels.stages.gates import gate_attended
 from halfbyte.kernels.stages.rope import rope_append_kernel
 from halfbyte.kernels.step import step
 
@@ -64,7 +66,11 @@ _WORDS = {
 def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -> list[Kernel]:
     """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
     kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
-    used = [list(_attention_kernels(config, kv_layout(config, kv_type)).values())]
+    layout, groups = (
+        kv_layout(config, kv_type),
+        {config.group_of(i) for i in range(config.n_layers)},
+    )
+    used = [list(_attention_kernels(config, layout, group).values()) for group in sorted(groups)]
     used.append([lookup_kernel(formats[s.tensor(*tensor)])
                  for s in family_of(config).stages(config) if isinstance(s, Embed)
                  for tensor in s.tensors])  # fmt: skip
@@ -72,13 +78,14 @@ def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -
     used.append([pack_kernel(name) for name in names])
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
     used.append(expert_kernels(config))
+    used.append([gate_attended] if config.gate_dim else [])
     kernels |= {kernel.name: kernel for group in used for kernel in group}
     return list(kernels.values())
 
 
-def _attention_kernels(c: ModelConfig, layout: KVLayout) -> dict[str, Kernel]:
+def _attention_kernels(c: ModelConfig, layout: KVLayout, group: int) -> dict[str, Kernel]:
     """What is compiled for a shape of attention, by the words that have the addresses."""
-    shape = (c.head_dim, layout.value_dim, c.group)
+    shape = (c.head_dim, layout.value_dim, group)
     return {
         "attend": attention.attention_kernel(layout.kv_type, *shape, c.attn_softcap),
         "attend_pages": attention.pages_kernel(layout.kv_type, *shape, c.attn_softcap),
@@ -157,8 +164,6 @@ class _Writer:
         self._config, self._weights, self._layout, self._buffers = c, w, layout, b
         self._model = (c, w, b)
         self._places = factor_places(c) if adapts else None
-        kernels = _attention_kernels(c, layout)
-        self._kernels = {name: kernel.address for name, kernel in kernels.items()}
         self.tables: list[Words] = []
         self._eps = float_word(c.norm_eps)
         self._normed: dict[str, int] = {}
@@ -185,6 +190,8 @@ class _Writer:
                 return [self._rope(stage)]
             case Attend():
                 return self._attend(stage)
+            case GateAttended():
+                return [row_records.gates(stage, self._config, self._buffers)]
             case Route() | ExpertsHidden() | ExpertsOutput() | AddGated():
                 return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")
@@ -205,11 +212,11 @@ class _Writer:
         return {words[kind]: self._weights.vectors[stage.tensor(name, kind)]
                 for name, kind in stage.tensors}  # fmt: skip
 
-    def _prepared(self, source: str) -> list[Words]:
+    def _prepared(self, stage: Project | FeedForward) -> list[Words]:
         """The record that makes 8-bit inputs of a buffer that no norm wrote."""
-        if source not in ("attended", "x"):
+        if stage.source not in ("attended", "x"):
             return []
-        return [stage_words(record.INPUT, record.QUANTIZE, **self._input(source))]
+        return [stage_words(record.INPUT, record.QUANTIZE, **self._input(stage))]
 
     def _finish(self, stage: Project | FeedForward) -> dict[str, int]:
         """What becomes of a stage's products."""
@@ -220,11 +227,10 @@ class _Writer:
         return {"finish": 1, "biases": int(self.tables[-1].ctypes.data)}
 
     def _project(self, stage: Project) -> list[Words]:
-        made = self._prepared(stage.source)
-        matrices = self._matrices(stage)
+        made, matrices = self._prepared(stage), self._matrices(stage)
         # The logits, which every step has anew, are written where the step says.
         to = {} if stage.to == "logits" else self._to(stage.to)
-        words = {**self._input(stage.source), **to, **self._table(matrices),
+        words = {**self._input(stage), **to, **self._table(matrices),
                  "n_strips": sum(map(n_strips, matrices)), "adds": int(stage.adds),
                  # As feed_forward wrote them.
                  "from_records": int(stage.source == "hidden" and matrices[0].format.is_quantized),
@@ -234,12 +240,12 @@ class _Writer:
         return made + self._with_adapters(stage, record.PROJECT, words)
 
     def _feed_forward(self, stage: FeedForward) -> list[Words]:
-        made, matrices = self._prepared(stage.source), self._matrices(stage)
+        made, matrices = self._prepared(stage), self._matrices(stage)
         down = self._weights.matrices[stage.tensor(stage.down)]
         to = self._to("hidden")
         if down.format.is_quantized:
             to["y_stride"] = 0  # as records, and never as floats
-        words = {**self._input(stage.source), **to, **self._table(matrices),
+        words = {**self._input(stage), **to, **self._table(matrices),
                  "n_strips": n_strips(matrices[0]), **self._finish(stage),
                  "activation": ACTIVATIONS.index(stage.activation)}  # fmt: skip
         if stage.activation == "xielu":
@@ -254,8 +260,9 @@ class _Writer:
         words |= {"factors_at": factors_at(self._places[factor_name(stage, stage.packed[0])])}
         return [stage_words(record.PRODUCT, kind, **words) for kind in (record.SHRINK, op)]
 
-    def _input(self, source: str) -> dict[str, int]:
+    def _input(self, stage: Project | FeedForward) -> dict[str, int]:
         """Where the input of matrices lies, and how a single row of it is prepared."""
+        c, source = self._config, stage.source
         if source == "normed":
             return self._normed
         buffer = self._buffers[source]
@@ -265,7 +272,7 @@ class _Writer:
         return {
             **floats, "records": self._buffers.records, "prepare": record.QUANTIZED,
             "x": buffer.address, "x_stride": buffer.stride,
-            "n_blocks": padded(self._config.dim if source == "x" else self._config.q_dim) // 32,
+            "n_blocks": padded(c.dim if source == "x" else c.q_dim_of(stage.layer)) // 32,
         }  # fmt: skip
 
     def _to(self, name: str) -> dict[str, int]:
@@ -281,14 +288,16 @@ class _Writer:
     def _rope(self, stage: Rope) -> Words:
         c, qkv, attended = self._config, self._buffers["qkv"], self._buffers["attended"]
         k_at, v_at = self._qkv_at(stage)
-        layer_nbytes = c.n_kv_heads * self._layout.head_nbytes
+        layer_nbytes, group = c.n_kv_heads * self._layout.head_nbytes, c.group_of(stage.layer)
+        kernels = _attention_kernels(c, self._layout, group)
         self._attention = {
             "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": k_at, "v_at": v_at,
-            "eps": self._eps, "n_kv_heads": c.n_kv_heads, "group": c.group, "head_dim": c.head_dim,
+            "eps": self._eps, "n_kv_heads": c.n_kv_heads, "group": group, "head_dim": c.head_dim,
             "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
             "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
             "out": attended.address, "out_stride": attended.stride,
-            "window": c.window(stage.layer) or attention.NO_WINDOW, **self._kernels,
+            "window": c.window(stage.layer) or attention.NO_WINDOW,
+            **{name: kernel.address for name, kernel in kernels.items()},
             **rotation_words(c, stage.layer),
             **self._words_of(stage),
         }  # fmt: skip

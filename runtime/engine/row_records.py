@@ -6,10 +6,13 @@ from halfbyte.engine.buffers import Buffers
 from halfbyte.engine.stage_words import Words, float_word, stage_words
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.stages import Embed, PostNorm, RowNorms
+from halfbyte.families.stages import Embed, GateAttended, PostNorm, RowNorms
 from halfbyte.kernels.layouts.lookup import lookup_kernel
 from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.stages import record
+from halfbyte.kernels.stages.gates import gate_attended
+
+_ALL = 1 << 40
 
 
 def embedding(stage: Embed, c: ModelConfig, w: ModelWeights, b: Buffers) -> Words:
@@ -32,6 +35,16 @@ def post_norm(stage: PostNorm, c: ModelConfig, w: ModelWeights, b: Buffers) -> W
         record.RENORMED, record.RENORM, x=branch.address, x_stride=branch.stride, dim=c.dim,
         weight=w.vectors[stage.tensor(stage.weight)], eps=float_word(c.norm_eps), y=x.address,
         y_stride=x.stride, adds=1,
+    )  # fmt: skip
+
+
+def gates(stage: GateAttended, c: ModelConfig, b: Buffers) -> Words:
+    """attended *= softplus(gates)."""
+    gates, attended = b["gates"], b["attended"]
+    return stage_words(
+        record.GATES, record.CALL, kernel=gate_attended.address, per_row=1, most=_ALL,
+        gates=gates.address, gates_stride=gates.stride, y=attended.address,
+        y_stride=attended.stride, n_features=c.q_dim_of(stage.layer), gate_dim=c.gate_dim,
     )  # fmt: skip
 
 

@@ -109,7 +109,8 @@ class Tracer:
             if what == "x":
                 out.hidden_states[i, at] = engine.rows("x", n, engine.config.dim)
             elif what == "queries" and out.attentions is not None:
-                out.attentions[i, :, at, : at.stop] = self._weights(i, at)
+                n_heads = engine.config.heads_of(i)
+                out.attentions[i, :n_heads, at, : at.stop] = self._weights(i, at)
             elif what == "logits" and out.layer_logits is not None:
                 out.layer_logits[i, at] = logits[:n]
         out.logits[at] = logits[:n]
@@ -129,14 +130,15 @@ class Tracer:
     def _weights(self, layer: int, at: slice) -> F32:
         """softmax(cap(q k / sqrt(head_dim))) of positions `at`: float32 (n_heads, n, at.stop)."""
         c, n = self._engine.config, at.stop - at.start
-        q = self._engine.rows("qkv", n, c.q_dim).reshape(n, c.n_kv_heads, c.group, c.head_dim)
+        q = self._engine.rows("qkv", n, c.q_dim_of(layer))
+        q = q.reshape(n, c.n_kv_heads, -1, c.head_dim)
         scores = np.einsum("nhgd,hpd->hgnp", q, self._keys(layer, at.stop), dtype=np.float64)
-        scores = scores.reshape(c.n_heads, n, at.stop) / math.sqrt(c.head_dim)
+        scores = scores.reshape(-1, n, at.stop) / math.sqrt(c.head_dim)
         if c.attn_softcap:
             scores = c.attn_softcap * np.tanh(scores / c.attn_softcap)
         back = np.arange(at.start, at.stop)[:, None] - np.arange(at.stop)
         scores[:, (back < 0) | (back >= (c.window(layer) or at.stop))] = -np.inf
-        sinks = self._engine.weights.sinks(layer, c.n_heads)
+        sinks = self._engine.weights.sinks(layer, c.heads_of(layer))
         top = np.maximum(scores.max(-1, keepdims=True), sinks)
         weights = np.exp(scores - top)
         weights /= weights.sum(-1, keepdims=True) + np.exp(sinks - top)

@@ -116,17 +116,17 @@ def projection_tensors(
 ) -> Iterator[TensorSpec]:
     """Those of `attention` without the norm before it."""
     at, hf = f"blk.{i}.", f"model.layers.{i}."
-    rows = ((c.q_dim, c.n_heads), (c.kv_dim, c.n_kv_heads), (c.kv_dim, 0))
+    rows = ((c.q_dim_of(i), c.heads_of(i)), (c.kv_dim, c.n_kv_heads), (c.kv_dim, 0))
+    n = (c.rope_of(i) or c.rope).n_features
     for name, (n_rows, n_rotated) in zip(QKV, rows, strict=True):
         hf_name = f"{hf}self_attn.{name[-1]}_proj"
-        shape, n = (n_rows, c.dim), c.rope.n_features
-        for spec in linear_tensors(f"{at}{name}", hf_name, shape, bias=biases):
+        for spec in linear_tensors(f"{at}{name}", hf_name, (n_rows, c.dim), bias=biases):
             yield replace(spec, n_rotated=n_rotated, n_features=n)
     for name in HEAD_NORMS if norms else ():
         hf_name = f"{hf}self_attn.{name.removeprefix('attn_')}.weight"
-        features, n = (c.head_dim,), c.rope.n_features
+        features = (c.head_dim,)
         yield TensorSpec(f"{at}{name}.weight", hf_name, features, n_rotated=1, n_features=n)
-    name, narrow, bias = f"{at}attn_output", (c.dim, c.q_dim), out_bias or c.out_bias
+    name, narrow, bias = f"{at}attn_output", (c.dim, c.q_dim_of(i)), out_bias or c.out_bias
     yield from linear_tensors(name, f"{hf}self_attn.o_proj", narrow, bias=bias)
 
 

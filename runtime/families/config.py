@@ -27,6 +27,7 @@ WINDOW_KEY = "halfbyte.sliding_window"
 # window, or whether each has it.
 PATTERN_KEY = "attention.sliding_window_pattern"
 TEMPERATURE_KEY = "attention.temperature_scale"
+ROTATED_LOCALLY_KEY = "rope.dimension_count_swa"
 # YaRN's attention factor in words of DeepSeek's; llama.cpp reads it in few architectures.
 LOG_MULTIPLIER_KEY = "rope.scaling.yarn_log_multiplier"
 
@@ -203,6 +204,8 @@ class ModelConfig:
         local_rope: rotary embedding of the layers with a window, where it is another one.
         temperature: how queries grow with their position, if they do.
         experts: None where all layers have a feed-forward network.
+        layer_heads: query heads of each layer, where they differ; `n_heads` is the most of them.
+        gate_dim: how many of attention's features share a gate; 0: there are no gates.
     """
 
     architecture: str
@@ -234,6 +237,8 @@ class ModelConfig:
     local_rope: RopeConfig | None = None
     temperature: Temperature | None = None
     experts: ExpertsConfig | None = None
+    layer_heads: tuple[int, ...] = ()
+    gate_dim: int = 0
 
     def window(self, layer: int) -> int:
         """Positions that a token sees in a layer; 0: all before it."""
@@ -275,6 +280,18 @@ class ModelConfig:
     def q_dim(self) -> int:
         """Features of a token's queries."""
         return self.n_heads * self.head_dim
+
+    def heads_of(self, layer: int) -> int:
+        """Query heads of a layer."""
+        return self.layer_heads[layer] if self.layer_heads else self.n_heads
+
+    def group_of(self, layer: int) -> int:
+        """Query heads of a layer that share a KV head."""
+        return self.layer_heads[layer] // self.n_kv_heads if self.layer_heads else self.group
+
+    def q_dim_of(self, layer: int) -> int:
+        """Features of a token's queries in a layer."""
+        return self.layer_heads[layer] * self.head_dim if self.layer_heads else self.q_dim
 
     @property
     def kv_dim(self) -> int:

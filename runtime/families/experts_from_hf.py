@@ -9,6 +9,8 @@ from halfbyte.families.experts_from_gguf import MAX_EXPERTS
 from halfbyte.families.family import ExpertRules, Family
 from halfbyte.families.hf_reader import Reader
 
+_SPARSE = "sparse"
+
 
 def read_experts(
     reader: Reader, family: Family, hidden_dim: int, n_layers: int
@@ -34,7 +36,7 @@ def read_experts(
     return ExpertsConfig(
         n, n_used, width, n_shared,
         _count(reader, rules, "shared_dim", n_shared * width, 0, MAX_DIM),
-        n_dense_layers=_count(reader, rules, "n_dense_layers", 0, 0, n_layers),
+        n_dense_layers=_leading(reader, rules, n_layers),
         gating=rules.gating,
         normalizes=_normalizes(reader, rules),
         scale=_scale(reader, rules),
@@ -71,6 +73,20 @@ def _count(
     if type(value) is not int or not least <= value <= most:
         raise reader.bad(key, f"a whole number from {least} to {most}", value)
     return value
+
+
+def _leading(reader: Reader, rules: ExpertRules, n_layers: int) -> int:
+    """The first layers, which have a network: their number, or by a list of all layers' kinds."""
+    if "kinds" not in rules.hf:
+        return _count(reader, rules, "n_dense_layers", 0, 0, n_layers)
+    key, kinds = _stated(reader, rules, "kinds")
+    if kinds is None:
+        return 1  # as transformers has it
+    n = kinds.index(_SPARSE) if isinstance(kinds, list) and _SPARSE in kinds else -1
+    if n < 0 or kinds != ["dense"] * n + [_SPARSE] * (n_layers - n):
+        wanted = f'"dense" for the first of {n_layers} layers, "sparse" for the others'
+        raise reader.bad(key, wanted, kinds)
+    return n
 
 
 def _normalizes(reader: Reader, rules: ExpertRules) -> bool:

@@ -28,7 +28,8 @@ class ExpertRules:
     Attributes:
         hf: field of ExpertsConfig -> config.json's key of it; those that are absent have the
             family's default there, or else the value below or in ExpertsConfig.
-            Several names of a key may stand there, with spaces between.
+            Several names of a key may stand there, with spaces between. `kinds`, a list of
+            which layers have them, may stand for n_dense_layers.
         gating, normalizes: where nothing says otherwise, in GGUF and config.json alike.
         may_lack: whether there are models of the family without experts.
         is_wide: whether an expert is as wide as the layer, where a GGUF file does not say it;
@@ -70,7 +71,8 @@ class Family:
             a GGUF file says it by its tensors.
         hf_neighbours: whether a checkpoint has q and k in the order of neighbours already.
         full_every: every so many layers one sees all positions, and those between have the window
-            (files may say others); 0: all layers are alike.
+            (files may say others), the last of them or, with `full_first`, the first; 0: all
+            layers are alike.
         unrotated_every: every so many layers one does not rotate queries and keys; 0: all do.
         local_theta: the base of rotary embedding in layers with a window, which is not stretched,
             where nothing else is stated; None: these are like the others.
@@ -78,6 +80,9 @@ class Family:
         learned_positions: whether there is a table of positions, behind whose end there are none.
         wide_scores: layers of the one model whose scores are divided by sqrt(dim / n_heads), where
             a GGUF file doesn't say that; 0: there is none.
+        heads_key: config.json's key of a list of query heads, one for each layer; "": all layers
+            have as many.
+        gates_key: its key of how gates are shared; "": there are none.
     """
 
     architecture: str
@@ -89,19 +94,22 @@ class Family:
     experts: ExpertRules | None = None
     reads: frozenset[str] = frozenset()
     full_every: int = 0
+    full_first: bool = False
     unrotated_every: int = 0
     local_theta: float | None = None
     truncates_yarn: bool = True
     learned_positions: bool = False
     wide_scores: int = 0
+    heads_key: str = ""
+    gates_key: str = ""
     own_keys: Mapping[str, Key] = field(default_factory=dict)
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hf_neighbours: bool = False
 
     def sliding_layers(self, n_layers: int) -> tuple[bool, ...]:
         """Which layers have the window, where nothing else is stated; (): all."""
-        n = self.full_every
-        return tuple((i + 1) % n != 0 for i in range(n_layers)) if n else ()
+        n, at = self.full_every, 0 if self.full_first else self.full_every - 1
+        return tuple(i % n != at for i in range(n_layers)) if n else ()
 
     def rope_layers(self, n_layers: int) -> tuple[bool, ...]:
         """Which layers rotate queries and keys; (): all."""
@@ -116,7 +124,7 @@ class Family:
     @property
     def hf_reads(self) -> frozenset[str]:
         """All keys of config.json that it reads beside those of all families."""
-        own = {key.hf for key in self.own_keys.values()}
+        own = {key.hf for key in self.own_keys.values()} | {self.heads_key, self.gates_key} - {""}
         return self.reads | self.only.keys() | self.biases.keys() | own
 
     @property

@@ -29,6 +29,7 @@ from halfbyte.families.config import (
 )
 from halfbyte.families.experts_from_gguf import has_experts, read_experts
 from halfbyte.families.family import Family
+from halfbyte.families.heads import gate_dim_from_gguf, heads_from_gguf, wanted_heads
 from halfbyte.families.metadata_keys import check_keys, is_saved
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.rope_from_gguf import read_ropes
@@ -55,14 +56,12 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     of_experts = EXPERT_KEYS.values() if has_experts(m, family) else ()
     check_keys(m, architecture, {*family.reads, *of_experts})
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
-    n_heads = _of_every_layer(m, key["n_heads"], MAX_DIM)
-    n_kv_heads = _kv_heads(m, key["n_kv_heads"], n_heads)
-    head_dim = _head_dim(m, architecture, dim, n_heads)
+    heads = _heads(file, family, dim)
     n_layers = m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS)
     n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
-    ropes = read_ropes(file, family, head_dim, n_ctx)
+    ropes = read_ropes(file, family, heads["head_dim"], n_ctx)
     window, sliding_layers = _windows(m, family, n_layers)
-    _check_scale(m, family, head_dim)
+    _check_scale(m, family, heads["head_dim"])
     hidden_dim = _of_every_layer(m, key["hidden_dim"], MAX_DIM)
     return ModelConfig(
         architecture=architecture,
@@ -70,9 +69,6 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         dim=dim,
         hidden_dim=hidden_dim,
         n_layers=n_layers,
-        n_heads=n_heads,
-        n_kv_heads=n_kv_heads,
-        head_dim=head_dim,
         vocab_size=_vocab_size(m, key["vocab_size"]),
         n_ctx_train=n_ctx,
         norm_eps=m.get_float(key["norm_eps"]),
@@ -84,7 +80,8 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         local_rope=ropes.local if window else None,
         temperature=ropes.temperature,
         experts=read_experts(m, family, hidden_dim, n_layers),
-        **_options(file, family, n_layers, dim / n_heads),
+        **heads,
+        **_options(file, family, n_layers, dim / heads["n_heads"]),
     )
 
 
@@ -135,6 +132,22 @@ def check_type(m: Metadata) -> None:
         raise UnsupportedModelError(
             m.path, _TYPE, expected="model", got=got, hint=MERGE if got == "adapter" else ""
         )
+
+
+def _heads(file: GGUFFile, family: Family, dim: int) -> dict[str, Any]:
+    """How many heads of what size there are, and what gates them."""
+    m, a = file.metadata, family.architecture
+    key, kv_key = (f"{a}.{family.keys[field].gguf}" for field in ("n_heads", "n_kv_heads"))
+    layer_heads = heads_from_gguf(file, family)
+    n_heads = max(layer_heads) if layer_heads else _of_every_layer(m, key, MAX_DIM)
+    n_kv_heads = _kv_heads(m, kv_key, n_heads)
+    if wrong := wanted_heads(layer_heads, n_kv_heads):
+        raise ModelFileError(m.path, key, expected=wrong, got=list(layer_heads))
+    head_dim = _head_dim(m, a, dim, n_heads)
+    first = layer_heads[0] if layer_heads else n_heads
+    gate_dim = gate_dim_from_gguf(file, family, first, head_dim)
+    return {"n_heads": n_heads, "n_kv_heads": n_kv_heads, "head_dim": head_dim,
+            "layer_heads": layer_heads, "gate_dim": gate_dim}  # fmt: skip
 
 
 def _kv_heads(m: Metadata, key: str, n_heads: int) -> int:

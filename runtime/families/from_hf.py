@@ -14,6 +14,7 @@ from typing import Any
 from halfbyte.families.config import KEYS, MAX_LAYERS, MIN_HEAD_DIM, OPTIONS, ModelConfig
 from halfbyte.families.experts_from_hf import expert_keys, read_experts
 from halfbyte.families.family import Family
+from halfbyte.families.heads import gate_dim_from_hf, heads_from_hf, wanted_heads
 from halfbyte.families.hf_keys import check_keys, say_unused
 from halfbyte.families.hf_reader import Reader
 from halfbyte.families.neutral import Neutral
@@ -48,24 +49,20 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
     _check_architectures(reader)
     check_keys(reader, reader.reads)
     _check_only(reader, family)
-    dim, n_heads = reader.count("dim"), reader.count("n_heads")
-    n_kv_heads = _kv_heads(reader, n_heads)
-    head_dim = _head_dim(reader, dim, n_heads)
     n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
+    dim = reader.count("dim")
+    heads = _heads(reader, family, dim, n_layers)
     hidden_dim = reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None)
     window = _window(reader, family)
     sliding_layers = _sliding_layers(reader, family, n_layers, window)
     _check_rope_layers(reader, family, n_layers)
-    ropes = read_ropes(reader, family, head_dim, n_ctx)
+    ropes = read_ropes(reader, family, heads["head_dim"], n_ctx)
     return ModelConfig(
         architecture=family.architecture,
         name=_model_name(path.resolve()),
         dim=dim,
         hidden_dim=hidden_dim,
         n_layers=n_layers,
-        n_heads=n_heads,
-        n_kv_heads=n_kv_heads,
-        head_dim=head_dim,
         vocab_size=reader.count("vocab_size"),
         n_ctx_train=n_ctx,
         norm_eps=reader.positive(family.keys["norm_eps"].hf, reader.value("norm_eps")),
@@ -77,6 +74,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         local_rope=ropes.local if window else None,
         temperature=ropes.temperature,
         experts=read_experts(reader, family, hidden_dim, n_layers),
+        **heads,
         **_options(reader, family),
     )
 
@@ -130,6 +128,19 @@ def _check_architectures(reader: Reader) -> None:
         raise reader.bad("architectures", "a class whose name ends in ForCausalLM", classes)
 
 
+def _heads(reader: Reader, family: Family, dim: int, n_layers: int) -> dict[str, Any]:
+    """How many heads of what size there are, and what gates them."""
+    layer_heads = heads_from_hf(reader, family, n_layers)
+    n_heads = max(layer_heads) if layer_heads else reader.count("n_heads")
+    n_kv_heads = _kv_heads(reader, n_heads)
+    if wrong := wanted_heads(layer_heads, n_kv_heads):
+        raise reader.bad(family.heads_key, wrong, list(layer_heads))
+    head_dim = _head_dim(reader, dim, n_heads)
+    gate_dim = gate_dim_from_hf(reader, family, head_dim)
+    return {"n_heads": n_heads, "n_kv_heads": n_kv_heads, "head_dim": head_dim,
+            "layer_heads": layer_heads, "gate_dim": gate_dim}  # fmt: skip
+
+
 def _kv_heads(reader: Reader, n_heads: int) -> int:
     n_kv_heads = reader.count("n_kv_heads", n_heads)  # null says as many as heads
     if n_heads % n_kv_heads:
@@ -163,7 +174,7 @@ def _window(reader: Reader, family: Family) -> int:
     """Positions that a token sees; 0: all. Mistral has a window, in all layers."""
     stated = reader.value("sliding_window")
     if _WINDOW in reader.defaults:
-        has_none = stated is None and not family.full_every
+        has_none = stated is None and (not family.full_every or "layer_types" in reader.defaults)
         return 0 if has_none else reader.count("sliding_window")
     if stated is not None and _FIRST not in reader.defaults:
         say_unused(reader.path, "this kind of model has no window", [_WINDOW])
@@ -180,7 +191,11 @@ def _sliding_layers(reader: Reader, family: Family, n_layers: int, window: int) 
             raise reader.bad("layer_types", f"{text} alone", layers)
         if len(layers) != n_layers:
             raise reader.bad("layer_types", f"one for each of {n_layers} layers", len(layers))
+        if family.full_every and not window and any(one in _SLIDING for one in layers):
+            raise reader.bad(_WINDOW, "a whole number from 1, of layers with a window", None)
         return tuple(one in _SLIDING for one in layers) if family.full_every else ()
+    if family.full_every and "layer_types" in reader.defaults:
+        return (False,) * n_layers
     if family.full_every:
         every = reader.config.get(_EVERY)
         every = family.full_every if every is None else every

@@ -18,6 +18,7 @@ from halfbyte.families.config import (
     KEYS,
     LOG_MULTIPLIER_KEY,
     MAX_CTX,
+    ROTATED_LOCALLY_KEY,
     TEMPERATURE_KEY,
     RopeConfig,
 )
@@ -63,13 +64,16 @@ def read_ropes(file: GGUFFile, family: Family, head_dim: int, n_ctx: int) -> Rop
     if family.unrotated_every == 1:
         return Ropes(RopeConfig(DEFAULT_THETA), None, None)  # no layer rotates
     theta = _theta(m, family)
-    plain = RopeConfig(theta, n_features=_n_features(m, family, head_dim))
+    plain = RopeConfig(theta, n_features=_n_features(m, family, head_dim, _ROTATED))
     n_ctx = m.get_int(
         f"{a}.rope.scaling.original_context_length", n_ctx, minimum=1, maximum=MAX_CTX
     )
     if family.local_theta is not None:
         key = f"{a}.rope.freq_base_swa"
         local = replace(plain, theta=_positive(m, key, family.local_theta or theta))
+        if ROTATED_LOCALLY_KEY in family.reads:
+            n_features = _n_features(m, family, head_dim, ROTATED_LOCALLY_KEY)
+            local = replace(local, n_features=n_features)
     temperature = 0.0
     if TEMPERATURE_KEY in family.reads:
         temperature = _positive(m, f"{a}.{TEMPERATURE_KEY}", 0.0)
@@ -131,9 +135,9 @@ def _positive(m: Metadata, key: str, default: float) -> float:
     return default if key in m and m.raw(key).value == 0 else m.get_float(key, default)
 
 
-def _n_features(m: Metadata, family: Family, head_dim: int) -> int:
+def _n_features(m: Metadata, family: Family, head_dim: int, name: str) -> int:
     """Rotated features of a head; 0: all."""
-    key = f"{family.architecture}.{_ROTATED}"
+    key = f"{family.architecture}.{name}"
     n = m.get_int(key, head_dim)
     if n == head_dim:
         return 0

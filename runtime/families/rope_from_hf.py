@@ -62,6 +62,8 @@ def read_ropes(reader: Reader, family: Family, head_dim: int, n_ctx: int) -> Rop
     Raises:
         ConversionError: another kind, numbers out of range, missing ones, or lists of wrong length.
     """
+    if family.unrotated_every == 1:
+        return Ropes(RopeConfig(DEFAULT_THETA), None, None)  # no layer rotates
     key, rope = _stated(reader)
     local: RopeConfig | None = None
     if family.local_theta is not None:
@@ -73,7 +75,12 @@ def read_ropes(reader: Reader, family: Family, head_dim: int, n_ctx: int) -> Rop
             if kind != "default":
                 raise reader.bad(f"{_OF_LOCAL}.rope_type", "default", kind)
             theta = inner.get(_THETA, theta)
+        elif _NEWER in reader.defaults:  # where it stands by kinds of layers, and no other way
+            raise reader.bad(key, f"objects {_OF_FULL} and {_OF_LOCAL}", rope)
         local = RopeConfig(reader.positive(f"{_OF_LOCAL}.{_THETA}", theta))
+        if _PART in family.reads and key.endswith(_OF_FULL):
+            of_local = _One(reader, family, _OF_LOCAL, inner, head_dim, n_ctx)
+            local = replace(local, n_features=of_local.n_features())
     one = _One(reader, family, key, rope, head_dim, n_ctx)
     return Ropes(one.read(), local, one.temperature())
 
@@ -107,7 +114,7 @@ class _One:
             kind = "longrope"
         if not isinstance(kind, str) or kind not in ROPE_KINDS:
             raise reader.bad(f"{key}.rope_type", "default, linear, llama3, yarn or longrope", kind)
-        plain = RopeConfig(self._theta(), n_features=self._n_features())
+        plain = RopeConfig(self._theta(), n_features=self.n_features())
         unused = [name for name in rope if name not in (*_COMMON, *ROPE_KINDS[kind])]
         say_unused(reader.path, f"RoPE of the kind {kind} takes none of it", unused)
         match kind:
@@ -137,7 +144,7 @@ class _One:
         default = self.reader.defaults.get(_THETA, DEFAULT_THETA)
         return self.reader.positive(_THETA, self.reader.config.get(_THETA, default))
 
-    def _n_features(self) -> int:
+    def n_features(self) -> int:
         """Rotated features of a head; 0: all."""
         part: Any = self.reader.defaults.get(_PART, 1)
         for name, stated in (

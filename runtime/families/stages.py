@@ -9,6 +9,7 @@ there are named buffers, for T tokens:
     branch      (T, dim)             what goes through a norm before it joins x
     qkv         (T, q_dim + 2 kv)    queries, keys, values
     attended    (T, q_dim)           attention's output
+    gates       (T, q_dim / gate_dim)  what it is multiplied by
     hidden      (T, hidden_dim)      activation(gate) * up, or activation(up)
     routed      (T, n_experts)       the router's logits, behind them a shared expert's gate
     shared      (T, dim)             what a gated shared expert gives
@@ -179,6 +180,11 @@ class Attend(Stage):
     def tensors(self) -> tuple[tuple[str, str], ...]:
         """See Stage."""
         return ((SINKS, "weight"),) if self.sinks else ()
+
+
+@dataclass(frozen=True, slots=True)
+class GateAttended(Stage):
+    """attended *= softplus(gates), each of which gate_dim features share."""
 
 
 @dataclass(frozen=True, slots=True)

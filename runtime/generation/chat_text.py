@@ -19,6 +19,7 @@ class CallMarks(Protocol):
 
     begins: tuple[str, ...]
     end: str
+    tells: str
 
     def begins_with(self, text: str) -> bool | None:
         """Whether an answer that begins like this is a call without a mark; None: not clear yet."""

@@ -20,8 +20,9 @@ from halfbyte.prompt.inputs import EncodedPrompt
 from halfbyte.prompt.messages import Message, check_messages, need
 from halfbyte.prompt.thinking import Thinking, is_open, marks_of
 from halfbyte.prompt.tools.call_format import CallFormat
-from halfbyte.prompt.tools.formats import GENERIC, format_of
+from halfbyte.prompt.tools.formats import GENERIC
 from halfbyte.prompt.tools.generic import told
+from halfbyte.prompt.tools.placed import placed
 from halfbyte.prompt.tools.tools import Tools
 from halfbyte.tokenizer import Tokenizer
 
@@ -188,16 +189,12 @@ def _templated(
         )
     template = _compiled(source, tokenizer.path)
     tools, thoughts = asked.tools, marks_of(source)
-    calls: CallFormat | None = None
     asked.thinking.check(thoughts, template.variables)
+    made = placed(source, template.variables, messages, tools, tokenizer.path)
     variables: dict[str, Any] = {"tools": None, **asked.thinking.variables(template.variables)}
-    given = messages
-    if "tools" not in template.variables:
-        messages, calls = told(messages, tools), GENERIC
-    elif tools is not None:
-        calls, variables["tools"] = format_of(source, tokenizer.path), tools.as_list
+    variables |= made.variables
     try:
-        text = _render(tokenizer, template, messages, variables)
+        text = _render(tokenizer, template, made.messages, variables)
     except TemplateError as error:
         if tools is None:
             raise
@@ -206,12 +203,12 @@ def _templated(
             got=error.got, hint="chat without tools may work",
         ) from error  # fmt: skip
     except RequestError:
-        if calls is not GENERIC or tools is None:
+        if made.calls is not GENERIC:
             raise
-        messages = told(given, tools, has_system=False)  # it may refuse system messages
+        messages = told(messages, tools, has_system=False)  # it may refuse system messages
         text = _render(tokenizer, template, messages, variables)
     check(text)
-    calls = None if tools is None else calls
+    calls = made.calls
     texts = () if calls is None else (*calls.begins, calls.end, *calls.texts)
     spans = None if parse_markers else text.spans()
     return ChatPrompt(
@@ -224,7 +221,7 @@ def _templated(
 def _render(
     tokenizer: Tokenizer,
     template: ChatTemplate,
-    messages: list[Message],
+    messages: Sequence[Message],
     variables: Mapping[str, Any],
 ) -> Text:
     bos, eos = (

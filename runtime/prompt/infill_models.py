@@ -20,8 +20,8 @@ from halfbyte.errors import UnsupportedModelError
 KNOWN = (
     "Code Llama 7B and 13B (base and Instruct, not Python), Qwen2.5-Coder, Qwen3-Coder, "
     "CodeQwen1.5 (base), DeepSeek-Coder (base), Magicoder-DS, Seed-Coder (base), Mellum 4B, "
-    "StarCoder, Granite-code, CodeGemma (base), Yi-Coder (base), OpenCoder (base), GLM 4.5 and "
-    "later, Codestral and infill-10m"
+    "Mellum 2 (base), StarCoder, Granite-code, CodeGemma (base), Yi-Coder (base), OpenCoder "
+    "(base), GLM 4.5 and later, Codestral and infill-10m"
 )
 _INSIST = "if it was trained to infill all the same, insist with force=True (--force)"
 
@@ -53,7 +53,9 @@ ROWS = (
     Row("infill-10m", True, "runtime/data/infill-10m.md"),
     # Made from infilling models, to answer other prompts.
     Row("sweep-next-edit|(?:^|-)zeta", False, "their cards: trained on edits, in another layout"),
-    Row("mellum-?2", False, "another vocabulary; its layout is not known here"),
+    Row("mellum-?2.*(?:instruct|thinking)", False, "their cards: the base model"),
+    Row("mellum-?2", True, "its makers' file for Ollama, by its stops; tsugi.nvim asks it so",
+        layout="Mellum"),
     Row("mellum", True, "its card and paper: suffix, prefix, middle", layout="Mellum"),
     Row("seed-coder.*(?:instruct|reasoning)", False, "their cards: the base model"),
     Row("seed-coder", True, "its card, Fill-in-the-Middle"),

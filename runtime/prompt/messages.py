@@ -10,6 +10,8 @@ from halfbyte.errors import RequestError
 from halfbyte.tokenizer.tokenizer import check_text
 
 Message = Mapping[str, object]
+# What is said wherever an image is given, in every protocol.
+NO_IMAGES = "text alone, since the models read no images"
 _CALL = 'a call: {"function": {"name": ..., "arguments": ...}}'
 
 
@@ -51,10 +53,17 @@ def _checked(message: Any, i: int) -> Message:
             "content": "" if content is None else content,
             "tool_calls": [_call(call, i) for call in calls],
         }
+    need(not _has_images(message.get("content")), f"content: {NO_IMAGES}", i, "an image")
     for key in ("role", "content"):
         need(isinstance(message.get(key), str), f"{key}: a text", i, message.get(key))
         check_text(message[key], f"messages[{i}].{key}")
     return message
+
+
+def _has_images(content: object) -> bool:
+    """Whether it is a list of parts, as OpenAI's and Anthropic's interfaces have it, with one."""
+    parts = content if isinstance(content, list) else []
+    return any("image" in str(part.get("type")) for part in parts if isinstance(part, Mapping))
 
 
 def _call(call: Any, i: int) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from halfbyte.families.stages import (
     Embed,
     ExpertsStage,
     FeedForward,
+    GateAttended,
     Norm,
     PostNorm,
     Project,
@@ -201,6 +202,10 @@ class _State:
                 self._rope(stage)
             case Attend():
                 self._attend(stage)
+            case GateAttended():
+                gates = np.logaddexp(np.float32(0), self["gates"])
+                gates = gates.repeat(self._config.gate_dim, axis=1)
+                self._put(stage, "attended", self["attended"] * gates)
             case _:
                 x = self.experts.run(stage)
                 if x is not None:

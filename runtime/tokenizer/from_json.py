@@ -40,6 +40,10 @@ _BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
 _PREPEND = {"type": "Prepend", "prepend": _SPACE}
 _REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
 _METASPACE = {"type": "Metaspace", "replacement": _SPACE, "split": False}
+# Gemma's way to cut, behind a normalizer that leaves no space.
+_AT_SPACES = {
+    "type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False,
+}  # fmt: skip
 _MAX_PIECE = 512  # characters
 _HINT = "put the model's tokenizer.model into the folder"
 
@@ -172,7 +176,7 @@ def _order(path: Path, pieces: set[str], merges: list[tuple[str, str]]) -> dict[
 def _spacing(path: Path, data: dict[str, Any]) -> tuple[bool, str]:
     """Whether a text gets a space before it, and where; spaces are spelled as in Llama's pieces."""
     normalizer, cutter = data.get("normalizer"), data.get("pre_tokenizer")
-    if cutter is None:
+    if cutter is None or (cutter == _AT_SPACES and normalizer == _REPLACE):
         for steps in ([_PREPEND, _REPLACE], [_REPLACE]):
             if normalizer == {"type": "Sequence", "normalizers": steps} or steps == [normalizer]:
                 return _PREPEND in steps, EACH

@@ -159,10 +159,10 @@ def unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
 
     parse, n_read = Generic.parse, itertools.count()
 
-    def parsed(self: Any, text: str) -> Any:
+    def parsed(self: Any, text: str, functions: Any) -> Any:
         if next(n_read) % 2:
             raise MalformedCall("of no use")
-        return parse(self, text)
+        return parse(self, text, functions)
 
     monkeypatch.setattr(Generic, "parse", parsed)
 

@@ -131,7 +131,7 @@ class ToolCalls:
         if begins_with(self._text.decode(errors="replace")) is not None:
             return
         matchers, bad = [make() for make in self._makers], []
-        for piece, token in self._tokenizer.piece_index.containing(b":"):
+        for piece, token in self._tokenizer.piece_index.containing(self._marks.tells.encode()):
             text = self._text + piece
             if begins_with(text.decode(errors="replace")):
                 ids = self._ids(text)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from halfbyte.errors import RequestError
 from halfbyte.prompt.template.budget import MAX_DATA_DEPTH, NUMBERS, SCALARS, units_of
+from halfbyte.prompt.template.text import Text
 
 
 class PlainData:
@@ -30,7 +31,8 @@ class PlainData:
 
     def _scalar(self, value: object) -> object:
         if isinstance(value, str):
-            text = str.__str__(value)  # a subclass may have methods of its own
+            # A Text says what counts as the template's; others may have methods of their own.
+            text = value if type(value) is Text else str.__str__(value)
             self.units += units_of(text)
             return text
         for kind in NUMBERS:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from halfbyte.prompt.tools.call_grammar import Number, Spell
 
 Arguments = Mapping[str, Any]
+Functions = Mapping[str, Mapping[str, Any]]  # as Tools.callable has them
+NO_FUNCTIONS: Functions = MappingProxyType({})
 _DECODER = json.JSONDecoder()
 
 
@@ -33,6 +36,7 @@ class CallFormat(ABC):
         end: the text that ends it; empty where only the answer's end does.
         texts: of its special tokens, besides these.
         key: what the arguments are called in its JSON.
+        tells: a character with which a beginning without a mark is known for one.
     """
 
     name: str
@@ -40,23 +44,27 @@ class CallFormat(ABC):
     end: str = ""
     texts: tuple[str, ...] = ()
     key: str = "arguments"
+    tells: str = ":"
 
     def begins_with(self, text: str) -> bool | None:
         """Whether an answer that begins like this is a call without a mark; None: not clear yet."""
         return False
 
     @abstractmethod
-    def parse(self, text: str) -> list[Call]:
+    def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
         """The calls of a text between a beginning and its end, or of a whole answer.
+
+        Args:
+            text: without these marks.
+            functions: those that may be called: where arguments are bare texts, their schemas say
+                what these are.
 
         Raises:
             MalformedCall: there are none.
         """
 
     @abstractmethod
-    def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
-    ) -> str:
+    def grammar(self, functions: Functions, spell: Spell, number: Number = "any") -> str:
         """What follows the first of `begins`, its end included, as Lark; see call_grammar.py.
 
         Args:
@@ -65,13 +73,24 @@ class CallFormat(ABC):
             number: of calls.
         """
 
-    def free_grammar(self, functions: Mapping[str, Mapping[str, Any]]) -> str:
+    def free_grammar(self, functions: Functions) -> str:
         """What a call without a mark is that `grammar` does not follow; empty: there is none."""
         return ""
 
     @abstractmethod
     def opening(self, name: str | None) -> str:
         """The beginning of an answer that calls this function, or one that it names next."""
+
+    def written(self, calls: Sequence[Call]) -> list[str] | None:
+        """Calls of an earlier answer, for templates that show a message's content alone.
+
+        Marks, and what stands between them, in turns; None: its templates write calls themselves.
+        """
+        return None
+
+    def retold(self, message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """A message with calls or with a result as its templates know such; here as it is."""
+        return [message]
 
 
 def values_in(text: str) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 # to whoever runs the function.
 _LENIENT = {"lenient": True, "coerce_one_of": True}
 # As the templates' tojson writes it, with which models were trained.
-_JSON = {
+JSON_STYLE = {
     "item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False, **_LENIENT,
 }  # fmt: skip
 _FREE_JSON = {
@@ -36,7 +36,7 @@ def quoted(text: str) -> str:
 
 
 def arguments_rules(
-    functions: Mapping[str, Mapping[str, Any]], style: Mapping[str, Any] = _JSON
+    functions: Mapping[str, Mapping[str, Any]], style: Mapping[str, Any] = JSON_STYLE
 ) -> str:
     """Rules a0, a1, ...: the arguments of each function, as JSON that its schema allows.
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.prompt.tools.call_format import CallFormat
+from halfbyte.prompt.tools.firefunction import Firefunction
 from halfbyte.prompt.tools.generic import Generic
+from halfbyte.prompt.tools.glm import Glm
+from halfbyte.prompt.tools.glm4_calls import Glm4
+from halfbyte.prompt.tools.granite_calls import Granite
 from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
+from halfbyte.prompt.tools.phi4 import Phi4
+from halfbyte.prompt.tools.qwen3_coder import Qwen3Coder
+from halfbyte.prompt.tools.seed_oss_calls import SeedOss
 
 GENERIC = Generic()
 # The first whose texts all stand in the template; of a way that is not known here, whose it is.
@@ -15,12 +22,16 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("[TOOL_CALLS]", "[ARGS]"), NamedMistral()),
     (("[TOOL_CALLS]",), Mistral()),
     (("<tool_calls>",), "Apriel's"),
-    (("<tool_call>", "<function="), "Qwen3-Coder's"),
-    (("<tool_call>", "<arg_key>"), "GLM's"),
+    (("<seed:tool_call>",), SeedOss()),
+    (("<tool_call>", "<function="), Qwen3Coder()),
+    (("<tool_call>", "<arg_key>"), Glm()),
     (("<tool_call>", "<invoke"), "MiniMax'"),
     (("<tool_call>",), Hermes()),
-    (("functools",), "Firefunction's"),
-    (("<function=",), "Functionary's or Seed-OSS'"),
+    (("<|tool_call|>", "<|start_of_role|>"), Granite()),
+    (("<|observation|>", "metadata"), Glm4()),
+    (("functools",), Firefunction()),
+    (("<|tool|>", "<|/tool|>"), Phi4()),
+    (("<function=",), "Functionary's"),
     ((">>>", "<|start_header_id|>"), "Functionary's"),
     (("<|start_header_id|>", "parameters"), Llama3()),
 )

@@ -7,11 +7,18 @@ results as Hermes gives them, since the card has none.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from halfbyte.prompt.messages import Message, need
-from halfbyte.prompt.tools.call_format import Call, CallFormat, call_of, values_in
+from halfbyte.prompt.tools.call_format import (
+    NO_FUNCTIONS,
+    Call,
+    CallFormat,
+    Functions,
+    call_of,
+    values_in,
+)
 from halfbyte.prompt.tools.call_grammar import Number, Spell, call_rules
 from halfbyte.prompt.tools.tools import Tools
 
@@ -40,7 +47,7 @@ class Generic(CallFormat):
     begins = ("<tool_call>",)
     end = "</tool_call>"
 
-    def parse(self, text: str) -> list[Call]:
+    def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
         """The calls of a list, or an object as Hermes has it."""
         calls: list[Call] = []
         for value in values_in(text):
@@ -48,9 +55,7 @@ class Generic(CallFormat):
                 calls.append(call_of(one, "arguments", "parameters"))
         return calls
 
-    def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
-    ) -> str:
+    def grammar(self, functions: Functions, spell: Spell, number: Number = "any") -> str:
         """A list of calls and its end; blanks as in the example or none."""
         some = 'call ("," blank call)*'
         items = {"any": f"({some})?", "some": some, "one": "call", "optional": "call?"}[number]

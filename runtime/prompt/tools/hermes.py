@@ -5,10 +5,18 @@ Source: the function calling of Hermes 2 Pro, and the chat template of Qwen2.5-I
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import json
+from collections.abc import Sequence
 
-from halfbyte.prompt.tools.call_format import Call, CallFormat, MalformedCall, call_of, values_in
+from halfbyte.prompt.tools.call_format import (
+    NO_FUNCTIONS,
+    Call,
+    CallFormat,
+    Functions,
+    MalformedCall,
+    call_of,
+    values_in,
+)
 from halfbyte.prompt.tools.call_grammar import Number, Spell, call_rules
 
 
@@ -19,16 +27,14 @@ class Hermes(CallFormat):
     begins = ("<tool_call>",)
     end = "</tool_call>"
 
-    def parse(self, text: str) -> list[Call]:
+    def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
         """One call, or several of them."""
         calls = [call_of(value, "arguments", "parameters") for value in values_in(text)]
         if not calls:
             raise MalformedCall("expected an object between the tags, got nothing")
         return calls
 
-    def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
-    ) -> str:
+    def grammar(self, functions: Functions, spell: Spell, number: Number = "any") -> str:
         """A call and its end."""
         start = rf'start: "\n" call "\n" {spell(self.end)}'
         return f"{start}\n{call_rules(functions, self.key)}"
@@ -37,3 +43,11 @@ class Hermes(CallFormat):
         """The tag and the function's name."""
         begin = '<tool_call>\n{"name": "'
         return begin if name is None else f'{begin}{name}", "arguments":'
+
+    def written(self, calls: Sequence[Call]) -> list[str]:
+        """A pair of tags for each."""
+        parts: list[str] = []
+        for name, arguments in calls:
+            text = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+            parts += ["<tool_call>", f"\n{text}\n", "</tool_call>", "\n"]
+        return parts[:-1]

@@ -6,10 +6,16 @@ Source: the chat templates of Llama 3.1 and 3.2, and Meta's prompt format for th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
-from halfbyte.prompt.tools.call_format import Call, CallFormat, MalformedCall, call_of, values_in
+from halfbyte.prompt.tools.call_format import (
+    NO_FUNCTIONS,
+    Call,
+    CallFormat,
+    Functions,
+    MalformedCall,
+    call_of,
+    values_in,
+)
 from halfbyte.prompt.tools.call_grammar import Number, Spell, call_rules, free_call_rules
 
 _TAG = "<|python_tag|>"
@@ -36,20 +42,18 @@ class Llama3(CallFormat):
             return found[1] in _KEYS
         return None if len(begun) < _LONGEST else False
 
-    def parse(self, text: str) -> list[Call]:
+    def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
         """The calls of an answer."""
         values = list(values_in(text))
         if not values:
             raise MalformedCall("expected a call, got nothing")
         return [call_of(value, *_ARGUMENTS) for value in values]
 
-    def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
-    ) -> str:
+    def grammar(self, functions: Functions, spell: Spell, number: Number = "any") -> str:
         """One call, which is all of the answer."""
         return f"start: call\n{call_rules(functions, self.key)}"
 
-    def free_grammar(self, functions: Mapping[str, Mapping[str, Any]]) -> str:
+    def free_grammar(self, functions: Functions) -> str:
         """One call in the model's own blanks."""
         return free_call_rules(functions, _ARGUMENTS)
 

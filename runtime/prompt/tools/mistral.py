@@ -6,12 +6,12 @@ Source: mistral-common's tokenizers v3 to v13, and the templates of Mistral Nemo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from halfbyte.prompt.tools.call_format import (
+    NO_FUNCTIONS,
     Call,
     CallFormat,
+    Functions,
     MalformedCall,
     arguments_of,
     call_of,
@@ -30,7 +30,7 @@ class Mistral(CallFormat):
     begins = (_MARK,)
     texts = (_ARGUMENTS, "[CALL_ID]")
 
-    def parse(self, text: str) -> list[Call]:
+    def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
         """The calls of either way: models write the other one, too."""
         calls: list[Call] = []
         for part in text.split(_MARK):
@@ -55,9 +55,7 @@ class Mistral(CallFormat):
         begin = f'{_MARK}[{{"name": "'
         return begin if name is None else f'{begin}{name}", "arguments":'
 
-    def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
-    ) -> str:
+    def grammar(self, functions: Functions, spell: Spell, number: Number = "any") -> str:
         """A list of calls."""
         more = "" if number in ("one", "optional") else ' (", " call)*'
         return f'start: "[" call{more} "]"\n{call_rules(functions, self.key)}'
@@ -68,9 +66,7 @@ class NamedMistral(Mistral):
 
     name = "mistral-args"
 
-    def grammar(
-        self, functions: Mapping[str, Mapping[str, Any]], spell: Spell, number: Number = "any"
-    ) -> str:
+    def grammar(self, functions: Functions, spell: Spell, number: Number = "any") -> str:
         """A call, and more of them."""
         names = " | ".join(f"c{i}" for i in range(len(functions)))
         more = "" if number in ("one", "optional") else f" ({spell(_MARK)} call)*"

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from halfbyte.prompt.messages import NO_IMAGES
 from halfbyte.server.anthropic.anthropic_fields import Block, PromptFields, Turn
 from halfbyte.server.call_ids import plain_id
 from halfbyte.server.fault import refused
@@ -140,7 +141,7 @@ def _text(block: Block, where: str) -> str:
         head = [part for part in (block.title, block.context) if part]
         return "\n".join([*head, _document(block.source, f"{where}.source")])
     if block.type == "image":
-        raise refused(f"{where}.type", "no images, since the models read text alone", "image")
+        raise refused(f"{where}.type", NO_IMAGES, block.type)
     raise refused(f"{where}.type", f"{_KINDS}, where its role has them", block.type)
 
 

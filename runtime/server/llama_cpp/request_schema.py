@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AliasChoices, Field
 
+from halfbyte.prompt.messages import NO_IMAGES
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault, refused
 from halfbyte.server.fields import MAX_TOKENS, Fields, TokenId
@@ -35,7 +36,7 @@ class GenerationFields(SamplingFields):
         "continue_final_message", "echo", "reasoning_control", "reasoning_budget_tokens",
         "reasoning_budget_start_tag", "reasoning_budget_end_tag", "reasoning_budget_end_tags",
         "reasoning_budget_message", "stream_options", "speculative.n_max", "speculative.n_min",
-        "speculative.p_min", "speculative.type", "image_data", "penalize_nl", "slot_id",
+        "speculative.p_min", "speculative.type", "penalize_nl", "slot_id",
     })  # fmt: skip
     model: str | None = None
     id_slot: Slot | None = None
@@ -80,7 +81,7 @@ class PromptObject(Fields):
     """A prompt as an object, which may have pictures elsewhere."""
 
     prompt_string: str
-    multimodal_data: list[Any] | None = Field(None, max_length=0)
+    multimodal_data: list[Any] | None = None
 
 
 OnePrompt = str | Mixed | PromptObject
@@ -90,6 +91,7 @@ class LlamaCompletionFields(GenerationFields):
     """The body of `/completion`."""
 
     prompt: str | PromptObject | list[TokenId | str | Mixed | PromptObject]
+    image_data: list[Any] | None = None
 
     @property
     def prompts(self) -> list[OnePrompt]:
@@ -99,6 +101,11 @@ class LlamaCompletionFields(GenerationFields):
             Fault: none, or too many.
         """
         given = self.prompt
+        for one in given if isinstance(given, list) else [given]:
+            if isinstance(one, PromptObject) and one.multimodal_data:
+                raise _with_images("prompt.multimodal_data", one.multimodal_data)
+        if self.image_data:
+            raise _with_images("image_data", self.image_data)
         if not isinstance(given, list):
             return [given]
         if any(isinstance(item, int) for item in given):
@@ -109,6 +116,10 @@ class LlamaCompletionFields(GenerationFields):
         if not 1 <= len(given) <= _MOST_PROMPTS:
             raise refused("prompt", f"from 1 to {_MOST_PROMPTS} prompts", len(given))
         return given  # type: ignore[return-value]  # as above
+
+
+def _with_images(where: str, given: list[Any]) -> Fault:
+    return refused(where, NO_IMAGES, f"{len(given)} of them")
 
 
 class ExtraChunk(Fields):

@@ -16,9 +16,10 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from halfbyte.generation.completion import Completion
+from halfbyte.prompt.messages import NO_IMAGES
 from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Exchange
-from halfbyte.server.fault import Fault
+from halfbyte.server.fault import Fault, refused
 from halfbyte.server.fields import TokenId
 from halfbyte.server.ollama.loading_asked import kept, without_answer
 from halfbyte.server.ollama.ollama_answers import OllamaAnswer
@@ -147,10 +148,9 @@ def joined(context: list[int], ids: list[int], model: ServedModel) -> list[int]:
 
 
 def check_no_images(images: list[Any] | None, where: str) -> None:
-    """Refuse images: models read text alone."""
+    """Refuse images."""
     if images:
-        message = f"{where}: expected none, since the models read text alone"
-        raise Fault("invalid_request", message, param=where)
+        raise refused(where, NO_IMAGES, f"{len(images)} of them")
 
 
 GENERATE = (Route("POST", "/api/generate", generate, GenerateFields),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from halfbyte.prompt.messages import NO_IMAGES
 from halfbyte.server.fault import refused
 from halfbyte.server.fields import Fields
 
@@ -101,7 +102,7 @@ def _part(part: ContentPart, where: str) -> str:
     if part.type == "refusal" and part.refusal is not None:
         return part.refusal
     if part.type not in ("text", "input_text", "output_text"):
-        raise refused(f"{where}.type", "text, which is all that models here read", part.type)
+        raise refused(f"{where}.type", NO_IMAGES, part.type)
     if part.text is None:
         raise refused(f"{where}.text", "a text", None)
     return part.text

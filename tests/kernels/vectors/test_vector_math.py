@@ -88,6 +88,7 @@ _EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh": np.tanh,
     "gelu": lambda x: x * _PHI(x).astype(np.float64),
     "gelu_tanh": lambda x: x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3))) / 2,
+    "softplus": lambda x: np.logaddexp(0, x),
     "relu_squared": lambda x: np.maximum(x, 0) ** 2,
 }
 

@@ -143,6 +143,12 @@ SHAPES = {
         },
     ),
     "OLMo2": Shape("F32", "f32", 100, 3, 1, 16, 52, 70, architecture="olmo2"),
+    # Layers with fewer heads, gates of what attention gives.
+    "Laguna": Shape(
+        "F32", "f32", 72, 7, 1, 16, 52, 70, architecture="laguna",
+        changes={"layer_heads": (3, 7), "gate_dim": 16, "sliding_window": 50,
+                 "sliding_layers": (False, True), "local_rope": RopeConfig(1e3, n_features=8)},
+    ),
     # With fused matrices, whose parts fill no tile.
     "positions": Shape(
         "F32", "f32", 96, 4, 2, 24, 50, 99, n_layers=3, architecture="phi3", changes=POSITIONS
@@ -299,8 +305,8 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
     def kept(x: F64, what: str) -> F64:
         return kept_as(x, what, model.shape.kv_type) if rounds else x
 
-    def shared(x: F64) -> F64:
-        return x.repeat(c.n_heads // c.n_kv_heads, axis=1)
+    def shared(x: F64, layer: int) -> F64:
+        return x.repeat(c.heads_of(layer) // c.n_kv_heads, axis=1)
 
     states, attentions = [x], []
     for i in range(c.n_layers):
@@ -312,7 +318,7 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         q, k, v = (y.reshape(n, -1, d) for y in (q, k, v))
         if c.architecture != "olmo2":
             q, k = norm(q, at + "attn_q_norm"), norm(k, at + "attn_k_norm")
-        q, k, v = rope(q, i), shared(kept(rope(k, i), "k")), shared(kept(v, "v"))
+        q, k, v = rope(q, i), shared(kept(rope(k, i), "k"), i), shared(kept(v, "v"), i)
         if c.temperature:
             position = np.arange(n)[:, None, None]
             q = q * (1 + c.temperature.scale * np.log(1 + position // c.temperature.n_ctx))
@@ -321,8 +327,11 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         scores = np.where((back < 0) | (back >= (c.window(i) or n)), -np.inf, scores)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
-        attentions.append(weights)
+        attentions.append(np.pad(weights, ((0, c.n_heads - len(weights)), (0, 0), (0, 0))))
         mixed = np.einsum("hts,shd->thd", weights, v).reshape(n, -1)
+        if c.gate_dim:
+            gates = np.log1p(np.exp(product(h, at + "attn_gate.weight")))
+            mixed = mixed * gates.repeat(c.gate_dim, axis=1)
         y = norm(product(mixed, at + "attn_output.weight"), at + "post_attention_norm")
         x = x + y * c.residual_scale
         h = norm(x, at + "ffn_norm")

@@ -19,7 +19,9 @@ from halfbyte.tokenizer import Tokenizer
 FOLDER = Path(__file__).parents[1] / "prompt" / "template" / "templates"
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>",
             "</tool_call>", "[TOOL_CALLS]", "[ARGS]", "</s>", "<|eot_id|>", "<|start_header_id|>",
-            "<|end_header_id|>", "<|python_tag|>")  # fmt: skip
+            "<|end_header_id|>", "<|python_tag|>", "<arg_key>", "</arg_key>", "<arg_value>",
+            "</arg_value>", "<|tool_call|>", "<|/tool_call|>", "<|assistant|>", "<seed:tool_call>",
+            "</seed:tool_call>")  # fmt: skip
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -31,6 +33,37 @@ HERMES = (FOLDER / "qwen.jinja").read_text("utf-8")
 MISTRAL = (FOLDER / "mistral.jinja").read_text("utf-8")
 LLAMA = CHATML + '{{ tools }}<|start_header_id|>{# "parameters" #}'
 NAMED = CHATML + "{{ tools }}{# [TOOL_CALLS] [ARGS] #}"
+QWEN3_CODER = CHATML + "{{ tools }}{# <tool_call> <function= tool_calls #}"
+SEED_OSS = CHATML + "{{ tools }}{# <seed:tool_call> tool_calls #}"
+GLM = (
+    CHATML.replace(
+        "<|im_end|>",
+        "{% for call in m.tool_calls or [] %}<tool_call>{{ call.function.name }}"
+        "{% for k, v in call.function.arguments.items() %}<arg_key>{{ k }}</arg_key><arg_value>"
+        "{{ v if v is string else v | tojson }}</arg_value>{% endfor %}</tool_call>{% endfor %}"
+        "<|im_end|>",
+    )
+    + "{{ tools }}"
+)
+GLM4 = (
+    "{{ tools }}{% for m in messages %}{% if m.role == 'assistant' and m.metadata %}<|assistant|>"
+    "{{ m.metadata }}\n{{ m.content }}{% elif m.role == 'observation' %}<|observation|>\n"
+    "{{ m.content }}{% else %}<|{{ m.role }}|>\n{{ m.content }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+GRANITE = CHATML + "{{ tools | tojson }}{# <|tool_call|> <|start_of_role|> #}"
+PHI4 = (
+    CHATML.replace("for m in", "for message in")
+    .replace("m['", "message['")
+    .replace(
+        "<|im_end|>",
+        "{% if 'tools' in message %}<|tool|>{{ message['tools'] }}<|/tool|>{% endif %}<|im_end|>",
+    )
+)
+SMOLLM3 = (
+    "{% if xml_tools %}{% for tool in xml_tools[:] %}{{ tool | string }}\n{% endfor %}"
+    "<tool_call>{% endif %}" + CHATML
+)
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": CITY}}
 USER = [{"role": "user", "content": "How is it in Rome?"}]
@@ -76,10 +109,11 @@ class Chat:
 
     @property
     def asked(self) -> str:
-        return "".join(
-            self.tokenizer.token_bytes(i).decode() or self.tokenizer.piece(i)
+        pieces = (
+            self.tokenizer.token_bytes(i) or self.tokenizer.piece(i).encode()
             for i in self.prompt.tokens
         )
+        return b"".join(pieces).decode()
 
     def says(self, text: str, *, spelled: bool = False) -> ChatCompletion:
         """The result; `spelled` without special tokens."""

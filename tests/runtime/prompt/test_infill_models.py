@@ -26,7 +26,7 @@ TRAINED = (
     "deepseek-ai/deepseek-coder-6.7b-base", "Deepseek Coder 1.3B Base", "Magicoder-S-DS-6.7B",
     "granite-8b-code-base-4k", "Granite 3B Code Instruct", "Codestral-22B-v0.1", "CodeQwen1.5-7B",
     "Seed-Coder-8B-Base", "ByteDance-Seed/Seed-Coder-8B-Base", "Mellum-4b-base",
-    "mellum-4b-sft-python",
+    "mellum-4b-sft-python", "Mellum2-12B-A2.5B-Base",
     "codegemma-2b", "google/codegemma-1.1-2b", "Codegemma 7b", "Yi-Coder-9B", "OpenCoder-8B-Base",
     "GLM-4.5-Air", "GLM-4.7-Flash", "GLM 5",
 )  # fmt: skip
@@ -37,7 +37,8 @@ UNTRAINED = (
     "DeepSeek R1 Distill Llama 8B", "deepseek-coder-7b-base-v1.5",
     "deepseek-coder-6.7b-instruct", "Mistral-7B-Instruct-v0.3", "Mistral Nemo Instruct 2407",
     "Devstral Small 2505", "sweep-next-edit-1.5B", "zeta", "zed-industries/zeta-2",
-    "Mellum2-12B-A2.5B-Base", "CodeQwen1.5-7B-Chat", "Seed-Coder-8B-Instruct",
+    "Mellum2-12B-A2.5B-Instruct", "Mellum2.1-12B-A2.5B-Thinking", "CodeQwen1.5-7B-Chat",
+    "Seed-Coder-8B-Instruct",
     "Seed-Coder-8B-Reasoning-bf16", "codegemma-7b-it", "codegemma-1.1-7b-it-GGUF",
     "Yi-Coder-9B-Chat",
     "OpenCoder-1.5B-Instruct",

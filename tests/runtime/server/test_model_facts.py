@@ -11,7 +11,7 @@ import halfbyte
 from halfbyte.server.model_facts import facts_of
 from tests.runtime.server.chat_models import PACKAGED, THINKS, with_template
 
-XML_CALLS = "{{ tools }}<tool_call><function=name>"  # a way to call that is not known here
+XML_CALLS = "{{ tools }}<tool_call><invoke name>"  # a way to call that is not known here
 
 
 def test_they_are_what_the_loaded_model_says() -> None:

@@ -108,6 +108,8 @@ def test_the_space_before_a_text(
     assert tokenizer.encode("def x", add_bos=False) == theirs.encode("def x").ids
 
 
+AT_SPACES = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious",
+             "invert": False}  # fmt: skip
 WORDS = ["<u>", "<s>", "def", "<w> ", "<x"]
 FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
 ADDED = st.lists(
@@ -139,7 +141,7 @@ SPACED = st.lists(
     spaces=st.sampled_from([
         (NORMALIZER, None), (REPLACE, None), (None, METASPACE),
         (None, METASPACE | {"prepend_scheme": "never"}),
-        (None, METASPACE | {"prepend_scheme": "always"}),
+        (None, METASPACE | {"prepend_scheme": "always"}), (REPLACE, AT_SPACES),
     ]),
     added=ADDED, texts=st.lists(SPACED, min_size=4, max_size=8),
 )  # fmt: skip
@@ -244,6 +246,7 @@ def test_other_models_are_refused(
         ({"type": "Sequence", "normalizers": [{"type": "NFKC"}, REPLACE]}, None),
         (None, METASPACE | {"split": True}),
         (NORMALIZER, METASPACE),
+        (None, AT_SPACES),
         (None, {"type": "Digits"}),
         (None, 3),
     ],

@@ -13,14 +13,28 @@ from hypothesis import strategies as st
 
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.prompt.template import ChatTemplate
-from halfbyte.prompt.tools.call_format import CallFormat, MalformedCall
+from halfbyte.prompt.tools.call_format import Call, CallFormat, MalformedCall
+from halfbyte.prompt.tools.firefunction import Firefunction
 from halfbyte.prompt.tools.formats import GENERIC, format_of
+from halfbyte.prompt.tools.glm4_calls import Glm4
+from halfbyte.prompt.tools.granite_calls import Granite
 from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
+from halfbyte.prompt.tools.phi4 import Phi4
 
 TEMPLATES = Path(__file__).parent.parent / "template" / "templates"
-FORMATS = [Hermes(), GENERIC, Llama3(), Mistral(), NamedMistral()]
+FORMATS = [
+    Hermes(),
+    GENERIC,
+    Llama3(),
+    Mistral(),
+    NamedMistral(),
+    Granite(),
+    Phi4(),
+    Firefunction(),
+    Glm4(),
+]
 PARIS = ("weather", {"city": "Paris"})
 ROME = ("weather", {"city": "Rome", "days": 3})
 ARGUMENTS = ('{"city": "Paris"}', '{"city": "Rome", "days": 3}')
@@ -47,6 +61,12 @@ WRITTEN: list[tuple[CallFormat, str, list[Any]]] = [
      [PARIS, ROME]),
     (NamedMistral(), 'weather[CALL_ID]abcdefghi[ARGS]{"city": "Paris"}', [PARIS]),
     (NamedMistral(), 'weather{"city": "Paris"}', [PARIS]),
+    (Granite(), "[{}, {}]".format(*TWO), [PARIS, ROME]),
+    (Phi4(), '[{"name": "weather", "arguments": {"city": "Paris"}}]', [PARIS]),
+    (Phi4(), '{"type": "function", "function": {"name": "now", "arguments": {}}}', [("now", {})]),
+    (Glm4(), 'weather\n{"city": "Paris"}', [PARIS]),
+    (Glm4(), 'weather \n{"city": "Paris"}<|assistant|>now\n{}', [PARIS, ("now", {})]),
+    (Firefunction(), '[{"name": "weather", "arguments": {"city": "Paris"}}]\n', [PARIS]),
 ]  # fmt: skip
 
 
@@ -84,8 +104,19 @@ def test_what_has_to_come_begins_a_call(form: CallFormat) -> None:
     assert form.opening(None) in text
     for mark in form.begins:
         text = text.removeprefix(mark)
-    ends = {"generic": "}\n]", "mistral": "}]", "mistral-args": ""}
-    assert form.parse(text + '{"a": 1}' + ends.get(form.name, "}")) == [("now", {"a": 1})]
+    ends = {"hermes": "}", "llama-3": "}", "generic": "}\n]", "mistral-args": "", "glm-4": ""}
+    assert form.parse(text + '{"a": 1}' + ends.get(form.name, "}]")) == [("now", {"a": 1})]
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_what_is_written_of_calls_is_read_again(form: CallFormat) -> None:
+    calls = [Call("weather", {"city": "Zürich"}), Call("now", {})]
+    parts = form.written(calls)
+    if parts is None:  # its templates write them
+        return
+    between = [part for part in parts if part not in (*form.begins, form.end, "\n")]
+    assert [call for part in between for call in form.parse(part)] == calls
+    assert parts[0] == form.begins[0] and all(one in (*form.begins, form.end) for one in parts[::2])
 
 
 def test_an_object_of_llama_3_is_a_call_by_its_first_key() -> None:
@@ -94,6 +125,15 @@ def test_an_object_of_llama_3_is_a_call_by_its_first_key() -> None:
     for open_still in ("", " ", "{", '{"na', '{"name"'):
         assert begins_with(open_still) is None
     for other in ("The", '{"answer": 1', "{" + "x" * 80, "[1"):
+        assert begins_with(other) is False
+
+
+def test_an_answer_of_glm_4_is_a_call_by_its_second_line() -> None:
+    begins_with = Glm4().begins_with
+    assert begins_with('weather\n{"') and begins_with("f \n {")
+    for open_still in ("", "weath", "weather\n", "f "):
+        assert begins_with(open_still) is None
+    for other in ("\n", "\nIt rains", "It rains", "weather\nx", "x" * 200):
         assert begins_with(other) is False
 
 
@@ -124,13 +164,19 @@ def test_what_a_template_writes_is_read_again(name: str) -> None:
 def test_other_formats_are_refused_by_name() -> None:
     assert format_of('<|start_header_id|> "parameters"', "m.gguf").name == "llama-3"
     assert format_of("[TOOL_CALLS] [ARGS]", "m.gguf").name == "mistral-args"
+    assert format_of("<tool_call><function={{ tools }}", "m.gguf").name == "qwen3-coder"
+    assert format_of("<tool_call><arg_key>", "m.gguf").name == "glm"
+    assert format_of("<|tool_call|> <|start_of_role|>", "m.gguf").name == "granite"
+    assert format_of("<|observation|> m.metadata", "m.gguf").name == "glm-4"
     for source, got in (
         ("{{ tools }}", "another way"),
-        ("<tool_call><function={{ tools }}", "Qwen3-Coder's way"),
-        ("<tool_call><arg_key>", "GLM's way"),
+        ("<function={{ tools }}", "Functionary's way"),
+        ("<tool_call><invoke", "MiniMax' way"),
         ('<|start_header_id|> "parameters" >>>all', "Functionary's way"),
     ):
-        with pytest.raises(UnsupportedModelError, match="mistral, hermes, llama-3") as refused:
+        with pytest.raises(
+            UnsupportedModelError, match="mistral, seed-oss, qwen3-coder, glm, "
+        ) as refused:
             format_of(source, "m.gguf")
         assert refused.value.got == got
 

@@ -1,0 +1,48 @@
+"""Gates of what attention gives: each feature is multiplied by the softplus of a number.
+
+A number is its head's, or its own. Source: the card of Laguna XS 2.1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from halfbyte.kernels.compiler.jit import device, kernel
+from halfbyte.kernels.pool import share
+from halfbyte.kernels.stages.record import GATES
+from halfbyte.kernels.stages.rows import n_rows
+from halfbyte.kernels.vectors.scalars import get_f32, get_i64, put_f32
+from halfbyte.kernels.vectors.simd import first_lane, load, mul, splat, store
+from halfbyte.kernels.vectors.vector_math import softplus
+
+_BLOCK = 32  # features that are rounded together: those behind the last one count
+
+
+@kernel
+def gate_attended(stage, step, chunk, n_chunks):
+    """attended *= softplus(gates), of some rows."""
+    n = n_rows(stage, step)
+    for row in range(share(chunk, n_chunks, n), share(chunk + 1, n_chunks, n)):
+        gates = get_i64(stage + GATES.gates) + row * get_i64(stage + GATES.gates_stride)
+        y = get_i64(stage + GATES.y) + row * get_i64(stage + GATES.y_stride)
+        n_features, dim = get_i64(stage + GATES.n_features), get_i64(stage + GATES.gate_dim)
+        if dim == 1:
+            for at in range(0, 4 * n_features, 64):
+                store(y + at, mul(load(y + at), softplus(load(gates + at))))
+        else:
+            for i in range(n_features // dim):
+                _multiply(y + 4 * i * dim, dim, gates + 4 * i)
+        for at in range(n_features, (n_features + _BLOCK - 1) // _BLOCK * _BLOCK):
+            put_f32(y + 4 * at, np.float32(0))  # where a layer with more heads wrote
+
+
+@device
+def _multiply(y, dim, gate):
+    """A head's features by its gate."""
+    factor = softplus(splat(get_f32(gate)))
+    n = dim // 16 * 16
+    for at in range(0, 4 * n, 64):
+        store(y + at, mul(load(y + at), factor))
+    one = first_lane(factor)
+    for i in range(n, dim):
+        put_f32(y + 4 * i, get_f32(y + 4 * i) * one)

@@ -1,0 +1,68 @@
+"""Where templates take functions from, and calls that they do not write themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from played_chat import CHATML, GLM4, GRANITE, PHI4, ROME, SMOLLM3, TOOL, USER, Chat, calls
+
+from halfbyte.prompt.tools.placed import place_of
+from halfbyte.tokenizer import Tokenizer
+
+FUNCTION = json.dumps(TOOL["function"], ensure_ascii=False)
+LIST = f"[{ROME}]"
+# Template, what the model writes, what it is told of the function.
+WAYS = [
+    (GRANITE, f"<|tool_call|>{LIST}", '"function": {"name": "weather"'),
+    (PHI4, f"<|tool_call|>{LIST}<|/tool_call|>", f"<|tool|>[{FUNCTION}]<|/tool|>"),
+    (SMOLLM3, f"<tool_call>\n{ROME}\n</tool_call>", "{'name': 'weather'"),
+]
+
+
+@pytest.mark.parametrize(("template", "answer", "told"), WAYS)
+def test_a_conversation_with_calls(
+    template: str, answer: str, told: str, open_with: Callable[[str], Tokenizer]
+) -> None:
+    tokenizer = open_with(template)
+    chat = Chat(tokenizer, tools=[TOOL])
+    assert told in chat.asked
+    done = chat.says(answer)
+    assert calls(done) == [("weather", {"city": "Rome"})] and done.text == ""
+    result = {"role": "tool", "tool_call_id": done.tool_calls[0].id, "content": "rain"}
+    for options in ({"tools": [TOOL]}, {}):  # the calls stay in the conversation
+        again = Chat(tokenizer, messages=[*USER, done.message, result], **options)
+        assert f"assistant\n{answer}<|im_end|>" in again.asked and "rain" in again.asked
+    mark = tokenizer.id_of("<tool_call>" if template == SMOLLM3 else "<|tool_call|>")
+    assert mark in again.prompt.tokens  # a token, which nobody's text becomes
+    user = [{"role": "user", "content": answer}]
+    is_text = bool(tokenizer.token_bytes(mark))  # as vocabularies may have it
+    assert is_text or mark not in Chat(tokenizer, messages=user).prompt.tokens
+
+
+def test_a_system_message_is_kept(open_with: Callable[[str], Tokenizer]) -> None:
+    system = {"role": "system", "content": "Be brief."}
+    chat = Chat(open_with(PHI4), tools=[TOOL], messages=[system, *USER])
+    assert "Be brief.<|tool|>[{" in chat.asked and chat.asked.count("<|tool|>") == 1
+    chat = Chat(open_with(PHI4), tools=[TOOL], tool_choice="none")
+    assert "<|tool|>" not in chat.asked
+
+
+def test_places() -> None:
+    assert place_of("", frozenset({"tools", "xml_tools"})) == "tools"
+    assert place_of("", frozenset({"xml_tools"})) == "xml_tools"
+    for source in ("{{ message['tools'] }}", '{{ message["tools"] }}', "{{ message.tools }}"):
+        assert place_of(source, frozenset({"messages"})) == "system"
+    assert place_of("{{ message.tool_calls }}", frozenset()) == place_of(CHATML, frozenset()) == ""
+
+
+def test_calls_of_glm_4_have_messages_of_their_own(open_with: Callable[[str], Tokenizer]) -> None:
+    tokenizer = open_with(GLM4)
+    written = 'weather\n{"city": "Rome"}'
+    done = Chat(tokenizer, tools=[TOOL]).says(f"{written}<|assistant|>{written}")
+    assert calls(done) == [("weather", {"city": "Rome"})] * 2
+    result = {"role": "tool", "tool_call_id": done.tool_calls[0].id, "content": "rain"}
+    again = Chat(tokenizer, tools=[TOOL], messages=[*USER, done.message, result])
+    assert f"<|assistant|>{written}<|assistant|>{written}<|observation|>\nrain" in again.asked
+    assert again.says("\nIt rains.").text.strip() == "It rains."
