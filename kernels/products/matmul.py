@@ -23,8 +23,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
 from halfbyte.kernels.layouts.activations import (
@@ -239,9 +237,9 @@ def _constants(fmt: PanelFormat) -> tuple[Any, ...]:
     return _adder(fmt), blocks.low, blocks.high, table, blocks.bias, int(fmt.has_minima)
 
 
-def _factor(fmt: PanelFormat) -> np.float32 | None:
+def _factor(fmt: PanelFormat) -> float | None:
     """What all numbers are multiplied by; None: the matrix knows."""
-    return None if fmt.has_factor else np.float32(fmt.blocks.factor)
+    return None if fmt.has_factor else fmt.blocks.factor
 
 
 @device

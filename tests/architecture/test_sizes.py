@@ -24,6 +24,7 @@ MANY_PARAMETERS = {
     "kernels/products/matmul.py:_add_units_q2_k": 19,
     "kernels/products/matmul.py:_add_units_super_16": 19,
     "kernels/products/matmul.py:_add_units_super_32": 19,
+    "kernels/products/power_units.py:add_power_units": 19,
     "kernels/products/wide_units.py:add_2_units": 19,
     "kernels/products/wide_units.py:add_4_units": 19,
     "kernels/products/wide_units.py:add_8_units": 19,
