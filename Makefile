@@ -5,7 +5,7 @@ PIP := -m pip install -q --disable-pip-version-check
 
 .PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
 	test-interrupted-conversions test-templates test-constraints test-server-soak test-schema \
-	test-deployment test-page test-ray test-clients test-oracles golden bench \
+	test-deployment test-page test-ray test-clients test-oracles test-types golden bench \
 	bench-callers bench-answers bench-server bench-conversion wheel clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
@@ -114,6 +114,15 @@ test-deployment: .venv/dev.stamp
 # 2,000 hostile chat templates, each rendered under a watch; minutes.
 test-templates: .venv/dev.stamp
 	.venv/bin/python tests/mutants/templates.py
+
+# The kernels of every tensor type on every instruction set of this machine: minutes.
+test-types: .venv/dev.stamp
+	for isa in $$(.venv/bin/python -c 'from halfbyte.kernels.compiler import target; \
+	    print(*target.supported())'); do \
+	    ALL_TYPES=1 HALFBYTE_ISA=$$isa .venv/bin/python -m pytest -q tests/kernels/formats \
+	        tests/kernels/layouts tests/kernels/products/test_matmul.py tests/kernels/quantizers \
+	        || exit 1; \
+	done
 
 # Ten thousand mutated GGUF files: minutes. It goes on where the last run ended; `make clean`
 # begins anew.

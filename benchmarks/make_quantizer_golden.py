@@ -2,8 +2,9 @@
 
     .venvs/peer/bin/python benchmarks/make_quantizer_golden.py
 
-For each K type and distribution: the sum of squared errors of ggml's quantize_row_*_ref over the
-sum of squares. The rows are made by `rows`, which the tests use too.
+For each K type, IQ4 and distribution: the sum of squared errors of ggml's quantize_row_*_ref (of
+IQ4 quantize_*, which tries more) over the sum of squares. The rows are made by `rows`, which the
+tests use too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "data" / "golden_quantizers.json"
-NBYTES = {"Q2_K": 84, "Q3_K": 110, "Q4_K": 144, "Q5_K": 176, "Q6_K": 210}
+# Bytes of 256 weights.
+NBYTES = {
+    "Q2_K": 84, "Q3_K": 110, "Q4_K": 144, "Q5_K": 176, "Q6_K": 210, "IQ4_NL": 144, "IQ4_XS": 136
+}  # fmt: skip
 DISTRIBUTIONS = ("normal", "heavy", "uniform", "positive", "outliers", "sparse")
 SHAPE = (64, 1024)
 
@@ -35,6 +39,19 @@ def rows(distribution: str) -> NDArray[np.float32]:
     return np.ascontiguousarray(0.02 * x, np.float32)
 
 
+def _quantize(
+    lib: ctypes.CDLL, name: str, x: NDArray[np.float32], blocks: NDArray[np.uint8]
+) -> None:
+    if name.startswith("iq"):
+        quantize = getattr(lib, f"quantize_{name}")
+        quantize.argtypes = [*[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 2, ctypes.c_void_p]
+        quantize(x.ctypes.data, blocks.ctypes.data, *x.shape, None)
+    else:
+        quantize = getattr(lib, f"quantize_row_{name}_ref")
+        quantize.argtypes = [*[ctypes.c_void_p] * 2, ctypes.c_int64]
+        quantize(x.ctypes.data, blocks.ctypes.data, x.size)
+
+
 def main() -> None:
     """Make the file."""
     import llama_cpp
@@ -42,16 +59,15 @@ def main() -> None:
     lib = ctypes.CDLL(str(Path(llama_cpp.__file__).parent / "lib" / "libggml-base.so"))
     errors: dict[str, dict[str, float]] = {}
     for name, nbytes in NBYTES.items():
-        row = f"row_{name.lower()[:-1]}K"
-        functions = [getattr(lib, f) for f in (f"quantize_{row}_ref", f"dequantize_{row}")]
-        for function in functions:
-            function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
+        lower = name.lower() if name.startswith("IQ") else f"{name.lower()[:-1]}K"
+        back_again = getattr(lib, f"dequantize_row_{lower}")
+        back_again.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
         errors[name] = {}
         for distribution in DISTRIBUTIONS:
             x = rows(distribution)
             blocks, back = np.zeros(x.size // 256 * nbytes, np.uint8), np.empty_like(x)
-            functions[0](x.ctypes.data, blocks.ctypes.data, x.size)
-            functions[1](blocks.ctypes.data, back.ctypes.data, x.size)
+            _quantize(lib, lower, x, blocks)
+            back_again(blocks.ctypes.data, back.ctypes.data, x.size)
             errors[name][distribution] = float(((back - x) ** 2).sum() / (x**2).sum())
     data = {"llama-cpp-python": llama_cpp.__version__, "errors": errors}
     OUT.write_text(json.dumps(data, indent=1) + "\n")

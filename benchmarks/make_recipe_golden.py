@@ -19,7 +19,7 @@ import numpy as np
 OUT = Path(__file__).resolve().parent.parent / "tests" / "data" / "golden_recipes.json"
 FILE_TYPES = {"q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10, "q3_k_s": 11,
               "q3_k_m": 12, "q3_k_l": 13, "q4_k_s": 14, "q4_k_m": 15, "q5_k_s": 16, "q5_k_m": 17,
-              "q6_k": 18}  # fmt: skip
+              "q6_k": 18, "iq4_nl": 25, "iq4_xs": 30, "tq1_0": 36, "tq2_0": 37}  # fmt: skip
 # name: (layers, heads, KV heads, tied, dim)
 SHAPES = {
     "small": (2, 8, 8, False, 256),

@@ -66,6 +66,7 @@ def compile_kernels(root: Path, isa: str) -> None:
     from halfbyte.engine.program import kernels_for
     from halfbyte.families.config import ModelConfig, RopeConfig
     from halfbyte.kernels.compiler import jit, ready, target
+    from halfbyte.kernels.layouts.panels import PANEL_FORMATS
 
     if isa not in target.supported():
         print(f"{isa}: left out, this CPU has {', '.join(target.supported())}")
@@ -80,7 +81,8 @@ def compile_kernels(root: Path, isa: str) -> None:
         for name in TYPES:
             config = ModelConfig("llama", "", head_dim * group, 32, 1, group, 1, head_dim, 1, 128,
                                  1e-6, RopeConfig(1e4))  # fmt: skip
-            found = kernels_for(config, "f16", {"token_embd.weight": name})
+            formats = {"token_embd.weight": PANEL_FORMATS[name]}
+            found = kernels_for(config, "f16", formats)
             kernels |= {kernel.name: kernel for kernel in found}
     nbytes = sum(ready.write(folder, name, made.new_code) for name, made in kernels.items())
     print(f"{isa}: {len(kernels)} kernels, {nbytes / 1e6:.1f} MB", flush=True)

@@ -11,6 +11,7 @@ are written one at a time. A 7b q4_0 file has 3.8 GB.
 from __future__ import annotations
 
 import argparse
+import enum
 import itertools
 import math
 import os
@@ -25,9 +26,18 @@ from gguf import GGMLQuantizationType as Type
 from gguf import TokenType
 from numpy.typing import NDArray
 
-TYPES = {
+
+class Young(enum.IntEnum):
+    """Types that the package does not know yet."""
+
+    Q2_0 = 42
+
+
+gguf.GGML_QUANT_SIZES[Young.Q2_0] = (64, 18)  # weights and bytes of a block; its writer asks too
+TYPES: dict[str, Type | Young] = {
     "f16": Type.F16, "q8_0": Type.Q8_0, "q4_0": Type.Q4_0, "q4_1": Type.Q4_1, "q4_k": Type.Q4_K,
-    "q6_k": Type.Q6_K,
+    "q6_k": Type.Q6_K, "iq4_nl": Type.IQ4_NL, "iq4_xs": Type.IQ4_XS, "tq2_0": Type.TQ2_0,
+    "q2_0": Young.Q2_0,
 }  # fmt: skip
 N_VOCAB = 32016  # Code Llama's, which no power of two divides beyond 16
 N_CTX = 16384
@@ -111,7 +121,7 @@ def vocabulary() -> tuple[list[bytes], list[float], list[TokenType]]:
 class RandomBlocks:
     """Blocks of Gaussian noise of one type; a matrix is a random choice of them."""
 
-    def __init__(self, kind: Type) -> None:
+    def __init__(self, kind: Type | Young) -> None:
         self._rng = np.random.default_rng(0)
         self._block_size, self._block_nbytes = gguf.GGML_QUANT_SIZES[kind]
         # A block of one number is taken as 32, so that choosing costs as little as elsewhere.
@@ -129,9 +139,9 @@ class RandomBlocks:
         return self._samples[chosen].reshape(math.prod(shape[:-1]), -1)
 
 
-def _quantize(x: NDArray[np.float32], kind: Type) -> NDArray[np.uint8]:
-    """Blocks of rows of weights. The gguf package has no quantizers for the K types."""
-    if not kind.name.endswith("_K"):
+def _quantize(x: NDArray[np.float32], kind: Type | Young) -> NDArray[np.uint8]:
+    """Blocks of rows of weights. The gguf package has no quantizers for some types."""
+    if not kind.name.endswith("_K") and kind not in (Type.IQ4_NL, Type.IQ4_XS, Young.Q2_0):
         return gguf.quants.quantize(x, kind).view(np.uint8)
     from halfbyte import system
     from halfbyte.kernels.formats.registry import FORMATS
@@ -141,7 +151,7 @@ def _quantize(x: NDArray[np.float32], kind: Type) -> NDArray[np.uint8]:
     return quantize(x, FORMATS[kind.name])
 
 
-def write(shape: Shape, kind: Type, path: Path) -> None:
+def write(shape: Shape, kind: Type | Young, path: Path) -> None:
     """Write a file. It appears under its name when it is whole."""
     part = path.with_name(path.name + ".part")
     writer = gguf.GGUFWriter(part, shape.architecture)

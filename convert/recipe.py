@@ -33,7 +33,8 @@ KEEP = "keep"  # no recipe: every tensor has the format that holds its numbers w
 class Recipe:
     """A type's name, its usual format, the number of llama.cpp's enum llama_ftype, exceptions.
 
-    `rules` map the name of a layer's matrix to the format of layer i, or None for the usual one.
+    `rules` map the name of a layer's matrix, or of one beside the layers, to the format of layer i,
+    or None for the usual one.
     """
 
     name: str
@@ -62,7 +63,8 @@ class Recipe:
             return self.usual if self.usual.name == "Q8_0" else FORMATS["Q6_K"]
         found = _LAYER.fullmatch(name)
         if found is None:
-            return self.usual
+            other = self.rules.get(name.removesuffix(".weight"))
+            return FORMATS[(other(0, model) if other else None) or self.usual.name]
         rule = self.rules.get(found[2].removesuffix("_exps").removesuffix("_shexp"))
         chosen = FORMATS[(rule(int(found[1]), model) if rule else None) or self.usual.name]
         is_values = found[2] == "attn_v"
@@ -76,12 +78,13 @@ def is_exact(name: str, shape: tuple[int, ...]) -> bool:
     return len(shape) == 1 or name.endswith(".bias") or ".ffn_gate_inp" in name
 
 
-# Rows that are no multiple of 256: the type of 32 that is nearest in size. llama.cpp takes IQ4_NL
-# where this takes Q4_0.
+# Rows that are no multiple of a large block: the type of 32 that is nearest in size, or one that
+# loses less.
 _FALLBACK = {
     name: FORMATS[other]
     for name, other in {
         "Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0",
+        "IQ4_XS": "IQ4_NL", "Q2_0": "Q4_0", "Q1_0": "Q4_0", "TQ2_0": "Q4_0", "TQ1_0": "Q4_0",
     }.items()
 }  # fmt: skip
 
@@ -110,6 +113,10 @@ def _more_bits(name: str) -> Rule:
     return rule
 
 
+def _values_of_iq4(i: int, model: ModelConfig) -> str | None:
+    return "Q5_K" if model.group >= 4 else None
+
+
 def _values_of_q2_k(i: int, model: ModelConfig) -> str:
     return "Q4_K" if model.group >= 4 else "Q3_K"
 
@@ -134,6 +141,8 @@ RECIPES: dict[str, Recipe] = {
         _recipe("q4_k_s", "Q4_K", 14, attn_v=_first("Q5_K", 4), ffn_down=_first_part("Q5_K", 8)),
         _recipe("q4_1", "Q4_1", 3),
         _recipe("q4_0", "Q4_0", 2),
+        _recipe("iq4_nl", "IQ4_NL", 25, attn_v=_values_of_iq4, ffn_down=_first_part("Q5_K", 8)),
+        _recipe("iq4_xs", "IQ4_XS", 30, attn_v=_values_of_iq4, ffn_down=_first_part("Q5_K", 8)),
         _recipe("q3_k_l", "Q3_K", 13, attn_v=_always("Q5_K"), ffn_down=_always("Q5_K"),
                 attn_output=_always("Q5_K")),
         _recipe("q3_k_m", "Q3_K", 12, attn_v=_first("Q5_K", 2, "Q4_K"),
@@ -141,6 +150,10 @@ RECIPES: dict[str, Recipe] = {
         _recipe("q3_k_s", "Q3_K", 11),
         _recipe("q2_k", "Q2_K", 10, attn_v=_values_of_q2_k, ffn_down=_always("Q3_K"),
                 attn_output=_always("Q3_K")),
+        _recipe("q2_0", "Q2_0", 41, token_embd=_always("Q4_K")),
+        _recipe("tq2_0", "TQ2_0", 37, token_embd=_always("Q4_K")),
+        _recipe("tq1_0", "TQ1_0", 36, token_embd=_always("Q4_K")),
+        _recipe("q1_0", "Q1_0", 40),
     )
 }  # fmt: skip
 

@@ -289,7 +289,7 @@ def _compile(
     kernels: dict[str, jit.Kernel] = {}
     for model in models:
         specs, file = family_of(model.config).tensors(model.config), model.file
-        formats = {spec.name: panel_format(file, file.tensors[spec.name]).name for spec in specs
+        formats = {spec.name: panel_format(file, file.tensors[spec.name]) for spec in specs
                    if spec.is_matrix and spec.name in file.tensors}  # fmt: skip
         kernels |= {k.name: k for k in kernels_for(model.config, kv_type, formats)}
     begin, told = time.perf_counter(), False

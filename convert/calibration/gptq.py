@@ -46,7 +46,7 @@ U8 = NDArray[np.uint8]
 
 # Added to H's diagonal, as a share of its mean: what the text does not show is not free.
 _DAMPING = 0.01
-_BY_IMPORTANCE = ("Q2_K", "Q3_K")
+_BY_IMPORTANCE = ("Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS")
 _N_FITS = 2  # of a block's scales before its codes are fed forward
 _N_ROUNDS, _N_PASSES = 2, 4
 _N_CHUNK_WEIGHTS = 1 << 23
@@ -89,8 +89,8 @@ def calibrate_model(
     Args:
         source: the model in floats.
         ids: int64 (B, T).
-        formats: matrix -> its type, by GGUF name. Q2_K and Q3_K weigh errors by the inputs'
-            importance only; F16, Q8_0, Q6_K, and the embedding, are quantized plainly.
+        formats: matrix -> its type, by GGUF name. Q2_K, Q3_K and IQ4 weigh errors by the
+            inputs' importance only; F16, Q8_0, Q6_K, and the embedding, are quantized plainly.
         pool: threads for the codes; the rest is NumPy's.
         progress: called with ("calibrate", layers done, layers in all).
 

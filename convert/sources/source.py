@@ -33,11 +33,13 @@ from halfbyte.families.config import WINDOW_KEY, ModelConfig
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.model_card import sampling_from_hf
 from halfbyte.file_kinds import is_gguf, refused
+from halfbyte.gguf.factors import matrix_factors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number
 from halfbyte.gguf.split import model_file
 from halfbyte.gguf.tensor_table import TensorInfo
 from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.kernels.formats.floats import F32 as F32_FORMAT
 from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.quality.layer_source import F32, GGUFSource, LayerSource
 from halfbyte.tokenizer import Tokenizer
@@ -47,6 +49,7 @@ from halfbyte.tokenizer.vocabulary import OWN_KEYS, Vocabulary
 log = logging.getLogger(__name__)
 
 _GENERATION = "generation_config.json"
+_ONE = np.ones(1, np.float32)
 
 # What describes the file that was read, not the one that is written.
 _OWN_KEYS = (
@@ -283,18 +286,32 @@ class _FileTensor(Tensor):
         is_quantized = info.format.is_quantized
         super().__init__(info.name, info.shape, (file.path, info.name), is_quantized)
         self._file, self._format = file, info.format
+        self._factors = matrix_factors(file, info) if info.is_matrix else _ONE
 
     @property
     def format(self) -> BlockFormat:
-        return self._format
+        return F32_FORMAT if self._has_factors else self._format
+
+    @property
+    def _has_factors(self) -> bool:
+        """Whether numbers are more than their blocks say."""
+        return bool((self._factors != 1).any())
 
     def rows(self, begin: int, end: int) -> F32:
         n = self.shape[-1]
         if len(self.shape) == 1:  # one row of blocks, which may be quantized too
-            return dequantize(self.stored(0, 1), self._format, n)[0, begin:end]
-        return dequantize(self.stored(begin, end), self._format, n)
+            return dequantize(self._blocks(0, 1), self._format, n)[0, begin:end]
+        values = dequantize(self._blocks(begin, end), self._format, n)
+        if self._has_factors:
+            values *= self._factors.repeat(self.shape[-2])[begin:end, None]
+        return values
 
     def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
+        if self._has_factors:
+            return self.rows(begin, end).view(np.uint8)
+        return self._blocks(begin, end)
+
+    def _blocks(self, begin: int, end: int) -> NDArray[np.uint8]:
         nbytes = self._format.row_nbytes(self.shape[-1])
         return self._file.data(self.name, begin * nbytes, end * nbytes).reshape(-1, nbytes)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
+from halfbyte.kernels.formats.codes import code_value, float8, get_number
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS, PanelFormat
 from halfbyte.kernels.vectors.scalars import get_f16, get_f32, get_u8, get_u16, put_f32, put_i32
 
@@ -19,7 +20,7 @@ def lookup_kernel(name: str) -> Kernel:
         function = _lookup_blocks(fmt)
     else:
         function = {"F32": _lookup_f32, "F16": _lookup_f16, "BF16": _lookup_bf16}[name]
-    return Kernel(function, f"lookup_{name}")
+    return Kernel(function, f"lookup_{fmt.kernel_name}")
 
 
 @device
@@ -28,6 +29,8 @@ def _code(LOW, HIGH, codes, k):
     g, i = k // 4, k % 4
     if LOW == 8:
         return np.int64(np.int8(get_u8(codes + 64 * g + i)))
+    if LOW == 1:
+        return np.int64(get_u8(codes + i)) >> g & 1
     if LOW == 4:
         code = np.int64(get_u8(codes + 64 * (g % 4) + i)) >> (g // 4 * 4) & 15
     else:
@@ -40,11 +43,13 @@ def _code(LOW, HIGH, codes, k):
 
 
 def _lookup_blocks(fmt: PanelFormat) -> Callable[..., None]:
-    LOW, HIGH, BITS, SUBS = fmt.source.low, fmt.source.high, fmt.bits, fmt.n_subs
-    IS_SUPER, HAS_MINIMA, OFFSET = fmt.is_super, fmt.has_minima, fmt.source.offset
-    SHARES_BYTES = fmt.shares_bytes
-    PART = 32 // SUBS
-    SCALES, MINIMA, D, DMIN, _ = fmt.parts
+    blocks, HAS_FACTOR, UNITS = fmt.blocks, fmt.has_factor, fmt.block_units
+    LOW, HIGH, BITS, SUBS = blocks.low, blocks.high, fmt.bits, fmt.n_subs
+    IS_SUPER, HAS_MINIMA, OFFSET = fmt.is_super, fmt.has_minima, blocks.offset
+    SHARES_BYTES, IS_POWER, TABLE = fmt.shares_bytes, blocks.is_power, blocks.table or None
+    PART, FACTOR = 32 // SUBS, np.float32(blocks.factor)
+    NUMBER = 1 if IS_POWER else 2
+    SCALES, MINIMA, D, DMIN, END = fmt.parts
 
     def lookup(w, n_panels, n_units, row, out):
         panel, lane, n = row // 16, row % 16, n_panels * n_units
@@ -54,9 +59,12 @@ def _lookup_blocks(fmt: PanelFormat) -> Callable[..., None]:
             at = panel * n_units + unit
             for sub in range(SUBS):
                 m = np.float32(0)
-                if IS_SUPER:
+                if HAS_FACTOR:
                     byte = get_u8(scales + (at * SUBS + sub) * 16 + lane)
-                    d = get_f16(super_d + at // 8 * 32 + 2 * lane)
+                    d = float8(byte) * get_f32(w + n * END)
+                elif IS_SUPER:
+                    byte = get_u8(scales + (at * SUBS + sub) * 16 + lane)
+                    d = get_f16(super_d + at // 8 * 32 + 2 * lane) * FACTOR
                     if SHARES_BYTES:
                         d *= np.float32(byte & 15)
                         m = get_f16(super_m + at // 8 * 32 + 2 * lane) * np.float32(byte >> 4)
@@ -66,12 +74,12 @@ def _lookup_blocks(fmt: PanelFormat) -> Callable[..., None]:
                             m = get_f16(super_m + at // 8 * 32 + 2 * lane)
                             m *= np.float32(get_u8(minima + at * 16 + lane))
                 else:
-                    d = get_f16(scales + at * 32 + 2 * lane)
+                    d = get_number(IS_POWER, scales + (at // UNITS * 16 + lane) * NUMBER)
                     if HAS_MINIMA:
-                        m = get_f16(minima + at * 32 + 2 * lane)
+                        m = get_f16(minima + at // UNITS * 32 + 2 * lane)
                 for k in range(PART * sub, PART * (sub + 1)):
                     code = _code(LOW, HIGH, w + at * BITS * 64 + 4 * lane, k)
-                    value = d * np.float32(code - OFFSET)
+                    value = d * np.float32(code_value(TABLE, OFFSET, code))
                     put_f32(out + 4 * (32 * unit + k), value + m if HAS_MINIMA else value)
 
     return lookup

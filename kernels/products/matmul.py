@@ -21,6 +21,7 @@ writes none of them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
@@ -36,6 +37,7 @@ from halfbyte.kernels.layouts.panels import PANEL_FORMATS, SUPER, PanelFormat
 from halfbyte.kernels.products.dots import (
     EXPANDED,
     FIRST,
+    NO_TABLE,
     PACKED,
     SECOND,
     TILE_TOKENS,
@@ -47,15 +49,17 @@ from halfbyte.kernels.products.dots import (
     expand,
     release_tiles,
 )
-from halfbyte.kernels.vectors.scalars import stack
+from halfbyte.kernels.products.float_product import float_product
+from halfbyte.kernels.products.float_units import add_float_units
+from halfbyte.kernels.products.power_units import add_power_units
+from halfbyte.kernels.products.wide_units import ADD_WIDE_UNITS
+from halfbyte.kernels.vectors.scalars import get_f32, stack
 from halfbyte.kernels.vectors.simd import add as simd_add
 from halfbyte.kernels.vectors.simd import load, mul, store
 from halfbyte.kernels.vectors.tiles import (
     add_minima_rest,
     add_outer,
     add_scaled,
-    load_column,
-    load_column_bf16,
     load_column_f16,
     load_column_high,
     load_column_i8,
@@ -63,6 +67,7 @@ from halfbyte.kernels.vectors.tiles import (
     load_tile,
     save_tile,
     store_tile,
+    times,
     zeros,
 )
 
@@ -84,7 +89,7 @@ def ways(name: str) -> tuple[str, ...]:
     codes first, for AMX's tiles or for vectors; where they are bytes, vectors have nothing to gain.
     """
     fmt, n_tokens = PANEL_FORMATS[name], target.current().tile[1]
-    gains = fmt.is_quantized and (_has_tiles() or (n_tokens > 1 and fmt.source.low < 8))
+    gains = fmt.is_quantized and (_has_tiles() or (n_tokens > 1 and fmt.blocks.low < 8))
     return (NARROW, *([VECTORS] if n_tokens > 1 else []), *([MANY] if gains else []))
 
 
@@ -109,12 +114,12 @@ def matmul_kernel(name: str, way: str) -> Kernel:
     """The product for a panel format in one of its `ways`."""
     fmt, n_panels, n_tokens = PANEL_FORMATS[name], target.current().tile[0], tile_tokens(way)
     if not fmt.is_quantized:
-        function = _floats(fmt, n_panels, n_tokens)
+        function = float_product(fmt, n_panels, n_tokens)
     elif way == MANY and _has_tiles():
         function = _in_tiles(fmt)
     else:
         function = _in_vectors(fmt, n_panels, n_tokens, EXPANDED if way == MANY else PACKED)
-    return Kernel(function, f"matmul_{name}_{way}")
+    return Kernel(function, f"matmul_{fmt.kernel_name}_{way}")
 
 
 # --- what a tile adds up ----------------------------------------------------------------------
@@ -125,13 +130,13 @@ def matmul_kernel(name: str, way: str) -> Kernel:
 
 @device
 def _add_units(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride, NBYTES,
-               LOW, HIGH, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
+               LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
     """One scale, and perhaps one minimum, for a unit: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1."""
     scales, minima = parts[0], parts[1]
     for unit in range(first, last):
         record = x + unit * x_stride
         sums = block_dots(codes + (at + unit) * NBYTES, codes_stride, record, WHOLE,
-                          LOW, HIGH, OFFSET, WAY, R, T)  # fmt: skip
+                          LOW, HIGH, TABLE, OFFSET, WAY, R, T)  # fmt: skip
         d = load_column_f16(scales + (at + unit) * 32, n_units * 32, R)
         acc = add_scaled(acc, sums, d, record + SCALE_AT, RECORD_NBYTES, T)
         if HAS_MINIMA:
@@ -142,41 +147,42 @@ def _add_units(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_s
 
 @device
 def _add_units_super_32(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride,
-                        NBYTES, LOW, HIGH, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
-    """A scale and a minimum for a unit, multiples of two numbers for 8 units: Q4_K, Q5_K."""
-    scales, minima, super_d, super_m = parts
+                        NBYTES, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
+    """A scale, and perhaps a minimum, for a unit, multiples of numbers for 8 units: Q4_K, Q5_K."""
+    scales, minima, super_d, super_m, factor = parts
     for block in range(first // 8, last // 8):
         super_at, super_stride = (at // 8 + block) * 32, n_units * 4
-        d = load_column_f16(super_d + super_at, super_stride, R)
-        m = load_column_f16(super_m + super_at, super_stride, R)
+        d = times(load_column_f16(super_d + super_at, super_stride, R), factor)
+        m = load_column_f16(super_m + super_at, super_stride, R) if HAS_MINIMA else d
         for unit in range(8 * block, 8 * block + 8):
             record = x + unit * x_stride
             sums = block_dots(codes + (at + unit) * NBYTES, codes_stride, record,
-                              WHOLE, LOW, HIGH, OFFSET, WAY, R, T)  # fmt: skip
-            factor = mul(d, load_column_i8(scales + (at + unit) * 16, n_units * 16, R))
-            acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
-            addend = mul(m, load_column_i8(minima + (at + unit) * 16, n_units * 16, R))
-            acc = add_outer(acc, addend, record + SCALED_SUM_AT, RECORD_NBYTES, T)
+                              WHOLE, LOW, HIGH, TABLE, OFFSET, WAY, R, T)  # fmt: skip
+            ds = mul(d, load_column_i8(scales + (at + unit) * 16, n_units * 16, R))
+            acc = add_scaled(acc, sums, ds, record + SCALE_AT, RECORD_NBYTES, T)
+            if HAS_MINIMA:
+                addend = mul(m, load_column_i8(minima + (at + unit) * 16, n_units * 16, R))
+                acc = add_outer(acc, addend, record + SCALED_SUM_AT, RECORD_NBYTES, T)
     return acc
 
 
 @device
 def _add_units_super_16(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride,
-                        NBYTES, LOW, HIGH, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
+                        NBYTES, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
     """Two scales for a unit, multiples of a number for 8 units: Q3_K, Q6_K."""
     scales, super_d = parts[0], parts[2]
     stride = n_units * 32
     for block in range(first // 8, last // 8):
-        d = load_column_f16(super_d + (at // 8 + block) * 32, n_units * 4, R)
+        d = times(load_column_f16(super_d + (at // 8 + block) * 32, n_units * 4, R), parts[4])
         for unit in range(8 * block, 8 * block + 8):
             record, scale = x + unit * x_stride, scales + (at + unit) * 32
             where = codes + (at + unit) * NBYTES
-            sums = block_dots(where, codes_stride, record, FIRST, LOW, HIGH, OFFSET, WAY, R,
-                              T)  # fmt: skip
+            sums = block_dots(where, codes_stride, record, FIRST, LOW, HIGH, TABLE, OFFSET, WAY,
+                              R, T)  # fmt: skip
             factor = mul(d, load_column_i8(scale, stride, R))
             acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
-            sums = block_dots(where, codes_stride, record, SECOND, LOW, HIGH, OFFSET, WAY, R,
-                              T)  # fmt: skip
+            sums = block_dots(where, codes_stride, record, SECOND, LOW, HIGH, TABLE, OFFSET, WAY,
+                              R, T)  # fmt: skip
             factor = mul(d, load_column_i8(scale + 16, stride, R))
             acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
     return acc
@@ -184,7 +190,7 @@ def _add_units_super_16(acc, first, last, at, n_units, parts, codes, codes_strid
 
 @device
 def _add_units_q2_k(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride,
-                    NBYTES, LOW, HIGH, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
+                    NBYTES, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
     """Two scales and two minima for a unit, 4 bits each in one byte."""
     scales, super_d, super_m = parts[0], parts[2], parts[3]
     stride = n_units * 32
@@ -195,14 +201,14 @@ def _add_units_q2_k(acc, first, last, at, n_units, parts, codes, codes_stride, x
         for unit in range(8 * block, 8 * block + 8):
             record, both = x + unit * x_stride, scales + (at + unit) * 32
             where = codes + (at + unit) * NBYTES
-            sums = block_dots(where, codes_stride, record, FIRST, LOW, HIGH, OFFSET, WAY, R,
-                              T)  # fmt: skip
+            sums = block_dots(where, codes_stride, record, FIRST, LOW, HIGH, TABLE, OFFSET, WAY,
+                              R, T)  # fmt: skip
             factor = mul(d, load_column_low(both, stride, R))
             acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
             addend = mul(m, load_column_high(both, stride, R))
             acc = add_outer(acc, addend, record + SCALED_HALF_AT, RECORD_NBYTES, T)
-            sums = block_dots(where, codes_stride, record, SECOND, LOW, HIGH, OFFSET, WAY, R,
-                              T)  # fmt: skip
+            sums = block_dots(where, codes_stride, record, SECOND, LOW, HIGH, TABLE, OFFSET, WAY,
+                              R, T)  # fmt: skip
             factor = mul(d, load_column_low(both + 16, stride, R))
             acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
             addend = mul(m, load_column_high(both + 16, stride, R))
@@ -214,10 +220,33 @@ def _add_units_q2_k(acc, first, last, at, n_units, parts, codes, codes_stride, x
 def _adder(fmt: PanelFormat) -> Callable[..., object]:
     """The function above that knows a format's scales."""
     if not fmt.is_super:
-        return _add_units
+        if fmt.block_units > 1:
+            return ADD_WIDE_UNITS[fmt.block_units]
+        return add_power_units if fmt.blocks.is_power else _add_units
+    if fmt.has_factor:
+        return add_float_units
     if fmt.n_subs == 1:
         return _add_units_super_32
     return _add_units_q2_k if fmt.shares_bytes else _add_units_super_16
+
+
+def _constants(fmt: PanelFormat) -> tuple[Any, ...]:
+    """That function and what it takes of a format."""
+    blocks = fmt.blocks
+    table = blocks.ggml_id if blocks.table else NO_TABLE
+    return _adder(fmt), blocks.low, blocks.high, table, blocks.bias, int(fmt.has_minima)
+
+
+def _factor(fmt: PanelFormat) -> float | None:
+    """What all numbers are multiplied by; None: the matrix knows."""
+    return None if fmt.has_factor else fmt.blocks.factor
+
+
+@device
+def _find_parts(PARTS, FACTOR, w, n):
+    """Where a matrix of n units has its scales, minima, d and -dmin, and that factor."""
+    factor = get_f32(w + n * PARTS[4]) if FACTOR is None else FACTOR
+    return w + n * PARTS[0], w + n * PARTS[1], w + n * PARTS[2], w + n * PARTS[3], factor
 
 
 # --- the loops over tiles ---------------------------------------------------------------------
@@ -229,17 +258,14 @@ def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., Non
     Meanwhile the float sums wait on the stack, for _MAX_TOKENS tokens at a time. A single token
     meets all units at once.
     """
-    ADD_UNITS, LOW, HIGH, OFFSET, HAS_MINIMA = (
-        _adder(fmt), fmt.source.low, fmt.source.high, fmt.source.offset, int(fmt.has_minima)
-    )  # fmt: skip
-    NBYTES, (SCALES, MINIMA, D, DMIN, _) = 64 * fmt.bits, fmt.parts
+    ADD_UNITS, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA = _constants(fmt)
+    NBYTES, PARTS, FACTOR = 64 * fmt.bits, fmt.parts, _factor(fmt)
     CODES_NBYTES = NBYTES if WAY == PACKED else UNIT_NBYTES
     AT_ONCE = _NEAR_NBYTES // (R * CODES_NBYTES) // SUPER * SUPER if T > 1 else _ALL
     SUM_NBYTES, SUMS_NBYTES = 64 * R, 64 * R * _MAX_TOKENS
 
     def matmul(w, n_panels, n_units, begin, end, x, x_stride, n_tokens, y, y_stride, add):
-        n = n_panels * n_units
-        parts = (w + n * SCALES, w + n * MINIMA, w + n * D, w + n * DMIN)
+        parts = _find_parts(PARTS, FACTOR, w, n_panels * n_units)
         expanded, waiting = stack(_NEAR_NBYTES), stack(SUMS_NBYTES)
         for tokens in range(0, n_tokens, _MAX_TOKENS):
             tokens_end = min(tokens + _MAX_TOKENS, n_tokens)
@@ -253,7 +279,7 @@ def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., Non
                         codes = expanded - (at + first) * UNIT_NBYTES
                         for i in range(R):
                             for unit in range(first, last):
-                                expand(w + (at + i * n_units + unit) * NBYTES, LOW, HIGH, 0,
+                                expand(w + (at + i * n_units + unit) * NBYTES, LOW, HIGH, TABLE, 0,
                                        codes + (at + unit) * UNIT_NBYTES + i * stride)  # fmt: skip
                     for token in range(tokens, tokens_end, T):
                         kept = waiting + (token - tokens) * SUM_NBYTES
@@ -262,7 +288,7 @@ def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., Non
                             acc = load_tile(kept, 64 * T, 64, R, T)
                         acc = ADD_UNITS(acc, first, last, at, n_units, parts, codes, stride,
                                         x + token * RECORD_NBYTES, x_stride, CODES_NBYTES, LOW,
-                                        HIGH, OFFSET, HAS_MINIMA, WAY, R, T)  # fmt: skip
+                                        HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T)  # fmt: skip
                         if last < n_units:
                             save_tile(acc, kept, 64 * T, 64, R, T)
                         else:
@@ -274,15 +300,12 @@ def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., Non
 
 def _in_tiles(fmt: PanelFormat) -> Callable[..., None]:
     """The same with AMX's tiles, a panel at a time."""
-    ADD_UNITS, LOW, HIGH, OFFSET, HAS_MINIMA = (
-        _adder(fmt), fmt.source.low, fmt.source.high, fmt.source.offset, int(fmt.has_minima)
-    )  # fmt: skip
-    NBYTES, (SCALES, MINIMA, D, DMIN, _) = 64 * fmt.bits, fmt.parts
+    ADD_UNITS, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA = _constants(fmt)
+    NBYTES, PARTS, FACTOR = 64 * fmt.bits, fmt.parts, _factor(fmt)
     T, EXPANDED_NBYTES, SUMS_NBYTES = TILE_TOKENS, _EXPANDED * UNIT_NBYTES, 64 * _MAX_TOKENS
 
     def matmul(w, n_panels, n_units, begin, end, x, x_stride, n_tokens, y, y_stride, add):
-        n = n_panels * n_units
-        parts = (w + n * SCALES, w + n * MINIMA, w + n * D, w + n * DMIN)
+        parts = _find_parts(PARTS, FACTOR, w, n_panels * n_units)
         expanded, waiting = stack(EXPANDED_NBYTES), stack(SUMS_NBYTES)
         configure_tiles()
         for tokens in range(0, n_tokens, _MAX_TOKENS):
@@ -295,7 +318,7 @@ def _in_tiles(fmt: PanelFormat) -> Callable[..., None]:
                     if LOW < 8:
                         codes = expanded - (at + first) * UNIT_NBYTES
                         for unit in range(first, last):
-                            expand(w + (at + unit) * NBYTES, LOW, HIGH, OFFSET,
+                            expand(w + (at + unit) * NBYTES, LOW, HIGH, TABLE, OFFSET,
                                    codes + (at + unit) * UNIT_NBYTES)  # fmt: skip
                     for token in range(tokens, tokens_end, T):
                         kept = waiting + 64 * (token - tokens)
@@ -304,7 +327,7 @@ def _in_tiles(fmt: PanelFormat) -> Callable[..., None]:
                             acc = load_tile(kept, 0, 64, 1, T)
                         acc = ADD_UNITS(acc, first, last, at, n_units, parts, codes, 0,
                                         x + token * RECORD_NBYTES, x_stride, UNIT_NBYTES, LOW,
-                                        HIGH, OFFSET, HAS_MINIMA, TILED, 1, T)  # fmt: skip
+                                        HIGH, TABLE, OFFSET, HAS_MINIMA, TILED, 1, T)  # fmt: skip
                         save_tile(acc, kept, 0, 64, 1, T)
                 for token in range(tokens, tokens_end):
                     sums, out = load(waiting + 64 * (token - tokens)), y + panel * 64
@@ -312,28 +335,5 @@ def _in_tiles(fmt: PanelFormat) -> Callable[..., None]:
                         sums = simd_add(load(out + token * y_stride), sums)
                     store(out + token * y_stride, sums)
         release_tiles()
-
-    return matmul
-
-
-def _floats(fmt: PanelFormat, R: int, T: int) -> Callable[..., None]:
-    """Float weights and activations: one fused multiply-add for each input."""
-    KIND, NBYTES = ("F32", "F16", "BF16").index(fmt.name), 16 * fmt.source.block_nbytes
-
-    def matmul(w, n_panels, n_units, begin, end, x, x_stride, n_tokens, y, y_stride, add):
-        for panel in range(2 * begin, 2 * end, R):
-            for token in range(0, n_tokens, T):
-                acc = zeros(R, T)
-                for k in range(n_units):
-                    at = w + (panel * n_units + k) * NBYTES
-                    if KIND == 0:
-                        column = load_column(at, n_units * NBYTES, R)
-                    elif KIND == 1:
-                        column = load_column_f16(at, n_units * NBYTES, R)
-                    else:
-                        column = load_column_bf16(at, n_units * NBYTES, R)
-                    acc = add_outer(acc, column, x + token * x_stride + 4 * k, x_stride, T)
-                store_tile(acc, y + panel * 64 + token * y_stride, 64, y_stride, add,
-                           n_tokens - token, R, T)  # fmt: skip
 
     return matmul

@@ -17,16 +17,34 @@ from numpy.typing import NDArray
 
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.kernels.formats.codebook import (
+    IQ1_M,
+    IQ1_S,
+    IQ2_S,
+    IQ2_XS,
+    IQ2_XXS,
+    IQ3_S,
+    IQ3_XXS,
+)
 from halfbyte.kernels.formats.floats import BF16, F16
-from halfbyte.kernels.quantizers import quantize_k, quantize_small
+from halfbyte.kernels.formats.nvfp4 import NVFP4
+from halfbyte.kernels.formats.ternary import Q1_0, Q2_0, TQ1_0, TQ2_0
+from halfbyte.kernels.formats.unfolding import book_address
+from halfbyte.kernels.quantizers import quantize_k, quantize_mxfp4, quantize_small
 from halfbyte.kernels.quantizers.dequantize import dequantizer, widener
 from halfbyte.kernels.quantizers.quantize_k import k_quantizer
-from halfbyte.kernels.quantizers.quantize_small import small_quantizer
+from halfbyte.kernels.quantizers.quantize_mxfp4 import mxfp4_quantizer
+from halfbyte.kernels.quantizers.quantize_small import small_quantizer, table_quantizer
+from halfbyte.kernels.quantizers.quantize_ternary import ternary_quantizer
 
 _Floats = NDArray[np.float32]
 _Bytes = NDArray[np.uint8]
 
-_SCRATCH_NBYTES = max(quantize_k.SCRATCH_NBYTES, quantize_small.SCRATCH_NBYTES)
+_SCRATCH_NBYTES = max(
+    module.SCRATCH_NBYTES for module in (quantize_k, quantize_mxfp4, quantize_small)
+)
+# Types of files that others make: what would be lost is for a search through a codebook to say.
+READ_ONLY = (NVFP4, IQ3_S, IQ3_XXS, IQ2_S, IQ2_XS, IQ2_XXS, IQ1_M, IQ1_S)
 _SHARE = 1 << 18  # weights that a thread takes at a time: they stay in its cache
 _TOO_LARGE = 1e9  # more than any type holds, and the searches still compute with it
 
@@ -38,7 +56,14 @@ def quantizer(fmt: BlockFormat) -> Kernel:
     Arguments: addresses of the floats of whole blocks, of the importance of a row's inputs (or 0),
     of the blocks to write; how many; how many a row has; scratch.
     """
-    function = k_quantizer(fmt) if fmt.scales else small_quantizer(fmt)
+    if fmt.is_power:
+        function = mxfp4_quantizer()
+    elif fmt in (Q1_0, Q2_0, TQ1_0, TQ2_0):
+        function = ternary_quantizer(fmt)
+    elif fmt.scales:
+        function = k_quantizer(fmt)
+    else:
+        function = table_quantizer(fmt) if fmt.table else small_quantizer(fmt)
     return Kernel(function, f"quantize_{fmt.name.lower()}")
 
 
@@ -58,9 +83,12 @@ def quantize(
         uint8 (rows, fmt.row_nbytes(n)).
 
     Raises:
-        ValueError: n does not fit, a number is NaN or infinite, or one is too large for the type.
+        ValueError: n does not fit, a number is NaN or infinite, one is too large for the type, or
+            the type is READ_ONLY.
     """
     rows, n = x.shape
+    if fmt in READ_ONLY:
+        raise ValueError(f"{fmt.name} is a type that is read, and not written")
     nbytes = fmt.row_nbytes(n)
     x = np.ascontiguousarray(x, np.float32)
     out = np.empty((rows, nbytes), np.uint8)
@@ -103,11 +131,11 @@ def dequantize(data: _Bytes, fmt: BlockFormat, n: int, *, threads: int = 1) -> _
             return words.astype(np.float32)
     out = np.empty((len(data), n), np.float32)
     # NumPy widens half precision one number at a time.
-    call = (widener() if fmt is F16 else dequantizer(fmt)).call
+    kernel, *rest = [widener()] if fmt is F16 else [dequantizer(fmt), book_address(fmt)]
 
     def work(begin: int, end: int) -> None:
         n_blocks = (end - begin) * n // fmt.block_size
-        call(data[begin:].ctypes.data, out[begin:].ctypes.data, n_blocks)
+        kernel.call(data[begin:].ctypes.data, out[begin:].ctypes.data, n_blocks, *rest)
 
     _share_out(work, len(data), n, threads)
     return out

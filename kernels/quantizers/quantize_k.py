@@ -1,4 +1,4 @@
-"""Floats to blocks of the K types: a search for the scales that lose least.
+"""Floats to blocks of the K types and IQ4_XS: a search for the scales that lose least.
 
 A block of 256 inputs has sub-blocks of 16 or 32 with integer scales (and minima), times one or two
 half-precision numbers. Per block:
@@ -19,6 +19,7 @@ every ISA gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,9 @@ from halfbyte.kernels.quantizers.scale_search import (
     FREE,
     LANES,
     MINIMUM,
+    NUMBERS,
     SCALE,
+    TABLE_STRETCH,
     ZERO,
     V,
     W,
@@ -39,6 +42,7 @@ from halfbyte.kernels.quantizers.scale_search import (
     clamp,
     codes,
     gather,
+    indices,
     inverse_of,
     lane_at,
     search_scale,
@@ -196,6 +200,11 @@ def _propose(scratch, n_subs, factor, end, has_min):
 
 
 @device
+def _from_0_up(q, low, high):
+    return indices(q) if high is None else sub(q, splat(low))
+
+
+@device
 def _best_codes(scratch, n, low, high):
     """The codes, from 0 up, of the best scales: bytes, transposed like the inputs."""
     scale = mul(load(at(scratch, _BEST_D)), load(at(scratch, _BEST_S)))
@@ -203,7 +212,7 @@ def _best_codes(scratch, n, low, high):
     inverse = inverse_of(scale)
     for i in range(n):
         q = codes(add(load(at(scratch, X + i)), offset), inverse, low, high)
-        store_rounded_i8(at(scratch, _CODES) + i * LANES, sub(q, splat(low)))
+        store_rounded_i8(at(scratch, _CODES) + i * LANES, _from_0_up(q, low, high))
 
 
 @device
@@ -248,15 +257,22 @@ def _write_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, n, scratch, first, block):
             put_bits(HIGH_PLANE, block, i, code >> LOW)
 
 
+def _range(fmt: BlockFormat) -> tuple[np.float32, np.float32 | None, tuple[Any, ...]]:
+    """The least and the largest code (scale_search.py), and the stretches that are tried."""
+    if fmt.table:
+        return NUMBERS[0], None, TABLE_STRETCH
+    first, count = _STRETCH[fmt.name]
+    ends = np.float32(-fmt.offset), np.float32(fmt.max_code - fmt.offset)
+    return *ends, (np.float32(first), np.float32(0.1), count)
+
+
 def k_quantizer(fmt: BlockFormat) -> Callable[..., None]:
-    """Blocks of a K type from floats: the arguments are in quantize.py."""
+    """Blocks of a K type, or of IQ4_XS, from floats: the arguments are in quantize.py."""
     assert fmt.scales is not None
     HAS_MIN, N, NBYTES = fmt.addend is not None, fmt.scales.size, fmt.block_nbytes
     SUBS = SUPER // N
-    LOW, HIGH = np.float32(-fmt.offset), np.float32(fmt.max_code - fmt.offset)
+    LOW, HIGH, (FIRST, STEP, COUNT) = _range(fmt)
     S_LOW, S_HIGH = (np.float32(end) for end in fmt.scales.ends)
-    first_stretch, COUNT = _STRETCH[fmt.name]
-    FIRST, STEP = np.float32(first_stretch), np.float32(0.1)
     # Without minima the largest scale may stand at either end of the integers.
     N_ENDS = 1 if HAS_MIN else 2
     N_PROPOSALS = len(_FACTORS) * N_ENDS

@@ -1,8 +1,9 @@
-"""Floats to blocks of 32 inputs: Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0.
+"""Floats to blocks of 32 inputs: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and IQ4_NL.
 
 Without importance the bytes are those of ggml's reference quantizers (quantize_row_q4_0_ref and so
 on), which the `gguf` package repeats: the range of a block gives its scale. With importance the
-scale (and minimum) is searched for as in the K types. 16 blocks are the 16 lanes of a vector.
+scale (and minimum) is searched for as in the K types, in IQ4_NL always. 16 blocks are the 16 lanes
+of a vector.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from halfbyte.kernels.quantizers.scale_search import (
     FREE,
     LANES,
     MINIMUM,
+    NUMBERS,
     ONE,
     SCALE,
+    TABLE_STRETCH,
     TWO,
     ZERO,
     V,
@@ -28,6 +31,7 @@ from halfbyte.kernels.quantizers.scale_search import (
     clamp,
     codes,
     gather,
+    indices,
     inverse_of,
     lane_at,
     search_scale,
@@ -143,6 +147,15 @@ def _by_search(scratch, low, high, has_min, shift):
 
 
 @device
+def _by_table(scratch, low, first, step, count):
+    """SCALE of least weighted error for the numbers of a table; where the nearest stand in it."""
+    search_scale(scratch, N, low, None, first, step, count)
+    inverse = inverse_of(_as_half(scratch, SCALE))
+    for i in range(N):
+        _put_codes(scratch, i, indices(mul(load(at(scratch, X + i)), inverse)))
+
+
+@device
 def _write_blocks(FIELDS, scratch, out):
     """The blocks of all lanes, one after the other; FIELDS: see `_fields`."""
     nbytes, d, m, qh, qs, bits = FIELDS
@@ -160,6 +173,17 @@ def _write_blocks(FIELDS, scratch, out):
             row = codes_at + i * LANES
             join_nibbles(row, row + N // 2 * LANES, row)
     transpose_bytes(codes_at, LANES, out + qs, nbytes)
+
+
+@device
+def _write(FIELDS, scratch, n_here, out):
+    """The blocks of the first n_here lanes."""
+    if n_here == LANES:
+        _write_blocks(FIELDS, scratch, out)
+    else:
+        _write_blocks(FIELDS, scratch, at(scratch, _BLOCKS))
+        for i in range(n_here * FIELDS[0]):
+            put_u8(out + i, get_u8(at(scratch, _BLOCKS) + i))
 
 
 @device
@@ -197,11 +221,23 @@ def small_quantizer(fmt: BlockFormat) -> Callable[..., None]:
                 _bytes_by_range(scratch)
             else:
                 _by_range(scratch, LOW, HIGH)
-            if n_here == LANES:
-                _write_blocks(FIELDS, scratch, out + block * NBYTES)
-            else:
-                _write_blocks(FIELDS, scratch, at(scratch, _BLOCKS))
-                for i in range(n_here * NBYTES):
-                    put_u8(out + block * NBYTES + i, get_u8(at(scratch, _BLOCKS) + i))
+            _write(FIELDS, scratch, n_here, out + block * NBYTES)
+
+    return quantize
+
+
+def table_quantizer(fmt: BlockFormat) -> Callable[..., None]:
+    """Blocks of IQ4_NL from floats, likewise."""
+    NBYTES, FIELDS, LOW, (FIRST, STEP, COUNT) = (
+        fmt.block_nbytes, _fields(fmt), NUMBERS[0], TABLE_STRETCH
+    )  # fmt: skip
+
+    def quantize(x, importance, out, n_blocks, row_blocks, scratch):
+        for block in range(0, n_blocks, LANES):
+            n_here = min(LANES, n_blocks - block)
+            gather(scratch, N, x, importance, block, n_here, row_blocks)
+            weigh(scratch, N, importance)
+            _by_table(scratch, LOW, FIRST, STEP, COUNT)
+            _write(FIELDS, scratch, n_here, out + block * NBYTES)
 
     return quantize

@@ -3,13 +3,18 @@
 A sub-block is up to 32 inputs with one scale; 16 of them are the lanes of a vector, so that no sum
 crosses lanes and every ISA gives the same bits. They lie in scratch, transposed to
 [input][sub-block], beside the weights that their squared errors count with.
+
+Codes are whole numbers from `low` to `high`; where `high` is None, the numbers of IQ4's table.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import device
+from halfbyte.kernels.formats.iq4 import TABLE
 from halfbyte.kernels.vectors.scalars import get_f32, put_f32
 from halfbyte.kernels.vectors.simd import (
     absolute,
@@ -36,6 +41,11 @@ ZERO, ONE, TWO = (np.float32(i) for i in range(3))
 BIG = np.float32(3e38)
 _ROUND = np.float32(12582912.0)  # 1.5 * 2**23: adding it rounds to nearest even
 _N_REFINEMENTS = 3
+# Of IQ4: its numbers, those between two, and how far its range is stretched (first, step, count).
+NUMBERS = tuple(np.float32(number) for number in TABLE)
+_BETWEEN = tuple(np.float32((a + b) / 2) for a, b in pairwise(TABLE))
+_INDICES = tuple(np.float32(i) for i in range(len(TABLE)))
+TABLE_STRETCH = np.float32(-26), np.float32(3), 14
 
 
 @device
@@ -71,7 +81,24 @@ def at(scratch, slot):
 
 
 @device
+def _passed(NAMES, x):
+    """The one of 16 names whose number of IQ4's table is nearest to x."""
+    found = splat(NAMES[0])
+    for k in range(len(_BETWEEN)):
+        found = choose_above(x, splat(_BETWEEN[k]), splat(NAMES[k + 1]), found)
+    return found
+
+
+@device
+def indices(code):
+    """Where numbers of IQ4's table stand in it."""
+    return _passed(_INDICES, code)
+
+
+@device
 def codes(x, inverse, low, high):
+    if high is None:
+        return _passed(NUMBERS, mul(x, inverse))
     return clamp(round_even(mul(x, inverse)), low, high)
 
 

@@ -93,6 +93,17 @@ def add_outer(tc: Any, acc: Any, column: Any, x: Any, stride: Any, t: Any) -> An
 
 
 @intrinsic
+def times(tc: Any, column: Any, x: Any) -> Any:
+    """column[i] * x, a float for all."""
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        x = emit.splat(b, args[1])
+        return pack(b, [b.fmul(c, x) for c in unpack(b, args[0])])
+
+    return column(column, types.float32), codegen
+
+
+@intrinsic
 def add_products(tc: Any, acc: Any, column: Any, x: Any) -> Any:
     """acc[i] + column[i] * x, rounded once, of two tiles and one vector."""
 
@@ -130,6 +141,12 @@ def _byte_column(name: str, extend: Callable[[Any, Any], Any]) -> Any:
 load_column = _column("load_column", lambda b, address: emit.load(b, V_F32, address))
 load_column_f16 = _column("load_column_f16", emit.load_f16)
 load_column_bf16 = _column("load_column_bf16", emit.load_bf16)
+load_column_e8m0 = _column(
+    "load_column_e8m0", lambda b, address: emit.from_e8m0(b, emit.load(b, V_I8, address))
+)
+load_column_float8 = _column(
+    "load_column_float8", lambda b, address: emit.from_float8(b, emit.load(b, V_I8, address))
+)
 load_column_i8 = _byte_column("load_column_i8", lambda b, x: b.sext(x, V_I32))
 load_column_low = _byte_column(  # the low 4 bits of bytes
     "load_column_low", lambda b, x: b.zext(b.and_(x, constant(x.type, 15)), V_I32)

@@ -49,6 +49,7 @@ from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.lookup import lookup_kernel
 from halfbyte.kernels.layouts.packing import pack_kernel
+from halfbyte.kernels.layouts.panels import PanelFormat
 from halfbyte.kernels.pool import run_job, serve
 from halfbyte.kernels.products.matmul import matmul_kernel, ways
 from halfbyte.kernels.stages import attention, record
@@ -63,19 +64,19 @@ _WORDS = {
 }
 
 
-def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -> list[Kernel]:
+def kernels_for(
+    config: ModelConfig, kv_type: str, formats: Mapping[str, PanelFormat]
+) -> list[Kernel]:
     """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
     kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
-    layout, groups = (
-        kv_layout(config, kv_type),
-        {config.group_of(i) for i in range(config.n_layers)},
-    )
-    used = [list(_attention_kernels(config, layout, group).values()) for group in sorted(groups)]
-    used.append([lookup_kernel(formats[s.tensor(*tensor)])
+    layout = kv_layout(config, kv_type)
+    groups = sorted({config.group_of(i) for i in range(config.n_layers)})
+    used = [list(_attention_kernels(config, layout, group).values()) for group in groups]
+    used.append([lookup_kernel(formats[s.tensor(*tensor)].kernel_name)
                  for s in family_of(config).stages(config) if isinstance(s, Embed)
                  for tensor in s.tensors])  # fmt: skip
-    names = sorted(set(formats.values()))
-    used.append([pack_kernel(name) for name in names])
+    used.append([pack_kernel(name) for name in sorted({f.name for f in formats.values()})])
+    names = sorted({f.kernel_name for f in formats.values()})
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
     used.append(expert_kernels(config))
     used.append([gate_attended] if config.gate_dim else [])

@@ -22,7 +22,7 @@ def embedding(stage: Embed, c: ModelConfig, w: ModelWeights, b: Buffers) -> Word
         words["scale"] = float_word(stage.scale)
     for (name, kind), prefix in zip(stage.tensors, ("", "positions_"), strict=False):
         matrix = w.matrices[stage.tensor(name, kind)]
-        words |= {f"{prefix}lookup": lookup_kernel(matrix.format.name).address,
+        words |= {f"{prefix}lookup": lookup_kernel(matrix.format.kernel_name).address,
                   f"{prefix}w": matrix.address, f"{prefix}n_panels": n_panels(matrix.n_rows),
                   f"{prefix}n_units": matrix.format.n_units(matrix.n_inputs)}  # fmt: skip
     return stage_words(record.EMBEDDING, record.EMBED, **words)

@@ -46,7 +46,7 @@ def n_strips(matrix: Matrix) -> int:
 
 def matrix_words(matrix: Matrix) -> tuple[int, ...]:
     """A matrix as products read it (record.MATRIX)."""
-    fmt, (addresses, numbers) = matrix.format, _kernel_words(matrix.format.name)
+    fmt, (addresses, numbers) = matrix.format, _kernel_words(matrix.format.kernel_name)
     return (*addresses, matrix.address, n_panels(matrix.n_rows), fmt.n_units(matrix.n_inputs),
             int(fmt.is_quantized), *numbers)  # fmt: skip
 

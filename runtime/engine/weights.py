@@ -21,6 +21,7 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import SINKS
 from halfbyte.families.tensors import OUTPUT, ROPE_FACTORS, TensorSpec
+from halfbyte.gguf.factors import matrix_factors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.read_ahead import PIECE_NBYTES, Piece, read_ahead
 from halfbyte.gguf.tensor_table import TensorInfo
@@ -139,11 +140,12 @@ def load_weights(
         order = spec.neighbours() if family.rotates_halves else None
         if spec.is_matrix:
             *n, _, n_inputs = spec.shape
-            fmt, first = panel_format(file, info), 0
+            fmt, first, factors = panel_format(file, info), 0, matrix_factors(file, info)
             for name, n_rows in _in_memory(spec):
                 matrix = Matrix(fmt, n_rows, n_inputs, int(target.ctypes.data))
-                for part in np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n)):
-                    packing = Packing(pool, fmt, n_rows, n_inputs, part)
+                parts = np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n))
+                for part, factor in zip(parts, factors, strict=True):
+                    packing = Packing(pool, fmt, n_rows, n_inputs, part, float(factor))
                     matrices += _pieces(info, first, order, packing)
                     first += n_rows
                 target = target[math.prod(n) * matrix.nbytes :]

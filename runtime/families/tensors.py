@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.gguf.factors import factor_errors, factor_names
 from halfbyte.gguf.file import GGUFFile
 
 OUTPUT = "output.weight"  # absent where the embedding takes its place
@@ -101,7 +102,8 @@ def tensor_errors(file: GGUFFile, specs: Sequence[TensorSpec]) -> Iterator[Model
     ]
     if misshapen:
         yield ModelFileError(file.path, "tensor shapes", expected=_some(misshapen))
-    known = {s.name for s in specs}
+    yield from factor_errors(file)
+    known = {s.name for s in specs} | factor_names(file)
     unknown = [name for name in file.tensors if name not in known]
     if unknown:
         yield UnsupportedModelError(

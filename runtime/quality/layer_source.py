@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.families.config import ModelConfig
+from halfbyte.gguf.factors import matrix_factors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.quantizers.quantize import dequantize
 
@@ -52,4 +53,7 @@ class GGUFSource:
             end = min(begin + step, n_rows)
             chunk = self._file.data(name, begin * nbytes, end * nbytes).reshape(-1, nbytes)
             values[begin:end] = dequantize(chunk, info.format, n)
+        if info.is_matrix:
+            factors = matrix_factors(self._file, info)
+            values = values.reshape(len(factors), -1, n) * factors[:, None, None]
         return values.reshape(info.shape)

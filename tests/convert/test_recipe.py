@@ -41,7 +41,9 @@ def test_types_are_those_of_llama_cpp(
         golden.names(n_layers, tied), GOLDEN[shape]["types"][kind].split(), strict=True
     ):
         chosen = recipe.choose(name, (32, dim), model, pure=False).name
-        assert chosen == theirs.replace("IQ4_NL", "Q4_0"), name
+        if "iq4" not in kind:  # rows that do not fit, in versions before this did
+            theirs = theirs.replace("IQ4_NL", "Q4_0")
+        assert chosen == theirs, name
 
 
 @pytest.mark.parametrize("kind", RECIPES)

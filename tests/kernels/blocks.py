@@ -1,12 +1,14 @@
 """Blocks of every quantized type taken apart in NumPy, independent of the package's code.
 
-Written from ggml's dequantize_row_*; the tests check it against `gguf.dequantize`.
+Written from ggml's dequantize_row_*; the tests check it against `gguf.dequantize`. Of types with
+tables and codebooks the scales are found here, and codes are what `gguf` says over these.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import gguf
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,13 @@ U8 = NDArray[np.uint8]
 
 _SMALL = {"Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24, "Q8_0": 34}
 _SUPER = {"Q2_K": 84, "Q3_K": 110, "Q4_K": 144, "Q5_K": 176, "Q6_K": 210}
+# Others, as (weights, bytes) of a block.
+_MORE = {
+    "IQ4_NL": (32, 18), "IQ4_XS": (256, 136), "Q1_0": (128, 18), "Q2_0": (64, 18),
+    "TQ1_0": (256, 54), "TQ2_0": (256, 66), "NVFP4": (64, 36), "MXFP4": (32, 17),
+    "IQ2_XXS": (256, 66), "IQ2_XS": (256, 74), "IQ2_S": (256, 82), "IQ3_XXS": (256, 98),
+    "IQ3_S": (256, 110), "IQ1_S": (256, 50), "IQ1_M": (256, 56),
+}  # fmt: skip
 
 
 class Parts(NamedTuple):
@@ -27,28 +36,65 @@ class Parts(NamedTuple):
 
 def random_rows(rng: np.random.Generator, name: str, n_rows: int, n: int) -> U8:
     """Rows of random codes and scales, with moderate numbers for the half-precision fields."""
-    size, nbytes = (256, _SUPER[name]) if name in _SUPER else (32, _SMALL[name])
+    size, nbytes = _sizes(name)
     rows = rng.integers(0, 256, (n_rows, n // size, nbytes), dtype=np.uint8)
     for at in _halves(name):
         values = rng.uniform(0.01, 1, rows.shape[:2]) * rng.choice([-1, 1], rows.shape[:2])
         rows[..., at : at + 2] = values.astype("<f2")[..., None].view(np.uint8)
+    if name == "MXFP4":
+        rows[..., 0] = rows[..., 0] % 16 + 116
+    if name == "IQ1_M":  # d lies in the highest bits of the scales
+        rows[..., 55] = rows[..., 55] & 0xBF | 0x30
     return rows.reshape(n_rows, -1)
 
 
 def take_apart(name: str, rows: U8) -> Parts:
     """The codes and scales of rows."""
-    nbytes = _SUPER.get(name) or _SMALL[name]
+    size, nbytes = _sizes(name)
     b = rows.reshape(len(rows), -1, nbytes)
+    if name in _MORE:
+        factor = _factors(name, b)
+        sub = size * b.shape[1] // factor.shape[1]
+        weights = floats(name, rows).reshape(*factor.shape, sub)
+        codes = weights / np.where(factor == 0, 1, factor)[..., None]
+        assert (codes == np.rint(codes)).all()
+        n = min(sub, 32)
+        codes = codes.reshape(len(rows), -1, n).astype(np.int32)
+        return Parts(codes, factor.repeat(sub // n, 1), None)
     d, *m = (b[..., at : at + 2].copy().view("<f2")[..., 0].astype(np.float32)
              for at in _halves(name))  # fmt: skip
     return globals()[f"_{name.lower()}"](b, d, *m)
+
+
+def floats(name: str, rows: U8) -> F32:
+    """What rows stand for, (N, weights): what `gguf` says, where it knows the type."""
+    b = rows.reshape(-1, _sizes(name)[1])
+    if name == "Q1_0":
+        w = _d(b) * (2 * np.unpackbits(b[:, 2:], axis=-1, bitorder="little").astype(np.float32) - 1)
+    elif name == "Q2_0":
+        codes = b[:, 2:, None] >> np.array([0, 2, 4, 6], np.uint8) & 3
+        w = _d(b) * (codes.reshape(len(b), 64).astype(np.float32) - 1)
+    else:
+        w = gguf.quants.dequantize(rows, gguf.GGMLQuantizationType[name]).astype(np.float32)
+    return w.reshape(len(rows), -1)
+
+
+def _sizes(name: str) -> tuple[int, int]:
+    if name in _MORE:
+        return _MORE[name]
+    return (256, _SUPER[name]) if name in _SUPER else (32, _SMALL[name])
+
+
+def _d(b: U8) -> F32:
+    return b[:, :2].copy().view("<f2").astype(np.float32)
 
 
 def _halves(name: str) -> tuple[int, ...]:
     return {
         "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,), "Q2_K": (80, 82),
         "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,),
-    }[name]  # fmt: skip
+        "TQ1_0": (52,), "TQ2_0": (64,), "NVFP4": (), "MXFP4": (), "IQ1_M": (),
+    }.get(name, (0,))  # fmt: skip
 
 
 def _nibbles(b: U8) -> NDArray[np.int32]:
@@ -143,3 +189,54 @@ def _q6_k(b: U8, d: F32) -> Parts:
     return Parts(
         _flat(code - 32, 16), _each(d, b[..., 192:208].view(np.int8).astype(np.int32)), None
     )
+
+
+# --- the factor of each sub-block, (N, S) -----------------------------------------------------
+
+
+def _factors(name: str, b: U8) -> F32:
+    if name == "NVFP4":
+        return gguf.quants.NVFP4.ue4m3_to_fp32(b[..., :4]).astype(np.float32).reshape(len(b), -1)
+    if name == "MXFP4":
+        return gguf.quants.MXFP4.e8m0_to_fp32_half(b[..., 0])
+    if name == "IQ1_M":
+        return _factors_of_iq1_m(b)
+    (at,) = _halves(name)
+    d = b[..., at : at + 2].copy().view("<f2").astype(np.float32)
+    step = {"IQ3_XXS": 0.25, "IQ3_S": 1, "IQ4_XS": 1}.get(name, 0.125)
+    s = _sub_scales(name, b)
+    return (
+        (d * np.float32(step) * s.astype(np.float32)).reshape(len(b), -1) if len(s) else d[..., 0]
+    )
+
+
+def _sub_scales(name: str, b: U8) -> NDArray[np.int32]:
+    """(N, blocks, S); empty where blocks have none."""
+    if name == "IQ4_XS":
+        low, high = _nibble_pairs(b[..., 4:8]), b[..., 2:4].copy().view("<u2")
+        return (low | (high >> np.arange(0, 16, 2) & 3) << 4) - 32
+    if name in ("IQ2_XXS", "IQ3_XXS"):
+        rest = b[..., 2:].copy().view("<u4")[..., 1::2] if name == "IQ2_XXS" else (
+            b[..., 66:].copy().view("<u4"))  # fmt: skip
+        return 2 * (rest >> 28).astype(np.int32) + 1
+    at = {"IQ2_XS": 66, "IQ2_S": 74, "IQ3_S": 106}.get(name)
+    if at is not None:
+        return 2 * _nibble_pairs(b[..., at:]) + 1
+    if name == "IQ1_S":
+        return 2 * (b[..., 34:].copy().view("<u2") >> 12 & 7).astype(np.int32) + 1
+    return np.empty(0, np.int32)
+
+
+def _nibble_pairs(b: U8) -> NDArray[np.int32]:
+    return (
+        (b[..., None] >> np.array([0, 4], np.uint8) & 15).reshape(*b.shape[:2], -1).astype(np.int32)
+    )
+
+
+def _factors_of_iq1_m(b: U8) -> F32:
+    words = b[..., 48:].copy().view("<u2")
+    bits = (words >> 12).astype(np.uint16) << np.arange(0, 16, 4, dtype=np.uint16)
+    d = np.bitwise_or.reduce(bits, -1).astype(np.uint16).view(np.float16).astype(np.float32)
+    s = 2 * (words[..., None] >> np.array([0, 3, 6, 9], np.uint16) & 7).astype(np.int32) + 1
+    factor = d[..., None] * np.float32(0.125) * s.reshape(*b.shape[:2], 16).astype(np.float32)
+    return factor.reshape(len(b), -1)

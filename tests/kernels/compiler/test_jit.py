@@ -17,8 +17,8 @@ import pytest
 
 from halfbyte.kernels.compiler import code_files, jit, target
 from halfbyte.kernels.compiler.jit import Kernel
-from halfbyte.kernels.layouts.panels import PANEL_FORMATS
 from halfbyte.kernels.vectors.scalars import put_i32
+from tests.kernels.checked import CHECKED
 
 RunPython = Callable[..., str]
 
@@ -287,7 +287,7 @@ def test_another_process_compiles_nothing_and_imports_no_numba(
     run_python: RunPython, kernel_cache: Path
 ) -> None:
     """Every kind of kernel; the first process finds most compiled already, the second all."""
-    names = ",".join(sorted(PANEL_FORMATS))
+    names = ",".join(CHECKED)
     for expected in (None, 0):
         n, total = map(
             int, run_python(COMPILE, target.current().name, kernel_cache, names).split()

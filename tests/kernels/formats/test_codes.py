@@ -18,10 +18,11 @@ from halfbyte.kernels.formats.codes import (
 )
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.vectors.scalars import get_i64, get_u8, put_i32
+from tests.kernels.checked import CHECKED
 
 Call = Callable[..., None]
-QUANTIZED = [fmt for fmt in FORMATS.values() if fmt.is_quantized]
-SUPER = [fmt for fmt in QUANTIZED if fmt.scales is not None]
+QUANTIZED = [FORMATS[n] for n in CHECKED if FORMATS[n].is_quantized and not FORMATS[n].plain]
+SUPER = [fmt for fmt in QUANTIZED if fmt.scales is not None and fmt.has_number]
 
 
 def _planes(fmt: BlockFormat, number: int) -> Callable[..., None]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 
-import gguf
 import numpy as np
 import pytest
 
@@ -12,9 +12,10 @@ from halfbyte.kernels.layouts.lookup import lookup_kernel
 from halfbyte.kernels.layouts.packing import Packing, pack
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS, ROWS, STRIP_ROWS, PanelFormat, n_panels
 from halfbyte.kernels.pool import Pool
+from tests.kernels.checked import CHECKED
 
 Call = Callable[..., None]
-FORMATS = sorted(PANEL_FORMATS)
+FORMATS = CHECKED
 
 
 def _random_rows(name: str, n_rows: int, n_inputs: int, seed: int) -> np.ndarray:
@@ -27,6 +28,8 @@ def _random_rows(name: str, n_rows: int, n_inputs: int, seed: int) -> np.ndarray
     for field in {"d", "m", "dmin", "w"} & set(fmt.dtype.names):
         x = rng.standard_normal(blocks.shape).astype(np.float32)
         blocks[field] = x.view(np.uint32) >> 16 if name == "BF16" else x
+    if name == "IQ1_M":  # whose d lies in the highest bits of its scales
+        blocks["scales"][..., 3] = blocks["scales"][..., 3] & 0xBFFF | 0x3000
     return np.ascontiguousarray(blocks).view(np.uint8).reshape(n_rows, -1)
 
 
@@ -39,13 +42,13 @@ def _packed(pool: Pool, rows: np.ndarray, fmt: PanelFormat, n_inputs: int) -> np
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("n_rows, n_units", [(1, 1), (16, 3), (33, 2), (64, 1), (70, 5), (1030, 1)])
 def test_lookup_of_packed_rows_is_dequantize(
-    call: Call, pool: Pool, name: str, n_rows: int, n_units: int
+    call: Call, pool: Pool, blocks: ModuleType, name: str, n_rows: int, n_units: int
 ) -> None:
     fmt = PANEL_FORMATS[name]
     n_inputs = fmt.source.block_size * n_units if fmt.is_quantized else 37 * n_units
     rows = _random_rows(name, n_rows, n_inputs, seed=n_rows)
     packed = _packed(pool, rows, fmt, n_inputs)
-    expected = gguf.quants.dequantize(rows, gguf.GGMLQuantizationType[name])
+    expected = blocks.floats(name, rows)
     out = np.empty(n_inputs, np.float32)
     for row in {0, 1, 15, 16, 31, 32, n_rows // 2, n_rows - 1} & set(range(n_rows)):
         call(lookup_kernel(name), packed, n_panels(n_rows), fmt.n_units(n_inputs), row, out)
@@ -87,8 +90,13 @@ def test_a_read_only_matrix_is_packed(pool2: Pool) -> None:
 def test_sizes(name: str) -> None:
     fmt = PANEL_FORMATS[name]
     row_nbytes = fmt.source.row_nbytes(256)
-    assert fmt.nbytes(33, 256) == 2 * fmt.nbytes(32, 256)
-    if fmt.is_super:  # 6-bit scales have become bytes
+    assert fmt.nbytes(33, 256) == 2 * fmt.nbytes(32, 256) - 64 * fmt.has_factor
+    if fmt.source.plain:  # 3 or 4 bits for a code, or 2 for a digit
+        plain_nbytes = 32 * (fmt.bits * 32 + 2 + 8 * fmt.n_subs * fmt.is_super)
+        assert row_nbytes * 32 < fmt.nbytes(32, 256) == plain_nbytes
+    elif fmt.has_factor:
+        assert fmt.nbytes(32, 256) == 32 * row_nbytes + 64
+    elif fmt.is_super:  # 6-bit scales have become bytes
         assert 32 * row_nbytes <= fmt.nbytes(32, 256) <= 1.05 * 32 * row_nbytes
     else:
         assert fmt.nbytes(32, 256) == 32 * row_nbytes
@@ -127,13 +135,15 @@ def test_a_matrix_packed_in_parts_is_the_same(pool2: Pool, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_last_part_is_padded_too(call: Call, pool2: Pool, name: str) -> None:
+def test_the_last_part_is_padded_too(
+    call: Call, pool2: Pool, blocks: ModuleType, name: str
+) -> None:
     fmt, n_inputs = PANEL_FORMATS[name], 256
     rows = _random_rows(name, 69, n_inputs, seed=6)
     packing = Packing(pool2, fmt, 69, n_inputs, np.full(fmt.nbytes(69, n_inputs), 0xA5, np.uint8))
     packing.put(rows[:64])
     packing.put(rows[64:], 64)
-    expected = gguf.quants.dequantize(rows, gguf.GGMLQuantizationType[name])
+    expected = blocks.floats(name, rows)
     out = np.empty(n_inputs, np.float32)
     for row in (0, 63, 64, 68, 69, 95):
         call(lookup_kernel(name), packing.out, n_panels(69), fmt.n_units(n_inputs), row, out)

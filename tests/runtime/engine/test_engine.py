@@ -24,6 +24,7 @@ from halfbyte.engine.engine import MAX_BATCH, Engine, Span
 from halfbyte.engine.program import kernels_for
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.layouts.kv_pages import PAGE, is_coded
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages.record import STEP
 
@@ -316,7 +317,7 @@ def test_a_window_is_no_kernels_own() -> None:
         kernels_for(
             dataclasses.replace(shape.config(), sliding_window=n),
             "f16",
-            {"token_embd.weight": "Q4_0"},
+            {"token_embd.weight": PANEL_FORMATS["Q4_0"]},
         )
         for n in (0, 50, 51)
     ]
