@@ -56,20 +56,29 @@ class ReferenceModel:
         self.logit_cap = number("final_logit_softcapping", 0)
         self.n_used = int(number("expert_used_count", 0))
         self.normalizes = bool(number("expert_weights_norm", 1))
+        self.expert_scale = number("expert_weights_scale", 1)
+        self.is_sigmoid = number("expert_gating_func", 1) == 2
+        self.n_groups = int(number("expert_group_count", 1))
+        self.n_groups_used = int(number("expert_group_used_count", 1))
+        names = (f"xielu.{name}" for name in ("alpha_p", "alpha_n", "beta", "eps"))
+        self.xielu = [reader.fields[name].contents() for name in names if name in reader.fields]
         own = f"{architecture}.attention.sliding_window"  # else Mistral's
         window = reader.fields.get(own, reader.fields.get("halfbyte.sliding_window"))
         self.window = 0 if window is None else int(window.contents())
         # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen's.
         self.pairs_are_halves = architecture not in (
-            "llama", "granite", "ernie4_5", "smollm3", "mistral3", "glm4",
+            "llama", "granite", "granitemoe", "ernie4_5", "ernie4_5-moe", "smollm3", "mistral3",
+            "glm4",
         )  # fmt: skip
         self.n_rotated = int(number("rope.dimension_count", self.head_dim))
         pattern = reader.fields.get(f"{architecture}.attention.sliding_window_pattern")
-        every = {"gemma2": 2, "gemma3": 6}.get(architecture, 0)
+        every = {"gemma2": 2, "gemma3": 6, "olmo2": 4}.get(architecture, 0)
         self.sees_all = [every > 0 and (i + 1) % every == 0 for i in range(self.n_layers)]
         if pattern is not None:
             self.sees_all = [not one for one in pattern.contents()]
         local_theta = number("rope.freq_base_swa", 1e4) if architecture == "gemma3" else 0.0
+        if architecture == "olmo2" and self.window:
+            local_theta = number("rope.freq_base_swa", number("rope.freq_base"))
         pairs = -2.0 * np.arange(self.n_rotated // 2) / self.n_rotated
         self.local_frequencies = local_theta**pairs if local_theta else None
         self.n_ctx = int(number("rope.scaling.original_context_length", number("context_length")))
@@ -111,12 +120,14 @@ class ReferenceModel:
         x = self.weight("token_embd.weight")[np.asarray(ids)] * self.embedding_scale
         if "position_embd.weight" in self._tensors:
             x = x + self.weight("position_embd.weight")[: len(ids)]
-        seed_oss = self.architecture == "seed_oss"  # its post_attention_norm is an ffn_norm
+        # Their post_attention_norm is an ffn_norm.
+        seed_oss = self.architecture in ("seed_oss", "glm4moe")
         for layer in range(self.n_layers):
             at = f"blk.{layer}."
             y = self._attention(at, x, layer)
             x = x + self.residual_scale * (y if seed_oss else self._norm(at + _POST[0], y))
-            y = self._feed_forward(at, self._norm(at + (_POST[0] if seed_oss else "ffn_norm"), x))
+            y = self._norm(at + (_POST[0] if seed_oss else "ffn_norm"), x)
+            y = self._feed_forward(at, y, layer)
             x = x + self.residual_scale * self._norm(at + _POST[1], y)
         output = "output.weight" if "output.weight" in self._tensors else "token_embd.weight"
         y: F64 = self._norm("output_norm", x) @ self.weight(output).T / self.logit_scale
@@ -148,7 +159,8 @@ class ReferenceModel:
             y = self._norm(norm, y).reshape(n, -1, d) if whole else y.reshape(n, -1, d)
             y = y if whole else self._norm(norm, y)
             frequencies = self._rope_of(layer)
-            rotated.append(y if frequencies is None else self._rope(y, frequencies))
+            factor = 1.0 if frequencies is self.local_frequencies else self.attention_factor
+            rotated.append(y if frequencies is None else self._rope(y, frequencies, factor))
         (q, k), v = rotated, v.reshape(n, -1, d)
         q = q * (1 + self.temperature * np.log1p(np.arange(n) // self.n_ctx))[:, None, None]
         hidden = np.triu(np.full((n, n), -np.inf), 1)
@@ -173,7 +185,7 @@ class ReferenceModel:
         y: F64 = x @ self.weight(name + ".weight").T
         return y + self.weight(name + ".bias") if name + ".bias" in self._tensors else y
 
-    def _rope(self, x: F64, frequencies: F64) -> F64:
+    def _rope(self, x: F64, frequencies: F64, factor: float) -> F64:
         """Rotate the pairs i of x, (n, heads, head_dim), by position * frequency i."""
         n, d = len(x), self.n_rotated
         angle = np.outer(np.arange(n), frequencies)[:, None, :]
@@ -182,23 +194,29 @@ class ReferenceModel:
         else:
             first, second = slice(0, d, 2), slice(1, d, 2)
         a, b = x[..., first], x[..., second]
-        cos, sin = np.cos(angle) * self.attention_factor, np.sin(angle) * self.attention_factor
+        cos, sin = np.cos(angle) * factor, np.sin(angle) * factor
         out = x.copy()
         out[..., first], out[..., second] = a * cos - b * sin, a * sin + b * cos
         return out
 
     def _experts(self, block: str, x: F64) -> F64:
-        """Each token's best experts, weighed by the softmax of their logits."""
+        """Each token's best experts, weighed by the softmax of their logits, or their sigmoids."""
         logits = x @ self.weight(block + "ffn_gate_inp.weight").T
         gate, up, down = (
             self.weight(f"{block}ffn_{n}_exps.weight") for n in ("gate", "up", "down")
         )
-        out = np.zeros_like(x)
+        out, bias = np.zeros_like(x), block + "exp_probs_b.bias"
         for row, logit in enumerate(logits):
-            used = np.argsort(-logit)[: self.n_used]
-            scores = np.exp(logit - logit.max())
-            total = scores[used].sum() if self.normalizes else scores.sum()
-            for e, weight in zip(used, scores[used] / total, strict=True):
+            scores = np.exp(logit - logit.max()) / np.exp(logit - logit.max()).sum()
+            if self.is_sigmoid:
+                scores = 1 / (1 + np.exp(-logit))
+            wanted = scores + self.weight(bias).ravel() if bias in self._tensors else scores
+            groups = wanted.reshape(self.n_groups, -1).copy()
+            best = np.sort(groups)[:, -2:].sum(-1)
+            groups[np.argsort(-best)[self.n_groups_used :]] = -np.inf
+            used = np.argsort(-groups.ravel())[: self.n_used]
+            total = scores[used].sum() if self.normalizes else 1.0
+            for e, weight in zip(used, scores[used] / total * self.expert_scale, strict=True):
                 g = gate[e] @ x[row]
                 out[row] += weight * (down[e] @ (g / (1 + np.exp(-g)) * (up[e] @ x[row])))
         if block + "ffn_up_shexp.weight" in self._tensors:
@@ -212,11 +230,13 @@ class ReferenceModel:
         )
         g = x @ gate.T
         shared: F64 = (g / (1 + np.exp(-g)) * (x @ up.T)) @ down.T
+        if block + "ffn_gate_inp_shexp.weight" not in self._tensors:
+            return shared
         own = x @ self.weight(block + "ffn_gate_inp_shexp.weight").reshape(-1, 1)
         return shared / (1 + np.exp(-own))
 
-    def _feed_forward(self, block: str, x: F64) -> F64:
-        if self.n_used:
+    def _feed_forward(self, block: str, x: F64, layer: int) -> F64:
+        if block + "ffn_gate_inp.weight" in self._tensors:
             return self._experts(block, x)
         up = self._linear(block + "ffn_up", x)
         if block + "ffn_gate.weight" in self._tensors:
@@ -224,6 +244,11 @@ class ReferenceModel:
         elif up.shape[1] == 2 * self.weight(block + "ffn_down.weight").shape[1]:
             gate, up = np.split(up, 2, axis=1)  # both are one tensor
             hidden = self._activated(gate) * up
+        elif self.xielu:  # arXiv:2411.13010; alphas are stored before their softplus
+            alpha_p, alpha_n, beta, eps = (values[layer] for values in self.xielu)
+            above = np.log1p(np.exp(alpha_p)) * up * up
+            below = (beta + np.log1p(np.exp(alpha_n))) * (np.expm1(np.minimum(up, eps)) - up)
+            hidden = beta * up + np.where(up > 0, above, below)
         else:
             hidden = self._activated(up)
         return self._linear(block + "ffn_down", hidden)

@@ -15,8 +15,10 @@ from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.converting.sources.quantized.checkpoint_tensors import checkpoint_tensors
 from halfbyte.converting.sources.safetensors_file import FLOATS
+from halfbyte.converting.sources.xielu_tensors import take_xielu
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.next_tokens import of_next_tokens
 from halfbyte.families.registry import family_of
 from halfbyte.families.wrapped import is_wrapped, text_names
 
@@ -43,6 +45,11 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     tensors = {name: t for name, t in tensors.items() if not name.endswith(_DERIVED)}
     if is_wrapped(folder.config or {}):
         tensors = _of_text(folder.path, tensors)
+    others = of_next_tokens(tensors, folder.path, family, config.n_layers)
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in others}
+    if family.has_xielu:
+        numbers, tensors = take_xielu(folder.path, tensors, config.n_layers)
+        config = replace(config, xielu=numbers)
     embedding = next(family.tensors(config)).hf_name
     config = _settle_tie(folder.path, config, tensors, embedding)
     wanted = {spec.hf_name: spec for spec in family.tensors(config) if spec.hf_name}

@@ -131,10 +131,11 @@ def load_weights(
             fmt, first = panel_format(file, info), 0
             for name, n_rows in _in_memory(spec):
                 matrix = Matrix(fmt, n_rows, n_inputs, int(target.ctypes.data))
-                for part in np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n)):
+                targets = np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n))
+                for e, part in enumerate(targets):
                     packing = Packing(pool, fmt, n_rows, n_inputs, part)
-                    matrices += _pieces(info, first, order, packing)
-                    first += n_rows
+                    matrices += _pieces(info, first + e * spec.shape[-2], order, packing)
+                first += n_rows
                 target = target[math.prod(n) * matrix.nbytes :]
                 if n:
                     assert config.experts is not None

@@ -5,23 +5,14 @@ Contexts are longer than the original ones and than the windows.
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
-
-import halfbyte
 
 pytestmark = pytest.mark.oracle
 
-ROOT = Path(__file__).resolve().parents[2]
-TOLERANCE = {"f32": 1e-4, "f16": 2e-3}
 N_IDS = 300
 
 
@@ -69,40 +60,12 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def checkpoints(
-    torch_python: Path,
-    benchmark_module: Callable[[str], ModuleType],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    """A folder with a checkpoint and its expected.npz for each case, made by transformers."""
-    out = tmp_path_factory.mktemp("positions")
-    tiny_llama = benchmark_module("tiny_llama")
-    specs = []
-    for i, (name, (kind, shape, tied, options)) in enumerate(CASES.items()):
-        tiny = tiny_llama.Tiny(name, i, *shape, 323, 1e4, tied, kind=kind)
-        more = {"dtype": "float32", "shard": None, "options": options, "n_ids": N_IDS}
-        specs.append(asdict(tiny) | more)
-    (out / "specs.json").write_text(json.dumps(specs))
-    script = ROOT / "benchmarks" / "transformers_peer.py"
-    subprocess.run([torch_python, script, out / "specs.json", out], check=True)
-    for name in CASES:
-        tiny_llama.save_tokenizer(323, out / name)
-    return out
+def checkpoints(made_by_transformers: Callable[..., Path]) -> Path:
+    return made_by_transformers(CASES, N_IDS)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
-    path = checkpoints / f"{name}.gguf"
-    halfbyte.convert(checkpoints / name, path, type="f32", measure=False)
-    with np.load(checkpoints / name / "expected.npz") as answers:
-        ids, expected, greedy = answers["ids"].tolist(), answers["logits"], answers["greedy"]
-    for kv_type, tolerance in TOLERANCE.items():
-        with halfbyte.load(path, threads=2, kv_type=kv_type) as model:
-            logits = model.logits(ids)
-            tokens = model.complete(ids, max_tokens=len(greedy)).tokens
-        distance = np.abs(logits - expected).max() / np.abs(expected).max()
-        print(f"{name} {kv_type}: {distance:.2g}")
-        assert distance < tolerance, kv_type
-        if kv_type == "f32":
-            assert tokens == greedy[: len(tokens)].tolist()
-            assert len(tokens) == len(greedy) or 2 in greedy
+def test_logits_and_greedy_ids(
+    name: str, checkpoints: Path, agrees: Callable[[Path], None]
+) -> None:
+    agrees(checkpoints / name)
