@@ -16,7 +16,10 @@ TYPES = (
     "ministral3", "starcoder2", "gemma",
     "granite", "olmo2", "seed_oss", "ernie4_5", "gemma2", "gemma3_text", "glm4", "gpt_bigcode",
     "mellum", "laguna",
+    "olmo3", "granitemoe", "granitemoeshared", "ernie4_5_moe", "glm4_moe", "apertus",
 )  # fmt: skip
+# Where the class's own defaults make no model.
+STATED = {"glm4_moe": {"head_dim": 128}}
 # What some call otherwise.
 _OTHERS = {
     "rms_norm_eps": ("norm_epsilon", "layer_norm_epsilon"), "intermediate_size": ("n_inner",),
@@ -32,7 +35,7 @@ def main() -> None:
     """Ask every configuration class."""
     found = {}
     for name in TYPES:
-        config = transformers.AutoConfig.for_model(name)
+        config = transformers.AutoConfig.for_model(name, **STATED.get(name, {}))
         found[name] = {}
         for key in KEYS:
             has = [n for n in (key, *_OTHERS.get(key, ())) if hasattr(config, n)]

@@ -68,6 +68,14 @@ CASES: dict[str, tuple[Tiny, ...]] = {
         Tiny("mellum", 2, 64, 96, 2, 4, 2, 32, 323, 5e5, tied=False, kind="mellum"),
         Tiny("laguna", 5, 64, 96, 2, 4, 2, 16, 323, 5e5, tied=False, kind="laguna"),
     ),
+    "golden_families": (
+        Tiny("olmo3", 4, 64, 96, 4, 4, 2, 16, 323, 5e5, tied=False, kind="olmo3"),
+        Tiny("granitemoe", 1, 64, 32, 2, 4, 2, 16, 323, 1e4, tied=True, kind="granitemoe"),
+        Tiny("granitemoeshared", 2, 64, 32, 2, 4, 2, 16, 323, 1e4, True, kind="granitemoeshared"),
+        Tiny("ernie4_5_moe", 1, 64, 96, 2, 4, 2, 16, 323, 5e5, tied=True, kind="ernie4_5_moe"),
+        Tiny("glm4_moe", 7, 64, 96, 2, 4, 2, 32, 323, 1e6, tied=False, kind="glm4_moe"),
+        Tiny("apertus", 3, 64, 160, 2, 4, 2, 16, 323, 1e4, tied=False, kind="apertus"),
+    ),
 }
 
 

@@ -38,6 +38,7 @@ _DEEPSEEK = "<｜fim▁begin｜> <｜fim▁hole｜> <｜fim▁end｜>"
 _SEED = "<[fim-prefix]> <[fim-suffix]> <[fim-middle]>"
 _STARCODER = "<|endoftext|> <fim_prefix> <fim_suffix> <fim_middle> <fim_pad>"
 _GEMMA = "<|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_separator|>"
+_GLM = "<|code_prefix|> <|code_suffix|> <|code_middle|>"
 _CODESTRAL = "[PREFIX] [SUFFIX] [MIDDLE]"
 
 _HERMES = "tools <tool_call>"
@@ -100,10 +101,18 @@ MODELS = (
     Published("codegemma-7b-it", "gemma", _GEMMA, ""),
     Published("gemma-2-2b-it", "gemma2", "", ""),
     Published("gemma-3-4b-it", "gemma3_text", "", ""),
+    Published("granite-3.1-3b-a800m-instruct", "granitemoe",
+              f"{_STARCODER} <filename> <reponame>", "tools <|tool_call|>"),
+    Published("moe-7b-1b-active-shared-experts", "granitemoeshared", ""),
     Published("OLMo-2-1124-7B-Instruct", "olmo2", "", ""),
+    Published("Olmo-3-7B-Instruct", "olmo3", "", "<functions> <function_calls>"),
+    Published("Olmo-3-32B-Think", "olmo3", "", "<think> </think>"),
     Published("Seed-OSS-36B-Instruct", "seed_oss", "",
               "tools tool_calls <seed:tool_call> <function= <seed:think> </seed:think>"),
     Published("ERNIE-4.5-0.3B-PT", "ernie4_5", "", ""),
-    Published("GLM-4-9B-0414", "glm4", "<|code_prefix|> <|code_suffix|> <|code_middle|>",
-              "tools <|observation|> metadata"),
+    Published("ERNIE-4.5-21B-A3B-PT", "ernie4_5_moe", "", ""),
+    Published("GLM-4-9B-0414", "glm4", _GLM, "tools <|observation|> metadata"),
+    Published("GLM-4.5-Air", "glm4_moe", _GLM, f"tools <tool_call> <arg_key> {_THINKS}"),
+    Published("GLM-4.6", "glm4_moe", _GLM, f"tools <tool_call> <arg_key> {_THINKS}"),
+    Published("Apertus-8B-Instruct-2509", "apertus", "", "tools enable_thinking"),
 )  # fmt: skip

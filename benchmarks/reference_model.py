@@ -60,22 +60,29 @@ class ReferenceModel:
         self.normalizes = bool(number("expert_weights_norm", 1))
         self.expert_scale = number("expert_weights_scale", 1)
         self.is_sigmoid = number("expert_gating_func", 1) == 2
+        self.n_groups = int(number("expert_group_count", 1))
+        self.n_groups_used = int(number("expert_group_used_count", 1))
+        names = (f"xielu.{name}" for name in ("alpha_p", "alpha_n", "beta", "eps"))
+        self.xielu = [reader.fields[name].contents() for name in names if name in reader.fields]
         own = f"{architecture}.attention.sliding_window"  # else Mistral's
         window = reader.fields.get(own, reader.fields.get("halfbyte.sliding_window"))
         self.window = 0 if window is None else int(window.contents())
         # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen's.
         self.pairs_are_halves = architecture not in (
-            "llama", "granite", "ernie4_5", "smollm3", "mistral3", "glm4",
+            "llama", "granite", "granitemoe", "ernie4_5", "ernie4_5-moe", "smollm3", "mistral3",
+            "glm4",
         )  # fmt: skip
         self.n_rotated = int(number("rope.dimension_count", self.head_dim))
         pattern = reader.fields.get(f"{architecture}.attention.sliding_window_pattern")
-        every = {"gemma2": 2, "gemma3": 6, "mellum": 4, "laguna": 4}.get(architecture, 0)
+        every = {"gemma2": 2, "gemma3": 6, "olmo2": 4, "mellum": 4, "laguna": 4}.get(
+            architecture, 0
+        )
         first = int(architecture != "laguna")  # 1: the last of so many layers sees all
         self.sees_all = [every > 0 and (i + first) % every == 0 for i in range(self.n_layers)]
         if pattern is not None:
             self.sees_all = [not one for one in pattern.contents()]
         local_theta = number("rope.freq_base_swa", 1e4) if architecture == "gemma3" else 0.0
-        if architecture in ("mellum", "laguna"):
+        if architecture in ("mellum", "laguna") or (architecture == "olmo2" and self.window):
             local_theta = number("rope.freq_base_swa", number("rope.freq_base"))
         n = int(number("rope.dimension_count_swa", self.n_rotated))
         pairs = -2.0 * np.arange(n // 2) / n
@@ -119,7 +126,8 @@ class ReferenceModel:
         x = self.weight("token_embd.weight")[np.asarray(ids)] * self.embedding_scale
         if "position_embd.weight" in self._tensors:
             x = x + self.weight("position_embd.weight")[: len(ids)]
-        seed_oss = self.architecture == "seed_oss"  # its post_attention_norm is an ffn_norm
+        # Their post_attention_norm is an ffn_norm.
+        seed_oss = self.architecture in ("seed_oss", "glm4moe")
         for layer in range(self.n_layers):
             at = f"blk.{layer}."
             y = self._attention(at, x, layer)
@@ -212,7 +220,10 @@ class ReferenceModel:
             if self.is_sigmoid:
                 scores = 1 / (1 + np.exp(-logit))
             wanted = scores + self.weight(bias).ravel() if bias in self._tensors else scores
-            used = np.argsort(-wanted)[: self.n_used]
+            groups = wanted.reshape(self.n_groups, -1).copy()
+            best = np.sort(groups)[:, -2:].sum(-1)
+            groups[np.argsort(-best)[self.n_groups_used :]] = -np.inf
+            used = np.argsort(-groups.ravel())[: self.n_used]
             total = scores[used].sum() if self.normalizes else 1.0
             for e, weight in zip(used, scores[used] / total * self.expert_scale, strict=True):
                 g = gate[e] @ x[row]
@@ -242,6 +253,11 @@ class ReferenceModel:
         elif up.shape[1] == 2 * self.weight(block + "ffn_down.weight").shape[1]:
             gate, up = np.split(up, 2, axis=1)  # both are one tensor
             hidden = self._activated(gate) * up
+        elif self.xielu:  # arXiv:2411.13010; alphas are stored before their softplus
+            alpha_p, alpha_n, beta, eps = (values[layer] for values in self.xielu)
+            above = np.log1p(np.exp(alpha_p)) * up * up
+            below = (beta + np.log1p(np.exp(alpha_n))) * (np.expm1(np.minimum(up, eps)) - up)
+            hidden = beta * up + np.where(up > 0, above, below)
         else:
             hidden = self._activated(up)
         return self._linear(block + "ffn_down", hidden)

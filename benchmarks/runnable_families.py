@@ -36,13 +36,18 @@ _GATINGS = {
     "softmax": "softmax of all", "sigmoid": "sigmoid of each",
     "softmax_of_used": "softmax of those used",
 }  # fmt: skip
+# What all models of a kind state, where the defaults of its class make none.
+_STATED = {"glm4_moe": {"head_dim": 128}}
 _WINDOW, _PART = "sliding_window", "partial_rotary_factor"
 
 
 def family_rows(code: Callable[[str], str]) -> Iterator[tuple[str, ...]]:
     """A row for each family, in the order of the registry."""
     for family in registry.FAMILIES.values():
-        configs = [config_from_hf(Path(), {"model_type": kind}) for kind in family.model_types]
+        configs = [
+            config_from_hf(Path(), {"model_type": kind, **_STATED.get(kind, {})})
+            for kind in family.model_types
+        ]
         stages = {stage: None for config in configs for stage in family.stages(config)}
         yield (
             code(family.architecture),
@@ -140,8 +145,10 @@ def _besides(family: Family, stages: list[Stage], code: Callable[[str], str]) ->
     always = sorted(kinds - {norm.weight for norm in _of(stages, Norm)})
     if always and not family.biases:
         yield "biases of " + ", ".join(map(code, always))
-    if family.biases:
-        yield "biases where " + ", ".join(map(code, family.biases)) + " says so"
+    for what, is_of in (("biases", False), ("norms of q's and k's heads", True)):
+        keys = [key for key, fields in family.biases.items() if ("head_norms" in fields) is is_of]
+        if keys:
+            yield f"{what} where " + ", ".join(map(code, keys)) + " says so"
     if _fused(stages):
         yield "fused " + ", ".join(map(code, _fused(stages)))
     if any(one.scale != 1 for one in _of(stages, Embed)):

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 N_BYTE_PIECES = 256
 Named = tuple[str, tuple[int, ...]]
+_GRANITE = {"embedding_multiplier": 3.0, "residual_multiplier": 0.5, "logits_scaling": 4.0,
+            "attention_multiplier": 0.15}  # fmt: skip
 # Families that are built otherwise: what their config.json says otherwise.
 FAMILIES: dict[str, dict[str, object]] = {
     "llama_biases": {"attention_bias": True, "mlp_bias": True},
@@ -41,22 +43,46 @@ FAMILIES: dict[str, dict[str, object]] = {
     "starcoder": {"model_type": "gpt_bigcode", "architectures": ["GPTBigCodeForCausalLM"],
                   "activation_function": "gelu_pytorch_tanh", "multi_query": True},
     "granite": {"model_type": "granite", "architectures": ["GraniteForCausalLM"],
-                "embedding_multiplier": 3.0, "residual_multiplier": 0.5, "logits_scaling": 4.0,
-                "attention_multiplier": 0.15},
+                **_GRANITE},
     "olmo2": {"model_type": "olmo2", "architectures": ["Olmo2ForCausalLM"]},
     "seed_oss": {"model_type": "seed_oss", "architectures": ["SeedOssForCausalLM"],
                  "attention_bias": True, "attention_out_bias": False},
     "ernie4_5": {"model_type": "ernie4_5", "architectures": ["Ernie4_5ForCausalLM"],
                  "use_bias": True},
+    "olmo3": {"model_type": "olmo3", "architectures": ["Olmo3ForCausalLM"], "sliding_window": 24,
+              "rope_theta": 500000.0,
+              "rope_scaling": {"rope_type": "yarn", "factor": 4.0,
+                               "original_max_position_embeddings": 32}},
+    "apertus": {"model_type": "apertus", "architectures": ["ApertusForCausalLM"],
+                "hidden_act": "xielu",
+                "rope_parameters": {"rope_type": "llama3", "rope_theta": 1e5, "factor": 8.0,
+                                    "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                                    "original_max_position_embeddings": 64}},
+    "granitemoe": {"model_type": "granitemoe", "architectures": ["GraniteMoeForCausalLM"],
+                   "num_local_experts": 6, "num_experts_per_tok": 2, **_GRANITE},
+    "granitemoeshared": {"model_type": "granitemoeshared",
+                         "architectures": ["GraniteMoeSharedForCausalLM"], "num_local_experts": 5,
+                         "num_experts_per_tok": 3, "shared_intermediate_size": 64, **_GRANITE},
+    "ernie4_5_moe": {"model_type": "ernie4_5_moe", "architectures": ["Ernie4_5_MoeForCausalLM"],
+                     "moe_num_experts": 6, "moe_k": 2, "moe_intermediate_size": 32,
+                     "moe_num_shared_experts": 2, "moe_layer_start_index": 1,
+                     "moe_layer_end_index": -1, "moe_layer_interval": 1},
+    "glm4_moe": {"model_type": "glm4_moe", "architectures": ["Glm4MoeForCausalLM"],
+                 "attention_bias": True, "use_qk_norm": True, "partial_rotary_factor": 0.5,
+                 "n_routed_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 32,
+                 "n_shared_experts": 1, "first_k_dense_replace": 1, "n_group": 4, "topk_group": 2,
+                 "routed_scaling_factor": 1.5, "norm_topk_prob": True,
+                 "num_nextn_predict_layers": 0},
 }  # fmt: skip
 # Where biases are: of q, k and v, of attention's output, of the network.
 BIASES = {
     "llama_biases": "qkv o mlp", "starcoder2": "qkv o mlp", "ernie4_5": "qkv o mlp",
-    "starcoder": "o mlp", "glm4": "qkv", "seed_oss": "qkv",
+    "starcoder": "o mlp", "glm4": "qkv", "seed_oss": "qkv", "glm4_moe": "qkv",
 }  # fmt: skip
 # Norms of a layer that are as wide as the model.
 NORMS = {
-    "olmo2": ("post_attention_layernorm", "post_feedforward_layernorm"),
+    "apertus": ("attention_layernorm", "feedforward_layernorm"),
+    **dict.fromkeys(("olmo2", "olmo3"), ("post_attention_layernorm", "post_feedforward_layernorm")),
     "glm4": (
         "input_layernorm",
         "post_self_attn_layernorm",
@@ -78,8 +104,13 @@ SCALED = {
     "gemma2": 8,
     "gemma3": 8,
     "granite": 4,
+    "granitemoe": 4,
+    "granitemoeshared": 4,
 }  # which multiply embeddings: these are so much smaller
 LAYER_NORM = {"starcoder", "starcoder2"}
+# Of q and k: of all of them, or of each head.
+WHOLE_NORMS, HEAD_NORMS = ("olmo2", "olmo3"), ("gemma3", "glm4_moe", "apertus")
+CONSTANTS = {"beta": 0.5, "eps": -1e-6}  # of xIELU
 
 CENTERED_NORMS = {"gemma", "gemma2", "gemma3"}  # which store what a norm's weight exceeds 1 by
 # Relatives: what their config.json says otherwise.
@@ -174,15 +205,7 @@ def weights(tiny: Tiny) -> dict[str, F32]:
         return uniform((rows, cols), gain / cols**0.5)
 
     if tiny.kind in FAMILIES:
-        mean = float(tiny.kind not in CENTERED_NORMS)
-        return {
-            name: uniform(shape, 0.2, mean * name.endswith("weight"))
-            if len(shape) == 1
-            else uniform(shape, 0.5 / SCALED.get(tiny.kind, 1))
-            if "embed" in name or "transformer.w" in name
-            else linear(*shape, 3.0 if name == "lm_head.weight" else 1.3)
-            for name, shape in tensors(tiny)
-        }
+        return {name: _values(tiny, name, shape, uniform) for name, shape in tensors(tiny)}
     q_dim, kv_dim = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
     dim, hidden = tiny.dim, tiny.hidden_dim
     out = {"model.embed_tokens.weight": uniform((tiny.vocab_size, dim), 0.5)}
@@ -227,6 +250,21 @@ def weights(tiny: Tiny) -> dict[str, F32]:
     return out
 
 
+def _values(tiny: Tiny, name: str, shape: tuple[int, ...], uniform: Callable[..., F32]) -> F32:
+    """A tensor of one of FAMILIES."""
+    if not shape:
+        return np.array(CONSTANTS[name.rpartition(".")[2]], np.float32)
+    if len(shape) == 1 or name.endswith("bias"):
+        mean = float(tiny.kind not in CENTERED_NORMS)
+        return uniform(shape, 0.2, mean * name.endswith("weight"))
+    if "embed" in name or "transformer.w" in name:
+        return uniform(shape, 0.5 / SCALED.get(tiny.kind, 1))
+    # Logits are wide apart, so that the best of them, and of a router's, are clear.
+    is_router = name.endswith((".mlp.gate.weight", ".router.layer.weight"))
+    gain = 3.0 if name == "lm_head.weight" or is_router else 1.3
+    return uniform(shape, gain / shape[-1] ** 0.5)
+
+
 def tensors(tiny: Tiny) -> Iterator[Named]:
     """Names and shapes, (out, in), in an order of their own: those that transformers has."""
     names = ("model.embed_tokens", "model.layers", "model.norm")
@@ -235,14 +273,14 @@ def tensors(tiny: Tiny) -> Iterator[Named]:
         yield "transformer.wpe.weight", (tiny.n_ctx, tiny.dim)
     yield f"{names[0]}.weight", (tiny.vocab_size, tiny.dim)
     for i in range(tiny.n_layers):
-        for name, shape in _layer(tiny):
+        for name, shape in _layer(tiny, i):
             yield f"{names[1]}.{i}.{name}", shape
     yield from _norm(tiny, names[2])
     if not tiny.tied:
         yield "lm_head.weight", (tiny.vocab_size, tiny.dim)
 
 
-def _layer(tiny: Tiny) -> Iterator[Named]:
+def _layer(tiny: Tiny, i: int) -> Iterator[Named]:
     q, kv = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
     biases = BIASES.get(tiny.kind, "").split()
     norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
@@ -256,13 +294,20 @@ def _layer(tiny: Tiny) -> Iterator[Named]:
     else:
         for name, rows in (("q", q), ("k", kv), ("v", kv)):
             yield from _linear(f"self_attn.{name}_proj", rows, tiny.dim, "qkv" in biases)
-    if tiny.kind in ("olmo2", "gemma3"):
-        whole = tiny.kind == "olmo2"
+    if tiny.kind in WHOLE_NORMS + HEAD_NORMS:
+        whole = tiny.kind in WHOLE_NORMS
         yield "self_attn.q_norm.weight", (q if whole else tiny.head_dim,)
         yield "self_attn.k_norm.weight", (kv if whole else tiny.head_dim,)
     yield from _linear(out, tiny.dim, q, "o" in biases)
+    if _has_experts(tiny, i):
+        yield from _experts(tiny)
+        return
     if tiny.kind.startswith("starcoder"):
         names = ("c_fc", "c_proj")
+    if tiny.kind == "apertus":
+        names = ("up_proj", "down_proj")
+        for name in ("alpha_p", "alpha_n", "beta", "eps"):
+            yield f"mlp.act_fn.{name}", () if name in CONSTANTS else (1,)
     if tiny.kind == "glm4":
         names = ("gate_up_proj", "down_proj")
     for name in names:
@@ -270,6 +315,40 @@ def _layer(tiny: Tiny) -> Iterator[Named]:
         if name == names[-1]:
             rows, columns = tiny.dim, tiny.hidden_dim
         yield from _linear(f"mlp.{name}", rows, columns, "mlp" in biases)
+
+
+def _has_experts(tiny: Tiny, i: int) -> bool:
+    if tiny.kind in ("ernie4_5_moe", "glm4_moe"):
+        return i > 0
+    return tiny.kind.startswith("granitemoe")
+
+
+def _experts(tiny: Tiny) -> Iterator[Named]:
+    """A layer's router and experts, under the names of checkpoints."""
+    kind, width = FAMILIES[tiny.kind], tiny.hidden_dim
+
+    def number(*names: str) -> int:
+        return next((int(str(kind[name])) for name in names if name in kind), 0)
+
+    if tiny.kind.startswith("granitemoe"):
+        n, shared = number("num_local_experts"), number("shared_intermediate_size")
+        yield "block_sparse_moe.router.layer.weight", (n, tiny.dim)
+        yield "block_sparse_moe.input_linear.weight", (n, 2 * width, tiny.dim)
+        yield "block_sparse_moe.output_linear.weight", (n, tiny.dim, width)
+        if shared:
+            yield "shared_mlp.input_linear.weight", (2 * shared, tiny.dim)
+            yield "shared_mlp.output_linear.weight", (tiny.dim, shared)
+        return
+    n, width = number("moe_num_experts", "n_routed_experts"), number("moe_intermediate_size")
+    shared = width * number("moe_num_shared_experts", "n_shared_experts")
+    is_glm = tiny.kind == "glm4_moe"
+    bias = "gate" if is_glm else "moe_statics"
+    yield "mlp.gate.weight", (n, tiny.dim)
+    yield f"mlp.{bias}.e_score_correction_bias", (n,) if is_glm else (1, n)
+    for at, rows in [*((f"experts.{e}", width) for e in range(n)), ("shared_experts", shared)]:
+        yield f"mlp.{at}.gate_proj.weight", (rows, tiny.dim)
+        yield f"mlp.{at}.up_proj.weight", (rows, tiny.dim)
+        yield f"mlp.{at}.down_proj.weight", (tiny.dim, rows)
 
 
 def _norm(tiny: Tiny, name: str) -> Iterator[Named]:

@@ -77,8 +77,9 @@ def make(spec: dict[str, Any], out: Path) -> None:
     torch.manual_seed(tiny.seed)
     model = AutoModelForCausalLM.from_config(config_of(tiny, options)).eval()
     with torch.no_grad():
-        for name, value in model.named_parameters():
-            if "norm" in name or "bias" in name:  # all start alike, which would hide a mix-up
+        for name, value in [*model.named_parameters(), *model.named_buffers()]:
+            # All start alike, which would hide a mix-up.
+            if "norm" in name or "bias" in name or "alpha" in name:
                 value.add_(0.2 * torch.randn_like(value))
     folder = out / tiny.name
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))

@@ -5,13 +5,24 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import gguf
 
 from halfbyte.converting.rotation_keys import add_rotation
-from halfbyte.families.config import EXPERT_KEYS, GATINGS, OPTIONS, ExpertsConfig, ModelConfig
+from halfbyte.families.config import (
+    DENSE_KEY,
+    EXPERT_KEYS,
+    GATINGS,
+    KEYS,
+    OPTIONS,
+    STEP_KEY,
+    ExpertsConfig,
+    ModelConfig,
+)
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
-from halfbyte.families.registry import family_of
+from halfbyte.families.registry import FAMILIES, family_of
+from halfbyte.families.xielu import XIELU_KEYS
 from halfbyte.tokenizer.pretokenizers import WHOLE_PIECES_FIRST
 from halfbyte.tokenizer.vocabulary import (
     ADDED_KEY,
@@ -50,6 +61,8 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     for field in OPTIONS:
         if family.keys[field].gguf in family.reads:
             meta.add_float32(keys[field], getattr(c, field))
+    for name, key in XIELU_KEYS.items() if c.xielu else ():
+        meta.add_array(key, [float(getattr(one, name)) for one in c.xielu])
     add_rotation(meta, c)
     meta.add_vocab_size(c.vocab_size)
     if c.experts is not None:
@@ -67,6 +80,10 @@ def _add_experts(meta: gguf.GGUFWriter, architecture: str, e: ExpertsConfig) -> 
     if e.n_groups > 1:
         meta.add_uint32(key["n_groups"], e.n_groups)
         meta.add_uint32(key["n_groups_used"], e.n_groups_used)
+    if STEP_KEY in FAMILIES[architecture].reads:
+        meta.add_uint32(f"{architecture}.{STEP_KEY}", 1)  # which llama.cpp wants to be told
+    if e.dense_layers:
+        meta.add_array(DENSE_KEY, list(e.dense_layers))
     if e.scale != 1.0:
         meta.add_float32(key["scale"], e.scale)
     meta.add_uint32(key["gating"], GATINGS[e.gating])
@@ -126,6 +143,22 @@ def add_vocabulary(meta: gguf.GGUFWriter, v: Vocabulary) -> None:
         meta.add_string(f"{TEMPLATE_KEY}.{name}", template)
     if v.named_templates:
         meta.add_array(f"{TEMPLATE_KEY}s", list(v.named_templates))
+
+
+def say_what_llama_cpp_computes(path: Path, c: ModelConfig) -> None:
+    """A word on what it computes otherwise than the file says, without one of its own."""
+    family, e, others = family_of(c), c.experts, []
+    rules = family.experts
+    if e is not None and rules and not rules.states_norm and e.normalizes != rules.normalizes:
+        does = "divides" if rules.normalizes else "does not divide"
+        others.append(f"it {does} the experts' scores by their sum")
+    if c.sliding_window and KEYS["sliding_window"].gguf not in family.reads:
+        others.append(f"there is no window of {c.sliding_window} positions")
+    if family.local_theta == 0 and c.local_rope and c.local_rope.theta != c.rope.theta:
+        others.append("layers with a window rotate as the others do")
+    if others:
+        log.warning("%s: llama.cpp computes something else with this file's architecture, %s: %s",
+                    path, c.architecture, ", ".join(others))  # fmt: skip
 
 
 def say_what_others_miss(v: Vocabulary) -> None:

@@ -32,6 +32,7 @@ from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.model_card import ModelCard
+from halfbyte.families.next_tokens import of_next_tokens
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import check_tensors
 from halfbyte.generation.model_hash import FileStamp
@@ -155,7 +156,9 @@ class _Checked:
         """Nothing of its weights is read yet."""
         file = files.enter_context(GGUFFile.open(path))
         config = config_from_gguf(file)
-        check_tensors(file, list(family_of(config).tensors(config)))
+        family = family_of(config)
+        left_out = of_next_tokens(file.tensors, file.path, family, config.n_layers)
+        check_tensors(file, list(family.tensors(config)), left_out)
         check_memory(file, config, kv_type, n_threads)
         return cls(file, config)
 

@@ -1,8 +1,8 @@
 """Experts' matrices of a checkpoint as one tensor each, however they are stored.
 
 Most checkpoints have a tensor for each expert's matrix, some all experts' in one, and some gate and
-up together, one behind the other. A family names the matrices of one expert, with "{}" for its
-number (families/experts.py); all ways lead to that name.
+up together, one behind the other, a shared expert's too. A family names the matrices of one expert,
+with "{}" for its number (families/experts.py); all ways lead to that name.
 """
 
 from __future__ import annotations
@@ -62,7 +62,12 @@ def with_experts(
             if some:
                 got = f"{whole} and {some[0].name}"
                 raise ConversionError(path, "tensors", expected="one of the two", got=got)
-            found[name] = _slices(path, tensors[whole], name, part)
+            is_one = spec.is_matrix and len(spec.shape) == 2
+            source = tensors[whole]
+            found[name] = (
+                _PartOfRows(path, source, name, part) if is_one
+                else _slices(path, source, name, part)
+            )  # fmt: skip
             taken.add(whole)
         elif of_one and len(some) == len(of_one):
             found[name] = _Stacked(path, name, some)
@@ -157,6 +162,52 @@ class _Stacked:
             (self._tensors[i], slice(max(begin - i * size, 0), min(end - i * size, size)))
             for i in range(begin // size, -(-end // size))
         ]
+
+
+class _PartOfRows:
+    """Part `i` of `n` of the rows of a matrix."""
+
+    def __init__(self, path: Path, tensor: HFTensor, name: str, part: _Part) -> None:
+        self.name, self.path, self._tensor = name, tensor.path, tensor
+        self.dtype = getattr(tensor, "dtype", FLOATS[0])
+        n_rows, *inputs = tensor.shape or (0,)
+        if len(inputs) != 1 or n_rows % part.n:
+            expected = f"a matrix with {part.n} parts"
+            raise ConversionError(path, tensor.name, expected=expected, got=tensor.shape)
+        self.shape = (n_rows // part.n, *inputs)
+        self._first = part.i * self.shape[0]
+
+    @property
+    def is_quantized(self) -> bool:
+        """See HFTensor."""
+        return self._tensor.is_quantized
+
+    @property
+    def format(self) -> BlockFormat | None:
+        """See HFTensor."""
+        return self._tensor.format
+
+    def rows(self, index: Index) -> NDArray[np.float32]:
+        """See HFTensor."""
+        return self._tensor.rows(self._of_whole(index))
+
+    def stored(self, index: Index) -> NDArray[np.uint8]:
+        """See HFTensor."""
+        return self._tensor.stored(self._of_whole(index))
+
+    def prefetch(self) -> None:
+        """See HFTensor."""
+        self._tensor.prefetch()
+
+    def release(self) -> None:
+        """See HFTensor."""
+        self._tensor.release()
+
+    def _of_whole(self, index: Index) -> Index:
+        if not isinstance(index, slice):
+            return index + self._first
+        begin, end, _ = index.indices(self.shape[0])
+        return slice(begin + self._first, end + self._first)
 
 
 class _Slices:

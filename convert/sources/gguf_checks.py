@@ -11,6 +11,7 @@ from halfbyte.converting.sources.problems import Problems
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import check_type, config_from_gguf
+from halfbyte.families.next_tokens import of_next_tokens
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import ROPE_FACTORS, tensor_errors
 from halfbyte.gguf.file import GGUFFile
@@ -38,7 +39,7 @@ def check_runs(file: GGUFFile) -> ModelConfig:
         config = config_from_gguf(file)
     problems.note(_type_errors(file))
     if config is not None:
-        problems.note(tensor_errors(file, list(family_of(config).tensors(config))))
+        problems.note(_tensor_errors(file, config))
     problems.note(_divisor_errors(file))
     with problems.noted():
         Tokenizer.from_gguf(file)
@@ -55,10 +56,15 @@ def check_head(part: Path, source: Path) -> None:
     """
     problems = Problems(source)
     with problems.noted(), GGUFFile.open(part) as file:
-        config = config_from_gguf(file)
-        problems.note(tensor_errors(file, list(family_of(config).tensors(config))))
+        problems.note(_tensor_errors(file, config_from_gguf(file)))
         Vocabulary.from_metadata(file.metadata)
     problems.raise_any()
+
+
+def _tensor_errors(file: GGUFFile, config: ModelConfig) -> Iterator[ModelFileError]:
+    family = family_of(config)
+    left_out = of_next_tokens(file.tensors, file.path, family, config.n_layers)
+    return tensor_errors(file, list(family.tensors(config)), left_out)
 
 
 def _type_errors(file: GGUFFile) -> Iterator[ModelFileError]:

@@ -15,8 +15,10 @@ from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.converting.sources.quantized.checkpoint_tensors import checkpoint_tensors
 from halfbyte.converting.sources.safetensors_file import FLOATS
+from halfbyte.converting.sources.xielu_tensors import take_xielu
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.next_tokens import of_next_tokens
 from halfbyte.families.registry import family_of
 from halfbyte.families.wrapped import is_wrapped, text_names
 
@@ -26,8 +28,6 @@ _IN_LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 # Tables that older checkpoints carry along; they follow from the configuration.
 _DERIVED = (".rotary_emb.inv_freq",)
 _HEAD = "lm_head.weight"
-# Layers that guess tokens further ahead, which transformers leaves out, too.
-_MTP_KEY, _MTP = "num_mtp_layers", "mtp."
 
 
 # GGUF name, tensor, its rows in GGUF's order if that is another one, what its numbers grow by.
@@ -45,8 +45,11 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     tensors = {name: t for name, t in tensors.items() if not name.endswith(_DERIVED)}
     if is_wrapped(folder.config or {}):
         tensors = _of_text(folder.path, tensors)
-    if _MTP_KEY in family.reads:
-        tensors = _without_mtp(folder.path, tensors)
+    others = of_next_tokens(tensors, folder.path, family, config.n_layers)
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in others}
+    if family.has_xielu:
+        numbers, tensors = take_xielu(folder.path, tensors, config.n_layers)
+        config = replace(config, xielu=numbers)
     embedding = next(family.tensors(config)).hf_name
     config = _settle_tie(folder.path, config, tensors, embedding)
     wanted = {spec.hf_name: spec for spec in family.tensors(config) if spec.hf_name}
@@ -86,14 +89,6 @@ def _of_text(path: Path, tensors: dict[str, HFTensor]) -> dict[str, HFTensor]:
     if others:
         log.warning("%s: left out, as no part of the model of text: %s", path, ", ".join(others))
     return {short: tensors[name] for name, short in found.items()}
-
-
-def _without_mtp(path: Path, tensors: dict[str, HFTensor]) -> dict[str, HFTensor]:
-    """Those that the logits depend on."""
-    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(_MTP)}
-    if len(kept) < len(tensors):
-        log.warning("%s: left out, as they guess tokens further ahead: %s*", path, _MTP)
-    return kept
 
 
 def _settle_tie(

@@ -21,6 +21,7 @@ from halfbyte.converting.gguf_keys import (
     add_config,
     add_sampling,
     add_vocabulary,
+    say_what_llama_cpp_computes,
     say_what_others_miss,
 )
 from halfbyte.converting.sources.gguf_checks import check_runs
@@ -29,9 +30,11 @@ from halfbyte.converting.sources.hf_tensors import Mapped, map_tensors
 from halfbyte.converting.sources.problems import Problems
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.errors import ConversionError
-from halfbyte.families.config import WINDOW_KEY, ModelConfig
+from halfbyte.families.config import DENSE_KEY, WINDOW_KEY, ModelConfig
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.model_card import sampling_from_hf
+from halfbyte.families.next_tokens import of_next_tokens
+from halfbyte.families.registry import family_of
 from halfbyte.file_kinds import is_gguf, refused
 from halfbyte.gguf.factors import matrix_factors
 from halfbyte.gguf.file import GGUFFile
@@ -56,7 +59,7 @@ _OWN_KEYS = (
     "general.architecture", "general.file_type", "general.quantization_version",
     "general.alignment", "split.",
 )  # fmt: skip
-_KEPT = (*OWN_KEYS, WINDOW_KEY)  # keys of halfbyte's that a file made of this one keeps
+_KEPT = (*OWN_KEYS, WINDOW_KEY, DENSE_KEY)  # keys of halfbyte's that a file made of this one keeps
 
 
 class Tensor(ABC):
@@ -164,6 +167,7 @@ class FolderModel(Source):
         add_sampling(meta, self._sampling)
         add_vocabulary(meta, self._vocabulary)
         say_what_others_miss(self._vocabulary)
+        say_what_llama_cpp_computes(self.path, self.config)
         return meta
 
     def close(self) -> None:
@@ -181,7 +185,9 @@ class FileModel(Source):
         except BaseException:
             file.close()
             raise
-        tensors: list[Tensor] = [_FileTensor(file, info) for info in file.tensors.values()]
+        others = of_next_tokens(file.tensors, file.path, family_of(config), config.n_layers)
+        infos = [info for name, info in file.tensors.items() if name not in others]
+        tensors: list[Tensor] = [_FileTensor(file, info) for info in infos]
         super().__init__(path, name, config, tensors, [Path(one) for one in file.paths])
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:

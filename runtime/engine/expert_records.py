@@ -61,7 +61,7 @@ class ExpertRecords:
             "plan": self._buffers.plan, "n_experts": e.n_experts, "n_used": e.n_used,
             "routed": routed.address, "routed_stride": routed.stride,
             "gating": _GATINGS[e.gating], "normalizes": int(e.normalizes),
-            "scale": float_word(e.scale), "n_groups": e.n_groups,
+            "scale": float_word(e.scale * stage.scale), "n_groups": e.n_groups,
             "n_groups_used": e.n_groups_used, "n_group_best": 2,
             "logit_bias": self._vector(stage, stage.bias),
             "bias": self._vector(stage, stage.selection_bias),
@@ -80,7 +80,7 @@ class ExpertRecords:
         ]  # fmt: skip
 
     def _hidden(self, stage: ExpertsHidden, e: ExpertsConfig, normed: Mapping[str, int]) -> Words:
-        gate, up = (self._weights.experts[stage.tensor(name)] for name in stage.experts)
+        gate, up = (self._weights.experts[stage.tensor(name)] for name in stage.in_memory)
         down = self._weights.experts[stage.tensor(stage.down)]
         strips, hidden = n_strips(gate.first), self._buffers["expert_hidden"]
         return _call(

@@ -128,7 +128,7 @@ def _name(engine: Engine, stage: Stage) -> str:
     names, end = stage.packed, ""
     found = [engine.weights.matrices[stage.tensor(name)] for name in names]
     if isinstance(stage, ExpertsStage):
-        names = stage.experts
+        names = stage.in_memory
         experts = [engine.weights.experts[stage.tensor(name)] for name in names]
         found, end = [one.first for one in experts], f", {experts[0].n_used} of {experts[0].n}"
     rows, formats = "+".join(str(m.n_rows) for m in found), {m.format.name: None for m in found}
@@ -156,7 +156,7 @@ def _timed(engine: Engine, name: str, stages: list[Stage], n_tokens: int, depth:
         engine.weights.matrices[stage.tensor(name)] for stage in stages for name in stage.packed
     ]
     experts = [engine.weights.experts[stage.tensor(name)] for stage in stages
-               if isinstance(stage, ExpertsStage) for name in stage.experts]  # fmt: skip
+               if isinstance(stage, ExpertsStage) for name in stage.in_memory]  # fmt: skip
     if experts:
         # A token's experts are others than the next one's; how many a prompt needs is not known.
         each = [one.first for one in experts for _ in range(one.n_used)]

@@ -250,7 +250,7 @@ class _Writer:
                  "n_strips": n_strips(matrices[0]), **self._finish(stage),
                  "activation": ACTIVATIONS.index(stage.activation)}  # fmt: skip
         if stage.activation == "xielu":
-            self.tables.append(np.array(self._config.xielu[stage.layer], np.float32))
+            self.tables.append(np.array(self._config.xielu[stage.layer].curve, np.float32))
             words["curve"] = int(self.tables[-1].ctypes.data)
         return made + self._with_adapters(stage, record.FEED_FORWARD, words)
 

@@ -144,10 +144,10 @@ def load_weights(
             for name, n_rows in _in_memory(spec):
                 matrix = Matrix(fmt, n_rows, n_inputs, int(target.ctypes.data))
                 parts = np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n))
-                for part, factor in zip(parts, factors, strict=True):
+                for e, (part, factor) in enumerate(zip(parts, factors, strict=True)):
                     packing = Packing(pool, fmt, n_rows, n_inputs, part, float(factor))
-                    matrices += _pieces(info, first, order, packing)
-                    first += n_rows
+                    matrices += _pieces(info, first + e * spec.shape[-2], order, packing)
+                first += n_rows
                 target = target[math.prod(n) * matrix.nbytes :]
                 if n:
                     assert config.experts is not None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from halfbyte.families.rope import LongRope, Temperature, Yarn
 from halfbyte.families.tensors import ROPE_FREQS, ROPE_LONG, ROPE_SHORT
+from halfbyte.families.xielu import Xielu
 
 # What no model has more of; larger numbers are mistakes, or meant to exhaust memory.
 MAX_LAYERS, MAX_DIM, MAX_VOCAB, MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30
@@ -23,6 +24,10 @@ MIN_HEAD_DIM = 16  # which the kernels take
 DEFAULT_THETA = 10000.0  # GGUF's and transformers' base where none is given
 # Mistral's window in a GGUF file: llama.cpp's `llama`, as which such files run there, has none.
 WINDOW_KEY = "halfbyte.sliding_window"
+# Further layers that have a network in place of experts, which llama.cpp knows in no architecture.
+DENSE_KEY = "halfbyte.dense_layers"
+# Behind "<architecture>.": every so many layers one has experts.
+STEP_KEY = "interleave_moe_layer_step"
 # Behind "<architecture>.", for families whose layers differ: every so many layers one without the
 # window, or whether each has it.
 PATTERN_KEY = "attention.sliding_window_pattern"
@@ -162,6 +167,8 @@ class ExpertsConfig:
         hidden_dim: of each of them.
         n_shared, shared_dim: experts that all tokens go through, and their hidden_dim together.
         n_dense_layers: the first layers, which have a network instead.
+        dense_layers: others that have one.
+        is_fused: whether a file has gate and up of all experts in one tensor.
         gating: how the router's logits become scores, a key of GATINGS: the softmax of all, the
             sigmoid of each, or the softmax of those that are used.
         normalizes: whether the scores of those used are divided by their sum.
@@ -180,6 +187,8 @@ class ExpertsConfig:
     scale: float = 1.0
     n_groups: int = 1
     n_groups_used: int = 1
+    dense_layers: tuple[int, ...] = ()
+    is_fused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +207,9 @@ class ModelConfig:
         final_softcap: logits likewise.
         qkv_bias, out_bias, mlp_bias: whether projections to q, k and v, attention's output and the
             feed-forward network have biases, in families that leave it open.
-        xielu: that activation's alpha_p, alpha_n, beta and eps in each layer, where it is used.
+        head_norms: whether each head of q and k has a norm, likewise.
+        xielu: that activation's numbers in each layer, where it is used; of a checkpoint they are
+            known when its tensors are.
         sliding_layers: whether each layer has that window; (): all have it.
         rope_layers: whether each layer rotates queries and keys; (): all do.
         local_rope: rotary embedding of the layers with a window, where it is another one.
@@ -231,7 +242,8 @@ class ModelConfig:
     qkv_bias: bool = False
     out_bias: bool = False
     mlp_bias: bool = False
-    xielu: tuple[tuple[float, float, float, float], ...] = ()
+    head_norms: bool = False
+    xielu: tuple[Xielu, ...] = ()
     sliding_layers: tuple[bool, ...] = ()
     rope_layers: tuple[bool, ...] = ()
     local_rope: RopeConfig | None = None
@@ -269,7 +281,8 @@ class ModelConfig:
 
     def has_experts(self, i: int) -> bool:
         """Whether layer i has experts."""
-        return self.experts is not None and i >= self.experts.n_dense_layers
+        e = self.experts
+        return e is not None and i >= e.n_dense_layers and i not in e.dense_layers
 
     @property
     def group(self) -> int:

@@ -25,6 +25,7 @@ from halfbyte.families.tensors import TensorSpec
 
 ROUTER, SHARED_GATE = "ffn_gate_inp", "ffn_gate_inp_shexp"
 _GATE, _UP, _DOWN = "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"
+_GATE_UP = "ffn_gate_up_exps"
 _SHARED = ("ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp")
 _SELECTION_BIAS = "exp_probs_b"
 
@@ -37,6 +38,7 @@ class Names:
         experts: gate, up and down; "{}" stands for an expert's number. Where it is absent the
             tensor has all of them.
         router, shared, shared_gate, selection_bias: "" where there are none.
+        shared_kinds: gate, up and down of the shared one, behind its name.
         norm: of the network's input.
     """
 
@@ -49,6 +51,11 @@ class Names:
     shared: str = ""
     shared_gate: str = ""
     selection_bias: str = ""
+    shared_kinds: tuple[str, str, str] = (
+        "gate_proj.weight",
+        "up_proj.weight",
+        "down_proj.weight",
+    )
     norm: str = "post_attention_layernorm.weight"
 
 
@@ -72,8 +79,9 @@ def experts(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
     gate = (SHARED_GATE,) if names.shared_gate else ()
     yield Norm("ffn_norm", layer=i)
     yield Project((ROUTER, *gate), "normed", "routed", layer=i)
-    yield Route(selection_bias=_SELECTION_BIAS if names.selection_bias else "", layer=i)
-    yield ExpertsHidden(_GATE, _UP, _DOWN, layer=i)
+    bias = _SELECTION_BIAS if names.selection_bias else ""
+    yield Route(selection_bias=bias, scale=c.residual_scale, layer=i)
+    yield ExpertsHidden(_GATE, _UP, _DOWN, fused=_GATE_UP if c.experts.is_fused else "", layer=i)
     if c.experts.shared_dim:
         yield FeedForward(*_SHARED, layer=i)
     yield ExpertsOutput(_DOWN, layer=i)
@@ -81,7 +89,7 @@ def experts(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
         yield Project(_SHARED[2:], "hidden", "shared", layer=i)
         yield AddGated(layer=i)
     elif c.experts.shared_dim:
-        yield Project(_SHARED[2:], "hidden", "x", adds=True, layer=i)
+        yield blocks.joined(c, i, _SHARED[2], "hidden", bias=False)
 
 
 def expert_tensors(c: ModelConfig, i: int, names: Names) -> Iterator[TensorSpec]:
@@ -95,8 +103,15 @@ def expert_tensors(c: ModelConfig, i: int, names: Names) -> Iterator[TensorSpec]
         yield TensorSpec(name, hf + names.selection_bias, (e.n_experts,))
     wide, narrow = (e.n_experts, e.hidden_dim, c.dim), (e.n_experts, c.dim, e.hidden_dim)
     shapes = (wide, wide, narrow)
-    for name, hf_name, shape in zip((_GATE, _UP, _DOWN), names.experts, shapes, strict=True):
-        yield TensorSpec(f"{at}{name}.weight", hf + hf_name, shape)
+    specs = [
+        TensorSpec(f"{at}{name}.weight", hf + hf_name, shape)
+        for name, hf_name, shape in zip((_GATE, _UP, _DOWN), names.experts, shapes, strict=True)
+    ]
+    if e.is_fused:  # in files alone: a checkpoint's are taken apart
+        parts = tuple((spec.name, e.hidden_dim) for spec in specs[:2])
+        shape = (e.n_experts, 2 * e.hidden_dim, c.dim)
+        specs[:2] = [TensorSpec(f"{at}{_GATE_UP}.weight", "", shape, parts=parts)]
+    yield from specs
     if e.shared_dim:
         yield from _shared_tensors(c, e, at, hf, names)
 
@@ -107,6 +122,6 @@ def _shared_tensors(
     if names.shared_gate:
         yield TensorSpec(f"{at}{SHARED_GATE}.weight", hf + names.shared_gate, (1, c.dim))
     wide, narrow = (e.shared_dim, c.dim), (c.dim, e.shared_dim)
-    kinds = ("gate", "up", "down")
-    for name, kind, shape in zip(_SHARED, kinds, (wide, wide, narrow), strict=True):
-        yield TensorSpec(f"{at}{name}.weight", f"{hf}{names.shared}.{kind}_proj.weight", shape)
+    shapes = (wide, wide, narrow)
+    for name, kind, shape in zip(_SHARED, names.shared_kinds, shapes, strict=True):
+        yield TensorSpec(f"{at}{name}.weight", f"{hf}{names.shared}.{kind}", shape)

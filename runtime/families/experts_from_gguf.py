@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
-from halfbyte.families.config import EXPERT_KEYS, GATINGS, MAX_DIM, ExpertsConfig
+from halfbyte.families.config import (
+    DENSE_KEY,
+    EXPERT_KEYS,
+    GATINGS,
+    MAX_DIM,
+    STEP_KEY,
+    ExpertsConfig,
+)
 from halfbyte.families.family import Family
 from halfbyte.families.metadata_keys import is_saved
+from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
 
 MAX_EXPERTS = 4096  # of a layer
+_FUSED = ".ffn_gate_up_exps.weight"
 
 
 def read_experts(
-    m: Metadata, family: Family, hidden_dim: int, n_layers: int
+    file: GGUFFile, family: Family, hidden_dim: int, n_layers: int
 ) -> ExpertsConfig | None:
     """The experts of a model whose layers are `hidden_dim` wide; None: it has none.
 
@@ -20,7 +29,7 @@ def read_experts(
         ModelFileError: a number is missing or out of range.
         UnsupportedModelError: another way to choose them.
     """
-    rules = family.experts
+    rules, m = family.experts, file.metadata
     if rules is None or not has_experts(m, family):
         return None
     key = {field: f"{family.architecture}.{name}" for field, name in EXPERT_KEYS.items()}
@@ -42,17 +51,20 @@ def read_experts(
     shared = count("shared_dim", n_shared * width or hidden_dim * rules.has_shared, MAX_DIM)
     # llama.cpp's saver states its default, though its code for these architectures has their own.
     normalizes = rules.normalizes
-    if not is_saved(m, family.architecture):
+    if rules.states_norm or not is_saved(m, family.architecture):
         normalizes = m.get_bool(key["normalizes"], normalizes)
+    n_dense = count("n_dense_layers", 0, n_layers)
     says_scale = key["scale"] in m and m.raw(key["scale"]).value != 0
     return ExpertsConfig(
         n, n_used, width, n_shared, shared,
-        n_dense_layers=count("n_dense_layers", 0, n_layers),
+        n_dense_layers=n_dense,
         gating=_gating(m, key["gating"], rules.gating),
         normalizes=normalizes,
         scale=m.get_float(key["scale"]) if says_scale else 1.0,
         n_groups=n_groups,
         n_groups_used=n_groups_used,
+        dense_layers=_dense_layers(m, family, n_dense, n_layers),
+        is_fused=any(name.endswith(_FUSED) for name in file.tensors),
     )  # fmt: skip
 
 
@@ -61,6 +73,20 @@ def has_experts(m: Metadata, family: Family) -> bool:
     key = f"{family.architecture}.{EXPERT_KEYS['n_experts']}"
     says = key in m and m.raw(key).value != 0
     return family.experts is not None and (says or not family.experts.may_lack)
+
+
+def _dense_layers(m: Metadata, family: Family, first: int, n_layers: int) -> tuple[int, ...]:
+    """Layers from `first` on that have a network in place of experts."""
+    step, stated = 1, list[int]()
+    if STEP_KEY in family.reads:
+        key = f"{family.architecture}.{STEP_KEY}"
+        step = m.get_int(key, 1, minimum=1, maximum=n_layers)
+    if DENSE_KEY in m:
+        stated = m.get_numbers(DENSE_KEY, floats=False).tolist()
+        if not all(0 <= i < n_layers for i in stated):
+            expected = f"layers of {n_layers}"
+            raise ModelFileError(m.path, DENSE_KEY, expected=expected, got=stated)
+    return tuple(i for i in range(first, n_layers) if (i + 1) % step or i in stated)
 
 
 def _gating(m: Metadata, key: str, usual: str) -> str:

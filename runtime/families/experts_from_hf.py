@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from halfbyte.families.config import MAX_DIM, ExpertsConfig
+from halfbyte.families.config import MAX_DIM, MAX_LAYERS, ExpertsConfig
 from halfbyte.families.experts_from_gguf import MAX_EXPERTS
 from halfbyte.families.family import ExpertRules, Family
 from halfbyte.families.hf_reader import Reader
@@ -29,6 +29,7 @@ def read_experts(
     n_shared = _count(reader, rules, "n_shared", 0, 0, MAX_EXPERTS)
     n_groups = _count(reader, rules, "n_groups", 1, 1, n)
     n_groups_used = _count(reader, rules, "n_groups_used", 1, 1, n_groups)
+    n_dense = _leading(reader, rules, n_layers)
     if n % n_groups or n_groups_used * (n // n_groups) < n_used:
         key = rules.hf["n_groups"]
         got = f"{n_groups_used} of {n_groups}"
@@ -36,12 +37,13 @@ def read_experts(
     return ExpertsConfig(
         n, n_used, width, n_shared,
         _count(reader, rules, "shared_dim", n_shared * width, 0, MAX_DIM),
-        n_dense_layers=_leading(reader, rules, n_layers),
+        n_dense_layers=n_dense,
         gating=rules.gating,
         normalizes=_normalizes(reader, rules),
         scale=_scale(reader, rules),
         n_groups=n_groups,
         n_groups_used=n_groups_used,
+        dense_layers=_dense_layers(reader, rules, n_dense, n_layers),
     )  # fmt: skip
 
 
@@ -87,6 +89,19 @@ def _leading(reader: Reader, rules: ExpertRules, n_layers: int) -> int:
         wanted = f'"dense" for the first of {n_layers} layers, "sparse" for the others'
         raise reader.bad(key, wanted, kinds)
     return n
+
+
+def _dense_layers(reader: Reader, rules: ExpertRules, first: int, n_layers: int) -> tuple[int, ...]:
+    """Layers from `first` on that have a network in place of experts."""
+    every = _count(reader, rules, "every", 1, 1, MAX_LAYERS)
+    last = _count(reader, rules, "last", -1, -1, MAX_LAYERS)
+    key, listed = _stated(reader, rules, "dense_layers")
+    listed = [] if listed is None else listed
+    if not isinstance(listed, list) or not all(type(i) is int and i >= 0 for i in listed):
+        raise reader.bad(key, "a list of layers' numbers", listed)
+    last = n_layers if last < 0 else last
+    layers = range(first, n_layers)
+    return tuple(i for i in layers if (i + 1) % every or i > last or i in listed)
 
 
 def _normalizes(reader: Reader, rules: ExpertRules) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from halfbyte.families.config import KEYS, Key, ModelConfig
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
+from halfbyte.families.xielu import XIELU_KEYS
 
 # What the configuration classes of transformers have in common.
 DEFAULTS: Mapping[str, float | None] = {
@@ -29,12 +30,15 @@ class ExpertRules:
         hf: field of ExpertsConfig -> config.json's key of it; those that are absent have the
             family's default there, or else the value below or in ExpertsConfig.
             Several names of a key may stand there, with spaces between. `kinds`, a list of
-            which layers have them, may stand for n_dense_layers.
+            which layers have them, may stand for n_dense_layers; `every` (so many layers one has
+            them) and `last` (layer that has) say what `dense_layers` says too.
         gating, normalizes: where nothing says otherwise, in GGUF and config.json alike.
         may_lack: whether there are models of the family without experts.
         is_wide: whether an expert is as wide as the layer, where a GGUF file does not say it;
             else all that are used are so together.
         has_shared: whether there is a shared one as wide as the layer, where it does not say that.
+        states_norm: whether llama.cpp reads from a file if scores are divided by their sum; else
+            it knows that of the architecture.
     """
 
     hf: Mapping[str, str]
@@ -43,6 +47,7 @@ class ExpertRules:
     may_lack: bool = False
     is_wide: bool = False
     has_shared: bool = False
+    states_norm: bool = False
 
     @property
     def hf_keys(self) -> frozenset[str]:
@@ -67,15 +72,15 @@ class Family:
         reads: keys of config.json, and of GGUF behind the architecture, that it reads beside those
             of all families.
         own_keys: hyperparameters that have other keys than in most families.
-        biases: keys of config.json that say whether there are biases, and the fields that they set;
-            a GGUF file says it by its tensors.
+        biases: keys of config.json that say whether there are biases, or norms of heads, and the
+            fields that they set; a GGUF file says it by its tensors.
         hf_neighbours: whether a checkpoint has q and k in the order of neighbours already.
         full_every: every so many layers one sees all positions, and those between have the window
             (files may say others), the last of them or, with `full_first`, the first; 0: all
             layers are alike.
         unrotated_every: every so many layers one does not rotate queries and keys; 0: all do.
         local_theta: the base of rotary embedding in layers with a window, which is not stretched,
-            where nothing else is stated; None: these are like the others.
+            where nothing else is stated; 0: that of the others; None: these are like the others.
         truncates_yarn: see rope.Yarn.
         learned_positions: whether there is a table of positions, behind whose end there are none.
         wide_scores: layers of the one model whose scores are divided by sqrt(dim / n_heads), where
@@ -115,6 +120,16 @@ class Family:
         """Which layers rotate queries and keys; (): all."""
         n = self.unrotated_every
         return tuple((i + 1) % n != 0 for i in range(n_layers)) if n else ()
+
+    @property
+    def may_lack_window(self) -> bool:
+        """Whether some kinds of its models have none."""
+        return not all(KEYS["sliding_window"].hf in one for one in self.defaults.values())
+
+    @property
+    def has_xielu(self) -> bool:
+        """Whether its networks have that activation."""
+        return set(XIELU_KEYS.values()) <= self.reads
 
     @property
     def keys(self) -> Mapping[str, Key]:

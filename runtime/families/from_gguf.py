@@ -31,9 +31,11 @@ from halfbyte.families.experts_from_gguf import has_experts, read_experts
 from halfbyte.families.family import Family
 from halfbyte.families.heads import gate_dim_from_gguf, heads_from_gguf, wanted_heads
 from halfbyte.families.metadata_keys import check_keys, is_saved
+from halfbyte.families.next_tokens import n_layers_of
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.rope_from_gguf import read_ropes
 from halfbyte.families.tensors import OUTPUT
+from halfbyte.families.xielu import read_xielu
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
@@ -57,7 +59,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     check_keys(m, architecture, {*family.reads, *of_experts})
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
     heads = _heads(file, family, dim)
-    n_layers = m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS)
+    n_layers = n_layers_of(m, family)
     n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
     ropes = read_ropes(file, family, heads["head_dim"], n_ctx)
     window, sliding_layers = _windows(m, family, n_layers)
@@ -79,7 +81,8 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         rope_layers=family.rope_layers(n_layers),
         local_rope=ropes.local if window else None,
         temperature=ropes.temperature,
-        experts=read_experts(m, family, hidden_dim, n_layers),
+        experts=read_experts(file, family, hidden_dim, n_layers),
+        xielu=read_xielu(m, n_layers) if family.has_xielu else (),
         **heads,
         **_options(file, family, n_layers, dim / heads["n_heads"]),
     )
@@ -115,14 +118,17 @@ def _options(file: GGUFFile, family: Family, n_layers: int, width: float) -> dic
 
 
 _CAPPED = "gemma2"  # llama.cpp caps its scores alone; its saver states a cap of all
-# What says in a file that there are biases.
-_BIASES = {"qkv_bias": "attn_q", "out_bias": "attn_output", "mlp_bias": "ffn_up"}
+# What says in a file that there are biases, and norms.
+_SAID_BY = {
+    "qkv_bias": "attn_q.bias", "out_bias": "attn_output.bias", "mlp_bias": "ffn_up.bias",
+    "head_norms": "attn_q_norm.weight",
+}  # fmt: skip
 
 
 def _biases(file: GGUFFile, family: Family) -> dict[str, bool]:
-    """Which projections have biases, where the family leaves it open."""
+    """Which projections have biases, and whether heads have norms, where that is open."""
     fields = [field for fields in family.biases.values() for field in fields]
-    return {field: f"blk.0.{_BIASES[field]}.bias" in file.tensors for field in fields}
+    return {field: f"blk.0.{_SAID_BY[field]}" in file.tensors for field in fields}
 
 
 def check_type(m: Metadata) -> None:
@@ -225,7 +231,7 @@ def _windows(m: Metadata, family: Family, n_layers: int) -> tuple[int, tuple[boo
     if KEYS["sliding_window"].gguf not in family.reads:
         return window, ()
     key = f"{a}.{KEYS['sliding_window'].gguf}"
-    if family.full_every:
+    if family.full_every and not family.may_lack_window:
         window = m.get_int(key, minimum=1, maximum=MAX_CTX)
     else:
         window = m.get_int(key, window, maximum=MAX_CTX)

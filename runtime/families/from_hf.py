@@ -183,22 +183,21 @@ def _window(reader: Reader, family: Family) -> int:
 
 def _sliding_layers(reader: Reader, family: Family, n_layers: int, window: int) -> tuple[bool, ...]:
     """Which layers have the window; (): all are alike."""
-    layers = reader.config.get("layer_types")
+    layers, every = reader.config.get("layer_types"), family.full_every if window else 0
     if layers is not None:
-        wanted = (*_FULL, *_SLIDING) if family.full_every else _SLIDING if window else _FULL
+        wanted = (*_FULL, *_SLIDING) if every else _SLIDING if window else _FULL
         if not isinstance(layers, list) or not all(one in wanted for one in layers):
-            text = "full_attention or sliding_attention" if family.full_every else wanted[0]
-            raise reader.bad("layer_types", f"{text} alone", layers)
+            text = "full_attention or sliding_attention" if every else wanted[0]
+            why = "" if window else f" where {_WINDOW} is no number"
+            raise reader.bad("layer_types", f"{text} alone{why}", layers)
         if len(layers) != n_layers:
             raise reader.bad("layer_types", f"one for each of {n_layers} layers", len(layers))
-        if family.full_every and not window and any(one in _SLIDING for one in layers):
-            raise reader.bad(_WINDOW, "a whole number from 1, of layers with a window", None)
-        return tuple(one in _SLIDING for one in layers) if family.full_every else ()
-    if family.full_every and "layer_types" in reader.defaults:
+        return tuple(one in _SLIDING for one in layers) if every else ()
+    if every and "layer_types" in reader.defaults:
         return (False,) * n_layers
-    if family.full_every:
-        every = reader.config.get(_EVERY)
-        every = family.full_every if every is None else every
+    if every:
+        stated = reader.config.get(_EVERY)
+        every = every if stated is None else stated
         if type(every) is not int or not 1 <= every <= MAX_LAYERS:
             raise reader.bad(_EVERY, f"a whole number from 1 to {MAX_LAYERS}", every)
         return replace(family, full_every=every).sliding_layers(n_layers)

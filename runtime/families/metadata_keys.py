@@ -59,10 +59,9 @@ SAVED: dict[str, Neutral] = {
     "router_logit_softcapping": among(0, 30.0),
 }
 
-# Values that say nothing of one architecture. OLMo 3, which has a window and other positions within
-# it, has OLMo 2's; and for Granite llama.cpp takes a word on training as one on rotation.
+# Values that say nothing of one architecture: for Granite llama.cpp takes a word on training as one
+# on rotation.
 _OWN: dict[str, dict[str, Neutral]] = {
-    "olmo2": {KEYS["sliding_window"].gguf: OFF},
     "granite": {"rope.scaling.finetuned": among(True)},
 }
 
@@ -165,7 +164,7 @@ def check_keys(m: Metadata, architecture: str, read: Collection[str] = ()) -> No
         name = key.removeprefix(prefix) if key.startswith(prefix) else None
         value = m.raw(key).value
         neutral = NEUTRAL_ELSEWHERE.get(key) if name is None else table.get(name)
-        if name in read:
+        if (key if name is None else name) in read:
             continue
         if neutral is not None and not neutral.holds(value):
             raise UnsupportedModelError(

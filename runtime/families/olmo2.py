@@ -1,6 +1,8 @@
-"""OLMo 2: no norms before attention and network but behind them, and of all of q and k.
+"""OLMo 2 and 3: no norms before attention and network but behind them, and of all of q and k.
 
-Source: arXiv:2501.00656. A GGUF file has q and k in the order of halves.
+In OLMo 3 three of four layers have a window, whose positions are not stretched. Sources:
+arXiv:2501.00656 and 2512.13961. A GGUF file has q and k in the order of halves, and of both kinds
+the same architecture.
 """
 
 from __future__ import annotations
@@ -58,6 +60,25 @@ FAMILY = Family(
             "num_key_value_heads": None,  # as many as heads
             "rms_norm_eps": 1e-5,
         },
+        "olmo3": {
+            **DEFAULTS,
+            "intermediate_size": 11008,
+            "vocab_size": 50304,
+            "max_position_embeddings": 2048,
+            "num_key_value_heads": None,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 500000.0,
+            "sliding_window": 4096,
+        },
     },
     only={"attention_bias": False},
+    reads=frozenset(
+        {
+            "attention.sliding_window",
+            "attention.sliding_window_pattern",
+            "rope.freq_base_swa",
+        }
+    ),
+    full_every=4,
+    local_theta=0.0,
 )

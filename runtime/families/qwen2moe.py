@@ -12,7 +12,6 @@ from halfbyte.families import blocks
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.experts import Names, network, network_tensors
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family
-from halfbyte.families.neutral import among
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 
@@ -61,8 +60,6 @@ FAMILY = Family(
     },
     only={
         "qkv_bias": True,
-        "decoder_sparse_step": 1,
-        "mlp_only_layers": among([], None),
         "use_sliding_window": False,
     },
     experts=ExpertRules(
@@ -72,6 +69,8 @@ FAMILY = Family(
             "hidden_dim": "moe_intermediate_size",
             "shared_dim": "shared_expert_intermediate_size",
             "normalizes": "norm_topk_prob",
+            "every": "decoder_sparse_step",
+            "dense_layers": "mlp_only_layers",
         },
         normalizes=False,
         has_shared=True,

@@ -11,7 +11,6 @@ from halfbyte.families import blocks
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.experts import Names, network, network_tensors
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family
-from halfbyte.families.neutral import among
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 
@@ -59,8 +58,6 @@ FAMILY = Family(
     },
     only={
         "attention_bias": False,
-        "decoder_sparse_step": 1,
-        "mlp_only_layers": among([], None),
         "use_sliding_window": False,
     },
     experts=ExpertRules(
@@ -69,6 +66,8 @@ FAMILY = Family(
             "n_used": "num_experts_per_tok",
             "hidden_dim": "moe_intermediate_size",
             "normalizes": "norm_topk_prob",
+            "every": "decoder_sparse_step",
+            "dense_layers": "mlp_only_layers",
         },
     ),
 )

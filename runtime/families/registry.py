@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from halfbyte.families import (
+    apertus,
     ernie4_5,
+    ernie4_5moe,
     gemma,
     gemma2,
     gemma3,
     glm4,
+    glm4moe,
     granite,
+    granitemoe,
     laguna,
     llama,
     mellum,
@@ -43,12 +47,16 @@ FAMILIES: dict[str, Family] = {
         starcoder2,
         gemma,
         granite,
+        granitemoe,
         olmo2,
         seed_oss,
         ernie4_5,
+        ernie4_5moe,
         gemma2,
         gemma3,
         glm4,
+        glm4moe,
+        apertus,
         starcoder,
     )
 }

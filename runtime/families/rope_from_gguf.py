@@ -157,7 +157,7 @@ def _theta(m: Metadata, family: Family) -> float:
         return theta
     if family.architecture in _UNSTATED:
         return DEFAULT_THETA
-    if family.local_theta is not None:  # the default is the other base that it has
+    if family.local_theta:  # the default is the other base that it has
         return m.get_float(key)
     # Converters of August 2023 left it out of Code Llama's files, whose base is 1e6.
     if family.architecture == "llama" and "code" in m.get_str("general.name", "").lower():

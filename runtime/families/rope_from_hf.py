@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from halfbyte.families.config import DEFAULT_THETA, MAX_CTX, RopeConfig
+from halfbyte.families.config import DEFAULT_THETA, KEYS, MAX_CTX, RopeConfig
 from halfbyte.families.family import Family
 from halfbyte.families.hf_keys import say_unused
 from halfbyte.families.hf_reader import Reader
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _NEWER, _OLDER = "rope_parameters", "rope_scaling"
 _THETA, _PART, _N_CTX = "rope_theta", "partial_rotary_factor", "original_max_position_embeddings"
 _TEMPERATURE, _LOCAL_THETA = "llama_4_scaling_beta", "rope_local_base_freq"
+_WINDOW = KEYS["sliding_window"].hf
 _OF_FULL, _OF_LOCAL = "full_attention", "sliding_attention"
 _COMMON = ("rope_type", "type", _THETA, _PART, _TEMPERATURE)
 # Kind -> what else it reads.
@@ -65,9 +66,11 @@ def read_ropes(reader: Reader, family: Family, head_dim: int, n_ctx: int) -> Rop
     if family.unrotated_every == 1:
         return Ropes(RopeConfig(DEFAULT_THETA), None, None)  # no layer rotates
     key, rope = _stated(reader)
-    local: RopeConfig | None = None
-    if family.local_theta is not None:
-        theta = reader.config.get(_LOCAL_THETA, family.local_theta)
+    has_local = family.local_theta is not None and _WINDOW in reader.defaults
+    theta: Any = None
+    inner: Mapping[str, Any] | None = None
+    if has_local:
+        theta = reader.config.get(_LOCAL_THETA, family.local_theta or None)
         if _OF_FULL in rope or _OF_LOCAL in rope:
             inner = _nested(reader, key, rope, _OF_LOCAL)
             key, rope = f"{key}.{_OF_FULL}", _nested(reader, key, rope, _OF_FULL)
@@ -77,12 +80,14 @@ def read_ropes(reader: Reader, family: Family, head_dim: int, n_ctx: int) -> Rop
             theta = inner.get(_THETA, theta)
         elif _NEWER in reader.defaults:  # where it stands by kinds of layers, and no other way
             raise reader.bad(key, f"objects {_OF_FULL} and {_OF_LOCAL}", rope)
-        local = RopeConfig(reader.positive(f"{_OF_LOCAL}.{_THETA}", theta))
-        if _PART in family.reads and key.endswith(_OF_FULL):
-            of_local = _One(reader, family, _OF_LOCAL, inner, head_dim, n_ctx)
-            local = replace(local, n_features=of_local.n_features())
     one = _One(reader, family, key, rope, head_dim, n_ctx)
-    return Ropes(one.read(), local, one.temperature())
+    whole = one.read()
+    theta = whole.theta if theta is None else theta
+    local = RopeConfig(reader.positive(f"{_OF_LOCAL}.{_THETA}", theta))
+    if inner is not None and _PART in family.reads:
+        n = _One(reader, family, _OF_LOCAL, inner, head_dim, n_ctx).n_features()
+        local = replace(local, n_features=n)
+    return Ropes(whole, local if has_local else None, one.temperature())
 
 
 def _nested(reader: Reader, key: str, rope: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -146,9 +151,9 @@ class _One:
 
     def n_features(self) -> int:
         """Rotated features of a head; 0: all."""
-        part: Any = self.reader.defaults.get(_PART, 1)
+        part: Any = 1
         for name, stated in (
-            (_PART, self.reader.config.get(_PART)), (f"{self.key}.{_PART}", self.rope.get(_PART)),
+            (_PART, self.reader.value_of(_PART)), (f"{self.key}.{_PART}", self.rope.get(_PART)),
         ):  # fmt: skip
             if stated is None:
                 continue
@@ -226,7 +231,7 @@ def _stated(reader: Reader) -> tuple[str, Mapping[str, Any]]:
     key, rope = (_OLDER, older) if older else (_NEWER, newer or {})
     if not isinstance(rope, dict):
         raise reader.bad(key, "an object", rope)
-    if older and newer and older != newer:
+    if older and reader.config.get(_NEWER) and older != newer:
         log.warning("%s: %s is taken, as in transformers, not %s", reader.path, _OLDER, _NEWER)
     return key, rope
 

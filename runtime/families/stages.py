@@ -224,11 +224,13 @@ class Route(Stage):
     """Each token's experts and their weights, from `routed`; see ExpertsConfig.
 
     `bias` is added to the logits. With `selection_bias`, experts are chosen by their scores and
-    that together, and weighed by the scores alone. Of equal experts the first is chosen.
+    that together, and weighed by the scores alone. Of equal experts the first is chosen. Weights
+    are multiplied by `scale` at last.
     """
 
     bias: str = ""
     selection_bias: str = ""
+    scale: float = 1.0
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
@@ -248,6 +250,11 @@ class ExpertsStage(Stage, ABC):
         """Short names of the experts' matrices, which have the same inputs."""
 
     @property
+    def in_memory(self) -> tuple[str, ...]:
+        """The same as they lie in memory, where one may be cut in several (TensorSpec.parts)."""
+        return self.experts
+
+    @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
         """See Stage."""
         kinds = ("weight", "bias") if self.biases else ("weight",)
@@ -259,15 +266,23 @@ class ExpertsHidden(ExpertsStage):
     """Of each token's experts: SiLU(gate normed) * (up normed), in the form that `down` takes.
 
     With `clamps`: g sigmoid(1.702 g) (u + 1) of both clamped to `clamps`, g from above alone.
+    Where it is `fused`, a tensor of that name holds the rows of both in a file, those of the gate
+    first.
     """
 
     gate: str
     up: str
     down: str
     clamps: float = 0.0
+    fused: str = ""
 
     @property
     def experts(self) -> tuple[str, ...]:
+        """See ExpertsStage."""
+        return (self.fused,) if self.fused else self.in_memory
+
+    @property
+    def in_memory(self) -> tuple[str, ...]:
         """See ExpertsStage."""
         return self.gate, self.up
 

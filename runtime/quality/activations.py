@@ -28,7 +28,7 @@ def activate(kind: str, x: F32, c: ModelConfig, layer: int) -> F32:
             case "relu_squared":
                 return np.square(np.maximum(x, 0))
             case "xielu":
-                alpha_p, alpha_n, beta, eps = (np.float32(value) for value in c.xielu[layer])
+                alpha_p, alpha_n, beta, eps = map(np.float32, c.xielu[layer].curve)
                 below = np.expm1(np.minimum(x, eps)) - x
                 return beta * x + np.where(x > 0, alpha_p * x * x, alpha_n * below)
     raise ValueError(f"no activation {kind}")

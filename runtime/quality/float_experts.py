@@ -69,11 +69,13 @@ class FloatExperts:
             )
         bias = self._w[f"{stage.selection_bias}.bias"] if stage.selection_bias else None
         assert self._config.experts is not None
-        self._chosen = by_expert(*route(self._config.experts, logits, bias))
+        ids, weights = route(self._config.experts, logits, bias)
+        self._chosen = by_expert(ids, weights * np.float32(stage.scale))
 
     def _hidden_of(self, stage: ExpertsHidden, e: int, x: F32) -> F32:
         """What an expert makes of its rows."""
-        gate, up = x @ self._w[stage.gate][e].T, x @ self._w[stage.up][e].T
+        made = [x @ self._w[name][e].T for name in stage.experts]
+        gate, up = np.split(made[0], 2, axis=1) if stage.fused else made
         if stage.biases:
             gate += self._w[f"{stage.gate}.bias"][e]
             up += self._w[f"{stage.up}.bias"][e]

@@ -172,7 +172,7 @@ class _State:
 
     def input_of(self, stage: Stage) -> F32:
         """What a stage's matrices are about to get."""
-        return self[stage.source if isinstance(stage, Project) else "normed"]
+        return self[stage.source if isinstance(stage, Project | FeedForward) else "normed"]
 
     def run(self, stage: Stage) -> None:
         """One stage.

@@ -58,8 +58,8 @@ def test_every_family_has_answers_of_transformers(
     """Which the compiled step, the float model and the float64 twin are compared with."""
     tiny_llama = benchmark_module("tiny_llama")
     specs = []
-    for name in ("golden_llama", "golden_positions", "golden_dense", "golden_experts"):
-        with np.load(Path(__file__).parents[1] / "data" / f"{name}.npz") as data:
+    for name in ("llama", "positions", "dense", "experts", "families"):
+        with np.load(Path(__file__).parents[1] / "data" / f"golden_{name}.npz") as data:
             specs += [json.loads(str(data[one])) for one in data if one.endswith(".spec")]
     types = {tiny_llama.config(tiny_llama.Tiny(**spec))["model_type"] for spec in specs}
     assert {BY_MODEL_TYPE[name].architecture for name in types} == set(FAMILIES)

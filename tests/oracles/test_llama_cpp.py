@@ -68,6 +68,12 @@ def ask(python: Path, model: Path, *lines: str) -> None:
         "phi3",
         "smollm3",
         "ministral3",
+        "olmo3",
+        "granitemoe",
+        "granitemoeshared",
+        "ernie4_5_moe",
+        "glm4_moe",
+        "apertus",
     ],
 )
 def source(

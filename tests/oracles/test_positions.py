@@ -6,14 +6,12 @@ Contexts are longer than the original ones and than the windows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.oracles.transformers_answers import check_answers, make_checkpoints
+from tests.oracles.transformers_answers import check_answers
 
 pytestmark = pytest.mark.oracle
 
@@ -64,20 +62,8 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def checkpoints(
-    torch_python: Path,
-    benchmark_module: Callable[[str], ModuleType],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    """A folder with a checkpoint and its expected.npz for each case, made by transformers."""
-    out = tmp_path_factory.mktemp("positions")
-    tiny_llama = benchmark_module("tiny_llama")
-    specs = []
-    for i, (name, (kind, shape, tied, options)) in enumerate(CASES.items()):
-        tiny = tiny_llama.Tiny(name, i, *shape, 323, 1e4, tied, kind=kind)
-        more = {"dtype": "float32", "shard": None, "options": options, "n_ids": N_IDS}
-        specs.append(asdict(tiny) | more)
-    return make_checkpoints(specs, out, torch_python, tiny_llama)
+def checkpoints(made_by_transformers: Callable[..., Path]) -> Path:
+    return made_by_transformers(CASES, N_IDS)
 
 
 @pytest.mark.parametrize("name", CASES)

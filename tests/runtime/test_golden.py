@@ -18,7 +18,8 @@ import halfbyte
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA: dict[str, np.ndarray] = {}
-for _name in ("golden_llama", "golden_positions", "golden_dense", "golden_experts"):
+FILES = ("llama", "positions", "dense", "experts", "families")
+for _name in (f"golden_{name}" for name in FILES):
     with np.load(ROOT / "tests" / "data" / f"{_name}.npz") as _data:
         DATA |= _data
 CASES = sorted({name.partition(".")[0] for name in DATA})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -19,22 +19,31 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.layouts.lookup import lookup_kernel
 from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.pool import Pool
+from halfbyte.quality.float_model import FloatModel, hidden_states
+from halfbyte.quality.layer_source import GGUFSource
 
 Tensors = dict[str, tuple[np.ndarray, gguf.GGMLQuantizationType]]
 
 
 def rewrite(
-    source: Path, target: Path, change: Callable[[Tensors], None], architecture: str = "llama"
+    source: Path,
+    target: Path,
+    change: Callable[[Tensors], None],
+    architecture: str = "llama",
+    counts: Mapping[str, int] | None = None,
 ) -> Path:
-    """Copy a file with its tensors changed."""
+    """Copy a file with its tensors changed, and other `counts` in its metadata."""
+    counts = counts or {}
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(target, architecture)
     for field in reader.fields.values():
-        if field.name.startswith("GGUF.") or field.name == "general.architecture":
+        if field.name.startswith("GGUF.") or field.name in ("general.architecture", *counts):
             continue
         value_type = field.types[0]
         sub_type = field.types[-1] if value_type == gguf.GGUFValueType.ARRAY else None
         writer.add_key_value(field.name, field.contents(), value_type, sub_type)
+    for key, value in counts.items():
+        writer.add_uint32(key, value)
     tensors: Tensors = {t.name: (t.data, t.tensor_type) for t in reader.tensors}
     change(tensors)
     for name, (data, qtype) in tensors.items():
@@ -122,6 +131,42 @@ def test_missing_biases_are_named(qwen2: Path, tmp_path: Path) -> None:
     bad = rewrite(qwen2, tmp_path / "bad.gguf", drop, "qwen2")
     with pytest.raises(ModelFileError, match=r"blk\.0\.attn_k\.bias"):
         halfbyte.load(bad)
+
+
+def test_gate_and_up_of_all_experts_in_one_tensor(
+    tmp_path: Path, benchmark_module: Callable[[str], ModuleType]
+) -> None:
+    """As llama.cpp's converter writes them with --fuse-gate-up-exps: of each expert gate, then up.
+    What is made of such a file has them so too, and is measured like any other.
+    """
+    tiny_llama = benchmark_module("tiny_llama")
+    tiny = tiny_llama.Tiny("m", 5, 64, 96, 1, 4, 2, 16, 331, 1e6, tied=True, kind="qwen3_moe")
+    tiny_llama.save(tiny, tmp_path / "hf")
+    halfbyte.convert(tmp_path / "hf", tmp_path / "a.gguf", type="f32", measure=False)
+
+    def fuse(tensors: Tensors) -> None:
+        gate, up = (tensors.pop(f"blk.0.ffn_{name}_exps.weight") for name in ("gate", "up"))
+        both = np.concatenate([gate[0], up[0]], axis=1), gate[1]
+        tensors["blk.0.ffn_gate_up_exps.weight"] = both
+
+    rewrite(tmp_path / "a.gguf", tmp_path / "b.gguf", fuse, "qwen3moe")
+    for name in "ab":
+        path, out = tmp_path / f"{name}.gguf", tmp_path / f"{name}-q4_0.gguf"
+        halfbyte.convert(path, out, type="q4_0", measure=False)
+    for kind in ("", "-q4_0"):
+        paths = (tmp_path / f"{name}{kind}.gguf" for name in "ab")
+        one, other = (halfbyte.load(path, threads=1) for path in paths)
+        with one, other:
+            assert (one.logits([5, 6, 7, 8]) == other.logits([5, 6, 7, 8])).all()
+            assert "blk.0.ffn_gate_exps.weight" in other.engine.weights.experts
+    measured = [_float_logits(tmp_path / f"{name}-q4_0.gguf") for name in "ab"]
+    assert (measured[0] == measured[1]).all()
+
+
+def _float_logits(path: Path) -> np.ndarray:
+    with GGUFFile.open(path) as file:
+        model = FloatModel(GGUFSource(file, config_from_gguf(file)))
+        return next(iter(model.logits(hidden_states(model, np.array([[5, 6, 7, 8]])))))
 
 
 def test_tied_embeddings_have_no_second_copy(tiny_gguf: Path, tmp_path: Path) -> None:

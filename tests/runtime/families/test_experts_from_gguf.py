@@ -60,6 +60,20 @@ def test_numbers_that_cannot_be(tmp_path: Path, key: str, value: int) -> None:
         _read(tmp_path, **{key: value})
 
 
+def test_layers_without_experts(tmp_path: Path) -> None:
+    """A key of our own, and ERNIE's, which no other architecture has."""
+    found = read(tmp_path, {**MOE, "halfbyte.dense_layers": [0, 2]}, "qwen2moe").experts
+    assert found is not None and found.dense_layers == (0, 2)
+    with pytest.raises(ModelFileError, match="dense_layers"):
+        read(tmp_path, {**MOE, "halfbyte.dense_layers": [3]}, "qwen2moe")
+    ernie = {key.replace("qwen2moe", "ernie4_5-moe"): value for key, value in MOE.items()}
+    step = {"ernie4_5-moe.interleave_moe_layer_step": 2, "ernie4_5-moe.expert_shared_count": 1}
+    found = read(tmp_path, {**ernie, **step}, "ernie4_5-moe").experts
+    assert found is not None and (found.dense_layers, found.shared_dim) == ((0, 2), 100)
+    with pytest.raises(UnsupportedModelError, match="interleave_moe_layer_step"):
+        _read(tmp_path, interleave_moe_layer_step=2)
+
+
 def test_another_gating_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModelError, match="expert_gating_func"):
         _read(tmp_path, expert_gating_func=4)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 
@@ -162,7 +162,7 @@ def test_factors_that_cannot_be(tmp_path: Path, factor: float) -> None:
         read(tmp_path, {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": factor})
 
 
-def _of(architecture: str, *left_out: str, **more: object) -> dict[str, object]:
+def keys_of(architecture: str, *left_out: str, **more: object) -> dict[str, object]:
     """GOOD as another architecture has it."""
     keys = {key.partition(".")[2]: value for key, value in GOOD.items()}
     keys |= {"attention.layer_norm_epsilon": 1e-5, **more}
@@ -176,40 +176,56 @@ def test_only_code_llamas_files_are_of_an_old_converter(
     tmp_path: Path, architecture: str, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """llama.cpp's converter writes no base for these two, whose names have "code" in them."""
-    keys = _of(architecture, "rope.freq_base")
+    keys = keys_of(architecture, "rope.freq_base")
     assert read(tmp_path, {**keys, "general.name": name}, architecture).rope.theta == 10000
     assert caplog.text == ""
     with pytest.raises(ModelFileError, match=r"rope\.freq_base"):
         read(tmp_path, {"general.name": "codellama_7b", "llama.rope.freq_base": None})
     with pytest.raises(ModelFileError, match=r"rope\.freq_base"):
-        read(tmp_path, _of("gemma3", "rope.freq_base", **{"attention.sliding_window": 9}), "gemma3")
+        read(
+            tmp_path,
+            keys_of("gemma3", "rope.freq_base", **{"attention.sliding_window": 9}),
+            "gemma3",
+        )
 
 
 def test_what_no_layer_rotates_by_is_not_read(tmp_path: Path) -> None:
-    keys = _of("starcoder", **{"rope.scaling.type": "longrope"})
+    keys = keys_of("starcoder", **{"rope.scaling.type": "longrope"})
     assert read(tmp_path, keys, "starcoder").rope.longrope is None
 
 
 def test_a_log_multiplier_of_0_says_nothing(tmp_path: Path) -> None:
     """Which llama.cpp's converter writes where Mistral's own files say apply_scale."""
     yarn: dict[str, object] = {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0}
-    zero = read(tmp_path, _of("mistral3", **yarn, **{"rope.scaling.yarn_log_multiplier": 0.0}),
+    zero = read(tmp_path, keys_of("mistral3", **yarn, **{"rope.scaling.yarn_log_multiplier": 0.0}),
                 "mistral3")  # fmt: skip
-    assert zero.rope == read(tmp_path, _of("mistral3", **yarn), "mistral3").rope
+    assert zero.rope == read(tmp_path, keys_of("mistral3", **yarn), "mistral3").rope
 
 
 def test_olmo_3_is_not_taken_for_its_forerunner(tmp_path: Path) -> None:
     """GGUF has one architecture for both; the later one has windows, and two ways to rotate."""
-    assert read(tmp_path, _of("olmo2", **{"attention.sliding_window": 0}), "olmo2").n_layers == 3
-    with pytest.raises(UnsupportedModelError, match="sliding_window"):
-        read(tmp_path, _of("olmo2", **{"attention.sliding_window": 4096}), "olmo2")
+    yarn: dict[str, object] = {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0}
+    for window in ({}, {"attention.sliding_window": 0}):
+        older = read(tmp_path, keys_of("olmo2", **window), "olmo2")
+        assert (older.sliding_window, older.sliding_layers, older.local_rope) == (0, (), None)
+    window = {"attention.sliding_window": 4096}
+    newer = read(tmp_path, keys_of("olmo2", **window, **yarn, block_count=5), "olmo2")
+    assert newer.sliding_layers == (True, True, True, False, True)
+    assert newer.rope_of(3) == newer.rope and newer.rope.yarn is not None
+    assert newer.rope_of(0) == RopeConfig(newer.rope.theta)
+    stated = {**window, "attention.sliding_window_pattern": [False, True, True]}
+    assert read(tmp_path, keys_of("olmo2", **stated), "olmo2").sliding_layers == (False, True, True)
+    for wrong in ([True], [1.0, 0.0, 1.0], 0):
+        stated["attention.sliding_window_pattern"] = wrong
+        with pytest.raises(ModelFileError, match="sliding_window_pattern"):
+            read(tmp_path, keys_of("olmo2", **stated), "olmo2")
 
 
 def test_granite_without_rotation_is_refused(tmp_path: Path) -> None:
     for is_rotated in ({}, {"rope.scaling.finetuned": True}):
-        assert read(tmp_path, _of("granite", **is_rotated), "granite").n_layers == 3
+        assert read(tmp_path, keys_of("granite", **is_rotated), "granite").n_layers == 3
     with pytest.raises(UnsupportedModelError, match="finetuned"):
-        read(tmp_path, _of("granite", **{"rope.scaling.finetuned": False}), "granite")
+        read(tmp_path, keys_of("granite", **{"rope.scaling.finetuned": False}), "granite")
 
 
 SAVED: dict[str, object] = {"token_shift_count": 0, "ssm.dt_b_c_rms": False}
@@ -220,8 +236,8 @@ def test_a_cap_that_llama_cpps_saver_states_of_all_models(
     tmp_path: Path, architecture: str, cap: float
 ) -> None:
     keys = {"attention.sliding_window": 64, "attn_logit_softcapping": 50.0}
-    assert read(tmp_path, _of(architecture, **keys), architecture).attn_softcap == 50.0
-    assert read(tmp_path, _of(architecture, **keys, **SAVED), architecture).attn_softcap == cap
+    assert read(tmp_path, keys_of(architecture, **keys), architecture).attn_softcap == 50.0
+    assert read(tmp_path, keys_of(architecture, **keys, **SAVED), architecture).attn_softcap == cap
 
 
 def test_the_window_of_files_made_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -28,7 +28,8 @@ GOLDEN = json.loads((Path(__file__).parents[2] / "data" / "golden_keys.json").re
 
 
 def config(kind: str = "llama", **stated: Any) -> ModelConfig:
-    return config_from_hf(Path("model"), {"model_type": kind, **stated})
+    own = {"head_dim": 128} if kind == "glm4_moe" else {}  # its class alone makes no model
+    return config_from_hf(Path("model"), {"model_type": kind, **own, **stated})
 
 
 def test_every_key_is_known_once() -> None:
@@ -191,12 +192,11 @@ def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -
             config(kind, sliding_window=1000)
         return
     window = config(kind, sliding_window=1000).sliding_window
-    if kind in ("gemma2", "gemma3_text"):  # whose every other layer, or five of six, have one
+    some = ("gemma2", "gemma3_text", "olmo3")  # whose layers have one but for every second or so
+    if kind in some:
         with pytest.raises(ConversionError, match="sliding_window"):
             config(kind, sliding_window=None)
-    has_window = kind in (
-        "mistral", "mixtral", "phi3", "starcoder2", "gemma2", "gemma3_text", "mellum", "laguna",
-    )  # fmt: skip
+    has_window = kind in ("mistral", "mixtral", "phi3", "starcoder2", "mellum", "laguna", *some)
     assert window == (1000 if has_window else 0)
     assert ("no window" in caplog.text) == (not has_window and not kind.startswith("qwen"))
     if kind == "mistral":
@@ -240,5 +240,4 @@ def test_qwens_windows_of_the_last_layers(kind: str) -> None:
 def test_layers_without_experts_may_be_none_in_two_ways(kind: str) -> None:
     for none in (None, []):
         assert config(kind, mlp_only_layers=none) == config(kind)
-    with pytest.raises(ConversionError, match="mlp_only_layers"):
-        config(kind, mlp_only_layers=[0])
+    assert config(kind, mlp_only_layers=[0]) != config(kind)

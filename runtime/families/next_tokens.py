@@ -1,0 +1,54 @@
+"""Layers that guess tokens further ahead (multi-token prediction): they are left out, with a word.
+
+They stand behind the layers of a model, under the numbers that follow, or have names of their own;
+the model's own logits do not depend on them. Source: DeepSeek-V3, arXiv:2412.19437.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable
+
+from halfbyte.families.config import KEYS, MAX_LAYERS
+from halfbyte.families.family import Family
+from halfbyte.file_warnings import warn_about
+from halfbyte.gguf.metadata import Metadata
+
+log = logging.getLogger(__name__)
+
+_GGUF = "nextn_predict_layers"  # of the layers that block_count says
+# What a family reads whose models may have them.
+NEXT_KEYS = frozenset({_GGUF, "num_nextn_predict_layers", "num_mtp_layers"})
+_IN_LAYER = re.compile(r"(?:blk|model\.layers)\.(\d+)\.")
+_OWN_NAMES = ("model.mtp_", "mtp.")
+
+
+def n_layers_of(m: Metadata, family: Family) -> int:
+    """The layers of a model without these; ModelFileError where none is left."""
+    key = f"{family.architecture}.{KEYS['n_layers'].gguf}"
+    n = m.get_int(key, minimum=1, maximum=MAX_LAYERS)
+    if _GGUF not in family.reads:
+        return n
+    return n - m.get_int(f"{family.architecture}.{_GGUF}", 0, maximum=n - 1)
+
+
+def of_next_tokens(
+    names: Iterable[str], path: str | os.PathLike[str], family: Family, n_layers: int
+) -> frozenset[str]:
+    """The tensors of such layers, by GGUF's names or a checkpoint's; a word if there are any."""
+    if not NEXT_KEYS & family.reads:
+        return frozenset()
+    found = sorted(name for name in names if _is_of_them(name, n_layers))
+    if found:
+        warn_about(
+            log, path, "left out, as they guess tokens further ahead: %d tensors, %s and so on",
+            len(found), found[0],
+        )  # fmt: skip
+    return frozenset(found)
+
+
+def _is_of_them(name: str, n_layers: int) -> bool:
+    found = _IN_LAYER.match(name)
+    return int(found[1]) >= n_layers if found else name.startswith(_OWN_NAMES)

@@ -1,0 +1,110 @@
+"""Families against transformers and torch in float32: several sizes and options of each.
+
+Contexts are longer than windows, and than what positions were stretched from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.oracles.transformers_answers import check_answers
+
+pytestmark = pytest.mark.oracle
+
+N_IDS = 200
+
+
+def _by_layer(whole: dict[str, Any], local: float = 5e5) -> dict[str, Any]:
+    """OLMo 3's: another rope for layers with a window."""
+    whole = {"rope_type": "default", "rope_theta": 5e5, **whole}
+    return {"rope_parameters": {
+        "full_attention": whole,
+        "sliding_attention": {"rope_type": "default", "rope_theta": local},
+    }}  # fmt: skip
+
+
+_YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 48}
+_ROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}
+_SCALES = {"embedding_multiplier": 4.0, "residual_multiplier": 0.4, "logits_scaling": 3.0,
+           "attention_multiplier": 0.2}  # fmt: skip
+_HALF = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e5,
+                             "partial_rotary_factor": 0.5}}  # fmt: skip
+
+
+def _ernie(n: int, used: int, width: int, shared: int, **more: int) -> dict[str, Any]:
+    return {"moe_num_experts": n, "moe_k": used, "moe_intermediate_size": width,
+            "moe_num_shared_experts": shared, **_ROPE, **more}  # fmt: skip
+
+
+def _glm(n: int, used: int, width: int, **more: object) -> dict[str, Any]:
+    return {"n_routed_experts": n, "num_experts_per_tok": used, "moe_intermediate_size": width,
+            "num_nextn_predict_layers": 0, **_HALF, **more}  # fmt: skip
+
+
+def _qwen(step: int, dense: list[int], **more: object) -> dict[str, Any]:
+    return {"decoder_sparse_step": step, "mlp_only_layers": dense, "num_experts": 6,
+            "num_experts_per_tok": 2, "moe_intermediate_size": 48, **more}  # fmt: skip
+
+
+# name: (model_type, (dim, hidden, layers, heads, kv heads, head_dim), tied, options)
+CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
+    "olmo3": ("olmo3", (128, 160, 4, 4, 4, 32), False, {"sliding_window": 40, **_by_layer({})}),
+    "olmo3-yarn": ("olmo3", (96, 128, 5, 6, 2, 16), False, {
+        "sliding_window": 24, **_by_layer(_YARN)}),
+    "olmo3-types": ("olmo3", (64, 96, 3, 2, 1, 32), True, {
+        "sliding_window": 50, "layer_types": [
+            "full_attention", "sliding_attention", "full_attention"],
+        **_by_layer({**_YARN, "attention_factor": 1.4, "beta_fast": 16.0})}),
+    "olmo3-bases": ("olmo3", (64, 96, 4, 4, 2, 16), False, {
+        "sliding_window": 30, **_by_layer({"rope_theta": 1e6}, 1e4)}),
+    "granitemoe": ("granitemoe", (96, 64, 2, 4, 2, 24), True, {
+        "num_local_experts": 8, "num_experts_per_tok": 2, **_SCALES, **_ROPE}),
+    "granitemoe-many": ("granitemoe", (64, 32, 3, 4, 4, 16), False, {
+        "num_local_experts": 40, "num_experts_per_tok": 8, "attention_bias": True, **_ROPE}),
+    "granitemoe-one": ("granitemoe", (64, 48, 2, 4, 1, 32), True, {
+        "num_local_experts": 3, "num_experts_per_tok": 1, **_SCALES, **_ROPE}),
+    "granitemoeshared": ("granitemoeshared", (96, 64, 2, 6, 2, 16), True, {
+        "num_local_experts": 5, "num_experts_per_tok": 3, "shared_intermediate_size": 160,
+        **_SCALES, **_ROPE}),
+    "granitemoeshared-none": ("granitemoeshared", (64, 64, 2, 2, 2, 32), False, {
+        "num_local_experts": 4, "num_experts_per_tok": 4, "shared_intermediate_size": 0,
+        **_SCALES, **_ROPE}),
+    "ernie": ("ernie4_5_moe", (96, 128, 3, 4, 2, 24), True, _ernie(8, 3, 32, 2)),
+    "ernie-none-shared": ("ernie4_5_moe", (64, 96, 2, 4, 1, 16), False, _ernie(
+        6, 6, 48, 0, moe_layer_start_index=0)),
+    "ernie-some-layers": ("ernie4_5_moe", (64, 96, 6, 4, 4, 16), True, _ernie(
+        5, 1, 32, 1, moe_layer_start_index=1, moe_layer_end_index=3, moe_layer_interval=2)),
+    "glm": ("glm4_moe", (96, 128, 3, 4, 2, 32), False, _glm(
+        8, 3, 32, attention_bias=True, use_qk_norm=True)),
+    "glm-air": ("glm4_moe", (64, 96, 2, 6, 1, 16), False, _glm(
+        6, 2, 48, attention_bias=True, routed_scaling_factor=1.5)),
+    "glm-groups": ("glm4_moe", (64, 96, 4, 4, 2, 24), True, _glm(
+        12, 4, 32, n_group=4, topk_group=2, n_shared_experts=2, first_k_dense_replace=2)),
+    "glm-unnormed": ("glm4_moe", (64, 96, 2, 4, 4, 16), False, _glm(
+        4, 2, 32, norm_topk_prob=False, first_k_dense_replace=0)),
+    "apertus": ("apertus", (96, 160, 2, 4, 2, 24), False, {}),
+    "apertus-wide": ("apertus", (64, 320, 3, 2, 2, 32), False, {
+        "attention_bias": True, "rope_parameters": {
+            "rope_type": "llama3", "rope_theta": 1e5, "factor": 4.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 64}}),
+    "qwen3-moe-dense": ("qwen3_moe", (96, 128, 4, 4, 2, 24), True, _qwen(
+        1, [0, 2], norm_topk_prob=True)),
+    "qwen3-moe-steps": ("qwen3_moe", (64, 96, 5, 4, 4, 16), False, _qwen(
+        2, [3], norm_topk_prob=False)),
+    "qwen2-moe-steps": ("qwen2_moe", (64, 96, 4, 4, 2, 16), False, _qwen(
+        2, [], shared_expert_intermediate_size=64)),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checkpoints(made_by_transformers: Callable[..., Path]) -> Path:
+    return made_by_transformers(CASES, N_IDS)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
+    check_answers(checkpoints / name)
