@@ -100,9 +100,14 @@ def tile_tokens(way: str) -> int:
     return TILE_TOKENS if way == MANY and _has_tiles() else target.current().tile[1]
 
 
-def many_tokens() -> tuple[int, int]:
+def many_tokens(name: str) -> tuple[int, int]:
     """How many tokens MANY is given at a time; how many may lack and it still takes less time."""
-    return (TILE_TOKENS, 3) if _has_tiles() else (32, 0)
+    if _has_tiles():
+        return TILE_TOKENS, 3
+    fmt = PANEL_FORMATS[name]
+    # Taking nibbles apart costs vectors next to nothing: it takes many tokens to spare that.
+    is_plain = (fmt.source.low, fmt.source.high) == (4, 0) and not fmt.is_super
+    return (128 if is_plain else 32), 0
 
 
 def _has_tiles() -> bool:

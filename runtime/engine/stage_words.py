@@ -63,4 +63,4 @@ def _kernel_words(name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Addresses of a format's kernels, 0 where it lacks one, and how many tokens each takes."""
     have = ways(name)
     addresses = (matmul_kernel(name, way).address if way in have else 0 for way in WAYS)
-    return tuple(addresses), (tile_tokens(VECTORS), *many_tokens())
+    return tuple(addresses), (tile_tokens(VECTORS), *many_tokens(name))

@@ -9,7 +9,8 @@ BESIDE_STEPS = 3.0  # or so many steps that only decode, whichever is longer
 _FIRST_TOKENS = 32  # of a prompt, as long as nothing is known
 _N_KEPT = 7  # times, whose median counts: one that was slow by chance does not
 _GUESSING_SHARE = 0.1  # of a step that prompts share with answers of others
-_TILE = 8  # tokens that the matrix kernels take together
+_N_TELLING = 8  # tokens of a prompt: what fewer take says little of what each does
+_TILE = 4  # rows that the matrix kernels take together: the last ones take as long as so many
 _N_TILED = 4 * _TILE  # of fewer, those that fill no tile are worth more than they cost
 _LOOK_AGAIN = 64  # steps beside prompts, after which one without tells what it takes
 
@@ -33,7 +34,7 @@ class Pace:
         if seconds < decode_s:
             self._decode.learn(n_decoded, seconds)
         token_s = (seconds - decode_s) / n_prompt
-        if token_s > 0 and (n_prompt >= _TILE or token_s < self._token.seconds):
+        if token_s > 0 and (n_prompt >= _N_TELLING or token_s < self._token.seconds):
             self._token.learn(token_s)
 
     def beside_s(self, n_rows: int) -> float:
@@ -46,11 +47,11 @@ class Pace:
             return _GUESSING_SHARE * self.beside_s(n_rows)
         return self.beside_s(n_rows) - self._decode.seconds(n_rows)
 
-    def n_beside(self, n_rows: int, guessing_s: float = 0.0) -> int:
+    def n_beside(self, n_rows: int, guessing_s: float = 0.0, n_guesses: int = 0) -> int:
         """How many tokens of prompts fit in a step beside so many rows of answers, and guesses.
 
-        1 at least, but for a step now and then: where there are always prompts, nothing else would
-        tell what a step without them takes.
+        With them the kernels' last tile of rows is full. 1 at least, but for a step now and then:
+        where there are always prompts, nothing else would tell what a step without them takes.
         """
         if n_rows and self._decode.is_due(n_rows):
             return 0
@@ -58,7 +59,8 @@ class Pace:
             return _FIRST_TOKENS
         seconds = self.beside_s(n_rows) - self._decode.seconds(n_rows) - guessing_s
         n = int(seconds / self._token.seconds)
-        return max(n if n < _N_TILED else n // _TILE * _TILE, 1)
+        n_over = (n_rows + n_guesses + n) % _TILE
+        return max(n if n < _N_TILED else n - n_over, 1)
 
 
 class _ByRows:

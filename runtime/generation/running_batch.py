@@ -94,9 +94,8 @@ class RunningBatch:
     def fail(self, error: BaseException) -> None:
         """End everything with an error."""
         while not self.is_idle:  # who waits for another to begin comes into line by its end
-            while len(self._line):
-                self._end(self._line.leave(), error)
-            for request in list(self._running):
+            waiting = [self._line.leave() for _ in range(len(self._line))]
+            for request in [*waiting, *self._running]:
                 self._end(request, error)
 
     def step(self) -> None:
@@ -201,12 +200,13 @@ class RunningBatch:
 
     def _plan_prompts(self, step: Step, room: int, begun: list[Request], guessing_s: float) -> None:
         """Fill a step up with prompts, those in line after those that have begun."""
-        n_beside = self._pace.n_beside(MAX_BATCH - room - step.n_drafted, guessing_s)
+        n_rows = MAX_BATCH - room - step.n_drafted
+        n_most = self._pace.n_beside(n_rows, guessing_s, step.n_drafted)
         calls = {request.call for request, _ in step.parts}
         for request in self._next_prompts(begun):
             # Whoever waits for a list of answers waits for the last of them.
             if calls - {request.call}:
-                room = min(room, n_beside - step.n_prompt)
+                room = min(room, n_most - step.n_prompt)
             n = self._include(step, request, room)
             room -= n
             step.n_prompt += n

@@ -420,7 +420,7 @@ def main(isa: str, cache: str) -> None:
     for name in names:
         pool = Pool(2)
         model = build(SHAPES[name], pool)
-        logits = run(model.engine(pool), model.tokens(140), [90, 40, *[1] * 10])
+        logits = run(model.engine(pool), model.tokens(180), [130, 40, *[1] * 10])
         pool.close()
         print(name, logits.shape, hashlib.sha256(np.ascontiguousarray(logits)).hexdigest())
 

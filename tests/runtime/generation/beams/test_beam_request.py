@@ -91,7 +91,7 @@ def test_branches_that_are_computed_again_leave_others_steps_short(
 ) -> None:
     monkeypatch.setattr(request_module, "_SHORT", 4)
     batch, model = batch_of(infill_model), infill_model
-    monkeypatch.setattr(batch._pace, "n_beside", lambda n_rows, guessing_s: 3)
+    monkeypatch.setattr(batch._pace, "n_beside", lambda *_: 3)
     other = TextRequest(model.tokenizer, [5], SamplingParams(max_tokens=40), model.n_ctx)
     caller: Any = Caller
     caller(other)
