@@ -7,7 +7,8 @@ NumPy structured dtype whose field names are ggml's. Of a quantized type
 
 q is the weight's code, whose bits lie in one or two planes; d the block's number in half precision.
 Small types have no s, and the number m as the addend. K types have an integer s for each sub-block
-of 16 or 32 inputs, and as the addend -dmin times another such integer.
+of 16 or 32 inputs, and as the addend -dmin times another such integer. Of types with a table,
+table[q] takes the place of q - offset; and d may be a power of two, given by its exponent, e.
 
 Source: ggml's ggml-common.h (block_q4_0, block_q2_K and so on), and dequantize_row_* in its
 ggml-quants.c.
@@ -22,6 +23,10 @@ from typing import Any
 import numpy as np
 
 Place = tuple[int, int, int, int]
+
+# E8M0 is the exponent of a power of two, of which ggml takes the half: its tables have whole
+# numbers, twice those of FP4. 255 is no number.
+E8M0_BIAS, E8M0_NAN = 128, 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class BlockFormat:
         dtype: one block. Its item size and field offsets stand nowhere else.
         planes: the low bits of the codes, then those above; none for floats.
         offset: taken from each code.
+        table: the whole numbers that codes stand for, where these are no q - offset.
         scales: the integers of K types.
         exponent: of floats, the bits that are all set in NaN and infinity.
     """
@@ -89,6 +95,7 @@ class BlockFormat:
     dtype: np.dtype[np.void]
     planes: tuple[Plane, ...] = ()
     offset: int = 0
+    table: tuple[int, ...] = ()
     scales: SubScales | None = None
     exponent: int = 0
 
@@ -121,6 +128,31 @@ class BlockFormat:
     def max_code(self) -> int:
         """The largest code, as it is stored."""
         return (1 << self.bits) - 1
+
+    @property
+    def bias(self) -> int:
+        """What is taken from the bytes that products read: codes, or entries of the table, which
+        are made 0 or more where they then are at most 127.
+        """
+        if not self.table:
+            return self.offset
+        least, largest = min(self.table), max(self.table)
+        return -least if largest - least <= 127 else 0
+
+    @property
+    def entries(self) -> tuple[int, ...]:
+        """The table's entries as such bytes."""
+        return tuple(entry + self.bias for entry in self.table)
+
+    @property
+    def number(self) -> str:
+        """The field of a block's number: "d", in half precision, or "e", its exponent (E8M0)."""
+        return "e" if self.is_power else "d"
+
+    @property
+    def is_power(self) -> bool:
+        """Whether a block's number is a power of two: 2 ** (e - E8M0_BIAS)."""
+        return "e" in (self.dtype.names or ())
 
     @property
     def addend(self) -> str | None:

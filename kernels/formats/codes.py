@@ -17,7 +17,7 @@ import numpy as np
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.formats.block_format import BlockFormat, Place
 from halfbyte.kernels.formats.registry import FORMATS
-from halfbyte.kernels.vectors.scalars import get_i32, get_u8, put_u8
+from halfbyte.kernels.vectors.scalars import get_e8m0, get_f16, get_i32, get_u8, put_u8
 
 UNIT = 32  # inputs
 
@@ -43,6 +43,22 @@ def sub_integers(fmt: BlockFormat) -> tuple[Integer, Integer]:
         (fmt.scales.scale_at, (at, low, high, fmt.scales.offset)),
         (fmt.scales.minimum_at, (at, low, high, 0)),
     )
+
+
+@device
+def get_number(IS_POWER, at):
+    """A block's number, in half precision or a power of two."""
+    if IS_POWER:
+        return get_e8m0(at)
+    return get_f16(at)
+
+
+@device
+def code_value(TABLE, OFFSET, code):
+    """The whole number that a code stands for; TABLE is None where a format has none."""
+    if TABLE is None:
+        return code - OFFSET
+    return np.int64(TABLE[code])
 
 
 @device

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
+from halfbyte.kernels.formats.codes import code_value, get_number
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS, PanelFormat
 from halfbyte.kernels.vectors.scalars import get_f16, get_f32, get_u8, get_u16, put_f32, put_i32
 
@@ -42,8 +43,9 @@ def _code(LOW, HIGH, codes, k):
 def _lookup_blocks(fmt: PanelFormat) -> Callable[..., None]:
     LOW, HIGH, BITS, SUBS = fmt.source.low, fmt.source.high, fmt.bits, fmt.n_subs
     IS_SUPER, HAS_MINIMA, OFFSET = fmt.is_super, fmt.has_minima, fmt.source.offset
-    SHARES_BYTES = fmt.shares_bytes
+    SHARES_BYTES, IS_POWER, TABLE = fmt.shares_bytes, fmt.source.is_power, fmt.source.table or None
     PART = 32 // SUBS
+    NUMBER = 1 if IS_POWER else 2
     SCALES, MINIMA, D, DMIN, _ = fmt.parts
 
     def lookup(w, n_panels, n_units, row, out):
@@ -66,12 +68,12 @@ def _lookup_blocks(fmt: PanelFormat) -> Callable[..., None]:
                             m = get_f16(super_m + at // 8 * 32 + 2 * lane)
                             m *= np.float32(get_u8(minima + at * 16 + lane))
                 else:
-                    d = get_f16(scales + at * 32 + 2 * lane)
+                    d = get_number(IS_POWER, scales + (at * 16 + lane) * NUMBER)
                     if HAS_MINIMA:
                         m = get_f16(minima + at * 32 + 2 * lane)
                 for k in range(PART * sub, PART * (sub + 1)):
                     code = _code(LOW, HIGH, w + at * BITS * 64 + 4 * lane, k)
-                    value = d * np.float32(code - OFFSET)
+                    value = d * np.float32(code_value(TABLE, OFFSET, code))
                     put_f32(out + 4 * (32 * unit + k), value + m if HAS_MINIMA else value)
 
     return lookup

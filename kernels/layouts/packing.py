@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
+from halfbyte.kernels.formats.block_format import E8M0_NAN
 from halfbyte.kernels.formats.codes import code_planes, get_integer, get_word, sub_integers
 from halfbyte.kernels.formats.floats import F16
 from halfbyte.kernels.layouts.panels import (
@@ -24,6 +25,7 @@ from halfbyte.kernels.vectors.atomics import atomic_put
 from halfbyte.kernels.vectors.scalars import (
     get_i32,
     get_i64,
+    get_u8,
     get_u16,
     put_i32,
     put_u8,
@@ -124,6 +126,13 @@ def _pack_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, block, unit, out):
 
 
 @device
+def _clear_codes(BITS, out):
+    """A row of codes that stand for nothing."""
+    for j in range(BITS):
+        put_i32(out + 64 * j, np.int32(0))
+
+
+@device
 def _pack_crumbs(PLANE, block, unit, out):
     """A plane of 2 bits."""
     for j in range(2):
@@ -155,6 +164,15 @@ def _pack_half(source, to, sign, inside, bad):
     put_u16(to, bits ^ np.uint16(sign) if inside else np.uint16(0))
 
 
+@device
+def _pack_power(source, to, inside, bad):
+    """The exponent of a power of two, likewise."""
+    exponent = get_u8(source)
+    if exponent == np.uint8(E8M0_NAN):
+        atomic_put(bad, 1)
+    put_u8(to, exponent if inside else np.uint8(0))
+
+
 def _blocks(fmt: PanelFormat) -> Callable[..., None]:
     source, IS_SUPER, HAS_MINIMA = fmt.source, fmt.is_super, fmt.has_minima
     LOW, HIGH, BITS, NBYTES = source.low, source.high, source.bits, source.block_nbytes
@@ -163,7 +181,8 @@ def _blocks(fmt: PanelFormat) -> Callable[..., None]:
     SCALES, MINIMA, D, DMIN, _ = fmt.parts
     FACTOR, ADDEND = (D, DMIN) if IS_SUPER else (SCALES, MINIMA)
     SIGN = 0x8000 if IS_SUPER else 0
-    D_AT, M_AT = source.at("d"), source.at(source.addend) if source.addend else 0
+    IS_POWER = source.is_power
+    D_AT, M_AT = source.at(source.number), source.at(source.addend) if source.addend else 0
     (SCALE_AT, SCALE), (MINIMUM_AT, MINIMUM) = sub_integers(source)
     SHARED_AT, OWN_AT = (MINIMUM_AT, None) if fmt.shares_bytes else (None, MINIMUM_AT)
 
@@ -175,10 +194,13 @@ def _blocks(fmt: PanelFormat) -> Callable[..., None]:
         for i in range(n_blocks):
             at = panel * n_blocks + i
             for r in range(16):
-                inside = item * 16 + r < n_rows  # padding has the scale 0
+                inside = item * 16 + r < n_rows  # padding has the scale 0, or zeros as codes
                 row = item * 16 + r if inside else 0
                 block = src + (row * n_blocks + i) * NBYTES
-                _pack_half(block + D_AT, dst + n * FACTOR + at * 32 + 2 * r, 0, inside, bad)
+                if IS_POWER:
+                    _pack_power(block + D_AT, dst + n * FACTOR + at * 16 + r, inside, bad)
+                else:
+                    _pack_half(block + D_AT, dst + n * FACTOR + at * 32 + 2 * r, 0, inside, bad)
                 if HAS_MINIMA:
                     _pack_half(block + M_AT, dst + n * ADDEND + at * 32 + 2 * r, SIGN, inside,
                                bad)  # fmt: skip
@@ -187,8 +209,10 @@ def _blocks(fmt: PanelFormat) -> Callable[..., None]:
                     _pack_integers(SCALE_AT, SCALE, SHARED_AT, OWN_AT, MINIMUM, N_SUBS, block,
                                    scales + r, minima + at * N_SUBS * 16 + r)  # fmt: skip
                 for unit in range(UNITS):
-                    _pack_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, block, unit,
-                                dst + (at * UNITS + unit) * BITS * 64 + 4 * r)  # fmt: skip
+                    codes = dst + (at * UNITS + unit) * BITS * 64 + 4 * r
+                    _pack_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, block, unit, codes)
+                    if IS_POWER and not inside:
+                        _clear_codes(BITS, codes)
 
     return pack_panel
 

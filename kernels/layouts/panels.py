@@ -14,7 +14,8 @@ byte i of a vector for inputs 4g + i, g from 0 to 7:
 Codes of 5, 6 and 3 bits are a plane of 4 or 2 bits and one of the bits above it. So for K inputs:
 
     codes     [panel][K / 32][vectors][16 rows][4 bytes]
-    scales    [panel][K / 32][16 rows] half, likewise minima (Q4_1, Q5_1)
+    scales    [panel][K / 32][16 rows] half, likewise minima (Q4_1, Q5_1); a byte where they are
+              powers of two (MXFP4)
     K types:  [panel][K / 32][sub-blocks of a unit][16 rows] a byte for the scale (Q2_K: and the
               minimum); minima [panel][K / 32][16 rows] a byte (Q4_K, Q5_K)
               d [panel][K / 256][16 rows] half; -dmin likewise
@@ -82,7 +83,7 @@ class PanelFormat:
         A matrix of n units (of all panels) has them at n times these; a part that the format
         lacks has no length.
         """
-        number, is_super = 2 * ROWS, self.is_super
+        number, is_super = ROWS * (1 if self.source.is_power else 2), self.is_super
         has_minima, has_minimum_bytes = self.has_minima, self.has_minima and not self.shares_bytes
         scales = 64 * self.bits
         minima = scales + (ROWS * self.n_subs if is_super else number)

@@ -8,6 +8,8 @@ the same integers:
     expanded  the same, on codes that `expand` has made bytes before, for many tokens
     tiles     AMX: 16 tokens by 16 rows at once, on expanded codes
 
+Codes that stand for values of a table become its entries, 16 bytes that a register holds.
+
 A constant offset of the codes (8 in Q4_0, 32 in Q6_K, 128 where the ISA's dot product wants
 unsigned weights) is folded into the sum's start by the activations' own sum. Tiles take signed
 codes: for them `expand` takes the offset away.
@@ -22,12 +24,15 @@ from llvmlite import ir
 
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.deferred import intrinsic, types
+from halfbyte.kernels.formats.registry import BY_GGML_ID
 from halfbyte.kernels.layouts.activations import HALF_AT, RECORD_NBYTES, SUM_AT
 from halfbyte.kernels.vectors import emit
 from halfbyte.kernels.vectors.emit import I8, I16, I32, I64, V_I16, V_I32, constant, emits, pack
 from halfbyte.kernels.vectors.simd import Tile
+from halfbyte.kernels.vectors.table_lookup import looked_up
 
 PACKED, EXPANDED, TILED = range(3)  # the ways
+NO_TABLE = 0  # the number of F32
 WHOLE, FIRST, SECOND = range(3)  # which inputs of a block: 0..31, 0..15, 16..31
 _GROUPS = (range(8), range(4), range(4, 8))  # by fours
 TILE_TOKENS = 16
@@ -40,22 +45,24 @@ Load = Callable[[int], Any]
 
 @intrinsic(prefer_literal=True)
 def block_dots(
-    tc: Any, codes: Any, stride: Any, record: Any, part: Any, low: Any, high: Any, offset: Any,
-    way: Any, r: Any, t: Any,
+    tc: Any, codes: Any, stride: Any, record: Any, part: Any, low: Any, high: Any, table: Any,
+    offset: Any, way: Any, r: Any, t: Any,
 ) -> Any:  # fmt: skip
     """A tile of r x t integer vectors: sum((code - offset) * q) over a part of a block.
 
     `codes` is the address of the block's planes of `low` and `high` bits, as panels.py has them,
     for r panels `stride` bytes apart, and `record` that of the first token's record; `part` is
-    WHOLE, FIRST or SECOND. Where the way is not PACKED, `codes` is the address of expanded codes.
+    WHOLE, FIRST or SECOND. `table` is the number of a type whose table the codes go through first,
+    or NO_TABLE. Where the way is not PACKED, `codes` is the address of expanded codes.
     TILED is for one panel and TILE_TOKENS tokens, and the tiles have been configured.
     """
     n_panels, n_tokens = r.literal_value, t.literal_value
     tile, half = Tile("i32", n_panels * n_tokens), part.literal_value
     planes = low.literal_value, high.literal_value
-    is_signed = planes[0] == 8
+    entries = BY_GGML_ID[table.literal_value].entries
+    is_signed = planes[0] == 8 or min(entries, default=0) < 0
     if way.literal_value == EXPANDED:
-        planes = 8, 0
+        planes, entries = (8, 0), ()
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         codes, stride, record = args[:3]
@@ -65,12 +72,13 @@ def block_dots(
             _prefetch(b, codes, stride, n_panels, sum(planes))
         sums = _starts(b, record, half, offset.literal_value, is_signed, n_tokens) * n_panels
         for g in _GROUPS[half]:
-            group = [_codes(b, codes, stride, panel, planes, g) for panel in range(n_panels)]
+            group = [_codes(b, codes, stride, panel, planes, entries, g)
+                     for panel in range(n_panels)]  # fmt: skip
             _add_dots(b, sums, group, b.add(record, ir.Constant(I64, 4 * g)), is_signed)
         return pack(b, sums)
 
     i64 = types.int64
-    return tile(i64, i64, i64, part, low, high, offset, way, r, t), codegen
+    return tile(i64, i64, i64, part, low, high, table, offset, way, r, t), codegen
 
 
 def _prefetch(b: Any, codes: Any, stride: Any, n_panels: int, n_lines: int) -> None:
@@ -86,14 +94,18 @@ def _prefetch(b: Any, codes: Any, stride: Any, n_panels: int, n_lines: int) -> N
 # --- codes ------------------------------------------------------------------------------------
 
 
-def _codes(b: Any, address: Any, stride: Any, panel: int, planes: tuple[int, int], g: int) -> Any:
-    """The codes of inputs 4g .. 4g + 3 of a block, one vector."""
+def _codes(
+    b: Any, address: Any, stride: Any, panel: int, planes: tuple[int, int],
+    entries: tuple[int, ...], g: int,
+) -> Any:  # fmt: skip
+    """The codes of inputs 4g .. 4g + 3 of a block, or their entries of a table: one vector."""
 
     def load(i: int) -> Any:
         at = b.add(address, ir.Constant(I64, 64 * i))
         return emit.load(b, ir.VectorType(I8, 64), at, stride, panel)
 
-    return _plane_codes(b, load, *planes, g)
+    codes = _plane_codes(b, load, *planes, g)
+    return looked_up(b, codes, entries) if entries else codes
 
 
 def _plane_codes(b: Any, load: Load, low: int, high: int, g: int) -> Any:
@@ -167,25 +179,12 @@ def _add_dots(b: Any, sums: list[Any], codes: list[Any], x: Any, is_signed: bool
             sums[k] = DOT[isa](b, sums[k], code, same, is_signed)
 
 
-def _halves(b: Any, x: Any, count: int) -> list[Any]:
-    n = x.type.count // count
-    return [emit.shuffle(b, x, x, list(range(i * n, (i + 1) * n))) for i in range(count)]
-
-
-def _join(b: Any, parts: list[Any]) -> Any:
-    while len(parts) > 1:
-        n = 2 * parts[0].type.count
-        pairs = zip(parts[::2], parts[1::2], strict=True)
-        parts = [emit.shuffle(b, x, y, list(range(n))) for x, y in pairs]
-    return parts[0]
-
-
 def _in_parts(dot: Callable[..., Any], count: int) -> Callable[..., Any]:
     """Apply `dot` to each of `count` parts of the vectors and join the results."""
 
     def whole(b: Any, acc: Any, codes: Any, x: Any, is_signed: bool) -> Any:
-        parts = zip(*(_halves(b, v, count) for v in (acc, codes, x)), strict=True)
-        return _join(b, [dot(b, *part, is_signed) for part in parts])
+        parts = zip(*(emit.split(b, v, count) for v in (acc, codes, x)), strict=True)
+        return emit.join(b, [dot(b, *part, is_signed) for part in parts])
 
     return whole
 
@@ -258,20 +257,24 @@ def release_tiles(b: Any) -> None:
 
 
 @intrinsic(prefer_literal=True)
-def expand(tc: Any, codes: Any, low: Any, high: Any, offset: Any, out: Any) -> Any:
-    """Write a block's codes of 16 rows as bytes, `offset` taken away: UNIT_NBYTES."""
+def expand(tc: Any, codes: Any, low: Any, high: Any, table: Any, offset: Any, out: Any) -> Any:
+    """Write a block's codes of 16 rows as bytes, or their entries of a table (see block_dots).
+
+    `offset` is taken away. UNIT_NBYTES.
+    """
     planes, minus = (low.literal_value, high.literal_value), offset.literal_value
+    entries = BY_GGML_ID[table.literal_value].entries
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         stride = ir.Constant(I64, 0)
         for g in range(8):
-            value = _codes(b, args[0], stride, 0, planes, g)
+            value = _codes(b, args[0], stride, 0, planes, entries, g)
             if minus:
                 value = b.sub(value, constant(value.type, minus))
-            emit.store(b, value, b.add(args[4], ir.Constant(I64, 64 * g)))
+            emit.store(b, value, b.add(args[5], ir.Constant(I64, 64 * g)))
         return ctx.get_dummy_value()
 
-    return types.void(types.int64, low, high, offset, types.int64), codegen
+    return types.void(types.int64, low, high, table, offset, types.int64), codegen
 
 
 def _tile_dots(b: Any, codes: Any, record: Any, part: int) -> list[Any]:

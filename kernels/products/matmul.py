@@ -21,6 +21,7 @@ writes none of them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
@@ -36,6 +37,7 @@ from halfbyte.kernels.layouts.panels import PANEL_FORMATS, SUPER, PanelFormat
 from halfbyte.kernels.products.dots import (
     EXPANDED,
     FIRST,
+    NO_TABLE,
     PACKED,
     SECOND,
     TILE_TOKENS,
@@ -47,6 +49,7 @@ from halfbyte.kernels.products.dots import (
     expand,
     release_tiles,
 )
+from halfbyte.kernels.products.power_units import add_power_units
 from halfbyte.kernels.vectors.scalars import stack
 from halfbyte.kernels.vectors.simd import add as simd_add
 from halfbyte.kernels.vectors.simd import load, mul, store
@@ -125,13 +128,13 @@ def matmul_kernel(name: str, way: str) -> Kernel:
 
 @device
 def _add_units(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride, NBYTES,
-               LOW, HIGH, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
+               LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
     """One scale, and perhaps one minimum, for a unit: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1."""
     scales, minima = parts[0], parts[1]
     for unit in range(first, last):
         record = x + unit * x_stride
         sums = block_dots(codes + (at + unit) * NBYTES, codes_stride, record, WHOLE,
-                          LOW, HIGH, OFFSET, WAY, R, T)  # fmt: skip
+                          LOW, HIGH, TABLE, OFFSET, WAY, R, T)  # fmt: skip
         d = load_column_f16(scales + (at + unit) * 32, n_units * 32, R)
         acc = add_scaled(acc, sums, d, record + SCALE_AT, RECORD_NBYTES, T)
         if HAS_MINIMA:
@@ -142,7 +145,7 @@ def _add_units(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_s
 
 @device
 def _add_units_super_32(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride,
-                        NBYTES, LOW, HIGH, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
+                        NBYTES, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
     """A scale and a minimum for a unit, multiples of two numbers for 8 units: Q4_K, Q5_K."""
     scales, minima, super_d, super_m = parts
     for block in range(first // 8, last // 8):
@@ -152,7 +155,7 @@ def _add_units_super_32(acc, first, last, at, n_units, parts, codes, codes_strid
         for unit in range(8 * block, 8 * block + 8):
             record = x + unit * x_stride
             sums = block_dots(codes + (at + unit) * NBYTES, codes_stride, record,
-                              WHOLE, LOW, HIGH, OFFSET, WAY, R, T)  # fmt: skip
+                              WHOLE, LOW, HIGH, TABLE, OFFSET, WAY, R, T)  # fmt: skip
             factor = mul(d, load_column_i8(scales + (at + unit) * 16, n_units * 16, R))
             acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
             addend = mul(m, load_column_i8(minima + (at + unit) * 16, n_units * 16, R))
@@ -162,7 +165,7 @@ def _add_units_super_32(acc, first, last, at, n_units, parts, codes, codes_strid
 
 @device
 def _add_units_super_16(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride,
-                        NBYTES, LOW, HIGH, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
+                        NBYTES, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
     """Two scales for a unit, multiples of a number for 8 units: Q3_K, Q6_K."""
     scales, super_d = parts[0], parts[2]
     stride = n_units * 32
@@ -171,12 +174,12 @@ def _add_units_super_16(acc, first, last, at, n_units, parts, codes, codes_strid
         for unit in range(8 * block, 8 * block + 8):
             record, scale = x + unit * x_stride, scales + (at + unit) * 32
             where = codes + (at + unit) * NBYTES
-            sums = block_dots(where, codes_stride, record, FIRST, LOW, HIGH, OFFSET, WAY, R,
-                              T)  # fmt: skip
+            sums = block_dots(where, codes_stride, record, FIRST, LOW, HIGH, TABLE, OFFSET, WAY,
+                              R, T)  # fmt: skip
             factor = mul(d, load_column_i8(scale, stride, R))
             acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
-            sums = block_dots(where, codes_stride, record, SECOND, LOW, HIGH, OFFSET, WAY, R,
-                              T)  # fmt: skip
+            sums = block_dots(where, codes_stride, record, SECOND, LOW, HIGH, TABLE, OFFSET, WAY,
+                              R, T)  # fmt: skip
             factor = mul(d, load_column_i8(scale + 16, stride, R))
             acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
     return acc
@@ -184,7 +187,7 @@ def _add_units_super_16(acc, first, last, at, n_units, parts, codes, codes_strid
 
 @device
 def _add_units_q2_k(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride,
-                    NBYTES, LOW, HIGH, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
+                    NBYTES, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
     """Two scales and two minima for a unit, 4 bits each in one byte."""
     scales, super_d, super_m = parts[0], parts[2], parts[3]
     stride = n_units * 32
@@ -195,14 +198,14 @@ def _add_units_q2_k(acc, first, last, at, n_units, parts, codes, codes_stride, x
         for unit in range(8 * block, 8 * block + 8):
             record, both = x + unit * x_stride, scales + (at + unit) * 32
             where = codes + (at + unit) * NBYTES
-            sums = block_dots(where, codes_stride, record, FIRST, LOW, HIGH, OFFSET, WAY, R,
-                              T)  # fmt: skip
+            sums = block_dots(where, codes_stride, record, FIRST, LOW, HIGH, TABLE, OFFSET, WAY,
+                              R, T)  # fmt: skip
             factor = mul(d, load_column_low(both, stride, R))
             acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
             addend = mul(m, load_column_high(both, stride, R))
             acc = add_outer(acc, addend, record + SCALED_HALF_AT, RECORD_NBYTES, T)
-            sums = block_dots(where, codes_stride, record, SECOND, LOW, HIGH, OFFSET, WAY, R,
-                              T)  # fmt: skip
+            sums = block_dots(where, codes_stride, record, SECOND, LOW, HIGH, TABLE, OFFSET, WAY,
+                              R, T)  # fmt: skip
             factor = mul(d, load_column_low(both + 16, stride, R))
             acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
             addend = mul(m, load_column_high(both + 16, stride, R))
@@ -214,10 +217,17 @@ def _add_units_q2_k(acc, first, last, at, n_units, parts, codes, codes_stride, x
 def _adder(fmt: PanelFormat) -> Callable[..., object]:
     """The function above that knows a format's scales."""
     if not fmt.is_super:
-        return _add_units
+        return add_power_units if fmt.source.is_power else _add_units
     if fmt.n_subs == 1:
         return _add_units_super_32
     return _add_units_q2_k if fmt.shares_bytes else _add_units_super_16
+
+
+def _constants(fmt: PanelFormat) -> tuple[Any, ...]:
+    """That function and what it takes of a format."""
+    source = fmt.source
+    table = source.ggml_id if source.table else NO_TABLE
+    return _adder(fmt), source.low, source.high, table, source.bias, int(fmt.has_minima)
 
 
 # --- the loops over tiles ---------------------------------------------------------------------
@@ -229,9 +239,7 @@ def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., Non
     Meanwhile the float sums wait on the stack, for _MAX_TOKENS tokens at a time. A single token
     meets all units at once.
     """
-    ADD_UNITS, LOW, HIGH, OFFSET, HAS_MINIMA = (
-        _adder(fmt), fmt.source.low, fmt.source.high, fmt.source.offset, int(fmt.has_minima)
-    )  # fmt: skip
+    ADD_UNITS, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA = _constants(fmt)
     NBYTES, (SCALES, MINIMA, D, DMIN, _) = 64 * fmt.bits, fmt.parts
     CODES_NBYTES = NBYTES if WAY == PACKED else UNIT_NBYTES
     AT_ONCE = _NEAR_NBYTES // (R * CODES_NBYTES) // SUPER * SUPER if T > 1 else _ALL
@@ -253,7 +261,7 @@ def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., Non
                         codes = expanded - (at + first) * UNIT_NBYTES
                         for i in range(R):
                             for unit in range(first, last):
-                                expand(w + (at + i * n_units + unit) * NBYTES, LOW, HIGH, 0,
+                                expand(w + (at + i * n_units + unit) * NBYTES, LOW, HIGH, TABLE, 0,
                                        codes + (at + unit) * UNIT_NBYTES + i * stride)  # fmt: skip
                     for token in range(tokens, tokens_end, T):
                         kept = waiting + (token - tokens) * SUM_NBYTES
@@ -262,7 +270,7 @@ def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., Non
                             acc = load_tile(kept, 64 * T, 64, R, T)
                         acc = ADD_UNITS(acc, first, last, at, n_units, parts, codes, stride,
                                         x + token * RECORD_NBYTES, x_stride, CODES_NBYTES, LOW,
-                                        HIGH, OFFSET, HAS_MINIMA, WAY, R, T)  # fmt: skip
+                                        HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T)  # fmt: skip
                         if last < n_units:
                             save_tile(acc, kept, 64 * T, 64, R, T)
                         else:
@@ -274,9 +282,7 @@ def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., Non
 
 def _in_tiles(fmt: PanelFormat) -> Callable[..., None]:
     """The same with AMX's tiles, a panel at a time."""
-    ADD_UNITS, LOW, HIGH, OFFSET, HAS_MINIMA = (
-        _adder(fmt), fmt.source.low, fmt.source.high, fmt.source.offset, int(fmt.has_minima)
-    )  # fmt: skip
+    ADD_UNITS, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA = _constants(fmt)
     NBYTES, (SCALES, MINIMA, D, DMIN, _) = 64 * fmt.bits, fmt.parts
     T, EXPANDED_NBYTES, SUMS_NBYTES = TILE_TOKENS, _EXPANDED * UNIT_NBYTES, 64 * _MAX_TOKENS
 
@@ -295,7 +301,7 @@ def _in_tiles(fmt: PanelFormat) -> Callable[..., None]:
                     if LOW < 8:
                         codes = expanded - (at + first) * UNIT_NBYTES
                         for unit in range(first, last):
-                            expand(w + (at + unit) * NBYTES, LOW, HIGH, OFFSET,
+                            expand(w + (at + unit) * NBYTES, LOW, HIGH, TABLE, OFFSET,
                                    codes + (at + unit) * UNIT_NBYTES)  # fmt: skip
                     for token in range(tokens, tokens_end, T):
                         kept = waiting + 64 * (token - tokens)
@@ -304,7 +310,7 @@ def _in_tiles(fmt: PanelFormat) -> Callable[..., None]:
                             acc = load_tile(kept, 0, 64, 1, T)
                         acc = ADD_UNITS(acc, first, last, at, n_units, parts, codes, 0,
                                         x + token * RECORD_NBYTES, x_stride, UNIT_NBYTES, LOW,
-                                        HIGH, OFFSET, HAS_MINIMA, TILED, 1, T)  # fmt: skip
+                                        HIGH, TABLE, OFFSET, HAS_MINIMA, TILED, 1, T)  # fmt: skip
                         save_tile(acc, kept, 0, 64, 1, T)
                 for token in range(tokens, tokens_end):
                     sums, out = load(waiting + 64 * (token - tokens)), y + panel * 64

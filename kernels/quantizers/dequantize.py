@@ -9,7 +9,15 @@ import numpy as np
 
 from halfbyte.kernels.compiler.jit import Kernel, device
 from halfbyte.kernels.formats.block_format import BlockFormat
-from halfbyte.kernels.formats.codes import UNIT, code_planes, get_integer, get_word, sub_integers
+from halfbyte.kernels.formats.codes import (
+    UNIT,
+    code_planes,
+    code_value,
+    get_integer,
+    get_number,
+    get_word,
+    sub_integers,
+)
 from halfbyte.kernels.vectors.scalars import get_f16, put_f32
 from halfbyte.kernels.vectors.simd import load_f16, store
 
@@ -25,17 +33,18 @@ def _times_integer(AT, INTEGER, block, number, i):
 def _dequantizer(fmt: BlockFormat) -> Callable[..., None]:
     NBYTES, UNITS = fmt.block_nbytes, fmt.block_size // UNIT
     LOW, HIGH, OFFSET, IS_SIGNED = fmt.low, fmt.high, fmt.offset, fmt.bits == 8
+    TABLE, IS_POWER = fmt.table or None, fmt.is_power
     LOW_PLANE, HIGH_PLANE = code_planes(fmt)
     (SCALE_AT, SCALE), (MINIMUM_AT, MINIMUM) = sub_integers(fmt)
     SUBS = UNIT // fmt.scales.size if fmt.scales else 1  # of a unit
     WORDS = 8 // SUBS
     HAS_ADDEND, IS_TAKEN = fmt.addend is not None, fmt.addend == "dmin"
-    D_AT, M_AT = fmt.at("d"), fmt.at(fmt.addend) if fmt.addend else 0
+    D_AT, M_AT = fmt.at(fmt.number), fmt.at(fmt.addend) if fmt.addend else 0
 
     def dequantize(blocks, out, n_blocks):
         for i in range(n_blocks):
             block = blocks + i * NBYTES
-            d = get_f16(block + D_AT)
+            d = get_number(IS_POWER, block + D_AT)
             m = get_f16(block + M_AT) if HAS_ADDEND else np.float32(0)
             for unit in range(UNITS):
                 for part in range(SUBS):
@@ -52,7 +61,7 @@ def _dequantizer(fmt: BlockFormat) -> Callable[..., None]:
                                 q |= (high >> (8 * byte) & 255) << LOW
                             if IS_SIGNED:
                                 q = (q ^ 128) - 128
-                            value = scale * np.float32(q - OFFSET)
+                            value = scale * np.float32(code_value(TABLE, OFFSET, q))
                             put_f32(at + 4 * byte, value + addend if HAS_ADDEND else value)
 
     return dequantize

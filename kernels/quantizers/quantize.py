@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.floats import BF16, F16
-from halfbyte.kernels.quantizers import quantize_k, quantize_small
+from halfbyte.kernels.quantizers import quantize_k, quantize_mxfp4, quantize_small
 from halfbyte.kernels.quantizers.dequantize import dequantizer, widener
 from halfbyte.kernels.quantizers.quantize_k import k_quantizer
+from halfbyte.kernels.quantizers.quantize_mxfp4 import mxfp4_quantizer
 from halfbyte.kernels.quantizers.quantize_small import small_quantizer
 
 _Floats = NDArray[np.float32]
 _Bytes = NDArray[np.uint8]
 
-_SCRATCH_NBYTES = max(quantize_k.SCRATCH_NBYTES, quantize_small.SCRATCH_NBYTES)
+_SCRATCH_NBYTES = max(
+    module.SCRATCH_NBYTES for module in (quantize_k, quantize_mxfp4, quantize_small)
+)
 _SHARE = 1 << 18  # weights that a thread takes at a time: they stay in its cache
 _TOO_LARGE = 1e9  # more than any type holds, and the searches still compute with it
 
@@ -38,7 +41,10 @@ def quantizer(fmt: BlockFormat) -> Kernel:
     Arguments: addresses of the floats of whole blocks, of the importance of a row's inputs (or 0),
     of the blocks to write; how many; how many a row has; scratch.
     """
-    function = k_quantizer(fmt) if fmt.scales else small_quantizer(fmt)
+    if fmt.is_power:
+        function = mxfp4_quantizer()
+    else:
+        function = k_quantizer(fmt) if fmt.scales else small_quantizer(fmt)
     return Kernel(function, f"quantize_{fmt.name.lower()}")
 
 

@@ -81,6 +81,21 @@ def shuffle(b: Any, x: Any, y: Any, lanes: list[int]) -> Any:
     return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
 
 
+def split(b: Any, x: Any, count: int) -> list[Any]:
+    """A vector in `count` parts."""
+    n = x.type.count // count
+    return [shuffle(b, x, x, list(range(i * n, (i + 1) * n))) for i in range(count)]
+
+
+def join(b: Any, parts: list[Any]) -> Any:
+    """A power of two of vectors as one."""
+    while len(parts) > 1:
+        n = 2 * parts[0].type.count
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        parts = [shuffle(b, x, y, list(range(n))) for x, y in pairs]
+    return parts[0]
+
+
 def call(b: Any, name: str, result: Any, *args: Any) -> Any:
     function = b.module.globals.get(name)
     if function is None:
@@ -112,6 +127,14 @@ def load_f16(b: Any, address: Any) -> Any:
 def load_bf16(b: Any, address: Any) -> Any:
     bits = b.zext(load(b, V_I16, address), V_I32)
     return b.bitcast(b.shl(bits, constant(V_I32, 16)), V_F32)
+
+
+def from_e8m0(b: Any, exponents: Any) -> Any:
+    """Half the powers of two that 16 bytes are the exponents of (block_format.py)."""
+    bits = b.shl(b.zext(exponents, V_I32), constant(V_I32, 23))
+    least = constant(V_I32, 1 << 22)  # 2 ** -127 is no normal number
+    bits = b.select(b.icmp_unsigned("<", bits, least), least, bits)
+    return b.fmul(b.bitcast(bits, V_F32), constant(V_F32, 0.5))
 
 
 def from_f16(b: Any, bits: Any) -> Any:

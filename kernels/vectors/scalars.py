@@ -35,6 +35,13 @@ def get_f16(b: Any, address: Any) -> Any:
     return b.extract_element(wide, ir.Constant(I32, 0))
 
 
+@emits(types.float32(_ADDRESS))
+def get_e8m0(b: Any, address: Any) -> Any:
+    """The power of two whose exponent is the byte at an address (block_format.py)."""
+    wide = emit.from_e8m0(b, emit.splat(b, emit.load(b, I8, address)))
+    return b.extract_element(wide, ir.Constant(I32, 0))
+
+
 @emits(_VOID(_ADDRESS, types.float32))
 def put_f16(b: Any, address: Any, x: Any) -> None:
     """Write a float as half precision, rounded to nearest even."""

@@ -184,6 +184,12 @@ def load_f16(b: Any, address: Any) -> Any:
     return pack(b, [emit.load_f16(b, address)])
 
 
+@emits(F32x16(types.int64))
+def load_e8m0(b: Any, address: Any) -> Any:
+    """The powers of two whose exponents are 16 bytes (formats/block_format.py)."""
+    return pack(b, [emit.from_e8m0(b, emit.load(b, V_I8, address))])
+
+
 @emits(types.void(types.int64))
 def prefetch(b: Any, address: Any) -> None:
     """Ask for the cache line at an address, which need not be anybody's."""

@@ -130,6 +130,9 @@ def _byte_column(name: str, extend: Callable[[Any, Any], Any]) -> Any:
 load_column = _column("load_column", lambda b, address: emit.load(b, V_F32, address))
 load_column_f16 = _column("load_column_f16", emit.load_f16)
 load_column_bf16 = _column("load_column_bf16", emit.load_bf16)
+load_column_e8m0 = _column(
+    "load_column_e8m0", lambda b, address: emit.from_e8m0(b, emit.load(b, V_I8, address))
+)
 load_column_i8 = _byte_column("load_column_i8", lambda b, x: b.sext(x, V_I32))
 load_column_low = _byte_column(  # the low 4 bits of bytes
     "load_column_low", lambda b, x: b.zext(b.and_(x, constant(x.type, 15)), V_I32)

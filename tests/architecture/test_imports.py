@@ -138,6 +138,7 @@ LLVMLITE = {
     "kernels/vectors/hadamard.py",
     "kernels/vectors/scalars.py",
     "kernels/vectors/simd.py",
+    "kernels/vectors/table_lookup.py",
     "kernels/vectors/tile_type.py",
     "kernels/vectors/tiles.py",
     "kernels/vectors/transpose.py",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-_SMALL = {"Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24, "Q8_0": 34}
+_SMALL = {"Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24, "Q8_0": 34, "MXFP4": 17}
 _SUPER = {"Q2_K": 84, "Q3_K": 110, "Q4_K": 144, "Q5_K": 176, "Q6_K": 210}
 
 
@@ -32,6 +32,8 @@ def random_rows(rng: np.random.Generator, name: str, n_rows: int, n: int) -> U8:
     for at in _halves(name):
         values = rng.uniform(0.01, 1, rows.shape[:2]) * rng.choice([-1, 1], rows.shape[:2])
         rows[..., at : at + 2] = values.astype("<f2")[..., None].view(np.uint8)
+    if name == "MXFP4":
+        rows[..., 0] = rng.integers(120, 130, rows.shape[:2])
     return rows.reshape(n_rows, -1)
 
 
@@ -39,15 +41,15 @@ def take_apart(name: str, rows: U8) -> Parts:
     """The codes and scales of rows."""
     nbytes = _SUPER.get(name) or _SMALL[name]
     b = rows.reshape(len(rows), -1, nbytes)
-    d, *m = (b[..., at : at + 2].copy().view("<f2")[..., 0].astype(np.float32)
+    numbers = (b[..., at : at + 2].copy().view("<f2")[..., 0].astype(np.float32)
              for at in _halves(name))  # fmt: skip
-    return globals()[f"_{name.lower()}"](b, d, *m)
+    return globals()[f"_{name.lower()}"](b, *numbers)
 
 
 def _halves(name: str) -> tuple[int, ...]:
     return {
         "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,), "Q2_K": (80, 82),
-        "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,),
+        "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "MXFP4": (),
     }[name]  # fmt: skip
 
 
@@ -77,6 +79,13 @@ def _q5_1(b: U8, d: F32, m: F32) -> Parts:
 
 def _q8_0(b: U8, d: F32) -> Parts:
     return Parts(b[..., 2:].view(np.int8).astype(np.int32), d, None)
+
+
+def _mxfp4(b: U8) -> Parts:
+    sizes = np.array([0, 1, 2, 3, 4, 6, 8, 12])
+    table = np.concatenate([sizes, -sizes]).astype(np.int32)
+    powers = np.ldexp(np.float32(1), b[..., 0].astype(np.int32) - 128)
+    return Parts(table[_nibbles(b[..., 1:])], powers, None)
 
 
 def _crumbs(b: U8) -> NDArray[np.int32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import gguf
 import pytest
@@ -22,7 +23,7 @@ SUPER = [fmt for fmt in QUANTIZED if fmt.scales is not None]
 
 
 def test_each_type_stands_once() -> None:
-    assert len(FORMATS) == len(BY_GGML_ID) == 13
+    assert len(FORMATS) == len(BY_GGML_ID) == 14
     assert all(name == fmt.name for name, fmt in FORMATS.items())
     assert {id(fmt) for fmt in BY_GGML_ID.values()} == {id(fmt) for fmt in FORMATS.values()}
 
@@ -49,11 +50,19 @@ def test_planes_fill_their_fields(fmt: BlockFormat) -> None:
         assert field.itemsize % plane.run == 0 and 8 % plane.bits == 0
     assert fmt.bits == fmt.low + fmt.high == sum(plane.bits for plane in fmt.planes)
     known = {plane.field for plane in fmt.planes} | {
-        "d",
+        fmt.number,
         fmt.addend,
         "scales" if fmt.scales else "",
     }
     assert set(fmt.dtype.names or ()) <= known
+
+
+def test_entries_of_a_table_fit_the_dot_products() -> None:
+    """Bytes from 0 to 127 where that is possible, and zeros stay what a code of 0 means."""
+    fmt = FORMATS["MXFP4"]
+    assert (min(fmt.entries), max(fmt.entries), fmt.bias, fmt.table[0]) == (0, 24, 12, 0)
+    wide = replace(fmt, table=(-127, *range(14), 113))
+    assert (wide.entries, wide.bias) == (wide.table, 0)
 
 
 @pytest.mark.parametrize("fmt", SUPER, ids=lambda fmt: fmt.name)
