@@ -15,7 +15,7 @@ TYPES = (
     "llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "qwen2_moe", "phi3", "smollm3",
     "ministral3", "starcoder2", "gemma",
     "granite", "olmo2", "seed_oss", "ernie4_5", "gemma2", "gemma3_text", "glm4", "gpt_bigcode",
-    "mellum", "laguna",
+    "mellum", "laguna", "gpt_oss",
     "olmo3", "granitemoe", "granitemoeshared", "ernie4_5_moe", "glm4_moe", "apertus",
 )  # fmt: skip
 # Where the class's own defaults make no model.

@@ -67,6 +67,7 @@ CASES: dict[str, tuple[Tiny, ...]] = {
         Tiny("qwen2_moe", 2, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=False, kind="qwen2_moe"),
         Tiny("mellum", 2, 64, 96, 2, 4, 2, 32, 323, 5e5, tied=False, kind="mellum"),
         Tiny("laguna", 5, 64, 96, 2, 4, 2, 16, 323, 5e5, tied=False, kind="laguna"),
+        Tiny("gpt_oss", 1, 128, 96, 2, 4, 2, 32, 323, 1.5e5, tied=False, kind="gpt_oss"),
     ),
     "golden_families": (
         Tiny("olmo3", 4, 64, 96, 4, 4, 2, 16, 323, 5e5, tied=False, kind="olmo3"),

@@ -110,6 +110,9 @@ MODELS = (
     Published("Seed-OSS-36B-Instruct", "seed_oss", "",
               "tools tool_calls <seed:tool_call> <function= <seed:think> </seed:think>"),
     Published("ERNIE-4.5-0.3B-PT", "ernie4_5", "", ""),
+    Published("gpt-oss-20b", "gpt_oss", "",
+              "tools reasoning_effort <|channel|>analysis<|message|> <|channel|>commentary "
+              "<|call|>"),
     Published("ERNIE-4.5-21B-A3B-PT", "ernie4_5_moe", "", ""),
     Published("GLM-4-9B-0414", "glm4", _GLM, "tools <|observation|> metadata"),
     Published("GLM-4.5-Air", "glm4_moe", _GLM, f"tools <tool_call> <arg_key> {_THINKS}"),

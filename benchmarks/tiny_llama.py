@@ -73,11 +73,17 @@ FAMILIES: dict[str, dict[str, object]] = {
                  "n_shared_experts": 1, "first_k_dense_replace": 1, "n_group": 4, "topk_group": 2,
                  "routed_scaling_factor": 1.5, "norm_topk_prob": True,
                  "num_nextn_predict_layers": 0},
+    "gpt_oss": {"model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"],
+                "attention_bias": True, "num_local_experts": 6, "num_experts_per_tok": 3,
+                "sliding_window": 24, "rope_theta": 150000,
+                "rope_scaling": {"rope_type": "yarn", "factor": 8.0, "beta_fast": 4.0,
+                                 "beta_slow": 1.0, "truncate": False,
+                                 "original_max_position_embeddings": 64}},
 }  # fmt: skip
 # Where biases are: of q, k and v, of attention's output, of the network.
 BIASES = {
     "llama_biases": "qkv o mlp", "starcoder2": "qkv o mlp", "ernie4_5": "qkv o mlp",
-    "starcoder": "o mlp", "glm4": "qkv", "seed_oss": "qkv", "glm4_moe": "qkv",
+    "starcoder": "o mlp", "glm4": "qkv", "seed_oss": "qkv", "glm4_moe": "qkv", "gpt_oss": "qkv o",
 }  # fmt: skip
 # Norms of a layer that are as wide as the model.
 NORMS = {
@@ -254,13 +260,17 @@ def _values(tiny: Tiny, name: str, shape: tuple[int, ...], uniform: Callable[...
     """A tensor of one of FAMILIES."""
     if not shape:
         return np.array(CONSTANTS[name.rpartition(".")[2]], np.float32)
+    if tiny.kind == "gpt_oss" and len(shape) == 3:  # inputs before rows; clamped at 7
+        return uniform(shape, (5.0 if "gate_up" in name else 0.3) / shape[1] ** 0.5)
+    if name.endswith(("sinks", "_proj_bias")):
+        return uniform(shape, 0.7)
     if len(shape) == 1 or name.endswith("bias"):
         mean = float(tiny.kind not in CENTERED_NORMS)
         return uniform(shape, 0.2, mean * name.endswith("weight"))
     if "embed" in name or "transformer.w" in name:
         return uniform(shape, 0.5 / SCALED.get(tiny.kind, 1))
     # Logits are wide apart, so that the best of them, and of a router's, are clear.
-    is_router = name.endswith((".mlp.gate.weight", ".router.layer.weight"))
+    is_router = name.endswith((".mlp.gate.weight", ".router.weight", ".router.layer.weight"))
     gain = 3.0 if name == "lm_head.weight" or is_router else 1.3
     return uniform(shape, gain / shape[-1] ** 0.5)
 
@@ -299,7 +309,10 @@ def _layer(tiny: Tiny, i: int) -> Iterator[Named]:
         yield "self_attn.q_norm.weight", (q if whole else tiny.head_dim,)
         yield "self_attn.k_norm.weight", (kv if whole else tiny.head_dim,)
     yield from _linear(out, tiny.dim, q, "o" in biases)
-    if _has_experts(tiny, i):
+    if tiny.kind == "gpt_oss":
+        yield "self_attn.sinks", (tiny.n_heads,)
+        yield from _oss_experts(tiny)
+    elif _has_experts(tiny, i):
         yield from _experts(tiny)
         return
     if tiny.kind.startswith("starcoder"):
@@ -349,6 +362,17 @@ def _experts(tiny: Tiny) -> Iterator[Named]:
         yield f"mlp.{at}.gate_proj.weight", (rows, tiny.dim)
         yield f"mlp.{at}.up_proj.weight", (rows, tiny.dim)
         yield f"mlp.{at}.down_proj.weight", (tiny.dim, rows)
+
+
+def _oss_experts(tiny: Tiny) -> Iterator[Named]:
+    """All experts' matrices in one, with inputs before rows; gate and up in turns."""
+    n = int(str(KINDS[tiny.kind]["num_local_experts"]))
+    yield from _linear("mlp.router", n, tiny.dim, bias=True)
+    for name, rows, columns in (
+        ("gate_up_proj", 2 * tiny.hidden_dim, tiny.dim), ("down_proj", tiny.dim, tiny.hidden_dim),
+    ):  # fmt: skip
+        yield f"mlp.experts.{name}", (n, columns, rows)
+        yield f"mlp.experts.{name}_bias", (n, rows)
 
 
 def _norm(tiny: Tiny, name: str) -> Iterator[Named]:

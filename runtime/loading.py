@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from halfbyte import system
+from halfbyte import settings, system
 from halfbyte.call_arguments import check_progress, is_whole, unknown_argument
 from halfbyte.engine.engine import Engine
-from halfbyte.engine.footprint import check_context, check_memory
+from halfbyte.engine.footprint import check_context, check_memory, memory_of, stays_on_disk
 from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
 from halfbyte.engine.page_clearing import cleared_ahead
 from halfbyte.engine.program import kernels_for
 from halfbyte.engine.weights import (
-    Bytes,
     ModelWeights,
+    Rooms,
     load_weights,
     panel_format,
     weights_memory,
@@ -40,6 +40,7 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.split import model_file
 from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
+from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
 from halfbyte.lora.paths import AdapterPaths, adapter_paths
 from halfbyte.model import Model
@@ -186,10 +187,9 @@ def _load(
             check_context(
                 own.file, own.config, kv_type, n_ctx, n_threads, system.available_memory()
             )
-        memories = [
-            files.enter_context(cleared_ahead(weights_memory(each.file, each.config)))
-            for each in checked
-        ]
+        rooms = _rooms(checked, n_threads)
+        for each in rooms:
+            files.enter_context(cleared_ahead(each.memory))
         tokenizer = _tokenizer(checked)
         card = ModelCard.from_gguf(own.file)
         stamps = [FileStamp.of(name) for name in own.file.paths]
@@ -197,11 +197,11 @@ def _load(
         _compile(checked, kv_type, report, is_shown=progress is not None)
         pool = system.start_pool(n_threads)
         try:
-            weights = _weights(own, memories[0], pool, report, "load")
+            weights = _weights(own, rooms[0], pool, report, "load")
             engine = Engine(own.config, weights, pool, kv_type, n_ctx)
             draft = None
-            for guest, memory in zip(checked[1:], memories[1:], strict=True):
-                weights = _weights(guest, memory, pool, report, "load draft")
+            for guest, room in zip(checked[1:], rooms[1:], strict=True):
+                weights = _weights(guest, room, pool, report, "load draft")
                 n = min(n_ctx, guest.config.n_ctx_train)
                 draft = remembered.draft_model(
                     engine.beside(guest.config, weights, kv_type, n), engine
@@ -214,11 +214,30 @@ def _load(
             raise
 
 
+def _rooms(models: Sequence[_Checked], n_threads: int) -> list[Rooms]:
+    """Where weights will lie; of experts, where memory cannot hold them, in a file of the cache."""
+    left, rooms = system.available_memory(), list[Rooms]()
+    for model in models:
+        file, config, disk = model.file, model.config, None
+        if config.experts is not None:
+            need = memory_of(file, config, "f16", PAGE, n_threads)
+            if stays_on_disk(need, left):
+                disk = settings.cache_dir()
+                log.warning(
+                    "%s: %.1f GB of experts do not fit memory and are read from %s as they are "
+                    "used, which is slow", file.path, need.experts / 1e9, disk,
+                )  # fmt: skip
+        rooms.append(weights_memory(file, config, disk))
+        if left is not None:
+            left -= rooms[-1].memory.nbytes
+    return rooms
+
+
 def _weights(
-    checked: _Checked, memory: Bytes, pool: Pool, report: Progress, stage: str
+    checked: _Checked, rooms: Rooms, pool: Pool, report: Progress, stage: str
 ) -> ModelWeights:
     file, config = checked.file, checked.config
-    return load_weights(file, config, memory, pool, lambda d, n: report(stage, d, n))
+    return load_weights(file, config, rooms, pool, lambda d, n: report(stage, d, n))
 
 
 def _tokenizer(checked: Sequence[_Checked]) -> Tokenizer:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.disk_memory import on_disk
 from halfbyte.engine.memory import empty
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
@@ -85,10 +87,12 @@ class ModelWeights:
     the order in which neighbours are rotated.
 
     Attributes:
+        on_disk: experts' matrices, where memory cannot hold them.
         rope_factors: what the frequencies of rotary embedding are divided by, by GGUF name.
     """
 
     memory: Bytes
+    on_disk: Bytes = field(default_factory=lambda: np.empty(0, np.uint8))
     matrices: dict[str, Matrix] = field(default_factory=dict)
     experts: dict[str, Experts] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
@@ -110,16 +114,42 @@ class ModelWeights:
         return np.array(floats, np.float64).reshape(-1, 1, 1)
 
 
-def weights_memory(file: GGUFFile, config: ModelConfig) -> Bytes:
-    """Memory for all tensors of a checked file, not touched yet; EngineError if there is none."""
-    sizes = (packed_nbytes(file, spec) for spec in _specs(file, config))
-    return empty("weights", sum(sizes) + _ALIGN, np.uint8)
+class Rooms:
+    """Where weights lie: `memory`, and `experts`, empty unless these lie on the disk."""
+
+    def __init__(self, sizes: Mapping[TensorSpec, int], disk: Path | None) -> None:
+        of_experts = sum(n for spec, n in sizes.items() if spec.is_of_experts) if disk else 0
+        self.memory = empty("weights", sum(sizes.values()) - of_experts + _ALIGN, np.uint8)
+        self.experts = np.empty(0, np.uint8)
+        if disk is not None and of_experts:
+            self.experts = on_disk("experts", of_experts + _ALIGN, disk)
+        self.sizes = sizes
+
+    def parts(self) -> Iterator[tuple[TensorSpec, Bytes]]:
+        """Each tensor's."""
+        left = [room[-int(room.ctypes.data) % _ALIGN :] for room in (self.memory, self.experts)]
+        for spec, nbytes in self.sizes.items():
+            i = int(spec.is_of_experts and len(self.experts) > 0)
+            yield spec, left[i][:nbytes]
+            left[i] = left[i][nbytes:]
+
+
+def weights_memory(file: GGUFFile, config: ModelConfig, disk: Path | None = None) -> Rooms:
+    """Room for all tensors of a checked file, not touched yet.
+
+    Where there is a folder `disk`, experts' matrices lie in a file there; see disk_memory.py.
+
+    Raises:
+        EngineError: there is not enough memory, or room on the disk.
+    """
+    specs = (spec for spec in family_of(config).tensors(config) if spec.name in file.tensors)
+    return Rooms({spec: packed_nbytes(file, spec) for spec in specs}, disk)
 
 
 def load_weights(
     file: GGUFFile,
     config: ModelConfig,
-    memory: Bytes,
+    rooms: Rooms,
     pool: Pool,
     progress: Callable[[int, int], None],
 ) -> ModelWeights:
@@ -129,14 +159,11 @@ def load_weights(
 
     Raises:
         ModelFileError: a weight is NaN or infinite, or the file was cut short meanwhile.
-        EngineError: there is not enough memory.
     """
-    family, specs = family_of(config), _specs(file, config)
-    sizes = [packed_nbytes(file, spec) for spec in specs]
-    weights, matrices = ModelWeights(memory), list[_Rows]()
-    at = -int(memory.ctypes.data) % _ALIGN
-    for spec, nbytes in zip(specs, sizes, strict=True):
-        info, target = file.tensors[spec.name], memory[at : at + nbytes]
+    family = family_of(config)
+    weights, matrices = ModelWeights(rooms.memory, rooms.experts), list[_Rows]()
+    for spec, target in rooms.parts():
+        info = file.tensors[spec.name]
         order = spec.neighbours() if family.rotates_halves else None
         if spec.is_matrix:
             *n, _, n_inputs = spec.shape
@@ -158,19 +185,14 @@ def load_weights(
             weights.rope_factors[spec.name] = _divisors(file, spec.name)
         else:
             weights.vectors[spec.name] = _put_vectors(file, spec, order, target)
-        at += nbytes
-    done = sum(sizes) - sum(rows.packed_nbytes for rows in matrices)
+    total = sum(rooms.sizes.values())
+    done = total - sum(rows.packed_nbytes for rows in matrices)
     with closing(read_ahead(matrices)) as pieces:
         for rows, data in pieces:
             _pack(rows, data)
             done += rows.packed_nbytes
-            progress(done, sum(sizes))
+            progress(done, total)
     return weights
-
-
-def _specs(file: GGUFFile, config: ModelConfig) -> list[TensorSpec]:
-    """The tensors that the file has, in the order in which they lie in memory."""
-    return [spec for spec in family_of(config).tensors(config) if spec.name in file.tensors]
 
 
 @dataclass(frozen=True, slots=True)

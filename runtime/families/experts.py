@@ -24,7 +24,7 @@ from halfbyte.families.stages import (
 from halfbyte.families.tensors import TensorSpec
 
 ROUTER, SHARED_GATE = "ffn_gate_inp", "ffn_gate_inp_shexp"
-_GATE, _UP, _DOWN = "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"
+GATE, UP, DOWN = "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"
 _GATE_UP = "ffn_gate_up_exps"
 _SHARED = ("ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp")
 _SELECTION_BIAS = "exp_probs_b"
@@ -81,10 +81,10 @@ def experts(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
     yield Project((ROUTER, *gate), "normed", "routed", layer=i)
     bias = _SELECTION_BIAS if names.selection_bias else ""
     yield Route(selection_bias=bias, scale=c.residual_scale, layer=i)
-    yield ExpertsHidden(_GATE, _UP, _DOWN, fused=_GATE_UP if c.experts.is_fused else "", layer=i)
+    yield ExpertsHidden(GATE, UP, DOWN, fused=_GATE_UP if c.experts.is_fused else "", layer=i)
     if c.experts.shared_dim:
         yield FeedForward(*_SHARED, layer=i)
-    yield ExpertsOutput(_DOWN, layer=i)
+    yield ExpertsOutput(DOWN, layer=i)
     if names.shared_gate:
         yield Project(_SHARED[2:], "hidden", "shared", layer=i)
         yield AddGated(layer=i)
@@ -105,7 +105,7 @@ def expert_tensors(c: ModelConfig, i: int, names: Names) -> Iterator[TensorSpec]
     shapes = (wide, wide, narrow)
     specs = [
         TensorSpec(f"{at}{name}.weight", hf + hf_name, shape)
-        for name, hf_name, shape in zip((_GATE, _UP, _DOWN), names.experts, shapes, strict=True)
+        for name, hf_name, shape in zip((GATE, UP, DOWN), names.experts, shapes, strict=True)
     ]
     if e.is_fused:  # in files alone: a checkpoint's are taken apart
         parts = tuple((spec.name, e.hidden_dim) for spec in specs[:2])

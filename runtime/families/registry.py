@@ -11,6 +11,7 @@ from halfbyte.families import (
     gemma3,
     glm4,
     glm4moe,
+    gpt_oss,
     granite,
     granitemoe,
     laguna,
@@ -58,6 +59,7 @@ FAMILIES: dict[str, Family] = {
         glm4moe,
         apertus,
         starcoder,
+        gpt_oss,
     )
 }
 BY_MODEL_TYPE: dict[str, Family] = {

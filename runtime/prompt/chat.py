@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from halfbyte.call_arguments import check_choice
 from halfbyte.errors import RequestError, TemplateError, UnsupportedModelError
+from halfbyte.prompt import harmony_messages
 from halfbyte.prompt.inputs import EncodedPrompt
 from halfbyte.prompt.messages import Message, check_messages, need
 from halfbyte.prompt.thinking import Thinking, is_open, marks_of
@@ -25,6 +26,7 @@ from halfbyte.prompt.tools.generic import told
 from halfbyte.prompt.tools.placed import placed
 from halfbyte.prompt.tools.tools import Tools
 from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer.harmony_texts import TEXTS
 
 if TYPE_CHECKING:
     from halfbyte.prompt.template import ChatTemplate
@@ -54,6 +56,11 @@ class ChatPrompt(EncodedPrompt):
     thoughts: tuple[str, str] | None = None
     is_thinking: bool = False
     spelled: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def is_harmony(self) -> bool:
+        """Whether the answer is messages in channels; see tokenizer/harmony_texts.py."""
+        return harmony_messages.is_harmony(self.thoughts)
 
 
 def chat_prompt(
@@ -190,9 +197,12 @@ def _templated(
     template = _compiled(source, tokenizer.path)
     tools, thoughts = asked.tools, marks_of(source)
     asked.thinking.check(thoughts, template.variables)
+    is_harmony = harmony_messages.is_harmony(thoughts)
+    if is_harmony:
+        messages = harmony_messages.as_messages(messages)
     made = placed(source, template.variables, messages, tools, tokenizer.path)
     variables: dict[str, Any] = {"tools": None, **asked.thinking.variables(template.variables)}
-    variables |= made.variables
+    variables |= harmony_messages.as_variables(made.variables) if is_harmony else made.variables
     try:
         text = _render(tokenizer, template, made.messages, variables)
     except TemplateError as error:
@@ -214,7 +224,7 @@ def _templated(
     return ChatPrompt(
         tokens=tokenizer.encode_rendered(str.__str__(text), spans), format="template", calls=calls,
         thoughts=thoughts, is_thinking=is_open(text, thoughts),
-        spelled=_control_tokens(tokenizer, *texts, *(thoughts or ())),
+        spelled=_control_tokens(tokenizer, *texts, *(TEXTS if is_harmony else thoughts or ())),
     )  # fmt: skip
 
 

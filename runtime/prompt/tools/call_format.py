@@ -73,7 +73,7 @@ class CallFormat(ABC):
             number: of calls.
         """
 
-    def free_grammar(self, functions: Functions) -> str:
+    def free_grammar(self, functions: Functions, spell: Spell) -> str:
         """What a call without a mark is that `grammar` does not follow; empty: there is none."""
         return ""
 

@@ -9,6 +9,7 @@ from halfbyte.prompt.tools.generic import Generic
 from halfbyte.prompt.tools.glm import Glm
 from halfbyte.prompt.tools.glm4_calls import Glm4
 from halfbyte.prompt.tools.granite_calls import Granite
+from halfbyte.prompt.tools.harmony import Harmony
 from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
@@ -19,6 +20,7 @@ from halfbyte.prompt.tools.seed_oss_calls import SeedOss
 GENERIC = Generic()
 # The first whose texts all stand in the template; of a way that is not known here, whose it is.
 ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
+    (("<|channel|>commentary", "<|call|>"), Harmony()),
     (("[TOOL_CALLS]", "[ARGS]"), NamedMistral()),
     (("[TOOL_CALLS]",), Mistral()),
     (("<tool_calls>",), "Apriel's"),

@@ -53,7 +53,7 @@ class Llama3(CallFormat):
         """One call, which is all of the answer."""
         return f"start: call\n{call_rules(functions, self.key)}"
 
-    def free_grammar(self, functions: Functions) -> str:
+    def free_grammar(self, functions: Functions, spell: Spell) -> str:
         """One call in the model's own blanks."""
         return free_call_rules(functions, _ARGUMENTS)
 

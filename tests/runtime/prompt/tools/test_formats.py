@@ -18,6 +18,7 @@ from halfbyte.prompt.tools.firefunction import Firefunction
 from halfbyte.prompt.tools.formats import GENERIC, format_of
 from halfbyte.prompt.tools.glm4_calls import Glm4
 from halfbyte.prompt.tools.granite_calls import Granite
+from halfbyte.prompt.tools.harmony import Harmony
 from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
@@ -34,6 +35,7 @@ FORMATS = [
     Phi4(),
     Firefunction(),
     Glm4(),
+    Harmony(),
 ]
 PARIS = ("weather", {"city": "Paris"})
 ROME = ("weather", {"city": "Rome", "days": 3})
@@ -67,6 +69,9 @@ WRITTEN: list[tuple[CallFormat, str, list[Any]]] = [
     (Glm4(), 'weather\n{"city": "Paris"}', [PARIS]),
     (Glm4(), 'weather \n{"city": "Paris"}<|assistant|>now\n{}', [PARIS, ("now", {})]),
     (Firefunction(), '[{"name": "weather", "arguments": {"city": "Paris"}}]\n', [PARIS]),
+    (Harmony(), 'weather <|constrain|>json<|message|>{"city": "Paris"}', [PARIS]),
+    (Harmony(), 'weather<|channel|>commentary json<|message|>{"city":"Paris"}<|call|>', [PARIS]),
+    (Harmony(), "now<|message|>", [("now", {})]),
 ]  # fmt: skip
 
 
@@ -104,7 +109,10 @@ def test_what_has_to_come_begins_a_call(form: CallFormat) -> None:
     assert form.opening(None) in text
     for mark in form.begins:
         text = text.removeprefix(mark)
-    ends = {"hermes": "}", "llama-3": "}", "generic": "}\n]", "mistral-args": "", "glm-4": ""}
+    ends = {
+        "hermes": "}", "llama-3": "}", "generic": "}\n]", "mistral-args": "", "glm-4": "",
+        "harmony": "",
+    }  # fmt: skip
     assert form.parse(text + '{"a": 1}' + ends.get(form.name, "}]")) == [("now", {"a": 1})]
 
 
