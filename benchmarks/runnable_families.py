@@ -37,7 +37,7 @@ _GATINGS = {
     "softmax_of_used": "softmax of those used",
 }  # fmt: skip
 # What all models of a kind state, where the defaults of its class make none.
-_STATED = {"glm4_moe": {"head_dim": 128}}
+_STATED = {"glm4_moe": {"head_dim": 128}, "granitemoeshared": {"shared_intermediate_size": 1024}}
 _WINDOW, _PART = "sliding_window", "partial_rotary_factor"
 
 
@@ -102,7 +102,7 @@ def _networks(stages: list[Stage], configs: list[ModelConfig]) -> str:
     for config in configs:
         if config.experts is not None:
             parts.append(_experts(config.experts, stages))
-    return "; ".join(parts)
+    return "; ".join(dict.fromkeys(parts))
 
 
 def _experts(experts: ExpertsConfig, stages: list[Stage]) -> str:
@@ -129,7 +129,8 @@ def _positions(family: Family, configs: list[ModelConfig], stages: list[Stage]) 
         of = f"all but every {_nth(every)} layer" if every else "all layers"
         found.append(f"a window in {of}, where stated")
     if family.local_theta is not None:
-        found.append("another base in layers with a window")
+        found.append("another base in layers with a window" if family.local_theta
+                     else "stretched in layers without a window alone")  # fmt: skip
     if TEMPERATURE_KEY in family.reads:
         found.append("queries that grow with them")
     if any(one.sinks for one in _of(stages, Attend)):
@@ -142,7 +143,8 @@ def _nth(n: int) -> str:
 
 
 def _besides(family: Family, stages: list[Stage], code: Callable[[str], str]) -> Iterator[str]:
-    kinds = {name for stage in stages for name, kind in stage.tensors if kind == "bias"}
+    kinds = {name for stage in stages if not isinstance(stage, Route)
+             for name, kind in stage.tensors if kind == "bias"}  # fmt: skip
     always = sorted(kinds - {norm.weight for norm in _of(stages, Norm)})
     if always and not family.biases:
         yield "biases of " + ", ".join(map(code, always))

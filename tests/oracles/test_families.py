@@ -63,8 +63,8 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
         "sliding_window": 30, **_by_layer({"rope_theta": 1e6}, 1e4)}),
     "granitemoe": ("granitemoe", (96, 64, 2, 4, 2, 24), True, {
         "num_local_experts": 8, "num_experts_per_tok": 2, **_SCALES, **_ROPE}),
-    "granitemoe-many": ("granitemoe", (64, 32, 3, 4, 4, 16), False, {
-        "num_local_experts": 40, "num_experts_per_tok": 8, "attention_bias": True, **_ROPE}),
+    "granitemoe-many": ("granitemoe", (64, 32, 2, 4, 4, 16), False, {
+        "num_local_experts": 40, "num_experts_per_tok": 4, "attention_bias": True, **_ROPE}),
     "granitemoe-one": ("granitemoe", (64, 48, 2, 4, 1, 32), True, {
         "num_local_experts": 3, "num_experts_per_tok": 1, **_SCALES, **_ROPE}),
     "granitemoeshared": ("granitemoeshared", (96, 64, 2, 6, 2, 16), True, {

@@ -25,6 +25,8 @@ for _name in ("golden_llama", "golden_positions", "golden_experts", "golden_fami
     with np.load(Path(__file__).parents[2] / "data" / f"{_name}.npz") as _data:
         GOLDEN |= _data
 CASES = sorted({name.partition(".")[0] for name in GOLDEN})
+# Of those whose numbers are read alike, one each: the engine's tests have all of them.
+SOME = sorted({*CASES} - {"olmo3", "granitemoe", "granitemoeshared", "ernie4_5_moe", "apertus"})
 
 
 class Tensors:
@@ -87,6 +89,7 @@ def test_logits_are_those_of_transformers(case: str, folder: Path) -> None:
     assert np.abs(got - expected).max() < 2e-5 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("case", SOME, indirect=True)
 def test_a_gguf_file_gives_what_its_folder_gives_and_what_the_engine_says(
     case: str, folder: Path
 ) -> None:
@@ -112,6 +115,7 @@ def test_quantized_tensors_are_dequantized(tiny_gguf: Path) -> None:
             assert (got == expected).all() and got.shape == tuple(tensor.shape[::-1])
 
 
+@pytest.mark.parametrize("case", SOME, indirect=True)
 def test_windows_do_not_see_each_other(case: str, folder: Path) -> None:
     model = FloatModel(open_source(folder).layers())
     ids = np.random.default_rng(1).integers(0, 250, (3, 37))
