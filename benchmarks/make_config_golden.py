@@ -15,6 +15,7 @@ TYPES = (
     "llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "qwen2_moe", "phi3", "smollm3",
     "ministral3", "starcoder2", "gemma",
     "granite", "olmo2", "seed_oss", "ernie4_5", "gemma2", "gemma3_text", "glm4", "gpt_bigcode",
+    "gpt_oss",
 )  # fmt: skip
 # What some call otherwise.
 _OTHERS = {

@@ -65,6 +65,7 @@ CASES: dict[str, tuple[Tiny, ...]] = {
         Tiny("qwen3_moe", 1, 128, 160, 2, 4, 2, 48, 323, 1e6, tied=False, kind="qwen3_moe"),
         Tiny("mixtral", 4, 96, 128, 2, 4, 2, 24, 323, 1e6, tied=False, kind="mixtral"),
         Tiny("qwen2_moe", 2, 128, 160, 2, 4, 2, 32, 323, 1e6, tied=False, kind="qwen2_moe"),
+        Tiny("gpt_oss", 1, 128, 96, 2, 4, 2, 32, 323, 1.5e5, tied=False, kind="gpt_oss"),
     ),
 }
 

@@ -101,5 +101,8 @@ MODELS = (
     Published("Seed-OSS-36B-Instruct", "seed_oss", "",
               "tools <function= parameters <seed:think> </seed:think>"),
     Published("ERNIE-4.5-0.3B-PT", "ernie4_5", "", ""),
+    Published("gpt-oss-20b", "gpt_oss", "",
+              "tools reasoning_effort <|channel|>analysis<|message|> <|channel|>commentary "
+              "<|call|>"),
     Published("GLM-4-9B-0414", "glm4", "<|code_prefix|> <|code_suffix|> <|code_middle|>", "tools"),
 )  # fmt: skip

@@ -65,7 +65,7 @@ class ReferenceModel:
         )  # fmt: skip
         self.n_rotated = int(number("rope.dimension_count", self.head_dim))
         pattern = reader.fields.get(f"{architecture}.attention.sliding_window_pattern")
-        every = {"gemma2": 2, "gemma3": 6}.get(architecture, 0)
+        every = {"gemma2": 2, "gemma3": 6, "gpt-oss": 2}.get(architecture, 0)
         self.sees_all = [every > 0 and (i + 1) % every == 0 for i in range(self.n_layers)]
         if pattern is not None:
             self.sees_all = [not one for one in pattern.contents()]
@@ -87,12 +87,14 @@ class ReferenceModel:
             self.frequencies = self.frequencies / self.weight("rope_freqs.weight")
         if kind == "longrope":  # as if contexts were always long
             self.frequencies = plain / self.weight("rope_factors_long.weight")
-        if kind == "yarn":  # arXiv:2309.00071, with its two borders rounded outwards
+        if kind == "yarn":  # arXiv:2309.00071, with its two borders mostly rounded outwards
             turns = [
                 number("rope.scaling.yarn_beta_fast", 32), number("rope.scaling.yarn_beta_slow", 1)
             ]  # fmt: skip
             at = np.log(self.n_ctx / (np.array(turns) * 2 * np.pi)) / np.log(theta)
-            low, high = np.floor(at[0] * len(pairs)), np.ceil(at[1] * len(pairs))
+            low, high = at * len(pairs)
+            if self.architecture != "gpt-oss":
+                low, high = np.floor(low), np.ceil(high)
             low, high = max(low, 0), min(high, self.n_rotated - 1)
             ramp = np.clip((pairs - low) / (high - low), 0, 1)
             self.frequencies = plain * (1 - ramp) + plain / factor * ramp
@@ -111,7 +113,7 @@ class ReferenceModel:
         x = self.weight("token_embd.weight")[np.asarray(ids)] * self.embedding_scale
         if "position_embd.weight" in self._tensors:
             x = x + self.weight("position_embd.weight")[: len(ids)]
-        seed_oss = self.architecture == "seed_oss"  # its post_attention_norm is an ffn_norm
+        seed_oss = self.architecture in ("seed_oss", "gpt-oss")  # whose first is an ffn_norm
         for layer in range(self.n_layers):
             at = f"blk.{layer}."
             y = self._attention(at, x, layer)
@@ -159,8 +161,12 @@ class ReferenceModel:
             kv_head = head // (self.n_heads // self.n_kv_heads)
             scores = q[:, head] @ k[:, kv_head].T * self.score_scale
             scores = _capped(scores, self.score_cap) + hidden
-            p = np.exp(scores - scores.max(-1, keepdims=True))
-            out[:, head] = p / p.sum(-1, keepdims=True) @ v[:, kv_head]
+            sink = -np.inf
+            if block + "attn_sinks.weight" in self._tensors:
+                sink = self.weight(block + "attn_sinks.weight")[head]
+            top = np.maximum(scores.max(-1, keepdims=True), sink)
+            p = np.exp(scores - top)
+            out[:, head] = p / (p.sum(-1, keepdims=True) + np.exp(sink - top)) @ v[:, kv_head]
         return self._linear(block + "attn_output", out.reshape(n, -1))
 
     def _qkv(self, block: str, x: F64) -> list[F64]:
@@ -189,7 +195,7 @@ class ReferenceModel:
 
     def _experts(self, block: str, x: F64) -> F64:
         """Each token's best experts, weighed by the softmax of their logits."""
-        logits = x @ self.weight(block + "ffn_gate_inp.weight").T
+        logits = self._linear(block + "ffn_gate_inp", x)
         gate, up, down = (
             self.weight(f"{block}ffn_{n}_exps.weight") for n in ("gate", "up", "down")
         )
@@ -199,10 +205,22 @@ class ReferenceModel:
             scores = np.exp(logit - logit.max())
             total = scores[used].sum() if self.normalizes else scores.sum()
             for e, weight in zip(used, scores[used] / total, strict=True):
-                g = gate[e] @ x[row]
-                out[row] += weight * (down[e] @ (g / (1 + np.exp(-g)) * (up[e] @ x[row])))
+                g, u = gate[e] @ x[row], up[e] @ x[row]
+                if self.architecture == "gpt-oss":
+                    out[row] += weight * self._clamped(block, e, g, u, down[e])
+                else:
+                    out[row] += weight * (down[e] @ (g / (1 + np.exp(-g)) * u))
         if block + "ffn_up_shexp.weight" in self._tensors:
             out += self._shared(block, x)
+        return out
+
+    def _clamped(self, block: str, e: int, g: F64, u: F64, down: F64) -> F64:
+        """What one of gpt-oss' experts gives."""
+        gate_bias, up_bias, down_bias = (
+            self.weight(f"{block}ffn_{n}_exps.bias")[e] for n in ("gate", "up", "down")
+        )
+        g, u = np.minimum(g + gate_bias, 7), np.clip(u + up_bias, -7, 7)
+        out: F64 = down @ (g / (1 + np.exp(-1.702 * g)) * (u + 1)) + down_bias
         return out
 
     def _shared(self, block: str, x: F64) -> F64:

@@ -102,7 +102,8 @@ def _networks(stages: list[Stage], configs: list[ModelConfig]) -> str:
 
 def _experts(experts: ExpertsConfig, stages: list[Stage]) -> str:
     words = [f"experts ({_GATINGS[experts.gating]}"]
-    words.append(", divided by the sum of those used" if experts.normalizes else "")
+    is_divided = experts.normalizes and experts.gating != "softmax_of_used"
+    words.append(", divided by the sum of those used" if is_divided else "")
     words.append(", a bias for the choice" * any(r.selection_bias for r in _of(stages, Route)))
     words.append(", in groups" * (experts.n_groups > 1))
     words.append(", clamped" * any(one.clamps for one in _of(stages, ExpertsHidden)))

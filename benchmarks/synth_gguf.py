@@ -37,7 +37,7 @@ gguf.GGML_QUANT_SIZES[Young.Q2_0] = (64, 18)  # weights and bytes of a block; it
 TYPES: dict[str, Type | Young] = {
     "f16": Type.F16, "q8_0": Type.Q8_0, "q4_0": Type.Q4_0, "q4_1": Type.Q4_1, "q4_k": Type.Q4_K,
     "q6_k": Type.Q6_K, "iq4_nl": Type.IQ4_NL, "iq4_xs": Type.IQ4_XS, "tq2_0": Type.TQ2_0,
-    "q2_0": Young.Q2_0,
+    "q2_0": Young.Q2_0, "mxfp4": Type.MXFP4,
 }  # fmt: skip
 N_VOCAB = 32016  # Code Llama's, which no power of two divides beyond 16
 N_CTX = 16384
@@ -56,11 +56,7 @@ class Shape:
     head_dim: int = 0  # 0: dim / n_heads
     n_experts: int = 0
     n_used: int = 0
-
-    @property
-    def architecture(self) -> str:
-        """GGUF's name of a family that has such models."""
-        return "qwen3moe" if self.n_experts else "llama"
+    architecture: str = "llama"  # GGUF's name of a family that has such models
 
 
 SHAPES = {
@@ -68,8 +64,12 @@ SHAPES = {
     "1b": Shape(22, 2048, 5632, 32, 4),
     "160m": Shape(12, 768, 2048, 12, 12),
     # Qwen3-30B-A3B, 8 of its 48 layers.
-    "qwen3moe": Shape(8, 2048, 768, 32, 4, head_dim=128, n_experts=128, n_used=8),
-}
+    "qwen3moe": Shape(8, 2048, 768, 32, 4, head_dim=128, n_experts=128, n_used=8,
+                      architecture="qwen3moe"),
+    # gpt-oss-20b, 8 of its 24 layers.
+    "gptoss": Shape(8, 2880, 2880, 64, 8, head_dim=64, n_experts=32, n_used=4,
+                    architecture="gpt-oss"),
+}  # fmt: skip
 
 
 def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -93,14 +93,33 @@ def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Norms, and who chooses experts: at random, so that all are used alike."""
     rng, ones = np.random.default_rng(0), np.ones(shape.dim, np.float32)
     for i in range(shape.n_layers):
+        is_oss = shape.architecture == "gpt-oss"
         yield f"blk.{i}.attn_norm.weight", ones
-        yield f"blk.{i}.ffn_norm.weight", ones
+        yield f"blk.{i}.{'post_attention_norm' if is_oss else 'ffn_norm'}.weight", ones
+        if is_oss:
+            yield from _biases(shape, i)
         if shape.n_experts:
-            yield f"blk.{i}.attn_q_norm.weight", ones[: shape.head_dim]
-            yield f"blk.{i}.attn_k_norm.weight", ones[: shape.head_dim]
+            if not is_oss:
+                yield f"blk.{i}.attn_q_norm.weight", ones[: shape.head_dim]
+                yield f"blk.{i}.attn_k_norm.weight", ones[: shape.head_dim]
             router = rng.standard_normal((shape.n_experts, shape.dim), np.float32)
             yield f"blk.{i}.ffn_gate_inp.weight", router / np.float32(shape.dim**0.5)
     yield "output_norm.weight", ones
+
+
+def _biases(shape: Shape, i: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """What a layer of gpt-oss adds, and its sinks."""
+    q_dim, kv_dim, n = (
+        shape.head_dim * shape.n_heads, shape.head_dim * shape.n_kv_heads, shape.n_experts
+    )  # fmt: skip
+    hidden, dim = shape.hidden_dim, shape.dim
+    for name, dims in (
+        ("attn_q", (q_dim,)), ("attn_k", (kv_dim,)), ("attn_v", (kv_dim,)), ("attn_output", (dim,)),
+        ("ffn_gate_inp", (n,)), ("ffn_gate_exps", (n, hidden)), ("ffn_up_exps", (n, hidden)),
+        ("ffn_down_exps", (n, dim)),
+    ):  # fmt: skip
+        yield f"blk.{i}.{name}.bias", np.full(dims, 0.01, np.float32)
+    yield f"blk.{i}.attn_sinks.weight", np.zeros(shape.n_heads, np.float32)
 
 
 def vocabulary() -> tuple[list[bytes], list[float], list[TokenType]]:
@@ -190,6 +209,8 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
         writer.add_expert_count(shape.n_experts)
         writer.add_expert_used_count(shape.n_used)
         writer.add_expert_feed_forward_length(shape.hidden_dim)
+    if shape.architecture == "gpt-oss":
+        writer.add_sliding_window(128)
     writer.add_vocab_size(N_VOCAB)
     pieces, scores, kinds = vocabulary()
     writer.add_tokenizer_model("llama")

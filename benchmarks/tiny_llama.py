@@ -47,11 +47,17 @@ FAMILIES: dict[str, dict[str, object]] = {
                  "attention_bias": True, "attention_out_bias": False},
     "ernie4_5": {"model_type": "ernie4_5", "architectures": ["Ernie4_5ForCausalLM"],
                  "use_bias": True},
+    "gpt_oss": {"model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"],
+                "attention_bias": True, "num_local_experts": 6, "num_experts_per_tok": 3,
+                "sliding_window": 24, "rope_theta": 150000,
+                "rope_scaling": {"rope_type": "yarn", "factor": 8.0, "beta_fast": 4.0,
+                                 "beta_slow": 1.0, "truncate": False,
+                                 "original_max_position_embeddings": 64}},
 }  # fmt: skip
 # Where biases are: of q, k and v, of attention's output, of the network.
 BIASES = {
     "llama_biases": "qkv o mlp", "starcoder2": "qkv o mlp", "ernie4_5": "qkv o mlp",
-    "starcoder": "o mlp", "glm4": "qkv", "seed_oss": "qkv",
+    "starcoder": "o mlp", "glm4": "qkv", "seed_oss": "qkv", "gpt_oss": "qkv o",
 }  # fmt: skip
 # Norms of a layer that are as wide as the model.
 NORMS = {
@@ -158,14 +164,20 @@ def weights(tiny: Tiny) -> dict[str, F32]:
 
     if tiny.kind in FAMILIES:
         mean = float(tiny.kind not in CENTERED_NORMS)
-        return {
-            name: uniform(shape, 0.2, mean * name.endswith("weight"))
-            if len(shape) == 1
-            else uniform(shape, 0.5 / SCALED.get(tiny.kind, 1))
-            if "embed" in name or "transformer.w" in name
-            else linear(*shape, 3.0 if name == "lm_head.weight" else 1.3)
-            for name, shape in tensors(tiny)
-        }
+
+        def values(name: str, shape: tuple[int, ...]) -> F32:
+            if len(shape) == 3:  # inputs before rows; gates and ups are clamped at 7
+                return uniform(shape, (5.0 if "gate_up" in name else 0.3) / shape[1] ** 0.5)
+            if name.endswith(("sinks", "_proj_bias")):
+                return uniform(shape, 0.7)
+            if len(shape) == 1:
+                return uniform(shape, 0.2, mean * name.endswith("weight"))
+            if "embed" in name or "transformer.w" in name:
+                return uniform(shape, 0.5 / SCALED.get(tiny.kind, 1))
+            gain = 3.0 if name == "lm_head.weight" or "router" in name else 1.3
+            return linear(shape[0], shape[1], gain)
+
+        return {name: values(name, shape) for name, shape in tensors(tiny)}
     q_dim, kv_dim = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
     dim, hidden = tiny.dim, tiny.hidden_dim
     out = {"model.embed_tokens.weight": uniform((tiny.vocab_size, dim), 0.5)}
@@ -238,6 +250,10 @@ def _layer(tiny: Tiny) -> Iterator[Named]:
         yield "self_attn.q_norm.weight", (q if whole else tiny.head_dim,)
         yield "self_attn.k_norm.weight", (kv if whole else tiny.head_dim,)
     yield from _linear(out, tiny.dim, q, "o" in biases)
+    if tiny.kind == "gpt_oss":
+        yield "self_attn.sinks", (tiny.n_heads,)
+        yield from _oss_experts(tiny)
+        return
     if tiny.kind.startswith("starcoder"):
         names = ("c_fc", "c_proj")
     if tiny.kind == "glm4":
@@ -247,6 +263,17 @@ def _layer(tiny: Tiny) -> Iterator[Named]:
         if name == names[-1]:
             rows, columns = tiny.dim, tiny.hidden_dim
         yield from _linear(f"mlp.{name}", rows, columns, "mlp" in biases)
+
+
+def _oss_experts(tiny: Tiny) -> Iterator[Named]:
+    """All experts' matrices in one, with inputs before rows; gate and up in turns."""
+    n = int(str(KINDS[tiny.kind]["num_local_experts"]))
+    yield from _linear("mlp.router", n, tiny.dim, bias=True)
+    for name, rows, columns in (
+        ("gate_up_proj", 2 * tiny.hidden_dim, tiny.dim), ("down_proj", tiny.dim, tiny.hidden_dim),
+    ):  # fmt: skip
+        yield f"mlp.experts.{name}", (n, columns, rows)
+        yield f"mlp.experts.{name}_bias", (n, rows)
 
 
 def _norm(tiny: Tiny, name: str) -> Iterator[Named]:

@@ -9,7 +9,9 @@ from halfbyte.converting.sources.source import Source
 from halfbyte.converting.writer import Planned
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
+from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.floats import F32
+from halfbyte.kernels.formats.mxfp4 import MXFP4
 from halfbyte.quality.texts import N_WINDOW
 from halfbyte.results import Result
 
@@ -110,10 +112,17 @@ def _chosen(source: Source, recipe: Recipe, pure: bool) -> tuple[list[Planned], 
     for tensor in source.tensors:
         name, shape = tensor.name, tensor.shape
         chosen = recipe.choose(name, shape, source.config, pure=pure)
-        planned.append(Planned(name, shape, chosen))
-        if chosen is not recipe.wanted(name, shape, source.config, pure=pure):
+        if not pure and tensor.format is MXFP4 and _bits(chosen) >= _bits(MXFP4):
+            chosen = MXFP4  # as the model was published: more bits would hold nothing more
+        elif chosen is not recipe.wanted(name, shape, source.config, pure=pure):
             fallbacks.append(name)
+        planned.append(Planned(name, shape, chosen))
     return planned, fallbacks
+
+
+def _bits(fmt: BlockFormat) -> float:
+    """Of a weight."""
+    return 8 * fmt.block_nbytes / fmt.block_size
 
 
 def _kept(source: Source) -> tuple[list[Planned], list[str]]:

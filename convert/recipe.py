@@ -35,12 +35,14 @@ class Recipe:
 
     `rules` map the name of a layer's matrix, or of one beside the layers, to the format of layer i,
     or None for the usual one.
+    `others` is what all matrices get that are not of experts, where only these are meant.
     """
 
     name: str
     usual: BlockFormat
     file_type: int
     rules: dict[str, Rule]
+    others: BlockFormat | None = None
 
     def choose(
         self, name: str, shape: tuple[int, ...], model: ModelConfig, *, pure: bool
@@ -59,6 +61,8 @@ class Recipe:
             return F32
         if pure or not self.usual.is_quantized:
             return self.usual
+        if self.others is not None and "_exps." not in name:
+            return self.others
         if name == "output.weight" or (model.tied and name == "token_embd.weight"):
             return self.usual if self.usual.name == "Q8_0" else FORMATS["Q6_K"]
         found = _LAYER.fullmatch(name)
@@ -139,6 +143,7 @@ RECIPES: dict[str, Recipe] = {
         _recipe("q5_0", "Q5_0", 8),
         _recipe("q4_k_m", "Q4_K", 15, attn_v=_more_bits("Q6_K"), ffn_down=_more_bits("Q6_K")),
         _recipe("q4_k_s", "Q4_K", 14, attn_v=_first("Q5_K", 4), ffn_down=_first_part("Q5_K", 8)),
+        Recipe("mxfp4_moe", FORMATS["MXFP4"], 38, {}, others=FORMATS["Q8_0"]),
         _recipe("q4_1", "Q4_1", 3),
         _recipe("q4_0", "Q4_0", 2),
         _recipe("iq4_nl", "IQ4_NL", 25, attn_v=_values_of_iq4, ffn_down=_first_part("Q5_K", 8)),

@@ -15,6 +15,7 @@ from halfbyte.errors import RequestError, ToolCallError
 from halfbyte.generation.chat_completion import ChatCompletion, ToolCall
 from halfbyte.generation.chat_text import ChatText
 from halfbyte.generation.completion import Completion
+from halfbyte.generation.harmony_text import HarmonyText
 from halfbyte.prompt.chat import ChatPrompt
 from halfbyte.prompt.thinking import Thinking
 from halfbyte.prompt.tools.call_format import MalformedCall
@@ -68,7 +69,7 @@ class ChatAsked:
         if banned and (prompt.thoughts or prompt.calls):
             expected = "nothing in a chat with thoughts or tools"
             raise RequestError("banned_strings", expected=expected, got=list(banned))
-        shown = ChatText(
+        shown = (HarmonyText if prompt.is_harmony else ChatText)(
             stops, thoughts=prompt.thoughts, is_thinking=prompt.is_thinking, calls=prompt.calls,
             spelled=prompt.spelled, banned=banned,
             read=lambda texts: self._calls(prompt, texts)[0],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 
 from halfbyte.constraints.constraint import Constraint
 from halfbyte.constraints.grammar import Grammar, Grammars
@@ -20,7 +21,7 @@ from halfbyte.prompt.chat import ChatPrompt
 from halfbyte.prompt.thinking import Thinking
 from halfbyte.prompt.tools.call_grammar import Number, quoted
 from halfbyte.prompt.tools.tools import Tools
-from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer import Tokenizer, harmony_texts
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 
 _Makers = tuple[Callable[[], Matcher], Callable[[], Matcher] | None]
@@ -46,7 +47,7 @@ class ChatRules:
         calls = self._prompt.calls
         if self._tools is None or calls is None:
             return grammars.compiled(shape)
-        if self._must_call or not self._has_mark:
+        if self._must_call or not self._has_mark or self._prompt.is_harmony:
             expected = "nothing beside tools" + ("" if self._must_call else " of this model")
             raise RequestError(shape.kind, expected=expected, got=shape.source)
         mark, functions = self._spelled(calls.begins[0]), self._tools.callable
@@ -69,14 +70,17 @@ class ChatRules:
         rules: list[Rule] = []
         tokenizer, marks = self._tokenizer, self._prompt.thoughts
         where, budget = self._thoughts(), self._thinking.reasoning_budget
+        says = self._thinking.reasoning_closing
+        if self._prompt.is_harmony and self._thinking.thinking is False:
+            budget, says = 0, ""  # a thought that it begins all the same is empty
         if budget is not None and where is not None and marks is not None:
-            closing = tokenizer.encode_fragment(self._thinking.reasoning_closing)
-            closing += self._ids(marks[1])
+            closing = tokenizer.encode_fragment(says) + self._ids(marks[1])
             rules.append(ThinkingBudget(where, StreamDetokenizer(tokenizer), budget, closing))
         if shape is not None:
             return [*rules, self._after_thoughts(shape)]
         if self._tools is None or self._prompt.calls is None:
-            return rules
+            first = self._first(harmony_texts.FINAL) if self._thinking.thinking is not None else []
+            return [*rules, Opening(first)] if first else rules
         make = self._matchers(grammars)
         has_mark = self._has_mark
         if self._must_call and (has_mark or make is None):
@@ -104,8 +108,18 @@ class ChatRules:
         return AfterThoughts(
             shape.matcher, tokenizer.eog_ids | self._prompt.stop_ids, thoughts=self._thoughts(),
             thought_id=tokenizer.id_of(marks[0]) if marks is not None and may_begin else None,
-            after=tokenizer.encode_fragment("\n\n"),
+            before=self._first(harmony_texts.FINAL),
+            after=self._fragment(
+                harmony_texts.ASSISTANT + harmony_texts.FINAL if self._prompt.is_harmony else "\n\n"
+            ),
         )  # fmt: skip
+
+    def _first(self, otherwise: str) -> list[int]:
+        """What comes first of all: in Harmony the head of a thought, or else this."""
+        if not self._prompt.is_harmony:
+            return []
+        has_none = self._thinking.thinking is False
+        return self._fragment(otherwise if has_none else harmony_texts.THOUGHTS[0])
 
     def _matchers(self, grammars: Grammars) -> _Makers | None:
         """What makes matchers of a call, and of one that is written otherwise, if there are such.
@@ -123,7 +137,7 @@ class ChatRules:
         calls, functions = self._prompt.calls, self._tools.callable
         source, free = calls.grammar(functions, self._spelled, self._number), ""
         if not self._must_call:
-            free = calls.free_grammar(functions)
+            free = calls.free_grammar(functions, self._spelled)
         try:
             first = grammars.compiled(Constraint("grammar", source)).matcher
             other = grammars.compiled(Constraint("grammar", free)).matcher if free else None
@@ -149,14 +163,18 @@ class ChatRules:
         name = None if self._tools.choice == "required" else self._tools.choice
         text, mark = calls.opening(name), calls.begins[0]
         has_mark = text.startswith(mark)
+        thinks = self._prompt.is_thinking or self._thinking.thinking is not False
+        is_harmony = self._prompt.is_harmony
+        if is_harmony and not thinks:  # the prompt has begun the message
+            text, mark = (one.removeprefix(harmony_texts.ASSISTANT) for one in (text, mark))
         ids = self._ids(mark) if has_mark else []
         if not is_enforced:
-            ids += tokenizer.encode_fragment(text.removeprefix(mark) if has_mark else text)
-        thinks = self._prompt.is_thinking or self._thinking.thinking is not False
+            ids += self._fragment(text.removeprefix(mark) if has_mark else text)
         return Opening(
             ids, thoughts=self._thoughts() if thinks else None,
+            before=self._first("") if thinks else [],
             thought_id=tokenizer.id_of(marks[0]) if marks is not None else None,
-            after=tokenizer.encode_fragment("\n\n"),
+            after=self._fragment("" if is_harmony else "\n\n"),
             ends=tokenizer.eog_ids | self._prompt.stop_ids,
         )  # fmt: skip
 
@@ -170,11 +188,35 @@ class ChatRules:
         return self._tokenizer.token_bytes(token) + spelled
 
     def _spelled(self, text: str) -> str:
-        """A mark as grammars have it."""
+        """A mark as grammars have it, by its tokens."""
         known = self._tokenizer.id_of(text)
-        return quoted(text) if known is None else f"<[{known}]>"
+        if known is not None:
+            return f"<[{known}]>"
+        parts = ((part, self._control_id(part)) for part in self._parts(text))
+        return " ".join(quoted(part) if i is None else f"<[{i}]>" for part, i in parts)
 
     def _ids(self, mark: str) -> list[int]:
         """The tokens of a mark: its own, where it has one."""
         known = self._tokenizer.id_of(mark)
-        return self._tokenizer.encode_fragment(mark) if known is None else [known]
+        return self._fragment(mark) if known is None else [known]
+
+    def _fragment(self, text: str) -> list[int]:
+        """The tokens of a text with control tokens of the answer's marks in it."""
+        ids: list[int] = []
+        for part in self._parts(text):
+            known = self._control_id(part)
+            ids += self._tokenizer.encode_fragment(part) if known is None else [known]
+        return ids
+
+    def _parts(self, text: str) -> list[str]:
+        """A text, cut before and behind each such token."""
+        marks = "|".join(map(re.escape, self._control_texts))
+        parts = re.split(f"({marks})", text) if marks else [text]
+        return [part for part in parts if part]
+
+    def _control_id(self, part: str) -> int | None:
+        return self._tokenizer.id_of(part) if part in self._control_texts else None
+
+    @property
+    def _control_texts(self) -> Collection[str]:
+        return harmony_texts.TEXTS if self._prompt.is_harmony else self._prompt.spelled.values()

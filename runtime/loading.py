@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from halfbyte import system
+from halfbyte import settings, system
 from halfbyte.call_arguments import check_progress, is_whole, unknown_argument
 from halfbyte.engine.engine import Engine
-from halfbyte.engine.footprint import check_context, check_memory
+from halfbyte.engine.footprint import check_context, check_memory, memory_of, stays_on_disk
 from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
 from halfbyte.engine.program import kernels_for
@@ -31,6 +31,7 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.split import model_file
 from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
+from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
 from halfbyte.lora.paths import AdapterPaths, adapter_paths
 from halfbyte.model import Model
@@ -201,7 +202,17 @@ def _load(
 
 
 def _weights(checked: _Checked, pool: Pool, report: Progress, stage: str) -> ModelWeights:
-    return load_weights(checked.file, checked.config, pool, lambda d, n: report(stage, d, n))
+    """The weights; of experts, where memory cannot hold them, in a file of the cache."""
+    file, config, disk = checked.file, checked.config, None
+    if config.experts is not None:
+        need = memory_of(file, config, "f16", PAGE, pool.n_threads)
+        if stays_on_disk(need, system.available_memory()):
+            disk = settings.cache_dir()
+            log.warning(
+                "%s: %.1f GB of experts do not fit memory and are read from %s as they are used, "
+                "which is slow", file.path, need.experts / 1e9, disk,
+            )  # fmt: skip
+    return load_weights(file, config, pool, lambda d, n: report(stage, d, n), disk)
 
 
 def _file_of(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
+from halfbyte.converting.sources.quantized.mxfp4 import MXFP4Experts
 from halfbyte.converting.sources.safetensors_file import FLOATS, StoredTensor, widened
 from halfbyte.errors import ConversionError
 from halfbyte.families.tensors import TensorSpec
@@ -97,7 +98,14 @@ def _parted(name: str) -> tuple[str, _Part | None]:
     return found[1], _Part(int(found[2]), int(found[3]), bool(found[4]), bool(found[5]))
 
 
-def _slices(path: Path, tensor: HFTensor, name: str, part: _Part) -> _Slices:
+def _slices(path: Path, tensor: HFTensor, name: str, part: _Part) -> HFTensor:
+    if isinstance(tensor, MXFP4Experts):
+        try:
+            return tensor.part(name, part.i, part.n, interleaved=part.interleaved)
+        except ValueError as error:
+            raise ConversionError(
+                path, tensor.name, expected=str(error), got=tensor.shape
+            ) from error
     if not isinstance(tensor, StoredTensor):
         raise ConversionError(
             path, tensor.name, expected="floats", got="quantized weights of all experts in one"

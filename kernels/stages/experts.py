@@ -123,8 +123,9 @@ def _activated(stage, gate, up, bias_at):
     if get_i64(stage + EXPERTS.activation) == SWIGLU:
         return mul(silu(g), u)
     limit, one = splat(get_f32(stage + EXPERTS.limit)), splat(np.float32(1))
-    g = minimum(g, limit)
-    u = minimum(maximum(u, sub(splat(np.float32(0)), limit)), limit)
+    # NaN stays: it is what comes second.
+    g = minimum(limit, g)
+    u = minimum(limit, maximum(sub(splat(np.float32(0)), limit), u))
     e = exp(mul(g, splat(-_ALPHA)))
     return mul(div(g, add(one, e)), add(u, one))
 

@@ -26,9 +26,9 @@ def add(parser: Parser) -> None:
     )
     parser.add_argument(
         "--type", default="q8_0", metavar="TYPE",
-        help="f32, f16, bf16, q8_0, q6_k, q5_k_m, q5_k_s, q5_1, q5_0, q4_k_m, q4_k_s, q4_1, q4_0, "
-        "iq4_nl, iq4_xs, q3_k_l, q3_k_m, q3_k_s, q2_k, q2_0, tq2_0, tq1_0, q1_0 or keep "
-        "(default: q8_0)",
+        help="f32, f16, bf16, q8_0, q6_k, q5_k_m, q5_k_s, q5_1, q5_0, q4_k_m, q4_k_s, mxfp4_moe, "
+        "q4_1, q4_0, iq4_nl, iq4_xs, q3_k_l, q3_k_m, q3_k_s, q2_k, q2_0, tq2_0, tq1_0, q1_0 or "
+        "keep (default: q8_0)",
     )  # fmt: skip
     parser.add_argument(
         "--pure", action="store_true", help="one type for all matrices, the output's too"

@@ -36,6 +36,7 @@ class Memory:
         buffers: what a step of MAX_BATCH tokens needs between its stages, and its logits.
         tokenizer: the vocabulary.
         runtime: Python, NumPy and the compiled kernels.
+        experts: of the weights those of experts, which may stay on the disk.
     """
 
     weights: int
@@ -43,6 +44,7 @@ class Memory:
     buffers: int
     tokenizer: int
     runtime: int = RUNTIME_NBYTES
+    experts: int = 0
 
     @property
     def total(self) -> int:
@@ -54,16 +56,25 @@ def memory_of(
     file: GGUFFile, config: ModelConfig, kv_type: str, n_ctx: int, n_threads: int
 ) -> Memory:
     """What running a model takes; UnsupportedModelError where a tensor's type does not run."""
-    specs = family_of(config).tensors(config)
-    weights = sum(packed_nbytes(file, spec) for spec in specs if spec.name in file.tensors)
+    specs = [spec for spec in family_of(config).tensors(config) if spec.name in file.tensors]
+    sizes = {spec: packed_nbytes(file, spec) for spec in specs}
     layout = kv_layout(config, kv_type)
     lists = [(file.metadata.get_strings(key), n) for key, n in _LISTS if key in file.metadata]
     return Memory(
-        weights=weights,
+        weights=sum(sizes.values()),
         kv_cache=layout.nbytes(n_ctx),
         buffers=buffers_nbytes(config, layout, n_threads) + 4 * config.vocab_size,
         tokenizer=sum(len(texts) * nbytes for texts, nbytes in lists),
+        experts=sum(nbytes for spec, nbytes in sizes.items() if spec.is_of_experts),
     )
+
+
+def stays_on_disk(need: Memory, available: int | None) -> bool:
+    """Whether experts are read from the disk as they are used: memory cannot hold them all.
+
+    `available` are the bytes that this process may still take; None where nobody knows.
+    """
+    return available is not None and need.experts > 0 and need.weights + need.buffers > available
 
 
 def kv_cache_nbytes(config: ModelConfig, n_ctx: int) -> dict[str, int | None]:
@@ -89,10 +100,10 @@ def check_context(
         RequestError: with what it takes, what there is, and what would fit.
     """
     need = memory_of(file, config, kv_type, n_ctx, n_threads)
-    nbytes = need.weights + need.buffers + need.kv_cache
-    if available is None or nbytes <= available:
+    weights = need.weights - (need.experts if stays_on_disk(need, available) else 0)
+    if available is None or weights + need.buffers + need.kv_cache <= available:
         return
-    left = available - need.weights - need.buffers
+    left = available - weights - need.buffers
     page_nbytes = kv_layout(config, kv_type).page_nbytes
     sizes = ", ".join(
         f"{size / 1e9:.1f} GB as {name}"
@@ -103,7 +114,7 @@ def check_context(
         "ctx",
         expected=f"at most {max(left, 0) // page_nbytes * PAGE} tokens as {kv_type}: of "
         f"{available / 1e9:.1f} GB of memory, weights and buffers take "
-        f"{(need.weights + need.buffers) / 1e9:.1f}",
+        f"{(weights + need.buffers) / 1e9:.1f}",
         got=f"{n_ctx}, whose keys and values take {sizes}",
         hint='use a shorter ctx=, or kv_type="int8" or "int4"',
     )

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.disk_memory import on_disk
 from halfbyte.engine.memory import empty
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
@@ -84,10 +86,12 @@ class ModelWeights:
     the order in which neighbours are rotated.
 
     Attributes:
+        on_disk: experts' matrices, where memory cannot hold them.
         rope_factors: what the frequencies of rotary embedding are divided by, by GGUF name.
     """
 
     memory: NDArray[np.uint8]
+    on_disk: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
     matrices: dict[str, Matrix] = field(default_factory=dict)
     experts: dict[str, Experts] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
@@ -110,9 +114,15 @@ class ModelWeights:
 
 
 def load_weights(
-    file: GGUFFile, config: ModelConfig, pool: Pool, progress: Callable[[int, int], None]
+    file: GGUFFile,
+    config: ModelConfig,
+    pool: Pool,
+    progress: Callable[[int, int], None],
+    disk: Path | None = None,
 ) -> ModelWeights:
     """Pack all tensors of a checked file; `progress` gets (bytes done, bytes in all).
+
+    Where there is a folder `disk`, experts' matrices lie in a file there; see disk_memory.py.
 
     Raises:
         ModelFileError: a weight is NaN or infinite, or the file was cut short meanwhile.
@@ -120,12 +130,11 @@ def load_weights(
     """
     family = family_of(config)
     specs = [spec for spec in family.tensors(config) if spec.name in file.tensors]
-    sizes = [packed_nbytes(file, spec) for spec in specs]
-    memory = empty("weights", sum(sizes) + _ALIGN, np.uint8)
-    weights, matrices = ModelWeights(memory), list[_Rows]()
-    at = -int(memory.ctypes.data) % _ALIGN
-    for spec, nbytes in zip(specs, sizes, strict=True):
-        info, target = file.tensors[spec.name], memory[at : at + nbytes]
+    sizes = {spec: packed_nbytes(file, spec) for spec in specs}
+    rooms = _Rooms(sizes, disk)
+    weights, matrices = ModelWeights(rooms.memory, rooms.experts), list[_Rows]()
+    for spec, nbytes in sizes.items():
+        info, target = file.tensors[spec.name], rooms.take(spec, nbytes)
         order = spec.neighbours() if family.rotates_halves else None
         if spec.is_matrix:
             *n, _, n_inputs = spec.shape
@@ -147,14 +156,32 @@ def load_weights(
             weights.rope_factors[spec.name] = _divisors(file, spec.name)
         else:
             weights.vectors[spec.name] = _put_vectors(file, spec, order, target)
-        at += nbytes
-    done = sum(sizes) - sum(rows.packed_nbytes for rows in matrices)
+    done, total = sum(sizes.values()) - sum(r.packed_nbytes for r in matrices), sum(sizes.values())
     with closing(read_ahead(matrices)) as pieces:
         for rows, data in pieces:
             _pack(rows, data)
             done += rows.packed_nbytes
-            progress(done, sum(sizes))
+            progress(done, total)
     return weights
+
+
+class _Rooms:
+    """Where weights lie: `memory`, and `experts`, empty unless these lie on the disk."""
+
+    def __init__(self, sizes: Mapping[TensorSpec, int], disk: Path | None) -> None:
+        of_experts = sum(n for spec, n in sizes.items() if spec.is_of_experts) if disk else 0
+        self.memory = empty("weights", sum(sizes.values()) - of_experts + _ALIGN, np.uint8)
+        self.experts = np.empty(0, np.uint8)
+        if disk is not None and of_experts:
+            self.experts = on_disk("experts", of_experts + _ALIGN, disk)
+        self._left = [room[-int(room.ctypes.data) % _ALIGN :]
+                      for room in (self.memory, self.experts)]  # fmt: skip
+
+    def take(self, spec: TensorSpec, nbytes: int) -> NDArray[np.uint8]:
+        """Room for a tensor."""
+        i = int(spec.is_of_experts and len(self.experts) > 0)
+        taken, self._left[i] = self._left[i][:nbytes], self._left[i][nbytes:]
+        return taken
 
 
 @dataclass(frozen=True, slots=True)

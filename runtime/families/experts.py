@@ -24,7 +24,7 @@ from halfbyte.families.stages import (
 from halfbyte.families.tensors import TensorSpec
 
 ROUTER, SHARED_GATE = "ffn_gate_inp", "ffn_gate_inp_shexp"
-_GATE, _UP, _DOWN = "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"
+GATE, UP, DOWN = "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"
 _SHARED = ("ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp")
 _SELECTION_BIAS = "exp_probs_b"
 
@@ -73,10 +73,10 @@ def experts(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
     yield Norm("ffn_norm", layer=i)
     yield Project((ROUTER, *gate), "normed", "routed", layer=i)
     yield Route(selection_bias=_SELECTION_BIAS if names.selection_bias else "", layer=i)
-    yield ExpertsHidden(_GATE, _UP, _DOWN, layer=i)
+    yield ExpertsHidden(GATE, UP, DOWN, layer=i)
     if c.experts.shared_dim:
         yield FeedForward(*_SHARED, layer=i)
-    yield ExpertsOutput(_DOWN, layer=i)
+    yield ExpertsOutput(DOWN, layer=i)
     if names.shared_gate:
         yield Project(_SHARED[2:], "hidden", "shared", layer=i)
         yield AddGated(layer=i)
@@ -95,7 +95,7 @@ def expert_tensors(c: ModelConfig, i: int, names: Names) -> Iterator[TensorSpec]
         yield TensorSpec(name, hf + names.selection_bias, (e.n_experts,))
     wide, narrow = (e.n_experts, e.hidden_dim, c.dim), (e.n_experts, c.dim, e.hidden_dim)
     shapes = (wide, wide, narrow)
-    for name, hf_name, shape in zip((_GATE, _UP, _DOWN), names.experts, shapes, strict=True):
+    for name, hf_name, shape in zip((GATE, UP, DOWN), names.experts, shapes, strict=True):
         yield TensorSpec(f"{at}{name}.weight", hf + hf_name, shape)
     if e.shared_dim:
         yield from _shared_tensors(c, e, at, hf, names)

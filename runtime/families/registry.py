@@ -8,6 +8,7 @@ from halfbyte.families import (
     gemma2,
     gemma3,
     glm4,
+    gpt_oss,
     granite,
     llama,
     mistral3,
@@ -46,6 +47,7 @@ FAMILIES: dict[str, Family] = {
         gemma3,
         glm4,
         starcoder,
+        gpt_oss,
     )
 }
 BY_MODEL_TYPE: dict[str, Family] = {

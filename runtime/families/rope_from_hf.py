@@ -219,7 +219,7 @@ def _stated(reader: Reader) -> tuple[str, Mapping[str, Any]]:
     key, rope = (_OLDER, older) if older else (_NEWER, newer or {})
     if not isinstance(rope, dict):
         raise reader.bad(key, "an object", rope)
-    if older and newer and older != newer:
+    if older and reader.config.get(_NEWER) and older != newer:
         log.warning("%s: %s is taken, as in transformers, not %s", reader.path, _OLDER, _NEWER)
     return key, rope
 

@@ -59,6 +59,11 @@ class TensorSpec:
         """Whether it is a matrix, or many: biases of experts have two dimensions too."""
         return len(self.shape) > 1 and not self.name.endswith(".bias")
 
+    @property
+    def is_of_experts(self) -> bool:
+        """Whether it is a matrix for each expert."""
+        return self.is_matrix and len(self.shape) > 2
+
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor of that shape is it."""
         return shape == self.shape or (1, *shape) == self.shape

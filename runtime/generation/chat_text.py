@@ -146,7 +146,7 @@ class ChatText(ShownText):
             self._left = self._left[at + len(end) :]
             self._state = "gap"
             return False
-        n = len(self._left) - _n_begun(self._left, end)
+        n = len(self._left) - n_begun(self._left, end)
         n = len(self._left[:n].rstrip())
         self._think(self._left[:n])
         self._left = self._left[n:]
@@ -179,7 +179,7 @@ class ChatText(ShownText):
             self._blanks += self._left[:n_before]
             self._begin_call(n_before + len(mark))
             return False
-        held = max(_n_begun(self._left, mark) for mark in marks.begins)
+        held = max(n_begun(self._left, mark) for mark in marks.begins)
         n = len(self._left) - held
         return self._say_left(len(self._left[:n].rstrip()))
 
@@ -191,7 +191,7 @@ class ChatText(ShownText):
             self._left = self._left[at + len(end) :]
             self._state, self.is_within_call = "gap", False
             return False
-        n = len(self._left) - _n_begun(self._left, end)
+        n = len(self._left) - n_begun(self._left, end)
         self._call(self._left[:n])
         self._left = self._left[n:]
         return False
@@ -236,6 +236,6 @@ class ChatText(ShownText):
             self.parts.append(Part(kind, text))
 
 
-def _n_begun(text: str, mark: str) -> int:
+def n_begun(text: str, mark: str) -> int:
     """How many of a mark's first characters, but not all, a text ends with."""
     return next((n for n in range(len(mark) - 1, 0, -1) if text.endswith(mark[:n])), 0)

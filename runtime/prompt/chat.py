@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from halfbyte.call_arguments import check_choice
 from halfbyte.errors import RequestError, TemplateError, UnsupportedModelError
+from halfbyte.prompt import harmony_messages
 from halfbyte.prompt.inputs import EncodedPrompt
 from halfbyte.prompt.messages import Message, check_messages, need
 from halfbyte.prompt.thinking import Thinking, is_open, marks_of
@@ -24,6 +25,7 @@ from halfbyte.prompt.tools.formats import GENERIC, format_of
 from halfbyte.prompt.tools.generic import told
 from halfbyte.prompt.tools.tools import Tools
 from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer.harmony_texts import TEXTS
 
 if TYPE_CHECKING:
     from halfbyte.prompt.template import ChatTemplate
@@ -53,6 +55,11 @@ class ChatPrompt(EncodedPrompt):
     thoughts: tuple[str, str] | None = None
     is_thinking: bool = False
     spelled: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def is_harmony(self) -> bool:
+        """Whether the answer is messages in channels; see tokenizer/harmony_texts.py."""
+        return harmony_messages.is_harmony(self.thoughts)
 
 
 def chat_prompt(
@@ -191,11 +198,13 @@ def _templated(
     calls: CallFormat | None = None
     asked.thinking.check(thoughts, template.variables)
     variables: dict[str, Any] = {"tools": None, **asked.thinking.variables(template.variables)}
-    given = messages
+    is_harmony = harmony_messages.is_harmony(thoughts)
+    given = messages = harmony_messages.as_messages(messages) if is_harmony else messages
     if "tools" not in template.variables:
         messages, calls = told(messages, tools), GENERIC
     elif tools is not None:
-        calls, variables["tools"] = format_of(source, tokenizer.path), tools.as_list
+        calls, given_tools = format_of(source, tokenizer.path), tools.as_list
+        variables["tools"] = harmony_messages.as_tools(given_tools) if is_harmony else given_tools
     try:
         text = _render(tokenizer, template, messages, variables)
     except TemplateError as error:
@@ -217,7 +226,7 @@ def _templated(
     return ChatPrompt(
         tokens=tokenizer.encode_rendered(str.__str__(text), spans), format="template", calls=calls,
         thoughts=thoughts, is_thinking=is_open(text, thoughts),
-        spelled=_control_tokens(tokenizer, *texts, *(thoughts or ())),
+        spelled=_control_tokens(tokenizer, *texts, *(TEXTS if is_harmony else thoughts or ())),
     )  # fmt: skip
 
 

@@ -9,18 +9,21 @@ from typing import Any
 
 from halfbyte.call_arguments import check_flag, is_whole
 from halfbyte.errors import RequestError
+from halfbyte.tokenizer.harmony_texts import THOUGHTS
 from halfbyte.tokenizer.tokenizer import check_text
 
 log = logging.getLogger(__name__)
 
-# Between these texts, where the template mentions one of them.
+# Between these texts, where the template mentions the longer of them.
 MARKS = (
     ("<think>", "</think>"),
     ("[THINK]", "[/THINK]"),
     ("<seed:think>", "</seed:think>"),
+    THOUGHTS,
 )
 # What templates call the switch.
 SWITCHES = ("enable_thinking", "thinking")
+_EFFORT = "reasoning_effort"  # which Harmony's templates read
 _MAX_BUDGET = 2**31 - 1
 # Source: Qwen3's technical report, "Thinking Budget".
 CLOSING = (
@@ -64,11 +67,14 @@ class Thinking:
             object.__setattr__(self, "reasoning_budget", int(budget))
         check_text(self.reasoning_closing, "reasoning_closing")
 
-    def variables(self, known: frozenset[str]) -> dict[str, bool]:
+    def variables(self, known: frozenset[str]) -> dict[str, bool | str]:
         """What a template is told that reads these variables."""
         if self.thinking is None:
             return {}
-        return {name: self.thinking for name in SWITCHES if name in known}
+        told: dict[str, bool | str] = {name: self.thinking for name in SWITCHES if name in known}
+        if not told and _EFFORT in known:
+            told[_EFFORT] = "medium" if self.thinking else "low"
+        return told
 
     def check(self, marks: tuple[str, str] | None, known: frozenset[str]) -> None:
         """A word where something has no effect, as far as the template says."""
@@ -82,7 +88,7 @@ class Thinking:
 
 def marks_of(template: str) -> tuple[str, str] | None:
     """Between which texts the thoughts of a template's model stand; None where it has none."""
-    return next((marks for marks in MARKS if marks[1] in template), None)
+    return next((marks for marks in MARKS if max(marks, key=len) in template), None)
 
 
 def is_open(prompt: str, marks: tuple[str, str] | None) -> bool:

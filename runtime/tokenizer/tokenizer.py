@@ -26,11 +26,11 @@ from halfbyte.tokenizer.piece_index import PieceIndex
 from halfbyte.tokenizer.token_flags import TokenFlags, checked_spans
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
-    END_PIECES,
     UNKNOWN,
     UNUSED,
     USER_DEFINED,
     Vocabulary,
+    end_ids,
 )
 
 log = logging.getLogger(__name__)
@@ -95,10 +95,7 @@ class Tokenizer:
         self.add_bos = add_bos and self.bos_id is not None
         if add_bos and self.bos_id is None:
             warn_about(log, self.path, "no BOS token: prompts begin without one")
-        ends = {vocabulary.special.get(role) for role in ("eos", "eot", "eom")}
-        ends |= {self.id_of(piece) for piece in END_PIECES}
-        ends |= set(vocabulary.ends)
-        self.eog_ids = frozenset(i for i in ends if i is not None)
+        self.eog_ids = end_ids(vocabulary, self.id_of)
         self.chat_template = _chat_template(vocabulary)
 
     @classmethod

@@ -6,6 +6,7 @@ Source of the keys: the GGUF specification, "Tokenizer"; llama.cpp's for the inf
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from halfbyte.errors import ModelFileError
 from halfbyte.file_warnings import warn_about
 from halfbyte.gguf.metadata import Metadata
+from halfbyte.tokenizer.harmony_texts import CALL, END, RETURN
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +184,16 @@ class Vocabulary:
                 if key.startswith(f"{TEMPLATE_KEY}.")
             },
         )
+
+
+def end_ids(v: Vocabulary, id_of: Callable[[str], int | None]) -> frozenset[int]:
+    """The tokens that end an answer: by their roles, by what a file lists, by their spelling."""
+    found = {v.special.get(role) for role in ("eos", "eot", "eom")} | set(v.ends)
+    found |= {id_of(piece) for piece in END_PIECES}
+    harmony = [id_of(text) for text in (RETURN, CALL, END)]
+    if None not in harmony:  # whose last ends a message alone
+        found = {*found, *harmony[:-1]} - {harmony[-1]}
+    return frozenset(i for i in found if i is not None)
 
 
 def _id_keys(role: str) -> list[str]:

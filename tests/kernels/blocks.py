@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-_SMALL = {"Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24, "Q8_0": 34}
+_SMALL = {"Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24, "Q8_0": 34, "MXFP4": 17}
 _SUPER = {"Q2_K": 84, "Q3_K": 110, "Q4_K": 144, "Q5_K": 176, "Q6_K": 210}
 # Others, as (weights, bytes) of a block.
 _MORE = {
     "IQ4_NL": (32, 18), "IQ4_XS": (256, 136), "Q1_0": (128, 18), "Q2_0": (64, 18),
-    "TQ1_0": (256, 54), "TQ2_0": (256, 66), "NVFP4": (64, 36), "MXFP4": (32, 17),
+    "TQ1_0": (256, 54), "TQ2_0": (256, 66), "NVFP4": (64, 36),
     "IQ2_XXS": (256, 66), "IQ2_XS": (256, 74), "IQ2_S": (256, 82), "IQ3_XXS": (256, 98),
     "IQ3_S": (256, 110), "IQ1_S": (256, 50), "IQ1_M": (256, 56),
 }  # fmt: skip
@@ -42,7 +42,7 @@ def random_rows(rng: np.random.Generator, name: str, n_rows: int, n: int) -> U8:
         values = rng.uniform(0.01, 1, rows.shape[:2]) * rng.choice([-1, 1], rows.shape[:2])
         rows[..., at : at + 2] = values.astype("<f2")[..., None].view(np.uint8)
     if name == "MXFP4":
-        rows[..., 0] = rows[..., 0] % 16 + 116
+        rows[..., 0] = rng.integers(120, 130, rows.shape[:2])
     if name == "IQ1_M":  # d lies in the highest bits of the scales
         rows[..., 55] = rows[..., 55] & 0xBF | 0x30
     return rows.reshape(n_rows, -1)
@@ -61,9 +61,9 @@ def take_apart(name: str, rows: U8) -> Parts:
         n = min(sub, 32)
         codes = codes.reshape(len(rows), -1, n).astype(np.int32)
         return Parts(codes, factor.repeat(sub // n, 1), None)
-    d, *m = (b[..., at : at + 2].copy().view("<f2")[..., 0].astype(np.float32)
+    numbers = (b[..., at : at + 2].copy().view("<f2")[..., 0].astype(np.float32)
              for at in _halves(name))  # fmt: skip
-    return globals()[f"_{name.lower()}"](b, d, *m)
+    return globals()[f"_{name.lower()}"](b, *numbers)
 
 
 def floats(name: str, rows: U8) -> F32:
@@ -123,6 +123,13 @@ def _q5_1(b: U8, d: F32, m: F32) -> Parts:
 
 def _q8_0(b: U8, d: F32) -> Parts:
     return Parts(b[..., 2:].view(np.int8).astype(np.int32), d, None)
+
+
+def _mxfp4(b: U8) -> Parts:
+    sizes = np.array([0, 1, 2, 3, 4, 6, 8, 12])
+    table = np.concatenate([sizes, -sizes]).astype(np.int32)
+    powers = np.ldexp(np.float32(1), b[..., 0].astype(np.int32) - 128)
+    return Parts(table[_nibbles(b[..., 1:])], powers, None)
 
 
 def _crumbs(b: U8) -> NDArray[np.int32]:
@@ -197,8 +204,6 @@ def _q6_k(b: U8, d: F32) -> Parts:
 def _factors(name: str, b: U8) -> F32:
     if name == "NVFP4":
         return gguf.quants.NVFP4.ue4m3_to_fp32(b[..., :4]).astype(np.float32).reshape(len(b), -1)
-    if name == "MXFP4":
-        return gguf.quants.MXFP4.e8m0_to_fp32_half(b[..., 0])
     if name == "IQ1_M":
         return _factors_of_iq1_m(b)
     (at,) = _halves(name)

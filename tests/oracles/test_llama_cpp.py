@@ -56,6 +56,7 @@ def ask(python: Path, model: Path, *lines: str) -> None:
         "llama3",
         "qwen3_moe",
         "mixtral",
+        "gpt_oss",
         "infill-10m",
         "llama_biases",
         "gemma",
@@ -92,9 +93,13 @@ def source(
         tied=kind.startswith(("gemma", "starcoder")), kind=kind,
     )  # fmt: skip
     tiny_llama.save(tiny, folder)
-    if kind == "phi3":  # llama.cpp leaves its window out
-        config = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(config | {"sliding_window": None}))
+    # llama.cpp leaves Phi-3's window out, and rounds the borders of gpt-oss' YaRN.
+    changes: dict[str, dict[str, object]] = {
+        "phi3": {"sliding_window": None},
+        "gpt_oss": {"rope_scaling": None, "rope_parameters": {"rope_type": "default"}},
+    }
+    config = json.loads((folder / "config.json").read_text()) | changes.get(kind, {})
+    (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 

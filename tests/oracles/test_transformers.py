@@ -31,13 +31,27 @@ SHAPES = {
     "qwen3_moe_bf16": (96, 160, 3, 4, 4, 24, 320, 1e6, True, "bfloat16", None),
     "mixtral": (128, 96, 2, 4, 2, 32, 323, 1e6, False, "float32", "300KB"),
     "qwen2_moe": (128, 160, 2, 4, 2, 32, 331, 1e6, False, "float32", None),
+    "gpt_oss_gqa64": (128, 96, 3, 8, 1, 64, 331, 1.5e5, False, "bfloat16", None),
+    "gpt_oss_yarn": (96, 128, 4, 4, 2, 32, 320, 1.5e5, False, "float32", "300KB"),
+    "gpt_oss_tied": (64, 64, 2, 4, 4, 16, 323, 1e4, True, "float32", None),
     "qwen3_gqa48": (128, 160, 2, 4, 2, 48, 323, 1e6, True, "bfloat16", None),
 }
+# Keys of config.json that a name has of its own.
+_SLIDES = {"sliding_window": 40, "swiglu_limit": 7.0}
+OPTIONS: dict[str, dict[str, object]] = {
+    "gpt_oss_gqa64": _SLIDES,
+    "gpt_oss_tied": _SLIDES,
+    "gpt_oss_yarn": _SLIDES | {
+        "rope_parameters": {"rope_type": "yarn", "rope_theta": 1.5e5, "factor": 32.0,
+                            "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False,
+                            "original_max_position_embeddings": 64},
+    },
+}  # fmt: skip
 TOLERANCE = {"f32": 1e-4, "f16": 2e-3}
 
 
 def _kind(name: str) -> str:
-    kinds = ("qwen3_moe", "qwen2_moe", "mixtral", "qwen2", "qwen3")
+    kinds = ("gpt_oss", "qwen3_moe", "qwen2_moe", "mixtral", "qwen2", "qwen3")
     return next((kind for kind in kinds if name.startswith(kind)), "llama")
 
 
@@ -52,7 +66,7 @@ def checkpoints(
     tiny_llama = benchmark_module("tiny_llama")
     specs = [
         asdict(tiny_llama.Tiny(name, i, *shape[:9], kind=_kind(name)))
-        | {"dtype": shape[9], "shard": shape[10]}
+        | {"dtype": shape[9], "shard": shape[10], "options": OPTIONS.get(name, {})}
         for i, (name, shape) in enumerate(SHAPES.items())
     ]
     (out / "specs.json").write_text(json.dumps(specs))

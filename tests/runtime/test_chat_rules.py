@@ -161,7 +161,7 @@ def test_an_object_does_not_begin_as_a_call_and_go_on_as_none() -> None:
     functions = {tool["function"]["name"]: tool["function"] for tool in TOOLS}  # type: ignore[index]
     made = [
         Grammars(tokenizer).compiled(Constraint("grammar", source)).matcher
-        for source in (form.grammar(functions, str), form.free_grammar(functions))
+        for source in (form.grammar(functions, str), form.free_grammar(functions, str))
     ]
     rule = ToolCalls(tokenizer, tokenizer.token_bytes, form, *made, {2})
     for token in tokenizer.encode_fragment('{"name"'):

@@ -12,6 +12,7 @@ from halfbyte.converting.sources.quantized.checkpoint import Checkpoint, HFTenso
 from halfbyte.converting.sources.quantized.compressed_tensors import read_compressed_tensors
 from halfbyte.converting.sources.quantized.float8 import read_fp8
 from halfbyte.converting.sources.quantized.gptq_layout import read_gptq
+from halfbyte.converting.sources.quantized.mxfp4 import read_mxfp4
 from halfbyte.errors import ConversionError
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ METHODS: Mapping[str, Callable[[Checkpoint], dict[str, HFTensor]]] = {
     "compressed-tensors": read_compressed_tensors,
     "fp8": read_fp8,
     "fbgemm_fp8": read_fp8,
+    "mxfp4": read_mxfp4,
 }
 # Where settings stand that config.json does not have, and the method that they are for.
 _FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq"}

@@ -21,6 +21,7 @@ class AfterThoughts:
         thoughts: where it is; this rule tells it of the tokens. None where it does not think.
         thought_id: the token that begins a thought, where one may still begin.
         after: what stands between a thought and the rest.
+        before: what comes first of all, such as the beginning of a thought.
     """
 
     def __init__(
@@ -31,11 +32,12 @@ class AfterThoughts:
         thoughts: Thoughts | None = None,
         thought_id: int | None = None,
         after: Sequence[int] = (),
+        before: Sequence[int] = (),
     ) -> None:
         self._grammar = GrammarRule(make(), ends)
         self._ends, self._thoughts = sorted(ends), thoughts
         self._thought_id, self._after = thought_id, after
-        self._due: list[int] = []
+        self._due = list(before)
 
     def change(self, row: F32) -> None:
         """Forbid what the grammar does; within a thought, that the answer ends there."""

@@ -17,6 +17,7 @@ class Opening:
         self,
         ids: Sequence[int],
         *,
+        before: Sequence[int] = (),
         thoughts: Thoughts | None = None,
         thought_id: int | None = None,
         after: Sequence[int] = (),
@@ -26,17 +27,21 @@ class Opening:
 
         Args:
             ids: what it begins with.
+            before: what comes first of all, such as the beginning of a thought.
             thoughts: where it is; this rule tells it of the tokens. None where it does not think.
             thought_id: the token that begins a thought, if it is one.
             after: what stands between a thought and `ids`.
             ends: tokens that end an answer, which none may before it has begun like this.
         """
-        self._due, self._thoughts = list(ids), thoughts
+        self._due, self._before, self._thoughts = list(ids), list(before), thoughts
         self._thought_id, self._after = thought_id, list(after)
         self._is_begun, self._ends = False, sorted(ends)
 
     def change(self, row: F32) -> None:
         """Leave the next token of the beginning, or what begins a thought."""
+        if self._before:
+            keep_only(row, self._before[:1])
+            return
         if not self._due:
             return
         if self._is_thinking:
@@ -53,7 +58,9 @@ class Opening:
         if self._thoughts is not None:
             self._thoughts.take(token)
         self._is_begun = True
-        if was_thinking:
+        if self._before:
+            del self._before[0]
+        elif was_thinking:
             if not self._is_thinking:
                 self._due = [*self._after, *self._due]
         elif self._due and token == self._due[0]:

@@ -65,7 +65,7 @@ class CallFormat(ABC):
             number: of calls.
         """
 
-    def free_grammar(self, functions: Mapping[str, Mapping[str, Any]]) -> str:
+    def free_grammar(self, functions: Mapping[str, Mapping[str, Any]], spell: Spell) -> str:
         """What a call without a mark is that `grammar` does not follow; empty: there is none."""
         return ""
 

@@ -13,7 +13,7 @@ _LENIENT = {"lenient": True, "coerce_one_of": True}
 _JSON = {
     "item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False, **_LENIENT,
 }  # fmt: skip
-_FREE_JSON = {
+FREE_JSON = {
     "whitespace_flexible": True, "whitespace_pattern": r"[ ]|\n[ \t]{0,32}", **_LENIENT,
 }  # fmt: skip
 _BLANKS = r"[ \t\r\n]{0,32}"
@@ -71,4 +71,4 @@ def free_call_rules(functions: Mapping[str, Mapping[str, Any]], keys: Sequence[s
     for i, name in enumerate(functions):
         called = f'"\\"name\\"" COLON {quoted(json.dumps(name))}'
         rules.append(f"c{i}: {called} COMMA key COLON a{i}\n")
-    return _FREE + "".join(rules) + arguments_rules(functions, _FREE_JSON)
+    return _FREE + "".join(rules) + arguments_rules(functions, FREE_JSON)

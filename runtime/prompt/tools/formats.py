@@ -5,6 +5,7 @@ from __future__ import annotations
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.prompt.tools.call_format import CallFormat
 from halfbyte.prompt.tools.generic import Generic
+from halfbyte.prompt.tools.harmony import Harmony
 from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
@@ -12,6 +13,7 @@ from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
 GENERIC = Generic()
 # The first whose texts all stand in the template; of a way that is not known here, whose it is.
 ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
+    (("<|channel|>commentary", "<|call|>"), Harmony()),
     (("[TOOL_CALLS]", "[ARGS]"), NamedMistral()),
     (("[TOOL_CALLS]",), Mistral()),
     (("<tool_calls>",), "Apriel's"),

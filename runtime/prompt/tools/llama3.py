@@ -49,7 +49,7 @@ class Llama3(CallFormat):
         """One call, which is all of the answer."""
         return f"start: call\n{call_rules(functions, self.key)}"
 
-    def free_grammar(self, functions: Mapping[str, Mapping[str, Any]]) -> str:
+    def free_grammar(self, functions: Mapping[str, Mapping[str, Any]], spell: Spell) -> str:
         """One call in the model's own blanks."""
         return free_call_rules(functions, _ARGUMENTS)
 

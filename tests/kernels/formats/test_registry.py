@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import gguf
 import pytest
@@ -61,6 +62,14 @@ def test_planes_fill_their_fields(fmt: BlockFormat) -> None:
         "scales" if fmt.scales else "",
     }
     assert set(fmt.dtype.names or ()) <= known
+
+
+def test_entries_of_a_table_fit_the_dot_products() -> None:
+    """Bytes from 0 to 127 where that is possible, and zeros stay what a code of 0 means."""
+    fmt = FORMATS["MXFP4"]
+    assert (min(fmt.entries), max(fmt.entries), fmt.bias, fmt.table[0]) == (0, 24, 12, 0)
+    wide = replace(fmt, table=(-127, *range(14), 113))
+    assert (wide.entries, wide.bias) == (wide.table, 0)
 
 
 @pytest.mark.parametrize("fmt", SUPER, ids=lambda fmt: fmt.name)

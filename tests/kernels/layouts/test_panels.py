@@ -30,6 +30,8 @@ def _random_rows(name: str, n_rows: int, n_inputs: int, seed: int) -> np.ndarray
         blocks[field] = x.view(np.uint32) >> 16 if name == "BF16" else x
     if name == "IQ1_M":  # whose d lies in the highest bits of its scales
         blocks["scales"][..., 3] = blocks["scales"][..., 3] & 0xBFFF | 0x3000
+    if fmt.is_power:
+        blocks["e"] %= 250  # up to numbers that floats hold
     return np.ascontiguousarray(blocks).view(np.uint8).reshape(n_rows, -1)
 
 
@@ -102,6 +104,14 @@ def test_sizes(name: str) -> None:
         assert fmt.nbytes(32, 256) == 32 * row_nbytes
     assert [n_panels(n) for n in (1, 16, 32, 33, 64, 65)] == [2, 2, 2, 4, 4, 6]
     assert fmt.n_units(128) == (4 if fmt.is_quantized else 128)
+
+
+@pytest.mark.parametrize(("name", "value"), [("Q4_0", np.inf), ("Q4_1", np.nan), ("MXFP4", 255)])
+def test_what_is_no_number_is_refused(pool2: Pool, name: str, value: float) -> None:
+    fmt, rows = PANEL_FORMATS[name], _random_rows(name, 40, 64, seed=8)
+    rows.view(fmt.source.dtype)[fmt.source.number][33, 1] = value
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        _packed(pool2, rows, fmt, 64)
 
 
 def test_wrong_shapes_are_refused(pool2: Pool) -> None:

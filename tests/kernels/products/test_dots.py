@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from halfbyte.kernels.compiler import target
+from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES
 from halfbyte.kernels.products import dots
 from halfbyte.kernels.products.dots import (
     EXPANDED,
     FIRST,
+    NO_TABLE,
     PACKED,
     SECOND,
     TILE_TOKENS,
@@ -60,15 +62,17 @@ def _records(rng: np.random.Generator, naive: ModuleType, n: int, t: int) -> np.
 
 
 @cache
-def _kernel(low: int, high: int, part: int, offset: int, r: int, t: int) -> Callable[..., None]:
-    LOW, HIGH, PART, OFFSET, R, T = low, high, part, offset, r, t
+def _kernel(
+    low: int, high: int, part: int, offset: int, r: int, t: int, table: int = NO_TABLE
+) -> Callable[..., None]:
+    LOW, HIGH, PART, OFFSET, R, T, TABLE = low, high, part, offset, r, t, table
     NBYTES = 64 * (low + high)
 
     # Sums are below 2**24, so a scale of 1 shows them exactly as floats.
     def sums(planes, records, ones16, ones, out, n):
         for i in range(n):
             found = block_dots(planes + i * R * NBYTES, NBYTES, records + i * T * RECORD_NBYTES,
-                               PART, LOW, HIGH, OFFSET, PACKED, R, T)  # fmt: skip
+                               PART, LOW, HIGH, TABLE, OFFSET, PACKED, R, T)  # fmt: skip
             shown = add_scaled(zeros(R, T), found, load_column_f16(ones16, 0, R), ones, 0, T)
             store_tile(shown, out + 64 * R * T * i, 64, 64 * R, 0, T, R, T)
 
@@ -77,18 +81,19 @@ def _kernel(low: int, high: int, part: int, offset: int, r: int, t: int) -> Call
 
 @cache
 def _expanded_kernel(
-    low: int, high: int, part: int, offset: int, r: int, t: int
+    low: int, high: int, part: int, offset: int, r: int, t: int, table: int = NO_TABLE
 ) -> Callable[..., None]:
-    LOW, HIGH, PART, OFFSET, R, T = low, high, part, offset, r, t
+    LOW, HIGH, PART, OFFSET, R, T, TABLE = low, high, part, offset, r, t, table
     NBYTES, ALL_NBYTES = 64 * (low + high), r * UNIT_NBYTES
 
     def sums(planes, records, ones16, ones, out, n):
         codes = stack(ALL_NBYTES)
         for i in range(n):
             for k in range(R):
-                dots.expand(planes + (i * R + k) * NBYTES, LOW, HIGH, 0, codes + k * UNIT_NBYTES)
+                dots.expand(planes + (i * R + k) * NBYTES, LOW, HIGH, TABLE, 0,
+                            codes + k * UNIT_NBYTES)  # fmt: skip
             found = block_dots(codes, UNIT_NBYTES, records + i * T * RECORD_NBYTES, PART, LOW,
-                               HIGH, OFFSET, EXPANDED, R, T)  # fmt: skip
+                               HIGH, TABLE, OFFSET, EXPANDED, R, T)  # fmt: skip
             shown = add_scaled(zeros(R, T), found, load_column_f16(ones16, 0, R), ones, 0, T)
             store_tile(shown, out + 64 * R * T * i, 64, 64 * R, 0, T, R, T)
 
@@ -104,9 +109,9 @@ def _tile_kernel(low: int, high: int, part: int, offset: int) -> Callable[..., N
         expanded = stack(UNIT_NBYTES)
         dots.configure_tiles()
         for i in range(n):
-            dots.expand(planes + i * NBYTES, LOW, HIGH, OFFSET, expanded)
+            dots.expand(planes + i * NBYTES, LOW, HIGH, NO_TABLE, OFFSET, expanded)
             found = block_dots(expanded, 0, records + i * T * RECORD_NBYTES, PART, LOW, HIGH,
-                               OFFSET, TILED, 1, T)  # fmt: skip
+                               NO_TABLE, OFFSET, TILED, 1, T)  # fmt: skip
             shown = add_scaled(zeros(1, T), found, load_column_f16(ones16, 0, 1), ones, 0, T)
             store_tile(shown, out + 64 * T * i, 64, 64, 0, T, 1, T)
         dots.release_tiles()
@@ -116,7 +121,7 @@ def _tile_kernel(low: int, high: int, part: int, offset: int) -> Callable[..., N
 
 def _check(
     call: Call, naive: ModuleType, kernel: Callable[..., None], planes: tuple[int, int], part: int,
-    offset: int, r: int, t: int,
+    offset: int, r: int, t: int, table: tuple[int, ...] = (),
 ) -> None:  # fmt: skip
     n, (low, high) = 200, planes
     rng = np.random.default_rng(10)
@@ -130,7 +135,8 @@ def _check(
          np.ones(1, np.float32), out, n)  # fmt: skip
     inputs = INPUTS[part]
     x = records["q"].astype(np.int64)[..., inputs]
-    assert (out == np.einsum("nrkl,ntk->ntrl", codes[:, :, inputs] - offset, x)).all()
+    values = np.array(table)[codes] if table else codes - offset
+    assert (out == np.einsum("nrkl,ntk->ntrl", values[:, :, inputs], x)).all()
 
 
 @pytest.mark.parametrize("r, t", [(1, 1), (2, 4), (3, 2)])
@@ -143,6 +149,14 @@ def test_sums_are_exact(
     for make in (_kernel, _expanded_kernel):
         kernel = make(low, high, part, offset, r, t)
         _check(call, naive, kernel, (low, high), part, offset, r, t)
+
+
+@pytest.mark.parametrize("part", INPUTS)
+def test_sums_of_entries_are_exact(call: Call, naive: ModuleType, part: int) -> None:
+    fmt = FORMATS["MXFP4"]
+    for make in (_kernel, _expanded_kernel):
+        kernel = make(4, 0, part, fmt.bias, 2, 4, fmt.ggml_id)
+        _check(call, naive, kernel, (4, 0), part, 0, 2, 4, fmt.table)
 
 
 @needs_amx

@@ -153,8 +153,10 @@ def test_largest_codes_do_not_saturate(case: Callable[..., Case], pool2: Pool, n
         is_signed = blocks.dtype[field].base == np.int8
         blocks[field][:16] = -128 if is_signed else 0
         blocks[field][16:] = 127 if is_signed else np.iinfo(blocks.dtype[field].base).max
-    if "d" in (blocks.dtype.names or ()):
-        blocks["d"] = 1
+        if name == "MXFP4":  # from its least number to its largest
+            blocks[field] = np.where(blocks[field] == 0, 0xFF, 0x77)
+    if c.fmt.source.has_number:
+        blocks[c.fmt.source.number] = 128 if name == "MXFP4" else 1
     pack(pool2, c.rows, c.fmt, c.n_inputs, c.packed)
     x = np.full((18, c.n_inputs), 1, np.float32)
     x[1::2] = -1

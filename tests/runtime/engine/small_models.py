@@ -79,7 +79,7 @@ def _every_format(name: str) -> str:
 def _experts_format(name: str) -> str:
     if "ffn_gate_inp" in name:
         return "F32"
-    return "Q4_0" if "down" in name else "Q8_0"
+    return "MXFP4" if "down" in name else "Q8_0"
 
 
 # All that depends on positions and layers.
@@ -153,6 +153,9 @@ SHAPES = {
     "experts": Shape(_experts_format, "f16", 96, 4, 2, 24, 96, 150, architecture="qwen3moe",
                      experts=ExpertsConfig(9, 3, 96, gating="sigmoid", scale=1.5, n_groups=3,
                                            n_groups_used=2)),
+    "gpt-oss": Shape("F32", "f32", 96, 4, 2, 24, 96, 150, architecture="gpt-oss",
+                     sliding_window=50, experts=ExpertsConfig(9, 3, 96, gating="softmax_of_used"),
+                     changes={"sliding_layers": (True, False)}),
 }  # fmt: skip
 
 
@@ -185,10 +188,10 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
     for name, dims in _in_memory(config):
         if name == ROPE_FREQS:
             continue
-        if len(dims) == 1:
+        if len(dims) == 1 or name.endswith(".bias"):
             exact[name] = (1 + 0.1 * rng.standard_normal(dims)).astype(np.float32)
-            row = np.zeros(padded(dims[0]), np.float32)
-            row[: dims[0]] = exact[name]
+            row = np.zeros((*dims[:-1], padded(dims[-1])), np.float32)
+            row[..., : dims[-1]] = exact[name]
             weights.vectors[name] = row.ctypes.data
             arrays.append(row)
             continue
@@ -319,13 +322,17 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         scores = np.einsum("thd,shd->hts", kept(q, "q"), k) * (c.attention_scale or d**-0.5)
         scores = capped(scores, c.attn_softcap)
         scores = np.where((back < 0) | (back >= (c.window(i) or n)), -np.inf, scores)
-        weights = np.exp(scores - scores.max(-1, keepdims=True))
-        weights /= weights.sum(-1, keepdims=True)
+        sinks = w.get(at + "attn_sinks.weight", np.full(c.n_heads, -np.inf))[:, None, None]
+        top = np.maximum(scores.max(-1, keepdims=True), sinks)
+        weights = np.exp(scores - top)
+        weights /= weights.sum(-1, keepdims=True) + np.exp(sinks - top)
         attentions.append(weights)
         mixed = np.einsum("hts,shd->thd", weights, v).reshape(n, -1)
-        y = norm(product(mixed, at + "attn_output.weight"), at + "post_attention_norm")
-        x = x + y * c.residual_scale
-        h = norm(x, at + "ffn_norm")
+        y, norms = product(mixed, at + "attn_output.weight"), ["post_attention_norm", "ffn_norm"]
+        if c.architecture == "gpt-oss":  # whose only one stands before the experts
+            norms.reverse()
+        x = x + norm(y, at + norms[0]) * c.residual_scale
+        h = norm(x, at + norms[1])
         if c.experts:
             y = _experts(model, at, h, rounds)
         else:
@@ -351,7 +358,9 @@ def _experts(model: Model, at: str, h: F64, rounds: bool) -> F64:
          for k in ("gate_inp", "gate_exps", "up_exps", "down_exps")}  # fmt: skip
     is_quantized = model.weights.experts[f"{at}ffn_gate_exps.weight"].format.is_quantized
     rounded = _as_int8 if rounds and is_quantized else lambda x: x
-    logits = h @ w["gate_inp"].T
+    logits = h @ w["gate_inp"].T + model.exact.get(f"{at}ffn_gate_inp.bias", 0)
+    biases = [model.exact.get(f"{at}ffn_{k}_exps.bias", np.zeros(e.n_experts))
+              for k in ("gate", "up", "down")]  # fmt: skip
     if e.gating == "sigmoid":
         scores = 1 / (1 + np.exp(-logits))
     else:
@@ -364,9 +373,13 @@ def _experts(model: Model, at: str, h: F64, rounds: bool) -> F64:
         used = np.argsort(-wanted, kind="stable")[: e.n_used]
         x = rounded(h[row : row + 1])
         for i in used:
-            gate, up = x @ w["gate_exps"][i].T, x @ w["up_exps"][i].T
-            hidden = rounded(gate / (1 + np.exp(-gate)) * up)
-            out[row] += e.scale * score[i] / score[used].sum() * (hidden @ w["down_exps"][i].T)[0]
+            gate, up = x @ w["gate_exps"][i].T + biases[0][i], x @ w["up_exps"][i].T + biases[1][i]
+            hidden = gate / (1 + np.exp(-gate)) * up
+            if model.config.architecture == "gpt-oss":
+                gate, up = np.minimum(gate, 7), np.clip(up, -7, 7)
+                hidden = gate / (1 + np.exp(-1.702 * gate)) * (up + 1)
+            y = (rounded(hidden) @ w["down_exps"][i].T + biases[2][i])[0]
+            out[row] += e.scale * score[i] / score[used].sum() * y
     return out
 
 

@@ -15,12 +15,13 @@ from halfbyte.errors import UnsupportedModelError
 from halfbyte.prompt.template import ChatTemplate
 from halfbyte.prompt.tools.call_format import CallFormat, MalformedCall
 from halfbyte.prompt.tools.formats import GENERIC, format_of
+from halfbyte.prompt.tools.harmony import Harmony
 from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
 
 TEMPLATES = Path(__file__).parent.parent / "template" / "templates"
-FORMATS = [Hermes(), GENERIC, Llama3(), Mistral(), NamedMistral()]
+FORMATS = [Hermes(), GENERIC, Llama3(), Mistral(), NamedMistral(), Harmony()]
 PARIS = ("weather", {"city": "Paris"})
 ROME = ("weather", {"city": "Rome", "days": 3})
 ARGUMENTS = ('{"city": "Paris"}', '{"city": "Rome", "days": 3}')
@@ -47,6 +48,9 @@ WRITTEN: list[tuple[CallFormat, str, list[Any]]] = [
      [PARIS, ROME]),
     (NamedMistral(), 'weather[CALL_ID]abcdefghi[ARGS]{"city": "Paris"}', [PARIS]),
     (NamedMistral(), 'weather{"city": "Paris"}', [PARIS]),
+    (Harmony(), 'weather <|constrain|>json<|message|>{"city": "Paris"}', [PARIS]),
+    (Harmony(), 'weather<|channel|>commentary json<|message|>{"city":"Paris"}<|call|>', [PARIS]),
+    (Harmony(), "now<|message|>", [("now", {})]),
 ]  # fmt: skip
 
 
@@ -84,7 +88,7 @@ def test_what_has_to_come_begins_a_call(form: CallFormat) -> None:
     assert form.opening(None) in text
     for mark in form.begins:
         text = text.removeprefix(mark)
-    ends = {"generic": "}\n]", "mistral": "}]", "mistral-args": ""}
+    ends = {"generic": "}\n]", "mistral": "}]", "mistral-args": "", "harmony": ""}
     assert form.parse(text + '{"a": 1}' + ends.get(form.name, "}")) == [("now", {"a": 1})]
 
 

@@ -1,0 +1,61 @@
+"""Experts that memory cannot hold: in a file without a name, with the same results."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import halfbyte
+from halfbyte import loading
+from halfbyte.engine.disk_memory import on_disk
+from halfbyte.engine.footprint import Memory, stays_on_disk
+from halfbyte.errors import EngineError
+
+
+def test_an_array_on_disk_is_written_and_leaves_nothing(tmp_path: Path) -> None:
+    array = on_disk("weights", 10_000, tmp_path / "new")
+    array[:] = np.arange(10_000) % 251
+    assert (array == np.arange(10_000) % 251).all()
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_what_a_disk_cannot_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"for weights fit neither .* GB free"):
+        on_disk("weights", 1 << 60, tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(EngineError, match="HALFBYTE_CACHE"):
+        on_disk("weights", 10, tmp_path / "file")
+
+
+def test_experts_stay_there_where_they_are_too_much() -> None:
+    need = Memory(weights=1000, kv_cache=500, buffers=10, tokenizer=1, experts=900)
+    assert [stays_on_disk(need, n) for n in (None, 1010, 1009)] == [False, False, True]
+    dense = Memory(weights=1000, kv_cache=500, buffers=10, tokenizer=1)
+    assert not stays_on_disk(dense, 5)
+
+
+def test_a_model_whose_experts_stay_on_disk(
+    benchmark_module: Callable[[str], ModuleType], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    tiny_llama = benchmark_module("tiny_llama")
+    tiny = tiny_llama.Tiny("oss", 2, 128, 96, 2, 4, 2, 32, 323, 1e4, tied=False, kind="gpt_oss")
+    tiny_llama.save(tiny, tmp_path / "hf")
+    path = tmp_path / "m.gguf"
+    halfbyte.convert(tmp_path / "hf", path, type="f32", measure=False)
+    ids = list(range(1, 40))
+    with halfbyte.load(path, threads=1) as model:
+        expected, weights = model.logits(ids), model.engine.weights
+        assert not len(weights.on_disk)
+    monkeypatch.setattr(loading, "stays_on_disk", lambda need, available: True)
+    with caplog.at_level(logging.WARNING), halfbyte.load(path, threads=1) as model:
+        assert (model.logits(ids) == expected).all()
+        on_disk_now = model.engine.weights.on_disk
+        assert len(on_disk_now) >= 2 * 3 * 6 * 128 * 96 * 4
+        assert len(model.engine.weights.memory) + len(on_disk_now) < len(weights.memory) + 200
+    assert any("do not fit memory" in record.getMessage() for record in caplog.records)
