@@ -33,7 +33,7 @@ from halfbyte.families.config import WINDOW_KEY, ModelConfig
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.model_card import sampling_from_hf
 from halfbyte.file_kinds import is_gguf, refused
-from halfbyte.gguf.factors import matrix_factors
+from halfbyte.gguf.factors import factor_names, matrix_factors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number
 from halfbyte.gguf.split import model_file
@@ -181,7 +181,8 @@ class FileModel(Source):
         except BaseException:
             file.close()
             raise
-        tensors: list[Tensor] = [_FileTensor(file, info) for info in file.tensors.values()]
+        beside, infos = factor_names(file), file.tensors.values()
+        tensors: list[Tensor] = [_FileTensor(file, i) for i in infos if i.name not in beside]
         super().__init__(path, name, config, tensors, [Path(one) for one in file.paths])
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:

@@ -92,7 +92,7 @@ def _crumb_dots(
 ) -> list[Any]:
     """The sums of codes of 2 bits: every other code stays where it is, 4 times what is meant.
 
-    So vectors are shifted once and not three times; what is 4 times too large is shifted at the end.
+    So a vector is shifted once and not three times; what is 4 times too large is so at the end.
     """
     fours = [constant(V_I32, 0)] * len(sums)
     for g in range(8):
