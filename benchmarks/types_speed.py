@@ -1,6 +1,6 @@
 """Decoding and prompts by tensor type, in turns with llama.cpp's llama-bench; minima of some turns.
 
-    .venv/bin/python benchmarks/types_speed.py LLAMA_BENCH FOLDER [--shape 1b] [TYPE ...]
+    .venv/bin/python benchmarks/types_speed.py [--shape 1b] LLAMA_BENCH FOLDER [TYPE ...]
 
 Files of random weights are written into FOLDER where they lack. For each type: tokens a second of
 both, ours over theirs, and the bytes a second that decoding reads, beside those of the first type.
@@ -25,7 +25,7 @@ N_PROMPT, N_DECODED, N_TURNS = 512, 48, 4
 
 def ours(path: Path, threads: int) -> tuple[float, float, int]:
     """Tokens a second of a prompt and of decoding, and the bytes that a decoded token reads."""
-    with halfbyte.load(path, threads=threads, n_ctx=1024) as model:
+    with halfbyte.load(path, threads=threads, ctx=1024) as model:
         engine = model.engine
         tokens, filled = random_tokens(engine, N_PROMPT), engine.new_sequence()
         prefill_s(engine, tokens[:40], engine.new_sequence())

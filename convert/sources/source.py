@@ -36,7 +36,7 @@ from halfbyte.families.model_card import sampling_from_hf
 from halfbyte.families.next_tokens import of_next_tokens
 from halfbyte.families.registry import family_of
 from halfbyte.file_kinds import is_gguf, refused
-from halfbyte.gguf.factors import matrix_factors
+from halfbyte.gguf.factors import factor_names, matrix_factors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number
 from halfbyte.gguf.split import model_file
@@ -186,6 +186,7 @@ class FileModel(Source):
             file.close()
             raise
         others = of_next_tokens(file.tensors, file.path, family_of(config), config.n_layers)
+        others |= factor_names(file)
         infos = [info for name, info in file.tensors.items() if name not in others]
         tensors: list[Tensor] = [_FileTensor(file, info) for info in infos]
         super().__init__(path, name, config, tensors, [Path(one) for one in file.paths])

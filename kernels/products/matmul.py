@@ -117,7 +117,9 @@ def _has_tiles() -> bool:
 @kernel_maker
 def matmul_kernel(name: str, way: str) -> Kernel:
     """The product for a panel format in one of its `ways`."""
-    fmt, n_panels, n_tokens = PANEL_FORMATS[name], target.current().tile[0], tile_tokens(way)
+    fmt, n_tokens = PANEL_FORMATS[name], tile_tokens(way)
+    # A token alone waits for memory, which is fastest where it is read front to back.
+    n_panels = 1 if way == NARROW else target.current().tile[0]
     if not fmt.is_quantized:
         function = float_product(fmt, n_panels, n_tokens)
     elif way == MANY and _has_tiles():
