@@ -15,6 +15,7 @@ TYPES = (
     "llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "qwen2_moe", "phi3", "smollm3",
     "ministral3", "starcoder2", "gemma",
     "granite", "olmo2", "seed_oss", "ernie4_5", "gemma2", "gemma3_text", "glm4", "gpt_bigcode",
+    "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu",
 )  # fmt: skip
 # What some call otherwise.
 _OTHERS = {

@@ -101,5 +101,13 @@ MODELS = (
     Published("Seed-OSS-36B-Instruct", "seed_oss", "",
               "tools <function= parameters <seed:think> </seed:think>"),
     Published("ERNIE-4.5-0.3B-PT", "ernie4_5", "", ""),
+    Published("DeepSeek-Coder-V2-Lite-Base", "deepseek_v2", _DEEPSEEK),
+    Published("DeepSeek-Coder-V2-Lite-Instruct", "deepseek_v2", _DEEPSEEK, ""),
+    Published("DeepSeek-V3-0324", "deepseek_v3", _DEEPSEEK, ""),
+    Published("DeepSeek-R1-0528", "deepseek_v3", _DEEPSEEK, "<think> </think>"),
+    Published("Moonlight-16B-A3B-Instruct", "deepseek_v3", "", ""),
+    Published("GLM-4.7-Flash", "glm4_moe_lite", "<|code_prefix|> <|code_suffix|> <|code_middle|>",
+              f"tools <tool_call> <arg_key> <arg_value> {_THINKS}"),
+    Published("Youtu-LLM-2B", "youtu", "", f"{_HERMES} {_THINKS}"),
     Published("GLM-4-9B-0414", "glm4", "<|code_prefix|> <|code_suffix|> <|code_middle|>", "tools"),
 )  # fmt: skip

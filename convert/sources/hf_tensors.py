@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.converting.sources.expert_tensors import missing_parts, with_experts
+from halfbyte.converting.sources.head_tensors import whole_name, with_heads
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.converting.sources.quantized.checkpoint_tensors import checkpoint_tensors
@@ -26,6 +27,7 @@ _IN_LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 # Tables that older checkpoints carry along; they follow from the configuration.
 _DERIVED = (".rotary_emb.inv_freq",)
 _HEAD = "lm_head.weight"
+_DRAFTING = "num_nextn_predict_layers"
 
 
 # GGUF name, tensor, its rows in GGUF's order if that is another one, what its numbers grow by.
@@ -46,13 +48,16 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     embedding = next(family.tensors(config)).hf_name
     config = _settle_tie(folder.path, config, tensors, embedding)
     wanted = {spec.hf_name: spec for spec in family.tensors(config) if spec.hf_name}
+    tensors = _without_drafts(folder, config, tensors)
+    tensors = with_heads(folder.path, tensors, wanted.values())
     tensors = with_experts(folder.path, tensors, wanted.values())
-    faults = [
-        f"missing {name}"
+    missing = dict.fromkeys(
+        whole_name(name)
         for spec in wanted.values()
         if spec.hf_name not in tensors
         for name in missing_parts(spec, tensors)
-    ]
+    )
+    faults = [f"missing {name}" for name in missing]
     faults += [f"unknown {name}" for name in sorted(tensors) if name not in wanted]
     faults += [
         f"{name} is {tensors[name].shape}, not {spec.shape}"
@@ -73,6 +78,20 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
         (spec.name, tensors[name], None if as_it_is else spec.neighbours(), spec.adds)
         for name, spec in wanted.items()
     ]
+
+
+def _without_drafts(
+    folder: HFFolder, config: ModelConfig, tensors: dict[str, HFTensor]
+) -> dict[str, HFTensor]:
+    """Without layers behind the last one that guess tokens ahead, which are not run."""
+    n = (folder.config or {}).get(_DRAFTING) or 0
+    first, end = config.n_layers, config.n_layers + (n if type(n) is int else 0)
+    drafts = tuple(f"model.layers.{i}." for i in range(first, end))
+    found = [name for name in tensors if name.startswith(drafts)] if drafts else []
+    if found:
+        log.warning("%s: left out, as it only guesses tokens ahead: layer %s (%d tensors)",
+                    folder.path, ", ".join(map(str, range(first, end))), len(found))  # fmt: skip
+    return {name: tensor for name, tensor in tensors.items() if name not in found}
 
 
 def _of_text(path: Path, tensors: dict[str, HFTensor]) -> dict[str, HFTensor]:

@@ -32,6 +32,7 @@ from halfbyte.errors import ConversionError
 from halfbyte.families.config import WINDOW_KEY, ModelConfig
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.model_card import sampling_from_hf
+from halfbyte.families.tensors import DRAFTING_KEY, draft_tensors
 from halfbyte.file_kinds import is_gguf, refused
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number
@@ -174,11 +175,15 @@ class FileModel(Source):
         self._file = file = GGUFFile.open(path, strict_types=False)
         try:
             config = check_runs(file)
+            _check_heads(path, config)
             name = file.metadata.get_str("general.name", without_number(path.name))
         except BaseException:
             file.close()
             raise
-        tensors: list[Tensor] = [_FileTensor(file, info) for info in file.tensors.values()]
+        drafts = draft_tensors(file)
+        tensors: list[Tensor] = [
+            _FileTensor(file, info) for name, info in file.tensors.items() if name not in drafts
+        ]
         super().__init__(path, name, config, tensors, [Path(one) for one in file.paths])
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
@@ -189,8 +194,12 @@ class FileModel(Source):
             is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key not in _KEPT
             if key == "general.name" or is_own:
                 continue
+            if key.endswith(f".{DRAFTING_KEY}"):
+                continue
             found = old.raw(key)
             value: Any = found.value
+            if key.endswith(".block_count"):
+                value = self.config.n_layers
             if isinstance(value, np.ndarray):
                 value = value.tolist()
             if isinstance(value, list) and not value:
@@ -206,6 +215,15 @@ class FileModel(Source):
 
     def close(self) -> None:
         self._file.close()
+
+
+def _check_heads(path: Path, config: ModelConfig) -> None:
+    """Refuse a file of an old layout, which runs, but for which newer files have another."""
+    if config.latent is not None and config.latent.is_fused:
+        raise ConversionError(
+            path, "tensors", expected="attn_k_b and attn_v_b of each layer", got="attn_kv_b",
+            hint="the file runs as it is; to have another type, convert the original checkpoint",
+        )  # fmt: skip
 
 
 class TensorSource:

@@ -17,11 +17,14 @@ from halfbyte.engine import row_records
 from halfbyte.engine.buffers import Buffers
 from halfbyte.engine.expert_records import ExpertRecords, expert_kernels
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
+from halfbyte.engine.fused_latents import transposed_format
 from halfbyte.engine.kv_cache import kv_layout
+from halfbyte.engine.latent_records import LatentRecords, latent_kernels
 from halfbyte.engine.rotation import rotation_words
 from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strips, stage_words
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.latent_stages import Compress, ProjectHeads
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     ACTIVATIONS,
@@ -48,6 +51,7 @@ from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.lookup import lookup_kernel
 from halfbyte.kernels.layouts.packing import pack_kernel
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS
 from halfbyte.kernels.pool import run_job, serve
 from halfbyte.kernels.products.matmul import matmul_kernel, ways
 from halfbyte.kernels.stages import attention, record
@@ -68,23 +72,27 @@ def kernels_for(config: ModelConfig, kv_type: str, formats: Mapping[str, str]) -
     used.append([lookup_kernel(formats[s.tensor(*tensor)])
                  for s in family_of(config).stages(config) if isinstance(s, Embed)
                  for tensor in s.tensors])  # fmt: skip
-    names = sorted(set(formats.values()))
+    cut = [formats[s.name] for s in family_of(config).tensors(config) if s.heads]
+    cut = [transposed_format(PANEL_FORMATS[name]).name for name in cut]
+    names = sorted({*formats.values(), *cut})
     used.append([pack_kernel(name) for name in names])
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
-    used.append(expert_kernels(config))
+    used.append(expert_kernels(config) + latent_kernels(config))
     kernels |= {kernel.name: kernel for group in used for kernel in group}
     return list(kernels.values())
 
 
 def _attention_kernels(c: ModelConfig, layout: KVLayout) -> dict[str, Kernel]:
     """What is compiled for a shape of attention, by the words that have the addresses."""
+    kv_type, cap, latent = layout.kv_type, c.attn_softcap, layout.latent
     shape = (c.head_dim, layout.value_dim, c.group)
-    return {
-        "attend": attention.attention_kernel(layout.kv_type, *shape, c.attn_softcap),
-        "attend_pages": attention.pages_kernel(layout.kv_type, *shape, c.attn_softcap),
-        "merge_pages": attention.merge_kernel(layout.kv_type, *shape),
-        "rope_append": rope_append_kernel(layout.kv_type, *shape),
+    kernels = {
+        "attend": attention.attention_kernel(kv_type, *shape, cap, latent),
+        "attend_pages": attention.pages_kernel(kv_type, *shape, cap, latent),
+        "merge_pages": attention.merge_kernel(kv_type, *shape, latent),
     }
+    # Compressed keys come to the cache by a stage of their own.
+    return kernels if latent else {**kernels, "rope_append": rope_append_kernel(kv_type, *shape)}
 
 
 class Program:
@@ -163,6 +171,7 @@ class _Writer:
         self._eps = float_word(c.norm_eps)
         self._normed: dict[str, int] = {}
         self._experts = ExpertRecords(c, w, b, self.tables)
+        self._latents = LatentRecords(c, w, layout, b, self.tables)
         self._attention: dict[str, int] = {}
 
     def records(self, stage: Stage) -> list[Words]:
@@ -185,16 +194,23 @@ class _Writer:
                 return [self._rope(stage)]
             case Attend():
                 return self._attend(stage)
+            case Compress():
+                self._attention = {**self._latents.attention(stage), **self._common(stage)}
+                return [self._latents.compress(stage)]
+            case ProjectHeads():
+                return [self._latents.heads(stage)]
             case Route() | ExpertsHidden() | ExpertsOutput() | AddGated():
                 return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")
 
     def _norm(self, stage: Norm) -> Words:
-        x, normed, dim = self._buffers["x"], self._buffers["normed"], self._config.dim
+        x, normed = self._buffers[stage.source], self._buffers["normed"]
+        dim = self._width(stage.source)
         self._normed = {
             "of_logits": int(stage.of_logits), "prepare": record.NORMED, "x": x.address,
             "x_stride": x.stride, "centers": int(stage.centers), **self._vectors(stage),
-            "dim": dim, "eps": self._eps, "n_blocks": padded(dim) // 32, "floats": normed.address,
+            "dim": dim, "eps": float_word(stage.eps) if stage.eps else self._eps,
+            "n_blocks": padded(dim) // 32, "floats": normed.address,
             "floats_stride": normed.stride, "records": self._buffers.records,
         }  # fmt: skip
         return stage_words(record.INPUT, record.NORM, **self._normed)
@@ -207,7 +223,7 @@ class _Writer:
 
     def _prepared(self, source: str) -> list[Words]:
         """The record that makes 8-bit inputs of a buffer that no norm wrote."""
-        if source not in ("attended", "x"):
+        if source in ("normed", "hidden"):
             return []
         return [stage_words(record.INPUT, record.QUANTIZE, **self._input(source))]
 
@@ -265,8 +281,15 @@ class _Writer:
         return {
             **floats, "records": self._buffers.records, "prepare": record.QUANTIZED,
             "x": buffer.address, "x_stride": buffer.stride,
-            "n_blocks": padded(self._config.dim if source == "x" else self._config.q_dim) // 32,
+            "n_blocks": padded(self._width(source)) // 32,
         }  # fmt: skip
+
+    def _width(self, source: str) -> int:
+        """Features of a row of a matrix's input, or a norm's."""
+        c = self._config
+        if source == "q_a" and c.latent is not None:
+            return c.latent.q_lora_rank
+        return c.attended_dim if source == "attended" else c.dim
 
     def _to(self, name: str) -> dict[str, int]:
         return {"y": self._buffers[name].address, "y_stride": self._buffers[name].stride}
@@ -286,13 +309,20 @@ class _Writer:
             "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": k_at, "v_at": v_at,
             "eps": self._eps, "n_kv_heads": c.n_kv_heads, "group": c.group, "head_dim": c.head_dim,
             "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
-            "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
             "out": attended.address, "out_stride": attended.stride,
-            "window": c.window(stage.layer) or attention.NO_WINDOW, **self._kernels,
-            **rotation_words(c, stage.layer),
+            "out_nbytes": 4 * c.group * c.head_dim, **self._common(stage),
             **self._words_of(stage),
         }  # fmt: skip
         return stage_words(record.ATTENTION, record.ROPE, **self._attention)
+
+    def _common(self, stage: Stage) -> dict[str, int]:
+        """What attention takes of a layer, whatever its keys are."""
+        c = self._config
+        return {
+            "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
+            "window": c.window(stage.layer) or attention.NO_WINDOW, **self._kernels,
+            **rotation_words(c, stage.layer),
+        }  # fmt: skip
 
     def _words_of(self, stage: Rope) -> dict[str, int]:
         """Where biases and norms lie; a fused bias has those of q, k and v in turn."""

@@ -129,7 +129,7 @@ class Tracer:
     def _weights(self, layer: int, at: slice) -> F32:
         """softmax(cap(q k / sqrt(head_dim))) of positions `at`: float32 (n_heads, n, at.stop)."""
         c, n = self._engine.config, at.stop - at.start
-        q = self._engine.rows("qkv", n, c.q_dim).reshape(n, c.n_kv_heads, c.group, c.head_dim)
+        q = self._engine.rows("qkv", n, c.q_dim).reshape(n, c.n_kv_heads, -1, c.head_dim)
         scores = np.einsum("nhgd,hpd->hgnp", q, self._keys(layer, at.stop), dtype=np.float64)
         scores = scores.reshape(c.n_heads, n, at.stop) / math.sqrt(c.head_dim)
         if c.attn_softcap:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.fused_latents import cut, cut_nbytes
 from halfbyte.engine.memory import empty
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
@@ -126,7 +127,9 @@ def load_weights(
     for spec, nbytes in zip(specs, sizes, strict=True):
         info, target = file.tensors[spec.name], memory[at : at + nbytes]
         order = spec.neighbours() if family.rotates_halves else None
-        if spec.is_matrix:
+        if spec.heads:
+            weights.experts |= _put_heads(file, spec, pool, target)
+        elif spec.is_matrix:
             *n, _, n_inputs = spec.shape
             fmt, first = panel_format(file, info), 0
             for name, n_rows in _in_memory(spec):
@@ -137,8 +140,7 @@ def load_weights(
                     first += n_rows
                 target = target[math.prod(n) * matrix.nbytes :]
                 if n:
-                    assert config.experts is not None
-                    weights.experts[name] = Experts(matrix, n[0], config.experts.n_used)
+                    weights.experts[name] = Experts(matrix, n[0], n_used(config, name))
                 else:
                     weights.matrices[name] = matrix
         elif spec.name in ROPE_FACTORS:
@@ -153,6 +155,26 @@ def load_weights(
             done += rows.packed_nbytes
             progress(done, sum(sizes))
     return weights
+
+
+def n_used(config: ModelConfig, name: str) -> int:
+    """How many matrices of a tensor a token is multiplied by: its experts', or all heads'."""
+    if config.experts is None or "_exps" not in name:
+        return config.n_heads
+    return config.experts.n_used
+
+
+def _put_heads(
+    file: GGUFFile, spec: TensorSpec, pool: Pool, target: NDArray[np.uint8]
+) -> dict[str, Experts]:
+    """Bring a tensor that is cut into matrices of heads into its place in memory."""
+    info, n = file.tensors[spec.name], spec.heads[0]
+    try:
+        made = cut(file.data(spec.name), panel_format(file, info), spec, pool, target)
+    except ValueError as error:
+        raise _not_finite(info) from error
+    return {name: Experts(Matrix(fmt, *shape, address), n, n)
+            for name, (fmt, shape, address) in made.items()}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +261,9 @@ def _in_memory(spec: TensorSpec) -> Sequence[tuple[str, int]]:
 def packed_nbytes(file: GGUFFile, spec: TensorSpec) -> int:
     """Bytes of a tensor in memory; UnsupportedModelError if its type does not run."""
     *n, n_inputs = spec.shape
-    if spec.is_matrix:
+    if spec.heads:
+        nbytes = cut_nbytes(panel_format(file, file.tensors[spec.name]), spec)
+    elif spec.is_matrix:
         fmt = panel_format(file, file.tensors[spec.name])
         parts = sum(fmt.nbytes(n_rows, n_inputs) for _, n_rows in _in_memory(spec))
         nbytes = math.prod(n[:-1]) * parts

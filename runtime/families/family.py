@@ -78,6 +78,7 @@ class Family:
         learned_positions: whether there is a table of positions, behind whose end there are none.
         wide_scores: layers of the one model whose scores are divided by sqrt(dim / n_heads), where
             a GGUF file doesn't say that; 0: there is none.
+        has_latents: whether keys and values are compressed (latent.py).
     """
 
     architecture: str
@@ -94,6 +95,7 @@ class Family:
     truncates_yarn: bool = True
     learned_positions: bool = False
     wide_scores: int = 0
+    has_latents: bool = False
     own_keys: Mapping[str, Key] = field(default_factory=dict)
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hf_neighbours: bool = False

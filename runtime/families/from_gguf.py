@@ -29,10 +29,11 @@ from halfbyte.families.config import (
 )
 from halfbyte.families.experts_from_gguf import has_experts, read_experts
 from halfbyte.families.family import Family
+from halfbyte.families.latent_from_gguf import read_latent, with_latents
 from halfbyte.families.metadata_keys import check_keys, is_saved
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.rope_from_gguf import read_ropes
-from halfbyte.families.tensors import OUTPUT
+from halfbyte.families.tensors import OUTPUT, n_drafting
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
@@ -56,15 +57,16 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     check_keys(m, architecture, {*family.reads, *of_experts})
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
     n_heads = _of_every_layer(m, key["n_heads"], MAX_DIM)
-    n_kv_heads = _kv_heads(m, key["n_kv_heads"], n_heads)
-    head_dim = _head_dim(m, architecture, dim, n_heads)
-    n_layers = m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS)
+    latent = read_latent(file, family, n_heads) if family.has_latents else None
+    n_kv_heads = 1 if latent else _kv_heads(m, key["n_kv_heads"], n_heads)
+    head_dim = latent.key_dim if latent else _head_dim(m, architecture, dim, n_heads)
+    n_layers = m.get_int(key["n_layers"], minimum=1, maximum=MAX_LAYERS) - n_drafting(file)
     n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
     ropes = read_ropes(file, family, head_dim, n_ctx)
     window, sliding_layers = _windows(m, family, n_layers)
-    _check_scale(m, family, head_dim)
     hidden_dim = _of_every_layer(m, key["hidden_dim"], MAX_DIM)
-    return ModelConfig(
+    _check_scale(m, family, head_dim)
+    config = ModelConfig(
         architecture=architecture,
         name=m.get_str("general.name", ""),
         dim=dim,
@@ -86,6 +88,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         experts=read_experts(m, family, hidden_dim, n_layers),
         **_options(file, family, n_layers, dim / n_heads),
     )
+    return with_latents(file, family, config, latent) if latent else config
 
 
 def _family(m: Metadata) -> Family:

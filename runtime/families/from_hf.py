@@ -16,6 +16,7 @@ from halfbyte.families.experts_from_hf import expert_keys, read_experts
 from halfbyte.families.family import Family
 from halfbyte.families.hf_keys import check_keys, say_unused
 from halfbyte.families.hf_reader import Reader
+from halfbyte.families.latent_from_hf import read_latent, with_latents
 from halfbyte.families.neutral import Neutral
 from halfbyte.families.registry import BY_MODEL_TYPE
 from halfbyte.families.rope_from_hf import read_ropes
@@ -29,17 +30,17 @@ _ROTATED = "no_rope_layers"  # 1 says that a layer rotates
 _FULL, _SLIDING = ("full_attention", "attention"), ("sliding_attention",)  # and an older name
 
 
-def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
+def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
     """Check and translate config.json; `path` is its folder.
 
     Raises:
         ConversionError: a key is missing, mistyped or out of range, or asks for what is not
             supported.
     """
-    config = text_config(path / "config.json", config)
-    kind = config.get("model_type")
+    stated = text_config(path / "config.json", stated)
+    kind = stated.get("model_type")
     family = BY_MODEL_TYPE.get(kind) if isinstance(kind, str) else None
-    reader = Reader(path / "config.json", config, {})
+    reader = Reader(path / "config.json", stated, {})
     if family is None:
         hint = f"these run: {', '.join(BY_MODEL_TYPE)}"
         raise reader.bad("model_type", "one that runs here", kind, hint)
@@ -49,15 +50,16 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
     check_keys(reader, reader.reads)
     _check_only(reader, family)
     dim, n_heads = reader.count("dim"), reader.count("n_heads")
-    n_kv_heads = _kv_heads(reader, n_heads)
-    head_dim = _head_dim(reader, dim, n_heads)
+    latent = read_latent(reader, n_heads) if family.has_latents else None
+    n_kv_heads = 1 if latent else _kv_heads(reader, n_heads)
+    head_dim = latent.key_dim if latent else _head_dim(reader, dim, n_heads)
     n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
     hidden_dim = reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None)
     window = _window(reader, family)
     sliding_layers = _sliding_layers(reader, family, n_layers, window)
     _check_rope_layers(reader, family, n_layers)
-    ropes = read_ropes(reader, family, head_dim, n_ctx)
-    return ModelConfig(
+    ropes = read_ropes(reader, family, latent.rope_dim if latent else head_dim, n_ctx)
+    config = ModelConfig(
         architecture=family.architecture,
         name=_model_name(path.resolve()),
         dim=dim,
@@ -79,6 +81,7 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         experts=read_experts(reader, family, hidden_dim, n_layers),
         **_options(reader, family),
     )
+    return with_latents(reader, config, latent) if latent else config
 
 
 def _options(reader: Reader, family: Family) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from halfbyte.families import (
+    deepseek2,
     ernie4_5,
     gemma,
     gemma2,
@@ -46,6 +47,7 @@ FAMILIES: dict[str, Family] = {
         gemma3,
         glm4,
         starcoder,
+        deepseek2,
     )
 }
 BY_MODEL_TYPE: dict[str, Family] = {

@@ -62,7 +62,7 @@ def read_ropes(reader: Reader, family: Family, head_dim: int, n_ctx: int) -> Rop
     Raises:
         ConversionError: another kind, numbers out of range, missing ones, or lists of wrong length.
     """
-    key, rope = _stated(reader)
+    key, rope = stated_rope(reader)
     local: RopeConfig | None = None
     if family.local_theta is not None:
         theta = reader.config.get(_LOCAL_THETA, family.local_theta)
@@ -213,7 +213,7 @@ class _One:
         return _llama3_divisors(theta, self.head_dim, factor, low, high, self._n_ctx())
 
 
-def _stated(reader: Reader) -> tuple[str, Mapping[str, Any]]:
+def stated_rope(reader: Reader) -> tuple[str, Mapping[str, Any]]:
     """The object that counts, and its key: the older one, where it says anything."""
     newer, older = reader.value_of(_NEWER), reader.config.get(_OLDER)
     key, rope = (_OLDER, older) if older else (_NEWER, newer or {})

@@ -22,6 +22,7 @@ OUTPUT = "output.weight"  # absent where the embedding takes its place
 ROPE_FREQS = "rope_freqs.weight"
 ROPE_SHORT, ROPE_LONG = "rope_factors_short.weight", "rope_factors_long.weight"
 ROPE_FACTORS = (ROPE_FREQS, ROPE_SHORT, ROPE_LONG)
+DRAFTING_KEY = "nextn_predict_layers"  # behind the architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class TensorSpec:
             none.
         may_lack: whether a file runs without it.
         adds: what is added to its numbers when a checkpoint is converted.
+        heads: how many heads it has rows of, for keys and then for values, and how many of each
+            (latent.py); (): none.
         head_dim: features of such a head; 0: its rows are those of the heads alone.
         n_features: how many of these are rotated, from the first on; 0: all.
         parts: matrices of which it holds the rows, one after the other, as they are called in
@@ -52,6 +55,7 @@ class TensorSpec:
     n_features: int = 0
     parts: tuple[tuple[str, int], ...] = ()
     adds: float = 0.0
+    heads: tuple[int, ...] = ()
 
     @property
     def is_matrix(self) -> bool:
@@ -101,7 +105,7 @@ def tensor_errors(file: GGUFFile, specs: Sequence[TensorSpec]) -> Iterator[Model
     ]
     if misshapen:
         yield ModelFileError(file.path, "tensor shapes", expected=_some(misshapen))
-    known = {s.name for s in specs}
+    known = {s.name for s in specs} | draft_tensors(file)
     unknown = [name for name in file.tensors if name not in known]
     if unknown:
         yield UnsupportedModelError(
@@ -111,6 +115,25 @@ def tensor_errors(file: GGUFFile, specs: Sequence[TensorSpec]) -> Iterator[Model
             got=_some(unknown),
             hint="this version would have to ignore these tensors, which would change the result",
         )
+
+
+def n_drafting(file: GGUFFile) -> int:
+    """How many of a file's last layers only guess tokens ahead; they are not run."""
+    m = file.metadata
+    architecture = m.get_str("general.architecture")
+    n_layers = m.get_int(f"{architecture}.block_count", 1)
+    return m.get_int(f"{architecture}.{DRAFTING_KEY}", 0, maximum=max(n_layers - 1, 0))
+
+
+def draft_tensors(file: GGUFFile) -> set[str]:
+    """The tensors of these layers."""
+    n = n_drafting(file)
+    if n == 0:
+        return set()
+    m = file.metadata
+    end = m.get_int(f"{m.get_str('general.architecture')}.block_count")
+    layers = tuple(f"blk.{i}." for i in range(end - n, end))
+    return {name for name in file.tensors if name.startswith(layers)}
 
 
 def _some(names: list[str], limit: int = 8) -> str:

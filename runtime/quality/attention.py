@@ -14,9 +14,9 @@ _N_QUERIES = 512
 
 
 def attention(c: ModelConfig, q: F32, k: F32, v: F32, window: int, sinks: F32 | None) -> F32:
-    """Causal attention of a text: q (H, T, D), k and v (G, T, D) -> (T, H D)."""
-    n, d = q.shape[1:]
-    qs, out = q.reshape(c.n_kv_heads, c.group, n, d), np.empty((n, c.q_dim), np.float32)
+    """Causal attention of a text: q (H, T, D), k (G, T, D), v (G, T, E) -> (T, H E)."""
+    (n, d), width = q.shape[1:], v.shape[-1]
+    qs, out = q.reshape(c.n_kv_heads, -1, n, d), np.empty((n, c.n_heads * width), np.float32)
     for begin in range(0, n, _N_QUERIES):
         end = min(begin + _N_QUERIES, n)
         scores = qs[:, :, begin:end] @ k[:, None, :end].swapaxes(-1, -2)
@@ -25,9 +25,10 @@ def attention(c: ModelConfig, q: F32, k: F32, v: F32, window: int, sinks: F32 | 
             scores = soft_cap(scores, c.attn_softcap)
         scores += _mask(begin, end, window)
         if sinks is not None:  # one more key, without a value
-            column = sinks.reshape(c.n_kv_heads, c.group, 1, 1).repeat(end - begin, 2)
+            column = sinks.reshape(c.n_kv_heads, -1, 1, 1).repeat(end - begin, 2)
             scores = np.concatenate([scores, column], axis=-1)
-        heads = (_softmax(scores)[..., :end] @ v[:, None, :end]).reshape(c.n_heads, end - begin, d)
+        heads = _softmax(scores)[..., :end] @ v[:, None, :end]
+        heads = heads.reshape(c.n_heads, end - begin, width)
         out[begin:end] = heads.swapaxes(0, 1).reshape(end - begin, -1)
     return out
 
