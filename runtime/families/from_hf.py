@@ -46,13 +46,10 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
         raise reader.bad("model_type", "one that runs here", kind, hint)
     reader.defaults, reader.keys = family.defaults[str(kind)], family.keys
     reader.reads = frozenset({*family.hf_reads, *expert_keys(reader, family)})
-    _check_architectures(reader)
-    check_keys(reader, reader.reads)
-    _check_only(reader, family)
+    _check(reader, family)
     dim, n_heads = reader.count("dim"), reader.count("n_heads")
     latent = read_latent(reader, n_heads) if family.has_latents else None
-    n_kv_heads = 1 if latent else _kv_heads(reader, n_heads)
-    head_dim = latent.key_dim if latent else _head_dim(reader, dim, n_heads)
+    n_kv_heads, head_dim = (1, latent.key_dim) if latent else _heads(reader, dim, n_heads)
     n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
     hidden_dim = reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None)
     window = _window(reader, family)
@@ -82,6 +79,18 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
         **_options(reader, family),
     )
     return with_latents(reader, config, latent) if latent else config
+
+
+def _check(reader: Reader, family: Family) -> None:
+    """Refuse what would change a result and is not computed."""
+    _check_architectures(reader)
+    check_keys(reader, reader.reads)
+    _check_only(reader, family)
+
+
+def _heads(reader: Reader, dim: int, n_heads: int) -> tuple[int, int]:
+    """KV heads, and features of a head."""
+    return _kv_heads(reader, n_heads), _head_dim(reader, dim, n_heads)
 
 
 def _options(reader: Reader, family: Family) -> dict[str, Any]:
