@@ -53,7 +53,7 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
     "v2": ("deepseek_v2", (96, 160, 2, 6), False, {
         **_heads(40, 24, 8, 20, 56), **_experts(12, 4, 32, 1, 1), **_groups(4, 2, 16.0),
         **_V2_GROUPS, **_yarn(4, 1.0, beta_fast=16.0)}),
-    "v2-dense": ("deepseek_v2", (64, 96, 2, 3), True, {
+    "v2-dense": ("deepseek_v2", (96, 96, 2, 3), True, {
         **_heads(32, 16, 32, 48, 24), **_experts(4, 2, 32, 1, 2)}),
     "v3": ("deepseek_v3", (128, 160, 4, 8), False, {
         **_heads(64, 32, 16, 32, 48), **_experts(16, 4, 32, 1, 2), **_groups(4, 2, 2.5),
@@ -68,7 +68,7 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
     "v3-many-heads": ("deepseek_v3", (64, 96, 1, 80), False, {
         **_heads(16, 16, 16, 16, 64), **_experts(8, 2, 32, 1, 0), **_groups(2, 1, 2.0)}),
     "glm": ("glm4_moe_lite", (128, 160, 3, 5), False, {
-        **_heads(64, 48, 16, 64, 96), **_experts(8, 4, 48, 1, 1), **_groups(1, 1, 1.8),
+        **_heads(64, 48, 16, 64, 96), **_experts(8, 2, 48, 1, 1), **_groups(1, 1, 1.8),
         "rms_norm_eps": 1e-5}),
     "youtu": ("youtu", (96, 128, 3, 4), True, _heads(64, 32, 16, 32, 48)),
 }  # fmt: skip
