@@ -3,7 +3,7 @@
     python benchmarks/experts.py FILE.gguf LLAMA_BENCH [--rounds N]
 
 Prints tokens per second of each turn (the median of its repetitions), and the ratio of the best
-ones. The file: synth_gguf.py, `qwen3moe q4_k`.
+ones. The file: synth_gguf.py, `qwen3moe q4_k` or `glm-flash q4_k`.
 """
 
 from __future__ import annotations

@@ -142,7 +142,10 @@ def _nth(n: int) -> str:
 
 def _besides(family: Family, stages: list[Stage], code: Callable[[str], str]) -> Iterator[str]:
     kinds = {name for stage in stages for name, kind in stage.tensors if kind == "bias"}
-    always = sorted(kinds - {norm.weight for norm in _of(stages, Norm)})
+    norms, routes = _of(stages, Norm), _of(stages, Route)
+    always = sorted(kinds - {n.weight for n in norms} - {r.selection_bias for r in routes})
+    if family.has_latents:
+        yield "keys and values kept as one compressed vector"
     if always and not family.biases:
         yield "biases of " + ", ".join(map(code, always))
     for what, is_of in (("biases", False), ("norms of q's and k's heads", True)):

@@ -81,6 +81,9 @@ def make(spec: dict[str, Any], out: Path) -> None:
             # All start alike, which would hide a mix-up.
             if "norm" in name or "bias" in name or "alpha" in name:
                 value.add_(0.2 * torch.randn_like(value))
+        for name, value in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                value.add_(0.2 * torch.randn_like(value))
     folder = out / tiny.name
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     # Read again: .to(dtype) has rounded RoPE's frequencies too, which no checkpoint holds.

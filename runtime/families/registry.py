@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from halfbyte.families import (
     apertus,
+    deepseek2,
     ernie4_5,
     ernie4_5moe,
     gemma,
@@ -58,6 +59,7 @@ FAMILIES: dict[str, Family] = {
         glm4moe,
         apertus,
         starcoder,
+        deepseek2,
     )
 }
 BY_MODEL_TYPE: dict[str, Family] = {
