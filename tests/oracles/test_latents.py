@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import halfbyte
 
@@ -118,3 +119,39 @@ def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
         if kv_type == "f32":
             assert tokens == greedy[: len(tokens)].tolist()
             assert len(tokens) == len(greedy) or 2 in greedy
+
+
+@pytest.mark.parametrize("kind", ["deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu"])
+def test_llama_cpp_runs_converted_files(
+    kind: str, peer_python: Path, benchmark_module: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    """Of V2 it takes those with 27 layers alone, and groups of experts as V3 has them."""
+    tiny_llama, folder = benchmark_module("tiny_llama"), tmp_path / "hf"
+    n_layers = 27 if kind == "deepseek_v2" else 3
+    tiny = tiny_llama.Tiny(
+        "tiny", 5, 128, 160, n_layers, 4, 4, 16, 331, 1e6, tied=kind == "youtu", kind=kind
+    )
+    tiny_llama.save(tiny, folder)
+    if kind == "deepseek_v2":
+        stated = json.loads((folder / "config.json").read_text()) | {"topk_method": "greedy"}
+        (folder / "config.json").write_text(json.dumps(stated))
+        # What layers add is small: a rounding is not to grow through all of them.
+        weights = {
+            name: values
+            * np.float32(0.1 if name.endswith(("o_proj.weight", "down_proj.weight")) else 1)
+            for name, values in load_file(folder / "model.safetensors").items()
+        }
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    path = tmp_path / "model.gguf"
+    halfbyte.convert(folder, path, type="f32", measure=False)
+    ids = [1, *np.random.default_rng(3).integers(259, 315, 99).tolist()]
+    np.save(tmp_path / "ids.npy", np.array(ids))
+    command = [peer_python, ROOT / "benchmarks" / "peer.py", path]
+    text = f"logits {tmp_path}/ids.npy {tmp_path}/logits.npy\n"
+    subprocess.run(command, input=text, check=True, text=True, stdout=subprocess.DEVNULL)
+    expected = np.load(tmp_path / "logits.npy")
+    with halfbyte.load(path, threads=2) as model:
+        rows = np.abs(model.logits(ids) - expected).max(-1) / np.abs(expected).max()
+    print(f"{kind}: {rows.max():.2g}")
+    # Both caches have half floats, and each rounds its own way: twice what was measured.
+    assert np.quantile(rows, 0.9) < 1e-3
