@@ -17,6 +17,7 @@ TYPES = (
     "granite", "olmo2", "seed_oss", "ernie4_5", "gemma2", "gemma3_text", "glm4", "gpt_bigcode",
     "mellum", "laguna", "gpt_oss",
     "olmo3", "granitemoe", "granitemoeshared", "ernie4_5_moe", "glm4_moe", "apertus",
+    "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu",
 )  # fmt: skip
 # Where the class's own defaults make no model.
 STATED = {"glm4_moe": {"head_dim": 128}}

@@ -61,6 +61,12 @@ CASES: dict[str, tuple[Tiny, ...]] = {
         Tiny("glm4", 22, 64, 96, 2, 4, 2, 32, 323, 1e4, tied=False, kind="glm4"),
         Tiny("starcoder", 16, 64, 160, 2, 4, 1, 16, 323, 1e4, tied=True, kind="starcoder"),
     ),
+    "golden_latents": (
+        Tiny("deepseek_v2", 18, 128, 160, 2, 4, 4, 16, 323, 1e4, tied=False, kind="deepseek_v2"),
+        Tiny("deepseek_v3", 21, 128, 160, 2, 4, 4, 16, 323, 1e4, tied=False, kind="deepseek_v3"),
+        Tiny("glm_lite", 28, 128, 160, 2, 4, 4, 16, 323, 1e6, tied=False, kind="glm4_moe_lite"),
+        Tiny("youtu", 8, 128, 160, 2, 4, 4, 16, 323, 1e6, tied=True, kind="youtu"),
+    ),
     "golden_experts": (
         Tiny("qwen3_moe", 1, 128, 160, 2, 4, 2, 48, 323, 1e6, tied=False, kind="qwen3_moe"),
         Tiny("mixtral", 4, 96, 128, 2, 4, 2, 24, 323, 1e6, tied=False, kind="mixtral"),

@@ -63,7 +63,7 @@ def python(command: list[str | Path], env: dict[str, str] | None = None) -> None
 
 def compile_kernels(root: Path, isa: str) -> None:
     """Put an ISA's kernels into the package, which this process imports."""
-    from halfbyte.engine.program import kernels_for
+    from halfbyte.engine.model_kernels import kernels_for
     from halfbyte.families.config import ModelConfig, RopeConfig
     from halfbyte.kernels.compiler import jit, ready, target
     from halfbyte.kernels.layouts.panels import PANEL_FORMATS

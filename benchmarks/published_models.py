@@ -114,8 +114,15 @@ MODELS = (
               "tools reasoning_effort <|channel|>analysis<|message|> <|channel|>commentary "
               "<|call|>"),
     Published("ERNIE-4.5-21B-A3B-PT", "ernie4_5_moe", "", ""),
+    Published("DeepSeek-Coder-V2-Lite-Base", "deepseek_v2", _DEEPSEEK),
+    Published("DeepSeek-Coder-V2-Lite-Instruct", "deepseek_v2", _DEEPSEEK, ""),
+    Published("DeepSeek-V3-0324", "deepseek_v3", _DEEPSEEK, ""),
+    Published("DeepSeek-R1-0528", "deepseek_v3", _DEEPSEEK, "<think> </think>"),
+    Published("Moonlight-16B-A3B-Instruct", "deepseek_v3", "", ""),
+    Published("Youtu-LLM-2B", "youtu", "", f"{_HERMES} {_THINKS}"),
     Published("GLM-4-9B-0414", "glm4", _GLM, "tools <|observation|> metadata"),
     Published("GLM-4.5-Air", "glm4_moe", _GLM, f"tools <tool_call> <arg_key> {_THINKS}"),
     Published("GLM-4.6", "glm4_moe", _GLM, f"tools <tool_call> <arg_key> {_THINKS}"),
+    Published("GLM-4.7-Flash", "glm4_moe_lite", _GLM, f"tools <tool_call> <arg_key> {_THINKS}"),
     Published("Apertus-8B-Instruct-2509", "apertus", "", "tools enable_thinking"),
 )  # fmt: skip

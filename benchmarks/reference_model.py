@@ -60,8 +60,9 @@ class ReferenceModel:
         self.normalizes = bool(number("expert_weights_norm", 1))
         self.expert_scale = number("expert_weights_scale", 1)
         self.is_sigmoid = number("expert_gating_func", 1) == 2
-        self.n_groups = int(number("expert_group_count", 1))
-        self.n_groups_used = int(number("expert_group_used_count", 1))
+        self.n_groups = [int(number(f"expert_group{n}_count", 1)) for n in ("", "_used")]
+        self.rank = int(number("attention.kv_lora_rank", 0))
+        self.qk_dim = int(number("attention.key_length_mla", 0))
         names = (f"xielu.{name}" for name in ("alpha_p", "alpha_n", "beta", "eps"))
         self.xielu = [reader.fields[name].contents() for name in names if name in reader.fields]
         own = f"{architecture}.attention.sliding_window"  # else Mistral's
@@ -70,7 +71,7 @@ class ReferenceModel:
         # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen's.
         self.pairs_are_halves = architecture not in (
             "llama", "granite", "granitemoe", "ernie4_5", "ernie4_5-moe", "smollm3", "mistral3",
-            "glm4",
+            "glm4", "deepseek2",
         )  # fmt: skip
         self.n_rotated = int(number("rope.dimension_count", self.head_dim))
         pattern = reader.fields.get(f"{architecture}.attention.sliding_window_pattern")
@@ -91,6 +92,8 @@ class ReferenceModel:
         self.temperature = number("attention.temperature_scale", 0.0)
         self.attention_factor = number("rope.scaling.attn_factor", 1.0)
         kind = reader.fields.get(f"{architecture}.rope.scaling.type")
+        if self.rank:
+            self.score_scale = self.qk_dim**-0.5
         self._set_frequencies(number, "linear" if kind is None else kind.contents())
 
     def _set_frequencies(self, number: Callable[[str, float], float], kind: str) -> None:
@@ -114,8 +117,13 @@ class ReferenceModel:
             ramp = np.clip((pairs - low) / (high - low), 0, 1)
             self.frequencies = plain * (1 - ramp) + plain / factor * ramp
             under = number("rope.scaling.yarn_log_multiplier", 0)
+            under *= 10 if self.rank else 1  # of which DeepSeek's files have a tenth
+            grown = 0.1 * under * np.log(factor) + 1
             self.attention_factor *= 0.1 * np.log(factor) + 1
-            self.attention_factor /= 0.1 * under * np.log(factor) + 1
+            if self.rank and under:  # and scores grow, not cosines and sines
+                self.attention_factor, self.score_scale = 1.0, grown**2 * self.qk_dim**-0.5
+            else:
+                self.attention_factor /= grown
 
     def weight(self, name: str) -> F64:
         """A dequantized tensor: (out, in), or (n,) of a norm."""
@@ -141,13 +149,14 @@ class ReferenceModel:
         y: F64 = self._norm("output_norm", x) @ self.weight(output).T / self.logit_scale
         return _capped(y, self.logit_cap)
 
-    def _norm(self, name: str, x: F64) -> F64:
+    def _norm(self, name: str, x: F64, eps: float = 0) -> F64:
         """The norm of that name, if there is one."""
         if name + ".weight" not in self._tensors:
             return x
         if self.centers:
             x = x - x.mean(-1, keepdims=True)
-        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps) * self.weight(name + ".weight")
+        mean = (x * x).mean(-1, keepdims=True)
+        x = x / np.sqrt(mean + (eps or self.eps)) * self.weight(name + ".weight")
         return x + self.weight(name + ".bias") if name + ".bias" in self._tensors else x
 
     def _rope_of(self, layer: int) -> F64 | None:
@@ -157,8 +166,32 @@ class ReferenceModel:
         is_local = self.local_frequencies is not None and not self.sees_all[layer]
         return self.local_frequencies if is_local else self.frequencies
 
+    def _latent_attention(self, block: str, x: F64) -> F64:
+        """Keys and values of all heads, made of a vector (arXiv:2405.04434): as it was trained."""
+        n, at = len(x), self.qk_dim - self.n_rotated
+        kv = self._linear(block + "attn_kv_a_mqa", x)
+        if block + "attn_q_a.weight" in self._tensors:
+            x = self._norm(block + "attn_q_a_norm", self._linear(block + "attn_q_a", x), 1e-6)
+            q = self._linear(block + "attn_q_b", x)
+        else:
+            q = self._linear(block + "attn_q", x)
+        q = q.reshape(n, self.n_heads, -1)
+        c = self._norm(block + "attn_kv_a_norm", kv[:, : self.rank], 1e-6)
+        q2, k2 = (self._rope(y, self.frequencies, self.attention_factor)
+                  for y in (q[..., at:], kv[:, None, self.rank :]))  # fmt: skip
+        heads = []
+        k_b, v_b = (self.weight(f"{block}attn_{name}_b.weight") for name in "kv")
+        for head in range(self.n_heads):
+            scores = q[:, head, :at] @ (c @ k_b[head]).T + q2[:, head] @ k2[:, 0].T
+            scores = scores * self.score_scale + np.triu(np.full((n, n), -np.inf), 1)
+            p = np.exp(scores - scores.max(-1, keepdims=True))
+            heads.append(p / p.sum(-1, keepdims=True) @ (c @ v_b[head].T))
+        return self._linear(block + "attn_output", np.concatenate(heads, axis=1))
+
     def _attention(self, block: str, x: F64, layer: int) -> F64:
         x = self._norm(block + "attn_norm", x)
+        if self.rank:
+            return self._latent_attention(block, x)
         n, d = len(x), self.head_dim
         q, k, v = self._qkv(block, x)
         names, rotated = (block + "attn_q_norm", block + "attn_k_norm"), []
@@ -220,18 +253,13 @@ class ReferenceModel:
         gate, up, down = (
             self.weight(f"{block}ffn_{n}_exps.weight") for n in ("gate", "up", "down")
         )
-        out, bias = np.zeros_like(x), block + "exp_probs_b.bias"
+        out = np.zeros_like(x)
         for row, logit in enumerate(logits):
-            scores = np.exp(logit - logit.max()) / np.exp(logit - logit.max()).sum()
-            if self.is_sigmoid:
-                scores = 1 / (1 + np.exp(-logit))
-            wanted = scores + self.weight(bias).ravel() if bias in self._tensors else scores
-            groups = wanted.reshape(self.n_groups, -1).copy()
-            best = np.sort(groups)[:, -2:].sum(-1)
-            groups[np.argsort(-best)[self.n_groups_used :]] = -np.inf
-            used = np.argsort(-groups.ravel())[: self.n_used]
-            total = scores[used].sum() if self.normalizes else 1.0
-            for e, weight in zip(used, scores[used] / total * self.expert_scale, strict=True):
+            scores = np.exp(logit - logit.max())
+            scores = 1 / (1 + np.exp(-logit)) if self.is_sigmoid else scores / scores.sum()
+            used = np.argsort(-self._wanted(block, scores))[: self.n_used]
+            total = (scores[used].sum() if self.normalizes else 1) / self.expert_scale
+            for e, weight in zip(used, scores[used] / total, strict=True):
                 g, u = gate[e] @ x[row], up[e] @ x[row]
                 if self.architecture == "gpt-oss":
                     out[row] += weight * self._clamped(block, e, g, u, down[e])
@@ -249,6 +277,15 @@ class ReferenceModel:
         g, u = np.minimum(g + gate_bias, 7), np.clip(u + up_bias, -7, 7)
         out: F64 = down @ (g / (1 + np.exp(-1.702 * g)) * (u + 1)) + down_bias
         return out
+
+    def _wanted(self, block: str, scores: F64) -> F64:
+        """By what experts are chosen: only those of the best groups, by their best one or two."""
+        if block + "exp_probs_b.bias" in self._tensors:
+            scores = scores + self.weight(block + "exp_probs_b.bias").ravel()
+        n, n_used = self.n_groups
+        best = np.sort(scores.reshape(n, -1), -1)[:, -2 if self.is_sigmoid else -1 :].sum(-1)
+        kept = np.isin(np.arange(n), np.argsort(-best)[:n_used])
+        return np.where(kept.repeat(len(scores) // n), scores, -np.inf)
 
     def _shared(self, block: str, x: F64) -> F64:
         """What the expert gives that all tokens have."""

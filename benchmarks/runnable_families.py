@@ -146,6 +146,8 @@ def _besides(family: Family, stages: list[Stage], code: Callable[[str], str]) ->
     kinds = {name for stage in stages if not isinstance(stage, Route)
              for name, kind in stage.tensors if kind == "bias"}  # fmt: skip
     always = sorted(kinds - {norm.weight for norm in _of(stages, Norm)})
+    if family.has_latents:
+        yield "keys and values kept as one compressed vector"
     if always and not family.biases:
         yield "biases of " + ", ".join(map(code, always))
     for what, is_of in (("biases", False), ("norms of q's and k's heads", True)):

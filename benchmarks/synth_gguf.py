@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import gguf
 import numpy as np
@@ -44,6 +45,16 @@ N_CTX = 16384
 N_SAMPLES = 1 << 16  # distinct random blocks that a file is made of; fewer where they are large
 
 
+class Latent(NamedTuple):
+    """Compressed keys and values: features of what they and queries are made of, and of heads."""
+
+    q_rank: int
+    rank: int
+    nope: int
+    rope: int
+    value: int
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What decides a Llama model's speed."""
@@ -57,6 +68,7 @@ class Shape:
     n_experts: int = 0
     n_used: int = 0
     architecture: str = "llama"  # GGUF's name of a family that has such models
+    latent: Latent | None = None
 
 
 SHAPES = {
@@ -69,6 +81,9 @@ SHAPES = {
     # gpt-oss-20b, 8 of its 24 layers.
     "gptoss": Shape(8, 2880, 2880, 64, 8, head_dim=64, n_experts=32, n_used=4,
                     architecture="gpt-oss"),
+    # GLM-4.7-Flash, 4 of its 47 layers.
+    "glm-flash": Shape(4, 2048, 1536, 20, 1, 576, 64, 4, architecture="deepseek2",
+                       latent=Latent(768, 512, 192, 64, 256)),
 }  # fmt: skip
 
 
@@ -79,14 +94,35 @@ def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
     n, end = ((shape.n_experts,), "_exps") if shape.n_experts else ((), "")
     yield "token_embd.weight", (N_VOCAB, dim)
     for i in range(shape.n_layers):
-        yield f"blk.{i}.attn_q.weight", (q_dim, dim)
-        yield f"blk.{i}.attn_k.weight", (kv_dim, dim)
-        yield f"blk.{i}.attn_v.weight", (kv_dim, dim)
-        yield f"blk.{i}.attn_output.weight", (dim, q_dim)
+        if shape.latent:
+            yield from _latents(shape, shape.latent, f"blk.{i}.")
+        else:
+            yield f"blk.{i}.attn_q.weight", (q_dim, dim)
+            yield f"blk.{i}.attn_k.weight", (kv_dim, dim)
+            yield f"blk.{i}.attn_v.weight", (kv_dim, dim)
+            yield f"blk.{i}.attn_output.weight", (dim, q_dim)
         yield f"blk.{i}.ffn_gate{end}.weight", (*n, shape.hidden_dim, dim)
         yield f"blk.{i}.ffn_up{end}.weight", (*n, shape.hidden_dim, dim)
         yield f"blk.{i}.ffn_down{end}.weight", (*n, dim, shape.hidden_dim)
     yield "output.weight", (N_VOCAB, dim)
+
+
+def _latents(shape: Shape, m: Latent, at: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    n, dim = shape.n_heads, shape.dim
+    yield f"{at}attn_q_a.weight", (m.q_rank, dim)
+    yield f"{at}attn_q_b.weight", (n * (m.nope + m.rope), m.q_rank)
+    yield f"{at}attn_kv_a_mqa.weight", (m.rank + m.rope, dim)
+    yield f"{at}attn_k_b.weight", (n, m.rank, m.nope)
+    yield f"{at}attn_v_b.weight", (n, m.value, m.rank)
+    yield f"{at}attn_output.weight", (dim, n * m.value)
+    for kind in ("gate", "up"):
+        yield f"{at}ffn_{kind}_shexp.weight", (shape.hidden_dim, dim)
+    yield f"{at}ffn_down_shexp.weight", (dim, shape.hidden_dim)
+
+
+def _kind(kind: Type, dims: tuple[int, ...]) -> Type:
+    """Rows that are no whole blocks have 8 bits."""
+    return kind if dims[-1] % gguf.GGML_QUANT_SIZES[kind][0] == 0 else Type.Q8_0
 
 
 def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -98,10 +134,14 @@ def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
         yield f"blk.{i}.{'post_attention_norm' if is_oss else 'ffn_norm'}.weight", ones
         if is_oss:
             yield from _biases(shape, i)
+        elif shape.latent:
+            yield f"blk.{i}.attn_q_a_norm.weight", ones[: shape.latent.q_rank]
+            yield f"blk.{i}.attn_kv_a_norm.weight", ones[: shape.latent.rank]
+            yield f"blk.{i}.exp_probs_b.bias", 0 * ones[: shape.n_experts]
+        elif shape.n_experts:
+            yield f"blk.{i}.attn_q_norm.weight", ones[: shape.head_dim]
+            yield f"blk.{i}.attn_k_norm.weight", ones[: shape.head_dim]
         if shape.n_experts:
-            if not is_oss:
-                yield f"blk.{i}.attn_q_norm.weight", ones[: shape.head_dim]
-                yield f"blk.{i}.attn_k_norm.weight", ones[: shape.head_dim]
             router = rng.standard_normal((shape.n_experts, shape.dim), np.float32)
             yield f"blk.{i}.ffn_gate_inp.weight", router / np.float32(shape.dim**0.5)
     yield "output_norm.weight", ones
@@ -176,17 +216,19 @@ def write(shape: Shape, kind: Type | Young, path: Path) -> None:
     writer = gguf.GGUFWriter(part, shape.architecture)
     _add_metadata(writer, shape)
     for name, dims in matrices(shape):
-        row_shape = gguf.quant_shape_to_byte_shape(dims, kind)
+        own = _kind(kind, dims)
+        row_shape = gguf.quant_shape_to_byte_shape(dims, own)
         nbytes = math.prod(row_shape)
-        writer.add_tensor_info(name, row_shape, np.dtype(np.uint8), nbytes, raw_dtype=kind)
+        writer.add_tensor_info(name, row_shape, np.dtype(np.uint8), nbytes, raw_dtype=own)
     for name, values in floats(shape):
         writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    blocks = RandomBlocks(kind)
+    kinds = {_kind(kind, dims) for _, dims in matrices(shape)}
+    blocks = {kind: RandomBlocks(kind) for kind in kinds}
     for _, dims in matrices(shape):
-        writer.write_tensor_data(blocks.matrix(dims))
+        writer.write_tensor_data(blocks[_kind(kind, dims)].matrix(dims))
     for _, values in floats(shape):
         writer.write_tensor_data(values)
     writer.close()
@@ -202,10 +244,23 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_head_count_kv(shape.n_kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(1e6)
-    writer.add_rope_dimension_count(shape.head_dim or shape.dim // shape.n_heads)
-    if shape.n_experts:
+    if not shape.latent:
+        writer.add_rope_dimension_count(shape.head_dim or shape.dim // shape.n_heads)
+    if shape.latent:
+        m, at = shape.latent, f"{shape.architecture}.attention"
+        writer.add_rope_dimension_count(m.rope)
+        for name, n in (("key_length", m.rank + m.rope), ("value_length", m.rank),
+                        ("key_length_mla", m.nope + m.rope), ("value_length_mla", m.value),
+                        ("q_lora_rank", m.q_rank), ("kv_lora_rank", m.rank)):  # fmt: skip
+            writer.add_uint32(f"{at}.{name}", n)
+        writer.add_expert_shared_count(1)
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+        writer.add_expert_weights_norm(True)
+        writer.add_expert_weights_scale(1.8)
+    elif shape.n_experts:
         writer.add_key_length(shape.head_dim)
         writer.add_value_length(shape.head_dim)
+    if shape.n_experts:
         writer.add_expert_count(shape.n_experts)
         writer.add_expert_used_count(shape.n_used)
         writer.add_expert_feed_forward_length(shape.hidden_dim)

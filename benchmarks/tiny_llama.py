@@ -22,6 +22,19 @@ N_BYTE_PIECES = 256
 Named = tuple[str, tuple[int, ...]]
 _GRANITE = {"embedding_multiplier": 3.0, "residual_multiplier": 0.5, "logits_scaling": 4.0,
             "attention_multiplier": 0.15}  # fmt: skip
+# Attention to compressed keys and values, and experts behind a first layer.
+_HEADS: dict[str, object] = {
+    "kv_lora_rank": 32, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "head_dim": 16,
+    "v_head_dim": 32,
+}  # fmt: skip
+_LATENTS: dict[str, object] = {
+    **_HEADS, "n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+    "n_shared_experts": 1, "first_k_dense_replace": 1,
+}  # fmt: skip
+_LATENT_YARN: dict[str, object] = {
+    "type": "yarn", "factor": 16.0, "original_max_position_embeddings": 32, "beta_fast": 32,
+    "beta_slow": 1,
+}  # fmt: skip
 # Families that are built otherwise: what their config.json says otherwise.
 FAMILIES: dict[str, dict[str, object]] = {
     "llama_biases": {"attention_bias": True, "mlp_bias": True},
@@ -79,6 +92,20 @@ FAMILIES: dict[str, dict[str, object]] = {
                 "rope_scaling": {"rope_type": "yarn", "factor": 8.0, "beta_fast": 4.0,
                                  "beta_slow": 1.0, "truncate": False,
                                  "original_max_position_embeddings": 64}},
+    "deepseek_v2": {"model_type": "deepseek_v2", "architectures": ["DeepseekV2ForCausalLM"],
+                    **_LATENTS, "q_lora_rank": None, "n_shared_experts": 2,
+                    "routed_scaling_factor": 1.5, "topk_method": "group_limited_greedy",
+                    "n_group": 4, "topk_group": 2, "norm_topk_prob": False,
+                    "rope_scaling": {**_LATENT_YARN, "mscale": 0.707, "mscale_all_dim": 0.707}},
+    "deepseek_v3": {"model_type": "deepseek_v3", "architectures": ["DeepseekV3ForCausalLM"],
+                    **_LATENTS, "q_lora_rank": 64, "n_group": 2, "topk_group": 1,
+                    "norm_topk_prob": True, "routed_scaling_factor": 2.5,
+                    "rope_scaling": {**_LATENT_YARN, "mscale": 1.0, "mscale_all_dim": 1.0}},
+    "glm4_moe_lite": {"model_type": "glm4_moe_lite",
+                      "architectures": ["Glm4MoeLiteForCausalLM"], **_LATENTS, "q_lora_rank": 64,
+                      "norm_topk_prob": True, "routed_scaling_factor": 1.8},
+    "youtu": {"model_type": "youtu", "architectures": ["YoutuForCausalLM"], **_HEADS,
+              "q_lora_rank": 64},
 }  # fmt: skip
 # Where biases are: of q, k and v, of attention's output, of the network.
 BIASES = {
@@ -283,7 +310,8 @@ def tensors(tiny: Tiny) -> Iterator[Named]:
         yield "transformer.wpe.weight", (tiny.n_ctx, tiny.dim)
     yield f"{names[0]}.weight", (tiny.vocab_size, tiny.dim)
     for i in range(tiny.n_layers):
-        for name, shape in _layer(tiny, i):
+        own = _latents(tiny, i) if "kv_lora_rank" in KINDS[tiny.kind] else _layer(tiny, i)
+        for name, shape in own:
             yield f"{names[1]}.{i}.{name}", shape
     yield from _norm(tiny, names[2])
     if not tiny.tied:
@@ -359,9 +387,41 @@ def _experts(tiny: Tiny) -> Iterator[Named]:
     yield "mlp.gate.weight", (n, tiny.dim)
     yield f"mlp.{bias}.e_score_correction_bias", (n,) if is_glm else (1, n)
     for at, rows in [*((f"experts.{e}", width) for e in range(n)), ("shared_experts", shared)]:
-        yield f"mlp.{at}.gate_proj.weight", (rows, tiny.dim)
-        yield f"mlp.{at}.up_proj.weight", (rows, tiny.dim)
-        yield f"mlp.{at}.down_proj.weight", (tiny.dim, rows)
+        yield from _network(f"mlp.{at}", tiny.dim, rows)
+
+
+def _latents(tiny: Tiny, i: int) -> Iterator[Named]:
+    """A layer of DeepSeek's."""
+    c: dict[str, Any] = KINDS[tiny.kind]
+    rank, nope, rope = c["kv_lora_rank"], c["qk_nope_head_dim"], c["qk_rope_head_dim"]
+    yield from _norm(tiny, "input_layernorm")
+    if c["q_lora_rank"]:
+        yield "self_attn.q_a_proj.weight", (c["q_lora_rank"], tiny.dim)
+        yield "self_attn.q_a_layernorm.weight", (c["q_lora_rank"],)
+    q = ("q_b_proj", c["q_lora_rank"]) if c["q_lora_rank"] else ("q_proj", tiny.dim)
+    yield f"self_attn.{q[0]}.weight", (tiny.n_heads * (nope + rope), q[1])
+    yield "self_attn.kv_a_proj_with_mqa.weight", (rank + rope, tiny.dim)
+    yield "self_attn.kv_a_layernorm.weight", (rank,)
+    yield "self_attn.kv_b_proj.weight", (tiny.n_heads * (nope + c["v_head_dim"]), rank)
+    yield "self_attn.o_proj.weight", (tiny.dim, tiny.n_heads * c["v_head_dim"])
+    yield from _norm(tiny, "post_attention_layernorm")
+    n, width = c.get("n_routed_experts", 0), tiny.hidden_dim
+    if not n or i < c["first_k_dense_replace"]:
+        yield from _network("mlp", tiny.dim, width)
+        return
+    yield "mlp.gate.weight", (n, tiny.dim)
+    if tiny.kind != "deepseek_v2":
+        yield "mlp.gate.e_score_correction_bias", (n,)
+    width = c["moe_intermediate_size"]
+    for e in range(n):
+        yield from _network(f"mlp.experts.{e}", tiny.dim, width)
+    yield from _network("mlp.shared_experts", tiny.dim, c["n_shared_experts"] * width)
+
+
+def _network(name: str, dim: int, width: int) -> Iterator[Named]:
+    for kind in ("gate", "up"):
+        yield f"{name}.{kind}_proj.weight", (width, dim)
+    yield f"{name}.down_proj.weight", (dim, width)
 
 
 def _oss_experts(tiny: Tiny) -> Iterator[Named]:

@@ -21,7 +21,8 @@ from halfbyte import system
 from halfbyte.converting.calibration.gptq import calibrate_model
 from halfbyte.converting.calibration.importance import Importance
 from halfbyte.converting.plan import Plan
-from halfbyte.converting.sources.source import Source, Tensor
+from halfbyte.converting.sources.source import Source
+from halfbyte.converting.sources.source_tensors import Tensor
 from halfbyte.converting.writer import Planned
 from halfbyte.errors import ConversionError, RequestError
 from halfbyte.kernels.formats.block_format import BlockFormat

@@ -20,6 +20,7 @@ from halfbyte.families.config import (
     ExpertsConfig,
     ModelConfig,
 )
+from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
 from halfbyte.families.registry import FAMILIES, family_of
 from halfbyte.families.xielu import XIELU_KEYS
@@ -56,7 +57,7 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
             meta.add_array(keys[field], list(c.layer_heads))
         else:
             meta.add_uint32(keys[field], getattr(c, field))
-    meta.add_value_length(c.head_dim)
+    meta.add_value_length(c.latent.kv_lora_rank if c.latent else c.head_dim)
     meta.add_float32(keys["norm_eps"], c.norm_eps)
     for field in OPTIONS:
         if family.keys[field].gguf in family.reads:
@@ -67,6 +68,8 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     meta.add_vocab_size(c.vocab_size)
     if c.experts is not None:
         _add_experts(meta, c.architecture, c.experts)
+    if c.latent is not None:
+        _add_latent(meta, c, c.latent)
 
 
 def _add_experts(meta: gguf.GGUFWriter, architecture: str, e: ExpertsConfig) -> None:
@@ -88,6 +91,20 @@ def _add_experts(meta: gguf.GGUFWriter, architecture: str, e: ExpertsConfig) -> 
         meta.add_float32(key["scale"], e.scale)
     meta.add_uint32(key["gating"], GATINGS[e.gating])
     meta.add_bool(key["normalizes"], e.normalizes)
+
+
+def _add_latent(meta: gguf.GGUFWriter, c: ModelConfig, m: LatentConfig) -> None:
+    """Write how keys and values are compressed, and what llama.cpp wants of a model so."""
+    at = f"{c.architecture}.attention"
+    if m.q_lora_rank:
+        meta.add_uint32(f"{at}.q_lora_rank", m.q_lora_rank)
+    meta.add_uint32(f"{at}.kv_lora_rank", m.kv_lora_rank)
+    meta.add_uint32(f"{at}.key_length_mla", m.qk_dim)
+    meta.add_uint32(f"{at}.value_length_mla", m.value_dim)
+    if c.experts is None:
+        meta.add_leading_dense_block_count(c.n_layers)
+        meta.add_expert_feed_forward_length(c.hidden_dim)
+        meta.add_expert_shared_count(0)
 
 
 def add_base_model(meta: gguf.GGUFWriter, name_or_path: object) -> None:

@@ -28,7 +28,7 @@ def add_rotation(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
         meta.add_rope_scaling_orig_ctx_len(c.rope.longrope.n_ctx)
         meta.add_rope_scaling_attn_factors(c.rope.longrope.attention_factor)
     elif c.rope.yarn is not None:
-        _add_yarn(meta, c.rope.yarn, c.rope.factor, LOG_MULTIPLIER_KEY in family_of(c).reads)
+        _add_yarn(meta, c.rope.yarn, c.rope.factor, _log_multiplier(c, c.rope.yarn))
     elif c.rope.factor != 1.0:
         meta.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         meta.add_rope_scaling_factor(c.rope.factor)
@@ -42,15 +42,22 @@ def add_rotation(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     _add_windows(meta, c)
 
 
-def _add_yarn(meta: gguf.GGUFWriter, yarn: Yarn, factor: float, takes_log_multiplier: bool) -> None:
+def _log_multiplier(c: ModelConfig, yarn: Yarn) -> float:
+    """By whose own factor the usual one is divided; 0: it is not."""
+    if c.latent is not None:
+        return 0.1 * c.latent.mscale  # a tenth of it, in llama.cpp's words for compressed keys
+    return float(LOG_MULTIPLIER_KEY in family_of(c).reads and yarn.attention_factor == 1)
+
+
+def _add_yarn(meta: gguf.GGUFWriter, yarn: Yarn, factor: float, log_multiplier: float) -> None:
     meta.add_rope_scaling_type(gguf.RopeScalingType.YARN)
     meta.add_rope_scaling_factor(factor)
     meta.add_rope_scaling_orig_ctx_len(yarn.n_ctx)
     meta.add_rope_scaling_yarn_beta_fast(yarn.beta_fast)
     meta.add_rope_scaling_yarn_beta_slow(yarn.beta_slow)
     usual = yarn_attention_factor(factor)
-    if takes_log_multiplier and yarn.attention_factor == 1:
-        meta.add_rope_scaling_yarn_log_mul(1.0)  # by whose own factor the usual one is divided
+    if log_multiplier:
+        meta.add_rope_scaling_yarn_log_mul(log_multiplier)
     # llama.cpp takes the usual factor, whatever a checkpoint says, times what stands here.
     elif not math.isclose(yarn.attention_factor, usual, rel_tol=1e-6):
         meta.add_rope_scaling_attn_factors(yarn.attention_factor / usual)

@@ -19,8 +19,8 @@ from halfbyte.engine.engine import Engine
 from halfbyte.engine.footprint import check_context, check_memory, memory_of, stays_on_disk
 from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
+from halfbyte.engine.model_kernels import kernels_for
 from halfbyte.engine.page_clearing import cleared_ahead
-from halfbyte.engine.program import kernels_for
 from halfbyte.engine.weights import (
     ModelWeights,
     Rooms,

@@ -97,12 +97,12 @@ def _by_tensor(found: Mapping[str, F32], model: FloatModel) -> dict[str, F32]:
             experts.setdefault(name, {})[expert] = mean
     e = model.config.experts
     for name, of_each in experts.items():
-        assert e is not None
+        n = e.n_experts if e is not None and "_exps" in name else len(of_each)  # of all heads
         usual = np.mean(list(of_each.values()), axis=0, dtype=np.float64).astype(np.float32)
-        means[name] = np.array([of_each.get(i, usual) for i in range(e.n_experts)])
-        if len(of_each) < e.n_experts:
+        means[name] = np.array([of_each.get(i, usual) for i in range(n)])
+        if len(of_each) < n:
             log.warning("%s: the text reached %d of %d experts; the others' importance is the mean "
-                        "of these", name, len(of_each), e.n_experts)  # fmt: skip
+                        "of these", name, len(of_each), n)  # fmt: skip
     return means
 
 

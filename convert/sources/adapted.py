@@ -9,7 +9,8 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.converting.sources.source import Source, Tensor, TensorSource, open_source
+from halfbyte.converting.sources.source import Source, open_source
+from halfbyte.converting.sources.source_tensors import Tensor, TensorSource
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.families.tensors import OUTPUT
 from halfbyte.kernels.formats.block_format import BlockFormat

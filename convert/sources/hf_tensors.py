@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.converting.sources.expert_tensors import missing_parts, with_experts
+from halfbyte.converting.sources.head_tensors import whole_name, with_heads
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.converting.sources.quantized.checkpoint_tensors import checkpoint_tensors
@@ -53,13 +54,15 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     embedding = next(family.tensors(config)).hf_name
     config = _settle_tie(folder.path, config, tensors, embedding)
     wanted = {spec.hf_name: spec for spec in family.tensors(config) if spec.hf_name}
+    tensors = with_heads(folder.path, tensors, wanted.values())
     tensors = with_experts(folder.path, tensors, wanted.values())
-    faults = [
-        f"missing {name}"
+    missing = dict.fromkeys(
+        whole_name(name)
         for spec in wanted.values()
         if spec.hf_name not in tensors
         for name in missing_parts(spec, tensors)
-    ]
+    )
+    faults = [f"missing {name}" for name in missing]
     faults += [f"unknown {name}" for name in sorted(tensors) if name not in wanted]
     faults += [
         f"{name} is {tensors[name].shape}, not {spec.shape}"

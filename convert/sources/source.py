@@ -6,15 +6,12 @@ A source knows its tensors under their GGUF names, one at a time as float rows, 
 from __future__ import annotations
 
 import logging
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
-from numpy.typing import NDArray
 
 from halfbyte.converting.gguf_keys import (
     add_base_model,
@@ -28,23 +25,25 @@ from halfbyte.converting.sources.gguf_checks import check_runs
 from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.hf_tensors import Mapped, map_tensors
 from halfbyte.converting.sources.problems import Problems
-from halfbyte.converting.sources.quantized.checkpoint import HFTensor
+from halfbyte.converting.sources.source_tensors import (
+    FileTensor,
+    FolderTensor,
+    MadeTensor,
+    Tensor,
+    TensorSource,
+)
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import DENSE_KEY, WINDOW_KEY, ModelConfig
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.model_card import sampling_from_hf
-from halfbyte.families.next_tokens import of_next_tokens
+from halfbyte.families.next_tokens import NEXT_KEY, of_next_tokens
 from halfbyte.families.registry import family_of
 from halfbyte.file_kinds import is_gguf, refused
-from halfbyte.gguf.factors import factor_names, matrix_factors
+from halfbyte.gguf.factors import factor_names
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number
 from halfbyte.gguf.split import model_file
-from halfbyte.gguf.tensor_table import TensorInfo
-from halfbyte.kernels.formats.block_format import BlockFormat
-from halfbyte.kernels.formats.floats import F32 as F32_FORMAT
-from halfbyte.kernels.quantizers.quantize import dequantize
-from halfbyte.quality.layer_source import F32, GGUFSource, LayerSource
+from halfbyte.quality.layer_source import GGUFSource, LayerSource
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.files import read_vocabulary
 from halfbyte.tokenizer.vocabulary import OWN_KEYS, Vocabulary
@@ -52,7 +51,6 @@ from halfbyte.tokenizer.vocabulary import OWN_KEYS, Vocabulary
 log = logging.getLogger(__name__)
 
 _GENERATION = "generation_config.json"
-_ONE = np.ones(1, np.float32)
 
 # What describes the file that was read, not the one that is written.
 _OWN_KEYS = (
@@ -60,47 +58,6 @@ _OWN_KEYS = (
     "general.alignment", "split.",
 )  # fmt: skip
 _KEPT = (*OWN_KEYS, WINDOW_KEY, DENSE_KEY)  # keys of halfbyte's that a file made of this one keeps
-
-
-class Tensor(ABC):
-    """A tensor of a source; rows of a vector are its numbers.
-
-    Attributes:
-        shape: (rows, inputs) or (features,); of experts with as many in front, all of whose rows
-            are rows.
-        where: file and name, for errors.
-        is_quantized: whether its numbers have been rounded already.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        shape: tuple[int, ...],
-        where: tuple[Path | str, str],
-        is_quantized: bool = False,
-    ) -> None:
-        self.name, self.shape, self.where, self.is_quantized = name, shape, where, is_quantized
-
-    @property
-    def format(self) -> BlockFormat | None:
-        """The type of GGUF that holds it without rounding, if there is one."""
-        return None
-
-    @abstractmethod
-    def rows(self, begin: int, end: int) -> F32:
-        """Some rows, float32."""
-
-    def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
-        """Some rows as bytes of `format`: (rows, bytes); ValueError where it is None."""
-        raise ValueError(f"{self.name}: no type holds it without rounding")
-
-    @abstractmethod
-    def prefetch(self) -> None:
-        """Have it read from the disk in the background."""
-
-    @abstractmethod
-    def release(self) -> None:
-        """Give back the memory that it took."""
 
 
 class Source(ABC):
@@ -154,8 +111,8 @@ class FolderModel(Source):
         except BaseException:
             folder.close()
             raise
-        tensors: list[Tensor] = [_FolderTensor(*one) for one in mapped]
-        tensors += [_MadeTensor(path, *one) for one in config.rope.stated_factors]
+        tensors: list[Tensor] = [FolderTensor(*one) for one in mapped]
+        tensors += [MadeTensor(path, *one) for one in config.rope.stated_factors]
         files = sorted(p for p in path.iterdir() if _is_read(p, folder))
         super().__init__(path, config.name, config, tensors, files)
 
@@ -181,6 +138,7 @@ class FileModel(Source):
         self._file = file = GGUFFile.open(path, strict_types=False)
         try:
             config = check_runs(file)
+            _check_heads(path, config)
             name = file.metadata.get_str("general.name", without_number(path.name))
         except BaseException:
             file.close()
@@ -188,7 +146,7 @@ class FileModel(Source):
         others = of_next_tokens(file.tensors, file.path, family_of(config), config.n_layers)
         others |= factor_names(file)
         infos = [info for name, info in file.tensors.items() if name not in others]
-        tensors: list[Tensor] = [_FileTensor(file, info) for info in infos]
+        tensors: list[Tensor] = [FileTensor(file, info) for info in infos]
         super().__init__(path, name, config, tensors, [Path(one) for one in file.paths])
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
@@ -197,10 +155,12 @@ class FileModel(Source):
         meta.add_name(name)
         for key in old:
             is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key not in _KEPT
-            if key == "general.name" or is_own:
+            if key == "general.name" or is_own or key.endswith(f".{NEXT_KEY}"):
                 continue
             found = old.raw(key)
             value: Any = found.value
+            if key.endswith(".block_count"):
+                value = self.config.n_layers
             if isinstance(value, np.ndarray):
                 value = value.tolist()
             if isinstance(value, list) and not value:
@@ -218,115 +178,13 @@ class FileModel(Source):
         self._file.close()
 
 
-class TensorSource:
-    """The tensors of a source as whole arrays of floats."""
-
-    def __init__(self, tensors: Iterable[Tensor], config: ModelConfig) -> None:
-        self._tensors = {tensor.name: tensor for tensor in tensors}
-        self.config = config
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._tensors
-
-    def tensor(self, name: str) -> F32:
-        """See LayerSource."""
-        tensor = self._tensors[name]
-        values = tensor.rows(0, math.prod(tensor.shape[:-1] or tensor.shape))
-        tensor.release()
-        return values.reshape(tensor.shape)
-
-
-class _FolderTensor(Tensor):
-    """A tensor of a checkpoint; `order` are its rows in GGUF's order, if changed.
-
-    Its numbers grow by `adds`: some families' norms multiply by 1 more than what they have stored.
-    """
-
-    def __init__(
-        self, name: str, tensor: HFTensor, order: NDArray[np.int64] | None, adds: float
-    ) -> None:
-        super().__init__(name, tensor.shape, (tensor.path, tensor.name), tensor.is_quantized)
-        self._tensor, self._order, self._adds = tensor, order, np.float32(adds)
-
-    @property
-    def format(self) -> BlockFormat | None:
-        return self._tensor.format
-
-    def rows(self, begin: int, end: int) -> F32:
-        rows = self._tensor.rows(self._index(begin, end))
-        return rows + self._adds if self._adds else rows
-
-    def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
-        return self._tensor.stored(self._index(begin, end))
-
-    def prefetch(self) -> None:
-        self._tensor.prefetch()
-
-    def release(self) -> None:
-        self._tensor.release()
-
-    def _index(self, begin: int, end: int) -> slice | NDArray[np.int64]:
-        return slice(begin, end) if self._order is None else self._order[begin:end]
-
-
-class _MadeTensor(Tensor):
-    """A vector that follows from the configuration."""
-
-    def __init__(self, path: Path, name: str, values: tuple[float, ...]) -> None:
-        super().__init__(name, (len(values),), (path, name))
-        self._values = np.array(values, np.float32)
-
-    def rows(self, begin: int, end: int) -> F32:
-        return self._values[begin:end]
-
-    def prefetch(self) -> None:
-        """Nothing lies on the disk."""
-
-    def release(self) -> None:
-        """It is small."""
-
-
-class _FileTensor(Tensor):
-    def __init__(self, file: GGUFFile, info: TensorInfo) -> None:
-        if info.format is None:
-            raise ValueError(f"{info.name}: the file was not opened with strict types")
-        is_quantized = info.format.is_quantized
-        super().__init__(info.name, info.shape, (file.path, info.name), is_quantized)
-        self._file, self._format = file, info.format
-        self._factors = matrix_factors(file, info) if info.is_matrix else _ONE
-
-    @property
-    def format(self) -> BlockFormat:
-        return F32_FORMAT if self._has_factors else self._format
-
-    @property
-    def _has_factors(self) -> bool:
-        """Whether numbers are more than their blocks say."""
-        return bool((self._factors != 1).any())
-
-    def rows(self, begin: int, end: int) -> F32:
-        n = self.shape[-1]
-        if len(self.shape) == 1:  # one row of blocks, which may be quantized too
-            return dequantize(self._blocks(0, 1), self._format, n)[0, begin:end]
-        values = dequantize(self._blocks(begin, end), self._format, n)
-        if self._has_factors:
-            values *= self._factors.repeat(self.shape[-2])[begin:end, None]
-        return values
-
-    def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
-        if self._has_factors:
-            return self.rows(begin, end).view(np.uint8)
-        return self._blocks(begin, end)
-
-    def _blocks(self, begin: int, end: int) -> NDArray[np.uint8]:
-        nbytes = self._format.row_nbytes(self.shape[-1])
-        return self._file.data(self.name, begin * nbytes, end * nbytes).reshape(-1, nbytes)
-
-    def prefetch(self) -> None:
-        self._file.prefetch(self.name)
-
-    def release(self) -> None:
-        """It keeps nothing."""
+def _check_heads(path: Path, config: ModelConfig) -> None:
+    """Refuse a file of an old layout, which runs, but for which newer files have another."""
+    if config.latent is not None and config.latent.is_fused:
+        raise ConversionError(
+            path, "tensors", expected="attn_k_b and attn_v_b of each layer", got="attn_kv_b",
+            hint="the file runs as it is; to have another type, convert the original checkpoint",
+        )  # fmt: skip
 
 
 def _checked(folder: HFFolder) -> tuple[ModelConfig, list[Mapped], Vocabulary]:

@@ -25,10 +25,15 @@ Nibbles and pairs of bits share bytes with others of their own position:
     values  scales [PAGE], [PAGE / 4][value_dim / 32][16 features][4 positions], 16 features more
             in the high half of a byte
 
+Of compressed keys ("f16", "f32"), whose first features are their values too, there is one copy:
+
+    keys    [PAGE][head_dim, padded to 32]
+
 Scores need the same feature of 16 keys at once, sums of values neighbouring features of one (of
-four, where a dot product takes four): neither crosses lanes. What belongs to a position is never
-in a byte with another's, so that threads can write any. Pages let a cache grow, fork and be cut
-without copying, and attention works page by page (attention.py).
+four, where a dot product takes four): neither crosses lanes. Compressed keys lie as their values
+want it, and only a score's sum crosses lanes at its end. What belongs to a position is never in a
+byte with another's, so that threads can write any. Pages let a cache grow, fork and be cut without
+copying, and attention works page by page (attention.py).
 """
 
 from __future__ import annotations
@@ -47,6 +52,11 @@ def is_coded(kv_type: str) -> bool:
     return KV_TYPES[kv_type] < 16
 
 
+def padded_dim(n: int) -> int:
+    """Features of a row, padded so that vectors come in pairs."""
+    return -(-n // 32) * 32
+
+
 def key_group_nbytes(kv_type: str, head_dim: int) -> int:
     """Bytes of 16 positions' keys."""
     return 2 * head_dim * KEY_BITS[kv_type] + 2 * 16 * is_coded(kv_type)
@@ -54,21 +64,32 @@ def key_group_nbytes(kv_type: str, head_dim: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class KVLayout:
-    """Sizes, in bytes, of a model's cache pages. `kv_type` is a key of KV_TYPES."""
+    """Sizes, in bytes, of a model's cache pages. `kv_type` is a key of KV_TYPES.
+
+    `latent`: how many features of a key, from the first on, are its value; 0: values are stored.
+    """
 
     n_layers: int
     n_kv_heads: int
     head_dim: int
     kv_type: str
+    latent: int = 0
 
     @property
     def value_dim(self) -> int:
         """Features of a value, padded so that vectors come in pairs."""
-        return -(-self.head_dim // 32) * 32
+        return padded_dim(self.latent or self.head_dim)
+
+    @property
+    def key_nbytes(self) -> int:
+        """Bytes of a compressed key."""
+        return padded_dim(self.head_dim) * KV_TYPES[self.kv_type] // 8
 
     @property
     def keys_nbytes(self) -> int:
         """Bytes of one head's keys in a page."""
+        if self.latent:
+            return PAGE * self.key_nbytes
         return PAGE // 16 * key_group_nbytes(self.kv_type, self.head_dim)
 
     @property
@@ -88,11 +109,15 @@ class KVLayout:
         more are among them, and the scales of all.
         """
         keys = -(-n // 16) * key_group_nbytes(self.kv_type, self.head_dim)
+        if self.latent:
+            keys = n * self.key_nbytes
         begin = self.keys_nbytes
         return slice(0, keys), slice(begin, begin + self._values_nbytes(n))
 
     def _values_nbytes(self, n: int) -> int:
         """Bytes from the first to the last of n positions' values."""
+        if self.latent:
+            return 0
         coded = is_coded(self.kv_type)
         n = -(-n // 4) * 4 if coded else n
         return 2 * PAGE * coded + n * self.value_dim * KV_TYPES[self.kv_type] // 8

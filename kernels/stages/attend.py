@@ -81,17 +81,17 @@ def attend(stage, step, chunk):
     block += get_i64(step + STEP.blocks)
     row, position = get_i64(block + BLOCK.row), get_i64(block + BLOCK.position)
     pages = get_i64(block + BLOCK.pages)
-    if get_i64(step + STEP.n_tokens) == 1:
+    if get_i64(step + STEP.n_tokens) == 1 and get_i64(stage + ATTENTION.rope_append) != 0:
         _rope_append(stage, step, 0, head, position, pages)
     q_stride, out_stride = (
         get_i64(stage + ATTENTION.qkv_stride), get_i64(stage + ATTENTION.out_stride)
     )  # fmt: skip
-    at = head * _queries_nbytes(stage)
     call(get_i64(stage + ATTENTION.attend),
-         get_i64(stage + ATTENTION.qkv) + row * q_stride + at, q_stride,
+         get_i64(stage + ATTENTION.qkv) + row * q_stride + head * _queries_nbytes(stage), q_stride,
          get_i64(block + BLOCK.n_queries), position, get_i64(stage + ATTENTION.window), pages,
          _head_at(stage, head),
-         get_i64(stage + ATTENTION.out) + row * out_stride + at, out_stride,
+         get_i64(stage + ATTENTION.out) + row * out_stride
+         + head * get_i64(stage + ATTENTION.out_nbytes), out_stride,
          get_i64(step + STEP.work), _sinks(stage, head))  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def merge_pages(stage, step, chunk):
          get_i64(stage + ATTENTION.window),
          get_i64(block + BLOCK.partials) + head * nbytes, n_kv_heads * nbytes,
          get_i64(stage + ATTENTION.out) + row * get_i64(stage + ATTENTION.out_stride)
-         + head * _queries_nbytes(stage), _sinks(stage, head))  # fmt: skip
+         + head * get_i64(stage + ATTENTION.out_nbytes), _sinks(stage, head))  # fmt: skip
 
 
 @device

@@ -8,7 +8,7 @@ in a prompt of any chunking, alone, or beside others. Keys behind a row's own po
 weight 0, which changes no bit since the cache holds finite numbers only.
 
 The query heads that share a KV head are rows of the same task, so the cache is read once for all.
-What a page gives is in attention_page.py.
+What a page gives is in attention_page.py, codes_page.py and latent_page.py.
 
 The pages of a few queries can be dealt to several threads: `pages_kernel` leaves what each page
 gives, a *partial*, in memory, and `merge_kernel` merges the partials in page order, with the same
@@ -23,7 +23,7 @@ import numpy as np
 
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
-from halfbyte.kernels.layouts.kv_pages import KV_TYPES, MAX_GROUP, PAGE, is_coded
+from halfbyte.kernels.layouts.kv_pages import KV_TYPES, MAX_GROUP, PAGE, is_coded, padded_dim
 from halfbyte.kernels.stages.attention_page import (
     MINUS_INF,
     STATE,
@@ -32,6 +32,7 @@ from halfbyte.kernels.stages.attention_page import (
     take_queries,
 )
 from halfbyte.kernels.stages.codes_page import attend_codes, take_query_codes
+from halfbyte.kernels.stages.latent_page import attend_latents, take_latent_queries
 from halfbyte.kernels.vectors.hadamard import rotate_head
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64, put_f32, stack
 from halfbyte.kernels.vectors.simd import div, first_lane, fma, load, mul, splat, store
@@ -126,29 +127,33 @@ def _single(dv: int) -> int:
     return 4 if dv % 64 == 0 else 2
 
 
-def _suffix(cap: float) -> str:
-    """What the names of kernels with a soft cap end with."""
-    return f"_{np.float32(cap).view(np.int32):x}" if cap else ""
+def _suffix(cap: float, latent: int) -> str:
+    """What the names of kernels with a soft cap, or of compressed keys, end with."""
+    of_cap = f"_{np.float32(cap).view(np.int32):x}" if cap else ""
+    return of_cap + (f"_of_{latent}" if latent else "")
 
 
-def _of_type(kv_type: str) -> tuple[Callable[..., None], Callable[..., None], int]:
+def _of_type(kv_type: str, latent: int) -> tuple[Callable[..., None], Callable[..., None], int]:
     """The one place where types differ: how queries are taken, what a page gives, and its size.
 
     That is the bytes of a number, or the bits of a code.
     """
     if is_coded(kv_type):
         return take_query_codes, attend_codes, KV_TYPES[kv_type]
+    if latent:
+        return take_latent_queries, attend_latents, KV_TYPES[kv_type] // 8
     return take_queries, attend_page, KV_TYPES[kv_type] // 8
 
 
 # --- kernels ----------------------------------------------------------------------------------
 # A query sees `window` positions, its own included; NO_WINDOW: all before it. Scores become
-# cap tanh(score / cap), but for a cap of 0.
+# cap tanh(score / cap), but for a cap of 0. `latent`: how many features of a key are its value too;
+# 0: values are of their own.
 
 
 @kernel_maker
 def attention_kernel(
-    kv_type: str, head_dim: int, value_dim: int, group: int, cap: float = 0.0
+    kv_type: str, head_dim: int, value_dim: int, group: int, cap: float = 0.0, latent: int = 0
 ) -> Kernel:
     """Attention of one KV head and a block of queries of one sequence.
 
@@ -157,20 +162,20 @@ def attention_kernel(
     addresses), head_at (byte offset of layer and head in a page), out (as q), out_stride, scratch,
     sinks (of the group's heads; 0: none).
     """
-    D, DV, GROUP = head_dim, value_dim, group
-    ROW = DV * 4  # bytes of a row of queries or values
+    D, DV, GROUP, OUT = head_dim, value_dim, group, latent or head_dim
+    QUERY, ROW = 4 * padded_dim(D), 4 * DV  # bytes of a row of queries, of values
     SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
     N = DV // 16
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF, ROTATED = ROWS // 2, int(is_coded(kv_type))
-    take, page_gives, SIZE = _of_type(kv_type)
+    take, page_gives, SIZE = _of_type(kv_type, latent)
 
     def attend(q, q_stride, n_queries, position, window, pages, head_at, out, out_stride, scratch,
                sinks):  # fmt: skip
         n_rows = n_queries * GROUP
         weights = scratch
         queries = weights + MAX_ROWS * WEIGHTS
-        page_values = queries + MAX_ROWS * ROW
+        page_values = queries + MAX_ROWS * QUERY
         values = page_values + MAX_ROWS * ROW
         states = values + MAX_ROWS * ROW
         take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
@@ -188,35 +193,35 @@ def attention_kernel(
                 if _sees(position + row // GROUP, page, window):
                     _merge_row(state, values + row * ROW, state, page_values + row * ROW, N)
         for row in range(n_rows):
-            to = out + row // GROUP * out_stride + row % GROUP * D * 4
-            _finish_row(states + row * STATE, values + row * ROW, to, D)
+            to = out + row // GROUP * out_stride + row % GROUP * OUT * 4
+            _finish_row(states + row * STATE, values + row * ROW, to, OUT)
             if ROTATED:
                 rotate_head(to, D)
 
-    return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}{_suffix(cap)}")
+    return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}{_suffix(cap, latent)}")
 
 
 @kernel_maker
 def pages_kernel(
-    kv_type: str, head_dim: int, value_dim: int, group: int, cap: float = 0.0
+    kv_type: str, head_dim: int, value_dim: int, group: int, cap: float = 0.0, latent: int = 0
 ) -> Kernel:
     """What pages begin .. end give for a block of queries and one KV head.
 
     Arguments: q .. head_at as above, begin, end, partials (where the one of page 0 would lie: the
     states of all rows, then their values), stride (bytes from one page's to the next), scratch.
     """
-    D, DV, GROUP = head_dim, value_dim, group
+    D, DV, GROUP, QUERY = head_dim, value_dim, group, 4 * padded_dim(head_dim)
     SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
     (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
     HALF = ROWS // 2
-    take, page_gives, SIZE = _of_type(kv_type)
+    take, page_gives, SIZE = _of_type(kv_type, latent)
 
     def attend_pages(q, q_stride, n_queries, position, window, pages, head_at, begin, end,
                      partials, stride, scratch):  # fmt: skip
         n_rows = n_queries * GROUP
         weights = scratch
         queries = weights + MAX_ROWS * WEIGHTS
-        values = queries + MAX_ROWS * DV * 4
+        values = queries + MAX_ROWS * QUERY
         states = values + MAX_ROWS * DV * 4
         take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
         last = position + n_queries - 1
@@ -233,17 +238,19 @@ def pages_kernel(
             for v in range(n_rows * DV // 16):
                 store(out + n_rows * STATE + 64 * v, load(values + 64 * v))
 
-    return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}{_suffix(cap)}")
+    return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}{_suffix(cap, latent)}")
 
 
 @kernel_maker
-def merge_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Kernel:
+def merge_kernel(
+    kv_type: str, head_dim: int, value_dim: int, group: int, latent: int = 0
+) -> Kernel:
     """A query's attention from the partials of its block's pages.
 
     Arguments: query (which one of the block's), n_queries, position (of the first one), window,
     partials and stride as above, out (the query's heads), sinks as above.
     """
-    D, GROUP, N, ROW = head_dim, group, value_dim // 16, value_dim * 4
+    OUT, GROUP, N, ROW = latent or head_dim, group, value_dim // 16, value_dim * 4
     ROTATED = int(is_coded(kv_type))
 
     def merge(query, n_queries, position, window, partials, stride, out, sinks):
@@ -255,8 +262,8 @@ def merge_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) -> Ker
             for page in range(first_page(mine, window), mine // PAGE + 1):
                 at = partials + page * stride
                 _merge_row(state, values, at + row * STATE, at + values_at + row * ROW, N)
-            _finish_row(state, values, out + head * D * 4, D)
+            _finish_row(state, values, out + head * OUT * 4, OUT)
             if ROTATED:
-                rotate_head(out + head * D * 4, D)
+                rotate_head(out + head * OUT * 4, OUT)
 
-    return Kernel(merge, f"merge_{'codes_' * ROTATED}{head_dim}_{group}")
+    return Kernel(merge, f"merge_{'codes_' * ROTATED}{OUT}_{group}")

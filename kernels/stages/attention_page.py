@@ -32,7 +32,7 @@ STATE = 16  # bytes of a row: merged max and sum, the page's max and sum
 
 
 @device
-def _load(address, stride, is_f16, n):
+def load_elements(address, stride, is_f16, n):
     """n vectors of cache elements as floats."""
     if is_f16:
         return load_column_f16(address, stride, n)
@@ -45,18 +45,20 @@ def _scores(q, row_nbytes, keys, d, n_vectors, weights, size, n, tile):
     for v in range(0, n_vectors, n):
         acc = zeros(n, tile)
         for i in range(d):
-            columns = _load(keys + (v * d + i) * 16 * size, d * 16 * size, size == 2, n)
+            at = keys + (v * d + i) * 16 * size
+            columns = load_elements(at, d * 16 * size, size == 2, n)
             acc = add_outer(acc, columns, q + 4 * i, row_nbytes, tile)
         save_tile(acc, weights + 64 * v, 64, WEIGHTS, n, tile)
 
 
 @device
-def _weighted(weights, values, dv, n_keys, out, size, n, tile):
-    """out[row] = the sum of values[key] * weights[row][key], for `tile` rows."""
+def weighted(weights, values, row_nbytes, dv, n_keys, out, size, n, tile):
+    """out[row] = the sum of values[key] * weights[row][key], for `tile` rows of dv features."""
     for v in range(0, dv // 16, n):
         acc = zeros(n, tile)
         for key in range(n_keys):
-            columns = _load(values + (key * dv + 16 * v) * size, 16 * size, size == 2, n)
+            at = values + key * row_nbytes + 16 * v * size
+            columns = load_elements(at, 16 * size, size == 2, n)
             acc = add_outer(acc, columns, weights + 4 * key, WEIGHTS, tile)
         save_tile(acc, out + 64 * v, 64, 4 * dv, n, tile)
 
@@ -112,7 +114,8 @@ def _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_row
         n_seen = position + r // GROUP + 1 - begin
         softmax_row(weights + r * WEIGHTS, n_seen - window, n_seen, n_vectors,
                      states + r * STATE)  # fmt: skip
-    _weighted(w, keys + PAGE * D * SIZE, DV, n_keys, out + row * DV * 4, SIZE, PV, TILE)
+    weighted(w, keys + PAGE * D * SIZE, DV * SIZE, DV, n_keys, out + row * DV * 4, SIZE, PV,
+             TILE)  # fmt: skip
 
 
 @device

@@ -79,10 +79,13 @@ SILU, GELU, GELU_TANH, RELU_SQUARED, XIELU = range(5)
 # A position's row of the table for rotary embedding, `rope_stride` bytes long, has the cosines and
 # sines of n_rotated features of a layer at `rope_at` and, where that is not 0, what queries are
 # multiplied by at `q_scale_at`. `sinks`: a logit for each head that takes part in the softmax.
+# `out_nbytes`: what the query heads of a group give. Where keys are compressed, `n_kv_heads` counts
+# the groups of heads that are taken together, `head_nbytes` is 0, since all share one key, and so
+# is `rope_append`: it is written by another stage.
 ATTENTION = words("""
     op qkv qkv_stride k_at v_at q_bias k_bias v_bias q_norm k_norm eps
     n_kv_heads group head_dim layer_at head_nbytes rope_append attend attend_pages merge_pages
-    partial_nbytes out out_stride window rope_at rope_stride n_rotated q_scale_at sinks
+    partial_nbytes out out_stride out_nbytes window rope_at rope_stride n_rotated q_scale_at sinks
 """)
 
 # A stage whose kernel is compiled alone and called through its address, so that models without it
@@ -105,3 +108,12 @@ EXPERTS = words(f"""
 # What attention gave, of which n_features of a row are multiplied, gate_dim of them by each gate.
 GATES = words(f"{_CALLED} gates gates_stride y y_stride n_features gate_dim")
 GATED = words(f"{_CALLED} gate gate_stride source source_stride n y y_stride")
+# Compressed keys and values (latent.py): x is [c, k] of a row, `weight` and `dim` of c's norm.
+# In a row of q lie heads of `q_width` floats, what is rotated from `q_at` on.
+LATENTS = words(f"""
+    {_CALLED} q q_stride q_width q_at queries queries_stride n_heads head_dim layer_at row_nbytes
+    is_f16 rope_at rope_stride n_rotated q_scale_at
+""")
+# A matrix for each head: of the first `dim` of each `width` features of x, the first `n_rows` of
+# each `y_width` features of y.
+HEADS = words(f"{_CALLED} matrices n_heads width y y_stride y_width n_rows")

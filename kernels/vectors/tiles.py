@@ -115,6 +115,60 @@ def add_products(tc: Any, acc: Any, column: Any, x: Any) -> Any:
     return acc(acc, column, x), codegen
 
 
+@intrinsic(prefer_literal=True)
+def add_dots(tc: Any, acc: Any, column: Any, x: Any, stride: Any, t: Any) -> Any:
+    """acc[panel, token] += column[panel] * x[token], lane by lane, x[token] a vector."""
+    n_panels, n_tokens = column.n, t.literal_value
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        acc, column = unpack(b, args[0]), unpack(b, args[1])
+        for i in range(n_tokens):
+            x = emit.load(b, V_F32, args[2], args[3], i)
+            for panel in range(n_panels):
+                k = panel * n_tokens + i
+                acc[k] = emit.call(b, "llvm.fma.v16f32", V_F32, column[panel], x, acc[k])
+        return pack(b, acc)
+
+    return acc(acc, column, types.int64, types.int64, t), codegen
+
+
+@intrinsic(prefer_literal=True)
+def save_sums(tc: Any, acc: Any, y: Any, token_stride: Any, r: Any, t: Any) -> Any:
+    """y[token][panel] = the sum of acc's lanes, by halves; the number of panels is a power of 2."""
+    n_panels, n_tokens = r.literal_value, t.literal_value
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        acc = unpack(b, args[0])
+        for i in range(n_tokens):
+            sums = _lane_sums(b, [acc[panel * n_tokens + i] for panel in range(n_panels)])
+            emit.store(b, sums, args[1], args[2], i)
+        return ctx.get_dummy_value()
+
+    return types.void(acc, types.int64, types.int64, r, t), codegen
+
+
+def _lane_sums(b: Any, vectors: list[Any]) -> Any:
+    """The sum of each vector's lanes: lane i with i + 8, then + 4, + 2, + 1, as simd.sum_lanes.
+
+    Two at a time become one that holds the halves' sums of both, so that little work is doubled.
+    """
+    width, n_groups = emit.LANES, 1
+    while width > 1:
+        half, pairs = width // 2, len(vectors) > 1
+        low = [g * width + i for g in range(n_groups) for i in range(half)]
+        if pairs:
+            low += [emit.LANES + lane for lane in low]
+            n_groups *= 2
+        high = [lane + half for lane in low]
+        step = 1 + pairs
+        vectors = [
+            b.fadd(*(emit.shuffle(b, vectors[k], vectors[k + pairs], x) for x in (low, high)))
+            for k in range(0, len(vectors), step)
+        ]
+        width = half
+    return vectors[0]
+
+
 def _column(name: str, convert: Callable[[Any, Any], Any]) -> Any:
     """An intrinsic: R vectors, `stride` bytes apart, each loaded by `convert(builder, address)`."""
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from halfbyte.engine.memory import zeros
 from halfbyte.families.config import ExpertsConfig, ModelConfig
+from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import PostNorm
 from halfbyte.kernels.layouts.activations import BLOCK, RECORD_NBYTES, padded
@@ -20,6 +21,7 @@ from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
 from halfbyte.kernels.products.dots import TILE_TOKENS
 from halfbyte.kernels.stages import attention
+from halfbyte.kernels.stages.latent import heads_work_nbytes
 from halfbyte.kernels.stages.record import ACTIVE_NBYTES, PLAN
 
 _SORTED = ("gathered", "gathered_floats", "expert_hidden")  # rows by expert
@@ -47,12 +49,15 @@ class Buffers:
         self._memory: list[np.ndarray] = []
         strides = _strides(c)
         # Values are read in pairs of vectors, and rows behind an expert's, up to a tile.
-        beyond = {"qkv": 256, **{name: TILE_TOKENS * strides.get(name, 0) for name in _SORTED}}
+        beyond = {
+            **dict.fromkeys(("qkv", "q", "latents"), 256),
+            **{name: TILE_TOKENS * strides.get(name, 0) for name in _SORTED},
+        }
         self._by_name = {n: self._rows(s, beyond.get(n, 0)) for n, s in strides.items()}
         self.records = self._by_name["records"].address
         self.records_at = strides["normed"]
         self.work_at = self.records_at + strides["records"]
-        stride = _scratch_nbytes(strides, layout)
+        stride = _scratch_nbytes(c, strides, layout)
         self.scratch = Buffer(self._bytes(stride * n_threads), stride)
         self.logits_width = _in_strips(c.vocab_size)
         self.plan = self._plan(c.experts) if c.experts else 0
@@ -89,7 +94,7 @@ class Buffers:
 def buffers_nbytes(c: ModelConfig, layout: KVLayout, n_threads: int) -> int:
     """Bytes of a model's buffers."""
     strides = _strides(c)
-    return MAX_BATCH * sum(strides.values()) + n_threads * _scratch_nbytes(strides, layout)
+    return MAX_BATCH * sum(strides.values()) + n_threads * _scratch_nbytes(c, strides, layout)
 
 
 def _strides(c: ModelConfig) -> dict[str, int]:
@@ -97,16 +102,20 @@ def _strides(c: ModelConfig) -> dict[str, int]:
     branch = any(isinstance(stage, PostNorm) for stage in family_of(c).stages(c))
     widest = max(c.hidden_dim, c.experts.shared_dim) if c.experts else c.hidden_dim
     q, kv, hidden = (_in_strips(n) for n in (c.q_dim, c.kv_dim, widest))
-    dim, attended = padded(c.dim), padded(c.q_dim) + STRIP_ROWS
+    # Queries alone where keys are compressed.
+    qkv = q if c.latent else q + 2 * kv
+    dim, attended = padded(c.dim), padded(c.attended_dim) + STRIP_ROWS
+    normed = max(dim, padded(c.latent.q_lora_rank)) if c.latent else dim
     return {
         "x": 4 * dim,
-        "normed": 4 * dim,
+        "normed": 4 * normed,
         "branch": 4 * dim * branch,
-        "qkv": 4 * (q + 2 * kv),
+        "qkv": 4 * qkv,
         "attended": 4 * attended,
         "gates": 4 * (_in_strips(c.q_dim // c.gate_dim) + STRIP_ROWS) if c.gate_dim else 0,
         "hidden": 4 * hidden,
-        "records": max(dim, attended) // BLOCK * RECORD_NBYTES,
+        "records": max(normed, attended) // BLOCK * RECORD_NBYTES,
+        **(_latent_strides(c, c.latent) if c.latent else {}),
         **(_expert_strides(c.experts, dim) if c.experts else {}),
     }
 
@@ -122,9 +131,24 @@ def _expert_strides(e: ExpertsConfig, dim: int) -> dict[str, int]:
     }
 
 
-def _scratch_nbytes(strides: dict[str, int], layout: KVLayout) -> int:
+def _latent_strides(c: ModelConfig, m: LatentConfig) -> dict[str, int]:
+    """The same of compressed keys and values, of what they are made of and what is made of them."""
+    return {
+        "q_a": 4 * _in_strips(m.q_lora_rank),
+        "q": 4 * _in_strips(c.n_heads * m.qk_dim),
+        "kv": 4 * _in_strips(m.key_dim),
+        "latents": 4 * padded(c.n_heads * m.kv_lora_rank),
+    }
+
+
+def _scratch_nbytes(c: ModelConfig, strides: dict[str, int], layout: KVLayout) -> int:
     """Bytes of a thread's own memory: a normed row, its records, and room to work."""
-    work = max(4 * attention.scratch_floats(layout.value_dim), 2 * MAX_BATCH * 4 * STRIP_ROWS)
+    row = max(layout.value_dim, padded(layout.head_dim))
+    work = max(4 * attention.scratch_floats(row), 2 * MAX_BATCH * 4 * STRIP_ROWS)
+    if c.latent is not None:
+        m = c.latent
+        for n_inputs, n_outputs in ((m.nope_dim, m.kv_lora_rank), (m.kv_lora_rank, m.value_dim)):
+            work = max(work, heads_work_nbytes(n_inputs, n_outputs))
     return strides["normed"] + strides["records"] + work
 
 

@@ -13,13 +13,16 @@ _Bytes = NDArray[np.uint8]
 
 def cached_keys(page: _Bytes, layout: KVLayout, layer: int) -> F32:
     """A layer's keys in a page's bytes: float32 (n_kv_heads, PAGE, head_dim)."""
-    heads = page.reshape(layout.n_layers, layout.n_kv_heads, -1)[layer, :, : layout.keys_nbytes]
-    groups = heads.reshape(layout.n_kv_heads * PAGE // 16, -1)
     shape = layout.n_kv_heads, PAGE, layout.head_dim
+    dtype = np.float16 if layout.kv_type == "f16" else np.float32
+    heads = page.reshape(layout.n_layers, layout.n_kv_heads, -1)[layer, :, : layout.keys_nbytes]
+    if layout.latent:
+        rows = heads.view(dtype).reshape(*shape[:2], -1)
+        return rows[..., : layout.head_dim].astype(np.float32)
+    groups = heads.reshape(layout.n_kv_heads * PAGE // 16, -1)
     if is_coded(layout.kv_type):
         return _meant(groups, layout).reshape(shape)
-    floats = groups.view(np.float16 if layout.kv_type == "f16" else np.float32)
-    keys = floats.reshape(len(groups), layout.head_dim, 16).swapaxes(1, 2)
+    keys = groups.view(dtype).reshape(len(groups), layout.head_dim, 16).swapaxes(1, 2)
     return keys.reshape(shape).astype(np.float32)
 
 

@@ -271,7 +271,7 @@ class Engine(ProcessBound):
 
     def _split(self, blocks: list[Block]) -> None:
         """Deal pages to the threads where queries have too few KV heads to share."""
-        n_heads, n_threads = self.config.n_kv_heads, self.pool.n_threads
+        n_heads, n_threads = self.config.n_head_groups, self.pool.n_threads
         dealt = dealing(
             blocks, n_heads, n_threads, self.config.longest_window or attention.NO_WINDOW,
             most_splits=-(-_CHUNKS_PER_THREAD * n_threads // (n_heads * len(blocks))),

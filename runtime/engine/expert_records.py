@@ -62,7 +62,7 @@ class ExpertRecords:
             "routed": routed.address, "routed_stride": routed.stride,
             "gating": _GATINGS[e.gating], "normalizes": int(e.normalizes),
             "scale": float_word(e.scale * stage.scale), "n_groups": e.n_groups,
-            "n_groups_used": e.n_groups_used, "n_group_best": 2,
+            "n_groups_used": e.n_groups_used, "n_group_best": e.n_group_best,
             "logit_bias": self._vector(stage, stage.bias),
             "bias": self._vector(stage, stage.selection_bias),
         }  # fmt: skip

@@ -105,18 +105,15 @@ def check_context(
         return
     left = available - weights - need.buffers
     page_nbytes = kv_layout(config, kv_type).page_nbytes
-    sizes = ", ".join(
-        f"{size / 1e9:.1f} GB as {name}"
-        for name, size in kv_cache_nbytes(config, n_ctx).items()
-        if size is not None
-    )
+    sizes = kv_cache_nbytes(config, n_ctx)
+    shown = ", ".join(f"{n / 1e9:.1f} GB as {name}" for name, n in sizes.items() if n is not None)
     raise RequestError(
         "ctx",
         expected=f"at most {max(left, 0) // page_nbytes * PAGE} tokens as {kv_type}: of "
         f"{available / 1e9:.1f} GB of memory, weights and buffers take "
         f"{(weights + need.buffers) / 1e9:.1f}",
-        got=f"{n_ctx}, whose keys and values take {sizes}",
-        hint='use a shorter ctx=, or kv_type="int8" or "int4"',
+        got=f"{n_ctx}, whose keys and values take {shown}",
+        hint="use a shorter ctx=" + (', or kv_type="int8" or "int4"' if sizes["int8"] else ""),
     )
 
 

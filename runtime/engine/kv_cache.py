@@ -36,14 +36,17 @@ def kv_layout(config: ModelConfig, kv_type: str) -> KVLayout:
     Raises:
         RequestError: its heads cannot be stored so.
     """
-    d = config.head_dim
+    d, latent = config.head_dim, config.latent.kv_lora_rank if config.latent else 0
+    if latent and is_coded(kv_type):
+        expected = '"f16" or "f32": compressed keys (MLA) are kept as floats'
+        raise RequestError("kv_type", expected=expected, got=repr(kv_type))
     if is_coded(kv_type) and (d % MIN_CODED_DIM or d > MAX_CODED_DIM):
         expected = (
             f'"f16" or "f32" for heads of {d}: "{kv_type}" takes multiples of {MIN_CODED_DIM} '
             f"up to {MAX_CODED_DIM}"
         )
         raise RequestError("kv_type", expected=expected, got=repr(kv_type))
-    return KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type)
+    return KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type, latent)
 
 
 class KVCache(ProcessBound):

@@ -17,6 +17,7 @@ import numpy as np
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.kv_cache import KVCache
+from halfbyte.families.latent_stages import Compress
 from halfbyte.families.stages import (
     AddGated,
     Attend,
@@ -42,6 +43,7 @@ _MIN_RUNS, _MIN_S = 3, 0.1
 # Stages without matrices.
 _NAMES: dict[type[Stage], str] = {
     Rope: "RoPE, append to the cache",
+    Compress: "norm, RoPE, append to the cache",
     Embed: "embedding",
     Norm: "norm, quantize",
     PostNorm: "norm, add",

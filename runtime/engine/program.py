@@ -8,20 +8,22 @@ for a single one, so a product's record says how.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
 
 from halfbyte.engine import row_records
 from halfbyte.engine.buffers import Buffers
-from halfbyte.engine.expert_records import ExpertRecords, expert_kernels
+from halfbyte.engine.expert_records import ExpertRecords
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
-from halfbyte.engine.kv_cache import kv_layout
+from halfbyte.engine.latent_records import LatentRecords
+from halfbyte.engine.model_kernels import attention_kernels
 from halfbyte.engine.rotation import rotation_words
 from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strips, stage_words
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.latent_stages import Compress, ProjectHeads
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     ACTIVATIONS,
@@ -44,55 +46,15 @@ from halfbyte.families.stages import (
     RowNorms,
     Stage,
 )
-from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
-from halfbyte.kernels.layouts.lookup import lookup_kernel
-from halfbyte.kernels.layouts.packing import pack_kernel
-from halfbyte.kernels.layouts.panels import PanelFormat
-from halfbyte.kernels.pool import run_job, serve
-from halfbyte.kernels.products.matmul import matmul_kernel, ways
 from halfbyte.kernels.stages import attention, record
-from halfbyte.kernels.stages.gates import gate_attended
-from halfbyte.kernels.stages.rope import rope_append_kernel
-from halfbyte.kernels.step import step
 
 # Where an ATTENTION record has the addresses of what rotary embedding takes beside q, k and v.
 _WORDS = {
     **dict(zip([(name, "bias") for name in QKV], ("q_bias", "k_bias", "v_bias"), strict=True)),
     **dict(zip([(name, "weight") for name in HEAD_NORMS], ("q_norm", "k_norm"), strict=True)),
 }
-
-
-def kernels_for(
-    config: ModelConfig, kv_type: str, formats: Mapping[str, PanelFormat]
-) -> list[Kernel]:
-    """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
-    kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
-    layout = kv_layout(config, kv_type)
-    groups = sorted({config.group_of(i) for i in range(config.n_layers)})
-    used = [list(_attention_kernels(config, layout, group).values()) for group in groups]
-    used.append([lookup_kernel(formats[s.tensor(*tensor)].kernel_name)
-                 for s in family_of(config).stages(config) if isinstance(s, Embed)
-                 for tensor in s.tensors])  # fmt: skip
-    used.append([pack_kernel(name) for name in sorted({f.name for f in formats.values()})])
-    names = sorted({f.kernel_name for f in formats.values()})
-    used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
-    used.append(expert_kernels(config))
-    used.append([gate_attended] if config.gate_dim else [])
-    kernels |= {kernel.name: kernel for group in used for kernel in group}
-    return list(kernels.values())
-
-
-def _attention_kernels(c: ModelConfig, layout: KVLayout, group: int) -> dict[str, Kernel]:
-    """What is compiled for a shape of attention, by the words that have the addresses."""
-    shape = (c.head_dim, layout.value_dim, group)
-    return {
-        "attend": attention.attention_kernel(layout.kv_type, *shape, c.attn_softcap),
-        "attend_pages": attention.pages_kernel(layout.kv_type, *shape, c.attn_softcap),
-        "merge_pages": attention.merge_kernel(layout.kv_type, *shape),
-        "rope_append": rope_append_kernel(layout.kv_type, *shape),
-    }
 
 
 class Program:
@@ -169,6 +131,7 @@ class _Writer:
         self._eps = float_word(c.norm_eps)
         self._normed: dict[str, int] = {}
         self._experts = ExpertRecords(c, w, b, self.tables)
+        self._latents = LatentRecords(c, w, layout, b, self.tables)
         self._attention: dict[str, int] = {}
 
     def records(self, stage: Stage) -> list[Words]:
@@ -193,16 +156,23 @@ class _Writer:
                 return self._attend(stage)
             case GateAttended():
                 return [row_records.gates(stage, self._config, self._buffers)]
+            case Compress():
+                self._attention = {**self._latents.attention(stage), **self._common(stage)}
+                return [self._latents.compress(stage)]
+            case ProjectHeads():
+                return [self._latents.heads(stage)]
             case Route() | ExpertsHidden() | ExpertsOutput() | AddGated():
                 return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")
 
     def _norm(self, stage: Norm) -> Words:
-        x, normed, dim = self._buffers["x"], self._buffers["normed"], self._config.dim
+        x, normed = self._buffers[stage.source], self._buffers["normed"]
+        dim = self._width(stage)
         self._normed = {
             "of_logits": int(stage.of_logits), "prepare": record.NORMED, "x": x.address,
             "x_stride": x.stride, "centers": int(stage.centers), **self._vectors(stage),
-            "dim": dim, "eps": self._eps, "n_blocks": padded(dim) // 32, "floats": normed.address,
+            "dim": dim, "eps": float_word(stage.eps) if stage.eps else self._eps,
+            "n_blocks": padded(dim) // 32, "floats": normed.address,
             "floats_stride": normed.stride, "records": self._buffers.records,
         }  # fmt: skip
         return stage_words(record.INPUT, record.NORM, **self._normed)
@@ -215,7 +185,7 @@ class _Writer:
 
     def _prepared(self, stage: Project | FeedForward) -> list[Words]:
         """The record that makes 8-bit inputs of a buffer that no norm wrote."""
-        if stage.source not in ("attended", "x"):
+        if stage.source in ("normed", "hidden"):
             return []
         return [stage_words(record.INPUT, record.QUANTIZE, **self._input(stage))]
 
@@ -263,7 +233,7 @@ class _Writer:
 
     def _input(self, stage: Project | FeedForward) -> dict[str, int]:
         """Where the input of matrices lies, and how a single row of it is prepared."""
-        c, source = self._config, stage.source
+        source = stage.source
         if source == "normed":
             return self._normed
         buffer = self._buffers[source]
@@ -273,8 +243,15 @@ class _Writer:
         return {
             **floats, "records": self._buffers.records, "prepare": record.QUANTIZED,
             "x": buffer.address, "x_stride": buffer.stride,
-            "n_blocks": padded(c.dim if source == "x" else c.q_dim_of(stage.layer)) // 32,
+            "n_blocks": padded(self._width(stage)) // 32,
         }  # fmt: skip
+
+    def _width(self, stage: Norm | Project | FeedForward) -> int:
+        """Features of a row of a matrix's input, or a norm's."""
+        c = self._config
+        if stage.source == "q_a" and c.latent is not None:
+            return c.latent.q_lora_rank
+        return c.attended_dim_of(stage.layer) if stage.source == "attended" else c.dim
 
     def _to(self, name: str) -> dict[str, int]:
         return {"y": self._buffers[name].address, "y_stride": self._buffers[name].stride}
@@ -290,19 +267,26 @@ class _Writer:
         c, qkv, attended = self._config, self._buffers["qkv"], self._buffers["attended"]
         k_at, v_at = self._qkv_at(stage)
         layer_nbytes, group = c.n_kv_heads * self._layout.head_nbytes, c.group_of(stage.layer)
-        kernels = _attention_kernels(c, self._layout, group)
         self._attention = {
             "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": k_at, "v_at": v_at,
             "eps": self._eps, "n_kv_heads": c.n_kv_heads, "group": group, "head_dim": c.head_dim,
             "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
-            "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
             "out": attended.address, "out_stride": attended.stride,
-            "window": c.window(stage.layer) or attention.NO_WINDOW,
-            **{name: kernel.address for name, kernel in kernels.items()},
-            **rotation_words(c, stage.layer),
+            "out_nbytes": 4 * group * c.head_dim, **self._common(stage),
             **self._words_of(stage),
         }  # fmt: skip
         return stage_words(record.ATTENTION, record.ROPE, **self._attention)
+
+    def _common(self, stage: Stage) -> dict[str, int]:
+        """What attention takes of a layer, whatever its keys are."""
+        c = self._config
+        kernels = attention_kernels(c, self._layout, c.group_of(stage.layer))
+        return {
+            "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
+            "window": c.window(stage.layer) or attention.NO_WINDOW,
+            **{name: kernel.address for name, kernel in kernels.items()},
+            **rotation_words(c, stage.layer),
+        }  # fmt: skip
 
     def _words_of(self, stage: Rope) -> dict[str, int]:
         """Where biases and norms lie; a fused bias has those of q, k and v in turn."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.disk_memory import on_disk
+from halfbyte.engine.fused_latents import cut, cut_nbytes
 from halfbyte.engine.memory import empty
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
@@ -163,22 +164,15 @@ def load_weights(
     family = family_of(config)
     weights, matrices = ModelWeights(rooms.memory, rooms.experts), list[_Rows]()
     for spec, target in rooms.parts():
-        info = file.tensors[spec.name]
         order = spec.neighbours() if family.rotates_halves else None
-        if spec.is_matrix:
-            *n, _, n_inputs = spec.shape
-            fmt, first, factors = panel_format(file, info), 0, matrix_factors(file, info)
-            for name, n_rows in _in_memory(spec):
-                matrix = Matrix(fmt, n_rows, n_inputs, int(target.ctypes.data))
-                parts = np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n))
-                for e, (part, factor) in enumerate(zip(parts, factors, strict=True)):
-                    packing = Packing(pool, fmt, n_rows, n_inputs, part, float(factor))
-                    matrices += _pieces(info, first + e * spec.shape[-2], order, packing)
-                first += n_rows
-                target = target[math.prod(n) * matrix.nbytes :]
-                if n:
-                    assert config.experts is not None
-                    weights.experts[name] = Experts(matrix, n[0], config.experts.n_used)
+        if spec.heads:
+            weights.experts |= _put_heads(file, spec, pool, target)
+        elif spec.is_matrix:
+            found, rows = _put_matrices(file, spec, order, pool, target)
+            matrices += rows
+            for name, matrix in found.items():
+                if len(spec.shape) > 2:
+                    weights.experts[name] = Experts(matrix, spec.shape[0], n_used(config, name))
                 else:
                     weights.matrices[name] = matrix
         elif spec.name in ROPE_FACTORS:
@@ -193,6 +187,47 @@ def load_weights(
             done += rows.packed_nbytes
             progress(done, total)
     return weights
+
+
+def n_used(config: ModelConfig, name: str) -> int:
+    """How many matrices of a tensor a token is multiplied by: its experts', or all heads'."""
+    if config.experts is None or "_exps" not in name:
+        return config.n_heads
+    return config.experts.n_used
+
+
+def _put_matrices(
+    file: GGUFFile, spec: TensorSpec, order: NDArray[np.int64] | None, pool: Pool, target: Bytes
+) -> tuple[dict[str, Matrix], list[_Rows]]:
+    """Where a tensor's matrices will lie, the first ones of many, and what has to be read first."""
+    info, (*n, _, n_inputs) = file.tensors[spec.name], spec.shape
+    fmt, first, factors = panel_format(file, info), 0, matrix_factors(file, info)
+    made, pieces = dict[str, Matrix](), list[_Rows]()
+    for name, n_rows in _in_memory(spec):
+        made[name] = matrix = Matrix(fmt, n_rows, n_inputs, int(target.ctypes.data))
+        parts = np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n))
+        for e, (part, factor) in enumerate(zip(parts, factors, strict=True)):
+            packing = Packing(pool, fmt, n_rows, n_inputs, part, float(factor))
+            pieces += _pieces(info, first + e * spec.shape[-2], order, packing)
+        first += n_rows
+        target = target[math.prod(n) * matrix.nbytes :]
+    return made, pieces
+
+
+def _put_heads(file: GGUFFile, spec: TensorSpec, pool: Pool, target: Bytes) -> dict[str, Experts]:
+    """Bring a tensor that is cut into matrices of heads into its place in memory."""
+    info, n = file.tensors[spec.name], spec.heads[0]
+    fmt, data, (factor,) = (
+        panel_format(file, info),
+        file.data(spec.name),
+        matrix_factors(file, info),
+    )
+    try:
+        made = cut(data, fmt, spec, pool, target, float(factor))
+    except ValueError as error:
+        raise _not_finite(info) from error
+    return {name: Experts(Matrix(fmt, *shape, address), n, n)
+            for name, (fmt, shape, address) in made.items()}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +314,9 @@ def _in_memory(spec: TensorSpec) -> Sequence[tuple[str, int]]:
 def packed_nbytes(file: GGUFFile, spec: TensorSpec) -> int:
     """Bytes of a tensor in memory; UnsupportedModelError if its type does not run."""
     *n, n_inputs = spec.shape
-    if spec.is_matrix:
+    if spec.heads:
+        nbytes = cut_nbytes(panel_format(file, file.tensors[spec.name]), spec)
+    elif spec.is_matrix:
         fmt = panel_format(file, file.tensors[spec.name])
         parts = sum(fmt.nbytes(n_rows, n_inputs) for _, n_rows in _in_memory(spec))
         nbytes = math.prod(n[:-1]) * parts

@@ -14,9 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.rope import LongRope, Temperature, Yarn
 from halfbyte.families.tensors import ROPE_FREQS, ROPE_LONG, ROPE_SHORT
 from halfbyte.families.xielu import Xielu
+from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 # What no model has more of; larger numbers are mistakes, or meant to exhaust memory.
 MAX_LAYERS, MAX_DIM, MAX_VOCAB, MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30
@@ -174,6 +176,7 @@ class ExpertsConfig:
         normalizes: whether the scores of those used are divided by their sum.
         scale: what they are multiplied by at last.
         n_groups, n_groups_used: of the experts, of which a token's have to come.
+        n_group_best: how many of a group's best scores together are the group's: 1 or 2.
     """
 
     n_experts: int
@@ -189,6 +192,7 @@ class ExpertsConfig:
     n_groups_used: int = 1
     dense_layers: tuple[int, ...] = ()
     is_fused: bool = False
+    n_group_best: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +221,8 @@ class ModelConfig:
         experts: None where all layers have a feed-forward network.
         layer_heads: query heads of each layer, where they differ; `n_heads` is the most of them.
         gate_dim: how many of attention's features share a gate; 0: there are no gates.
+        latent: None where keys and values are kept as they are; else `n_kv_heads` is 1, and
+            `head_dim` the features of what is kept.
     """
 
     architecture: str
@@ -251,6 +257,7 @@ class ModelConfig:
     experts: ExpertsConfig | None = None
     layer_heads: tuple[int, ...] = ()
     gate_dim: int = 0
+    latent: LatentConfig | None = None
 
     def window(self, layer: int) -> int:
         """Positions that a token sees in a layer; 0: all before it."""
@@ -286,8 +293,15 @@ class ModelConfig:
 
     @property
     def group(self) -> int:
-        """Query heads that share a KV head."""
-        return self.n_heads // self.n_kv_heads
+        """Query heads that share a KV head, as many as are attended to at once."""
+        if self.latent is None:
+            return self.n_heads // self.n_kv_heads
+        return max(n for n in range(1, MAX_GROUP + 1) if self.n_heads % n == 0)
+
+    @property
+    def n_head_groups(self) -> int:
+        """Such groups of query heads."""
+        return self.n_heads // self.group
 
     @property
     def q_dim(self) -> int:
@@ -305,6 +319,15 @@ class ModelConfig:
     def q_dim_of(self, layer: int) -> int:
         """Features of a token's queries in a layer."""
         return self.layer_heads[layer] * self.head_dim if self.layer_heads else self.q_dim
+
+    @property
+    def attended_dim(self) -> int:
+        """Features of what attention gives a token."""
+        return self.n_heads * self.latent.value_dim if self.latent else self.q_dim
+
+    def attended_dim_of(self, layer: int) -> int:
+        """The same in a layer."""
+        return self.attended_dim if self.latent else self.q_dim_of(layer)
 
     @property
     def kv_dim(self) -> int:

@@ -78,12 +78,11 @@ def _count(
 
 
 def _leading(reader: Reader, rules: ExpertRules, n_layers: int) -> int:
-    """The first layers, which have a network: their number, or by a list of all layers' kinds."""
-    if "kinds" not in rules.hf:
-        return _count(reader, rules, "n_dense_layers", 0, 0, n_layers)
+    """The first layers, which have a network: by a list of all layers' kinds, or their number."""
     key, kinds = _stated(reader, rules, "kinds")
-    if kinds is None:
-        return 1  # as transformers has it
+    if kinds is None:  # one, as transformers has it of models with that list
+        usual = int("kinds" in rules.hf)
+        return _count(reader, rules, "n_dense_layers", usual, 0, n_layers)
     n = kinds.index(_SPARSE) if isinstance(kinds, list) and _SPARSE in kinds else -1
     if n < 0 or kinds != ["dense"] * n + [_SPARSE] * (n_layers - n):
         wanted = f'"dense" for the first of {n_layers} layers, "sparse" for the others'

@@ -30,7 +30,7 @@ class ExpertRules:
         hf: field of ExpertsConfig -> config.json's key of it; those that are absent have the
             family's default there, or else the value below or in ExpertsConfig.
             Several names of a key may stand there, with spaces between. `kinds`, a list of
-            which layers have them, may stand for n_dense_layers; `every` (so many layers one has
+            which layers have them, counts before n_dense_layers; `every` (so many layers one has
             them) and `last` (layer that has) say what `dense_layers` says too.
         gating, normalizes: where nothing says otherwise, in GGUF and config.json alike.
         may_lack: whether there are models of the family without experts.
@@ -88,6 +88,7 @@ class Family:
         heads_key: config.json's key of a list of query heads, one for each layer; "": all layers
             have as many.
         gates_key: its key of how gates are shared; "": there are none.
+        has_latents: whether keys and values are compressed (latent.py).
     """
 
     architecture: str
@@ -107,6 +108,7 @@ class Family:
     wide_scores: int = 0
     heads_key: str = ""
     gates_key: str = ""
+    has_latents: bool = False
     own_keys: Mapping[str, Key] = field(default_factory=dict)
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hf_neighbours: bool = False

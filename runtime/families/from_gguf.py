@@ -30,6 +30,8 @@ from halfbyte.families.config import (
 from halfbyte.families.experts_from_gguf import has_experts, read_experts
 from halfbyte.families.family import Family
 from halfbyte.families.heads import gate_dim_from_gguf, heads_from_gguf, wanted_heads
+from halfbyte.families.latent_config import LatentConfig
+from halfbyte.families.latent_from_gguf import read_latent, with_latents
 from halfbyte.families.metadata_keys import check_keys, is_saved
 from halfbyte.families.next_tokens import n_layers_of
 from halfbyte.families.registry import FAMILIES
@@ -58,14 +60,14 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     of_experts = EXPERT_KEYS.values() if has_experts(m, family) else ()
     check_keys(m, architecture, {*family.reads, *of_experts})
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
-    heads = _heads(file, family, dim)
     n_layers = n_layers_of(m, family)
+    latent, heads = _attention(file, family, dim)
     n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
     ropes = read_ropes(file, family, heads["head_dim"], n_ctx)
     window, sliding_layers = _windows(m, family, n_layers)
     _check_scale(m, family, heads["head_dim"])
     hidden_dim = _of_every_layer(m, key["hidden_dim"], MAX_DIM)
-    return ModelConfig(
+    config = ModelConfig(
         architecture=architecture,
         name=m.get_str("general.name", ""),
         dim=dim,
@@ -86,6 +88,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         **heads,
         **_options(file, family, n_layers, dim / heads["n_heads"]),
     )
+    return with_latents(file, family, config, latent) if latent else config
 
 
 def _family(m: Metadata) -> Family:
@@ -138,6 +141,18 @@ def check_type(m: Metadata) -> None:
         raise UnsupportedModelError(
             m.path, _TYPE, expected="model", got=got, hint=MERGE if got == "adapter" else ""
         )
+
+
+def _attention(
+    file: GGUFFile, family: Family, dim: int
+) -> tuple[LatentConfig | None, dict[str, Any]]:
+    """How keys and values are compressed, if they are, and the heads."""
+    if not family.has_latents:
+        return None, _heads(file, family, dim)
+    key = f"{family.architecture}.{family.keys['n_heads'].gguf}"
+    n_heads = _of_every_layer(file.metadata, key, MAX_DIM)
+    latent = read_latent(file, family, n_heads)
+    return latent, {"n_heads": n_heads, "n_kv_heads": 1, "head_dim": latent.key_dim}
 
 
 def _heads(file: GGUFFile, family: Family, dim: int) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from halfbyte.families.family import Family
 from halfbyte.families.heads import gate_dim_from_hf, heads_from_hf, wanted_heads
 from halfbyte.families.hf_keys import check_keys, say_unused
 from halfbyte.families.hf_reader import Reader
+from halfbyte.families.latent_config import LatentConfig
+from halfbyte.families.latent_from_hf import read_latent, with_latents
 from halfbyte.families.neutral import Neutral
 from halfbyte.families.registry import BY_MODEL_TYPE
 from halfbyte.families.rope_from_hf import read_ropes
@@ -30,34 +32,32 @@ _ROTATED = "no_rope_layers"  # 1 says that a layer rotates
 _FULL, _SLIDING = ("full_attention", "attention"), ("sliding_attention",)  # and an older name
 
 
-def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
+def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
     """Check and translate config.json; `path` is its folder.
 
     Raises:
         ConversionError: a key is missing, mistyped or out of range, or asks for what is not
             supported.
     """
-    config = text_config(path / "config.json", config)
-    kind = config.get("model_type")
+    stated = text_config(path / "config.json", stated)
+    kind = stated.get("model_type")
     family = BY_MODEL_TYPE.get(kind) if isinstance(kind, str) else None
-    reader = Reader(path / "config.json", config, {})
+    reader = Reader(path / "config.json", stated, {})
     if family is None:
         hint = f"these run: {', '.join(BY_MODEL_TYPE)}"
         raise reader.bad("model_type", "one that runs here", kind, hint)
     reader.defaults, reader.keys = family.defaults[str(kind)], family.keys
     reader.reads = frozenset({*family.hf_reads, *expert_keys(reader, family)})
-    _check_architectures(reader)
-    check_keys(reader, reader.reads)
-    _check_only(reader, family)
+    _check(reader, family)
     n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
     dim = reader.count("dim")
-    heads = _heads(reader, family, dim, n_layers)
+    latent, heads = _attention(reader, family, dim, n_layers)
     hidden_dim = reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None)
     window = _window(reader, family)
     sliding_layers = _sliding_layers(reader, family, n_layers, window)
     _check_rope_layers(reader, family, n_layers)
-    ropes = read_ropes(reader, family, heads["head_dim"], n_ctx)
-    return ModelConfig(
+    ropes = read_ropes(reader, family, latent.rope_dim if latent else heads["head_dim"], n_ctx)
+    config = ModelConfig(
         architecture=family.architecture,
         name=_model_name(path.resolve()),
         dim=dim,
@@ -77,6 +77,14 @@ def config_from_hf(path: Path, config: dict[str, Any]) -> ModelConfig:
         **heads,
         **_options(reader, family),
     )
+    return with_latents(reader, config, latent) if latent else config
+
+
+def _check(reader: Reader, family: Family) -> None:
+    """Refuse what would change a result and is not computed."""
+    _check_architectures(reader)
+    check_keys(reader, reader.reads)
+    _check_only(reader, family)
 
 
 def _options(reader: Reader, family: Family) -> dict[str, Any]:
@@ -126,6 +134,17 @@ def _check_architectures(reader: Reader) -> None:
         raise reader.bad("architectures", "a list of names", classes)
     if classes and not any(one.endswith("ForCausalLM") for one in classes):
         raise reader.bad("architectures", "a class whose name ends in ForCausalLM", classes)
+
+
+def _attention(
+    reader: Reader, family: Family, dim: int, n_layers: int
+) -> tuple[LatentConfig | None, dict[str, Any]]:
+    """How keys and values are compressed, if they are, and the heads."""
+    if not family.has_latents:
+        return None, _heads(reader, family, dim, n_layers)
+    n_heads = reader.count("n_heads")
+    latent = read_latent(reader, n_heads)
+    return latent, {"n_heads": n_heads, "n_kv_heads": 1, "head_dim": latent.key_dim}
 
 
 def _heads(reader: Reader, family: Family, dim: int, n_layers: int) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from halfbyte.gguf.metadata import Metadata
 
 log = logging.getLogger(__name__)
 
-_GGUF = "nextn_predict_layers"  # of the layers that block_count says
+NEXT_KEY = "nextn_predict_layers"  # in GGUF: of the layers that block_count says
 # What a family reads whose models may have them.
-NEXT_KEYS = frozenset({_GGUF, "num_nextn_predict_layers", "num_mtp_layers"})
+NEXT_KEYS = frozenset({NEXT_KEY, "num_nextn_predict_layers", "num_mtp_layers"})
 _IN_LAYER = re.compile(r"(?:blk|model\.layers)\.(\d+)\.")
 _OWN_NAMES = ("model.mtp_", "mtp.")
 
@@ -29,9 +29,9 @@ def n_layers_of(m: Metadata, family: Family) -> int:
     """The layers of a model without these; ModelFileError where none is left."""
     key = f"{family.architecture}.{KEYS['n_layers'].gguf}"
     n = m.get_int(key, minimum=1, maximum=MAX_LAYERS)
-    if _GGUF not in family.reads:
+    if NEXT_KEY not in family.reads:
         return n
-    return n - m.get_int(f"{family.architecture}.{_GGUF}", 0, maximum=n - 1)
+    return n - m.get_int(f"{family.architecture}.{NEXT_KEY}", 0, maximum=n - 1)
 
 
 def of_next_tokens(

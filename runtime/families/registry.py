@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from halfbyte.families import (
     apertus,
+    deepseek2,
     ernie4_5,
     ernie4_5moe,
     gemma,
@@ -60,6 +61,7 @@ FAMILIES: dict[str, Family] = {
         apertus,
         starcoder,
         gpt_oss,
+        deepseek2,
     )
 }
 BY_MODEL_TYPE: dict[str, Family] = {

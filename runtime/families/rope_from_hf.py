@@ -65,7 +65,7 @@ def read_ropes(reader: Reader, family: Family, head_dim: int, n_ctx: int) -> Rop
     """
     if family.unrotated_every == 1:
         return Ropes(RopeConfig(DEFAULT_THETA), None, None)  # no layer rotates
-    key, rope = _stated(reader)
+    key, rope = stated_rope(reader)
     has_local = family.local_theta is not None and _WINDOW in reader.defaults
     theta: Any = None
     inner: Mapping[str, Any] | None = None
@@ -225,7 +225,7 @@ class _One:
         return _llama3_divisors(theta, self.head_dim, factor, low, high, self._n_ctx())
 
 
-def _stated(reader: Reader) -> tuple[str, Mapping[str, Any]]:
+def stated_rope(reader: Reader) -> tuple[str, Mapping[str, Any]]:
     """The object that counts, and its key: the older one, where it says anything."""
     newer, older = reader.value_of(_NEWER), reader.config.get(_OLDER)
     key, rope = (_OLDER, older) if older else (_NEWER, newer or {})

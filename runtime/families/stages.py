@@ -8,7 +8,7 @@ there are named buffers, for T tokens:
     normed      (T, dim)             the norm of x
     branch      (T, dim)             what goes through a norm before it joins x
     qkv         (T, q_dim + 2 kv)    queries, keys, values
-    attended    (T, q_dim)           attention's output
+    attended    (T, attended_dim)    attention's output
     gates       (T, q_dim / gate_dim)  what it is multiplied by
     hidden      (T, hidden_dim)      activation(gate) * up, or activation(up)
     routed      (T, n_experts)       the router's logits, behind them a shared expert's gate
@@ -75,13 +75,16 @@ class Embed(Stage):
 class Norm(Stage):
     """normed = x / sqrt(mean(x^2) + norm_eps) * weight; of all rows, or those asked for.
 
-    A norm that `centers` takes the mean from x first (LayerNorm); then a bias may be added.
+    A norm that `centers` takes the mean from x first (LayerNorm); then a bias may be added. It may
+    be of another buffer than x, and have an epsilon of its own.
     """
 
     weight: str
     of_logits: bool = False
     centers: bool = False
     bias: bool = False
+    source: str = "x"
+    eps: float = 0.0
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
@@ -175,6 +178,7 @@ class Attend(Stage):
     """
 
     sinks: bool = False
+    to: str = "attended"
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
@@ -240,14 +244,14 @@ class Route(Stage):
 
 @dataclass(frozen=True, slots=True)
 class ExpertsStage(Stage, ABC):
-    """What experts do: matrices (n_experts, rows, inputs), biases (n_experts, rows)."""
+    """What experts do, or heads: matrices (n_experts, rows, inputs), biases (n_experts, rows)."""
 
     biases: bool = field(default=False, kw_only=True)
 
     @property
     @abstractmethod
     def experts(self) -> tuple[str, ...]:
-        """Short names of the experts' matrices, which have the same inputs."""
+        """Short names of their matrices, which have the same inputs."""
 
     @property
     def in_memory(self) -> tuple[str, ...]:

@@ -38,6 +38,8 @@ class TensorSpec:
             none.
         may_lack: whether a file runs without it.
         adds: what is added to its numbers when a checkpoint is converted.
+        heads: how many heads it has rows of, for keys and then for values, and how many of each
+            (latent.py); (): none.
         head_dim: features of such a head; 0: its rows are those of the heads alone.
         n_features: how many of these are rotated, from the first on; 0: all.
         parts: matrices of which it holds the rows, one after the other, as they are called in
@@ -53,6 +55,7 @@ class TensorSpec:
     n_features: int = 0
     parts: tuple[tuple[str, int], ...] = ()
     adds: float = 0.0
+    heads: tuple[int, ...] = ()
 
     @property
     def is_matrix(self) -> bool:

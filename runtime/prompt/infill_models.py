@@ -74,6 +74,7 @@ ROWS = (
     Row("qwen|qwq", False, _QWEN),
     Row("deepseek-coder.*instruct", False, "its makers: deepseek-ai/DeepSeek-Coder, issue 80"),
     Row("deepseek-coder.*v1\\.5", False, "its card: next-token prediction only"),
+    Row("deepseek-coder-v2(?!-lite)", False, "its report, arXiv:2406.11931: Lite alone"),
     Row("deepseek-coder", True, "its README, Code Insertion"),
     Row("deepseek", False, "their cards name no infilling"),
     Row("magicoder.*-ds", True, "its makers: ise-uiuc/magicoder, issue 5"),

@@ -14,9 +14,9 @@ _N_QUERIES = 512
 
 
 def attention(c: ModelConfig, q: F32, k: F32, v: F32, window: int, sinks: F32 | None) -> F32:
-    """Causal attention of a text: q (H, T, D), k and v (G, T, D) -> (T, H D)."""
-    n_heads, n, d = q.shape
-    qs, out = q.reshape(len(k), -1, n, d), np.empty((n, n_heads * d), np.float32)
+    """Causal attention of a text: q (H, T, D), k (G, T, D), v (G, T, E) -> (T, H E)."""
+    (n_heads, n, d), width = q.shape, v.shape[-1]
+    qs, out = q.reshape(len(k), -1, n, d), np.empty((n, n_heads * width), np.float32)
     for begin in range(0, n, _N_QUERIES):
         end = min(begin + _N_QUERIES, n)
         scores = qs[:, :, begin:end] @ k[:, None, :end].swapaxes(-1, -2)
@@ -27,7 +27,8 @@ def attention(c: ModelConfig, q: F32, k: F32, v: F32, window: int, sinks: F32 | 
         if sinks is not None:  # one more key, without a value
             column = sinks.reshape(len(k), -1, 1, 1).repeat(end - begin, 2)
             scores = np.concatenate([scores, column], axis=-1)
-        heads = (_softmax(scores)[..., :end] @ v[:, None, :end]).reshape(n_heads, end - begin, d)
+        heads = _softmax(scores)[..., :end] @ v[:, None, :end]
+        heads = heads.reshape(n_heads, end - begin, width)
         out[begin:end] = heads.swapaxes(0, 1).reshape(end - begin, -1)
     return out
 

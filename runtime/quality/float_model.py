@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import EngineError
+from halfbyte.families.latent_stages import Compress, ProjectHeads
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     FUSED_QKV,
@@ -41,6 +42,7 @@ from halfbyte.families.tensors import ROPE_FACTORS
 from halfbyte.quality.activations import activate, soft_cap
 from halfbyte.quality.attention import attention
 from halfbyte.quality.float_experts import FloatExperts
+from halfbyte.quality.float_latents import FloatLatents
 from halfbyte.quality.layer_source import F32, LayerSource
 from halfbyte.quality.norms import normed, rms_norm
 from halfbyte.quality.routing import expert_name, split_name
@@ -68,7 +70,7 @@ class FloatModel:
     def groups(self, i: int) -> list[tuple[str, ...]]:
         """The matrices of a layer in the order in which they are needed, by shared inputs.
 
-        Experts' are named once: all of a name are a tensor (n_experts, rows, inputs).
+        Experts' and heads' are named once: all of a name are a tensor (n, rows, inputs).
         """
         return [names for stage in self._layers[i] if (names := _group(stage))]
 
@@ -104,14 +106,15 @@ class FloatModel:
 
         Yields each of its groups with the inputs (b T, K) that its matrices are about to get,
         which are looked up in `w` only afterwards; at last () and the layer's result (b, T, C).
-        Experts' groups come once for each expert that has inputs, as `expert_name` has it.
+        Experts' groups come once for each expert that has inputs, as `expert_name` has it, and
+        heads' once for each head.
         """
         state = _State(self, w, x)
         for stage in self._layers[i]:
             if stage.matrices:
                 yield stage.matrices, state.input_of(stage)
             elif isinstance(stage, ExpertsStage):
-                for expert, inputs in state.experts.inputs(stage):
+                for expert, inputs in state.inputs_of_many(stage):
                     yield tuple(expert_name(name, expert) for name in stage.experts), inputs
             state.run(stage)
         yield (), state["x"].reshape(x.shape)
@@ -165,7 +168,8 @@ class _State:
         self._model, self._config, self._w = model, model.config, w
         self._n_windows = x.shape[0]
         self._buffers: dict[str, Any] = {"x": x.reshape(-1, x.shape[-1])}
-        self.experts = FloatExperts(self._config, w, self._buffers)
+        self._experts = FloatExperts(self._config, w, self._buffers)
+        self._latents = FloatLatents(self._config, w, self._buffers, model.rotate)
 
     def __getitem__(self, name: str) -> F32:
         return self._buffers[name]
@@ -173,6 +177,12 @@ class _State:
     def input_of(self, stage: Stage) -> F32:
         """What a stage's matrices are about to get."""
         return self[stage.source if isinstance(stage, Project | FeedForward) else "normed"]
+
+    def inputs_of_many(self, stage: ExpertsStage) -> Iterator[tuple[int, F32]]:
+        """The same of experts, or heads, with their numbers."""
+        if isinstance(stage, ProjectHeads):
+            return self._latents.inputs(stage)
+        return self._experts.inputs(stage)
 
     def run(self, stage: Stage) -> None:
         """One stage.
@@ -186,7 +196,8 @@ class _State:
     def _run(self, stage: Stage) -> None:
         match stage:
             case Norm():
-                self._put(stage, "normed", normed(stage, self["x"], self._w, self._config.norm_eps))
+                x = self[stage.source]
+                self._put(stage, "normed", normed(stage, x, self._w, self._config.norm_eps))
             case PostNorm():
                 branch = rms_norm(self["branch"], self._w[stage.weight], self._config.norm_eps)
                 self._put(stage, "x", self["x"] + branch)
@@ -206,10 +217,14 @@ class _State:
                 gates = np.logaddexp(np.float32(0), self["gates"])
                 gates = gates.repeat(self._config.gate_dim, axis=1)
                 self._put(stage, "attended", self["attended"] * gates)
+            case Compress():
+                self._buffers["qkv"] = self._latents.compress(stage, self._n_windows)
+            case ProjectHeads():
+                self._put(stage, stage.to, self._latents.project(stage))
             case _:
-                x = self.experts.run(stage)
-                if x is not None:
-                    self._put(stage, "x", x)
+                added = self._experts.run(stage)
+                if added is not None:
+                    self._put(stage, "x", added)
 
     def _product(self, source: str, name: str, bias: bool) -> F32:
         made: F32 = self[source] @ self._w[name].T
@@ -258,7 +273,7 @@ class _State:
         c, sinks = self._config, self._w[SINKS] if stage.sinks else None
         window = c.window(stage.layer)
         parts = [attention(c, q, k, v, window, sinks) for q, k, v in windows]
-        self._put(stage, "attended", np.concatenate(parts))
+        self._put(stage, stage.to, np.concatenate(parts))
 
     def _put(self, stage: Stage, name: str, *values: F32) -> None:
         """Fill a buffer, with one array or a list of several."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.latent import fused_name, split_kv_b
 from halfbyte.gguf.factors import matrix_factors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.quantizers.quantize import dequantize
@@ -42,6 +43,9 @@ class GGUFSource:
 
     def tensor(self, name: str) -> F32:
         """See LayerSource."""
+        latent, fused = self.config.latent, fused_name(name)
+        if latent is not None and fused in self._file.tensors:
+            return split_kv_b(latent, self.tensor(fused))[name.split(".")[2]]
         info = self._file.tensors[name]
         if info.format is None:
             raise ValueError(f"{name}: type {info.type_name} cannot be dequantized")

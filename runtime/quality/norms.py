@@ -23,5 +23,5 @@ def normed(stage: Norm, x: F32, w: Mapping[str, F32], eps: float) -> F32:
     """What a stage makes of x."""
     if stage.centers:
         x = x - x.mean(-1, keepdims=True)
-    y = rms_norm(x, w[stage.weight], eps)
+    y = rms_norm(x, w[stage.weight], stage.eps or eps)
     return y + w[f"{stage.weight}.bias"] if stage.bias else y

@@ -65,9 +65,9 @@ def sigmoid(x: F32) -> F32:
 
 
 def _of_best_groups(e: ExpertsConfig, wanted: F32) -> F32:
-    """-inf where an expert is of none of the groups whose best two together are best."""
+    """-inf where an expert is of none of the groups whose best ones together are best."""
     groups = wanted.reshape(len(wanted), e.n_groups, -1)
-    sums = np.sort(groups, -1)[..., -2:].sum(-1)
+    sums = np.sort(groups, -1)[..., -e.n_group_best :].sum(-1)
     order = np.argsort(-sums, axis=-1, kind="stable")[:, : e.n_groups_used]
     kept = np.zeros(sums.shape, bool)
     np.put_along_axis(kept, order, True, -1)

@@ -15,6 +15,7 @@ import pytest
 from halfbyte.cli import main
 from halfbyte.converting.recipe import KEEP, RECIPES
 from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
+from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import BY_MODEL_TYPE, FAMILIES
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
@@ -58,7 +59,7 @@ def test_every_family_has_answers_of_transformers(
     """Which the compiled step, the float model and the float64 twin are compared with."""
     tiny_llama = benchmark_module("tiny_llama")
     specs = []
-    for name in ("llama", "positions", "dense", "experts", "families"):
+    for name in ("llama", "positions", "dense", "experts", "families", "latents"):
         with np.load(Path(__file__).parents[1] / "data" / f"golden_{name}.npz") as data:
             specs += [json.loads(str(data[one])) for one in data if one.endswith(".spec")]
     types = {tiny_llama.config(tiny_llama.Tiny(**spec))["model_type"] for spec in specs}
@@ -76,6 +77,8 @@ def test_a_family_names_each_tensor_once_and_uses_it(architecture: str) -> None:
     family = FAMILIES[architecture]
     if family.experts is not None:
         config = replace(config, experts=ExpertsConfig(4, 2, 64, 1, 32))
+    if family.has_latents:
+        config = replace(config, latent=LatentConfig(16, 32, 8, 8, 16))
     specs = list(family.tensors(config))
     assert len({spec.name for spec in specs}) == len({spec.hf_name for spec in specs}) == len(specs)
     used = set()

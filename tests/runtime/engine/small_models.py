@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.engine import Engine, Span
-from halfbyte.engine.weights import Experts, Matrix, ModelWeights
+from halfbyte.engine.weights import Experts, Matrix, ModelWeights, n_used
 from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
+from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.rope import Temperature, Yarn
 from halfbyte.families.tensors import ROPE_FREQS
@@ -92,6 +93,13 @@ POSITIONS = {
     "attention_scale": 0.25,
     "temperature": Temperature(0.2, 40),
 }
+
+
+def _latents(latent: LatentConfig) -> dict[str, Any]:
+    rope = RopeConfig(1e4, 4.0, n_features=latent.rope_dim, yarn=Yarn(64, 1.0))
+    return {"latent": latent, "rope": rope, "attention_scale": latent.attention_scale(4.0)}
+
+
 # Multi-query, grouped and full attention; rows that fill no tile and rows that do; tied and not.
 SHAPES = {
     "F32": Shape("F32", "f32", 48, 3, 1, 16, 100, 70),
@@ -156,6 +164,13 @@ SHAPES = {
     # Experts: of floats; quantized, with one router that prefers the first of them.
     "Qwen3MoE": Shape("F32", "f32", 64, 2, 1, 24, 48, 64, architecture="qwen3moe",
                       experts=ExpertsConfig(6, 2, 40)),
+    # Compressed keys, of which nothing fills a tile; quantized, with experts of all kinds.
+    "latents": Shape("F32", "f16", 72, 4, 1, 48, 50, 70, architecture="deepseek2",
+                     changes=_latents(LatentConfig(40, 32, 24, 16, 20, 1.0))),
+    "DeepSeek": Shape(_experts_format, "f32", 64, 4, 1, 48, 96, 150, architecture="deepseek2",
+                      experts=ExpertsConfig(8, 3, 64, 1, 64, 1, "sigmoid", scale=2.5, n_groups=2,
+                                            n_groups_used=1),
+                      changes=_latents(LatentConfig(0, 32, 32, 16, 32))),
     "experts": Shape(_experts_format, "f16", 96, 4, 2, 24, 96, 150, architecture="qwen3moe",
                      experts=ExpertsConfig(9, 3, 96, gating="sigmoid", scale=1.5, n_groups=3,
                                            n_groups_used=2)),
@@ -213,7 +228,7 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
             pack(pool, matrix, fmt, n_inputs, out)
         first = Matrix(fmt, n_rows, n_inputs, packed.ctypes.data)
         if n:
-            weights.experts[name] = Experts(first, *n, config.experts.n_used)
+            weights.experts[name] = Experts(first, *n, n_used(config, name))
         else:
             weights.matrices[name] = first
         arrays.append(packed)
@@ -271,14 +286,14 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
     scale = c.dim**0.5 if c.architecture == "gemma" else c.embedding_scale
     x = w["token_embd.weight"][tokens] * scale
 
-    def norm(x: F64, name: str) -> F64:
+    def norm(x: F64, name: str, eps: float = c.norm_eps) -> F64:
         """The norm of that name, if there is one."""
         if name + ".weight" not in w:
             return x
         bias = w.get(name + ".bias")
         if bias is not None:  # LayerNorm
             x = x - x.mean(-1, keepdims=True)
-        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + c.norm_eps) * w[name + ".weight"]
+        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * w[name + ".weight"]
         return x if bias is None else x + bias
 
     def capped(x: F64, cap: float) -> F64:
@@ -311,17 +326,41 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
     def shared(x: F64, layer: int) -> F64:
         return x.repeat(c.heads_of(layer) // c.n_kv_heads, axis=1)
 
+    def by_heads(x: F64, name: str) -> F64:
+        """Heads (n, heads, inputs), each times its own matrix."""
+        is_quantized = model.weights.experts[name].format.is_quantized
+        x = _as_int8(x) if rounds and is_quantized else x
+        return np.einsum("thi,hri->thr", x, w[name])
+
+    def latent_qkv(h: F64, at: str, i: int) -> tuple[F64, F64, F64]:
+        """Queries of all heads; the keys and values of the one that they share."""
+        m = c.latent
+        kv = product(h, at + "attn_kv_a_mqa.weight")
+        if m.q_lora_rank:
+            h = norm(product(h, at + "attn_q_a.weight"), at + "attn_q_a_norm", 1e-6)
+        q = product(h, at + ("attn_q_b.weight" if m.q_lora_rank else "attn_q.weight"))
+        q = q.reshape(n, c.n_heads, -1)
+        first = by_heads(q[..., : m.nope_dim], at + "attn_k_b.weight")
+        latents = norm(kv[:, : m.kv_lora_rank], at + "attn_kv_a_norm", 1e-6)[:, None]
+        key = np.concatenate([latents, rope(kv[:, None, m.kv_lora_rank :], i)], -1)
+        q = np.concatenate([first, rope(q[..., m.nope_dim :], i)], -1)
+        key = shared(kept(key, "k"), i)
+        return q, key, key[..., : m.kv_lora_rank]
+
     states, attentions = [x], []
     for i in range(c.n_layers):
         at = f"blk.{i}."
         h = norm(x, at + "attn_norm")
-        q, k, v = (product(h, f"{at}attn_{name}.weight") for name in "qkv")
-        if c.architecture == "olmo2":  # norms of all heads together
-            q, k = norm(q, at + "attn_q_norm"), norm(k, at + "attn_k_norm")
-        q, k, v = (y.reshape(n, -1, d) for y in (q, k, v))
-        if c.architecture != "olmo2":
-            q, k = norm(q, at + "attn_q_norm"), norm(k, at + "attn_k_norm")
-        q, k, v = rope(q, i), shared(kept(rope(k, i), "k"), i), shared(kept(v, "v"), i)
+        if c.latent:
+            q, k, v = latent_qkv(h, at, i)
+        else:
+            q, k, v = (product(h, f"{at}attn_{name}.weight") for name in "qkv")
+            if c.architecture == "olmo2":  # norms of all heads together
+                q, k = norm(q, at + "attn_q_norm"), norm(k, at + "attn_k_norm")
+            q, k, v = (y.reshape(n, -1, d) for y in (q, k, v))
+            if c.architecture != "olmo2":
+                q, k = norm(q, at + "attn_q_norm"), norm(k, at + "attn_k_norm")
+            q, k, v = rope(q, i), shared(kept(rope(k, i), "k"), i), shared(kept(v, "v"), i)
         if c.temperature:
             position = np.arange(n)[:, None, None]
             q = q * (1 + c.temperature.scale * np.log(1 + position // c.temperature.n_ctx))
@@ -333,7 +372,10 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         weights = np.exp(scores - top)
         weights /= weights.sum(-1, keepdims=True) + np.exp(sinks - top)
         attentions.append(np.pad(weights, ((0, c.n_heads - len(weights)), (0, 0), (0, 0))))
-        mixed = np.einsum("hts,shd->thd", weights, v).reshape(n, -1)
+        mixed = np.einsum("hts,shd->thd", weights, v)
+        if c.latent:
+            mixed = by_heads(mixed, at + "attn_v_b.weight")
+        mixed = mixed.reshape(n, -1)
         if c.gate_dim:
             gates = np.log1p(np.exp(product(h, at + "attn_gate.weight")))
             mixed = mixed * gates.repeat(c.gate_dim, axis=1)
@@ -342,8 +384,11 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
             norms.reverse()
         x = x + norm(y, at + norms[0]) * c.residual_scale
         h = norm(x, at + norms[1])
-        if c.experts:
+        if c.has_experts(i):
             y = _experts(model, at, h, rounds)
+            if c.experts.shared_dim:
+                gate, up = (product(h, f"{at}ffn_{k}_shexp.weight") for k in ("gate", "up"))
+                y = y + product(activated(gate) * up, at + "ffn_down_shexp.weight")
         else:
             up = product(h, at + "ffn_up.weight")
             if at + "ffn_gate.weight" in w:
@@ -374,11 +419,12 @@ def _experts(model: Model, at: str, h: F64, rounds: bool) -> F64:
         scores = 1 / (1 + np.exp(-logits))
     else:
         scores = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    out = np.zeros_like(h)
+    out, bias = np.zeros_like(h), model.exact.get(f"{at}exp_probs_b.bias", 0)
     for row, score in enumerate(scores):
-        groups = np.sort(score.reshape(e.n_groups, -1), -1)[:, -2:].sum(-1)
+        biased = score + bias
+        groups = np.sort(biased.reshape(e.n_groups, -1), -1)[:, -2:].sum(-1)
         kept = np.isin(np.arange(e.n_groups), np.argsort(-groups)[: e.n_groups_used])
-        wanted = np.where(np.repeat(kept, e.n_experts // e.n_groups), score, -np.inf)
+        wanted = np.where(np.repeat(kept, e.n_experts // e.n_groups), biased, -np.inf)
         used = np.argsort(-wanted, kind="stable")[: e.n_used]
         x = rounded(h[row : row + 1])
         for i in used:
@@ -429,7 +475,8 @@ def main(isa: str, cache: str) -> None:
 
     target.force(isa)
     jit.set_cache_root(Path(cache))
-    names = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite")
+    names = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite",
+             "latents", "DeepSeek")  # fmt: skip
     for name in names:
         pool = Pool(2)
         model = build(SHAPES[name], pool)

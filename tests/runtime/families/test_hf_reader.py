@@ -57,7 +57,7 @@ def test_a_configuration_or_one_error(
         assert len(str(error)) < 3000
         return
     assert 0 < made.n_layers <= MAX_LAYERS
-    assert 0 < made.n_kv_heads <= made.n_heads <= MAX_GROUP * made.n_kv_heads
+    assert 0 < made.n_kv_heads <= made.n_heads and made.group <= MAX_GROUP
     assert 0 < made.vocab_size <= MAX_VOCAB
     assert 2 <= made.n_ctx_train <= MAX_CTX
     assert max(made.dim, made.hidden_dim, made.head_dim) <= MAX_DIM

@@ -28,14 +28,15 @@ TRAINED = (
     "Seed-Coder-8B-Base", "ByteDance-Seed/Seed-Coder-8B-Base", "Mellum-4b-base",
     "mellum-4b-sft-python", "Mellum2-12B-A2.5B-Base",
     "codegemma-2b", "google/codegemma-1.1-2b", "Codegemma 7b", "Yi-Coder-9B", "OpenCoder-8B-Base",
-    "GLM-4.5-Air", "GLM-4.7-Flash", "GLM 5",
+    "GLM-4.5-Air", "GLM-4.7-Flash", "GLM 5", "DeepSeek-Coder-V2-Lite-Base",
 )  # fmt: skip
 UNTRAINED = (
     "CodeLlama-7b-Python-hf", "codellama_codellama-13b-python-hf", "CodeLlama-34b-hf",
     "CodeLlama 70B Instruct", "Phind-CodeLlama-34B-v2", "Qwen3-8B", "Qwen3 0.6B Base",
     "Qwen2.5 7B Instruct", "QwQ 32B", "Qwen2-Math-7B", "DeepSeek-R1-Distill-Qwen-7B",
     "DeepSeek R1 Distill Llama 8B", "deepseek-coder-7b-base-v1.5",
-    "deepseek-coder-6.7b-instruct", "Mistral-7B-Instruct-v0.3", "Mistral Nemo Instruct 2407",
+    "deepseek-coder-6.7b-instruct", "DeepSeek-Coder-V2-Base", "DeepSeek-Coder-V2-Lite-Instruct",
+    "Mistral-7B-Instruct-v0.3", "Mistral Nemo Instruct 2407",
     "Devstral Small 2505", "sweep-next-edit-1.5B", "zeta", "zed-industries/zeta-2",
     "Mellum2-12B-A2.5B-Instruct", "Mellum2.1-12B-A2.5B-Thinking", "CodeQwen1.5-7B-Chat",
     "Seed-Coder-8B-Instruct",

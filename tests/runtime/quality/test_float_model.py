@@ -21,7 +21,9 @@ from halfbyte.quality.float_model import FloatModel, hidden_states
 from halfbyte.quality.layer_source import F32, GGUFSource
 
 GOLDEN: dict[str, np.ndarray] = {}
-for _name in ("golden_llama", "golden_positions", "golden_experts", "golden_families"):
+for _name in (
+    "golden_llama", "golden_positions", "golden_experts", "golden_families", "golden_latents",
+):  # fmt: skip
     with np.load(Path(__file__).parents[2] / "data" / f"{_name}.npz") as _data:
         GOLDEN |= _data
 CASES = sorted({name.partition(".")[0] for name in GOLDEN})

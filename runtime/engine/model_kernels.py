@@ -1,0 +1,60 @@
+"""The kernels that a model takes: of its shape of attention, its tensors' types and its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from halfbyte.engine.expert_records import expert_kernels
+from halfbyte.engine.fused_latents import transposed_format
+from halfbyte.engine.kv_cache import kv_layout
+from halfbyte.engine.latent_records import latent_kernels
+from halfbyte.families.config import ModelConfig
+from halfbyte.families.registry import family_of
+from halfbyte.families.stages import Embed
+from halfbyte.kernels.compiler.jit import Kernel
+from halfbyte.kernels.layouts.kv_pages import KVLayout
+from halfbyte.kernels.layouts.lookup import lookup_kernel
+from halfbyte.kernels.layouts.packing import pack_kernel
+from halfbyte.kernels.layouts.panels import PanelFormat
+from halfbyte.kernels.pool import run_job, serve
+from halfbyte.kernels.products.matmul import matmul_kernel, ways
+from halfbyte.kernels.stages import attention
+from halfbyte.kernels.stages.gates import gate_attended
+from halfbyte.kernels.stages.rope import rope_append_kernel
+from halfbyte.kernels.step import step
+
+
+def kernels_for(
+    config: ModelConfig, kv_type: str, formats: Mapping[str, PanelFormat]
+) -> list[Kernel]:
+    """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
+    kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
+    layout = kv_layout(config, kv_type)
+    groups = sorted({config.group_of(i) for i in range(config.n_layers)})
+    used = [list(attention_kernels(config, layout, group).values()) for group in groups]
+    used.append([lookup_kernel(formats[s.tensor(*tensor)].kernel_name)
+                 for s in family_of(config).stages(config) if isinstance(s, Embed)
+                 for tensor in s.tensors])  # fmt: skip
+    cut = [transposed_format(formats[s.name])
+           for s in family_of(config).tensors(config) if s.heads]  # fmt: skip
+    packed = [*formats.values(), *cut]
+    used.append([pack_kernel(name) for name in sorted({f.name for f in packed})])
+    names = sorted({f.kernel_name for f in packed})
+    used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
+    used.append(expert_kernels(config) + latent_kernels(config))
+    used.append([gate_attended] if config.gate_dim else [])
+    kernels |= {kernel.name: kernel for group in used for kernel in group}
+    return list(kernels.values())
+
+
+def attention_kernels(c: ModelConfig, layout: KVLayout, group: int) -> dict[str, Kernel]:
+    """What is compiled for a shape of attention, by the words that have the addresses."""
+    kv_type, cap, latent = layout.kv_type, c.attn_softcap, layout.latent
+    shape = (c.head_dim, layout.value_dim, group)
+    kernels = {
+        "attend": attention.attention_kernel(kv_type, *shape, cap, latent),
+        "attend_pages": attention.pages_kernel(kv_type, *shape, cap, latent),
+        "merge_pages": attention.merge_kernel(kv_type, *shape, latent),
+    }
+    # Compressed keys come to the cache by a stage of their own.
+    return kernels if latent else {**kernels, "rope_append": rope_append_kernel(kv_type, *shape)}

@@ -1,0 +1,122 @@
+"""Files with attn_kv_b: the model of the same weights in two tensors, cut when it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import gguf
+import numpy as np
+import pytest
+
+import halfbyte
+from halfbyte.engine.fused_latents import cut, cut_nbytes
+from halfbyte.errors import ConversionError
+from halfbyte.families.from_gguf import config_from_gguf
+from halfbyte.families.tensors import TensorSpec
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS
+from halfbyte.kernels.pool import Pool
+from halfbyte.quality.layer_source import GGUFSource
+
+N, NOPE, VALUE, RANK = 2, 24, 20, 64
+SPEC = TensorSpec("blk.0.attn_kv_b.weight", "", (N * (NOPE + VALUE), RANK), heads=(N, NOPE, VALUE))
+
+
+def test_blocks_that_cannot_be_transposed_become_half_floats() -> None:
+    rng, fmt, qtype = (
+        np.random.default_rng(3),
+        PANEL_FORMATS["Q8_0"],
+        gguf.GGMLQuantizationType.Q8_0,
+    )
+    rows = gguf.quants.quantize(rng.standard_normal(SPEC.shape).astype(np.float32), qtype)
+    exact = gguf.quants.dequantize(rows, qtype).reshape(N, NOPE + VALUE, RANK)
+    memory = np.zeros(cut_nbytes(fmt, SPEC), np.uint8)
+    pool = Pool(1)
+    made = cut(rows.view(np.uint8).ravel(), fmt, SPEC, pool, memory)
+    pool.close()
+    own, shape, address = made["blk.0.attn_k_b.weight"]
+    assert (own.name, shape, address) == ("F16", (RANK, NOPE), memory.ctypes.data)
+    panels = memory[: N * own.nbytes(*shape)].view(np.float16).reshape(N, RANK // 16, -1, 16)
+    found = panels.swapaxes(2, 3).reshape(N, RANK, -1)[..., :NOPE]
+    assert (found == exact[:, :NOPE].swapaxes(1, 2).astype(np.float16)).all()
+    assert made["blk.0.attn_v_b.weight"][:2] == (fmt, (VALUE, RANK))
+
+
+@pytest.fixture(scope="module")
+def newer(
+    tmp_path_factory: pytest.TempPathFactory, benchmark_module: Callable[[str], ModuleType]
+) -> Path:
+    """A file of DeepSeek-V2's kind with both tensors, of floats."""
+    tiny, folder = benchmark_module("tiny_llama"), tmp_path_factory.mktemp("latents")
+    shape = tiny.Tiny("x", 18, 128, 160, 2, 4, 4, 16, 323, 1e4, tied=False, kind="deepseek_v2")
+    tiny.save(shape, folder / "hf")
+    halfbyte.convert(folder / "hf", folder / "newer.gguf", type="f32", measure=False)
+    return folder / "newer.gguf"
+
+
+Tensors = dict[str, np.ndarray]
+
+
+def _rewritten(
+    source: Path, target: Path, keys: dict[str, int], change: Callable[[Tensors], None]
+) -> Path:
+    """A copy with other numbers and tensors."""
+    reader, writer = gguf.GGUFReader(source), gguf.GGUFWriter(target, "deepseek2")
+    for field in reader.fields.values():
+        name = field.name.removeprefix("deepseek2.")
+        is_own = field.name.startswith(("GGUF.", "halfbyte.", "general.architecture"))
+        if is_own or name in keys or name.endswith("_mla"):
+            continue
+        sub_type = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, field.contents(), field.types[0], sub_type)
+    for name, value in keys.items():
+        writer.add_uint32(f"deepseek2.{name}", value)
+    tensors = {t.name: t.data for t in reader.tensors}
+    change(tensors)
+    for name, data in tensors.items():
+        writer.add_tensor(name, np.ascontiguousarray(data))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target
+
+
+def test_an_older_file_is_the_same_model(newer: Path, tmp_path: Path) -> None:
+    def fuse(tensors: Tensors) -> None:
+        for i in range(2):
+            k, v = (tensors.pop(f"blk.{i}.attn_{name}_b.weight") for name in "kv")
+            both = np.concatenate([k.swapaxes(1, 2), v], axis=1)
+            tensors[f"blk.{i}.attn_kv_b.weight"] = both.reshape(-1, k.shape[1])
+
+    keys = {"attention.head_count_kv": 4, "attention.key_length": 48, "attention.value_length": 32}
+    older = _rewritten(newer, tmp_path / "older.gguf", keys, fuse)
+    ids = list(range(3, 60))
+    with halfbyte.load(newer, threads=1) as a, halfbyte.load(older, threads=1) as b:
+        assert b.config.latent.is_fused
+        assert (a.logits(ids) == b.logits(ids)).all()
+    with GGUFFile.open(older) as file:
+        source = GGUFSource(file, config_from_gguf(file))
+        reader = {t.name: t.data for t in gguf.GGUFReader(newer).tensors}
+        for name in ("blk.1.attn_k_b.weight", "blk.1.attn_v_b.weight"):
+            assert (source.tensor(name) == reader[name]).all()
+    with pytest.raises(ConversionError, match="attn_kv_b"):
+        halfbyte.convert(older, tmp_path / "other.gguf", type="q8_0", measure=False)
+
+
+def test_layers_that_guess_ahead_are_left_out(newer: Path, tmp_path: Path) -> None:
+    def add(tensors: Tensors) -> None:
+        tensors["blk.2.nextn.eh_proj.weight"] = np.zeros((128, 256), np.float32)
+
+    keys = {"block_count": 3, "nextn_predict_layers": 1, "attention.key_length_mla": 48,
+            "attention.value_length_mla": 32}  # fmt: skip
+    longer = _rewritten(newer, tmp_path / "longer.gguf", keys, add)
+    halfbyte.convert(longer, tmp_path / "again.gguf", type="f32", measure=False)
+    ids = list(range(3, 60))
+    with halfbyte.load(newer, threads=1) as model:
+        expected = model.logits(ids)
+    for path in (longer, tmp_path / "again.gguf"):
+        with halfbyte.load(path, threads=1) as model:
+            assert (model.logits(ids) == expected).all()
