@@ -31,13 +31,20 @@ SHAPES = {
     "qwen3_moe_bf16": (96, 160, 3, 4, 4, 24, 320, 1e6, True, "bfloat16", None),
     "mixtral": (128, 96, 2, 4, 2, 32, 323, 1e6, False, "float32", "300KB"),
     "qwen2_moe": (128, 160, 2, 4, 2, 32, 331, 1e6, False, "float32", None),
+    "mellum": (128, 160, 4, 4, 2, 32, 323, 5e5, False, "float32", None),
+    "mellum_bf16": (96, 160, 3, 6, 3, 32, 331, 5e5, True, "bfloat16", None),
+    "laguna": (128, 160, 5, 8, 2, 32, 323, 5e5, False, "float32", "300KB"),
+    "laguna_bf16": (96, 128, 3, 4, 1, 64, 331, 5e5, True, "bfloat16", None),
     "qwen3_gqa48": (128, 160, 2, 4, 2, 48, 323, 1e6, True, "bfloat16", None),
 }
+# What kinds of models state whose layers differ.
+BY_LAYER = {"layer_types", "mlp_layer_types", "num_attention_heads_per_layer", "rope_parameters",
+            "sliding_window"}  # fmt: skip
 TOLERANCE = {"f32": 1e-4, "f16": 2e-3}
 
 
 def _kind(name: str) -> str:
-    kinds = ("qwen3_moe", "qwen2_moe", "mixtral", "qwen2", "qwen3")
+    kinds = ("mellum", "laguna", "qwen3_moe", "qwen2_moe", "mixtral", "qwen2", "qwen3")
     return next((kind for kind in kinds if name.startswith(kind)), "llama")
 
 
@@ -50,11 +57,13 @@ def checkpoints(
     """A folder with a checkpoint and its expected.npz for each shape, made by transformers."""
     out = tmp_path_factory.mktemp("transformers")
     tiny_llama = benchmark_module("tiny_llama")
-    specs = [
-        asdict(tiny_llama.Tiny(name, i, *shape[:9], kind=_kind(name)))
-        | {"dtype": shape[9], "shard": shape[10]}
-        for i, (name, shape) in enumerate(SHAPES.items())
-    ]
+    specs = []
+    for i, (name, shape) in enumerate(SHAPES.items()):
+        tiny = tiny_llama.Tiny(name, i, *shape[:9], kind=_kind(name))
+        stated = tiny_llama.config(tiny)
+        options = {key: stated[key] for key in BY_LAYER & stated.keys()}
+        spec = {"dtype": shape[9], "shard": shape[10], "options": options}
+        specs.append(asdict(tiny) | spec)
     (out / "specs.json").write_text(json.dumps(specs))
     script = ROOT / "benchmarks" / "transformers_peer.py"
     subprocess.run([torch_python, script, out / "specs.json", out], check=True)
