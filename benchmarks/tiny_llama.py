@@ -340,7 +340,8 @@ def _layer(tiny: Tiny, i: int) -> Iterator[Named]:
     if tiny.kind == "gpt_oss":
         yield "self_attn.sinks", (tiny.n_heads,)
         yield from _oss_experts(tiny)
-    elif _has_experts(tiny, i):
+        return
+    if _has_experts(tiny, i):
         yield from _experts(tiny)
         return
     if tiny.kind.startswith("starcoder"):

@@ -57,6 +57,8 @@ def ask(python: Path, model: Path, *lines: str) -> None:
         "qwen3_moe",
         "mixtral",
         "gpt_oss",
+        "mellum",
+        "laguna",
         "infill-10m",
         "llama_biases",
         "gemma",
@@ -99,12 +101,17 @@ def source(
         tied=kind.startswith(("gemma", "starcoder")), kind=kind,
     )  # fmt: skip
     tiny_llama.save(tiny, folder)
-    # llama.cpp leaves Phi-3's window out, and rounds the borders of gpt-oss' YaRN.
+    # llama.cpp leaves Phi-3's window out, rounds the borders of gpt-oss' YaRN, and gives Mellum's
+    # layers with a window the others' base.
+    config = json.loads((folder / "config.json").read_text())
     changes: dict[str, dict[str, object]] = {
         "phi3": {"sliding_window": None},
         "gpt_oss": {"rope_scaling": None, "rope_parameters": {"rope_type": "default"}},
     }
-    config = json.loads((folder / "config.json").read_text()) | changes.get(kind, {})
+    config |= changes.get(kind, {})
+    if kind == "mellum":
+        ropes = config["rope_parameters"]
+        ropes["sliding_attention"]["rope_theta"] = ropes["full_attention"]["rope_theta"]
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 

@@ -30,6 +30,10 @@ SHAPES = {
     "gpt_oss_gqa64": (128, 96, 3, 8, 1, 64, 331, 1.5e5, False, "bfloat16", None),
     "gpt_oss_yarn": (96, 128, 4, 4, 2, 32, 320, 1.5e5, False, "float32", "300KB"),
     "gpt_oss_tied": (64, 64, 2, 4, 4, 16, 323, 1e4, True, "float32", None),
+    "mellum": (128, 160, 4, 4, 2, 32, 323, 5e5, False, "float32", None),
+    "mellum_bf16": (96, 160, 3, 6, 3, 32, 331, 5e5, True, "bfloat16", None),
+    "laguna": (128, 160, 5, 8, 2, 32, 323, 5e5, False, "float32", "300KB"),
+    "laguna_bf16": (96, 128, 3, 4, 1, 64, 331, 5e5, True, "bfloat16", None),
     "qwen3_gqa48": (128, 160, 2, 4, 2, 48, 323, 1e6, True, "bfloat16", None),
 }
 # Keys of config.json that a name has of its own.
@@ -43,10 +47,15 @@ OPTIONS: dict[str, dict[str, object]] = {
                             "original_max_position_embeddings": 64},
     },
 }  # fmt: skip
+# What Mellum and Laguna state, whose layers differ.
+BY_LAYER = {"layer_types", "mlp_layer_types", "num_attention_heads_per_layer", "rope_parameters",
+            "sliding_window"}  # fmt: skip
 
 
 def _kind(name: str) -> str:
-    kinds = ("gpt_oss", "qwen3_moe", "qwen2_moe", "mixtral", "qwen2", "qwen3")
+    kinds = (
+        "mellum", "laguna", "gpt_oss", "qwen3_moe", "qwen2_moe", "mixtral", "qwen2", "qwen3",
+    )  # fmt: skip
     return next((kind for kind in kinds if name.startswith(kind)), "llama")
 
 
@@ -59,11 +68,15 @@ def checkpoints(
     """A folder with a checkpoint and its expected.npz for each shape, made by transformers."""
     out = tmp_path_factory.mktemp("transformers")
     tiny_llama = benchmark_module("tiny_llama")
-    specs = [
-        asdict(tiny_llama.Tiny(name, i, *shape[:9], kind=_kind(name)))
-        | {"dtype": shape[9], "shard": shape[10], "options": OPTIONS.get(name, {})}
-        for i, (name, shape) in enumerate(SHAPES.items())
-    ]
+    specs = []
+    for i, (name, shape) in enumerate(SHAPES.items()):
+        tiny = tiny_llama.Tiny(name, i, *shape[:9], kind=_kind(name))
+        options = OPTIONS.get(name, {})
+        if tiny.kind in ("mellum", "laguna"):
+            stated = tiny_llama.config(tiny)
+            options = {key: stated[key] for key in BY_LAYER & stated.keys()}
+        more = {"dtype": shape[9], "shard": shape[10], "options": options}
+        specs.append(asdict(tiny) | more)
     return make_checkpoints(specs, out, torch_python, tiny_llama)
 
 
