@@ -68,10 +68,11 @@ def take_apart(name: str, rows: U8) -> Parts:
 
 def floats(name: str, rows: U8) -> F32:
     """What rows stand for, (N, weights): what `gguf` says, where it knows the type."""
-    b = rows.reshape(-1, _sizes(name)[1])
     if name == "Q1_0":
+        b = rows.reshape(-1, _sizes(name)[1])
         w = _d(b) * (2 * np.unpackbits(b[:, 2:], axis=-1, bitorder="little").astype(np.float32) - 1)
     elif name == "Q2_0":
+        b = rows.reshape(-1, _sizes(name)[1])
         codes = b[:, 2:, None] >> np.array([0, 2, 4, 6], np.uint8) & 3
         w = _d(b) * (codes.reshape(len(b), 64).astype(np.float32) - 1)
     else:
