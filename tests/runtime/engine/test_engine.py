@@ -68,8 +68,7 @@ TOLERANCE = {
 
 
 # A forced ISA has its own dot products and vectors, which these take all of.
-ON_EACH_ISA = ("mix", "F32", "Q4_0", "Qwen2", "window", "int8", "int4", "Granite", "experts",
-               "DeepSeek")  # fmt: skip
+ON_EACH_ISA = ("mix", "F32", "Q4_0", "Qwen2", "window", "int8", "int4", "Granite", "experts")
 NAMES = ON_EACH_ISA if os.environ.get("HALFBYTE_ISA") else tuple(small.SHAPES)
 
 
@@ -360,5 +359,5 @@ def test_every_isa_gives_the_same_bits(kernel_cache: Path) -> None:
         )
         assert result.returncode == 0, result.stderr
         digests[isa] = result.stdout
-        assert result.stdout.count("\n") == 11
+        assert result.stdout.count("\n") == 10
     assert len(set(digests.values())) == 1, digests
