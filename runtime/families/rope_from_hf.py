@@ -62,6 +62,8 @@ def read_ropes(reader: Reader, family: Family, head_dim: int, n_ctx: int) -> Rop
     Raises:
         ConversionError: another kind, numbers out of range, missing ones, or lists of wrong length.
     """
+    if family.unrotated_every == 1:
+        return Ropes(RopeConfig(DEFAULT_THETA), None, None)  # no layer rotates
     key, rope = stated_rope(reader)
     local: RopeConfig | None = None
     if family.local_theta is not None:
