@@ -164,9 +164,7 @@ SHAPES = {
     # Experts: of floats; quantized, with one router that prefers the first of them.
     "Qwen3MoE": Shape("F32", "f32", 64, 2, 1, 24, 48, 64, architecture="qwen3moe",
                       experts=ExpertsConfig(6, 2, 40)),
-    # Compressed keys, of which nothing fills a tile; quantized, with experts of all kinds.
-    "latents": Shape("F32", "f16", 72, 4, 1, 48, 50, 70, architecture="deepseek2",
-                     changes=_latents(LatentConfig(40, 32, 24, 16, 20, 1.0))),
+    # Compressed keys, and experts of all kinds.
     "DeepSeek": Shape(_experts_format, "f32", 64, 4, 1, 48, 96, 150, architecture="deepseek2",
                       experts=ExpertsConfig(8, 3, 64, 1, 64, 1, "sigmoid", scale=2.5, n_groups=2,
                                             n_groups_used=1),
@@ -175,6 +173,20 @@ SHAPES = {
                      experts=ExpertsConfig(9, 3, 96, gating="sigmoid", scale=1.5, n_groups=3,
                                            n_groups_used=2)),
 }  # fmt: skip
+
+# Compressed keys, of which nothing fills a tile.
+LATENTS = Shape(
+    "F32",
+    "f16",
+    72,
+    4,
+    1,
+    48,
+    50,
+    70,
+    architecture="deepseek2",
+    changes=_latents(LatentConfig(40, 32, 24, 16, 20, 1.0)),
+)
 
 
 @dataclass
