@@ -168,8 +168,8 @@ def load_weights(
         if spec.heads:
             weights.experts |= _put_heads(file, spec, pool, target)
         elif spec.is_matrix:
-            found, rows = _put_matrices(file, spec, order, pool, target)
-            matrices += rows
+            found, wanted = _put_matrices(file, spec, order, pool, target)
+            matrices += wanted
             for name, matrix in found.items():
                 if len(spec.shape) > 2:
                     weights.experts[name] = Experts(matrix, spec.shape[0], n_used(config, name))

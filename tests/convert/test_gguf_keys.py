@@ -51,6 +51,9 @@ def rounded(config: ModelConfig) -> ModelConfig:
     if config.local_rope:
         local = replace(config.local_rope, theta=float(np.float32(config.local_rope.theta)))
         config = replace(config, local_rope=local)
+    if config.experts:
+        scale = float(np.float32(config.experts.scale))
+        config = replace(config, experts=replace(config.experts, scale=scale))
     tensors = {name: False for name in ("tied", "qkv_bias", "out_bias", "mlp_bias", "head_norms")}
     return replace(config, rope=rope, norm_eps=float(np.float32(config.norm_eps)), **tensors)
 
@@ -95,6 +98,20 @@ def test_what_is_accepted_can_be_loaded(tmp_path: Path, kind: str, stated: dict[
     if kind == "apertus":  # a checkpoint's tensors say it
         config = replace(config, xielu=(Xielu(0.5, -0.25, 0.5, -1.0),) * config.n_layers)
     assert through_gguf(config, tmp_path / "a.gguf") == rounded(config)
+
+
+def test_what_yarn_does_to_scores_of_compressed_keys(tmp_path: Path) -> None:
+    """DeepSeek-V2-Lite's: llama.cpp wants a tenth of its mscale_all_dim."""
+    yarn = {"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096,
+            "mscale": 0.707, "mscale_all_dim": 0.707}  # fmt: skip
+    stated = {"model_type": "deepseek_v2", "vocab_size": 3, "rope_scaling": yarn}
+    config = config_from_hf(tmp_path, {**stated, "max_position_embeddings": 163840})
+    again = through_gguf(config, tmp_path / "a.gguf")
+    with GGUFFile.open(tmp_path / "a.gguf") as file:
+        key = "deepseek2.rope.scaling.yarn_log_multiplier"
+        assert file.metadata.get_float(key) == pytest.approx(0.0707)
+    assert again.attention_scale == pytest.approx(config.attention_scale, rel=1e-7)
+    assert again.rope == config.rope
 
 
 @pytest.mark.parametrize(("kind", "window"), [("mistral", 4096), ("llama", 0)])

@@ -164,9 +164,7 @@ SHAPES = {
     # Experts: of floats; quantized, with one router that prefers the first of them.
     "Qwen3MoE": Shape("F32", "f32", 64, 2, 1, 24, 48, 64, architecture="qwen3moe",
                       experts=ExpertsConfig(6, 2, 40)),
-    # Compressed keys, of which nothing fills a tile; quantized, with experts of all kinds.
-    "latents": Shape("F32", "f16", 72, 4, 1, 48, 50, 70, architecture="deepseek2",
-                     changes=_latents(LatentConfig(40, 32, 24, 16, 20, 1.0))),
+    # Compressed keys, and experts of all kinds.
     "DeepSeek": Shape(_experts_format, "f32", 64, 4, 1, 48, 96, 150, architecture="deepseek2",
                       experts=ExpertsConfig(8, 3, 64, 1, 64, 1, "sigmoid", scale=2.5, n_groups=2,
                                             n_groups_used=1),
@@ -178,6 +176,20 @@ SHAPES = {
                      sliding_window=50, experts=ExpertsConfig(9, 3, 96, gating="softmax_of_used"),
                      changes={"sliding_layers": (True, False)}),
 }  # fmt: skip
+
+# Compressed keys, of which nothing fills a tile.
+LATENTS = Shape(
+    "F32",
+    "f16",
+    72,
+    4,
+    1,
+    48,
+    50,
+    70,
+    architecture="deepseek2",
+    changes=_latents(LatentConfig(40, 32, 24, 16, 20, 1.0)),
+)
 
 
 @dataclass
@@ -476,7 +488,7 @@ def main(isa: str, cache: str) -> None:
     target.force(isa)
     jit.set_cache_root(Path(cache))
     names = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite",
-             "latents", "DeepSeek")  # fmt: skip
+             "DeepSeek")  # fmt: skip
     for name in names:
         pool = Pool(2)
         model = build(SHAPES[name], pool)

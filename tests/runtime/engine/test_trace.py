@@ -17,6 +17,7 @@ from halfbyte.kernels.pool import Pool
 WINDOW = dataclasses.replace(small.SHAPES["F32"], sliding_window=50)
 SHAPES = {name: small.SHAPES[name] for name in ("F32", "Qwen2", "Qwen3", "Llama3")}
 SHAPES["window"] = WINDOW
+SHAPES["latents"] = dataclasses.replace(small.LATENTS, kv_type="f32")
 
 
 @pytest.fixture(scope="module")
