@@ -20,7 +20,7 @@ _SUPER = {"Q2_K": 84, "Q3_K": 110, "Q4_K": 144, "Q5_K": 176, "Q6_K": 210}
 # Others, as (weights, bytes) of a block.
 _MORE = {
     "IQ4_NL": (32, 18), "IQ4_XS": (256, 136), "Q1_0": (128, 18), "Q2_0": (64, 18),
-    "TQ1_0": (256, 54), "TQ2_0": (256, 66), "NVFP4": (64, 36),
+    "TQ1_0": (256, 54), "TQ2_0": (256, 66), "NVFP4": (64, 36), "MXFP4": (32, 17),
     "IQ2_XXS": (256, 66), "IQ2_XS": (256, 74), "IQ2_S": (256, 82), "IQ3_XXS": (256, 98),
     "IQ3_S": (256, 110), "IQ1_S": (256, 50), "IQ1_M": (256, 56),
 }  # fmt: skip
@@ -198,6 +198,8 @@ def _q6_k(b: U8, d: F32) -> Parts:
 def _factors(name: str, b: U8) -> F32:
     if name == "NVFP4":
         return gguf.quants.NVFP4.ue4m3_to_fp32(b[..., :4]).astype(np.float32).reshape(len(b), -1)
+    if name == "MXFP4":
+        return gguf.quants.MXFP4.e8m0_to_fp32_half(b[..., 0])
     if name == "IQ1_M":
         return _factors_of_iq1_m(b)
     (at,) = _halves(name)
