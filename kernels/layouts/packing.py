@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
-from halfbyte.kernels.formats.block_format import E8M0_NAN
+from halfbyte.kernels.formats.block_format import E8M0_BIAS, E8M0_NAN
 from halfbyte.kernels.formats.codes import (
     code_planes,
     finite_float8,
@@ -197,11 +197,11 @@ def _pack_half(source, to, sign, inside, bad):
 
 @device
 def _pack_power(source, to, inside, bad):
-    """The exponent of a power of two, likewise."""
+    """The exponent of a power of two, likewise; of padding 1, since tiny numbers are slow."""
     exponent = get_u8(source)
     if exponent == np.uint8(E8M0_NAN):
         atomic_put(bad, 1)
-    put_u8(to, exponent if inside else np.uint8(0))
+    put_u8(to, exponent if inside else np.uint8(E8M0_BIAS))
 
 
 def _blocks(fmt: PanelFormat) -> Callable[..., None]:

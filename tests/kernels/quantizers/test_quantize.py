@@ -129,6 +129,17 @@ def test_numbers_come_back(name: str) -> None:
     assert (dequantize(quantize(x, FORMATS[name]), FORMATS[name], 4)[0, :3] == x[0, :3]).all()
 
 
+@pytest.mark.parametrize("given", [None, np.ones(1024, np.float32)], ids=["plain", "importance"])
+def test_what_mxfp4_holds_comes_back(given: F32 | None) -> None:
+    """Also of blocks whose largest code is a small one: calibration quantizes them again."""
+    fmt, rng = FORMATS["MXFP4"], np.random.default_rng(2)
+    blocks = rng.integers(0, 256, (200, fmt.row_nbytes(1024)), dtype=np.uint8).view(fmt.dtype)
+    blocks["qs"] &= rng.choice(np.uint8([0xFF, 0xBB, 0x99, 0xAA, 0x88]), blocks.shape)[..., None]
+    blocks["e"] = rng.integers(90, 150, blocks.shape)
+    x = dequantize(blocks.view(np.uint8).reshape(200, -1), fmt, 1024)
+    assert (dequantize(quantize(x, fmt, importance=given), fmt, 1024) == x).all()
+
+
 def _lost(x: F32, name: str, **options: object) -> float:
     back = dequantize(quantize(x, FORMATS[name], **options), FORMATS[name], x.shape[1])
     return float(((back - x) ** 2).sum() / (x**2).sum())
