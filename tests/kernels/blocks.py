@@ -68,7 +68,7 @@ def take_apart(name: str, rows: U8) -> Parts:
 
 def floats(name: str, rows: U8) -> F32:
     """What rows stand for, (N, weights): what `gguf` says, where it knows the type."""
-    b = rows.reshape(-1, _sizes(name)[1])
+    b = rows.reshape(-1, _MORE.get(name, (0, rows.shape[1]))[1])
     if name == "Q1_0":
         w = _d(b) * (2 * np.unpackbits(b[:, 2:], axis=-1, bitorder="little").astype(np.float32) - 1)
     elif name == "Q2_0":
