@@ -131,7 +131,7 @@ def dequantize(data: _Bytes, fmt: BlockFormat, n: int, *, threads: int = 1) -> _
             return words.astype(np.float32)
     out = np.empty((len(data), n), np.float32)
     # NumPy widens half precision one number at a time.
-    kernel, *rest = [widener()] if fmt is F16 else [dequantizer(fmt), book_address(fmt)]
+    kernel, rest = (widener(), []) if fmt is F16 else (dequantizer(fmt), [book_address(fmt)])
 
     def work(begin: int, end: int) -> None:
         n_blocks = (end - begin) * n // fmt.block_size
