@@ -20,7 +20,7 @@ import synth_gguf
 import halfbyte
 from halfbyte.cli.speed import decode_s, prefill_s, random_tokens
 
-N_PROMPT, N_DECODED, N_TURNS = 512, 48, 4
+N_PROMPT, N_DECODED = 512, 48
 
 
 def ours(path: Path, threads: int) -> tuple[float, float, int]:
@@ -52,13 +52,14 @@ def main() -> None:
     parser.add_argument("types", nargs="*", default=["q4_0", "iq4_nl", "iq4_xs", "q2_0", "tq2_0"])
     parser.add_argument("--shape", default="1b")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=4)
     args = parser.parse_args()
-    print(f"load {os.getloadavg()[0]:.1f}; best of {N_TURNS} turns")
+    print(f"load {os.getloadavg()[0]:.1f}; best of {args.turns} turns")
     share = 0.0
     for kind in args.types:
         path = synth_gguf.ensure(f"{args.shape}-{kind}", args.folder)
         best = np.zeros((2, 2))
-        for _ in range(N_TURNS):
+        for _ in range(args.turns):
             *mine, nbytes = ours(path, args.threads)
             best = np.maximum(best, [mine, theirs(args.bench, path, args.threads)])
         (prompt, decode), (their_prompt, their_decode) = best
