@@ -26,6 +26,9 @@ from halfbyte.constraints.constraint import Constraint
 from halfbyte.constraints.grammar import Grammars
 from halfbyte.generation.rules.tool_calls import ToolCalls
 from halfbyte.models import catalogue
+from halfbyte.prompt.tools.call_format import CallFormat
+from halfbyte.prompt.tools.call_grammar import quoted
+from halfbyte.prompt.tools.harmony import Harmony
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.tokenizer import Tokenizer
 
@@ -155,20 +158,30 @@ def test_an_object_that_is_no_call_is_an_answer(open_with: Callable[[str], Token
     assert (done.text, done.tool_calls, done.finish_reason) == (text, (), "stop")
 
 
-def test_an_object_does_not_begin_as_a_call_and_go_on_as_none() -> None:
+@pytest.mark.parametrize(
+    ("form", "begun", "mark", "wanted"),
+    [
+        (Llama3(), '{"name"', ":", r':\s*"?'),
+        (Harmony(), " to=functions", ".", r"\.(w|we|weather|t|tr|trip)?"),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_what_is_no_call_does_not_begin_as_one(
+    form: CallFormat, begun: str, mark: str, wanted: str
+) -> None:
     """A token may hold the colon and more; what no grammar of calls has a place for is none."""
-    tokenizer, form = Tokenizer.from_path(catalogue.resolve("infill-10m")), Llama3()
+    tokenizer = Tokenizer.from_path(catalogue.resolve("infill-10m"))
     functions = {tool["function"]["name"]: tool["function"] for tool in TOOLS}  # type: ignore[index]
     made = [
         Grammars(tokenizer).compiled(Constraint("grammar", source)).matcher
-        for source in (form.grammar(functions, str), form.free_grammar(functions, str))
+        for source in (form.grammar(functions, quoted), form.free_grammar(functions, quoted))
     ]
     rule = ToolCalls(tokenizer, tokenizer.token_bytes, form, *made, {2})
-    for token in tokenizer.encode_fragment('{"name"'):
+    for token in tokenizer.encode_fragment(begun):
         rule.accept(token)
     row = np.zeros(tokenizer.n_vocab, np.float32)
     rule.change(row)
-    pieces = tokenizer.piece_index.beginning_with(b":").tolist()
-    allowed = {tokenizer.token_bytes(i) for i in pieces if np.isfinite(row[i])}
-    assert {b":"} <= allowed and all(re.fullmatch(rb":\s*\"?", piece) for piece in allowed)
+    pieces = tokenizer.piece_index.beginning_with(mark.encode()).tolist()
+    allowed = {tokenizer.token_bytes(i).decode() for i in pieces if np.isfinite(row[i])}
+    assert {mark} <= allowed and all(re.fullmatch(wanted, piece) for piece in allowed)
     assert len(allowed) < len(pieces)
