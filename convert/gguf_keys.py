@@ -16,6 +16,7 @@ from halfbyte.families.config import (
     GATINGS,
     KEYS,
     OPTIONS,
+    ROTATED_LOCALLY_KEY,
     STEP_KEY,
     ExpertsConfig,
     ModelConfig,
@@ -171,7 +172,9 @@ def say_what_llama_cpp_computes(path: Path, c: ModelConfig) -> None:
         others.append(f"it {does} the experts' scores by their sum")
     if c.sliding_window and KEYS["sliding_window"].gguf not in family.reads:
         others.append(f"there is no window of {c.sliding_window} positions")
-    if family.local_theta == 0 and c.local_rope and c.local_rope.theta != c.rope.theta:
+    # Laguna's rope of these layers, which has a count of features too, is read.
+    reads_local = family.local_theta != 0 or ROTATED_LOCALLY_KEY in family.reads
+    if not reads_local and c.local_rope and c.local_rope.theta != c.rope.theta:
         others.append("layers with a window rotate as the others do")
     if others:
         log.warning("%s: llama.cpp computes something else with this file's architecture, %s: %s",

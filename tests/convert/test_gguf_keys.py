@@ -138,6 +138,11 @@ def test_mistrals_window_is_in_a_key_of_our_own(tmp_path: Path, kind: str, windo
         ({"model_type": "olmo3", "rope_parameters": {
             "full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4}}},
          "as the others do"),
+        ({"model_type": "mellum", "rope_parameters": {
+            "full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4}}},
+         "as the others do"),
+        ({"model_type": "laguna", "rope_parameters": {
+            "full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4}}}, ""),
     ],
 )  # fmt: skip
 def test_a_word_on_what_llama_cpp_computes_otherwise(

@@ -49,7 +49,7 @@ def check_answers(folder: Path) -> None:
         assert logits.shape == expected.shape
         rows = np.abs(logits - expected).max(-1) / np.abs(expected).max()
         # Rounding may choose another of two experts that are nearly equal: rows of their own.
-        distance = np.quantile(rows, 0.9 if model.config.experts and kv_type == "f16" else 1)
+        distance = np.quantile(rows, 0.8 if model.config.experts and kv_type == "f16" else 1)
         print(f"{folder.name} {kv_type}: {distance:.2g}")
         assert distance < tolerance, kv_type
         if kv_type == "f32":
