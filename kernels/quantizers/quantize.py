@@ -132,7 +132,7 @@ def dequantize(data: _Bytes, fmt: BlockFormat, n: int, *, threads: int = 1) -> _
     out = np.empty((len(data), n), np.float32)
     # NumPy widens half precision one number at a time.
     kernel = widener() if fmt is F16 else dequantizer(fmt)
-    rest = [] if fmt is F16 else [book_address(fmt)]
+    rest = () if fmt is F16 else (book_address(fmt),)
 
     def work(begin: int, end: int) -> None:
         n_blocks = (end - begin) * n // fmt.block_size
