@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +11,7 @@ from types import ModuleType
 import gguf
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import halfbyte
 from halfbyte.engine.fused_latents import cut, cut_nbytes
@@ -106,7 +109,9 @@ def test_an_older_file_is_the_same_model(newer: Path, tmp_path: Path) -> None:
         halfbyte.convert(older, tmp_path / "other.gguf", type="q8_0", measure=False)
 
 
-def test_layers_that_guess_ahead_are_left_out(newer: Path, tmp_path: Path) -> None:
+def test_layers_that_guess_ahead_are_left_out(
+    newer: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def add(tensors: Tensors) -> None:
         tensors["blk.2.nextn.eh_proj.weight"] = np.zeros((128, 256), np.float32)
 
@@ -114,9 +119,18 @@ def test_layers_that_guess_ahead_are_left_out(newer: Path, tmp_path: Path) -> No
             "attention.value_length_mla": 32}  # fmt: skip
     longer = _rewritten(newer, tmp_path / "longer.gguf", keys, add)
     halfbyte.convert(longer, tmp_path / "again.gguf", type="f32", measure=False)
+    shutil.copytree(newer.parent / "hf", tmp_path / "hf")
+    stated = json.loads((tmp_path / "hf" / "config.json").read_text())
+    stated["num_nextn_predict_layers"] = 1
+    (tmp_path / "hf" / "config.json").write_text(json.dumps(stated))
+    stored = tmp_path / "hf" / "model.safetensors"
+    more = {"model.layers.2.eh_proj.weight": np.zeros((2, 2), np.float32)}
+    save_file({**load_file(stored), **more}, stored)
+    halfbyte.convert(tmp_path / "hf", tmp_path / "own.gguf", type="f32", measure=False)
+    assert "only guesses tokens ahead: layer 2 (1 tensors)" in caplog.text
     ids = list(range(3, 60))
     with halfbyte.load(newer, threads=1) as model:
         expected = model.logits(ids)
-    for path in (longer, tmp_path / "again.gguf"):
+    for path in (longer, tmp_path / "again.gguf", tmp_path / "own.gguf"):
         with halfbyte.load(path, threads=1) as model:
             assert (model.logits(ids) == expected).all()
