@@ -127,7 +127,7 @@ def test_layers_that_guess_ahead_are_left_out(
     more = {"model.layers.2.eh_proj.weight": np.zeros((2, 2), np.float32)}
     save_file({**load_file(stored), **more}, stored)
     halfbyte.convert(tmp_path / "hf", tmp_path / "own.gguf", type="f32", measure=False)
-    assert "only guesses tokens ahead: layer 2 (1 tensors)" in caplog.text
+    assert "further ahead: 1 tensors, model.layers.2.eh_proj.weight" in caplog.text
     ids = list(range(3, 60))
     with halfbyte.load(newer, threads=1) as model:
         expected = model.logits(ids)
