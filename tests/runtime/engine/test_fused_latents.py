@@ -19,7 +19,7 @@ from halfbyte.errors import ConversionError
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.kernels.layouts.panels import PANEL_FORMATS
+from halfbyte.kernels.layouts.panels import FACTOR_NBYTES, PANEL_FORMATS
 from halfbyte.kernels.pool import Pool
 from halfbyte.quality.layer_source import GGUFSource
 
@@ -27,17 +27,17 @@ N, NOPE, VALUE, RANK = 2, 24, 20, 64
 SPEC = TensorSpec("blk.0.attn_kv_b.weight", "", (N * (NOPE + VALUE), RANK), heads=(N, NOPE, VALUE))
 
 
-def test_blocks_that_cannot_be_transposed_become_half_floats() -> None:
-    rng, fmt, qtype = (
-        np.random.default_rng(3),
-        PANEL_FORMATS["Q8_0"],
-        gguf.GGMLQuantizationType.Q8_0,
-    )
-    rows = gguf.quants.quantize(rng.standard_normal(SPEC.shape).astype(np.float32), qtype)
-    exact = gguf.quants.dequantize(rows, qtype).reshape(N, NOPE + VALUE, RANK)
+@pytest.mark.parametrize(("name", "factor"), [("Q8_0", 1.0), ("NVFP4", 0.25)])
+def test_blocks_that_cannot_be_transposed_become_half_floats(name: str, factor: float) -> None:
+    """Times the factor of the whole matrix, where the type has one; values keep it."""
+    rng, fmt = np.random.default_rng(3), PANEL_FORMATS[name]
+    qtype = gguf.GGMLQuantizationType[name]
+    size = SPEC.shape[0], fmt.source.row_nbytes(RANK)
+    rows = rng.integers(0, 64, size, np.uint8)  # as bytes, of which all scales are finite
+    exact = factor * gguf.quants.dequantize(rows, qtype).reshape(N, NOPE + VALUE, RANK)
     memory = np.zeros(cut_nbytes(fmt, SPEC), np.uint8)
     pool = Pool(1)
-    made = cut(rows.view(np.uint8).ravel(), fmt, SPEC, pool, memory)
+    made = cut(rows.ravel(), fmt, SPEC, pool, memory, factor)
     pool.close()
     own, shape, address = made["blk.0.attn_k_b.weight"]
     assert (own.name, shape, address) == ("F16", (RANK, NOPE), memory.ctypes.data)
@@ -45,6 +45,8 @@ def test_blocks_that_cannot_be_transposed_become_half_floats() -> None:
     found = panels.swapaxes(2, 3).reshape(N, RANK, -1)[..., :NOPE]
     assert (found == exact[:, :NOPE].swapaxes(1, 2).astype(np.float16)).all()
     assert made["blk.0.attn_v_b.weight"][:2] == (fmt, (VALUE, RANK))
+    if fmt.has_factor:
+        assert memory[-FACTOR_NBYTES:].view(np.float32)[0] == factor
 
 
 @pytest.fixture(scope="module")
