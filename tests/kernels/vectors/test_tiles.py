@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from halfbyte.kernels.layouts.activations import HALF_AT, SCALE_AT, SCALED_SUM_AT, SUM_AT
-from halfbyte.kernels.products.dots import WHOLE, block_dots
+from halfbyte.kernels.products.dots import NO_TABLE, WHOLE, block_dots
 from halfbyte.kernels.vectors import tiles
 
 Call = Callable[..., None]
@@ -49,7 +49,7 @@ def test_columns_of_floats(call: Call) -> None:
 
 def tile_sums(acc, records, stride, codes, d, m, out, add, n):
     """A tile of 2 panels x 3 tokens: acc + dots * d * s, + m * s * sum, stored or added."""
-    dots = block_dots(codes, 512, records, WHOLE, 8, 0, 0, 0, 2, 3)
+    dots = block_dots(codes, 512, records, WHOLE, 8, 0, NO_TABLE, 0, 0, 2, 3)
     total = tiles.zeros(2, 3)
     total = tiles.add_outer(total, tiles.load_column(acc, 64, 2), records + SCALE_AT, stride, 3)
     total = tiles.add_scaled(total, dots, tiles.load_column_f16(d, 32, 2), records + SCALE_AT,

@@ -31,7 +31,7 @@ def test_it_says_what_pages_depend_on() -> None:
     assert one == bound() and one.digest == bound().digest
     assert one.layout == {
         "n_layers": 2, "n_kv_heads": 3, "head_dim": 24, "kv_type": "f16",
-        "page": 128, "byteorder": sys.byteorder,
+        "latent": 0, "page": 128, "byteorder": sys.byteorder,
     }  # fmt: skip
     assert one.states == []
 

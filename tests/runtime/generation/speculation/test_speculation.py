@@ -114,8 +114,8 @@ def test_prompts_and_answers_of_others_go_first() -> None:
     batch.add(request_of([1] * 60))
     for _ in range(60):
         batch.step()
-    # A tenth of the 50 ms is for guesses where a prompt is there, the rest as before.
-    assert engine.steps[1:3] == [[6, 32], [6, 28]]
+    # A tenth of the 50 ms is for guesses where a prompt is there, the rest as before: whole tiles.
+    assert engine.steps[1:3] == [[6, 34], [6, 26]]
     beside = [step for step in engine.steps if len(step) == 2 and step[1] == 1]
     assert beside and max(step[0] for step in beside) <= 40  # within 50 ms
     run(batch)
