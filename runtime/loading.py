@@ -187,7 +187,7 @@ def _load(
             check_context(
                 own.file, own.config, kv_type, n_ctx, n_threads, system.available_memory()
             )
-        rooms = _rooms(checked, n_threads)
+        rooms = _rooms(checked, kv_type, PAGE if ctx is None else n_ctx, n_threads)
         for each in rooms:
             files.enter_context(cleared_ahead(each.memory))
         tokenizer = _tokenizer(checked)
@@ -214,13 +214,13 @@ def _load(
             raise
 
 
-def _rooms(models: Sequence[_Checked], n_threads: int) -> list[Rooms]:
+def _rooms(models: Sequence[_Checked], kv_type: str, n_ctx: int, n_threads: int) -> list[Rooms]:
     """Where weights will lie; of experts, where memory cannot hold them, in a file of the cache."""
     left, rooms = system.available_memory(), list[Rooms]()
     for model in models:
         file, config, disk = model.file, model.config, None
         if config.experts is not None:
-            need = memory_of(file, config, "f16", PAGE, n_threads)
+            need = memory_of(file, config, kv_type, n_ctx, n_threads)
             if stays_on_disk(need, left):
                 disk = settings.cache_dir()
                 log.warning(

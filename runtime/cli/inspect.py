@@ -83,7 +83,8 @@ def _n_active(file: GGUFFile, n_weights: int) -> int:
         n, used = (m.get_int(f"{a}.{key}", 0) for key in ("expert_count", "expert_used_count"))
     except ModelFileError:  # which is told where it is said that the file does not run
         return n_weights
-    experts = [t for t in file.tensors.values() if len(t.shape) == 3 and t.shape[0] == n]
+    experts = [t for name, t in file.tensors.items()
+               if "_exps" in name and len(t.shape) == 3 and t.shape[0] == n]  # fmt: skip
     return n_weights - sum(math.prod(t.shape) // n * (n - used) for t in experts)
 
 

@@ -116,17 +116,20 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         "hidden": 4 * hidden,
         "records": max(normed, attended) // BLOCK * RECORD_NBYTES,
         **(_latent_strides(c, c.latent) if c.latent else {}),
-        **(_expert_strides(c.experts, dim) if c.experts else {}),
+        **(_expert_strides(c.experts, dim, normed) if c.experts else {}),
     }
 
 
-def _expert_strides(e: ExpertsConfig, dim: int) -> dict[str, int]:
-    """The same of what experts take and give; of those of _SORTED all that a token needs."""
+def _expert_strides(e: ExpertsConfig, dim: int, normed: int) -> dict[str, int]:
+    """The same of what experts take and give; of those of _SORTED all that a token needs.
+
+    Rows that are gathered are as far apart as the `normed` ones that they are copies of.
+    """
     return {
         "routed": 4 * (_in_strips(e.n_experts) + STRIP_ROWS),
         "shared": 4 * dim,
-        "gathered": e.n_used * dim // BLOCK * RECORD_NBYTES,
-        "gathered_floats": e.n_used * 4 * dim,
+        "gathered": e.n_used * normed // BLOCK * RECORD_NBYTES,
+        "gathered_floats": e.n_used * 4 * normed,
         "expert_hidden": e.n_used * 4 * _in_strips(e.hidden_dim),
     }
 

@@ -22,6 +22,8 @@ RUNTIME_NBYTES = 101_000_000
 _TOKEN_NBYTES, _MERGE_NBYTES = 500, 300
 _LISTS = (("tokenizer.ggml.tokens", _TOKEN_NBYTES), ("tokenizer.ggml.merges", _MERGE_NBYTES))
 
+MARGIN_NBYTES = 256 << 20  # of the machine's memory, for everything but weights and pages
+
 # Models take about what their files hold; only padding can be a multiple of a small one.
 _MAX_TIMES, _ALWAYS_NBYTES = 4, 64_000_000
 
@@ -74,7 +76,9 @@ def stays_on_disk(need: Memory, available: int | None) -> bool:
 
     `available` are the bytes that this process may still take; None where nobody knows.
     """
-    return available is not None and need.experts > 0 and need.weights + need.buffers > available
+    if available is None or not need.experts:
+        return False
+    return need.weights + need.buffers + need.kv_cache + MARGIN_NBYTES > available
 
 
 def kv_cache_nbytes(config: ModelConfig, n_ctx: int) -> dict[str, int | None]:

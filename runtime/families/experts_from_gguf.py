@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import (
     DENSE_KEY,
@@ -10,6 +12,7 @@ from halfbyte.families.config import (
     MAX_DIM,
     STEP_KEY,
     ExpertsConfig,
+    ModelConfig,
 )
 from halfbyte.families.family import Family
 from halfbyte.families.metadata_keys import is_saved
@@ -54,13 +57,12 @@ def read_experts(
     if rules.states_norm or not is_saved(m, family.architecture):
         normalizes = m.get_bool(key["normalizes"], normalizes)
     n_dense = count("n_dense_layers", 0, n_layers)
-    says_scale = key["scale"] in m and m.raw(key["scale"]).value != 0
     return ExpertsConfig(
         n, n_used, width, n_shared, shared,
         n_dense_layers=n_dense,
         gating=_gating(m, key["gating"], rules.gating),
         normalizes=normalizes,
-        scale=m.get_float(key["scale"]) if says_scale else 1.0,
+        scale=m.get_float(key["scale"]) if m.states(key["scale"]) else 1.0,
         n_groups=n_groups,
         n_groups_used=n_groups_used,
         dense_layers=_dense_layers(m, family, n_dense, n_layers),
@@ -68,11 +70,29 @@ def read_experts(
     )  # fmt: skip
 
 
+def check_expert_counts(file: GGUFFile, family: Family, config: ModelConfig) -> None:
+    """Refuse what would change nothing, as the family has no such tensors.
+
+    Raises:
+        UnsupportedModelError: layers without experts, or shared ones, of a family without any.
+    """
+    e = config.experts
+    if e is None:
+        return
+    wanted = [spec.name for spec in family.tensors(config)]
+    for name, nothing in (("n_dense_layers", 0), ("dense_layers", ()), ("shared_dim", 0)):
+        stated = getattr(e, name)
+        other = replace(config, experts=replace(e, **{name: nothing}))
+        if stated != nothing and [spec.name for spec in family.tensors(other)] == wanted:
+            key = f"{family.architecture}.{EXPERT_KEYS[name]}" if name in EXPERT_KEYS else DENSE_KEY
+            what = f"none: {family.architecture} has no such layers or experts"
+            raise UnsupportedModelError(file.path, key, expected=what, got=stated)
+
+
 def has_experts(m: Metadata, family: Family) -> bool:
     """Whether a file's layers have experts."""
     key = f"{family.architecture}.{EXPERT_KEYS['n_experts']}"
-    says = key in m and m.raw(key).value != 0
-    return family.experts is not None and (says or not family.experts.may_lack)
+    return family.experts is not None and (m.states(key) or not family.experts.may_lack)
 
 
 def _dense_layers(m: Metadata, family: Family, first: int, n_layers: int) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ from halfbyte.families.config import (
     WINDOW_KEY,
     ModelConfig,
 )
-from halfbyte.families.experts_from_gguf import has_experts, read_experts
+from halfbyte.families.experts_from_gguf import check_expert_counts, has_experts, read_experts
 from halfbyte.families.family import Family
 from halfbyte.families.heads import gate_dim_from_gguf, heads_from_gguf, wanted_heads
 from halfbyte.families.latent_config import LatentConfig
@@ -60,12 +60,13 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     of_experts = EXPERT_KEYS.values() if has_experts(m, family) else ()
     check_keys(m, architecture, {*family.reads, *of_experts})
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
+    _check_same(m, f"{architecture}.embedding_length_out", "the embedding's", dim)
     n_layers = n_layers_of(m, family)
     latent, heads = _attention(file, family, dim)
     n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
     ropes = read_ropes(file, family, heads["head_dim"], n_ctx)
     window, sliding_layers = _windows(m, family, n_layers)
-    _check_scale(m, family, heads["head_dim"])
+    _check_scale(m, family, latent.qk_dim if latent else heads["head_dim"])
     hidden_dim = _of_every_layer(m, key["hidden_dim"], MAX_DIM)
     config = ModelConfig(
         architecture=architecture,
@@ -88,7 +89,9 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         **heads,
         **_options(file, family, n_layers, dim / heads["n_heads"]),
     )
-    return with_latents(file, family, config, latent) if latent else config
+    config = with_latents(file, family, config, latent) if latent else config
+    check_expert_counts(file, family, config)
+    return config
 
 
 def _family(m: Metadata) -> Family:
@@ -113,8 +116,7 @@ def _options(file: GGUFFile, family: Family, n_layers: int, width: float) -> dic
         found["attention_scale"] = width**-0.5
     keys = {field: f"{family.architecture}.{family.keys[field].gguf}" for field in OPTIONS
             if family.keys[field].gguf in family.reads}  # fmt: skip
-    found |= {field: m.get_float(key) for field, key in keys.items()
-              if key in m and m.raw(key).value != 0}  # fmt: skip
+    found |= {field: m.get_float(key) for field, key in keys.items() if m.states(key)}
     if family.architecture != _CAPPED and is_saved(m, family.architecture):
         found.pop("attn_softcap", None)
     return {**found, **_biases(file, family)}
@@ -212,7 +214,7 @@ def _check_scale(m: Metadata, family: Family, head_dim: int) -> None:
     """
     name = family.keys["attention_scale"].gguf
     key = f"{family.architecture}.{name}"
-    if name in family.reads or key not in m or m.raw(key).value == 0:
+    if name in family.reads or not m.states(key):
         return
     scale, wanted = m.get_float(key), head_dim**-0.5
     if not math.isclose(scale, wanted, rel_tol=1e-6):
@@ -230,14 +232,14 @@ def _head_dim(m: Metadata, a: str, dim: int, n_heads: int) -> int:
         raise UnsupportedModelError(
             m.path, "head dimension", expected=f"an even number from {MIN_HEAD_DIM}", got=head_dim
         )
-    for key, what, wanted in (
-        (f"{a}.attention.value_length", "the head dimension", head_dim),
-        (f"{a}.embedding_length_out", "the embedding's", dim),
-    ):
-        other = m.get_int(key, wanted)
-        if other != wanted:
-            raise UnsupportedModelError(m.path, key, expected=f"{what}, {wanted}", got=other)
+    _check_same(m, f"{a}.attention.value_length", "the head dimension", head_dim)
     return head_dim
+
+
+def _check_same(m: Metadata, key: str, what: str, wanted: int) -> None:
+    other = m.get_int(key, wanted)
+    if other != wanted:
+        raise UnsupportedModelError(m.path, key, expected=f"{what}, {wanted}", got=other)
 
 
 def _windows(m: Metadata, family: Family, n_layers: int) -> tuple[int, tuple[bool, ...]]:

@@ -92,8 +92,7 @@ def _stretched(
         if not is_saved(m, family.architecture) and m.get_float(key, 1.0) != 1:
             raise UnsupportedModelError(m.path, key, expected="1", got=m.get_float(key))
     key = f"{family.architecture}.{LOG_MULTIPLIER_KEY}"
-    says = key in m and m.raw(key).value != 0
-    mscale = m.get_float(key) / _PART if says else 0.0
+    mscale = m.get_float(key) / _PART if m.states(key) else 0.0
     factor = 1.0 if mscale else yarn_attention_factor(rope.factor)
     yarn = replace(rope.yarn, attention_factor=factor)
     return replace(latent, mscale=mscale), replace(rope, yarn=yarn)

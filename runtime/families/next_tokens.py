@@ -22,6 +22,7 @@ NEXT_KEY = "nextn_predict_layers"  # in GGUF: of the layers that block_count say
 # What a family reads whose models may have them.
 NEXT_KEYS = frozenset({NEXT_KEY, "num_nextn_predict_layers", "num_mtp_layers"})
 _IN_LAYER = re.compile(r"(?:blk|model\.layers)\.(\d+)\.")
+_JOINS = "eh_proj.weight"
 _OWN_NAMES = ("model.mtp_", "mtp.")
 
 
@@ -40,7 +41,9 @@ def of_next_tokens(
     """The tensors of such layers, by GGUF's names or a checkpoint's; a word if there are any."""
     if not NEXT_KEYS & family.reads:
         return frozenset()
-    found = sorted(name for name in names if _is_of_them(name, n_layers))
+    names = list(names)
+    layers = _layers_ahead(names, n_layers)
+    found = sorted(name for name in names if _is_of_them(name, layers))
     if found:
         warn_about(
             log, path, "left out, as they guess tokens further ahead: %d tensors, %s and so on",
@@ -49,6 +52,12 @@ def of_next_tokens(
     return frozenset(found)
 
 
-def _is_of_them(name: str, n_layers: int) -> bool:
+def _layers_ahead(names: Iterable[str], n_layers: int) -> set[str]:
+    """The numbers of such layers: each joins a token to the state before it, as no other does."""
+    found = (_IN_LAYER.match(name) for name in names if name.endswith(_JOINS))
+    return {layer[1] for layer in found if layer and int(layer[1]) >= n_layers}
+
+
+def _is_of_them(name: str, layers: set[str]) -> bool:
     found = _IN_LAYER.match(name)
-    return int(found[1]) >= n_layers if found else name.startswith(_OWN_NAMES)
+    return found[1] in layers if found else name.startswith(_OWN_NAMES)

@@ -132,7 +132,7 @@ def _factor(m: Metadata, a: str) -> float:
 
 def _positive(m: Metadata, key: str, default: float) -> float:
     """A number above 0; 0 says nothing."""
-    return default if key in m and m.raw(key).value == 0 else m.get_float(key, default)
+    return m.get_float(key) if m.states(key) else default
 
 
 def _n_features(m: Metadata, family: Family, head_dim: int, name: str) -> int:

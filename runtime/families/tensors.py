@@ -64,8 +64,8 @@ class TensorSpec:
 
     @property
     def is_of_experts(self) -> bool:
-        """Whether it is a matrix for each expert."""
-        return self.is_matrix and len(self.shape) > 2
+        """Whether it is a matrix for each expert, of which a token needs few."""
+        return self.is_matrix and len(self.shape) > 2 and "_exps" in self.name
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor of that shape is it."""

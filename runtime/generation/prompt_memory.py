@@ -16,6 +16,7 @@ from pathlib import Path
 
 from halfbyte.engine.binding import Binding
 from halfbyte.engine.engine import Engine
+from halfbyte.engine.footprint import MARGIN_NBYTES
 from halfbyte.errors import CacheFileError, EngineError, OutOfPagesError
 from halfbyte.generation import saved_cache
 from halfbyte.generation.cache_folder import CacheFolder
@@ -28,7 +29,6 @@ from halfbyte.generation.shared_prompt import SharedPrompt
 log = logging.getLogger(__name__)
 
 SNAPSHOT_DISTANCE = 512  # tokens at least, between states that cannot be cut back
-_MARGIN_NBYTES = 256 << 20  # of the machine's memory, for everything but pages
 _HASHING_S = 60.0  # that closing waits for the model's hash at most,
 _FLUSHING_S = 30.0  # and for the disk
 _LOOKING_S = 0.05  # whether the disk can take more, while nothing else is to be done
@@ -211,7 +211,7 @@ class PromptMemory:
         available = self._bounds.available()
         if available is None:
             return 0
-        more = max(available - _MARGIN_NBYTES, 0)
+        more = max(available - MARGIN_NBYTES, 0)
         self._engine.pages.max_nbytes = self._engine.pages.nbytes + more
         return more
 

@@ -183,6 +183,13 @@ class Metadata:
         """All keys, in the file's order."""
         return list(self._values)
 
+    def states(self, key: str) -> bool:
+        """Whether a key is there and says something: not the number 0."""
+        if key not in self:
+            return False
+        value = self.raw(key).value
+        return isinstance(value, np.ndarray) or value != 0
+
     def raw(self, key: str) -> Value:
         """A value as it stands in the file; KeyError if absent."""
         return self._values[key]

@@ -28,7 +28,7 @@ def read_gguf_adapter(path: Path, config: ModelConfig) -> Adapter:
     with GGUFFile.open(path) as file:
         m = file.metadata
         _check_kind(m, config)
-        says_nothing = _ALPHA not in m or m.raw(_ALPHA).value == 0
+        says_nothing = not m.states(_ALPHA)
         alpha = 0.0 if says_nothing else m.get_float(_ALPHA)
         halves, faults = {}, list[str]()
         for name, tensor in file.tensors.items():

@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 def matrices_of(config: ModelConfig) -> dict[str, TensorSpec]:
     """By GGUF name. A head that is the embedding too has its own name for adapters."""
-    found = {s.name: s for s in family_of(config).tensors(config) if len(s.shape) == 2}
+    specs = family_of(config).tensors(config)
+    found = {s.name: s for s in specs if s.is_matrix and len(s.shape) == 2 and not s.heads}
     embedding = found.pop(EMBEDDING)
     found.setdefault(OUTPUT, replace(embedding, name=OUTPUT, hf_name="lm_head.weight"))
     return found

@@ -99,7 +99,6 @@ COVERED_BY = {
     "runtime/conversion.py": "convert/test_convert.py",
     "runtime/engine/adapted_steps.py": "runtime/engine/test_adapter_weights.py",
     "runtime/engine/cached_keys.py": "runtime/engine/test_trace.py",
-    "runtime/engine/buffers.py": "runtime/engine/test_engine.py",
     "runtime/engine/factor_places.py": "runtime/engine/test_adapter_weights.py",
     "runtime/quality/attention.py": "runtime/quality/test_float_model.py",
     "runtime/quality/norms.py": "runtime/quality/test_float_model.py",

@@ -56,6 +56,8 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
         **_V2_GROUPS, **_yarn(4, 1.0, beta_fast=16.0)}),
     "v2-dense": ("deepseek_v2", (96, 96, 2, 3), True, {
         **_heads(32, 16, 32, 48, 24), **_experts(4, 2, 32, 1, 2)}),
+    "v3-wide-queries": ("deepseek_v3", (64, 96, 2, 4), False, {
+        **_heads(32, 16, 16, 16, 200), **_experts(8, 2, 32, 1, 1), **_groups(2, 1, 1.0)}),
     "v3": ("deepseek_v3", (128, 160, 4, 8), False, {
         **_heads(64, 32, 16, 32, 48), **_experts(16, 4, 32, 1, 2), **_groups(4, 2, 2.5),
         "norm_topk_prob": True, **_yarn(40, 1.0)}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -13,7 +14,17 @@ from halfbyte.prompt.tools.call_grammar import Number, Spell
 Arguments = Mapping[str, Any]
 Functions = Mapping[str, Mapping[str, Any]]  # as Tools.callable has them
 NO_FUNCTIONS: Functions = MappingProxyType({})
-_DECODER = json.JSONDecoder()
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is beyond the numbers of JSON's readers")
+    return value
+
+
+# What can be written as JSON again.
+STRICT = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 class Call(NamedTuple):
@@ -106,7 +117,7 @@ def values_in(text: str) -> Iterator[Any]:
         if at == len(text):
             return
         try:
-            value, at = _DECODER.raw_decode(text, at)
+            value, at = STRICT.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             raise MalformedCall(f"no JSON: {error}") from error
         yield value

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from halfbyte.prompt.tools.call_format import MalformedCall
+from halfbyte.prompt.tools.call_format import STRICT, MalformedCall
 
 TEXT = "string"
 _KINDS: Mapping[type, frozenset[str]] = {
@@ -106,7 +106,7 @@ class Parameters:
 def _literal(text: str) -> Any:
     """The value of a text that is JSON, or that Python writes; _NOTHING: it is neither."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return STRICT.decode(text)
     except (ValueError, RecursionError):
         pass
     try:
@@ -114,7 +114,3 @@ def _literal(text: str) -> Any:
         return json.loads(json.dumps(value, allow_nan=False))
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return _NOTHING
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(name)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
 
-from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.errors import HalfbyteError, ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
@@ -275,3 +276,25 @@ def test_numbers_for_each_layer(tmp_path: Path) -> None:
 def test_other_architectures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModelError, match="mamba"):
         read(tmp_path, {}, architecture="mamba")
+
+
+LISTS = [
+    ("glm4moe", "expert_count"), ("glm4moe", "expert_weights_scale"),
+    ("qwen2", "rope.scaling.factor"), ("granite", "residual_scale"), ("llama", "attention.scale"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("architecture", "key"), LISTS)
+def test_a_list_is_no_number(architecture: str, key: str, tmp_path: Path) -> None:
+    experts = {"expert_count": 4, "expert_used_count": 2, "expert_shared_count": 1}
+    more = experts if architecture == "glm4moe" else {}
+    with pytest.raises(HalfbyteError, match=re.escape(key)):
+        read(tmp_path, keys_of(architecture, **{**more, key: [1.0, 2.0]}), architecture)
+
+
+def test_what_would_change_nothing_is_refused(tmp_path: Path) -> None:
+    experts = {"expert_count": 4, "expert_used_count": 2, "attention.sliding_window": 9}
+    for key in ("leading_dense_block_count", "expert_shared_feed_forward_length"):
+        with pytest.raises(UnsupportedModelError, match=f"{key}: expected none"):
+            read(tmp_path, keys_of("gpt-oss", **experts, **{key: 2}), "gpt-oss")
+    assert read(tmp_path, keys_of("gpt-oss", **experts), "gpt-oss").experts is not None

@@ -56,6 +56,23 @@ def test_they_are_left_out_of_a_checkpoint_and_of_a_file(
         assert (a.logits([5, 6, 7]) == b.logits([5, 6, 7])).all()
 
 
+def test_layers_that_a_count_leaves_out_are_no_such_layers(
+    tmp_path: Path, benchmark_module: Callable[[str], ModuleType]
+) -> None:
+    """A model's own last layer joins no token to a state."""
+    tiny_llama = benchmark_module("tiny_llama")
+    tiny = tiny_llama.Tiny("t", 1, 64, 96, 3, 4, 2, 16, 323, 1e6, tied=False, kind="glm4_moe")
+    folder, path = tmp_path / "hf", tmp_path / "whole.gguf"
+    tiny_llama.save(tiny, folder)
+    halfbyte.convert(folder, path, type="f32", measure=False)
+    for counts in ({"block_count": 2}, {"nextn_predict_layers": 1}):
+        short = tmp_path / "short.gguf"
+        rewrite(path, short, lambda _: None, "glm4moe",
+                {f"glm4moe.{key}": n for key, n in counts.items()})  # fmt: skip
+        with pytest.raises(UnsupportedModelError, match=r"tensors: .*blk\.2\."):
+            halfbyte.load(short)
+
+
 def test_layers_of_which_none_would_be_left(tmp_path: Path) -> None:
     experts = {"expert_count": 4, "expert_used_count": 2, "expert_shared_count": 1}
     for n, n_layers in ((0, 3), (2, 1)):
