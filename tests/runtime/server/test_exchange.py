@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -40,6 +41,14 @@ def wait_for(is_so: Any) -> None:
         time.sleep(0.002)
 
 
+def n_waiting(url: str) -> int:
+    """What the server says of its queue."""
+    text = httpx.get(f"{url}/metrics", trust_env=False).text
+    found = re.search(r"^halfbyte:num_requests_waiting(?:\{.*\})? (\d+)", text, re.MULTILINE)
+    assert found is not None, text
+    return int(found[1])
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_who_leaves_mid_prefill_frees_the_engine(
     shelf: Shelf, serve: Any, monkeypatch: pytest.MonkeyPatch, stream: bool
@@ -71,9 +80,11 @@ def test_who_leaves_the_queue_is_never_begun(shelf: Shelf, serve: Any) -> None:
         first = ask(url, stream=True)
         assert first.recv(12) == b"HTTP/1.1 200"
         second = ask(url)
-        time.sleep(0.05)
+        wait_for(lambda: n_waiting(url) == 1)
         second.close()
+        wait_for(lambda: n_waiting(url) == 0)
         third = ask(url, max_tokens=1)
+        wait_for(lambda: n_waiting(url) == 1)
         first.close()
         assert third.recv(12) == b"HTTP/1.1 200"
         third.close()
