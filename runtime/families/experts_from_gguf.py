@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import (
@@ -80,7 +81,8 @@ def check_expert_counts(file: GGUFFile, family: Family, config: ModelConfig) -> 
     if e is None:
         return
     wanted = [spec.name for spec in family.tensors(config)]
-    for name, nothing in (("n_dense_layers", 0), ("dense_layers", ()), ("shared_dim", 0)):
+    neutral: dict[str, Any] = {"n_dense_layers": 0, "dense_layers": (), "shared_dim": 0}
+    for name, nothing in neutral.items():
         stated = getattr(e, name)
         other = replace(config, experts=replace(e, **{name: nothing}))
         if stated != nothing and [spec.name for spec in family.tensors(other)] == wanted:
