@@ -42,7 +42,7 @@ N_CLIENTS, N_ANSWER, THREADS = 8, 64, 2
 N_CTX = 2048
 SHORT, LONG = 110, 1100  # tokens of prompts
 N_STREAM = 256
-BUSY_S, QUIET_S, TICK_S = 1.0, 0.5, 0.002  # of a prompt before it is given up; without work; a look
+BUSY_S, QUIET_S, TICK_S = 1.0, 0.5, 0.01  # of a prompt before it is given up; without work; a look
 # Of the shapes: eight clients over llama-server's, a stream over model.stream's.
 TARGETS = {"load": {"1b": 2.2}, "stream": {"1b": 0.98}}
 USUAL = {"load": 3.0, "stream": 0.9}
@@ -221,7 +221,7 @@ def _busy_after(server: ServerProcess, prompt: str) -> float:
     taken_s = server.cpu_s()
     while (now := time.perf_counter()) < last + QUIET_S:
         now_s = server.cpu_s()
-        if now_s - taken_s > TICK_S / 10:  # beside what an idle loop does now and then
+        if now_s - taken_s > TICK_S / 10:  # more than what looks around now and then
             last = now
         taken_s = now_s
         time.sleep(TICK_S)
