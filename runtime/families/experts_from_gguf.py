@@ -81,7 +81,9 @@ def check_expert_counts(file: GGUFFile, family: Family, config: ModelConfig) -> 
     if e is None:
         return
     wanted = [spec.name for spec in family.tensors(config)]
-    neutral: dict[str, Any] = {"n_dense_layers": 0, "dense_layers": (), "shared_dim": 0}
+    neutral: dict[str, Any] = {"n_dense_layers": 0, "dense_layers": ()}
+    if any(map(config.has_experts, range(config.n_layers))):  # else shared ones have no layer
+        neutral["shared_dim"] = 0
     for name, nothing in neutral.items():
         stated = getattr(e, name)
         other = replace(config, experts=replace(e, **{name: nothing}))

@@ -18,11 +18,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import halfbyte
+from tests.oracles.transformers_answers import check_answers, make_checkpoints
 
 pytestmark = pytest.mark.oracle
 
 ROOT = Path(__file__).resolve().parents[2]
-TOLERANCE = {"f32": 1e-4, "f16": 2e-3}
 N_IDS = 300
 
 
@@ -94,33 +94,12 @@ def checkpoints(
         )
         more = {"dtype": "float32", "shard": None, "options": options, "n_ids": N_IDS}
         specs.append(asdict(tiny) | more)
-    (out / "specs.json").write_text(json.dumps(specs))
-    script = ROOT / "benchmarks" / "transformers_peer.py"
-    subprocess.run([torch_python, script, out / "specs.json", out], check=True)
-    for name in CASES:
-        tiny_llama.save_tokenizer(323, out / name)
-    return out
+    return make_checkpoints(specs, out, torch_python, tiny_llama)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
-    path = checkpoints / f"{name}.gguf"
-    halfbyte.convert(checkpoints / name, path, type="f32", measure=False)
-    with np.load(checkpoints / name / "expected.npz") as answers:
-        ids, expected, greedy = answers["ids"].tolist(), answers["logits"], answers["greedy"]
-    for kv_type, tolerance in TOLERANCE.items():
-        with halfbyte.load(path, threads=2, kv_type=kv_type) as model:
-            logits = model.logits(ids)
-            tokens = model.complete(ids, max_tokens=len(greedy)).tokens
-            routes = model.config.experts is not None
-        rows = np.abs(logits - expected).max(-1) / np.abs(expected).max()
-        # Rounding may choose another of two experts that are nearly equal: rows of their own.
-        distance = np.quantile(rows, 0.9 if routes and kv_type == "f16" else 1)
-        print(f"{name} {kv_type}: {distance:.2g}")
-        assert distance < tolerance, kv_type
-        if kv_type == "f32":
-            assert tokens == greedy[: len(tokens)].tolist()
-            assert len(tokens) == len(greedy) or 2 in greedy
+    check_answers(checkpoints / name)
 
 
 @pytest.mark.parametrize("kind", ["deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu"])

@@ -82,7 +82,8 @@ def checkpoints(
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
-    check_answers(checkpoints / name)
+    # Of Laguna's many experts rounding often chooses another one.
+    check_answers(checkpoints / name, 0.8 if name.startswith("laguna") else 0.9)
 
 
 def test_a_sharded_checkpoint_really_is(checkpoints: Path) -> None:

@@ -36,8 +36,11 @@ def make_checkpoints(
     return out
 
 
-def check_answers(folder: Path) -> None:
-    """A converted checkpoint's logits are near transformers', and its greedy ids are the same."""
+def check_answers(folder: Path, share: float = 0.9) -> None:
+    """A converted checkpoint's logits are near transformers', and its greedy ids are the same.
+
+    Of a model with experts so large a share of the rows is looked at, where the cache is rounded.
+    """
     path = folder.with_suffix(".gguf")
     halfbyte.convert(folder, path, type="f32", measure=False)
     with np.load(folder / "expected.npz") as answers:
@@ -49,7 +52,7 @@ def check_answers(folder: Path) -> None:
         assert logits.shape == expected.shape
         rows = np.abs(logits - expected).max(-1) / np.abs(expected).max()
         # Rounding may choose another of two experts that are nearly equal: rows of their own.
-        distance = np.quantile(rows, 0.8 if model.config.experts and kv_type == "f16" else 1)
+        distance = np.quantile(rows, share if model.config.experts and kv_type == "f16" else 1)
         print(f"{folder.name} {kv_type}: {distance:.2g}")
         assert distance < tolerance, kv_type
         if kv_type == "f32":

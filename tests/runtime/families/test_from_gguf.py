@@ -298,3 +298,9 @@ def test_what_would_change_nothing_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UnsupportedModelError, match=f"{key}: expected none"):
             read(tmp_path, keys_of("gpt-oss", **experts, **{key: 2}), "gpt-oss")
     assert read(tmp_path, keys_of("gpt-oss", **experts), "gpt-oss").experts is not None
+    every = keys_of("gpt-oss", **experts, leading_dense_block_count=3)
+    with pytest.raises(UnsupportedModelError, match="leading_dense_block_count: expected none"):
+        read(tmp_path, every, "gpt-oss")
+    shared = {"expert_count": 4, "expert_used_count": 2, "expert_shared_count": 1}
+    network = keys_of("glm4moe", **shared, leading_dense_block_count=3)  # in all layers
+    assert read(tmp_path, network, "glm4moe").n_layers == 3
