@@ -33,7 +33,7 @@ def test_it_says_what_pages_depend_on() -> None:
         "n_layers": 2, "n_kv_heads": 3, "head_dim": 24, "kv_type": "f16",
         "latent": 0, "page": 128, "byteorder": sys.byteorder,
     }  # fmt: skip
-    assert one.states == []
+    assert one.states == ""
 
 
 def test_whatever_differs_makes_another(monkeypatch: pytest.MonkeyPatch) -> None:

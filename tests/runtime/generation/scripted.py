@@ -46,7 +46,7 @@ class ScriptedSequence:
     def n_past(self) -> int:
         return len(self.tokens)
 
-    def reserve(self, n: int) -> None:
+    def reserve(self, n: int, n_guessed: int = 0) -> None:
         """There is room."""
 
     def truncate(self, n: int) -> None:
