@@ -6,8 +6,10 @@ Pages behind the last snapshot of a path are of use to nobody, so that they go w
 from __future__ import annotations
 
 import heapq
+import weakref
 from collections.abc import Callable
 
+from halfbyte.generation import snapshots
 from halfbyte.generation.forest import Forest
 from halfbyte.generation.radix_tree import Branch, Node
 from halfbyte.generation.retention import snapshot_value, value
@@ -33,22 +35,28 @@ def evict_leaves(forest: Forest, is_enough: Enough) -> None:
 
 def evict_snapshots(forest: Forest, is_enough: Enough) -> None:
     """Drop snapshots, the least valuable first, and with the last of a path the pages it needs."""
+
+    def ranked(node: Node, n: int) -> tuple[float, int, int, weakref.ref[Node]]:
+        return snapshot_value(node, n, forest.now), n, id(node), weakref.ref(node)
+
     _drop_useless_leaves(forest)
-    ranks = [
-        (snapshot_value(node, n, forest.now), node.end, id(node), n, node)
-        for node in forest.nodes(forest.roots)
-        for n in node.snapshots
-    ]
-    heapq.heapify(ranks)
-    while ranks and not is_enough():
-        _, *place, n, node = heapq.heappop(ranks)
-        worth = snapshot_value(node, n, forest.now)
-        if ranks and worth > ranks[0][0]:  # its neighbours went: it is worth more
-            heapq.heappush(ranks, (worth, *place, n, node))
+    heap = [ranked(node, n) for node in forest.nodes(forest.roots) for n in node.snapshots]
+    heapq.heapify(heap)
+    while heap and not is_enough():
+        _, n, _, ref = heapq.heappop(heap)
+        node = ref()
+        if node is None or n not in node.snapshots:
             continue
+        rank = ranked(node, n)
+        if heap and rank > heap[0]:  # its neighbours went, and it is worth more
+            heapq.heappush(heap, rank)
+            continue
+        previous = snapshots.previous(node, n)
         forest.drop_snapshot(node, n)
         _drop_useless(forest, node)
-        del node  # and with it its page
+        if previous is not None:  # it may be the last now, with pages of its own, and worth less
+            heapq.heappush(heap, ranked(*previous))
+        del node, previous  # and with them their pages
 
 
 def _drop_useless_leaves(forest: Forest) -> None:

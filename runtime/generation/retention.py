@@ -17,8 +17,9 @@ branches, and a prefix becomes shorter before it is forgotten.
 Where states cannot be cut back, prompts go on from snapshots alone, and pages are worth nothing
 but what the snapshots behind them are. The tokens of a snapshot are then those since the one before
 it, its bytes are its own, and, behind the last one of a path, those of the pages that nobody else
-needs. One that was taken on the way is of use only to a prompt that leaves the path right behind
-it, before the next one, which happens to one in _ON_THE_WAY; and anywhere on a path is as likely:
+needs. Its uses count as they are, since those are of it alone: a prompt that goes on from a later
+one is no use of it. One that was taken on the way is of use only to a prompt that leaves the path
+right behind it, before the next one, which one in _ON_THE_WAY does, anywhere as likely:
 
     value of a snapshot on the way = value x tokens up to the next one / (_ON_THE_WAY x prefix)
 
@@ -51,7 +52,7 @@ def value(leaf: Node, now: int) -> float:
 def snapshot_value(node: Node, n: int, now: int) -> float:
     """What dropping the snapshot at a position of a node would lose, and the pages that go too."""
     kept = node.snapshots[n]
-    saved = math.log2(1 + kept.n_uses) * n * (n - snapshots.before(node, n))
+    saved = kept.n_uses * n * (n - snapshots.before(node, n))
     nbytes, behind = kept.state.nbytes, snapshots.behind(node, n)
     if behind is None:
         nbytes += sum(page.page.data.nbytes for page in snapshots.pages_alone(node))

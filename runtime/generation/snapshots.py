@@ -1,15 +1,15 @@
 """Snapshots along the paths of a radix tree: where prompts go on whose states cannot be cut back.
 
-A node has those of its own page, by position. A prompt goes on from the last one of its path; what
-lies behind that is processed again. So what a snapshot is worth depends on its neighbours
-(retention.py): those before and behind it on its path.
+A node has those of its own page, by position; those of a page that begins alike serve as well. A
+prompt goes on from the last one of its path; what lies behind that is processed again. So what a
+snapshot is worth depends on its neighbours (retention.py): those before and behind it on its path.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from halfbyte.generation.radix_tree import Branch, Node, n_common
+from halfbyte.generation.radix_tree import TOKEN_NBYTES, Branch, Node, n_common
 from halfbyte.kernels.layouts.kv_pages import PAGE
 
 
@@ -35,26 +35,41 @@ def last_in(node: Node, n: int) -> int:
 
 def before(node: Node, n: int) -> int:
     """The last position before n with a snapshot on a node's path; 0, its beginning, for none."""
+    found = previous(node, n)
+    return 0 if found is None else found[1]
+
+
+def previous(node: Node, n: int) -> tuple[Node, int] | None:
+    """The last snapshot before n on a node's path, and its node, which may only begin alike."""
     above: Branch = node
     while isinstance(above, Node):
-        if position := last_in(above, n - 1):
-            return position
+        found = [
+            (other, position)
+            for other in above.parent.children.values()
+            for position in other.snapshots
+            if position < n and other.tokens.startswith(_up_to(above, position))
+        ]
+        if found:
+            return max(found, key=lambda one: one[1])
         above = above.parent
-    return 0
+    return None
 
 
 def behind(node: Node, n: int) -> int | None:
     """The nearest position behind n with a snapshot, on any path through it; None for none."""
-    own = min((position for position in node.snapshots if position > n), default=None)
-    if own is not None:
-        return own
-    level = list(node.children.values())
+    own = _up_to(node, n)
+    level = [one for one in node.parent.children.values() if one.tokens.startswith(own)]
     while level:
-        found = [min(child.snapshots) for child in level if child.snapshots]
+        found = [position for one in level for position in one.snapshots if position > n]
         if found:
             return min(found)
-        level = [below for child in level for below in child.children.values()]
+        level = [below for one in level for below in one.children.values()]
     return None
+
+
+def _up_to(node: Node, n: int) -> bytes:
+    """The first tokens of a node, as those have them that part from it within its page."""
+    return node.tokens[: (n - node.begin) * TOKEN_NBYTES]
 
 
 def is_lasting(node: Node, n: int) -> bool:

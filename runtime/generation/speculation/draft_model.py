@@ -279,6 +279,8 @@ class DraftModel:
         return len(draft.ids) < wish.n_most
 
     def _known(self, request: Continuation) -> EngineSequence:
+        if not self._cache.max_nbytes:
+            return self.engine.new_sequence()
         return self._cache.match(request.ids, request.scope).sequence
 
     def _remember(self, request: Continuation, shadow: Shadow) -> None:

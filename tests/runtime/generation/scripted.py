@@ -37,7 +37,7 @@ class ScriptedSequence:
     """Tokens, as far as they are computed."""
 
     states = (None,)
-    can_truncate = True
+    first_cut = 0
 
     def __init__(self, tokens: Seq[int] = ()) -> None:
         self.tokens = list(tokens)

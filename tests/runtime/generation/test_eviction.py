@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from halfbyte.engine.page_pool import PagePool
 from halfbyte.generation import snapshots
 from halfbyte.generation.prefix_cache import PrefixCache
+from halfbyte.generation.radix_tree import packed
 from halfbyte.generation.retention import snapshot_value
-from halfbyte.kernels.layouts.kv_pages import PAGE
 from tests.runtime.generation.remembered import (
     LAYOUT,
     PAGE_SIZE,
@@ -94,7 +94,7 @@ def test_the_one_nearest_to_its_neighbours_goes_first() -> None:
         cache.shrink(1)
         order.append(set(kept(cache)))
     gone = [before - after for before, after in pairwise(order)]
-    assert gone == [{1100}, {1000}, {2000}, {3000}, {4000}]
+    assert gone == [{1100}, {1000}, {3000}, {2000}, {4000}]
 
 
 def test_ends_of_turns_outlast_what_was_taken_on_the_way() -> None:
@@ -118,33 +118,31 @@ def test_pages_behind_the_last_snapshot_go_before_anything_else() -> None:
 
 
 class LRU:
-    """The same snapshots, of which the one goes that was used longest ago."""
+    """As many snapshots, of which the one goes that was used longest ago."""
 
-    def __init__(self, nbytes: int) -> None:
-        self.nbytes, self.kept = nbytes, OrderedDict[tuple[int, ...], None]()
+    def __init__(self, n_most: int) -> None:
+        self.n_most, self.kept = n_most, OrderedDict[bytes, None]()
 
     def known(self, tokens: list[int], positions: list[int]) -> int:
+        data = packed(tokens)
         n_known = max(
-            (len(k) for k in self.kept if len(k) < len(tokens) and tuple(tokens[: len(k)]) == k),
+            (len(k) // 4 for k in self.kept if len(k) < len(data) and data.startswith(k)),
             default=0,
         )
         for n in sorted({*positions, len(tokens), n_known} - {0}):
             if n >= n_known:
-                self.kept[tuple(tokens[:n])] = None
-                self.kept.move_to_end(tuple(tokens[:n]))
-        while len(self.kept) * LARGE + self._pages() * PAGE_SIZE > self.nbytes:
+                self.kept[data[: 4 * n]] = None
+                self.kept.move_to_end(data[: 4 * n])
+        while len(self.kept) > self.n_most:
             self.kept.popitem(last=False)
         return n_known
 
-    def _pages(self) -> int:
-        return len({key[:end] for key in self.kept for end in range(PAGE, len(key) + PAGE, PAGE)})
-
 
 def test_a_conversation_outlasts_what_is_asked_between_its_turns() -> None:
-    """With room for eight large snapshots: ten turns, after each of them six side requests."""
+    """With room for eight large snapshots: ten turns, after each of them nine side requests."""
     rng = random.Random(1)
     text = lambda n: rng.choices(range(50_000), k=n)  # noqa: E731
-    cache, lru = PrefixCache(large_states(), 10 * LARGE), LRU(10 * LARGE)
+    cache, lru = PrefixCache(large_states(), 10 * LARGE), LRU(9)
     system = text(400)
     talk, ours, theirs, known, n_before = system + text(3000), 0, 0, 0, 0
     for _ in range(10):
@@ -155,7 +153,7 @@ def test_a_conversation_outlasts_what_is_asked_between_its_turns() -> None:
         theirs += lru.known(prompt, [*on_the_way, *marks])
         known += n_before
         assert got == n_before
-        for _ in range(6):
+        for _ in range(9):
             side = system + text(rng.randrange(100, 300))
             assert put(cache, side, likely=(400,)) == 400
             theirs += lru.known(side, [400])
