@@ -2,8 +2,9 @@
 
 A chat's next turn leaves the last one's prompt right behind the last message's end: what asks for
 an answer and what was thought are not said again. Requests of other kinds share its first message.
-And where a prompt has left a remembered one, others will. Bits do not depend on where steps end,
-but a step takes time, so that places lie some tokens apart.
+And where a prompt has left a remembered one, others will. One that is sent again has its last token
+processed, so that it goes on from the one before. Bits do not depend on where steps end, but a step
+takes time, so that places lie some tokens apart.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def places(
         n_shared: how many of them others wait for; 0 for none.
     """
     marks = np.flatnonzero(np.isin(np.asarray(ids, np.int64), list(ends))) + 1
-    likely = {*marks[:1].tolist(), *marks[-_N_LAST:].tolist(), n_agreed}
+    likely = {*marks[:1].tolist(), *marks[-_N_LAST:].tolist(), n_agreed, len(ids) - 1}
     found: list[int] = []
     last = begin
     for place in sorted({*likely, n_shared}):
