@@ -87,6 +87,16 @@ def test_guesses_and_a_draft_model_change_no_bit(model: halfbyte.Model, path: Pa
                 assert done.stats.n_drafted >= done.stats.n_accepted > 0
 
 
+def test_who_shares_a_step_changes_no_bit(model: halfbyte.Model) -> None:
+    """With guesses, which each of them has: their texts repeat themselves."""
+    prompts = [TEXT, TEXT[:700] + "return", TEXT[:1300], TEXT[:1300] + "total"]
+    more = {"max_tokens": 20, "logprobs": 1}
+    together = model.complete(prompts, cache_scope="together", **more)
+    scopes = enumerate(prompts)
+    alone = [model.complete(text, cache_scope=f"alone {i}", **more) for i, text in scopes]
+    assert told(together) == told(alone)
+
+
 def chat(model: halfbyte.Model, n_turns: int) -> Any:
     """The prompt of a turn, as ids, whose end the next one does not have; and its answer."""
     ids = model.tokenizer.encode(TEXT)
