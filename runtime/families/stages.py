@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 
 QKV = ("attn_q", "attn_k", "attn_v")
 FUSED_QKV = "attn_qkv"
+QUERY_GATE = "attn_q_gate"  # of attn_q's rows the gates that stand behind each head's, in memory
 SINKS = "attn_sinks"
 HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
 # What a network's hidden features go through.
@@ -53,8 +54,9 @@ class Stage:
         return tuple((name, "weight") for name in self.matrices)
 
     def tensor(self, name: str, kind: str = "weight") -> str:
-        """GGUF's name of a tensor of this stage."""
-        return f"{name}.{kind}" if self.layer < 0 else f"blk.{self.layer}.{name}.{kind}"
+        """GGUF's name of a tensor of this stage; few have no kind."""
+        name = f"{name}.{kind}" if kind else name
+        return name if self.layer < 0 else f"blk.{self.layer}.{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,13 @@ class Attend(Stage):
 
 @dataclass(frozen=True, slots=True)
 class GateAttended(Stage):
-    """attended *= softplus(gates), each of which gate_dim features share."""
+    """attended *= activation(gates), each of which gate_dim features share, or one has.
+
+    The activation is softplus or sigmoid. Gates may stand behind q, k and v instead (`source`).
+    """
+
+    activation: str = "softplus"
+    source: str = "gates"
 
 
 @dataclass(frozen=True, slots=True)
