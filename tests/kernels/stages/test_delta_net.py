@@ -14,8 +14,8 @@ from halfbyte.families.delta_net_config import DeltaNet
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.delta_states import work_nbytes
 from halfbyte.kernels.stages import delta_net, record
-from tests.kernels.delta_twin import DeltaWeights, Rows, gates_in_turn
-from tests.kernels.delta_twin import delta_net as twin
+from tests.runtime.engine.delta_twin import DeltaWeights, Rows, gates_in_turn
+from tests.runtime.engine.delta_twin import delta_net as twin
 
 F32 = NDArray[np.float32]
 # Key heads, value heads, their sizes, taps: whole tiles and less, shared key heads and not.
