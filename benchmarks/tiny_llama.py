@@ -499,6 +499,8 @@ def _lfm2(tiny: Tiny, i: int) -> Iterator[Named]:
 def _is_convolution(tiny: Tiny, i: int) -> bool:
     kinds = _CONVOLUTIONS[tiny.kind]
     return bool(kinds[i % len(kinds)])
+
+
 def _net_layer(tiny: Tiny, i: int) -> Iterator[Named]:
     """A layer of Qwen3-Next or Qwen3.5."""
     c: dict[str, Any] = KINDS[tiny.kind]

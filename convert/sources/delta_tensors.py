@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.converting.sources.head_tensors import whole_name
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.converting.sources.safetensors_file import FLOATS
 from halfbyte.families.config import ModelConfig
@@ -35,11 +36,6 @@ def with_delta_nets(
         if name != spec.hf_name:
             taken.add(name)
     return {name: tensor for name, tensor in found.items() if name not in taken}
-
-
-def whole_name(name: str) -> str:
-    """The tensor of which a part is named; others stay."""
-    return name.partition("[")[0]
 
 
 def _changes(order: Arrangement) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.kv_cache import KVCache
+from halfbyte.families.delta_net import DeltaRule
 from halfbyte.families.latent_stages import Compress
 from halfbyte.families.short_conv import Convolve
 from halfbyte.families.stages import (
@@ -53,6 +54,7 @@ _NAMES: dict[type[Stage], str] = {
     Route: "choice of experts",
     AddGated: "gate of the shared expert",
     Convolve: "short convolutions",
+    DeltaRule: "gated delta nets",
 }
 
 

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from halfbyte.engine.buffers import Buffers
+from halfbyte.engine.delta_net_records import delta_record
 from halfbyte.engine.stage_words import Words, stage_words
 from halfbyte.engine.state_layout import StateLayout
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.delta_net import DeltaRule
+from halfbyte.families.delta_net_config import DeltaNet
 from halfbyte.families.short_conv import CONV, Convolve, short_conv_of
 from halfbyte.families.short_conv_config import ShortConv
 from halfbyte.families.states import RecurrentStage
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import padded
-from halfbyte.kernels.stages import record, short_conv
+from halfbyte.kernels.stages import delta_net, record, short_conv
 
 
 def recurrent_kernels(c: ModelConfig) -> list[Kernel]:
     """What a model takes beside attention and matrices' products."""
-    return [short_conv.convolve] if isinstance(c.recurrent, ShortConv) else []
+    match c.recurrent:
+        case ShortConv():
+            return [short_conv.convolve]
+        case DeltaNet():
+            return [delta_net.delta_net]
+    return []
 
 
 class RecurrentRecords:
@@ -32,6 +40,9 @@ class RecurrentRecords:
         match stage:
             case Convolve():
                 return self._convolve(stage)
+            case DeltaRule():
+                common = self._common(stage, "qkvz")
+                return delta_record(stage, self._config, self._weights, common)
         raise TypeError(f"no record for {stage}")
 
     def _convolve(self, stage: Convolve) -> Words:

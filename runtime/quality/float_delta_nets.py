@@ -21,6 +21,7 @@ from halfbyte.families.delta_net import (
 )
 from halfbyte.families.delta_net_config import DeltaNet
 from halfbyte.families.tensors import kind_after_kind
+from halfbyte.quality.convolution import convolved
 from halfbyte.quality.layer_source import F32
 from halfbyte.quality.norms import rms_norm
 from halfbyte.quality.routing import sigmoid
@@ -81,14 +82,6 @@ def delta_rule(q: F32, k: F32, v: F32, log_decay: F32, beta: F32) -> F32:
         read = (q[here] @ keys.swapaxes(1, 2)) * since
         out[here] = far * (q[here] @ state) + read @ added
         state = far[:, -1:] * state + (keys * since[:, -1, :, None]).swapaxes(1, 2) @ added
-    return out
-
-
-def convolved(x: F32, taps: F32) -> F32:
-    """Each feature of a window (T, features) with its taps (features, n): zeros lie before it."""
-    n, n_taps = len(x), taps.shape[1]
-    x = np.concatenate([np.zeros((n_taps - 1, x.shape[1]), np.float32), x])
-    out: F32 = sum((x[j : j + n] * taps[:, j] for j in range(n_taps)), np.float32(0))
     return out
 
 

@@ -137,7 +137,7 @@ class FloatModel:
     def _weights(self, stages: list[Stage]) -> dict[str, F32]:
         """What some stages take, by short name."""
         return {
-            name if kind == "weight" else f"{name}.{kind}": self.source.tensor(
+            name if kind in ("weight", "") else f"{name}.{kind}": self.source.tensor(
                 stage.tensor(name, kind)
             )
             for stage in stages

@@ -15,14 +15,20 @@ import pytest
 from halfbyte.cli import main
 from halfbyte.converting.recipe import KEEP, RECIPES
 from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
+from halfbyte.families.delta_net_config import DeltaNet
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import BY_MODEL_TYPE, FAMILIES
 from halfbyte.families.short_conv_config import ShortConv
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
 
-RECURRENT = dict.fromkeys(("lfm2", "lfm2moe"), ShortConv(64, 3, bias=True))
-GOLDEN = ("llama", "positions", "dense", "experts", "families", "latents", "recurrent")
+_SHORT = dict.fromkeys(("lfm2", "lfm2moe"), ShortConv(64, 3, bias=True))
+_NETS = {
+    name: DeltaNet(2, 4, 16, 32, 4, is_tiled=name != "qwen3next")
+    for name in ("qwen3next", "qwen35", "qwen35moe")
+}
+RECURRENT = {**_SHORT, **_NETS}
+GOLDEN = ("llama", "positions", "dense", "experts", "families", "latents", "recurrent", "nets")
 MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 

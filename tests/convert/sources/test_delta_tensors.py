@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from halfbyte.converting.sources.delta_tensors import whole_name, with_delta_nets
+from halfbyte.converting.sources.delta_tensors import with_delta_nets
+from halfbyte.converting.sources.head_tensors import whole_name
 from halfbyte.converting.sources.safetensors_file import SafetensorsFile
 from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.families.delta_net import delta_net_tensors

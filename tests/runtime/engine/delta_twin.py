@@ -56,6 +56,12 @@ def delta_net(d: DeltaNet, w: DeltaWeights, x: Rows) -> F64:
     return out.reshape(n, -1) * x.z / (1 + np.exp(-x.z))
 
 
+def from_turns(d: DeltaNet, both: F64) -> tuple[F64, F64]:
+    """b and a of value heads, where those of a key head stand side by side."""
+    b, a = np.split(both.reshape(len(both), d.n_key_heads, -1), 2, axis=2)
+    return b.reshape(len(both), -1), a.reshape(len(both), -1)
+
+
 def gates_in_turn(d: DeltaNet, b: F64, a: F64) -> F64:
     """b and a of each key head's value heads side by side, as Qwen3-Next's matrix gives them."""
     shape = (len(b), d.n_key_heads, d.n_parts)
