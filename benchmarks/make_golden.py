@@ -81,9 +81,9 @@ CASES: dict[str, tuple[Tiny, ...]] = {
         Tiny("gpt_oss", 1, 128, 96, 2, 4, 2, 32, 323, 1.5e5, tied=False, kind="gpt_oss"),
     ),
     "golden_nets": (
-        Tiny("qwen3_next", 1, 64, 96, 2, 4, 2, 32, 323, 1e6, tied=False, kind="qwen3_next"),
-        Tiny("qwen3_5", 2, 64, 96, 3, 4, 2, 32, 323, 1e6, tied=True, kind="qwen3_5_text"),
-        Tiny("qwen3_5_moe", 3, 64, 96, 3, 4, 2, 32, 323, 1e6, tied=False, kind="qwen3_5_moe_text"),
+        Tiny("qwen3_next", 3, 64, 96, 2, 4, 2, 32, 323, 1e6, tied=False, kind="qwen3_next"),
+        Tiny("qwen3_5", 3, 64, 96, 3, 4, 2, 32, 323, 1e6, tied=False, kind="qwen3_5_text"),
+        Tiny("qwen3_5_moe", 5, 64, 96, 3, 4, 2, 32, 323, 1e6, tied=False, kind="qwen3_5_moe_text"),
     ),
     "golden_families": (
         Tiny("olmo3", 4, 64, 96, 4, 4, 2, 16, 323, 5e5, tied=False, kind="olmo3"),

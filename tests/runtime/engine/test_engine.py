@@ -64,7 +64,7 @@ TOLERANCE = {
     # A rounding may choose another expert, whose row then differs altogether.
     "experts": 4e-1,
     "DeepSeek": 4e-1,
-    "LFM2": 5e-6,
+    "Qwen3Next": 5e-6, "Qwen35": 3e-2, "LFM2": 5e-6,
     "LFM2MoE": 4e-1,
 }
 
