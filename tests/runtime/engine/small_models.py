@@ -182,7 +182,7 @@ SHAPES = {
     # Gated delta nets, in both orders of value heads, with experts and without.
     "Qwen3Next": Shape("F32", "f32", 64, 4, 2, 24, 48, 64, n_layers=3, architecture="qwen3next",
                        experts=ExpertsConfig(6, 2, 40, shared_dim=36),
-                       changes={"recurrent": DeltaNet(2, 4, 16, 48, 4),
+                       changes={"recurrent": DeltaNet(2, 4, 32, 48, 4),
                                 "recurrent_layers": (True, False, True),
                                 "rope": RopeConfig(1e4, n_features=8)}),
     "Qwen35": Shape(_every_format, "f16", 96, 4, 2, 32, 96, 150, n_layers=3,
