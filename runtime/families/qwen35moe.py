@@ -19,7 +19,7 @@ FAMILY = Family(
         "qwen3_5_moe_text": {
             **qwen3next.DEFAULTS_OF_ALL,
             "hidden_size": 2048,
-            "intermediate_size": 512,  # of no layer
+            "intermediate_size": None,  # no layer has a network
             "vocab_size": 248320,
             "num_hidden_layers": 40,
             "num_key_value_heads": 2,

@@ -113,6 +113,8 @@ COVERED_BY = {
     "runtime/families/delta_net.py": "convert/sources/test_delta_tensors.py",
     "runtime/families/delta_net_config.py": "runtime/families/test_delta_net_readers.py",
     "runtime/families/delta_order.py": "convert/sources/test_delta_tensors.py",
+    "runtime/families/qwen3next.py": "architecture/test_registries.py",
+    "runtime/quality/convolution.py": "runtime/quality/test_float_model.py",
     "runtime/quality/float_delta_nets.py": "runtime/quality/test_float_model.py",
     "runtime/quality/float_latents.py": "runtime/quality/test_float_model.py",
     "runtime/engine/model_kernels.py": "runtime/engine/test_engine.py",
