@@ -45,7 +45,10 @@ def arrangement(c: ModelConfig, hf_name: str) -> Arrangement:
         "in_proj_qkvz.weight[z]": turns[d.conv_width :],
     }  # fmt: skip
     inputs = features if name == "out_proj.weight" else None
-    return Arrangement(_unless_same(rows.get(name)), _unless_same(inputs))
+    is_part = name.endswith("]")
+    return Arrangement(
+        rows[name] if is_part else _unless_same(rows.get(name)), _unless_same(inputs)
+    )
 
 
 def _unless_same(order: Order | None) -> Order | None:
