@@ -44,7 +44,8 @@ TALK: list[dict[str, Any]] = [
 # Template's file -> the format that its model was trained with.
 KNOWN = {
     "Qwen3-Coder": "qwen3-coder", "Qwen3.5-4B": "qwen3-coder", "StepFun3.5-Flash": "qwen3-coder",
-    "NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": "qwen3-coder", "ByteDance-Seed-OSS": "seed-oss",
+    "NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": "qwen3-coder",
+    "NVIDIA-Nemotron-Nano-v2": "nemotron", "ByteDance-Seed-OSS": "seed-oss",
     "GLM-4.6": "glm", "GLM-4.7-Flash": "glm", "poolside-Laguna-XS.2": "glm",
     "poolside-Laguna-XS-2.1": "glm", "poolside-Laguna-S-2.1": "glm",
     "ibm-granite-granite-3.3-2B-Instruct": "granite", "ibm-granite-granite-4.0": "hermes",

@@ -13,6 +13,7 @@ from halfbyte.prompt.tools.harmony import Harmony
 from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
+from halfbyte.prompt.tools.nemotron_calls import Nemotron
 from halfbyte.prompt.tools.phi4 import Phi4
 from halfbyte.prompt.tools.qwen3_coder import Qwen3Coder
 from halfbyte.prompt.tools.seed_oss_calls import SeedOss
@@ -30,6 +31,7 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("<tool_call>", "<invoke"), "MiniMax'"),
     (("<tool_call>",), Hermes()),
     (("<|tool_call|>", "<|start_of_role|>"), Granite()),
+    (("<TOOLCALL>",), Nemotron()),
     (("<|observation|>", "metadata"), Glm4()),
     (("functools",), Firefunction()),
     (("<|tool|>", "<|/tool|>"), Phi4()),
