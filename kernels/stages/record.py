@@ -29,6 +29,9 @@ STEP = words("""
     applied n_applied n_adapted n_adapted_out abort scratch_stride
     spans n_spans own_normed own_records work
 """)
+# A block of queries of one sequence: first row, queries, first position, its page addresses. Where
+# pages are dealt out, what they give lies at `partials`, from page 0 on.
+BLOCK = words("row n_queries position pages partials")
 # New tokens of one sequence of a model with recurrent layers: first row, rows; the block of states
 # that they go on from (0: nothing was seen) and the one to write. First the `n_kept` tokens of the
 # journal at `kept` are done again, which gives no output. The block is that behind the first
@@ -36,9 +39,6 @@ STEP = words("""
 # are written to `journal`: guess g, in a layer whose record says so, to g * token_nbytes + kept_at.
 SPAN = words("row n_rows state next kept n_kept journal n_certain")
 SPAN_NBYTES = 8 * len(SPAN)
-# A block of queries of one sequence: first row, queries, first position, its page addresses. Where
-# pages are dealt out, what they give lies at `partials`, from page 0 on.
-BLOCK = words("row n_queries position pages partials")
 
 # A matrix: its kernels (matmul.py; 0: it has none), where it lies, and which kernel takes what.
 MATRIX = words("""
@@ -130,7 +130,8 @@ HEADS = words(f"{_CALLED} matrices n_heads width y y_stride y_width n_rows")
 RECURRENT = words(f"{_CALLED} state_at kept_at token_nbytes y y_stride")
 _RECURRENT = " ".join(RECURRENT._fields)
 # Short convolutions (short_conv.py): rows are [B, C, x] of `width` features each. `taps`: for each
-# of n_taps positions, the oldest first, a row of floats, `taps_stride` bytes apart. No `bias`: 0.
+# of n_taps positions, the oldest first, a row of floats, `taps_stride` bytes apart. A `bias` of 0
+# is none.
 CONVOLVED = words(f"{_RECURRENT} width taps taps_stride n_taps bias")
 # Mamba-2 (mamba2.py): rows are [z, x, B, C, dt], and a chunk is n_part heads. `taps` and `bias` are
 # the convolution's, as above; of each head there are `a`, `d` and `dt_bias`.

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.families.latent_config import LatentConfig
+from halfbyte.families.layer_kinds import LayerKinds
 from halfbyte.families.rope import LongRope, Temperature, Yarn
+from halfbyte.families.states import Recurrence
 from halfbyte.families.tensors import ROPE_FREQS, ROPE_LONG, ROPE_SHORT
 from halfbyte.families.xielu import Xielu
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
@@ -196,7 +198,7 @@ class ExpertsConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelConfig:
+class ModelConfig(LayerKinds):
     """A model's shape; its family says what follows from it (families/family.py).
 
     Attributes:
@@ -223,6 +225,9 @@ class ModelConfig:
         gate_dim: how many of attention's features share a gate; 0: there are no gates.
         latent: None where keys and values are kept as they are; else `n_kv_heads` is 1, and
             `head_dim` the features of what is kept.
+        recurrent: the sizes of recurrent layers; None where there are none.
+        recurrent_layers: whether each layer is one of them.
+        attention_layers: whether each layer has keys and values; (): all but the recurrent ones.
     """
 
     architecture: str
@@ -258,6 +263,9 @@ class ModelConfig:
     layer_heads: tuple[int, ...] = ()
     gate_dim: int = 0
     latent: LatentConfig | None = None
+    recurrent: Recurrence | None = None
+    recurrent_layers: tuple[bool, ...] = ()
+    attention_layers: tuple[bool, ...] = ()
 
     def window(self, layer: int) -> int:
         """Positions that a token sees in a layer; 0: all before it."""
