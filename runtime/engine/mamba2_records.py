@@ -37,13 +37,13 @@ def scan_record(
 
 
 def group_norms_record(
-    stage: GroupNorms, m: Mamba2, vectors: Mapping[str, int], rows: Mapping[str, int], eps: int
+    stage: GroupNorms, m: Mamba2, vectors: Mapping[str, int], rows: Mapping[str, int]
 ) -> Words:
-    """That of `norm_groups`; `rows`: y and y_stride; `eps` as a word has it."""
+    """That of `norm_groups`; `rows`: y, y_stride and eps."""
     return stage_words(
         record.GROUPS, record.CALL, kernel=group_norms.norm_groups.address, per_row=m.n_groups,
         most=_ALL, n_groups=m.n_groups, dim=m.output_dim // m.n_groups,
-        weight=vectors[stage.tensor(stage.weight)], eps=eps, **rows,
+        weight=vectors[stage.tensor(stage.weight)], **rows,
     )  # fmt: skip
 
 

@@ -107,6 +107,7 @@ class Family:
         gates_key: its key of how gates are shared; "": there are none.
         has_latents: whether keys and values are compressed (latent.py).
         recurrent: how its recurrent layers are stated; None: it has none.
+        hf_root: what a checkpoint may call the model in names of tensors, beside "model.".
     """
 
     architecture: str
@@ -128,6 +129,7 @@ class Family:
     gates_key: str = ""
     has_latents: bool = False
     recurrent: RecurrentRules | None = None
+    hf_root: str = ""
     own_keys: Mapping[str, Key] = field(default_factory=dict)
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hf_neighbours: bool = False

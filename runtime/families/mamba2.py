@@ -65,7 +65,7 @@ def mixer_tensors(c: ModelConfig, i: int, hf: str) -> Iterator[TensorSpec]:
     yield TensorSpec(f"{at}{CONV}.bias", f"{hf}.conv1d.bias", taps[:1])
     heads, column = (m.n_heads,), (m.n_heads, 1)
     yield TensorSpec(f"{at}{DT}.bias", f"{hf}.dt_bias", heads)
-    yield TensorSpec(f"{at}{A}", f"{hf}.A_log", heads, stored=column, is_decay=True)
+    yield TensorSpec(f"{at}{A}", f"{hf}.A_log", heads, stored=column)
     yield TensorSpec(f"{at}{D}", f"{hf}.D", heads, stored=column)
     groups = (m.n_groups, m.output_dim // m.n_groups)
     name, width = f"{at}{NORM}.weight", (m.output_dim,)

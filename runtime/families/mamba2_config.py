@@ -62,7 +62,7 @@ class Mamba2:
         return floats_nbytes(self.conv_width + floats_nbytes(self.n_heads) // 4)
 
 
-MAX_STATE_NBYTES = 1 << 31  # of a layer: no model has so much
+MAX_STATE_NBYTES = 1 << 29  # of a layer: no model has so much
 
 
 def wanted_sizes(m: Mamba2) -> tuple[str, str, object] | None:

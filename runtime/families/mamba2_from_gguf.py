@@ -54,7 +54,7 @@ def with_mamba2(file: GGUFFile, family: Family, config: ModelConfig) -> ModelCon
         config,
         recurrent=read_mamba2(m, family),
         recurrent_layers=recurrent,
-        attention_layers=tuple(has_keys for has_keys, _ in kinds),
+        attention_layers=tuple(has_keys for has_keys, _ in kinds) if widths else (),
         network_layers=tuple(has_network for _, has_network in kinds) if widths else (),
         rope_layers=config.rope_layers if rotates else (False,) * n,
     )

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from halfbyte.families import blocks
-from halfbyte.families.config import Key, ModelConfig
+from halfbyte.families.config import KEYS, Key, ModelConfig
 from halfbyte.families.experts import Names, expert_tensors, experts
 from halfbyte.families.family import ExpertRules, Family, RecurrentRules
 from halfbyte.families.hf_reader import Reader
@@ -146,7 +146,6 @@ def _kinds(reader: Reader, n_layers: int) -> list[str]:
 
 
 WITH_EXPERTS = "nemotron_h_moe"
-_EPS = "attention.layer_norm_epsilon"  # the norms' too, where theirs is not stated
 FAMILY = Family(
     architecture="nemotron_h",
     rotates_halves=False,
@@ -205,9 +204,9 @@ FAMILY = Family(
     # How states were computed in training, and what follows from other keys or is not used.
     | {"chunk_size", "expand", "time_step_min", "time_step_max", "time_step_floor",
        "mamba_ssm_cache_dtype", "moe_shared_expert_overlap", *_KEYS.values()}
-    | {_EPS, LIMITS_KEY, *SSM_KEYS.values()},
+    | {KEYS["norm_eps"].gguf, LIMITS_KEY, *SSM_KEYS.values()},
     unrotated_every=1,
-    own_keys={"norm_eps": Key(_EPS, "layer_norm_epsilon")},
+    own_keys={"norm_eps": Key("attention.layer_norm_epsilon", "layer_norm_epsilon")},
     biases={"mlp_bias": ("mlp_bias",)},
     hf_root="backbone.",
     recurrent=RecurrentRules(with_mamba2, from_hf),

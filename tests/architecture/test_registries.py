@@ -22,7 +22,7 @@ from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
 
 RECURRENT = dict.fromkeys(("lfm2", "lfm2moe"), ShortConv(64, 3, bias=True))
-GOLDEN = ("llama", "positions", "dense", "experts", "families", "latents", "recurrent")
+GOLDEN = ("llama", "positions", "dense", "experts", "families", "latents", "recurrent", "mamba")
 MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 

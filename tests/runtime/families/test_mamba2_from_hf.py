@@ -108,7 +108,7 @@ def test_limits_of_steps_in_time() -> None:
     [
         ("layer_types", ["mamba"] * 39), ("layer_types", ["conv"] * 40), ("layer_types", "mamba"),
         ("position_embedding_type", "alibi"), ("mamba_n_heads", 0), ("mamba_n_groups", 5),
-        ("mamba_d_head", 32), ("mamba_d_conv", 1), ("mamba_d_conv", 1000), ("mamba_expand", None),
+        ("mamba_d_head", 32), ("mamba_d_conv", 1), ("mamba_d_conv", 1000), ("mamba_expand", 0),
         ("mamba_d_state", 1 << 20), ("mamba_proj_bias", True), ("mamba_conv_bias", False),
         ("time_step_limit", [0.1]), ("time_step_limit", [0.2, 0.1]), ("num_local_experts", -1),
         ("time_step_limit", [0, "x"]),
