@@ -66,10 +66,13 @@ class RecurrentRules:
     Attributes:
         from_gguf, from_hf: give a configuration with what a file, or config.json, says of them, and
             raise the errors of its side.
+        kinds_keys: keys of config.json with a kind for each layer, by whose length layers are
+            counted where nothing else says how many there are.
     """
 
     from_gguf: Callable[[GGUFFile, Family, ModelConfig], ModelConfig]
     from_hf: Callable[[Reader, ModelConfig], ModelConfig]
+    kinds_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,9 +139,10 @@ def _kinds(reader: Reader, n_layers: int) -> list[str]:
     if pattern is not None:
         letters = list(pattern) if isinstance(pattern, str) else pattern
         found.append(layer_types(reader, _PATTERN, letters, _LETTERS, n_layers))
-    if not found or found[0] != found[-1]:
-        got = "both, and they differ" if found else "none"
-        raise reader.bad(f"{_TYPES}, {_PATTERN}", f"one for each of {n_layers} layers", got)
+    if not found:
+        found.append(layer_types(reader, _TYPES, reader.value_of(_TYPES), _KINDS, n_layers))
+    if found[0] != found[-1]:
+        raise reader.bad(f"{_TYPES}, {_PATTERN}", "the same of both", "others")
     return found[0]
 
 
@@ -154,6 +155,7 @@ FAMILY = Family(
     defaults={
         "nemotron_h": {
             "hidden_size": 4096,
+            _TYPES: ["linear_attention", "moe", "full_attention", "mlp"],
             "intermediate_size": 21504,
             "num_attention_heads": 32,
             "num_key_value_heads": 8,
@@ -209,5 +211,5 @@ FAMILY = Family(
     own_keys={"norm_eps": Key("attention.layer_norm_epsilon", "layer_norm_epsilon")},
     biases={"mlp_bias": ("mlp_bias",)},
     hf_root="backbone.",
-    recurrent=RecurrentRules(with_mamba2, from_hf),
+    recurrent=RecurrentRules(with_mamba2, from_hf, (_PATTERN, _TYPES)),
 )  # fmt: skip

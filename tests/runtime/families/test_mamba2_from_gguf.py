@@ -53,7 +53,9 @@ def test_granite(tmp_path: Path) -> None:
 def test_nemotron(tmp_path: Path) -> None:
     config = _read(tmp_path, "nemotron_h")
     assert config.recurrent_layers == (True, False, False, True) and config.hidden_dim == 64
-    assert config.attention_layers == (False, True, False, False) and config.norm_eps == np.float32(1e-5)
+    assert config.attention_layers == (False, True, False, False) and config.norm_eps == np.float32(
+        1e-5
+    )
     assert config.network_layers == (False, False, True, False) and config.rope_of(1) is None
     more = {"attention.layer_norm_rms_epsilon": 1e-3}  # which then is the norms'
     assert _read(tmp_path, "nemotron_h", **more).norm_eps == pytest.approx(1e-3)

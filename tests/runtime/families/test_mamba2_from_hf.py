@@ -88,7 +88,8 @@ def test_words_of_transformers_5() -> None:
                    time_step_limit=[0.0, {"__float__": "Infinity"}])  # fmt: skip
     assert new == _granite()
     listed = [words[one] for one in PATTERN]
-    assert _nemotron(hybrid_override_pattern=None, layers_block_type=listed) == _nemotron()
+    new = _nemotron(hybrid_override_pattern=None, layers_block_type=listed, num_hidden_layers=None)
+    assert new == _nemotron()
 
 
 def test_networks_beside_experts() -> None:
@@ -129,7 +130,7 @@ def test_attention_alone_has_to_rotate() -> None:
     [
         ("hybrid_override_pattern", "M*"), ("hybrid_override_pattern", "X" * 52),
         ("hybrid_override_pattern", 7), ("layers_block_type", ["mamba"] * 52),
-        ("hybrid_override_pattern", None), ("moe_latent_size", 1024), ("n_groups", 7),
+        ("moe_latent_size", 1024), ("n_groups", 7),
         ("use_bias", True), ("mlp_bias", True), ("mlp_hidden_act", "silu"),
         ("mamba_head_dim", 1 << 20), ("use_conv_bias", False),
     ],
