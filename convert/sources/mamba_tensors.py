@@ -48,7 +48,9 @@ class _Shaped:
     def rows(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """See HFTensor."""
         values = self._tensor.rows(slice(None)).reshape(self.shape)[index]
-        return -np.exp(values) if self.name.endswith(_LOGARITHMS) else values
+        if not self.name.endswith(_LOGARITHMS):
+            return values
+        return -np.exp(values.astype(np.float64)).astype(np.float32)  # the same on any machine
 
     def stored(self, index: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
         """See HFTensor."""
