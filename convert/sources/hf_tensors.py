@@ -32,6 +32,7 @@ _IN_LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 # Tables that older checkpoints carry along; they follow from the configuration.
 _DERIVED = (".rotary_emb.inv_freq",)
 _HEAD = "lm_head.weight"
+_ROOT = "model."
 
 
 # GGUF name, tensor, its rows in GGUF's order if that is another one, what its numbers grow by.
@@ -45,12 +46,7 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
         ConversionError: tensors are missing, unknown or of another shape; all are named.
     """
     family = _family_of(folder, config)
-    tensors = checkpoint_tensors(folder)
-    tensors = {name: t for name, t in tensors.items() if not name.endswith(_DERIVED)}
-    if is_wrapped(folder.config or {}):
-        tensors = _of_text(folder.path, tensors)
-    if family.hf_root:
-        tensors = {_with_root(name, family.hf_root): tensor for name, tensor in tensors.items()}
+    tensors = _stored(folder, family)
     others = of_next_tokens(tensors, folder.path, family, config.n_layers)
     tensors = {name: tensor for name, tensor in tensors.items() if name not in others}
     if family.has_xielu:
@@ -97,9 +93,17 @@ def _family_of(folder: HFFolder, config: ModelConfig) -> Family:
     return BY_MODEL_TYPE.get(str(stated.get("model_type")), family_of(config))
 
 
-def _with_root(name: str, root: str) -> str:
-    """A name that begins with "model." instead."""
-    return "model." + name.removeprefix(root) if name.startswith(root) else name
+def _stored(folder: HFFolder, family: Family) -> dict[str, HFTensor]:
+    """Those of the model of text, whose names begin with "model."."""
+    tensors = checkpoint_tensors(folder)
+    tensors = {name: t for name, t in tensors.items() if not name.endswith(_DERIVED)}
+    if is_wrapped(folder.config or {}):
+        tensors = _of_text(folder.path, tensors)
+    root = family.hf_root or _ROOT
+    return {
+        _ROOT + name.removeprefix(root) if name.startswith(root) else name: tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def _of_text(path: Path, tensors: dict[str, HFTensor]) -> dict[str, HFTensor]:

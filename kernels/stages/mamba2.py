@@ -113,8 +113,11 @@ def _advance(stage, step, span, first_head, i, t, own):
               z + 4 * p, y + 4 * p, gives)  # fmt: skip
         p += 64
     while p < head_dim:
-        _one(source + 4 * p, to + 4 * p, stride, n_state, b, c, dt, x + 4 * p, d,
-             z + 4 * p, y + 4 * p, gives, head_dim - p, work(stage, step, TOKENS))  # fmt: skip
+        total = _one(source + 4 * p, to + 4 * p, stride, n_state, b, c, dt, x + 4 * p, head_dim - p)
+        if gives:
+            rest = work(stage, step, TOKENS)
+            store(rest, _gated(total, d, x + 4 * p, z + 4 * p))
+            copy(rest, y + 4 * p, min(head_dim - p, 16))
         p += 16
 
 
@@ -147,17 +150,15 @@ def _four(source, to, stride, n_state, b, c, dt, x, d, z, y, gives):
 
 
 @device
-def _one(source, to, stride, n_state, b, c, dt, x, d, z, y, gives, n, rest):
-    """At most 16 features, n; those behind them stay 0. `rest` is room for a vector."""
+def _one(source, to, stride, n_state, b, c, dt, x, n):
+    """C h of at most 16 features, n; those behind them stay 0."""
     decay, zero = splat(get_f32(dt + 64)), splat(np.float32(0))
     u, total = keep_first(mul(splat(get_f32(dt)), load(x)), n, zero), zero
     for i in range(n_state):
         h = fma(splat(get_f32(b + 4 * i)), u, mul(decay, load(source + i * stride)))
         store(to + i * stride, h)
         total = fma(splat(get_f32(c + 4 * i)), h, total)
-    if gives:
-        store(rest, _gated(total, d, x, z))
-        copy(rest, y, min(n, 16))
+    return total
 
 
 @device
