@@ -38,6 +38,10 @@ _DEEPSEEK = "<｜fim▁begin｜> <｜fim▁hole｜> <｜fim▁end｜>"
 _SEED = "<[fim-prefix]> <[fim-suffix]> <[fim-middle]>"
 _STARCODER = "<|endoftext|> <fim_prefix> <fim_suffix> <fim_middle> <fim_pad>"
 _GEMMA = "<|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_separator|>"
+_GRANITE_4 = (
+    "<|end_of_text|> <|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|fim_pad|> <|filename|> "
+    "<|reponame|>"
+)
 _GLM = "<|code_prefix|> <|code_suffix|> <|code_middle|>"
 _CODESTRAL = "[PREFIX] [SUFFIX] [MIDDLE]"
 
@@ -98,7 +102,14 @@ MODELS = (
     Published("granite-20b-code-base-8k", "gpt_bigcode", f"{_STARCODER} <filename> <reponame>"),
     Published("granite-3.3-8b-instruct", "granite", f"{_STARCODER} <filename> <reponame>",
               "tools <|tool_call|> <|start_of_role|> thinking <think> </think>"),
-    Published("granite-4.0-1b", "granite", "", _HERMES),
+    Published("granite-4.0-1b", "granite", _GRANITE_4, _HERMES),
+    Published("granite-4.0-micro", "granitemoehybrid", _GRANITE_4, _HERMES),
+    Published("granite-4.0-h-tiny", "granitemoehybrid", _GRANITE_4, _HERMES),
+    Published("granite-4.0-h-small", "granitemoehybrid", _GRANITE_4, _HERMES),
+    Published("NVIDIA-Nemotron-Nano-9B-v2", "nemotron_h", "",
+              "tools <TOOLCALL> tool_calls <think> </think>"),
+    Published("NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", "nemotron_h", "",
+              f"tools <tool_call> <function= tool_calls {_THINKS}"),
     Published("codegemma-2b", "gemma", _GEMMA),
     Published("codegemma-7b-it", "gemma", _GEMMA, ""),
     Published("gemma-2-2b-it", "gemma2", "", ""),

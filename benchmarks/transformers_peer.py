@@ -82,8 +82,10 @@ def make(spec: dict[str, Any], out: Path) -> None:
             if "norm" in name or "bias" in name or "alpha" in name:
                 value.add_(0.2 * torch.randn_like(value))
             # So that few choices of experts are close to a tie.
-            if name.endswith((".mlp.gate.weight", ".router.weight")):
+            if name.endswith((".mlp.gate.weight", ".mixer.gate.weight", ".router.weight")):
                 value.mul_(4)
+            if name.endswith("dt_bias"):  # so that states remember for long
+                value.sub_(3)
     folder = out / tiny.name
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     # Read again: .to(dtype) has rounded RoPE's frequencies too, which no checkpoint holds.

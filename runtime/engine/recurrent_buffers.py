@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from halfbyte.engine.mamba2_records import mamba2_work_nbytes, projected_stride
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.mamba2_config import Mamba2
 from halfbyte.families.short_conv_config import ShortConv
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
@@ -14,6 +16,8 @@ def recurrent_strides(c: ModelConfig) -> dict[str, int]:
     match c.recurrent:
         case None:
             return {}
+        case Mamba2() as m:
+            source = {"zxbcdt": projected_stride(m)}
         case ShortConv() as s:
             source = {"bcx": 4 * (_in_strips(3 * s.dim) + STRIP_ROWS)}
         case _:
@@ -26,6 +30,8 @@ def recurrent_work_nbytes(c: ModelConfig) -> int:
     match c.recurrent:
         case ShortConv() as s:
             return short_conv.ring_nbytes(s.n_taps, s.dim)
+        case Mamba2() as m:
+            return mamba2_work_nbytes(m)
     return 0
 
 

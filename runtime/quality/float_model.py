@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from halfbyte.errors import EngineError
 from halfbyte.families.latent_stages import Compress, ProjectHeads
+from halfbyte.families.mamba2 import GroupNorms
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     FUSED_QKV,
@@ -136,7 +137,7 @@ class FloatModel:
     def _weights(self, stages: list[Stage]) -> dict[str, F32]:
         """What some stages take, by short name."""
         return {
-            name if kind == "weight" else f"{name}.{kind}": self.source.tensor(
+            name if kind in ("weight", "") else f"{name}.{kind}": self.source.tensor(
                 stage.tensor(name, kind)
             )
             for stage in stages
@@ -224,6 +225,8 @@ class _State:
                 self._buffers["qkv"] = self._latents.compress(stage, self._n_windows)
             case ProjectHeads():
                 self._put(stage, stage.to, self._latents.project(stage))
+            case GroupNorms():
+                self._put(stage, "mixed", self._recurrent.group_norms(stage))
             case RecurrentStage():
                 self._put(stage, "mixed", self._recurrent.run(stage, self._n_windows))
             case _:
