@@ -82,7 +82,7 @@ def make(spec: dict[str, Any], out: Path) -> None:
             if "norm" in name or "bias" in name or "alpha" in name:
                 value.add_(0.2 * torch.randn_like(value))
             # So that few choices of experts are close to a tie.
-            if name.endswith((".mlp.gate.weight", ".router.weight")):
+            if name.endswith((".mlp.gate.weight", ".router.weight", "feed_forward.gate.weight")):
                 value.mul_(4)
     folder = out / tiny.name
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
