@@ -64,6 +64,8 @@ class ReferenceModel:
         self.is_sigmoid = number("expert_gating_func", 1) == 2
         self.n_groups = [int(number(f"expert_group{n}_count", 1)) for n in ("", "_used")]
         self.rank = int(number("attention.kv_lora_rank", 0))
+        names = ("group_count", "time_step_rank", "state_size", "inner_size")
+        self.net_sizes = [int(number(f"ssm.{name}", 0)) for name in names]
         self.qk_dim = int(number("attention.key_length_mla", 0))
         names = (f"xielu.{name}" for name in ("alpha_p", "alpha_n", "beta", "eps"))
         self.xielu = [reader.fields[name].contents() for name in names if name in reader.fields]
@@ -141,7 +143,8 @@ class ReferenceModel:
         if "position_embd.weight" in self._tensors:
             x = x + self.weight("position_embd.weight")[: len(ids)]
         # Their post_attention_norm is an ffn_norm.
-        seed_oss = self.architecture in ("seed_oss", "glm4moe", "gpt-oss")
+        seed_oss = self.architecture in ("seed_oss", "glm4moe", "gpt-oss", "qwen3next", "qwen35",
+                                         "qwen35moe")  # fmt: skip
         for layer in range(self.n_layers):
             at = f"blk.{layer}."
             if self.architecture.startswith("nemotron"):
@@ -238,8 +241,13 @@ class ReferenceModel:
         x = self._norm(block + "attn_norm", x)
         if self.rank:
             return self._latent_attention(block, x)
+        if block + "ssm_ba.weight" in self._tensors or block + "ssm_beta.weight" in self._tensors:
+            return self._delta_net(block, x)
         n, d = len(x), self.head_dim
         q, k, v = self._qkv(block, x)
+        is_gated = q.shape[1] == 2 * self.heads[layer] * d  # each head's gate behind its query
+        if is_gated:
+            q, gate = (y.reshape(n, -1) for y in np.split(q.reshape(n, -1, 2 * d), 2, axis=2))
         names, rotated = (block + "attn_q_norm", block + "attn_k_norm"), []
         for y, norm in zip((q, k), names, strict=True):
             whole = norm + ".weight" in self._tensors and len(self.weight(norm + ".weight")) > d
@@ -267,6 +275,8 @@ class ReferenceModel:
         if block + "attn_gate.weight" in self._tensors:
             gates = np.log1p(np.exp(self._linear(block + "attn_gate", x)))
             out = (out.reshape(n, gates.shape[1], -1) * gates[..., None]).reshape(out.shape)
+        if is_gated:
+            out = out.reshape(n, -1) / (1 + np.exp(-gate))
         return self._linear(block + "attn_output", out.reshape(n, -1))
 
     def _convolution(self, block: str, x: F64) -> F64:
@@ -279,6 +289,37 @@ class ReferenceModel:
         if at + "conv.bias" in self._tensors:
             made += self.weight(at + "conv.bias")
         return self._linear(at + "out_proj", c * made)
+
+    def _delta_net(self, block: str, x: F64) -> F64:
+        """A gated delta net (arXiv:2412.06464), token by token."""
+        n, (n_keys, n_heads, d_k, inner) = len(x), self.net_sizes
+        d_v, group, is_tiled = inner // n_heads, n_heads // n_keys, self.architecture != "qwen3next"
+        qkv, z = self._linear(block + "attn_qkv", x), self._linear(block + "attn_gate", x)
+        taps = self.weight(block + "ssm_conv1d.weight")
+        past = np.concatenate([np.zeros((taps.shape[1] - 1, len(taps))), qkv])
+        mixed = sum(past[j : j + n] * taps[:, j] for j in range(taps.shape[1]))
+        mixed = mixed / (1 + np.exp(-mixed))
+        q, k = mixed[:, : n_keys * d_k], mixed[:, n_keys * d_k : 2 * n_keys * d_k]
+        q, k = (y.reshape(n, n_keys, d_k) for y in (q, k))
+        q, k = (y / np.sqrt((y * y).sum(-1, keepdims=True) + 1e-6) for y in (q, k))
+        v = mixed[:, 2 * n_keys * d_k :].reshape(n, n_heads, d_v)
+        if is_tiled:
+            b, a = self._linear(block + "ssm_beta", x), self._linear(block + "ssm_alpha", x)
+        else:
+            both = self._linear(block + "ssm_ba", x).reshape(n, n_keys, 2, group)
+            b, a = both[:, :, 0].reshape(n, -1), both[:, :, 1].reshape(n, -1)
+        decay = np.exp(self.weight(block + "ssm_a") * np.log1p(
+            np.exp(a + self.weight(block + "ssm_dt.bias"))))  # fmt: skip
+        out = np.empty_like(v)
+        for head in range(n_heads):
+            key_head, state = head % n_keys if is_tiled else head // group, np.zeros((d_k, d_v))
+            for t in range(n):
+                state = decay[t, head] * state
+                error = v[t, head] - k[t, key_head] @ state
+                state = state + np.outer(k[t, key_head], error / (1 + np.exp(-b[t, head])))
+                out[t, head] = q[t, key_head] @ state / d_k**0.5
+        out = self._norm(block + "ssm_norm", out).reshape(n, -1)
+        return self._linear(block + "ssm_out", out * z / (1 + np.exp(-z)))
 
     def _qkv(self, block: str, x: F64) -> list[F64]:
         if block + "attn_qkv.weight" not in self._tensors:

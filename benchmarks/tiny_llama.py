@@ -57,6 +57,16 @@ _LFM2: dict[str, object] = {
 }
 # Which layers are convolutions, from the first on and so on.
 _CONVOLUTIONS = {"lfm2": (1, 0), "lfm2_biases": (0, 1, 1), "lfm2_moe": (1, 1, 0)}
+# Gated delta nets, and experts beside a shared one.
+_NETS: dict[str, object] = {
+    "linear_conv_kernel_dim": 4, "linear_key_head_dim": 16, "linear_value_head_dim": 16,
+    "linear_num_key_heads": 2, "linear_num_value_heads": 6, "partial_rotary_factor": 0.25,
+}  # fmt: skip
+_EXPERTS: dict[str, object] = {"moe_intermediate_size": 32, "shared_expert_intermediate_size": 64}
+_SECTIONS: dict[str, object] = {
+    "rope_type": "default", "rope_theta": 1e6, "partial_rotary_factor": 0.25,
+    "mrope_section": [2, 1, 1], "mrope_interleaved": True,
+}  # fmt: skip
 # Families that are built otherwise: what their config.json says otherwise.
 FAMILIES: dict[str, dict[str, object]] = {
     "llama_biases": {"attention_bias": True, "mlp_bias": True},
@@ -126,6 +136,15 @@ FAMILIES: dict[str, dict[str, object]] = {
     "glm4_moe_lite": {"model_type": "glm4_moe_lite",
                       "architectures": ["Glm4MoeLiteForCausalLM"], **_LATENTS, "q_lora_rank": 64,
                       "norm_topk_prob": True, "routed_scaling_factor": 1.8},
+    "qwen3_next": {"model_type": "qwen3_next", "architectures": ["Qwen3NextForCausalLM"],
+                   **_NETS, **_EXPERTS, "norm_topk_prob": True, "num_experts": 6,
+                   "num_experts_per_tok": 2, "full_attention_interval": 2},
+    "qwen3_5_text": {"model_type": "qwen3_5_text", "architectures": ["Qwen3_5ForCausalLM"],
+                     **_NETS, "full_attention_interval": 2, "rope_parameters": _SECTIONS},
+    "qwen3_5_moe_text": {"model_type": "qwen3_5_moe_text",
+                         "architectures": ["Qwen3_5MoeForCausalLM"], **_NETS, **_EXPERTS,
+                         "num_experts": 6, "num_experts_per_tok": 2, "full_attention_interval": 3,
+                         "rope_parameters": _SECTIONS},
     "youtu": {"model_type": "youtu", "architectures": ["YoutuForCausalLM"], **_HEADS,
               "q_lora_rank": 64},
     "granitehybrid": {**_MAMBA, "num_local_experts": 0, "num_experts_per_tok": 0,
@@ -178,6 +197,7 @@ SCALED = {
     "granitehybrid": 4,
     "granitehybrid_moe": 4,
 }  # which multiply embeddings: these are so much smaller
+NETS = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")  # gated delta nets
 LAYER_NORM = {"starcoder", "starcoder2"}
 # Of q and k: of all of them, or of each head.
 WHOLE_NORMS, HEAD_NORMS = ("olmo2", "olmo3"), ("gemma3", "glm4_moe", "apertus")
@@ -186,7 +206,12 @@ CONSTANTS = {"beta": 0.5, "eps": -1e-6}  # of xIELU
 PATTERNS = {"nemotron_h": "M-*M", "nemotron_h_moe": "ME*EM-"}
 STATES = {".A_log": 0.5, ".D": 1.0, ".dt_bias": -2.5}  # of Mamba-2, about these
 
-CENTERED_NORMS = {"gemma", "gemma2", "gemma3"}  # which store what a norm's weight exceeds 1 by
+CENTERED_NORMS = {
+    "gemma",
+    "gemma2",
+    "gemma3",
+    *NETS,
+}  # which store what a norm's weight exceeds 1 by
 # Relatives: what their config.json says otherwise.
 KINDS: dict[str, dict[str, object]] = {
     "qwen2": {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"],
@@ -334,6 +359,8 @@ def _values(tiny: Tiny, name: str, shape: tuple[int, ...], uniform: Callable[...
         return uniform(shape, 0.7)
     if name.endswith(tuple(STATES)):  # which remember for some tokens, and for many
         return uniform(shape, 0.7, STATES["." + name.rpartition(".")[2]])
+    if name.endswith("linear_attn.norm.weight"):
+        return uniform(shape, 0.2, 1.0)
     if len(shape) == 1 or name.endswith("bias"):
         mean = float(tiny.kind not in CENTERED_NORMS)
         return uniform(shape, 0.2, mean * name.endswith("weight"))
@@ -350,6 +377,8 @@ def _values(tiny: Tiny, name: str, shape: tuple[int, ...], uniform: Callable[...
         )
     )
     gain = 3.0 if name == "lm_head.weight" or is_router else 1.3
+    if name == "lm_head.weight" and tiny.kind in NETS:  # whose states carry a rounding on
+        gain = 2.0
     return uniform(shape, gain / shape[-1] ** 0.5)
 
 
@@ -366,7 +395,9 @@ def tensors(tiny: Tiny) -> Iterator[Named]:
     yield f"{names[0]}.weight", (tiny.vocab_size, tiny.dim)
     for i in range(tiny.n_layers):
         own = _latents(tiny, i) if "kv_lora_rank" in KINDS[tiny.kind] else _layer(tiny, i)
-        if tiny.kind in _CONVOLUTIONS:
+        if tiny.kind in NETS:
+            own = _net_layer(tiny, i)
+        elif tiny.kind in _CONVOLUTIONS:
             own = _lfm2(tiny, i)
         elif tiny.kind.startswith("nemotron"):
             own = _nemotron_layer(tiny, i)
@@ -584,6 +615,53 @@ def _is_convolution(tiny: Tiny, i: int) -> bool:
     return bool(kinds[i % len(kinds)])
 
 
+def _net_layer(tiny: Tiny, i: int) -> Iterator[Named]:
+    """A layer of Qwen3-Next or Qwen3.5."""
+    c: dict[str, Any] = KINDS[tiny.kind]
+    is_recurrent = (i + 1) % c["full_attention_interval"] != 0
+    yield from _norm(tiny, "input_layernorm")
+    yield from _delta_net(tiny, c) if is_recurrent else _gated_attention(tiny)
+    yield from _norm(tiny, "post_attention_layernorm")
+    n, width = c.get("num_experts", 0), c.get("moe_intermediate_size")
+    if not n:
+        yield from _network("mlp", tiny.dim, tiny.hidden_dim)
+        return
+    yield "mlp.gate.weight", (n, tiny.dim)
+    yield "mlp.shared_expert_gate.weight", (1, tiny.dim)
+    yield from _network("mlp.shared_expert", tiny.dim, c["shared_expert_intermediate_size"])
+    if tiny.kind == "qwen3_next":
+        for e in range(n):
+            yield from _network(f"mlp.experts.{e}", tiny.dim, width)
+        return
+    yield "mlp.experts.gate_up_proj", (n, 2 * width, tiny.dim)
+    yield "mlp.experts.down_proj", (n, tiny.dim, width)
+
+
+def _delta_net(tiny: Tiny, c: dict[str, Any]) -> Iterator[Named]:
+    n_keys, n = c["linear_num_key_heads"], c["linear_num_value_heads"]
+    keys, values = n_keys * c["linear_key_head_dim"], n * c["linear_value_head_dim"]
+    if tiny.kind == "qwen3_next":
+        rows = {"qkvz": 2 * (keys + values), "ba": 2 * n}
+    else:
+        rows = {"qkv": 2 * keys + values, "z": values, "b": n, "a": n}
+    for name, n_rows in rows.items():
+        yield f"linear_attn.in_proj_{name}.weight", (n_rows, tiny.dim)
+    yield "linear_attn.conv1d.weight", (2 * keys + values, 1, c["linear_conv_kernel_dim"])
+    yield "linear_attn.A_log", (n,)
+    yield "linear_attn.dt_bias", (n,)
+    yield "linear_attn.norm.weight", (c["linear_value_head_dim"],)
+    yield "linear_attn.out_proj.weight", (tiny.dim, values)
+
+
+def _gated_attention(tiny: Tiny) -> Iterator[Named]:
+    q, kv = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
+    for name, rows in (("q", 2 * q), ("k", kv), ("v", kv)):
+        yield f"self_attn.{name}_proj.weight", (rows, tiny.dim)
+    for name in "qk":
+        yield f"self_attn.{name}_norm.weight", (tiny.head_dim,)
+    yield "self_attn.o_proj.weight", (tiny.dim, q)
+
+
 def _network(name: str, dim: int, width: int) -> Iterator[Named]:
     for kind in ("gate", "up"):
         yield f"{name}.{kind}_proj.weight", (width, dim)
@@ -683,6 +761,8 @@ def _by_layer(tiny: Tiny) -> dict[str, Any]:
         return {"layer_types": kinds, "mamba_d_head": tiny.dim // 4}
     if tiny.kind.startswith("nemotron"):
         return {"hybrid_override_pattern": PATTERNS[tiny.kind][:n]}
+    if tiny.kind == "qwen3_5_text":
+        return {"layer_types": [("linear_attention", "full_attention")[i % 2] for i in range(n)]}
     if tiny.kind == "mellum":
         return {"layer_types": [types[i % 2] for i in range(n)]}
     if tiny.kind in _CONVOLUTIONS:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.converting.sources.delta_tensors import with_delta_nets
 from halfbyte.converting.sources.expert_tensors import missing_parts, with_experts
 from halfbyte.converting.sources.head_tensors import whole_name, with_heads
 from halfbyte.converting.sources.hf_folder import HFFolder
@@ -55,6 +56,7 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     embedding = next(family.tensors(config)).hf_name
     config = _settle_tie(folder.path, config, tensors, embedding)
     wanted = {spec.hf_name: spec for spec in family.tensors(config) if spec.hf_name}
+    tensors = with_delta_nets(config, tensors, wanted.values())
     tensors = with_vectors(with_taps(tensors, wanted.values()), wanted.values())
     tensors = with_heads(folder.path, tensors, wanted.values())
     tensors = with_experts(folder.path, tensors, wanted.values())

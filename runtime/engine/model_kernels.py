@@ -11,7 +11,7 @@ from halfbyte.engine.latent_records import latent_kernels
 from halfbyte.engine.recurrent_records import recurrent_kernels
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
-from halfbyte.families.stages import Embed
+from halfbyte.families.stages import Embed, GateAttended
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.lookup import lookup_kernel
@@ -43,7 +43,8 @@ def kernels_for(
     names = sorted({f.kernel_name for f in packed})
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
     used.append(expert_kernels(config) + latent_kernels(config) + recurrent_kernels(config))
-    used.append([gate_attended] if config.gate_dim else [])
+    is_gated = any(isinstance(s, GateAttended) for s in family_of(config).stages(config))
+    used.append([gate_attended] if is_gated else [])
     kernels |= {kernel.name: kernel for group in used for kernel in group}
     return list(kernels.values())
 

@@ -17,6 +17,7 @@ import numpy as np
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.kv_cache import KVCache
+from halfbyte.families.delta_net import DeltaRule
 from halfbyte.families.latent_stages import Compress
 from halfbyte.families.mamba2 import GroupNorms, Scan
 from halfbyte.families.short_conv import Convolve
@@ -56,6 +57,7 @@ _NAMES: dict[type[Stage], str] = {
     Convolve: "short convolutions",
     Scan: "Mamba-2's states",
     GroupNorms: "norms of groups",
+    DeltaRule: "gated delta nets",
 }
 
 

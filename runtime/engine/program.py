@@ -164,7 +164,8 @@ class _Writer:
             case Attend():
                 return self._attend(stage)
             case GateAttended():
-                return [row_records.gates(stage, self._config, self._buffers)]
+                at = self._gates_at(stage)
+                return [row_records.gates(stage, self._config, self._buffers, at)]
             case Compress():
                 self._attention = {**self._latents.attention(stage), **self._common(stage)}
                 return [self._latents.compress(stage)]
@@ -318,6 +319,13 @@ class _Writer:
         """Where keys and values begin in a row, in bytes: each matrix fills strips of its own."""
         q, k = (4 * 32 * n_strips(self._weights.matrices[stage.tensor(n)]) for n in QKV[:2])
         return q, q + k
+
+    def _gates_at(self, stage: GateAttended) -> int:
+        """Where gates begin in a row: behind values, if they are not by themselves."""
+        if stage.source != "qkv":
+            return 0
+        values = self._weights.matrices[stage.tensor(QKV[2])]
+        return self._qkv_at(stage)[1] + 4 * 32 * n_strips(values)
 
     def _attend(self, stage: Attend) -> list[Words]:
         """Two ways, of which a step takes one: see kernels/stages/attend.py."""

@@ -36,6 +36,7 @@ STEP_KEY = "interleave_moe_layer_step"
 # window, or whether each has it.
 PATTERN_KEY = "attention.sliding_window_pattern"
 TEMPERATURE_KEY = "attention.temperature_scale"
+SECTIONS_KEY = "rope.dimension_sections"
 ROTATED_LOCALLY_KEY = "rope.dimension_count_swa"
 # YaRN's attention factor in words of DeepSeek's; llama.cpp reads it in few architectures.
 LOG_MULTIPLIER_KEY = "rope.scaling.yarn_log_multiplier"
@@ -110,6 +111,7 @@ class RopeConfig:
             config.json says so; a GGUF file has them as a tensor (tensors.ROPE_FREQS).
         n_features: how many of a head's features are rotated, from the first on; 0: all.
         yarn, longrope: other ways to stretch it, one at most.
+        sections: how many pairs follow which axis of an image; texts have one for all.
     """
 
     theta: float
@@ -118,6 +120,7 @@ class RopeConfig:
     n_features: int = 0
     yarn: Yarn | None = None
     longrope: LongRope | None = None
+    sections: tuple[int, ...] = ()
 
     @property
     def attention_factor(self) -> float:

@@ -68,7 +68,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     ropes = read_ropes(file, family, heads["head_dim"], n_ctx)
     window, sliding_layers = _windows(m, family, n_layers)
     _check_scale(m, family, latent.qk_dim if latent else heads["head_dim"])
-    hidden_dim = _of_every_layer(m, key["hidden_dim"], MAX_DIM, _nothing(family))
+    hidden_dim = _hidden_dim(m, family, key["hidden_dim"])
     config = ModelConfig(
         architecture=architecture,
         name=m.get_str("general.name", ""),
@@ -222,6 +222,13 @@ def _of_every_layer(m: Metadata, key: str, maximum: int, without: Set[int] = fro
     if not 1 <= value <= maximum:
         raise ModelFileError(m.path, key, expected=f"from 1 to {maximum}", got=value)
     return value
+
+
+def _hidden_dim(m: Metadata, family: Family, key: str) -> int:
+    """The width of networks; an expert's where all layers have these and a file says no other."""
+    of_experts = f"{family.architecture}.{EXPERT_KEYS['hidden_dim']}"
+    says_one = key in m or of_experts not in m or not has_experts(m, family)
+    return _of_every_layer(m, key if says_one else of_experts, MAX_DIM, _nothing(family))
 
 
 def _check_scale(m: Metadata, family: Family, head_dim: int) -> None:

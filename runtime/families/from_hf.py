@@ -52,7 +52,9 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
     n_layers, n_ctx = reader.count("n_layers", _listed(reader, family)), reader.count("n_ctx_train")
     dim = reader.count("dim")
     latent, heads = _attention(reader, family, dim, n_layers)
-    hidden_dim = reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None)
+    # Of models whose layers all have experts it may say nothing.
+    usual = 4 * dim if "n_inner" in reader.defaults else reader.value_of("moe_intermediate_size")
+    hidden_dim = reader.count("hidden_dim", usual)
     window = _window(reader, family)
     sliding_layers = _sliding_layers(reader, family, n_layers, window)
     _check_rope_layers(reader, family, n_layers)

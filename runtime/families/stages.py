@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 
 QKV = ("attn_q", "attn_k", "attn_v")
 FUSED_QKV = "attn_qkv"
+QUERY_GATE = "attn_q_gate"  # of attn_q's rows the gates that stand behind each head's, in memory
 SINKS = "attn_sinks"
 HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
 # What a network's hidden features go through.
@@ -189,7 +190,13 @@ class Attend(Stage):
 
 @dataclass(frozen=True, slots=True)
 class GateAttended(Stage):
-    """attended *= softplus(gates), each of which gate_dim features share."""
+    """attended *= activation(gates), each of which gate_dim features share, or one has.
+
+    The activation is softplus or sigmoid. Gates may stand behind q, k and v instead (`source`).
+    """
+
+    activation: str = "softplus"
+    source: str = "gates"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import pytest
 from halfbyte.cli import main
 from halfbyte.converting.recipe import KEEP, RECIPES
 from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
+from halfbyte.families.delta_net_config import DeltaNet
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.mamba2_config import Mamba2
@@ -23,11 +24,16 @@ from halfbyte.families.short_conv_config import ShortConv
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
 
-RECURRENT = {
-    **dict.fromkeys(("lfm2", "lfm2moe"), ShortConv(64, 3, bias=True)),
-    **dict.fromkeys(("granitehybrid", "nemotron_h", "nemotron_h_moe"), Mamba2(4, 16, 8, 2, 4)),
+_SHORT = dict.fromkeys(("lfm2", "lfm2moe"), ShortConv(64, 3, bias=True))
+_NETS = {
+    name: DeltaNet(2, 4, 16, 32, 4, is_tiled=name != "qwen3next")
+    for name in ("qwen3next", "qwen35", "qwen35moe")
 }
-GOLDEN = ("llama", "positions", "dense", "experts", "families", "latents", "recurrent", "mamba")
+_MAMBA = dict.fromkeys(("granitehybrid", "nemotron_h", "nemotron_h_moe"), Mamba2(4, 16, 8, 2, 4))
+RECURRENT = {**_SHORT, **_NETS, **_MAMBA}
+GOLDEN = (
+    "llama", "positions", "dense", "experts", "families", "latents", "recurrent", "mamba", "nets",
+)  # fmt: skip
 MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 

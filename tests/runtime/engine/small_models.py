@@ -16,11 +16,14 @@ from typing import Any
 
 import gguf
 import numpy as np
+from delta_twin import DeltaWeights, Rows, from_turns
+from delta_twin import delta_net as delta_nets
 from numpy.typing import NDArray
 
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.weights import Experts, Matrix, ModelWeights, n_used
 from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
+from halfbyte.families.delta_net_config import DeltaNet
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.mamba2_config import Mamba2
 from halfbyte.families.registry import family_of
@@ -177,6 +180,16 @@ SHAPES = {
     "gpt-oss": Shape("F32", "f32", 96, 4, 2, 24, 96, 150, architecture="gpt-oss",
                      sliding_window=50, experts=ExpertsConfig(9, 3, 96, gating="softmax_of_used"),
                      changes={"sliding_layers": (True, False)}),
+    # Gated delta nets, in both orders of value heads, with experts and without.
+    "Qwen3Next": Shape("F32", "f32", 64, 4, 2, 24, 48, 64, n_layers=3, architecture="qwen3next",
+                       experts=ExpertsConfig(6, 2, 40, shared_dim=36),
+                       changes={"recurrent": DeltaNet(2, 4, 32, 48, 4),
+                                "recurrent_layers": (True, False, True),
+                                "rope": RopeConfig(1e4, n_features=8)}),
+    "Qwen35": Shape(_every_format, "f16", 96, 4, 2, 32, 96, 150, n_layers=3,
+                    architecture="qwen35",
+                    changes={"recurrent": DeltaNet(2, 6, 32, 32, 3, is_tiled=True),
+                             "recurrent_layers": (False, True, True)}),
     # Recurrent layers: first, last and in a row; features that fill no vector.
     "LFM2": Shape("F32", "f32", 72, 4, 2, 24, 80, 64, n_layers=3, architecture="lfm2",
                   changes={"recurrent": ShortConv(72, 3),
@@ -255,7 +268,7 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
             continue
         if len(dims) == 1 or name.endswith(".bias"):
             exact[name] = (1 + 0.1 * rng.standard_normal(dims)).astype(np.float32)
-            if name.endswith("ssm_a"):  # which states shrink by
+            if name.endswith("ssm_a"):  # by which states decay
                 exact[name] *= np.float32(-0.1)
             row = np.zeros((*dims[:-1], padded(dims[-1])), np.float32)
             row[..., : dims[-1]] = exact[name]
@@ -412,7 +425,11 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
             y = _experts(model, at, h, rounds)
             if at + "ffn_gate_shexp.weight" in w:
                 gate, up = (product(h, f"{at}ffn_{k}_shexp.weight") for k in ("gate", "up"))
-                y = y + product(activated(gate) * up, at + "ffn_down_shexp.weight")
+                shared = product(activated(gate) * up, at + "ffn_down_shexp.weight")
+                if at + "ffn_gate_inp_shexp.weight" in w:
+                    own = product(h, at + "ffn_gate_inp_shexp.weight")
+                    shared = shared / (1 + np.exp(-own))
+                y = y + shared
             elif c.experts.shared_dim:
                 up = activated(product(h, at + "ffn_up_shexp.weight"))
                 y = y + product(up, at + "ffn_down_shexp.weight")
@@ -453,17 +470,40 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         y = y / np.sqrt((y * y).mean(-1, keepdims=True) + c.norm_eps)
         return product(y.reshape(n, -1) * w[at + "ssm_norm.weight"], at + "ssm_out.weight")
 
+    def delta_net(h: F64, at: str) -> F64:
+        """Qwen3-Next's, token by token."""
+        d, names = c.recurrent, ("attn_qkv", "ssm_beta", "ssm_alpha", "attn_gate")
+        if not d.is_tiled:
+            names = ("attn_qkv", "ssm_ba", "attn_gate")
+        qkv, *gates, z = (product(h, f"{at}{name}.weight") for name in names)
+        weights = DeltaWeights(
+            w[at + "ssm_conv1d.weight"],
+            w[at + "ssm_a"],
+            w[at + "ssm_dt.bias"],
+            w[at + "ssm_norm.weight"],
+            c.norm_eps,
+        )
+        b, a = gates if d.is_tiled else from_turns(d, gates[0])
+        made = delta_nets(d, weights, Rows(qkv, b, a, z))
+        return product(made, at + "ssm_out.weight")
+
+    def mixing(h: F64, at: str) -> F64:
+        """What a recurrent layer makes of it."""
+        if isinstance(c.recurrent, DeltaNet):
+            return delta_net(h, at)
+        return (mamba if isinstance(c.recurrent, Mamba2) else convolution)(h, at)
+
     states, attentions = [x], []
     for i in range(c.n_layers):
         at = f"blk.{i}."
         h = norm(x, at + "attn_norm")
         if not c.has_attention(i):
             if c.is_recurrent(i):
-                mixing = mamba if at + "ssm_in.weight" in w else convolution
                 x = x + mixing(h, at) * c.residual_scale
             attentions.append(np.zeros((c.n_heads, n, n)))
             if c.has_network(i):
-                before = "ffn_norm" if at + "ffn_norm.weight" in w else "attn_norm"
+                names = ("ffn_norm", "post_attention_norm", "attn_norm")
+                before = next(name for name in names if f"{at}{name}.weight" in w)
                 x = x + network(x, i, before) * c.residual_scale
             states.append(x)
             continue
@@ -495,8 +535,10 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         if c.gate_dim:
             gates = np.log1p(np.exp(product(h, at + "attn_gate.weight")))
             mixed = mixed * gates.repeat(c.gate_dim, axis=1)
+        if at + "attn_q_gate.weight" in w:
+            mixed = mixed / (1 + np.exp(-product(h, at + "attn_q_gate.weight")))
         y, norms = product(mixed, at + "attn_output.weight"), ["post_attention_norm", "ffn_norm"]
-        if c.architecture == "gpt-oss":  # whose only one stands before the experts
+        if c.architecture in ("gpt-oss", "qwen3next", "qwen35"):  # whose only one is no ffn_norm
             norms.reverse()
         x = x + norm(y, at + norms[0]) * c.residual_scale
         if c.has_network(i):
