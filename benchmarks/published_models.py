@@ -21,12 +21,14 @@ class Published(NamedTuple):
         tokens: tokens of its vocabulary that mean something for infilling and edits.
         template: variables that its chat template reads, and texts in it, by which formats are
             told; None: it has no template.
+        gguf: the architecture of its files, where its kind has several.
     """
 
     name: str
     kind: str
     tokens: str = ""
     template: str | None = None
+    gguf: str = ""
 
 
 _CODE_LLAMA = "▁<PRE> ▁<SUF> ▁<MID> ▁<EOT>"
@@ -113,13 +115,13 @@ MODELS = (
     Published("granite-3.3-8b-instruct", "granite", f"{_STARCODER} <filename> <reponame>",
               "tools <|tool_call|> <|start_of_role|> thinking <think> </think>"),
     Published("granite-4.0-1b", "granite", _GRANITE_4, _HERMES),
-    Published("granite-4.0-micro", "granitemoehybrid", _GRANITE_4, _HERMES),
+    Published("granite-4.0-micro", "granitemoehybrid", _GRANITE_4, _HERMES, "granite"),
     Published("granite-4.0-h-tiny", "granitemoehybrid", _GRANITE_4, _HERMES),
     Published("granite-4.0-h-small", "granitemoehybrid", _GRANITE_4, _HERMES),
     Published("NVIDIA-Nemotron-Nano-9B-v2", "nemotron_h", "",
               "tools <TOOLCALL> tool_calls <think> </think>"),
     Published("NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", "nemotron_h", "",
-              f"tools <tool_call> <function= tool_calls {_THINKS}"),
+              f"tools <tool_call> <function= tool_calls {_THINKS}", "nemotron_h_moe"),
     Published("codegemma-2b", "gemma", _GEMMA),
     Published("codegemma-7b-it", "gemma", _GEMMA, ""),
     Published("gemma-2-2b-it", "gemma2", "", ""),

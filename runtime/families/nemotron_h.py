@@ -1,8 +1,8 @@
-"""Nemotron-H and Nemotron 3 Nano: layers of one kind each, Mamba-2, attention or a network.
+"""Nemotron-H and Nemotron Nano 2: layers of one kind each, Mamba-2, attention or a network.
 
 Attention rotates nothing; networks have no gate and squared ReLUs. A model with experts
 (nemotron_h_moe in GGUF) weighs them by the sigmoid of each, chooses them with a bias, and has a
-shared one beside them (arXiv:2504.03624, arXiv:2512.20848). A checkpoint's kinds of layers stand in
+shared one beside them (arXiv:2504.03624). A checkpoint's kinds of layers stand in
 `layers_block_type`, or as letters in `hybrid_override_pattern`. Steps in time have the limits of
 `time_step_limit`, as in llama.cpp: transformers' class takes `time_step_min` for the lower one, in
 prompts alone. Source: transformers' modeling_nemotron_h.py.

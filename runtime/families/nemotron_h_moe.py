@@ -1,4 +1,7 @@
-"""Nemotron-H with experts, which GGUF calls by another name: Nemotron 3 Nano (nemotron_h.py)."""
+"""Nemotron 3 Nano: Nemotron-H with experts, which GGUF alone calls by another name.
+
+Source: arXiv:2512.20848; all of it stands in nemotron_h.py.
+"""
 
 from __future__ import annotations
 
