@@ -50,6 +50,7 @@ class ReferenceModel:
         self.architecture = architecture
         self.centers = "attention.layer_norm_epsilon" in " ".join(reader.fields)
         self.eps = number(f"attention.layer_norm_{'' if self.centers else 'rms_'}epsilon")
+        self.centers = self.centers and not architecture.startswith("nemotron")
         is_gemma = architecture.startswith("gemma")
         self.embedding_scale = self.dim**0.5 if is_gemma else number("embedding_scale", 1)
         self.residual_scale = number("residual_scale", 1)
@@ -74,8 +75,10 @@ class ReferenceModel:
         # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen's.
         self.pairs_are_halves = architecture not in (
             "llama", "granite", "granitemoe", "ernie4_5", "ernie4_5-moe", "smollm3", "mistral3",
-            "glm4", "deepseek2",
+            "glm4", "deepseek2", "granitehybrid", "nemotron_h", "nemotron_h_moe",
         )  # fmt: skip
+        self.rotates = architecture not in ("starcoder", "nemotron_h", "nemotron_h_moe")
+        self.rotates &= bool(number("rope.scaling.finetuned", 1))
         self.n_rotated = int(number("rope.dimension_count", self.head_dim))
         pattern = reader.fields.get(f"{architecture}.attention.sliding_window_pattern")
         every = {"gemma2": 2, "gemma3": 6, "olmo2": 4, "mellum": 4, "laguna": 4, "gpt-oss": 2}.get(
@@ -144,8 +147,13 @@ class ReferenceModel:
                                          "qwen35moe")  # fmt: skip
         for layer in range(self.n_layers):
             at = f"blk.{layer}."
+            if self.architecture.startswith("nemotron"):
+                x = x + self._only(at, x, layer)
+                continue
             if at + "shortconv.conv.weight" in self._tensors:
                 y = self._convolution(at, x)
+            elif at + "ssm_in.weight" in self._tensors:
+                y = self._mamba(at, x)
             else:
                 y = self._attention(at, x, layer)
             x = x + self.residual_scale * (y if seed_oss else self._norm(at + _POST[0], y))
@@ -156,6 +164,39 @@ class ReferenceModel:
         last = "token_embd_norm" if "token_embd_norm.weight" in self._tensors else "output_norm"
         y: F64 = self._norm(last, x) @ self.weight(output).T / self.logit_scale
         return _capped(y, self.logit_cap)
+
+    def _only(self, block: str, x: F64, layer: int) -> F64:
+        """What one of Nemotron-H's layers adds, which are of one kind each."""
+        if block + "ssm_in.weight" in self._tensors:
+            return self._mamba(block, x)
+        if block + "attn_q.weight" in self._tensors:
+            return self._attention(block, x, layer)
+        return self._feed_forward(block, self._norm(block + "attn_norm", x), layer)
+
+    def _mamba(self, block: str, x: F64) -> F64:
+        """Mamba-2 (arXiv:2405.21060), token by token."""
+        names = ("conv1d.weight", "conv1d.bias", "dt.bias", "a", "d", "norm.weight")
+        w = {name: self.weight(f"{block}ssm_{name}") for name in names}
+        (n_groups, width), n_heads = w["norm.weight"].shape, w["a"].size
+        inner, n_taps = n_groups * width, w["conv1d.weight"].shape[1]
+        rows = self._linear(block + "ssm_in", self._norm(block + "attn_norm", x))
+        z, u, dt = np.split(rows, [inner, rows.shape[1] - n_heads], axis=1)
+        before = np.concatenate([np.zeros((n_taps - 1, u.shape[1])), u])
+        u = w["conv1d.bias"] + sum(
+            before[k : k + len(u)] * w["conv1d.weight"][:, k] for k in range(n_taps)
+        )
+        u = u / (1 + np.exp(-u))
+        u, b, c = np.split(u, [inner, inner + (u.shape[1] - inner) // 2], axis=1)
+        b, c = (y.reshape(len(u), n_groups, -1).repeat(n_heads // n_groups, 1) for y in (b, c))
+        u, dt = u.reshape(len(u), n_heads, -1), np.log1p(np.exp(dt + w["dt.bias"]))
+        h, out = np.zeros((n_heads, u.shape[2], b.shape[2])), np.empty_like(u)
+        for t in range(len(u)):
+            h = h * np.exp(dt[t, :, None, None] * w["a"][:, :, None])
+            h = h + dt[t, :, None, None] * u[t][:, :, None] * b[t][:, None]
+            out[t] = np.einsum("hpn,hn->hp", h, c[t]) + w["d"] * u[t]
+        y = (out.reshape(z.shape) * z / (1 + np.exp(-z))).reshape(len(u), n_groups, -1)
+        y = y / np.sqrt((y * y).mean(-1, keepdims=True) + self.eps) * w["norm.weight"]
+        return self._linear(block + "ssm_out", y.reshape(z.shape))
 
     def _norm(self, name: str, x: F64, eps: float = 0) -> F64:
         """The norm of that name, if there is one."""
@@ -169,7 +210,7 @@ class ReferenceModel:
 
     def _rope_of(self, layer: int) -> F64 | None:
         """The frequencies of a layer, if it rotates."""
-        if self.architecture == "starcoder" or (self.architecture == "smollm3" and layer % 4 == 3):
+        if not self.rotates or (self.architecture == "smollm3" and layer % 4 == 3):
             return None
         is_local = self.local_frequencies is not None and not self.sees_all[layer]
         return self.local_frequencies if is_local else self.frequencies
@@ -307,9 +348,9 @@ class ReferenceModel:
     def _experts(self, block: str, x: F64) -> F64:
         """Each token's best experts, weighed by the softmax of their logits, or their sigmoids."""
         logits = self._linear(block + "ffn_gate_inp", x)
-        gate, up, down = (
-            self.weight(f"{block}ffn_{n}_exps.weight") for n in ("gate", "up", "down")
-        )
+        up, down = (self.weight(f"{block}ffn_{n}_exps.weight") for n in ("up", "down"))
+        has_gate = f"{block}ffn_gate_exps.weight" in self._tensors
+        gate = self.weight(f"{block}ffn_gate_exps.weight") if has_gate else up
         out = np.zeros_like(x)
         for row, logit in enumerate(logits):
             scores = np.exp(logit - logit.max())
@@ -318,7 +359,9 @@ class ReferenceModel:
             total = (scores[used].sum() if self.normalizes else 1) / self.expert_scale
             for e, weight in zip(used, scores[used] / total, strict=True):
                 g, u = gate[e] @ x[row], up[e] @ x[row]
-                if self.architecture == "gpt-oss":
+                if not has_gate:
+                    out[row] += weight * (down[e] @ self._activated(u))
+                elif self.architecture == "gpt-oss":
                     out[row] += weight * self._clamped(block, e, g, u, down[e])
                 else:
                     out[row] += weight * (down[e] @ (g / (1 + np.exp(-g)) * u))
@@ -346,10 +389,10 @@ class ReferenceModel:
 
     def _shared(self, block: str, x: F64) -> F64:
         """What the expert gives that all tokens have."""
-        gate, up, down = (
-            self.weight(f"{block}ffn_{n}_shexp.weight") for n in ("gate", "up", "down")
-        )
-        g = x @ gate.T
+        up, down = (self.weight(f"{block}ffn_{n}_shexp.weight") for n in ("up", "down"))
+        if f"{block}ffn_gate_shexp.weight" not in self._tensors:
+            return self._activated(x @ up.T) @ down.T
+        g = x @ self.weight(f"{block}ffn_gate_shexp.weight").T
         shared: F64 = (g / (1 + np.exp(-g)) * (x @ up.T)) @ down.T
         if block + "ffn_gate_inp_shexp.weight" not in self._tensors:
             return shared
@@ -375,6 +418,8 @@ class ReferenceModel:
         return self._linear(block + "ffn_down", hidden)
 
     def _activated(self, x: F64) -> F64:
+        if self.architecture.startswith("nemotron"):
+            return np.square(np.maximum(x, 0))
         if self.architecture.startswith(("gemma", "starcoder")):  # GELU's tanh form
             return x / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
         out: F64 = x / (1 + np.exp(-x))

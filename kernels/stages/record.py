@@ -133,6 +133,14 @@ _RECURRENT = " ".join(RECURRENT._fields)
 # of n_taps positions, the oldest first, a row of floats, `taps_stride` bytes apart. A `bias` of 0
 # is none.
 CONVOLVED = words(f"{_RECURRENT} width taps taps_stride n_taps bias")
+# Mamba-2 (mamba2.py): rows are [z, x, B, C, dt], and a chunk is n_part heads. `taps` and `bias` are
+# the convolution's, as above; of each head there are `a`, `d` and `dt_bias`.
+MAMBA2 = words(f"""
+    {_RECURRENT} n_heads head_dim n_state n_groups n_part
+    taps taps_stride n_taps bias a d dt_bias dt_low dt_high
+""")
+# RMSNorm of groups of features, in place.
+GROUPS = words(f"{_CALLED} n_groups y y_stride")
 # Gated delta nets (delta_net.py): `weight` and `eps` are those of the norm of what a head gives;
 # taps as above. Value head `part` of a key head has the number head head_step + part part_step; its
 # numbers b and a lie at b_at and a_at + head gate_head_step + part gate_part_step in a row.

@@ -25,6 +25,7 @@ from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strip
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.latent_stages import Compress, ProjectHeads
+from halfbyte.families.mamba2 import GroupNorms
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     ACTIVATIONS,
@@ -172,6 +173,8 @@ class _Writer:
                 return [self._latents.heads(stage)]
             case RecurrentStage():
                 return [self._recurrent.record(stage)]
+            case GroupNorms():
+                return [self._recurrent.group_norms(stage)]
             case Route() | ExpertsHidden() | ExpertsOutput() | AddGated():
                 return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")

@@ -116,7 +116,11 @@ class ModelWeights:
 
 
 class Rooms:
-    """Where weights lie: `memory`, and `experts`, empty unless these lie on the disk."""
+    """Where weights lie: `memory`, and `experts`, empty unless these lie on the disk.
+
+    Attributes:
+        lets_go: whether memory cannot hold the file besides, whose pages the system is to forget.
+    """
 
     def __init__(self, sizes: Mapping[TensorSpec, int], disk: Path | None) -> None:
         of_experts = sum(n for spec, n in sizes.items() if spec.is_of_experts) if disk else 0
@@ -124,7 +128,7 @@ class Rooms:
         self.experts = np.empty(0, np.uint8)
         if disk is not None and of_experts:
             self.experts = on_disk("experts", of_experts + _ALIGN, disk)
-        self.sizes = sizes
+        self.sizes, self.lets_go = sizes, False
 
     def parts(self) -> Iterator[tuple[TensorSpec, Bytes]]:
         """Each tensor's."""
@@ -181,7 +185,7 @@ def load_weights(
             weights.vectors[spec.name] = _put_vectors(file, spec, order, target)
     total = sum(rooms.sizes.values())
     done = total - sum(rows.packed_nbytes for rows in matrices)
-    with closing(read_ahead(matrices)) as pieces:
+    with closing(read_ahead(matrices, lets_go=rooms.lets_go)) as pieces:
         for rows, data in pieces:
             _pack(rows, data)
             done += rows.packed_nbytes

@@ -231,6 +231,7 @@ class ModelConfig(LayerKinds):
         recurrent: the sizes of recurrent layers; None where there are none.
         recurrent_layers: whether each layer is one of them.
         attention_layers: whether each layer has keys and values; (): all but the recurrent ones.
+        network_layers: whether each layer has a network; (): all have.
     """
 
     architecture: str
@@ -269,6 +270,7 @@ class ModelConfig(LayerKinds):
     recurrent: Recurrence | None = None
     recurrent_layers: tuple[bool, ...] = ()
     attention_layers: tuple[bool, ...] = ()
+    network_layers: tuple[bool, ...] = ()
 
     def window(self, layer: int) -> int:
         """Positions that a token sees in a layer; 0: all before it."""
@@ -300,7 +302,9 @@ class ModelConfig(LayerKinds):
     def has_experts(self, i: int) -> bool:
         """Whether layer i has experts."""
         e = self.experts
-        return e is not None and i >= e.n_dense_layers and i not in e.dense_layers
+        if e is None or not self.has_network(i):
+            return False
+        return i >= e.n_dense_layers and i not in e.dense_layers
 
     @property
     def group(self) -> int:

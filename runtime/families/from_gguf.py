@@ -77,7 +77,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         n_layers=n_layers,
         vocab_size=_vocab_size(m, key["vocab_size"]),
         n_ctx_train=n_ctx,
-        norm_eps=m.get_float(key["norm_eps"]),
+        norm_eps=_norm_eps(m, family, key["norm_eps"]),
         rope=ropes.rope,
         tied=OUTPUT not in file.tensors,
         sliding_window=window,
@@ -136,7 +136,8 @@ _SAID_BY = {
 def _biases(file: GGUFFile, family: Family) -> dict[str, bool]:
     """Which projections have biases, and whether heads have norms, where that is open."""
     fields = [field for fields in family.biases.values() for field in fields]
-    return {field: f"blk.0.{_SAID_BY[field]}" in file.tensors for field in fields}
+    return {field: any(name.endswith(f".{_SAID_BY[field]}") for name in file.tensors)
+            for field in fields}  # fmt: skip
 
 
 def check_type(m: Metadata) -> None:
@@ -176,9 +177,15 @@ def _heads(file: GGUFFile, family: Family, dim: int) -> dict[str, Any]:
             "layer_heads": layer_heads, "gate_dim": gate_dim}  # fmt: skip
 
 
+def _norm_eps(m: Metadata, family: Family, key: str) -> float:
+    """The norms' epsilon, under the usual key too where a family reads that beside its own."""
+    usual = KEYS["norm_eps"].gguf
+    also = f"{family.architecture}.{usual}"
+    return m.get_float(also if usual in family.reads and also in m else key)
+
+
 def _kv_heads(m: Metadata, family: Family, key: str, n_heads: int) -> int:
-    none = {0} if family.recurrent is not None else set[int]()  # of a layer without keys
-    n_kv_heads = _of_every_layer(m, key, n_heads, none) if key in m else n_heads
+    n_kv_heads = _of_every_layer(m, key, n_heads, _nothing(family)) if key in m else n_heads
     _check_group(m, key, n_heads, n_kv_heads)
     return n_kv_heads
 
@@ -195,6 +202,11 @@ def _check_group(m: Metadata, key: str, n_heads: int, n_kv_heads: int) -> None:
             expected=f"at most {MAX_GROUP} query heads for each",
             got=f"{n_heads} for {n_kv_heads}",
         )
+
+
+def _nothing(family: Family) -> Set[int]:
+    """What says of a layer that it has no keys, or no network."""
+    return {0} if family.recurrent is not None else set()
 
 
 def _of_every_layer(m: Metadata, key: str, maximum: int, without: Set[int] = frozenset()) -> int:
@@ -216,7 +228,7 @@ def _hidden_dim(m: Metadata, family: Family, key: str) -> int:
     """The width of networks; an expert's where all layers have these and a file says no other."""
     of_experts = f"{family.architecture}.{EXPERT_KEYS['hidden_dim']}"
     says_one = key in m or of_experts not in m or not has_experts(m, family)
-    return _of_every_layer(m, key if says_one else of_experts, MAX_DIM)
+    return _of_every_layer(m, key if says_one else of_experts, MAX_DIM, _nothing(family))
 
 
 def _check_scale(m: Metadata, family: Family, head_dim: int) -> None:

@@ -49,7 +49,7 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
     reader.defaults, reader.keys = family.defaults[str(kind)], family.keys
     reader.reads = frozenset({*family.hf_reads, *expert_keys(reader, family)})
     _check(reader, family)
-    n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
+    n_layers, n_ctx = reader.count("n_layers", _listed(reader, family)), reader.count("n_ctx_train")
     dim = reader.count("dim")
     latent, heads = _attention(reader, family, dim, n_layers)
     # Of models whose layers all have experts it may say nothing.
@@ -81,6 +81,13 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
     )
     config = with_latents(reader, config, latent) if latent else config
     return config if family.recurrent is None else family.recurrent.from_hf(reader, config)
+
+
+def _listed(reader: Reader, family: Family) -> int | None:
+    """How many layers there are by the length of what lists their kinds; None: nothing does."""
+    keys = family.recurrent.kinds_keys if family.recurrent else ()
+    lists = (reader.value_of(key) for key in keys)
+    return next((len(one) for one in lists if isinstance(one, (list, str))), None)
 
 
 def _check(reader: Reader, family: Family) -> None:

@@ -14,6 +14,7 @@ from halfbyte.families import (
     glm4moe,
     gpt_oss,
     granite,
+    granitehybrid,
     granitemoe,
     laguna,
     lfm2,
@@ -21,6 +22,8 @@ from halfbyte.families import (
     llama,
     mellum,
     mistral3,
+    nemotron_h,
+    nemotron_h_moe,
     olmo2,
     phi3,
     qwen2,
@@ -72,6 +75,9 @@ FAMILIES: dict[str, Family] = {
         deepseek2,
         lfm2,
         lfm2moe,
+        granitehybrid,
+        nemotron_h,
+        nemotron_h_moe,
     )
 }
 BY_MODEL_TYPE: dict[str, Family] = {

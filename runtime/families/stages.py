@@ -54,9 +54,9 @@ class Stage:
         return tuple((name, "weight") for name in self.matrices)
 
     def tensor(self, name: str, kind: str = "weight") -> str:
-        """GGUF's name of a tensor of this stage; few have no kind."""
-        name = f"{name}.{kind}" if kind else name
-        return name if self.layer < 0 else f"blk.{self.layer}.{name}"
+        """GGUF's name of a tensor of this stage; some have no kind."""
+        whole = f"{name}.{kind}" if kind else name
+        return whole if self.layer < 0 else f"blk.{self.layer}.{whole}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +277,7 @@ class ExpertsStage(Stage, ABC):
 class ExpertsHidden(ExpertsStage):
     """Of each token's experts: SiLU(gate normed) * (up normed), in the form that `down` takes.
 
+    Without a gate ("") it is activation(up normed), "relu_squared" alone.
     With `clamps`: g sigmoid(1.702 g) (u + 1) of both clamped to `clamps`, g from above alone.
     Where it is `fused`, a tensor of that name holds the rows of both in a file, those of the gate
     first.
@@ -285,6 +286,7 @@ class ExpertsHidden(ExpertsStage):
     gate: str
     up: str
     down: str
+    activation: str = "silu"
     clamps: float = 0.0
     fused: str = ""
 
@@ -296,7 +298,7 @@ class ExpertsHidden(ExpertsStage):
     @property
     def in_memory(self) -> tuple[str, ...]:
         """See ExpertsStage."""
-        return self.gate, self.up
+        return (self.gate, self.up) if self.gate else (self.up,)
 
 
 @dataclass(frozen=True, slots=True)

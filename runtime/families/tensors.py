@@ -44,6 +44,7 @@ class TensorSpec:
         n_features: how many of these are rotated, from the first on; 0: all.
         is_taps: whether it is a convolution's, (features, taps), which a checkpoint has with a
             dimension of 1 between and memory as a row of floats for each tap.
+        stored: its shape in a file, where that is another one.
         in_turn: of a head's rows, how many are of each kind; of such a tensor a file has head after
             head, and memory kind after kind. (): there is one kind.
         parts: matrices of which it holds the rows, one after the other, as they are called in
@@ -62,6 +63,7 @@ class TensorSpec:
     adds: float = 0.0
     heads: tuple[int, ...] = ()
     is_taps: bool = False
+    stored: tuple[int, ...] = ()
 
     @property
     def is_matrix(self) -> bool:
@@ -77,7 +79,7 @@ class TensorSpec:
         """Whether a tensor of that shape is it."""
         if self.is_taps and shape == (self.shape[0], 1, *self.shape[1:]):
             return True
-        return shape == self.shape or (1, *shape) == self.shape
+        return shape in (self.shape, self.stored) or (1, *shape) == self.shape
 
     def neighbours(self) -> NDArray[np.int64] | None:
         """For each row where neighbours are rotated, its row where halves are; None: no difference.

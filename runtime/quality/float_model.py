@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from halfbyte.errors import EngineError
 from halfbyte.families.latent_stages import Compress, ProjectHeads
+from halfbyte.families.mamba2 import GroupNorms
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     FUSED_QKV,
@@ -225,6 +226,8 @@ class _State:
                 self._buffers["qkv"] = self._latents.compress(stage, self._n_windows)
             case ProjectHeads():
                 self._put(stage, stage.to, self._latents.project(stage))
+            case GroupNorms():
+                self._put(stage, "mixed", self._recurrent.group_norms(stage))
             case RecurrentStage():
                 self._put(stage, "mixed", self._recurrent.run(stage, self._n_windows))
             case _:

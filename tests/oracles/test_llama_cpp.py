@@ -82,6 +82,10 @@ def ask(python: Path, model: Path, *lines: str) -> None:
         "apertus",
         "lfm2",
         "lfm2_moe",
+        "granitehybrid",
+        "granitehybrid_moe",
+        "nemotron_h",
+        "nemotron_h_moe",
     ],
 )
 def source(
