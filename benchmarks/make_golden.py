@@ -67,6 +67,11 @@ CASES: dict[str, tuple[Tiny, ...]] = {
         Tiny("glm_lite", 28, 128, 160, 2, 4, 4, 16, 323, 1e6, tied=False, kind="glm4_moe_lite"),
         Tiny("youtu", 8, 128, 160, 2, 4, 4, 16, 323, 1e6, tied=True, kind="youtu"),
     ),
+    "golden_sizes": (
+        Tiny("gemma4", 5, 64, 160, 4, 4, 4, 16, 323, 1e4, tied=True, kind="gemma4"),
+        Tiny("gemma4_e", 6, 64, 96, 6, 4, 2, 16, 323, 1e4, tied=True, kind="gemma4_e"),
+        Tiny("gemma4_moe", 9, 64, 96, 2, 4, 4, 16, 323, 1e4, tied=True, kind="gemma4_moe"),
+    ),
     "golden_experts": (
         Tiny("qwen3_moe", 1, 128, 160, 2, 4, 2, 48, 323, 1e6, tied=False, kind="qwen3_moe"),
         Tiny("mixtral", 4, 96, 128, 2, 4, 2, 24, 323, 1e6, tied=False, kind="mixtral"),

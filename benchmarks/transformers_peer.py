@@ -23,6 +23,7 @@ from tiny_llama import KINDS, Tiny
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 N_IDS = 200
+_FACTORS = ("router.scale", "per_expert_scale", "layer_scalar")
 N_GREEDY = 24
 
 
@@ -79,10 +80,12 @@ def make(spec: dict[str, Any], out: Path) -> None:
     with torch.no_grad():
         for name, value in [*model.named_parameters(), *model.named_buffers()]:
             # All start alike, which would hide a mix-up.
-            if "norm" in name or "bias" in name or "alpha" in name:
+            if "norm" in name or "bias" in name or "alpha" in name or name.endswith(_FACTORS):
                 value.add_(0.2 * torch.randn_like(value))
+            if tiny.kind.startswith("gemma4") and name.endswith(("q_norm.weight", "k_norm.weight")):
+                value.mul_(0.5)  # whose scores nothing else makes smaller
             # So that few choices of experts are close to a tie.
-            if name.endswith((".mlp.gate.weight", ".router.weight")):
+            if name.endswith((".mlp.gate.weight", ".router.weight", ".router.proj.weight")):
                 value.mul_(4)
     folder = out / tiny.name
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))

@@ -21,6 +21,7 @@ from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.next_tokens import of_next_tokens
 from halfbyte.families.registry import family_of
+from halfbyte.families.shared_layers import of_sharing_layers
 from halfbyte.families.wrapped import is_wrapped, text_names
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     if is_wrapped(folder.config or {}):
         tensors = _of_text(folder.path, tensors)
     others = of_next_tokens(tensors, folder.path, family, config.n_layers)
+    others |= of_sharing_layers(tensors, folder.path, config)
     tensors = {name: tensor for name, tensor in tensors.items() if name not in others}
     if family.has_xielu:
         numbers, tensors = take_xielu(folder.path, tensors, config.n_layers)

@@ -42,6 +42,7 @@ class TensorSpec:
             (latent.py); (): none.
         head_dim: features of such a head; 0: its rows are those of the heads alone.
         n_features: how many of these are rotated, from the first on; 0: all.
+        in_file: whether it stays in the file, and rows of it are read when they are needed.
         parts: matrices of which it holds the rows, one after the other, as they are called in
             memory, and their rows; (): it is one.
     """
@@ -56,6 +57,7 @@ class TensorSpec:
     parts: tuple[tuple[str, int], ...] = ()
     adds: float = 0.0
     heads: tuple[int, ...] = ()
+    in_file: bool = False
 
     @property
     def is_matrix(self) -> bool:

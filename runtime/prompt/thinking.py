@@ -19,6 +19,7 @@ MARKS = (
     ("<think>", "</think>"),
     ("[THINK]", "[/THINK]"),
     ("<seed:think>", "</seed:think>"),
+    ("<|channel>thought", "<channel|>"),
     THOUGHTS,
 )
 # What templates call the switch.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.prompt.tools.call_format import CallFormat
 from halfbyte.prompt.tools.firefunction import Firefunction
+from halfbyte.prompt.tools.gemma4_calls import Gemma4
 from halfbyte.prompt.tools.generic import Generic
 from halfbyte.prompt.tools.glm import Glm
 from halfbyte.prompt.tools.glm4_calls import Glm4
@@ -21,6 +22,7 @@ GENERIC = Generic()
 # The first whose texts all stand in the template; of a way that is not known here, whose it is.
 ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("<|channel|>commentary", "<|call|>"), Harmony()),
+    (("<|tool_call>call:",), Gemma4()),
     (("[TOOL_CALLS]", "[ARGS]"), NamedMistral()),
     (("[TOOL_CALLS]",), Mistral()),
     (("<tool_calls>",), "Apriel's"),

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _LINE = '"\\n"?'
 _MOST_IN_ANY_ORDER = 5  # required arguments: each choice of them has a rule
-_UNFOLLOWED = ("pattern", "format", "minLength", "maxLength")
+UNFOLLOWED = ("pattern", "format", "minLength", "maxLength")
 
 
 class Tagged(CallFormat):
@@ -133,9 +133,7 @@ class _Rules:
         begin = self._before_value(quoted(name))
         if not texts and (not kinds or TEXT in kinds):
             if kinds:
-                _say_unfollowed(
-                    name, *(key for key in _UNFOLLOWED if key in parameters.known[name])
-                )
+                say_unfollowed(name, *(key for key in UNFOLLOWED if key in parameters.known[name]))
             yield f"{rule}: {begin} text\n"
             return
         value = f"({' | '.join(map(quoted, texts))})" if texts else f"{rule}_json"
@@ -167,6 +165,7 @@ class _Rules:
 
 
 @lru_cache(maxsize=256)
-def _say_unfollowed(name: str, *keys: str) -> None:
+def say_unfollowed(name: str, *keys: str) -> None:
+    """A word on what a schema says of a text and no grammar follows."""
     if keys:
         log.warning("tools: %s of %s is left to whoever runs the function", ", ".join(keys), name)
