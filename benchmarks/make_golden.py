@@ -69,6 +69,9 @@ CASES: dict[str, tuple[Tiny, ...]] = {
     ),
     "golden_sizes": (
         Tiny("gemma4", 5, 64, 160, 4, 4, 4, 16, 323, 1e4, tied=True, kind="gemma4"),
+        Tiny(
+            "gemma4_unified", 10, 64, 96, 3, 4, 2, 16, 323, 1e4, tied=False, kind="gemma4_unified"
+        ),
         Tiny("gemma4_e", 6, 64, 96, 6, 4, 2, 16, 323, 1e4, tied=True, kind="gemma4_e"),
         Tiny("gemma4_moe", 9, 64, 96, 2, 4, 4, 16, 323, 1e4, tied=True, kind="gemma4_moe"),
     ),

@@ -61,6 +61,9 @@ FAMILIES: dict[str, dict[str, object]] = {
                "rope_local_base_freq": 1e4, "sliding_window_pattern": 3,
                "layer_types": ["sliding_attention", "sliding_attention", "full_attention"]},
     "gemma4": {**_GEMMA4, "attention_k_eq_v": True},
+    "gemma4_unified": {**_GEMMA4, "model_type": "gemma4_unified_text",
+                       "architectures": ["Gemma4UnifiedForCausalLM"],
+                       "final_logit_softcapping": 30.0},
     "gemma4_e": {**_GEMMA4, "hidden_size_per_layer_input": 32,
                  "use_double_wide_mlp": True},
     "gemma4_moe": {**_GEMMA4, "attention_k_eq_v": True, "enable_moe_block": True, "num_experts": 6,
@@ -150,7 +153,7 @@ SCALED = {
     "gemma": 8,
     "gemma2": 8,
     "gemma3": 8,
-    **dict.fromkeys(("gemma4", "gemma4_e", "gemma4_moe"), 8),
+    **dict.fromkeys(("gemma4", "gemma4_e", "gemma4_moe", "gemma4_unified"), 8),
     "granite": 4,
     "granitemoe": 4,
     "granitemoeshared": 4,
@@ -580,6 +583,8 @@ def config(tiny: Tiny) -> dict[str, object]:
     }
     if tiny.kind.startswith("gemma4"):
         made |= _gemma4_sizes(tiny)
+    if tiny.kind == "gemma4_unified":
+        del made["hidden_size_per_layer_input"], made["vocab_size_per_layer_input"]
     if "layer_types" in made and "rope_parameters" in made:  # of which the other would be one
         del made["rope_scaling"]
     return made

@@ -59,12 +59,7 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
     hidden_dim = reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None)
     window = _window(reader, family)
     sliding_layers = _sliding_layers(reader, family, n_layers, window)
-    latent, heads = None, dict[str, Any]()
-    if family.has_sizes:
-        sliding_layers = _with_full_end(reader, sliding_layers)
-        heads = read_sizes(reader, reader.count("n_heads"), hidden_dim, sliding_layers)
-    else:
-        latent, heads = _attention(reader, family, dim, n_layers)
+    latent, heads = _attention(reader, family, dim, sliding_layers or (False,) * n_layers)
     _check_rope_layers(reader, family, n_layers)
     rotated = latent.rope_dim if latent else heads["head_dim"]
     local = local_dim(heads.get("sizes"), sliding_layers)
@@ -150,11 +145,13 @@ def _check_architectures(reader: Reader) -> None:
 
 
 def _attention(
-    reader: Reader, family: Family, dim: int, n_layers: int
+    reader: Reader, family: Family, dim: int, sliding_layers: tuple[bool, ...]
 ) -> tuple[LatentConfig | None, dict[str, Any]]:
     """How keys and values are compressed, if they are, and the heads."""
+    if family.has_sizes:
+        return None, read_sizes(reader, reader.count("n_heads"), sliding_layers)
     if not family.has_latents:
-        return None, _heads(reader, family, dim, n_layers)
+        return None, _heads(reader, family, dim, len(sliding_layers))
     n_heads = reader.count("n_heads")
     latent = read_latent(reader, n_heads)
     return latent, {"n_heads": n_heads, "n_kv_heads": 1, "head_dim": latent.key_dim}
@@ -224,7 +221,8 @@ def _sliding_layers(reader: Reader, family: Family, n_layers: int, window: int) 
             raise reader.bad("layer_types", f"{text} alone{why}", layers)
         if len(layers) != n_layers:
             raise reader.bad("layer_types", f"one for each of {n_layers} layers", len(layers))
-        return tuple(one in _SLIDING for one in layers) if every else ()
+        found = tuple(one in _SLIDING for one in layers) if every else ()
+        return _with_full_end(reader, found) if family.has_sizes else found
     if every and "layer_types" in reader.defaults:
         return (False,) * n_layers
     if every:
@@ -232,14 +230,15 @@ def _sliding_layers(reader: Reader, family: Family, n_layers: int, window: int) 
         every = every if stated is None else stated
         if type(every) is not int or not 1 <= every <= MAX_LAYERS:
             raise reader.bad(_EVERY, f"a whole number from 1 to {MAX_LAYERS}", every)
-        return replace(family, full_every=every).sliding_layers(n_layers)
+        found = replace(family, full_every=every).sliding_layers(n_layers)
+        return (*found[:-1], False) if family.has_sizes else found
     _check_qwens_window(reader, n_layers)
     return ()
 
 
 def _with_full_end(reader: Reader, sliding_layers: tuple[bool, ...]) -> tuple[bool, ...]:
     """The last layer sees all, whatever is stated; so in transformers."""
-    if sliding_layers[-1] and "layer_types" in reader.config:
+    if sliding_layers[-1]:
         log.warning("%s: the last layer has no window, as in transformers", reader.path)
     return (*sliding_layers[:-1], False)
 

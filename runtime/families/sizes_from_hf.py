@@ -20,15 +20,14 @@ _WIDE, _PER_LAYER = "use_double_wide_mlp", "hidden_size_per_layer_input"
 _PER_LAYER_VOCAB = "vocab_size_per_layer_input"
 
 
-def read_sizes(
-    reader: Reader, n_heads: int, hidden_dim: int, sliding_layers: tuple[bool, ...]
-) -> dict[str, Any]:
+def read_sizes(reader: Reader, n_heads: int, sliding_layers: tuple[bool, ...]) -> dict[str, Any]:
     """Fields of ModelConfig: `sizes`, and those of which they are the least or the most.
 
     Raises:
         ConversionError: a number is missing or out of range, or layers contradict each other.
     """
     n_layers, is_same = len(sliding_layers), reader.flag(_SAME, False)
+    hidden_dim = reader.count("hidden_dim")
     layers = _heads(reader, sliding_layers, is_same)
     n_shared = _count(reader, _SHARED, 0, 0, n_layers - 1)
     first, wide = n_layers - n_shared, 1 + reader.flag(_WIDE, False)

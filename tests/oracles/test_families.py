@@ -9,8 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import halfbyte
+from halfbyte.engine.engine import Span
 from tests.oracles.transformers_answers import check_answers
 
 pytestmark = pytest.mark.oracle
@@ -139,3 +142,25 @@ def checkpoints(made_by_transformers: Callable[..., Path]) -> Path:
 @pytest.mark.parametrize("name", CASES)
 def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
     check_answers(checkpoints / name)
+
+
+@pytest.mark.parametrize("name", ["gemma4", "gemma4-experts", "gemma4-e"])
+def test_coded_caches_of_layers_that_differ(name: str, checkpoints: Path) -> None:
+    """The same bits for any chunks and threads, near what floats give."""
+    path = (checkpoints / name).with_suffix(".coded.gguf")
+    halfbyte.convert(checkpoints / name, path, type="f32", measure=False)
+    with np.load(checkpoints / name / "expected.npz") as answers:
+        ids, expected = answers["ids"].tolist(), answers["logits"]
+    for kv_type, limit in (("int8", 0.05), ("int4", 0.4)):
+        found = []
+        for threads, chunks in ((1, [200]), (2, [130, 1, 69]), (2, [100, 95, *[1] * 5])):
+            with halfbyte.load(path, threads=threads, kv_type=kv_type) as model:
+                sequence, at, rows = model.engine.new_sequence(), 0, []
+                for n in chunks:
+                    span = Span(sequence, ids[at : at + n], n)
+                    rows.append(model.engine.forward([span]))
+                    at += n
+                found.append(np.concatenate(rows))
+        assert (found[0] == found[1]).all() and (found[0] == found[2]).all()
+        distance = np.abs(found[0] - expected).max(-1) / np.abs(expected).max()
+        assert 0 < np.median(distance) < limit

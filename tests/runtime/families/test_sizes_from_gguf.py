@@ -9,6 +9,7 @@ import pytest
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.errors import ModelFileError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.shared_layers import of_sharing_layers
 from tests.runtime.families.test_from_gguf import read
 
 GOOD = {
@@ -51,6 +52,14 @@ def test_layers_that_share_keys_take_no_memory(tmp_path: Path) -> None:
     assert [layout.place(i)[0] for i in range(3)] == [i * 128 * 2 * 2 * 64 for i in range(3)]
     alike = _read(tmp_path, **{"attention.shared_kv_layers": 0})
     assert kv_layout(alike, "f16").nbytes(128) == 2 * layout.nbytes(128)
+
+
+def test_keys_that_nobody_reads_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    c = _read(tmp_path)
+    names = ["blk.2.attn_k.weight", "blk.3.attn_k.weight", "blk.5.attn_v.weight",
+             "blk.5.attn_q.weight", "model.layers.4.self_attn.k_norm.weight"]  # fmt: skip
+    assert of_sharing_layers(names, "x", c) == {names[1], names[2], names[4]}
+    assert "layers 3 and on read the keys of others: 3 tensors, blk.3" in caplog.text
 
 
 @pytest.mark.parametrize(
