@@ -193,7 +193,8 @@ FAMILY = Family(
         " rope.dimension_count rope.dimension_count_swa embedding_length_per_layer_input"
         " partial_rotary_factor per_layer_config global_head_dim num_global_key_value_heads"
         " attention_k_eq_v num_kv_shared_layers use_double_wide_mlp hidden_size_per_layer_input"
-        " vocab_size_per_layer_input enable_moe_block".split()
+        " vocab_size_per_layer_input enable_moe_block top_k_experts"
+        " moe_intermediate_size".split()
     ),
     full_every=6,
     local_theta=10000.0,

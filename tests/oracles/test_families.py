@@ -119,7 +119,7 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
         final_logit_softcapping=5.0)),
     "gemma4-own": ("gemma4_text", (96, 128, 3, 4, 2, 16), True, _gemma4(24, 16, "ssf", **_OWN)),
     "gemma4-shared": ("gemma4_text", (64, 96, 5, 2, 2, 32), True, _gemma4(
-        30, 64, "fssff", num_kv_shared_layers=1)),
+        30, 64, "fssff", num_kv_shared_layers=1, **_OWN)),
     "apertus": ("apertus", (96, 160, 2, 4, 2, 24), False, {}),
     "apertus-wide": ("apertus", (64, 320, 3, 2, 2, 32), False, {
         "attention_bias": True, "rope_parameters": {
