@@ -44,6 +44,7 @@ _CODESTRAL = "[PREFIX] [SUFFIX] [MIDDLE]"
 _HERMES = "tools <tool_call>"
 _THINKS = "enable_thinking <think> </think>"
 _GEMMA_4 = "tools enable_thinking <|tool_call>call: <|channel>thought <channel|>"
+_LFM2_5 = "tools List of tools: [ keep_past_thinking <think> </think>"
 _LLAMA_3 = "tools <|start_header_id|> parameters"
 
 MODELS = (
@@ -131,4 +132,10 @@ MODELS = (
     Published("GLM-4.6", "glm4_moe", _GLM, f"tools <tool_call> <arg_key> {_THINKS}"),
     Published("GLM-4.7-Flash", "glm4_moe_lite", _GLM, f"tools <tool_call> <arg_key> {_THINKS}"),
     Published("Apertus-8B-Instruct-2509", "apertus", "", "tools enable_thinking"),
+    Published("LFM2-1.2B", "lfm2", "", "tools <|tool_list_start|>"),
+    Published("LFM2-2.6B", "lfm2", "", "tools <|tool_list_start|>"),
+    Published("LFM2.5-1.2B-Instruct", "lfm2", "", _LFM2_5),
+    Published("LFM2-8B-A1B", "lfm2_moe", "", "tools <|tool_list_start|>"),
+    Published("LFM2-24B-A2B", "lfm2_moe", "", _LFM2_5),
+    Published("LFM2.5-8B-A1B", "lfm2_moe", "", "tools <|tool_call_start|> <think> </think>"),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from halfbyte.families.config import KEYS, OPTIONS, TEMPERATURE_KEY, ExpertsConf
 from halfbyte.families.family import Family
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.per_layer import JoinRows
+from halfbyte.families.short_conv import Convolve
 from halfbyte.families.stages import (
     AddGated,
     Attend,
@@ -39,7 +40,12 @@ _GATINGS = {
     "softmax_of_used": "softmax of those used",
 }  # fmt: skip
 # What all models of a kind state, where the defaults of its class make none.
-_STATED = {"glm4_moe": {"head_dim": 128}, "granitemoeshared": {"shared_intermediate_size": 1024}}
+_STATED: dict[str, dict[str, object]] = {
+    "glm4_moe": {"head_dim": 128},
+    "granitemoeshared": {"shared_intermediate_size": 1024},
+    **{kind: {"layer_types": ["conv"] * 31 + ["full_attention"]} for kind in ("lfm2", "lfm2_moe")},
+}
+_RECURRENT: dict[type[Stage], str] = {Convolve: "short convolutions in place of attention"}
 _WINDOW, _PART = "sliding_window", "partial_rotary_factor"
 
 
@@ -157,6 +163,9 @@ def _besides(family: Family, stages: list[Stage], code: Callable[[str], str]) ->
         yield "sizes of heads and networks by layer; last layers that read keys of earlier ones"
     if _of(stages, JoinRows):
         yield "embeddings of each layer, read from the file"
+    for kind, what in _RECURRENT.items():
+        if any(isinstance(stage, kind) for stage in stages):
+            yield f"{what}, in layers that are stated"
     if always and not family.biases:
         yield "biases of " + ", ".join(map(code, always))
     for what, is_of in (("biases", False), ("norms of q's and k's heads", True)):

@@ -78,6 +78,8 @@ class Shape:
     architecture: str = "llama"  # GGUF's name of a family that has such models
     latent: Latent | None = None
     local: Local | None = None
+    convolutions: str = ""  # c for each layer that is LFM2's short convolution, a for the others
+    dense_dim: int = 0  # hidden_dim of a first layer that has a network in place of experts
 
 
 SHAPES = {
@@ -99,23 +101,32 @@ SHAPES = {
     "gemma3": Shape(17, 2560, 10240, 8, 4, head_dim=256, architecture="gemma3"),
     "qwen3": Shape(18, 2560, 9728, 32, 8, head_dim=128, architecture="qwen3"),
     "starcoder2": Shape(15, 3072, 12288, 24, 2, head_dim=128, architecture="starcoder2"),
+    # LFM2-1.2B; LFM2-8B-A1B, 8 of its 24 layers.
+    "lfm2": Shape(16, 2048, 8192, 32, 8, 64, architecture="lfm2", convolutions="ccaccaccacacacac"),
+    "lfm2moe": Shape(8, 2048, 1792, 32, 8, 64, 32, 4, architecture="lfm2moe",
+                     convolutions="ccacccac", dense_dim=7168),
 }  # fmt: skip
 
 
 def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Name and shape of each matrix, in the file's order."""
     dim = shape.dim
-    n, end = ((shape.n_experts,), "_exps") if shape.n_experts else ((), "")
     yield "token_embd.weight", (N_VOCAB, dim)
     for i in range(shape.n_layers):
+        n, end, hidden = (shape.n_experts,), "_exps", shape.hidden_dim
+        if not shape.n_experts or (shape.dense_dim and i == 0):
+            n, end, hidden = (), "", shape.dense_dim or shape.hidden_dim
         if shape.latent:
             yield from _latents(shape, shape.latent, f"blk.{i}.")
+        elif shape.convolutions[i : i + 1] == "c":
+            yield f"blk.{i}.shortconv.in_proj.weight", (3 * dim, dim)
+            yield f"blk.{i}.shortconv.out_proj.weight", (dim, dim)
         else:
             yield from _attention(shape, i)
         if shape.architecture != "starcoder2":
-            yield f"blk.{i}.ffn_gate{end}.weight", (*n, shape.hidden_dim, dim)
-        yield f"blk.{i}.ffn_up{end}.weight", (*n, shape.hidden_dim, dim)
-        yield f"blk.{i}.ffn_down{end}.weight", (*n, dim, shape.hidden_dim)
+            yield f"blk.{i}.ffn_gate{end}.weight", (*n, hidden, dim)
+        yield f"blk.{i}.ffn_up{end}.weight", (*n, hidden, dim)
+        yield f"blk.{i}.ffn_down{end}.weight", (*n, dim, hidden)
     if not shape.architecture.startswith("gemma"):
         yield "output.weight", (N_VOCAB, dim)
 
@@ -186,13 +197,17 @@ def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
             yield f"blk.{i}.attn_q_a_norm.weight", ones[: shape.latent.q_rank]
             yield f"blk.{i}.attn_kv_a_norm.weight", ones[: shape.latent.rank]
             yield f"blk.{i}.exp_probs_b.bias", 0 * ones[: shape.n_experts]
-        elif shape.n_experts:
+        elif shape.convolutions[i : i + 1] == "c":
+            yield f"blk.{i}.shortconv.conv.weight", np.full((shape.dim, 3), 0.6, np.float32)
+        elif shape.n_experts or shape.convolutions:
             yield f"blk.{i}.attn_q_norm.weight", ones[: shape.head_dim]
             yield f"blk.{i}.attn_k_norm.weight", ones[: shape.head_dim]
-        if shape.n_experts:
+        if shape.n_experts and not (shape.dense_dim and i == 0):
+            if shape.convolutions:
+                yield f"blk.{i}.exp_probs_b.bias", 0 * ones[: shape.n_experts]
             router = rng.standard_normal((shape.n_experts, shape.dim), np.float32)
             yield f"blk.{i}.ffn_gate_inp.weight", router / np.float32(shape.dim**0.5)
-    yield "output_norm.weight", ones
+    yield "token_embd_norm.weight" if shape.convolutions else "output_norm.weight", ones
     if shape.architecture == "starcoder2":
         yield "output_norm.bias", 0 * ones
     if shape.local:  # a quarter of each head is rotated
@@ -306,9 +321,12 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_context_length(N_CTX)
     writer.add_embedding_length(shape.dim)
     writer.add_block_count(shape.n_layers)
-    writer.add_feed_forward_length(shape.hidden_dim)
+    writer.add_feed_forward_length(shape.dense_dim or shape.hidden_dim)
     writer.add_head_count(shape.n_heads)
-    if shape.local:
+    if shape.convolutions:
+        writer.add_head_count_kv([shape.n_kv_heads * (one == "a") for one in shape.convolutions])
+        writer.add_shortconv_l_cache(3)
+    elif shape.local:
         writer.add_head_count_kv([head_sizes(shape, i)[1] for i in range(shape.n_layers)])
     else:
         writer.add_head_count_kv(shape.n_kv_heads)
@@ -337,6 +355,9 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
         writer.add_expert_count(shape.n_experts)
         writer.add_expert_used_count(shape.n_used)
         writer.add_expert_feed_forward_length(shape.hidden_dim)
+    if shape.dense_dim:
+        writer.add_leading_dense_block_count(1)
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
     if shape.architecture == "gpt-oss":
         writer.add_sliding_window(128)
     if shape.architecture.startswith("gemma"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gguf
 
+from halfbyte.converting.recurrent_keys import add_recurrence
 from halfbyte.converting.rotation_keys import add_rotation
 from halfbyte.converting.size_keys import add_sizes, list_of_layers, shares_as_llama_cpp
 from halfbyte.families.config import (
@@ -69,6 +70,7 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     for name, key in XIELU_KEYS.items() if c.xielu else ():
         meta.add_array(key, [float(getattr(one, name)) for one in c.xielu])
     add_rotation(meta, c)
+    add_recurrence(meta, c)
     meta.add_vocab_size(c.vocab_size)
     if c.experts is not None:
         _add_experts(meta, c.architecture, c.experts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gguf
 
+from halfbyte.converting.recurrent_keys import kv_heads
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.layer_sizes import LayerSizes
 from halfbyte.families.sizes_from_gguf import LOCAL_DIM_KEYS, PER_LAYER_KEY, SHARED_KEY
@@ -15,6 +16,9 @@ def list_of_layers(c: ModelConfig, field: str) -> list[int]:
     """A hyperparameter of each layer, where layers differ in it; else nothing."""
     if field == "n_heads":
         return list(c.layer_heads)
+    if c.sizes is None and field == "n_kv_heads":
+        of_each = kv_heads(c)
+        return of_each if isinstance(of_each, list) else []
     if c.sizes is None or field not in _LISTS:
         return []
     values: tuple[int, ...] = getattr(c.sizes, _LISTS[field])

@@ -16,6 +16,7 @@ from halfbyte.converting.sources.hf_folder import HFFolder
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.converting.sources.quantized.checkpoint_tensors import checkpoint_tensors
 from halfbyte.converting.sources.safetensors_file import FLOATS
+from halfbyte.converting.sources.tap_tensors import with_taps
 from halfbyte.converting.sources.xielu_tensors import take_xielu
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
@@ -56,6 +57,7 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     embedding = next(family.tensors(config)).hf_name
     config = _settle_tie(folder.path, config, tensors, embedding)
     wanted = {spec.hf_name: spec for spec in family.tensors(config) if spec.hf_name}
+    tensors = with_taps(tensors, wanted.values())
     tensors = with_heads(folder.path, tensors, wanted.values())
     tensors = with_experts(folder.path, tensors, wanted.values())
     missing = dict.fromkeys(

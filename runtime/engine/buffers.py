@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.memory import zeros
+from halfbyte.engine.recurrent_buffers import recurrent_strides, recurrent_work_nbytes
 from halfbyte.families.config import ExpertsConfig, ModelConfig
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import family_of
@@ -107,6 +108,7 @@ def _strides(c: ModelConfig) -> dict[str, int]:
     qkv = _in_strips(c.q_dim) if c.latent else max(map(partial(_qkv_floats, c), range(c.n_layers)))
     dim, attended = padded(c.dim), padded(c.attended_dim) + STRIP_ROWS
     normed = max(dim, padded(c.latent.q_lora_rank)) if c.latent else dim
+    recurrent = recurrent_strides(c)
     return {
         "x": 4 * dim,
         "normed": 4 * normed,
@@ -115,7 +117,10 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         "attended": 4 * attended,
         "gates": 4 * (_in_strips(c.q_dim // c.gate_dim) + STRIP_ROWS) if c.gate_dim else 0,
         "hidden": 4 * hidden,
-        "records": max(normed, attended, c.per_layer_dim) // BLOCK * RECORD_NBYTES,
+        "records": max(normed, attended, c.per_layer_dim, recurrent.get("mixed", 0) // 4)
+        // BLOCK
+        * RECORD_NBYTES,
+        **recurrent,
         **(_latent_strides(c, c.latent) if c.latent else {}),
         **(_expert_strides(c.experts, dim, normed) if c.experts else {}),
         **(_per_layer_strides(c) if c.per_layer_dim else {}),
@@ -165,6 +170,7 @@ def _scratch_nbytes(c: ModelConfig, strides: dict[str, int], layout: KVLayout) -
         m = c.latent
         for n_inputs, n_outputs in ((m.nope_dim, m.kv_lora_rank), (m.kv_lora_rank, m.value_dim)):
             work = max(work, heads_work_nbytes(n_inputs, n_outputs))
+    work = max(work, recurrent_work_nbytes(c))
     return strides["normed"] + strides["records"] + work
 
 

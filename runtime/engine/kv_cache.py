@@ -44,7 +44,7 @@ def kv_layout(config: ModelConfig, kv_type: str) -> KVLayout:
     if config.sizes is None:
         _check_head_dim(config.head_dim, kv_type)
         latent = config.latent.kv_lora_rank if config.latent else 0
-        return KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type, latent)
+        return KVLayout(config.n_kv_layers, config.n_kv_heads, config.head_dim, kv_type, latent)
     own = filter(config.has_kv, range(config.n_layers))
     heads = groupby((config.kv_heads_of(i), config.head_dim_of(i)) for i in own)
     parts = tuple(KVLayout(len(list(alike)), n, d, kv_type) for (n, d), alike in heads)
@@ -66,6 +66,7 @@ class KVCache(ProcessBound):
     """The keys and values of one sequence's positions in all layers."""
 
     can_truncate = True
+    first_cut = 0
 
     def __init__(self, pool: PagePool) -> None:
         self.layout, self._pool = pool.layout, pool
@@ -103,7 +104,7 @@ class KVCache(ProcessBound):
         """Bytes of the pages held."""
         return len(self._pages) * self.layout.page_nbytes
 
-    def reserve(self, n_positions: int) -> None:
+    def reserve(self, n_positions: int, n_guessed: int = 0) -> None:
         """Hold pages for positions 0 .. n_positions - 1.
 
         Raises:
@@ -111,6 +112,10 @@ class KVCache(ProcessBound):
         """
         while len(self._pages) * PAGE < n_positions:
             self._append(self._pool.take())
+
+    def advanced(self, n_new: int) -> KVCache:
+        """Itself: positions that a step has filled in are there."""
+        return self
 
     def cut(self, n_positions: int) -> KVCache:
         """The first positions without what was reserved, for whoever drops this one.

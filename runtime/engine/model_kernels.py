@@ -9,6 +9,7 @@ from halfbyte.engine.fused_latents import transposed_format
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.latent_records import latent_kernels
 from halfbyte.engine.per_layer_records import per_layer_kernels
+from halfbyte.engine.recurrent_records import recurrent_kernels
 from halfbyte.engine.row_table import row_kernels
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.per_layer import TABLE
@@ -46,7 +47,7 @@ def kernels_for(
     used.append([pack_kernel(name) for name in sorted({f.name for f in packed})])
     names = sorted({f.kernel_name for f in packed})
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
-    used.append(expert_kernels(config) + latent_kernels(config))
+    used.append(expert_kernels(config) + latent_kernels(config) + recurrent_kernels(config))
     used.append(per_layer_kernels(config))
     used.append(row_kernels(table.source) if table else [])
     used.append([gate_attended] if config.gate_dim else [])
@@ -56,7 +57,8 @@ def kernels_for(
 
 def _unlike(c: ModelConfig) -> list[int]:
     """A layer of each shape of attention."""
-    shapes = {(c.group_of(i), c.head_dim_of(i), c.has_kv(i)): i for i in range(c.n_layers)}
+    layers = filter(c.has_attention, range(c.n_layers))
+    shapes = {(c.group_of(i), c.head_dim_of(i), c.has_kv(i)): i for i in layers}
     return list(shapes.values())
 
 

@@ -19,6 +19,7 @@ from halfbyte.engine.expert_records import ExpertRecords
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
 from halfbyte.engine.latent_records import LatentRecords
 from halfbyte.engine.model_kernels import attention_kernels
+from halfbyte.engine.recurrent_records import RecurrentRecords
 from halfbyte.engine.rotation import rotation_words
 from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strips, stage_words
 from halfbyte.engine.weights import Matrix, ModelWeights
@@ -47,6 +48,7 @@ from halfbyte.families.stages import (
     RowNorms,
     Stage,
 )
+from halfbyte.families.states import RecurrentStage
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.stages import attention, record
@@ -94,14 +96,19 @@ class Program:
         return self.part(self.stages[-2:])
 
     @cached_property
-    def layers(self) -> list[tuple[Program, Program]]:
-        """Each layer in two: up to its rotated queries, and the rest."""
-        layers = []
+    def layers(self) -> list[tuple[Program | None, Program]]:
+        """Each layer in two: up to its rotated queries, if it has any, and the rest."""
+        layers: list[tuple[Program | None, Program]] = []
         for i in range(max(stage.layer for stage, _ in self.stages) + 1):
             own = [item for item in self.stages if item[0].layer == i]
-            at = next(n for n, (stage, _) in enumerate(own) if isinstance(stage, Attend))
-            layers.append((self.part(own[:at]), self.part(own[at:])))
+            at = next((n for n, (one, _) in enumerate(own) if isinstance(one, Attend)), 0)
+            layers.append((self.part(own[:at]) if at else None, self.part(own[at:])))
         return layers
+
+    @cached_property
+    def recurrent(self) -> Program:
+        """The recurrent stages alone, as a step of no rows has them."""
+        return self.part(item for item in self.stages if isinstance(item[0], RecurrentStage))
 
     @cached_property
     def first(self) -> Program:
@@ -134,6 +141,7 @@ class _Writer:
         self._normed: dict[str, int] = {}
         self._experts = ExpertRecords(c, w, b, self.tables)
         self._latents = LatentRecords(c, w, layout, b, self.tables)
+        self._recurrent = RecurrentRecords(c, w, b)
         self._attention: dict[str, int] = {}
 
     def records(self, stage: Stage) -> list[Words]:
@@ -167,6 +175,8 @@ class _Writer:
                 return [per_layer_records.join_rows(stage, *self._model)]
             case GateRows():
                 return [per_layer_records.gate_rows(stage, self._config, self._buffers)]
+            case RecurrentStage():
+                return [self._recurrent.record(stage)]
             case Route() | ExpertsHidden() | ExpertsOutput() | AddGated():
                 return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")
@@ -257,6 +267,8 @@ class _Writer:
         c = self._config
         if stage.source == "q_a" and c.latent is not None:
             return c.latent.q_lora_rank
+        if stage.source == "mixed" and c.recurrent is not None:
+            return c.recurrent.output_dim
         widths = {"attended": c.attended_dim_of(stage.layer), "gated": c.per_layer_dim}
         return widths.get(stage.source, c.dim)
 

@@ -89,5 +89,6 @@ def packed_nbytes(file: GGUFFile, spec: TensorSpec) -> int:
         parts = sum(fmt.nbytes(n_rows, n_inputs) for _, n_rows in matrices_of(spec))
         nbytes = math.prod(n[:-1]) * parts
     else:
+        n, n_inputs = ([n_inputs], n[0]) if spec.is_taps else (n, n_inputs)
         nbytes = math.prod(n) * 4 * padded(n_inputs)
     return -(-nbytes // _ALIGN) * _ALIGN

@@ -249,10 +249,11 @@ def _pack(rows: _Rows, data: Bytes) -> None:
 def _put_vectors(
     file: GGUFFile, spec: TensorSpec, order: NDArray[np.int64] | None, target: Bytes
 ) -> int:
-    """Bring a vector, or one an expert, into its place in memory; its address."""
-    n = spec.shape[-1]
+    """Bring a vector, one an expert or one a tap, into its place in memory; its address."""
+    values = _floats(file, spec.name).reshape(-1, spec.shape[-1])
+    values = values.T if spec.is_taps else values
+    n = values.shape[1]
     rows = target.view(np.float32).reshape(-1, padded(n))
-    values = _floats(file, spec.name).reshape(-1, n)
     rows[:] = 0
     rows[: len(values), :n] = values if order is None else values[:, order]
     return int(target.ctypes.data)

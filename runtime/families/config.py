@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.layer_sizes import LayerShapes, LayerSizes
 from halfbyte.families.rope import LongRope, Temperature, Yarn
+from halfbyte.families.states import Recurrence
 from halfbyte.families.tensors import ROPE_FREQS, ROPE_LONG, ROPE_SHORT
 from halfbyte.families.xielu import Xielu
 
@@ -226,6 +227,9 @@ class ModelConfig(LayerShapes):
         sizes: None where layers are alike; else `n_kv_heads` are the fewest of any layer,
             `hidden_dim` the most, and `head_dim` is of layers without the window.
         per_layer_dim: features of an embedding that each layer has of its own; 0: there are none.
+        recurrent: the sizes of recurrent layers; None where there are none.
+        recurrent_layers: whether each layer is one of them.
+        attention_layers: whether each layer has keys and values; (): all but the recurrent ones.
     """
 
     architecture: str
@@ -263,6 +267,9 @@ class ModelConfig(LayerShapes):
     latent: LatentConfig | None = None
     sizes: LayerSizes | None = None
     per_layer_dim: int = 0
+    recurrent: Recurrence | None = None
+    recurrent_layers: tuple[bool, ...] = ()
+    attention_layers: tuple[bool, ...] = ()
 
     def window(self, layer: int) -> int:
         """Positions that a token sees in a layer; 0: all before it."""

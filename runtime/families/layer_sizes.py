@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from halfbyte.families.latent_config import LatentConfig
+from halfbyte.families.layer_kinds import LayerKinds
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 _BLOCK = 32  # features that are rounded together
@@ -69,7 +70,7 @@ def wanted_sizes(sizes: LayerSizes, n_heads: int, sliding_layers: tuple[bool, ..
     return None
 
 
-class LayerShapes:
+class LayerShapes(LayerKinds):
     """What ModelConfig says of layers' sizes; all that it takes are ModelConfig's fields."""
 
     __slots__ = ()
@@ -147,18 +148,23 @@ class LayerShapes:
     def kv_layer(self, layer: int) -> int:
         """The layer whose keys and values a layer reads: itself, but for those that share."""
         n_own = self.n_layers - (self.sizes.n_shared if self.sizes else 0)
-        if layer < n_own:
+        if self.sizes is None or layer < n_own:
             return layer
         own = [i for i in range(n_own) if self.sliding_layers[i] == self.sliding_layers[layer]]
         return own[-1]
 
     def has_kv(self, layer: int) -> bool:
         """Whether a layer has keys and values of its own."""
-        return self.kv_layer(layer) == layer
+        return self.has_attention(layer) and self.kv_layer(layer) == layer
 
     def kv_slot(self, layer: int) -> int:
         """Where what a layer reads is among the layers that have keys and values."""
         return sum(map(self.has_kv, range(self.kv_layer(layer))))
+
+    @property
+    def n_kv_layers(self) -> int:
+        """Layers that have keys and values of their own."""
+        return sum(map(self.has_kv, range(self.n_layers)))
 
     def values_are_keys(self, layer: int) -> bool:
         """Whether a layer's values are made of what its keys are made of."""

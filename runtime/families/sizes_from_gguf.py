@@ -53,6 +53,7 @@ def read_sizes(
         raise ModelFileError(m.path, names[wrong.field], expected=wrong.expected, got=wrong.got)
     return {
         "n_heads": n_heads, "n_kv_heads": min(n_kv_heads), "head_dim": whole, "sizes": sizes,
+        "hidden_dim": max(hidden_dims),
         "per_layer_dim": _per_layer_dim(m, f"{a}.{PER_LAYER_KEY}"),
     }  # fmt: skip
 

@@ -19,7 +19,8 @@ from typing import Any, Literal, Protocol
 
 from halfbyte.cache_scope import current_scope
 from halfbyte.engine.adapter_weights import Applied
-from halfbyte.engine.engine import Span, check_finite
+from halfbyte.engine.engine import Span
+from halfbyte.engine.finite import check_finite
 from halfbyte.engine.sequence import Sequence as EngineSequence
 from halfbyte.generation.adaptation import key_of
 from halfbyte.generation.completion import FinishReason

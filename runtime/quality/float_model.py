@@ -38,12 +38,14 @@ from halfbyte.families.stages import (
     RowNorms,
     Stage,
 )
+from halfbyte.families.states import RecurrentStage
 from halfbyte.families.tensors import ROPE_FACTORS
 from halfbyte.quality.activations import activate, soft_cap
 from halfbyte.quality.carried import Carried, gated, inputs_of_layers
 from halfbyte.quality.float_attention import FloatAttention
 from halfbyte.quality.float_experts import FloatExperts
 from halfbyte.quality.float_latents import FloatLatents
+from halfbyte.quality.float_recurrence import FloatRecurrence
 from halfbyte.quality.layer_source import F32, LayerSource
 from halfbyte.quality.norms import normed, rms_norm
 from halfbyte.quality.routing import expert_name, split_name
@@ -180,6 +182,7 @@ class _State:
         self._attention = FloatAttention(self._config, w, self._buffers, model, self._n_windows)
         self._experts = FloatExperts(self._config, w, self._buffers)
         self._latents = FloatLatents(self._config, w, self._buffers, model.rotate)
+        self._recurrent = FloatRecurrence(self._config, w, self._buffers)
 
     def __getitem__(self, name: str) -> F32:
         return self._buffers[name]
@@ -240,6 +243,8 @@ class _State:
             case GateRows():
                 own = self._model.carried.per_layer(self._rows, stage.layer)
                 self._put(stage, "gated", gated(stage, self._config, self["gated"], own))
+            case RecurrentStage():
+                self._put(stage, "mixed", self._recurrent.run(stage, self._n_windows))
             case _:
                 made = self._experts.run(stage)
                 if made is not None:

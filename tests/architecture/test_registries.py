@@ -18,9 +18,12 @@ from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.layer_sizes import LayerSizes
 from halfbyte.families.registry import BY_MODEL_TYPE, FAMILIES
+from halfbyte.families.short_conv_config import ShortConv
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
 
+RECURRENT = dict.fromkeys(("lfm2", "lfm2moe"), ShortConv(64, 3, bias=True))
+GOLDEN = ("llama", "positions", "dense", "experts", "families", "latents", "recurrent", "sizes")
 MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
@@ -60,7 +63,7 @@ def test_every_family_has_answers_of_transformers(
     """Which the compiled step, the float model and the float64 twin are compared with."""
     tiny_llama = benchmark_module("tiny_llama")
     specs = []
-    for name in ("llama", "positions", "dense", "experts", "families", "latents", "sizes"):
+    for name in GOLDEN:
         with np.load(Path(__file__).parents[1] / "data" / f"golden_{name}.npz") as data:
             specs += [json.loads(str(data[one])) for one in data if one.endswith(".spec")]
     types = {tiny_llama.config(tiny_llama.Tiny(**spec))["model_type"] for spec in specs}
@@ -84,6 +87,9 @@ def test_a_family_names_each_tensor_once_and_uses_it(architecture: str) -> None:
         sizes = LayerSizes((16, 32, 16, 32), (2, 1, 2, 1), (96,) * 4, 2, (False,) * 4)
         config = replace(config, n_layers=4, sizes=sizes, sliding_window=9, per_layer_dim=32,
                          sliding_layers=(True, False) * 2)  # fmt: skip
+    if family.recurrent is not None:
+        sizes = RECURRENT[architecture]
+        config = replace(config, recurrent=sizes, recurrent_layers=(True, False))
     specs = list(family.tensors(config))
     assert len({spec.name for spec in specs}) == len({spec.hf_name for spec in specs}) == len(specs)
     used = set()

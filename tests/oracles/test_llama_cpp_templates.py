@@ -50,6 +50,7 @@ KNOWN = {
     "ibm-granite-granite-3.3-2B-Instruct": "granite", "ibm-granite-granite-4.0": "hermes",
     "ibm-granite-granite-4.1": "hermes", "Qwen-Qwen3-0.6B": "hermes",
     "Qwen-Qwen2.5-7B-Instruct": "hermes", "Qwen-QwQ-32B": "hermes",
+    "LFM2-8B-A1B": "lfm2", "LFM2.5-Instruct": "lfm2", "LFM2.5-8B-A1B": "lfm2",
 }  # fmt: skip
 
 

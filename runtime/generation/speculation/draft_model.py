@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from halfbyte.engine.engine import Engine, Span, StepAborted, check_finite
+from halfbyte.engine.engine import Engine, Span, StepAborted
+from halfbyte.engine.finite import check_finite
 from halfbyte.engine.sequence import Sequence as EngineSequence
 from halfbyte.engine.stage_words import Words
 from halfbyte.generation.prefix_cache import PrefixCache

@@ -12,6 +12,7 @@ from halfbyte.prompt.tools.glm4_calls import Glm4
 from halfbyte.prompt.tools.granite_calls import Granite
 from halfbyte.prompt.tools.harmony import Harmony
 from halfbyte.prompt.tools.hermes import Hermes
+from halfbyte.prompt.tools.lfm2_calls import Lfm2
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
 from halfbyte.prompt.tools.phi4 import Phi4
@@ -33,6 +34,9 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("<tool_call>",), Hermes()),
     (("<|tool_call|>", "<|start_of_role|>"), Granite()),
     (("<|observation|>", "metadata"), Glm4()),
+    (("<|tool_call_start|>",), Lfm2()),
+    (("<|tool_list_start|>",), Lfm2()),
+    (("List of tools: [", "keep_past_thinking"), Lfm2()),
     (("functools",), Firefunction()),
     (("<|tool|>", "<|/tool|>"), Phi4()),
     (("<function=",), "Functionary's"),

@@ -27,8 +27,15 @@ class Folded:
     def __init__(self, seen: tuple[int, ...] = ()) -> None:
         self.seen = seen
 
-    def reserve(self, n_positions: int) -> None:
+    @property
+    def first_cut(self) -> int:
+        return len(self.seen)
+
+    def reserve(self, n_positions: int, n_guessed: int = 0) -> None:
         pass
+
+    def advanced(self, n_new: int) -> Folded:
+        return self
 
     def cut(self, n_positions: int) -> Folded:
         assert n_positions == len(self.seen)

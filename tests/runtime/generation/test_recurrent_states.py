@@ -40,8 +40,15 @@ class Recurrent:
         self.numbers = np.zeros(N_STATE) if numbers is None else numbers
         self.n = n
 
-    def reserve(self, n_positions: int) -> None:
+    @property
+    def first_cut(self) -> int:
+        return self.n
+
+    def reserve(self, n_positions: int, n_guessed: int = 0) -> None:
         """It has one size."""
+
+    def advanced(self, n_new: int) -> Recurrent:
+        return self
 
     def cut(self, n_positions: int) -> Recurrent:
         assert n_positions == self.n
