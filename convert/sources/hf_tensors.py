@@ -25,6 +25,7 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.families.family import Family
 from halfbyte.families.next_tokens import of_next_tokens
 from halfbyte.families.registry import BY_MODEL_TYPE, family_of
+from halfbyte.families.shared_layers import of_sharing_layers
 from halfbyte.families.wrapped import is_wrapped, text_config, text_names
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def map_tensors(folder: HFFolder, config: ModelConfig) -> tuple[ModelConfig, lis
     family = _family_of(folder, config)
     tensors = _stored(folder, family)
     others = of_next_tokens(tensors, folder.path, family, config.n_layers)
+    others |= of_sharing_layers(tensors, folder.path, config)
     tensors = {name: tensor for name, tensor in tensors.items() if name not in others}
     if family.has_xielu:
         numbers, tensors = take_xielu(folder.path, tensors, config.n_layers)

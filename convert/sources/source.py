@@ -39,6 +39,7 @@ from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.model_card import sampling_from_hf
 from halfbyte.families.next_tokens import NEXT_KEY, of_next_tokens
 from halfbyte.families.registry import family_of
+from halfbyte.families.shared_layers import of_sharing_layers
 from halfbyte.file_kinds import is_gguf, refused
 from halfbyte.gguf.factors import factor_name, factor_names
 from halfbyte.gguf.file import GGUFFile
@@ -159,7 +160,7 @@ class FileModel(Source):
             file.close()
             raise
         others = of_next_tokens(file.tensors, file.path, family_of(config), config.n_layers)
-        others |= factor_names(file)
+        others |= of_sharing_layers(file.tensors, file.path, config) | factor_names(file)
         infos = [info for name, info in file.tensors.items() if name not in others]
         tensors: list[Tensor] = [FileTensor(file, info) for info in infos]
         super().__init__(path, name, config, tensors, [Path(one) for one in file.paths])
