@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,15 +87,23 @@ def test_a_long_prompts_snapshots_do_not_push_out_another_prompt() -> None:
     assert put(cache, [1] * 2001) == 2000
 
 
-def test_the_one_nearest_to_its_neighbours_goes_first() -> None:
+@pytest.mark.parametrize(
+    ("positions", "order"),
+    [
+        ((1000, 1100, 2000, 3000), [1100, 1000, 3000, 2000, 4000]),
+        ((300, 2000, 2010), [2010, 300, 2000, 4000]),  # alone, 2000 is worth more than before
+    ],
+)
+def test_the_one_nearest_to_its_neighbours_goes_first(
+    positions: tuple[int, ...], order: list[int]
+) -> None:
     cache = PrefixCache(large_states(), 100 * LARGE)
-    put(cache, [1] * 4000, 1000, 1100, 2000, 3000)
-    order = [set(kept(cache))]
+    put(cache, [1] * 4000, *positions)
+    left = [set(kept(cache))]
     while cache.nbytes:
         cache.shrink(1)
-        order.append(set(kept(cache)))
-    gone = [before - after for before, after in pairwise(order)]
-    assert gone == [{1100}, {1000}, {3000}, {2000}, {4000}]
+        left.append(set(kept(cache)))
+    assert [before - after for before, after in pairwise(left)] == [{n} for n in order]
 
 
 def test_ends_of_turns_outlast_what_was_taken_on_the_way() -> None:
