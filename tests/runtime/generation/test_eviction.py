@@ -7,7 +7,6 @@ from collections import OrderedDict
 from dataclasses import replace
 from itertools import pairwise
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,23 +86,22 @@ def test_a_long_prompts_snapshots_do_not_push_out_another_prompt() -> None:
     assert put(cache, [1] * 2001) == 2000
 
 
-@pytest.mark.parametrize(
-    ("positions", "order"),
-    [
-        ((1000, 1100, 2000, 3000), [1100, 1000, 3000, 2000, 4000]),
-        ((300, 2000, 2010), [2010, 300, 2000, 4000]),  # alone, 2000 is worth more than before
-    ],
-)
-def test_the_one_nearest_to_its_neighbours_goes_first(
-    positions: tuple[int, ...], order: list[int]
-) -> None:
+def test_the_one_nearest_to_its_neighbours_goes_first() -> None:
     cache = PrefixCache(large_states(), 100 * LARGE)
-    put(cache, [1] * 4000, *positions)
+    put(cache, [1] * 4000, 1000, 1100, 2000, 3000)
     left = [set(kept(cache))]
     while cache.nbytes:
         cache.shrink(1)
         left.append(set(kept(cache)))
-    assert [before - after for before, after in pairwise(left)] == [{n} for n in order]
+    gone = [before - after for before, after in pairwise(left)]
+    assert gone == [{1100}, {1000}, {3000}, {2000}, {4000}]
+
+
+def test_what_is_worth_more_once_its_neighbour_went_stays() -> None:
+    cache = PrefixCache(large_states(), 100 * LARGE)
+    put(cache, [1] * 4000, 300, 2000, 2010)
+    cache.shrink(2 * LARGE)
+    assert kept(cache) == [2000, 4000]
 
 
 def test_ends_of_turns_outlast_what_was_taken_on_the_way() -> None:
