@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gguf
 
-from halfbyte.converting.recurrent_keys import add_recurrence, kv_heads
+from halfbyte.converting.recurrent_keys import add_recurrence, layer_kv_heads
 from halfbyte.converting.rotation_keys import add_rotation
 from halfbyte.families.config import (
     DENSE_KEY,
@@ -54,11 +54,10 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     """Write the hyperparameters."""
     family = family_of(c)
     keys = {field: f"{c.architecture}.{key.gguf}" for field, key in family.keys.items()}
+    by_layer = {"n_heads": list(c.layer_heads), "n_kv_heads": layer_kv_heads(c)}
     for field in _COUNTS:
-        if field == "n_heads" and c.layer_heads:
-            meta.add_array(keys[field], list(c.layer_heads))
-        elif field == "n_kv_heads" and isinstance(kv_heads(c), list):
-            meta.add_array(keys[field], kv_heads(c))
+        if by_layer.get(field):
+            meta.add_array(keys[field], by_layer[field])
         else:
             meta.add_uint32(keys[field], getattr(c, field))
     meta.add_value_length(c.latent.kv_lora_rank if c.latent else c.head_dim)

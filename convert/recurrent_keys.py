@@ -15,8 +15,8 @@ def add_recurrence(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
             meta.add_uint32(f"{c.architecture}.{TAPS_KEY}", s.n_taps)
 
 
-def kv_heads(c: ModelConfig) -> int | list[int]:
-    """The KV heads of each layer, where some have none."""
+def layer_kv_heads(c: ModelConfig) -> list[int]:
+    """The KV heads of each layer, where some have none; []: all have as many."""
     if c.n_kv_layers == c.n_layers:
-        return c.n_kv_heads
+        return []
     return [c.n_kv_heads * c.has_attention(i) for i in range(c.n_layers)]

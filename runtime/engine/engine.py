@@ -282,8 +282,8 @@ class Engine(ProcessBound):
         if any(span.adapters for span in spans):
             self._set(**self._adapted.words(spans))
         if self._spans is not None:
-            rows = ((span.sequence, len(span.tokens), span.n_guessed) for span in spans)
-            self._set(**self._spans.fill(rows))
+            parts = ((span.sequence, len(span.tokens), span.n_guessed) for span in spans)
+            self._set(**self._spans.fill(parts))
         return logits
 
     def _split(self, blocks: list[Block]) -> None:
