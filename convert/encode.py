@@ -35,6 +35,7 @@ Bytes = NDArray[np.uint8]
 # A tensor's bytes may come in pieces, one after the other.
 Encoded = Iterator[tuple[str, Bytes]]
 
+_CALIBRATED = ("blk.", "token_embd.", "output.")
 _PIECE_WEIGHTS = 1 << 23  # that are written together
 _SHARE_WEIGHTS = 1 << 18  # that a thread widens and quantizes together: they stay in its cache
 
@@ -75,8 +76,10 @@ def calibrated(
             yield tensor.name, _vector(tensor, planned)
         elif tensor.name.endswith(".bias"):
             yield tensor.name, tensor.rows(0, tensor.shape[0]).view(np.uint8)
-    formats = {p.name: p.format for p in plan.tensors
-               if len(p.shape) > 1 and not p.name.endswith(".bias")}  # fmt: skip
+        elif not tensor.name.startswith(_CALIBRATED):  # what is looked up, or stays as it is
+            yield from _uncalibrated(tensor, planned, threads)
+    formats = {p.name: p.format for p in plan.tensors if p.name.startswith(_CALIBRATED)
+               and len(p.shape) > 1 and not p.name.endswith(".bias")}  # fmt: skip
     pool = system.start_pool(threads)
     try:
         with _finite(source.path, "weights"):
@@ -84,6 +87,13 @@ def calibrated(
             yield from calibrate_model(layers, ids, formats, pool, progress=progress)
     finally:
         pool.close()
+
+
+def _uncalibrated(tensor: Tensor, planned: Planned, threads: int) -> Encoded:
+    with ThreadPoolExecutor(threads) as pool:
+        for piece in _begun_ahead(_begin(tensor, planned, pool, None)):
+            yield tensor.name, piece.finish()
+    tensor.release()
 
 
 class _Checked:
@@ -98,7 +108,13 @@ class _Checked:
 
     def tensor(self, name: str) -> F32:
         """See LayerSource."""
-        values = self._layers.tensor(name)
+        return self._finite(name, self._layers.tensor(name))
+
+    def rows(self, name: str, ids: Ids) -> F32:
+        """See LayerSource."""
+        return self._finite(name, self._layers.rows(name, ids))
+
+    def _finite(self, name: str, values: F32) -> F32:
         if not np.isfinite(values).all():
             raise ConversionError(
                 self._path, name, expected="finite weights", got="NaN or infinite weights"

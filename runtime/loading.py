@@ -21,12 +21,10 @@ from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
 from halfbyte.engine.model_kernels import kernels_for
 from halfbyte.engine.page_clearing import cleared_ahead
+from halfbyte.engine.rooms import Rooms, panel_format, weights_memory
 from halfbyte.engine.weights import (
     ModelWeights,
-    Rooms,
     load_weights,
-    panel_format,
-    weights_memory,
 )
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
@@ -34,6 +32,7 @@ from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.model_card import ModelCard
 from halfbyte.families.next_tokens import of_next_tokens
 from halfbyte.families.registry import family_of
+from halfbyte.families.shared_layers import of_sharing_layers
 from halfbyte.families.tensors import check_tensors
 from halfbyte.generation.model_hash import FileStamp
 from halfbyte.gguf.file import GGUFFile
@@ -159,6 +158,7 @@ class _Checked:
         config = config_from_gguf(file)
         family = family_of(config)
         left_out = of_next_tokens(file.tensors, file.path, family, config.n_layers)
+        left_out |= of_sharing_layers(file.tensors, file.path, config)
         check_tensors(file, list(family.tensors(config)), left_out)
         check_memory(file, config, kv_type, n_threads)
         return cls(file, config)
@@ -230,6 +230,7 @@ def _rooms(models: Sequence[_Checked], kv_type: str, n_ctx: int, n_threads: int)
         rooms.append(weights_memory(file, config, disk))
         if left is not None:
             left -= rooms[-1].memory.nbytes
+            rooms[-1].lets_go = left < file.nbytes
     return rooms
 
 

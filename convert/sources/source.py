@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,9 @@ from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.model_card import sampling_from_hf
 from halfbyte.families.next_tokens import NEXT_KEY, of_next_tokens
 from halfbyte.families.registry import family_of
+from halfbyte.families.shared_layers import of_sharing_layers
 from halfbyte.file_kinds import is_gguf, refused
-from halfbyte.gguf.factors import factor_names
+from halfbyte.gguf.factors import factor_name, factor_names
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number
 from halfbyte.gguf.split import model_file
@@ -72,6 +74,20 @@ class Source(ABC):
     @abstractmethod
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
         """A writer for `path` with all that the source says of itself, under another name."""
+
+    def keep_blocks(self, names: Collection[str]) -> list[Tensor]:
+        """Have these tensors written as the blocks that they are.
+
+        Their factors, if they have any, become tensors of the source, which are given.
+        """
+        known = {tensor.name for tensor in self.tensors}
+        made: list[Tensor] = [
+            MadeTensor(self.path, factor_name(one.name), tuple(map(float, one.factors)))
+            for one in self.tensors
+            if one.name in names and one.factors is not None
+        ]
+        self.tensors = [*self.tensors, *(one for one in made if one.name not in known)]
+        return made
 
     def layers(self) -> LayerSource:
         """The same weights for the float forward pass."""
@@ -144,7 +160,7 @@ class FileModel(Source):
             file.close()
             raise
         others = of_next_tokens(file.tensors, file.path, family_of(config), config.n_layers)
-        others |= factor_names(file)
+        others |= of_sharing_layers(file.tensors, file.path, config) | factor_names(file)
         infos = [info for name, info in file.tensors.items() if name not in others]
         tensors: list[Tensor] = [FileTensor(file, info) for info in infos]
         super().__init__(path, name, config, tensors, [Path(one) for one in file.paths])

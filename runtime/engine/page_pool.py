@@ -81,15 +81,19 @@ class PagePool:
     def copy(self, page: Page, n_positions: int) -> Page:
         """A page with the same first positions; raises as `take` does."""
         other = self.take()
-        source, target = (p.data.reshape(-1, self.layout.head_nbytes) for p in (page, other))
-        for part in self.layout.first_positions(n_positions):
-            target[:, part] = source[:, part]
+        begin = 0
+        for run in self.layout.runs:
+            end = begin + run.page_nbytes
+            source, target = (p.data[begin:end].reshape(-1, run.head_nbytes) for p in (page, other))
+            for part in run.first_positions(n_positions):
+                target[:, part] = source[:, part]
+            begin = end
         return other
 
     def _check_room(self, nbytes: int) -> None:
         """OutOfPagesError where so many bytes more would exceed the bound."""
         if self.max_nbytes is not None and self.nbytes + nbytes > self.max_nbytes:
             raise OutOfPagesError(
-                self.nbytes, self.max_nbytes,
+                self.nbytes, self.max_nbytes, nbytes,
                 hint="raise the bound, or use a shorter context or fewer sequences",
             )  # fmt: skip

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from halfbyte.engine import row_records
+from halfbyte.engine import per_layer_records, row_records
 from halfbyte.engine.buffers import Buffers
 from halfbyte.engine.expert_records import ExpertRecords
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
@@ -25,6 +25,8 @@ from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strip
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.latent_stages import Compress, ProjectHeads
+from halfbyte.families.mamba2 import GroupNorms
+from halfbyte.families.per_layer import GateRows, JoinRows
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     ACTIVATIONS,
@@ -111,8 +113,9 @@ class Program:
 
     @cached_property
     def first(self) -> Program:
-        """The embedding."""
-        return self.part(self.stages[:1])
+        """The embedding, and what else layers take of it."""
+        n = next(i for i, (stage, _) in enumerate(self.stages) if stage.layer >= 0)
+        return self.part(self.stages[:n])
 
     def keep(self, other: Program) -> None:
         """Have another one's records live as long as this one's."""
@@ -163,14 +166,21 @@ class _Writer:
             case Attend():
                 return self._attend(stage)
             case GateAttended():
-                return [row_records.gates(stage, self._config, self._buffers)]
+                at = self._gates_at(stage)
+                return [row_records.gates(stage, self._config, self._buffers, at)]
             case Compress():
                 self._attention = {**self._latents.attention(stage), **self._common(stage)}
                 return [self._latents.compress(stage)]
             case ProjectHeads():
                 return [self._latents.heads(stage)]
+            case JoinRows():
+                return [per_layer_records.join_rows(stage, *self._model)]
+            case GateRows():
+                return [per_layer_records.gate_rows(stage, self._config, self._buffers)]
             case RecurrentStage():
                 return [self._recurrent.record(stage)]
+            case GroupNorms():
+                return [self._recurrent.group_norms(stage)]
             case Route() | ExpertsHidden() | ExpertsOutput() | AddGated():
                 return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")
@@ -189,8 +199,8 @@ class _Writer:
 
     def _vectors(self, stage: Stage) -> dict[str, int]:
         """The addresses of a norm's weight and bias."""
-        words = {"weight": "weight", "bias": "norm_bias"}
-        return {words[kind]: self._weights.vectors[stage.tensor(name, kind)]
+        words = {"bias": "norm_bias"}
+        return {words.get(kind, "weight"): self._weights.vectors[stage.tensor(name, kind)]
                 for name, kind in stage.tensors}  # fmt: skip
 
     def _prepared(self, stage: Project | FeedForward) -> list[Words]:
@@ -263,7 +273,8 @@ class _Writer:
             return c.latent.q_lora_rank
         if stage.source == "mixed" and c.recurrent is not None:
             return c.recurrent.output_dim
-        return c.attended_dim_of(stage.layer) if stage.source == "attended" else c.dim
+        widths = {"attended": c.attended_dim_of(stage.layer), "gated": c.per_layer_dim}
+        return widths.get(stage.source, c.dim)
 
     def _to(self, name: str) -> dict[str, int]:
         return {"y": self._buffers[name].address, "y_stride": self._buffers[name].stride}
@@ -277,25 +288,36 @@ class _Writer:
 
     def _rope(self, stage: Rope) -> Words:
         c, qkv, attended = self._config, self._buffers["qkv"], self._buffers["attended"]
-        k_at, v_at = self._qkv_at(stage)
-        layer_nbytes, group = c.n_kv_heads * self._layout.head_nbytes, c.group_of(stage.layer)
-        layer_at = c.kv_slot(stage.layer) * layer_nbytes
+        i = stage.layer
+        (k_at, v_at), (layer_at, layout) = self._qkv_at(stage), self._layout.place(c.kv_slot(i))
+        group, head_dim = c.group_of(i), c.head_dim_of(i)
         self._attention = {
             "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": k_at, "v_at": v_at,
-            "eps": self._eps, "n_kv_heads": c.n_kv_heads, "group": group, "head_dim": c.head_dim,
-            "layer_at": layer_at, "head_nbytes": self._layout.head_nbytes,
+            "copies_keys": int(stage.values_are_keys), "v_norm": self._ones(stage),
+            "eps": self._eps, "n_kv_heads": c.kv_heads_of(i), "group": group, "head_dim": head_dim,
+            "layer_at": layer_at, "head_nbytes": layout.head_nbytes,
             "out": attended.address, "out_stride": attended.stride,
-            "out_nbytes": 4 * group * c.head_dim, **self._common(stage),
+            "out_nbytes": 4 * group * head_dim, **self._common(stage),
             **self._words_of(stage),
         }  # fmt: skip
         return stage_words(record.ATTENTION, record.ROPE, **self._attention)
 
+    def _ones(self, stage: Rope) -> int:
+        """The weights of a norm of values, which has none; 0: there is no norm."""
+        if not stage.value_norms:
+            return 0
+        self.tables.append(np.ones(self._config.head_dim_of(stage.layer), np.float32))
+        return int(self.tables[-1].ctypes.data)
+
     def _common(self, stage: Stage) -> dict[str, int]:
         """What attention takes of a layer, whatever its keys are."""
         c = self._config
-        kernels = attention_kernels(c, self._layout, c.group_of(stage.layer))
+        _, layout = self._layout.place(c.kv_slot(stage.layer))
+        kernels = attention_kernels(c, layout, stage.layer)
+        # All heads' together are as much in every layer.
+        group = c.group if c.latent else c.n_heads // c.kv_heads_of(stage.layer)
         return {
-            "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
+            "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, group),
             "window": c.window(stage.layer) or attention.NO_WINDOW,
             **{name: kernel.address for name, kernel in kernels.items()},
             **rotation_words(c, stage.layer),
@@ -313,8 +335,17 @@ class _Writer:
 
     def _qkv_at(self, stage: Stage) -> tuple[int, int]:
         """Where keys and values begin in a row, in bytes: each matrix fills strips of its own."""
-        q, k = (4 * 32 * n_strips(self._weights.matrices[stage.tensor(n)]) for n in QKV[:2])
+        names = (stage.tensor(name) for name in QKV[:2])
+        made = (self._weights.matrices.get(name) for name in names)
+        q, k = (4 * 32 * n_strips(matrix) if matrix else 0 for matrix in made)
         return q, q + k
+
+    def _gates_at(self, stage: GateAttended) -> int:
+        """Where gates begin in a row: behind values, if they are not by themselves."""
+        if stage.source != "qkv":
+            return 0
+        values = self._weights.matrices[stage.tensor(QKV[2])]
+        return self._qkv_at(stage)[1] + 4 * 32 * n_strips(values)
 
     def _attend(self, stage: Attend) -> list[Words]:
         """Two ways, of which a step takes one: see kernels/stages/attend.py."""

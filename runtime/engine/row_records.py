@@ -13,6 +13,7 @@ from halfbyte.kernels.stages import record
 from halfbyte.kernels.stages.gates import gate_attended
 
 _ALL = 1 << 40
+GATE_ACTIVATIONS = ("softplus", "sigmoid")  # as kernels/stages/gates.py numbers them
 
 
 def embedding(stage: Embed, c: ModelConfig, w: ModelWeights, b: Buffers) -> Words:
@@ -29,22 +30,24 @@ def embedding(stage: Embed, c: ModelConfig, w: ModelWeights, b: Buffers) -> Word
 
 
 def post_norm(stage: PostNorm, c: ModelConfig, w: ModelWeights, b: Buffers) -> Words:
-    """x += norm(branch)."""
-    x, branch = b["x"], b["branch"]
+    """to += norm(source), or to = it; then what it is scaled by."""
+    source, to = b[stage.source], b[stage.to]
     return stage_words(
-        record.RENORMED, record.RENORM, x=branch.address, x_stride=branch.stride, dim=c.dim,
-        weight=w.vectors[stage.tensor(stage.weight)], eps=float_word(c.norm_eps), y=x.address,
-        y_stride=x.stride, adds=1,
+        record.RENORMED, record.RENORM, x=source.address, x_stride=source.stride, dim=c.dim,
+        weight=w.vectors[stage.tensor(stage.weight)], eps=float_word(c.norm_eps), y=to.address,
+        y_stride=to.stride, adds=int(stage.adds),
+        scale=w.vectors[stage.tensor(stage.scale)] if stage.scale else 0,
     )  # fmt: skip
 
 
-def gates(stage: GateAttended, c: ModelConfig, b: Buffers) -> Words:
-    """attended *= softplus(gates)."""
-    gates, attended = b["gates"], b["attended"]
+def gates(stage: GateAttended, c: ModelConfig, b: Buffers, at: int = 0) -> Words:
+    """attended *= activation(gates), which begin `at` bytes behind their buffer's rows."""
+    gates, attended = b[stage.source], b["attended"]
     return stage_words(
         record.GATES, record.CALL, kernel=gate_attended.address, per_row=1, most=_ALL,
-        gates=gates.address, gates_stride=gates.stride, y=attended.address,
-        y_stride=attended.stride, n_features=c.q_dim_of(stage.layer), gate_dim=c.gate_dim,
+        gates=gates.address + at, gates_stride=gates.stride, y=attended.address,
+        y_stride=attended.stride, n_features=c.q_dim_of(stage.layer), gate_dim=c.gate_dim or 1,
+        activation=GATE_ACTIVATIONS.index(stage.activation),
     )  # fmt: skip
 
 

@@ -38,6 +38,8 @@ class ExpertRules:
             them) and `last` (layer that has) say what `dense_layers` says too.
         gating, normalizes: where nothing says otherwise, in GGUF and config.json alike.
         may_lack: whether there are models of the family without experts.
+        switch: config.json's key of whether there are any; "": a kind of model that states how
+            many has them.
         is_wide: whether an expert is as wide as the layer, where a GGUF file does not say it;
             else all that are used are so together.
         has_shared: whether there is a shared one as wide as the layer, where it does not say that.
@@ -49,6 +51,7 @@ class ExpertRules:
     gating: str = "softmax"
     normalizes: bool = True
     may_lack: bool = False
+    switch: str = ""
     is_wide: bool = False
     has_shared: bool = False
     states_norm: bool = False
@@ -66,10 +69,13 @@ class RecurrentRules:
     Attributes:
         from_gguf, from_hf: give a configuration with what a file, or config.json, says of them, and
             raise the errors of its side.
+        kinds_keys: keys of config.json with a kind for each layer, by whose length layers are
+            counted where nothing else says how many there are.
     """
 
     from_gguf: Callable[[GGUFFile, Family, ModelConfig], ModelConfig]
     from_hf: Callable[[Reader, ModelConfig], ModelConfig]
+    kinds_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,10 @@ class Family:
             have as many.
         gates_key: its key of how gates are shared; "": there are none.
         has_latents: whether keys and values are compressed (latent.py).
+        has_sizes: whether layers differ in more than their windows (layer_sizes.py).
+        score_scale: what scores are multiplied by in all models of it; 0: 1 / sqrt(head_dim).
         recurrent: how its recurrent layers are stated; None: it has none.
+        hf_root: what a checkpoint may call the model in names of tensors, beside "model.".
     """
 
     architecture: str
@@ -127,7 +136,10 @@ class Family:
     heads_key: str = ""
     gates_key: str = ""
     has_latents: bool = False
+    has_sizes: bool = False
+    score_scale: float = 0.0
     recurrent: RecurrentRules | None = None
+    hf_root: str = ""
     own_keys: Mapping[str, Key] = field(default_factory=dict)
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hf_neighbours: bool = False

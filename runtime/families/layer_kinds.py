@@ -1,4 +1,4 @@
-"""Which layers of a model are recurrent, and which have keys and values."""
+"""Which layers of a model are recurrent, which have keys and values, and which a network."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ class LayerKinds:
     n_layers: int
     recurrent_layers: tuple[bool, ...]
     attention_layers: tuple[bool, ...]
+    network_layers: tuple[bool, ...]
 
     def is_recurrent(self, layer: int) -> bool:
         """Whether a layer is recurrent."""
@@ -21,6 +22,10 @@ class LayerKinds:
         if self.attention_layers:
             return self.attention_layers[layer]
         return not self.is_recurrent(layer)
+
+    def has_network(self, layer: int) -> bool:
+        """Whether a layer has a network, or experts."""
+        return not self.network_layers or self.network_layers[layer]
 
     def kv_slot(self, layer: int) -> int:
         """The number of a layer among those that have keys and values."""
