@@ -69,6 +69,8 @@ class Shape:
     n_used: int = 0
     architecture: str = "llama"  # GGUF's name of a family that has such models
     latent: Latent | None = None
+    n_vocab: int = N_VOCAB
+    n_next: int = 0  # layers behind the others that guess a token further ahead, in 8 bits
 
 
 SHAPES = {
@@ -84,6 +86,9 @@ SHAPES = {
     # GLM-4.7-Flash, 4 of its 47 layers.
     "glm-flash": Shape(4, 2048, 1536, 20, 1, 576, 64, 4, architecture="deepseek2",
                        latent=Latent(768, 512, 192, 64, 256)),
+    # The same with 8 layers, all of its vocabulary and its layer that guesses.
+    "glm-next": Shape(8, 2048, 1536, 20, 1, 576, 64, 4, architecture="deepseek2",
+                      latent=Latent(768, 512, 192, 64, 256), n_vocab=154880, n_next=1),
 }  # fmt: skip
 
 
@@ -92,8 +97,8 @@ def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
     head_dim, dim = shape.head_dim or shape.dim // shape.n_heads, shape.dim
     q_dim, kv_dim = head_dim * shape.n_heads, head_dim * shape.n_kv_heads
     n, end = ((shape.n_experts,), "_exps") if shape.n_experts else ((), "")
-    yield "token_embd.weight", (N_VOCAB, dim)
-    for i in range(shape.n_layers):
+    yield "token_embd.weight", (shape.n_vocab, dim)
+    for i in range(shape.n_layers + shape.n_next):
         if shape.latent:
             yield from _latents(shape, shape.latent, f"blk.{i}.")
         else:
@@ -104,7 +109,9 @@ def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield f"blk.{i}.ffn_gate{end}.weight", (*n, shape.hidden_dim, dim)
         yield f"blk.{i}.ffn_up{end}.weight", (*n, shape.hidden_dim, dim)
         yield f"blk.{i}.ffn_down{end}.weight", (*n, dim, shape.hidden_dim)
-    yield "output.weight", (N_VOCAB, dim)
+        if i >= shape.n_layers:
+            yield f"blk.{i}.nextn.eh_proj.weight", (dim, 2 * dim)
+    yield "output.weight", (shape.n_vocab, dim)
 
 
 def _latents(shape: Shape, m: Latent, at: str) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -120,15 +127,18 @@ def _latents(shape: Shape, m: Latent, at: str) -> Iterator[tuple[str, tuple[int,
     yield f"{at}ffn_down_shexp.weight", (dim, shape.hidden_dim)
 
 
-def _kind(kind: Type, dims: tuple[int, ...]) -> Type:
-    """Rows that are no whole blocks have 8 bits."""
-    return kind if dims[-1] % gguf.GGML_QUANT_SIZES[kind][0] == 0 else Type.Q8_0
+def _kinds(shape: Shape, kind: Type) -> Iterator[tuple[str, tuple[int, ...], Type]]:
+    """The matrices with types: rows that are no whole blocks, and what guesses, have 8 bits."""
+    for name, dims in matrices(shape):
+        guesses = name.startswith("blk.") and int(name.split(".")[1]) >= shape.n_layers
+        is_whole = dims[-1] % gguf.GGML_QUANT_SIZES[kind][0] == 0
+        yield name, dims, kind if is_whole and not guesses else Type.Q8_0
 
 
 def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Norms, and who chooses experts: at random, so that all are used alike."""
     rng, ones = np.random.default_rng(0), np.ones(shape.dim, np.float32)
-    for i in range(shape.n_layers):
+    for i in range(shape.n_layers + shape.n_next):
         is_oss = shape.architecture == "gpt-oss"
         yield f"blk.{i}.attn_norm.weight", ones
         yield f"blk.{i}.{'post_attention_norm' if is_oss else 'ffn_norm'}.weight", ones
@@ -144,6 +154,8 @@ def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
         if shape.n_experts:
             router = rng.standard_normal((shape.n_experts, shape.dim), np.float32)
             yield f"blk.{i}.ffn_gate_inp.weight", router / np.float32(shape.dim**0.5)
+        for name in ("enorm", "hnorm", "shared_head_norm") if i >= shape.n_layers else ():
+            yield f"blk.{i}.nextn.{name}.weight", ones
     yield "output_norm.weight", ones
 
 
@@ -162,7 +174,7 @@ def _biases(shape: Shape, i: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
     yield f"blk.{i}.attn_sinks.weight", np.zeros(shape.n_heads, np.float32)
 
 
-def vocabulary() -> tuple[list[bytes], list[float], list[TokenType]]:
+def vocabulary(n: int = N_VOCAB) -> tuple[list[bytes], list[float], list[TokenType]]:
     """Pieces, scores and kinds: control tokens, every byte, then invented words."""
     syllables = ["".join(pair) for pair in itertools.product("bdfgklmnprstvz", "aeiou")]
     words = ("".join(s) for n in (1, 2, 3) for s in itertools.product(syllables, repeat=n))
@@ -170,7 +182,7 @@ def vocabulary() -> tuple[list[bytes], list[float], list[TokenType]]:
     pieces = [b"<unk>", b"<s>", b"</s>", *(b"<0x%02X>" % i for i in range(256))]
     kinds = [TokenType.UNKNOWN, *[TokenType.CONTROL] * 2, *[TokenType.BYTE] * 256]
     scores = [0.0] * len(pieces)
-    for rank, piece in enumerate(itertools.islice(spaced, N_VOCAB - len(pieces))):
+    for rank, piece in enumerate(itertools.islice(spaced, n - len(pieces))):
         pieces.append(piece.encode())
         kinds.append(TokenType.NORMAL)
         scores.append(-float(rank))
@@ -215,8 +227,7 @@ def write(shape: Shape, kind: Type | Young, path: Path) -> None:
     part = path.with_name(path.name + ".part")
     writer = gguf.GGUFWriter(part, shape.architecture)
     _add_metadata(writer, shape)
-    for name, dims in matrices(shape):
-        own = _kind(kind, dims)
+    for name, dims, own in _kinds(shape, kind):
         row_shape = gguf.quant_shape_to_byte_shape(dims, own)
         nbytes = math.prod(row_shape)
         writer.add_tensor_info(name, row_shape, np.dtype(np.uint8), nbytes, raw_dtype=own)
@@ -225,10 +236,9 @@ def write(shape: Shape, kind: Type | Young, path: Path) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    kinds = {_kind(kind, dims) for _, dims in matrices(shape)}
-    blocks = {kind: RandomBlocks(kind) for kind in kinds}
-    for _, dims in matrices(shape):
-        writer.write_tensor_data(blocks[_kind(kind, dims)].matrix(dims))
+    blocks = {own: RandomBlocks(own) for own in {own for _, _, own in _kinds(shape, kind)}}
+    for _, dims, own in _kinds(shape, kind):
+        writer.write_tensor_data(blocks[own].matrix(dims))
     for _, values in floats(shape):
         writer.write_tensor_data(values)
     writer.close()
@@ -238,7 +248,9 @@ def write(shape: Shape, kind: Type | Young, path: Path) -> None:
 def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_context_length(N_CTX)
     writer.add_embedding_length(shape.dim)
-    writer.add_block_count(shape.n_layers)
+    writer.add_block_count(shape.n_layers + shape.n_next)
+    if shape.n_next:
+        writer.add_nextn_predict_layers(shape.n_next)
     writer.add_feed_forward_length(shape.hidden_dim)
     writer.add_head_count(shape.n_heads)
     writer.add_head_count_kv(shape.n_kv_heads)
@@ -266,8 +278,8 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
         writer.add_expert_feed_forward_length(shape.hidden_dim)
     if shape.architecture == "gpt-oss":
         writer.add_sliding_window(128)
-    writer.add_vocab_size(N_VOCAB)
-    pieces, scores, kinds = vocabulary()
+    writer.add_vocab_size(shape.n_vocab)
+    pieces, scores, kinds = vocabulary(shape.n_vocab)
     writer.add_tokenizer_model("llama")
     writer.add_token_list(pieces)
     writer.add_token_scores(scores)

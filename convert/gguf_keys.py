@@ -56,6 +56,8 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     for field in _COUNTS:
         if field == "n_heads" and c.layer_heads:
             meta.add_array(keys[field], list(c.layer_heads))
+        elif field == "n_layers":
+            add_layer_counts(meta, c)
         else:
             meta.add_uint32(keys[field], getattr(c, field))
     meta.add_value_length(c.latent.kv_lora_rank if c.latent else c.head_dim)
@@ -71,6 +73,13 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
         _add_experts(meta, c.architecture, c.experts)
     if c.latent is not None:
         _add_latent(meta, c, c.latent)
+
+
+def add_layer_counts(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
+    """Write how many layers there are, and how many of them guess further ahead."""
+    meta.add_block_count(c.n_layers + c.n_next)
+    if c.n_next:
+        meta.add_nextn_predict_layers(c.n_next)
 
 
 def _add_experts(meta: gguf.GGUFWriter, architecture: str, e: ExpertsConfig) -> None:

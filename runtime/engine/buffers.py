@@ -106,6 +106,7 @@ def _strides(c: ModelConfig) -> dict[str, int]:
     qkv = q if c.latent else q + 2 * kv
     dim, attended = padded(c.dim), padded(c.attended_dim) + STRIP_ROWS
     normed = max(dim, padded(c.latent.q_lora_rank)) if c.latent else dim
+    joined = padded(2 * c.dim) if c.next_layer else 0
     return {
         "x": 4 * dim,
         "normed": 4 * normed,
@@ -114,7 +115,8 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         "attended": 4 * attended,
         "gates": 4 * (_in_strips(c.q_dim // c.gate_dim) + STRIP_ROWS) if c.gate_dim else 0,
         "hidden": 4 * hidden,
-        "records": max(normed, attended) // BLOCK * RECORD_NBYTES,
+        "records": max(normed, attended, joined) // BLOCK * RECORD_NBYTES,
+        **({"embedded": 4 * dim, "state": 4 * dim, "joined": 4 * joined} if joined else {}),
         **(_latent_strides(c, c.latent) if c.latent else {}),
         **(_expert_strides(c.experts, dim, normed) if c.experts else {}),
     }

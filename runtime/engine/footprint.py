@@ -81,6 +81,16 @@ def stays_on_disk(need: Memory, available: int | None) -> bool:
     return need.weights + need.buffers + need.kv_cache + MARGIN_NBYTES > available
 
 
+def fits_beside(
+    file: GGUFFile, config: ModelConfig, layer: ModelConfig, kv_type: str, n_threads: int,
+    available: int | None,
+) -> bool:  # fmt: skip
+    """Whether memory holds a model and its layer that guesses (families/next_layer.py)."""
+    both = [memory_of(file, one, kv_type, PAGE, n_threads) for one in (config, layer)]
+    nbytes = sum(need.weights + need.buffers + need.kv_cache for need in both)
+    return available is None or nbytes + MARGIN_NBYTES <= available
+
+
 def kv_cache_nbytes(config: ModelConfig, n_ctx: int) -> dict[str, int | None]:
     """Bytes of the keys and values of so many positions, by type; None: its heads don't fit one."""
     found: dict[str, int | None] = {}

@@ -38,6 +38,7 @@ from halfbyte.families.stages import (
     ExpertsOutput,
     FeedForward,
     GateAttended,
+    Join,
     Norm,
     PostNorm,
     Project,
@@ -141,6 +142,8 @@ class _Writer:
                 return [row_records.embedding(stage, *self._model)]
             case Norm():
                 return [self._norm(stage)]
+            case Join():
+                return row_records.join(stage, *self._model)
             case PostNorm():
                 return [row_records.post_norm(stage, *self._model)]
             case RowNorms():
@@ -251,6 +254,8 @@ class _Writer:
         c = self._config
         if stage.source == "q_a" and c.latent is not None:
             return c.latent.q_lora_rank
+        if stage.source == "joined":
+            return 2 * c.dim
         return c.attended_dim_of(stage.layer) if stage.source == "attended" else c.dim
 
     def _to(self, name: str) -> dict[str, int]:

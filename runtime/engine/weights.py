@@ -41,12 +41,13 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A packed matrix of n_rows x n_inputs at an address."""
+    """A packed matrix of n_rows x n_inputs at an address; or the first ones of `of_rows` rows."""
 
     format: PanelFormat
     n_rows: int
     n_inputs: int
     address: int
+    of_rows: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -90,6 +91,7 @@ class ModelWeights:
     Attributes:
         on_disk: experts' matrices, where memory cannot hold them.
         rope_factors: what the frequencies of rotary embedding are divided by, by GGUF name.
+        shares: whose memory holds some of them.
     """
 
     memory: Bytes
@@ -98,6 +100,7 @@ class ModelWeights:
     experts: dict[str, Experts] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
     rope_factors: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    shares: ModelWeights | None = None
 
     @property
     def nbytes_per_token(self) -> int:
@@ -106,13 +109,16 @@ class ModelWeights:
         layers += sum(e.n_used * e.first.nbytes for e in self.experts.values())
         return layers + self.matrices.get(OUTPUT, self.matrices["token_embd.weight"]).nbytes
 
+    def floats(self, name: str, n: int) -> NDArray[np.float32]:
+        """A vector's n numbers."""
+        return np.array((ctypes.c_float * n).from_address(self.vectors[name]), np.float32)
+
     def sinks(self, layer: int, n_heads: int) -> NDArray[np.float64]:
         """A layer's attention sinks, (n_heads, 1, 1); minus infinity where it has none."""
-        address = self.vectors.get(f"blk.{layer}.{SINKS}.weight", 0)
-        if not address:
+        name = f"blk.{layer}.{SINKS}.weight"
+        if name not in self.vectors:
             return np.full((n_heads, 1, 1), -np.inf)
-        floats = (ctypes.c_float * n_heads).from_address(address)
-        return np.array(floats, np.float64).reshape(-1, 1, 1)
+        return self.floats(name, n_heads).astype(np.float64).reshape(-1, 1, 1)
 
 
 class Rooms:

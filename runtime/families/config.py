@@ -223,6 +223,9 @@ class ModelConfig:
         gate_dim: how many of attention's features share a gate; 0: there are no gates.
         latent: None where keys and values are kept as they are; else `n_kv_heads` is 1, and
             `head_dim` the features of what is kept.
+        n_next: layers behind these that guess further ahead (next_layer.py).
+        next_layer: the number in its file of the one layer that this model is, which guesses for
+            another; 0: it is no such layer.
     """
 
     architecture: str
@@ -258,6 +261,8 @@ class ModelConfig:
     layer_heads: tuple[int, ...] = ()
     gate_dim: int = 0
     latent: LatentConfig | None = None
+    n_next: int = 0
+    next_layer: int = 0
 
     def window(self, layer: int) -> int:
         """Positions that a token sees in a layer; 0: all before it."""

@@ -8,7 +8,7 @@ another order when a model is converted, or when it is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,22 +87,18 @@ class TensorSpec:
         return order
 
 
-def check_tensors(
-    file: GGUFFile, specs: Sequence[TensorSpec], left_out: Collection[str] = ()
-) -> None:
-    """Compare a file's tensors with what its family needs, but for some that are left out.
+def check_tensors(file: GGUFFile, specs: Sequence[TensorSpec]) -> None:
+    """Compare a file's tensors with what its family needs.
 
     Raises:
         ModelFileError: tensors are missing or have another shape; all are named.
         UnsupportedModelError: there are tensors that would be ignored.
     """
-    for error in tensor_errors(file, specs, left_out):
+    for error in tensor_errors(file, specs):
         raise error
 
 
-def tensor_errors(
-    file: GGUFFile, specs: Sequence[TensorSpec], left_out: Collection[str] = ()
-) -> Iterator[ModelFileError]:
+def tensor_errors(file: GGUFFile, specs: Sequence[TensorSpec]) -> Iterator[ModelFileError]:
     """The errors of `check_tensors`, one a kind."""
     missing = [s.name for s in specs if s.name not in file.tensors and not s.may_lack]
     if missing:
@@ -115,7 +111,7 @@ def tensor_errors(
     if misshapen:
         yield ModelFileError(file.path, "tensor shapes", expected=_some(misshapen))
     yield from factor_errors(file)
-    known = {s.name for s in specs} | factor_names(file) | {*left_out}
+    known = {s.name for s in specs} | factor_names(file)
     unknown = [name for name in file.tensors if name not in known]
     if unknown:
         yield UnsupportedModelError(
