@@ -61,8 +61,10 @@ def hidden(stage, step, chunk, n_chunks):
         cost = _cost(active + a * ACTIVE_NBYTES)
         first = min(max((begin - at + cost - 1) // cost, 0), n_strips)
         last = min(max((end - at + cost - 1) // cost, 0), n_strips)
-        for strip in range(first, last):
-            _hidden_strip(stage, step, active + a * ACTIVE_NBYTES, strip)
+        at_once = max(_N_WORK_ROWS // 2 // get_i64(active + a * ACTIVE_NBYTES + ACTIVE.n), 1)
+        for strip in range(first, last, at_once):
+            _hidden_strips(stage, step, active + a * ACTIVE_NBYTES, strip,
+                           min(strip + at_once, last))  # fmt: skip
         at += cost * n_strips
 
 
@@ -73,8 +75,8 @@ def _cost(active):
 
 
 @device
-def _hidden_strip(stage, step, active, strip):
-    """32 features of all rows of an expert."""
+def _hidden_strips(stage, step, active, first, last):
+    """Some strips of 32 features of all rows of an expert: gate's in a row, then up's."""
     expert, begin, n = (get_i64(active + ACTIVE.expert), get_i64(active + ACTIVE.begin),
                         get_i64(active + ACTIVE.n))  # fmt: skip
     stride = get_i64(stage + EXPERTS.floats_stride)
@@ -85,23 +87,25 @@ def _hidden_strip(stage, step, active, strip):
         floats = get_i64(stage + EXPERTS.gathered_floats) + begin * stride
     n_experts = get_i64(stage + EXPERTS.n_experts)
     matrix = get_i64(stage + EXPERTS.matrices) + expert * MATRIX_NBYTES
-    gate = get_i64(step + STEP.work)
-    up = gate + n * STRIP_NBYTES
-    multiply(matrix, strip, strip + 1, records, floats, stride, n,
-             gate - strip * STRIP_NBYTES, STRIP_NBYTES, 0)  # fmt: skip
-    multiply(matrix + n_experts * MATRIX_NBYTES, strip, strip + 1, records, floats, stride, n,
-             up - strip * STRIP_NBYTES, STRIP_NBYTES, 0)  # fmt: skip
-    _activate(stage, gate, up, expert, begin, n, strip)
+    gate, width = get_i64(step + STEP.work), (last - first) * STRIP_NBYTES
+    up = gate + n * width
+    multiply(matrix, first, last, records, floats, stride, n,
+             gate - first * STRIP_NBYTES, width, 0)  # fmt: skip
+    multiply(matrix + n_experts * MATRIX_NBYTES, first, last, records, floats, stride, n,
+             up - first * STRIP_NBYTES, width, 0)  # fmt: skip
+    for strip in range(first, last):
+        at = (strip - first) * STRIP_NBYTES
+        _activate(stage, gate + at, up + at, width, expert, begin, n, strip)
 
 
 @device
-def _activate(stage, gate, up, expert, begin, n, strip):
-    """hidden = f(gate, up) of n rows, as the expert's last matrix takes it."""
+def _activate(stage, gate, up, width, expert, begin, n, strip):
+    """hidden = f(gate, up) of n rows, `width` bytes apart, as the expert's last matrix takes it."""
     n_strips, to = get_i64(stage + EXPERTS.n_strips), get_i64(stage + EXPERTS.hidden)
     hidden_stride = get_i64(stage + EXPERTS.hidden_stride)
     bias_at = (expert * n_strips + strip) * STRIP_NBYTES
     for row in range(n):
-        at = row * STRIP_NBYTES
+        at = row * width
         h0 = _activated(stage, gate + at, up + at, bias_at)
         h1 = _activated(stage, gate + at + 64, up + at + 64, bias_at + 64)
         if hidden_stride == 0:

@@ -19,7 +19,6 @@ from halfbyte.kernels.stages.record import (
     RELU_SQUARED,
     SILU,
     STEP,
-    XIELU,
 )
 from halfbyte.kernels.stages.rows import floats_of, n_rows, records_of
 from halfbyte.kernels.vectors.calls import call
@@ -35,6 +34,8 @@ from halfbyte.kernels.vectors.vector_math import (
 )
 
 STRIP_NBYTES = 128  # of a row of results
+# Rows of strips, while ffn_gate is read, before ffn_up is: a single token's matrices come in runs.
+_ROWS_AT_ONCE = 32
 
 
 @device
@@ -81,8 +82,8 @@ def _project_and_finish(stage, step, i, begin, end, y, y_stride):
                   get_i64(stage + INPUT.floats_stride), n, work - strip * STRIP_NBYTES,
                   STRIP_NBYTES, 0)  # fmt: skip
         expand(stage, step, i, strip, strip + 1, work - strip * STRIP_NBYTES, STRIP_NBYTES)
-        _add_bias(stage, i, strip, work, n)
         for row in range(n):
+            _add_bias(stage, i, strip, work + row * STRIP_NBYTES)
             for half in range(0, STRIP_NBYTES, 64):
                 to = y + row * y_stride + strip * STRIP_NBYTES + half
                 v = mul(load(work + row * STRIP_NBYTES + half), splat(scale))
@@ -94,71 +95,84 @@ def _project_and_finish(stage, step, i, begin, end, y, y_stride):
 
 
 @device
-def _add_bias(stage, i, strip, rows, n):
-    """rows += the bias of matrix i, of one strip."""
+def _add_bias(stage, i, strip, at):
+    """A row's strip at `at` += the bias of matrix i."""
     biases = get_i64(stage + PRODUCT.biases)
     if biases != 0:
         bias = get_i64(biases + 8 * i) + strip * STRIP_NBYTES
-        for row in range(n):
-            at = rows + row * STRIP_NBYTES
-            store(at, add(load(at), load(bias)))
-            store(at + 64, add(load(at + 64), load(bias + 64)))
+        store(at, add(load(at), load(bias)))
+        store(at + 64, add(load(at + 64), load(bias + 64)))
 
 
 @device
-def _activate(stage, gate, up, n):
-    """gate = activation(gate) * up, or activation(gate) where the network has no gate."""
-    kind, gated = get_i64(stage + PRODUCT.activation), get_i64(stage + PRODUCT.n_matrices) == 2
-    for at in range(0, n * STRIP_NBYTES, 64):
-        v = load(gate + at)
-        if kind == SILU:
-            v = silu(v)
-        elif kind == GELU:
-            v = gelu(v)
-        elif kind == GELU_TANH:
-            v = gelu_tanh(v)
-        elif kind == RELU_SQUARED:
-            v = relu_squared(v)
-        elif kind == XIELU:
-            curve = get_i64(stage + PRODUCT.curve)
-            v = xielu(v, get_f32(curve), get_f32(curve + 4), get_f32(curve + 8),
-                      get_f32(curve + 12))  # fmt: skip
-        if gated:
-            v = mul(v, load(up + at))
-        store(gate + at, v)
+def _activated(stage, v):
+    """activation(v)."""
+    kind = get_i64(stage + PRODUCT.activation)
+    if kind == SILU:
+        return silu(v)
+    if kind == GELU:
+        return gelu(v)
+    if kind == GELU_TANH:
+        return gelu_tanh(v)
+    if kind == RELU_SQUARED:
+        return relu_squared(v)
+    curve = get_i64(stage + PRODUCT.curve)  # XIELU
+    return xielu(v, get_f32(curve), get_f32(curve + 4), get_f32(curve + 8), get_f32(curve + 12))
 
 
 @device
 def feed_forward(stage, step, chunk, n_chunks):
     """hidden = activation(ffn_gate x) * (ffn_up x), a strip (a block of records) at a time."""
     n, n_strips = n_rows(stage, step), get_i64(stage + PRODUCT.n_strips)
+    begin, end = share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)
+    at_once = max(_ROWS_AT_ONCE // n, 1)
+    for first in range(begin, end, at_once):
+        _hidden_strips(stage, step, first, min(first + at_once, end))
+
+
+@device
+def _hidden_strips(stage, step, first, last):
+    """Some strips of all rows: ffn_gate's in a row, then ffn_up's, as they lie in memory."""
+    n, n_matrices = n_rows(stage, step), get_i64(stage + PRODUCT.n_matrices)
     floats, records = floats_of(stage, step), records_of(stage, step)
     floats_stride = get_i64(stage + INPUT.floats_stride)
-    hidden, hidden_stride = get_i64(stage + PRODUCT.y), get_i64(stage + PRODUCT.y_stride)
-    ffn_gate = get_i64(stage + PRODUCT.matrices)
-    ffn_up = ffn_gate + MATRIX_NBYTES
-    gate = get_i64(step + STEP.work)
-    up = gate + n * STRIP_NBYTES
-    for strip in range(share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)):
-        multiply(ffn_gate, strip, strip + 1, records, floats, floats_stride, n,
-                  gate - strip * STRIP_NBYTES, STRIP_NBYTES, 0)  # fmt: skip
-        expand(stage, step, 0, strip, strip + 1, gate - strip * STRIP_NBYTES, STRIP_NBYTES)
-        _add_bias(stage, 0, strip, gate, n)
-        if get_i64(stage + PRODUCT.n_matrices) == 2:
-            multiply(ffn_up, strip, strip + 1, records, floats, floats_stride, n,
-                      up - strip * STRIP_NBYTES, STRIP_NBYTES, 0)  # fmt: skip
-            expand(stage, step, 1, strip, strip + 1, up - strip * STRIP_NBYTES, STRIP_NBYTES)
-            _add_bias(stage, 1, strip, up, n)
-        _activate(stage, gate, up, n)
+    matrices = get_i64(stage + PRODUCT.matrices)
+    gate, width = get_i64(step + STEP.work), (last - first) * STRIP_NBYTES
+    for i in range(n_matrices):
+        y = gate + i * n * width - first * STRIP_NBYTES
+        multiply(matrices + i * MATRIX_NBYTES, first, last, records, floats, floats_stride, n, y,
+                 width, 0)  # fmt: skip
+        expand(stage, step, i, first, last, y, width)
+    for strip in range(first, last):
+        at = gate + (strip - first) * STRIP_NBYTES
         for row in range(n):
-            at = STRIP_NBYTES * row
-            h0, h1 = load(gate + at), load(gate + at + 64)
-            if hidden_stride == 0:
-                quantize_block(h0, h1, hidden + (strip * n + row) * RECORD_NBYTES)
-            else:
-                to = hidden + row * hidden_stride + strip * STRIP_NBYTES
-                store(to, h0)
-                store(to + 64, h1)
+            _activate(stage, at + row * width, at + (n + row) * width, strip)
+            _put_hidden(stage, at + row * width, n, row, strip)
+
+
+@device
+def _activate(stage, gate, up, strip):
+    """gate = activation(gate) * up, or activation(gate) where the network has no gate."""
+    _add_bias(stage, 0, strip, gate)
+    gated = get_i64(stage + PRODUCT.n_matrices) == 2
+    if gated:
+        _add_bias(stage, 1, strip, up)
+    for at in range(0, STRIP_NBYTES, 64):
+        v = _activated(stage, load(gate + at))
+        store(gate + at, mul(v, load(up + at)) if gated else v)
+
+
+@device
+def _put_hidden(stage, features, n, row, strip):
+    """A row's strip, as the matrix behind takes it."""
+    hidden, hidden_stride = get_i64(stage + PRODUCT.y), get_i64(stage + PRODUCT.y_stride)
+    h0, h1 = load(features), load(features + 64)
+    if hidden_stride == 0:
+        quantize_block(h0, h1, hidden + (strip * n + row) * RECORD_NBYTES)
+    else:
+        to = hidden + row * hidden_stride + strip * STRIP_NBYTES
+        store(to, h0)
+        store(to + 64, h1)
 
 
 @device
