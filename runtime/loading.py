@@ -19,9 +19,9 @@ from halfbyte.engine.engine import Engine
 from halfbyte.engine.footprint import (
     check_context,
     check_memory,
-    fits_beside,
     memory_of,
     stays_on_disk,
+    why_not_beside,
 )
 from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
@@ -42,7 +42,6 @@ from halfbyte.gguf.split import model_file
 from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
 from halfbyte.kernels.layouts.kv_pages import PAGE
-from halfbyte.kernels.layouts.panels import UNIT
 from halfbyte.kernels.pool import Pool
 from halfbyte.lora.paths import AdapterPaths, adapter_paths
 from halfbyte.model import Model
@@ -168,9 +167,7 @@ class _Checked:
         if not self.config.n_next:
             return []
         layer, left = next_config(self.config), system.available_memory()
-        why = "" if layer.dim % UNIT == 0 else f"has rows that are no multiple of {UNIT}"
-        if not fits_beside(self.file, self.config, layer, kv_type, n_threads, left):
-            why = "does not fit memory"
+        why = why_not_beside(self.file, self.config, layer, kv_type, n_threads, left)
         if why:
             log.warning("%s: its layer that guesses %s, and is not used", self.file.path, why)
             return []
@@ -217,7 +214,7 @@ def _load(
             draft = None
             for guest, room in zip(checked[1:], rooms[1:], strict=True):
                 weights = _weights(guest, room, pool, report, "load draft")
-                beside = _beside(engine, guest.config, weights)
+                beside = _beside(engine, guest, weights)
                 draft = remembered.draft_model(beside, engine)
             prompts = remembered.memory(engine, stamps)
             load_s = time.perf_counter() - begin
@@ -227,10 +224,12 @@ def _load(
             raise
 
 
-def _beside(engine: Engine, config: ModelConfig, weights: ModelWeights) -> Engine:
+def _beside(engine: Engine, guest: _Checked, weights: ModelWeights) -> Engine:
     """The engine of what guesses for another one's model."""
+    config = guest.config
     if config.next_layer:
-        config, weights = with_shared(weights, engine.weights, config)
+        by_merges = guest.file.metadata.get_str("tokenizer.ggml.model", "") == "gpt2"
+        config, weights = with_shared(weights, engine.weights, config, by_merges=by_merges)
     n_ctx = min(engine.n_ctx, config.n_ctx_train)
     return engine.beside(config, weights, engine.layout.kv_type, n_ctx)
 

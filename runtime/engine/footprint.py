@@ -13,6 +13,7 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE
+from halfbyte.kernels.layouts.panels import UNIT
 
 log = logging.getLogger(__name__)
 
@@ -81,14 +82,16 @@ def stays_on_disk(need: Memory, available: int | None) -> bool:
     return need.weights + need.buffers + need.kv_cache + MARGIN_NBYTES > available
 
 
-def fits_beside(
+def why_not_beside(
     file: GGUFFile, config: ModelConfig, layer: ModelConfig, kv_type: str, n_threads: int,
     available: int | None,
-) -> bool:  # fmt: skip
-    """Whether memory holds a model and its layer that guesses (families/next_layer.py)."""
+) -> str:  # fmt: skip
+    """Why a model's layer that guesses (families/next_layer.py) cannot be used; "" where it can."""
+    if layer.dim % UNIT:
+        return f"has rows that are no multiple of {UNIT}"
     both = [memory_of(file, one, kv_type, PAGE, n_threads) for one in (config, layer)]
-    nbytes = sum(need.weights + need.buffers + need.kv_cache for need in both)
-    return available is None or nbytes + MARGIN_NBYTES <= available
+    nbytes = sum(need.weights + need.buffers + need.kv_cache for need in both) + MARGIN_NBYTES
+    return "does not fit memory" if available is not None and nbytes > available else ""
 
 
 def kv_cache_nbytes(config: ModelConfig, n_ctx: int) -> dict[str, int | None]:

@@ -1,4 +1,4 @@
-"""Layers that guess further ahead, in files made here: llama.cpp's guesses are those of this package.
+"""Layers that guess further ahead, in files made here: llama.cpp guesses what this package does.
 
 llama-server tells its candidates in its log. Before a text it has one position more than the layer
 was trained with, the first token beside a state of zeros, which is done here likewise.
@@ -47,7 +47,8 @@ def _asked(server: str, path: Path) -> tuple[list[int], list[tuple[int, int, flo
     url, log = f"http://127.0.0.1:{port}", path.with_suffix(".log")
     command = [server, "-m", path, "-c", "512", "-t", "1", "--port", str(port), "-np", "1",
                "--spec-type", "draft-mtp", "--spec-draft-n-max", str(N_GUESSES), "-lv", "5",
-               "-ctk", "f32", "-ctv", "f32", "-ctkd", "f32", "-ctvd", "f32", "-fa", "off"]  # fmt: skip
+               "-ctk", "f32", "-ctv", "f32", "-ctkd", "f32", "-ctvd", "f32",
+               "-fa", "off"]  # fmt: skip
     asks = {"prompt": IDS, "n_predict": N_TOKENS, "temperature": 0, "return_tokens": True}
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
         try:

@@ -12,7 +12,11 @@ import pytest
 import halfbyte
 from halfbyte.engine import next_weights
 from halfbyte.engine.engine import Engine, Span
+from halfbyte.engine.weights import Matrix
+from halfbyte.gguf.metadata import Metadata
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS
 
+get_str = Metadata.get_str
 IDS = [3, 300, 17, 5, 211]
 
 
@@ -39,7 +43,10 @@ def test_a_trimmed_vocabulary(
         whole = logits_of(model.draft.engine)
         nbytes = model.draft.engine.nbytes_per_token
         assert whole.shape == (len(IDS), 323)
-    monkeypatch.setattr(next_weights, "N_GUESSED", 80)
+    monkeypatch.setattr(next_weights, "N_FIRST", 80)
+    monkeypatch.setattr(Metadata, "get_str", lambda m, key, *rest: (
+        "gpt2" if (key, *rest) == ("tokenizer.ggml.model", "") else get_str(m, key, *rest)
+    ))  # fmt: skip
     with halfbyte.load(path, threads=2) as model:
         assert model.draft is not None
         engine = model.draft.engine
@@ -51,6 +58,12 @@ def test_a_trimmed_vocabulary(
         assert max(expected) > 80  # it follows tokens that it does not guess
 
 
-def test_small_vocabularies_are_guessed_whole() -> None:
-    for n_vocab, expected in ((32000, 32000), (65535, 65535), (65536, 32768), (248320, 32768)):
-        assert next_weights.n_guessed(n_vocab) == expected
+def test_what_is_guessed_of_a_vocabulary() -> None:
+    def guessed(n_rows: int, n_inputs: int, n_model: int, *, by_merges: bool = True) -> int:
+        output = Matrix(PANEL_FORMATS["Q8_0"], n_rows, n_inputs, 0)
+        return next_weights.n_guessed(output, n_model, by_merges=by_merges)
+
+    assert guessed(65535, 2048, 1 << 31) == 65535
+    assert guessed(151552, 2048, 1 << 31) == 32768  # 71 MB more would be 3 % of a step
+    assert guessed(151552, 2048, 1 << 32) == 65536
+    assert guessed(262144, 2048, 1 << 31, by_merges=False) == 262144
