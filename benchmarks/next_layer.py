@@ -6,8 +6,8 @@ Without --model, of a shape with random weights (synth_gguf.py: GLM-4.7-Flash, 8
 whose guesses would never come true. So they are replaced by what does come, as often as a rate
 says; all else is computed as it is. Answers without guesses and with them are made in turns, and
 have to be the same. Prints tokens a second of both (medians), what steps of the model and of the
-layer take, and how much of the layer is read with a head for the whole vocabulary. Appends the
-figures to benchmarks/results/next_layer.jsonl.
+layer take, and how much of the layer is read with a head for the whole vocabulary; with --whole it
+has one. Appends the figures to benchmarks/results/next_layer.jsonl.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ import results
 import synth_gguf
 
 import halfbyte
-from halfbyte import settings
+from halfbyte import loading, settings
+from halfbyte.engine.next_weights import with_shared
 from halfbyte.generation.speculation.draft_model import Wish
 from halfbyte.generation.speculation.next_model import NextModel
 
@@ -47,6 +49,11 @@ class Oracle:
                 wish.shadow.guesses[-1] = self._comes[at] if is_right else 0
                 wish.shadow.probabilities[-1] = self._rate
         return made
+
+
+def with_shared_of(*args: Any, by_merges: bool, **_: Any) -> Any:
+    """What loading calls, with another choice."""
+    return with_shared(*args, by_merges=by_merges)
 
 
 def answer(model: halfbyte.Model, ids: list[int], **how: Any) -> halfbyte.Completion:
@@ -104,8 +111,11 @@ def main() -> None:
     parser.add_argument("--files", type=Path, default=settings.cache_dir() / "benchmarks")
     parser.add_argument("--rates", type=float, nargs="+", default=[0.0, 0.5, 0.7, 0.8, 0.9])
     parser.add_argument("--n", type=int, default=5)
+    parser.add_argument("--whole", action="store_true")
     parser.add_argument("--threads", type=int, default=None)
     args = parser.parse_args()
+    # The invented vocabulary is no byte-level one, whose order says what is frequent.
+    loading.with_shared = partial(with_shared_of, by_merges=not args.whole)
     path = args.model or synth_gguf.ensure("glm-next-q4_0", args.files)
     with halfbyte.load(path, threads=args.threads, ctx=1024) as model:
         ids = [random.Random(0).randrange(300, 30000) for _ in range(N_PROMPT)]
@@ -121,7 +131,9 @@ def main() -> None:
         taken = costs(model)
         for name, value in taken.items():
             print(f"{name}: {value:.2f}")
-        results.append("next_layer", path, model.n_threads, {"cells": cells, **taken})
+        results.append(
+            "next_layer", path, model.n_threads, {"whole": args.whole, "cells": cells, **taken}
+        )
 
 
 if __name__ == "__main__":

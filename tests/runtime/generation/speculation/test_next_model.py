@@ -114,11 +114,13 @@ def test_its_logits_are_the_twins(folder: Path, benchmark_module: Loader) -> Non
         next_model, request = model.draft, asked(model, ids_of(110))
         assert isinstance(next_model, NextModel)
         twin = benchmark_module("reference_model").ReferenceModel(folder / "hf.gguf")
-        for n_new in (0, 4):  # after the prompt, and after answers whose guesses were dropped
-            request.ids += ids_of(n_new, seed=n_new)
+        for n_right in (None, 0, 2):  # after the prompt, and where so many guesses came true
+            if n_right is not None:
+                request.ids += [*guessed[:n_right], *ids_of(2)]
             step(model, next_model, request)
             got, expected = guesses_of(next_model, request, 3), twin.guesses(request.ids, 3)
             assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
+            guessed = got.argmax(1).tolist()
         assert model.draft is next_model and "of its own" in repr(model)
 
 
@@ -217,6 +219,41 @@ def test_memory_may_run_out(folder: Path, eager: Callable[..., RunningBatch]) ->
         draft = batch.speculation._asking._model  # type: ignore[union-attr]
         draft._bound_pages = lambda: None
         assert answered(batch, asked(model, ids_of(150), 40)) == expected
+
+
+def test_others_may_be_cancelled_and_preempted(
+    folder: Path, eager: Callable[..., RunningBatch]
+) -> None:
+    """Answers give up their pages to each other and are computed again."""
+    prompts = [(90, 0), (120, 1), (60, 2), (200, 3)]
+
+    def make(model: halfbyte.Model) -> list[TextRequest]:
+        how: list[dict[str, Any]] = [{}, {"temperature": 1.0, "seed": 5}, {}, {}]
+        return [asked(model, ids_of(*one), 40, **h) for one, h in zip(prompts, how, strict=True)]
+
+    with loaded(folder, "reciting", draft=False) as model:
+        expected = [answered(eager(model, 0), request)[0] for request in make(model)]
+    with loaded(folder, "reciting") as model:
+        for n_known, cancelled_at in ((0, 9), (1 << 20, 14)):
+            batch, requests = eager(model, n_known), make(model)
+            model.engine.pages.max_nbytes = 4 * model.engine.layout.page_nbytes
+            for request in requests:
+                batch.add(request)
+            for n_steps in range(1000):
+                if batch.is_idle:
+                    break
+                batch.step()
+                if n_steps == cancelled_at:
+                    requests[2].is_cancelled = True
+                    batch.give_up()
+            for request, tokens in zip(requests, expected, strict=True):
+                assert request.error is None
+                assert request.tokens == tokens[: len(request.tokens)]
+            assert [len(requests[i].tokens) for i in (0, 1, 3)] == [
+                len(expected[i]) for i in (0, 1, 3)
+            ]
+            draft = batch.speculation._asking._model  # type: ignore[union-attr]
+            assert not draft._trails and not draft._shadows
 
 
 def test_users_have_it_by_default(folder: Path) -> None:
