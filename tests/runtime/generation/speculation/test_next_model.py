@@ -114,6 +114,7 @@ def test_its_logits_are_the_twins(folder: Path, benchmark_module: Loader) -> Non
         next_model, request = model.draft, asked(model, ids_of(110))
         assert isinstance(next_model, NextModel)
         twin = benchmark_module("reference_model").ReferenceModel(folder / "hf.gguf")
+        guessed: list[int] = []
         for n_right in (None, 0, 2):  # after the prompt, and where so many guesses came true
             if n_right is not None:
                 request.ids += [*guessed[:n_right], *ids_of(2)]
