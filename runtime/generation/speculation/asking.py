@@ -169,10 +169,10 @@ class Asking:
 
     def _is_worth_reading(self, request: Continuation, n_rows: int) -> bool:
         """Whether guesses may pay for so many rows, each of which costs a layer of the model."""
-        if not self._model.costs.is_known:
-            return request.n_left >= _N_MOST
         if self.guessing.n_steps < -_MOST_LOST:
             return False
+        if not self._model.costs.is_known:
+            return request.n_left >= _N_MOST
         return self._seconds(n_rows) <= self._gain * request.n_left * self._plain_s
 
     def _candidate(self, asked: Asked) -> _Candidate | None:

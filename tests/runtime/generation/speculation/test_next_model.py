@@ -210,6 +210,29 @@ def test_what_was_remembered_goes_on(folder: Path, eager: Callable[..., RunningB
         assert lead > 200 and n_past < 60
 
 
+def test_prompts_are_read_where_guesses_pay(
+    folder: Path, eager: Callable[..., RunningBatch]
+) -> None:
+    with loaded(folder, "reciting") as model:
+        n_rows: list[int] = []
+        for n_steps in (0.0, -12.0):
+            batch, rows = eager(model, 0), list[int]()
+            asking = batch.speculation._asking
+            assert asking is not None
+            asking.guessing.n_steps, forward = n_steps, asking._model._forward
+
+            def counted(
+                wishes: Any, spans: Any, abort: Any, rows: Any = rows, forward: Any = forward
+            ) -> Any:
+                rows.append(sum(len(span.tokens) for span in spans))
+                return forward(wishes, spans, abort)
+
+            asking._model._forward = counted  # type: ignore[method-assign]
+            answered(batch, asked(model, ids_of(300), 3))
+            n_rows.append(sum(rows))
+        assert n_rows[0] >= 300 and n_rows[1] < 80
+
+
 def test_memory_may_run_out(folder: Path, eager: Callable[..., RunningBatch]) -> None:
     with loaded(folder, "reciting", draft=False) as model:
         expected = answered(eager(model, 0), asked(model, ids_of(150), 40))
