@@ -17,13 +17,14 @@ TYPES = (
     "granite", "olmo2", "seed_oss", "ernie4_5", "gemma2", "gemma3_text", "glm4", "gpt_bigcode",
     "mellum", "laguna", "gpt_oss",
     "olmo3", "granitemoe", "granitemoeshared", "ernie4_5_moe", "glm4_moe", "apertus",
-    "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu",
+    "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu", "lfm2", "lfm2_moe",
 )  # fmt: skip
 # Where the class's own defaults make no model.
 STATED = {"glm4_moe": {"head_dim": 128}}
 # What some call otherwise.
 _OTHERS = {
-    "rms_norm_eps": ("norm_epsilon", "layer_norm_epsilon"), "intermediate_size": ("n_inner",),
+    "rms_norm_eps": ("norm_epsilon", "layer_norm_epsilon", "norm_eps"),
+    "intermediate_size": ("n_inner",),
 }  # fmt: skip
 KEYS = (
     "hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads",

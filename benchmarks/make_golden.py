@@ -67,6 +67,11 @@ CASES: dict[str, tuple[Tiny, ...]] = {
         Tiny("glm_lite", 28, 128, 160, 2, 4, 4, 16, 323, 1e6, tied=False, kind="glm4_moe_lite"),
         Tiny("youtu", 8, 128, 160, 2, 4, 4, 16, 323, 1e6, tied=True, kind="youtu"),
     ),
+    "golden_recurrent": (
+        Tiny("lfm2", 2, 64, 96, 3, 4, 2, 16, 323, 1e6, tied=True, kind="lfm2"),
+        Tiny("lfm2_biases", 1, 96, 160, 4, 4, 2, 32, 323, 1e6, tied=False, kind="lfm2_biases"),
+        Tiny("lfm2_moe", 3, 64, 96, 4, 4, 2, 16, 323, 1e6, tied=True, kind="lfm2_moe"),
+    ),
     "golden_experts": (
         Tiny("qwen3_moe", 1, 128, 160, 2, 4, 2, 48, 323, 1e6, tied=False, kind="qwen3_moe"),
         Tiny("mixtral", 4, 96, 128, 2, 4, 2, 24, 323, 1e6, tied=False, kind="mixtral"),

@@ -43,6 +43,8 @@ _CODESTRAL = "[PREFIX] [SUFFIX] [MIDDLE]"
 
 _HERMES = "tools <tool_call>"
 _THINKS = "enable_thinking <think> </think>"
+_LFM2_5 = "tools List of tools: [ keep_past_thinking <think> </think>"
+_CALLS = "tool_calls <｜tool▁calls▁begin｜>"
 _LLAMA_3 = "tools <|start_header_id|> parameters"
 
 MODELS = (
@@ -53,7 +55,7 @@ MODELS = (
     Published("Llama-3.1-8B-Instruct", "llama", "", _LLAMA_3),
     Published("Llama-3.3-70B-Instruct", "llama", "", _LLAMA_3),
     Published("Hermes-3-Llama-3.1-8B", "llama", "", _HERMES),
-    Published("DeepSeek-R1-Distill-Llama-8B", "llama", "", "<think> </think>"),
+    Published("DeepSeek-R1-Distill-Llama-8B", "llama", "", f"{_CALLS} ```json <think> </think>"),
     Published("SmolLM2-135M-Instruct", "llama", "", ""),
     Published("deepseek-coder-6.7b-base", "llama", _DEEPSEEK),
     Published("Seed-Coder-8B-Base", "llama", _SEED),
@@ -74,7 +76,7 @@ MODELS = (
     Published("Qwen2.5-Coder-7B-Instruct", "qwen2", _QWEN, _HERMES),
     Published("Qwen2.5-7B-Instruct", "qwen2", _QWEN, _HERMES),
     Published("QwQ-32B", "qwen2", _QWEN, f"{_HERMES} {_THINKS}"),
-    Published("DeepSeek-R1-Distill-Qwen-32B", "qwen2", "", _THINKS),
+    Published("DeepSeek-R1-Distill-Qwen-32B", "qwen2", "", f"{_CALLS} ```json <think> </think>"),
     Published("sweep-next-edit-v2-7B", "qwen2", f"{_QWEN} <|cursor|>"),
     Published("Qwen2-57B-A14B-Instruct", "qwen2_moe", "", ""),
     Published("Qwen3-8B", "qwen3", _QWEN, f"{_HERMES} {_THINKS}"),
@@ -102,10 +104,10 @@ MODELS = (
     Published("gemma-2-2b-it", "gemma2", "", ""),
     Published("gemma-3-4b-it", "gemma3_text", "", ""),
     Published("granite-3.1-3b-a800m-instruct", "granitemoe",
-              f"{_STARCODER} <filename> <reponame>", "tools <|tool_call|>"),
+              f"{_STARCODER} <filename> <reponame>", "tools <|tool_call|> <|start_of_role|>"),
     Published("moe-7b-1b-active-shared-experts", "granitemoeshared", ""),
     Published("OLMo-2-1124-7B-Instruct", "olmo2", "", ""),
-    Published("Olmo-3-7B-Instruct", "olmo3", "", "<functions> <function_calls>"),
+    Published("Olmo-3-7B-Instruct", "olmo3", "", "tools tool_calls <function_calls> environment"),
     Published("Olmo-3-32B-Think", "olmo3", "", "<think> </think>"),
     Published("Seed-OSS-36B-Instruct", "seed_oss", "",
               "tools tool_calls <seed:tool_call> <function= <seed:think> </seed:think>"),
@@ -116,13 +118,21 @@ MODELS = (
     Published("ERNIE-4.5-21B-A3B-PT", "ernie4_5_moe", "", ""),
     Published("DeepSeek-Coder-V2-Lite-Base", "deepseek_v2", _DEEPSEEK),
     Published("DeepSeek-Coder-V2-Lite-Instruct", "deepseek_v2", _DEEPSEEK, ""),
-    Published("DeepSeek-V3-0324", "deepseek_v3", _DEEPSEEK, ""),
-    Published("DeepSeek-R1-0528", "deepseek_v3", _DEEPSEEK, "<think> </think>"),
+    Published("DeepSeek-V3-0324", "deepseek_v3", _DEEPSEEK, f"{_CALLS} ```json"),
+    Published("DeepSeek-R1-0528", "deepseek_v3", _DEEPSEEK, f"{_CALLS} ```json <think> </think>"),
+    Published("DeepSeek-V3.1", "deepseek_v3", _DEEPSEEK, f"{_CALLS} thinking <think> </think>"),
     Published("Moonlight-16B-A3B-Instruct", "deepseek_v3", "", ""),
     Published("Youtu-LLM-2B", "youtu", "", f"{_HERMES} {_THINKS}"),
     Published("GLM-4-9B-0414", "glm4", _GLM, "tools <|observation|> metadata"),
     Published("GLM-4.5-Air", "glm4_moe", _GLM, f"tools <tool_call> <arg_key> {_THINKS}"),
     Published("GLM-4.6", "glm4_moe", _GLM, f"tools <tool_call> <arg_key> {_THINKS}"),
     Published("GLM-4.7-Flash", "glm4_moe_lite", _GLM, f"tools <tool_call> <arg_key> {_THINKS}"),
-    Published("Apertus-8B-Instruct-2509", "apertus", "", "tools enable_thinking"),
+    Published("Apertus-8B-Instruct-2509", "apertus", "",
+              "tools enable_thinking <|tools_prefix|> <|inner_prefix|>"),
+    Published("LFM2-1.2B", "lfm2", "", "tools <|tool_list_start|>"),
+    Published("LFM2-2.6B", "lfm2", "", "tools <|tool_list_start|>"),
+    Published("LFM2.5-1.2B-Instruct", "lfm2", "", _LFM2_5),
+    Published("LFM2-8B-A1B", "lfm2_moe", "", "tools <|tool_list_start|>"),
+    Published("LFM2-24B-A2B", "lfm2_moe", "", _LFM2_5),
+    Published("LFM2.5-8B-A1B", "lfm2_moe", "", "tools <|tool_call_start|> <think> </think>"),
 )  # fmt: skip

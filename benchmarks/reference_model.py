@@ -44,7 +44,8 @@ class ReferenceModel:
         heads = np.atleast_1d(reader.fields[f"{architecture}.attention.head_count"].contents())
         self.heads = [int(n) for n in np.broadcast_to(heads, n_blocks)]
         self.n_heads = max(self.heads)
-        self.n_kv_heads = int(number("attention.head_count_kv", self.n_heads))
+        kv_heads = reader.fields.get(f"{architecture}.attention.head_count_kv")
+        self.n_kv_heads = int(np.max(kv_heads.contents())) if kv_heads else self.n_heads
         self.dim = int(number("embedding_length"))
         self.head_dim = int(number("attention.key_length", self.dim // self.n_heads))
         self.architecture = architecture
@@ -168,7 +169,8 @@ class ReferenceModel:
         # Their post_attention_norm is an ffn_norm.
         seed_oss = self.architecture in ("seed_oss", "glm4moe", "gpt-oss")
         at = f"blk.{layer}."
-        y = self._attention(at, x, layer)
+        is_convolution = at + "shortconv.conv.weight" in self._tensors
+        y = self._convolution(at, x) if is_convolution else self._attention(at, x, layer)
         x = x + self.residual_scale * (y if seed_oss else self._norm(at + _POST[0], y))
         y = self._norm(at + (_POST[0] if seed_oss else "ffn_norm"), x)
         y = self._feed_forward(at, y, layer)
@@ -256,6 +258,17 @@ class ReferenceModel:
             gates = np.log1p(np.exp(self._linear(block + "attn_gate", x)))
             out = (out.reshape(n, gates.shape[1], -1) * gates[..., None]).reshape(out.shape)
         return self._linear(block + "attn_output", out.reshape(n, -1))
+
+    def _convolution(self, block: str, x: F64) -> F64:
+        """LFM2's short convolution (arXiv:2511.23404): zeros lie before the first row."""
+        at = block + "shortconv."
+        b, c, u = np.split(self._linear(at + "in_proj", self._norm(block + "attn_norm", x)), 3, 1)
+        taps, made = self.weight(at + "conv.weight"), np.zeros_like(u)
+        for back in range(taps.shape[1]):
+            made[back:] += (b * u)[: len(u) - back] * taps[:, -1 - back]
+        if at + "conv.bias" in self._tensors:
+            made += self.weight(at + "conv.bias")
+        return self._linear(at + "out_proj", c * made)
 
     def _qkv(self, block: str, x: F64) -> list[F64]:
         if block + "attn_qkv.weight" not in self._tensors:

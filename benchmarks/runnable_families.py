@@ -13,6 +13,7 @@ from halfbyte.families import registry
 from halfbyte.families.config import KEYS, OPTIONS, TEMPERATURE_KEY, ExpertsConfig, ModelConfig
 from halfbyte.families.family import Family
 from halfbyte.families.from_hf import config_from_hf
+from halfbyte.families.short_conv import Convolve
 from halfbyte.families.stages import (
     AddGated,
     Attend,
@@ -37,7 +38,12 @@ _GATINGS = {
     "softmax_of_used": "softmax of those used",
 }  # fmt: skip
 # What all models of a kind state, where the defaults of its class make none.
-_STATED = {"glm4_moe": {"head_dim": 128}, "granitemoeshared": {"shared_intermediate_size": 1024}}
+_STATED: dict[str, dict[str, object]] = {
+    "glm4_moe": {"head_dim": 128},
+    "granitemoeshared": {"shared_intermediate_size": 1024},
+    **{kind: {"layer_types": ["conv"] * 31 + ["full_attention"]} for kind in ("lfm2", "lfm2_moe")},
+}
+_RECURRENT: dict[type[Stage], str] = {Convolve: "short convolutions in place of attention"}
 _WINDOW, _PART = "sliding_window", "partial_rotary_factor"
 
 
@@ -148,6 +154,9 @@ def _besides(family: Family, stages: list[Stage], code: Callable[[str], str]) ->
     always = sorted(kinds - {norm.weight for norm in _of(stages, Norm)})
     if family.has_latents:
         yield "keys and values kept as one compressed vector"
+    for kind, what in _RECURRENT.items():
+        if any(isinstance(stage, kind) for stage in stages):
+            yield f"{what}, in layers that are stated"
     if always and not family.biases:
         yield "biases of " + ", ".join(map(code, always))
     for what, is_of in (("biases", False), ("norms of q's and k's heads", True)):

@@ -71,6 +71,8 @@ class Shape:
     latent: Latent | None = None
     n_vocab: int = N_VOCAB
     n_next: int = 0  # layers behind the others that guess a token further ahead, in 8 bits
+    convolutions: str = ""  # c for each layer that is LFM2's short convolution, a for the others
+    dense_dim: int = 0  # hidden_dim of a first layer that has a network in place of experts
 
 
 SHAPES = {
@@ -89,6 +91,10 @@ SHAPES = {
     # The same with 8 layers, all of its vocabulary and its layer that guesses.
     "glm-next": Shape(8, 2048, 1536, 20, 1, 576, 64, 4, architecture="deepseek2",
                       latent=Latent(768, 512, 192, 64, 256), n_vocab=154880, n_next=1),
+    # LFM2-1.2B; LFM2-8B-A1B, 8 of its 24 layers.
+    "lfm2": Shape(16, 2048, 8192, 32, 8, 64, architecture="lfm2", convolutions="ccaccaccacacacac"),
+    "lfm2moe": Shape(8, 2048, 1792, 32, 8, 64, 32, 4, architecture="lfm2moe",
+                     convolutions="ccacccac", dense_dim=7168),
 }  # fmt: skip
 
 
@@ -96,19 +102,24 @@ def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Name and shape of each matrix, in the file's order."""
     head_dim, dim = shape.head_dim or shape.dim // shape.n_heads, shape.dim
     q_dim, kv_dim = head_dim * shape.n_heads, head_dim * shape.n_kv_heads
-    n, end = ((shape.n_experts,), "_exps") if shape.n_experts else ((), "")
     yield "token_embd.weight", (shape.n_vocab, dim)
     for i in range(shape.n_layers + shape.n_next):
+        n, end, hidden = (shape.n_experts,), "_exps", shape.hidden_dim
+        if not shape.n_experts or (shape.dense_dim and i == 0):
+            n, end, hidden = (), "", shape.dense_dim or shape.hidden_dim
         if shape.latent:
             yield from _latents(shape, shape.latent, f"blk.{i}.")
+        elif shape.convolutions[i : i + 1] == "c":
+            yield f"blk.{i}.shortconv.in_proj.weight", (3 * dim, dim)
+            yield f"blk.{i}.shortconv.out_proj.weight", (dim, dim)
         else:
             yield f"blk.{i}.attn_q.weight", (q_dim, dim)
             yield f"blk.{i}.attn_k.weight", (kv_dim, dim)
             yield f"blk.{i}.attn_v.weight", (kv_dim, dim)
             yield f"blk.{i}.attn_output.weight", (dim, q_dim)
-        yield f"blk.{i}.ffn_gate{end}.weight", (*n, shape.hidden_dim, dim)
-        yield f"blk.{i}.ffn_up{end}.weight", (*n, shape.hidden_dim, dim)
-        yield f"blk.{i}.ffn_down{end}.weight", (*n, dim, shape.hidden_dim)
+        yield f"blk.{i}.ffn_gate{end}.weight", (*n, hidden, dim)
+        yield f"blk.{i}.ffn_up{end}.weight", (*n, hidden, dim)
+        yield f"blk.{i}.ffn_down{end}.weight", (*n, dim, hidden)
         if i >= shape.n_layers:
             yield f"blk.{i}.nextn.eh_proj.weight", (dim, 2 * dim)
     yield "output.weight", (shape.n_vocab, dim)
@@ -148,15 +159,19 @@ def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
             yield f"blk.{i}.attn_q_a_norm.weight", ones[: shape.latent.q_rank]
             yield f"blk.{i}.attn_kv_a_norm.weight", ones[: shape.latent.rank]
             yield f"blk.{i}.exp_probs_b.bias", 0 * ones[: shape.n_experts]
-        elif shape.n_experts:
+        elif shape.convolutions[i : i + 1] == "c":
+            yield f"blk.{i}.shortconv.conv.weight", np.full((shape.dim, 3), 0.6, np.float32)
+        elif shape.n_experts or shape.convolutions:
             yield f"blk.{i}.attn_q_norm.weight", ones[: shape.head_dim]
             yield f"blk.{i}.attn_k_norm.weight", ones[: shape.head_dim]
-        if shape.n_experts:
+        if shape.n_experts and not (shape.dense_dim and i == 0):
+            if shape.convolutions:
+                yield f"blk.{i}.exp_probs_b.bias", 0 * ones[: shape.n_experts]
             router = rng.standard_normal((shape.n_experts, shape.dim), np.float32)
             yield f"blk.{i}.ffn_gate_inp.weight", router / np.float32(shape.dim**0.5)
         for name in ("enorm", "hnorm", "shared_head_norm") if i >= shape.n_layers else ():
             yield f"blk.{i}.nextn.{name}.weight", ones
-    yield "output_norm.weight", ones
+    yield "token_embd_norm.weight" if shape.convolutions else "output_norm.weight", ones
 
 
 def _biases(shape: Shape, i: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -251,9 +266,13 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_block_count(shape.n_layers + shape.n_next)
     if shape.n_next:
         writer.add_nextn_predict_layers(shape.n_next)
-    writer.add_feed_forward_length(shape.hidden_dim)
+    writer.add_feed_forward_length(shape.dense_dim or shape.hidden_dim)
     writer.add_head_count(shape.n_heads)
-    writer.add_head_count_kv(shape.n_kv_heads)
+    if shape.convolutions:
+        writer.add_head_count_kv([shape.n_kv_heads * (one == "a") for one in shape.convolutions])
+        writer.add_shortconv_l_cache(3)
+    else:
+        writer.add_head_count_kv(shape.n_kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(1e6)
     if not shape.latent:
@@ -276,6 +295,9 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
         writer.add_expert_count(shape.n_experts)
         writer.add_expert_used_count(shape.n_used)
         writer.add_expert_feed_forward_length(shape.hidden_dim)
+    if shape.dense_dim:
+        writer.add_leading_dense_block_count(1)
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
     if shape.architecture == "gpt-oss":
         writer.add_sliding_window(128)
     writer.add_vocab_size(shape.n_vocab)

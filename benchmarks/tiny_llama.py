@@ -35,6 +35,14 @@ _LATENT_YARN: dict[str, object] = {
     "type": "yarn", "factor": 16.0, "original_max_position_embeddings": 32, "beta_fast": 32,
     "beta_slow": 1,
 }  # fmt: skip
+_LFM2: dict[str, object] = {
+    "model_type": "lfm2",
+    "architectures": ["Lfm2ForCausalLM"],
+    "block_multiple_of": 32,
+    "block_ffn_dim_multiplier": 1.5,
+}
+# Which layers are convolutions, from the first on and so on.
+_CONVOLUTIONS = {"lfm2": (1, 0), "lfm2_biases": (0, 1, 1), "lfm2_moe": (1, 1, 0)}
 # Families that are built otherwise: what their config.json says otherwise.
 FAMILIES: dict[str, dict[str, object]] = {
     "llama_biases": {"attention_bias": True, "mlp_bias": True},
@@ -106,6 +114,11 @@ FAMILIES: dict[str, dict[str, object]] = {
                       "norm_topk_prob": True, "routed_scaling_factor": 1.8},
     "youtu": {"model_type": "youtu", "architectures": ["YoutuForCausalLM"], **_HEADS,
               "q_lora_rank": 64},
+    "lfm2": _LFM2,
+    "lfm2_biases": {**_LFM2, "conv_bias": True, "conv_L_cache": 4},
+    "lfm2_moe": {"model_type": "lfm2_moe", "architectures": ["Lfm2MoeForCausalLM"],
+                 "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+                 "num_dense_layers": 1, "norm_topk_prob": True},
 }  # fmt: skip
 # Where biases are: of q, k and v, of attention's output, of the network.
 BIASES = {
@@ -298,7 +311,9 @@ def _values(tiny: Tiny, name: str, shape: tuple[int, ...], uniform: Callable[...
     if "embed" in name or "transformer.w" in name:
         return uniform(shape, 0.5 / SCALED.get(tiny.kind, 1))
     # Logits are wide apart, so that the best of them, and of a router's, are clear.
-    is_router = name.endswith((".mlp.gate.weight", ".router.weight", ".router.layer.weight"))
+    is_router = name.endswith(
+        (".mlp.gate.weight", ".router.weight", ".router.layer.weight", ".feed_forward.gate.weight")
+    )
     gain = 3.0 if name == "lm_head.weight" or is_router else 1.3
     return uniform(shape, gain / shape[-1] ** 0.5)
 
@@ -309,10 +324,12 @@ def tensors(tiny: Tiny) -> Iterator[Named]:
     if tiny.kind == "starcoder":
         names = ("transformer.wte", "transformer.h", "transformer.ln_f")
         yield "transformer.wpe.weight", (tiny.n_ctx, tiny.dim)
+    if tiny.kind in _CONVOLUTIONS:
+        names = (*names[:2], "model.embedding_norm")
     yield f"{names[0]}.weight", (tiny.vocab_size, tiny.dim)
     for i in range(tiny.n_layers):
         own = _latents(tiny, i) if "kv_lora_rank" in KINDS[tiny.kind] else _layer(tiny, i)
-        for name, shape in own:
+        for name, shape in _lfm2(tiny, i) if tiny.kind in _CONVOLUTIONS else own:
             yield f"{names[1]}.{i}.{name}", shape
     yield from _norm(tiny, names[2])
     if not tiny.tied:
@@ -426,6 +443,41 @@ def _latents(tiny: Tiny, i: int) -> Iterator[Named]:
     yield from _network("mlp.shared_experts", tiny.dim, c["n_shared_experts"] * width)
 
 
+def _lfm2(tiny: Tiny, i: int) -> Iterator[Named]:
+    """A layer of LFM2's, of which some have experts behind the first."""
+    c: dict[str, Any] = KINDS[tiny.kind]
+    bias, dim, hidden = bool(c.get("conv_bias")), tiny.dim, tiny.hidden_dim
+    yield "operator_norm.weight", (dim,)
+    if _is_convolution(tiny, i):
+        yield from _linear("conv.in_proj", 3 * dim, dim, bias)
+        yield "conv.conv.weight", (dim, 1, c.get("conv_L_cache", 3))
+        if bias:
+            yield "conv.conv.bias", (dim,)
+        yield from _linear("conv.out_proj", dim, dim, bias)
+    else:
+        q, kv = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
+        for name, rows in (("q", q), ("k", kv), ("v", kv)):
+            yield f"self_attn.{name}_proj.weight", (rows, dim)
+        for name in "qk":
+            yield f"self_attn.{name}_layernorm.weight", (tiny.head_dim,)
+        yield "self_attn.out_proj.weight", (dim, q)
+    yield "ffn_norm.weight", (dim,)
+    networks = [("feed_forward", hidden)]
+    n = c.get("num_experts", 0)
+    if n and i >= c["num_dense_layers"]:
+        yield "feed_forward.gate.weight", (n, dim)
+        yield "feed_forward.expert_bias", (n,)
+        networks = [(f"feed_forward.experts.{e}", c["moe_intermediate_size"]) for e in range(n)]
+    for at, width in networks:
+        for name, shape in (("w1", (width, dim)), ("w3", (width, dim)), ("w2", (dim, width))):
+            yield f"{at}.{name}.weight", shape
+
+
+def _is_convolution(tiny: Tiny, i: int) -> bool:
+    kinds = _CONVOLUTIONS[tiny.kind]
+    return bool(kinds[i % len(kinds)])
+
+
 def _network(name: str, dim: int, width: int) -> Iterator[Named]:
     for kind in ("gate", "up"):
         yield f"{name}.{kind}_proj.weight", (width, dim)
@@ -522,6 +574,9 @@ def _by_layer(tiny: Tiny) -> dict[str, list[Any]]:
     types, n = ["sliding_attention", "full_attention"], tiny.n_layers
     if tiny.kind == "mellum":
         return {"layer_types": [types[i % 2] for i in range(n)]}
+    if tiny.kind in _CONVOLUTIONS:
+        return {"layer_types": ["conv" if _is_convolution(tiny, i) else types[1]
+                                for i in range(n)]}  # fmt: skip
     if tiny.kind == "laguna":
         return {
             "layer_types": [types[1 - i % 2] for i in range(n)],

@@ -112,7 +112,7 @@ def convert_path(
         source_name = source_name or source.name
         target = dst or Path(f"{file_name(source_name)}.{options.type}.gguf")
         _check_targets(source, target, options)
-        plan = make_plan(source, options.type, pure=options.pure)
+        plan = make_plan(source, options.type, pure=options.pure, calibrates=options.calibrates)
         check_space(target, plan.nbytes)
         _warn(source, plan)
         set_up_kernels()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gguf
 
+from halfbyte.converting.recurrent_keys import add_recurrence, kv_heads
 from halfbyte.converting.rotation_keys import add_rotation
 from halfbyte.families.config import (
     DENSE_KEY,
@@ -58,6 +59,8 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
             meta.add_array(keys[field], list(c.layer_heads))
         elif field == "n_layers":
             add_layer_counts(meta, c)
+        elif field == "n_kv_heads" and isinstance(kv_heads(c), list):
+            meta.add_array(keys[field], kv_heads(c))
         else:
             meta.add_uint32(keys[field], getattr(c, field))
     meta.add_value_length(c.latent.kv_lora_rank if c.latent else c.head_dim)
@@ -68,6 +71,7 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     for name, key in XIELU_KEYS.items() if c.xielu else ():
         meta.add_array(key, [float(getattr(one, name)) for one in c.xielu])
     add_rotation(meta, c)
+    add_recurrence(meta, c)
     meta.add_vocab_size(c.vocab_size)
     if c.experts is not None:
         _add_experts(meta, c.architecture, c.experts)

@@ -105,6 +105,11 @@ class Options:
         if self.report is not None and not self.measure:
             raise RequestError("report", expected="a measured conversion", got="measure=False")
 
+    @property
+    def calibrates(self) -> bool:
+        """Whether a text says how weights are rounded."""
+        return self.calibrate is not False
+
     def _check_kinds(self) -> None:
         """Each value by itself."""
         for name in ("pure", "measure", "drafts", "force"):

@@ -250,6 +250,7 @@ def _rooms(models: Sequence[_Checked], kv_type: str, n_ctx: int, n_threads: int)
         rooms.append(weights_memory(file, config, disk))
         if left is not None:
             left -= rooms[-1].memory.nbytes
+            rooms[-1].lets_go = left < file.nbytes
     return rooms
 
 

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _USUAL_NBYTES = 256 << 20
 _SHARE = 4  # of the memory that is left, one part
+_N_SNAPSHOTS = 16  # of recurrent layers' states, beside a context's keys and values
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Remembered:
         if self.nbytes is not None:
             return self.nbytes
         nbytes = max(engine.layout.nbytes(engine.n_ctx), _USUAL_NBYTES)
+        if engine.pages.states is not None:
+            nbytes += _N_SNAPSHOTS * engine.pages.states.layout.nbytes
         available = system.available_memory()
         return nbytes if available is None else min(nbytes, available // _SHARE)
 

@@ -18,6 +18,7 @@ from halfbyte.converting.sources.next_tensors import with_next, without_copies
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor, are_equal
 from halfbyte.converting.sources.quantized.checkpoint_tensors import checkpoint_tensors
 from halfbyte.converting.sources.safetensors_file import FLOATS
+from halfbyte.converting.sources.tap_tensors import with_taps
 from halfbyte.converting.sources.xielu_tensors import take_xielu
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
@@ -66,6 +67,7 @@ def map_tensors(
         spec.hf_name: spec for spec in tensors_of(config)
         if spec.hf_name and not (spec.may_lack and spec.hf_name not in tensors)
     }  # fmt: skip
+    tensors = with_taps(tensors, wanted.values())
     tensors = with_heads(folder.path, tensors, wanted.values())
     tensors = with_experts(folder.path, tensors, wanted.values())
     _check(folder.path, tensors, wanted)

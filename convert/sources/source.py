@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ from halfbyte.families.model_card import sampling_from_hf
 from halfbyte.families.next_tokens import NEXT_KEY
 from halfbyte.families.registry import tensors_of
 from halfbyte.file_kinds import is_gguf, refused
-from halfbyte.gguf.factors import factor_names
+from halfbyte.gguf.factors import factor_name, factor_names
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number
 from halfbyte.gguf.split import model_file
@@ -74,6 +75,20 @@ class Source(ABC):
     @abstractmethod
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:
         """A writer for `path` with all that the source says of itself, under another name."""
+
+    def keep_blocks(self, names: Collection[str]) -> list[Tensor]:
+        """Have these tensors written as the blocks that they are.
+
+        Their factors, if they have any, become tensors of the source, which are given.
+        """
+        known = {tensor.name for tensor in self.tensors}
+        made: list[Tensor] = [
+            MadeTensor(self.path, factor_name(one.name), tuple(map(float, one.factors)))
+            for one in self.tensors
+            if one.name in names and one.factors is not None
+        ]
+        self.tensors = [*self.tensors, *(one for one in made if one.name not in known)]
+        return made
 
     def layers(self) -> LayerSource:
         """The same weights for the float forward pass."""

@@ -27,11 +27,18 @@ STEP = words("""
     program n_stages n_tokens tokens positions pages n_blocks blocks n_out out_rows logits
     logits_stride max_chunks rope_table n_splits
     applied n_applied n_adapted n_adapted_out abort scratch_stride
-    own_normed own_records work
+    spans n_spans own_normed own_records work
 """)
 # A block of queries of one sequence: first row, queries, first position, its page addresses. Where
 # pages are dealt out, what they give lies at `partials`, from page 0 on.
 BLOCK = words("row n_queries position pages partials")
+# New tokens of one sequence of a model with recurrent layers: first row, rows; the block of states
+# that they go on from (0: nothing was seen) and the one to write. First the `n_kept` tokens of the
+# journal at `kept` are done again, which gives no output. The block is that behind the first
+# `n_certain` rows: the others are guesses, which change a thread's own copy of a state alone, and
+# are written to `journal`: guess g, in a layer whose record says so, to g * token_nbytes + kept_at.
+SPAN = words("row n_rows state next kept n_kept journal n_certain")
+SPAN_NBYTES = 8 * len(SPAN)
 
 # A matrix: its kernels (matmul.py; 0: it has none), where it lies, and which kernel takes what.
 MATRIX = words("""
@@ -89,8 +96,9 @@ ATTENTION = words("""
 """)
 
 # A stage whose kernel is compiled alone and called through its address, so that models without it
-# have none of its code. Chunks: `per_row` for each row, `most` at most; none below `least_rows`.
-CALLED = words(f"{' '.join(INPUT._fields)} kernel per_row most least_rows")
+# have none of its code. Chunks: `per_row` for each row, `most` at most; none below `least_rows`. Or
+# `per_span` for each span: chunk c is part c % per_span of span c / per_span.
+CALLED = words(f"{' '.join(INPUT._fields)} kernel per_row most least_rows per_span")
 _CALLED = " ".join(CALLED._fields)
 # Which experts take which rows: see routing.py.
 PLAN = words("n_active active ids weights rows row_weights")
@@ -117,3 +125,11 @@ LATENTS = words(f"""
 # A matrix for each head: of the first `dim` of each `width` features of x, the first `n_rows` of
 # each `y_width` features of y.
 HEADS = words(f"{_CALLED} matrices n_heads width y y_stride y_width n_rows")
+# What all recurrent layers have, beside the rows x that they take: where a layer's state lies in a
+# block, and its row among a journal's of a token, which are `token_nbytes` long; what they give.
+RECURRENT = words(f"{_CALLED} state_at kept_at token_nbytes y y_stride")
+_RECURRENT = " ".join(RECURRENT._fields)
+# Short convolutions (short_conv.py): rows are [B, C, x] of `width` features each. `taps`: for each
+# of n_taps positions, the oldest first, a row of floats, `taps_stride` bytes apart. A `bias` of 0
+# is none.
+CONVOLVED = words(f"{_RECURRENT} width taps taps_stride n_taps bias")

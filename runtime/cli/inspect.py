@@ -118,9 +118,11 @@ def _print_text(file: GGUFFile, need: dict[str, Any] | None, why_not: str) -> No
     if need is None:
         print(f"halfbyte cannot run this file: {why_not}")
     else:
+        states = f"{report.size(need['states'])} states + " if need["states"] else ""
         print(
             f"memory for a context of {need['ctx']}: {report.size(need['weights'])} weights + "
-            f"{report.size(need['kv_cache'])} KV cache + {report.size(need['buffers'])} buffers + "
+            f"{report.size(need['kv_cache'])} KV cache + {states}"
+            f"{report.size(need['buffers'])} buffers + "
             f"{report.size(need['tokenizer'])} vocabulary + {report.size(need['runtime'])} Python "
             f"= {report.size(need['total'])}"
         )

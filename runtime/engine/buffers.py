@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.memory import zeros
+from halfbyte.engine.recurrent_buffers import recurrent_strides, recurrent_work_nbytes
 from halfbyte.families.config import ExpertsConfig, ModelConfig
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import family_of
@@ -107,6 +108,7 @@ def _strides(c: ModelConfig) -> dict[str, int]:
     dim, attended = padded(c.dim), padded(c.attended_dim) + STRIP_ROWS
     normed = max(dim, padded(c.latent.q_lora_rank)) if c.latent else dim
     joined = padded(2 * c.dim) if c.next_layer else 0
+    recurrent = recurrent_strides(c)
     return {
         "x": 4 * dim,
         "normed": 4 * normed,
@@ -115,8 +117,11 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         "attended": 4 * attended,
         "gates": 4 * (_in_strips(c.q_dim // c.gate_dim) + STRIP_ROWS) if c.gate_dim else 0,
         "hidden": 4 * hidden,
-        "records": max(normed, attended, joined) // BLOCK * RECORD_NBYTES,
+        "records": max(normed, attended, joined, recurrent.get("mixed", 0) // 4)
+        // BLOCK
+        * RECORD_NBYTES,
         **({"embedded": 4 * dim, "state": 4 * dim, "joined": 4 * joined} if joined else {}),
+        **recurrent,
         **(_latent_strides(c, c.latent) if c.latent else {}),
         **(_expert_strides(c.experts, dim, normed) if c.experts else {}),
     }
@@ -154,6 +159,7 @@ def _scratch_nbytes(c: ModelConfig, strides: dict[str, int], layout: KVLayout) -
         m = c.latent
         for n_inputs, n_outputs in ((m.nope_dim, m.kv_lora_rank), (m.kv_lora_rank, m.value_dim)):
             work = max(work, heads_work_nbytes(n_inputs, n_outputs))
+    work = max(work, recurrent_work_nbytes(c))
     return strides["normed"] + strides["records"] + work
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from halfbyte.engine.buffers import MAX_BATCH, buffers_nbytes
 from halfbyte.engine.kv_cache import kv_layout
+from halfbyte.engine.state_layout import StateLayout
 from halfbyte.engine.weights import packed_nbytes
 from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.families.config import ModelConfig
@@ -36,6 +37,7 @@ class Memory:
     Attributes:
         weights: as the kernels want them.
         kv_cache: keys and values of a sequence as long as the context.
+        states: of a sequence's recurrent layers, before a step and behind it.
         buffers: what a step of MAX_BATCH tokens needs between its stages, and its logits.
         tokenizer: the vocabulary.
         runtime: Python, NumPy and the compiled kernels.
@@ -48,11 +50,17 @@ class Memory:
     tokenizer: int
     runtime: int = RUNTIME_NBYTES
     experts: int = 0
+    states: int = 0
+
+    @property
+    def sequence(self) -> int:
+        """All that a sequence as long as the context takes."""
+        return self.kv_cache + self.states
 
     @property
     def total(self) -> int:
         """All of it, for one sequence."""
-        return self.weights + self.kv_cache + self.buffers + self.tokenizer + self.runtime
+        return self.weights + self.sequence + self.buffers + self.tokenizer + self.runtime
 
 
 def memory_of(
@@ -61,7 +69,7 @@ def memory_of(
     """What running a model takes; UnsupportedModelError where a tensor's type does not run."""
     specs = [spec for spec in family_of(config).tensors(config) if spec.name in file.tensors]
     sizes = {spec: packed_nbytes(file, spec) for spec in specs}
-    layout = kv_layout(config, kv_type)
+    layout, states = kv_layout(config, kv_type), StateLayout.of(config)
     lists = [(file.metadata.get_strings(key), n) for key, n in _LISTS if key in file.metadata]
     return Memory(
         weights=sum(sizes.values()),
@@ -69,6 +77,7 @@ def memory_of(
         buffers=buffers_nbytes(config, layout, n_threads) + 4 * config.vocab_size,
         tokenizer=sum(len(texts) * nbytes for texts, nbytes in lists),
         experts=sum(nbytes for spec, nbytes in sizes.items() if spec.is_of_experts),
+        states=0 if states is None else 2 * states.nbytes,
     )
 
 
@@ -79,7 +88,7 @@ def stays_on_disk(need: Memory, available: int | None) -> bool:
     """
     if available is None or not need.experts:
         return False
-    return need.weights + need.buffers + need.kv_cache + MARGIN_NBYTES > available
+    return need.weights + need.buffers + need.sequence + MARGIN_NBYTES > available
 
 
 def why_not_beside(
@@ -118,17 +127,17 @@ def check_context(
     """
     need = memory_of(file, config, kv_type, n_ctx, n_threads)
     weights = need.weights - (need.experts if stays_on_disk(need, available) else 0)
-    if available is None or weights + need.buffers + need.kv_cache <= available:
+    fixed = weights + need.buffers + need.states
+    if available is None or fixed + need.kv_cache <= available:
         return
-    left = available - weights - need.buffers
+    left = available - fixed
     page_nbytes = kv_layout(config, kv_type).page_nbytes
     sizes = kv_cache_nbytes(config, n_ctx)
     shown = ", ".join(f"{n / 1e9:.1f} GB as {name}" for name, n in sizes.items() if n is not None)
     raise RequestError(
         "ctx",
         expected=f"at most {max(left, 0) // page_nbytes * PAGE} tokens as {kv_type}: of "
-        f"{available / 1e9:.1f} GB of memory, weights and buffers take "
-        f"{(weights + need.buffers) / 1e9:.1f}",
+        f"{available / 1e9:.1f} GB of memory, weights and buffers take {fixed / 1e9:.1f}",
         got=f"{n_ctx}, whose keys and values take {shown}",
         hint="use a shorter ctx=" + (', or kv_type="int8" or "int4"' if sizes["int8"] else ""),
     )
@@ -146,7 +155,7 @@ def check_memory(file: GGUFFile, config: ModelConfig, kv_type: str, n_threads: i
         "%s: %.0f MB of weights, %.0f MB of buffers, %.1f MB of KV cache for %d tokens",
         file.path, need.weights / 1e6, need.buffers / 1e6, need.kv_cache / 1e6, PAGE,
     )  # fmt: skip
-    nbytes = own.weights + own.buffers + own.kv_cache
+    nbytes = own.weights + own.buffers + own.sequence
     most = _MAX_TIMES * file.nbytes + _ALWAYS_NBYTES
     if nbytes > most:
         raise ModelFileError(
@@ -154,6 +163,7 @@ def check_memory(file: GGUFFile, config: ModelConfig, kv_type: str, n_threads: i
             expected=f"a need of at most {most / 1e6:.0f} MB for a file of {file.nbytes / 1e6:.1f}",
             got=f"{nbytes / 1e6:.0f} MB: {own.weights / 1e6:.0f} MB of weights, "
             f"{own.buffers / 1e6:.0f} MB of buffers for {MAX_BATCH} tokens, "
-            f"{own.kv_cache / 1e6:.0f} MB of KV cache for {PAGE}",
+            f"{own.kv_cache / 1e6:.0f} MB of KV cache for {PAGE}"
+            + (f", {own.states / 1e6:.0f} MB of states" if own.states else ""),
             hint="the file is damaged, or made to exhaust memory",
         )  # fmt: skip

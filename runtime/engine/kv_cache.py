@@ -46,13 +46,14 @@ def kv_layout(config: ModelConfig, kv_type: str) -> KVLayout:
             f"up to {MAX_CODED_DIM}"
         )
         raise RequestError("kv_type", expected=expected, got=repr(kv_type))
-    return KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type, latent)
+    return KVLayout(config.n_kv_layers, config.n_kv_heads, config.head_dim, kv_type, latent)
 
 
 class KVCache(ProcessBound):
     """The keys and values of one sequence's positions in all layers."""
 
     can_truncate = True
+    first_cut = 0
 
     def __init__(self, pool: PagePool) -> None:
         self.layout, self._pool = pool.layout, pool
@@ -90,7 +91,7 @@ class KVCache(ProcessBound):
         """Bytes of the pages held."""
         return len(self._pages) * self.layout.page_nbytes
 
-    def reserve(self, n_positions: int) -> None:
+    def reserve(self, n_positions: int, n_guessed: int = 0) -> None:
         """Hold pages for positions 0 .. n_positions - 1.
 
         Raises:
@@ -98,6 +99,10 @@ class KVCache(ProcessBound):
         """
         while len(self._pages) * PAGE < n_positions:
             self._append(self._pool.take())
+
+    def advanced(self, n_new: int) -> KVCache:
+        """Itself: positions that a step has filled in are there."""
+        return self
 
     def cut(self, n_positions: int) -> KVCache:
         """The first positions without what was reserved, for whoever drops this one.

@@ -8,6 +8,7 @@ from halfbyte.engine.expert_records import expert_kernels
 from halfbyte.engine.fused_latents import transposed_format
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.latent_records import latent_kernels
+from halfbyte.engine.recurrent_records import recurrent_kernels
 from halfbyte.engine.weights import panel_format
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.next_layer import in_memory
@@ -58,7 +59,7 @@ def kernels_for(
     used.append([pack_kernel(name) for name in sorted({f.name for f in packed})])
     names = sorted({f.kernel_name for f in packed})
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
-    used.append(expert_kernels(config) + latent_kernels(config))
+    used.append(expert_kernels(config) + latent_kernels(config) + recurrent_kernels(config))
     used.append([gate_attended] if config.gate_dim else [])
     kernels |= {kernel.name: kernel for group in used for kernel in group}
     return list(kernels.values())

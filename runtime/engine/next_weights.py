@@ -10,7 +10,11 @@ single characters last, and are guessed whole. Only guesses depend on any of it.
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
@@ -49,7 +53,7 @@ def with_shared(
     at = config.next_layer
     found = ModelWeights(
         own.memory, own.on_disk, in_memory(own.matrices, at), in_memory(own.experts, at),
-        in_memory(own.vectors, at), model.rope_factors, shares=model,
+        in_memory(own.vectors, at), model.rope_factors,
     )  # fmt: skip
     for name in INSTEAD.values():
         if name in model.vectors:
@@ -61,3 +65,9 @@ def with_shared(
     n = n_guessed(output, model.nbytes_per_token, by_merges=by_merges)
     found.matrices[OUTPUT] = replace(output, n_rows=n, of_rows=output.n_rows)
     return replace(config, vocab_size=n), found
+
+
+def last_norm(weights: ModelWeights, dim: int) -> NDArray[np.float32]:
+    """The weight of the norm whose output such a layer takes, of a model or of the layer itself."""
+    floats = (ctypes.c_float * dim).from_address(weights.vectors["output_norm.weight"])
+    return np.array(floats, np.float32)

@@ -18,6 +18,7 @@ from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.kv_cache import KVCache
 from halfbyte.families.latent_stages import Compress
+from halfbyte.families.short_conv import Convolve
 from halfbyte.families.stages import (
     AddGated,
     Attend,
@@ -51,6 +52,7 @@ _NAMES: dict[type[Stage], str] = {
     GateAttended: "gates of attention",
     Route: "choice of experts",
     AddGated: "gate of the shared expert",
+    Convolve: "short convolutions",
 }
 
 
@@ -191,16 +193,15 @@ def _seconds(engine: Engine, stages: Iterable[Stage], n_tokens: int, depth: int)
     wanted = set(stages)
     part = engine.program.part(item for item in engine.program.stages if item[0] in wanted)
     sequence = engine.new_sequence()
-    _fill(sequence.kv, depth + n_tokens)
+    sequence.reserve(depth + n_tokens)
+    _fill(sequence.kv)
     sequence.append(depth)
     return _median_s(engine.repeat([Span(sequence, [1] * n_tokens, 1)], part))
 
 
-def _fill(kv: KVCache, n_positions: int) -> None:
-    """Pages for so many positions, written once: memory that never was is read too fast."""
-    kv.reserve(n_positions)
-    pages = -(-n_positions // PAGE)
-    addresses = (ctypes.c_int64 * pages).from_address(kv.page_addresses)
+def _fill(kv: KVCache) -> None:
+    """Write all pages once: memory that never was is read too fast."""
+    addresses = (ctypes.c_int64 * len(kv.pages)).from_address(kv.page_addresses)
     for address in addresses:
         ctypes.memset(address, 0, kv.layout.page_nbytes)
 

@@ -19,6 +19,7 @@ from halfbyte.engine.expert_records import ExpertRecords
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
 from halfbyte.engine.latent_records import LatentRecords
 from halfbyte.engine.model_kernels import attention_kernels
+from halfbyte.engine.recurrent_records import RecurrentRecords
 from halfbyte.engine.rotation import rotation_words
 from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strips, stage_words
 from halfbyte.engine.weights import Matrix, ModelWeights
@@ -47,6 +48,7 @@ from halfbyte.families.stages import (
     RowNorms,
     Stage,
 )
+from halfbyte.families.states import RecurrentStage
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.stages import attention, record
@@ -94,14 +96,19 @@ class Program:
         return self.part(self.stages[-2:])
 
     @cached_property
-    def layers(self) -> list[tuple[Program, Program]]:
-        """Each layer in two: up to its rotated queries, and the rest."""
-        layers = []
+    def layers(self) -> list[tuple[Program | None, Program]]:
+        """Each layer in two: up to its rotated queries, if it has any, and the rest."""
+        layers: list[tuple[Program | None, Program]] = []
         for i in range(max(stage.layer for stage, _ in self.stages) + 1):
             own = [item for item in self.stages if item[0].layer == i]
-            at = next(n for n, (stage, _) in enumerate(own) if isinstance(stage, Attend))
-            layers.append((self.part(own[:at]), self.part(own[at:])))
+            at = next((n for n, (one, _) in enumerate(own) if isinstance(one, Attend)), 0)
+            layers.append((self.part(own[:at]) if at else None, self.part(own[at:])))
         return layers
+
+    @cached_property
+    def recurrent(self) -> Program:
+        """The recurrent stages alone, as a step of no rows has them."""
+        return self.part(item for item in self.stages if isinstance(item[0], RecurrentStage))
 
     @cached_property
     def first(self) -> Program:
@@ -133,6 +140,7 @@ class _Writer:
         self._normed: dict[str, int] = {}
         self._experts = ExpertRecords(c, w, b, self.tables)
         self._latents = LatentRecords(c, w, layout, b, self.tables)
+        self._recurrent = RecurrentRecords(c, w, b)
         self._attention: dict[str, int] = {}
 
     def records(self, stage: Stage) -> list[Words]:
@@ -164,6 +172,8 @@ class _Writer:
                 return [self._latents.compress(stage)]
             case ProjectHeads():
                 return [self._latents.heads(stage)]
+            case RecurrentStage():
+                return [self._recurrent.record(stage)]
             case Route() | ExpertsHidden() | ExpertsOutput() | AddGated():
                 return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")
@@ -256,6 +266,8 @@ class _Writer:
             return c.latent.q_lora_rank
         if stage.source == "joined":
             return 2 * c.dim
+        if stage.source == "mixed" and c.recurrent is not None:
+            return c.recurrent.output_dim
         return c.attended_dim_of(stage.layer) if stage.source == "attended" else c.dim
 
     def _to(self, name: str) -> dict[str, int]:
@@ -272,10 +284,11 @@ class _Writer:
         c, qkv, attended = self._config, self._buffers["qkv"], self._buffers["attended"]
         k_at, v_at = self._qkv_at(stage)
         layer_nbytes, group = c.n_kv_heads * self._layout.head_nbytes, c.group_of(stage.layer)
+        layer_at = c.kv_slot(stage.layer) * layer_nbytes
         self._attention = {
             "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": k_at, "v_at": v_at,
             "eps": self._eps, "n_kv_heads": c.n_kv_heads, "group": group, "head_dim": c.head_dim,
-            "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
+            "layer_at": layer_at, "head_nbytes": self._layout.head_nbytes,
             "out": attended.address, "out_stride": attended.stride,
             "out_nbytes": 4 * group * c.head_dim, **self._common(stage),
             **self._words_of(stage),

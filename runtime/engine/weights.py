@@ -91,7 +91,6 @@ class ModelWeights:
     Attributes:
         on_disk: experts' matrices, where memory cannot hold them.
         rope_factors: what the frequencies of rotary embedding are divided by, by GGUF name.
-        shares: whose memory holds some of them.
     """
 
     memory: Bytes
@@ -100,7 +99,6 @@ class ModelWeights:
     experts: dict[str, Experts] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
     rope_factors: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    shares: ModelWeights | None = None
 
     @property
     def nbytes_per_token(self) -> int:
@@ -109,20 +107,21 @@ class ModelWeights:
         layers += sum(e.n_used * e.first.nbytes for e in self.experts.values())
         return layers + self.matrices.get(OUTPUT, self.matrices["token_embd.weight"]).nbytes
 
-    def floats(self, name: str, n: int) -> NDArray[np.float32]:
-        """A vector's n numbers."""
-        return np.array((ctypes.c_float * n).from_address(self.vectors[name]), np.float32)
-
     def sinks(self, layer: int, n_heads: int) -> NDArray[np.float64]:
         """A layer's attention sinks, (n_heads, 1, 1); minus infinity where it has none."""
-        name = f"blk.{layer}.{SINKS}.weight"
-        if name not in self.vectors:
+        address = self.vectors.get(f"blk.{layer}.{SINKS}.weight", 0)
+        if not address:
             return np.full((n_heads, 1, 1), -np.inf)
-        return self.floats(name, n_heads).astype(np.float64).reshape(-1, 1, 1)
+        floats = (ctypes.c_float * n_heads).from_address(address)
+        return np.array(floats, np.float64).reshape(-1, 1, 1)
 
 
 class Rooms:
-    """Where weights lie: `memory`, and `experts`, empty unless these lie on the disk."""
+    """Where weights lie: `memory`, and `experts`, empty unless these lie on the disk.
+
+    Attributes:
+        lets_go: whether memory cannot hold the file besides, whose pages the system is to forget.
+    """
 
     def __init__(self, sizes: Mapping[TensorSpec, int], disk: Path | None) -> None:
         of_experts = sum(n for spec, n in sizes.items() if spec.is_of_experts) if disk else 0
@@ -130,7 +129,7 @@ class Rooms:
         self.experts = np.empty(0, np.uint8)
         if disk is not None and of_experts:
             self.experts = on_disk("experts", of_experts + _ALIGN, disk)
-        self.sizes = sizes
+        self.sizes, self.lets_go = sizes, False
 
     def parts(self) -> Iterator[tuple[TensorSpec, Bytes]]:
         """Each tensor's."""
@@ -187,7 +186,7 @@ def load_weights(
             weights.vectors[spec.name] = _put_vectors(file, spec, order, target)
     total = sum(rooms.sizes.values())
     done = total - sum(rows.packed_nbytes for rows in matrices)
-    with closing(read_ahead(matrices)) as pieces:
+    with closing(read_ahead(matrices, lets_go=rooms.lets_go)) as pieces:
         for rows, data in pieces:
             _pack(rows, data)
             done += rows.packed_nbytes
@@ -286,10 +285,11 @@ def _pack(rows: _Rows, data: Bytes) -> None:
 def _put_vectors(
     file: GGUFFile, spec: TensorSpec, order: NDArray[np.int64] | None, target: Bytes
 ) -> int:
-    """Bring a vector, or one an expert, into its place in memory; its address."""
-    n = spec.shape[-1]
+    """Bring a vector, one an expert or one a tap, into its place in memory; its address."""
+    values = _floats(file, spec.name).reshape(-1, spec.shape[-1])
+    values = values.T if spec.is_taps else values
+    n = values.shape[1]
     rows = target.view(np.float32).reshape(-1, padded(n))
-    values = _floats(file, spec.name).reshape(-1, n)
     rows[:] = 0
     rows[: len(values), :n] = values if order is None else values[:, order]
     return int(target.ctypes.data)
@@ -327,6 +327,7 @@ def packed_nbytes(file: GGUFFile, spec: TensorSpec) -> int:
         parts = sum(fmt.nbytes(n_rows, n_inputs) for _, n_rows in _in_memory(spec))
         nbytes = math.prod(n[:-1]) * parts
     else:
+        n, n_inputs = ([n_inputs], n[0]) if spec.is_taps else (n, n_inputs)
         nbytes = math.prod(n) * 4 * padded(n_inputs)
     return -(-nbytes // _ALIGN) * _ALIGN
 

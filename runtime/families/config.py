@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.families.latent_config import LatentConfig
+from halfbyte.families.layer_kinds import LayerKinds
 from halfbyte.families.rope import LongRope, Temperature, Yarn
+from halfbyte.families.states import Recurrence
 from halfbyte.families.tensors import ROPE_FREQS, ROPE_LONG, ROPE_SHORT
 from halfbyte.families.xielu import Xielu
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
@@ -196,7 +198,7 @@ class ExpertsConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelConfig:
+class ModelConfig(LayerKinds):
     """A model's shape; its family says what follows from it (families/family.py).
 
     Attributes:
@@ -223,9 +225,11 @@ class ModelConfig:
         gate_dim: how many of attention's features share a gate; 0: there are no gates.
         latent: None where keys and values are kept as they are; else `n_kv_heads` is 1, and
             `head_dim` the features of what is kept.
+        recurrent: the sizes of recurrent layers; None where there are none.
+        recurrent_layers: whether each layer is one of them.
+        attention_layers: whether each layer has keys and values; (): all but the recurrent ones.
         n_next: layers behind these that guess further ahead (next_layer.py).
-        next_layer: the number in its file of the one layer that this model is, which guesses for
-            another; 0: it is no such layer.
+        next_layer: its number in a file, where it is one of those itself; 0: it is none.
     """
 
     architecture: str
@@ -263,6 +267,9 @@ class ModelConfig:
     latent: LatentConfig | None = None
     n_next: int = 0
     next_layer: int = 0
+    recurrent: Recurrence | None = None
+    recurrent_layers: tuple[bool, ...] = ()
+    attention_layers: tuple[bool, ...] = ()
 
     def window(self, layer: int) -> int:
         """Positions that a token sees in a layer; 0: all before it."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from halfbyte.families.config import KEYS, Key, ModelConfig
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.families.xielu import XIELU_KEYS
+
+if TYPE_CHECKING:
+    from halfbyte.families.hf_reader import Reader
+    from halfbyte.gguf.file import GGUFFile
 
 # What the configuration classes of transformers have in common.
 DEFAULTS: Mapping[str, float | None] = {
@@ -80,6 +84,19 @@ class NextNames:
 
 
 @dataclass(frozen=True, slots=True)
+class RecurrentRules:
+    """How a family's recurrent layers are stated (states.py).
+
+    Attributes:
+        from_gguf, from_hf: give a configuration with what a file, or config.json, says of them, and
+            raise the errors of its side.
+    """
+
+    from_gguf: Callable[[GGUFFile, Family, ModelConfig], ModelConfig]
+    from_hf: Callable[[Reader, ModelConfig], ModelConfig]
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """A way to build a model.
 
@@ -114,6 +131,7 @@ class Family:
         gates_key: its key of how gates are shared; "": there are none.
         has_latents: whether keys and values are compressed (latent.py).
         next_names: how layers that guess further ahead are called; None: they are left out.
+        recurrent: how its recurrent layers are stated; None: it has none.
     """
 
     architecture: str
@@ -134,6 +152,7 @@ class Family:
     heads_key: str = ""
     gates_key: str = ""
     has_latents: bool = False
+    recurrent: RecurrentRules | None = None
     own_keys: Mapping[str, Key] = field(default_factory=dict)
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hf_neighbours: bool = False
@@ -151,8 +170,9 @@ class Family:
 
     @property
     def may_lack_window(self) -> bool:
-        """Whether some kinds of its models have none."""
-        return not all(KEYS["sliding_window"].hf in one for one in self.defaults.values())
+        """Whether some of its models have none: kinds of them, or those that say so."""
+        key = KEYS["sliding_window"].hf
+        return any(key not in one or "layer_types" in one for one in self.defaults.values())
 
     @property
     def has_xielu(self) -> bool:

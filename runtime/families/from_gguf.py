@@ -7,6 +7,7 @@ defines what its absence means.
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from dataclasses import replace
 from typing import Any
 
@@ -92,6 +93,8 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         **_options(file, family, n_layers, dim / heads["n_heads"]),
     )
     config = with_latents(file, family, config, latent) if latent else config
+    if family.recurrent is not None:
+        config = family.recurrent.from_gguf(file, family, config)
     check_expert_counts(file, family, config)
     return config
 
@@ -165,7 +168,7 @@ def _heads(file: GGUFFile, family: Family, dim: int) -> dict[str, Any]:
     key, kv_key = (f"{a}.{family.keys[field].gguf}" for field in ("n_heads", "n_kv_heads"))
     layer_heads = heads_from_gguf(file, family)
     n_heads = max(layer_heads) if layer_heads else _of_every_layer(m, key, MAX_DIM)
-    n_kv_heads = _kv_heads(m, kv_key, n_heads)
+    n_kv_heads = _kv_heads(m, family, kv_key, n_heads)
     if wrong := wanted_heads(layer_heads, n_kv_heads):
         raise ModelFileError(m.path, key, expected=wrong, got=list(layer_heads))
     head_dim = _head_dim(m, a, dim, n_heads)
@@ -175,8 +178,9 @@ def _heads(file: GGUFFile, family: Family, dim: int) -> dict[str, Any]:
             "layer_heads": layer_heads, "gate_dim": gate_dim}  # fmt: skip
 
 
-def _kv_heads(m: Metadata, key: str, n_heads: int) -> int:
-    n_kv_heads = _of_every_layer(m, key, n_heads) if key in m else n_heads
+def _kv_heads(m: Metadata, family: Family, key: str, n_heads: int) -> int:
+    none = {0} if family.recurrent is not None else set[int]()  # of a layer without keys
+    n_kv_heads = _of_every_layer(m, key, n_heads, none) if key in m else n_heads
     _check_group(m, key, n_heads, n_kv_heads)
     return n_kv_heads
 
@@ -195,11 +199,11 @@ def _check_group(m: Metadata, key: str, n_heads: int, n_kv_heads: int) -> None:
         )
 
 
-def _of_every_layer(m: Metadata, key: str, maximum: int) -> int:
-    """A number of all layers, which a file may give for each."""
+def _of_every_layer(m: Metadata, key: str, maximum: int, without: Set[int] = frozenset()) -> int:
+    """A number of all layers, which a file may give for each; some may be `without`."""
     if key not in m or not isinstance(m.raw(key).value, np.ndarray):
         return m.get_int(key, minimum=1, maximum=maximum)
-    different = set(m.get_numbers(key, floats=False).tolist())
+    different = set(m.get_numbers(key, floats=False).tolist()) - without
     if len(different) != 1:
         raise UnsupportedModelError(
             m.path, key, expected="one number for all layers", got=f"{len(different)} numbers"

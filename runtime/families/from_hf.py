@@ -77,7 +77,8 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
         **heads,
         **_options(reader, family),
     )
-    return with_latents(reader, config, latent) if latent else config
+    config = with_latents(reader, config, latent) if latent else config
+    return config if family.recurrent is None else family.recurrent.from_hf(reader, config)
 
 
 def _check(reader: Reader, family: Family) -> None:
@@ -202,6 +203,8 @@ def _window(reader: Reader, family: Family) -> int:
 
 def _sliding_layers(reader: Reader, family: Family, n_layers: int, window: int) -> tuple[bool, ...]:
     """Which layers have the window; (): all are alike."""
+    if family.recurrent is not None:  # whose kinds these are
+        return ()
     layers, every = reader.config.get("layer_types"), family.full_every if window else 0
     if layers is not None:
         wanted = (*_FULL, *_SLIDING) if every else _SLIDING if window else _FULL

@@ -16,6 +16,8 @@ from halfbyte.families import (
     granite,
     granitemoe,
     laguna,
+    lfm2,
+    lfm2moe,
     llama,
     mellum,
     mistral3,
@@ -64,6 +66,8 @@ FAMILIES: dict[str, Family] = {
         starcoder,
         gpt_oss,
         deepseek2,
+        lfm2,
+        lfm2moe,
     )
 }
 BY_MODEL_TYPE: dict[str, Family] = {

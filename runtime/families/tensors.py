@@ -42,6 +42,8 @@ class TensorSpec:
             (latent.py); (): none.
         head_dim: features of such a head; 0: its rows are those of the heads alone.
         n_features: how many of these are rotated, from the first on; 0: all.
+        is_taps: whether it is a convolution's, (features, taps), which a checkpoint has with a
+            dimension of 1 between and memory as a row of floats for each tap.
         parts: matrices of which it holds the rows, one after the other, as they are called in
             memory, and their rows; (): it is one.
     """
@@ -56,11 +58,12 @@ class TensorSpec:
     parts: tuple[tuple[str, int], ...] = ()
     adds: float = 0.0
     heads: tuple[int, ...] = ()
+    is_taps: bool = False
 
     @property
     def is_matrix(self) -> bool:
         """Whether it is a matrix, or many: biases of experts have two dimensions too."""
-        return len(self.shape) > 1 and not self.name.endswith(".bias")
+        return len(self.shape) > 1 and not self.is_taps and not self.name.endswith(".bias")
 
     @property
     def is_of_experts(self) -> bool:
@@ -69,6 +72,8 @@ class TensorSpec:
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor of that shape is it."""
+        if self.is_taps and shape == (self.shape[0], 1, *self.shape[1:]):
+            return True
         return shape == self.shape or (1, *shape) == self.shape
 
     def neighbours(self) -> NDArray[np.int64] | None:

@@ -163,7 +163,7 @@ class RunningBatch:
             if request.needs_work:
                 if request.is_answering and not was_answering:
                     self._line.settle(request)
-                    self._memory.keep(request)  # for those who come while it goes on
+                    self._memory.keep(request, is_likely=True)  # who comes meanwhile needs it
                 else:
                     self._memory.keep_on_the_way(request)
                 if request.sequence is None:  # it could not be cut back
@@ -289,7 +289,7 @@ class RunningBatch:
                 with needed_for("planning a step"):
                     spans = request.spans(n)
                     for span in spans:
-                        span.sequence.reserve(len(span.tokens))
+                        span.reserve()
             except EngineError as error:
                 if not (self._give_back(step) or self._memory.find_pages(error)):
                     self._make_room(step, request, error)

@@ -19,6 +19,7 @@ MARKS = (
     ("<think>", "</think>"),
     ("[THINK]", "[/THINK]"),
     ("<seed:think>", "</seed:think>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
     THOUGHTS,
 )
 # What templates call the switch.

@@ -38,11 +38,13 @@ from halfbyte.families.stages import (
     RowNorms,
     Stage,
 )
+from halfbyte.families.states import RecurrentStage
 from halfbyte.families.tensors import ROPE_FACTORS
 from halfbyte.quality.activations import activate, soft_cap
 from halfbyte.quality.attention import attention
 from halfbyte.quality.float_experts import FloatExperts
 from halfbyte.quality.float_latents import FloatLatents
+from halfbyte.quality.float_recurrence import FloatRecurrence
 from halfbyte.quality.layer_source import F32, LayerSource
 from halfbyte.quality.norms import normed, rms_norm
 from halfbyte.quality.routing import expert_name, split_name
@@ -170,6 +172,7 @@ class _State:
         self._buffers: dict[str, Any] = {"x": x.reshape(-1, x.shape[-1])}
         self._experts = FloatExperts(self._config, w, self._buffers)
         self._latents = FloatLatents(self._config, w, self._buffers, model.rotate)
+        self._recurrent = FloatRecurrence(self._config, w, self._buffers)
 
     def __getitem__(self, name: str) -> F32:
         return self._buffers[name]
@@ -221,6 +224,8 @@ class _State:
                 self._buffers["qkv"] = self._latents.compress(stage, self._n_windows)
             case ProjectHeads():
                 self._put(stage, stage.to, self._latents.project(stage))
+            case RecurrentStage():
+                self._put(stage, "mixed", self._recurrent.run(stage, self._n_windows))
             case _:
                 added = self._experts.run(stage)
                 if added is not None:

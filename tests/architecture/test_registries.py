@@ -17,9 +17,12 @@ from halfbyte.converting.recipe import KEEP, RECIPES
 from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import BY_MODEL_TYPE, FAMILIES
+from halfbyte.families.short_conv_config import ShortConv
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
 
+RECURRENT = dict.fromkeys(("lfm2", "lfm2moe"), ShortConv(64, 3, bias=True))
+GOLDEN = ("llama", "positions", "dense", "experts", "families", "latents", "recurrent")
 MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
@@ -59,7 +62,7 @@ def test_every_family_has_answers_of_transformers(
     """Which the compiled step, the float model and the float64 twin are compared with."""
     tiny_llama = benchmark_module("tiny_llama")
     specs = []
-    for name in ("llama", "positions", "dense", "experts", "families", "latents"):
+    for name in GOLDEN:
         with np.load(Path(__file__).parents[1] / "data" / f"golden_{name}.npz") as data:
             specs += [json.loads(str(data[one])) for one in data if one.endswith(".spec")]
     types = {tiny_llama.config(tiny_llama.Tiny(**spec))["model_type"] for spec in specs}
@@ -79,6 +82,9 @@ def test_a_family_names_each_tensor_once_and_uses_it(architecture: str) -> None:
         config = replace(config, experts=ExpertsConfig(4, 2, 64, 1, 32))
     if family.has_latents:
         config = replace(config, latent=LatentConfig(16, 32, 8, 8, 16))
+    if family.recurrent is not None:
+        sizes = RECURRENT[architecture]
+        config = replace(config, recurrent=sizes, recurrent_layers=(True, False))
     specs = list(family.tensors(config))
     assert len({spec.name for spec in specs}) == len({spec.hf_name for spec in specs}) == len(specs)
     used = set()

@@ -77,6 +77,8 @@ def ask(python: Path, model: Path, *lines: str) -> None:
         "ernie4_5_moe",
         "glm4_moe",
         "apertus",
+        "lfm2",
+        "lfm2_moe",
     ],
 )
 def source(

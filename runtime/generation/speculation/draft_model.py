@@ -2,8 +2,10 @@
 
 Of each request it has a sequence of its own, which catches up with the request's ids as the
 request's own sequence does: ids that are not computed. The guesses for all requests of a step are
-made together, a step of the draft model for each guess more. Its engine computes on the threads of
-the model that it guesses for, in the same thread of Python, so that never both compute.
+made together, a step of the draft model for each guess more. Where its states cannot be cut back,
+it returns to where it began to guess, and sees again what came true, with what came. Its engine
+computes on the threads of the model that it guesses for, in the same thread of Python, so that
+never both compute.
 
 What it remembers and holds is for guesses alone, and is given back as soon as memory is short.
 """
@@ -17,7 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from halfbyte.engine.engine import F32, Engine, Span, StepAborted, check_finite
+from halfbyte.engine.engine import F32, Engine, Span, StepAborted
+from halfbyte.engine.finite import check_finite
+from halfbyte.engine.recurrent_state import RecurrentState
 from halfbyte.engine.sequence import Sequence as EngineSequence
 from halfbyte.engine.stage_words import Words
 from halfbyte.generation.prefix_cache import PrefixCache
@@ -40,6 +44,8 @@ class Shadow:
 
     Attributes:
         sequence: the ids that it has seen, and then guesses.
+        certain: positions before and behind the step that gave the first guess, and what cannot be
+            cut back as it was there.
         sureness: how often they were right.
         begin: of the latest guesses among the ids.
         guesses, probabilities: these, and how sure it was.
@@ -52,6 +58,7 @@ class Shadow:
 
     sequence: EngineSequence
     sureness: Sureness
+    certain: list[tuple[int, RecurrentState]] = field(default_factory=list)
     begin: int = 0
     guesses: list[int] = field(default_factory=list)
     probabilities: list[float] = field(default_factory=list)
@@ -84,10 +91,25 @@ class Shadow:
         n_kept = self.begin + n_right * self.keeps_guesses
         n_kept = min(n_kept, len(ids) - 1)  # the last one's logits are to be had
         if self.guesses and self.n_seen > n_kept:
-            self.sequence.truncate(n_kept - self.lead)
+            self._cut_back(n_kept - self.lead)
         n_spared, self.n_tried = min(n_right, self.n_tried), 0
         self.guesses, self.probabilities = [], []
         return n_spared
+
+    def note_certain(self) -> None:
+        """It may have to return to here."""
+        for state in self.sequence.states:
+            if isinstance(state, RecurrentState):
+                n_past = self.sequence.n_past
+                self.certain.append((n_past, state.fork(n_past)))
+
+    def _cut_back(self, n: int) -> None:
+        """Forget all from n on, and before that what cannot be kept."""
+        if n >= self.sequence.first_cut:
+            self.sequence.truncate(n)
+            return
+        at, state = max(one for one in self.certain if one[0] <= n)
+        self.sequence = EngineSequence(self.sequence.kv.cut(at), state, n_past=at)
 
     def knows(self, ids: Sequence[int], n_vocab: int) -> bool:
         """Whether all ids are below."""
@@ -137,7 +159,7 @@ class DraftModel:
         self.engine, self._available = engine, available
         self._n_vocab = self._n_ids = min(of.config.vocab_size, engine.config.vocab_size)
         self.share = engine.nbytes_per_token / of.nbytes_per_token
-        self._cache = PrefixCache(engine.pages, engine.new_sequence, cache_nbytes)
+        self._cache = PrefixCache(engine.pages, cache_nbytes)
         self._n_puts, self._spent_s = 0, 0.0
         self._shadows: dict[Continuation, Shadow] = {}
         self._sureness = Sureness()
@@ -243,6 +265,8 @@ class DraftModel:
             guess = int(known.argmax())
             wish.shadow.guesses.append(guess)
             wish.shadow.probabilities.append(float(1 / np.exp(known - known[guess]).sum()))
+            if len(wish.shadow.guesses) == 1:
+                wish.shadow.note_certain()
         for wish in wishes:
             if wish.n_rows >= PAGE and len(wish.shadow.guesses) <= 1:  # a prompt, or a part of one
                 self._remember(wish.request, wish.shadow)
@@ -264,7 +288,8 @@ class DraftModel:
             return Span(shadow.sequence, shadow.guesses[-1:], n_out=1)
         n_seen = shadow.n_seen
         tokens = ids[n_seen : n_seen + wish.n_rows]
-        shadow.begin = len(ids)
+        shadow.begin, shadow.certain = len(ids), []
+        shadow.note_certain()
         return Span(shadow.sequence, tokens, n_out=int(n_seen + len(tokens) == len(ids)))
 
     def _note(
@@ -283,6 +308,8 @@ class DraftModel:
         return Shadow(known, sureness, n_puts=self._n_puts, lead=self.lead)
 
     def _known(self, request: Continuation) -> EngineSequence:
+        if not self._cache.max_nbytes:
+            return self.engine.new_sequence()
         return self._cache.match(request.ids[self.lead :], request.scope).sequence
 
     def _remember(self, request: Continuation, shadow: Shadow) -> None:

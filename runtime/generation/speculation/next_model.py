@@ -19,6 +19,7 @@ import numpy as np
 
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import F32, Engine, Span
+from halfbyte.engine.next_weights import last_norm
 from halfbyte.engine.stage_words import Words
 from halfbyte.generation.continuation import Continuation
 from halfbyte.generation.speculation.draft_model import DraftModel, Shadow, Wish
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _MOST_WAITING = 32  # states that wait for a guess, before they are read by themselves
 _MOST_MISSING = 16  # states for which there are zeros
-_NORM = "output_norm.weight"
 
 
 class NextModel(DraftModel):
@@ -46,7 +46,7 @@ class NextModel(DraftModel):
     ) -> None:
         super().__init__(engine, of, cache_nbytes, available)
         self._n_ids, self._of, self._dim = of.config.vocab_size, of, of.config.dim
-        self._norms = {one: one.weights.floats(_NORM, self._dim) for one in (of, engine)}
+        self._norms = {one: last_norm(one.weights, self._dim) for one in (of, engine)}
         self._trails: dict[Continuation, Trail] = {}
         self._never: Words = np.zeros(1, np.int64)
 

@@ -133,7 +133,7 @@ class Speculation:
         self, request: Continuation, span: Span, text: Draft, model: Draft | None, step: Planned
     ) -> Span:
         """The span with the better of two drafts, where one pays."""
-        assert request.drafter is not None and request.sequence is not None
+        assert request.drafter is not None
         credit, plain_s = request.drafter.credit, step.plain_s
         most_s = credit.n_steps * plain_s
         n, n_expected = step.best_length(text.chances, most_s)
@@ -145,8 +145,9 @@ class Speculation:
                 (n, n_expected), ids = of_model, model.ids
         if not n:
             return span
+        longer = replace(span, tokens=[*span.tokens, *ids[:n]], n_out=1 + n, n_guessed=n)
         try:
-            request.sequence.reserve(len(span.tokens) + n)
+            longer.reserve()
         except EngineError:  # nobody gives up memory for a guess
             return span
         request.drafted = ids[:n]
@@ -155,4 +156,4 @@ class Speculation:
         if model is not None and ids is model.ids and self._asking is not None:
             self._asking.try_out(request, n, n_steps)
         step.add(n, n_expected)
-        return replace(span, tokens=[*span.tokens, *ids[:n]], n_out=1 + n)
+        return longer

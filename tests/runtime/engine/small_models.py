@@ -24,6 +24,7 @@ from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.rope import Temperature, Yarn
+from halfbyte.families.short_conv_config import ShortConv
 from halfbyte.families.tensors import ROPE_FREQS
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.packing import pack
@@ -175,6 +176,15 @@ SHAPES = {
     "gpt-oss": Shape("F32", "f32", 96, 4, 2, 24, 96, 150, architecture="gpt-oss",
                      sliding_window=50, experts=ExpertsConfig(9, 3, 96, gating="softmax_of_used"),
                      changes={"sliding_layers": (True, False)}),
+    # Recurrent layers: first, last and in a row; features that fill no vector.
+    "LFM2": Shape("F32", "f32", 72, 4, 2, 24, 80, 64, n_layers=3, architecture="lfm2",
+                  changes={"recurrent": ShortConv(72, 3),
+                           "recurrent_layers": (True, False, True)}),
+    "LFM2MoE": Shape(_experts_format, "f16", 96, 4, 2, 24, 96, 150, n_layers=4,
+                     architecture="lfm2moe",
+                     experts=ExpertsConfig(9, 3, 96, n_dense_layers=1, gating="sigmoid"),
+                     changes={"recurrent": ShortConv(96, 4, bias=True),
+                              "recurrent_layers": (False, True, True, False)}),
 }  # fmt: skip
 
 # Compressed keys, of which nothing fills a tile.
@@ -218,8 +228,16 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
     arrays, exact = [], {}
     if shape.has_divisors:
         weights.rope_factors[ROPE_FREQS] = np.geomspace(1, 8, config.head_dim // 2)
+    taps = {spec.name for spec in family_of(config).tensors(config) if spec.is_taps}
     for name, dims in _in_memory(config):
         if name == ROPE_FREQS:
+            continue
+        if name in taps:
+            exact[name] = rng.standard_normal(dims).astype(np.float32)
+            row = np.zeros((dims[1], padded(dims[0])), np.float32)
+            row[:, : dims[0]] = exact[name].T
+            weights.vectors[name] = row.ctypes.data
+            arrays.append(row)
             continue
         if len(dims) == 1 or name.endswith(".bias"):
             exact[name] = (1 + 0.1 * rng.standard_normal(dims)).astype(np.float32)
@@ -256,14 +274,23 @@ def _in_memory(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def run(
-    engine: Engine, tokens: Sequence[int], chunks: Sequence[int], sequence: object = None
+    engine: Engine,
+    tokens: Sequence[int],
+    chunks: Sequence[int],
+    sequence: object = None,
+    *,
+    guessed: bool = False,
 ) -> NDArray[np.float32]:
-    """Logits (T, V) of tokens that are given chunk by chunk to a new sequence, or to one's end."""
+    """Logits (T, V) of tokens that are given chunk by chunk to a new sequence, or to one's end.
+
+    Where they are guessed, it can be cut back to anywhere in the last chunk.
+    """
     assert sum(chunks) == len(tokens)
     sequence = sequence or engine.new_sequence()
     out, at = [], 0
     for n in chunks:
-        out.append(engine.forward([Span(sequence, tokens[at : at + n], n)]))
+        part = tokens[at : at + n]
+        out.append(engine.forward([Span(sequence, part, n, n_guessed=n * guessed)]))
         at += n
     return np.concatenate(out)
 
@@ -359,10 +386,41 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         key = shared(kept(key, "k"), i)
         return q, key, key[..., : m.kv_lora_rank]
 
+    def network(x: F64, i: int, before: str) -> F64:
+        """What a layer's experts or feed-forward network add, behind that norm."""
+        at = f"blk.{i}."
+        h = norm(x, at + before)
+        if c.has_experts(i):
+            y = _experts(model, at, h, rounds)
+            if c.experts.shared_dim:
+                gate, up = (product(h, f"{at}ffn_{k}_shexp.weight") for k in ("gate", "up"))
+                y = y + product(activated(gate) * up, at + "ffn_down_shexp.weight")
+            return y
+        up = product(h, at + "ffn_up.weight")
+        if at + "ffn_gate.weight" in w:
+            up = activated(product(h, at + "ffn_gate.weight")) * up
+        else:
+            up = activated(up)
+        return norm(product(up, at + "ffn_down.weight"), at + "post_ffw_norm")
+
+    def convolution(h: F64, at: str) -> F64:
+        """LFM2's, feature by feature: zeros lie before the first row."""
+        b, gate, u = np.split(product(h, at + "shortconv.in_proj.weight"), 3, axis=1)
+        taps = w[at + "shortconv.conv.weight"]
+        made = np.stack([np.convolve(b[:, i] * u[:, i], taps[i, ::-1])[:n] for i in range(c.dim)])
+        made = made.T + w.get(at + "shortconv.conv.bias", 0)
+        return product(gate * made, at + "shortconv.out_proj.weight")
+
     states, attentions = [x], []
     for i in range(c.n_layers):
         at = f"blk.{i}."
         h = norm(x, at + "attn_norm")
+        if c.is_recurrent(i):
+            x = x + convolution(h, at)
+            attentions.append(np.zeros((c.n_heads, n, n)))
+            x = x + network(x, i, "ffn_norm")
+            states.append(x)
+            continue
         if c.latent:
             q, k, v = latent_qkv(h, at, i)
         else:
@@ -395,24 +453,12 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         if c.architecture == "gpt-oss":  # whose only one stands before the experts
             norms.reverse()
         x = x + norm(y, at + norms[0]) * c.residual_scale
-        h = norm(x, at + norms[1])
-        if c.has_experts(i):
-            y = _experts(model, at, h, rounds)
-            if c.experts.shared_dim:
-                gate, up = (product(h, f"{at}ffn_{k}_shexp.weight") for k in ("gate", "up"))
-                y = y + product(activated(gate) * up, at + "ffn_down_shexp.weight")
-        else:
-            up = product(h, at + "ffn_up.weight")
-            if at + "ffn_gate.weight" in w:
-                up = activated(product(h, at + "ffn_gate.weight")) * up
-            else:
-                up = activated(up)
-            y = norm(product(up, at + "ffn_down.weight"), at + "post_ffw_norm")
-        x = x + y * c.residual_scale
+        x = x + network(x, i, norms[1]) * c.residual_scale
         states.append(x)
     is_tied = "output.weight" not in w
     name = "token_embd.weight" if is_tied else "output.weight"
-    normed = norm(x, "output_norm")
+    last = "token_embd_norm" if "token_embd_norm.weight" in w else "output_norm"
+    normed = norm(x, last)
     logits = capped(product(normed, name) / c.logit_scale, c.final_softcap)
     return Reference(states, attentions, normed, logits)
 

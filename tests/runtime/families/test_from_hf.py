@@ -15,8 +15,13 @@ from halfbyte.families.registry import BY_MODEL_TYPE
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_config_defaults.json"
 DEFAULTS: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text())
 
-# 96 heads of 4096 features: no model is as its class has it.
-STATED: dict[str, dict[str, Any]] = {"glm4_moe": {"head_dim": 128}}
+# Where no model is as its class has it: 96 heads of 4096 features, layers of no kind; and where a
+# width that is stated is adjusted.
+STATED: dict[str, dict[str, Any]] = {
+    "glm4_moe": {"head_dim": 128},
+    "lfm2": {"block_auto_adjust_ff_dim": False},
+    "lfm2_moe": {"layer_types": ["full_attention"] * 32},
+}
 
 
 @pytest.mark.parametrize("kind", BY_MODEL_TYPE)

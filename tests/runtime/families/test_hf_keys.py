@@ -27,8 +27,14 @@ GOLDEN = json.loads((Path(__file__).parents[2] / "data" / "golden_keys.json").re
 ]
 
 
+# Whose classes alone make no model.
+STATED: dict[str, dict[str, Any]] = {
+    "glm4_moe": {"head_dim": 128}, "lfm2_moe": {"layer_types": ["full_attention"] * 32},
+}  # fmt: skip
+
+
 def config(kind: str = "llama", **stated: Any) -> ModelConfig:
-    own = {"head_dim": 128} if kind == "glm4_moe" else {}  # its class alone makes no model
+    own = STATED.get(kind, {})
     return config_from_hf(Path("model"), {"model_type": kind, **own, **stated})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import numpy as np
 from hypothesis import given
@@ -63,11 +64,12 @@ def test_what_is_replaced_hands_its_past_on() -> None:
     root = Root(None)
     old, replaced, is_new = insert(root, packed([1, 2]), POOL.take())
     assert (replaced, is_new) == (None, True)
-    old.snapshots[2] = ()
+    kept: Any = object()
+    old.snapshots[2] = kept
     old.n_uses, old.used_at = 3, 77
     node, replaced, is_new = insert(root, packed([1, 2, 3]), POOL.take())
     assert (replaced, is_new) == (old, True)
-    assert (node.n_uses, node.used_at, node.snapshots) == (3, 77, {2: ()})
+    assert (node.n_uses, node.used_at, node.snapshots) == (3, 77, {2: kept})
     assert insert(root, packed([1, 2]), POOL.take()) == (node, None, False)
 
 

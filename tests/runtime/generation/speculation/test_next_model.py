@@ -228,9 +228,9 @@ def test_prompts_are_read_where_guesses_pay(
                 return forward(wishes, spans, abort)
 
             asking._model._forward = counted  # type: ignore[method-assign]
-            answered(batch, asked(model, ids_of(300), 3))
+            answered(batch, asked(model, ids_of(300), 20))
             n_rows.append(sum(rows))
-        assert n_rows[0] >= 300 and n_rows[1] < 80
+        assert n_rows[0] >= 300 and n_rows[1] < 120
 
 
 def test_memory_may_run_out(folder: Path, eager: Callable[..., RunningBatch]) -> None:
