@@ -41,6 +41,7 @@ from halfbyte.families.stages import (
     ExpertsOutput,
     FeedForward,
     GateAttended,
+    Join,
     Norm,
     PostNorm,
     Project,
@@ -152,6 +153,8 @@ class _Writer:
                 return [row_records.embedding(stage, *self._model)]
             case Norm():
                 return [self._norm(stage)]
+            case Join():
+                return row_records.join(stage, *self._model)
             case PostNorm():
                 return [row_records.post_norm(stage, *self._model)]
             case RowNorms():
@@ -271,6 +274,8 @@ class _Writer:
         c = self._config
         if stage.source == "q_a" and c.latent is not None:
             return c.latent.q_lora_rank
+        if stage.source == "joined":
+            return 2 * c.dim
         if stage.source == "mixed" and c.recurrent is not None:
             return c.recurrent.output_dim
         widths = {"attended": c.attended_dim_of(stage.layer), "gated": c.per_layer_dim}

@@ -23,6 +23,7 @@ COVERED_BY = {
     "convert/sources/quantized/compressed_tensors.py": _QUANTIZED,
     "convert/sources/quantized/float8.py": _QUANTIZED,
     "convert/sources/quantized/gptq_layout.py": _QUANTIZED,
+    "convert/sources/next_tensors.py": "runtime/families/test_next_layer.py",
     "convert/sources/source_tensors.py": "convert/sources/test_source.py",
     "convert/sources/hf_tensors.py": "convert/sources/test_hf_folder.py",
     "kernels/compiler/compile_processes.py": "kernels/compiler/test_compile_server.py",
