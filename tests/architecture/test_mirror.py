@@ -119,6 +119,7 @@ COVERED_BY = {
     "runtime/quality/float_delta_nets.py": "runtime/quality/test_float_model.py",
     "runtime/quality/float_latents.py": "runtime/quality/test_float_model.py",
     "runtime/engine/model_kernels.py": "runtime/engine/test_engine.py",
+    "runtime/engine/attention_records.py": "runtime/engine/test_engine.py",
     "runtime/engine/latent_records.py": "runtime/engine/test_engine.py",
     "runtime/engine/recurrent_buffers.py": "runtime/engine/test_engine.py",
     "runtime/engine/recurrent_records.py": "runtime/engine/test_engine.py",
