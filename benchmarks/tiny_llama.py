@@ -307,6 +307,7 @@ class Tiny:
     n_ctx: int = 512
     norm_eps: float = 1e-5
     kind: str = "llama"  # or a key of KINDS
+    n_next: int = 0  # layers behind the others that guess a token further ahead
 
 
 def weights(tiny: Tiny) -> dict[str, F32]:
@@ -437,6 +438,12 @@ def tensors(tiny: Tiny) -> Iterator[Named]:
     yield from _norm(tiny, names[2])
     if not tiny.tied:
         yield "lm_head.weight", (tiny.vocab_size, tiny.dim)
+    for i in range(tiny.n_layers, tiny.n_layers + tiny.n_next):  # last, so that the others stay
+        own = _latents(tiny, i) if "kv_lora_rank" in KINDS[tiny.kind] else _layer(tiny, i)
+        joins = [("eh_proj.weight", (tiny.dim, 2 * tiny.dim))]
+        norms = [(f"{name}.weight", (tiny.dim,)) for name in ("enorm", "hnorm", "shared_head.norm")]
+        for name, shape in [*own, *joins, *norms]:
+            yield f"{names[1]}.{i}.{name}", shape
 
 
 def _layer(tiny: Tiny, i: int) -> Iterator[Named]:
@@ -830,6 +837,8 @@ def config(tiny: Tiny) -> dict[str, object]:
         made |= _gemma4_sizes(tiny)
     if tiny.kind == "gemma4_unified":
         del made["hidden_size_per_layer_input"], made["vocab_size_per_layer_input"]
+    if tiny.n_next:
+        made["num_nextn_predict_layers"] = tiny.n_next
     if "layer_types" in made and "rope_parameters" in made:  # of which the other would be one
         del made["rope_scaling"]
     return made

@@ -25,6 +25,7 @@ from halfbyte.converting.sources.source import Source
 from halfbyte.converting.sources.source_tensors import Tensor
 from halfbyte.converting.writer import Planned
 from halfbyte.errors import ConversionError, RequestError
+from halfbyte.families.next_layer import is_of_next
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
 from halfbyte.progress import Progress, silent
@@ -87,6 +88,18 @@ def calibrated(
             yield from calibrate_model(layers, ids, formats, pool, progress=progress)
     finally:
         pool.close()
+    yield from _beside(source, plan, threads)
+
+
+def _beside(source: Source, plan: Plan, threads: int) -> Encoded:
+    """The matrices of layers that guess further ahead, which no text goes through."""
+    with ThreadPoolExecutor(threads) as pool:
+        for tensor, planned in zip(source.tensors, plan.tensors, strict=True):
+            is_matrix = len(tensor.shape) > 1 and not tensor.name.endswith(".bias")
+            if is_matrix and is_of_next(tensor.name, source.config.n_layers):
+                for piece in _begin(tensor, planned, pool, None):
+                    yield tensor.name, piece.finish()
+                tensor.release()
 
 
 def _uncalibrated(tensor: Tensor, planned: Planned, threads: int) -> Encoded:

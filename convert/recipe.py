@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.next_layer import is_of_next
 from halfbyte.families.per_layer import PROJECTION, TABLE
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.floats import F16, F32
@@ -61,6 +62,8 @@ class Recipe:
         """The format that is meant for a tensor, whether or not its rows fit."""
         if is_exact(name, shape):
             return F32
+        if self.usual.is_quantized and is_of_next(name, model.n_layers):
+            return FORMATS["Q8_0"]  # what guesses is spoilt by fewer: at 4 bits little comes true
         if pure or not self.usual.is_quantized:
             return self.usual
         if self.others is not None and "_exps." not in name:
