@@ -357,6 +357,8 @@ def _values(tiny: Tiny, name: str, shape: tuple[int, ...], uniform: Callable[...
         return uniform(shape, (5.0 if "gate_up" in name else 0.3) / shape[1] ** 0.5)
     if name.endswith(("sinks", "_proj_bias")):
         return uniform(shape, 0.7)
+    if tiny.kind in NETS and name.endswith(("A_log", "dt_bias")):
+        return uniform(shape, 0.7)
     if name.endswith(tuple(STATES)):  # which remember for some tokens, and for many
         return uniform(shape, 0.7, STATES["." + name.rpartition(".")[2]])
     if name.endswith("linear_attn.norm.weight"):
