@@ -11,6 +11,7 @@ from halfbyte.converting.sources.head_tensors import whole_name
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.converting.sources.safetensors_file import FLOATS
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.delta_net_config import DeltaNet
 from halfbyte.families.delta_order import DECAYS, Arrangement, arrangement
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.kernels.formats.block_format import BlockFormat
@@ -25,6 +26,8 @@ def with_delta_nets(
 
     One of another shape than its order is for stays, for whoever checks shapes.
     """
+    if not isinstance(config.recurrent, DeltaNet):
+        return dict(tensors)
     found, taken = dict(tensors), set[str]()
     for spec in specs:
         name = whole_name(spec.hf_name)
