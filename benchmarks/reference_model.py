@@ -51,6 +51,7 @@ class ReferenceModel:
         self.architecture = architecture
         self.centers = "attention.layer_norm_epsilon" in " ".join(reader.fields)
         self.eps = number(f"attention.layer_norm_{'' if self.centers else 'rms_'}epsilon")
+        self.centers = self.centers and not architecture.startswith("nemotron")
         is_gemma = architecture.startswith("gemma")
         self.embedding_scale = self.dim**0.5 if is_gemma else number("embedding_scale", 1)
         self.residual_scale = number("residual_scale", 1)
@@ -64,6 +65,8 @@ class ReferenceModel:
         self.is_sigmoid = number("expert_gating_func", 1) == 2
         self.n_groups = [int(number(f"expert_group{n}_count", 1)) for n in ("", "_used")]
         self.rank = int(number("attention.kv_lora_rank", 0))
+        names = ("group_count", "time_step_rank", "state_size", "inner_size")
+        self.net_sizes = [int(number(f"ssm.{name}", 0)) for name in names]
         self.qk_dim = int(number("attention.key_length_mla", 0))
         names = (f"xielu.{name}" for name in ("alpha_p", "alpha_n", "beta", "eps"))
         self.xielu = [reader.fields[name].contents() for name in names if name in reader.fields]
@@ -73,8 +76,10 @@ class ReferenceModel:
         # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen's.
         self.pairs_are_halves = architecture not in (
             "llama", "granite", "granitemoe", "ernie4_5", "ernie4_5-moe", "smollm3", "mistral3",
-            "glm4", "deepseek2",
+            "glm4", "deepseek2", "granitehybrid", "nemotron_h", "nemotron_h_moe",
         )  # fmt: skip
+        self.rotates = architecture not in ("starcoder", "nemotron_h", "nemotron_h_moe")
+        self.rotates &= bool(number("rope.scaling.finetuned", 1))
         self.n_rotated = int(number("rope.dimension_count", self.head_dim))
         pattern = reader.fields.get(f"{architecture}.attention.sliding_window_pattern")
         every = {"gemma2": 2, "gemma3": 6, "olmo2": 4, "mellum": 4, "laguna": 4, "gpt-oss": 2}.get(
@@ -144,7 +149,8 @@ class ReferenceModel:
             x = x + self.weight("position_embd.weight")[: len(ids)]
         for layer in range(self.n_layers):
             x = self._layer(x, layer)
-        return self._norm("output_norm", x)
+        own = "token_embd_norm" if "token_embd_norm.weight" in self._tensors else "output_norm"
+        return self._norm(own, x)
 
     def guesses(self, ids: Sequence[int], n: int) -> F64:
         """Logits of the next n tokens by the layer that guesses, each guess after the one before.
@@ -167,10 +173,17 @@ class ReferenceModel:
 
     def _layer(self, x: F64, layer: int) -> F64:
         # Their post_attention_norm is an ffn_norm.
-        seed_oss = self.architecture in ("seed_oss", "glm4moe", "gpt-oss")
+        seed_oss = self.architecture in ("seed_oss", "glm4moe", "gpt-oss", "qwen3next", "qwen35",
+                                         "qwen35moe")  # fmt: skip
         at = f"blk.{layer}."
-        is_convolution = at + "shortconv.conv.weight" in self._tensors
-        y = self._convolution(at, x) if is_convolution else self._attention(at, x, layer)
+        if self.architecture.startswith("nemotron"):
+            return x + self._only(at, x, layer)
+        if at + "shortconv.conv.weight" in self._tensors:
+            y = self._convolution(at, x)
+        elif at + "ssm_in.weight" in self._tensors:
+            y = self._mamba(at, x)
+        else:
+            y = self._attention(at, x, layer)
         x = x + self.residual_scale * (y if seed_oss else self._norm(at + _POST[0], y))
         y = self._norm(at + (_POST[0] if seed_oss else "ffn_norm"), x)
         y = self._feed_forward(at, y, layer)
@@ -185,6 +198,39 @@ class ReferenceModel:
         """The first tensor that there is."""
         return self.weight(next(f"{n}.weight" for n in names if f"{n}.weight" in self._tensors))
 
+    def _only(self, block: str, x: F64, layer: int) -> F64:
+        """What one of Nemotron-H's layers adds, which are of one kind each."""
+        if block + "ssm_in.weight" in self._tensors:
+            return self._mamba(block, x)
+        if block + "attn_q.weight" in self._tensors:
+            return self._attention(block, x, layer)
+        return self._feed_forward(block, self._norm(block + "attn_norm", x), layer)
+
+    def _mamba(self, block: str, x: F64) -> F64:
+        """Mamba-2 (arXiv:2405.21060), token by token."""
+        names = ("conv1d.weight", "conv1d.bias", "dt.bias", "a", "d", "norm.weight")
+        w = {name: self.weight(f"{block}ssm_{name}") for name in names}
+        (n_groups, width), n_heads = w["norm.weight"].shape, w["a"].size
+        inner, n_taps = n_groups * width, w["conv1d.weight"].shape[1]
+        rows = self._linear(block + "ssm_in", self._norm(block + "attn_norm", x))
+        z, u, dt = np.split(rows, [inner, rows.shape[1] - n_heads], axis=1)
+        before = np.concatenate([np.zeros((n_taps - 1, u.shape[1])), u])
+        u = w["conv1d.bias"] + sum(
+            before[k : k + len(u)] * w["conv1d.weight"][:, k] for k in range(n_taps)
+        )
+        u = u / (1 + np.exp(-u))
+        u, b, c = np.split(u, [inner, inner + (u.shape[1] - inner) // 2], axis=1)
+        b, c = (y.reshape(len(u), n_groups, -1).repeat(n_heads // n_groups, 1) for y in (b, c))
+        u, dt = u.reshape(len(u), n_heads, -1), np.log1p(np.exp(dt + w["dt.bias"]))
+        h, out = np.zeros((n_heads, u.shape[2], b.shape[2])), np.empty_like(u)
+        for t in range(len(u)):
+            h = h * np.exp(dt[t, :, None, None] * w["a"][:, :, None])
+            h = h + dt[t, :, None, None] * u[t][:, :, None] * b[t][:, None]
+            out[t] = np.einsum("hpn,hn->hp", h, c[t]) + w["d"] * u[t]
+        y = (out.reshape(z.shape) * z / (1 + np.exp(-z))).reshape(len(u), n_groups, -1)
+        y = y / np.sqrt((y * y).mean(-1, keepdims=True) + self.eps) * w["norm.weight"]
+        return self._linear(block + "ssm_out", y.reshape(z.shape))
+
     def _norm(self, name: str, x: F64, eps: float = 0) -> F64:
         """The norm of that name, if there is one."""
         if name + ".weight" not in self._tensors:
@@ -197,7 +243,7 @@ class ReferenceModel:
 
     def _rope_of(self, layer: int) -> F64 | None:
         """The frequencies of a layer, if it rotates."""
-        if self.architecture == "starcoder" or (self.architecture == "smollm3" and layer % 4 == 3):
+        if not self.rotates or (self.architecture == "smollm3" and layer % 4 == 3):
             return None
         is_local = self.local_frequencies is not None and not self.sees_all[layer]
         return self.local_frequencies if is_local else self.frequencies
@@ -228,8 +274,13 @@ class ReferenceModel:
         x = self._norm(block + "attn_norm", x)
         if self.rank:
             return self._latent_attention(block, x)
+        if block + "ssm_ba.weight" in self._tensors or block + "ssm_beta.weight" in self._tensors:
+            return self._delta_net(block, x)
         n, d = len(x), self.head_dim
         q, k, v = self._qkv(block, x)
+        is_gated = q.shape[1] == 2 * self.heads[layer] * d  # each head's gate behind its query
+        if is_gated:
+            q, gate = (y.reshape(n, -1) for y in np.split(q.reshape(n, -1, 2 * d), 2, axis=2))
         names, rotated = (block + "attn_q_norm", block + "attn_k_norm"), []
         for y, norm in zip((q, k), names, strict=True):
             whole = norm + ".weight" in self._tensors and len(self.weight(norm + ".weight")) > d
@@ -257,6 +308,8 @@ class ReferenceModel:
         if block + "attn_gate.weight" in self._tensors:
             gates = np.log1p(np.exp(self._linear(block + "attn_gate", x)))
             out = (out.reshape(n, gates.shape[1], -1) * gates[..., None]).reshape(out.shape)
+        if is_gated:
+            out = out.reshape(n, -1) / (1 + np.exp(-gate))
         return self._linear(block + "attn_output", out.reshape(n, -1))
 
     def _convolution(self, block: str, x: F64) -> F64:
@@ -269,6 +322,37 @@ class ReferenceModel:
         if at + "conv.bias" in self._tensors:
             made += self.weight(at + "conv.bias")
         return self._linear(at + "out_proj", c * made)
+
+    def _delta_net(self, block: str, x: F64) -> F64:
+        """A gated delta net (arXiv:2412.06464), token by token."""
+        n, (n_keys, n_heads, d_k, inner) = len(x), self.net_sizes
+        d_v, group, is_tiled = inner // n_heads, n_heads // n_keys, self.architecture != "qwen3next"
+        qkv, z = self._linear(block + "attn_qkv", x), self._linear(block + "attn_gate", x)
+        taps = self.weight(block + "ssm_conv1d.weight")
+        past = np.concatenate([np.zeros((taps.shape[1] - 1, len(taps))), qkv])
+        mixed = sum(past[j : j + n] * taps[:, j] for j in range(taps.shape[1]))
+        mixed = mixed / (1 + np.exp(-mixed))
+        q, k = mixed[:, : n_keys * d_k], mixed[:, n_keys * d_k : 2 * n_keys * d_k]
+        q, k = (y.reshape(n, n_keys, d_k) for y in (q, k))
+        q, k = (y / np.sqrt((y * y).sum(-1, keepdims=True) + 1e-6) for y in (q, k))
+        v = mixed[:, 2 * n_keys * d_k :].reshape(n, n_heads, d_v)
+        if is_tiled:
+            b, a = self._linear(block + "ssm_beta", x), self._linear(block + "ssm_alpha", x)
+        else:
+            both = self._linear(block + "ssm_ba", x).reshape(n, n_keys, 2, group)
+            b, a = both[:, :, 0].reshape(n, -1), both[:, :, 1].reshape(n, -1)
+        decay = np.exp(self.weight(block + "ssm_a") * np.log1p(
+            np.exp(a + self.weight(block + "ssm_dt.bias"))))  # fmt: skip
+        out = np.empty_like(v)
+        for head in range(n_heads):
+            key_head, state = head % n_keys if is_tiled else head // group, np.zeros((d_k, d_v))
+            for t in range(n):
+                state = decay[t, head] * state
+                error = v[t, head] - k[t, key_head] @ state
+                state = state + np.outer(k[t, key_head], error / (1 + np.exp(-b[t, head])))
+                out[t, head] = q[t, key_head] @ state / d_k**0.5
+        out = self._norm(block + "ssm_norm", out).reshape(n, -1)
+        return self._linear(block + "ssm_out", out * z / (1 + np.exp(-z)))
 
     def _qkv(self, block: str, x: F64) -> list[F64]:
         if block + "attn_qkv.weight" not in self._tensors:
@@ -297,9 +381,9 @@ class ReferenceModel:
     def _experts(self, block: str, x: F64) -> F64:
         """Each token's best experts, weighed by the softmax of their logits, or their sigmoids."""
         logits = self._linear(block + "ffn_gate_inp", x)
-        gate, up, down = (
-            self.weight(f"{block}ffn_{n}_exps.weight") for n in ("gate", "up", "down")
-        )
+        up, down = (self.weight(f"{block}ffn_{n}_exps.weight") for n in ("up", "down"))
+        has_gate = f"{block}ffn_gate_exps.weight" in self._tensors
+        gate = self.weight(f"{block}ffn_gate_exps.weight") if has_gate else up
         out = np.zeros_like(x)
         for row, logit in enumerate(logits):
             scores = np.exp(logit - logit.max())
@@ -308,7 +392,9 @@ class ReferenceModel:
             total = (scores[used].sum() if self.normalizes else 1) / self.expert_scale
             for e, weight in zip(used, scores[used] / total, strict=True):
                 g, u = gate[e] @ x[row], up[e] @ x[row]
-                if self.architecture == "gpt-oss":
+                if not has_gate:
+                    out[row] += weight * (down[e] @ self._activated(u))
+                elif self.architecture == "gpt-oss":
                     out[row] += weight * self._clamped(block, e, g, u, down[e])
                 else:
                     out[row] += weight * (down[e] @ (g / (1 + np.exp(-g)) * u))
@@ -336,10 +422,10 @@ class ReferenceModel:
 
     def _shared(self, block: str, x: F64) -> F64:
         """What the expert gives that all tokens have."""
-        gate, up, down = (
-            self.weight(f"{block}ffn_{n}_shexp.weight") for n in ("gate", "up", "down")
-        )
-        g = x @ gate.T
+        up, down = (self.weight(f"{block}ffn_{n}_shexp.weight") for n in ("up", "down"))
+        if f"{block}ffn_gate_shexp.weight" not in self._tensors:
+            return self._activated(x @ up.T) @ down.T
+        g = x @ self.weight(f"{block}ffn_gate_shexp.weight").T
         shared: F64 = (g / (1 + np.exp(-g)) * (x @ up.T)) @ down.T
         if block + "ffn_gate_inp_shexp.weight" not in self._tensors:
             return shared
@@ -365,6 +451,8 @@ class ReferenceModel:
         return self._linear(block + "ffn_down", hidden)
 
     def _activated(self, x: F64) -> F64:
+        if self.architecture.startswith("nemotron"):
+            return np.square(np.maximum(x, 0))
         if self.architecture.startswith(("gemma", "starcoder")):  # GELU's tanh form
             return x / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
         out: F64 = x / (1 + np.exp(-x))

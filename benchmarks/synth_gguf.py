@@ -55,6 +55,19 @@ class Latent(NamedTuple):
     value: int
 
 
+class Net(NamedTuple):
+    """Gated delta nets, in all but every fourth layer: heads, and features of each."""
+
+    n_keys: int
+    n_values: int
+    dim: int
+
+    @property
+    def channels(self) -> int:
+        """Features of queries, keys and values together."""
+        return (2 * self.n_keys + self.n_values) * self.dim
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What decides a Llama model's speed."""
@@ -73,6 +86,11 @@ class Shape:
     n_next: int = 0  # layers behind the others that guess a token further ahead, in 8 bits
     convolutions: str = ""  # c for each layer that is LFM2's short convolution, a for the others
     dense_dim: int = 0  # hidden_dim of a first layer that has a network in place of experts
+    net: Net | None = None
+
+    def is_recurrent(self, i: int) -> bool:
+        """Whether a layer is a gated delta net."""
+        return self.net is not None and (i + 1) % 4 != 0
 
 
 SHAPES = {
@@ -95,6 +113,11 @@ SHAPES = {
     "lfm2": Shape(16, 2048, 8192, 32, 8, 64, architecture="lfm2", convolutions="ccaccaccacacacac"),
     "lfm2moe": Shape(8, 2048, 1792, 32, 8, 64, 32, 4, architecture="lfm2moe",
                      convolutions="ccacccac", dense_dim=7168),
+    # Qwen3.5-35B-A3B, 8 of its 40 layers.
+    "qwen35moe": Shape(8, 2048, 512, 16, 2, 256, 256, 8, architecture="qwen35moe",
+                       net=Net(16, 32, 128)),
+    # Qwen3.5-4B, 16 of its 32 layers.
+    "qwen35": Shape(16, 2560, 9216, 16, 4, 256, architecture="qwen35", net=Net(16, 32, 128)),
 }  # fmt: skip
 
 
@@ -112,14 +135,18 @@ def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
         elif shape.convolutions[i : i + 1] == "c":
             yield f"blk.{i}.shortconv.in_proj.weight", (3 * dim, dim)
             yield f"blk.{i}.shortconv.out_proj.weight", (dim, dim)
+        elif shape.net and shape.is_recurrent(i):
+            yield from _net(shape.net, dim, f"blk.{i}.")
         else:
-            yield f"blk.{i}.attn_q.weight", (q_dim, dim)
+            yield f"blk.{i}.attn_q.weight", (q_dim * (1 + (shape.net is not None)), dim)
             yield f"blk.{i}.attn_k.weight", (kv_dim, dim)
             yield f"blk.{i}.attn_v.weight", (kv_dim, dim)
             yield f"blk.{i}.attn_output.weight", (dim, q_dim)
         yield f"blk.{i}.ffn_gate{end}.weight", (*n, hidden, dim)
         yield f"blk.{i}.ffn_up{end}.weight", (*n, hidden, dim)
         yield f"blk.{i}.ffn_down{end}.weight", (*n, dim, hidden)
+        if shape.net and shape.n_experts:
+            yield from _shared(shape, f"blk.{i}.")
         if i >= shape.n_layers:
             yield f"blk.{i}.nextn.eh_proj.weight", (dim, 2 * dim)
     yield "output.weight", (shape.n_vocab, dim)
@@ -133,9 +160,21 @@ def _latents(shape: Shape, m: Latent, at: str) -> Iterator[tuple[str, tuple[int,
     yield f"{at}attn_k_b.weight", (n, m.rank, m.nope)
     yield f"{at}attn_v_b.weight", (n, m.value, m.rank)
     yield f"{at}attn_output.weight", (dim, n * m.value)
+    yield from _shared(shape, at)
+
+
+def _shared(shape: Shape, at: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     for kind in ("gate", "up"):
-        yield f"{at}ffn_{kind}_shexp.weight", (shape.hidden_dim, dim)
-    yield f"{at}ffn_down_shexp.weight", (dim, shape.hidden_dim)
+        yield f"{at}ffn_{kind}_shexp.weight", (shape.hidden_dim, shape.dim)
+    yield f"{at}ffn_down_shexp.weight", (shape.dim, shape.hidden_dim)
+
+
+def _net(net: Net, dim: int, at: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{at}attn_qkv.weight", (net.channels, dim)
+    yield f"{at}attn_gate.weight", (net.n_values * net.dim, dim)
+    yield f"{at}ssm_beta.weight", (net.n_values, dim)
+    yield f"{at}ssm_alpha.weight", (net.n_values, dim)
+    yield f"{at}ssm_out.weight", (dim, net.n_values * net.dim)
 
 
 def _kinds(shape: Shape, kind: Type) -> Iterator[tuple[str, tuple[int, ...], Type]]:
@@ -152,7 +191,8 @@ def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for i in range(shape.n_layers + shape.n_next):
         is_oss = shape.architecture == "gpt-oss"
         yield f"blk.{i}.attn_norm.weight", ones
-        yield f"blk.{i}.{'post_attention_norm' if is_oss else 'ffn_norm'}.weight", ones
+        name = "post_attention_norm" if is_oss or shape.net else "ffn_norm"
+        yield f"blk.{i}.{name}.weight", ones
         if is_oss:
             yield from _biases(shape, i)
         elif shape.latent:
@@ -161,7 +201,9 @@ def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
             yield f"blk.{i}.exp_probs_b.bias", 0 * ones[: shape.n_experts]
         elif shape.convolutions[i : i + 1] == "c":
             yield f"blk.{i}.shortconv.conv.weight", np.full((shape.dim, 3), 0.6, np.float32)
-        elif shape.n_experts or shape.convolutions:
+        elif shape.net and shape.is_recurrent(i):
+            yield from _net_floats(shape.net, f"blk.{i}.")
+        elif shape.n_experts or shape.convolutions or shape.net:
             yield f"blk.{i}.attn_q_norm.weight", ones[: shape.head_dim]
             yield f"blk.{i}.attn_k_norm.weight", ones[: shape.head_dim]
         if shape.n_experts and not (shape.dense_dim and i == 0):
@@ -169,9 +211,19 @@ def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
                 yield f"blk.{i}.exp_probs_b.bias", 0 * ones[: shape.n_experts]
             router = rng.standard_normal((shape.n_experts, shape.dim), np.float32)
             yield f"blk.{i}.ffn_gate_inp.weight", router / np.float32(shape.dim**0.5)
+            if shape.net:
+                yield f"blk.{i}.ffn_gate_inp_shexp.weight", 0 * ones
         for name in ("enorm", "hnorm", "shared_head_norm") if i >= shape.n_layers else ():
             yield f"blk.{i}.nextn.{name}.weight", ones
     yield "token_embd_norm.weight" if shape.convolutions else "output_norm.weight", ones
+
+
+def _net_floats(net: Net, at: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """What a delta net takes beside its matrices: it forgets half within 10 to 1000 tokens."""
+    yield f"{at}ssm_conv1d.weight", np.full((net.channels, 4), 0.25, np.float32)
+    yield f"{at}ssm_a", -np.geomspace(0.001, 0.1, net.n_values, dtype=np.float32)
+    yield f"{at}ssm_dt.bias", np.zeros(net.n_values, np.float32)
+    yield f"{at}ssm_norm.weight", np.ones(net.dim, np.float32)
 
 
 def _biases(shape: Shape, i: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -275,7 +327,9 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
         writer.add_head_count_kv(shape.n_kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(1e6)
-    if not shape.latent:
+    if shape.net:
+        _add_net(writer, shape, shape.net)
+    elif not shape.latent:
         writer.add_rope_dimension_count(shape.head_dim or shape.dim // shape.n_heads)
     if shape.latent:
         m, at = shape.latent, f"{shape.architecture}.attention"
@@ -288,7 +342,7 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
         writer.add_expert_weights_norm(True)
         writer.add_expert_weights_scale(1.8)
-    elif shape.n_experts:
+    elif shape.n_experts or shape.net:
         writer.add_key_length(shape.head_dim)
         writer.add_value_length(shape.head_dim)
     if shape.n_experts:
@@ -309,6 +363,19 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_unk_token_id(0)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+
+
+def _add_net(writer: gguf.GGUFWriter, shape: Shape, net: Net) -> None:
+    writer.add_rope_dimension_count(shape.head_dim // 4)
+    writer.add_rope_dimension_sections([11, 11, 10, 0])
+    writer.add_ssm_conv_kernel(4)
+    writer.add_ssm_state_size(net.dim)
+    writer.add_ssm_group_count(net.n_keys)
+    writer.add_ssm_time_step_rank(net.n_values)
+    writer.add_ssm_inner_size(net.n_values * net.dim)
+    writer.add_uint32(f"{shape.architecture}.full_attention_interval", 4)
+    if shape.n_experts:
+        writer.add_expert_shared_feed_forward_length(shape.hidden_dim)
 
 
 def ensure(name: str, folder: Path) -> Path:

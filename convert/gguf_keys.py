@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gguf
 
-from halfbyte.converting.recurrent_keys import add_recurrence, kv_heads
+from halfbyte.converting.recurrent_keys import add_recurrence, kv_heads, widths
 from halfbyte.converting.rotation_keys import add_rotation
 from halfbyte.families.config import (
     DENSE_KEY,
@@ -61,6 +61,8 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
             add_layer_counts(meta, c)
         elif field == "n_kv_heads" and isinstance(kv_heads(c), list):
             meta.add_array(keys[field], kv_heads(c))
+        elif field == "hidden_dim" and c.network_layers:
+            meta.add_array(keys[field], widths(c))
         else:
             meta.add_uint32(keys[field], getattr(c, field))
     meta.add_value_length(c.latent.kv_lora_rank if c.latent else c.head_dim)

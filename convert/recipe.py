@@ -82,10 +82,12 @@ class Recipe:
 
 def is_exact(name: str, shape: tuple[int, ...]) -> bool:
     """Whether a tensor keeps all bits: vectors, biases, convolutions, and who chooses experts."""
-    return len(shape) == 1 or name.endswith((".bias", *_TAPS)) or ".ffn_gate_inp" in name
+    return len(shape) == 1 or name.endswith((".bias", *_OF_STATES)) or ".ffn_gate_inp" in name
 
 
-_TAPS = (".shortconv.conv.weight", ".ssm_conv1d.weight")
+_OF_STATES = (
+    ".shortconv.conv.weight", ".ssm_conv1d.weight", ".ssm_a", ".ssm_d", ".ssm_norm.weight"
+)  # fmt: skip
 
 
 # Rows that are no multiple of a large block: the type of 32 that is nearest in size, or one that

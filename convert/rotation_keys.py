@@ -23,6 +23,8 @@ def add_rotation(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     """Write what `rope` and all that goes with positions is."""
     meta.add_rope_dimension_count(c.rope.n_features or c.head_dim)
     meta.add_rope_freq_base(c.rope.theta)
+    if c.rope.sections:
+        meta.add_rope_dimension_sections(list(c.rope.sections))
     if c.rope.longrope is not None:
         meta.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
         meta.add_rope_scaling_orig_ctx_len(c.rope.longrope.n_ctx)

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.converting.sources.delta_tensors import with_delta_nets
 from halfbyte.converting.sources.expert_tensors import missing_parts, with_experts
 from halfbyte.converting.sources.head_tensors import whole_name, with_heads
 from halfbyte.converting.sources.hf_folder import HFFolder
+from halfbyte.converting.sources.mamba_tensors import with_vectors
 from halfbyte.converting.sources.next_tensors import with_next, without_copies
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor, are_equal
 from halfbyte.converting.sources.quantized.checkpoint_tensors import checkpoint_tensors
@@ -22,10 +24,11 @@ from halfbyte.converting.sources.tap_tensors import with_taps
 from halfbyte.converting.sources.xielu_tensors import take_xielu
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.family import Family
 from halfbyte.families.next_tokens import left_out
-from halfbyte.families.registry import family_of, tensors_of
+from halfbyte.families.registry import BY_MODEL_TYPE, family_of, tensors_of
 from halfbyte.families.tensors import TensorSpec
-from halfbyte.families.wrapped import is_wrapped, text_names
+from halfbyte.families.wrapped import is_wrapped, text_config, text_names
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ _IN_LAYER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 # Tables that older checkpoints carry along; they follow from the configuration.
 _DERIVED = (".rotary_emb.inv_freq",)
 _HEAD = "lm_head.weight"
+_ROOT = "model."
 
 
 # GGUF name, tensor, its rows in GGUF's order if that is another one, what its numbers grow by.
@@ -49,11 +53,8 @@ def map_tensors(
     Raises:
         ConversionError: tensors are missing, unknown or of another shape; all are named.
     """
-    family = family_of(config)
-    tensors = checkpoint_tensors(folder)
-    tensors = {name: t for name, t in tensors.items() if not name.endswith(_DERIVED)}
-    if is_wrapped(folder.config or {}):
-        tensors = _of_text(folder.path, tensors)
+    family = _family_of(folder, config)
+    tensors = _stored(folder, family)
     others = left_out(tensors, folder.path, family)
     tensors = {name: tensor for name, tensor in tensors.items() if name not in others}
     config, tensors = with_next(tensors, config, drafts=drafts)
@@ -67,7 +68,8 @@ def map_tensors(
         spec.hf_name: spec for spec in tensors_of(config)
         if spec.hf_name and not (spec.may_lack and spec.hf_name not in tensors)
     }  # fmt: skip
-    tensors = with_taps(tensors, wanted.values())
+    tensors = with_delta_nets(config, tensors, wanted.values())
+    tensors = with_vectors(with_taps(tensors, wanted.values()), wanted.values())
     tensors = with_heads(folder.path, tensors, wanted.values())
     tensors = with_experts(folder.path, tensors, wanted.values())
     _check(folder.path, tensors, wanted)
@@ -102,6 +104,25 @@ def _check(path: Path, tensors: Mapping[str, HFTensor], wanted: Mapping[str, Ten
     if faults:
         got = "; ".join(_by_layers(faults))
         raise ConversionError(path, "tensors", expected="those of config.json", got=got)
+
+
+def _family_of(folder: HFFolder, config: ModelConfig) -> Family:
+    """By whose names the tensors are stored: a file may be of an older family that is alike."""
+    stated = text_config(folder.path, folder.config or {})
+    return BY_MODEL_TYPE.get(str(stated.get("model_type")), family_of(config))
+
+
+def _stored(folder: HFFolder, family: Family) -> dict[str, HFTensor]:
+    """Those of the model of text, whose names begin with "model."."""
+    tensors = checkpoint_tensors(folder)
+    tensors = {name: t for name, t in tensors.items() if not name.endswith(_DERIVED)}
+    if is_wrapped(folder.config or {}):
+        tensors = _of_text(folder.path, tensors)
+    root = family.hf_root or _ROOT
+    return {
+        _ROOT + name.removeprefix(root) if name.startswith(root) else name: tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def _of_text(path: Path, tensors: dict[str, HFTensor]) -> dict[str, HFTensor]:

@@ -16,7 +16,7 @@ from halfbyte.engine.recurrent_buffers import recurrent_strides, recurrent_work_
 from halfbyte.families.config import ExpertsConfig, ModelConfig
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import family_of
-from halfbyte.families.stages import PostNorm
+from halfbyte.families.stages import GateAttended, PostNorm
 from halfbyte.kernels.layouts.activations import BLOCK, RECORD_NBYTES, padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
@@ -104,7 +104,7 @@ def _strides(c: ModelConfig) -> dict[str, int]:
     widest = max(c.hidden_dim, c.experts.shared_dim) if c.experts else c.hidden_dim
     q, kv, hidden = (_in_strips(n) for n in (c.q_dim, c.kv_dim, widest))
     # Queries alone where keys are compressed.
-    qkv = q if c.latent else q + 2 * kv
+    qkv = q if c.latent else q + 2 * kv + q * has_query_gates(c)
     dim, attended = padded(c.dim), padded(c.attended_dim) + STRIP_ROWS
     normed = max(dim, padded(c.latent.q_lora_rank)) if c.latent else dim
     joined = padded(2 * c.dim) if c.next_layer else 0
@@ -125,6 +125,12 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         **(_latent_strides(c, c.latent) if c.latent else {}),
         **(_expert_strides(c.experts, dim, normed) if c.experts else {}),
     }
+
+
+def has_query_gates(c: ModelConfig) -> bool:
+    """Whether gates stand behind q, k and v."""
+    stages = family_of(c).stages(c)
+    return any(isinstance(one, GateAttended) and one.source == "qkv" for one in stages)
 
 
 def _expert_strides(e: ExpertsConfig, dim: int, normed: int) -> dict[str, int]:

@@ -80,17 +80,17 @@ class ExpertRecords:
         ]  # fmt: skip
 
     def _hidden(self, stage: ExpertsHidden, e: ExpertsConfig, normed: Mapping[str, int]) -> Words:
-        gate, up = (self._weights.experts[stage.tensor(name)] for name in stage.in_memory)
+        first = [self._weights.experts[stage.tensor(name)] for name in stage.in_memory]
         down = self._weights.experts[stage.tensor(stage.down)]
-        strips, hidden = n_strips(gate.first), self._buffers["expert_hidden"]
+        strips, hidden = n_strips(first[0].first), self._buffers["expert_hidden"]
         return _call(
             record.EXPERTS, experts.hidden, **normed, per_row=strips * e.n_used,
-            most=strips * e.n_experts, **self._table(gate, up), n_strips=strips,
+            most=strips * e.n_experts, **self._table(*first), n_strips=strips,
             gathered=self._buffers["gathered"].address,
             gathered_floats=self._buffers["gathered_floats"].address,
             hidden=hidden.address,
             hidden_stride=0 if down.format.is_quantized else 4 * padded(e.hidden_dim),
-            activation=experts.SWIGLU_OAI if stage.clamps else experts.SWIGLU,
+            activation=_activation(stage),
             limit=float_word(stage.clamps),
             gate_bias=self._vector(stage, stage.gate if stage.biases else ""),
             up_bias=self._vector(stage, stage.up if stage.biases else ""),
@@ -124,6 +124,12 @@ class ExpertRecords:
         self._tables.append(np.concatenate([experts_words(one) for one in matrices]))
         return {"matrices": int(self._tables[-1].ctypes.data), "n_experts": matrices[0].n,
                 "plan": self._buffers.plan}  # fmt: skip
+
+
+def _activation(stage: ExpertsHidden) -> int:
+    if not stage.gate:
+        return experts.SQUARED
+    return experts.SWIGLU_OAI if stage.clamps else experts.SWIGLU
 
 
 def _call(table: object, kernel: Kernel, **values: int) -> Words:

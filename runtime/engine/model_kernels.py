@@ -13,7 +13,7 @@ from halfbyte.engine.weights import panel_format
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.next_layer import in_memory
 from halfbyte.families.registry import family_of
-from halfbyte.families.stages import Embed
+from halfbyte.families.stages import Embed, GateAttended
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.kv_pages import KVLayout
@@ -60,7 +60,8 @@ def kernels_for(
     names = sorted({f.kernel_name for f in packed})
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
     used.append(expert_kernels(config) + latent_kernels(config) + recurrent_kernels(config))
-    used.append([gate_attended] if config.gate_dim else [])
+    is_gated = any(isinstance(s, GateAttended) for s in family_of(config).stages(config))
+    used.append([gate_attended] if is_gated else [])
     kernels |= {kernel.name: kernel for group in used for kernel in group}
     return list(kernels.values())
 

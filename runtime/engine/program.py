@@ -25,6 +25,7 @@ from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strip
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.latent_stages import Compress, ProjectHeads
+from halfbyte.families.mamba2 import GroupNorms
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     ACTIVATIONS,
@@ -166,7 +167,8 @@ class _Writer:
             case Attend():
                 return self._attend(stage)
             case GateAttended():
-                return [row_records.gates(stage, self._config, self._buffers)]
+                at = self._gates_at(stage)
+                return [row_records.gates(stage, self._config, self._buffers, at)]
             case Compress():
                 self._attention = {**self._latents.attention(stage), **self._common(stage)}
                 return [self._latents.compress(stage)]
@@ -174,6 +176,8 @@ class _Writer:
                 return [self._latents.heads(stage)]
             case RecurrentStage():
                 return [self._recurrent.record(stage)]
+            case GroupNorms():
+                return [self._recurrent.group_norms(stage)]
             case Route() | ExpertsHidden() | ExpertsOutput() | AddGated():
                 return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")
@@ -320,6 +324,13 @@ class _Writer:
         """Where keys and values begin in a row, in bytes: each matrix fills strips of its own."""
         q, k = (4 * 32 * n_strips(self._weights.matrices[stage.tensor(n)]) for n in QKV[:2])
         return q, q + k
+
+    def _gates_at(self, stage: GateAttended) -> int:
+        """Where gates begin in a row: behind values, if they are not by themselves."""
+        if stage.source != "qkv":
+            return 0
+        values = self._weights.matrices[stage.tensor(QKV[2])]
+        return self._qkv_at(stage)[1] + 4 * 32 * n_strips(values)
 
     def _attend(self, stage: Attend) -> list[Words]:
         """Two ways, of which a step takes one: see kernels/stages/attend.py."""

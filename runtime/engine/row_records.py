@@ -13,6 +13,7 @@ from halfbyte.kernels.stages import record
 from halfbyte.kernels.stages.gates import gate_attended
 
 _ALL = 1 << 40
+GATE_ACTIVATIONS = ("softplus", "sigmoid")  # as kernels/stages/gates.py numbers them
 
 
 def embedding(stage: Embed, c: ModelConfig, w: ModelWeights, b: Buffers) -> Words:
@@ -50,13 +51,14 @@ def join(stage: Join, c: ModelConfig, w: ModelWeights, b: Buffers) -> list[Words
     return made
 
 
-def gates(stage: GateAttended, c: ModelConfig, b: Buffers) -> Words:
-    """attended *= softplus(gates)."""
-    gates, attended = b["gates"], b["attended"]
+def gates(stage: GateAttended, c: ModelConfig, b: Buffers, at: int = 0) -> Words:
+    """attended *= activation(gates), which begin `at` bytes behind their buffer's rows."""
+    gates, attended = b[stage.source], b["attended"]
     return stage_words(
         record.GATES, record.CALL, kernel=gate_attended.address, per_row=1, most=_ALL,
-        gates=gates.address, gates_stride=gates.stride, y=attended.address,
-        y_stride=attended.stride, n_features=c.q_dim_of(stage.layer), gate_dim=c.gate_dim,
+        gates=gates.address + at, gates_stride=gates.stride, y=attended.address,
+        y_stride=attended.stride, n_features=c.q_dim_of(stage.layer), gate_dim=c.gate_dim or 1,
+        activation=GATE_ACTIVATIONS.index(stage.activation),
     )  # fmt: skip
 
 

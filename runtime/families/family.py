@@ -90,10 +90,13 @@ class RecurrentRules:
     Attributes:
         from_gguf, from_hf: give a configuration with what a file, or config.json, says of them, and
             raise the errors of its side.
+        kinds_keys: keys of config.json with a kind for each layer, by whose length layers are
+            counted where nothing else says how many there are.
     """
 
     from_gguf: Callable[[GGUFFile, Family, ModelConfig], ModelConfig]
     from_hf: Callable[[Reader, ModelConfig], ModelConfig]
+    kinds_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ class Family:
         has_latents: whether keys and values are compressed (latent.py).
         next_names: how layers that guess further ahead are called; None: they are left out.
         recurrent: how its recurrent layers are stated; None: it has none.
+        hf_root: what a checkpoint may call the model in names of tensors, beside "model.".
     """
 
     architecture: str
@@ -153,6 +157,7 @@ class Family:
     gates_key: str = ""
     has_latents: bool = False
     recurrent: RecurrentRules | None = None
+    hf_root: str = ""
     own_keys: Mapping[str, Key] = field(default_factory=dict)
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hf_neighbours: bool = False

@@ -49,10 +49,12 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
     reader.defaults, reader.keys = family.defaults[str(kind)], family.keys
     reader.reads = frozenset({*family.hf_reads, *expert_keys(reader, family)})
     _check(reader, family)
-    n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
+    n_layers, n_ctx = reader.count("n_layers", _listed(reader, family)), reader.count("n_ctx_train")
     dim = reader.count("dim")
     latent, heads = _attention(reader, family, dim, n_layers)
-    hidden_dim = reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None)
+    # Of models whose layers all have experts it may say nothing.
+    usual = 4 * dim if "n_inner" in reader.defaults else reader.value_of("moe_intermediate_size")
+    hidden_dim = reader.count("hidden_dim", usual)
     window = _window(reader, family)
     sliding_layers = _sliding_layers(reader, family, n_layers, window)
     _check_rope_layers(reader, family, n_layers)
@@ -79,6 +81,13 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
     )
     config = with_latents(reader, config, latent) if latent else config
     return config if family.recurrent is None else family.recurrent.from_hf(reader, config)
+
+
+def _listed(reader: Reader, family: Family) -> int | None:
+    """How many layers there are by the length of what lists their kinds; None: nothing does."""
+    keys = family.recurrent.kinds_keys if family.recurrent else ()
+    lists = (reader.value_of(key) for key in keys)
+    return next((len(one) for one in lists if isinstance(one, (list, str))), None)
 
 
 def _check(reader: Reader, family: Family) -> None:

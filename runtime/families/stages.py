@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 
 QKV = ("attn_q", "attn_k", "attn_v")
 FUSED_QKV = "attn_qkv"
+QUERY_GATE = "attn_q_gate"  # of attn_q's rows the gates that stand behind each head's, in memory
 SINKS = "attn_sinks"
 HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
 # What a network's hidden features go through.
@@ -59,8 +60,9 @@ class Stage:
         return tuple((name, "weight") for name in self.matrices)
 
     def tensor(self, name: str, kind: str = "weight") -> str:
-        """GGUF's name of a tensor of this stage."""
-        return f"{name}.{kind}" if self.layer < 0 else f"blk.{self.layer}.{name}.{kind}"
+        """GGUF's name of a tensor of this stage; some have no kind."""
+        whole = f"{name}.{kind}" if kind else name
+        return whole if self.layer < 0 else f"blk.{self.layer}.{whole}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,13 @@ class Attend(Stage):
 
 @dataclass(frozen=True, slots=True)
 class GateAttended(Stage):
-    """attended *= softplus(gates), each of which gate_dim features share."""
+    """attended *= activation(gates), each of which gate_dim features share, or one has.
+
+    The activation is softplus or sigmoid. Gates may stand behind q, k and v instead (`source`).
+    """
+
+    activation: str = "softplus"
+    source: str = "gates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +297,7 @@ class ExpertsStage(Stage, ABC):
 class ExpertsHidden(ExpertsStage):
     """Of each token's experts: SiLU(gate normed) * (up normed), in the form that `down` takes.
 
+    Without a gate ("") it is activation(up normed), "relu_squared" alone.
     With `clamps`: g sigmoid(1.702 g) (u + 1) of both clamped to `clamps`, g from above alone.
     Where it is `fused`, a tensor of that name holds the rows of both in a file, those of the gate
     first.
@@ -297,6 +306,7 @@ class ExpertsHidden(ExpertsStage):
     gate: str
     up: str
     down: str
+    activation: str = "silu"
     clamps: float = 0.0
     fused: str = ""
 
@@ -308,7 +318,7 @@ class ExpertsHidden(ExpertsStage):
     @property
     def in_memory(self) -> tuple[str, ...]:
         """See ExpertsStage."""
-        return self.gate, self.up
+        return (self.gate, self.up) if self.gate else (self.up,)
 
 
 @dataclass(frozen=True, slots=True)

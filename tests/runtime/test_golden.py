@@ -18,7 +18,9 @@ import halfbyte
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA: dict[str, np.ndarray] = {}
-GOLDEN = ("llama", "positions", "dense", "experts", "families", "latents", "recurrent")
+GOLDEN = (
+    "llama", "positions", "dense", "experts", "families", "latents", "recurrent", "mamba", "nets",
+)  # fmt: skip
 for _name in GOLDEN:
     with np.load(ROOT / "tests" / "data" / f"golden_{_name}.npz") as _data:
         DATA |= _data

@@ -17,6 +17,7 @@ from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.lfm2_calls import Lfm2
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
+from halfbyte.prompt.tools.nemotron_calls import Nemotron
 from halfbyte.prompt.tools.olmo3_calls import Olmo3
 from halfbyte.prompt.tools.phi4 import Phi4
 from halfbyte.prompt.tools.qwen3_coder import Qwen3Coder
@@ -39,6 +40,7 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("<tool_call>", "<invoke"), "MiniMax'"),
     (("<tool_call>",), Hermes()),
     (("<|tool_call|>", "<|start_of_role|>"), Granite()),
+    (("<TOOLCALL>",), Nemotron()),
     (("<|observation|>", "metadata"), Glm4()),
     (("<|tool_call_start|>",), Lfm2()),
     (("<|tool_list_start|>",), Lfm2()),
