@@ -44,9 +44,10 @@ class ReferenceModel:
                 raise KeyError(f"{path}: no {architecture}.{key}")
             return float(np.max(field.contents()))  # where layers differ, the most
 
-        self.n_layers = int(number("block_count"))
+        n_blocks = int(number("block_count"))  # with those that guess
+        self.n_layers = n_blocks - int(number("nextn_predict_layers", 0))
         heads = np.atleast_1d(reader.fields[f"{architecture}.attention.head_count"].contents())
-        self.heads = [int(n) for n in np.broadcast_to(heads, self.n_layers)]
+        self.heads = [int(n) for n in np.broadcast_to(heads, n_blocks)]
         self.n_heads = max(self.heads)
         kv_heads = reader.fields.get(f"{architecture}.attention.head_count_kv")
         self.n_kv_heads = int(np.max(kv_heads.contents())) if kv_heads else self.n_heads
@@ -90,7 +91,7 @@ class ReferenceModel:
             architecture, 0
         )
         first = int(architecture != "laguna")  # 1: the last of so many layers sees all
-        self.sees_all = [every > 0 and (i + first) % every == 0 for i in range(self.n_layers)]
+        self.sees_all = [every > 0 and (i + first) % every == 0 for i in range(n_blocks)]
         if pattern is not None:
             self.sees_all = [not one for one in pattern.contents()]
         local_theta = number("rope.freq_base_swa", 1e4) if architecture == "gemma3" else 0.0
@@ -144,33 +145,64 @@ class ReferenceModel:
 
     def logits(self, ids: Sequence[int] | NDArray[np.int64]) -> F64:
         """Logits after each token: float64 (len(ids), vocab)."""
+        return self._head(self.states(ids))
+
+    def states(self, ids: Sequence[int] | NDArray[np.int64]) -> F64:
+        """What the last norm gives: float64 (len(ids), dim)."""
         x = self.weight("token_embd.weight")[np.asarray(ids)] * self.embedding_scale
         if "position_embd.weight" in self._tensors:
             x = x + self.weight("position_embd.weight")[: len(ids)]
+        for layer in range(self.n_layers):
+            x = self._layer(x, layer)
+        own = "token_embd_norm" if "token_embd_norm.weight" in self._tensors else "output_norm"
+        return self._norm(own, x)
+
+    def guesses(self, ids: Sequence[int], n: int) -> F64:
+        """Logits of the next n tokens by the layer that guesses, each guess after the one before.
+
+        Source: DeepSeek-V3, arXiv:2412.19437, its module for one token more, applied again to what
+        it gives; the state of position i goes with token i + 1. float64 (n, vocab).
+        """
+        at, states, tokens = f"blk.{self.n_layers}.nextn.", self.states(ids[:-1]), list(ids[1:])
+        rows = list[F64]()
+        for _ in range(n):
+            e = self._one_of(at + "embed_tokens", "token_embd")[np.array(tokens)]
+            parts = (self._norm(at + "enorm", e), self._norm(at + "hnorm", states))
+            x = self._layer(self._linear(at + "eh_proj", np.concatenate(parts, 1)), self.n_layers)
+            norm = at + "shared_head_norm"
+            y = self._norm(norm if norm + ".weight" in self._tensors else "output_norm", x)
+            rows.append(self._head(y[-1:], at + "shared_head_head")[0])
+            states = np.concatenate([states, y[-1:]])
+            tokens.append(int(rows[-1].argmax()))
+        return np.array(rows)
+
+    def _layer(self, x: F64, layer: int) -> F64:
         # Their post_attention_norm is an ffn_norm.
         seed_oss = self.architecture in ("seed_oss", "glm4moe", "gpt-oss", "qwen3next", "qwen35",
                                          "qwen35moe")  # fmt: skip
-        self._begin(np.asarray(ids), x)
-        for layer in range(self.n_layers):
-            at = f"blk.{layer}."
-            if self.architecture.startswith("nemotron"):
-                x = x + self._only(at, x, layer)
-                continue
-            if at + "shortconv.conv.weight" in self._tensors:
-                y = self._convolution(at, x)
-            elif at + "ssm_in.weight" in self._tensors:
-                y = self._mamba(at, x)
-            else:
-                y = self._attention(at, x, layer)
-            x = x + self.residual_scale * (y if seed_oss else self._norm(at + _POST[0], y))
-            y = self._norm(at + (_POST[0] if seed_oss else "ffn_norm"), x)
-            y = self._network(at, x, y, layer)
-            x = x + self.residual_scale * self._norm(at + _POST[1], y)
-            x = self._behind_layer(at, x, layer)
-        output = "output.weight" if "output.weight" in self._tensors else "token_embd.weight"
-        last = "token_embd_norm" if "token_embd_norm.weight" in self._tensors else "output_norm"
-        y: F64 = self._norm(last, x) @ self.weight(output).T / self.logit_scale
+        at = f"blk.{layer}."
+        if self.architecture.startswith("nemotron"):
+            return x + self._only(at, x, layer)
+        if at + "shortconv.conv.weight" in self._tensors:
+            y = self._convolution(at, x)
+        elif at + "ssm_in.weight" in self._tensors:
+            y = self._mamba(at, x)
+        else:
+            y = self._attention(at, x, layer)
+        x = x + self.residual_scale * (y if seed_oss else self._norm(at + _POST[0], y))
+        y = self._norm(at + (_POST[0] if seed_oss else "ffn_norm"), x)
+        y = self._network(at, x, y, layer)
+        x = x + self.residual_scale * self._norm(at + _POST[1], y)
+        return self._behind_layer(at, x, layer)
+
+    def _head(self, x: F64, own: str = "output") -> F64:
+        """Logits of normed states."""
+        y: F64 = x @ self._one_of(own, "output", "token_embd").T / self.logit_scale
         return _capped(y, self.logit_cap)
+
+    def _one_of(self, *names: str) -> F64:
+        """The first tensor that there is."""
+        return self.weight(next(f"{n}.weight" for n in names if f"{n}.weight" in self._tensors))
 
     def _only(self, block: str, x: F64, layer: int) -> F64:
         """What one of Nemotron-H's layers adds, which are of one kind each."""

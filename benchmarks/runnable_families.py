@@ -44,6 +44,7 @@ _GATINGS = {
 _STATED: dict[str, dict[str, object]] = {
     "glm4_moe": {"head_dim": 128},
     "granitemoeshared": {"shared_intermediate_size": 1024},
+    "granitemoehybrid": {"layer_types": ["mamba"] * 31 + ["attention"]},
     "nemotron_h": {"layers_block_type": ["mamba", "mlp", "attention"]},
     "nemotron_h_moe": {"layers_block_type": ["mamba", "moe", "attention"]},
     **{kind: {"layer_types": ["conv"] * 31 + ["full_attention"]} for kind in ("lfm2", "lfm2_moe")},

@@ -91,6 +91,8 @@ class Shape:
     architecture: str = "llama"  # GGUF's name of a family that has such models
     latent: Latent | None = None
     local: Local | None = None
+    n_vocab: int = N_VOCAB
+    n_next: int = 0  # layers behind the others that guess a token further ahead, in 8 bits
     convolutions: str = ""  # c for each layer that is LFM2's short convolution, a for the others
     dense_dim: int = 0  # hidden_dim of a first layer that has a network in place of experts
     net: Net | None = None
@@ -119,6 +121,9 @@ SHAPES = {
     "gemma3": Shape(17, 2560, 10240, 8, 4, head_dim=256, architecture="gemma3"),
     "qwen3": Shape(18, 2560, 9728, 32, 8, head_dim=128, architecture="qwen3"),
     "starcoder2": Shape(15, 3072, 12288, 24, 2, head_dim=128, architecture="starcoder2"),
+    # The same with 8 layers, all of its vocabulary and its layer that guesses.
+    "glm-next": Shape(8, 2048, 1536, 20, 1, 576, 64, 4, architecture="deepseek2",
+                      latent=Latent(768, 512, 192, 64, 256), n_vocab=154880, n_next=1),
     # LFM2-1.2B; LFM2-8B-A1B, 8 of its 24 layers.
     "lfm2": Shape(16, 2048, 8192, 32, 8, 64, architecture="lfm2", convolutions="ccaccaccacacacac"),
     "lfm2moe": Shape(8, 2048, 1792, 32, 8, 64, 32, 4, architecture="lfm2moe",
@@ -134,8 +139,8 @@ SHAPES = {
 def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Name and shape of each matrix, in the file's order."""
     dim = shape.dim
-    yield "token_embd.weight", (N_VOCAB, dim)
-    for i in range(shape.n_layers):
+    yield "token_embd.weight", (shape.n_vocab, dim)
+    for i in range(shape.n_layers + shape.n_next):
         n, end, hidden = (shape.n_experts,), "_exps", shape.hidden_dim
         if not shape.n_experts or (shape.dense_dim and i == 0):
             n, end, hidden = (), "", shape.dense_dim or shape.hidden_dim
@@ -154,8 +159,10 @@ def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield f"blk.{i}.ffn_down{end}.weight", (*n, dim, hidden)
         if shape.net and shape.n_experts:
             yield from _shared(shape, f"blk.{i}.")
+        if i >= shape.n_layers:
+            yield f"blk.{i}.nextn.eh_proj.weight", (dim, 2 * dim)
     if not shape.architecture.startswith("gemma"):
-        yield "output.weight", (N_VOCAB, dim)
+        yield "output.weight", (shape.n_vocab, dim)
 
 
 def is_local(shape: Shape, i: int) -> bool:
@@ -206,15 +213,18 @@ def _net(net: Net, dim: int, at: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield f"{at}ssm_out.weight", (dim, net.n_values * net.dim)
 
 
-def _kind(kind: Type, dims: tuple[int, ...]) -> Type:
-    """Rows that are no whole blocks have 8 bits."""
-    return kind if dims[-1] % gguf.GGML_QUANT_SIZES[kind][0] == 0 else Type.Q8_0
+def _kinds(shape: Shape, kind: Type) -> Iterator[tuple[str, tuple[int, ...], Type]]:
+    """The matrices with types: rows that are no whole blocks, and what guesses, have 8 bits."""
+    for name, dims in matrices(shape):
+        guesses = name.startswith("blk.") and int(name.split(".")[1]) >= shape.n_layers
+        is_whole = dims[-1] % gguf.GGML_QUANT_SIZES[kind][0] == 0
+        yield name, dims, kind if is_whole and not guesses else Type.Q8_0
 
 
 def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Norms, and who chooses experts: at random, so that all are used alike."""
     rng, ones = np.random.default_rng(0), np.ones(shape.dim, np.float32)
-    for i in range(shape.n_layers):
+    for i in range(shape.n_layers + shape.n_next):
         is_oss, is_gemma = shape.architecture == "gpt-oss", shape.architecture.startswith("gemma")
         yield f"blk.{i}.attn_norm.weight", ones
         if is_gemma:
@@ -251,6 +261,8 @@ def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
             yield f"blk.{i}.ffn_gate_inp.weight", router / np.float32(shape.dim**0.5)
             if shape.net:
                 yield f"blk.{i}.ffn_gate_inp_shexp.weight", 0 * ones
+        for name in ("enorm", "hnorm", "shared_head_norm") if i >= shape.n_layers else ():
+            yield f"blk.{i}.nextn.{name}.weight", ones
     yield "token_embd_norm.weight" if shape.convolutions else "output_norm.weight", ones
     if shape.architecture == "starcoder2":
         yield "output_norm.bias", 0 * ones
@@ -296,7 +308,7 @@ def _biases(shape: Shape, i: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
     yield f"blk.{i}.attn_sinks.weight", np.zeros(shape.n_heads, np.float32)
 
 
-def vocabulary() -> tuple[list[bytes], list[float], list[TokenType]]:
+def vocabulary(n: int = N_VOCAB) -> tuple[list[bytes], list[float], list[TokenType]]:
     """Pieces, scores and kinds: control tokens, every byte, then invented words."""
     syllables = ["".join(pair) for pair in itertools.product("bdfgklmnprstvz", "aeiou")]
     words = ("".join(s) for n in (1, 2, 3) for s in itertools.product(syllables, repeat=n))
@@ -304,7 +316,7 @@ def vocabulary() -> tuple[list[bytes], list[float], list[TokenType]]:
     pieces = [b"<unk>", b"<s>", b"</s>", *(b"<0x%02X>" % i for i in range(256))]
     kinds = [TokenType.UNKNOWN, *[TokenType.CONTROL] * 2, *[TokenType.BYTE] * 256]
     scores = [0.0] * len(pieces)
-    for rank, piece in enumerate(itertools.islice(spaced, N_VOCAB - len(pieces))):
+    for rank, piece in enumerate(itertools.islice(spaced, n - len(pieces))):
         pieces.append(piece.encode())
         kinds.append(TokenType.NORMAL)
         scores.append(-float(rank))
@@ -349,8 +361,7 @@ def write(shape: Shape, kind: Type | Young, path: Path) -> None:
     part = path.with_name(path.name + ".part")
     writer = gguf.GGUFWriter(part, shape.architecture)
     _add_metadata(writer, shape)
-    for name, dims in matrices(shape):
-        own = _kind(kind, dims)
+    for name, dims, own in _kinds(shape, kind):
         row_shape = gguf.quant_shape_to_byte_shape(dims, own)
         nbytes = math.prod(row_shape)
         writer.add_tensor_info(name, row_shape, np.dtype(np.uint8), nbytes, raw_dtype=own)
@@ -359,10 +370,9 @@ def write(shape: Shape, kind: Type | Young, path: Path) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    kinds = {_kind(kind, dims) for _, dims in matrices(shape)}
-    blocks = {kind: RandomBlocks(kind) for kind in kinds}
-    for _, dims in matrices(shape):
-        writer.write_tensor_data(blocks[_kind(kind, dims)].matrix(dims))
+    blocks = {own: RandomBlocks(own) for own in {own for _, _, own in _kinds(shape, kind)}}
+    for _, dims, own in _kinds(shape, kind):
+        writer.write_tensor_data(blocks[own].matrix(dims))
     for _, values in floats(shape):
         writer.write_tensor_data(values)
     writer.close()
@@ -372,7 +382,9 @@ def write(shape: Shape, kind: Type | Young, path: Path) -> None:
 def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_context_length(N_CTX)
     writer.add_embedding_length(shape.dim)
-    writer.add_block_count(shape.n_layers)
+    writer.add_block_count(shape.n_layers + shape.n_next)
+    if shape.n_next:
+        writer.add_nextn_predict_layers(shape.n_next)
     writer.add_feed_forward_length(shape.dense_dim or shape.hidden_dim)
     writer.add_head_count(shape.n_heads)
     if shape.convolutions:
@@ -426,8 +438,8 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
         writer.add_uint32(f"{at}.attention.shared_kv_layers", 0)
         writer.add_uint32(f"{at}.embedding_length_per_layer_input", 0)
         writer.add_float32(f"{at}.final_logit_softcapping", 30.0)
-    writer.add_vocab_size(N_VOCAB)
-    pieces, scores, kinds = vocabulary()
+    writer.add_vocab_size(shape.n_vocab)
+    pieces, scores, kinds = vocabulary(shape.n_vocab)
     writer.add_tokenizer_model("llama")
     writer.add_token_list(pieces)
     writer.add_token_scores(scores)

@@ -108,6 +108,7 @@ def _strides(c: ModelConfig) -> dict[str, int]:
     qkv = _in_strips(c.q_dim) if c.latent else max(map(partial(_qkv_floats, c), range(c.n_layers)))
     dim, attended = padded(c.dim), padded(c.attended_dim) + STRIP_ROWS
     normed = max(dim, padded(c.latent.q_lora_rank)) if c.latent else dim
+    joined = padded(2 * c.dim) if c.next_layer else 0
     recurrent = recurrent_strides(c)
     return {
         "x": 4 * dim,
@@ -117,9 +118,10 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         "attended": 4 * attended,
         "gates": 4 * (_in_strips(c.q_dim // c.gate_dim) + STRIP_ROWS) if c.gate_dim else 0,
         "hidden": 4 * hidden,
-        "records": max(normed, attended, c.per_layer_dim, recurrent.get("mixed", 0) // 4)
+        "records": max(normed, attended, joined, c.per_layer_dim, recurrent.get("mixed", 0) // 4)
         // BLOCK
         * RECORD_NBYTES,
+        **({"embedded": 4 * dim, "state": 4 * dim, "joined": 4 * joined} if joined else {}),
         **recurrent,
         **(_latent_strides(c, c.latent) if c.latent else {}),
         **(_expert_strides(c.experts, dim, normed) if c.experts else {}),

@@ -137,3 +137,9 @@ def _activation(stage: ExpertsHidden) -> int:
 
 def _call(table: object, kernel: Kernel, **values: int) -> Words:
     return stage_words(table, record.CALL, kernel=kernel.address, **values)
+
+
+def expert_share(weights: ModelWeights) -> float:
+    """How much of what a step of one row reads are experts, of which other rows may need others."""
+    used = (e.n_used * e.first.nbytes for name, e in weights.experts.items() if "_exps" in name)
+    return sum(used) / weights.nbytes_per_token

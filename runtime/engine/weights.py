@@ -38,12 +38,13 @@ from halfbyte.kernels.quantizers.quantize import dequantize
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A packed matrix of n_rows x n_inputs at an address."""
+    """A packed matrix of n_rows x n_inputs at an address; or the first ones of `of_rows` rows."""
 
     format: PanelFormat
     n_rows: int
     n_inputs: int
     address: int
+    of_rows: int = 0
 
     @property
     def nbytes(self) -> int:

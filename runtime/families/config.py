@@ -234,6 +234,8 @@ class ModelConfig(LayerShapes):
         recurrent_layers: whether each layer is one of them.
         attention_layers: whether each layer has keys and values; (): all but the recurrent ones.
         network_layers: whether each layer has a network; (): all have.
+        n_next: layers behind these that guess further ahead (next_layer.py).
+        next_layer: its number in a file, where it is one of those itself; 0: it is none.
     """
 
     architecture: str
@@ -271,19 +273,12 @@ class ModelConfig(LayerShapes):
     latent: LatentConfig | None = None
     sizes: LayerSizes | None = None
     per_layer_dim: int = 0
+    n_next: int = 0
+    next_layer: int = 0
     recurrent: Recurrence | None = None
     recurrent_layers: tuple[bool, ...] = ()
     attention_layers: tuple[bool, ...] = ()
     network_layers: tuple[bool, ...] = ()
-
-    def window(self, layer: int) -> int:
-        """Positions that a token sees in a layer; 0: all before it."""
-        return self.sliding_window if not self.sliding_layers or self.sliding_layers[layer] else 0
-
-    @property
-    def longest_window(self) -> int:
-        """The most positions that a token sees in any layer; 0: all before it."""
-        return 0 if self.sliding_layers and not all(self.sliding_layers) else self.sliding_window
 
     def rope_of(self, layer: int) -> RopeConfig | None:
         """Rotary embedding of a layer, if it has any."""

@@ -35,6 +35,7 @@ from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.latent_from_gguf import read_latent, with_latents
 from halfbyte.families.layer_sizes import local_dim
 from halfbyte.families.metadata_keys import check_keys, is_saved
+from halfbyte.families.next_layer import n_next_in_file
 from halfbyte.families.next_tokens import n_layers_of
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.rope_from_gguf import read_ropes
@@ -90,6 +91,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         temperature=ropes.temperature,
         experts=read_experts(file, family, hidden_dim, n_layers),
         xielu=read_xielu(m, n_layers) if family.has_xielu else (),
+        n_next=n_next_in_file(file.tensors, n_layers) if family.next_names else 0,
         **heads,
         **_options(file, family, n_layers, dim / heads["n_heads"]),
     )

@@ -86,7 +86,17 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
         **_options(reader, family),
     )
     config = with_latents(reader, config, latent) if latent else config
-    return config if family.recurrent is None else family.recurrent.from_hf(reader, config)
+    return config if family.recurrent is None else _with_recurrence(reader, family, config)
+
+
+def _with_recurrence(reader: Reader, family: Family, config: ModelConfig) -> ModelConfig:
+    """A configuration with its recurrent layers, which are not all."""
+    assert family.recurrent is not None
+    config = family.recurrent.from_hf(reader, config)
+    if not config.n_kv_layers:
+        key = next(iter(family.recurrent.kinds_keys), "layer_types")
+        raise reader.bad(key, "at least one layer with attention", reader.value_of(key))
+    return config
 
 
 def _listed(reader: Reader, family: Family) -> int | None:

@@ -41,6 +41,8 @@ from halfbyte.families import (
 )
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.family import Family
+from halfbyte.families.next_layer import of_next_layer, tensors_of_next
+from halfbyte.families.tensors import TensorSpec
 
 FAMILIES: dict[str, Family] = {
     module.FAMILY.architecture: module.FAMILY
@@ -88,5 +90,12 @@ BY_MODEL_TYPE: dict[str, Family] = {
 
 
 def family_of(config: ModelConfig) -> Family:
-    """The family of a model."""
-    return FAMILIES[config.architecture]
+    """The family of a model, or of a layer that guesses for one (next_layer.py)."""
+    family = FAMILIES[config.architecture]
+    return of_next_layer(family) if config.next_layer else family
+
+
+def tensors_of(config: ModelConfig) -> list[TensorSpec]:
+    """All tensors of a model's file: its own, then those of layers that guess further ahead."""
+    family = family_of(config)
+    return [*family.tensors(config), *tensors_of_next(family, config)]

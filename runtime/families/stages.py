@@ -15,6 +15,12 @@ there are named buffers, for T tokens:
     shared      (T, dim)             what a gated shared expert gives, or experts beside a network
     logits      (rows asked for, vocab_size)
 
+and where a layer guesses for another model (next_layer.py)
+
+    embedded    (T, dim)             a token
+    state       (T, dim)             what the model's last norm gave for the token before it
+    joined      (T, 2 dim)           the norms of both
+
 Tensors have short names ("attn_q"): `Stage.tensor` gives the whole ones.
 """
 
@@ -62,11 +68,12 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Embed(Stage):
-    """x = scale weight[tokens]; plus positions[positions], where these are learned."""
+    """to = scale weight[tokens]; plus positions[positions], where these are learned."""
 
     weight: str = "token_embd"
     scale: float = 1.0
     positions: str = ""
+    to: str = "x"
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
@@ -95,6 +102,19 @@ class Norm(Stage):
         """See Stage."""
         kinds = (self.kind, "bias") if self.bias else (self.kind,)
         return tuple((self.weight, kind) for kind in kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Stage):
+    """joined = RMSNorm(embedded) * first and, behind it, RMSNorm(state) * second."""
+
+    first: str
+    second: str
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return ((self.first, "weight"), (self.second, "weight"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ GOLDEN = json.loads((Path(__file__).parents[2] / "data" / "golden_keys.json").re
 # Whose classes alone make no model.
 STATED: dict[str, dict[str, Any]] = {
     "glm4_moe": {"head_dim": 128}, "lfm2_moe": {"layer_types": ["full_attention"] * 32},
+    "granitemoehybrid": {"layer_types": ["mamba"] * 31 + ["attention"]},
 }  # fmt: skip
 
 
