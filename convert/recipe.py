@@ -87,8 +87,13 @@ class Recipe:
 
 
 def is_exact(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor keeps all bits: vectors, biases, convolutions, and who chooses experts."""
-    return len(shape) == 1 or name.endswith((".bias", *_OF_STATES)) or ".ffn_gate_inp" in name
+    """Whether a tensor keeps all bits: what multiplies no rows, and who chooses experts."""
+    return is_beside_rows(name, shape) or ".ffn_gate_inp" in name
+
+
+def is_beside_rows(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor multiplies no rows: vectors, biases, convolutions and the like."""
+    return len(shape) == 1 or name.endswith((".bias", *_OF_STATES))
 
 
 _OF_STATES = (
