@@ -154,7 +154,8 @@ class ReferenceModel:
             x = x + self.weight("position_embd.weight")[: len(ids)]
         for layer in range(self.n_layers):
             x = self._layer(x, layer)
-        return self._norm("output_norm", x)
+        own = "token_embd_norm" if "token_embd_norm.weight" in self._tensors else "output_norm"
+        return self._norm(own, x)
 
     def guesses(self, ids: Sequence[int], n: int) -> F64:
         """Logits of the next n tokens by the layer that guesses, each guess after the one before.

@@ -11,22 +11,19 @@ from typing import TypeVar
 
 from halfbyte.families import registry
 from halfbyte.families.config import KEYS, OPTIONS, TEMPERATURE_KEY, ExpertsConfig, ModelConfig
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
 from halfbyte.families.family import Family
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.mamba2 import Scan
 from halfbyte.families.per_layer import JoinRows
 from halfbyte.families.short_conv import Convolve
 from halfbyte.families.stages import (
-    AddGated,
     Attend,
     Embed,
-    ExpertsHidden,
-    ExpertsOutput,
     FeedForward,
     Norm,
     PostNorm,
     Rope,
-    Route,
     RowNorms,
     Stage,
 )

@@ -438,12 +438,26 @@ def tensors(tiny: Tiny) -> Iterator[Named]:
     yield from _norm(tiny, names[2])
     if not tiny.tied:
         yield "lm_head.weight", (tiny.vocab_size, tiny.dim)
-    for i in range(tiny.n_layers, tiny.n_layers + tiny.n_next):  # last, so that the others stay
-        own = _latents(tiny, i) if "kv_lora_rank" in KINDS[tiny.kind] else _layer(tiny, i)
-        joins = [("eh_proj.weight", (tiny.dim, 2 * tiny.dim))]
-        norms = [(f"{name}.weight", (tiny.dim,)) for name in ("enorm", "hnorm", "shared_head.norm")]
-        for name, shape in [*own, *joins, *norms]:
-            yield f"{names[1]}.{i}.{name}", shape
+    for i in range(tiny.n_next):  # last, so that the others stay
+        yield from _next_layer(tiny, i)
+
+
+def _next_layer(tiny: Tiny, i: int) -> Iterator[Named]:
+    """A layer that guesses a token further ahead, with what joins its input."""
+    at = layer = f"model.layers.{tiny.n_layers + i}."
+    joins = ("eh_proj", "enorm", "hnorm", "shared_head.norm")
+    if tiny.kind in NETS:  # with attention, as one layer of so many has it
+        at, layer = "mtp.", f"mtp.layers.{i}."
+        joins = ("fc", "pre_fc_norm_embedding", "pre_fc_norm_hidden", "norm")
+        own = _net_layer(tiny, int(str(KINDS[tiny.kind]["full_attention_interval"])) - 1)
+    elif "kv_lora_rank" in KINDS[tiny.kind]:
+        own = _latents(tiny, tiny.n_layers + i)
+    else:
+        own = _layer(tiny, tiny.n_layers + i)
+    for name, shape in own:
+        yield layer + name, shape
+    for name, shape in zip(joins, [(tiny.dim, 2 * tiny.dim), *[(tiny.dim,)] * 3], strict=True):
+        yield f"{at}{name}.weight", shape
 
 
 def _layer(tiny: Tiny, i: int) -> Iterator[Named]:
@@ -837,7 +851,7 @@ def config(tiny: Tiny) -> dict[str, object]:
         made |= _gemma4_sizes(tiny)
     if tiny.kind == "gemma4_unified":
         del made["hidden_size_per_layer_input"], made["vocab_size_per_layer_input"]
-    if tiny.n_next:
+    if tiny.n_next and tiny.kind not in NETS:
         made["num_nextn_predict_layers"] = tiny.n_next
     if "layer_types" in made and "rope_parameters" in made:  # of which the other would be one
         del made["rope_scaling"]

@@ -29,6 +29,10 @@ _LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 Rule = Callable[[int, ModelConfig], str | None]
 
+# Ends of names of what has two dimensions, and is no matrix that anything is multiplied by.
+NO_MATRICES = (
+    ".bias", ".shortconv.conv.weight", ".ssm_conv1d.weight", ".ssm_a", ".ssm_d", ".ssm_norm.weight",
+)  # fmt: skip
 KEEP = "keep"  # no recipe: every tensor has the format that holds its numbers without rounding
 
 
@@ -87,18 +91,8 @@ class Recipe:
 
 
 def is_exact(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor keeps all bits: what multiplies no rows, and who chooses experts."""
-    return is_beside_rows(name, shape) or ".ffn_gate_inp" in name
-
-
-def is_beside_rows(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor multiplies no rows: vectors, biases, convolutions and the like."""
-    return len(shape) == 1 or name.endswith((".bias", *_OF_STATES))
-
-
-_OF_STATES = (
-    ".shortconv.conv.weight", ".ssm_conv1d.weight", ".ssm_a", ".ssm_d", ".ssm_norm.weight"
-)  # fmt: skip
+    """Whether a tensor keeps all bits: vectors, biases, convolutions, and who chooses experts."""
+    return len(shape) == 1 or name.endswith(NO_MATRICES) or ".ffn_gate_inp" in name
 
 
 # Rows that are no multiple of a large block: the type of 32 that is nearest in size, or one that

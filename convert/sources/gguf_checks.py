@@ -11,9 +11,8 @@ from halfbyte.converting.sources.problems import Problems
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import check_type, config_from_gguf
-from halfbyte.families.next_tokens import left_out
+from halfbyte.families.left_out import left_out
 from halfbyte.families.registry import family_of, tensors_of
-from halfbyte.families.shared_layers import of_sharing_layers
 from halfbyte.families.tensors import ROPE_FACTORS, tensor_errors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.formats.registry import FORMATS
@@ -63,8 +62,7 @@ def check_head(part: Path, source: Path) -> None:
 
 
 def _tensor_errors(file: GGUFFile, config: ModelConfig) -> Iterator[ModelFileError]:
-    others = left_out(file.tensors, file.path, family_of(config), config.n_layers)
-    others |= of_sharing_layers(file.tensors, file.path, config)
+    others = left_out(file.tensors, file.path, family_of(config), config)
     return tensor_errors(file, tensors_of(config), others)
 
 

@@ -16,7 +16,8 @@ from halfbyte.engine.stage_words import (
 )
 from halfbyte.engine.weights import Experts, ModelWeights
 from halfbyte.families.config import GATINGS, ExpertsConfig, ModelConfig
-from halfbyte.families.stages import SCALE, AddGated, ExpertsHidden, ExpertsOutput, Route, Stage
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
+from halfbyte.families.stages import SCALE, Stage
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.stages import experts, record, routing

@@ -23,17 +23,15 @@ from halfbyte.engine.recurrent_records import RecurrentRecords
 from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strips, stage_words
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
 from halfbyte.families.latent_stages import Compress, ProjectHeads
 from halfbyte.families.mamba2 import GroupNorms
 from halfbyte.families.per_layer import GateRows, JoinRows
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     ACTIVATIONS,
-    AddGated,
     Attend,
     Embed,
-    ExpertsHidden,
-    ExpertsOutput,
     FeedForward,
     GateAttended,
     Join,
@@ -41,7 +39,6 @@ from halfbyte.families.stages import (
     PostNorm,
     Project,
     Rope,
-    Route,
     RowNorms,
     Stage,
 )

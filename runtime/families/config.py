@@ -280,15 +280,6 @@ class ModelConfig(LayerShapes):
     attention_layers: tuple[bool, ...] = ()
     network_layers: tuple[bool, ...] = ()
 
-    def window(self, layer: int) -> int:
-        """Positions that a token sees in a layer; 0: all before it."""
-        return self.sliding_window if not self.sliding_layers or self.sliding_layers[layer] else 0
-
-    @property
-    def longest_window(self) -> int:
-        """The most positions that a token sees in any layer; 0: all before it."""
-        return 0 if self.sliding_layers and not all(self.sliding_layers) else self.sliding_window
-
     def rope_of(self, layer: int) -> RopeConfig | None:
         """Rotary embedding of a layer, if it has any."""
         if self.rope_layers and not self.rope_layers[layer]:

@@ -11,16 +11,8 @@ from dataclasses import dataclass
 
 from halfbyte.families import blocks
 from halfbyte.families.config import ExpertsConfig, ModelConfig
-from halfbyte.families.stages import (
-    AddGated,
-    ExpertsHidden,
-    ExpertsOutput,
-    FeedForward,
-    Norm,
-    Project,
-    Route,
-    Stage,
-)
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
+from halfbyte.families.stages import FeedForward, Norm, Project, Stage
 from halfbyte.families.tensors import TensorSpec
 
 ROUTER, SHARED_GATE = "ffn_gate_inp", "ffn_gate_inp_shexp"

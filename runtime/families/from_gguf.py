@@ -68,8 +68,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     n_layers = n_layers_of(m, family)
     window, sliding_layers = _windows(m, family, n_layers)
     latent, heads = _attention(file, family, dim, sliding_layers)
-    n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
-    local = local_dim(heads.get("sizes"), sliding_layers)
+    n_ctx, local = _n_ctx(m, key["n_ctx_train"]), local_dim(heads.get("sizes"), sliding_layers)
     ropes = read_ropes(file, family, heads["head_dim"], n_ctx, local)
     _check_scale(m, family, latent.qk_dim if latent else heads["head_dim"])
     hidden_dim = heads.pop("hidden_dim", 0) or _hidden_dim(m, family, key["hidden_dim"])
@@ -100,6 +99,10 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         config = family.recurrent.from_gguf(file, family, config)
     check_expert_counts(file, family, config)
     return config
+
+
+def _n_ctx(m: Metadata, key: str) -> int:
+    return m.get_int(key, minimum=2, maximum=MAX_CTX)
 
 
 def _family(m: Metadata) -> Family:

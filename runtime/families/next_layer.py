@@ -45,6 +45,7 @@ def next_config(c: ModelConfig, i: int = 0) -> ModelConfig:
         c, n_layers=1, n_next=0, next_layer=c.n_layers + i, experts=experts, tied=False,
         sliding_window=0 if c.sliding_layers else c.sliding_window, sliding_layers=(),
         rope_layers=(), layer_heads=(), recurrent=None, recurrent_layers=(), attention_layers=(),
+        network_layers=(),
     )  # fmt: skip
 
 

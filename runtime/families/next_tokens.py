@@ -35,7 +35,7 @@ def n_layers_of(m: Metadata, family: Family) -> int:
     return n - m.get_int(f"{family.architecture}.{NEXT_KEY}", 0, maximum=n - 1)
 
 
-def left_out(
+def of_next_tokens(
     names: Iterable[str], path: str | os.PathLike[str], family: Family, n_layers: int
 ) -> frozenset[str]:
     """The tensors of such layers, where a family does not name them; a word if there are any."""

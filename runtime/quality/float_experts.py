@@ -9,15 +9,14 @@ import numpy as np
 
 from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.stages import (
-    SCALE,
+from halfbyte.families.expert_stages import (
     AddGated,
     ExpertsHidden,
     ExpertsOutput,
     ExpertsStage,
     Route,
-    Stage,
 )
+from halfbyte.families.stages import SCALE, Stage
 from halfbyte.quality.activations import activate
 from halfbyte.quality.routing import F32, Ids, by_expert, route, sigmoid
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import EngineError
+from halfbyte.families.expert_stages import ExpertsStage
 from halfbyte.families.latent_stages import Compress, ProjectHeads
 from halfbyte.families.mamba2 import GroupNorms
 from halfbyte.families.per_layer import GateRows
@@ -30,7 +31,6 @@ from halfbyte.families.stages import (
     SCALE,
     Attend,
     Embed,
-    ExpertsStage,
     FeedForward,
     GateAttended,
     Norm,

@@ -9,7 +9,7 @@ from typing import Any
 from halfbyte.errors import ConversionError
 from halfbyte.tokenizer.from_json import AT_SPACES, BYTE_PIECE, REPLACE, merges_of, pieces_by_id
 from halfbyte.tokenizer.json_parts import check_space_decoder
-from halfbyte.tokenizer.vocabulary import BYTE, NORMAL, UNKNOWN, Vocabulary
+from halfbyte.tokenizer.vocabulary import BYTE, NORMAL, Vocabulary
 
 GEMMA4 = "gemma4"
 # Special tokens which llama.cpp's files have as texts that are shown, so that chats can be read.
@@ -41,9 +41,6 @@ def read_plain(path: Path, data: Mapping[str, Any], model: Mapping[str, Any]) ->
             expected = "merges within a line"
             raise ConversionError(path, "model.merges", expected=expected, got=repr(both))
     types = [BYTE if BYTE_PIECE.fullmatch(text) else NORMAL for text in texts]
-    unknown = model.get("unk_token")
-    if unknown in texts:
-        types[texts.index(unknown)] = UNKNOWN
     return Vocabulary(
         str(path), "gpt2", [text.encode() for text in texts], types, [],
         [" ".join(pair).encode() for pair in pairs], GEMMA4, add_space_prefix=False, add_bos=True,

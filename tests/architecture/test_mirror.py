@@ -185,6 +185,7 @@ COVERED_BY = {
     "runtime/families/gpt_oss.py": "architecture/test_registries.py",
     "runtime/families/starcoder.py": "architecture/test_registries.py",
     "runtime/families/registry.py": "architecture/test_registries.py",
+    "runtime/families/expert_stages.py": "architecture/test_registries.py",
     "runtime/families/stages.py": "architecture/test_registries.py",
     "runtime/families/tensors.py": "runtime/engine/test_weights.py",
     "runtime/answering.py": "runtime/test_model.py",

@@ -26,7 +26,7 @@ OWN = ("eh_proj", "enorm", "hnorm", "shared_head_norm")
 
 
 def save(module: ModuleType, folder: Path, kind: str = "glm4_moe", n_next: int = 1) -> None:
-    kv = 2 if kind == "glm4_moe" else 4
+    kv = 4 if kind in ("deepseek_v3", "glm4_moe_lite") else 2
     shape = (64, 96, 2, 4, kv, 32, 323, 1e6)
     tiny = module.Tiny("t", 1, *shape, tied=False, kind=kind, n_next=n_next)
     module.save(tiny, folder)
@@ -48,7 +48,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     return {tensor.name: tensor for tensor in reader.tensors}, counts
 
 
-@pytest.mark.parametrize("kind", ["glm4_moe", "deepseek_v3", "glm4_moe_lite"])
+@pytest.mark.parametrize("kind", ["glm4_moe", "deepseek_v3", "glm4_moe_lite", "qwen3_5_text"])
 def test_they_are_kept_at_eight_bits_and_named_as_llama_cpp_names_them(
     kind: str, tmp_path: Path, benchmark_module: Loader
 ) -> None:
@@ -70,9 +70,15 @@ def test_they_are_kept_at_eight_bits_and_named_as_llama_cpp_names_them(
     halfbyte.convert(folder, f32, type="f32", measure=False)
     stored = load_file(folder / "model.safetensors")
     tensors, _ = read(f32)
-    for name, own in (("eh_proj", "eh_proj"), ("shared_head_norm", "shared_head.norm")):
-        expected = stored[f"model.layers.2.{own}.weight"]
-        assert (tensors[f"blk.2.nextn.{name}.weight"].data == expected).all()
+    names = {
+        "eh_proj": "model.layers.2.eh_proj",
+        "shared_head_norm": "model.layers.2.shared_head.norm",
+    }
+    if kind == "qwen3_5_text":
+        names = {"eh_proj": "mtp.fc", "shared_head_norm": "mtp.norm"}
+    for name, own in names.items():
+        adds = kind == "qwen3_5_text" and name.endswith("norm")
+        assert (tensors[f"blk.2.nextn.{name}.weight"].data == stored[f"{own}.weight"] + adds).all()
 
     for source in (folder, f32):  # without them both are what they are without
         for target, how in ((less, {"drafts": False}), (tmp_path / "n.gguf", {})):

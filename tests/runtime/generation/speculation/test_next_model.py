@@ -24,7 +24,11 @@ from halfbyte.generation.speculation.next_model import NextModel
 from halfbyte.generation.text_request import TextRequest
 
 Loader = Callable[[str], ModuleType]
-KINDS = {"glm4_moe": (6, 64, 96, 3, 4, 2, 32), "deepseek_v3": (1, 128, 160, 2, 4, 4, 16)}
+KINDS = {
+    "glm4_moe": (6, 64, 96, 3, 4, 2, 32),
+    "deepseek_v3": (1, 128, 160, 2, 4, 4, 16),
+    "qwen3_5_moe_text": (2, 64, 96, 4, 4, 2, 32),
+}
 NEVER = np.zeros(1, np.int64)
 N_CTX = 400
 
@@ -40,11 +44,13 @@ def saved(tiny_llama: ModuleType, folder: Path, kind: str, *, recites: bool = Fa
         return
     tensors = load_file(folder / "model.safetensors")
     for name, tensor in tensors.items():
-        if name.endswith(("o_proj.weight", "down_proj.weight")):
+        if name.endswith(("o_proj.weight", "out_proj.weight", "down_proj.weight", "down_proj")):
             tensors[name] = tensor * np.float32(0.02)
-        elif name.endswith("norm.weight"):
-            tensors[name] = np.ones_like(tensor)
-        elif name.endswith("eh_proj.weight"):  # the embedding, and a little of the state
+        elif "norm" in name:
+            tensors[name] = np.full_like(tensor, kind not in tiny_llama.NETS)  # which add 1
+        elif name.endswith(
+            ("eh_proj.weight", "fc.weight")
+        ):  # the embedding, and a little of the state
             eye = np.eye(len(tensor), dtype=np.float32)
             tensors[name] = np.concatenate([eye, 0.1 * eye], axis=1)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -260,7 +266,8 @@ def test_others_may_be_cancelled_and_preempted(
     with loaded(folder, "reciting") as model:
         for n_known, cancelled_at in ((0, 9), (1 << 20, 14)):
             batch, requests = eager(model, n_known), make(model)
-            model.engine.pages.max_nbytes = 4 * model.engine.layout.page_nbytes
+            n_pages = 6 if model.config.recurrent else 4
+            model.engine.pages.max_nbytes = n_pages * model.engine.layout.page_nbytes
             for request in requests:
                 batch.add(request)
             for n_steps in range(1000):
