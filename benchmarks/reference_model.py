@@ -26,6 +26,11 @@ _POST = ("post_attention_norm", "post_ffw_norm")
 class ReferenceModel:
     """A model of the Llama family from a GGUF file."""
 
+    def __new__(cls, path: str | Path) -> ReferenceModel:
+        """One of the class that the file's architecture has."""
+        architecture = gguf.GGUFReader(path).fields["general.architecture"].contents()
+        return object.__new__(ReferenceGemma4 if architecture == "gemma4" else cls)
+
     def __init__(self, path: str | Path) -> None:
         reader = gguf.GGUFReader(path)
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
@@ -37,11 +42,12 @@ class ReferenceModel:
                 return default
             if field is None:
                 raise KeyError(f"{path}: no {architecture}.{key}")
-            return float(field.contents())
+            return float(np.max(field.contents()))  # where layers differ, the most
 
-        self.n_layers = int(number("block_count"))
+        n_blocks = int(number("block_count"))  # with those that guess
+        self.n_layers = n_blocks - int(number("nextn_predict_layers", 0))
         heads = np.atleast_1d(reader.fields[f"{architecture}.attention.head_count"].contents())
-        self.heads = [int(n) for n in np.broadcast_to(heads, self.n_layers)]
+        self.heads = [int(n) for n in np.broadcast_to(heads, n_blocks)]
         self.n_heads = max(self.heads)
         kv_heads = reader.fields.get(f"{architecture}.attention.head_count_kv")
         self.n_kv_heads = int(np.max(kv_heads.contents())) if kv_heads else self.n_heads
@@ -85,7 +91,7 @@ class ReferenceModel:
             architecture, 0
         )
         first = int(architecture != "laguna")  # 1: the last of so many layers sees all
-        self.sees_all = [every > 0 and (i + first) % every == 0 for i in range(self.n_layers)]
+        self.sees_all = [every > 0 and (i + first) % every == 0 for i in range(n_blocks)]
         if pattern is not None:
             self.sees_all = [not one for one in pattern.contents()]
         local_theta = number("rope.freq_base_swa", 1e4) if architecture == "gemma3" else 0.0
@@ -139,31 +145,64 @@ class ReferenceModel:
 
     def logits(self, ids: Sequence[int] | NDArray[np.int64]) -> F64:
         """Logits after each token: float64 (len(ids), vocab)."""
+        return self._head(self.states(ids))
+
+    def states(self, ids: Sequence[int] | NDArray[np.int64]) -> F64:
+        """What the last norm gives: float64 (len(ids), dim)."""
         x = self.weight("token_embd.weight")[np.asarray(ids)] * self.embedding_scale
         if "position_embd.weight" in self._tensors:
             x = x + self.weight("position_embd.weight")[: len(ids)]
+        for layer in range(self.n_layers):
+            x = self._layer(x, layer)
+        own = "token_embd_norm" if "token_embd_norm.weight" in self._tensors else "output_norm"
+        return self._norm(own, x)
+
+    def guesses(self, ids: Sequence[int], n: int) -> F64:
+        """Logits of the next n tokens by the layer that guesses, each guess after the one before.
+
+        Source: DeepSeek-V3, arXiv:2412.19437, its module for one token more, applied again to what
+        it gives; the state of position i goes with token i + 1. float64 (n, vocab).
+        """
+        at, states, tokens = f"blk.{self.n_layers}.nextn.", self.states(ids[:-1]), list(ids[1:])
+        rows = list[F64]()
+        for _ in range(n):
+            e = self._one_of(at + "embed_tokens", "token_embd")[np.array(tokens)]
+            parts = (self._norm(at + "enorm", e), self._norm(at + "hnorm", states))
+            x = self._layer(self._linear(at + "eh_proj", np.concatenate(parts, 1)), self.n_layers)
+            norm = at + "shared_head_norm"
+            y = self._norm(norm if norm + ".weight" in self._tensors else "output_norm", x)
+            rows.append(self._head(y[-1:], at + "shared_head_head")[0])
+            states = np.concatenate([states, y[-1:]])
+            tokens.append(int(rows[-1].argmax()))
+        return np.array(rows)
+
+    def _layer(self, x: F64, layer: int) -> F64:
         # Their post_attention_norm is an ffn_norm.
         seed_oss = self.architecture in ("seed_oss", "glm4moe", "gpt-oss", "qwen3next", "qwen35",
                                          "qwen35moe")  # fmt: skip
-        for layer in range(self.n_layers):
-            at = f"blk.{layer}."
-            if self.architecture.startswith("nemotron"):
-                x = x + self._only(at, x, layer)
-                continue
-            if at + "shortconv.conv.weight" in self._tensors:
-                y = self._convolution(at, x)
-            elif at + "ssm_in.weight" in self._tensors:
-                y = self._mamba(at, x)
-            else:
-                y = self._attention(at, x, layer)
-            x = x + self.residual_scale * (y if seed_oss else self._norm(at + _POST[0], y))
-            y = self._norm(at + (_POST[0] if seed_oss else "ffn_norm"), x)
-            y = self._feed_forward(at, y, layer)
-            x = x + self.residual_scale * self._norm(at + _POST[1], y)
-        output = "output.weight" if "output.weight" in self._tensors else "token_embd.weight"
-        last = "token_embd_norm" if "token_embd_norm.weight" in self._tensors else "output_norm"
-        y: F64 = self._norm(last, x) @ self.weight(output).T / self.logit_scale
+        at = f"blk.{layer}."
+        if self.architecture.startswith("nemotron"):
+            return x + self._only(at, x, layer)
+        if at + "shortconv.conv.weight" in self._tensors:
+            y = self._convolution(at, x)
+        elif at + "ssm_in.weight" in self._tensors:
+            y = self._mamba(at, x)
+        else:
+            y = self._attention(at, x, layer)
+        x = x + self.residual_scale * (y if seed_oss else self._norm(at + _POST[0], y))
+        y = self._norm(at + (_POST[0] if seed_oss else "ffn_norm"), x)
+        y = self._network(at, x, y, layer)
+        x = x + self.residual_scale * self._norm(at + _POST[1], y)
+        return self._behind_layer(at, x, layer)
+
+    def _head(self, x: F64, own: str = "output") -> F64:
+        """Logits of normed states."""
+        y: F64 = x @ self._one_of(own, "output", "token_embd").T / self.logit_scale
         return _capped(y, self.logit_cap)
+
+    def _one_of(self, *names: str) -> F64:
+        """The first tensor that there is."""
+        return self.weight(next(f"{n}.weight" for n in names if f"{n}.weight" in self._tensors))
 
     def _only(self, block: str, x: F64, layer: int) -> F64:
         """What one of Nemotron-H's layers adds, which are of one kind each."""
@@ -197,6 +236,17 @@ class ReferenceModel:
         y = (out.reshape(z.shape) * z / (1 + np.exp(-z))).reshape(len(u), n_groups, -1)
         y = y / np.sqrt((y * y).mean(-1, keepdims=True) + self.eps) * w["norm.weight"]
         return self._linear(block + "ssm_out", y.reshape(z.shape))
+
+    def _begin(self, ids: NDArray[np.int64], x: F64) -> None:
+        """What is made of the tokens and their embeddings before the first layer."""
+
+    def _network(self, block: str, x: F64, y: F64, layer: int) -> F64:
+        """A layer's network of x, of which y is the norm."""
+        return self._feed_forward(block, y, layer)
+
+    def _behind_layer(self, block: str, x: F64, layer: int) -> F64:
+        """What becomes of a layer's result."""
+        return x
 
     def _norm(self, name: str, x: F64, eps: float = 0) -> F64:
         """The norm of that name, if there is one."""
@@ -428,3 +478,86 @@ class ReferenceModel:
 
 def _capped(x: F64, cap: float) -> F64:
     return cap * np.tanh(x / cap) if cap else x
+
+
+class ReferenceGemma4(ReferenceModel):
+    """Gemma 4: heads and networks by layer, keys of other layers, embeddings of each layer."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        fields = gguf.GGUFReader(path).fields
+        self._local_dim = int(fields["gemma4.attention.key_length_swa"].contents())
+        self._n_own = self.n_layers - int(fields["gemma4.attention.shared_kv_layers"].contents())
+        theta, n = float(fields["gemma4.rope.freq_base_swa"].contents()), self._local_dim
+        self.local_frequencies = theta ** (-2.0 * np.arange(n // 2) / n)
+        self._kept: dict[bool, tuple[F64, F64]] = {}
+        self._own = np.empty(0)
+
+    def _begin(self, ids: NDArray[np.int64], x: F64) -> None:
+        if "per_layer_token_embd.weight" not in self._tensors:
+            return
+        norm = self.weight("per_layer_proj_norm.weight")
+        rows = self.weight("per_layer_token_embd.weight")[ids].reshape(len(ids), -1, len(norm))
+        made = (self._linear("per_layer_model_proj", x) / self.dim**0.5).reshape(rows.shape)
+        made = self._norm("per_layer_proj_norm", made)
+        self._own = (made + rows * len(norm) ** 0.5) / 2**0.5
+
+    def _attention(self, block: str, x: F64, layer: int) -> F64:
+        x, n, sees_all = self._norm(block + "attn_norm", x), len(x), self.sees_all[layer]
+        d = self.head_dim if sees_all else self._local_dim
+        frequencies = self.frequencies if sees_all else self.local_frequencies
+        assert frequencies is not None
+        q = self._norm(block + "attn_q_norm", self._linear(block + "attn_q", x).reshape(n, -1, d))
+        q = self._rope(q, frequencies, 1.0)
+        if layer < self._n_own:
+            k = self._linear(block + "attn_k", x).reshape(n, -1, d)
+            v = k
+            if block + "attn_v.weight" in self._tensors:
+                v = self._linear(block + "attn_v", x).reshape(n, -1, d)
+            v = v / np.sqrt((v * v).mean(-1, keepdims=True) + self.eps)
+            k = self._rope(self._norm(block + "attn_k_norm", k), frequencies, 1.0)
+            self._kept[sees_all] = k, v
+        k, v = self._kept[sees_all]
+        hidden = np.triu(np.full((n, n), -np.inf), 1)
+        if not sees_all:
+            hidden += np.tril(np.full((n, n), -np.inf), -self.window)
+        out, group = np.empty_like(q), q.shape[1] // k.shape[1]
+        for head in range(q.shape[1]):
+            scores = q[:, head] @ k[:, head // group].T + hidden
+            p = np.exp(scores - scores.max(-1, keepdims=True))
+            out[:, head] = p / p.sum(-1, keepdims=True) @ v[:, head // group]
+        return self._linear(block + "attn_output", out.reshape(n, -1))
+
+    def _network(self, block: str, x: F64, y: F64, layer: int) -> F64:
+        gate, up = (self._linear(f"{block}ffn_{name}", y) for name in ("gate", "up"))
+        y = self._linear(block + "ffn_down", self._activated(gate) * up)
+        if block + "ffn_gate_inp.weight" not in self._tensors:
+            return y
+        y = self._norm(block + "post_ffw_norm_1", y)
+        return y + self._norm(block + "post_ffw_norm_2", self._experts_beside(block, x))
+
+    def _experts_beside(self, block: str, x: F64) -> F64:
+        """What experts make of x, which a router sees by a norm of its own."""
+        routed = x / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps)
+        routed = routed * self.weight(block + "ffn_gate_inp.scale") / self.dim**0.5
+        logits, x = (
+            self._linear(block + "ffn_gate_inp", routed),
+            self._norm(block + "pre_ffw_norm_2", x),
+        )
+        gate, up, down = (
+            self.weight(f"{block}ffn_{n}_exps.weight") for n in ("gate", "up", "down")
+        )
+        factors, out = self.weight(block + "ffn_down_exps.scale"), np.zeros_like(x)
+        for row, logit in enumerate(logits):
+            scores = np.exp(logit - logit.max())
+            used = np.argsort(-scores)[: self.n_used]
+            for e, weight in zip(used, scores[used] / scores[used].sum(), strict=True):
+                hidden = self._activated(gate[e] @ x[row]) * (up[e] @ x[row])
+                out[row] += weight * factors[e] * (down[e] @ hidden)
+        return out
+
+    def _behind_layer(self, block: str, x: F64, layer: int) -> F64:
+        if self._own.size:
+            y = self._activated(self._linear(block + "inp_gate", x)) * self._own[:, layer]
+            x = x + self._norm(block + "post_norm", self._linear(block + "proj", y))
+        return x * self.weight(block + "layer_output_scale.weight")

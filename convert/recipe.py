@@ -16,11 +16,14 @@ from dataclasses import dataclass
 
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.next_layer import is_of_next
+from halfbyte.families.per_layer import PROJECTION, TABLE
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.floats import F16, F32
 from halfbyte.kernels.formats.registry import FORMATS
 
 _N_LAYERS_70B = 80  # whose values are small and used by eight heads each
+_TABLES = ("token_embd.weight", f"{TABLE}.weight")
 _LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 
@@ -63,15 +66,21 @@ class Recipe:
         """The format that is meant for a tensor, whether or not its rows fit."""
         if is_exact(name, shape):
             return F32
+        if self.usual.is_quantized and is_of_next(name, model.n_layers):
+            return FORMATS["Q8_0"]  # what guesses is spoilt by fewer: at 4 bits little comes true
         if pure or not self.usual.is_quantized:
             return self.usual
         if self.others is not None and "_exps." not in name:
             return self.others
-        if name == "output.weight" or (model.tied and name == "token_embd.weight"):
+        if name == f"{PROJECTION}.weight":
+            return F16  # as it is, in llama.cpp
+        if name == "output.weight" or (model.tied and name in _TABLES):
             return self.usual if self.usual.name == "Q8_0" else FORMATS["Q6_K"]
         found = _LAYER.fullmatch(name)
         if found is None:
-            other = self.rules.get(name.removesuffix(".weight"))
+            other = self.rules.get(
+                "token_embd" if name in _TABLES else name.removesuffix(".weight")
+            )
             return FORMATS[(other(0, model) if other else None) or self.usual.name]
         rule = self.rules.get(found[2].removesuffix("_exps").removesuffix("_shexp"))
         chosen = FORMATS[(rule(int(found[1]), model) if rule else None) or self.usual.name]

@@ -38,7 +38,7 @@ def _add_layers(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
         if usual_layers(c.n_layers, every) == c.recurrent_layers:
             meta.add_uint32(f"{c.architecture}.{EVERY_KEY}", every)
             return
-    meta.add_array(f"{c.architecture}.{LAYERS_KEY}", list(c.recurrent_layers))
+    meta.add_array(f"{c.architecture}.{LAYERS_KEY}", [*c.recurrent_layers, *[False] * c.n_next])
 
 
 def kv_heads(c: ModelConfig) -> int | list[int]:

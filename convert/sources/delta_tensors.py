@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.converting.sources.head_tensors import whole_name
+from halfbyte.converting.sources.mamba_tensors import decays
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.converting.sources.safetensors_file import FLOATS
 from halfbyte.families.config import ModelConfig
@@ -29,6 +30,8 @@ def with_delta_nets(
     if not isinstance(config.recurrent, DeltaNet):
         return dict(tensors)
     found, taken = dict(tensors), set[str]()
+    if not isinstance(config.recurrent, DeltaNet):
+        return found
     for spec in specs:
         name = whole_name(spec.hf_name)
         order, is_decay = arrangement(config, spec.hf_name), name.endswith(DECAYS)
@@ -78,7 +81,7 @@ class _Arranged:
         """See HFTensor."""
         rows, inputs = self._tensor.rows(self._of(index)), self._order.inputs
         rows = rows if inputs is None else np.ascontiguousarray(rows[:, inputs])
-        return -np.exp(rows) if self._is_decay else rows
+        return decays(rows) if self._is_decay else rows
 
     def stored(self, index: Index) -> NDArray[np.uint8]:
         """See HFTensor."""

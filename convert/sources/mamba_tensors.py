@@ -30,6 +30,11 @@ def with_vectors(
     return found
 
 
+def decays(logarithms: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a file has of a checkpoint's logarithms: minus e to the power of them."""
+    return -np.exp(logarithms.astype(np.float64)).astype(np.float32)  # the same on any machine
+
+
 class _Shaped:
     """A vector's numbers in rows; of logarithms minus e to the power of them."""
 
@@ -48,9 +53,7 @@ class _Shaped:
     def rows(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """See HFTensor."""
         values = self._tensor.rows(slice(None)).reshape(self.shape)[index]
-        if not self.name.endswith(_LOGARITHMS):
-            return values
-        return -np.exp(values.astype(np.float64)).astype(np.float32)  # the same on any machine
+        return decays(values) if self.name.endswith(_LOGARITHMS) else values
 
     def stored(self, index: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
         """See HFTensor."""

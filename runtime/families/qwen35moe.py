@@ -31,6 +31,7 @@ FAMILY = Family(
     },
     only={"attention_bias": False, "attn_output_gate": True},
     recurrent=qwen3next.RECURRENT,
+    next_names=qwen3next.NEXT_NAMES,
     reads=qwen3next.READS | SECTIONS,
     experts=ExpertRules(
         hf={

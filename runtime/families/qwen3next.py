@@ -23,7 +23,7 @@ from halfbyte.families.delta_net import (
 )
 from halfbyte.families.delta_net_readers import from_gguf, from_hf
 from halfbyte.families.experts import Names, network, network_tensors
-from halfbyte.families.family import DEFAULTS, ExpertRules, Family, RecurrentRules
+from halfbyte.families.family import DEFAULTS, ExpertRules, Family, NextNames, RecurrentRules
 from halfbyte.families.next_tokens import NEXT_KEYS
 from halfbyte.families.stages import Norm, Stage
 from halfbyte.families.tensors import TensorSpec
@@ -59,6 +59,10 @@ def _tensors(c: ModelConfig) -> Iterator[TensorSpec]:
 
 
 RECURRENT = RecurrentRules(from_gguf, from_hf)
+NEXT_NAMES = NextNames(
+    layer="mtp.layers.{i}.", eh_proj="mtp.fc", enorm="mtp.pre_fc_norm_embedding",
+    hnorm="mtp.pre_fc_norm_hidden", norm="mtp.norm", embedding="", head="", adds=1.0,
+)  # fmt: skip
 # What all of Qwen's with delta nets read and have.
 READS = NEXT_KEYS | {
     "partial_rotary_factor", "rope.dimension_count", "full_attention_interval",
@@ -101,6 +105,7 @@ FAMILY = Family(
     },
     only={"attention_bias": False},
     recurrent=RECURRENT,
+    next_names=NEXT_NAMES,
     reads=READS,
     experts=ExpertRules(
         hf={

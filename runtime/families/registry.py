@@ -10,6 +10,7 @@ from halfbyte.families import (
     gemma,
     gemma2,
     gemma3,
+    gemma4,
     glm4,
     glm4moe,
     gpt_oss,
@@ -40,6 +41,8 @@ from halfbyte.families import (
 )
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.family import Family
+from halfbyte.families.next_layer import of_next_layer, tensors_of_next
+from halfbyte.families.tensors import TensorSpec
 
 FAMILIES: dict[str, Family] = {
     module.FAMILY.architecture: module.FAMILY
@@ -67,6 +70,7 @@ FAMILIES: dict[str, Family] = {
         ernie4_5moe,
         gemma2,
         gemma3,
+        gemma4,
         glm4,
         glm4moe,
         apertus,
@@ -86,5 +90,12 @@ BY_MODEL_TYPE: dict[str, Family] = {
 
 
 def family_of(config: ModelConfig) -> Family:
-    """The family of a model."""
-    return FAMILIES[config.architecture]
+    """The family of a model, or of a layer that guesses for one (next_layer.py)."""
+    family = FAMILIES[config.architecture]
+    return of_next_layer(family) if config.next_layer else family
+
+
+def tensors_of(config: ModelConfig) -> list[TensorSpec]:
+    """All tensors of a model's file: its own, then those of layers that guess further ahead."""
+    family = family_of(config)
+    return [*family.tensors(config), *tensors_of_next(family, config)]

@@ -42,6 +42,7 @@ class TensorSpec:
             (latent.py); (): none.
         head_dim: features of such a head; 0: its rows are those of the heads alone.
         n_features: how many of these are rotated, from the first on; 0: all.
+        in_file: whether it stays in the file, and rows of it are read when they are needed.
         is_taps: whether it is a convolution's, (features, taps), which a checkpoint has with a
             dimension of 1 between and memory as a row of floats for each tap.
         stored: its shape in a file, where that is another one.
@@ -62,6 +63,7 @@ class TensorSpec:
     parts: tuple[tuple[str, int], ...] = ()
     adds: float = 0.0
     heads: tuple[int, ...] = ()
+    in_file: bool = False
     is_taps: bool = False
     stored: tuple[int, ...] = ()
 

@@ -30,10 +30,11 @@ class Speculation:
 
     Args:
         model: the draft model, if there is one.
+        expert_share: of a step of one row, see StepCosts.
     """
 
-    def __init__(self, model: DraftModel | None = None) -> None:
-        self._costs, self._pools = StepCosts(), Pools()
+    def __init__(self, model: DraftModel | None = None, expert_share: float = 0.0) -> None:
+        self._costs, self._pools = StepCosts(expert_share), Pools()
         self._asking = Asking(model) if model is not None else None
 
     def use(self, model: DraftModel) -> None:
@@ -73,6 +74,16 @@ class Speculation:
             self._costs.learn(n_rows, seconds)
         elif n_prompt == n_rows and n_rows >= N_ROWS[-1]:
             self._costs.learn_prompt(n_rows, seconds)
+
+    def see(self, parts: Parts) -> None:
+        """A step of these has run, and its states are there for a layer that guesses from them."""
+        if self._asking is not None:
+            self._asking.see(parts)
+
+    def keep_up(self, abort: Words) -> None:
+        """Have that layer read what it has to see of prompts, behind a step."""
+        if self._asking is not None:
+            self._asking.keep_up(abort)
 
     def remember(self, request: Request) -> None:
         """An answer is over."""

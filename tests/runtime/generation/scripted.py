@@ -67,7 +67,7 @@ class ScriptedEngine:
     ) -> None:
         self.scripts, self.n_ctx, self.before = scripts, n_ctx, before
         self.steps: list[list[int]] = []
-        self.layout = KVLayout(1, 1, 16, "f32")
+        self.layout, self.expert_share = KVLayout(1, 1, 16, "f32"), 0.0
         self.pages = PagePool(self.layout)
 
     def new_sequence(self) -> ScriptedSequence:
