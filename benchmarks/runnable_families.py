@@ -42,6 +42,12 @@ _GATINGS = {
 # What all models of a kind state, where the defaults of its class make none.
 _STATED: dict[str, dict[str, object]] = {
     "glm4_moe": {"head_dim": 128},
+    "gemma4_text": {
+        "enable_moe_block": True,
+        "num_experts": 128,
+        "top_k_experts": 8,
+        "moe_intermediate_size": 704,
+    },  # fmt: skip
     "granitemoeshared": {"shared_intermediate_size": 1024},
     **{kind: {"layer_types": ["conv"] * 31 + ["full_attention"]} for kind in ("lfm2", "lfm2_moe")},
 }
