@@ -19,6 +19,8 @@ TYPES = (
     "mellum", "laguna", "gpt_oss",
     "olmo3", "granitemoe", "granitemoeshared", "ernie4_5_moe", "glm4_moe", "apertus",
     "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu", "lfm2", "lfm2_moe",
+    "granitemoehybrid", "nemotron_h",
+    "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text",
 )  # fmt: skip
 # Where the class's own defaults make no model.
 STATED = {"glm4_moe": {"head_dim": 128}}

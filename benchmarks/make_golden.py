@@ -88,6 +88,17 @@ CASES: dict[str, tuple[Tiny, ...]] = {
         Tiny("laguna", 5, 64, 96, 2, 4, 2, 16, 323, 5e5, tied=False, kind="laguna"),
         Tiny("gpt_oss", 1, 128, 96, 2, 4, 2, 32, 323, 1.5e5, tied=False, kind="gpt_oss"),
     ),
+    "golden_mamba": (
+        Tiny("granitehybrid", 2, 64, 96, 3, 4, 2, 16, 323, 1e4, tied=True, kind="granitehybrid"),
+        Tiny("granitehybrid_moe", 7, 64, 32, 2, 4, 2, 16, 323, 1e4, True, kind="granitehybrid_moe"),
+        Tiny("nemotron_h", 9, 64, 160, 4, 4, 2, 32, 323, 1e4, tied=False, kind="nemotron_h"),
+        Tiny("nemotron_h_moe", 7, 64, 96, 6, 4, 2, 16, 323, 1e4, False, kind="nemotron_h_moe"),
+    ),
+    "golden_nets": (
+        Tiny("qwen3_next", 3, 64, 96, 2, 4, 2, 32, 323, 1e6, tied=False, kind="qwen3_next"),
+        Tiny("qwen3_5", 3, 64, 96, 3, 4, 2, 32, 323, 1e6, tied=False, kind="qwen3_5_text"),
+        Tiny("qwen3_5_moe", 5, 64, 96, 3, 4, 2, 32, 323, 1e6, tied=False, kind="qwen3_5_moe_text"),
+    ),
     "golden_families": (
         Tiny("olmo3", 4, 64, 96, 4, 4, 2, 16, 323, 5e5, tied=False, kind="olmo3"),
         Tiny("granitemoe", 1, 64, 32, 2, 4, 2, 16, 323, 1e4, tied=True, kind="granitemoe"),

@@ -91,7 +91,7 @@ def _model_row(model: Published) -> tuple[str, ...]:
     infill, edit = _infill_of(model, tokenizer), _edit_of(model, tokenizer)
     if edit == NONE and infill not in (NONE, UNTRAINED):
         edit = code(cursor_infill.NAME)
-    architecture = BY_MODEL_TYPE[model.kind].architecture
+    architecture = model.gguf or BY_MODEL_TYPE[model.kind].architecture
     return (
         model.name,
         code(model.kind),
@@ -233,7 +233,8 @@ def _tools() -> str:
     told = (
         "A template is known by the texts in it: the first row counts of which it has all. Tools "
         f"are given to it as the variable {' or '.join(map(code, VARIABLES))}, or in its system "
-        "message. See [chat](chat.md)."
+        "message; DeepSeek's write calls and have no place for tools, of which the system's text "
+        "tells. See [chat](chat.md)."
     )
     return f"{told}\n\n{table('texts in the template, format, what the model writes', rows)}"
 

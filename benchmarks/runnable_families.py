@@ -11,21 +11,19 @@ from typing import TypeVar
 
 from halfbyte.families import registry
 from halfbyte.families.config import KEYS, OPTIONS, TEMPERATURE_KEY, ExpertsConfig, ModelConfig
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
 from halfbyte.families.family import Family
 from halfbyte.families.from_hf import config_from_hf
+from halfbyte.families.mamba2 import Scan
 from halfbyte.families.per_layer import JoinRows
 from halfbyte.families.short_conv import Convolve
 from halfbyte.families.stages import (
-    AddGated,
     Attend,
     Embed,
-    ExpertsHidden,
-    ExpertsOutput,
     FeedForward,
     Norm,
     PostNorm,
     Rope,
-    Route,
     RowNorms,
     Stage,
 )
@@ -47,31 +45,48 @@ _STATED: dict[str, dict[str, object]] = {
         "num_experts": 128,
         "top_k_experts": 8,
         "moe_intermediate_size": 704,
-    },  # fmt: skip
+    },
     "granitemoeshared": {"shared_intermediate_size": 1024},
+    "granitemoehybrid": {"layer_types": ["mamba"] * 31 + ["attention"]},
+    "nemotron_h": {"layers_block_type": ["mamba", "mlp", "attention"]},
+    "nemotron_h_moe": {"layers_block_type": ["mamba", "moe", "attention"]},
     **{kind: {"layer_types": ["conv"] * 31 + ["full_attention"]} for kind in ("lfm2", "lfm2_moe")},
 }
-_RECURRENT: dict[type[Stage], str] = {Convolve: "short convolutions in place of attention"}
+_RECURRENT: dict[type[Stage], str] = {
+    Convolve: "short convolutions in place of attention",
+    Scan: "Mamba-2 in place of attention",
+}
 _WINDOW, _PART = "sliding_window", "partial_rotary_factor"
+_ROTATES = "position_embedding_type"
 
 
 def family_rows(code: Callable[[str], str]) -> Iterator[tuple[str, ...]]:
     """A row for each family, in the order of the registry."""
     for family in registry.FAMILIES.values():
-        configs = [
-            config_from_hf(Path(), {"model_type": kind, **_STATED.get(kind, {})})
-            for kind in family.model_types
-        ]
+        configs = list(_configs(family))
         stages = {stage: None for config in configs for stage in family.stages(config)}
         yield (
             code(family.architecture),
-            ", ".join(map(code, family.model_types)),
+            ", ".join(map(code, _kinds(family))),
             *_about(getdoc(_module_of(family)) or ""),
             _norms(list(stages)),
             _networks(list(stages), configs),
             _positions(family, configs, list(stages)),
             "; ".join(_besides(family, list(stages), code)) or "-",
         )
+
+
+def _configs(family: Family) -> Iterator[ModelConfig]:
+    """What its kinds are by default."""
+    for kind in _kinds(family):
+        stated = _STATED.get(kind if family.model_types else family.architecture, {})
+        yield config_from_hf(Path(), {"model_type": kind, **stated})
+
+
+def _kinds(family: Family) -> list[str]:
+    """config.json's names of it; of one that only GGUF has a name for, those of its like."""
+    alike = (kind for kind, one in registry.BY_MODEL_TYPE.items() if one.stages is family.stages)
+    return list(family.model_types or alike)
 
 
 def _module_of(family: Family) -> ModuleType:
@@ -137,6 +152,9 @@ def _positions(family: Family, configs: list[ModelConfig], stages: list[Stage]) 
     found = ["learned" if family.learned_positions else "RoPE"]
     if not family.learned_positions:
         every = family.unrotated_every
+        if every == 1:
+            return "none"
+        found += [f"where {key} says so" for key in (_ROTATES,) if key in family.reads]
         found += [f"none in every {_nth(every)} layer"] * bool(every)
         found += ["of a part of a head, where stated"] * (_PART in family.reads)
     if any(_WINDOW in default for default in family.defaults.values()):

@@ -69,6 +69,10 @@ def expected(model: PreTrainedModel, n_ids: int, n_greedy: int) -> dict[str, np.
     return {"ids": ids, "logits": logits, "greedy": whole[0, n_ids:].numpy()}
 
 
+ROUTERS = tuple(f".{name}.weight" for name in ("mlp.gate", "mixer.gate", "router", "router.proj",
+                                               "feed_forward.gate"))  # fmt: skip
+
+
 def make(spec: dict[str, Any], out: Path) -> None:
     """Make one checkpoint and what it says."""
     dtype = getattr(torch, spec.pop("dtype"))
@@ -85,8 +89,10 @@ def make(spec: dict[str, Any], out: Path) -> None:
             if tiny.kind.startswith("gemma4") and name.endswith(("q_norm.weight", "k_norm.weight")):
                 value.mul_(0.35)  # whose scores nothing else makes smaller
             # So that few choices of experts are close to a tie.
-            if name.endswith((".mlp.gate.weight", ".router.weight", ".router.proj.weight")):
+            if name.endswith(ROUTERS):
                 value.mul_(4)
+            if name.endswith("dt_bias"):  # so that states remember for long
+                value.sub_(3)
     folder = out / tiny.name
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     # Read again: .to(dtype) has rounded RoPE's frequencies too, which no checkpoint holds.

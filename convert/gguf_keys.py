@@ -60,6 +60,8 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
         values = list_of_layers(c, field)
         if values:
             meta.add_array(keys[field], values)
+        elif field == "n_layers":
+            add_layer_counts(meta, c)
         else:
             meta.add_uint32(keys[field], getattr(c, field))
     meta.add_value_length(c.latent.kv_lora_rank if c.latent else c.head_dim)
@@ -78,6 +80,13 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
         _add_latent(meta, c, c.latent)
     if c.sizes is not None:
         add_sizes(meta, c, c.sizes)
+
+
+def add_layer_counts(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
+    """Write how many layers there are, and how many of them guess further ahead."""
+    meta.add_block_count(c.n_layers + c.n_next)
+    if c.n_next:
+        meta.add_nextn_predict_layers(c.n_next)
 
 
 def _add_experts(meta: gguf.GGUFWriter, architecture: str, e: ExpertsConfig) -> None:

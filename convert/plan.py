@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from halfbyte.converting.recipe import KEEP, RECIPES, Recipe, is_exact
@@ -13,6 +14,7 @@ from halfbyte.families.per_layer import TABLE
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.floats import F32
 from halfbyte.kernels.formats.mxfp4 import MXFP4
+from halfbyte.kernels.formats.nvfp4 import NVFP4
 from halfbyte.quality.carried import Carried
 from halfbyte.quality.texts import N_WINDOW
 from halfbyte.results import Result
@@ -20,6 +22,13 @@ from halfbyte.results import Result
 MEASURED_WINDOWS = 8  # of the held-out text
 CALIBRATED_WINDOWS = 64  # at most, of the text to calibrate on
 
+# In which checkpoints are published, too.
+_PUBLISHED = (MXFP4, NVFP4)
+# llama.cpp's numbers for files of types that no recipe has.
+_NEVER_CHOSEN = {
+    "NVFP4": 39, "IQ2_XXS": 19, "IQ2_XS": 20, "IQ3_XXS": 23, "IQ1_S": 24, "IQ3_S": 26, "IQ2_S": 28,
+    "IQ1_M": 31,
+}  # fmt: skip
 _BESIDE = 250_000_000  # bytes that the interpreter, libraries and chunks take
 _CHUNK_TOKENS = 4096  # that go through a layer together
 _FLOAT = 4
@@ -93,13 +102,21 @@ class Plan(Result):
         return dict(sorted(found.items(), key=lambda item: -item[1][2]))
 
 
-def make_plan(source: Source, type: str, *, pure: bool) -> Plan:
+def make_plan(source: Source, type: str, *, pure: bool, calibrates: bool = False) -> Plan:
     """The tensors of `source` with the formats that a type's name gives them.
+
+    With `calibrates` none of those that can only be taken as they are.
 
     Raises:
         ConversionError: with "keep", tensors that no type holds without rounding.
     """
-    planned, fallbacks = _kept(source) if type == KEEP else _chosen(source, RECIPES[type], pure)
+    published = () if pure else _PUBLISHED[:1] if calibrates else _PUBLISHED
+    planned, fallbacks = (
+        _kept(source) if type == KEEP else _chosen(source, RECIPES[type], pure, published)
+    )
+    blocks = {new.name for old, new in zip(source.tensors, planned, strict=True)
+              if old.format is new.format}  # fmt: skip
+    planned += [Planned(one.name, one.shape, F32) for one in source.keep_blocks(blocks)]
     file_type = _file_type(planned) if type == KEEP else RECIPES[type].file_type
     # Of a table that is looked up rows are read alone.
     largest = _FLOAT * max(one.n_weights for one in planned if one.name != f"{TABLE}.weight")
@@ -110,13 +127,16 @@ def make_plan(source: Source, type: str, *, pure: bool) -> Plan:
     )
 
 
-def _chosen(source: Source, recipe: Recipe, pure: bool) -> tuple[list[Planned], list[str]]:
+def _chosen(
+    source: Source, recipe: Recipe, pure: bool, published: Collection[BlockFormat]
+) -> tuple[list[Planned], list[str]]:
     planned, fallbacks = [], []
     for tensor in source.tensors:
         name, shape = tensor.name, tensor.shape
         chosen = recipe.choose(name, shape, source.config, pure=pure)
-        if not pure and tensor.format is MXFP4 and _bits(chosen) >= _bits(MXFP4):
-            chosen = MXFP4  # as the model was published: more bits would hold nothing more
+        own = tensor.format
+        if own is not None and own in published and _bits(chosen) >= _bits(own):
+            chosen = own  # as the model was published: more bits would hold nothing more
         elif chosen is not recipe.wanted(name, shape, source.config, pure=pure):
             fallbacks.append(name)
         planned.append(Planned(name, shape, chosen))
@@ -148,6 +168,8 @@ def _file_type(tensors: list[Planned]) -> int:
         name = tensor.format.name
         weights[name] = weights.get(name, 0) + tensor.n_weights
     most = max(weights, key=lambda name: weights[name])
+    if most in _NEVER_CHOSEN:
+        return _NEVER_CHOSEN[most]
     return next(r.file_type for r in reversed(RECIPES.values()) if r.usual.name == most)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.next_layer import is_of_next
 from halfbyte.families.per_layer import PROJECTION, TABLE
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.floats import F16, F32
@@ -28,6 +29,10 @@ _LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 Rule = Callable[[int, ModelConfig], str | None]
 
+# Ends of names of what has two dimensions, and is no matrix that anything is multiplied by.
+NO_MATRICES = (
+    ".bias", ".shortconv.conv.weight", ".ssm_conv1d.weight", ".ssm_a", ".ssm_d", ".ssm_norm.weight",
+)  # fmt: skip
 KEEP = "keep"  # no recipe: every tensor has the format that holds its numbers without rounding
 
 
@@ -61,6 +66,8 @@ class Recipe:
         """The format that is meant for a tensor, whether or not its rows fit."""
         if is_exact(name, shape):
             return F32
+        if self.usual.is_quantized and is_of_next(name, model.n_layers):
+            return FORMATS["Q8_0"]  # what guesses is spoilt by fewer: at 4 bits little comes true
         if pure or not self.usual.is_quantized:
             return self.usual
         if self.others is not None and "_exps." not in name:
@@ -85,10 +92,7 @@ class Recipe:
 
 def is_exact(name: str, shape: tuple[int, ...]) -> bool:
     """Whether a tensor keeps all bits: vectors, biases, convolutions, and who chooses experts."""
-    return len(shape) == 1 or name.endswith((".bias", *_TAPS)) or ".ffn_gate_inp" in name
-
-
-_TAPS = (".shortconv.conv.weight", ".ssm_conv1d.weight")
+    return len(shape) == 1 or name.endswith(NO_MATRICES) or ".ffn_gate_inp" in name
 
 
 # Rows that are no multiple of a large block: the type of 32 that is nearest in size, or one that

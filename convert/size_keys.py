@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gguf
 
-from halfbyte.converting.recurrent_keys import kv_heads
+from halfbyte.converting.recurrent_keys import kv_heads, widths
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.layer_sizes import LayerSizes
 from halfbyte.families.sizes_from_gguf import LOCAL_DIM_KEYS, PER_LAYER_KEY, SHARED_KEY
@@ -19,6 +19,8 @@ def list_of_layers(c: ModelConfig, field: str) -> list[int]:
     if c.sizes is None and field == "n_kv_heads":
         of_each = kv_heads(c)
         return of_each if isinstance(of_each, list) else []
+    if field == "hidden_dim" and c.network_layers:
+        return widths(c)
     if c.sizes is None or field not in _LISTS:
         return []
     values: tuple[int, ...] = getattr(c.sizes, _LISTS[field])

@@ -181,7 +181,9 @@ class ChatRules:
     def _thoughts(self) -> Thoughts | None:
         if self._prompt.thoughts is None:
             return None
-        return Thoughts(self._text_of, self._prompt.thoughts, is_within=self._prompt.is_thinking)
+        calls, within = self._prompt.calls, self._prompt.is_thinking
+        cuts = calls.begins if calls is not None and calls.ends_thoughts else ()
+        return Thoughts(self._text_of, self._prompt.thoughts, is_within=within, cuts=cuts)
 
     def _text_of(self, token: int) -> bytes:
         spelled = self._prompt.spelled.get(token, "").encode()

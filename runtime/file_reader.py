@@ -92,6 +92,12 @@ class FileReader:
             advice = os.POSIX_FADV_WILLNEED
             os.posix_fadvise(self._descriptor, begin, end - begin, advice)
 
+    def let_go(self, begin: int, end: int) -> None:
+        """Have the system forget a part that was read: its memory is needed for something else."""
+        if hasattr(os, "posix_fadvise") and end > begin:
+            advice = os.POSIX_FADV_DONTNEED
+            os.posix_fadvise(self._descriptor, begin, end - begin, advice)
+
     def again(self) -> FileReader:
         """The same file, open for itself."""
         other = object.__new__(type(self))

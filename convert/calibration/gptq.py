@@ -46,7 +46,7 @@ U8 = NDArray[np.uint8]
 
 # Added to H's diagonal, as a share of its mean: what the text does not show is not free.
 _DAMPING = 0.01
-_BY_IMPORTANCE = ("Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS")
+_BY_IMPORTANCE = ("Q2_K", "Q3_K")
 _N_FITS = 2  # of a block's scales before its codes are fed forward
 _N_ROUNDS, _N_PASSES = 2, 4
 _N_CHUNK_WEIGHTS = 1 << 23
@@ -89,8 +89,8 @@ def calibrate_model(
     Args:
         source: the model in floats.
         ids: int64 (B, T).
-        formats: matrix -> its type, by GGUF name. Q2_K, Q3_K and IQ4 weigh errors by the
-            inputs' importance only; F16, Q8_0, Q6_K, and the embedding, are quantized plainly.
+        formats: matrix -> its type, by GGUF name. Q2_K and Q3_K weigh errors by the inputs'
+            importance only; F16, Q8_0, Q6_K, and the embedding, are quantized plainly.
         pool: threads for the codes; the rest is NumPy's.
         progress: called with ("calibrate", layers done, layers in all).
 
@@ -182,7 +182,7 @@ def _calibrated(pool: Pool, w: F32, h: F32, u: F32, fmt: BlockFormat) -> Grid:
         block = np.ascontiguousarray(fed[:, here])
         grid = _fitted(block, fmt, importance[here])
         grid.codes, errors = feed(
-            pool, block, u[here, here], grid.steps(), grid.offsets(), grid.format.max_code
+            pool, block, u[here, here], grid.steps(), grid.offsets(), grid.levels
         )
         fed[:, behind] -= errors @ u[here, behind]
         grids.append(grid)
@@ -190,7 +190,7 @@ def _calibrated(pool: Pool, w: F32, h: F32, u: F32, fmt: BlockFormat) -> Grid:
     for _ in range(_N_ROUNDS):
         _refit(grid, w, h)
         gradient = _gradient(grid, w, h)
-        descend(pool, gradient, h, grid.steps(), grid.codes, grid.format.max_code, _N_PASSES)
+        descend(pool, gradient, h, grid.steps(), grid.codes, grid.levels, _N_PASSES)
     return grid
 
 
@@ -207,8 +207,12 @@ def _fitted(w: F32, fmt: BlockFormat, importance: F32) -> Grid:
 def _nearest_codes(grid: Grid, w: F32) -> U8:
     shape = (len(w), -1, SUB_BLOCK)
     with np.errstate(divide="ignore", invalid="ignore"):
-        codes = (w.reshape(shape) - grid.offsets()[..., None]) / grid.steps()[..., None]
-    codes = np.nan_to_num(np.floor(codes + np.float32(0.5)), nan=0.0)
+        wanted = (w.reshape(shape) - grid.offsets()[..., None]) / grid.steps()[..., None]
+    if grid.format.table:
+        middles = (grid.levels[1:] + grid.levels[:-1]) / 2
+        codes = np.searchsorted(middles, np.nan_to_num(wanted, nan=-np.inf))
+        return codes.astype(np.uint8).reshape(w.shape)
+    codes = np.nan_to_num(np.floor(wanted + np.float32(0.5)), nan=0.0)
     return codes.clip(0, grid.format.max_code).astype(np.uint8).reshape(w.shape)
 
 

@@ -131,6 +131,8 @@ class _Stacked:
                     got=tensor.shape,
                 )  # fmt: skip
         self.shape = (len(tensors), *first.shape)
+        factors = [getattr(tensor, "factors", None) for tensor in tensors]
+        self.factors = None if None in factors else np.concatenate(factors)
         dtypes = {getattr(tensor, "dtype", FLOATS[0]) for tensor in tensors}
         # One that is not read is seen where all tensors are checked.
         self.dtype = next(iter(dtypes.difference(FLOATS)), FLOATS[0])
@@ -178,6 +180,7 @@ class _PartOfRows:
     def __init__(self, path: Path, tensor: HFTensor, name: str, part: _Part) -> None:
         self.name, self.path, self._tensor = name, tensor.path, tensor
         self.dtype = getattr(tensor, "dtype", FLOATS[0])
+        self.factors = getattr(tensor, "factors", None)
         n_rows, *inputs = tensor.shape or (0,)
         if len(inputs) != 1 or n_rows % part.n:
             expected = f"a matrix with {part.n} parts"

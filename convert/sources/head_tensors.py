@@ -56,7 +56,7 @@ def with_heads(
 
 def whole_name(name: str) -> str:
     """The tensor of which a part is named; others stay."""
-    return _parted(name)[0]
+    return name.partition("[")[0]
 
 
 def _parted(name: str) -> tuple[str, _Part | None]:
@@ -85,9 +85,12 @@ class _OfHeads:
 
     @property
     def format(self) -> BlockFormat | None:
-        """See HFTensor; blocks cannot be transposed."""
+        """See HFTensor; blocks cannot be transposed, and have no factor here."""
         fmt = self._tensor.format
-        return None if fmt is not None and self._part.transposed and fmt.is_quantized else fmt
+        if fmt is None or not fmt.is_quantized:
+            return fmt
+        has_factors = getattr(self._tensor, "factors", None) is not None
+        return None if self._part.transposed or has_factors else fmt
 
     def rows(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """See HFTensor."""

@@ -16,11 +16,8 @@ from halfbyte.gguf.factors import matrix_factors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.tensor_table import TensorInfo
 from halfbyte.kernels.formats.block_format import BlockFormat
-from halfbyte.kernels.formats.floats import F32 as F32_FORMAT
 from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.quality.layer_source import F32
-
-_ONE = np.ones(1, np.float32)
 
 
 class Tensor(ABC):
@@ -31,7 +28,11 @@ class Tensor(ABC):
             are rows.
         where: file and name, for errors.
         is_quantized: whether its numbers have been rounded already.
+        factors: what the numbers of each of its matrices are more than `stored` says: a tensor of
+            its own in a file; None: nothing.
     """
+
+    factors: F32 | None = None
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class FolderTensor(Tensor):
     ) -> None:
         super().__init__(name, tensor.shape, (tensor.path, tensor.name), tensor.is_quantized)
         self._tensor, self._order, self._adds = tensor, order, np.float32(adds)
+        self.factors = getattr(tensor, "factors", None)
 
     @property
     def format(self) -> BlockFormat | None:
@@ -123,29 +125,23 @@ class FileTensor(Tensor):
         is_quantized = info.format.is_quantized
         super().__init__(info.name, info.shape, (file.path, info.name), is_quantized)
         self._file, self._format = file, info.format
-        self._factors = matrix_factors(file, info) if info.is_matrix else _ONE
+        if info.is_matrix and ((factors := matrix_factors(file, info)) != 1).any():
+            self.factors = factors
 
     @property
     def format(self) -> BlockFormat:
-        return F32_FORMAT if self._has_factors else self._format
-
-    @property
-    def _has_factors(self) -> bool:
-        """Whether numbers are more than their blocks say."""
-        return bool((self._factors != 1).any())
+        return self._format
 
     def rows(self, begin: int, end: int) -> F32:
         n = self.shape[-1]
         if len(self.shape) == 1:  # one row of blocks, which may be quantized too
             return dequantize(self._blocks(0, 1), self._format, n)[0, begin:end]
         values = dequantize(self._blocks(begin, end), self._format, n)
-        if self._has_factors:
-            values *= self._factors.repeat(self.shape[-2])[begin:end, None]
+        if self.factors is not None:
+            values *= self.factors.repeat(self.shape[-2])[begin:end, None]
         return values
 
     def stored(self, begin: int, end: int) -> NDArray[np.uint8]:
-        if self._has_factors:
-            return self.rows(begin, end).view(np.uint8)
         return self._blocks(begin, end)
 
     def _blocks(self, begin: int, end: int) -> NDArray[np.uint8]:

@@ -2,8 +2,9 @@
 
     w = d * s * (q - offset) + m * t
 
-q is the code. d and m are a block's half-precision numbers (m is 0 where a type has none), s and t
-are whole numbers of a sub-block: 1 in the small types; scale and minus the minimum in K types.
+q is the code, or the number of a table that it stands for. d and m are a block's half-precision
+numbers (m is 0 where a type has none), s and t are whole numbers of a sub-block: 1 in the small
+types; scale and minus the minimum in K types.
 Calibration changes d, m and the codes, and leaves s and t as the quantizer chose them.
 
 Source: ggml's dequantize_row_* in ggml-quants.c.
@@ -22,7 +23,7 @@ from halfbyte.kernels.formats.block_format import BlockFormat, Place, Plane
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-SUPPORTED = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K")
+SUPPORTED = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "IQ4_NL", "IQ4_XS")
 SUB_BLOCK = 32
 
 
@@ -46,12 +47,17 @@ class Grid:
     t: F32
     codes: U8
 
+    @property
+    def levels(self) -> F32:
+        """What each code stands for."""
+        return np.array(self.format.table or range(self.format.max_code + 1), np.float32)
+
     def steps(self) -> F32:
-        """Distance of neighbouring codes' weights, (R, B S)."""
+        """Distance of neighbouring levels' weights, (R, B S)."""
         return (self.d[..., None] * self.s).reshape(len(self.d), -1)
 
     def offsets(self) -> F32:
-        """The weight of code 0, (R, B S)."""
+        """The weight of level 0, (R, B S)."""
         zero = self.m[..., None] * self.t - self.d[..., None] * self.s * np.float32(
             self.format.offset
         )
@@ -59,15 +65,15 @@ class Grid:
 
     def weights(self) -> F32:
         """The weights, (R, B * block size), exactly those of the blocks."""
-        codes = self.codes.reshape(len(self.d), -1, SUB_BLOCK).astype(np.float32)
-        codes *= self.steps()[..., None]
-        codes += self.offsets()[..., None]
-        return codes.reshape(len(self.d), -1)
+        weights = self.levels[self.codes].reshape(len(self.d), -1, SUB_BLOCK)
+        weights *= self.steps()[..., None]
+        weights += self.offsets()[..., None]
+        return weights.reshape(len(self.d), -1)
 
     def directions(self, i: int) -> tuple[F32, F32]:
         """What the weights of block i change by for each unit of d, and of m: (R, block size)."""
         size = self.format.block_size
-        codes = self.codes[:, i * size : (i + 1) * size].astype(np.float32)
+        codes = self.levels[self.codes[:, i * size : (i + 1) * size]]
         s, t = (x[:, i].repeat(size // x.shape[-1], 1) for x in (self.s, self.t))
         return s * (codes - np.float32(self.format.offset)), t
 
@@ -92,9 +98,10 @@ def read_grid(data: U8, fmt: BlockFormat) -> Grid:
     blocks = np.ascontiguousarray(data).view(fmt.dtype).copy()
     d = blocks["d"].astype(np.float32)
     m = blocks[fmt.addend].astype(np.float32) if fmt.addend else np.zeros_like(d)
-    if fmt.scales and fmt.scales.minimum_at:
-        s = _read_integers(blocks, fmt, fmt.scales.scale_at)
-        t = -_read_integers(blocks, fmt, fmt.scales.minimum_at)
+    if fmt.scales:
+        s = _read_integers(blocks, fmt, fmt.scales.scale_at) - np.float32(fmt.scales.offset)
+        minimum_at = fmt.scales.minimum_at
+        t = np.zeros_like(s) if minimum_at is None else -_read_integers(blocks, fmt, minimum_at)
     else:
         s = np.ones((*blocks.shape, 1), np.float32)
         t = s if fmt.addend else np.zeros_like(s)

@@ -39,10 +39,11 @@ from halfbyte.kernels.vectors.simd import (
     store,
     sub,
 )
-from halfbyte.kernels.vectors.vector_math import exp, gelu_tanh, silu
+from halfbyte.kernels.vectors.vector_math import exp, gelu_tanh, relu_squared, silu
 
-# SiLU(gate) up; gpt-oss's, clamped: gate sigmoid(1.702 gate) (up + 1); GELU(gate) up.
-ACTIVATIONS = SWIGLU, SWIGLU_OAI, GEGLU = 0, 1, 2
+# SiLU(gate) up; or gpt-oss's, clamped: gate sigmoid(1.702 gate) (up + 1); or max(up, 0)^2: there is
+# no gate then, and up's matrices stand in its place; or GELU(gate) up.
+ACTIVATIONS = SWIGLU, SWIGLU_OAI, SQUARED, GEGLU = 0, 1, 2, 3
 _ALPHA = np.float32(1.702)
 _WEIGHTS_COST = 4  # rows whose arithmetic takes about as long as to read a strip and unpack it
 _N_WORK_ROWS = 512  # of a strip, that a thread's own memory has room for
@@ -91,8 +92,9 @@ def _hidden_strips(stage, step, active, first, last):
     up = gate + n * width
     multiply(matrix, first, last, records, floats, stride, n,
              gate - first * STRIP_NBYTES, width, 0)  # fmt: skip
-    multiply(matrix + n_experts * MATRIX_NBYTES, first, last, records, floats, stride, n,
-             up - first * STRIP_NBYTES, width, 0)  # fmt: skip
+    if get_i64(stage + EXPERTS.activation) != SQUARED:
+        multiply(matrix + n_experts * MATRIX_NBYTES, first, last, records, floats, stride, n,
+                 up - first * STRIP_NBYTES, width, 0)  # fmt: skip
     for strip in range(first, last):
         at = (strip - first) * STRIP_NBYTES
         _activate(stage, gate + at, up + at, width, expert, begin, n, strip)
@@ -120,6 +122,8 @@ def _activate(stage, gate, up, width, expert, begin, n, strip):
 @device
 def _activated(stage, gate, up, bias_at):
     """16 features of a row."""
+    if get_i64(stage + EXPERTS.activation) == SQUARED:
+        return relu_squared(load(gate))
     g, u = load(gate), load(up)
     if get_i64(stage + EXPERTS.gate_bias) != 0:
         g = add(g, load(get_i64(stage + EXPERTS.gate_bias) + bias_at))

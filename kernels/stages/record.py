@@ -120,7 +120,7 @@ EXPERTS = words(f"""
 # a layer adds is gated by its own features, at x. Floats: eps, scale.
 JOINED = words(f"{_CALLED} y y_stride n scale")
 # What attention gave, of which n_features of a row are multiplied, gate_dim of them by each gate.
-GATES = words(f"{_CALLED} gates gates_stride y y_stride n_features gate_dim")
+GATES = words(f"{_CALLED} gates gates_stride y y_stride n_features gate_dim activation")
 GATED = words(f"{_CALLED} gate gate_stride source source_stride n y y_stride")
 # Compressed keys and values (latent.py): x is [c, k] of a row, `weight` and `dim` of c's norm.
 # In a row of q lie heads of `q_width` floats, what is rotated from `q_at` on.
@@ -139,3 +139,18 @@ _RECURRENT = " ".join(RECURRENT._fields)
 # of n_taps positions, the oldest first, a row of floats, `taps_stride` bytes apart. A `bias` of 0
 # is none.
 CONVOLVED = words(f"{_RECURRENT} width taps taps_stride n_taps bias")
+# Mamba-2 (mamba2.py): rows are [z, x, B, C, dt], and a chunk is n_part heads. `taps` and `bias` are
+# the convolution's, as above; of each head there are `a`, `d` and `dt_bias`.
+MAMBA2 = words(f"""
+    {_RECURRENT} n_heads head_dim n_state n_groups n_part
+    taps taps_stride n_taps bias a d dt_bias dt_low dt_high
+""")
+# RMSNorm of groups of features, in place.
+GROUPS = words(f"{_CALLED} n_groups y y_stride")
+# Gated delta nets (delta_net.py): `weight` and `eps` are those of the norm of what a head gives;
+# taps as above. Value head `part` of a key head has the number head head_step + part part_step; its
+# numbers b and a lie at b_at and a_at + head gate_head_step + part gate_part_step in a row.
+DELTA_NET = words(f"""
+    {_RECURRENT} taps taps_stride n_taps a dt n_key_heads key_dim value_dim n_parts head_step
+    part_step b_at a_at gate_head_step gate_part_step z_at
+""")

@@ -25,13 +25,13 @@ class Binding:
     Attributes:
         model: SHA-256 of its file (model_hash.py).
         layout: of a page: sizes, the type of its numbers, the order of bytes.
-        states: names of the kinds of states beside keys and values.
+        states: where those of recurrent layers lie in a snapshot; empty without such layers.
         arithmetic: of the sources of what computes, and of RoPE's table, which is NumPy's.
     """
 
     model: str
     layout: dict[str, Any]
-    states: list[str]
+    states: str
     arithmetic: str
 
     @classmethod
@@ -40,7 +40,8 @@ class Binding:
         layout = {**asdict(engine.layout), "page": PAGE, "byteorder": sys.byteorder}
         if "parts" in layout:  # a list, as a file's header has it
             layout["parts"] = list(layout["parts"])
-        states = [type(state).__name__ for state in engine.new_sequence().states[1:]]
+        kept = engine.pages.states
+        states = "" if kept is None else json.dumps(asdict(kept.layout))
         digest = hashlib.sha256(_sources_digest())
         for begin in (0, 31 * PAGE):
             digest.update(engine.rotation.rows(begin, begin + PAGE).tobytes())

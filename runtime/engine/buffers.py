@@ -17,7 +17,7 @@ from halfbyte.engine.recurrent_buffers import recurrent_strides, recurrent_work_
 from halfbyte.families.config import ExpertsConfig, ModelConfig
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import family_of
-from halfbyte.families.stages import PostNorm
+from halfbyte.families.stages import GateAttended, PostNorm
 from halfbyte.kernels.layouts.activations import BLOCK, RECORD_NBYTES, padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
@@ -108,6 +108,7 @@ def _strides(c: ModelConfig) -> dict[str, int]:
     qkv = _in_strips(c.q_dim) if c.latent else max(map(partial(_qkv_floats, c), range(c.n_layers)))
     dim, attended = padded(c.dim), padded(c.attended_dim) + STRIP_ROWS
     normed = max(dim, padded(c.latent.q_lora_rank)) if c.latent else dim
+    joined = padded(2 * c.dim) if c.next_layer else 0
     recurrent = recurrent_strides(c)
     return {
         "x": 4 * dim,
@@ -117,9 +118,10 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         "attended": 4 * attended,
         "gates": 4 * (_in_strips(c.q_dim // c.gate_dim) + STRIP_ROWS) if c.gate_dim else 0,
         "hidden": 4 * hidden,
-        "records": max(normed, attended, c.per_layer_dim, recurrent.get("mixed", 0) // 4)
+        "records": max(normed, attended, joined, c.per_layer_dim, recurrent.get("mixed", 0) // 4)
         // BLOCK
         * RECORD_NBYTES,
+        **({"embedded": 4 * dim, "state": 4 * dim, "joined": 4 * joined} if joined else {}),
         **recurrent,
         **(_latent_strides(c, c.latent) if c.latent else {}),
         **(_expert_strides(c.experts, dim, normed) if c.experts else {}),
@@ -127,9 +129,16 @@ def _strides(c: ModelConfig) -> dict[str, int]:
     }
 
 
+def has_query_gates(c: ModelConfig) -> bool:
+    """Whether gates stand behind q, k and v."""
+    stages = family_of(c).stages(c)
+    return any(isinstance(one, GateAttended) and one.source == "qkv" for one in stages)
+
+
 def _qkv_floats(c: ModelConfig, layer: int) -> int:
     """Queries, keys and values of a token in a layer, each in strips."""
-    return _in_strips(c.q_dim_of(layer)) + 2 * _in_strips(c.kv_dim_of(layer))
+    q = _in_strips(c.q_dim_of(layer))
+    return q + 2 * _in_strips(c.kv_dim_of(layer)) + q * has_query_gates(c)
 
 
 def _per_layer_strides(c: ModelConfig) -> dict[str, int]:

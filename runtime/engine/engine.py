@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from halfbyte.engine.adapted_steps import AdaptedSteps
 from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.buffers import MAX_BATCH, Buffers
+from halfbyte.engine.expert_records import expert_share
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.memory import empty, shortage, zeros
 from halfbyte.engine.page_dealing import Block, dealing
@@ -89,7 +90,7 @@ class Engine(ProcessBound):
         self.pages = PagePool(self.layout, states=StateLayout.of(config))
         self._query_block = attention.query_block(config.group)
         self._partial_nbytes = attention.partial_nbytes(self.layout.value_dim, config.group)
-        self.nbytes_per_token = weights.nbytes_per_token
+        self.nbytes_per_token, self.expert_share = weights.nbytes_per_token, expert_share(weights)
         self._pid = os.getpid()
         self._closed = False
         self.rotation = Rotation(config, weights.rope_factors, n_ctx)
@@ -284,8 +285,8 @@ class Engine(ProcessBound):
         if any(span.adapters for span in spans):
             self._set(**self._adapted.words(spans))
         if self._spans is not None:
-            rows = ((span.sequence, len(span.tokens), span.n_guessed) for span in spans)
-            self._set(**self._spans.fill(rows))
+            parts = ((span.sequence, len(span.tokens), span.n_guessed) for span in spans)
+            self._set(**self._spans.fill(parts))
         return logits
 
     def _split(self, blocks: list[Block]) -> None:

@@ -16,7 +16,8 @@ from halfbyte.engine.stage_words import (
 )
 from halfbyte.engine.weights import Experts, ModelWeights
 from halfbyte.families.config import GATINGS, ExpertsConfig, ModelConfig
-from halfbyte.families.stages import SCALE, AddGated, ExpertsHidden, ExpertsOutput, Route, Stage
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
+from halfbyte.families.stages import SCALE, Stage
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.stages import experts, record, routing
@@ -82,17 +83,17 @@ class ExpertRecords:
         ]  # fmt: skip
 
     def _hidden(self, stage: ExpertsHidden, e: ExpertsConfig, normed: Mapping[str, int]) -> Words:
-        gate, up = (self._weights.experts[stage.tensor(name)] for name in stage.in_memory)
+        first = [self._weights.experts[stage.tensor(name)] for name in stage.in_memory]
         down = self._weights.experts[stage.tensor(stage.down)]
-        strips, hidden = n_strips(gate.first), self._buffers["expert_hidden"]
+        strips, hidden = n_strips(first[0].first), self._buffers["expert_hidden"]
         return _call(
             record.EXPERTS, experts.hidden, **normed, per_row=strips * e.n_used,
-            most=strips * e.n_experts, **self._table(gate, up), n_strips=strips,
+            most=strips * e.n_experts, **self._table(*first), n_strips=strips,
             gathered=self._buffers["gathered"].address,
             gathered_floats=self._buffers["gathered_floats"].address,
             hidden=hidden.address,
             hidden_stride=0 if down.format.is_quantized else 4 * padded(e.hidden_dim),
-            activation=experts.SWIGLU_OAI if stage.clamps else _ACTIVATIONS[stage.activation],
+            activation=_activation(stage),
             limit=float_word(stage.clamps),
             gate_bias=self._vector(stage, stage.gate if stage.biases else ""),
             up_bias=self._vector(stage, stage.up if stage.biases else ""),
@@ -129,5 +130,17 @@ class ExpertRecords:
                 "plan": self._buffers.plan}  # fmt: skip
 
 
+def _activation(stage: ExpertsHidden) -> int:
+    if not stage.gate:
+        return experts.SQUARED
+    return experts.SWIGLU_OAI if stage.clamps else _ACTIVATIONS[stage.activation]
+
+
 def _call(table: object, kernel: Kernel, **values: int) -> Words:
     return stage_words(table, record.CALL, kernel=kernel.address, **values)
+
+
+def expert_share(weights: ModelWeights) -> float:
+    """How much of what a step of one row reads are experts, of which other rows may need others."""
+    used = (e.n_used * e.first.nbytes for name, e in weights.experts.items() if "_exps" in name)
+    return sum(used) / weights.nbytes_per_token

@@ -14,6 +14,7 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.families.per_layer import TABLE
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE
+from halfbyte.kernels.layouts.panels import UNIT
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,18 @@ def stays_on_disk(need: Memory, available: int | None) -> bool:
     if available is None or not need.experts:
         return False
     return need.weights + need.buffers + need.sequence + MARGIN_NBYTES > available
+
+
+def why_not_beside(
+    file: GGUFFile, config: ModelConfig, layer: ModelConfig, kv_type: str, n_threads: int,
+    available: int | None,
+) -> str:  # fmt: skip
+    """Why a model's layer that guesses (families/next_layer.py) cannot be used; "" where it can."""
+    if layer.dim % UNIT:
+        return f"has rows that are no multiple of {UNIT}"
+    both = [memory_of(file, one, kv_type, PAGE, n_threads) for one in (config, layer)]
+    nbytes = sum(need.weights + need.buffers + need.kv_cache for need in both) + MARGIN_NBYTES
+    return "does not fit memory" if available is not None and nbytes > available else ""
 
 
 def kv_cache_nbytes(config: ModelConfig, n_ctx: int) -> dict[str, int | None]:

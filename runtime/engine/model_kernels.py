@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from halfbyte.engine.expert_records import expert_kernels
 from halfbyte.engine.fused_latents import transposed_format
@@ -10,11 +10,14 @@ from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.latent_records import latent_kernels
 from halfbyte.engine.per_layer_records import per_layer_kernels
 from halfbyte.engine.recurrent_records import recurrent_kernels
+from halfbyte.engine.rooms import panel_format
 from halfbyte.engine.row_table import row_kernels
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.next_layer import in_memory
 from halfbyte.families.per_layer import TABLE
 from halfbyte.families.registry import family_of
-from halfbyte.families.stages import Embed
+from halfbyte.families.stages import Embed, GateAttended
+from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.lookup import lookup_kernel
@@ -26,6 +29,20 @@ from halfbyte.kernels.stages import attention
 from halfbyte.kernels.stages.gates import gate_attended
 from halfbyte.kernels.stages.rope import rope_append_kernel, rotate_queries_kernel
 from halfbyte.kernels.step import step
+
+
+def kernels_of(models: Sequence[tuple[GGUFFile, ModelConfig]], kv_type: str) -> list[Kernel]:
+    """Every kernel that models use, of which layers that guess stand behind their model."""
+    kernels: dict[str, Kernel] = {}
+    formats: dict[str, PanelFormat] = {}
+    for file, config in models:
+        specs = family_of(config).tensors(config)
+        own = {spec.name: panel_format(file, file.tensors[spec.name]) for spec in specs
+               if spec.is_matrix and spec.name in file.tensors}  # fmt: skip
+        at = config.next_layer
+        formats = {**formats, **own, **in_memory(own, at)} if at else own
+        kernels |= {kernel.name: kernel for kernel in kernels_for(config, kv_type, formats)}
+    return list(kernels.values())
 
 
 def kernels_for(
@@ -48,9 +65,10 @@ def kernels_for(
     names = sorted({f.kernel_name for f in packed})
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
     used.append(expert_kernels(config) + latent_kernels(config) + recurrent_kernels(config))
+    is_gated = any(isinstance(s, GateAttended) for s in family_of(config).stages(config))
+    used.append([gate_attended] if is_gated else [])
     used.append(per_layer_kernels(config))
     used.append(row_kernels(table.source) if table else [])
-    used.append([gate_attended] if config.gate_dim else [])
     kernels |= {kernel.name: kernel for group in used for kernel in group}
     return list(kernels.values())
 

@@ -94,6 +94,6 @@ class PagePool:
         """OutOfPagesError where so many bytes more would exceed the bound."""
         if self.max_nbytes is not None and self.nbytes + nbytes > self.max_nbytes:
             raise OutOfPagesError(
-                self.nbytes, self.max_nbytes,
+                self.nbytes, self.max_nbytes, nbytes,
                 hint="raise the bound, or use a shorter context or fewer sequences",
             )  # fmt: skip

@@ -17,19 +17,19 @@ import numpy as np
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.kv_cache import KVCache
+from halfbyte.families.delta_net import DeltaRule
+from halfbyte.families.expert_stages import AddGated, ExpertsStage, Route
 from halfbyte.families.latent_stages import Compress
+from halfbyte.families.mamba2 import GroupNorms, Scan
 from halfbyte.families.short_conv import Convolve
 from halfbyte.families.stages import (
-    AddGated,
     Attend,
     Embed,
-    ExpertsStage,
     GateAttended,
     Norm,
     PostNorm,
     Project,
     Rope,
-    Route,
     RowNorms,
     Stage,
 )
@@ -53,6 +53,9 @@ _NAMES: dict[type[Stage], str] = {
     Route: "choice of experts",
     AddGated: "gate of the shared expert",
     Convolve: "short convolutions",
+    Scan: "Mamba-2's states",
+    GroupNorms: "norms of groups",
+    DeltaRule: "gated delta nets",
 }
 
 

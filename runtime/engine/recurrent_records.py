@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from halfbyte.engine.buffers import Buffers
-from halfbyte.engine.stage_words import Words, stage_words
+from halfbyte.engine.delta_net_records import delta_record
+from halfbyte.engine.mamba2_records import group_norms_record, mamba2_kernels, scan_record
+from halfbyte.engine.stage_words import Words, float_word, stage_words
 from halfbyte.engine.state_layout import StateLayout
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.delta_net import DeltaRule
+from halfbyte.families.delta_net_config import DeltaNet
+from halfbyte.families.mamba2 import GroupNorms, Scan, mamba2_of
+from halfbyte.families.mamba2_config import Mamba2
 from halfbyte.families.short_conv import CONV, Convolve, short_conv_of
 from halfbyte.families.short_conv_config import ShortConv
 from halfbyte.families.states import RecurrentStage
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import padded
-from halfbyte.kernels.stages import record, short_conv
+from halfbyte.kernels.stages import delta_net, record, short_conv
 
 
 def recurrent_kernels(c: ModelConfig) -> list[Kernel]:
     """What a model takes beside attention and matrices' products."""
-    return [short_conv.convolve] if isinstance(c.recurrent, ShortConv) else []
+    match c.recurrent:
+        case ShortConv():
+            return [short_conv.convolve]
+        case Mamba2():
+            return mamba2_kernels()
+        case DeltaNet():
+            return [delta_net.delta_net]
+    return []
 
 
 class RecurrentRecords:
@@ -32,7 +45,19 @@ class RecurrentRecords:
         match stage:
             case Convolve():
                 return self._convolve(stage)
+            case Scan():
+                common = self._common(stage, "zxbcdt")
+                return scan_record(stage, mamba2_of(self._config), self._weights.vectors, common)
+            case DeltaRule():
+                common = self._common(stage, "qkvz")
+                return delta_record(stage, self._config, self._weights, common)
         raise TypeError(f"no record for {stage}")
+
+    def group_norms(self, stage: GroupNorms) -> Words:
+        """That of norms of what heads have given."""
+        c, mixed = self._config, self._buffers["mixed"]
+        rows = {"y": mixed.address, "y_stride": mixed.stride, "eps": float_word(c.norm_eps)}
+        return group_norms_record(stage, mamba2_of(c), self._weights.vectors, rows)
 
     def _convolve(self, stage: Convolve) -> Words:
         s, vectors = short_conv_of(self._config), self._weights.vectors

@@ -67,8 +67,10 @@ class RecurrentState(ProcessBound):
         """Have a block to write, and a journal of the last guesses; raises as PagePool.take."""
         pool, old = self._pool, self._ahead
         # What a step that was given up has written may be written again.
+        if old is not None and old.n_guessed == n_guessed:
+            return
         block = pool.block() if old is None else old.block
-        self._ahead = None
+        self._ahead = old = None  # and with it a journal of another length
         journal = pool.journal(n_guessed) if n_guessed else None
         self._ahead = Ahead(block, journal, n_guessed)
 

@@ -27,7 +27,11 @@ Bytes = NDArray[np.uint8]
 
 
 class Rooms:
-    """Where weights lie: `memory`, and `experts`, empty unless these lie on the disk."""
+    """Where weights lie: `memory`, and `experts`, empty unless these lie on the disk.
+
+    Attributes:
+        lets_go: whether memory cannot hold the file besides, whose pages the system is to forget.
+    """
 
     def __init__(self, sizes: Mapping[TensorSpec, int], disk: Path | None) -> None:
         of_experts = sum(n for spec, n in sizes.items() if spec.is_of_experts) if disk else 0
@@ -35,7 +39,7 @@ class Rooms:
         self.experts = np.empty(0, np.uint8)
         if disk is not None and of_experts:
             self.experts = on_disk("experts", of_experts + _ALIGN, disk)
-        self.sizes = sizes
+        self.sizes, self.lets_go = sizes, False
 
     def parts(self) -> Iterator[tuple[TensorSpec, Bytes]]:
         """Each tensor's."""

@@ -38,12 +38,13 @@ from halfbyte.kernels.quantizers.quantize import dequantize
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A packed matrix of n_rows x n_inputs at an address."""
+    """A packed matrix of n_rows x n_inputs at an address; or the first ones of `of_rows` rows."""
 
     format: PanelFormat
     n_rows: int
     n_inputs: int
     address: int
+    of_rows: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -150,7 +151,7 @@ def load_weights(
             weights.vectors[spec.name] = _put_vectors(file, spec, order, target)
     total = sum(rooms.sizes.values())
     done = total - sum(rows.packed_nbytes for rows in matrices)
-    with closing(read_ahead(matrices)) as pieces:
+    with closing(read_ahead(matrices, lets_go=rooms.lets_go)) as pieces:
         for rows, data in pieces:
             _pack(rows, data)
             done += rows.packed_nbytes

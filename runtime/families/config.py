@@ -35,6 +35,7 @@ STEP_KEY = "interleave_moe_layer_step"
 # window, or whether each has it.
 PATTERN_KEY = "attention.sliding_window_pattern"
 TEMPERATURE_KEY = "attention.temperature_scale"
+SECTIONS_KEY = "rope.dimension_sections"
 ROTATED_LOCALLY_KEY = "rope.dimension_count_swa"
 # YaRN's attention factor in words of DeepSeek's; llama.cpp reads it in few architectures.
 LOG_MULTIPLIER_KEY = "rope.scaling.yarn_log_multiplier"
@@ -109,6 +110,7 @@ class RopeConfig:
             config.json says so; a GGUF file has them as a tensor (tensors.ROPE_FREQS).
         n_features: how many of a head's features are rotated, from the first on; 0: all.
         yarn, longrope: other ways to stretch it, one at most.
+        sections: how many pairs follow which axis of an image; texts have one for all.
     """
 
     theta: float
@@ -117,6 +119,7 @@ class RopeConfig:
     n_features: int = 0
     yarn: Yarn | None = None
     longrope: LongRope | None = None
+    sections: tuple[int, ...] = ()
 
     @property
     def attention_factor(self) -> float:
@@ -230,6 +233,9 @@ class ModelConfig(LayerShapes):
         recurrent: the sizes of recurrent layers; None where there are none.
         recurrent_layers: whether each layer is one of them.
         attention_layers: whether each layer has keys and values; (): all but the recurrent ones.
+        network_layers: whether each layer has a network; (): all have.
+        n_next: layers behind these that guess further ahead (next_layer.py).
+        next_layer: its number in a file, where it is one of those itself; 0: it is none.
     """
 
     architecture: str
@@ -267,18 +273,12 @@ class ModelConfig(LayerShapes):
     latent: LatentConfig | None = None
     sizes: LayerSizes | None = None
     per_layer_dim: int = 0
+    n_next: int = 0
+    next_layer: int = 0
     recurrent: Recurrence | None = None
     recurrent_layers: tuple[bool, ...] = ()
     attention_layers: tuple[bool, ...] = ()
-
-    def window(self, layer: int) -> int:
-        """Positions that a token sees in a layer; 0: all before it."""
-        return self.sliding_window if not self.sliding_layers or self.sliding_layers[layer] else 0
-
-    @property
-    def longest_window(self) -> int:
-        """The most positions that a token sees in any layer; 0: all before it."""
-        return 0 if self.sliding_layers and not all(self.sliding_layers) else self.sliding_window
+    network_layers: tuple[bool, ...] = ()
 
     def rope_of(self, layer: int) -> RopeConfig | None:
         """Rotary embedding of a layer, if it has any."""
@@ -302,4 +302,6 @@ class ModelConfig(LayerShapes):
     def has_experts(self, i: int) -> bool:
         """Whether layer i has experts."""
         e = self.experts
-        return e is not None and i >= e.n_dense_layers and i not in e.dense_layers
+        if e is None or not self.has_network(i):
+            return False
+        return i >= e.n_dense_layers and i not in e.dense_layers

@@ -23,6 +23,8 @@ def read_experts(
     rules = family.experts
     if rules is None or not expert_keys(reader, family):
         return None
+    if rules.may_lack and _stated(reader, rules, "n_experts")[1] == 0:
+        return None
     n = _count(reader, rules, "n_experts", None, 1, MAX_EXPERTS)
     n_used = _count(reader, rules, "n_used", None, 1, n)
     width = _count(reader, rules, "hidden_dim", hidden_dim, 1, MAX_DIM)

@@ -63,16 +63,43 @@ class ExpertRules:
 
 
 @dataclass(frozen=True, slots=True)
+class NextNames:
+    """What a checkpoint calls a layer that guesses further ahead (next_layer.py).
+
+    In each name {n} stands for the layer's number, counted on from the model's, and {i} for that
+    among those that guess.
+
+    Attributes:
+        layer: what the names of its attention and network begin with.
+        eh_proj, enorm, hnorm: what joins a token to the state before it, and the norms of both.
+        norm, embedding, head: those of its own, which it may lack; "": it never has one.
+        adds: what is added to these norms' numbers (TensorSpec.adds).
+    """
+
+    layer: str = "model.layers.{n}."
+    eh_proj: str = "model.layers.{n}.eh_proj"
+    enorm: str = "model.layers.{n}.enorm"
+    hnorm: str = "model.layers.{n}.hnorm"
+    norm: str = "model.layers.{n}.shared_head.norm"
+    embedding: str = "model.layers.{n}.embed_tokens"
+    head: str = "model.layers.{n}.shared_head.head"
+    adds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class RecurrentRules:
     """How a family's recurrent layers are stated (states.py).
 
     Attributes:
         from_gguf, from_hf: give a configuration with what a file, or config.json, says of them, and
             raise the errors of its side.
+        kinds_keys: keys of config.json with a kind for each layer, by whose length layers are
+            counted where nothing else says how many there are.
     """
 
     from_gguf: Callable[[GGUFFile, Family, ModelConfig], ModelConfig]
     from_hf: Callable[[Reader, ModelConfig], ModelConfig]
+    kinds_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +138,9 @@ class Family:
         has_latents: whether keys and values are compressed (latent.py).
         has_sizes: whether layers differ in more than their windows (layer_sizes.py).
         score_scale: what scores are multiplied by in all models of it; 0: 1 / sqrt(head_dim).
+        next_names: how layers that guess further ahead are called; None: they are left out.
         recurrent: how its recurrent layers are stated; None: it has none.
+        hf_root: what a checkpoint may call the model in names of tensors, beside "model.".
     """
 
     architecture: str
@@ -135,9 +164,11 @@ class Family:
     has_sizes: bool = False
     score_scale: float = 0.0
     recurrent: RecurrentRules | None = None
+    hf_root: str = ""
     own_keys: Mapping[str, Key] = field(default_factory=dict)
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hf_neighbours: bool = False
+    next_names: NextNames | None = None
 
     def sliding_layers(self, n_layers: int) -> tuple[bool, ...]:
         """Which layers have the window, where nothing else is stated; (): all."""

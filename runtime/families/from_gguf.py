@@ -35,6 +35,7 @@ from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.latent_from_gguf import read_latent, with_latents
 from halfbyte.families.layer_sizes import local_dim
 from halfbyte.families.metadata_keys import check_keys, is_saved
+from halfbyte.families.next_layer import n_next_in_file
 from halfbyte.families.next_tokens import n_layers_of
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.rope_from_gguf import read_ropes
@@ -67,11 +68,10 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     n_layers = n_layers_of(m, family)
     window, sliding_layers = _windows(m, family, n_layers)
     latent, heads = _attention(file, family, dim, sliding_layers)
-    n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
-    local = local_dim(heads.get("sizes"), sliding_layers)
+    n_ctx, local = _n_ctx(m, key["n_ctx_train"]), local_dim(heads.get("sizes"), sliding_layers)
     ropes = read_ropes(file, family, heads["head_dim"], n_ctx, local)
     _check_scale(m, family, latent.qk_dim if latent else heads["head_dim"])
-    hidden_dim = heads.pop("hidden_dim", 0) or _of_every_layer(m, key["hidden_dim"], MAX_DIM)
+    hidden_dim = heads.pop("hidden_dim", 0) or _hidden_dim(m, family, key["hidden_dim"])
     config = ModelConfig(
         architecture=architecture,
         name=m.get_str("general.name", ""),
@@ -80,7 +80,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         n_layers=n_layers,
         vocab_size=_vocab_size(m, key["vocab_size"]),
         n_ctx_train=n_ctx,
-        norm_eps=m.get_float(key["norm_eps"]),
+        norm_eps=_norm_eps(m, family, key["norm_eps"]),
         rope=ropes.rope,
         tied=OUTPUT not in file.tensors,
         sliding_window=window,
@@ -90,6 +90,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         temperature=ropes.temperature,
         experts=read_experts(file, family, hidden_dim, n_layers),
         xielu=read_xielu(m, n_layers) if family.has_xielu else (),
+        n_next=n_next_in_file(file.tensors, n_layers) if family.next_names else 0,
         **heads,
         **_options(file, family, n_layers, dim / heads["n_heads"]),
     )
@@ -98,6 +99,10 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         config = family.recurrent.from_gguf(file, family, config)
     check_expert_counts(file, family, config)
     return config
+
+
+def _n_ctx(m: Metadata, key: str) -> int:
+    return m.get_int(key, minimum=2, maximum=MAX_CTX)
 
 
 def _family(m: Metadata) -> Family:
@@ -141,7 +146,8 @@ _SAID_BY = {
 def _biases(file: GGUFFile, family: Family) -> dict[str, bool]:
     """Which projections have biases, and whether heads have norms, where that is open."""
     fields = [field for fields in family.biases.values() for field in fields]
-    return {field: f"blk.0.{_SAID_BY[field]}" in file.tensors for field in fields}
+    return {field: any(name.endswith(f".{_SAID_BY[field]}") for name in file.tensors)
+            for field in fields}  # fmt: skip
 
 
 def check_type(m: Metadata) -> None:
@@ -183,9 +189,15 @@ def _heads(file: GGUFFile, family: Family, dim: int) -> dict[str, Any]:
             "layer_heads": layer_heads, "gate_dim": gate_dim}  # fmt: skip
 
 
+def _norm_eps(m: Metadata, family: Family, key: str) -> float:
+    """The norms' epsilon, under the usual key too where a family reads that beside its own."""
+    usual = KEYS["norm_eps"].gguf
+    also = f"{family.architecture}.{usual}"
+    return m.get_float(also if usual in family.reads and also in m else key)
+
+
 def _kv_heads(m: Metadata, family: Family, key: str, n_heads: int) -> int:
-    none = {0} if family.recurrent is not None else set[int]()  # of a layer without keys
-    n_kv_heads = _of_every_layer(m, key, n_heads, none) if key in m else n_heads
+    n_kv_heads = _of_every_layer(m, key, n_heads, _nothing(family)) if key in m else n_heads
     _check_group(m, key, n_heads, n_kv_heads)
     return n_kv_heads
 
@@ -204,6 +216,11 @@ def _check_group(m: Metadata, key: str, n_heads: int, n_kv_heads: int) -> None:
         )
 
 
+def _nothing(family: Family) -> Set[int]:
+    """What says of a layer that it has no keys, or no network."""
+    return {0} if family.recurrent is not None else set()
+
+
 def _of_every_layer(m: Metadata, key: str, maximum: int, without: Set[int] = frozenset()) -> int:
     """A number of all layers, which a file may give for each; some may be `without`."""
     if key not in m or not isinstance(m.raw(key).value, np.ndarray):
@@ -217,6 +234,13 @@ def _of_every_layer(m: Metadata, key: str, maximum: int, without: Set[int] = fro
     if not 1 <= value <= maximum:
         raise ModelFileError(m.path, key, expected=f"from 1 to {maximum}", got=value)
     return value
+
+
+def _hidden_dim(m: Metadata, family: Family, key: str) -> int:
+    """The width of networks; an expert's where all layers have these and a file says no other."""
+    of_experts = f"{family.architecture}.{EXPERT_KEYS['hidden_dim']}"
+    says_one = key in m or of_experts not in m or not has_experts(m, family)
+    return _of_every_layer(m, key if says_one else of_experts, MAX_DIM, _nothing(family))
 
 
 def _check_scale(m: Metadata, family: Family, head_dim: int) -> None:

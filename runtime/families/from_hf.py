@@ -54,9 +54,11 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
     reader.defaults, reader.keys = family.defaults[str(kind)], family.keys
     reader.reads = frozenset({*family.hf_reads, *expert_keys(reader, family)})
     _check(reader, family)
-    n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
+    n_layers, n_ctx = reader.count("n_layers", _listed(reader, family)), reader.count("n_ctx_train")
     dim = reader.count("dim")
-    hidden_dim = reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None)
+    # Of models whose layers all have experts it may say nothing.
+    usual = 4 * dim if "n_inner" in reader.defaults else reader.value_of("moe_intermediate_size")
+    hidden_dim = reader.count("hidden_dim", usual)
     window = _window(reader, family)
     sliding_layers = _sliding_layers(reader, family, n_layers, window)
     latent, heads = _attention(reader, family, dim, sliding_layers or (False,) * n_layers)
@@ -84,7 +86,24 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
         **_options(reader, family),
     )
     config = with_latents(reader, config, latent) if latent else config
-    return config if family.recurrent is None else family.recurrent.from_hf(reader, config)
+    return config if family.recurrent is None else _with_recurrence(reader, family, config)
+
+
+def _with_recurrence(reader: Reader, family: Family, config: ModelConfig) -> ModelConfig:
+    """A configuration with its recurrent layers, which are not all."""
+    assert family.recurrent is not None
+    config = family.recurrent.from_hf(reader, config)
+    if not config.n_kv_layers:
+        key = next(iter(family.recurrent.kinds_keys), "layer_types")
+        raise reader.bad(key, "at least one layer with attention", reader.value_of(key))
+    return config
+
+
+def _listed(reader: Reader, family: Family) -> int | None:
+    """How many layers there are by the length of what lists their kinds; None: nothing does."""
+    keys = family.recurrent.kinds_keys if family.recurrent else ()
+    lists = (reader.value_of(key) for key in keys)
+    return next((len(one) for one in lists if isinstance(one, (list, str))), None)
 
 
 def _check(reader: Reader, family: Family) -> None:

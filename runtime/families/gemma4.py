@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from halfbyte.families import blocks, per_layer
 from halfbyte.families.config import ExpertsConfig, ModelConfig, option_keys
+from halfbyte.families.expert_stages import ExpertsHidden, ExpertsOutput, Route
 from halfbyte.families.experts import DOWN, GATE, GATE_UP, ROUTER, UP
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family
 from halfbyte.families.neutral import among
@@ -23,14 +24,11 @@ from halfbyte.families.stages import (
     SCALE,
     Attend,
     Embed,
-    ExpertsHidden,
-    ExpertsOutput,
     FeedForward,
     Norm,
     PostNorm,
     Project,
     Rope,
-    Route,
     Stage,
 )
 from halfbyte.families.tensors import TensorSpec

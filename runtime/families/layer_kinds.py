@@ -1,4 +1,4 @@
-"""Which layers of a model are recurrent, and which have keys and values."""
+"""Which layers of a model are recurrent, which have keys and values, a network, or a window."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ class LayerKinds:
     n_layers: int
     recurrent_layers: tuple[bool, ...]
     attention_layers: tuple[bool, ...]
+    network_layers: tuple[bool, ...]
+    sliding_window: int
+    sliding_layers: tuple[bool, ...]
 
     def is_recurrent(self, layer: int) -> bool:
         """Whether a layer is recurrent."""
@@ -22,6 +25,10 @@ class LayerKinds:
             return self.attention_layers[layer]
         return not self.is_recurrent(layer)
 
+    def has_network(self, layer: int) -> bool:
+        """Whether a layer has a network, or experts."""
+        return not self.network_layers or self.network_layers[layer]
+
     def kv_slot(self, layer: int) -> int:
         """The number of a layer among those that have keys and values."""
         return sum(map(self.has_attention, range(layer)))
@@ -30,3 +37,12 @@ class LayerKinds:
     def n_kv_layers(self) -> int:
         """Layers that have keys and values."""
         return self.kv_slot(self.n_layers)
+
+    def window(self, layer: int) -> int:
+        """Positions that a token sees in a layer; 0: all before it."""
+        return self.sliding_window if not self.sliding_layers or self.sliding_layers[layer] else 0
+
+    @property
+    def longest_window(self) -> int:
+        """The most positions that a token sees in any layer; 0: all before it."""
+        return 0 if self.sliding_layers and not all(self.sliding_layers) else self.sliding_window

@@ -19,6 +19,7 @@ from halfbyte.families.config import (
     LOG_MULTIPLIER_KEY,
     MAX_CTX,
     ROTATED_LOCALLY_KEY,
+    SECTIONS_KEY,
     TEMPERATURE_KEY,
     RopeConfig,
 )
@@ -68,7 +69,8 @@ def read_ropes(
     if family.unrotated_every == 1:
         return Ropes(RopeConfig(DEFAULT_THETA), None, None)  # no layer rotates
     theta = _theta(m, family)
-    plain = RopeConfig(theta, n_features=_n_features(m, family, head_dim, _ROTATED))
+    n_features = _n_features(m, family, head_dim, _ROTATED)
+    plain = RopeConfig(theta, n_features=n_features, sections=_sections(m, family))
     n_ctx = m.get_int(
         f"{a}.rope.scaling.original_context_length", n_ctx, minimum=1, maximum=MAX_CTX
     )
@@ -152,6 +154,14 @@ def _n_features(m: Metadata, family: Family, head_dim: int, name: str) -> int:
         expected = f"an even number up to the head dimension, {head_dim}"
         raise ModelFileError(m.path, key, expected=expected, got=n)
     return n
+
+
+def _sections(m: Metadata, family: Family) -> tuple[int, ...]:
+    """Pairs that follow each axis of an image; (): nothing is said of them."""
+    key = f"{family.architecture}.{SECTIONS_KEY}"
+    if SECTIONS_KEY not in family.reads or key not in m:
+        return ()
+    return tuple(m.get_numbers(key, floats=False).tolist())
 
 
 def _theta(m: Metadata, family: Family) -> float:

@@ -36,6 +36,8 @@ _TEMPERATURE, _LOCAL_THETA = "llama_4_scaling_beta", "rope_local_base_freq"
 _WINDOW = KEYS["sliding_window"].hf
 _OF_FULL, _OF_LOCAL = "full_attention", "sliding_attention"
 _COMMON = ("rope_type", "type", _THETA, _PART, _TEMPERATURE)
+_SECTIONS, _INTERLEAVED = "mrope_section", "mrope_interleaved"
+_USUAL_SECTIONS = [11, 11, 10]  # Qwen3.5's
 # Its pairs that are not rotated are divided by so much that they stay what they are.
 _PROPORTIONAL, _STILL = "proportional", 1e30
 # Kind -> what else it reads.
@@ -129,8 +131,9 @@ class _One:
             raise reader.bad(f"{key}.rope_type", f"{', '.join(others)} or {last}", kind)
         if kind == _PROPORTIONAL:
             return self._proportional()
-        plain = RopeConfig(self._theta(), n_features=self.n_features())
-        unused = [name for name in rope if name not in (*_COMMON, *ROPE_KINDS[kind])]
+        plain = RopeConfig(self._theta(), n_features=self.n_features(), sections=self._sections())
+        known = {*_COMMON, *ROPE_KINDS[kind], *self.family.reads & {_SECTIONS, _INTERLEAVED}}
+        unused = [name for name in rope if name not in known]
         say_unused(reader.path, f"RoPE of the kind {kind} takes none of it", unused)
         match kind:
             case "linear":
@@ -176,6 +179,17 @@ class _One:
                 raise self.reader.bad(name, wanted, stated)
         n = int(self.head_dim * part)
         return 0 if n == self.head_dim else n
+
+    def _sections(self) -> tuple[int, ...]:
+        """Pairs that follow each axis of an image; (): positions have one."""
+        if _SECTIONS not in self.family.reads:
+            return ()
+        value = self.rope.get(_SECTIONS, _USUAL_SECTIONS)
+        is_list = isinstance(value, list) and len(value) == len(_USUAL_SECTIONS)
+        if not is_list or not all(type(n) is int and 0 <= n <= self.head_dim for n in value):
+            wanted = f"three whole numbers from 0 to {self.head_dim}"
+            raise self.reader.bad(f"{self.key}.{_SECTIONS}", wanted, value)
+        return (*value, 0)
 
     def _proportional(self) -> RopeConfig:
         """Of a head's pairs, the first ones as if all were rotated."""

@@ -22,7 +22,7 @@ def of_sharing_layers(
     names: Iterable[str], path: str | os.PathLike[str], config: ModelConfig
 ) -> frozenset[str]:
     """Such tensors, by GGUF's names or a checkpoint's; a word if there are any."""
-    layers = [i for i in range(config.n_layers) if not config.has_kv(i)]
+    layers = [i for i in range(config.n_layers) if config.kv_layer(i) != i]
     unread = {
         name
         for i in layers

@@ -15,16 +15,22 @@ there are named buffers, for T tokens:
     shared      (T, dim)             what a gated shared expert gives, or experts beside a network
     logits      (rows asked for, vocab_size)
 
+and where a layer guesses for another model (next_layer.py)
+
+    embedded    (T, dim)             a token
+    state       (T, dim)             what the model's last norm gave for the token before it
+    joined      (T, 2 dim)           the norms of both
+
 Tensors have short names ("attn_q"): `Stage.tensor` gives the whole ones.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 QKV = ("attn_q", "attn_k", "attn_v")
 FUSED_QKV = "attn_qkv"
+QUERY_GATE = "attn_q_gate"  # of attn_q's rows the gates that stand behind each head's, in memory
 SINKS = "attn_sinks"
 HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
 SCALE = "scale"  # a kind of tensor, as "weight" and "bias" are
@@ -54,17 +60,19 @@ class Stage:
         return tuple((name, "weight") for name in self.matrices)
 
     def tensor(self, name: str, kind: str = "weight") -> str:
-        """GGUF's name of a tensor of this stage."""
-        return f"{name}.{kind}" if self.layer < 0 else f"blk.{self.layer}.{name}.{kind}"
+        """GGUF's name of a tensor of this stage; some have no kind."""
+        whole = f"{name}.{kind}" if kind else name
+        return whole if self.layer < 0 else f"blk.{self.layer}.{whole}"
 
 
 @dataclass(frozen=True, slots=True)
 class Embed(Stage):
-    """x = scale weight[tokens]; plus positions[positions], where these are learned."""
+    """to = scale weight[tokens]; plus positions[positions], where these are learned."""
 
     weight: str = "token_embd"
     scale: float = 1.0
     positions: str = ""
+    to: str = "x"
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
@@ -93,6 +101,19 @@ class Norm(Stage):
         """See Stage."""
         kinds = (self.kind, "bias") if self.bias else (self.kind,)
         return tuple((self.weight, kind) for kind in kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Stage):
+    """joined = RMSNorm(embedded) * first and, behind it, RMSNorm(state) * second."""
+
+    first: str
+    second: str
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return ((self.first, "weight"), (self.second, "weight"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +224,13 @@ class Attend(Stage):
 
 @dataclass(frozen=True, slots=True)
 class GateAttended(Stage):
-    """attended *= softplus(gates), each of which gate_dim features share."""
+    """attended *= activation(gates), each of which gate_dim features share, or one has.
+
+    The activation is softplus or sigmoid. Gates may stand behind q, k and v instead (`source`).
+    """
+
+    activation: str = "softplus"
+    source: str = "gates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,96 +263,6 @@ class FeedForward(Stage):
     def tensors(self) -> tuple[tuple[str, str], ...]:
         """See Stage."""
         return _with_biases(self.matrices, self.bias)
-
-
-@dataclass(frozen=True, slots=True)
-class Route(Stage):
-    """Each token's experts and their weights, from `routed`; see ExpertsConfig.
-
-    `bias` is added to the logits. With `selection_bias`, experts are chosen by their scores and
-    that together, and weighed by the scores alone. Of equal experts the first is chosen. Weights
-    are multiplied by `scale` at last, and by each expert's own number where a file has such ones
-    (`factors`).
-    """
-
-    bias: str = ""
-    selection_bias: str = ""
-    scale: float = 1.0
-    factors: str = ""
-
-    @property
-    def tensors(self) -> tuple[tuple[str, str], ...]:
-        """See Stage."""
-        biases = tuple((name, "bias") for name in (self.bias, self.selection_bias) if name)
-        return (*biases, (self.factors, SCALE)) if self.factors else biases
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertsStage(Stage, ABC):
-    """What experts do, or heads: matrices (n_experts, rows, inputs), biases (n_experts, rows)."""
-
-    biases: bool = field(default=False, kw_only=True)
-
-    @property
-    @abstractmethod
-    def experts(self) -> tuple[str, ...]:
-        """Short names of their matrices, which have the same inputs."""
-
-    @property
-    def in_memory(self) -> tuple[str, ...]:
-        """The same as they lie in memory, where one may be cut in several (TensorSpec.parts)."""
-        return self.experts
-
-    @property
-    def tensors(self) -> tuple[tuple[str, str], ...]:
-        """See Stage."""
-        kinds = ("weight", "bias") if self.biases else ("weight",)
-        return tuple((name, kind) for name in self.experts for kind in kinds)
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertsHidden(ExpertsStage):
-    """Of each token's experts: activation(gate normed) * (up normed), as `down` will take it.
-
-    With `clamps`: g sigmoid(1.702 g) (u + 1) of both clamped to `clamps`, g from above alone.
-    Where it is `fused`, a tensor of that name holds the rows of both in a file, those of the gate
-    first.
-    """
-
-    gate: str
-    up: str
-    down: str
-    clamps: float = 0.0
-    fused: str = ""
-    activation: str = "silu"
-
-    @property
-    def experts(self) -> tuple[str, ...]:
-        """See ExpertsStage."""
-        return (self.fused,) if self.fused else self.in_memory
-
-    @property
-    def in_memory(self) -> tuple[str, ...]:
-        """See ExpertsStage."""
-        return self.gate, self.up
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertsOutput(ExpertsStage):
-    """x += weight (down hidden) of each token's experts, in ascending order; or to = the same."""
-
-    down: str
-    to: str = "x"
-
-    @property
-    def experts(self) -> tuple[str, ...]:
-        """See ExpertsStage."""
-        return (self.down,)
-
-
-@dataclass(frozen=True, slots=True)
-class AddGated(Stage):
-    """x += sigmoid(routed[n_experts]) * shared."""
 
 
 def _with_biases(names: tuple[str, ...], bias: bool) -> tuple[tuple[str, str], ...]:

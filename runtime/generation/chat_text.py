@@ -20,6 +20,8 @@ class CallMarks(Protocol):
     begins: tuple[str, ...]
     end: str
     tells: str
+    is_last: bool
+    ends_thoughts: bool
 
     def begins_with(self, text: str) -> bool | None:
         """Whether an answer that begins like this is a call without a mark; None: not clear yet."""
@@ -141,13 +143,15 @@ class ChatText(ShownText):
         end = self._thoughts[1]
         if not self.reasoning:
             self._left = self._left.lstrip()
-        at = self._left.find(end)
-        if at >= 0:
+        cuts = self._marks.begins if self._marks is not None and self._marks.ends_thoughts else ()
+        found = [(at, mark) for mark in (end, *cuts) if (at := self._left.find(mark)) >= 0]
+        if found:
+            at, mark = min(found)
             self._think(self._left[:at].rstrip())
-            self._left = self._left[at + len(end) :]
+            self._left = self._left[at + len(end) if mark == end else at :]
             self._state = "gap"
             return False
-        n = len(self._left) - n_begun(self._left, end)
+        n = len(self._left) - max(n_begun(self._left, mark) for mark in (end, *cuts))
         n = len(self._left[:n].rstrip())
         self._think(self._left[:n])
         self._left = self._left[n:]

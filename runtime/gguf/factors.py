@@ -24,14 +24,14 @@ from halfbyte.kernels.formats.nvfp4 import NVFP4
 def factor_names(file: GGUFFile) -> set[str]:
     """The tensors of a file that belong to such matrices."""
     found = [info.name for info in file.tensors.values() if _has_factor(info)]
-    names = (_name(matrix, end) for matrix in found for end in ("scale", "input_scale"))
+    names = (factor_name(matrix, end) for matrix in found for end in ("scale", "input_scale"))
     return {name for name in names if name in file.tensors}
 
 
 def factor_errors(file: GGUFFile) -> Iterator[ModelFileError]:
     """What is wrong with factors."""
     for info in filter(_has_factor, file.tensors.values()):
-        factor = file.tensors.get(_name(info.name, "scale"))
+        factor = file.tensors.get(factor_name(info.name))
         if factor is None:
             continue
         shapes = [(1,), (math.prod(info.shape[:-2]),)]
@@ -45,7 +45,7 @@ def factor_errors(file: GGUFFile) -> Iterator[ModelFileError]:
 def matrix_factors(file: GGUFFile, info: TensorInfo) -> NDArray[np.float32]:
     """The factor of a matrix, or of each expert's: as many as it has matrices; else ones."""
     n = math.prod(info.shape[:-2])
-    name = _name(info.name, "scale")
+    name = factor_name(info.name)
     if not _has_factor(info) or name not in file.tensors:
         return np.ones(n, np.float32)
     return np.broadcast_to(file.data(name).view("<f4"), n)
@@ -55,5 +55,6 @@ def _has_factor(info: TensorInfo) -> bool:
     return info.format is NVFP4
 
 
-def _name(matrix: str, end: str) -> str:
+def factor_name(matrix: str, end: str = "scale") -> str:
+    """The name of a matrix's factor."""
     return f"{matrix.removesuffix('.weight')}.{end}"

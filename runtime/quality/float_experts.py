@@ -9,15 +9,14 @@ import numpy as np
 
 from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.stages import (
-    SCALE,
+from halfbyte.families.expert_stages import (
     AddGated,
     ExpertsHidden,
     ExpertsOutput,
     ExpertsStage,
     Route,
-    Stage,
 )
+from halfbyte.families.stages import SCALE, Stage
 from halfbyte.quality.activations import activate
 from halfbyte.quality.routing import F32, Ids, by_expert, route, sigmoid
 
@@ -79,6 +78,8 @@ class FloatExperts:
     def _hidden_of(self, stage: ExpertsHidden, e: int, x: F32) -> F32:
         """What an expert makes of its rows."""
         made = [x @ self._w[name][e].T for name in stage.experts]
+        if not stage.gate:
+            return activate(stage.activation, made[0], self._config, stage.layer)
         gate, up = np.split(made[0], 2, axis=1) if stage.fused else made
         if stage.biases:
             gate += self._w[f"{stage.gate}.bias"][e]

@@ -20,15 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import EngineError
+from halfbyte.families.expert_stages import ExpertsStage
 from halfbyte.families.latent_stages import Compress, ProjectHeads
+from halfbyte.families.mamba2 import GroupNorms
 from halfbyte.families.per_layer import GateRows
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     HEAD_NORMS,
+    QUERY_GATE,
     SCALE,
     Attend,
     Embed,
-    ExpertsStage,
     FeedForward,
     GateAttended,
     Norm,
@@ -40,7 +42,7 @@ from halfbyte.families.stages import (
 )
 from halfbyte.families.states import RecurrentStage
 from halfbyte.families.tensors import ROPE_FACTORS
-from halfbyte.quality.activations import activate, soft_cap
+from halfbyte.quality.activations import activate, gate, soft_cap, split_gates
 from halfbyte.quality.carried import Carried, gated, inputs_of_layers
 from halfbyte.quality.float_attention import FloatAttention
 from halfbyte.quality.float_experts import FloatExperts
@@ -142,7 +144,7 @@ class FloatModel:
     def _weights(self, stages: list[Stage]) -> dict[str, F32]:
         """What some stages take, by short name."""
         return {
-            name if kind == "weight" else f"{name}.{kind}": self.source.tensor(
+            name if kind in ("weight", "") else f"{name}.{kind}": self.source.tensor(
                 stage.tensor(name, kind)
             )
             for stage in stages
@@ -233,13 +235,15 @@ class _State:
             case Attend():
                 self._put(stage, stage.to, self._attention.attend(stage))
             case GateAttended():
-                gates = np.logaddexp(np.float32(0), self["gates"])
-                gates = gates.repeat(self._config.gate_dim, axis=1)
+                gates = gate(stage.activation, self["gates"])
+                gates = gates.repeat(self._config.gate_dim or 1, axis=1)
                 self._put(stage, "attended", self["attended"] * gates)
             case Compress():
                 self._buffers["qkv"] = self._latents.compress(stage, self._n_windows)
             case ProjectHeads():
                 self._put(stage, stage.to, self._latents.project(stage))
+            case GroupNorms():
+                self._put(stage, "mixed", self._recurrent.group_norms(stage))
             case GateRows():
                 own = self._model.carried.per_layer(self._rows, stage.layer)
                 self._put(stage, "gated", gated(stage, self._config, self["gated"], own))
@@ -276,6 +280,8 @@ class _State:
             made = [y * np.float32(stage.scale) for y in made]
         if stage.softcap:
             made = [soft_cap(y, stage.softcap) for y in made]
+        if QUERY_GATE in stage.parts:
+            made[0], self._buffers["gates"] = split_gates(made[0], self._config.head_dim)
         if stage.adds:
             made = [self[stage.to] + made[0]]
         self._put(stage, stage.to, *made)

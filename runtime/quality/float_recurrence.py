@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.delta_net import DeltaRule
+from halfbyte.families.mamba2 import GroupNorms, Scan, mamba2_of
 from halfbyte.families.short_conv import CONV, Convolve
 from halfbyte.families.states import RecurrentStage
+from halfbyte.quality.convolution import convolved
+from halfbyte.quality.float_delta_nets import FloatDeltaNets
+from halfbyte.quality.float_mamba2 import group_norms, scan
 from halfbyte.quality.layer_source import F32
 
 
@@ -24,7 +29,18 @@ class FloatRecurrence:
         match stage:
             case Convolve():
                 return self._convolve(stage, n_windows)
+            case Scan():
+                m, windows = mamba2_of(self._config), np.split(self._buffers["zxbcdt"], n_windows)
+                return np.concatenate([scan(m, self._w, rows) for rows in windows])
+            case DeltaRule():
+                nets = FloatDeltaNets(self._config, self._w)
+                return nets.run(self._buffers["qkvz"], n_windows)
         raise TypeError(f"no float arithmetic for {stage}")
+
+    def group_norms(self, stage: GroupNorms) -> F32:
+        """`mixed`, each group through its norm."""
+        m, weight = mamba2_of(self._config), self._w[stage.weight]
+        return group_norms(m, self._buffers["mixed"], weight, self._config.norm_eps)
 
     def _convolve(self, stage: Convolve, n_windows: int) -> F32:
         b, c, x = np.split(self._buffers["bcx"], 3, axis=1)
@@ -32,11 +48,3 @@ class FloatRecurrence:
         made = np.concatenate(windows)
         out: F32 = c * (made + self._w[f"{CONV}.bias"] if stage.bias else made)
         return out
-
-
-def convolved(x: F32, taps: F32) -> F32:
-    """A window (T, features) with each feature's taps, (features, n_taps): zeros lie before it."""
-    n, n_taps = len(x), taps.shape[1]
-    x = np.concatenate([np.zeros((n_taps - 1, x.shape[1]), np.float32), x])
-    out: F32 = sum((x[j : j + n] * taps[:, j] for j in range(n_taps)), np.float32(0))
-    return out

@@ -15,15 +15,27 @@ import pytest
 from halfbyte.cli import main
 from halfbyte.converting.recipe import KEEP, RECIPES
 from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
+from halfbyte.families.delta_net_config import DeltaNet
+from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.layer_sizes import LayerSizes
+from halfbyte.families.mamba2_config import Mamba2
 from halfbyte.families.registry import BY_MODEL_TYPE, FAMILIES
 from halfbyte.families.short_conv_config import ShortConv
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
 
-RECURRENT = dict.fromkeys(("lfm2", "lfm2moe"), ShortConv(64, 3, bias=True))
-GOLDEN = ("llama", "positions", "dense", "experts", "families", "latents", "recurrent", "sizes")
+_SHORT = dict.fromkeys(("lfm2", "lfm2moe"), ShortConv(64, 3, bias=True))
+_NETS = {
+    name: DeltaNet(2, 4, 16, 32, 4, is_tiled=name != "qwen3next")
+    for name in ("qwen3next", "qwen35", "qwen35moe")
+}
+_MAMBA = dict.fromkeys(("granitehybrid", "nemotron_h", "nemotron_h_moe"), Mamba2(4, 16, 8, 2, 4))
+RECURRENT = {**_SHORT, **_NETS, **_MAMBA}
+GOLDEN = (
+    "llama", "positions", "dense", "experts", "families", "latents", "recurrent", "mamba", "nets",
+    "sizes",
+)  # fmt: skip
 MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
@@ -67,7 +79,8 @@ def test_every_family_has_answers_of_transformers(
         with np.load(Path(__file__).parents[1] / "data" / f"golden_{name}.npz") as data:
             specs += [json.loads(str(data[one])) for one in data if one.endswith(".spec")]
     types = {tiny_llama.config(tiny_llama.Tiny(**spec))["model_type"] for spec in specs}
-    assert {BY_MODEL_TYPE[name].architecture for name in types} == set(FAMILIES)
+    made = (config_from_hf(Path("x"), tiny_llama.config(tiny_llama.Tiny(**spec))) for spec in specs)
+    assert {config.architecture for config in made} == set(FAMILIES)
     assert types == set(BY_MODEL_TYPE), "a case in benchmarks/make_golden.py for each model_type"
 
 

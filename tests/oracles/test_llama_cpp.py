@@ -55,6 +55,9 @@ def ask(python: Path, model: Path, *lines: str) -> None:
         "linear",
         "llama3",
         "qwen3_moe",
+        "qwen3_next",
+        "qwen3_5_text",
+        "qwen3_5_moe_text",
         "mixtral",
         "gpt_oss",
         "mellum",
@@ -82,6 +85,10 @@ def ask(python: Path, model: Path, *lines: str) -> None:
         "apertus",
         "lfm2",
         "lfm2_moe",
+        "granitehybrid",
+        "granitehybrid_moe",
+        "nemotron_h",
+        "nemotron_h_moe",
     ],
 )
 def source(

@@ -33,7 +33,7 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
         **_types("aca"), "block_multiple_of": 48, "block_ffn_dim_multiplier": 1.2}),
     "lfm2-long": ("lfm2", (72, 96, 4, 3, 1, 24), True, {
         **_types("caac"), "conv_L_cache": 7, "conv_bias": True,
-        "block_ffn_dim_multiplier": None}),
+        "block_ffn_dim_multiplier": 0.75}),
     "lfm2-two-taps": ("lfm2", (128, 160, 2, 8, 2, 16), False, {
         **_types("ac"), "conv_L_cache": 2, "block_auto_adjust_ff_dim": False}),
     "lfm2moe": ("lfm2_moe", (96, 128, 4, 4, 2, 24), True, {

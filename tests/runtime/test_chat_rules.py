@@ -8,11 +8,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from played_chat import (
+    APERTUS,
     CHATML,
+    DEEPSEEK,
+    DEEPSEEK_V3,
     HERMES,
     LLAMA,
     MISTRAL,
     NAMED,
+    OLMO3,
     R1,
     ROME,
     THINKS,
@@ -32,8 +36,17 @@ from halfbyte.prompt.tools.harmony import Harmony
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.tokenizer import Tokenizer
 
+CALL, FENCED = (
+    f"<｜tool▁call▁begin｜>{text}<｜tool▁call▁end｜>"
+    for text in ('weather<｜tool▁sep｜>{"city": "Rome"}',
+                 'function<｜tool▁sep｜>weather\n```json\n{"city": "Rome"}\n```')
+)  # fmt: skip
 
-@pytest.mark.parametrize("template", [HERMES, CHATML, MISTRAL, NAMED, LLAMA, R1])
+
+@pytest.mark.parametrize(
+    "template",
+    [HERMES, CHATML, MISTRAL, NAMED, LLAMA, R1, APERTUS, DEEPSEEK, DEEPSEEK_V3, OLMO3],
+)
 def test_calls_of_a_model_that_says_anything_are_well_formed(
     template: str, open_with: Callable[[str], Tokenizer]
 ) -> None:
@@ -61,10 +74,16 @@ def test_calls_of_a_model_that_says_anything_are_well_formed(
         (CHATML, f"I look.\n<tool_call>[\n{ROME},\n{ROME}\n]</tool_call>"),
         (MISTRAL, f"[TOOL_CALLS][{ROME}, {ROME}]"),
         (NAMED, '[TOOL_CALLS]weather[ARGS]{"city": "Rome"}' * 2),
+        (NAMED, '[TOOL_CALLS]weather[CALL_ID]abcdefghi[ARGS]{"city": "Rome"}' * 2),
+        (MISTRAL, f'[TOOL_CALLS][{ROME[:-1]}, "id": "abcdefghi"}}]'),
         (LLAMA, '{"name": "weather", "parameters": {"city": "Rome"}}'),
         (LLAMA, '<|python_tag|>{"name": "weather", "parameters": {"city": "Rome"}}'),
         (THINKS, f"<think><tool_call>no</think><tool_call>[{ROME}]</tool_call>"),
         (R1, f"<tool_call>no</think>\n\n<tool_call>[{ROME}]</tool_call>"),
+        (APERTUS, 'I look.<|tools_prefix|>[{"weather": {"city": "Rome"}}]<|tools_suffix|>'),
+        (DEEPSEEK, f"I look.<｜tool▁calls▁begin｜>{CALL}<｜tool▁calls▁end｜>"),
+        (DEEPSEEK_V3, f"<｜tool▁calls▁begin｜>{FENCED}<｜tool▁calls▁end｜>"),
+        (OLMO3, 'I look. <function_calls>weather(city="Rome")</function_calls>'),
     ],
 )
 def test_what_models_write_is_what_the_grammar_wants(
@@ -76,6 +95,18 @@ def test_what_models_write_is_what_the_grammar_wants(
     assert calls(done) == [("weather", {"city": "Rome"})] * n
     assert done.text == ("I look." if "look" in answer else "")
     assert done.reasoning == ("<tool_call>no" if "think" in answer else "")
+
+
+def test_a_call_within_a_thought_ends_it(open_with: Callable[[str], Tokenizer]) -> None:
+    """As Apertus' template has it; nothing follows its calls."""
+    answer = 'Hm.<|tools_prefix|>[{"weather": {"city": "Rome"}}]<|tools_suffix|>'
+    for options in ({}, {"tool_choice": "required"}):
+        chat = Chat(open_with(APERTUS), tools=TOOLS, **options)
+        done = chat.says(f"<|inner_prefix|>{answer} and more")
+        assert (calls(done), done.reasoning, done.text) == ([("weather", {"city": "Rome"})],
+                                                            "Hm.", "")  # fmt: skip
+    free = Chat(open_with(APERTUS)).says(f"<|inner_prefix|>{answer}<|inner_suffix|>Yes.")
+    assert '{"city": "Rome"}' in free.reasoning and (free.tool_calls, free.text) == ((), "Yes.")
 
 
 def test_text_after_a_call_is_free_and_an_empty_list_calls_nothing(

@@ -18,6 +18,7 @@ def test_any_part_of_a_file(tmp_path: Path) -> None:
     assert file.nbytes == len(data)
     for begin, end in ((0, len(data)), (5, 5), (300, 9000), (len(data) - 1, len(data))):
         file.prefetch(begin, end)
+        file.let_go(begin, end)
         assert file.read(begin, end).tobytes() == data[begin:end]
     file.close()
 

@@ -18,7 +18,10 @@ import halfbyte
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA: dict[str, np.ndarray] = {}
-GOLDEN = ("llama", "positions", "dense", "experts", "families", "latents", "recurrent", "sizes")
+GOLDEN = (
+    "llama", "positions", "dense", "experts", "families", "latents", "recurrent", "mamba", "nets",
+    "sizes",
+)  # fmt: skip
 for _name in GOLDEN:
     with np.load(ROOT / "tests" / "data" / f"golden_{_name}.npz") as _data:
         DATA |= _data

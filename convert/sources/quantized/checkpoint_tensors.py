@@ -12,6 +12,7 @@ from halfbyte.converting.sources.quantized.checkpoint import Checkpoint, HFTenso
 from halfbyte.converting.sources.quantized.compressed_tensors import read_compressed_tensors
 from halfbyte.converting.sources.quantized.float8 import read_fp8
 from halfbyte.converting.sources.quantized.gptq_layout import read_gptq
+from halfbyte.converting.sources.quantized.modelopt import read_modelopt
 from halfbyte.converting.sources.quantized.mxfp4 import read_mxfp4
 from halfbyte.errors import ConversionError
 
@@ -24,8 +25,10 @@ METHODS: Mapping[str, Callable[[Checkpoint], dict[str, HFTensor]]] = {
     "fp8": read_fp8,
     "fbgemm_fp8": read_fp8,
     "mxfp4": read_mxfp4,
+    "modelopt": read_modelopt,
 }
 # Where settings stand that config.json does not have, and the method that they are for.
+_MODELOPT = "hf_quant_config.json"
 _FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
 
 
@@ -71,6 +74,9 @@ def _settings(folder: HFFolder) -> Mapping[str, Any] | None:
             raise ConversionError(folder.path, key, expected="an object", got=repr(value))
         default = "compressed-tensors" if "config_groups" in value else None
         return {"quant_method": default, **value}
+    stated = (folder.read_json(_MODELOPT) or {}).get("quantization")
+    if isinstance(stated, dict):
+        return {"quant_method": "modelopt", **stated}
     if any(name.endswith(".qweight") for name in folder.tensors):
         for name, method in _FILES.items():
             found = folder.read_json(name)

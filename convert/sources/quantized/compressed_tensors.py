@@ -6,6 +6,8 @@ A group of settings says which modules it is for, and how their weights are stor
                      weight_shape (N, K); codes are signed, stored with half their range added
     int-quantized    weight int8 (N, K)
     float-quantized  weight in 8-bit floats, see float8.py
+    nvfp4-pack-quantized  weight_packed U8 (N, K / 2), see nvfp4.py; weight_global_scale, by which
+                     numbers are divided
 
 with `weight_scale` (N, G), (N, 1) or of one number; perhaps `weight_zero_point`, int8 like the
 scale or packed along the rows; perhaps `weight_g_idx` (K,).
@@ -33,10 +35,12 @@ from halfbyte.converting.sources.quantized.float8 import (
     drop_activation_scales,
     float8_tensor,
 )
+from halfbyte.converting.sources.quantized.nvfp4 import nvfp4_tensor
 from halfbyte.converting.sources.safetensors_file import StoredTensor
 
 _INTEGERS = ("pack-quantized", "int-quantized", "naive-quantized")
 _FLOATS = ("float-quantized", "naive-quantized")
+_NVFP4 = "nvfp4-pack-quantized"
 
 # A pattern is a stranger's: what could take for ever to match matches nothing.
 _COSTLY, _REPEATED, _MAX_REPEATED = re.compile(r"\)[*+?{]|\\[1-9]"), re.compile(r"[*+{]"), 3
@@ -71,10 +75,14 @@ def _tensor(checkpoint: Checkpoint, module: str) -> HFTensor:
     if weight is not None and weight.dtype in FLOAT8 and form in _FLOATS:
         block = args.get("block_structure") if args.get("strategy") == "block" else None
         return float8_tensor(checkpoint, module, block)
+    if form == _NVFP4:
+        return nvfp4_tensor(
+            checkpoint, module, "weight_packed", "weight_global_scale", divides=True
+        )
     bits, kind = args.get("num_bits"), args.get("type", "int")
     if form not in _INTEGERS or kind != "int" or bits not in (4, 8):
-        wanted = "integers of 4 or 8 bits or 8-bit floats, in formats " + ", ".join(
-            dict.fromkeys((*_INTEGERS, *_FLOATS))
+        wanted = "integers of 4 or 8 bits, 8-bit floats or NVFP4, in formats " + ", ".join(
+            dict.fromkeys((*_INTEGERS, *_FLOATS, _NVFP4))
         )
         raise checkpoint.unsupported("weights", wanted, f"{form}: {kind}, {bits} bits")
     return _integers(checkpoint, module, bits, args)

@@ -23,7 +23,7 @@ _SCALES = ("weight_scale_inv", "weight_scale")
 # How inputs would be rounded, and cached keys and values: nothing that the weights depend on.
 _OF_ACTIVATIONS = (
     "input_scale", "activation_scale", "input_scale_ub", "k_scale", "v_scale", "q_scale",
-    "output_scale",
+    "output_scale", "input_global_scale",
 )  # fmt: skip
 
 
@@ -133,4 +133,5 @@ def _e5m2() -> NDArray[np.float32]:
     return (np.arange(256, dtype=np.uint16) << np.uint16(8)).view(np.float16).astype(np.float32)
 
 
-_VALUES: Mapping[str, NDArray[np.float32]] = {"F8_E4M3": _e4m3(), "F8_E5M2": _e5m2()}
+E4M3 = _e4m3()
+_VALUES: Mapping[str, NDArray[np.float32]] = {"F8_E4M3": E4M3, "F8_E5M2": _e5m2()}

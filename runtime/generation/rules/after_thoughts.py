@@ -59,7 +59,9 @@ class AfterThoughts:
         if self._thoughts is not None:
             self._thoughts.take(token)
         self._thought_id = None
-        if was_thinking and not self._is_thinking:
+        if self._thoughts is not None and self._thoughts.is_cut and was_thinking:
+            self._grammar.accept(token)  # the beginning of a call
+        elif was_thinking and not self._is_thinking:
             self._due = list(self._after)
         elif self._due:
             del self._due[0]

@@ -61,7 +61,9 @@ class Opening:
         if self._before:
             del self._before[0]
         elif was_thinking:
-            if not self._is_thinking:
+            if self._thoughts is not None and self._thoughts.is_cut:  # the call has begun
+                self._due = []
+            elif not self._is_thinking:
                 self._due = [*self._after, *self._due]
         elif self._due and token == self._due[0]:
             del self._due[0]

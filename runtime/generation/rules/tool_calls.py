@@ -16,7 +16,7 @@ from halfbyte.tokenizer import Tokenizer
 
 
 class ToolCalls:
-    """A rule. A mark within a thought begins nothing.
+    """A rule. A mark within a thought begins nothing, unless it ends the thought.
 
     Args:
         tokenizer: the model's.
@@ -49,7 +49,7 @@ class ToolCalls:
         self._starts = [mark.encode() for mark in marks.begins]
         self._text = b""  # outside of calls: what may become a mark
         self._is_new, self._is_whole = True, is_whole
-        self._is_all = is_all or not marks.end
+        self._is_all = is_all or marks.is_last or not marks.end
         self._grammar: GrammarRule | None = None
 
     def change(self, row: F32) -> None:
@@ -80,6 +80,9 @@ class ToolCalls:
         self._text += self._text_of(token)
         if self._thoughts is not None and not self._thoughts.is_over:
             self._thoughts.take(token)
+            if self._thoughts.is_within and self._marks.ends_thoughts:
+                self._text = self._text[-max(map(len, self._starts)) :]
+                return
             if self._thoughts.is_within or self._thoughts.has_ended:
                 self._text = b""
                 return

@@ -48,6 +48,8 @@ class CallFormat(ABC):
         texts: of its special tokens, besides these.
         key: what the arguments are called in its JSON.
         tells: a character with which a beginning without a mark is known for one.
+        is_last: whether nothing follows the end of a call.
+        ends_thoughts: whether a call may begin within a thought, which is then over.
     """
 
     name: str
@@ -56,6 +58,8 @@ class CallFormat(ABC):
     texts: tuple[str, ...] = ()
     key: str = "arguments"
     tells: str = ":"
+    is_last: bool = False
+    ends_thoughts: bool = False
 
     def begins_with(self, text: str) -> bool | None:
         """Whether an answer that begins like this is a call without a mark; None: not clear yet."""
@@ -99,6 +103,13 @@ class CallFormat(ABC):
         """
         return None
 
+    def told(self, functions: Functions) -> list[str]:
+        """What a system message says of functions, for templates that have no place for them.
+
+        Own words and the caller's, in turns; empty: their templates have one.
+        """
+        return []
+
     def retold(self, message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """A message with calls or with a result as its templates know such; here as it is."""
         return [message]
@@ -140,6 +151,18 @@ def call_of(value: Any, *keys: str) -> Call:
     if arguments is None:  # of a function without parameters
         arguments = {}
     return Call(name, arguments_of(arguments))
+
+
+def named_call(name: str, text: str) -> Call:
+    """A call of this name; the text has one object of arguments, or nothing.
+
+    Raises:
+        MalformedCall: it has something else.
+    """
+    values = list(values_in(text))
+    if len(values) > 1:
+        raise MalformedCall(f"expected one object of arguments, got {len(values)}")
+    return Call(name, arguments_of(values[0] if values else {}))
 
 
 def arguments_of(value: Any) -> dict[str, Any]:

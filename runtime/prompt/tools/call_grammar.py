@@ -52,14 +52,26 @@ def arguments_rules(
     return "".join(rules)
 
 
-def call_rules(functions: Mapping[str, Mapping[str, Any]], key: str) -> str:
-    """A rule `call`: an object with a function's name and, called `key`, its arguments."""
+def call_rules(functions: Mapping[str, Mapping[str, Any]], key: str, after: str = "") -> str:
+    """A rule `call`: an object with a function's name and, called `key`, its arguments.
+
+    `after` is Lark for what else it has.
+    """
     names = " | ".join(f"c{i}" for i in range(len(functions)))
     rules = [f"call: {names}\n"]
     for i, name in enumerate(functions):
         begin = f'{{"name": {json.dumps(name)}, "{key}": '
-        rules.append(f'c{i}: {quoted(begin)} a{i} "}}"\n')
+        rules.append(f'c{i}: {quoted(begin)} a{i} {after} "}}"\n')
     return "".join(rules) + arguments_rules(functions)
+
+
+def named_rules(
+    functions: Mapping[str, Mapping[str, Any]], between: str, style: Mapping[str, Any] = JSON_STYLE
+) -> str:
+    """A rule `call`: a function's name, `between`, as Lark has it, and the arguments."""
+    rules = [f"call: {' | '.join(f'c{i}' for i in range(len(functions)))}\n"]
+    rules += [f"c{i}: {quoted(name)} {between} a{i}\n" for i, name in enumerate(functions)]
+    return "".join(rules) + arguments_rules(functions, style)
 
 
 def free_call_rules(functions: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> str:

@@ -17,10 +17,9 @@ from halfbyte.prompt.tools.call_format import (
     CallFormat,
     Functions,
     MalformedCall,
-    arguments_of,
-    values_in,
+    named_call,
 )
-from halfbyte.prompt.tools.call_grammar import Number, Spell, arguments_rules, quoted
+from halfbyte.prompt.tools.call_grammar import Number, Spell, named_rules
 
 _NEXT = "<|assistant|>"
 _NAMED = re.compile(r"\s*([A-Za-z0-9_.-]{1,128}) ?\n\s*(?=\{)")
@@ -49,20 +48,14 @@ class Glm4(CallFormat):
             named = _NAMED.match(part)
             if named is None:
                 raise MalformedCall(f"expected a name and an object, got {part!r:.80}")
-            values = list(values_in(part[named.end() :]))
-            if len(values) != 1:
-                raise MalformedCall(f"expected one object of arguments, got {len(values)}")
-            calls.append(Call(named[1], arguments_of(values[0])))
+            calls.append(named_call(named[1], part[named.end() :]))
         return calls
 
     def grammar(self, functions: Functions, spell: Spell, number: Number = "any") -> str:
         """A call, and more of them."""
-        names = " | ".join(f"c{i}" for i in range(len(functions)))
         more = "" if number in ("one", "optional") else f" ({spell(_NEXT)} call)*"
-        rules = [f"start: call{more}\ncall: {names}\n"]
-        for i, name in enumerate(functions):
-            rules.append(f'c{i}: {quoted(name)} " "? "\\n" a{i}\n')
-        return "".join(rules) + arguments_rules(functions)
+        between = '" "? "\\n"'
+        return f"start: call{more}\n{named_rules(functions, between)}"
 
     def opening(self, name: str | None) -> str:
         """The function's name."""

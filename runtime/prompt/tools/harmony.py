@@ -13,14 +13,13 @@ from halfbyte.prompt.tools.call_format import (
     CallFormat,
     Functions,
     MalformedCall,
-    arguments_of,
-    values_in,
+    named_call,
 )
 from halfbyte.prompt.tools.call_grammar import (
     FREE_JSON,
     Number,
     Spell,
-    arguments_rules,
+    named_rules,
     quoted,
 )
 from halfbyte.tokenizer.harmony_texts import (
@@ -64,10 +63,7 @@ class Harmony(CallFormat):
             raise MalformedCall(f"expected a function's name and {MESSAGE}, got {text!r:.80}")
         for end in _ENDS:
             body = body.removesuffix(end)
-        values = list(values_in(body))
-        if len(values) > 1:
-            raise MalformedCall(f"expected one object of arguments, got {len(values)}")
-        return [Call(name[1], arguments_of(values[0] if values else {}))]
+        return [named_call(name[1], body)]
 
     def grammar(self, functions: Functions, spell: Spell, number: Number = "any") -> str:
         """A function's name, the rest of the head, its arguments."""
@@ -84,11 +80,6 @@ class Harmony(CallFormat):
 
 
 def _call_rules(functions: Functions, spell: Spell) -> str:
-    names = " | ".join(f"c{i}" for i in range(len(functions)))
     channel = f'{spell(CHANNEL)} ("commentary" | "analysis")'
-    rules = [
-        f"call: {names}\n",
-        f'head: ({channel})? (" "? {spell(CONSTRAIN)} "json" | " json")? {spell(MESSAGE)}\n',
-    ]
-    rules += [f"c{i}: {quoted(name)} head a{i}\n" for i, name in enumerate(functions)]
-    return "".join(rules) + arguments_rules(functions, FREE_JSON)
+    head = f'({channel})? (" "? {spell(CONSTRAIN)} "json" | " json")? {spell(MESSAGE)}'
+    return f"head: {head}\n{named_rules(functions, 'head', FREE_JSON)}"

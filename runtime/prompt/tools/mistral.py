@@ -13,13 +13,14 @@ from halfbyte.prompt.tools.call_format import (
     CallFormat,
     Functions,
     MalformedCall,
-    arguments_of,
     call_of,
+    named_call,
     values_in,
 )
-from halfbyte.prompt.tools.call_grammar import Number, Spell, arguments_rules, call_rules, quoted
+from halfbyte.prompt.tools.call_grammar import Number, Spell, call_rules, named_rules
 
-_MARK, _ARGUMENTS = "[TOOL_CALLS]", "[ARGS]"
+_MARK, _CALL_ID, _ARGUMENTS = "[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"
+_ID = "/[A-Za-z0-9]{1,64}/"  # which some models write, as their templates do
 _NAMED = re.compile(r"\s*([^\s\[{]+?)\s*(?:\[CALL_ID\][^\[{]*)?(?:\[ARGS\])?\s*(?=\{)")
 
 
@@ -28,7 +29,7 @@ class Mistral(CallFormat):
 
     name = "mistral"
     begins = (_MARK,)
-    texts = (_ARGUMENTS, "[CALL_ID]")
+    texts = (_ARGUMENTS, _CALL_ID)
 
     def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
         """The calls of either way: models write the other one, too."""
@@ -38,10 +39,7 @@ class Mistral(CallFormat):
                 continue
             named = _NAMED.match(part)
             if named:
-                values = list(values_in(part[named.end() :]))
-                if len(values) != 1:
-                    raise MalformedCall(f"expected one object of arguments, got {len(values)}")
-                calls.append(Call(named[1], arguments_of(values[0])))
+                calls.append(named_call(named[1], part[named.end() :]))
                 continue
             for value in values_in(part):
                 for one in value if isinstance(value, list) else [value]:
@@ -58,22 +56,20 @@ class Mistral(CallFormat):
     def grammar(self, functions: Functions, spell: Spell, number: Number = "any") -> str:
         """A list of calls."""
         more = "" if number in ("one", "optional") else ' (", " call)*'
-        return f'start: "[" call{more} "]"\n{call_rules(functions, self.key)}'
+        rules = call_rules(functions, self.key, after="id?")
+        return f'start: "[" call{more} "]"\nid: ", \\"id\\": \\"" {_ID} "\\""\n{rules}'
 
 
 class NamedMistral(Mistral):
-    """[TOOL_CALLS]name[ARGS]{...}, once for each call."""
+    """[TOOL_CALLS]name[ARGS]{...}, for each call; perhaps [CALL_ID] and an id before [ARGS]."""
 
     name = "mistral-args"
 
     def grammar(self, functions: Functions, spell: Spell, number: Number = "any") -> str:
         """A call, and more of them."""
-        names = " | ".join(f"c{i}" for i in range(len(functions)))
         more = "" if number in ("one", "optional") else f" ({spell(_MARK)} call)*"
-        rules = [f"start: call{more}\ncall: {names}\n"]
-        for i, name in enumerate(functions):
-            rules.append(f"c{i}: {quoted(name)} {spell(_ARGUMENTS)} a{i}\n")
-        return "".join(rules) + arguments_rules(functions)
+        before = f"({spell(_CALL_ID)} {_ID})? {spell(_ARGUMENTS)}"
+        return f"start: call{more}\n{named_rules(functions, before)}"
 
     def opening(self, name: str | None) -> str:
         """The mark and the function's name."""

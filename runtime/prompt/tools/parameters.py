@@ -50,6 +50,9 @@ class Parameters:
         Raises:
             MalformedCall: nothing that it may be.
         """
+        for value in self._listed(name):
+            if text == _written(value):
+                return value
         kinds = self.kinds(name)
         value = text if kinds == {TEXT} else _literal(text)
         if isinstance(value, float) and value.is_integer() and kinds and "number" not in kinds:
@@ -64,11 +67,18 @@ class Parameters:
 
     def texts(self, name: str) -> list[str]:
         """The only texts that an argument may be written as; none: there are other ones."""
-        schema = self.known.get(name)
-        values = schema.get("enum") if isinstance(schema, Mapping) else None
-        if not values or TEXT not in self.kinds(name):
+        values = self._listed(name)
+        return list(map(_written, values)) if TEXT in self.kinds(name) else []
+
+    def _listed(self, name: str) -> list[Any]:
+        """The only values that an argument may have; none: there are others."""
+        schema, n_left = self.known.get(name), _MAX_DEPTH
+        while isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str) and n_left:
+            schema, n_left = self._referred(schema["$ref"]), n_left - 1
+        if not isinstance(schema, Mapping):
             return []
-        return [value if isinstance(value, str) else json.dumps(value) for value in values]
+        values = schema.get("enum")
+        return [schema["const"]] if "const" in schema else values if values else []
 
     def schema(self, name: str) -> dict[str, Any]:
         """An argument's schema, with the definitions that it may refer to."""
@@ -105,6 +115,11 @@ class Parameters:
         for part in reference.removeprefix("#").strip("/").split("/"):
             at = at.get(part) if isinstance(at, Mapping) else None
         return at
+
+
+def _written(value: Any) -> str:
+    """A value as models write it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _literal(text: str) -> Any:

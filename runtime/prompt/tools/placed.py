@@ -18,8 +18,11 @@ from halfbyte.prompt.tools.tools import Tools
 # Variables that templates take them from; SmolLM3's has the second, without the objects around.
 VARIABLES = ("tools", "xml_tools")
 # Or from their system message, as Phi-4-mini's does.
+SYSTEM, TOLD = "system", "told"
 _OF_SYSTEM = re.compile(r"""message(?:\.tools\b|\[\s*['"]tools['"]\s*\])""")
 _CALLS = "tool_calls"
+# Templates that add a call's arguments to a text: they take them as the JSON that clients have.
+_TEXT_ARGUMENTS = re.compile(r"""function(?:\.|['"]\]\[['"])arguments(?:['"]\])?\s*\+""")
 _SYSTEM = "You are a helpful assistant with some tools."  # Phi-4-mini's card
 
 
@@ -39,9 +42,24 @@ class Placed:
 
 
 def place_of(source: str, variables: frozenset[str]) -> str:
-    """The variable that a template takes functions from, or "system"; "": it takes none."""
+    """Where a template takes functions from: "" is nowhere.
+
+    A variable, SYSTEM, its system message, or TOLD: it writes calls in a way of its own, of which
+    the system message's text has to tell.
+    """
     named = next((name for name in VARIABLES if name in variables), "")
-    return named or ("system" if _OF_SYSTEM.search(source) else "")
+    if named:
+        return named
+    if _OF_SYSTEM.search(source):
+        return SYSTEM
+    return TOLD if _tells(source) else ""
+
+
+def _tells(source: str) -> bool:
+    try:
+        return _CALLS in source and bool(format_of(source, "").told({}))
+    except UnsupportedModelError:
+        return False
 
 
 def placed(
@@ -53,6 +71,8 @@ def placed(
     Raises:
         UnsupportedModelError: it wants calls in a way that is not known here.
     """
+    if _TEXT_ARGUMENTS.search(source):
+        messages = [_with_texts(message) for message in messages]
     place, form = place_of(source, variables), None
     if not place:
         return Placed(told(messages, tools), None if tools is None else GENERIC)
@@ -61,15 +81,30 @@ def placed(
     except UnsupportedModelError:
         if tools is not None:
             raise
-    if form is not None and _CALLS not in source:
+    if form is not None and (place == TOLD or _CALLS not in source):
         retold = [one for message in messages for one in form.retold(message)]
-        messages = [_spelled_out(message, form) for message in retold]
+        messages = retold if place == TOLD else [_spelled_out(m, form) for m in retold]
     if tools is None:
         return Placed(messages)
-    if place == "system":
+    if place == SYSTEM:
         return Placed(_with_system(messages, tools), form)
+    if place == TOLD and form is not None:
+        return Placed(_told(messages, form.told(tools.functions)), form)
     given = tools.as_list if place == "tools" else list(tools.functions.values())
     return Placed(messages, form, {place: given})
+
+
+def _with_texts(message: Message) -> Message:
+    """A message whose calls have their arguments as JSON."""
+    calls: Any = message.get(_CALLS)
+    if message["role"] != "assistant" or not calls:
+        return message
+    made = [
+        {**call, "function": {**call["function"], "arguments": json.dumps(
+            dict(call["function"]["arguments"]), ensure_ascii=False)}}
+        for call in calls
+    ]  # fmt: skip
+    return {**message, _CALLS: made}
 
 
 def _spelled_out(message: Message, form: CallFormat) -> Message:
@@ -81,11 +116,23 @@ def _spelled_out(message: Message, form: CallFormat) -> Message:
     parts = form.written([Call(one["name"], dict(one["arguments"])) for one in functions])
     if parts is None:
         return message
+    rest = {key: value for key, value in message.items() if key != _CALLS}
+    return {**rest, "content": _joined([str(message["content"])], parts)}
+
+
+def _joined(before: Sequence[str], parts: Sequence[str]) -> str:
+    """Others' words and, of the parts, own ones and others' in turns."""
     from halfbyte.prompt.template.text import join, own  # with jinja2, which takes a while
 
-    marked = [part if i % 2 else own(part) for i, part in enumerate(parts)]
-    rest = {key: value for key, value in message.items() if key != _CALLS}
-    return {**rest, "content": join("", [str(message["content"]), *marked])}
+    return join("", [*before, *(part if i % 2 else own(part) for i, part in enumerate(parts))])
+
+
+def _told(messages: Sequence[Message], parts: Sequence[str]) -> list[Message]:
+    """With a word on the functions in the system message."""
+    if messages[0]["role"] == "system":
+        content = _joined([str(messages[0]["content"]), "\n\n"], parts)
+        return [{**messages[0], "content": content}, *messages[1:]]
+    return [{"role": "system", "content": _joined([], parts)}, *messages]
 
 
 def _with_system(messages: Sequence[Message], tools: Tools) -> list[Message]:

@@ -146,13 +146,15 @@ def _check_schema(schema: Any, where: str) -> None:
             expected = f"one of {', '.join(_TYPES)}"
             raise RequestError(f"{where}.type", expected=expected, got=kind)
     for key, kind, what in (
-        ("properties", dict, "a mapping"), ("required", list, "a list"), ("enum", list, "a list"),
+        ("properties", dict, "a mapping"), ("$defs", dict, "a mapping"),
+        ("definitions", dict, "a mapping"), ("required", list, "a list"), ("enum", list, "a list"),
         ("anyOf", list, "a list"), ("oneOf", list, "a list"), ("allOf", list, "a list"),
     ):  # fmt: skip
         if key in schema and not isinstance(schema[key], kind):
             raise RequestError(f"{where}.{key}", expected=what, got=schema[key])
-    for name, part in schema.get("properties", {}).items():
-        _check_schema(part, f"{where}.properties.{name}")
+    for key in ("properties", "$defs", "definitions"):
+        for name, part in schema.get(key, {}).items():
+            _check_schema(part, f"{where}.{key}.{name}")
     if "items" in schema and not isinstance(schema["items"], list):
         _check_schema(schema["items"], f"{where}.items")
     for key in ("anyOf", "oneOf", "allOf"):

@@ -61,19 +61,21 @@ def test_the_factor_is_that_of_the_inverse() -> None:
     np.testing.assert_allclose(u.T @ u @ h, np.eye(64), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["Q4_0", "Q4_1"])
+@pytest.mark.parametrize("name", ["Q4_0", "Q4_1", "IQ4_NL", "IQ4_XS"])
 def test_a_matrix_computes_more_nearly_what_it_should(pool: Pool, name: str) -> None:
-    fmt, x = FORMATS[name], correlated_inputs(128)
-    w = np.random.default_rng(9).normal(size=(50, 128)).astype(np.float32)
+    fmt = FORMATS[name]
+    n = max(128, fmt.block_size)
+    x, w = correlated_inputs(n), np.random.default_rng(9).normal(size=(50, n)).astype(np.float32)
     w[7] = 0
-    hessian = Hessian(128)
+    hessian = Hessian(n)
     hessian.add(x[:400])
     hessian.add(x[400:])
     data = calibrate(pool, w, hessian, fmt)
     qtype = gguf.GGMLQuantizationType[name]
-    assert data.shape == (50, fmt.row_nbytes(128))
+    assert data.shape == (50, fmt.row_nbytes(n))
     calibrated = gguf.quants.dequantize(data, qtype)
-    plain = gguf.quants.dequantize(gguf.quants.quantize(w, qtype), qtype)
+    rounded = quantize(w, fmt) if fmt.table else gguf.quants.quantize(w, qtype)
+    plain = gguf.quants.dequantize(rounded, qtype)
     errors = [np.square(x @ (w - q).T).sum() for q in (calibrated, plain)]
     assert errors[0] < 0.4 * errors[1]
     assert (calibrated[7] == 0).all()

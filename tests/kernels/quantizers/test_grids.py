@@ -62,7 +62,7 @@ def test_directions_are_what_the_weights_change_by(name: str) -> None:
     grid.m[:, 1] += 0.25
     expected = before.copy()
     expected[:, size : 2 * size] += 0.5 * a + (0.25 * b if grid.format.addend else 0)
-    np.testing.assert_allclose(grid.weights(), expected, atol=1e-3)
+    np.testing.assert_allclose(grid.weights(), expected, rtol=1e-5, atol=1e-3)
 
 
 def test_parts_side_by_side_are_the_whole(name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte import loading
+from halfbyte import loading, system
 from halfbyte.engine.disk_memory import on_disk
 from halfbyte.engine.footprint import MARGIN_NBYTES, Memory, stays_on_disk
 from halfbyte.errors import EngineError
+from halfbyte.gguf.file import GGUFFile
 
 
 def test_an_array_on_disk_is_written_and_leaves_nothing(tmp_path: Path) -> None:
@@ -38,6 +40,33 @@ def test_experts_stay_there_where_they_are_too_much() -> None:
     assert [stays_on_disk(need, n) for n in (None, least, least - 1)] == [False, False, True]
     dense = Memory(weights=1000, kv_cache=500, buffers=10, tokenizer=1)
     assert not stays_on_disk(dense, 5)
+
+
+def test_a_file_that_does_not_fit_beside_its_weights_is_let_go(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page, as it is packed; where it fits, the next load finds it in memory."""
+    path = tiny_gguf
+    advised: list[int] = []
+
+    def advise(_: int, begin: int, nbytes: int, advice: int) -> None:
+        if advice == os.POSIX_FADV_DONTNEED:
+            advised.append(nbytes)
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    with halfbyte.load(path, threads=1) as model:
+        expected = model.logits([1, 2, 3])
+        nbytes = len(model.engine.weights.memory)
+    assert not advised
+    for room, lets_go in ((path.stat().st_size, False), (path.stat().st_size - 1, True)):
+        asked = iter([nbytes + room])
+        monkeypatch.setattr(system, "available_memory", lambda asked=asked: next(asked, None))
+        with halfbyte.load(path, threads=1) as model:
+            assert (model.logits([1, 2, 3]) == expected).all()
+        assert bool(advised) == lets_go
+    with GGUFFile.open(path) as file:
+        matrices = sum(info.nbytes for info in file.tensors.values() if info.is_matrix)
+    assert sum(advised) >= matrices
 
 
 def test_a_model_whose_experts_stay_on_disk(

@@ -64,6 +64,10 @@ TOLERANCE = {
     # A rounding may choose another expert, whose row then differs altogether.
     "experts": 4e-1,
     "DeepSeek": 4e-1,
+    "Granite4": 5e-6,
+    "Nemotron": 4e-1,
+    "Qwen3Next": 5e-6,
+    "Qwen35": 8e-2,  # a state carries roundings on, and a norm enlarges them: measured 4.5 %
     "LFM2": 5e-6,
     "LFM2MoE": 4e-1,
 }

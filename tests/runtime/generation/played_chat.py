@@ -21,8 +21,11 @@ SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"
             "</tool_call>", "[TOOL_CALLS]", "[ARGS]", "</s>", "<|eot_id|>", "<|start_header_id|>",
             "<|end_header_id|>", "<|python_tag|>", "<arg_key>", "</arg_key>", "<arg_value>",
             "</arg_value>", "<|tool_call|>", "<|/tool_call|>", "<|assistant|>", "<seed:tool_call>",
-            "</seed:tool_call>", "<|tool_call_start|>", "<|tool_call_end|>", "<|tool_call>",
-            "<tool_call|>", '<|"|>')  # fmt: skip
+            "</seed:tool_call>", "<|tool_call_start|>", "<|tool_call_end|>",
+            "<|tools_prefix|>", "<|tools_suffix|>", "<|inner_prefix|>",
+            "<|inner_suffix|>", "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>",
+            "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
+            "｜DSML｜", "<|tool_call>", "<tool_call|>", '<|"|>')  # fmt: skip
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -35,6 +38,7 @@ MISTRAL = (FOLDER / "mistral.jinja").read_text("utf-8")
 LLAMA = CHATML + '{{ tools }}<|start_header_id|>{# "parameters" #}'
 NAMED = CHATML + "{{ tools }}{# [TOOL_CALLS] [ARGS] #}"
 QWEN3_CODER = CHATML + "{{ tools }}{# <tool_call> <function= tool_calls #}"
+DSML = CHATML + "{{ tools }}{# ｜DSML｜ function_calls> tool_calls #}"
 SEED_OSS = CHATML + "{{ tools }}{# <seed:tool_call> tool_calls #}"
 GLM = (
     CHATML.replace(
@@ -51,6 +55,23 @@ GLM4 = (
     "{{ m.metadata }}\n{{ m.content }}{% elif m.role == 'observation' %}<|observation|>\n"
     "{{ m.content }}{% else %}<|{{ m.role }}|>\n{{ m.content }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+APERTUS = CHATML + "{{ tools }}{# <|tools_prefix|> tool_calls <|inner_prefix|> #}"
+APERTUS += "{{ enable_thinking }}"
+OLMO3 = CHATML + "{{ tools }}{# <function_calls> tool_calls environment #}"
+_CALLS = (
+    "{% for c in m.tool_calls or [] %}{{ '<｜tool▁calls▁begin｜>' if loop.first }}{{ one }}"
+    "{{ '<｜tool▁calls▁end｜>' if loop.last }}{% endfor %}<|im_end|>"
+)
+_ONE = "{{ c.function.name }}<｜tool▁sep｜>{{ c.function.arguments | tojson }}"
+_FENCED = (
+    "function<｜tool▁sep｜>{{ c.function.name }}\n```json\n{{ c.function.arguments | tojson }}\n```"
+)
+DEEPSEEK, DEEPSEEK_V3 = (
+    CHATML.replace("<|im_end|>", _CALLS)
+    .replace("{{ m['content'] }}", "{{ m['content'] if m['content'] is not none else '' }}")
+    .replace("{{ one }}", f"<｜tool▁call▁begin｜>{one}<｜tool▁call▁end｜>")
+    for one in (_ONE, _FENCED)
 )
 GRANITE = CHATML + "{{ tools | tojson }}{# <|tool_call|> <|start_of_role|> #}"
 PHI4 = (

@@ -104,7 +104,7 @@ def test_zero_points_that_half_precision_holds_give_q4_1(tmp_path: Path) -> None
         ("packed-4-sym", {"transform_config": {"R1": {}}}, "transform_config"),
         ("packed-4-sym", {"config_groups": {}}, "a group for m"),
         ("packed-4-sym", {"config_groups": [1]}, "config_groups"),
-        ("packed-4-sym", {"format": "nvfp4-pack-quantized"}, "weights"),
+        ("packed-4-sym", {"format": "mxfp4-pack-quantized"}, "weights"),
         ("float-8-block", {"config_groups": {"g": {"targets": ["m"], "format": "float-quantized",
          "weights": {"num_bits": 8, "type": "float", "strategy": "block",
                      "block_structure": [0, 64]}}}}, "weight_block_size"),

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.prompt.template import ChatTemplate
+from halfbyte.prompt.tools.apertus_calls import Apertus
 from halfbyte.prompt.tools.call_format import Call, CallFormat, MalformedCall
+from halfbyte.prompt.tools.deepseek_calls import DeepSeek, DeepSeekV3
 from halfbyte.prompt.tools.firefunction import Firefunction
 from halfbyte.prompt.tools.formats import GENERIC, format_of
 from halfbyte.prompt.tools.glm4_calls import Glm4
@@ -22,6 +24,8 @@ from halfbyte.prompt.tools.harmony import Harmony
 from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
+from halfbyte.prompt.tools.nemotron_calls import Nemotron
+from halfbyte.prompt.tools.olmo3_calls import Olmo3
 from halfbyte.prompt.tools.phi4 import Phi4
 
 TEMPLATES = Path(__file__).parent.parent / "template" / "templates"
@@ -33,15 +37,22 @@ FORMATS = [
     NamedMistral(),
     Granite(),
     Phi4(),
+    Nemotron(),
     Firefunction(),
     Glm4(),
     Harmony(),
+    Apertus(),
+    DeepSeek(),
+    DeepSeekV3(),
+    Olmo3(),
 ]
 PARIS = ("weather", {"city": "Paris"})
 ROME = ("weather", {"city": "Rome", "days": 3})
 ARGUMENTS = ('{"city": "Paris"}', '{"city": "Rome", "days": 3}')
 TWO = tuple(f'{{"name": "weather", "arguments": {text}}}' for text in ARGUMENTS)
 
+_NEW = "<｜tool▁call▁begin｜>weather<｜tool▁sep｜>{}<｜tool▁call▁end｜>"
+_OLD = "<｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{}\n```<｜tool▁call▁end｜>"
 # What the templates of these models write for such calls.
 WRITTEN: list[tuple[CallFormat, str, list[Any]]] = [
     (Hermes(), '\n{"name": "weather", "arguments": {"city": "Paris"}}\n', [PARIS]),
@@ -64,6 +75,7 @@ WRITTEN: list[tuple[CallFormat, str, list[Any]]] = [
     (NamedMistral(), 'weather[CALL_ID]abcdefghi[ARGS]{"city": "Paris"}', [PARIS]),
     (NamedMistral(), 'weather{"city": "Paris"}', [PARIS]),
     (Granite(), "[{}, {}]".format(*TWO), [PARIS, ROME]),
+    (Nemotron(), "[{}, {}]".format(*TWO), [PARIS, ROME]),
     (Phi4(), '[{"name": "weather", "arguments": {"city": "Paris"}}]', [PARIS]),
     (Phi4(), '{"type": "function", "function": {"name": "now", "arguments": {}}}', [("now", {})]),
     (Glm4(), 'weather\n{"city": "Paris"}', [PARIS]),
@@ -72,6 +84,15 @@ WRITTEN: list[tuple[CallFormat, str, list[Any]]] = [
     (Harmony(), 'weather <|constrain|>json<|message|>{"city": "Paris"}', [PARIS]),
     (Harmony(), 'weather<|channel|>commentary json<|message|>{"city":"Paris"}<|call|>', [PARIS]),
     (Harmony(), "now<|message|>", [("now", {})]),
+    (Apertus(), '[{"weather": {"city": "Paris"}}, {"now": {}}]', [PARIS, ("now", {})]),
+    (DeepSeek(), "".join(_NEW.format(text) for text in ARGUMENTS), [PARIS, ROME]),
+    (DeepSeek(), _OLD.format(ARGUMENTS[0]), [PARIS]),  # as its models do at times
+    (DeepSeekV3(), "\n".join(_OLD.format(text) for text in ARGUMENTS), [PARIS, ROME]),
+    (DeepSeekV3(), _OLD.format('{\n  "city": "Paris"\n}'), [PARIS]),
+    (DeepSeekV3(), _OLD.format('{"code": "```\\n```"}'), [("weather", {"code": "```\n```"})]),
+    (Olmo3(), 'weather(city="Paris")\nweather(city="Rome", days=3)', [PARIS, ROME]),
+    (Olmo3(), "\nf.g(a=[1, {\"b\": null}], c=True, d='it\\'s')\nnow()\n",
+     [("f.g", {"a": [1, {"b": None}], "c": True, "d": "it's"}), ("now", {})]),
 ]  # fmt: skip
 
 
@@ -83,7 +104,8 @@ def test_calls_are_read(form: CallFormat, text: str, calls: list[Any]) -> None:
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 @pytest.mark.parametrize(
     "text",
-    ['{"name": "a", "arguments": ', "nothing", '{"name": 5}', '{"arguments": {}}', "[[1]]", "3",
+    ['{"name": "a", "arguments": ', "nothing", "3", '{"name": 5}',
+     '{"arguments": {}, "id": 1}', "[[1]]",
      '{"name": "a", "arguments": [1], "parameters": [1]}',
      '{"name": "a", "arguments": "x", "parameters": "x"}', "[" * 100_000, '{"name": "f"} and more'],
 )  # fmt: skip
@@ -111,9 +133,11 @@ def test_what_has_to_come_begins_a_call(form: CallFormat) -> None:
         text = text.removeprefix(mark)
     ends = {
         "hermes": "}", "llama-3": "}", "generic": "}\n]", "mistral-args": "", "glm-4": "",
-        "harmony": "",
+        "harmony": "", "apertus": "}]", "olmo-3": ")", "deepseek-v3": "\n```",
+        "deepseek": "<｜tool▁call▁end｜>",
     }  # fmt: skip
-    assert form.parse(text + '{"a": 1}' + ends.get(form.name, "}]")) == [("now", {"a": 1})]
+    given = "a=1" if form.name == "olmo-3" else '{"a": 1}'
+    assert form.parse(text + given + ends.get(form.name, "}]")) == [("now", {"a": 1})]
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
@@ -175,7 +199,12 @@ def test_other_formats_are_refused_by_name() -> None:
     assert format_of("<tool_call><function={{ tools }}", "m.gguf").name == "qwen3-coder"
     assert format_of("<tool_call><arg_key>", "m.gguf").name == "glm"
     assert format_of("<|tool_call|> <|start_of_role|>", "m.gguf").name == "granite"
+    assert format_of("<TOOLCALL>[{{ tools }}", "m.gguf").name == "nemotron"
     assert format_of("<|observation|> m.metadata", "m.gguf").name == "glm-4"
+    assert format_of("<|tools_prefix|>", "m.gguf").name == "apertus"
+    assert format_of("<｜tool▁calls▁begin｜>", "m.gguf").name == "deepseek"
+    assert format_of("<｜tool▁calls▁begin｜> ```json", "m.gguf").name == "deepseek-v3"
+    assert format_of("<function_calls> environment", "m.gguf").name == "olmo-3"
     for source, got in (
         ("{{ tools }}", "another way"),
         ("<function={{ tools }}", "Functionary's way"),

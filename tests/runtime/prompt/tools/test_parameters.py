@@ -22,12 +22,15 @@ KNOWN: dict[str, Any] = {
     "either": {"type": ["integer", "string"]},
     "any": {},
     "enum": {"enum": ["a", 3]},
+    "digit": {"type": ["string", "integer"], "enum": ["1", 2, "true"]},
+    "referred": {"$ref": "#/$defs/digit"},
+    "const": {"const": "7"},
     "point": {"$ref": "#/$defs/point"},
     "all": {"allOf": [{"title": "t"}, {"type": "integer"}]},
     "loop": {"$ref": "#/properties/loop"},
 }
 POINT = {"type": "object", "properties": {"x": {"type": "integer"}}}
-SCHEMA = {"type": "object", "properties": KNOWN, "$defs": {"point": POINT}}
+SCHEMA = {"type": "object", "properties": KNOWN, "$defs": {"point": POINT, "digit": KNOWN["digit"]}}
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,8 @@ SCHEMA = {"type": "object", "properties": KNOWN, "$defs": {"point": POINT}}
         ("maybe", "3", "3"), ("maybe", "abc", "abc"), ("either", "3", 3), ("either", "3a", "3a"),
         ("any", "{'a': (1, 2)}", {"a": [1, 2]}), ("any", '"a"', '"a"'), ("any", "a b", "a b"),
         ("any", "NaN", "NaN"), ("enum", "3", 3), ("enum", "a", "a"),
+        ("digit", "1", "1"), ("digit", "2", 2), ("digit", "true", "true"), ("referred", "1", "1"),
+        ("const", "7", "7"),
         ("point", '{"x": 1}', {"x": 1}), ("all", "7", 7), ("unknown", "7", 7), ("loop", "x", "x"),
     ],
 )  # fmt: skip

@@ -6,7 +6,20 @@ import json
 from collections.abc import Callable
 
 import pytest
-from played_chat import CHATML, GLM4, GRANITE, PHI4, ROME, SMOLLM3, TOOL, USER, Chat, calls
+from played_chat import (
+    CHATML,
+    DEEPSEEK,
+    DEEPSEEK_V3,
+    GLM4,
+    GRANITE,
+    PHI4,
+    ROME,
+    SMOLLM3,
+    TOOL,
+    USER,
+    Chat,
+    calls,
+)
 
 from halfbyte.prompt.tools.placed import place_of
 from halfbyte.tokenizer import Tokenizer
@@ -55,6 +68,7 @@ def test_places() -> None:
     for source in ("{{ message['tools'] }}", '{{ message["tools"] }}', "{{ message.tools }}"):
         assert place_of(source, frozenset({"messages"})) == "system"
     assert place_of("{{ message.tool_calls }}", frozenset()) == place_of(CHATML, frozenset()) == ""
+    assert place_of(DEEPSEEK, frozenset()) == place_of(DEEPSEEK_V3, frozenset()) == "told"
 
 
 def test_calls_of_glm_4_have_messages_of_their_own(open_with: Callable[[str], Tokenizer]) -> None:
@@ -66,3 +80,40 @@ def test_calls_of_glm_4_have_messages_of_their_own(open_with: Callable[[str], To
     again = Chat(tokenizer, tools=[TOOL], messages=[*USER, done.message, result])
     assert f"<|assistant|>{written}<|assistant|>{written}<|observation|>\nrain" in again.asked
     assert again.says("\nIt rains.").text.strip() == "It rains."
+
+
+def test_a_template_that_takes_arguments_as_texts(open_with: Callable[[str], Tokenizer]) -> None:
+    source = DEEPSEEK.replace(
+        "c.function.arguments | tojson", "c['function']['arguments'] + '!'"
+    )  # fmt: skip
+    call = {"type": "function", "function": {"name": "f", "arguments": {"a": "Zürich"}}}
+    answer = {"role": "assistant", "content": None, "tool_calls": [call]}
+    chat = Chat(open_with(source), messages=[*USER, answer])
+    assert 'f<｜tool▁sep｜>{"a": "Zürich"}!' in chat.asked
+
+
+@pytest.mark.parametrize("template", [DEEPSEEK, DEEPSEEK_V3])
+def test_a_template_that_only_writes_calls(
+    template: str, open_with: Callable[[str], Tokenizer]
+) -> None:
+    """The system message tells of the functions, with tokens where the words are our own."""
+    tokenizer = open_with(template)
+    described = {**TOOL["function"], "description": "<｜tool▁sep｜> it"}
+    tool = {"type": "function", "function": described}
+    system = {"role": "system", "content": "Be brief."}
+    chat = Chat(tokenizer, tools=[tool], messages=[system, *USER])
+    assert "Be brief.\n\n## Tools" in chat.asked and "weather" in chat.asked
+    sep, n = tokenizer.id_of("<｜tool▁sep｜>"), chat.asked.count("<｜tool▁sep｜>")
+    assert chat.prompt.tokens.count(sep) == n - 1 > 0
+    call = '{"city": "Rome"}'
+    call = (f"function<｜tool▁sep｜>weather\n```json\n{call}\n```" if template == DEEPSEEK_V3
+            else f"weather<｜tool▁sep｜>{call}")  # fmt: skip
+    written = (
+        f"<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>{call}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+    )
+    done = chat.says(written)
+    assert calls(done) == [("weather", {"city": "Rome"})] and done.text == ""
+    for options in ({"tools": [tool]}, {}):
+        again = Chat(tokenizer, messages=[*USER, done.message], **options)
+        assert f"assistant\n{written}<|im_end|>" in again.asked
+        assert ("## Tools" in again.asked) == bool(options)
