@@ -44,6 +44,12 @@ _GATINGS = {
 # What all models of a kind state, where the defaults of its class make none.
 _STATED: dict[str, dict[str, object]] = {
     "glm4_moe": {"head_dim": 128},
+    "gemma4_text": {
+        "enable_moe_block": True,
+        "num_experts": 128,
+        "top_k_experts": 8,
+        "moe_intermediate_size": 704,
+    },
     "granitemoeshared": {"shared_intermediate_size": 1024},
     "granitemoehybrid": {"layer_types": ["mamba"] * 31 + ["attention"]},
     "nemotron_h": {"layers_block_type": ["mamba", "mlp", "attention"]},
