@@ -30,7 +30,7 @@ class RecurrentEngine:
     """
 
     n_ctx = 4000
-    nbytes_per_token = 1
+    nbytes_per_token, expert_share = 1, 0.0
 
     def __init__(self, seed: int = 1, state_nbytes: int = STATE_SIZE) -> None:
         self.layout = LAYOUT
