@@ -33,6 +33,7 @@ class RecurrentEngine:
 
     def __init__(self, seed: int = 1) -> None:
         self.layout, self.pages = LAYOUT, PagePool(LAYOUT, states=STATES)
+        self.expert_share = 0.0
         self._out = np.random.default_rng(seed).standard_normal((N_VOCAB, N_STATE + 1))
         self.n_computed = self.n_replayed = 0
         self.config = SimpleNamespace(vocab_size=N_VOCAB, name="toy")
