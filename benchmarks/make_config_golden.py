@@ -15,6 +15,7 @@ TYPES = (
     "llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "qwen2_moe", "phi3", "smollm3",
     "ministral3", "starcoder2", "gemma",
     "granite", "olmo2", "seed_oss", "ernie4_5", "gemma2", "gemma3_text", "glm4", "gpt_bigcode",
+    "gemma4_text", "gemma4_unified_text",
     "mellum", "laguna", "gpt_oss",
     "olmo3", "granitemoe", "granitemoeshared", "ernie4_5_moe", "glm4_moe", "apertus",
     "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu", "lfm2", "lfm2_moe",
@@ -40,6 +41,8 @@ def main() -> None:
     found = {}
     for name in TYPES:
         config = transformers.AutoConfig.for_model(name, **STATED.get(name, {}))
+        if name.startswith("gemma4"):  # whose layers differ: the last one has no window
+            config = config.per_layer_config[-1]
         found[name] = {}
         for key in KEYS:
             has = [n for n in (key, *_OTHERS.get(key, ())) if hasattr(config, n)]

@@ -67,6 +67,14 @@ CASES: dict[str, tuple[Tiny, ...]] = {
         Tiny("glm_lite", 28, 128, 160, 2, 4, 4, 16, 323, 1e6, tied=False, kind="glm4_moe_lite"),
         Tiny("youtu", 8, 128, 160, 2, 4, 4, 16, 323, 1e6, tied=True, kind="youtu"),
     ),
+    "golden_sizes": (
+        Tiny("gemma4", 5, 64, 160, 4, 4, 4, 16, 323, 1e4, tied=True, kind="gemma4"),
+        Tiny(
+            "gemma4_unified", 10, 64, 96, 3, 4, 2, 16, 323, 1e4, tied=False, kind="gemma4_unified"
+        ),
+        Tiny("gemma4_e", 6, 64, 96, 6, 4, 2, 16, 323, 1e4, tied=True, kind="gemma4_e"),
+        Tiny("gemma4_moe", 9, 64, 96, 2, 4, 4, 16, 323, 1e4, tied=True, kind="gemma4_moe"),
+    ),
     "golden_recurrent": (
         Tiny("lfm2", 2, 64, 96, 3, 4, 2, 16, 323, 1e6, tied=True, kind="lfm2"),
         Tiny("lfm2_biases", 1, 96, 160, 4, 4, 2, 32, 323, 1e6, tied=False, kind="lfm2_biases"),

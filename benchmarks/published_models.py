@@ -49,6 +49,7 @@ _CODESTRAL = "[PREFIX] [SUFFIX] [MIDDLE]"
 
 _HERMES = "tools <tool_call>"
 _THINKS = "enable_thinking <think> </think>"
+_GEMMA_4 = "tools enable_thinking <|tool_call>call: <|channel>thought <channel|>"
 _LFM2_5 = "tools List of tools: [ keep_past_thinking <think> </think>"
 _CALLS = "tool_calls <｜tool▁calls▁begin｜>"
 _LLAMA_3 = "tools <|start_header_id|> parameters"
@@ -126,6 +127,11 @@ MODELS = (
     Published("codegemma-7b-it", "gemma", _GEMMA, ""),
     Published("gemma-2-2b-it", "gemma2", "", ""),
     Published("gemma-3-4b-it", "gemma3_text", "", ""),
+    Published("gemma-4-E2B-it", "gemma4_text", "", _GEMMA_4),
+    Published("gemma-4-E4B-it", "gemma4_text", "", _GEMMA_4),
+    Published("gemma-4-12B-it", "gemma4_unified_text", "", _GEMMA_4),
+    Published("gemma-4-26B-A4B-it", "gemma4_text", "", _GEMMA_4),
+    Published("gemma-4-31B-it", "gemma4_text", "", _GEMMA_4),
     Published("granite-3.1-3b-a800m-instruct", "granitemoe",
               f"{_STARCODER} <filename> <reponame>", "tools <|tool_call|> <|start_of_role|>"),
     Published("moe-7b-1b-active-shared-experts", "granitemoeshared", ""),

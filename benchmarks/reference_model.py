@@ -26,6 +26,11 @@ _POST = ("post_attention_norm", "post_ffw_norm")
 class ReferenceModel:
     """A model of the Llama family from a GGUF file."""
 
+    def __new__(cls, path: str | Path) -> ReferenceModel:
+        """One of the class that the file's architecture has."""
+        architecture = gguf.GGUFReader(path).fields["general.architecture"].contents()
+        return object.__new__(ReferenceGemma4 if architecture == "gemma4" else cls)
+
     def __init__(self, path: str | Path) -> None:
         reader = gguf.GGUFReader(path)
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
@@ -37,7 +42,7 @@ class ReferenceModel:
                 return default
             if field is None:
                 raise KeyError(f"{path}: no {architecture}.{key}")
-            return float(field.contents())
+            return float(np.max(field.contents()))  # where layers differ, the most
 
         n_blocks = int(number("block_count"))  # with those that guess
         self.n_layers = n_blocks - int(number("nextn_predict_layers", 0))
@@ -186,8 +191,9 @@ class ReferenceModel:
             y = self._attention(at, x, layer)
         x = x + self.residual_scale * (y if seed_oss else self._norm(at + _POST[0], y))
         y = self._norm(at + (_POST[0] if seed_oss else "ffn_norm"), x)
-        y = self._feed_forward(at, y, layer)
-        return x + self.residual_scale * self._norm(at + _POST[1], y)
+        y = self._network(at, x, y, layer)
+        x = x + self.residual_scale * self._norm(at + _POST[1], y)
+        return self._behind_layer(at, x, layer)
 
     def _head(self, x: F64, own: str = "output") -> F64:
         """Logits of normed states."""
@@ -230,6 +236,17 @@ class ReferenceModel:
         y = (out.reshape(z.shape) * z / (1 + np.exp(-z))).reshape(len(u), n_groups, -1)
         y = y / np.sqrt((y * y).mean(-1, keepdims=True) + self.eps) * w["norm.weight"]
         return self._linear(block + "ssm_out", y.reshape(z.shape))
+
+    def _begin(self, ids: NDArray[np.int64], x: F64) -> None:
+        """What is made of the tokens and their embeddings before the first layer."""
+
+    def _network(self, block: str, x: F64, y: F64, layer: int) -> F64:
+        """A layer's network of x, of which y is the norm."""
+        return self._feed_forward(block, y, layer)
+
+    def _behind_layer(self, block: str, x: F64, layer: int) -> F64:
+        """What becomes of a layer's result."""
+        return x
 
     def _norm(self, name: str, x: F64, eps: float = 0) -> F64:
         """The norm of that name, if there is one."""
@@ -461,3 +478,86 @@ class ReferenceModel:
 
 def _capped(x: F64, cap: float) -> F64:
     return cap * np.tanh(x / cap) if cap else x
+
+
+class ReferenceGemma4(ReferenceModel):
+    """Gemma 4: heads and networks by layer, keys of other layers, embeddings of each layer."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        fields = gguf.GGUFReader(path).fields
+        self._local_dim = int(fields["gemma4.attention.key_length_swa"].contents())
+        self._n_own = self.n_layers - int(fields["gemma4.attention.shared_kv_layers"].contents())
+        theta, n = float(fields["gemma4.rope.freq_base_swa"].contents()), self._local_dim
+        self.local_frequencies = theta ** (-2.0 * np.arange(n // 2) / n)
+        self._kept: dict[bool, tuple[F64, F64]] = {}
+        self._own = np.empty(0)
+
+    def _begin(self, ids: NDArray[np.int64], x: F64) -> None:
+        if "per_layer_token_embd.weight" not in self._tensors:
+            return
+        norm = self.weight("per_layer_proj_norm.weight")
+        rows = self.weight("per_layer_token_embd.weight")[ids].reshape(len(ids), -1, len(norm))
+        made = (self._linear("per_layer_model_proj", x) / self.dim**0.5).reshape(rows.shape)
+        made = self._norm("per_layer_proj_norm", made)
+        self._own = (made + rows * len(norm) ** 0.5) / 2**0.5
+
+    def _attention(self, block: str, x: F64, layer: int) -> F64:
+        x, n, sees_all = self._norm(block + "attn_norm", x), len(x), self.sees_all[layer]
+        d = self.head_dim if sees_all else self._local_dim
+        frequencies = self.frequencies if sees_all else self.local_frequencies
+        assert frequencies is not None
+        q = self._norm(block + "attn_q_norm", self._linear(block + "attn_q", x).reshape(n, -1, d))
+        q = self._rope(q, frequencies, 1.0)
+        if layer < self._n_own:
+            k = self._linear(block + "attn_k", x).reshape(n, -1, d)
+            v = k
+            if block + "attn_v.weight" in self._tensors:
+                v = self._linear(block + "attn_v", x).reshape(n, -1, d)
+            v = v / np.sqrt((v * v).mean(-1, keepdims=True) + self.eps)
+            k = self._rope(self._norm(block + "attn_k_norm", k), frequencies, 1.0)
+            self._kept[sees_all] = k, v
+        k, v = self._kept[sees_all]
+        hidden = np.triu(np.full((n, n), -np.inf), 1)
+        if not sees_all:
+            hidden += np.tril(np.full((n, n), -np.inf), -self.window)
+        out, group = np.empty_like(q), q.shape[1] // k.shape[1]
+        for head in range(q.shape[1]):
+            scores = q[:, head] @ k[:, head // group].T + hidden
+            p = np.exp(scores - scores.max(-1, keepdims=True))
+            out[:, head] = p / p.sum(-1, keepdims=True) @ v[:, head // group]
+        return self._linear(block + "attn_output", out.reshape(n, -1))
+
+    def _network(self, block: str, x: F64, y: F64, layer: int) -> F64:
+        gate, up = (self._linear(f"{block}ffn_{name}", y) for name in ("gate", "up"))
+        y = self._linear(block + "ffn_down", self._activated(gate) * up)
+        if block + "ffn_gate_inp.weight" not in self._tensors:
+            return y
+        y = self._norm(block + "post_ffw_norm_1", y)
+        return y + self._norm(block + "post_ffw_norm_2", self._experts_beside(block, x))
+
+    def _experts_beside(self, block: str, x: F64) -> F64:
+        """What experts make of x, which a router sees by a norm of its own."""
+        routed = x / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps)
+        routed = routed * self.weight(block + "ffn_gate_inp.scale") / self.dim**0.5
+        logits, x = (
+            self._linear(block + "ffn_gate_inp", routed),
+            self._norm(block + "pre_ffw_norm_2", x),
+        )
+        gate, up, down = (
+            self.weight(f"{block}ffn_{n}_exps.weight") for n in ("gate", "up", "down")
+        )
+        factors, out = self.weight(block + "ffn_down_exps.scale"), np.zeros_like(x)
+        for row, logit in enumerate(logits):
+            scores = np.exp(logit - logit.max())
+            used = np.argsort(-scores)[: self.n_used]
+            for e, weight in zip(used, scores[used] / scores[used].sum(), strict=True):
+                hidden = self._activated(gate[e] @ x[row]) * (up[e] @ x[row])
+                out[row] += weight * factors[e] * (down[e] @ hidden)
+        return out
+
+    def _behind_layer(self, block: str, x: F64, layer: int) -> F64:
+        if self._own.size:
+            y = self._activated(self._linear(block + "inp_gate", x)) * self._own[:, layer]
+            x = x + self._norm(block + "post_norm", self._linear(block + "proj", y))
+        return x * self.weight(block + "layer_output_scale.weight")

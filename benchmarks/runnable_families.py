@@ -11,20 +11,19 @@ from typing import TypeVar
 
 from halfbyte.families import registry
 from halfbyte.families.config import KEYS, OPTIONS, TEMPERATURE_KEY, ExpertsConfig, ModelConfig
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
 from halfbyte.families.family import Family
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.mamba2 import Scan
+from halfbyte.families.per_layer import JoinRows
 from halfbyte.families.short_conv import Convolve
 from halfbyte.families.stages import (
-    AddGated,
     Attend,
     Embed,
-    ExpertsHidden,
     FeedForward,
     Norm,
     PostNorm,
     Rope,
-    Route,
     RowNorms,
     Stage,
 )
@@ -42,6 +41,7 @@ _GATINGS = {
 _STATED: dict[str, dict[str, object]] = {
     "glm4_moe": {"head_dim": 128},
     "granitemoeshared": {"shared_intermediate_size": 1024},
+    "granitemoehybrid": {"layer_types": ["mamba"] * 31 + ["attention"]},
     "nemotron_h": {"layers_block_type": ["mamba", "mlp", "attention"]},
     "nemotron_h_moe": {"layers_block_type": ["mamba", "moe", "attention"]},
     **{kind: {"layer_types": ["conv"] * 31 + ["full_attention"]} for kind in ("lfm2", "lfm2_moe")},
@@ -136,6 +136,7 @@ def _experts(experts: ExpertsConfig, stages: list[Stage]) -> str:
     words.append(", in groups" * (experts.n_groups > 1))
     words.append(", clamped" * any(one.clamps for one in _of(stages, ExpertsHidden)))
     words.append(f", default {experts.n_used} of {experts.n_experts})")
+    words.append(" beside a network" * any(one.to != "x" for one in _of(stages, ExpertsOutput)))
     if experts.shared_dim:
         words.append(", a shared one" + " with a gate" * bool(_of(stages, AddGated)))
     return "".join(words)
@@ -174,6 +175,12 @@ def _besides(family: Family, stages: list[Stage], code: Callable[[str], str]) ->
     always = sorted(kinds - {norm.weight for norm in _of(stages, Norm)})
     if family.has_latents:
         yield "keys and values kept as one compressed vector"
+    if any(rope.value_norms for rope in _of(stages, Rope)):
+        yield "norms of values"
+    if family.has_sizes:
+        yield "sizes of heads and networks by layer; last layers that read keys of earlier ones"
+    if _of(stages, JoinRows):
+        yield "embeddings of each layer, read from the file"
     for kind, what in _RECURRENT.items():
         if any(isinstance(stage, kind) for stage in stages):
             yield f"{what}, in layers that are stated"

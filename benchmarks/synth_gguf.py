@@ -45,6 +45,14 @@ N_CTX = 16384
 N_SAMPLES = 1 << 16  # distinct random blocks that a file is made of; fewer where they are large
 
 
+class Local(NamedTuple):
+    """Heads of Gemma 4's layers with a window: of each, and KV heads; every so many have none."""
+
+    head_dim: int
+    n_kv_heads: int
+    every: int
+
+
 class Latent(NamedTuple):
     """Compressed keys and values: features of what they and queries are made of, and of heads."""
 
@@ -82,6 +90,7 @@ class Shape:
     n_used: int = 0
     architecture: str = "llama"  # GGUF's name of a family that has such models
     latent: Latent | None = None
+    local: Local | None = None
     n_vocab: int = N_VOCAB
     n_next: int = 0  # layers behind the others that guess a token further ahead, in 8 bits
     convolutions: str = ""  # c for each layer that is LFM2's short convolution, a for the others
@@ -106,6 +115,12 @@ SHAPES = {
     # GLM-4.7-Flash, 4 of its 47 layers.
     "glm-flash": Shape(4, 2048, 1536, 20, 1, 576, 64, 4, architecture="deepseek2",
                        latent=Latent(768, 512, 192, 64, 256)),
+    # Gemma 4 12B, 12 of its 48 layers; Gemma 3 4B, Qwen3 4B and StarCoder2 3B, half of theirs.
+    "gemma4": Shape(12, 3840, 15360, 16, 1, head_dim=512, architecture="gemma4",
+                    local=Local(256, 8, 6)),
+    "gemma3": Shape(17, 2560, 10240, 8, 4, head_dim=256, architecture="gemma3"),
+    "qwen3": Shape(18, 2560, 9728, 32, 8, head_dim=128, architecture="qwen3"),
+    "starcoder2": Shape(15, 3072, 12288, 24, 2, head_dim=128, architecture="starcoder2"),
     # The same with 8 layers, all of its vocabulary and its layer that guesses.
     "glm-next": Shape(8, 2048, 1536, 20, 1, 576, 64, 4, architecture="deepseek2",
                       latent=Latent(768, 512, 192, 64, 256), n_vocab=154880, n_next=1),
@@ -123,8 +138,7 @@ SHAPES = {
 
 def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Name and shape of each matrix, in the file's order."""
-    head_dim, dim = shape.head_dim or shape.dim // shape.n_heads, shape.dim
-    q_dim, kv_dim = head_dim * shape.n_heads, head_dim * shape.n_kv_heads
+    dim = shape.dim
     yield "token_embd.weight", (shape.n_vocab, dim)
     for i in range(shape.n_layers + shape.n_next):
         n, end, hidden = (shape.n_experts,), "_exps", shape.hidden_dim
@@ -138,18 +152,40 @@ def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
         elif shape.net and shape.is_recurrent(i):
             yield from _net(shape.net, dim, f"blk.{i}.")
         else:
-            yield f"blk.{i}.attn_q.weight", (q_dim * (1 + (shape.net is not None)), dim)
-            yield f"blk.{i}.attn_k.weight", (kv_dim, dim)
-            yield f"blk.{i}.attn_v.weight", (kv_dim, dim)
-            yield f"blk.{i}.attn_output.weight", (dim, q_dim)
-        yield f"blk.{i}.ffn_gate{end}.weight", (*n, hidden, dim)
+            yield from _attention(shape, i)
+        if shape.architecture != "starcoder2":
+            yield f"blk.{i}.ffn_gate{end}.weight", (*n, hidden, dim)
         yield f"blk.{i}.ffn_up{end}.weight", (*n, hidden, dim)
         yield f"blk.{i}.ffn_down{end}.weight", (*n, dim, hidden)
         if shape.net and shape.n_experts:
             yield from _shared(shape, f"blk.{i}.")
         if i >= shape.n_layers:
             yield f"blk.{i}.nextn.eh_proj.weight", (dim, 2 * dim)
-    yield "output.weight", (shape.n_vocab, dim)
+    if not shape.architecture.startswith("gemma"):
+        yield "output.weight", (shape.n_vocab, dim)
+
+
+def is_local(shape: Shape, i: int) -> bool:
+    """Whether layer i has the window and the heads of such layers."""
+    return shape.local is not None and (i + 1) % shape.local.every != 0
+
+
+def head_sizes(shape: Shape, i: int) -> tuple[int, int]:
+    """Features of a head of layer i, and its KV heads."""
+    if shape.local is not None and is_local(shape, i):
+        return shape.local.head_dim, shape.local.n_kv_heads
+    return shape.head_dim or shape.dim // shape.n_heads, shape.n_kv_heads
+
+
+def _attention(shape: Shape, i: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Matrices of a layer's heads; values of Gemma 4's other layers are made of their keys."""
+    head_dim, n_kv_heads = head_sizes(shape, i)
+    q_dim, kv_dim, dim = head_dim * shape.n_heads, head_dim * n_kv_heads, shape.dim
+    yield f"blk.{i}.attn_q.weight", (q_dim * (1 + (shape.net is not None)), dim)
+    yield f"blk.{i}.attn_k.weight", (kv_dim, dim)
+    if shape.local is None or is_local(shape, i):
+        yield f"blk.{i}.attn_v.weight", (kv_dim, dim)
+    yield f"blk.{i}.attn_output.weight", (dim, q_dim)
 
 
 def _latents(shape: Shape, m: Latent, at: str) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -189,8 +225,20 @@ def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Norms, and who chooses experts: at random, so that all are used alike."""
     rng, ones = np.random.default_rng(0), np.ones(shape.dim, np.float32)
     for i in range(shape.n_layers + shape.n_next):
-        is_oss = shape.architecture == "gpt-oss"
+        is_oss, is_gemma = shape.architecture == "gpt-oss", shape.architecture.startswith("gemma")
         yield f"blk.{i}.attn_norm.weight", ones
+        if is_gemma:
+            yield f"blk.{i}.post_attention_norm.weight", ones
+            yield f"blk.{i}.post_ffw_norm.weight", ones
+        if shape.local:
+            yield f"blk.{i}.layer_output_scale.weight", ones[:1]
+        if is_gemma or shape.architecture == "qwen3":
+            d, _ = head_sizes(shape, i)  # of which scores are not scaled, in Gemma 4
+            size = np.float32(d**-0.25 if shape.local else 1)
+            yield f"blk.{i}.attn_q_norm.weight", size * ones[:d]
+            yield f"blk.{i}.attn_k_norm.weight", size * ones[:d]
+        if shape.architecture == "starcoder2":
+            yield from _starcoder_biases(shape, i)
         name = "post_attention_norm" if is_oss or shape.net else "ffn_norm"
         yield f"blk.{i}.{name}.weight", ones
         if is_oss:
@@ -216,6 +264,25 @@ def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
         for name in ("enorm", "hnorm", "shared_head_norm") if i >= shape.n_layers else ():
             yield f"blk.{i}.nextn.{name}.weight", ones
     yield "token_embd_norm.weight" if shape.convolutions else "output_norm.weight", ones
+    if shape.architecture == "starcoder2":
+        yield "output_norm.bias", 0 * ones
+    if shape.local:  # a quarter of each head is rotated
+        pairs = shape.head_dim // 2
+        yield (
+            "rope_freqs.weight",
+            np.repeat(np.float32([1, 1e30]), [pairs // 4, pairs - pairs // 4]),
+        )
+
+
+def _starcoder_biases(shape: Shape, i: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Biases of all projections and norms of a layer."""
+    d = shape.head_dim
+    for name, n in (
+        ("attn_norm", shape.dim), ("ffn_norm", shape.dim), ("attn_output", shape.dim),
+        ("attn_q", d * shape.n_heads), ("attn_k", d * shape.n_kv_heads),
+        ("attn_v", d * shape.n_kv_heads), ("ffn_up", shape.hidden_dim), ("ffn_down", shape.dim),
+    ):  # fmt: skip
+        yield f"blk.{i}.{name}.bias", np.zeros(n, np.float32)
 
 
 def _net_floats(net: Net, at: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -323,9 +390,14 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     if shape.convolutions:
         writer.add_head_count_kv([shape.n_kv_heads * (one == "a") for one in shape.convolutions])
         writer.add_shortconv_l_cache(3)
+    elif shape.local:
+        writer.add_head_count_kv([head_sizes(shape, i)[1] for i in range(shape.n_layers)])
     else:
         writer.add_head_count_kv(shape.n_kv_heads)
-    writer.add_layer_norm_rms_eps(1e-5)
+    if shape.architecture == "starcoder2":
+        writer.add_layer_norm_eps(1e-5)
+    else:
+        writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(1e6)
     if shape.net:
         _add_net(writer, shape, shape.net)
@@ -342,7 +414,7 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
         writer.add_expert_weights_norm(True)
         writer.add_expert_weights_scale(1.8)
-    elif shape.n_experts or shape.net:
+    elif shape.head_dim or shape.net:
         writer.add_key_length(shape.head_dim)
         writer.add_value_length(shape.head_dim)
     if shape.n_experts:
@@ -354,6 +426,18 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
     if shape.architecture == "gpt-oss":
         writer.add_sliding_window(128)
+    if shape.architecture.startswith("gemma"):
+        writer.add_sliding_window(1024)
+    if shape.local:
+        at, d = shape.architecture, shape.local.head_dim
+        writer.add_sliding_window_pattern([is_local(shape, i) for i in range(shape.n_layers)])
+        for name in ("attention.key_length_swa", "attention.value_length_swa",
+                     "rope.dimension_count_swa"):  # fmt: skip
+            writer.add_uint32(f"{at}.{name}", d)
+        writer.add_float32(f"{at}.rope.freq_base_swa", 1e4)
+        writer.add_uint32(f"{at}.attention.shared_kv_layers", 0)
+        writer.add_uint32(f"{at}.embedding_length_per_layer_input", 0)
+        writer.add_float32(f"{at}.final_logit_softcapping", 30.0)
     writer.add_vocab_size(shape.n_vocab)
     pieces, scores, kinds = vocabulary(shape.n_vocab)
     writer.add_tokenizer_model("llama")

@@ -49,6 +49,15 @@ _NEMOTRON: dict[str, object] = {
     # transformers takes the first for a limit, in prompts alone.
     "time_step_min": 1e-9, "time_step_limit": [0.0, float("inf")],
 }  # fmt: skip
+# Heads that differ where there is no window; others' values there are their keys.
+_GEMMA4: dict[str, object] = {
+    "model_type": "gemma4_text", "architectures": ["Gemma4ForCausalLM"],
+    "hidden_activation": "gelu_pytorch_tanh", "sliding_window": 24,
+    "final_logit_softcapping": 4.0, "hidden_size_per_layer_input": 0, "rope_parameters": {
+        "sliding_attention": {"rope_type": "default", "rope_theta": 1e3},
+        "full_attention": {"rope_type": "proportional", "rope_theta": 1e4,
+                           "partial_rotary_factor": 0.25}},
+}  # fmt: skip
 _LFM2: dict[str, object] = {
     "model_type": "lfm2",
     "architectures": ["Lfm2ForCausalLM"],
@@ -83,6 +92,14 @@ FAMILIES: dict[str, dict[str, object]] = {
                "sliding_window": 24, "rope_scaling": {"rope_type": "linear", "factor": 8.0},
                "rope_local_base_freq": 1e4, "sliding_window_pattern": 3,
                "layer_types": ["sliding_attention", "sliding_attention", "full_attention"]},
+    "gemma4": {**_GEMMA4, "attention_k_eq_v": True},
+    "gemma4_unified": {**_GEMMA4, "model_type": "gemma4_unified_text",
+                       "architectures": ["Gemma4UnifiedForCausalLM"],
+                       "final_logit_softcapping": 30.0},
+    "gemma4_e": {**_GEMMA4, "hidden_size_per_layer_input": 32,
+                 "use_double_wide_mlp": True},
+    "gemma4_moe": {**_GEMMA4, "attention_k_eq_v": True, "enable_moe_block": True, "num_experts": 6,
+                   "top_k_experts": 2, "moe_intermediate_size": 32},
     "glm4": {"model_type": "glm4", "architectures": ["Glm4ForCausalLM"], "attention_bias": True,
              "partial_rotary_factor": 0.5, "pad_token_id": 0},
     "starcoder": {"model_type": "gpt_bigcode", "architectures": ["GPTBigCodeForCausalLM"],
@@ -191,6 +208,7 @@ SCALED = {
     "gemma": 8,
     "gemma2": 8,
     "gemma3": 8,
+    **dict.fromkeys(("gemma4", "gemma4_e", "gemma4_moe", "gemma4_unified"), 8),
     "granite": 4,
     "granitemoe": 4,
     "granitemoeshared": 4,
@@ -365,20 +383,22 @@ def _values(tiny: Tiny, name: str, shape: tuple[int, ...], uniform: Callable[...
     if name.endswith("linear_attn.norm.weight"):
         return uniform(shape, 0.2, 1.0)
     if len(shape) == 1 or name.endswith("bias"):
-        mean = float(tiny.kind not in CENTERED_NORMS)
-        return uniform(shape, 0.2, mean * name.endswith("weight"))
+        mean = float(tiny.kind not in CENTERED_NORMS) * name.endswith(("weight", "scale", "scalar"))
+        if tiny.kind.startswith("gemma4") and name.endswith(("q_norm.weight", "k_norm.weight")):
+            mean = 0.5  # whose scores nothing else makes smaller
+        return uniform(shape, 0.2, mean)
     if "embed" in name or "transformer.w" in name:
         return uniform(shape, 0.5 / SCALED.get(tiny.kind, 1))
     # Logits are wide apart, so that the best of them, and of a router's, are clear.
-    is_router = name.endswith(
-        (
-            ".mlp.gate.weight",
-            ".mixer.gate.weight",
-            ".feed_forward.gate.weight",
-            ".router.weight",
-            ".router.layer.weight",
-        )
+    routers = (
+        "mlp.gate",
+        "mixer.gate",
+        "router",
+        "router.layer",
+        "router.proj",
+        "feed_forward.gate",
     )
+    is_router = name.endswith(tuple(f".{one}.weight" for one in routers))
     gain = 3.0 if name == "lm_head.weight" or is_router else 1.3
     if name == "lm_head.weight" and tiny.kind in NETS:  # whose states carry a rounding on
         gain = 2.0
@@ -396,6 +416,11 @@ def tensors(tiny: Tiny) -> Iterator[Named]:
     if tiny.kind.startswith("nemotron"):
         names = ("backbone.embeddings", "backbone.layers", "backbone.norm_f")
     yield f"{names[0]}.weight", (tiny.vocab_size, tiny.dim)
+    if tiny.kind == "gemma4_e":
+        n = _per_layer_dim(tiny)
+        yield "model.embed_tokens_per_layer.weight", (tiny.vocab_size, tiny.n_layers * n)
+        yield "model.per_layer_model_projection.weight", (tiny.n_layers * n, tiny.dim)
+        yield "model.per_layer_projection_norm.weight", (n,)
     for i in range(tiny.n_layers):
         own = _latents(tiny, i) if "kv_lora_rank" in KINDS[tiny.kind] else _layer(tiny, i)
         if tiny.kind in NETS:
@@ -406,6 +431,8 @@ def tensors(tiny: Tiny) -> Iterator[Named]:
             own = _nemotron_layer(tiny, i)
         elif tiny.kind.startswith("granitehybrid"):
             own = _hybrid_layer(tiny, i)
+        elif tiny.kind.startswith("gemma4"):
+            own = _gemma4(tiny, i)
         for name, shape in own:
             yield f"{names[1]}.{i}.{name}", shape
     yield from _norm(tiny, names[2])
@@ -603,6 +630,57 @@ def _latents(tiny: Tiny, i: int) -> Iterator[Named]:
     yield from _network("mlp.shared_experts", tiny.dim, c["n_shared_experts"] * width)
 
 
+def _gemma4_sizes(tiny: Tiny) -> dict[str, int]:
+    """What its config.json says of sizes: the E sizes' last half of layers read others' keys."""
+    return {
+        "vocab_size_per_layer_input": tiny.vocab_size,
+        "global_head_dim": 3 * tiny.head_dim,
+        "num_global_key_value_heads": tiny.n_kv_heads // 2,
+        "num_kv_shared_layers": tiny.n_layers // 2 if tiny.kind == "gemma4_e" else 0,
+    }
+
+
+def _per_layer_dim(tiny: Tiny) -> int:
+    return int(str(FAMILIES[tiny.kind]["hidden_size_per_layer_input"]))
+
+
+def _gemma4(tiny: Tiny, i: int) -> Iterator[Named]:
+    """A layer of Gemma 4's: by its kind, and by whether it has keys of its own."""
+    c: dict[str, Any] = {**FAMILIES[tiny.kind], **_gemma4_sizes(tiny)}
+    is_local = _by_layer(tiny)["layer_types"][i] == "sliding_attention"
+    is_same = c.get("attention_k_eq_v", False) and not is_local
+    d = tiny.head_dim if is_local else c["global_head_dim"]
+    n_kv = c["num_global_key_value_heads"] if is_same else tiny.n_kv_heads
+    is_shared = i >= tiny.n_layers - c["num_kv_shared_layers"]
+    for name in ("input", "post_attention", "pre_feedforward", "post_feedforward"):
+        yield f"{name}_layernorm.weight", (tiny.dim,)
+    yield "self_attn.q_proj.weight", (tiny.n_heads * d, tiny.dim)
+    yield "self_attn.q_norm.weight", (d,)
+    if not is_shared:
+        for name in "k" if is_same else "kv":
+            yield f"self_attn.{name}_proj.weight", (n_kv * d, tiny.dim)
+        yield "self_attn.k_norm.weight", (d,)
+    yield "self_attn.o_proj.weight", (tiny.dim, tiny.n_heads * d)
+    is_wide = is_shared and c.get("use_double_wide_mlp", False)
+    yield from _network("mlp", tiny.dim, tiny.hidden_dim * (1 + is_wide))
+    yield "layer_scalar", (1,)
+    if tiny.kind == "gemma4_e":
+        n = _per_layer_dim(tiny)
+        yield "per_layer_input_gate.weight", (n, tiny.dim)
+        yield "per_layer_projection.weight", (tiny.dim, n)
+        yield "post_per_layer_input_norm.weight", (tiny.dim,)
+    if tiny.kind == "gemma4_moe":
+        n, width = c["num_experts"], c["moe_intermediate_size"]
+        yield "router.proj.weight", (n, tiny.dim)
+        yield "router.scale", (tiny.dim,)
+        yield "router.per_expert_scale", (n,)
+        yield "experts.gate_up_proj", (n, 2 * width, tiny.dim)
+        yield "experts.down_proj", (n, tiny.dim, width)
+        for name in ("post_feedforward_layernorm_1", "post_feedforward_layernorm_2",
+                     "pre_feedforward_layernorm_2"):  # fmt: skip
+            yield f"{name}.weight", (tiny.dim,)
+
+
 def _lfm2(tiny: Tiny, i: int) -> Iterator[Named]:
     """A layer of LFM2's, of which some have experts behind the first."""
     c: dict[str, Any] = KINDS[tiny.kind]
@@ -769,6 +847,10 @@ def config(tiny: Tiny) -> dict[str, object]:
         **(_as_gpt(tiny) if tiny.kind == "starcoder" else {}),
         **_by_layer(tiny),
     }
+    if tiny.kind.startswith("gemma4"):
+        made |= _gemma4_sizes(tiny)
+    if tiny.kind == "gemma4_unified":
+        del made["hidden_size_per_layer_input"], made["vocab_size_per_layer_input"]
     if tiny.n_next and tiny.kind not in NETS:
         made["num_nextn_predict_layers"] = tiny.n_next
     if "layer_types" in made and "rope_parameters" in made:  # of which the other would be one
@@ -788,6 +870,8 @@ def _by_layer(tiny: Tiny) -> dict[str, Any]:
         return {"hybrid_override_pattern": PATTERNS[tiny.kind][:n]}
     if tiny.kind == "qwen3_5_text":
         return {"layer_types": [("linear_attention", "full_attention")[i % 2] for i in range(n)]}
+    if tiny.kind.startswith("gemma4"):
+        return {"layer_types": [types[i % 2 or i == n - 1] for i in range(n)]}
     if tiny.kind == "mellum":
         return {"layer_types": [types[i % 2] for i in range(n)]}
     if tiny.kind in _CONVOLUTIONS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import math
 import os
@@ -65,7 +66,7 @@ class Writer:
                 tensor.shape if not tensor.format.is_quantized else _byte_shape(tensor),
                 np.dtype(np.uint8) if tensor.format.is_quantized else np.dtype(np.float32),
                 tensor.nbytes,
-                raw_dtype=gguf.GGMLQuantizationType(tensor.format.ggml_id),
+                raw_dtype=_type(tensor.format),  # type: ignore[arg-type]
             )
         meta.write_header_to_file(path)
         meta.write_kv_data_to_file()
@@ -104,6 +105,15 @@ class Writer:
 
 def _aligned(at: int) -> int:
     return -(-at // gguf.GGUF_DEFAULT_ALIGNMENT) * gguf.GGUF_DEFAULT_ALIGNMENT
+
+
+def _type(fmt: BlockFormat) -> enum.IntEnum:
+    """A type as the package writes it; it is told of those that are younger than it."""
+    if fmt.ggml_id in set(gguf.GGMLQuantizationType):
+        return gguf.GGMLQuantizationType(fmt.ggml_id)
+    (young,) = enum.IntEnum("Young", {fmt.name: fmt.ggml_id})
+    gguf.GGML_QUANT_SIZES.setdefault(young, (fmt.block_size, fmt.block_nbytes))  # type: ignore
+    return young
 
 
 def _byte_shape(tensor: Planned) -> tuple[int, ...]:

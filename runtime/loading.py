@@ -28,10 +28,12 @@ from halfbyte.engine.memory import needed_for
 from halfbyte.engine.model_kernels import kernels_of
 from halfbyte.engine.next_weights import with_shared
 from halfbyte.engine.page_clearing import cleared_ahead
-from halfbyte.engine.weights import ModelWeights, Rooms, load_weights, weights_memory
+from halfbyte.engine.rooms import Rooms, weights_memory
+from halfbyte.engine.weights import ModelWeights, load_weights
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
+from halfbyte.families.left_out import left_out
 from halfbyte.families.model_card import ModelCard
 from halfbyte.families.next_layer import next_config
 from halfbyte.families.registry import family_of, tensors_of
@@ -158,7 +160,8 @@ class _Checked:
         """Nothing of its weights is read yet."""
         file = files.enter_context(GGUFFile.open(path))
         config = config_from_gguf(file)
-        check_tensors(file, tensors_of(config))
+        others = left_out(file.tensors, file.path, family_of(config), config)
+        check_tensors(file, tensors_of(config), others)
         check_memory(file, config, kv_type, n_threads)
         return cls(file, config)
 
@@ -196,9 +199,8 @@ def _load(
         checked += own.own_layer(kv_type, n_threads) if guesses else []
         n_ctx = _check_ctx(ctx, own.config)
         if ctx is not None:  # pages are taken as they are needed: a default promises nothing
-            check_context(
-                own.file, own.config, kv_type, n_ctx, n_threads, system.available_memory()
-            )
+            left = system.available_memory()
+            check_context(own.file, own.config, kv_type, n_ctx, n_threads, left)
         rooms = _rooms(checked, kv_type, PAGE if ctx is None else n_ctx, n_threads)
         for each in rooms:
             files.enter_context(cleared_ahead(each.memory))
@@ -213,8 +215,7 @@ def _load(
             engine = Engine(own.config, weights, pool, kv_type, n_ctx)
             draft = None
             for guest, room in zip(checked[1:], rooms[1:], strict=True):
-                weights = _weights(guest, room, pool, report, "load draft")
-                beside = _beside(engine, guest, weights)
+                beside = _beside(engine, guest, _weights(guest, room, pool, report, "load draft"))
                 draft = remembered.draft_model(beside, engine)
             prompts = remembered.memory(engine, stamps)
             load_s = time.perf_counter() - begin

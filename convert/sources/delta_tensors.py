@@ -27,6 +27,8 @@ def with_delta_nets(
 
     One of another shape than its order is for stays, for whoever checks shapes.
     """
+    if not isinstance(config.recurrent, DeltaNet):
+        return dict(tensors)
     found, taken = dict(tensors), set[str]()
     if not isinstance(config.recurrent, DeltaNet):
         return found

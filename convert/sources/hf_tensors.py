@@ -25,7 +25,7 @@ from halfbyte.converting.sources.xielu_tensors import take_xielu
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.family import Family
-from halfbyte.families.next_tokens import left_out
+from halfbyte.families.left_out import left_out
 from halfbyte.families.registry import BY_MODEL_TYPE, family_of, tensors_of
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.families.wrapped import is_wrapped, text_config, text_names
@@ -55,7 +55,7 @@ def map_tensors(
     """
     family = _family_of(folder, config)
     tensors = _stored(folder, family)
-    others = left_out(tensors, folder.path, family)
+    others = left_out(tensors, folder.path, family, config)
     tensors = {name: tensor for name, tensor in tensors.items() if name not in others}
     config, tensors = with_next(tensors, config, drafts=drafts)
     if family.has_xielu:

@@ -38,9 +38,10 @@ from halfbyte.converting.sources.source_tensors import (
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import DENSE_KEY, WINDOW_KEY, ModelConfig
 from halfbyte.families.from_hf import config_from_hf
+from halfbyte.families.left_out import left_out
 from halfbyte.families.model_card import sampling_from_hf
 from halfbyte.families.next_tokens import NEXT_KEY
-from halfbyte.families.registry import tensors_of
+from halfbyte.families.registry import family_of, tensors_of
 from halfbyte.file_kinds import is_gguf, refused
 from halfbyte.gguf.factors import factor_name, factor_names
 from halfbyte.gguf.file import GGUFFile
@@ -162,7 +163,7 @@ class FileModel(Source):
         except BaseException:
             file.close()
             raise
-        others = factor_names(file)
+        others = left_out(file.tensors, file.path, family_of(config), config) | factor_names(file)
         if not drafts:
             config, whole = replace(config, n_next=0), config
             others |= {s.name for s in tensors_of(whole)} - {s.name for s in tensors_of(config)}

@@ -60,8 +60,8 @@ EMBEDDING = words("""
     op lookup w n_panels n_units y y_stride dim scale
     positions_lookup positions_w positions_n_panels positions_n_units
 """)
-# y = RMSNorm(x), or y += RMSNorm(x), row by row.
-RENORMED = words("op x x_stride weight dim eps y y_stride adds")
+# y = RMSNorm(x), or y += RMSNorm(x), row by row; then y *= the float at `scale`, 0 for none.
+RENORMED = words("op x x_stride weight dim eps y y_stride adds scale")
 
 # How a single row's input is made by each thread for itself, which takes less time than waiting
 # for another's: not at all, by RMSNorm, or only to 8 bits.
@@ -88,9 +88,11 @@ SILU, GELU, GELU_TANH, RELU_SQUARED, XIELU = range(5)
 # multiplied by at `q_scale_at`. `sinks`: a logit for each head that takes part in the softmax.
 # `out_nbytes`: what the query heads of a group give. Where keys are compressed, `n_kv_heads` counts
 # the groups of heads that are taken together, `head_nbytes` is 0, since all share one key, and so
-# is `rope_append`: it is written by another stage.
+# is `rope_append`: it is written by another stage. `copies_keys`: values are what keys are before
+# anything is done to them, in the order in which a file has them. A layer that
+# reads the keys of another has neither, and no norms of any.
 ATTENTION = words("""
-    op qkv qkv_stride k_at v_at q_bias k_bias v_bias q_norm k_norm eps
+    op qkv qkv_stride k_at v_at copies_keys q_bias k_bias v_bias q_norm k_norm v_norm eps
     n_kv_heads group head_dim layer_at head_nbytes rope_append attend attend_pages merge_pages
     partial_nbytes out out_stride out_nbytes window rope_at rope_stride n_rotated q_scale_at sinks
 """)
@@ -106,13 +108,17 @@ ACTIVE = words("expert begin n")
 ACTIVE_NBYTES = 8 * len(ACTIVE)
 ROUTING = words(f"""
     {_CALLED} plan n_experts n_used routed routed_stride gating normalizes scale bias
-    logit_bias n_groups n_groups_used n_group_best gathered gathered_floats
+    logit_bias factors n_groups n_groups_used n_group_best gathered gathered_floats
 """)
-# `hidden_stride` is 0 where the matrices behind take records. A bias of 0 is none.
+# `hidden_stride` is 0 where the matrices behind take records. A bias of 0 is none. `fresh`: y is
+# what experts give, and not added to.
 EXPERTS = words(f"""
     {_CALLED} plan matrices n_experts n_strips gathered gathered_floats hidden hidden_stride
-    activation limit gate_bias up_bias y y_stride
+    activation limit gate_bias up_bias y y_stride fresh
 """)
+# Rows of a table join what is made of embeddings, for `n` layers of `dim` features each; and what
+# a layer adds is gated by its own features, at x. Floats: eps, scale.
+JOINED = words(f"{_CALLED} y y_stride n scale")
 # What attention gave, of which n_features of a row are multiplied, gate_dim of them by each gate.
 GATES = words(f"{_CALLED} gates gates_stride y y_stride n_features gate_dim activation")
 GATED = words(f"{_CALLED} gate gate_stride source source_stride n y y_stride")

@@ -126,6 +126,8 @@ def _print_text(file: GGUFFile, need: dict[str, Any] | None, why_not: str) -> No
             f"{report.size(need['tokenizer'])} vocabulary + {report.size(need['runtime'])} Python "
             f"= {report.size(need['total'])}"
         )
+        if need["in_file"]:
+            print(f"{report.size(need['in_file'])} stay in the file, and are read as they are used")
         sizes = (
             f"{name} {'-' if size is None else report.size(size)}"
             for name, size in need["kv_cache_by_type"].items()

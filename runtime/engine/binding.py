@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from halfbyte.engine.engine import Engine
 from halfbyte.kernels.layouts.kv_pages import PAGE
@@ -29,7 +30,7 @@ class Binding:
     """
 
     model: str
-    layout: dict[str, int | str]
+    layout: dict[str, Any]
     states: str
     arithmetic: str
 
@@ -37,6 +38,8 @@ class Binding:
     def of(cls, engine: Engine, model: str) -> Binding:
         """That of a loaded model, whose file has that SHA-256."""
         layout = {**asdict(engine.layout), "page": PAGE, "byteorder": sys.byteorder}
+        if "parts" in layout:  # a list, as a file's header has it
+            layout["parts"] = list(layout["parts"])
         kept = engine.pages.states
         states = "" if kept is None else json.dumps(asdict(kept.layout))
         digest = hashlib.sha256(_sources_digest())

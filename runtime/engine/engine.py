@@ -269,6 +269,8 @@ class Engine(ProcessBound):
             for i in range(0, n, self._query_block):
                 blocks.append((n_tokens + i, min(self._query_block, n - i), past + i, pages))
             n_tokens += n
+        if (table := self.weights.table) is not None:
+            table.read_into(self._buffers.rows("rows", n_tokens), self._tokens[:n_tokens])
         n_out = len(wanted[0])
         self._out_rows[: n_out + len(wanted[1])] = wanted[0] + wanted[1]
         blocks.reverse()  # the longest first: later blocks see more keys
@@ -283,8 +285,8 @@ class Engine(ProcessBound):
         if any(span.adapters for span in spans):
             self._set(**self._adapted.words(spans))
         if self._spans is not None:
-            rows = ((span.sequence, len(span.tokens), span.n_guessed) for span in spans)
-            self._set(**self._spans.fill(rows))
+            parts = ((span.sequence, len(span.tokens), span.n_guessed) for span in spans)
+            self._set(**self._spans.fill(parts))
         return logits
 
     def _split(self, blocks: list[Block]) -> None:

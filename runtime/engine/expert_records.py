@@ -16,12 +16,14 @@ from halfbyte.engine.stage_words import (
 )
 from halfbyte.engine.weights import Experts, ModelWeights
 from halfbyte.families.config import GATINGS, ExpertsConfig, ModelConfig
-from halfbyte.families.stages import AddGated, ExpertsHidden, ExpertsOutput, Route, Stage
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
+from halfbyte.families.stages import SCALE, Stage
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.stages import experts, record, routing
 
 _GATINGS = dict(zip(GATINGS, routing.GATINGS, strict=True))
+_ACTIVATIONS = {"silu": experts.SWIGLU, "gelu_tanh": experts.GEGLU}
 _ALL = 1 << 40
 
 
@@ -65,6 +67,7 @@ class ExpertRecords:
             "n_groups_used": e.n_groups_used, "n_group_best": e.n_group_best,
             "logit_bias": self._vector(stage, stage.bias),
             "bias": self._vector(stage, stage.selection_bias),
+            "factors": self._weights.vectors.get(stage.tensor(stage.factors, SCALE), 0),
         }  # fmt: skip
         n_blocks = normed["n_blocks"]
         gathered = {"gathered": self._buffers["gathered"].address,
@@ -97,14 +100,15 @@ class ExpertRecords:
         )  # fmt: skip
 
     def _output(self, stage: ExpertsOutput, e: ExpertsConfig) -> Words:
-        down, x = self._weights.experts[stage.tensor(stage.down)], self._buffers["x"]
+        down, to = self._weights.experts[stage.tensor(stage.down)], self._buffers[stage.to]
         strips = n_strips(down.first)
         return _call(
             record.EXPERTS, experts.output, per_row=strips, most=strips, **self._table(down),
             n_strips=strips, hidden=self._buffers["expert_hidden"].address,
             n_blocks=padded(e.hidden_dim) // 32,
-            floats_stride=4 * padded(e.hidden_dim), y=x.address, y_stride=x.stride,
+            floats_stride=4 * padded(e.hidden_dim), y=to.address, y_stride=to.stride,
             up_bias=self._vector(stage, stage.down if stage.biases else ""),
+            fresh=int(stage.to != "x"),
         )  # fmt: skip
 
     def _add_gated(self, e: ExpertsConfig) -> Words:
@@ -129,7 +133,7 @@ class ExpertRecords:
 def _activation(stage: ExpertsHidden) -> int:
     if not stage.gate:
         return experts.SQUARED
-    return experts.SWIGLU_OAI if stage.clamps else experts.SWIGLU
+    return experts.SWIGLU_OAI if stage.clamps else _ACTIVATIONS[stage.activation]
 
 
 def _call(table: object, kernel: Kernel, **values: int) -> Words:

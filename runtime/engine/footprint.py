@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from halfbyte.engine.buffers import MAX_BATCH, buffers_nbytes
 from halfbyte.engine.kv_cache import kv_layout
+from halfbyte.engine.rooms import in_memory, packed_nbytes
 from halfbyte.engine.state_layout import StateLayout
-from halfbyte.engine.weights import packed_nbytes
 from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.registry import family_of
+from halfbyte.families.per_layer import TABLE
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE
 from halfbyte.kernels.layouts.panels import UNIT
@@ -42,6 +42,7 @@ class Memory:
         tokenizer: the vocabulary.
         runtime: Python, NumPy and the compiled kernels.
         experts: of the weights those of experts, which may stay on the disk.
+        in_file: of the file what is read as it is used, and takes no memory of the process.
     """
 
     weights: int
@@ -50,6 +51,7 @@ class Memory:
     tokenizer: int
     runtime: int = RUNTIME_NBYTES
     experts: int = 0
+    in_file: int = 0
     states: int = 0
 
     @property
@@ -67,8 +69,7 @@ def memory_of(
     file: GGUFFile, config: ModelConfig, kv_type: str, n_ctx: int, n_threads: int
 ) -> Memory:
     """What running a model takes; UnsupportedModelError where a tensor's type does not run."""
-    specs = [spec for spec in family_of(config).tensors(config) if spec.name in file.tensors]
-    sizes = {spec: packed_nbytes(file, spec) for spec in specs}
+    sizes = {spec: packed_nbytes(file, spec) for spec in in_memory(file, config)}
     layout, states = kv_layout(config, kv_type), StateLayout.of(config)
     lists = [(file.metadata.get_strings(key), n) for key, n in _LISTS if key in file.metadata]
     return Memory(
@@ -77,6 +78,7 @@ def memory_of(
         buffers=buffers_nbytes(config, layout, n_threads) + 4 * config.vocab_size,
         tokenizer=sum(len(texts) * nbytes for texts, nbytes in lists),
         experts=sum(nbytes for spec, nbytes in sizes.items() if spec.is_of_experts),
+        in_file=file.tensors[f"{TABLE}.weight"].nbytes if config.per_layer_dim else 0,
         states=0 if states is None else 2 * states.nbytes,
     )
 

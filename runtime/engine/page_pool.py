@@ -81,9 +81,13 @@ class PagePool:
     def copy(self, page: Page, n_positions: int) -> Page:
         """A page with the same first positions; raises as `take` does."""
         other = self.take()
-        source, target = (p.data.reshape(-1, self.layout.head_nbytes) for p in (page, other))
-        for part in self.layout.first_positions(n_positions):
-            target[:, part] = source[:, part]
+        begin = 0
+        for run in self.layout.runs:
+            end = begin + run.page_nbytes
+            source, target = (p.data[begin:end].reshape(-1, run.head_nbytes) for p in (page, other))
+            for part in run.first_positions(n_positions):
+                target[:, part] = source[:, part]
+            begin = end
         return other
 
     def _check_room(self, nbytes: int) -> None:

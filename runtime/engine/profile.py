@@ -18,20 +18,18 @@ from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.kv_cache import KVCache
 from halfbyte.families.delta_net import DeltaRule
+from halfbyte.families.expert_stages import AddGated, ExpertsStage, Route
 from halfbyte.families.latent_stages import Compress
 from halfbyte.families.mamba2 import GroupNorms, Scan
 from halfbyte.families.short_conv import Convolve
 from halfbyte.families.stages import (
-    AddGated,
     Attend,
     Embed,
-    ExpertsStage,
     GateAttended,
     Norm,
     PostNorm,
     Project,
     Rope,
-    Route,
     RowNorms,
     Stage,
 )
@@ -186,11 +184,14 @@ def _attention_work(
     engine: Engine, layers: Sequence[int], n_tokens: int, depth: int
 ) -> tuple[float | None, float]:
     """Bytes of cache that a single token reads, and multiply-adds."""
-    c, layout = engine.config, engine.layout
+    c, nbytes, macs = engine.config, 0.0, 0.0
     past = range(depth + 1, depth + n_tokens + 1)
-    seen = sum(min(n, c.window(layer) or n) for layer in layers for n in past)
-    nbytes = float(seen * c.n_kv_heads * layout.head_nbytes / PAGE)
-    return nbytes if n_tokens == 1 else None, 2.0 * seen * c.q_dim
+    for layer in layers:
+        seen = sum(min(n, c.window(layer) or n) for n in past)
+        _, layout = engine.layout.place(c.kv_slot(layer))
+        nbytes += seen * layout.n_kv_heads * layout.head_nbytes / PAGE
+        macs += 2.0 * seen * c.q_dim_of(layer)
+    return nbytes if n_tokens == 1 else None, macs
 
 
 def _seconds(engine: Engine, stages: Iterable[Stage], n_tokens: int, depth: int) -> float:

@@ -30,12 +30,13 @@ def embedding(stage: Embed, c: ModelConfig, w: ModelWeights, b: Buffers) -> Word
 
 
 def post_norm(stage: PostNorm, c: ModelConfig, w: ModelWeights, b: Buffers) -> Words:
-    """x += norm(branch)."""
-    x, branch = b["x"], b["branch"]
+    """to += norm(source), or to = it; then what it is scaled by."""
+    source, to = b[stage.source], b[stage.to]
     return stage_words(
-        record.RENORMED, record.RENORM, x=branch.address, x_stride=branch.stride, dim=c.dim,
-        weight=w.vectors[stage.tensor(stage.weight)], eps=float_word(c.norm_eps), y=x.address,
-        y_stride=x.stride, adds=1,
+        record.RENORMED, record.RENORM, x=source.address, x_stride=source.stride, dim=c.dim,
+        weight=w.vectors[stage.tensor(stage.weight)], eps=float_word(c.norm_eps), y=to.address,
+        y_stride=to.stride, adds=int(stage.adds),
+        scale=w.vectors[stage.tensor(stage.scale)] if stage.scale else 0,
     )  # fmt: skip
 
 

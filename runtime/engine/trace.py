@@ -132,9 +132,9 @@ class Tracer:
         """softmax(cap(q k / sqrt(head_dim))) of positions `at`: float32 (n_heads, n, at.stop)."""
         c, n = self._engine.config, at.stop - at.start
         q = self._engine.rows("qkv", n, c.q_dim_of(layer))
-        q = q.reshape(n, c.n_kv_heads, -1, c.head_dim)
+        q = q.reshape(n, c.kv_heads_of(layer), -1, c.head_dim_of(layer))
         scores = np.einsum("nhgd,hpd->hgnp", q, self._keys(layer, at.stop), dtype=np.float64)
-        scores = scores.reshape(-1, n, at.stop) / math.sqrt(c.head_dim)
+        scores = scores.reshape(-1, n, at.stop) / math.sqrt(c.head_dim_of(layer))
         if c.attn_softcap:
             scores = c.attn_softcap * np.tanh(scores / c.attn_softcap)
         back = np.arange(at.start, at.stop)[:, None] - np.arange(at.stop)
@@ -146,8 +146,8 @@ class Tracer:
         return weights.astype(np.float32)
 
     def _keys(self, layer: int, n: int) -> F32:
-        """A layer's keys of the first n positions: float32 (n_kv_heads, n, head_dim)."""
+        """What a layer reads of the first n positions: float32 (n_kv_heads, n, head_dim)."""
+        slot, layout = self._engine.config.kv_slot(layer), self._engine.layout
         pages = self._sequence.kv.pages[: -(-n // PAGE)]
-        slot = self._engine.config.kv_slot(layer)
-        keys = [cached_keys(page.data, self._engine.layout, slot) for page in pages]
+        keys = [cached_keys(page.data, layout, slot) for page in pages]
         return np.concatenate(keys, axis=1)[:, :n]

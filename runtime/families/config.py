@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.families.latent_config import LatentConfig
-from halfbyte.families.layer_kinds import LayerKinds
+from halfbyte.families.layer_sizes import LayerShapes, LayerSizes
 from halfbyte.families.rope import LongRope, Temperature, Yarn
 from halfbyte.families.states import Recurrence
 from halfbyte.families.tensors import ROPE_FREQS, ROPE_LONG, ROPE_SHORT
 from halfbyte.families.xielu import Xielu
-from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 # What no model has more of; larger numbers are mistakes, or meant to exhaust memory.
 MAX_LAYERS, MAX_DIM, MAX_VOCAB, MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30
@@ -201,7 +200,7 @@ class ExpertsConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelConfig(LayerKinds):
+class ModelConfig(LayerShapes):
     """A model's shape; its family says what follows from it (families/family.py).
 
     Attributes:
@@ -228,6 +227,9 @@ class ModelConfig(LayerKinds):
         gate_dim: how many of attention's features share a gate; 0: there are no gates.
         latent: None where keys and values are kept as they are; else `n_kv_heads` is 1, and
             `head_dim` the features of what is kept.
+        sizes: None where layers are alike; else `n_kv_heads` are the fewest of any layer,
+            `hidden_dim` the most, and `head_dim` is of layers without the window.
+        per_layer_dim: features of an embedding that each layer has of its own; 0: there are none.
         recurrent: the sizes of recurrent layers; None where there are none.
         recurrent_layers: whether each layer is one of them.
         attention_layers: whether each layer has keys and values; (): all but the recurrent ones.
@@ -269,6 +271,8 @@ class ModelConfig(LayerKinds):
     layer_heads: tuple[int, ...] = ()
     gate_dim: int = 0
     latent: LatentConfig | None = None
+    sizes: LayerSizes | None = None
+    per_layer_dim: int = 0
     n_next: int = 0
     next_layer: int = 0
     recurrent: Recurrence | None = None
@@ -287,9 +291,10 @@ class ModelConfig(LayerKinds):
         """Whether queries are multiplied by anything beside 1 / sqrt(head_dim)."""
         return bool(self.attention_scale or self.temperature)
 
-    def query_factors(self, begin: int, end: int) -> NDArray[np.float64]:
-        """By what, at positions begin .. end - 1."""
-        scale = self.attention_scale * math.sqrt(self.head_dim) if self.attention_scale else 1.0
+    def query_factors(self, begin: int, end: int, layer: int = 0) -> NDArray[np.float64]:
+        """By what, at positions begin .. end - 1, in a layer."""
+        head_dim = self.head_dim_of(layer)
+        scale = self.attention_scale * math.sqrt(head_dim) if self.attention_scale else 1.0
         if self.temperature is None:
             return np.full(end - begin, scale)
         return scale * self.temperature.factors(begin, end)
@@ -300,46 +305,3 @@ class ModelConfig(LayerKinds):
         if e is None or not self.has_network(i):
             return False
         return i >= e.n_dense_layers and i not in e.dense_layers
-
-    @property
-    def group(self) -> int:
-        """Query heads that share a KV head, as many as are attended to at once."""
-        if self.latent is None:
-            return self.n_heads // self.n_kv_heads
-        return max(n for n in range(1, MAX_GROUP + 1) if self.n_heads % n == 0)
-
-    @property
-    def n_head_groups(self) -> int:
-        """Such groups of query heads."""
-        return self.n_heads // self.group
-
-    @property
-    def q_dim(self) -> int:
-        """Features of a token's queries."""
-        return self.n_heads * self.head_dim
-
-    def heads_of(self, layer: int) -> int:
-        """Query heads of a layer."""
-        return self.layer_heads[layer] if self.layer_heads else self.n_heads
-
-    def group_of(self, layer: int) -> int:
-        """Query heads of a layer that share a KV head."""
-        return self.layer_heads[layer] // self.n_kv_heads if self.layer_heads else self.group
-
-    def q_dim_of(self, layer: int) -> int:
-        """Features of a token's queries in a layer."""
-        return self.layer_heads[layer] * self.head_dim if self.layer_heads else self.q_dim
-
-    @property
-    def attended_dim(self) -> int:
-        """Features of what attention gives a token."""
-        return self.n_heads * self.latent.value_dim if self.latent else self.q_dim
-
-    def attended_dim_of(self, layer: int) -> int:
-        """The same in a layer."""
-        return self.attended_dim if self.latent else self.q_dim_of(layer)
-
-    @property
-    def kv_dim(self) -> int:
-        """Features of a token's keys, and of its values."""
-        return self.n_kv_heads * self.head_dim

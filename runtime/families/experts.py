@@ -11,21 +11,13 @@ from dataclasses import dataclass
 
 from halfbyte.families import blocks
 from halfbyte.families.config import ExpertsConfig, ModelConfig
-from halfbyte.families.stages import (
-    AddGated,
-    ExpertsHidden,
-    ExpertsOutput,
-    FeedForward,
-    Norm,
-    Project,
-    Route,
-    Stage,
-)
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
+from halfbyte.families.stages import FeedForward, Norm, Project, Stage
 from halfbyte.families.tensors import TensorSpec
 
 ROUTER, SHARED_GATE = "ffn_gate_inp", "ffn_gate_inp_shexp"
 GATE, UP, DOWN = "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"
-_GATE_UP = "ffn_gate_up_exps"
+GATE_UP = "ffn_gate_up_exps"
 _SHARED = ("ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp")
 _SELECTION_BIAS = "exp_probs_b"
 
@@ -83,7 +75,7 @@ def experts(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
     yield Project((ROUTER, *gate), "normed", "routed", layer=i)
     bias = _SELECTION_BIAS if names.selection_bias else ""
     yield Route(selection_bias=bias, scale=c.residual_scale, layer=i)
-    fused, kind = _GATE_UP if c.experts.is_fused else "", names.activation
+    fused, kind = GATE_UP if c.experts.is_fused else "", names.activation
     yield ExpertsHidden(GATE if names.experts[0] else "", UP, DOWN, kind, fused=fused, layer=i)
     if c.experts.shared_dim:
         own, up, down = _SHARED
@@ -115,7 +107,7 @@ def expert_tensors(c: ModelConfig, i: int, names: Names) -> Iterator[TensorSpec]
     if e.is_fused:  # in files alone: a checkpoint's are taken apart
         parts = tuple((spec.name, e.hidden_dim) for spec in specs[:2])
         shape = (e.n_experts, 2 * e.hidden_dim, c.dim)
-        specs[:2] = [TensorSpec(f"{at}{_GATE_UP}.weight", "", shape, parts=parts)]
+        specs[:2] = [TensorSpec(f"{at}{GATE_UP}.weight", "", shape, parts=parts)]
     yield from specs
     if e.shared_dim:
         yield from _shared_tensors(c, e, at, hf, names)

@@ -52,7 +52,7 @@ def read_experts(
 def expert_keys(reader: Reader, family: Family) -> frozenset[str]:
     """The keys that say what experts a kind of model has; none where it has none."""
     rules = family.experts
-    if rules is None:
+    if rules is None or (rules.switch and not reader.flag(rules.switch, False)):
         return frozenset()
     says = any(one in reader.defaults for one in rules.hf["n_experts"].split())
     return rules.hf_keys if says else frozenset()

@@ -38,6 +38,8 @@ class ExpertRules:
             them) and `last` (layer that has) say what `dense_layers` says too.
         gating, normalizes: where nothing says otherwise, in GGUF and config.json alike.
         may_lack: whether there are models of the family without experts.
+        switch: config.json's key of whether there are any; "": a kind of model that states how
+            many has them.
         is_wide: whether an expert is as wide as the layer, where a GGUF file does not say it;
             else all that are used are so together.
         has_shared: whether there is a shared one as wide as the layer, where it does not say that.
@@ -49,6 +51,7 @@ class ExpertRules:
     gating: str = "softmax"
     normalizes: bool = True
     may_lack: bool = False
+    switch: str = ""
     is_wide: bool = False
     has_shared: bool = False
     states_norm: bool = False
@@ -133,6 +136,8 @@ class Family:
             have as many.
         gates_key: its key of how gates are shared; "": there are none.
         has_latents: whether keys and values are compressed (latent.py).
+        has_sizes: whether layers differ in more than their windows (layer_sizes.py).
+        score_scale: what scores are multiplied by in all models of it; 0: 1 / sqrt(head_dim).
         next_names: how layers that guess further ahead are called; None: they are left out.
         recurrent: how its recurrent layers are stated; None: it has none.
         hf_root: what a checkpoint may call the model in names of tensors, beside "model.".
@@ -156,6 +161,8 @@ class Family:
     heads_key: str = ""
     gates_key: str = ""
     has_latents: bool = False
+    has_sizes: bool = False
+    score_scale: float = 0.0
     recurrent: RecurrentRules | None = None
     hf_root: str = ""
     own_keys: Mapping[str, Key] = field(default_factory=dict)

@@ -33,11 +33,13 @@ from halfbyte.families.family import Family
 from halfbyte.families.heads import gate_dim_from_gguf, heads_from_gguf, wanted_heads
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.latent_from_gguf import read_latent, with_latents
+from halfbyte.families.layer_sizes import local_dim
 from halfbyte.families.metadata_keys import check_keys, is_saved
 from halfbyte.families.next_layer import n_next_in_file
 from halfbyte.families.next_tokens import n_layers_of
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.rope_from_gguf import read_ropes
+from halfbyte.families.sizes_from_gguf import read_sizes
 from halfbyte.families.tensors import OUTPUT
 from halfbyte.families.xielu import read_xielu
 from halfbyte.gguf.file import GGUFFile
@@ -64,12 +66,12 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
     _check_same(m, f"{architecture}.embedding_length_out", "the embedding's", dim)
     n_layers = n_layers_of(m, family)
-    latent, heads = _attention(file, family, dim)
-    n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
-    ropes = read_ropes(file, family, heads["head_dim"], n_ctx)
     window, sliding_layers = _windows(m, family, n_layers)
+    latent, heads = _attention(file, family, dim, sliding_layers)
+    n_ctx, local = _n_ctx(m, key["n_ctx_train"]), local_dim(heads.get("sizes"), sliding_layers)
+    ropes = read_ropes(file, family, heads["head_dim"], n_ctx, local)
     _check_scale(m, family, latent.qk_dim if latent else heads["head_dim"])
-    hidden_dim = _hidden_dim(m, family, key["hidden_dim"])
+    hidden_dim = heads.pop("hidden_dim", 0) or _hidden_dim(m, family, key["hidden_dim"])
     config = ModelConfig(
         architecture=architecture,
         name=m.get_str("general.name", ""),
@@ -99,6 +101,10 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     return config
 
 
+def _n_ctx(m: Metadata, key: str) -> int:
+    return m.get_int(key, minimum=2, maximum=MAX_CTX)
+
+
 def _family(m: Metadata) -> Family:
     key = "general.architecture"
     architecture = m.get_str(key)
@@ -119,6 +125,8 @@ def _options(file: GGUFFile, family: Family, n_layers: int, width: float) -> dic
     found: dict[str, Any] = {}
     if n_layers == family.wide_scores:
         found["attention_scale"] = width**-0.5
+    if family.score_scale:
+        found["attention_scale"] = family.score_scale
     keys = {field: f"{family.architecture}.{family.keys[field].gguf}" for field in OPTIONS
             if family.keys[field].gguf in family.reads}  # fmt: skip
     found |= {field: m.get_float(key) for field, key in keys.items() if m.states(key)}
@@ -152,13 +160,15 @@ def check_type(m: Metadata) -> None:
 
 
 def _attention(
-    file: GGUFFile, family: Family, dim: int
+    file: GGUFFile, family: Family, dim: int, sliding_layers: tuple[bool, ...]
 ) -> tuple[LatentConfig | None, dict[str, Any]]:
     """How keys and values are compressed, if they are, and the heads."""
-    if not family.has_latents:
+    if not family.has_latents and not family.has_sizes:
         return None, _heads(file, family, dim)
     key = f"{family.architecture}.{family.keys['n_heads'].gguf}"
     n_heads = _of_every_layer(file.metadata, key, MAX_DIM)
+    if family.has_sizes:
+        return None, read_sizes(file, family, n_heads, sliding_layers)
     latent = read_latent(file, family, n_heads)
     return latent, {"n_heads": n_heads, "n_kv_heads": 1, "head_dim": latent.key_dim}
 
@@ -241,7 +251,7 @@ def _check_scale(m: Metadata, family: Family, head_dim: int) -> None:
     key = f"{family.architecture}.{name}"
     if name in family.reads or not m.states(key):
         return
-    scale, wanted = m.get_float(key), head_dim**-0.5
+    scale, wanted = m.get_float(key), family.score_scale or head_dim**-0.5
     if not math.isclose(scale, wanted, rel_tol=1e-6):
         raise UnsupportedModelError(m.path, key, expected=f"0 or {wanted:.7g}", got=scale)
 

@@ -94,6 +94,8 @@ def from_hf(reader: Reader, c: ModelConfig) -> ModelConfig:
         c = replace(c, rope_layers=(False,) * c.n_layers)
     if c.experts is None:
         c = replace(c, hidden_dim=_count(reader, _WIDTH))
+    if _ATTENTION not in kinds:
+        raise reader.bad(_TYPES, "at least one layer with attention", "none")
     if _MAMBA not in kinds:
         return _of_attention(reader, c)
     inner = _count(reader, _EXPANDS) * c.dim

@@ -114,6 +114,9 @@ def from_hf(reader: Reader, c: ModelConfig) -> ModelConfig:
         ConversionError: a key is missing, mistyped, out of range or contradicts another.
     """
     kinds = _kinds(reader, c.n_layers)
+    for kind in (_MAMBA, _ATTENTION):
+        if kind not in kinds:
+            raise reader.bad(f"{_TYPES}, {_PATTERN}", f"at least one layer of {kind}", "none")
     c = replace(
         c,
         recurrent=read_mamba2(reader, _KEYS, None),

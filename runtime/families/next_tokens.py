@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterable
 
 from halfbyte.families.config import KEYS, MAX_LAYERS
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 NEXT_KEY = "nextn_predict_layers"  # in GGUF: of the layers that block_count says
 # What a family reads whose models may have them.
 NEXT_KEYS = frozenset({NEXT_KEY, "num_nextn_predict_layers", "num_mtp_layers"})
+_IN_LAYER = re.compile(r"(?:blk|model\.layers)\.(\d+)\.")
+_JOINS = "eh_proj.weight"
 _OWN_NAMES = ("model.mtp_", "mtp.")
 
 
@@ -32,14 +35,29 @@ def n_layers_of(m: Metadata, family: Family) -> int:
     return n - m.get_int(f"{family.architecture}.{NEXT_KEY}", 0, maximum=n - 1)
 
 
-def left_out(names: Iterable[str], path: str | os.PathLike[str], family: Family) -> frozenset[str]:
-    """The tensors of such layers in a checkpoint whose family does not name them; a word if any."""
+def of_next_tokens(
+    names: Iterable[str], path: str | os.PathLike[str], family: Family, n_layers: int
+) -> frozenset[str]:
+    """The tensors of such layers, where a family does not name them; a word if there are any."""
     if family.next_names is not None or not NEXT_KEYS & family.reads:
         return frozenset()
-    found = sorted(name for name in names if name.startswith(_OWN_NAMES))
+    names = list(names)
+    layers = _layers_ahead(names, n_layers)
+    found = sorted(name for name in names if _is_of_them(name, layers))
     if found:
         warn_about(
             log, path, "left out, as they guess tokens further ahead: %d tensors, %s and so on",
             len(found), found[0],
         )  # fmt: skip
     return frozenset(found)
+
+
+def _layers_ahead(names: Iterable[str], n_layers: int) -> set[str]:
+    """The numbers of such layers: each joins a token to the state before it, as no other does."""
+    found = (_IN_LAYER.match(name) for name in names if name.endswith(_JOINS))
+    return {layer[1] for layer in found if layer and int(layer[1]) >= n_layers}
+
+
+def _is_of_them(name: str, layers: set[str]) -> bool:
+    found = _IN_LAYER.match(name)
+    return found[1] in layers if found else name.startswith(_OWN_NAMES)

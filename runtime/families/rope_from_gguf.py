@@ -54,8 +54,12 @@ class Ropes:
     temperature: Temperature | None
 
 
-def read_ropes(file: GGUFFile, family: Family, head_dim: int, n_ctx: int) -> Ropes:
+def read_ropes(
+    file: GGUFFile, family: Family, head_dim: int, n_ctx: int, local_dim: int = 0
+) -> Ropes:
     """Rotary embedding of all layers, and of those with a window where it is another.
+
+    `local_dim` are the features of these layers' heads, where they are others.
 
     Raises:
         ModelFileError: a number is missing, of another type or out of range.
@@ -74,8 +78,8 @@ def read_ropes(file: GGUFFile, family: Family, head_dim: int, n_ctx: int) -> Rop
         key = f"{a}.rope.freq_base_swa"
         local = replace(plain, theta=_positive(m, key, family.local_theta or theta))
         if ROTATED_LOCALLY_KEY in family.reads:
-            n_features = _n_features(m, family, head_dim, ROTATED_LOCALLY_KEY)
-            local = replace(local, n_features=n_features)
+            n_features = _n_features(m, family, local_dim or head_dim, ROTATED_LOCALLY_KEY)
+            local = replace(local, n_features=n_features or local_dim)
     temperature = 0.0
     if TEMPERATURE_KEY in family.reads:
         temperature = _positive(m, f"{a}.{TEMPERATURE_KEY}", 0.0)

@@ -36,8 +36,6 @@ def with_short_conv(reader: Reader, config: ModelConfig) -> ModelConfig:
         if reader.config.get(key, getattr(config, field)) != getattr(config, field):
             raise reader.bad(key, f"{getattr(config, field)}, as elsewhere", reader.config[key])
     layers = _layers(reader, config.n_layers)
-    if all(layers):
-        raise reader.bad(_TYPES, "at least one layer with attention", "none")
     n_taps = _count(reader, _TAPS, 2, MAX_TAPS)
     bias = reader.flag("conv_bias", False)
     return replace(

@@ -8,7 +8,7 @@ another order when a model is converted, or when it is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,7 @@ class TensorSpec:
             (latent.py); (): none.
         head_dim: features of such a head; 0: its rows are those of the heads alone.
         n_features: how many of these are rotated, from the first on; 0: all.
+        in_file: whether it stays in the file, and rows of it are read when they are needed.
         is_taps: whether it is a convolution's, (features, taps), which a checkpoint has with a
             dimension of 1 between and memory as a row of floats for each tap.
         stored: its shape in a file, where that is another one.
@@ -62,6 +63,7 @@ class TensorSpec:
     parts: tuple[tuple[str, int], ...] = ()
     adds: float = 0.0
     heads: tuple[int, ...] = ()
+    in_file: bool = False
     is_taps: bool = False
     stored: tuple[int, ...] = ()
 
@@ -107,18 +109,22 @@ def kind_after_kind(in_turn: Sequence[int], n_rows: int) -> NDArray[np.int64]:
     return np.concatenate([rows.reshape(-1) for rows in kinds])
 
 
-def check_tensors(file: GGUFFile, specs: Sequence[TensorSpec]) -> None:
-    """Compare a file's tensors with what its family needs.
+def check_tensors(
+    file: GGUFFile, specs: Sequence[TensorSpec], left_out: Collection[str] = ()
+) -> None:
+    """Compare a file's tensors with what its family needs, but for some that are left out.
 
     Raises:
         ModelFileError: tensors are missing or have another shape; all are named.
         UnsupportedModelError: there are tensors that would be ignored.
     """
-    for error in tensor_errors(file, specs):
+    for error in tensor_errors(file, specs, left_out):
         raise error
 
 
-def tensor_errors(file: GGUFFile, specs: Sequence[TensorSpec]) -> Iterator[ModelFileError]:
+def tensor_errors(
+    file: GGUFFile, specs: Sequence[TensorSpec], left_out: Collection[str] = ()
+) -> Iterator[ModelFileError]:
     """The errors of `check_tensors`, one a kind."""
     missing = [s.name for s in specs if s.name not in file.tensors and not s.may_lack]
     if missing:
@@ -131,7 +137,7 @@ def tensor_errors(file: GGUFFile, specs: Sequence[TensorSpec]) -> Iterator[Model
     if misshapen:
         yield ModelFileError(file.path, "tensor shapes", expected=_some(misshapen))
     yield from factor_errors(file)
-    known = {s.name for s in specs} | factor_names(file)
+    known = {s.name for s in specs} | factor_names(file) | {*left_out}
     unknown = [name for name in file.tensors if name not in known]
     if unknown:
         yield UnsupportedModelError(

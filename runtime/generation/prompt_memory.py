@@ -71,6 +71,12 @@ class PromptMemory:
         self._shared: weakref.WeakSet[SharedPrompt[Request]] = weakref.WeakSet()  # that hold memory
         self._unloaded: set[str] = set()  # adapters, by their digests
         self._bound_pages()
+        sizes = self._cache.sizes
+        if sizes.snapshot and 0 < self._bounds.nbytes < sizes.page + sizes.snapshot:
+            text = (
+                "prompts are processed again each time: prompt_cache_bytes is %d, a snapshot has %d"
+            )
+            log.warning(text, self._bounds.nbytes, sizes.page + sizes.snapshot)
 
     @property
     def nbytes(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -61,6 +61,28 @@ class Branch:
             if n > most:
                 best, most = self.children[key], n
         return best, most
+
+    def alike(self, tokens: bytes, most: int) -> Iterator[tuple[Node, int]]:
+        """Children that share first tokens with these, and how many, those that share most first.
+
+        At most so many children are looked at.
+        """
+        above = bisect_left(self._order, tokens)
+        below, looked = above - 1, 0
+        sides = [self._shared(above, tokens), self._shared(below, tokens)]
+        while looked < most and max(sides) > 0:
+            if sides[0] >= sides[1]:
+                at, n, above = above, sides[0], above + 1
+                sides[0] = self._shared(above, tokens)
+            else:
+                at, n, below = below, sides[1], below - 1
+                sides[1] = self._shared(below, tokens)
+            looked += 1
+            yield self.children[self._order[at]], n
+
+    def _shared(self, at: int, tokens: bytes) -> int:
+        """First tokens that the child at a place of the order has, too."""
+        return n_common(self._order[at], tokens) if 0 <= at < len(self._order) else 0
 
 
 class Root(Branch):

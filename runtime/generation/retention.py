@@ -52,7 +52,7 @@ def value(leaf: Node, now: int) -> float:
 def snapshot_value(node: Node, n: int, now: int) -> float:
     """What dropping the snapshot at a position of a node would lose, and the pages that go too."""
     kept = node.snapshots[n]
-    saved = kept.n_uses * n * (n - snapshots.before(node, n))
+    saved = float(kept.n_uses * n * (n - snapshots.before(node, n)))
     nbytes, behind = kept.state.nbytes, snapshots.behind(node, n)
     if behind is None:
         nbytes += sum(page.page.data.nbytes for page in snapshots.pages_alone(node))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from halfbyte.generation.radix_tree import TOKEN_NBYTES, Branch, Node, n_common
+from halfbyte.generation.radix_tree import TOKEN_NBYTES, Branch, Node
 from halfbyte.kernels.layouts.kv_pages import PAGE
+
+_MATCHED, _COMPARED = 256, 16  # children that are looked at: more begin alike by a few tokens only
 
 
 def furthest(branch: Branch, rest: bytes) -> tuple[Node | None, int]:
@@ -20,12 +22,14 @@ def furthest(branch: Branch, rest: bytes) -> tuple[Node | None, int]:
         branch: what a prompt agrees with.
         rest: its next tokens, a page at most.
     """
-    ends = {
-        child: last_in(child, branch.end + n_common(child.tokens, rest))
-        for child in branch.children.values()
-    }
-    near = max(ends, key=ends.__getitem__, default=None)
-    return (near, ends[near]) if near is not None and ends[near] else (None, 0)
+    best, end = None, 0
+    for child, n in branch.alike(rest, _MATCHED):
+        if branch.end + n <= end:
+            break
+        position = last_in(child, branch.end + n)
+        if position > end:
+            best, end = child, position
+    return best, end
 
 
 def last_in(node: Node, n: int) -> int:
@@ -43,33 +47,30 @@ def previous(node: Node, n: int) -> tuple[Node, int] | None:
     """The last snapshot before n on a node's path, and its node, which may only begin alike."""
     above: Branch = node
     while isinstance(above, Node):
-        found = [
-            (other, position)
-            for other in above.parent.children.values()
-            for position in other.snapshots
-            if position < n and other.tokens.startswith(_up_to(above, position))
-        ]
-        if found:
-            return max(found, key=lambda one: one[1])
+        best, end = above, 0
+        for other, n_alike in above.parent.alike(above.tokens, _COMPARED):
+            if above.begin + n_alike <= end:
+                break
+            position = last_in(other, min(n - 1, above.begin + n_alike))
+            if position > end:
+                best, end = other, position
+        if end:
+            return best, end
         above = above.parent
     return None
 
 
 def behind(node: Node, n: int) -> int | None:
     """The nearest position behind n with a snapshot, on any path through it; None for none."""
-    own = _up_to(node, n)
-    level = [one for one in node.parent.children.values() if one.tokens.startswith(own)]
+    own = node.tokens[: (n - node.begin) * TOKEN_NBYTES]
+    alike = node.parent.alike(own, _COMPARED)
+    level = [other for other, n_alike in alike if n_alike * TOKEN_NBYTES == len(own)]
     while level:
         found = [position for one in level for position in one.snapshots if position > n]
         if found:
             return min(found)
         level = [below for one in level for below in one.children.values()]
     return None
-
-
-def _up_to(node: Node, n: int) -> bytes:
-    """The first tokens of a node, as those have them that part from it within its page."""
-    return node.tokens[: (n - node.begin) * TOKEN_NBYTES]
 
 
 def is_lasting(node: Node, n: int) -> bool:

@@ -35,10 +35,11 @@ SPECIAL_KEYS: dict[str, tuple[str, ...]] = {
     "fim_rep": ("fim_rep",),
     "fim_sep": ("fim_sep",),
 }
+_RESPONSE = "<|tool_response>"  # which Gemma 4 writes behind its calls
 # Tokens that end a text in files that do not name them by key.
 END_PIECES = (
     "</s>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>",
-    "▁<EOT>", "<|end|>", "<｜end▁of▁sentence｜>",
+    "▁<EOT>", "<|end|>", "<｜end▁of▁sentence｜>", "<turn|>", _RESPONSE,
 )  # fmt: skip
 _ESSENTIAL = ("bos", "eos")
 _NO_IDS = (-1, 2**32 - 1)  # how converters spell that there is no such token
@@ -193,6 +194,8 @@ def end_ids(v: Vocabulary, id_of: Callable[[str], int | None]) -> frozenset[int]
     harmony = [id_of(text) for text in (RETURN, CALL, END)]
     if None not in harmony:  # whose last ends a message alone
         found = {*found, *harmony[:-1]} - {harmony[-1]}
+    if id_of(_RESPONSE) is not None:  # beside which there is a tag of HTML that ends nothing
+        found -= {id_of("</s>")}
     return frozenset(i for i in found if i is not None)
 
 

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 import halfbyte
 from halfbyte.errors import ConversionError, ModelFileError
+from halfbyte.gguf.file import GGUFFile
 
 Tensors = dict[str, np.ndarray]
 IDS = list(range(3, 60))
@@ -124,7 +125,8 @@ def test_few_bits_run_beside_floats_that_are_kept(
     tiny = tiny_llama.Tiny("t", 3, 256, 256, 2, 4, 2, 64, 323, 1e6, tied=False, kind="qwen3_5_text")
     tiny_llama.save(tiny, tmp_path / "hf")
     halfbyte.convert(tmp_path / "hf", tmp_path / "m.gguf", type=kind, measure=False)
-    types = {t.name: t.tensor_type.name for t in gguf.GGUFReader(tmp_path / "m.gguf").tensors}
+    with GGUFFile.open(tmp_path / "m.gguf") as file:
+        types = {name: tensor.type_name for name, tensor in file.tensors.items()}
     for name in ("ssm_conv1d.weight", "ssm_a", "ssm_dt.bias", "ssm_norm.weight"):
         assert types[f"blk.0.{name}"] == "F32"
     assert types["blk.0.ssm_alpha.weight"] == kind.upper().removesuffix("_M")

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA: dict[str, np.ndarray] = {}
 GOLDEN = (
     "llama", "positions", "dense", "experts", "families", "latents", "recurrent", "mamba", "nets",
+    "sizes",
 )  # fmt: skip
 for _name in GOLDEN:
     with np.load(ROOT / "tests" / "data" / f"golden_{_name}.npz") as _data:

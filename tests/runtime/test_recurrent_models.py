@@ -90,10 +90,12 @@ def test_guesses_and_a_draft_model_change_no_bit(model: halfbyte.Model, path: Pa
 def test_who_shares_a_step_changes_no_bit(model: halfbyte.Model) -> None:
     """With guesses, which each of them has: their texts repeat themselves."""
     prompts = [TEXT, TEXT[:700] + "return", TEXT[:1300], TEXT[:1300] + "total"]
-    more = {"max_tokens": 20, "logprobs": 1}
-    together = model.complete(prompts, cache_scope="together", **more)
-    scopes = enumerate(prompts)
-    alone = [model.complete(text, cache_scope=f"alone {i}", **more) for i, text in scopes]
+    more = {"max_tokens": 20, "logprobs": 1, "temperature": 0.8}
+    together = model.complete(prompts, cache_scope="together", seed=5, **more)
+    alone = [
+        model.complete(text, cache_scope=f"alone {i}", seed=5 + i, **more)
+        for i, text in enumerate(prompts)
+    ]
     assert told(together) == told(alone)
 
 

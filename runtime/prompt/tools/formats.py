@@ -8,6 +8,7 @@ from halfbyte.prompt.tools.call_format import CallFormat
 from halfbyte.prompt.tools.deepseek_calls import DeepSeek, DeepSeekV3
 from halfbyte.prompt.tools.dsml import Dsml
 from halfbyte.prompt.tools.firefunction import Firefunction
+from halfbyte.prompt.tools.gemma4_calls import Gemma4
 from halfbyte.prompt.tools.generic import Generic
 from halfbyte.prompt.tools.glm import Glm
 from halfbyte.prompt.tools.glm4_calls import Glm4
@@ -31,6 +32,7 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("<｜tool▁calls▁begin｜>", "```json"), DeepSeekV3()),
     (("<｜tool▁calls▁begin｜>",), DeepSeek()),
     (("<|tools_prefix|>",), Apertus()),
+    (("<|tool_call>call:",), Gemma4()),
     (("[TOOL_CALLS]", "[ARGS]"), NamedMistral()),
     (("[TOOL_CALLS]",), Mistral()),
     (("<tool_calls>",), "Apriel's"),

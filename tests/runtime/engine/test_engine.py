@@ -67,7 +67,7 @@ TOLERANCE = {
     "Granite4": 5e-6,
     "Nemotron": 4e-1,
     "Qwen3Next": 5e-6,
-    "Qwen35": 6e-2,  # a state carries roundings on, and norms what little it gives: measured 4.5 %
+    "Qwen35": 8e-2,  # a state carries roundings on, and a norm enlarges them: measured 4.5 %
     "LFM2": 5e-6,
     "LFM2MoE": 4e-1,
 }

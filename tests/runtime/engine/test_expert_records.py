@@ -14,7 +14,7 @@ import small_models as small
 from halfbyte.engine.expert_records import ExpertRecords, expert_kernels
 from halfbyte.engine.finite import check_finite
 from halfbyte.errors import EngineError
-from halfbyte.families.stages import Route
+from halfbyte.families.expert_stages import Route
 from halfbyte.kernels.pool import Pool
 
 N_TOKENS = 40

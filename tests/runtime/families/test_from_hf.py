@@ -21,7 +21,10 @@ STATED: dict[str, dict[str, Any]] = {
     "glm4_moe": {"head_dim": 128},
     "lfm2": {"block_auto_adjust_ff_dim": False},
     "lfm2_moe": {"layer_types": ["full_attention"] * 32},
-    "granitemoehybrid": {"position_embedding_type": "rope"},
+    "granitemoehybrid": {
+        "position_embedding_type": "rope",
+        "layer_types": ["mamba"] * 31 + ["attention"],
+    },
 }
 
 

@@ -30,6 +30,7 @@ GOLDEN = json.loads((Path(__file__).parents[2] / "data" / "golden_keys.json").re
 # Whose classes alone make no model.
 STATED: dict[str, dict[str, Any]] = {
     "glm4_moe": {"head_dim": 128}, "lfm2_moe": {"layer_types": ["full_attention"] * 32},
+    "granitemoehybrid": {"layer_types": ["mamba"] * 31 + ["attention"]},
 }  # fmt: skip
 
 
@@ -201,7 +202,8 @@ def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -
             config(kind, sliding_window=1000)
         return
     window = config(kind, sliding_window=1000).sliding_window
-    some = ("gemma2", "gemma3_text", "olmo3", "gpt_oss")  # of whose layers some have one
+    gemma4 = ("gemma4_text", "gemma4_unified_text")
+    some = ("gemma2", "gemma3_text", *gemma4, "olmo3", "gpt_oss")  # of whose layers some have one
     if kind in some:
         with pytest.raises(ConversionError, match="sliding_window"):
             config(kind, sliding_window=None)

@@ -107,7 +107,8 @@ def test_limits_of_steps_in_time() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("layer_types", ["mamba"] * 39), ("layer_types", ["conv"] * 40), ("layer_types", "mamba"),
+        ("layer_types", ["mamba"] * 39), ("layer_types", ["mamba"] * 40),
+        ("layer_types", ["conv"] * 40), ("layer_types", "mamba"),
         ("position_embedding_type", "alibi"), ("mamba_n_heads", 0), ("mamba_n_groups", 5),
         ("mamba_d_head", 32), ("mamba_d_conv", 1), ("mamba_d_conv", 1000), ("mamba_expand", 0),
         ("mamba_d_state", 1 << 20), ("mamba_proj_bias", True), ("mamba_conv_bias", False),
@@ -128,7 +129,8 @@ def test_attention_alone_has_to_rotate() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("hybrid_override_pattern", "M*"), ("hybrid_override_pattern", "X" * 52),
+        ("hybrid_override_pattern", "M*"), ("hybrid_override_pattern", "M-" * 26),
+        ("hybrid_override_pattern", "*-" * 26), ("hybrid_override_pattern", "X" * 52),
         ("hybrid_override_pattern", 7), ("layers_block_type", ["mamba"] * 52),
         ("moe_latent_size", 1024), ("n_groups", 7),
         ("use_bias", True), ("mlp_bias", True), ("mlp_hidden_act", "silu"),

@@ -25,7 +25,7 @@ SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"
             "<|tools_prefix|>", "<|tools_suffix|>", "<|inner_prefix|>",
             "<|inner_suffix|>", "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>",
             "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
-            "｜DSML｜")  # fmt: skip
+            "｜DSML｜", "<|tool_call>", "<tool_call|>", '<|"|>')  # fmt: skip
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

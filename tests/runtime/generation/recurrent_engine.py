@@ -6,11 +6,12 @@ The arithmetic is a toy; sequences, pages, blocks and journals are real, and use
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from remembered import LAYOUT, STATES, states_of
+from remembered import LAYOUT, STATE_SIZE, STATES, states_of
 
 from halfbyte.engine.engine import StepAborted
 from halfbyte.engine.page_pool import PagePool
@@ -31,9 +32,9 @@ class RecurrentEngine:
     n_ctx = 4000
     nbytes_per_token = 1
 
-    def __init__(self, seed: int = 1) -> None:
-        self.layout, self.pages = LAYOUT, PagePool(LAYOUT, states=STATES)
-        self.expert_share = 0.0
+    def __init__(self, seed: int = 1, state_nbytes: int = STATE_SIZE) -> None:
+        self.layout = LAYOUT
+        self.pages = PagePool(LAYOUT, states=replace(STATES, state_nbytes=state_nbytes))
         self._out = np.random.default_rng(seed).standard_normal((N_VOCAB, N_STATE + 1))
         self.n_computed = self.n_replayed = 0
         self.config = SimpleNamespace(vocab_size=N_VOCAB, name="toy")
@@ -84,7 +85,7 @@ def moved(numbers: np.ndarray, token: float) -> np.ndarray:
 
 
 def numbers_of(block: Block) -> np.ndarray:
-    return block.data.view(np.float64)
+    return block.data[:STATE_SIZE].view(np.float64)
 
 
 def journal_of(block: Block | None) -> np.ndarray:

@@ -43,6 +43,11 @@ def test_the_nearest_child(runs: list[list[int]], tokens: list[int]) -> None:
     near, n = root.nearest(packed(tokens))
     assert n == max((n_common(tokens, run) for run in runs), default=0)
     assert near is None if n == 0 else near and near.tokens.startswith(packed(tokens[:n]))
+    alike = list(root.alike(packed(tokens), 100))
+    assert [m for _, m in alike] == sorted((m for _, m in alike), reverse=True)
+    shared = {key: radix_tree.n_common(key, packed(tokens)) for key in keys}
+    assert {node.tokens: m for node, m in alike} == {k: m for k, m in shared.items() if m}
+    assert list(root.alike(packed(tokens), 2)) == alike[:2]
     for node in list(root.children.values()):
         root.remove(node)
     assert root.nearest(packed(tokens)) == (None, 0)

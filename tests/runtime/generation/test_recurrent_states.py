@@ -9,6 +9,7 @@ import pytest
 from comings_and_goings import check_bits, run
 from many_kinds import PLAIN, Make, beams, guessed
 from recurrent_engine import N_VOCAB, RecurrentEngine
+from remembered import PAGE_SIZE
 from scripted import Caller, Vocabulary, batch_of, numbered_request
 
 from halfbyte.generation import prompt_memory
@@ -156,6 +157,33 @@ def test_what_steps_back_further_than_guesses_is_computed_again() -> None:
     known, fresh = drawn(PLENTY, banned), drawn(Bounds(), banned)
     assert known.tokens == fresh.tokens and banned not in known.text
     assert known.tokens[:5] == free.tokens[:5] and len(known.tokens) == 20
+
+
+@pytest.mark.parametrize("n_blocks", [3, 5])
+def test_with_little_memory_snapshots_and_requests_give_way(n_blocks: int) -> None:
+    """A running request has two blocks, of 24 pages each."""
+    engine = RecurrentEngine(state_nbytes=24 * PAGE_SIZE)
+    engine.pages.max_nbytes = n_blocks * 24 * PAGE_SIZE
+    batch = batch_of(engine, PLENTY)
+    prompts = [tokens_of(600), tokens_of(901), [*tokens_of(500), 7], tokens_of(1100)]
+    requests = [request_for(prompt, 9, drafter=Drafter()) for prompt in prompts]
+    Caller(*requests)
+    for request in requests:
+        batch.add(request)
+    while not batch.is_idle:
+        batch.step()
+        assert engine.pages.nbytes <= engine.pages.max_nbytes
+    for request, prompt in zip(requests, prompts, strict=True):
+        assert request.error is None and request.ids == alone(prompt, 9)
+
+
+def test_a_bound_that_holds_no_snapshot_is_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    batch_of(RecurrentEngine(state_nbytes=24 * PAGE_SIZE), Bounds(20 * PAGE_SIZE))
+    assert "prompt_cache_bytes" in caplog.text
+    caplog.clear()
+    batch_of(RecurrentEngine(), Bounds(20 * PAGE_SIZE))
+    batch_of(RecurrentEngine(state_nbytes=24 * PAGE_SIZE), Bounds(0))
+    assert not caplog.text
 
 
 def test_what_lost_its_memory_goes_on_from_a_snapshot() -> None:
