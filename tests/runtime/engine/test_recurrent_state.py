@@ -12,10 +12,13 @@ import pytest
 import small_models as small
 
 from halfbyte.engine.engine import Engine, Span, StepAborted
+from halfbyte.engine.page_pool import PagePool
 from halfbyte.engine.recurrent_state import RecurrentState
 from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.settling import settle
+from halfbyte.engine.state_layout import StateLayout
 from halfbyte.errors import EngineError, OutOfPagesError
+from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.pool import Pool
 
 NAMES = [name for name, shape in small.SHAPES.items() if "recurrent" in shape.changes]
@@ -153,3 +156,14 @@ def test_memory_is_counted_taken_again_and_given_back(model: Any, pools: dict[in
     small.run(engine, tokens[:1], [1], sequence)
     del sequence
     assert engine.pages.nbytes == 0
+
+
+def test_what_is_reserved_again_is_held_once() -> None:
+    """A step reserves what was reserved when it was planned; there may be no memory for more."""
+    pool = PagePool(KVLayout(1, 1, 16, "f16"), states=StateLayout({0: 0}, 128, 64))
+    state = RecurrentState(pool)
+    for n_guessed, nbytes in ((4, 128 + 256), (4, 128 + 256), (2, 128 + 128), (0, 128), (4, 384)):
+        pool.max_nbytes = nbytes
+        for _ in range(2):
+            state.reserve(9, n_guessed)
+            assert pool.nbytes == nbytes

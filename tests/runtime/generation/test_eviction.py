@@ -89,12 +89,19 @@ def test_a_long_prompts_snapshots_do_not_push_out_another_prompt() -> None:
 def test_the_one_nearest_to_its_neighbours_goes_first() -> None:
     cache = PrefixCache(large_states(), 100 * LARGE)
     put(cache, [1] * 4000, 1000, 1100, 2000, 3000)
-    order = [set(kept(cache))]
+    left = [set(kept(cache))]
     while cache.nbytes:
         cache.shrink(1)
-        order.append(set(kept(cache)))
-    gone = [before - after for before, after in pairwise(order)]
+        left.append(set(kept(cache)))
+    gone = [before - after for before, after in pairwise(left)]
     assert gone == [{1100}, {1000}, {3000}, {2000}, {4000}]
+
+
+def test_what_is_worth_more_once_its_neighbour_went_stays() -> None:
+    cache = PrefixCache(large_states(), 100 * LARGE)
+    put(cache, [1] * 4000, 300, 2000, 2010)
+    cache.shrink(2 * LARGE)
+    assert kept(cache) == [2000, 4000]
 
 
 def test_ends_of_turns_outlast_what_was_taken_on_the_way() -> None:
