@@ -148,11 +148,7 @@ class Vocabulary:
         bad = [t for t in types if not NORMAL <= t <= BYTE]
         if bad:
             raise ModelFileError(m.path, "tokenizer.ggml.token_type", expected="1 to 6", got=bad[0])
-        model, pre = m.get_str("tokenizer.ggml.model"), m.get_str("tokenizer.ggml.pre", "default")
-        if model == "gemma4":  # a name for that way of cutting too
-            model, pre = "gpt2", model
-        elif model == "gpt2" and "tokenizer.ggml.pre" not in m:
-            warn_about(log, m.path, "no tokenizer.ggml.pre: text is cut by the default rules")
+        model, pre = _kind(m)
         added = _ids(m, ADDED_KEY, len(pieces))
         if model == "llama" and not any(key in m for key in (ADDED_KEY, RULE_KEY, SPACING_KEY)):
             added = with_spaces(pieces, types)
@@ -188,6 +184,16 @@ class Vocabulary:
                 if key.startswith(f"{TEMPLATE_KEY}.")
             },
         )
+
+
+def _kind(m: Metadata) -> tuple[str, str]:
+    """The kind of vocabulary, and how text is cut."""
+    model, pre = m.get_str("tokenizer.ggml.model"), m.get_str("tokenizer.ggml.pre", "default")
+    if model == "gemma4":  # a name for that way of cutting too
+        return "gpt2", model
+    if model == "gpt2" and "tokenizer.ggml.pre" not in m:
+        warn_about(log, m.path, "no tokenizer.ggml.pre: text is cut by the default rules")
+    return model, pre
 
 
 def end_ids(v: Vocabulary, id_of: Callable[[str], int | None]) -> frozenset[int]:
