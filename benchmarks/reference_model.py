@@ -152,6 +152,7 @@ class ReferenceModel:
         x = self.weight("token_embd.weight")[np.asarray(ids)] * self.embedding_scale
         if "position_embd.weight" in self._tensors:
             x = x + self.weight("position_embd.weight")[: len(ids)]
+        self._begin(np.asarray(ids), x)
         for layer in range(self.n_layers):
             x = self._layer(x, layer)
         own = "token_embd_norm" if "token_embd_norm.weight" in self._tensors else "output_norm"

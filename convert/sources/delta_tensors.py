@@ -30,8 +30,6 @@ def with_delta_nets(
     if not isinstance(config.recurrent, DeltaNet):
         return dict(tensors)
     found, taken = dict(tensors), set[str]()
-    if not isinstance(config.recurrent, DeltaNet):
-        return found
     for spec in specs:
         name = whole_name(spec.hf_name)
         order, is_decay = arrangement(config, spec.hf_name), name.endswith(DECAYS)

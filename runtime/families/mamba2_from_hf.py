@@ -38,8 +38,8 @@ def read_mamba2(reader: Reader, keys: Mapping[str, str], head_dim: int | None) -
     sizes = {field: count(field, 1, MAX_DIM) for field in keys if field != "n_taps"}
     found = Mamba2(n_taps=count("n_taps", 2, MAX_TAPS), dt_limits=_limits(reader), **sizes)
     if found.output_dim > MAX_DIM:
-        got = f"{found.n_heads} heads of {found.head_dim}"
-        raise reader.bad(keys["head_dim"], f"up to {MAX_DIM} features", got)
+        heads = f"{found.n_heads} heads of {found.head_dim}"
+        raise reader.bad(keys["head_dim"], f"up to {MAX_DIM} features", heads)
     if wrong := wanted_sizes(found):
         field, expected, got = wrong
         raise reader.bad(keys[field], expected, got)

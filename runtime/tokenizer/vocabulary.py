@@ -153,6 +153,9 @@ class Vocabulary:
             model, pre = "gpt2", model
         elif model == "gpt2" and "tokenizer.ggml.pre" not in m:
             warn_about(log, m.path, "no tokenizer.ggml.pre: text is cut by the default rules")
+        added = _ids(m, ADDED_KEY, len(pieces))
+        if model == "llama" and not any(key in m for key in (ADDED_KEY, RULE_KEY, SPACING_KEY)):
+            added = with_spaces(pieces, types)
         special = _special_ids(m, len(pieces))
         for role, (token, type_id) in _USUAL_IDS.get(model, {}).items():
             says_none = any(key in m for key in _id_keys(role))
@@ -170,7 +173,7 @@ class Vocabulary:
             remove_extra_whitespaces=m.get_bool("tokenizer.ggml.remove_extra_whitespaces", False),
             normalization_rule=m.get_str(RULE_KEY, IDENTITY),
             spacing=m.get_str(SPACING_KEY, EACH),
-            added=_ids(m, ADDED_KEY, len(pieces)),
+            added=added,
             normalizer=m.get_str(NORMALIZER_KEY, None),
             ignore_merges=m.get_bool(WHOLE_WORDS_KEY, None),
             flags={f: ids for f, key in FLAG_KEYS.items() if (ids := _ids(m, key, len(pieces)))},
@@ -197,6 +200,16 @@ def end_ids(v: Vocabulary, id_of: Callable[[str], int | None]) -> frozenset[int]
     if id_of(_RESPONSE) is not None:  # beside which there is a tag of HTML that ends nothing
         found -= {id_of("</s>")}
     return frozenset(i for i in found if i is not None)
+
+
+def with_spaces(pieces: Sequence[bytes], types: Sequence[float]) -> tuple[int, ...]:
+    """Pieces that are looked for in a text before its spaces are spelled as sentencepiece does.
+
+    llama.cpp's converter spells them so: Gemma's runs of spaces are such.
+    """
+    if USER_DEFINED not in types:
+        return ()
+    return tuple(i for i, kind in enumerate(types) if kind == USER_DEFINED and b" " in pieces[i])
 
 
 def _id_keys(role: str) -> list[str]:
