@@ -15,7 +15,7 @@ from halfbyte.engine.trace import Trace, Tracer
 from halfbyte.kernels.pool import Pool
 
 WINDOW = dataclasses.replace(small.SHAPES["F32"], sliding_window=50)
-SHAPES = {name: small.SHAPES[name] for name in ("F32", "Qwen2", "Qwen3", "Llama3")}
+SHAPES = {name: small.SHAPES[name] for name in ("F32", "Qwen2", "Qwen3", "Llama3", "LFM2")}
 SHAPES["window"] = WINDOW
 SHAPES["latents"] = dataclasses.replace(small.LATENTS, kv_type="f32")
 
