@@ -27,8 +27,6 @@ def with_delta_nets(
     One of another shape than its order is for stays, for whoever checks shapes.
     """
     found, taken = dict(tensors), set[str]()
-    if not isinstance(config.recurrent, DeltaNet):
-        return found
     for spec in specs:
         name = whole_name(spec.hf_name)
         order = arrangement(config, spec.hf_name)
