@@ -4,8 +4,8 @@ PYTHON ?= python3
 PIP := -m pip install -q --disable-pip-version-check
 
 .PHONY: demo test lint test-interrupts test-soak test-mutants test-input-mutants \
-	test-interrupted-conversions test-templates test-constraints test-server-soak test-schema \
-	test-deployment test-page test-ray test-clients test-oracles test-types golden bench \
+	test-family-mutants test-interrupted-conversions test-templates test-constraints \
+	test-server-soak test-schema test-deployment test-page test-ray test-clients test-oracles test-types golden bench \
 	bench-callers bench-answers bench-server bench-conversion wheel clean
 
 # A small infilling model, which comes with the package, fills a gap; then the default model,
@@ -132,6 +132,11 @@ test-mutants: .venv/dev.stamp
 # 2,000 changed files of each kind that a conversion reads: minutes. It goes on likewise.
 test-input-mutants: .venv/dev.stamp
 	.venv/bin/python -m tests.mutants.inputs.run
+
+# Each key of each family's config.json and GGUF file, absent, out of range or of another type: half
+# an hour.
+test-family-mutants: .venv/dev.stamp
+	.venv/bin/python -m tests.mutants.family_keys
 
 # Conversions that are killed, run out of disk or have a rival.
 test-interrupted-conversions: .venv/dev.stamp

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,13 @@ class Oracle:
         return made
 
 
-def with_shared_of(*args: Any, by_merges: bool, **_: Any) -> Any:
+def choosing(by_merges: bool) -> Callable[..., Any]:
     """What loading calls, with another choice."""
-    return with_shared(*args, by_merges=by_merges)
+
+    def chosen(*args: Any, **_: Any) -> Any:
+        return with_shared(*args, by_merges=by_merges)
+
+    return chosen
 
 
 def answer(model: halfbyte.Model, ids: list[int], **how: Any) -> halfbyte.Completion:
@@ -115,7 +119,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None)
     args = parser.parse_args()
     # The invented vocabulary is no byte-level one, whose order says what is frequent.
-    loading.with_shared = partial(with_shared_of, by_merges=not args.whole)
+    loading.with_shared = choosing(not args.whole)
     path = args.model or synth_gguf.ensure("glm-next-q4_0", args.files)
     with halfbyte.load(path, threads=args.threads, ctx=1024) as model:
         ids = [random.Random(0).randrange(300, 30000) for _ in range(N_PROMPT)]

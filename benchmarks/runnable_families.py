@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from halfbyte.families import registry
 from halfbyte.families.config import KEYS, OPTIONS, TEMPERATURE_KEY, ExpertsConfig, ModelConfig
+from halfbyte.families.delta_net import DeltaRule
 from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
 from halfbyte.families.family import Family
 from halfbyte.families.from_hf import config_from_hf
@@ -18,15 +19,18 @@ from halfbyte.families.mamba2 import Scan
 from halfbyte.families.per_layer import JoinRows
 from halfbyte.families.short_conv import Convolve
 from halfbyte.families.stages import (
+    QUERY_GATE,
     Attend,
     Embed,
     FeedForward,
+    GateAttended,
     Norm,
     PostNorm,
     Rope,
     RowNorms,
     Stage,
 )
+from halfbyte.families.states import RecurrentStage
 
 T = TypeVar("T", bound=Stage)
 _GATED = {"silu": "SwiGLU", "gelu": "GeGLU", "gelu_tanh": "GeGLU (tanh)"}
@@ -40,6 +44,12 @@ _GATINGS = {
 # What all models of a kind state, where the defaults of its class make none.
 _STATED: dict[str, dict[str, object]] = {
     "glm4_moe": {"head_dim": 128},
+    "gemma4_text": {
+        "enable_moe_block": True,
+        "num_experts": 128,
+        "top_k_experts": 8,
+        "moe_intermediate_size": 704,
+    },
     "granitemoeshared": {"shared_intermediate_size": 1024},
     "granitemoehybrid": {"layer_types": ["mamba"] * 31 + ["attention"]},
     "nemotron_h": {"layers_block_type": ["mamba", "mlp", "attention"]},
@@ -48,6 +58,7 @@ _STATED: dict[str, dict[str, object]] = {
 }
 _RECURRENT: dict[type[Stage], str] = {
     Convolve: "short convolutions in place of attention",
+    DeltaRule: "gated delta nets in place of attention",
     Scan: "Mamba-2 in place of attention",
 }
 _WINDOW, _PART = "sliding_window", "partial_rotary_factor"
@@ -170,7 +181,9 @@ def _nth(n: int) -> str:
 
 
 def _besides(family: Family, stages: list[Stage], code: Callable[[str], str]) -> Iterator[str]:
-    kinds = {name for stage in stages if not isinstance(stage, Route)
+    if any(one.source == "qkv" for one in _of(stages, GateAttended)):
+        yield "a gate of attention's output with each query"
+    kinds = {name for stage in stages if not isinstance(stage, Route | RecurrentStage)
              for name, kind in stage.tensors if kind == "bias"}  # fmt: skip
     always = sorted(kinds - {norm.weight for norm in _of(stages, Norm)})
     if family.has_latents:
@@ -203,5 +216,6 @@ def _besides(family: Family, stages: list[Stage], code: Callable[[str], str]) ->
 
 def _fused(stages: list[Stage]) -> list[str]:
     """Short names of matrices that are cut into several in memory."""
-    names = (name for stage in stages if stage.packed != stage.matrices for name in stage.matrices)
+    names = (name for stage in stages if stage.packed != stage.matrices for name in stage.matrices
+             if QUERY_GATE not in stage.packed)  # fmt: skip
     return list(dict.fromkeys(names))

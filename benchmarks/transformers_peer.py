@@ -6,21 +6,27 @@ Each spec of the list in SPECS.json is a `Tiny` (tiny_llama.py) with more fields
 the checkpoint is stored, `shard`, the largest size of one file or null, and perhaps `options`, keys
 of config.json, where `kind` is a model_type, and `n_ids`, how many tokens are asked for. For each a
 model is initialized at random by transformers, saved by `save_pretrained` into OUT/NAME,
-and what it says in float32 is written to OUT/NAME/expected.npz: `ids`, `logits` (n, vocab) and
-`greedy`, the ids generated after them.
+and what it says in float32 is written to OUT/NAME/expected.npz: `ids`, `logits` (n, vocab),
+`greedy`, the ids generated after them, and `margins` (n,), how far each token's choices of experts
+are from a tie; `half_logits` and `half_margins` with a cache in half precision, and `is_same` (n,),
+which tokens choose the same experts with it.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from tiny_llama import KINDS, Tiny
+from torch.overrides import TorchFunctionMode
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers.cache_utils import Cache
 
 N_IDS = 200
 _FACTORS = ("router.scale", "per_expert_scale", "layer_scalar")
@@ -57,16 +63,83 @@ def _experts_of(tiny: Tiny) -> dict[str, Any]:
     return {key: value for key, value in KINDS.get(tiny.kind, {}).items() if key.startswith(names)}
 
 
+class Choices(TorchFunctionMode):
+    """Watches what routers choose.
+
+    Attributes:
+        margins: of each token, the least distance of the last score that was chosen, in any layer,
+            from the first that was not; infinite where there is no choice.
+        made: what was chosen, (n, k) each time.
+    """
+
+    def __init__(self, n_ids: int) -> None:
+        super().__init__()
+        self.margins, self.made = np.full(n_ids, np.inf), list[np.ndarray]()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (torch.topk, torch.Tensor.topk):
+            self._watch(args[0], kwargs.get("k", args[1] if len(args) > 1 else 0))
+        return func(*args, **kwargs)
+
+    def _watch(self, scores: torch.Tensor, k: int) -> None:
+        """Scores (n, experts or groups); those of the experts in a group are only added up."""
+        if scores.ndim != 2 or len(scores) != len(self.margins) or k >= scores.shape[-1]:
+            return
+        best, order = scores.double().sort(-1, descending=True)
+        self.margins = np.minimum(self.margins, (best[:, k - 1] - best[:, k]).numpy())
+        self.made.append(order[:, :k].sort(-1).values.numpy())
+
+
+def _half(values: torch.Tensor) -> torch.Tensor:
+    return values.half().float()
+
+
+@contextmanager
+def half_cache(model: PreTrainedModel) -> Iterator[None]:
+    """Cached keys and values are rounded to half precision; compressed ones as such."""
+    update, rank = Cache.update, getattr(model.config, "kv_lora_rank", None)
+    n_plain = model.config.qk_nope_head_dim if rank else 0
+
+    def rounded(
+        self: Cache, keys: torch.Tensor, values: torch.Tensor, *rest: Any, **more: Any
+    ) -> Any:
+        keys = torch.cat([keys[..., :n_plain], _half(keys[..., n_plain:])], -1)
+        return update(self, keys, values if rank else _half(values), *rest, **more)
+
+    norms = [m for name, m in model.named_modules() if name.endswith("kv_a_layernorm")]
+    hooks = [m.register_forward_hook(lambda _, __, out: _half(out)) for m in norms]
+    Cache.update = rounded
+    try:
+        yield
+    finally:
+        Cache.update = update
+        for hook in hooks:
+            hook.remove()
+
+
 def expected(model: PreTrainedModel, n_ids: int, n_greedy: int) -> dict[str, np.ndarray]:
     """Random ids (BOS first), the logits after each, and the greedy continuation."""
     rng = np.random.default_rng(7)
     ids = np.concatenate([[1], rng.integers(3, model.config.vocab_size, n_ids - 1)])
     batch = torch.tensor(ids[None])
     with torch.inference_mode():
-        logits = model(batch).logits[0].numpy()
+        with Choices(n_ids) as full:
+            logits = model(batch).logits[0].numpy()
+        with half_cache(model), Choices(n_ids) as half:
+            half_logits = model(batch).logits[0].numpy()
         model.generation_config.eos_token_id = None  # nothing ends it: all n_greedy ids come
         whole = model.generate(batch, do_sample=False, max_new_tokens=n_greedy, pad_token_id=0)
-    return {"ids": ids, "logits": logits, "greedy": whole[0, n_ids:].numpy()}
+    same = np.ones(n_ids, bool)
+    for a, b in zip(full.made, half.made, strict=True):
+        same &= (a == b).all(-1)
+    return {
+        "ids": ids, "logits": logits, "greedy": whole[0, n_ids:].numpy(), "margins": full.margins,
+        "half_logits": half_logits, "half_margins": half.margins,
+        "is_same": same,
+    }  # fmt: skip
 
 
 ROUTERS = tuple(f".{name}.weight" for name in ("mlp.gate", "mixer.gate", "router", "router.proj",

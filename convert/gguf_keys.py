@@ -43,6 +43,7 @@ from halfbyte.tokenizer.vocabulary import (
     TEMPLATE_KEY,
     WHOLE_WORDS_KEY,
     Vocabulary,
+    with_spaces,
 )
 
 log = logging.getLogger(__name__)
@@ -225,7 +226,8 @@ def _add_spelling(meta: gguf.GGUFWriter, v: Vocabulary) -> None:
     """What sentencepiece makes of a text first, where that is anything."""
     if v.remove_extra_whitespaces:
         meta.add_remove_extra_whitespaces(True)
-    if v.normalization_rule != IDENTITY:
+    # Without a key of ours, pieces with spaces are those of llama.cpp's converter.
+    if v.normalization_rule != IDENTITY or with_spaces(v.pieces, v.types):
         meta.add_string(RULE_KEY, v.normalization_rule)
     if v.spacing != EACH:
         meta.add_string(SPACING_KEY, v.spacing)

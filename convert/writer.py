@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import math
 import os
@@ -107,13 +106,11 @@ def _aligned(at: int) -> int:
     return -(-at // gguf.GGUF_DEFAULT_ALIGNMENT) * gguf.GGUF_DEFAULT_ALIGNMENT
 
 
-def _type(fmt: BlockFormat) -> enum.IntEnum:
+def _type(fmt: BlockFormat) -> int:
     """A type as the package writes it; it is told of those that are younger than it."""
-    if fmt.ggml_id in set(gguf.GGMLQuantizationType):
-        return gguf.GGMLQuantizationType(fmt.ggml_id)
-    (young,) = enum.IntEnum("Young", {fmt.name: fmt.ggml_id})
-    gguf.GGML_QUANT_SIZES.setdefault(young, (fmt.block_size, fmt.block_nbytes))  # type: ignore
-    return young
+    sizes: dict[int, tuple[int, int]] = gguf.GGML_QUANT_SIZES  # type: ignore[assignment]
+    sizes.setdefault(fmt.ggml_id, (fmt.block_size, fmt.block_nbytes))
+    return fmt.ggml_id
 
 
 def _byte_shape(tensor: Planned) -> tuple[int, ...]:

@@ -78,6 +78,10 @@ class _MadeUp:
             return np.ones(shape, np.float32)
         return _numbers(math.prod(shape[:-1]), shape[-1]).reshape(shape)
 
+    def rows(self, name: str, ids: NDArray[np.int64]) -> F32:
+        """As many rows of a tensor as are asked for."""
+        return _numbers(ids.size, self._tensors[name].shape[-1]).reshape(*ids.shape, -1)
+
 
 def _numbers(rows: int, k: int) -> F32:
     some = np.random.default_rng(0).standard_normal(min(rows * k, 1 << 18), np.float32)

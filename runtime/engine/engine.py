@@ -270,7 +270,7 @@ class Engine(ProcessBound):
                 blocks.append((n_tokens + i, min(self._query_block, n - i), past + i, pages))
             n_tokens += n
         if (table := self.weights.table) is not None:
-            table.read_into(self._buffers.rows("rows", n_tokens), self._tokens[:n_tokens])
+            table.read_into(self._buffers.rows("rows", n_tokens), self._tokens[:n_tokens].tolist())
         n_out = len(wanted[0])
         self._out_rows[: n_out + len(wanted[1])] = wanted[0] + wanted[1]
         blocks.reverse()  # the longest first: later blocks see more keys

@@ -66,13 +66,14 @@ class RecurrentState(ProcessBound):
     def reserve(self, n_positions: int, n_guessed: int = 0) -> None:
         """Have a block to write, and a journal of the last guesses; raises as PagePool.take."""
         pool, old = self._pool, self._ahead
-        # What a step that was given up has written may be written again.
         if old is not None and old.n_guessed == n_guessed:
             return
+        # What a step that was given up has written may be written again. A journal that is not to
+        # be had leaves what a step without guesses takes.
         block = pool.block() if old is None else old.block
-        self._ahead = old = None  # and with it a journal of another length
-        journal = pool.journal(n_guessed) if n_guessed else None
-        self._ahead = Ahead(block, journal, n_guessed)
+        self._ahead, old = Ahead(block, None, 0), None
+        if n_guessed:
+            self._ahead = Ahead(block, pool.journal(n_guessed), n_guessed)
 
     def advanced(self, n_new: int) -> RecurrentState:
         """The state behind what a step has done, for the same sequence."""

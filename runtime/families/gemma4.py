@@ -117,7 +117,7 @@ def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
 
 def _projections(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
     """Those of all layers, but for what a layer does not have."""
-    missing = () if c.has_kv(i) else ("attn_k", "attn_v", "attn_k_norm")
+    missing: tuple[str, ...] = () if c.has_kv(i) else ("attn_k", "attn_v", "attn_k_norm")
     missing = ("attn_v",) if c.values_are_keys(i) else missing
     absent = {f"blk.{i}.{name}.weight" for name in missing}
     for spec in blocks.projection_tensors(c, i, norms=True):

@@ -56,8 +56,8 @@ class FloatDeltaNets:
         log_decay = self._w[DECAY] * np.logaddexp(np.float32(0), a + self._w[f"{DT}.bias"])
         q = q / np.float32(np.sqrt(d.key_dim))
         v = v.reshape(n, d.n_value_heads, d.value_dim)
-        heads = [np.ascontiguousarray(x.swapaxes(0, 1)) for x in (q, k, v)]
-        out = delta_rule(*heads, log_decay.T, sigmoid(b).T).swapaxes(0, 1)
+        q, k, v = (np.ascontiguousarray(x.swapaxes(0, 1)) for x in (q, k, v))
+        out = delta_rule(q, k, v, log_decay.T, sigmoid(b).T).swapaxes(0, 1)
         return rms_norm(out, self._w[NORM], self._norm_eps).reshape(n, -1) * _silu(z)
 
     def _key_heads(self) -> np.ndarray:

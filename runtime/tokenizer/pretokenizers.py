@@ -90,6 +90,8 @@ def _steps(path: Path, spec: Any) -> list[str]:
     if kind == "Split":
         pattern = spec.get("pattern")
         regex = pattern.get("Regex") if isinstance(pattern, dict) else None
+        if isinstance(regex, str):  # DeepSeek's have the characters themselves
+            regex = regex.replace("\r", r"\r").replace("\n", r"\n")
         way = str(spec.get("behavior")).lower(), bool(spec.get("invert"))
         is_known = way == ("removed", True) and regex in _LEAVE_NOTHING
         if isinstance(regex, str) and (is_known or way == ("isolated", False)):

@@ -148,11 +148,10 @@ class Vocabulary:
         bad = [t for t in types if not NORMAL <= t <= BYTE]
         if bad:
             raise ModelFileError(m.path, "tokenizer.ggml.token_type", expected="1 to 6", got=bad[0])
-        model, pre = m.get_str("tokenizer.ggml.model"), m.get_str("tokenizer.ggml.pre", "default")
-        if model == "gemma4":  # a name for that way of cutting too
-            model, pre = "gpt2", model
-        elif model == "gpt2" and "tokenizer.ggml.pre" not in m:
-            warn_about(log, m.path, "no tokenizer.ggml.pre: text is cut by the default rules")
+        model, pre = _kind(m)
+        added = _ids(m, ADDED_KEY, len(pieces))
+        if model == "llama" and not any(key in m for key in (ADDED_KEY, RULE_KEY, SPACING_KEY)):
+            added = with_spaces(pieces, types)
         special = _special_ids(m, len(pieces))
         for role, (token, type_id) in _USUAL_IDS.get(model, {}).items():
             says_none = any(key in m for key in _id_keys(role))
@@ -170,7 +169,7 @@ class Vocabulary:
             remove_extra_whitespaces=m.get_bool("tokenizer.ggml.remove_extra_whitespaces", False),
             normalization_rule=m.get_str(RULE_KEY, IDENTITY),
             spacing=m.get_str(SPACING_KEY, EACH),
-            added=_ids(m, ADDED_KEY, len(pieces)),
+            added=added,
             normalizer=m.get_str(NORMALIZER_KEY, None),
             ignore_merges=m.get_bool(WHOLE_WORDS_KEY, None),
             flags={f: ids for f, key in FLAG_KEYS.items() if (ids := _ids(m, key, len(pieces)))},
@@ -187,6 +186,16 @@ class Vocabulary:
         )
 
 
+def _kind(m: Metadata) -> tuple[str, str]:
+    """The kind of vocabulary, and how text is cut."""
+    model, pre = m.get_str("tokenizer.ggml.model"), m.get_str("tokenizer.ggml.pre", "default")
+    if model == "gemma4":  # a name for that way of cutting too
+        return "gpt2", model
+    if model == "gpt2" and "tokenizer.ggml.pre" not in m:
+        warn_about(log, m.path, "no tokenizer.ggml.pre: text is cut by the default rules")
+    return model, pre
+
+
 def end_ids(v: Vocabulary, id_of: Callable[[str], int | None]) -> frozenset[int]:
     """The tokens that end an answer: by their roles, by what a file lists, by their spelling."""
     found = {v.special.get(role) for role in ("eos", "eot", "eom")} | set(v.ends)
@@ -197,6 +206,16 @@ def end_ids(v: Vocabulary, id_of: Callable[[str], int | None]) -> frozenset[int]
     if id_of(_RESPONSE) is not None:  # beside which there is a tag of HTML that ends nothing
         found -= {id_of("</s>")}
     return frozenset(i for i in found if i is not None)
+
+
+def with_spaces(pieces: Sequence[bytes], types: Sequence[float]) -> tuple[int, ...]:
+    """Pieces that are looked for in a text before its spaces are spelled as sentencepiece does.
+
+    llama.cpp's converter spells them so: Gemma's runs of spaces are such.
+    """
+    if USER_DEFINED not in types:
+        return ()
+    return tuple(i for i, kind in enumerate(types) if kind == USER_DEFINED and b" " in pieces[i])
 
 
 def _id_keys(role: str) -> list[str]:

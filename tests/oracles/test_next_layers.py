@@ -103,15 +103,17 @@ def test_guesses_are_llama_cpps(
     path = tmp_path / "m.gguf"
     halfbyte.convert(tmp_path / "hf", path, type="f32", measure=False)
     tokens, theirs = _asked(server, path)
-    drafts = [theirs[i : i + N_GUESSES] for i in range(0, len(theirs), N_GUESSES)]
-    drafts = [draft for draft in drafts if [at for at, *_ in draft] == list(range(N_GUESSES))]
+    begins = [i for i, (at, *_) in enumerate(theirs) if at == 0]
+    drafts = [theirs[i:end] for i, end in zip(begins, [*begins[1:], len(theirs)], strict=True)]
     assert len(drafts) >= N_TOKENS // 3  # of random weights hardly any guess comes true
     with halfbyte.load(path, threads=1, kv_type="f32") as model:
         assert model.complete(IDS, max_tokens=N_TOKENS, speculate=False).tokens == tokens
         n = 1  # tokens that are there before the first draft
         for draft in drafts:
-            ours = _guesses(model, IDS + tokens[:n])
+            ours = _guesses(model, IDS + tokens[:n])[: len(draft)]
             assert [(at, token) for at, token, _ in ours] == [(at, t) for at, t, _ in draft]
             assert np.abs(np.array(ours)[:, 2] - np.array(draft)[:, 2]).max() < 2e-3
             is_right = [t == c for (_, t, _), c in zip(draft, tokens[n:], strict=False)]
             n += 1 + (is_right.index(False) if False in is_right else len(is_right))
+            if kind == "qwen3_next":  # it goes back to a checkpoint, and then guesses otherwise
+                break

@@ -50,6 +50,19 @@ def test_a_file_has_them_as_llama_cpp_writes_them(tiny_llama: ModuleType, tmp_pa
     assert (heads, reader.fields["lfm2.shortconv.l_cache"].contents()) == ([0, 2, 0], 3)
 
 
+def test_a_calibrated_file_has_them_too(tiny_llama: ModuleType, tmp_path: Path) -> None:
+    folder, text = folder_of(tiny_llama, tmp_path / "hf"), tmp_path / "text"
+    text.write_text("def f(x):\n    return x\n" * 25)
+    for options in ({}, {"calibrate": text}):
+        path = tmp_path / f"{len(options)}.gguf"
+        halfbyte.convert(folder, path, type="q4_0", measure=False, **options)
+    plain, calibrated = (
+        [(t.name, t.tensor_type, t.shape.tolist()) for t in gguf.GGUFReader(path).tensors]
+        for path in (tmp_path / "0.gguf", tmp_path / "1.gguf")
+    )
+    assert plain == calibrated
+
+
 @pytest.mark.parametrize(
     ("stated", "got"),
     [

@@ -627,7 +627,7 @@ def main(isa: str, cache: str) -> None:
     target.force(isa)
     jit.set_cache_root(Path(cache))
     names = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite",
-             "DeepSeek", "Granite4")  # fmt: skip
+             "DeepSeek", "Granite4", "LFM2")  # fmt: skip
     for name in names:
         pool = Pool(2)
         model = build(SHAPES[name], pool)

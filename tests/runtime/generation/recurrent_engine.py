@@ -30,10 +30,10 @@ class RecurrentEngine:
     """
 
     n_ctx = 4000
-    nbytes_per_token = 1
+    nbytes_per_token, expert_share = 1, 0.0
 
     def __init__(self, seed: int = 1, state_nbytes: int = STATE_SIZE) -> None:
-        self.layout = LAYOUT
+        self.layout, self.expert_share = LAYOUT, 0.0
         self.pages = PagePool(LAYOUT, states=replace(STATES, state_nbytes=state_nbytes))
         self._out = np.random.default_rng(seed).standard_normal((N_VOCAB, N_STATE + 1))
         self.n_computed = self.n_replayed = 0

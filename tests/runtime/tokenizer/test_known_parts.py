@@ -142,14 +142,25 @@ def test_texts_made_of_known_ones(
                 assert ids == encode(tokenizer, text)
 
 
-def test_sentencepieces_own_space_comes_once(
+def test_runs_of_spaces_are_pieces_of_their_own(
     trained: Path, tmp_path: Path, vocabularies: Any
 ) -> None:
-    """Not before every part, where the processor puts it: a piece tells it from a text's space."""
-    model = vocabularies.read_model(trained)
-    model.pieces.add(piece=" x", score=0.0, type=4)
-    model.trainer_spec.vocab_size = len(model.pieces)
-    ours = Tokenizer.from_path(vocabularies.write_sentencepiece(tmp_path / "m.gguf", model))
-    theirs = vocabularies.processor(model, dummy_prefix=True)
-    for text in ("a\nb\nc d e", " x", "a x b", "\n\n"):
+    """As Gemma's, which llama.cpp's converter spells with spaces."""
+    model, file = (vocabularies.read_model(trained) for _ in range(2))
+    for runs, space in ((model, "\u2581"), (file, " ")):
+        for n in range(2, 8):
+            known = [piece for piece in runs.pieces if piece.piece == "\u2581" * n]
+            piece = known[0] if known else runs.pieces.add(score=0.0)
+            piece.piece, piece.type = space * n, 4
+        runs.trainer_spec.vocab_size = len(runs.pieces)
+
+    def fill(writer: Any) -> None:
+        vocabularies.add_sentencepiece(writer, file)
+        writer.add_add_space_prefix(False)
+
+    ours = Tokenizer.from_path(vocabularies.write_gguf(tmp_path / "m.gguf", fill))
+    theirs = vocabularies.processor(model, dummy_prefix=False)
+    for text in ("def f(x):\n    if x:\n        return", "a   b  c    ", "x\n" + " " * 17 + "y"):
         assert ours.encode(text, add_bos=False) == theirs.encode(text)
+        assert ours.decode(ours.encode(text, add_bos=False)) == text
+    assert len(ours.encode("x" + " " * 7 + "x", add_bos=False)) == 3

@@ -77,6 +77,17 @@ def test_a_description_gets_the_name_that_cuts_as_it_does(name: str) -> None:
     assert pre_tokenizer_name(Path("tokenizer.json"), spec) == name
 
 
+def test_an_expression_may_have_line_ends_themselves() -> None:
+    """As in DeepSeek-V3's file."""
+    steps = [pattern.replace(r"\r\n", "\r\n") for pattern in CUTS["deepseek-v3"]]
+    assert tuple(steps) != CUTS["deepseek-v3"]
+    made = [{"type": "Split", "pattern": {"Regex": step}, "behavior": "Isolated", "invert": False}
+            for step in steps]  # fmt: skip
+    made.append({"type": "ByteLevel", "add_prefix_space": False, "use_regex": False})
+    spec = {"type": "Sequence", "pretokenizers": made}
+    assert pre_tokenizer_name(Path("tokenizer.json"), spec) == "deepseek-v3"
+
+
 @pytest.mark.parametrize("name", CUTS)
 def test_where_a_long_text_is_parted_it_is_cut_anyway(name: str) -> None:
     alphabet = pre_tokenizers.ByteLevel.alphabet()

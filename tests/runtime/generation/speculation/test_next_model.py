@@ -266,8 +266,7 @@ def test_others_may_be_cancelled_and_preempted(
     with loaded(folder, "reciting") as model:
         for n_known, cancelled_at in ((0, 9), (1 << 20, 14)):
             batch, requests = eager(model, n_known), make(model)
-            n_pages = 6 if model.config.recurrent else 4
-            model.engine.pages.max_nbytes = n_pages * model.engine.layout.page_nbytes
+            model.engine.pages.max_nbytes = 4 * model.engine.layout.page_nbytes
             for request in requests:
                 batch.add(request)
             for n_steps in range(1000):
