@@ -12,7 +12,6 @@ from halfbyte.converting.sources.mamba_tensors import decays
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.converting.sources.safetensors_file import FLOATS
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.delta_net_config import DeltaNet
 from halfbyte.families.delta_order import DECAYS, Arrangement, arrangement
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.kernels.formats.block_format import BlockFormat
@@ -27,12 +26,11 @@ def with_delta_nets(
 
     One of another shape than its order is for stays, for whoever checks shapes.
     """
-    if not isinstance(config.recurrent, DeltaNet):
-        return dict(tensors)
     found, taken = dict(tensors), set[str]()
     for spec in specs:
         name = whole_name(spec.hf_name)
-        order, is_decay = arrangement(config, spec.hf_name), name.endswith(DECAYS)
+        order = arrangement(config, spec.hf_name)
+        is_decay = name.endswith(DECAYS) and not spec.stored  # else it is mamba_tensors.py's
         tensor = tensors.get(name)
         if tensor is None or not (is_decay or _changes(order)) or not _fits(tensor, order):
             continue
