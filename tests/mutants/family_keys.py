@@ -137,7 +137,11 @@ def attack(kind: str, folder: Path) -> None:
     warnings.simplefilter("ignore")
     tiny = _module("tiny_llama", ROOT / "benchmarks" / "tiny_llama.py")
     source, good, path = folder / "hf", folder / "good.gguf", folder / "m.gguf"
-    tiny.save(tiny.Tiny("t", 1, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind=kind), source)
+    n_kv_heads = 4 if "kv_lora_rank" in tiny.KINDS.get(kind, {}) else 2
+    shape = (64, 96, 2, 4, n_kv_heads, 16, 323, 1e4)
+    tiny.save(
+        tiny.Tiny("t", 1, *shape, tied=kind.startswith(("gemma", "starcoder")), kind=kind), source
+    )
     halfbyte.convert(source, good, type="f32", measure=False)
     found: dict[str, list[str]] = {"FAULT": [], "runs": []}
     n = 0
