@@ -157,14 +157,13 @@ def attack(kind: str, folder: Path) -> None:
     print(
         f"{kind}: {n} mutants, {len(found['runs'])} run, {len(found['FAULT'])} faults", flush=True
     )
-    for one in found["FAULT"]:
-        print(f"  {one}", flush=True)
     (folder.parent / f"{kind}.runs").write_text("\n".join(found["runs"]))
     sys.exit(int(bool(found["FAULT"])))
 
 
 def _note(found: dict[str, list[str]], said: str, came: str) -> None:
     if came.startswith("FAULT"):
+        print(f"  {said}: {came}", flush=True)
         found["FAULT"].append(f"{said}: {came}")
     elif not came:
         found["runs"].append(said)
