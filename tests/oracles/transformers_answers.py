@@ -47,8 +47,7 @@ def check_answers(folder: Path) -> None:
 
     With a cache of half floats they are near those of transformers with such a cache, and near the
     others, or no farther from them than that makes its own, up to where it leads to other experts.
-    Left out are rows in which a choice of
-    experts is within TIE of another.
+    Left out are rows in which a choice of experts is within TIE of another.
     """
     path = folder.with_suffix(".gguf")
     halfbyte.convert(folder, path, type="f32", measure=False)
