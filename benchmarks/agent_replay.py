@@ -6,7 +6,10 @@ turns   ten turns over one conversation that grows from 3,500 to 6,000 tokens, w
         request between turns; before every third turn the model is closed and loaded again, with
         the folder that it keeps prompts in, which the system has forgotten by then. Each turn's
         first token is set beside the time of its new tokens alone; after a restart, less the time
-        that plain reading of the same files takes.
+        that plain reading of the same files takes. A turn's prompt ends with a few tokens that the
+        next one does not have, as chats do that leave out what was thought.
+same    whether an answer to the last turn has the tokens, and the probabilities bit for bit, that
+        it has where nothing is remembered.
 disk    `save_cache` beside copying the file that it wrote, both until the disk has it, and
         `load_cache` beside plain reading, neither of which finds the file in memory; in turns.
 
@@ -35,7 +38,8 @@ from halfbyte.cli.speed import prefill_s, random_tokens
 THREADS, CACHE_NBYTES = 2, 2 << 30
 N_TURNS, N_BEGIN, N_TURN, N_SIDE = 10, 3500, 250, 60
 RESTART_EVERY = 3
-TARGET = 1.2  # of the time of the new tokens alone
+N_ASKING = 4  # tokens that ask for an answer
+TARGET = 1.3  # of the time of the new tokens alone
 _CHUNK = 1 << 22
 
 
@@ -48,8 +52,27 @@ class Agent:
         self._n_sides = 0
         tokens = random_tokens(self.model.engine, n_begin + N_TURNS * n_turn)
         self._tokens, self._n = [3, *tokens[1:]], n_begin
-        self.first_token_s(self._tokens[:n_begin])
+        ends = self.model.tokenizer.eog_ids
+        self._tokens = [4 if token in ends else token for token in self._tokens]
+        for n in range(n_begin, len(tokens) + 1, n_turn):
+            self._tokens[n - 1] = min(ends)
+        self.first_token_s(self._prompt(n_begin))
         self._begin_alone()
+
+    def _prompt(self, n: int) -> list[int]:
+        """The first n tokens, and what asks for an answer to them, each time something else."""
+        return [*self._tokens[:n], *range(10 + n % 89, 10 + n % 89 + N_ASKING)]
+
+    def is_same(self) -> bool:
+        """Whether the answer to the conversation is what comes where nothing is remembered."""
+        told = [
+            self.model.complete(
+                self._prompt(self._n), max_tokens=8, stop_tokens=[], logprobs=3, cache_scope=scope
+            )
+            for scope in (None, "nobody")
+        ]
+        known, fresh = ((done.tokens, done.logprobs) for done in told)
+        return known == fresh
 
     def turns(self, n: int = N_TURNS) -> list[dict[str, Any]]:
         """Seconds of n turns."""
@@ -73,7 +96,8 @@ class Agent:
         if is_restarted:
             facts |= self._restart()
         n_known, self._n = self._n, self._n + self._n_turn
-        facts["first_s"], facts["n_reused"] = self.first_token_s(self._tokens[: self._n])
+        facts["n_known"] = n_known
+        facts["first_s"], facts["n_reused"] = self.first_token_s(self._prompt(self._n))
         facts["alone_s"] = self._alone_s(n_known)
         facts["ratio"] = (facts["first_s"] - facts["disk_s"]) / facts["alone_s"]
         return facts
@@ -184,13 +208,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.folder) as made:
         folder = Path(made)
         agent = Agent(path, folder / "prompts")
-        turns = agent.turns()
+        turns, is_same = agent.turns(), agent.is_same()
         agent.close()
-        facts = {"name": args.model, "target": TARGET} | summary(turns) | {"turns": turns}
+        facts = {"name": args.model, "target": TARGET, "is_same": is_same} | summary(turns)
+        facts["turns"] = turns
         facts["disk"] = disk(path, folder, N_BEGIN, args.rounds)
     for turn in turns:
         print({key: round(value, 3) for key, value in turn.items()})
     print({key: round(value, 3) for key, value in summary(turns).items()})
+    print("the same bits as without a cache:", is_same)
     print({key: facts["disk"][key] for key in ("nbytes", "mb_s", "ratio")})
     results.append("agent", path, THREADS, facts)
 

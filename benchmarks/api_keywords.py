@@ -220,6 +220,7 @@ KEYWORDS: dict[str, dict[str, tuple[str, str]]] = {
         "report": ("a page that shows it", "own"),
         "name": ("the model's name in the file", "GGUF `general.name`"),
         "adapter": ("LoRAs to merge: path, (path, scale), or a list", "peft `merge_and_unload`"),
+        "drafts": ("keep layers that guess tokens further ahead", "llama.cpp `--no-mtp`"),
         "force": ("whether an existing file is replaced", "own"),
         "threads": ("that compute; None: the physical cores", "llama.cpp"),
     },

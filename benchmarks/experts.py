@@ -3,8 +3,8 @@
     python benchmarks/experts.py FILE.gguf LLAMA_BENCH [--rounds N]
 
 Prints tokens per second of each turn (the median of its repetitions), and the ratio of the best
-ones. Files: synth_gguf.py, `qwen3moe q4_k`, `glm-flash q4_k` and `gptoss mxfp4`; `1b mxfp4` is
-dense, and measured in the same way.
+ones. Files: synth_gguf.py, `qwen3moe q4_k`, `glm-flash q4_k`, `gptoss mxfp4`, `lfm2moe q4_0`; `1b
+mxfp4` and `lfm2 q4_0` are dense, and measured in the same way.
 """
 
 from __future__ import annotations

@@ -15,15 +15,19 @@ TYPES = (
     "llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "qwen2_moe", "phi3", "smollm3",
     "ministral3", "starcoder2", "gemma",
     "granite", "olmo2", "seed_oss", "ernie4_5", "gemma2", "gemma3_text", "glm4", "gpt_bigcode",
+    "gemma4_text", "gemma4_unified_text",
     "mellum", "laguna", "gpt_oss",
     "olmo3", "granitemoe", "granitemoeshared", "ernie4_5_moe", "glm4_moe", "apertus",
-    "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu",
+    "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu", "lfm2", "lfm2_moe",
+    "granitemoehybrid", "nemotron_h",
+    "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text",
 )  # fmt: skip
 # Where the class's own defaults make no model.
 STATED = {"glm4_moe": {"head_dim": 128}}
 # What some call otherwise.
 _OTHERS = {
-    "rms_norm_eps": ("norm_epsilon", "layer_norm_epsilon"), "intermediate_size": ("n_inner",),
+    "rms_norm_eps": ("norm_epsilon", "layer_norm_epsilon", "norm_eps"),
+    "intermediate_size": ("n_inner",),
 }  # fmt: skip
 KEYS = (
     "hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads",
@@ -37,6 +41,8 @@ def main() -> None:
     found = {}
     for name in TYPES:
         config = transformers.AutoConfig.for_model(name, **STATED.get(name, {}))
+        if name.startswith("gemma4"):  # whose layers differ: the last one has no window
+            config = config.per_layer_config[-1]
         found[name] = {}
         for key in KEYS:
             has = [n for n in (key, *_OTHERS.get(key, ())) if hasattr(config, n)]

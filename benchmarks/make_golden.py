@@ -67,6 +67,19 @@ CASES: dict[str, tuple[Tiny, ...]] = {
         Tiny("glm_lite", 28, 128, 160, 2, 4, 4, 16, 323, 1e6, tied=False, kind="glm4_moe_lite"),
         Tiny("youtu", 8, 128, 160, 2, 4, 4, 16, 323, 1e6, tied=True, kind="youtu"),
     ),
+    "golden_sizes": (
+        Tiny("gemma4", 5, 64, 160, 4, 4, 4, 16, 323, 1e4, tied=True, kind="gemma4"),
+        Tiny(
+            "gemma4_unified", 10, 64, 96, 3, 4, 2, 16, 323, 1e4, tied=False, kind="gemma4_unified"
+        ),
+        Tiny("gemma4_e", 6, 64, 96, 6, 4, 2, 16, 323, 1e4, tied=True, kind="gemma4_e"),
+        Tiny("gemma4_moe", 9, 64, 96, 2, 4, 4, 16, 323, 1e4, tied=True, kind="gemma4_moe"),
+    ),
+    "golden_recurrent": (
+        Tiny("lfm2", 2, 64, 96, 3, 4, 2, 16, 323, 1e6, tied=True, kind="lfm2"),
+        Tiny("lfm2_biases", 1, 96, 160, 4, 4, 2, 32, 323, 1e6, tied=False, kind="lfm2_biases"),
+        Tiny("lfm2_moe", 3, 64, 96, 4, 4, 2, 16, 323, 1e6, tied=True, kind="lfm2_moe"),
+    ),
     "golden_experts": (
         Tiny("qwen3_moe", 1, 128, 160, 2, 4, 2, 48, 323, 1e6, tied=False, kind="qwen3_moe"),
         Tiny("mixtral", 4, 96, 128, 2, 4, 2, 24, 323, 1e6, tied=False, kind="mixtral"),
@@ -74,6 +87,17 @@ CASES: dict[str, tuple[Tiny, ...]] = {
         Tiny("mellum", 2, 64, 96, 2, 4, 2, 32, 323, 5e5, tied=False, kind="mellum"),
         Tiny("laguna", 5, 64, 96, 2, 4, 2, 16, 323, 5e5, tied=False, kind="laguna"),
         Tiny("gpt_oss", 1, 128, 96, 2, 4, 2, 32, 323, 1.5e5, tied=False, kind="gpt_oss"),
+    ),
+    "golden_mamba": (
+        Tiny("granitehybrid", 2, 64, 96, 3, 4, 2, 16, 323, 1e4, tied=True, kind="granitehybrid"),
+        Tiny("granitehybrid_moe", 7, 64, 32, 2, 4, 2, 16, 323, 1e4, True, kind="granitehybrid_moe"),
+        Tiny("nemotron_h", 9, 64, 160, 4, 4, 2, 32, 323, 1e4, tied=False, kind="nemotron_h"),
+        Tiny("nemotron_h_moe", 7, 64, 96, 6, 4, 2, 16, 323, 1e4, False, kind="nemotron_h_moe"),
+    ),
+    "golden_nets": (
+        Tiny("qwen3_next", 3, 64, 96, 2, 4, 2, 32, 323, 1e6, tied=False, kind="qwen3_next"),
+        Tiny("qwen3_5", 3, 64, 96, 3, 4, 2, 32, 323, 1e6, tied=False, kind="qwen3_5_text"),
+        Tiny("qwen3_5_moe", 5, 64, 96, 3, 4, 2, 32, 323, 1e6, tied=False, kind="qwen3_5_moe_text"),
     ),
     "golden_families": (
         Tiny("olmo3", 4, 64, 96, 4, 4, 2, 16, 323, 5e5, tied=False, kind="olmo3"),

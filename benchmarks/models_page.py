@@ -91,7 +91,7 @@ def _model_row(model: Published) -> tuple[str, ...]:
     infill, edit = _infill_of(model, tokenizer), _edit_of(model, tokenizer)
     if edit == NONE and infill not in (NONE, UNTRAINED):
         edit = code(cursor_infill.NAME)
-    architecture = BY_MODEL_TYPE[model.kind].architecture
+    architecture = model.gguf or BY_MODEL_TYPE[model.kind].architecture
     return (
         model.name,
         code(model.kind),

@@ -21,12 +21,14 @@ class Published(NamedTuple):
         tokens: tokens of its vocabulary that mean something for infilling and edits.
         template: variables that its chat template reads, and texts in it, by which formats are
             told; None: it has no template.
+        gguf: the architecture of its files, where its kind has several.
     """
 
     name: str
     kind: str
     tokens: str = ""
     template: str | None = None
+    gguf: str = ""
 
 
 _CODE_LLAMA = "▁<PRE> ▁<SUF> ▁<MID> ▁<EOT>"
@@ -38,11 +40,17 @@ _DEEPSEEK = "<｜fim▁begin｜> <｜fim▁hole｜> <｜fim▁end｜>"
 _SEED = "<[fim-prefix]> <[fim-suffix]> <[fim-middle]>"
 _STARCODER = "<|endoftext|> <fim_prefix> <fim_suffix> <fim_middle> <fim_pad>"
 _GEMMA = "<|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|file_separator|>"
+_GRANITE_4 = (
+    "<|end_of_text|> <|fim_prefix|> <|fim_suffix|> <|fim_middle|> <|fim_pad|> <|filename|> "
+    "<|reponame|>"
+)
 _GLM = "<|code_prefix|> <|code_suffix|> <|code_middle|>"
 _CODESTRAL = "[PREFIX] [SUFFIX] [MIDDLE]"
 
 _HERMES = "tools <tool_call>"
 _THINKS = "enable_thinking <think> </think>"
+_GEMMA_4 = "tools enable_thinking <|tool_call>call: <|channel>thought <channel|>"
+_LFM2_5 = "tools List of tools: [ keep_past_thinking <think> </think>"
 _CALLS = "tool_calls <｜tool▁calls▁begin｜>"
 _LLAMA_3 = "tools <|start_header_id|> parameters"
 
@@ -84,6 +92,16 @@ MODELS = (
     Published("Mellum2-12B-A2.5B-Base", "mellum", f"{_STARCODER} <filename>"),
     Published("Qwen3-Coder-30B-A3B-Instruct", "qwen3_moe", _QWEN,
               "tools <tool_call> <function= tool_calls"),
+    Published("Qwen3-Next-80B-A3B-Instruct", "qwen3_next", _QWEN, _HERMES),
+    Published("Qwen3-Coder-Next", "qwen3_next", _QWEN, "tools <tool_call> <function= tool_calls"),
+    Published("Qwen3.5-4B", "qwen3_5_text", _QWEN,
+              f"tools <tool_call> <function= tool_calls {_THINKS}"),
+    Published("Qwen3.5-27B", "qwen3_5_text", _QWEN,
+              f"tools <tool_call> <function= tool_calls {_THINKS}"),
+    Published("Qwen3.5-35B-A3B", "qwen3_5_moe_text", _QWEN,
+              f"tools <tool_call> <function= tool_calls {_THINKS}"),
+    Published("Qwen3.6-35B-A3B", "qwen3_5_moe_text", _QWEN,
+              f"tools <tool_call> <function= tool_calls {_THINKS}"),
     Published("Phi-3.5-mini-instruct", "phi3", "", ""),
     Published("Phi-4-mini-instruct", "phi3", "", "message.tools <|tool|> <|/tool|>"),
     Published("Phi-4-mini-instruct, vLLM's template", "phi3", "", "tools functools"),
@@ -97,11 +115,23 @@ MODELS = (
     Published("granite-20b-code-base-8k", "gpt_bigcode", f"{_STARCODER} <filename> <reponame>"),
     Published("granite-3.3-8b-instruct", "granite", f"{_STARCODER} <filename> <reponame>",
               "tools <|tool_call|> <|start_of_role|> thinking <think> </think>"),
-    Published("granite-4.0-1b", "granite", "", _HERMES),
+    Published("granite-4.0-1b", "granite", _GRANITE_4, _HERMES),
+    Published("granite-4.0-micro", "granitemoehybrid", _GRANITE_4, _HERMES, "granite"),
+    Published("granite-4.0-h-tiny", "granitemoehybrid", _GRANITE_4, _HERMES),
+    Published("granite-4.0-h-small", "granitemoehybrid", _GRANITE_4, _HERMES),
+    Published("NVIDIA-Nemotron-Nano-9B-v2", "nemotron_h", "",
+              "tools <TOOLCALL> tool_calls <think> </think>"),
+    Published("NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", "nemotron_h", "",
+              f"tools <tool_call> <function= tool_calls {_THINKS}", "nemotron_h_moe"),
     Published("codegemma-2b", "gemma", _GEMMA),
     Published("codegemma-7b-it", "gemma", _GEMMA, ""),
     Published("gemma-2-2b-it", "gemma2", "", ""),
     Published("gemma-3-4b-it", "gemma3_text", "", ""),
+    Published("gemma-4-E2B-it", "gemma4_text", "", _GEMMA_4),
+    Published("gemma-4-E4B-it", "gemma4_text", "", _GEMMA_4),
+    Published("gemma-4-12B-it", "gemma4_unified_text", "", _GEMMA_4),
+    Published("gemma-4-26B-A4B-it", "gemma4_text", "", _GEMMA_4),
+    Published("gemma-4-31B-it", "gemma4_text", "", _GEMMA_4),
     Published("granite-3.1-3b-a800m-instruct", "granitemoe",
               f"{_STARCODER} <filename> <reponame>", "tools <|tool_call|> <|start_of_role|>"),
     Published("moe-7b-1b-active-shared-experts", "granitemoeshared", ""),
@@ -128,4 +158,10 @@ MODELS = (
     Published("GLM-4.7-Flash", "glm4_moe_lite", _GLM, f"tools <tool_call> <arg_key> {_THINKS}"),
     Published("Apertus-8B-Instruct-2509", "apertus", "",
               "tools enable_thinking <|tools_prefix|> <|inner_prefix|>"),
+    Published("LFM2-1.2B", "lfm2", "", "tools <|tool_list_start|>"),
+    Published("LFM2-2.6B", "lfm2", "", "tools <|tool_list_start|>"),
+    Published("LFM2.5-1.2B-Instruct", "lfm2", "", _LFM2_5),
+    Published("LFM2-8B-A1B", "lfm2_moe", "", "tools <|tool_list_start|>"),
+    Published("LFM2-24B-A2B", "lfm2_moe", "", _LFM2_5),
+    Published("LFM2.5-8B-A1B", "lfm2_moe", "", "tools <|tool_call_start|> <think> </think>"),
 )  # fmt: skip

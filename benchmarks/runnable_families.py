@@ -11,21 +11,26 @@ from typing import TypeVar
 
 from halfbyte.families import registry
 from halfbyte.families.config import KEYS, OPTIONS, TEMPERATURE_KEY, ExpertsConfig, ModelConfig
+from halfbyte.families.delta_net import DeltaRule
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
 from halfbyte.families.family import Family
 from halfbyte.families.from_hf import config_from_hf
+from halfbyte.families.mamba2 import Scan
+from halfbyte.families.per_layer import JoinRows
+from halfbyte.families.short_conv import Convolve
 from halfbyte.families.stages import (
-    AddGated,
+    QUERY_GATE,
     Attend,
     Embed,
-    ExpertsHidden,
     FeedForward,
+    GateAttended,
     Norm,
     PostNorm,
     Rope,
-    Route,
     RowNorms,
     Stage,
 )
+from halfbyte.families.states import RecurrentStage
 
 T = TypeVar("T", bound=Stage)
 _GATED = {"silu": "SwiGLU", "gelu": "GeGLU", "gelu_tanh": "GeGLU (tanh)"}
@@ -37,27 +42,56 @@ _GATINGS = {
     "softmax_of_used": "softmax of those used",
 }  # fmt: skip
 # What all models of a kind state, where the defaults of its class make none.
-_STATED = {"glm4_moe": {"head_dim": 128}, "granitemoeshared": {"shared_intermediate_size": 1024}}
+_STATED: dict[str, dict[str, object]] = {
+    "glm4_moe": {"head_dim": 128},
+    "gemma4_text": {
+        "enable_moe_block": True,
+        "num_experts": 128,
+        "top_k_experts": 8,
+        "moe_intermediate_size": 704,
+    },
+    "granitemoeshared": {"shared_intermediate_size": 1024},
+    "granitemoehybrid": {"layer_types": ["mamba"] * 31 + ["attention"]},
+    "nemotron_h": {"layers_block_type": ["mamba", "mlp", "attention"]},
+    "nemotron_h_moe": {"layers_block_type": ["mamba", "moe", "attention"]},
+    **{kind: {"layer_types": ["conv"] * 31 + ["full_attention"]} for kind in ("lfm2", "lfm2_moe")},
+}
+_RECURRENT: dict[type[Stage], str] = {
+    Convolve: "short convolutions in place of attention",
+    DeltaRule: "gated delta nets in place of attention",
+    Scan: "Mamba-2 in place of attention",
+}
 _WINDOW, _PART = "sliding_window", "partial_rotary_factor"
+_ROTATES = "position_embedding_type"
 
 
 def family_rows(code: Callable[[str], str]) -> Iterator[tuple[str, ...]]:
     """A row for each family, in the order of the registry."""
     for family in registry.FAMILIES.values():
-        configs = [
-            config_from_hf(Path(), {"model_type": kind, **_STATED.get(kind, {})})
-            for kind in family.model_types
-        ]
+        configs = list(_configs(family))
         stages = {stage: None for config in configs for stage in family.stages(config)}
         yield (
             code(family.architecture),
-            ", ".join(map(code, family.model_types)),
+            ", ".join(map(code, _kinds(family))),
             *_about(getdoc(_module_of(family)) or ""),
             _norms(list(stages)),
             _networks(list(stages), configs),
             _positions(family, configs, list(stages)),
             "; ".join(_besides(family, list(stages), code)) or "-",
         )
+
+
+def _configs(family: Family) -> Iterator[ModelConfig]:
+    """What its kinds are by default."""
+    for kind in _kinds(family):
+        stated = _STATED.get(kind if family.model_types else family.architecture, {})
+        yield config_from_hf(Path(), {"model_type": kind, **stated})
+
+
+def _kinds(family: Family) -> list[str]:
+    """config.json's names of it; of one that only GGUF has a name for, those of its like."""
+    alike = (kind for kind, one in registry.BY_MODEL_TYPE.items() if one.stages is family.stages)
+    return list(family.model_types or alike)
 
 
 def _module_of(family: Family) -> ModuleType:
@@ -113,6 +147,7 @@ def _experts(experts: ExpertsConfig, stages: list[Stage]) -> str:
     words.append(", in groups" * (experts.n_groups > 1))
     words.append(", clamped" * any(one.clamps for one in _of(stages, ExpertsHidden)))
     words.append(f", default {experts.n_used} of {experts.n_experts})")
+    words.append(" beside a network" * any(one.to != "x" for one in _of(stages, ExpertsOutput)))
     if experts.shared_dim:
         words.append(", a shared one" + " with a gate" * bool(_of(stages, AddGated)))
     return "".join(words)
@@ -122,6 +157,9 @@ def _positions(family: Family, configs: list[ModelConfig], stages: list[Stage]) 
     found = ["learned" if family.learned_positions else "RoPE"]
     if not family.learned_positions:
         every = family.unrotated_every
+        if every == 1:
+            return "none"
+        found += [f"where {key} says so" for key in (_ROTATES,) if key in family.reads]
         found += [f"none in every {_nth(every)} layer"] * bool(every)
         found += ["of a part of a head, where stated"] * (_PART in family.reads)
     if any(_WINDOW in default for default in family.defaults.values()):
@@ -143,11 +181,22 @@ def _nth(n: int) -> str:
 
 
 def _besides(family: Family, stages: list[Stage], code: Callable[[str], str]) -> Iterator[str]:
-    kinds = {name for stage in stages if not isinstance(stage, Route)
+    if any(one.source == "qkv" for one in _of(stages, GateAttended)):
+        yield "a gate of attention's output with each query"
+    kinds = {name for stage in stages if not isinstance(stage, Route | RecurrentStage)
              for name, kind in stage.tensors if kind == "bias"}  # fmt: skip
     always = sorted(kinds - {norm.weight for norm in _of(stages, Norm)})
     if family.has_latents:
         yield "keys and values kept as one compressed vector"
+    if any(rope.value_norms for rope in _of(stages, Rope)):
+        yield "norms of values"
+    if family.has_sizes:
+        yield "sizes of heads and networks by layer; last layers that read keys of earlier ones"
+    if _of(stages, JoinRows):
+        yield "embeddings of each layer, read from the file"
+    for kind, what in _RECURRENT.items():
+        if any(isinstance(stage, kind) for stage in stages):
+            yield f"{what}, in layers that are stated"
     if always and not family.biases:
         yield "biases of " + ", ".join(map(code, always))
     for what, is_of in (("biases", False), ("norms of q's and k's heads", True)):
@@ -167,5 +216,6 @@ def _besides(family: Family, stages: list[Stage], code: Callable[[str], str]) ->
 
 def _fused(stages: list[Stage]) -> list[str]:
     """Short names of matrices that are cut into several in memory."""
-    names = (name for stage in stages if stage.packed != stage.matrices for name in stage.matrices)
+    names = (name for stage in stages if stage.packed != stage.matrices for name in stage.matrices
+             if QUERY_GATE not in stage.packed)  # fmt: skip
     return list(dict.fromkeys(names))

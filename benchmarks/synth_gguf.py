@@ -45,6 +45,14 @@ N_CTX = 16384
 N_SAMPLES = 1 << 16  # distinct random blocks that a file is made of; fewer where they are large
 
 
+class Local(NamedTuple):
+    """Heads of Gemma 4's layers with a window: of each, and KV heads; every so many have none."""
+
+    head_dim: int
+    n_kv_heads: int
+    every: int
+
+
 class Latent(NamedTuple):
     """Compressed keys and values: features of what they and queries are made of, and of heads."""
 
@@ -53,6 +61,19 @@ class Latent(NamedTuple):
     nope: int
     rope: int
     value: int
+
+
+class Net(NamedTuple):
+    """Gated delta nets, in all but every fourth layer: heads, and features of each."""
+
+    n_keys: int
+    n_values: int
+    dim: int
+
+    @property
+    def channels(self) -> int:
+        """Features of queries, keys and values together."""
+        return (2 * self.n_keys + self.n_values) * self.dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +90,16 @@ class Shape:
     n_used: int = 0
     architecture: str = "llama"  # GGUF's name of a family that has such models
     latent: Latent | None = None
+    local: Local | None = None
+    n_vocab: int = N_VOCAB
+    n_next: int = 0  # layers behind the others that guess a token further ahead, in 8 bits
+    convolutions: str = ""  # c for each layer that is LFM2's short convolution, a for the others
+    dense_dim: int = 0  # hidden_dim of a first layer that has a network in place of experts
+    net: Net | None = None
+
+    def is_recurrent(self, i: int) -> bool:
+        """Whether a layer is a gated delta net."""
+        return self.net is not None and (i + 1) % 4 != 0
 
 
 SHAPES = {
@@ -84,27 +115,77 @@ SHAPES = {
     # GLM-4.7-Flash, 4 of its 47 layers.
     "glm-flash": Shape(4, 2048, 1536, 20, 1, 576, 64, 4, architecture="deepseek2",
                        latent=Latent(768, 512, 192, 64, 256)),
+    # Gemma 4 12B, 12 of its 48 layers; Gemma 3 4B, Qwen3 4B and StarCoder2 3B, half of theirs.
+    "gemma4": Shape(12, 3840, 15360, 16, 1, head_dim=512, architecture="gemma4",
+                    local=Local(256, 8, 6)),
+    "gemma3": Shape(17, 2560, 10240, 8, 4, head_dim=256, architecture="gemma3"),
+    "qwen3": Shape(18, 2560, 9728, 32, 8, head_dim=128, architecture="qwen3"),
+    "starcoder2": Shape(15, 3072, 12288, 24, 2, head_dim=128, architecture="starcoder2"),
+    # The same with 8 layers, all of its vocabulary and its layer that guesses.
+    "glm-next": Shape(8, 2048, 1536, 20, 1, 576, 64, 4, architecture="deepseek2",
+                      latent=Latent(768, 512, 192, 64, 256), n_vocab=154880, n_next=1),
+    # LFM2-1.2B; LFM2-8B-A1B, 8 of its 24 layers.
+    "lfm2": Shape(16, 2048, 8192, 32, 8, 64, architecture="lfm2", convolutions="ccaccaccacacacac"),
+    "lfm2moe": Shape(8, 2048, 1792, 32, 8, 64, 32, 4, architecture="lfm2moe",
+                     convolutions="ccacccac", dense_dim=7168),
+    # Qwen3.5-35B-A3B, 8 of its 40 layers.
+    "qwen35moe": Shape(8, 2048, 512, 16, 2, 256, 256, 8, architecture="qwen35moe",
+                       net=Net(16, 32, 128)),
+    # Qwen3.5-4B, 16 of its 32 layers.
+    "qwen35": Shape(16, 2560, 9216, 16, 4, 256, architecture="qwen35", net=Net(16, 32, 128)),
 }  # fmt: skip
 
 
 def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Name and shape of each matrix, in the file's order."""
-    head_dim, dim = shape.head_dim or shape.dim // shape.n_heads, shape.dim
-    q_dim, kv_dim = head_dim * shape.n_heads, head_dim * shape.n_kv_heads
-    n, end = ((shape.n_experts,), "_exps") if shape.n_experts else ((), "")
-    yield "token_embd.weight", (N_VOCAB, dim)
-    for i in range(shape.n_layers):
+    dim = shape.dim
+    yield "token_embd.weight", (shape.n_vocab, dim)
+    for i in range(shape.n_layers + shape.n_next):
+        n, end, hidden = (shape.n_experts,), "_exps", shape.hidden_dim
+        if not shape.n_experts or (shape.dense_dim and i == 0):
+            n, end, hidden = (), "", shape.dense_dim or shape.hidden_dim
         if shape.latent:
             yield from _latents(shape, shape.latent, f"blk.{i}.")
+        elif shape.convolutions[i : i + 1] == "c":
+            yield f"blk.{i}.shortconv.in_proj.weight", (3 * dim, dim)
+            yield f"blk.{i}.shortconv.out_proj.weight", (dim, dim)
+        elif shape.net and shape.is_recurrent(i):
+            yield from _net(shape.net, dim, f"blk.{i}.")
         else:
-            yield f"blk.{i}.attn_q.weight", (q_dim, dim)
-            yield f"blk.{i}.attn_k.weight", (kv_dim, dim)
-            yield f"blk.{i}.attn_v.weight", (kv_dim, dim)
-            yield f"blk.{i}.attn_output.weight", (dim, q_dim)
-        yield f"blk.{i}.ffn_gate{end}.weight", (*n, shape.hidden_dim, dim)
-        yield f"blk.{i}.ffn_up{end}.weight", (*n, shape.hidden_dim, dim)
-        yield f"blk.{i}.ffn_down{end}.weight", (*n, dim, shape.hidden_dim)
-    yield "output.weight", (N_VOCAB, dim)
+            yield from _attention(shape, i)
+        if shape.architecture != "starcoder2":
+            yield f"blk.{i}.ffn_gate{end}.weight", (*n, hidden, dim)
+        yield f"blk.{i}.ffn_up{end}.weight", (*n, hidden, dim)
+        yield f"blk.{i}.ffn_down{end}.weight", (*n, dim, hidden)
+        if shape.net and shape.n_experts:
+            yield from _shared(shape, f"blk.{i}.")
+        if i >= shape.n_layers:
+            yield f"blk.{i}.nextn.eh_proj.weight", (dim, 2 * dim)
+    if not shape.architecture.startswith("gemma"):
+        yield "output.weight", (shape.n_vocab, dim)
+
+
+def is_local(shape: Shape, i: int) -> bool:
+    """Whether layer i has the window and the heads of such layers."""
+    return shape.local is not None and (i + 1) % shape.local.every != 0
+
+
+def head_sizes(shape: Shape, i: int) -> tuple[int, int]:
+    """Features of a head of layer i, and its KV heads."""
+    if shape.local is not None and is_local(shape, i):
+        return shape.local.head_dim, shape.local.n_kv_heads
+    return shape.head_dim or shape.dim // shape.n_heads, shape.n_kv_heads
+
+
+def _attention(shape: Shape, i: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Matrices of a layer's heads; values of Gemma 4's other layers are made of their keys."""
+    head_dim, n_kv_heads = head_sizes(shape, i)
+    q_dim, kv_dim, dim = head_dim * shape.n_heads, head_dim * n_kv_heads, shape.dim
+    yield f"blk.{i}.attn_q.weight", (q_dim * (1 + (shape.net is not None)), dim)
+    yield f"blk.{i}.attn_k.weight", (kv_dim, dim)
+    if shape.local is None or is_local(shape, i):
+        yield f"blk.{i}.attn_v.weight", (kv_dim, dim)
+    yield f"blk.{i}.attn_output.weight", (dim, q_dim)
 
 
 def _latents(shape: Shape, m: Latent, at: str) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -115,36 +196,101 @@ def _latents(shape: Shape, m: Latent, at: str) -> Iterator[tuple[str, tuple[int,
     yield f"{at}attn_k_b.weight", (n, m.rank, m.nope)
     yield f"{at}attn_v_b.weight", (n, m.value, m.rank)
     yield f"{at}attn_output.weight", (dim, n * m.value)
+    yield from _shared(shape, at)
+
+
+def _shared(shape: Shape, at: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     for kind in ("gate", "up"):
-        yield f"{at}ffn_{kind}_shexp.weight", (shape.hidden_dim, dim)
-    yield f"{at}ffn_down_shexp.weight", (dim, shape.hidden_dim)
+        yield f"{at}ffn_{kind}_shexp.weight", (shape.hidden_dim, shape.dim)
+    yield f"{at}ffn_down_shexp.weight", (shape.dim, shape.hidden_dim)
 
 
-def _kind(kind: Type, dims: tuple[int, ...]) -> Type:
-    """Rows that are no whole blocks have 8 bits."""
-    return kind if dims[-1] % gguf.GGML_QUANT_SIZES[kind][0] == 0 else Type.Q8_0
+def _net(net: Net, dim: int, at: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{at}attn_qkv.weight", (net.channels, dim)
+    yield f"{at}attn_gate.weight", (net.n_values * net.dim, dim)
+    yield f"{at}ssm_beta.weight", (net.n_values, dim)
+    yield f"{at}ssm_alpha.weight", (net.n_values, dim)
+    yield f"{at}ssm_out.weight", (dim, net.n_values * net.dim)
+
+
+def _kinds(shape: Shape, kind: Type) -> Iterator[tuple[str, tuple[int, ...], Type]]:
+    """The matrices with types: rows that are no whole blocks, and what guesses, have 8 bits."""
+    for name, dims in matrices(shape):
+        guesses = name.startswith("blk.") and int(name.split(".")[1]) >= shape.n_layers
+        is_whole = dims[-1] % gguf.GGML_QUANT_SIZES[kind][0] == 0
+        yield name, dims, kind if is_whole and not guesses else Type.Q8_0
 
 
 def floats(shape: Shape) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Norms, and who chooses experts: at random, so that all are used alike."""
     rng, ones = np.random.default_rng(0), np.ones(shape.dim, np.float32)
-    for i in range(shape.n_layers):
-        is_oss = shape.architecture == "gpt-oss"
+    for i in range(shape.n_layers + shape.n_next):
+        is_oss, is_gemma = shape.architecture == "gpt-oss", shape.architecture.startswith("gemma")
         yield f"blk.{i}.attn_norm.weight", ones
-        yield f"blk.{i}.{'post_attention_norm' if is_oss else 'ffn_norm'}.weight", ones
+        if is_gemma:
+            yield f"blk.{i}.post_attention_norm.weight", ones
+            yield f"blk.{i}.post_ffw_norm.weight", ones
+        if shape.local:
+            yield f"blk.{i}.layer_output_scale.weight", ones[:1]
+        if is_gemma or shape.architecture == "qwen3":
+            d, _ = head_sizes(shape, i)  # of which scores are not scaled, in Gemma 4
+            size = np.float32(d**-0.25 if shape.local else 1)
+            yield f"blk.{i}.attn_q_norm.weight", size * ones[:d]
+            yield f"blk.{i}.attn_k_norm.weight", size * ones[:d]
+        if shape.architecture == "starcoder2":
+            yield from _starcoder_biases(shape, i)
+        name = "post_attention_norm" if is_oss or shape.net else "ffn_norm"
+        yield f"blk.{i}.{name}.weight", ones
         if is_oss:
             yield from _biases(shape, i)
         elif shape.latent:
             yield f"blk.{i}.attn_q_a_norm.weight", ones[: shape.latent.q_rank]
             yield f"blk.{i}.attn_kv_a_norm.weight", ones[: shape.latent.rank]
             yield f"blk.{i}.exp_probs_b.bias", 0 * ones[: shape.n_experts]
-        elif shape.n_experts:
+        elif shape.convolutions[i : i + 1] == "c":
+            yield f"blk.{i}.shortconv.conv.weight", np.full((shape.dim, 3), 0.6, np.float32)
+        elif shape.net and shape.is_recurrent(i):
+            yield from _net_floats(shape.net, f"blk.{i}.")
+        elif shape.n_experts or shape.convolutions or shape.net:
             yield f"blk.{i}.attn_q_norm.weight", ones[: shape.head_dim]
             yield f"blk.{i}.attn_k_norm.weight", ones[: shape.head_dim]
-        if shape.n_experts:
+        if shape.n_experts and not (shape.dense_dim and i == 0):
+            if shape.convolutions:
+                yield f"blk.{i}.exp_probs_b.bias", 0 * ones[: shape.n_experts]
             router = rng.standard_normal((shape.n_experts, shape.dim), np.float32)
             yield f"blk.{i}.ffn_gate_inp.weight", router / np.float32(shape.dim**0.5)
-    yield "output_norm.weight", ones
+            if shape.net:
+                yield f"blk.{i}.ffn_gate_inp_shexp.weight", 0 * ones
+        for name in ("enorm", "hnorm", "shared_head_norm") if i >= shape.n_layers else ():
+            yield f"blk.{i}.nextn.{name}.weight", ones
+    yield "token_embd_norm.weight" if shape.convolutions else "output_norm.weight", ones
+    if shape.architecture == "starcoder2":
+        yield "output_norm.bias", 0 * ones
+    if shape.local:  # a quarter of each head is rotated
+        pairs = shape.head_dim // 2
+        yield (
+            "rope_freqs.weight",
+            np.repeat(np.float32([1, 1e30]), [pairs // 4, pairs - pairs // 4]),
+        )
+
+
+def _starcoder_biases(shape: Shape, i: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Biases of all projections and norms of a layer."""
+    d = shape.head_dim
+    for name, n in (
+        ("attn_norm", shape.dim), ("ffn_norm", shape.dim), ("attn_output", shape.dim),
+        ("attn_q", d * shape.n_heads), ("attn_k", d * shape.n_kv_heads),
+        ("attn_v", d * shape.n_kv_heads), ("ffn_up", shape.hidden_dim), ("ffn_down", shape.dim),
+    ):  # fmt: skip
+        yield f"blk.{i}.{name}.bias", np.zeros(n, np.float32)
+
+
+def _net_floats(net: Net, at: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """What a delta net takes beside its matrices: it forgets half within 10 to 1000 tokens."""
+    yield f"{at}ssm_conv1d.weight", np.full((net.channels, 4), 0.25, np.float32)
+    yield f"{at}ssm_a", -np.geomspace(0.001, 0.1, net.n_values, dtype=np.float32)
+    yield f"{at}ssm_dt.bias", np.zeros(net.n_values, np.float32)
+    yield f"{at}ssm_norm.weight", np.ones(net.dim, np.float32)
 
 
 def _biases(shape: Shape, i: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -162,7 +308,7 @@ def _biases(shape: Shape, i: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
     yield f"blk.{i}.attn_sinks.weight", np.zeros(shape.n_heads, np.float32)
 
 
-def vocabulary() -> tuple[list[bytes], list[float], list[TokenType]]:
+def vocabulary(n: int = N_VOCAB) -> tuple[list[bytes], list[float], list[TokenType]]:
     """Pieces, scores and kinds: control tokens, every byte, then invented words."""
     syllables = ["".join(pair) for pair in itertools.product("bdfgklmnprstvz", "aeiou")]
     words = ("".join(s) for n in (1, 2, 3) for s in itertools.product(syllables, repeat=n))
@@ -170,7 +316,7 @@ def vocabulary() -> tuple[list[bytes], list[float], list[TokenType]]:
     pieces = [b"<unk>", b"<s>", b"</s>", *(b"<0x%02X>" % i for i in range(256))]
     kinds = [TokenType.UNKNOWN, *[TokenType.CONTROL] * 2, *[TokenType.BYTE] * 256]
     scores = [0.0] * len(pieces)
-    for rank, piece in enumerate(itertools.islice(spaced, N_VOCAB - len(pieces))):
+    for rank, piece in enumerate(itertools.islice(spaced, n - len(pieces))):
         pieces.append(piece.encode())
         kinds.append(TokenType.NORMAL)
         scores.append(-float(rank))
@@ -215,8 +361,7 @@ def write(shape: Shape, kind: Type | Young, path: Path) -> None:
     part = path.with_name(path.name + ".part")
     writer = gguf.GGUFWriter(part, shape.architecture)
     _add_metadata(writer, shape)
-    for name, dims in matrices(shape):
-        own = _kind(kind, dims)
+    for name, dims, own in _kinds(shape, kind):
         row_shape = gguf.quant_shape_to_byte_shape(dims, own)
         nbytes = math.prod(row_shape)
         writer.add_tensor_info(name, row_shape, np.dtype(np.uint8), nbytes, raw_dtype=own)
@@ -225,10 +370,9 @@ def write(shape: Shape, kind: Type | Young, path: Path) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    kinds = {_kind(kind, dims) for _, dims in matrices(shape)}
-    blocks = {kind: RandomBlocks(kind) for kind in kinds}
-    for _, dims in matrices(shape):
-        writer.write_tensor_data(blocks[_kind(kind, dims)].matrix(dims))
+    blocks = {own: RandomBlocks(own) for own in {own for _, _, own in _kinds(shape, kind)}}
+    for _, dims, own in _kinds(shape, kind):
+        writer.write_tensor_data(blocks[own].matrix(dims))
     for _, values in floats(shape):
         writer.write_tensor_data(values)
     writer.close()
@@ -238,13 +382,26 @@ def write(shape: Shape, kind: Type | Young, path: Path) -> None:
 def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_context_length(N_CTX)
     writer.add_embedding_length(shape.dim)
-    writer.add_block_count(shape.n_layers)
-    writer.add_feed_forward_length(shape.hidden_dim)
+    writer.add_block_count(shape.n_layers + shape.n_next)
+    if shape.n_next:
+        writer.add_nextn_predict_layers(shape.n_next)
+    writer.add_feed_forward_length(shape.dense_dim or shape.hidden_dim)
     writer.add_head_count(shape.n_heads)
-    writer.add_head_count_kv(shape.n_kv_heads)
-    writer.add_layer_norm_rms_eps(1e-5)
+    if shape.convolutions:
+        writer.add_head_count_kv([shape.n_kv_heads * (one == "a") for one in shape.convolutions])
+        writer.add_shortconv_l_cache(3)
+    elif shape.local:
+        writer.add_head_count_kv([head_sizes(shape, i)[1] for i in range(shape.n_layers)])
+    else:
+        writer.add_head_count_kv(shape.n_kv_heads)
+    if shape.architecture == "starcoder2":
+        writer.add_layer_norm_eps(1e-5)
+    else:
+        writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(1e6)
-    if not shape.latent:
+    if shape.net:
+        _add_net(writer, shape, shape.net)
+    elif not shape.latent:
         writer.add_rope_dimension_count(shape.head_dim or shape.dim // shape.n_heads)
     if shape.latent:
         m, at = shape.latent, f"{shape.architecture}.attention"
@@ -257,17 +414,32 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
         writer.add_expert_weights_norm(True)
         writer.add_expert_weights_scale(1.8)
-    elif shape.n_experts:
+    elif shape.head_dim or shape.net:
         writer.add_key_length(shape.head_dim)
         writer.add_value_length(shape.head_dim)
     if shape.n_experts:
         writer.add_expert_count(shape.n_experts)
         writer.add_expert_used_count(shape.n_used)
         writer.add_expert_feed_forward_length(shape.hidden_dim)
+    if shape.dense_dim:
+        writer.add_leading_dense_block_count(1)
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
     if shape.architecture == "gpt-oss":
         writer.add_sliding_window(128)
-    writer.add_vocab_size(N_VOCAB)
-    pieces, scores, kinds = vocabulary()
+    if shape.architecture.startswith("gemma"):
+        writer.add_sliding_window(1024)
+    if shape.local:
+        at, d = shape.architecture, shape.local.head_dim
+        writer.add_sliding_window_pattern([is_local(shape, i) for i in range(shape.n_layers)])
+        for name in ("attention.key_length_swa", "attention.value_length_swa",
+                     "rope.dimension_count_swa"):  # fmt: skip
+            writer.add_uint32(f"{at}.{name}", d)
+        writer.add_float32(f"{at}.rope.freq_base_swa", 1e4)
+        writer.add_uint32(f"{at}.attention.shared_kv_layers", 0)
+        writer.add_uint32(f"{at}.embedding_length_per_layer_input", 0)
+        writer.add_float32(f"{at}.final_logit_softcapping", 30.0)
+    writer.add_vocab_size(shape.n_vocab)
+    pieces, scores, kinds = vocabulary(shape.n_vocab)
     writer.add_tokenizer_model("llama")
     writer.add_token_list(pieces)
     writer.add_token_scores(scores)
@@ -275,6 +447,19 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_unk_token_id(0)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+
+
+def _add_net(writer: gguf.GGUFWriter, shape: Shape, net: Net) -> None:
+    writer.add_rope_dimension_count(shape.head_dim // 4)
+    writer.add_rope_dimension_sections([11, 11, 10, 0])
+    writer.add_ssm_conv_kernel(4)
+    writer.add_ssm_state_size(net.dim)
+    writer.add_ssm_group_count(net.n_keys)
+    writer.add_ssm_time_step_rank(net.n_values)
+    writer.add_ssm_inner_size(net.n_values * net.dim)
+    writer.add_uint32(f"{shape.architecture}.full_attention_interval", 4)
+    if shape.n_experts:
+        writer.add_expert_shared_feed_forward_length(shape.hidden_dim)
 
 
 def ensure(name: str, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Write a Llama GGUF file with an infill vocabulary and random weights, to measure typing with.
+"""Write a GGUF file with an infill vocabulary and random weights, to measure typing with.
 
     python benchmarks/synth_infill.py 7b FILE.gguf
 
@@ -52,14 +52,18 @@ KINDS = {
     "smollm2": Kind(Shape(30, 576, 1536, 9, 3), Type.Q4_1, Type.Q8_0, 49152),
     "7b": Kind(SHAPES["7b"], Type.Q4_0, Type.Q4_0, 32016),
     "tiny": Kind(Shape(2, 64, 128, 2, 2), Type.Q4_0, Type.Q4_0, 4096),
-}
+    "tiny-lfm2": Kind(
+        Shape(3, 64, 128, 2, 2, head_dim=32, architecture="lfm2", convolutions="cac"),
+        Type.Q4_0, Type.Q4_0, 4096,
+    ),
+}  # fmt: skip
 
 
 def write(kind: Kind, path: Path) -> None:
     """Write a file. It appears under its name when it is whole."""
     part = path.with_name(path.name + ".part")
     tokens, types, merges = vocabulary(kind.n_vocab)
-    writer = gguf.GGUFWriter(part, "llama")
+    writer = gguf.GGUFWriter(part, kind.shape.architecture)
     _add_metadata(writer, kind)
     _add_vocabulary(writer, tokens, types, merges)
     for name, dims, of in _matrices(kind):
@@ -113,7 +117,11 @@ def _add_metadata(writer: gguf.GGUFWriter, kind: Kind) -> None:
     writer.add_block_count(shape.n_layers)
     writer.add_feed_forward_length(shape.hidden_dim)
     writer.add_head_count(shape.n_heads)
-    writer.add_head_count_kv(shape.n_kv_heads)
+    if shape.convolutions:
+        writer.add_head_count_kv([shape.n_kv_heads * (one == "a") for one in shape.convolutions])
+        writer.add_shortconv_l_cache(3)
+    else:
+        writer.add_head_count_kv(shape.n_kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(1e5)
     writer.add_rope_dimension_count(shape.dim // shape.n_heads)

@@ -35,6 +35,47 @@ _LATENT_YARN: dict[str, object] = {
     "type": "yarn", "factor": 16.0, "original_max_position_embeddings": 32, "beta_fast": 32,
     "beta_slow": 1,
 }  # fmt: skip
+# Mamba-2 in some layers: heads that fill a vector and that do not, groups of heads.
+_MAMBA: dict[str, object] = {
+    "model_type": "granitemoehybrid", "architectures": ["GraniteMoeHybridForCausalLM"],
+    "mamba_n_heads": 8, "mamba_d_state": 24, "mamba_n_groups": 2,
+    "mamba_d_conv": 4, "mamba_expand": 2, "mamba_chunk_size": 32, "mamba_conv_bias": True,
+    "mamba_proj_bias": False, "shared_intermediate_size": 96, **_GRANITE,
+}  # fmt: skip
+_NEMOTRON: dict[str, object] = {
+    "model_type": "nemotron_h", "architectures": ["NemotronHForCausalLM"], "mamba_num_heads": 6,
+    "mamba_head_dim": 20, "ssm_state_size": 16, "n_groups": 3, "conv_kernel": 4, "chunk_size": 32,
+    "layer_norm_epsilon": 1e-5, "mlp_hidden_act": "relu2",
+    # transformers takes the first for a limit, in prompts alone.
+    "time_step_min": 1e-9, "time_step_limit": [0.0, float("inf")],
+}  # fmt: skip
+# Heads that differ where there is no window; others' values there are their keys.
+_GEMMA4: dict[str, object] = {
+    "model_type": "gemma4_text", "architectures": ["Gemma4ForCausalLM"],
+    "hidden_activation": "gelu_pytorch_tanh", "sliding_window": 24,
+    "final_logit_softcapping": 4.0, "hidden_size_per_layer_input": 0, "rope_parameters": {
+        "sliding_attention": {"rope_type": "default", "rope_theta": 1e3},
+        "full_attention": {"rope_type": "proportional", "rope_theta": 1e4,
+                           "partial_rotary_factor": 0.25}},
+}  # fmt: skip
+_LFM2: dict[str, object] = {
+    "model_type": "lfm2",
+    "architectures": ["Lfm2ForCausalLM"],
+    "block_multiple_of": 32,
+    "block_ffn_dim_multiplier": 1.5,
+}
+# Which layers are convolutions, from the first on and so on.
+_CONVOLUTIONS = {"lfm2": (1, 0), "lfm2_biases": (0, 1, 1), "lfm2_moe": (1, 1, 0)}
+# Gated delta nets, and experts beside a shared one.
+_NETS: dict[str, object] = {
+    "linear_conv_kernel_dim": 4, "linear_key_head_dim": 16, "linear_value_head_dim": 16,
+    "linear_num_key_heads": 2, "linear_num_value_heads": 6, "partial_rotary_factor": 0.25,
+}  # fmt: skip
+_EXPERTS: dict[str, object] = {"moe_intermediate_size": 32, "shared_expert_intermediate_size": 64}
+_SECTIONS: dict[str, object] = {
+    "rope_type": "default", "rope_theta": 1e6, "partial_rotary_factor": 0.25,
+    "mrope_section": [2, 1, 1], "mrope_interleaved": True,
+}  # fmt: skip
 # Families that are built otherwise: what their config.json says otherwise.
 FAMILIES: dict[str, dict[str, object]] = {
     "llama_biases": {"attention_bias": True, "mlp_bias": True},
@@ -51,6 +92,14 @@ FAMILIES: dict[str, dict[str, object]] = {
                "sliding_window": 24, "rope_scaling": {"rope_type": "linear", "factor": 8.0},
                "rope_local_base_freq": 1e4, "sliding_window_pattern": 3,
                "layer_types": ["sliding_attention", "sliding_attention", "full_attention"]},
+    "gemma4": {**_GEMMA4, "attention_k_eq_v": True},
+    "gemma4_unified": {**_GEMMA4, "model_type": "gemma4_unified_text",
+                       "architectures": ["Gemma4UnifiedForCausalLM"],
+                       "final_logit_softcapping": 30.0},
+    "gemma4_e": {**_GEMMA4, "hidden_size_per_layer_input": 32,
+                 "use_double_wide_mlp": True},
+    "gemma4_moe": {**_GEMMA4, "attention_k_eq_v": True, "enable_moe_block": True, "num_experts": 6,
+                   "top_k_experts": 2, "moe_intermediate_size": 32},
     "glm4": {"model_type": "glm4", "architectures": ["Glm4ForCausalLM"], "attention_bias": True,
              "partial_rotary_factor": 0.5, "pad_token_id": 0},
     "starcoder": {"model_type": "gpt_bigcode", "architectures": ["GPTBigCodeForCausalLM"],
@@ -104,8 +153,31 @@ FAMILIES: dict[str, dict[str, object]] = {
     "glm4_moe_lite": {"model_type": "glm4_moe_lite",
                       "architectures": ["Glm4MoeLiteForCausalLM"], **_LATENTS, "q_lora_rank": 64,
                       "norm_topk_prob": True, "routed_scaling_factor": 1.8},
+    "qwen3_next": {"model_type": "qwen3_next", "architectures": ["Qwen3NextForCausalLM"],
+                   **_NETS, **_EXPERTS, "norm_topk_prob": True, "num_experts": 6,
+                   "num_experts_per_tok": 2, "full_attention_interval": 2},
+    "qwen3_5_text": {"model_type": "qwen3_5_text", "architectures": ["Qwen3_5ForCausalLM"],
+                     **_NETS, "full_attention_interval": 2, "rope_parameters": _SECTIONS},
+    "qwen3_5_moe_text": {"model_type": "qwen3_5_moe_text",
+                         "architectures": ["Qwen3_5MoeForCausalLM"], **_NETS, **_EXPERTS,
+                         "num_experts": 6, "num_experts_per_tok": 2, "full_attention_interval": 3,
+                         "rope_parameters": _SECTIONS},
     "youtu": {"model_type": "youtu", "architectures": ["YoutuForCausalLM"], **_HEADS,
               "q_lora_rank": 64},
+    "granitehybrid": {**_MAMBA, "num_local_experts": 0, "num_experts_per_tok": 0,
+                      "position_embedding_type": "nope"},
+    "granitehybrid_moe": {**_MAMBA, "num_local_experts": 6, "num_experts_per_tok": 2,
+                          "position_embedding_type": "rope"},
+    "nemotron_h": _NEMOTRON,
+    "nemotron_h_moe": {**_NEMOTRON, "n_routed_experts": 8, "num_experts_per_tok": 3,
+                       "moe_intermediate_size": 32, "n_shared_experts": 1,
+                       "moe_shared_expert_intermediate_size": 64, "n_group": 2, "topk_group": 1,
+                       "routed_scaling_factor": 2.5, "norm_topk_prob": True},
+    "lfm2": _LFM2,
+    "lfm2_biases": {**_LFM2, "conv_bias": True, "conv_L_cache": 4},
+    "lfm2_moe": {"model_type": "lfm2_moe", "architectures": ["Lfm2MoeForCausalLM"],
+                 "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+                 "num_dense_layers": 1, "norm_topk_prob": True},
 }  # fmt: skip
 # Where biases are: of q, k and v, of attention's output, of the network.
 BIASES = {
@@ -136,16 +208,28 @@ SCALED = {
     "gemma": 8,
     "gemma2": 8,
     "gemma3": 8,
+    **dict.fromkeys(("gemma4", "gemma4_e", "gemma4_moe", "gemma4_unified"), 8),
     "granite": 4,
     "granitemoe": 4,
     "granitemoeshared": 4,
+    "granitehybrid": 4,
+    "granitehybrid_moe": 4,
 }  # which multiply embeddings: these are so much smaller
+NETS = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")  # gated delta nets
 LAYER_NORM = {"starcoder", "starcoder2"}
 # Of q and k: of all of them, or of each head.
 WHOLE_NORMS, HEAD_NORMS = ("olmo2", "olmo3"), ("gemma3", "glm4_moe", "apertus")
 CONSTANTS = {"beta": 0.5, "eps": -1e-6}  # of xIELU
+# Kinds of Nemotron-H's layers.
+PATTERNS = {"nemotron_h": "M-*M", "nemotron_h_moe": "ME*EM-"}
+STATES = {".A_log": 0.5, ".D": 1.0, ".dt_bias": -2.5}  # of Mamba-2, about these
 
-CENTERED_NORMS = {"gemma", "gemma2", "gemma3"}  # which store what a norm's weight exceeds 1 by
+CENTERED_NORMS = {
+    "gemma",
+    "gemma2",
+    "gemma3",
+    *NETS,
+}  # which store what a norm's weight exceeds 1 by
 # Relatives: what their config.json says otherwise.
 KINDS: dict[str, dict[str, object]] = {
     "qwen2": {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"],
@@ -223,6 +307,7 @@ class Tiny:
     n_ctx: int = 512
     norm_eps: float = 1e-5
     kind: str = "llama"  # or a key of KINDS
+    n_next: int = 0  # layers behind the others that guess a token further ahead
 
 
 def weights(tiny: Tiny) -> dict[str, F32]:
@@ -291,14 +376,32 @@ def _values(tiny: Tiny, name: str, shape: tuple[int, ...], uniform: Callable[...
         return uniform(shape, (5.0 if "gate_up" in name else 0.3) / shape[1] ** 0.5)
     if name.endswith(("sinks", "_proj_bias")):
         return uniform(shape, 0.7)
+    if tiny.kind in NETS and name.endswith(("A_log", "dt_bias")):
+        return uniform(shape, 0.7)
+    if name.endswith(tuple(STATES)):  # which remember for some tokens, and for many
+        return uniform(shape, 0.7, STATES["." + name.rpartition(".")[2]])
+    if name.endswith("linear_attn.norm.weight"):
+        return uniform(shape, 0.2, 1.0)
     if len(shape) == 1 or name.endswith("bias"):
-        mean = float(tiny.kind not in CENTERED_NORMS)
-        return uniform(shape, 0.2, mean * name.endswith("weight"))
+        mean = float(tiny.kind not in CENTERED_NORMS) * name.endswith(("weight", "scale", "scalar"))
+        if tiny.kind.startswith("gemma4") and name.endswith(("q_norm.weight", "k_norm.weight")):
+            mean = 0.5  # whose scores nothing else makes smaller
+        return uniform(shape, 0.2, mean)
     if "embed" in name or "transformer.w" in name:
         return uniform(shape, 0.5 / SCALED.get(tiny.kind, 1))
     # Logits are wide apart, so that the best of them, and of a router's, are clear.
-    is_router = name.endswith((".mlp.gate.weight", ".router.weight", ".router.layer.weight"))
+    routers = (
+        "mlp.gate",
+        "mixer.gate",
+        "router",
+        "router.layer",
+        "router.proj",
+        "feed_forward.gate",
+    )
+    is_router = name.endswith(tuple(f".{one}.weight" for one in routers))
     gain = 3.0 if name == "lm_head.weight" or is_router else 1.3
+    if name == "lm_head.weight" and tiny.kind in NETS:  # whose states carry a rounding on
+        gain = 2.0
     return uniform(shape, gain / shape[-1] ** 0.5)
 
 
@@ -308,14 +411,53 @@ def tensors(tiny: Tiny) -> Iterator[Named]:
     if tiny.kind == "starcoder":
         names = ("transformer.wte", "transformer.h", "transformer.ln_f")
         yield "transformer.wpe.weight", (tiny.n_ctx, tiny.dim)
+    if tiny.kind in _CONVOLUTIONS:
+        names = (*names[:2], "model.embedding_norm")
+    if tiny.kind.startswith("nemotron"):
+        names = ("backbone.embeddings", "backbone.layers", "backbone.norm_f")
     yield f"{names[0]}.weight", (tiny.vocab_size, tiny.dim)
+    if tiny.kind == "gemma4_e":
+        n = _per_layer_dim(tiny)
+        yield "model.embed_tokens_per_layer.weight", (tiny.vocab_size, tiny.n_layers * n)
+        yield "model.per_layer_model_projection.weight", (tiny.n_layers * n, tiny.dim)
+        yield "model.per_layer_projection_norm.weight", (n,)
     for i in range(tiny.n_layers):
         own = _latents(tiny, i) if "kv_lora_rank" in KINDS[tiny.kind] else _layer(tiny, i)
+        if tiny.kind in NETS:
+            own = _net_layer(tiny, i)
+        elif tiny.kind in _CONVOLUTIONS:
+            own = _lfm2(tiny, i)
+        elif tiny.kind.startswith("nemotron"):
+            own = _nemotron_layer(tiny, i)
+        elif tiny.kind.startswith("granitehybrid"):
+            own = _hybrid_layer(tiny, i)
+        elif tiny.kind.startswith("gemma4"):
+            own = _gemma4(tiny, i)
         for name, shape in own:
             yield f"{names[1]}.{i}.{name}", shape
     yield from _norm(tiny, names[2])
     if not tiny.tied:
         yield "lm_head.weight", (tiny.vocab_size, tiny.dim)
+    for i in range(tiny.n_next):  # last, so that the others stay
+        yield from _next_layer(tiny, i)
+
+
+def _next_layer(tiny: Tiny, i: int) -> Iterator[Named]:
+    """A layer that guesses a token further ahead, with what joins its input."""
+    at = layer = f"model.layers.{tiny.n_layers + i}."
+    joins = ("eh_proj", "enorm", "hnorm", "shared_head.norm")
+    if tiny.kind in NETS:  # with attention, as one layer of so many has it
+        at, layer = "mtp.", f"mtp.layers.{i}."
+        joins = ("fc", "pre_fc_norm_embedding", "pre_fc_norm_hidden", "norm")
+        own = _net_layer(tiny, int(str(KINDS[tiny.kind]["full_attention_interval"])) - 1)
+    elif "kv_lora_rank" in KINDS[tiny.kind]:
+        own = _latents(tiny, tiny.n_layers + i)
+    else:
+        own = _layer(tiny, tiny.n_layers + i)
+    for name, shape in own:
+        yield layer + name, shape
+    for name, shape in zip(joins, [(tiny.dim, 2 * tiny.dim), *[(tiny.dim,)] * 3], strict=True):
+        yield f"{at}{name}.weight", shape
 
 
 def _layer(tiny: Tiny, i: int) -> Iterator[Named]:
@@ -391,6 +533,75 @@ def _experts(tiny: Tiny) -> Iterator[Named]:
         yield from _network(f"mlp.{at}", tiny.dim, rows)
 
 
+def _hybrid_layer(tiny: Tiny, i: int) -> Iterator[Named]:
+    """A layer of Granite 4's."""
+    c: dict[str, Any] = {**KINDS[tiny.kind], **_by_layer(tiny)}
+    if c["layer_types"][i] == "attention":
+        own = _attention(tiny, "self_attn")
+    else:
+        sizes = (c[f"mamba_{n}"] for n in ("n_heads", "d_head", "d_state", "n_groups", "d_conv"))
+        own = _mamba("mamba", tiny.dim, *sizes)
+    yield from _norm(tiny, "input_layernorm")
+    yield from own
+    yield from _norm(tiny, "post_attention_layernorm")
+    n, width, shared = c["num_local_experts"], tiny.hidden_dim, c["shared_intermediate_size"]
+    if n:
+        yield "block_sparse_moe.router.layer.weight", (n, tiny.dim)
+        yield "block_sparse_moe.input_linear.weight", (n, 2 * width, tiny.dim)
+        yield "block_sparse_moe.output_linear.weight", (n, tiny.dim, width)
+    yield "shared_mlp.input_linear.weight", (2 * shared, tiny.dim)
+    yield "shared_mlp.output_linear.weight", (tiny.dim, shared)
+
+
+def _nemotron_layer(tiny: Tiny, i: int) -> Iterator[Named]:
+    """A layer of Nemotron-H's."""
+    c: dict[str, Any] = KINDS[tiny.kind]
+    yield "norm.weight", (tiny.dim,)
+    match PATTERNS[tiny.kind][i]:
+        case "M":
+            names = ("mamba_num_heads", "mamba_head_dim", "ssm_state_size", "n_groups",
+                     "conv_kernel")  # fmt: skip
+            yield from _mamba("mixer", tiny.dim, *(c[name] for name in names))
+        case "*":
+            yield from _attention(tiny, "mixer")
+        case "-":
+            yield from _plain_network("mixer", tiny.dim, tiny.hidden_dim)
+        case "E":
+            yield "mixer.gate.weight", (c["n_routed_experts"], tiny.dim)
+            yield "mixer.gate.e_score_correction_bias", (c["n_routed_experts"],)
+            for e in range(c["n_routed_experts"]):
+                name = f"mixer.experts.{e}"
+                yield from _plain_network(name, tiny.dim, c["moe_intermediate_size"])
+            width = c["moe_shared_expert_intermediate_size"]
+            yield from _plain_network("mixer.shared_experts", tiny.dim, width)
+
+
+def _attention(tiny: Tiny, name: str) -> Iterator[Named]:
+    q, kv = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
+    for kind, rows in (("q", q), ("k", kv), ("v", kv)):
+        yield f"{name}.{kind}_proj.weight", (rows, tiny.dim)
+    yield f"{name}.o_proj.weight", (tiny.dim, q)
+
+
+def _mamba(
+    name: str, dim: int, n_heads: int, head_dim: int, n_state: int, n_groups: int, n_taps: int
+) -> Iterator[Named]:
+    inner = n_heads * head_dim
+    width = inner + 2 * n_groups * n_state
+    yield f"{name}.in_proj.weight", (inner + width + n_heads, dim)
+    yield f"{name}.conv1d.weight", (width, 1, n_taps)
+    yield f"{name}.conv1d.bias", (width,)
+    for kind in ("dt_bias", "A_log", "D"):
+        yield f"{name}.{kind}", (n_heads,)
+    yield f"{name}.norm.weight", (inner,)
+    yield f"{name}.out_proj.weight", (dim, inner)
+
+
+def _plain_network(name: str, dim: int, width: int) -> Iterator[Named]:
+    yield f"{name}.up_proj.weight", (width, dim)
+    yield f"{name}.down_proj.weight", (dim, width)
+
+
 def _latents(tiny: Tiny, i: int) -> Iterator[Named]:
     """A layer of DeepSeek's."""
     c: dict[str, Any] = KINDS[tiny.kind]
@@ -417,6 +628,139 @@ def _latents(tiny: Tiny, i: int) -> Iterator[Named]:
     for e in range(n):
         yield from _network(f"mlp.experts.{e}", tiny.dim, width)
     yield from _network("mlp.shared_experts", tiny.dim, c["n_shared_experts"] * width)
+
+
+def _gemma4_sizes(tiny: Tiny) -> dict[str, int]:
+    """What its config.json says of sizes: the E sizes' last half of layers read others' keys."""
+    return {
+        "vocab_size_per_layer_input": tiny.vocab_size,
+        "global_head_dim": 3 * tiny.head_dim,
+        "num_global_key_value_heads": tiny.n_kv_heads // 2,
+        "num_kv_shared_layers": tiny.n_layers // 2 if tiny.kind == "gemma4_e" else 0,
+    }
+
+
+def _per_layer_dim(tiny: Tiny) -> int:
+    return int(str(FAMILIES[tiny.kind]["hidden_size_per_layer_input"]))
+
+
+def _gemma4(tiny: Tiny, i: int) -> Iterator[Named]:
+    """A layer of Gemma 4's: by its kind, and by whether it has keys of its own."""
+    c: dict[str, Any] = {**FAMILIES[tiny.kind], **_gemma4_sizes(tiny)}
+    is_local = _by_layer(tiny)["layer_types"][i] == "sliding_attention"
+    is_same = c.get("attention_k_eq_v", False) and not is_local
+    d = tiny.head_dim if is_local else c["global_head_dim"]
+    n_kv = c["num_global_key_value_heads"] if is_same else tiny.n_kv_heads
+    is_shared = i >= tiny.n_layers - c["num_kv_shared_layers"]
+    for name in ("input", "post_attention", "pre_feedforward", "post_feedforward"):
+        yield f"{name}_layernorm.weight", (tiny.dim,)
+    yield "self_attn.q_proj.weight", (tiny.n_heads * d, tiny.dim)
+    yield "self_attn.q_norm.weight", (d,)
+    if not is_shared:
+        for name in "k" if is_same else "kv":
+            yield f"self_attn.{name}_proj.weight", (n_kv * d, tiny.dim)
+        yield "self_attn.k_norm.weight", (d,)
+    yield "self_attn.o_proj.weight", (tiny.dim, tiny.n_heads * d)
+    is_wide = is_shared and c.get("use_double_wide_mlp", False)
+    yield from _network("mlp", tiny.dim, tiny.hidden_dim * (1 + is_wide))
+    yield "layer_scalar", (1,)
+    if tiny.kind == "gemma4_e":
+        n = _per_layer_dim(tiny)
+        yield "per_layer_input_gate.weight", (n, tiny.dim)
+        yield "per_layer_projection.weight", (tiny.dim, n)
+        yield "post_per_layer_input_norm.weight", (tiny.dim,)
+    if tiny.kind == "gemma4_moe":
+        n, width = c["num_experts"], c["moe_intermediate_size"]
+        yield "router.proj.weight", (n, tiny.dim)
+        yield "router.scale", (tiny.dim,)
+        yield "router.per_expert_scale", (n,)
+        yield "experts.gate_up_proj", (n, 2 * width, tiny.dim)
+        yield "experts.down_proj", (n, tiny.dim, width)
+        for name in ("post_feedforward_layernorm_1", "post_feedforward_layernorm_2",
+                     "pre_feedforward_layernorm_2"):  # fmt: skip
+            yield f"{name}.weight", (tiny.dim,)
+
+
+def _lfm2(tiny: Tiny, i: int) -> Iterator[Named]:
+    """A layer of LFM2's, of which some have experts behind the first."""
+    c: dict[str, Any] = KINDS[tiny.kind]
+    bias, dim, hidden = bool(c.get("conv_bias")), tiny.dim, tiny.hidden_dim
+    yield "operator_norm.weight", (dim,)
+    if _is_convolution(tiny, i):
+        yield from _linear("conv.in_proj", 3 * dim, dim, bias)
+        yield "conv.conv.weight", (dim, 1, c.get("conv_L_cache", 3))
+        if bias:
+            yield "conv.conv.bias", (dim,)
+        yield from _linear("conv.out_proj", dim, dim, bias)
+    else:
+        q, kv = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
+        for name, rows in (("q", q), ("k", kv), ("v", kv)):
+            yield f"self_attn.{name}_proj.weight", (rows, dim)
+        for name in "qk":
+            yield f"self_attn.{name}_layernorm.weight", (tiny.head_dim,)
+        yield "self_attn.out_proj.weight", (dim, q)
+    yield "ffn_norm.weight", (dim,)
+    networks = [("feed_forward", hidden)]
+    n = c.get("num_experts", 0)
+    if n and i >= c["num_dense_layers"]:
+        yield "feed_forward.gate.weight", (n, dim)
+        yield "feed_forward.expert_bias", (n,)
+        networks = [(f"feed_forward.experts.{e}", c["moe_intermediate_size"]) for e in range(n)]
+    for at, width in networks:
+        for name, shape in (("w1", (width, dim)), ("w3", (width, dim)), ("w2", (dim, width))):
+            yield f"{at}.{name}.weight", shape
+
+
+def _is_convolution(tiny: Tiny, i: int) -> bool:
+    kinds = _CONVOLUTIONS[tiny.kind]
+    return bool(kinds[i % len(kinds)])
+
+
+def _net_layer(tiny: Tiny, i: int) -> Iterator[Named]:
+    """A layer of Qwen3-Next or Qwen3.5."""
+    c: dict[str, Any] = KINDS[tiny.kind]
+    is_recurrent = (i + 1) % c["full_attention_interval"] != 0
+    yield from _norm(tiny, "input_layernorm")
+    yield from _delta_net(tiny, c) if is_recurrent else _gated_attention(tiny)
+    yield from _norm(tiny, "post_attention_layernorm")
+    n, width = c.get("num_experts", 0), c.get("moe_intermediate_size")
+    if not n:
+        yield from _network("mlp", tiny.dim, tiny.hidden_dim)
+        return
+    yield "mlp.gate.weight", (n, tiny.dim)
+    yield "mlp.shared_expert_gate.weight", (1, tiny.dim)
+    yield from _network("mlp.shared_expert", tiny.dim, c["shared_expert_intermediate_size"])
+    if tiny.kind == "qwen3_next":
+        for e in range(n):
+            yield from _network(f"mlp.experts.{e}", tiny.dim, width)
+        return
+    yield "mlp.experts.gate_up_proj", (n, 2 * width, tiny.dim)
+    yield "mlp.experts.down_proj", (n, tiny.dim, width)
+
+
+def _delta_net(tiny: Tiny, c: dict[str, Any]) -> Iterator[Named]:
+    n_keys, n = c["linear_num_key_heads"], c["linear_num_value_heads"]
+    keys, values = n_keys * c["linear_key_head_dim"], n * c["linear_value_head_dim"]
+    if tiny.kind == "qwen3_next":
+        rows = {"qkvz": 2 * (keys + values), "ba": 2 * n}
+    else:
+        rows = {"qkv": 2 * keys + values, "z": values, "b": n, "a": n}
+    for name, n_rows in rows.items():
+        yield f"linear_attn.in_proj_{name}.weight", (n_rows, tiny.dim)
+    yield "linear_attn.conv1d.weight", (2 * keys + values, 1, c["linear_conv_kernel_dim"])
+    yield "linear_attn.A_log", (n,)
+    yield "linear_attn.dt_bias", (n,)
+    yield "linear_attn.norm.weight", (c["linear_value_head_dim"],)
+    yield "linear_attn.out_proj.weight", (tiny.dim, values)
+
+
+def _gated_attention(tiny: Tiny) -> Iterator[Named]:
+    q, kv = tiny.n_heads * tiny.head_dim, tiny.n_kv_heads * tiny.head_dim
+    for name, rows in (("q", 2 * q), ("k", kv), ("v", kv)):
+        yield f"self_attn.{name}_proj.weight", (rows, tiny.dim)
+    for name in "qk":
+        yield f"self_attn.{name}_norm.weight", (tiny.head_dim,)
+    yield "self_attn.o_proj.weight", (tiny.dim, q)
 
 
 def _network(name: str, dim: int, width: int) -> Iterator[Named]:
@@ -503,16 +847,36 @@ def config(tiny: Tiny) -> dict[str, object]:
         **(_as_gpt(tiny) if tiny.kind == "starcoder" else {}),
         **_by_layer(tiny),
     }
+    if tiny.kind.startswith("gemma4"):
+        made |= _gemma4_sizes(tiny)
+    if tiny.kind == "gemma4_unified":
+        del made["hidden_size_per_layer_input"], made["vocab_size_per_layer_input"]
+    if tiny.n_next and tiny.kind not in NETS:
+        made["num_nextn_predict_layers"] = tiny.n_next
     if "layer_types" in made and "rope_parameters" in made:  # of which the other would be one
         del made["rope_scaling"]
     return made
 
 
-def _by_layer(tiny: Tiny) -> dict[str, list[Any]]:
-    """What config.json lists for each layer: half of Laguna's heads where there is no window."""
+def _by_layer(tiny: Tiny) -> dict[str, Any]:
+    """What follows from the shape, or is listed for each layer: half of Laguna's heads where there
+    is no window.
+    """
     types, n = ["sliding_attention", "full_attention"], tiny.n_layers
+    if tiny.kind.startswith("granitehybrid"):
+        kinds = ["attention" if i % 3 == 1 else "mamba" for i in range(n)]
+        return {"layer_types": kinds, "mamba_d_head": tiny.dim // 4}
+    if tiny.kind.startswith("nemotron"):
+        return {"hybrid_override_pattern": PATTERNS[tiny.kind][:n]}
+    if tiny.kind == "qwen3_5_text":
+        return {"layer_types": [("linear_attention", "full_attention")[i % 2] for i in range(n)]}
+    if tiny.kind.startswith("gemma4"):
+        return {"layer_types": [types[i % 2 or i == n - 1] for i in range(n)]}
     if tiny.kind == "mellum":
         return {"layer_types": [types[i % 2] for i in range(n)]}
+    if tiny.kind in _CONVOLUTIONS:
+        return {"layer_types": ["conv" if _is_convolution(tiny, i) else types[1]
+                                for i in range(n)]}  # fmt: skip
     if tiny.kind == "laguna":
         return {
             "layer_types": [types[1 - i % 2] for i in range(n)],

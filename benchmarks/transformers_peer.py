@@ -29,6 +29,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 from transformers.cache_utils import Cache
 
 N_IDS = 200
+_FACTORS = ("router.scale", "per_expert_scale", "layer_scalar")
 N_GREEDY = 24
 
 
@@ -141,6 +142,10 @@ def expected(model: PreTrainedModel, n_ids: int, n_greedy: int) -> dict[str, np.
     }  # fmt: skip
 
 
+ROUTERS = tuple(f".{name}.weight" for name in ("mlp.gate", "mixer.gate", "router", "router.proj",
+                                               "feed_forward.gate"))  # fmt: skip
+
+
 def make(spec: dict[str, Any], out: Path) -> None:
     """Make one checkpoint and what it says."""
     dtype = getattr(torch, spec.pop("dtype"))
@@ -152,11 +157,15 @@ def make(spec: dict[str, Any], out: Path) -> None:
     with torch.no_grad():
         for name, value in [*model.named_parameters(), *model.named_buffers()]:
             # All start alike, which would hide a mix-up.
-            if "norm" in name or "bias" in name or "alpha" in name:
+            if "norm" in name or "bias" in name or "alpha" in name or name.endswith(_FACTORS):
                 value.add_(0.2 * torch.randn_like(value))
+            if tiny.kind.startswith("gemma4") and name.endswith(("q_norm.weight", "k_norm.weight")):
+                value.mul_(0.35)  # whose scores nothing else makes smaller
             # So that few choices of experts are close to a tie.
-            if name.endswith((".mlp.gate.weight", ".router.weight")):
+            if name.endswith(ROUTERS):
                 value.mul_(4)
+            if name.endswith("dt_bias"):  # so that states remember for long
+                value.sub_(3)
     folder = out / tiny.name
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     # Read again: .to(dtype) has rounded RoPE's frequencies too, which no checkpoint holds.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import gguf
@@ -106,7 +107,8 @@ def convert_path(
         As `halfbyte.convert`, but for what a download brings.
     """
     begin_s = time.perf_counter()
-    with said_once(src), closing(open_adapted(src, options.adapter)) as source:
+    opened = partial(open_adapted, src, options.adapter, drafts=options.drafts)
+    with said_once(src), closing(opened()) as source:
         source_name = source_name or source.name
         target = dst or Path(f"{file_name(source_name)}.{options.type}.gguf")
         _check_targets(source, target, options)

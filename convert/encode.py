@@ -21,10 +21,12 @@ from halfbyte import system
 from halfbyte.converting.calibration.gptq import calibrate_model
 from halfbyte.converting.calibration.importance import Importance
 from halfbyte.converting.plan import Plan
+from halfbyte.converting.recipe import NO_MATRICES
 from halfbyte.converting.sources.source import Source
 from halfbyte.converting.sources.source_tensors import Tensor
 from halfbyte.converting.writer import Planned
 from halfbyte.errors import ConversionError, RequestError
+from halfbyte.families.next_layer import is_of_next
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
 from halfbyte.progress import Progress, silent
@@ -35,6 +37,7 @@ Bytes = NDArray[np.uint8]
 # A tensor's bytes may come in pieces, one after the other.
 Encoded = Iterator[tuple[str, Bytes]]
 
+_CALIBRATED = ("blk.", "token_embd.", "output.")
 _PIECE_WEIGHTS = 1 << 23  # that are written together
 _SHARE_WEIGHTS = 1 << 18  # that a thread widens and quantizes together: they stay in its cache
 
@@ -73,10 +76,12 @@ def calibrated(
     for tensor, planned in zip(source.tensors, plan.tensors, strict=True):
         if len(tensor.shape) == 1:
             yield tensor.name, _vector(tensor, planned)
-        elif tensor.name.endswith(".bias"):
+        elif tensor.name.endswith(NO_MATRICES):
             yield tensor.name, tensor.rows(0, tensor.shape[0]).view(np.uint8)
-    formats = {p.name: p.format for p in plan.tensors
-               if len(p.shape) > 1 and not p.name.endswith(".bias")}  # fmt: skip
+        elif not tensor.name.startswith(_CALIBRATED):  # what is looked up, or stays as it is
+            yield from _uncalibrated(tensor, planned, threads)
+    formats = {p.name: p.format for p in plan.tensors if p.name.startswith(_CALIBRATED)
+               and len(p.shape) > 1 and not p.name.endswith(NO_MATRICES)}  # fmt: skip
     pool = system.start_pool(threads)
     try:
         with _finite(source.path, "weights"):
@@ -84,6 +89,25 @@ def calibrated(
             yield from calibrate_model(layers, ids, formats, pool, progress=progress)
     finally:
         pool.close()
+    yield from _beside(source, plan, threads)
+
+
+def _beside(source: Source, plan: Plan, threads: int) -> Encoded:
+    """The matrices of layers that guess further ahead, which no text goes through."""
+    with ThreadPoolExecutor(threads) as pool:
+        for tensor, planned in zip(source.tensors, plan.tensors, strict=True):
+            is_matrix = len(tensor.shape) > 1 and not tensor.name.endswith(".bias")
+            if is_matrix and is_of_next(tensor.name, source.config.n_layers):
+                for piece in _begin(tensor, planned, pool, None):
+                    yield tensor.name, piece.finish()
+                tensor.release()
+
+
+def _uncalibrated(tensor: Tensor, planned: Planned, threads: int) -> Encoded:
+    with ThreadPoolExecutor(threads) as pool:
+        for piece in _begun_ahead(_begin(tensor, planned, pool, None)):
+            yield tensor.name, piece.finish()
+    tensor.release()
 
 
 class _Checked:
@@ -98,7 +122,13 @@ class _Checked:
 
     def tensor(self, name: str) -> F32:
         """See LayerSource."""
-        values = self._layers.tensor(name)
+        return self._finite(name, self._layers.tensor(name))
+
+    def rows(self, name: str, ids: Ids) -> F32:
+        """See LayerSource."""
+        return self._finite(name, self._layers.rows(name, ids))
+
+    def _finite(self, name: str, values: F32) -> F32:
         if not np.isfinite(values).all():
             raise ConversionError(
                 self._path, name, expected="finite weights", got="NaN or infinite weights"

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import gguf
 
+from halfbyte.converting.recurrent_keys import add_recurrence
 from halfbyte.converting.rotation_keys import add_rotation
+from halfbyte.converting.size_keys import add_sizes, list_of_layers, shares_as_llama_cpp
 from halfbyte.families.config import (
     DENSE_KEY,
     EXPERT_KEYS,
@@ -25,6 +27,7 @@ from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.model_card import SAMPLING_KEYS, WHOLE
 from halfbyte.families.registry import FAMILIES, family_of
 from halfbyte.families.xielu import XIELU_KEYS
+from halfbyte.tokenizer.plain_json import GEMMA4
 from halfbyte.tokenizer.pretokenizers import WHOLE_PIECES_FIRST
 from halfbyte.tokenizer.vocabulary import (
     ADDED_KEY,
@@ -55,8 +58,11 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     family = family_of(c)
     keys = {field: f"{c.architecture}.{key.gguf}" for field, key in family.keys.items()}
     for field in _COUNTS:
-        if field == "n_heads" and c.layer_heads:
-            meta.add_array(keys[field], list(c.layer_heads))
+        values = list_of_layers(c, field)
+        if values:
+            meta.add_array(keys[field], values)
+        elif field == "n_layers":
+            add_layer_counts(meta, c)
         else:
             meta.add_uint32(keys[field], getattr(c, field))
     meta.add_value_length(c.latent.kv_lora_rank if c.latent else c.head_dim)
@@ -67,11 +73,21 @@ def add_config(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     for name, key in XIELU_KEYS.items() if c.xielu else ():
         meta.add_array(key, [float(getattr(one, name)) for one in c.xielu])
     add_rotation(meta, c)
+    add_recurrence(meta, c)
     meta.add_vocab_size(c.vocab_size)
     if c.experts is not None:
         _add_experts(meta, c.architecture, c.experts)
     if c.latent is not None:
         _add_latent(meta, c, c.latent)
+    if c.sizes is not None:
+        add_sizes(meta, c, c.sizes)
+
+
+def add_layer_counts(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
+    """Write how many layers there are, and how many of them guess further ahead."""
+    meta.add_block_count(c.n_layers + c.n_next)
+    if c.n_next:
+        meta.add_nextn_predict_layers(c.n_next)
 
 
 def _add_experts(meta: gguf.GGUFWriter, architecture: str, e: ExpertsConfig) -> None:
@@ -131,7 +147,7 @@ def add_sampling(meta: gguf.GGUFWriter, sampling: Mapping[str, float]) -> None:
 
 def add_vocabulary(meta: gguf.GGUFWriter, v: Vocabulary) -> None:
     """Write the tokenizer keys of a vocabulary."""
-    meta.add_tokenizer_model(v.model)
+    meta.add_tokenizer_model(v.pre if v.pre == GEMMA4 else v.model)
     meta.add_tokenizer_pre(v.pre)
     meta.add_token_list(v.pieces)
     meta.add_token_types(v.types)
@@ -177,6 +193,8 @@ def say_what_llama_cpp_computes(path: Path, c: ModelConfig) -> None:
     reads_local = family.local_theta != 0 or ROTATED_LOCALLY_KEY in family.reads
     if not reads_local and c.local_rope and c.local_rope.theta != c.rope.theta:
         others.append("layers with a window rotate as the others do")
+    if c.sizes and not shares_as_llama_cpp(c):
+        others.append("layers that share keys take those of the last two that have any")
     if others:
         log.warning("%s: llama.cpp computes something else with this file's architecture, %s: %s",
                     path, c.architecture, ", ".join(others))  # fmt: skip

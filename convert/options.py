@@ -31,6 +31,7 @@ class ConversionOptions(TypedDict, total=False):
     report: str | os.PathLike[str] | None
     name: str | None
     adapter: AdapterPaths
+    drafts: bool
     force: bool
     threads: int | None
 
@@ -53,6 +54,7 @@ class Options:
         name: general.name in the file; default: the source's.
         adapter: LoRAs to merge into the weights before they are rounded: a path, a pair of path
             and scale, or a list of these; see docs/adapters.md.
+        drafts: keep layers that guess tokens further ahead, at 8 bits or more.
         force: replace existing files.
         threads: threads that quantize; default: physical cores that this process may use. An
             uncalibrated file does not depend on it.
@@ -70,6 +72,7 @@ class Options:
     report: str | os.PathLike[str] | None = None
     name: str | None = None
     adapter: AdapterPaths = None
+    drafts: bool = True
     force: bool = False
     threads: int | None = None
 
@@ -109,7 +112,7 @@ class Options:
 
     def _check_kinds(self) -> None:
         """Each value by itself."""
-        for name in ("pure", "measure", "force"):
+        for name in ("pure", "measure", "drafts", "force"):
             object.__setattr__(self, name, check_flag(name, getattr(self, name)))
         for name in ("imatrix", "save_imatrix", "report"):
             if getattr(self, name) is not None:

@@ -10,10 +10,12 @@ from halfbyte.converting.sources.source import Source
 from halfbyte.converting.writer import Planned
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.per_layer import TABLE
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.floats import F32
 from halfbyte.kernels.formats.mxfp4 import MXFP4
 from halfbyte.kernels.formats.nvfp4 import NVFP4
+from halfbyte.quality.carried import Carried
 from halfbyte.quality.texts import N_WINDOW
 from halfbyte.results import Result
 
@@ -116,8 +118,9 @@ def make_plan(source: Source, type: str, *, pure: bool, calibrates: bool = False
               if old.format is new.format}  # fmt: skip
     planned += [Planned(one.name, one.shape, F32) for one in source.keep_blocks(blocks)]
     file_type = _file_type(planned) if type == KEEP else RECIPES[type].file_type
-    largest = _FLOAT * max(tensor.n_weights for tensor in planned)
-    measuring, calibrating = _float_nbytes(planned, largest)
+    # Of a table that is looked up rows are read alone.
+    largest = _FLOAT * max(one.n_weights for one in planned if one.name != f"{TABLE}.weight")
+    measuring, calibrating = _float_nbytes(planned, largest, Carried(source.config).width)
     peak = 2 * largest + _BESIDE
     return Plan(
         tuple(planned), file_type, tuple(fallbacks), peak, measuring, calibrating, source.config
@@ -170,7 +173,7 @@ def _file_type(tensors: list[Planned]) -> int:
     return next(r.file_type for r in reversed(RECIPES.values()) if r.usual.name == most)
 
 
-def _float_nbytes(tensors: list[Planned], largest: int) -> tuple[int, int]:
+def _float_nbytes(tensors: list[Planned], largest: int, width: int) -> tuple[int, int]:
     """Memory of measuring and of calibrating: weights in floats, hidden states, one Hessian."""
     layers: dict[str, int] = {}
     for tensor in tensors:
@@ -179,9 +182,9 @@ def _float_nbytes(tensors: list[Planned], largest: int) -> tuple[int, int]:
             layers[layer] = layers.get(layer, 0) + _FLOAT * tensor.n_weights
     held = max([largest, *layers.values()])
     dim = next(t.shape[-1] for t in tensors if t.name == "token_embd.weight")
-    widest = max(t.shape[-1] for t in tensors if len(t.shape) > 1)
+    widest = max(t.shape[-1] for t in tensors if len(t.shape) > 1 and t.name != f"{TABLE}.weight")
     chunk = _FLOAT * _CHUNK_TOKENS * (3 * widest + 6 * dim)
-    state = _FLOAT * N_WINDOW * dim
+    state = _FLOAT * N_WINDOW * width
     measuring = 2 * held + 2 * MEASURED_WINDOWS * state + chunk
     # H and its damped copy, and 16 bytes an entry while it is factored.
     hessian = 24 * widest * widest

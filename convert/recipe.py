@@ -16,16 +16,23 @@ from dataclasses import dataclass
 
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.next_layer import is_of_next
+from halfbyte.families.per_layer import PROJECTION, TABLE
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.floats import F16, F32
 from halfbyte.kernels.formats.registry import FORMATS
 
 _N_LAYERS_70B = 80  # whose values are small and used by eight heads each
+_TABLES = ("token_embd.weight", f"{TABLE}.weight")
 _LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 
 Rule = Callable[[int, ModelConfig], str | None]
 
+# Ends of names of what has two dimensions, and is no matrix that anything is multiplied by.
+NO_MATRICES = (
+    ".bias", ".shortconv.conv.weight", ".ssm_conv1d.weight", ".ssm_a", ".ssm_d", ".ssm_norm.weight",
+)  # fmt: skip
 KEEP = "keep"  # no recipe: every tensor has the format that holds its numbers without rounding
 
 
@@ -59,15 +66,21 @@ class Recipe:
         """The format that is meant for a tensor, whether or not its rows fit."""
         if is_exact(name, shape):
             return F32
+        if self.usual.is_quantized and is_of_next(name, model.n_layers):
+            return FORMATS["Q8_0"]  # what guesses is spoilt by fewer: at 4 bits little comes true
         if pure or not self.usual.is_quantized:
             return self.usual
         if self.others is not None and "_exps." not in name:
             return self.others
-        if name == "output.weight" or (model.tied and name == "token_embd.weight"):
+        if name == f"{PROJECTION}.weight":
+            return F16  # as it is, in llama.cpp
+        if name == "output.weight" or (model.tied and name in _TABLES):
             return self.usual if self.usual.name == "Q8_0" else FORMATS["Q6_K"]
         found = _LAYER.fullmatch(name)
         if found is None:
-            other = self.rules.get(name.removesuffix(".weight"))
+            other = self.rules.get(
+                "token_embd" if name in _TABLES else name.removesuffix(".weight")
+            )
             return FORMATS[(other(0, model) if other else None) or self.usual.name]
         rule = self.rules.get(found[2].removesuffix("_exps").removesuffix("_shexp"))
         chosen = FORMATS[(rule(int(found[1]), model) if rule else None) or self.usual.name]
@@ -78,8 +91,8 @@ class Recipe:
 
 
 def is_exact(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor keeps all of its bits: vectors, biases, and who chooses experts."""
-    return len(shape) == 1 or name.endswith(".bias") or ".ffn_gate_inp" in name
+    """Whether a tensor keeps all bits: vectors, biases, convolutions, and who chooses experts."""
+    return len(shape) == 1 or name.endswith(NO_MATRICES) or ".ffn_gate_inp" in name
 
 
 # Rows that are no multiple of a large block: the type of 32 that is nearest in size, or one that

@@ -23,6 +23,8 @@ def add_rotation(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     """Write what `rope` and all that goes with positions is."""
     meta.add_rope_dimension_count(c.rope.n_features or c.head_dim)
     meta.add_rope_freq_base(c.rope.theta)
+    if c.rope.sections:
+        meta.add_rope_dimension_sections(list(c.rope.sections))
     if c.rope.longrope is not None:
         meta.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
         meta.add_rope_scaling_orig_ctx_len(c.rope.longrope.n_ctx)
@@ -35,7 +37,8 @@ def add_rotation(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
     if c.local_rope is not None:
         meta.add_float32(f"{c.architecture}.rope.freq_base_swa", c.local_rope.theta)
         if ROTATED_LOCALLY_KEY in family_of(c).reads:
-            n = c.local_rope.n_features or c.head_dim
+            first = next((i for i, slides in enumerate(c.sliding_layers) if slides), 0)
+            n = c.local_rope.n_features or c.head_dim_of(first)
             meta.add_uint32(f"{c.architecture}.{ROTATED_LOCALLY_KEY}", n)
     if c.temperature is not None:
         meta.add_float32(f"{c.architecture}.{TEMPERATURE_KEY}", c.temperature.scale)
@@ -71,5 +74,6 @@ def _add_windows(meta: gguf.GGUFWriter, c: ModelConfig) -> None:
         return
     if c.sliding_window or not family.full_every:
         meta.add_uint32(f"{c.architecture}.{key}", c.sliding_window)
-    if c.sliding_layers not in ((), family.sliding_layers(c.n_layers)):
+    is_usual = c.sliding_layers in ((), family.sliding_layers(c.n_layers))
+    if family.has_sizes or not is_usual:  # llama.cpp wants to be told
         meta.add_array(f"{c.architecture}.{PATTERN_KEY}", list(c.sliding_layers))

@@ -65,7 +65,7 @@ class Writer:
                 tensor.shape if not tensor.format.is_quantized else _byte_shape(tensor),
                 np.dtype(np.uint8) if tensor.format.is_quantized else np.dtype(np.float32),
                 tensor.nbytes,
-                raw_dtype=gguf.GGMLQuantizationType(tensor.format.ggml_id),
+                raw_dtype=_type(tensor.format),  # type: ignore[arg-type]
             )
         meta.write_header_to_file(path)
         meta.write_kv_data_to_file()
@@ -104,6 +104,13 @@ class Writer:
 
 def _aligned(at: int) -> int:
     return -(-at // gguf.GGUF_DEFAULT_ALIGNMENT) * gguf.GGUF_DEFAULT_ALIGNMENT
+
+
+def _type(fmt: BlockFormat) -> int:
+    """A type as the package writes it; it is told of those that are younger than it."""
+    sizes: dict[int, tuple[int, int]] = gguf.GGML_QUANT_SIZES  # type: ignore[assignment]
+    sizes.setdefault(fmt.ggml_id, (fmt.block_size, fmt.block_nbytes))
+    return fmt.ggml_id
 
 
 def _byte_shape(tensor: Planned) -> tuple[int, ...]:

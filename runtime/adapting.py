@@ -90,7 +90,7 @@ class AdaptingModel:
         self.engine.check_open()
         adapter, engine = read_adapter(path, self.engine.config), self.engine
         matrices = engine.weights.matrices
-        jit.compile_all(adapter_kernels(adapter, matrices), lambda done, total: None)
+        jit.compile_all(adapter_kernels(adapter, engine.config, matrices), lambda done, total: None)
         return pack_adapter(adapter, engine.config, matrices)
 
     def _free_name(self, path: Path) -> str:

@@ -45,7 +45,8 @@ def convert(
             the type, in the working directory.
         progress: called with a stage, what is done of it and what it is in all.
         **options: the fields of converting.options.Options: `type` ("q8_0"), `pure`, `calibrate`,
-            `imatrix`, `save_imatrix`, `measure`, `report`, `name`, `adapter`, `force`, `threads`.
+            `imatrix`, `save_imatrix`, `measure`, `report`, `name`, `adapter`, `drafts`, `force`,
+            `threads`.
 
     Raises:
         RequestError: an unknown type or option, options that contradict each other, or two files
@@ -60,7 +61,7 @@ def convert(
     threads = chosen.threads
 
     def with_golden(part: Path, figures: Figures) -> Figures:
-        with load(part, threads=threads or None, progress=progress) as model:
+        with load(part, threads=threads or None, draft=False, progress=progress) as model:
             golden = golden_continuation(model)
         return replace(figures, golden_tokens=golden.tokens, golden_margin=golden.margin)
 
@@ -79,6 +80,7 @@ def plan_conversion(
     type: str = "q8_0",
     pure: bool = False,
     adapter: AdapterPaths = None,
+    drafts: bool = True,
 ) -> Plan:
     """What `convert` would write; reads no weights, writes and fetches nothing.
 
@@ -87,5 +89,7 @@ def plan_conversion(
     """
     type = check_type(type)
     check_flag("pure", pure)
-    with closing(open_adapted(catalogue.resolve(src, pull=False), adapter)) as source:
+    check_flag("drafts", drafts)
+    path = catalogue.resolve(src, pull=False)
+    with closing(open_adapted(path, adapter, drafts=drafts)) as source:
         return make_plan(source, type, pure=pure)

@@ -195,11 +195,15 @@ class EngineError(HalfbyteError):
 
 
 class OutOfPagesError(EngineError):
-    """Sequences and remembered prompts hold all the KV cache that they may, `max_nbytes`."""
+    """Sequences and remembered prompts hold all the KV cache that they may, `max_nbytes`.
 
-    def __init__(self, nbytes: int, max_nbytes: int, *, hint: str = "") -> None:
+    `wanted` bytes more would have been needed.
+    """
+
+    def __init__(self, nbytes: int, max_nbytes: int, wanted: int = 0, *, hint: str = "") -> None:
         self.nbytes = nbytes
         self.max_nbytes = max_nbytes
+        self.wanted = wanted
         message = f"the KV cache is full: {nbytes:,} of {max_nbytes:,} bytes are held"
         super().__init__(message, hint=hint)
 

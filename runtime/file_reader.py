@@ -98,6 +98,18 @@ class FileReader:
             advice = os.POSIX_FADV_DONTNEED
             os.posix_fadvise(self._descriptor, begin, end - begin, advice)
 
+    def again(self) -> FileReader:
+        """The same file, open for itself."""
+        other = object.__new__(type(self))
+        other.path, other._error, other.nbytes = self.path, self._error, self.nbytes
+        try:
+            other._descriptor = os.dup(self._descriptor)
+        except OSError as reason:
+            raise self._error(self.path, expected="to open it again", got=str(reason)) from reason
+        other._close = weakref.finalize(other, os.close, other._descriptor)
+        other._seeking = self._seeking  # they have one position
+        return other
+
     def close(self) -> None:
         """Close the file; it can't be read any more."""
         self._descriptor = -1  # the number may soon be another file's

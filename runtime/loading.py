@@ -16,24 +16,27 @@ from typing import Literal, NoReturn
 from halfbyte import settings, system
 from halfbyte.call_arguments import check_progress, is_whole, unknown_argument
 from halfbyte.engine.engine import Engine
-from halfbyte.engine.footprint import check_context, check_memory, memory_of, stays_on_disk
+from halfbyte.engine.footprint import (
+    check_context,
+    check_memory,
+    memory_of,
+    stays_on_disk,
+    why_not_beside,
+)
 from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
-from halfbyte.engine.model_kernels import kernels_for
+from halfbyte.engine.model_kernels import kernels_of
+from halfbyte.engine.next_weights import with_shared
 from halfbyte.engine.page_clearing import cleared_ahead
-from halfbyte.engine.weights import (
-    ModelWeights,
-    Rooms,
-    load_weights,
-    panel_format,
-    weights_memory,
-)
+from halfbyte.engine.rooms import Rooms, weights_memory
+from halfbyte.engine.weights import ModelWeights, load_weights
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
+from halfbyte.families.left_out import left_out
 from halfbyte.families.model_card import ModelCard
-from halfbyte.families.next_tokens import of_next_tokens
-from halfbyte.families.registry import family_of
+from halfbyte.families.next_layer import next_config
+from halfbyte.families.registry import family_of, tensors_of
 from halfbyte.families.tensors import check_tensors
 from halfbyte.generation.model_hash import FileStamp
 from halfbyte.gguf.file import GGUFFile
@@ -83,7 +86,7 @@ def load(
     prompt_cache_dir: str | os.PathLike[str] | None = None,
     prompt_cache_dir_bytes: int = 8 << 30,
     adapter: AdapterPaths = None,
-    draft: str | os.PathLike[str] | None = None,
+    draft: str | os.PathLike[str] | Literal[False] | None = None,
     progress: Progress | None = None,
     **unknown: NoReturn,
 ) -> Model:
@@ -101,7 +104,7 @@ def load(
         prompt_cache_dir: a folder for what falls out of memory, found again by later processes.
         prompt_cache_dir_bytes: of all files in it.
         adapter: LoRAs of calls that name none: path, (path, scale), or a list; see load_adapter.
-        draft: a smaller model, named likewise, that guesses for this one (docs/speculation.md).
+        draft: a smaller model that guesses (docs/speculation.md); None: its own layer; False: none.
         progress: called with (stage, done, total), mostly in another thread; else the log warns.
         **unknown: names that are refused with the one that was meant.
 
@@ -116,11 +119,11 @@ def load(
     check_kv_type(kv_type)
     check_progress(progress)
     remembered = Remembered.of(prompt_cache_bytes, prompt_cache_dir, prompt_cache_dir_bytes)
-    paths = [_file_of(path_or_name, type, progress)]
-    if draft is not None:
+    paths, own = [_file_of(path_or_name, type, progress)], draft is None
+    if draft is not None and draft is not False:
         paths.append(_file_of(draft, None, progress))
     with needed_for(f"loading {paths[0]}"):
-        model = _guarded(lambda: _load(paths, n_threads, ctx, kv_type, remembered, progress))
+        model = _guarded(lambda: _load(paths, n_threads, ctx, kv_type, remembered, progress, own))
         return _adapted(model, adapters)
 
 
@@ -157,11 +160,21 @@ class _Checked:
         """Nothing of its weights is read yet."""
         file = files.enter_context(GGUFFile.open(path))
         config = config_from_gguf(file)
-        family = family_of(config)
-        left_out = of_next_tokens(file.tensors, file.path, family, config.n_layers)
-        check_tensors(file, list(family.tensors(config)), left_out)
+        others = left_out(file.tensors, file.path, family_of(config), config)
+        check_tensors(file, tensors_of(config), others)
         check_memory(file, config, kv_type, n_threads)
         return cls(file, config)
+
+    def own_layer(self, kv_type: str, n_threads: int) -> list[_Checked]:
+        """The file's layer that guesses for it, if there is one, and room for it."""
+        if not self.config.n_next:
+            return []
+        layer, left = next_config(self.config), system.available_memory()
+        why = why_not_beside(self.file, self.config, layer, kv_type, n_threads, left)
+        if why:
+            log.warning("%s: its layer that guesses %s, and is not used", self.file.path, why)
+            return []
+        return [_Checked(self.file, layer)]
 
 
 def _load(
@@ -171,8 +184,9 @@ def _load(
     kv_type: str,
     remembered: Remembered,
     progress: Progress | None,
+    guesses: bool,
 ) -> Model:
-    """The model of the first file, with that of a second one to guess for it."""
+    """The model of the first file, with that of a second one, or a layer of its own, to guess."""
     begin = time.perf_counter()
 
     def report(stage: str, done: int, total: int) -> None:
@@ -182,11 +196,11 @@ def _load(
     with ExitStack() as files:
         checked = [_Checked.open(files, path, kv_type, n_threads) for path in paths]
         own = checked[0]
+        checked += own.own_layer(kv_type, n_threads) if guesses else []
         n_ctx = _check_ctx(ctx, own.config)
         if ctx is not None:  # pages are taken as they are needed: a default promises nothing
-            check_context(
-                own.file, own.config, kv_type, n_ctx, n_threads, system.available_memory()
-            )
+            left = system.available_memory()
+            check_context(own.file, own.config, kv_type, n_ctx, n_threads, left)
         rooms = _rooms(checked, kv_type, PAGE if ctx is None else n_ctx, n_threads)
         for each in rooms:
             files.enter_context(cleared_ahead(each.memory))
@@ -201,17 +215,24 @@ def _load(
             engine = Engine(own.config, weights, pool, kv_type, n_ctx)
             draft = None
             for guest, room in zip(checked[1:], rooms[1:], strict=True):
-                weights = _weights(guest, room, pool, report, "load draft")
-                n = min(n_ctx, guest.config.n_ctx_train)
-                draft = remembered.draft_model(
-                    engine.beside(guest.config, weights, kv_type, n), engine
-                )
+                beside = _beside(engine, guest, _weights(guest, room, pool, report, "load draft"))
+                draft = remembered.draft_model(beside, engine)
             prompts = remembered.memory(engine, stamps)
             load_s = time.perf_counter() - begin
             return Model(paths[0], own.config, tokenizer, engine, load_s, card, prompts, draft)
         except BaseException:
             pool.close()
             raise
+
+
+def _beside(engine: Engine, guest: _Checked, weights: ModelWeights) -> Engine:
+    """The engine of what guesses for another one's model."""
+    config = guest.config
+    if config.next_layer:
+        by_merges = guest.file.metadata.get_str("tokenizer.ggml.model", "") == "gpt2"
+        config, weights = with_shared(weights, engine.weights, config, by_merges=by_merges)
+    n_ctx = min(engine.n_ctx, config.n_ctx_train)
+    return engine.beside(config, weights, engine.layout.kv_type, n_ctx)
 
 
 def _rooms(models: Sequence[_Checked], kv_type: str, n_ctx: int, n_threads: int) -> list[Rooms]:
@@ -244,7 +265,8 @@ def _weights(
 def _tokenizer(checked: Sequence[_Checked]) -> Tokenizer:
     """That of the first file; whatever guesses for it has the same tokens."""
     with _no_collections():
-        own, *others = [Tokenizer.from_gguf(each.file) for each in checked]
+        files = dict.fromkeys(each.file for each in checked)
+        own, *others = [Tokenizer.from_gguf(file) for file in files]
     for other in others:
         check_same_ids(own, other, "draft")
     return own
@@ -309,12 +331,7 @@ def _check_ctx(ctx: object, config: ModelConfig) -> int:
 def _compile(
     models: Sequence[_Checked], kv_type: str, progress: Progress, *, is_shown: bool
 ) -> None:
-    kernels: dict[str, jit.Kernel] = {}
-    for model in models:
-        specs, file = family_of(model.config).tensors(model.config), model.file
-        formats = {spec.name: panel_format(file, file.tensors[spec.name]) for spec in specs
-                   if spec.is_matrix and spec.name in file.tensors}  # fmt: skip
-        kernels |= {k.name: k for k in kernels_for(model.config, kv_type, formats)}
+    kernels = kernels_of([(model.file, model.config) for model in models], kv_type)
     begin, told = time.perf_counter(), False
 
     def report(done: int, total: int) -> None:
@@ -328,6 +345,6 @@ def _compile(
 
     left = system.available_memory()
     n_processes = jit.MAX_PROCESSES if left is None else left // 2 // jit.PROCESS_NBYTES
-    compiled = jit.compile_all(list(kernels.values()), report, min(n_processes, jit.MAX_PROCESSES))
+    compiled = jit.compile_all(kernels, report, min(n_processes, jit.MAX_PROCESSES))
     if compiled:
         log.info("compiled %d kernels in %.1f s", compiled, time.perf_counter() - begin)

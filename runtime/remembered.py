@@ -17,12 +17,14 @@ from halfbyte.generation.model_hash import FilesHash, FileStamp
 from halfbyte.generation.prompt_memory import Bounds, PromptMemory
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.speculation.draft_model import DraftModel
+from halfbyte.generation.speculation.next_model import NextModel
 from halfbyte.kernels.compiler.private_files import private_folder
 
 log = logging.getLogger(__name__)
 
 _USUAL_NBYTES = 256 << 20
 _SHARE = 4  # of the memory that is left, one part
+_N_SNAPSHOTS = 16  # of recurrent layers' states, beside a context's keys and values
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,17 @@ class Remembered:
         return PromptMemory(engine, bounds, FilesHash(stamps, settings.cache_dir() / "hashes"))
 
     def draft_model(self, draft: Engine, engine: Engine) -> DraftModel:
-        """A model that guesses for an engine's; it remembers as many tokens, in memory."""
+        """What guesses for an engine's model; it remembers as many tokens, in memory."""
         nbytes = self._most(engine) * draft.layout.page_nbytes // engine.layout.page_nbytes
-        return DraftModel(draft, engine, nbytes, system.available_memory)
+        kind = NextModel if draft.config.next_layer else DraftModel
+        return kind(draft, engine, nbytes, system.available_memory)
 
     def _most(self, engine: Engine) -> int:
         if self.nbytes is not None:
             return self.nbytes
         nbytes = max(engine.layout.nbytes(engine.n_ctx), _USUAL_NBYTES)
+        if engine.pages.states is not None:
+            nbytes += _N_SNAPSHOTS * engine.pages.states.layout.nbytes
         available = system.available_memory()
         return nbytes if available is None else min(nbytes, available // _SHARE)
 

@@ -162,8 +162,9 @@ def test_a_conversation_outlives_restarts(
 ) -> None:
     replay = load("agent_replay")
     agent = replay.Agent(tiny, tmp_path / "prompts", n_begin=300, n_turn=40)
-    turns = agent.turns(4)
+    turns, is_same = agent.turns(4), agent.is_same()
     agent.close()
+    assert is_same
     assert [turn["is_restarted"] for turn in turns] == [False, False, True, False]
     assert [turn["n_reused"] for turn in turns] == [300, 340, 380, 420]
     assert turns[2]["disk_s"] > 0 and turns[2]["disk_nbytes"] > 100_000

@@ -103,7 +103,7 @@ def calibrate_model(
     embedding = source.tensor(name)
     data = quantize(embedding, formats[name], threads=pool.n_threads)
     yield name, data
-    x = dequantize(data, formats[name], embedding.shape[1])[ids]
+    x = model.embed(ids, dequantize(data, formats[name], embedding.shape[1]))
     del embedding, data
     n_layers = source.config.n_layers
     for i in range(n_layers):
@@ -121,7 +121,7 @@ def calibrate_model(
         model.layer(i, weights, x)
         progress("calibrate", i + 1, n_layers)
     if "output.weight" in source:
-        hessian = Hessian(x.shape[-1])
+        hessian = Hessian(source.config.dim)
         for _ in model.logits(x, lambda _, inputs: hessian.add(inputs)):
             pass
         output = source.tensor("output.weight")

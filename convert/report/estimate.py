@@ -78,6 +78,10 @@ class _MadeUp:
             return np.ones(shape, np.float32)
         return _numbers(math.prod(shape[:-1]), shape[-1]).reshape(shape)
 
+    def rows(self, name: str, ids: NDArray[np.int64]) -> F32:
+        """As many rows of a tensor as are asked for."""
+        return _numbers(ids.size, self._tensors[name].shape[-1]).reshape(*ids.shape, -1)
+
 
 def _numbers(rows: int, k: int) -> F32:
     some = np.random.default_rng(0).standard_normal(min(rows * k, 1 << 18), np.float32)
@@ -128,7 +132,7 @@ class _Layer:
     """A layer of a plan, through which a few windows of made-up states were sent.
 
     Attributes:
-        states: what went in, (B, T, dim).
+        states: what went in, (B, T, features that are carried).
         seconds: a window's, from the beginning to where each group of matrices gets its inputs, and
             to the end.
         inputs: of each group, (B T, K).
@@ -142,7 +146,8 @@ class _Layer:
         n_weights = sum(w.size for w in self._weights.values())
         n_windows = int(np.clip(_SAMPLE_FLOPS / (2.0 * n_weights * length), 1, MEASURED_WINDOWS))
         c = plan.config
-        self.states: F32 = _numbers(n_windows * length, c.dim).reshape(n_windows, length, c.dim)
+        width = self._model.carried.width
+        self.states: F32 = _numbers(n_windows * length, width).reshape(n_windows, length, width)
         self.states *= c.dim**0.5
         self._run(self.states[:1, :1])  # what takes long once
         self.seconds, self.inputs = self._run(self.states)
@@ -175,7 +180,7 @@ class _Layer:
         total = self._plan.config.n_layers * layer_s
         if "output.weight" in formats:
             made = [(self._source.tensor("output.weight"), formats["output.weight"])]
-            total += _group_s(pool, self.states[0], made)
+            total += _group_s(pool, self.states[0, :, : self._plan.config.dim], made)
         return total
 
 

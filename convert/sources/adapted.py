@@ -21,10 +21,10 @@ from halfbyte.lora.reading import read_adapter
 from halfbyte.quality.layer_source import F32, LayerSource
 
 
-def open_adapted(path: Path, adapter: AdapterPaths = None) -> Source:
+def open_adapted(path: Path, adapter: AdapterPaths = None, *, drafts: bool = True) -> Source:
     """A source (`open_source`) with an argument `adapter` merged into it."""
     adapters = adapter_paths(adapter)
-    source = open_source(path)
+    source = open_source(path, drafts=drafts)
     try:
         return AdaptedSource(source, adapters) if adapters else source
     except BaseException:

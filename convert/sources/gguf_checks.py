@@ -11,8 +11,8 @@ from halfbyte.converting.sources.problems import Problems
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import check_type, config_from_gguf
-from halfbyte.families.next_tokens import of_next_tokens
-from halfbyte.families.registry import family_of
+from halfbyte.families.left_out import left_out
+from halfbyte.families.registry import family_of, tensors_of
 from halfbyte.families.tensors import ROPE_FACTORS, tensor_errors
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.formats.registry import FORMATS
@@ -62,9 +62,8 @@ def check_head(part: Path, source: Path) -> None:
 
 
 def _tensor_errors(file: GGUFFile, config: ModelConfig) -> Iterator[ModelFileError]:
-    family = family_of(config)
-    left_out = of_next_tokens(file.tensors, file.path, family, config.n_layers)
-    return tensor_errors(file, list(family.tensors(config)), left_out)
+    others = left_out(file.tensors, file.path, family_of(config), config)
+    return tensor_errors(file, tensors_of(config), others)
 
 
 def _type_errors(file: GGUFFile) -> Iterator[ModelFileError]:

@@ -56,7 +56,7 @@ def with_heads(
 
 def whole_name(name: str) -> str:
     """The tensor of which a part is named; others stay."""
-    return _parted(name)[0]
+    return name.partition("[")[0]
 
 
 def _parted(name: str) -> tuple[str, _Part | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from halfbyte.converting.gguf_keys import (
     add_base_model,
     add_config,
+    add_layer_counts,
     add_sampling,
     add_vocabulary,
     say_what_llama_cpp_computes,
@@ -36,9 +38,10 @@ from halfbyte.converting.sources.source_tensors import (
 from halfbyte.errors import ConversionError
 from halfbyte.families.config import DENSE_KEY, WINDOW_KEY, ModelConfig
 from halfbyte.families.from_hf import config_from_hf
+from halfbyte.families.left_out import left_out
 from halfbyte.families.model_card import sampling_from_hf
-from halfbyte.families.next_tokens import NEXT_KEY, of_next_tokens
-from halfbyte.families.registry import family_of
+from halfbyte.families.next_tokens import NEXT_KEY
+from halfbyte.families.registry import family_of, tensors_of
 from halfbyte.file_kinds import is_gguf, refused
 from halfbyte.gguf.factors import factor_name, factor_names
 from halfbyte.gguf.file import GGUFFile
@@ -97,8 +100,10 @@ class Source(ABC):
         """Close the files."""
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, *, drafts: bool = True) -> Source:
     """A folder or a .gguf file, of a split model any one of its files, checked.
+
+    Without `drafts`, layers that guess further ahead (families/next_layer.py) are left out.
 
     Raises:
         ConversionError: neither of them, or a broken folder.
@@ -107,19 +112,19 @@ def open_source(path: Path) -> Source:
     path = model_file(path)
     if path.is_file():
         if is_gguf(path):
-            return FileModel(path)
+            return FileModel(path, drafts=drafts)
         expected = "a Hugging Face folder or a .gguf file"
         raise refused(ConversionError, path, expected=expected, got="another file")
-    return FolderModel(path)
+    return FolderModel(path, drafts=drafts)
 
 
 class FolderModel(Source):
     """A Hugging Face folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, drafts: bool = True) -> None:
         self._folder = folder = HFFolder(path)
         try:
-            config, mapped, self._vocabulary = _checked(folder)
+            config, mapped, self._vocabulary = _checked(folder, drafts=drafts)
             self._made_from = (folder.config or {}).get("_name_or_path")
             stated = folder.read_json(_GENERATION) or {}
             self._sampling = sampling_from_hf(path / _GENERATION, stated)
@@ -149,7 +154,7 @@ class FolderModel(Source):
 class FileModel(Source):
     """A GGUF file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, drafts: bool = True) -> None:
         self._file = file = GGUFFile.open(path, strict_types=False)
         try:
             config = check_runs(file)
@@ -158,8 +163,10 @@ class FileModel(Source):
         except BaseException:
             file.close()
             raise
-        others = of_next_tokens(file.tensors, file.path, family_of(config), config.n_layers)
-        others |= factor_names(file)
+        others = left_out(file.tensors, file.path, family_of(config), config) | factor_names(file)
+        if not drafts:
+            config, whole = replace(config, n_next=0), config
+            others |= {s.name for s in tensors_of(whole)} - {s.name for s in tensors_of(config)}
         infos = [info for name, info in file.tensors.items() if name not in others]
         tensors: list[Tensor] = [FileTensor(file, info) for info in infos]
         super().__init__(path, name, config, tensors, [Path(one) for one in file.paths])
@@ -172,10 +179,11 @@ class FileModel(Source):
             is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key not in _KEPT
             if key == "general.name" or is_own or key.endswith(f".{NEXT_KEY}"):
                 continue
+            if key.endswith(".block_count"):
+                add_layer_counts(meta, self.config)
+                continue
             found = old.raw(key)
             value: Any = found.value
-            if key.endswith(".block_count"):
-                value = self.config.n_layers
             if isinstance(value, np.ndarray):
                 value = value.tolist()
             if isinstance(value, list) and not value:
@@ -202,7 +210,7 @@ def _check_heads(path: Path, config: ModelConfig) -> None:
         )  # fmt: skip
 
 
-def _checked(folder: HFFolder) -> tuple[ModelConfig, list[Mapped], Vocabulary]:
+def _checked(folder: HFFolder, *, drafts: bool) -> tuple[ModelConfig, list[Mapped], Vocabulary]:
     """What a folder holds; ConversionError or UnsupportedModelError with all that is wrong."""
     path, problems = folder.path, Problems(folder.path)
     found, vocabulary = None, None
@@ -210,7 +218,7 @@ def _checked(folder: HFFolder) -> tuple[ModelConfig, list[Mapped], Vocabulary]:
     with problems.noted():
         config = config_from_hf(path, folder.config or {})
         n_rows = config.vocab_size
-        found = map_tensors(folder, config)
+        found = map_tensors(folder, config, drafts=drafts)
     with problems.noted():
         vocabulary = read_vocabulary(path, n_rows)
         Tokenizer(vocabulary)  # which loading does

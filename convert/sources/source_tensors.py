@@ -171,3 +171,10 @@ class TensorSource:
         values = tensor.rows(0, math.prod(tensor.shape[:-1] or tensor.shape))
         tensor.release()
         return values.reshape(tensor.shape)
+
+    def rows(self, name: str, ids: NDArray[np.int64]) -> F32:
+        """See LayerSource."""
+        tensor = self._tensors[name]
+        values = np.concatenate([tensor.rows(int(i), int(i) + 1) for i in ids])
+        tensor.release()
+        return values

@@ -2,7 +2,7 @@
 
 A sequence's cache is a list of pages of PAGE positions, each holding every layer:
 
-    page    [layer][kv head] { keys, then values }
+    page    [layer][kv head] { keys, then values }      of the layers that have any of their own
 
 Floats ("f16", "f32"):
 
@@ -102,6 +102,20 @@ class KVLayout:
         """Bytes of a page."""
         return self.n_layers * self.n_kv_heads * self.head_nbytes
 
+    @property
+    def runs(self) -> tuple[KVLayout, ...]:
+        """Layers that are alike, one behind the other: all of them."""
+        return (self,)
+
+    def place(self, slot: int) -> tuple[int, KVLayout]:
+        """Where a layer begins in a page, the slot-th that it holds, and how its heads lie."""
+        at = 0
+        for run in self.runs:
+            if slot < run.n_layers:
+                return at + slot * run.n_kv_heads * run.head_nbytes, run
+            at, slot = at + run.page_nbytes, slot - run.n_layers
+        raise IndexError(f"a page of {self.n_layers} layers has none of number {slot}")
+
     def first_positions(self, n: int) -> tuple[slice, slice]:
         """Where a head's keys and values of a page's first n positions lie, in bytes.
 
@@ -125,3 +139,31 @@ class KVLayout:
     def nbytes(self, n_positions: int) -> int:
         """Bytes of the pages that hold so many positions."""
         return -(-n_positions // PAGE) * self.page_nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class MixedLayout(KVLayout):
+    """A page whose layers differ: `parts` of those that are alike, one behind the other.
+
+    `n_kv_heads` and `head_dim` are the most of any layer.
+    """
+
+    parts: tuple[KVLayout, ...] = ()
+
+    @classmethod
+    def of(cls, parts: tuple[KVLayout, ...]) -> MixedLayout:
+        """That of some parts, whose numbers are of one type."""
+        return cls(
+            sum(part.n_layers for part in parts), max(part.n_kv_heads for part in parts),
+            max(part.head_dim for part in parts), parts[0].kv_type, parts=parts,
+        )  # fmt: skip
+
+    @property
+    def runs(self) -> tuple[KVLayout, ...]:
+        """See KVLayout."""
+        return self.parts
+
+    @property
+    def page_nbytes(self) -> int:
+        """See KVLayout."""
+        return sum(part.page_nbytes for part in self.parts)

@@ -12,7 +12,7 @@ from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.attention import first_page
 from halfbyte.kernels.stages.record import ATTENTION, BLOCK, STEP
-from halfbyte.kernels.stages.rope import add_bias, norm_head, scale
+from halfbyte.kernels.stages.rope import add_bias, copy_halves, norm_head, scale
 from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64
 
@@ -52,11 +52,16 @@ def _rope_append(stage, step, row, head, position, pages):
         add_bias(q, get_i64(stage + ATTENTION.q_bias) + head * group * nbytes, group * width)
         add_bias(k, get_i64(stage + ATTENTION.k_bias) + head * nbytes, width)
         add_bias(v, get_i64(stage + ATTENTION.v_bias) + head * nbytes, width)
+    if get_i64(stage + ATTENTION.copies_keys) != 0:
+        copy_halves(k, v, get_i64(stage + ATTENTION.n_rotated), nbytes // 4)
     if get_i64(stage + ATTENTION.q_norm) != 0:
         width, eps = nbytes // 4, get_f32(stage + ATTENTION.eps)
         for i in range(group):
             norm_head(q + i * nbytes, get_i64(stage + ATTENTION.q_norm), width, eps)
-        norm_head(k, get_i64(stage + ATTENTION.k_norm), width, eps)
+        if get_i64(stage + ATTENTION.k_norm) != 0:
+            norm_head(k, get_i64(stage + ATTENTION.k_norm), width, eps)
+        if get_i64(stage + ATTENTION.v_norm) != 0:
+            norm_head(v, get_i64(stage + ATTENTION.v_norm), width, eps)
     table = get_i64(step + STEP.rope_table) + position * get_i64(stage + ATTENTION.rope_stride)
     if get_i64(stage + ATTENTION.q_scale_at) != 0:
         scale(q, get_f32(table + get_i64(stage + ATTENTION.q_scale_at)), group * (nbytes // 4))

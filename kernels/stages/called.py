@@ -16,6 +16,8 @@ from halfbyte.kernels.vectors.scalars import get_i64
 @device
 def n_chunks(stage, step):
     """How many chunks: it follows from the rows alone, as late threads must count alike."""
+    if get_i64(stage + CALLED.per_span) != 0:
+        return get_i64(step + STEP.n_spans) * get_i64(stage + CALLED.per_span)
     n = n_rows(stage, step)
     if n < get_i64(stage + CALLED.least_rows):
         return 0

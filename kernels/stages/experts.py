@@ -39,10 +39,11 @@ from halfbyte.kernels.vectors.simd import (
     store,
     sub,
 )
-from halfbyte.kernels.vectors.vector_math import exp, silu
+from halfbyte.kernels.vectors.vector_math import exp, gelu_tanh, relu_squared, silu
 
-# SiLU(gate) up; or gpt-oss's, clamped: gate sigmoid(1.702 gate) (up + 1).
-ACTIVATIONS = SWIGLU, SWIGLU_OAI = 0, 1
+# SiLU(gate) up; or gpt-oss's, clamped: gate sigmoid(1.702 gate) (up + 1); or max(up, 0)^2: there is
+# no gate then, and up's matrices stand in its place; or GELU(gate) up.
+ACTIVATIONS = SWIGLU, SWIGLU_OAI, SQUARED, GEGLU = 0, 1, 2, 3
 _ALPHA = np.float32(1.702)
 _WEIGHTS_COST = 4  # rows whose arithmetic takes about as long as to read a strip and unpack it
 _N_WORK_ROWS = 512  # of a strip, that a thread's own memory has room for
@@ -91,8 +92,9 @@ def _hidden_strips(stage, step, active, first, last):
     up = gate + n * width
     multiply(matrix, first, last, records, floats, stride, n,
              gate - first * STRIP_NBYTES, width, 0)  # fmt: skip
-    multiply(matrix + n_experts * MATRIX_NBYTES, first, last, records, floats, stride, n,
-             up - first * STRIP_NBYTES, width, 0)  # fmt: skip
+    if get_i64(stage + EXPERTS.activation) != SQUARED:
+        multiply(matrix + n_experts * MATRIX_NBYTES, first, last, records, floats, stride, n,
+                 up - first * STRIP_NBYTES, width, 0)  # fmt: skip
     for strip in range(first, last):
         at = (strip - first) * STRIP_NBYTES
         _activate(stage, gate + at, up + at, width, expert, begin, n, strip)
@@ -120,12 +122,16 @@ def _activate(stage, gate, up, width, expert, begin, n, strip):
 @device
 def _activated(stage, gate, up, bias_at):
     """16 features of a row."""
+    if get_i64(stage + EXPERTS.activation) == SQUARED:
+        return relu_squared(load(gate))
     g, u = load(gate), load(up)
     if get_i64(stage + EXPERTS.gate_bias) != 0:
         g = add(g, load(get_i64(stage + EXPERTS.gate_bias) + bias_at))
         u = add(u, load(get_i64(stage + EXPERTS.up_bias) + bias_at))
     if get_i64(stage + EXPERTS.activation) == SWIGLU:
         return mul(silu(g), u)
+    if get_i64(stage + EXPERTS.activation) == GEGLU:
+        return mul(gelu_tanh(g), u)
     limit, one = splat(get_f32(stage + EXPERTS.limit)), splat(np.float32(1))
     # NaN stays: it is what comes second.
     g = minimum(limit, g)
@@ -140,11 +146,22 @@ def output(stage, step, chunk, n_chunks):
     plan, n_strips = get_i64(stage + EXPERTS.plan), get_i64(stage + EXPERTS.n_strips)
     active, n_active = get_i64(plan + PLAN.active), get_i64(plan + PLAN.n_active)
     begin, end = share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)
+    if get_i64(stage + EXPERTS.fresh) != 0:
+        _clear(stage, step, begin, end)
     for a in range(n_active):
         at = active + a * ACTIVE_NBYTES
         at_once = max(_N_WORK_ROWS // get_i64(at + ACTIVE.n), 1)
         for first in range(begin, end, at_once):
             _output_strips(stage, step, plan, at, first, min(first + at_once, end))
+
+
+@device
+def _clear(stage, step, first, last):
+    """y = 0, some strips of all rows."""
+    y, stride = get_i64(stage + EXPERTS.y), get_i64(stage + EXPERTS.y_stride)
+    for row in range(n_rows(stage, step)):
+        for at in range(first * STRIP_NBYTES, last * STRIP_NBYTES, 64):
+            store(y + row * stride + at, splat(np.float32(0)))
 
 
 @device

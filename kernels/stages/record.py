@@ -27,11 +27,18 @@ STEP = words("""
     program n_stages n_tokens tokens positions pages n_blocks blocks n_out out_rows logits
     logits_stride max_chunks rope_table n_splits
     applied n_applied n_adapted n_adapted_out abort scratch_stride
-    own_normed own_records work
+    spans n_spans own_normed own_records work
 """)
 # A block of queries of one sequence: first row, queries, first position, its page addresses. Where
 # pages are dealt out, what they give lies at `partials`, from page 0 on.
 BLOCK = words("row n_queries position pages partials")
+# New tokens of one sequence of a model with recurrent layers: first row, rows; the block of states
+# that they go on from (0: nothing was seen) and the one to write. First the `n_kept` tokens of the
+# journal at `kept` are done again, which gives no output. The block is that behind the first
+# `n_certain` rows: the others are guesses, which change a thread's own copy of a state alone, and
+# are written to `journal`: guess g, in a layer whose record says so, to g * token_nbytes + kept_at.
+SPAN = words("row n_rows state next kept n_kept journal n_certain")
+SPAN_NBYTES = 8 * len(SPAN)
 
 # A matrix: its kernels (matmul.py; 0: it has none), where it lies, and which kernel takes what.
 MATRIX = words("""
@@ -53,8 +60,8 @@ EMBEDDING = words("""
     op lookup w n_panels n_units y y_stride dim scale
     positions_lookup positions_w positions_n_panels positions_n_units
 """)
-# y = RMSNorm(x), or y += RMSNorm(x), row by row.
-RENORMED = words("op x x_stride weight dim eps y y_stride adds")
+# y = RMSNorm(x), or y += RMSNorm(x), row by row; then y *= the float at `scale`, 0 for none.
+RENORMED = words("op x x_stride weight dim eps y y_stride adds scale")
 
 # How a single row's input is made by each thread for itself, which takes less time than waiting
 # for another's: not at all, by RMSNorm, or only to 8 bits.
@@ -81,16 +88,19 @@ SILU, GELU, GELU_TANH, RELU_SQUARED, XIELU = range(5)
 # multiplied by at `q_scale_at`. `sinks`: a logit for each head that takes part in the softmax.
 # `out_nbytes`: what the query heads of a group give. Where keys are compressed, `n_kv_heads` counts
 # the groups of heads that are taken together, `head_nbytes` is 0, since all share one key, and so
-# is `rope_append`: it is written by another stage.
+# is `rope_append`: it is written by another stage. `copies_keys`: values are what keys are before
+# anything is done to them, in the order in which a file has them. A layer that
+# reads the keys of another has neither, and no norms of any.
 ATTENTION = words("""
-    op qkv qkv_stride k_at v_at q_bias k_bias v_bias q_norm k_norm eps
+    op qkv qkv_stride k_at v_at copies_keys q_bias k_bias v_bias q_norm k_norm v_norm eps
     n_kv_heads group head_dim layer_at head_nbytes rope_append attend attend_pages merge_pages
     partial_nbytes out out_stride out_nbytes window rope_at rope_stride n_rotated q_scale_at sinks
 """)
 
 # A stage whose kernel is compiled alone and called through its address, so that models without it
-# have none of its code. Chunks: `per_row` for each row, `most` at most; none below `least_rows`.
-CALLED = words(f"{' '.join(INPUT._fields)} kernel per_row most least_rows")
+# have none of its code. Chunks: `per_row` for each row, `most` at most; none below `least_rows`. Or
+# `per_span` for each span: chunk c is part c % per_span of span c / per_span.
+CALLED = words(f"{' '.join(INPUT._fields)} kernel per_row most least_rows per_span")
 _CALLED = " ".join(CALLED._fields)
 # Which experts take which rows: see routing.py.
 PLAN = words("n_active active ids weights rows row_weights")
@@ -98,15 +108,19 @@ ACTIVE = words("expert begin n")
 ACTIVE_NBYTES = 8 * len(ACTIVE)
 ROUTING = words(f"""
     {_CALLED} plan n_experts n_used routed routed_stride gating normalizes scale bias
-    logit_bias n_groups n_groups_used n_group_best gathered gathered_floats
+    logit_bias factors n_groups n_groups_used n_group_best gathered gathered_floats
 """)
-# `hidden_stride` is 0 where the matrices behind take records. A bias of 0 is none.
+# `hidden_stride` is 0 where the matrices behind take records. A bias of 0 is none. `fresh`: y is
+# what experts give, and not added to.
 EXPERTS = words(f"""
     {_CALLED} plan matrices n_experts n_strips gathered gathered_floats hidden hidden_stride
-    activation limit gate_bias up_bias y y_stride
+    activation limit gate_bias up_bias y y_stride fresh
 """)
+# Rows of a table join what is made of embeddings, for `n` layers of `dim` features each; and what
+# a layer adds is gated by its own features, at x. Floats: eps, scale.
+JOINED = words(f"{_CALLED} y y_stride n scale")
 # What attention gave, of which n_features of a row are multiplied, gate_dim of them by each gate.
-GATES = words(f"{_CALLED} gates gates_stride y y_stride n_features gate_dim")
+GATES = words(f"{_CALLED} gates gates_stride y y_stride n_features gate_dim activation")
 GATED = words(f"{_CALLED} gate gate_stride source source_stride n y y_stride")
 # Compressed keys and values (latent.py): x is [c, k] of a row, `weight` and `dim` of c's norm.
 # In a row of q lie heads of `q_width` floats, what is rotated from `q_at` on.
@@ -117,3 +131,26 @@ LATENTS = words(f"""
 # A matrix for each head: of the first `dim` of each `width` features of x, the first `n_rows` of
 # each `y_width` features of y.
 HEADS = words(f"{_CALLED} matrices n_heads width y y_stride y_width n_rows")
+# What all recurrent layers have, beside the rows x that they take: where a layer's state lies in a
+# block, and its row among a journal's of a token, which are `token_nbytes` long; what they give.
+RECURRENT = words(f"{_CALLED} state_at kept_at token_nbytes y y_stride")
+_RECURRENT = " ".join(RECURRENT._fields)
+# Short convolutions (short_conv.py): rows are [B, C, x] of `width` features each. `taps`: for each
+# of n_taps positions, the oldest first, a row of floats, `taps_stride` bytes apart. A `bias` of 0
+# is none.
+CONVOLVED = words(f"{_RECURRENT} width taps taps_stride n_taps bias")
+# Mamba-2 (mamba2.py): rows are [z, x, B, C, dt], and a chunk is n_part heads. `taps` and `bias` are
+# the convolution's, as above; of each head there are `a`, `d` and `dt_bias`.
+MAMBA2 = words(f"""
+    {_RECURRENT} n_heads head_dim n_state n_groups n_part
+    taps taps_stride n_taps bias a d dt_bias dt_low dt_high
+""")
+# RMSNorm of groups of features, in place.
+GROUPS = words(f"{_CALLED} n_groups y y_stride")
+# Gated delta nets (delta_net.py): `weight` and `eps` are those of the norm of what a head gives;
+# taps as above. Value head `part` of a key head has the number head head_step + part part_step; its
+# numbers b and a lie at b_at and a_at + head gate_head_step + part gate_part_step in a row.
+DELTA_NET = words(f"""
+    {_RECURRENT} taps taps_stride n_taps a dt n_key_heads key_dim value_dim n_parts head_step
+    part_step b_at a_at gate_head_step gate_part_step z_at
+""")

@@ -47,6 +47,17 @@ def add_bias(x, bias, n):
 
 
 @device
+def copy_halves(x, to, n_rotated, n):
+    """to = the n floats of x, whose rotated ones are neighbours there and halves here."""
+    half = n_rotated // 2
+    for i in range(half):
+        put_f32(to + 4 * i, get_f32(x + 8 * i))
+        put_f32(to + 4 * (half + i), get_f32(x + 8 * i + 4))
+    for i in range(n_rotated, n):
+        put_f32(to + 4 * i, get_f32(x + 4 * i))
+
+
+@device
 def scale(x, factor, n):
     """x *= factor, n floats."""
     for i in range(n):
@@ -91,3 +102,15 @@ def rope_append_kernel(kv_type: str, head_dim: int, value_dim: int, group: int) 
         append(k, v, D, DV, position, head, BITS)
 
     return Kernel(rope_append, f"rope_append_{kv_type}_{head_dim}_{group}")
+
+
+@kernel_maker
+def rotate_queries_kernel(head_dim: int, group: int) -> Kernel:
+    """The same of a layer that reads another's keys: a token's query heads of one group alone."""
+    D, GROUP = head_dim, group
+
+    def rotate_queries(q, k, v, table, n_rotated, position, head):
+        for i in range(GROUP):
+            rotate(q + 4 * D * i, table, n_rotated)
+
+    return Kernel(rotate_queries, f"rotate_queries_{head_dim}_{group}")

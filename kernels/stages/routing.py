@@ -83,6 +83,11 @@ def _route_row(stage, step, row):
         put_f32(wanted + 4 * e, _NEVER)
         put_f32(weights + 4 * slot, get_f32(scores + 4 * e))
     _weigh(stage, weights, n_used, fault)
+    factors = get_i64(stage + ROUTING.factors)
+    if factors != 0:
+        for slot in range(n_used):
+            factor = get_f32(factors + 4 * get_i64(ids + 8 * slot))
+            put_f32(weights + 4 * slot, get_f32(weights + 4 * slot) * factor)
 
 
 @device

@@ -66,7 +66,7 @@ def norm(stage, step, row):
 
 @device
 def renorm(stage, step, row):
-    """y = RMSNorm(x) * weight, which may be where x is, or y += the same."""
+    """y = RMSNorm(x) * weight, which may be where x is, or y += the same; then y *= scale."""
     x = get_i64(stage + RENORMED.x) + row * get_i64(stage + RENORMED.x_stride)
     y = get_i64(stage + RENORMED.y) + row * get_i64(stage + RENORMED.y_stride)
     weight, dim = get_i64(stage + RENORMED.weight), get_i64(stage + RENORMED.dim)
@@ -77,6 +77,10 @@ def renorm(stage, step, row):
         rms_norm_row(x, weight, dim, eps, x)
         for i in range(n_vectors):
             store(y + 64 * i, add(load(y + 64 * i), load(x + 64 * i)))
+    if get_i64(stage + RENORMED.scale) != 0:
+        scale = splat(get_f32(get_i64(stage + RENORMED.scale)))
+        for i in range(n_vectors):
+            store(y + 64 * i, mul(load(y + 64 * i), scale))
 
 
 @device

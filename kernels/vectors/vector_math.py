@@ -68,6 +68,12 @@ def silu(x):
 
 
 @device
+def sigmoid(x):
+    """1 / (1 + e ** -x)."""
+    return div(splat(np.float32(1)), add(splat(np.float32(1)), exp(sub(splat(np.float32(0)), x))))
+
+
+@device
 def tanh(x):
     """The hyperbolic tangent within 3 units in the last place; 1 and -1 far out.
 

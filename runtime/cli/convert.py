@@ -34,6 +34,10 @@ def add(parser: Parser) -> None:
         "--pure", action="store_true", help="one type for all matrices, the output's too"
     )
     add_adapter(parser, "merge a LoRA into the weights: a peft folder or a .gguf adapter")
+    parser.add_argument(
+        "--no-drafts", action="store_true",
+        help="leave out layers that guess tokens further ahead (docs/speculation.md)",
+    )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace files that exist")
     parser.add_argument(
         "--dry-run", action="store_true", help="print sizes, memory and time; write nothing"
@@ -70,14 +74,18 @@ def run(args: argparse.Namespace) -> None:
 
     if args.dry_run:
         begin_s = time.perf_counter()
-        plan = plan_conversion(args.src, type=args.type, pure=args.pure, adapter=args.adapter)
+        plan = plan_conversion(
+            args.src, type=args.type, pure=args.pure, adapter=args.adapter,
+            drafts=not args.no_drafts,
+        )  # fmt: skip
         opening_s = time.perf_counter() - begin_s
         sys.stdout.write(printable(_describe(plan, opening_s)))
         return
     report = convert(
         args.src, args.dst, type=args.type, pure=args.pure, calibrate=args.calibrate,
         imatrix=args.imatrix, save_imatrix=args.save_imatrix, measure=not args.no_measure,
-        report=args.report, adapter=args.adapter, force=args.force, progress=BAR,
+        report=args.report, adapter=args.adapter, drafts=not args.no_drafts, force=args.force,
+        progress=BAR,
     )  # fmt: skip
     BAR.clear()
     streams.note(_summary(report))

@@ -52,17 +52,21 @@ def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, An
     from halfbyte.engine.kv_cache import check_kv_type
     from halfbyte.errors import ModelFileError
     from halfbyte.families.from_gguf import config_from_gguf
+    from halfbyte.families.next_layer import next_config
 
     check_kv_type(kv_type)
     try:
         config = config_from_gguf(file)
-        n_ctx = ctx or config.n_ctx_train
-        need = memory_of(file, config, kv_type, n_ctx, system.default_threads().count)
+        n_ctx, n_threads = ctx or config.n_ctx_train, system.default_threads().count
+        need = memory_of(file, config, kv_type, n_ctx, n_threads)
+        layer = next_config(config) if config.n_next else None
+        guessing = memory_of(file, layer, kv_type, n_ctx, n_threads).weights if layer else 0
     except ModelFileError as error:
         return None, str(error)
     sizes = kv_cache_nbytes(config, n_ctx)
     return {
-        "ctx": n_ctx, **dataclasses.asdict(need), "total": need.total, "kv_cache_by_type": sizes
+        "ctx": n_ctx, **dataclasses.asdict(need), "total": need.total, "kv_cache_by_type": sizes,
+        "n_guessing_layers": config.n_next, "guessing_layer": guessing,
     }, ""  # fmt: skip
 
 
@@ -114,17 +118,26 @@ def _print_text(file: GGUFFile, need: dict[str, Any] | None, why_not: str) -> No
     if need is None:
         print(f"halfbyte cannot run this file: {why_not}")
     else:
+        states = f"{report.size(need['states'])} states + " if need["states"] else ""
         print(
             f"memory for a context of {need['ctx']}: {report.size(need['weights'])} weights + "
-            f"{report.size(need['kv_cache'])} KV cache + {report.size(need['buffers'])} buffers + "
+            f"{report.size(need['kv_cache'])} KV cache + {states}"
+            f"{report.size(need['buffers'])} buffers + "
             f"{report.size(need['tokenizer'])} vocabulary + {report.size(need['runtime'])} Python "
             f"= {report.size(need['total'])}"
         )
+        if need["in_file"]:
+            print(f"{report.size(need['in_file'])} stay in the file, and are read as they are used")
         sizes = (
             f"{name} {'-' if size is None else report.size(size)}"
             for name, size in need["kv_cache_by_type"].items()
         )
         print(f"KV cache by --kv-type: {', '.join(sizes)}")
+        if need["n_guessing_layers"]:
+            more = report.size(need["guessing_layer"])
+            print(
+                f"a layer of its own guesses tokens further ahead: {more} more, not with --no-draft"
+            )
 
 
 def _print_figures(file: GGUFFile) -> None:

@@ -105,13 +105,14 @@ def add_prompt_cache(parser: Parser) -> None:
     )  # fmt: skip
 
 
-def add_draft(parser: Parser) -> None:
-    """--draft: a model that guesses."""
-    parser.add_argument(
-        "--draft", metavar="MODEL",
-        help="a smaller model with the same vocabulary that guesses what the answer says next: "
-        "the same text, sooner where it pays (docs/speculation.md)",
-    )  # fmt: skip
+def add_draft(
+    parser: argparse._ActionsContainer, what: str = "a smaller model that guesses"
+) -> None:
+    """--draft, --no-draft: what guesses."""
+    why = "the same text, sooner where it pays (docs/speculation.md)"
+    parser.add_argument("--draft", metavar="MODEL", help=f"{what}: {why}")
+    what = "do without the model's own layer that guesses, where it has one"
+    parser.add_argument("--no-draft", dest="draft", action="store_false", default=None, help=what)
 
 
 def add_kv_type(parser: argparse._ActionsContainer) -> None:

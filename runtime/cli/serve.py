@@ -100,9 +100,7 @@ def _add_models(parser: Parser) -> None:
         "--slot-save-path", type=Path, metavar="DIR",
         help="a folder in which clients may save them by llama.cpp's /slots (default: refused)",
     )  # fmt: skip
-    group.add_argument(
-        "--draft", metavar="MODEL", help="a smaller model that guesses for the first one"
-    )
+    options.add_draft(group, "a smaller model that guesses for the first one")
     group.add_argument(
         "--adapter", action="append", type=options.adapter, metavar="PATH[=SCALE]",
         help="a LoRA for the first model; may be given again",
@@ -243,7 +241,7 @@ def _load(args: argparse.Namespace, first: str, source: str) -> Model:
         how |= {"draft": args.draft, "adapter": args.adapter}
     if args.offline:
         for name in (source, how.get("draft")):
-            if name is not None:
+            if name:
                 catalogue.resolve(name, pull=False)
     given = {name: value for name, value in how.items() if value is not None}
     return halfbyte.load(source, progress=BAR, **given)

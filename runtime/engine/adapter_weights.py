@@ -62,9 +62,12 @@ class Applied:
     scale: float
 
 
-def adapter_kernels(adapter: Adapter, matrices: Mapping[str, Matrix]) -> list[Kernel]:
+def adapter_kernels(
+    adapter: Adapter, config: ModelConfig, matrices: Mapping[str, Matrix]
+) -> list[Kernel]:
     """The kernels that an adapter of a model uses."""
-    kinds = sorted({_kind_beside(adapter.kind, _matrix(matrices, n)) for n in adapter.factors})
+    names = _in_memory(adapter, config)
+    kinds = sorted({_kind_beside(adapter.kind, _matrix(matrices, name)) for name in names})
     return [kernel(kind) for kind in kinds for kernel in (shrink_kernel, expand_kernel)]
 
 
@@ -78,10 +81,10 @@ def pack_adapter(
     """
     places = factor_places(config)
     table = np.zeros((len(places), len(FACTORS)), np.int64)
-    orders, n_most, nbytes = _orders(config), 0, 0
+    n_most, nbytes = 0, 0
     parts = {
-        name: _Part(one, _kind_beside(adapter.kind, _matrix(matrices, name)), orders.get(name))
-        for name, one in adapter.factors.items()
+        name: _Part(one, _kind_beside(adapter.kind, _matrix(matrices, name)))
+        for name, one in _in_memory(adapter, config).items()
     }
     memory = empty("an adapter", sum(p.nbytes for p in parts.values()) + _BEYOND_NBYTES, np.uint8)
     at = -int(memory.ctypes.data) % _ALIGN
@@ -106,12 +109,10 @@ class _Part:
 
     Attributes:
         kind: the type of their numbers.
-        order: for each row in memory, which one it is; None: no difference.
     """
 
     factors: Factors
     kind: Kind
-    order: NDArray[np.int64] | None
 
     @property
     def a_shape(self) -> tuple[int, int, int, int]:
@@ -138,7 +139,7 @@ class _Part:
         numbers[:] = 0
         scale, (n_groups, n_blocks, _, _) = one.scale, self.a_shape
         a, scale = self._in_range(one.a, scale)
-        b, scale = self._in_range(one.b if self.order is None else one.b[self.order], scale)
+        b, scale = self._in_range(one.b, scale)
         padded = np.zeros((n_groups * GROUP, n_blocks * BLOCK), numbers.dtype)
         padded[: a.shape[0], : a.shape[1]] = _as_kind(a, self.kind)
         in_groups = padded.reshape(n_groups, GROUP, n_blocks, BLOCK).swapaxes(1, 2)
@@ -180,11 +181,19 @@ def _by_stage(config: ModelConfig, places: Mapping[str, int]) -> Iterator[list[s
             yield [next(names) for _ in stage.packed]
 
 
-def _orders(config: ModelConfig) -> dict[str, NDArray[np.int64]]:
-    """The order of rows in memory, of matrices where it is another than the file's."""
-    family = family_of(config)
-    found = {spec.name: spec.neighbours() for spec in family.tensors(config)}
-    return {n: order for n, order in found.items() if order is not None and family.rotates_halves}
+def _in_memory(adapter: Adapter, config: ModelConfig) -> dict[str, Factors]:
+    """The factors of each matrix in memory, whose rows may have another order than the file's."""
+    family, found = family_of(config), dict(adapter.factors)
+    for spec in family.tensors(config):
+        one = found.pop(spec.name, None)
+        if one is None:
+            continue
+        order = spec.neighbours() if family.rotates_halves else None
+        b, first = one.b if order is None else one.b[order], 0
+        for name, n_rows in spec.parts or ((spec.name, len(b)),):
+            found[name] = Factors(one.a, b[first : first + n_rows], one.scale)
+            first += n_rows
+    return found
 
 
 def _as_kind(x: F32, kind: Kind) -> NDArray[np.generic]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from halfbyte.engine.engine import Engine
 from halfbyte.kernels.layouts.kv_pages import PAGE
@@ -24,20 +25,23 @@ class Binding:
     Attributes:
         model: SHA-256 of its file (model_hash.py).
         layout: of a page: sizes, the type of its numbers, the order of bytes.
-        states: names of the kinds of states beside keys and values.
+        states: where those of recurrent layers lie in a snapshot; empty without such layers.
         arithmetic: of the sources of what computes, and of RoPE's table, which is NumPy's.
     """
 
     model: str
-    layout: dict[str, int | str]
-    states: list[str]
+    layout: dict[str, Any]
+    states: str
     arithmetic: str
 
     @classmethod
     def of(cls, engine: Engine, model: str) -> Binding:
         """That of a loaded model, whose file has that SHA-256."""
         layout = {**asdict(engine.layout), "page": PAGE, "byteorder": sys.byteorder}
-        states = [type(state).__name__ for state in engine.new_sequence().states[1:]]
+        if "parts" in layout:  # a list, as a file's header has it
+            layout["parts"] = list(layout["parts"])
+        kept = engine.pages.states
+        states = "" if kept is None else json.dumps(asdict(kept.layout))
         digest = hashlib.sha256(_sources_digest())
         for begin in (0, 31 * PAGE):
             digest.update(engine.rotation.rows(begin, begin + PAGE).tobytes())

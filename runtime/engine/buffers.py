@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.memory import zeros
+from halfbyte.engine.recurrent_buffers import recurrent_strides, recurrent_work_nbytes
 from halfbyte.families.config import ExpertsConfig, ModelConfig
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import family_of
-from halfbyte.families.stages import PostNorm
+from halfbyte.families.stages import GateAttended, PostNorm
 from halfbyte.kernels.layouts.activations import BLOCK, RECORD_NBYTES, padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
@@ -101,11 +103,13 @@ def _strides(c: ModelConfig) -> dict[str, int]:
     """Bytes of a row of each buffer."""
     branch = any(isinstance(stage, PostNorm) for stage in family_of(c).stages(c))
     widest = max(c.hidden_dim, c.experts.shared_dim) if c.experts else c.hidden_dim
-    q, kv, hidden = (_in_strips(n) for n in (c.q_dim, c.kv_dim, widest))
+    hidden = _in_strips(widest)
     # Queries alone where keys are compressed.
-    qkv = q if c.latent else q + 2 * kv
+    qkv = _in_strips(c.q_dim) if c.latent else max(map(partial(_qkv_floats, c), range(c.n_layers)))
     dim, attended = padded(c.dim), padded(c.attended_dim) + STRIP_ROWS
     normed = max(dim, padded(c.latent.q_lora_rank)) if c.latent else dim
+    joined = padded(2 * c.dim) if c.next_layer else 0
+    recurrent = recurrent_strides(c)
     return {
         "x": 4 * dim,
         "normed": 4 * normed,
@@ -114,10 +118,33 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         "attended": 4 * attended,
         "gates": 4 * (_in_strips(c.q_dim // c.gate_dim) + STRIP_ROWS) if c.gate_dim else 0,
         "hidden": 4 * hidden,
-        "records": max(normed, attended) // BLOCK * RECORD_NBYTES,
+        "records": max(normed, attended, joined, c.per_layer_dim, recurrent.get("mixed", 0) // 4)
+        // BLOCK
+        * RECORD_NBYTES,
+        **({"embedded": 4 * dim, "state": 4 * dim, "joined": 4 * joined} if joined else {}),
+        **recurrent,
         **(_latent_strides(c, c.latent) if c.latent else {}),
         **(_expert_strides(c.experts, dim, normed) if c.experts else {}),
+        **(_per_layer_strides(c) if c.per_layer_dim else {}),
     }
+
+
+def has_query_gates(c: ModelConfig) -> bool:
+    """Whether gates stand behind q, k and v."""
+    stages = family_of(c).stages(c)
+    return any(isinstance(one, GateAttended) and one.source == "qkv" for one in stages)
+
+
+def _qkv_floats(c: ModelConfig, layer: int) -> int:
+    """Queries, keys and values of a token in a layer, each in strips."""
+    q = _in_strips(c.q_dim_of(layer))
+    return q + 2 * _in_strips(c.kv_dim_of(layer)) + q * has_query_gates(c)
+
+
+def _per_layer_strides(c: ModelConfig) -> dict[str, int]:
+    """Bytes of a row of what layers take of a token by themselves."""
+    whole = 4 * _in_strips(c.n_layers * c.per_layer_dim)
+    return {"rows": whole, "per_layer": whole, "gated": 4 * _in_strips(c.per_layer_dim)}
 
 
 def _expert_strides(e: ExpertsConfig, dim: int, normed: int) -> dict[str, int]:
@@ -152,6 +179,7 @@ def _scratch_nbytes(c: ModelConfig, strides: dict[str, int], layout: KVLayout) -
         m = c.latent
         for n_inputs, n_outputs in ((m.nope_dim, m.kv_lora_rank), (m.kv_lora_rank, m.value_dim)):
             work = max(work, heads_work_nbytes(n_inputs, n_outputs))
+    work = max(work, recurrent_work_nbytes(c))
     return strides["normed"] + strides["records"] + work
 
 

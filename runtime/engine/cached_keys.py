@@ -11,11 +11,13 @@ F32 = NDArray[np.float32]
 _Bytes = NDArray[np.uint8]
 
 
-def cached_keys(page: _Bytes, layout: KVLayout, layer: int) -> F32:
-    """A layer's keys in a page's bytes: float32 (n_kv_heads, PAGE, head_dim)."""
+def cached_keys(page: _Bytes, whole: KVLayout, slot: int) -> F32:
+    """The keys of a page's slot-th layer in its bytes: float32 (n_kv_heads, PAGE, head_dim)."""
+    at, layout = whole.place(slot)
     shape = layout.n_kv_heads, PAGE, layout.head_dim
     dtype = np.float16 if layout.kv_type == "f16" else np.float32
-    heads = page.reshape(layout.n_layers, layout.n_kv_heads, -1)[layer, :, : layout.keys_nbytes]
+    heads = page[at : at + layout.n_kv_heads * layout.head_nbytes]
+    heads = heads.reshape(layout.n_kv_heads, -1)[:, : layout.keys_nbytes]
     if layout.latent:
         rows = heads.view(dtype).reshape(*shape[:2], -1)
         return rows[..., : layout.head_dim].astype(np.float32)

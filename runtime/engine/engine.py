@@ -19,14 +19,17 @@ from numpy.typing import NDArray
 from halfbyte.engine.adapted_steps import AdaptedSteps
 from halfbyte.engine.adapter_weights import Applied
 from halfbyte.engine.buffers import MAX_BATCH, Buffers
-from halfbyte.engine.kv_cache import KVCache, kv_layout
+from halfbyte.engine.expert_records import expert_share
+from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.memory import empty, shortage, zeros
 from halfbyte.engine.page_dealing import Block, dealing
 from halfbyte.engine.page_pool import PagePool
 from halfbyte.engine.program import Program
 from halfbyte.engine.rotation import Rotation
 from halfbyte.engine.sequence import Sequence
+from halfbyte.engine.span_words import SpanWords
 from halfbyte.engine.stage_words import Words
+from halfbyte.engine.state_layout import StateLayout
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
@@ -54,6 +57,7 @@ class Span:
 
     With `is_hidden`, the last layer's normed states are wanted instead.
     `adapters` are those that its tokens go through, as all that the sequence has seen did.
+    Where layers are recurrent, the sequence can be cut back into its last `n_guessed` tokens.
     """
 
     sequence: Sequence
@@ -61,6 +65,11 @@ class Span:
     n_out: int
     adapters: Seq[Applied] = ()
     is_hidden: bool = False
+    n_guessed: int = 0
+
+    def reserve(self) -> None:
+        """Have memory for what a step makes of it."""
+        self.sequence.reserve(len(self.tokens), self.n_guessed)
 
 
 class Engine(ProcessBound):
@@ -78,10 +87,10 @@ class Engine(ProcessBound):
     ) -> None:
         self.config, self.weights, self.pool, self.n_ctx = config, weights, pool, n_ctx
         self.layout = kv_layout(config, kv_type)
-        self.pages = PagePool(self.layout)
+        self.pages = PagePool(self.layout, states=StateLayout.of(config))
         self._query_block = attention.query_block(config.group)
         self._partial_nbytes = attention.partial_nbytes(self.layout.value_dim, config.group)
-        self.nbytes_per_token = weights.nbytes_per_token
+        self.nbytes_per_token, self.expert_share = weights.nbytes_per_token, expert_share(weights)
         self._pid = os.getpid()
         self._closed = False
         self.rotation = Rotation(config, weights.rope_factors, n_ctx)
@@ -112,7 +121,7 @@ class Engine(ProcessBound):
 
     def new_sequence(self) -> Sequence:
         """An empty sequence."""
-        return Sequence(KVCache(self.pages))
+        return Sequence.empty(self.pages)
 
     def forward(
         self, spans: Seq[Span], abort: Words | None = None, hidden: F32 | None = None
@@ -138,7 +147,7 @@ class Engine(ProcessBound):
         abort = self._never if abort is None else abort
         try:
             for span in spans:
-                span.sequence.reserve(len(span.tokens))
+                span.reserve()
             program = self.program_of(spans)
             logits = self._fill(spans, program)
             self._set(abort=abort.ctypes.data)
@@ -148,8 +157,7 @@ class Engine(ProcessBound):
                 self._run_for_hidden(program, hidden, len(logits), abort)
             if abort[0]:
                 raise StepAborted
-            for span in spans:
-                span.sequence.append(len(span.tokens))
+            self._append(spans)
         except MemoryError as error:
             raise shortage("running a step") from error
         return logits[:, : self.config.vocab_size]
@@ -187,15 +195,14 @@ class Engine(ProcessBound):
         self._check_process()
         self.check_open()
         for span in spans:
-            span.sequence.reserve(len(span.tokens))
+            span.reserve()
         logits = self._fill(spans, self.program_of(spans))
         self._set(abort=self._never.ctypes.data)
         for part in parts:
             self._set(**part.words)
             self.pool.run(step, self._words)
             yield logits[:, : self.config.vocab_size]
-        for span in spans:
-            span.sequence.append(len(span.tokens))
+        self._append(spans)
 
     def repeat(self, spans: Seq[Span], program: Program) -> Callable[[], None]:
         """A call that does some stages of a step again and again, for timing them.
@@ -206,7 +213,7 @@ class Engine(ProcessBound):
         self._check_process()
         self.check_open()
         for span in spans:
-            span.sequence.reserve(len(span.tokens))
+            span.reserve()
         kept = (self._fill(spans, program), spans, program)  # all that the step looks at
         self._set(abort=self._never.ctypes.data)
 
@@ -216,6 +223,13 @@ class Engine(ProcessBound):
             self.pool.run(step, self._words)
 
         return run
+
+    def _append(self, spans: Seq[Span]) -> None:
+        """Count what a step has done."""
+        for span in spans:
+            span.sequence.append(len(span.tokens))
+        if self.pages.states is not None:
+            self.pages.states.trim(len(spans))  # as many as the next step lets go
 
     def close(self) -> None:
         """Stop the workers and free the memory; no step may be running."""
@@ -255,10 +269,13 @@ class Engine(ProcessBound):
             for i in range(0, n, self._query_block):
                 blocks.append((n_tokens + i, min(self._query_block, n - i), past + i, pages))
             n_tokens += n
+        if (table := self.weights.table) is not None:
+            table.read_into(self._buffers.rows("rows", n_tokens), self._tokens[:n_tokens].tolist())
         n_out = len(wanted[0])
         self._out_rows[: n_out + len(wanted[1])] = wanted[0] + wanted[1]
         blocks.reverse()  # the longest first: later blocks see more keys
-        self._blocks[: len(blocks), :4] = blocks
+        if blocks:
+            self._blocks[: len(blocks), :4] = blocks
         self._grow_rope(max(span.sequence.n_past + len(span.tokens) for span in spans))
         logits = empty("logits", (n_out, self._buffers.logits_width), np.float32)
         self._set(n_tokens=n_tokens, n_blocks=len(blocks), n_out=n_out,
@@ -267,6 +284,9 @@ class Engine(ProcessBound):
         self._split(blocks)
         if any(span.adapters for span in spans):
             self._set(**self._adapted.words(spans))
+        if self._spans is not None:
+            parts = ((span.sequence, len(span.tokens), span.n_guessed) for span in spans)
+            self._set(**self._spans.fill(parts))
         return logits
 
     def _split(self, blocks: list[Block]) -> None:
@@ -274,7 +294,7 @@ class Engine(ProcessBound):
         n_heads, n_threads = self.config.n_head_groups, self.pool.n_threads
         dealt = dealing(
             blocks, n_heads, n_threads, self.config.longest_window or attention.NO_WINDOW,
-            most_splits=-(-_CHUNKS_PER_THREAD * n_threads // (n_heads * len(blocks))),
+            most_splits=-(-_CHUNKS_PER_THREAD * n_threads // (n_heads * max(len(blocks), 1))),
             partial_nbytes=self._partial_nbytes,
         )  # fmt: skip
         self._set(n_splits=1 if dealt is None else dealt.n_splits)
@@ -309,6 +329,7 @@ class Engine(ProcessBound):
             (4, MAX_BATCH), np.int64
         )
         self._blocks = np.zeros((MAX_BATCH, len(BLOCK)), np.int64)
+        self._spans = None if self.pages.states is None else SpanWords(MAX_BATCH)
         self._never = np.zeros(1, np.int64)  # for who does not abort
         self._set(
             tokens=self._tokens.ctypes.data,
@@ -326,15 +347,3 @@ class Engine(ProcessBound):
     def _set(self, **words: int) -> None:
         for name, value in words.items():
             self._words[getattr(STEP, name) // 8] = value
-
-
-def check_finite(logits: NDArray[np.float32], first: int) -> None:
-    """EngineError where a logit is NaN or infinite; row i is the position first + i."""
-    if not logits.size or (np.isfinite(logits.min()) and np.isfinite(logits.max())):
-        return  # both are NaN where one is
-    row, token = np.argwhere(~np.isfinite(logits))[0]
-    raise EngineError(
-        f"the model's logits are not finite: position {first + row}, token {token}: "
-        f"{logits[row, token]}",
-        hint="the file is damaged, or its numbers are too large for this model's arithmetic",
-    )

@@ -16,12 +16,14 @@ from halfbyte.engine.stage_words import (
 )
 from halfbyte.engine.weights import Experts, ModelWeights
 from halfbyte.families.config import GATINGS, ExpertsConfig, ModelConfig
-from halfbyte.families.stages import AddGated, ExpertsHidden, ExpertsOutput, Route, Stage
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
+from halfbyte.families.stages import SCALE, Stage
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.stages import experts, record, routing
 
 _GATINGS = dict(zip(GATINGS, routing.GATINGS, strict=True))
+_ACTIVATIONS = {"silu": experts.SWIGLU, "gelu_tanh": experts.GEGLU}
 _ALL = 1 << 40
 
 
@@ -65,6 +67,7 @@ class ExpertRecords:
             "n_groups_used": e.n_groups_used, "n_group_best": e.n_group_best,
             "logit_bias": self._vector(stage, stage.bias),
             "bias": self._vector(stage, stage.selection_bias),
+            "factors": self._weights.vectors.get(stage.tensor(stage.factors, SCALE), 0),
         }  # fmt: skip
         n_blocks = normed["n_blocks"]
         gathered = {"gathered": self._buffers["gathered"].address,
@@ -80,31 +83,32 @@ class ExpertRecords:
         ]  # fmt: skip
 
     def _hidden(self, stage: ExpertsHidden, e: ExpertsConfig, normed: Mapping[str, int]) -> Words:
-        gate, up = (self._weights.experts[stage.tensor(name)] for name in stage.in_memory)
+        first = [self._weights.experts[stage.tensor(name)] for name in stage.in_memory]
         down = self._weights.experts[stage.tensor(stage.down)]
-        strips, hidden = n_strips(gate.first), self._buffers["expert_hidden"]
+        strips, hidden = n_strips(first[0].first), self._buffers["expert_hidden"]
         return _call(
             record.EXPERTS, experts.hidden, **normed, per_row=strips * e.n_used,
-            most=strips * e.n_experts, **self._table(gate, up), n_strips=strips,
+            most=strips * e.n_experts, **self._table(*first), n_strips=strips,
             gathered=self._buffers["gathered"].address,
             gathered_floats=self._buffers["gathered_floats"].address,
             hidden=hidden.address,
             hidden_stride=0 if down.format.is_quantized else 4 * padded(e.hidden_dim),
-            activation=experts.SWIGLU_OAI if stage.clamps else experts.SWIGLU,
+            activation=_activation(stage),
             limit=float_word(stage.clamps),
             gate_bias=self._vector(stage, stage.gate if stage.biases else ""),
             up_bias=self._vector(stage, stage.up if stage.biases else ""),
         )  # fmt: skip
 
     def _output(self, stage: ExpertsOutput, e: ExpertsConfig) -> Words:
-        down, x = self._weights.experts[stage.tensor(stage.down)], self._buffers["x"]
+        down, to = self._weights.experts[stage.tensor(stage.down)], self._buffers[stage.to]
         strips = n_strips(down.first)
         return _call(
             record.EXPERTS, experts.output, per_row=strips, most=strips, **self._table(down),
             n_strips=strips, hidden=self._buffers["expert_hidden"].address,
             n_blocks=padded(e.hidden_dim) // 32,
-            floats_stride=4 * padded(e.hidden_dim), y=x.address, y_stride=x.stride,
+            floats_stride=4 * padded(e.hidden_dim), y=to.address, y_stride=to.stride,
             up_bias=self._vector(stage, stage.down if stage.biases else ""),
+            fresh=int(stage.to != "x"),
         )  # fmt: skip
 
     def _add_gated(self, e: ExpertsConfig) -> Words:
@@ -126,5 +130,17 @@ class ExpertRecords:
                 "plan": self._buffers.plan}  # fmt: skip
 
 
+def _activation(stage: ExpertsHidden) -> int:
+    if not stage.gate:
+        return experts.SQUARED
+    return experts.SWIGLU_OAI if stage.clamps else _ACTIVATIONS[stage.activation]
+
+
 def _call(table: object, kernel: Kernel, **values: int) -> Words:
     return stage_words(table, record.CALL, kernel=kernel.address, **values)
+
+
+def expert_share(weights: ModelWeights) -> float:
+    """How much of what a step of one row reads are experts, of which other rows may need others."""
+    used = (e.n_used * e.first.nbytes for name, e in weights.experts.items() if "_exps" in name)
+    return sum(used) / weights.nbytes_per_token

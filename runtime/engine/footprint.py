@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from halfbyte.engine.buffers import MAX_BATCH, buffers_nbytes
 from halfbyte.engine.kv_cache import kv_layout
-from halfbyte.engine.weights import packed_nbytes
+from halfbyte.engine.rooms import in_memory, packed_nbytes
+from halfbyte.engine.state_layout import StateLayout
 from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.registry import family_of
+from halfbyte.families.per_layer import TABLE
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE
+from halfbyte.kernels.layouts.panels import UNIT
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +37,12 @@ class Memory:
     Attributes:
         weights: as the kernels want them.
         kv_cache: keys and values of a sequence as long as the context.
+        states: of a sequence's recurrent layers, before a step and behind it.
         buffers: what a step of MAX_BATCH tokens needs between its stages, and its logits.
         tokenizer: the vocabulary.
         runtime: Python, NumPy and the compiled kernels.
         experts: of the weights those of experts, which may stay on the disk.
+        in_file: of the file what is read as it is used, and takes no memory of the process.
     """
 
     weights: int
@@ -47,20 +51,26 @@ class Memory:
     tokenizer: int
     runtime: int = RUNTIME_NBYTES
     experts: int = 0
+    in_file: int = 0
+    states: int = 0
+
+    @property
+    def sequence(self) -> int:
+        """All that a sequence as long as the context takes."""
+        return self.kv_cache + self.states
 
     @property
     def total(self) -> int:
         """All of it, for one sequence."""
-        return self.weights + self.kv_cache + self.buffers + self.tokenizer + self.runtime
+        return self.weights + self.sequence + self.buffers + self.tokenizer + self.runtime
 
 
 def memory_of(
     file: GGUFFile, config: ModelConfig, kv_type: str, n_ctx: int, n_threads: int
 ) -> Memory:
     """What running a model takes; UnsupportedModelError where a tensor's type does not run."""
-    specs = [spec for spec in family_of(config).tensors(config) if spec.name in file.tensors]
-    sizes = {spec: packed_nbytes(file, spec) for spec in specs}
-    layout = kv_layout(config, kv_type)
+    sizes = {spec: packed_nbytes(file, spec) for spec in in_memory(file, config)}
+    layout, states = kv_layout(config, kv_type), StateLayout.of(config)
     lists = [(file.metadata.get_strings(key), n) for key, n in _LISTS if key in file.metadata]
     return Memory(
         weights=sum(sizes.values()),
@@ -68,6 +78,8 @@ def memory_of(
         buffers=buffers_nbytes(config, layout, n_threads) + 4 * config.vocab_size,
         tokenizer=sum(len(texts) * nbytes for texts, nbytes in lists),
         experts=sum(nbytes for spec, nbytes in sizes.items() if spec.is_of_experts),
+        in_file=file.tensors[f"{TABLE}.weight"].nbytes if config.per_layer_dim else 0,
+        states=0 if states is None else 2 * states.nbytes,
     )
 
 
@@ -78,7 +90,19 @@ def stays_on_disk(need: Memory, available: int | None) -> bool:
     """
     if available is None or not need.experts:
         return False
-    return need.weights + need.buffers + need.kv_cache + MARGIN_NBYTES > available
+    return need.weights + need.buffers + need.sequence + MARGIN_NBYTES > available
+
+
+def why_not_beside(
+    file: GGUFFile, config: ModelConfig, layer: ModelConfig, kv_type: str, n_threads: int,
+    available: int | None,
+) -> str:  # fmt: skip
+    """Why a model's layer that guesses (families/next_layer.py) cannot be used; "" where it can."""
+    if layer.dim % UNIT:
+        return f"has rows that are no multiple of {UNIT}"
+    both = [memory_of(file, one, kv_type, PAGE, n_threads) for one in (config, layer)]
+    nbytes = sum(need.weights + need.buffers + need.kv_cache for need in both) + MARGIN_NBYTES
+    return "does not fit memory" if available is not None and nbytes > available else ""
 
 
 def kv_cache_nbytes(config: ModelConfig, n_ctx: int) -> dict[str, int | None]:
@@ -105,17 +129,17 @@ def check_context(
     """
     need = memory_of(file, config, kv_type, n_ctx, n_threads)
     weights = need.weights - (need.experts if stays_on_disk(need, available) else 0)
-    if available is None or weights + need.buffers + need.kv_cache <= available:
+    fixed = weights + need.buffers + need.states
+    if available is None or fixed + need.kv_cache <= available:
         return
-    left = available - weights - need.buffers
+    left = available - fixed
     page_nbytes = kv_layout(config, kv_type).page_nbytes
     sizes = kv_cache_nbytes(config, n_ctx)
     shown = ", ".join(f"{n / 1e9:.1f} GB as {name}" for name, n in sizes.items() if n is not None)
     raise RequestError(
         "ctx",
         expected=f"at most {max(left, 0) // page_nbytes * PAGE} tokens as {kv_type}: of "
-        f"{available / 1e9:.1f} GB of memory, weights and buffers take "
-        f"{(weights + need.buffers) / 1e9:.1f}",
+        f"{available / 1e9:.1f} GB of memory, weights and buffers take {fixed / 1e9:.1f}",
         got=f"{n_ctx}, whose keys and values take {shown}",
         hint="use a shorter ctx=" + (', or kv_type="int8" or "int4"' if sizes["int8"] else ""),
     )
@@ -133,7 +157,7 @@ def check_memory(file: GGUFFile, config: ModelConfig, kv_type: str, n_threads: i
         "%s: %.0f MB of weights, %.0f MB of buffers, %.1f MB of KV cache for %d tokens",
         file.path, need.weights / 1e6, need.buffers / 1e6, need.kv_cache / 1e6, PAGE,
     )  # fmt: skip
-    nbytes = own.weights + own.buffers + own.kv_cache
+    nbytes = own.weights + own.buffers + own.sequence
     most = _MAX_TIMES * file.nbytes + _ALWAYS_NBYTES
     if nbytes > most:
         raise ModelFileError(
@@ -141,6 +165,7 @@ def check_memory(file: GGUFFile, config: ModelConfig, kv_type: str, n_threads: i
             expected=f"a need of at most {most / 1e6:.0f} MB for a file of {file.nbytes / 1e6:.1f}",
             got=f"{nbytes / 1e6:.0f} MB: {own.weights / 1e6:.0f} MB of weights, "
             f"{own.buffers / 1e6:.0f} MB of buffers for {MAX_BATCH} tokens, "
-            f"{own.kv_cache / 1e6:.0f} MB of KV cache for {PAGE}",
+            f"{own.kv_cache / 1e6:.0f} MB of KV cache for {PAGE}"
+            + (f", {own.states / 1e6:.0f} MB of states" if own.states else ""),
             hint="the file is damaged, or made to exhaust memory",
         )  # fmt: skip

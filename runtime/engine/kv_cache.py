@@ -7,6 +7,7 @@ Forks share full pages, which never change; a page is freed with the last sequen
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
+from itertools import groupby
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from halfbyte.kernels.layouts.kv_pages import (
     MIN_CODED_DIM,
     PAGE,
     KVLayout,
+    MixedLayout,
     is_coded,
 )
 from halfbyte.process_bound import ProcessBound
@@ -36,23 +38,35 @@ def kv_layout(config: ModelConfig, kv_type: str) -> KVLayout:
     Raises:
         RequestError: its heads cannot be stored so.
     """
-    d, latent = config.head_dim, config.latent.kv_lora_rank if config.latent else 0
-    if latent and is_coded(kv_type):
+    if config.latent and is_coded(kv_type):
         expected = '"f16" or "f32": compressed keys (MLA) are kept as floats'
         raise RequestError("kv_type", expected=expected, got=repr(kv_type))
+    if config.sizes is None:
+        _check_head_dim(config.head_dim, kv_type)
+        latent = config.latent.kv_lora_rank if config.latent else 0
+        return KVLayout(config.n_kv_layers, config.n_kv_heads, config.head_dim, kv_type, latent)
+    own = filter(config.has_kv, range(config.n_layers))
+    heads = groupby((config.kv_heads_of(i), config.head_dim_of(i)) for i in own)
+    parts = tuple(KVLayout(len(list(alike)), n, d, kv_type) for (n, d), alike in heads)
+    for part in parts:
+        _check_head_dim(part.head_dim, kv_type)
+    return MixedLayout.of(parts)
+
+
+def _check_head_dim(d: int, kv_type: str) -> None:
     if is_coded(kv_type) and (d % MIN_CODED_DIM or d > MAX_CODED_DIM):
         expected = (
             f'"f16" or "f32" for heads of {d}: "{kv_type}" takes multiples of {MIN_CODED_DIM} '
             f"up to {MAX_CODED_DIM}"
         )
         raise RequestError("kv_type", expected=expected, got=repr(kv_type))
-    return KVLayout(config.n_layers, config.n_kv_heads, config.head_dim, kv_type, latent)
 
 
 class KVCache(ProcessBound):
     """The keys and values of one sequence's positions in all layers."""
 
     can_truncate = True
+    first_cut = 0
 
     def __init__(self, pool: PagePool) -> None:
         self.layout, self._pool = pool.layout, pool
@@ -90,7 +104,7 @@ class KVCache(ProcessBound):
         """Bytes of the pages held."""
         return len(self._pages) * self.layout.page_nbytes
 
-    def reserve(self, n_positions: int) -> None:
+    def reserve(self, n_positions: int, n_guessed: int = 0) -> None:
         """Hold pages for positions 0 .. n_positions - 1.
 
         Raises:
@@ -98,6 +112,10 @@ class KVCache(ProcessBound):
         """
         while len(self._pages) * PAGE < n_positions:
             self._append(self._pool.take())
+
+    def advanced(self, n_new: int) -> KVCache:
+        """Itself: positions that a step has filled in are there."""
+        return self
 
     def cut(self, n_positions: int) -> KVCache:
         """The first positions without what was reserved, for whoever drops this one.

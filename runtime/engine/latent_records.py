@@ -43,7 +43,7 @@ class LatentRecords:
             weight=self._weights.vectors[stage.tensor(KV_NORM)],
             q=q.address, q_stride=q.stride, q_width=m.qk_dim, q_at=m.nope_dim,
             queries=queries.address, queries_stride=queries.stride, n_heads=c.n_heads,
-            head_dim=c.head_dim, layer_at=stage.layer * self._layout.head_nbytes,
+            head_dim=c.head_dim, layer_at=c.kv_slot(stage.layer) * self._layout.head_nbytes,
             row_nbytes=self._layout.key_nbytes, is_f16=int(self._layout.kv_type == "f16"),
             **rotation,
         )  # fmt: skip
@@ -55,7 +55,7 @@ class LatentRecords:
         return {
             "qkv": queries.address, "qkv_stride": queries.stride, "group": c.group,
             "n_kv_heads": c.n_head_groups, "head_dim": c.head_dim,
-            "layer_at": stage.layer * self._layout.head_nbytes,
+            "layer_at": c.kv_slot(stage.layer) * self._layout.head_nbytes,
             "out": latents.address, "out_stride": latents.stride, "out_nbytes": 4 * c.group * rank,
         }  # fmt: skip
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from halfbyte.engine.expert_records import expert_kernels
 from halfbyte.engine.fused_latents import transposed_format
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.latent_records import latent_kernels
+from halfbyte.engine.per_layer_records import per_layer_kernels
+from halfbyte.engine.recurrent_records import recurrent_kernels
+from halfbyte.engine.rooms import panel_format
+from halfbyte.engine.row_table import row_kernels
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.next_layer import in_memory
+from halfbyte.families.per_layer import TABLE
 from halfbyte.families.registry import family_of
-from halfbyte.families.stages import Embed
+from halfbyte.families.stages import Embed, GateAttended
+from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.lookup import lookup_kernel
@@ -20,8 +27,22 @@ from halfbyte.kernels.pool import run_job, serve
 from halfbyte.kernels.products.matmul import matmul_kernel, ways
 from halfbyte.kernels.stages import attention
 from halfbyte.kernels.stages.gates import gate_attended
-from halfbyte.kernels.stages.rope import rope_append_kernel
+from halfbyte.kernels.stages.rope import rope_append_kernel, rotate_queries_kernel
 from halfbyte.kernels.step import step
+
+
+def kernels_of(models: Sequence[tuple[GGUFFile, ModelConfig]], kv_type: str) -> list[Kernel]:
+    """Every kernel that models use, of which layers that guess stand behind their model."""
+    kernels: dict[str, Kernel] = {}
+    formats: dict[str, PanelFormat] = {}
+    for file, config in models:
+        specs = family_of(config).tensors(config)
+        own = {spec.name: panel_format(file, file.tensors[spec.name]) for spec in specs
+               if spec.is_matrix and spec.name in file.tensors}  # fmt: skip
+        at = config.next_layer
+        formats = {**formats, **own, **in_memory(own, at)} if at else own
+        kernels |= {kernel.name: kernel for kernel in kernels_for(config, kv_type, formats)}
+    return list(kernels.values())
 
 
 def kernels_for(
@@ -29,9 +50,11 @@ def kernels_for(
 ) -> list[Kernel]:
     """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
     kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
+    table = formats.get(f"{TABLE}.weight")
+    formats = {name: fmt for name, fmt in formats.items() if name != f"{TABLE}.weight"}
     layout = kv_layout(config, kv_type)
-    groups = sorted({config.group_of(i) for i in range(config.n_layers)})
-    used = [list(attention_kernels(config, layout, group).values()) for group in groups]
+    used = [list(attention_kernels(config, layout.place(config.kv_slot(i))[1], i).values())
+            for i in _unlike(config)]  # fmt: skip
     used.append([lookup_kernel(formats[s.tensor(*tensor)].kernel_name)
                  for s in family_of(config).stages(config) if isinstance(s, Embed)
                  for tensor in s.tensors])  # fmt: skip
@@ -41,20 +64,36 @@ def kernels_for(
     used.append([pack_kernel(name) for name in sorted({f.name for f in packed})])
     names = sorted({f.kernel_name for f in packed})
     used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
-    used.append(expert_kernels(config) + latent_kernels(config))
-    used.append([gate_attended] if config.gate_dim else [])
+    used.append(expert_kernels(config) + latent_kernels(config) + recurrent_kernels(config))
+    is_gated = any(isinstance(s, GateAttended) for s in family_of(config).stages(config))
+    used.append([gate_attended] if is_gated else [])
+    used.append(per_layer_kernels(config))
+    used.append(row_kernels(table.source) if table else [])
     kernels |= {kernel.name: kernel for group in used for kernel in group}
     return list(kernels.values())
 
 
-def attention_kernels(c: ModelConfig, layout: KVLayout, group: int) -> dict[str, Kernel]:
-    """What is compiled for a shape of attention, by the words that have the addresses."""
-    kv_type, cap, latent = layout.kv_type, c.attn_softcap, layout.latent
-    shape = (c.head_dim, layout.value_dim, group)
+def _unlike(c: ModelConfig) -> list[int]:
+    """A layer of each shape of attention."""
+    layers = filter(c.has_attention, range(c.n_layers))
+    shapes = {(c.group_of(i), c.head_dim_of(i), c.has_kv(i)): i for i in layers}
+    return list(shapes.values())
+
+
+def attention_kernels(c: ModelConfig, layout: KVLayout, layer: int) -> dict[str, Kernel]:
+    """What is compiled for a layer's shape of attention, by the words that have the addresses.
+
+    `layout` is that of its heads.
+    """
+    kv_type, cap, latent, group = layout.kv_type, c.attn_softcap, layout.latent, c.group_of(layer)
+    shape = (layout.head_dim, layout.value_dim, group)
     kernels = {
         "attend": attention.attention_kernel(kv_type, *shape, cap, latent),
         "attend_pages": attention.pages_kernel(kv_type, *shape, cap, latent),
         "merge_pages": attention.merge_kernel(kv_type, *shape, latent),
     }
-    # Compressed keys come to the cache by a stage of their own.
-    return kernels if latent else {**kernels, "rope_append": rope_append_kernel(kv_type, *shape)}
+    if latent:  # compressed keys come to the cache by a stage of their own
+        return kernels
+    if not c.has_kv(layer):
+        return {**kernels, "rope_append": rotate_queries_kernel(layout.head_dim, group)}
+    return {**kernels, "rope_append": rope_append_kernel(kv_type, *shape)}

@@ -49,7 +49,7 @@ def dealing(
         most_splits: parts of a block at most.
         partial_nbytes: what a page gives for a query and a KV head.
     """
-    if n_threads == 1 or most_splits == 1:
+    if n_threads == 1 or most_splits == 1 or not blocks:
         return None
     places: list[int] = []
     counts: list[int] = []

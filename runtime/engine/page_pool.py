@@ -1,5 +1,7 @@
 """Pages of KV cache, and how many of them are held: the one place that makes them.
 
+Blocks of recurrent layers' states (state_pool.py) count as pages do, against one bound.
+
 A page lives as long as somebody holds it: sequences, forks of them, remembered prompts. Which
 thread drops the last reference, and when, is nobody's choice, so the count takes no lock: it is
 the size of a set of weak references, which they leave in one step.
@@ -13,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.memory import zeros
+from halfbyte.engine.state_layout import StateLayout
+from halfbyte.engine.state_pool import StatePool
 from halfbyte.errors import OutOfPagesError
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
 
@@ -45,17 +49,22 @@ class PagePool:
     Attributes:
         max_nbytes: the bound, which may change at any time; None for none. Where several threads
             take pages at once, each may exceed it by one.
+        states: makes blocks of states; None where no layer is recurrent.
     """
 
-    def __init__(self, layout: KVLayout, max_nbytes: int | None = None) -> None:
+    def __init__(
+        self, layout: KVLayout, max_nbytes: int | None = None, states: StateLayout | None = None
+    ) -> None:
         self.layout = layout
         self.max_nbytes = max_nbytes
+        self.states = None if states is None else StatePool(states, self._check_room)
         self._held: set[weakref.ref[Page]] = set()
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all pages that anybody holds."""
-        return len(self._held) * self.layout.page_nbytes
+        """Bytes of all pages, and of all states, that anybody holds."""
+        pages = len(self._held) * self.layout.page_nbytes
+        return pages if self.states is None else pages + self.states.nbytes
 
     def take(self) -> Page:
         """A page of zeros.
@@ -64,11 +73,7 @@ class PagePool:
             OutOfPagesError: the bound is reached.
             EngineError: there is no memory for it.
         """
-        if self.max_nbytes is not None and self.nbytes + self.layout.page_nbytes > self.max_nbytes:
-            raise OutOfPagesError(
-                self.nbytes, self.max_nbytes,
-                hint="raise the bound, or use a shorter context or fewer sequences",
-            )  # fmt: skip
+        self._check_room(self.layout.page_nbytes)
         page = Page(self.layout.page_nbytes)
         self._held.add(weakref.ref(page, self._held.discard))  # no line of Python at its death
         return page
@@ -76,7 +81,19 @@ class PagePool:
     def copy(self, page: Page, n_positions: int) -> Page:
         """A page with the same first positions; raises as `take` does."""
         other = self.take()
-        source, target = (p.data.reshape(-1, self.layout.head_nbytes) for p in (page, other))
-        for part in self.layout.first_positions(n_positions):
-            target[:, part] = source[:, part]
+        begin = 0
+        for run in self.layout.runs:
+            end = begin + run.page_nbytes
+            source, target = (p.data[begin:end].reshape(-1, run.head_nbytes) for p in (page, other))
+            for part in run.first_positions(n_positions):
+                target[:, part] = source[:, part]
+            begin = end
         return other
+
+    def _check_room(self, nbytes: int) -> None:
+        """OutOfPagesError where so many bytes more would exceed the bound."""
+        if self.max_nbytes is not None and self.nbytes + nbytes > self.max_nbytes:
+            raise OutOfPagesError(
+                self.nbytes, self.max_nbytes, nbytes,
+                hint="raise the bound, or use a shorter context or fewer sequences",
+            )  # fmt: skip

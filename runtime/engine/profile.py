@@ -17,18 +17,19 @@ import numpy as np
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.kv_cache import KVCache
+from halfbyte.families.delta_net import DeltaRule
+from halfbyte.families.expert_stages import AddGated, ExpertsStage, Route
 from halfbyte.families.latent_stages import Compress
+from halfbyte.families.mamba2 import GroupNorms, Scan
+from halfbyte.families.short_conv import Convolve
 from halfbyte.families.stages import (
-    AddGated,
     Attend,
     Embed,
-    ExpertsStage,
     GateAttended,
     Norm,
     PostNorm,
     Project,
     Rope,
-    Route,
     RowNorms,
     Stage,
 )
@@ -51,6 +52,10 @@ _NAMES: dict[type[Stage], str] = {
     GateAttended: "gates of attention",
     Route: "choice of experts",
     AddGated: "gate of the shared expert",
+    Convolve: "short convolutions",
+    Scan: "Mamba-2's states",
+    GroupNorms: "norms of groups",
+    DeltaRule: "gated delta nets",
 }
 
 
@@ -179,11 +184,14 @@ def _attention_work(
     engine: Engine, layers: Sequence[int], n_tokens: int, depth: int
 ) -> tuple[float | None, float]:
     """Bytes of cache that a single token reads, and multiply-adds."""
-    c, layout = engine.config, engine.layout
+    c, nbytes, macs = engine.config, 0.0, 0.0
     past = range(depth + 1, depth + n_tokens + 1)
-    seen = sum(min(n, c.window(layer) or n) for layer in layers for n in past)
-    nbytes = float(seen * c.n_kv_heads * layout.head_nbytes / PAGE)
-    return nbytes if n_tokens == 1 else None, 2.0 * seen * c.q_dim
+    for layer in layers:
+        seen = sum(min(n, c.window(layer) or n) for n in past)
+        _, layout = engine.layout.place(c.kv_slot(layer))
+        nbytes += seen * layout.n_kv_heads * layout.head_nbytes / PAGE
+        macs += 2.0 * seen * c.q_dim_of(layer)
+    return nbytes if n_tokens == 1 else None, macs
 
 
 def _seconds(engine: Engine, stages: Iterable[Stage], n_tokens: int, depth: int) -> float:
@@ -191,16 +199,15 @@ def _seconds(engine: Engine, stages: Iterable[Stage], n_tokens: int, depth: int)
     wanted = set(stages)
     part = engine.program.part(item for item in engine.program.stages if item[0] in wanted)
     sequence = engine.new_sequence()
-    _fill(sequence.kv, depth + n_tokens)
+    sequence.reserve(depth + n_tokens)
+    _fill(sequence.kv)
     sequence.append(depth)
     return _median_s(engine.repeat([Span(sequence, [1] * n_tokens, 1)], part))
 
 
-def _fill(kv: KVCache, n_positions: int) -> None:
-    """Pages for so many positions, written once: memory that never was is read too fast."""
-    kv.reserve(n_positions)
-    pages = -(-n_positions // PAGE)
-    addresses = (ctypes.c_int64 * pages).from_address(kv.page_addresses)
+def _fill(kv: KVCache) -> None:
+    """Write all pages once: memory that never was is read too fast."""
+    addresses = (ctypes.c_int64 * len(kv.pages)).from_address(kv.page_addresses)
     for address in addresses:
         ctypes.memset(address, 0, kv.layout.page_nbytes)
 

@@ -13,48 +13,39 @@ from functools import cached_property
 
 import numpy as np
 
-from halfbyte.engine import row_records
+from halfbyte.engine import per_layer_records, row_records
+from halfbyte.engine.attention_records import AttentionRecords
 from halfbyte.engine.buffers import Buffers
 from halfbyte.engine.expert_records import ExpertRecords
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
 from halfbyte.engine.latent_records import LatentRecords
-from halfbyte.engine.model_kernels import attention_kernels
-from halfbyte.engine.rotation import rotation_words
+from halfbyte.engine.recurrent_records import RecurrentRecords
 from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strips, stage_words
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
 from halfbyte.families.latent_stages import Compress, ProjectHeads
+from halfbyte.families.mamba2 import GroupNorms
+from halfbyte.families.per_layer import GateRows, JoinRows
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
     ACTIVATIONS,
-    FUSED_QKV,
-    HEAD_NORMS,
-    QKV,
-    SINKS,
-    AddGated,
     Attend,
     Embed,
-    ExpertsHidden,
-    ExpertsOutput,
     FeedForward,
     GateAttended,
+    Join,
     Norm,
     PostNorm,
     Project,
     Rope,
-    Route,
     RowNorms,
     Stage,
 )
+from halfbyte.families.states import RecurrentStage
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
-from halfbyte.kernels.stages import attention, record
-
-# Where an ATTENTION record has the addresses of what rotary embedding takes beside q, k and v.
-_WORDS = {
-    **dict(zip([(name, "bias") for name in QKV], ("q_bias", "k_bias", "v_bias"), strict=True)),
-    **dict(zip([(name, "weight") for name in HEAD_NORMS], ("q_norm", "k_norm"), strict=True)),
-}
+from halfbyte.kernels.stages import record
 
 
 class Program:
@@ -93,19 +84,25 @@ class Program:
         return self.part(self.stages[-2:])
 
     @cached_property
-    def layers(self) -> list[tuple[Program, Program]]:
-        """Each layer in two: up to its rotated queries, and the rest."""
-        layers = []
+    def layers(self) -> list[tuple[Program | None, Program]]:
+        """Each layer in two: up to its rotated queries, if it has any, and the rest."""
+        layers: list[tuple[Program | None, Program]] = []
         for i in range(max(stage.layer for stage, _ in self.stages) + 1):
             own = [item for item in self.stages if item[0].layer == i]
-            at = next(n for n, (stage, _) in enumerate(own) if isinstance(stage, Attend))
-            layers.append((self.part(own[:at]), self.part(own[at:])))
+            at = next((n for n, (one, _) in enumerate(own) if isinstance(one, Attend)), 0)
+            layers.append((self.part(own[:at]) if at else None, self.part(own[at:])))
         return layers
 
     @cached_property
+    def recurrent(self) -> Program:
+        """The recurrent stages alone, as a step of no rows has them."""
+        return self.part(item for item in self.stages if isinstance(item[0], RecurrentStage))
+
+    @cached_property
     def first(self) -> Program:
-        """The embedding."""
-        return self.part(self.stages[:1])
+        """The embedding, and what else layers take of it."""
+        n = next(i for i, (stage, _) in enumerate(self.stages) if stage.layer >= 0)
+        return self.part(self.stages[:n])
 
     def keep(self, other: Program) -> None:
         """Have another one's records live as long as this one's."""
@@ -132,7 +129,8 @@ class _Writer:
         self._normed: dict[str, int] = {}
         self._experts = ExpertRecords(c, w, b, self.tables)
         self._latents = LatentRecords(c, w, layout, b, self.tables)
-        self._attention: dict[str, int] = {}
+        self._recurrent = RecurrentRecords(c, w, b)
+        self._attention = AttentionRecords(c, w, layout, b, self.tables)
 
     def records(self, stage: Stage) -> list[Words]:
         """The records of a stage."""
@@ -141,26 +139,37 @@ class _Writer:
                 return [row_records.embedding(stage, *self._model)]
             case Norm():
                 return [self._norm(stage)]
+            case Join():
+                return row_records.join(stage, *self._model)
             case PostNorm():
                 return [row_records.post_norm(stage, *self._model)]
             case RowNorms():
-                k_at, _ = self._qkv_at(stage)
+                k_at, _ = self._attention.qkv_at(stage)
                 return row_records.row_norms(stage, *self._model, k_at)
             case Project():
                 return self._project(stage)
             case FeedForward():
                 return self._feed_forward(stage)
             case Rope():
-                return [self._rope(stage)]
+                return [self._attention.rope(stage)]
             case Attend():
-                return self._attend(stage)
+                return self._attention.attend(stage)
             case GateAttended():
-                return [row_records.gates(stage, self._config, self._buffers)]
+                at = self._attention.gates_at(stage)
+                return [row_records.gates(stage, self._config, self._buffers, at)]
             case Compress():
-                self._attention = {**self._latents.attention(stage), **self._common(stage)}
+                self._attention.take(stage, self._latents.attention(stage))
                 return [self._latents.compress(stage)]
             case ProjectHeads():
                 return [self._latents.heads(stage)]
+            case JoinRows():
+                return [per_layer_records.join_rows(stage, *self._model)]
+            case GateRows():
+                return [per_layer_records.gate_rows(stage, self._config, self._buffers)]
+            case RecurrentStage():
+                return [self._recurrent.record(stage)]
+            case GroupNorms():
+                return [self._recurrent.group_norms(stage)]
             case Route() | ExpertsHidden() | ExpertsOutput() | AddGated():
                 return self._experts.records(stage, self._normed)
         raise TypeError(f"no records for {stage}")
@@ -179,8 +188,8 @@ class _Writer:
 
     def _vectors(self, stage: Stage) -> dict[str, int]:
         """The addresses of a norm's weight and bias."""
-        words = {"weight": "weight", "bias": "norm_bias"}
-        return {words[kind]: self._weights.vectors[stage.tensor(name, kind)]
+        words = {"bias": "norm_bias"}
+        return {words.get(kind, "weight"): self._weights.vectors[stage.tensor(name, kind)]
                 for name, kind in stage.tensors}  # fmt: skip
 
     def _prepared(self, stage: Project | FeedForward) -> list[Words]:
@@ -251,7 +260,12 @@ class _Writer:
         c = self._config
         if stage.source == "q_a" and c.latent is not None:
             return c.latent.q_lora_rank
-        return c.attended_dim_of(stage.layer) if stage.source == "attended" else c.dim
+        if stage.source == "joined":
+            return 2 * c.dim
+        if stage.source == "mixed" and c.recurrent is not None:
+            return c.recurrent.output_dim
+        widths = {"attended": c.attended_dim_of(stage.layer), "gated": c.per_layer_dim}
+        return widths.get(stage.source, c.dim)
 
     def _to(self, name: str) -> dict[str, int]:
         return {"y": self._buffers[name].address, "y_stride": self._buffers[name].stride}
@@ -262,50 +276,3 @@ class _Writer:
     def _table(self, matrices: Sequence[Matrix]) -> dict[str, int]:
         self.tables.append(np.array([matrix_words(matrix) for matrix in matrices], np.int64))
         return {"matrices": int(self.tables[-1].ctypes.data), "n_matrices": len(matrices)}
-
-    def _rope(self, stage: Rope) -> Words:
-        c, qkv, attended = self._config, self._buffers["qkv"], self._buffers["attended"]
-        k_at, v_at = self._qkv_at(stage)
-        layer_nbytes, group = c.n_kv_heads * self._layout.head_nbytes, c.group_of(stage.layer)
-        self._attention = {
-            "qkv": qkv.address, "qkv_stride": qkv.stride, "k_at": k_at, "v_at": v_at,
-            "eps": self._eps, "n_kv_heads": c.n_kv_heads, "group": group, "head_dim": c.head_dim,
-            "layer_at": stage.layer * layer_nbytes, "head_nbytes": self._layout.head_nbytes,
-            "out": attended.address, "out_stride": attended.stride,
-            "out_nbytes": 4 * group * c.head_dim, **self._common(stage),
-            **self._words_of(stage),
-        }  # fmt: skip
-        return stage_words(record.ATTENTION, record.ROPE, **self._attention)
-
-    def _common(self, stage: Stage) -> dict[str, int]:
-        """What attention takes of a layer, whatever its keys are."""
-        c = self._config
-        kernels = attention_kernels(c, self._layout, c.group_of(stage.layer))
-        return {
-            "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, c.group),
-            "window": c.window(stage.layer) or attention.NO_WINDOW,
-            **{name: kernel.address for name, kernel in kernels.items()},
-            **rotation_words(c, stage.layer),
-        }  # fmt: skip
-
-    def _words_of(self, stage: Rope) -> dict[str, int]:
-        """Where biases and norms lie; a fused bias has those of q, k and v in turn."""
-        c, vectors = self._config, self._weights.vectors
-        if stage.biases and stage.is_fused:
-            at = vectors[stage.tensor(FUSED_QKV, "bias")]
-            k_at, v_at = at + 4 * c.q_dim, at + 4 * (c.q_dim + c.kv_dim)
-            return {"q_bias": at, "k_bias": k_at, "v_bias": v_at}
-        return {_WORDS[name, kind]: vectors[stage.tensor(name, kind)]
-                for name, kind in stage.tensors}  # fmt: skip
-
-    def _qkv_at(self, stage: Stage) -> tuple[int, int]:
-        """Where keys and values begin in a row, in bytes: each matrix fills strips of its own."""
-        q, k = (4 * 32 * n_strips(self._weights.matrices[stage.tensor(n)]) for n in QKV[:2])
-        return q, q + k
-
-    def _attend(self, stage: Attend) -> list[Words]:
-        """Two ways, of which a step takes one: see kernels/stages/attend.py."""
-        ways = (record.ATTEND, record.ATTEND_PAGES, record.MERGE_PAGES)
-        if stage.sinks:
-            self._attention["sinks"] = self._weights.vectors[stage.tensor(SINKS)]
-        return [stage_words(record.ATTENTION, op, **self._attention) for op in ways]

@@ -1,7 +1,8 @@
 """The table that rotary embedding looks positions up in: a row for each position.
 
 A row has the cosines and sines of every rope of the model side by side, as its layers have one or
-two of them, and at last what queries are multiplied by, if by anything.
+two of them, and at last what queries are multiplied by, if by anything: a number for each size of
+heads.
 """
 
 from __future__ import annotations
@@ -42,26 +43,35 @@ class Rotation:
             rope_table(begin, end, frequencies, rope.attention_factor)
             for rope, frequencies in zip(self._ropes, self.frequencies, strict=True)
         ]
-        if self._config.scales_queries:
-            parts.append(self._config.query_factors(begin, end)[:, None].astype(np.float32))
+        for layer in _scaled(self._config):
+            factors = self._config.query_factors(begin, end, layer)
+            parts.append(factors[:, None].astype(np.float32))
         return np.concatenate(parts, axis=1)
 
 
 def row_floats(config: ModelConfig) -> int:
     """Floats of a row of a model's table."""
-    return _floats_of_ropes(config) + config.scales_queries
+    return _floats_of_ropes(config) + len(_scaled(config))
 
 
 def rotation_words(config: ModelConfig, layer: int) -> dict[str, int]:
     """Where a row has what a layer takes; see record.ATTENTION."""
     rope = config.rope_of(layer)
     at = 4 * _n_features(config, config.rope) if rope is config.local_rope and rope else 0
+    scaled = [config.head_dim_of(other) for other in _scaled(config)]
+    factor = _floats_of_ropes(config) + scaled.index(config.head_dim_of(layer)) if scaled else 0
     return {
         "rope_at": at,
         "rope_stride": 4 * row_floats(config),
         "n_rotated": 0 if rope is None else _n_features(config, rope),
-        "q_scale_at": 4 * _floats_of_ropes(config) * config.scales_queries,
+        "q_scale_at": 4 * factor,
     }
+
+
+def _scaled(config: ModelConfig) -> list[int]:
+    """A layer of each size of heads, where queries are multiplied by anything."""
+    by_size = {config.head_dim_of(i): i for i in reversed(range(config.n_layers))}
+    return sorted(by_size.values()) if config.scales_queries else []
 
 
 def _ropes(config: ModelConfig) -> list[RopeConfig]:

@@ -6,18 +6,19 @@ from halfbyte.engine.buffers import Buffers
 from halfbyte.engine.stage_words import Words, float_word, stage_words
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.stages import Embed, GateAttended, PostNorm, RowNorms
+from halfbyte.families.stages import Embed, GateAttended, Join, PostNorm, RowNorms
 from halfbyte.kernels.layouts.lookup import lookup_kernel
 from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.stages import record
 from halfbyte.kernels.stages.gates import gate_attended
 
 _ALL = 1 << 40
+GATE_ACTIVATIONS = ("softplus", "sigmoid")  # as kernels/stages/gates.py numbers them
 
 
 def embedding(stage: Embed, c: ModelConfig, w: ModelWeights, b: Buffers) -> Words:
-    """x = scale weight[tokens] + positions[positions]."""
-    words = {"dim": c.dim, "y": b["x"].address, "y_stride": b["x"].stride}
+    """to = scale weight[tokens] + positions[positions]."""
+    words = {"dim": c.dim, "y": b[stage.to].address, "y_stride": b[stage.to].stride}
     if stage.scale != 1:
         words["scale"] = float_word(stage.scale)
     for (name, kind), prefix in zip(stage.tensors, ("", "positions_"), strict=False):
@@ -29,22 +30,36 @@ def embedding(stage: Embed, c: ModelConfig, w: ModelWeights, b: Buffers) -> Word
 
 
 def post_norm(stage: PostNorm, c: ModelConfig, w: ModelWeights, b: Buffers) -> Words:
-    """x += norm(branch)."""
-    x, branch = b["x"], b["branch"]
+    """to += norm(source), or to = it; then what it is scaled by."""
+    source, to = b[stage.source], b[stage.to]
     return stage_words(
-        record.RENORMED, record.RENORM, x=branch.address, x_stride=branch.stride, dim=c.dim,
-        weight=w.vectors[stage.tensor(stage.weight)], eps=float_word(c.norm_eps), y=x.address,
-        y_stride=x.stride, adds=1,
+        record.RENORMED, record.RENORM, x=source.address, x_stride=source.stride, dim=c.dim,
+        weight=w.vectors[stage.tensor(stage.weight)], eps=float_word(c.norm_eps), y=to.address,
+        y_stride=to.stride, adds=int(stage.adds),
+        scale=w.vectors[stage.tensor(stage.scale)] if stage.scale else 0,
     )  # fmt: skip
 
 
-def gates(stage: GateAttended, c: ModelConfig, b: Buffers) -> Words:
-    """attended *= softplus(gates)."""
-    gates, attended = b["gates"], b["attended"]
+def join(stage: Join, c: ModelConfig, w: ModelWeights, b: Buffers) -> list[Words]:
+    """joined = [norm(embedded), norm(state)]."""
+    joined, made = b["joined"], []
+    for name, source, at in ((stage.first, "embedded", 0), (stage.second, "state", 4 * c.dim)):
+        made.append(stage_words(
+            record.RENORMED, record.RENORM, x=b[source].address, x_stride=b[source].stride,
+            dim=c.dim, weight=w.vectors[stage.tensor(name)], eps=float_word(c.norm_eps),
+            y=joined.address + at, y_stride=joined.stride,
+        ))  # fmt: skip
+    return made
+
+
+def gates(stage: GateAttended, c: ModelConfig, b: Buffers, at: int = 0) -> Words:
+    """attended *= activation(gates), which begin `at` bytes behind their buffer's rows."""
+    gates, attended = b[stage.source], b["attended"]
     return stage_words(
         record.GATES, record.CALL, kernel=gate_attended.address, per_row=1, most=_ALL,
-        gates=gates.address, gates_stride=gates.stride, y=attended.address,
-        y_stride=attended.stride, n_features=c.q_dim_of(stage.layer), gate_dim=c.gate_dim,
+        gates=gates.address + at, gates_stride=gates.stride, y=attended.address,
+        y_stride=attended.stride, n_features=c.q_dim_of(stage.layer), gate_dim=c.gate_dim or 1,
+        activation=GATE_ACTIVATIONS.index(stage.activation),
     )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """A sequence: how many tokens a model has seen of it, and what its layers keep of them.
 
 What is kept belongs to the layers: attention has keys and values of every position (kv_cache.py),
-which can be cut back to any of them. Layers that fold all they have seen into one state cannot, so
-whoever wants to return to a position takes a snapshot there.
+which can be cut back to any of them. Layers that fold all they have seen into one state cannot, but
+for what were guesses (recurrent_state.py), so whoever wants to return to a position takes a
+snapshot there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from halfbyte.engine.kv_cache import KVCache
+from halfbyte.engine.page_pool import PagePool
+from halfbyte.engine.recurrent_state import RecurrentState
 from halfbyte.errors import EngineError
 from halfbyte.process_bound import ProcessBound
 
@@ -19,18 +22,29 @@ class State(Protocol):
     """What layers of one kind keep of a sequence's first positions.
 
     Attributes:
-        can_truncate: whether it can be cut back to a position, which `fork` needs too where it is
-            not the last one.
+        can_truncate: whether it can be cut back to any position, which `fork` needs too where it
+            is not the last one.
     """
 
     can_truncate: bool
 
     @property
+    def first_cut(self) -> int:
+        """The earliest position that it can be cut back to, beside the beginning."""
+
+    @property
     def nbytes(self) -> int:
         """Bytes held."""
 
-    def reserve(self, n_positions: int) -> None:
-        """Have room for so many positions; EngineError where there is no memory."""
+    def reserve(self, n_positions: int, n_guessed: int = 0) -> None:
+        """Have room for so many positions, of which the last ones are guesses.
+
+        Raises:
+            EngineError: there is no memory.
+        """
+
+    def advanced(self, n_new: int) -> State:
+        """The state after so many positions more, which a step has filled in."""
 
     def cut(self, n_positions: int) -> State:
         """The state after the first positions, for the same sequence, which drops this one."""
@@ -44,6 +58,11 @@ class Sequence(ProcessBound):
 
     What the layers keep of them are its states, of which `kv`, the first, is attention's.
     """
+
+    @classmethod
+    def empty(cls, pages: PagePool) -> Sequence:
+        """One that has seen nothing; its memory is that pool's."""
+        return cls(KVCache(pages), *([] if pages.states is None else [RecurrentState(pages)]))
 
     def __init__(self, kv: KVCache, *others: State, n_past: int = 0) -> None:
         # Positions and states change in one store: an interrupt finds the old ones or the new.
@@ -74,19 +93,25 @@ class Sequence(ProcessBound):
         """Whether it can be cut back to any position."""
         return all(state.can_truncate for state in self.states)
 
-    def reserve(self, n_new: int) -> None:
-        """Have room for so many tokens more.
+    @property
+    def first_cut(self) -> int:
+        """The earliest position that it can be cut back to, beside the beginning."""
+        return min(max(state.first_cut for state in self.states), self.n_past)
+
+    def reserve(self, n_new: int, n_guessed: int = 0) -> None:
+        """Have room for so many tokens more, of which the last ones are guesses.
 
         Raises:
             EngineError: there is no memory for them.
         """
         for state in self.states:
-            state.reserve(self.n_past + n_new)
+            state.reserve(self.n_past + n_new, n_guessed)
 
     def append(self, n_new: int) -> None:
         """Count tokens that a step has filled in."""
-        n_past, kv, states = self._now
-        self._now = (n_past + n_new, kv, states)
+        n_past, kv, (_, *others) = self._now
+        others = [state.advanced(n_new) for state in others]
+        self._now = (n_past + n_new, kv, (kv, *others))
 
     def truncate(self, n_positions: int) -> None:
         """Forget the positions from n_positions on; a no-op where there are fewer.
@@ -96,8 +121,7 @@ class Sequence(ProcessBound):
                 of which another sequence holds more. What was appended since others came to hold
                 anything can always be cut back.
         """
-        if n_positions < self.n_past:
-            self._check_can_truncate("cut back")
+        self._check_cut(n_positions, "cut back")
         n = min(n_positions, self.n_past)
         kv, others = self.kv.cut(n), [state.cut(n) for state in self.states[1:]]
         self._now = (n, kv, (kv, *others))
@@ -108,8 +132,7 @@ class Sequence(ProcessBound):
         Raises:
             EngineError: a state cannot be cut back to them, or there is no memory.
         """
-        if n_positions < self.n_past:
-            self._check_can_truncate("forked before its end")
+        self._check_cut(n_positions, "forked before its end")
         n = min(n_positions, self.n_past)
         return Sequence(self.kv.fork(n), *(s.fork(n) for s in self.states[1:]), n_past=n)
 
@@ -121,10 +144,11 @@ class Sequence(ProcessBound):
         """Become what the snapshot was; EngineError where there is no memory."""
         self._now = snapshot.sequence.fork(snapshot.sequence.n_past)._now
 
-    def _check_can_truncate(self, what: str) -> None:
-        if not self.can_truncate:
+    def _check_cut(self, n_positions: int, what: str) -> None:
+        if n_positions and n_positions < self.first_cut:
             raise EngineError(
-                f"a sequence of this model cannot be {what}",
+                f"a sequence of this model cannot be {what}: at {n_positions}, it can be from "
+                f"{self.first_cut} on",
                 hint="take a snapshot where you want to return to",
             )
 

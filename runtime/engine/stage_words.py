@@ -47,7 +47,8 @@ def n_strips(matrix: Matrix) -> int:
 def matrix_words(matrix: Matrix) -> tuple[int, ...]:
     """A matrix as products read it (record.MATRIX)."""
     fmt, (addresses, numbers) = matrix.format, _kernel_words(matrix.format.kernel_name)
-    return (*addresses, matrix.address, n_panels(matrix.n_rows), fmt.n_units(matrix.n_inputs),
+    n = n_panels(matrix.of_rows or matrix.n_rows)
+    return (*addresses, matrix.address, n, fmt.n_units(matrix.n_inputs),
             int(fmt.is_quantized), *numbers)  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class Trace:
             last ones normed, as the logits' matrix takes them and as transformers has them.
         logits: (T, vocab_size).
         attentions: (n_layers, n_heads, T, T): how much of each position (last axis) a position
-            looks at; None where it was not asked for.
+            looks at, 0 in layers without attention; None where it was not asked for.
         layer_logits: (n_layers, T, vocab_size): the logits, if the model ended with that layer;
             None where it was not asked for.
     """
@@ -120,7 +120,8 @@ class Tracer:
         """The parts of a step: what is to be looked at behind each, and of which layer."""
         places = [("x", 0, program.first)]
         for i, (before, rest) in enumerate(program.layers):
-            places += [("queries", i, before), ("x", i + 1, rest)]
+            places += [("queries", i, before)] if before is not None else []
+            places.append(("x", i + 1, rest))
             if self.trace.layer_logits is not None:
                 places.append(("logits", i, program.head))
         if self.trace.layer_logits is None:
@@ -131,9 +132,9 @@ class Tracer:
         """softmax(cap(q k / sqrt(head_dim))) of positions `at`: float32 (n_heads, n, at.stop)."""
         c, n = self._engine.config, at.stop - at.start
         q = self._engine.rows("qkv", n, c.q_dim_of(layer))
-        q = q.reshape(n, c.n_kv_heads, -1, c.head_dim)
+        q = q.reshape(n, c.kv_heads_of(layer), -1, c.head_dim_of(layer))
         scores = np.einsum("nhgd,hpd->hgnp", q, self._keys(layer, at.stop), dtype=np.float64)
-        scores = scores.reshape(-1, n, at.stop) / math.sqrt(c.head_dim)
+        scores = scores.reshape(-1, n, at.stop) / math.sqrt(c.head_dim_of(layer))
         if c.attn_softcap:
             scores = c.attn_softcap * np.tanh(scores / c.attn_softcap)
         back = np.arange(at.start, at.stop)[:, None] - np.arange(at.stop)
@@ -145,7 +146,8 @@ class Tracer:
         return weights.astype(np.float32)
 
     def _keys(self, layer: int, n: int) -> F32:
-        """A layer's keys of the first n positions: float32 (n_kv_heads, n, head_dim)."""
+        """What a layer reads of the first n positions: float32 (n_kv_heads, n, head_dim)."""
+        slot, layout = self._engine.config.kv_slot(layer), self._engine.layout
         pages = self._sequence.kv.pages[: -(-n // PAGE)]
-        keys = [cached_keys(page.data, self._engine.layout, layer) for page in pages]
+        keys = [cached_keys(page.data, layout, slot) for page in pages]
         return np.concatenate(keys, axis=1)[:, :n]

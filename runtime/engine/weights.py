@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.engine.disk_memory import on_disk
-from halfbyte.engine.fused_latents import cut, cut_nbytes
-from halfbyte.engine.memory import empty
-from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.engine.fused_latents import cut
+from halfbyte.engine.rooms import Bytes, Rooms, matrices_of, panel_format
+from halfbyte.engine.row_table import RowTable
+from halfbyte.errors import ModelFileError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.per_layer import TABLE
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import SINKS
 from halfbyte.families.tensors import OUTPUT, ROPE_FACTORS, TensorSpec
@@ -31,22 +31,20 @@ from halfbyte.gguf.tensor_table import TensorInfo
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.packing import Packing
-from halfbyte.kernels.layouts.panels import PANEL_FORMATS, STRIP_ROWS, PanelFormat
+from halfbyte.kernels.layouts.panels import STRIP_ROWS, PanelFormat
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import dequantize
-
-_ALIGN = 64
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A packed matrix of n_rows x n_inputs at an address."""
+    """A packed matrix of n_rows x n_inputs at an address; or the first ones of `of_rows` rows."""
 
     format: PanelFormat
     n_rows: int
     n_inputs: int
     address: int
+    of_rows: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -89,6 +87,7 @@ class ModelWeights:
 
     Attributes:
         on_disk: experts' matrices, where memory cannot hold them.
+        table: what stays in the file of embeddings that layers have of their own, if they have.
         rope_factors: what the frequencies of rotary embedding are divided by, by GGUF name.
     """
 
@@ -98,6 +97,7 @@ class ModelWeights:
     experts: dict[str, Experts] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
     rope_factors: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    table: RowTable | None = None
 
     @property
     def nbytes_per_token(self) -> int:
@@ -113,42 +113,6 @@ class ModelWeights:
             return np.full((n_heads, 1, 1), -np.inf)
         floats = (ctypes.c_float * n_heads).from_address(address)
         return np.array(floats, np.float64).reshape(-1, 1, 1)
-
-
-class Rooms:
-    """Where weights lie: `memory`, and `experts`, empty unless these lie on the disk.
-
-    Attributes:
-        lets_go: whether memory cannot hold the file besides, whose pages the system is to forget.
-    """
-
-    def __init__(self, sizes: Mapping[TensorSpec, int], disk: Path | None) -> None:
-        of_experts = sum(n for spec, n in sizes.items() if spec.is_of_experts) if disk else 0
-        self.memory = empty("weights", sum(sizes.values()) - of_experts + _ALIGN, np.uint8)
-        self.experts = np.empty(0, np.uint8)
-        if disk is not None and of_experts:
-            self.experts = on_disk("experts", of_experts + _ALIGN, disk)
-        self.sizes, self.lets_go = sizes, False
-
-    def parts(self) -> Iterator[tuple[TensorSpec, Bytes]]:
-        """Each tensor's."""
-        left = [room[-int(room.ctypes.data) % _ALIGN :] for room in (self.memory, self.experts)]
-        for spec, nbytes in self.sizes.items():
-            i = int(spec.is_of_experts and len(self.experts) > 0)
-            yield spec, left[i][:nbytes]
-            left[i] = left[i][nbytes:]
-
-
-def weights_memory(file: GGUFFile, config: ModelConfig, disk: Path | None = None) -> Rooms:
-    """Room for all tensors of a checked file, not touched yet.
-
-    Where there is a folder `disk`, experts' matrices lie in a file there; see disk_memory.py.
-
-    Raises:
-        EngineError: there is not enough memory, or room on the disk.
-    """
-    specs = (spec for spec in family_of(config).tensors(config) if spec.name in file.tensors)
-    return Rooms({spec: packed_nbytes(file, spec) for spec in specs}, disk)
 
 
 def load_weights(
@@ -167,6 +131,8 @@ def load_weights(
     """
     family = family_of(config)
     weights, matrices = ModelWeights(rooms.memory, rooms.experts), list[_Rows]()
+    if config.per_layer_dim:
+        weights.table = RowTable(file, f"{TABLE}.weight")
     for spec, target in rooms.parts():
         order = spec.neighbours() if family.rotates_halves else None
         if spec.heads:
@@ -207,7 +173,7 @@ def _put_matrices(
     info, (*n, _, n_inputs) = file.tensors[spec.name], spec.shape
     fmt, first, factors = panel_format(file, info), 0, matrix_factors(file, info)
     made, pieces = dict[str, Matrix](), list[_Rows]()
-    for name, n_rows in _in_memory(spec):
+    for name, n_rows in matrices_of(spec):
         made[name] = matrix = Matrix(fmt, n_rows, n_inputs, int(target.ctypes.data))
         parts = np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n))
         for e, (part, factor) in enumerate(zip(parts, factors, strict=True)):
@@ -284,10 +250,11 @@ def _pack(rows: _Rows, data: Bytes) -> None:
 def _put_vectors(
     file: GGUFFile, spec: TensorSpec, order: NDArray[np.int64] | None, target: Bytes
 ) -> int:
-    """Bring a vector, or one an expert, into its place in memory; its address."""
-    n = spec.shape[-1]
+    """Bring a vector, one an expert or one a tap, into its place in memory; its address."""
+    values = _floats(file, spec.name).reshape(-1, spec.shape[-1])
+    values = values.T if spec.is_taps else values
+    n = values.shape[1]
     rows = target.view(np.float32).reshape(-1, padded(n))
-    values = _floats(file, spec.name).reshape(-1, n)
     rows[:] = 0
     rows[: len(values), :n] = values if order is None else values[:, order]
     return int(target.ctypes.data)
@@ -298,35 +265,6 @@ def _divisors(file: GGUFFile, name: str) -> NDArray[np.float64]:
     if not (values > 0).all():
         raise ModelFileError(file.path, name, expected="numbers above 0", got=values.min())
     return values.astype(np.float64)
-
-
-def panel_format(file: GGUFFile, info: TensorInfo) -> PanelFormat:
-    """The packed form of a tensor; UnsupportedModelError if its type does not run."""
-    found = PANEL_FORMATS.get(info.type_name)
-    if found is None:
-        raise UnsupportedModelError(
-            file.path, f"{info.name}: type", expected=", ".join(PANEL_FORMATS), got=info.type_name
-        )
-    return found
-
-
-def _in_memory(spec: TensorSpec) -> Sequence[tuple[str, int]]:
-    """The matrices that a tensor becomes, by name, and their rows."""
-    return spec.parts or ((spec.name, spec.shape[-2]),)
-
-
-def packed_nbytes(file: GGUFFile, spec: TensorSpec) -> int:
-    """Bytes of a tensor in memory; UnsupportedModelError if its type does not run."""
-    *n, n_inputs = spec.shape
-    if spec.heads:
-        nbytes = cut_nbytes(panel_format(file, file.tensors[spec.name]), spec)
-    elif spec.is_matrix:
-        fmt = panel_format(file, file.tensors[spec.name])
-        parts = sum(fmt.nbytes(n_rows, n_inputs) for _, n_rows in _in_memory(spec))
-        nbytes = math.prod(n[:-1]) * parts
-    else:
-        nbytes = math.prod(n) * 4 * padded(n_inputs)
-    return -(-nbytes // _ALIGN) * _ALIGN
 
 
 def _floats(file: GGUFFile, name: str) -> NDArray[np.float32]:

@@ -116,7 +116,8 @@ def projection_tensors(
 ) -> Iterator[TensorSpec]:
     """Those of `attention` without the norm before it."""
     at, hf = f"blk.{i}.", f"model.layers.{i}."
-    rows = ((c.q_dim_of(i), c.heads_of(i)), (c.kv_dim, c.n_kv_heads), (c.kv_dim, 0))
+    kv_dim = c.kv_dim_of(i)
+    rows = ((c.q_dim_of(i), c.heads_of(i)), (kv_dim, c.kv_heads_of(i)), (kv_dim, 0))
     n = (c.rope_of(i) or c.rope).n_features
     for name, (n_rows, n_rotated) in zip(QKV, rows, strict=True):
         hf_name = f"{hf}self_attn.{name[-1]}_proj"
@@ -124,7 +125,7 @@ def projection_tensors(
             yield replace(spec, n_rotated=n_rotated, n_features=n)
     for name in HEAD_NORMS if norms else ():
         hf_name = f"{hf}self_attn.{name.removeprefix('attn_')}.weight"
-        features = (c.head_dim,)
+        features = (c.head_dim_of(i),)
         yield TensorSpec(f"{at}{name}.weight", hf_name, features, n_rotated=1, n_features=n)
     name, narrow, bias = f"{at}attn_output", (c.dim, c.q_dim_of(i)), out_bias or c.out_bias
     yield from linear_tensors(name, f"{hf}self_attn.o_proj", narrow, bias=bias)
@@ -165,7 +166,7 @@ def feed_forward_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
 def network_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
     """Those of `feed_forward` without the norm before it."""
     at, hf, bias = f"blk.{i}.", f"model.layers.{i}.mlp.", c.mlp_bias
-    wide, narrow = (c.hidden_dim, c.dim), (c.dim, c.hidden_dim)
+    wide, narrow = (c.hidden_dim_of(i), c.dim), (c.dim, c.hidden_dim_of(i))
     yield from linear_tensors(f"{at}ffn_gate", f"{hf}gate_proj", wide, bias=bias)
     yield from linear_tensors(f"{at}ffn_up", f"{hf}up_proj", wide, bias=bias)
     yield from linear_tensors(f"{at}ffn_down", f"{hf}down_proj", narrow, bias=bias)

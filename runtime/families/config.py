@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.families.latent_config import LatentConfig
+from halfbyte.families.layer_sizes import LayerShapes, LayerSizes
 from halfbyte.families.rope import LongRope, Temperature, Yarn
+from halfbyte.families.states import Recurrence
 from halfbyte.families.tensors import ROPE_FREQS, ROPE_LONG, ROPE_SHORT
 from halfbyte.families.xielu import Xielu
-from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
 
 # What no model has more of; larger numbers are mistakes, or meant to exhaust memory.
 MAX_LAYERS, MAX_DIM, MAX_VOCAB, MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30
@@ -34,6 +35,7 @@ STEP_KEY = "interleave_moe_layer_step"
 # window, or whether each has it.
 PATTERN_KEY = "attention.sliding_window_pattern"
 TEMPERATURE_KEY = "attention.temperature_scale"
+SECTIONS_KEY = "rope.dimension_sections"
 ROTATED_LOCALLY_KEY = "rope.dimension_count_swa"
 # YaRN's attention factor in words of DeepSeek's; llama.cpp reads it in few architectures.
 LOG_MULTIPLIER_KEY = "rope.scaling.yarn_log_multiplier"
@@ -108,6 +110,7 @@ class RopeConfig:
             config.json says so; a GGUF file has them as a tensor (tensors.ROPE_FREQS).
         n_features: how many of a head's features are rotated, from the first on; 0: all.
         yarn, longrope: other ways to stretch it, one at most.
+        sections: how many pairs follow which axis of an image; texts have one for all.
     """
 
     theta: float
@@ -116,6 +119,7 @@ class RopeConfig:
     n_features: int = 0
     yarn: Yarn | None = None
     longrope: LongRope | None = None
+    sections: tuple[int, ...] = ()
 
     @property
     def attention_factor(self) -> float:
@@ -196,7 +200,7 @@ class ExpertsConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelConfig:
+class ModelConfig(LayerShapes):
     """A model's shape; its family says what follows from it (families/family.py).
 
     Attributes:
@@ -223,6 +227,15 @@ class ModelConfig:
         gate_dim: how many of attention's features share a gate; 0: there are no gates.
         latent: None where keys and values are kept as they are; else `n_kv_heads` is 1, and
             `head_dim` the features of what is kept.
+        sizes: None where layers are alike; else `n_kv_heads` are the fewest of any layer,
+            `hidden_dim` the most, and `head_dim` is of layers without the window.
+        per_layer_dim: features of an embedding that each layer has of its own; 0: there are none.
+        recurrent: the sizes of recurrent layers; None where there are none.
+        recurrent_layers: whether each layer is one of them.
+        attention_layers: whether each layer has keys and values; (): all but the recurrent ones.
+        network_layers: whether each layer has a network; (): all have.
+        n_next: layers behind these that guess further ahead (next_layer.py).
+        next_layer: its number in a file, where it is one of those itself; 0: it is none.
     """
 
     architecture: str
@@ -258,15 +271,14 @@ class ModelConfig:
     layer_heads: tuple[int, ...] = ()
     gate_dim: int = 0
     latent: LatentConfig | None = None
-
-    def window(self, layer: int) -> int:
-        """Positions that a token sees in a layer; 0: all before it."""
-        return self.sliding_window if not self.sliding_layers or self.sliding_layers[layer] else 0
-
-    @property
-    def longest_window(self) -> int:
-        """The most positions that a token sees in any layer; 0: all before it."""
-        return 0 if self.sliding_layers and not all(self.sliding_layers) else self.sliding_window
+    sizes: LayerSizes | None = None
+    per_layer_dim: int = 0
+    n_next: int = 0
+    next_layer: int = 0
+    recurrent: Recurrence | None = None
+    recurrent_layers: tuple[bool, ...] = ()
+    attention_layers: tuple[bool, ...] = ()
+    network_layers: tuple[bool, ...] = ()
 
     def rope_of(self, layer: int) -> RopeConfig | None:
         """Rotary embedding of a layer, if it has any."""
@@ -279,9 +291,10 @@ class ModelConfig:
         """Whether queries are multiplied by anything beside 1 / sqrt(head_dim)."""
         return bool(self.attention_scale or self.temperature)
 
-    def query_factors(self, begin: int, end: int) -> NDArray[np.float64]:
-        """By what, at positions begin .. end - 1."""
-        scale = self.attention_scale * math.sqrt(self.head_dim) if self.attention_scale else 1.0
+    def query_factors(self, begin: int, end: int, layer: int = 0) -> NDArray[np.float64]:
+        """By what, at positions begin .. end - 1, in a layer."""
+        head_dim = self.head_dim_of(layer)
+        scale = self.attention_scale * math.sqrt(head_dim) if self.attention_scale else 1.0
         if self.temperature is None:
             return np.full(end - begin, scale)
         return scale * self.temperature.factors(begin, end)
@@ -289,47 +302,6 @@ class ModelConfig:
     def has_experts(self, i: int) -> bool:
         """Whether layer i has experts."""
         e = self.experts
-        return e is not None and i >= e.n_dense_layers and i not in e.dense_layers
-
-    @property
-    def group(self) -> int:
-        """Query heads that share a KV head, as many as are attended to at once."""
-        if self.latent is None:
-            return self.n_heads // self.n_kv_heads
-        return max(n for n in range(1, MAX_GROUP + 1) if self.n_heads % n == 0)
-
-    @property
-    def n_head_groups(self) -> int:
-        """Such groups of query heads."""
-        return self.n_heads // self.group
-
-    @property
-    def q_dim(self) -> int:
-        """Features of a token's queries."""
-        return self.n_heads * self.head_dim
-
-    def heads_of(self, layer: int) -> int:
-        """Query heads of a layer."""
-        return self.layer_heads[layer] if self.layer_heads else self.n_heads
-
-    def group_of(self, layer: int) -> int:
-        """Query heads of a layer that share a KV head."""
-        return self.layer_heads[layer] // self.n_kv_heads if self.layer_heads else self.group
-
-    def q_dim_of(self, layer: int) -> int:
-        """Features of a token's queries in a layer."""
-        return self.layer_heads[layer] * self.head_dim if self.layer_heads else self.q_dim
-
-    @property
-    def attended_dim(self) -> int:
-        """Features of what attention gives a token."""
-        return self.n_heads * self.latent.value_dim if self.latent else self.q_dim
-
-    def attended_dim_of(self, layer: int) -> int:
-        """The same in a layer."""
-        return self.attended_dim if self.latent else self.q_dim_of(layer)
-
-    @property
-    def kv_dim(self) -> int:
-        """Features of a token's keys, and of its values."""
-        return self.n_kv_heads * self.head_dim
+        if e is None or not self.has_network(i):
+            return False
+        return i >= e.n_dense_layers and i not in e.dense_layers

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from halfbyte.families import blocks
 from halfbyte.families.config import LOG_MULTIPLIER_KEY, ModelConfig
 from halfbyte.families.experts import Names, network, network_tensors
-from halfbyte.families.family import DEFAULTS, ExpertRules, Family
+from halfbyte.families.family import DEFAULTS, ExpertRules, Family, NextNames
 from halfbyte.families.latent import attention, attention_tensors
 from halfbyte.families.neutral import among
 from halfbyte.families.next_tokens import NEXT_KEYS
@@ -163,4 +163,5 @@ FAMILY = Family(
         "expert_shared_count", LOG_MULTIPLIER_KEY,
     },
     has_latents=True,
+    next_names=NextNames(),
 )  # fmt: skip

@@ -11,21 +11,13 @@ from dataclasses import dataclass
 
 from halfbyte.families import blocks
 from halfbyte.families.config import ExpertsConfig, ModelConfig
-from halfbyte.families.stages import (
-    AddGated,
-    ExpertsHidden,
-    ExpertsOutput,
-    FeedForward,
-    Norm,
-    Project,
-    Route,
-    Stage,
-)
+from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
+from halfbyte.families.stages import FeedForward, Norm, Project, Stage
 from halfbyte.families.tensors import TensorSpec
 
 ROUTER, SHARED_GATE = "ffn_gate_inp", "ffn_gate_inp_shexp"
 GATE, UP, DOWN = "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"
-_GATE_UP = "ffn_gate_up_exps"
+GATE_UP = "ffn_gate_up_exps"
 _SHARED = ("ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp")
 _SELECTION_BIAS = "exp_probs_b"
 
@@ -36,10 +28,11 @@ class Names:
 
     Attributes:
         experts: gate, up and down; "{}" stands for an expert's number. Where it is absent the
-            tensor has all of them.
+            tensor has all of them. A gate "" is none, here and in shared_kinds.
         router, shared, shared_gate, selection_bias: "" where there are none.
         shared_kinds: gate, up and down of the shared one, behind its name.
         norm: of the network's input.
+        activation: of the hidden features, a key of stages.ACTIVATIONS.
     """
 
     experts: tuple[str, str, str] = (
@@ -57,6 +50,7 @@ class Names:
         "down_proj.weight",
     )
     norm: str = "post_attention_layernorm.weight"
+    activation: str = "silu"
 
 
 def network(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
@@ -81,9 +75,11 @@ def experts(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
     yield Project((ROUTER, *gate), "normed", "routed", layer=i)
     bias = _SELECTION_BIAS if names.selection_bias else ""
     yield Route(selection_bias=bias, scale=c.residual_scale, layer=i)
-    yield ExpertsHidden(GATE, UP, DOWN, fused=_GATE_UP if c.experts.is_fused else "", layer=i)
+    fused, kind = GATE_UP if c.experts.is_fused else "", names.activation
+    yield ExpertsHidden(GATE if names.experts[0] else "", UP, DOWN, kind, fused=fused, layer=i)
     if c.experts.shared_dim:
-        yield FeedForward(*_SHARED, layer=i)
+        own, up, down = _SHARED
+        yield FeedForward(own if names.shared_kinds[0] else "", up, down, kind, layer=i)
     yield ExpertsOutput(DOWN, layer=i)
     if names.shared_gate:
         yield Project(_SHARED[2:], "hidden", "shared", layer=i)
@@ -106,11 +102,12 @@ def expert_tensors(c: ModelConfig, i: int, names: Names) -> Iterator[TensorSpec]
     specs = [
         TensorSpec(f"{at}{name}.weight", hf + hf_name, shape)
         for name, hf_name, shape in zip((GATE, UP, DOWN), names.experts, shapes, strict=True)
+        if hf_name
     ]
     if e.is_fused:  # in files alone: a checkpoint's are taken apart
         parts = tuple((spec.name, e.hidden_dim) for spec in specs[:2])
         shape = (e.n_experts, 2 * e.hidden_dim, c.dim)
-        specs[:2] = [TensorSpec(f"{at}{_GATE_UP}.weight", "", shape, parts=parts)]
+        specs[:2] = [TensorSpec(f"{at}{GATE_UP}.weight", "", shape, parts=parts)]
     yield from specs
     if e.shared_dim:
         yield from _shared_tensors(c, e, at, hf, names)
@@ -124,4 +121,5 @@ def _shared_tensors(
     wide, narrow = (e.shared_dim, c.dim), (c.dim, e.shared_dim)
     shapes = (wide, wide, narrow)
     for name, kind, shape in zip(_SHARED, names.shared_kinds, shapes, strict=True):
-        yield TensorSpec(f"{at}{name}.weight", f"{hf}{names.shared}.{kind}", shape)
+        if kind:
+            yield TensorSpec(f"{at}{name}.weight", f"{hf}{names.shared}.{kind}", shape)

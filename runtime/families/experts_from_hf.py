@@ -23,6 +23,8 @@ def read_experts(
     rules = family.experts
     if rules is None or not expert_keys(reader, family):
         return None
+    if rules.may_lack and _stated(reader, rules, "n_experts")[1] == 0:
+        return None
     n = _count(reader, rules, "n_experts", None, 1, MAX_EXPERTS)
     n_used = _count(reader, rules, "n_used", None, 1, n)
     width = _count(reader, rules, "hidden_dim", hidden_dim, 1, MAX_DIM)
@@ -50,7 +52,7 @@ def read_experts(
 def expert_keys(reader: Reader, family: Family) -> frozenset[str]:
     """The keys that say what experts a kind of model has; none where it has none."""
     rules = family.experts
-    if rules is None:
+    if rules is None or (rules.switch and not reader.flag(rules.switch, False)):
         return frozenset()
     says = any(one in reader.defaults for one in rules.hf["n_experts"].split())
     return rules.hf_keys if says else frozenset()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from halfbyte.families.config import KEYS, Key, ModelConfig
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.families.xielu import XIELU_KEYS
+
+if TYPE_CHECKING:
+    from halfbyte.families.hf_reader import Reader
+    from halfbyte.gguf.file import GGUFFile
 
 # What the configuration classes of transformers have in common.
 DEFAULTS: Mapping[str, float | None] = {
@@ -34,6 +38,8 @@ class ExpertRules:
             them) and `last` (layer that has) say what `dense_layers` says too.
         gating, normalizes: where nothing says otherwise, in GGUF and config.json alike.
         may_lack: whether there are models of the family without experts.
+        switch: config.json's key of whether there are any; "": a kind of model that states how
+            many has them.
         is_wide: whether an expert is as wide as the layer, where a GGUF file does not say it;
             else all that are used are so together.
         has_shared: whether there is a shared one as wide as the layer, where it does not say that.
@@ -45,6 +51,7 @@ class ExpertRules:
     gating: str = "softmax"
     normalizes: bool = True
     may_lack: bool = False
+    switch: str = ""
     is_wide: bool = False
     has_shared: bool = False
     states_norm: bool = False
@@ -53,6 +60,46 @@ class ExpertRules:
     def hf_keys(self) -> frozenset[str]:
         """All keys of config.json that it reads."""
         return frozenset(" ".join(self.hf.values()).split())
+
+
+@dataclass(frozen=True, slots=True)
+class NextNames:
+    """What a checkpoint calls a layer that guesses further ahead (next_layer.py).
+
+    In each name {n} stands for the layer's number, counted on from the model's, and {i} for that
+    among those that guess.
+
+    Attributes:
+        layer: what the names of its attention and network begin with.
+        eh_proj, enorm, hnorm: what joins a token to the state before it, and the norms of both.
+        norm, embedding, head: those of its own, which it may lack; "": it never has one.
+        adds: what is added to these norms' numbers (TensorSpec.adds).
+    """
+
+    layer: str = "model.layers.{n}."
+    eh_proj: str = "model.layers.{n}.eh_proj"
+    enorm: str = "model.layers.{n}.enorm"
+    hnorm: str = "model.layers.{n}.hnorm"
+    norm: str = "model.layers.{n}.shared_head.norm"
+    embedding: str = "model.layers.{n}.embed_tokens"
+    head: str = "model.layers.{n}.shared_head.head"
+    adds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrentRules:
+    """How a family's recurrent layers are stated (states.py).
+
+    Attributes:
+        from_gguf, from_hf: give a configuration with what a file, or config.json, says of them, and
+            raise the errors of its side.
+        kinds_keys: keys of config.json with a kind for each layer, by whose length layers are
+            counted where nothing else says how many there are.
+    """
+
+    from_gguf: Callable[[GGUFFile, Family, ModelConfig], ModelConfig]
+    from_hf: Callable[[Reader, ModelConfig], ModelConfig]
+    kinds_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +136,11 @@ class Family:
             have as many.
         gates_key: its key of how gates are shared; "": there are none.
         has_latents: whether keys and values are compressed (latent.py).
+        has_sizes: whether layers differ in more than their windows (layer_sizes.py).
+        score_scale: what scores are multiplied by in all models of it; 0: 1 / sqrt(head_dim).
+        next_names: how layers that guess further ahead are called; None: they are left out.
+        recurrent: how its recurrent layers are stated; None: it has none.
+        hf_root: what a checkpoint may call the model in names of tensors, beside "model.".
     """
 
     architecture: str
@@ -109,9 +161,14 @@ class Family:
     heads_key: str = ""
     gates_key: str = ""
     has_latents: bool = False
+    has_sizes: bool = False
+    score_scale: float = 0.0
+    recurrent: RecurrentRules | None = None
+    hf_root: str = ""
     own_keys: Mapping[str, Key] = field(default_factory=dict)
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hf_neighbours: bool = False
+    next_names: NextNames | None = None
 
     def sliding_layers(self, n_layers: int) -> tuple[bool, ...]:
         """Which layers have the window, where nothing else is stated; (): all."""
@@ -125,8 +182,9 @@ class Family:
 
     @property
     def may_lack_window(self) -> bool:
-        """Whether some kinds of its models have none."""
-        return not all(KEYS["sliding_window"].hf in one for one in self.defaults.values())
+        """Whether some of its models have none: kinds of them, or those that say so."""
+        key = KEYS["sliding_window"].hf
+        return any(key not in one or "layer_types" in one for one in self.defaults.values())
 
     @property
     def has_xielu(self) -> bool:

@@ -7,6 +7,7 @@ defines what its absence means.
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from dataclasses import replace
 from typing import Any
 
@@ -32,10 +33,13 @@ from halfbyte.families.family import Family
 from halfbyte.families.heads import gate_dim_from_gguf, heads_from_gguf, wanted_heads
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.latent_from_gguf import read_latent, with_latents
+from halfbyte.families.layer_sizes import local_dim
 from halfbyte.families.metadata_keys import check_keys, is_saved
+from halfbyte.families.next_layer import n_next_in_file
 from halfbyte.families.next_tokens import n_layers_of
 from halfbyte.families.registry import FAMILIES
 from halfbyte.families.rope_from_gguf import read_ropes
+from halfbyte.families.sizes_from_gguf import read_sizes
 from halfbyte.families.tensors import OUTPUT
 from halfbyte.families.xielu import read_xielu
 from halfbyte.gguf.file import GGUFFile
@@ -62,12 +66,12 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
     _check_same(m, f"{architecture}.embedding_length_out", "the embedding's", dim)
     n_layers = n_layers_of(m, family)
-    latent, heads = _attention(file, family, dim)
-    n_ctx = m.get_int(key["n_ctx_train"], minimum=2, maximum=MAX_CTX)
-    ropes = read_ropes(file, family, heads["head_dim"], n_ctx)
     window, sliding_layers = _windows(m, family, n_layers)
+    latent, heads = _attention(file, family, dim, sliding_layers)
+    n_ctx, local = _n_ctx(m, key["n_ctx_train"]), local_dim(heads.get("sizes"), sliding_layers)
+    ropes = read_ropes(file, family, heads["head_dim"], n_ctx, local)
     _check_scale(m, family, latent.qk_dim if latent else heads["head_dim"])
-    hidden_dim = _of_every_layer(m, key["hidden_dim"], MAX_DIM)
+    hidden_dim = heads.pop("hidden_dim", 0) or _hidden_dim(m, family, key["hidden_dim"])
     config = ModelConfig(
         architecture=architecture,
         name=m.get_str("general.name", ""),
@@ -76,7 +80,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         n_layers=n_layers,
         vocab_size=_vocab_size(m, key["vocab_size"]),
         n_ctx_train=n_ctx,
-        norm_eps=m.get_float(key["norm_eps"]),
+        norm_eps=_norm_eps(m, family, key["norm_eps"]),
         rope=ropes.rope,
         tied=OUTPUT not in file.tensors,
         sliding_window=window,
@@ -86,12 +90,19 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         temperature=ropes.temperature,
         experts=read_experts(file, family, hidden_dim, n_layers),
         xielu=read_xielu(m, n_layers) if family.has_xielu else (),
+        n_next=n_next_in_file(file.tensors, n_layers) if family.next_names else 0,
         **heads,
         **_options(file, family, n_layers, dim / heads["n_heads"]),
     )
     config = with_latents(file, family, config, latent) if latent else config
+    if family.recurrent is not None:
+        config = family.recurrent.from_gguf(file, family, config)
     check_expert_counts(file, family, config)
     return config
+
+
+def _n_ctx(m: Metadata, key: str) -> int:
+    return m.get_int(key, minimum=2, maximum=MAX_CTX)
 
 
 def _family(m: Metadata) -> Family:
@@ -114,6 +125,8 @@ def _options(file: GGUFFile, family: Family, n_layers: int, width: float) -> dic
     found: dict[str, Any] = {}
     if n_layers == family.wide_scores:
         found["attention_scale"] = width**-0.5
+    if family.score_scale:
+        found["attention_scale"] = family.score_scale
     keys = {field: f"{family.architecture}.{family.keys[field].gguf}" for field in OPTIONS
             if family.keys[field].gguf in family.reads}  # fmt: skip
     found |= {field: m.get_float(key) for field, key in keys.items() if m.states(key)}
@@ -133,7 +146,8 @@ _SAID_BY = {
 def _biases(file: GGUFFile, family: Family) -> dict[str, bool]:
     """Which projections have biases, and whether heads have norms, where that is open."""
     fields = [field for fields in family.biases.values() for field in fields]
-    return {field: f"blk.0.{_SAID_BY[field]}" in file.tensors for field in fields}
+    return {field: any(name.endswith(f".{_SAID_BY[field]}") for name in file.tensors)
+            for field in fields}  # fmt: skip
 
 
 def check_type(m: Metadata) -> None:
@@ -146,13 +160,15 @@ def check_type(m: Metadata) -> None:
 
 
 def _attention(
-    file: GGUFFile, family: Family, dim: int
+    file: GGUFFile, family: Family, dim: int, sliding_layers: tuple[bool, ...]
 ) -> tuple[LatentConfig | None, dict[str, Any]]:
     """How keys and values are compressed, if they are, and the heads."""
-    if not family.has_latents:
+    if not family.has_latents and not family.has_sizes:
         return None, _heads(file, family, dim)
     key = f"{family.architecture}.{family.keys['n_heads'].gguf}"
     n_heads = _of_every_layer(file.metadata, key, MAX_DIM)
+    if family.has_sizes:
+        return None, read_sizes(file, family, n_heads, sliding_layers)
     latent = read_latent(file, family, n_heads)
     return latent, {"n_heads": n_heads, "n_kv_heads": 1, "head_dim": latent.key_dim}
 
@@ -163,7 +179,7 @@ def _heads(file: GGUFFile, family: Family, dim: int) -> dict[str, Any]:
     key, kv_key = (f"{a}.{family.keys[field].gguf}" for field in ("n_heads", "n_kv_heads"))
     layer_heads = heads_from_gguf(file, family)
     n_heads = max(layer_heads) if layer_heads else _of_every_layer(m, key, MAX_DIM)
-    n_kv_heads = _kv_heads(m, kv_key, n_heads)
+    n_kv_heads = _kv_heads(m, family, kv_key, n_heads)
     if wrong := wanted_heads(layer_heads, n_kv_heads):
         raise ModelFileError(m.path, key, expected=wrong, got=list(layer_heads))
     head_dim = _head_dim(m, a, dim, n_heads)
@@ -173,8 +189,15 @@ def _heads(file: GGUFFile, family: Family, dim: int) -> dict[str, Any]:
             "layer_heads": layer_heads, "gate_dim": gate_dim}  # fmt: skip
 
 
-def _kv_heads(m: Metadata, key: str, n_heads: int) -> int:
-    n_kv_heads = _of_every_layer(m, key, n_heads) if key in m else n_heads
+def _norm_eps(m: Metadata, family: Family, key: str) -> float:
+    """The norms' epsilon, under the usual key too where a family reads that beside its own."""
+    usual = KEYS["norm_eps"].gguf
+    also = f"{family.architecture}.{usual}"
+    return m.get_float(also if usual in family.reads and also in m else key)
+
+
+def _kv_heads(m: Metadata, family: Family, key: str, n_heads: int) -> int:
+    n_kv_heads = _of_every_layer(m, key, n_heads, _nothing(family)) if key in m else n_heads
     _check_group(m, key, n_heads, n_kv_heads)
     return n_kv_heads
 
@@ -193,11 +216,16 @@ def _check_group(m: Metadata, key: str, n_heads: int, n_kv_heads: int) -> None:
         )
 
 
-def _of_every_layer(m: Metadata, key: str, maximum: int) -> int:
-    """A number of all layers, which a file may give for each."""
+def _nothing(family: Family) -> Set[int]:
+    """What says of a layer that it has no keys, or no network."""
+    return {0} if family.recurrent is not None else set()
+
+
+def _of_every_layer(m: Metadata, key: str, maximum: int, without: Set[int] = frozenset()) -> int:
+    """A number of all layers, which a file may give for each; some may be `without`."""
     if key not in m or not isinstance(m.raw(key).value, np.ndarray):
         return m.get_int(key, minimum=1, maximum=maximum)
-    different = set(m.get_numbers(key, floats=False).tolist())
+    different = set(m.get_numbers(key, floats=False).tolist()) - without
     if len(different) != 1:
         raise UnsupportedModelError(
             m.path, key, expected="one number for all layers", got=f"{len(different)} numbers"
@@ -208,6 +236,13 @@ def _of_every_layer(m: Metadata, key: str, maximum: int) -> int:
     return value
 
 
+def _hidden_dim(m: Metadata, family: Family, key: str) -> int:
+    """The width of networks; an expert's where all layers have these and a file says no other."""
+    of_experts = f"{family.architecture}.{EXPERT_KEYS['hidden_dim']}"
+    says_one = key in m or of_experts not in m or not has_experts(m, family)
+    return _of_every_layer(m, key if says_one else of_experts, MAX_DIM, _nothing(family))
+
+
 def _check_scale(m: Metadata, family: Family, head_dim: int) -> None:
     """Scores are divided by the root of the head dimension, which 0 says too, unless the family
     reads something else.
@@ -216,7 +251,7 @@ def _check_scale(m: Metadata, family: Family, head_dim: int) -> None:
     key = f"{family.architecture}.{name}"
     if name in family.reads or not m.states(key):
         return
-    scale, wanted = m.get_float(key), head_dim**-0.5
+    scale, wanted = m.get_float(key), family.score_scale or head_dim**-0.5
     if not math.isclose(scale, wanted, rel_tol=1e-6):
         raise UnsupportedModelError(m.path, key, expected=f"0 or {wanted:.7g}", got=scale)
 

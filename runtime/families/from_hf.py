@@ -6,6 +6,7 @@ that would change the model's arithmetic and is not supported yet is an error (h
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +20,15 @@ from halfbyte.families.hf_keys import check_keys, say_unused
 from halfbyte.families.hf_reader import Reader
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.latent_from_hf import read_latent, with_latents
+from halfbyte.families.layer_sizes import local_dim
 from halfbyte.families.neutral import Neutral
 from halfbyte.families.registry import BY_MODEL_TYPE
 from halfbyte.families.rope_from_hf import read_ropes
+from halfbyte.families.sizes_from_hf import read_sizes
 from halfbyte.families.wrapped import text_config
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
+
+log = logging.getLogger(__name__)
 
 _WINDOW, _FIRST = KEYS["sliding_window"].hf, "max_window_layers"
 _EVERY = "sliding_window_pattern"  # every so many layers one has no window
@@ -49,19 +54,22 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
     reader.defaults, reader.keys = family.defaults[str(kind)], family.keys
     reader.reads = frozenset({*family.hf_reads, *expert_keys(reader, family)})
     _check(reader, family)
-    n_layers, n_ctx = reader.count("n_layers"), reader.count("n_ctx_train")
+    n_layers, n_ctx = reader.count("n_layers", _listed(reader, family)), reader.count("n_ctx_train")
     dim = reader.count("dim")
-    latent, heads = _attention(reader, family, dim, n_layers)
-    hidden_dim = reader.count("hidden_dim", 4 * dim if "n_inner" in reader.defaults else None)
+    # Of models whose layers all have experts it may say nothing.
+    usual = 4 * dim if "n_inner" in reader.defaults else reader.value_of("moe_intermediate_size")
+    hidden_dim = reader.count("hidden_dim", usual)
     window = _window(reader, family)
     sliding_layers = _sliding_layers(reader, family, n_layers, window)
+    latent, heads = _attention(reader, family, dim, sliding_layers or (False,) * n_layers)
     _check_rope_layers(reader, family, n_layers)
-    ropes = read_ropes(reader, family, latent.rope_dim if latent else heads["head_dim"], n_ctx)
+    rotated = latent.rope_dim if latent else heads["head_dim"]
+    local = local_dim(heads.get("sizes"), sliding_layers)
+    ropes = read_ropes(reader, family, rotated, n_ctx, local)
     config = ModelConfig(
         architecture=family.architecture,
         name=_model_name(path.resolve()),
         dim=dim,
-        hidden_dim=hidden_dim,
         n_layers=n_layers,
         vocab_size=reader.count("vocab_size"),
         n_ctx_train=n_ctx,
@@ -74,10 +82,28 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
         local_rope=ropes.local if window else None,
         temperature=ropes.temperature,
         experts=read_experts(reader, family, hidden_dim, n_layers),
-        **heads,
+        **{"hidden_dim": hidden_dim, **heads},
         **_options(reader, family),
     )
-    return with_latents(reader, config, latent) if latent else config
+    config = with_latents(reader, config, latent) if latent else config
+    return config if family.recurrent is None else _with_recurrence(reader, family, config)
+
+
+def _with_recurrence(reader: Reader, family: Family, config: ModelConfig) -> ModelConfig:
+    """A configuration with its recurrent layers, which are not all."""
+    assert family.recurrent is not None
+    config = family.recurrent.from_hf(reader, config)
+    if not config.n_kv_layers:
+        key = next(iter(family.recurrent.kinds_keys), "layer_types")
+        raise reader.bad(key, "at least one layer with attention", reader.value_of(key))
+    return config
+
+
+def _listed(reader: Reader, family: Family) -> int | None:
+    """How many layers there are by the length of what lists their kinds; None: nothing does."""
+    keys = family.recurrent.kinds_keys if family.recurrent else ()
+    lists = (reader.value_of(key) for key in keys)
+    return next((len(one) for one in lists if isinstance(one, (list, str))), None)
 
 
 def _check(reader: Reader, family: Family) -> None:
@@ -90,6 +116,8 @@ def _check(reader: Reader, family: Family) -> None:
 def _options(reader: Reader, family: Family) -> dict[str, Any]:
     """Factors, caps and biases that the family reads; null says nothing."""
     found: dict[str, Any] = {}
+    if family.score_scale:
+        found["attention_scale"] = family.score_scale
     for field in OPTIONS:
         key = reader.keys[field].hf
         value = reader.value(field) if key in reader.reads else None
@@ -137,11 +165,13 @@ def _check_architectures(reader: Reader) -> None:
 
 
 def _attention(
-    reader: Reader, family: Family, dim: int, n_layers: int
+    reader: Reader, family: Family, dim: int, sliding_layers: tuple[bool, ...]
 ) -> tuple[LatentConfig | None, dict[str, Any]]:
     """How keys and values are compressed, if they are, and the heads."""
+    if family.has_sizes:
+        return None, read_sizes(reader, reader.count("n_heads"), sliding_layers)
     if not family.has_latents:
-        return None, _heads(reader, family, dim, n_layers)
+        return None, _heads(reader, family, dim, len(sliding_layers))
     n_heads = reader.count("n_heads")
     latent = read_latent(reader, n_heads)
     return latent, {"n_heads": n_heads, "n_kv_heads": 1, "head_dim": latent.key_dim}
@@ -202,6 +232,8 @@ def _window(reader: Reader, family: Family) -> int:
 
 def _sliding_layers(reader: Reader, family: Family, n_layers: int, window: int) -> tuple[bool, ...]:
     """Which layers have the window; (): all are alike."""
+    if family.recurrent is not None:  # whose kinds these are
+        return ()
     layers, every = reader.config.get("layer_types"), family.full_every if window else 0
     if layers is not None:
         wanted = (*_FULL, *_SLIDING) if every else _SLIDING if window else _FULL
@@ -211,7 +243,8 @@ def _sliding_layers(reader: Reader, family: Family, n_layers: int, window: int) 
             raise reader.bad("layer_types", f"{text} alone{why}", layers)
         if len(layers) != n_layers:
             raise reader.bad("layer_types", f"one for each of {n_layers} layers", len(layers))
-        return tuple(one in _SLIDING for one in layers) if every else ()
+        found = tuple(one in _SLIDING for one in layers) if every else ()
+        return _with_full_end(reader, found) if family.has_sizes else found
     if every and "layer_types" in reader.defaults:
         return (False,) * n_layers
     if every:
@@ -219,9 +252,17 @@ def _sliding_layers(reader: Reader, family: Family, n_layers: int, window: int) 
         every = every if stated is None else stated
         if type(every) is not int or not 1 <= every <= MAX_LAYERS:
             raise reader.bad(_EVERY, f"a whole number from 1 to {MAX_LAYERS}", every)
-        return replace(family, full_every=every).sliding_layers(n_layers)
+        found = replace(family, full_every=every).sliding_layers(n_layers)
+        return (*found[:-1], False) if family.has_sizes else found
     _check_qwens_window(reader, n_layers)
     return ()
+
+
+def _with_full_end(reader: Reader, sliding_layers: tuple[bool, ...]) -> tuple[bool, ...]:
+    """The last layer sees all, whatever is stated; so in transformers."""
+    if sliding_layers[-1]:
+        log.warning("%s: the last layer has no window, as in transformers", reader.path)
+    return (*sliding_layers[:-1], False)
 
 
 def _check_qwens_window(reader: Reader, n_layers: int) -> None:

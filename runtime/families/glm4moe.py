@@ -13,7 +13,7 @@ from dataclasses import replace
 from halfbyte.families import blocks
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.experts import Names, network, network_tensors
-from halfbyte.families.family import DEFAULTS, ExpertRules, Family
+from halfbyte.families.family import DEFAULTS, ExpertRules, Family, NextNames
 from halfbyte.families.next_tokens import NEXT_KEYS
 from halfbyte.families.stages import Norm, Stage
 from halfbyte.families.tensors import TensorSpec
@@ -67,6 +67,7 @@ FAMILY = Family(
         },
     },
     only={},
+    next_names=NextNames(),
     reads=NEXT_KEYS | {"partial_rotary_factor", "rope.dimension_count"},
     biases={"attention_bias": ("qkv_bias",), "use_qk_norm": ("head_norms",)},
     experts=ExpertRules(

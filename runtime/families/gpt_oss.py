@@ -12,19 +12,10 @@ from collections.abc import Iterator
 
 from halfbyte.families import blocks
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.expert_stages import ExpertsHidden, ExpertsOutput, Route
 from halfbyte.families.experts import DOWN, GATE, ROUTER, UP
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family
-from halfbyte.families.stages import (
-    SINKS,
-    Attend,
-    ExpertsHidden,
-    ExpertsOutput,
-    Norm,
-    Project,
-    Rope,
-    Route,
-    Stage,
-)
+from halfbyte.families.stages import SINKS, Attend, Norm, Project, Rope, Stage
 from halfbyte.families.tensors import TensorSpec
 
 _NORM = "post_attention_norm"  # which stands before the experts

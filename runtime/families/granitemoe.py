@@ -15,7 +15,7 @@ from halfbyte.families.family import ExpertRules, Family
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 
-_NAMES = Names(
+NAMES = Names(
     experts=(
         "block_sparse_moe.input_linear.weight[0/2]",
         "block_sparse_moe.input_linear.weight[1/2]",
@@ -35,13 +35,23 @@ _DEFAULTS = {
     "num_experts_per_tok": 2,
 }
 
+EXPERTS = ExpertRules(
+    hf={
+        "n_experts": "num_local_experts",
+        "n_used": "num_experts_per_tok",
+        "shared_dim": "shared_intermediate_size",
+    },
+    gating="softmax_of_used",
+    is_wide=True,
+)
+
 
 def stages(c: ModelConfig) -> Iterator[Stage]:
     """The forward pass."""
     yield from blocks.embedding(c)
     for i in range(c.n_layers):
         yield from blocks.attention(c, i)
-        yield from network(c, i, _NAMES)
+        yield from network(c, i, NAMES)
     yield from blocks.logits(c)
 
 
@@ -50,7 +60,7 @@ def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
     yield from blocks.embedding_tensors(c)
     for i in range(c.n_layers):
         yield from blocks.attention_tensors(c, i)
-        yield from network_tensors(c, i, _NAMES)
+        yield from network_tensors(c, i, NAMES)
     yield from blocks.logits_tensors(c)
 
 
@@ -63,13 +73,5 @@ FAMILY = Family(
     only={},
     reads=granite.FAMILY.reads,
     biases={"attention_bias": ("qkv_bias", "out_bias")},
-    experts=ExpertRules(
-        hf={
-            "n_experts": "num_local_experts",
-            "n_used": "num_experts_per_tok",
-            "shared_dim": "shared_intermediate_size",
-        },
-        gating="softmax_of_used",
-        is_wide=True,
-    ),
+    experts=EXPERTS,
 )

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.stages import ExpertsStage, Stage
+from halfbyte.families.expert_stages import ExpertsStage
+from halfbyte.families.stages import Stage
 
 KV_NORM = "attn_kv_a_norm"
 

@@ -1,7 +1,7 @@
-"""Layers that guess tokens further ahead (multi-token prediction): they are left out, with a word.
+"""Which layers of a model guess tokens further ahead (next_layer.py), and those that are left out.
 
-They stand behind the layers of a model, under the numbers that follow, or have names of their own;
-the model's own logits do not depend on them. Source: DeepSeek-V3, arXiv:2412.19437.
+They stand behind a model's layers, under the numbers that follow, or have names of their own. Of
+families that do not name them they are left out, with a word: no logits depend on them.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def n_layers_of(m: Metadata, family: Family) -> int:
 def of_next_tokens(
     names: Iterable[str], path: str | os.PathLike[str], family: Family, n_layers: int
 ) -> frozenset[str]:
-    """The tensors of such layers, by GGUF's names or a checkpoint's; a word if there are any."""
-    if not NEXT_KEYS & family.reads:
+    """The tensors of such layers, where a family does not name them; a word if there are any."""
+    if family.next_names is not None or not NEXT_KEYS & family.reads:
         return frozenset()
     names = list(names)
     layers = _layers_ahead(names, n_layers)

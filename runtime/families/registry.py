@@ -10,21 +10,30 @@ from halfbyte.families import (
     gemma,
     gemma2,
     gemma3,
+    gemma4,
     glm4,
     glm4moe,
     gpt_oss,
     granite,
+    granitehybrid,
     granitemoe,
     laguna,
+    lfm2,
+    lfm2moe,
     llama,
     mellum,
     mistral3,
+    nemotron_h,
+    nemotron_h_moe,
     olmo2,
     phi3,
     qwen2,
     qwen2moe,
     qwen3,
     qwen3moe,
+    qwen3next,
+    qwen35,
+    qwen35moe,
     seed_oss,
     smollm3,
     starcoder,
@@ -32,6 +41,8 @@ from halfbyte.families import (
 )
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.family import Family
+from halfbyte.families.next_layer import of_next_layer, tensors_of_next
+from halfbyte.families.tensors import TensorSpec
 
 FAMILIES: dict[str, Family] = {
     module.FAMILY.architecture: module.FAMILY
@@ -41,6 +52,9 @@ FAMILIES: dict[str, Family] = {
         qwen2moe,
         qwen3,
         qwen3moe,
+        qwen3next,
+        qwen35,
+        qwen35moe,
         mellum,
         laguna,
         phi3,
@@ -56,12 +70,18 @@ FAMILIES: dict[str, Family] = {
         ernie4_5moe,
         gemma2,
         gemma3,
+        gemma4,
         glm4,
         glm4moe,
         apertus,
         starcoder,
         gpt_oss,
         deepseek2,
+        lfm2,
+        lfm2moe,
+        granitehybrid,
+        nemotron_h,
+        nemotron_h_moe,
     )
 }
 BY_MODEL_TYPE: dict[str, Family] = {
@@ -70,5 +90,12 @@ BY_MODEL_TYPE: dict[str, Family] = {
 
 
 def family_of(config: ModelConfig) -> Family:
-    """The family of a model."""
-    return FAMILIES[config.architecture]
+    """The family of a model, or of a layer that guesses for one (next_layer.py)."""
+    family = FAMILIES[config.architecture]
+    return of_next_layer(family) if config.next_layer else family
+
+
+def tensors_of(config: ModelConfig) -> list[TensorSpec]:
+    """All tensors of a model's file: its own, then those of layers that guess further ahead."""
+    family = family_of(config)
+    return [*family.tensors(config), *tensors_of_next(family, config)]

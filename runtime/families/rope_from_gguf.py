@@ -19,6 +19,7 @@ from halfbyte.families.config import (
     LOG_MULTIPLIER_KEY,
     MAX_CTX,
     ROTATED_LOCALLY_KEY,
+    SECTIONS_KEY,
     TEMPERATURE_KEY,
     RopeConfig,
 )
@@ -53,8 +54,12 @@ class Ropes:
     temperature: Temperature | None
 
 
-def read_ropes(file: GGUFFile, family: Family, head_dim: int, n_ctx: int) -> Ropes:
+def read_ropes(
+    file: GGUFFile, family: Family, head_dim: int, n_ctx: int, local_dim: int = 0
+) -> Ropes:
     """Rotary embedding of all layers, and of those with a window where it is another.
+
+    `local_dim` are the features of these layers' heads, where they are others.
 
     Raises:
         ModelFileError: a number is missing, of another type or out of range.
@@ -64,7 +69,8 @@ def read_ropes(file: GGUFFile, family: Family, head_dim: int, n_ctx: int) -> Rop
     if family.unrotated_every == 1:
         return Ropes(RopeConfig(DEFAULT_THETA), None, None)  # no layer rotates
     theta = _theta(m, family)
-    plain = RopeConfig(theta, n_features=_n_features(m, family, head_dim, _ROTATED))
+    n_features = _n_features(m, family, head_dim, _ROTATED)
+    plain = RopeConfig(theta, n_features=n_features, sections=_sections(m, family))
     n_ctx = m.get_int(
         f"{a}.rope.scaling.original_context_length", n_ctx, minimum=1, maximum=MAX_CTX
     )
@@ -72,8 +78,8 @@ def read_ropes(file: GGUFFile, family: Family, head_dim: int, n_ctx: int) -> Rop
         key = f"{a}.rope.freq_base_swa"
         local = replace(plain, theta=_positive(m, key, family.local_theta or theta))
         if ROTATED_LOCALLY_KEY in family.reads:
-            n_features = _n_features(m, family, head_dim, ROTATED_LOCALLY_KEY)
-            local = replace(local, n_features=n_features)
+            n_features = _n_features(m, family, local_dim or head_dim, ROTATED_LOCALLY_KEY)
+            local = replace(local, n_features=n_features or local_dim)
     temperature = 0.0
     if TEMPERATURE_KEY in family.reads:
         temperature = _positive(m, f"{a}.{TEMPERATURE_KEY}", 0.0)
@@ -148,6 +154,14 @@ def _n_features(m: Metadata, family: Family, head_dim: int, name: str) -> int:
         expected = f"an even number up to the head dimension, {head_dim}"
         raise ModelFileError(m.path, key, expected=expected, got=n)
     return n
+
+
+def _sections(m: Metadata, family: Family) -> tuple[int, ...]:
+    """Pairs that follow each axis of an image; (): nothing is said of them."""
+    key = f"{family.architecture}.{SECTIONS_KEY}"
+    if SECTIONS_KEY not in family.reads or key not in m:
+        return ()
+    return tuple(m.get_numbers(key, floats=False).tolist())
 
 
 def _theta(m: Metadata, family: Family) -> float:

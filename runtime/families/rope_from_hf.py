@@ -36,6 +36,10 @@ _TEMPERATURE, _LOCAL_THETA = "llama_4_scaling_beta", "rope_local_base_freq"
 _WINDOW = KEYS["sliding_window"].hf
 _OF_FULL, _OF_LOCAL = "full_attention", "sliding_attention"
 _COMMON = ("rope_type", "type", _THETA, _PART, _TEMPERATURE)
+_SECTIONS, _INTERLEAVED = "mrope_section", "mrope_interleaved"
+_USUAL_SECTIONS = [11, 11, 10]  # Qwen3.5's
+# Its pairs that are not rotated are divided by so much that they stay what they are.
+_PROPORTIONAL, _STILL = "proportional", 1e30
 # Kind -> what else it reads.
 ROPE_KINDS: Mapping[str, tuple[str, ...]] = {
     "default": (),
@@ -44,6 +48,7 @@ ROPE_KINDS: Mapping[str, tuple[str, ...]] = {
     "yarn": ("factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
              "truncate", _N_CTX, "max_position_embeddings"),
     "longrope": ("factor", "attention_factor", "short_factor", "long_factor", _N_CTX),
+    _PROPORTIONAL: ("factor",),
 }  # fmt: skip
 _SPELLINGS = ("su", "yarn")  # that older Phi-3 checkpoints have for longrope
 
@@ -57,8 +62,12 @@ class Ropes:
     temperature: Temperature | None
 
 
-def read_ropes(reader: Reader, family: Family, head_dim: int, n_ctx: int) -> Ropes:
+def read_ropes(
+    reader: Reader, family: Family, head_dim: int, n_ctx: int, local_dim: int = 0
+) -> Ropes:
     """Rotary embedding of all layers, and of those with a window where it is another.
+
+    `local_dim` are the features of these layers' heads, where they are others.
 
     Raises:
         ConversionError: another kind, numbers out of range, missing ones, or lists of wrong length.
@@ -85,8 +94,8 @@ def read_ropes(reader: Reader, family: Family, head_dim: int, n_ctx: int) -> Rop
     theta = whole.theta if theta is None else theta
     local = RopeConfig(reader.positive(f"{_OF_LOCAL}.{_THETA}", theta))
     if inner is not None and _PART in family.reads:
-        n = _One(reader, family, _OF_LOCAL, inner, head_dim, n_ctx).n_features()
-        local = replace(local, n_features=n)
+        n = _One(reader, family, _OF_LOCAL, inner, local_dim or head_dim, n_ctx).n_features()
+        local = replace(local, n_features=n or local_dim)
     return Ropes(whole, local if has_local else None, one.temperature())
 
 
@@ -118,9 +127,13 @@ class _One:
         if kind in _SPELLINGS and "long_factor" in rope:
             kind = "longrope"
         if not isinstance(kind, str) or kind not in ROPE_KINDS:
-            raise reader.bad(f"{key}.rope_type", "default, linear, llama3, yarn or longrope", kind)
-        plain = RopeConfig(self._theta(), n_features=self.n_features())
-        unused = [name for name in rope if name not in (*_COMMON, *ROPE_KINDS[kind])]
+            *others, last = ROPE_KINDS
+            raise reader.bad(f"{key}.rope_type", f"{', '.join(others)} or {last}", kind)
+        if kind == _PROPORTIONAL:
+            return self._proportional()
+        plain = RopeConfig(self._theta(), n_features=self.n_features(), sections=self._sections())
+        known = {*_COMMON, *ROPE_KINDS[kind], *self.family.reads & {_SECTIONS, _INTERLEAVED}}
+        unused = [name for name in rope if name not in known]
         say_unused(reader.path, f"RoPE of the kind {kind} takes none of it", unused)
         match kind:
             case "linear":
@@ -166,6 +179,23 @@ class _One:
                 raise self.reader.bad(name, wanted, stated)
         n = int(self.head_dim * part)
         return 0 if n == self.head_dim else n
+
+    def _sections(self) -> tuple[int, ...]:
+        """Pairs that follow each axis of an image; (): positions have one."""
+        if _SECTIONS not in self.family.reads:
+            return ()
+        value = self.rope.get(_SECTIONS, _USUAL_SECTIONS)
+        is_list = isinstance(value, list) and len(value) == len(_USUAL_SECTIONS)
+        if not is_list or not all(type(n) is int and 0 <= n <= self.head_dim for n in value):
+            wanted = f"three whole numbers from 0 to {self.head_dim}"
+            raise self.reader.bad(f"{self.key}.{_SECTIONS}", wanted, value)
+        return (*value, 0)
+
+    def _proportional(self) -> RopeConfig:
+        """Of a head's pairs, the first ones as if all were rotated."""
+        n = (self.n_features() or self.head_dim) // 2
+        divisors = (1.0,) * n + (_STILL,) * (self.head_dim // 2 - n)
+        return RopeConfig(self._theta(), self._positive("factor", 1.0), divisors)
 
     def _n_ctx(self) -> int:
         """The context before it was stretched: a number beside the object comes first."""

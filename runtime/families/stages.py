@@ -12,21 +12,28 @@ there are named buffers, for T tokens:
     gates       (T, q_dim / gate_dim)  what it is multiplied by
     hidden      (T, hidden_dim)      activation(gate) * up, or activation(up)
     routed      (T, n_experts)       the router's logits, behind them a shared expert's gate
-    shared      (T, dim)             what a gated shared expert gives
+    shared      (T, dim)             what a gated shared expert gives, or experts beside a network
     logits      (rows asked for, vocab_size)
+
+and where a layer guesses for another model (next_layer.py)
+
+    embedded    (T, dim)             a token
+    state       (T, dim)             what the model's last norm gave for the token before it
+    joined      (T, 2 dim)           the norms of both
 
 Tensors have short names ("attn_q"): `Stage.tensor` gives the whole ones.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 QKV = ("attn_q", "attn_k", "attn_v")
 FUSED_QKV = "attn_qkv"
+QUERY_GATE = "attn_q_gate"  # of attn_q's rows the gates that stand behind each head's, in memory
 SINKS = "attn_sinks"
 HEAD_NORMS = ("attn_q_norm", "attn_k_norm")
+SCALE = "scale"  # a kind of tensor, as "weight" and "bias" are
 # What a network's hidden features go through.
 ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu_squared", "xielu")
 
@@ -53,17 +60,19 @@ class Stage:
         return tuple((name, "weight") for name in self.matrices)
 
     def tensor(self, name: str, kind: str = "weight") -> str:
-        """GGUF's name of a tensor of this stage."""
-        return f"{name}.{kind}" if self.layer < 0 else f"blk.{self.layer}.{name}.{kind}"
+        """GGUF's name of a tensor of this stage; some have no kind."""
+        whole = f"{name}.{kind}" if kind else name
+        return whole if self.layer < 0 else f"blk.{self.layer}.{whole}"
 
 
 @dataclass(frozen=True, slots=True)
 class Embed(Stage):
-    """x = scale weight[tokens]; plus positions[positions], where these are learned."""
+    """to = scale weight[tokens]; plus positions[positions], where these are learned."""
 
     weight: str = "token_embd"
     scale: float = 1.0
     positions: str = ""
+    to: str = "x"
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
@@ -76,7 +85,7 @@ class Norm(Stage):
     """normed = x / sqrt(mean(x^2) + norm_eps) * weight; of all rows, or those asked for.
 
     A norm that `centers` takes the mean from x first (LayerNorm); then a bias may be added. It may
-    be of another buffer than x, and have an epsilon of its own.
+    be of another buffer than x, and have an epsilon of its own; `kind` is its weight's.
     """
 
     weight: str
@@ -85,24 +94,45 @@ class Norm(Stage):
     bias: bool = False
     source: str = "x"
     eps: float = 0.0
+    kind: str = "weight"
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
         """See Stage."""
-        kinds = ("weight", "bias") if self.bias else ("weight",)
+        kinds = (self.kind, "bias") if self.bias else (self.kind,)
         return tuple((self.weight, kind) for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True)
-class PostNorm(Stage):
-    """x += branch / sqrt(mean(branch^2) + norm_eps) * weight."""
+class Join(Stage):
+    """joined = RMSNorm(embedded) * first and, behind it, RMSNorm(state) * second."""
 
-    weight: str
+    first: str
+    second: str
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
         """See Stage."""
-        return ((self.weight, "weight"),)
+        return ((self.first, "weight"), (self.second, "weight"))
+
+
+@dataclass(frozen=True, slots=True)
+class PostNorm(Stage):
+    """to += source / sqrt(mean(source^2) + norm_eps) * weight; or, unless it `adds`, to = the same.
+
+    At last `to` is multiplied by a number that the model has learned, `scale`, if it has one.
+    """
+
+    weight: str
+    source: str = "branch"
+    to: str = "x"
+    adds: bool = True
+    scale: str = ""
+
+    @property
+    def tensors(self) -> tuple[tuple[str, str], ...]:
+        """See Stage."""
+        return tuple((name, "weight") for name in (self.weight, self.scale) if name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +185,25 @@ class Rope(Stage):
     How, and whether at all in this layer, is said by ModelConfig.rope_of; so are factors of the
     queries. Before that the biases of QKV are added, with `biases`, and each head of q and k goes
     through an RMSNorm with the weights of HEAD_NORMS (head_dim,), with `norms`. If it `is_fused`,
-    the three biases are one vector.
+    the three biases are one vector. With `value_norms` each head of v goes through an RMSNorm
+    without weights; a layer whose `values_are_keys` has v = k before all of that, and one without
+    `keys` has queries alone, and reads the cache of another.
     """
 
     biases: bool = False
     norms: bool = False
     is_fused: bool = False
+    value_norms: bool = False
+    values_are_keys: bool = False
+    keys: bool = True
 
     @property
     def tensors(self) -> tuple[tuple[str, str], ...]:
         """See Stage."""
         names = (FUSED_QKV,) if self.is_fused else QKV
         biases = tuple((name, "bias") for name in names) if self.biases else ()
-        return biases + (tuple((name, "weight") for name in HEAD_NORMS) if self.norms else ())
+        norms = HEAD_NORMS[: 1 + self.keys] if self.norms else ()
+        return biases + tuple((name, "weight") for name in norms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +224,13 @@ class Attend(Stage):
 
 @dataclass(frozen=True, slots=True)
 class GateAttended(Stage):
-    """attended *= softplus(gates), each of which gate_dim features share."""
+    """attended *= activation(gates), each of which gate_dim features share, or one has.
+
+    The activation is softplus or sigmoid. Gates may stand behind q, k and v instead (`source`).
+    """
+
+    activation: str = "softplus"
+    source: str = "gates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,91 +263,6 @@ class FeedForward(Stage):
     def tensors(self) -> tuple[tuple[str, str], ...]:
         """See Stage."""
         return _with_biases(self.matrices, self.bias)
-
-
-@dataclass(frozen=True, slots=True)
-class Route(Stage):
-    """Each token's experts and their weights, from `routed`; see ExpertsConfig.
-
-    `bias` is added to the logits. With `selection_bias`, experts are chosen by their scores and
-    that together, and weighed by the scores alone. Of equal experts the first is chosen. Weights
-    are multiplied by `scale` at last.
-    """
-
-    bias: str = ""
-    selection_bias: str = ""
-    scale: float = 1.0
-
-    @property
-    def tensors(self) -> tuple[tuple[str, str], ...]:
-        """See Stage."""
-        return tuple((name, "bias") for name in (self.bias, self.selection_bias) if name)
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertsStage(Stage, ABC):
-    """What experts do, or heads: matrices (n_experts, rows, inputs), biases (n_experts, rows)."""
-
-    biases: bool = field(default=False, kw_only=True)
-
-    @property
-    @abstractmethod
-    def experts(self) -> tuple[str, ...]:
-        """Short names of their matrices, which have the same inputs."""
-
-    @property
-    def in_memory(self) -> tuple[str, ...]:
-        """The same as they lie in memory, where one may be cut in several (TensorSpec.parts)."""
-        return self.experts
-
-    @property
-    def tensors(self) -> tuple[tuple[str, str], ...]:
-        """See Stage."""
-        kinds = ("weight", "bias") if self.biases else ("weight",)
-        return tuple((name, kind) for name in self.experts for kind in kinds)
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertsHidden(ExpertsStage):
-    """Of each token's experts: SiLU(gate normed) * (up normed), in the form that `down` takes.
-
-    With `clamps`: g sigmoid(1.702 g) (u + 1) of both clamped to `clamps`, g from above alone.
-    Where it is `fused`, a tensor of that name holds the rows of both in a file, those of the gate
-    first.
-    """
-
-    gate: str
-    up: str
-    down: str
-    clamps: float = 0.0
-    fused: str = ""
-
-    @property
-    def experts(self) -> tuple[str, ...]:
-        """See ExpertsStage."""
-        return (self.fused,) if self.fused else self.in_memory
-
-    @property
-    def in_memory(self) -> tuple[str, ...]:
-        """See ExpertsStage."""
-        return self.gate, self.up
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertsOutput(ExpertsStage):
-    """x += weight (down hidden) of each token's experts, in ascending order."""
-
-    down: str
-
-    @property
-    def experts(self) -> tuple[str, ...]:
-        """See ExpertsStage."""
-        return (self.down,)
-
-
-@dataclass(frozen=True, slots=True)
-class AddGated(Stage):
-    """x += sigmoid(routed[n_experts]) * shared."""
 
 
 def _with_biases(names: tuple[str, ...], bias: bool) -> tuple[tuple[str, str], ...]:

@@ -42,6 +42,12 @@ class TensorSpec:
             (latent.py); (): none.
         head_dim: features of such a head; 0: its rows are those of the heads alone.
         n_features: how many of these are rotated, from the first on; 0: all.
+        in_file: whether it stays in the file, and rows of it are read when they are needed.
+        is_taps: whether it is a convolution's, (features, taps), which a checkpoint has with a
+            dimension of 1 between and memory as a row of floats for each tap.
+        stored: its shape in a file, where that is another one.
+        in_turn: of a head's rows, how many are of each kind; of such a tensor a file has head after
+            head, and memory kind after kind. (): there is one kind.
         parts: matrices of which it holds the rows, one after the other, as they are called in
             memory, and their rows; (): it is one.
     """
@@ -53,14 +59,18 @@ class TensorSpec:
     may_lack: bool = False
     head_dim: int = 0
     n_features: int = 0
+    in_turn: tuple[int, ...] = ()
     parts: tuple[tuple[str, int], ...] = ()
     adds: float = 0.0
     heads: tuple[int, ...] = ()
+    in_file: bool = False
+    is_taps: bool = False
+    stored: tuple[int, ...] = ()
 
     @property
     def is_matrix(self) -> bool:
         """Whether it is a matrix, or many: biases of experts have two dimensions too."""
-        return len(self.shape) > 1 and not self.name.endswith(".bias")
+        return len(self.shape) > 1 and not self.is_taps and not self.name.endswith(".bias")
 
     @property
     def is_of_experts(self) -> bool:
@@ -69,22 +79,34 @@ class TensorSpec:
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor of that shape is it."""
-        return shape == self.shape or (1, *shape) == self.shape
+        if self.is_taps and shape == (self.shape[0], 1, *self.shape[1:]):
+            return True
+        return shape in (self.shape, self.stored) or (1, *shape) == self.shape
 
     def neighbours(self) -> NDArray[np.int64] | None:
         """For each row where neighbours are rotated, its row where halves are; None: no difference.
 
         Row h d + 2i + j comes from h d + j r/2 + i, of the r rotated ones of a head's d features.
+        Where kinds are in turn, they no longer are.
         """
+        order = kind_after_kind(self.in_turn, self.shape[0])
         if not self.n_rotated:
-            return None
+            return order if self.in_turn else None
         d = self.head_dim or self.shape[0] // self.n_rotated
         r = self.n_features or d
-        order = np.arange(self.shape[0])
         heads = order[: self.n_rotated * d].reshape(self.n_rotated, d)
         halves = heads[:, :r].reshape(-1, 2, r // 2)
         heads[:, :r] = halves.swapaxes(1, 2).reshape(-1, r)
         return order
+
+
+def kind_after_kind(in_turn: Sequence[int], n_rows: int) -> NDArray[np.int64]:
+    """For each row of kind after kind, its row where each head has so many of each in turn."""
+    order = np.arange(n_rows)
+    if not in_turn:
+        return order
+    kinds = np.split(order.reshape(-1, sum(in_turn)), np.cumsum(in_turn)[:-1], axis=1)
+    return np.concatenate([rows.reshape(-1) for rows in kinds])
 
 
 def check_tensors(

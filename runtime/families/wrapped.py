@@ -1,4 +1,4 @@
-"""Checkpoints that hold a model of text and more: Devstral Small 2, Ministral 3, Gemma 3.
+"""Checkpoints that hold a model of text and more: Mistral 3, Gemma 3 and 4, Qwen3.5.
 
 config.json then has the model of text in `text_config`, and its tensors have longer names. What
 sees or hears is left out, by name.
@@ -18,7 +18,11 @@ log = logging.getLogger(__name__)
 
 _TEXT = "text_config"
 # model_type of the whole -> of the text, where nothing is stated.
-TEXT_KINDS = {"mistral3": "mistral", "gemma3": "gemma3_text"}
+TEXT_KINDS = {
+    "mistral3": "mistral", "gemma3": "gemma3_text", "gemma4": "gemma4_text",
+    "gemma4_unified": "gemma4_unified_text", "qwen3_5": "qwen3_5_text",
+    "qwen3_5_moe": "qwen3_5_moe_text",
+}  # fmt: skip
 # Names before and since transformers 4.52, and what they are in a model of text.
 _PREFIXES = (
     ("language_model.model.", "model."),

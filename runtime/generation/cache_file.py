@@ -1,13 +1,14 @@
-"""Remembered pages as a file: of one page in a cache folder, of many where a cache is saved.
+"""Remembered pages and snapshots as a file: one in a cache folder, many where a cache is saved.
 
-    "halfbyte prompt cache 1", a line
-    JSON {"binding": ..., "adapters": [...], "pages": [...]}, a line
+    "halfbyte prompt cache 2", a line
+    JSON {"binding": ..., "adapters": [...], "parts": [...]}, a line
     BLAKE2b of both, hexadecimal, a line
-    by page: its tokens, int32, then its keys and values
+    by part: its tokens, int32, then a page's keys and values, or a snapshot
 
-Each page has its parent's digest, which stands for all tokens before it, and a CRC-32 of its own
-bytes, which is checked as fast as a disk reads. Nothing is read that was not checked to be there,
-nothing unpickled. A file has its name once it is whole.
+A snapshot stands behind the last of its tokens, which are the first of a page. Each part has the
+digest of all tokens before the page, and a CRC-32 of its own bytes, which is checked as fast as a
+disk reads. Nothing is read that was not checked to be there, nothing unpickled. A file has its name
+once it is whole.
 """
 
 from __future__ import annotations
@@ -35,45 +36,59 @@ from halfbyte.generation.radix_tree import TOKEN_NBYTES
 from halfbyte.kernels.compiler.private_files import NotPrivateError, open_private
 from halfbyte.kernels.layouts.kv_pages import PAGE
 
-_MAGIC = b"halfbyte prompt cache 1\n"
-_MAX_HEADER = 1 << 26  # 100 bytes for a page
+_MAGIC = b"halfbyte prompt cache 2\n"
+_MAX_HEADER = 1 << 26  # 100 bytes for a part
 _CHECK_NBYTES = 16
 PART = ".halfbyte-part"  # ends the name of a file that is being written
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPage:
-    """A page as a file's header has it.
+class StoredPart:
+    """A page or a snapshot as a file's header has it.
 
     Attributes:
-        parent: digest of the tokens before it (radix_tree.py), hexadecimal.
+        parent: digest of the tokens before its page (radix_tree.py), hexadecimal.
         n_tokens: of its own, from 1.
-        crc: CRC-32 of its tokens, keys and values.
+        crc: CRC-32 of its tokens and its data.
     """
 
     parent: str
     n_tokens: int
     crc: int
+    is_snapshot: bool
 
 
 @dataclass(frozen=True, slots=True)
-class PageToStore:
-    """A page to be written: see StoredPage."""
+class PartToStore:
+    """A page or a snapshot to be written: see StoredPart."""
 
     parent: str
     tokens: bytes
     data: NDArray[np.uint8]
+    is_snapshot: bool = False
 
-    def stored(self) -> StoredPage:
+    def stored(self) -> StoredPart:
         """What the header says of it."""
-        crc = zlib.crc32(self.data.data, zlib.crc32(self.tokens))
-        return StoredPage(self.parent, len(self.tokens) // TOKEN_NBYTES, crc)
+        n_tokens = len(self.tokens) // TOKEN_NBYTES
+        return StoredPart(self.parent, n_tokens, _crc(self.tokens, self.data), self.is_snapshot)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes of a page and of a snapshot; 0 where a model has none."""
+
+    page: int
+    snapshot: int = 0
+
+    def of(self, part: StoredPart) -> int:
+        """Of a part and its tokens."""
+        return part.n_tokens * TOKEN_NBYTES + (self.snapshot if part.is_snapshot else self.page)
 
 
 def write(
     path: Path,
     binding: Binding,
-    pages: Seq[PageToStore],
+    parts: Seq[PartToStore],
     adapters: Seq[str | None] = (),
     *,
     is_lasting: bool,
@@ -82,9 +97,9 @@ def write(
 
     Args:
         path: in a folder that is there.
-        binding: what the pages depend on.
-        pages: parents before what grows from them.
-        adapters: whose pages may be among them, for who wants to know.
+        binding: what they depend on.
+        parts: parents before what grows from them, pages before their snapshots.
+        adapters: whose parts may be among them, for who wants to know.
         is_lasting: wait until the disk has it.
 
     Returns:
@@ -96,7 +111,7 @@ def write(
     header = {
         "binding": asdict(binding),
         "adapters": list(adapters),
-        "pages": [asdict(page.stored()) for page in pages],
+        "parts": [asdict(part.stored()) for part in parts],
     }
     begin = _MAGIC + json.dumps(header).encode() + b"\n"
     begin += _check(begin) + b"\n"
@@ -104,11 +119,10 @@ def write(
     descriptor, temporary = tempfile.mkstemp(suffix=PART, prefix=".", dir=path.parent)
     try:
         with open(descriptor, "wb", buffering=0) as file:
-            for part in (
-                begin,
-                *(part for page in pages for part in (page.tokens, page.data.data)),
-            ):
-                _write_all(file, memoryview(part))
+            _write_all(file, memoryview(begin))
+            for part in parts:
+                _write_all(file, memoryview(part.tokens))
+                _write_all(file, part.data.data)
             nbytes = file.tell()
             if is_lasting:
                 os.fsync(descriptor)
@@ -120,49 +134,48 @@ def write(
 
 
 class CacheFile:
-    """An open file of remembered pages, whose header and size are right; a context manager.
+    """An open file of remembered parts, whose header and size are right; a context manager.
 
     Raises:
         CacheFileError: it belongs to another model, layout or user, is cut short or damaged.
         OSError: it cannot be opened; FileNotFoundError where there is none.
     """
 
-    def __init__(self, path: Path, binding: Binding, page_nbytes: int) -> None:
+    def __init__(self, path: Path, binding: Binding, sizes: Sizes) -> None:
         self.path = path
         try:
             self._file = open_private(path)
         except NotPrivateError as error:
             raise CacheFileError(path, expected="a file of this user", got=str(error)) from error
         try:
-            self.adapters, self.pages = self._read_header(binding)
-            sizes = (page.n_tokens * TOKEN_NBYTES + page_nbytes for page in self.pages)
-            self._begins = list(accumulate(sizes, initial=self._file.tell()))
+            self.adapters, self.parts = self._read_header(binding)
+            self._begins = list(accumulate(map(sizes.of, self.parts), initial=self._file.tell()))
             self._check_size()
         except BaseException:
             self._file.close()
             raise
 
     def read_tokens(self, i: int) -> bytes:
-        """A page's tokens, not yet compared with their checksum.
+        """A part's tokens, not yet compared with their checksum.
 
         Raises:
             CacheFileError: the file has been cut short meanwhile.
         """
-        tokens = bytearray(self.pages[i].n_tokens * TOKEN_NBYTES)
+        tokens = bytearray(self.parts[i].n_tokens * TOKEN_NBYTES)
         self._read_into(self._begins[i], memoryview(tokens))
         return bytes(tokens)
 
     def read(self, i: int, data: NDArray[np.uint8]) -> bytes:
-        """Read a page's keys and values into its memory; returns its tokens.
+        """Read a part into its memory; returns its tokens.
 
         Raises:
-            CacheFileError: they are damaged.
+            CacheFileError: it is damaged.
         """
         tokens = self.read_tokens(i)
         self._read_into(self._begins[i] + len(tokens), data.data)
-        if zlib.crc32(data.data, zlib.crc32(tokens)) != self.pages[i].crc:
+        if _crc(tokens, data) != self.parts[i].crc:
             raise CacheFileError(
-                self.path, f"page {i}", expected="the checksum that the file states",
+                self.path, f"part {i}", expected="the checksum that the file states",
                 got="another one", hint="the file is damaged: remove it",
             )  # fmt: skip
         return tokens
@@ -180,7 +193,7 @@ class CacheFile:
     ) -> None:  # fmt: skip
         self.close()
 
-    def _read_header(self, binding: Binding) -> tuple[list[str | None], list[StoredPage]]:
+    def _read_header(self, binding: Binding) -> tuple[list[str | None], list[StoredPart]]:
         file, path = self._file, self.path
         magic = file.read(len(_MAGIC))
         if magic != _MAGIC:
@@ -193,7 +206,7 @@ class CacheFile:
             header = json.loads(line)
             _check_binding(path, header["binding"], asdict(binding))
             adapters = [_checked_adapter(one) for one in header["adapters"]]
-            return adapters, [_checked(StoredPage(**row)) for row in header["pages"]]
+            return adapters, [_checked(StoredPart(**row)) for row in header["parts"]]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CacheFileError(
                 path, "header", expected="what halfbyte writes", got=repr(error)
@@ -220,6 +233,10 @@ class CacheFile:
             done += n
 
 
+def _crc(tokens: bytes, data: NDArray[np.uint8]) -> int:
+    return zlib.crc32(data.data, zlib.crc32(tokens))
+
+
 def _check(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=_CHECK_NBYTES).hexdigest().encode()
 
@@ -241,14 +258,16 @@ def _check_binding(path: Path, got: dict[str, object], expected: dict[str, objec
             )  # fmt: skip
 
 
-def _checked(page: StoredPage) -> StoredPage:
+def _checked(part: StoredPart) -> StoredPart:
     """ValueError or TypeError unless each field is what it should be."""
-    for n, least, most in ((page.n_tokens, 1, PAGE), (page.crc, 0, 0xFFFFFFFF)):
+    for n, least, most in ((part.n_tokens, 1, PAGE), (part.crc, 0, 0xFFFFFFFF)):
         if type(n) is not int or not least <= n <= most:
             raise ValueError(f"a number from {least} to {most} is {n!r}")
-    if not isinstance(page.parent, str) or not re.fullmatch("[0-9a-f]{32}", page.parent):
-        raise ValueError(f"a digest is {page.parent!r}")
-    return page
+    if not isinstance(part.parent, str) or not re.fullmatch("[0-9a-f]{32}", part.parent):
+        raise ValueError(f"a digest is {part.parent!r}")
+    if not isinstance(part.is_snapshot, bool):
+        raise ValueError(f"whether it is a snapshot is {part.is_snapshot!r}")
+    return part
 
 
 def _checked_adapter(adapter: object) -> str | None:

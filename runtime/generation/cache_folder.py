@@ -1,12 +1,15 @@
-"""What falls out of memory, kept on disk: a folder of files of one page each, found by their names.
+"""What falls out of memory, kept on disk: a folder of small files, found by their names.
 
     FOLDER / digest of the binding / 2 digits / digest of the parent - digest of the page.page
+    FOLDER / digest of the binding / 2 digits / digest of the parent - digest - 017.state
 
-A page's digest stands for all tokens up to its end. So the next page of a prompt is found by its
-name, or among the few files with the same parent where the prompt leaves it midway: there is no
+The second is a snapshot behind the first 17 tokens of a page. A digest stands for all tokens up to
+its end. So the next page of a prompt is found by its name, or among the few files with the same
+parent where the prompt leaves it midway, and snapshots in a page by the same parent: there is no
 index to be read at the start, to be kept right, or to be shared between processes. Files come by a
 rename and are removed at any time by whoever finds the folder too large, the oldest first; a
-page's time lies before its parent's, so that what many share goes last.
+page's time lies before its parent's, so that what many share goes last, and a snapshot's before
+its page's.
 """
 
 from __future__ import annotations
@@ -20,12 +23,15 @@ from collections.abc import Iterator
 from heapq import nlargest
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from halfbyte.engine.binding import Binding
 from halfbyte.engine.page_pool import Page
 from halfbyte.errors import CacheFileError
 from halfbyte.generation import cache_file
-from halfbyte.generation.cache_file import PART, CacheFile, PageToStore
-from halfbyte.generation.page_writer import LeavingPage
+from halfbyte.generation.cache_file import PART, CacheFile, PartToStore, Sizes
+from halfbyte.generation.leaving import Leaving, page_name, snapshot_name
 from halfbyte.generation.radix_tree import (
     PAGE_NBYTES,
     TOKEN_NBYTES,
@@ -34,12 +40,13 @@ from halfbyte.generation.radix_tree import (
     n_common,
 )
 from halfbyte.kernels.compiler.private_files import private_folder
+from halfbyte.kernels.layouts.kv_pages import PAGE
 
 log = logging.getLogger(__name__)
 
-_NAME = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}\.page")
+_NAME = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}(\.page|-[0-9]{3}\.state)")
 _DIGEST, _DIGITS = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{2}")
-_HEADER_NBYTES = 4096  # of a file of one page, at most, and its tokens
+_HEADER_NBYTES = 4096  # of a file of one part, at most, and its tokens
 _MAX_COMPARED = 64  # files with the same parent
 _PAUSE_S = 60.0  # after the disk refused a file
 _FORGOTTEN_S = 3600.0  # a file that was begun so long ago is finished by nobody
@@ -54,14 +61,14 @@ class CacheFolder:
     Args:
         path: made where it is not there.
         binding: the model's.
-        page_nbytes: of its pages.
+        sizes: of its pages and snapshots.
         max_nbytes: of all files of the folder, of every model.
 
     Raises:
         CacheFileError: the folder cannot be made, or somebody else can write it.
     """
 
-    def __init__(self, path: Path, binding: Binding, page_nbytes: int, max_nbytes: int) -> None:
+    def __init__(self, path: Path, binding: Binding, sizes: Sizes, max_nbytes: int) -> None:
         try:
             self._root = private_folder(path)
             self._folder = private_folder(self._root / binding.digest)
@@ -70,7 +77,7 @@ class CacheFolder:
                 path, expected="a folder that only this user can write", got=str(error)
             ) from error
         self.max_nbytes = max_nbytes
-        self._binding, self._page_nbytes = binding, page_nbytes
+        self._binding, self._sizes = binding, sizes
         self._room = 0  # bytes that this process writes before it looks at all files again
         self._paused_until = 0.0
         self._is_told = False
@@ -80,22 +87,21 @@ class CacheFolder:
         """Whether the disk has lately refused a file."""
         return time.monotonic() < self._paused_until
 
-    def write(self, leaving: LeavingPage) -> None:
-        """Keep a page, or see to it that it is kept on. A disk that refuses it is a warning.
+    def write(self, leaving: Leaving) -> None:
+        """Keep a page or a snapshot, or see to it that it is kept on.
 
-        To be called by one thread at a time, which may be another than that which reads.
+        A disk that refuses it is a warning. To be called by one thread at a time, which may be
+        another than that which reads.
         """
-        node, page = leaving.node, leaving.node.page.data
-        path = self._path(leaving.parent, node.digest)
-        if (node.is_stored and _touch(path, node.end)) or self.is_paused:
+        path, end = self._path(leaving.name), _age(leaving)
+        if (leaving.is_stored and _touch(path, end)) or self.is_paused:
             return
         try:
-            if len(node.tokens) < PAGE_NBYTES:  # what is behind the tokens may change meanwhile
-                page = page.copy()
-            stored = PageToStore(leaving.parent.hex(), node.tokens, page)
+            parent, tokens, data = leaving.parent.hex(), leaving.tokens, leaving.data()
+            stored = PartToStore(parent, tokens, data, leaving.is_snapshot)
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            if not self._has_room(self._page_nbytes + _HEADER_NBYTES):
-                self._give_up()
+            if not self._has_room(leaving.nbytes + _HEADER_NBYTES):
+                self._give_up(leaving.nbytes)
                 return
             nbytes = cache_file.write(path, self._binding, [stored], is_lasting=False)
         except (OSError, MemoryError) as error:
@@ -104,13 +110,13 @@ class CacheFolder:
             log.warning("%s: a prompt is not kept on disk: %s", self._root, str(error))
             return
         self._room -= nbytes
-        node.is_stored = _touch(path, node.end)
+        leaving.is_stored = _touch(path, end)
 
-    def _give_up(self) -> None:
+    def _give_up(self, nbytes: int) -> None:
         """Nothing will ever fit."""
         self._paused_until = math.inf
-        text = "%s: no prompt is kept on disk: a page has %d bytes, and all files may have %d"
-        log.warning(text, self._root, self._page_nbytes + _HEADER_NBYTES, self.max_nbytes)
+        text = "%s: no prompt is kept on disk: a part has %d bytes, and all files may have %d"
+        log.warning(text, self._root, nbytes + _HEADER_NBYTES, self.max_nbytes)
 
     def find(self, branch: Branch, rest: bytes, n_known: int) -> Path | None:
         """The file of the page that shares most of a prompt's next tokens.
@@ -122,54 +128,90 @@ class CacheFolder:
         """
         if not branch.digest:
             return None
-        if len(rest) == PAGE_NBYTES:
-            path = self._path(branch.digest, child_digest(branch.digest, rest))
-            if self._is_there(path):
-                return path
+        exact = self.find_exact(branch, rest)
+        if exact is not None:
+            return exact
         known = {child.digest.hex() for child in branch.children.values()}
         best, most = None, n_known
-        for path in self._children(branch.digest, known):
+        new = [e for e in self._files_of(branch.digest, ".page") if e.name[33:65] not in known]
+        for _, path in nlargest(_MAX_COMPARED, ((_time(entry), Path(entry)) for entry in new)):
             n = n_common(self._tokens(path), rest)
             if n > most:
                 best, most = path, n
         return best
+
+    def find_exact(self, branch: Branch, page: bytes) -> Path | None:
+        """The file of a full page of these tokens that goes on from a branch."""
+        if len(page) < PAGE_NBYTES or not branch.digest:
+            return None
+        path = self._path(page_name(branch.digest, child_digest(branch.digest, page)))
+        return path if self._is_there(path) else None
+
+    def find_snapshots(self, parent: bytes, rest: bytes) -> list[tuple[int, str]]:
+        """How many of the next tokens have a snapshot behind them, each with its file's name.
+
+        Args:
+            parent: the digest of the tokens before a page.
+            rest: those of the page, or the first of them.
+        """
+        if not parent:
+            return []
+        found = []
+        for entry in self._files_of(parent, ".state"):
+            n = int(entry.name[66:69])
+            tokens = rest[: n * TOKEN_NBYTES]
+            if len(tokens) == n * TOKEN_NBYTES and entry.name == snapshot_name(parent, tokens):
+                found.append((n, entry.name))
+        return found
 
     def read(self, path: Path, branch: Branch, page: Page) -> bytes | None:
         """Read a file that was found; returns its page's tokens, or None where it is gone or bad.
 
         A bad one is a warning, and removed.
         """
+        tokens = self._read(path, branch.digest, page.data)
+        if tokens is not None:
+            _touch(path, branch.end + len(tokens) // TOKEN_NBYTES)
+        return tokens
+
+    def read_snapshot(self, name: str, parent: bytes, data: NDArray[np.uint8], end: int) -> bool:
+        """Read a snapshot that was found, at a position; whether it is there, and good."""
+        path = self._path(name)
+        if self._read(path, parent, data) is None:
+            return False
+        _touch(path, end + PAGE)
+        return True
+
+    def _read(self, path: Path, parent: bytes, data: NDArray[np.uint8]) -> bytes | None:
         try:
-            with CacheFile(path, self._binding, self._page_nbytes) as file:
-                tokens = file.read(0, page.data)
+            with CacheFile(path, self._binding, self._sizes) as file:
+                tokens, is_snapshot = file.read(0, data), file.parts[0].is_snapshot
         except (CacheFileError, OSError, IndexError) as error:
             self._refuse(path, error)
             return None
-        if path != self._path(branch.digest, child_digest(branch.digest, tokens)):
+        own = page_name(parent, child_digest(parent, tokens))
+        if path.name != (snapshot_name(parent, tokens) if is_snapshot else own):
             self._refuse(path, "its tokens are not those of its name")
             return None
-        _touch(path, branch.end + len(tokens) // TOKEN_NBYTES)
         return tokens
 
-    def _path(self, parent: bytes, own: bytes) -> Path:
-        name = parent.hex()
-        return self._folder / name[:2] / f"{name}-{own.hex()}.page"
+    def _path(self, name: str) -> Path:
+        return self._folder / name[:2] / name
 
-    def _children(self, parent: bytes, known: set[str]) -> list[Path]:
-        """The youngest files of pages that go on from one, less those that are known."""
+    def _files_of(self, parent: bytes, suffix: str) -> list[os.DirEntry[str]]:
+        """The files of one kind of what goes on from a parent."""
         name = parent.hex()
         try:
             with os.scandir(self._folder / name[:2]) as entries:
-                found = [
+                return [
                     entry
                     for entry in entries
-                    if entry.name.startswith(name) and entry.name[33:65] not in known
-                ]
-            paths = nlargest(_MAX_COMPARED, ((_time(entry), entry.path) for entry in found))
+                    if entry.name.startswith(name) and entry.name.endswith(suffix)
+                    and _NAME.fullmatch(entry.name)
+                ]  # fmt: skip
         except OSError as error:
             self._tell_unreadable(error)
             return []
-        return [Path(path) for _, path in paths]
 
     def _is_there(self, path: Path) -> bool:
         try:
@@ -188,7 +230,7 @@ class CacheFolder:
     def _tokens(self, path: Path) -> bytes:
         """A page's tokens, not yet checked; none where it is gone or bad."""
         try:
-            with CacheFile(path, self._binding, self._page_nbytes) as file:
+            with CacheFile(path, self._binding, self._sizes) as file:
                 return file.read_tokens(0)
         except (CacheFileError, OSError, IndexError) as error:
             self._refuse(path, error)
@@ -255,6 +297,11 @@ def _time(entry: os.DirEntry[str]) -> int:
         return entry.stat(follow_symlinks=False).st_mtime_ns
     except OSError:
         return 0
+
+
+def _age(leaving: Leaving) -> int:
+    """Where it ends; a snapshot is older than its page, wherever in that it is."""
+    return leaving.end + (PAGE if leaving.is_snapshot else 0)
 
 
 def _touch(path: Path, end: int) -> bool:

@@ -74,13 +74,13 @@ class Continuation(Request):
         is_respelling = self.respelling is not None and not self.respelling.tokens
         if self.drafter is None or is_respelling or not (self.is_answering and spans[0].n_out):
             return 0
-        return self.n_left - 1 if spans[0].sequence.can_truncate else 0  # the last needs none
+        return self.n_left - 1  # the last needs none
 
     def without_guesses(self, span: Span) -> Span:
         """The same span without the guesses behind its ids, and without memory for them."""
         self.drafted = ()
         span.sequence.truncate(span.sequence.n_past)
-        return replace(span, tokens=span.tokens[: super().n_wanted], n_out=1)
+        return replace(span, tokens=span.tokens[: super().n_wanted], n_out=1, n_guessed=0)
 
     @property
     def n_wanted(self) -> int:
@@ -98,8 +98,15 @@ class Continuation(Request):
             n_max -= len(path)
             if n_max < 0:
                 break
-            fork = self.sequence.fork(self.n_computed)
-            spans.append(Span(fork, path, n_out=1, adapters=self.adapters or ()))
+            try:
+                fork = self.sequence.fork(self.n_computed)
+                span = Span(fork, path, n_out=1, adapters=self.adapters or ())
+                span.reserve()
+            except EngineError:
+                if not spans:
+                    raise
+                break  # the others come in a later step, which has the memory of these
+            spans.append(span)
         return spans
 
     def take(self, logits: F32) -> None:

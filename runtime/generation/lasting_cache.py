@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from collections.abc import Sequence as Seq
-from heapq import nsmallest
 
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.errors import EngineError
+from halfbyte.generation import snapshots
 from halfbyte.generation.cache_folder import CacheFolder
-from halfbyte.generation.page_writer import LeavingPage, PageWriter, seconds_until
+from halfbyte.generation.leaving import Leaving, LeavingPage, LeavingSnapshot
+from halfbyte.generation.page_reader import find_page, read_page
+from halfbyte.generation.page_writer import PageWriter, seconds_until
 from halfbyte.generation.prefix_cache import PrefixCache
-from halfbyte.generation.radix_tree import PAGE_NBYTES, TOKEN_NBYTES, Branch, Node, follow, packed
+from halfbyte.generation.radix_tree import TOKEN_NBYTES, Branch, Node, follow, packed
+from halfbyte.generation.snapshot_reader import SnapshotReader
 
 log = logging.getLogger(__name__)
 
 _NEARLY_FULL = 0.75  # of the memory's bound
-_WAITING_NBYTES = 128 << 20  # of pages that are to be written
-_FORGETTING_S = 1.0  # for the page that is written when its memory is needed
+_WAITING_NBYTES = 128 << 20  # of what is to be written
+_FORGETTING_S = 1.0  # for what is written when its memory is needed
 
 
 class LastingCache:
     """The ways between memory and folder; the thread that owns the cache calls.
 
-    A page is read in some milliseconds, at the disk's speed, and written by another thread. States
-    that cannot be cut back are not kept on disk: with them nothing here does anything.
+    A page is read in some milliseconds, at the disk's speed, and written by another thread.
 
     Args:
         cache: the memory, which leaves to the folder what it drops from now on.
@@ -37,52 +38,40 @@ class LastingCache:
 
     def __init__(self, cache: PrefixCache, folder: CacheFolder) -> None:
         self._cache, self._folder = cache, folder
-        n_most = max(_WAITING_NBYTES // cache.pool.layout.page_nbytes, 2)
-        self._writer, self._n_ahead = PageWriter(folder.write, n_most), n_most // 2
-        self._is_idle = cache.has_snapshots
-        if not self._is_idle:
-            cache.on_drop = self._keep
+        self._writer = PageWriter(folder.write, _WAITING_NBYTES)
+        self._snapshots = SnapshotReader(cache, folder) if cache.has_snapshots else None
+        cache.tell_drops(self._keep)
 
     def load_next(self, tokens: Seq[int] | NDArray[np.int32], adapter: Hashable = None) -> bool:
-        """Bring one page more of a prompt from the folder into memory.
+        """Bring one page more of a prompt from the folder into memory, or a snapshot.
 
         To be called before `match` until it is False: then there is no more, or no room for it.
         Between the calls others may go on with their work.
         """
-        if self._is_idle:
-            return False
         data = packed(tokens)[:-TOKEN_NBYTES]
+        if self._snapshots is not None:
+            n_known = self._cache.n_known(tokens, adapter)
+            return self._snapshots.load_next(data, adapter, n_known)
         root = self._cache.root(adapter)
         path = follow(root, data)
         branch: Branch = path[-1] if path else root
-        rest = data[branch.end * TOKEN_NBYTES :][:PAGE_NBYTES]
-        n_known = branch.nearest(rest)[1]
-        if n_known * TOKEN_NBYTES == len(rest):
-            return False
-        found = self._folder.find(branch, rest, n_known)
-        if found is None:
-            return False
-        try:
-            page = self._cache.pool.take()
-        except EngineError:
-            return False
-        own = self._folder.read(found, branch, page)
-        if own is None:
-            return False
-        node = self._cache.insert_stored(branch, own, page)
-        return branch.children.get(node.tokens) is node
+        found = find_page(self._folder, branch, data)
+        return read_page(self._cache, self._folder, branch, found) is not None
 
     def write_ahead(self) -> bool:
-        """Have the pages written that would fall out next, so that it costs nothing when they do.
+        """Have written what would fall out next, so that it costs nothing when it does.
 
         To be called now and then while nobody waits, until it is False: then nothing is likely to
         fall out, or the disk refuses it.
         """
-        if self._is_idle or self._cache.nbytes < _NEARLY_FULL * self._cache.max_nbytes:
+        if self._cache.nbytes < _NEARLY_FULL * self._cache.max_nbytes:
             return False
-        next_out = [node for node in self._cache.nodes() if self._is_next(node)]
-        for node in nsmallest(self._n_ahead - len(self._writer), next_out, self._cache.value):
-            self._keep(node)
+        next_out = self._next_out()
+        for leaving in next_out:
+            more = self._writer.room - leaving.nbytes
+            if len(self._writer) and more < self._writer.max_nbytes // 2:
+                break  # what falls out at once has room, too
+            self._keep(leaving)
         return not self._folder.is_paused and bool(next_out or len(self._writer))
 
     def give_memory(self) -> bool:
@@ -98,27 +87,50 @@ class LastingCache:
 
         What a slow disk has not taken by then is a warning.
         """
-        if self._is_idle:
-            return
-        end_s = time.monotonic() + timeout
-        latest = sorted(self._cache.nodes(), key=lambda node: (-node.used_at, node.end))
-        n_fit = self._folder.max_nbytes // self._cache.pool.layout.page_nbytes
-        is_done = all(
-            time.monotonic() < end_s and self._keep(node, seconds_until(end_s))
-            for node in latest[:n_fit]
-        )
+        end_s, room = time.monotonic() + timeout, self._folder.max_nbytes
+        is_done = True
+        for leaving in self._latest():
+            room -= leaving.nbytes
+            if room < 0:
+                break
+            if time.monotonic() >= end_s or not self._keep(leaving, seconds_until(end_s)):
+                is_done = False
+                break
         if not (self._writer.wait(seconds_until(end_s)) and is_done):
             text = "the disk is slow: not all remembered prompts are kept, after %.0f seconds"
             log.warning(text, timeout)
 
-    def _keep(self, node: Node, timeout: float = 0.0) -> bool:
-        """Have a page written; False where too many wait for that, which is then not kept."""
-        if not node.digest or self._folder.is_paused:
+    def _latest(self) -> Iterator[Leaving]:
+        """All that is remembered and lasts, what was used last first, pages before snapshots."""
+        for node in sorted(self._cache.nodes(), key=lambda node: (-node.used_at, node.end)):
+            if self._cache.has_snapshots and not (node.children or node.snapshots):
+                continue  # nobody can go on from there
+            yield LeavingPage.of(node)
+            for n in node.snapshots:
+                if snapshots.is_lasting(node, n):
+                    yield LeavingSnapshot.of(node, n)
+
+    def _next_out(self) -> list[Leaving]:
+        """What is to be written, what would fall out first before the rest."""
+        found: list[tuple[float, int, Leaving]] = []
+        for node in self._cache.nodes():
+            if self._is_next(node):
+                found.append((self._cache.value(node), node.end, LeavingPage.of(node)))
+            for n, kept in node.snapshots.items():
+                if not kept.is_stored and snapshots.is_lasting(node, n):
+                    found.append((self._cache.value(node, n), n, LeavingSnapshot.of(node, n)))
+        left = [one for one in found if one[2].parent and one[2] not in self._writer]
+        return [leaving for *_, leaving in sorted(left, key=lambda one: one[:2])]
+
+    def _keep(self, leaving: Leaving, timeout: float = 0.0) -> bool:
+        """Have something written; False where too much waits for that, which is then not kept."""
+        if not leaving.parent or self._folder.is_paused:
             return True
-        return self._writer.offer(LeavingPage.of(node), timeout)
+        return self._writer.offer(leaving, timeout)
 
     def _is_next(self, node: Node) -> bool:
-        """Whether it is to be written, and what grows from it is, or will be."""
-        if node.is_stored or node in self._writer or not node.digest:
-            return False
-        return all(child.is_stored or child in self._writer for child in node.children.values())
+        """Whether a page is to be written, and what grows from it is, or will be."""
+        return not node.is_stored and all(
+            child.is_stored or LeavingPage.of(child) in self._writer
+            for child in node.children.values()
+        )

@@ -1,7 +1,7 @@
-"""A thread that writes pages to a disk, so that nobody who computes waits for it.
+"""A thread that writes pages and snapshots to a disk, so that nobody who computes waits for it.
 
-It lives as long as there is something to write. What waits is bounded: a disk that is too slow
-keeps less, and delays nobody.
+It lives as long as there is something to write. What waits is bounded in bytes: a disk that is too
+slow keeps less, and delays nobody.
 """
 
 from __future__ import annotations
@@ -9,57 +9,45 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from halfbyte.generation.radix_tree import Node
-
-
-@dataclass(frozen=True, slots=True)
-class LeavingPage:
-    """A page on its way to the disk, as long as its place in the tree is known.
-
-    Attributes:
-        node: the page.
-        parent: the digest of what it grew from.
-    """
-
-    node: Node
-    parent: bytes
-
-    @classmethod
-    def of(cls, node: Node) -> LeavingPage:
-        """One that is in the tree."""
-        return cls(node, node.parent.digest)
+from halfbyte.generation.leaving import Leaving
 
 
 class PageWriter:
-    """Writes pages in the order in which they came; used by the thread that owns the cache.
+    """Writes in the order in which things came; used by the thread that owns the cache.
 
     Args:
         write: writes one, and raises nothing.
-        n_most: pages that wait or are written at a time.
+        max_nbytes: of what waits or is written at a time; a single thing may have more.
     """
 
-    def __init__(self, write: Callable[[LeavingPage], None], n_most: int) -> None:
-        self._write, self._n_most = write, n_most
+    def __init__(self, write: Callable[[Leaving], None], max_nbytes: int) -> None:
+        self._write, self.max_nbytes = write, max_nbytes
         self._changed = threading.Condition()
-        self._waiting: dict[bytes, LeavingPage] = {}  # by digest; the first may be on its way
+        self._waiting: dict[str, Leaving] = {}  # by name; the first may be on its way
+        self._nbytes = 0
         self._is_running = False
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def __contains__(self, node: Node) -> bool:
-        return node.digest in self._waiting
+    def __contains__(self, leaving: Leaving) -> bool:
+        return leaving.name in self._waiting
 
-    def offer(self, page: LeavingPage, timeout: float = 0.0) -> bool:
-        """Have a page written; False where too many wait, for so many seconds."""
+    @property
+    def room(self) -> int:
+        """Bytes that may still come."""
+        return self.max_nbytes - self._nbytes
+
+    def offer(self, leaving: Leaving, timeout: float = 0.0) -> bool:
+        """Have one written; False where too much waits, for so many seconds."""
         with self._changed:
-            if page.node in self:
+            if leaving in self:
                 return True
-            if not self._changed.wait_for(lambda: len(self) < self._n_most, timeout):
+            if not self._changed.wait_for(lambda: self._has_room(leaving), timeout):
                 return False
-            self._waiting[page.node.digest] = page
+            self._waiting[leaving.name] = leaving
+            self._nbytes += leaving.nbytes
             if self._is_running:
                 return True
             self._is_running = True
@@ -76,37 +64,43 @@ class PageWriter:
             return self._changed.wait_for(lambda: not self._waiting, timeout)
 
     def forget(self, timeout: float) -> bool:
-        """Write nothing more of what waits, and wait for the page that is written; whether
-        memory came of it.
+        """Write nothing more of what waits, and wait for what is written now; whether memory
+        came of it.
         """
         with self._changed:
             n = len(self)
-            for digest in list(self._waiting)[int(self._is_running) :]:
-                del self._waiting[digest]
+            for name in list(self._waiting)[int(self._is_running) :]:
+                self._leave(name)
             self._changed.wait_for(lambda: not self._waiting, timeout)
             return len(self) < n
+
+    def _has_room(self, leaving: Leaving) -> bool:
+        return not self._waiting or leaving.nbytes <= self.room
+
+    def _leave(self, name: str) -> None:
+        self._nbytes -= self._waiting.pop(name).nbytes
 
     def _run(self) -> None:
         try:
             while self._write_next():
                 pass
         except BaseException:
-            self._is_running = False  # the next page finds another thread
+            self._is_running = False  # the next one finds another thread
             raise
 
     def _write_next(self) -> bool:
         """Write the first that waits; False where none does."""
         with self._changed:
             if not self._waiting:
-                self._is_running = False  # before another page can come
+                self._is_running = False  # before another can come
                 return False
-            digest, page = next(iter(self._waiting.items()))
+            name, leaving = next(iter(self._waiting.items()))
         try:
-            self._write(page)
+            self._write(leaving)
         finally:
-            del page  # its memory is free before anybody is told
+            del leaving  # its memory is free before anybody is told
             with self._changed:
-                del self._waiting[digest]
+                self._leave(name)
                 self._changed.notify_all()
         return True
 

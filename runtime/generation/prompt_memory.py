@@ -25,6 +25,7 @@ from halfbyte.generation.model_hash import FilesHash
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.request import Request
 from halfbyte.generation.shared_prompt import SharedPrompt
+from halfbyte.generation.snapshot_places import places
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +65,18 @@ class PromptMemory:
         self, engine: Engine, bounds: Bounds | None = None, model: FilesHash | None = None
     ) -> None:
         self._engine, self._bounds, self._model = engine, bounds or Bounds(), model
-        self._cache = PrefixCache(engine.pages, engine.new_sequence, self._bounds.nbytes)
+        self._cache = PrefixCache(engine.pages, self._bounds.nbytes)
         self._lasting: LastingCache | None = None
         self._has_folder = self._bounds.folder is not None
         self._shared: weakref.WeakSet[SharedPrompt[Request]] = weakref.WeakSet()  # that hold memory
         self._unloaded: set[str] = set()  # adapters, by their digests
         self._bound_pages()
+        sizes = self._cache.sizes
+        if sizes.snapshot and 0 < self._bounds.nbytes < sizes.page + sizes.snapshot:
+            text = (
+                "prompts are processed again each time: prompt_cache_bytes is %d, a snapshot has %d"
+            )
+            log.warning(text, self._bounds.nbytes, sizes.page + sizes.snapshot)
 
     @property
     def nbytes(self) -> int:
@@ -97,16 +104,28 @@ class PromptMemory:
         if shared is not None:
             request.sequence, request.n_reused = shared, shared.n_past
             return
-        if not (request.is_remembered and self._bounds.nbytes):
+        n_agreed = 0
+        if request.is_remembered and self._bounds.nbytes:
+            n_agreed = self._recall(request)
+        else:
             request.sequence = self._engine.new_sequence()
-            return
-        match = self._cache.match(request.recallable, request.adapter)
-        request.sequence = match.sequence
+        if self._cache.has_snapshots:
+            ids, n_shared = request.ids[: request.n_prompt], _n_led(request)
+            request.places = places(ids, request.n_computed, n_agreed, request.ends, n_shared)
+
+    def _recall(self, request: Request) -> int:
+        """Give it what is remembered; how many of its tokens some remembered prompt has, too."""
+        tokens, n_led = request.recallable, _n_led(request)
+        if self._cache.has_snapshots and n_led:  # whoever waits for these cannot have fewer of more
+            tokens = tokens[: n_led + 1]
+        match = self._cache.match(tokens, request.adapter)
+        request.sequence, request.n_kept = match.sequence, match.n_reused
         if request.n_reused is None:  # else it is computed again
             request.n_reused, request.mismatch = match.n_reused, match.mismatch
+        return match.n_agreed
 
-    def keep(self, request: Request) -> None:
-        """Remember what is computed of a request."""
+    def keep(self, request: Request, *, is_likely: bool = False) -> None:
+        """Remember what is computed of a request; `is_likely` as for PrefixCache.put."""
         if self._unloaded and any(
             a.weights.digest in self._unloaded for a in request.adapters or ()
         ):
@@ -116,7 +135,8 @@ class PromptMemory:
             try:
                 if request.sequence.n_past > len(request.ids):  # guesses that nobody looked at
                     request.sequence.truncate(len(request.ids))
-                self._cache.put(request.ids, request.sequence, request.adapter)
+                put = self._cache.put
+                put(request.ids, request.sequence, request.adapter, is_likely=is_likely)
             except MemoryError:  # of all who use memory, this one can do without
                 log.warning("memory is short: the remembered prompts are forgotten")
                 self._cache.clear()
@@ -143,21 +163,27 @@ class PromptMemory:
 
     def keep_on_the_way(self, request: Request) -> None:
         """Remember a request that goes on, now and then, where it cannot be cut back to later."""
-        if self._cache.has_snapshots and request.n_computed >= request.n_kept + SNAPSHOT_DISTANCE:
+        if not self._cache.has_snapshots:
+            return
+        if request.n_computed in request.places:
+            self.keep(request, is_likely=True)
+        elif request.n_computed >= request.n_kept + SNAPSHOT_DISTANCE:
             self.keep(request)
 
     def find_pages(self, error: EngineError) -> bool:
         """Have more pages, after that error: the machine's, or by forgetting; False if none."""
-        page_nbytes = self._engine.layout.page_nbytes
-        if isinstance(error, OutOfPagesError) and self._bound_pages() >= page_nbytes:
-            return True
-        if self._cache.shrink(page_nbytes) >= page_nbytes:
+        wanted = self._engine.layout.page_nbytes
+        if isinstance(error, OutOfPagesError):
+            wanted = max(wanted, error.wanted)
+            if self._bound_pages() >= wanted:
+                return True
+        if self._cache.shrink(wanted) >= wanted:
             return True
         begin = self._engine.pages.nbytes
         for shared in self._shared:
             shared.forget()
         self._shared.clear()
-        if begin - self._engine.pages.nbytes >= page_nbytes:
+        if begin - self._engine.pages.nbytes >= wanted:
             return True
         return self._lasting is not None and self._lasting.give_memory()
 
@@ -224,11 +250,11 @@ class PromptMemory:
         return self._lasting
 
     def _lasting_cache(self, value: str) -> LastingCache | None:
-        bounds, layout = self._bounds, self._engine.layout
+        bounds = self._bounds
         assert bounds.folder is not None
         try:
-            binding = Binding.of(self._engine, value)
-            folder = CacheFolder(bounds.folder, binding, layout.page_nbytes, bounds.folder_nbytes)
+            binding, sizes = Binding.of(self._engine, value), self._cache.sizes
+            folder = CacheFolder(bounds.folder, binding, sizes, bounds.folder_nbytes)
         except CacheFileError as error:  # it was usable when the model was loaded
             log.warning("prompts are not kept on disk: %s", error)
             self._has_folder = False
@@ -243,6 +269,12 @@ class PromptMemory:
                 got="another one", hint="load the model again",
             )  # fmt: skip
         return Binding.of(self._engine, value)
+
+
+def _n_led(request: Request) -> int:
+    """Tokens that others wait for it to compute."""
+    shared = request.shared
+    return 0 if shared is None or shared.leader is not request else shared.n_tokens
 
 
 def _n_shared(request: Request) -> int:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import weakref
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from collections.abc import Sequence as Seq
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.page_pool import Page
-from halfbyte.engine.sequence import State
+from halfbyte.engine.recurrent_state import RecurrentState
 from halfbyte.kernels.layouts.kv_pages import PAGE
 
 TOKEN_NBYTES = 4
@@ -61,6 +62,28 @@ class Branch:
                 best, most = self.children[key], n
         return best, most
 
+    def alike(self, tokens: bytes, most: int) -> Iterator[tuple[Node, int]]:
+        """Children that share first tokens with these, and how many, those that share most first.
+
+        At most so many children are looked at.
+        """
+        above = bisect_left(self._order, tokens)
+        below, looked = above - 1, 0
+        sides = [self._shared(above, tokens), self._shared(below, tokens)]
+        while looked < most and max(sides) > 0:
+            if sides[0] >= sides[1]:
+                at, n, above = above, sides[0], above + 1
+                sides[0] = self._shared(above, tokens)
+            else:
+                at, n, below = below, sides[1], below - 1
+                sides[1] = self._shared(below, tokens)
+            looked += 1
+            yield self.children[self._order[at]], n
+
+    def _shared(self, at: int, tokens: bytes) -> int:
+        """First tokens that the child at a place of the order has, too."""
+        return n_common(self._order[at], tokens) if 0 <= at < len(self._order) else 0
+
 
 class Root(Branch):
     """Where the sequences of one adapter begin, which only a text can name outside the process."""
@@ -74,13 +97,30 @@ class Root(Branch):
         self.adapter = adapter
 
 
+@dataclass(slots=True, eq=False)
+class KeptState:
+    """A snapshot: what cannot be cut back, as it was at a position.
+
+    Attributes:
+        state: never changes, and may be others' too.
+        is_likely: whether prompts are likely to go on from there: a turn ended, or some parted.
+        used_at, n_uses, is_stored: as of nodes.
+    """
+
+    state: RecurrentState
+    is_likely: bool
+    used_at: int
+    n_uses: int = 1
+    is_stored: bool = False
+
+
 class Node(Branch):
     """A page of positions, and the way there.
 
     Attributes:
         tokens: int32, at most PAGE of them.
         page: their keys and values; what it holds beyond them is nobody's.
-        snapshots: by position, counted from the root: the other states there.
+        snapshots: by position, counted from the root.
         n_uses: how many requests held it.
         used_at: when the last one did, in tokens that were read before.
         is_stored: whether a cache folder had it at some time.
@@ -95,7 +135,7 @@ class Node(Branch):
         self.tokens, self.page = tokens, page
         self.n_uses = self.used_at = 0
         self.is_stored = False
-        self.snapshots: dict[int, tuple[State, ...]] = {}
+        self.snapshots: dict[int, KeptState] = {}
 
     @property
     def begin(self) -> int:
@@ -112,8 +152,7 @@ class Node(Branch):
     @property
     def nbytes(self) -> int:
         """Bytes of its page and its snapshots."""
-        snapshots = self.snapshots.values()
-        return self.page.data.nbytes + sum(s.nbytes for states in snapshots for s in states)
+        return self.page.data.nbytes + sum(kept.state.nbytes for kept in self.snapshots.values())
 
 
 def child_digest(parent: bytes, tokens: bytes) -> bytes:

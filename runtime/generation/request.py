@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from halfbyte.cache_scope import current_scope
 from halfbyte.engine.adapter_weights import Applied
-from halfbyte.engine.engine import Span, check_finite
+from halfbyte.engine.engine import Span
+from halfbyte.engine.finite import check_finite
 from halfbyte.engine.sequence import Sequence as EngineSequence
 from halfbyte.generation.adaptation import key_of
 from halfbyte.generation.completion import FinishReason
@@ -83,6 +84,8 @@ class Request(ABC):
         n_kept: how many of its ids were computed when it was last remembered.
         n_due: tokens that its place in line counts on and that were not computed yet.
         shared: the beginning that it shares with others of its call; None for none.
+        ends: ids that end a turn of its prompt.
+        places: positions at which its steps end, ascending (snapshot_places.py).
         slice_begin, n_again: how many ids it had when it last began to run, and of how many of an
             answer's there was nothing computed any more.
         entered: which one of those that entered the line it was, when it last did.
@@ -107,6 +110,8 @@ class Request(ABC):
         self.mismatch: Mismatch | None = None
         self.n_told = self.n_kept = self.n_due = self.entered = self.slice_begin = self.n_again = 0
         self.shared: SharedPrompt[Request] | None = None
+        self.ends: Collection[int] = ()
+        self.places: Sequence[int] = ()
 
     @property
     def prompt(self) -> list[int]:
@@ -172,6 +177,7 @@ class Request(ABC):
         assert self.sequence is not None
         begin = self.n_computed
         end = min(begin + n_max, len(self.ids))
+        end = next((place for place in self.places if begin < place < end), end)
         n_out = self._n_out(begin, end)
         return [Span(self.sequence, self.ids[begin:end], n_out, self.adapters or ())]
 

@@ -1,4 +1,4 @@
-"""What is worth remembering: the value of a leaf of the radix tree, compared with others'.
+"""What is worth remembering: the value of a leaf or a snapshot in the radix tree.
 
 What a page saves when its prefix comes again are its own tokens. They count the more the longer
 the whole prefix is, because nobody notices that 300 tokens are read again, and everybody that
@@ -13,25 +13,49 @@ another conversation is as much. All that by bytes:
 So a conversation outlasts the short requests between its turns, yet gives way to the next one.
 Only leaves are dropped, page by page from their ends: what many share outlasts each of its
 branches, and a prefix becomes shorter before it is forgotten.
+
+Where states cannot be cut back, prompts go on from snapshots alone, and pages are worth nothing
+but what the snapshots behind them are. The tokens of a snapshot are then those since the one before
+it, its bytes are its own, and, behind the last one of a path, those of the pages that nobody else
+needs. Its uses count as they are, since those are of it alone: a prompt that goes on from a later
+one is no use of it. One that was taken on the way is of use only to a prompt that leaves the path
+right behind it, before the next one, which one in _ON_THE_WAY does, anywhere as likely:
+
+    value of a snapshot on the way = value x tokens up to the next one / (_ON_THE_WAY x prefix)
+
+So of those that were taken on the way the one nearest to its neighbours goes first, and ends of
+turns, where prompts are known to part, are worth as much as ends of paths.
 """
 
 from __future__ import annotations
 
 import math
 
+from halfbyte.generation import snapshots
 from halfbyte.generation.radix_tree import Node
 
 _GRACE = 1024  # tokens: what is as short is not worth a comparison of ages
+_ON_THE_WAY = 8
 
 
-def value(leaf: Node, now: int, *, has_snapshots: bool) -> float:
+def value(leaf: Node, now: int) -> float:
     """What dropping a leaf would lose.
 
     Args:
         leaf: it.
         now: tokens read so far, on the clock of its `used_at`.
-        has_snapshots: whether only positions with a snapshot can be returned to.
     """
-    end = max(leaf.snapshots, default=0) if has_snapshots else leaf.end
-    saved = math.log2(1 + leaf.n_uses) * end * max(end - leaf.begin, 0)
+    saved = math.log2(1 + leaf.n_uses) * leaf.end * (leaf.end - leaf.begin)
     return saved / ((now - leaf.used_at + _GRACE) * leaf.nbytes)
+
+
+def snapshot_value(node: Node, n: int, now: int) -> float:
+    """What dropping the snapshot at a position of a node would lose, and the pages that go too."""
+    kept = node.snapshots[n]
+    saved = float(kept.n_uses * n * (n - snapshots.before(node, n)))
+    nbytes, behind = kept.state.nbytes, snapshots.behind(node, n)
+    if behind is None:
+        nbytes += sum(page.page.data.nbytes for page in snapshots.pages_alone(node))
+    elif not kept.is_likely:
+        saved *= (behind - n) / (_ON_THE_WAY * behind)
+    return saved / ((now - kept.used_at + _GRACE) * nbytes)

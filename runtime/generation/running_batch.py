@@ -45,8 +45,7 @@ class RunningBatch:
         draft: the model that guesses, if there is one.
 
     Attributes:
-        current: the step that is computed.
-        speculation: what guesses.
+        current, speculation: the step that is computed, and what guesses.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class RunningBatch:
     ) -> None:
         self.current = Step()
         self._engine, self._memory, self._line, self._pace = engine, memory, Line(), Pace()
-        self.speculation = Speculation(draft)
+        self.speculation = Speculation(draft, engine.expert_share)
         self._running: list[Request] = []
         self._is_stopping = self._has_unwanted = False
 
@@ -134,7 +133,9 @@ class RunningBatch:
             with needed_for("running a step"):
                 rows = step.run(self._engine)
                 self._learn(step, time.perf_counter() - begin_s)
+                self.speculation.see(step.parts)
                 self._deal(step, rows)
+            self.speculation.keep_up(step.abort)
         except StepAborted:
             return
         except EngineError as error:
@@ -162,7 +163,7 @@ class RunningBatch:
             if request.needs_work:
                 if request.is_answering and not was_answering:
                     self._line.settle(request)
-                    self._memory.keep(request)  # for those who come while it goes on
+                    self._memory.keep(request, is_likely=True)  # who comes meanwhile needs it
                 else:
                     self._memory.keep_on_the_way(request)
                 if request.sequence is None:  # it could not be cut back
@@ -288,7 +289,7 @@ class RunningBatch:
                 with needed_for("planning a step"):
                     spans = request.spans(n)
                     for span in spans:
-                        span.sequence.reserve(len(span.tokens))
+                        span.reserve()
             except EngineError as error:
                 if not (self._give_back(step) or self._memory.find_pages(error)):
                     self._make_room(step, request, error)
@@ -305,8 +306,7 @@ class RunningBatch:
 
     def _make_room(self, step: Step, request: Request, error: EngineError) -> None:
         """Take memory from who stands last in line; nobody is left before the request fails."""
-        waits = self._line.last_with_memory()
-        if waits is not None:
+        if (waits := self._line.last_with_memory()) is not None:
             self._lose_memory(waits)
             return
         taken = {id(r) for r, _ in step.parts}

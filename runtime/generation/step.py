@@ -54,7 +54,7 @@ class Step:
         for i, (request, spans) in enumerate(self.parts):
             if isinstance(request, Continuation) and request.drafted:
                 span = request.without_guesses(spans[0])
-                span.sequence.reserve(len(span.tokens))  # its own tokens' page was among those
+                span.reserve()  # its own tokens' page was among those
                 self.parts[i] = request, [span]
         had_some, self.n_drafted = self.n_drafted > 0, 0
         return had_some

@@ -85,7 +85,7 @@ class TextRequest(Continuation):
         self._new_detokenizer = partial(StreamDetokenizer, tokenizer, skip_nbytes=len(text))
         self._detokenizer = self._new_detokenizer()
         self._stop_tokens = tokenizer.eog_ids | stop_ids | frozenset(params.stop_tokens)
-        self._n_respelled, self._tokenizer = 0, tokenizer
+        self._n_respelled, self._tokenizer, self.ends = 0, tokenizer, tokenizer.eog_ids
         self._records = Records(recording, tokenizer, self._sampler, self.n_prompt)
         self._begin()
 
@@ -137,15 +137,7 @@ class TextRequest(Continuation):
         """Take the rows of the prompt, where they are wanted; then as every request does.
 
         Tokens that have to follow are taken too: these need no logits.
-
-        Raises:
-            RequestError: it may have to step back and cannot.
         """
-        if self._forbidden is not None:
-            assert self.sequence is not None
-            if not self.sequence.can_truncate:
-                expected = "nothing: this model's state cannot be taken back"
-                raise RequestError("banned_strings", expected=expected)
         if self._records.want_prompt:
             logits = self._records.take_prompt(self.ids, self.n_computed, logits)
         if self.params.max_tokens:

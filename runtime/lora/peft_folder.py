@@ -16,7 +16,9 @@ import numpy as np
 from halfbyte.adapters import ADAPTER_FILE
 from halfbyte.errors import MissingFileError, ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
+from halfbyte.families.delta_order import arrangement
 from halfbyte.families.registry import family_of
+from halfbyte.families.tensors import TensorSpec
 from halfbyte.file_kinds import PICKLED
 from halfbyte.json_folder import JSONFolder
 from halfbyte.lora.adapter import F32, Adapter, Factors, Kind
@@ -60,10 +62,17 @@ def read_peft_folder(path: Path, config: ModelConfig) -> Adapter:
             (kind,) = kinds  # type: ignore[assignment]  # it is one of FLOATS
         is_permuted = not family_of(config).rotates_halves
         factors = {
-            name: _factors(path, pair, said, is_permuted=is_permuted)
+            name: _arranged(config, pair.spec, _factors(path, pair, said, is_permuted=is_permuted))
             for name, pair in pairs.items()
         }
     return Adapter(path, kind, factors)
+
+
+def _arranged(config: ModelConfig, spec: TensorSpec, one: Factors) -> Factors:
+    """Factors of a checkpoint's matrix as those of the file's, whose heads lie otherwise."""
+    rows, inputs = arrangement(config, spec.hf_name)
+    a = one.a if inputs is None else one.a[:, inputs]
+    return Factors(a, one.b if rows is None else one.b[rows], one.scale)
 
 
 def _halves(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 FORMATS = ("auto", "llama-2", "codellama-70b", "template")
 _TAGS = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<step>")
 _STEP = "<step>"
+_THINKING = "message.thinking"
 # Files of Code Llama 70B Instruct whose converter kept the base vocabulary's spelling of it.
 _STEP_ID, _STEP_VOCAB = 32015, 32016
 
@@ -200,6 +201,8 @@ def _templated(
     is_harmony = harmony_messages.is_harmony(thoughts)
     if is_harmony:
         messages = harmony_messages.as_messages(messages)
+    elif _THINKING in source:
+        messages = [_with_thinking(message) for message in messages]
     made = placed(source, template.variables, messages, tools, tokenizer.path)
     variables: dict[str, Any] = {"tools": None, **asked.thinking.variables(template.variables)}
     variables |= harmony_messages.as_variables(made.variables) if is_harmony else made.variables
@@ -226,6 +229,14 @@ def _templated(
         thoughts=thoughts, is_thinking=is_open(text, thoughts),
         spelled=_control_tokens(tokenizer, *texts, *(TEXTS if is_harmony else thoughts or ())),
     )  # fmt: skip
+
+
+def _with_thinking(message: Message) -> Message:
+    """An assistant's thoughts under the name that LFM2.5's template has for them."""
+    thoughts = message.get("reasoning_content")
+    if message["role"] != "assistant" or not isinstance(thoughts, str) or not thoughts:
+        return message
+    return {"thinking": thoughts, **message}
 
 
 def _render(

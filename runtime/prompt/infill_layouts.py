@@ -64,6 +64,11 @@ FAMILIES = (
         stops=("<|endoftext|>", "<fim_pad>", "<filename>"), repo="<reponame>", file="<filename>",
     ),
     Family(
+        "Granite 4", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>",
+        stops=("<|end_of_text|>", "<|fim_pad|>", "<|filename|>"), repo="<|reponame|>",
+        file="<|filename|>",
+    ),
+    Family(
         "StarCoder2", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", spm="PSsMp",
         stops=("<|endoftext|>", "<fim_pad>", "<file_sep>"), repo="<repo_name>", file="<file_sep>",
     ),

@@ -21,7 +21,7 @@ KNOWN = (
     "Code Llama 7B and 13B (base and Instruct, not Python), Qwen2.5-Coder, Qwen3-Coder, "
     "CodeQwen1.5 (base), DeepSeek-Coder (base), Magicoder-DS, Seed-Coder (base), Mellum 4B, "
     "Mellum 2 (base), StarCoder, Granite-code, CodeGemma (base), Yi-Coder (base), OpenCoder "
-    "(base), GLM 4.5 and later, Codestral and infill-10m"
+    "(base), GLM 4.5 and later, Granite 4, Codestral and infill-10m"
 )
 _INSIST = "if it was trained to infill all the same, insist with force=True (--force)"
 
@@ -79,6 +79,7 @@ ROWS = (
     Row("deepseek", False, "their cards name no infilling"),
     Row("magicoder.*-ds", True, "its makers: ise-uiuc/magicoder, issue 5"),
     Row("granite.*code", True, "its makers: ibm-granite/granite-code-models, issue 3"),
+    Row("granite-?4", True, "its card, Capabilities: Fill-In-the-Middle code completions"),
     Row("starcoder", True, "their cards, Fill-in-the-middle"),
     Row("codestral", True, "its card, Fill-in-the-middle"),
     Row("mistral|mixtral|devstral|magistral", False, "share Codestral's vocabulary"),

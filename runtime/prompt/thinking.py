@@ -20,6 +20,7 @@ MARKS = (
     ("[THINK]", "[/THINK]"),
     ("<seed:think>", "</seed:think>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|channel>thought", "<channel|>"),
     THOUGHTS,
 )
 # What templates call the switch.

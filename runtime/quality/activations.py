@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.families.config import ModelConfig
+from halfbyte.quality.routing import sigmoid
 
 F32 = NDArray[np.float32]
 
@@ -32,6 +33,17 @@ def activate(kind: str, x: F32, c: ModelConfig, layer: int) -> F32:
                 below = np.expm1(np.minimum(x, eps)) - x
                 return beta * x + np.where(x > 0, alpha_p * x * x, alpha_n * below)
     raise ValueError(f"no activation {kind}")
+
+
+def gate(kind: str, x: F32) -> F32:
+    """What attention's output is multiplied by, of a gate (stages.GateAttended)."""
+    return np.logaddexp(np.float32(0), x) if kind == "softplus" else sigmoid(x)
+
+
+def split_gates(q: F32, head_dim: int) -> tuple[F32, F32]:
+    """Queries and gates of rows that have a head's gates behind its query."""
+    heads = q.reshape(len(q), -1, 2, head_dim)
+    return heads[:, :, 0].reshape(len(q), -1), heads[:, :, 1].reshape(len(q), -1)
 
 
 def soft_cap(x: F32, cap: float) -> F32:

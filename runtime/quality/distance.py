@@ -162,3 +162,6 @@ class _Watched:
     def tensor(self, name: str) -> F32:
         self.seen[name] = self._source.tensor(name)
         return self.seen[name]
+
+    def rows(self, name: str, ids: Ids) -> F32:
+        return self._source.rows(name, ids)

@@ -9,14 +9,15 @@ import numpy as np
 
 from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.stages import (
+from halfbyte.families.expert_stages import (
     AddGated,
     ExpertsHidden,
     ExpertsOutput,
     ExpertsStage,
     Route,
-    Stage,
 )
+from halfbyte.families.stages import SCALE, Stage
+from halfbyte.quality.activations import activate
 from halfbyte.quality.routing import F32, Ids, by_expert, route, sigmoid
 
 _ALPHA = np.float32(1.702)
@@ -31,7 +32,7 @@ class FloatExperts:
         self._hidden: dict[int, F32] = {}
 
     def run(self, stage: Stage) -> F32 | None:
-        """One stage; x, where that is what it gives."""
+        """One stage; what it gives to x, or to a buffer of its own, if it does."""
         match stage:
             case Route():
                 self._route(stage)
@@ -70,24 +71,31 @@ class FloatExperts:
         bias = self._w[f"{stage.selection_bias}.bias"] if stage.selection_bias else None
         assert self._config.experts is not None
         ids, weights = route(self._config.experts, logits, bias)
-        self._chosen = by_expert(ids, weights * np.float32(stage.scale))
+        weights = weights * np.float32(stage.scale)
+        factors = self._w.get(f"{stage.factors}.{SCALE}")
+        self._chosen = by_expert(ids, weights if factors is None else weights * factors[ids])
 
     def _hidden_of(self, stage: ExpertsHidden, e: int, x: F32) -> F32:
         """What an expert makes of its rows."""
         made = [x @ self._w[name][e].T for name in stage.experts]
+        if not stage.gate:
+            return activate(stage.activation, made[0], self._config, stage.layer)
         gate, up = np.split(made[0], 2, axis=1) if stage.fused else made
         if stage.biases:
             gate += self._w[f"{stage.gate}.bias"][e]
             up += self._w[f"{stage.up}.bias"][e]
         if not stage.clamps:
-            out: F32 = gate * sigmoid(gate) * up
-            return out
+            if stage.activation == "silu":
+                hidden: F32 = gate * sigmoid(gate)
+            else:
+                hidden = activate(stage.activation, gate, self._config, stage.layer)
+            return hidden * up
         gate, up = np.minimum(gate, stage.clamps), np.clip(up, -stage.clamps, stage.clamps)
         clamped: F32 = gate * sigmoid(_ALPHA * gate) * (up + 1)
         return clamped
 
     def _output(self, stage: ExpertsOutput) -> F32:
-        x: F32 = self._buffers["x"].copy()
+        x: F32 = self._buffers["x"].copy() if stage.to == "x" else np.zeros_like(self._buffers["x"])
         for e, rows, weights in self._chosen:
             out = self._hidden[e] @ self._w[stage.down][e].T
             if stage.biases:

@@ -6,7 +6,8 @@ what differs between two models is their weights alone. What is interpreted is t
 engine's compiled step walks (families/stages.py). Numbers too large to be squared are an
 EngineError: nothing that is made of them would mean anything.
 
-    B windows of T tokens, b of them at a time; H heads, G kv heads, D head_dim, C dim
+    B windows of T tokens, b of them at a time; H heads, G kv heads, D head_dim; C features are
+    carried from layer to layer (carried.py), of most models dim
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import EngineError
+from halfbyte.families.expert_stages import ExpertsStage
 from halfbyte.families.latent_stages import Compress, ProjectHeads
+from halfbyte.families.mamba2 import GroupNorms
+from halfbyte.families.per_layer import GateRows
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
-    FUSED_QKV,
     HEAD_NORMS,
-    QKV,
-    SINKS,
+    QUERY_GATE,
+    SCALE,
     Attend,
     Embed,
-    ExpertsStage,
     FeedForward,
     GateAttended,
     Norm,
@@ -38,11 +40,14 @@ from halfbyte.families.stages import (
     RowNorms,
     Stage,
 )
+from halfbyte.families.states import RecurrentStage
 from halfbyte.families.tensors import ROPE_FACTORS
-from halfbyte.quality.activations import activate, soft_cap
-from halfbyte.quality.attention import attention
+from halfbyte.quality.activations import activate, gate, soft_cap, split_gates
+from halfbyte.quality.carried import Carried, gated, inputs_of_layers
+from halfbyte.quality.float_attention import FloatAttention
 from halfbyte.quality.float_experts import FloatExperts
 from halfbyte.quality.float_latents import FloatLatents
+from halfbyte.quality.float_recurrence import FloatRecurrence
 from halfbyte.quality.layer_source import F32, LayerSource
 from halfbyte.quality.norms import normed, rms_norm
 from halfbyte.quality.routing import expert_name, split_name
@@ -63,7 +68,8 @@ class FloatModel:
         self._family = family_of(self.config)
         stages = groupby(self._family.stages(self.config), lambda stage: stage.layer)
         before, *self._layers, self._behind = [list(group) for _, group in stages]
-        (self._embed,) = before
+        self._embed, *self._before = before
+        self.carried = Carried(self.config)
         factors = {name: source.tensor(name) for name in ROPE_FACTORS if name in source}
         self._factors = {name: values.astype(np.float64) for name, values in factors.items()}
 
@@ -74,17 +80,21 @@ class FloatModel:
         """
         return [names for stage in self._layers[i] if (names := _group(stage))]
 
-    def embed(self, ids: Ids) -> F32:
-        """Hidden states before the first layer: (B, T, C) for ids (B, T)."""
+    def embed(self, ids: Ids, table: F32 | None = None) -> F32:
+        """What is carried before the first layer, (B, T, width), for ids (B, T).
+
+        `table` takes the place of the source's embedding.
+        """
         if not isinstance(self._embed, Embed):
             raise TypeError(f"{self._embed}: a forward pass begins with an embedding")
         stage = self._embed
-        x = self.source.tensor(stage.tensor(stage.weight))[ids]
+        x = (self.source.tensor(stage.tensor(stage.weight)) if table is None else table)[ids]
         if stage.scale != 1:
             x *= np.float32(stage.scale)
         if stage.positions:
             x += self.source.tensor(stage.tensor(stage.positions))[: ids.shape[1]]
-        return x
+        own = inputs_of_layers(self.config, self._before, self.source, ids, x)
+        return self.carried.begin(x, own)
 
     def layer_weights(self, i: int) -> dict[str, F32]:
         """A layer's tensors by short name ("attn_q"), biases as "attn_q.bias"."""
@@ -117,7 +127,7 @@ class FloatModel:
                 for expert, inputs in state.inputs_of_many(stage):
                     yield tuple(expert_name(name, expert) for name in stage.experts), inputs
             state.run(stage)
-        yield (), state["x"].reshape(x.shape)
+        yield (), state.carried().reshape(x.shape)
 
     def logits(self, x: F32, hook: Hook | None = None) -> Iterator[F32]:
         """Logits of hidden states (B, T, C) behind the last layer: (T, vocab), window by window."""
@@ -134,11 +144,12 @@ class FloatModel:
     def _weights(self, stages: list[Stage]) -> dict[str, F32]:
         """What some stages take, by short name."""
         return {
-            name if kind == "weight" else f"{name}.{kind}": self.source.tensor(
+            name if kind in ("weight", "") else f"{name}.{kind}": self.source.tensor(
                 stage.tensor(name, kind)
             )
             for stage in stages
             for name, kind in stage.tensors
+            if kind != SCALE or stage.tensor(name, kind) in self.source  # which may be missing
         }
 
     def rotate(self, x: F32, layer: int) -> F32:
@@ -166,13 +177,24 @@ class _State:
 
     def __init__(self, model: FloatModel, w: Mapping[str, F32], x: F32) -> None:
         self._model, self._config, self._w = model, model.config, w
-        self._n_windows = x.shape[0]
-        self._buffers: dict[str, Any] = {"x": x.reshape(-1, x.shape[-1])}
+        self._n_windows, self._rows = x.shape[0], x.reshape(-1, x.shape[-1])
+        if x.shape[-1] > self._config.dim:
+            self._rows = self._rows.copy()
+        self._buffers: dict[str, Any] = {"x": self._rows[:, : self._config.dim]}
+        self._attention = FloatAttention(self._config, w, self._buffers, model, self._n_windows)
         self._experts = FloatExperts(self._config, w, self._buffers)
         self._latents = FloatLatents(self._config, w, self._buffers, model.rotate)
+        self._recurrent = FloatRecurrence(self._config, w, self._buffers)
 
     def __getitem__(self, name: str) -> F32:
         return self._buffers[name]
+
+    def carried(self) -> F32:
+        """What goes on to the next layer: (b T, C)."""
+        if self._rows.shape[1] == self._config.dim:
+            return self["x"]
+        self._rows[:, : self._config.dim] = self["x"]
+        return self._rows
 
     def input_of(self, stage: Stage) -> F32:
         """What a stage's matrices are about to get."""
@@ -199,8 +221,7 @@ class _State:
                 x = self[stage.source]
                 self._put(stage, "normed", normed(stage, x, self._w, self._config.norm_eps))
             case PostNorm():
-                branch = rms_norm(self["branch"], self._w[stage.weight], self._config.norm_eps)
-                self._put(stage, "x", self["x"] + branch)
+                self._post_norm(stage)
             case RowNorms():
                 for i, name in enumerate(HEAD_NORMS):
                     qkv = self._buffers["qkv"]
@@ -210,21 +231,36 @@ class _State:
             case FeedForward():
                 self._feed_forward(stage)
             case Rope():
-                self._rope(stage)
+                self._attention.rope(stage, self._rows)
             case Attend():
-                self._attend(stage)
+                self._put(stage, stage.to, self._attention.attend(stage))
             case GateAttended():
-                gates = np.logaddexp(np.float32(0), self["gates"])
-                gates = gates.repeat(self._config.gate_dim, axis=1)
+                gates = gate(stage.activation, self["gates"])
+                gates = gates.repeat(self._config.gate_dim or 1, axis=1)
                 self._put(stage, "attended", self["attended"] * gates)
             case Compress():
                 self._buffers["qkv"] = self._latents.compress(stage, self._n_windows)
             case ProjectHeads():
                 self._put(stage, stage.to, self._latents.project(stage))
+            case GroupNorms():
+                self._put(stage, "mixed", self._recurrent.group_norms(stage))
+            case GateRows():
+                own = self._model.carried.per_layer(self._rows, stage.layer)
+                self._put(stage, "gated", gated(stage, self._config, self["gated"], own))
+            case RecurrentStage():
+                self._put(stage, "mixed", self._recurrent.run(stage, self._n_windows))
             case _:
-                added = self._experts.run(stage)
-                if added is not None:
-                    self._put(stage, "x", added)
+                made = self._experts.run(stage)
+                if made is not None:
+                    self._put(stage, getattr(stage, "to", "x"), made)
+
+    def _post_norm(self, stage: PostNorm) -> None:
+        made = rms_norm(self[stage.source], self._w[stage.weight], self._config.norm_eps)
+        if stage.adds:
+            made = self[stage.to] + made
+        if stage.scale:
+            made *= self._w[stage.scale]
+        self._put(stage, stage.to, made)
 
     def _product(self, source: str, name: str, bias: bool) -> F32:
         made: F32 = self[source] @ self._w[name].T
@@ -244,36 +280,11 @@ class _State:
             made = [y * np.float32(stage.scale) for y in made]
         if stage.softcap:
             made = [soft_cap(y, stage.softcap) for y in made]
+        if QUERY_GATE in stage.parts:
+            made[0], self._buffers["gates"] = split_gates(made[0], self._config.head_dim)
         if stage.adds:
             made = [self[stage.to] + made[0]]
         self._put(stage, stage.to, *made)
-
-    def _rope(self, stage: Rope) -> None:
-        """Heads of q, k and v, (heads, T, D) for each window; q and k are rotated."""
-        c, qkv = self._config, self._buffers["qkv"]
-        if not isinstance(qkv, list):  # of a fused matrix
-            qkv = qkv + self._w[f"{FUSED_QKV}.bias"] if stage.biases else qkv
-            qkv = np.split(qkv, [c.q_dim, c.q_dim + c.kv_dim], axis=1)
-        for x, name in zip(qkv, QKV, strict=True):
-            if stage.biases and not stage.is_fused:
-                x += self._w[f"{name}.bias"]
-        windows = [[_heads(x, c.head_dim) for x in np.split(x, self._n_windows)] for x in qkv]
-        for heads, name in zip(windows, HEAD_NORMS, strict=False):  # of q and k
-            if stage.norms:
-                heads[:] = [rms_norm(x, self._w[name], c.norm_eps) for x in heads]
-            heads[:] = [self._model.rotate(x, stage.layer) for x in heads]
-        if c.scales_queries:
-            factors = c.query_factors(0, windows[0][0].shape[1])[:, None].astype(np.float32)
-            windows[0][:] = [x * factors for x in windows[0]]
-        self._buffers["qkv"] = windows
-
-    def _attend(self, stage: Attend) -> None:
-        """Causal attention within each window: (b T, H D)."""
-        windows = zip(*self._buffers["qkv"], strict=True)
-        c, sinks = self._config, self._w[SINKS] if stage.sinks else None
-        window = c.window(stage.layer)
-        parts = [attention(c, q, k, v, window, sinks) for q, k, v in windows]
-        self._put(stage, stage.to, np.concatenate(parts))
 
     def _put(self, stage: Stage, name: str, *values: F32) -> None:
         """Fill a buffer, with one array or a list of several."""
@@ -310,8 +321,3 @@ def chunks(x: F32) -> Iterator[F32]:
     step = max(1, _N_CHUNK_TOKENS // x.shape[1])
     for begin in range(0, len(x), step):
         yield x[begin : begin + step]
-
-
-def _heads(x: F32, head_dim: int) -> F32:
-    """(T, heads D) as (heads, T, D)."""
-    return x.reshape(len(x), -1, head_dim).swapaxes(0, 1)

@@ -31,6 +31,9 @@ class LayerSource(Protocol):
     def tensor(self, name: str) -> F32:
         """A whole tensor by its GGUF name, its rows in GGUF's order."""
 
+    def rows(self, name: str, ids: NDArray[np.int64]) -> F32:
+        """Some rows of a matrix: float32 (len(ids), inputs)."""
+
 
 class GGUFSource:
     """The tensors of a GGUF file, dequantized."""
@@ -61,3 +64,13 @@ class GGUFSource:
             factors = matrix_factors(self._file, info)
             values = values.reshape(len(factors), -1, n) * factors[:, None, None]
         return values.reshape(info.shape)
+
+    def rows(self, name: str, ids: NDArray[np.int64]) -> F32:
+        """See LayerSource."""
+        info = self._file.tensors[name]
+        if info.format is None:
+            raise ValueError(f"{name}: type {info.type_name} cannot be dequantized")
+        n = info.shape[-1]
+        nbytes = info.format.row_nbytes(n)
+        raw = [self._file.data(name, int(i) * nbytes, (int(i) + 1) * nbytes) for i in ids]
+        return dequantize(np.array(raw), info.format, n)

@@ -23,5 +23,6 @@ def normed(stage: Norm, x: F32, w: Mapping[str, F32], eps: float) -> F32:
     """What a stage makes of x."""
     if stage.centers:
         x = x - x.mean(-1, keepdims=True)
-    y = rms_norm(x, w[stage.weight], stage.eps or eps)
+    name = stage.weight if stage.kind == "weight" else f"{stage.weight}.{stage.kind}"
+    y = rms_norm(x, w[name], stage.eps or eps)
     return y + w[f"{stage.weight}.bias"] if stage.bias else y

@@ -165,8 +165,8 @@ class _Now(Collector):
 
     def _of_models(self) -> Iterator[Metric]:
         held = GaugeMetricFamily(
-            "halfbyte:kv_cache_bytes", "Bytes of keys and values, remembered ones included.",
-            labels=_BY_MODEL,
+            "halfbyte:kv_cache_bytes",
+            "Bytes of keys, values and states, remembered ones included.", labels=_BY_MODEL,
         )  # fmt: skip
         known = GaugeMetricFamily(
             "halfbyte:prefix_cache_bytes", "Bytes of remembered prompts.", labels=_BY_MODEL
@@ -175,6 +175,9 @@ class _Now(Collector):
             "halfbyte:kv_cache_usage_perc", "Of the keys and values that there is memory for, 0-1.",
             labels=_BY_MODEL,
         )  # fmt: skip
+        states = GaugeMetricFamily(
+            "halfbyte:state_bytes", "Of these, bytes of recurrent layers' states.", labels=_BY_MODEL
+        )  # fmt: skip
         up = GaugeMetricFamily("halfbyte:model_loaded", "Whether it is loaded.", labels=_BY_MODEL)
         loaded = self._shelf.models()
         for name in self._shelf.names:
@@ -182,7 +185,8 @@ class _Now(Collector):
         for name, model in loaded.items():
             pages = model.engine.pages
             held.add_metric([name], pages.nbytes)
+            states.add_metric([name], 0 if pages.states is None else pages.states.nbytes)
             known.add_metric([name], model.remembered_nbytes)
             most = pages.max_nbytes
             used.add_metric([name], pages.nbytes / most if most else 0.0)
-        yield from (up, held, known, used)
+        yield from (up, held, states, known, used)

@@ -22,7 +22,7 @@ from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer.added_pieces import merged, place_added, read_added
 from halfbyte.tokenizer.byte_level_json import check_normalized, is_byte_level, read_byte_level
 from halfbyte.tokenizer.chat_templates import DEFAULT
-from halfbyte.tokenizer.from_json import puts_spaces_inside, read_sentencepieces
+from halfbyte.tokenizer.from_json import OtherMerges, puts_spaces_inside, read_sentencepieces
 from halfbyte.tokenizer.json_parts import (
     added_tokens,
     check_whole,
@@ -30,6 +30,7 @@ from halfbyte.tokenizer.json_parts import (
     model_of,
     surroundings,
 )
+from halfbyte.tokenizer.plain_json import GEMMA4, SHOWN, is_plain, read_plain
 from halfbyte.tokenizer.row_count import fit_rows
 from halfbyte.tokenizer.sentencepiece_file import read_model
 from halfbyte.tokenizer.stated_settings import Settings
@@ -126,7 +127,8 @@ def _read(settings: Settings, path: Path) -> tuple[Vocabulary, _Around | None]:
     if draft.model == "gpt2":
         check_normalized(path, draft, added)
     for i in own:
-        if added[i].is_special and draft.types[i] != UNKNOWN:
+        is_shown = draft.pre == GEMMA4 and draft.pieces[i] in SHOWN
+        if added[i].is_special and draft.types[i] != UNKNOWN and not is_shown:
             draft.types[i] = CONTROL
         elif not is_llama or i >= n_own:  # others are of use to merging, too
             draft.types[i] = USER_DEFINED
@@ -147,9 +149,14 @@ def _spacing(settings: Settings) -> str:
 
 def _from_json(path: Path, data: dict[str, Any]) -> Vocabulary:
     model = model_of(path, data)
-    if model.get("byte_fallback") and not is_byte_level(data):
+    if not model.get("byte_fallback") or is_byte_level(data):
+        return read_byte_level(path, data, model)
+    try:
         return replace(read_sentencepieces(path, data).vocabulary(path), add_bos=True)
-    return read_byte_level(path, data, model)
+    except OtherMerges:
+        if is_plain(data):
+            return read_plain(path, data, model)
+        raise
 
 
 def _finished(

@@ -36,16 +36,20 @@ from halfbyte.tokenizer.vocabulary import (
 )
 
 _SPACE = "▁"
-_BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
+BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
 _PREPEND = {"type": "Prepend", "prepend": _SPACE}
-_REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
+REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
 _METASPACE = {"type": "Metaspace", "replacement": _SPACE, "split": False}
 # Gemma's way to cut, behind a normalizer that leaves no space.
-_AT_SPACES = {
+AT_SPACES = {
     "type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False,
 }  # fmt: skip
 _MAX_PIECE = 512  # characters
 _HINT = "put the model's tokenizer.model into the folder"
+
+
+class OtherMerges(ConversionError):
+    """No scores would have made a file's merges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ def read_sentencepieces(path: Path, data: dict[str, Any]) -> SentencePieces:
                 expected="false where the normalizer puts spaces before it",
             )  # fmt: skip
     types = {token.content: CONTROL for token in added if token.is_special}
-    types |= {piece: BYTE for piece in pieces if _BYTE_PIECE.fullmatch(piece)}
+    types |= {piece: BYTE for piece in pieces if BYTE_PIECE.fullmatch(piece)}
     types[str(model.get("unk_token"))] = UNKNOWN
     scores = [-float(order.get(piece, len(order))) for piece in pieces]
     adds_space, spacing = _spacing(path, data)
@@ -166,7 +170,7 @@ def _order(path: Path, pieces: set[str], merges: list[tuple[str, str]]) -> dict[
         if piece[:i] in pieces and piece[i:] in pieces
     }
     if len(order) != len(made) or possible != set(merges):
-        raise ConversionError(
+        raise OtherMerges(
             path, "model.merges", hint=_HINT, got="others",
             expected="all pairs of pieces that make a piece, those of one piece together",
         )  # fmt: skip
@@ -176,8 +180,8 @@ def _order(path: Path, pieces: set[str], merges: list[tuple[str, str]]) -> dict[
 def _spacing(path: Path, data: dict[str, Any]) -> tuple[bool, str]:
     """Whether a text gets a space before it, and where; spaces are spelled as in Llama's pieces."""
     normalizer, cutter = data.get("normalizer"), data.get("pre_tokenizer")
-    if cutter is None or (cutter == _AT_SPACES and normalizer == _REPLACE):
-        for steps in ([_PREPEND, _REPLACE], [_REPLACE]):
+    if cutter is None or (cutter == AT_SPACES and normalizer == REPLACE):
+        for steps in ([_PREPEND, REPLACE], [REPLACE]):
             if normalizer == {"type": "Sequence", "normalizers": steps} or steps == [normalizer]:
                 return _PREPEND in steps, EACH
     if normalizer is None and isinstance(cutter, dict):

@@ -35,10 +35,11 @@ SPECIAL_KEYS: dict[str, tuple[str, ...]] = {
     "fim_rep": ("fim_rep",),
     "fim_sep": ("fim_sep",),
 }
+_RESPONSE = "<|tool_response>"  # which Gemma 4 writes behind its calls
 # Tokens that end a text in files that do not name them by key.
 END_PIECES = (
     "</s>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>",
-    "▁<EOT>", "<|end|>", "<｜end▁of▁sentence｜>",
+    "▁<EOT>", "<|end|>", "<｜end▁of▁sentence｜>", "<turn|>", _RESPONSE,
 )  # fmt: skip
 _ESSENTIAL = ("bos", "eos")
 _NO_IDS = (-1, 2**32 - 1)  # how converters spell that there is no such token
@@ -147,11 +148,7 @@ class Vocabulary:
         bad = [t for t in types if not NORMAL <= t <= BYTE]
         if bad:
             raise ModelFileError(m.path, "tokenizer.ggml.token_type", expected="1 to 6", got=bad[0])
-        model, pre = m.get_str("tokenizer.ggml.model"), m.get_str("tokenizer.ggml.pre", "default")
-        if model == "gemma4":  # a name for that way of cutting too
-            model, pre = "gpt2", model
-        elif model == "gpt2" and "tokenizer.ggml.pre" not in m:
-            warn_about(log, m.path, "no tokenizer.ggml.pre: text is cut by the default rules")
+        model, pre = _kind(m)
         added = _ids(m, ADDED_KEY, len(pieces))
         if model == "llama" and not any(key in m for key in (ADDED_KEY, RULE_KEY, SPACING_KEY)):
             added = with_spaces(pieces, types)
@@ -189,6 +186,16 @@ class Vocabulary:
         )
 
 
+def _kind(m: Metadata) -> tuple[str, str]:
+    """The kind of vocabulary, and how text is cut."""
+    model, pre = m.get_str("tokenizer.ggml.model"), m.get_str("tokenizer.ggml.pre", "default")
+    if model == "gemma4":  # a name for that way of cutting too
+        return "gpt2", model
+    if model == "gpt2" and "tokenizer.ggml.pre" not in m:
+        warn_about(log, m.path, "no tokenizer.ggml.pre: text is cut by the default rules")
+    return model, pre
+
+
 def end_ids(v: Vocabulary, id_of: Callable[[str], int | None]) -> frozenset[int]:
     """The tokens that end an answer: by their roles, by what a file lists, by their spelling."""
     found = {v.special.get(role) for role in ("eos", "eot", "eom")} | set(v.ends)
@@ -196,6 +203,8 @@ def end_ids(v: Vocabulary, id_of: Callable[[str], int | None]) -> frozenset[int]
     harmony = [id_of(text) for text in (RETURN, CALL, END)]
     if None not in harmony:  # whose last ends a message alone
         found = {*found, *harmony[:-1]} - {harmony[-1]}
+    if id_of(_RESPONSE) is not None:  # beside which there is a tag of HTML that ends nothing
+        found -= {id_of("</s>")}
     return frozenset(i for i in found if i is not None)
 
 

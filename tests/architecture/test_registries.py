@@ -15,11 +15,27 @@ import pytest
 from halfbyte.cli import main
 from halfbyte.converting.recipe import KEEP, RECIPES
 from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
+from halfbyte.families.delta_net_config import DeltaNet
+from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.latent_config import LatentConfig
+from halfbyte.families.layer_sizes import LayerSizes
+from halfbyte.families.mamba2_config import Mamba2
 from halfbyte.families.registry import BY_MODEL_TYPE, FAMILIES
+from halfbyte.families.short_conv_config import ShortConv
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
 
+_SHORT = dict.fromkeys(("lfm2", "lfm2moe"), ShortConv(64, 3, bias=True))
+_NETS = {
+    name: DeltaNet(2, 4, 16, 32, 4, is_tiled=name != "qwen3next")
+    for name in ("qwen3next", "qwen35", "qwen35moe")
+}
+_MAMBA = dict.fromkeys(("granitehybrid", "nemotron_h", "nemotron_h_moe"), Mamba2(4, 16, 8, 2, 4))
+RECURRENT = {**_SHORT, **_NETS, **_MAMBA}
+GOLDEN = (
+    "llama", "positions", "dense", "experts", "families", "latents", "recurrent", "mamba", "nets",
+    "sizes",
+)  # fmt: skip
 MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
@@ -59,11 +75,12 @@ def test_every_family_has_answers_of_transformers(
     """Which the compiled step, the float model and the float64 twin are compared with."""
     tiny_llama = benchmark_module("tiny_llama")
     specs = []
-    for name in ("llama", "positions", "dense", "experts", "families", "latents"):
+    for name in GOLDEN:
         with np.load(Path(__file__).parents[1] / "data" / f"golden_{name}.npz") as data:
             specs += [json.loads(str(data[one])) for one in data if one.endswith(".spec")]
     types = {tiny_llama.config(tiny_llama.Tiny(**spec))["model_type"] for spec in specs}
-    assert {BY_MODEL_TYPE[name].architecture for name in types} == set(FAMILIES)
+    made = (config_from_hf(Path("x"), tiny_llama.config(tiny_llama.Tiny(**spec))) for spec in specs)
+    assert {config.architecture for config in made} == set(FAMILIES)
     assert types == set(BY_MODEL_TYPE), "a case in benchmarks/make_golden.py for each model_type"
 
 
@@ -79,9 +96,17 @@ def test_a_family_names_each_tensor_once_and_uses_it(architecture: str) -> None:
         config = replace(config, experts=ExpertsConfig(4, 2, 64, 1, 32))
     if family.has_latents:
         config = replace(config, latent=LatentConfig(16, 32, 8, 8, 16))
+    if family.has_sizes:
+        sizes = LayerSizes((16, 32, 16, 32), (2, 1, 2, 1), (96,) * 4, 2, (False,) * 4)
+        config = replace(config, n_layers=4, sizes=sizes, sliding_window=9, per_layer_dim=32,
+                         sliding_layers=(True, False) * 2)  # fmt: skip
+    if family.recurrent is not None:
+        sizes = RECURRENT[architecture]
+        config = replace(config, recurrent=sizes, recurrent_layers=(True, False))
     specs = list(family.tensors(config))
     assert len({spec.name for spec in specs}) == len({spec.hf_name for spec in specs}) == len(specs)
     used = set()
     for stage in family.stages(config):
         used |= {stage.tensor(name, kind) for name, kind in stage.tensors}
-    assert used == {spec.name for spec in specs if not spec.may_lack}
+    others = {spec.name for spec in specs if spec.may_lack or spec.in_file}
+    assert used - others == {spec.name for spec in specs} - others

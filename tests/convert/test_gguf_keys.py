@@ -114,6 +114,14 @@ def test_what_yarn_does_to_scores_of_compressed_keys(tmp_path: Path) -> None:
     assert again.rope == config.rope
 
 
+def test_which_layers_are_recurrent(tmp_path: Path) -> None:
+    kinds = ["conv", "full_attention", "conv"]
+    stated = {"model_type": "lfm2", "vocab_size": 3, "num_hidden_layers": 3, "conv_L_cache": 4}
+    config = config_from_hf(tmp_path, {**stated, "layer_types": kinds})
+    assert config.recurrent_layers == (True, False, True)
+    assert through_gguf(config, tmp_path / "a.gguf") == rounded(config)
+
+
 @pytest.mark.parametrize(("kind", "window"), [("mistral", 4096), ("llama", 0)])
 def test_mistrals_window_is_in_a_key_of_our_own(tmp_path: Path, kind: str, window: int) -> None:
     """llama.cpp takes no notice of the key that GGUF has for it in these architectures."""

@@ -9,8 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import halfbyte
+from halfbyte.engine.engine import Span
 from tests.oracles.transformers_answers import check_answers
 
 pytestmark = pytest.mark.oracle
@@ -50,6 +53,21 @@ def _qwen(step: int, dense: list[int], **more: object) -> dict[str, Any]:
             "num_experts_per_tok": 2, "moe_intermediate_size": 48, **more}  # fmt: skip
 
 
+def _gemma4(window: int, d: int, types: str, **more: object) -> dict[str, Any]:
+    """Layers by their first letters, and the size of heads where there is no window."""
+    kinds = {"s": "sliding_attention", "f": "full_attention"}
+    ropes = {"sliding_attention": {"rope_type": "default", "rope_theta": 1e3},
+             "full_attention": {"rope_type": "proportional", "rope_theta": 1e5,
+                                "partial_rotary_factor": 0.25}}  # fmt: skip
+    return {
+        "sliding_window": window, "global_head_dim": d, "hidden_size_per_layer_input": 0,
+        "layer_types": [kinds[one] for one in types], "rope_parameters": ropes, **more,
+    }  # fmt: skip
+
+
+_SAME = {"attention_k_eq_v": True, "final_logit_softcapping": 5.0}
+_OWN = {"hidden_size_per_layer_input": 32, "vocab_size_per_layer_input": 323}
+
 # name: (model_type, (dim, hidden, layers, heads, kv heads, head_dim), tied, options)
 CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
     "olmo3": ("olmo3", (128, 160, 4, 4, 4, 32), False, {"sliding_window": 40, **_by_layer({})}),
@@ -86,6 +104,22 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
         12, 4, 32, n_group=4, topk_group=2, n_shared_experts=2, first_k_dense_replace=2)),
     "glm-unnormed": ("glm4_moe", (64, 96, 2, 4, 4, 16), False, _glm(
         4, 2, 32, norm_topk_prob=False, first_k_dense_replace=0)),
+    "gemma4": ("gemma4_text", (96, 160, 6, 4, 2, 32), True, _gemma4(
+        40, 64, "sssssf", num_global_key_value_heads=1, **_SAME)),
+    "gemma4-unified": ("gemma4_unified_text", (64, 96, 4, 6, 3, 16), False, _gemma4(
+        24, 48, "fssf", num_global_key_value_heads=2, attention_k_eq_v=True)),
+    "gemma4-experts": ("gemma4_text", (64, 96, 3, 4, 4, 16), True, _gemma4(
+        30, 32, "sff", num_global_key_value_heads=2, enable_moe_block=True, num_experts=8,
+        top_k_experts=3, moe_intermediate_size=32, **_SAME)),
+    "gemma4-one-expert": ("gemma4_text", (96, 64, 2, 2, 1, 32), True, _gemma4(
+        50, 64, "sf", enable_moe_block=True, num_experts=5, top_k_experts=1,
+        moe_intermediate_size=64)),
+    "gemma4-e": ("gemma4_text", (64, 96, 7, 4, 1, 32), True, _gemma4(
+        40, 64, "sfsffsf", num_kv_shared_layers=3, use_double_wide_mlp=True, **_OWN,
+        final_logit_softcapping=5.0)),
+    "gemma4-own": ("gemma4_text", (96, 128, 3, 4, 2, 16), True, _gemma4(24, 16, "ssf", **_OWN)),
+    "gemma4-shared": ("gemma4_text", (64, 96, 5, 2, 2, 32), True, _gemma4(
+        30, 64, "fssff", num_kv_shared_layers=1, **_OWN)),
     "apertus": ("apertus", (96, 160, 2, 4, 2, 24), False, {}),
     "apertus-wide": ("apertus", (64, 320, 3, 2, 2, 32), False, {
         "attention_bias": True, "rope_parameters": {
@@ -108,3 +142,25 @@ def checkpoints(made_by_transformers: Callable[..., Path]) -> Path:
 @pytest.mark.parametrize("name", CASES)
 def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
     check_answers(checkpoints / name)
+
+
+@pytest.mark.parametrize("name", ["gemma4", "gemma4-experts", "gemma4-e"])
+def test_coded_caches_of_layers_that_differ(name: str, checkpoints: Path) -> None:
+    """The same bits for any chunks and threads, near what floats give."""
+    path = (checkpoints / name).with_suffix(".coded.gguf")
+    halfbyte.convert(checkpoints / name, path, type="f32", measure=False)
+    with np.load(checkpoints / name / "expected.npz") as answers:
+        ids, expected = answers["ids"].tolist(), answers["logits"]
+    for kv_type, limit in (("int8", 0.05), ("int4", 0.4)):
+        found = []
+        for threads, chunks in ((1, [200]), (2, [130, 1, 69]), (2, [100, 95, *[1] * 5])):
+            with halfbyte.load(path, threads=threads, kv_type=kv_type) as model:
+                sequence, at, rows = model.engine.new_sequence(), 0, []
+                for n in chunks:
+                    span = Span(sequence, ids[at : at + n], n)
+                    rows.append(model.engine.forward([span]))
+                    at += n
+                found.append(np.concatenate(rows))
+        assert (found[0] == found[1]).all() and (found[0] == found[2]).all()
+        distance = np.abs(found[0] - expected).max(-1) / np.abs(expected).max()
+        assert 0 < np.median(distance) < limit

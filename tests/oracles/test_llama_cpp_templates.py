@@ -89,6 +89,10 @@ KNOWN = {
     "meta-llama-Llama-3.1-8B-Instruct": ("llama-3", "<|eot_id|>"),
     "meta-llama-Llama-3.2-3B-Instruct": ("llama-3", "<|eot_id|>"),
     "meta-llama-Llama-3.3-70B-Instruct": ("llama-3", "<|eot_id|>"),
+    "LFM2-8B-A1B": ("lfm2", "<|im_end|>"), "LFM2.5-Instruct": ("lfm2", "<|im_end|>"),
+    "LFM2.5-8B-A1B": ("lfm2", "<|im_end|>"),
+    "NVIDIA-Nemotron-Nano-v2": ("nemotron", "<SPECIAL_12>"),
+    "StepFun3.5-Flash": ("qwen3-coder", "<|im_end|>"),
 }  # fmt: skip
 _SPECIAL = re.compile(
     r"<\|[^|<>\s]+\|>|<｜[^｜<>\s]+｜>|｜DSML｜|\[/?[A-Z_]{3,}\]|"

@@ -18,7 +18,11 @@ import halfbyte
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA: dict[str, np.ndarray] = {}
-for _name in ("llama", "positions", "dense", "experts", "families", "latents"):
+GOLDEN = (
+    "llama", "positions", "dense", "experts", "families", "latents", "recurrent", "mamba", "nets",
+    "sizes",
+)  # fmt: skip
+for _name in GOLDEN:
     with np.load(ROOT / "tests" / "data" / f"golden_{_name}.npz") as _data:
         DATA |= _data
 CASES = sorted({name.partition(".")[0] for name in DATA})

@@ -164,7 +164,9 @@ def beam_request(
     answers = BeamAnswers(tokenizer, prompt, end_ids, full, make_text, accepts, recording)
     padding = min(end_ids, default=0) if tokenizer.eos_id is None else tokenizer.eos_id
     search = make_search(asked, n_max, end_ids, padding, answers.ends_text)
-    return BeamRequest(prompt, params, search, n_max, answers, make_rules)
+    request = BeamRequest(prompt, params, search, n_max, answers, make_rules)
+    request.ends = tokenizer.eog_ids
+    return request
 
 
 def _check(params: SamplingParams, n_vocab: int) -> None:

@@ -10,14 +10,17 @@ of the time.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from halfbyte.engine.buffers import MAX_BATCH
+from halfbyte.engine.engine import Span, StepAborted
 from halfbyte.engine.memory import needed_for
 from halfbyte.engine.stage_words import Words
 from halfbyte.errors import EngineError
 from halfbyte.generation.continuation import Continuation
+from halfbyte.generation.request import Request
 from halfbyte.generation.speculation.credit import Credit
 from halfbyte.generation.speculation.draft_model import FULL_ROWS, DraftModel, Shadow, Wish
 from halfbyte.generation.speculation.drafter import Draft
@@ -52,7 +55,7 @@ class _Candidate:
 
     @property
     def n_behind(self) -> int:
-        return len(self.asked.request.ids) - self.shadow.sequence.n_past
+        return len(self.asked.request.ids) - self.shadow.n_seen
 
     @property
     def credit(self) -> Credit:
@@ -75,6 +78,27 @@ class Asking:
         self.credit, self.guessing = Credit(), Credit()
         self._model = model
         self._n_rest = 0
+        self._gain, self._plain_s = 1.0, math.inf  # of guessing, and a step, as they were lately
+
+    def see(self, parts: Iterable[tuple[Request, Sequence[Span]]]) -> None:
+        """The model has run a step of these."""
+        if self._n_rest:
+            return
+        try:
+            with needed_for("guessing"):
+                self._model.see(parts)
+        except EngineError as error:
+            self._give_up(error)
+
+    def keep_up(self, abort: Words) -> None:
+        """Have what was seen read, before there is too much of it."""
+        try:
+            with needed_for("guessing"):
+                self._model.keep_up(self._is_worth_reading, abort)
+        except StepAborted:
+            pass
+        except EngineError as error:
+            self._give_up(error)
 
     def drafts(
         self, asked: Sequence[Asked], step: Planned, abort: Words
@@ -128,6 +152,7 @@ class Asking:
             self._model.costs.learn(1, step.plain_s * self._model.share)
         mean = sum(c.shadow.sureness.mean for c in candidates) / len(candidates)
         outlook = self._outlook(step, len(candidates), mean)
+        self._gain, self._plain_s = outlook - 1, step.plain_s
         if outlook <= GAIN or self.guessing.n_steps < -_MOST_LOST:
             return self._probe(candidates, step, abort)
         ready = self._ready(candidates, step)
@@ -141,6 +166,14 @@ class Asking:
         drafts = self._model.guess([*ready, *late], goes_on, abort)
         self._pay(ready, late, step)
         return drafts
+
+    def _is_worth_reading(self, request: Continuation, n_rows: int) -> bool:
+        """Whether guesses may pay for so many rows, each of which costs a layer of the model."""
+        if self.guessing.n_steps < -_MOST_LOST:
+            return False
+        if not self._model.costs.is_known:
+            return request.n_left >= _N_MOST
+        return self._seconds(n_rows) <= self._gain * request.n_left * self._plain_s
 
     def _candidate(self, asked: Asked) -> _Candidate | None:
         """None where a text's guess is surer, or it cannot follow."""

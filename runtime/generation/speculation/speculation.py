@@ -30,10 +30,11 @@ class Speculation:
 
     Args:
         model: the draft model, if there is one.
+        expert_share: of a step of one row, see StepCosts.
     """
 
-    def __init__(self, model: DraftModel | None = None) -> None:
-        self._costs, self._pools = StepCosts(), Pools()
+    def __init__(self, model: DraftModel | None = None, expert_share: float = 0.0) -> None:
+        self._costs, self._pools = StepCosts(expert_share), Pools()
         self._asking = Asking(model) if model is not None else None
 
     def use(self, model: DraftModel) -> None:
@@ -73,6 +74,16 @@ class Speculation:
             self._costs.learn(n_rows, seconds)
         elif n_prompt == n_rows and n_rows >= N_ROWS[-1]:
             self._costs.learn_prompt(n_rows, seconds)
+
+    def see(self, parts: Parts) -> None:
+        """A step of these has run, and its states are there for a layer that guesses from them."""
+        if self._asking is not None:
+            self._asking.see(parts)
+
+    def keep_up(self, abort: Words) -> None:
+        """Have that layer read what it has to see of prompts, behind a step."""
+        if self._asking is not None:
+            self._asking.keep_up(abort)
 
     def remember(self, request: Request) -> None:
         """An answer is over."""
@@ -122,7 +133,7 @@ class Speculation:
         self, request: Continuation, span: Span, text: Draft, model: Draft | None, step: Planned
     ) -> Span:
         """The span with the better of two drafts, where one pays."""
-        assert request.drafter is not None and request.sequence is not None
+        assert request.drafter is not None
         credit, plain_s = request.drafter.credit, step.plain_s
         most_s = credit.n_steps * plain_s
         n, n_expected = step.best_length(text.chances, most_s)
@@ -134,8 +145,9 @@ class Speculation:
                 (n, n_expected), ids = of_model, model.ids
         if not n:
             return span
+        longer = replace(span, tokens=[*span.tokens, *ids[:n]], n_out=1 + n, n_guessed=n)
         try:
-            request.sequence.reserve(len(span.tokens) + n)
+            longer.reserve()
         except EngineError:  # nobody gives up memory for a guess
             return span
         request.drafted = ids[:n]
@@ -144,4 +156,4 @@ class Speculation:
         if model is not None and ids is model.ids and self._asking is not None:
             self._asking.try_out(request, n, n_steps)
         step.add(n, n_expected)
-        return replace(span, tokens=[*span.tokens, *ids[:n]], n_out=1 + n)
+        return longer

@@ -3,6 +3,8 @@
 The kernels take rows in tiles, and a model's matrices, threads and memory decide what one more row
 costs, so nothing is assumed but a beginning: as long as no step had so many rows, each row more is
 taken to cost what a prompt's token does. That is too little, so that it is tried, and then known.
+A token's experts may be others than those of the one before it, and have to be read then, while a
+prompt's tokens share all there are: half of them are taken to be read for each row.
 """
 
 from __future__ import annotations
@@ -13,12 +15,18 @@ from collections import deque
 _N_KEPT = 7  # steps with so many rows, whose median counts
 _FORGET = 100  # steps until the oldest of each is forgotten, in case it was a bad moment
 _FIRST_SHARE = 0.1  # of a step, that a row more costs, if no prompt was seen
+_OTHERS = 0.5  # of a row's experts, that are no other row's
 
 
 class StepCosts:
-    """Seconds of steps by their rows."""
+    """Seconds of steps by their rows.
 
-    def __init__(self) -> None:
+    Args:
+        expert_share: how much of what a step of one row reads are experts.
+    """
+
+    def __init__(self, expert_share: float = 0.0) -> None:
+        self._expert_share = _OTHERS * expert_share
         self._kept: dict[int, deque[float]] = {}
         self._known: list[int] = []  # the numbers of rows that are kept, ascending
         self._medians: dict[int, float] = {}
@@ -54,7 +62,8 @@ class StepCosts:
         below = self._known[at - 1]
         low = self._median(below)
         if above is None:
-            row_s = self._row_s or _FIRST_SHARE * self._median(self._known[0])
+            least = self._median(self._known[0])
+            row_s = max(self._row_s or _FIRST_SHARE * least, self._expert_share * least)
             return low + (n_rows - below) * row_s
         high = self._median(above)
         return low + (high - low) * (n_rows - below) / (above - below)

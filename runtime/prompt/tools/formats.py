@@ -8,14 +8,17 @@ from halfbyte.prompt.tools.call_format import CallFormat
 from halfbyte.prompt.tools.deepseek_calls import DeepSeek, DeepSeekV3
 from halfbyte.prompt.tools.dsml import Dsml
 from halfbyte.prompt.tools.firefunction import Firefunction
+from halfbyte.prompt.tools.gemma4_calls import Gemma4
 from halfbyte.prompt.tools.generic import Generic
 from halfbyte.prompt.tools.glm import Glm
 from halfbyte.prompt.tools.glm4_calls import Glm4
 from halfbyte.prompt.tools.granite_calls import Granite
 from halfbyte.prompt.tools.harmony import Harmony
 from halfbyte.prompt.tools.hermes import Hermes
+from halfbyte.prompt.tools.lfm2_calls import Lfm2
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
+from halfbyte.prompt.tools.nemotron_calls import Nemotron
 from halfbyte.prompt.tools.olmo3_calls import Olmo3
 from halfbyte.prompt.tools.phi4 import Phi4
 from halfbyte.prompt.tools.qwen3_coder import Qwen3Coder
@@ -29,6 +32,7 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("<｜tool▁calls▁begin｜>", "```json"), DeepSeekV3()),
     (("<｜tool▁calls▁begin｜>",), DeepSeek()),
     (("<|tools_prefix|>",), Apertus()),
+    (("<|tool_call>call:",), Gemma4()),
     (("[TOOL_CALLS]", "[ARGS]"), NamedMistral()),
     (("[TOOL_CALLS]",), Mistral()),
     (("<tool_calls>",), "Apriel's"),
@@ -38,7 +42,11 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("<tool_call>", "<invoke"), "MiniMax'"),
     (("<tool_call>",), Hermes()),
     (("<|tool_call|>", "<|start_of_role|>"), Granite()),
+    (("<TOOLCALL>",), Nemotron()),
     (("<|observation|>", "metadata"), Glm4()),
+    (("<|tool_call_start|>",), Lfm2()),
+    (("<|tool_list_start|>",), Lfm2()),
+    (("List of tools: [", "keep_past_thinking"), Lfm2()),
     (("functools",), Firefunction()),
     (("<|tool|>", "<|/tool|>"), Phi4()),
     (("<function_calls>", "environment"), Olmo3()),

@@ -82,8 +82,12 @@ class Parameters:
 
     def schema(self, name: str) -> dict[str, Any]:
         """An argument's schema, with the definitions that it may refer to."""
-        shared = {key: self._root[key] for key in _DEFINITIONS if key in self._root}
-        return {**shared, **self.known[name]}
+        return {**self.definitions, **self.known[name]}
+
+    @property
+    def definitions(self) -> dict[str, Any]:
+        """What the schema's parts may refer to."""
+        return {key: self._root[key] for key in _DEFINITIONS if key in self._root}
 
     def kinds(self, name: str) -> frozenset[str]:
         """JSON's names of what an argument may be; none: anything."""

@@ -25,7 +25,7 @@ _LINE = '"\\n"?'
 _MOST_IN_ANY_ORDER = 5  # required arguments: each choice of them has a rule
 # What templates write of a value, and models after them, that is no JSON.
 _AS_PYTHON = {"boolean": '"True" | "False"', "null": '"None"'}
-_UNFOLLOWED = ("pattern", "format", "minLength", "maxLength")
+UNFOLLOWED = ("pattern", "format", "minLength", "maxLength")
 
 
 class Tagged(CallFormat):
@@ -155,9 +155,7 @@ class _Rules:
         begin = self._before_value(quoted(name), is_text=is_text)
         if not texts and is_text:
             if kinds:
-                _say_unfollowed(
-                    name, *(key for key in _UNFOLLOWED if key in parameters.known[name])
-                )
+                say_unfollowed(name, *(key for key in UNFOLLOWED if key in parameters.known[name]))
             yield f"{rule}: {begin} text\n"
             return
         value = f"({' | '.join(map(quoted, texts))})" if texts else f"{rule}_json"
@@ -197,6 +195,7 @@ def _pattern(text: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _say_unfollowed(name: str, *keys: str) -> None:
+def say_unfollowed(name: str, *keys: str) -> None:
+    """A word on what a schema says of a text and no grammar follows."""
     if keys:
         log.warning("tools: %s of %s is left to whoever runs the function", ", ".join(keys), name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, KVLayout
+from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, KVLayout, MixedLayout
 
 
 @pytest.mark.parametrize("kv_type, nbytes", [("f16", 2), ("f32", 4)])
@@ -44,3 +44,17 @@ def test_first_positions_of_codes(kv_type: str, keys: int, values: int) -> None:
     assert first == slice(0, 2 * keys)
     assert second == slice(8 * keys, 8 * keys + 256 + 5 * values)
     assert layout.first_positions(PAGE)[1].stop == layout.head_nbytes
+
+
+def test_layers_that_differ_lie_one_behind_the_other() -> None:
+    small, large = KVLayout(2, 4, 16, "f16"), KVLayout(1, 1, 48, "f16")
+    layout = MixedLayout.of((small, large, small))
+    assert (layout.n_layers, layout.n_kv_heads, layout.head_dim) == (5, 4, 48)
+    assert layout.page_nbytes == 2 * small.page_nbytes + large.page_nbytes
+    half, begin = small.page_nbytes // 2, small.page_nbytes + large.page_nbytes
+    places = [layout.place(i) for i in range(5)]
+    assert [at for at, _ in places] == [0, half, 2 * half, begin, begin + half]
+    assert [run for _, run in places] == [small, small, large, small, small]
+    with pytest.raises(IndexError, match="5 layers"):
+        layout.place(5)
+    assert small.place(1) == (half, small) and small.runs == (small,)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import gguf
@@ -252,6 +254,25 @@ def test_convert(run: Any, tiny_folder: Path, tmp_path: Path) -> None:
     assert run("convert", str(tiny_folder), str(target), "--force", "--pure").code == 0
     outcome = run("convert", str(target), str(target), "--force")
     assert outcome.code == 1 and "the source" in outcome.err
+
+
+def test_layers_that_guess_are_told_of_and_left_out(
+    run: Any, tmp_path: Path, benchmark_module: Callable[[str], ModuleType]
+) -> None:
+    tiny_llama, shape = benchmark_module("tiny_llama"), (64, 96, 2, 4, 2, 32, 323, 1e6)
+    tiny = tiny_llama.Tiny("t", 1, *shape, tied=False, kind="glm4_moe", n_next=1)
+    tiny_llama.save(tiny, tmp_path / "hf")
+    path = tmp_path / "m.gguf"
+    for more, n in (("--no-drafts",), 0), ((), 1):
+        convert = ("convert", str(tmp_path / "hf"), str(path), "--no-measure", "--force", *more)
+        assert run(*convert).code == 0
+        memory = json.loads(run("inspect", str(path), "--json").out)["memory"]
+        assert memory["n_guessing_layers"] == n and (memory["guessing_layer"] > 0) == (n > 0)
+        assert ("guesses tokens further ahead" in run("inspect", str(path)).out) == (n > 0)
+    plan = run("convert", str(tmp_path / "hf"), "--dry-run", "--no-drafts").out
+    assert plan != run("convert", str(tmp_path / "hf"), "--dry-run").out
+    ask = ("complete", str(path), "-p", "abc", "-n", "4", "-t", "1", "--stats")
+    assert run(*ask, "--no-draft").out == run(*ask).out
 
 
 def test_convert_says_what_was_lost(run: Any, tiny_folder: Path, tmp_path: Path) -> None:

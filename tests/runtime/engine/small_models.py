@@ -16,14 +16,19 @@ from typing import Any
 
 import gguf
 import numpy as np
+from delta_twin import DeltaWeights, Rows, from_turns
+from delta_twin import delta_net as delta_nets
 from numpy.typing import NDArray
 
 from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.weights import Experts, Matrix, ModelWeights, n_used
 from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
+from halfbyte.families.delta_net_config import DeltaNet
 from halfbyte.families.latent_config import LatentConfig
+from halfbyte.families.mamba2_config import Mamba2
 from halfbyte.families.registry import family_of
 from halfbyte.families.rope import Temperature, Yarn
+from halfbyte.families.short_conv_config import ShortConv
 from halfbyte.families.tensors import ROPE_FREQS
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.packing import pack
@@ -175,6 +180,38 @@ SHAPES = {
     "gpt-oss": Shape("F32", "f32", 96, 4, 2, 24, 96, 150, architecture="gpt-oss",
                      sliding_window=50, experts=ExpertsConfig(9, 3, 96, gating="softmax_of_used"),
                      changes={"sliding_layers": (True, False)}),
+    # Gated delta nets, in both orders of value heads, with experts and without.
+    "Qwen3Next": Shape("F32", "f32", 64, 4, 2, 24, 48, 64, n_layers=3, architecture="qwen3next",
+                       experts=ExpertsConfig(6, 2, 40, shared_dim=36),
+                       changes={"recurrent": DeltaNet(2, 4, 32, 48, 4),
+                                "recurrent_layers": (True, False, True),
+                                "rope": RopeConfig(1e4, n_features=8)}),
+    "Qwen35": Shape(_every_format, "f16", 96, 4, 2, 32, 96, 150, n_layers=3,
+                    architecture="qwen35",
+                    changes={"recurrent": DeltaNet(2, 6, 32, 32, 3, is_tiled=True),
+                             "recurrent_layers": (False, True, True)}),
+    # Recurrent layers: first, last and in a row; features that fill no vector.
+    "LFM2": Shape("F32", "f32", 72, 4, 2, 24, 80, 64, n_layers=3, architecture="lfm2",
+                  changes={"recurrent": ShortConv(72, 3),
+                           "recurrent_layers": (True, False, True)}),
+    "LFM2MoE": Shape(_experts_format, "f16", 96, 4, 2, 24, 96, 150, n_layers=4,
+                     architecture="lfm2moe",
+                     experts=ExpertsConfig(9, 3, 96, n_dense_layers=1, gating="sigmoid"),
+                     changes={"recurrent": ShortConv(96, 4, bias=True),
+                              "recurrent_layers": (False, True, True, False)}),
+    # Heads that fill no vector, in groups; limits of steps in time; layers of one kind each.
+    "Granite4": Shape("F32", "f32", 72, 4, 2, 24, 52, 64, n_layers=3, architecture="granitehybrid",
+                      changes={"recurrent": Mamba2(9, 20, 12, 3, 4, (0.4, 1.5)),
+                               "recurrent_layers": (True, False, True), "residual_scale": 0.5,
+                               "rope_layers": (False,) * 3}),
+    "Nemotron": Shape(_experts_format, "f16", 96, 4, 2, 24, 96, 150, n_layers=5,
+                      architecture="nemotron_h_moe",
+                      experts=ExpertsConfig(9, 3, 96, 1, 64, gating="sigmoid", dense_layers=(4,)),
+                      changes={"recurrent": Mamba2(4, 72, 32, 1, 3),
+                               "recurrent_layers": (True, False, False, True, False),
+                               "attention_layers": (False, False, True, False, False),
+                               "network_layers": (False, True, False, False, True),
+                               "rope_layers": (False,) * 5}),
 }  # fmt: skip
 
 # Compressed keys, of which nothing fills a tile.
@@ -218,11 +255,21 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
     arrays, exact = [], {}
     if shape.has_divisors:
         weights.rope_factors[ROPE_FREQS] = np.geomspace(1, 8, config.head_dim // 2)
+    taps = {spec.name for spec in family_of(config).tensors(config) if spec.is_taps}
     for name, dims in _in_memory(config):
         if name == ROPE_FREQS:
             continue
+        if name in taps:
+            exact[name] = rng.standard_normal(dims).astype(np.float32)
+            row = np.zeros((dims[1], padded(dims[0])), np.float32)
+            row[:, : dims[0]] = exact[name].T
+            weights.vectors[name] = row.ctypes.data
+            arrays.append(row)
+            continue
         if len(dims) == 1 or name.endswith(".bias"):
             exact[name] = (1 + 0.1 * rng.standard_normal(dims)).astype(np.float32)
+            if name.endswith("ssm_a"):  # by which states decay
+                exact[name] *= np.float32(-0.1)
             row = np.zeros((*dims[:-1], padded(dims[-1])), np.float32)
             row[..., : dims[-1]] = exact[name]
             weights.vectors[name] = row.ctypes.data
@@ -256,14 +303,23 @@ def _in_memory(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def run(
-    engine: Engine, tokens: Sequence[int], chunks: Sequence[int], sequence: object = None
+    engine: Engine,
+    tokens: Sequence[int],
+    chunks: Sequence[int],
+    sequence: object = None,
+    *,
+    guessed: bool = False,
 ) -> NDArray[np.float32]:
-    """Logits (T, V) of tokens that are given chunk by chunk to a new sequence, or to one's end."""
+    """Logits (T, V) of tokens that are given chunk by chunk to a new sequence, or to one's end.
+
+    Where they are guessed, it can be cut back to anywhere in the last chunk.
+    """
     assert sum(chunks) == len(tokens)
     sequence = sequence or engine.new_sequence()
     out, at = [], 0
     for n in chunks:
-        out.append(engine.forward([Span(sequence, tokens[at : at + n], n)]))
+        part = tokens[at : at + n]
+        out.append(engine.forward([Span(sequence, part, n, n_guessed=n * guessed)]))
         at += n
     return np.concatenate(out)
 
@@ -312,6 +368,8 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         return cap * np.tanh(x / cap) if cap else x
 
     def activated(x: F64) -> F64:
+        if c.architecture.startswith("nemotron"):
+            return np.square(np.maximum(x, 0))
         if c.architecture in ("gemma", "starcoder2"):
             return x / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
         return x / (1 + np.exp(-x))
@@ -359,10 +417,96 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         key = shared(kept(key, "k"), i)
         return q, key, key[..., : m.kv_lora_rank]
 
+    def network(x: F64, i: int, before: str) -> F64:
+        """What a layer's experts or feed-forward network add, behind that norm."""
+        at = f"blk.{i}."
+        h = norm(x, at + before)
+        if c.has_experts(i):
+            y = _experts(model, at, h, rounds)
+            if at + "ffn_gate_shexp.weight" in w:
+                gate, up = (product(h, f"{at}ffn_{k}_shexp.weight") for k in ("gate", "up"))
+                shared = product(activated(gate) * up, at + "ffn_down_shexp.weight")
+                if at + "ffn_gate_inp_shexp.weight" in w:
+                    own = product(h, at + "ffn_gate_inp_shexp.weight")
+                    shared = shared / (1 + np.exp(-own))
+                y = y + shared
+            elif c.experts.shared_dim:
+                up = activated(product(h, at + "ffn_up_shexp.weight"))
+                y = y + product(up, at + "ffn_down_shexp.weight")
+            return y
+        up = product(h, at + "ffn_up.weight")
+        if at + "ffn_gate.weight" in w:
+            up = activated(product(h, at + "ffn_gate.weight")) * up
+        else:
+            up = activated(up)
+        return norm(product(up, at + "ffn_down.weight"), at + "post_ffw_norm")
+
+    def convolution(h: F64, at: str) -> F64:
+        """LFM2's, feature by feature: zeros lie before the first row."""
+        b, gate, u = np.split(product(h, at + "shortconv.in_proj.weight"), 3, axis=1)
+        taps = w[at + "shortconv.conv.weight"]
+        made = np.stack([np.convolve(b[:, i] * u[:, i], taps[i, ::-1])[:n] for i in range(c.dim)])
+        made = made.T + w.get(at + "shortconv.conv.bias", 0)
+        return product(gate * made, at + "shortconv.out_proj.weight")
+
+    def mamba(h: F64, at: str) -> F64:
+        """Mamba-2, token by token."""
+        m = c.recurrent
+        z, u, dt = np.split(product(h, at + "ssm_in.weight"), [m.output_dim, -m.n_heads], axis=1)
+        taps = w[at + "ssm_conv1d.weight"]
+        u = np.stack([np.convolve(u[:, i], taps[i, ::-1])[:n] for i in range(m.conv_width)], 1)
+        u = u + w[at + "ssm_conv1d.bias"]
+        u = u / (1 + np.exp(-u))
+        u, b, k = np.split(u, [m.output_dim, m.output_dim + m.n_groups * m.n_state], axis=1)
+        b, k = (y.reshape(n, m.n_groups, -1).repeat(m.n_heads // m.n_groups, 1) for y in (b, k))
+        u = u.reshape(n, m.n_heads, m.head_dim)
+        dt = np.clip(np.log1p(np.exp(dt + w[at + "ssm_dt.bias"])), *m.dt_limits)
+        state, out = np.zeros((m.n_heads, m.head_dim, m.n_state)), np.empty_like(u)
+        for t in range(n):
+            state = state * np.exp(dt[t] * w[at + "ssm_a"])[:, None, None]
+            state = state + dt[t][:, None, None] * u[t][:, :, None] * b[t][:, None]
+            out[t] = np.einsum("hpn,hn->hp", state, k[t]) + w[at + "ssm_d"][:, None] * u[t]
+        y = (out.reshape(n, -1) * z / (1 + np.exp(-z))).reshape(n, m.n_groups, -1)
+        y = y / np.sqrt((y * y).mean(-1, keepdims=True) + c.norm_eps)
+        return product(y.reshape(n, -1) * w[at + "ssm_norm.weight"], at + "ssm_out.weight")
+
+    def delta_net(h: F64, at: str) -> F64:
+        """Qwen3-Next's, token by token."""
+        d, names = c.recurrent, ("attn_qkv", "ssm_beta", "ssm_alpha", "attn_gate")
+        if not d.is_tiled:
+            names = ("attn_qkv", "ssm_ba", "attn_gate")
+        qkv, *gates, z = (product(h, f"{at}{name}.weight") for name in names)
+        weights = DeltaWeights(
+            w[at + "ssm_conv1d.weight"],
+            w[at + "ssm_a"],
+            w[at + "ssm_dt.bias"],
+            w[at + "ssm_norm.weight"],
+            c.norm_eps,
+        )
+        b, a = gates if d.is_tiled else from_turns(d, gates[0])
+        made = delta_nets(d, weights, Rows(qkv, b, a, z))
+        return product(made, at + "ssm_out.weight")
+
+    def mixing(h: F64, at: str) -> F64:
+        """What a recurrent layer makes of it."""
+        if isinstance(c.recurrent, DeltaNet):
+            return delta_net(h, at)
+        return (mamba if isinstance(c.recurrent, Mamba2) else convolution)(h, at)
+
     states, attentions = [x], []
     for i in range(c.n_layers):
         at = f"blk.{i}."
         h = norm(x, at + "attn_norm")
+        if not c.has_attention(i):
+            if c.is_recurrent(i):
+                x = x + mixing(h, at) * c.residual_scale
+            attentions.append(np.zeros((c.n_heads, n, n)))
+            if c.has_network(i):
+                names = ("ffn_norm", "post_attention_norm", "attn_norm")
+                before = next(name for name in names if f"{at}{name}.weight" in w)
+                x = x + network(x, i, before) * c.residual_scale
+            states.append(x)
+            continue
         if c.latent:
             q, k, v = latent_qkv(h, at, i)
         else:
@@ -391,28 +535,19 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         if c.gate_dim:
             gates = np.log1p(np.exp(product(h, at + "attn_gate.weight")))
             mixed = mixed * gates.repeat(c.gate_dim, axis=1)
+        if at + "attn_q_gate.weight" in w:
+            mixed = mixed / (1 + np.exp(-product(h, at + "attn_q_gate.weight")))
         y, norms = product(mixed, at + "attn_output.weight"), ["post_attention_norm", "ffn_norm"]
-        if c.architecture == "gpt-oss":  # whose only one stands before the experts
+        if c.architecture in ("gpt-oss", "qwen3next", "qwen35"):  # whose only one is no ffn_norm
             norms.reverse()
         x = x + norm(y, at + norms[0]) * c.residual_scale
-        h = norm(x, at + norms[1])
-        if c.has_experts(i):
-            y = _experts(model, at, h, rounds)
-            if c.experts.shared_dim:
-                gate, up = (product(h, f"{at}ffn_{k}_shexp.weight") for k in ("gate", "up"))
-                y = y + product(activated(gate) * up, at + "ffn_down_shexp.weight")
-        else:
-            up = product(h, at + "ffn_up.weight")
-            if at + "ffn_gate.weight" in w:
-                up = activated(product(h, at + "ffn_gate.weight")) * up
-            else:
-                up = activated(up)
-            y = norm(product(up, at + "ffn_down.weight"), at + "post_ffw_norm")
-        x = x + y * c.residual_scale
+        if c.has_network(i):
+            x = x + network(x, i, norms[1]) * c.residual_scale
         states.append(x)
     is_tied = "output.weight" not in w
     name = "token_embd.weight" if is_tied else "output.weight"
-    normed = norm(x, "output_norm")
+    last = "token_embd_norm" if "token_embd_norm.weight" in w else "output_norm"
+    normed = norm(x, last)
     logits = capped(product(normed, name) / c.logit_scale, c.final_softcap)
     return Reference(states, attentions, normed, logits)
 
@@ -421,8 +556,9 @@ def _experts(model: Model, at: str, h: F64, rounds: bool) -> F64:
     """What the experts of a layer add."""
     e = model.config.experts
     w = {k: model.exact[f"{at}ffn_{k}.weight"].astype(np.float64)
-         for k in ("gate_inp", "gate_exps", "up_exps", "down_exps")}  # fmt: skip
-    is_quantized = model.weights.experts[f"{at}ffn_gate_exps.weight"].format.is_quantized
+         for k in ("gate_inp", "gate_exps", "up_exps", "down_exps")
+         if f"{at}ffn_{k}.weight" in model.exact}  # fmt: skip
+    is_quantized = model.weights.experts[f"{at}ffn_up_exps.weight"].format.is_quantized
     rounded = _as_int8 if rounds and is_quantized else lambda x: x
     logits = h @ w["gate_inp"].T + model.exact.get(f"{at}ffn_gate_inp.bias", 0)
     biases = [model.exact.get(f"{at}ffn_{k}_exps.bias", np.zeros(e.n_experts))
@@ -440,8 +576,11 @@ def _experts(model: Model, at: str, h: F64, rounds: bool) -> F64:
         used = np.argsort(-wanted, kind="stable")[: e.n_used]
         x = rounded(h[row : row + 1])
         for i in used:
-            gate, up = x @ w["gate_exps"][i].T + biases[0][i], x @ w["up_exps"][i].T + biases[1][i]
+            gate = x @ w.get("gate_exps", w["up_exps"])[i].T + biases[0][i]
+            up = x @ w["up_exps"][i].T + biases[1][i]
             hidden = gate / (1 + np.exp(-gate)) * up
+            if "gate_exps" not in w:
+                hidden = np.square(np.maximum(up, 0))
             if model.config.architecture == "gpt-oss":
                 gate, up = np.minimum(gate, 7), np.clip(up, -7, 7)
                 hidden = gate / (1 + np.exp(-1.702 * gate)) * (up + 1)
@@ -488,7 +627,7 @@ def main(isa: str, cache: str) -> None:
     target.force(isa)
     jit.set_cache_root(Path(cache))
     names = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite",
-             "DeepSeek")  # fmt: skip
+             "DeepSeek", "Granite4", "LFM2")  # fmt: skip
     for name in names:
         pool = Pool(2)
         model = build(SHAPES[name], pool)

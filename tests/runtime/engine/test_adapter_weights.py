@@ -21,7 +21,14 @@ from halfbyte.lora.matrices import matrices_of
 
 N_TOKENS = 150
 # As in test_engine.py, for the models with these adapters in their weights.
-TOLERANCE = {"F32": 1e-5, "Q4_0": 8e-2, "mix": 6e-2, "Qwen3": 1e-5}
+TOLERANCE = {
+    "F32": 1e-5,
+    "Q4_0": 8e-2,
+    "mix": 6e-2,
+    "Qwen3": 1e-5,
+    "positions": 1e-5,
+    "Qwen3Next": 1e-5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +59,11 @@ def merged(model: small.Model, adapter: Adapter, scale: float) -> small.Model:
     for name, one in adapter.factors.items():
         spec = specs[name]
         order = spec.neighbours() if family.rotates_halves else None
-        b = one.b if order is None else one.b[order]
-        exact[name] = exact[name] + np.float32(scale * one.scale) * (b @ one.a)
+        b, first = one.b if order is None else one.b[order], 0
+        for part, n_rows in spec.parts or ((name, len(b)),):
+            rows = b[first : first + n_rows]
+            exact[part] = exact[part] + np.float32(scale * one.scale) * (rows @ one.a)
+            first += n_rows
     return small.Model(model.shape, model.config, model.weights, exact)
 
 

@@ -11,17 +11,19 @@ import pytest
 
 from halfbyte.engine import binding
 from halfbyte.engine.binding import Binding
-from halfbyte.engine.kv_cache import KVCache
 from halfbyte.engine.page_pool import PagePool
-from halfbyte.engine.sequence import Sequence
+from halfbyte.engine.state_layout import StateLayout
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 
 
-def bound(model: str = "aa", kv_type: str = "f16", frequency: float = 1.0) -> Binding:
+def bound(
+    model: str = "aa", kv_type: str = "f16", frequency: float = 1.0,
+    states: StateLayout | None = None,
+) -> Binding:  # fmt: skip
     layout = KVLayout(2, 3, 24, kv_type)
     engine: Any = SimpleNamespace(
         layout=layout, rotation=SimpleNamespace(rows=lambda *at: np.array(at) * frequency),
-        new_sequence=lambda: Sequence(KVCache(PagePool(layout))),
+        pages=PagePool(layout, states=states),
     )  # fmt: skip
     return Binding.of(engine, model)
 
@@ -33,14 +35,15 @@ def test_it_says_what_pages_depend_on() -> None:
         "n_layers": 2, "n_kv_heads": 3, "head_dim": 24, "kv_type": "f16",
         "latent": 0, "page": 128, "byteorder": sys.byteorder,
     }  # fmt: skip
-    assert one.states == []
+    assert one.states == ""
 
 
 def test_whatever_differs_makes_another(monkeypatch: pytest.MonkeyPatch) -> None:
     made = [bound(), bound(model="bb"), bound(kv_type="f32"), bound(frequency=1.0000001)]
+    made += [bound(states=StateLayout({1: 0}, n, 64)) for n in (64, 128)]
     monkeypatch.setattr(binding, "_sources_digest", lambda: b"another version")
     made.append(bound())
-    assert len({one.digest for one in made}) == 5
+    assert len({one.digest for one in made}) == 7
 
 
 def test_all_sources_of_the_arithmetic_are_in_it(monkeypatch: pytest.MonkeyPatch) -> None:

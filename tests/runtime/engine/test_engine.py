@@ -64,6 +64,12 @@ TOLERANCE = {
     # A rounding may choose another expert, whose row then differs altogether.
     "experts": 4e-1,
     "DeepSeek": 4e-1,
+    "Granite4": 5e-6,
+    "Nemotron": 4e-1,
+    "Qwen3Next": 5e-6,
+    "Qwen35": 8e-2,  # a state carries roundings on, and a norm enlarges them: measured 4.5 %
+    "LFM2": 5e-6,
+    "LFM2MoE": 4e-1,
 }
 
 
@@ -163,7 +169,7 @@ def test_a_cut_sequence_is_as_new(
     sequence = engine.new_sequence()
     if kept:
         small.run(engine, tokens[:kept], [kept], sequence)
-    small.run(engine, model.tokens(junk, seed=7), [junk], sequence)
+    small.run(engine, model.tokens(junk, seed=7), [junk], sequence, guessed=True)
     sequence.truncate(kept)
     assert sequence.n_past == kept
     rest = tokens[kept:]
@@ -178,7 +184,7 @@ def test_forks_do_not_disturb_each_other(
 ) -> None:
     """The original goes one way and the fork another, in either order."""
     original = engine.new_sequence()
-    small.run(engine, tokens[: N_TOKENS - 1], [N_TOKENS - 1], original)
+    small.run(engine, tokens[: N_TOKENS - 1], [N_TOKENS - 1], original, guessed=True)
     fork = original.fork(shared)
     assert (fork.n_past, original.n_past) == (shared, N_TOKENS - 1)
     other = model.tokens(30, seed=8)
@@ -196,7 +202,7 @@ def test_cutting_one_of_two_forks_leaves_the_other(engine: Engine, model: Any) -
     new, probe = model.tokens(PAGE, seed=9), model.tokens(1, seed=10)
     for cut_fork in (True, False):
         original = engine.new_sequence()
-        small.run(engine, tokens, [len(tokens)], original)
+        small.run(engine, tokens, [len(tokens)], original, guessed=True)
         fork = original.fork(PAGE + 10)
         kept, cut = (original, fork) if cut_fork else (fork, original)
         before = small.run(engine, [*tokens[: kept.n_past], *probe], [kept.n_past + 1])[-1:]
@@ -359,5 +365,5 @@ def test_every_isa_gives_the_same_bits(kernel_cache: Path) -> None:
         )
         assert result.returncode == 0, result.stderr
         digests[isa] = result.stdout
-        assert result.stdout.count("\n") == 10
+        assert result.stdout.count("\n") == 12
     assert len(set(digests.values())) == 1, digests

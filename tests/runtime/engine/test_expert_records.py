@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import small_models as small
 
-from halfbyte.engine.engine import check_finite
 from halfbyte.engine.expert_records import ExpertRecords, expert_kernels
+from halfbyte.engine.finite import check_finite
 from halfbyte.errors import EngineError
-from halfbyte.families.stages import Route
+from halfbyte.families.expert_stages import Route
 from halfbyte.kernels.pool import Pool
 
 N_TOKENS = 40

@@ -49,7 +49,8 @@ PACK = """
 import sys
 import halfbyte
 from halfbyte import system
-from halfbyte.engine.weights import load_weights, weights_memory
+from halfbyte.engine.rooms import weights_memory
+from halfbyte.engine.weights import load_weights
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 def status(key):

@@ -19,10 +19,13 @@ class Folded:
     can_truncate = False
 
     def __init__(self, total: int = 0) -> None:
-        self.total, self.nbytes = total, 8
+        self.total, self.nbytes, self.first_cut = total, 8, PAGE + 7
 
-    def reserve(self, n_positions: int) -> None:
+    def reserve(self, n_positions: int, n_guessed: int = 0) -> None:
         pass
+
+    def advanced(self, n_new: int) -> Folded:
+        return self
 
     def cut(self, n_positions: int) -> Folded:
         return self

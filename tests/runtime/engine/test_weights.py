@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte.engine.weights import ModelWeights, load_weights, weights_memory
+from halfbyte.engine.rooms import weights_memory
+from halfbyte.engine.weights import ModelWeights, load_weights
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile

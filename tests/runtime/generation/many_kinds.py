@@ -67,6 +67,24 @@ def outcome(request: Request) -> Any:
     return request.tokens, request.finish_reason
 
 
+def guessed(temperature: float) -> Make:
+    """Answers that are guessed."""
+
+    def make(tokens: list[int], n: int) -> Request:
+        vocabulary: Any = Vocabulary()
+        params = SamplingParams(max_tokens=n, temperature=temperature, seed=n)
+        return TextRequest(vocabulary, tokens, params, N_CTX, drafter=Drafter())
+
+    return make
+
+
+def beams(tokens: list[int], n: int) -> Request:
+    """Beams, every other time in groups."""
+    vocabulary: Any = Vocabulary()
+    asked = Beams(num_beams=3, num_beam_groups=1 + 2 * (n % 2), diversity_penalty=0.5 * (n % 2))
+    return beam_request(vocabulary, tokens, SamplingParams(max_tokens=n), N_CTX, asked)
+
+
 def makers(model: Any) -> list[Make]:
     """Of logits, answers greedy and drawn, both guessed, beams, with an adapter, constrained, beams
     that end by their texts, and rows of `generate`.
@@ -75,17 +93,6 @@ def makers(model: Any) -> list[Make]:
     in_bytes: Any = Bytes()
     adapter = [Applied(pack_adapter(_adapter(model), model.config, model.weights.matrices), 0.5)]
     grammar = Grammars(in_bytes).compiled(Constraint.split({"regex": "[a-z]{2}(foo|bar)[0-9]+"})[0])
-
-    def guessed(temperature: float) -> Make:
-        def make(tokens: list[int], n: int) -> Request:
-            params = SamplingParams(max_tokens=n, temperature=temperature, seed=n)
-            return TextRequest(tokenizer, tokens, params, N_CTX, drafter=Drafter())
-
-        return make
-
-    def beams(tokens: list[int], n: int) -> Request:
-        asked = Beams(num_beams=3, num_beam_groups=1 + 2 * (n % 2), diversity_penalty=0.5 * (n % 2))
-        return beam_request(tokenizer, tokens, SamplingParams(max_tokens=n), N_CTX, asked)
 
     def adapted(tokens: list[int], n: int) -> Request:
         request = numbered_request(1, tokens, n)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from halfbyte.engine.binding import Binding
 from halfbyte.engine.page_pool import PagePool
-from halfbyte.engine.sequence import Sequence
 from halfbyte.generation.cache_folder import CacheFolder
 from halfbyte.generation.lasting_cache import LastingCache
 from halfbyte.generation.prefix_cache import Match, PrefixCache
@@ -32,11 +30,11 @@ class Cache:
         max_nbytes: int = PLENTY,
         *,
         binding: Binding = BINDING,
-        new: Callable[[PagePool], Sequence] = empty,
+        pool: PagePool | None = None,
     ) -> None:
-        self.pool = PagePool(LAYOUT)
-        self.memory = PrefixCache(self.pool, lambda: new(self.pool), n_pages * PAGE_SIZE)
-        self.folder = CacheFolder(path, binding, PAGE_SIZE, max_nbytes)
+        self.pool = pool or PagePool(LAYOUT)
+        self.memory = PrefixCache(self.pool, n_pages * PAGE_SIZE)
+        self.folder = CacheFolder(path, binding, self.memory.sizes, max_nbytes)
         lasting = LastingCache(self.memory, self.folder)
         self.lasting, self.load_next = lasting, lasting.load_next
         self.write_ahead = lasting.write_ahead

@@ -21,10 +21,11 @@ SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"
             "</tool_call>", "[TOOL_CALLS]", "[ARGS]", "</s>", "<|eot_id|>", "<|start_header_id|>",
             "<|end_header_id|>", "<|python_tag|>", "<arg_key>", "</arg_key>", "<arg_value>",
             "</arg_value>", "<|tool_call|>", "<|/tool_call|>", "<|assistant|>", "<seed:tool_call>",
-            "</seed:tool_call>", "<|tools_prefix|>", "<|tools_suffix|>", "<|inner_prefix|>",
+            "</seed:tool_call>", "<|tool_call_start|>", "<|tool_call_end|>",
+            "<|tools_prefix|>", "<|tools_suffix|>", "<|inner_prefix|>",
             "<|inner_suffix|>", "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>",
             "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
-            "｜DSML｜")  # fmt: skip
+            "｜DSML｜", "<|tool_call>", "<tool_call|>", '<|"|>')  # fmt: skip
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 
 import numpy as np
 
-from halfbyte.engine.kv_cache import KVCache
 from halfbyte.engine.page_pool import PagePool
+from halfbyte.engine.recurrent_state import RecurrentState
 from halfbyte.engine.sequence import Sequence
+from halfbyte.engine.state_layout import StateLayout
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
 
 LAYOUT = KVLayout(n_layers=1, n_kv_heads=1, head_dim=16, kv_type="f32")
-PAGE_SIZE = LAYOUT.page_nbytes
+PAGE_SIZE, STATE_SIZE = LAYOUT.page_nbytes, 64
 
 Place = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-class Folded:
-    """All that was seen, in one value: a state that cannot be cut back."""
-
-    can_truncate = False
-    nbytes = 100
-
-    def __init__(self, seen: tuple[int, ...] = ()) -> None:
-        self.seen = seen
-
-    def reserve(self, n_positions: int) -> None:
-        pass
-
-    def cut(self, n_positions: int) -> Folded:
-        assert n_positions == len(self.seen)
-        return self
-
-    def fork(self, n_positions: int) -> Folded:
-        assert n_positions == len(self.seen)
-        return Folded(self.seen)
+STATES = StateLayout(layers={0: 0}, state_nbytes=STATE_SIZE, row_nbytes=64)
 
 
 def empty(pool: PagePool) -> Sequence:
-    """A sequence that can be cut back anywhere."""
-    return Sequence(KVCache(pool))
+    """One that has seen nothing; it can be cut back anywhere, unless the pool has states."""
+    return Sequence.empty(pool)
 
 
-def empty_folded(pool: PagePool) -> Sequence:
-    """One that cannot."""
-    return Sequence(KVCache(pool), Folded())
+def pool_of_states() -> PagePool:
+    """Of sequences that cannot."""
+    return PagePool(LAYOUT, states=STATES)
 
 
 def grow(sequence: Sequence, tokens: Seq[int]) -> Sequence:
@@ -56,10 +40,9 @@ def grow(sequence: Sequence, tokens: Seq[int]) -> Sequence:
     for new, at, keys, values in _pages(sequence, sequence.n_past, sequence.n_past + len(tokens)):
         keys[at // 16, :, at % 16] = given[new, None]
         values[at] = given[new, None]
+    for state in states_of(sequence):
+        state.ahead.block.data[:] = np.frombuffer(_folded(_seen(state), tokens), np.uint8)
     sequence.append(len(tokens))
-    for state in sequence.states[1:]:
-        assert isinstance(state, Folded)
-        state.seen += tuple(tokens)
     return sequence
 
 
@@ -70,10 +53,25 @@ def held(sequence: Sequence) -> list[int]:
         tokens = values[at, :1]
         assert (values[at] == tokens).all() and (keys[at // 16, :, at % 16] == tokens).all()
         out += tokens[:, 0].astype(int).tolist()
-    for state in sequence.states[1:]:
-        assert isinstance(state, Folded)
-        assert list(state.seen) == out
+    for state in states_of(sequence):
+        assert _seen(state) == _folded(bytes(STATE_SIZE), out)
     return out
+
+
+def states_of(sequence: Sequence) -> list[RecurrentState]:
+    """What cannot be cut back."""
+    return [state for state in sequence.states if isinstance(state, RecurrentState)]
+
+
+def _seen(state: RecurrentState) -> bytes:
+    return bytes(STATE_SIZE) if state.block is None else state.block.data.tobytes()
+
+
+def _folded(seen: bytes, tokens: Seq[int]) -> bytes:
+    """All that was seen, in one value, token by token."""
+    for token in tokens:
+        seen = hashlib.blake2b(seen + token.to_bytes(4, "little"), digest_size=STATE_SIZE).digest()
+    return seen
 
 
 def n_common(a: Seq[int], b: Seq[int]) -> int:

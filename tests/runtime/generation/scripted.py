@@ -37,7 +37,7 @@ class ScriptedSequence:
     """Tokens, as far as they are computed."""
 
     states = (None,)
-    can_truncate = True
+    first_cut = 0
 
     def __init__(self, tokens: Seq[int] = ()) -> None:
         self.tokens = list(tokens)
@@ -46,7 +46,7 @@ class ScriptedSequence:
     def n_past(self) -> int:
         return len(self.tokens)
 
-    def reserve(self, n: int) -> None:
+    def reserve(self, n: int, n_guessed: int = 0) -> None:
         """There is room."""
 
     def truncate(self, n: int) -> None:
@@ -67,7 +67,7 @@ class ScriptedEngine:
     ) -> None:
         self.scripts, self.n_ctx, self.before = scripts, n_ctx, before
         self.steps: list[list[int]] = []
-        self.layout = KVLayout(1, 1, 16, "f32")
+        self.layout, self.expert_share = KVLayout(1, 1, 16, "f32"), 0.0
         self.pages = PagePool(self.layout)
 
     def new_sequence(self) -> ScriptedSequence:

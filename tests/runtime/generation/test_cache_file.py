@@ -18,17 +18,21 @@ from hypothesis import strategies as st
 from halfbyte.engine.binding import Binding
 from halfbyte.errors import CacheFileError
 from halfbyte.generation import cache_file
-from halfbyte.generation.cache_file import CacheFile, PageToStore, write
+from halfbyte.generation.cache_file import CacheFile, PartToStore, Sizes, write
 from halfbyte.generation.radix_tree import packed
 
-BINDING = Binding("ab" * 32, {"n_layers": 2, "kv_type": "f16"}, [], "cd" * 32)
-SIZE = 640
+BINDING = Binding("ab" * 32, {"n_layers": 2, "kv_type": "f16"}, "", "cd" * 32)
+SIZE, SNAPSHOT_SIZE = 640, 200
+SIZES = Sizes(SIZE, SNAPSHOT_SIZE)
 ADAPTERS = [None, "an adapter"]
 rng = np.random.default_rng(1)
-PAGES = [
-    PageToStore("0" * 31 + str(i), packed(range(n)), rng.integers(0, 256, SIZE).astype(np.uint8))
-    for i, n in enumerate((128, 1, 77))
-]
+PARTS = [
+    PartToStore(
+        "0" * 31 + str(i), packed(range(n)), rng.integers(0, 256, size).astype(np.uint8),
+        is_snapshot=size == SNAPSHOT_SIZE,
+    )
+    for i, (n, size) in enumerate([(128, SIZE), (1, SIZE), (1, SNAPSHOT_SIZE), (77, SIZE)])
+]  # fmt: skip
 same_folder = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -36,24 +40,24 @@ same_folder = settings(max_examples=60, suppress_health_check=[HealthCheck.funct
 def path(tmp_path: Path) -> Path:
     """A file."""
     path = tmp_path / "file"
-    write(path, BINDING, PAGES, ADAPTERS, is_lasting=True)
+    write(path, BINDING, PARTS, ADAPTERS, is_lasting=True)
     return path
 
 
 def contents(path: Path, binding: Binding = BINDING) -> list[tuple[str, bytes, bytes]]:
     """Of each page: its parent, its tokens, its data."""
     out = []
-    with CacheFile(path, binding, SIZE) as file:
+    with CacheFile(path, binding, SIZES) as file:
         assert file.adapters == ADAPTERS
-        for i, page in enumerate(file.pages):
-            data = np.zeros(SIZE, np.uint8)
+        for i, part in enumerate(file.parts):
+            data = np.zeros(SNAPSHOT_SIZE if part.is_snapshot else SIZE, np.uint8)
             tokens = file.read(i, data)
             assert file.read_tokens(i) == tokens
-            out.append((page.parent, tokens, data.tobytes()))
+            out.append((part.parent, tokens, data.tobytes()))
     return out
 
 
-EXPECTED = [(page.parent, page.tokens, page.data.tobytes()) for page in PAGES]
+EXPECTED = [(part.parent, part.tokens, part.data.tobytes()) for part in PARTS]
 
 
 def test_what_is_written_is_read_by_its_writer_alone(path: Path) -> None:
@@ -63,11 +67,11 @@ def test_what_is_written_is_read_by_its_writer_alone(path: Path) -> None:
 
 
 def test_a_file_takes_the_place_of_another_in_one_step(path: Path) -> None:
-    with CacheFile(path, BINDING, SIZE) as old:
+    with CacheFile(path, BINDING, SIZES) as old:
         assert write(path, BINDING, [], is_lasting=False) == path.stat().st_size
-        assert old.read(2, np.zeros(SIZE, np.uint8)) == PAGES[2].tokens
-    with CacheFile(path, BINDING, SIZE) as new:
-        assert new.pages == []
+        assert old.read(3, np.zeros(SIZE, np.uint8)) == PARTS[3].tokens
+    with CacheFile(path, BINDING, SIZES) as new:
+        assert new.parts == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_a_file_takes_the_place_of_another_in_one_step(path: Path) -> None:
     [
         ("model", replace(BINDING, model="ef" * 32)),
         ("layout", replace(BINDING, layout={"n_layers": 2, "kv_type": "f32"})),
-        ("states", replace(BINDING, states=["Recurrent"])),
+        ("states", replace(BINDING, states="another")),
         ("arithmetic", replace(BINDING, arithmetic="")),
     ],
 )
@@ -114,7 +118,7 @@ def test_changed_bytes(path: Path, data: st.DataObject) -> None:
 
 
 def _sealed(header: bytes) -> bytes:
-    begin = b"halfbyte prompt cache 1\n" + header + b"\n"
+    begin = b"halfbyte prompt cache 2\n" + header + b"\n"
     return begin + hashlib.blake2b(begin, digest_size=16).hexdigest().encode() + b"\n"
 
 
@@ -124,18 +128,22 @@ json_values = st.recursive(
     max_leaves=5,
 )
 binding_fields = {
-    "model": BINDING.model, "layout": BINDING.layout, "states": [], "arithmetic": "cd" * 32,
+    "model": BINDING.model, "layout": BINDING.layout, "states": "", "arithmetic": "cd" * 32,
 }  # fmt: skip
 rows = st.lists(
     st.fixed_dictionaries(
         {"parent": json_values | st.just("0" * 32), "n_tokens": json_values | st.just(3)},
-        optional={"crc": json_values | st.just(3), "more": json_values},
+        optional={
+            "crc": json_values | st.just(3),
+            "is_snapshot": json_values,
+            "more": json_values,
+        },
     )
     | json_values,
     max_size=2,
 )
 headers = json_values | st.fixed_dictionaries(
-    {"binding": st.just(binding_fields) | json_values, "pages": rows | json_values},
+    {"binding": st.just(binding_fields) | json_values, "parts": rows | json_values},
     optional={"adapters": st.lists(json_values, max_size=2)},
 )
 
@@ -148,8 +156,8 @@ headers = json_values | st.fixed_dictionaries(
 def test_hostile_headers_with_right_checksums(path: Path, header: str) -> None:
     path.write_bytes(_sealed(header.encode()))
     try:
-        with CacheFile(path, BINDING, SIZE) as file:
-            assert file.pages == []
+        with CacheFile(path, BINDING, SIZES) as file:
+            assert file.parts == []
     except CacheFileError as error:
         assert error.path == str(path)
 
@@ -176,7 +184,7 @@ def test_a_full_disk_leaves_what_was_there(
 
     monkeypatch.setattr(cache_file, "_write_all", fails)
     with pytest.raises(OSError, match="full"):
-        write(path, BINDING, PAGES, is_lasting=False)
+        write(path, BINDING, PARTS, is_lasting=False)
     assert contents(path) == EXPECTED
     assert os.listdir(path.parent) == ["file"]
 
@@ -190,7 +198,7 @@ def test_a_disk_that_takes_little_at_a_time(path: Path) -> None:
             return min(7, len(data))
 
     slow = Slow()
-    cache_file._write_all(slow, memoryview(PAGES[0].data))  # type: ignore[arg-type]
-    assert slow.got == PAGES[0].data.tobytes()
+    cache_file._write_all(slow, memoryview(PARTS[0].data))  # type: ignore[arg-type]
+    assert slow.got == PARTS[0].data.tobytes()
     with pytest.raises(OSError):
         cache_file._write_all(type("Full", (), {"write": lambda *_: 0})(), memoryview(b"x"))  # type: ignore[arg-type]

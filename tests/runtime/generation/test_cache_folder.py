@@ -13,7 +13,7 @@ import pytest
 
 from halfbyte.errors import CacheFileError
 from halfbyte.generation import cache_file
-from halfbyte.generation.cache_file import PART
+from halfbyte.generation.cache_file import PART, Sizes
 from halfbyte.generation.cache_folder import CacheFolder
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from tests.runtime.generation.on_disk import Cache, files, found, remember
@@ -228,11 +228,11 @@ def refuse_all(*args: Any) -> Any:
 def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     with pytest.raises(CacheFileError, match="only this user"):
-        CacheFolder(tmp_path, BINDING, PAGE_SIZE, PLENTY)
+        CacheFolder(tmp_path, BINDING, Sizes(PAGE_SIZE), PLENTY)
     (tmp_path / "file").touch()
     tmp_path.chmod(0o700)
     with pytest.raises(CacheFileError):
-        CacheFolder(tmp_path / "file", BINDING, PAGE_SIZE, PLENTY)
+        CacheFolder(tmp_path / "file", BINDING, Sizes(PAGE_SIZE), PLENTY)
 
 
 def test_a_folder_that_is_removed_meanwhile(

@@ -19,6 +19,7 @@ from halfbyte.engine.engine import Engine
 from halfbyte.generation import cache_file, lasting_cache
 from halfbyte.generation.cache_folder import CacheFolder
 from halfbyte.generation.lasting_cache import LastingCache
+from halfbyte.generation.leaving import LeavingPage
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
@@ -27,9 +28,9 @@ from tests.runtime.generation.on_disk import Cache, files, found, remember
 from tests.runtime.generation.remembered import (
     PAGE_SIZE,
     empty,
-    empty_folded,
     grow,
     n_common,
+    pool_of_states,
 )
 from tests.runtime.generation.test_prefix_cache import PLENTY, Prompt, trees
 
@@ -121,16 +122,12 @@ def test_without_room_in_memory_nothing_is_loaded(tmp_path: Path) -> None:
     assert not none.load_next([1] * 300)
 
 
-def test_states_and_adapters_that_have_no_name_stay_in_memory(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, new=empty_folded)
-    cache.memory.put([1] * 9, grow(empty_folded(cache.pool), [1] * 9))
-    cache.flush()
-    assert not (cache.load_next([1] * 20) or cache.write_ahead())
-    cache.memory.shrink(PLENTY)
-    plain = Cache(tmp_path)
-    plain.memory.put([1] * 9, grow(empty(plain.pool), [1] * 9), adapter=object())
-    plain.flush()
-    assert files(tmp_path) == []
+def test_what_went_through_adapters_that_have_no_name_stays_in_memory(tmp_path: Path) -> None:
+    for pool in (None, pool_of_states()):
+        plain = Cache(tmp_path, pool=pool)
+        plain.memory.put([1] * 9, grow(empty(plain.pool), [1] * 9), adapter=object())
+        plain.flush()
+        assert files(tmp_path) == []
 
 
 def test_after_a_restart_logits_are_the_same_bits(tmp_path: Path, threads: Pool) -> None:
@@ -138,9 +135,9 @@ def test_after_a_restart_logits_are_the_same_bits(tmp_path: Path, threads: Pool)
     tokens = model.tokens(310)
 
     def caches(engine: Engine) -> tuple[PrefixCache, LastingCache]:
-        memory = PrefixCache(engine.pages, engine.new_sequence, PLENTY)
+        memory = PrefixCache(engine.pages, PLENTY)
         binding = Binding.of(engine, "aa" * 32)
-        folder = CacheFolder(tmp_path, binding, engine.layout.page_nbytes, PLENTY)
+        folder = CacheFolder(tmp_path, binding, memory.sizes, PLENTY)
         return memory, LastingCache(memory, folder)
 
     with closing(model.engine(threads)) as engine:
@@ -268,7 +265,7 @@ def test_what_grows_while_it_is_written_is_whole(tmp_path: Path, slow_disk: Slow
     cache = Cache(tmp_path)
     sequence = grow(empty(cache.pool), [1] * 100)
     cache.memory.put([1] * 100, sequence)
-    cache.lasting._keep(next(iter(cache.memory.nodes())))
+    cache.lasting._keep(LeavingPage.of(next(iter(cache.memory.nodes()))))
     grow(sequence, [2] * 28)
     slow_disk.may_write.set()
     cache.wait()

@@ -17,7 +17,7 @@ TEXT = random.Random(1).choices(range(1000), k=700)
 
 def mismatch(prompt: list[int], *remembered: list[int]) -> Mismatch | None:
     pool = PagePool(LAYOUT)
-    cache = PrefixCache(pool, lambda: empty(pool), 1 << 30)
+    cache = PrefixCache(pool, 1 << 30)
     for tokens in remembered:
         cache.put(tokens, grow(empty(pool), tokens))
     return cache.match(prompt).mismatch

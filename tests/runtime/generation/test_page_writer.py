@@ -8,30 +8,29 @@ from typing import Any
 
 import pytest
 
-from halfbyte.generation.page_writer import LeavingPage, PageWriter
+from halfbyte.generation.page_writer import PageWriter
 
 
-class Node:
-    """What is written, by its digest."""
+class Leaving:
+    """What is written, by its name."""
 
-    def __init__(self, name: str) -> None:
-        self.digest = name.encode()
+    def __init__(self, name: str, nbytes: int) -> None:
+        self.name, self.nbytes = name, nbytes
 
 
-def leaving(name: str) -> LeavingPage:
-    node: Any = Node(name)
-    return LeavingPage(node, b"")
+def leaving(name: str, nbytes: int = 10) -> Any:
+    return Leaving(name, nbytes)
 
 
 class Disk:
     def __init__(self) -> None:
         self.written, self.may_write = "", threading.Event()
 
-    def write(self, page: LeavingPage) -> None:
+    def write(self, one: Any) -> None:
         assert self.may_write.wait(60)
-        if page.node.digest == b"!":
+        if one.name == "!":
             raise LookupError("a fault of ours")
-        self.written += page.node.digest.decode()
+        self.written += one.name
 
 
 @pytest.fixture
@@ -42,17 +41,26 @@ def disk() -> Iterator[Disk]:
 
 
 def test_pages_are_written_in_order_and_once(disk: Disk) -> None:
-    writer = PageWriter(disk.write, 3)
+    writer = PageWriter(disk.write, 39)
     assert [writer.offer(leaving(name)) for name in "abacd"] == [True] * 4 + [False]
-    assert len(writer) == 3 and leaving("a").node in writer and leaving("d").node not in writer
+    assert len(writer) == 3 and leaving("a") in writer and leaving("d") not in writer
+    assert writer.room == 9
     assert not writer.wait(0.0) and not writer.offer(leaving("d"), 0.001)
     disk.may_write.set()
     assert writer.wait(60) and disk.written == "abc" and len(writer) == 0
     assert writer.offer(leaving("d")) and writer.wait(60) and disk.written == "abcd"
 
 
+def test_what_is_larger_than_the_bound_is_written_alone(disk: Disk) -> None:
+    writer = PageWriter(disk.write, 39)
+    assert writer.offer(leaving("a", 100)) and not writer.offer(leaving("b", 1))
+    disk.may_write.set()
+    assert writer.wait(60) and writer.room == 39
+    assert writer.offer(leaving("b", 1)) and writer.wait(60) and disk.written == "ab"
+
+
 def test_whoever_waits_for_room_gets_it(disk: Disk) -> None:
-    writer = PageWriter(disk.write, 1)
+    writer = PageWriter(disk.write, 19)
     writer.offer(leaving("a"))
     threading.Timer(0.01, disk.may_write.set).start()
     assert all(writer.offer(leaving(name), 60) for name in "bcd")
@@ -61,7 +69,7 @@ def test_whoever_waits_for_room_gets_it(disk: Disk) -> None:
 
 def test_the_thread_ends_with_the_work(disk: Disk) -> None:
     disk.may_write.set()
-    writer = PageWriter(disk.write, 9)
+    writer = PageWriter(disk.write, 99)
     for name in "abc":
         assert writer.offer(leaving(name)) and writer.wait(60)
     for thread in threading.enumerate():
@@ -71,7 +79,7 @@ def test_the_thread_ends_with_the_work(disk: Disk) -> None:
 
 
 def test_forgetting(disk: Disk) -> None:
-    writer = PageWriter(disk.write, 9)
+    writer = PageWriter(disk.write, 99)
     assert not writer.forget(0.0)
     for name in "abc":
         writer.offer(leaving(name))
@@ -85,7 +93,7 @@ def test_after_a_fault_another_thread_goes_on(disk: Disk, monkeypatch: pytest.Mo
     said = threading.Event()
     monkeypatch.setattr(threading, "excepthook", lambda args: said.set())
     disk.may_write.set()
-    writer = PageWriter(disk.write, 9)
+    writer = PageWriter(disk.write, 99)
     writer.offer(leaving("!"))
     assert said.wait(60) and writer.wait(60)
     assert writer.offer(leaving("a")) and writer.wait(60) and disk.written == "a"

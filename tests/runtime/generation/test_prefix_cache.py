@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halfbyte.engine.page_pool import PagePool
-from halfbyte.engine.sequence import Sequence, Snapshot
-from halfbyte.errors import EngineError
+from halfbyte.engine.sequence import Sequence
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
@@ -20,12 +19,12 @@ from tests.runtime.engine.small_models import SHAPES, build, run
 from tests.runtime.generation.remembered import (
     LAYOUT,
     PAGE_SIZE,
-    Folded,
+    STATE_SIZE,
     empty,
-    empty_folded,
     grow,
     held,
     n_common,
+    pool_of_states,
 )
 
 PLENTY = 1 << 40
@@ -33,7 +32,7 @@ PLENTY = 1 << 40
 
 def new_cache(max_nbytes: int = PLENTY) -> tuple[PrefixCache, PagePool]:
     pool = PagePool(LAYOUT)
-    return PrefixCache(pool, lambda: empty(pool), max_nbytes), pool
+    return PrefixCache(pool, max_nbytes), pool
 
 
 @dataclass(frozen=True)
@@ -178,8 +177,8 @@ def test_without_room_for_a_copy_the_full_pages_are_found() -> None:
 def test_states_that_cannot_be_cut_back_are_found_where_they_were_kept(
     prompts: list[Prompt], positions: list[int], max_nbytes: int
 ) -> None:
-    pool = PagePool(LAYOUT)
-    cache = PrefixCache(pool, lambda: empty_folded(pool), max_nbytes * 4)
+    pool = pool_of_states()
+    cache = PrefixCache(pool, max_nbytes * 4)
     known: list[list[int]] = []
     kept: list[list[int]] = []
     for prompt in prompts:
@@ -193,38 +192,30 @@ def test_states_that_cannot_be_cut_back_are_found_where_they_were_kept(
             assert match.n_agreed == shared
         assert match.n_reused <= expected
         assert held(match.sequence) == tokens[: match.n_reused]
-        sequence, snapshots = match.sequence, list[Snapshot]()
+        sequence = match.sequence
         for n in sorted({*positions, len(tokens)}):
             if sequence.n_past < n <= len(tokens):
-                grow(sequence, tokens[sequence.n_past : n])
-                snapshots.append(sequence.snapshot())
+                cache.put(tokens, grow(sequence, tokens[sequence.n_past : n]))
                 kept.append(tokens[:n])
-        cache.put(tokens, sequence, snapshots=snapshots)
         known.append(tokens)
-        del match, sequence, snapshots
+        del match, sequence
         assert cache.nbytes == sum(node.nbytes for node in cache.nodes()) <= max_nbytes * 4
-    assert pool.nbytes <= cache.nbytes
+        assert pool.nbytes == cache.nbytes
 
 
-def test_a_state_without_memory_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = PagePool(LAYOUT)
-    cache = PrefixCache(pool, lambda: empty_folded(pool), PLENTY)
-    sequence = grow(empty_folded(pool), [1] * 9)
-    cache.put([1] * 9, sequence)
-    cache.put([1] * 9, sequence)
-    n_bytes = cache.nbytes
-    assert n_bytes == PAGE_SIZE + Folded.nbytes
-
-    def fails(self: Folded, n_positions: int) -> Folded:
-        raise EngineError("out of memory")
-
-    monkeypatch.setattr(Folded, "fork", fails)
-    cache.put([1] * 9, sequence)  # which is held already
+def test_a_snapshot_is_held_once_and_takes_no_memory() -> None:
+    pool = pool_of_states()
+    cache = PrefixCache(pool, PLENTY)
+    sequence = grow(empty(pool), [1] * 9)
+    for _ in range(2):
+        cache.put([1] * 9, sequence)
+        assert cache.nbytes == pool.nbytes == PAGE_SIZE + STATE_SIZE
+    pool.max_nbytes = pool.nbytes + STATE_SIZE
     cache.put([1] * 12, grow(sequence, [1] * 3))
-    assert cache.match([1] * 20).n_reused == 0
-    monkeypatch.undo()
-    assert cache.nbytes == n_bytes
-    assert cache.match([1] * 20).n_reused == 9
+    assert cache.nbytes == pool.nbytes == pool.max_nbytes
+    assert cache.match([1] * 20).n_reused == 0  # there is no page for a copy of the begun one
+    pool.max_nbytes = None
+    assert [cache.match([1] * n).n_reused for n in (20, 12, 9)] == [12, 9, 0]
 
 
 @pytest.mark.parametrize("shape", ["F32", "Q4_0", "window", "Qwen2"])
@@ -236,7 +227,7 @@ def test_a_hit_changes_no_bit(shape: str, threads: Pool) -> None:
     @settings(max_examples=6, deadline=None)
     def check(prompts: list[Prompt], n_pages: int, n_cut: int) -> None:
         max_nbytes = n_pages * engine.layout.page_nbytes
-        cache = PrefixCache(engine.pages, engine.new_sequence, max_nbytes)
+        cache = PrefixCache(engine.pages, max_nbytes)
         known: list[list[int]] = []
         for prompt in prompts[:5]:
             tokens = prompt.tokens(known) or [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import numpy as np
 from hypothesis import given
@@ -42,6 +43,11 @@ def test_the_nearest_child(runs: list[list[int]], tokens: list[int]) -> None:
     near, n = root.nearest(packed(tokens))
     assert n == max((n_common(tokens, run) for run in runs), default=0)
     assert near is None if n == 0 else near and near.tokens.startswith(packed(tokens[:n]))
+    alike = list(root.alike(packed(tokens), 100))
+    assert [m for _, m in alike] == sorted((m for _, m in alike), reverse=True)
+    shared = {key: radix_tree.n_common(key, packed(tokens)) for key in keys}
+    assert {node.tokens: m for node, m in alike} == {k: m for k, m in shared.items() if m}
+    assert list(root.alike(packed(tokens), 2)) == alike[:2]
     for node in list(root.children.values()):
         root.remove(node)
     assert root.nearest(packed(tokens)) == (None, 0)
@@ -63,11 +69,12 @@ def test_what_is_replaced_hands_its_past_on() -> None:
     root = Root(None)
     old, replaced, is_new = insert(root, packed([1, 2]), POOL.take())
     assert (replaced, is_new) == (None, True)
-    old.snapshots[2] = ()
+    kept: Any = object()
+    old.snapshots[2] = kept
     old.n_uses, old.used_at = 3, 77
     node, replaced, is_new = insert(root, packed([1, 2, 3]), POOL.take())
     assert (replaced, is_new) == (old, True)
-    assert (node.n_uses, node.used_at, node.snapshots) == (3, 77, {2: ()})
+    assert (node.n_uses, node.used_at, node.snapshots) == (3, 77, {2: kept})
     assert insert(root, packed([1, 2]), POOL.take()) == (node, None, False)
 
 

@@ -13,7 +13,7 @@ from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.radix_tree import Node, Root
 from halfbyte.generation.retention import value
 from halfbyte.kernels.layouts.kv_pages import PAGE
-from tests.runtime.generation.remembered import LAYOUT, PAGE_SIZE, Folded, empty
+from tests.runtime.generation.remembered import LAYOUT, PAGE_SIZE, empty
 
 Tokens = list[int]
 
@@ -44,7 +44,7 @@ class Remembering:
 
     def __init__(self, n_pages: int) -> None:
         self.pool = PagePool(LAYOUT)
-        self.cache = PrefixCache(self.pool, lambda: empty(self.pool), n_pages * PAGE_SIZE)
+        self.cache = PrefixCache(self.pool, n_pages * PAGE_SIZE)
 
     def reused(self, tokens: Tokens) -> int:
         """Tokens found; then all are remembered."""
@@ -148,15 +148,8 @@ def leaf(n: int, *, n_uses: int = 1, n_own: int = 10) -> Node:
 
 
 def test_value_grows_with_uses_and_length_and_falls_with_age_and_bytes() -> None:
-    plain = value(leaf(1000), 0, has_snapshots=False)
-    assert value(leaf(2000), 0, has_snapshots=False) == pytest.approx(2 * plain)
-    assert value(leaf(1000, n_own=30), 0, has_snapshots=False) == pytest.approx(3 * plain)
-    assert value(leaf(1000, n_uses=3), 0, has_snapshots=False) == pytest.approx(2 * plain)
-    assert value(leaf(1000), 1024, has_snapshots=False) == pytest.approx(plain / 2)
-
-
-def test_a_leaf_that_nobody_can_return_to_has_no_value() -> None:
-    node = leaf(1000)
-    assert value(node, 0, has_snapshots=True) == 0
-    node.snapshots[995] = (Folded(),)
-    assert 0 < value(node, 0, has_snapshots=True) < value(leaf(1000), 0, has_snapshots=False)
+    plain = value(leaf(1000), 0)
+    assert value(leaf(2000), 0) == pytest.approx(2 * plain)
+    assert value(leaf(1000, n_own=30), 0) == pytest.approx(3 * plain)
+    assert value(leaf(1000, n_uses=3), 0) == pytest.approx(2 * plain)
+    assert value(leaf(1000), 1024) == pytest.approx(plain / 2)

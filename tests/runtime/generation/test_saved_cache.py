@@ -17,14 +17,22 @@ from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.radix_tree import Root, child_digest, packed
 from halfbyte.generation.saved_cache import load, save
 from halfbyte.kernels.layouts.kv_pages import PAGE
-from tests.runtime.generation.remembered import LAYOUT, PAGE_SIZE, empty, empty_folded, grow, held
+from tests.runtime.generation.remembered import (
+    LAYOUT,
+    PAGE_SIZE,
+    STATE_SIZE,
+    empty,
+    grow,
+    held,
+    pool_of_states,
+)
 from tests.runtime.generation.test_cache_file import BINDING
 from tests.runtime.generation.test_prefix_cache import PLENTY, Prompt, trees
 
 
 def new_cache(n_pages: int = 100) -> PrefixCache:
     pool = PagePool(LAYOUT)
-    return PrefixCache(pool, lambda: empty(pool), n_pages * PAGE_SIZE)
+    return PrefixCache(pool, n_pages * PAGE_SIZE)
 
 
 @pytest.fixture
@@ -109,11 +117,11 @@ def test_a_page_without_its_parent_is_refused(cache: PrefixCache, tmp_path: Path
     path = tmp_path / "file"
     nodes = list(cache.nodes())
     for node in (nodes[-1], *(n for n in nodes if n.begin)):
-        page = cache_file.PageToStore(
+        page = cache_file.PartToStore(
             node.parent.digest.hex() or "0" * 32, node.tokens, node.page.data
         )
         cache_file.write(path, BINDING, [page], ["another"], is_lasting=False)
-        with pytest.raises(CacheFileError, match="page 0"):
+        with pytest.raises(CacheFileError, match="part 0"):
             load(new_cache(), path, BINDING)
 
 
@@ -122,11 +130,11 @@ def test_a_page_behind_one_that_is_not_full_is_refused(tmp_path: Path) -> None:
     data = np.zeros(PAGE_SIZE, np.uint8)
     tokens = packed([1, 2, 3])
     pages = [
-        cache_file.PageToStore(root.digest.hex(), tokens, data),
-        cache_file.PageToStore(child_digest(root.digest, tokens).hex(), tokens, data),
+        cache_file.PartToStore(root.digest.hex(), tokens, data),
+        cache_file.PartToStore(child_digest(root.digest, tokens).hex(), tokens, data),
     ]
     cache_file.write(path, BINDING, pages, [None], is_lasting=False)
-    with pytest.raises(CacheFileError, match="page 1"):
+    with pytest.raises(CacheFileError, match="part 1"):
         load(new_cache(), path, BINDING)
 
 
@@ -145,9 +153,34 @@ def test_a_full_disk_and_a_folder_that_is_not_there(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_states_that_are_not_kept_on_disk_are_an_error(tmp_path: Path) -> None:
-    pool = PagePool(LAYOUT)
-    cache = PrefixCache(pool, lambda: empty_folded(pool), PLENTY)
-    for work in (save, load):
-        with pytest.raises(CacheFileError, match="keys and values alone"):
-            work(cache, tmp_path / "file", BINDING)
+def test_snapshots_are_saved_bit_for_bit(tmp_path: Path) -> None:
+    path, first = tmp_path / "file", PrefixCache(pool_of_states(), PLENTY)
+    texts = [1] * 300, [1] * 200 + [2] * 100
+    for tokens in texts:
+        sequence = first.match(tokens).sequence
+        for n in (150, 200, 300):
+            if sequence.n_past < n:
+                first.put(tokens, grow(sequence, tokens[sequence.n_past : n]))
+    del sequence
+    assert save(first, path, BINDING) == path.stat().st_size
+    second = PrefixCache(pool_of_states(), PLENTY)
+    assert load(second, path, BINDING) == 300 + 172
+    assert second.nbytes == first.nbytes == second.pool.nbytes
+    for tokens in texts:
+        for n in (150, 200, 300):
+            assert held(second.match([*tokens[:n], 0]).sequence) == tokens[:n]
+
+
+def test_a_snapshot_without_its_page_and_of_a_model_without_states(tmp_path: Path) -> None:
+    path, root = tmp_path / "file", Root(None)
+    states, plain = PrefixCache(pool_of_states(), PLENTY), new_cache()
+    snapshot = cache_file.PartToStore(
+        root.digest.hex(), packed([1, 2, 3]), np.zeros(STATE_SIZE, np.uint8), is_snapshot=True
+    )
+    page = cache_file.PartToStore(root.digest.hex(), packed([1, 5]), np.zeros(PAGE_SIZE, np.uint8))
+    for parts in ([snapshot], [page, snapshot]):
+        cache_file.write(path, BINDING, parts, [None], is_lasting=False)
+        with pytest.raises(CacheFileError, match=f"part {len(parts) - 1}.*snapshot"):
+            load(states, path, BINDING)
+        with pytest.raises(CacheFileError):
+            load(plain, path, BINDING)

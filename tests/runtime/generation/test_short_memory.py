@@ -144,7 +144,7 @@ class SmallMemory(ScriptedEngine):
         class Bounded(ScriptedSequence):
             n_reserved = 0
 
-            def reserve(self, n: int) -> None:
+            def reserve(self, n: int, n_guessed: int = 0) -> None:
                 held = [s for s in engine.sequences if s.owner() is not None and s is not self]
                 if sum(s.n_reserved for s in held) + self.n_past + n > engine.n_tokens:
                     raise EngineError("no memory")
@@ -217,7 +217,7 @@ def test_an_answer_that_ends_for_want_of_memory_ends_alone() -> None:
     batch.step()
     assert request.sequence is not None
 
-    def reserve(n: int) -> None:
+    def reserve(n: int, n_guessed: int = 0) -> None:
         raise EngineError("no memory")
 
     request.sequence.reserve = reserve  # type: ignore[method-assign]

@@ -73,6 +73,17 @@ FAMILIES = {
         context="<reponame>{name}{files}<filename>{current}\n",
         file="<filename>{path}\n{text}\n",
     ),
+    "Granite 4": Documented(
+        "qwen2",
+        (
+            *("<|end_of_text|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"),
+            *("<|fim_pad|>", "<|filename|>", "<|reponame|>"),
+        ),
+        {"psm": "<|fim_prefix|>{p}<|fim_suffix|>{s}<|fim_middle|>"},
+        ("<|end_of_text|>", "<|fim_pad|>", "<|filename|>"),
+        context="<|reponame|>{name}{files}<|filename|>{current}\n",
+        file="<|filename|>{path}\n{text}\n",
+    ),
     "StarCoder2": Documented(
         "starcoder",
         ("<|endoftext|>", *FIM, "<repo_name>", "<file_sep>"),

@@ -28,6 +28,7 @@ TRAINED = (
     "Seed-Coder-8B-Base", "ByteDance-Seed/Seed-Coder-8B-Base", "Mellum-4b-base",
     "mellum-4b-sft-python", "Mellum2-12B-A2.5B-Base",
     "codegemma-2b", "google/codegemma-1.1-2b", "Codegemma 7b", "Yi-Coder-9B", "OpenCoder-8B-Base",
+    "granite-4.0-h-tiny", "Granite 4.0 H Small", "granite-4.1-8b",
     "GLM-4.5-Air", "GLM-4.7-Flash", "GLM 5", "DeepSeek-Coder-V2-Lite-Base",
 )  # fmt: skip
 UNTRAINED = (

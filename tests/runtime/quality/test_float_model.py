@@ -23,6 +23,7 @@ from halfbyte.quality.layer_source import F32, GGUFSource
 GOLDEN: dict[str, np.ndarray] = {}
 for _name in (
     "golden_llama", "golden_positions", "golden_experts", "golden_families", "golden_latents",
+    "golden_recurrent", "golden_nets", "golden_mamba",
 ):  # fmt: skip
     with np.load(Path(__file__).parents[2] / "data" / f"{_name}.npz") as _data:
         GOLDEN |= _data

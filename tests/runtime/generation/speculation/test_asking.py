@@ -258,7 +258,7 @@ def test_memory_that_it_holds_is_given_back_first() -> None:
     assert request.sequence is not None
     reserve, n_short = request.sequence.reserve, 1
 
-    def short(n: int) -> None:
+    def short(n: int, n_guessed: int = 0) -> None:
         nonlocal n_short
         n_short -= 1
         if n_short >= 0:

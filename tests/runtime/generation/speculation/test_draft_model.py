@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import small_models
+from recurrent_engine import RecurrentEngine
 
 from halfbyte.cache_scope import scoped
 from halfbyte.engine.engine import Span, StepAborted
@@ -87,6 +88,25 @@ def test_it_says_what_it_would_alone_whatever_came_of_its_guesses(
         assert made == greedy(engine, request.ids, len(made)) and made
         request.ids += made[: rng.integers(0, len(made) + 1)]
         request.ids += rng.integers(0, 64, i % 3).tolist()
+
+
+def test_one_whose_states_cannot_be_cut_back_returns_to_where_it_began() -> None:
+    engine = RecurrentEngine()
+    model, rng = DraftModel(RecurrentEngine(), engine, CACHE), np.random.default_rng(3)  # type: ignore[arg-type]
+    tokenizer: Any = Vocabulary()
+    ids, params = rng.integers(0, 333, 150).tolist(), SamplingParams(max_tokens=100)
+    request = TextRequest(tokenizer, ids, params, 400, drafter=Drafter())
+    guest: Any = model.engine
+    for i in range(12):
+        n_before, n_new = guest.n_computed, len(request.ids)
+        made = guess(model, request, 1 + i % 5)
+        assert made == greedy(engine, request.ids, len(made)) and made
+        assert guest.n_computed - n_before < (20 if i else n_new + 5)
+        request.ids += made[: rng.integers(0, len(made) + 1)]
+        request.ids += rng.integers(0, 64, i % 3).tolist()
+    model.forget(request)
+    gc.collect()
+    assert guest.pages.nbytes == model._cache.nbytes
 
 
 def test_a_prompt_is_seen_in_parts(small: Any, engine: Any, model: DraftModel) -> None:

@@ -141,21 +141,6 @@ def test_nothing_is_guessed_beyond_the_last_token_and_the_context() -> None:
     assert sum(map(sum, engine.steps)) == 19
 
 
-def test_where_a_sequence_cannot_be_cut_back_nothing_is_guessed() -> None:
-    engine = ScriptedEngine("a" * 30)
-    made = engine.new_sequence
-
-    def new_sequence() -> Any:
-        sequence = made()
-        sequence.can_truncate = False
-        return sequence
-
-    engine.new_sequence = new_sequence  # type: ignore[method-assign]
-    request = request_of([0], drafter=predicting("a" * 30))
-    run(with_costs(batch_of(engine), FREE), request)
-    assert request.text == "a" * 30 and request.n_drafted == 0
-
-
 def test_nobody_gives_up_memory_for_a_guess() -> None:
     engine = ScriptedEngine("a" * 30)
     made = engine.new_sequence
@@ -163,7 +148,7 @@ def test_nobody_gives_up_memory_for_a_guess() -> None:
     def new_sequence() -> Any:
         sequence = made()
 
-        def reserve(n: int) -> None:
+        def reserve(n: int, n_guessed: int = 0) -> None:
             if n > 1:
                 raise EngineError("no memory")
 
@@ -189,7 +174,7 @@ def test_a_prompt_that_finds_no_memory_takes_that_of_guesses_first() -> None:
     def new_sequence() -> Any:
         sequence = made()
 
-        def reserve(n: int) -> None:
+        def reserve(n: int, n_guessed: int = 0) -> None:
             held = len(mine.drafted)
             if held + n > n_left:
                 raise EngineError("no memory")

@@ -26,6 +26,16 @@ def test_beyond_what_was_seen_a_row_costs_what_a_prompts_token_does() -> None:
     assert costs.seconds(1) == 0.010
 
 
+def test_a_row_more_needs_experts_of_its_own_until_it_is_known() -> None:
+    costs = StepCosts(expert_share=0.6)
+    costs.learn(1, 0.010)
+    assert costs.seconds(3) == pytest.approx(0.016)  # half of them are others
+    costs.learn_prompt(256, 0.256)  # whose rows share them
+    assert costs.seconds(3) == pytest.approx(0.016)
+    costs.learn(3, 0.012)
+    assert costs.seconds(3) == 0.012
+
+
 def test_a_bad_moment_is_no_measure() -> None:
     costs = StepCosts()
     for seconds in (0.010, 0.500, 0.011, 0.010, 0.009):

@@ -24,6 +24,7 @@ from halfbyte.prompt.tools.harmony import Harmony
 from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral, NamedMistral
+from halfbyte.prompt.tools.nemotron_calls import Nemotron
 from halfbyte.prompt.tools.olmo3_calls import Olmo3
 from halfbyte.prompt.tools.phi4 import Phi4
 
@@ -36,6 +37,7 @@ FORMATS = [
     NamedMistral(),
     Granite(),
     Phi4(),
+    Nemotron(),
     Firefunction(),
     Glm4(),
     Harmony(),
@@ -73,6 +75,7 @@ WRITTEN: list[tuple[CallFormat, str, list[Any]]] = [
     (NamedMistral(), 'weather[CALL_ID]abcdefghi[ARGS]{"city": "Paris"}', [PARIS]),
     (NamedMistral(), 'weather{"city": "Paris"}', [PARIS]),
     (Granite(), "[{}, {}]".format(*TWO), [PARIS, ROME]),
+    (Nemotron(), "[{}, {}]".format(*TWO), [PARIS, ROME]),
     (Phi4(), '[{"name": "weather", "arguments": {"city": "Paris"}}]', [PARIS]),
     (Phi4(), '{"type": "function", "function": {"name": "now", "arguments": {}}}', [("now", {})]),
     (Glm4(), 'weather\n{"city": "Paris"}', [PARIS]),
@@ -196,6 +199,7 @@ def test_other_formats_are_refused_by_name() -> None:
     assert format_of("<tool_call><function={{ tools }}", "m.gguf").name == "qwen3-coder"
     assert format_of("<tool_call><arg_key>", "m.gguf").name == "glm"
     assert format_of("<|tool_call|> <|start_of_role|>", "m.gguf").name == "granite"
+    assert format_of("<TOOLCALL>[{{ tools }}", "m.gguf").name == "nemotron"
     assert format_of("<|observation|> m.metadata", "m.gguf").name == "glm-4"
     assert format_of("<|tools_prefix|>", "m.gguf").name == "apertus"
     assert format_of("<｜tool▁calls▁begin｜>", "m.gguf").name == "deepseek"
