@@ -131,8 +131,9 @@ class _Stacked:
                     got=tensor.shape,
                 )  # fmt: skip
         self.shape = (len(tensors), *first.shape)
-        factors = [getattr(tensor, "factors", None) for tensor in tensors]
-        self.factors = None if None in factors else np.concatenate(factors)
+        factors: list[Any] = [getattr(tensor, "factors", None) for tensor in tensors]
+        is_without = any(one is None for one in factors)
+        self.factors = None if is_without else np.concatenate(factors)
         dtypes = {getattr(tensor, "dtype", FLOATS[0]) for tensor in tensors}
         # One that is not read is seen where all tensors are checked.
         self.dtype = next(iter(dtypes.difference(FLOATS)), FLOATS[0])

@@ -137,7 +137,11 @@ def attack(kind: str, folder: Path) -> None:
     warnings.simplefilter("ignore")
     tiny = _module("tiny_llama", ROOT / "benchmarks" / "tiny_llama.py")
     source, good, path = folder / "hf", folder / "good.gguf", folder / "m.gguf"
-    tiny.save(tiny.Tiny("t", 1, 64, 96, 2, 4, 2, 16, 323, 1e4, tied=False, kind=kind), source)
+    n_kv_heads = 4 if "kv_lora_rank" in tiny.KINDS.get(kind, {}) else 2
+    shape = (64, 96, 2, 4, n_kv_heads, 16, 323, 1e4)
+    tiny.save(
+        tiny.Tiny("t", 1, *shape, tied=kind.startswith(("gemma", "starcoder")), kind=kind), source
+    )
     halfbyte.convert(source, good, type="f32", measure=False)
     found: dict[str, list[str]] = {"FAULT": [], "runs": []}
     n = 0
@@ -153,14 +157,13 @@ def attack(kind: str, folder: Path) -> None:
     print(
         f"{kind}: {n} mutants, {len(found['runs'])} run, {len(found['FAULT'])} faults", flush=True
     )
-    for one in found["FAULT"]:
-        print(f"  {one}", flush=True)
     (folder.parent / f"{kind}.runs").write_text("\n".join(found["runs"]))
     sys.exit(int(bool(found["FAULT"])))
 
 
 def _note(found: dict[str, list[str]], said: str, came: str) -> None:
     if came.startswith("FAULT"):
+        print(f"  {said}: {came}", flush=True)
         found["FAULT"].append(f"{said}: {came}")
     elif not came:
         found["runs"].append(said)

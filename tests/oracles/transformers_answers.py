@@ -18,7 +18,7 @@ F32 = NDArray[np.float32]
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = {"f32": 1e-4, "f16": 2e-3}
 # Of a number that lies between two halves either may come out.
-HALF = 5e-4
+HALF = 1e-3
 # Choices of experts that are so near to a tie may come out otherwise: rows of their own.
 TIE = 1e-4
 
@@ -46,8 +46,8 @@ def check_answers(folder: Path) -> None:
     """A converted checkpoint's logits are near transformers', and its greedy ids are the same.
 
     With a cache of half floats they are near those of transformers with such a cache, and near the
-    others up to where that alone leads it to other experts. Left out are rows in which a choice of
-    experts is within TIE of another.
+    others, or no farther from them than that makes its own, up to where it leads to other experts.
+    Left out are rows in which a choice of experts is within TIE of another.
     """
     path = folder.with_suffix(".gguf")
     halfbyte.convert(folder, path, type="f32", measure=False)
@@ -66,10 +66,12 @@ def check_answers(folder: Path) -> None:
     clear, half_clear = (a[name] > TIE for name in ("margins", "half_margins"))
     own = _distance(found["f32"], a["logits"], clear)
     half = _distance(found["f16"], a["half_logits"], half_clear)
-    both = _distance(found["f16"], a["logits"], clear & np.logical_and.accumulate(is_same))
+    before = clear & np.logical_and.accumulate(is_same)
+    both = _distance(found["f16"], a["logits"], before)
+    allowed = max(TOLERANCE["f16"], HALF + _distance(a["half_logits"], a["logits"], before))
     said = f"f32 {own:.2g}, f16 {half:.2g} and {both:.2g}"
     print(f"{folder.name}: {said}, {(~clear).sum()} near ties, {(~is_same).sum()} of other experts")
-    assert own < TOLERANCE["f32"] and half < HALF and both < TOLERANCE["f16"]
+    assert own < TOLERANCE["f32"] and half < HALF and both < allowed
     assert clear.mean() > 0.5 and half_clear.mean() > 0.5 and is_same.mean() > 0.8
 
 

@@ -22,7 +22,7 @@ from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.nvfp4 import NVFP4
 
 _GROUP = 16
-_FP4 = np.float32(NVFP4.table) / np.float32(2)
+_FP4 = np.array(NVFP4.table, np.float32) / np.float32(2)
 
 
 class NVFP4Tensor:
