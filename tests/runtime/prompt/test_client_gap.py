@@ -17,6 +17,7 @@ LAID_OUT = {
     "StarCoder2": "<fim_prefix>{0}<fim_suffix>{1}<fim_middle>",
     "Mellum": "<fim_suffix>{1}<fim_prefix>{0}<fim_middle>",
     "Seed-Coder": "<[fim-suffix]>{1}<[fim-prefix]>{0}<[fim-middle]>",
+    "Granite 4": "<|fim_prefix|>{0}<|fim_suffix|>{1}<|fim_middle|>",
     "GLM": "<|code_prefix|>{0}<|code_suffix|>{1}<|code_middle|>",
     "Granite-code": "<fim_prefix>{0}<fim_suffix>{1}<fim_middle>",
     "Codestral": "[SUFFIX]{1}[PREFIX]{0}",
