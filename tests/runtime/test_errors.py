@@ -29,7 +29,7 @@ from halfbyte.errors import (
 VALUES: dict[str, object] = {
     "message": "it went wrong", "path": Path("a/model.gguf"), "field": "general.name",
     "param": "top_k", "name": "HALFBYTE_CACHE", "where": "here", "n_tokens": 9, "n_ctx": 5,
-    "nbytes": 9, "max_nbytes": 10,
+    "nbytes": 9, "max_nbytes": 10, "wanted": 2,
     "expected": "a number", "got": (1, "x"), "hint": "try another", "timeout": 0.5,
     "completion": ["try another"], "reason": "no JSON", "text": "{",
 }  # fmt: skip

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from halfbyte.engine import page_dealing
 from halfbyte.engine.engine import MAX_BATCH, Engine, Span
 from halfbyte.engine.model_kernels import kernels_for
-from halfbyte.families import config
+from halfbyte.families import layer_sizes
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.layouts.kv_pages import PAGE, is_coded
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS
@@ -324,7 +324,7 @@ def test_more_heads_than_share_a_key_at_once(
     pools: dict[int, Pool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compressed keys are read once for each group of heads: the sums are the same."""
-    monkeypatch.setattr(config, "MAX_GROUP", 4)
+    monkeypatch.setattr(layer_sizes, "MAX_GROUP", 4)
     shape = dataclasses.replace(small.LATENTS, n_heads=8)
     model = small.build(shape, pools[2])
     assert (model.config.group, model.config.n_head_groups) == (4, 2)
