@@ -34,6 +34,7 @@ from halfbyte.families.heads import gate_dim_from_gguf, heads_from_gguf, wanted_
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.latent_from_gguf import read_latent, with_latents
 from halfbyte.families.layer_sizes import local_dim
+from halfbyte.families.layers_from_gguf import checked_layers
 from halfbyte.families.metadata_keys import check_keys, is_saved
 from halfbyte.families.next_layer import n_next_in_file
 from halfbyte.families.next_tokens import n_layers_of
@@ -96,7 +97,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     )
     config = with_latents(file, family, config, latent) if latent else config
     if family.recurrent is not None:
-        config = family.recurrent.from_gguf(file, family, config)
+        config = checked_layers(file, family, family.recurrent.from_gguf(file, family, config))
     check_expert_counts(file, family, config)
     return config
 

@@ -1,7 +1,7 @@
 """Mamba-2's layers as a GGUF file states them, and which layers these are.
 
-A layer is one of them that has neither KV heads nor, where its width is stated for each layer, a
-network of its own. Sources: llama.cpp's src/models/granite-hybrid.cpp and nemotron-h.cpp.
+A layer is one of them that has no KV heads and, where layers are of one kind each and their widths
+are listed, is no network. Sources: llama.cpp's src/models/granite-hybrid.cpp and nemotron-h.cpp.
 """
 
 from __future__ import annotations
@@ -31,8 +31,12 @@ ROTATES_KEY = "rope.scaling.finetuned"  # which Granite's hybrids take for a wor
 LIMITS_KEY = "halfbyte.ssm_time_step_limits"  # which llama.cpp does not know
 
 
-def with_mamba2(file: GGUFFile, family: Family, config: ModelConfig) -> ModelConfig:
+def with_mamba2(
+    file: GGUFFile, family: Family, config: ModelConfig, *, of_one_kind: bool = False
+) -> ModelConfig:
     """A configuration with what a file says of them.
+
+    With `of_one_kind`, each layer is recurrent, or attends, or is a network.
 
     Raises:
         ModelFileError: a number is missing, out of range, or contradicts another.
@@ -41,7 +45,7 @@ def with_mamba2(file: GGUFFile, family: Family, config: ModelConfig) -> ModelCon
     key, ff_key = (
         f"{family.architecture}.{keys[one].gguf}" for one in ("n_kv_heads", "hidden_dim")
     )
-    heads, widths = _by_layer(m, key, n), _by_layer(m, ff_key, n)
+    heads, widths = _by_layer(m, key, n), _by_layer(m, ff_key, n) if of_one_kind else []
     kinds = [(bool(h), bool(w)) for h, w in zip(heads or [1] * n, widths or [0] * n, strict=True)]
     if (True, True) in kinds and widths:
         expected = f"0 where {key} is not: layers are of one kind each"

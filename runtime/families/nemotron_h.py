@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from halfbyte.families import blocks
 from halfbyte.families.config import KEYS, Key, ModelConfig
@@ -214,5 +215,7 @@ FAMILY = Family(
     own_keys={"norm_eps": Key("attention.layer_norm_epsilon", "layer_norm_epsilon")},
     biases={"mlp_bias": ("mlp_bias",)},
     hf_root="backbone.",
-    recurrent=RecurrentRules(with_mamba2, from_hf, (_PATTERN, _TYPES)),
+    recurrent=RecurrentRules(
+        partial(with_mamba2, of_one_kind=True), from_hf, (_PATTERN, _TYPES)
+    ),
 )  # fmt: skip

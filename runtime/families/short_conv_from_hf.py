@@ -49,7 +49,9 @@ def _layers(reader: Reader, n_layers: int) -> tuple[bool, ...]:
     """Whether each layer is a convolution: by their kinds, or the numbers of the others."""
     kinds, attention = reader.config.get(_TYPES), reader.config.get(_ATTENTION)
     if kinds is not None:
-        if not isinstance(kinds, list) or not all(one in _KINDS for one in kinds):
+        if not isinstance(kinds, list) or not all(
+            isinstance(one, str) and one in _KINDS for one in kinds
+        ):
             raise reader.bad(_TYPES, f"a list of {' and '.join(_KINDS)}", kinds)
         if len(kinds) != n_layers:
             raise reader.bad(_TYPES, f"one for each of {n_layers} layers", len(kinds))
@@ -57,7 +59,9 @@ def _layers(reader: Reader, n_layers: int) -> tuple[bool, ...]:
     if _ATTENTION not in reader.defaults:
         raise reader.bad(_TYPES, f"one for each of {n_layers} layers", "none")
     attention = list(range(n_layers)) if attention is None else attention
-    if not isinstance(attention, list) or not all(i in range(n_layers) for i in attention):
+    if not isinstance(attention, list) or not all(
+        type(i) is int and i in range(n_layers) for i in attention
+    ):
         raise reader.bad(_ATTENTION, f"numbers of {n_layers} layers", attention)
     return tuple(i not in attention for i in range(n_layers))
 

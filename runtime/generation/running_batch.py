@@ -236,14 +236,14 @@ class RunningBatch:
         return seconds
 
     def _next_prompts(self, begun: list[Request]) -> Iterator[Request]:
-        """Those that run or wait, by their tags, as long as there is room for them to run."""
-        while begun or len(self._line):
+        """Those that run or wait (some have lost their memory in this step), by their tags."""
+        while (begun := [r for r in begun if r in self._running]) or len(self._line):
             first = self._line.first
             if first is None or (begun and begun[0].tag < first.tag):
                 yield begun.pop(0)
             elif len(self._running) < MAX_RUNNING:
                 if not self._begin(first):
-                    yield from begun
+                    yield from (r for r in begun if r in self._running)
                     return
                 if not first.is_over:
                     yield first

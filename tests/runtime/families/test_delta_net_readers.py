@@ -91,6 +91,8 @@ def test_layers_of_a_file(tmp_path: Path) -> None:
     assert _file(tmp_path, full_attention_interval=2).recurrent_layers == (True, False) * 2
     listed = _file(tmp_path, **{"attention.recurrent_layers": other})
     assert listed.recurrent_layers == tuple(other) and listed.kv_slot(3) == 2
+    zeros = {"attention.head_count_kv": [0, 0, 0, 2], "feed_forward_length": [200] * 5}
+    assert _file(tmp_path, **zeros) == _file(tmp_path)
     ahead = {"attention.recurrent_layers": [*other, False], "block_count": 5,
              "nextn_predict_layers": 1}  # fmt: skip
     assert _file(tmp_path, **ahead).recurrent_layers == tuple(other)
@@ -108,6 +110,9 @@ def test_layers_of_a_file(tmp_path: Path) -> None:
         ({"attention.recurrent_layers": [True] * 3}, "recurrent_layers"),
         ({"attention.recurrent_layers": [True] * 5}, "recurrent_layers"),
         ({"full_attention_interval": 0}, "full_attention_interval"),
+        ({"attention.head_count_kv": [2, 2, 2, 0]}, "head_count_kv"),
+        ({"attention.head_count_kv": [0, 0, 2]}, "head_count_kv"),
+        ({"feed_forward_length": [200, 0, 200, 200]}, "feed_forward_length"),
     ],
 )
 def test_what_a_file_cannot_mean(changes: dict[str, object], key: str, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_granite(tmp_path: Path) -> None:
     assert config.recurrent_layers == (True, False, True) and config.n_kv_layers == 1
     assert config.n_kv_heads == 2 and config.rope_of(1) is None
     assert _read(tmp_path, "granitehybrid", **{"rope.scaling.finetuned": None}).rope_of(1)
+    assert _read(tmp_path, "granitehybrid", feed_forward_length=[200] * 3) == config
     # As llama.cpp's converter has it of models without experts.
     stated = {"expert_count": 0, "expert_used_count": 0, "expert_shared_feed_forward_length": 200}
     assert _read(tmp_path, "granitehybrid", **stated).experts is None
@@ -77,6 +78,9 @@ def test_layers_that_guess_tokens_ahead_are_left_out(tmp_path: Path) -> None:
         ("granitehybrid", "ssm.time_step_rank", None), ("granitehybrid", "ssm.conv_kernel", None),
         ("granitehybrid", "attention.head_count_kv", [0, 2]),
         ("granitehybrid", "attention.head_count_kv", [0, 2, 1]),
+        # All layers have a network: neither is this one that does not attend.
+        ("granitehybrid", "feed_forward_length", [0, 0, 200]),
+        ("granitehybrid", "feed_forward_length", [200, 200]),
         ("nemotron_h", "feed_forward_length", [0, 64, 64, 0]),
         ("nemotron_h", "feed_forward_length", [0, 0, 64]),
         ("nemotron_h", "feed_forward_length", [0, 0, 0, 0]),

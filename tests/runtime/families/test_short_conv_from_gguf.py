@@ -55,6 +55,8 @@ def test_only_layers_that_have_them_take_memory_for_keys(tmp_path: Path) -> None
         ("attention.head_count_kv", [0, 2, 1, 2], UnsupportedModelError),
         ("attention.head_count_kv", [0, 3, 0, 3], ModelFileError),
         ("attention.causal", False, UnsupportedModelError),
+        ("feed_forward_length", [96, 0, 96, 96], ModelFileError),
+        ("feed_forward_length", [96, 96, 96], ModelFileError),
     ],
 )  # fmt: skip
 def test_what_is_refused_by_name(

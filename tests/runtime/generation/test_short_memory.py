@@ -184,6 +184,29 @@ def test_an_answer_makes_room_for_a_prompt_that_stands_before_it_and_goes_on() -
     assert (answer.text, before.text) == ("a" * 20, "bcd")
 
 
+def test_a_prompt_that_made_room_in_a_step_shares_it_once() -> None:
+    """It stands in line again, and is no longer one of those that had begun."""
+    engine = ScriptedEngine("abcdef", "xyz")
+    answer, prompt = request_of([0] * 200), request_of([1] * 61)
+    Caller(answer, prompt)
+    batch = batch_of(engine)
+    begin(batch, answer, prompt)
+    batch.step()
+    assert engine.steps == [[200, 56]] and answer.sequence is not None
+    reserve, fails = answer.sequence.reserve, iter([True])
+
+    def reserve_or_fail(n: int, n_guessed: int = 0) -> None:
+        if next(fails, False):
+            raise EngineError("no memory")
+        reserve(n, n_guessed)
+
+    answer.sequence.reserve = reserve_or_fail  # type: ignore[method-assign]
+    batch.step()
+    assert engine.steps[1] == [1, 61]
+    run(batch)
+    assert (answer.text, prompt.text) == ("abcdef", "xyz")
+
+
 def test_whoever_waits_gives_its_memory_to_those_who_run_and_goes_on_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
