@@ -464,7 +464,7 @@ def _add_net(writer: gguf.GGUFWriter, shape: Shape, net: Net) -> None:
 
 def ensure(name: str, folder: Path) -> Path:
     """The file of a name such as `7b-q4_0`, written into `folder` unless it is there."""
-    shape, _, kind = name.partition("-")
+    shape, _, kind = name.rpartition("-")
     path = folder / f"{name}.gguf"
     if not path.is_file():
         print(f"writing {path}", file=sys.stderr)
