@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import gguf
-import numpy as np
 import pytest
 
-import halfbyte
 from tests.oracles.transformers_answers import check_answers
 
 pytestmark = pytest.mark.oracle
 
-ROOT = Path(__file__).resolve().parents[2]
 N_IDS = 150  # more than two chunks of transformers' own
 _L, _A = "linear_attention", "full_attention"
 
@@ -73,28 +65,3 @@ def checkpoints(made_by_transformers: Callable[..., Path]) -> Path:
 @pytest.mark.parametrize("name", CASES)
 def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
     check_answers(checkpoints / name)
-
-
-@pytest.mark.parametrize("kind", ["qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"])
-def test_a_file_of_llama_cpps_converter_is_the_same_model(
-    kind: str, torch_python: Path, llama_cpp_sources: Path,
-    benchmark_module: Callable[[str], ModuleType], tmp_path: Path,
-) -> None:  # fmt: skip
-    tiny_llama, folder = benchmark_module("tiny_llama"), tmp_path / "hf"
-    tiny = tiny_llama.Tiny("t", 5, 128, 160, 4, 4, 2, 32, 331, 1e6, tied=False, kind=kind)
-    tiny_llama.save(tiny, folder)
-    theirs, ours = tmp_path / "theirs.gguf", tmp_path / "ours.gguf"
-    script, path = ROOT / "benchmarks" / "llama_cpp_converter.py", llama_cpp_sources
-    subprocess.run(
-        [torch_python, "-P", script, folder, theirs], check=True, capture_output=True,
-        env={**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{path / 'gguf-py'}"},
-    )  # fmt: skip
-    halfbyte.convert(folder, ours, type="f32", measure=False)
-    ids = [1, *np.random.default_rng(3).integers(259, 315, 99).tolist()]
-    with halfbyte.load(theirs, threads=2) as a, halfbyte.load(ours, threads=2) as b:
-        assert a.config == replace(b.config, name=a.config.name)
-        assert np.abs(a.logits(ids) - b.logits(ids)).max() < 1e-3
-    made, wanted = ({t.name: t.data for t in gguf.GGUFReader(p).tensors} for p in (ours, theirs))
-    assert set(made) == set(wanted)
-    for name, values in wanted.items():  # each has its own e ** x of decays
-        np.testing.assert_allclose(made[name], values, rtol=1e-6 * name.endswith("ssm_a"))
