@@ -15,7 +15,7 @@ from halfbyte.families.delta_net import FUSED
 from halfbyte.families.delta_net_config import DeltaNet
 from halfbyte.families.family import Family
 from halfbyte.families.hf_reader import Reader
-from halfbyte.families.states import MAX_TAPS
+from halfbyte.families.states import MAX_STATE_NBYTES, MAX_TAPS
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
 
@@ -33,7 +33,6 @@ EVERY_KEY, EVERY = "full_attention_interval", 4  # on both sides, and where noth
 TILED = ("qwen35", "qwen35moe")  # see DeltaNet
 _KINDS = ("linear_attention", "full_attention")  # in config.json
 _LANES = 16
-_MAX_STATE = 1 << 31  # bytes of a layer
 
 
 def from_gguf(file: GGUFFile, family: Family, config: ModelConfig) -> ModelConfig:
@@ -125,7 +124,7 @@ def _faults(d: DeltaNet) -> list[tuple[str, str, int]]:
     for field, dim in (("key_dim", d.key_dim), ("value_dim", d.value_dim)):
         if dim % _LANES:
             faults.append((field, f"a multiple of {_LANES} features of each head", dim))
-    if d.state_nbytes > _MAX_STATE or d.conv_width > MAX_DIM:
-        wanted = "heads whose states take at most 2 GiB a layer"
+    if d.state_nbytes > MAX_STATE_NBYTES or d.conv_width > MAX_DIM:
+        wanted = f"heads whose states take at most {MAX_STATE_NBYTES} bytes a layer"
         faults.append(("key_dim", wanted, d.state_nbytes))
     return faults

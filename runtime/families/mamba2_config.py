@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from halfbyte.families.states import floats_nbytes
+from halfbyte.families.states import MAX_STATE_NBYTES, floats_nbytes
 
 NO_LIMITS = (0.0, math.inf)
 
@@ -60,9 +60,6 @@ class Mamba2:
     def row_nbytes(self) -> int:
         """See Recurrence: the convolution's inputs and dt, which is read in whole vectors."""
         return floats_nbytes(self.conv_width + floats_nbytes(self.n_heads) // 4)
-
-
-MAX_STATE_NBYTES = 1 << 29  # of a layer: no model has so much
 
 
 def wanted_sizes(m: Mamba2) -> tuple[str, str, object] | None:

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from halfbyte.families.stages import Stage
 
-MAX_TAPS = 64  # of a convolution: no model has so many
+# No model has so many taps of a convolution, or so much of a state: the largest known has 4 MiB.
+MAX_TAPS, MAX_STATE_NBYTES = 64, 1 << 27
 
 
 class Recurrence(Protocol):
