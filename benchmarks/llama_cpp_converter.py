@@ -1,8 +1,8 @@
-"""llama.cpp's converter on a checkpoint of tiny_llama.py; it needs torch.
+"""llama.cpp's converter on a checkpoint of tiny_llama; it needs torch.
 
     PYTHONPATH=LLAMA_CPP:LLAMA_CPP/gguf-py python -P benchmarks/llama_cpp_converter.py FOLDER OUT
 
-LLAMA_CPP is a folder of its sources. The vocabulary is written here, as tiny_llama.py invents it:
+LLAMA_CPP is a folder of its sources. The vocabulary is written here, as tiny_llama invents it:
 the converter would take it from a library that tells vocabularies by what they make of a text.
 """
 
