@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _USUAL_NBYTES = 256 << 20
 _SHARE = 4  # of the memory that is left, one part
 _N_SNAPSHOTS = 16  # of recurrent layers' states, beside a context's keys and values
+_N_WINDOWS = 4  # of layers with windows, likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ class Remembered:
 
     def draft_model(self, draft: Engine, engine: Engine) -> DraftModel:
         """What guesses for an engine's model; it remembers as many tokens, in memory."""
-        nbytes = self._most(engine) * draft.layout.page_nbytes // engine.layout.page_nbytes
+        n = engine.n_ctx
+        nbytes = self._most(engine) * draft.layout.nbytes(n) // engine.layout.nbytes(n)
         kind = NextModel if draft.config.next_layer else DraftModel
         return kind(draft, engine, nbytes, system.available_memory)
 
@@ -74,6 +76,7 @@ class Remembered:
         if self.nbytes is not None:
             return self.nbytes
         nbytes = max(engine.layout.nbytes(engine.n_ctx), _USUAL_NBYTES)
+        nbytes += _N_WINDOWS * engine.layout.window_nbytes
         if engine.pages.states is not None:
             nbytes += _N_SNAPSHOTS * engine.pages.states.layout.nbytes
         available = system.available_memory()

@@ -4,6 +4,9 @@ A sequence's cache is a list of pages of PAGE positions, each holding every laye
 
     page    [layer][kv head] { keys, then values }      of the layers that have any of their own
 
+Where some layers have a window, theirs are a block of memory of their own, so that it can be let go
+once no query sees it any more (WindowedLayout): a page is two blocks then.
+
 Floats ("f16", "f32"):
 
     keys    [PAGE / 16][head_dim][16 positions]     16 positions are the lanes of a vector
@@ -107,8 +110,22 @@ class KVLayout:
         """Layers that are alike, one behind the other: all of them."""
         return (self,)
 
+    @property
+    def blocks(self) -> tuple[KVLayout, ...]:
+        """The blocks of memory that a page is made of: one, of all layers."""
+        return (self,)
+
+    @property
+    def window_nbytes(self) -> int:
+        """Bytes of what is kept of a sequence in layers with a window, beside the others'."""
+        return 0
+
+    def block_of(self, slot: int) -> int:
+        """Which of them has a layer, the slot-th that a page holds."""
+        return 0
+
     def place(self, slot: int) -> tuple[int, KVLayout]:
-        """Where a layer begins in a page, the slot-th that it holds, and how its heads lie."""
+        """Where a layer begins in its block, the slot-th of a page, and how its heads lie."""
         at = 0
         for run in self.runs:
             if slot < run.n_layers:
@@ -137,8 +154,12 @@ class KVLayout:
         return 2 * PAGE * coded + n * self.value_dim * KV_TYPES[self.kv_type] // 8
 
     def nbytes(self, n_positions: int) -> int:
-        """Bytes of the pages that hold so many positions."""
+        """Bytes of the pages that hold so many positions of a sequence."""
         return -(-n_positions // PAGE) * self.page_nbytes
+
+    def n_positions(self, nbytes: int) -> int:
+        """How many positions of a sequence so many bytes hold: whole pages."""
+        return max(nbytes, 0) // self.page_nbytes * PAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +188,90 @@ class MixedLayout(KVLayout):
     def page_nbytes(self) -> int:
         """See KVLayout."""
         return sum(part.page_nbytes for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowedLayout(KVLayout):
+    """A page of two blocks: `whole`, of layers that see all before them, and `windowed`.
+
+    `n_kv_heads` and `head_dim` are the most of any layer.
+
+    Attributes:
+        slides: whether each layer has a window, slot by slot.
+        window: positions that a query sees there, its own included.
+        kept: the last positions of a sequence that are kept there: those of a window, and as many
+            before them as it may be cut back.
+        most: the most that are there at a time, while a step adds some.
+    """
+
+    whole: KVLayout
+    windowed: KVLayout
+    slides: tuple[bool, ...]
+    window: int
+    kept: int
+    most: int
+
+    @classmethod
+    def of(
+        cls, whole: KVLayout, windowed: KVLayout, slides: tuple[bool, ...], *,
+        window: int, kept: int, most: int,
+    ) -> WindowedLayout:  # fmt: skip
+        """That of two blocks, whose numbers are of one type."""
+        both = (whole, windowed)
+        return cls(
+            len(slides), max(b.n_kv_heads for b in both), max(b.head_dim for b in both),
+            windowed.kv_type, whole=whole, windowed=windowed, slides=slides,
+            window=window, kept=kept, most=most,
+        )  # fmt: skip
+
+    @property
+    def runs(self) -> tuple[KVLayout, ...]:
+        """See KVLayout."""
+        return (*self.whole.runs, *self.windowed.runs)
+
+    @property
+    def blocks(self) -> tuple[KVLayout, ...]:
+        """See KVLayout."""
+        return (self.whole, self.windowed)
+
+    @property
+    def page_nbytes(self) -> int:
+        """See KVLayout."""
+        return self.whole.page_nbytes + self.windowed.page_nbytes
+
+    @property
+    def window_nbytes(self) -> int:
+        """See KVLayout."""
+        return self.windowed.nbytes(self.kept)
+
+    def block_of(self, slot: int) -> int:
+        """See KVLayout."""
+        return int(self.slides[slot])
+
+    def place(self, slot: int) -> tuple[int, KVLayout]:
+        """See KVLayout."""
+        if not 0 <= slot < len(self.slides):
+            raise IndexError(f"a page of {self.n_layers} layers has none of number {slot}")
+        block = self.block_of(slot)
+        return self.blocks[block].place(self.slides[:slot].count(bool(block)))
+
+    def first_seen(self, position: int) -> int:
+        """The first page that a query sees anything of in layers with a window."""
+        return max(position + 1 - self.window, 0) // PAGE
+
+    def first_kept(self, n_past: int) -> int:
+        """The first page that a sequence of so many positions keeps there."""
+        return max(n_past + 1 - self.kept, 0) // PAGE
+
+    def nbytes(self, n_positions: int) -> int:
+        """See KVLayout: of layers with a window no more than the most that is kept."""
+        windowed = self.windowed.nbytes(min(n_positions, self.most))
+        return self.whole.nbytes(n_positions) + windowed
+
+    def n_positions(self, nbytes: int) -> int:
+        """See KVLayout."""
+        n = max(nbytes, 0) // self.page_nbytes * PAGE
+        if n < self.most:
+            return n
+        left = nbytes - self.windowed.nbytes(self.most)
+        return left // max(self.whole.page_nbytes, 1) * PAGE  # 0: all have a window, and any fit

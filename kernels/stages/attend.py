@@ -34,7 +34,7 @@ def rope_append(stage, step, chunk):
     n_kv_heads = get_i64(stage + ATTENTION.n_kv_heads)
     row, head = chunk // n_kv_heads, chunk % n_kv_heads
     position = get_i64(get_i64(step + STEP.positions) + 8 * row)
-    pages = get_i64(get_i64(step + STEP.pages) + 8 * row)
+    pages = get_i64(get_i64(step + STEP.pages) + 16 * row + get_i64(stage + ATTENTION.table_at))
     _rope_append(stage, step, row, head, position, pages)
 
 
@@ -85,7 +85,7 @@ def attend(stage, step, chunk):
     head, block = chunk % n_kv_heads, chunk // n_kv_heads * _BLOCK_NBYTES
     block += get_i64(step + STEP.blocks)
     row, position = get_i64(block + BLOCK.row), get_i64(block + BLOCK.position)
-    pages = get_i64(block + BLOCK.pages)
+    pages = _pages(stage, block)
     if get_i64(step + STEP.n_tokens) == 1 and get_i64(stage + ATTENTION.rope_append) != 0:
         _rope_append(stage, step, 0, head, position, pages)
     q_stride, out_stride = (
@@ -123,7 +123,7 @@ def attend_pages(stage, step, chunk):
     call(get_i64(stage + ATTENTION.attend_pages),
          get_i64(stage + ATTENTION.qkv) + get_i64(block + BLOCK.row) * q_stride
          + head * _queries_nbytes(stage), q_stride, n_queries, position, window,
-         get_i64(block + BLOCK.pages), _head_at(stage, head),
+         _pages(stage, block), _head_at(stage, head),
          first + share(split, n_splits, n_pages),
          first + share(split + 1, n_splits, n_pages),
          get_i64(block + BLOCK.partials) + head * nbytes, n_kv_heads * nbytes,
@@ -154,6 +154,12 @@ def merge_pages(stage, step, chunk):
          get_i64(block + BLOCK.partials) + head * nbytes, n_kv_heads * nbytes,
          get_i64(stage + ATTENTION.out) + row * get_i64(stage + ATTENTION.out_stride)
          + head * get_i64(stage + ATTENTION.out_nbytes), _sinks(stage, head))  # fmt: skip
+
+
+@device
+def _pages(stage, block):
+    """The addresses of a block of queries' pages, as the layer has them."""
+    return get_i64(block + BLOCK.pages + get_i64(stage + ATTENTION.table_at))
 
 
 @device

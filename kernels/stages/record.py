@@ -20,18 +20,20 @@ from halfbyte.kernels.vectors.words import words
 STAGE_NBYTES = 320
 
 
-# Arguments of a step. `abort` is the address of a word: once it is not 0, the step ends with the
-# stage that runs, and what it gives is worthless. Addresses of the last three are thread 0's, of
-# every other thread scratch_stride bytes further on each.
+# Arguments of a step. `pages` are of each row both words that BLOCK has of them. `abort` is the
+# address of a word: once it is not 0, the step ends with the stage that runs, and what it gives is
+# worthless. Addresses of the last three are thread 0's, of every other thread scratch_stride bytes
+# further on each.
 STEP = words("""
     program n_stages n_tokens tokens positions pages n_blocks blocks n_out out_rows logits
     logits_stride max_chunks rope_table n_splits
     applied n_applied n_adapted n_adapted_out abort scratch_stride
     spans n_spans own_normed own_records work
 """)
-# A block of queries of one sequence: first row, queries, first position, its page addresses. Where
-# pages are dealt out, what they give lies at `partials`, from page 0 on.
-BLOCK = words("row n_queries position pages partials")
+# A block of queries of one sequence: first row, queries, first position, its page addresses (and
+# those of layers with a window, where these have blocks of their own). Where pages are dealt out,
+# what they give lies at `partials`, from page 0 on.
+BLOCK = words("row n_queries position pages windowed partials")
 # New tokens of one sequence of a model with recurrent layers: first row, rows; the block of states
 # that they go on from (0: nothing was seen) and the one to write. First the `n_kept` tokens of the
 # journal at `kept` are done again, which gives no output. The block is that behind the first
@@ -90,11 +92,13 @@ SILU, GELU, GELU_TANH, RELU_SQUARED, XIELU = range(5)
 # the groups of heads that are taken together, `head_nbytes` is 0, since all share one key, and so
 # is `rope_append`: it is written by another stage. `copies_keys`: values are what keys are before
 # anything is done to them, in the order in which a file has them. A layer that
-# reads the keys of another has neither, and no norms of any.
+# reads the keys of another has neither, and no norms of any. `table_at`: which of a sequence's
+# tables of page addresses is the layer's, in bytes behind the first.
 ATTENTION = words("""
     op qkv qkv_stride k_at v_at copies_keys q_bias k_bias v_bias q_norm k_norm v_norm eps
     n_kv_heads group head_dim layer_at head_nbytes rope_append attend attend_pages merge_pages
-    partial_nbytes out out_stride out_nbytes window rope_at rope_stride n_rotated q_scale_at sinks
+    partial_nbytes out out_stride out_nbytes window table_at
+    rope_at rope_stride n_rotated q_scale_at sinks
 """)
 
 # A stage whose kernel is compiled alone and called through its address, so that models without it

@@ -76,13 +76,15 @@ class AttentionRecords:
     def _common(self, stage: Stage) -> dict[str, int]:
         """What attention takes of a layer, whatever its keys are."""
         c = self._config
-        _, layout = self._layout.place(c.kv_slot(stage.layer))
+        slot = c.kv_slot(stage.layer)
+        _, layout = self._layout.place(slot)
         kernels = attention_kernels(c, layout, stage.layer)
         # All heads' together are as much in every layer.
         group = c.group if c.latent else c.n_heads // c.kv_heads_of(stage.layer)
         return {
             "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, group),
             "window": c.window(stage.layer) or attention.NO_WINDOW,
+            "table_at": 8 * self._layout.block_of(slot),
             **{name: kernel.address for name, kernel in kernels.items()},
             **rotation_words(c, stage.layer),
         }  # fmt: skip

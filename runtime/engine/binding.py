@@ -38,8 +38,7 @@ class Binding:
     def of(cls, engine: Engine, model: str) -> Binding:
         """That of a loaded model, whose file has that SHA-256."""
         layout = {**asdict(engine.layout), "page": PAGE, "byteorder": sys.byteorder}
-        if "parts" in layout:  # a list, as a file's header has it
-            layout["parts"] = list(layout["parts"])
+        layout = json.loads(json.dumps(layout))  # lists, as a file's header has them
         kept = engine.pages.states
         states = "" if kept is None else json.dumps(asdict(kept.layout))
         digest = hashlib.sha256(_sources_digest())

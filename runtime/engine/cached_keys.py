@@ -5,18 +5,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.page_pool import Page
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout, is_coded
 
 F32 = NDArray[np.float32]
 _Bytes = NDArray[np.uint8]
 
 
-def cached_keys(page: _Bytes, whole: KVLayout, slot: int) -> F32:
-    """The keys of a page's slot-th layer in its bytes: float32 (n_kv_heads, PAGE, head_dim)."""
+def cached_keys(page: Page | None, whole: KVLayout, slot: int) -> F32:
+    """The keys of a page's slot-th layer, in its block: float32 (n_kv_heads, PAGE, head_dim).
+
+    Zeros where that was let go.
+    """
     at, layout = whole.place(slot)
     shape = layout.n_kv_heads, PAGE, layout.head_dim
+    if page is None:
+        return np.zeros(shape, np.float32)
     dtype = np.float16 if layout.kv_type == "f16" else np.float32
-    heads = page[at : at + layout.n_kv_heads * layout.head_nbytes]
+    heads = page.data[at : at + layout.n_kv_heads * layout.head_nbytes]
     heads = heads.reshape(layout.n_kv_heads, -1)[:, : layout.keys_nbytes]
     if layout.latent:
         rows = heads.view(dtype).reshape(*shape[:2], -1)

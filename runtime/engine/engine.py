@@ -86,7 +86,7 @@ class Engine(ProcessBound):
         owns_pool: bool = True,
     ) -> None:
         self.config, self.weights, self.pool, self.n_ctx = config, weights, pool, n_ctx
-        self.layout = kv_layout(config, kv_type)
+        self.layout = kv_layout(config, kv_type, n_ctx)
         self.pages = PagePool(self.layout, states=StateLayout.of(config))
         self._query_block = attention.query_block(config.group)
         self._partial_nbytes = attention.partial_nbytes(self.layout.value_dim, config.group)
@@ -260,14 +260,14 @@ class Engine(ProcessBound):
         wanted: tuple[list[int], list[int]] = [], []  # rows of logits, of hidden states
         blocks: list[Block] = []
         for span in spans:
-            n, past, pages = len(span.tokens), span.sequence.n_past, span.sequence.kv.page_addresses
+            n, past, tables = len(span.tokens), span.sequence.n_past, span.sequence.kv.tables
             rows = slice(n_tokens, n_tokens + n)
             self._tokens[rows] = span.tokens
             self._positions[rows] = range(past, past + n)
-            self._pages[rows] = pages
+            self._pages[rows] = tables
             wanted[span.is_hidden].extend(range(n_tokens + n - span.n_out, n_tokens + n))
             for i in range(0, n, self._query_block):
-                blocks.append((n_tokens + i, min(self._query_block, n - i), past + i, pages))
+                blocks.append((n_tokens + i, min(self._query_block, n - i), past + i, *tables))
             n_tokens += n
         if (table := self.weights.table) is not None:
             table.read_into(self._buffers.rows("rows", n_tokens), self._tokens[:n_tokens].tolist())
@@ -275,7 +275,7 @@ class Engine(ProcessBound):
         self._out_rows[: n_out + len(wanted[1])] = wanted[0] + wanted[1]
         blocks.reverse()  # the longest first: later blocks see more keys
         if blocks:
-            self._blocks[: len(blocks), :4] = blocks
+            self._blocks[: len(blocks), :5] = blocks
         self._grow_rope(max(span.sequence.n_past + len(span.tokens) for span in spans))
         logits = empty("logits", (n_out, self._buffers.logits_width), np.float32)
         self._set(n_tokens=n_tokens, n_blocks=len(blocks), n_out=n_out,
@@ -302,7 +302,7 @@ class Engine(ProcessBound):
             if self._partials.nbytes < dealt.nbytes:
                 self._partials = zeros("attention", 2 * dealt.nbytes, np.uint8)
             places = np.array(dealt.places, np.int64)
-            self._blocks[: len(blocks), 4] = self._partials.ctypes.data + places
+            self._blocks[: len(blocks), BLOCK.partials // 8] = self._partials.ctypes.data + places
 
     def _max_chunks(self, n_tokens: int) -> int:
         """Into how many chunks a matrix product is dealt at most."""
@@ -325,9 +325,8 @@ class Engine(ProcessBound):
         """The words of a step (record.STEP), and the rows that it is told of."""
         b = self._buffers
         self._words = np.zeros(len(STEP), np.int64)
-        self._tokens, self._positions, self._pages, self._out_rows = np.zeros(
-            (4, MAX_BATCH), np.int64
-        )
+        self._tokens, self._positions, self._out_rows = np.zeros((3, MAX_BATCH), np.int64)
+        self._pages = np.zeros((MAX_BATCH, 2), np.int64)
         self._blocks = np.zeros((MAX_BATCH, len(BLOCK)), np.int64)
         self._spans = None if self.pages.states is None else SpanWords(MAX_BATCH)
         self._never = np.zeros(1, np.int64)  # for who does not abort

@@ -70,7 +70,7 @@ def memory_of(
 ) -> Memory:
     """What running a model takes; UnsupportedModelError where a tensor's type does not run."""
     sizes = {spec: packed_nbytes(file, spec) for spec in in_memory(file, config)}
-    layout, states = kv_layout(config, kv_type), StateLayout.of(config)
+    layout, states = kv_layout(config, kv_type, n_ctx), StateLayout.of(config)
     lists = [(file.metadata.get_strings(key), n) for key, n in _LISTS if key in file.metadata]
     return Memory(
         weights=sum(sizes.values()),
@@ -110,7 +110,7 @@ def kv_cache_nbytes(config: ModelConfig, n_ctx: int) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
     for kv_type in KV_TYPES:
         try:
-            found[kv_type] = kv_layout(config, kv_type).nbytes(n_ctx)
+            found[kv_type] = kv_layout(config, kv_type, n_ctx).nbytes(n_ctx)
         except RequestError:
             found[kv_type] = None
     return found
@@ -133,12 +133,12 @@ def check_context(
     if available is None or fixed + need.kv_cache <= available:
         return
     left = available - fixed
-    page_nbytes = kv_layout(config, kv_type).page_nbytes
+    fits = kv_layout(config, kv_type, n_ctx).n_positions(left)
     sizes = kv_cache_nbytes(config, n_ctx)
     shown = ", ".join(f"{n / 1e9:.1f} GB as {name}" for name, n in sizes.items() if n is not None)
     raise RequestError(
         "ctx",
-        expected=f"at most {max(left, 0) // page_nbytes * PAGE} tokens as {kv_type}: of "
+        expected=f"at most {fits} tokens as {kv_type}: of "
         f"{available / 1e9:.1f} GB of memory, weights and buffers take {fixed / 1e9:.1f}",
         got=f"{n_ctx}, whose keys and values take {shown}",
         hint="use a shorter ctx=" + (', or kv_type="int8" or "int4"' if sizes["int8"] else ""),

@@ -52,7 +52,7 @@ def kernels_for(
     kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
     table = formats.get(f"{TABLE}.weight")
     formats = {name: fmt for name, fmt in formats.items() if name != f"{TABLE}.weight"}
-    layout = kv_layout(config, kv_type)
+    layout = kv_layout(config, kv_type, config.n_ctx_train)
     used = [list(attention_kernels(config, layout.place(config.kv_slot(i))[1], i).values())
             for i in _unlike(config)]  # fmt: skip
     used.append([lookup_kernel(formats[s.tensor(*tensor)].kernel_name)

@@ -17,7 +17,7 @@ from halfbyte.kernels.stages.attention import first_page
 MIN_PAGES = 3  # below, another stage costs more than an uneven share of the heads
 MAX_NBYTES = 16 << 20  # of what pages give
 _MIN_UNEVENNESS = 1.1  # of threads that take whole heads of several tokens: below, parts cost more
-Block = tuple[int, int, int, int]  # the first words of record.BLOCK
+Block = tuple[int, int, int, int, int]  # the first words of record.BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def dealing(
     places: list[int] = []
     counts: list[int] = []
     nbytes = 0
-    for _, n_queries, position, _ in blocks:
+    for _, n_queries, position, *_ in blocks:
         first = first_page(position, window)
         counts.append((position + n_queries - 1) // PAGE + 1 - first)
         page_nbytes = n_heads * n_queries * partial_nbytes

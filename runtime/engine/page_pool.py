@@ -24,10 +24,10 @@ _ALIGN = 64
 
 
 class Page:
-    """PAGE positions of all layers, zeroed: the kernels count on finite numbers.
+    """A block of PAGE positions of some layers, zeroed: the kernels count on finite numbers.
 
     Attributes:
-        data: its bytes, uint8 (page_nbytes,), from an address that vectors can be loaded from.
+        data: its bytes, uint8 (nbytes,), from an address that vectors can be loaded from.
         address: of its first byte.
         n_shared: its first positions that others have come to hold too, for good: whoever goes on
             with it writes behind these only.
@@ -58,31 +58,33 @@ class PagePool:
         self.layout = layout
         self.max_nbytes = max_nbytes
         self.states = None if states is None else StatePool(states, self._check_room)
-        self._held: set[weakref.ref[Page]] = set()
+        self._held: tuple[set[weakref.ref[Page]], ...] = tuple(set() for _ in layout.blocks)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all pages, and of all states, that anybody holds."""
-        pages = len(self._held) * self.layout.page_nbytes
+        each = zip(self._held, self.layout.blocks, strict=True)
+        pages = sum(len(held) * block.page_nbytes for held, block in each)
         return pages if self.states is None else pages + self.states.nbytes
 
-    def take(self) -> Page:
-        """A page of zeros.
+    def take(self, kind: int = 0) -> Page:
+        """A page's block of zeros, by its number among the layout's.
 
         Raises:
             OutOfPagesError: the bound is reached.
             EngineError: there is no memory for it.
         """
-        self._check_room(self.layout.page_nbytes)
-        page = Page(self.layout.page_nbytes)
-        self._held.add(weakref.ref(page, self._held.discard))  # no line of Python at its death
+        nbytes, held = self.layout.blocks[kind].page_nbytes, self._held[kind]
+        self._check_room(nbytes)
+        page = Page(nbytes)
+        held.add(weakref.ref(page, held.discard))  # no line of Python at its death
         return page
 
-    def copy(self, page: Page, n_positions: int) -> Page:
-        """A page with the same first positions; raises as `take` does."""
-        other = self.take()
+    def copy(self, page: Page, n_positions: int, kind: int = 0) -> Page:
+        """A block with the same first positions; raises as `take` does."""
+        other = self.take(kind)
         begin = 0
-        for run in self.layout.runs:
+        for run in self.layout.blocks[kind].runs:
             end = begin + run.page_nbytes
             source, target = (p.data[begin:end].reshape(-1, run.head_nbytes) for p in (page, other))
             for part in run.first_positions(n_positions):

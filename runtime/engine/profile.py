@@ -7,7 +7,6 @@ beyond its parts are the gaps between the stages.
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -207,9 +206,9 @@ def _seconds(engine: Engine, stages: Iterable[Stage], n_tokens: int, depth: int)
 
 def _fill(kv: KVCache) -> None:
     """Write all pages once: memory that never was is read too fast."""
-    addresses = (ctypes.c_int64 * len(kv.pages)).from_address(kv.page_addresses)
-    for address in addresses:
-        ctypes.memset(address, 0, kv.layout.page_nbytes)
+    for page in (*kv.pages, *kv.windowed):
+        if page is not None:
+            page.data[:] = 0
 
 
 def _median_s(run: Callable[[], None]) -> float:

@@ -35,8 +35,6 @@ class RecurrentState(ProcessBound):
         n_kept: guesses that the block does not have yet.
     """
 
-    can_truncate = False
-
     def __init__(
         self, pages: PagePool, n_past: int = 0, block: Block | None = None,
         journal: Block | None = None, n_kept: int = 0,

@@ -1,9 +1,9 @@
 """A sequence: how many tokens a model has seen of it, and what its layers keep of them.
 
 What is kept belongs to the layers: attention has keys and values of every position (kv_cache.py),
-which can be cut back to any of them. Layers that fold all they have seen into one state cannot, but
-for what were guesses (recurrent_state.py), so whoever wants to return to a position takes a
-snapshot there.
+which can be cut back to any of them; layers with a window, to the last ones. Layers that fold all
+they have seen into one state cannot, but for what were guesses (recurrent_state.py), so whoever
+wants to return to a position takes a snapshot there.
 """
 
 from __future__ import annotations
@@ -19,18 +19,13 @@ from halfbyte.process_bound import ProcessBound
 
 
 class State(Protocol):
-    """What layers of one kind keep of a sequence's first positions.
-
-    Attributes:
-        can_truncate: whether it can be cut back to any position, which `fork` needs too where it
-            is not the last one.
-    """
-
-    can_truncate: bool
+    """What layers of one kind keep of a sequence's first positions."""
 
     @property
     def first_cut(self) -> int:
-        """The earliest position that it can be cut back to, beside the beginning."""
+        """The earliest position that it can be cut back to, beside the beginning; `fork` needs
+        that too.
+        """
 
     @property
     def nbytes(self) -> int:
@@ -89,11 +84,6 @@ class Sequence(ProcessBound):
         return sum(state.nbytes for state in self.states)
 
     @property
-    def can_truncate(self) -> bool:
-        """Whether it can be cut back to any position."""
-        return all(state.can_truncate for state in self.states)
-
-    @property
     def first_cut(self) -> int:
         """The earliest position that it can be cut back to, beside the beginning."""
         return min(max(state.first_cut for state in self.states), self.n_past)
@@ -104,6 +94,7 @@ class Sequence(ProcessBound):
         Raises:
             EngineError: there is no memory for them.
         """
+        self.kv.let_go(self.n_past)
         for state in self.states:
             state.reserve(self.n_past + n_new, n_guessed)
 

@@ -148,6 +148,6 @@ class Tracer:
     def _keys(self, layer: int, n: int) -> F32:
         """What a layer reads of the first n positions: float32 (n_kv_heads, n, head_dim)."""
         slot, layout = self._engine.config.kv_slot(layer), self._engine.layout
-        pages = self._sequence.kv.pages[: -(-n // PAGE)]
-        keys = [cached_keys(page.data, layout, slot) for page in pages]
-        return np.concatenate(keys, axis=1)[:, :n]
+        kv = self._sequence.kv
+        pages = (kv.windowed if layout.block_of(slot) else kv.pages)[: -(-n // PAGE)]
+        return np.concatenate([cached_keys(page, layout, slot) for page in pages], axis=1)[:, :n]

@@ -1,9 +1,10 @@
 """Remembered pages and snapshots as a file: one in a cache folder, many where a cache is saved.
 
-    "halfbyte prompt cache 2", a line
+    "halfbyte prompt cache 3", a line
     JSON {"binding": ..., "adapters": [...], "parts": [...]}, a line
     BLAKE2b of both, hexadecimal, a line
-    by part: its tokens, int32, then a page's keys and values, or a snapshot
+    by part: its tokens, int32, then a page's keys and values, its block of layers with a window,
+        where they have one, or a snapshot
 
 A snapshot stands behind the last of its tokens, which are the first of a page. Each part has the
 digest of all tokens before the page, and a CRC-32 of its own bytes, which is checked as fast as a
@@ -25,18 +26,19 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.binding import Binding
 from halfbyte.errors import CacheFileError
+from halfbyte.generation.leaving import Kind
 from halfbyte.generation.radix_tree import TOKEN_NBYTES
 from halfbyte.kernels.compiler.private_files import NotPrivateError, open_private
 from halfbyte.kernels.layouts.kv_pages import PAGE
 
-_MAGIC = b"halfbyte prompt cache 2\n"
+_MAGIC = b"halfbyte prompt cache 3\n"
 _MAX_HEADER = 1 << 26  # 100 bytes for a part
 _CHECK_NBYTES = 16
 PART = ".halfbyte-part"  # ends the name of a file that is being written
@@ -44,7 +46,7 @@ PART = ".halfbyte-part"  # ends the name of a file that is being written
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """A page or a snapshot as a file's header has it.
+    """A page, a block or a snapshot as a file's header has it.
 
     Attributes:
         parent: digest of the tokens before its page (radix_tree.py), hexadecimal.
@@ -55,34 +57,40 @@ class StoredPart:
     parent: str
     n_tokens: int
     crc: int
-    is_snapshot: bool
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
 class PartToStore:
-    """A page or a snapshot to be written: see StoredPart."""
+    """A page, a block or a snapshot to be written: see StoredPart."""
 
     parent: str
     tokens: bytes
     data: NDArray[np.uint8]
-    is_snapshot: bool = False
+    kind: Kind = "page"
 
     def stored(self) -> StoredPart:
         """What the header says of it."""
         n_tokens = len(self.tokens) // TOKEN_NBYTES
-        return StoredPart(self.parent, n_tokens, _crc(self.tokens, self.data), self.is_snapshot)
+        return StoredPart(self.parent, n_tokens, _crc(self.tokens, self.data), self.kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes of a page and of a snapshot; 0 where a model has none."""
+    """Bytes of a page, of a snapshot and of a page's block of layers with a window; 0 where a model
+    has none.
+    """
 
     page: int
     snapshot: int = 0
+    window: int = 0
+
+    def __getitem__(self, kind: Kind) -> int:
+        return {"page": self.page, "snapshot": self.snapshot, "window": self.window}[kind]
 
     def of(self, part: StoredPart) -> int:
         """Of a part and its tokens."""
-        return part.n_tokens * TOKEN_NBYTES + (self.snapshot if part.is_snapshot else self.page)
+        return part.n_tokens * TOKEN_NBYTES + self[part.kind]
 
 
 def write(
@@ -98,7 +106,7 @@ def write(
     Args:
         path: in a folder that is there.
         binding: what they depend on.
-        parts: parents before what grows from them, pages before their snapshots.
+        parts: parents before what grows from them, pages before their blocks and snapshots.
         adapters: whose parts may be among them, for who wants to know.
         is_lasting: wait until the disk has it.
 
@@ -265,8 +273,8 @@ def _checked(part: StoredPart) -> StoredPart:
             raise ValueError(f"a number from {least} to {most} is {n!r}")
     if not isinstance(part.parent, str) or not re.fullmatch("[0-9a-f]{32}", part.parent):
         raise ValueError(f"a digest is {part.parent!r}")
-    if not isinstance(part.is_snapshot, bool):
-        raise ValueError(f"whether it is a snapshot is {part.is_snapshot!r}")
+    if part.kind not in get_args(Kind):
+        raise ValueError(f"a kind of part is {part.kind!r}")
     return part
 
 

@@ -1,15 +1,17 @@
 """What falls out of memory, kept on disk: a folder of small files, found by their names.
 
     FOLDER / digest of the binding / 2 digits / digest of the parent - digest of the page.page
+    FOLDER / digest of the binding / 2 digits / digest of the parent - digest of the page.window
     FOLDER / digest of the binding / 2 digits / digest of the parent - digest - 017.state
 
-The second is a snapshot behind the first 17 tokens of a page. A digest stands for all tokens up to
+The second is a page's block of layers with a window, the third a snapshot behind the first 17
+tokens of a page. A digest stands for all tokens up to
 its end. So the next page of a prompt is found by its name, or among the few files with the same
 parent where the prompt leaves it midway, and snapshots in a page by the same parent: there is no
 index to be read at the start, to be kept right, or to be shared between processes. Files come by a
 rename and are removed at any time by whoever finds the folder too large, the oldest first; a
-page's time lies before its parent's, so that what many share goes last, and a snapshot's before
-its page's.
+page's time lies before its parent's, so that what many share goes last, and a block's and a
+snapshot's before its page's.
 """
 
 from __future__ import annotations
@@ -31,11 +33,12 @@ from halfbyte.engine.page_pool import Page
 from halfbyte.errors import CacheFileError
 from halfbyte.generation import cache_file
 from halfbyte.generation.cache_file import PART, CacheFile, PartToStore, Sizes
-from halfbyte.generation.leaving import Leaving, page_name, snapshot_name
+from halfbyte.generation.leaving import Leaving, page_name, snapshot_name, window_name
 from halfbyte.generation.radix_tree import (
     PAGE_NBYTES,
     TOKEN_NBYTES,
     Branch,
+    Node,
     child_digest,
     n_common,
 )
@@ -44,7 +47,7 @@ from halfbyte.kernels.layouts.kv_pages import PAGE
 
 log = logging.getLogger(__name__)
 
-_NAME = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}(\.page|-[0-9]{3}\.state)")
+_NAME = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}(\.page|\.window|-[0-9]{3}\.state)")
 _DIGEST, _DIGITS = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{2}")
 _HEADER_NBYTES = 4096  # of a file of one part, at most, and its tokens
 _MAX_COMPARED = 64  # files with the same parent
@@ -98,7 +101,7 @@ class CacheFolder:
             return
         try:
             parent, tokens, data = leaving.parent.hex(), leaving.tokens, leaving.data()
-            stored = PartToStore(parent, tokens, data, leaving.is_snapshot)
+            stored = PartToStore(parent, tokens, data, leaving.kind)
             path.parent.mkdir(mode=0o700, exist_ok=True)
             if not self._has_room(leaving.nbytes + _HEADER_NBYTES):
                 self._give_up(leaving.nbytes)
@@ -182,15 +185,32 @@ class CacheFolder:
         _touch(path, end + PAGE)
         return True
 
+    def has_window(self, node: Node) -> bool:
+        """Whether there is the block of layers with a window of a page."""
+        return bool(node.digest) and self._is_there(self._window_path(node))
+
+    def read_window(self, node: Node, data: NDArray[np.uint8]) -> bool:
+        """Read that block; whether it is there, and good."""
+        path = self._window_path(node)
+        if self._read(path, node.parent.digest, data) is None:
+            return False
+        _touch(path, node.end + PAGE)
+        return True
+
+    def _window_path(self, node: Node) -> Path:
+        return self._path(window_name(node.parent.digest, node.digest))
+
     def _read(self, path: Path, parent: bytes, data: NDArray[np.uint8]) -> bytes | None:
         try:
             with CacheFile(path, self._binding, self._sizes) as file:
-                tokens, is_snapshot = file.read(0, data), file.parts[0].is_snapshot
+                tokens, kind = file.read(0, data), file.parts[0].kind
         except (CacheFileError, OSError, IndexError) as error:
             self._refuse(path, error)
             return None
-        own = page_name(parent, child_digest(parent, tokens))
-        if path.name != (snapshot_name(parent, tokens) if is_snapshot else own):
+        own = child_digest(parent, tokens)
+        names = {"page": page_name(parent, own), "window": window_name(parent, own),
+                 "snapshot": snapshot_name(parent, tokens)}  # fmt: skip
+        if path.name != names[kind]:
             self._refuse(path, "its tokens are not those of its name")
             return None
         return tokens
@@ -300,8 +320,8 @@ def _time(entry: os.DirEntry[str]) -> int:
 
 
 def _age(leaving: Leaving) -> int:
-    """Where it ends; a snapshot is older than its page, wherever in that it is."""
-    return leaving.end + (PAGE if leaving.is_snapshot else 0)
+    """Where it ends; what belongs to a page is older than that, wherever in it it is."""
+    return leaving.end + (0 if leaving.kind == "page" else PAGE)
 
 
 def _touch(path: Path, end: int) -> bool:

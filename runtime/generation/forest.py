@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from halfbyte.engine.page_pool import Page
 from halfbyte.engine.recurrent_state import RecurrentState
 from halfbyte.generation import snapshots
-from halfbyte.generation.leaving import Leaving, LeavingPage, LeavingSnapshot
+from halfbyte.generation.leaving import Leaving, LeavingPage, LeavingSnapshot, LeavingWindow
 from halfbyte.generation.radix_tree import TOKEN_NBYTES, Branch, KeptState, Node, Root, insert
 
 
@@ -38,29 +38,41 @@ class Forest:
                 yield child
                 left.append(child)
 
-    def insert(self, branch: Branch, tokens: bytes, page: Page) -> Node:
+    def insert(self, branch: Branch, tokens: bytes, page: Page, window: Page | None = None) -> Node:
         """Have at most a page of tokens go on from a branch, or from a root that may be new."""
         if isinstance(branch, Root):
             self.roots.setdefault(branch.adapter, branch)
-        node, replaced, is_new = insert(branch, tokens, page)
+        node, replaced, is_new = insert(branch, tokens, page, window)
         if is_new:
-            page.n_shared = max(page.n_shared, len(tokens) // TOKEN_NBYTES)
+            _share(page, tokens)
+            if window is not None:
+                _share(window, tokens)
             self.nbytes += node.nbytes
             self.now += node.end - (branch.end if replaced is None else replaced.end)
             self.leaves.add(node)
             if isinstance(branch, Node):
                 self.leaves.discard(branch)
+        elif window is not None and node.window is None and node.tokens == tokens:
+            self.have_window(node, window)
         if replaced is not None:
             self.nbytes -= replaced.nbytes
             self.leaves.discard(replaced)
         return node
 
-    def keep(self, node: Node, n: int, state: RecurrentState, *, is_likely: bool) -> KeptState:
+    def have_window(self, node: Node, window: Page) -> None:
+        """Have the block of layers with a window that a node lacks."""
+        _share(window, node.tokens)
+        node.window = window
+        self.nbytes += window.data.nbytes
+
+    def keep(
+        self, node: Node, n: int, state: RecurrentState | None, *, is_likely: bool
+    ) -> KeptState:
         """Have a snapshot at a position of a node."""
         kept = node.snapshots.get(n)
         if kept is None:
             kept = node.snapshots[n] = KeptState(state, is_likely, self.now)
-            self.nbytes += state.nbytes
+            self.nbytes += kept.nbytes
         kept.is_likely, kept.used_at = kept.is_likely or is_likely, self.now
         return kept
 
@@ -70,6 +82,8 @@ class Forest:
             self.drop_snapshot(leaf, n)
         if self.on_drop is not None and is_told:
             self.on_drop(LeavingPage.of(leaf))
+            if leaf.window is not None:
+                self.on_drop(LeavingWindow.of(leaf))
         parent = leaf.parent
         parent.remove(leaf)
         self.leaves.discard(leaf)
@@ -83,12 +97,27 @@ class Forest:
 
     def drop_snapshot(self, node: Node, n: int) -> None:
         """Forget a snapshot."""
-        if self.on_drop is not None and snapshots.is_lasting(node, n):
+        has_state = node.snapshots[n].state is not None
+        if self.on_drop is not None and has_state and snapshots.is_lasting(node, n):
             self.on_drop(LeavingSnapshot.of(node, n))
-        self.nbytes -= node.snapshots.pop(n).state.nbytes
+        self.nbytes -= node.snapshots.pop(n).nbytes
+
+    def drop_window(self, node: Node, *, is_told: bool = True) -> None:
+        """Forget a node's block of layers with a window."""
+        if node.window is None:
+            return
+        if self.on_drop is not None and is_told:
+            self.on_drop(LeavingWindow.of(node))
+        self.nbytes -= node.window.data.nbytes
+        node.window = None
 
     def clear(self) -> None:
         """Forget all, and tell nobody."""
         self.roots.clear()
         self.leaves.clear()
         self.nbytes, self.wanted = 0, None
+
+
+def _share(page: Page, tokens: bytes) -> None:
+    """These of its first positions are held by others for good."""
+    page.n_shared = max(page.n_shared, len(tokens) // TOKEN_NBYTES)

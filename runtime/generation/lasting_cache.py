@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Hashable, Iterator
 from collections.abc import Sequence as Seq
 
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.generation import snapshots
+from halfbyte.generation import snapshots, windows
 from halfbyte.generation.cache_folder import CacheFolder
-from halfbyte.generation.leaving import Leaving, LeavingPage, LeavingSnapshot
+from halfbyte.generation.leaving import Leaving, LeavingPage, LeavingSnapshot, LeavingWindow
 from halfbyte.generation.page_reader import find_page, read_page
 from halfbyte.generation.page_writer import PageWriter, seconds_until
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.radix_tree import TOKEN_NBYTES, Branch, Node, follow, packed
 from halfbyte.generation.snapshot_reader import SnapshotReader
+from halfbyte.generation.window_reader import WindowReader
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +41,23 @@ class LastingCache:
     def __init__(self, cache: PrefixCache, folder: CacheFolder) -> None:
         self._cache, self._folder = cache, folder
         self._writer = PageWriter(folder.write, _WAITING_NBYTES)
-        self._snapshots = SnapshotReader(cache, folder) if cache.has_snapshots else None
+        self._reader: SnapshotReader | WindowReader | None = None
+        if cache.windowed is not None:
+            self._reader = WindowReader(cache, folder, cache.windowed)
+        elif cache.has_snapshots:
+            self._reader = SnapshotReader(cache, folder)
         cache.tell_drops(self._keep)
 
     def load_next(self, tokens: Seq[int] | NDArray[np.int32], adapter: Hashable = None) -> bool:
-        """Bring one page more of a prompt from the folder into memory, or a snapshot.
+        """Bring one page more of a prompt from the folder into memory, or what belongs to it.
 
         To be called before `match` until it is False: then there is no more, or no room for it.
         Between the calls others may go on with their work.
         """
         data = packed(tokens)[:-TOKEN_NBYTES]
-        if self._snapshots is not None:
+        if self._reader is not None:
             n_known = self._cache.n_known(tokens, adapter)
-            return self._snapshots.load_next(data, adapter, n_known)
+            return self._reader.load_next(data, adapter, n_known)
         root = self._cache.root(adapter)
         path = follow(root, data)
         branch: Branch = path[-1] if path else root
@@ -101,24 +107,42 @@ class LastingCache:
             log.warning(text, timeout)
 
     def _latest(self) -> Iterator[Leaving]:
-        """All that is remembered and lasts, what was used last first, pages before snapshots."""
+        """All that is remembered and lasts, what was used last first, pages before the rest."""
+        needing = self._needing()
         for node in sorted(self._cache.nodes(), key=lambda node: (-node.used_at, node.end)):
-            if self._cache.has_snapshots and not (node.children or node.snapshots):
+            if self._reader is not None and not (node.children or node.snapshots):
                 continue  # nobody can go on from there
             yield LeavingPage.of(node)
-            for n in node.snapshots:
-                if snapshots.is_lasting(node, n):
-                    yield LeavingSnapshot.of(node, n)
+            yield from self._beside(node, needing)
+
+    def _needing(self) -> Counter[int]:
+        """How many places that last need each node's block of layers with a window."""
+        layout = self._cache.windowed
+        if layout is None:
+            return Counter()
+        return windows.n_needing(self._cache.nodes(), layout, lasting=True)
+
+    def _beside(
+        self, node: Node, needing: Counter[int]
+    ) -> Iterator[LeavingWindow | LeavingSnapshot]:
+        """What lasts of a node beside its page."""
+        if needing[id(node)] and node.window is not None:
+            yield LeavingWindow.of(node)
+        for n, kept in node.snapshots.items():
+            if kept.state is not None and snapshots.is_lasting(node, n):
+                yield LeavingSnapshot.of(node, n)
 
     def _next_out(self) -> list[Leaving]:
         """What is to be written, what would fall out first before the rest."""
         found: list[tuple[float, int, Leaving]] = []
+        needing = self._needing()
         for node in self._cache.nodes():
             if self._is_next(node):
                 found.append((self._cache.value(node), node.end, LeavingPage.of(node)))
-            for n, kept in node.snapshots.items():
-                if not kept.is_stored and snapshots.is_lasting(node, n):
-                    found.append((self._cache.value(node, n), n, LeavingSnapshot.of(node, n)))
+            for one in self._beside(node, needing):
+                if not one.is_stored:
+                    n = one.end if one.kind == "snapshot" else 0
+                    found.append((self._cache.value(node, n), one.end, one))
         left = [one for one in found if one[2].parent and one[2] not in self._writer]
         return [leaving for *_, leaving in sorted(left, key=lambda one: one[:2])]
 

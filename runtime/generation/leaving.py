@@ -1,13 +1,16 @@
-"""What leaves a prefix cache for a disk: pages, and snapshots of states that cannot be cut back."""
+"""What leaves a prefix cache for a disk: pages, their blocks of layers with a window, and snapshots
+of states that cannot be cut back.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.page_pool import Page
 from halfbyte.generation.radix_tree import (
     PAGE_NBYTES,
     TOKEN_NBYTES,
@@ -16,19 +19,21 @@ from halfbyte.generation.radix_tree import (
     child_digest,
 )
 
+Kind = Literal["page", "window", "snapshot"]
+
 
 class Leaving(Protocol):
-    """A page or a snapshot on its way to the disk, as long as its place in the tree is known.
+    """A page, a block or a snapshot on its way to the disk, while its place in the tree is known.
 
     Attributes:
         parent: the digest of the tokens before its page.
         is_stored: whether a cache folder had it at some time; set when it does.
-        is_snapshot: whether it is a snapshot.
+        kind: which of these it is.
     """
 
     parent: bytes
     is_stored: bool
-    is_snapshot: ClassVar[bool]
+    kind: ClassVar[Kind]
 
     @property
     def tokens(self) -> bytes:
@@ -54,7 +59,7 @@ class Leaving(Protocol):
 class LeavingPage:
     """A page: see Leaving."""
 
-    is_snapshot: ClassVar[bool] = False
+    kind: ClassVar[Kind] = "page"
 
     node: Node
     parent: bytes
@@ -95,16 +100,65 @@ class LeavingPage:
 
     def data(self) -> NDArray[np.uint8]:
         """Keys and values."""
-        page = self.node.page.data
-        # What is behind the tokens may change meanwhile.
-        return page.copy() if len(self.tokens) < PAGE_NBYTES else page
+        return _settled(self.node.page, self.tokens)
+
+
+@dataclass(slots=True, eq=False)
+class LeavingWindow:
+    """A page's block of layers with a window: see Leaving."""
+
+    kind: ClassVar[Kind] = "window"
+
+    node: Node
+    parent: bytes
+    window: Page
+
+    @classmethod
+    def of(cls, node: Node) -> LeavingWindow:
+        """One that is in the tree."""
+        if node.window is None:
+            raise ValueError("a block that was let go")
+        return cls(node, node.parent.digest, node.window)
+
+    @property
+    def tokens(self) -> bytes:
+        """All of the page."""
+        return self.node.tokens
+
+    @property
+    def end(self) -> int:
+        """Of the page."""
+        return self.node.end
+
+    @property
+    def name(self) -> str:
+        """By the page's digest."""
+        return window_name(self.parent, self.node.digest)
+
+    @property
+    def nbytes(self) -> int:
+        """Of its keys and values."""
+        return self.window.data.nbytes
+
+    @property
+    def is_stored(self) -> bool:
+        """As the node has it."""
+        return self.node.is_window_stored
+
+    @is_stored.setter
+    def is_stored(self, value: bool) -> None:
+        self.node.is_window_stored = value
+
+    def data(self) -> NDArray[np.uint8]:
+        """Keys and values."""
+        return _settled(self.window, self.tokens)
 
 
 @dataclass(slots=True, eq=False)
 class LeavingSnapshot:
     """A snapshot at a position of a page: see Leaving."""
 
-    is_snapshot: ClassVar[bool] = True
+    kind: ClassVar[Kind] = "snapshot"
 
     kept: KeptState
     parent: bytes
@@ -125,7 +179,7 @@ class LeavingSnapshot:
     @property
     def nbytes(self) -> int:
         """Of its state."""
-        return self.kept.state.nbytes
+        return self.kept.nbytes
 
     @property
     def is_stored(self) -> bool:
@@ -138,14 +192,24 @@ class LeavingSnapshot:
 
     def data(self) -> NDArray[np.uint8]:
         """Its block."""
-        block = self.kept.state.block
-        assert block is not None  # something was seen before it
-        return block.data
+        state = self.kept.state
+        assert state is not None and state.block is not None  # something was seen before it
+        return state.block.data
+
+
+def _settled(page: Page, tokens: bytes) -> NDArray[np.uint8]:
+    """The bytes of a page; what is behind its tokens may change meanwhile."""
+    return page.data.copy() if len(tokens) < PAGE_NBYTES else page.data
 
 
 def page_name(parent: bytes, own: bytes) -> str:
     """The name of a page's file, by the digests of the tokens before it and up to its end."""
     return f"{parent.hex()}-{own.hex()}.page"
+
+
+def window_name(parent: bytes, own: bytes) -> str:
+    """The name of the file of its block of layers with a window."""
+    return f"{parent.hex()}-{own.hex()}.window"
 
 
 def snapshot_name(parent: bytes, tokens: bytes) -> str:

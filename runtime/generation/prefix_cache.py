@@ -4,15 +4,17 @@ What is remembered are pages of KV cache (radix_tree.py), shared with the sequen
 them and with those that go on from there. A hit changes no bit: keys and values depend on the
 tokens before them alone (docs/numerics.md). Layers that fold what they have seen into a state can
 only be returned to where a snapshot was taken (snapshots.py); a hit then ends at the last one.
+Those with a window need that before the hit (windows.py), and what is before it may be let go.
 
 Nothing here takes a lock: one thread, the scheduler's, owns it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +24,10 @@ from halfbyte.engine.page_pool import Page, PagePool
 from halfbyte.engine.recurrent_state import RecurrentState
 from halfbyte.engine.sequence import Sequence
 from halfbyte.errors import EngineError
-from halfbyte.generation import snapshots
+from halfbyte.generation import snapshots, windows
 from halfbyte.generation.adaptation import is_of
 from halfbyte.generation.cache_file import Sizes
-from halfbyte.generation.eviction import evict_leaves, evict_snapshots
+from halfbyte.generation.eviction import evict_leaves, evict_snapshots, evict_windows
 from halfbyte.generation.forest import Forest
 from halfbyte.generation.leaving import Leaving
 from halfbyte.generation.mismatch import Mismatch, find_mismatch
@@ -36,10 +38,11 @@ from halfbyte.generation.radix_tree import (
     Node,
     Root,
     follow,
+    n_common,
     packed,
 )
 from halfbyte.generation.retention import snapshot_value, value
-from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.layouts.kv_pages import PAGE, WindowedLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +76,22 @@ class PrefixCache:
     Attributes:
         pool, max_nbytes: as given; the bound may be changed between calls.
         has_snapshots: whether the sequences have states that cannot be cut back.
+        windowed: their layout, where they have layers with a window; else None.
     """
 
     def __init__(self, pool: PagePool, max_nbytes: int) -> None:
         self.pool, self.max_nbytes = pool, max_nbytes
         self.has_snapshots = pool.states is not None
+        layout = pool.layout
+        self.windowed = layout if isinstance(layout, WindowedLayout) else None
         self._forest = Forest()
 
     @property
     def sizes(self) -> Sizes:
         """Of what it holds."""
-        states = self.pool.states
-        return Sizes(self.pool.layout.page_nbytes, 0 if states is None else states.layout.nbytes)
+        states, (page, *others) = self.pool.states, self.pool.layout.blocks
+        window = others[0].page_nbytes if others else 0
+        return Sizes(page.page_nbytes, 0 if states is None else states.layout.nbytes, window)
 
     @property
     def nbytes(self) -> int:
@@ -117,9 +124,8 @@ class PrefixCache:
             if 2 * (n - node.begin) >= node.end - node.begin:  # first tokens are often the same
                 node.n_uses += 1
                 node.used_at = self._forest.now
-        if self.has_snapshots and n:
-            kept = path[-1].snapshots[n]
-            kept.n_uses, kept.used_at = kept.n_uses + 1, self._forest.now
+        if n and (self.has_snapshots or self.windowed is not None):
+            self._note_use(path[-1], n)
         sequence = self._sequence(path, n)
         return Match(sequence, n_agreed, find_mismatch(last, data, n_agreed))
 
@@ -135,6 +141,7 @@ class PrefixCache:
         adapter: Hashable = None,
         *,
         is_likely: bool = False,
+        likely: Iterable[int] = (),
     ) -> None:
         """Remember a sequence, which may go on: what it holds is shared, not copied.
 
@@ -145,22 +152,30 @@ class PrefixCache:
             sequence: it.
             adapter: what the tokens were processed with.
             is_likely: whether prompts are likely to part there.
+            likely: positions before at which they are; of use where layers have windows.
         """
         data = packed(tokens)[: sequence.n_past * TOKEN_NBYTES]
         if not data:
             return
         branch: Branch = self.root(adapter)
         path: list[Node] = []
-        for i, page in enumerate(sequence.kv.pages[: -(-sequence.n_past // PAGE)]):
+        kv, n_pages = sequence.kv, -(-sequence.n_past // PAGE)
+        pages = zip_longest(kv.pages[:n_pages], kv.windowed[:n_pages])
+        for i, (page, window) in enumerate(pages):
             part = data[i * PAGE_NBYTES : (i + 1) * PAGE_NBYTES]
-            path.append(self._forest.insert(branch, part, page))
+            path.append(self._forest.insert(branch, part, page, window))
             branch = path[-1]
         for node in path:
             node.n_uses, node.used_at = max(node.n_uses, 1), self._forest.now
-        n = sequence.first_cut
         for state in sequence.states:
+            n = state.first_cut
             if isinstance(state, RecurrentState) and n:
                 self._forest.keep(path[(n - 1) // PAGE], n, state.fork(n), is_likely=is_likely)
+        if self.windowed is not None:
+            n = sequence.n_past
+            self._forest.keep(path[-1], n, None, is_likely=is_likely)
+            for n in likely:
+                self._forest.keep(path[(n - 1) // PAGE], n, None, is_likely=True)
         self._bound()
 
     def root(self, adapter: Hashable) -> Root:
@@ -177,9 +192,22 @@ class PrefixCache:
         node.n_uses, node.used_at, node.is_stored = max(node.n_uses, 1), self._forest.now, True
         self._forest.wanted = node
         self._bound()
-        if not self.has_snapshots:
+        if not (self.has_snapshots or self.windowed is not None):
             self._forest.wanted = None
         return node
+
+    def insert_window(
+        self, node: Node, window: Page, place: Node, n: int, *, is_likely: bool
+    ) -> None:
+        """Have a node's block of layers with a window that was read from a file.
+
+        It is needed at position n of `place`, which is noted.
+        """
+        self._forest.keep(place, n, None, is_likely=is_likely)
+        self._forest.have_window(node, window)
+        node.is_window_stored = True
+        self._forest.wanted = None
+        self._bound()
 
     def insert_snapshot(self, node: Node, n: int, state: RecurrentState) -> None:
         """Have a snapshot that was read from a file at a position of a node."""
@@ -190,7 +218,7 @@ class PrefixCache:
     def value(self, node: Node, n: int = 0) -> float:
         """How much a page, or its snapshot at a position, is worth now (retention.py)."""
         now = self._forest.now
-        return snapshot_value(node, n, now) if n else value(node, now)
+        return snapshot_value(node, n, now, node.snapshots[n].nbytes) if n else value(node, now)
 
     def adapters(self, scope: str | None = None) -> list[Hashable]:
         """Whose sequences are remembered, or those of a scope."""
@@ -234,6 +262,8 @@ class PrefixCache:
 
     def _take(self, root: Root, path: list[Node], data: bytes) -> int:
         """Up to which position a match can be used; `path` then ends with the page of the last."""
+        if self.windowed is not None:
+            return self._take_windowed(root, path, data, self.windowed)
         while True:
             branch = path[-1] if path else root
             rest = data[branch.end * TOKEN_NBYTES :][:PAGE_NBYTES]
@@ -248,19 +278,45 @@ class PrefixCache:
                 return end
             path.pop()
 
+    def _take_windowed(
+        self, root: Root, path: list[Node], data: bytes, layout: WindowedLayout
+    ) -> int:
+        branch = path[-1] if path else root
+        rest = data[branch.end * TOKEN_NBYTES :][:PAGE_NBYTES]
+        path[:] = windows.furthest(path, branch, rest, layout)
+        if not path:
+            return 0
+        begin = path[-1].begin
+        return begin + n_common(path[-1].tokens, data[begin * TOKEN_NBYTES :])
+
+    def _note_use(self, node: Node, n: int) -> None:
+        """A prompt goes on from there."""
+        kept = node.snapshots.get(n)
+        if kept is None:  # which it may do anywhere, with windows alone
+            self._forest.keep(node, n, None, is_likely=True)
+        else:
+            kept.n_uses, kept.used_at = kept.n_uses + 1, self._forest.now
+
     def _sequence(self, path: list[Node], n: int) -> Sequence:
         """A new sequence with the first positions along a path, or as many as there is memory."""
-        pages = [node.page for node in path]
         if not n:
             return Sequence.empty(self.pool)
-        states = [path[-1].snapshots[n].state.fork(n)] if self.has_snapshots else []
+        kept = path[-1].snapshots[n].state if self.has_snapshots else None
+        states = [] if kept is None else [kept.fork(n)]
         try:
-            return Sequence(KVCache.of_pages(self.pool, pages, n), *states, n_past=n)
+            return Sequence(self._kv_cache(path, n), *states, n_past=n)
         except EngineError:
             if states:
                 return Sequence.empty(self.pool)
-            n -= n % PAGE
-            return Sequence(KVCache.of_pages(self.pool, pages, n), n_past=n)
+            path = path[: n // PAGE]  # without a copy
+            if self.windowed is not None:
+                path = path[: windows.n_usable(path, self.windowed)]
+            n = len(path) * PAGE
+            return Sequence(self._kv_cache(path, n), n_past=n)
+
+    def _kv_cache(self, path: list[Node], n: int) -> KVCache:
+        pages, blocks = [node.page for node in path], [node.window for node in path]
+        return KVCache.of_pages(self.pool, pages, blocks, n)
 
     def _bound(self) -> None:
         self._evict(lambda: self.nbytes <= self.max_nbytes)
@@ -269,7 +325,10 @@ class PrefixCache:
         """Drop what is worth least, until it is enough or nothing is left."""
         if is_enough():
             return
-        (evict_snapshots if self.has_snapshots else evict_leaves)(self._forest, is_enough)
+        if self.windowed is not None:
+            evict_windows(self._forest, self.windowed, is_enough)
+        else:
+            (evict_snapshots if self.has_snapshots else evict_leaves)(self._forest, is_enough)
         if self._forest.wanted is not None and not is_enough():
             self._forest.wanted = None
             self._evict(is_enough)

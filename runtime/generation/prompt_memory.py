@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halfbyte.engine.binding import Binding
+from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.footprint import MARGIN_NBYTES
 from halfbyte.errors import CacheFileError, EngineError, OutOfPagesError
@@ -30,6 +31,7 @@ from halfbyte.generation.snapshot_places import places
 log = logging.getLogger(__name__)
 
 SNAPSHOT_DISTANCE = 512  # tokens at least, between states that cannot be cut back
+_WINDOW_DISTANCE = MAX_BATCH  # at which sequences' windows are remembered before they have moved on
 _HASHING_S = 60.0  # that closing waits for the model's hash at most,
 _FLUSHING_S = 30.0  # and for the disk
 _LOOKING_S = 0.05  # whether the disk can take more, while nothing else is to be done
@@ -109,9 +111,13 @@ class PromptMemory:
             n_agreed = self._recall(request)
         else:
             request.sequence = self._engine.new_sequence()
-        if self._cache.has_snapshots:
+        if self._cache.has_snapshots or self._cache.windowed is not None:
             ids, n_shared = request.ids[: request.n_prompt], _n_led(request)
-            request.places = places(ids, request.n_computed, n_agreed, request.ends, n_shared)
+            found = places(ids, request.n_computed, n_agreed, request.ends, n_shared)
+            if self._cache.has_snapshots:
+                request.places = found
+            else:
+                request.likely = found
 
     def _recall(self, request: Request) -> int:
         """Give it what is remembered; how many of its tokens some remembered prompt has, too."""
@@ -131,12 +137,15 @@ class PromptMemory:
         ):
             return
         if request.sequence is not None and request.is_remembered and self._bounds.nbytes:
-            request.n_kept = request.sequence.n_past
+            sequence, n_kept = request.sequence, request.n_kept
+            request.n_kept = sequence.n_past
             try:
-                if request.sequence.n_past > len(request.ids):  # guesses that nobody looked at
-                    request.sequence.truncate(len(request.ids))
-                put = self._cache.put
-                put(request.ids, request.sequence, request.adapter, is_likely=is_likely)
+                if sequence.n_past > len(request.ids):  # guesses that nobody looked at
+                    sequence.truncate(len(request.ids))
+                likely = [n for n in request.likely if n_kept < n <= sequence.n_past]
+                self._cache.put(
+                    request.ids, sequence, request.adapter, is_likely=is_likely, likely=likely
+                )
             except MemoryError:  # of all who use memory, this one can do without
                 log.warning("memory is short: the remembered prompts are forgotten")
                 self._cache.clear()
@@ -163,12 +172,15 @@ class PromptMemory:
 
     def keep_on_the_way(self, request: Request) -> None:
         """Remember a request that goes on, now and then, where it cannot be cut back to later."""
-        if not self._cache.has_snapshots:
-            return
-        if request.n_computed in request.places:
-            self.keep(request, is_likely=True)
-        elif request.n_computed >= request.n_kept + SNAPSHOT_DISTANCE:
-            self.keep(request)
+        n_new = request.n_computed - request.n_kept
+        if self._cache.windowed is not None:
+            if n_new >= _WINDOW_DISTANCE:
+                self.keep(request)
+        elif self._cache.has_snapshots:
+            if request.n_computed in request.places:
+                self.keep(request, is_likely=True)
+            elif n_new >= SNAPSHOT_DISTANCE:
+                self.keep(request)
 
     def find_pages(self, error: EngineError) -> bool:
         """Have more pages, after that error: the machine's, or by forgetting; False if none."""

@@ -102,16 +102,22 @@ class KeptState:
     """A snapshot: what cannot be cut back, as it was at a position.
 
     Attributes:
-        state: never changes, and may be others' too.
+        state: never changes, and may be others' too; None where layers have windows, whose blocks
+            of the pages before are what it needs (windows.py).
         is_likely: whether prompts are likely to go on from there: a turn ended, or some parted.
         used_at, n_uses, is_stored: as of nodes.
     """
 
-    state: RecurrentState
+    state: RecurrentState | None
     is_likely: bool
     used_at: int
     n_uses: int = 1
     is_stored: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its state."""
+        return 0 if self.state is None else self.state.nbytes
 
 
 class Node(Branch):
@@ -120,21 +126,28 @@ class Node(Branch):
     Attributes:
         tokens: int32, at most PAGE of them.
         page: their keys and values; what it holds beyond them is nobody's.
+        window: those of layers with a window, where they have blocks of their own; None where
+            they have none, or it was let go.
         snapshots: by position, counted from the root.
         n_uses: how many requests held it.
         used_at: when the last one did, in tokens that were read before.
-        is_stored: whether a cache folder had it at some time.
+        is_stored, is_window_stored: whether a cache folder had it, or that block, at some time.
     """
 
-    __slots__ = ("_parent", "is_stored", "n_uses", "page", "snapshots", "tokens", "used_at")
+    __slots__ = (
+        "_parent", "is_stored", "is_window_stored", "n_uses", "page", "snapshots", "tokens",
+        "used_at", "window",
+    )  # fmt: skip
 
-    def __init__(self, parent: Branch, tokens: bytes, page: Page) -> None:
+    def __init__(
+        self, parent: Branch, tokens: bytes, page: Page, window: Page | None = None
+    ) -> None:
         digest = parent.digest and child_digest(parent.digest, tokens)
         super().__init__(parent.end + len(tokens) // TOKEN_NBYTES, digest)
         self._parent = weakref.ref(parent)  # no circle: a dropped tree is freed at once
-        self.tokens, self.page = tokens, page
+        self.tokens, self.page, self.window = tokens, page, window
         self.n_uses = self.used_at = 0
-        self.is_stored = False
+        self.is_stored = self.is_window_stored = False
         self.snapshots: dict[int, KeptState] = {}
 
     @property
@@ -152,7 +165,8 @@ class Node(Branch):
     @property
     def nbytes(self) -> int:
         """Bytes of its page and its snapshots."""
-        return self.page.data.nbytes + sum(kept.state.nbytes for kept in self.snapshots.values())
+        window = 0 if self.window is None else self.window.data.nbytes
+        return self.page.data.nbytes + window + sum(s.nbytes for s in self.snapshots.values())
 
 
 def child_digest(parent: bytes, tokens: bytes) -> bytes:
@@ -184,7 +198,9 @@ def follow(branch: Branch, tokens: bytes) -> list[Node]:
     return path
 
 
-def insert(branch: Branch, tokens: bytes, page: Page) -> tuple[Node, Node | None, bool]:
+def insert(
+    branch: Branch, tokens: bytes, page: Page, window: Page | None = None
+) -> tuple[Node, Node | None, bool]:
     """Have at most a page of tokens go on from a branch.
 
     Returns:
@@ -194,7 +210,7 @@ def insert(branch: Branch, tokens: bytes, page: Page) -> tuple[Node, Node | None
     near, n = branch.nearest(tokens)
     if near is not None and n * TOKEN_NBYTES == len(tokens):
         return near, None, False
-    node, replaced = Node(branch, tokens, page), None
+    node, replaced = Node(branch, tokens, page, window), None
     if near is not None and n * TOKEN_NBYTES == len(near.tokens):
         replaced = near
         node.n_uses, node.used_at, node.snapshots = near.n_uses, near.used_at, near.snapshots

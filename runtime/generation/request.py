@@ -86,6 +86,7 @@ class Request(ABC):
         shared: the beginning that it shares with others of its call; None for none.
         ends: ids that end a turn of its prompt.
         places: positions at which its steps end, ascending (snapshot_places.py).
+        likely: positions at which other prompts may part from it, where steps need not end there.
         slice_begin, n_again: how many ids it had when it last began to run, and of how many of an
             answer's there was nothing computed any more.
         entered: which one of those that entered the line it was, when it last did.
@@ -112,6 +113,7 @@ class Request(ABC):
         self.shared: SharedPrompt[Request] | None = None
         self.ends: Collection[int] = ()
         self.places: Sequence[int] = ()
+        self.likely: Sequence[int] = ()
 
     @property
     def prompt(self) -> list[int]:

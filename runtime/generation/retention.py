@@ -25,6 +25,9 @@ right behind it, before the next one, which one in _ON_THE_WAY does, anywhere as
 
 So of those that were taken on the way the one nearest to its neighbours goes first, and ends of
 turns, where prompts are known to part, are worth as much as ends of paths.
+
+The same holds of places where layers have windows (windows.py). The bytes of a place are its shares
+of the blocks that it needs, each of which is shared by all that need it.
 """
 
 from __future__ import annotations
@@ -46,14 +49,22 @@ def value(leaf: Node, now: int) -> float:
         now: tokens read so far, on the clock of its `used_at`.
     """
     saved = math.log2(1 + leaf.n_uses) * leaf.end * (leaf.end - leaf.begin)
-    return saved / ((now - leaf.used_at + _GRACE) * leaf.nbytes)
+    nbytes = max(leaf.nbytes, 1)  # it may have none, where all layers have a window
+    return saved / ((now - leaf.used_at + _GRACE) * nbytes)
 
 
-def snapshot_value(node: Node, n: int, now: int) -> float:
-    """What dropping the snapshot at a position of a node would lose, and the pages that go too."""
+def snapshot_value(node: Node, n: int, now: int, nbytes: float) -> float:
+    """What dropping the snapshot at a position of a node would lose, and the pages that go too.
+
+    Args:
+        node: where it is.
+        n: the position.
+        now: as above.
+        nbytes: its own.
+    """
     kept = node.snapshots[n]
     saved = float(kept.n_uses * n * (n - snapshots.before(node, n)))
-    nbytes, behind = kept.state.nbytes, snapshots.behind(node, n)
+    behind = snapshots.behind(node, n)
     if behind is None:
         nbytes += sum(page.page.data.nbytes for page in snapshots.pages_alone(node))
     elif not kept.is_likely:

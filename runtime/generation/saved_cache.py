@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 
 from halfbyte.engine.binding import Binding
+from halfbyte.engine.kv_cache import WINDOWED
 from halfbyte.engine.recurrent_state import RecurrentState
 from halfbyte.errors import CacheFileError, EngineError
 from halfbyte.generation import cache_file
 from halfbyte.generation.adaptation import is_of
 from halfbyte.generation.cache_file import CacheFile, PartToStore
-from halfbyte.generation.leaving import Leaving, LeavingPage, LeavingSnapshot
+from halfbyte.generation.leaving import Leaving, LeavingPage, LeavingSnapshot, LeavingWindow
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.radix_tree import TOKEN_NBYTES, Branch, Node, child_digest
 from halfbyte.kernels.layouts.kv_pages import PAGE
@@ -31,9 +32,12 @@ def save(
     parts = []
     for node in cache.nodes(scope):
         leaving: list[Leaving] = [LeavingPage.of(node)]
-        leaving += [LeavingSnapshot.of(node, n) for n in sorted(node.snapshots)]
+        if node.window is not None:
+            leaving.append(LeavingWindow.of(node))
+        kept = sorted(node.snapshots.items())
+        leaving += [LeavingSnapshot.of(node, n) for n, one in kept if one.state is not None]
         parts += [
-            PartToStore(one.parent.hex(), one.tokens, one.data(), one.is_snapshot)
+            PartToStore(one.parent.hex(), one.tokens, one.data(), one.kind)
             for one in leaving
             if one.parent
         ]
@@ -80,14 +84,15 @@ class _Loading:
         n_tokens = 0
         try:
             for i, part in enumerate(self._file.parts):
-                size = self._cache.sizes.snapshot if part.is_snapshot else self._cache.sizes.page
-                if self._cache.nbytes + size > self._cache.max_nbytes:
+                if self._cache.nbytes + self._cache.sizes[part.kind] > self._cache.max_nbytes:
                     break
-                if part.is_snapshot:
-                    self._read_snapshot(i)
-                else:
+                if part.kind == "page":
                     self._read_page(i)
                     n_tokens += part.n_tokens
+                elif part.kind == "window":
+                    self._read_window(i)
+                else:
+                    self._read_snapshot(i)
         except EngineError:
             pass  # no more memory: what came is of use
         return n_tokens
@@ -102,21 +107,37 @@ class _Loading:
         node = self._cache.insert_stored(branch, tokens, page)
         self._branches[child_digest(branch.digest, tokens).hex()] = node
 
+    def _read_window(self, i: int) -> None:
+        node = self._page_of(i)
+        if self._cache.windowed is None:
+            raise self._refused(i, "a page", self._parent(i))
+        if node.window is not None or node.end - node.begin > self._file.parts[i].n_tokens:
+            return  # it is known, or of a page that has grown since
+        window = self._cache.pool.take(WINDOWED)
+        self._file.read(i, window.data)
+        self._cache.insert_window(node, window, node, node.end, is_likely=False)
+
     def _read_snapshot(self, i: int) -> None:
-        pool, parent = self._cache.pool, self._file.parts[i].parent
-        branch = self._branches.get(parent)
-        near: Node | None = None
-        if branch is not None and pool.states is not None:
-            tokens = self._file.read_tokens(i)
-            near, n = branch.nearest(tokens)
-            if n * TOKEN_NBYTES < len(tokens):
-                near = None
-        if near is None or branch is None or pool.states is None:
-            raise self._refused(i, "a snapshot of a page before it", parent)
+        pool, node = self._cache.pool, self._page_of(i)
+        if pool.states is None:
+            raise self._refused(i, "a page", self._parent(i))
         block = pool.states.block()
         self._file.read(i, block.data)
-        end = branch.end + self._file.parts[i].n_tokens
-        self._cache.insert_snapshot(near, end, RecurrentState(pool, end, block))
+        end = node.begin + self._file.parts[i].n_tokens
+        self._cache.insert_snapshot(node, end, RecurrentState(pool, end, block))
+
+    def _page_of(self, i: int) -> Node:
+        """The page before a part that belongs to it."""
+        branch, tokens = self._branches.get(self._parent(i)), self._file.read_tokens(i)
+        near, n = (None, 0) if branch is None else branch.nearest(tokens)
+        if near is None or n * TOKEN_NBYTES < len(tokens):
+            raise self._refused(
+                i, f"a {self._file.parts[i].kind} of a page before it", self._parent(i)
+            )
+        return near
+
+    def _parent(self, i: int) -> str:
+        return self._file.parts[i].parent
 
     def _refused(self, i: int, expected: str, parent: str) -> CacheFileError:
         return CacheFileError(self._file.path, f"part {i}", expected=expected, got=parent)

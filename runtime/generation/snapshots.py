@@ -75,10 +75,13 @@ def behind(node: Node, n: int) -> int | None:
 
 def is_lasting(node: Node, n: int) -> bool:
     """Whether a disk keeps it: it is likely to be wanted again, or costs less than its pages."""
-    if node.snapshots[n].is_likely or behind(node, n) is None:
+    kept = node.snapshots[n]
+    if kept.is_likely or behind(node, n) is None:
         return True
+    if kept.state is None:
+        return False
     nbytes = (n - before(node, n)) * node.page.data.nbytes // PAGE
-    return node.snapshots[n].state.nbytes <= nbytes
+    return kept.nbytes <= nbytes
 
 
 def pages_alone(node: Node) -> Iterator[Node]:

@@ -108,8 +108,11 @@ class Shadow:
         if n >= self.sequence.first_cut:
             self.sequence.truncate(n)
             return
-        at, state = max(one for one in self.certain if one[0] <= n)
-        self.sequence = EngineSequence(self.sequence.kv.cut(at), state, n_past=at)
+        at, state = max((one for one in self.certain if one[0] <= n), default=(0, None))
+        if state is None:  # layers with windows have let go of what is before so many guesses
+            self.sequence = self.sequence.fork(0)
+        else:
+            self.sequence = EngineSequence(self.sequence.kv.cut(at), state, n_past=at)
 
     def knows(self, ids: Sequence[int], n_vocab: int) -> bool:
         """Whether all ids are below."""

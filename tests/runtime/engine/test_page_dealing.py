@@ -16,7 +16,7 @@ def dealt(
     *queries: tuple[int, int], n_heads: int = 3, n_threads: int = 2, window: int = NO_WINDOW
 ) -> Dealing | None:
     """Blocks of so many queries from a position on each."""
-    blocks: list[Block] = [(0, n, position, 0) for n, position in queries]
+    blocks: list[Block] = [(0, n, position, 0, 0) for n, position in queries]
     return dealing(blocks, n_heads, n_threads, window, most_splits=6, partial_nbytes=100)
 
 

@@ -128,7 +128,7 @@ def test_what_cannot_be_cut_back_says_from_where_it_can(model: Any, engine: Engi
     for cut in (sequence.truncate, sequence.fork):
         with pytest.raises(EngineError, match=f"from {N} on"):
             cut(N - 1)
-    assert sequence.n_past == N + 4 and not sequence.can_truncate
+    assert (sequence.n_past, sequence.first_cut) == (N + 4, N)
     sequence.truncate(0)
     assert (sequence.n_past, state_of(sequence).block) == (0, None)
 

@@ -16,8 +16,6 @@ LAYOUT = KVLayout(n_layers=1, n_kv_heads=1, head_dim=16, kv_type="f16")
 class Folded:
     """All that was seen, in one number."""
 
-    can_truncate = False
-
     def __init__(self, total: int = 0) -> None:
         self.total, self.nbytes, self.first_cut = total, 8, PAGE + 7
 

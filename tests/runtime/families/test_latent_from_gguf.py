@@ -53,7 +53,7 @@ def test_the_cache_is_that_of_the_compressed_form(tmp_path: Path) -> None:
         "f16": 2 * row * n, "f32": 4 * row * n, "int8": None, "int4": None,
     }  # fmt: skip
     with pytest.raises(RequestError, match="compressed keys"):
-        kv_layout(config, "int8")
+        kv_layout(config, "int8", 128)
 
 
 def test_scores_grow_where_positions_are_stretched(tmp_path: Path) -> None:

@@ -44,14 +44,14 @@ def test_each_layer_has_its_own(tmp_path: Path) -> None:
 
 
 def test_layers_that_share_keys_take_no_memory(tmp_path: Path) -> None:
-    layout = kv_layout(_read(tmp_path), "f16")
+    layout = kv_layout(_read(tmp_path), "f16", 512)
     assert [(run.n_layers, run.n_kv_heads, run.head_dim) for run in layout.runs] == [
         (2, 2, 32), (1, 1, 64),
     ]  # fmt: skip
     assert layout.nbytes(128) == 128 * 2 * 2 * (2 * 2 * 32 + 64)
     assert [layout.place(i)[0] for i in range(3)] == [i * 128 * 2 * 2 * 64 for i in range(3)]
     alike = _read(tmp_path, **{"attention.shared_kv_layers": 0})
-    assert kv_layout(alike, "f16").nbytes(128) == 2 * layout.nbytes(128)
+    assert kv_layout(alike, "f16", 512).nbytes(128) == 2 * layout.nbytes(128)
 
 
 def test_keys_that_nobody_reads_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,14 +8,19 @@ from collections.abc import Sequence as Seq
 
 import numpy as np
 
-from halfbyte.engine.page_pool import PagePool
+from halfbyte.engine.page_pool import Page, PagePool
 from halfbyte.engine.recurrent_state import RecurrentState
 from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.state_layout import StateLayout
-from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout
+from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout, WindowedLayout
 
 LAYOUT = KVLayout(n_layers=1, n_kv_heads=1, head_dim=16, kv_type="f32")
 PAGE_SIZE, STATE_SIZE = LAYOUT.page_nbytes, 64
+# A layer that sees all, and one with a window.
+WINDOW = 200
+WINDOWED = WindowedLayout.of(
+    LAYOUT, LAYOUT, (False, True), window=WINDOW, kept=2 * PAGE + WINDOW, most=1 << 20
+)
 
 Place = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -36,10 +41,11 @@ def pool_of_states() -> PagePool:
 def grow(sequence: Sequence, tokens: Seq[int]) -> Sequence:
     """Fill in tokens, as a step does."""
     sequence.reserve(len(tokens))
-    given = np.asarray(tokens, np.float32)
-    for new, at, keys, values in _pages(sequence, sequence.n_past, sequence.n_past + len(tokens)):
-        keys[at // 16, :, at % 16] = given[new, None]
-        values[at] = given[new, None]
+    given, begin = np.asarray(tokens, np.float32), sequence.n_past
+    for pages in (sequence.kv.pages, sequence.kv.windowed):
+        for new, at, keys, values in _places(pages, begin, begin + len(tokens)):
+            keys[at // 16, :, at % 16] = given[new, None]
+            values[at] = given[new, None]
     for state in states_of(sequence):
         state.ahead.block.data[:] = np.frombuffer(_folded(_seen(state), tokens), np.uint8)
     sequence.append(len(tokens))
@@ -47,14 +53,25 @@ def grow(sequence: Sequence, tokens: Seq[int]) -> Sequence:
 
 
 def held(sequence: Sequence) -> list[int]:
-    """The tokens whose keys and values are there."""
+    """The tokens whose keys and values are there; with a window, those that are seen next too."""
+    out = _tokens(sequence.kv.pages, 0, sequence.n_past)
+    layout, windowed = sequence.kv.layout, sequence.kv.windowed
+    if isinstance(layout, WindowedLayout) and out:
+        seen = layout.first_seen(sequence.n_past) * PAGE
+        assert _tokens(windowed, seen, sequence.n_past) == out[seen:]
+        begin = next(i for i, page in enumerate(windowed) if page is not None) * PAGE
+        assert _tokens(windowed, begin, sequence.n_past) == out[begin:]
+    for state in states_of(sequence):
+        assert _seen(state) == _folded(bytes(STATE_SIZE), out)
+    return out
+
+
+def _tokens(pages: Seq[Page | None], begin: int, end: int) -> list[int]:
     out: list[int] = []
-    for _, at, keys, values in _pages(sequence, 0, sequence.n_past):
+    for _, at, keys, values in _places(pages, begin, end):
         tokens = values[at, :1]
         assert (values[at] == tokens).all() and (keys[at // 16, :, at % 16] == tokens).all()
         out += tokens[:, 0].astype(int).tolist()
-    for state in states_of(sequence):
-        assert _seen(state) == _folded(bytes(STATE_SIZE), out)
     return out
 
 
@@ -82,10 +99,14 @@ def n_common(a: Seq[int], b: Seq[int]) -> int:
     return n
 
 
-def _pages(sequence: Sequence, begin: int, end: int) -> Iterator[Place]:
+def _places(pages: Seq[Page | None], begin: int, end: int) -> Iterator[Place]:
     """By page: which of the positions from begin on, and their keys and values, see kv_pages.py."""
+    if not pages:
+        return
     for at in range(begin // PAGE * PAGE, end, PAGE):
-        numbers = sequence.kv.pages[at // PAGE].data.view(np.float32)
+        page = pages[at // PAGE]
+        assert page is not None
+        numbers = page.data.view(np.float32)
         keys, values = np.split(numbers, [PAGE * 16])
         where = np.arange(max(begin, at), min(end, at + PAGE))
         yield where - begin, where - at, keys.reshape(PAGE // 16, 16, 16), values.reshape(PAGE, 32)

@@ -29,7 +29,7 @@ rng = np.random.default_rng(1)
 PARTS = [
     PartToStore(
         "0" * 31 + str(i), packed(range(n)), rng.integers(0, 256, size).astype(np.uint8),
-        is_snapshot=size == SNAPSHOT_SIZE,
+        kind="snapshot" if size == SNAPSHOT_SIZE else "page",
     )
     for i, (n, size) in enumerate([(128, SIZE), (1, SIZE), (1, SNAPSHOT_SIZE), (77, SIZE)])
 ]  # fmt: skip
@@ -50,7 +50,7 @@ def contents(path: Path, binding: Binding = BINDING) -> list[tuple[str, bytes, b
     with CacheFile(path, binding, SIZES) as file:
         assert file.adapters == ADAPTERS
         for i, part in enumerate(file.parts):
-            data = np.zeros(SNAPSHOT_SIZE if part.is_snapshot else SIZE, np.uint8)
+            data = np.zeros(SNAPSHOT_SIZE if part.kind == "snapshot" else SIZE, np.uint8)
             tokens = file.read(i, data)
             assert file.read_tokens(i) == tokens
             out.append((part.parent, tokens, data.tobytes()))
@@ -135,7 +135,7 @@ rows = st.lists(
         {"parent": json_values | st.just("0" * 32), "n_tokens": json_values | st.just(3)},
         optional={
             "crc": json_values | st.just(3),
-            "is_snapshot": json_values,
+            "kind": json_values,
             "more": json_values,
         },
     )

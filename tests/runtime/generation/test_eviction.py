@@ -176,7 +176,7 @@ def test_values() -> None:
     put(cache, [1] * 1000, 400, 600, likely=(800,))
     nodes = {n: node for node in cache.nodes() for n in node.snapshots}
     now = 1000
-    by_n = {n: snapshot_value(node, n, now) for n, node in nodes.items()}
+    by_n = {n: snapshot_value(node, n, now, node.snapshots[n].nbytes) for n, node in nodes.items()}
     size = nodes[600].snapshots[600].state.nbytes
     assert by_n[600] == 600 * 200 * (200 / (8 * 800)) / (1024 + now - 600) / size
     assert by_n[800] == 800 * 200 / (1024 + now - 800) / size

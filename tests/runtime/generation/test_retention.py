@@ -12,7 +12,7 @@ from halfbyte.engine.page_pool import PagePool
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.radix_tree import Node, Root
 from halfbyte.generation.retention import value
-from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout, WindowedLayout
 from tests.runtime.generation.remembered import LAYOUT, PAGE_SIZE, empty
 
 Tokens = list[int]
@@ -123,6 +123,29 @@ def test_what_is_read_once_does_not_sweep_away_what_is_used_much() -> None:
     ours, lru = totals(60, requests)
     assert ours > 0.99 * (9 + 4) * 3000
     assert lru < 0.8 * ours
+
+
+def test_ends_of_turns_keep_their_windows() -> None:
+    """Five of six layers with a window of 1,024, and room for a conversation and two windows: what
+    a third less than all takes.
+    """
+    whole, own = KVLayout(1, 1, 16, "f16"), KVLayout(5, 1, 16, "f16")
+    layout = WindowedLayout.of(
+        whole, own, (False, *[True] * 5), window=1024, kept=1024 + PAGE, most=1024 + 5 * PAGE
+    )
+    cache = PrefixCache(PagePool(layout), layout.nbytes(49 * PAGE) + 2 * layout.window_nbytes)
+    assert cache.max_nbytes < 0.7 * 49 * layout.page_nbytes
+    reused = 0
+    for tokens in conversation(1, n_turns=10, n_side=5):
+        sequence = cache.match(tokens).sequence
+        reused += sequence.n_past
+        while sequence.n_past < len(tokens):
+            n = min(2 * PAGE, len(tokens) - sequence.n_past)
+            sequence.reserve(n)
+            sequence.append(n)
+            cache.put(tokens, sequence, is_likely=sequence.n_past == len(tokens))
+        del sequence
+    assert reused > 0.95 * sum(3000 + 512 + 300 * i for i in range(9))
 
 
 def test_the_same_first_tokens_are_no_use_of_a_page() -> None:

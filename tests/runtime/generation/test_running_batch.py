@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from scripted import (
     run,
 )
 
+from halfbyte.engine import kv_cache
 from halfbyte.errors import EngineError
 from halfbyte.generation import disk_reading
 from halfbyte.generation.params import SamplingParams
@@ -300,14 +302,15 @@ def test_what_fails_in_a_request_is_its_own() -> None:
     assert isinstance(failing.error, LookupError) and other.text == "def"
 
 
-@pytest.fixture(scope="module")
-def model(threads: Pool) -> Any:
-    return small_models.build(small_models.SHAPES["Q8_0"], threads)
-
-
+@pytest.mark.parametrize("changes", [{}, {"sliding_window": 40, "sliding_layers": (True, False)}])
 def test_answers_are_the_same_bits_whoever_comes_and_goes(
-    model: Any, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any], threads: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also of a model whose layers with a window keep little before it."""
+    monkeypatch.setattr(kv_cache, "_SLACK", 10)
+    monkeypatch.setattr(kv_cache, "_LEAST_KEPT", 0)
+    shape = replace(small_models.SHAPES["Q8_0"], changes=changes)
+    model = small_models.build(shape, threads)
     engine = model.engine(Pool(2))
     kinds = makers(model)
     reused, n_accepted = check_bits(

@@ -175,7 +175,7 @@ def test_a_snapshot_without_its_page_and_of_a_model_without_states(tmp_path: Pat
     path, root = tmp_path / "file", Root(None)
     states, plain = PrefixCache(pool_of_states(), PLENTY), new_cache()
     snapshot = cache_file.PartToStore(
-        root.digest.hex(), packed([1, 2, 3]), np.zeros(STATE_SIZE, np.uint8), is_snapshot=True
+        root.digest.hex(), packed([1, 2, 3]), np.zeros(STATE_SIZE, np.uint8), kind="snapshot"
     )
     page = cache_file.PartToStore(root.digest.hex(), packed([1, 5]), np.zeros(PAGE_SIZE, np.uint8))
     for parts in ([snapshot], [page, snapshot]):

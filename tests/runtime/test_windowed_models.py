@@ -1,0 +1,125 @@
+"""A model whose layers have windows, as users hold it: what is let go changes no bit.
+
+Mistral's way, in all layers: the window is a key of its own in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gguf
+import pytest
+
+import halfbyte
+from halfbyte.engine import engine as engine_module
+from halfbyte.engine import kv_cache
+from halfbyte.families.config import WINDOW_KEY, ModelConfig
+from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout, WindowedLayout
+from tests.runtime.test_recurrent_models import ASKED, TEXT, chat, load, told
+
+INFILL = Path(halfbyte.__file__).parent / "data" / "infill-10m.gguf"
+WINDOW = 100
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model that comes with the package, with a window."""
+    made = tmp_path_factory.mktemp("windowed") / "windowed.gguf"
+    reader = gguf.GGUFReader(INFILL)
+    writer = gguf.GGUFWriter(made, "llama")
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture":
+            kind, *inner = field.types
+            writer.add_key_value(name, field.contents(), kind, *inner[:1])
+    writer.add_uint32(WINDOW_KEY, WINDOW)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_is_kept() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kv_cache, "_SLACK", 30)
+        patch.setattr(kv_cache, "_LEAST_KEPT", 0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def model(path: Path, little_is_kept: None) -> Iterator[halfbyte.Model]:
+    with load(path) as loaded:
+        assert isinstance(loaded.engine.layout, WindowedLayout)
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def keeping(path: Path) -> Iterator[halfbyte.Model]:
+    """One that lets nothing go."""
+
+    def whole(config: ModelConfig, kv_type: str, n_ctx: int) -> KVLayout:
+        return kv_cache.kv_layout(config, kv_type, 1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "kv_layout", whole)
+        loaded = load(path)
+    with loaded:
+        assert not isinstance(loaded.engine.layout, WindowedLayout)
+        yield loaded
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_is_let_go_changes_no_bit(
+    model: halfbyte.Model, keeping: halfbyte.Model, name: str
+) -> None:
+    more = {"logprobs": 2} if name != "banned" else {}
+    kept = ASKED[name](keeping, cache_scope=f"nobody {name}", **more)
+    for _ in range(2):
+        again = ASKED[name](model, cache_scope=f"somebody {name}", **more)
+        assert told(again) == told(kept)
+    one = again[0] if isinstance(again, list) else again
+    assert one.stats.n_reused >= one.stats.n_prompt - 8
+
+
+def test_guesses_and_a_draft_model_change_no_bit(
+    model: halfbyte.Model, keeping: halfbyte.Model, path: Path
+) -> None:
+    def asked(by: halfbyte.Model, **more: Any) -> Any:
+        return by.complete(TEXT, max_tokens=60, logprobs=1, **more)
+
+    plain = asked(keeping, speculate=False)
+    guesses = list(plain.tokens)
+    guesses[7], guesses[20] = 77, 78
+    with load(path, draft=path) as drafting:
+        for by, prediction in ((model, plain.tokens), (model, guesses), (drafting, [])):
+            done = asked(by, prediction=prediction)
+            assert told(done) == told(plain)
+            assert done.stats.n_drafted >= done.stats.n_accepted > 0
+
+
+def test_turns_go_on_where_they_part_after_a_restart_too(path: Path, tmp_path: Path) -> None:
+    reused, answers = [], []
+    for _ in range(2):
+        with load(path, prompt_cache_dir=tmp_path / "prompts") as model:
+            model.scheduler.between_steps(model._memory.wait_for_hash)
+            done = [chat(model, n) for n in range(1, 4)]
+            reused.append([one.stats.n_reused for one in done])
+            answers.append(told(done))
+            nbytes = model.save_cache(tmp_path / "saved")
+    assert reused[0] == [0, 151, 302] and reused[1] >= [151, 302, 453]
+    assert answers[0] == answers[1] and nbytes == (tmp_path / "saved").stat().st_size
+    with load(path) as model:
+        assert model.load_cache(tmp_path / "saved") > 450
+        assert [told(chat(model, n)) for n in range(1, 4)] == answers[0]
+        assert chat(model, 3).stats.n_reused >= 450
+
+
+def test_a_context_takes_what_is_kept(model: halfbyte.Model, keeping: halfbyte.Model) -> None:
+    page = keeping.kv_nbytes(PAGE)
+    assert [model.kv_nbytes(n) // page for n in (PAGE, 5 * PAGE, 9 * PAGE)] == [1, 5, 5]
+    assert keeping.kv_nbytes(9 * PAGE) == 9 * page
