@@ -65,7 +65,7 @@ def map_tensors(
     config = _settle_tie(folder.path, config, tensors, embedding)
     tensors = without_copies(folder.path, tensors, config)
     wanted = {
-        spec.hf_name: spec for spec in tensors_of(config)
+        spec.hf_name: spec for spec in tensors_of(config, family)
         if spec.hf_name and not (spec.may_lack and spec.hf_name not in tensors)
     }  # fmt: skip
     tensors = with_delta_nets(config, tensors, wanted.values())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Set
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,9 @@ from halfbyte.families.config import (
     KEYS,
     MAX_CTX,
     MAX_DIM,
-    MAX_LAYERS,
     MAX_VOCAB,
     MIN_HEAD_DIM,
     OPTIONS,
-    PATTERN_KEY,
-    WINDOW_KEY,
     ModelConfig,
 )
 from halfbyte.families.experts_from_gguf import check_expert_counts, has_experts, read_experts
@@ -42,6 +38,7 @@ from halfbyte.families.registry import FAMILIES
 from halfbyte.families.rope_from_gguf import read_ropes
 from halfbyte.families.sizes_from_gguf import read_sizes
 from halfbyte.families.tensors import OUTPUT
+from halfbyte.families.windows_from_gguf import read_windows
 from halfbyte.families.xielu import read_xielu
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
@@ -67,7 +64,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
     dim = m.get_int(key["dim"], minimum=1, maximum=MAX_DIM)
     _check_same(m, f"{architecture}.embedding_length_out", "the embedding's", dim)
     n_layers = n_layers_of(m, family)
-    window, sliding_layers = _windows(m, family, n_layers)
+    window, sliding_layers = read_windows(m, family, n_layers)
     latent, heads = _attention(file, family, dim, sliding_layers)
     n_ctx, local = _n_ctx(m, key["n_ctx_train"]), local_dim(heads.get("sizes"), sliding_layers)
     ropes = read_ropes(file, family, heads["head_dim"], n_ctx, local)
@@ -167,7 +164,7 @@ def _attention(
     if not family.has_latents and not family.has_sizes:
         return None, _heads(file, family, dim)
     key = f"{family.architecture}.{family.keys['n_heads'].gguf}"
-    n_heads = _of_every_layer(file.metadata, key, MAX_DIM)
+    n_heads = _of_every_layer(file.metadata, family, key, MAX_DIM)
     if family.has_sizes:
         return None, read_sizes(file, family, n_heads, sliding_layers)
     latent = read_latent(file, family, n_heads)
@@ -179,7 +176,7 @@ def _heads(file: GGUFFile, family: Family, dim: int) -> dict[str, Any]:
     m, a = file.metadata, family.architecture
     key, kv_key = (f"{a}.{family.keys[field].gguf}" for field in ("n_heads", "n_kv_heads"))
     layer_heads = heads_from_gguf(file, family)
-    n_heads = max(layer_heads) if layer_heads else _of_every_layer(m, key, MAX_DIM)
+    n_heads = max(layer_heads) if layer_heads else _of_every_layer(m, family, key, MAX_DIM)
     n_kv_heads = _kv_heads(m, family, kv_key, n_heads)
     if wrong := wanted_heads(layer_heads, n_kv_heads):
         raise ModelFileError(m.path, key, expected=wrong, got=list(layer_heads))
@@ -198,7 +195,9 @@ def _norm_eps(m: Metadata, family: Family, key: str) -> float:
 
 
 def _kv_heads(m: Metadata, family: Family, key: str, n_heads: int) -> int:
-    n_kv_heads = _of_every_layer(m, key, n_heads, _nothing(family)) if key in m else n_heads
+    n_kv_heads = n_heads
+    if key in m:
+        n_kv_heads = _of_every_layer(m, family, key, n_heads, _nothing(family))
     _check_group(m, key, n_heads, n_kv_heads)
     return n_kv_heads
 
@@ -222,11 +221,19 @@ def _nothing(family: Family) -> Set[int]:
     return {0} if family.recurrent is not None else set()
 
 
-def _of_every_layer(m: Metadata, key: str, maximum: int, without: Set[int] = frozenset()) -> int:
+def _of_every_layer(
+    m: Metadata, family: Family, key: str, maximum: int, without: Set[int] = frozenset()
+) -> int:
     """A number of all layers, which a file may give for each; some may be `without`."""
     if key not in m or not isinstance(m.raw(key).value, np.ndarray):
         return m.get_int(key, minimum=1, maximum=maximum)
-    different = set(m.get_numbers(key, floats=False).tolist()) - without
+    stated = m.get_numbers(key, floats=False).tolist()
+    # With those that guess ahead; as many as llama.cpp wants.
+    n_layers = m.get_int(f"{family.architecture}.{KEYS['n_layers'].gguf}")
+    if len(stated) != n_layers:
+        expected = f"one for each of {n_layers} layers"
+        raise ModelFileError(m.path, key, expected=expected, got=len(stated))
+    different = set(stated) - without
     if len(different) != 1:
         raise UnsupportedModelError(
             m.path, key, expected="one number for all layers", got=f"{len(different)} numbers"
@@ -241,7 +248,7 @@ def _hidden_dim(m: Metadata, family: Family, key: str) -> int:
     """The width of networks; an expert's where all layers have these and a file says no other."""
     of_experts = f"{family.architecture}.{EXPERT_KEYS['hidden_dim']}"
     says_one = key in m or of_experts not in m or not has_experts(m, family)
-    return _of_every_layer(m, key if says_one else of_experts, MAX_DIM, _nothing(family))
+    return _of_every_layer(m, family, key if says_one else of_experts, MAX_DIM, _nothing(family))
 
 
 def _check_scale(m: Metadata, family: Family, head_dim: int) -> None:
@@ -276,33 +283,6 @@ def _check_same(m: Metadata, key: str, what: str, wanted: int) -> None:
     other = m.get_int(key, wanted)
     if other != wanted:
         raise UnsupportedModelError(m.path, key, expected=f"{what}, {wanted}", got=other)
-
-
-def _windows(m: Metadata, family: Family, n_layers: int) -> tuple[int, tuple[bool, ...]]:
-    """Positions that a token sees, 0: all; and which layers have that window, (): all."""
-    window, a = m.get_int(WINDOW_KEY, 0, maximum=MAX_CTX), family.architecture
-    if KEYS["sliding_window"].gguf not in family.reads:
-        return window, ()
-    key = f"{a}.{KEYS['sliding_window'].gguf}"
-    if family.full_every and not family.may_lack_window:
-        window = m.get_int(key, minimum=1, maximum=MAX_CTX)
-    else:
-        window = m.get_int(key, window, maximum=MAX_CTX)
-    key = f"{a}.{PATTERN_KEY}"
-    if not family.full_every or key not in m:
-        return window, family.sliding_layers(n_layers)
-    stated = m.raw(key).value
-    if isinstance(stated, np.ndarray):
-        if stated.dtype.kind not in "bui":
-            raise ModelFileError(m.path, key, expected="truth values", got=stated.dtype)
-        layers = tuple(bool(one) for one in stated)
-        if len(layers) != n_layers:
-            raise ModelFileError(
-                m.path, key, expected=f"one for each of {n_layers} layers", got=len(layers)
-            )
-        return window, layers
-    n = m.get_int(key, minimum=1, maximum=MAX_LAYERS)
-    return window, replace(family, full_every=n).sliding_layers(n_layers)
 
 
 def _vocab_size(m: Metadata, key: str) -> int:

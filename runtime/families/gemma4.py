@@ -142,7 +142,7 @@ def _experts(c: ModelConfig, e: ExpertsConfig, at: str, hf: str) -> Iterator[Ten
         specs[:2] = [replace(whole, shape=(e.n_experts, 2 * e.hidden_dim, c.dim))]
     yield from specs
     factors = f"{at}{DOWN}.{SCALE}"
-    yield TensorSpec(factors, f"{router}per_expert_scale", (e.n_experts,), may_lack=True)
+    yield TensorSpec(factors, f"{router}per_expert_scale", (e.n_experts,))
 
 
 _DEFAULTS = {

@@ -95,7 +95,10 @@ def family_of(config: ModelConfig) -> Family:
     return of_next_layer(family) if config.next_layer else family
 
 
-def tensors_of(config: ModelConfig) -> list[TensorSpec]:
-    """All tensors of a model's file: its own, then those of layers that guess further ahead."""
-    family = family_of(config)
+def tensors_of(config: ModelConfig, family: Family | None = None) -> list[TensorSpec]:
+    """All tensors of a model's file: its own, then those of layers that guess further ahead.
+
+    Another `family` has the names of a checkpoint that becomes a file of an older one.
+    """
+    family = family or family_of(config)
     return [*family.tensors(config), *tensors_of_next(family, config)]

@@ -156,6 +156,12 @@ class _One:
         value = self.rope.get(name)
         return self.reader.positive(f"{self.key}.{name}", default if value is None else value)
 
+    def _or_nothing(self, name: str) -> float:
+        """A number above 0; null and 0 say nothing."""
+        value = self.rope.get(name)
+        is_nothing = value is None or (value == 0 and not isinstance(value, bool))
+        return 0.0 if is_nothing else self._positive(name)
+
     def _theta(self) -> float:
         if _THETA in self.rope:
             return self.reader.positive(f"{self.key}.{_THETA}", self.rope[_THETA])
@@ -211,8 +217,8 @@ class _One:
         n_ctx = self._n_ctx()
         factor = self._positive("factor", self.n_ctx / n_ctx if n_ctx != self.n_ctx else None)
         usual = yarn_attention_factor(factor)
-        if self.rope.get("mscale") and self.rope.get("mscale_all_dim"):
-            over, under = (self._positive(name) for name in ("mscale", "mscale_all_dim"))
+        over, under = (self._or_nothing(name) for name in ("mscale", "mscale_all_dim"))
+        if over and under:
             usual = yarn_attention_factor(factor, over) / yarn_attention_factor(factor, under)
         truncates = self.rope.get("truncate", True)
         if truncates is not self.family.truncates_yarn:

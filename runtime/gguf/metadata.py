@@ -188,7 +188,7 @@ class Metadata:
         if key not in self:
             return False
         value = self.raw(key).value
-        return isinstance(value, np.ndarray) or value != 0
+        return isinstance(value, (bool, np.ndarray)) or value != 0
 
     def raw(self, key: str) -> Value:
         """A value as it stands in the file; KeyError if absent."""
@@ -205,7 +205,7 @@ class Metadata:
     ) -> object:
         """A whole number within bounds; `default` where the key is absent."""
         value = self._get(key, default, _INT_TYPES, "a whole number")
-        if value is default or key not in self._values:
+        if key not in self._values:
             return value
         if not isinstance(value, int) or not minimum <= value <= maximum:
             raise ModelFileError(self.path, key, expected=f"from {minimum} to {maximum}", got=value)

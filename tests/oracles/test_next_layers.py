@@ -24,6 +24,8 @@ import halfbyte
 from halfbyte.engine.engine import Span
 from halfbyte.generation.speculation.next_model import NextModel
 
+pytestmark = pytest.mark.oracle
+
 N_GUESSES, N_TOKENS, N_SHOWN = 3, 12, 10
 IDS = np.random.default_rng(1).integers(3, 323, 40).tolist()
 _CANDIDATE = re.compile(r"draft candidate +0, pos +(\d+): +(\d+) \( +([\d.]+)\)")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from halfbyte.converting.sources.hf_folder import HFFolder
@@ -257,3 +258,34 @@ def test_a_single_file_is_taken_whatever_an_index_says(
     (folder / "model.safetensors.index.json").write_bytes(index)
     check(folder)
     assert "model.safetensors.index.json left aside" in caplog.text
+
+
+def test_a_file_of_an_older_family_is_made_by_the_names_that_the_checkpoint_has(
+    folder: Path,
+) -> None:
+    """Granite 4 Micro is published as a hybrid, all of whose layers attend."""
+    scales = {"embedding_multiplier": 2.0, "attention_multiplier": 0.25}
+    edit_config(folder, model_type="granite", architectures=["GraniteForCausalLM"], **scales)
+    wanted = mapped(folder)
+    tensors = load_file(folder / "model.safetensors")
+    for i in range(2):
+        at, to = f"model.layers.{i}.mlp.", f"model.layers.{i}.shared_mlp."
+        gate, up = (tensors.pop(f"{at}{name}_proj.weight") for name in ("gate", "up"))
+        tensors[f"{to}input_linear.weight"] = np.concatenate([gate, up])
+        tensors[f"{to}output_linear.weight"] = tensors.pop(f"{at}down_proj.weight")
+    save_file(tensors, folder / "model.safetensors")
+    edit_config(
+        folder, model_type="granitemoehybrid", architectures=["GraniteMoeHybridForCausalLM"],
+        layer_types=["attention"] * 2, position_embedding_type="rope", num_local_experts=0,
+        shared_intermediate_size=96,
+    )  # fmt: skip
+    found = mapped(folder)
+    assert found.keys() == wanted.keys()
+    assert all(np.array_equal(found[name], rows) for name, rows in wanted.items())
+
+
+def mapped(folder: Path) -> dict[str, NDArray[np.float32]]:
+    """All rows of a folder's tensors, by their names in GGUF."""
+    opened = HFFolder(folder)
+    _, tensors = map_tensors(opened, config_from_hf(folder, opened.config or {}))
+    return {name: tensor.rows(slice(None)) for name, tensor, _, _ in tensors}

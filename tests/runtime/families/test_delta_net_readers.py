@@ -91,10 +91,10 @@ def test_layers_of_a_file(tmp_path: Path) -> None:
     assert _file(tmp_path, full_attention_interval=2).recurrent_layers == (True, False) * 2
     listed = _file(tmp_path, **{"attention.recurrent_layers": other})
     assert listed.recurrent_layers == tuple(other) and listed.kv_slot(3) == 2
-    zeros = {"attention.head_count_kv": [0, 0, 0, 2], "feed_forward_length": [200] * 5}
+    zeros = {"attention.head_count_kv": [0, 0, 0, 2], "feed_forward_length": [200] * 4}
     assert _file(tmp_path, **zeros) == _file(tmp_path)
     ahead = {"attention.recurrent_layers": [*other, False], "block_count": 5,
-             "nextn_predict_layers": 1}  # fmt: skip
+             "feed_forward_length": [200] * 5, "nextn_predict_layers": 1}  # fmt: skip
     assert _file(tmp_path, **ahead).recurrent_layers == tuple(other)
 
 

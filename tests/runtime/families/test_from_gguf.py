@@ -206,9 +206,8 @@ def test_a_log_multiplier_of_0_says_nothing(tmp_path: Path) -> None:
 def test_olmo_3_is_not_taken_for_its_forerunner(tmp_path: Path) -> None:
     """GGUF has one architecture for both; the later one has windows, and two ways to rotate."""
     yarn: dict[str, object] = {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0}
-    for window in ({}, {"attention.sliding_window": 0}):
-        older = read(tmp_path, keys_of("olmo2", **window), "olmo2")
-        assert (older.sliding_window, older.sliding_layers, older.local_rope) == (0, (), None)
+    older = read(tmp_path, keys_of("olmo2"), "olmo2")
+    assert (older.sliding_window, older.sliding_layers, older.local_rope) == (0, (), None)
     window = {"attention.sliding_window": 4096}
     newer = read(tmp_path, keys_of("olmo2", **window, **yarn, block_count=5), "olmo2")
     assert newer.sliding_layers == (True, True, True, False, True)
@@ -241,19 +240,6 @@ def test_a_cap_that_llama_cpps_saver_states_of_all_models(
     assert read(tmp_path, keys_of(architecture, **keys, **SAVED), architecture).attn_softcap == cap
 
 
-def test_the_window_of_files_made_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert read(tmp_path, {"halfbyte.sliding_window": 4096}).sliding_window == 4096
-    assert read(tmp_path, {}).sliding_window == 0
-    assert caplog.text == ""
-
-
-def test_another_window_is_none_as_in_llama_cpp(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert read(tmp_path, {"llama.attention.sliding_window": 4096}).sliding_window == 0
-    assert "no window" in caplog.text
-
-
 @pytest.mark.parametrize("scale", [0.0, 24**-0.5])
 def test_the_usual_scale_of_scores(tmp_path: Path, scale: float) -> None:
     assert read(tmp_path, {"llama.attention.scale": scale}).head_dim == 24
@@ -271,6 +257,10 @@ def test_numbers_for_each_layer(tmp_path: Path) -> None:
         for values in ([-4, -4, -4], [2**31 - 1] * 3):
             with pytest.raises(ModelFileError, match="from 1 to"):
                 read(tmp_path, {key: values})
+        for values in ([4, 4], [4, 4, 4, 4], [4]):
+            with pytest.raises(ModelFileError, match="one for each of 3 layers") as caught:
+                read(tmp_path, {key: values})
+            assert caught.value.field == key
 
 
 def test_other_architectures_are_refused(tmp_path: Path) -> None:
@@ -278,18 +268,20 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
         read(tmp_path, {}, architecture="mamba")
 
 
-LISTS = [
+NUMBERS = [
     ("glm4moe", "expert_count"), ("glm4moe", "expert_weights_scale"),
     ("qwen2", "rope.scaling.factor"), ("granite", "residual_scale"), ("llama", "attention.scale"),
+    ("laguna", "rope.freq_base_swa"), ("mistral3", "attention.temperature_scale"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("architecture", "key"), LISTS)
-def test_a_list_is_no_number(architecture: str, key: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("architecture", "key"), NUMBERS)
+def test_a_list_or_a_truth_value_is_no_number(architecture: str, key: str, tmp_path: Path) -> None:
     experts = {"expert_count": 4, "expert_used_count": 2, "expert_shared_count": 1}
-    more = experts if architecture == "glm4moe" else {}
-    with pytest.raises(HalfbyteError, match=re.escape(key)):
-        read(tmp_path, keys_of(architecture, **{**more, key: [1.0, 2.0]}), architecture)
+    more = experts if architecture in ("glm4moe", "laguna") else {}
+    for value in ([1.0, 2.0], True, False):
+        with pytest.raises(HalfbyteError, match=re.escape(key)):
+            read(tmp_path, keys_of(architecture, **{**more, key: value}), architecture)
 
 
 def test_what_would_change_nothing_is_refused(tmp_path: Path) -> None:

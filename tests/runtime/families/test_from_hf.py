@@ -63,3 +63,24 @@ def test_a_model_type_that_is_none(tmp_path: Path, kind: object) -> None:
     with pytest.raises(ConversionError, match="model_type") as refused:
         config_from_hf(tmp_path, {"model_type": kind})
     assert all(known in refused.value.hint for known in BY_MODEL_TYPE)
+
+
+WITH_WINDOWS = [
+    kind for kind, family in BY_MODEL_TYPE.items() if "sliding_window" in family.defaults[kind]
+]
+
+
+@pytest.mark.parametrize("kind", WITH_WINDOWS)
+@pytest.mark.parametrize("window", [0, -1, True, False, "512", 8.0])
+def test_a_window_that_is_none(tmp_path: Path, kind: str, window: object) -> None:
+    with pytest.raises(ConversionError) as refused:
+        config_from_hf(tmp_path, {"model_type": kind, "sliding_window": window})
+    assert refused.value.field == "sliding_window"
+
+
+@pytest.mark.parametrize("kind", ["laguna", "mellum", "gemma3_text", "olmo3", "mistral"])
+def test_layers_with_a_window_that_is_not_stated(tmp_path: Path, kind: str) -> None:
+    layers = {"num_hidden_layers": 2, "layer_types": ["sliding_attention", "full_attention"]}
+    with pytest.raises(ConversionError) as refused:
+        config_from_hf(tmp_path, {"model_type": kind, "sliding_window": None, **layers})
+    assert refused.value.field in ("layer_types", "sliding_window")

@@ -93,3 +93,12 @@ def test_what_cannot_be_is_refused_by_name(
 ) -> None:
     with pytest.raises((ModelFileError, UnsupportedModelError), match=key):
         _read(tmp_path, kind, **{key: value})
+
+
+def test_numbers_of_another_count_than_layers_are_refused(tmp_path: Path) -> None:
+    heads = _read(tmp_path, "nemotron_h_moe", **{"attention.head_count": [4] * 4})
+    assert heads.n_heads == 4
+    for n in (1, 3, 5):
+        with pytest.raises(ModelFileError, match="one for each of 4 layers") as caught:
+            _read(tmp_path, "nemotron_h_moe", **{"attention.head_count": [4] * n})
+        assert caught.value.field == "nemotron_h_moe.attention.head_count"

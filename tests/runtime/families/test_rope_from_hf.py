@@ -69,6 +69,9 @@ LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_fr
         ({"rope_scaling": {"type": "yarn", "factor": -4.0}}, "rope_scaling.factor"),
         ({"rope_scaling": {"type": "yarn", "factor": 4.0, "beta_fast": "32"}}, "beta_fast"),
         ({"rope_scaling": {"type": "yarn", "factor": 4.0, "truncate": False}}, "truncate"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": False}}, "mscale"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0, "mscale_all_dim": True}}, "mscale_all"),
+        ({"rope_scaling": {"type": "yarn", "factor": True}}, "rope_scaling.factor"),
         (
             {"rope_scaling": {"type": "yarn", "factor": 4.0, "attention_factor": 0}},
             "attention_factor",
