@@ -30,6 +30,7 @@ import numpy as np
 import halfbyte
 from benchmarks import tiny_llama as tiny
 from tests.mutants.document import ARRAY, STRING, Document, Entry, parse
+from tests.mutants.seeds import ROOT
 
 MEMORY_NBYTES, SECONDS = 6 << 30, 30
 UINT32, INT32, FLOAT32, BOOL, UINT64 = 4, 5, 6, 7, 10
