@@ -87,6 +87,11 @@ class PrefixCache:
         self._forest = Forest()
 
     @property
+    def has_places(self) -> bool:
+        """Whether prompts go on from places that are noted (radix_tree.KeptState)."""
+        return self.has_snapshots or self.windowed is not None
+
+    @property
     def sizes(self) -> Sizes:
         """Of what it holds."""
         states, (page, *others) = self.pool.states, self.pool.layout.blocks
@@ -124,7 +129,7 @@ class PrefixCache:
             if 2 * (n - node.begin) >= node.end - node.begin:  # first tokens are often the same
                 node.n_uses += 1
                 node.used_at = self._forest.now
-        if n and (self.has_snapshots or self.windowed is not None):
+        if n and self.has_places:
             self._note_use(path[-1], n)
         sequence = self._sequence(path, n)
         return Match(sequence, n_agreed, find_mismatch(last, data, n_agreed))
@@ -192,7 +197,7 @@ class PrefixCache:
         node.n_uses, node.used_at, node.is_stored = max(node.n_uses, 1), self._forest.now, True
         self._forest.wanted = node
         self._bound()
-        if not (self.has_snapshots or self.windowed is not None):
+        if not self.has_places:
             self._forest.wanted = None
         return node
 

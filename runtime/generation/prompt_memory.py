@@ -111,7 +111,7 @@ class PromptMemory:
             n_agreed = self._recall(request)
         else:
             request.sequence = self._engine.new_sequence()
-        if self._cache.has_snapshots or self._cache.windowed is not None:
+        if self._cache.has_places:
             ids, n_shared = request.ids[: request.n_prompt], _n_led(request)
             found = places(ids, request.n_computed, n_agreed, request.ends, n_shared)
             if self._cache.has_snapshots:
@@ -122,7 +122,7 @@ class PromptMemory:
     def _recall(self, request: Request) -> int:
         """Give it what is remembered; how many of its tokens some remembered prompt has, too."""
         tokens, n_led = request.recallable, _n_led(request)
-        if self._cache.has_snapshots and n_led:  # whoever waits for these cannot have fewer of more
+        if self._cache.has_places and n_led:  # who waits for these gets no fewer of more
             tokens = tokens[: n_led + 1]
         match = self._cache.match(tokens, request.adapter)
         request.sequence, request.n_kept = match.sequence, match.n_reused

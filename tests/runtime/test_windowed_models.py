@@ -5,6 +5,7 @@ Mistral's way, in all layers: the window is a key of its own in the file.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import halfbyte
 from halfbyte.engine import engine as engine_module
 from halfbyte.engine import kv_cache
 from halfbyte.families.config import WINDOW_KEY, ModelConfig
+from halfbyte.generation.speculation import credit, planned
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout, WindowedLayout
 from tests.runtime.test_recurrent_models import ASKED, TEXT, chat, load, told
 
@@ -87,8 +89,12 @@ def test_what_is_let_go_changes_no_bit(
 
 
 def test_guesses_and_a_draft_model_change_no_bit(
-    model: halfbyte.Model, keeping: halfbyte.Model, path: Path
+    model: halfbyte.Model, keeping: halfbyte.Model, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(planned, "GAIN", 0.0)  # whatever they cost
+    monkeypatch.setattr(credit, "_FIRST", math.inf)
+    monkeypatch.setattr(credit, "_MOST", math.inf)
+
     def asked(by: halfbyte.Model, **more: Any) -> Any:
         return by.complete(TEXT, max_tokens=60, logprobs=1, **more)
 

@@ -162,3 +162,26 @@ def test_memory_that_is_missing_for_a_copy_leaves_whole_pages() -> None:
     assert isinstance(path[0], Node)
     path[1].window = None
     assert cache.match(tokens).n_reused == PAGE
+
+
+def test_a_page_whose_block_is_there_is_of_no_use_without_the_one_before() -> None:
+    cache, tokens = new_cache(), ids(1, 500)
+    remember(cache, tokens)
+    path = sorted(cache.nodes(), key=lambda node: node.end)
+    path[2].window = None
+    assert cache.n_known([*tokens, 0]) == 2 * PAGE
+    path[1].window = None
+    assert cache.n_known([*tokens, 0]) == PAGE
+
+
+def test_a_block_that_a_sequence_gives_is_not_written_again() -> None:
+    cache, tokens = new_cache(), ids(1, 300)
+    remember(cache, tokens)
+    for node in cache.nodes():
+        cache._forest.drop_window(node)
+    assert cache.n_known([*tokens, 0]) == 0 and cache.nbytes == 3 * PAGE_SIZE
+    other = grow(empty(cache.pool), tokens)
+    cache.put(tokens, other)
+    other.truncate(280)
+    grow(other, ids(2, 20))
+    assert held(cache.match([*tokens, 0]).sequence) == tokens
