@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
-from halfbyte.families import blocks
+from halfbyte.families import llama
 from halfbyte.families.config import STEP_KEY, ModelConfig
-from halfbyte.families.experts import Names, network, network_tensors
+from halfbyte.families.experts import Names
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family
 from halfbyte.families.next_tokens import NEXT_KEYS
-from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 
 _NAMES = Names(
@@ -23,32 +23,18 @@ _NAMES = Names(
 )
 
 
-def stages(c: ModelConfig) -> Iterator[Stage]:
-    """The forward pass."""
-    yield from blocks.embedding(c)
-    for i in range(c.n_layers):
-        yield from blocks.attention(c, i)
-        yield from network(c, i, _NAMES)
-    yield from blocks.logits(c)
-
-
 def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
-    """What it takes."""
-    yield from blocks.embedding_tensors(c)
-    for i in range(c.n_layers):
-        yield from blocks.attention_tensors(c, i)
-        for spec in network_tensors(c, i, _NAMES):
-            # A checkpoint has the bias as a row.
-            is_row = spec.hf_name.endswith(_NAMES.selection_bias)
-            yield replace(spec, shape=(1, *spec.shape)) if is_row else spec
-    yield from blocks.logits_tensors(c)
+    """What it takes; a checkpoint has the bias as a row."""
+    for spec in llama.tensors(c, names=_NAMES):
+        is_row = spec.hf_name.endswith(_NAMES.selection_bias)
+        yield replace(spec, shape=(1, *spec.shape)) if is_row else spec
 
 
 FAMILY = Family(
     architecture="ernie4_5-moe",
     rotates_halves=False,
     hf_neighbours=True,
-    stages=stages,
+    stages=partial(llama.stages, names=_NAMES),
     tensors=tensors,
     defaults={
         "ernie4_5_moe": {

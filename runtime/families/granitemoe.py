@@ -6,14 +6,11 @@ one tensor. Source: transformers' modeling_granitemoe.py and modeling_granitemoe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-from halfbyte.families import blocks, granite
-from halfbyte.families.config import ModelConfig
-from halfbyte.families.experts import Names, network, network_tensors
+from halfbyte.families import granite, llama
+from halfbyte.families.experts import Names
 from halfbyte.families.family import ExpertRules, Family
-from halfbyte.families.stages import Stage
-from halfbyte.families.tensors import TensorSpec
 
 NAMES = Names(
     experts=(
@@ -45,30 +42,11 @@ EXPERTS = ExpertRules(
     is_wide=True,
 )
 
-
-def stages(c: ModelConfig) -> Iterator[Stage]:
-    """The forward pass."""
-    yield from blocks.embedding(c)
-    for i in range(c.n_layers):
-        yield from blocks.attention(c, i)
-        yield from network(c, i, NAMES)
-    yield from blocks.logits(c)
-
-
-def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
-    """What it takes."""
-    yield from blocks.embedding_tensors(c)
-    for i in range(c.n_layers):
-        yield from blocks.attention_tensors(c, i)
-        yield from network_tensors(c, i, NAMES)
-    yield from blocks.logits_tensors(c)
-
-
 FAMILY = Family(
     architecture="granitemoe",
     rotates_halves=False,
-    stages=stages,
-    tensors=tensors,
+    stages=partial(llama.stages, names=NAMES),
+    tensors=partial(llama.tensors, names=NAMES),
     defaults={"granitemoe": _DEFAULTS, "granitemoeshared": _DEFAULTS},
     only={},
     reads=granite.FAMILY.reads,

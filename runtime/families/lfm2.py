@@ -7,11 +7,12 @@ them in the order of halves, and calls the last norm that of the embedding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from halfbyte.families import blocks
 from halfbyte.families.config import Key, ModelConfig
+from halfbyte.families.experts import Names, network, network_tensors
 from halfbyte.families.family import DEFAULTS, Family, RecurrentRules
 from halfbyte.families.neutral import among
 from halfbyte.families.short_conv import convolution, convolution_tensors
@@ -35,33 +36,17 @@ _NAMES = {
     "mlp.down_proj": "feed_forward.w2",
     "model.norm": "model.embedding_norm",
 }
+_NO_EXPERTS = Names()
 
 
-def mixing(c: ModelConfig, i: int) -> Iterator[Stage]:
-    """What a layer has before its network: a convolution, or attention."""
-    return convolution(c, i) if c.is_recurrent(i) else blocks.attention(c, i, norms=True)
-
-
-def logits(c: ModelConfig) -> Iterator[Stage]:
-    """Those of the rows that are asked for."""
-    yield Norm(_LAST, of_logits=True)
-    yield blocks.head(c)
-
-
-def stages(c: ModelConfig) -> Iterator[Stage]:
-    """The forward pass."""
+def stages(c: ModelConfig, *, names: Names = _NO_EXPERTS) -> Iterator[Stage]:
+    """The forward pass; relatives have experts."""
     yield from blocks.embedding(c)
     for i in range(c.n_layers):
-        yield from mixing(c, i)
-        yield from blocks.feed_forward(c, i)
-    yield from logits(c)
-
-
-def mixing_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
-    """What `mixing` takes."""
-    if not c.is_recurrent(i):
-        return blocks.attention_tensors(c, i, norms=True)
-    return _convolution_tensors(c, i)
+        yield from convolution(c, i) if c.is_recurrent(i) else blocks.attention(c, i, norms=True)
+        yield from network(c, i, names)
+    yield Norm(_LAST, of_logits=True)
+    yield blocks.head(c)
 
 
 def _convolution_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
@@ -70,26 +55,24 @@ def _convolution_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
     yield from convolution_tensors(c, i)
 
 
-def renamed(specs: Iterable[TensorSpec]) -> Iterator[TensorSpec]:
-    """The same under the names that LFM2's checkpoints have for them."""
-    for spec in specs:
+def tensors(c: ModelConfig, *, names: Names = _NO_EXPERTS) -> Iterator[TensorSpec]:
+    """What it takes, under the names that its checkpoints have."""
+    for spec in _usual_tensors(c, names):
         name, hf_name = spec.name.replace("output_norm", _LAST), spec.hf_name
         for usual, own in _NAMES.items():
             hf_name = hf_name.replace(usual, own)
         yield replace(spec, name=name, hf_name=hf_name)
 
 
-def _usual_tensors(c: ModelConfig) -> Iterator[TensorSpec]:
+def _usual_tensors(c: ModelConfig, names: Names) -> Iterator[TensorSpec]:
     yield from blocks.embedding_tensors(c)
     for i in range(c.n_layers):
-        yield from mixing_tensors(c, i)
-        yield from blocks.feed_forward_tensors(c, i)
+        if c.is_recurrent(i):
+            yield from _convolution_tensors(c, i)
+        else:
+            yield from blocks.attention_tensors(c, i, norms=True)
+        yield from network_tensors(c, i, names)
     yield from blocks.logits_tensors(c)
-
-
-def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
-    """What it takes."""
-    return renamed(_usual_tensors(c))
 
 
 RECURRENT = RecurrentRules(from_gguf, from_hf)

@@ -6,14 +6,11 @@ of those used are divided by their sum. Layers are otherwise LFM2's (lfm2.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-from halfbyte.families import blocks, lfm2
-from halfbyte.families.config import ModelConfig
-from halfbyte.families.experts import Names, network, network_tensors
+from halfbyte.families import lfm2
+from halfbyte.families.experts import Names
 from halfbyte.families.family import ExpertRules, Family
-from halfbyte.families.stages import Stage
-from halfbyte.families.tensors import TensorSpec
 
 _NAMES = Names(
     experts=(
@@ -26,33 +23,11 @@ _NAMES = Names(
 )
 
 
-def stages(c: ModelConfig) -> Iterator[Stage]:
-    """The forward pass."""
-    yield from blocks.embedding(c)
-    for i in range(c.n_layers):
-        yield from lfm2.mixing(c, i)
-        yield from network(c, i, _NAMES)
-    yield from lfm2.logits(c)
-
-
-def _usual_tensors(c: ModelConfig) -> Iterator[TensorSpec]:
-    yield from blocks.embedding_tensors(c)
-    for i in range(c.n_layers):
-        yield from lfm2.mixing_tensors(c, i)
-        yield from network_tensors(c, i, _NAMES)
-    yield from blocks.logits_tensors(c)
-
-
-def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
-    """What it takes."""
-    return lfm2.renamed(_usual_tensors(c))
-
-
 FAMILY = Family(
     architecture="lfm2moe",
     rotates_halves=True,
-    stages=stages,
-    tensors=tensors,
+    stages=partial(lfm2.stages, names=_NAMES),
+    tensors=partial(lfm2.tensors, names=_NAMES),
     defaults={
         "lfm2_moe": {
             **lfm2.SIZES,

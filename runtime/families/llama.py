@@ -28,21 +28,28 @@ _NAMES = Names(
 )
 
 
-def stages(c: ModelConfig, *, biases: bool = False, norms: bool = False) -> Iterator[Stage]:
-    """The forward pass; relatives have biases of q, k and v, or norms of q's and k's heads."""
+def stages(
+    c: ModelConfig, *, names: Names = _NAMES, biases: bool = False, norms: bool = False
+) -> Iterator[Stage]:
+    """The forward pass.
+
+    Relatives have experts under other names, biases of q, k and v, or norms of q's and k's heads.
+    """
     yield from blocks.embedding(c)
     for i in range(c.n_layers):
         yield from blocks.attention(c, i, biases=biases, norms=norms)
-        yield from network(c, i, _NAMES)
+        yield from network(c, i, names)
     yield from blocks.logits(c)
 
 
-def tensors(c: ModelConfig, *, biases: bool = False, norms: bool = False) -> Iterator[TensorSpec]:
+def tensors(
+    c: ModelConfig, *, names: Names = _NAMES, biases: bool = False, norms: bool = False
+) -> Iterator[TensorSpec]:
     """What it takes."""
     yield from blocks.embedding_tensors(c)
     for i in range(c.n_layers):
         yield from blocks.attention_tensors(c, i, biases=biases, norms=norms)
-        yield from network_tensors(c, i, _NAMES)
+        yield from network_tensors(c, i, names)
     yield from blocks.logits_tensors(c)
 
 

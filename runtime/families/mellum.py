@@ -9,12 +9,13 @@ from __future__ import annotations
 from halfbyte.families import qwen3moe
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family
 from halfbyte.families.neutral import among, each
+from halfbyte.families.qwen2moe import CHOICE_KEYS, SIZE_KEYS
 
 FAMILY = Family(
     architecture="mellum",
     rotates_halves=True,
-    stages=qwen3moe.stages,
-    tensors=qwen3moe.tensors,
+    stages=qwen3moe.FAMILY.stages,
+    tensors=qwen3moe.FAMILY.tensors,
     defaults={
         "mellum": {
             **DEFAULTS,
@@ -48,12 +49,5 @@ FAMILY = Family(
     ),
     full_every=4,
     local_theta=0.0,
-    experts=ExpertRules(
-        hf={
-            "n_experts": "num_experts num_local_experts",
-            "n_used": "num_experts_per_tok",
-            "hidden_dim": "moe_intermediate_size",
-            "normalizes": "norm_topk_prob",
-        },
-    ),
+    experts=ExpertRules(hf={**SIZE_KEYS, "normalizes": CHOICE_KEYS["normalizes"]}),
 )

@@ -6,41 +6,32 @@ divided by their sum.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-from halfbyte.families import blocks
-from halfbyte.families.config import ModelConfig
-from halfbyte.families.experts import Names, network, network_tensors
+from halfbyte.families import llama
+from halfbyte.families.experts import Names
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family
-from halfbyte.families.stages import Stage
-from halfbyte.families.tensors import TensorSpec
 
-_NAMES = Names(shared="mlp.shared_expert", shared_gate="mlp.shared_expert_gate.weight")
+NAMES = Names(shared="mlp.shared_expert", shared_gate="mlp.shared_expert_gate.weight")
 
-
-def stages(c: ModelConfig) -> Iterator[Stage]:
-    """The forward pass."""
-    yield from blocks.embedding(c)
-    for i in range(c.n_layers):
-        yield from blocks.attention(c, i, biases=True)
-        yield from network(c, i, _NAMES)
-    yield from blocks.logits(c)
-
-
-def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
-    """What it takes."""
-    yield from blocks.embedding_tensors(c)
-    for i in range(c.n_layers):
-        yield from blocks.attention_tensors(c, i, biases=True)
-        yield from network_tensors(c, i, _NAMES)
-    yield from blocks.logits_tensors(c)
-
+# What config.json says of experts, in Qwen's words.
+SIZE_KEYS = {
+    "n_experts": "num_experts num_local_experts",
+    "n_used": "num_experts_per_tok",
+    "hidden_dim": "moe_intermediate_size",
+}
+SHARED_KEYS = {"shared_dim": "shared_expert_intermediate_size"}
+CHOICE_KEYS = {
+    "normalizes": "norm_topk_prob",
+    "every": "decoder_sparse_step",
+    "dense_layers": "mlp_only_layers",
+}
 
 FAMILY = Family(
     architecture="qwen2moe",
     rotates_halves=True,
-    stages=stages,
-    tensors=tensors,
+    stages=partial(llama.stages, names=NAMES, biases=True),
+    tensors=partial(llama.tensors, names=NAMES, biases=True),
     defaults={
         "qwen2_moe": {
             **DEFAULTS,
@@ -63,15 +54,7 @@ FAMILY = Family(
         "use_sliding_window": False,
     },
     experts=ExpertRules(
-        hf={
-            "n_experts": "num_experts num_local_experts",
-            "n_used": "num_experts_per_tok",
-            "hidden_dim": "moe_intermediate_size",
-            "shared_dim": "shared_expert_intermediate_size",
-            "normalizes": "norm_topk_prob",
-            "every": "decoder_sparse_step",
-            "dense_layers": "mlp_only_layers",
-        },
+        hf={**SIZE_KEYS, **SHARED_KEYS, **CHOICE_KEYS},
         normalizes=False,
         has_shared=True,
     ),

@@ -8,16 +8,15 @@ neighbours. Source: the model card of Qwen3.5-27B.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from halfbyte.families import qwen3next
-from halfbyte.families.family import Family
 
-SECTIONS = frozenset({"rope.dimension_sections", "mrope_section", "mrope_interleaved"})
+_SECTIONS = frozenset({"rope.dimension_sections", "mrope_section", "mrope_interleaved"})
 
-FAMILY = Family(
+FAMILY = replace(
+    qwen3next.FAMILY,
     architecture="qwen35",
-    rotates_halves=True,
-    stages=qwen3next.stages,
-    tensors=qwen3next.tensors,
     defaults={
         "qwen3_5_text": {
             **qwen3next.DEFAULTS_OF_ALL,
@@ -29,7 +28,6 @@ FAMILY = Family(
         },
     },
     only={"attention_bias": False, "attn_output_gate": True},
-    recurrent=qwen3next.RECURRENT,
-    next_names=qwen3next.NEXT_NAMES,
-    reads=qwen3next.READS | SECTIONS,
+    reads=qwen3next.FAMILY.reads | _SECTIONS,
+    experts=None,
 )

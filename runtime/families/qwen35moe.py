@@ -6,15 +6,15 @@ and a shared one, weighed by a sigmoid. Source: the model card of Qwen3.5-35B-A3
 
 from __future__ import annotations
 
-from halfbyte.families import qwen3next
-from halfbyte.families.family import ExpertRules, Family
-from halfbyte.families.qwen35 import SECTIONS
+from dataclasses import replace
 
-FAMILY = Family(
+from halfbyte.families import qwen3next, qwen35
+from halfbyte.families.family import ExpertRules
+from halfbyte.families.qwen2moe import SHARED_KEYS, SIZE_KEYS
+
+FAMILY = replace(
+    qwen35.FAMILY,
     architecture="qwen35moe",
-    rotates_halves=True,
-    stages=qwen3next.stages,
-    tensors=qwen3next.tensors,
     defaults={
         "qwen3_5_moe_text": {
             **qwen3next.DEFAULTS_OF_ALL,
@@ -29,17 +29,5 @@ FAMILY = Family(
             "shared_expert_intermediate_size": 512,
         },
     },
-    only={"attention_bias": False, "attn_output_gate": True},
-    recurrent=qwen3next.RECURRENT,
-    next_names=qwen3next.NEXT_NAMES,
-    reads=qwen3next.READS | SECTIONS,
-    experts=ExpertRules(
-        hf={
-            "n_experts": "num_experts num_local_experts",
-            "n_used": "num_experts_per_tok",
-            "hidden_dim": "moe_intermediate_size",
-            "shared_dim": "shared_expert_intermediate_size",
-        },
-        has_shared=True,
-    ),
+    experts=ExpertRules(hf={**SIZE_KEYS, **SHARED_KEYS}, has_shared=True),
 )

@@ -5,41 +5,20 @@ Every layer's network is a choice of experts: softmax, the best few, divided by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-from halfbyte.families import blocks
-from halfbyte.families.config import ModelConfig
-from halfbyte.families.experts import Names, network, network_tensors
+from halfbyte.families import llama
+from halfbyte.families.experts import Names
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family
-from halfbyte.families.stages import Stage
-from halfbyte.families.tensors import TensorSpec
+from halfbyte.families.qwen2moe import CHOICE_KEYS, SIZE_KEYS
 
 _NAMES = Names()
-
-
-def stages(c: ModelConfig) -> Iterator[Stage]:
-    """The forward pass."""
-    yield from blocks.embedding(c)
-    for i in range(c.n_layers):
-        yield from blocks.attention(c, i, norms=True)
-        yield from network(c, i, _NAMES)
-    yield from blocks.logits(c)
-
-
-def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
-    """What it takes."""
-    yield from blocks.embedding_tensors(c)
-    for i in range(c.n_layers):
-        yield from blocks.attention_tensors(c, i, norms=True)
-        yield from network_tensors(c, i, _NAMES)
-    yield from blocks.logits_tensors(c)
-
 
 FAMILY = Family(
     architecture="qwen3moe",
     rotates_halves=True,
-    stages=stages,
-    tensors=tensors,
+    stages=partial(llama.stages, names=_NAMES, norms=True),
+    tensors=partial(llama.tensors, names=_NAMES, norms=True),
     defaults={
         "qwen3_moe": {
             **DEFAULTS,
@@ -60,14 +39,5 @@ FAMILY = Family(
         "attention_bias": False,
         "use_sliding_window": False,
     },
-    experts=ExpertRules(
-        hf={
-            "n_experts": "num_experts num_local_experts",
-            "n_used": "num_experts_per_tok",
-            "hidden_dim": "moe_intermediate_size",
-            "normalizes": "norm_topk_prob",
-            "every": "decoder_sparse_step",
-            "dense_layers": "mlp_only_layers",
-        },
-    ),
+    experts=ExpertRules(hf={**SIZE_KEYS, **CHOICE_KEYS}),
 )

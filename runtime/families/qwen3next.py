@@ -22,13 +22,13 @@ from halfbyte.families.delta_net import (
     delta_net_tensors,
 )
 from halfbyte.families.delta_net_readers import from_gguf, from_hf
-from halfbyte.families.experts import Names, network, network_tensors
+from halfbyte.families.experts import network, network_tensors
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family, NextNames, RecurrentRules
 from halfbyte.families.next_tokens import NEXT_KEYS
+from halfbyte.families.qwen2moe import CHOICE_KEYS, NAMES, SHARED_KEYS, SIZE_KEYS
 from halfbyte.families.stages import Norm, Stage
 from halfbyte.families.tensors import TensorSpec
 
-_NAMES = Names(shared="mlp.shared_expert", shared_gate="mlp.shared_expert_gate.weight")
 _NORM = "post_attention_norm"  # which stands before the network, as anywhere else
 
 
@@ -37,7 +37,7 @@ def stages(c: ModelConfig) -> Iterator[Stage]:
     yield from blocks.embedding(c)
     for i in range(c.n_layers):
         yield from delta_net(c, i) if c.is_recurrent(i) else attention(c, i)
-        _, *rest = network(c, i, _NAMES)
+        _, *rest = network(c, i, NAMES)
         yield from (Norm(_NORM, layer=i), *rest)
     yield from blocks.logits(c)
 
@@ -53,7 +53,7 @@ def _tensors(c: ModelConfig) -> Iterator[TensorSpec]:
     yield from blocks.embedding_tensors(c)
     for i in range(c.n_layers):
         yield from delta_net_tensors(c, i) if c.is_recurrent(i) else attention_tensors(c, i)
-        for spec in network_tensors(c, i, _NAMES):
+        for spec in network_tensors(c, i, NAMES):
             yield replace(spec, name=spec.name.replace("ffn_norm", _NORM))
     yield from blocks.logits_tensors(c)
 
@@ -107,16 +107,5 @@ FAMILY = Family(
     recurrent=RECURRENT,
     next_names=NEXT_NAMES,
     reads=READS,
-    experts=ExpertRules(
-        hf={
-            "n_experts": "num_experts num_local_experts",
-            "n_used": "num_experts_per_tok",
-            "hidden_dim": "moe_intermediate_size",
-            "shared_dim": "shared_expert_intermediate_size",
-            "normalizes": "norm_topk_prob",
-            "every": "decoder_sparse_step",
-            "dense_layers": "mlp_only_layers",
-        },
-        has_shared=True,
-    ),
+    experts=ExpertRules(hf={**SIZE_KEYS, **SHARED_KEYS, **CHOICE_KEYS}, has_shared=True),
 )

@@ -122,10 +122,18 @@ class ShownText:
         n_all = len(self.text) + len(text)
         for end in self._block_ends:
             n = max(n, n_all - end.held_from)
-        n_begun = max((_overlap(text, ban, len(ban) - 1) for ban in self.banned), default=0)
-        if n_begun:  # with all of the piece that it begins in
-            n = max(n, n_all - self._begins[bisect_right(self._begins, n_all - n_begun) - 1])
-        return n
+        return max(n, len(text) - self._lasting(text))
+
+    def _lasting(self, text: str) -> int:
+        """How much of a text stays, whatever follows: no banned text begins behind it.
+
+        Where one is begun, all of the piece that it begins in may be taken back, and what stands
+        before that piece may then begin another one.
+        """
+        end, n_shown = len(text), len(self.text)
+        while n := max((_overlap(text[:end], ban, len(ban) - 1) for ban in self.banned), default=0):
+            end = self._begins[bisect_right(self._begins, n_shown + end - n) - 1] - n_shown
+        return end
 
     def _takes_back(self, text: str, piece: str, cut: int) -> bool:
         """Take back what ends in a banned text, unless the text ends before that."""

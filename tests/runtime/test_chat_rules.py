@@ -24,6 +24,7 @@ from played_chat import (
     Chat,
     calls,
     is_trip,
+    trips,
 )
 
 from halfbyte.constraints.constraint import Constraint
@@ -50,21 +51,7 @@ CALL, FENCED = (
 def test_calls_of_a_model_that_says_anything_are_well_formed(
     template: str, open_with: Callable[[str], Tokenizer]
 ) -> None:
-    tokenizer = open_with(template)
-    rng, n_called = np.random.default_rng(5), 0
-    for _ in range(6):
-        options = {"thinking": False, "reasoning_budget": 3}
-        chat = Chat(tokenizer, tools=TOOLS, tool_choice="trip", **options)
-        request = chat.request
-        while not request.finish_reason:
-            row = rng.normal(size=tokenizer.n_vocab).astype(np.float32)
-            row[sorted(tokenizer.eog_ids)] += 5.0
-            request.accept(request.sample(row))
-        done = request.result()
-        assert done.text == "" and (done.finish_reason == "tool_calls" or done.cut_call)
-        assert all(call.name == "trip" and is_trip(call.arguments) for call in done.tool_calls)
-        n_called += len(done.tool_calls)
-    assert n_called > 3
+    assert list(trips(open_with(template), 6, thinking=False, reasoning_budget=3))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from played_chat import TOOLS, USER, Chat, calls, is_trip
+from played_chat import TOOLS, USER, Chat, calls, trips
 
 from halfbyte.constraints.constraint import Constraint
 from halfbyte.errors import RequestError
@@ -107,20 +107,8 @@ def test_text_before_a_call_is_content(say: Callable[..., Any]) -> None:
 def test_calls_of_a_model_that_says_anything_are_well_formed(
     thinking: bool | None, tokenizer: Tokenizer
 ) -> None:
-    rng, n_called = np.random.default_rng(5), 0
-    for _ in range(5):
-        options = {"thinking": thinking, "reasoning_budget": 3}
-        request = Chat(tokenizer, tools=TOOLS, tool_choice="trip", **options).request
-        while not request.finish_reason:
-            row = rng.normal(size=tokenizer.n_vocab).astype(np.float32)
-            row[sorted(tokenizer.eog_ids)] += 5.0
-            request.accept(request.sample(row))
-        done = request.result()
-        assert done.text == "" and (done.finish_reason == "tool_calls" or done.cut_call)
-        assert all(call.name == "trip" and is_trip(call.arguments) for call in done.tool_calls)
+    for done in trips(tokenizer, 5, thinking=thinking, reasoning_budget=3):
         assert bool(done.reasoning) == (thinking is None)
-        n_called += len(done.tool_calls)
-    assert n_called > 2
 
 
 def test_thoughts_are_switched(tokenizer: Tokenizer) -> None:

@@ -7,7 +7,6 @@ JSON that models write besides.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,8 +21,6 @@ from halfbyte.prompt.tools.call_grammar import JSON_STYLE, Number, Spell, quoted
 from halfbyte.prompt.tools.parameters import TEXT, Parameters
 from halfbyte.prompt.tools.python_values import Reader, spelled
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-_KEY = re.compile(r"[^\s=(),'\"\[\]{}]{1,128}")
 _NOTHING = '""'
 _MOST_IN_ANY_ORDER = 5  # required arguments: each choice of them has a rule
 # Values of which a schema says no more than their kind. Templates write a text's lines as they are.
@@ -55,9 +52,9 @@ class Lfm2(CallFormat):
         reader, calls = Reader(text), list[Call]()
         if reader.skip() == "[":
             reader.at += 1
-            reader.listed("]", lambda: calls.append(_call(reader)))
+            reader.listed("]", lambda: calls.append(reader.call()))
         else:
-            calls.append(_call(reader))
+            calls.append(reader.call())
         if reader.skip():
             raise reader.bad("the list's end")
         if not calls:
@@ -86,19 +83,6 @@ class Lfm2(CallFormat):
             given = [f"{key}={spelled(value)}" for key, value in arguments.items()]
             made.append(f"{name}({', '.join(given)})")
         return [self.begins[0], f"[{', '.join(made)}]", self.end]
-
-
-def _call(reader: Reader) -> Call:
-    name, arguments = reader.match(_NAME, "a function's name"), dict[str, Any]()
-
-    def read() -> None:
-        key = reader.match(_KEY, "an argument's name")
-        reader.take("=")
-        arguments[key] = reader.value()
-
-    reader.take("(")
-    reader.listed(")", read)
-    return Call(name, arguments)
 
 
 def _arguments(rule: str, parameters: Parameters) -> Iterator[str]:

@@ -5,15 +5,11 @@ Source: the chat template of Olmo-3-7B-Instruct.
 
 from __future__ import annotations
 
-import ast
 import json
-import re
 from collections.abc import Iterator
-from typing import Any
 
 from halfbyte.prompt.tools.call_format import (
     NO_FUNCTIONS,
-    STRICT,
     Call,
     CallFormat,
     Functions,
@@ -21,12 +17,7 @@ from halfbyte.prompt.tools.call_format import (
 )
 from halfbyte.prompt.tools.call_grammar import JSON_STYLE, Number, Spell, quoted
 from halfbyte.prompt.tools.parameters import Parameters
-
-_NAME = re.compile(r"\s*([A-Za-z0-9_.-]{1,128})\(\s*")
-_KEY = re.compile(r"([^\s=(),]{1,128})\s*=\s*")
-_NEXT = re.compile(r"\s*(?:,\s*|(?=\)))")
-# What Python writes otherwise than JSON.
-_PYTHON = re.compile(r"True|False|None|'(?:[^'\\\n]|\\.)*'")
+from halfbyte.prompt.tools.python_values import Reader
 
 
 class Olmo3(CallFormat):
@@ -39,13 +30,9 @@ class Olmo3(CallFormat):
 
     def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
         """The calls between the tags."""
-        calls, at = list[Call](), 0
-        while text[at:].strip():
-            name = _NAME.match(text, at)
-            if name is None:
-                raise MalformedCall(f"expected a function's name and (, got {text[at:]!r:.80}")
-            arguments, at = _arguments(text, name.end())
-            calls.append(Call(name[1], arguments))
+        reader, calls = Reader(text), list[Call]()
+        while reader.skip():
+            calls.append(reader.call())
         if not calls:
             raise MalformedCall("expected calls, got none")
         return calls
@@ -63,31 +50,6 @@ class Olmo3(CallFormat):
     def opening(self, name: str | None) -> str:
         """The tag and the function's name."""
         return self.begins[0] if name is None else f"{self.begins[0]}{name}("
-
-
-def _arguments(text: str, at: int) -> tuple[dict[str, Any], int]:
-    """What stands between brackets, from behind the first one, and where it ends."""
-    arguments: dict[str, Any] = {}
-    while not text.startswith(")", at):
-        key = _KEY.match(text, at)
-        if key is None:
-            raise MalformedCall(f"expected key=value or ), got {text[at:]!r:.80}")
-        arguments[key[1]], at = _value(text, key.end())
-        following = _NEXT.match(text, at)
-        if following is None:
-            raise MalformedCall(f"expected a comma or ), got {text[at:]!r:.80}")
-        at = following.end()
-    return arguments, at + 1
-
-
-def _value(text: str, at: int) -> tuple[Any, int]:
-    found = _PYTHON.match(text, at)
-    try:
-        if found is not None:
-            return ast.literal_eval(found[0]), found.end()
-        return STRICT.raw_decode(text, at)
-    except (ValueError, SyntaxError, RecursionError) as error:
-        raise MalformedCall(f"no JSON: {error}") from error
 
 
 def _rules(rule: str, parameters: Parameters) -> Iterator[str]:

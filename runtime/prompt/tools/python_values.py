@@ -1,4 +1,4 @@
-"""Values as Python writes them, or JSON: read from a text, and written."""
+"""Calls and values as Python writes them, or JSON: read from a text, and written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from halfbyte.prompt.tools.call_format import MalformedCall
+from halfbyte.prompt.tools.call_format import Call, MalformedCall
 
 _MAX_DEPTH = 64
 _QUOTED = re.compile(
@@ -25,6 +25,8 @@ _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2}
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "a": "\a", "v": "\v", "0": "\0",
             "\n": "", **{c: c for c in "\\'\"/"}}  # fmt: skip
 _BLANKS = " \t\r\n"
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_KEY = re.compile(r"[^\s=(),]{1,128}")
 
 
 class Reader:
@@ -63,6 +65,19 @@ class Reader:
             if self.take(",", end) == end:
                 return
         self.at += 1
+
+    def call(self) -> Call:
+        """A call, whose arguments are by name."""
+        name, arguments = self.match(_NAME, "a function's name"), dict[str, Any]()
+
+        def read() -> None:
+            key = self.match(_KEY, "an argument's name")
+            self.take("=")
+            arguments[key] = self.value()
+
+        self.take("(")
+        self.listed(")", read)
+        return Call(name, arguments)
 
     def value(self, depth: int = 0) -> Any:
         """A value."""

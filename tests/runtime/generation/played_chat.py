@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,3 +156,27 @@ class Chat:
 
 def calls(done: ChatCompletion) -> list[tuple[str, Any]]:
     return [(call.name, call.arguments) for call in done.tool_calls]
+
+
+def said_at_random(tokenizer: Tokenizer, n: int, **options: Any) -> Iterator[ChatCompletion]:
+    """The results of n chats whose model says anything, as far as the rules let it."""
+    rng = np.random.default_rng(5)
+    for _ in range(n):
+        request = Chat(tokenizer, **options).request
+        while not request.finish_reason:
+            row = rng.normal(size=tokenizer.n_vocab).astype(np.float32)
+            row[sorted(tokenizer.eog_ids)] += 5.0
+            request.accept(request.sample(row))
+        done: ChatCompletion = request.result()
+        yield done
+
+
+def trips(tokenizer: Tokenizer, n: int, **options: Any) -> Iterator[ChatCompletion]:
+    """The same of a model that has to call `trip`: whatever it says is such a call, or is cut."""
+    n_called = 0
+    for done in said_at_random(tokenizer, n, tools=TOOLS, tool_choice="trip", **options):
+        assert done.text == "" and (done.finish_reason == "tool_calls" or done.cut_call)
+        assert all(call.name == "trip" and is_trip(call.arguments) for call in done.tool_calls)
+        n_called += len(done.tool_calls)
+        yield done
+    assert n_called > n // 2

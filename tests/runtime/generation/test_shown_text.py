@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halfbyte.generation.block_ends import BracketEnd, IndentEnd, LateLineEnd
@@ -94,6 +94,48 @@ def test_a_banned_text_is_never_shown() -> None:
     assert shown.push("dSTOPdelete") and shown.text == "a;  duckd"
     shown = ShownText(["delet"], banned=["delete"])
     assert shown.push("delete") and shown.text == ""  # it ends before that
+
+
+def test_what_stands_before_a_step_back_may_begin_it_again() -> None:
+    shown = ShownText(banned=["abac"])
+    for piece in "abab":
+        assert not shown.push(piece) and shown.text == ""
+    assert not shown.push("ac") and shown.n_taken_back == 3
+    assert not shown.push("ac") and shown.n_taken_back == 3
+    assert not shown.push("d") and shown.text == "d"
+
+
+def kept(pieces: list[str], banned: list[str]) -> list[str]:
+    """Pieces before the one in which the first banned text begins."""
+    text = "".join(pieces)
+    at = min((text.find(ban) for ban in banned if ban in text), default=-1)
+    if at < 0:
+        return pieces
+    begins = [len("".join(pieces[:i])) for i in range(len(pieces))]
+    return pieces[: max(i for i, begin in enumerate(begins) if begin <= at)]
+
+
+PIECES = st.lists(st.sampled_from(["a", "b", "ab", "ba", ""]), max_size=14)
+BANNED = st.lists(st.text("ab", min_size=2, max_size=5), min_size=1, max_size=3)
+
+
+@settings(max_examples=500)
+@given(PIECES, BANNED)
+def test_banned_texts_as_if_each_had_been_looked_for(pieces: list[str], banned: list[str]) -> None:
+    """What is shown stays, and is all that nothing can take back."""
+    begun = [ban[:i] for ban in banned for i in range(1, len(ban))]
+    shown, before, stay = ShownText(banned=banned), "", list[str]()
+    for piece in pieces:
+        assert not shown.push(piece)
+        stay, n_before = kept([*stay, piece], banned), len(stay) + 1
+        text = "".join(stay)
+        assert shown.n_taken_back == n_before - len(stay)
+        assert shown.text.startswith(before) and text.startswith(shown.text)
+        if not shown.n_taken_back and not text.endswith(tuple(begun)):
+            assert shown.text == text
+        before = shown.text
+    shown.finish()
+    assert shown.text == "".join(stay)
 
 
 def test_what_is_banned_and_blocks() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from played_chat import CHATML, TOOLS, USER, Chat, calls, is_trip
+from played_chat import CHATML, TOOLS, USER, Chat, calls, is_trip, said_at_random
 
 from halfbyte.prompt.template import ChatTemplate
 from halfbyte.prompt.tools.call_format import Call, MalformedCall
@@ -114,15 +113,8 @@ def test_earlier_thoughts_have_the_name_that_the_template_knows(
 def test_calls_of_a_model_that_says_anything_are_well_formed(
     choice: str, open_with: Callable[[str], Tokenizer]
 ) -> None:
-    tokenizer = open_with(SHOWN)
-    rng, n_called = np.random.default_rng(5), 0
-    for _ in range(6):
-        request = Chat(tokenizer, tools=TOOLS, tool_choice=choice).request
-        while not request.finish_reason:
-            row = rng.normal(size=tokenizer.n_vocab).astype(np.float32)
-            row[sorted(tokenizer.eog_ids)] += 5.0
-            request.accept(request.sample(row))
-        done: Any = request.result()
+    n_called = 0
+    for done in said_at_random(open_with(SHOWN), 6, tools=TOOLS, tool_choice=choice):
         assert done.finish_reason == "tool_calls" or done.cut_call
         for call in done.tool_calls:
             n_called += 1
