@@ -1,9 +1,9 @@
-"""llama.cpp's converter on checkpoints of tiny_llama.py; it needs torch.
+"""llama.cpp's converter on checkpoints of tiny_llama; it needs torch.
 
     PYTHONPATH=LLAMA_CPP:LLAMA_CPP/gguf-py python -P benchmarks/llama_cpp_converter.py FOLDER...
 
 LLAMA_CPP is a folder of its sources. Each FOLDER becomes FOLDER.gguf in float32; of one that the
-converter refuses a line on stdout says why. The vocabulary is written here, as tiny_llama.py does
+converter refuses a line on stdout says why. The vocabulary is written here, as tiny_llama does
 it: the converter would take it from a library that tells vocabularies by what they make of a text.
 """
 

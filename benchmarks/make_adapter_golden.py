@@ -2,7 +2,7 @@
 
     .venvs/torch/bin/python benchmarks/make_adapter_golden.py      (with peft beside transformers)
 
-Checkpoints and adapters are made from seeds (tiny_llama.py, tiny_adapter.py), so only answers are
+Checkpoints and adapters are made from seeds (tiny_llama, tiny_adapter.py), so only answers are
 stored, for each case: NAME.spec (the Tiny and the TinyAdapter, as JSON), NAME.ids, NAME.logits
 (float32, after the last ids), and NAME.plain, the same without the adapter.
 """

@@ -5,7 +5,7 @@
 
 The first writes the searches with one group and log-probabilities of given tokens, the second those
 with several groups, which transformers 5 does not have any more; each leaves the other's part. The
-model is made from a seed (tiny_llama.py). A case is kept where float64 gives the same ids, so that
+model is made from a seed (tiny_llama). A case is kept where float64 gives the same ids, so that
 arithmetic in another order changes nothing.
 """
 

@@ -2,7 +2,7 @@
 
     .venvs/torch/bin/python benchmarks/make_generation_golden.py
 
-The model is made from a seed (tiny_llama.py). Each case holds the arguments of a call and the ids
+The model is made from a seed (tiny_llama). Each case holds the arguments of a call and the ids
 that came. The same in float64, or for padded rows (float64 knows no padding there) each row alone
 in float64, must say the same, so that arithmetic in another order changes nothing.
 """

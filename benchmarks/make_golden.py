@@ -2,7 +2,7 @@
 
     .venvs/torch/bin/python benchmarks/make_golden.py
 
-The checkpoints are made from seeds (tiny_llama.py), so only answers are stored, for each case:
+The checkpoints are made from seeds (tiny_llama), so only answers are stored, for each case:
 NAME.spec (the Tiny, as JSON), NAME.ids, NAME.positions, NAME.logits (float32, after the ids at
 those positions), NAME.greedy (ids generated after all of them). Greedy ids are stored only of
 cases whose best token leads clearly at each step, so that float32 arithmetic in another order

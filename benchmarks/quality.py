@@ -4,7 +4,7 @@
 
 The same tokens (by default the start of the standard library's json/decoder.py) go through
 halfbyte, through llama.cpp (in `.venvs/peer`), and through float64 arithmetic on the file's
-dequantized weights (reference_model.py). Printed for both engines, and appended to
+dequantized weights (reference_model). Printed for both engines, and appended to
 benchmarks/results/quality.jsonl:
 
     KL          mean and 99th percentile of KL(reference || engine), nats

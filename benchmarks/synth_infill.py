@@ -11,7 +11,6 @@ programs write as many tokens. A 7b file has 3.9 GB.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 import sys
@@ -22,7 +21,11 @@ from pathlib import Path
 import gguf
 import numpy as np
 from gguf import GGMLQuantizationType as Type
-from synth_gguf import SHAPES, RandomBlocks, Shape, floats, matrices
+from numpy.typing import NDArray
+from synth.floats import floats
+from synth.matrices import matrices
+from synth.shapes import SHAPES, Shape
+from synth.writing import Typed, write_tensors
 
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.models import catalogue
@@ -66,25 +69,13 @@ def write(kind: Kind, path: Path) -> None:
     writer = gguf.GGUFWriter(part, kind.shape.architecture)
     _add_metadata(writer, kind)
     _add_vocabulary(writer, tokens, types, merges)
-    for name, dims, of in _matrices(kind):
-        row_shape = gguf.quant_shape_to_byte_shape(dims, of)
-        nbytes = math.prod(row_shape)
-        writer.add_tensor_info(name, row_shape, np.dtype(np.uint8), nbytes, raw_dtype=of)
-    for name, values in floats(kind.shape):
-        writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    blocks = {of: RandomBlocks(of) for of in {kind.type, kind.embedding}}
     is_no_word = np.array([_WORD.fullmatch(token) is None for token in tokens])
-    for name, dims, of in _matrices(kind):
-        matrix = blocks[of].matrix(dims)
+
+    def silence(name: str, rows: NDArray[np.uint8]) -> None:
         if name == OUTPUT:
-            matrix[is_no_word] = 0  # a scale of zero: the type has no other bits that matter
-        writer.write_tensor_data(matrix)
-    for _, values in floats(kind.shape):
-        writer.write_tensor_data(values)
-    writer.close()
+            rows[is_no_word] = 0  # a scale of zero: the type has no other bits that matter
+
+    write_tensors(writer, _matrices(kind), floats(kind.shape), silence)
     os.replace(part, path)
 
 
@@ -103,7 +94,7 @@ def vocabulary(n_vocab: int) -> tuple[list[str], list[int], list[str]]:
     return tokens, types[:n_vocab], merges
 
 
-def _matrices(kind: Kind) -> Iterator[tuple[str, tuple[int, ...], Type]]:
+def _matrices(kind: Kind) -> Iterator[Typed]:
     for name, dims in matrices(kind.shape):
         is_vocabulary = name in (EMBEDDING, OUTPUT)
         of = kind.embedding if is_vocabulary else kind.type

@@ -1,4 +1,4 @@
-"""Small adapters for the checkpoints of tiny_llama.py, made from a seed, the same everywhere.
+"""Small adapters for the checkpoints of tiny_llama, made from a seed, the same everywhere.
 
 They are written as peft's save_pretrained does. Golden data holds what peft says about them.
 """

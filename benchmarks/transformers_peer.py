@@ -2,7 +2,7 @@
 
     python transformers_peer.py SPECS.json OUT
 
-Each spec of the list in SPECS.json is a `Tiny` (tiny_llama.py) with more fields: `dtype`, in which
+Each spec of the list in SPECS.json is a `Tiny` (tiny_llama) with more fields: `dtype`, in which
 the checkpoint is stored, `shard`, the largest size of one file or null, and perhaps `options`, keys
 of config.json, where `kind` is a model_type, and `n_ids`, how many tokens are asked for. For each a
 model is initialized at random by transformers, saved by `save_pretrained` into OUT/NAME,

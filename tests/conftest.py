@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -39,19 +38,7 @@ def shared_dir() -> Path:
 @pytest.fixture(scope="session")
 def benchmark_module() -> Callable[[str], ModuleType]:
     """Loads a module of benchmarks/, which no installed package holds."""
-
-    def load(name: str) -> ModuleType:
-        full_name = f"halfbyte_benchmarks_{name}"
-        if full_name not in sys.modules:
-            path = ROOT / "benchmarks" / f"{name}.py"
-            spec = importlib.util.spec_from_file_location(full_name, path)
-            assert spec is not None and spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[full_name] = module  # dataclasses look their module up
-            spec.loader.exec_module(module)
-        return sys.modules[full_name]
-
-    return load
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 
 @pytest.fixture(scope="session")

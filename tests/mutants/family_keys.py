@@ -2,7 +2,7 @@
 
     python -m tests.mutants.family_keys [KIND ...]
 
-A tiny checkpoint of every kind (benchmarks/tiny_llama.py) is converted; then each key of its
+A tiny checkpoint of every kind (benchmarks/tiny_llama) is converted; then each key of its
 config.json, and each of the GGUF file's that says something of the architecture, takes every value
 of a list, one at a time. What comes of it may be a HalfbyteError, or a model with finite logits:
 nothing else, in bounded time and memory. Each kind has a process of its own.
@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 
 import halfbyte
+from benchmarks import tiny_llama as tiny
 from tests.mutants.document import ARRAY, STRING, Document, Entry, parse
-from tests.mutants.seeds import ROOT, _module
 
 MEMORY_NBYTES, SECONDS = 6 << 30, 30
 UINT32, INT32, FLOAT32, BOOL, UINT64 = 4, 5, 6, 7, 10
@@ -135,7 +135,6 @@ def attack(kind: str, folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_NBYTES, MEMORY_NBYTES))
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    tiny = _module("tiny_llama", ROOT / "benchmarks" / "tiny_llama.py")
     source, good, path = folder / "hf", folder / "good.gguf", folder / "m.gguf"
     n_kv_heads = 4 if "kv_lora_rank" in tiny.KINDS.get(kind, {}) else 2
     shape = (64, 96, 2, 4, n_kv_heads, 16, 323, 1e4)
@@ -171,7 +170,6 @@ def _note(found: dict[str, list[str]], said: str, came: str) -> None:
 
 def main() -> int:
     """Attack each kind; 1 where something came that may not."""
-    tiny = _module("tiny_llama", ROOT / "benchmarks" / "tiny_llama.py")
     out, n_bad = Path(tempfile.mkdtemp(prefix="family-keys-")), 0
     for kind in sys.argv[1:] or ["llama", *tiny.KINDS]:
         folder = out / kind

@@ -29,7 +29,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.mutants.seeds import ROOT, _module
+from benchmarks import tiny_llama as tiny
+from tests.mutants.seeds import ROOT
 
 SHAPE = {"dim": 64, "hidden_dim": 128, "n_layers": 3, "n_heads": 4, "n_kv_heads": 2, "head_dim": 16}
 NAMES = ("model.gguf", "matrix.gguf", "report.html")
@@ -75,7 +76,6 @@ KINDS = ("plain", "measured", "calibrated")
 
 def make_source(folder: Path) -> Path:
     """A model whose conversion takes a while, as a Hugging Face folder, with a text."""
-    tiny = _module("tiny_llama", ROOT / "benchmarks" / "tiny_llama.py")
     shape = {**SHAPE, "vocab_size": 900, "rope_theta": 1e4, "tied": False, "n_ctx": 64}
     tiny.save(tiny.Tiny("interrupted", 7, **shape), folder)
     (folder / "text.txt").write_text("def f(x):\n    return x\n" * 20)

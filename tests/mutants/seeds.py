@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
+
+from benchmarks import tiny_llama as tiny
+from tests.runtime import vocabularies
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGED = ROOT / "runtime" / "data" / "infill-10m.gguf"
-# Name -> family (see benchmarks/tiny_llama.py), type, whether its vocabulary is byte-level.
+# Name -> family (see benchmarks/tiny_llama), type, whether its vocabulary is byte-level.
 TINY = {
     "llama-q8_0": ("llama", "q8_0", False),
     "linear-f16": ("linear", "f16", False),
@@ -22,22 +22,11 @@ TINY = {
 _SIZES = {"n_layers": 1, "n_heads": 4, "n_kv_heads": 2, "rope_theta": 1e4, "tied": True}
 
 
-def _module(name: str, path: Path) -> ModuleType:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # dataclasses look their module up
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
 def write(name: str, folder: Path) -> Path:
     """The model of a name of TINY, as a GGUF file in the folder."""
     import halfbyte
     from tests.mutants.document import parse
 
-    tiny = _module("tiny_llama", ROOT / "benchmarks" / "tiny_llama.py")
     family, type_name, is_byte_level = TINY[name]
     is_k = type_name.endswith("_m")
     dims = {"dim": 256, "hidden_dim": 256} if is_k else {"dim": 64, "hidden_dim": 96}
@@ -46,7 +35,6 @@ def write(name: str, folder: Path) -> Path:
     tiny.save(tiny.Tiny(name, 7, **shape, kind=family), source)
     halfbyte.convert(source, path, type=type_name, measure=False)
     if is_byte_level:
-        vocabularies = _module("vocabularies", ROOT / "tests" / "runtime" / "vocabularies.py")
         words = vocabularies.train_byte_level("qwen2", ("<|im_end|>", "<|endoftext|>"), 498)
         other = words.write(folder / f"{name}-vocabulary.gguf")
         model, donor = parse(path.read_bytes()), parse(other.read_bytes())

@@ -26,7 +26,7 @@ TIE = 1e-4
 def make_checkpoints(
     specs: Sequence[Mapping[str, Any]], out: Path, python: Path, tiny_llama: ModuleType
 ) -> Path:
-    """A folder with a checkpoint and its expected.npz for each of benchmarks/tiny_llama.py's.
+    """A folder with a checkpoint and its expected.npz for each of benchmarks/tiny_llama's.
 
     Args:
         specs: fields of Tiny, and what benchmarks/transformers_peer.py takes besides.

@@ -15,12 +15,13 @@ from typing import Any
 import gguf
 import numpy as np
 
+from benchmarks import tiny_llama as tiny
 from tests.mutants.inputs import imatrix_changes, safetensors_changes
-from tests.mutants.seeds import ROOT, _module
+from tests.runtime import vocabularies as words
 
 SHAPE = {"dim": 32, "hidden_dim": 64, "n_layers": 1, "n_heads": 2, "n_kv_heads": 1, "head_dim": 16}
 N_PIECES, N_ROWS, N_CTX = 400, 404, 64  # rows without a piece, as many models have them
-# Folder -> kind of config.json (benchmarks/tiny_llama.py), its tokenizer, form of its weights.
+# Folder -> kind of config.json (benchmarks/tiny_llama), its tokenizer, form of its weights.
 FOLDERS = {
     "llama": ("llama", "model", "plain"),
     "shards": ("llama", "model", "shards"),
@@ -39,7 +40,6 @@ Stored = dict[str, tuple[str, tuple[int, ...], bytes]]
 
 def build(folder: Path) -> None:
     """Write all folders, and `imatrix` with a matrix of `llama` in both forms."""
-    tiny = _module("tiny_llama", ROOT / "benchmarks" / "tiny_llama.py")
     for name, (kind, tokenizer, form) in FOLDERS.items():
         model = tiny.Tiny(name, 7, **SHAPE, vocab_size=N_ROWS, rope_theta=1e4, tied=False,
                           n_ctx=N_CTX, kind=kind)  # fmt: skip
@@ -142,7 +142,6 @@ def _coded(name: str, shape: tuple[int, int], form: str, random: Random) -> Iter
 
 
 def _write_tokenizer(place: Path, kind: str) -> None:
-    words = _module("vocabularies", ROOT / "tests" / "runtime" / "vocabularies.py")
     settings: dict[str, Any] = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
                                 "add_bos_token": True}  # fmt: skip
     if kind == "byte-level":
