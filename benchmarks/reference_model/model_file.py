@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
 # Layers of which one sees all positions, where the file has no pattern.
-_SEES_ALL_EVERY = {"gemma2": 2, "gemma3": 6, "olmo2": 4, "mellum": 4, "laguna": 4, "gpt-oss": 2}
+_SEES_ALL_EVERY = {"gemma2": 2, "gemma3": 6, "olmo2": 4, "mellum": 4, "laguna": 4, "gpt-oss": 2,
+                   "exaone4": 4}  # fmt: skip
 # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen's.
 _PAIRS_ARE_NEIGHBOURS = (
     "llama", "granite", "granitemoe", "ernie4_5", "ernie4_5-moe", "smollm3", "mistral3",
