@@ -359,7 +359,7 @@ def test_every_isa_gives_the_same_bits(kernel_cache: Path) -> None:
     env = {k: v for k, v in os.environ.items() if k != "HALFBYTE_ISA"}
     digests = {}
     for isa in target.supported():
-        command = [sys.executable, "-W", "error", str(HERE / "small_models.py"), isa]
+        command = [sys.executable, "-W", "error", str(HERE / "digests.py"), isa]
         result = subprocess.run(
             [*command, str(kernel_cache)], capture_output=True, text=True, timeout=600, env=env
         )

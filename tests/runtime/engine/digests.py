@@ -1,0 +1,34 @@
+"""Print a digest of each model's logits: tests compare processes by it.
+
+python digests.py ISA CACHE_FOLDER
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+from small_models import SHAPES, build, run
+
+from halfbyte.kernels.compiler import jit, target
+from halfbyte.kernels.pool import Pool
+
+
+def main(isa: str, cache: str) -> None:
+    """Print a digest per model, each of a prompt in two chunks and some single tokens."""
+    target.force(isa)
+    jit.set_cache_root(Path(cache))
+    names = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite",
+             "DeepSeek", "Granite4", "LFM2")  # fmt: skip
+    for name in names:
+        pool = Pool(2)
+        model = build(SHAPES[name], pool)
+        logits = run(model.engine(pool), model.tokens(180), [130, 40, *[1] * 10])
+        pool.close()
+        print(name, logits.shape, hashlib.sha256(np.ascontiguousarray(logits)).hexdigest())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

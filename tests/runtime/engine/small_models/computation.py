@@ -1,0 +1,55 @@
+"""What every part of the forward pass needs: float64 weights, norms, products, rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from halfbyte.engine.weights import Experts, Matrix
+from halfbyte.families.config import ModelConfig
+
+from .model import Model
+from .rounding import F64, as_int8, kept_as
+
+
+class Computation:
+    """A forward pass of a model over n tokens, which rounds as halfbyte does or not at all."""
+
+    def __init__(self, model: Model, n: int, rounds: bool) -> None:
+        self.model, self.n, self.rounds = model, n, rounds
+        self.w = {name: value.astype(np.float64) for name, value in model.exact.items()}
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's."""
+        return self.model.config
+
+    def norm(self, x: F64, name: str, eps: float = 0) -> F64:
+        """The norm of that name, if there is one."""
+        if name + ".weight" not in self.w:
+            return x
+        bias, eps = self.w.get(name + ".bias"), eps or self.config.norm_eps
+        if bias is not None:  # LayerNorm
+            x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * self.w[name + ".weight"]
+        return x if bias is None else x + bias
+
+    def product(self, x: F64, name: str) -> F64:
+        """Rows times a matrix, with its bias if it has one."""
+        y = self.rounded(x, self.model.weights.matrices[name]) @ self.w[name].T
+        return y + self.w.get(name.replace("weight", "bias"), 0)
+
+    def rounded(self, x: F64, matrix: Matrix | Experts) -> F64:
+        """Inputs as that matrix takes them."""
+        return as_int8(x) if self.rounds and matrix.format.is_quantized else x
+
+    def kept(self, x: F64, what: str) -> F64:
+        """Queries, keys or values (`what`: q, k, v) as attention has them."""
+        return kept_as(x, what, self.model.shape.kv_type) if self.rounds else x
+
+    def activated(self, x: F64) -> F64:
+        """The family's activation."""
+        if self.config.architecture.startswith("nemotron"):
+            return np.square(np.maximum(x, 0))
+        if self.config.architecture in ("gemma", "starcoder2"):
+            return x / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
+        return x / (1 + np.exp(-x))

@@ -1,0 +1,159 @@
+"""The forward pass in float64, without a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .computation import Computation
+from .model import Model
+from .networks import network
+from .recurrence import mixing
+from .rounding import F64
+from .shapes import N_CTX
+
+
+@dataclass
+class Reference:
+    """A forward pass in float64: the residual stream (T, dim) from the embedding on, each layer's
+    attention weights (n_heads, T, T), and the logits (T, V).
+    """
+
+    states: list[F64]
+    attentions: list[F64]
+    normed: F64
+    logits: F64
+
+
+def reference_logits(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> F64:
+    """The logits of `reference`."""
+    return reference(model, tokens, rounds=rounds).logits
+
+
+def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> Reference:
+    """The same model in float64 without a cache.
+
+    With `rounds`, numbers are rounded where halfbyte says that it rounds more than floats do:
+    8-bit inputs of quantized matrices (activations.py), keys and values as the cache keeps them.
+    """
+    m, c = Computation(model, len(tokens), rounds), model.config
+    scale = c.dim**0.5 if c.architecture == "gemma" else c.embedding_scale
+    x = m.w["token_embd.weight"][tokens] * scale
+    states, attentions = [x], []
+    for i in range(c.n_layers):
+        at, weights = f"blk.{i}.", np.zeros((c.n_heads, m.n, m.n))
+        h = m.norm(x, at + "attn_norm")
+        norms = ["post_attention_norm", "ffn_norm"]
+        if c.has_attention(i):
+            y, weights = _attention(m, i, h)
+            if c.architecture in (
+                "gpt-oss",
+                "qwen3next",
+                "qwen35",
+            ):  # whose only one is no ffn_norm
+                norms.reverse()
+            x = (
+                x
+                + m.norm(m.product(y, at + "attn_output.weight"), at + norms[0]) * c.residual_scale
+            )
+        else:
+            if c.is_recurrent(i):
+                x = x + mixing(m, h, at) * c.residual_scale
+            names = ("ffn_norm", "post_attention_norm", "attn_norm")
+            norms[1] = next(name for name in names if f"{at}{name}.weight" in m.w)
+        attentions.append(weights)
+        if c.has_network(i):
+            x = x + network(m, x, i, norms[1]) * c.residual_scale
+        states.append(x)
+    is_tied = "output.weight" not in m.w
+    name = "token_embd.weight" if is_tied else "output.weight"
+    last = "token_embd_norm" if "token_embd_norm.weight" in m.w else "output_norm"
+    normed = m.norm(x, last)
+    logits = _capped(m.product(normed, name) / c.logit_scale, c.final_softcap)
+    return Reference(states, attentions, normed, logits)
+
+
+def _attention(m: Computation, i: int, h: F64) -> tuple[F64, F64]:
+    """What heads of layer i give before their last matrix, and their weights (n_heads, T, T)."""
+    c, at, n = m.config, f"blk.{i}.", m.n
+    q, k, v = _latent_qkv(m, h, i) if c.latent else _qkv(m, h, i)
+    if c.temperature:
+        position = np.arange(n)[:, None, None]
+        q = q * (1 + c.temperature.scale * np.log(1 + position // c.temperature.n_ctx))
+    scale = c.attention_scale or c.head_dim**-0.5
+    scores = _capped(np.einsum("thd,shd->hts", m.kept(q, "q"), k) * scale, c.attn_softcap)
+    back = np.arange(n)[:, None] - np.arange(n)
+    scores = np.where((back < 0) | (back >= (c.window(i) or n)), -np.inf, scores)
+    sinks = m.w.get(at + "attn_sinks.weight", np.full(len(scores), -np.inf))[:, None, None]
+    top = np.maximum(scores.max(-1, keepdims=True), sinks)
+    weights = np.exp(scores - top)
+    weights /= weights.sum(-1, keepdims=True) + np.exp(sinks - top)
+    mixed = np.einsum("hts,shd->thd", weights, v)
+    if c.latent:
+        mixed = _by_heads(m, mixed, at + "attn_v_b.weight")
+    mixed = mixed.reshape(n, -1)
+    if c.gate_dim:
+        gates = np.log1p(np.exp(m.product(h, at + "attn_gate.weight")))
+        mixed = mixed * gates.repeat(c.gate_dim, axis=1)
+    if at + "attn_q_gate.weight" in m.w:
+        mixed = mixed / (1 + np.exp(-m.product(h, at + "attn_q_gate.weight")))
+    return mixed, np.pad(weights, ((0, c.n_heads - len(weights)), (0, 0), (0, 0)))
+
+
+def _qkv(m: Computation, h: F64, i: int) -> tuple[F64, F64, F64]:
+    """Queries, keys and values of all heads, (T, n_heads, head_dim) each."""
+    c, at, d = m.config, f"blk.{i}.", m.config.head_dim
+    q, k, v = (m.product(h, f"{at}attn_{name}.weight") for name in "qkv")
+    if c.architecture == "olmo2":  # norms of all heads together
+        q, k = m.norm(q, at + "attn_q_norm"), m.norm(k, at + "attn_k_norm")
+    q, k, v = (y.reshape(m.n, -1, d) for y in (q, k, v))
+    if c.architecture != "olmo2":
+        q, k = m.norm(q, at + "attn_q_norm"), m.norm(k, at + "attn_k_norm")
+    k, v = m.kept(_rotated(m, k, i), "k"), m.kept(v, "v")
+    return _rotated(m, q, i), _shared(m, k, i), _shared(m, v, i)
+
+
+def _latent_qkv(m: Computation, h: F64, i: int) -> tuple[F64, F64, F64]:
+    """Queries of all heads; the keys and values of the one that they share."""
+    latent, at = m.config.latent, f"blk.{i}."
+    kv = m.product(h, at + "attn_kv_a_mqa.weight")
+    if latent.q_lora_rank:
+        h = m.norm(m.product(h, at + "attn_q_a.weight"), at + "attn_q_a_norm", 1e-6)
+    q = m.product(h, at + ("attn_q_b.weight" if latent.q_lora_rank else "attn_q.weight"))
+    q = q.reshape(m.n, m.config.n_heads, -1)
+    first = _by_heads(m, q[..., : latent.nope_dim], at + "attn_k_b.weight")
+    latents = m.norm(kv[:, : latent.kv_lora_rank], at + "attn_kv_a_norm", 1e-6)[:, None]
+    key = np.concatenate([latents, _rotated(m, kv[:, None, latent.kv_lora_rank :], i)], -1)
+    q = np.concatenate([first, _rotated(m, q[..., latent.nope_dim :], i)], -1)
+    key = _shared(m, m.kept(key, "k"), i)
+    return q, key, key[..., : latent.kv_lora_rank]
+
+
+def _by_heads(m: Computation, x: F64, name: str) -> F64:
+    """Heads (T, heads, inputs), each times its own matrix."""
+    return np.einsum("thi,hri->thr", m.rounded(x, m.model.weights.experts[name]), m.w[name])
+
+
+def _shared(m: Computation, x: F64, i: int) -> F64:
+    """Keys or values, once for each query head of layer i."""
+    return x.repeat(m.config.heads_of(i) // m.config.n_kv_heads, axis=1)
+
+
+def _rotated(m: Computation, x: F64, i: int) -> F64:
+    """Heads (T, heads, features), turned by their positions as layer i does."""
+    c = m.config
+    one = c.rope_of(i)
+    if one is None:
+        return x
+    factors = m.model.weights.rope_factors if one is c.rope else {}
+    angles = np.arange(m.n)[:, None] * one.frequencies(c.head_dim, N_CTX, factors)
+    turns, r = np.exp(1j * angles)[:, None] * one.attention_factor, one.n_features or c.head_dim
+    turned = (x[..., 0:r:2] + 1j * x[..., 1:r:2]) * turns
+    rotated = np.stack([turned.real, turned.imag], -1).reshape(*x.shape[:2], r)
+    return np.concatenate([rotated, x[..., r:]], -1)
+
+
+def _capped(x: F64, cap: float) -> F64:
+    return cap * np.tanh(x / cap) if cap else x
