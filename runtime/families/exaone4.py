@@ -33,8 +33,10 @@ FAMILY = Family(
             "sliding_window_pattern",
             "attention.sliding_window",
             "attention.sliding_window_pattern",
+            "rope.freq_base_swa",
         }
     ),
     full_every=4,
     rotates_in_windows=True,
+    n_layers_with_window=64,
 )

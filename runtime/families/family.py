@@ -128,6 +128,8 @@ class Family:
         unrotated_every: every so many layers one does not rotate queries and keys; 0: all do.
         rotates_in_windows: whether, in models of it that have a window, the layers with it alone
             rotate queries and keys; others rotate in all layers.
+        n_layers_with_window: of the models in which llama.cpp sees the window that a file states;
+            0: in all.
         local_theta: the base of rotary embedding in layers with a window, which is not stretched,
             where nothing else is stated; 0: that of the others; None: these are like the others.
         truncates_yarn: see rope.Yarn.
@@ -157,6 +159,7 @@ class Family:
     full_first: bool = False
     unrotated_every: int = 0
     rotates_in_windows: bool = False
+    n_layers_with_window: int = 0
     local_theta: float | None = None
     truncates_yarn: bool = True
     learned_positions: bool = False
@@ -178,9 +181,7 @@ class Family:
         n, at = self.full_every, 0 if self.full_first else self.full_every - 1
         return tuple(i % n != at for i in range(n_layers)) if n else ()
 
-    def rope_layers(
-        self, n_layers: int, sliding_layers: tuple[bool, ...] = ()
-    ) -> tuple[bool, ...]:
+    def rope_layers(self, n_layers: int, sliding_layers: tuple[bool, ...] = ()) -> tuple[bool, ...]:
         """Which layers rotate queries and keys; (): all.
 
         `sliding_layers` says which have the window, in a model that has one.

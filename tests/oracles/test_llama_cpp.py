@@ -78,6 +78,8 @@ def ask(python: Path, model: Path, *lines: str) -> None:
         "smollm3",
         "ministral3",
         "olmo3",
+        "exaone4",
+        "exaone4_small",
         "granitemoe",
         "granitemoeshared",
         "ernie4_5_moe",
@@ -100,7 +102,7 @@ def source(
 
     Not among them are Mistral and StarCoder2, in whose files llama.cpp sees no window, Gemma 2 and
     3, whose scale of scores it takes from the head's size alone, and ERNIE, whose networks have no
-    biases there.
+    biases there. Of EXAONE 4 it sees windows where there are 64 layers.
     """
     if request.param == "infill-10m":
         shared: Path = request.getfixturevalue("shared_dir")
@@ -108,9 +110,10 @@ def source(
     tiny_llama = benchmark_module("tiny_llama")
     folder = tmp_path_factory.mktemp("tiny")
     kind, head_dim = request.param, 32 if request.param == "phi3" else 64
+    n_layers = 64 if kind == "exaone4" else 4
     tiny = tiny_llama.Tiny(
-        "tiny", 5, 4 * head_dim, 320, 4, 4, 1 if kind == "starcoder" else 2, head_dim, 331, 1e6,
-        tied=kind.startswith(("gemma", "starcoder")), kind=kind,
+        "tiny", 5, 4 * head_dim, 320, n_layers, 4, 1 if kind == "starcoder" else 2, head_dim, 331,
+        1e6, tied=kind.startswith(("gemma", "starcoder")), kind=kind,
     )  # fmt: skip
     tiny_llama.save(tiny, folder)
     # llama.cpp leaves Phi-3's window out, rounds the borders of gpt-oss' YaRN, and gives Mellum's

@@ -68,6 +68,8 @@ CASES: dict[str, tuple[tuple[int, ...], bool, dict[str, Any]]] = {
     "lfm2_moe": ((64, 96, 4, 4, 2, 16), True, {}),
     "olmo2": (_SMALL, False, {}),
     "olmo3": ((64, 96, 4, 4, 2, 16), False, {}),
+    "exaone4": ((64, 96, 64, 4, 2, 16), False, {}),
+    "exaone4_small": (_SMALL, True, {}),
     "seed_oss": ((64, 96, 2, 4, 2, 32), False, {}),
     "ernie4_5": (_SMALL, True, {}),
     "ernie4_5_moe": ((64, 128, 2, 4, 2, 16), True, {}),

@@ -12,6 +12,7 @@ from played_chat import (
     CHATML,
     DEEPSEEK,
     DEEPSEEK_V3,
+    EXAONE4,
     HERMES,
     LLAMA,
     MISTRAL,
@@ -45,7 +46,7 @@ CALL, FENCED = (
 
 @pytest.mark.parametrize(
     "template",
-    [HERMES, CHATML, MISTRAL, NAMED, LLAMA, R1, APERTUS, DEEPSEEK, DEEPSEEK_V3, OLMO3],
+    [HERMES, CHATML, MISTRAL, NAMED, LLAMA, R1, APERTUS, DEEPSEEK, DEEPSEEK_V3, EXAONE4, OLMO3],
 )
 def test_calls_of_a_model_that_says_anything_are_well_formed(
     template: str, open_with: Callable[[str], Tokenizer]
@@ -83,6 +84,7 @@ def test_calls_of_a_model_that_says_anything_are_well_formed(
         (APERTUS, 'I look.<|tools_prefix|>[{"weather": {"city": "Rome"}}]<|tools_suffix|>'),
         (DEEPSEEK, f"I look.<｜tool▁calls▁begin｜>{CALL}<｜tool▁calls▁end｜>"),
         (DEEPSEEK_V3, f"<｜tool▁calls▁begin｜>{FENCED}<｜tool▁calls▁end｜>"),
+        (EXAONE4, f"I look.\n<tool_call>{ROME}</tool_call>\n<tool_call>{ROME}</tool_call>"),
         (OLMO3, 'I look. <function_calls>weather(city="Rome")</function_calls>'),
     ],
 )

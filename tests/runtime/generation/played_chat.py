@@ -58,6 +58,7 @@ GLM4 = (
 )
 APERTUS = CHATML + "{{ tools }}{# <|tools_prefix|> tool_calls <|inner_prefix|> #}"
 APERTUS += "{{ enable_thinking }}"
+EXAONE4 = CHATML + "{{ tools }}{# <tool_call> <tool_result> tool_calls #}"
 OLMO3 = CHATML + "{{ tools }}{# <function_calls> tool_calls environment #}"
 _CALLS = (
     "{% for c in m.tool_calls or [] %}{{ '<｜tool▁calls▁begin｜>' if loop.first }}{{ one }}"
