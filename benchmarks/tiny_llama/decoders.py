@@ -45,6 +45,9 @@ KINDS: dict[str, Config] = {
                                  "original_max_position_embeddings": 64}},
     "exaone4_small": {"model_type": "exaone4", "architectures": ["Exaone4ForCausalLM"],
                       "sliding_window": None, "sliding_window_pattern": None},
+    "cohere2": {"model_type": "cohere2", "architectures": ["Cohere2ForCausalLM"],
+                "layer_norm_eps": 1e-5, "logit_scale": 0.25, "rotary_pct": 1.0,
+                "sliding_window": 24, "sliding_window_pattern": 4},
     "apertus": {"model_type": "apertus", "architectures": ["ApertusForCausalLM"],
                 "hidden_act": "xielu",
                 "rope_parameters": {"rope_type": "llama3", "rope_theta": 1e5, "factor": 8.0,
@@ -61,6 +64,7 @@ BIASES = {
 
 # Norms of a layer that are as wide as the model.
 NORMS = {
+    "cohere2": ("input_layernorm",),
     "apertus": ("attention_layernorm", "feedforward_layernorm"),
     **dict.fromkeys(
         ("olmo2", "olmo3", "exaone4", "exaone4_small"),

@@ -38,5 +38,6 @@ FAMILY = Family(
     ),
     full_every=4,
     rotates_in_windows=True,
+    null_is_no_window=True,
     n_layers_with_window=64,
 )

@@ -128,6 +128,7 @@ class Family:
         unrotated_every: every so many layers one does not rotate queries and keys; 0: all do.
         rotates_in_windows: whether, in models of it that have a window, the layers with it alone
             rotate queries and keys; others rotate in all layers.
+        null_is_no_window: whether a model has none where sliding_window is null, or in no file.
         n_layers_with_window: of the models in which llama.cpp sees the window that a file states;
             0: in all.
         local_theta: the base of rotary embedding in layers with a window, which is not stretched,
@@ -159,6 +160,7 @@ class Family:
     full_first: bool = False
     unrotated_every: int = 0
     rotates_in_windows: bool = False
+    null_is_no_window: bool = False
     n_layers_with_window: int = 0
     local_theta: float | None = None
     truncates_yarn: bool = True
@@ -196,7 +198,7 @@ class Family:
         """Whether some of its models have none: kinds of them, or those that say so."""
         key = KEYS["sliding_window"].hf
         says_so = any(key not in one or "layer_types" in one for one in self.defaults.values())
-        return says_so or self.rotates_in_windows
+        return says_so or self.null_is_no_window
 
     @property
     def has_xielu(self) -> bool:

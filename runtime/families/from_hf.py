@@ -223,7 +223,7 @@ def _window(reader: Reader, family: Family) -> int:
     """Positions that a token sees; 0: all. Mistral has a window, in all layers."""
     stated = reader.value("sliding_window")
     if _WINDOW in reader.defaults:
-        may_lack = family.rotates_in_windows or "layer_types" in reader.defaults
+        may_lack = family.null_is_no_window or "layer_types" in reader.defaults
         has_none = stated is None and (may_lack or not family.full_every)
         return 0 if has_none else reader.count("sliding_window")
     if stated is not None and _FIRST not in reader.defaults:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from halfbyte.families import (
     apertus,
+    cohere2,
     deepseek2,
     ernie4_5,
     ernie4_5moe,
@@ -67,6 +68,7 @@ FAMILIES: dict[str, Family] = {
         granitemoe,
         olmo2,
         exaone4,
+        cohere2,
         seed_oss,
         ernie4_5,
         ernie4_5moe,

@@ -168,6 +168,7 @@ COVERED_BY = {
     "runtime/families/ernie4_5moe.py": "architecture/test_registries.py",
     "runtime/families/glm4moe.py": "architecture/test_registries.py",
     "runtime/families/apertus.py": "architecture/test_registries.py",
+    "runtime/families/cohere2.py": "architecture/test_registries.py",
     "runtime/families/exaone4.py": "architecture/test_registries.py",
     "runtime/families/olmo2.py": "architecture/test_registries.py",
     "runtime/families/seed_oss.py": "architecture/test_registries.py",

@@ -92,6 +92,13 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
         "layer_types": ["full_attention"] * 2, **_ROPE}),
     "exaone4-small": ("exaone4", (96, 160, 3, 4, 1, 24), True, {
         "sliding_window": None, "layer_types": ["full_attention"] * 3, **_LLAMA3}),
+    "cohere2": ("cohere2", (128, 160, 4, 4, 4, 32), True, {
+        "sliding_window": 40, "logit_scale": 0.25, **_ROPE}),
+    "cohere2-pattern": ("cohere2", (96, 128, 6, 6, 2, 16), True, {
+        "sliding_window": 24, "sliding_window_pattern": 3, "logit_scale": 2.0, **_LLAMA3}),
+    "cohere2-types": ("cohere2", (64, 96, 3, 2, 1, 32), False, {
+        "sliding_window": 50, "layer_types": [
+            "full_attention", "sliding_attention", "full_attention"], **_ROPE}),
     "granitemoe": ("granitemoe", (96, 64, 2, 4, 2, 24), True, {
         "num_local_experts": 8, "num_experts_per_tok": 2, **_SCALES, **_ROPE}),
     "granitemoe-many": ("granitemoe", (64, 32, 2, 4, 4, 16), False, {

@@ -78,6 +78,7 @@ def ask(python: Path, model: Path, *lines: str) -> None:
         "smollm3",
         "ministral3",
         "olmo3",
+        "cohere2",
         "exaone4",
         "exaone4_small",
         "granitemoe",
@@ -113,7 +114,7 @@ def source(
     n_layers = 64 if kind == "exaone4" else 4
     tiny = tiny_llama.Tiny(
         "tiny", 5, 4 * head_dim, 320, n_layers, 4, 1 if kind == "starcoder" else 2, head_dim, 331,
-        1e6, tied=kind.startswith(("gemma", "starcoder")), kind=kind,
+        1e6, tied=kind.startswith(("gemma", "starcoder", "cohere2")), kind=kind,
     )  # fmt: skip
     tiny_llama.save(tiny, folder)
     # llama.cpp leaves Phi-3's window out, rounds the borders of gpt-oss' YaRN, and gives Mellum's

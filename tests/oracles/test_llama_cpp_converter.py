@@ -70,6 +70,7 @@ CASES: dict[str, tuple[tuple[int, ...], bool, dict[str, Any]]] = {
     "olmo3": ((64, 96, 4, 4, 2, 16), False, {}),
     "exaone4": ((64, 96, 64, 4, 2, 16), False, {}),
     "exaone4_small": (_SMALL, True, {}),
+    "cohere2": ((64, 96, 4, 4, 2, 16), True, {}),
     "seed_oss": ((64, 96, 2, 4, 2, 32), False, {}),
     "ernie4_5": (_SMALL, True, {}),
     "ernie4_5_moe": ((64, 128, 2, 4, 2, 16), True, {}),

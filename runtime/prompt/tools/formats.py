@@ -52,6 +52,7 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("functools",), Firefunction()),
     (("<|tool|>", "<|/tool|>"), Phi4()),
     (("<function_calls>", "environment"), Olmo3()),
+    (("<|START_ACTION|>",), "Command R7B's"),
     (("<function=",), "Functionary's"),
     ((">>>", "<|start_header_id|>"), "Functionary's"),
     (("<|start_header_id|>", "parameters"), Llama3()),

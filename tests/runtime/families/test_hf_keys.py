@@ -203,7 +203,8 @@ def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -
         return
     window = config(kind, sliding_window=1000).sliding_window
     gemma4 = ("gemma4_text", "gemma4_unified_text")
-    some = ("gemma2", "gemma3_text", *gemma4, "olmo3", "gpt_oss")  # of whose layers some have one
+    # Of whose layers some have one.
+    some = ("gemma2", "gemma3_text", *gemma4, "olmo3", "gpt_oss", "cohere2")
     if kind in some:
         with pytest.raises(ConversionError, match="sliding_window"):
             config(kind, sliding_window=None)

@@ -135,8 +135,8 @@ def test_what_has_to_come_begins_a_call(form: CallFormat) -> None:
     for mark in form.begins:
         text = text.removeprefix(mark)
     ends = {
-        "hermes": "}", "exaone-4": "}", "llama-3": "}", "generic": "}\n]", "mistral-args": "", "glm-4": "",
-        "harmony": "", "apertus": "}]", "olmo-3": ")", "deepseek-v3": "\n```",
+        "hermes": "}", "exaone-4": "}", "llama-3": "}", "generic": "}\n]", "mistral-args": "",
+        "glm-4": "", "harmony": "", "apertus": "}]", "olmo-3": ")", "deepseek-v3": "\n```",
         "deepseek": "<｜tool▁call▁end｜>",
     }  # fmt: skip
     given = "a=1" if form.name == "olmo-3" else '{"a": 1}'
