@@ -49,7 +49,7 @@ _CODESTRAL = "[PREFIX] [SUFFIX] [MIDDLE]"
 
 _HERMES = "tools <tool_call>"
 _THINKS = "enable_thinking <think> </think>"
-_COMMAND = "tools enable_thinking <|START_ACTION|> <|START_THINKING|> <|END_THINKING|>"
+_COMMAND = "tools enable_thinking tool_call_id <|START_ACTION|> <|START_THINKING|> <|END_THINKING|>"
 _EXAONE_4 = f"tools <tool_call> <tool_result> {_THINKS}"
 _GEMMA_4 = "tools enable_thinking <|tool_call>call: <|channel>thought <channel|>"
 _LFM2_5 = "tools List of tools: [ keep_past_thinking <think> </think>"

@@ -258,6 +258,7 @@ COVERED_BY = {
     "runtime/prompt/tools/call_format.py": "runtime/prompt/tools/test_formats.py",
     "convert/sources/quantized/modelopt.py": "convert/sources/quantized/test_nvfp4.py",
     "runtime/prompt/tools/apertus_calls.py": "runtime/prompt/tools/test_formats.py",
+    "runtime/prompt/tools/command_calls.py": "runtime/prompt/tools/test_formats.py",
     "runtime/prompt/tools/deepseek_calls.py": "runtime/prompt/tools/test_formats.py",
     "runtime/prompt/tools/dsml.py": "runtime/prompt/tools/test_tagged.py",
     "runtime/prompt/tools/olmo3_calls.py": "runtime/prompt/tools/test_formats.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.prompt.tools.apertus_calls import Apertus
 from halfbyte.prompt.tools.call_format import CallFormat
+from halfbyte.prompt.tools.command_calls import Command
 from halfbyte.prompt.tools.deepseek_calls import DeepSeek, DeepSeekV3
 from halfbyte.prompt.tools.dsml import Dsml
 from halfbyte.prompt.tools.exaone_calls import Exaone4
@@ -33,6 +34,7 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("<｜tool▁calls▁begin｜>", "```json"), DeepSeekV3()),
     (("<｜tool▁calls▁begin｜>",), DeepSeek()),
     (("<|tools_prefix|>",), Apertus()),
+    (("<|START_ACTION|>", "tool_call_id"), Command()),
     (("<|tool_call>call:",), Gemma4()),
     (("[TOOL_CALLS]", "[ARGS]"), NamedMistral()),
     (("[TOOL_CALLS]",), Mistral()),
@@ -52,7 +54,6 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("functools",), Firefunction()),
     (("<|tool|>", "<|/tool|>"), Phi4()),
     (("<function_calls>", "environment"), Olmo3()),
-    (("<|START_ACTION|>",), "Command R7B's"),
     (("<function=",), "Functionary's"),
     ((">>>", "<|start_header_id|>"), "Functionary's"),
     (("<|start_header_id|>", "parameters"), Llama3()),

@@ -15,6 +15,7 @@ from halfbyte.errors import UnsupportedModelError
 from halfbyte.prompt.template import ChatTemplate
 from halfbyte.prompt.tools.apertus_calls import Apertus
 from halfbyte.prompt.tools.call_format import Call, CallFormat, MalformedCall
+from halfbyte.prompt.tools.command_calls import Command
 from halfbyte.prompt.tools.deepseek_calls import DeepSeek, DeepSeekV3
 from halfbyte.prompt.tools.exaone_calls import Exaone4
 from halfbyte.prompt.tools.firefunction import Firefunction
@@ -47,6 +48,7 @@ FORMATS = [
     DeepSeekV3(),
     Olmo3(),
     Exaone4(),
+    Command(),
 ]
 PARIS = ("weather", {"city": "Paris"})
 ROME = ("weather", {"city": "Rome", "days": 3})
@@ -63,6 +65,8 @@ WRITTEN: list[tuple[CallFormat, str, list[Any]]] = [
     (Hermes(), '{"type": "function", "function": {"name": "now", "arguments": null}}',
      [("now", {})]),
     (Exaone4(), TWO[0], [PARIS]),
+    (Command(), "[\n    {}\n]".format(TWO[0].replace("name", "tool_name").replace(
+        "arguments", "parameters")), [PARIS]),
     (GENERIC, "[\n{},\n{}\n]".format(*TWO), [PARIS, ROME]),
     (GENERIC, "[]", []),
     (GENERIC, '{"name": "weather", "arguments": {"city": "Paris"}}', [PARIS]),
