@@ -17,7 +17,8 @@ TYPES = (
     "granite", "olmo2", "seed_oss", "ernie4_5", "gemma2", "gemma3_text", "glm4", "gpt_bigcode",
     "gemma4_text", "gemma4_unified_text",
     "mellum", "laguna", "gpt_oss",
-    "olmo3", "granitemoe", "granitemoeshared", "ernie4_5_moe", "glm4_moe", "apertus",
+    "olmo3", "granitemoe", "granitemoeshared", "ernie4_5_moe", "glm4_moe", "apertus", "exaone4",
+    "cohere2",
     "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu", "lfm2", "lfm2_moe",
     "granitemoehybrid", "nemotron_h",
     "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text",
@@ -26,7 +27,7 @@ TYPES = (
 STATED = {"glm4_moe": {"head_dim": 128}}
 # What some call otherwise.
 _OTHERS = {
-    "rms_norm_eps": ("norm_epsilon", "layer_norm_epsilon", "norm_eps"),
+    "rms_norm_eps": ("norm_epsilon", "layer_norm_epsilon", "norm_eps", "layer_norm_eps"),
     "intermediate_size": ("n_inner",),
 }  # fmt: skip
 KEYS = (

@@ -101,6 +101,9 @@ CASES: dict[str, tuple[Tiny, ...]] = {
     ),
     "golden_families": (
         Tiny("olmo3", 4, 64, 96, 4, 4, 2, 16, 323, 5e5, tied=False, kind="olmo3"),
+        Tiny("exaone4", 2, 64, 96, 4, 4, 2, 16, 323, 1e6, tied=False, kind="exaone4"),
+        Tiny("exaone4_small", 3, 64, 96, 2, 4, 2, 16, 323, 1e6, tied=True, kind="exaone4_small"),
+        Tiny("cohere2", 2, 64, 96, 4, 4, 2, 16, 323, 1e4, tied=True, kind="cohere2"),
         Tiny("granitemoe", 1, 64, 32, 2, 4, 2, 16, 323, 1e4, tied=True, kind="granitemoe"),
         Tiny("granitemoeshared", 2, 64, 32, 2, 4, 2, 16, 323, 1e4, True, kind="granitemoeshared"),
         Tiny("ernie4_5_moe", 1, 64, 96, 2, 4, 2, 16, 323, 5e5, tied=True, kind="ernie4_5_moe"),

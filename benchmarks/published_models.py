@@ -49,6 +49,8 @@ _CODESTRAL = "[PREFIX] [SUFFIX] [MIDDLE]"
 
 _HERMES = "tools <tool_call>"
 _THINKS = "enable_thinking <think> </think>"
+_COMMAND = "tools enable_thinking tool_call_id <|START_ACTION|> <|START_THINKING|> <|END_THINKING|>"
+_EXAONE_4 = f"tools <tool_call> <tool_result> {_THINKS}"
 _GEMMA_4 = "tools enable_thinking <|tool_call>call: <|channel>thought <channel|>"
 _LFM2_5 = "tools List of tools: [ keep_past_thinking <think> </think>"
 _CALLS = "tool_calls <｜tool▁calls▁begin｜>"
@@ -138,6 +140,9 @@ MODELS = (
     Published("OLMo-2-1124-7B-Instruct", "olmo2", "", ""),
     Published("Olmo-3-7B-Instruct", "olmo3", "", "tools tool_calls <function_calls> environment"),
     Published("Olmo-3-32B-Think", "olmo3", "", "<think> </think>"),
+    Published("EXAONE-4.0-1.2B", "exaone4", "", _EXAONE_4),
+    Published("EXAONE-4.0-32B", "exaone4", "", _EXAONE_4),
+    Published("c4ai-command-r7b-12-2024", "cohere2", "", _COMMAND),
     Published("Seed-OSS-36B-Instruct", "seed_oss", "",
               "tools tool_calls <seed:tool_call> <function= <seed:think> </seed:think>"),
     Published("ERNIE-4.5-0.3B-PT", "ernie4_5", "", ""),

@@ -161,6 +161,7 @@ def _positions(family: Family, configs: list[ModelConfig], stages: list[Stage]) 
             return "none"
         found += [f"where {key} says so" for key in (_ROTATES,) if key in family.reads]
         found += [f"none in every {_nth(every)} layer"] * bool(every)
+        found += ["none in layers without a window, where there is one"] * family.rotates_in_windows
         found += ["of a part of a head, where stated"] * (_PART in family.reads)
     if any(_WINDOW in default for default in family.defaults.values()):
         every = family.full_every

@@ -187,8 +187,12 @@ def say_what_llama_cpp_computes(path: Path, c: ModelConfig) -> None:
     if e is not None and rules and not rules.states_norm and e.normalizes != rules.normalizes:
         does = "divides" if rules.normalizes else "does not divide"
         others.append(f"it {does} the experts' scores by their sum")
-    if c.sliding_window and KEYS["sliding_window"].gguf not in family.reads:
+    sees_window = KEYS["sliding_window"].gguf in family.reads
+    sees_window &= family.n_layers_with_window in (0, c.n_layers)
+    if c.sliding_window and not sees_window:
         others.append(f"there is no window of {c.sliding_window} positions")
+    if not c.sliding_window and c.n_layers == family.n_layers_with_window:
+        others.append("some layers have a window")
     # Laguna's rope of these layers, which has a count of features too, is read.
     reads_local = family.local_theta != 0 or ROTATED_LOCALLY_KEY in family.reads
     if not reads_local and c.local_rope and c.local_rope.theta != c.rope.theta:

@@ -70,7 +70,10 @@ class ReferenceModel(ModelFile):
             y = self.norm(at + "attn_norm", x)
             return x + (self._mixing(at, y, layer) if mixes else feed_forward(self, at, y, layer))
         is_late = self.architecture in _LATE_NAMES
-        y = self._mixing(at, self.norm(at + "attn_norm", x), layer)
+        normed = self.norm(at + "attn_norm", x)
+        y = self._mixing(at, normed, layer)
+        if self.architecture == "cohere2":  # whose network has the same input
+            return x + y + feed_forward(self, at, normed, layer)
         x = x + self.residual_scale * (y if is_late else self.norm(at + _POST[0], y))
         y = self.norm(at + (_POST[0] if is_late else "ffn_norm"), x)
         y = self._network(at, x, y, layer)

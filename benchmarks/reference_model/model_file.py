@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
 # Layers of which one sees all positions, where the file has no pattern.
-_SEES_ALL_EVERY = {"gemma2": 2, "gemma3": 6, "olmo2": 4, "mellum": 4, "laguna": 4, "gpt-oss": 2}
+_SEES_ALL_EVERY = {"gemma2": 2, "gemma3": 6, "olmo2": 4, "mellum": 4, "laguna": 4, "gpt-oss": 2,
+                   "exaone4": 4, "cohere2": 4}  # fmt: skip
 # llama.cpp reorders Llama's q and k, so that RoPE's pairs are neighbours, and not Qwen's.
 _PAIRS_ARE_NEIGHBOURS = (
     "llama", "granite", "granitemoe", "ernie4_5", "ernie4_5-moe", "smollm3", "mistral3",
-    "glm4", "deepseek2", "granitehybrid", "nemotron_h", "nemotron_h_moe",
+    "glm4", "deepseek2", "granitehybrid", "nemotron_h", "nemotron_h_moe", "cohere2",
 )  # fmt: skip
 
 
@@ -59,6 +60,8 @@ class ModelFile:
         if self.rank:
             self.score_scale = self.qk_dim**-0.5
         self.logit_scale = self.number("logit_scale", 1)
+        if self.architecture == "cohere2":  # which multiplies by it
+            self.logit_scale = 1 / self.logit_scale
         self.score_cap = self.number("attn_logit_softcapping", 0)
         self.logit_cap = self.number("final_logit_softcapping", 0)
 

@@ -11,6 +11,8 @@ def frequencies_of(m: ModelFile, layer: int) -> F64 | None:
     """The frequencies of a layer, if it rotates."""
     if not m.rotates or (m.architecture == "smollm3" and layer % 4 == 3):
         return None
+    if m.architecture in ("exaone4", "cohere2") and m.window and m.sees_all[layer]:
+        return None
     is_local = m.local_frequencies is not None and not m.sees_all[layer]
     return m.local_frequencies if is_local else m.frequencies
 

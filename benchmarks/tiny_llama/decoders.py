@@ -38,6 +38,16 @@ KINDS: dict[str, Config] = {
               "rope_theta": 500000.0,
               "rope_scaling": {"rope_type": "yarn", "factor": 4.0,
                                "original_max_position_embeddings": 32}},
+    "exaone4": {"model_type": "exaone4", "architectures": ["Exaone4ForCausalLM"],
+                "sliding_window": 24, "sliding_window_pattern": 4,
+                "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                                 "high_freq_factor": 4.0,
+                                 "original_max_position_embeddings": 64}},
+    "exaone4_small": {"model_type": "exaone4", "architectures": ["Exaone4ForCausalLM"],
+                      "sliding_window": None, "sliding_window_pattern": None},
+    "cohere2": {"model_type": "cohere2", "architectures": ["Cohere2ForCausalLM"],
+                "layer_norm_eps": 1e-5, "logit_scale": 0.25, "rotary_pct": 1.0,
+                "sliding_window": 24, "sliding_window_pattern": 4},
     "apertus": {"model_type": "apertus", "architectures": ["ApertusForCausalLM"],
                 "hidden_act": "xielu",
                 "rope_parameters": {"rope_type": "llama3", "rope_theta": 1e5, "factor": 8.0,
@@ -54,8 +64,12 @@ BIASES = {
 
 # Norms of a layer that are as wide as the model.
 NORMS = {
+    "cohere2": ("input_layernorm",),
     "apertus": ("attention_layernorm", "feedforward_layernorm"),
-    **dict.fromkeys(("olmo2", "olmo3"), ("post_attention_layernorm", "post_feedforward_layernorm")),
+    **dict.fromkeys(
+        ("olmo2", "olmo3", "exaone4", "exaone4_small"),
+        ("post_attention_layernorm", "post_feedforward_layernorm"),
+    ),
     "glm4": (
         "input_layernorm",
         "post_self_attn_layernorm",
@@ -75,7 +89,8 @@ NORMS = {
 
 
 # Of q and k: of all of them, or of each head.
-WHOLE_NORMS, HEAD_NORMS = ("olmo2", "olmo3"), ("gemma3", "glm4_moe", "apertus")
+WHOLE_NORMS = ("olmo2", "olmo3")
+HEAD_NORMS = ("gemma3", "glm4_moe", "apertus", "exaone4", "exaone4_small")
 
 
 CONSTANTS = {"beta": 0.5, "eps": -1e-6}  # of xIELU
@@ -131,7 +146,9 @@ def norm(tiny: Tiny, name: str) -> Iterator[Named]:
 
 
 def of_shape(tiny: Tiny) -> Config:
-    """What StarCoder calls by GPT's names."""
+    """What StarCoder calls by GPT's names; transformers wants the small EXAONE's layers listed."""
+    if tiny.kind == "exaone4_small":
+        return {"layer_types": ["full_attention"] * tiny.n_layers}
     if tiny.kind != "starcoder":
         return {}
     return {

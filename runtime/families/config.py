@@ -210,7 +210,7 @@ class ModelConfig(LayerShapes):
         embedding_scale: embeddings are multiplied by it.
         residual_scale: what layers add is multiplied by it.
         attention_scale: scores are multiplied by it; 0: 1 / sqrt(head_dim).
-        logit_scale: logits are divided by it.
+        logit_scale: logits are divided by it; or multiplied, in some families.
         attn_softcap: scores become c tanh(score / c); 0: they stay.
         final_softcap: logits likewise.
         qkv_bias, out_bias, mlp_bias: whether projections to q, k and v, attention's output and the

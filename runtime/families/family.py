@@ -126,6 +126,11 @@ class Family:
             (files may say others), the last of them or, with `full_first`, the first; 0: all
             layers are alike.
         unrotated_every: every so many layers one does not rotate queries and keys; 0: all do.
+        rotates_in_windows: whether, in models of it that have a window, the layers with it alone
+            rotate queries and keys; others rotate in all layers.
+        null_is_no_window: whether a model has none where sliding_window is null, or in no file.
+        n_layers_with_window: of the models in which llama.cpp sees the window that a file states;
+            0: in all.
         local_theta: the base of rotary embedding in layers with a window, which is not stretched,
             where nothing else is stated; 0: that of the others; None: these are like the others.
         truncates_yarn: see rope.Yarn.
@@ -154,6 +159,9 @@ class Family:
     full_every: int = 0
     full_first: bool = False
     unrotated_every: int = 0
+    rotates_in_windows: bool = False
+    null_is_no_window: bool = False
+    n_layers_with_window: int = 0
     local_theta: float | None = None
     truncates_yarn: bool = True
     learned_positions: bool = False
@@ -175,8 +183,13 @@ class Family:
         n, at = self.full_every, 0 if self.full_first else self.full_every - 1
         return tuple(i % n != at for i in range(n_layers)) if n else ()
 
-    def rope_layers(self, n_layers: int) -> tuple[bool, ...]:
-        """Which layers rotate queries and keys; (): all."""
+    def rope_layers(self, n_layers: int, sliding_layers: tuple[bool, ...] = ()) -> tuple[bool, ...]:
+        """Which layers rotate queries and keys; (): all.
+
+        `sliding_layers` says which have the window, in a model that has one.
+        """
+        if self.rotates_in_windows:
+            return sliding_layers
         n = self.unrotated_every
         return tuple((i + 1) % n != 0 for i in range(n_layers)) if n else ()
 
@@ -184,7 +197,8 @@ class Family:
     def may_lack_window(self) -> bool:
         """Whether some of its models have none: kinds of them, or those that say so."""
         key = KEYS["sliding_window"].hf
-        return any(key not in one or "layer_types" in one for one in self.defaults.values())
+        says_so = any(key not in one or "layer_types" in one for one in self.defaults.values())
+        return says_so or self.null_is_no_window
 
     @property
     def has_xielu(self) -> bool:

@@ -83,7 +83,7 @@ def config_from_gguf(file: GGUFFile) -> ModelConfig:
         tied=OUTPUT not in file.tensors,
         sliding_window=window,
         sliding_layers=sliding_layers if window else (),
-        rope_layers=family.rope_layers(n_layers),
+        rope_layers=family.rope_layers(n_layers, sliding_layers if window else ()),
         local_rope=ropes.local if window else None,
         temperature=ropes.temperature,
         experts=read_experts(file, family, hidden_dim, n_layers),

@@ -78,7 +78,7 @@ def config_from_hf(path: Path, stated: dict[str, Any]) -> ModelConfig:
         tied=reader.flag("tie_word_embeddings", bool(reader.defaults.get("tie_word_embeddings"))),
         sliding_window=window,
         sliding_layers=sliding_layers if window else (),
-        rope_layers=family.rope_layers(n_layers),
+        rope_layers=family.rope_layers(n_layers, sliding_layers if window else ()),
         local_rope=ropes.local if window else None,
         temperature=ropes.temperature,
         experts=read_experts(reader, family, hidden_dim, n_layers),
@@ -223,7 +223,8 @@ def _window(reader: Reader, family: Family) -> int:
     """Positions that a token sees; 0: all. Mistral has a window, in all layers."""
     stated = reader.value("sliding_window")
     if _WINDOW in reader.defaults:
-        has_none = stated is None and (not family.full_every or "layer_types" in reader.defaults)
+        may_lack = family.null_is_no_window or "layer_types" in reader.defaults
+        has_none = stated is None and (may_lack or not family.full_every)
         return 0 if has_none else reader.count("sliding_window")
     if stated is not None and _FIRST not in reader.defaults:
         say_unused(reader.path, "this kind of model has no window", [_WINDOW])

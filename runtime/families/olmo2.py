@@ -16,13 +16,14 @@ from halfbyte.families.stages import QKV, Attend, FeedForward, Project, Rope, Ro
 from halfbyte.families.tensors import TensorSpec
 
 
-def stages(c: ModelConfig) -> Iterator[Stage]:
-    """The forward pass."""
+def stages(c: ModelConfig, *, head_norms: bool = False) -> Iterator[Stage]:
+    """The forward pass; relatives have norms of q's and k's heads in place of all of them."""
     yield from blocks.embedding(c)
     for i in range(c.n_layers):
         yield Project(QKV, "x", "qkv", layer=i)
-        yield RowNorms(layer=i)
-        yield Rope(layer=i)
+        if not head_norms:
+            yield RowNorms(layer=i)
+        yield Rope(norms=head_norms, layer=i)
         yield Attend(layer=i)
         yield from blocks.branch(i, "attn_output", "attended", "post_attention_norm")
         yield FeedForward("ffn_gate", "ffn_up", "ffn_down", source="x", layer=i)
@@ -30,13 +31,14 @@ def stages(c: ModelConfig) -> Iterator[Stage]:
     yield from blocks.logits(c)
 
 
-def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
+def tensors(c: ModelConfig, *, head_norms: bool = False) -> Iterator[TensorSpec]:
     """What it takes."""
     yield from blocks.embedding_tensors(c)
     for i in range(c.n_layers):
         at, hf = f"blk.{i}.", f"model.layers.{i}."
-        yield from blocks.projection_tensors(c, i)
-        for name, n, heads in (("q", c.q_dim, c.n_heads), ("k", c.kv_dim, c.n_kv_heads)):
+        yield from blocks.projection_tensors(c, i, norms=head_norms)
+        whole = (("q", c.q_dim, c.n_heads), ("k", c.kv_dim, c.n_kv_heads))
+        for name, n, heads in () if head_norms else whole:
             hf_name = f"{hf}self_attn.{name}_norm.weight"
             yield TensorSpec(f"{at}attn_{name}_norm.weight", hf_name, (n,), heads)
         for name, of in (("attention", "attention"), ("ffw", "feedforward")):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from halfbyte.families import (
     apertus,
+    cohere2,
     deepseek2,
     ernie4_5,
     ernie4_5moe,
+    exaone4,
     gemma,
     gemma2,
     gemma3,
@@ -65,6 +67,8 @@ FAMILIES: dict[str, Family] = {
         granite,
         granitemoe,
         olmo2,
+        exaone4,
+        cohere2,
         seed_oss,
         ernie4_5,
         ernie4_5moe,

@@ -41,7 +41,7 @@ from halfbyte.gguf.metadata import Metadata
 log = logging.getLogger(__name__)
 
 _KINDS = ("none", "linear", "yarn", "longrope")
-_ROTATED = "rope.dimension_count"
+_ROTATED, _LOCAL_THETA = "rope.dimension_count", "rope.freq_base_swa"
 _UNSTATED = ("gemma", "gemma2")  # of whose files llama.cpp's converter leaves out the base
 
 
@@ -75,11 +75,13 @@ def read_ropes(
         f"{a}.rope.scaling.original_context_length", n_ctx, minimum=1, maximum=MAX_CTX
     )
     if family.local_theta is not None:
-        key = f"{a}.rope.freq_base_swa"
+        key = f"{a}.{_LOCAL_THETA}"
         local = replace(plain, theta=_positive(m, key, family.local_theta or theta))
         if ROTATED_LOCALLY_KEY in family.reads:
             n_features = _n_features(m, family, local_dim or head_dim, ROTATED_LOCALLY_KEY)
             local = replace(local, n_features=n_features or local_dim)
+    elif _LOCAL_THETA in family.reads:
+        _check_same(m, f"{a}.{_LOCAL_THETA}", theta)
     temperature = 0.0
     if TEMPERATURE_KEY in family.reads:
         temperature = _positive(m, f"{a}.{TEMPERATURE_KEY}", 0.0)
@@ -139,6 +141,13 @@ def _factor(m: Metadata, a: str) -> float:
 def _positive(m: Metadata, key: str, default: float) -> float:
     """A number above 0; 0 says nothing."""
     return m.get_float(key) if m.states(key) else default
+
+
+def _check_same(m: Metadata, key: str, theta: float) -> None:
+    """Layers with a window rotate as the others would, in families without a rope of theirs."""
+    local = _positive(m, key, theta)
+    if local != theta:
+        raise UnsupportedModelError(m.path, key, expected=f"the others' base, {theta:g}", got=local)
 
 
 def _n_features(m: Metadata, family: Family, head_dim: int, name: str) -> int:

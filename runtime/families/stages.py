@@ -5,7 +5,7 @@ parts (engine/profile.py); float arithmetic interprets them (quality/float_model
 there are named buffers, for T tokens:
 
     x           (T, dim)             the residual stream
-    normed      (T, dim)             the norm of x
+    normed      (T, dim)             the norm of x, read before x changes
     branch      (T, dim)             what goes through a norm before it joins x
     qkv         (T, q_dim + 2 kv)    queries, keys, values
     attended    (T, attended_dim)    attention's output

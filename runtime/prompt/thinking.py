@@ -21,6 +21,7 @@ MARKS = (
     ("<seed:think>", "</seed:think>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
     ("<|channel>thought", "<channel|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
     THOUGHTS,
 )
 # What templates call the switch.

@@ -149,6 +149,11 @@ def test_mistrals_window_is_in_a_key_of_our_own(tmp_path: Path, kind: str, windo
         ({"model_type": "mellum", "rope_parameters": {
             "full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4}}},
          "as the others do"),
+        ({"model_type": "exaone4", "num_hidden_layers": 64}, ""),
+        ({"model_type": "exaone4"}, "no window of 4096"),
+        ({"model_type": "exaone4", "sliding_window": None}, ""),
+        ({"model_type": "exaone4", "sliding_window": None, "num_hidden_layers": 64},
+         "some layers have a window"),
         ({"model_type": "laguna", "rope_parameters": {
             "full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4}}}, ""),
     ],

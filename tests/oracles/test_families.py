@@ -32,6 +32,9 @@ def _by_layer(whole: dict[str, Any], local: float = 5e5) -> dict[str, Any]:
 
 _YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 48}
 _ROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}
+_LLAMA3 = {"rope_parameters": {
+    "rope_type": "llama3", "rope_theta": 1e5, "factor": 4.0, "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0, "original_max_position_embeddings": 64}}  # fmt: skip
 _SCALES = {"embedding_multiplier": 4.0, "residual_multiplier": 0.4, "logits_scaling": 3.0,
            "attention_multiplier": 0.2}  # fmt: skip
 _HALF = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e5,
@@ -79,6 +82,23 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
         **_by_layer({**_YARN, "attention_factor": 1.4, "beta_fast": 16.0})}),
     "olmo3-bases": ("olmo3", (64, 96, 4, 4, 2, 16), False, {
         "sliding_window": 30, **_by_layer({"rope_theta": 1e6}, 1e4)}),
+    "exaone4": ("exaone4", (128, 160, 4, 4, 4, 32), False, {"sliding_window": 40, **_ROPE}),
+    "exaone4-llama3": ("exaone4", (96, 128, 6, 6, 2, 16), True, {
+        "sliding_window": 24, "sliding_window_pattern": 3, **_LLAMA3}),
+    "exaone4-types": ("exaone4", (64, 96, 3, 2, 1, 48), False, {
+        "sliding_window": 50, "head_dim": 48, "layer_types": [
+            "full_attention", "sliding_attention", "full_attention"], **_LLAMA3}),
+    "exaone4-nowhere": ("exaone4", (64, 96, 2, 4, 2, 16), False, {
+        "layer_types": ["full_attention"] * 2, **_ROPE}),
+    "exaone4-small": ("exaone4", (96, 160, 3, 4, 1, 24), True, {
+        "sliding_window": None, "layer_types": ["full_attention"] * 3, **_LLAMA3}),
+    "cohere2": ("cohere2", (128, 160, 4, 4, 4, 32), True, {
+        "sliding_window": 40, "logit_scale": 0.25, **_ROPE}),
+    "cohere2-pattern": ("cohere2", (96, 128, 6, 6, 2, 16), True, {
+        "sliding_window": 24, "sliding_window_pattern": 3, "logit_scale": 2.0, **_LLAMA3}),
+    "cohere2-types": ("cohere2", (64, 96, 3, 2, 1, 32), False, {
+        "sliding_window": 50, "layer_types": [
+            "full_attention", "sliding_attention", "full_attention"], **_ROPE}),
     "granitemoe": ("granitemoe", (96, 64, 2, 4, 2, 24), True, {
         "num_local_experts": 8, "num_experts_per_tok": 2, **_SCALES, **_ROPE}),
     "granitemoe-many": ("granitemoe", (64, 32, 2, 4, 4, 16), False, {
@@ -122,9 +142,7 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
         30, 64, "fssff", num_kv_shared_layers=1, **_OWN)),
     "apertus": ("apertus", (96, 160, 2, 4, 2, 24), False, {}),
     "apertus-wide": ("apertus", (64, 320, 3, 2, 2, 32), False, {
-        "attention_bias": True, "rope_parameters": {
-            "rope_type": "llama3", "rope_theta": 1e5, "factor": 4.0, "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0, "original_max_position_embeddings": 64}}),
+        "attention_bias": True, **_LLAMA3}),
     "qwen3-moe-dense": ("qwen3_moe", (96, 128, 4, 4, 2, 24), True, _qwen(
         1, [0, 2], norm_topk_prob=True)),
     "qwen3-moe-steps": ("qwen3_moe", (64, 96, 5, 4, 4, 16), False, _qwen(

@@ -80,6 +80,7 @@ KNOWN = {
     "Mistral-Small-3.2-24B-Instruct-2506": ("mistral-args", "</s>"),
     "mistralai-Ministral-3-14B-Reasoning-2512": ("mistral-args", "</s>"),
     "unsloth-mistral-Devstral-Small-2507": ("mistral-args", "</s>"),
+    "CohereForAI-c4ai-command-r7b-12-2024-tool_use": ("command-r7b", "<|END_OF_TURN_TOKEN|>"),
     "openai-gpt-oss-120b": ("harmony", "<|call|>"),
     "Apertus-8B-Instruct": ("apertus", "<|assistant_end|>"),
     "deepseek-ai-DeepSeek-V3.1": ("deepseek", "<｜end▁of▁sentence｜>"),

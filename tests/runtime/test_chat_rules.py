@@ -10,8 +10,10 @@ import pytest
 from played_chat import (
     APERTUS,
     CHATML,
+    COMMAND,
     DEEPSEEK,
     DEEPSEEK_V3,
+    EXAONE4,
     HERMES,
     LLAMA,
     MISTRAL,
@@ -37,6 +39,7 @@ from halfbyte.prompt.tools.harmony import Harmony
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.tokenizer import Tokenizer
 
+NUMBERED = '{"tool_call_id": "0", "tool_name": "weather", "parameters": {"city": "Rome"}}'
 CALL, FENCED = (
     f"<｜tool▁call▁begin｜>{text}<｜tool▁call▁end｜>"
     for text in ('weather<｜tool▁sep｜>{"city": "Rome"}',
@@ -46,7 +49,20 @@ CALL, FENCED = (
 
 @pytest.mark.parametrize(
     "template",
-    [HERMES, CHATML, MISTRAL, NAMED, LLAMA, R1, APERTUS, DEEPSEEK, DEEPSEEK_V3, OLMO3],
+    [
+        HERMES,
+        CHATML,
+        MISTRAL,
+        NAMED,
+        LLAMA,
+        R1,
+        APERTUS,
+        DEEPSEEK,
+        DEEPSEEK_V3,
+        COMMAND,
+        EXAONE4,
+        OLMO3,
+    ],
 )
 def test_calls_of_a_model_that_says_anything_are_well_formed(
     template: str, open_with: Callable[[str], Tokenizer]
@@ -70,6 +86,8 @@ def test_calls_of_a_model_that_says_anything_are_well_formed(
         (APERTUS, 'I look.<|tools_prefix|>[{"weather": {"city": "Rome"}}]<|tools_suffix|>'),
         (DEEPSEEK, f"I look.<｜tool▁calls▁begin｜>{CALL}<｜tool▁calls▁end｜>"),
         (DEEPSEEK_V3, f"<｜tool▁calls▁begin｜>{FENCED}<｜tool▁calls▁end｜>"),
+        (COMMAND, f"I look.<|START_ACTION|>[\n    {NUMBERED}\n]<|END_ACTION|>"),
+        (EXAONE4, f"I look.\n<tool_call>{ROME}</tool_call>\n<tool_call>{ROME}</tool_call>"),
         (OLMO3, 'I look. <function_calls>weather(city="Rome")</function_calls>'),
     ],
 )

@@ -52,16 +52,23 @@ def arguments_rules(
     return "".join(rules)
 
 
-def call_rules(functions: Mapping[str, Mapping[str, Any]], key: str, after: str = "") -> str:
+def call_rules(
+    functions: Mapping[str, Mapping[str, Any]],
+    key: str,
+    after: str = "",
+    *,
+    name_key: str = "name",
+    before: str = "",
+) -> str:
     """A rule `call`: an object with a function's name and, called `key`, its arguments.
 
-    `after` is Lark for what else it has.
+    `before` and `after` are Lark for what else it has.
     """
     names = " | ".join(f"c{i}" for i in range(len(functions)))
     rules = [f"call: {names}\n"]
     for i, name in enumerate(functions):
-        begin = f'{{"name": {json.dumps(name)}, "{key}": '
-        rules.append(f'c{i}: {quoted(begin)} a{i} {after} "}}"\n')
+        called = f'"{name_key}": {json.dumps(name)}, "{key}": '
+        rules.append(f'c{i}: "{{" {before} {quoted(called)} a{i} {after} "}}"\n')
     return "".join(rules) + arguments_rules(functions)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.prompt.tools.apertus_calls import Apertus
 from halfbyte.prompt.tools.call_format import CallFormat
+from halfbyte.prompt.tools.command_calls import Command
 from halfbyte.prompt.tools.deepseek_calls import DeepSeek, DeepSeekV3
 from halfbyte.prompt.tools.dsml import Dsml
+from halfbyte.prompt.tools.exaone_calls import Exaone4
 from halfbyte.prompt.tools.firefunction import Firefunction
 from halfbyte.prompt.tools.gemma4_calls import Gemma4
 from halfbyte.prompt.tools.generic import Generic
@@ -32,6 +34,7 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("<｜tool▁calls▁begin｜>", "```json"), DeepSeekV3()),
     (("<｜tool▁calls▁begin｜>",), DeepSeek()),
     (("<|tools_prefix|>",), Apertus()),
+    (("<|START_ACTION|>", "tool_call_id"), Command()),
     (("<|tool_call>call:",), Gemma4()),
     (("[TOOL_CALLS]", "[ARGS]"), NamedMistral()),
     (("[TOOL_CALLS]",), Mistral()),
@@ -40,6 +43,7 @@ ASKED: tuple[tuple[tuple[str, ...], CallFormat | str], ...] = (
     (("<tool_call>", "<function="), Qwen3Coder()),
     (("<tool_call>", "<arg_key>"), Glm()),
     (("<tool_call>", "<invoke"), "MiniMax'"),
+    (("<tool_call>", "<tool_result>"), Exaone4()),
     (("<tool_call>",), Hermes()),
     (("<|tool_call|>", "<|start_of_role|>"), Granite()),
     (("<TOOLCALL>",), Nemotron()),

@@ -221,6 +221,18 @@ def test_olmo_3_is_not_taken_for_its_forerunner(tmp_path: Path) -> None:
             read(tmp_path, keys_of("olmo2", **stated), "olmo2")
 
 
+def test_exaone_rotates_where_its_windows_are(tmp_path: Path) -> None:
+    for window in ({}, {"attention.sliding_window": 0}):
+        small = read(tmp_path, keys_of("exaone4", **window), "exaone4")
+        assert (small.sliding_window, small.sliding_layers, small.rope_layers) == (0, (), ())
+    window = {"attention.sliding_window": 4096, "rope.freq_base_swa": 1e6}
+    large = read(tmp_path, keys_of("exaone4", **window, block_count=5), "exaone4")
+    assert large.rope_layers == large.sliding_layers == (True, True, True, False, True)
+    assert large.rope_of(3) is None and large.rope_of(4) == large.rope
+    with pytest.raises(UnsupportedModelError, match="freq_base_swa"):
+        read(tmp_path, keys_of("exaone4", **window | {"rope.freq_base_swa": 1e4}), "exaone4")
+
+
 def test_granite_without_rotation_is_refused(tmp_path: Path) -> None:
     for is_rotated in ({}, {"rope.scaling.finetuned": True}):
         assert read(tmp_path, keys_of("granite", **is_rotated), "granite").n_layers == 3

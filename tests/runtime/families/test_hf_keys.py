@@ -203,11 +203,14 @@ def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -
         return
     window = config(kind, sliding_window=1000).sliding_window
     gemma4 = ("gemma4_text", "gemma4_unified_text")
-    some = ("gemma2", "gemma3_text", *gemma4, "olmo3", "gpt_oss")  # of whose layers some have one
+    # Of whose layers some have one.
+    some = ("gemma2", "gemma3_text", *gemma4, "olmo3", "gpt_oss", "cohere2")
     if kind in some:
         with pytest.raises(ConversionError, match="sliding_window"):
             config(kind, sliding_window=None)
-    has_window = kind in ("mistral", "mixtral", "phi3", "starcoder2", "mellum", "laguna", *some)
+    has_window = kind in (
+        *("mistral", "mixtral", "phi3", "starcoder2", "mellum", "laguna", "exaone4"), *some
+    )  # fmt: skip
     assert window == (1000 if has_window else 0)
     states_one = kind.startswith(("qwen2", "qwen3")) and kind not in NETS  # and does not use it
     assert ("no window" in caplog.text) == (not has_window and not states_one)
@@ -219,6 +222,19 @@ def test_windows_by_kind_of_model(kind: str, caplog: pytest.LogCaptureFixture) -
             config(kind, layer_types=["full_attention"])
         with pytest.raises(ConversionError, match="sliding_window"):
             config(kind, sliding_window=0)
+
+
+def test_exaone_rotates_where_its_windows_are_or_in_all_layers() -> None:
+    stated: dict[str, Any] = {"num_hidden_layers": 5}
+    large = config("exaone4", **stated)
+    assert large.sliding_window == 4096 and large.sliding_layers == (True, True, True, False, True)
+    assert large.rope_layers == large.sliding_layers
+    stated["layer_types"] = ["full_attention"] * 5
+    assert config("exaone4", **stated).rope_layers == (False,) * 5
+    small = config("exaone4", sliding_window=None, sliding_window_pattern=None, **stated)
+    assert (small.sliding_window, small.sliding_layers, small.rope_layers) == (0, (), ())
+    with pytest.raises(ConversionError, match="sliding_window_pattern"):  # in transformers too
+        config("exaone4", sliding_window_pattern="LLLG")
 
 
 def test_gemma_3_says_which_layers_have_no_window() -> None:

@@ -22,7 +22,8 @@ SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"
             "</tool_call>", "[TOOL_CALLS]", "[ARGS]", "</s>", "<|eot_id|>", "<|start_header_id|>",
             "<|end_header_id|>", "<|python_tag|>", "<arg_key>", "</arg_key>", "<arg_value>",
             "</arg_value>", "<|tool_call|>", "<|/tool_call|>", "<|assistant|>", "<seed:tool_call>",
-            "</seed:tool_call>", "<|tool_call_start|>", "<|tool_call_end|>",
+            "</seed:tool_call>", "<|START_ACTION|>", "<|END_ACTION|>",
+            "<|tool_call_start|>", "<|tool_call_end|>",
             "<|tools_prefix|>", "<|tools_suffix|>", "<|inner_prefix|>",
             "<|inner_suffix|>", "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>",
             "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
@@ -59,6 +60,8 @@ GLM4 = (
 )
 APERTUS = CHATML + "{{ tools }}{# <|tools_prefix|> tool_calls <|inner_prefix|> #}"
 APERTUS += "{{ enable_thinking }}"
+COMMAND = CHATML + "{{ tools }}{# <|START_ACTION|> tool_calls tool_call_id #}"
+EXAONE4 = CHATML + "{{ tools }}{# <tool_call> <tool_result> tool_calls #}"
 OLMO3 = CHATML + "{{ tools }}{# <function_calls> tool_calls environment #}"
 _CALLS = (
     "{% for c in m.tool_calls or [] %}{{ '<｜tool▁calls▁begin｜>' if loop.first }}{{ one }}"

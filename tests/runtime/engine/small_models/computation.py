@@ -28,7 +28,7 @@ class Computation:
         if name + ".weight" not in self.w:
             return x
         bias, eps = self.w.get(name + ".bias"), eps or self.config.norm_eps
-        if bias is not None:  # LayerNorm
+        if bias is not None or self.config.architecture == "cohere2":  # LayerNorm
             x = x - x.mean(-1, keepdims=True)
         x = x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * self.w[name + ".weight"]
         return x if bias is None else x + bias

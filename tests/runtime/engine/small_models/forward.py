@@ -43,7 +43,7 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
     x = m.w["token_embd.weight"][tokens] * scale
     states, attentions = [x], []
     for i in range(c.n_layers):
-        at, weights = f"blk.{i}.", np.zeros((c.n_heads, m.n, m.n))
+        at, begun, weights = f"blk.{i}.", x, np.zeros((c.n_heads, m.n, m.n))
         h = m.norm(x, at + "attn_norm")
         norms = ["post_attention_norm", "ffn_norm"]
         if c.has_attention(i):
@@ -64,14 +64,17 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
             names = ("ffn_norm", "post_attention_norm", "attn_norm")
             norms[1] = next(name for name in names if f"{at}{name}.weight" in m.w)
         attentions.append(weights)
-        if c.has_network(i):
+        if c.architecture == "cohere2":  # whose network is beside attention
+            x = x + network(m, begun, i, "attn_norm")
+        elif c.has_network(i):
             x = x + network(m, x, i, norms[1]) * c.residual_scale
         states.append(x)
     is_tied = "output.weight" not in m.w
     name = "token_embd.weight" if is_tied else "output.weight"
     last = "token_embd_norm" if "token_embd_norm.weight" in m.w else "output_norm"
     normed = m.norm(x, last)
-    logits = _capped(m.product(normed, name) / c.logit_scale, c.final_softcap)
+    factor = c.logit_scale if c.architecture == "cohere2" else 1 / c.logit_scale
+    logits = _capped(m.product(normed, name) * factor, c.final_softcap)
     return Reference(states, attentions, normed, logits)
 
 

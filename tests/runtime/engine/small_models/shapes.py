@@ -133,6 +133,17 @@ SHAPES = {
         },
     ),
     "OLMo2": Shape("F32", "f32", 100, 3, 1, 16, 52, 70, architecture="olmo2"),
+    # Layers with a window rotate, and others do not.
+    "EXAONE4": Shape(
+        "F32", "f32", 64, 4, 2, 16, 52, 70, n_layers=3, architecture="exaone4", sliding_window=50,
+        changes={"sliding_layers": (True, False, True), "rope_layers": (True, False, True)},
+    ),
+    # Attention and network of the same norm, which is not RMSNorm.
+    "Cohere2": Shape(
+        "F32", "f32", 64, 4, 2, 16, 52, 70, n_layers=2, architecture="cohere2", sliding_window=50,
+        changes={"sliding_layers": (True, False), "rope_layers": (True, False),
+                 "logit_scale": 0.25},
+    ),
     # Layers with fewer heads, gates of what attention gives.
     "Laguna": Shape(
         "F32", "f32", 72, 7, 1, 16, 52, 70, architecture="laguna",

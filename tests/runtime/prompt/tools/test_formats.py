@@ -15,7 +15,9 @@ from halfbyte.errors import UnsupportedModelError
 from halfbyte.prompt.template import ChatTemplate
 from halfbyte.prompt.tools.apertus_calls import Apertus
 from halfbyte.prompt.tools.call_format import Call, CallFormat, MalformedCall
+from halfbyte.prompt.tools.command_calls import Command
 from halfbyte.prompt.tools.deepseek_calls import DeepSeek, DeepSeekV3
+from halfbyte.prompt.tools.exaone_calls import Exaone4
 from halfbyte.prompt.tools.firefunction import Firefunction
 from halfbyte.prompt.tools.formats import GENERIC, format_of
 from halfbyte.prompt.tools.glm4_calls import Glm4
@@ -45,6 +47,8 @@ FORMATS = [
     DeepSeek(),
     DeepSeekV3(),
     Olmo3(),
+    Exaone4(),
+    Command(),
 ]
 PARIS = ("weather", {"city": "Paris"})
 ROME = ("weather", {"city": "Rome", "days": 3})
@@ -60,6 +64,9 @@ WRITTEN: list[tuple[CallFormat, str, list[Any]]] = [
     (Hermes(), '{"name": "now"}', [("now", {})]),
     (Hermes(), '{"type": "function", "function": {"name": "now", "arguments": null}}',
      [("now", {})]),
+    (Exaone4(), TWO[0], [PARIS]),
+    (Command(), "[\n    {}\n]".format(TWO[0].replace("name", "tool_name").replace(
+        "arguments", "parameters")), [PARIS]),
     (GENERIC, "[\n{},\n{}\n]".format(*TWO), [PARIS, ROME]),
     (GENERIC, "[]", []),
     (GENERIC, '{"name": "weather", "arguments": {"city": "Paris"}}', [PARIS]),
@@ -132,8 +139,8 @@ def test_what_has_to_come_begins_a_call(form: CallFormat) -> None:
     for mark in form.begins:
         text = text.removeprefix(mark)
     ends = {
-        "hermes": "}", "llama-3": "}", "generic": "}\n]", "mistral-args": "", "glm-4": "",
-        "harmony": "", "apertus": "}]", "olmo-3": ")", "deepseek-v3": "\n```",
+        "hermes": "}", "exaone-4": "}", "llama-3": "}", "generic": "}\n]", "mistral-args": "",
+        "glm-4": "", "harmony": "", "apertus": "}]", "olmo-3": ")", "deepseek-v3": "\n```",
         "deepseek": "<｜tool▁call▁end｜>",
     }  # fmt: skip
     given = "a=1" if form.name == "olmo-3" else '{"a": 1}'
