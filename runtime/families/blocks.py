@@ -77,7 +77,7 @@ def logits(c: ModelConfig) -> Iterator[Stage]:
     yield head(c)
 
 
-def head(c: ModelConfig) -> Stage:
+def head(c: ModelConfig) -> Project:
     """logits = output(normed), scaled and capped."""
     weight, scale = "token_embd" if c.tied else "output", 1 / c.logit_scale
     return Project((weight,), "normed", "logits", scale=scale, softcap=c.final_softcap)
