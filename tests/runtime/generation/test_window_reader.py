@@ -43,7 +43,7 @@ def ids(seed: int, n: int) -> list[int]:
 
 @given(trees, st.sampled_from([3, 8, 200]))
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_with_a_small_memory_what_is_found_is_right(
     tmp_path: Path, prompts: list[Prompt], n_pages: int
