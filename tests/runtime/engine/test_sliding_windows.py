@@ -105,7 +105,7 @@ def test_any_chunks_cuts_and_forks(engine: Engine, keeping: Engine, model: Any) 
     )
 
     @given(actions)
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=40, deadline=None)
     def check(actions: list[tuple[str, int]]) -> None:
         mine, other, seed = engine.new_sequence(), keeping.new_sequence(), 0
         for what, n in actions:
