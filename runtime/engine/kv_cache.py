@@ -147,8 +147,8 @@ class KVCache(ProcessBound):
             EngineError: there is no memory for the copy.
         """
         other = cls(pool)
-        for kind, given in enumerate((pages, windowed)[: len(other._blocks)]):
-            other._take(kind, given, n_positions, is_shared=True)
+        for block, given in enumerate((pages, windowed)[: len(other._blocks)]):
+            other._take(block, given, n_positions, is_shared=True)
         return other
 
     @property
@@ -195,9 +195,9 @@ class KVCache(ProcessBound):
         Raises:
             EngineError: there is no memory for them.
         """
-        for kind, own in enumerate(self._blocks):
+        for block, own in enumerate(self._blocks):
             while len(own.pages) * PAGE < n_positions:
-                own.append(self._pool.take(kind))
+                own.append(self._pool.take(block))
 
     def advanced(self, n_new: int) -> KVCache:
         """Itself: positions that a step has filled in are there."""
@@ -212,17 +212,17 @@ class KVCache(ProcessBound):
                 more of the positions.
         """
         other = KVCache(self._pool)
-        for kind, own in enumerate(self._blocks):
-            other._take(kind, own.pages, n_positions, is_shared=False)
+        for block, own in enumerate(self._blocks):
+            other._take(block, own.pages, n_positions, is_shared=False)
         return other
 
     def fork(self, n_positions: int) -> KVCache:
         """The same first positions; full pages are shared, a begun one is copied."""
         return KVCache.of_pages(self._pool, self.pages, self.windowed, n_positions)
 
-    def _take(self, kind: int, given: Seq[Page | None], n: int, *, is_shared: bool) -> None:
+    def _take(self, block: int, given: Seq[Page | None], n: int, *, is_shared: bool) -> None:
         """Have the first n positions of a block's pages."""
-        own, (n_full, rest) = self._blocks[kind], divmod(n, PAGE)
+        own, (n_full, rest) = self._blocks[block], divmod(n, PAGE)
         held = given[: n_full + (rest > 0)]
         n_gone = 0
         if None in held:
@@ -238,4 +238,4 @@ class KVCache(ProcessBound):
             else:
                 # What follows will be written into this page, of which others may hold more.
                 is_copied = is_shared or rest < page.n_shared
-                own.append(self._pool.copy(page, rest, kind) if is_copied else page)
+                own.append(self._pool.copy(page, rest, block) if is_copied else page)

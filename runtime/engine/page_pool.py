@@ -67,24 +67,24 @@ class PagePool:
         pages = sum(len(held) * block.page_nbytes for held, block in each)
         return pages if self.states is None else pages + self.states.nbytes
 
-    def take(self, kind: int = 0) -> Page:
+    def take(self, block: int = 0) -> Page:
         """A page's block of zeros, by its number among the layout's.
 
         Raises:
             OutOfPagesError: the bound is reached.
             EngineError: there is no memory for it.
         """
-        nbytes, held = self.layout.blocks[kind].page_nbytes, self._held[kind]
+        nbytes, held = self.layout.blocks[block].page_nbytes, self._held[block]
         self._check_room(nbytes)
         page = Page(nbytes)
         held.add(weakref.ref(page, held.discard))  # no line of Python at its death
         return page
 
-    def copy(self, page: Page, n_positions: int, kind: int = 0) -> Page:
+    def copy(self, page: Page, n_positions: int, block: int = 0) -> Page:
         """A block with the same first positions; raises as `take` does."""
-        other = self.take(kind)
+        other = self.take(block)
         begin = 0
-        for run in self.layout.blocks[kind].runs:
+        for run in self.layout.blocks[block].runs:
             end = begin + run.page_nbytes
             source, target = (p.data[begin:end].reshape(-1, run.head_nbytes) for p in (page, other))
             for part in run.first_positions(n_positions):

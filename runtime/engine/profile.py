@@ -198,9 +198,12 @@ def _seconds(engine: Engine, stages: Iterable[Stage], n_tokens: int, depth: int)
     wanted = set(stages)
     part = engine.program.part(item for item in engine.program.stages if item[0] in wanted)
     sequence = engine.new_sequence()
-    sequence.reserve(depth + n_tokens)
+    for begin in range(0, depth, MAX_BATCH):  # as a prompt comes, of which windows let go
+        n = min(MAX_BATCH, depth - begin)
+        sequence.reserve(n)
+        sequence.append(n)
+    sequence.reserve(n_tokens)
     _fill(sequence.kv)
-    sequence.append(depth)
     return _median_s(engine.repeat([Span(sequence, [1] * n_tokens, 1)], part))
 
 

@@ -36,7 +36,8 @@ class WindowReader:
 
     def __init__(self, cache: PrefixCache, folder: CacheFolder, layout: WindowedLayout) -> None:
         self._cache, self._folder, self._layout = cache, folder, layout
-        self._done: tuple[bytes, Hashable] | None = None  # of which there is no more, or no room
+        self._asked: tuple[bytes, Hashable] | None = None
+        self._has_pages = False  # of what is asked: there are no more, or there is no room
 
     def load_next(self, data: bytes, adapter: Hashable, n_known: int) -> bool:
         """Bring one page or block more; False where there is no more, or no room for it.
@@ -46,12 +47,20 @@ class WindowReader:
             adapter: what they go through.
             n_known: how many of them are known.
         """
-        if self._done == (data, adapter):
-            return False
-        branch, _ = self._known(data, adapter)
-        if read_page(self._cache, self._folder, branch, find_page(self._folder, branch, data)):
+        if self._asked != (data, adapter):
+            self._asked, self._has_pages = (data, adapter), False
+        if not self._has_pages:  # once blocks come, pages that give way to them stay away
+            branch, _ = self._known(data, adapter)
+            if read_page(self._cache, self._folder, branch, find_page(self._folder, branch, data)):
+                return True
+            self._has_pages = True
+        if self._load_block(data, adapter, n_known):
             return True
-        _, places = self._known(data, adapter)  # for whose room others may have gone
+        self._asked = None
+        return False
+
+    def _load_block(self, data: bytes, adapter: Hashable, n_known: int) -> bool:
+        _, places = self._known(data, adapter)
         for place, end in reversed(places):
             if end <= n_known:
                 break
@@ -61,10 +70,7 @@ class WindowReader:
             window = self._read(missing[-1]) if all(map(self._folder.has_window, missing)) else None
             if window is not None:
                 self._cache.insert_window(missing[-1], window, place, end, is_likely=True)
-                if missing[-1].window is window:
-                    return True
-                break  # there is no room, and others may have gone for it
-        self._done = (data, adapter)
+                return missing[-1].window is window  # or there is no room, and others went for it
         return False
 
     def _known(self, data: bytes, adapter: Hashable) -> tuple[Branch, list[tuple[Node, int]]]:

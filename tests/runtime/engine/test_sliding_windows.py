@@ -98,13 +98,14 @@ def test_the_same_bits_as_where_all_is_kept(engine: Engine, keeping: Engine, mod
     assert not any(held[:5]) and all(held[6:])
 
 
+@pytest.mark.parametrize("model", ["positions", "int4"], indirect=True)
 def test_any_chunks_cuts_and_forks(engine: Engine, keeping: Engine, model: Any) -> None:
     actions = st.lists(
         st.tuples(st.sampled_from("grow cut fork".split()), st.integers(1, 200)), max_size=10
     )
 
     @given(actions)
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=40, deadline=None)
     def check(actions: list[tuple[str, int]]) -> None:
         mine, other, seed = engine.new_sequence(), keeping.new_sequence(), 0
         for what, n in actions:
@@ -130,6 +131,7 @@ def test_any_chunks_cuts_and_forks(engine: Engine, keeping: Engine, model: Any) 
     check()
 
 
+@pytest.mark.parametrize("model", ["positions"], indirect=True)
 def test_it_can_be_cut_back_as_far_as_it_says(engine: Engine, model: Any) -> None:
     tokens = model.tokens(700)
     sequence = engine.new_sequence()
@@ -149,6 +151,7 @@ def test_it_can_be_cut_back_as_far_as_it_says(engine: Engine, model: Any) -> Non
     assert (sequence.n_past, sequence.first_cut, sequence.nbytes) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("model", ["window"], indirect=True)
 def test_a_snapshot_outlives_what_goes_on(engine: Engine, model: Any) -> None:
     tokens = model.tokens(800)
     sequence = engine.new_sequence()
@@ -180,6 +183,7 @@ def test_twenty_windows_take_what_one_does(pools: dict[int, Pool]) -> None:
     engine.close()
 
 
+@pytest.mark.parametrize("model", ["gpt-oss"], indirect=True)
 def test_a_trace_looks_at_what_is_seen(engine: Engine, keeping: Engine, model: Any) -> None:
     traces = []
     for one in (engine, keeping):
@@ -191,6 +195,7 @@ def test_a_trace_looks_at_what_is_seen(engine: Engine, keeping: Engine, model: A
     assert (mine.logits == other.logits).all() and (mine.attentions == other.attentions).all()
 
 
+@pytest.mark.parametrize("model", ["positions"], indirect=True)
 def test_a_window_as_long_as_the_context_is_none(model: Any) -> None:
     config = model.config
     assert isinstance(kv_cache.kv_layout(config, "f16", 51), WindowedLayout)

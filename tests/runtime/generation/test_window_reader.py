@@ -43,7 +43,7 @@ def ids(seed: int, n: int) -> list[int]:
 
 @given(trees, st.sampled_from([3, 8, 200]))
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_with_a_small_memory_what_is_found_is_right(
     tmp_path: Path, prompts: list[Prompt], n_pages: int
@@ -83,6 +83,8 @@ def test_after_a_restart_a_prompt_goes_on_from_ends_and_likely_places(tmp_path: 
     assert steps == 8 + 2  # pages, and the blocks that position 1000 sees anything of
     assert again.memory.nbytes == again.pool.nbytes == (8 + 2) * PAGE_SIZE
     assert not again.load_next([*tokens[:1000], 1001])
+    again.memory.clear()
+    assert found(again, [*tokens[:1000], 1001]).n_reused == 1000  # the same once more
 
 
 def test_a_block_that_is_damaged_or_gone_is_done_without(

@@ -56,7 +56,7 @@ def bytes_of(tokens: list[int]) -> set[bytes]:
 
 
 @given(trees)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_with_room_a_hit_ends_anywhere(prompts: list[Prompt]) -> None:
     cache = new_cache()
     known: list[list[int]] = []
@@ -72,7 +72,7 @@ def test_with_room_a_hit_ends_anywhere(prompts: list[Prompt]) -> None:
 
 
 @given(trees, st.integers(0, 12), st.integers(0, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_within_a_bound_what_is_found_is_right(
     prompts: list[Prompt], n_pages: int, n_freed: int
 ) -> None:
