@@ -209,6 +209,10 @@ KEYWORDS: dict[str, dict[str, tuple[str, str]]] = {
             'Qwen3 "thinking budget"; llama.cpp',
         ),
         "reasoning_closing": ("what closes thoughts that reached it", "Qwen3"),
+        "reasoning_effort": (
+            "how much it thinks, in a word that its template reads; else refused",
+            "OpenAI; gpt-oss' template",
+        ),
     },
     "Of conversion": {
         "type": ("tensor type or mix of the file", "llama.cpp `llama-quantize`"),

@@ -138,6 +138,7 @@ CASES = {
     "float-8-channel": lambda: compressed("float-quantized", "float", 8, "channel"),
     "float-8-tensor": lambda: compressed("float-quantized", "float", 8, "tensor"),
     "float-8-block": lambda: compressed("float-quantized", "float", 8, "block"),
+    "mxfp4-group": lambda: compressed("mxfp4-pack-quantized", "float", 4, "group"),
 }
 
 

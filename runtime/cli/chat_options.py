@@ -13,7 +13,7 @@ from halfbyte.errors import RequestError
 
 
 def add(parser: Parser) -> None:
-    """--tools, --tool-choice, --thinking, --reasoning-budget."""
+    """--tools, --tool-choice, --thinking, --reasoning-budget, --reasoning-effort."""
     group = parser.add_argument_group("tools and thoughts")
     group.add_argument(
         "--tools", metavar="FILE",
@@ -31,6 +31,10 @@ def add(parser: Parser) -> None:
         "--reasoning-budget", type=options.natural, metavar="N",
         help="most tokens of thoughts (default: no limit)",
     )  # fmt: skip
+    group.add_argument(
+        "--reasoning-effort", metavar="WORD",
+        help="low, medium or high, where the template reads it, as gpt-oss' does",
+    )  # fmt: skip
 
     def check(args: argparse.Namespace) -> None:
         if args.tool_choice is not None and args.tools is None:
@@ -45,7 +49,7 @@ def asked(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         RequestError: the file of tools is no JSON.
     """
-    names = ("tool_choice", "thinking", "reasoning_budget")
+    names = ("tool_choice", "thinking", "reasoning_budget", "reasoning_effort")
     given = {name: getattr(args, name) for name in names}
     how = {name: value for name, value in given.items() if value is not None}
     if args.tools is not None:

@@ -103,6 +103,7 @@ class ChatCallOptions(CallOptions, total=False):
     thinking: bool | None
     reasoning_budget: int | None
     reasoning_closing: str
+    reasoning_effort: str | None
 
 
 class MiddleOptions(TypedDict, total=False):

@@ -9,7 +9,7 @@ from typing import Any
 import halfbyte
 from halfbyte.model import Model
 from halfbyte.prompt.edit.edit_formats import format_of_name
-from halfbyte.prompt.thinking import SWITCHES, marks_of
+from halfbyte.prompt.thinking import EFFORT, SWITCHES, marks_of
 from halfbyte.server.ask import Ask
 
 
@@ -65,6 +65,11 @@ class ServedModel:
     def has_switch(self) -> bool:
         """Whether its template can be told to think or not."""
         return any(name in (self.model.tokenizer.chat_template or "") for name in SWITCHES)
+
+    @cached_property
+    def reads_effort(self) -> bool:
+        """Whether its template takes a word for how much it is to think."""
+        return EFFORT in (self.model.tokenizer.chat_template or "")
 
     @property
     def fingerprint(self) -> str:

@@ -5,6 +5,9 @@ merge for every way to put a piece together of two others, those of the piece wi
 score first. So the order of the merges gives the order of the scores, which is all that encoding
 needs. Where a file's merges are of another make, sentencepiece would encode otherwise than the
 file says, and it is refused.
+
+Gemma's begin with those of pieces that all have the highest score, sorted by the lengths of their
+parts: runs of one character, and texts that are found before anything is merged.
 """
 
 from __future__ import annotations
@@ -95,8 +98,10 @@ def read_sentencepieces(path: Path, data: dict[str, Any]) -> SentencePieces:
     if model.get("ignore_merges"):
         raise ConversionError(path, "model.ignore_merges", expected="false", got=True, hint=_HINT)
     pieces = pieces_by_id(path, model.get("vocab"))
-    order = _order(path, set(pieces), merges_of(path, model.get("merges")))
     added = added_tokens(path, "added_tokens", data.get("added_tokens")).values()
+    found = {token.content for token in added if not token.flags}
+    order = _order(path, set(pieces), merges_of(path, model.get("merges")), found)
+    pieces = _with_bytes(pieces)
     for token in added:
         if "normalized" in token.flags and data.get("normalizer"):
             raise ConversionError(
@@ -157,24 +162,64 @@ def merges_of(path: Path, stated: object) -> list[tuple[str, str]]:
     return pairs
 
 
-def _order(path: Path, pieces: set[str], merges: list[tuple[str, str]]) -> dict[str, int]:
-    """Merged piece -> its place among them."""
+def _with_bytes(pieces: list[str]) -> list[str]:
+    """The pieces with those of bytes under their names: Gemma's tab stands in the place of one."""
+    known = set(pieces)
+    names = {chr(byte): f"<0x{byte:02X}>" for byte in range(128)}
+    return [
+        names[piece] if piece in names and names[piece] not in known else piece for piece in pieces
+    ]
+
+
+def _order(
+    path: Path, pieces: set[str], merges: list[tuple[str, str]], found: set[str]
+) -> dict[str, int]:
+    """Merged piece -> its place among them; `found` are texts that no merge sees."""
     if max(map(len, pieces), default=0) > _MAX_PIECE:
         raise ConversionError(path, "model.vocab", expected=f"pieces of at most {_MAX_PIECE}")
-    made = [piece for piece, _ in groupby("".join(merge) for merge in merges)]
-    order = {piece: i for i, piece in enumerate(made)}
+    joined = ["".join(merge) for merge in merges]
+    made = [piece for piece, _ in groupby(joined)]
+    first = set[str]()
+    if len(set(made)) != len(made):
+        n = _n_of_runs(merges, found)
+        first, made = set(joined[:n]), [piece for piece, _ in groupby(joined[n:])]
+    order = dict.fromkeys(first, 0) | {piece: i for i, piece in enumerate(made, len(first) > 0)}
     possible = {
         (piece[:i], piece[i:])
         for piece in pieces
         for i in range(1, len(piece))
         if piece[:i] in pieces and piece[i:] in pieces
     }
-    if len(order) != len(made) or possible != set(merges):
+    if len(order) != len(first) + len(made) or possible != set(merges):
         raise OtherMerges(
             path, "model.merges", hint=_HINT, got="others",
             expected="all pairs of pieces that make a piece, those of one piece together",
         )  # fmt: skip
     return order
+
+
+def _n_of_runs(merges: list[tuple[str, str]], found: set[str]) -> int:
+    """How many of the first merges make runs of one character, or what is found before; 0: these
+    would make other runs than equal scores do.
+
+    Of equal scores sentencepiece takes the leftmost pair: a run grows as far as it can before the
+    next one begins. So do merges where adding a character to a run comes before beginning one.
+    """
+    n, places = 0, dict[tuple[str, str], int]()
+    for pair in merges:
+        piece = "".join(pair)
+        if len(set(piece)) > 1 and piece not in found:
+            break
+        places[pair] = n
+        n += 1
+    runs = {"".join(pair) for pair in places if len(set("".join(pair))) == 1}
+    for run in runs:
+        one, shorter = run[0], run[1:]
+        if len(run) > 2 and not (
+            shorter in runs and places.get((shorter, one), n) < places.get((one, one), -1)
+        ):
+            return 0
+    return n
 
 
 def _spacing(path: Path, data: dict[str, Any]) -> tuple[bool, str]:

@@ -100,6 +100,22 @@ def test_a_model_may_think_before_it_has_to_call(open_with: Callable[[str], Toke
         assert done.reasoning == ("hm" if "hm" in answer else "") and done.text == ""
 
 
+@pytest.mark.parametrize("template", [CHATML, THINKS])
+def test_an_effort_that_no_template_reads_is_refused(
+    template: str, open_with: Callable[[str], Tokenizer]
+) -> None:
+    with pytest.raises(RequestError, match="whose chat template reads it") as caught:
+        Chat(open_with(template), reasoning_effort="high")
+    assert caught.value.param == "reasoning_effort"
+
+
+@pytest.mark.parametrize("value", ["", "very high", "high<|end|>", 3, True, ["low"]])
+def test_efforts_that_are_no_words_are_named(value: Any) -> None:
+    with pytest.raises(RequestError) as caught:
+        ChatAsked.split({"reasoning_effort": value})
+    assert caught.value.param == "reasoning_effort"
+
+
 @pytest.mark.parametrize("value", [-1, 2**40, 1.5, True, "3"])
 def test_bad_budgets_are_named(value: Any) -> None:
     with pytest.raises(RequestError) as caught:

@@ -119,6 +119,10 @@ def test_thoughts_are_switched(tokenizer: Tokenizer) -> None:
     chat = Chat(tokenizer, thinking=False)
     assert "Reasoning: low" in chat.asked
     assert chat.says("Yes.").text == "Yes."
+    for effort in ("low", "high"):
+        for thinking in (None, True, False):
+            chat = Chat(tokenizer, thinking=thinking, reasoning_effort=effort)
+            assert f"Reasoning: {effort}<" in chat.asked
     done = Chat(tokenizer, thinking=False, tools=TOOLS).says(f"{THINKS}{START}")
     assert done.reasoning == ""
 

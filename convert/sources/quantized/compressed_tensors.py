@@ -8,6 +8,7 @@ A group of settings says which modules it is for, and how their weights are stor
     float-quantized  weight in 8-bit floats, see float8.py
     nvfp4-pack-quantized  weight_packed U8 (N, K / 2), see nvfp4.py; weight_global_scale, by which
                      numbers are divided
+    mxfp4-pack-quantized  weight_packed U8 (N, K / 2), weight_scale U8 (N, K / 32), see mxfp4.py
 
 with `weight_scale` (N, G), (N, 1) or of one number; perhaps `weight_zero_point`, int8 like the
 scale or packed along the rows; perhaps `weight_g_idx` (K,).
@@ -35,12 +36,13 @@ from halfbyte.converting.sources.quantized.float8 import (
     drop_activation_scales,
     float8_tensor,
 )
+from halfbyte.converting.sources.quantized.mxfp4 import mxfp4_matrix
 from halfbyte.converting.sources.quantized.nvfp4 import nvfp4_tensor
 from halfbyte.converting.sources.safetensors_file import StoredTensor
 
 _INTEGERS = ("pack-quantized", "int-quantized", "naive-quantized")
 _FLOATS = ("float-quantized", "naive-quantized")
-_NVFP4 = "nvfp4-pack-quantized"
+_NVFP4, _MXFP4 = "nvfp4-pack-quantized", "mxfp4-pack-quantized"
 
 # A pattern is a stranger's: what could take for ever to match matches nothing.
 _COSTLY, _REPEATED, _MAX_REPEATED = re.compile(r"\)[*+?{]|\\[1-9]"), re.compile(r"[*+{]"), 3
@@ -79,10 +81,12 @@ def _tensor(checkpoint: Checkpoint, module: str) -> HFTensor:
         return nvfp4_tensor(
             checkpoint, module, "weight_packed", "weight_global_scale", divides=True
         )
+    if form == _MXFP4:
+        return mxfp4_matrix(checkpoint, module)
     bits, kind = args.get("num_bits"), args.get("type", "int")
     if form not in _INTEGERS or kind != "int" or bits not in (4, 8):
-        wanted = "integers of 4 or 8 bits, 8-bit floats or NVFP4, in formats " + ", ".join(
-            dict.fromkeys((*_INTEGERS, *_FLOATS, _NVFP4))
+        wanted = "integers of 4 or 8 bits, 8-bit floats, NVFP4 or MXFP4, in formats " + ", ".join(
+            dict.fromkeys((*_INTEGERS, *_FLOATS, _NVFP4, _MXFP4))
         )
         raise checkpoint.unsupported("weights", wanted, f"{form}: {kind}, {bits} bits")
     return _integers(checkpoint, module, bits, args)

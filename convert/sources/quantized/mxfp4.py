@@ -1,12 +1,20 @@
-"""gpt-oss' own checkpoints: experts in MXFP4, as blocks and their powers of two.
+"""Checkpoints in MXFP4: four-bit floats, and a power of two for 32 of them.
+
+gpt-oss' own have all experts in one tensor, where, unlike in floats of the same name, rows lie
+before inputs:
 
     NAME_blocks  (experts, rows, inputs / 32, 16) bytes: input 2i in the low half of byte i
     NAME_scales  (experts, rows, inputs / 32): the exponents, E8M0
 
-GGUF's blocks hold the same codes and exponents in another order, so nothing is rounded. Unlike
-floats of the same name, rows lie before inputs.
+compressed-tensors has a tensor for each matrix:
 
-Source: transformers' integrations/mxfp4.py (convert_moe_packed_tensors).
+    weight_packed  (rows, inputs / 2) bytes in the same order
+    weight_scale   (rows, inputs / 32): the exponents
+
+GGUF's blocks hold the same codes and exponents in another order, so nothing is rounded.
+
+Sources: transformers' integrations/mxfp4.py (convert_moe_packed_tensors); compressed-tensors,
+compressors/mxfp4 and mx_utils.py.
 """
 
 from __future__ import annotations
@@ -66,14 +74,7 @@ class MXFP4Experts:
         blocks, scales = (
             tensor.raw(begin, end)[wanted - begin] for tensor in (self._blocks, self._scales)
         )
-        out = np.empty(scales.shape, MXFP4.dtype)
-        out["e"] = scales
-        # Inputs 2i and 2i + 1 share a byte there, and j and j + 16 here.
-        half = blocks.shape[-1] // 2
-        low, high = blocks[..., :half], blocks[..., half:]
-        out["qs"][..., 0::2] = low & 15 | high << 4
-        out["qs"][..., 1::2] = low >> 4 | high & 0xF0
-        return out.view(np.uint8).reshape(len(wanted), -1)
+        return _as_in_gguf(blocks, scales)
 
     def prefetch(self) -> None:
         """Have it read from the disk in the background."""
@@ -82,6 +83,51 @@ class MXFP4Experts:
 
     def release(self) -> None:
         """It keeps nothing."""
+
+
+class MXFP4Matrix:
+    """One matrix."""
+
+    is_quantized = True
+    format = MXFP4
+
+    def __init__(self, name: str, codes: StoredTensor, scales: StoredTensor) -> None:
+        self.name, self.path = name, Path(codes.file.path)
+        self.shape = (codes.shape[0], 2 * codes.shape[1])
+        self._codes, self._scales = codes, scales
+
+    def rows(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Some rows as float32."""
+        return dequantize(self.stored(index), MXFP4, self.shape[-1])
+
+    def stored(self, index: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The same as GGUF's blocks: (rows, bytes)."""
+        wanted = np.arange(self.shape[0])[index]
+        if not len(wanted):
+            return np.empty((0, MXFP4.row_nbytes(self.shape[1])), np.uint8)
+        begin, end = int(wanted.min()), int(wanted.max()) + 1
+        codes, scales = (t.raw(begin, end)[wanted - begin] for t in (self._codes, self._scales))
+        return _as_in_gguf(codes.reshape(*scales.shape, -1), scales)
+
+    def prefetch(self) -> None:
+        """Have it read from the disk in the background."""
+        self._codes.prefetch()
+        self._scales.prefetch()
+
+    def release(self) -> None:
+        """It keeps nothing."""
+
+
+def _as_in_gguf(blocks: NDArray[np.uint8], scales: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Codes (rows, n, 16) and exponents (rows, n) as GGUF's blocks: (rows, bytes)."""
+    out = np.empty(scales.shape, MXFP4.dtype)
+    out["e"] = scales
+    # Inputs 2i and 2i + 1 share a byte there, and j and j + 16 here.
+    half = blocks.shape[-1] // 2
+    low, high = blocks[..., :half], blocks[..., half:]
+    out["qs"][..., 0::2] = low & 15 | high << 4
+    out["qs"][..., 1::2] = low >> 4 | high & 0xF0
+    return out.view(np.uint8).reshape(len(scales), -1)
 
 
 def read_mxfp4(checkpoint: Checkpoint) -> dict[str, HFTensor]:
@@ -102,3 +148,19 @@ def read_mxfp4(checkpoint: Checkpoint) -> dict[str, HFTensor]:
         checkpoint.check_shape(scales, blocks.shape[:-1])
         found[name] = MXFP4Experts(name, blocks, scales)
     return found
+
+
+def mxfp4_matrix(checkpoint: Checkpoint, module: str) -> HFTensor:
+    """A module's matrix as compressed-tensors has it; takes its codes and scales.
+
+    Raises:
+        ConversionError: tensors are missing or do not fit together.
+    """
+    packed = checkpoint.take(f"{module}.weight_packed", "U8")
+    n_rows, n_bytes = checkpoint.matrix(packed)
+    scales = checkpoint.take(f"{module}.weight_scale", "U8")
+    size = MXFP4.block_size
+    if 2 * n_bytes % size:
+        raise checkpoint.bad(packed, "shape", f"groups of {size} inputs", str(packed.shape))
+    checkpoint.check_shape(scales, (n_rows, 2 * n_bytes // size))
+    return MXFP4Matrix(f"{module}.weight", packed, scales)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import halfbyte
+from halfbyte.prompt.thinking import EFFORT
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.llama_cpp.generation_settings import default_settings
@@ -168,7 +169,7 @@ def _abilities(template: str) -> dict[str, bool]:
     has_tools = "tools" in template
     return {
         "supports_object_arguments": has_tools, "supports_parallel_tool_calls": has_tools,
-        "supports_preserve_reasoning": False, "supports_reasoning_effort": False,
+        "supports_preserve_reasoning": False, "supports_reasoning_effort": EFFORT in template,
         "supports_string_content": bool(template), "supports_system_role": "system" in template,
         "supports_tool_calls": has_tools, "supports_tools": has_tools,
         "supports_typed_content": False,

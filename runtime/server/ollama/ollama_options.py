@@ -149,6 +149,8 @@ class Asked(Fields):
             made = {"thinking": False} if self.format else {}  # a schema leaves no room for them
         else:
             made = {"thinking": bool(self.think)}
-        if isinstance(self.think, str) and self.think in _BUDGETS:
+        if isinstance(self.think, str) and self.think in _BUDGETS and model.reads_effort:
+            made["reasoning_effort"] = self.think
+        elif isinstance(self.think, str) and self.think in _BUDGETS:
             made["reasoning_budget"] = _BUDGETS[self.think]
         return made

@@ -141,7 +141,8 @@ def thinking_options(
 
     Args:
         model: who is asked.
-        effort: one of OpenAI's; "none" and "minimal" switch thoughts off.
+        effort: one of OpenAI's; "none" and "minimal" switch thoughts off. Others are told to a
+            template that reads them, and are a budget elsewhere.
         switch: on or off as the template calls it, which goes before an effort's.
     """
     options: dict[str, Any] = {}
@@ -149,7 +150,9 @@ def thinking_options(
         return options
     if effort is not None:
         options["thinking"] = effort in BUDGETS
-        if (budget := BUDGETS.get(effort)) is not None:
+        if effort in BUDGETS and model.reads_effort:
+            options["reasoning_effort"] = "high" if effort == "xhigh" else effort
+        elif (budget := BUDGETS.get(effort)) is not None:
             options["reasoning_budget"] = budget
     if switch is not None:
         options["thinking"] = switch

@@ -61,7 +61,7 @@ def test_values_are_those_of_the_method(path: Path) -> None:
         ("gptq-4-sym", "Q4_0"), ("packed-4-sym", "Q4_0"), ("gptq-8-sym", "Q8_0"),
         ("packed-8-channel", "Q8_0"), ("int-8-channel", "Q8_0"),
         ("gptq-4-asym", "Q8_0"), ("awq-4", "Q8_0"),  # scale times zero point needs too many bits
-        ("gptq-4-asym-act", None), ("float-8-block", None),
+        ("gptq-4-asym-act", None), ("float-8-block", None), ("mxfp4-group", "MXFP4"),
     ],
 )  # fmt: skip
 def test_blocks_hold_the_same_numbers(name: str, wanted: str | None) -> None:
@@ -104,7 +104,7 @@ def test_zero_points_that_half_precision_holds_give_q4_1(tmp_path: Path) -> None
         ("packed-4-sym", {"transform_config": {"R1": {}}}, "transform_config"),
         ("packed-4-sym", {"config_groups": {}}, "a group for m"),
         ("packed-4-sym", {"config_groups": [1]}, "config_groups"),
-        ("packed-4-sym", {"format": "mxfp4-pack-quantized"}, "weights"),
+        ("packed-4-sym", {"format": "mxfp8-quantized"}, "weights"),
         ("float-8-block", {"config_groups": {"g": {"targets": ["m"], "format": "float-quantized",
          "weights": {"num_bits": 8, "type": "float", "strategy": "block",
                      "block_structure": [0, 64]}}}}, "weight_block_size"),

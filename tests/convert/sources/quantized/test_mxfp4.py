@@ -1,4 +1,7 @@
-"""gpt-oss' experts in MXFP4: their values by transformers' own formula, and block for block."""
+"""Checkpoints in MXFP4: values by transformers' formula for gpt-oss' experts, block for block.
+
+What compressed-tensors says of its own is in tests/data/quantized (test_checkpoint_tensors.py).
+"""
 
 from __future__ import annotations
 
@@ -140,3 +143,87 @@ def test_what_does_not_fit_is_named(
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ConversionError, match=match):
         _convert(tmp_path, tmp_path / "m.gguf")
+
+
+PACKED = {
+    "quant_method": "compressed-tensors", "format": "mxfp4-pack-quantized",
+    "config_groups": {"group_0": {"targets": ["Linear"], "weights": {
+        "num_bits": 4, "type": "float", "strategy": "group", "group_size": 32}}},
+}  # fmt: skip
+
+
+def packed(
+    tiny_llama: ModuleType, path: Path, kind: str
+) -> tuple[Path, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """A folder whose layers' matrices are as compressed-tensors has them, and their parts."""
+    tiny = tiny_llama.Tiny("mx", 3, 64, 96, 2, 4, 2, 32, 323, 1e4, tied=False, kind=kind)
+    tiny_llama.save(tiny, path)
+    tensors, rng = load_file(path / "model.safetensors"), np.random.default_rng(2)
+    found = {}
+    for name in [one for one in tensors if ".layers." in one and tensors[one].ndim == 2]:
+        if "mlp.gate.weight" in name:
+            continue
+        (blocks,), (scales,) = random(rng, 1, *tensors.pop(name).shape)
+        tensors[f"{name}_packed"], tensors[f"{name}_scale"] = (
+            blocks.reshape(len(blocks), -1),
+            scales,
+        )
+        found[name] = blocks, scales
+    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {"quantization_config": PACKED}))
+    return path, found
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3_moe"])
+def test_matrices_of_compressed_tensors_keep_their_blocks(
+    kind: str, benchmark_module: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    """Rows of q and k too, which llama's files have in another order, and stacked experts."""
+    path, parts = packed(benchmark_module("tiny_llama"), tmp_path / "hf", kind)
+    with _convert(path, tmp_path / "kept.gguf", type="q8_0") as kept:
+        with _convert(path, tmp_path / "f32.gguf", type="f32", pure=True) as plain:
+            n = 0
+            for name, info in kept.tensors.items():
+                if info.format is not MXFP4:
+                    continue
+                n += int(np.prod(info.shape[:-2]))
+                data = kept.data(name).reshape(-1, MXFP4.row_nbytes(info.shape[-1]))
+                rows = dequantize(data, MXFP4, info.shape[-1])
+                assert (rows.ravel() == plain.data(name).view(np.float32)).all()
+        assert n == len(parts)
+        at = "model.layers.1.self_attn.o_proj.weight"
+        (expected,) = values(*(one[None] for one in parts[at]))
+        data = kept.data("blk.1.attn_output.weight").reshape(64, -1)
+        assert (dequantize(data, MXFP4, expected.shape[1]) == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "match"),
+    [
+        ("scale", None, "none of that name"),
+        ("scale", np.ones((64, 2), np.uint8), r"\(64, 3\)"),
+        ("scale", np.ones((64, 3), np.float32), "dtype"),
+        ("scale", np.full((64, 3), 255, np.uint8), "NaN or infinite"),
+        ("packed", np.ones((64, 40), np.uint8), "groups of 32 inputs"),
+        ("packed", np.ones((64, 3, 16), np.uint8), "two dimensions"),
+        ("zero_point", np.ones((64, 3), np.uint8), "unknown .*weight_zero_point"),
+    ],
+)
+def test_what_does_not_fit_of_compressed_tensors(
+    part: str,
+    value: np.ndarray | None,
+    match: str,
+    benchmark_module: Callable[[str], ModuleType],
+    tmp_path: Path,
+) -> None:
+    path, _ = packed(benchmark_module("tiny_llama"), tmp_path / "hf", "llama")
+    tensors = load_file(path / "model.safetensors")
+    name = f"model.layers.0.mlp.down_proj.weight_{part}"
+    if value is None:
+        del tensors[name]
+    else:
+        tensors[name] = value
+    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConversionError, match=match):
+        _convert(path, tmp_path / "m.gguf")

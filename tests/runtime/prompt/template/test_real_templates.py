@@ -102,3 +102,11 @@ def test_strict_alternation_is_refused() -> None:
     compiled = ChatTemplate(TEMPLATES["mistral"])
     with pytest.raises(RequestError, match="Roles take turns, but 2 is user"):
         compiled.render([user("a"), user("b")], bos_token="", eos_token="", tools=None)
+
+
+def test_what_ernie_is_asked() -> None:
+    """As Baidu's own tools have it: a system's words end a line, and so do a user's."""
+    turns = [system("Be brief."), user("a"), assistant("b"), user("c")]
+    asked = ChatTemplate(TEMPLATES["ernie"]).render(turns)
+    begin, end = "<|begin_of_sentence|>", "<|end_of_sentence|>"
+    assert asked == f"{begin}Be brief.\nUser: a\nAssistant: b{end}User: c\nAssistant: "

@@ -60,6 +60,7 @@ def test_formats_and_thoughts(shelf: Shelf) -> None:
 def test_levels_are_budgets() -> None:
     class Thinker(ServedModel):
         can_think = has_switch = True
+        reads_effort = False
 
         def __init__(self) -> None:
             self.name = "thinker"
@@ -69,6 +70,10 @@ def test_levels_are_budgets() -> None:
     for level, budget in asked.items():
         made = Asked(think=level).thinking(served)
         assert made == {"thinking": True, "reasoning_budget": budget}
+        served.reads_effort = True
+        made = Asked(think=level).thinking(served)
+        assert made == {"thinking": True, "reasoning_effort": level}
+        served.reads_effort = False
     assert Asked(think=True).thinking(served) == {"thinking": True}
     assert Asked(think=False).thinking(served) == {"thinking": False}
     assert Asked(format="json").thinking(served) == {"thinking": False}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import openai
 import pytest
 
 import halfbyte
-from halfbyte.server.openai.chat_asking import chat_ask
+from halfbyte.server.openai.chat_asking import chat_ask, thinking_options
 from halfbyte.server.openai.chat_fields import ChatFields
 from halfbyte.server.served_model import ServedModel
 from tests.runtime.server.openai.chatting import FUNCTION, SHORT, TOOLS, USER
@@ -49,6 +50,22 @@ def test_an_effort_of_who_never_thinks_is_nothing(
     extra: Any = {"prediction": {"type": "content", "content": "x"}, "reasoning_effort": "high"}
     got = chatter.chat.completions.create(model="calls", messages=USER, **SHORT, **extra)
     assert got.choices[0].message.content == tools_model.chat(USER, **SHORT).text
+
+
+@pytest.mark.parametrize(
+    ("effort", "told"),
+    [
+        ("low", {"reasoning_effort": "low"}), ("high", {"reasoning_effort": "high"}),
+        ("xhigh", {"reasoning_effort": "high"}), ("none", {"thinking": False}), (None, {}),
+    ],
+)  # fmt: skip
+def test_a_template_that_reads_an_effort_is_told_it(
+    effort: str | None, told: dict[str, Any]
+) -> None:
+    model: Any = SimpleNamespace(can_think=True, reads_effort=True, has_switch=False)
+    assert thinking_options(model, effort) == told
+    model.reads_effort = False
+    assert "reasoning_effort" not in thinking_options(model, effort)
 
 
 def test_who_has_no_template_says_so(chatter: openai.OpenAI) -> None:
