@@ -170,6 +170,7 @@ bench-callers: .venv/dev.stamp
 	.venv/bin/python benchmarks/callers.py --only threads lone beside hit cancel
 	.venv/bin/python benchmarks/callers.py 7b-infill --only cancel
 	.venv/bin/python benchmarks/agent_replay.py
+	.venv/bin/python benchmarks/agent_replay.py qwen35-cut-q4_0
 	.venv/bin/python benchmarks/edit_replay.py
 	.venv/bin/python benchmarks/speculation.py
 	.venv/bin/python benchmarks/typing_replay.py smollm2

@@ -14,7 +14,8 @@ from report_speed import lines
 
 HEADS = "| | measured | target |\n|---|---|---|\n"
 NOTHING = "Nothing measured yet: `make bench-callers`.\n"
-_NAMES = {"smollm2": "SmolLM2's shape", "7b": "7B shape", "smollm2-135m": "SmolLM2-135M"}
+_NAMES = {"smollm2": "SmolLM2's shape", "7b": "7B shape", "smollm2-135m": "SmolLM2-135M",
+          "qwen35-cut-q4_0": "Qwen3.5 4B's shape, 4 layers"}  # fmt: skip
 _SIDES = {
     "auto": "halfbyte", "psm": "halfbyte, prefix-first", "server": "llama-server",
     "server-spm": "llama-server, suffix-first",
@@ -110,6 +111,7 @@ def _agent() -> Iterator[Row]:
             f"the same after a restart, less {line['restarted_disk_s']:.2f} s of plain reading",
             line["restarted_ratio"], most=most,
         )  # fmt: skip
+        yield Row("the worst of such turns", max(line["worst"], line["restarted_worst"]))
         rates, ratios = line["disk"]["mb_s"], line["disk"]["ratio"]
         yield Row(f"`save_cache` ({rates['save']:.0f} MB/s), over copying a file", ratios["save"])
         yield Row(f"`load_cache` ({rates['load']:.0f} MB/s), over reading a file", ratios["load"])

@@ -165,6 +165,35 @@ def test_callers_and_typing_say_what_was_missed(
     assert "7B shape, 2 keys with 1 jumps" in text and "load average" not in text
 
 
+def test_experts_and_hybrids_say_what_was_missed(
+    load: Callable[[str], Any],
+    common: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = load("report_experts")
+    monkeypatch.setattr(sys.modules["report_speed"], "HERE", tmp_path)
+    assert report.section() == "Nothing measured yet: `benchmarks/experts.py`.\n"
+    common["machine"] |= {"load_1min_at_start": 0.1}
+
+    def line(name: str, ours: list[float], weights: float, both: float) -> dict[str, Any]:
+        rates = {"ours": ours, "llama.cpp": [10.0, 10.0]}
+        shares = {"weights": weights, "with states": both}
+        return common | {"name": name, "rates": rates, "shares": shares}
+
+    _write(
+        tmp_path, "experts", line("other", [19.0, 15.0], 0.5, 0.5),
+        line("qwen35moe-q4_0", [20.0, 14.0], 0.8, 0.86), line("third", [20.0, 14.0], 0.8, 0.84),
+    )  # fmt: skip
+    rows = report.section().splitlines()
+    name = "Qwen3.5 35B-A3B's shape, 8 layers, Q4_0"
+    assert rows[2:5] == [
+        f"| {name} | 2.00 (20.0 / 10.0) | 1.40 (14.0 / 10.0) | 80% | 86% |",
+        "| other | **1.90 (19.0 / 10.0), missed** | 1.50 (15.0 / 10.0) | 50% | 50% |",
+        "| third | 2.00 (20.0 / 10.0) | **1.40 (14.0 / 10.0), missed** | 80% | 84% |",
+    ]
+
+
 def test_answers_and_constraints_say_what_was_missed(
     load: Callable[[str], Any],
     common: dict[str, Any],

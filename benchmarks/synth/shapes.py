@@ -94,8 +94,9 @@ SHAPES = {
     # Qwen3.5-35B-A3B, 8 of its 40 layers.
     "qwen35moe": Shape(8, 2048, 512, 16, 2, 256, 256, 8, architecture="qwen35moe",
                        net=Net(16, 32, 128)),
-    # Qwen3.5-4B, 16 of its 32 layers.
+    # Qwen3.5-4B, 16 of its 32 layers, and 4: a conversation with that takes a minute.
     "qwen35": Shape(16, 2560, 9216, 16, 4, 256, architecture="qwen35", net=Net(16, 32, 128)),
+    "qwen35-cut": Shape(4, 2560, 9216, 16, 4, 256, architecture="qwen35", net=Net(16, 32, 128)),
 }  # fmt: skip
 
 

@@ -46,12 +46,20 @@ from halfbyte.kernels.vectors.simd import (
     fma,
     load,
     mul,
+    prefetch,
     splat,
     store,
     sub,
     sum_lanes,
 )
-from halfbyte.kernels.vectors.tiles import add_outer, load_column, save_tile, times, zeros
+from halfbyte.kernels.vectors.tiles import (
+    add_outer,
+    load_column,
+    save_tile,
+    stream_column,
+    times,
+    zeros,
+)
 from halfbyte.kernels.vectors.vector_math import exp, sigmoid, silu, softplus
 
 _EPS = np.float32(1e-6)  # of the lengths of queries and keys, whatever the model's norms have
@@ -210,7 +218,9 @@ def _run(stage, head, work, source, target, n, x, y):
         j = value_head(stage, head, part)
         s = source + nbytes * (part if source == own else j)
         to = target + nbytes * (part if target == own else j)
-        _recur(stage, work, part, s, to, n)
+        # Of a token alone, nobody reads the state again before the next step.
+        passes = int(n == 1 and source != target and target != own)
+        _recur(stage, work, part, s, to, n, passes)
         if y != 0:
             column = 4 * j * get_i64(stage + DELTA_NET.value_dim)
             z = x + get_i64(stage + DELTA_NET.z_at) + column
@@ -252,8 +262,11 @@ def _normalize(x, nbytes, length):
 
 
 @device
-def _recur(stage, work, part, source, target, n):
-    """The state of a value head through n tokens, and what they read from it."""
+def _recur(stage, work, part, source, target, n, passes):
+    """The state of a value head through n tokens, and what they read from it.
+
+    Where it `passes`, it is written past the caches, which need not have what stood there then.
+    """
     nbytes, value_nbytes = row_nbytes(stage), values_nbytes(stage)
     dim, gates = get_i64(stage + DELTA_NET.key_dim), gate_rows(stage, work) + 128 * part
     for column in range(0, value_nbytes, TILE_NBYTES):
@@ -274,7 +287,12 @@ def _recur(stage, work, part, source, target, n):
                 at = i * TILE_NBYTES
                 state = times(load_column(s + at, 64, TILE), g)
                 state = add_outer(state, delta, k + 4 * i, 4, 1)
-                save_tile(state, to + at, 64, TILE_NBYTES, TILE, 1)
+                if passes != 0:
+                    stream_column(state, to + at)
+                    for line in range(0, TILE_NBYTES, 64):  # of the next columns, meanwhile
+                        prefetch(s + dim * TILE_NBYTES + at + line)
+                else:
+                    save_tile(state, to + at, 64, TILE_NBYTES, TILE, 1)
                 made = add_outer(made, state, q + 4 * i, 4, 1)
                 found = add_outer(found, state, k_next + 4 * i, 4, 1)
             save_tile(made, out, 64, TILE_NBYTES, TILE, 1)

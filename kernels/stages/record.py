@@ -35,10 +35,11 @@ STEP = words("""
 # what they give lies at `partials`, from page 0 on.
 BLOCK = words("row n_queries position pages windowed partials")
 # New tokens of one sequence of a model with recurrent layers: first row, rows; the block of states
-# that they go on from (0: nothing was seen) and the one to write. First the `n_kept` tokens of the
-# journal at `kept` are done again, which gives no output. The block is that behind the first
-# `n_certain` rows: the others are guesses, which change a thread's own copy of a state alone, and
-# are written to `journal`: guess g, in a layer whose record says so, to g * token_nbytes + kept_at.
+# that they go on from (0: nothing was seen) and the one to write, both from multiples of 64 bytes.
+# First the `n_kept` tokens of the journal at `kept` are done again, which gives no output. The
+# block is that behind the first `n_certain` rows: the others are guesses, which change a thread's
+# own copy of a state alone, and are written to `journal`: guess g, in a layer whose record says so,
+# to g * token_nbytes + kept_at.
 SPAN = words("row n_rows state next kept n_kept journal n_certain")
 SPAN_NBYTES = 8 * len(SPAN)
 

@@ -70,6 +70,13 @@ def store(b: Any, value: Any, address: Any, stride: Any = None, i: int = 0) -> N
     b.store(value, to).align = 1
 
 
+def stream(b: Any, value: Any, address: Any) -> None:
+    """Store a vector of 64 bytes past the caches, at a multiple of 64."""
+    to = b.bitcast(pointer(b, address), value.type.as_pointer())
+    stored = b.store(value, to, align=64)
+    stored.set_metadata("nontemporal", b.module.add_metadata([ir.Constant(I32, 1)]))
+
+
 def splat(b: Any, scalar: Any, count: int = LANES) -> Any:
     vector = ir.VectorType(scalar.type, count)
     undefined = ir.Constant(vector, ir.Undefined)

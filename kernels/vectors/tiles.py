@@ -263,6 +263,21 @@ def save_tile(
 
 
 @intrinsic(prefer_literal=True)
+def stream_column(tc: Any, column: Any, y: Any) -> Any:
+    """Write a tile's vectors one after the other, past the caches, from a multiple of 64 bytes.
+
+    Other threads see them behind the next atomic operation of this one.
+    """
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        for i, vector in enumerate(unpack(b, args[0])):
+            emit.stream(b, vector, b.add(args[1], ir.Constant(I64, 64 * i)))
+        return ctx.get_dummy_value()
+
+    return types.void(column, types.int64), codegen
+
+
+@intrinsic(prefer_literal=True)
 def load_tile(tc: Any, y: Any, panel_stride: Any, token_stride: Any, r: Any, t: Any) -> Any:
     """The tile that `save_tile` wrote."""
     n_panels, n_tokens = r.literal_value, t.literal_value

@@ -84,7 +84,7 @@ class Net:
         d, y = self.d, np.zeros((len(self.x), padded(self.d.output_dim)), np.float32)
         places = np.zeros((len(spans), len(record.SPAN)), np.int64)
         for words, span in zip(places, spans, strict=True):
-            span.next = np.full(d.state_nbytes // 4, np.nan, np.float32)
+            span.next = aligned(d.state_nbytes // 4)
             span.journal = np.full((span.n_guessed, d.row_nbytes // 4), np.nan, np.float32)
             values = {
                 "row": span.begin, "n_rows": span.end - span.begin, "n_kept": span.n_kept,
@@ -103,6 +103,13 @@ class Net:
         for chunk in reversed(range(n)):
             delta_net.delta_net.call(words.ctypes.data, step.ctypes.data, chunk, n)
         return y[:, : d.output_dim]
+
+
+def aligned(n: int) -> F32:
+    """n floats, none a number, from a multiple of 64 bytes, as blocks of states are."""
+    memory = np.full(n + 16, np.nan, np.float32)
+    begin = -memory.ctypes.data % 64 // 4
+    return memory[begin : begin + n]
 
 
 @pytest.mark.parametrize("name", NETS)

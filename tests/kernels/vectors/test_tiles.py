@@ -95,3 +95,16 @@ def test_a_saved_tile_comes_back(call: Call) -> None:
     out = np.zeros_like(x)
     call(there_and_back, x, out)
     assert (out == x).all()
+
+
+def test_a_column_is_streamed_to_where_it_belongs(call: Call) -> None:
+    def there(x, out):
+        tiles.stream_column(tiles.load_column(x, 64, 2), out)
+
+    x = np.random.default_rng(15).standard_normal((2, 16)).astype(np.float32)
+    memory = np.zeros(64, np.float32)
+    begin = -memory.ctypes.data % 64 // 4
+    out = memory[begin : begin + 48]
+    call(there, x, out)
+    assert (out[:32] == x.ravel()).all()
+    assert (out[32:] == 0).all()
